@@ -1,0 +1,1 @@
+"""The parts of the engine; knows nothing of pipelines or strategies."""

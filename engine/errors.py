@@ -1,0 +1,87 @@
+"""The one tree of errors. Whoever catches KrtError catches everything we raise on purpose.
+
+KrtError
+ ├─ InputError             what the user gave cannot be used: option, file, symbol, date, configuration
+ │   └─ CalendarRangeError a date outside the range that the calendar knows
+ ├─ KisError               KIS refused, or answered what cannot be used
+ │   ├─ KisUnreachable     no answer: timeout, reset, HTML, 5xx; worth another try
+ │   ├─ KisPaceExceeded    EGW00201, too many calls this second; worth another try, later
+ │   ├─ KisTokenRejected   EGW00121/00122/00123; worth one try with a new token
+ │   └─ KisRefused         anything else KIS says no to; another try would get the same answer
+ └─ StoreError             Postgres
+     ├─ StoreUnreachable   the server is away; the batch belongs in the spool
+     └─ SchemaMismatch     batch and table differ; writing would store garbage
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class KrtError(Exception):
+    """A failure that we understand: one line for the user, with whatever context is known.
+
+    `tr_id` and `msg_cd` are KIS's names for the call and the refusal; `minute` is KST without zone.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        tr_id: str | None = None,
+        msg_cd: str | None = None,
+        symbol: str | None = None,
+        minute: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.tr_id, self.msg_cd, self.symbol, self.minute = tr_id, msg_cd, symbol, minute
+
+    def __str__(self) -> str:
+        known = {
+            "tr_id": self.tr_id,
+            "msg_cd": self.msg_cd,
+            "symbol": self.symbol,
+            "minute": f"{self.minute:%Y-%m-%d %H:%M}" if self.minute else None,
+        }
+        context = ", ".join(f"{name} {value}" for name, value in known.items() if value)
+        return f"{super().__str__()} ({context})" if context else super().__str__()
+
+
+class InputError(KrtError):
+    """What the user gave cannot be used: an option, file, symbol, date or setting. Exit code 2."""
+
+
+class CalendarRangeError(InputError):
+    """A date outside the range that the calendar knows: no answer is better than a wrong one."""
+
+
+class KisError(KrtError):
+    """KIS refused, or answered what cannot be used."""
+
+
+class KisUnreachable(KisError):
+    """No usable answer: timeout, reset, HTML or empty body, 5xx. Another try may succeed."""
+
+
+class KisPaceExceeded(KisError):
+    """EGW00201: more calls this second than KIS allows. Another try succeeds later."""
+
+
+class KisTokenRejected(KisError):
+    """EGW00121, EGW00122, EGW00123: the token is invalid, unknown or expired."""
+
+
+class KisRefused(KisError):
+    """KIS says no for good: a bad key, a wrong parameter. Another try gets the same answer."""
+
+
+class StoreError(KrtError):
+    """Postgres did not do what was asked."""
+
+
+class StoreUnreachable(StoreError):
+    """The server is away or is shutting down; the same statement may succeed later."""
+
+
+class SchemaMismatch(StoreError):
+    """A batch does not have the columns or types of its table; ADBC would store garbage bits."""

@@ -1,0 +1,1 @@
+"""Features as Polars expressions: no I/O, no clock, nothing of ours but schemas."""

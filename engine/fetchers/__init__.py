@@ -1,0 +1,1 @@
+"""Fetchers: a request becomes one RecordBatch in a schema of engine.schemas."""

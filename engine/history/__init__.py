@@ -1,0 +1,1 @@
+"""Reading the history: lazy scans and DuckDB checks."""

@@ -1,0 +1,1 @@
+"""The broker: token, pace, endpoints, and KIS JSON turned into Arrow."""

@@ -1,0 +1,104 @@
+"""The Arrow schemas of all streams: the one definition that fetchers, store and SQL agree on.
+
+Timestamps are KST without zone, microseconds. A bar's `timestamp` is the end of its minute; the
+closing auction keeps its own label (15:30 stocks, 15:45 derivatives). Prices of derivatives are
+index points, of stocks KRW; volumes are contracts or shares. `fetched_at` is when KIS's answer
+arrived; the column `committed_at`, which only tables have, is when the merge was made.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us")
+
+LEVELS = 10
+METRICS = ("iv", "delta", "gamma", "vega", "theta", "rho", "price", "volume", "open_interest")
+MODEL_METRICS = (
+    "model_iv", "model_delta", "model_gamma", "model_vega", "model_theta", "model_rho",
+)  # fmt: skip
+
+
+def level_columns(levels: int = LEVELS) -> list[str]:
+    """Return the value columns of an option matrix: calls, then puts, ITM n … ATM … OTM n."""
+    moneyness = [
+        *(f"itm{n}" for n in range(levels, 0, -1)),
+        "atm",
+        *(f"otm{n}" for n in range(1, levels + 1)),
+    ]
+    return [f"{side}_{level}" for side in "cp" for level in moneyness]
+
+
+_PRICES = [(name, pa.float64()) for name in ("open", "high", "low", "close")]
+
+FUTURES_BARS = pa.schema(
+    [("timestamp", TIME), ("symbol", pa.string()), *_PRICES,
+     ("volume", pa.int64()), ("fetched_at", TIME)]
+)  # fmt: skip
+STOCK_BARS = pa.schema(
+    [("timestamp", TIME), ("symbol", pa.string()), ("timeframe", pa.string()), *_PRICES,
+     ("volume", pa.int64()), ("fetched_at", TIME)]
+)  # fmt: skip
+OPTION_CHAIN = pa.schema(
+    [
+        ("timestamp", TIME),  # the minute that the snapshot belongs to
+        ("underlying_symbol", pa.string()),  # {maturity}_{underlying}: 202612_KOSPI200
+        ("symbol", pa.string()),  # short code of the option
+        ("option_type", pa.string()),  # C or P
+        ("strike", pa.float64()),  # index points
+        ("price", pa.float64()),  # last trade, index points
+        ("bid", pa.float64()),
+        ("ask", pa.float64()),
+        ("volume", pa.int64()),  # contracts, today so far
+        ("open_interest", pa.int64()),  # contracts
+        ("iv", pa.float64()),  # % per year, the vendor's implied volatility
+        ("historical_volatility", pa.float64()),  # % per year, what the vendor's greeks use
+        ("delta", pa.float64()),
+        ("gamma", pa.float64()),
+        ("vega", pa.float64()),  # index points per volatility point
+        ("theta", pa.float64()),  # index points per calendar day
+        ("rho", pa.float64()),
+        ("theoretical_price", pa.float64()),
+        ("atm_class", pa.string()),  # the vendor's flag; follows the previous close, not trusted
+        ("underlying_price", pa.float64()),  # index points, what decides ATM
+        ("underlying_source", pa.string()),  # future:CODE, index, or parity
+        ("quoted_at", TIME),  # when this row's own quote arrived
+        ("fetched_at", TIME),  # when the snapshot was complete
+    ]
+)
+OPTION_MATRIX = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("underlying_symbol", pa.string()),
+        ("metric_type", pa.string()),
+        *((column, pa.float64()) for column in level_columns()),
+        ("fetched_at", TIME),
+    ]
+)
+DOLPHA1_SIGNAL = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("symbol", pa.string()),
+        ("close", pa.float64()),
+        ("monitor_signal", pa.int64()),
+        ("trade_signal", pa.int64()),
+        ("reason", pa.string()),
+        ("ub", pa.float64()),
+        ("lb", pa.float64()),
+        ("atr", pa.float64()),
+        ("move_open", pa.float64()),
+        ("sigma_open", pa.float64()),
+        ("vwap", pa.float64()),
+        ("min_from_open", pa.int64()),
+        ("created_at", TIME),
+    ]
+)
+REJECTED_ROWS = pa.schema(
+    [
+        ("received_at", TIME),
+        ("tr_id", pa.string()),
+        ("symbol", pa.string()),
+        ("reason", pa.string()),
+        ("raw", pa.string()),  # the row as KIS sent it, JSON
+    ]
+)

@@ -1,0 +1,1 @@
+"""A KIS that answers like KIS, faults included, over real HTTP on the loopback."""

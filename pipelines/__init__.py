@@ -1,0 +1,1 @@
+"""The jobs, and the only place where the parts are wired together."""

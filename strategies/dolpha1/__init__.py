@@ -1,0 +1,1 @@
+"""dolpha1: an intraday volatility-band breakout with a VWAP filter."""
