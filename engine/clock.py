@@ -7,7 +7,7 @@ Everything that waits does so through a `Clock`, so that a simulated day takes s
 
 - `WallClock`     the real time, for real trading.
 - `ScaledClock`   runs freely from a chosen moment, N times as fast; for a simulator on its own.
-- `VirtualClock`  stands still while anybody works and jumps to the next wake-up when everybody waits.
+- `VirtualClock`  stands still while anybody works, jumps to the next wake-up when all wait.
                   Whatever the speed, the same day has the same timestamps.
 """
 

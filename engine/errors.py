@@ -1,7 +1,7 @@
 """The one tree of errors. Whoever catches KrtError catches everything we raise on purpose.
 
 KrtError
- ├─ InputError             what the user gave cannot be used: option, file, symbol, date, configuration
+ ├─ InputError             what the user gave cannot be used: option, file, symbol, setting
  │   └─ CalendarRangeError a date outside the range that the calendar knows
  ├─ KisError               KIS refused, or answered what cannot be used
  │   ├─ KisUnreachable     no answer: timeout, reset, HTML, 5xx; worth another try
