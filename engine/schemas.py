@@ -8,6 +8,7 @@ arrived; the column `committed_at`, which only tables have, is when the merge wa
 
 from __future__ import annotations
 
+import polars as pl
 import pyarrow as pa
 
 TIME = pa.timestamp("us")
@@ -102,3 +103,13 @@ REJECTED_ROWS = pa.schema(
         ("raw", pa.string()),  # the row as KIS sent it, JSON
     ]
 )
+
+
+def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the frame's columns in the order and types of a stream, as one Arrow batch.
+
+    Raises pyarrow.ArrowInvalid where a value does not fit its type (polars raises
+    ColumnNotFoundError where a column is missing): both are mistakes of ours, not of the data.
+    """
+    table = frame.select(schema.names).to_arrow().cast(schema).combine_chunks()
+    return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)

@@ -1,0 +1,68 @@
+"""The logging convention of the spec: one line an event, its sign first, the clock's own time.
+
+✅ 🚀 🎉 done, started · 🔄 ⏱️ retry, wait · ⚠️ worth a look · ❌ failed. A simulated day logs
+simulated time, so a line at 15:44 means 15:44 in Seoul whatever the speed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.clock import Clock, to_kst_naive
+
+HIDDEN = "•••"
+_OURS = ("engine", "pipelines", "strategies")
+
+
+class _ClockFormatter(logging.Formatter):
+    """`2025-09-01 15:44:02 message`, secrets blotted out, one line whatever the message holds."""
+
+    def __init__(self, clock: Clock | None, secrets: Iterable[str]) -> None:
+        super().__init__("%(message)s")
+        self._clock = clock
+        self._secrets = sorted({s for s in secrets if s}, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return f"{self._moment(record):%Y-%m-%d %H:%M:%S} {' ⏎ '.join(text.splitlines())}"
+
+    def _moment(self, record: logging.LogRecord) -> datetime:
+        if self._clock is not None:
+            return self._clock.now()
+        return to_kst_naive(datetime.fromtimestamp(record.created, tz=UTC))
+
+
+def setup_logging(
+    *,
+    clock: Clock | None = None,
+    level: int | str = logging.INFO,
+    secrets: Iterable[str] = (),
+    handler: logging.Handler | None = None,
+    file: Path | None = None,
+) -> None:
+    """Send our log lines to standard error (or `handler`), and to `file` if one is given.
+
+    `secrets` are blotted out of every line as a last resort: nobody should have logged them.
+    Libraries are heard from WARNING on; httpx would log every address otherwise.
+    """
+    handlers = [handler or logging.StreamHandler()]
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+    formatter = _ClockFormatter(clock, secrets)
+    for each in handlers:
+        each.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for each in handlers:
+        root.addHandler(each)
+    root.setLevel(logging.WARNING)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)

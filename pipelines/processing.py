@@ -1,0 +1,77 @@
+"""From a fetched batch to committed rows: the one path that live data takes.
+
+Bars are committed, then the strategies that watch them are evaluated and their signals committed,
+all within the minute. A chain is committed, then its matrix and summary.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import polars as pl
+import pyarrow as pa
+
+from engine import schemas
+from engine.clock import Clock
+from engine.features import matrix, summary
+from engine.store.writer import Writer
+from pipelines.tally import Tally
+from strategies.window import LiveWindow
+
+log = logging.getLogger(__name__)
+
+
+class Processor:
+    """The spec's DataProcessor: where a batch goes once it has been fetched."""
+
+    def __init__(
+        self, writer: Writer, clock: Clock, tally: Tally, windows: Sequence[LiveWindow] = ()
+    ) -> None:
+        self._writer, self._clock, self._tally = writer, clock, tally
+        self._windows = windows
+
+    async def bars(self, table: str, batch: pa.RecordBatch) -> None:
+        """Commit finished bars of one symbol, then the signals that follow from them."""
+        if not batch.num_rows:
+            return
+        counts = await self._writer.put(table, batch)
+        self._tally.note_bars(batch, counts, self._clock.now())
+        for window in self._windows:
+            if window.watches(batch["symbol"][0].as_py()):
+                await self._signals(window, batch)
+
+    async def _signals(self, window: LiveWindow, batch: pa.RecordBatch) -> None:
+        signals = window.push(pl.DataFrame(batch))
+        if signals.is_empty():
+            return
+        rows = signals.with_columns(created_at=pl.lit(self._clock.now(), pl.Datetime("us")))
+        ready = schemas.conform(rows, window.schema)
+        counts = await self._writer.put(window.table, ready)
+        self._tally.note_signals(ready, counts)
+
+    async def chain(self, batch: pa.RecordBatch) -> None:
+        """Commit one snapshot of a chain, its matrix and its summary."""
+        if not batch.num_rows:
+            return
+        self._tally.note_rows(await self._writer.put("option_chain_raw", batch))
+        chain = pl.DataFrame(batch).lazy()
+        cells = matrix.option_matrix(chain).collect()
+        counts = await self._writer.put(
+            "option_matrices", schemas.conform(cells, schemas.OPTION_MATRIX)
+        )
+        self._tally.note_rows(counts)
+        figures = summary.option_summary(chain).collect()
+        counts = await self._writer.put(
+            "option_summary", schemas.conform(figures, schemas.OPTION_SUMMARY)
+        )
+        self._tally.note_rows(counts)
+        self._tally.snapshots += 1
+        self._tally.matrix = cells
+
+    async def rejected(self, batch: pa.RecordBatch) -> None:
+        """Keep rows that could not be used, with the reason, where `krt status` shows them."""
+        if not batch.num_rows:
+            return
+        self._tally.rejected.update(batch["reason"].to_pylist())
+        await self._writer.put("rejected_rows", batch)

@@ -1,0 +1,108 @@
+"""What a day has come to so far: the numbers of the view, of `--json` and of the closing summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from engine.store.merge import MergeCounts
+from pipelines.feed import BarPlan, DayPlan
+
+
+@dataclass
+class Tally:
+    """Counts of one day's run; `simulated` says whether its data is real. Moments are KST."""
+
+    plan: DayPlan
+    simulated: bool
+    rows: MergeCounts = field(default_factory=MergeCounts)
+    bars: int = 0
+    snapshots: int = 0
+    signals: int = 0
+    trade_signals: int = 0
+    corrections: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
+    delays: dict[datetime, float] = field(default_factory=dict)
+    seen: dict[str, set[datetime]] = field(default_factory=dict)
+    last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
+    last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)
+    matrix: pl.DataFrame | None = None
+    gaps: pl.DataFrame | None = None
+
+    @property
+    def day(self) -> date:
+        """The session's date."""
+        return self.plan.day
+
+    def note_rows(self, counts: MergeCounts) -> None:
+        """Count rows of any table."""
+        self.rows = self.rows + counts
+
+    def note_bars(self, batch: pa.RecordBatch, counts: MergeCounts, now: datetime) -> None:
+        """Count committed bars of the day, and how long after its close the newest one came."""
+        frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
+        self.note_rows(counts)
+        self.corrections += counts.changed
+        if frame.is_empty():
+            return
+        self.bars += counts.inserted
+        newest = frame.sort("timestamp").row(-1, named=True)
+        symbol, stamp = newest["symbol"], newest["timestamp"]
+        seen = self.seen.setdefault(symbol, set())
+        if stamp not in seen:
+            delay = (now - stamp).total_seconds()
+            self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
+            self.last_bar[symbol] = newest
+        seen.update(frame["timestamp"])
+
+    def note_signals(self, batch: pa.RecordBatch, counts: MergeCounts) -> None:
+        """Count committed signals of the day; the newest is shown."""
+        frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
+        self.note_rows(counts)
+        if frame.is_empty():
+            return
+        self.signals += counts.inserted
+        if counts.inserted:
+            self.trade_signals += frame.filter(pl.col("trade_signal") != 0).height
+        newest = frame.sort("timestamp").row(-1, named=True)
+        self.last_signal[newest["symbol"]] = newest
+
+    def missing(self, bars: BarPlan, until: datetime) -> int:
+        """Count the stamps owed until a moment that have not come."""
+        owed = bars.session.stamps()
+        return int((owed <= until).sum()) - len(self.seen.get(bars.symbol, ()))
+
+    @property
+    def slowest(self) -> tuple[datetime, float] | None:
+        """The minute whose bar was committed latest after its close, and the seconds it took."""
+        return max(self.delays.items(), key=lambda item: item[1], default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary for machines; times are KST, seconds are the clock's."""
+        slowest = self.slowest
+        return {
+            "date": self.day.isoformat(),
+            "simulated": self.simulated,
+            "bars": self.bars,
+            "snapshots": self.snapshots,
+            "signals": self.signals,
+            "trade_signals": self.trade_signals,
+            "corrections": self.corrections,
+            "gaps": 0 if self.gaps is None else self.gaps.height,
+            "gap_list": [] if self.gaps is None else self.gaps.to_dicts(),
+            "rejected": dict(self.rejected),
+            "rows": {
+                "inserted": self.rows.inserted,
+                "changed": self.rows.changed,
+                "unchanged": self.rows.unchanged,
+            },
+            "calls": self.calls,
+            "slowest_minute": slowest and slowest[0].isoformat(),
+            "slowest_seconds": slowest and round(slowest[1], 3),
+        }
