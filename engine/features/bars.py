@@ -1,0 +1,113 @@
+"""Features of minute bars, as Polars expressions over any number of symbols and sessions at once.
+
+All of them read the frame that `in_order` gives: sorted by symbol and time, one row a bar. A
+session is the date of its bars' stamps. No expression looks at a later row than its own.
+
+Floating point sums depend on the order of their terms. Sums over a window are therefore made of
+exactly the window's values, oldest first, never by adding to and taking from a running total: the
+same bars give the same bits, whether a year of them is at hand or only the warm-up.
+
+An expression over a window must not hold another one (Polars would evaluate the inner inside the
+outer's groups), so what others build on is made a column first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+import polars as pl
+
+PRICES = ("open", "high", "low", "close")
+
+
+def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the bars sorted by symbol and time, one row a bar, and what the expressions read.
+
+    That is `session` (its date), `session_number` (from 1, one count for all symbols),
+    `bar_number` (from 1, in its symbol) and `previous_close` (of the bar before, also across
+    sessions; null at the symbol's first bar).
+
+    Of several rows of one bar the last one given wins, as in the store. A row without a positive,
+    finite price in each of open, high, low and close is no bar and is left out; a volume that is
+    not known counts as 0.
+    """
+    is_bar = pl.all_horizontal((pl.col(p) > 0) & pl.col(p).is_finite() for p in PRICES)
+    return (
+        bars.select("timestamp", "symbol", *PRICES, pl.col("volume").fill_null(0))
+        .filter(is_bar)
+        .sort("symbol", "timestamp", maintain_order=True)
+        .filter(_differs("timestamp", -1) | _differs("symbol", -1))
+        .with_columns(pl.col("timestamp").dt.date().alias("session"))
+        .with_columns(
+            (_differs("session", 1) | _differs("symbol", 1)).cum_sum().alias("session_number"),
+            pl.int_range(1, pl.len() + 1).over("symbol").alias("bar_number"),
+            pl.when(~_differs("symbol", 1)).then(pl.col("close").shift(1)).alias("previous_close"),
+        )
+    )
+
+
+def _differs(column: str, rows: int) -> pl.Expr:
+    return pl.col(column).ne_missing(pl.col(column).shift(rows))
+
+
+def session_open() -> pl.Expr:
+    """Return the open of the session's first bar."""
+    return pl.col("open").first().over("session_number")
+
+
+def previous_session_close() -> pl.Expr:
+    """Return the close of the last bar of the session before; null in the symbol's first one."""
+    return pl.col("previous_close").first().over("session_number")
+
+
+def sessions_at_hand() -> pl.Expr:
+    """Return how many sessions of the symbol there are up to and with the bar's own."""
+    number = pl.col("session_number")
+    return number - number.first().over("symbol") + 1
+
+
+def typical_price() -> pl.Expr:
+    """Return (high + low + close) / 3."""
+    return (pl.col("high") + pl.col("low") + pl.col("close")) / 3
+
+
+def vwap() -> pl.Expr:
+    """Return the session's volume-weighted typical price so far; null until a contract traded."""
+    traded = pl.col("volume").cum_sum().over("session_number")
+    value = (typical_price() * pl.col("volume")).cum_sum().over("session_number")
+    # 0/0 is NaN, and for Polars every number is below NaN: it would fire signals.
+    return pl.when(traded > 0).then(value / traded)
+
+
+def true_range() -> pl.Expr:
+    """Return max(high - low, |high - previous close|, |low - previous close|), in points (Wilder).
+
+    The previous close is the previous bar's, also across sessions; the symbol's first bar, which
+    has none, gets high - low.
+    """
+    return pl.max_horizontal(
+        pl.col("high") - pl.col("low"),
+        (pl.col("high") - pl.col("previous_close")).abs(),
+        (pl.col("low") - pl.col("previous_close")).abs(),
+    )
+
+
+def mean_of_bars(column: str, count: int) -> pl.Expr:
+    """Return the mean of a column over the symbol's last `count` bars; null while there are fewer.
+
+    Of `true_range` that is the ATR as a simple mean.
+    """
+    window = [pl.col(column).shift(back) for back in range(count - 1, -1, -1)]
+    return pl.when(pl.col("bar_number") >= count).then(reduce(add, window) / count)
+
+
+def mean_of_earlier(column: str, by: Sequence[str], *, count: int, at_least: int) -> pl.Expr:
+    """Return the mean of the group's last `count` values before the row's own, never with it.
+
+    The group is what has the same `by`. Null where fewer than `at_least` values came before.
+    """
+    earlier = [pl.col(column).shift(back).over(by) for back in range(count, 0, -1)]
+    known = pl.sum_horizontal(value.is_not_null() for value in earlier)
+    return pl.when(known >= at_least).then(pl.sum_horizontal(earlier) / known)

@@ -1,0 +1,79 @@
+"""The features of dolpha1: how far the price is from the open, and how far it usually is by now.
+
+After the noise area of Zarattini, Aziz and Barbon, "Beat the Market: An Effective Intraday Momentum
+Strategy for S&P500 ETF (SPY)" (2024), with a VWAP filter.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from engine.features import bars as bar
+from strategies.dolpha1.params import Dolpha1Params, sessions_needed
+
+
+def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+    """Return the bars in order with min_from_open, move_open, sigma_open, ub, lb, vwap and atr.
+
+    move_open and sigma_open are fractions of the session's open; the others index points. All are
+    null where they are not known yet.
+    """
+    return (
+        bar.in_order(bars)
+        .with_columns(
+            min_from_open().alias("min_from_open"),
+            bar.session_open().alias("session_open"),
+            bar.previous_session_close().alias("previous_session_close"),
+            bar.vwap().alias("vwap"),
+            bar.true_range().alias("true_range"),
+        )
+        .with_columns(
+            move_open().alias("move_open"),
+            bar.mean_of_bars("true_range", params.atr_period).alias("atr"),
+        )
+        .with_columns(mean_move(params).alias("sigma_open"))
+        .with_columns(pl.col("sigma_open").forward_fill().over("session_number"))
+        .with_columns(upper_band(params).alias("ub"), lower_band(params).alias("lb"))
+    )
+
+
+def min_from_open() -> pl.Expr:
+    """Return the minutes from the session's first stamp: 0 at 08:46, 419 at the auction."""
+    first = pl.col("timestamp").first().over("session_number")
+    return (pl.col("timestamp") - first).dt.total_minutes()
+
+
+def move_open() -> pl.Expr:
+    """Return |close / open of the session - 1|."""
+    return (pl.col("close") / pl.col("session_open") - 1).abs()
+
+
+def mean_move(params: Dolpha1Params) -> pl.Expr:
+    """Return the mean move at this minute over earlier sessions, never with the bar's own.
+
+    Where there are too few, the session's last value stands in (see `features`). It is never
+    filled backwards: that would tell the morning what only the afternoon knows.
+    """
+    return bar.mean_of_earlier(
+        "move_open",
+        ["symbol", "min_from_open"],
+        count=params.rolling_move,
+        at_least=sessions_needed(params),
+    )
+
+
+def upper_band(params: Dolpha1Params) -> pl.Expr:
+    """Return max(open, previous close) · (1 + band_multiplier · sigma_open)."""
+    highest = pl.max_horizontal("session_open", "previous_session_close")
+    return _known(highest * (1 + params.band_multiplier * pl.col("sigma_open")))
+
+
+def lower_band(params: Dolpha1Params) -> pl.Expr:
+    """Return min(open, previous close) · (1 - band_multiplier · sigma_open)."""
+    lowest = pl.min_horizontal("session_open", "previous_session_close")
+    return _known(lowest * (1 - params.band_multiplier * pl.col("sigma_open")))
+
+
+def _known(band: pl.Expr) -> pl.Expr:
+    """Return the band where there was a session before: max and min pass over a null."""
+    return pl.when(pl.col("previous_session_close").is_not_null()).then(band)
