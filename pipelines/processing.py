@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import polars as pl
 import pyarrow as pa
+from engine.store.writer import Writer
+from strategies.window import LiveWindow
 
 from engine import schemas
 from engine.clock import Clock
 from engine.features import matrix, summary
-from engine.store.writer import Writer
 from pipelines.tally import Tally
-from strategies.window import LiveWindow
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-
 from engine.store.merge import MergeCounts
+
 from pipelines.feed import BarPlan, DayPlan
 
 

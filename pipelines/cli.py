@@ -1,0 +1,48 @@
+"""The command `krt`: what each recipe of the justfile calls.
+
+Exit codes: 0 done, 1 findings (validate), 2 could not run, 130 ended with Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from engine.errors import KrtError
+
+app = App(
+    name="krt",
+    help="Minute data of the Korean market: collected, turned into matrices and signals, kept.",
+    help_format="plaintext",
+    version_flags=["--version"],
+    default_parameter=Parameter(negative=()),
+)
+# Commands are named, not imported: `krt sql` need not load what `krt live` needs.
+app.command("pipelines.live:live", name="live")
+app.command("pipelines.simulation:sim", name="sim")
+app.command("pipelines.look:sql", name="sql")
+app.command("pipelines.look:status", name="status")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; whatever the user did wrong is one line and exit code 2."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _refuse(" ".join(str(error).split()))
+    except KrtError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"❌ {' '.join(message.split())}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

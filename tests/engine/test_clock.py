@@ -1,0 +1,135 @@
+"""The clocks: a virtual day must be indistinguishable from a real one, except that it is short."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.clock import ScaledClock, VirtualClock, WallClock, floor_minute, to_kst_naive
+
+OPEN = datetime(2025, 9, 1, 8, 45)
+
+
+def test_aware_moments_become_seoul_wall_time():
+    assert to_kst_naive(datetime(2025, 9, 1, 0, 0, tzinfo=UTC)) == datetime(2025, 9, 1, 9, 0)
+
+
+@given(st.datetimes(min_value=datetime(2015, 1, 1), max_value=datetime(2028, 1, 1)))
+def test_naive_moments_are_kst_already(moment):
+    assert to_kst_naive(moment) == moment
+    assert floor_minute(moment) <= moment < floor_minute(moment) + timedelta(minutes=1)
+
+
+async def test_a_virtual_day_passes_in_no_time_and_in_order():
+    clock = VirtualClock(OPEN)
+    heard: list[tuple[str, datetime]] = []
+
+    async def every(name: str, seconds: float, times: int) -> None:
+        for _ in range(times):
+            await clock.sleep(seconds)
+            heard.append((name, clock.now()))
+
+    started = time.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(every("minute", 60, 421))
+        tasks.create_task(every("hour", 3600, 7))
+    assert clock.now() == OPEN + timedelta(minutes=421)
+    assert [moment for _, moment in heard] == sorted(moment for _, moment in heard)
+    assert len(heard) == 428
+    assert time.monotonic() - started < 60  # seven virtual hours did not take seven hours
+
+
+async def test_time_stands_still_while_a_thread_works():
+    clock = VirtualClock(OPEN)
+    moments: list[datetime] = []
+
+    async def wait() -> None:
+        await clock.sleep(1)
+        moments.append(clock.now())
+
+    def work() -> datetime:
+        time.sleep(0.05)
+        return clock.now()
+
+    waiting = asyncio.create_task(wait())
+    assert await clock.thread(work) == OPEN
+    assert moments == []
+    await waiting
+    assert moments == [OPEN + timedelta(seconds=1)]
+
+
+async def test_time_goes_on_when_the_one_who_serves_waits_for_it():
+    clock = VirtualClock(OPEN)
+    answered: asyncio.Future[datetime] = asyncio.get_running_loop().create_future()
+
+    async def serve() -> None:
+        async with clock.parked("request"):
+            await clock.sleep(3)
+        answered.set_result(clock.now())
+
+    serving = asyncio.create_task(serve())
+    async with clock.busy("request"):
+        assert await answered == OPEN + timedelta(seconds=3)
+    await serving
+
+
+async def test_a_timeout_is_virtual_and_leaves_nothing_behind():
+    clock = VirtualClock(OPEN)
+    with pytest.raises(TimeoutError):
+        async with clock.timeout(5):
+            await clock.sleep(3600)
+    assert clock.now() == OPEN + timedelta(seconds=5)
+    async with clock.timeout(5):
+        pass
+    await clock.sleep(1)  # had the timeout been left behind, it would hit somebody else now
+    await clock.sleep(60)
+    assert clock.now() == OPEN + timedelta(seconds=66)
+
+
+async def test_a_cancelled_sleeper_does_not_pull_time_forward():
+    clock = VirtualClock(OPEN)
+    sleeper = asyncio.create_task(clock.sleep(10))
+    await clock.sleep(1)
+    sleeper.cancel()
+    await clock.sleep(60)
+    assert clock.now() == OPEN + timedelta(seconds=61)
+
+
+async def test_tasks_still_on_their_way_hold_time_back():
+    """A chain of tasks that hand something on takes no virtual time, however long the chain."""
+    clock = VirtualClock(OPEN)
+    queues: list[asyncio.Queue[int]] = [asyncio.Queue() for _ in range(50)]
+
+    async def hand_on(left: asyncio.Queue[int], right: asyncio.Queue[int]) -> None:
+        await right.put(await left.get() + 1)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(clock.sleep(1))
+        for left, right in zip(queues, queues[1:], strict=False):
+            tasks.create_task(hand_on(left, right))
+        await queues[0].put(0)
+        assert await queues[-1].get() == 49
+        assert clock.now() == OPEN
+
+
+async def test_speed_bounds_how_fast_virtual_time_goes():
+    clock = VirtualClock(OPEN, speed=600)
+    started = time.monotonic()
+    await clock.sleep(60)
+    assert time.monotonic() - started >= 0.09
+    assert clock.now() == OPEN + timedelta(seconds=60)
+
+
+async def test_the_scaled_clock_runs_on_its_own():
+    clock = ScaledClock(OPEN, speed=1000)
+    await clock.sleep(20)
+    assert clock.now() >= OPEN + timedelta(seconds=20)
+
+
+def test_the_wall_clock_tells_the_time_in_seoul():
+    wall = WallClock()
+    assert abs(wall.now() - wall.now_kst().replace(tzinfo=None)) < timedelta(seconds=5)
+    assert wall.now_kst().utcoffset() == timedelta(hours=9)
