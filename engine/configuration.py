@@ -25,6 +25,18 @@ KIS_ADDRESS = "https://openapi.koreainvestment.com:9443"
 SSL_MODES = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
+def _default_folder() -> Path:
+    """Return where our data lives: the user's data folder; under root a folder of the system's.
+
+    The embedded server does not run as root, and whoever it runs as must be able to reach its
+    folder: below /root it could not, and opening /root to everybody is no way out.
+    """
+    name = "korea-realtime-trading"
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib") / name
+    return platformdirs.user_data_path(name, appauthor=False)
+
+
 class AppKeyPair(BaseModel):
     """One more app key, for `app_keys`: several share the symbols and multiply the budget."""
 
@@ -55,7 +67,7 @@ class Configuration(BaseSettings):
     option_chains: tuple[str, ...] = ("front",)
     alerts: tuple[SecretStr, ...] = Field((), description="apprise addresses")
     data_folder: Path = Field(
-        default_factory=lambda: _default_folder(),
+        default_factory=_default_folder,
         description="token, spool, logs and the embedded database",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -152,15 +164,3 @@ def _one_line(error: ValidationError) -> str:
         return f"unknown key {key!r}" if unknown else f"{key}: {detail['msg'].lower()}"
 
     return "; ".join(said(detail) for detail in error.errors(include_input=False))
-
-
-def _default_folder() -> Path:
-    """Return where our data lives: the user's data folder; under root a folder of the system's.
-
-    The embedded server does not run as root, and whoever it runs as must be able to reach its
-    folder: below /root it could not, and opening /root to everybody is no way out.
-    """
-    name = "korea-realtime-trading"
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        return Path("/var/lib") / name
-    return platformdirs.user_data_path(name, appauthor=False)

@@ -1,4 +1,4 @@
-"""What a day has come to so far: the numbers of the view, of `--json` and of the closing summary."""
+"""What a day has come to so far: the numbers of the view, of `--json` and of the summary."""
 
 from __future__ import annotations
 

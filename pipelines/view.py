@@ -60,6 +60,7 @@ def picture(tally: Tally, clock: Clock, lines: list[str]) -> RenderableType:
 def _heading(tally: Tally, clock: Clock) -> RenderableType:
     kind = "SIMULATION" if tally.simulated else "LIVE"
     style = "black on yellow" if tally.simulated else "white on red"
+    now = clock.now()
     return Text.assemble(
         (f" {kind} ", style),
         f" {clock.now():%Y-%m-%d} ",

@@ -1,6 +1,7 @@
 """The clocks: a virtual day must be indistinguishable from a real one, except that it is short."""
 
 import asyncio
+import itertools
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -108,7 +109,7 @@ async def test_tasks_still_on_their_way_hold_time_back():
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(clock.sleep(1))
-        for left, right in zip(queues, queues[1:], strict=False):
+        for left, right in itertools.pairwise(queues):
             tasks.create_task(hand_on(left, right))
         await queues[0].put(0)
         assert await queues[-1].get() == 49

@@ -1,5 +1,6 @@
 """The justfile's own shell: the same words on every system."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -32,7 +33,10 @@ def test_a_missing_command_is_one_line():
 
 
 def test_interrupt_reaches_the_command_and_its_exit_code_comes_back():
-    program = "import sys,time; print('up', flush=True)\ntry: time.sleep(30)\nexcept KeyboardInterrupt: sys.exit(130)"
+    program = (
+        "import sys, time; print('up', flush=True)\n"
+        "try: time.sleep(30)\nexcept KeyboardInterrupt: sys.exit(130)"
+    )
     line = f'python -c "{program}"'
     with subprocess.Popen(
         [sys.executable, "-m", "pipelines.recipe", line, "recipe"],
@@ -40,5 +44,5 @@ def test_interrupt_reaches_the_command_and_its_exit_code_comes_back():
     ) as running:  # fmt: skip
         assert running.stdout is not None
         assert running.stdout.readline() == "up\n"
-        __import__("os").killpg(running.pid, signal.SIGINT)
+        os.killpg(running.pid, signal.SIGINT)
         assert running.wait(timeout=20) == 130
