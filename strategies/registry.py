@@ -7,8 +7,9 @@ from typing import Any
 from engine.errors import InputError
 from strategies.base import Strategy
 from strategies.dolpha1 import Dolpha1
+from strategies.opening_range import OpeningRange
 
-STRATEGIES: dict[str, Strategy[Any]] = {s.name: s for s in (Dolpha1(),)}
+STRATEGIES: dict[str, Strategy[Any]] = {s.name: s for s in (Dolpha1(), OpeningRange())}
 
 
 def strategy(name: str) -> Strategy[Any]:

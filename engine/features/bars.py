@@ -106,8 +106,10 @@ def mean_of_bars(column: str, count: int) -> pl.Expr:
 def mean_of_earlier(column: str, by: Sequence[str], *, count: int, at_least: int) -> pl.Expr:
     """Return the mean of the group's last `count` values before the row's own, never with it.
 
-    The group is what has the same `by`. Null where fewer than `at_least` values came before.
+    The group is what has the same `by`. Null where fewer than `at_least` values came before. The
+    column has no nulls.
     """
-    earlier = [pl.col(column).shift(back).over(by) for back in range(count, 0, -1)]
-    known = pl.sum_horizontal(value.is_not_null() for value in earlier)
-    return pl.when(known >= at_least).then(pl.sum_horizontal(earlier) / known)
+    earlier = [pl.col(column).shift(back) for back in range(count, 0, -1)]
+    known = pl.min_horizontal(pl.int_range(pl.len()), count)
+    mean = pl.sum_horizontal(earlier) / known
+    return pl.when(known >= at_least).then(mean).over(by)

@@ -10,6 +10,7 @@ import polars as pl
 
 from engine.features import bars as bar
 from strategies.dolpha1.params import Dolpha1Params, sessions_needed
+from strategies.opening import min_from_open
 
 
 def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
@@ -35,12 +36,6 @@ def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
         .with_columns(pl.col("sigma_open").forward_fill().over("session_number"))
         .with_columns(upper_band(params).alias("ub"), lower_band(params).alias("lb"))
     )
-
-
-def min_from_open() -> pl.Expr:
-    """Return the minutes from the session's first stamp: 0 at 08:46, 419 at the auction."""
-    first = pl.col("timestamp").first().over("session_number")
-    return (pl.col("timestamp") - first).dt.total_minutes()
 
 
 def move_open() -> pl.Expr:

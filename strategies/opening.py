@@ -1,0 +1,45 @@
+"""Minutes since a session's first stamp: what lets sessions that open at different hours compare.
+
+The first stamp is the calendar's, not the first bar's: where the first bars of a day are missing,
+or come late, the other bars of the day keep their minute.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import polars as pl
+
+from engine.errors import InputError
+from engine.sessions import session_of
+
+
+def min_from_open() -> pl.Expr:
+    """Return the minutes from the session's first stamp: 0 at 08:46, 419 at the auction.
+
+    Reads the frame of `engine.features.bars.in_order`. For a symbol that is no code of KRX's, or a
+    day on which the calendar knows no session, the first bar's stamp takes the place.
+    """
+    of_session = pl.struct("symbol", "session", "session_number")
+    calendar = of_session.map_batches(
+        _first_stamps, return_dtype=pl.Datetime("us"), is_elementwise=True
+    )
+    first_bar = pl.col("timestamp").first().over("session_number")
+    return (pl.col("timestamp") - pl.coalesce(calendar, first_bar)).dt.total_minutes()
+
+
+def _first_stamps(bars: pl.Series) -> pl.Series:
+    """Ask the calendar once for each session, not for each bar."""
+    rows = bars.struct.unnest()
+    run = rows["session_number"].rle_id()
+    heads = rows.filter(run.diff().fill_null(1) != 0)
+    stamps = [_first_stamp(*head) for head in heads.select("symbol", "session").iter_rows()]
+    return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(run)
+
+
+def _first_stamp(symbol: str, day: date) -> datetime | None:
+    try:
+        session = session_of(symbol, day)
+    except InputError:
+        return None
+    return session.first_stamp if session else None

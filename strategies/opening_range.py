@@ -1,0 +1,76 @@
+"""Opening-range breakout: the example of how little a strategy is.
+
+The first minutes of a session span a range; whoever leaves it later is followed. Crabel, "Day
+Trading with Short Term Price Patterns and Opening Range Breakout" (1990), without his filters.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import pyarrow as pa
+from pydantic import Field
+
+from engine.features import bars as bar
+from engine.schemas import TIME
+from strategies.base import Params, trade_signal
+from strategies.opening import min_from_open
+
+
+class OpeningRangeParams(Params):
+    """The parameters of the opening-range breakout."""
+
+    range_minutes: int = Field(default=30, ge=1, le=360, description="minutes that span the range")
+
+
+class OpeningRange:
+    """Opening-range breakout as a `Strategy`: ub and lb are the range's high and low, in points."""
+
+    name = "opening_range"
+    table = "opening_range_signal"
+    params = OpeningRangeParams
+    schema = pa.schema(
+        [
+            ("timestamp", TIME),
+            ("symbol", pa.string()),
+            ("close", pa.float64()),
+            ("monitor_signal", pa.int64()),
+            ("trade_signal", pa.int64()),
+            ("reason", pa.string()),
+            ("ub", pa.float64()),
+            ("lb", pa.float64()),
+            ("min_from_open", pa.int64()),
+            ("created_at", TIME),
+        ]
+    )
+
+    def warm_up_sessions(self, params: OpeningRangeParams) -> int:  # noqa: ARG002
+        """Return 0: each session stands for itself."""
+        return 0
+
+    def evaluate(self, bars: pl.LazyFrame, params: OpeningRangeParams) -> pl.LazyFrame:
+        """Return a row for each bar: `range_forming`, then `breakout_up`, `_down` or `none`."""
+        forming = pl.col("min_from_open") < params.range_minutes
+        high = pl.when(forming).then("high").cum_max().forward_fill().over("session_number")
+        low = pl.when(forming).then("low").cum_min().forward_fill().over("session_number")
+        up, down = ~forming & (pl.col("close") > high), ~forming & (pl.col("close") < low)
+        reason = (
+            pl.when(forming)
+            .then(pl.lit("range_forming"))
+            .when(up)
+            .then(pl.lit("breakout_up"))
+            .when(down)
+            .then(pl.lit("breakout_down"))
+            .otherwise(pl.lit("none"))
+        )
+        return (
+            bar.in_order(bars)
+            .with_columns(min_from_open().alias("min_from_open"))
+            .with_columns(
+                pl.when(up).then(1).when(down).then(-1).otherwise(0).alias("monitor_signal"),
+                reason.alias("reason"),
+                pl.when(~forming).then(high).alias("ub"),
+                pl.when(~forming).then(low).alias("lb"),
+            )
+            .with_columns(trade_signal(params).alias("trade_signal"))
+            .select(name for name in self.schema.names if name != "created_at")
+        )
