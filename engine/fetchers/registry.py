@@ -1,0 +1,14 @@
+"""All sources of data: a new one is a class and a line here."""
+
+from __future__ import annotations
+
+from engine.fetchers.base import PriceFetcher
+from engine.fetchers.deriv import FuturesBarFetcher
+from engine.fetchers.option_chain import OptionChainFetcher
+from engine.fetchers.stock import StockBarFetcher
+
+FETCHERS: dict[str, type[PriceFetcher]] = {
+    "stock": StockBarFetcher,
+    "deriv": FuturesBarFetcher,
+    "option_chain": OptionChainFetcher,
+}

@@ -1,0 +1,272 @@
+"""The client: a typed request in, an answer that KIS calls fine out, or one KisError.
+
+What can pass is tried again within the time the call belongs to: no answer, a refused pace, a
+rejected token. stamina, which we would otherwise take for retries, waits by the event loop's own
+sleep; here every wait is the clock's, so that a simulated storm takes no real time.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.errors import (
+    InputError,
+    KisError,
+    KisPaceExceeded,
+    KisRefused,
+    KisTokenRejected,
+    KisUnreachable,
+)
+from engine.kis.answer import Answer, read_body
+from engine.kis.auth import Token, TokenKeeper, file_stem, private_folder
+from engine.kis.circuit import Circuit
+from engine.kis.endpoints import Request, correct_tr_ids, tr_id_of
+from engine.kis.pacing import Pace, Priority
+from engine.kis.transport import Transport
+from engine.settings import AppKey, KisSettings
+
+log = logging.getLogger(__name__)
+
+__all__ = ["KisClient", "Priority"]
+
+_TRIES = 5  # of a call that has no deadline
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds before the next try, doubled each time
+
+
+@dataclass
+class _Account:
+    """One app key: its token and its budget."""
+
+    key: AppKey
+    tokens: TokenKeeper
+    pace: Pace
+    refused: KisRefused | None = None  # why KIS does not take this key at all
+
+
+class KisClient:
+    """Talks to KIS under the budgets of its app keys. Use from one event loop; close when done.
+
+    `folder` holds tokens, paces and their locks; all processes of this user must share it. A
+    simulation needs a folder of its own life, since its address is another each time. `jitter`
+    is the source of chance for the waits between tries: seeded, a simulated day repeats exactly.
+    """
+
+    def __init__(
+        self,
+        settings: KisSettings,
+        clock: Clock,
+        *,
+        folder: Path,
+        jitter: random.Random | None = None,
+    ) -> None:
+        if not settings.app_keys:
+            raise InputError("no app key of KIS is configured: set app_key and app_secret")
+        self.clock, self.counts = clock, Counter[str]()
+        self._settings, self._folder = settings, private_folder(folder)
+        self._jitter = jitter or random.Random()  # noqa: S311  spreads retries, guards nothing
+        self._tr_ids = correct_tr_ids(settings.tr_id)
+        self._transport = Transport(settings.base_url, clock, timeout=settings.request_timeout)
+        self._circuit = Circuit(clock)
+        self._accounts = [self._account(key) for key in settings.app_keys]
+        self._own_paces: dict[tuple[int, str], Pace] = {}
+
+    @property
+    def calls(self) -> int:
+        """Requests sent, tries included, tokens not."""
+        return self.counts["calls"]
+
+    @property
+    def refusals(self) -> int:
+        """Requests that KIS refused as too fast."""
+        return self.counts["refusals"]
+
+    @property
+    def per_second(self) -> float:
+        """Calls a second that KIS takes just now, all app keys together."""
+        return sum(account.pace.per_second for account in self._accounts)
+
+    @property
+    def master_url(self) -> str:
+        """Where the list of index futures and options lies."""
+        return self._settings.master_url
+
+    @property
+    def reachable(self) -> bool:
+        """Whether KIS answers."""
+        return not self._circuit.open
+
+    async def call(
+        self,
+        request: Request,
+        *,
+        priority: Priority = Priority.LIVE,
+        deadline: datetime | None = None,
+        minute: datetime | None = None,
+    ) -> Answer:
+        """Return KIS's answer, trying until `deadline` (without one: five times).
+
+        `minute` is the minute that the call is for, named in errors. Raises KisRefused for what
+        another try cannot mend; KisUnreachable, KisPaceExceeded or KisTokenRejected when time is
+        up. Every error carries tr_id, msg_cd, symbol and minute.
+        """
+        progress = _Progress()
+        try:
+            if deadline is None:
+                return await self._try(request, priority, deadline, progress)
+            left = (deadline - self.clock.now()).total_seconds()
+            async with self.clock.timeout(max(left, 0.0)):
+                return await self._try(request, priority, deadline, progress)
+        except TimeoutError:
+            error: KisError = progress.last or KisUnreachable("no turn came before the deadline")
+        except KisError as failed:
+            error = failed
+        self.counts["failed"] += 1
+        error.tr_id, error.symbol = tr_id_of(request, self._tr_ids), request.symbol
+        error.minute = minute
+        raise error from None
+
+    async def download(self, url: str) -> bytes:
+        """Return a public file of KIS, such as the master; no turn. Raises KisUnreachable."""
+        reply = await self._transport.send("GET", url)
+        if reply.status != 200:
+            raise KisUnreachable(f"KIS's file server answered HTTP {reply.status} for {url}")
+        return reply.body
+
+    async def close(self) -> None:
+        """Close connections and files."""
+        self._circuit.close()
+        for account in self._accounts:
+            await account.tokens.close()
+        for pace in [*(a.pace for a in self._accounts), *self._own_paces.values()]:
+            pace.close()
+        await self._transport.close()
+
+    async def _try(
+        self, request: Request, priority: Priority, deadline: datetime | None, was: _Progress
+    ) -> Answer:
+        while True:
+            try:
+                return await self._once(request, priority, was)
+            except KisPaceExceeded as error:
+                was.failed(error)
+            except KisTokenRejected as error:
+                was.failed(error)
+                if was.rejections > 1:  # it is new and still rejected; renewing would not help
+                    raise
+                continue
+            except KisUnreachable as error:
+                was.failed(error)
+            if deadline is None and was.tries >= _TRIES:
+                raise was.error()
+            await self.clock.sleep(self._wait_before(was.tries))
+
+    async def _once(self, request: Request, priority: Priority, was: _Progress) -> Answer:
+        account = self._pick()
+        token = await self._token(account)
+        probing = await self._turn(account, request, priority, was)
+        sent_at = self.clock.now()
+        try:
+            async with self._circuit.watch(request.symbol, probing=probing):
+                body = await self._send(request, account.key, token)
+        except KisPaceExceeded:
+            self.counts["refusals"] += 1
+            account.pace.refused()
+            raise
+        except KisTokenRejected:
+            self.counts["token rejections"] += 1
+            await account.tokens.replacement(token)
+            raise
+        return Answer(request.tr_id, request.symbol, body, sent_at, self.clock.now())
+
+    async def _turn(
+        self, account: _Account, request: Request, priority: Priority, was: _Progress
+    ) -> bool:
+        """Wait for the paces and, while KIS is down, for its return. True: this call probes it."""
+        while True:
+            if request.own_pace:
+                await self._own_pace(account, request).turn(priority, was.tries)
+            await account.pace.turn(priority, was.tries)
+            if not self._circuit.open:
+                return False
+            if await self._circuit.admit():
+                return True
+
+    async def _send(self, request: Request, key: AppKey, token: Token) -> dict[str, object]:
+        self.counts["calls"] += 1
+        reply = await self._transport.send(
+            "GET",
+            request.path,
+            params=request.params(),
+            headers={
+                "content-type": "application/json; charset=utf-8",
+                "authorization": f"Bearer {token.access_token}",
+                "appkey": key.app_key.get_secret_value(),
+                "appsecret": key.app_secret.get_secret_value(),
+                "tr_id": tr_id_of(request, self._tr_ids),
+                "custtype": "P",
+            },
+        )
+        return read_body(reply)
+
+    async def _token(self, account: _Account) -> Token:
+        try:
+            return await account.tokens.token()
+        except KisRefused as error:
+            if account.refused is None:
+                log.error("❌ an app key is out: %s", error)  # noqa: TRY400  a line, no traceback
+            account.refused = error
+            raise
+
+    def _pick(self) -> _Account:
+        """Choose the key with the shortest queue: that spreads any mix of symbols evenly."""
+        good = [account for account in self._accounts if account.refused is None]
+        if not good:
+            first = self._accounts[0].refused
+            raise KisRefused(str(first), msg_cd=first.msg_cd if first else None)
+        return min(good, key=lambda account: account.pace.backlog)
+
+    def _own_pace(self, account: _Account, request: Request) -> Pace:
+        where = (self._accounts.index(account), request.path)
+        if where not in self._own_paces:
+            stem = self._stem(account.key)
+            path = stem.with_name(f"{stem.name}-{request.tr_id}.pace")
+            self._own_paces[where] = Pace(path, request.own_pace or 1.0, self.clock)
+        return self._own_paces[where]
+
+    def _account(self, key: AppKey) -> _Account:
+        stem = self._stem(key)
+        tokens = TokenKeeper(self._transport, key, stem.with_name(f"{stem.name}-token"), self.clock)
+        path = stem.with_name(f"{stem.name}.pace")
+        return _Account(key, tokens, Pace(path, self._settings.calls_per_second, self.clock))
+
+    def _stem(self, key: AppKey) -> Path:
+        app_key = key.app_key.get_secret_value()
+        return self._folder / file_stem(self._settings.base_url, app_key)
+
+    def _wait_before(self, tries: int) -> float:
+        longest = min(_FIRST_WAIT * 2.0 ** (tries - 1), _LONGEST_WAIT)
+        return longest * self._jitter.uniform(0.5, 1.0)
+
+
+class _Progress:
+    """How far a call has come."""
+
+    def __init__(self) -> None:
+        self.tries = self.rejections = 0
+        self.last: KisError | None = None
+
+    def failed(self, error: KisError) -> None:
+        """Note a failed try."""
+        self.tries += 1
+        self.rejections += isinstance(error, KisTokenRejected)
+        self.last = error
+
+    def error(self) -> KisError:
+        """Return why the last try failed."""
+        return self.last or KisUnreachable("KIS was not tried")

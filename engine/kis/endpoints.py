@@ -1,0 +1,254 @@
+"""The quotation calls of KIS that we use: one frozen type each, with its TR id and limits.
+
+`params` are the query; `tr_id` may be replaced by the settings' `tr_id` under the name `setting`.
+Facts about each call: KIS's portal (apiportal.koreainvestment.com) and its official samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, Protocol
+
+log = logging.getLogger(__name__)
+
+_FUTUREOPTION = "/uapi/domestic-futureoption/v1/quotations"
+_STOCK = "/uapi/domestic-stock/v1/quotations"
+_BOARD_PACE = 1.0  # calls a second that KIS advises for the option board
+_MISPRINTS = {"FHlkPIF05030100": "FHPIF05030100"}  # in the spec's own example of config.json
+
+
+class Request(Protocol):
+    """What the client needs to know of a call."""
+
+    tr_id: ClassVar[str]
+    path: ClassVar[str]
+    setting: ClassVar[str]  # name under `tr_id` in config.json, "" if it has none
+    own_pace: ClassVar[float | None]  # calls a second besides the account's budget
+
+    @property
+    def symbol(self) -> str:
+        """What the call is about, for errors and the circuit."""
+        ...
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        ...
+
+
+class _Quotation:
+    setting: ClassVar[str] = ""
+    own_pace: ClassVar[float | None] = None
+
+
+@dataclass(frozen=True)
+class DerivativeMinutes(_Quotation):
+    """Minute bars of a future or option, FHKIF03020200. 102 rows a call, newest first.
+
+    `output2`: stck_bsop_date, stck_cntg_hour (start of the minute; 24-30 at night), futs_oprc,
+    futs_hgpr, futs_lwpr, futs_prpr, cntg_vol. `output1` has the day's limits futs_mxpr, futs_llam.
+    `label` (HHMMSS) is the newest row wanted, itself included. Kept for about one year.
+    """
+
+    tr_id: ClassVar[str] = "FHKIF03020200"
+    path: ClassVar[str] = f"{_FUTUREOPTION}/inquire-time-fuopchartprice"
+    setting: ClassVar[str] = "deriv_minute"
+    rows_per_call: ClassVar[int] = 102
+
+    symbol: str
+    day: date
+    label: str
+    market: str = "F"  # F futures, O options, CM and EU the same at night
+    past: bool = False
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {
+            "FID_COND_MRKT_DIV_CODE": self.market,
+            "FID_INPUT_ISCD": self.symbol,
+            "FID_HOUR_CLS_CODE": "60",
+            "FID_PW_DATA_INCU_YN": "Y" if self.past else "N",
+            "FID_FAKE_TICK_INCU_YN": "N",
+            "FID_INPUT_DATE_1": f"{self.day:%Y%m%d}",
+            "FID_INPUT_HOUR_1": self.label,
+        }
+
+
+@dataclass(frozen=True)
+class StockMinutesToday(_Quotation):
+    """Minute bars of a stock, today only, FHKST03010200. 30 rows a call, newest first.
+
+    `output2`: stck_bsop_date, stck_cntg_hour (start of the minute), stck_oprc, stck_hgpr,
+    stck_lwpr, stck_prpr, cntg_vol. `output1` has yesterday's close stck_prdy_clpr.
+    An hour in the future is filled forward with the present price.
+    """
+
+    tr_id: ClassVar[str] = "FHKST03010200"
+    path: ClassVar[str] = f"{_STOCK}/inquire-time-itemchartprice"
+    setting: ClassVar[str] = "stock_minute"
+    rows_per_call: ClassVar[int] = 30
+
+    symbol: str
+    label: str
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {
+            "FID_ETC_CLS_CODE": "",
+            "FID_COND_MRKT_DIV_CODE": "J",
+            "FID_INPUT_ISCD": self.symbol,
+            "FID_INPUT_HOUR_1": self.label,
+            "FID_PW_DATA_INCU_YN": "N",
+        }
+
+
+@dataclass(frozen=True)
+class StockMinutes(_Quotation):
+    """Minute bars of a stock on any day, FHKST03010230. 120 rows a call, newest first, one year.
+
+    The columns of `StockMinutesToday`. Near the open, rows of the day before are mixed in.
+    """
+
+    tr_id: ClassVar[str] = "FHKST03010230"
+    path: ClassVar[str] = f"{_STOCK}/inquire-time-dailychartprice"
+    rows_per_call: ClassVar[int] = 120
+
+    symbol: str
+    day: date
+    label: str
+
+    def params(self) -> dict[str, str]:
+        """Return the query; the empty key must be there."""
+        return {
+            "FID_COND_MRKT_DIV_CODE": "J",
+            "FID_INPUT_ISCD": self.symbol,
+            "FID_INPUT_HOUR_1": self.label,
+            "FID_INPUT_DATE_1": f"{self.day:%Y%m%d}",
+            "FID_PW_DATA_INCU_YN": "N",
+            "FID_FAKE_TICK_INCU_YN": "",
+        }
+
+
+@dataclass(frozen=True)
+class OptionBoard(_Quotation):
+    """Calls (`output1`) and puts (`output2`) of one maturity, FHPIF05030100.
+
+    At most 100 rows a side, the highest strikes first, no paging; once a second is KIS's advice.
+    `maturity` is YYYYMM, of weekly options YYMMWW; `market_class` "" KOSPI200, MKI mini,
+    WKM Monday weekly, WKI Thursday weekly, KQI KOSDAQ150.
+    """
+
+    tr_id: ClassVar[str] = "FHPIF05030100"
+    path: ClassVar[str] = f"{_FUTUREOPTION}/display-board-callput"
+    setting: ClassVar[str] = "option_chain"
+    own_pace: ClassVar[float | None] = _BOARD_PACE
+
+    maturity: str
+    market_class: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """The board's maturity and class."""
+        return f"{self.maturity}{self.market_class}"
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {
+            "FID_COND_MRKT_DIV_CODE": "O",
+            "FID_COND_SCR_DIV_CODE": "20503",
+            "FID_MRKT_CLS_CODE": "CO",
+            "FID_MTRT_CNT": self.maturity,
+            "FID_COND_MRKT_CLS_CODE": self.market_class,
+            "FID_MRKT_CLS_CODE1": "PO",
+        }
+
+
+@dataclass(frozen=True)
+class BoardTop(_Quotation):
+    """The underlying index (`output1` unas_prpr) and one future (futs_prpr), FHPIF05030000."""
+
+    tr_id: ClassVar[str] = "FHPIF05030000"
+    path: ClassVar[str] = f"{_FUTUREOPTION}/display-board-top"
+
+    symbol: str  # a futures code
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {"FID_COND_MRKT_DIV_CODE": "F", "FID_INPUT_ISCD": self.symbol}
+
+
+@dataclass(frozen=True)
+class DerivativeQuote(_Quotation):
+    """One future's or option's quote, FHMIF10000000: `output1`, no bid and ask."""
+
+    tr_id: ClassVar[str] = "FHMIF10000000"
+    path: ClassVar[str] = f"{_FUTUREOPTION}/inquire-price"
+
+    symbol: str
+    market: str = "O"
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {"FID_COND_MRKT_DIV_CODE": self.market, "FID_INPUT_ISCD": self.symbol}
+
+
+@dataclass(frozen=True)
+class SeriesList(_Quotation):
+    """The maturities that have options, FHPIO056104C0: `output` mtrt_yymm_code, mtrt_yymm."""
+
+    tr_id: ClassVar[str] = "FHPIO056104C0"
+    path: ClassVar[str] = f"{_FUTUREOPTION}/display-board-option-list"
+
+    symbol: ClassVar[str] = "series"
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {
+            "FID_COND_SCR_DIV_CODE": "509",
+            "FID_COND_MRKT_DIV_CODE": "",
+            "FID_COND_MRKT_CLS_CODE": "",
+        }
+
+
+@dataclass(frozen=True)
+class Holidays(_Quotation):
+    """Opening days from a date on, CTCA0903R: `output` bass_dt, opnd_yn. 24 rows a page.
+
+    The ctx keys of one page are the next page's query, padding included. KIS asks for at most one
+    call a day.
+    """
+
+    tr_id: ClassVar[str] = "CTCA0903R"
+    path: ClassVar[str] = f"{_STOCK}/chk-holiday"
+
+    start: date
+    next_key: str = ""
+    first_key: str = ""
+
+    symbol: ClassVar[str] = "holidays"
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {
+            "BASS_DT": f"{self.start:%Y%m%d}",
+            "CTX_AREA_NK": self.next_key,
+            "CTX_AREA_FK": self.first_key,
+        }
+
+
+def tr_id_of(request: Request, replaced: Mapping[str, str]) -> str:
+    """Return the TR id to send: the settings' where they have one."""
+    return replaced.get(request.setting) or request.tr_id
+
+
+def correct_tr_ids(configured: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings' TR ids with a known misprint corrected, which is said in a line."""
+    for name, tr_id in configured.items():
+        if tr_id in _MISPRINTS:
+            log.warning(
+                "⚠️ tr_id.%s is %s in the settings, a misprint of %s, which is used",
+                name, tr_id, _MISPRINTS[tr_id],
+            )  # fmt: skip
+    return {name: _MISPRINTS.get(tr_id, tr_id) for name, tr_id in configured.items()}

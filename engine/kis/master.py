@@ -1,0 +1,62 @@
+"""The master file of index futures and options: which codes and strikes are listed.
+
+A zip with one text file, cp949, a line per instrument, nine fields between `|`: product kind,
+short code, standard code, Korean name, ATM class, strike, month class, code and name of the
+underlying (KIS's own header file for fo_idx_code_mts.mst).
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import polars as pl
+
+from engine.errors import KisUnreachable
+from engine.kis import codec
+
+_FIELDS = [
+    "kind", "symbol", "standard_code", "name", "atm_class",
+    "strike", "month_class", "underlying", "underlying_name",
+]  # fmt: skip
+_LARGEST = 64 << 20  # bytes unpacked; the real file has about one megabyte
+
+
+def parse_master(packed: bytes) -> pl.DataFrame:
+    """Return symbol, name, strike (index points, null for futures) of all that is listed.
+
+    A line with other than nine fields, or without a code, is left out. Raises KisUnreachable if
+    the file is none: it can be asked for again.
+    """
+    lines = pl.Series("line", _unpack(packed).splitlines(), pl.String)
+    parts = lines.str.split("|")
+    frame = parts.to_frame().filter(pl.col("line").list.len() == len(_FIELDS))
+    text = frame.select(
+        pl.col("line").list.get(place).str.strip_chars().alias(name)
+        for place, name in enumerate(_FIELDS)
+    )
+    return text.filter(pl.col("symbol") != "").select("symbol", "name", codec.number("strike"))
+
+
+def _unpack(packed: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            (member,) = archive.infolist()
+            if member.file_size > _LARGEST:
+                raise KisUnreachable("the master file is far too large to be true")
+            with archive.open(member) as file:  # the size in its header may lie: read no further
+                return file.read(_LARGEST).decode("cp949", errors="replace")
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+        raise KisUnreachable(f"the master file is no zip of one text file: {error}") from None
+
+
+def options_like(master: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:
+    """Return symbol and strike of all listed options of the same series and maturity as `codes`.
+
+    A code begins with six characters for product, year and month (B01612), so the codes on the
+    board tell which to look for, weekly ones too.
+    """
+    heads = codes.str.slice(0, 6).unique()
+    return master.filter(
+        pl.col("symbol").str.slice(0, 6).is_in(heads.implode()), pl.col("strike") > 0
+    ).select("symbol", "strike")

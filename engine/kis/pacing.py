@@ -1,0 +1,191 @@
+"""Calls spread evenly under one budget, shared by all processes of this machine.
+
+One small file per budget holds the moment from which the next call is free and the interval that
+KIS accepts just now. Whoever is about to call takes the moment under a file lock; nobody reserves
+ahead, so a live caller never stands behind a queue of backfill: within a process the callers wait
+in order of priority, between processes live ones leave a mark which backfill gives way to.
+
+The interval grows at once when KIS refuses (EGW00201) and shrinks slowly, call by call, to the
+ceiling of the settings: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+import struct
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from engine.clock import Clock
+
+log = logging.getLogger(__name__)
+
+_EPOCH = datetime(1970, 1, 1)
+_SECOND = 1_000_000  # the file counts microseconds: whole numbers meet exactly, floats nearly
+_SLOWEST = 2 * _SECOND
+_BACKOFF = 1.5
+_STEP = 0.025  # of the ceiling, gained back per _CLEAN calls without a refusal
+_CLEAN = 20
+_LIVE_GRACE = _SECOND // 20  # how late a live process may wake and still be given way to
+_LOCKED_ELSEWHERE = 0.002  # the lock is held for a tenth of a millisecond
+_LAYOUT = struct.Struct("<5q")
+
+
+class Priority(IntEnum):
+    """Who goes first: the smaller number."""
+
+    LIVE = 0
+    BACKFILL = 1
+
+
+@dataclass
+class _State:
+    """What the processes share; times in microseconds of the clock."""
+
+    free_at: int = 0
+    interval: int = 0
+    live_until: int = 0
+    slowed_at: int = 0
+    clean: int = 0
+
+
+class Pace:
+    """One budget of calls, kept in `path`. Closing it gives the file back."""
+
+    def __init__(self, path: Path, per_second: float, clock: Clock) -> None:
+        self._clock, self._name = clock, path.stem
+        self._fastest = math.ceil(_SECOND / per_second)
+        self._lock = FileLock(path.with_suffix(".lock"))
+        path.touch(mode=0o600)
+        self._file = path.open("r+b", buffering=0)
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that a new caller would wait behind those of this process."""
+        return len(self._waiting) * max(self._read().interval, self._fastest) / _SECOND
+
+    @property
+    def per_second(self) -> float:
+        """The pace as it is now."""
+        return _SECOND / max(self._read().interval, self._fastest)
+
+    async def turn(self, priority: Priority, attempt: int = 0) -> None:
+        """Return when the caller may call.
+
+        First tries go before second ones: one symbol's trouble must not delay another.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, attempt, next(self._order), future))
+        if self._serving is None or self._serving.done():
+            self._serving = asyncio.create_task(self._serve())
+        await future
+
+    def refused(self) -> None:
+        """Slow down: KIS refused a call. The refusals of one second count as one."""
+        with self._lock.acquire(timeout=1, poll_interval=0.001):
+            state, now = self._read(), self._now()
+            if abs(now - state.slowed_at) < _SECOND:
+                return
+            before = max(state.interval, self._fastest)
+            state.interval = min(int(before * _BACKOFF), _SLOWEST)
+            state.slowed_at, state.clean = now, 0
+            state.free_at = max(state.free_at, now + state.interval)
+            self._write(state)
+        if before == self._fastest:
+            log.warning("⚠️ KIS refuses the pace (EGW00201); slower for a while: %s", self._name)
+
+    def close(self) -> None:
+        """Let go of the file. Nobody may be waiting."""
+        if self._serving:
+            self._serving.cancel()
+        self._file.close()
+
+    async def _serve(self) -> None:
+        """Hand out turns until nobody waits."""
+        try:
+            while self._next_waiting():
+                if wait := self._take():
+                    await self._clock.sleep(wait)
+                else:
+                    heapq.heappop(self._waiting)[-1].set_result(None)
+        except OSError as error:  # the shared file is gone: every waiting call must hear of it
+            for *_, future in self._waiting:
+                if not future.done():
+                    future.set_exception(error)
+            self._waiting.clear()
+
+    def _next_waiting(self) -> bool:
+        while self._waiting and self._waiting[0][-1].done():  # gave up meanwhile
+            heapq.heappop(self._waiting)
+        return bool(self._waiting)
+
+    def _take(self) -> float:
+        """Take the turn for the first in line, or return the seconds until it is worth a look."""
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return _LOCKED_ELSEWHERE
+        try:
+            return self._take_locked(live=self._waiting[0][0] == Priority.LIVE) / _SECOND
+        finally:
+            self._lock.release()
+
+    def _take_locked(self, *, live: bool) -> int:
+        state, now = self._read(), self._now()
+        interval = max(state.interval, self._fastest)
+        # Beyond these bounds the clock was set back, or the file is a former simulation's.
+        state.free_at = min(state.free_at, now + max(interval, _SLOWEST))
+        state.live_until = min(state.live_until, state.free_at + _LIVE_GRACE)
+        if not live and state.live_until > now:
+            return state.live_until - now
+        if state.free_at > now:
+            if live:
+                state.live_until = state.free_at + _LIVE_GRACE
+                self._write(state)
+            return state.free_at - now
+        # A turn taken a little late does not delay the next, or the pace would never be reached;
+        # after idle time it does, or the time would be saved up for a burst.
+        on_time = now - state.free_at <= interval // 4
+        state.free_at = (state.free_at if on_time else now) + interval
+        state.live_until = state.free_at + _LIVE_GRACE if self._more_live() else 0
+        self._quicken(state)
+        self._write(state)
+        return 0
+
+    def _more_live(self) -> bool:
+        return any(entry[0] == Priority.LIVE for entry in self._waiting[1:3])  # the heap's next
+
+    def _quicken(self, state: _State) -> None:
+        if state.interval <= self._fastest:
+            state.interval = max(state.interval, 0)
+            return
+        state.clean += 1
+        if state.clean >= _CLEAN:
+            rate = 1 / state.interval + _STEP / self._fastest
+            state.interval, state.clean = max(self._fastest, math.ceil(1 / rate)), 0
+            if state.interval == self._fastest:
+                log.info("✅ KIS takes the full pace again: %s", self._name)
+
+    def _now(self) -> int:
+        return (self._clock.now() - _EPOCH) // timedelta(microseconds=1)
+
+    def _read(self) -> _State:
+        self._file.seek(0)
+        raw = self._file.read(_LAYOUT.size)
+        return _State(*_LAYOUT.unpack(raw)) if len(raw) == _LAYOUT.size else _State()
+
+    def _write(self, state: _State) -> None:
+        fields = (state.free_at, state.interval, state.live_until, state.slowed_at, state.clean)
+        self._file.seek(0)
+        self._file.write(_LAYOUT.pack(*fields))
