@@ -44,4 +44,4 @@ check:
 # write exact versions of everything into pyproject.toml
 [no-exit-message]
 lock:
-    @python -m pipelines.lock
+    @python .ci/lock.py

@@ -21,7 +21,7 @@ app = App(
 )
 # Commands are named, not imported: `krt sql` need not load what `krt live` needs.
 app.command("pipelines.live:live", name="live")
-app.command("pipelines.simulation:sim", name="sim")
+app.command("pipelines.sim:sim", name="sim")
 app.command("pipelines.look:sql", name="sql")
 app.command("pipelines.look:status", name="status")
 

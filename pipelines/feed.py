@@ -124,6 +124,12 @@ class DayPlan:
         return [subscription.session for subscription in (*self.bars, *self.chains)]
 
     @property
+    def names(self) -> list[str]:
+        """What is collected, by name."""
+        symbols = [subscription.symbol for subscription in self.bars]
+        return [*symbols, *(chain.underlying_symbol for chain in self.chains)]
+
+    @property
     def futures(self) -> list[str]:
         """The futures contracts collected, the strategy's symbols among them."""
         return [bar.symbol for bar in self.bars if bar.table == "futures_1m"]

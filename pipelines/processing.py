@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import polars as pl
 import pyarrow as pa
-from engine.store.writer import Writer
-from strategies.window import LiveWindow
 
 from engine import schemas
 from engine.clock import Clock
 from engine.features import matrix, summary
+from engine.store.writer import Writer
 from pipelines.tally import Tally
+from strategies.window import LiveWindow
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Processor:
         self, writer: Writer, clock: Clock, tally: Tally, windows: Sequence[LiveWindow] = ()
     ) -> None:
         self._writer, self._clock, self._tally = writer, clock, tally
-        self._windows = windows
+        self.windows = windows  # none until the warm-up is there
 
     async def bars(self, table: str, batch: pa.RecordBatch) -> None:
         """Commit finished bars of one symbol, then the signals that follow from them."""
@@ -37,7 +37,7 @@ class Processor:
             return
         counts = await self._writer.put(table, batch)
         self._tally.note_bars(batch, counts, self._clock.now())
-        for window in self._windows:
+        for window in self.windows:
             if window.watches(batch["symbol"][0].as_py()):
                 await self._signals(window, batch)
 

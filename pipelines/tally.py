@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from engine.store.merge import MergeCounts
 
+from engine.store.merge import MergeCounts
 from pipelines.feed import BarPlan, DayPlan
 
 
@@ -27,13 +27,12 @@ class Tally:
     trade_signals: int = 0
     corrections: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    calls: dict[str, int] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
     delays: dict[datetime, float] = field(default_factory=dict)
     seen: dict[str, set[datetime]] = field(default_factory=dict)
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)
     matrix: pl.DataFrame | None = None
-    gaps: pl.DataFrame | None = None
 
     @property
     def day(self) -> date:
@@ -78,6 +77,21 @@ class Tally:
         owed = bars.session.stamps()
         return int((owed <= until).sum()) - len(self.seen.get(bars.symbol, ()))
 
+    def gaps(self) -> list[dict[str, Any]]:
+        """Return the runs of stamps owed by the day that have not come: symbol, first, last."""
+        return [gap for bars in self.plan.bars for gap in self._gaps_of(bars)]
+
+    def _gaps_of(self, bars: BarPlan) -> list[dict[str, Any]]:
+        owed = pl.DataFrame({"stamp": bars.session.stamps()}).with_row_index("place")
+        missing = owed.filter(~pl.col("stamp").is_in(list(self.seen.get(bars.symbol, ()))))
+        run = pl.col("place") - pl.int_range(pl.len(), dtype=pl.UInt32)
+        runs = missing.group_by(run.alias("run"), maintain_order=True).agg(
+            first=pl.col("stamp").first().dt.to_string("iso"),
+            last=pl.col("stamp").last().dt.to_string("iso"),
+            stamps=pl.len(),
+        )
+        return [{"symbol": bars.symbol, **gap} for gap in runs.drop("run").to_dicts()]
+
     @property
     def slowest(self) -> tuple[datetime, float] | None:
         """The minute whose bar was committed latest after its close, and the seconds it took."""
@@ -85,7 +99,7 @@ class Tally:
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary for machines; times are KST, seconds are the clock's."""
-        slowest = self.slowest
+        slowest, gaps = self.slowest, self.gaps()
         return {
             "date": self.day.isoformat(),
             "simulated": self.simulated,
@@ -94,15 +108,15 @@ class Tally:
             "signals": self.signals,
             "trade_signals": self.trade_signals,
             "corrections": self.corrections,
-            "gaps": 0 if self.gaps is None else self.gaps.height,
-            "gap_list": [] if self.gaps is None else self.gaps.to_dicts(),
+            "gaps": sum(gap["stamps"] for gap in gaps),
+            "gap_list": gaps,
             "rejected": dict(self.rejected),
             "rows": {
                 "inserted": self.rows.inserted,
                 "changed": self.rows.changed,
                 "unchanged": self.rows.unchanged,
             },
-            "calls": self.calls,
+            "calls": dict(self.calls),
             "slowest_minute": slowest and slowest[0].isoformat(),
             "slowest_seconds": slowest and round(slowest[1], 3),
         }

@@ -63,8 +63,8 @@ def _heading(tally: Tally, clock: Clock) -> RenderableType:
     now = clock.now()
     return Text.assemble(
         (f" {kind} ", style),
-        f" {clock.now():%Y-%m-%d} ",
-        (f"{clock.now():%H:%M:%S}", "bold"),
+        f" {now:%Y-%m-%d} ",
+        (f"{now:%H:%M:%S}", "bold"),
         " KST",
     )
 

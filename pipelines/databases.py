@@ -1,0 +1,56 @@
+"""Which database a job works on: yours if you named one, else the embedded one.
+
+Simulated and real data never share a database: the embedded server keeps each in a folder of its
+own, and a database says which of the two it holds (table `about`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from engine.configuration import Configuration, DatabaseConfiguration
+from engine.errors import InputError
+from engine.store.database import embedded_server, empty
+from engine.store.migrations import migrate
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["live", "simulation"]
+
+
+def folder(configuration: Configuration, kind: Kind) -> Path:
+    """Return where everything that belongs to real or to simulated data is kept."""
+    return configuration.data_folder.expanduser() / kind
+
+
+@contextmanager
+def database(
+    configuration: Configuration,
+    yours: DatabaseConfiguration,
+    kind: Kind,
+    *,
+    fresh: bool = False,
+) -> Iterator[str]:
+    """Yield the URL of a migrated database; an embedded server runs while the block does.
+
+    `fresh` empties it first. Raises InputError if that is asked of a server of yours, and
+    StoreUnreachable if your server does not answer.
+    """
+    if yours.postgres_url is not None:
+        if fresh:
+            raise InputError(
+                "--fresh empties the embedded database only; this is a server of yours"
+            )
+        url = yours.postgres_url.get_secret_value()
+        migrate(url)
+        yield url
+        return
+    with embedded_server(folder(configuration, kind)) as url:
+        if fresh:
+            empty(url)
+        migrate(url)
+        yield url

@@ -1,0 +1,101 @@
+"""One trading day, from the warm-up before the open to the summary after the close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.fetchers.base import BarRequest
+from engine.fetchers.registry import FETCHERS
+from engine.kis.client import KisClient
+from engine.settings import KisSettings
+from engine.store.status import heartbeat
+from engine.store.store import Store
+from engine.store.writer import Writer
+from pipelines.feed import BarPlan, DayPlan
+from pipelines.polling import PollingManager
+from pipelines.processing import Processor
+from pipelines.tally import Tally
+from pipelines.warm_up import warm_up
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 60.0  # seconds
+BEFORE_OPEN = timedelta(minutes=10)  # the warm-up begins then; its calls need a minute or two
+
+
+async def run_day(
+    plan: DayPlan, settings: KisSettings, clock: Clock, url: str, folder: Path, tally: Tally
+) -> None:
+    """Collect the plan's day into the database and count it in the tally.
+
+    Ends when every session of the plan is sealed. Cancelled (Ctrl+C), it commits what it has.
+    Raises KisError if KIS refuses the app key, StoreError if the database refuses to work.
+    """
+    async with AsyncExitStack() as stack:
+        store = Store(url, clock, component="collector")
+        stack.push_async_callback(store.close)
+        writer = Writer(url, clock, folder / "spool", component="writer")
+        stack.push_async_callback(writer.close)
+        kis = KisClient(settings, clock, folder=folder / "kis")
+        stack.push_async_callback(kis.close)
+        processor = Processor(writer, clock, tally)
+        fetchers = {name: source(kis) for name, source in FETCHERS.items()}
+        polling = PollingManager(clock, processor, fetchers, settings.polling_interval)
+        stack.callback(lambda: tally.calls.update(kis.counts))
+
+        await _wait_for_open(plan, clock)
+        processor.windows = await warm_up(plan, store, polling)
+        log.info("🚀 collecting %s", ", ".join(plan.names))
+        beating = asyncio.create_task(_beat(store, clock, tally))
+        try:
+            await _follow(plan, polling)
+            await _reconcile(plan, clock, polling)
+        finally:
+            beating.cancel()
+        await _say_status(store, tally, "done")
+
+
+async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
+    opens = min(session.opens for session in plan.sessions)
+    if clock.now() < opens - BEFORE_OPEN:
+        log.info("⏱️ waiting for the open at %s", f"{opens:%Y-%m-%d %H:%M}")
+    await clock.sleep_until(opens - BEFORE_OPEN)
+
+
+async def _follow(plan: DayPlan, polling: PollingManager) -> None:
+    async with asyncio.TaskGroup() as following:
+        for bars in plan.bars:
+            following.create_task(polling.follow_bars(bars))
+        for chain in plan.chains:
+            following.create_task(polling.follow_chain(chain))
+
+
+async def _reconcile(plan: DayPlan, clock: Clock, polling: PollingManager) -> None:
+    """Ask for the whole day once more when it is sealed: late bars and corrections come in."""
+    if not plan.bars:
+        return
+    await clock.sleep_until(max(bars.session.sealed_at for bars in plan.bars))
+    log.info("🔄 the day is over; comparing it with KIS")
+
+    async def whole_day(bars: BarPlan) -> None:
+        await polling.fetch_bars(bars, BarRequest(bars.symbol, bars.session, whole_day=True))
+
+    async with asyncio.TaskGroup() as asking:
+        for bars in plan.bars:
+            asking.create_task(whole_day(bars))
+
+
+async def _beat(store: Store, clock: Clock, tally: Tally) -> None:
+    while True:
+        await _say_status(store, tally, "running")
+        await clock.sleep(HEARTBEAT)
+
+
+async def _say_status(store: Store, tally: Tally, status: str) -> None:
+    last = max((bar["timestamp"] for bar in tally.last_bar.values()), default=None)
+    await heartbeat(store, "collector", status, f"{tally.day}", tally.bars, last)

@@ -1,0 +1,88 @@
+"""Looking at the database from the command line: `krt sql` and `krt status`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, TypeVar
+
+import polars as pl
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from engine.clock import WallClock
+from engine.configuration import load
+from engine.store import status as questions
+from engine.store.store import Store
+from pipelines.databases import Kind, database
+
+Answer = TypeVar("Answer")
+Format = Literal["table", "json", "csv"]
+Which = Annotated[
+    Kind | None, Parameter(help="live or simulation; live where there are credentials")
+]
+
+
+def sql(query: str, *, format: Format = "table", database: Which = None) -> int:  # noqa: A002
+    """Query the database, read-only.
+
+    Parameters
+    ----------
+    query: one SQL statement
+    format: table, json (a list of objects) or csv
+    """
+
+    async def answer(store: Store) -> pl.DataFrame:
+        return pl.DataFrame(pl.from_arrow(await store.query(query)))
+
+    write(ask(answer, database), format)
+    return 0
+
+
+def status(*, format: Format = "table", database: Which = None) -> int:  # noqa: A002
+    """Show the last heartbeat of each component, the last bar of each symbol and what is amiss.
+
+    Parameters
+    ----------
+    format: table, json (a list of objects) or csv
+    """
+    for title, frame in ask(questions.everything, database).items():
+        write(frame, format, title)
+    return 0
+
+
+def ask(question: Callable[[Store], Awaitable[Answer]], which: Kind | None) -> Answer:
+    """Put a question to the database that the settings name."""
+    configuration, yours = load()
+    kind: Kind = which or ("live" if configuration.has_credentials else "simulation")
+    with database(configuration, yours, kind) as url:
+        return asyncio.run(_asked(url, question))
+
+
+async def _asked(url: str, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+    store = Store(url, WallClock(), component="look")
+    try:
+        return await question(store)
+    finally:
+        await store.close()
+
+
+def write(frame: pl.DataFrame, how: Format, title: str = "") -> None:
+    """Write a frame to standard output."""
+    if how == "json":
+        sys.stdout.write(frame.write_json() + "\n")
+    elif how == "csv":
+        sys.stdout.write(frame.write_csv())
+    else:
+        Console().print(_table(frame, title))
+
+
+def _table(frame: pl.DataFrame, title: str) -> Table:
+    table = Table(title=title or None, title_justify="left")
+    for name, kind in frame.schema.items():
+        table.add_column(name, justify="right" if kind.is_numeric() else "left")
+    for row in frame.select(pl.all().cast(pl.String)).iter_rows():
+        table.add_row(*("" if cell is None else cell for cell in row))
+    return table

@@ -1,0 +1,66 @@
+"""`krt sim`: the KIS simulator on its own, for any KIS client to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from pathlib import Path
+
+from engine.clock import ScaledClock, WallClock, today
+from engine.configuration import load
+from engine.log import setup_logging
+from engine.simulator.faults import load_scenario
+from engine.simulator.server import serve
+from pipelines.simulation import (
+    Scene,
+    app_keys,
+    opening,
+    parse_speed,
+    recorded,
+    synthetic,
+)
+
+log = logging.getLogger(__name__)
+
+
+def sim(
+    *,
+    port: int = 9443,
+    replay: Path | None = None,
+    date: dt.date | None = None,
+    start: dt.time | None = None,
+    speed: str = "1",
+    faults: str | None = None,
+    seed: int = 20,
+) -> int:
+    """Serve a simulated KIS on the loopback until Ctrl+C.
+
+    Parameters
+    ----------
+    port: where it listens on 127.0.0.1; 0 for any free one
+    replay: serve the bars of this Parquet file instead of synthetic ones
+    date: the session to serve; the latest one by default
+    start: the time of day (KST) at which its clock starts; the open by default
+    speed: how much faster than the wall clock its time goes by
+    faults: rough, storm, or a TOML file of yours
+    seed: of the synthetic market
+    """
+    load()  # a broken configuration is told here as everywhere
+    scene = recorded(replay, date) if replay else synthetic(seed, date, today(WallClock()))
+    begins = dt.datetime.combine(scene.day, start) if start else opening(scene.day)
+    clock = ScaledClock(begins, parse_speed(speed))
+    setup_logging(clock=clock)
+    asyncio.run(_serve(scene, clock, port, faults))
+    return 0
+
+
+async def _serve(scene: Scene, clock: ScaledClock, port: int, faults: str | None) -> None:
+    scenario = load_scenario(faults) if faults else None
+    async with serve(
+        scene.market, clock, faults=scenario, app_keys=app_keys(), port=port
+    ) as simulator:
+        (key, secret), *_ = app_keys().items()
+        log.info("🚀 a simulated KIS at %s, app_key %s, app_secret %s; Ctrl+C ends it",
+                 simulator.base_url, key, secret)  # fmt: skip
+        await asyncio.Event().wait()
