@@ -113,3 +113,51 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     """
     table = frame.select(schema.names).to_arrow().cast(schema).combine_chunks()
     return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)
+OPTION_SUMMARY = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("underlying_symbol", pa.string()),
+        ("underlying_price", pa.float64()),  # index points
+        ("forward", pa.float64()),  # index points
+        ("atm_strike", pa.float64()),  # index points
+        ("atm_volatility", pa.float64()),  # % per year
+        ("risk_reversal_25d", pa.float64()),  # volatility points
+        ("butterfly_25d", pa.float64()),  # volatility points
+        ("put_call_volume_ratio", pa.float64()),
+        ("put_call_open_interest_ratio", pa.float64()),
+        ("max_pain", pa.float64()),  # index points
+        ("gamma_exposure", pa.float64()),  # KRW per 1 % move of the underlying
+        ("zero_gamma", pa.float64()),  # index points
+        ("days_to_expiry", pa.float64()),  # calendar days
+        ("flags", pa.string()),
+        ("fetched_at", TIME),
+    ]
+)
+SYSTEM_STATUS = pa.schema(
+    [
+        ("component", pa.string()),
+        ("timestamp", TIME),  # of the heartbeat
+        ("status", pa.string()),
+        ("message", pa.string()),
+        ("data_count", pa.int64()),  # rows stored so far
+        ("last_data_time", TIME),  # timestamp of the newest row stored
+    ]
+)
+GAPS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("session", pa.date32()),
+        ("market", pa.string()),
+        ("first_stamp", TIME),
+        ("last_stamp", TIME),
+        ("stamps", pa.int64()),  # bars missing between the two
+        ("state", pa.string()),  # open, filled, no_trade, unavailable
+        ("attempts", pa.int64()),
+        ("reason", pa.string()),
+        ("opened_at", TIME),
+        ("updated_at", TIME),
+    ]
+)
+STRATEGY_SYMBOLS = pa.schema(
+    [("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)]
+)  # fmt: skip

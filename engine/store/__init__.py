@@ -1,1 +1,9 @@
-"""Postgres, the system of record: server, migrations, merge, spool, ledger."""
+"""Postgres, the system of record: embedded or yours, migrations, the merge, the spool, roles."""
+
+from engine.store.database import embedded_server
+from engine.store.merge import MergeCounts
+from engine.store.migrations import migrate
+from engine.store.store import Store
+from engine.store.writer import Writer
+
+__all__ = ["MergeCounts", "Store", "Writer", "embedded_server", "migrate"]

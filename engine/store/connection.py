@@ -1,0 +1,116 @@
+"""One ADBC connection: opened when needed, given up when it fails, everything in transactions.
+
+No session state is relied on: a transaction pooler (PgBouncer, Supabase) may put every transaction
+on another server connection. Settings are SET LOCAL, temporary tables live in their transaction,
+and also a query runs inside one (its parts must meet the same server).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import adbc_driver_manager
+import adbc_driver_manager.dbapi
+import adbc_driver_postgresql.dbapi as adbc
+
+from engine.errors import KrtError, StoreError, StoreUnreachable
+
+Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
+
+STATEMENT_TIMEOUT = "300s"
+LOCK_TIMEOUT = "60s"
+# Classes of SQLSTATE that blame the data or the statement: the same would fail again. Whatever
+# else (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
+_FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
+_TAKEN_AWAY = ("42501", "25006")  # a right revoked, a standby that does not write: may come back
+
+
+class Connection:
+    """A connection to be used by one thread at a time."""
+
+    def __init__(self, url: str, component: str) -> None:
+        self._url, self._component = url, component
+        self._open: Any = None
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = False) -> Iterator[Cursor]:
+        """Run the block in a transaction: committed at its end, rolled back on an error.
+
+        Raises StoreUnreachable if the same may succeed later, StoreError if the server says no.
+        """
+        try:
+            cursor = self._connected().cursor()
+            cursor.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+            cursor.execute(
+                f"SELECT set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true),"
+                f" set_config('lock_timeout', '{LOCK_TIMEOUT}', true)"
+            )
+            cursor.fetchall()
+            yield cursor
+            cursor.execute("COMMIT")
+            cursor.close()
+        except adbc_driver_manager.Error as error:
+            self._roll_back()
+            raise store_error(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def alone(self, statement: str) -> None:
+        """Run a statement that may not stand in a transaction (CREATE DATABASE)."""
+        try:
+            with self._connected().cursor() as cursor:
+                cursor.execute(statement)
+        except adbc_driver_manager.Error as error:
+            raise store_error(error) from error
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another."""
+        connection, self._open = self._open, None
+        if connection is not None:
+            with suppress(adbc_driver_manager.Error):
+                connection.close()
+
+    def _connected(self) -> Any:
+        if self._open is None:
+            try:
+                self._open = adbc.connect(named(self._url, self._component), autocommit=True)
+            except adbc_driver_manager.Error as error:
+                raise StoreUnreachable(f"no connection to the database: {_said(error)}") from error
+        return self._open
+
+    def _roll_back(self) -> None:
+        """Leave the transaction. A connection that cannot even do that is of no more use."""
+        if self._open is None:
+            return
+        try:
+            with self._open.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+        except adbc_driver_manager.Error:
+            self.close()
+
+
+def named(url: str, component: str) -> str:
+    """Return the URL with the component's name and a bound on connecting, unless it has them."""
+    wanted = {"application_name": component, "connect_timeout": "10"}
+    extra = "&".join(f"{key}={value}" for key, value in wanted.items() if f"{key}=" not in url)
+    return f"{url}{'&' if '?' in url else '?'}{extra}" if extra else url
+
+
+def store_error(error: adbc_driver_manager.Error) -> KrtError:
+    """Translate the driver's error: is it final, or may the same succeed later?"""
+    state = error.sqlstate or ""
+    if state.startswith(_FINAL) and state not in _TAKEN_AWAY:
+        return StoreError(f"the database refused: {_said(error)}")
+    return StoreUnreachable(f"the database is away: {_said(error)}")
+
+
+def _said(error: adbc_driver_manager.Error) -> str:
+    """Return the server's own words in one line, without the statement (it holds data)."""
+    text = str(error)
+    if found := re.search(r"(?:ERROR|FATAL|PANIC):\s+(.*)", text):
+        return found.group(1)
+    return text.split("\n", 1)[0].removeprefix("IO: ").removeprefix("[libpq] ")

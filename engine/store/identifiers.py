@@ -1,0 +1,50 @@
+"""The one place where names and values become SQL text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from engine.errors import InputError
+
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+Value = str | int | float | bool | date | datetime | None
+
+
+def identifier(name: str) -> str:
+    """Return the name quoted. Raises InputError for anything that our tables are never called."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} is no name of a table or column")
+    return f'"{name}"'
+
+
+def identifiers(names: Iterable[str], of: str = "") -> str:
+    """Return the names quoted and joined by commas, each as a column of the table alias `of`."""
+    return ", ".join(f"{of}.{identifier(name)}" if of else identifier(name) for name in names)
+
+
+def literal(value: Value) -> str:  # noqa: PLR0911 - one for each type
+    """Return the value as a literal. Texts with a NUL, which Postgres cannot hold, are refused."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return f"'{value.isoformat(sep=' ')}'::timestamp"
+    if isinstance(value, date):
+        return f"'{value.isoformat()}'::date"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"'{value!r}'::double precision"
+    if "\0" in value:
+        raise InputError("a text for the database holds a NUL character")
+    escaped = value.replace("'", "''").replace("\\", "\\\\")
+    return f"E'{escaped}'" if "\\" in value else f"'{escaped}'"
+
+
+def literals(values: Iterable[Value]) -> str:
+    """Return the values as literals joined by commas."""
+    return ", ".join(map(literal, values))

@@ -1,0 +1,54 @@
+"""What tests share: one real Postgres for all workers, and a fresh migrated database per test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.clock import WallClock
+from engine.store import Store, embedded_server, migrate
+from engine.store.connection import Connection
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The URL of a migrated template database on a server of this test run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    folder = Path(tempfile.gettempdir()) / f"krt-tests-{run[:12]}"
+    with embedded_server(folder, durable=False, temporary=True) as url:
+        template = f"template_{uuid.uuid4().hex[:12]}"
+        command(url, f"CREATE DATABASE {template}")
+        template_url = url.replace("/krt?", f"/{template}?")
+        migrate(template_url)
+        yield template_url
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """The URL of a fresh database with the newest schema, dropped after the test."""
+    template = server_url.rpartition("/")[2].partition("?")[0]
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    maintenance = server_url.replace(f"/{template}?", "/krt?")
+    command(maintenance, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield server_url.replace(f"/{template}?", f"/{name}?")
+    command(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """A store on a fresh database, on the wall clock."""
+    store = Store(database_url, WallClock(), component="test")
+    yield store
+    await store.close()
+
+
+def command(url: str, statement: str) -> None:
+    """Run a statement that may not stand in a transaction."""
+    connection = Connection(url, "test")
+    connection.alone(statement)
+    connection.close()
