@@ -1,0 +1,40 @@
+"""How KIS says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+TOKEN_INVALID = ("EGW00121", "유효하지 않은 token 입니다.")
+TOKEN_NOT_FOUND = ("EGW00122", "token을 찾을 수 없습니다.")
+TOKEN_EXPIRED = ("EGW00123", "기간이 만료된 token 입니다.")
+TOO_MANY_CALLS = ("EGW00201", "초당 거래건수를 초과하였습니다.")
+TOKEN_TOO_SOON = ("EGW00133", "접근토큰 발급 잠시 후 다시 시도하세요(1분당 1회)")
+BAD_APP_KEY = ("EGW00103", "유효하지 않은 AppKey입니다.")
+BAD_APP_SECRET = ("EGW00105", "유효하지 않은 AppSecret입니다.")
+
+
+@dataclass
+class Refusal(Exception):
+    """An answer that is a no. KIS puts most of them under HTTP 500.
+
+    `of_gateway` is the other shape, which the token endpoint uses (error_code, error_description).
+    """
+
+    msg_cd: str
+    msg1: str
+    status: int = 500
+    rt_cd: str = "1"
+    of_gateway: bool = False
+
+    def body(self) -> bytes:
+        """Return the body as KIS sends it."""
+        if self.of_gateway:
+            return orjson.dumps({"error_description": self.msg1, "error_code": self.msg_cd})
+        return orjson.dumps({"rt_cd": self.rt_cd, "msg_cd": self.msg_cd, "msg1": self.msg1})
+
+
+def missing_field(name: str) -> Refusal:
+    """Return the no to a query that lacks a field."""
+    return Refusal("OPSQ2001", f"ERROR : INPUT FIELD NOT FOUND [{name}]", status=200, rt_cd="2")

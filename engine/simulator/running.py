@@ -1,0 +1,104 @@
+"""The bar of the minute still running: a path inside the minute that ends in the finished bar."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+
+from engine import instruments
+from engine.simulator.market import draws
+from engine.simulator.wire import midnight, price_text
+
+Values = tuple[datetime, float, float, float, float, int]
+
+
+class FinishedBar(NamedTuple):
+    """A bar as it will be, with what the partial one needs to know besides."""
+
+    symbol: str
+    day: date
+    label: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    before: Values | None  # the bar before it
+    turnover_before: int
+
+
+def running_bar(bar: FinishedBar, now: datetime) -> bytes | None:
+    """Return KIS's row for the minute as of `now`; None before its first trade (derivatives).
+
+    Of a stock there is a row before the first trade, too: the last price with, oddly, the volume
+    of the minute before (KIS.md).
+    """
+    elapsed = (now - bar.label).total_seconds() / 60
+    first_trade, low_first, bend, quicker = _shape(bar)
+    if elapsed < first_trade:
+        if not instruments.is_stock(bar.symbol) or bar.before is None:
+            return None
+        close = bar.before[4]
+        return _row(bar, close, close, close, close, bar.before[5], 0)
+    done = (elapsed - first_trade) / (1 - first_trade)
+    turns = (bar.open, *((bar.low, bar.high) if low_first else (bar.high, bar.low)), bar.close)
+    price, seen = _walk(turns, (0.0, bend, bend + (1 - bend) / 2, 1.0), done)
+    price = _on_tick(bar, price)
+    volume = max(1, int(bar.volume * done**quicker)) if bar.volume else 0
+    return _row(bar, bar.open, max(*seen, price), min(*seen, price), price, volume, volume)
+
+
+def _shape(bar: FinishedBar) -> tuple[float, bool, float, float]:
+    random = draws(bar.symbol, bar.label)
+    latest = min(0.9, 4.0 / max(bar.volume, 1) ** 0.5)
+    return (
+        float(random.uniform(0, latest)),
+        bool(random.random() < (0.7 if bar.close >= bar.open else 0.3)),
+        float(random.uniform(0.15, 0.5)),
+        float(random.uniform(0.7, 1.4)),
+    )
+
+
+def _walk(
+    turns: tuple[float, ...], times: tuple[float, ...], done: float
+) -> tuple[float, tuple[float, ...]]:
+    """Return the price at `done` and the turning points passed on the way."""
+    passed = sum(time <= done for time in times)
+    if passed >= len(turns):
+        return turns[-1], turns
+    start, end = times[passed - 1], times[passed]
+    share = (done - start) / (end - start)
+    price = turns[passed - 1] + (turns[passed] - turns[passed - 1]) * share
+    return price, turns[:passed]
+
+
+def _on_tick(bar: FinishedBar, price: float) -> float:
+    tick = instruments.tick_size(bar.symbol, price)
+    return min(bar.high, max(bar.low, round(round(price / tick) * tick, 2)))
+
+
+def _row(
+    bar: FinishedBar, opened: float, high: float, low: float, close: float, volume: int, traded: int
+) -> bytes:
+    stock = instruments.is_stock(bar.symbol)
+    prefix, decimals = ("stck", 0) if stock else ("futs", 2)
+    unit = 1.0 if stock else instruments.product(bar.symbol).multiplier / 1_000
+    row = {
+        "stck_bsop_date": f"{bar.day:%Y%m%d}",
+        "stck_cntg_hour": _hour(bar.label, bar.day),
+        f"{prefix}_prpr": price_text(close, decimals),
+        f"{prefix}_oprc": price_text(opened, decimals),
+        f"{prefix}_hgpr": price_text(high, decimals),
+        f"{prefix}_lwpr": price_text(low, decimals),
+        "cntg_vol": str(volume),
+        "acml_tr_pbmn": str(bar.turnover_before + round(traded * close * unit)),
+    }
+    return orjson.dumps(row)
+
+
+def _hour(label: datetime, day: date) -> str:
+    passed = label - midnight(datetime(day.year, day.month, day.day))
+    minutes = int(passed / timedelta(minutes=1))
+    return f"{minutes // 60:02d}{minutes % 60:02d}00"

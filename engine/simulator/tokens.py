@@ -1,0 +1,107 @@
+"""Tokens and the pace: who may call, and how often.
+
+KIS.md: a token lives 24 h; a second request within 6 h gets the same one with its original expiry;
+one issue a minute, else EGW00133. The pace is counted by the server itself, in the clock's time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+from engine.simulator import refusals
+from engine.simulator.refusals import Refusal
+
+LIFETIME, SAME_TOKEN_FOR = timedelta(hours=24), timedelta(hours=6)
+BETWEEN_ISSUES, PACE_WINDOW = timedelta(minutes=1), timedelta(seconds=1)
+
+
+@dataclass
+class Token:
+    """One issued token. KIS can take it back before it expires."""
+
+    text: str
+    issued_at: datetime
+    dead: bool = False
+
+    @property
+    def expires_at(self) -> datetime:
+        """Return when it ends, if nothing else ends it."""
+        return self.issued_at + LIFETIME
+
+
+@dataclass
+class Account:
+    """One app key: its secret, tokens and the calls of the last second."""
+
+    app_key: str
+    secret: str
+    tokens: list[Token] = field(default_factory=list)
+    answered: list[datetime] = field(default_factory=list)  # token requests that were granted
+    calls: deque[datetime] = field(default_factory=deque)
+
+
+class Gate:
+    """Lets calls in, or raises Refusal."""
+
+    def __init__(self, app_keys: Mapping[str, str], calls_per_second: float, seed: int = 0) -> None:
+        self.accounts = {key: Account(key, secret) for key, secret in app_keys.items()}
+        self._limit, self._seed = calls_per_second, seed
+
+    def issue(self, body: Mapping[str, str], now: datetime) -> Token:
+        """Answer a request for a token."""
+        account = self._account(body.get("appkey", ""), body.get("appsecret", ""), of_gateway=True)
+        if account.answered and now - account.answered[-1] < BETWEEN_ISSUES:
+            raise Refusal(*refusals.TOKEN_TOO_SOON, status=403, of_gateway=True)
+        account.answered.append(now)
+        last = account.tokens[-1] if account.tokens else None
+        if last is None or last.dead or now - last.issued_at >= SAME_TOKEN_FOR:
+            account.tokens.append(Token(self._text(account), now))
+        return account.tokens[-1]
+
+    def admit(self, headers: Mapping[str, str], now: datetime) -> Account:
+        """Check key, token and pace of a quotation call."""
+        account = self._account(headers.get("appkey", ""), headers.get("appsecret", ""))
+        _check_token(account, headers.get("authorization", ""), now)
+        self._count(account, now)
+        return account
+
+    def kill_tokens(self) -> None:
+        """Take back every token, as KIS's nightly maintenance does."""
+        for account in self.accounts.values():
+            for token in account.tokens:
+                token.dead = True
+
+    def _account(self, app_key: str, secret: str, *, of_gateway: bool = False) -> Account:
+        account = self.accounts.get(app_key)
+        if account is None:
+            raise Refusal(*refusals.BAD_APP_KEY, status=403, of_gateway=of_gateway)
+        if account.secret != secret:
+            raise Refusal(*refusals.BAD_APP_SECRET, status=403, of_gateway=of_gateway)
+        return account
+
+    def _count(self, account: Account, now: datetime) -> None:
+        calls = account.calls
+        while calls and now - calls[0] >= PACE_WINDOW:
+            calls.popleft()
+        if len(calls) >= self._limit:
+            raise Refusal(*refusals.TOO_MANY_CALLS)
+        calls.append(now)
+
+    def _text(self, account: Account) -> str:
+        key = f"{self._seed}/{account.app_key}/{len(account.tokens)}"
+        return "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzUxMiJ9." + blake2b(key.encode()).hexdigest()
+
+
+def _check_token(account: Account, authorization: str, now: datetime) -> None:
+    scheme, _, text = authorization.partition(" ")
+    if scheme != "Bearer" or not text:
+        raise Refusal(*refusals.TOKEN_NOT_FOUND)
+    token = next((one for one in account.tokens if one.text == text), None)
+    if token is None or token.dead:
+        raise Refusal(*refusals.TOKEN_INVALID)
+    if now >= token.expires_at:
+        raise Refusal(*refusals.TOKEN_EXPIRED)

@@ -1,0 +1,73 @@
+"""Numbers as KIS writes them: every value a string, and not always a tidy one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, time
+
+import polars as pl
+
+OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다."}
+PADDED_CODES = 5  # columns of numbers that KIS pads on the left, in some rows
+
+
+def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
+    """Write numbers with so many decimals; a tiny negative becomes "-0.0000", as KIS has it."""
+    scaled = (value.abs() * 10**decimals).round().cast(pl.Int64)
+    sign = pl.when(value < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    whole = sign + (scaled // 10**decimals).cast(pl.String)
+    if decimals == 0:
+        return whole
+    return whole + "." + (scaled % 10**decimals).cast(pl.String).str.zfill(decimals)
+
+
+def exact(value: pl.Expr, decimals: int) -> pl.Expr:
+    """Write numbers with so many decimals, or with more where that would lose something."""
+    text = fixed(value, decimals)
+    return pl.when(text.cast(pl.Float64) == value).then(text).otherwise(value.cast(pl.String))
+
+
+def json_rows(frame: pl.DataFrame) -> list[bytes]:
+    """Return each row of a frame of strings as the bytes of a JSON object.
+
+    The values must need no escaping: they are numbers, codes, dates and names.
+    """
+    parts: list[pl.Expr] = []
+    for name in frame.columns:
+        parts += [pl.lit(f'{"," if parts else "{"}"{name}":"'), pl.col(name), pl.lit('"')]
+    rows = frame.select(pl.concat_str([*parts, pl.lit("}")]).alias("row"))["row"]
+    return [row.encode() for row in rows]
+
+
+def clock_label(label: pl.Expr, midnight: datetime) -> pl.Expr:
+    """Write labels as HHMMSS; past midnight the hours of a night go on to 24-30."""
+    seconds = (label - midnight).dt.total_seconds()
+    return (
+        (seconds // 3600 * 10_000 + seconds // 60 % 60 * 100 + seconds % 60)
+        .cast(pl.String)
+        .str.zfill(6)
+    )
+
+
+def price_text(value: float, decimals: int) -> str:
+    """Write one price; see `exact`."""
+    text = f"{value:.{decimals}f}"
+    return text if float(text) == value else repr(value)
+
+
+def change(price: float, before: float, decimals: int) -> tuple[str, str, str]:
+    """Return change, its sign code (2 up, 3 flat, 5 down) and per cent, as KIS writes them."""
+    move = price - before
+    sign = "3" if abs(move) < 1e-9 else "2" if move > 0 else "5"
+    share = move / before * 100 if before else 0.0
+    return f"{move:.{decimals}f}", sign, f"{share:.2f}"
+
+
+def midnight(moment: datetime) -> datetime:
+    """Return the start of the moment's day."""
+    return datetime.combine(moment.date(), time())
+
+
+def refusal(msg_cd: str, msg1: str, rt_cd: str = "1") -> Mapping[str, str]:
+    """Return KIS's ordinary body of a refusal."""
+    return {"rt_cd": rt_cd, "msg_cd": msg_cd, "msg1": msg1}
