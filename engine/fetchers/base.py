@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import polars as pl
@@ -29,7 +30,10 @@ from engine.sessions import Session
 MINUTE = timedelta(minutes=1)
 BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 
+Limits = tuple[float, float] | None  # lowest and highest price of the day, where known
+
 _REMEMBERED = 10_000  # rejected rows known already, so that each is handed out once
+_REPEATED = "another row of the same minute"
 _PRICES = ["open", "high", "low", "close"]
 
 
@@ -119,7 +123,7 @@ class BarFetcher(PriceFetcher):
         """Return the call whose newest row is the one labelled `newest`."""
 
     @abstractmethod
-    def _limits(self, record: Mapping[str, Any]) -> tuple[float, float] | None:
+    def _limits(self, record: Mapping[str, Any]) -> Limits:
         """Return the day's lowest and highest possible price, if the answer tells."""
 
     async def fetch(self, request: BarRequest) -> pa.RecordBatch:
@@ -163,32 +167,28 @@ class BarFetcher(PriceFetcher):
         """Return the answer's good bars in our columns; the others are rejected or dropped."""
         rows = answer.rows("output2")
         limits = self._limits(answer.record("output1")) if session.date == today else None
-        marked = self._mark(codec.columns(rows, self.fields.names()), session, limits)
-        source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
-        finished = pl.col("label") + MINUTE <= answer.sent_at
-        bad = marked.filter(finished | pl.col("label").is_null())
-        self._reject(codec.rejected(bad, rows, source))
-        good = marked.filter(finished & pl.col(codec.REASON).is_null())
-        self.counts.update(rows=len(rows), bars=len(good), unfinished=len(marked) - len(bad))
-        return self._bars(good, answer)
-
-    def _mark(
-        self, text: pl.DataFrame, session: Session, limits: tuple[float, float] | None
-    ) -> pl.DataFrame:
-        """Add label, stamp, numbers and, to rows that are no bar of this session, the reason."""
-        names = self.fields
-        numbers = text.select(
-            codec.ROW,
-            codec.label(names.day, names.hour),
-            (pl.col(names.day).str.strip_chars() == f"{session.date:%Y%m%d}").alias("same_day"),
-            *(codec.number(getattr(names, price)).alias(price) for price in _PRICES),
-            codec.whole(names.volume).alias("volume"),
-        ).with_columns(session.stamp_of_label(pl.col("label")).alias("timestamp"))
-        return numbers.with_columns(codec.first_reason(*_checks(session, limits))).pipe(_repeats)
+        text = codec.columns(rows, self.fields.names())
+        marked = text.select(*_numbers(self.fields, session.date)).with_columns(
+            (pl.col("label") <= answer.sent_at - MINUTE).alias("finished"),
+            _is_bar(session, limits).alias("good"),
+        )
+        bad = marked.filter(~pl.col("good") & pl.col("finished").fill_null(value=True))
+        good = marked.filter("good", "finished")
+        if good["label"].is_duplicated().any():
+            good, repeats = _without_repeats(good)
+            bad = pl.concat([bad, repeats])
+        if len(bad):
+            why = bad.with_columns(
+                codec.first_reason(*_checks(session, limits), otherwise=_REPEATED)
+            )
+            source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
+            self._reject(codec.rejected(why, rows, source))
+        self.counts.update(rows=len(rows), bars=len(good))
+        return self._bars(good.with_columns(session.stamp_of_label(pl.col("label"))), answer)
 
     def _bars(self, good: pl.DataFrame, answer: Answer) -> pl.DataFrame:
         return good.select(
-            "timestamp",
+            pl.col("label").alias("timestamp"),
             pl.lit(answer.symbol).alias("symbol"),
             *_PRICES,
             "volume",
@@ -196,13 +196,39 @@ class BarFetcher(PriceFetcher):
         )
 
 
-def _checks(session: Session, limits: tuple[float, float] | None) -> Iterator[tuple[pl.Expr, str]]:
+# Expressions are the same all day, and cost more to build than to run.
+
+
+@lru_cache(maxsize=16)
+def _numbers(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
+    """Return what reads place, day, label (moment) and numbers of rows, null where unreadable."""
+    return (
+        pl.col(codec.ROW),
+        pl.col(fields.day).alias("day"),
+        codec.label(fields.hour, began).alias("label"),
+        *(codec.number(getattr(fields, price)).alias(price) for price in _PRICES),
+        codec.whole(fields.volume).alias("volume"),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _is_bar(session: Session, limits: Limits) -> pl.Expr:
+    """Say whether a row is a bar of the session, whatever may still be missing of its minute."""
+    bad = pl.any_horizontal(check for check, _ in _checks(session, limits))
+    return ~bad.fill_null(value=True)
+
+
+def _checks(session: Session, limits: Limits) -> Iterator[tuple[pl.Expr, str]]:
     """Yield what makes a row no bar, in the order in which the reason is looked for."""
     highest, lowest = pl.max_horizontal(_PRICES), pl.min_horizontal(_PRICES)
-    yield pl.col("label").is_null(), "date or time cannot be read"
-    yield ~pl.col("same_day"), "another date"
-    yield pl.col("label").dt.second() != 0, "not a full minute"
-    yield ~pl.col("timestamp").is_in(session.stamps().implode()), "outside the session"
+    label = pl.col("label")
+    owed = label.is_between(session.opens, session.continuous_end - MINUTE)
+    if session.auction:
+        owed |= label == session.auction
+    yield pl.col("day").str.strip_chars() != f"{session.date:%Y%m%d}", "another date"
+    yield label.is_null(), "time cannot be read"
+    yield label.dt.second() != 0, "not a full minute"
+    yield ~owed, "outside the session"
     for name in [*_PRICES, "volume"]:
         yield pl.col(name).is_null(), f"{name} cannot be read"
     yield lowest <= 0, "price not above zero"
@@ -215,22 +241,14 @@ def _checks(session: Session, limits: tuple[float, float] | None) -> Iterator[tu
         yield typical & ((lowest < limits[0]) | (highest > limits[1])), "beyond the price limit"
 
 
-def _repeats(marked: pl.DataFrame) -> pl.DataFrame:
-    """Mark rows whose minute stood in the answer before.
+def _without_repeats(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return each minute once, and the rows that say something else about a minute.
 
     KIS lists the newest first, so the first of two rows that differ is the one it made last.
     """
-    good = pl.col(codec.REASON).is_null()
-    bar = ["timestamp", *_PRICES, "volume"]
-    place = pl.int_range(pl.len())
-    again = good & (place.over("timestamp", codec.REASON) > 0)
-    same = place.over([*bar, codec.REASON]) > 0
-    return marked.with_columns(
-        pl.when(again & ~same)
-        .then(pl.lit("another row of the same minute"))
-        .otherwise(codec.REASON)
-        .alias(codec.REASON)
-    )
+    first = good.unique("label", keep="first", maintain_order=True)
+    others = good.join(first, on=["label", *_PRICES, "volume"], how="anti")
+    return first, others
 
 
 def _label_before(page: pl.DataFrame, newest: datetime, session: Session) -> datetime | None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from engine.clock import today
 from engine.errors import KisError
-from engine.expiries import QUARTERLY, nominal_expiry
+from engine.expiries import last_day, maturities
 from engine.fetchers.base import PriceFetcher
 from engine.instruments import contract_code, option_series
 from engine.kis import codec
@@ -199,12 +199,9 @@ class OptionChainFetcher(PriceFetcher):
 def hedging_future(series: str, maturity: str) -> str:
     """Return the future nearest to an option's maturity: the first to expire with or after it."""
     of = option_series(series)
-    last_day = nominal_expiry(of.name, maturity)
-    step = 3 if of.future.months in QUARTERLY else 1
-    months = [
-        f"{y}{m:02d}" for y in (last_day.year, last_day.year + 1) for m in range(step, 13, step)
-    ]
-    month = next(m for m in months if nominal_expiry(of.future.months, m) >= last_day)
+    last = last_day(of.name, maturity)
+    months = maturities(of.future.months, beyond=True)
+    month = next((m for ends, m in months if ends >= last), months[-1][1])
     return contract_code(of.future.prefix, month)
 
 

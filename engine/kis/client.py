@@ -219,7 +219,7 @@ class KisClient:
             return await account.tokens.token()
         except KisRefused as error:
             if account.refused is None:
-                log.error("❌ an app key is out: %s", error)  # noqa: TRY400  a line, no traceback
+                log.error("❌ an app key is out: %s", error)
             account.refused = error
             raise
 

@@ -8,10 +8,10 @@ with the reason and the row as KIS sent it.
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -23,8 +23,12 @@ from engine.schemas import REJECTED_ROWS
 ROW = "row"  # the place of a row in the answer
 REASON = "reason"
 
-_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$"
-_WHOLE = r"^[+-]?[0-9]+$"
+# At most so many digits: more are no price or volume, and could be too many for the type.
+_DIGITS = "[0-9]{1,17}"
+_NUMBER = rf"[+-]?(?:{_DIGITS}(?:[.][0-9]{{0,17}})?|[.]{_DIGITS})"
+_NUMBER_COLUMN, _WHOLE_COLUMN = rf"^\s*({_NUMBER})\s*$", rf"^\s*([+-]?{_DIGITS})\s*$"
+_DAY_COLUMN = r"^\s*([0-9]{8})\s*$"
+_HOUR_COLUMN = r"^\s*((?:[0-2][0-9]|30)[0-5][0-9][0-5][0-9])\s*$"
 
 
 def columns(rows: Sequence[Any], fields: Iterable[str]) -> pl.DataFrame:
@@ -49,45 +53,39 @@ def _text(row: object, field: str) -> str | None:
 
 def number(field: str) -> pl.Expr:
     """Read a column of text as numbers; null where it is none."""
-    text = pl.col(field).str.strip_chars()
-    value = pl.when(text.str.contains(_NUMBER)).then(text).cast(pl.Float64, strict=False)
-    return pl.when(value.is_finite()).then(value).alias(field)
+    return pl.col(field).str.extract(_NUMBER_COLUMN).cast(pl.Float64, strict=False)
 
 
 def whole(field: str) -> pl.Expr:
-    """Read a column of text as whole numbers; null where it is none or too big for 64 bits."""
-    text = pl.col(field).str.strip_chars()
-    return pl.when(text.str.contains(_WHOLE)).then(text).cast(pl.Int64, strict=False).alias(field)
+    """Read a column of text as whole numbers; null where it is none."""
+    return pl.col(field).str.extract(_WHOLE_COLUMN).cast(pl.Int64, strict=False)
 
 
-def label(day: str, hour: str) -> pl.Expr:
-    """Read a date (YYYYMMDD) and an hour (HHMMSS, 24-30 at night) as a moment; null if unreadable.
+def day(field: str) -> pl.Expr:
+    """Read a column of dates (YYYYMMDD); null where it is none."""
+    return pl.col(field).str.extract(_DAY_COLUMN).str.to_date("%Y%m%d", strict=False)
 
-    Night rows carry the date on which the night began: hour 25 is one o'clock of the next day.
+
+def label(field: str, began: date) -> pl.Expr:
+    """Read a column of hours (HHMMSS) as moments of the session that began on the date.
+
+    Hours go on past midnight: 250000 is one o'clock of the next day. Null if unreadable.
     """
-    date = _matching(day, r"^[0-9]{8}$").str.to_date("%Y%m%d", strict=False)
-    digits = _matching(hour, r"^([0-2][0-9]|30)[0-5][0-9][0-5][0-9]$")
-    hours, minutes, seconds = (
-        digits.str.slice(start, 2).cast(pl.Int64, strict=False) for start in (0, 2, 4)
-    )
-    past = pl.duration(hours=hours, minutes=minutes, seconds=seconds, time_unit="us")
-    return (date.cast(pl.Datetime("us")) + past).alias("label")
+    digits = pl.col(field).str.extract(_HOUR_COLUMN).cast(pl.Int64, strict=False)
+    seconds = digits // 10_000 * 3600 + digits // 100 % 100 * 60 + digits % 100
+    midnight = (began - date(1970, 1, 1)).days * 86_400
+    return ((seconds + midnight) * 1_000_000).cast(pl.Datetime("us"))
 
 
-def _matching(field: str, pattern: str) -> pl.Expr:
-    text = pl.col(field).str.strip_chars()
-    return pl.when(text.str.contains(pattern)).then(text)
-
-
-def first_reason(*checks: tuple[pl.Expr, str]) -> pl.Expr:
-    """Return the reason of the first check that holds; null, so the row is good, if none does.
+def first_reason(*checks: tuple[pl.Expr, str], otherwise: str | None = None) -> pl.Expr:
+    """Return the reason of the first check that holds, else `otherwise` (null: the row is good).
 
     A check that is null (of a value that could not be read) counts as holding.
     """
     chain: Any = pl
     for bad, reason in checks:
         chain = chain.when(bad.fill_null(value=True)).then(pl.lit(reason))
-    return chain.otherwise(pl.lit(None, pl.String)).alias(REASON)  # type: ignore[no-any-return]
+    return chain.otherwise(pl.lit(otherwise, pl.String)).alias(REASON)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,9 @@ def raw_text(row: object) -> str:
 
 def value(record: Mapping[str, Any], field: str) -> float | None:
     """Read one number of a single record; None where it is none."""
-    found = columns([record], [field]).select(number(field)).item()
-    return None if found is None or math.isnan(found) else float(found)
+    text = record.get(field)
+    readable = isinstance(text, str) and re.fullmatch(_NUMBER, text.strip())
+    return float(readable[0]) if readable else None
 
 
 def to_batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
