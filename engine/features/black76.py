@@ -203,7 +203,25 @@ def _normalised(x: pl.Expr, s: pl.Expr) -> pl.Expr:
 _SCALE = 2 * _SQRT2  # the solver works on s / (2 sqrt 2): fewer operations, each costs 10 us
 _X4, _P, _Q, _BETA, _B_TURN, _LOW, _SHIFT, _TARGET, _S, _H, _U, _W, _C, _LOG, _K, _NEWTON, _A = (
     pl.col(f"_iv_{name}")
-    for name in "x4 p q beta b_turn low shift target s h u w c log k newton a".split()
+    for name in (
+        "x4",
+        "p",
+        "q",
+        "beta",
+        "b_turn",
+        "low",
+        "shift",
+        "target",
+        "s",
+        "h",
+        "u",
+        "w",
+        "c",
+        "log",
+        "k",
+        "newton",
+        "a",
+    )
 )
 _SCRATCH = cs.starts_with("_iv_")
 
