@@ -5,7 +5,9 @@ session is the date of its bars' stamps. No expression looks at a later row than
 
 Floating point sums depend on the order of their terms. Sums over a window are therefore made of
 exactly the window's values, oldest first, never by adding to and taking from a running total: the
-same bars give the same bits, whether a year of them is at hand or only the warm-up.
+same bars give the same bits, whether a year of them is at hand or only the warm-up. For the same
+reason nothing is divided by a plain number: Polars multiplies by its reciprocal instead, but not
+where a frame, or a piece that it works on, has a single row; the last bit would depend on that.
 
 An expression over a window must not hold another one (Polars would evaluate the inner inside the
 outer's groups), so what others build on is made a column first.
@@ -68,17 +70,16 @@ def sessions_at_hand() -> pl.Expr:
     return number - number.first().over("symbol") + 1
 
 
-def typical_price() -> pl.Expr:
-    """Return (high + low + close) / 3."""
-    return (pl.col("high") + pl.col("low") + pl.col("close")) / 3
-
-
 def vwap() -> pl.Expr:
-    """Return the session's volume-weighted typical price so far; null until a contract traded."""
+    """Return the session's volume-weighted typical price so far; null until a contract traded.
+
+    The typical price is (high + low + close) / 3; the 3 divides with the volume, once.
+    """
     traded = pl.col("volume").cum_sum().over("session_number")
-    value = (typical_price() * pl.col("volume")).cum_sum().over("session_number")
+    thrice = pl.col("high") + pl.col("low") + pl.col("close")
+    value = (thrice * pl.col("volume")).cum_sum().over("session_number")
     # 0/0 is NaN, and for Polars every number is below NaN: it would fire signals.
-    return pl.when(traded > 0).then(value / traded)
+    return pl.when(traded > 0).then(value / (3 * traded))
 
 
 def true_range() -> pl.Expr:
@@ -100,7 +101,8 @@ def mean_of_bars(column: str, count: int) -> pl.Expr:
     Of `true_range` that is the ATR as a simple mean.
     """
     window = [pl.col(column).shift(back) for back in range(count - 1, -1, -1)]
-    return pl.when(pl.col("bar_number") >= count).then(reduce(add, window) / count)
+    bars = pl.min_horizontal("bar_number", count)
+    return pl.when(bars == count).then(reduce(add, window) / bars)
 
 
 def mean_of_earlier(column: str, by: Sequence[str], *, count: int, at_least: int) -> pl.Expr:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import InputError
+from strategies.opening_range import OpeningRange, OpeningRangeParams
+from strategies.registry import STRATEGIES, strategy
+from tests.strategies.histories import histories
+
+
+def slowly(bars: list[dict], minutes: int, observe: int) -> list[tuple]:
+    """The rule once more, a row at a time."""
+    rows, day, high, low = [], None, 0.0, 0.0
+    for bar in bars:
+        if bar["timestamp"].date() != day:
+            day, first, high, low = bar["timestamp"].date(), bar["timestamp"], None, None
+        if bar["timestamp"] - first < timedelta(minutes=minutes):
+            high, low = max(high or 0, bar["high"]), min(low or 1e9, bar["low"])
+            rows.append((0, 0, None, None))
+            continue
+        signal = 1 if bar["close"] > high else -1 if bar["close"] < low else 0
+        traded = signal if bar["timestamp"].minute % observe == 0 else 0
+        rows.append((signal, traded, high, low))
+    return rows
+
+
+@settings(max_examples=25, deadline=None)
+@given(histories(minutes=40), st.integers(1, 20), st.integers(1, 15))
+def test_who_leaves_the_opening_range_is_followed(
+    bars: pl.DataFrame, minutes: int, observe: int
+) -> None:
+    params = OpeningRangeParams(range_minutes=minutes, observe_interval_minutes=observe)
+    out = OpeningRange().evaluate(bars.lazy(), params).collect()
+    assert out.select("monitor_signal", "trade_signal", "ub", "lb").rows() == slowly(
+        bars.to_dicts(), minutes, observe
+    )
+    assert out.columns == [name for name in OpeningRange.schema.names if name != "created_at"]
+
+
+def test_the_registry_knows_strategies_by_name() -> None:
+    assert set(STRATEGIES) == {"dolpha1", "opening_range"}
+    assert strategy("opening_range").table == "opening_range_signal"
+    with pytest.raises(InputError, match="there are: dolpha1, opening_range"):
+        strategy("momentum")
