@@ -161,3 +161,31 @@ GAPS = pa.schema(
 STRATEGY_SYMBOLS = pa.schema(
     [("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)]
 )  # fmt: skip
+SETTLED_SESSIONS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("session", pa.date32()),
+        ("market", pa.string()),
+        ("owed", pa.int64()),
+        ("stored", pa.int64()),
+        ("no_trade", pa.int64()),
+        ("unavailable", pa.int64()),
+        ("validated", pa.bool_()),
+        ("updated_at", TIME),
+    ]
+)
+FRONT_MONTHS = pa.schema(
+    [
+        ("product", pa.string()),
+        ("symbol", pa.string()),
+        ("first_day", pa.date32()),
+        ("last_day", pa.date32()),
+        ("updated_at", TIME),
+    ]
+)
+CONFIRMED_BARS = pa.schema(
+    [
+        ("timestamp", TIME), ("symbol", pa.string()), *_PRICES,
+        ("volume", pa.int64()), ("confirmed_at", TIME),
+    ]
+)  # fmt: skip
