@@ -8,13 +8,15 @@ and also a query runs inside one (its parts must meet the same server).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import adbc_driver_manager
 import adbc_driver_manager.dbapi
 import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions
 
 from engine.errors import KrtError, StoreError, StoreUnreachable
 
@@ -22,6 +24,11 @@ Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
 STATEMENT_TIMEOUT = "300s"
 LOCK_TIMEOUT = "60s"
+USE_COPY = StatementOptions.USE_COPY.value
+_QUERY = re.compile(
+    r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|insert|update|delete|merge)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 # Classes of SQLSTATE that blame the data or the statement: the same would fail again. Whatever
 # else (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
 _FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
@@ -41,8 +48,8 @@ class Connection:
 
         Raises StoreUnreachable if the same may succeed later, StoreError if the server says no.
         """
+        cursor = self._connected().cursor()
         try:
-            cursor = self._connected().cursor()
             cursor.execute("BEGIN READ ONLY" if read_only else "BEGIN")
             cursor.execute(
                 f"SELECT set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true),"
@@ -51,19 +58,31 @@ class Connection:
             cursor.fetchall()
             yield cursor
             cursor.execute("COMMIT")
-            cursor.close()
         except adbc_driver_manager.Error as error:
             self._roll_back()
             raise store_error(error) from error
         except BaseException:
             self._roll_back()
             raise
+        finally:
+            cursor.close()
 
-    def alone(self, statement: str) -> None:
-        """Run a statement that may not stand in a transaction (CREATE DATABASE)."""
+    def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
+        """Return what one statement gives, in one transaction."""
+        with self.transaction(read_only=read_only) as cursor:
+            # Results come by COPY, which only takes what is a query.
+            copies = "true" if _QUERY.match(sql) else "false"
+            cursor.adbc_statement.set_options(**{USE_COPY: copies})
+            cursor.execute(sql)
+            result = cursor.fetch_arrow_table()
+            cursor.adbc_statement.set_options(**{USE_COPY: "true"})
+            return result
+
+    def alone(self, statement: str, parameters: Sequence[object] | None = None) -> None:
+        """Run a statement as its own transaction (CREATE DATABASE may stand in no other)."""
         try:
             with self._connected().cursor() as cursor:
-                cursor.execute(statement)
+                cursor.execute(statement, parameters)
         except adbc_driver_manager.Error as error:
             raise store_error(error) from error
 

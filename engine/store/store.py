@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import polars as pl
 import pyarrow as pa
 
 from engine.clock import Clock
+from engine.errors import StoreError
 from engine.store.connection import Connection
-from engine.store.identifiers import literal
-from engine.store.merge import MergeCounts, merge_batches
+from engine.store.corrections import log_corrections
+from engine.store.merge import MergeCounts, complete, merge_rows
+from engine.store.provision import provide
 from engine.store.tables import Table, table_of
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -25,7 +31,7 @@ class Store:
         self._clock = clock
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
-        self._partitions: set[tuple[str, str]] = set()
+        self._provided: set[tuple[str, str]] = set()
 
     async def merge(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Make the batch part of the stream's table; returns when it is committed.
@@ -37,9 +43,10 @@ class Store:
 
     async def merge_all(self, table: str, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
         """Merge the batches, in order, in one transaction; count each on its own."""
-        return await self._clock.thread(
-            self._merge, table_of(table), batches, executor=self._executor
-        )
+        if not any(batch.num_rows for batch in batches):
+            return [MergeCounts() for _ in batches]
+        stream = table_of(table, batches[0].schema)
+        return await self._clock.thread(self._merge, stream, batches, executor=self._executor)
 
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return what one SQL statement gives."""
@@ -55,31 +62,34 @@ class Store:
         self._executor.shutdown()
 
     def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
-        self._make_partitions(table, batches)
-        with self._connection.transaction() as cursor:
-            return merge_batches(cursor, table, batches, self._clock.now())
-
-    def _make_partitions(self, table: Table, batches: Sequence[pa.RecordBatch]) -> None:
-        if table.piece is None:
-            return
-        pieces = {
-            (table.name, piece)
-            for batch in batches
-            for piece in table.rows(batch).select(table.piece.unique()).to_series()
-        }
-        missing = pieces - self._partitions
-        if missing:
+        rows = complete(table, batches, now := self._clock.now())
+        try:
+            self._provide(table, rows)
             with self._connection.transaction() as cursor:
-                for name, piece in sorted(missing):
-                    cursor.execute(f"SELECT make_partition({literal(name)}, {literal(piece)})")
-                    cursor.fetchall()
-            self._partitions |= missing
+                news = merge_rows(cursor, table, rows)
+                if news["changed"].sum():
+                    log_corrections(cursor, table, now)
+        except StoreError:
+            self._provided.clear()  # somebody may have dropped what we think is there
+            raise
+        brought = {number: (new, changed) for number, new, changed in news.iter_rows()}
+        return [_counts(batch, *brought.get(n, (0, 0))) for n, batch in enumerate(batches)]
+
+    def _provide(self, table: Table, rows: pl.DataFrame) -> None:
+        """Make sure, once a run, that the table fits and its partitions exist."""
+        wanted = {(table.name, piece) for piece in ["", *table.pieces(rows)]}
+        if missing := wanted - self._provided:
+            with self._connection.transaction() as cursor:
+                provide(cursor, table, sorted(piece for _, piece in missing))
+            self._provided |= missing
 
     def _query(self, sql: str, read_only: bool) -> pa.Table:
-        with self._connection.transaction(read_only=read_only) as cursor:
-            cursor.execute(sql)
-            return cursor.fetch_arrow_table()
+        return self._connection.query(sql, read_only=read_only)
 
     def _execute(self, sql: str) -> None:
         with self._connection.transaction() as cursor:
             cursor.execute(sql)
+
+
+def _counts(batch: pa.RecordBatch, inserted: int, changed: int) -> MergeCounts:
+    return MergeCounts(inserted, changed, batch.num_rows - inserted - changed)

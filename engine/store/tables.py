@@ -13,13 +13,24 @@ from engine import schemas
 from engine.errors import InputError, SchemaMismatch
 
 COMMITTED_AT = "committed_at"
+POSTGRES_TYPES = {
+    pa.float64(): "double precision",
+    pa.int64(): "bigint",
+    pa.string(): "text",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    schemas.TIME: "timestamp without time zone",
+}
+_SIGNAL_COLUMNS = {
+    "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
+}  # fmt: skip
 
 
 class Rule(Enum):
     """What happens to a row whose key is stored with other values."""
 
     LAST_WINS = auto()
-    """The row fetched later wins; merged in whatever order."""
+    """The row fetched later wins, in whatever order they are merged."""
     FIRST_STANDS = auto()
     """The stored row stays; the differing one is recorded as a correction."""
 
@@ -32,12 +43,12 @@ class Table:
     schema: pa.Schema
     key: tuple[str, ...]
     version: str  # the column that tells which of two differing rows is the later one
-    piece: pl.Expr | None = None  # the partition a row belongs to, as make_partition knows it
+    partitioned_by: str | None = None  # timestamp: by month; other columns: by value
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
     compared: tuple[str, ...] = ()  # what makes a row differ; default: all but key and version
     kept: tuple[str, ...] = ()  # columns that an update leaves as they were first
     counter: str | None = None  # counts how often the row came
-    generated: Mapping[str, str] = field(default_factory=dict)  # key column → made by server
+    hashed: Mapping[str, str] = field(default_factory=dict)  # key column → its hash, by the server
     rule: Rule = Rule.LAST_WINS
 
     @property
@@ -46,23 +57,31 @@ class Table:
         return [*self.schema.names, *self.derived, COMMITTED_AT]
 
     @property
-    def conflict(self) -> list[str]:
-        """The columns of the table's primary key."""
-        return [self.generated.get(name, name) for name in self.key]
+    def primary_key(self) -> list[str]:
+        """The columns of the primary key as the table declares it."""
+        key = [self.hashed.get(name, name) for name in self.key]
+        missing = {self.partitioned_by} - {None, *key}  # Postgres wants it in the key
+        return [*key, *map(str, missing)]
 
     @property
     def differing(self) -> list[str]:
         """The columns that make two rows of one key differ."""
-        if self.compared:
-            return list(self.compared)
         settled = {*self.key, self.version, *self.kept}
-        return [name for name in self.schema.names if name not in settled]
+        return list(self.compared) or [n for n in self.schema.names if n not in settled]
 
     @property
     def updated(self) -> list[str]:
         """The columns that a later row overwrites."""
-        settled = {*self.key, *self.derived, *self.kept, COMMITTED_AT}
-        return [name for name in self.columns if name not in settled] + [COMMITTED_AT]
+        settled = {*self.key, *self.derived, *self.kept}
+        return [name for name in self.columns if name not in settled]
+
+    def pieces(self, rows: pl.DataFrame) -> list[str]:
+        """Return the partitions that the rows (with derived columns) fall into."""
+        if self.partitioned_by is None:
+            return []
+        column = pl.col(self.partitioned_by)
+        piece = column.dt.strftime("%Y%m") if self.partitioned_by == "timestamp" else column
+        return rows.select(piece.unique()).to_series().drop_nulls().sort().to_list()
 
     def rows(self, batch: pa.RecordBatch | pa.Table) -> pl.DataFrame:
         """Return the batch as a frame of exactly the stream's columns.
@@ -71,56 +90,72 @@ class Table:
         types of the table and would store garbage bits. The order of columns is free, and so is
         the Arrow layout of texts (Polars has its own).
         """
-        given = {name: _plain(kind) for name, kind in _columns(batch.schema)}
-        wanted = dict(_columns(self.schema))
+        given, wanted = _columns(batch.schema), _columns(self.schema)
         if given != wanted:
-            wrong = sorted(
-                f"{name} {given.get(name, 'missing')}, not {wanted.get(name, 'known')}"
-                for name in given.keys() | wanted.keys()
-                if given.get(name) != wanted.get(name)
-            )
-            raise SchemaMismatch(f"a batch does not fit {self.name}: {'; '.join(wrong)}")
+            raise SchemaMismatch(f"a batch does not fit {self.name}: {_difference(given, wanted)}")
         frame = pl.from_arrow(batch)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - for the type checker
         return frame.select(self.schema.names)
 
+    def check_columns(self, stored: Mapping[str, str]) -> None:
+        """Compare with the columns and types that the database has. Raises SchemaMismatch."""
+        wanted = {name: POSTGRES_TYPES[kind] for name, kind in _columns(self.schema).items()}
+        given = {name: kind for name, kind in stored.items() if name in wanted}
+        if given != wanted:
+            raise SchemaMismatch(
+                f"the table {self.name} does not fit ({_difference(given, wanted)}):"
+                " run `just migrate`"
+            )
 
-def _columns(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    return list(zip(schema.names, schema.types, strict=True))
+
+def _columns(schema: pa.Schema) -> dict[str, pa.DataType]:
+    return dict(zip(schema.names, map(_plain, schema.types), strict=True))
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    return pa.string() if pa.types.is_large_string(kind) or _is_view(kind) else kind
+    is_text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return pa.string() if is_text else kind
 
 
-def _is_view(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string_view(kind))
+def _difference(given: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    return "; ".join(
+        f"{name} is {given.get(name, 'missing')}, not {wanted.get(name, 'known')}"
+        for name in sorted(given.keys() | wanted.keys())
+        if given.get(name) != wanted.get(name)
+    )
 
 
-_MONTH = pl.col("timestamp").dt.strftime("%Y%m")
-_PRODUCT = pl.col("symbol").str.slice(0, 3).str.to_lowercase()
-_UNDERLYING = pl.col("underlying_symbol")
+def signal_table(name: str, schema: pa.Schema) -> Table:
+    """Return how a strategy's signals are kept: as first given, key (timestamp, symbol).
+
+    Raises InputError if the schema lacks what every strategy's signals have.
+    """
+    if missing := _SIGNAL_COLUMNS - set(schema.names):
+        raise InputError(f"the signals of {name} lack the columns {', '.join(sorted(missing))}")
+    plain = pa.schema(list(_columns(schema).items()))
+    return Table(name, plain, ("symbol", "timestamp"), "created_at", rule=Rule.FIRST_STANDS)
+
 
 _FIXED = (
     Table(
-        "futures_1m", schemas.FUTURES_BARS, ("symbol", "timestamp"), "fetched_at",
-        piece=_PRODUCT, derived={"product": _PRODUCT},
+        "futures_1m", schemas.FUTURES_BARS, ("symbol", "timestamp"), "fetched_at", "product",
+        derived={"product": pl.col("symbol").str.slice(0, 3).str.to_lowercase()},
     ),
     Table(
         "stocks_1m", schemas.STOCK_BARS, ("symbol", "timestamp", "timeframe"), "fetched_at",
-        piece=_MONTH,
+        "timestamp",
     ),
     Table(
         "option_chain_raw", schemas.OPTION_CHAIN, ("underlying_symbol", "timestamp", "symbol"),
-        "fetched_at", piece=_MONTH,
+        "fetched_at", "timestamp",
     ),
     Table(
         "option_matrices", schemas.OPTION_MATRIX,
-        ("underlying_symbol", "timestamp", "metric_type"), "fetched_at", piece=_UNDERLYING,
+        ("underlying_symbol", "timestamp", "metric_type"), "fetched_at", "underlying_symbol",
     ),
     Table(
         "option_summary", schemas.OPTION_SUMMARY, ("underlying_symbol", "timestamp"),
-        "fetched_at", piece=_UNDERLYING,
+        "fetched_at", "underlying_symbol",
     ),
     Table(
         "system_status", schemas.SYSTEM_STATUS, ("component",), "timestamp",
@@ -129,7 +164,7 @@ _FIXED = (
     Table(
         "rejected_rows", schemas.REJECTED_ROWS, ("tr_id", "symbol", "reason", "raw"),
         "received_at", derived={"first_received_at": pl.col("received_at")},
-        compared=("received_at",), counter="times", generated={"raw": "raw_md5"},
+        compared=("received_at",), counter="times", hashed={"raw": "raw_md5"},
     ),
     Table(
         "gaps", schemas.GAPS, ("symbol", "session", "first_stamp"), "updated_at",
@@ -137,26 +172,28 @@ _FIXED = (
     ),
     Table(
         "strategy_symbols", schemas.STRATEGY_SYMBOLS, ("strategy", "symbol"), "since",
-        kept=("since",), compared=("symbol",),
+        compared=("symbol",),
     ),
+    Table(
+        "settled_sessions", schemas.SETTLED_SESSIONS, ("symbol", "session"), "updated_at",
+    ),
+    Table("front_months", schemas.FRONT_MONTHS, ("product", "symbol"), "updated_at"),
+    Table(
+        "confirmed_bars", schemas.CONFIRMED_BARS, ("symbol", "timestamp"), "confirmed_at",
+    ),
+    signal_table("dolpha1_signal", schemas.DOLPHA1_SIGNAL),
 )  # fmt: skip
 
-
-def signal_table(name: str, schema: pa.Schema) -> Table:
-    """Return how a strategy's signals are kept: as first given, key (timestamp, symbol)."""
-    return Table(
-        name, schema, ("symbol", "timestamp"), "created_at", rule=Rule.FIRST_STANDS,
-    )  # fmt: skip
+TABLES: dict[str, Table] = {table.name: table for table in _FIXED}
 
 
-TABLES: dict[str, Table] = {
-    table.name: table for table in (*_FIXED, signal_table("dolpha1_signal", schemas.DOLPHA1_SIGNAL))
-}
+def table_of(name: str, schema: pa.Schema) -> Table:
+    """Return how the stream is kept. `{strategy}_signal` is a stream of any strategy.
 
-
-def table_of(name: str) -> Table:
-    """Return how the stream is kept. Raises InputError for a stream that nobody declared."""
-    try:
+    Raises InputError for a stream that nobody declared.
+    """
+    if name in TABLES:
         return TABLES[name]
-    except KeyError:
-        raise InputError(f"{name!r} is no stream: {', '.join(sorted(TABLES))}") from None
+    if name.endswith("_signal"):
+        return signal_table(name, schema)
+    raise InputError(f"{name!r} is no stream: {', '.join(sorted(TABLES))}")

@@ -58,7 +58,7 @@ class Writer:
         Raises SchemaMismatch for a batch of another shape, StoreError if the server refuses the
         rows for good; they are then kept in the spool's folder `refused`.
         """
-        table_of(table).rows(batch)
+        table_of(table, batch.schema).rows(batch)
         done: asyncio.Future[MergeCounts] = asyncio.get_running_loop().create_future()
         self._queue.append(_Put(table, batch, done))
         if self._worker is None or self._worker.done():

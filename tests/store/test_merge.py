@@ -47,5 +47,5 @@ async def test_counts_what_is_new_changed_and_known(store: Store) -> None:
 async def test_refuses_a_batch_of_other_types(store: Store) -> None:
     batch = bars([1.0])
     wrong = batch.set_column(2, "open", pa.array([1], pa.int64()))
-    with pytest.raises(SchemaMismatch, match="open int64, not double"):
+    with pytest.raises(SchemaMismatch, match="open is int64, not double"):
         await store.merge("futures_1m", wrong)

@@ -1,0 +1,33 @@
+"""What a merge changed, said in one line for each session and not for each bar."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from engine.store.connection import Cursor
+from engine.store.identifiers import literal
+from engine.store.merge import ask
+from engine.store.tables import Table
+
+log = logging.getLogger(__name__)
+
+
+def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
+    """Log which sessions the merge made at `now` corrected; adjustments are called that."""
+    if table.name not in ("futures_1m", "stocks_1m"):
+        return
+    found = ask(
+        cursor,
+        "SELECT symbol, session, bars, kind, factor FROM corrections"
+        f" WHERE table_name = {literal(table.name)} AND replaced_at = {literal(now)}"
+        " ORDER BY symbol, session",
+    )
+    for symbol, session, bars, kind, factor in found.iter_rows():
+        if kind == "adjustment":
+            log.warning(
+                "⚠️ %s %s: adjustment for a corporate action, %d bars × %.6g",
+                symbol, session, bars, factor,
+            )  # fmt: skip
+        else:
+            log.warning("⚠️ %s %s: KIS corrected %d bars", symbol, session, bars)

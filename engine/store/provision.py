@@ -1,0 +1,62 @@
+"""What must be there before rows can come in: the table as we know it, and its partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+import polars as pl
+
+from engine.store.connection import Cursor
+from engine.store.identifiers import literal
+from engine.store.merge import ask
+from engine.store.tables import POSTGRES_TYPES, TABLES, Rule, Table
+
+_STANDARD = {
+    "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
+}  # fmt: skip
+
+
+def provide(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
+    """Make the partitions (and a strategy's table); "" asks for the table itself to be checked.
+
+    Raises SchemaMismatch if the database's columns are not the stream's.
+    """
+    for piece in pieces:
+        if piece:
+            ask(cursor, f"SELECT make_partition({literal(table.name)}, {literal(piece)})::text")
+        else:
+            if table.rule is Rule.FIRST_STANDS:
+                _make_signal_table(cursor, table)
+            table.check_columns(stored_columns(cursor, table.name))
+
+
+def make_months_ahead(cursor: Cursor, today: date, months: int = 3) -> None:
+    """Make the monthly partitions from today's month on, before anybody needs them."""
+    ahead = [pl.lit(today).dt.offset_by(f"{n}mo").dt.strftime("%Y%m") for n in range(months + 1)]
+    pieces = pl.select(pl.concat_list(ahead)).item()
+    for table in TABLES.values():
+        if table.partitioned_by == "timestamp":
+            provide(cursor, table, pieces)
+
+
+def stored_columns(cursor: Cursor, table: str) -> dict[str, str]:
+    """Return the columns that the database's table has, and their types."""
+    frame = ask(
+        cursor,
+        "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute"
+        f" WHERE attrelid = to_regclass({literal('public.' + table)}) AND attnum > 0"
+        " AND NOT attisdropped ORDER BY attnum",
+    )
+    return dict(frame.iter_rows())
+
+
+def _make_signal_table(cursor: Cursor, table: Table) -> None:
+    features = [
+        (field.name, POSTGRES_TYPES[field.type])
+        for field in table.schema
+        if field.name not in _STANDARD
+    ]
+    names = "ARRAY[" + ", ".join(literal(name) for name, _ in features) + "]::text[]"
+    types = "ARRAY[" + ", ".join(literal(kind) for _, kind in features) + "]::text[]"
+    ask(cursor, f"SELECT make_signal_table({literal(table.name)}, {names}, {types})::text")
