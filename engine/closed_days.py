@@ -38,4 +38,6 @@ def from_libraries(first: date, last: date) -> pl.DataFrame:
 
 
 if __name__ == "__main__":
-    from_libraries(date(2015, 1, 1), date(2027, 12, 31)).write_csv(FILE)
+    from engine.trading_days import rules
+
+    from_libraries(rules()["first_day"], rules()["last_day"]).write_csv(FILE)

@@ -1,141 +1,37 @@
-"""Which bars a market owes on a date, and from when on KIS's answer about them is final.
+"""What markets and symbols owe: sessions of a code, spans of sessions, owed stamps, a year's list.
 
-Everything is KST without zone. A session is named by the date on which it begins: the night of a
-Friday is Friday's, although its stamps are Saturday's after midnight. Stamps are those of stored
-bars: the end of the minute, the closing auction at its own time.
+The one door to the calendar: `engine.hours` has the sessions, `engine.trading_days` the days,
+`sessions.toml` the facts with their sources. Outside 2015 … 2027 every question raises
+CalendarRangeError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from enum import StrEnum
-from functools import cache
-from typing import Any
+from datetime import date
 
 import polars as pl
 
-from engine import instruments
-from engine.expiries import nominal_expiry
+from engine import expiries, instruments
+from engine.errors import CalendarRangeError
+from engine.hours import DAY, Market, Session, era, is_held, session
 from engine.trading_days import (
     check_range,
-    depends_on_days,
     is_first_of_year,
-    is_trading_day,
+    kis_days,
     learn_closed_days,
     previous_trading_days,
     remember_kis_days,
-    rules,
     special_days,
     trading_days,
     why_closed,
 )
 
 __all__ = [
-    "Market", "Session", "calendar_year", "learn_closed_days", "market_of", "owed_stamps",
-    "previous_sessions", "remember_kis_days", "session", "session_dates", "session_of",
+    "Market", "Session", "calendar_year", "kis_days", "learn_closed_days", "market_of",
+    "owed_sessions", "owed_stamps", "previous_sessions", "remember_kis_days", "session",
+    "session_dates", "session_of",
 ]  # fmt: skip
-
-MINUTE = timedelta(minutes=1)
-
-
-class Market(StrEnum):
-    """Markets with hours of their own."""
-
-    STOCKS = "stocks"
-    DERIVATIVES = "derivatives"
-    NIGHT = "night"
-
-
-@dataclass(frozen=True)
-class Session:
-    """One session of a market: when it trades and which stamps its bars have."""
-
-    market: Market
-    date: date
-    opens: datetime  # the first trade possible
-    continuous_end: datetime  # stamp of the last bar before the auction
-    auction: datetime | None  # stamp of the closing auction; None where there is none
-    sealed_at: datetime  # from here on KIS's answer for this session is final
-
-    @property
-    def first_stamp(self) -> datetime:
-        """Return the stamp of the first bar."""
-        return self.opens + MINUTE
-
-    @property
-    def last_stamp(self) -> datetime:
-        """Return the stamp of the last bar, which is the auction's where there is one."""
-        return self.auction or self.continuous_end
-
-    def stamps(self) -> pl.Series:
-        """Return every stamp owed, ascending: 411 of a regular derivatives session."""
-        continuous = _minutes(self.first_stamp, self.continuous_end)
-        if self.auction is None:
-            return continuous
-        return continuous.append(pl.Series([self.auction], dtype=pl.Datetime("us")))
-
-    def minute_grid(self) -> pl.Series:
-        """Return every minute from first to last stamp, the wait for the auction included."""
-        return _minutes(self.first_stamp, self.last_stamp)
-
-    def stamp_of_label(self, label: pl.Expr) -> pl.Expr:
-        """Turn KIS's labels (datetimes, start of the minute) into stamps."""
-        end = label.dt.offset_by("1m")
-        return (
-            end
-            if self.auction is None
-            else pl.when(label == self.auction).then(label).otherwise(end)
-        )
-
-
-def _minutes(first: datetime, last: datetime) -> pl.Series:
-    return pl.datetime_range(first, last, "1m", time_unit="us", eager=True).alias("stamp")
-
-
-def session(market: Market, day: date, *, expiring: bool = False) -> Session | None:
-    """Return the session that begins on the day, None if there is none.
-
-    `expiring` asks for the hours of a contract on its last trading day. Raises CalendarRangeError
-    outside the dates that the calendar knows.
-    """
-    found: Session | None = _session(Market(market), check_range(day), expiring)
-    return found
-
-
-@depends_on_days
-@cache
-def _session(market: Market, day: date, expiring: bool) -> Session | None:
-    hours = _hours(market, day)
-    if hours is None or not is_trading_day(day) or (expiring and market is Market.NIGHT):
-        return None
-    opens_later, closes_later = _shift(market, day)
-    opens = datetime.combine(day, time.fromisoformat(hours["opens"])) + opens_later
-
-    def closing(name: str) -> datetime:
-        moment = datetime.combine(day, time.fromisoformat(hours[name])) + closes_later
-        return moment if moment > opens else moment + timedelta(days=1)
-
-    end = closing("expiring_end" if expiring else "continuous_end")
-    auction = None if expiring else closing("auction")
-    sealed = (auction or end) + timedelta(minutes=rules()["sealed"]["minutes_after_last_stamp"])
-    return Session(market, day, opens, end, auction, sealed)
-
-
-def _hours(market: Market, day: date) -> dict[str, Any] | None:
-    eras = [era for era in rules()["hours"] if era["market"] == market and era["from"] <= day]
-    return max(eras, key=lambda era: era["from"], default=None)
-
-
-def _shift(market: Market, day: date) -> tuple[timedelta, timedelta]:
-    """Return by how much open and close are later on this day."""
-    none, csat = timedelta(0), timedelta(minutes=rules()["csat"]["later_minutes"])
-    if day in special_days("csat"):
-        return csat, none if market is Market.NIGHT else csat
-    if market in rules()["new_year"]["markets"] and is_first_of_year(day):
-        return timedelta(minutes=rules()["new_year"]["opens_later_minutes"]), none
-    return none, none
 
 
 def market_of(symbol: str) -> Market:
@@ -144,51 +40,101 @@ def market_of(symbol: str) -> Market:
     return Market.STOCKS if instruments.is_stock(symbol) else Market.DERIVATIVES
 
 
-def session_of(symbol: str, day: date) -> Session | None:
-    """Return the daytime session of a code, shorter on its expiry, None after it.
+def session_of(symbol: str, day: date, *, night: bool = False) -> Session | None:
+    """Return the session of a code on the day, shorter on its expiry, None after it.
 
     A front name such as A01_FRONT expires with each of its contracts and goes on with the next.
+    `night` asks for the night that begins on the day, which stocks do not have, nor a contract on
+    its last day; a front name's is then its next contract's.
     """
     market = market_of(symbol)
     if market is Market.STOCKS:
-        return session(market, day)
-    if instruments.is_front(symbol):
-        symbol = instruments.front_month(symbol[:3], check_range(day))
-    last = _last_day(symbol)
+        return None if night else session(market, day)
+    last = instruments.contract(instruments.contract_on(symbol, check_range(day))).last_day
+    if night:
+        held = day < last or instruments.is_front(symbol)
+        return session(Market.NIGHT, day) if held else None
     return None if day > last else session(market, day, expiring=day == last)
-
-
-def _last_day(code: str) -> date:
-    """Return a contract's expiry; beyond the calendar the nominal one, which is after any date."""
-    contract = instruments.contract(code)
-    nominal = nominal_expiry(contract.product.months, contract.maturity)
-    return nominal if nominal > rules()["last_day"] else contract.expiry
 
 
 def session_dates(market: Market, start: date, end: date) -> list[date]:
     """Return the dates of the sessions from start to end, both included."""
-    return [day for day in trading_days(start, end) if _hours(market, day)]
+    market = Market(market)
+    return [day for day in trading_days(start, end) if era(market, day) and is_held(market, day)]
 
 
 def previous_sessions(market: Market, day: date, count: int) -> list[date]:
-    """Return the dates of the `count` sessions before the day, oldest first."""
-    return [d for d in previous_trading_days(day, count) if _hours(market, d)]
+    """Return the dates of the `count` sessions before the day, oldest first.
+
+    Raises CalendarRangeError where the calendar does not know so many.
+    """
+    if Market(market) is not Market.NIGHT:
+        return previous_trading_days(day, count)
+    skipped = len(special_days("no_night"))  # at most so many of the days have no night
+    days = previous_trading_days(day, count + skipped)
+    nights = session_dates(market, days[0], day - DAY) if days else []
+    if len(nights) < count:
+        raise CalendarRangeError(f"there were {len(nights)} nights before {day}, not {count}")
+    return nights[len(nights) - count :]
 
 
 def owed_stamps(symbols: Sequence[str], start: date, end: date) -> pl.DataFrame:
-    """Return symbol, session (date), stamp of every bar owed, ascending in this order."""
-    schema = pl.Schema(
-        [("symbol", pl.String()), ("session", pl.Date()), ("stamp", pl.Datetime("us"))]
+    """Return symbol, session (date), stamp of every daytime bar owed, ascending in this order.
+
+    A contract owes bars until its expiry, however long before it was listed: narrow the dates to
+    its time in front (`instruments.front_months`) where that matters.
+    """
+    owed = owed_sessions(symbols, start, end)
+    kinds = ["market", "session", "expiring"]
+    return (
+        owed.lazy()
+        .join(_stamps_of(owed.select(kinds).unique()).lazy(), on=kinds, maintain_order="left")
+        .select("symbol", "session", pl.col("stamps").alias("stamp"))
+        .explode("stamp")
+        .collect()
     )
-    frames = [
-        pl.DataFrame({"stamp": s.stamps()}).select(
-            pl.lit(symbol).alias("symbol"), pl.lit(s.date).alias("session"), "stamp"
+
+
+def owed_sessions(symbols: Sequence[str], start: date, end: date) -> pl.DataFrame:
+    """Return symbol, market, session (date), expiring of all sessions in which symbols owe bars."""
+    names = sorted(set(symbols))
+    markets = pl.DataFrame(
+        [(name, market_of(name).value) for name in names],
+        schema={"symbol": pl.String(), "market": pl.String()},
+        orient="row",
+    )
+    days = pl.DataFrame({"session": trading_days(start, end)}, schema={"session": pl.Date()})
+    last_days = pl.DataFrame(
+        [(name, last) for name in names for last in _last_days(name, start, end)],
+        schema={"symbol": pl.String(), "last_day": pl.Date()},
+        orient="row",
+    )
+    expiring = pl.col("session").eq_missing(pl.col("last_day")).alias("expiring")
+    return (
+        markets.join(days, how="cross", maintain_order="left_right")
+        .join_asof(
+            last_days, left_on="session", right_on="last_day", by="symbol", strategy="forward",
+            check_sortedness=False,
         )
-        for symbol in symbols
-        for day in trading_days(start, end)
-        if (s := session_of(symbol, day))
-    ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+        .filter((pl.col("market") == Market.STOCKS) | pl.col("last_day").is_not_null())
+        .select("symbol", "market", "session", expiring)
+    )  # fmt: skip
+
+
+def _last_days(symbol: str, start: date, end: date) -> list[date]:
+    """Return the last days of a symbol's contracts: one, many of a front name, none of a stock."""
+    if instruments.is_stock(symbol):
+        return []
+    if instruments.is_front(symbol):
+        return instruments.front_months(symbol[:3], start, end)["last_day"].to_list()
+    return [instruments.contract(symbol).last_day]
+
+
+def _stamps_of(kinds: pl.DataFrame) -> pl.DataFrame:
+    """Add the stamps, as lists, to market, session, expiring."""
+    sessions = [session(Market(m), day, expiring=expiring) for m, day, expiring in kinds.rows()]
+    stamps = [one.stamps() for one in sessions if one]
+    return kinds.with_columns(pl.Series("stamps", stamps, dtype=pl.List(pl.Datetime("us"))))
 
 
 def calendar_year(year: int) -> pl.DataFrame:
@@ -196,15 +142,20 @@ def calendar_year(year: int) -> pl.DataFrame:
 
     Hours read "09:00-15:30", NULL on a closed day; the note names whatever is not ordinary.
     """
-    days = pl.date_range(check_range(date(year, 1, 1)), date(year, 12, 31), eager=True).to_list()
-    weekdays = [day for day in days if day.weekday() < 5]
-    return pl.DataFrame({"date": weekdays}).with_columns(
-        pl.col("date").dt.strftime("%a").alias("weekday"),
-        *(
-            pl.Series(market.value, [_hours_text(session(market, d)) for d in weekdays], pl.String)
-            for market in (Market.STOCKS, Market.DERIVATIVES)
-        ),
-        pl.Series("note", [_note(day) for day in weekdays], pl.String),
+    first, last = check_range(date(year, 1, 1)), date(year, 12, 31)
+    days = pl.date_range(first, last, eager=True)
+    weekdays = days.filter(days.dt.weekday() <= 5).alias("date")
+    hours = {
+        market.value: [_hours_text(session(market, day)) for day in weekdays]
+        for market in (Market.STOCKS, Market.DERIVATIVES)
+    }
+    return pl.DataFrame(
+        {
+            "date": weekdays,
+            "weekday": weekdays.dt.strftime("%a"),
+            **{name: pl.Series(texts, dtype=pl.String()) for name, texts in hours.items()},
+            "note": pl.Series([_note(day) for day in weekdays], dtype=pl.String()),
+        }
     )
 
 
@@ -213,9 +164,19 @@ def _hours_text(of: Session | None) -> str | None:
 
 
 def _note(day: date) -> str | None:
-    notes = [
+    notes = (
         why_closed(day),
-        "CSAT day: one hour later" if day in special_days("csat") else None,
+        "university entrance examination: one hour later" if day in special_days("csat") else None,
         "first session of the year: opens one hour later" if is_first_of_year(day) else None,
-    ]
+        special_days("no_night").get(day),
+        _expiring(day),
+    )
     return "; ".join(note for note in notes if note) or None
+
+
+def _expiring(day: date) -> str | None:
+    for months, words in (("KOSPI200_FUTURES", "futures and options"), ("KOSPI200", "options")):
+        for last, maturity in expiries.maturities(months):
+            if last == day:
+                return f"last trading day of {maturity} {words}"
+    return None

@@ -3,9 +3,10 @@
 Stocks and derivatives share their days. Outside first_day … last_day of the TOML every question
 raises CalendarRangeError: no answer is better than a wrong one.
 
-KIS tells holidays too (CTCA0903R). Whoever asks it keeps the answer with `remember_kis_days` in the
-data folder; `learn_closed_days` reads that file at start. Where KIS and the built-in calendar
-disagree, KIS is believed, since it knows of holidays declared last week, and a line says so.
+KIS tells holidays too (CTCA0903R). Whoever asks it keeps the answer with `remember_kis_days` in a
+file of the data folder; `learn_closed_days` reads that file at start and after each asking. Where
+KIS and the built-in calendar disagree KIS is believed, since it knows of holidays declared last
+week, and a line says so.
 """
 
 from __future__ import annotations
@@ -18,26 +19,39 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
+import polars as pl
 
 from engine import closed_days
 from engine.errors import CalendarRangeError, InputError
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper as Cached  # noqa: N812  (typing only)
 
-_learned: dict[date, bool] = {}
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+SATURDAY = 5
+_learned: dict[date, bool] = {}  # what KIS says otherwise than the built-in calendar
+_following: list[Cached[Any]] = []
 
 
 @dataclass(frozen=True)
 class Days:
-    """The known trading days, ascending, and why other weekdays are none."""
+    """The known trading days, ascending, and why the other weekdays are none."""
 
     first: date
     last: date
     open: tuple[date, ...]
     closed: Mapping[date, str]
+
+
+def depends_on_days(cached: Cached[Answer]) -> Cached[Answer]:
+    """Have a cached function forget its answers when KIS teaches other days (a decorator)."""
+    _following.append(cached)
+    return cached
 
 
 @cache
@@ -48,8 +62,9 @@ def rules() -> dict[str, Any]:
 
 @cache
 def special_days(kind: str) -> dict[date, str]:
-    """Return date → source of the TOML's special days of a kind: closed, csat."""
-    return {day["date"]: day["source"] for day in rules()["special"] if day["kind"] == kind}
+    """Return date → name of the TOML's special days of a kind: closed, csat, no_night."""
+    of_kind = (day for day in rules()["special"] if day["kind"] == kind)
+    return {day["date"]: day.get("name", kind) for day in of_kind}
 
 
 def _built_in() -> dict[date, str]:
@@ -57,32 +72,31 @@ def _built_in() -> dict[date, str]:
     return dict(zip(base["date"], base["name"], strict=True)) | special_days("closed")
 
 
+@depends_on_days
 @cache
 def _days() -> Days:
-    first, last, closed = rules()["first_day"], rules()["last_day"], _built_in()
-    closed = {day: why for day, why in closed.items() if not _learned.get(day, False)}
-    closed |= {day: "KIS" for day, is_open in _learned.items() if not is_open and day not in closed}
+    first, last = rules()["first_day"], rules()["last_day"]
+    closed = {day: name for day, name in _built_in().items() if not _learned.get(day)}
+    closed |= {day: "closed, says KIS" for day, is_open in _learned.items() if not is_open}
     every = (first + timedelta(n) for n in range((last - first).days + 1))
-    return Days(first, last, tuple(d for d in every if d.weekday() < 5 and d not in closed), closed)
+    weekdays = (day for day in every if day.weekday() < SATURDAY)
+    return Days(first, last, tuple(day for day in weekdays if day not in closed), closed)
 
 
 def check_range(day: date) -> date:
     """Return the day; raises CalendarRangeError if the calendar does not know it."""
     days = _days()
-    if not days.first <= day <= days.last:
-        raise CalendarRangeError(
-            f"{day} is outside {days.first} … {days.last}, the dates the KRX calendar knows: "
-            "choose a date inside, or extend engine/sessions.toml and closed_days.csv"
-        )
-    return day
+    if days.first <= day <= days.last:
+        return day
+    raise CalendarRangeError(
+        f"{day} is outside {days.first} … {days.last}, the dates that the KRX calendar knows: "
+        "choose a date inside, or extend engine/sessions.toml and engine/closed_days.csv"
+    )
 
 
 def is_trading_day(day: date) -> bool:
     """Say whether KRX trades on the day."""
-    check_range(day)
-    days = _days().open
-    at = bisect_left(days, day)
-    return at < len(days) and days[at] == day
+    return check_range(day).weekday() < SATURDAY and day not in _days().closed
 
 
 def trading_days(start: date, end: date) -> list[date]:
@@ -107,6 +121,16 @@ def last_trading_day_until(day: date) -> date:
     return days[at - 1] if at else previous_trading_days(day, 1)[0]
 
 
+def next_trading_day_from(day: date) -> date:
+    """Return the day itself if KRX trades on it, else the trading day after it."""
+    days = _days().open
+    at = bisect_left(days, check_range(day))
+    if at < len(days):
+        return days[at]
+    raise CalendarRangeError(f"the KRX calendar knows no trading day after {day}")
+
+
+@depends_on_days
 @cache
 def is_first_of_year(day: date) -> bool:
     """Say whether the day is the first trading day of its year."""
@@ -117,63 +141,60 @@ def why_closed(day: date) -> str | None:
     """Return the name of the holiday, "weekend", or None for a trading day."""
     if is_trading_day(day):
         return None
-    return "weekend" if day.weekday() >= 5 else _days().closed[day]
+    return _days().closed.get(day, "weekend")
+
+
+def kis_days(rows: pl.DataFrame) -> dict[date, bool]:
+    """Read KIS's holiday rows (bass_dt YYYYMMDD, opnd_yn Y or N): does the exchange open?"""
+    days = rows["bass_dt"].str.to_date("%Y%m%d")
+    return dict(zip(days, rows["opnd_yn"] == "Y", strict=True))
 
 
 def remember_kis_days(path: Path, days: Mapping[date, bool]) -> None:
     """Add KIS's answer (date → does the exchange open) to the JSON file that start-up reads."""
-    known = _read_kis_days(path) if path.exists() else {}
-    merged = {day.isoformat(): is_open for day, is_open in sorted((known | {**days}).items())}
-    part = path.with_suffix(".part")
-    part.write_bytes(orjson.dumps(merged, option=orjson.OPT_INDENT_2))
+    known = _read(path) | dict(days)
+    part = path.with_suffix(".part")  # replaced whole: a killed process leaves no half file
+    part.write_bytes(
+        orjson.dumps(
+            {day.isoformat(): known[day] for day in sorted(known)}, option=orjson.OPT_INDENT_2
+        )
+    )
     part.replace(path)
 
 
 def learn_closed_days(path: Path) -> list[date]:
     """Believe the days that KIS told; returns those on which the built-in calendar differs.
 
-    A file that is not there changes nothing. Weekends and days outside the range are ignored.
-    Raises InputError for a file that cannot be read as date → true or false.
+    A file that is not there teaches nothing, weekends and dates outside the range are ignored.
+    Raises InputError for a file that is no JSON object of date → true or false.
     """
-    told = _read_kis_days(path) if path.exists() else {}
     first, last, closed = rules()["first_day"], rules()["last_day"], _built_in()
-    told = {d: o for d, o in told.items() if d.weekday() < 5 and first <= d <= last}
-    differing = sorted(day for day, is_open in told.items() if is_open == (day in closed))
-    for day in differing:
+    told = {d: o for d, o in _read(path).items() if first <= d <= last and d.weekday() < SATURDAY}
+    differing = {day: told[day] for day in sorted(told) if told[day] == (day in closed)}
+    for day, is_open in differing.items():
         log.warning(
-            "⚠️ KIS says %s is %s, the built-in calendar says otherwise (%s): believing KIS",
-            day, "open" if told[day] else "closed", closed.get(day, "a trading day"),
+            "⚠️ %s: KIS says %s, the built-in calendar %s; KIS is believed",
+            day, "open" if is_open else "closed", closed.get(day, "a trading day"),
         )  # fmt: skip
     _learned.clear()
-    _learned.update({day: told[day] for day in differing})
-    forget_cached()
-    return differing
-
-
-def forget_cached() -> None:
-    """Drop whatever was derived from the old days; `on_change` modules add their caches."""
-    for cached in _depending:
+    _learned.update(differing)
+    for cached in _following:
         cached.cache_clear()
+    return list(differing)
 
 
-def _read_kis_days(path: Path) -> dict[date, bool]:
+def _read(path: Path) -> dict[date, bool]:
+    if not path.exists():
+        return {}
     try:
         told = {
-            date.fromisoformat(day): known for day, known in orjson.loads(path.read_bytes()).items()
+            date.fromisoformat(day): is_open
+            for day, is_open in orjson.loads(path.read_bytes()).items()
         }
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is no JSON object of date → true/false: delete it ({error})"
-        ) from error
-    if not all(isinstance(known, bool) for known in told.values()):
-        raise InputError(f"{path} is no JSON object of date → true/false: delete it")
-    return told
-
-
-_depending: list[Any] = [_days, is_first_of_year]
-
-
-def depends_on_days(cached: Any) -> Any:
-    """Register a cached function whose answers follow the trading days (a decorator)."""
-    _depending.append(cached)
-    return cached
+        if all(isinstance(is_open, bool) for is_open in told.values()):
+            return told
+    except (ValueError, AttributeError) as error:
+        log.debug("unreadable %s: %s", path, error)
+    raise InputError(
+        f"{path} is no JSON object of date → true or false: delete it, KIS tells again"
+    )
