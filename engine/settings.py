@@ -24,7 +24,7 @@ class KisSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base_url: str = KIS_REAL
+    base_url: str = Field(default=KIS_REAL, pattern=r"^https?://\S+$")
     account_no: str = ""
     account_no_sub: str = ""
     app_keys: tuple[AppKey, ...] = ()

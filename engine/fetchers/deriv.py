@@ -8,13 +8,18 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from engine.fetchers.base import BarFetcher, BarRequest, Fields
+from engine.fetchers.bars import BarFetcher
+from engine.fetchers.base import BarRequest
+from engine.fetchers.judging import Fields, Limits
 from engine.instruments import product
 from engine.kis import codec
 from engine.kis.endpoints import DerivativeMinutes
 from engine.schemas import FUTURES_BARS
 from engine.sessions import Market
 
+# KRX lets an index future trade within about 1 % of its last price (the real-time price limit), so
+# no bar stands 5 % away from those around it. An option may double within a minute.
+_APART = 1.05
 _MARKETS = {
     (Market.DERIVATIVES, True): "F",
     (Market.DERIVATIVES, False): "O",
@@ -39,7 +44,10 @@ class FuturesBarFetcher(BarFetcher):
             past=session.date != today,
         )
 
-    def _limits(self, record: Mapping[str, Any]) -> tuple[float, float] | None:
+    def _apart(self, symbol: str) -> float | None:
+        return _APART if product(symbol).kind == "future" else None
+
+    def _limits(self, record: Mapping[str, Any]) -> Limits:
         lowest, highest = codec.value(record, "futs_llam"), codec.value(record, "futs_mxpr")
         return (lowest, highest) if lowest and highest and lowest < highest else None
 

@@ -9,11 +9,14 @@ from typing import Any, ClassVar
 import polars as pl
 import pyarrow as pa
 
-from engine.fetchers.base import MINUTE, BarFetcher, BarRequest, Fields
+from engine.fetchers.bars import BarFetcher
+from engine.fetchers.base import BarRequest
+from engine.fetchers.judging import MINUTE, Fields, Limits
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import StockMinutes, StockMinutesToday
 from engine.schemas import STOCK_BARS
+from engine.sessions import Session
 
 TIMEFRAME = "1m"
 _LIMIT = 0.30  # of yesterday's close, KRX's daily price limit for stocks since 2015
@@ -30,14 +33,19 @@ class StockBarFetcher(BarFetcher):
     ) -> StockMinutes | StockMinutesToday:
         label = f"{newest:%H%M%S}"
         first = request.first_wanted
-        few = first is None or newest - first < StockMinutesToday.rows_per_call * MINUTE
+        few = first is None or newest - first < (StockMinutesToday.rows_per_call - 1) * MINUTE
         if request.session.date == today and few:
             return StockMinutesToday(request.symbol, label)
         return StockMinutes(request.symbol, request.session.date, label)
 
-    def _limits(self, record: Mapping[str, Any]) -> tuple[float, float] | None:
+    def _apart(self, symbol: str) -> float | None:  # noqa: ARG002  all stocks alike
+        return (1 + _LIMIT) / (1 - _LIMIT)  # from one limit to the other
+
+    def _limits(self, record: Mapping[str, Any]) -> Limits:
         yesterday = codec.value(record, "stck_prdy_clpr")
         return (yesterday * (1 - _LIMIT), yesterday * (1 + _LIMIT)) if yesterday else None
 
-    def _bars(self, good: pl.DataFrame, answer: Answer) -> pl.DataFrame:
-        return super()._bars(good, answer).with_columns(pl.lit(TIMEFRAME).alias("timeframe"))
+    def _bars(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
+        return (
+            super()._bars(bars, session, answer).with_columns(pl.lit(TIMEFRAME).alias("timeframe"))
+        )

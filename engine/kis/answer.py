@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,13 @@ class Answer:
         """Return the single record under a name, empty if there is none."""
         found = self.body.get(name)
         return found if isinstance(found, dict) else {}
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """Return KIS's words without a key that they may repeat."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def read_body(reply: Reply) -> dict[str, Any]:

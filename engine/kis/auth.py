@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.clock import Clock
 from engine.errors import KisRefused, KisUnreachable
+from engine.kis.answer import without
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
 
@@ -86,7 +87,7 @@ class TokenKeeper:
         """
         token, now = self._kept.token, self._clock.now()
         if token is None:
-            token = (await self._load()).token
+            token = self._load().token
         if token is None or token.expires_at <= now:
             return await self._renewed(token)
         if token.expires_at - now < _RENEW_BEFORE:
@@ -99,6 +100,11 @@ class TokenKeeper:
         if current is not None and current.issued_at > rejected.issued_at:
             return current
         return await self._renewed(rejected)
+
+    def secrets(self) -> list[str]:
+        """Return what must never be shown."""
+        shown = [self._key.app_key.get_secret_value(), self._key.app_secret.get_secret_value()]
+        return [*shown, *([self._kept.token.access_token] if self._kept.token else [])]
 
     async def close(self) -> None:
         """Give up a renewal under way."""
@@ -120,7 +126,7 @@ class TokenKeeper:
         """Get a token newer than `old`: from the file if another process was quicker, or KIS."""
         while True:
             async with self._locked():
-                kept = await self._load()
+                kept = self._load()
                 if _newer(kept.token, old, self._clock.now()):
                     return kept.token  # type: ignore[return-value]  # _newer says it is there
                 if not (wait := self._too_soon(kept)):
@@ -140,15 +146,15 @@ class TokenKeeper:
 
     async def _ask(self, kept: _Kept) -> Token:
         now = self._clock.now()
-        await self._save(kept.model_copy(update={"requested_at": now}))
+        self._save(kept.model_copy(update={"requested_at": now}))
         reply = await self._transport.send("POST", PATH, content=self._body())
-        answer = _read(reply)
+        answer = _read(reply, self.secrets())
         token = Token(
             access_token=answer.access_token,
             issued_at=now,
             expires_at=answer.access_token_token_expired,
         )
-        await self._save(_Kept(requested_at=now, token=token))
+        self._save(_Kept(requested_at=now, token=token))
         log.info("✅ token from KIS, good until %s", f"{token.expires_at:%Y-%m-%d %H:%M}")
         return token
 
@@ -175,19 +181,24 @@ class TokenKeeper:
         finally:
             self._lock.release()
 
-    async def _load(self) -> _Kept:
+    def _load(self) -> _Kept:
+        """Return what the file knows, or this process, if the file cannot be read."""
+        if not self._file.exists():
+            return self._kept
         try:
-            self._kept = _Kept.model_validate_json(self._file.read_bytes())
-        except FileNotFoundError:
-            self._kept = _Kept()
-        except ValidationError:
+            found = _Kept.model_validate_json(self._file.read_bytes())
+        except (OSError, ValidationError):
             log.warning("⚠️ the token file %s cannot be read; it is written anew", self._file.name)
-            self._kept = _Kept()
+            return self._kept
+        self._kept = max(self._kept, found, key=_asked_at)
         return self._kept
 
-    async def _save(self, kept: _Kept) -> None:
-        write_private(self._file, kept.model_dump_json().encode())
+    def _save(self, kept: _Kept) -> None:
         self._kept = kept
+        try:
+            write_private(self._file, kept.model_dump_json().encode())
+        except OSError as error:  # a full disk must not end the day: this process has the token
+            log.warning("⚠️ the token cannot be kept for other processes: %s", error)
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -209,13 +220,17 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+def _asked_at(kept: _Kept) -> datetime:
+    return kept.requested_at or datetime(1970, 1, 1)
+
+
 def _newer(token: Token | None, old: Token | None, now: datetime) -> bool:
     if token is None or token.expires_at <= now:
         return False
     return old is None or token.issued_at > old.issued_at
 
 
-def _read(reply: Reply) -> _Answer:
+def _read(reply: Reply, secrets: list[str]) -> _Answer:
     """Read the answer to a token request; raises KisRefused or KisUnreachable."""
     try:
         body = orjson.loads(reply.body)
@@ -227,7 +242,7 @@ def _read(reply: Reply) -> _Answer:
     if code == "EGW00133":
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500:
-        text = str(body.get("error_description") or body.get("msg1") or "")
+        text = without(secrets, str(body.get("error_description") or body.get("msg1") or ""))
         raise KisRefused(
             f"KIS gives no token: {text}; check app_key, app_secret and base_url", msg_cd=code
         )

@@ -11,7 +11,7 @@ import logging
 import random
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.clock import Clock
@@ -23,7 +23,7 @@ from engine.errors import (
     KisTokenRejected,
     KisUnreachable,
 )
-from engine.kis.answer import Answer, read_body
+from engine.kis.answer import Answer, read_body, without
 from engine.kis.auth import Token, TokenKeeper, file_stem, private_folder
 from engine.kis.circuit import Circuit
 from engine.kis.endpoints import Request, correct_tr_ids, tr_id_of
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 __all__ = ["KisClient", "Priority"]
 
 _TRIES = 5  # of a call that has no deadline
+_KEY_AGAIN = timedelta(minutes=10)  # a key that was refused is tried again: it may be renewed
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds before the next try, doubled each time
 
 
@@ -46,7 +47,8 @@ class _Account:
     key: AppKey
     tokens: TokenKeeper
     pace: Pace
-    refused: KisRefused | None = None  # why KIS does not take this key at all
+    refused: KisRefused | None = None  # why KIS did not take this key, …
+    refused_at: datetime | None = None  # … and when it was last asked
 
 
 class KisClient:
@@ -123,13 +125,22 @@ class KisClient:
             async with self.clock.timeout(max(left, 0.0)):
                 return await self._try(request, priority, deadline, progress)
         except TimeoutError:
-            error: KisError = progress.last or KisUnreachable("no turn came before the deadline")
+            error: KisError = progress.error()
         except KisError as failed:
             error = failed
         self.counts["failed"] += 1
-        error.tr_id, error.symbol = tr_id_of(request, self._tr_ids), request.symbol
-        error.minute = minute
-        raise error from None
+        raise self._told(error, request, minute) from None
+
+    def _told(self, error: KisError, request: Request, minute: datetime | None) -> KisError:
+        """Return the error with its context."""
+        secrets = [secret for account in self._accounts for secret in account.tokens.secrets()]
+        return type(error)(
+            without(secrets, str(error.args[0])),
+            tr_id=tr_id_of(request, self._tr_ids),
+            msg_cd=error.msg_cd,
+            symbol=request.symbol,
+            minute=minute,
+        )
 
     async def download(self, url: str) -> bytes:
         """Return a public file of KIS, such as the master; no turn. Raises KisUnreachable."""
@@ -153,23 +164,24 @@ class KisClient:
         while True:
             try:
                 return await self._once(request, priority, was)
-            except KisPaceExceeded as error:
-                was.failed(error)
             except KisTokenRejected as error:
                 was.failed(error)
                 if was.rejections > 1:  # it is new and still rejected; renewing would not help
                     raise
                 continue
-            except KisUnreachable as error:
+            except (KisPaceExceeded, KisUnreachable) as error:
                 was.failed(error)
-            if deadline is None and was.tries >= _TRIES:
-                raise was.error()
+                if deadline is None and was.tries >= _TRIES:
+                    raise
             await self.clock.sleep(self._wait_before(was.tries))
 
     async def _once(self, request: Request, priority: Priority, was: _Progress) -> Answer:
         account = self._pick()
+        was.waits_for = "a token"
         token = await self._token(account)
+        was.waits_for = "its turn"
         probing = await self._turn(account, request, priority, was)
+        was.waits_for = "an answer"
         sent_at = self.clock.now()
         try:
             async with self._circuit.watch(request.symbol, probing=probing):
@@ -194,6 +206,7 @@ class KisClient:
             await account.pace.turn(priority, was.tries)
             if not self._circuit.open:
                 return False
+            was.waits_for = "KIS to be back"
             if await self._circuit.admit():
                 return True
 
@@ -216,20 +229,27 @@ class KisClient:
 
     async def _token(self, account: _Account) -> Token:
         try:
-            return await account.tokens.token()
+            token = await account.tokens.token()
         except KisRefused as error:
             if account.refused is None:
                 log.error("❌ an app key is out: %s", error)
-            account.refused = error
+            account.refused, account.refused_at = error, self.clock.now()
             raise
+        account.refused = None
+        return token
 
     def _pick(self) -> _Account:
         """Choose the key with the shortest queue: that spreads any mix of symbols evenly."""
-        good = [account for account in self._accounts if account.refused is None]
+        good = [account for account in self._accounts if self._worth_a_try(account)]
         if not good:
-            first = self._accounts[0].refused
-            raise KisRefused(str(first), msg_cd=first.msg_cd if first else None)
+            known = self._accounts[0].refused
+            raise KisRefused(known.args[0], msg_cd=known.msg_cd) if known else KisRefused("no key")
         return min(good, key=lambda account: account.pace.backlog)
+
+    def _worth_a_try(self, account: _Account) -> bool:
+        if account.refused is None or account.refused_at is None:
+            return True
+        return self.clock.now() - account.refused_at >= _KEY_AGAIN
 
     def _own_pace(self, account: _Account, request: Request) -> Pace:
         where = (self._accounts.index(account), request.path)
@@ -260,6 +280,7 @@ class _Progress:
     def __init__(self) -> None:
         self.tries = self.rejections = 0
         self.last: KisError | None = None
+        self.waits_for = "its turn"
 
     def failed(self, error: KisError) -> None:
         """Note a failed try."""
@@ -268,5 +289,5 @@ class _Progress:
         self.last = error
 
     def error(self) -> KisError:
-        """Return why the last try failed."""
-        return self.last or KisUnreachable("KIS was not tried")
+        """Return why the last try failed, or what the first one still waited for."""
+        return self.last or KisUnreachable(f"time was up while waiting for {self.waits_for}")

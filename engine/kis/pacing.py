@@ -25,6 +25,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from engine.clock import Clock
+from engine.errors import KisUnreachable
 
 log = logging.getLogger(__name__)
 
@@ -119,10 +120,10 @@ class Pace:
                     await self._clock.sleep(wait)
                 else:
                     heapq.heappop(self._waiting)[-1].set_result(None)
-        except OSError as error:  # the shared file is gone: every waiting call must hear of it
+        except OSError as error:  # every waiting call must hear of it; each tries again by itself
             for *_, future in self._waiting:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(KisUnreachable(f"the file of the pace fails: {error}"))
             self._waiting.clear()
 
     def _next_waiting(self) -> bool:
@@ -168,7 +169,6 @@ class Pace:
 
     def _quicken(self, state: _State) -> None:
         if state.interval <= self._fastest:
-            state.interval = max(state.interval, 0)
             return
         state.clean += 1
         if state.clean >= _CLEAN:
@@ -183,7 +183,9 @@ class Pace:
     def _read(self) -> _State:
         self._file.seek(0)
         raw = self._file.read(_LAYOUT.size)
-        return _State(*_LAYOUT.unpack(raw)) if len(raw) == _LAYOUT.size else _State()
+        state = _State(*_LAYOUT.unpack(raw)) if len(raw) == _LAYOUT.size else _State()
+        state.interval = min(max(state.interval, 0), _SLOWEST)  # whatever a damaged file says
+        return state
 
     def _write(self, state: _State) -> None:
         fields = (state.free_at, state.interval, state.live_until, state.slowed_at, state.clean)

@@ -1,0 +1,114 @@
+"""Minute bars of any kind of instrument: asked for page by page, judged row by row.
+
+A fetcher returns every finished bar that the answers hold, so each poll repairs the ones before it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+import polars as pl
+import pyarrow as pa
+
+from engine.clock import floor_minute
+from engine.fetchers.base import BarRequest, PriceFetcher
+from engine.fetchers.judging import MINUTE, PRICES, Fields, Limits, Rules, judge
+from engine.kis import codec
+from engine.kis.answer import Answer
+from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
+from engine.sessions import Session
+
+BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
+
+
+class BarFetcher(PriceFetcher):
+    """Minute bars of one kind of instrument."""
+
+    fields: ClassVar[Fields]
+
+    @abstractmethod
+    def _question(self, request: BarRequest, newest: datetime, today: date) -> BarQuestion:
+        """Return the call whose newest row is the one labelled `newest`."""
+
+    @abstractmethod
+    def _limits(self, record: Mapping[str, Any]) -> Limits:
+        """Return the day's lowest and highest possible price, if the answer tells."""
+
+    @abstractmethod
+    def _apart(self, symbol: str) -> float | None:
+        """Return how many times the price around it a bar may be; None: any."""
+
+    async def fetch(self, request: BarRequest) -> pa.RecordBatch:
+        """Return the finished bars that the answers hold, ascending, each stamp once.
+
+        Only bars of the session and its owed stamps. Empty if KIS has none. Raises KisError.
+        """
+        pages = [page async for page in self._pages(request)]
+        if not pages:  # the session has no minute yet that has ended
+            return pa.RecordBatch.from_pylist([], schema=self.schema)
+        bars = pl.concat(pages).unique("timestamp", keep="first").sort("timestamp")
+        return codec.to_batch(bars, self.schema)
+
+    async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
+        """Yield pages from the newest backwards, each beginning a minute before the one before.
+
+        Ends when all that is wanted is there, or when a page brings nothing older.
+        """
+        newest = self._newest_label(request)
+        while newest >= request.session.opens:
+            today = self.client.clock.now().date()
+            answer = await self.client.call(
+                self._question(request, newest, today),
+                priority=request.priority,
+                deadline=request.deadline,
+                minute=newest,
+            )
+            page = self._read(answer, request.session, today)
+            yield page
+            older = _label_before(page, newest, request.session)
+            wanted = request.first_wanted
+            if wanted is None or older is None or older < wanted - MINUTE:
+                return
+            newest = older
+
+    def _newest_label(self, request: BarRequest) -> datetime:
+        session = request.session
+        ended = floor_minute(self.client.clock.now()) - MINUTE
+        last = session.auction or session.continuous_end - MINUTE
+        if request.until is not None and request.until != session.auction:
+            last = min(last, request.until - MINUTE)
+        return min(ended, last)
+
+    def _read(self, answer: Answer, session: Session, today: date) -> pl.DataFrame:
+        """Return the answer's bars in our columns, newest first."""
+        rows = answer.rows("output2")
+        limits = self._limits(answer.record("output1")) if session.date == today else None
+        rules = Rules(session, answer.sent_at, limits, self._apart(answer.symbol))
+        judged = judge(codec.columns(rows, self.fields.names()), self.fields, rules)
+        self.counts.update(judged.counts)
+        if len(judged.rejected):
+            source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
+            self._reject(codec.rejected(judged.rejected, rows, source))
+        return self._bars(judged.bars, session, answer)
+
+    def _bars(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
+        return bars.select(
+            session.stamp_of_label(pl.col("label")).alias("timestamp"),
+            pl.lit(answer.symbol).alias("symbol"),
+            *PRICES,
+            "volume",
+            pl.lit(answer.received_at, pl.Datetime("us")).alias("fetched_at"),
+        )
+
+
+def _label_before(page: pl.DataFrame, newest: datetime, session: Session) -> datetime | None:
+    """Return the label with which the next page begins; None if this page brought nothing."""
+    if page.is_empty():
+        return None
+    oldest: datetime = page["timestamp"].min()  # type: ignore[assignment]
+    if oldest != session.auction:
+        oldest -= MINUTE
+    return oldest - MINUTE if oldest <= newest else None
