@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,18 @@ class Writer:
         self._worker: asyncio.Task[None] | None = None
         self._drainer: asyncio.Task[None] | None = None
         self._committing = asyncio.Lock()
+        self._urgent = asyncio.Event()
 
     @property
     def spooled(self) -> tuple[int, int]:
         """How many batches wait on disk, and their bytes."""
         return self._spool.size()
 
-    async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
+    async def put(self, table: str, batch: pa.RecordBatch, *, patience: float = 0.0) -> MergeCounts:
         """Store the batch; returns when it is committed or, with counts.spooled, safe on disk.
+
+        A batch with `patience` waits up to so many seconds for others to share its commit; one
+        without takes those that wait with it.
 
         Raises SchemaMismatch for a batch of another shape, StoreError if the server refuses the
         rows for good; they are then kept in the spool's folder `refused`.
@@ -61,8 +66,10 @@ class Writer:
         table_of(table, batch.schema).rows(batch)
         done: asyncio.Future[MergeCounts] = asyncio.get_running_loop().create_future()
         self._queue.append(_Put(table, batch, done))
+        if not patience:
+            self._urgent.set()
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+            self._worker = asyncio.create_task(self._work(patience))
         return await asyncio.shield(done)
 
     async def drain(self) -> MergeCounts:
@@ -76,6 +83,7 @@ class Writer:
 
     async def close(self) -> None:
         """Store what is under way, try the spool once more, and close the connection."""
+        self._urgent.set()
         while self._worker is not None and not self._worker.done():
             await self._worker
         if self._drainer is not None:
@@ -89,8 +97,12 @@ class Writer:
                 log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", batches, size, error)
         await self._store.close()
 
-    async def _work(self) -> None:
+    async def _work(self, patience: float) -> None:
+        with suppress(TimeoutError):
+            async with self._clock.timeout(patience):
+                await self._urgent.wait()
         while self._queue:
+            self._urgent.clear()
             table = self._queue[0].table
             group = [put for put in self._queue if put.table == table]
             self._queue = deque(put for put in self._queue if put.table != table)
