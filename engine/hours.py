@@ -68,15 +68,16 @@ class Session:
         return _minutes(self.first_stamp, self.last_stamp)
 
     def stamp_of_label(self, label: pl.Expr) -> pl.Expr:
-        """Turn KIS's labels (datetimes, start of the minute) into stamps.
+        """Turn KIS's labels (datetimes, start of the minute) into stamps, NULL where none is owed.
 
-        A label that the session does not have becomes a stamp that it does not owe, for the caller
-        to reject. Labels of a night are real datetimes: its hour 30 is 06:00 of the next day.
+        KIS fills the wait for the auction with repeats of the last price when it is asked then
+        (real stock data has them on six days): the label 15:29 plus a minute would be the
+        auction's stamp. Labels of a night are real datetimes: its hour 30 is 06:00 of the next day.
         """
-        end = label.dt.offset_by("1m")
-        if self.auction is None:
-            return end
-        return pl.when(label == self.auction).then(label).otherwise(end)
+        whole = label.dt.truncate("1m") == label
+        continuous = whole & (label >= self.opens) & (label < self.continuous_end)
+        stamp = pl.when(continuous).then(label.dt.offset_by("1m"))
+        return stamp if self.auction is None else stamp.when(label == self.auction).then(label)
 
 
 def _minutes(first: datetime, last: datetime) -> pl.Series:

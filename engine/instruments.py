@@ -47,8 +47,8 @@ _YEAR_LETTERS = "ABCDEFGHJKLMNPQRSTVW"
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
-# ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them), may have letters elsewhere; foreign
-# shares begin with 9 (https://m.ajunews.com/amp/20230530110720328). None is also a derivative's.
+# ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
+# foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
 _STOCK = re.compile(r"[0-4][0-9]{3}[0-9A-Z]{2}|Q?[5-9][0-9A-Z]{5}")
 _FRONT = re.compile(r"([0-9A-Z]{3})_FRONT")
 _FUTURE = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})")
@@ -151,9 +151,9 @@ def option_code(prefix: str, maturity: str, strike: float) -> str:
     2026-09-23). That holds only nearly: real series are off by up to three steps. So a code made
     here is good for simulating; a real one comes from the board or the master file.
     """
-    steps = round(strike / 2.5)
-    if steps * 2.5 != strike or not 0 < strike < 7_500:
+    if not 0 < strike < 7_500 or strike % 2.5:
         raise InputError(f"{strike} is no strike: a multiple of 2.5 below 7,500")
+    steps = int(strike / 2.5)
     hundreds, rest = divmod(int(strike) if strike < 1_000 else steps + 600, 100)
     return f"{contract_code(prefix, maturity)}{_BASE36[hundreds]}{rest:02d}"
 

@@ -137,16 +137,26 @@ def test_sessions_are_whole(market, day, expiring):
     assert of.opens.date() == of.date == day
 
 
-@given(st.sampled_from(Market), DAYS)
-def test_labels_become_exactly_the_stamps_owed(market, day):
-    of = session(market, day)
+@given(st.sampled_from(Market), DAYS, st.booleans())
+def test_labels_become_exactly_the_stamps_owed(market, day, expiring):
+    """From an hour before to an hour after, also those that KIS fills in before the auction."""
+    of = session(market, day, expiring=expiring)
     if of is None:
         return
-    minutes = int((of.continuous_end - of.opens) / timedelta(minutes=1))
-    labels = [of.opens + timedelta(minutes=n) for n in range(minutes)]
-    labels += [of.auction] if of.auction else []
+    hour = timedelta(hours=1)
+    labels = pl.datetime_range(of.opens - hour, of.last_stamp + hour, "1m", eager=True)
     frame = pl.DataFrame({"label": labels}).select(of.stamp_of_label(pl.col("label")))
-    assert frame["label"].to_list() == of.stamps().to_list()
+    assert frame.to_series().drop_nulls().to_list() == of.stamps().to_list()
+
+
+def test_the_minute_before_the_auction_is_not_taken_for_the_auction():
+    of = session(S, date(2025, 10, 15))
+    labels = [datetime(2025, 10, 15, 15, minute) for minute in (19, 20, 29, 30)]
+    labels.append(datetime(2025, 10, 15, 15, 18, 30))
+    frame = pl.DataFrame({"label": labels}).select(of.stamp_of_label(pl.col("label")))
+    assert frame.to_series().to_list() == [
+        datetime(2025, 10, 15, 15, 20), None, None, datetime(2025, 10, 15, 15, 30), None,
+    ]  # fmt: skip
 
 
 def test_stocks_and_derivatives_trade_on_the_same_days():
