@@ -66,7 +66,7 @@ class OpeningRange:
             bar.in_order(bars)
             .with_columns(min_from_open().alias("min_from_open"))
             .with_columns(
-                pl.when(up).then(1).when(down).then(-1).otherwise(0).alias("monitor_signal"),
+                (up.cast(pl.Int64) - down.cast(pl.Int64)).fill_null(0).alias("monitor_signal"),
                 reason.alias("reason"),
                 pl.when(~forming).then(high).alias("ub"),
                 pl.when(~forming).then(low).alias("lb"),

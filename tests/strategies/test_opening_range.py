@@ -39,7 +39,20 @@ def test_who_leaves_the_opening_range_is_followed(
     assert out.select("monitor_signal", "trade_signal", "ub", "lb").rows() == slowly(
         bars.to_dicts(), minutes, observe
     )
-    assert out.columns == [name for name in OpeningRange.schema.names if name != "created_at"]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_each_strategy_gives_the_columns_of_its_table(name: str) -> None:
+    bars = pl.Schema(dict.fromkeys(("open", "high", "low", "close"), pl.Float64))
+    bars |= {"timestamp": pl.Datetime("us"), "symbol": pl.String(), "volume": pl.Int64()}
+    of, table = STRATEGIES[name], pl.Schema(STRATEGIES[name].schema)
+    out = of.evaluate(pl.LazyFrame(schema=bars), of.params())
+    assert out.collect_schema().items() == table.items() - {("created_at", pl.Datetime("us"))}
+    assert list(table)[-1] == "created_at"
+    assert list(out.collect().schema) == list(table)[:-1]
+    assert {"timestamp", "symbol", "close", "monitor_signal", "trade_signal", "ub", "lb"} < set(
+        table
+    )
 
 
 def test_the_registry_knows_strategies_by_name() -> None:

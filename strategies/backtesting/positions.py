@@ -1,0 +1,111 @@
+"""From signals to positions, bar by bar.
+
+A signal is known when its bar is over, so it is filled at the next bar's open: long on +1, short on
+-1, whatever the position was. `exit="inside"` also leaves where the close is back inside the bands
+at an observation. Each session ends flat, at the close of its last bar; no position is begun at
+that bar. Between these decisions a position stays as it is, so it is the last decision carried
+forward: no loop over the bars.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from engine.features.bars import in_order
+from strategies.backtesting.rules import Rules, terms, tick_at
+from strategies.base import Params, Strategy, is_observation
+
+
+def positions(
+    bars: pl.LazyFrame, strategy: Strategy[Any], params: Params, rules: Rules
+) -> pl.DataFrame:
+    """Return one row a bar with what is held over it and what that earned.
+
+    Columns: timestamp, symbol, session, open, close, tradable (the strategy has a band), position
+    (-1, 0, +1 while the bar lasts), before (while the bar before lasted), last (of the session),
+    multiplier, tick_open, tick_close; in KRW gross, cost, value (traded); trade (a number that is
+    the same for the bars of a trade). Raises InputError for a symbol that is no code.
+    """
+    signals = strategy.evaluate(bars, params).select(
+        "timestamp", "symbol", "trade_signal", "ub", "lb"
+    )
+    ordered = in_order(bars).collect()
+    symbols = ordered["symbol"].unique().sort().to_list()
+    return (
+        ordered.lazy()
+        .join(signals, on=["timestamp", "symbol"], maintain_order="left")
+        .with_columns(_decision(params, rules).alias("target"))
+        .with_columns(pl.col("target").forward_fill().over("session_number"))
+        .with_columns(_last().alias("last"), _carried("target").alias("position"))
+        .with_columns(_without_late_entry().alias("position"))
+        .with_columns(
+            _carried("position").alias("before"),
+            pl.struct("session_number", "position").rle_id().alias("trade"),
+            pl.col("ub").is_not_null().alias("tradable"),
+            tick_at("open", symbols).alias("tick_open"),
+            tick_at("close", symbols).alias("tick_close"),
+        )
+        .join(terms(symbols).lazy(), on="symbol", maintain_order="left")
+        .with_columns(_gross(rules), _cost(rules), _value(rules))
+        .select(
+            "timestamp", "symbol", "session", "open", "close", "tradable", "position", "before",
+            "last", "multiplier", "tick_open", "tick_close", "gross", "cost", "value", "trade",
+        )
+        .collect()
+    )  # fmt: skip
+
+
+def _decision(params: Params, rules: Rules) -> pl.Expr:
+    """Return the position that is wanted from the next bar on; null where nothing is decided."""
+    signal = pl.when(pl.col("trade_signal") != 0).then("trade_signal")
+    if rules.exit == "opposite":
+        return signal
+    inside = pl.col("close").is_between("lb", "ub") & is_observation(params)
+    return pl.coalesce(signal, pl.when(inside).then(pl.lit(0, pl.Int64)))
+
+
+def _carried(column: str) -> pl.Expr:
+    """Return what the column was at the session's bar before; 0 at its first bar."""
+    return pl.col(column).fill_null(0).shift(1, fill_value=0).over("session_number")
+
+
+def _last() -> pl.Expr:
+    return pl.col("session_number").ne_missing(pl.col("session_number").shift(-1))
+
+
+def _without_late_entry() -> pl.Expr:
+    """Return the position, begun nowhere at a session's last bar: it would end where it began."""
+    changed = pl.col("position") != pl.col("position").shift(1, fill_value=0)
+    return pl.when(pl.col("last") & changed).then(0).otherwise("position")
+
+
+def _bought() -> pl.Expr:
+    return (pl.col("position") - pl.col("before")).abs()
+
+
+def _closed() -> pl.Expr:
+    return pl.when(pl.col("last")).then(pl.col("position").abs()).otherwise(0)
+
+
+def _krw(rules: Rules) -> pl.Expr:
+    return pl.col("multiplier") * rules.contracts
+
+
+def _gross(rules: Rules) -> pl.Expr:
+    """Return what the bar earned: on the way to its open what was held before, then what is."""
+    to_open = pl.col("before") * (pl.col("open") - pl.col("previous_close")).fill_null(0)
+    within = pl.col("position") * (pl.col("close") - pl.col("open"))
+    return ((to_open + within) * _krw(rules)).alias("gross")
+
+
+def _cost(rules: Rules) -> pl.Expr:
+    ticks = rules.commission_ticks + rules.slippage_ticks
+    points = _bought() * pl.col("tick_open") + _closed() * pl.col("tick_close")
+    return (points * ticks * _krw(rules)).alias("cost")
+
+
+def _value(rules: Rules) -> pl.Expr:
+    points = _bought() * pl.col("open") + _closed() * pl.col("close")
+    return (points * _krw(rules)).alias("value")
