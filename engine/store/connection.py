@@ -48,16 +48,21 @@ class Connection:
 
         Raises StoreUnreachable if the same may succeed later, StoreError if the server says no.
         """
-        cursor = self._connected().cursor()
+        connection = self._connected()
+        cursor = connection.cursor()
         try:
-            cursor.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+            # The driver's own BEGIN and COMMIT are one message each; as statements they would be
+            # prepared and run apart, by whichever servers a pooler picks.
+            connection.adbc_connection.set_autocommit(False)  # BEGIN
+            if read_only:
+                cursor.execute("SET TRANSACTION READ ONLY")
             cursor.execute(
                 f"SELECT set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true),"
                 f" set_config('lock_timeout', '{LOCK_TIMEOUT}', true)"
             )
             cursor.fetchall()
             yield cursor
-            cursor.execute("COMMIT")
+            connection.adbc_connection.set_autocommit(True)  # COMMIT
         except adbc_driver_manager.Error as error:
             self._roll_back()
             raise store_error(error) from error
@@ -106,8 +111,8 @@ class Connection:
         if self._open is None:
             return
         try:
-            with self._open.cursor() as cursor:
-                cursor.execute("ROLLBACK")
+            self._open.adbc_connection.rollback()
+            self._open.adbc_connection.set_autocommit(True)
         except adbc_driver_manager.Error:
             self.close()
 

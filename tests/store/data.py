@@ -1,0 +1,55 @@
+"""Small batches for tests of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+import pyarrow as pa
+
+from engine import schemas
+
+OPEN = datetime(2025, 9, 1, 8, 46)
+FETCHED = datetime(2025, 9, 1, 9, 0)
+MINUTE = timedelta(minutes=1)
+
+
+def batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
+    """The frame as one batch of exactly the schema."""
+    return frame.select(schema.names).to_arrow().cast(schema).combine_chunks().to_batches()[0]
+
+
+def _bars(closes: Sequence[float], symbol: str, start: datetime, fetched: datetime) -> pl.DataFrame:
+    return pl.DataFrame({"close": closes}, schema={"close": pl.Float64}).with_columns(
+        timestamp=pl.lit(start) + pl.int_range(pl.len()) * MINUTE,
+        symbol=pl.lit(symbol),
+        timeframe=pl.lit("1m"),
+        open=pl.col("close"),
+        high=pl.col("close") + 1,
+        low=pl.col("close") - 1,
+        volume=pl.lit(7, pl.Int64),
+        fetched_at=pl.lit(fetched),
+    )
+
+
+def futures_bars(
+    closes: Sequence[float],
+    *,
+    symbol: str = "101W09",
+    start: datetime = OPEN,
+    fetched: datetime = FETCHED,
+) -> pa.RecordBatch:
+    """Consecutive bars of one future with these closes."""
+    return batch(_bars(closes, symbol, start, fetched), schemas.FUTURES_BARS)
+
+
+def stock_bars(
+    closes: Sequence[float],
+    *,
+    symbol: str = "005930",
+    start: datetime = OPEN,
+    fetched: datetime = FETCHED,
+) -> pa.RecordBatch:
+    """Consecutive bars of one stock with these closes."""
+    return batch(_bars(closes, symbol, start, fetched), schemas.STOCK_BARS)
