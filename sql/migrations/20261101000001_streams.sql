@@ -135,5 +135,68 @@ END $$;
 COMMENT ON FUNCTION make_partition IS
     'Makes a partition unless it exists; safe under concurrency. piece: product, underlying, YYYYMM';
 
+-- Columns that mean the same everywhere are described once; what has a comment keeps it.
+CREATE FUNCTION describe_columns(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    price text := CASE WHEN relation::text LIKE 'stocks%' THEN 'KRW'
+                       WHEN relation::text LIKE 'replaced%' THEN 'index points or KRW'
+                       ELSE 'index points' END;
+    common jsonb := jsonb_build_object(
+        'timestamp', 'End of the minute, KST without zone; auctions keep their own label',
+        'symbol', 'Code at KRX',
+        'underlying_symbol', 'Maturity and underlying: 202612_KOSPI200',
+        'open', 'First price of the minute, ' || price,
+        'high', 'Highest price of the minute, ' || price,
+        'low', 'Lowest price of the minute, ' || price,
+        'close', 'Last price of the minute, ' || price,
+        'volume', 'Contracts or shares traded in the minute',
+        'new_open', 'What open became', 'new_high', 'What high became',
+        'new_low', 'What low became', 'new_close', 'What close became',
+        'new_volume', 'What volume became',
+        'monitor_signal', 'Signal of the bar: 1 long, -1 short, 0 none',
+        'trade_signal', 'monitor_signal at observation minutes, 0 between',
+        'reason', 'Why the signal is what it is',
+        'fetched_at', 'When KIS''s answer arrived, KST without zone',
+        'created_at', 'When it was computed, KST without zone',
+        'committed_at', 'When it was merged, KST without zone',
+        'session', 'Trading day', 'bars', 'Bars replaced',
+        'kind', 'adjustment: for a corporate action; correction: anything else',
+        'factor', 'Median of new close over old close',
+        'table_name', 'futures_1m or stocks_1m',
+        'replaced_at', 'When the merge was made, KST without zone',
+        'product', 'Product: first three characters of a code',
+        'first_day', 'First session in front, the one after the roll',
+        'last_day', 'Last session in front, its expiry',
+        'next_symbol', 'Code of the contract that follows',
+        'roll_day', 'First session of the contract that follows',
+        'difference', 'What the following contract cost more at the roll, index points',
+        'adjustment', 'Sum of all differences from here on, index points',
+        'adjusted_open', 'open + adjustment, index points',
+        'adjusted_high', 'high + adjustment, index points',
+        'adjusted_low', 'low + adjustment, index points',
+        'adjusted_close', 'close + adjustment, index points');
+    name text;
+    meaning text;
+BEGIN
+    FOR name IN
+        SELECT attname FROM pg_attribute
+        WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
+          AND col_description(relation, attnum) IS NULL
+    LOOP
+        meaning := coalesce(
+            common ->> name,
+            CASE WHEN name ~ '^[cp]_(itm|otm)[0-9]+$' OR name ~ '^[cp]_atm$' THEN
+                CASE left(name, 1) WHEN 'c' THEN 'Call' ELSE 'Put' END
+                || CASE WHEN name ~ 'atm' THEN ' at the money'
+                        ELSE format(', %s strike(s) %s the money', substring(name FROM '[0-9]+$'),
+                                    CASE WHEN name ~ 'itm' THEN 'in' ELSE 'out of' END) END
+                || '; unit of metric_type' END,
+            CASE WHEN relation::text LIKE '%_signal' THEN 'Feature of the strategy' END);
+        IF meaning IS NOT NULL THEN
+            EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', relation, name, meaning);
+        END IF;
+    END LOOP;
+END $$;
+
 -- migrate:down
 -- A system of record goes forward only.

@@ -156,6 +156,9 @@ BEGIN
     EXECUTE format(
         'CREATE TRIGGER announce_signals AFTER INSERT ON %I REFERENCING NEW TABLE AS fresh
          FOR EACH STATEMENT EXECUTE FUNCTION announce_signals()', name);
+    EXECUTE format('COMMENT ON TABLE %I IS %L', name,
+                   'Signals of a strategy, as they were given at the time');
+    PERFORM describe_columns(name::regclass);
 END $$;
 
 SELECT make_signal_table(

@@ -78,7 +78,10 @@ async def test_merges_and_queries_need_no_session(pooled_url: str) -> None:
     batches = [futures_bars([float(n)] * 30, symbol=f"A0160{n}") for n in range(4)]
     for _ in range(5):
         merged = await asyncio.gather(
-            *(store.merge("futures_1m", batch) for store, batch in zip(stores, batches, strict=True))
+            *(
+                store.merge("futures_1m", batch)
+                for store, batch in zip(stores, batches, strict=True)
+            )
         )
         answers = await asyncio.gather(
             *(store.query("SELECT symbol, close FROM futures_1m") for store in stores)
