@@ -9,10 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
 from engine.store.connection import Connection
+
+settings.register_profile("krt", deadline=None)  # a busy machine is no failure
+settings.load_profile("krt")
 
 
 @pytest.fixture(scope="session")
