@@ -14,8 +14,9 @@ from typing import Literal
 
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
-from engine.store.database import embedded_server, empty
-from engine.store.migrations import migrate
+from engine.store import embedded_server, migrate
+from engine.store.connection import Connection
+from engine.store.database import DATABASE
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,16 @@ def database(
         return
     with embedded_server(folder(configuration, kind)) as url:
         if fresh:
-            empty(url)
+            _empty(url)
         migrate(url)
         yield url
+
+
+def _empty(url: str) -> None:
+    """Drop the database and make it anew. Raises StoreError while somebody else uses it."""
+    maintenance = Connection(url.replace(f"/{DATABASE}?", "/postgres?"), "fresh")
+    try:
+        maintenance.alone(f"DROP DATABASE {DATABASE}")
+        maintenance.alone(f"CREATE DATABASE {DATABASE}")
+    finally:
+        maintenance.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from engine import instruments, sessions
+from engine import expiries, instruments, sessions
 from engine.errors import InputError
 
 
@@ -26,9 +26,10 @@ class ChainChoice:
         series, _, maturity = text.rpartition(":")
         if not series and not (maturity == "front" or maturity.isdigit()):
             series, maturity = maturity, "front"
-        choice = cls(series or "KOSPI200", maturity)
-        instruments.option_series(choice.series)  # an unknown series is told now, not at 08:45
-        return choice
+        of = instruments.option_series(series or "KOSPI200")  # told now, not at 08:45
+        if maturity != "front":
+            expiries.nominal_expiry(of.name, maturity)
+        return cls(of.name, maturity)
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,14 @@ class BarPlan:
     session: sessions.Session
 
     @property
+    def source(self) -> str:
+        """The fetcher that brings its bars."""
+        return "stock" if instruments.is_stock(self.symbol) else "deriv"
+
+    @property
     def table(self) -> str:
         """The table that its bars belong to."""
-        return "stocks_1m" if instruments.is_stock(self.symbol) else "futures_1m"
+        return "stocks_1m" if self.source == "stock" else "futures_1m"
 
 
 @dataclass(frozen=True)
@@ -160,9 +166,8 @@ def _chain(choice: ChainChoice, day: date) -> ChainPlan | str:
     maturity = choice.maturity
     if maturity == "front":
         maturity = instruments.front_maturity(choice.series, day)
-    expiring = instruments.expiry(choice.series, maturity) == day
-    session = sessions.session(sessions.Market.DERIVATIVES, day, expiring=expiring)
-    expired = instruments.expiry(choice.series, maturity) < day
-    if session is None or expired:
+    last = expiries.last_day(choice.series, maturity)
+    session = sessions.session(sessions.Market.DERIVATIVES, day, expiring=day == last)
+    if session is None or day > last:
         return f"{maturity}_{choice.series}"
     return ChainPlan(choice.series, maturity, session)

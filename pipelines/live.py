@@ -130,7 +130,7 @@ async def _simulated(
     with TemporaryDirectory(prefix="krt-") as here:  # its tokens and paces are of no use later
         async with simulated_kis(scene, clock, configuration, faults) as (settings, simulator):
             await run_day(tally.plan, settings, clock, url, Path(here), tally)
-            tally.calls.update(simulator.counts)
+            tally.refused = simulator.counts.refusals.total()
 
 
 async def _real(configuration: Configuration, clock: Clock, url: str, tally: Tally) -> None:

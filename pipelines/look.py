@@ -14,8 +14,8 @@ from rich.table import Table
 
 from engine.clock import WallClock
 from engine.configuration import load
+from engine.store import Store
 from engine.store import status as questions
-from engine.store.store import Store
 from pipelines.databases import Kind, database
 
 Answer = TypeVar("Answer")

@@ -8,11 +8,10 @@ answer holds all finished bars of the last half hour or more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from engine.clock import Clock
-from engine.errors import KisError
+from engine.errors import KisError, StoreError
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
 from pipelines.feed import BarPlan, ChainPlan
@@ -38,18 +37,23 @@ class PollingManager:
 
     async def follow_bars(self, bars: BarPlan) -> None:
         """Collect one symbol's bars, minute by minute, to the end of its session."""
-        stamps: Sequence[datetime] = bars.session.stamps().to_list()
+        stamps: list[datetime] = bars.session.stamps().to_list()
         polled: datetime | None = None
         for stamp in stamps:
             if polled and stamp <= polled:
                 continue  # a long wait was made up for by the poll after it
-            await self._clock.sleep_until(stamp + self._interval)
-            polled = max(s for s in stamps if s + self._interval <= self._clock.now())
+            await self._clock.sleep_until(self._due(stamp, bars))
+            polled = max(s for s in stamps if self._due(s, bars) <= self._clock.now())
             await self._poll_bars(bars, polled)
+
+    def _due(self, stamp: datetime, bars: BarPlan) -> datetime:
+        """Return when a bar is asked for. The auction's minute begins with its stamp."""
+        is_auction = stamp == bars.session.auction
+        return stamp + self._interval + (MINUTE if is_auction else timedelta(0))
 
     async def _poll_bars(self, bars: BarPlan, stamp: datetime) -> None:
         """Ask until the newest bar has come, but not beyond its minute."""
-        until = stamp + MINUTE
+        until = self._due(stamp, bars) - self._interval + MINUTE
         for pause in PAUSES:
             await self._clock.sleep(pause)
             if self._clock.now() >= until:
@@ -60,16 +64,19 @@ class PollingManager:
         log.debug("⏱️ %s: no bar of %s yet", bars.symbol, f"{stamp:%H:%M}")
 
     async def fetch_bars(self, bars: BarPlan, request: BarRequest) -> set[datetime]:
-        """Fetch once, commit what came, and return its stamps; a failure is a line in the log."""
-        fetcher = self._fetchers[bars.table]
+        """Fetch once, commit what came, and return its stamps.
+
+        A failure is a line in the log: it must not end the collecting of anything else.
+        """
+        fetcher = self._fetchers[bars.source]
         try:
             batch = await fetcher.fetch(request)
-        except KisError as error:
+            await self._processor.bars(bars.table, batch)
+        except (KisError, StoreError) as error:
             log.warning("⚠️ %s: %s", bars.symbol, error)
             return set()
         finally:
             await self._processor.rejected(fetcher.take_rejected())
-        await self._processor.bars(bars.table, batch)
         return set(batch["timestamp"].to_pylist())
 
     async def follow_chain(self, chain: ChainPlan) -> None:
@@ -81,13 +88,11 @@ class PollingManager:
             await self._poll_chain(chain, minute)
 
     async def _poll_chain(self, chain: ChainPlan, minute: datetime) -> None:
-        fetcher = self._fetchers["option_chain_raw"]
+        fetcher = self._fetchers["option_chain"]
         request = ChainRequest(chain.series, chain.maturity, minute, deadline=minute + MINUTE)
         try:
-            batch = await fetcher.fetch(request)
-        except KisError as error:
+            await self._processor.chain(await fetcher.fetch(request))
+        except (KisError, StoreError) as error:
             log.warning("⚠️ %s: %s", chain.underlying_symbol, error)
-            return
         finally:
             await self._processor.rejected(fetcher.take_rejected())
-        await self._processor.chain(batch)

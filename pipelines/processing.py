@@ -15,11 +15,14 @@ import pyarrow as pa
 from engine import schemas
 from engine.clock import Clock
 from engine.features import matrix, summary
-from engine.store.writer import Writer
+from engine.store import Writer
 from pipelines.tally import Tally
 from strategies.window import LiveWindow
 
 log = logging.getLogger(__name__)
+
+
+PATIENCE = 1.0  # seconds that a bar no strategy waits for may wait for others to be committed with
 
 
 class Processor:
@@ -35,11 +38,12 @@ class Processor:
         """Commit finished bars of one symbol, then the signals that follow from them."""
         if not batch.num_rows:
             return
-        counts = await self._writer.put(table, batch)
+        symbol = batch["symbol"][0].as_py()
+        windows = [window for window in self.windows if window.watches(symbol)]
+        counts = await self._writer.put(table, batch, patience=0.0 if windows else PATIENCE)
         self._tally.note_bars(batch, counts, self._clock.now())
-        for window in self.windows:
-            if window.watches(batch["symbol"][0].as_py()):
-                await self._signals(window, batch)
+        for window in windows:
+            await self._signals(window, batch)
 
     async def _signals(self, window: LiveWindow, batch: pa.RecordBatch) -> None:
         signals = window.push(pl.DataFrame(batch))
@@ -48,7 +52,7 @@ class Processor:
         rows = signals.with_columns(created_at=pl.lit(self._clock.now(), pl.Datetime("us")))
         ready = schemas.conform(rows, window.schema)
         counts = await self._writer.put(window.table, ready)
-        self._tally.note_signals(ready, counts)
+        self._tally.note_signals(window.table, ready, counts)
 
     async def chain(self, batch: pa.RecordBatch) -> None:
         """Commit one snapshot of a chain, its matrix and its summary."""
@@ -56,7 +60,7 @@ class Processor:
             return
         self._tally.note_rows(await self._writer.put("option_chain_raw", batch))
         chain = pl.DataFrame(batch).lazy()
-        cells = matrix.option_matrix(chain).collect()
+        cells = matrix.matrix(chain).collect()
         counts = await self._writer.put(
             "option_matrices", schemas.conform(cells, schemas.OPTION_MATRIX)
         )

@@ -22,7 +22,7 @@ from engine.settings import AppKey, KisSettings
 from engine.simulator.faults import Scenario
 from engine.simulator.market import MarketData
 from engine.simulator.recorded import RecordedMarket
-from engine.simulator.server import Simulator, serve
+from engine.simulator.server import MASTER_PATH, Simulator, serve
 from engine.simulator.synthetic import SyntheticMarket
 from pipelines.feed import ChainChoice, Feed
 
@@ -107,7 +107,7 @@ async def simulated_kis(
         settings = configuration.kis.model_copy(
             update={
                 "base_url": simulator.base_url,
-                "master_url": f"{simulator.base_url}/fo_idx_code_mts.mst.zip",
+                "master_url": simulator.base_url + MASTER_PATH,
                 "app_keys": (KEY,),
             }
         )

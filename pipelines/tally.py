@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from engine.store.merge import MergeCounts
+from engine.store import MergeCounts
 from pipelines.feed import BarPlan, DayPlan
 
 
@@ -23,11 +23,12 @@ class Tally:
     rows: MergeCounts = field(default_factory=MergeCounts)
     bars: int = 0
     snapshots: int = 0
-    signals: int = 0
-    trade_signals: int = 0
+    signals: Counter[str] = field(default_factory=Counter)
+    trade_signals: Counter[str] = field(default_factory=Counter)
     corrections: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
+    refused: int = 0  # calls that a simulated KIS refused because of us
     delays: dict[datetime, float] = field(default_factory=dict)
     seen: dict[str, set[datetime]] = field(default_factory=dict)
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -60,17 +61,19 @@ class Tally:
             self.last_bar[symbol] = newest
         seen.update(frame["timestamp"])
 
-    def note_signals(self, batch: pa.RecordBatch, counts: MergeCounts) -> None:
-        """Count committed signals of the day; the newest is shown."""
+    def note_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
+        """Count committed signals of the day by strategy; the newest is shown."""
         frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
         self.note_rows(counts)
         if frame.is_empty():
             return
-        self.signals += counts.inserted
+        strategy = table.removesuffix("_signal")
+        self.signals[strategy] += counts.inserted
         if counts.inserted:
-            self.trade_signals += frame.filter(pl.col("trade_signal") != 0).height
+            trades = frame.filter(pl.col("trade_signal") != 0)
+            self.trade_signals[strategy] += trades.height
         newest = frame.sort("timestamp").row(-1, named=True)
-        self.last_signal[newest["symbol"]] = newest
+        self.last_signal[f"{strategy} {newest['symbol']}"] = newest
 
     def missing(self, bars: BarPlan, until: datetime) -> int:
         """Count the stamps owed until a moment that have not come."""
@@ -105,8 +108,8 @@ class Tally:
             "simulated": self.simulated,
             "bars": self.bars,
             "snapshots": self.snapshots,
-            "signals": self.signals,
-            "trade_signals": self.trade_signals,
+            "signals": dict(self.signals),
+            "trade_signals": dict(self.trade_signals),
             "corrections": self.corrections,
             "gaps": sum(gap["stamps"] for gap in gaps),
             "gap_list": gaps,
@@ -117,6 +120,7 @@ class Tally:
                 "unchanged": self.rows.unchanged,
             },
             "calls": dict(self.calls),
+            "refused": self.refused,
             "slowest_minute": slowest and slowest[0].isoformat(),
             "slowest_seconds": slowest and round(slowest[1], 3),
         }

@@ -91,13 +91,13 @@ def _last_bars(tally: Tally, clock: Clock) -> Table:
 
 
 def _signals(tally: Tally) -> Table:
-    table = Table(title="dolpha1", expand=True, title_justify="left")
+    table = Table(title="signals", expand=True, title_justify="left")
     table.add_column("")
     for symbol in tally.last_signal or ["–"]:
         table.add_column(symbol, justify="right")
     latest = list(tally.last_signal.values())
-    for name in ("ub", "close", "lb", "vwap", "atr"):
-        table.add_row(name, *(_number(signal[name]) for signal in latest))
+    for name in ("ub", "close", "lb", "vwap"):
+        table.add_row(name, *(_number(signal.get(name)) for signal in latest))
     table.add_row("signal", *(_arrow(signal) for signal in latest))
     return table
 
@@ -137,7 +137,7 @@ def _written(tally: Tally, clock: Clock) -> Text:
         ("rows ", "dim"), f"{tally.rows.inserted:,}",
         ("   bars ", "dim"), f"{tally.bars:,}",
         ("   snapshots ", "dim"), f"{tally.snapshots:,}",
-        ("   signals ", "dim"), f"{tally.signals:,}",
+        ("   signals ", "dim"), f"{tally.signals.total():,}",
         ("   corrections ", "dim"), f"{tally.corrections:,}",
         ("   gaps ", "dim"), (f"{gaps:,}", "red" if gaps else ""),
     )  # fmt: skip
@@ -146,9 +146,14 @@ def _written(tally: Tally, clock: Clock) -> Text:
 def summary(tally: Tally) -> RenderableType:
     """Draw the closing summary."""
     table = Table(title=f"🎉 {tally.day} is complete", title_justify="left", show_header=False)
-    figures = tally.as_json()
-    for name in ("bars", "snapshots", "signals", "trade_signals", "gaps", "corrections"):
-        table.add_row(name.replace("_", " "), f"{figures[name]:,}")
+    gaps = sum(gap["stamps"] for gap in tally.gaps())
+    table.add_row("bars", f"{tally.bars:,}")
+    table.add_row("snapshots", f"{tally.snapshots:,}")
+    for strategy, count in tally.signals.items():
+        trades = tally.trade_signals[strategy]
+        table.add_row(f"signals of {strategy}", f"{count:,}, {trades:,} of them to trade")
+    table.add_row("gaps", f"{gaps:,} minutes without a bar" if gaps else "none")
+    table.add_row("corrections", f"{tally.corrections:,}")
     for reason, count in sorted(tally.rejected.items()):
         table.add_row(f"rejected: {reason}", f"{count:,}")
     if tally.slowest:

@@ -9,8 +9,8 @@ import polars as pl
 
 from engine import sessions
 from engine.fetchers.base import BarRequest
+from engine.store import Store
 from engine.store.identifiers import literal
-from engine.store.store import Store
 from pipelines.feed import BarPlan, DayPlan
 from pipelines.polling import PollingManager
 from strategies.registry import STRATEGIES

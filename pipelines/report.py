@@ -1,0 +1,114 @@
+"""The report of a backtest: equity, drawdown, daily results and trades, as HTML and PNG.
+
+The HTML stands on its own: the scripts that draw it are inside, nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+
+from strategies.backtesting.rules import Rules
+from strategies.backtesting.run import Backtest
+from strategies.base import Params
+
+WIDTH = 760
+PIXELS_PER_INCH = 144
+
+
+def write_report(
+    found: Backtest, name: str, params: Params, rules: Rules, folder: Path
+) -> list[Path]:
+    """Write report.html, report.png, trades.csv and daily.csv into the folder; return them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / file for file in ("report.html", "report.png", "trades.csv", "daily.csv")]
+    page = chart(found, name, params, rules)
+    page.save(files[0], inline=True)
+    page.save(files[1], ppi=PIXELS_PER_INCH)
+    found.trades.write_csv(files[2])
+    found.daily.write_csv(files[3])
+    return files
+
+
+def chart(found: Backtest, name: str, params: Params, rules: Rules) -> alt.VConcatChart:
+    """Return the report as one chart."""
+    growth = (pl.col("equity") / pl.col("capital") - 1).alias("growth")
+    peak = pl.max_horizontal(pl.col("equity").cum_max().over("symbol"), "capital")
+    days = found.daily.with_columns(growth, (pl.col("equity") / peak - 1).alias("drawdown"))
+    first, last = days["session"].min(), days["session"].max()
+    title = alt.TitleParams(
+        f"{name}, {first} to {last}",
+        subtitle=[*_lines(found.figures), _told(params), _told(rules)],
+        anchor="start",
+    )
+    parts = [
+        _line(days, "growth", "return, cumulative", 220),
+        _line(days, "drawdown", "below the peak", 110),
+        _bars(days),
+        _trades(found.trades),
+    ]
+    return alt.vconcat(*parts, title=title).resolve_scale(color="shared")
+
+
+def _lines(figures: pl.DataFrame) -> list[str]:
+    return [
+        f"{f['symbol']}: return {f['total_return']:.2%}, Sharpe {_number(f['sharpe'])}, drawdown"
+        f" {f['max_drawdown']:.2%}, {f['trades']} trades, hit rate {_number(f['hit_rate'])},"
+        f" net {f['net']:,.0f} KRW, costs {f['cost']:,.0f} KRW"
+        for f in figures.head(8).iter_rows(named=True)
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _told(model: Params | Rules) -> str:
+    return ", ".join(f"{name} {value}" for name, value in model.model_dump().items())
+
+
+def _line(days: pl.DataFrame, column: str, title: str, height: int) -> alt.Chart:
+    return (
+        alt.Chart(days.select("symbol", "session", column), width=WIDTH, height=height)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("session:T", title=None),
+            y=alt.Y(f"{column}:Q", title=title, axis=alt.Axis(format="%")),
+            color=alt.Color("symbol:N", title=None),
+        )
+    )
+
+
+def _bars(days: pl.DataFrame) -> alt.Chart:
+    return (
+        alt.Chart(days.select("symbol", "session", "net"), width=WIDTH, height=110)
+        .mark_bar()
+        .encode(
+            x=alt.X("session:T", title=None),
+            y=alt.Y("net:Q", title="net a session, KRW"),
+            color=alt.Color("symbol:N", title=None),
+            tooltip=["symbol:N", "session:T", alt.Tooltip("net:Q", format=",.0f")],
+        )
+    )
+
+
+def _trades(trades: pl.DataFrame) -> alt.Chart:
+    minute = pl.col("entered").dt.strftime("%H:%M")
+    of_trades = trades.select(
+        "symbol", "net", "why", minute.alias("entered"),
+        pl.when(pl.col("direction") > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
+    )  # fmt: skip
+    return (
+        alt.Chart(of_trades.tail(5000), width=WIDTH, height=150)
+        .mark_point(filled=True, opacity=0.6)
+        .encode(
+            x=alt.X("hoursminutes(at):T", title="entered at"),
+            y=alt.Y("net:Q", title="net of a trade, KRW"),
+            shape=alt.Shape("side:N", title=None),
+            color=alt.Color("symbol:N", title=None),
+            tooltip=["symbol:N", "entered:N", "side:N", "why:N", alt.Tooltip("net:Q", format=",")],
+        )
+        .transform_calculate(at="toDate('2000-01-01T' + datum.entered)")
+    )

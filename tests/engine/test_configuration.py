@@ -1,0 +1,94 @@
+"""Configuration files in the spec's format; whatever is wrong with them is one line, no secret."""
+
+import json
+
+import pytest
+
+from engine.configuration import load
+from engine.errors import InputError
+
+SPEC = {
+    "base_url": "https://openapi.example.com",
+    "account_no": "12345678",
+    "account_no_sub": "01",
+    "polling_interval": 2,
+    "tr_id": {"stock_minute": "FHKST03010200", "deriv_minute": "FHKIF03020200"},
+    "app_key": "a-key",
+    "app_secret": "a-very-secret-secret",
+}
+SPEC_DATABASE = {
+    "postgres_url": "postgresql://user:pass@host:5432/db",
+    "pool_settings": {"min_size": 1, "max_size": 10, "server_settings": {"jit": "off"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("KRT_APP_KEY", "KRT_APP_SECRET", "KRT_DATABASE_URL", "KRT_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(folder, name, content):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def test_nothing_configured_is_a_simulation_on_the_embedded_server(tmp_path):
+    configuration, database = load(tmp_path)
+    assert not configuration.has_credentials
+    assert database.postgres_url is None
+
+
+def test_the_files_of_the_spec_are_read(tmp_path):
+    write(tmp_path, "config.json", SPEC)
+    write(tmp_path, "db_config.json", SPEC_DATABASE)
+    configuration, database = load(tmp_path)
+    assert configuration.kis.base_url == "https://openapi.example.com"
+    assert configuration.kis.app_keys[0].app_secret.get_secret_value() == "a-very-secret-secret"
+    assert configuration.kis.polling_interval == 2
+    assert database.postgres_url is not None
+    assert database.postgres_url.get_secret_value() == SPEC_DATABASE["postgres_url"]
+
+
+def test_the_environment_wins(tmp_path, monkeypatch):
+    write(tmp_path, "config.json", SPEC)
+    monkeypatch.setenv("KRT_APP_KEY", "from-the-environment")
+    monkeypatch.setenv("KRT_DATABASE_URL", "postgresql://elsewhere/db")
+    configuration, database = load(tmp_path)
+    assert configuration.kis.app_keys[0].app_key.get_secret_value() == "from-the-environment"
+    assert database.postgres_url is not None
+    assert database.postgres_url.get_secret_value() == "postgresql://elsewhere/db"
+
+
+def test_several_app_keys_share_the_work(tmp_path):
+    more = {"app_key": "another", "app_secret": "secret"}
+    write(tmp_path, "config.json", SPEC | {"app_keys": [more]})
+    assert len(load(tmp_path)[0].kis.app_keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (SPEC | {"app_scret": "a-very-secret-secret"}, "unknown key 'app_scret'"),
+        (SPEC | {"polling_interval": "soon"}, "polling_interval"),
+        (SPEC | {"calls_per_second": -1}, "calls_per_second"),
+        (SPEC | {"app_keys": [{"app_key": "x"}]}, "app_keys.0.app_secret"),
+        ("{not json", "cannot be read"),
+        ("[]", "one JSON object"),
+    ],
+)
+def test_what_is_wrong_is_one_line_without_the_secret(tmp_path, content, says):
+    write(tmp_path, "config.json", content)
+    with pytest.raises(InputError) as refused:
+        load(tmp_path)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "a-very-secret-secret" not in str(refused.value)
+
+
+def test_settings_printed_show_no_secret(tmp_path):
+    write(tmp_path, "config.json", SPEC)
+    write(tmp_path, "db_config.json", SPEC_DATABASE)
+    shown = f"{load(tmp_path)!r} {load(tmp_path)[0].kis!r}"
+    assert "a-very-secret-secret" not in shown
+    assert "user:pass" not in shown

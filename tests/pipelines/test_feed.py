@@ -1,0 +1,59 @@
+"""What is collected: names a user may give, and the contracts they mean on a date."""
+
+from datetime import date
+
+import pytest
+
+from engine.errors import InputError
+from pipelines.feed import ChainChoice, DataFeedBuilder, Feed, plan
+
+
+def test_the_builder_of_the_spec():
+    feed = DataFeedBuilder().add_stock("005930").add_deriv("A01").add_option_chain().build()
+    assert feed == Feed(("005930",), ("A01",), (ChainChoice("KOSPI200", "front"),))
+
+
+def test_the_front_month_is_the_contract_of_the_date():
+    feed = DataFeedBuilder().add_deriv("A01").add_option_chain().build()
+    before, after = plan(feed, date(2025, 9, 1)), plan(feed, date(2025, 9, 12))
+    assert before.names == ["101W09", "202509_KOSPI200"]
+    assert after.names == ["101W12", "202510_KOSPI200"]
+
+
+def test_a_contract_on_its_last_day_ends_earlier():
+    planned = plan(Feed(futures=("101W09",)), date(2025, 9, 11))
+    assert len(planned.bars[0].session.stamps()) == 395
+
+
+def test_what_has_no_session_is_told():
+    planned = plan(Feed(stocks=("005930",), futures=("101W09",)), date(2025, 9, 15))
+    assert (planned.names, planned.skipped) == (["005930"], ("101W09",))
+
+
+def test_a_day_has_420_snapshots_and_411_bars():
+    planned = plan(Feed(futures=("A01",), option_chains=(ChainChoice(),)), date(2025, 9, 1))
+    assert len(planned.bars[0].session.stamps()) == 411
+    assert len(planned.chains[0].session.minute_grid()) == 420
+
+
+@pytest.mark.parametrize("wrong", ["", "5930", "005930; DROP TABLE", "../../etc", "A01612"])
+def test_what_is_no_stock_is_refused(wrong):
+    with pytest.raises(InputError):
+        DataFeedBuilder().add_stock(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["005930", "Z99", "B01", "101W09'--", "$(reboot)"])
+def test_what_is_no_future_is_refused(wrong):
+    with pytest.raises(InputError):
+        DataFeedBuilder().add_deriv(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["NIKKEI", "KOSPI200:soon", "KOSPI200:", "a:b:c"])
+def test_what_is_no_chain_is_refused(wrong):
+    with pytest.raises(InputError):
+        ChainChoice.parse(wrong)
+
+
+def test_nothing_to_collect_is_refused():
+    with pytest.raises(InputError):
+        DataFeedBuilder().build()
