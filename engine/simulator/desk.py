@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -11,8 +12,9 @@ import polars as pl
 from engine import instruments
 from engine.errors import CalendarRangeError, InputError
 from engine.sessions import Market, Session, previous_sessions, session, session_of
+from engine.simulator.answers import RecordedAnswers
 from engine.simulator.carry import carry
-from engine.simulator.market import MarketData
+from engine.simulator.market import MarketData, labels
 from engine.simulator.options import OptionMarket
 from engine.simulator.sheets import Disturb, Sheet, with_fake_ticks, write_sheet
 
@@ -28,6 +30,8 @@ class Desk:
         self.market, self._disturb = market, disturb
         self.options = OptionMarket(market)
         self.sheet = lru_cache(maxsize=4096)(self._sheet)
+        self._reach_back = lru_cache(maxsize=512)(_reach_back)
+        self._session = lru_cache(maxsize=8192)(served_session)
 
     def _sheet(self, symbol: str, of: Session, *, fake_ticks: bool = False) -> Sheet:
         if instruments.is_stock(symbol) or instruments.product(symbol).kind == "future":
@@ -39,26 +43,38 @@ class Desk:
         return self._disturb(write_sheet(symbol, of, bars))
 
     def sheets(
-        self, symbol: str, market: Market, day: date, now: datetime, *, fake_ticks: bool
+        self, symbol: str, market: Market, day: date, now: datetime, *, fake_ticks: bool = False
     ) -> Iterator[Sheet]:
         """Yield the symbol's sessions from `day` backwards, as far as KIS still has them."""
-        days = [day, *reversed(_before(market, day))]
-        for one in days:
-            of = served_session(symbol, market, one)
-            if of is not None and one <= now.date() and now.date() - one <= KEPT:
+        if isinstance(self.market, RecordedAnswers):
+            yield from self._answered(self.market.answer(symbol, day, now), symbol, day)
+            return
+        for one in self._reach_back(market, day):
+            of = self._session(symbol, market, one)
+            if of is not None and timedelta() <= now.date() - one <= KEPT:
                 yield self.sheet(symbol, of, fake_ticks=fake_ticks)
+
+    def _answered(self, rows: pl.DataFrame, symbol: str, asked: date) -> Iterator[Sheet]:
+        if rows.height and (of := self._session(symbol, Market.STOCKS, rows["label"][0].date())):
+            yield replace(write_sheet(symbol, of, rows), asked_late=asked - of.date)
+
+    def today(self, symbol: str, market: Market, now: datetime) -> Sheet | None:
+        """Return the session of today, None if there is none."""
+        of = self._session(symbol, market, now.date())
+        return self.sheet(symbol, of) if of else None
+
+    def last_before(self, symbol: str, market: Market, day: date) -> Sheet | None:
+        """Return the symbol's last session before the day."""
+        for one in self._reach_back(market, day)[1:]:
+            of = self._session(symbol, market, one)
+            if of is not None:
+                return self.sheet(symbol, of)
+        return None
 
     def carry_of(self, symbol: str, day: date) -> float:
         """Return the future's price over the index's by its maturity; 1 for an option."""
         contract = instruments.contract(symbol)
-        return carry(day, contract.expiry) if contract.product.kind == "future" else 1.0
-
-    def previous(self, symbol: str, of: Session) -> Sheet | None:
-        """Return the session before, where the symbol has one."""
-        for day in reversed(_before(of.market, of.date)[-1:]):
-            before = served_session(symbol, of.market, day)
-            return self.sheet(symbol, before) if before else None
-        return None
+        return carry(day, contract.last_day) if contract.product.kind == "future" else 1.0
 
 
 def served_session(symbol: str, market: Market, day: date) -> Session | None:
@@ -67,7 +83,8 @@ def served_session(symbol: str, market: Market, day: date) -> Session | None:
         daytime = session_of(symbol, day)
         if market is not Market.NIGHT or daytime is None:
             return daytime
-        return session(Market.NIGHT, day)
+        expires = instruments.contract(symbol).last_day == day
+        return None if expires else session(Market.NIGHT, day)
     except CalendarRangeError:
         return None
 
@@ -76,24 +93,23 @@ def is_dead(symbol: str, now: datetime) -> bool:
     """Say whether KIS no longer knows a derivative: an old-style code, or long expired."""
     try:
         contract = instruments.contract(symbol)
-        return now.date() - contract.expiry > KEPT_AFTER_EXPIRY or (
-            now.year >= instruments.FIRST_NEW_YEAR
-            and symbol.startswith(contract.product.old_prefix)
-        )
-    except CalendarRangeError:
-        return False
     except InputError:
         return True
+    old_style = symbol.startswith(contract.product.old_prefix)
+    outdated = old_style and now.year >= instruments.FIRST_NEW_YEAR
+    return outdated or now.date() - contract.last_day > KEPT_AFTER_EXPIRY
 
 
-def _before(market: Market, day: date) -> list[date]:
+def _reach_back(market: Market, day: date) -> list[date]:
     try:
-        return previous_sessions(market, day, LOOK_BACK)
+        return [day, *reversed(previous_sessions(market, day, LOOK_BACK))]
     except CalendarRangeError:
-        return []
+        return [day]
 
 
-def served(sheet: Sheet) -> pl.DataFrame:
+def served(sheet: Sheet, *, owed_only: bool) -> pl.DataFrame:
     """Return the bars as they are served in the end, once everything late has come."""
     never = [place for place, late in sheet.late.items() if late.shown_from is None]
-    return sheet.bars.with_row_index().filter(~pl.col("index").is_in(never)).drop("index")
+    bars = sheet.bars.with_row_index().filter(~pl.col("index").is_in(never)).drop("index")
+    owed = labels(sheet.session)
+    return bars.filter(pl.col("label").is_in(owed.implode())) if owed_only else bars

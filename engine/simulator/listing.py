@@ -12,8 +12,8 @@ import polars as pl
 
 from engine import expiries, instruments
 from engine.instruments import OptionSeries
-from engine.sessions import Market, previous_sessions, session
-from engine.simulator.market import MarketData
+from engine.sessions import Market, previous_sessions
+from engine.simulator.market import MarketData, open_session
 
 SERIES = (
     "KOSPI200", "MINI_KOSPI200", "KOSPI200_WEEKLY_MON", "KOSPI200_WEEKLY_THU", "KOSDAQ150",
@@ -22,6 +22,8 @@ KOREAN = {
     "KOSPI200": "", "MINI_KOSPI200": "미니", "KOSDAQ150": "코스닥150 ",
     "KOSPI200_WEEKLY_MON": "위클리M ", "KOSPI200_WEEKLY_THU": "위클리 ",
 }  # fmt: skip
+
+_SERIES_OF_CLASS = {instruments.option_series(name).market_class: name for name in SERIES}
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ def maturities(series: str, day: date) -> list[str]:
     return [name for place, name in enumerate(alive) if place < 6 or name in far]
 
 
+def series_of(market_class: str) -> str | None:
+    """Return the series of a FID_COND_MRKT_CLS_CODE, None if there is none."""
+    return _SERIES_OF_CLASS.get(market_class)
+
+
 def futures(prefix: str, day: date) -> list[str]:
     """Return the codes of the listed futures of a product, nearest first."""
     product = instruments.product(prefix)
@@ -68,9 +75,9 @@ def futures(prefix: str, day: date) -> list[str]:
 @lru_cache(maxsize=2048)
 def previous_close(market: MarketData, underlying: str, day: date) -> float:
     """Return the index at the close of the session before the day."""
-    before = session(Market.DERIVATIVES, previous_sessions(Market.DERIVATIVES, day, 1)[0])
-    assert before is not None
-    return float(market.index(underlying, before)["close"][-1])
+    before = previous_sessions(Market.DERIVATIVES, day, 1)[0]
+    index = market.index(underlying, open_session(Market.DERIVATIVES, before))
+    return float(index["close"][-1])
 
 
 @lru_cache(maxsize=1024)

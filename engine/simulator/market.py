@@ -8,32 +8,36 @@ alike.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from engine.sessions import Session
+from engine.sessions import Market, Session, session
 
 BARS = pl.Schema(
-    {
-        "label": pl.Datetime("us"),  # start of the minute, as KIS labels it; the auction its own
-        "open": pl.Float64,
-        "high": pl.Float64,
-        "low": pl.Float64,
-        "close": pl.Float64,
-        "volume": pl.Int64,
-    }
+    [
+        ("label", pl.Datetime("us")),  # start of the minute, as KIS labels it; the auction its own
+        ("open", pl.Float64()),
+        ("high", pl.Float64()),
+        ("low", pl.Float64()),
+        ("close", pl.Float64()),
+        ("volume", pl.Int64()),
+    ]
 )
-INDEX = pl.Schema({name: dtype for name, dtype in BARS.items() if name != "volume"})
+INDEX = pl.Schema([(name, dtype) for name, dtype in BARS.items() if name != "volume"])
 
 
 class MarketData(Protocol):
     """A market with all its sessions, past and future; the same question has the same answer."""
 
-    def bars(self, symbol: str, session: Session) -> pl.DataFrame:
+    def __hash__(self) -> int:
+        """Markets are told apart by identity: what is computed from one is kept for it."""
+        ...
+
+    def bars(self, symbol: str, of: Session) -> pl.DataFrame:
         """Return the session's bars of a stock or future in `BARS`, oldest first; empty if none.
 
         Prices in KRW (stocks) or index points, volumes in shares or contracts. Minutes without a
@@ -41,17 +45,25 @@ class MarketData(Protocol):
         """
         ...
 
-    def index(self, underlying: str, session: Session) -> pl.DataFrame:
+    def index(self, underlying: str, of: Session) -> pl.DataFrame:
         """Return every minute of the index (KOSPI200, KOSDAQ150) in `INDEX`, oldest first."""
         ...
 
 
-def labels(session: Session) -> pl.Series:
+def open_session(market: Market, day: date) -> Session:
+    """Return the session of a day that is known to be one."""
+    found = session(market, day)
+    if found is None:
+        raise ValueError(f"{day} is no session of {market}")
+    return found
+
+
+def labels(of: Session) -> pl.Series:
     """Return KIS's label of every bar that the session owes: its stamp less a minute."""
     stamp = pl.col("stamp")
-    auction = stamp == session.auction if session.auction else pl.lit(value=False)
+    auction = stamp == of.auction if of.auction else pl.lit(value=False)
     label = pl.when(auction).then(stamp).otherwise(stamp - timedelta(minutes=1))
-    return pl.select(stamp=session.stamps()).select(label=label)["label"]
+    return pl.select(stamp=of.stamps()).select(label=label)["label"]
 
 
 def draws(*key: object) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""What KIS answers about the calendar and the listing: CTCA0903R, FHPIO056104C0, the master file."""
+"""What KIS answers about the calendar and the listing: CTCA0903R, FHPIO056104C0, master file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import zipfile
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
 import orjson
 import polars as pl
@@ -14,7 +13,6 @@ import polars as pl
 from engine import instruments
 from engine.errors import CalendarRangeError
 from engine.sessions import Market, session
-from engine.simulator.bar_answers import Query, asked_day
 from engine.simulator.desk import Desk
 from engine.simulator.listing import (
     KOREAN,
@@ -24,17 +22,21 @@ from engine.simulator.listing import (
     maturities,
     options,
     previous_close,
+    series_of,
 )
+from engine.simulator.query import Query, asked_day
 from engine.simulator.wire import OK
 
 HOLIDAY_ROWS = 24
 KEY_WIDTH = 20  # the continuation keys are padded with spaces to this length
-SERIES_OF_CLASS = {instruments.option_series(name).market_class: name for name in SERIES}
-# product kind in the master file: futures, calls, puts (KIS's header of fo_idx_code_mts)
+MORE = {"msg_cd": "KIOK0500", "msg1": "조회가 계속됩니다..다음버튼을 Click 하십시오.".ljust(70)}
+DONE = {"msg_cd": "KIOK0460", "msg1": "조회 되었습니다. (마지막 자료)".ljust(70)}
+# Kind of product in the master file: futures, calls, puts (KIS's header of fo_idx_code_mts).
 KINDS = {
     "KOSPI200": "156", "MINI_KOSPI200": "BDE", "KOSDAQ150": "3JK",
     "KOSPI200_WEEKLY_MON": " LM", "KOSPI200_WEEKLY_THU": " LM",
 }  # fmt: skip
+INDEX_CODES = {"KOSPI200": "2001", "KOSDAQ150": "3003"}
 ATM, ITM, OTM = "1", "2", "3"
 
 
@@ -44,11 +46,9 @@ def holidays(_desk: Desk, query: Query, now: datetime) -> bytes:
     first = asked_day(key, now) + timedelta(days=1) if key else asked_day(query["BASS_DT"], now)
     rows = [row for n in range(HOLIDAY_ROWS) if (row := _day_row(first + timedelta(days=n)))]
     last = rows[-1]["bass_dt"] if len(rows) == HOLIDAY_ROWS else ""
-    more = {"msg_cd": "KIOK0500", "msg1": "조회가 계속됩니다..다음버튼을 Click 하십시오.".ljust(70)}
-    done = {"msg_cd": "KIOK0460", "msg1": "조회 되었습니다. (마지막 자료)".ljust(70)}
     return orjson.dumps({
         "ctx_area_nk": last.ljust(KEY_WIDTH), "ctx_area_fk": query["BASS_DT"].ljust(KEY_WIDTH),
-        "output": rows, "rt_cd": "0", **(more if last else done),
+        "output": rows, "rt_cd": "0", **(MORE if last else DONE),
     })  # fmt: skip
 
 
@@ -58,21 +58,23 @@ def _day_row(day: date) -> dict[str, str] | None:
     except CalendarRangeError:
         return None
     year_end = day.weekday() < 5 and (day.month, day.day) >= (12, 29)  # banks work, KRX does not
-    flag, business = "NY"[is_open], "NY"[is_open or year_end]
+    flag = "NY"[is_open]
     return {
         "bass_dt": f"{day:%Y%m%d}", "wday_dvsn_cd": f"{(day.weekday() + 1) % 7 + 1:02d}",
-        "bzdy_yn": business, "tr_day_yn": "Y", "opnd_yn": flag, "sttl_day_yn": flag,
+        "bzdy_yn": "NY"[is_open or year_end], "tr_day_yn": "Y", "opnd_yn": flag,
+        "sttl_day_yn": flag,
     }  # fmt: skip
 
 
 def series_list(_desk: Desk, query: Query, now: datetime) -> bytes:
     """FHPIO056104C0: the listed maturities of a series."""
-    series = SERIES_OF_CLASS.get(query.get("FID_COND_MRKT_CLS_CODE", ""))
-    names = maturities(series, now.date()) if series else []
-    prefix = instruments.option_series(series).call.prefix if series else ""
+    series = series_of(query.get("FID_COND_MRKT_CLS_CODE", ""))
+    if series is None:
+        return orjson.dumps({"output": [], **OK})
+    prefix = instruments.option_series(series).call.prefix
     rows = [
         {"mtrt_yymm_code": f"0{instruments.contract_code(prefix, name)[3:]}", "mtrt_yymm": name}
-        for name in names
+        for name in maturities(series, now.date())
     ]
     return orjson.dumps({"output": rows, **OK})
 
@@ -90,19 +92,16 @@ def master_file(desk: Desk, day: date) -> bytes:
 
 
 def _futures_lines(day: date) -> list[str]:
-    lines = []
-    for prefix in ("A01", "A05", "A06"):
-        product = instruments.product(prefix)
-        for place, code in enumerate(futures(prefix, day), start=1):
-            lines.append(
-                _line(KINDS[product.name][0], code, future_name(code), "", 0.0, place, product)
-            )
-    return lines
-
-
-def _line(kind: str, code: str, name: str, atm: str, strike: float, rank: int, product: Any) -> str:
-    known = {"KOSPI200": "2001", "KOSDAQ150": "3003"}[product.underlying]
-    return f"{kind}|{code}|KR4{code:0<9.9}|{name:<30}|{atm}|{strike:.2f}|{rank}|{known}|{product.underlying}"
+    return [
+        "|".join((
+            KINDS[instruments.product(prefix).name][0], code, f"KR4{code:0<9.9}",
+            f"{future_name(code):<30}", "", "0.00", str(min(rank, 4)),
+            INDEX_CODES[instruments.product(prefix).underlying],
+            instruments.product(prefix).underlying,
+        ))
+        for prefix in ("A01", "A05", "A06")
+        for rank, code in enumerate(futures(prefix, day), start=1)
+    ]  # fmt: skip
 
 
 def _option_lines(desk: Desk, day: date) -> list[str]:
@@ -110,23 +109,23 @@ def _option_lines(desk: Desk, day: date) -> list[str]:
         line
         for series in SERIES
         for rank, maturity in enumerate(maturities(series, day), start=1)
-        for line in _series_lines(desk, series, maturity, rank, day)
+        for line in _series_lines(desk, series, maturity, min(rank, 4), day)
     ]
 
 
 def _series_lines(desk: Desk, series: str, maturity: str, rank: int, day: date) -> list[str]:
-    of, listed = instruments.option_series(series), options(desk.market, series, maturity, day)
-    close = previous_close(desk.market, of.future.underlying, day)
-    atm = listed["strike"][int((listed["strike"] - close).abs().arg_min() or 0)]
+    underlying = instruments.option_series(series).future.underlying
+    listed = options(desk.market, series, maturity, day)
+    close = previous_close(desk.market, underlying, day)
+    atm = listed["strike"][(listed["strike"] - close).abs().arg_min() or 0]
     is_call, strike = pl.col("option_type") == "C", pl.col("strike")
-    flag = (
-        pl.when(strike == atm).then(pl.lit(ATM)).when((strike < atm) == is_call).then(pl.lit(ITM))
-    )
-    kind = pl.when(is_call).then(pl.lit(KINDS[series][1])).otherwise(pl.lit(KINDS[series][2]))
-    strikes = strike.cast(pl.String)
-    name = pl.concat_str(pl.lit(KOREAN[series]), "option_type", pl.lit(f" {maturity} "), strikes)
-    known = {"KOSPI200": "2001", "KOSDAQ150": "3003"}[of.future.underlying]
-    parts = [kind, "code", pl.lit("KR4") + pl.col("code"), name.str.pad_end(30),
-             flag.otherwise(pl.lit(OTM)), strike.round(2).cast(pl.String),
-             pl.lit(f"{min(rank, 9)}"), pl.lit(known), pl.lit(of.future.underlying)]  # fmt: skip
-    return listed.select(pl.concat_str(parts, separator="|").alias("line"))["line"].to_list()
+    fields = [
+        pl.when(is_call).then(pl.lit(KINDS[series][1])).otherwise(pl.lit(KINDS[series][2])),
+        pl.col("code"), "KR4" + pl.col("code"),
+        pl.format(f"{KOREAN[series]}{{}} {maturity} {{}}", "option_type", "strike").str.pad_end(30),
+        pl.when(strike == atm).then(pl.lit(ATM)).when((strike < atm) == is_call)
+        .then(pl.lit(ITM)).otherwise(pl.lit(OTM)),
+        strike.cast(pl.String), pl.lit(str(rank)), pl.lit(INDEX_CODES[underlying]),
+        pl.lit(underlying),
+    ]  # fmt: skip
+    return listed.select(line=pl.concat_str(fields, separator="|"))["line"].to_list()

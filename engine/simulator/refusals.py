@@ -27,12 +27,23 @@ class Refusal(Exception):
     status: int = 500
     rt_cd: str = "1"
     of_gateway: bool = False
+    injected: bool = False  # by a scenario: not the caller's fault
 
     def body(self) -> bytes:
         """Return the body as KIS sends it."""
         if self.of_gateway:
             return orjson.dumps({"error_description": self.msg1, "error_code": self.msg_cd})
         return orjson.dumps({"rt_cd": self.rt_cd, "msg_cd": self.msg_cd, "msg1": self.msg1})
+
+
+def wrong_tr_id() -> Refusal:
+    """Return the no to a path with another TR's id."""
+    return Refusal("EGW00304", "유효하지 않은 tr_id입니다.")
+
+
+def wrong_field(name: str) -> Refusal:
+    """Return the no to a field that cannot be read."""
+    return Refusal("OPSQ2001", f"ERROR : INPUT INVALID_CHECK_{name}", status=200, rt_cd="2")
 
 
 def missing_field(name: str) -> Refusal:

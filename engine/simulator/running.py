@@ -9,7 +9,7 @@ import orjson
 
 from engine import instruments
 from engine.simulator.market import draws
-from engine.simulator.wire import midnight, price_text
+from engine.simulator.wire import price_text
 
 Values = tuple[datetime, float, float, float, float, int]
 
@@ -19,43 +19,42 @@ class FinishedBar(NamedTuple):
 
     symbol: str
     day: date
-    label: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: int
+    bar: Values
     before: Values | None  # the bar before it
     turnover_before: int
 
 
-def running_bar(bar: FinishedBar, now: datetime) -> bytes | None:
+def running_bar(of: FinishedBar, now: datetime) -> bytes | None:
     """Return KIS's row for the minute as of `now`; None before its first trade (derivatives).
 
     Of a stock there is a row before the first trade, too: the last price with, oddly, the volume
     of the minute before (KIS.md).
     """
-    elapsed = (now - bar.label).total_seconds() / 60
-    first_trade, low_first, bend, quicker = _shape(bar)
+    label, opened, high, low, close, volume = of.bar
+    elapsed = (now - label).total_seconds() / 60
+    first_trade, low_first, bend, quicker = _shape(of)
     if elapsed < first_trade:
-        if not instruments.is_stock(bar.symbol) or bar.before is None:
+        if not instruments.is_stock(of.symbol) or of.before is None:
             return None
-        close = bar.before[4]
-        return _row(bar, close, close, close, close, bar.before[5], 0)
+        last = of.before[4]
+        return _row(of, (label, last, last, last, last, of.before[5]), traded=0)
     done = (elapsed - first_trade) / (1 - first_trade)
-    turns = (bar.open, *((bar.low, bar.high) if low_first else (bar.high, bar.low)), bar.close)
+    turns = (opened, *((low, high) if low_first else (high, low)), close)
     price, seen = _walk(turns, (0.0, bend, bend + (1 - bend) / 2, 1.0), done)
-    price = _on_tick(bar, price)
-    volume = max(1, int(bar.volume * done**quicker)) if bar.volume else 0
-    return _row(bar, bar.open, max(*seen, price), min(*seen, price), price, volume, volume)
+    tick = instruments.tick_size(of.symbol, price)
+    price = min(high, max(low, round(round(price / tick) * tick, 2)))
+    so_far = max(1, int(volume * done**quicker)) if volume else 0
+    return _row(of, (label, opened, max(*seen, price), min(*seen, price), price, so_far), so_far)
 
 
-def _shape(bar: FinishedBar) -> tuple[float, bool, float, float]:
-    random = draws(bar.symbol, bar.label)
-    latest = min(0.9, 4.0 / max(bar.volume, 1) ** 0.5)
+def _shape(of: FinishedBar) -> tuple[float, bool, float, float]:
+    """Return when the first trade comes, which extreme comes first, when, and how volume grows."""
+    label, opened, _, _, close, volume = of.bar
+    random = draws(of.symbol, label)
+    latest = min(0.9, 4.0 / max(volume, 1) ** 0.5)
     return (
         float(random.uniform(0, latest)),
-        bool(random.random() < (0.7 if bar.close >= bar.open else 0.3)),
+        bool(random.random() < (0.7 if close >= opened else 0.3)),
         float(random.uniform(0.15, 0.5)),
         float(random.uniform(0.7, 1.4)),
     )
@@ -74,31 +73,24 @@ def _walk(
     return price, turns[:passed]
 
 
-def _on_tick(bar: FinishedBar, price: float) -> float:
-    tick = instruments.tick_size(bar.symbol, price)
-    return min(bar.high, max(bar.low, round(round(price / tick) * tick, 2)))
-
-
-def _row(
-    bar: FinishedBar, opened: float, high: float, low: float, close: float, volume: int, traded: int
-) -> bytes:
-    stock = instruments.is_stock(bar.symbol)
+def _row(of: FinishedBar, bar: Values, traded: int) -> bytes:
+    stock = instruments.is_stock(of.symbol)
+    label, opened, high, low, close, volume = bar
     prefix, decimals = ("stck", 0) if stock else ("futs", 2)
-    unit = 1.0 if stock else instruments.product(bar.symbol).multiplier / 1_000
+    unit = 1.0 if stock else instruments.product(of.symbol).multiplier / 1_000
     row = {
-        "stck_bsop_date": f"{bar.day:%Y%m%d}",
-        "stck_cntg_hour": _hour(bar.label, bar.day),
+        "stck_bsop_date": f"{of.day:%Y%m%d}",
+        "stck_cntg_hour": _hour(label, of.day),
         f"{prefix}_prpr": price_text(close, decimals),
         f"{prefix}_oprc": price_text(opened, decimals),
         f"{prefix}_hgpr": price_text(high, decimals),
         f"{prefix}_lwpr": price_text(low, decimals),
         "cntg_vol": str(volume),
-        "acml_tr_pbmn": str(bar.turnover_before + round(traded * close * unit)),
+        "acml_tr_pbmn": str(of.turnover_before + round(traded * close * unit)),
     }
     return orjson.dumps(row)
 
 
 def _hour(label: datetime, day: date) -> str:
-    passed = label - midnight(datetime(day.year, day.month, day.day))
-    minutes = int(passed / timedelta(minutes=1))
+    minutes = int((label - datetime(day.year, day.month, day.day)) / timedelta(minutes=1))
     return f"{minutes // 60:02d}{minutes % 60:02d}00"

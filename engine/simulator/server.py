@@ -6,10 +6,8 @@ runs as fast as the work allows. Wherever it waits for that clock it says so (`C
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,159 +16,152 @@ import orjson
 import polars as pl
 from aiohttp import web
 
-from engine.clock import Clock
+from engine.clock import Clock, today
 from engine.sessions import Market
-from engine.simulator import bar_answers, reference_answers
-from engine.simulator.board_answers import Board
 from engine.simulator.desk import Desk, served, served_session
-from engine.simulator.market import MarketData
-from engine.simulator.refusals import Refusal, missing_field
+from engine.simulator.disturbance import Disturbance, Numbered
+from engine.simulator.endpoints import (
+    MASTER,
+    MASTER_PATH,
+    TOKEN,
+    TOKEN_PATH,
+    Endpoint,
+    endpoints,
+)
+from engine.simulator.faults import KillToken, Refuse, Scenario, Slow
+from engine.simulator.mangle import DOWN, mangle, on_its_way
+from engine.simulator.market import BARS, MarketData
+from engine.simulator.reference_answers import master_file
+from engine.simulator.refusals import Refusal, missing_field, wrong_tr_id
 from engine.simulator.tokens import Gate
 
-log = logging.getLogger(__name__)
-
-FUTURES, STOCKS = (
-    "/uapi/domestic-futureoption/v1/quotations/",
-    "/uapi/domestic-stock/v1/quotations/",
-)
-TOKEN_PATH, MASTER_PATH = "/oauth2/tokenP", "/common/master/fo_idx_code_mts.mst.zip"
 APP_KEYS = {"simulated-key": "simulated-secret"}  # for whoever names none of their own
-BARS = ("FID_COND_MRKT_DIV_CODE", "FID_INPUT_ISCD", "FID_INPUT_HOUR_1", "FID_PW_DATA_INCU_YN")
-
-Answer = Callable[[Desk, Mapping[str, str], datetime], bytes]
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One TR: its id, the query fields that must be there and who answers."""
-
-    tr_id: str
-    fields: tuple[str, ...]
-    answer: Answer
 
 
 @dataclass
 class Counts:
-    """What the server saw and did."""
+    """What the server saw and did.
 
-    calls: Counter[str] = field(default_factory=Counter)  # by TR id, tokenP and master included
-    refusals: Counter[str] = field(
-        default_factory=Counter
-    )  # by msg_cd: refused for the caller's sake
-    faults: Counter[str] = field(default_factory=Counter)  # by kind: what the scenario did
-    tokens: list[datetime] = field(default_factory=list)  # when a token was asked for and granted
+    `refusals` are those the caller has brought on itself, by msg_cd; what the scenario did is in
+    `faults`, by kind of rule.
+    """
+
+    calls: Counter[str] = field(default_factory=Counter)  # by TR id, tokenP, master
+    refusals: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    tokens: list[datetime] = field(default_factory=list)  # requests for a token that were granted
 
 
 class Simulator:
     """A running server. `base_url` is for the client's settings."""
 
-    def __init__(self, market: MarketData, clock: Clock, gate: Gate) -> None:
-        self.clock, self.gate, self.desk = clock, gate, Desk(market)
-        self.counts = Counts()
-        self.base_url = ""
-        self._endpoints = endpoints(Board(self.desk))
+    def __init__(self, market: MarketData, clock: Clock, gate: Gate, scenario: Scenario) -> None:
+        self.counts, self.base_url = Counts(), ""
+        self._clock, self._gate = clock, gate
+        self._faults = Disturbance(scenario, today(clock), self.counts.faults)
+        self._desk = Desk(market, self._faults.sheet)
+        self._endpoints = endpoints()
+
+    def served_bars(
+        self, symbol: str, day: date, *, night: bool = False, owed_only: bool = True
+    ) -> pl.DataFrame:
+        """Return the bars of a session as they are served in the end, faults included.
+
+        Columns label (KIS's: start of the minute), open, high, low, close, volume. Rows that the
+        session does not owe (KIS serves some) are left out unless asked for.
+        """
+        of = served_session(symbol, Market.NIGHT if night else Market.STOCKS, day)
+        if of is None:
+            return BARS.to_frame()
+        return served(self._desk.sheet(symbol, of), owed_only=owed_only)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request."""
-        now = self.clock.now()
+        endpoint = self._endpoints.get(request.path)
+        tr_id = endpoint.tr_id if endpoint else {TOKEN_PATH: TOKEN, MASTER_PATH: MASTER}.get(
+            request.path, ""
+        )  # fmt: skip
+        if not tr_id:
+            return web.Response(status=404, text="Not Found")
+        self.counts.calls[tr_id] += 1
+        now = self._clock.now()
+        if self._faults.down(tr_id, now):
+            return web.Response(body=DOWN, status=503, content_type="text/html", charset="utf-8")
         try:
-            return await self._answer(request, now)
+            if endpoint:
+                return await self._quotation(endpoint, request, now)
+            return await (self._token if tr_id == TOKEN else self._master)(request, now)
         except Refusal as refusal:
-            self.counts.refusals[refusal.msg_cd] += 1
+            if not refusal.injected:
+                self.counts.refusals[refusal.msg_cd] += 1
             return _json(refusal.body(), refusal.status)
 
-    async def _answer(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
-        path = request.path
-        if path == TOKEN_PATH:
-            return _json(self._token(await request.read(), now))
-        if path == MASTER_PATH:
-            self.counts.calls["master"] += 1
-            body = reference_answers.master_file(self.desk, now.date())
-            return web.Response(body=body, content_type="application/zip")
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            return web.Response(status=404, text="Not Found")
-        return _json(self._quotation(endpoint, request, now))
+    async def _quotation(
+        self, endpoint: Endpoint, request: web.BaseRequest, now: datetime
+    ) -> web.StreamResponse:
+        headers, query = request.headers, request.query
+        self._gate.admit(headers, now, self._faults.pace)
+        symbol = query.get("FID_INPUT_ISCD", "")
+        hits = self._hits(endpoint.tr_id, symbol, now)
+        if headers.get("tr_id") != endpoint.tr_id:
+            raise wrong_tr_id()
+        for name in endpoint.fields:
+            if name not in query:
+                raise missing_field(name)
+        body = endpoint.answer(self._desk, query, now)
+        if not hits:
+            return _json(body)
+        return await self._deliver(mangle(body, hits, self._desk, symbol, now), hits, request)
 
-    def _token(self, body: bytes, now: datetime) -> bytes:
-        self.counts.calls["tokenP"] += 1
-        try:
-            asked = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            asked = {}
-        token = self.gate.issue(asked if isinstance(asked, dict) else {}, now)
+    def _hits(self, tr_id: str, symbol: str, now: datetime) -> list[Numbered]:
+        """Return the rules that this call meets; raises the first that is a refusal."""
+        hits = self._faults.hits(tr_id, symbol, now)
+        for _, rule in hits:
+            if isinstance(rule, KillToken):
+                raise self._gate.kill_tokens(rule.code)
+            if isinstance(rule, Refuse):
+                raise Refusal(
+                    rule.code, rule.message, rule.status, of_gateway=tr_id == TOKEN, injected=True
+                )
+        return hits
+
+    async def _deliver(
+        self, body: bytes, hits: list[Numbered], request: web.BaseRequest
+    ) -> web.StreamResponse:
+        for _, rule in hits:
+            if isinstance(rule, Slow):
+                async with self._clock.parked(request.headers.get("gt_uid", object())):
+                    await self._clock.sleep(rule.seconds)
+        return await on_its_way(body, hits, request) or _json(body)
+
+    async def _token(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
+        hits = self._hits(TOKEN, "", now)
+        token = self._gate.issue(_object(await request.read()), now)
         self.counts.tokens.append(now)
-        return orjson.dumps({
+        body = orjson.dumps({
             "access_token": token.text,
             "access_token_token_expired": f"{token.expires_at:%Y-%m-%d %H:%M:%S}",
             "token_type": "Bearer", "expires_in": 86400,
         })  # fmt: skip
+        return await self._deliver(body, hits, request)
 
-    def _quotation(self, endpoint: Endpoint, request: web.BaseRequest, now: datetime) -> bytes:
-        self.counts.calls[endpoint.tr_id] += 1
-        headers, query = request.headers, request.query
-        self.gate.admit(headers, now)
-        if headers.get("tr_id") != endpoint.tr_id:
-            raise Refusal("EGW00304", "유효하지 않은 tr_id입니다.")
-        for name in endpoint.fields:
-            if name not in query:
-                raise missing_field(name)
-        return endpoint.answer(self.desk, query, now)
-
-    def served_bars(self, symbol: str, day: date, *, night: bool = False) -> pl.DataFrame:
-        """Return the bars of a session as they are served in the end, faults included.
-
-        Columns label (KIS's: start of the minute), open, high, low, close, volume.
-        """
-        market = Market.NIGHT if night else Market.STOCKS
-        of = served_session(symbol, market, day)
-        if of is None:
-            return pl.DataFrame(schema=_no_bars())
-        return served(self.desk.sheet(symbol, of))
+    async def _master(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
+        hits = self._hits(MASTER, "", now)
+        body = master_file(self._desk, now.date())
+        answer = web.Response(body=body, content_type="application/zip")
+        return answer if not hits else await self._deliver(body, hits, request)
 
 
-def _no_bars() -> pl.Schema:
-    from engine.simulator.market import BARS as SCHEMA
-
-    return SCHEMA
+def _object(body: bytes) -> dict[str, str]:
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return {str(k): str(v) for k, v in asked.items()} if isinstance(asked, dict) else {}
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
-
-
-def endpoints(board: Board) -> dict[str, Endpoint]:
-    """Return path → endpoint of everything that is served under an app key."""
-    code = BARS[:2]
-    past = ("FID_INPUT_DATE_1", "FID_FAKE_TICK_INCU_YN")
-    return {
-        FUTURES + "inquire-time-fuopchartprice": Endpoint(
-            "FHKIF03020200", (*BARS, *past, "FID_HOUR_CLS_CODE"), bar_answers.futures_bars
-        ),
-        STOCKS + "inquire-time-itemchartprice": Endpoint(
-            "FHKST03010200", (*BARS, "FID_ETC_CLS_CODE"), bar_answers.stock_bars_today
-        ),
-        STOCKS + "inquire-time-dailychartprice": Endpoint(
-            "FHKST03010230", (*BARS, *past), bar_answers.stock_bars_past
-        ),
-        FUTURES + "display-board-callput": Endpoint(
-            "FHPIF05030100",
-            ("FID_COND_MRKT_DIV_CODE", "FID_COND_SCR_DIV_CODE", "FID_MRKT_CLS_CODE", "FID_MTRT_CNT",
-             "FID_COND_MRKT_CLS_CODE", "FID_MRKT_CLS_CODE1"),
-            board.board,
-        ),
-        FUTURES + "display-board-top": Endpoint("FHPIF05030000", code, board.top),
-        FUTURES + "display-board-futures": Endpoint(
-            "FHPIF05030200", ("FID_COND_MRKT_DIV_CODE", "FID_COND_MRKT_CLS_CODE"), board.futures
-        ),
-        FUTURES + "display-board-option-list": Endpoint(
-            "FHPIO056104C0", ("FID_COND_SCR_DIV_CODE",), reference_answers.series_list
-        ),
-        FUTURES + "inquire-price": Endpoint("FHMIF10000000", code, board.quote),
-        STOCKS + "chk-holiday": Endpoint(
-            "CTCA0903R", ("BASS_DT", "CTX_AREA_NK", "CTX_AREA_FK"), reference_answers.holidays
-        ),
-    }  # fmt: skip
 
 
 @asynccontextmanager
@@ -178,6 +169,7 @@ async def serve(
     market: MarketData,
     clock: Clock,
     *,
+    faults: Scenario | None = None,
     calls_per_second: float = 20,
     app_keys: Mapping[str, str] | None = None,
     host: str = "127.0.0.1",
@@ -185,19 +177,17 @@ async def serve(
 ) -> AsyncIterator[Simulator]:
     """Serve a market on the loopback while the block runs; port 0 takes any free one.
 
-    `app_keys` maps key to secret; the pace is refused beyond `calls_per_second` per key.
+    `app_keys` maps key to secret (default: one, `APP_KEYS`); calls beyond `calls_per_second` per
+    key, counted in the clock's time, are refused. Raises OSError if the port is taken.
     """
     gate = Gate(app_keys or APP_KEYS, calls_per_second)
-    simulator = Simulator(market, clock, gate)
+    simulator = Simulator(market, clock, gate, faults or Scenario())
     # A client that gave up must not leave its handler waiting for the clock: cancel it.
-    runner = web.ServerRunner(
-        web.Server(simulator.handle, access_log=None, handler_cancellation=True),
-        shutdown_timeout=0.2,
-    )
+    server = web.Server(simulator.handle, access_log=None, handler_cancellation=True)
+    runner = web.ServerRunner(server, shutdown_timeout=0.2)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
     try:
-        await site.start()
+        await web.TCPSite(runner, host, port).start()
         simulator.base_url = f"http://{host}:{runner.addresses[0][1]}"
         yield simulator
     finally:

@@ -47,13 +47,14 @@ class Sheet:
     turnover: list[int]  # so far: KRW of stocks, thousand KRW of derivatives, as KIS counts
     so_far: list[dict[str, float]]  # the day's open, high, low, close, volume, turnover by then
     late: dict[int, Late] = field(default_factory=dict)
+    asked_late: timedelta = timedelta()  # how far the date under which it is served is off
 
     def visible(self, until: datetime, now: datetime, limit: int) -> list[bytes]:
         """Return at most `limit` rows labelled `until` or earlier, newest first, as seen at `now`.
 
         The newest may be the minute still running.
         """
-        top = bisect_right(self.labels, min(until, now))
+        top = bisect_right(self.labels, min(until - self.asked_late, now))
         rows: list[bytes] = []
         for place in range(top - 1, -1, -1):
             row = self._row(place, now)
@@ -64,21 +65,25 @@ class Sheet:
         return rows
 
     def _row(self, place: int, now: datetime) -> bytes | None:
-        if place in self.late:
-            late = self.late[place]
-            if late.shown_from is None or now < late.shown_from:
-                return None
-            if late.wrong is not None and late.wrong_until and now < late.wrong_until:
-                return late.wrong
+        late = self.late.get(place)
+        if late and (late.shown_from is None or now < late.shown_from):
+            return None
         if now < self.ends[place]:
             return running_bar(self._finished(place), now)
+        if late and late.wrong and late.wrong_until and now < late.wrong_until:
+            return late.wrong
         return self.rows[place]
 
     def _finished(self, place: int) -> FinishedBar:
         values = self.bars.row(place)
         before = self.bars.row(place - 1) if place else None
         so_far = self.turnover[place - 1] if place else 0
-        return FinishedBar(self.symbol, self.session.date, *values, before, so_far)
+        return FinishedBar(self.symbol, self.session.date, values, before, so_far)
+
+    @property
+    def asked(self) -> date:
+        """Return the date under which KIS serves the session."""
+        return self.session.date + self.asked_late
 
     def last(self, now: datetime) -> int:
         """Return the place of the last finished bar, -1 before there is one."""

@@ -7,7 +7,7 @@ agree with each other. Stocks have paths of their own.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine import instruments
-from engine.sessions import Market, Session, previous_sessions, session
+from engine.sessions import Market, Session, previous_sessions
 from engine.simulator.carry import carry
 from engine.simulator.levels import index_close, stock_close, stock_profile
 from engine.simulator.market import BARS, INDEX, draws, labels
@@ -65,7 +65,7 @@ class SyntheticMarket:
         return _traded(_ohlc(grid, path), volume, code, of)
 
 
-def _before(of: Session) -> object:
+def _before(of: Session) -> date:
     return previous_sessions(Market.STOCKS, of.date, 1)[0]
 
 
@@ -141,9 +141,9 @@ def future_bars(index: pl.DataFrame, symbol: str, of: Session, seed: int) -> pl.
     )
 
 
-def _maturities_ahead(prefix: str, expiry: object, of: Session) -> int:
+def _maturities_ahead(prefix: str, expiry: date, of: Session) -> int:
     front = instruments.contract(instruments.front_month(prefix, of.date)).expiry
-    days = (expiry - front).days  # type: ignore[operator]
+    days = (expiry - front).days
     return int(max(0, round(days / 91 if prefix != "A05" else days / 30)))
 
 
@@ -151,15 +151,14 @@ def _traded(
     bars: pl.DataFrame, volume: NDArray[np.int64], symbol: str, of: Session
 ) -> pl.DataFrame:
     """Put prices on ticks, make the auction one trade, leave out minutes without a trade."""
-    single = pl.col("label") == (of.auction or datetime.max)
+    single = pl.col("label").eq_missing(pl.lit(of.auction, dtype=pl.Datetime("us")))
     prices = ["open", "high", "low", "close"]
     return (
         bars.with_columns(_on_ticks(pl.col(name), symbol) for name in prices)
         .with_columns(pl.when(single).then("close").otherwise(name).alias(name) for name in prices)
         .with_columns(volume=pl.Series(volume))
         .filter(pl.col("volume") > 0)
-        .select(list(BARS))
-        .cast(dict(BARS))
+        .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
     )
 
 

@@ -7,7 +7,7 @@ one issue a minute, else EGW00133. The pace is counted by the server itself, in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -25,7 +25,7 @@ class Token:
 
     text: str
     issued_at: datetime
-    dead: bool = False
+    dead: tuple[str, str] | None = None  # what a call with it is told
 
     @property
     def expires_at(self) -> datetime:
@@ -62,18 +62,22 @@ class Gate:
             account.tokens.append(Token(self._text(account), now))
         return account.tokens[-1]
 
-    def admit(self, headers: Mapping[str, str], now: datetime) -> Account:
-        """Check key, token and pace of a quotation call."""
+    def admit(
+        self, headers: Mapping[str, str], now: datetime, pace: Callable[[float, datetime], float]
+    ) -> None:
+        """Check key, token and pace of a quotation call; `pace` may lower the usual one."""
         account = self._account(headers.get("appkey", ""), headers.get("appsecret", ""))
         _check_token(account, headers.get("authorization", ""), now)
-        self._count(account, now)
-        return account
+        self._count(account, now, pace(self._limit, now))
 
-    def kill_tokens(self) -> None:
-        """Take back every token, as KIS's nightly maintenance does."""
+    def kill_tokens(self, code: str) -> Refusal:
+        """Take back every token, as KIS's maintenance does; returns the no that tells."""
+        expired = code == refusals.TOKEN_EXPIRED[0]
+        told = refusals.TOKEN_EXPIRED if expired else refusals.TOKEN_INVALID
         for account in self.accounts.values():
             for token in account.tokens:
-                token.dead = True
+                token.dead = token.dead or told
+        return Refusal(*told, injected=True)
 
     def _account(self, app_key: str, secret: str, *, of_gateway: bool = False) -> Account:
         account = self.accounts.get(app_key)
@@ -83,11 +87,11 @@ class Gate:
             raise Refusal(*refusals.BAD_APP_SECRET, status=403, of_gateway=of_gateway)
         return account
 
-    def _count(self, account: Account, now: datetime) -> None:
+    def _count(self, account: Account, now: datetime, limit: float) -> None:
         calls = account.calls
         while calls and now - calls[0] >= PACE_WINDOW:
             calls.popleft()
-        if len(calls) >= self._limit:
+        if len(calls) >= limit:
             raise Refusal(*refusals.TOO_MANY_CALLS)
         calls.append(now)
 
@@ -101,7 +105,9 @@ def _check_token(account: Account, authorization: str, now: datetime) -> None:
     if scheme != "Bearer" or not text:
         raise Refusal(*refusals.TOKEN_NOT_FOUND)
     token = next((one for one in account.tokens if one.text == text), None)
-    if token is None or token.dead:
+    if token is None:
         raise Refusal(*refusals.TOKEN_INVALID)
+    if token.dead:
+        raise Refusal(*token.dead)
     if now >= token.expires_at:
         raise Refusal(*refusals.TOKEN_EXPIRED)

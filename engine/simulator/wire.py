@@ -15,10 +15,11 @@ def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
     """Write numbers with so many decimals; a tiny negative becomes "-0.0000", as KIS has it."""
     scaled = (value.abs() * 10**decimals).round().cast(pl.Int64)
     sign = pl.when(value < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    whole = sign + (scaled // 10**decimals).cast(pl.String)
+    whole = pl.concat_str(sign, scaled // 10**decimals)
     if decimals == 0:
         return whole
-    return whole + "." + (scaled % 10**decimals).cast(pl.String).str.zfill(decimals)
+    part = (scaled % 10**decimals).cast(pl.String).str.zfill(decimals)
+    return pl.concat_str(whole, part, separator=".")
 
 
 def exact(value: pl.Expr, decimals: int) -> pl.Expr:

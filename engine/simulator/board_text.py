@@ -1,0 +1,96 @@
+"""The option board written out in KIS's 41 columns of text, with KIS's oddities."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+
+import orjson
+import polars as pl
+
+from engine.simulator.desk import Desk
+from engine.simulator.wire import OK, fixed, json_rows
+
+LIMIT = 100  # rows a side; there is no next page
+KOSPI_PER_POINT = 7.4  # unch_prpr is the strike in KOSPI points, not the underlying
+_TAIL = orjson.dumps(OK)[1:]
+
+_PRICE, _BEFORE, _THEORETICAL = pl.col("price"), pl.col("before"), pl.col("theoretical")
+_MOVE = _PRICE - _BEFORE
+_SIGN = (
+    pl.when(_MOVE.abs() < 0.005)
+    .then(pl.lit("3"))
+    .when(_MOVE > 0)
+    .then(pl.lit("2"))
+    .otherwise(pl.lit("5"))
+)
+_INTRINSIC = (
+    pl.when(pl.col("option_type") == "C")
+    .then(pl.col("spot") - pl.col("strike"))
+    .otherwise(pl.col("strike") - pl.col("spot"))
+    .clip(0, None)
+)
+_OFF = pl.when(_THEORETICAL < 0.005).then(9999.99).otherwise((_PRICE / _THEORETICAL - 1) * 100)
+_QUEUE = ((pl.col("strike") * 7) % 90 + 10).cast(pl.Int64).cast(pl.String)
+_VOLUME = pl.col("volume").cast(pl.String)
+_ZERO, _NONE = pl.lit("0.00"), pl.lit("0")
+COLUMNS = {
+    "acpr": fixed(pl.col("strike"), 2),
+    "unch_prpr": fixed(pl.col("strike") * KOSPI_PER_POINT, 2),
+    "optn_shrn_iscd": pl.col("code"),
+    "optn_prpr": fixed(_PRICE, 2),
+    "optn_prdy_vrss": fixed(_MOVE, 2),
+    "prdy_vrss_sign": _SIGN,
+    "optn_prdy_ctrt": fixed(_MOVE / _BEFORE * 100, 2),
+    "optn_bidp": fixed(pl.col("bid"), 2),
+    "optn_askp": fixed(pl.col("ask"), 2),
+    "tmvl_val": fixed(_PRICE - _INTRINSIC, 2),
+    "nmix_sdpr": fixed(_BEFORE, 2),
+    # some rows' numbers are padded on the left
+    "acml_vol": pl.when(pl.col("strike") % 20 == 0)
+    .then(_VOLUME.str.pad_start(10))
+    .otherwise(_VOLUME),
+    "seln_rsqn": _QUEUE,
+    "shnu_rsqn": _QUEUE,
+    "acml_tr_pbmn": (pl.col("volume") * _PRICE * 250).cast(pl.Int64).cast(pl.String),
+    "hts_otst_stpl_qty": pl.col("open_interest").cast(pl.String),
+    "otst_stpl_qty_icdc": _NONE,
+    "delta_val": fixed(pl.col("delta"), 4),
+    "gama": fixed(pl.col("gamma"), 4),
+    "vega": fixed(pl.col("vega"), 4),
+    "theta": fixed(pl.col("theta"), 4),
+    "rho": fixed(pl.col("rho"), 4),
+    "hts_ints_vltl": fixed(pl.col("iv"), 4),
+    "invl_val": fixed(_INTRINSIC, 2),
+    "esdg": fixed(_PRICE - _THEORETICAL, 2),
+    "dprt": fixed(_OFF, 2),
+    "hist_vltl": fixed(pl.col("historical"), 4),
+    "hts_thpr": fixed(_THEORETICAL, 2),
+    "optn_oprc": fixed(pl.col("opened"), 2),
+    "optn_hgpr": fixed(pl.col("high"), 2),
+    "optn_lwpr": fixed(pl.col("low"), 2),
+    "optn_mxpr": fixed(_BEFORE * 1.5 + 5, 2),
+    "optn_llam": pl.lit("0.01"),
+    "atm_cls_name": pl.col("atm_class"),
+    "rgbf_vrss_icdc": _NONE,
+    "total_askp_rsqn": _QUEUE,
+    "total_bidp_rsqn": _QUEUE,
+    "futs_antc_cnpr": _ZERO,
+    "futs_antc_cntg_vrss": _ZERO,
+    "antc_cntg_vrss_sign": _NONE,
+    "antc_cntg_prdy_ctrt": _ZERO,
+}
+
+
+@lru_cache(maxsize=16)
+def write_boards(desk: Desk, series: str, maturity: str, day: date, block: int) -> list[bytes]:
+    """Return the answers of a block of minutes: calls, then puts, from the highest strike down."""
+    count = desk.options.day(series, maturity, day).listed.height
+    rank = (pl.int_range(pl.len()) % count) % (count // 2)  # a side is half of the listing
+    shown = desk.options.block(series, maturity, day, block).filter(rank < LIMIT)
+    rows, side = json_rows(shown.select(**COLUMNS)), min(LIMIT, count // 2)
+    return [
+        b'{"output1":[%b],"output2":[%b],%b'
+        % (b",".join(rows[at : at + side]), b",".join(rows[at + side : at + 2 * side]), _TAIL)
+        for at in range(0, len(rows), 2 * side)
+    ]
