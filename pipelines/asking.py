@@ -152,12 +152,12 @@ def answers(asked: Asked, missing: pl.DataFrame, stored: pl.DataFrame, today: da
     window = asked.window
     if asked.failure or not asked.sealed or contradicted(asked, stored):
         return pl.DataFrame(schema=ANSWERS)
-    oldest = asked.bars["timestamp"].min() if asked.bars.height else datetime.max
-    shown = pl.lit(asked.whole and asked.bars.height > 0) | (pl.col("stamp") > oldest)
+    oldest = pl.lit(asked.bars["timestamp"].min(), pl.Datetime("us"))  # null: no bar at all
+    shown = oldest.is_not_null() & (pl.lit(asked.whole) | (pl.col("stamp") > oldest))
     within = pl.col("stamp").is_between(window.since, window.until)
     return _of(window, missing).filter(within).select(
         "symbol", "session", "stamp",
-        settled=shown & asked.clean,
+        settled=shown & pl.lit(asked.clean),
         gone=pl.lit(None if asked.bars.height else why_gone(window.symbol, window.session, today)),
     ).cast(ANSWERS)  # fmt: skip
 

@@ -1,0 +1,214 @@
+"""Backfill: every minute that KIS can still serve is fetched, every other one gets its reason.
+
+What to fetch comes from the sessions and the ledger, so a backfill may be interrupted or killed at
+any moment and be started again: bars are committed call by call, and a session's ledger right after
+its last call. It runs behind a live collector, under the same pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import date
+
+import polars as pl
+
+from engine.errors import KrtError
+from engine.history.owed import session_of, targets
+from engine.store import MergeCounts, ledger
+from engine.store.fronts import keep_fronts
+from pipelines.asking import Asked, Tools, Window, answers, ask, contradicted
+from pipelines.planning import CALLS, plan
+from pipelines.survey import STORED, Survey, in_parts, survey, write_down
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 3  # the second asks again about what one answer could not settle, the third spares a fault
+AT_A_TIME = 8  # sessions worked on side by side, so that a slow answer leaves no turn unused
+
+Progress = Callable[[int, int], None]  # calls done, calls planned so far
+
+
+@dataclass
+class Report:
+    """What a backfill came to: calls without the client's retries, stamps as counted at its end."""
+
+    planned: int = 0
+    calls: int = 0
+    rows: MergeCounts = field(default_factory=MergeCounts)
+    owed: int = 0
+    stored: int = 0
+    no_trade: int = 0
+    unavailable: int = 0
+    open: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 if every owed minute is stored or explained, else 1."""
+        return 1 if self.open else 0
+
+    def as_json(self) -> dict[str, int]:
+        """Return the figures for machines."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
+        return plain | {"inserted": self.rows.inserted, "corrected": self.rows.changed}
+
+
+def _quiet(_done: int, _planned: int) -> None:
+    """Tell nobody."""
+
+
+async def backfill(
+    tools: Tools,
+    symbols: list[str],
+    start: date,
+    end: date,
+    *,
+    warm_up: int = 0,
+    progress: Progress = _quiet,
+) -> Report:
+    """Fill what the symbols' sessions from start to end lack, newest first.
+
+    Symbols are codes, products (each contract for its time in front and `warm_up` sessions before)
+    or option chains (whose gaps can only be explained). Raises InputError, KisRefused, StoreError.
+    """
+    return await fill(tools, targets(symbols, start, end, warm_up=warm_up), progress=progress)
+
+
+async def plan_backfill(
+    tools: Tools, symbols: list[str], start: date, end: date, *, warm_up: int = 0
+) -> pl.DataFrame:
+    """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
+    wanted = targets(symbols, start, end, warm_up=warm_up)
+    parts = [_calls(await survey(tools.store, part, tools.clock)) for part in in_parts(wanted)]
+    return pl.concat([pl.DataFrame(schema=CALLS), *parts])
+
+
+async def fill(
+    tools: Tools,
+    wanted: pl.DataFrame,
+    *,
+    again: pl.DataFrame | None = None,
+    progress: Progress = _quiet,
+) -> Report:
+    """Fill what targets (symbol, session) lack; fetch the stamps of `again` even if stored."""
+    report = Report()
+    await keep_fronts(tools.store, tools.clock)
+    for number in range(ROUNDS):
+        calls = await _look(tools, wanted, again if number == 0 else None)
+        if calls.is_empty():
+            break
+        report.planned += calls.height
+        await _run(tools, calls, report, progress)
+    await _count(tools, wanted, report)
+    return report
+
+
+async def reconcile(tools: Tools, wanted: pl.DataFrame, *, progress: Progress = _quiet) -> Report:
+    """Fetch whole sessions again after their close: bars that came late or were corrected.
+
+    Then ask again about what is still missing, and settle it. `wanted`: symbol, session.
+    """
+    whole = [
+        Window(symbol, day, of.last_stamp, of.first_stamp, whole_day=True)
+        for symbol, day in wanted.select("symbol", "session").iter_rows()
+        if (of := session_of(symbol, day))
+    ]
+    report = Report(planned=len(whole))
+    await _side_by_side(tools, [[window] for window in whole], report, progress)
+    rest = await fill(tools, wanted, progress=progress)
+    rest.planned, rest.calls = rest.planned + report.planned, rest.calls + report.calls
+    rest.rows += report.rows
+    return rest
+
+
+def _calls(seen: Survey) -> pl.DataFrame:
+    return plan(seen.missing, seen.owed, seen.stored, seen.absent)
+
+
+async def _look(tools: Tools, wanted: pl.DataFrame, again: pl.DataFrame | None) -> pl.DataFrame:
+    """Survey the targets, write down what is missing, and return the calls that would cover it."""
+    parts = []
+    for part in in_parts(wanted):
+        seen = await survey(tools.store, part, tools.clock)
+        await write_down(tools.store, seen, seen.marks, tools.clock)
+        missing = seen.missing
+        if again is not None:
+            wrong = again.select(list(STORED)).join(seen.owed, on=ledger.STAMP, how="semi")
+            missing = pl.concat([missing, wrong]).unique()
+        parts.append(plan(missing, seen.owed, seen.stored, seen.absent))
+    return pl.concat([pl.DataFrame(schema=CALLS), *parts])
+
+
+async def _run(tools: Tools, calls: pl.DataFrame, report: Report, progress: Progress) -> None:
+    """Make the calls, session by session."""
+    columns = ["symbol", "session", "until", "since"]
+    sessions = calls.partition_by("symbol", "session", maintain_order=True)
+    work = [[Window(*row) for row in part.select(columns).iter_rows()] for part in sessions]
+    await _side_by_side(tools, work, report, progress)
+
+
+async def _side_by_side(
+    tools: Tools, work: list[list[Window]], report: Report, progress: Progress
+) -> None:
+    waiting = iter(work)
+
+    async def take() -> None:
+        for windows in waiting:
+            await _one_session(tools, windows, report)
+            progress(report.calls, report.planned)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_A_TIME, len(work))):
+                group.create_task(take())
+    except* KrtError as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[KrtError]) -> KrtError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+async def _one_session(tools: Tools, windows: list[Window], report: Report) -> None:
+    """Ask for the windows of one session, then write down what the answers prove."""
+    asked = []
+    for window in windows:
+        asked.append(await ask(tools, window))
+        report.calls += 1
+        report.rows += asked[-1].counts
+    target = pl.DataFrame({"symbol": [windows[0].symbol], "session": [windows[0].session]})
+    seen = await survey(tools.store, target, tools.clock)
+    await write_down(tools.store, seen, _judged(asked, seen, tools), tools.clock)
+
+
+def _judged(asked: list[Asked], seen: Survey, tools: Tools) -> pl.DataFrame:
+    """Return the marks after the answers."""
+    today, marks = tools.clock.now().date(), seen.marks
+    said = pl.concat([answers(one, seen.missing, seen.stored, today) for one in asked])
+    once = said.group_by(ledger.STAMP).agg(pl.col("settled").any(), pl.col("gone").first())
+    return ledger.explained(ledger.answered(marks, once), pl.concat(list(_failures(asked, seen))))
+
+
+def _failures(asked: list[Asked], seen: Survey) -> Iterator[pl.DataFrame]:
+    """Yield why stamps are still open although they were asked for."""
+    yield seen.missing.clear().with_columns(why=pl.lit(""))
+    for one in asked:
+        why = one.failure
+        if contradicted(one, seen.stored):
+            why = why or "KIS's answer lacks bars that it gave before"
+        if why:
+            within = pl.col("stamp").is_between(one.window.since, one.window.until)
+            yield seen.missing.filter(within).with_columns(why=pl.lit(why))
+
+
+async def _count(tools: Tools, wanted: pl.DataFrame, report: Report) -> None:
+    for part in in_parts(wanted):
+        seen = await survey(tools.store, part, tools.clock)
+        report.owed += seen.owed.height
+        report.stored += seen.stored.height
+        for state in ("no_trade", "unavailable", "open"):
+            found = (seen.marks["state"] == state).sum()
+            setattr(report, state, getattr(report, state) + found)
