@@ -20,7 +20,6 @@ from engine.configuration import load
 from engine.errors import InputError
 from pipelines.databases import Kind
 from pipelines.databases import database as open_database
-from pipelines.report import write_report
 from pipelines.strategy_bars import file_bars, stored_bars
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import Backtest
@@ -84,6 +83,8 @@ def backtest(
     bars = read_bars(of, params, file, symbol, start, end, database)
     found = run(bars.lazy(), of, params, rules, start=start)
     if report:
+        from pipelines.report import write_report  # noqa: PLC0415 - altair takes a second
+
         write_report(found, of.name, params, rules, report)
     show(found, of, params, json=json)
     return 0
@@ -170,7 +171,8 @@ def trades_table(trades: pl.DataFrame, title: str) -> Table:
     """Return trades as a table: times are stamps of the bars at whose open they were filled."""
     table = Table(title=title, title_justify="left")
     for name in ("symbol", "entered", "", "entry", "left", "exit", "why", "net KRW"):
-        table.add_column(name, justify="right" if name in ("entry", "exit", "net KRW") else "left")
+        right = name in ("entry", "exit", "net KRW")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for t in trades.iter_rows(named=True):
         side = "long" if t["direction"] > 0 else "short"
         table.add_row(

@@ -6,6 +6,7 @@ The HTML stands on its own: the scripts that draw it are inside, nothing is fetc
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -32,14 +33,13 @@ def write_report(
     return files
 
 
-def chart(found: Backtest, name: str, params: Params, rules: Rules) -> alt.VConcatChart:
+def chart(found: Backtest, name: str, params: Params, rules: Rules) -> Any:
     """Return the report as one chart."""
     growth = (pl.col("equity") / pl.col("capital") - 1).alias("growth")
     peak = pl.max_horizontal(pl.col("equity").cum_max().over("symbol"), "capital")
     days = found.daily.with_columns(growth, (pl.col("equity") / peak - 1).alias("drawdown"))
-    first, last = days["session"].min(), days["session"].max()
     title = alt.TitleParams(
-        f"{name}, {first} to {last}",
+        f"{name}, {days['session'].min()!s} to {days['session'].max()!s}",
         subtitle=[*_lines(found.figures), _told(params), _told(rules)],
         anchor="start",
     )
@@ -69,7 +69,7 @@ def _told(model: Params | Rules) -> str:
     return ", ".join(f"{name} {value}" for name, value in model.model_dump().items())
 
 
-def _line(days: pl.DataFrame, column: str, title: str, height: int) -> alt.Chart:
+def _line(days: pl.DataFrame, column: str, title: str, height: int) -> Any:
     return (
         alt.Chart(days.select("symbol", "session", column), width=WIDTH, height=height)
         .mark_line(interpolate="step-after")
@@ -81,7 +81,7 @@ def _line(days: pl.DataFrame, column: str, title: str, height: int) -> alt.Chart
     )
 
 
-def _bars(days: pl.DataFrame) -> alt.Chart:
+def _bars(days: pl.DataFrame) -> Any:
     return (
         alt.Chart(days.select("symbol", "session", "net"), width=WIDTH, height=110)
         .mark_bar()
@@ -94,12 +94,11 @@ def _bars(days: pl.DataFrame) -> alt.Chart:
     )
 
 
-def _trades(trades: pl.DataFrame) -> alt.Chart:
+def _trades(trades: pl.DataFrame) -> Any:
     minute = pl.col("entered").dt.strftime("%H:%M")
-    of_trades = trades.select(
-        "symbol", "net", "why", minute.alias("entered"),
-        pl.when(pl.col("direction") > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
-    )  # fmt: skip
+    long = pl.col("direction") > 0
+    side = pl.when(long).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side")
+    of_trades = trades.select("symbol", "net", "why", side, minute.alias("entered"))
     return (
         alt.Chart(of_trades.tail(5000), width=WIDTH, height=150)
         .mark_point(filled=True, opacity=0.6)

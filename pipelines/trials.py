@@ -1,0 +1,139 @@
+"""The trials of a sweep: a grid of parameters, what became of each, and a file that remembers.
+
+A trial is one set of parameters over all symbols. What is done is appended to a file of JSON lines;
+a sweep that was interrupted goes on where it ended, and one over the same data counts the trials of
+the sweeps before it: whoever tries often enough finds something that looks good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.errors import InputError
+from strategies.backtesting.rules import Rules
+from strategies.backtesting.run import backtest
+from strategies.base import Params
+from strategies.registry import strategy as named
+
+Outcome = list[dict[str, Any]]  # the figures of each symbol
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of parameters. `start` is the first session that counts."""
+
+    strategy: str
+    values: tuple[tuple[str, Any], ...]  # of the strategy's parameters and of the rules
+    start: date | None = None
+
+    @property
+    def key(self) -> str:
+        """Return what names the trial in the file."""
+        return json.dumps([self.strategy, dict(self.values), str(self.start)], sort_keys=True)
+
+    @property
+    def params(self) -> Params:
+        """Return the strategy's parameters."""
+        model = named(self.strategy).params
+        return model.model_validate({k: v for k, v in self.values if k in model.model_fields})
+
+    @property
+    def rules(self) -> Rules:
+        """Return the rules of the backtest."""
+        return Rules.model_validate({k: v for k, v in self.values if k in Rules.model_fields})
+
+
+def grid(strategy: str, axes: Sequence[str], start: date | None = None) -> list[Trial]:
+    """Return a trial for each combination of axes such as `band_multiplier=0.5,1,1.5`.
+
+    An axis is a parameter of the strategy or one of the rules. Raises InputError.
+    """
+    read = [_axis(strategy, text) for text in axes]
+    names = [name for name, _ in read]
+    if len(set(names)) < len(names):
+        raise InputError(f"an axis stands twice: {', '.join(names)}")
+    combinations = itertools.product(*(values for _, values in read))
+    return [
+        Trial(strategy, tuple(zip(names, values, strict=True)), start) for values in combinations
+    ]
+
+
+def _axis(strategy: str, text: str) -> tuple[str, list[Any]]:
+    name, _, values = text.partition("=")
+    params = named(strategy).params
+    model = params if name in params.model_fields else Rules
+    if name not in model.model_fields or not values:
+        known = ", ".join([*params.model_fields, *Rules.model_fields])
+        raise InputError(f"{text!r}: write name=value,value with a name of: {known}")
+    try:
+        read = [getattr(model.model_validate({name: v}), name) for v in values.split(",")]
+    except ValueError as error:
+        raise InputError(f"{text!r} is not possible: {_first_line(error)}") from error
+    return name, list(dict.fromkeys(read))
+
+
+def _first_line(error: ValueError) -> str:
+    found: list[dict[str, Any]] = error.errors()  # type: ignore[attr-defined] # pydantic's
+    return str(found[0]["msg"])
+
+
+def tried(trial: Trial, bars: pl.DataFrame) -> Outcome:
+    """Return the figures of each symbol; none where the trial had no session to trade in."""
+    of = named(trial.strategy)
+    try:
+        found = backtest(bars.lazy(), of, trial.params, trial.rules, start=trial.start)
+    except InputError:
+        return []
+    return found.figures.to_dicts()
+
+
+def fingerprint(bars: pl.DataFrame) -> str:
+    """Return what names the data that trials were made on."""
+    digest = hashlib.sha256(repr(bars.schema).encode())
+    digest.update(bars.hash_rows(7).to_numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class Memory:
+    """The file of what has been tried on some data; raises InputError for that of other data."""
+
+    def __init__(self, path: Path, data: str) -> None:
+        self._path, self.outcomes = path, dict[str, Outcome]()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        if lines and not lines[-1].endswith(b"\n"):  # the last writer was interrupted
+            path.write_bytes(b"".join(lines[:-1]))
+            lines.pop()
+        if not lines:
+            self._append({"data": data})
+            return
+        head, *rest = (json.loads(line) for line in lines)
+        if head != {"data": data}:
+            raise InputError(f"{path} holds trials of other data; name another file or remove it")
+        self.outcomes = {line["trial"]: line["figures"] for line in rest}
+
+    def remember(self, trial: Trial, outcome: Outcome) -> None:
+        """Append what became of a trial."""
+        self.outcomes[trial.key] = outcome
+        self._append({"trial": trial.key, "figures": outcome})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self._path.open("ab") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+
+
+def table(trials: Iterable[Trial], outcomes: dict[str, Outcome]) -> pl.DataFrame:
+    """Return a row for each trial and symbol, in the order of the trials: parameters, figures."""
+    rows = [
+        dict(trial.values) | figures for trial in trials for figures in outcomes.get(trial.key, [])
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
