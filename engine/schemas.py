@@ -161,7 +161,7 @@ GAPS = pa.schema(
 STRATEGY_SYMBOLS = pa.schema(
     [("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)]
 )  # fmt: skip
-SETTLED_SESSIONS = pa.schema(
+KEPT_SESSIONS = pa.schema(
     [
         ("symbol", pa.string()),
         ("session", pa.date32()),
@@ -170,6 +170,7 @@ SETTLED_SESSIONS = pa.schema(
         ("stored", pa.int64()),
         ("no_trade", pa.int64()),
         ("unavailable", pa.int64()),
+        ("open", pa.int64()),
         ("validated", pa.bool_()),
         ("updated_at", TIME),
     ]

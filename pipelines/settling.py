@@ -1,6 +1,6 @@
-"""Which sessions are settled: closed, and every stamp that they owe is stored or explained.
+"""What is kept of each closed session: settled is one whose every owed stamp is stored or explained.
 
-Kept in `settled_sessions`, so that the export and the next validation need not find out again.
+It stands in `kept_sessions`, so that the export need not find out again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from engine.store import Store
 from engine.store.identifiers import literal, literals
 
 _SESSION = ["symbol", "session"]
-_FIGURES = ["owed", "stored", "no_trade", "unavailable"]
+_FIGURES = ["owed", "stored", "no_trade", "unavailable", "open"]
 _KNOWN = pl.Schema(
-    {"symbol": pl.String(), "session": pl.Date()} | dict.fromkeys(_FIGURES, pl.Int64())
+    {"symbol": pl.String(), "session": pl.Date(), "market": pl.String()}
+    | dict.fromkeys(_FIGURES, pl.Int64())
+    | {"validated": pl.Boolean()}
 )
 
 
@@ -30,26 +32,45 @@ def span_of(targets: pl.DataFrame) -> tuple[date, date]:
 async def settle(
     store: Store, owed: pl.DataFrame, stored: pl.DataFrame, marks: pl.DataFrame, now: datetime
 ) -> None:
-    """Keep the sessions of which nothing is open any more, and no others.
+    """Write down the figures of closed sessions. All frames have symbol, session, stamp.
 
-    All frames have symbol, session, stamp. A session that is settled with other figures than before
-    has yet to be validated.
+    A session with other figures than before has yet to be validated.
     """
     figures = _figures(owed, stored, marks, now)
     if figures.is_empty():
         return
-    known = await _known(store, figures)
-    settled = figures.filter(pl.col("open") == 0).drop("open")
-    fresh = settled.join(known, on=[*_SESSION, *_FIGURES], how="anti")
+    fresh = figures.join(await _known(store, figures), on=[*_SESSION, *_FIGURES], how="anti")
     if fresh.height:
         rows = fresh.with_columns(validated=pl.lit(value=False), updated_at=pl.lit(now))
-        await store.merge("settled_sessions", schemas.conform(rows, schemas.SETTLED_SESSIONS))
-    torn = known.join(settled, on=_SESSION, how="anti")
-    if torn.height:
-        keys = ", ".join(f"({literals(key)})" for key in torn.select(_SESSION).iter_rows())
-        await store.execute(
-            f"DELETE FROM settled_sessions WHERE (symbol, session) IN ({keys})"  # noqa: S608 - quoted
-        )
+        await store.merge("kept_sessions", schemas.conform(rows, schemas.KEPT_SESSIONS))
+
+
+async def mark_validated(
+    store: Store, good: pl.DataFrame, bad: pl.DataFrame, now: datetime
+) -> None:
+    """Write down in which settled sessions (symbol, session) the checks found nothing, or something."""
+    verdicts = pl.concat(
+        [
+            good.select(_SESSION).with_columns(good=True),
+            bad.select(_SESSION).with_columns(good=False),
+        ]
+    )
+    if verdicts.is_empty():
+        return
+    known = await _known(store, verdicts)
+    settled = pl.col("good") & (pl.col("open") == 0)
+    rows = known.join(verdicts, on=_SESSION).filter(pl.col("validated") != settled)
+    if rows.height:
+        rows = rows.with_columns(validated=settled, updated_at=pl.lit(now))
+        await store.merge("kept_sessions", schemas.conform(rows, schemas.KEPT_SESSIONS))
+
+
+async def validated_sessions(store: Store) -> pl.DataFrame:
+    """Return symbol, session of all that are settled and validated: what may be exported."""
+    found = await store.query(
+        "SELECT symbol, session FROM kept_sessions WHERE open = 0 AND validated ORDER BY 1, 2"
+    )
+    return pl.DataFrame(found)
 
 
 def _figures(
@@ -61,7 +82,7 @@ def _figures(
         for symbol, day in owed.select(_SESSION).unique().iter_rows()
         if (session := session_of(symbol, day)) and session.sealed_at <= now
     ]
-    schema = {"symbol": pl.String, "session": pl.Date, "market": pl.String}
+    schema = {name: _KNOWN[name] for name in (*_SESSION, "market")}
     states = [
         (pl.col("state") == state).sum().alias(state)
         for state in ("open", "no_trade", "unavailable")
@@ -71,14 +92,14 @@ def _figures(
         .join(owed.group_by(_SESSION).agg(owed=pl.len()), on=_SESSION, how="left")
         .join(stored.group_by(_SESSION).agg(stored=pl.len()), on=_SESSION, how="left")
         .join(marks.group_by(_SESSION).agg(states), on=_SESSION, how="left")
-        .with_columns(pl.col(*_FIGURES, "open").fill_null(0).cast(pl.Int64))
+        .with_columns(pl.col(*_FIGURES).fill_null(0).cast(pl.Int64))
     )
 
 
 async def _known(store: Store, sessions: pl.DataFrame) -> pl.DataFrame:
     first, last = span_of(sessions)
     found = await store.query(
-        f"SELECT {', '.join(_KNOWN)} FROM settled_sessions"  # noqa: S608 - quoted
+        f"SELECT {', '.join(_KNOWN)} FROM kept_sessions"  # noqa: S608 - quoted
         f" WHERE symbol IN ({literals(sessions['symbol'].unique().to_list())})"
         f" AND session BETWEEN {literal(first)} AND {literal(last)}"
     )

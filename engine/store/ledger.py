@@ -173,5 +173,9 @@ async def write(store: Store, before: pl.DataFrame, after: pl.DataFrame) -> None
     if changed.height:
         await store.merge("gaps", schemas.conform(changed, schemas.GAPS))
     if gone.height:
-        keys = ", ".join(f"({literals(key)})" for key in gone.select(_KEY).iter_rows())
-        await store.execute(f"DELETE FROM gaps WHERE (symbol, session, first_stamp) IN ({keys})")
+        await store.query(f"SELECT forget_gaps({_arrays(gone)})::text", read_only=False)
+
+
+def _arrays(keys: pl.DataFrame) -> str:
+    kinds = {"symbol": "text", "session": "date", "first_stamp": "timestamp"}
+    return ", ".join(f"ARRAY[{literals(keys[name])}]::{kind}[]" for name, kind in kinds.items())

@@ -1,8 +1,8 @@
 -- migrate:up
 
--- A session is settled once every stamp it owes is stored or explained in the ledger; it is
--- validated while the checks find nothing in it.
-CREATE TABLE settled_sessions (
+-- What is kept of each closed session. One is settled once nothing is open: every stamp it owes is
+-- stored or explained in the ledger. It is validated while the checks find nothing in it.
+CREATE TABLE kept_sessions (
     symbol       text      NOT NULL,
     session      date      NOT NULL,
     market       text      NOT NULL,
@@ -10,22 +10,39 @@ CREATE TABLE settled_sessions (
     stored       bigint    NOT NULL,
     no_trade     bigint    NOT NULL,
     unavailable  bigint    NOT NULL,
+    open         bigint    NOT NULL,
     validated    boolean   NOT NULL,
     updated_at   timestamp NOT NULL,
     committed_at timestamp NOT NULL,
     PRIMARY KEY (symbol, session)
 );
-COMMENT ON TABLE settled_sessions IS 'Sessions of which every owed bar is stored or explained';
-COMMENT ON COLUMN settled_sessions.symbol IS 'Code of the instrument; of option chains the underlying_symbol';
-COMMENT ON COLUMN settled_sessions.session IS 'Date on which the session begins, KST';
-COMMENT ON COLUMN settled_sessions.market IS 'stocks, derivatives or chain';
-COMMENT ON COLUMN settled_sessions.owed IS 'Bars (of chains: snapshots) that the session owes';
-COMMENT ON COLUMN settled_sessions.stored IS 'How many of them are stored';
-COMMENT ON COLUMN settled_sessions.no_trade IS 'How many KIS does not have, for want of a trade';
-COMMENT ON COLUMN settled_sessions.unavailable IS 'How many KIS no longer has';
-COMMENT ON COLUMN settled_sessions.validated IS 'Whether the last validation found nothing in the session';
-COMMENT ON COLUMN settled_sessions.updated_at IS 'When this was last said, KST';
-COMMENT ON COLUMN settled_sessions.committed_at IS 'When the row was merged, KST';
+COMMENT ON TABLE kept_sessions IS 'Closed sessions and what is kept of them; settled where open is 0';
+COMMENT ON COLUMN kept_sessions.symbol IS 'Code of the instrument; of option chains the underlying_symbol';
+COMMENT ON COLUMN kept_sessions.session IS 'Date on which the session begins, KST';
+COMMENT ON COLUMN kept_sessions.market IS 'stocks, derivatives or chain';
+COMMENT ON COLUMN kept_sessions.owed IS 'Bars (of chains: snapshots) that the session owes';
+COMMENT ON COLUMN kept_sessions.stored IS 'How many of them are stored';
+COMMENT ON COLUMN kept_sessions.no_trade IS 'How many KIS does not have, for want of a trade';
+COMMENT ON COLUMN kept_sessions.unavailable IS 'How many KIS no longer has';
+COMMENT ON COLUMN kept_sessions.open IS 'How many are missing and not explained yet';
+COMMENT ON COLUMN kept_sessions.validated IS 'Whether the last validation found nothing in the session';
+COMMENT ON COLUMN kept_sessions.updated_at IS 'When this was last said, KST';
+COMMENT ON COLUMN kept_sessions.committed_at IS 'When the row was merged, KST';
+
+-- Runs of the ledger grow together and their second row goes. The writer has no right to delete,
+-- so it asks for this; it does so only where another row of the session has grown over the first
+-- stamp.
+CREATE FUNCTION forget_gaps(symbols text[], sessions date[], first_stamps timestamp[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM gaps AS g
+    USING unnest(symbols, sessions, first_stamps) AS given (symbol, session, first_stamp)
+    WHERE (g.symbol, g.session, g.first_stamp) = (given.symbol, given.session, given.first_stamp)
+      AND EXISTS (
+          SELECT FROM gaps AS other
+          WHERE other.symbol = g.symbol AND other.session = g.session
+            AND other.first_stamp < g.first_stamp AND other.last_stamp >= g.first_stamp);
+$$;
+COMMENT ON FUNCTION forget_gaps IS 'Removes rows of the ledger that other rows have grown over';
 
 -- Which contract was, is and will be in front: the calendar's answer, for views.
 CREATE TABLE front_months (
