@@ -1,28 +1,40 @@
 """The spool: batches on disk while the server is away, in order, whole or not at all.
 
-One Arrow IPC file a batch, `{number}-{table}.arrow`: written beside its place, fsync'd, renamed.
-What cannot be read, and what the server refuses for good, is set aside in `damaged/` and
-`refused/`; nothing is ever deleted that was not merged.
+One Arrow IPC file a batch, `{number}-{table}-{checksum}.arrow`: written beside its place, fsync'd,
+renamed. What cannot be read is set aside in `damaged/`, what the server refuses for good in
+`refused/`; nothing is deleted that was not merged.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 
-_DIGITS = 12
+from engine.errors import StoreError
 
 
-@dataclass(frozen=True)
+class SpoolDamaged(StoreError):
+    """A spooled file is not what was written."""
+
+
+@dataclass(frozen=True, order=True)
 class Entry:
     """A spooled batch."""
 
-    path: Path
+    number: int
     table: str
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> Entry:
+        """Return the entry that the name of the file tells."""
+        number, table, _ = path.stem.split("-")
+        return cls(int(number), table, path)
 
 
 class Spool:
@@ -31,46 +43,43 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in folder.glob("*.making-*"):  # never acknowledged by whoever died over it
+            if not psutil.pid_exists(int(path.suffix.rpartition("-")[2])):
+                path.unlink(missing_ok=True)
 
     def entries(self) -> list[Entry]:
         """Return what waits, oldest first."""
-        return [Entry(path, path.stem.split("-", 1)[1]) for path in self._files()]
+        return sorted(map(Entry.at, self._folder.glob("*-*-*.arrow")))
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return next(iter(self._folder.glob("*.arrow")), None) is None
+        return next(iter(self._folder.glob("*-*-*.arrow")), None) is None
 
     def size(self) -> tuple[int, int]:
         """Return how many batches wait, and their bytes."""
-        sizes = [path.stat().st_size for path in self._files()]
+        sizes = [path.stat().st_size for path in self._folder.glob("*-*-*.arrow")]
         return len(sizes), sum(sizes)
 
-    def add(self, table: str, batch: pa.RecordBatch) -> None:
+    def add(self, table: str, batch: pa.RecordBatch) -> Entry:
         """Put the batch behind the others; on return it survives a power cut. Raises OSError."""
-        files = self._files()
-        number = int(files[-1].stem.split("-", 1)[0]) + 1 if files else 1
-        path = self._folder / f"{number:0{_DIGITS}}-{table}.arrow"
-        making = path.with_suffix(f".{os.getpid()}")
-        try:
-            with making.open("wb") as file:
-                with pa.ipc.new_file(file, batch.schema) as writer:
-                    writer.write_batch(batch)
-                file.flush()
-                os.fsync(file.fileno())
-            making.rename(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                making.unlink(missing_ok=True)
-            raise
-        _sync_folder(self._folder)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        content = sink.getvalue()
+        number = max((entry.number for entry in self.entries()), default=0) + 1
+        # Another process may take the same number; only the same content has the same name.
+        path = self._folder / f"{number:012}-{table}-{zlib.crc32(content):08x}.arrow"
+        _write(path, content)
+        return Entry(number, table, path)
 
     def read(self, entry: Entry) -> pa.RecordBatch:
-        """Return the batch. Raises OSError or ArrowInvalid if the file is damaged."""
-        with pa.OSFile(str(entry.path)) as file, pa.ipc.open_file(file) as reader:
-            batch = reader.get_batch(0)
-            batch.validate(full=True)
-            return batch
+        """Return the batch. Raises SpoolDamaged, or FileNotFoundError if another merged it."""
+        content = entry.path.read_bytes()
+        if f"{zlib.crc32(content):08x}" != entry.path.stem.rpartition("-")[2]:
+            raise SpoolDamaged(f"{entry.path.name} is not what was written")
+        with pa.ipc.open_file(pa.py_buffer(content)) as reader:
+            return reader.get_batch(0)
 
     def remove(self, entry: Entry) -> None:
         """Forget a batch that is committed."""
@@ -80,21 +89,22 @@ class Spool:
         """Move the file out of the way, into the folder `why`; return where it is now."""
         target = self._folder / why / entry.path.name
         target.parent.mkdir(exist_ok=True)
-        while target.exists():
-            target = target.with_name(f"again-{target.name}")
-        entry.path.rename(target)
-        return target
-
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.arrow"))
+        return entry.path.replace(target)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _write(path: Path, content: pa.Buffer) -> None:
+    making = path.with_suffix(f".making-{os.getpid()}")
     try:
-        os.fsync(handle)
+        with making.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(path)
     finally:
-        os.close(handle)
+        making.unlink(missing_ok=True)
+    if os.name != "nt":  # the rename itself must survive; Windows has no such call
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

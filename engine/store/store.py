@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
@@ -32,6 +33,10 @@ class Store:
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
         self._provided: set[tuple[str, str]] = set()
+
+    def now(self) -> datetime:
+        """Return the moment by the store's clock."""
+        return self._clock.now()
 
     async def merge(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Make the batch part of the stream's table; returns when it is committed.

@@ -175,7 +175,7 @@ _FIXED = (
         compared=("symbol",),
     ),
     Table(
-        "settled_sessions", schemas.SETTLED_SESSIONS, ("symbol", "session"), "updated_at",
+        "kept_sessions", schemas.KEPT_SESSIONS, ("symbol", "session"), "updated_at",
     ),
     Table("front_months", schemas.FRONT_MONTHS, ("product", "symbol"), "updated_at"),
     Table(

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from engine.clock import Clock
-from engine.errors import StoreError, StoreUnreachable
+from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store.merge import MergeCounts
-from engine.store.spool import Entry, Spool
+from engine.store.spool import Entry, Spool, SpoolDamaged
 from engine.store.store import Store
 from engine.store.tables import table_of
 
@@ -34,6 +32,14 @@ class _Put:
     batch: pa.RecordBatch
     done: asyncio.Future[MergeCounts]
 
+    def succeed(self, counts: MergeCounts) -> None:
+        if not self.done.done():
+            self.done.set_result(counts)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
 
 class Writer:
     """The way into the database for everything that is collected (the spec's DataWriter)."""
@@ -43,115 +49,105 @@ class Writer:
     ) -> None:
         self._clock, self._store = clock, Store(url, clock, component=component)
         self._spool = Spool(spool_folder)
-        self._queue: deque[_Put] = deque()
+        self._queue: list[_Put] = []
         self._worker: asyncio.Task[None] | None = None
         self._drainer: asyncio.Task[None] | None = None
-        self._committing = asyncio.Lock()
-        self._urgent = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def spooled(self) -> tuple[int, int]:
         """How many batches wait on disk, and their bytes."""
         return self._spool.size()
 
-    async def put(self, table: str, batch: pa.RecordBatch, *, patience: float = 0.0) -> MergeCounts:
+    async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Store the batch; returns when it is committed or, with counts.spooled, safe on disk.
 
-        A batch with `patience` waits up to so many seconds for others to share its commit; one
-        without takes those that wait with it.
-
-        Raises SchemaMismatch for a batch of another shape, StoreError if the server refuses the
-        rows for good; they are then kept in the spool's folder `refused`.
+        Raises SchemaMismatch for a batch of another shape, StoreError or InputError if the rows
+        are refused for good; those are kept in the spool's folder `refused`.
         """
         table_of(table, batch.schema).rows(batch)
-        done: asyncio.Future[MergeCounts] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Put(table, batch, done))
-        if not patience:
-            self._urgent.set()
+        put = _Put(table, batch, asyncio.get_running_loop().create_future())
+        self._queue.append(put)
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work(patience))
-        return await asyncio.shield(done)
+            self._worker = asyncio.create_task(self._work())
+        return await asyncio.shield(put.done)
 
     async def drain(self) -> MergeCounts:
         """Merge what is spooled, in order. Raises StoreUnreachable while the server is away."""
         counts = MergeCounts()
-        async with self._committing:
-            while entries := await self._clock.thread(self._spool.entries):
-                for entry in entries:
-                    counts += await self._drain_one(entry)
+        while entries := await self._clock.thread(self._spool.entries):
+            for entry in entries:
+                async with self._one_at_a_time:
+                    counts += await self._merge_spooled(entry)
         return counts
 
     async def close(self) -> None:
         """Store what is under way, try the spool once more, and close the connection."""
-        self._urgent.set()
         while self._worker is not None and not self._worker.done():
             await self._worker
         if self._drainer is not None:
             self._drainer.cancel()
             await asyncio.gather(self._drainer, return_exceptions=True)
-        if not self._spool.empty:
-            try:
-                await self.drain()
-            except StoreUnreachable as error:
-                batches, size = self.spooled
-                log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", batches, size, error)
+        try:
+            await self.drain()
+        except StoreUnreachable as error:
+            log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", *self.spooled, error)
         await self._store.close()
 
-    async def _work(self, patience: float) -> None:
-        with suppress(TimeoutError):
-            async with self._clock.timeout(patience):
-                await self._urgent.wait()
+    async def _work(self) -> None:
+        """Settle everything in the queue, the batches of one table together."""
         while self._queue:
-            self._urgent.clear()
             table = self._queue[0].table
             group = [put for put in self._queue if put.table == table]
-            self._queue = deque(put for put in self._queue if put.table != table)
-            async with self._committing:
-                await self._settle(table, group)
-
-    async def _settle(self, table: str, group: list[_Put]) -> None:
-        """Commit or spool the group. With neither server nor disk, hold on to it and try again."""
-        while group:
-            if self._spool.empty and (left := await self._commit(table, group)) is not None:
-                group = left
-                continue
+            self._queue = [put for put in self._queue if put.table != table]
             try:
-                for put in list(group):
-                    await self._clock.thread(self._spool.add, table, put.batch)
-                    group.remove(put)
-                    _resolve(put, MergeCounts(spooled=put.batch.num_rows))
-            except OSError as error:
-                log.error("❌ neither database nor spool takes %s: %s", table, error.strerror)
-                await self._clock.sleep(_FIRST_PAUSE)
-            self._start_draining()
-
-    async def _commit(self, table: str, group: list[_Put]) -> list[_Put] | None:
-        """Merge the group; return what is left of it, or None if the server is away."""
-        try:
-            merged = await self._store.merge_all(table, [put.batch for put in group])
-        except StoreUnreachable as error:
-            log.warning("⚠️ %s; spooling %s", error, table)
-            return None
-        except StoreError as error:
-            if len(group) > 1:  # find the culprit
+                async with self._one_at_a_time:
+                    await self._settle(group)
+            except Exception as error:  # noqa: BLE001 - whoever put it is told
                 for put in group:
-                    await self._settle(table, [put])
-                return []
-            await self._refuse(group[0], error)
-            return []
+                    put.fail(error)
+
+    async def _settle(self, group: list[_Put]) -> None:
+        """Commit the group or spool it. With neither server nor disk, hold on to it and retry."""
+        while group and not await self._commit(group):
+            try:
+                while group:
+                    await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
+                    put = group.pop(0)
+                    put.succeed(MergeCounts(spooled=put.batch.num_rows))
+                self._start_draining()
+            except OSError as error:
+                log.error(
+                    "❌ neither the database nor the disk takes the batch: %s", error.strerror
+                )
+                await self._clock.sleep(_FIRST_PAUSE)
+
+    async def _commit(self, group: list[_Put]) -> bool:
+        """Merge the group; False if that must wait: the server is away, or others wait already."""
+        if not self._spool.empty:
+            self._start_draining()
+            return False
+        try:
+            merged = await self._store.merge_all(group[0].table, [put.batch for put in group])
+        except StoreUnreachable as error:
+            log.warning("⚠️ %s; batches go to the spool", error)
+            return False
+        except (StoreError, InputError) as error:
+            await self._refused(group, error)
+            return True
         for put, counts in zip(group, merged, strict=True):
-            _resolve(put, counts)
-        return []
+            put.succeed(counts)
+        return True
 
-    async def _refuse(self, put: _Put, error: StoreError) -> None:
-        def keep() -> Path:
-            self._spool.add(put.table, put.batch)
-            return self._spool.set_aside(self._spool.entries()[-1], "refused")
-
-        kept = await self._clock.thread(keep)
-        log.error("❌ %s: kept in %s", error, kept)
-        if not put.done.done():
-            put.done.set_exception(error)
+    async def _refused(self, group: list[_Put], error: StoreError | InputError) -> None:
+        """Keep what the server refuses for good; one bad batch does not spoil the others."""
+        if len(group) > 1:
+            for put in group:
+                await self._settle([put])
+            return
+        entry = await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
+        await self._set_aside(entry, "refused", error)
+        group[0].fail(error)
 
     def _start_draining(self) -> None:
         if self._drainer is None or self._drainer.done():
@@ -160,37 +156,32 @@ class Writer:
     async def _keep_draining(self) -> None:
         pause = _FIRST_PAUSE
         while not self._spool.empty:
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
             try:
                 counts = await self.drain()
             except StoreUnreachable as error:
-                batches, size = self.spooled
-                log.info("⏱️ %d batches (%d bytes) spooled: %s", batches, size, error)
+                log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, error)
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 log.info("✅ the spool is merged: %d rows came in", counts.inserted)
 
-    async def _drain_one(self, entry: Entry) -> MergeCounts:
+    async def _merge_spooled(self, entry: Entry) -> MergeCounts:
         try:
             batch = await self._clock.thread(self._spool.read, entry)
-        except (OSError, pa.ArrowInvalid) as error:
-            kept = await self._clock.thread(self._spool.set_aside, entry, "damaged")
-            log.error(
-                "❌ a spooled batch of %s is damaged (%s): kept in %s", entry.table, error, kept
-            )
-            return MergeCounts()
-        try:
             counts = await self._store.merge(entry.table, batch)
         except StoreUnreachable:
             raise
-        except StoreError as error:
-            kept = await self._clock.thread(self._spool.set_aside, entry, "refused")
-            log.error("❌ %s: kept in %s", error, kept)
+        except FileNotFoundError:  # another process has merged it
+            return MergeCounts()
+        except (SpoolDamaged, OSError) as error:
+            await self._set_aside(entry, "damaged", error)
+            return MergeCounts()
+        except (StoreError, InputError) as error:
+            await self._set_aside(entry, "refused", error)
             return MergeCounts()
         await self._clock.thread(self._spool.remove, entry)
         return counts
 
-
-def _resolve(put: _Put, counts: MergeCounts) -> None:
-    if not put.done.done():
-        put.done.set_result(counts)
+    async def _set_aside(self, entry: Entry, why: str, error: Exception) -> None:
+        kept = await self._clock.thread(self._spool.set_aside, entry, why)
+        log.error("❌ a batch of %s is %s and kept in %s: %s", entry.table, why, kept, error)

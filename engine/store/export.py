@@ -1,0 +1,138 @@
+"""Sealed sessions as Parquet: a copy for any engine to read; Postgres stays the record.
+
+    DIR/{table}/product={product}/month={YYYY-MM}/{table}.parquet
+
+A file holds the fingerprint of its rows as the database has them; one that fits is not written
+again. Files appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from engine.store.connection import Connection, Cursor
+from engine.store.identifiers import identifier, identifiers, literal
+from engine.store.merge import ask
+from engine.store.tables import TABLES
+
+log = logging.getLogger(__name__)
+
+_FINGERPRINT = b"krt.fingerprint"
+_PREFIX = "lower(left(symbol, 3))"
+_UNDERLYING = "lower(substr(underlying_symbol, 8))"  # 202612_KOSPI200 → kospi200
+# table → what its product is called, the column that a session is sealed by
+_EXPORTED = {
+    "futures_1m": (_PREFIX, "symbol"),
+    "stocks_1m": ("'stocks'", "symbol"),
+    "option_chain_raw": (_UNDERLYING, "underlying_symbol"),
+    "option_matrices": (_UNDERLYING, "underlying_symbol"),
+    "option_summary": (_UNDERLYING, "underlying_symbol"),
+    "dolpha1_signal": (_PREFIX, "symbol"),
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    table: str
+    product: str
+    month: str  # YYYY-MM
+    rows: int
+    fingerprint: str
+
+    def path(self, folder: Path) -> Path:
+        place = folder / self.table / f"product={self.product}" / f"month={self.month}"
+        return place / f"{self.table}.parquet"
+
+
+def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
+    """Write the sealed sessions below the folder, where the copy is not up to date.
+
+    `sealed` has the columns symbol (of chains the underlying_symbol) and session (date). Returns
+    table, product, month, rows, written. Raises StoreUnreachable, and OSError if the disk is full.
+    """
+    connection = Connection(url, "export")
+    parts: list[tuple[str, str, str, int, bool]] = []
+    try:
+        with connection.transaction() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            _hand_over(cursor, sealed)
+            for table in _EXPORTED:
+                for part in _parts(cursor, table):
+                    written = _write(cursor, part, folder)
+                    parts.append((part.table, part.product, part.month, part.rows, written))
+    finally:
+        connection.close()
+    names = {"table": pl.String, "product": pl.String, "month": pl.String, "rows": pl.Int64}
+    return pl.DataFrame(parts, schema={**names, "written": pl.Boolean}, orient="row")
+
+
+def _hand_over(cursor: Cursor, sealed: pl.DataFrame) -> None:
+    cursor.execute("CREATE TEMP TABLE sealed (symbol text, session date) ON COMMIT DROP")
+    rows = sealed.select(pl.col("symbol").cast(pl.String), pl.col("session").cast(pl.Date)).unique()
+    arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    cursor.adbc_ingest("sealed", arrow, mode="append", temporary=True)
+    cursor.execute("ANALYZE sealed")
+
+
+def _parts(cursor: Cursor, table: str) -> list[_Part]:
+    product, _ = _EXPORTED[table]
+    found = ask(
+        cursor,
+        f"SELECT {product} AS product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
+        " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
+        f" AS fingerprint FROM ({_sealed_rows(table)}) AS rows GROUP BY 1, 2 ORDER BY 1, 2",
+    )
+    return [_Part(table, *row) for row in found.iter_rows()]
+
+
+def _sealed_rows(table: str, condition: str = "true") -> str:
+    symbol = identifier(_EXPORTED[table][1])
+    return (
+        f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
+        f" ON sealed.symbol = t.{symbol} AND sealed.session = t.timestamp::date WHERE {condition}"
+    )
+
+
+def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
+    """Write the file unless it is there with the same rows; tell whether it was written."""
+    path = part.path(folder)
+    if _fingerprint(path) == part.fingerprint.encode():
+        return False
+    table, (product, _) = TABLES[part.table], _EXPORTED[part.table]
+    columns = identifiers(name for name in table.columns if name not in table.derived)
+    first = f"{literal(part.month + '-01')}::timestamp"
+    month = f"t.timestamp >= {first} AND t.timestamp < {first} + interval '1 month'"
+    cursor.execute(
+        f"SELECT {columns} FROM ({_sealed_rows(part.table, month)}) AS rows"
+        f" WHERE {product} = {literal(part.product)} ORDER BY {identifiers(table.key)}"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_suffix(f".{os.getpid()}")
+    try:
+        _stream(cursor, making, part.fingerprint)
+        making.replace(path)
+    finally:
+        making.unlink(missing_ok=True)
+    return True
+
+
+def _stream(cursor: Cursor, path: Path, fingerprint: str) -> None:
+    with cursor.fetch_record_batch() as reader, path.open("wb") as file:
+        schema = reader.schema.with_metadata({_FINGERPRINT: fingerprint.encode()})
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _fingerprint(path: Path) -> bytes | None:
+    if not path.exists():
+        return None
+    return (pq.read_schema(path).metadata or {}).get(_FINGERPRINT)

@@ -1,0 +1,47 @@
+-- Roles with least privileges. Run it as the owner of the tables (who runs the migrations), and
+-- again after migrations that bring new tables; what is there already stays as it is:
+--
+--     just db-roles | psql "$KRT_DATABASE_URL"
+--
+-- and give the roles their passwords, which stand nowhere here: \password krt_reader
+--
+-- krt_reader  reads everything: research, dashboards.
+-- krt_writer  merges: reads, inserts, updates what may be corrected. It cannot delete, truncate,
+--             drop or alter; history (replaced bars, given signals) it cannot change. Partitions
+--             and strategies' tables it makes through functions of the owner.
+
+DO $$
+DECLARE
+    role     text;
+    relation regclass;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['krt_reader', 'krt_writer'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN', role);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA public TO %I', role);
+        EXECUTE format(
+            'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I', role);
+    END LOOP;
+
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO krt_writer', current_database());
+    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table TO krt_writer;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT ON TABLES TO krt_writer;
+
+    -- Partitions are reached through their parents, whose privileges count.
+    FOR relation IN
+        SELECT oid FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+          AND NOT relispartition
+          AND relname NOT IN ('schema_migrations', 'replaced_bars', 'removed_bars')
+    LOOP
+        EXECUTE format('GRANT INSERT ON %s TO krt_writer', relation);
+        IF relation::text !~ '^(signal_corrections|.*_signal)$' THEN
+            EXECUTE format('GRANT UPDATE ON %s TO krt_writer', relation);
+        END IF;
+    END LOOP;
+END $$;
