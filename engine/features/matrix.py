@@ -1,70 +1,106 @@
 """The option matrix: a chain laid out by moneyness, one row per snapshot and metric.
 
-The same expressions serve one snapshot and a million, of any number of series at once.
+The same expressions serve one snapshot and a million, of any number of series at once. They are in
+this shape because it is the quickest of those tried: one window finds the level of every row, what
+is far from the money is dropped, each snapshot becomes one row of lists, and the lists are put in
+order by where each column's value stands in them.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from engine.features import chain as board
+from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, level_columns
 
-SNAPSHOT = ("timestamp", "underlying_symbol")
+_OF_QUOTES = ("price", "iv", *MODEL_METRICS)  # what a crossed quote makes worthless
 
 
 def matrix(chain: pl.LazyFrame, levels: int = LEVELS) -> pl.LazyFrame:
     """Lay chains out by moneyness: OPTION_CHAIN rows in, OPTION_MATRIX rows out.
 
     Out comes one row per (timestamp, underlying_symbol, metric_type), ordered so: metrics in the
-    order of METRICS and, where the chain has their columns, MODEL_METRICS. The values are floats
-    `c_itm10 … c_atm … c_otm10, p_itm10 … p_otm10` in the units of the chain, then the snapshot's
-    latest `fetched_at`.
+    order of METRICS and, where the chain has their columns (`with_model_greeks`), MODEL_METRICS.
+    The values are floats `c_itm10 … c_atm … c_otm10, p_itm10 … p_otm10` in the units of the chain,
+    then the snapshot's latest `fetched_at`.
 
     ATM is the listed strike nearest to `underlying_price`, the lower one of two as near. Number n
     is the n-th listed strike from it: below for ITM calls and OTM puts, above for OTM calls and ITM
     puts. A strike is listed if any row of the snapshot has it; where its value is NULL or its row
-    missing, the cell is NULL and no other strike moves up. A cell that two rows claim is NULL.
+    missing, the cell is NULL and no other strike moves up. Rows and snapshots that cannot be
+    trusted have NULL cells (`engine.features.chain`).
     """
     names = chain.collect_schema().names()
-    metrics = [name for name in (*METRICS, *MODEL_METRICS) if name in names]
-    columns = level_columns(levels)
-    slot, cells = _slot(levels).cast(pl.Int32), pl.int_range(len(columns), dtype=pl.Int32)
-    first, end = (slot.sort().search_sorted(cells, side=side) for side in ("left", "right"))
-    taken_once = pl.when(end - first == 1).then(first)
-    metric_of_row = pl.int_range(pl.len() * len(metrics)) % len(metrics)
-    snapshot_of_row = pl.int_range(pl.len() * len(metrics)) // len(metrics)
-    laid_out = (
-        chain.group_by(SNAPSHOT)
+    metrics = [*METRICS, *(name for name in MODEL_METRICS if name in names)]
+    near = _near_the_money(board.as_chain(chain), metrics, levels)
+    return _a_row_each_metric(_a_list_each_metric(near, metrics, levels), metrics, levels)
+
+
+def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
+    """Return the rows within reach and `slot`, the place of their column, in the order of that.
+
+    Rows of a snapshot without ATM are there too, so that it is not lost. What has no column has the
+    place after the last.
+    """
+    above, outside = pl.col("above"), 4 * levels + 2
+    call = pl.when(IS_CALL).then(levels + above)
+    slot = call.when(IS_PUT).then(3 * levels + 1 - above)
+    return (
+        chain.with_columns(above=board.strikes_above_atm().over(SNAPSHOT))
+        .filter((above.abs() <= levels).fill_null(value=True))
+        .select(
+            *SNAPSHOT,
+            "fetched_at",
+            "strike",
+            "underlying_price",
+            *(_value(name) for name in metrics),
+            slot=pl.when(board.is_sound()).then(slot).fill_null(outside).cast(pl.Int32),
+        )
+        .sort("slot")
+    )
+
+
+def _value(name: str) -> pl.Expr:
+    value = pl.col(name).cast(pl.Float64)
+    return pl.when(~board.is_crossed()).then(value) if name in _OF_QUOTES else value
+
+
+def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
+    """Return one row a snapshot: its lists of values, and `at`, where each column's stands in them.
+
+    That is NULL for a column that no row claims, or more than one, and if the snapshot is unusable.
+    """
+    width, slot = 2 * levels + 1, pl.col("slot")
+    columns = pl.int_range(2 * width, dtype=pl.Int32)
+    first, end = (slot.search_sorted(columns, side=side) for side in ("left", "right"))
+    out = pl.when(slot < 2 * width).then(slot % width)
+    findings = board.snapshot_findings(out, pl.when(out.is_not_null()).then("price"))
+    usable = ~pl.any_horizontal(findings.values())
+    return (
+        near.group_by(SNAPSHOT)
         .agg(
             pl.col("fetched_at").max(),
-            pl.col(metrics).cast(pl.Float64),
-            row=slot.arg_sort(),
-            cell=taken_once,
+            *metrics,
+            at=pl.when((end - first == 1) & usable).then(first),
         )
         .sort(SNAPSHOT)
-        .with_columns(cell=pl.col("row").list.gather(pl.col("cell"), null_on_oob=True))
     )
-    by_metric = (
-        pl.col(name).list.gather(pl.col("cell")).list.to_array(len(columns)) for name in metrics
+
+
+def _a_row_each_metric(snapshots: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
+    columns = level_columns(levels)
+    in_order = (
+        pl.col(name).list.gather(pl.col("at")).list.to_array(len(columns)) for name in metrics
     )
+    value = pl.col("cells").explode()
+    cells = pl.when(value.is_finite()).then(value).reshape((-1, len(columns)))
+    names = {"variable_name": "metric_type", "value_name": "cells"}
     return (
-        laid_out.select(*SNAPSHOT, "fetched_at", values=pl.concat_arr(*by_metric))
-        .select(
-            pl.col(SNAPSHOT).gather(snapshot_of_row),
-            pl.lit(pl.Series(metrics)).gather(metric_of_row).alias("metric_type"),
-            pl.col("values").explode().reshape((-1, len(columns))).arr.to_struct(fields=columns),
-            pl.col("fetched_at").gather(snapshot_of_row),
-        )
-        .unnest("values")
+        snapshots.select(*SNAPSHOT, "fetched_at", *in_order)
+        .with_row_index("snapshot")
+        .unpivot(metrics, index=["snapshot", *SNAPSHOT, "fetched_at"], **names)
+        .sort("snapshot", maintain_order=True)  # metrics stay in their order
+        .select(*SNAPSHOT, "metric_type", cells.arr.to_struct(fields=columns), "fetched_at")
+        .unnest("cells")
     )
-
-
-def _slot(levels: int) -> pl.Expr:
-    """Return, within a snapshot, the number of the column that a row belongs to, or NULL."""
-    distance = (pl.col("strike") - pl.col("underlying_price")).abs()
-    atm = pl.col("strike").filter(distance == distance.min()).min()
-    rank = pl.col("strike").rank("dense").cast(pl.Int64)
-    above = rank - rank.filter(pl.col("strike") == atm).first()
-    call = pl.when(pl.col("option_type") == "C").then(levels + above)
-    place = call.when(pl.col("option_type") == "P").then(3 * levels + 1 - above)
-    return pl.when(above.abs() <= levels).then(place)

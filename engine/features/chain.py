@@ -1,0 +1,115 @@
+"""Bad chains: which rows and snapshots cannot be trusted, and why.
+
+A row that is not sound takes no place in the matrix and no part in the summary: its cells are NULL.
+A snapshot that is not sound has an empty matrix and summary, with its flags. Nothing is logged
+here: `chain_flags` gives the caller one row a finding, to be logged as one line each.
+
+| flag          | what is wrong                                             | becomes NULL       |
+|---------------|-----------------------------------------------------------|--------------------|
+| no_strike     | the strike is missing or not positive                     | the row            |
+| unknown_side  | option_type is neither C nor P                            | the row            |
+| wrong_side    | the code (2, B call; 3, C put) or the sign of the         | the row            |
+|               | vendor's delta contradicts option_type                    |                    |
+| all_zero      | price, iv, delta, volume and open interest are all 0      | the row            |
+| stale         | quoted more than STALE_AFTER before the snapshot's minute | the row            |
+| duplicate     | two sound rows of one strike and side                     | both rows          |
+| crossed       | bid above ask: neither they nor the last price are to be  | price, iv, model_* |
+|               | believed                                                  |                    |
+| no_underlying | underlying_price missing, not positive, or not one price  | the snapshot       |
+| no_atm        | the underlying is outside the listed strikes by more than | the snapshot       |
+|               | half a step: the board was cut before the money           |                    |
+| swapped       | options get dearer the further they are out of the money  | the snapshot       |
+| no_calls      | no sound call has a price                                 | nothing more       |
+| no_puts       | no sound put has a price                                  | nothing more       |
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from engine.schemas import OPTION_CHAIN
+
+SNAPSHOT = ("timestamp", "underlying_symbol")
+STALE_AFTER = timedelta(minutes=2)
+
+IS_CALL, IS_PUT = pl.col("option_type") == "C", pl.col("option_type") == "P"
+_NUMBERS = ("price", "iv", "delta", "volume", "open_interest")
+_CODE_LENGTH = 9  # of KRX's short codes; nothing is read from other names
+_TURNED = 0.8  # correlation; real boards are near -0.9, prices without any order near 0
+_FEWEST = 8  # prices, below which nothing is said about their order
+
+
+def as_chain(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the frame with every column of OPTION_CHAIN, those it lacks NULL, others kept.
+
+    A strike that is not a positive number becomes NULL, and so is listed nowhere.
+    """
+    have = frame.collect_schema()
+    lacking = {
+        name: pl.lit(None, dtype)
+        for name, dtype in pl.Schema(OPTION_CHAIN).items()
+        if name not in have
+    }
+    strike = pl.col("strike")
+    return frame.with_columns(**lacking).with_columns(
+        pl.when(strike.is_finite() & (strike > 0)).then(strike)
+    )
+
+
+def row_findings() -> dict[str, pl.Expr]:
+    """Return, by flag, what makes a row of `as_chain` unusable as a whole."""
+    code, delta = pl.col("symbol"), pl.col("delta")
+    letter = pl.when(code.str.len_bytes() == _CODE_LENGTH).then(code.str.head(1))
+    says_call = letter.is_in(["2", "B"]) | (delta > 0)
+    says_put = letter.is_in(["3", "C"]) | (delta < 0)
+    return {
+        "no_strike": pl.col("strike").is_null(),
+        "unknown_side": ~(IS_CALL | IS_PUT).fill_null(value=False),
+        "wrong_side": (IS_PUT & says_call) | (IS_CALL & says_put),
+        "all_zero": pl.all_horizontal(pl.col(name) == 0 for name in _NUMBERS),
+        "stale": pl.col("quoted_at") < pl.col("timestamp") - STALE_AFTER,
+    }
+
+
+def is_sound() -> pl.Expr:
+    """Return whether a row of `as_chain` has none of `row_findings`."""
+    return ~pl.any_horizontal(row_findings().values()).fill_null(value=False)
+
+
+def is_crossed() -> pl.Expr:
+    """Return whether the best bid is above the best ask. A quote of 0 is none."""
+    return ((pl.col("bid") > pl.col("ask")) & (pl.col("ask") > 0)).fill_null(value=False)
+
+
+def strikes_above_atm() -> pl.Expr:
+    """Return, within a snapshot, how many listed strikes a row is above ATM; NULL without ATM.
+
+    ATM is the strike nearest to `underlying_price`, the lower one of two as near.
+    """
+    strike = pl.col("strike")
+    distance = (strike - pl.col("underlying_price")).abs()
+    rank = strike.rank("dense").cast(pl.Int32)
+    return rank - rank.filter(distance == distance.min()).min()
+
+
+def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
+    """Return, by flag, what makes a snapshot unusable, from its rows around the money.
+
+    For a group of rows of one snapshot with the columns strike and underlying_price. `out` is how
+    many strikes a row is out of the money (below 0: in the money), `price` its price, both NULL
+    where the row is not sound. A snapshot is swapped if options get dearer the further they are out
+    of the money, almost in proportion.
+    """
+    strike, underlying = pl.col("strike"), pl.col("underlying_price")
+    low, high = strike.min(), strike.max()
+    half_step = (high - low) / (strike.n_unique() - 1).clip(lower_bound=1) / 2
+    one_price = (underlying.min() == underlying.max()) & (underlying.min() > 0)
+    within = underlying.min().is_between(low - half_step, high + half_step)
+    swapped = pl.corr(out, price).is_between(_TURNED, 1.1) & (price.count() >= _FEWEST)
+    return {
+        "no_underlying": ~one_price.fill_null(value=False),
+        "no_atm": ~within.fill_null(value=True),
+        "swapped": swapped.fill_null(value=False),
+    }
