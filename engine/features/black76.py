@@ -30,6 +30,7 @@ import polars.selectors as cs
 
 RATE = 0.02  # per year, continuous; reproduces the vendor's greeks of 2026 (KIS.md)
 _YEAR = 365 * 24 * 3600 * 1_000_000  # microseconds
+SCRATCH = cs.starts_with("_bs_")  # columns that are there only between steps
 _SQRT2 = math.sqrt(2)
 _SQRT_2PI = math.sqrt(2 * math.pi)
 
@@ -158,11 +159,13 @@ def with_greeks(
     return frame.with_columns(**greeks).drop(SCRATCH)
 
 
-SCRATCH = cs.starts_with("_bs_")
-
-
 def in_columns(frame: pl.LazyFrame, terms: Terms) -> tuple[pl.LazyFrame, Terms]:
-    """Return the frame with every part of the terms as a column of SCRATCH, and terms of those."""
+    """Return the frame with every part of the terms as a column of SCRATCH, and terms of those.
+
+    Terms that are in columns already come back as they are: drop SCRATCH when done with them.
+    """
+    if isinstance(terms, _InColumns):
+        return frame, terms
     frame = frame.with_columns(
         _bs_years=terms.years,
         _bs_sign=terms.sign,

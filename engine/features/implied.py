@@ -52,7 +52,8 @@ def with_implied_volatility(
         solving = _householder(solving)
     exists = (_BETA > _NIL) & (2 * _P - _BETA > _NIL) & (known.years > 0)
     volatility = pl.when(exists).then(_S * _SCALE / known.years.sqrt())
-    return solving.with_columns(volatility.alias(name)).drop(cs.starts_with("_iv_", "_bs_"))
+    done = cs.starts_with("_iv_") if known is terms else cs.starts_with("_iv_") | black76.SCRATCH
+    return solving.with_columns(volatility.alias(name)).drop(done)
 
 
 def _normalise(frame: pl.LazyFrame, value: pl.Expr, terms: Terms) -> pl.LazyFrame:
