@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from engine import schemas
+from engine.errors import InputError
+from engine.store import Store
+from pipelines.replay import _stored, differences_table, replayed, show
+from strategies.base import Strategy
+from strategies.registry import STRATEGIES
+from strategies.window import LiveWindow
+from tests.pipelines.made_up import stored_bars_of
+
+SYMBOL, FIRST, DAY = "101W12", date(2025, 9, 15), date(2025, 9, 24)
+on_each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+
+
+@pytest.fixture(scope="module")
+def bars() -> pl.DataFrame:
+    return stored_bars_of(SYMBOL, FIRST, DAY, minutes=45)
+
+
+async def put(store: Store, bars: pl.DataFrame) -> None:
+    rows = bars.with_columns(fetched_at=pl.lit(datetime(2025, 9, 24, 16), pl.Datetime("us")))
+    await store.merge("futures_1m", schemas.conform(rows, schemas.FUTURES_BARS))
+
+
+async def give(store: Store, window: LiveWindow, answer: pl.DataFrame) -> None:
+    """Do what the collector does with an answer: commit bars, then the signals they lead to."""
+    await put(store, answer)
+    rows = window.push(answer).with_columns(
+        created_at=pl.lit(answer["timestamp"].max(), pl.Datetime("us"))
+    )
+    await store.merge(window.table, schemas.conform(rows, window.schema))
+
+
+async def live_day(store: Store, strategy: Strategy[Any], bars: pl.DataFrame) -> None:
+    """A day on which a bar comes late and another is corrected twice, back to what it was."""
+    warm = bars.filter(pl.col("timestamp").dt.date() < DAY)
+    live = bars.filter(pl.col("timestamp").dt.date() == DAY)
+    await put(store, warm)
+    window = LiveWindow(strategy, strategy.params(), SYMBOL, warm, since=DAY)
+    late, wrong = live[7:8], live[12:13].with_columns(close=pl.lit(431.0), high=pl.lit(431.0))
+    await give(store, window, live[:7])
+    await give(store, window, pl.concat([live[8:12], wrong, live[13:20]]))
+    await give(store, window, pl.concat([late, live[20:30]]))
+    await give(store, window, live[12:13])
+    await give(store, window, live[30:])
+
+
+@on_each_strategy
+async def test_after_a_day_with_faults_every_difference_is_a_recorded_correction(
+    strategy: Strategy[Any], bars: pl.DataFrame, store: Store, database_url: str
+) -> None:
+    await live_day(store, strategy, bars)
+    found = replayed(database_url, strategy, strategy.params())
+    live = bars.filter(pl.col("timestamp").dt.date() == DAY)
+    assert found.computed.height == live.height
+    assert found.is_clean
+    assert set(found.counts) <= {"same", "corrected"}
+    assert found.counts.get("corrected", 0) > 0
+    whole = strategy.evaluate(bars.lazy(), strategy.params()).collect()
+    expected = whole.filter(pl.col("timestamp").dt.date() == DAY)
+    assert_frame_equal(found.computed, expected, check_exact=True)
+
+
+async def test_rows_that_are_missing_or_wrong_are_found_and_added(
+    bars: pl.DataFrame, store: Store, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strategy = STRATEGIES["dolpha1"]
+    await live_day(store, strategy, bars)
+    stamp = "'2025-09-24 09:00'"
+    await store.execute(f"DELETE FROM dolpha1_signal WHERE timestamp = {stamp}")
+    await store.execute("UPDATE dolpha1_signal SET ub = 1 WHERE timestamp = '2025-09-24 15:45'")
+    found = replayed(database_url, strategy, strategy.params())
+    assert not found.is_clean
+    assert found.counts["missing"] == 1
+    assert found.counts["differs"] == 1
+    show(found, "dolpha1", json=False)
+    assert "1 differs" in capsys.readouterr().out
+    assert differences_table(found.differences, found.differences.height).row_count > 1
+    counts = await _stored(database_url, strategy, found.computed)
+    assert (counts.inserted, counts.changed) == (1, 1)
+    again = replayed(database_url, strategy, strategy.params())
+    assert again.is_clean
+    assert again.counts["same"] + again.counts["corrected"] == again.computed.height
+
+
+async def test_other_parameters_give_other_signals(
+    bars: pl.DataFrame, store: Store, database_url: str
+) -> None:
+    strategy = STRATEGIES["dolpha1"]
+    await live_day(store, strategy, bars)
+    other = strategy.params.model_validate({"band_multiplier": 0.1})
+    found = replayed(database_url, strategy, other)
+    assert not found.is_clean
+
+
+async def test_without_signals_or_with_a_product_it_says_what_to_do(
+    bars: pl.DataFrame, store: Store, database_url: str
+) -> None:
+    strategy = STRATEGIES["dolpha1"]
+    with pytest.raises(InputError, match="give --symbol"):
+        replayed(database_url, strategy, strategy.params())
+    with pytest.raises(InputError, match="several contracts"):
+        replayed(database_url, strategy, strategy.params(), symbols=("A01_FRONT",))
+    await put(store, bars)
+    found = replayed(
+        database_url, strategy, strategy.params(), symbols=(SYMBOL,), start=DAY, end=DAY
+    )
+    assert found.counts == {"same": 0, "missing": found.computed.height}
