@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import adbc_driver_manager
 import adbc_driver_manager.dbapi
 import adbc_driver_postgresql.dbapi as adbc
+import polars as pl
 import pyarrow as pa
 from adbc_driver_postgresql import StatementOptions
 
@@ -115,6 +116,14 @@ class Connection:
             self._open.adbc_connection.set_autocommit(True)
         except adbc_driver_manager.Error:
             self.close()
+
+
+def ask(cursor: Cursor, statement: str) -> pl.DataFrame:
+    """Return what the statement gives."""
+    cursor.execute(statement)
+    frame = pl.from_arrow(cursor.fetch_arrow_table())
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - for the type checker
+    return frame
 
 
 def named(url: str, component: str) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from engine.store.connection import Cursor
+from engine.store.connection import Cursor, ask
 from engine.store.identifiers import literal
-from engine.store.merge import ask
 from engine.store.tables import Table
 
 log = logging.getLogger(__name__)

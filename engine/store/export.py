@@ -16,9 +16,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.store.connection import Connection, Cursor
+from engine.store.connection import Connection, Cursor, ask
 from engine.store.identifiers import identifier, identifiers, literal
-from engine.store.merge import ask
 from engine.store.tables import TABLES
 
 log = logging.getLogger(__name__)

@@ -21,12 +21,15 @@ import adbc_driver_manager
 import polars as pl
 import pyarrow as pa
 
-from engine.store.connection import Cursor
+from engine.errors import StoreError
+from engine.store.connection import Connection, Cursor, ask
+from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.tables import COMMITTED_AT, Rule, Table
 
 _BATCH = "batch_number"
 _SAMPLE = 64
+_UNIQUE_VIOLATION = "23505"
 
 
 @dataclass(frozen=True)
@@ -73,20 +76,37 @@ def complete(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> 
     )
 
 
-def merge_rows(cursor: Cursor, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Merge complete rows inside the cursor's transaction.
+def merge_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Merge complete rows in a transaction of their own; committed on return.
 
     Returns batch_number, inserted, changed: one row for each batch that brought any news.
     """
+    try:
+        with connection.transaction() as cursor:
+            return _merge(cursor, table, rows, straight=True)
+    except _StoredAlready:
+        with connection.transaction() as cursor:
+            return _merge(cursor, table, rows, straight=False)
+
+
+class _StoredAlready(StoreError):
+    """Rows that were inserted as new ones were none; the transaction is taken back."""
+
+
+def _merge(cursor: Cursor, table: Table, rows: pl.DataFrame, *, straight: bool) -> pl.DataFrame:
     ask(cursor, f"SELECT pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0))")
-    if not _any_stored(cursor, table, rows) and _insert_straight(cursor, table, rows):
+    if straight and not _any_stored(cursor, table, rows):
+        _insert_straight(cursor, table, rows)
         return rows.group_by(_BATCH).agg(inserted=pl.len(), changed=0)
     cursor.execute(
         f"CREATE TEMP TABLE staging (LIKE {identifier(table.name)} INCLUDING GENERATED"
         f" INCLUDING DEFAULTS, {_BATCH} integer) ON COMMIT DROP"
     )
     _copy(cursor, "staging", rows.select(*table.columns, _BATCH), temporary=True)
-    return ask(cursor, merge_statement(table, _bounds(table, rows)))
+    news = ask(cursor, merge_statement(table, _bounds(table, rows)))
+    if news["changed"].sum():
+        log_corrections(cursor, table, rows[COMMITTED_AT][0])
+    return news
 
 
 def _any_stored(cursor: Cursor, table: Table, rows: pl.DataFrame) -> bool:
@@ -102,17 +122,14 @@ def _any_stored(cursor: Cursor, table: Table, rows: pl.DataFrame) -> bool:
     return bool(answer.item())
 
 
-def _insert_straight(cursor: Cursor, table: Table, rows: pl.DataFrame) -> bool:
-    """Insert the rows as they are; False, and nothing done, if one is stored already."""
-    cursor.execute("SAVEPOINT straight")
+def _insert_straight(cursor: Cursor, table: Table, rows: pl.DataFrame) -> None:
+    """Insert the rows as they are. Raises _StoredAlready if one of them is."""
     try:
         _copy(cursor, table.name, rows.select(table.columns))
     except adbc_driver_manager.IntegrityError as error:
-        if error.sqlstate != "23505":
-            raise
-        cursor.execute("ROLLBACK TO straight")
-        return False
-    return True
+        if error.sqlstate == _UNIQUE_VIOLATION:
+            raise _StoredAlready(table.name) from error
+        raise
 
 
 def _copy(cursor: Cursor, table: str, rows: pl.DataFrame, *, temporary: bool = False) -> None:
@@ -198,11 +215,3 @@ def _insert(table: Table) -> str:
     return f"""
         INSERT INTO {identifier(table.name)} AS t ({columns})
         SELECT {columns} FROM news ORDER BY {key} ON CONFLICT ({key})"""
-
-
-def ask(cursor: Cursor, statement: str) -> pl.DataFrame:
-    """Return what the statement gives."""
-    cursor.execute(statement)
-    frame = pl.from_arrow(cursor.fetch_arrow_table())
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - for the type checker
-    return frame

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from engine.store.connection import Connection
-from engine.store.merge import ask
+from engine.store.connection import Connection, ask
 
 
 def behind_transaction_pooler(url: str, component: str = "krt") -> bool:

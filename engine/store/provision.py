@@ -7,9 +7,8 @@ from datetime import date
 
 import polars as pl
 
-from engine.store.connection import Cursor
+from engine.store.connection import Cursor, ask
 from engine.store.identifiers import literal
-from engine.store.merge import ask
 from engine.store.tables import POSTGRES_TYPES, TABLES, Rule, Table
 
 _STANDARD = {

@@ -13,7 +13,6 @@ import pyarrow as pa
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.connection import Connection
-from engine.store.corrections import log_corrections
 from engine.store.merge import MergeCounts, complete, merge_rows
 from engine.store.provision import provide
 from engine.store.tables import Table, table_of
@@ -67,13 +66,10 @@ class Store:
         self._executor.shutdown()
 
     def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
-        rows = complete(table, batches, now := self._clock.now())
+        rows = complete(table, batches, self._clock.now())
         try:
             self._provide(table, rows)
-            with self._connection.transaction() as cursor:
-                news = merge_rows(cursor, table, rows)
-                if news["changed"].sum():
-                    log_corrections(cursor, table, now)
+            news = merge_rows(self._connection, table, rows)
         except StoreError:
             self._provided.clear()  # somebody may have dropped what we think is there
             raise

@@ -116,8 +116,7 @@ def _upserts(connection: Connection, batch: pa.RecordBatch) -> None:
 
 
 def _merge(connection: Connection, batch: pa.RecordBatch) -> None:
-    with connection.transaction() as cursor:
-        merge_rows(cursor, FUTURES, complete(FUTURES, [batch], WallClock().now()))
+    merge_rows(connection, FUTURES, complete(FUTURES, [batch], WallClock().now()))
 
 
 def _run(connection: Connection, statement: str) -> None:

@@ -53,3 +53,28 @@ def stock_bars(
 ) -> pa.RecordBatch:
     """Consecutive bars of one stock with these closes."""
     return batch(_bars(closes, symbol, start, fetched), schemas.STOCK_BARS)
+
+
+def signals(
+    monitors: Sequence[int],
+    *,
+    symbol: str = "101W09",
+    ub: float | None = 350.0,
+    created: datetime = FETCHED,
+) -> pa.RecordBatch:
+    """Consecutive dolpha1 signals; every one of them is traded."""
+    frame = pl.DataFrame({"monitor_signal": monitors}, schema={"monitor_signal": pl.Int64})
+    frame = frame.with_columns(
+        timestamp=pl.lit(OPEN) + pl.int_range(pl.len()) * MINUTE,
+        symbol=pl.lit(symbol),
+        close=pl.lit(351.0),
+        trade_signal=pl.col("monitor_signal"),
+        reason=pl.lit("test"),
+        ub=pl.lit(ub, pl.Float64),
+        min_from_open=pl.int_range(pl.len()),
+        created_at=pl.lit(created),
+    ).with_columns(
+        pl.lit(None, pl.Float64).alias(name)
+        for name in ("lb", "atr", "move_open", "sigma_open", "vwap")
+    )
+    return batch(frame, schemas.DOLPHA1_SIGNAL)

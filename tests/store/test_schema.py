@@ -7,8 +7,7 @@ import pytest
 
 from engine.schemas import level_columns
 from engine.store import Store
-from engine.store.connection import Connection
-from engine.store.merge import ask
+from engine.store.connection import Connection, ask
 from engine.store.provision import stored_columns
 from engine.store.tables import POSTGRES_TYPES, TABLES
 
