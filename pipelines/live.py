@@ -8,11 +8,12 @@ import json as jsonlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 
@@ -57,6 +58,7 @@ def live(
     stock: tuple[str, ...] = (),
     future: tuple[str, ...] = (),
     chain: tuple[str, ...] = (),
+    picture: Path | None = None,
 ) -> int:
     """Run a trading day: simulated without KIS credentials, real with them.
 
@@ -73,6 +75,7 @@ def live(
     stock: collect this stock; may be repeated, and so may the next two; they replace the settings
     future: collect this futures code, or the front month of this product
     chain: collect this option chain: front, a maturity, or SERIES:MATURITY
+    picture: save the view as it stands at the end to this SVG file
     """
     configuration, yours = load()
     simulated = bool(replay or simulate or faults) or not configuration.has_credentials
@@ -99,8 +102,20 @@ def live(
     ):
         if simulated:
             log.info(HOW_TO_GO_LIVE)
-        asyncio.run(job(clock, url, tally))
-    return _end(tally, as_json=json)
+        complete = _ran(job(clock, url, tally))
+    if picture:
+        view.save(tally, clock, picture)
+    _end(tally, as_json=json, complete=complete)
+    return 0 if complete else 130
+
+
+def _ran(day: Coroutine[Any, Any, None]) -> bool:
+    """Run the day; False if Ctrl+C broke it off, with everything committed that had come."""
+    try:
+        asyncio.run(day)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _scene(replay: Path | None, day: dt.date | None, seed: int) -> Scene:
@@ -158,9 +173,9 @@ def _logged(
         yield
 
 
-def _end(tally: Tally, *, as_json: bool) -> int:
+def _end(tally: Tally, *, as_json: bool, complete: bool) -> None:
     if as_json:
-        sys.stdout.write(jsonlib.dumps(tally.as_json(), ensure_ascii=False) + "\n")
+        figures = tally.as_json() | {"complete": complete}
+        sys.stdout.write(jsonlib.dumps(figures, ensure_ascii=False) + "\n")
     else:
-        Console().print(view.summary(tally))
-    return 0
+        Console().print(view.summary(tally, complete=complete))

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from io import StringIO
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console, Group, RenderableType
@@ -81,7 +83,8 @@ def _last_bars(tally: Tally, clock: Clock) -> Table:
         if bar is None:
             table.add_row(bars.symbol, *[""] * 7)
             continue
-        prices = [f"{bar[name]:,.2f}" for name in ("open", "high", "low", "close")]
+        digits = 0 if bars.source == "stock" else 2  # KRW, index points
+        prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
         missing = tally.missing(bars, settled)
         table.add_row(
             bars.symbol, f"{bar['timestamp']:%H:%M}", *prices, f"{bar['volume']:,}",
@@ -143,9 +146,18 @@ def _written(tally: Tally, clock: Clock) -> Text:
     )  # fmt: skip
 
 
-def summary(tally: Tally) -> RenderableType:
-    """Draw the closing summary."""
-    table = Table(title=f"🎉 {tally.day} is complete", title_justify="left", show_header=False)
+def save(tally: Tally, clock: Clock, path: Path) -> None:
+    """Save the view as it stands as an SVG picture."""
+    console = Console(record=True, width=132, file=StringIO())
+    console.print(picture(tally, clock, []))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    console.save_svg(str(path), title="krt live")
+
+
+def summary(tally: Tally, *, complete: bool) -> RenderableType:
+    """Draw the closing summary; of a day that was broken off, what is committed of it."""
+    title = f"🎉 {tally.day} is complete" if complete else f"⚠️ {tally.day} was broken off"
+    table = Table(title=title, title_justify="left", show_header=False)
     gaps = sum(gap["stamps"] for gap in tally.gaps())
     table.add_row("bars", f"{tally.bars:,}")
     table.add_row("snapshots", f"{tally.snapshots:,}")
