@@ -31,7 +31,7 @@ status *options:
 # run the tests
 [no-exit-message]
 test *options:
-    @pytest -n 2 "$@"
+    @pytest -n 2 --dist loadgroup "$@"
 
 # check style, types and the direction of imports
 [no-exit-message]

@@ -1,0 +1,105 @@
+"""A recorded day, replayed through the whole system: what is stored is what was recorded."""
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from engine import sessions
+from engine.schemas import METRICS
+from tests.e2e.conftest import FUTURES, Desk
+
+DAY = date(2025, 9, 1)
+pytestmark = [
+    pytest.mark.skipif(not FUTURES.exists(), reason="the recorded futures are not here"),
+    pytest.mark.xdist_group("recorded day"),
+]
+REPLAY = ("--replay", str(FUTURES), "--date", f"{DAY}")
+BARS = ["timestamp", "open", "high", "low", "close", "volume"]
+
+
+@pytest.fixture(scope="module")
+def summary(desk: Desk):
+    return desk.live(*REPLAY, "--fresh")
+
+
+def recorded(day: date) -> pl.DataFrame:
+    """Return the file's bars of a day, stamped as we store them."""
+    label = pl.col("timestamp")
+    auction = label.dt.time() == pl.time(15, 45)
+    return (
+        pl.read_parquet(FUTURES)
+        .filter(label.dt.date() == day)
+        .with_columns(timestamp=pl.when(auction).then(label).otherwise(label.dt.offset_by("1m")))
+        .select(BARS)
+        .sort("timestamp")
+    )
+
+
+def test_every_bar_of_the_day_is_stored_as_recorded(desk, summary):
+    stored = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101 WHERE timestamp::date = '{DAY}'")
+    assert stored.sort("timestamp").equals(recorded(DAY))
+    assert (summary["bars"], summary["gaps"], stored.height) == (411, 0, 411)
+
+
+def test_the_warm_up_sessions_are_there_and_as_recorded(desk, summary):
+    stored = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101 ORDER BY timestamp")
+    for day in sessions.previous_sessions(sessions.Market.DERIVATIVES, DAY, 5):
+        assert stored.filter(pl.col("timestamp").dt.date() == day).equals(recorded(day))
+
+
+def test_each_minute_has_a_matrix_of_every_metric(desk, summary):
+    stored = desk.ask("SELECT timestamp, metric_type FROM option_matrices_202509_kospi200")
+    minutes = stored.group_by("timestamp").agg(pl.col("metric_type"))
+    first, last = datetime(2025, 9, 1, 8, 46), datetime(2025, 9, 1, 15, 45)
+    assert set(minutes["timestamp"]) == {first + timedelta(minutes=n) for n in range(420)}
+    assert max(minutes["timestamp"]) == last
+    assert all(set(METRICS) <= set(metrics) for metrics in minutes["metric_type"])
+    assert summary["snapshots"] == 420
+
+
+def test_the_matrix_is_centred_on_the_recorded_future(desk, summary):
+    stored = desk.ask(
+        "SELECT DISTINCT timestamp, underlying_price, underlying_source FROM option_chain_raw"
+    )
+    bars = recorded(DAY)
+    day = (bars["low"].min(), bars["high"].max())
+    assert stored["underlying_price"].is_between(*day).all()
+    assert set(stored["underlying_source"]) == {"future:101W09"}
+
+
+def test_every_bar_has_a_signal_with_bands(desk, summary):
+    signals = desk.ask("SELECT * FROM dolpha1_signal ORDER BY timestamp")
+    assert signals["timestamp"].equals(recorded(DAY)["timestamp"])
+    assert signals.select(pl.col("ub", "lb", "sigma_open").null_count()).row(0) == (0, 0, 0)
+    assert set(signals["monitor_signal"]) <= {-1, 0, 1}
+    observed = signals.filter(pl.col("timestamp").dt.minute() % 5 != 0)
+    assert (observed["trade_signal"] == 0).all()
+
+
+def test_a_signal_is_committed_within_the_minute_after_its_bar(desk, summary):
+    late = desk.ask(
+        """SELECT count(*) AS late FROM dolpha1_signal
+           WHERE created_at > timestamp + interval '65 seconds'"""
+    )
+    assert late.item() == 0
+
+
+def test_the_same_day_again_changes_no_row(desk, summary):
+    before = contents(desk)
+    again = desk.live(*REPLAY)
+    assert again["rows"]["changed"] == 0
+    assert contents(desk).equals(before)
+
+
+def contents(desk: Desk) -> pl.DataFrame:
+    """Return every row of every table, without heartbeats and times of fetching."""
+    tables = ["futures_1m", "option_chain_raw", "option_matrices", "option_summary"]
+    tables += ["dolpha1_signal", "replaced_bars", "signal_corrections", "gaps", "rejected_rows"]
+    rows = " UNION ALL ".join(
+        f"""SELECT '{table}' AS name, (to_jsonb(t) - 'fetched_at' - 'committed_at' - 'quoted_at'
+            - 'created_at' - 'updated_at' - 'times' - 'received_at')::text AS content
+            FROM {table} AS t"""
+        for table in tables
+    )
+    return desk.ask(f"SELECT name, content FROM ({rows}) AS r ORDER BY name, content")
