@@ -58,6 +58,13 @@ def as_chain(frame: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def with_expiry(chain: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the chain with the column `expiry` (datetime, KST), NULL if it has none."""
+    if "expiry" in chain.collect_schema():
+        return chain
+    return chain.with_columns(expiry=pl.lit(None, pl.Datetime("us")))
+
+
 def row_findings() -> dict[str, pl.Expr]:
     """Return, by flag, what makes a row of `as_chain` unusable as a whole."""
     code, delta = pl.col("symbol"), pl.col("delta")
@@ -81,6 +88,20 @@ def is_sound() -> pl.Expr:
 def is_crossed() -> pl.Expr:
     """Return whether the best bid is above the best ask. A quote of 0 is none."""
     return ((pl.col("bid") > pl.col("ask")) & (pl.col("ask") > 0)).fill_null(value=False)
+
+
+def market_price() -> pl.Expr:
+    """Return what an option is worth now, index points: its last price, moved into its quotes.
+
+    A last price outside the best bid and ask is of a trade that nobody would repeat; the quote
+    nearest to it is what it could be now. An option that never traded is worth the middle of its
+    quotes, if it has both. A bid, ask or price of 0 is none.
+    """
+    bid, ask, last = (
+        pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask", "price")
+    )
+    value = pl.coalesce(last, (bid + ask) / 2)
+    return pl.when(value.is_not_null()).then(pl.max_horizontal(pl.min_horizontal(value, ask), bid))
 
 
 def strikes_above_atm() -> pl.Expr:

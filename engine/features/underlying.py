@@ -1,0 +1,98 @@
+"""Which price an option is on: the future nearest to its maturity, else the index, else parity."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from engine.features import chain as board
+from engine.features.black76 import RATE, years
+from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+
+_PRICE, _SOURCE = "underlying_price", "underlying_source"
+CLOSEST_STRIKES = 5  # a median of five bears two stale prices
+
+
+def with_underlying(chain: pl.LazyFrame, candidates: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Return OPTION_CHAIN with `underlying_price` (index points) and `underlying_source` decided.
+
+    `candidates` are the prices at hand: timestamp, underlying_symbol, source (`future:CODE` or
+    `index`), price, expiry (datetime of a future, NULL for the index). Of the futures the one that
+    expires nearest to the options (their column `expiry`) is taken, of two as near the later one;
+    without a future the index; without candidates what the chain has. If that is no price either,
+    it is the forward of put-call parity, with the source `parity`; if all fails, both are NULL. A
+    price that is NULL or not above 0 does not count.
+    """
+    chain = board.as_chain(chain)
+    offers = [_own(chain), _by_parity(chain)]
+    if candidates is not None:
+        offers.insert(0, _of_candidates(candidates, chain))
+    best = (
+        pl.concat(offers)
+        .filter((pl.col(_PRICE) > 0) & pl.col(_PRICE).is_finite())
+        .group_by(SNAPSHOT)
+        .agg(pl.col(_PRICE, _SOURCE).sort_by("choice", "distance", "before").first())
+    )
+    undecided = chain.drop(_PRICE, _SOURCE)
+    decided = undecided.join(best, on=SNAPSHOT, how="left", maintain_order="left")
+    return decided.select(chain.collect_schema().names())
+
+
+def parity_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
+    """Return timestamp, underlying_symbol, `forward` (index points; NULL without a pair).
+
+    strike + exp(rate * T) * (call - put) (Stoll, "The relationship between put and call option
+    prices", 1969), the median over the strikes where call and put are closest: there both are
+    traded most and a wrong rate matters least. T is the time to the column `expiry`, 0 if unknown.
+    Prices are those of `market_price`; rows that cannot be trusted have no part in it.
+    """
+    chain = board.with_expiry(board.as_chain(chain))
+    usable = board.is_sound() & ~board.is_crossed()
+    value, gap = pl.col("value"), pl.col("call") - pl.col("put")
+    by_strike = (
+        chain.with_columns(value=pl.when(usable).then(board.market_price()), years=years())
+        .group_by(*SNAPSHOT, "strike")
+        .agg(
+            call=_only(value.filter(IS_CALL)),
+            put=_only(value.filter(IS_PUT)),
+            growth=(rate * pl.col("years").max().fill_null(0.0)).exp(),
+        )
+    )
+    implied = pl.col("strike") + gap * pl.col("growth")
+    closest = implied.sort_by(gap.abs(), "strike", nulls_last=True).head(CLOSEST_STRIKES)
+    return by_strike.group_by(SNAPSHOT).agg(forward=closest.median())
+
+
+def _only(value: pl.Expr) -> pl.Expr:
+    """Return a group's value if it has exactly one."""
+    return pl.when(value.count() == 1).then(value.max())
+
+
+def _of_candidates(candidates: pl.LazyFrame, chain: pl.LazyFrame) -> pl.LazyFrame:
+    options = board.with_expiry(chain).group_by(SNAPSHOT).agg(matures=pl.col("expiry").max())
+    until = (pl.col("expiry") - pl.col("matures")).dt.total_seconds()
+    return candidates.join(options, on=SNAPSHOT).select(
+        *SNAPSHOT,
+        pl.col("price").cast(pl.Float64).alias(_PRICE),
+        pl.col("source").alias(_SOURCE),
+        choice=pl.when(pl.col("source") == "index").then(1).otherwise(0),
+        distance=until.abs().cast(pl.Float64),
+        before=until < 0,
+    )
+
+
+def _own(chain: pl.LazyFrame) -> pl.LazyFrame:
+    return chain.group_by(SNAPSHOT).agg(pl.col(_PRICE, _SOURCE).max()).select(*_offer(2))
+
+
+def _by_parity(chain: pl.LazyFrame) -> pl.LazyFrame:
+    forward = parity_forward(chain).rename({"forward": _PRICE})
+    return forward.with_columns(pl.lit("parity").alias(_SOURCE)).select(*_offer(3))
+
+
+def _offer(choice: int) -> list[pl.Expr]:
+    nothing = {"distance": pl.Float64, "before": pl.Boolean}
+    return [
+        pl.col(*SNAPSHOT, _PRICE, _SOURCE),
+        pl.lit(choice).alias("choice"),
+        *(pl.lit(None, dtype).alias(name) for name, dtype in nothing.items()),
+    ]
