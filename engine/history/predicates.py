@@ -1,0 +1,216 @@
+"""Polars predicates as SQL conditions.
+
+A condition is exact, or it is not made. NULL and NaN are the same to both sides: comparisons with
+NULL are neither true nor false, AND, OR and NOT follow Kleene, NaN equals itself and is above every
+number. Texts are equal byte by byte; where their order counts, COLLATE "C" stands if needed.
+
+Arithmetic is left to Polars: Postgres refuses 1/0 and overflows, where Polars gives infinity.
+
+A predicate is read from Polars' own serialisation, as the optimiser leaves it: types are settled,
+constants folded. Its form belongs to the pinned version of Polars; what is not known in it is not
+pushed, so that a new form costs speed and never rows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from engine.errors import InputError
+from engine.history.relation import Relation
+from engine.store.identifiers import Value, identifier, literal, literals
+
+Node: TypeAlias = Any  # of the serialised expression: objects, texts, numbers
+
+_LONGEST_LIST = 10_000  # beyond it the text of the query costs more than it saves
+_COMPARED = {"Eq": "=", "NotEq": "<>", "Lt": "<", "LtEq": "<=", "Gt": ">", "GtEq": ">=",
+             "EqValidity": "IS NOT DISTINCT FROM", "NotEqValidity": "IS DISTINCT FROM"}  # fmt: skip
+_ORDERING = ("Lt", "LtEq", "Gt", "GtEq")
+_JOINED = {"And": "AND", "LogicalAnd": "AND", "Or": "OR", "LogicalOr": "OR", "Xor": "<>"}
+_BOUNDS = {"Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "LtEq"),
+           "None": ("Gt", "Lt")}  # fmt: skip
+_WIDENED = (pl.Int16, pl.Int32, pl.Int64)  # to floats, when they are compared with one
+_NOT_FINITE = (
+    "('NaN'::double precision, 'Infinity'::double precision, '-Infinity'::double precision)"
+)
+
+
+class _NotSql(Exception):
+    """This part of the predicate is left to Polars."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """The part of a predicate that SQL can say. True wherever the predicate is."""
+
+    condition: str | None
+    exact: bool
+
+
+def push_down(predicate: pl.Expr, relation: Relation) -> Pushed:
+    """Return what SQL can say of the predicate: the whole, or those terms of an AND that it can."""
+    try:
+        node = json.loads(predicate.meta.serialize(format="json"))
+    except (pl.exceptions.PolarsError, ValueError):
+        return Pushed(None, exact=False)
+    return _pushed(node, relation)
+
+
+def _pushed(node: Node, relation: Relation) -> Pushed:
+    match node:
+        case {"BinaryExpr": {"left": left, "op": "And" | "LogicalAnd", "right": right}}:
+            parts = [_pushed(side, relation) for side in (left, right)]
+            conditions = [part.condition for part in parts if part.condition is not None]
+            exact = all(part.exact for part in parts)
+            return Pushed(" AND ".join(conditions) or None, exact)
+    try:
+        return Pushed(_condition(node, relation), exact=True)
+    except (_NotSql, InputError):  # InputError: a name or text that our database cannot hold
+        return Pushed(None, exact=False)
+
+
+def _condition(node: Node, of: Relation) -> str:
+    match node:
+        case {"BinaryExpr": {"left": left, "op": op, "right": right}} if op in _JOINED:
+            return f"({_condition(left, of)} {_JOINED[op]} {_condition(right, of)})"
+        case {"BinaryExpr": {"left": left, "op": op, "right": right}} if op in _COMPARED:
+            return _comparison(left, op, right, of)
+        case {"Function": {"input": inputs, "function": {"Boolean": test}}}:
+            return _test(test, inputs, of)
+        case {"Function": {"input": [text, prefix], "function": {"StringExpr": "StartsWith"}}}:
+            return f"({_text(text, of)} ^@ {literal(_constant(prefix))})"
+        case {"Literal": {"Scalar": {"Boolean": bool(known)}}}:
+            return literal(known)
+    raise _NotSql
+
+
+def _comparison(left: Node, op: str, right: Node, of: Relation) -> str:
+    match left:
+        case {"Function": {"input": [{"Column": column}], "function": {"TemporalExpr": "Date"}}}:
+            if op in _DAYS and of.schema.get(column) == pl.Datetime("us"):
+                return _day_comparison(_value(left["Function"]["input"][0], of), op, right)
+    collation = of.collation if op in _ORDERING and _is_text(left, of) else ""
+    return f"({_value(left, of)}{collation} {_COMPARED[op]} {_value(right, of)})"
+
+
+# A day compared as a span of time, for which an index on the time can be used.
+_DAYS = {
+    "Eq": "({0} >= {1} AND {0} < {2})", "NotEq": "(NOT ({0} >= {1} AND {0} < {2}))",
+    "Lt": "({0} < {1})", "LtEq": "({0} < {2})", "Gt": "({0} >= {2})", "GtEq": "({0} >= {1})",
+}  # fmt: skip
+
+
+def _day_comparison(moment: str, op: str, right: Node) -> str:
+    day = _constant(right)
+    if not isinstance(day, date) or isinstance(day, datetime) or day == date.max:
+        raise _NotSql
+    midnight = datetime.combine(day, time())
+    return _DAYS[op].format(moment, literal(midnight), literal(midnight + timedelta(days=1)))
+
+
+def _test(test: Node, inputs: list[Node], of: Relation) -> str:
+    match test, inputs:
+        case "Not", [inner]:
+            return f"(NOT {_condition(inner, of)})"
+        case "IsNull" | "IsNotNull", [inner]:
+            return f"({_value(inner, of)} {'IS NULL' if test == 'IsNull' else 'IS NOT NULL'})"
+        case "IsNan" | "IsNotNan", [inner]:
+            return f"({_float(inner, of)} {'=' if test == 'IsNan' else '<>'} {literal(math.nan)})"
+        case "IsFinite" | "IsInfinite", [inner]:
+            return _finite(_float(inner, of), finite=test == "IsFinite")
+        case {"IsIn": {"nulls_equal": False}}, [inner, among]:
+            return f"({_value(inner, of)} IN ({literals(_list(among))}))"
+        case {"IsBetween": {"closed": closed}}, [inner, low, high]:
+            above, below = _BOUNDS[closed]
+            low_side = _comparison(inner, above, low, of)
+            return f"({low_side} AND {_comparison(inner, below, high, of)})"
+    raise _NotSql
+
+
+def _finite(value: str, *, finite: bool) -> str:
+    if finite:
+        return f"({value} NOT IN {_NOT_FINITE})"
+    return f"({value} IN ({literal(math.inf)}, {literal(-math.inf)}))"
+
+
+def _value(node: Node, of: Relation) -> str:
+    match node:
+        case {"Column": str(name)} if name in of.native:
+            return identifier(name)
+        case {"Cast": {"expr": {"Column": str(name)}, "dtype": {"Literal": "Float64"}}}:
+            if name in of.native and isinstance(of.schema[name], _WIDENED):
+                return f"{identifier(name)}::double precision"
+        case {"Function": {"input": [{"Column": str(name)}], "function": {"TemporalExpr": "Date"}}}:
+            if name in of.native and of.schema[name] == pl.Datetime("us"):
+                return f"{identifier(name)}::date"
+        case {"Literal": _}:
+            return literal(_constant(node))
+    raise _NotSql
+
+
+def _float(node: Node, of: Relation) -> str:
+    """Return a column of floats; of any other type Polars knows better what is finite."""
+    match node:
+        case {"Column": str(name)} if of.schema.get(name) == pl.Float64:
+            return _value(node, of)
+    raise _NotSql
+
+
+def _text(node: Node, of: Relation) -> str:
+    if not _is_text(node, of):
+        raise _NotSql
+    return _value(node, of)
+
+
+def _is_text(node: Node, of: Relation) -> bool:
+    match node:
+        case {"Column": str(name)}:
+            return of.schema.get(name) == pl.String
+        case {"Literal": {"Scalar": {"String": _}}}:
+            return True
+    return False
+
+
+def _constant(node: Node) -> Value:
+    """Return the value of a literal that is neither NULL nor (JSON has none) NaN or infinity."""
+    value = _evaluated(node)
+    if value is None or not isinstance(value, str | int | float | bool | date):
+        raise _NotSql
+    return _naive(value)
+
+
+def _list(node: Node) -> list[Value]:
+    values = _evaluated(node)
+    if not isinstance(values, pl.Series) or not 0 < len(values) <= _LONGEST_LIST:
+        raise _NotSql
+    if values.null_count() or not isinstance(values.dtype, _LISTABLE):
+        raise _NotSql
+    return [_naive(value) for value in values.to_list()]
+
+
+_LISTABLE = (pl.String, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.Float64, pl.Date, pl.Datetime)
+
+
+def _evaluated(node: Node) -> Any:
+    """Let Polars itself say what a literal is: it knows its own encodings of lists and times."""
+    match node:
+        case {"Alias": [inner, _]}:
+            return _evaluated(inner)
+        case {"Literal": _}:
+            with suppress(pl.exceptions.PolarsError, ValueError, OverflowError):
+                expression = pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
+                return pl.select(expression).item()
+    raise _NotSql
+
+
+def _naive(value: Value) -> Value:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        raise _NotSql  # our times have no zone; Polars says what it thinks of comparing them
+    return value

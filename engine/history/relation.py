@@ -1,0 +1,98 @@
+"""What a table or view in Postgres looks like to Polars: columns, types, key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from engine.errors import InputError
+from engine.store.connection import Cursor
+from engine.store.identifiers import identifier, literal
+
+# What ADBC hands over as the same value. Whatever else there is comes as text, NUMERIC as a float:
+# the driver would give it as text in an extension type, and four times as slowly.
+_SAME: dict[str, pl.DataType] = {
+    "text": pl.String(), "varchar": pl.String(), "bool": pl.Boolean(),
+    "int2": pl.Int16(), "int4": pl.Int32(), "int8": pl.Int64(),
+    "float4": pl.Float32(), "float8": pl.Float64(),
+    "date": pl.Date(), "timestamp": pl.Datetime("us"),
+}  # fmt: skip
+
+_DESCRIBE = """
+SELECT a.attname AS name, t.typname::text AS kind, k.place,
+       (SELECT coalesce(datlocprovider = 'b' OR datcollate IN ('C', 'POSIX'), false)
+        FROM pg_database WHERE datname = current_database()) AS by_code_point
+FROM pg_attribute AS a
+JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary
+LEFT JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, place) ON k.attnum = a.attnum
+WHERE a.attrelid = to_regclass({name}) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table or view. `native` columns are read as they are, the others through a cast.
+
+    `key` is the primary key (empty for a view). `by_code_point` says whether the database compares
+    texts as Polars does; where it does not, comparisons need COLLATE "C".
+    """
+
+    name: str
+    schema: pl.Schema
+    native: frozenset[str]
+    key: tuple[str, ...]
+    by_code_point: bool
+
+    def selected(self, columns: list[str]) -> str:
+        """Return the SELECT list of the columns."""
+        return ", ".join(map(self._selected, columns))
+
+    def ordered(self, columns: tuple[str, ...], *, descending: bool = False) -> str:
+        """Return the ORDER BY list: Polars' order, in which nulls come first."""
+        return ", ".join(self._ordered(column, descending) for column in columns)
+
+    def _selected(self, column: str) -> str:
+        name = identifier(column)
+        if column in self.native:
+            return name
+        kind = "double precision" if self.schema[column] == pl.Float64 else "text"
+        return f"{name}::{kind} AS {name}"
+
+    def _ordered(self, column: str, descending: bool) -> str:
+        collation = self.collation if self.schema[column] == pl.String else ""
+        # A key has no nulls, and an index serves its order only if nothing is said about them.
+        nulls = "" if column in self.key else " NULLS FIRST"
+        return f"{identifier(column)}{collation}{' DESC' if descending else ''}{nulls}"
+
+    def is_total(self, order: tuple[str, ...]) -> bool:
+        """Say whether no two rows are alike in these columns, so that their order is one."""
+        return bool(self.key) and set(self.key) <= set(order)
+
+    @property
+    def collation(self) -> str:
+        """What to put behind a text that is compared by order."""
+        return "" if self.by_code_point else ' COLLATE "C"'
+
+
+def describe(cursor: Cursor, name: str) -> Relation:
+    """Look the relation up. Raises InputError if there is none."""
+    cursor.execute(_DESCRIBE.format(name=literal(identifier(name))))
+    found = pl.DataFrame(pl.from_arrow(cursor.fetch_arrow_table()))
+    if found.is_empty():
+        raise InputError(f"the database has no table {name!r}: is it migrated, is it the right one")
+    kinds = dict(found.select("name", "kind").iter_rows())
+    key = found.drop_nulls("place").sort("place")["name"]
+    return Relation(
+        name,
+        pl.Schema({column: _type(kind) for column, kind in kinds.items()}),
+        frozenset(column for column, kind in kinds.items() if kind in _SAME),
+        tuple(key),
+        bool(found["by_code_point"][0]),
+    )
+
+
+def _type(kind: str) -> pl.DataType:
+    return pl.Float64() if kind == "numeric" else _SAME.get(kind, pl.String())
