@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+from pydantic import SecretStr
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from engine.clock import VirtualClock, WallClock
+from engine.errors import InputError
+from pipelines.alerts import QUEUED, Event, SignalNews, alerting, stopped, unfillable_gap
+
+NOON = datetime(2026, 11, 20, 12, 0)
+
+
+def address(server: HTTPServer) -> SecretStr:
+    return SecretStr(f"json://user:very-secret@{server.host}:{server.port}/hook")
+
+
+def event(number: int = 0) -> Event:
+    return Event(("test", number), f"title {number}", "body")
+
+
+async def test_each_event_is_told_once_to_each_service(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("")
+    gap = unfillable_gap("A01612", date(2026, 11, 20), NOON, "KIS keeps a year")
+    async with alerting([address(httpserver)] * 2, WallClock()) as alerts:
+        for _ in range(3):
+            alerts.tell(gap)
+            alerts.tell(stopped("collector", NOON, "KisRefused"))
+    said = [request.get_json()["title"] for request, _ in httpserver.log]
+    assert said == [gap.title] * 2 + ["❌ collector stopped"] * 2
+
+
+async def test_what_was_told_just_before_a_crash_is_sent(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("")
+
+    async def crash() -> None:
+        async with alerting([address(httpserver)], WallClock()) as alerts:
+            alerts.tell(stopped("collector", NOON, "a crash"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await crash()
+    assert len(httpserver.log) == 1
+
+
+async def test_nobody_waits_for_a_slow_service_and_a_flood_is_logged(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer_now = threading.Event()
+
+    def slow(_: Request) -> Response:
+        answer_now.wait(5)
+        return Response("")
+
+    httpserver.expect_request("/hook").respond_with_handler(slow)
+    async with alerting([address(httpserver)], WallClock()) as alerts:
+        alerts.tell(event(0))
+        await asyncio.wait_for(WallClock().sleep(0.05), 1)  # the first one is under way
+        for number in range(1, QUEUED + 6):
+            alerts.tell(event(number))
+        assert sum("alert lost" in r.message for r in caplog.records) == 5
+        answer_now.set()
+    assert len(httpserver.log) == QUEUED + 1
+
+
+async def test_a_service_that_fails_is_named_without_its_secrets(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    httpserver.expect_request("/hook").respond_with_data("no", status=500)
+    async with alerting([address(httpserver)], WallClock()) as alerts:
+        alerts.tell(event())
+    assert any("alert not sent to JSON" in r.message for r in caplog.records)
+    assert "very-secret" not in caplog.text
+
+
+async def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
+    with pytest.raises(InputError, match="address 2 is none") as caught:
+        async with alerting([SecretStr("json://localhost"), SecretStr("pw-in://x")], WallClock()):
+            pass
+    assert "pw-in" not in str(caught.value)
+
+
+async def test_without_addresses_nothing_happens() -> None:
+    async with alerting([], VirtualClock(NOON)) as alerts:
+        alerts.tell(event())
+
+
+def rows(*signals: int, start: datetime = NOON, minutes: int = 5) -> pl.DataFrame:
+    n = len(signals)
+    stamps = [start + timedelta(minutes=minutes * i) for i in range(n)]
+    return pl.DataFrame(
+        {
+            "timestamp": pl.Series(stamps, dtype=pl.Datetime("us")),
+            "symbol": ["A01612"] * n,
+            "close": [400.05] * n,
+            "trade_signal": signals,
+            "reason": ["band_cross_up"] * n,
+            "ub": [399.0] * n,
+            "lb": [390.0] * n,
+        }
+    )
+
+
+def news(given: pl.DataFrame, *, now: datetime, of: SignalNews | None = None) -> list[str]:
+    found = of or SignalNews(VirtualClock(now))
+    return [event.title for event in found.events("dolpha1", given)]
+
+
+def test_a_signal_that_goes_on_is_news_once_and_a_turn_is_news_again() -> None:
+    watcher = SignalNews(VirtualClock(NOON))
+    given = rows(0, 1, 1, 0, 1, -1, -1, 1, minutes=1)
+    sides = [
+        title.rpartition(": ")[2]
+        for row in given.iter_slices(1)
+        for title in news(row, now=NOON, of=watcher)
+    ]
+    assert sides == ["LONG at 400.05", "SHORT at 400.05", "LONG at 400.05"]
+    assert news(given, now=NOON, of=watcher) == []  # corrected and computed again: no news
+
+
+def test_signals_of_the_past_are_no_news_but_known() -> None:
+    """After a restart the window gives the whole day again."""
+    watcher = SignalNews(VirtualClock(NOON))
+    morning = rows(1, 1, start=NOON - timedelta(hours=2))
+    assert news(morning, now=NOON, of=watcher) == []
+    assert news(rows(1), now=NOON, of=watcher) == []
+    assert len(news(rows(-1, start=NOON + timedelta(minutes=5)), now=NOON, of=watcher)) == 1
+
+
+def test_each_day_begins_anew() -> None:
+    watcher = SignalNews(VirtualClock(NOON))
+    assert news(rows(1, start=NOON - timedelta(days=1)), now=NOON, of=watcher) == []
+    assert len(news(rows(1), now=NOON, of=watcher)) == 1
+
+
+def test_without_bands_the_message_says_so() -> None:
+    bare = rows(1).with_columns(ub=None, lb=None)
+    assert "no bands" in SignalNews(VirtualClock(NOON)).events("x", bare)[0].body
