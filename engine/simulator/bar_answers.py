@@ -58,6 +58,8 @@ def stock_bars_today(desk: Desk, query: Query, now: datetime) -> bytes:
     rows: list[bytes] = []
     if sheet is not None and now >= sheet.session.opens:
         rows = _filled_forward(sheet, until, now)
+        idle = sheet.idle_minute(until, now)
+        rows = (rows + ([idle] if idle else []))[:STOCK_TODAY_LIMIT]
         if len(rows) < STOCK_TODAY_LIMIT:
             rows += sheet.visible(until, now, STOCK_TODAY_LIMIT - len(rows))
     return rows_answer(stock_summary(desk, symbol, now), rows)

@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, market: MarketData, disturb: Disturb = lambda sheet: sheet) -> None:
         self.market, self._disturb = market, disturb
         self.options = OptionMarket(market)
-        self.sheet = lru_cache(maxsize=4096)(self._sheet)
+        self.sheet = lru_cache(maxsize=1024)(self._sheet)
         self._reach_back = lru_cache(maxsize=512)(_reach_back)
         self._session = lru_cache(maxsize=8192)(served_session)
 

@@ -93,6 +93,7 @@ class KillToken(Rule):
     """All tokens die before their time; the call meets `code`."""
 
     what: Literal["kill_token"]
+    endpoint: str | tuple[str, ...] = ("bars", "options")  # a request for a token kills none
     code: Literal["EGW00121", "EGW00123"] = "EGW00121"
 
 

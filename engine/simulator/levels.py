@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.simulator.market import draws
 
@@ -81,13 +82,14 @@ def stock_close(seed: int, code: str, day: date) -> float:
 
 
 def _wander(seed: int, name: str, day: date) -> float:
-    return _path(seed, name)[day.toordinal() - _FIRST]
+    return float(_path(seed, name)[day.toordinal() - _FIRST])
 
 
 _FIRST, _LAST = date(2013, 1, 1).toordinal(), date(2030, 12, 31).toordinal()
 
 
 @lru_cache(maxsize=512)
-def _path(seed: int, name: str) -> list[float]:
+def _path(seed: int, name: str) -> NDArray[np.float64]:
     shocks = draws(seed, "level", name).standard_normal(_LAST - _FIRST + 1)
-    return list(accumulate(shocks.tolist(), lambda so_far, shock: RETURN_TO_LINE * so_far + shock))
+    steps = accumulate(shocks.tolist(), lambda so_far, shock: RETURN_TO_LINE * so_far + shock)
+    return np.fromiter(steps, np.float64)

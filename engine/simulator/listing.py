@@ -23,6 +23,7 @@ KOREAN = {
     "KOSPI200_WEEKLY_MON": "위클리M ", "KOSPI200_WEEKLY_THU": "위클리 ",
 }  # fmt: skip
 
+FAR_MONTHS = {"03": 1, "06": 2, "09": 1, "12": 3}  # how many of each are listed
 _SERIES_OF_CLASS = {instruments.option_series(name).market_class: name for name in SERIES}
 
 
@@ -48,14 +49,14 @@ STRIKES = {
 def maturities(series: str, day: date) -> list[str]:
     """Return the listed maturities of an option series, nearest first.
 
-    Monthlies: the next six months, then March and September one year, June two, December three
-    years ahead (as in KIS's list of April 2024). Weeklies: this one and the next.
+    Monthlies: the next six months, the next March and September, the next two of June and three
+    of December (that is KIS's own list of April 2024). Weeklies: this one and the next.
     """
     alive = [name for last, name in expiries.maturities(series) if last >= day]
     if "WEEKLY" in series:
         return alive[:2]
-    far = {m for month, count in (("03", 2), ("06", 2), ("09", 2), ("12", 3))
-           for m in [name for name in alive if name[4:] == month][:count]}  # fmt: skip
+    far = {name for month, count in FAR_MONTHS.items()
+           for name in [one for one in alive if one[4:] == month][:count]}  # fmt: skip
     return [name for place, name in enumerate(alive) if place < 6 or name in far]
 
 
@@ -80,7 +81,7 @@ def previous_close(market: MarketData, underlying: str, day: date) -> float:
     return float(index["close"][-1])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def options(market: MarketData, series: str, maturity: str, day: date) -> pl.DataFrame:
     """Return code, option_type, strike of every listed option, calls first, highest strike first.
 

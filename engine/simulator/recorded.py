@@ -42,8 +42,8 @@ class RecordedMarket:
         self._fallback = fallback or SyntheticMarket()
         self._frame = scan_bars(self.path, COLUMNS)
         self._series = lru_cache(maxsize=512)(self._load)
-        self.index = lru_cache(maxsize=512)(self._index)
-        self.bars = lru_cache(maxsize=4096)(self._bars)
+        self.index = lru_cache(maxsize=128)(self._index)
+        self.bars = lru_cache(maxsize=1024)(self._bars)
 
     @cached_property
     def symbols(self) -> list[str]:

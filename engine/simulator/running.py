@@ -36,8 +36,7 @@ def running_bar(of: FinishedBar, now: datetime) -> bytes | None:
     if elapsed < first_trade:
         if not instruments.is_stock(of.symbol) or of.before is None:
             return None
-        last = of.before[4]
-        return _row(of, (label, last, last, last, last, of.before[5]), traded=0)
+        return idle_bar(of._replace(bar=of.before), label)
     done = (elapsed - first_trade) / (1 - first_trade)
     turns = (opened, *((low, high) if low_first else (high, low)), close)
     price, seen = _walk(turns, (0.0, bend, bend + (1 - bend) / 2, 1.0), done)
@@ -45,6 +44,12 @@ def running_bar(of: FinishedBar, now: datetime) -> bytes | None:
     price = min(high, max(low, round(round(price / tick) * tick, 2)))
     so_far = max(1, int(volume * done**quicker)) if volume else 0
     return _row(of, (label, opened, max(*seen, price), min(*seen, price), price, so_far), so_far)
+
+
+def idle_bar(last: FinishedBar, label: datetime) -> bytes:
+    """Return the row of a minute without a trade so far: price and volume of the last bar."""
+    _, _, _, _, close, volume = last.bar
+    return _row(last, (label, close, close, close, close, volume), traded=0)
 
 
 def _shape(of: FinishedBar) -> tuple[float, bool, float, float]:

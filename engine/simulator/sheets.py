@@ -15,7 +15,7 @@ import polars as pl
 
 from engine import instruments
 from engine.sessions import Session
-from engine.simulator.running import FinishedBar, running_bar
+from engine.simulator.running import FinishedBar, idle_bar, running_bar
 from engine.simulator.wire import clock_label, exact, json_rows, midnight
 
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ class Sheet:
     ends: list[datetime]  # from when on a bar is finished
     rows: list[bytes]
     turnover: list[int]  # so far: KRW of stocks, thousand KRW of derivatives, as KIS counts
-    so_far: list[dict[str, float]]  # the day's open, high, low, close, volume, turnover by then
+    so_far: pl.DataFrame  # the day's open, high, low, close, volume, turnover by then
     late: dict[int, Late] = field(default_factory=dict)
     asked_late: timedelta = timedelta()  # how far the date under which it is served is off
 
@@ -74,6 +74,18 @@ class Sheet:
             return late.wrong
         return self.rows[place]
 
+    def idle_minute(self, until: datetime, now: datetime) -> bytes | None:
+        """Return a stock's row of the minute running if that will see no trade; None if it will.
+
+        KIS has it all the same, with the price and the volume of the last bar.
+        """
+        label, last = now.replace(second=0, microsecond=0), self.last(now)
+        inside = self.session.opens <= label < self.session.continuous_end and label <= until
+        if not inside or last < 0 or (last + 1 < len(self.labels) and self.labels[last + 1] <= now):
+            return None
+        bar = self._finished(last)._replace(turnover_before=self.turnover[last])
+        return idle_bar(bar, label)
+
     def _finished(self, place: int) -> FinishedBar:
         values = self.bars.row(place)
         before = self.bars.row(place - 1) if place else None
@@ -86,8 +98,8 @@ class Sheet:
         return self.session.date + self.asked_late
 
     def last(self, now: datetime) -> int:
-        """Return the place of the last finished bar, -1 before there is one."""
-        return bisect_right(self.ends, now) - 1
+        """Return the place of the session's last finished bar, -1 before there is one."""
+        return bisect_right(self.ends, min(now, self.session.last_stamp)) - 1
 
 
 def write_sheet(symbol: str, session: Session, bars: pl.DataFrame) -> Sheet:
@@ -105,9 +117,7 @@ def write_sheet(symbol: str, session: Session, bars: pl.DataFrame) -> Sheet:
         pl.col("volume").cum_sum(),
         turnover=turnover,
     )
-    return Sheet(
-        symbol, session, bars, labels, ends, json_rows(frame), turnover.to_list(), so_far.to_dicts()
-    )
+    return Sheet(symbol, session, bars, labels, ends, json_rows(frame), turnover.to_list(), so_far)
 
 
 def row_frame(symbol: str, day: date, bars: pl.DataFrame) -> pl.DataFrame:

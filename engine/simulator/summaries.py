@@ -39,7 +39,7 @@ def standing(desk: Desk, symbol: str, market: Market, now: datetime) -> Standing
 
 def _so_far(sheet: Sheet | None, now: datetime) -> Day:
     place = sheet.last(now) if sheet else -1
-    return sheet.so_far[place] if sheet and place >= 0 else {}
+    return sheet.so_far.row(place, named=True) if sheet and place >= 0 else {}
 
 
 def stock_summary(desk: Desk, symbol: str, now: datetime) -> dict[str, str]:

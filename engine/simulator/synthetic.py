@@ -7,7 +7,7 @@ agree with each other. Stocks have paths of their own.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +22,7 @@ from engine.simulator.market import BARS, INDEX, draws, labels
 
 Floats = NDArray[np.float64]
 
+AFTER_MARKET, AFTER_MARKET_SINCE = time(16), date(2026, 9, 14)  # KIS.md
 STEPS = 5  # steps of the path within a minute
 FRONT_VOLUME = {"KOSPI200": 210_000, "MINI_KOSPI200": 120_000, "KOSDAQ150": 60_000}
 MANY_TRADES = 40  # in a minute: from here on none is without a trade
@@ -35,8 +36,8 @@ class SyntheticMarket:
 
     def __init__(self, seed: int = 1) -> None:
         self.seed = seed
-        self.index = lru_cache(maxsize=512)(self._index)
-        self.bars = lru_cache(maxsize=4096)(self._bars)
+        self.index = lru_cache(maxsize=128)(self._index)
+        self.bars = lru_cache(maxsize=1024)(self._bars)
 
     def _bars(self, symbol: str, of: Session) -> pl.DataFrame:
         if instruments.is_stock(symbol):
@@ -62,11 +63,27 @@ class SyntheticMarket:
         random, grid = draws(self.seed, code, of.date), labels(of)
         path = _day_path(random, first, last, grid.len(), gap=0.3, noise=volatility * 0.7)
         volume = _volume(random, grid, of, shares, max(1.0, LOT_KRW / last))
-        return _traded(_ohlc(grid, path), volume, code, of)
+        bars = _traded(_ohlc(grid, path), volume, code, of)
+        return (
+            bars if of.date < AFTER_MARKET_SINCE else bars.vstack(_after_market(bars, of, random))
+        )
 
 
 def _before(of: Session) -> date:
     return previous_sessions(Market.STOCKS, of.date, 1)[0]
+
+
+def _after_market(bars: pl.DataFrame, of: Session, random: np.random.Generator) -> pl.DataFrame:
+    """Return trades at the closing price, 16:00-20:00, which no session of ours owes."""
+    if bars.is_empty():
+        return bars
+    first = datetime.combine(of.date, AFTER_MARKET)
+    minutes = np.sort(random.choice(240, 40, replace=False))
+    return pl.DataFrame({"minute": minutes}).select(
+        label=pl.lit(first, pl.Datetime("us")) + pl.duration(minutes="minute"),
+        **{name: pl.lit(bars["close"][-1]) for name in ("open", "high", "low", "close")},
+        volume=pl.lit(1 + bars["volume"].sum() // 20_000, pl.Int64),
+    )
 
 
 def _day_path(

@@ -40,7 +40,7 @@ class Account:
     app_key: str
     secret: str
     tokens: list[Token] = field(default_factory=list)
-    answered: list[datetime] = field(default_factory=list)  # token requests that were granted
+    answered_at: datetime | None = None  # the last request for a token that was granted
     calls: deque[datetime] = field(default_factory=deque)
 
 
@@ -54,9 +54,9 @@ class Gate:
     def issue(self, body: Mapping[str, str], now: datetime) -> Token:
         """Answer a request for a token."""
         account = self._account(body.get("appkey", ""), body.get("appsecret", ""), of_gateway=True)
-        if account.answered and now - account.answered[-1] < BETWEEN_ISSUES:
+        if account.answered_at and now - account.answered_at < BETWEEN_ISSUES:
             raise Refusal(*refusals.TOKEN_TOO_SOON, status=403, of_gateway=True)
-        account.answered.append(now)
+        account.answered_at = now
         last = account.tokens[-1] if account.tokens else None
         if last is None or last.dead or now - last.issued_at >= SAME_TOKEN_FOR:
             account.tokens.append(Token(self._text(account), now))
