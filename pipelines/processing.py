@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import Clock
-from engine.features import matrix, summary
 from engine.store import Writer
+from pipelines.chains import chain_of, matrix_of, summary_of
 from pipelines.tally import Tally
 from strategies.window import LiveWindow
 
@@ -33,6 +33,7 @@ class Processor:
     ) -> None:
         self._writer, self._clock, self._tally = writer, clock, tally
         self.windows = windows  # none until the warm-up is there
+        self._findings: dict[str, str | None] = {}
 
     async def bars(self, table: str, batch: pa.RecordBatch) -> None:
         """Commit finished bars of one symbol, then the signals that follow from them."""
@@ -58,20 +59,25 @@ class Processor:
         """Commit one snapshot of a chain, its matrix and its summary."""
         if not batch.num_rows:
             return
-        self._tally.note_rows(await self._writer.put("option_chain_raw", batch))
-        chain = pl.DataFrame(batch).lazy()
-        cells = matrix.matrix(chain).collect()
-        counts = await self._writer.put(
-            "option_matrices", schemas.conform(cells, schemas.OPTION_MATRIX)
-        )
-        self._tally.note_rows(counts)
-        figures = summary.option_summary(chain).collect()
-        counts = await self._writer.put(
-            "option_summary", schemas.conform(figures, schemas.OPTION_SUMMARY)
-        )
-        self._tally.note_rows(counts)
+        chain = chain_of(pl.DataFrame(batch))
+        cells, figures = matrix_of(chain), summary_of(chain)
+        for table, frame, schema in (
+            ("option_chain_raw", chain, schemas.OPTION_CHAIN),
+            ("option_matrices", cells, schemas.OPTION_MATRIX),
+            ("option_summary", figures, schemas.OPTION_SUMMARY),
+        ):
+            counts = await self._writer.put(table, schemas.conform(frame, schema))
+            self._tally.note_rows(counts)
+        self._tell_findings(figures)
         self._tally.snapshots += 1
         self._tally.matrix = cells
+
+    def _tell_findings(self, figures: pl.DataFrame) -> None:
+        """Say what is odd about a chain, once until it changes."""
+        for symbol, flags in figures.select("underlying_symbol", "flags").iter_rows():
+            if flags and flags != self._findings.get(symbol):
+                log.warning("⚠️ %s: odd chain: %s", symbol, flags)
+            self._findings[symbol] = flags
 
     async def rejected(self, batch: pa.RecordBatch) -> None:
         """Keep rows that could not be used, with the reason, where `krt status` shows them."""
