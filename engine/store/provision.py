@@ -16,18 +16,20 @@ _STANDARD = {
 }  # fmt: skip
 
 
-def provide(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
-    """Make the partitions (and a strategy's table); "" asks for the table itself to be checked.
-
-    Raises SchemaMismatch if the database's columns are not the stream's.
-    """
+def make_partitions(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
+    """Make the partitions unless they exist; safe while others do the same."""
     for piece in pieces:
-        if piece:
-            ask(cursor, f"SELECT make_partition({literal(table.name)}, {literal(piece)})::text")
-        else:
-            if table.rule is Rule.FIRST_STANDS:
-                _make_signal_table(cursor, table)
-            table.check_columns(stored_columns(cursor, table.name))
+        ask(cursor, f"SELECT make_partition({literal(table.name)}, {literal(piece)})::text")
+
+
+def check_table(cursor: Cursor, table: Table) -> None:
+    """Compare the database's table with the stream; a strategy's is made if there is none.
+
+    Raises SchemaMismatch if its columns are not the stream's.
+    """
+    if table.rule is Rule.FIRST_STANDS:
+        _make_signal_table(cursor, table)
+    table.check_columns(stored_columns(cursor, table.name))
 
 
 def make_months_ahead(cursor: Cursor, today: date, months: int = 3) -> None:
@@ -36,7 +38,7 @@ def make_months_ahead(cursor: Cursor, today: date, months: int = 3) -> None:
     pieces = pl.select(pl.concat_list(ahead)).item()
     for table in TABLES.values():
         if table.partitioned_by == "timestamp":
-            provide(cursor, table, pieces)
+            make_partitions(cursor, table, pieces)
 
 
 def stored_columns(cursor: Cursor, table: str) -> dict[str, str]:

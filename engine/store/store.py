@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-import polars as pl
 import pyarrow as pa
 
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.connection import Connection
 from engine.store.merge import MergeCounts, complete, merge_rows
-from engine.store.provision import provide
+from engine.store.provision import check_table, make_partitions
 from engine.store.tables import Table, table_of
 
 log = logging.getLogger(__name__)
@@ -52,6 +51,10 @@ class Store:
         stream = table_of(table, batches[0].schema)
         return await self._clock.thread(self._merge, stream, batches, executor=self._executor)
 
+    async def provide(self, table: Table) -> None:
+        """Make sure that the table exists and fits. Raises SchemaMismatch."""
+        await self._clock.thread(self._provide, table, [], executor=self._executor)
+
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return what one SQL statement gives."""
         return await self._clock.thread(self._query, sql, read_only, executor=self._executor)
@@ -68,7 +71,7 @@ class Store:
     def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
         rows = complete(table, batches, self._clock.now())
         try:
-            self._provide(table, rows)
+            self._provide(table, table.pieces(rows))
             news = merge_rows(self._connection, table, rows)
         except StoreError:
             self._provided.clear()  # somebody may have dropped what we think is there
@@ -76,13 +79,15 @@ class Store:
         brought = {number: (new, changed) for number, new, changed in news.iter_rows()}
         return [_counts(batch, *brought.get(n, (0, 0))) for n, batch in enumerate(batches)]
 
-    def _provide(self, table: Table, rows: pl.DataFrame) -> None:
+    def _provide(self, table: Table, pieces: list[str]) -> None:
         """Make sure, once a run, that the table fits and its partitions exist."""
-        wanted = {(table.name, piece) for piece in ["", *table.pieces(rows)]}
-        if missing := wanted - self._provided:
+        shape = (table.name, str(table.schema))
+        missing = [piece for piece in pieces if (table.name, piece) not in self._provided]
+        if missing or shape not in self._provided:
             with self._connection.transaction() as cursor:
-                provide(cursor, table, sorted(piece for _, piece in missing))
-            self._provided |= missing
+                check_table(cursor, table)
+                make_partitions(cursor, table, missing)
+            self._provided |= {shape, *((table.name, piece) for piece in missing)}
 
     def _query(self, sql: str, read_only: bool) -> pa.Table:
         return self._connection.query(sql, read_only=read_only)
