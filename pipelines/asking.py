@@ -24,6 +24,7 @@ from engine.fetchers.base import BarRequest
 from engine.fetchers.deriv import FuturesBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.history.owed import is_chain, session_of
+from engine.history.reading import table_of
 from engine.kis.client import KisClient, Priority
 from engine.store import MergeCounts, Store
 
@@ -81,11 +82,6 @@ class Asked:
     whole: bool = False  # the answer reached the session before: nothing older is left
     sealed: bool = True  # KIS's answer about this session was final
     failure: str | None = None
-
-
-def table_of(symbol: str) -> str:
-    """Return the stream that a symbol's bars belong to."""
-    return "stocks_1m" if instruments.is_stock(symbol) else "futures_1m"
 
 
 async def ask(tools: Tools, window: Window) -> Asked:

@@ -1,4 +1,4 @@
-"""What is kept of each closed session: settled is one whose every owed stamp is stored or explained.
+"""What is kept of each closed session. Settled: every owed stamp is stored or explained.
 
 It stands in `kept_sessions`, so that the export need not find out again.
 """
@@ -48,7 +48,7 @@ async def settle(
 async def mark_validated(
     store: Store, good: pl.DataFrame, bad: pl.DataFrame, now: datetime
 ) -> None:
-    """Write down in which settled sessions (symbol, session) the checks found nothing, or something."""
+    """Write down which settled sessions (symbol, session) the checks found good, and which bad."""
     verdicts = pl.concat(
         [
             good.select(_SESSION).with_columns(good=True),

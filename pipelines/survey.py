@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date
 
 import polars as pl
 
 from engine.clock import Clock, today
-from engine.history.owed import is_chain, market_of, owed
-from engine.instruments import is_stock
+from engine.history import reading
+from engine.history.owed import market_of, owed
 from engine.store import Store, ledger
-from engine.store.identifiers import literal, literals
 from pipelines.asking import beyond_reach
 from pipelines.settling import settle, span_of
 
@@ -62,9 +61,8 @@ async def survey(store: Store, targets: pl.DataFrame, clock: Clock) -> Survey:
     first, last = span_of(targets)
     rows = await ledger.read(store, symbols, first, last)
     rows = rows.join(targets, on=_SESSION, how="semi")
-    stored = (await stored_stamps(store, symbols, first, last)).join(
-        due, on=ledger.STAMP, how="semi"
-    )
+    found = await reading.stamps(store, symbols, first, last)
+    stored = due.join(found, on=ledger.STAMP, how="semi").select(list(STORED))
     marks = ledger.noted(ledger.marks_of(rows, due), due, stored, now)
     return Survey(due, stored, _given_up(marks, today(clock)), rows)
 
@@ -75,34 +73,6 @@ def _given_up(marks: pl.DataFrame, day: date) -> pl.DataFrame:
     why = [beyond_reach(symbol, session, day) for symbol, session in sessions.iter_rows()]
     reasons = sessions.with_columns(why=pl.Series(why, dtype=pl.String)).drop_nulls()
     return ledger.explained(marks, marks.join(reasons, on=_SESSION), "unavailable")
-
-
-async def stored_stamps(store: Store, symbols: list[str], first: date, last: date) -> pl.DataFrame:
-    """Return STORED: the stamps of bars (of chains: snapshots) in sessions from first to last."""
-    begin, end = datetime.combine(first, time()), datetime.combine(last, time()) + timedelta(1)
-    span = f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
-    chains = [s for s in symbols if is_chain(s)]
-    stocks = [s for s in symbols if is_stock(s)]
-    futures = [s for s in symbols if s not in {*chains, *stocks}]
-    queries = [
-        _of("futures_1m", "symbol", futures, span),
-        _of("stocks_1m", "symbol", stocks, span),
-        _of("option_matrices", "underlying_symbol", chains, f"{span} AND metric_type = 'price'"),
-    ]
-    found = [pl.DataFrame(await store.query(query)) for query in queries if query]
-    frames = [
-        f.select("symbol", pl.col("stamp").dt.date().alias("session"), "stamp") for f in found
-    ]
-    return pl.concat([pl.DataFrame(schema=STORED), *(f.cast(STORED) for f in frames)])
-
-
-def _of(table: str, name: str, symbols: list[str], condition: str) -> str | None:
-    if not symbols:
-        return None
-    return (
-        f"SELECT {name} AS symbol, timestamp AS stamp FROM {table}"  # noqa: S608 - quoted
-        f" WHERE {name} IN ({literals(symbols)}) AND {condition}"
-    )
 
 
 async def write_down(store: Store, seen: Survey, marks: pl.DataFrame, clock: Clock) -> Survey:

@@ -67,7 +67,7 @@ def targets(
 
 
 def _sessions_of(symbol: str, start: date, end: date, warm_up: int) -> list[tuple[str, date]]:
-    if not _is_product(symbol):
+    if not is_product(symbol):
         market = Market.DERIVATIVES if is_chain(symbol) else sessions.market_of(symbol)
         return [(symbol, day) for day in sessions.session_dates(market, start, end)]
     days = sessions.session_dates(Market.DERIVATIVES, start, end)
@@ -80,7 +80,8 @@ def _sessions_of(symbol: str, start: date, end: date, warm_up: int) -> list[tupl
     ]
 
 
-def _is_product(symbol: str) -> bool:
+def is_product(symbol: str) -> bool:
+    """Say whether the text means each contract of a product in its turn: A01, A01_FRONT."""
     return len(symbol) == PREFIX_LENGTH or instruments.is_front(symbol)
 
 

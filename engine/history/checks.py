@@ -1,0 +1,131 @@
+"""The checks of the history: DuckDB queries in `sql/checks`, one file each.
+
+A file begins with a comment that says what it is (`-- severity:` error or warning, `-- says:` one
+sentence, `-- fix:` what mends it: fetch, remove, recompute or nothing), then one query over the
+relations below. It returns symbol, session, first_stamp, last_stamp, bars, detail. A new check is a
+new file.
+
+All relations are there for every check, some of them empty. Rows of `bars` with `context` lie a
+session before or after those that are checked and are there to be looked at, not to be found.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import duckdb
+import polars as pl
+
+from engine.errors import InputError
+from engine.schemas import level_columns
+
+Severity = Literal["error", "warning"]
+Fix = Literal["fetch", "remove", "recompute", "nothing"]
+
+_STAMP = pl.Datetime("us")
+_PRICES = dict.fromkeys(("open", "high", "low", "close"), pl.Float64())
+_MATRIX = {"symbol": pl.String(), "session": pl.Date(), "timestamp": _STAMP,
+           "metric_type": pl.String(), **dict.fromkeys(level_columns(), pl.Float64())}  # fmt: skip
+_SIGNAL = {"source": pl.String(), "symbol": pl.String(), "session": pl.Date(),
+           "timestamp": _STAMP, "content": pl.String()}  # fmt: skip
+_TARGET = {"symbol": pl.String(), "session": pl.Date()}
+
+RELATIONS: dict[str, pl.Schema] = {
+    name: pl.Schema(columns)
+    for name, columns in {
+        # what is checked
+        "targets": _TARGET,
+        "bars": {**_TARGET, "timestamp": _STAMP, **_PRICES, "volume": pl.Int64(),
+                 "context": pl.Boolean(), "confirmed": pl.Boolean()},
+        # what must be: every stamp owed, and those that the ledger explains
+        "owed": {**_TARGET, "stamp": _STAMP, "place": pl.Int64()},
+        "excused": {**_TARGET, "stamp": _STAMP},
+        # one row a code: stocks or derivatives, smallest price step, last trading day
+        "instruments": {"symbol": pl.String(), "kind": pl.String(), "tick": pl.Float64(),
+                        "last_day": pl.Date()},
+        # number of each trading day, so that neighbours differ by 1
+        "trading_days": {"session": pl.Date(), "number": pl.Int64()},
+        # option chains; symbol is the underlying_symbol
+        "snapshots_owed": {**_TARGET, "stamp": _STAMP, "place": pl.Int64()},
+        "chain": {**_TARGET, "timestamp": _STAMP, "option": pl.String()},
+        "matrices": _MATRIX,
+        "expected_matrices": _MATRIX,
+        # signals as stored, their corrections, and as computed again; content is a JSON text
+        "signals": {**_SIGNAL, "correction": pl.Boolean()},
+        "expected_signals": _SIGNAL,
+    }.items()
+}  # fmt: skip
+
+FINDINGS = pl.Schema(
+    [
+        ("check", pl.String()), ("severity", pl.String()), ("symbol", pl.String()),
+        ("session", pl.Date()), ("first_stamp", _STAMP), ("last_stamp", _STAMP),
+        ("bars", pl.Int64()), ("detail", pl.String()), ("fix", pl.String()),
+    ]
+)  # fmt: skip
+ORDER = ["session", "symbol", "check", "first_stamp", "last_stamp", "detail"]
+_FOUND = ["symbol", "session", "first_stamp", "last_stamp", "bars", "detail"]
+_MEMORY = "400MB"  # beyond which DuckDB spills to disk
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: its name (the file's), what a finding means, and the query that finds."""
+
+    name: str
+    severity: Severity
+    says: str
+    fix: Fix
+    query: str
+
+
+def all_checks() -> list[Check]:
+    """Return the checks of `sql/checks` by name. Raises InputError where a header is missing."""
+    folder = importlib.resources.files("sql").joinpath("checks")
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    return [
+        read_check(file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        for file in sorted(files, key=lambda file: file.name)
+    ]
+
+
+def read_check(name: str, text: str) -> Check:
+    """Read one file. Raises InputError if its header lacks a part."""
+    head = [
+        line.removeprefix("-- ").partition(": ") for line in text.splitlines() if line[:2] == "--"
+    ]
+    said = {key: value.strip() for key, _, value in head}
+    if (
+        said.get("severity") not in get_args(Severity)
+        or said.get("fix") not in get_args(Fix)
+        or (not said.get("says"))
+    ):
+        raise InputError(
+            f"sql/checks/{name}.sql must begin with `-- severity: error|warning`, `-- says: …`,"
+            f" and `-- fix: {'|'.join(get_args(Fix))}`"
+        )
+    return Check(name, said["severity"], said["says"], said["fix"], text)  # type: ignore[arg-type]
+
+
+def run_checks(checks: list[Check], frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Run the checks over relations (names and columns of RELATIONS); return FINDINGS in ORDER."""
+    with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 2}) as database:
+        for name, schema in RELATIONS.items():
+            frame = frames.get(name, schema.to_frame())
+            database.register(name, frame.select(list(schema)).cast(schema).to_arrow())
+        parts = [_run(database, check) for check in checks]
+    return pl.concat([FINDINGS.to_frame(), *parts]).sort(ORDER)
+
+
+def _run(database: duckdb.DuckDBPyConnection, check: Check) -> pl.DataFrame:
+    found = pl.DataFrame(database.sql(check.query).to_arrow_table())
+    return (
+        found.select(_FOUND)
+        .with_columns(
+            check=pl.lit(check.name), severity=pl.lit(check.severity), fix=pl.lit(check.fix)
+        )
+        .select(pl.col(name).cast(kind) for name, kind in FINDINGS.items())
+    )

@@ -1,0 +1,130 @@
+"""Reading history as Arrow, a bounded part at a time: from Postgres through ADBC.
+
+Times go in as `first` and `last` session, both included; all rows of those dates come back, also
+those that no session owes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+
+import polars as pl
+
+from engine.history.owed import is_chain
+from engine.instruments import is_stock
+from engine.schemas import OPTION_CHAIN, level_columns
+from engine.store import Store
+from engine.store.identifiers import identifier, literal, literals
+
+BARS = pl.Schema(
+    [
+        ("symbol", pl.String()), ("timestamp", pl.Datetime("us")),
+        *((price, pl.Float64()) for price in ("open", "high", "low", "close")),
+        ("volume", pl.Int64()),
+    ]
+)  # fmt: skip
+SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
+
+
+def table_of(symbol: str) -> str:
+    """Return the stream that a code's bars belong to."""
+    return "stocks_1m" if is_stock(symbol) else "futures_1m"
+
+
+def in_span(first: date, last: date) -> str:
+    """Return the SQL condition for stamps on the dates from first to last."""
+    begin, end = datetime.combine(first, time()), datetime.combine(last, time()) + timedelta(1)
+    return f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
+
+
+def by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
+    """Return the codes of each table that has bars of some; option chains are none."""
+    tables: dict[str, list[str]] = {}
+    for symbol in symbols:
+        if not is_chain(symbol):
+            tables.setdefault(table_of(symbol), []).append(symbol)
+    return tables
+
+
+async def bars(store: Store, symbols: Sequence[str], first: date, last: date) -> pl.DataFrame:
+    """Return the symbols' rows in BARS, whatever they hold, in no order."""
+    columns = ", ".join(BARS)
+    return await _read(store, BARS, [
+        f"SELECT {columns} FROM {table}"  # noqa: S608 - quoted
+        f" WHERE symbol IN ({literals(codes)}) AND {in_span(first, last)}"
+        for table, codes in by_table(symbols).items()
+    ])  # fmt: skip
+
+
+async def stamps(store: Store, symbols: Sequence[str], first: date, last: date) -> pl.DataFrame:
+    """Return symbol, session, stamp of the bars stored, and of the snapshots of option chains."""
+    schema = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
+    span, chains = in_span(first, last), [symbol for symbol in symbols if is_chain(symbol)]
+    queries = [
+        f"SELECT symbol, timestamp AS stamp FROM {table}"  # noqa: S608 - quoted
+        f" WHERE symbol IN ({literals(codes)}) AND {span}"
+        for table, codes in by_table(symbols).items()
+    ]
+    if chains:
+        queries.append(
+            "SELECT underlying_symbol AS symbol, timestamp AS stamp FROM option_matrices"  # noqa: S608
+            f" WHERE underlying_symbol IN ({literals(chains)}) AND {span}"
+            " AND metric_type = 'price'"
+        )
+    found = await _read(store, schema, queries)
+    return found.select("symbol", pl.col("stamp").dt.date().alias("session"), "stamp")
+
+
+async def confirmed_bars(
+    store: Store, symbols: Sequence[str], first: date, last: date
+) -> pl.DataFrame:
+    """Return in BARS those that KIS gave again when asked again."""
+    codes = [symbol for symbol in symbols if not is_chain(symbol)]
+    query = (
+        f"SELECT {', '.join(BARS)} FROM confirmed_bars"  # noqa: S608 - quoted
+        f" WHERE symbol IN ({literals(codes)}) AND {in_span(first, last)}"
+    )
+    return await _read(store, BARS, [query] if codes else [])
+
+
+async def chain(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
+    """Return the rows of an option chain in OPTION_CHAIN."""
+    schema = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
+    return await _read(store, schema, [_of_chain("option_chain_raw", schema, symbol, first, last)])
+
+
+async def matrices(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
+    """Return the rows of an option chain's matrix: timestamp, metric_type, values by level."""
+    head = [("underlying_symbol", pl.String()), ("timestamp", pl.Datetime("us"))]
+    values = [(level, pl.Float64()) for level in level_columns()]
+    schema = pl.Schema([*head, ("metric_type", pl.String()), *values])
+    return await _read(store, schema, [_of_chain("option_matrices", schema, symbol, first, last)])
+
+
+def _of_chain(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:
+    return (
+        f"SELECT {', '.join(map(identifier, schema))} FROM {identifier(table)}"  # noqa: S608 - quoted
+        f" WHERE underlying_symbol = {literal(symbol)} AND {in_span(first, last)}"
+    )
+
+
+async def spans(store: Store) -> pl.DataFrame:
+    """Return SPANS: from when to when anything is known of each symbol and option chain."""
+    known = "SELECT symbol, min(session) AS first, max(session) AS last FROM {} GROUP BY 1"
+    stored = (
+        "SELECT {0} AS symbol, min(timestamp)::date AS first, max(timestamp)::date AS last"
+        " FROM {1} GROUP BY 1"
+    )
+    found = await _read(store, SPANS, [
+        known.format("gaps"), known.format("kept_sessions"),
+        stored.format("symbol", "futures_1m"), stored.format("symbol", "stocks_1m"),
+        stored.format("underlying_symbol", "option_chain_raw"),
+        stored.format("underlying_symbol", "option_matrices"),
+    ])  # fmt: skip
+    return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")
+
+
+async def _read(store: Store, schema: pl.Schema, queries: Sequence[str]) -> pl.DataFrame:
+    found = [pl.DataFrame(await store.query(query)) for query in queries]
+    return pl.concat([schema.to_frame(), *(f.select(list(schema)).cast(schema) for f in found)])

@@ -1,0 +1,101 @@
+"""Signals as they were given and corrected, and as the strategies compute them from stored bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from engine import sessions
+from engine.history import reading
+from engine.history.checks import RELATIONS
+from engine.sessions import Market
+from engine.store import Store
+from engine.store.identifiers import identifier, identifiers, literal, literals
+from strategies.base import Strategy
+from strategies.registry import STRATEGIES
+
+_SESSION = ["symbol", "session"]
+
+
+async def signal_relations(
+    store: Store, symbols: Sequence[str], first: date, last: date
+) -> dict[str, pl.DataFrame]:
+    """Return the relations `signals` and `expected_signals` of the sessions that have signals.
+
+    Computed with the strategy's default parameters, as live does.
+    """
+    given, expected = [], []
+    for strategy in STRATEGIES.values():
+        if not await _exists(store, strategy.table):
+            continue
+        stored = await _stored(store, strategy, symbols, first, last)
+        if stored.height:
+            given += [stored, await _corrections(store, strategy, symbols, first, last)]
+            expected.append(await _computed(store, strategy, stored.select(_SESSION).unique()))
+    return {
+        "signals": _joined("signals", given),
+        "expected_signals": _joined("expected_signals", expected),
+    }
+
+
+def _joined(name: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
+    empty = RELATIONS[name].to_frame()
+    return pl.concat([empty, *(frame.select(list(RELATIONS[name])) for frame in frames)])
+
+
+async def _exists(store: Store, table: str) -> bool:
+    found = await store.query(f"SELECT to_regclass({literal('public.' + table)})::text AS name")
+    return bool(found["name"][0].is_valid)
+
+
+async def _stored(
+    store: Store, of: Strategy[Any], symbols: Sequence[str], first: date, last: date
+) -> pl.DataFrame:
+    rows = await store.query(
+        f"SELECT {identifiers(_columns(of))} FROM {identifier(of.table)}"  # noqa: S608
+        f" WHERE symbol IN ({literals(symbols)}) AND {reading.in_span(first, last)}"
+    )
+    return _as_relation(pl.DataFrame(rows), of, correction=False)
+
+
+async def _corrections(
+    store: Store, of: Strategy[Any], symbols: Sequence[str], first: date, last: date
+) -> pl.DataFrame:
+    """Return what later bars made of given signals, read back as rows of the signals' table."""
+    rows = await store.query(
+        f"SELECT (jsonb_populate_record(NULL::{identifier(of.table)}, corrected)).*"  # noqa: S608
+        f" FROM signal_corrections WHERE table_name = {literal(of.table)}"
+        f" AND symbol IN ({literals(symbols)}) AND {reading.in_span(first, last)}"
+    )
+    return _as_relation(pl.DataFrame(rows), of, correction=True)
+
+
+async def _computed(store: Store, of: Strategy[Any], wanted: pl.DataFrame) -> pl.DataFrame:
+    params = of.params()
+    days = wanted["session"].sort()
+    count = of.warm_up_sessions(params)
+    begin = sessions.previous_sessions(Market.DERIVATIVES, days[0], count)[0]
+    bars = await reading.bars(store, wanted["symbol"].unique().to_list(), begin, days[-1])
+    rows = of.evaluate(bars.lazy(), params).collect()
+    return _as_relation(rows, of, correction=False).join(wanted, on=_SESSION, how="semi")
+
+
+def _columns(of: Strategy[Any]) -> list[str]:
+    return [name for name in of.schema.names if name != "created_at"]
+
+
+def _as_relation(rows: pl.DataFrame, of: Strategy[Any], *, correction: bool) -> pl.DataFrame:
+    kinds = pl.DataFrame(of.schema.empty_table()).schema
+    typed = rows.select(pl.col(name).cast(kinds[name]) for name in _columns(of))
+    content = pl.struct(pl.exclude("symbol", "timestamp")).struct.json_encode()
+    return typed.select(
+        "symbol",
+        "timestamp",
+        source=pl.lit(of.table),
+        session=pl.col("timestamp").dt.date(),
+        content=content,
+        correction=pl.lit(correction),
+    )

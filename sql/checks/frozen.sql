@@ -1,0 +1,27 @@
+-- severity: warning
+-- says: bar after bar is the same in price and volume: the source had stopped
+-- fix: fetch
+-- Of 270,000 real bars at most two in a row were alike where the price had moved within them, and
+-- at most three where it had not (a thin stock, one lot a minute). Three and six are too many; of
+-- minutes without a trade, which KIS sometimes sends as volume 0 (up to seven in a row), sixteen.
+WITH repeats AS (
+    SELECT *,
+           (open, high, low, close, volume) IS NOT DISTINCT FROM lag((open, high, low, close, volume))
+               OVER by_time AS repeated,
+           row_number() OVER by_time AS place
+    FROM bars
+    WHERE NOT context
+    WINDOW by_time AS (PARTITION BY symbol, session ORDER BY timestamp)
+), runs AS (
+    SELECT *, place - row_number() OVER (PARTITION BY symbol, session ORDER BY place) AS run
+    FROM repeats
+    WHERE repeated AND NOT confirmed
+)
+SELECT symbol, session, min(timestamp) AS first_stamp, max(timestamp) AS last_stamp,
+       count(*) AS bars,
+       format('{} bars repeat the one before: close {}, volume {}',
+              count(*), any_value(close), any_value(volume)) AS detail
+FROM runs
+GROUP BY symbol, session, run
+HAVING count(*) >= CASE WHEN any_value(volume) = 0 THEN 15
+                        WHEN any_value(high) > any_value(low) THEN 2 ELSE 5 END

@@ -1,0 +1,35 @@
+-- severity: error
+-- says: a price is beyond the day's price limit
+-- fix: fetch
+-- KRX allows stocks 30 % and index derivatives at most 20 % (the third stage) from the base price,
+-- which is nearly the last close. Here a price is held against the last five closes of the session
+-- before, whichever is kinder: one wrong close must not condemn the next day. Where the middle of
+-- a day lies beyond, the base itself has changed (a corporate action, a new listing, a fund with
+-- twice the limit) and nothing is said; nor after a session that is not stored.
+WITH closes AS (
+    SELECT symbol, session, close,
+           row_number() OVER (PARTITION BY symbol, session ORDER BY timestamp DESC) AS from_end
+    FROM bars
+), last_closes AS (
+    SELECT symbol, number + 1 AS number, max(close) AS highest, min(close) AS lowest
+    FROM closes JOIN trading_days USING (session)
+    WHERE from_end <= 5
+    GROUP BY symbol, number
+), middles AS (
+    SELECT symbol, session, median(close) AS middle FROM bars GROUP BY symbol, session
+), limits AS (
+    SELECT symbol, session,
+           lowest * CASE kind WHEN 'stocks' THEN 0.70 ELSE 0.80 END AS lower_limit,
+           highest * CASE kind WHEN 'stocks' THEN 1.30 ELSE 1.20 END AS upper_limit
+    FROM last_closes
+    JOIN trading_days USING (number)
+    JOIN middles USING (symbol, session)
+    JOIN instruments USING (symbol)
+    WHERE middle BETWEEN lower_limit AND upper_limit
+)
+SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, 1 AS bars,
+       format('low {}, high {}; the limits are near {:.2f} and {:.2f}',
+              low, high, lower_limit, upper_limit) AS detail
+FROM bars
+JOIN limits USING (symbol, session)
+WHERE NOT context AND NOT confirmed AND (low < lower_limit OR high > upper_limit)
