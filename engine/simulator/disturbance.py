@@ -83,7 +83,7 @@ class Disturbance:
             struck = dice(self.seed, number, symbol, tr_id, nth) < (rule.probability or 1.0)
         self._fired[number] += struck
         if struck:
-            self.counts[rule.what] += 1  # type: ignore[attr-defined]
+            self.counts[rule.what] += 1
         return struck
 
     def sheet(self, sheet: Sheet) -> Sheet:

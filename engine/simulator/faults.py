@@ -47,6 +47,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    what: str
     endpoint: str | tuple[str, ...] = "all"
     symbol: str = "*"
     start: time = Field(time.min, alias="from")

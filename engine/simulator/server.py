@@ -17,7 +17,7 @@ import polars as pl
 from aiohttp import web
 
 from engine.clock import Clock, today
-from engine.sessions import Market
+from engine.sessions import Market, market_of
 from engine.simulator.desk import Desk, served, served_session
 from engine.simulator.disturbance import Disturbance, Numbered
 from engine.simulator.endpoints import (
@@ -70,7 +70,7 @@ class Simulator:
         Columns label (KIS's: start of the minute), open, high, low, close, volume. Rows that the
         session does not owe (KIS serves some) are left out unless asked for.
         """
-        of = served_session(symbol, Market.NIGHT if night else Market.STOCKS, day)
+        of = served_session(symbol, Market.NIGHT if night else market_of(symbol), day)
         if of is None:
             return BARS.to_frame()
         return served(self._desk.sheet(symbol, of), owed_only=owed_only)

@@ -304,3 +304,61 @@ def test_bars_are_struck_about_as_often_as_the_rule_says() -> None:
         desk.sheet(f"{n:06d}", session(Market.STOCKS, DAY))
     struck = pl.Series([counts["late_bar"]])[0]
     assert 0.08 < struck / (20 * 381) < 0.12
+
+
+async def logged_in(caller: Any) -> None:
+    token = None
+    while not token:
+        await caller.clock.sleep(61)
+        token = (await caller.ask_token()).json().get("access_token")
+    caller.headers["authorization"] = f"Bearer {token}"
+
+
+async def asked_until_answered(caller: Any, symbol: str, hour: str) -> list[dict[str, Any]]:
+    """Ask as long as it takes: what a client has to do in a storm."""
+    for _ in range(40):
+        await caller.clock.sleep(1)
+        try:
+            async with caller.clock.timeout(5), caller.clock.busy(caller.headers["gt_uid"]):
+                answer = await bars(caller, hour, symbol)
+            rows: list[dict[str, Any]] = answer.json()["output2"]
+        except (httpx.TransportError, TimeoutError, ValueError):
+            continue
+        except KeyError:
+            if answer.json().get("msg_cd") in ("EGW00121", "EGW00123"):
+                await logged_in(caller)
+            continue
+        if rows:
+            return rows
+    raise AssertionError("forty refusals in a row")
+
+
+def readable(rows: list[dict[str, Any]], owed: set[str]) -> dict[str, tuple[float, ...]]:
+    """Keep the rows of the day that can be read, as label → values."""
+    kept = {}
+    for row in rows:
+        try:
+            if row["stck_bsop_date"] == "20261118" and row["stck_cntg_hour"] in owed:
+                prices = [row[f"futs_{name}"] for name in ("oprc", "hgpr", "lwpr", "prpr")]
+                assert all(text.replace(".", "").isascii() for text in prices)
+                kept[row["stck_cntg_hour"]] = (*map(float, prices), int(row["cntg_vol"]))
+        except (KeyError, ValueError, TypeError, AttributeError, AssertionError):
+            continue
+    return kept
+
+
+async def test_after_the_storm_a_patient_collector_has_every_bar(calling: Any) -> None:
+    of = session(Market.DERIVATIVES, DAY)
+    async with calling(of.sealed_at, MARKET, faults=load_scenario("storm"), log_in=False) as caller:
+        await logged_in(caller)
+        truth = caller.simulator.served_bars("A01612", DAY)
+        owed = [f"{label:%H%M%S}" for label in truth["label"]]
+        kept: dict[str, tuple[float, ...]] = {}
+        for page in range(60):
+            lacking = [hour for hour in owed if hour not in kept]
+            if not lacking:
+                break
+            caller.headers["gt_uid"] = f"{page:032d}"
+            kept |= readable(await asked_until_answered(caller, "A01612", lacking[-1]), {*owed})
+        assert [kept.get(hour) for hour in owed] == [row[1:] for row in truth.rows()]
+        assert caller.simulator.counts.faults.total() > 5
