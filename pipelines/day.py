@@ -8,15 +8,13 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
-import polars as pl
-
-from engine import schemas
 from engine.clock import Clock
 from engine.fetchers.base import BarRequest
 from engine.fetchers.registry import FETCHERS
 from engine.kis.client import KisClient
 from engine.settings import KisSettings
 from engine.store import Store, Writer
+from engine.store.status import heartbeat
 from pipelines.feed import BarPlan, DayPlan
 from pipelines.polling import PollingManager
 from pipelines.processing import Processor
@@ -58,7 +56,7 @@ async def run_day(
             await _reconcile(plan, clock, polling)
         finally:
             beating.cancel()
-        await _say_status(store, clock, tally, "done")
+        await _say_status(store, tally, "done")
 
 
 async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
@@ -93,20 +91,11 @@ async def _reconcile(plan: DayPlan, clock: Clock, polling: PollingManager) -> No
 
 async def _beat(store: Store, clock: Clock, tally: Tally) -> None:
     while True:
-        await _say_status(store, clock, tally, "running")
+        await _say_status(store, tally, "running")
         await clock.sleep(HEARTBEAT)
 
 
-async def _say_status(store: Store, clock: Clock, tally: Tally, status: str) -> None:
+async def _say_status(store: Store, tally: Tally, status: str) -> None:
     last = max((bar["timestamp"] for bar in tally.last_bar.values()), default=None)
-    heartbeat = pl.DataFrame(
-        {
-            "component": "collector",
-            "timestamp": clock.now(),
-            "status": status,
-            "message": f"{tally.day}: {tally.bars} bars, {tally.snapshots} snapshots",
-            "data_count": tally.rows.inserted,
-            "last_data_time": last,
-        }
-    )
-    await store.merge("system_status", schemas.conform(heartbeat, schemas.SYSTEM_STATUS))
+    message = f"{tally.day}: {tally.bars} bars, {tally.snapshots} snapshots"
+    await heartbeat(store, "collector", status, message, tally.rows.inserted, last)

@@ -41,7 +41,7 @@ class Processor:
             return
         symbol = batch["symbol"][0].as_py()
         windows = [window for window in self.windows if window.watches(symbol)]
-        counts = await self._writer.put(table, batch)
+        counts = await self._writer.put(table, batch, patience=0.0 if windows else PATIENCE)
         self._tally.note_bars(batch, counts, self._clock.now())
         for window in windows:
             await self._signals(window, batch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +54,18 @@ class Writer:
         self._worker: asyncio.Task[None] | None = None
         self._drainer: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._urgent = asyncio.Event()  # somebody in the queue cannot wait
 
     @property
     def spooled(self) -> tuple[int, int]:
         """How many batches wait on disk, and their bytes."""
         return self._spool.size()
 
-    async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
+    async def put(self, table: str, batch: pa.RecordBatch, *, patience: float = 0.0) -> MergeCounts:
         """Store the batch; returns when it is committed or, with counts.spooled, safe on disk.
+
+        With `patience` it waits so many seconds for others to share its commit; a batch that has
+        none takes those that wait along.
 
         Raises SchemaMismatch for a batch of another shape, StoreError or InputError if the rows
         are refused for good; those are kept in the spool's folder `refused`.
@@ -68,8 +73,10 @@ class Writer:
         table_of(table, batch.schema).rows(batch)
         put = _Put(table, batch, asyncio.get_running_loop().create_future())
         self._queue.append(put)
+        if not patience:
+            self._urgent.set()
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+            self._worker = asyncio.create_task(self._work(patience))
         return await asyncio.shield(put.done)
 
     async def drain(self) -> MergeCounts:
@@ -83,6 +90,7 @@ class Writer:
 
     async def close(self) -> None:
         """Store what is under way, try the spool once more, and close the connection."""
+        self._urgent.set()
         while self._worker is not None and not self._worker.done():
             await self._worker
         if self._drainer is not None:
@@ -94,9 +102,13 @@ class Writer:
             log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", *self.spooled, error)
         await self._store.close()
 
-    async def _work(self) -> None:
+    async def _work(self, patience: float) -> None:
         """Settle everything in the queue, the batches of one table together."""
+        with suppress(TimeoutError):
+            async with self._clock.timeout(patience):
+                await self._urgent.wait()
         while self._queue:
+            self._urgent.clear()
             table = self._queue[0].table
             group = [put for put in self._queue if put.table == table]
             self._queue = [put for put in self._queue if put.table != table]
