@@ -36,6 +36,10 @@ _TOO_OLD = timedelta(hours=1)  # a quote older than this says nothing
 _LONG_AGO = datetime(1970, 1, 1)
 _MASTER_AGAIN = timedelta(minutes=5)  # after a failed try to get it
 
+_PATTERNS = {
+    "symbol": r"^\s*([23BC][0-9A-Z]{8})\s*$",
+    "atm_class": r"^\s*(ATM|ITM|OTM)\s*$",
+}
 _TEXT = {"symbol": "optn_shrn_iscd", "atm_class": "atm_cls_name"}
 _WHOLE = {"volume": "acml_vol", "open_interest": "hts_otst_stpl_qty"}
 _NUMBERS = {
@@ -119,7 +123,7 @@ class OptionChainFetcher(PriceFetcher):
         rows = answer.rows(name)
         marked = _numbers(rows, {**_BOARD, **_NUMBERS}, _TEXT, answer.received_at).with_columns(
             codec.first_reason(
-                (~pl.col("symbol").str.contains(r"^[23BC][0-9A-Z]{8}$"), "code cannot be read"),
+                (pl.col("symbol").is_null(), "code cannot be read"),
                 (pl.col("strike").is_null() | (pl.col("strike") <= 0), "strike cannot be read"),
             )
         )
@@ -245,7 +249,7 @@ def _numbers(
     names = [*numbers.values(), *_WHOLE.values(), *text.values()]
     return codec.columns(rows, names).select(
         codec.ROW,
-        *(pl.col(field).str.strip_chars().alias(name) for name, field in text.items()),
+        *(pl.col(field).str.extract(_PATTERNS[name]).alias(name) for name, field in text.items()),
         *(codec.number(field).alias(name) for name, field in numbers.items()),
         *(codec.whole(field).alias(name) for name, field in _WHOLE.items()),
         pl.lit(quoted_at, pl.Datetime("us")).alias("quoted_at"),

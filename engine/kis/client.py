@@ -27,7 +27,7 @@ from engine.kis.answer import Answer, read_body, without
 from engine.kis.auth import Token, TokenKeeper, file_stem, private_folder
 from engine.kis.circuit import Circuit
 from engine.kis.endpoints import Request, correct_tr_ids, tr_id_of
-from engine.kis.pacing import Pace, Priority
+from engine.kis.pacing import FRONT, Pace, Priority
 from engine.kis.transport import Transport
 from engine.settings import AppKey, KisSettings
 
@@ -47,6 +47,7 @@ class _Account:
     key: AppKey
     tokens: TokenKeeper
     pace: Pace
+    queue: int = 0  # calls that wait for a token or their turn
     refused: KisRefused | None = None  # why KIS did not take this key, …
     refused_at: datetime | None = None  # … and when it was last asked
 
@@ -177,10 +178,14 @@ class KisClient:
 
     async def _once(self, request: Request, priority: Priority, was: _Progress) -> Answer:
         account = self._pick()
-        was.waits_for = "a token"
-        token = await self._token(account)
-        was.waits_for = "its turn"
-        probing = await self._turn(account, request, priority, was)
+        account.queue += 1
+        try:
+            was.waits_for = "a token"
+            token = await self._token(account)
+            was.waits_for = "its turn"
+            probing = await self._turn(account, request, priority, was)
+        finally:
+            account.queue -= 1
         was.waits_for = "an answer"
         sent_at = self.clock.now()
         try:
@@ -200,15 +205,19 @@ class KisClient:
         self, account: _Account, request: Request, priority: Priority, was: _Progress
     ) -> bool:
         """Wait for the paces and, while KIS is down, for its return. True: this call probes it."""
-        while True:
-            if request.own_pace:
-                await self._own_pace(account, request).turn(priority, was.tries)
+        if request.own_pace:
+            own = self._own_pace(account, request)
+            await own.turn(priority, was.tries)
+            await account.pace.turn(priority, FRONT)
+            own.postpone()
+        else:
             await account.pace.turn(priority, was.tries)
-            if not self._circuit.open:
-                return False
-            was.waits_for = "KIS to be back"
-            if await self._circuit.admit():
-                return True
+        if not self._circuit.open:
+            return False
+        was.waits_for = "KIS to be back"
+        probing = await self._circuit.admit()
+        await account.pace.turn(priority, FRONT if probing else was.tries)
+        return probing
 
     async def _send(self, request: Request, key: AppKey, token: Token) -> dict[str, object]:
         self.counts["calls"] += 1
@@ -244,7 +253,7 @@ class KisClient:
         if not good:
             known = self._accounts[0].refused
             raise KisRefused(known.args[0], msg_cd=known.msg_cd) if known else KisRefused("no key")
-        return min(good, key=lambda account: account.pace.backlog)
+        return min(good, key=lambda account: account.queue / account.pace.per_second)
 
     def _worth_a_try(self, account: _Account) -> bool:
         if account.refused is None or account.refused_at is None:

@@ -35,6 +35,8 @@ def columns(rows: Sequence[Any], fields: Iterable[str]) -> pl.DataFrame:
     """Return the fields of the rows as text columns, and ROW; what is no text or number is null."""
     schema = dict.fromkeys(fields, pl.String)
     try:
+        if set(map(type, rows)) - {dict}:  # Polars would take a list of lists for columns
+            raise TypeError("rows that are no objects")
         frame = (
             pl.from_dicts(rows, schema=schema, strict=False) if rows else pl.DataFrame([], schema)
         )
@@ -107,15 +109,10 @@ def rejected(marked: pl.DataFrame, rows: Sequence[Any], source: Source) -> pa.Re
             pa.array([source.tr_id] * count, pa.string()),
             pa.array([source.symbol] * count, pa.string()),
             pa.array(bad[REASON].to_list(), pa.string()),
-            pa.array([raw_text(rows[place]) for place in bad[ROW]], pa.string()),
+            pa.array([orjson.dumps(rows[place]).decode() for place in bad[ROW]], pa.string()),
         ],
         schema=REJECTED_ROWS,
     )
-
-
-def raw_text(row: object) -> str:
-    """Return a row as JSON text that Postgres takes: it knows no NUL character."""
-    return orjson.dumps(row).decode().replace("\\u0000", "\\ufffd")
 
 
 def value(record: Mapping[str, Any], field: str) -> float | None:

@@ -40,6 +40,9 @@ _LOCKED_ELSEWHERE = 0.002  # the lock is held for a tenth of a millisecond
 _LAYOUT = struct.Struct("<5q")
 
 
+FRONT = -1  # attempt of a call that has waited its turn elsewhere
+
+
 class Priority(IntEnum):
     """Who goes first: the smaller number."""
 
@@ -72,11 +75,6 @@ class Pace:
         self._serving: asyncio.Task[None] | None = None
 
     @property
-    def backlog(self) -> float:
-        """Seconds that a new caller would wait behind those of this process."""
-        return len(self._waiting) * max(self._read().interval, self._fastest) / _SECOND
-
-    @property
     def per_second(self) -> float:
         """The pace as it is now."""
         return _SECOND / max(self._read().interval, self._fastest)
@@ -84,7 +82,8 @@ class Pace:
     async def turn(self, priority: Priority, attempt: int = 0) -> None:
         """Return when the caller may call.
 
-        First tries go before second ones: one symbol's trouble must not delay another.
+        The lower `attempt` goes first, so that second tries of one symbol delay no other's first;
+        `FRONT` goes before all.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, attempt, next(self._order), future))
@@ -105,6 +104,13 @@ class Pace:
             self._write(state)
         if before == self._fastest:
             log.warning("⚠️ KIS refuses the pace (EGW00201); slower for a while: %s", self._name)
+
+    def postpone(self) -> None:
+        """Count the interval from now on: the call whose turn it was goes out only now."""
+        with self._lock.acquire(timeout=1, poll_interval=0.001):
+            state = self._read()
+            state.free_at = self._now() + max(state.interval, self._fastest)
+            self._write(state)
 
     def close(self) -> None:
         """Let go of the file. Nobody may be waiting."""
@@ -148,13 +154,12 @@ class Pace:
         # Beyond these bounds the clock was set back, or the file is a former simulation's.
         state.free_at = min(state.free_at, now + max(interval, _SLOWEST))
         state.live_until = min(state.live_until, state.free_at + _LIVE_GRACE)
-        if not live and state.live_until > now:
-            return state.live_until - now
-        if state.free_at > now:
-            if live:
-                state.live_until = state.free_at + _LIVE_GRACE
-                self._write(state)
-            return state.free_at - now
+        if live and state.free_at > now:
+            state.live_until = state.free_at + _LIVE_GRACE
+        free_for_us = state.free_at if live else max(state.free_at, state.live_until)
+        if free_for_us > now:
+            self._write(state)
+            return free_for_us - now
         # A turn taken a little late does not delay the next, or the pace would never be reached;
         # after idle time it does, or the time would be saved up for a burst.
         on_time = now - state.free_at <= interval // 4
