@@ -1,0 +1,77 @@
+"""Matrices long and wide, and bars beside the chain's summary of their minute."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
+from engine.schemas import level_columns
+
+START = datetime(2026, 11, 16, 8, 46)
+
+
+def matrix(cells: list[float | None], metrics: list[str]) -> pl.DataFrame:
+    """One snapshot a minute of each metric, cells taken round and round."""
+    columns = level_columns()
+    rows = [(START + timedelta(minutes=m), metric) for m in range(2) for metric in metrics]
+    values = {
+        column: [cells[(r * 42 + i) % len(cells)] for r in range(len(rows))]
+        for i, column in enumerate(columns)
+    }
+    return pl.DataFrame(
+        {
+            "timestamp": [time for time, _ in rows],
+            "underlying_symbol": ["202612_KOSPI200"] * len(rows),
+            "metric_type": [metric for _, metric in rows],
+            **values,
+        },
+        schema_overrides=dict.fromkeys(columns, pl.Float64),
+    ).sort("timestamp", "metric_type")
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=50))
+@settings(max_examples=30, deadline=None)
+def test_long_and_wide_are_the_same_matrix(cells: list[float | None]) -> None:
+    wide = matrix(cells, ["delta", "iv"])
+    assert_frame_equal(wide_matrix(long_matrix(wide.lazy())).collect(), wide)
+
+
+def test_calls_and_puts_of_one_strike_share_their_step() -> None:
+    cells = long_matrix(matrix([1.0], ["iv"]).lazy()).unique(["option_type", "level"]).collect()
+    steps = {(side, level): step for side, level, step in cells.select(
+        "option_type", "level", "step").iter_rows()}  # fmt: skip
+    assert steps["C", "otm3"] == steps["P", "itm3"] == 3
+    assert steps["C", "itm10"] == steps["P", "otm10"] == -10
+    assert steps["C", "atm"] == steps["P", "atm"] == 0
+    assert len(steps) == 42
+
+
+def test_metrics_stand_side_by_side() -> None:
+    wide = matrix([float(i) for i in range(42)], ["delta", "gamma", "iv"])
+    board = by_metric(wide.lazy(), ["iv", "delta"]).collect()
+    assert board.columns[-2:] == ["iv", "delta"]
+    assert board.height == 2 * 42
+    assert board.filter(level="atm", option_type="C")["iv"].to_list() == [10.0, 10.0]
+
+
+def test_bars_get_the_summary_of_their_minute_and_the_nearest_maturity() -> None:
+    bars = pl.LazyFrame({"timestamp": [START, START + timedelta(minutes=1)], "symbol": "A01612"})
+    summaries = pl.LazyFrame(
+        {
+            "timestamp": [START] * 3,
+            "underlying_symbol": ["202701_KOSPI200", "202612_KOSPI200", "202612_MINI_KOSPI200"],
+            "days_to_expiry": [59.0, 24.0, 24.0],
+            "atm_volatility": [31.0, 36.0, 99.0],
+            "fetched_at": [START] * 3,
+            "symbol": ["not", "the", "bar's"],
+        }
+    )
+    joined = with_summary(bars, summaries).collect()
+    assert joined["atm_volatility"].to_list() == [36.0, None]
+    assert joined["symbol"].to_list() == ["A01612"] * 2
+    assert "fetched_at" not in joined.columns
