@@ -118,19 +118,20 @@ def strikes_above_atm() -> pl.Expr:
 def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
     """Return, by flag, what makes a snapshot unusable, from its rows around the money.
 
-    For a group of rows of one snapshot with the columns strike and underlying_price. `out` is how
-    many strikes a row is out of the money (below 0: in the money), `price` its price, both NULL
-    where the row is not sound. A snapshot is swapped if options get dearer the further they are out
-    of the money, almost in proportion.
+    For a group of rows of one snapshot with the columns near_strike and underlying_price, the first
+    NULL where a row is not around the money. `out` is how many strikes a row is out of the money
+    (below 0: in the money), `price` its price, both NULL where the row is not near or not sound. A
+    snapshot is swapped if options get dearer the further they are out of the money, almost in
+    proportion.
     """
-    strike, underlying = pl.col("strike"), pl.col("underlying_price")
+    strike, underlying = pl.col("near_strike"), pl.col("underlying_price")
     low, high = strike.min(), strike.max()
-    half_step = (high - low) / (strike.n_unique() - 1).clip(lower_bound=1) / 2
+    half_step = (high - low) / (strike.drop_nulls().n_unique() - 1).clip(lower_bound=1) / 2
     one_price = (underlying.min() == underlying.max()) & (underlying.min() > 0)
     within = underlying.min().is_between(low - half_step, high + half_step)
-    swapped = pl.corr(out, price).is_between(_TURNED, 1.1) & (price.count() >= _FEWEST)
+    turned = pl.corr(out, price).is_between(_TURNED, 1.1) & (price.count() >= _FEWEST)
     return {
         "no_underlying": ~one_price.fill_null(value=False),
         "no_atm": ~within.fill_null(value=True),
-        "swapped": swapped.fill_null(value=False),
+        "swapped": (turned & within).fill_null(value=False),
     }

@@ -52,8 +52,8 @@ def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.
         .select(
             *SNAPSHOT,
             "fetched_at",
-            "strike",
             "underlying_price",
+            pl.col("strike").alias("near_strike"),
             *(_value(name) for name in metrics),
             slot=pl.when(board.is_sound()).then(slot).fill_null(outside).cast(pl.Int32),
         )

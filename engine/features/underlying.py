@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from engine.features import chain as board
+from engine.features import flags
 from engine.features.black76 import RATE, years
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+from engine.features.chain import SNAPSHOT
 
 _PRICE, _SOURCE = "underlying_price", "underlying_source"
 CLOSEST_STRIKES = 5  # a median of five bears two stale prices
@@ -38,33 +39,39 @@ def with_underlying(chain: pl.LazyFrame, candidates: pl.LazyFrame | None = None)
 
 
 def parity_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
-    """Return timestamp, underlying_symbol, `forward` (index points; NULL without a pair).
+    """Return timestamp, underlying_symbol and `forward` (`implied_forward`), one row a snapshot."""
+    rows = with_value(board.with_expiry(flags.judged(chain)))
+    return rows.group_by(SNAPSHOT).agg(forward=implied_forward(rate))
+
+
+def with_value(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add `value`, the `market_price` of `judged` rows that may be used, and put them in order."""
+    usable = pl.col("sound") & ~pl.col("crossed")
+    value = pl.when(usable).then(board.market_price())
+    return rows.with_columns(value=value).sort("strike", "option_type", maintain_order=True)
+
+
+def implied_forward(rate: float = RATE) -> pl.Expr:
+    """Return, within a snapshot of `with_value` rows, the forward by put-call parity, index points.
 
     strike + exp(rate * T) * (call - put) (Stoll, "The relationship between put and call option
-    prices", 1969), the median over the strikes where call and put are closest: there both are
-    traded most and a wrong rate matters least. T is the time to the column `expiry`, 0 if unknown.
-    Prices are those of `market_price`; rows that cannot be trusted have no part in it.
+    prices", 1969), the median over the CLOSEST_STRIKES at which call and put are closest: there
+    both are traded most and a wrong rate matters least. T is the time to the column `expiry`, 0 if
+    unknown. NULL without a strike that has both prices.
     """
-    chain = board.with_expiry(board.as_chain(chain))
-    usable = board.is_sound() & ~board.is_crossed()
-    value, gap = pl.col("value"), pl.col("call") - pl.col("put")
-    by_strike = (
-        chain.with_columns(value=pl.when(usable).then(board.market_price()), years=years())
-        .group_by(*SNAPSHOT, "strike")
-        .agg(
-            call=_only(value.filter(IS_CALL)),
-            put=_only(value.filter(IS_PUT)),
-            growth=(rate * pl.col("years").max().fill_null(0.0)).exp(),
-        )
+    has_value = pl.col("value").is_not_null()
+    strike, side, value = (
+        pl.col(name).filter(has_value) for name in ("strike", "option_type", "value")
     )
-    implied = pl.col("strike") + gap * pl.col("growth")
-    closest = implied.sort_by(gap.abs(), "strike", nulls_last=True).head(CLOSEST_STRIKES)
-    return by_strike.group_by(SNAPSHOT).agg(forward=closest.median())
-
-
-def _only(value: pl.Expr) -> pl.Expr:
-    """Return a group's value if it has exactly one."""
-    return pl.when(value.count() == 1).then(value.max())
+    is_pair = (strike == strike.shift(-1)) & (side == "C") & (side.shift(-1) == "P")
+    gap = pl.when(is_pair).then(value - value.shift(-1))
+    growth = (rate * years().max().fill_null(0.0)).exp()
+    return (
+        (strike + gap * growth)
+        .sort_by(gap.abs(), strike, nulls_last=True)
+        .head(CLOSEST_STRIKES)
+        .median()
+    )
 
 
 def _of_candidates(candidates: pl.LazyFrame, chain: pl.LazyFrame) -> pl.LazyFrame:

@@ -1,0 +1,77 @@
+"""Gamma exposure: how much those who sell options must trade when the market moves.
+
+By the usual convention dealers are long the calls and short the puts that others hold, so a call
+adds its gamma and a put takes it away (SqueezeMetrics, "Gamma Exposure", 2016). Above 0 dealers
+trade against a move, below 0 with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+from engine.features.black76 import years
+from engine.features.chain import IS_CALL, IS_PUT
+
+MOVE = 0.01  # of the underlying, to which exposure refers
+REACH = 0.20  # of the underlying: how far away the zero is looked for
+_STEP = 0.01
+_LAST = 2 * round(REACH / _STEP)
+LEVELS = tuple(1 - REACH + _STEP * n for n in range(_LAST + 1))
+
+_SIGN = pl.when(IS_CALL).then(1.0).when(IS_PUT).then(-1.0)
+
+
+def gamma_exposure() -> pl.Expr:
+    """Return, within a snapshot, what dealers must trade per 1 % move of the underlying, KRW.
+
+    sum(sign * model_gamma * open_interest * multiplier) * underlying_price ** 2 * 1 %. NULL if no
+    option has a gamma.
+    """
+    contracts = _SIGN * pl.col("open_interest") * pl.col("multiplier")
+    exposure = pl.col("model_gamma") * contracts * pl.col("underlying_price").pow(2) * MOVE
+    return pl.when(exposure.count() > 0).then(exposure.sum())
+
+
+def with_d1(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add what `exposure_at_levels` wants of every option, from model_iv, expiry and forward.
+
+    `total` is volatility * sqrt(T), `d1` that of the forward as it is, `weight` the
+    contracts with their sign per total.
+    """
+    total = pl.col("model_iv") / 100 * years().sqrt()
+    moneyness = (pl.coalesce("forward", "underlying_price") / pl.col("strike")).log()
+    return rows.with_columns(total=pl.when(total > 0).then(total)).with_columns(
+        d1=moneyness / pl.col("total") + pl.col("total") / 2,
+        weight=_SIGN * pl.col("open_interest") / pl.col("total"),
+    )
+
+
+def exposure_at_levels() -> pl.Expr:
+    """Return, within a snapshot of `with_d1` rows, gamma exposure at every one of LEVELS.
+
+    A list, but for a factor common to all levels. Every option keeps its implied volatility.
+    """
+    shifted = ((level, pl.col("d1") + math.log(level) / pl.col("total")) for level in LEVELS)
+    return pl.concat_list(
+        *((pl.col("weight") * (-d1 * d1 / 2).exp()).sum() * level for level, d1 in shifted)
+    )
+
+
+def zero_gamma() -> pl.Expr:
+    """Return the underlying's level at which gamma exposure changes its sign, index points.
+
+    The one nearest to the price as it is, within 20 %, found on steps of 1 % and linear between
+    them (Perfiliev, "How to calculate gamma exposure and zero gamma level", 2022). NULL if the sign
+    does not change. Wants one row a snapshot with `_levels` (`exposure_at_levels`) and
+    underlying_price.
+    """
+    here, after = pl.col("_levels").list.head(_LAST), pl.col("_levels").list.tail(_LAST)
+    share = here / (here - after)  # of the step, where the line between the two crosses 0
+    crosses = pl.when(pl.element().is_between(0, 1)).then(pl.element())
+    away = (
+        share.list.eval(crosses) * _STEP + pl.lit(pl.Series([[x - 1 for x in LEVELS[:-1]]])).first()
+    )
+    nearest = pl.element().sort_by(pl.element().abs(), nulls_last=True).first()
+    return pl.col("underlying_price") * (1 + away.list.eval(nearest).list.first())

@@ -1,0 +1,159 @@
+"""What a trader reads off a chain: one row of figures per snapshot.
+
+The figures are expressions over the rows of one snapshot in the order of their strikes, with the
+model's greeks; what may not be used is NULL there. Levels are index points, volatilities % per
+year. Those about gamma are in `engine.features.gamma`, the forward in `engine.features.underlying`.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from engine.features import flags
+from engine.features.black76 import Terms
+from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, as_chain, with_expiry
+from engine.features.gamma import exposure_at_levels, gamma_exposure, with_d1, zero_gamma
+from engine.features.greeks import with_model_greeks
+from engine.features.underlying import implied_forward, with_value
+from engine.schemas import MODEL_METRICS, OPTION_SUMMARY
+
+WING = 0.25  # delta
+
+
+def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
+    """Return OPTION_SUMMARY, one row per timestamp and underlying_symbol, in that order.
+
+    The chain is OPTION_CHAIN with two columns more: `expiry` (datetime, KST; see `black76.years`)
+    and `multiplier` (KRW per index point). Without the first, what needs time is NULL; without the
+    second, `gamma_exposure`.
+
+    Volatilities and gammas are those on the forward that put-call parity implies (else on
+    `underlying_price`), since on any other a call and a put of one strike disagree and the risk
+    reversal says more of the future's maturity than of the market. `model_iv` in the matrix is on
+    `underlying_price`.
+
+    `flags` names the findings of `engine.features.chain`, sorted, with commas; NULL for none. A
+    snapshot that cannot be used has NULL for every figure taken from its options.
+    """
+    chain = with_expiry(as_chain(chain))
+    if "multiplier" not in chain.collect_schema():
+        chain = chain.with_columns(multiplier=pl.lit(None, pl.Float64))
+    figures, unusable = _figures(), pl.any_horizontal(flags.UNUSABLE)
+    return (
+        with_d1(_with_greeks(with_value(flags.judged(chain))))
+        .group_by(SNAPSHOT)
+        .agg(
+            **_heads(), **figures, **flags.snapshot_flags(), _levels=exposure_at_levels(),
+            **{flag: pl.col(flag).any() for flag in flags.ROW_FLAGS},
+        )
+        .with_columns(zero_gamma=zero_gamma(), flags=flags.as_text())
+        .with_columns(pl.when(~unusable).then(pl.col(*figures, "zero_gamma")))
+        .select(OPTION_SUMMARY.names)
+        .sort(SNAPSHOT)
+    )  # fmt: skip
+
+
+def _with_greeks(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the forward and the greeks on it; blank what may not be used for figures."""
+    rows = rows.with_columns(forward=implied_forward().over(SNAPSHOT))
+    on_forward = Terms(
+        underlying=pl.coalesce("forward", "underlying_price"),
+        on_spot=pl.col("forward").is_null() & (pl.col("underlying_source") == "index"),
+    )
+    used = ("volume", "open_interest", *MODEL_METRICS)
+    return with_model_greeks(rows, terms=on_forward).with_columns(
+        pl.when("sound").then(pl.col(name)).alias(name) for name in used
+    )
+
+
+def _heads() -> dict[str, pl.Expr]:
+    """Return what is known of a snapshot whatever its options are like."""
+    left = (pl.col("expiry").max() - pl.col("timestamp").first()).dt.total_microseconds()
+    price = pl.col("underlying_price")
+    return {
+        "underlying_price": pl.when(price.min() == price.max()).then(price.min()),
+        "days_to_expiry": (left / 86_400_000_000).clip(lower_bound=0.0),
+        "fetched_at": pl.col("fetched_at").max(),
+    }
+
+
+def _figures() -> dict[str, pl.Expr]:
+    return {
+        "forward": pl.col("forward").first(),
+        "atm_strike": pl.col("strike").filter(pl.col("above") == 0).first(),
+        "atm_volatility": atm_volatility(),
+        "risk_reversal_25d": risk_reversal(),
+        "butterfly_25d": butterfly(),
+        "put_call_volume_ratio": put_call_ratio("volume"),
+        "put_call_open_interest_ratio": put_call_ratio("open_interest"),
+        "max_pain": max_pain(),
+        "gamma_exposure": gamma_exposure(),
+    }
+
+
+def atm_volatility() -> pl.Expr:
+    """Return the mean model_iv of call and put at the ATM strike, % per year.
+
+    The mean, since an error of the forward moves the two apart by the same amount. If one has no
+    implied volatility, the other's.
+    """
+    return pl.col("model_iv").filter(pl.col("above") == 0).mean()
+
+
+def wing_volatility(side: pl.Expr, delta: float = WING) -> pl.Expr:
+    """Return a side's model_iv where its |model_delta| is `delta`, % per year.
+
+    Between the two options whose deltas enclose it, linear in delta; NULL if none do: the wing is
+    never extrapolated.
+    """
+    has_iv = side & pl.col("model_iv").is_not_null()
+    size = pl.when(has_iv).then(pl.col("model_delta").abs())
+    volatility = pl.col("model_iv")
+    below = size.filter(size <= delta).max()
+    above = size.filter(size >= delta).min()
+    at_below = volatility.filter(size == below).mean()
+    at_above = volatility.filter(size == above).mean()
+    weight = pl.when(above > below).then((delta - below) / (above - below)).otherwise(0.0)
+    return at_below + weight * (at_above - at_below)
+
+
+def risk_reversal() -> pl.Expr:
+    """Return volatility(25-delta call) - volatility(25-delta put), volatility points.
+
+    The market's convention (Castagna and Mercurio, "The vanna-volga method for implied
+    volatilities", 2007); below 0 where falls are feared more than rises.
+    """
+    return wing_volatility(IS_CALL) - wing_volatility(IS_PUT)
+
+
+def butterfly() -> pl.Expr:
+    """Return (25-delta call + 25-delta put) / 2 - ATM, volatility points (same source)."""
+    return (wing_volatility(IS_CALL) + wing_volatility(IS_PUT)) / 2 - atm_volatility()
+
+
+def put_call_ratio(name: str) -> pl.Expr:
+    """Return the sum of a count over the puts per that over the calls; NULL without any call.
+
+    Of volume as in Pan and Poteshman, "The information in option volume" (2006), of open interest
+    alike.
+    """
+    puts, calls = (pl.col(name).filter(side).sum() for side in (IS_PUT, IS_CALL))
+    return pl.when(calls > 0).then(puts / calls)
+
+
+def max_pain() -> pl.Expr:
+    """Return the strike at which the options' holders would be paid least at expiry.
+
+    The listed strike K that minimises sum(OI_call * max(K - strike, 0)) + sum(OI_put *
+    max(strike - K, 0)), the lowest one of several: the usual definition of maximum pain (on pinning
+    in general: Ni, Pearson and Poteshman, "Stock price clustering on option expiration dates",
+    2005). NULL without open interest. Wants the rows in the order of their strikes: what is below K
+    is then a running sum.
+    """
+    strike, count = pl.col("strike"), pl.col("open_interest").fill_null(0)
+    calls, puts = (pl.when(side).then(count).otherwise(0) for side in (IS_CALL, IS_PUT))
+    paid_to_calls = strike * calls.cum_sum() - (strike * calls).cum_sum()
+    puts_above = puts.sum() - puts.cum_sum()
+    paid_to_puts = (strike * puts).sum() - (strike * puts).cum_sum() - strike * puts_above
+    cheapest = strike.gather((paid_to_calls + paid_to_puts).arg_min())
+    return pl.when(count.sum() > 0).then(cheapest.first())
