@@ -1,0 +1,120 @@
+"""Where the frames come from: the database that the settings name, or its Parquet export."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from engine.configuration import load
+from engine.history import parquet
+from engine.history import scan as postgres
+from engine.store.identifiers import identifier
+from pipelines.databases import Kind, database, folder
+
+Source = Literal["postgres", "parquet"]
+EXPORT = "export"  # folder of the Parquet export, beside the database
+
+
+def scan(
+    table: str,
+    *,
+    source: Source = "postgres",
+    url: str | None = None,
+    export: Path | None = None,
+    order_by: Sequence[str] | None = None,
+    descending: bool = False,
+) -> pl.LazyFrame:
+    """Return a table or view as a lazy frame; see `engine.history.scan.scan`.
+
+    `url` is the database, default the one that the settings name (an embedded one is started and
+    runs until this process ends). `source="parquet"` reads the export in the folder `export`.
+    """
+    if source == "parquet":
+        place = export or home() / EXPORT
+        return parquet.scan_parquet(table, place, order_by=order_by, descending=descending)
+    return postgres.scan(
+        table, url or database_url(), order_by=order_by, descending=descending
+    )  # fmt: skip
+
+
+def scan_matrix(
+    underlying_symbol: str | None = None,
+    metric: str | None = None,
+    *,
+    source: Source = "postgres",
+    url: str | None = None,
+    export: Path | None = None,
+) -> pl.LazyFrame:
+    """Return option matrices, one row a minute and metric; of one underlying, of one metric."""
+    frame = scan("option_matrices", source=source, url=url, export=export)
+    return _only(frame, underlying_symbol=underlying_symbol, metric_type=metric)
+
+
+def scan_chain(
+    underlying_symbol: str | None = None,
+    *,
+    source: Source = "postgres",
+    url: str | None = None,
+    export: Path | None = None,
+) -> pl.LazyFrame:
+    """Return option boards, one row a minute and option; of one underlying."""
+    frame = scan("option_chain_raw", source=source, url=url, export=export)
+    return _only(frame, underlying_symbol=underlying_symbol)
+
+
+def scan_summary(
+    underlying_symbol: str | None = None,
+    *,
+    source: Source = "postgres",
+    url: str | None = None,
+    export: Path | None = None,
+) -> pl.LazyFrame:
+    """Return what is read off the chain, one row a minute: volatility, skew, max pain, gamma."""
+    frame = scan("option_summary", source=source, url=url, export=export)
+    return _only(frame, underlying_symbol=underlying_symbol)
+
+
+def scan_signals(
+    strategy: str = "dolpha1",
+    symbol: str | None = None,
+    *,
+    source: Source = "postgres",
+    url: str | None = None,
+    export: Path | None = None,
+) -> pl.LazyFrame:
+    """Return a strategy's signals as they were given, one row a bar; of one symbol."""
+    identifier(strategy)
+    frame = scan(f"{strategy}_signal", source=source, url=url, export=export)
+    return _only(frame, symbol=symbol)
+
+
+def _only(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
+    wanted = {column: value for column, value in values.items() if value is not None}
+    return frame.filter(**wanted) if wanted else frame
+
+
+@cache
+def database_url() -> str:
+    """Return the database that the settings name; an embedded one runs until the process ends."""
+    configuration, yours = load()
+    if yours.postgres_url is not None:  # a reader may not migrate it
+        return yours.postgres_url.get_secret_value()
+    running = ExitStack()
+    atexit.register(running.close)
+    return running.enter_context(database(configuration, yours, default_kind()))
+
+
+def home() -> Path:
+    """Return the folder that holds everything of the settings' database."""
+    return folder(load()[0], default_kind())
+
+
+def default_kind() -> Kind:
+    """Return which database is meant: real data where there are credentials."""
+    return "live" if load()[0].has_credentials else "simulation"
