@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-import polars as pl
-
 from engine.store.connection import Cursor, ask
 from engine.store.identifiers import literal
-from engine.store.tables import POSTGRES_TYPES, TABLES, Rule, Table
+from engine.store.tables import POSTGRES_TYPES, Rule, Table
 
 _STANDARD = {
     "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
@@ -32,13 +30,11 @@ def check_table(cursor: Cursor, table: Table) -> None:
     table.check_columns(stored_columns(cursor, table.name))
 
 
-def make_months_ahead(cursor: Cursor, today: date, months: int = 3) -> None:
-    """Make the monthly partitions from today's month on, before anybody needs them."""
-    ahead = [pl.lit(today).dt.offset_by(f"{n}mo").dt.strftime("%Y%m") for n in range(months + 1)]
-    pieces = pl.select(pl.concat_list(ahead)).item()
-    for table in TABLES.values():
-        if table.partitioned_by == "timestamp":
-            make_partitions(cursor, table, pieces)
+def months_ahead(table: Table, today: date, months: int = 3) -> list[str]:
+    """Return the monthly partitions from today's on, to be made before anybody needs them."""
+    first = 12 * today.year + today.month - 1
+    by_month = table.partitioned_by == "timestamp"
+    return [f"{n // 12}{n % 12 + 1:02}" for n in range(first, first + months + 1) if by_month]
 
 
 def stored_columns(cursor: Cursor, table: str) -> dict[str, str]:

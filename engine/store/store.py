@@ -13,7 +13,7 @@ from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.connection import Connection
 from engine.store.merge import MergeCounts, complete, merge_rows
-from engine.store.provision import check_table, make_partitions
+from engine.store.provision import check_table, make_partitions, months_ahead
 from engine.store.tables import Table, table_of
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Store:
         if missing or shape not in self._provided:
             with self._connection.transaction() as cursor:
                 check_table(cursor, table)
-                make_partitions(cursor, table, missing)
+                make_partitions(cursor, table, [*missing, *months_ahead(table, self.now())])
             self._provided |= {shape, *((table.name, piece) for piece in missing)}
 
     def _query(self, sql: str, read_only: bool) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
@@ -14,6 +15,10 @@ import pytest
 from engine import schemas
 from engine.errors import SchemaMismatch
 from engine.store import MergeCounts, Store
+from engine.store.connection import Connection
+from engine.store.merge import complete, merge_rows
+from engine.store.provision import make_partitions
+from engine.store.tables import TABLES
 from tests.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, stock_bars
 
 LATER = FETCHED + MINUTE
@@ -202,3 +207,20 @@ async def test_the_plan_for_a_small_batch_reads_no_whole_table(store: Store) -> 
     await store.merge("futures_1m", futures_bars([2.0] * 30, symbol="A01612", fetched=LATER))
     await store.query("SELECT pg_stat_force_next_flush()::text")
     assert (await store.query(touched))["n"].to_pylist()[0] == before
+
+
+def test_two_writers_at_once_count_every_row_once(database_url: str) -> None:
+    writers = [Connection(database_url, "first"), Connection(database_url, "second")]
+    table = TABLES["futures_1m"]
+    with writers[0].transaction() as cursor:
+        make_partitions(cursor, table, ["a01"])
+
+    def merge(writer: Connection, symbol: str) -> int:
+        rows = complete(table, [futures_bars([1.0] * 400, symbol=symbol)], FETCHED)
+        return int(merge_rows(writer, table, rows)["inserted"].sum())
+
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(10):
+            assert sum(pool.map(merge, writers, [f"A01{n:03}"] * 2)) == 400
+    for writer in writers:
+        writer.close()
