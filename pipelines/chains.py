@@ -10,11 +10,11 @@ from functools import cache
 
 import polars as pl
 
-from engine import expiries, sessions
+from engine import expiries, instruments, sessions
 from engine.errors import CalendarRangeError
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
-from engine.features.summary import summary
+from engine.features.summary import option_summary
 from engine.features.underlying import with_underlying
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
 
@@ -33,27 +33,36 @@ def end_of_trading(underlying_symbol: str) -> datetime:
     return session.continuous_end if session else datetime.combine(last, _ORDINARY_END)
 
 
-def with_expiry(chain: pl.DataFrame) -> pl.DataFrame:
-    """Add `expiry`: when trading of each row's option ends (datetime, KST)."""
+def with_terms(chain: pl.DataFrame) -> pl.DataFrame:
+    """Add `expiry`, when trading of each option ends (datetime, KST), and `multiplier` (KRW)."""
     names = chain["underlying_symbol"].unique().to_list()
     ends = {name: end_of_trading(name) for name in names}
+    multipliers = {name: _multiplier(name) for name in names}
     symbol = pl.col("underlying_symbol")
-    return chain.with_columns(expiry=symbol.replace_strict(ends, return_dtype=pl.Datetime("us")))
+    return chain.with_columns(
+        expiry=symbol.replace_strict(ends, return_dtype=pl.Datetime("us")),
+        multiplier=symbol.replace_strict(multipliers, return_dtype=pl.Float64),
+    )
+
+
+def _multiplier(underlying_symbol: str) -> float:
+    series = underlying_symbol.partition("_")[2]
+    return float(instruments.option_series(series).call.multiplier)
 
 
 def chain_of(rows: pl.DataFrame) -> pl.DataFrame:
     """Decide the underlying's price where KIS gave none; columns of OPTION_CHAIN."""
-    decided = with_underlying(with_expiry(rows).lazy())
+    decided = with_underlying(with_terms(rows).lazy())
     return decided.select(OPTION_CHAIN.names).collect(engine="in-memory")
 
 
 def matrix_of(chain: pl.DataFrame) -> pl.DataFrame:
     """Return the matrices of a chain's snapshots, in the columns of OPTION_MATRIX."""
-    cells = matrix(with_model_greeks(with_expiry(chain).lazy()))
+    cells = matrix(with_model_greeks(with_terms(chain).lazy()))
     return cells.select(OPTION_MATRIX.names).collect(engine="in-memory")
 
 
 def summary_of(chain: pl.DataFrame) -> pl.DataFrame:
     """Return what a trader reads off a chain's snapshots, in the columns of OPTION_SUMMARY."""
-    figures = summary(with_expiry(chain).lazy())
+    figures = option_summary(with_terms(chain).lazy())
     return figures.select(OPTION_SUMMARY.names).collect(engine="in-memory")
