@@ -5,9 +5,9 @@ index at its spot price is Black-Scholes (1973) without dividend, which is Black
 `spot * exp(rate * years)`. KIS computes its greeks the second way, from the historical volatility;
 ours stand on the future and the implied volatility (`engine.features.implied`).
 
-Units are the vendor's, found from its own boards (KIS.md; for rho and theta the official sample, a
-put of strike 480 deep in the money with 27 days left, whose rho -0.3541 is 480 * 27/365 * exp(-rT)
-/ 100 and whose theta 0.0460 is r * 480 * exp(-rT) / 365, both with r = 3.5 %):
+Units are the vendor's, found from its own boards: vega and gamma from a real one (KIS.md), rho and
+theta from the official sample's put so deep in the money that its rho is strike * T * exp(-rT) / 100
+and its theta rate * strike * exp(-rT) / 365, both with the 91-day CD rate of that day.
 
 - volatility  a fraction per year here (0.36); % in columns named `iv` and `model_iv` (36.0)
 - delta       index points per point of the underlying; gamma the same once more

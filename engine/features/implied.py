@@ -51,7 +51,7 @@ def with_implied_volatility(
     for _ in range(_STEPS):
         solving = _householder(solving)
     exists = (_BETA > _NIL) & (2 * _P - _BETA > _NIL) & (known.years > 0)
-    volatility = pl.when(exists).then(_S * _SCALE / known.years.sqrt())
+    volatility = pl.when(exists & _S.is_finite()).then(_S * _SCALE / known.years.sqrt())
     done = cs.starts_with("_iv_") if known is terms else cs.starts_with("_iv_") | black76.SCRATCH
     return solving.with_columns(volatility.alias(name)).drop(done)
 
