@@ -73,8 +73,9 @@ def judge(text: pl.DataFrame, fields: Fields, rules: Rules) -> Judged:
         (pl.col("label") <= rules.asked_at - MINUTE).alias("finished"),
         _is_bar(session, rules.limits).alias("good"),
     )
-    bars, odd = marked.filter("good", "finished"), _odd(marked)
-    rejected = [_with_reasons(odd, rules)] if len(odd) else []
+    bars, odd = marked.filter("good", "finished"), _is_odd(marked)
+    # Reasons are found among all rows: one check looks at what the others have in common.
+    rejected = [_with_reasons(marked, rules).filter(odd)] if odd.any() else []
     if rules.apart and (far := _far(bars, rules.apart)) is not None:
         rejected.append(_because(bars.filter(far), _PHANTOM))
         bars = bars.filter(~far)
@@ -85,7 +86,7 @@ def judge(text: pl.DataFrame, fields: Fields, rules: Rules) -> Judged:
     if before:  # KIS goes on into the session before: nothing is wrong with that
         rejected = [part.filter(pl.col("before").not_()) for part in rejected]
     counts = {"rows": len(text), "bars": len(bars), "of the session before": int(before)}
-    return Judged(bars, pl.concat(rejected) if rejected else odd.clear(), counts)
+    return Judged(bars, pl.concat(rejected) if rejected else marked.clear(), counts)
 
 
 # Expressions are the same all day, and cost more to build than to run.
@@ -140,14 +141,14 @@ def _checks(session: Session, limits: Limits) -> Iterator[tuple[pl.Expr, str]]:
         yield typical & ((lowest < limits[0]) | (highest > limits[1])), "beyond the price limit"
 
 
-def _odd(marked: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that are no bar, those of unfinished minutes aside: they will be one day."""
-    unfinished = ~pl.col("finished") & pl.col("same_day")
-    return marked.filter(~pl.col("good") & ~unfinished.fill_null(value=False))
+def _is_odd(marked: pl.DataFrame) -> pl.Series:
+    """Say which rows are no bar, those of unfinished minutes aside: they will be one day."""
+    unfinished = (~marked["finished"] & marked["same_day"]).fill_null(value=False)
+    return ~marked["good"] & ~unfinished
 
 
-def _with_reasons(odd: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    return odd.with_columns(codec.first_reason(*_checks(rules.session, rules.limits)))
+def _with_reasons(marked: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    return marked.with_columns(codec.first_reason(*_checks(rules.session, rules.limits)))
 
 
 def _because(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
