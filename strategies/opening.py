@@ -11,6 +11,7 @@ from datetime import date, datetime
 import polars as pl
 
 from engine.errors import InputError
+from engine.features.bars import first_of_session
 from engine.sessions import session_of
 
 
@@ -24,7 +25,7 @@ def min_from_open() -> pl.Expr:
     calendar = of_session.map_batches(
         _first_stamps, return_dtype=pl.Datetime("us"), is_elementwise=True
     )
-    first_bar = pl.col("timestamp").first().over("session_number")
+    first_bar = first_of_session("timestamp")
     return (pl.col("timestamp") - pl.coalesce(calendar, first_bar)).dt.total_minutes()
 
 

@@ -5,9 +5,8 @@ session is the date of its bars' stamps. No expression looks at a later row than
 
 Floating point sums depend on the order of their terms. Sums over a window are therefore made of
 exactly the window's values, oldest first, never by adding to and taking from a running total: the
-same bars give the same bits, whether a year of them is at hand or only the warm-up. For the same
-reason nothing is divided by a plain number: Polars multiplies by its reciprocal instead, but not
-where a frame, or a piece that it works on, has a single row; the last bit would depend on that.
+same bars give the same bits, whether a year of them is at hand or only the warm-up. Quotients are
+made by `divided` for the same reason.
 
 An expression over a window must not hold another one (Polars would evaluate the inner inside the
 outer's groups), so what others build on is made a column first. Where a row of the session or the
@@ -61,6 +60,16 @@ def _differs(column: str, rows: int) -> pl.Expr:
     return pl.col(column).ne_missing(pl.col(column).shift(rows))
 
 
+def divided(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
+    """Return the quotient, the same to the last bit whatever frame it is computed in.
+
+    Where the divisor is one number, or a column that Polars knows to hold only one, Polars
+    multiplies by its reciprocal, and the last bit can differ: a session on its own would not give
+    what it gives among others. Zeros that are no constant keep the divisor a column.
+    """
+    return dividend / (divisor + 0 * pl.int_range(pl.len()))
+
+
 def first_of_session(column: str) -> pl.Expr:
     """Return the column's value at the session's first bar."""
     return pl.col(column).gather("session_start")
@@ -91,7 +100,7 @@ def vwap() -> pl.Expr:
     thrice = pl.col("high") + pl.col("low") + pl.col("close")
     value = (thrice * pl.col("volume")).cum_sum().over("session_number")
     # 0/0 is NaN, and for Polars every number is below NaN: it would fire signals.
-    return pl.when(traded > 0).then(value / (3 * traded))
+    return pl.when(traded > 0).then(divided(value, 3 * traded))
 
 
 def true_range() -> pl.Expr:
@@ -113,30 +122,37 @@ def mean_of_bars(column: str, count: int) -> pl.Expr:
     Of `true_range` that is the ATR as a simple mean.
     """
     window = [pl.col(column).shift(back) for back in range(count - 1, -1, -1)]
-    bars = pl.min_horizontal("bar_number", count)
-    return pl.when(bars == count).then(reduce(add, window) / bars)
+    return pl.when(pl.col("bar_number") >= count).then(divided(reduce(add, window), pl.lit(count)))
 
 
-def minute_key(minute: str) -> pl.Expr:
-    """Return a number for each bar that orders them by symbol, then minute, then session.
-
-    `minute` is a column of whole minutes, within a day and a half of 0.
-    """
-    group = pl.col("symbol").rle_id().cast(pl.Int64) * _MINUTES + pl.col(minute) + _MINUTES // 2
-    return group * _DATES + pl.col("session").to_physical()
-
-
-def mean_of_earlier(column: str, key: str, *, count: int, at_least: int) -> pl.Expr:
-    """Return the mean at the same minute of the last `count` sessions before the row's own.
+def with_mean_of_earlier(
+    bars: pl.LazyFrame, name: str, column: str, minute: str, *, count: int, at_least: int
+) -> pl.LazyFrame:
+    """Add the mean of a column at the same minute of the last `count` sessions before the bar's.
 
     Sessions without a bar at that minute do not count. Null where there are fewer than `at_least`.
-    The column has no nulls; `key` is a column made by `minute_key`.
+    The column has no nulls; `minute` is a column of whole minutes, at most a day from 0.
+
+    The bars are laid out by symbol, minute and session, so that what is averaged stands together;
+    windows over as many groups as there are minutes take twice as long.
     """
-    order = pl.col(key).arg_sort()  # brings the bars of a minute together, oldest first
-    value, minute = pl.col(column).gather(order), pl.col(key).gather(order) // _DATES
-    place = pl.int_range(pl.len())
-    first = pl.when(minute.ne_missing(minute.shift(1))).then(place).forward_fill()
-    known = pl.min_horizontal(place - first, count)
-    earlier = [pl.when(known >= back).then(value.shift(back)) for back in range(count, 0, -1)]
-    mean = pl.when(known >= at_least).then(pl.sum_horizontal(earlier) / known)
-    return mean.gather(order.arg_sort())
+    group = pl.col("symbol").rle_id().cast(pl.Int64) * _MINUTES + pl.col(minute) + _MINUTES // 2
+    place, new_group = pl.int_range(pl.len()), _differs("_group", 1)
+    earlier = [
+        pl.when(pl.col("_known") >= back).then(pl.col("_value").shift(back))
+        for back in range(count, 0, -1)
+    ]
+    mean = divided(pl.sum_horizontal(earlier), pl.col("_known"))
+    return (
+        bars.with_columns((group * _DATES + pl.col("session").to_physical()).alias("_key"))
+        .with_columns(pl.col("_key").arg_sort().alias("_order"))
+        .with_columns(
+            pl.col(column).gather("_order").alias("_value"),
+            (pl.col("_key").gather("_order") // _DATES).alias("_group"),
+        )
+        .with_columns(pl.when(new_group).then(place).forward_fill().alias("_first"))
+        .with_columns(pl.min_horizontal(place - pl.col("_first"), count).alias("_known"))
+        .with_columns(pl.when(pl.col("_known") >= at_least).then(mean).alias("_mean"))
+        .with_columns(pl.col("_mean").gather(pl.col("_order").arg_sort()).alias(name))
+        .drop("_key", "_order", "_value", "_group", "_first", "_known", "_mean")
+    )

@@ -19,7 +19,7 @@ def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
     move_open and sigma_open are fractions of the session's open; the others index points. All are
     null where they are not known yet.
     """
-    return (
+    moves = (
         bar.in_order(bars)
         .with_columns(
             min_from_open().alias("min_from_open"),
@@ -32,29 +32,31 @@ def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
             move_open().alias("move_open"),
             bar.mean_of_bars("true_range", params.atr_period).alias("atr"),
         )
-        .with_columns(mean_move(params).alias("sigma_open"))
-        .with_columns(pl.col("sigma_open").forward_fill().over("session_number"))
-        .with_columns(upper_band(params).alias("ub"), lower_band(params).alias("lb"))
+    )
+    return with_sigma_open(moves, params).with_columns(
+        upper_band(params).alias("ub"), lower_band(params).alias("lb")
     )
 
 
 def move_open() -> pl.Expr:
     """Return |close / open of the session - 1|."""
-    return (pl.col("close") / pl.col("session_open") - 1).abs()
+    return (bar.divided(pl.col("close"), pl.col("session_open")) - 1).abs()
 
 
-def mean_move(params: Dolpha1Params) -> pl.Expr:
-    """Return the mean move at this minute over earlier sessions, never with the bar's own.
+def with_sigma_open(moves: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+    """Add sigma_open: the mean move at this minute over earlier sessions, never the bar's own.
 
-    Where there are too few, the session's last value stands in (see `features`). It is never
-    filled backwards: that would tell the morning what only the afternoon knows.
+    Where there are too few, the session's last value stands in. It is never filled backwards: that
+    would tell the morning what only the afternoon knows.
     """
-    return bar.mean_of_earlier(
+    return bar.with_mean_of_earlier(
+        moves,
+        "sigma_open",
         "move_open",
-        ["symbol", "min_from_open"],
+        "min_from_open",
         count=params.rolling_move,
         at_least=sessions_needed(params),
-    )
+    ).with_columns(pl.col("sigma_open").forward_fill().over("session_number"))
 
 
 def upper_band(params: Dolpha1Params) -> pl.Expr:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import math
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -64,13 +67,56 @@ def test_a_mean_of_bars_stays_within_its_symbol(bars: pl.DataFrame, count: int) 
 def test_a_large_value_that_left_the_window_leaves_no_trace() -> None:
     """A running sum keeps the rounding of what it took away; a sum of the window does not."""
     rng = np.random.default_rng(3)
-    values = np.concatenate([[1e15], rng.random(50)])
-    frame = pl.DataFrame({"x": values, "bar_number": np.arange(1, 52), "by": 0})
-    exact = frame.select(bar.mean_of_earlier("x", ["by"], count=5, at_least=5).alias("x"))
-    later = frame[1:].select(bar.mean_of_earlier("x", ["by"], count=5, at_least=5).alias("x"))
-    assert_frame_equal(exact[-40:], later[-40:], check_exact=True)
-    bars = frame.select(bar.mean_of_bars("x", 5).alias("x"))
-    tail = (
-        frame[1:].with_columns(pl.col("bar_number") - 1).select(bar.mean_of_bars("x", 5).alias("x"))
+    first = date(2025, 1, 1)
+    frame = pl.DataFrame(
+        {
+            "symbol": "X",
+            "session": [first + timedelta(days=n) for n in range(51)],
+            "minute": 5,
+            "x": np.concatenate([[1e15], rng.random(50)]),
+            "bar_number": np.arange(1, 52),
+        }
     )
-    assert_frame_equal(bars[-40:], tail[-40:], check_exact=True)
+
+    def means(of: pl.DataFrame) -> pl.DataFrame:
+        earlier = bar.with_mean_of_earlier(of.lazy(), "a", "x", "minute", count=5, at_least=5)
+        return earlier.select("a", bar.mean_of_bars("x", 5).alias("b")).collect()
+
+    whole = means(frame)
+    without = means(frame[1:].with_columns(pl.col("bar_number") - 1))
+    assert_frame_equal(without[-40:], whole[-40:], check_exact=True)
+    running = frame["x"].rolling_mean(5)[-40:]
+    assert not running.equals(frame["x"][1:].rolling_mean(5)[-40:])  # what we keep away from
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories(symbols=("B", "A"), sessions=8), st.integers(1, 6), st.integers(1, 4))
+def test_a_mean_of_earlier_sessions_takes_those_that_have_the_minute(
+    bars: pl.DataFrame, count: int, at_least: int
+) -> None:
+    minute = pl.col("timestamp").dt.hour() * 60 + pl.col("timestamp").dt.minute() - 600
+    frame = ordered(bars, minute=minute.cast(pl.Int64))
+    out = bar.with_mean_of_earlier(
+        frame.lazy(), "mean", "close", "minute", count=count, at_least=at_least
+    ).collect()
+    assert out.columns == [*frame.columns, "mean"]
+    for row in out.iter_rows(named=True):
+        earlier = frame.filter(
+            pl.col("symbol") == row["symbol"],
+            pl.col("minute") == row["minute"],
+            pl.col("session") < row["session"],
+        )["close"].to_list()[-count:]
+        if len(earlier) < at_least:
+            assert row["mean"] is None
+        else:
+            assert math.isclose(row["mean"], math.fsum(earlier) / len(earlier), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["streaming", "in-memory"])
+@pytest.mark.parametrize("rows", [1, 2, 3000])
+def test_a_quotient_has_the_same_bits_in_every_frame(engine: Any, rows: int) -> None:
+    dividend = np.random.default_rng(0).random(rows)
+    frame = pl.LazyFrame({"a": dividend}).with_columns(b=pl.lit(10.0))
+    for divisor in (pl.lit(10), pl.lit(10.0), pl.col("b")):
+        quotient = frame.select(bar.divided(pl.col("a"), divisor)).collect(engine=engine)
+        assert quotient.to_series().to_list() == (dividend / 10).tolist()
