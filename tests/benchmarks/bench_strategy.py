@@ -1,0 +1,164 @@
+"""How fast dolpha1 is, side by side with the per-symbol pandas way, and in live use.
+
+The baseline is how such strategies are usually written (and how the code published with "Beat the
+Market" is): a frame for each symbol, groupby and transform for each feature. It gives the same
+numbers, which is checked before anything is measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from engine import sessions
+from strategies.dolpha1 import Dolpha1
+from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
+from strategies.window import LiveWindow
+
+STRATEGY, PARAMS = Dolpha1(), Dolpha1Params()
+
+
+def bars(symbols: int, days: int) -> pl.DataFrame:
+    """Return full sessions of so many stocks on the real calendar, a random walk each."""
+    last = date(2026, 10, 30)
+    start = sessions.previous_sessions(sessions.Market.DERIVATIVES, last, days - 1)[0]
+    owed = sessions.owed_stamps(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
+    rng = np.random.default_rng(1)
+
+    def of(number: int) -> pl.DataFrame:
+        close = 400 * np.exp(np.cumsum(rng.normal(0, 0.0008, owed.height)))
+        opens = np.concatenate([[400.0], close[:-1]])
+        return owed.select("timestamp").with_columns(
+            pl.lit(f"{number:06d}").alias("symbol"),
+            pl.Series("open", opens),
+            pl.Series("high", np.maximum(opens, close) + 0.1),
+            pl.Series("low", np.minimum(opens, close) - 0.1),
+            pl.Series("close", close),
+            pl.Series("volume", rng.integers(0, 500, owed.height)),
+        )
+
+    return pl.concat(of(number) for number in range(symbols))
+
+
+def in_pandas(frame: pd.DataFrame, params: Dolpha1Params = PARAMS) -> pd.DataFrame:
+    """Return dolpha1's rows of one symbol, features by groupby and transform."""
+    frame = frame.sort_values("timestamp").reset_index(drop=True)
+    day = frame["timestamp"].dt.date
+    by_day = frame.groupby(day)
+    frame["open_d"] = by_day["open"].transform("first")
+    closes = by_day["close"].last()
+    frame["prev_close"] = day.map(closes.shift(1))
+    first = by_day["timestamp"].transform("first").dt.normalize() + pd.Timedelta("9h1min")
+    frame["min_from_open"] = (frame["timestamp"] - first).dt.total_seconds().astype(int) // 60
+    frame["move_open"] = (frame["close"] / frame["open_d"] - 1).abs()
+    needed = max(params.rolling_move // 2, 3)
+    frame["sigma_open"] = frame.groupby("min_from_open")["move_open"].transform(
+        lambda x: x.shift(1).rolling(params.rolling_move, min_periods=needed).mean()
+    )
+    frame["sigma_open"] = frame.groupby(day)["sigma_open"].ffill()
+    width = params.band_multiplier * frame["sigma_open"]
+    known = frame["prev_close"].notna()
+    frame["ub"] = (frame[["open_d", "prev_close"]].max(axis=1) * (1 + width)).where(known)
+    frame["lb"] = (frame[["open_d", "prev_close"]].min(axis=1) * (1 - width)).where(known)
+    value = (frame["high"] + frame["low"] + frame["close"]) / 3 * frame["volume"]
+    traded = frame["volume"].groupby(day).cumsum()
+    frame["vwap"] = (value.groupby(day).cumsum() / traded).where(traded > 0)
+    before = frame["close"].shift(1)
+    spans = [
+        frame["high"] - frame["low"],
+        (frame["high"] - before).abs(),
+        (frame["low"] - before).abs(),
+    ]
+    frame["atr"] = pd.concat(spans, axis=1).max(axis=1).rolling(params.atr_period).mean()
+    return _with_signals(frame, day, params)
+
+
+def _with_signals(frame: pd.DataFrame, day: pd.Series, params: Dolpha1Params) -> pd.DataFrame:
+    up = (frame["close"] > frame["ub"]) & (frame["close"] > frame["vwap"])
+    down = (frame["close"] < frame["lb"]) & (frame["close"] < frame["vwap"])
+    at_hand = day.map({d: f"insufficient_data_days_{n}" for n, d in enumerate(day.unique(), 1)})
+    frame["reason"] = np.select(
+        [frame.index < ENOUGH_BARS - 1, frame["ub"].isna(), up, down],
+        ["insufficient_data", at_hand, "band_cross_up", "band_cross_down"],
+        "none",
+    )
+    signal = {"band_cross_up": 1, "band_cross_down": -1}
+    frame["monitor_signal"] = frame["reason"].map(signal).fillna(0).astype(int)
+    observed = frame["timestamp"].dt.minute % params.observe_interval_minutes == 0
+    frame["trade_signal"] = frame["monitor_signal"].where(observed, 0)
+    return frame
+
+
+def each_symbol_in_pandas(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat(in_pandas(own) for _, own in frame.groupby("symbol"))
+
+
+def check_equal(frame: pl.DataFrame) -> None:
+    """Compare the baseline with ours: a race between unlike things says nothing."""
+    ours = STRATEGY.evaluate(frame.lazy(), PARAMS).collect()
+    theirs = each_symbol_in_pandas(frame.to_pandas())
+    assert ours["reason"].to_list() == theirs["reason"].to_list()
+    for name in ("ub", "lb", "atr", "sigma_open", "vwap"):
+        np.testing.assert_allclose(ours[name].to_numpy(), theirs[name], rtol=1e-9)
+
+
+def seconds(job: Callable[[], object], rounds: int) -> float:
+    def once() -> float:
+        start = time.perf_counter()
+        job()
+        return time.perf_counter() - start
+
+    return statistics.median(once() for _ in range(rounds))
+
+
+def live_minutes(days: int = 20) -> list[float]:
+    """Return the seconds that each minute of a session takes with so many sessions before it."""
+    frame = bars(1, days + 1)
+    today = frame["timestamp"][-1].date()
+    of_today = pl.col("timestamp").dt.date() == today
+    window = LiveWindow(STRATEGY, PARAMS, "000000", frame.filter(~of_today), since=today)
+    live, out = frame.filter(of_today), []
+    for n in range(1, live.height + 1):
+        answer = live[max(0, n - 102) : n]
+        start = time.perf_counter()
+        window.push(answer)
+        out.append(time.perf_counter() - start)
+    return out
+
+
+def measure(*, rounds: int = 3, symbols: int = 60, days: int = 41) -> list[dict[str, object]]:
+    """Return the table: what, rows, seconds (median), ratio, target, met."""
+    check_equal(bars(2, 12))
+    frame = bars(symbols, days)
+    pandas_frame = frame.to_pandas()
+    ours = seconds(lambda: STRATEGY.evaluate(frame.lazy(), PARAMS).collect(), rounds)
+    theirs = seconds(lambda: each_symbol_in_pandas(pandas_frame), 1)
+    minutes = live_minutes()
+    first, last = statistics.median(minutes[:60]), statistics.median(minutes[-60:])
+    whole = statistics.median(minutes)
+    return [
+        row("dolpha1, expressions", frame.height, ours, theirs / ours, "≥ 10 × pandas", 10),
+        row("dolpha1, pandas a symbol", frame.height, theirs, 1.0, "", 0),
+        row("a live minute, 20 sessions", 1, whole, 0.015 / whole, "< 15 ms", 1),
+        row("the same, last hour by first", 1, last, 1.5 * first / last, "does not grow", 1),
+    ]
+
+
+def row(
+    what: str, rows: int, took: float, ratio: float, target: str, least: float
+) -> dict[str, object]:
+    return {
+        "what": what, "rows": rows, "seconds": took, "ratio": ratio,
+        "target": target, "met": ratio >= least,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    with pl.Config(tbl_rows=20, fmt_str_lengths=40, tbl_width_chars=140):
+        print(pl.DataFrame(measure()))  # noqa: T201
