@@ -148,14 +148,26 @@ def answers(asked: Asked, missing: pl.DataFrame, stored: pl.DataFrame, today: da
     window = asked.window
     if asked.failure or not asked.sealed or contradicted(asked, stored):
         return pl.DataFrame(schema=ANSWERS)
-    oldest = pl.lit(asked.bars["timestamp"].min(), pl.Datetime("us"))  # null: no bar at all
-    shown = oldest.is_not_null() & (pl.lit(asked.whole) | (pl.col("stamp") > oldest))
     within = pl.col("stamp").is_between(window.since, window.until)
     return _of(window, missing).filter(within).select(
         "symbol", "session", "stamp",
-        settled=shown & pl.lit(asked.clean),
+        settled=shown(asked),
         gone=pl.lit(None if asked.bars.height else why_gone(window.symbol, window.session, today)),
     ).cast(ANSWERS)  # fmt: skip
+
+
+def shown(asked: Asked) -> pl.Expr:
+    """Return whether the answer shows what there is at `stamp`: bars around it, all readable."""
+    oldest = pl.lit(asked.bars["timestamp"].min(), pl.Datetime("us"))  # null: no bar at all
+    reached = oldest.is_not_null() & (pl.lit(asked.whole) | (pl.col("stamp") >= oldest))
+    return reached & pl.lit(asked.clean)
+
+
+def covers(asked: Asked, window: Window) -> bool:
+    """Say whether the answer to a newer question has shown all of this window, too."""
+    if asked.bars.is_empty() or not asked.clean:
+        return False
+    return asked.whole or asked.bars["timestamp"].sort()[0] <= window.since
 
 
 def contradicted(asked: Asked, stored: pl.DataFrame) -> bool:

@@ -19,7 +19,7 @@ from engine.errors import KrtError
 from engine.history.owed import session_of, targets
 from engine.store import MergeCounts, ledger
 from engine.store.fronts import keep_fronts
-from pipelines.asking import Asked, Tools, Window, answers, ask, contradicted
+from pipelines.asking import Asked, Tools, Window, answers, ask, contradicted, covers
 from pipelines.planning import CALLS, plan
 from pipelines.survey import STORED, Survey, in_parts, survey, write_down
 
@@ -43,6 +43,7 @@ class Report:
     no_trade: int = 0
     unavailable: int = 0
     open: int = 0
+    asked: list[Asked] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -51,11 +52,11 @@ class Report:
 
     def as_json(self) -> dict[str, int]:
         """Return the figures for machines."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
         return plain | {"inserted": self.rows.inserted, "corrected": self.rows.changed}
 
 
-def _quiet(_done: int, _planned: int) -> None:
+def quiet(_done: int, _planned: int) -> None:
     """Tell nobody."""
 
 
@@ -66,7 +67,7 @@ async def backfill(
     end: date,
     *,
     warm_up: int = 0,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Report:
     """Fill what the symbols' sessions from start to end lack, newest first.
 
@@ -90,10 +91,13 @@ async def fill(
     wanted: pl.DataFrame,
     *,
     again: pl.DataFrame | None = None,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Report:
-    """Fill what targets (symbol, session) lack; fetch the stamps of `again` even if stored."""
-    report = Report()
+    """Fill what targets (symbol, session) lack; fetch the stamps of `again` even if stored.
+
+    The report then has what was `asked`, bars and all.
+    """
+    report = Report(asked=None if again is None else [])
     await keep_fronts(tools.store, tools.clock)
     for number in range(ROUNDS):
         calls = await _look(tools, wanted, again if number == 0 else None)
@@ -105,7 +109,7 @@ async def fill(
     return report
 
 
-async def reconcile(tools: Tools, wanted: pl.DataFrame, *, progress: Progress = _quiet) -> Report:
+async def reconcile(tools: Tools, wanted: pl.DataFrame, *, progress: Progress = quiet) -> Report:
     """Fetch whole sessions again after their close: bars that came late or were corrected.
 
     Then ask again about what is still missing, and settle it. `wanted`: symbol, session.
@@ -174,11 +178,16 @@ def _first(errors: BaseExceptionGroup[KrtError]) -> KrtError:
 
 async def _one_session(tools: Tools, windows: list[Window], report: Report) -> None:
     """Ask for the windows of one session, then write down what the answers prove."""
-    asked = []
+    asked: list[Asked] = []
     for window in windows:
+        if any(covers(one, window) for one in asked):
+            report.planned -= 1  # of a thin stock, one answer reaches further than its minutes
+            continue
         asked.append(await ask(tools, window))
         report.calls += 1
         report.rows += asked[-1].counts
+    if report.asked is not None:
+        report.asked += asked
     target = pl.DataFrame({"symbol": [windows[0].symbol], "session": [windows[0].session]})
     seen = await survey(tools.store, target, tools.clock)
     await write_down(tools.store, seen, _judged(asked, seen, tools), tools.clock)

@@ -29,12 +29,13 @@ async def signal_relations(
     """
     given, expected = [], []
     for strategy in STRATEGIES.values():
-        if not await _exists(store, strategy.table):
+        if not await has_table(store, strategy.table):
             continue
         stored = await _stored(store, strategy, symbols, first, last)
         if stored.height:
             given += [stored, await _corrections(store, strategy, symbols, first, last)]
-            expected.append(await _computed(store, strategy, stored.select(_SESSION).unique()))
+            computed = await computed_signals(store, strategy, stored.select(_SESSION).unique())
+            expected.append(_as_relation(computed, strategy, correction=False))
     return {
         "signals": _joined("signals", given),
         "expected_signals": _joined("expected_signals", expected),
@@ -46,7 +47,8 @@ def _joined(name: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat([empty, *(frame.select(list(RELATIONS[name])) for frame in frames)])
 
 
-async def _exists(store: Store, table: str) -> bool:
+async def has_table(store: Store, table: str) -> bool:
+    """Say whether the table is there; a strategy's is made with its first signal."""
     found = await store.query(f"SELECT to_regclass({literal('public.' + table)})::text AS name")
     return bool(found["name"][0].is_valid)
 
@@ -73,14 +75,35 @@ async def _corrections(
     return _as_relation(pl.DataFrame(rows), of, correction=True)
 
 
-async def _computed(store: Store, of: Strategy[Any], wanted: pl.DataFrame) -> pl.DataFrame:
+async def computed_signals(store: Store, of: Strategy[Any], wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return the strategy's rows, from stored bars, for sessions (symbol, session) it has run on.
+
+    Columns of its schema without created_at.
+    """
+    given = await _sessions_with_signals(store, of, wanted)
+    if given.is_empty():
+        return pl.DataFrame(of.schema.empty_table()).drop("created_at")
     params = of.params()
-    days = wanted["session"].sort()
+    days = given["session"].sort()
     count = of.warm_up_sessions(params)
     begin = sessions.previous_sessions(Market.DERIVATIVES, days[0], count)[0]
-    bars = await reading.bars(store, wanted["symbol"].unique().to_list(), begin, days[-1])
-    rows = of.evaluate(bars.lazy(), params).collect()
-    return _as_relation(rows, of, correction=False).join(wanted, on=_SESSION, how="semi")
+    bars = await reading.bars(store, given["symbol"].unique().to_list(), begin, days[-1])
+    rows = of.evaluate(bars.lazy(), params).with_columns(session=pl.col("timestamp").dt.date())
+    return rows.collect().join(given, on=_SESSION, how="semi").drop("session")
+
+
+async def _sessions_with_signals(
+    store: Store, of: Strategy[Any], wanted: pl.DataFrame
+) -> pl.DataFrame:
+    if wanted.is_empty() or not await has_table(store, of.table):
+        return wanted.clear()
+    days = wanted["session"].sort()
+    rows = await store.query(
+        f"SELECT DISTINCT symbol, timestamp::date AS session FROM {identifier(of.table)}"  # noqa: S608
+        f" WHERE symbol IN ({literals(wanted['symbol'].unique())})"
+        f" AND {reading.in_span(days[0], days[-1])}"
+    )
+    return wanted.join(pl.DataFrame(rows), on=_SESSION, how="semi")
 
 
 def _columns(of: Strategy[Any]) -> list[str]:

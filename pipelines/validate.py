@@ -64,7 +64,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v.isoformat() if isinstance(v, date) else v for k, v in row.items()}
 
 
-def _quiet(_done: int, _of: int, _day: date) -> None:
+def quiet(_done: int, _of: int, _day: date) -> None:
     """Tell nobody."""
 
 
@@ -77,7 +77,7 @@ async def validate(
     *,
     warm_up: int = 0,
     checks: list[Check] | None = None,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Validation:
     """Check the closed sessions of symbols from start to end.
 

@@ -4,13 +4,14 @@
 -- Of 270,000 real bars at most two in a row were alike where the price had moved within them, and
 -- at most three where it had not (a thin stock, one lot a minute). Three and six are too many; of
 -- minutes without a trade, which KIS sometimes sends as volume 0 (up to seven in a row), sixteen.
-WITH repeats AS (
+WITH once AS (
+    FROM bars WHERE NOT context QUALIFY row_number() OVER (PARTITION BY symbol, timestamp) = 1
+), repeats AS (
     SELECT *,
            (open, high, low, close, volume) IS NOT DISTINCT FROM lag((open, high, low, close, volume))
                OVER by_time AS repeated,
            row_number() OVER by_time AS place
-    FROM bars
-    WHERE NOT context
+    FROM once
     WINDOW by_time AS (PARTITION BY symbol, session ORDER BY timestamp)
 ), runs AS (
     SELECT *, place - row_number() OVER (PARTITION BY symbol, session ORDER BY place) AS run

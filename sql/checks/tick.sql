@@ -10,6 +10,7 @@ SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, 1 AS 
 FROM bars
 JOIN instruments USING (symbol)
 WHERE NOT context AND NOT confirmed
+  AND isfinite(open) AND isfinite(high) AND isfinite(low) AND isfinite(close)
   AND greatest(
       abs(open - round(open / tick) * tick), abs(high - round(high / tick) * tick),
       abs(low - round(low / tick) * tick), abs(close - round(close / tick) * tick)) > 1e-6
