@@ -47,7 +47,10 @@ def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.
     call = pl.when(IS_CALL).then(levels + above)
     slot = call.when(IS_PUT).then(3 * levels + 1 - above)
     return (
-        chain.with_columns(above=board.strikes_above_atm().over(SNAPSHOT))
+        chain.with_columns(
+            pl.col("fetched_at").max().over(SNAPSHOT),
+            above=board.strikes_above_atm().over(SNAPSHOT),
+        )
         .filter((above.abs() <= levels).fill_null(value=True))
         .select(
             *SNAPSHOT,
@@ -80,7 +83,7 @@ def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> 
     return (
         near.group_by(SNAPSHOT)
         .agg(
-            pl.col("fetched_at").max(),
+            pl.col("fetched_at").first(),
             *metrics,
             at=pl.when((end - first == 1) & usable).then(first),
         )
