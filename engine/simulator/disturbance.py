@@ -8,8 +8,6 @@ from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
-import polars as pl
-
 from engine import instruments
 from engine.simulator.faults import (
     BarRule,
@@ -23,8 +21,8 @@ from engine.simulator.faults import (
     Scenario,
 )
 from engine.simulator.market import draws
-from engine.simulator.sheets import Late, Sheet, row_frame
-from engine.simulator.wire import json_rows
+from engine.simulator.running import bar_row
+from engine.simulator.sheets import Late, Sheet
 
 Numbered = tuple[int, CallRule]
 
@@ -120,19 +118,13 @@ class Disturbance:
 
     def _wrong(self, number: int, rule: CorrectedBar, sheet: Sheet, place: int) -> bytes:
         """Return the bar as KIS has it first: fewer trades, another close."""
-        one = sheet.bars[place]
-        bar = one.row(0, named=True)
+        label, opened, high, low, close, volume = sheet.bars.row(place)
         up = 1 if dice(self.seed, number, sheet.symbol, place, "up") < 0.5 else -1
-        tick = instruments.tick_size(sheet.symbol, bar["close"])
-        close = round(max(tick, bar["close"] + up * rule.ticks * tick), 2)
-        volume = bar["volume"] + 1 if bar["volume"] < 3 else bar["volume"] * 2 // 3
-        wrong = one.with_columns(
-            close=pl.lit(close),
-            high=pl.max_horizontal("high", pl.lit(close)),
-            low=pl.min_horizontal("low", pl.lit(close)),
-            volume=pl.lit(volume),
-        )
-        return json_rows(row_frame(sheet.symbol, sheet.session.date, wrong))[0]
+        tick = instruments.tick_size(sheet.symbol, close)
+        close = round(max(tick, close + up * rule.ticks * tick), 2)
+        volume = volume + 1 if volume < 3 else volume * 2 // 3
+        wrong = (label, opened, max(high, close), min(low, close), close, volume)
+        return bar_row(sheet.finished(place), wrong, volume)
 
 
 def _during(rule: Rule, moment: datetime) -> bool:

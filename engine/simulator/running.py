@@ -43,13 +43,13 @@ def running_bar(of: FinishedBar, now: datetime) -> bytes | None:
     tick = instruments.tick_size(of.symbol, price)
     price = min(high, max(low, round(round(price / tick) * tick, 2)))
     so_far = max(1, int(volume * done**quicker)) if volume else 0
-    return _row(of, (label, opened, max(*seen, price), min(*seen, price), price, so_far), so_far)
+    return bar_row(of, (label, opened, max(*seen, price), min(*seen, price), price, so_far), so_far)
 
 
 def idle_bar(last: FinishedBar, label: datetime) -> bytes:
     """Return the row of a minute without a trade so far: price and volume of the last bar."""
     _, _, _, _, close, volume = last.bar
-    return _row(last, (label, close, close, close, close, volume), traded=0)
+    return bar_row(last, (label, close, close, close, close, volume), traded=0)
 
 
 def _shape(of: FinishedBar) -> tuple[float, bool, float, float]:
@@ -78,7 +78,8 @@ def _walk(
     return price, turns[:passed]
 
 
-def _row(of: FinishedBar, bar: Values, traded: int) -> bytes:
+def bar_row(of: FinishedBar, bar: Values, traded: int) -> bytes:
+    """Return KIS's row with these values; `traded` is what they add to the day's turnover."""
     stock = instruments.is_stock(of.symbol)
     label, opened, high, low, close, volume = bar
     prefix, decimals = ("stck", 0) if stock else ("futs", 2)

@@ -69,7 +69,7 @@ class Sheet:
         if late and (late.shown_from is None or now < late.shown_from):
             return None
         if now < self.ends[place]:
-            return running_bar(self._finished(place), now)
+            return running_bar(self.finished(place), now)
         if late and late.wrong and late.wrong_until and now < late.wrong_until:
             return late.wrong
         return self.rows[place]
@@ -83,10 +83,11 @@ class Sheet:
         inside = self.session.opens <= label < self.session.continuous_end and label <= until
         if not inside or last < 0 or (last + 1 < len(self.labels) and self.labels[last + 1] <= now):
             return None
-        bar = self._finished(last)._replace(turnover_before=self.turnover[last])
+        bar = self.finished(last)._replace(turnover_before=self.turnover[last])
         return idle_bar(bar, label)
 
-    def _finished(self, place: int) -> FinishedBar:
+    def finished(self, place: int) -> FinishedBar:
+        """Return a bar with what a row of it needs to know."""
         values = self.bars.row(place)
         before = self.bars.row(place - 1) if place else None
         so_far = self.turnover[place - 1] if place else 0

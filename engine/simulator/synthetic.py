@@ -7,7 +7,7 @@ agree with each other. Stocks have paths of their own.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +22,13 @@ from engine.simulator.market import BARS, INDEX, draws, labels
 
 Floats = NDArray[np.float64]
 
-AFTER_MARKET, AFTER_MARKET_SINCE = time(16), date(2026, 9, 14)  # KIS.md
+# The after-market (KIS.md): 16:00-20:00, that is from half an hour after the closing auction on.
+AFTER_MARKET_SINCE, AFTER_CLOSE, AFTER_MARKET_ENDS = (
+    date(2026, 9, 14),
+    timedelta(minutes=30),
+    time(20),
+)
+AFTER_MARKET_BARS = 40
 STEPS = 5  # steps of the path within a minute
 FRONT_VOLUME = {"KOSPI200": 210_000, "MINI_KOSPI200": 120_000, "KOSDAQ150": 60_000}
 MANY_TRADES = 40  # in a minute: from here on none is without a trade
@@ -74,12 +80,13 @@ def _before(of: Session) -> date:
 
 
 def _after_market(bars: pl.DataFrame, of: Session, random: np.random.Generator) -> pl.DataFrame:
-    """Return trades at the closing price, 16:00-20:00, which no session of ours owes."""
+    """Return trades at the closing price until 20:00, which no session of ours owes."""
     if bars.is_empty():
         return bars
-    first = datetime.combine(of.date, AFTER_MARKET)
-    minutes = np.sort(random.choice(240, 40, replace=False))
-    return pl.DataFrame({"minute": minutes}).select(
+    first = of.last_stamp + AFTER_CLOSE
+    minutes = int((datetime.combine(of.date, AFTER_MARKET_ENDS) - first) / timedelta(minutes=1))
+    traded = np.sort(random.choice(minutes, AFTER_MARKET_BARS, replace=False))
+    return pl.DataFrame({"minute": traded}).select(
         label=pl.lit(first, pl.Datetime("us")) + pl.duration(minutes="minute"),
         **{name: pl.lit(bars["close"][-1]) for name in ("open", "high", "low", "close")},
         volume=pl.lit(1 + bars["volume"].sum() // 20_000, pl.Int64),
