@@ -44,7 +44,7 @@ _FEWEST = 8  # prices, below which nothing is said about their order
 def as_chain(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Return the frame with every column of OPTION_CHAIN, those it lacks NULL, others kept.
 
-    A strike that is not a positive number becomes NULL, and so is listed nowhere.
+    A strike or an underlying_price that is not a positive number becomes NULL.
     """
     have = frame.collect_schema()
     lacking = {
@@ -52,10 +52,11 @@ def as_chain(frame: pl.LazyFrame) -> pl.LazyFrame:
         for name, dtype in pl.Schema(OPTION_CHAIN).items()
         if name not in have
     }
-    strike = pl.col("strike")
-    return frame.with_columns(**lacking).with_columns(
-        pl.when(strike.is_finite() & (strike > 0)).then(strike)
+    positive = (
+        pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
+        for name in ("strike", "underlying_price")
     )
+    return frame.with_columns(**lacking).with_columns(*positive)
 
 
 def with_expiry(chain: pl.LazyFrame) -> pl.LazyFrame:
@@ -127,7 +128,7 @@ def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
     strike, underlying = pl.col("near_strike"), pl.col("underlying_price")
     low, high = strike.min(), strike.max()
     half_step = (high - low) / (strike.drop_nulls().n_unique() - 1).clip(lower_bound=1) / 2
-    one_price = (underlying.min() == underlying.max()) & (underlying.min() > 0)
+    one_price = underlying.min() == underlying.max()
     within = underlying.min().is_between(low - half_step, high + half_step)
     turned = pl.corr(out, price).is_between(_TURNED, 1.1) & (price.count() >= _FEWEST)
     return {
