@@ -28,6 +28,11 @@ sql *query:
 status *options:
     @krt status "$@"
 
+# draw a picture: just plot day|smile|matrix|coverage --date D --out FILE.png
+[no-exit-message]
+plot *options:
+    @krt plot "$@"
+
 # run the tests
 [no-exit-message]
 test *options:

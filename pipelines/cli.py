@@ -24,6 +24,15 @@ app.command("pipelines.live:live", name="live")
 app.command("pipelines.sim:sim", name="sim")
 app.command("pipelines.look:sql", name="sql")
 app.command("pipelines.look:status", name="status")
+app.command("pipelines.plots:plot", name="plot")
+app.command("pipelines.replay:replay", name="replay")
+app.command("pipelines.backtest:backtest", name="backtest")
+app.command("pipelines.sweep:sweep", name="sweep")
+app.command("pipelines.care:calendar", name="calendar")
+app.command("pipelines.care:db", name="db")
+app.command("pipelines.care:migrate", name="migrate")
+app.command("pipelines.care:db_roles", name="db-roles")
+app.command("pipelines.care:export", name="export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

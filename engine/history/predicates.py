@@ -86,6 +86,9 @@ def _condition(node: Node, of: Relation) -> str:
             return _test(test, inputs, of)
         case {"Function": {"input": [text, prefix], "function": {"StringExpr": "StartsWith"}}}:
             return f"({_text(text, of)} ^@ {literal(_constant(prefix))})"
+        case {"Function": {"input": [text, suffix], "function": {"StringExpr": "EndsWith"}}}:
+            end = _constant(suffix)
+            return f"(right({_text(text, of)}, {len(str(end))}) = {literal(end)})"
         case {"Literal": {"Scalar": {"Boolean": bool(known)}}}:
             return literal(known)
     raise _NotSql

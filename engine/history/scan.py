@@ -84,6 +84,14 @@ def scan(
     return frame.set_sorted(list(order), descending=descending) if order else frame
 
 
+def query(url: str, sql: str) -> pl.DataFrame:
+    """Return what one SQL statement gives, read-only; raises as `scan` does."""
+    with _snapshot(url) as cursor:
+        log.debug("🚀 %s", sql)
+        cursor.execute(sql)
+        return pl.DataFrame(pl.from_arrow(cursor.fetch_arrow_table()))
+
+
 def select(
     relation: Relation,
     columns: list[str],

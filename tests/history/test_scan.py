@@ -150,6 +150,7 @@ TERMS = st.one_of(
             pl.col("v") < pl.col("x"), pl.col("name") < pl.col("symbol"),
             pl.col("x") / pl.col("y") > 1, pl.col("v") % 3 == 0, pl.col("x") * 1e300 > 0,
             pl.col("symbol").str.starts_with("A0"), pl.col("name").str.starts_with(""),
+            pl.col("symbol").str.ends_with("12"), pl.col("name").str.ends_with("다"),
             pl.col("symbol").str.contains("0"), pl.lit(value=True), pl.lit(value=False),
             pl.col("moment").dt.hour() == 9, pl.col("moment") > pl.col("timestamp"),
             pl.col("x") > pl.col("x").mean(), pl.col("symbol") == pl.lit(None, pl.String),
@@ -280,6 +281,7 @@ PUSHED = [
         " AND \"moment\" < '2025-09-02 00:00:00'::timestamp)",
     ),
     (pl.col("symbol").str.starts_with("A0"), "(\"symbol\" ^@ 'A0')"),
+    (pl.col("symbol").str.ends_with("12"), "(right(\"symbol\", 2) = '12')"),
     (pl.col("name") < pl.col("symbol"), '("name" < "symbol")'),
 ]
 RELATION = Relation("awkward", frame().schema, frozenset(frame().columns), (), by_code_point=True)

@@ -1,0 +1,99 @@
+"""What all charts share: colours, the Korean font, title and source, and how they are saved."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import altair as alt
+import pylopdf_fonts_ko
+import vl_convert
+from fontTools import subset
+from fontTools.ttLib import TTFont
+
+from engine.errors import InputError
+
+Picture: TypeAlias = Any  # altair's charts have no common type with the methods they share
+Width: TypeAlias = int | Literal["container"]  # pixels, or as wide as the page
+
+FONT = "Noto Sans KR"  # SIL Open Font License, from a wheel: few machines have a Korean font
+# Okabe and Ito, "Color Universal Design" (2008)
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#9A9A9A", "#1A1A1A"
+CLOCK = "%H:%M"
+WIDTH = 860
+SOURCE = "출처: 한국투자증권 KIS Open API"
+SIMULATED = "출처: KIS 시뮬레이터 (모의 데이터)"
+
+alt.data_transformers.enable("default", max_rows=None)  # a day's matrix has more than 5,000 cells
+
+
+def styled(picture: Picture, title: str, *notes: str) -> Picture:
+    """Return the picture with its title, the notes under it (units, source) and our look."""
+    heading = alt.TitleParams(
+        title, subtitle=list(notes), anchor="start", fontSize=17, fontWeight="normal",
+        subtitleFontSize=12, subtitleColor="#555555", offset=12,
+    )  # fmt: skip
+    return (
+        picture.properties(title=heading, padding=14, background="white")
+        .configure(font=FONT)
+        .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal",
+                        gridColor="#E8E8E8", domainColor="#888888", tickColor="#888888")
+        .configure_legend(labelFontSize=11, titleFontSize=12, titleFontWeight="normal",
+                          labelLimit=260)
+        .configure_header(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
+        .configure_view(stroke=None)
+    )  # fmt: skip
+
+
+def clock_axis(title: str | None = "시각 (KST)", **options: Any) -> alt.X:
+    """Return the axis of `timestamp` over a day."""
+    axis = alt.Axis(format=CLOCK, labelAngle=0, tickCount=10)
+    return alt.X("timestamp:T", title=title, axis=axis, **options)
+
+
+def save(picture: Picture, file: Path) -> None:
+    """Write the picture as PNG or SVG, by the file's ending; no browser, no network.
+
+    The font goes into the SVG, as far as it is used, so that it shows Korean anywhere. Raises
+    InputError for another ending or a place that cannot be written.
+    """
+    suffix = file.suffix.lower()
+    if suffix not in (".png", ".svg"):
+        raise InputError(f"{file.name}: a picture ends in .png or .svg")
+    _register_font()
+    specification = picture.to_json()
+    content = (
+        vl_convert.vegalite_to_png(specification, scale=2)
+        if suffix == ".png"
+        else _with_font(vl_convert.vegalite_to_svg(specification)).encode()
+    )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}") from None
+
+
+@cache
+def _register_font() -> None:
+    vl_convert.register_font_directory(str(pylopdf_fonts_ko.sans_path().parent))
+
+
+def _with_font(svg: str) -> str:
+    """Put the glyphs that the picture uses into it."""
+    font = TTFont(pylopdf_fonts_ko.sans_path())
+    options = subset.Options(flavor="woff", layout_features=["kern"])
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(text=svg)
+    subsetter.subset(font)
+    font.flavor = "woff"
+    held = io.BytesIO()
+    font.save(held)
+    data = base64.b64encode(held.getvalue()).decode()
+    face = f'@font-face{{font-family:"{FONT}";src:url(data:font/woff;base64,{data})}}'
+    start = svg.index(">") + 1
+    return f"{svg[:start]}<style>{face}</style>{svg[start:]}"
