@@ -18,20 +18,90 @@ live *options:
 sim *options:
     @krt sim "$@"
 
+# last heartbeat of each component, last bar of each symbol, what is amiss
+[no-exit-message]
+status *options:
+    @krt status "$@"
+
 # query the database, read-only: just sql "SELECT count(*) FROM futures_1m"
 [no-exit-message]
 sql *query:
     @krt sql "$@"
 
-# last heartbeat of each component, last bar per symbol, open gaps
+# check the history with DuckDB; --fix mends what it finds
 [no-exit-message]
-status *options:
-    @krt status "$@"
+validate *options:
+    @krt validate "$@"
 
-# draw a picture: just plot day|smile|matrix|coverage --date D --out FILE.png
+# fetch what the history lacks: the fewest calls, newest first
+[no-exit-message]
+backfill *options:
+    @krt backfill "$@"
+
+# show the sessions of a year
+[no-exit-message]
+calendar *options:
+    @krt calendar "$@"
+
+# compute the signals of the history again and compare them with those given
+[no-exit-message]
+replay *options:
+    @krt replay "$@"
+
+# run a strategy over the history or a file and say what it would have earned
+[no-exit-message]
+backtest *options:
+    @krt backtest "$@"
+
+# backtest a grid of parameters on all cores, or on a Ray cluster
+[no-exit-message]
+sweep *options:
+    @krt sweep "$@"
+
+# draw a day, the smile, the matrix or the coverage as PNG or SVG
 [no-exit-message]
 plot *options:
     @krt plot "$@"
+
+# open the notebook on the history
+[no-exit-message]
+research *options:
+    @krt research "$@"
+
+# open the page that shows how the day is going
+[no-exit-message]
+dashboard *options:
+    @krt dashboard "$@"
+
+# open the embedded database and print its address
+[no-exit-message]
+db *options:
+    @krt db "$@"
+
+# bring a server of yours to the newest schema
+[no-exit-message]
+migrate *options:
+    @krt migrate "$@"
+
+# write the SQL for a reader and a writer with least privileges
+[no-exit-message]
+db-roles *options:
+    @krt db-roles "$@"
+
+# write sealed sessions as Parquet: just export --to DIR
+[no-exit-message]
+export *options:
+    @krt export "$@"
+
+# measure speed as ratios, side by side in one run
+[no-exit-message]
+bench *options:
+    @krt bench "$@"
+
+# play simulated seasons with faults drawn from a seed
+[no-exit-message]
+soak *options:
+    @krt soak "$@"
 
 # run the tests
 [no-exit-message]
@@ -46,7 +116,7 @@ check:
     @lint-imports
     @mypy
 
-# write exact versions of everything into pyproject.toml
+# write the exact versions of all packages into pyproject.toml
 [no-exit-message]
 lock:
     @python .ci/lock.py

@@ -28,6 +28,11 @@ def folder(configuration: Configuration, kind: Kind) -> Path:
     return configuration.data_folder.expanduser() / kind
 
 
+def kind_of(configuration: Configuration, asked: Kind | None) -> Kind:
+    """Return which data is meant: what was asked for, else real data where there is a key."""
+    return asked or ("live" if configuration.has_credentials else "simulation")
+
+
 @contextmanager
 def database(
     configuration: Configuration,

@@ -16,9 +16,10 @@ from engine.clock import WallClock
 from engine.configuration import load
 from engine.store import Store
 from engine.store import status as questions
-from pipelines.databases import Kind, database
+from pipelines.databases import Kind, database, kind_of
 
 Answer = TypeVar("Answer")
+_PAPER = 200  # columns
 Format = Literal["table", "json", "csv"]
 Which = Annotated[
     Kind | None, Parameter(help="live or simulation; live where there are credentials")
@@ -56,8 +57,7 @@ def status(*, format: Format = "table", database: Which = None) -> int:  # noqa:
 def ask(question: Callable[[Store], Awaitable[Answer]], which: Kind | None) -> Answer:
     """Put a question to the database that the settings name."""
     configuration, yours = load()
-    kind: Kind = which or ("live" if configuration.has_credentials else "simulation")
-    with database(configuration, yours, kind) as url:
+    with database(configuration, yours, kind_of(configuration, which)) as url:
         return asyncio.run(_asked(url, question))
 
 
@@ -76,13 +76,17 @@ def write(frame: pl.DataFrame, how: Format, title: str = "") -> None:
     elif how == "csv":
         sys.stdout.write(frame.write_csv())
     else:
-        Console().print(_table(frame, title))
+        console = Console()
+        if not console.is_terminal:
+            console.width = _PAPER  # a file or a pipe has no width; do not fold into 80 columns
+        console.print(_table(frame, title))
 
 
 def _table(frame: pl.DataFrame, title: str) -> Table:
     table = Table(title=title or None, title_justify="left")
     for name, kind in frame.schema.items():
         table.add_column(name, justify="right" if kind.is_numeric() else "left")
-    for row in frame.select(pl.all().cast(pl.String)).iter_rows():
+    moments = pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S")
+    for row in frame.with_columns(moments).select(pl.all().cast(pl.String)).iter_rows():
         table.add_row(*("" if cell is None else cell for cell in row))
     return table
