@@ -6,8 +6,8 @@ index at its spot price is Black-Scholes (1973) without dividend, which is Black
 ours stand on the future and the implied volatility (`engine.features.implied`).
 
 Units are the vendor's, found from its own boards: vega and gamma from a real one (KIS.md), rho and
-theta from the official sample's put so deep in the money that its rho is strike * T * exp(-rT) / 100
-and its theta rate * strike * exp(-rT) / 365, both with the 91-day CD rate of that day.
+theta from a put of the official sample, in which only interest is left: rho is its strike * T *
+exp(-rT) / 100 and theta rate * strike * exp(-rT) / 365, both with the 91-day CD rate of that day.
 
 - volatility  a fraction per year here (0.36); % in columns named `iv` and `model_iv` (36.0)
 - delta       index points per point of the underlying; gamma the same once more

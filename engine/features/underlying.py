@@ -66,12 +66,8 @@ def implied_forward(rate: float = RATE) -> pl.Expr:
     is_pair = (strike == strike.shift(-1)) & (side == "C") & (side.shift(-1) == "P")
     gap = pl.when(is_pair).then(value - value.shift(-1))
     growth = (rate * years().max().fill_null(0.0)).exp()
-    return (
-        (strike + gap * growth)
-        .sort_by(gap.abs(), strike, nulls_last=True)
-        .head(CLOSEST_STRIKES)
-        .median()
-    )
+    closest = gap.abs().rank("ordinal") <= CLOSEST_STRIKES  # sort_by().head() fails in 2.1 groups
+    return (strike + gap * growth).filter(closest).median()
 
 
 def _of_candidates(candidates: pl.LazyFrame, chain: pl.LazyFrame) -> pl.LazyFrame:
