@@ -1,8 +1,8 @@
 """One question to KIS about missing bars, and what its answer proves.
 
 An answer is believed about a stamp that it does not hold only if it shows bars around it: KIS has
-been seen to answer "fine" with nothing, or with another day's rows. One that shows nothing where
-bars are stored already is no answer; one that shows nothing anywhere is believed when it comes a
+been seen to answer "fine" with nothing, or with another day's rows. One that shows nothing of a
+session that has bars is no answer; one about a session without any is believed when it comes a
 second time (`ledger.answered`).
 """
 
@@ -83,6 +83,15 @@ class Asked:
     sealed: bool = True  # KIS's answer about this session was final
     failure: str | None = None
 
+    @property
+    def oldest(self) -> datetime | None:
+        """The oldest bar of the answer; None if it has none that the question asked for.
+
+        KIS gives nothing newer than what is asked for: such bars are another question's answer.
+        """
+        asked_for = self.bars.filter(pl.col("timestamp") <= self.window.until)["timestamp"]
+        return asked_for.sort().to_list()[0] if asked_for.len() else None
+
 
 async def ask(tools: Tools, window: Window) -> Asked:
     """Fetch a window, commit its bars, and keep the rows that had to be rejected.
@@ -125,7 +134,8 @@ async def _fetch(fetcher: BarFetcher, request: BarRequest) -> tuple[pa.RecordBat
     except KisError as error:
         log.warning("⚠️ %s %s: %s", request.symbol, request.session.date, error)
         empty = pa.RecordBatch.from_pylist([], schema=fetcher.schema)
-        return empty, f"KIS did not answer: {error}"
+        # Without the minute, which the error names too: one reason, one row of the ledger.
+        return empty, f"KIS did not answer: {error.args[0]}"
 
 
 def _fetcher(client: KisClient, symbol: str) -> BarFetcher:
@@ -143,7 +153,7 @@ def answers(asked: Asked, missing: pl.DataFrame, stored: pl.DataFrame, today: da
     """Return ANSWERS about the window's stamps that are still `missing` (symbol, session, stamp).
 
     Empty where the answer proves nothing: KIS did not answer, the session was not sealed, or the
-    answer showed no bar where some are `stored` (symbol, session, stamp).
+    answer showed no bar although some are `stored` (symbol, session, stamp).
     """
     window = asked.window
     if asked.failure or not asked.sealed or contradicted(asked, stored):
@@ -152,28 +162,31 @@ def answers(asked: Asked, missing: pl.DataFrame, stored: pl.DataFrame, today: da
     return _of(window, missing).filter(within).select(
         "symbol", "session", "stamp",
         settled=shown(asked),
-        gone=pl.lit(None if asked.bars.height else why_gone(window.symbol, window.session, today)),
+        gone=pl.lit(None if asked.oldest else why_gone(window.symbol, window.session, today)),
     ).cast(ANSWERS)  # fmt: skip
 
 
 def shown(asked: Asked) -> pl.Expr:
     """Return whether the answer shows what there is at `stamp`: bars around it, all readable."""
-    oldest = pl.lit(asked.bars["timestamp"].min(), pl.Datetime("us"))  # null: no bar at all
-    reached = oldest.is_not_null() & (pl.lit(asked.whole) | (pl.col("stamp") >= oldest))
-    return reached & pl.lit(asked.clean)
+    if asked.oldest is None or not asked.clean:
+        return pl.lit(value=False)
+    return pl.lit(asked.whole) | (pl.col("stamp") >= asked.oldest)
 
 
 def covers(asked: Asked, window: Window) -> bool:
     """Say whether the answer to a newer question has shown all of this window, too."""
-    if asked.bars.is_empty() or not asked.clean:
+    if asked.oldest is None or not asked.clean:
         return False
-    return asked.whole or asked.bars["timestamp"].sort()[0] <= window.since
+    return asked.whole or asked.oldest <= window.since
 
 
 def contradicted(asked: Asked, stored: pl.DataFrame) -> bool:
-    """Say whether the answer showed no bar although some of the window or before it are stored."""
-    older = _of(asked.window, stored).filter(pl.col("stamp") <= asked.window.until)
-    return asked.bars.is_empty() and older.height > 0
+    """Say whether the answer showed no bar of a session that has bars.
+
+    Where it rightly does (nothing was traded before a certain minute), the next plan asks again
+    from the first bar that is stored, which a right answer then shows.
+    """
+    return asked.oldest is None and _of(asked.window, stored).height > 0
 
 
 def _of(window: Window, frame: pl.DataFrame) -> pl.DataFrame:

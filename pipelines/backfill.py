@@ -16,7 +16,7 @@ from datetime import date
 import polars as pl
 
 from engine.errors import KrtError
-from engine.history.owed import session_of, targets
+from engine.history.owed import targets
 from engine.store import MergeCounts, ledger
 from engine.store.fronts import keep_fronts
 from pipelines.asking import Asked, Tools, Window, answers, ask, contradicted, covers
@@ -109,24 +109,6 @@ async def fill(
     return report
 
 
-async def reconcile(tools: Tools, wanted: pl.DataFrame, *, progress: Progress = quiet) -> Report:
-    """Fetch whole sessions again after their close: bars that came late or were corrected.
-
-    Then ask again about what is still missing, and settle it. `wanted`: symbol, session.
-    """
-    whole = [
-        Window(symbol, day, of.last_stamp, of.first_stamp, whole_day=True)
-        for symbol, day in wanted.select("symbol", "session").iter_rows()
-        if (of := session_of(symbol, day))
-    ]
-    report = Report(planned=len(whole))
-    await _side_by_side(tools, [[window] for window in whole], report, progress)
-    rest = await fill(tools, wanted, progress=progress)
-    rest.planned, rest.calls = rest.planned + report.planned, rest.calls + report.calls
-    rest.rows += report.rows
-    return rest
-
-
 def _calls(seen: Survey) -> pl.DataFrame:
     return plan(seen.missing, seen.owed, seen.stored, seen.absent)
 
@@ -150,12 +132,13 @@ async def _run(tools: Tools, calls: pl.DataFrame, report: Report, progress: Prog
     columns = ["symbol", "session", "until", "since"]
     sessions = calls.partition_by("symbol", "session", maintain_order=True)
     work = [[Window(*row) for row in part.select(columns).iter_rows()] for part in sessions]
-    await _side_by_side(tools, work, report, progress)
+    await ask_all(tools, work, report, progress)
 
 
-async def _side_by_side(
-    tools: Tools, work: list[list[Window]], report: Report, progress: Progress
+async def ask_all(
+    tools: Tools, work: list[list[Window]], report: Report, progress: Progress = quiet
 ) -> None:
+    """Ask for windows, each list those of one session, several sessions side by side."""
     waiting = iter(work)
 
     async def take() -> None:

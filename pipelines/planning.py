@@ -1,13 +1,13 @@
 """The planner: which calls cover the missing stamps, as few of them as possible, newest first.
 
 KIS counts its rows backwards from the label that is asked for and includes it, so a call is a
-window over the bars that exist: 102 of a contract, 120 of a stock. Windows do not reach into the session before:
-rows of another date than the asked one are never believed (KIS.md), although KIS sends them. Laying
-each window at the newest stamp that is still missing gives the fewest (the classic covering of
-points by intervals); each round of that does all sessions at once.
+window over the bars that exist: 102 of a contract, 120 of a stock. Windows do not reach into the
+session before: rows of another date than the asked one are never believed (KIS.md), although KIS
+sends them. Laying each window at the newest stamp that is still missing gives the fewest (the
+classic covering of points by intervals); each round of that does all sessions at once.
 
-Where nothing older of the session is stored, the window begins one bar later than it must, at a bar
-that is stored: an answer without that bar is no answer about the others.
+Where nothing older of the session is stored, the window begins one bar later than it must, at the
+bar that is stored there: an answer without that bar is no answer about the others.
 """
 
 from __future__ import annotations
@@ -94,24 +94,18 @@ def _pages(concerned: pl.DataFrame) -> pl.DataFrame:
 
 def _windows(left: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
     """Return one window a session: symbol, session, newest (rank), until (stamp)."""
-    ends = left.group_by(_SESSION).agg(
-        pl.col("rank").max().alias("top"), pl.col("rank").min().alias("bottom")
+    ends = left.group_by(_SESSION).agg(pl.col("rank").max().alias("top"))
+    stored = ranked.filter("is_stored").join(ends, on=_SESSION)
+    anchors = stored.group_by(_SESSION).agg(
+        (pl.col("rank") < pl.col("top")).any().alias("older"),
+        (pl.col("rank") == pl.col("top") + 1).any().alias("next"),
     )
-    anchors = (
-        ranked.filter("is_stored")
-        .join(ends, on=_SESSION)
-        .group_by(_SESSION)
-        .agg(
-            (pl.col("rank") < pl.col("top")).any().alias("older"),
-            pl.col("rank").filter(pl.col("rank") > pl.col("top")).min().alias("anchor"),
-        )
-    )
-    reaches = pl.col("anchor") - pl.col("page") < pl.col("bottom")
+    anchored = (~pl.col("older") & pl.col("next")).fill_null(value=False).cast(pl.Int64)
     pages = ranked.select(*_SESSION, "page").unique()
     return (
         ends.join(anchors, on=_SESSION, how="left")
         .join(pages, on=_SESSION)
-        .with_columns(newest=pl.when(~pl.col("older") & reaches).then("anchor").otherwise("top"))
+        .with_columns(newest=pl.col("top") + anchored)
         .join(ranked.select(*_SESSION, newest="rank", until="stamp"), on=[*_SESSION, "newest"])
         .select(*_SESSION, "newest", "until")
     )

@@ -1,0 +1,114 @@
+"""Seeded damage to a table of bars, and what a validation has to say about each piece of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from engine.store import Store
+from engine.store.identifiers import literal
+
+KINDS = ("deleted", "doubled", "shifted", "ohlc", "tick", "volume", "jump", "limit", "frozen")
+
+
+@dataclass
+class Damage:
+    """Statements that do the damage, and (check, stamp) of every finding that must follow."""
+
+    statements: list[str] = field(default_factory=list)
+    expected: set[tuple[str, str, datetime]] = field(default_factory=set)
+
+
+def plan_damage(bars: pl.DataFrame, seed: int, of_each: int) -> Damage:
+    """Choose bars to damage, apart from each other; columns as in reading.BARS."""
+    chance, damage = random.Random(seed), Damage()  # noqa: S311
+    places = chance.sample(range(20, bars.height - 20, 12), of_each * len(KINDS))
+    for number, place in enumerate(places):
+        _KINDS[KINDS[number % len(KINDS)]](damage, bars.slice(place, 3).to_dicts(), chance)
+    return damage
+
+
+async def inflict(store: Store, damage: Damage) -> None:
+    """Damage `futures_1m`; its key goes, or no row could stand twice."""
+    await store.execute("ALTER TABLE futures_1m DROP CONSTRAINT futures_1m_pkey")
+    for statement in damage.statements:
+        await store.execute(statement)
+
+
+def _where(bar: dict) -> str:
+    return f"WHERE symbol = {literal(bar['symbol'])} AND timestamp = {literal(bar['timestamp'])}"
+
+
+def _set(damage: Damage, bar: dict, what: str) -> None:
+    damage.statements.append(f"UPDATE futures_1m SET {what} {_where(bar)}")
+
+
+def _expect(damage: Damage, check: str, bar: dict, stamp: datetime | None = None) -> None:
+    damage.expected.add((check, bar["symbol"], stamp or bar["timestamp"]))
+
+
+def _deleted(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    for bar in bars[: chance.randint(1, 3)]:
+        damage.statements.append(f"DELETE FROM futures_1m {_where(bar)}")
+        _expect(damage, "missing", bar)
+
+
+def _doubled(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    times = chance.randint(1, 2)
+    damage.statements.append(
+        f"INSERT INTO futures_1m SELECT t.* FROM futures_1m AS t, generate_series(1, {times})"
+        f" {_where(bars[0])}"
+    )
+    _expect(damage, "doubled", bars[0])
+
+
+def _shifted(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    by = chance.choice([timedelta(seconds=30), timedelta(hours=8), timedelta(hours=-6)])
+    _set(damage, bars[0], f"timestamp = timestamp + interval '{by.total_seconds()} seconds'")
+    _expect(damage, "missing", bars[0])
+    _expect(damage, "unexpected", bars[0], bars[0]["timestamp"] + by)
+
+
+def _ohlc(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    what = chance.choice(["high = low - 0.05", "low = high + 0.05", "close = 0", "open = 'NaN'"])
+    _set(damage, bars[0], what)
+    _expect(damage, "ohlc", bars[0])
+
+
+def _tick(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    _set(damage, bars[0], chance.choice(["high = high + 0.02", "low = low - 0.01"]))
+    _expect(damage, "tick", bars[0])
+
+
+def _volume(damage: Damage, bars: list[dict], _: random.Random) -> None:
+    _set(damage, bars[0], "volume = -volume")
+    _expect(damage, "volume", bars[0])
+
+
+def _jump(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    by = chance.choice(["+ 12.5", "- 9.5", "+ 25"])
+    _set(damage, bars[0], ", ".join(f"{c} = {c} {by}" for c in ("open", "high", "low", "close")))
+    _expect(damage, "jump", bars[0])
+
+
+def _limit(damage: Damage, bars: list[dict], chance: random.Random) -> None:
+    what = chance.choice(["high = 999.95", "low = 50.05"])
+    _set(damage, bars[0], what)
+    _expect(damage, "limit", bars[0])
+    _expect(damage, "jump", bars[0])
+
+
+def _frozen(damage: Damage, bars: list[dict], _: random.Random) -> None:
+    columns = ("open", "high", "low", "close", "volume")
+    for bar in bars[1:]:
+        _set(damage, bar, ", ".join(f"{c} = {literal(bars[0][c])}" for c in columns))
+        _expect(damage, "frozen", bar)
+
+
+_KINDS = {
+    "deleted": _deleted, "doubled": _doubled, "shifted": _shifted, "ohlc": _ohlc, "tick": _tick,
+    "volume": _volume, "jump": _jump, "limit": _limit, "frozen": _frozen,
+}  # fmt: skip

@@ -1,0 +1,114 @@
+"""A simulated KIS, a client and a database at one desk, for tests of the history."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from pydantic import SecretStr
+
+from engine.clock import VirtualClock
+from engine.history.owed import session_of
+from engine.kis.client import KisClient
+from engine.sessions import Session
+from engine.settings import AppKey, KisSettings
+from engine.simulator.faults import Scenario
+from engine.simulator.market import MarketData
+from engine.simulator.server import APP_KEYS, Simulator, serve
+from engine.simulator.synthetic import SyntheticMarket
+from engine.store import Store, Writer
+from pipelines.asking import Tools
+
+BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
+KEY, SECRET = next(iter(APP_KEYS.items()))
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a test works with."""
+
+    tools: Tools
+    simulator: Simulator
+    clock: VirtualClock
+
+    @property
+    def store(self) -> Store:
+        return self.tools.store
+
+    @property
+    def calls(self) -> int:
+        """Calls for bars that the server has seen."""
+        return sum(n for tr, n in self.simulator.counts.calls.items() if tr.startswith("FH"))
+
+    async def bars(self, table: str = "futures_1m") -> pl.DataFrame:
+        """All bars of a table, by key."""
+        return await self.frame(f"SELECT {', '.join(BARS)} FROM {table} ORDER BY 1, 2")
+
+    async def ledger(self) -> list[tuple[str, str, int]]:
+        """State, reason and stamps of the ledger's rows, summed up."""
+        found = await self.frame(
+            "SELECT state, coalesce(reason, '') AS why, sum(stamps)::bigint AS stamps"
+            " FROM gaps GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return found.rows()
+
+    async def frame(self, sql: str) -> pl.DataFrame:
+        return pl.DataFrame(await self.store.query(sql))
+
+    def served(self, symbol: str, day: date) -> pl.DataFrame:
+        """The bars of a session as KIS serves them in the end, stamped as we store them."""
+        session = session_of(symbol, day)
+        assert session is not None
+        found = self.simulator.served_bars(symbol, day)
+        stamped = found.with_columns(
+            timestamp=session.stamp_of_label(pl.col("label")), symbol=pl.lit(symbol)
+        )
+        owed = pl.col("timestamp").is_in(session.stamps().implode())
+        return stamped.filter(owed).select(BARS).sort("timestamp")
+
+
+@asynccontextmanager
+async def desk(
+    url: str,
+    folder: Path,
+    now: datetime,
+    market: MarketData | None = None,
+    faults: Scenario | None = None,
+) -> AsyncIterator[Desk]:
+    """Yield a desk whose clock stands at `now`."""
+    clock = VirtualClock(now)
+    async with serve(
+        market or SyntheticMarket(3), clock, faults=faults, calls_per_second=1000
+    ) as simulator:
+        key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
+        settings = KisSettings(base_url=simulator.base_url, app_keys=(key,), calls_per_second=5)
+        client = KisClient(settings, clock, folder=folder)
+        store, writer = Store(url, clock), Writer(url, clock, folder / "spool")
+        try:
+            yield Desk(Tools(store, writer.put, client, clock), simulator, clock)
+        finally:
+            await client.close()
+            await writer.close()
+            await store.close()
+
+
+class Thin(SyntheticMarket):
+    """The synthetic market with a stock that trades in few minutes, and one that does not trade.
+
+    000020 has its first trade at 09:05 and none from 10:00 to 10:30; 000040 is halted.
+    """
+
+    def _bars(self, symbol: str, of: Session) -> pl.DataFrame:
+        found = super()._bars(symbol, of)
+        if symbol == "000040":
+            return found.clear()
+        if symbol != "000020":
+            return found
+        label = pl.col("label")
+        quiet = label.is_between(of.opens + timedelta(minutes=60), of.opens + timedelta(minutes=90))
+        return found.filter(label >= of.opens + timedelta(minutes=5), ~quiet)

@@ -1,0 +1,199 @@
+"""The gap ledger: pure transitions, runs, and what is left in the table after each write."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, datetime, timedelta
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from engine.store import Store, ledger
+
+DAY, NOW = date(2025, 9, 1), datetime(2025, 9, 1, 16)
+OPEN = datetime(2025, 9, 1, 8, 46)
+STAMPS = 12
+Mark = tuple[str, int, str | None]
+MARKETS = pl.DataFrame({"symbol": ["101W09"], "market": ["derivatives"]})
+
+
+def stamps(*places: int) -> pl.DataFrame:
+    """Stamps of the day by place; the last one is the auction, ten minutes after the one before."""
+    rows = [("101W09", DAY, OPEN + timedelta(minutes=p + 9 * (p == STAMPS - 1)), p) for p in places]
+    schema = {
+        "symbol": pl.String,
+        "session": pl.Date,
+        "stamp": pl.Datetime("us"),
+        "place": pl.Int64,
+    }
+    return pl.DataFrame(rows, schema, orient="row")
+
+
+OWED = stamps(*range(STAMPS))
+NOTHING = ledger.MARKS.to_frame()
+
+
+def at(*places: int) -> pl.DataFrame:
+    return stamps(*places).drop("place")
+
+
+def states(marks: pl.DataFrame) -> dict[int, tuple[str, int]]:
+    return {p: (s, n) for p, s, n in marks.select("place", "state", "attempts").iter_rows()}
+
+
+def missing(*places: int) -> pl.DataFrame:
+    stored = at(*(p for p in range(STAMPS) if p not in places))
+    return ledger.noted(NOTHING, OWED, stored, NOW)
+
+
+def answers(*places: int, settled: bool, gone: str | None = None) -> pl.DataFrame:
+    return at(*places).with_columns(
+        settled=pl.lit(settled), gone=pl.lit(gone, pl.String)
+    )  # fmt: skip
+
+
+def rows(marks: pl.DataFrame) -> list[tuple[str, str, str, int]]:
+    made = ledger.rows_of(marks, NOW, MARKETS)
+    clock = pl.col("first_stamp", "last_stamp").dt.strftime("%H:%M")
+    return made.select(clock, "state", "stamps").rows()
+
+
+def test_one_row_a_run_of_missing_stamps() -> None:
+    assert rows(missing(2, 3, 4, 8)) == [
+        ("08:48", "08:50", "open", 3),
+        ("08:54", "08:54", "open", 1),
+    ]
+
+
+def test_the_auction_follows_the_last_continuous_bar() -> None:
+    assert rows(missing(10, 11)) == [("08:56", "09:06", "open", 2)]
+
+
+def test_a_bar_that_comes_fills_and_one_that_goes_opens_again() -> None:
+    filled = ledger.noted(missing(2, 3), OWED, OWED.drop("place"), NOW)
+    assert states(filled) == {2: ("filled", 0), 3: ("filled", 0)}
+    gone = ledger.noted(filled, OWED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
+    assert states(gone) == {2: ("filled", 0), 3: ("open", 0)}
+
+
+def test_an_answer_that_shows_bars_around_settles_at_once() -> None:
+    marks = ledger.answered(missing(2, 3), answers(2, 3, settled=True))
+    assert states(marks) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
+
+
+def test_an_answer_that_shows_nothing_settles_when_it_comes_again() -> None:
+    once = ledger.answered(missing(2), answers(2, settled=False))
+    assert states(once) == {2: ("open", 1)}
+    assert states(ledger.answered(once, answers(2, settled=False))) == {2: ("no_trade", 2)}
+
+
+def test_a_settled_stamp_is_never_asked_about_again() -> None:
+    settled = ledger.answered(missing(2), answers(2, settled=True))
+    again = ledger.noted(settled, OWED, at(*(p for p in range(STAMPS) if p != 2)), NOW)
+    assert states(ledger.answered(again, answers(2, settled=True))) == {2: ("no_trade", 1)}
+
+
+def test_what_kis_has_dropped_is_unavailable_with_its_reason() -> None:
+    once = ledger.answered(missing(2), answers(2, settled=False, gone="dropped"))
+    twice = ledger.answered(once, answers(2, settled=False, gone="dropped"))
+    assert twice.select("state", "reason").row(0) == ("unavailable", "dropped")
+
+
+def test_no_trade_becomes_filled_should_kis_bring_the_bar_after_all() -> None:
+    settled = ledger.answered(missing(2), answers(2, settled=True))
+    assert states(ledger.noted(settled, OWED, OWED.drop("place"), NOW)) == {2: ("filled", 1)}
+
+
+def test_an_explanation_keeps_a_gap_open() -> None:
+    marks = ledger.explained(missing(2, 3), at(2).with_columns(why=pl.lit("no answer")))
+    assert marks.select("state", "reason").rows() == [
+        ("open", "no answer"), ("open", ledger.NOT_COLLECTED),
+    ]  # fmt: skip
+
+
+ANY_MARKS = st.dictionaries(
+    st.integers(0, STAMPS - 1),
+    st.tuples(
+        st.sampled_from(["open", "filled", "no_trade", "unavailable"]),
+        st.integers(0, 2),
+        st.sampled_from([None, "a", "b"]),
+    ),
+)
+
+
+def made(marks: dict[int, Mark]) -> pl.DataFrame:
+    places = sorted(marks)
+    values = [marks[p] for p in places]
+    frame = stamps(*places).with_columns(
+        state=pl.Series([v[0] for v in values], dtype=pl.String),
+        attempts=pl.Series([v[1] for v in values], dtype=pl.Int64),
+        reason=pl.Series([v[2] for v in values], dtype=pl.String),
+        opened_at=pl.lit(NOW, pl.Datetime("us")),
+    )
+    return frame.select(list(ledger.MARKS))
+
+
+@given(ANY_MARKS)
+def test_rows_and_marks_say_the_same(marks: dict[int, Mark]) -> None:
+    table = ledger.rows_of(made(marks), NOW, MARKETS)
+    assert_frame_equal(ledger.marks_of(table, OWED), made(marks))
+    assert table["stamps"].sum() == len(marks)
+    joined = ledger.rows_of(ledger.marks_of(table, OWED), NOW, MARKETS)
+    assert_frame_equal(joined, table)  # runs are as long as they can be
+
+
+async def test_the_table_says_what_the_marks_say_after_each_write(store: Store) -> None:
+    """Runs grow, split and grow together; rows that others have grown over go."""
+    chance = random.Random(7)  # noqa: S311
+    for day in range(1, 13):
+        known: dict[int, Mark] = {}
+        session = date(2025, 9, day)
+        for minute in range(5):
+            known |= some_marks(chance)
+            marks = made(known).with_columns(session=pl.lit(session))
+            after = ledger.rows_of(marks, NOW + timedelta(minutes=minute), MARKETS)
+            await ledger.write(store, await ledger.read(store, ["101W09"], session, session), after)
+            stored = await ledger.read(store, ["101W09"], session, session)
+            assert_frame_equal(
+                stored.drop("updated_at"), after.drop("updated_at"), check_row_order=False
+            )
+
+
+def some_marks(chance: random.Random) -> dict[int, Mark]:
+    places = chance.sample(range(STAMPS), chance.randint(1, 5))
+    states = ["open", "filled", "no_trade"]
+    return {
+        p: (chance.choice(states), chance.randint(0, 1), chance.choice([None, "a"])) for p in places
+    }
+
+
+async def test_a_row_that_no_other_covers_cannot_be_forgotten(store: Store) -> None:
+    table = ledger.rows_of(missing(2, 3), NOW, MARKETS)
+    await ledger.write(store, ledger.ROWS.to_frame(), table)
+    await ledger.write(store, table, table.clear())
+    assert (await ledger.read(store, ["101W09"], DAY, DAY)).height == 1
+
+
+async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: Store) -> None:
+    """The merge came through, the removal of the row grown over did not."""
+    first = ledger.rows_of(missing(3), NOW, MARKETS)
+    await ledger.write(store, ledger.ROWS.to_frame(), first)
+    later = ledger.rows_of(ledger.answered(missing(2, 3), answers(2, 3, settled=True)),
+                           NOW + timedelta(minutes=1), MARKETS)  # fmt: skip
+    await ledger.write(store, ledger.ROWS.to_frame(), later)
+    both = await ledger.read(store, ["101W09"], DAY, DAY)
+    assert both.height == 2
+    assert states(ledger.marks_of(both, OWED)) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
+
+
+async def test_an_earlier_clock_does_not_lose_what_it_says(store: Store) -> None:
+    """A simulated day may be run twice: the second run's clock is behind the first run's rows."""
+    first = ledger.rows_of(missing(2), NOW, MARKETS)
+    await ledger.write(store, ledger.ROWS.to_frame(), first)
+    earlier = ledger.rows_of(
+        ledger.noted(missing(2), OWED, OWED.drop("place"), NOW), NOW - timedelta(hours=7), MARKETS
+    )
+    await ledger.write(store, first, earlier)
+    assert (await ledger.read(store, ["101W09"], DAY, DAY))["state"].to_list() == ["filled"]
