@@ -5,11 +5,15 @@ Writing one takes a file (see `opening_range.py`), a line in `registry.py` and a
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
+
+# Windows need whole sessions at once, so streaming them gains nothing: the in-memory engine takes
+# half the time for a year of bars, and a third for a live minute. The bits are the same.
+ENGINE: Literal["in-memory"] = "in-memory"
 
 
 class Params(BaseModel):

@@ -22,20 +22,18 @@ def min_from_open() -> pl.Expr:
     day on which the calendar knows no session, the first bar's stamp takes the place.
     """
     of_session = pl.struct("symbol", "session", "session_number")
-    calendar = of_session.map_batches(
-        _first_stamps, return_dtype=pl.Datetime("us"), is_elementwise=True
-    )
-    first_bar = first_of_session("timestamp")
-    return (pl.col("timestamp") - pl.coalesce(calendar, first_bar)).dt.total_minutes()
+    calendar = of_session.map_batches(_first_stamps, return_dtype=pl.Datetime("us"))
+    first_stamp = pl.coalesce(calendar, first_of_session("timestamp"))
+    return (pl.col("timestamp") - first_stamp).dt.total_minutes()
 
 
 def _first_stamps(bars: pl.Series) -> pl.Series:
     """Ask the calendar once for each session, not for each bar."""
     rows = bars.struct.unnest()
-    run = rows["session_number"].rle_id()
-    heads = rows.filter(run.diff().fill_null(1) != 0)
+    place = rows["session_number"].rle_id()
+    heads = rows.filter(place.is_first_distinct())
     stamps = [_first_stamp(*head) for head in heads.select("symbol", "session").iter_rows()]
-    return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(run)
+    return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(place)
 
 
 def _first_stamp(symbol: str, day: date) -> datetime | None:

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.features.bars import PRICES
-from strategies.base import Params, Strategy
+from strategies.base import ENGINE, Params, Strategy
 
 BARS = pl.Schema(
     [
@@ -79,8 +79,7 @@ class LiveWindow:
     def _rows(self) -> pl.DataFrame:
         start = datetime.combine(self._since, datetime.min.time())
         rows = self._strategy.evaluate(self._bars.lazy(), self._params)
-        # For frames this small the streaming engine takes twice as long to set itself up.
-        return rows.filter(pl.col("timestamp") >= start).collect(engine="in-memory")
+        return rows.filter(pl.col("timestamp") >= start).collect(engine=ENGINE)
 
 
 def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:

@@ -125,6 +125,13 @@ def mean_of_bars(column: str, count: int) -> pl.Expr:
     return pl.when(pl.col("bar_number") >= count).then(divided(reduce(add, window), pl.lit(count)))
 
 
+def filled_in_session(column: str) -> pl.Expr:
+    """Return the column, and where it is null the last value before in the same session."""
+    place, value = pl.int_range(pl.len()), pl.col(column)
+    known_at = pl.when(value.is_not_null()).then(place).forward_fill()
+    return pl.when(known_at >= pl.col("session_start")).then(value.forward_fill())
+
+
 def with_mean_of_earlier(
     bars: pl.LazyFrame, name: str, column: str, minute: str, *, count: int, at_least: int
 ) -> pl.LazyFrame:

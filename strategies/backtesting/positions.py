@@ -15,7 +15,7 @@ import polars as pl
 
 from engine.features.bars import in_order
 from strategies.backtesting.rules import Rules, terms, tick_at
-from strategies.base import Params, Strategy, is_observation
+from strategies.base import ENGINE, Params, Strategy, is_observation
 
 
 def positions(
@@ -31,7 +31,7 @@ def positions(
     signals = strategy.evaluate(bars, params).select(
         "timestamp", "symbol", "trade_signal", "ub", "lb"
     )
-    ordered = in_order(bars).collect()
+    ordered = in_order(bars).collect(engine=ENGINE)
     symbols = ordered["symbol"].unique().sort().to_list()
     return (
         ordered.lazy()
@@ -53,7 +53,7 @@ def positions(
             "timestamp", "symbol", "session", "open", "close", "tradable", "position", "before",
             "last", "multiplier", "tick_open", "tick_close", "gross", "cost", "value", "trade",
         )
-        .collect()
+        .collect(engine=ENGINE)
     )  # fmt: skip
 
 

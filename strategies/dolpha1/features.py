@@ -56,7 +56,7 @@ def with_sigma_open(moves: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
         "min_from_open",
         count=params.rolling_move,
         at_least=sessions_needed(params),
-    ).with_columns(pl.col("sigma_open").forward_fill().over("session_number"))
+    ).with_columns(bar.filled_in_session("sigma_open"))
 
 
 def upper_band(params: Dolpha1Params) -> pl.Expr:
