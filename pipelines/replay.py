@@ -18,14 +18,13 @@ from engine.configuration import load
 from engine.errors import InputError
 from engine.history.scan import scan
 from engine.store import MergeCounts, Store
-from engine.store.connection import Connection
+from engine.store.connection import Connection, ask
 from engine.store.identifiers import literal
-from engine.store.merge import ask
 from pipelines.backtest import End, Settings, Start, Symbols, settings
 from pipelines.databases import Kind
 from pipelines.databases import database as open_database
 from pipelines.strategy_bars import stored_bars
-from strategies.base import Params, Strategy
+from strategies.base import ENGINE, Params, Strategy
 from strategies.comparison import differences
 from strategies.registry import strategy as named
 
@@ -118,7 +117,8 @@ def replayed(
     last = end or given["timestamp"].max().date()  # type: ignore[union-attr]
     warm_up = of.warm_up_sessions(params)
     bars = stored_bars(url, chosen, first, last, warm_up=warm_up)
-    computed = of.evaluate(bars.lazy(), params).filter(_within(first, last)).collect()
+    rows = of.evaluate(bars.lazy(), params).filter(_within(first, last))
+    computed = rows.collect(engine=ENGINE)
     return Replay(computed, differences(computed, given, _corrections(url, of, computed.schema)))
 
 
