@@ -29,10 +29,13 @@ import polars as pl
 import polars.selectors as cs
 
 RATE = 0.02  # per year, continuous; reproduces the vendor's greeks of 2026 (KIS.md)
-_YEAR = 365 * 24 * 3600 * 1_000_000  # microseconds
+# Factors and not divisors: Polars divides by a plain number in a frame, or a piece that it works
+# on, of one row and multiplies by the reciprocal elsewhere, and the last digit would depend on it.
+_YEARS_A_MICROSECOND = 1 / (365 * 24 * 3600 * 1_000_000)
+_PER_CENT, _PER_DAY = 1 / 100, 1 / 365
+_ROOT_HALF = math.sqrt(0.5)
+_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 SCRATCH = cs.starts_with("_bs_")  # columns that are there only between steps
-_SQRT2 = math.sqrt(2)
-_SQRT_2PI = math.sqrt(2 * math.pi)
 
 
 def years(expiry: pl.Expr | None = None, at: pl.Expr | None = None) -> pl.Expr:
@@ -45,7 +48,8 @@ def years(expiry: pl.Expr | None = None, at: pl.Expr | None = None) -> pl.Expr:
     """
     expiry = pl.col("expiry") if expiry is None else expiry
     at = pl.col("timestamp") if at is None else at
-    return ((expiry - at).dt.total_microseconds() / _YEAR).clip(lower_bound=0.0)
+    left = (expiry - at).dt.total_microseconds()
+    return (left * _YEARS_A_MICROSECOND).clip(lower_bound=0.0)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def gamma(terms: Terms, volatility: pl.Expr) -> pl.Expr:
 def vega(terms: Terms, volatility: pl.Expr) -> pl.Expr:
     """Return dV/dvolatility / 100 = discount * forward * n(d1) * sqrt(T) / 100."""
     at_d1 = density(terms.d1(volatility))
-    return terms.discount * terms.forward * at_d1 * terms.years.sqrt() / 100
+    return terms.discount * terms.forward * at_d1 * terms.years.sqrt() * _PER_CENT
 
 
 def theta(terms: Terms, volatility: pl.Expr) -> pl.Expr:
@@ -134,12 +138,12 @@ def theta(terms: Terms, volatility: pl.Expr) -> pl.Expr:
     V for an option on a future and -sign * discount * strike * N(sign * d2) for one on spot.
     """
     decay = terms.forward * density(terms.d1(volatility)) * volatility / (2 * terms.years.sqrt())
-    return terms.discount * (terms.rate * _financed(terms, volatility) - decay) / 365
+    return terms.discount * (terms.rate * _financed(terms, volatility) - decay) * _PER_DAY
 
 
 def rho(terms: Terms, volatility: pl.Expr) -> pl.Expr:
     """Return dV/drate / 100 = -T * financed / 100; on spot the forward moves with the rate."""
-    return -terms.discount * terms.years * _financed(terms, volatility) / 100
+    return -terms.discount * terms.years * _financed(terms, volatility) * _PER_CENT
 
 
 GREEKS = {"delta": delta, "gamma": gamma, "vega": vega, "theta": theta, "rho": rho}
@@ -221,9 +225,9 @@ def intrinsic(terms: Terms) -> pl.Expr:
 
 def cdf(x: pl.Expr) -> pl.Expr:
     """Return the standard normal distribution function, to the last digits in both tails."""
-    return (-x / _SQRT2).erfc() / 2
+    return (x * -_ROOT_HALF).erfc() * 0.5
 
 
 def density(x: pl.Expr) -> pl.Expr:
     """Return the standard normal density."""
-    return (-x * x / 2).exp() / _SQRT_2PI
+    return (x * x * -0.5).exp() * _DENSITY_AT_0

@@ -40,7 +40,7 @@ def with_d1(rows: pl.LazyFrame) -> pl.LazyFrame:
     `total` is volatility * sqrt(T), `d1` that of the forward as it is, `weight` the
     contracts with their sign per total.
     """
-    total = pl.col("model_iv") / 100 * years().sqrt()
+    total = pl.col("model_iv") * 0.01 * years().sqrt()
     moneyness = (pl.coalesce("forward", "underlying_price") / pl.col("strike")).log()
     return rows.with_columns(total=pl.when(total > 0).then(total)).with_columns(
         d1=moneyness / pl.col("total") + pl.col("total") / 2,

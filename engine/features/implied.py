@@ -91,7 +91,11 @@ def _householder(frame: pl.LazyFrame) -> pl.LazyFrame:
     """
     second = _C - _A
     third = _C * _C - 6 * (_H / _S).pow(2) - 2 + _W * _W * (2 + 6 * _K * (1 + _K)) - 3 * _C * _A
-    step = _NEWTON * (1 + second * _NEWTON / 2) / (1 + _NEWTON * (second + third * _NEWTON / 6))
+    step = (
+        _NEWTON
+        * (1 + second * _NEWTON * 0.5)
+        / (1 + _NEWTON * (second + third * _NEWTON * (1 / 6)))
+    )
     factor = pl.when(_LOW).then(_LOG / _TARGET).otherwise(1.0)
     return (
         frame.with_columns(_iv_h=_X4 / _S)

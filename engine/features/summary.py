@@ -18,6 +18,7 @@ from engine.features.underlying import implied_forward, with_value
 from engine.schemas import MODEL_METRICS, OPTION_SUMMARY
 
 WING = 0.25  # delta
+_DAYS_A_MICROSECOND = 1 / (24 * 3600 * 1_000_000)
 
 
 def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
@@ -72,7 +73,7 @@ def _heads() -> dict[str, pl.Expr]:
     price = pl.col("underlying_price")
     return {
         "underlying_price": pl.when(price.min() == price.max()).then(price.min()),
-        "days_to_expiry": (left / 86_400_000_000).clip(lower_bound=0.0),
+        "days_to_expiry": (left * _DAYS_A_MICROSECOND).clip(lower_bound=0.0),
         "fetched_at": pl.col("fetched_at").max(),
     }
 

@@ -1,0 +1,272 @@
+"""The summary: every figure against its definition, written out plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from vollib.black.greeks.analytical import gamma as black_gamma
+
+from engine.features.gamma import REACH
+from engine.features.greeks import with_model_greeks
+from engine.features.summary import max_pain, option_summary, wing_volatility
+from engine.schemas import OPTION_SUMMARY
+
+Board = Callable[..., pl.DataFrame]
+FIGURES = (
+    "forward", "atm_strike", "atm_volatility", "risk_reversal_25d", "butterfly_25d",
+    "put_call_volume_ratio", "put_call_open_interest_ratio", "max_pain", "gamma_exposure",
+    "zero_gamma",
+)  # fmt: skip
+
+
+def figures(chain: pl.DataFrame) -> dict[str, object]:
+    return option_summary(chain.lazy()).collect().row(0, named=True)
+
+
+def on_forward(chain: pl.DataFrame) -> pl.DataFrame:
+    """Return the chain with the model's greeks on the forward of its own summary."""
+    moved = chain.with_columns(underlying_price=pl.lit(figures(chain)["forward"]))
+    return with_model_greeks(moved.lazy()).collect()
+
+
+def test_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
+    found = option_summary(make_board().lazy())
+    assert found.collect_schema() == pl.Schema(OPTION_SUMMARY)
+    assert found.collect().schema == pl.Schema(OPTION_SUMMARY)
+    assert found.collect().select(FIGURES).null_count().sum_horizontal().item() == 0
+
+
+def test_says_what_the_snapshot_is_of(make_board: Board) -> None:
+    found = figures(make_board())
+    assert found["underlying_price"] == 1061.3
+    assert found["atm_strike"] == 1062.5
+    assert found["days_to_expiry"] == pytest.approx(38 + (4 * 60 + 49) / 1440)
+    assert found["fetched_at"] == datetime(2026, 11, 2, 10, 31, 3)
+
+
+def test_volatilities_are_those_of_the_smile(make_board: Board) -> None:
+    """The board's smile is known: 36 % at the money, falling with the strike, then rising."""
+
+    def smile(strike: float) -> float:
+        x = np.log(strike / 1061.3)
+        return float(36 * (1 - 0.9 * x + 2.2 * x * x))
+
+    board = make_board(strikes=np.arange(745.0, 1595.1, 2.5))
+    chain, found = on_forward(board), figures(board)
+    assert found["forward"] == pytest.approx(1061.3, abs=0.1)
+    assert found["atm_volatility"] == pytest.approx(smile(1062.5), abs=0.05)
+    wings = {}
+    for side, delta in (("C", 0.25), ("P", -0.25)):
+        options = chain.filter(pl.col("option_type") == side).drop_nulls("model_delta")
+        options = options.sort((pl.col("model_delta") - delta).abs()).head(2)
+        wings[side] = np.mean([smile(strike) for strike in options["strike"]])
+    assert found["risk_reversal_25d"] == pytest.approx(wings["C"] - wings["P"], abs=0.1)
+    assert found["risk_reversal_25d"] < -3
+    expected = (wings["C"] + wings["P"]) / 2 - smile(1062.5)
+    assert found["butterfly_25d"] == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("future", [1052.0, 1071.0])
+def test_a_future_of_another_month_does_not_bend_the_smile(
+    make_board: Board, future: float
+) -> None:
+    plain, moved = (
+        figures(make_board().with_columns(underlying_price=price)) for price in (1061.3, future)
+    )
+    for name in ("forward", "risk_reversal_25d", "butterfly_25d"):
+        assert moved[name] == pytest.approx(plain[name], abs=0.7 if "fly" in name else 0.01)
+    assert moved["underlying_price"] == future
+
+
+def test_a_wing_is_linear_in_delta_and_never_extrapolated() -> None:
+    frame = pl.DataFrame(
+        {
+            "model_delta": [0.4, 0.3, 0.2, 0.1, None],
+            "model_iv": [30.0, 31.0, 35.0, 40.0, 99.0],
+            "option_type": ["C"] * 5,
+        }
+    )
+    calls = pl.col("option_type") == "C"
+
+    def at(delta: float) -> float | None:
+        value: float | None = frame.select(wing_volatility(calls, delta)).item()
+        return value
+
+    assert at(0.25) == pytest.approx(33)
+    assert at(0.225) == pytest.approx(34)
+    assert at(0.3) == 31
+    assert at(0.05) is None
+    assert at(0.45) is None
+
+
+def test_one_atm_volatility_is_better_than_none(make_board: Board) -> None:
+    chain = make_board()
+    gone = (pl.col("strike") == 1062.5) & (pl.col("option_type") == "C")
+    columns = ("price", "bid", "ask")
+    half = chain.with_columns(pl.when(~gone).then(pl.col(name)).alias(name) for name in columns)
+    put = on_forward(half).filter(strike=1062.5, option_type="P")["model_iv"].item()
+    assert figures(half)["atm_volatility"] == pytest.approx(put)
+
+
+def test_ratios_are_puts_per_call(make_board: Board) -> None:
+    chain = make_board()
+    found = figures(chain)
+    for name in ("volume", "open_interest"):
+        puts, calls = (chain.filter(option_type=side)[name].sum() for side in "PC")
+        assert found[f"put_call_{name}_ratio"] == puts / calls
+    silent = chain.with_columns(volume=0)
+    assert figures(silent)["put_call_volume_ratio"] is None
+
+
+def pain_by_hand(strikes: list[float], calls: list[int], puts: list[int]) -> float:
+    def paid(level: float) -> float:
+        return sum(
+            call * max(level - strike, 0) + put * max(strike - level, 0)
+            for strike, call, put in zip(strikes, calls, puts, strict=True)
+        )
+
+    return min(strikes, key=lambda level: (paid(level), level))
+
+
+@given(
+    st.dictionaries(
+        st.integers(100, 200).map(float),
+        st.tuples(st.integers(0, 50), st.integers(0, 50)),
+        min_size=1,
+        max_size=12,
+    ).filter(lambda book: any(map(sum, book.values())))
+)
+@settings(max_examples=60)
+def test_max_pain_is_where_least_is_paid(book: dict[float, tuple[int, int]]) -> None:
+    strikes = sorted(book)
+    calls, puts = ([book[strike][side] for strike in strikes] for side in (0, 1))
+    frame = pl.DataFrame(
+        {
+            "strike": strikes * 2,
+            "option_type": ["C"] * len(strikes) + ["P"] * len(strikes),
+            "open_interest": calls + puts,
+        }
+    ).sort("strike")
+    assert frame.select(max_pain()).item() == pain_by_hand(strikes, calls, puts)
+
+
+def test_without_open_interest_there_is_no_pain(make_board: Board) -> None:
+    found = figures(make_board().with_columns(open_interest=0))
+    assert found["max_pain"] is None
+    assert found["zero_gamma"] is None
+    assert found["gamma_exposure"] == 0
+
+
+def exposure_by_hand(chain: pl.DataFrame, level: float = 1.0) -> float:
+    """Return gamma exposure if the forward stood at `level` times where it is, by vollib."""
+    total = 0.0
+    years = (chain["expiry"][0] - chain["timestamp"][0]) / timedelta(days=365)
+    for row in chain.drop_nulls("model_iv").iter_rows(named=True):
+        sign = 1 if row["option_type"] == "C" else -1
+        forward = row["underlying_price"] * level
+        sigma = row["model_iv"] / 100
+        gamma = black_gamma("c", forward, row["strike"], years, 0.02, sigma)
+        total += sign * gamma * row["open_interest"] * 250_000 * forward**2 * 0.01
+    return total
+
+
+def test_gamma_exposure_is_what_dealers_trade_per_percent(make_board: Board) -> None:
+    board = make_board(center=1090.0)
+    chain, found = on_forward(board), figures(board)
+    scale = (found["underlying_price"] / found["forward"]) ** 2  # type: ignore[operator]
+    assert found["gamma_exposure"] == pytest.approx(exposure_by_hand(chain) * scale, rel=1e-9)
+
+
+def test_gamma_exposure_wants_a_multiplier(make_board: Board) -> None:
+    found = figures(make_board().drop("multiplier"))
+    assert found["gamma_exposure"] is None
+    assert found["zero_gamma"] is not None
+
+
+def test_gamma_exposure_changes_sign_at_its_zero(make_board: Board) -> None:
+    """Puts below and calls above the market: dealers are short gamma in falls."""
+    away = (pl.col("strike") - 1061.3) / 50
+    calls = (-(away - 1).pow(2)).exp() * 3000
+    puts = (-(away + 1).pow(2)).exp() * 3000
+    side = pl.when(option_type="C").then(calls).otherwise(puts)
+    board = make_board().with_columns(open_interest=side.cast(pl.Int64))
+    chain, found = on_forward(board), figures(board)
+    zero = found["zero_gamma"] / found["underlying_price"]  # type: ignore[operator]
+    assert abs(zero - 1) < REACH
+    below, above = (exposure_by_hand(chain, zero + step) for step in (-0.005, 0.005))
+    assert below < 0 < above
+
+
+def test_without_a_change_of_sign_there_is_no_zero(make_board: Board) -> None:
+    calls_only = make_board().with_columns(
+        open_interest=pl.when(option_type="C").then("open_interest").otherwise(0)
+    )
+    assert figures(calls_only)["zero_gamma"] is None
+    assert figures(calls_only)["gamma_exposure"] > 0  # type: ignore[operator]
+
+
+def test_without_time_there_are_ratios_but_no_volatilities(make_board: Board) -> None:
+    chain = make_board()
+    for timeless in (
+        chain.drop("expiry"),
+        chain.with_columns(expiry="timestamp"),
+        chain.with_columns(expiry=pl.col("timestamp") - timedelta(days=2)),
+    ):
+        found = figures(timeless)
+        assert found["days_to_expiry"] in (None, 0.0)
+        assert found["atm_volatility"] is found["risk_reversal_25d"] is None
+        assert found["gamma_exposure"] is found["zero_gamma"] is None
+        assert found["max_pain"] == figures(chain)["max_pain"]
+        assert found["forward"] == pytest.approx(1061.3, abs=0.15)
+
+
+def test_an_unusable_snapshot_has_no_figures_but_says_so(make_board: Board) -> None:
+    found = figures(make_board().with_columns(underlying_price=pl.lit(None, pl.Float64)))
+    assert found["flags"] == "no_underlying"
+    assert {found[name] for name in FIGURES} == {None}
+    assert found["days_to_expiry"] > 38  # type: ignore[operator]
+
+
+def test_unsound_rows_have_no_part(make_board: Board) -> None:
+    chain = make_board()
+    far = (pl.col("strike") >= 1150) & (pl.col("option_type") == "P")
+    stale = chain.with_columns(
+        quoted_at=pl.when(far).then(pl.col("quoted_at") - timedelta(minutes=9))
+        .otherwise("quoted_at")
+    )  # fmt: skip
+    found, without = (
+        option_summary(frame.lazy()).collect() for frame in (stale, chain.filter(~far))
+    )
+    assert found["flags"].item() == "stale"
+    assert_frame_equal(found.drop("flags"), without.drop("flags"), rel_tol=1e-12)
+
+
+def test_all_findings_are_named_in_order(make_board: Board) -> None:
+    chain = make_board()
+    first = pl.int_range(pl.len()) == 0
+    bad = chain.with_columns(
+        delta=pl.when(first).then(-0.5).otherwise("delta"),
+        bid=pl.when(strike=1100).then(999.0).otherwise("bid"),
+    )
+    assert figures(bad)["flags"] == "crossed,wrong_side"
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_many_snapshots_at_once_are_each_as_alone(make_board: Board, engine: str) -> None:
+    snapshots = [
+        make_board(1030.3 + 3 * n, moment=datetime(2026, 11, 2, 9, n), symbol=symbol)
+        for n in range(8)
+        for symbol in ("202612_KOSPI200", "261102_KOSPI200_WEEKLY_MON")
+    ]
+    alone = pl.concat(option_summary(one.lazy()).collect() for one in snapshots)
+    together = option_summary(pl.concat(snapshots).lazy())
+    shuffled = option_summary(pl.concat(snapshots).sample(fraction=1, shuffle=True, seed=1).lazy())
+    for frame in (together, shuffled):
+        assert_frame_equal(frame.collect(engine=engine), alone)  # type: ignore[call-overload]
