@@ -7,6 +7,8 @@ from statistics import NormalDist
 
 import polars as pl
 
+from strategies.base import ENGINE
+
 SESSIONS_A_YEAR = 252  # as everybody annualises, so that figures compare; KRX has about 245
 EULER_MASCHERONI = 0.5772156649015329
 
@@ -21,12 +23,24 @@ def figures(of_days: pl.DataFrame, of_trades: pl.DataFrame) -> pl.DataFrame:
     (3 is normal) of daily returns. Null where something is not defined, as a Sharpe ratio without
     volatility.
     """
-    of_days = of_days.sort("symbol", "session")
-    by_symbol = of_days.group_by("symbol", maintain_order=True).agg(*_of_days())
-    return by_symbol.join(
-        of_trades.group_by("symbol").agg(*_of_trades()),
-        on="symbol", how="left", maintain_order="left",
-    ).with_columns(pl.col("trades").fill_null(0))  # fmt: skip
+    rows = [
+        _row(days, of_trades.filter(pl.col("symbol") == symbol))
+        for (symbol,), days in of_days.sort("symbol", "session")
+        .partition_by("symbol", as_dict=True, maintain_order=True)
+        .items()
+    ]
+    return pl.concat(rows)
+
+
+def _row(days: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
+    """Return the figures of one symbol.
+
+    Each symbol has its turn: aggregating all of them at once adds the parts of a sum as threads
+    come along, and the last bit would depend on their number.
+    """
+    of_days = days.rechunk().lazy().select(pl.col("symbol").first(), *_of_days())
+    of_trades = trades.rechunk().lazy().select(*_of_trades())
+    return pl.concat(pl.collect_all([of_days, of_trades], engine=ENGINE), how="horizontal")
 
 
 def _of_days() -> list[pl.Expr]:

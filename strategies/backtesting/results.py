@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from strategies.backtesting.rules import Rules
+from strategies.base import ENGINE
 
 
 def trades(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
@@ -36,7 +37,7 @@ def trades(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         )
         .with_columns((pl.col("gross") - pl.col("cost")).alias("net"))
         .drop("trade")
-        .collect()
+        .collect(engine=ENGINE)
     )
 
 
@@ -81,7 +82,7 @@ def daily(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         )
         .with_columns((pl.col("capital") + pl.col("net").cum_sum().over("symbol")).alias("equity"))
         .with_columns((pl.col("net") / (pl.col("equity") - pl.col("net"))).alias("return"))
-        .collect()
+        .collect(engine=ENGINE)
     )
 
 
