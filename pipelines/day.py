@@ -8,18 +8,23 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
+
 from engine.clock import Clock
-from engine.fetchers.base import BarRequest
 from engine.fetchers.registry import FETCHERS
-from engine.kis.client import KisClient
+from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
-from engine.store import Store, Writer
+from engine.store import Store, Writer, ledger
 from engine.store.status import heartbeat
-from pipelines.feed import BarPlan, DayPlan
+from engine.store.strategies import remember_symbols
+from pipelines.around_the_day import fill_before_open, fill_today, reconcile
+from pipelines.asking import Tools
+from pipelines.feed import DayPlan
 from pipelines.polling import PollingManager
 from pipelines.processing import Processor
 from pipelines.tally import Tally
-from pipelines.warm_up import warm_up
+from pipelines.warm_up import open_windows, warm_up_sessions
+from strategies.registry import STRATEGIES
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +50,17 @@ async def run_day(
         processor = Processor(writer, clock, tally)
         fetchers = {name: source(kis) for name, source in FETCHERS.items()}
         polling = PollingManager(clock, processor, fetchers, settings.polling_interval)
+        tools = Tools(store, processor.put, kis, clock, priority=Priority.LIVE)
         stack.callback(lambda: tally.calls.update(kis.counts))
 
         await _wait_for_open(plan, clock)
-        processor.windows = await warm_up(plan, store, polling)
+        await _catch_up(plan, tools)
+        processor.windows = await open_windows(plan, store)
         log.info("🚀 collecting %s", ", ".join(plan.names))
         beating = asyncio.create_task(_beat(store, clock, tally))
         try:
             await _follow(plan, polling)
-            await _reconcile(plan, clock, polling)
+            await _close(plan, tools, tally)
         finally:
             beating.cancel()
         await _say_status(store, tally, "done")
@@ -74,19 +81,26 @@ async def _follow(plan: DayPlan, polling: PollingManager) -> None:
             following.create_task(polling.follow_chain(chain))
 
 
-async def _reconcile(plan: DayPlan, clock: Clock, polling: PollingManager) -> None:
-    """Ask for the whole day once more when it is sealed: late bars and corrections come in."""
-    if not plan.bars:
-        return
-    await clock.sleep_until(max(bars.session.sealed_at for bars in plan.bars))
+async def _catch_up(plan: DayPlan, tools: Tools) -> None:
+    """Fetch what history lacks: yesterday's holes, the warm-up, and today so far if we are late."""
+    for strategy in STRATEGIES.values():
+        if plan.futures:
+            await remember_symbols(tools.store, strategy.name, plan.futures)
+    report = await fill_before_open(tools, plan.names, plan.day, warm_up_sessions())
+    found = report.rows
+    if tools.clock.now() > min(session.first_stamp for session in plan.sessions):
+        found += (await fill_today(tools, plan.names, plan.day)).rows
+    if found.inserted:
+        log.info("✅ %d bars that the history lacked came in", found.inserted)
+
+
+async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
+    """Compare the whole day with KIS when it is sealed: late bars and corrections come in."""
+    await tools.clock.sleep_until(max(session.sealed_at for session in plan.sessions))
     log.info("🔄 the day is over; comparing it with KIS")
-
-    async def whole_day(bars: BarPlan) -> None:
-        await polling.fetch_bars(bars, BarRequest(bars.symbol, bars.session, whole_day=True))
-
-    async with asyncio.TaskGroup() as asking:
-        for bars in plan.bars:
-            asking.create_task(whole_day(bars))
+    await reconcile(tools, plan.names, plan.day)
+    marks = await ledger.read(tools.store, plan.names, plan.day, plan.day)
+    tally.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
 
 
 async def _beat(store: Store, clock: Clock, tally: Tally) -> None:

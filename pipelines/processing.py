@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import Clock
-from engine.store import Writer
+from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_of, matrix_of, summary_of
 from pipelines.tally import Tally
 from strategies.window import LiveWindow
@@ -35,16 +35,23 @@ class Processor:
         self.windows = windows  # none until the warm-up is there
         self._findings: dict[str, str | None] = {}
 
-    async def bars(self, table: str, batch: pa.RecordBatch) -> None:
+    async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
+        """Commit a batch of any table; bars of a symbol with the signals that follow from them."""
+        if table == "rejected_rows":
+            return await self.rejected(batch)
+        return await self.bars(table, batch)
+
+    async def bars(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Commit finished bars of one symbol, then the signals that follow from them."""
         if not batch.num_rows:
-            return
+            return MergeCounts()
         symbol = batch["symbol"][0].as_py()
         windows = [window for window in self.windows if window.watches(symbol)]
         counts = await self._writer.put(table, batch, patience=0.0 if windows else PATIENCE)
         self._tally.note_bars(batch, counts, self._clock.now())
         for window in windows:
             await self._signals(window, batch)
+        return counts
 
     async def _signals(self, window: LiveWindow, batch: pa.RecordBatch) -> None:
         signals = window.push(pl.DataFrame(batch))
@@ -79,9 +86,9 @@ class Processor:
                 log.warning("⚠️ %s: odd chain: %s", symbol, flags)
             self._findings[symbol] = flags
 
-    async def rejected(self, batch: pa.RecordBatch) -> None:
+    async def rejected(self, batch: pa.RecordBatch) -> MergeCounts:
         """Keep rows that could not be used, with the reason, where `krt status` shows them."""
         if not batch.num_rows:
-            return
+            return MergeCounts()
         self._tally.rejected.update(batch["reason"].to_pylist())
-        await self._writer.put("rejected_rows", batch)
+        return await self._writer.put("rejected_rows", batch)

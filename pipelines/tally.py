@@ -34,6 +34,7 @@ class Tally:
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)
     matrix: pl.DataFrame | None = None
+    gaps: pl.DataFrame | None = None  # the day's rows of the ledger; none before the close
 
     @property
     def day(self) -> date:
@@ -80,20 +81,14 @@ class Tally:
         owed = bars.session.stamps()
         return int((owed <= until).sum()) - len(self.seen.get(bars.symbol, ()))
 
-    def gaps(self) -> list[dict[str, Any]]:
-        """Return the runs of stamps owed by the day that have not come: symbol, first, last."""
-        return [gap for bars in self.plan.bars for gap in self._gaps_of(bars)]
+    def minutes(self, state: str) -> int:
+        """Return how many minutes of the day the ledger has in a state."""
+        return int(self._ledger().filter(pl.col("state") == state)["stamps"].sum())
 
-    def _gaps_of(self, bars: BarPlan) -> list[dict[str, Any]]:
-        owed = pl.DataFrame({"stamp": bars.session.stamps()}).with_row_index("place")
-        missing = owed.filter(~pl.col("stamp").is_in(list(self.seen.get(bars.symbol, ()))))
-        run = pl.col("place") - pl.int_range(pl.len(), dtype=pl.UInt32)
-        runs = missing.group_by(run.alias("run"), maintain_order=True).agg(
-            first=pl.col("stamp").first().dt.to_string("iso"),
-            last=pl.col("stamp").last().dt.to_string("iso"),
-            stamps=pl.len(),
-        )
-        return [{"symbol": bars.symbol, **gap} for gap in runs.drop("run").to_dicts()]
+    def _ledger(self) -> pl.DataFrame:
+        columns = ["symbol", "first_stamp", "last_stamp", "stamps", "state", "reason"]
+        empty = pl.DataFrame(schema=dict.fromkeys(columns))
+        return empty if self.gaps is None else self.gaps.select(columns)
 
     @property
     def slowest(self) -> tuple[datetime, float] | None:
@@ -102,7 +97,7 @@ class Tally:
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary for machines; times are KST, seconds are the clock's."""
-        slowest, gaps = self.slowest, self.gaps()
+        slowest = self.slowest
         return {
             "date": self.day.isoformat(),
             "simulated": self.simulated,
@@ -111,8 +106,9 @@ class Tally:
             "signals": dict(self.signals),
             "trade_signals": dict(self.trade_signals),
             "corrections": self.corrections,
-            "gaps": sum(gap["stamps"] for gap in gaps),
-            "gap_list": gaps,
+            "gaps": self.minutes("open") + self.minutes("unavailable"),
+            "no_trade": self.minutes("no_trade"),
+            "gap_list": [_plain(gap) for gap in self._ledger().iter_rows(named=True)],
             "rejected": dict(self.rejected),
             "rows": {
                 "inserted": self.rows.inserted,
@@ -124,3 +120,7 @@ class Tally:
             "slowest_minute": slowest and slowest[0].isoformat(),
             "slowest_seconds": slowest and round(slowest[1], 3),
         }
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}

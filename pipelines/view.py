@@ -158,13 +158,15 @@ def summary(tally: Tally, *, complete: bool) -> RenderableType:
     """Draw the closing summary; of a day that was broken off, what is committed of it."""
     title = f"🎉 {tally.day} is complete" if complete else f"⚠️ {tally.day} was broken off"
     table = Table(title=title, title_justify="left", show_header=False)
-    gaps = sum(gap["stamps"] for gap in tally.gaps())
+    gaps, no_trade = tally.minutes("open") + tally.minutes("unavailable"), tally.minutes("no_trade")
     table.add_row("bars", f"{tally.bars:,}")
     table.add_row("snapshots", f"{tally.snapshots:,}")
     for strategy, count in tally.signals.items():
         trades = tally.trade_signals[strategy]
         table.add_row(f"signals of {strategy}", f"{count:,}, {trades:,} of them to trade")
-    table.add_row("gaps", f"{gaps:,} minutes without a bar" if gaps else "none")
+    table.add_row("gaps", f"[red]{gaps:,} minutes[/], see krt status" if gaps else "none")
+    if no_trade:
+        table.add_row("without a trade", f"{no_trade:,} minutes, as KIS says")
     table.add_row("corrections", f"{tally.corrections:,}")
     for reason, count in sorted(tally.rejected.items()):
         table.add_row(f"rejected: {reason}", f"{count:,}")
