@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import orjson
 
@@ -32,7 +32,8 @@ def futures_bars(desk: Desk, query: Query, now: datetime) -> bytes:
     if not fits(symbol, code) or is_dead(symbol, now) or (not past and day != now.date()):
         return rows_answer({}, [])
     market, fake = MARKETS[code], query["FID_FAKE_TICK_INCU_YN"] == "Y"
-    rows = _collect(desk.sheets(symbol, market, day, now, fake_ticks=fake), until, now, past=past)
+    sheets = desk.sheets(symbol, market, day, now, fake_ticks=fake)
+    rows = _collect(sheets, day, until, now, FUTURES_LIMIT, past=past)
     return rows_answer(future_summary(desk, symbol, market, now), rows)
 
 
@@ -44,7 +45,7 @@ def stock_bars_past(desk: Desk, query: Query, now: datetime) -> bytes:
         return rows_answer({}, [])
     past, fake = query["FID_PW_DATA_INCU_YN"] == "Y", query["FID_FAKE_TICK_INCU_YN"] == "Y"
     sheets = desk.sheets(symbol, Market.STOCKS, day, now, fake_ticks=fake)
-    rows = _collect(sheets, until, now, STOCK_PAST_LIMIT, past=past)
+    rows = _collect(sheets, day, until, now, STOCK_PAST_LIMIT, past=past)
     return rows_answer(stock_summary(desk, symbol, now), rows)
 
 
@@ -66,17 +67,12 @@ def stock_bars_today(desk: Desk, query: Query, now: datetime) -> bytes:
 
 
 def _collect(
-    sheets: Iterable[Sheet],
-    until: datetime,
-    now: datetime,
-    limit: int = FUTURES_LIMIT,
-    *,
-    past: bool,
+    sheets: Iterable[Sheet], day: date, until: datetime, now: datetime, limit: int, *, past: bool
 ) -> list[bytes]:
-    """Return rows from `until` backwards, over as many sessions as it takes."""
+    """Return rows from `until` backwards, over as many sessions as it takes if `past`."""
     rows: list[bytes] = []
     for sheet in sheets:
-        if past or sheet.asked == (until - timedelta(hours=6)).date():
+        if past or sheet.asked == day:
             rows += sheet.visible(until, now, limit - len(rows))
         if len(rows) >= limit or not past:
             break

@@ -26,11 +26,15 @@ def fits(symbol: str, market_code: str) -> bool:
     return market_code in (FUTURE_CODES if future else OPTION_CODES)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def asked_day(text: str, now: datetime) -> date:
     """Read YYYYMMDD; empty is today. KIS refuses what is no date."""
     if not text:
         return now.date()
-    if len(text) == 8 and text.isdigit():
+    if len(text) == 8 and _is_number(text):
         try:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
         except ValueError:
@@ -41,7 +45,7 @@ def asked_day(text: str, now: datetime) -> date:
 def asked_hour(text: str, day: date) -> datetime:
     """Read HHMMSS, in a night up to 300000; empty is the end of the day."""
     text = text or "235959"
-    if len(text) != 6 or not text.isdigit() or int(text[:2]) > 30:
+    if len(text) != 6 or not _is_number(text) or int(text[:2]) > 30:
         raise wrong_field("FID_INPUT_HOUR_1")
     passed = timedelta(hours=int(text[:2]), minutes=int(text[2:4]), seconds=int(text[4:]))
     return datetime.combine(day, time()) + passed

@@ -35,6 +35,8 @@ from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, wrong_tr_id
 from engine.simulator.tokens import Gate
 
+JSON, ZIP = "application/json", "application/zip"
+WITHOUT_TR_ID = {TOKEN_PATH: TOKEN, MASTER_PATH: MASTER}
 APP_KEYS = {"simulated-key": "simulated-secret"}  # for whoever names none of their own
 
 
@@ -78,10 +80,8 @@ class Simulator:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request."""
         endpoint = self._endpoints.get(request.path)
-        tr_id = endpoint.tr_id if endpoint else {TOKEN_PATH: TOKEN, MASTER_PATH: MASTER}.get(
-            request.path, ""
-        )  # fmt: skip
-        if not tr_id:
+        tr_id = endpoint.tr_id if endpoint else WITHOUT_TR_ID.get(request.path)
+        if tr_id is None:
             return web.Response(status=404, text="Not Found")
         self.counts.calls[tr_id] += 1
         now = self._clock.now()
@@ -94,7 +94,7 @@ class Simulator:
         except Refusal as refusal:
             if not refusal.injected:
                 self.counts.refusals[refusal.msg_cd] += 1
-            return _json(refusal.body(), refusal.status)
+            return web.Response(body=refusal.body(), status=refusal.status, content_type=JSON)
 
     async def _quotation(
         self, endpoint: Endpoint, request: web.BaseRequest, now: datetime
@@ -109,9 +109,9 @@ class Simulator:
             if name not in query:
                 raise missing_field(name)
         body = endpoint.answer(self._desk, query, now)
-        if not hits:
-            return _json(body)
-        return await self._deliver(mangle(body, hits, self._desk, symbol, now), hits, request)
+        if hits:
+            body = mangle(body, hits, self._desk, symbol, now)
+        return await self._deliver(body, hits, request)
 
     def _hits(self, tr_id: str, symbol: str, now: datetime) -> list[Numbered]:
         """Return the rules that this call meets; raises the first that is a refusal."""
@@ -126,13 +126,14 @@ class Simulator:
         return hits
 
     async def _deliver(
-        self, body: bytes, hits: list[Numbered], request: web.BaseRequest
+        self, body: bytes, hits: list[Numbered], request: web.BaseRequest, kind: str = JSON
     ) -> web.StreamResponse:
+        """Send the answer, unless something happens to it on its way."""
         for _, rule in hits:
             if isinstance(rule, Slow):
                 async with self._clock.parked(request.headers.get("gt_uid", object())):
                     await self._clock.sleep(rule.seconds)
-        return await on_its_way(body, hits, request) or _json(body)
+        return await on_its_way(body, hits, request) or web.Response(body=body, content_type=kind)
 
     async def _token(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
         hits = self._hits(TOKEN, "", now)
@@ -147,9 +148,7 @@ class Simulator:
 
     async def _master(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
         hits = self._hits(MASTER, "", now)
-        body = master_file(self._desk, now.date())
-        answer = web.Response(body=body, content_type="application/zip")
-        return answer if not hits else await self._deliver(body, hits, request)
+        return await self._deliver(master_file(self._desk, now.date()), hits, request, ZIP)
 
 
 def _object(body: bytes) -> dict[str, str]:
@@ -158,10 +157,6 @@ def _object(body: bytes) -> dict[str, str]:
     except orjson.JSONDecodeError:
         return {}
     return {str(k): str(v) for k, v in asked.items()} if isinstance(asked, dict) else {}
-
-
-def _json(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 @asynccontextmanager
