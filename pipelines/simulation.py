@@ -6,7 +6,7 @@ The collector cannot tell it from KIS: the base address and the app key are all 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,10 +19,11 @@ from engine.clock import Clock, VirtualClock
 from engine.configuration import Configuration
 from engine.errors import InputError
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults import Scenario
 from engine.simulator.market import MarketData
 from engine.simulator.recorded import RecordedMarket
-from engine.simulator.server import MASTER_PATH, Simulator, serve
+from engine.simulator.server import Simulator, serve
 from engine.simulator.synthetic import SyntheticMarket
 from pipelines.feed import ChainChoice, Feed
 
@@ -51,13 +52,14 @@ def recorded(file: Path, day: date | None) -> Scene:
     market.require(day)
     symbols = [symbol for symbol in market.symbols if day in market.dates(symbol)]
     stocks = tuple(s for s in symbols if sessions.market_of(s) is sessions.Market.STOCKS)
-    futures = tuple(
-        symbol[:3] if instruments.is_front(symbol) else symbol
-        for symbol in symbols
-        if symbol not in stocks
-    )
+    futures = tuple(symbols_of([symbol for symbol in symbols if symbol not in stocks]))
     chains = (ChainChoice(),) if "A01" in futures else ()
     return Scene(market, day, Feed(stocks, futures, chains))
+
+
+def symbols_of(names: Sequence[str]) -> list[str]:
+    """Return a file's symbols as they are collected: A01_FRONT is the product A01."""
+    return [name[:3] if instruments.is_front(name) else name for name in names]
 
 
 def synthetic(seed: int, day: date | None, today: date) -> Scene:
