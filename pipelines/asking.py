@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 import polars as pl
 import pyarrow as pa
@@ -83,7 +84,7 @@ class Asked:
     sealed: bool = True  # KIS's answer about this session was final
     failure: str | None = None
 
-    @property
+    @cached_property
     def oldest(self) -> datetime | None:
         """The oldest bar of the answer; None if it has none that the question asked for.
 

@@ -82,8 +82,11 @@ async def plan_backfill(
 ) -> pl.DataFrame:
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
     wanted = targets(symbols, start, end, warm_up=warm_up)
-    parts = [_calls(await survey(tools.store, part, tools.clock)) for part in in_parts(wanted)]
-    return pl.concat([pl.DataFrame(schema=CALLS), *parts])
+    calls = [pl.DataFrame(schema=CALLS)]
+    for part in in_parts(wanted):
+        seen = await survey(tools.store, part, tools.clock, give_up=True)
+        calls.append(plan(seen.missing, seen.owed, seen.stored, seen.absent))
+    return pl.concat(calls)
 
 
 async def fill(
@@ -109,22 +112,18 @@ async def fill(
     return report
 
 
-def _calls(seen: Survey) -> pl.DataFrame:
-    return plan(seen.missing, seen.owed, seen.stored, seen.absent)
-
-
 async def _look(tools: Tools, wanted: pl.DataFrame, again: pl.DataFrame | None) -> pl.DataFrame:
     """Survey the targets, write down what is missing, and return the calls that would cover it."""
-    parts = []
+    calls = [pl.DataFrame(schema=CALLS)]
     for part in in_parts(wanted):
-        seen = await survey(tools.store, part, tools.clock)
+        seen = await survey(tools.store, part, tools.clock, give_up=True)
         await write_down(tools.store, seen, seen.marks, tools.clock)
         missing = seen.missing
         if again is not None:
             wrong = again.select(list(STORED)).join(seen.owed, on=ledger.STAMP, how="semi")
             missing = pl.concat([missing, wrong]).unique()
-        parts.append(plan(missing, seen.owed, seen.stored, seen.absent))
-    return pl.concat([pl.DataFrame(schema=CALLS), *parts])
+        calls.append(plan(missing, seen.owed, seen.stored, seen.absent))
+    return pl.concat(calls)
 
 
 async def _run(tools: Tools, calls: pl.DataFrame, report: Report, progress: Progress) -> None:

@@ -50,8 +50,13 @@ def in_parts(targets: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield newest.slice(start, AT_ONCE)
 
 
-async def survey(store: Store, targets: pl.DataFrame, clock: Clock) -> Survey:
-    """Look at targets (symbol, session). Stamps still to come are not owed yet."""
+async def survey(
+    store: Store, targets: pl.DataFrame, clock: Clock, *, give_up: bool = False
+) -> Survey:
+    """Look at targets (symbol, session). Stamps still to come are not owed yet.
+
+    With `give_up`, what is missing and beyond KIS's reach is marked as unavailable.
+    """
     now = clock.now()
     due = owed(targets).filter(pl.col("stamp") < now)
     if due.is_empty():
@@ -64,7 +69,7 @@ async def survey(store: Store, targets: pl.DataFrame, clock: Clock) -> Survey:
     found = await reading.stamps(store, symbols, first, last)
     stored = due.join(found, on=ledger.STAMP, how="semi").select(list(STORED))
     marks = ledger.noted(ledger.marks_of(rows, due), due, stored, now)
-    return Survey(due, stored, _given_up(marks, today(clock)), rows)
+    return Survey(due, stored, _given_up(marks, today(clock)) if give_up else marks, rows)
 
 
 def _given_up(marks: pl.DataFrame, day: date) -> pl.DataFrame:

@@ -66,7 +66,7 @@ def _doubled(damage: Damage, bars: list[dict], chance: random.Random) -> None:
 
 
 def _shifted(damage: Damage, bars: list[dict], chance: random.Random) -> None:
-    by = chance.choice([timedelta(seconds=30), timedelta(hours=8), timedelta(hours=-6)])
+    by = chance.choice([timedelta(seconds=30), timedelta(hours=12), timedelta(hours=-12)])
     _set(damage, bars[0], f"timestamp = timestamp + interval '{by.total_seconds()} seconds'")
     _expect(damage, "missing", bars[0])
     _expect(damage, "unexpected", bars[0], bars[0]["timestamp"] + by)
