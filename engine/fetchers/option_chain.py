@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -18,13 +19,14 @@ import pyarrow as pa
 
 from engine.clock import today
 from engine.errors import KisError
-from engine.expiries import last_day, maturities
+from engine.fetchers import chain_rows
 from engine.fetchers.base import PriceFetcher
-from engine.instruments import contract_code, option_series
+from engine.fetchers.strikes import hedging_future, most_in_need, near_market
+from engine.instruments import option_series
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
-from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard
+from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
 from engine.schemas import LEVELS, OPTION_CHAIN
 
@@ -33,22 +35,9 @@ log = logging.getLogger(__name__)
 BOARD_ROWS = 100  # a side; a board with as many is cut
 _MARGIN = 3  # strikes quoted beyond the levels, since the market moves
 _TOO_OLD = timedelta(hours=1)  # a quote older than this says nothing
-_LONG_AGO = datetime(1970, 1, 1)
-_MASTER_AGAIN = timedelta(minutes=5)  # after a failed try to get it
-
-_PATTERNS = {
-    "symbol": r"^\s*([23BC][0-9A-Z]{8})\s*$",
-    "atm_class": r"^\s*(ATM|ITM|OTM)\s*$",
-}
-_TEXT = {"symbol": "optn_shrn_iscd", "atm_class": "atm_cls_name"}
-_WHOLE = {"volume": "acml_vol", "open_interest": "hts_otst_stpl_qty"}
-_NUMBERS = {
-    "iv": "hts_ints_vltl", "historical_volatility": "hist_vltl", "delta": "delta_val",
-    "gamma": "gama", "vega": "vega", "theta": "theta", "rho": "rho",
-    "theoretical_price": "hts_thpr",
-}  # fmt: skip
-_BOARD = {"strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp"}
-_QUOTE = {"price": "futs_prpr"}
+_TO_SPARE = timedelta(seconds=5)  # between the last quote and the deadline of the snapshot
+_ASKED_AGAIN = 2  # times that an answer without content is asked for again
+_LONG_AGO, _MASTER_AGAIN = datetime(1970, 1, 1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ class ChainRequest:
 
 @dataclass(frozen=True)
 class Underlying:
-    """What the options are on: the price, and whose it is (future:CODE, index)."""
+    """What the options are on: the price in index points, and whose (future:CODE, index)."""
 
     price: float | None
     source: str | None
@@ -90,6 +79,7 @@ class OptionChainFetcher(PriceFetcher):
         super().__init__(client)
         self._reach, self._quotes_a_minute = levels + _MARGIN, quotes_a_minute
         self._quotes: dict[str, pl.DataFrame] = {}
+        self._last_price: dict[str, float] = {}
         self._master: pl.DataFrame | None = None
         self._master_after = _LONG_AGO
 
@@ -100,11 +90,11 @@ class OptionChainFetcher(PriceFetcher):
         the rest is returned.
         """
         board, underlying = await asyncio.gather(self._board(request), self._underlying(request))
-        rest = await self._beyond_the_board(request, board, underlying.price)
+        rest = await self._beyond_the_board(request, board)
         chain = pl.concat([board, rest], how="diagonal").with_columns(
             pl.lit(request.minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
-            _side(),
+            chain_rows.option_type(),
             pl.lit(underlying.price, pl.Float64).alias("underlying_price"),
             pl.lit(underlying.source, pl.String).alias("underlying_source"),
             pl.lit(self.client.clock.now(), pl.Datetime("us")).alias("fetched_at"),
@@ -113,20 +103,15 @@ class OptionChainFetcher(PriceFetcher):
 
     async def _board(self, request: ChainRequest) -> pl.DataFrame:
         question = OptionBoard(request.maturity, option_series(request.series).market_class)
-        answer = await self.client.call(
-            question, priority=request.priority, deadline=request.deadline, minute=request.minute
+        answer = await self._ask(
+            question, request, lambda a: bool(a.rows("output1") and a.rows("output2"))
         )
-        sides = [self._board_side(answer, name) for name in ("output1", "output2")]
+        sides = [self._side(answer, name) for name in ("output1", "output2")]
         return pl.concat(sides).unique("symbol", keep="first", maintain_order=True)
 
-    def _board_side(self, answer: Answer, name: str) -> pl.DataFrame:
+    def _side(self, answer: Answer, name: str) -> pl.DataFrame:
         rows = answer.rows(name)
-        marked = _numbers(rows, {**_BOARD, **_NUMBERS}, _TEXT, answer.received_at).with_columns(
-            codec.first_reason(
-                (pl.col("symbol").is_null(), "code cannot be read"),
-                (pl.col("strike").is_null() | (pl.col("strike") <= 0), "strike cannot be read"),
-            )
-        )
+        marked = chain_rows.read_board(rows, answer.received_at)
         source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
         self._reject(codec.rejected(marked, rows, source))
         good = marked.filter(pl.col(codec.REASON).is_null())
@@ -136,136 +121,97 @@ class OptionChainFetcher(PriceFetcher):
     async def _underlying(self, request: ChainRequest) -> Underlying:
         code = hedging_future(request.series, request.maturity)
         try:
-            top = await self.client.call(
-                BoardTop(code),
-                priority=request.priority,
-                deadline=request.deadline,
-                minute=request.minute,
-            )
+            top = await self._ask(BoardTop(code), request, lambda a: _prices(a) != (None, None))
         except KisError as error:
             log.warning("⚠️ no price of the underlying: %s", error)
             return Underlying(None, None)
-        return _nearest_price(top, code)
+        future, index = _prices(top)
+        price, source = (future, f"future:{code}") if future else (index, "index")
+        if price is None:
+            log.warning("⚠️ KIS has no price of %s nor of its index", code)
+            return Underlying(None, None)
+        self._last_price[request.underlying_symbol] = price
+        return Underlying(price, source)
 
-    async def _beyond_the_board(
-        self, request: ChainRequest, board: pl.DataFrame, price: float | None
-    ) -> pl.DataFrame:
+    async def _beyond_the_board(self, request: ChainRequest, board: pl.DataFrame) -> pl.DataFrame:
         """Return the listed options near the market that the board lacks, quoted where possible."""
-        cut = board.group_by(pl.col("symbol").str.slice(0, 1)).len()["len"].max()
-        if price is None or not isinstance(cut, int) or cut < BOARD_ROWS:
+        price = self._last_price.get(request.underlying_symbol)
+        if price is None or not _is_cut(board):
             return board.clear()
         master = await self._listed()
         if master is None:
             return board.clear()
-        listed = options_like(master, board["symbol"])
-        wanted = near_market(listed, price, self._reach).join(board, on="symbol", how="anti")
+        near = near_market(options_like(master, board["symbol"]), price, self._reach)
+        wanted = near.join(board, on="symbol", how="anti")
         known = await self._quoted(request, wanted)
         return wanted.select("symbol", "strike").join(known, on="symbol", how="left")
 
     async def _quoted(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return the last quotes of the options wanted, after asking for those most in need."""
         now, key = self.client.clock.now(), request.underlying_symbol
-        known = self._quotes.get(key, _no_quotes()).filter(pl.col("quoted_at") > now - _TOO_OLD)
+        known = self._quotes.get(key, chain_rows.read_quotes([]))
+        known = known.filter(pl.col("quoted_at") > now - _TOO_OLD)
         symbols = most_in_need(wanted, known, now, self._quotes_a_minute)
         answers = await asyncio.gather(*(self._quote(request, symbol) for symbol in symbols))
-        fresh = [_quote_row(answer) for answer in answers if answer is not None]
-        quotes = pl.concat([*fresh, known]).unique("symbol", keep="first")
-        self._quotes[key] = quotes
-        return quotes
+        fresh = chain_rows.read_quotes([answer for answer in answers if answer is not None])
+        self._quotes[key] = pl.concat([fresh, known]).unique("symbol", keep="first")
+        return self._quotes[key]
 
     async def _quote(self, request: ChainRequest, symbol: str) -> Answer | None:
+        """Return the quote, None if there is none: then the one before goes on to count."""
         try:
-            return await self.client.call(
-                DerivativeQuote(symbol),
-                priority=request.priority,
-                deadline=request.deadline,
-                minute=request.minute,
-            )
+            answer = await self._ask(DerivativeQuote(symbol), request, _has_price, _TO_SPARE)
         except KisError as error:
             self.counts["quotes failed"] += 1
             log.debug("no quote: %s", error)
             return None
+        return answer if _has_price(answer) else None
+
+    async def _ask(
+        self,
+        question: Request,
+        request: ChainRequest,
+        enough: Callable[[Answer], bool],
+        to_spare: timedelta = timedelta(0),
+    ) -> Answer:
+        """Ask, and again if the answer is fine but empty, as KIS's answers sometimes are."""
+        deadline = request.deadline and request.deadline - to_spare
+        for _ in range(1 + _ASKED_AGAIN):
+            answer = await self.client.call(
+                question, priority=request.priority, deadline=deadline, minute=request.minute
+            )
+            if enough(answer):
+                break
+            self.counts["empty answers"] += 1
+        return answer
 
     async def _listed(self) -> pl.DataFrame | None:
         """Return the master file, fetched once a day; None if KIS does not give it."""
         clock = self.client.clock
         if clock.now() >= self._master_after:
+            self._master_after = clock.now() + _MASTER_AGAIN
             try:
                 self._master = parse_master(await self.client.download(self.client.master_url))
-                tomorrow = today(clock) + timedelta(days=1)
-                self._master_after = datetime.combine(tomorrow, datetime.min.time())
             except KisError as error:
                 log.warning("⚠️ the list of strikes is missing, only the board is there: %s", error)
-                self._master_after = clock.now() + _MASTER_AGAIN
+                return self._master
+            tomorrow = today(clock) + timedelta(days=1)
+            self._master_after = datetime.combine(tomorrow, datetime.min.time())
         return self._master
 
 
-def hedging_future(series: str, maturity: str) -> str:
-    """Return the future nearest to an option's maturity: the first to expire with or after it."""
-    of = option_series(series)
-    last = last_day(of.name, maturity)
-    months = maturities(of.future.months, beyond=True)
-    month = next((m for ends, m in months if ends >= last), months[-1][1])
-    return contract_code(of.future.prefix, month)
-
-
-def near_market(listed: pl.DataFrame, price: float, reach: int) -> pl.DataFrame:
-    """Return symbol, strike and distance (in strikes) of the options up to `reach` away."""
-    grid = (
-        listed.select(pl.col("strike").unique().sort())
-        .with_row_index("place")
-        .with_columns(pl.col("place").cast(pl.Int64))
-    )
-    atm = (pl.col("strike") - price).abs().arg_min().cast(pl.Int64)
-    near = grid.with_columns((pl.col("place") - atm).abs().alias("distance"))
-    return listed.join(near.filter(pl.col("distance") <= reach), on="strike").drop("place")
-
-
-def most_in_need(wanted: pl.DataFrame, known: pl.DataFrame, now: datetime, count: int) -> list[str]:
-    """Return the symbols to quote now: old quotes first, and those near the market."""
-    age = (pl.lit(now) - pl.col("quoted_at")).dt.total_seconds().fill_null(10**9)
-    return (
-        wanted.join(known.select("symbol", "quoted_at"), on="symbol", how="left")
-        .sort(age / (1 + pl.col("distance")), "symbol", descending=[True, False])
-        .head(count)["symbol"]
-        .to_list()
-    )
-
-
-def _nearest_price(top: Answer, code: str) -> Underlying:
+def _prices(top: Answer) -> tuple[float | None, float | None]:
+    """Return the prices of future and index that a board-top has; None where it has none."""
     record = top.record("output1")
-    future, index = codec.value(record, "futs_prpr"), codec.value(record, "unas_prpr")
-    if future and future > 0:
-        return Underlying(future, f"future:{code}")
-    if index and index > 0:
-        return Underlying(index, "index")
-    log.warning("⚠️ KIS's board-top has no price of %s nor of its index", code)
-    return Underlying(None, None)
+    future, index = (codec.value(record, field) for field in ("futs_prpr", "unas_prpr"))
+    return future if future and future > 0 else None, index if index and index > 0 else None
 
 
-def _numbers(
-    rows: list[object], numbers: dict[str, str], text: dict[str, str], quoted_at: datetime
-) -> pl.DataFrame:
-    names = [*numbers.values(), *_WHOLE.values(), *text.values()]
-    return codec.columns(rows, names).select(
-        codec.ROW,
-        *(pl.col(field).str.extract(_PATTERNS[name]).alias(name) for name, field in text.items()),
-        *(codec.number(field).alias(name) for name, field in numbers.items()),
-        *(codec.whole(field).alias(name) for name, field in _WHOLE.items()),
-        pl.lit(quoted_at, pl.Datetime("us")).alias("quoted_at"),
-    )
+def _has_price(quote: Answer) -> bool:
+    return codec.value(quote.record("output1"), "futs_prpr") is not None
 
 
-def _quote_row(answer: Answer) -> pl.DataFrame:
-    numbers = _numbers([answer.record("output1")], {**_QUOTE, **_NUMBERS}, {}, answer.received_at)
-    return numbers.with_columns(pl.lit(answer.symbol).alias("symbol")).drop(codec.ROW)
-
-
-def _no_quotes() -> pl.DataFrame:
-    return _quote_row(Answer("", "", {}, _LONG_AGO, _LONG_AGO)).clear()
-
-
-def _side() -> pl.Expr:
-    """Tell call from put by the code, whichever side of the board it stood on."""
-    call = pl.col("symbol").str.contains("^[2B]")
-    return pl.when(call).then(pl.lit("C")).otherwise(pl.lit("P")).alias("option_type")
+def _is_cut(board: pl.DataFrame) -> bool:
+    """Say whether a side of the board is as long as KIS makes it."""
+    sides = board.select(chain_rows.option_type())["option_type"]
+    return bool((sides.value_counts()["count"] >= BOARD_ROWS).any())

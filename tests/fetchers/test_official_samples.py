@@ -11,9 +11,11 @@ import pytest
 
 from engine.clock import VirtualClock
 from engine.fetchers.base import BarRequest
+from engine.fetchers.chain_rows import read_quotes
 from engine.fetchers.deriv import FuturesBarFetcher
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
+from engine.kis.answer import Answer
 from engine.kis.calendar import listed_maturities, opening_days
 from engine.sessions import Session, session_of
 from tests.kis.desk import Kis, Reply, client_of, json_reply
@@ -133,12 +135,10 @@ async def test_without_a_future_the_index_is_the_underlying(kis: Kis, tmp_path: 
 
 
 def test_a_single_quote_is_read() -> None:
-    from engine.fetchers.option_chain import _quote_row
-    from engine.kis.answer import Answer
-
     body = orjson.loads(sample("FHMIF10000000").body)
     moment = datetime(2026, 11, 20)
-    (row,) = _quote_row(Answer("FHMIF10000000", "A01612", body, moment, moment)).to_dicts()
+    answer = Answer("FHMIF10000000", "A01612", body, moment, moment)
+    (row,) = read_quotes([answer]).to_dicts()
     assert row == {
         "symbol": "A01612", "price": 395.0, "volume": 220924, "open_interest": 247121, "iv": None,
         "historical_volatility": None, "delta": 1.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0,

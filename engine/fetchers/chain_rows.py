@@ -1,0 +1,69 @@
+"""KIS's rows about options as columns of OPTION_CHAIN: the board's rows and single quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from engine.kis import codec
+from engine.kis.answer import Answer
+
+_PATTERNS = {
+    "symbol": r"^\s*([23BC][0-9A-Z]{8})\s*$",
+    "atm_class": r"^\s*(ATM|ITM|OTM)\s*$",
+}
+_TEXT = {"symbol": "optn_shrn_iscd", "atm_class": "atm_cls_name"}
+_WHOLE = {"volume": "acml_vol", "open_interest": "hts_otst_stpl_qty"}
+_NUMBERS = {
+    "iv": "hts_ints_vltl", "historical_volatility": "hist_vltl", "delta": "delta_val",
+    "gamma": "gama", "vega": "vega", "theta": "theta", "rho": "rho",
+    "theoretical_price": "hts_thpr",
+}  # fmt: skip
+_BOARD = {"strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp"}
+_QUOTE = {"price": "futs_prpr"}  # KIS's name for the last price of an option, too
+
+
+def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
+    """Return one side of a board, with the reason where a row has no code or no strike.
+
+    Other values are as the vendor gives them, zeros included; null where they cannot be read.
+    """
+    numbers = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at)
+    return numbers.with_columns(
+        codec.first_reason(
+            (pl.col("symbol").is_null(), "code cannot be read"),
+            (pl.col("strike") <= 0, "strike cannot be read"),
+        )
+    )
+
+
+def read_quotes(answers: list[Answer]) -> pl.DataFrame:
+    """Return the single quotes of options, one row an answer: no strike, bid, ask, ATM class."""
+    records: list[Mapping[str, Any]] = [answer.record("output1") for answer in answers]
+    numbers = _columns(records, {**_QUOTE, **_NUMBERS}, {}, None)
+    return numbers.drop(codec.ROW).with_columns(
+        pl.Series("symbol", [answer.symbol for answer in answers], pl.String),
+        pl.Series("quoted_at", [a.received_at for a in answers], pl.Datetime("us")),
+    )
+
+
+def option_type() -> pl.Expr:
+    """Tell call (C) from put (P) by the code, whichever side of a board it stood on."""
+    call = pl.col("symbol").str.contains("^[2B]")
+    return pl.when(call).then(pl.lit("C")).otherwise(pl.lit("P")).alias("option_type")
+
+
+def _columns(
+    rows: list[Any], numbers: dict[str, str], text: dict[str, str], quoted_at: datetime | None
+) -> pl.DataFrame:
+    names = [*numbers.values(), *_WHOLE.values(), *text.values()]
+    return codec.columns(rows, names).select(
+        codec.ROW,
+        *(pl.col(field).str.extract(_PATTERNS[name]).alias(name) for name, field in text.items()),
+        *(codec.number(field).alias(name) for name, field in numbers.items()),
+        *(codec.whole(field).alias(name) for name, field in _WHOLE.items()),
+        pl.lit(quoted_at, pl.Datetime("us")).alias("quoted_at"),
+    )
