@@ -19,6 +19,8 @@ here: `chain_flags` gives the caller one row a finding, to be logged as one line
 | no_atm        | the underlying is outside the listed strikes by more than | the snapshot       |
 |               | half a step: the board was cut before the money           |                    |
 | swapped       | options get dearer the further they are out of the money  | the snapshot       |
+| incomplete    | a hole between listed strikes wider than HOLE of the      | nothing; sums over |
+|               | underlying: the board was cut, the rest quoted singly     | the chain are part |
 | no_calls      | no sound call has a price                                 | nothing more       |
 | no_puts       | no sound put has a price                                  | nothing more       |
 """
@@ -33,6 +35,7 @@ from engine.schemas import OPTION_CHAIN
 
 SNAPSHOT = ("timestamp", "underlying_symbol")
 STALE_AFTER = timedelta(minutes=2)
+HOLE = 0.05
 
 IS_CALL, IS_PUT = pl.col("option_type") == "C", pl.col("option_type") == "P"
 _NUMBERS = ("price", "iv", "delta", "volume", "open_interest")

@@ -10,7 +10,7 @@ from engine.schemas import LEVELS
 
 ROW_FLAGS = ("all_zero", "crossed", "duplicate", "no_strike", "stale", "unknown_side", "wrong_side")
 UNUSABLE = ("no_atm", "no_underlying", "swapped")
-SNAPSHOT_FLAGS = (*UNUSABLE, "no_calls", "no_puts")
+SNAPSHOT_FLAGS = (*UNUSABLE, "incomplete", "no_calls", "no_puts")
 
 
 def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
@@ -68,8 +68,12 @@ def snapshot_flags() -> dict[str, pl.Expr]:
     above = pl.when(pl.col("near_strike").is_not_null()).then("above")
     quote = pl.when(above.is_not_null()).then("quote")
     out = pl.when(quote.is_not_null()).then(pl.when(IS_CALL).then(above).when(IS_PUT).then(-above))
+    widest = pl.col("strike").unique().sort().diff().max()
     return {
         **board.snapshot_findings(out, quote),
+        "incomplete": (widest > board.HOLE * pl.col("underlying_price").min()).fill_null(
+            value=False
+        ),
         "no_calls": pl.col("quote").filter(IS_CALL).count() == 0,
         "no_puts": pl.col("quote").filter(IS_PUT).count() == 0,
     }

@@ -18,6 +18,7 @@ from engine.features.underlying import implied_forward, with_value
 from engine.schemas import MODEL_METRICS, OPTION_SUMMARY
 
 WING = 0.25  # delta
+WIDEST = 0.2  # delta between neighbours; a strike is 0.01 on a monthly, 0.1 on the last day but one
 _DAYS_A_MICROSECOND = 1 / (24 * 3600 * 1_000_000)
 
 
@@ -104,8 +105,8 @@ def atm_volatility() -> pl.Expr:
 def wing_volatility(side: pl.Expr, delta: float = WING) -> pl.Expr:
     """Return a side's model_iv where its |model_delta| is `delta`, % per year.
 
-    Between the two options whose deltas enclose it, linear in delta; NULL if none do: the wing is
-    never extrapolated.
+    Between the two options whose deltas enclose it, linear in delta; NULL if none do or if they are
+    further apart than WIDEST: a wing is never extrapolated, nor drawn across a hole in the chain.
     """
     has_iv = side & pl.col("model_iv").is_not_null()
     size = pl.when(has_iv).then(pl.col("model_delta").abs())
@@ -115,7 +116,8 @@ def wing_volatility(side: pl.Expr, delta: float = WING) -> pl.Expr:
     at_below = volatility.filter(size == below).mean()
     at_above = volatility.filter(size == above).mean()
     weight = pl.when(above > below).then((delta - below) / (above - below)).otherwise(0.0)
-    return at_below + weight * (at_above - at_below)
+    between = at_below + weight * (at_above - at_below)
+    return pl.when(above - below <= WIDEST).then(between)
 
 
 def risk_reversal() -> pl.Expr:

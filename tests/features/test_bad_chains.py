@@ -162,6 +162,15 @@ def test_without_atm_there_is_no_matrix(make_board: Board, price: float | None, 
     assert found.select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
 
 
+def test_a_hole_in_the_chain_is_said_but_takes_nothing_away(make_board: Board) -> None:
+    chain = make_board()
+    away = (pl.col("strike") - 1061.3).abs()
+    bad = chain.filter((away < 30) | (away > 90))
+    assert set(flags_of(bad)) == {"incomplete"}
+    assert_frame_equal(cells(bad), cells(chain))
+    assert option_summary(bad.lazy()).collect()["max_pain"].item() is not None
+
+
 def test_two_prices_of_the_underlying_are_none(make_board: Board) -> None:
     bad = changed(make_board(), CALL_2, underlying_price=1061.35)
     assert set(flags_of(bad)) == {"no_underlying"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from vollib.black.greeks import analytical
 from vollib.black.implied_volatility import implied_volatility
 
@@ -139,3 +140,19 @@ def test_other_terms_can_be_given(make_board: Board) -> None:
         .equals(model(chain).select(MODEL_METRICS))
     )
     assert not model(chain, rate=0.05).equals(model(chain))
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_no_digit_depends_on_what_else_is_in_the_batch(make_board: Board, engine: str) -> None:
+    """Live there is one snapshot, in history there are thousands: the bits are the same."""
+    chain = make_board()
+    later = [
+        chain.with_columns(pl.col("timestamp", "quoted_at") + pl.duration(minutes=n))
+        for n in range(1, 40)
+    ]
+    together = with_model_greeks(pl.concat([*later, chain]).lazy())
+    found = together.collect(engine=engine).tail(chain.height)  # type: ignore[call-overload]
+    alone = model(chain)
+    assert_frame_equal(found, alone, check_exact=True)
+    singly = pl.concat(model(chain[n]) for n in range(90, 110))
+    assert_frame_equal(singly, alone[90:110], check_exact=True)

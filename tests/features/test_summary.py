@@ -104,6 +104,11 @@ def test_a_wing_is_linear_in_delta_and_never_extrapolated() -> None:
     assert at(0.3) == 31
     assert at(0.05) is None
     assert at(0.45) is None
+    assert (
+        frame.filter(pl.col("model_iv") != 31).select(wing_volatility(calls, 0.25)).item() == 33.75
+    )
+    hole = frame.filter(~pl.col("model_iv").is_in([31.0, 35.0]))
+    assert hole.select(wing_volatility(calls, 0.25)).item() is None
 
 
 def test_one_atm_volatility_is_better_than_none(make_board: Board) -> None:
