@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import polars as pl
 from cyclopts import Parameter
 from pydantic import BaseModel, ValidationError
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from engine.clock import WallClock, today
 from engine.configuration import load
 from engine.errors import InputError
 from pipelines.databases import Kind
@@ -70,8 +70,8 @@ def backtest(
     commission: ticks for each contract and side
     slippage: ticks for each contract and side
     capital: KRW; the value of the position at the first open by default
-    report: folder to write report.html, report.png, trades.csv and daily.csv into
-    json: print figures and trades as JSON, not as a table
+    report: folder to write report.html, report.png, trades.csv, daily.csv and equity.csv into
+    json: print figures, daily results and trades as JSON, not as a table
     database: live or simulation
     """
     of = named(strategy)
@@ -105,11 +105,9 @@ def read_bars(
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
     configuration, yours = load()
     which: Kind = kind or ("live" if configuration.has_credentials else "simulation")
-    last = end or today(WallClock())
-    first = start or last - dt.timedelta(days=366)
     with open_database(configuration, yours, which) as url:
         warm_up = of.warm_up_sessions(params)
-        return stored_bars(url, symbols or ("A01",), first, last, warm_up=warm_up)
+        return stored_bars(url, symbols or ("A01",), start, end, warm_up=warm_up)
 
 
 def settings(model: type[Model], given: Sequence[str]) -> Model:
@@ -135,7 +133,8 @@ def show(found: Backtest, of: Strategy[Any], params: Params, *, json: bool) -> N
     """Print figures and the last trades, as a table or as one JSON object."""
     if json:
         tables = {
-            name: jsonlib.loads(getattr(found, name).write_json()) for name in ("figures", "trades")
+            name: jsonlib.loads(getattr(found, name).write_json())
+            for name in ("figures", "daily", "trades")
         }
         said = {"strategy": of.name, "params": params.model_dump(), **tables}
         sys.stdout.write(jsonlib.dumps(said) + "\n")
@@ -149,7 +148,8 @@ def show(found: Backtest, of: Strategy[Any], params: Params, *, json: bool) -> N
 
 def figures_table(figures: pl.DataFrame, name: str) -> Table:
     """Return the figures of each symbol, a column a symbol."""
-    table = Table(title=f"{name}, after costs", title_justify="left")
+    title = f"{name}, after costs"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
     for symbol in figures["symbol"]:
         table.add_column(symbol, justify="right")
@@ -169,7 +169,7 @@ def text(column: str, value: float | None) -> str:
 
 def trades_table(trades: pl.DataFrame, title: str) -> Table:
     """Return trades as a table: times are stamps of the bars at whose open they were filled."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("symbol", "entered", "", "entry", "left", "exit", "why", "net KRW"):
         right = name in ("entry", "exit", "net KRW")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)

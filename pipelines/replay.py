@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +26,7 @@ from pipelines.databases import Kind
 from pipelines.databases import database as open_database
 from pipelines.strategy_bars import stored_bars
 from strategies.base import ENGINE, Params, Strategy
-from strategies.comparison import differences
+from strategies.comparison import SAID, differences
 from strategies.registry import strategy as named
 
 
@@ -179,15 +180,24 @@ def show(found: Replay, name: str, *, json: bool) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in found.counts.items())
     sign = "✅" if found.is_clean else "⚠️"
     console.print(f"{sign} {name}: {found.computed.height} rows computed again: {counts}")
-    if found.differences.height:
-        console.print(differences_table(found.differences.head(20), found.differences.height))
+    telling = found.differences.filter(_tells())
+    if telling.height:
+        console.print(differences_table(telling.head(20), telling.height))
+
+
+def _tells() -> pl.Expr:
+    """Say whether a difference is worth a line: unexplained, or it turned what was said."""
+    turned = [pl.col(f"{name}_given").ne_missing(pl.col(f"{name}_computed")) for name in SAID]
+    return (pl.col("state") != "corrected") | pl.any_horizontal(turned)
 
 
 def differences_table(rows: pl.DataFrame, of: int) -> Table:
     """Return differences as a table."""
-    table = Table(title=f"{rows.height} of {of} differences", title_justify="left")
-    for name in ("timestamp", "symbol", "state", "given", "computed", "columns"):
-        table.add_column(name)
+    title = f"{rows.height} of {of} that changed what was said, or are not explained"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("timestamp", "symbol", "state", "given", "computed"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("differing")
     for row in rows.iter_rows(named=True):
         said = [
             "-" if row[f"reason_{side}"] is None

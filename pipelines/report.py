@@ -22,14 +22,18 @@ PIXELS_PER_INCH = 144
 def write_report(
     found: Backtest, name: str, params: Params, rules: Rules, folder: Path
 ) -> list[Path]:
-    """Write report.html, report.png, trades.csv and daily.csv into the folder; return them."""
+    """Write report.html, report.png, trades.csv, daily.csv, equity.csv into the folder.
+
+    Returns the files. equity.csv is the equity curve by bar.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / file for file in ("report.html", "report.png", "trades.csv", "daily.csv")]
+    files = [folder / f"report.{kind}" for kind in ("html", "png")]
     page = chart(found, name, params, rules)
     page.save(files[0], inline=True)
     page.save(files[1], ppi=PIXELS_PER_INCH)
-    found.trades.write_csv(files[2])
-    found.daily.write_csv(files[3])
+    for table in ("trades", "daily", "equity"):
+        files.append(folder / f"{table}.csv")
+        getattr(found, table).write_csv(files[-1])
     return files
 
 

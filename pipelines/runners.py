@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,7 @@ from pipelines.trials import Outcome, Trial, tried
 _bars: pl.DataFrame  # of a worker process, read once
 
 _THREADS = "POLARS_MAX_THREADS"
+_MOST_PROCESSES = 61  # Windows waits for no more
 
 
 def on_all_cores(
@@ -32,7 +34,7 @@ def on_all_cores(
 
     Raises KrtError if a process dies.
     """
-    count = min(workers or os.cpu_count() or 1, len(trials))
+    count = min(workers or os.cpu_count() or 1, len(trials), _MOST_PROCESSES)
     with TemporaryDirectory() as folder, _one_thread_each():
         file = Path(folder) / "bars.arrow"
         bars.write_ipc(file)
@@ -66,6 +68,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _read(file: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that shows progress
     global _bars  # noqa: PLW0603 - a worker process has no other place to keep it
     _bars = pl.read_ipc(file.read_bytes())  # not mapped: Windows deletes no file that is
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import polars as pl
 
 from engine import instruments, sessions
-from engine.errors import InputError
+from engine.errors import CalendarRangeError, InputError
 from engine.history.scan import scan
 from engine.sessions import Market, Session
+from engine.trading_days import rules
 
 FRONT = "_FRONT"
 COLUMNS = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
@@ -65,19 +66,27 @@ def _stamped(bars: pl.DataFrame, session: Session, owners: list[tuple[str, date]
 
 
 def stored_bars(
-    url: str, symbols: Sequence[str], start: date, end: date, *, warm_up: int = 0
+    url: str,
+    symbols: Sequence[str],
+    start: date | None = None,
+    end: date | None = None,
+    *,
+    warm_up: int = 0,
 ) -> pl.DataFrame:
     """Read the bars of symbols from `warm_up` sessions before start to end, both included.
 
-    Raises InputError for what is no code and where there are no bars, StoreError if the database
-    does not answer.
+    Without start or end as far as there are any. Raises InputError for what is no code and where
+    there are no bars, StoreError if the database does not answer.
     """
-    names = [_name(symbol) for symbol in symbols]
-    parts = [_stored(url, name, _before(name, start, warm_up), end) for name in names]
+    last = end or rules()["last_day"]
+    parts = [
+        _stored(url, name, _before(name, start, warm_up), last) for name in map(_name, symbols)
+    ]
     bars = pl.concat(parts).sort("symbol", "timestamp")
     if bars.is_empty():
+        when = f"{f' from {start}' if start else ''}{f' to {end}' if end else ''}"
         raise InputError(
-            f"the database has no bars of {', '.join(symbols)} from {start} to {end};"
+            f"the database has no bars of {', '.join(symbols)}{when};"
             " fetch them with `just backfill`"
         )
     return bars
@@ -99,10 +108,8 @@ def _stored(url: str, name: str, start: date, end: date) -> pl.DataFrame:
 
 
 def _between(table: pl.LazyFrame, symbols: Iterable[str], start: date, end: date) -> pl.LazyFrame:
-    first, until = (
-        datetime.combine(start, time()),
-        datetime.combine(end, time()) + timedelta(days=1),
-    )
+    first = datetime.combine(start, time())
+    until = datetime.combine(end, time()) + timedelta(days=1)
     return table.filter(
         pl.col("symbol").is_in(list(symbols)),
         pl.col("timestamp").is_between(first, until, closed="left"),
@@ -116,6 +123,13 @@ def _name(symbol: str) -> str:
     return instruments.validate_symbol(symbol)
 
 
-def _before(name: str, day: date, count: int) -> date:
+def _before(name: str, day: date | None, count: int) -> date:
+    """Return the day so many sessions before, but no day that the calendar does not know."""
+    known: date = rules()["first_day"]
+    if day is None:
+        return known
     market = Market.STOCKS if instruments.is_stock(name) else Market.DERIVATIVES
-    return sessions.previous_sessions(market, day, count)[0] if count else day
+    try:
+        return [*sessions.previous_sessions(market, day, count), day][0]
+    except CalendarRangeError:
+        return known

@@ -101,13 +101,15 @@ def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
     of, rules = strategy("dolpha1"), Rules()
     params = settings(of.params, PARAMS)
     found = run(bars.lazy(), of, params, rules)
-    html, png, trades, daily = write_report(found, of.name, params, rules, tmp_path / "report")
+    files = write_report(found, of.name, params, rules, tmp_path / "report")
+    html, png, trades, daily, equity = files
     page = html.read_text(encoding="utf-8")
     assert "<script src" not in page
     assert "band_multiplier 0.3" in page
     assert png.read_bytes()[1:4] == b"PNG"
     assert pl.read_csv(trades).height == found.trades.height > 0
     assert pl.read_csv(daily).height == found.daily.height
+    assert pl.read_csv(equity).height == found.equity.height
 
 
 @pytest.mark.parametrize(
