@@ -56,13 +56,22 @@ def chain_of(rows: pl.DataFrame) -> pl.DataFrame:
     return decided.select(OPTION_CHAIN.names).collect(engine="in-memory")
 
 
+def greeks_of(chain: pl.DataFrame) -> pl.DataFrame:
+    """Add the model's greeks, which both the matrix and the summary are made from."""
+    return with_model_greeks(with_terms(chain).lazy()).collect(engine="in-memory")
+
+
 def matrix_of(chain: pl.DataFrame) -> pl.DataFrame:
     """Return the matrices of a chain's snapshots, in the columns of OPTION_MATRIX."""
-    cells = matrix(with_model_greeks(with_terms(chain).lazy()))
+    cells = matrix(_with_greeks(chain).lazy())
     return cells.select(OPTION_MATRIX.names).collect(engine="in-memory")
 
 
 def summary_of(chain: pl.DataFrame) -> pl.DataFrame:
     """Return what a trader reads off a chain's snapshots, in the columns of OPTION_SUMMARY."""
-    figures = option_summary(with_terms(chain).lazy())
+    figures = option_summary(_with_greeks(chain).lazy())
     return figures.select(OPTION_SUMMARY.names).collect(engine="in-memory")
+
+
+def _with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
+    return chain if "model_iv" in chain.columns else greeks_of(chain)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from engine import schemas
 from engine.clock import Clock
 from engine.store import MergeCounts, Writer
-from pipelines.chains import chain_of, matrix_of, summary_of
+from pipelines.chains import chain_of, greeks_of, matrix_of, summary_of
 from pipelines.tally import Tally
 from strategies.window import LiveWindow
 
@@ -67,7 +67,8 @@ class Processor:
         if not batch.num_rows:
             return
         chain = chain_of(pl.DataFrame(batch))
-        cells, figures = matrix_of(chain), summary_of(chain)
+        with_greeks = greeks_of(chain)
+        cells, figures = matrix_of(with_greeks), summary_of(with_greeks)
         for table, frame, schema in (
             ("option_chain_raw", chain, schemas.OPTION_CHAIN),
             ("option_matrices", cells, schemas.OPTION_MATRIX),
