@@ -29,8 +29,9 @@ import polars as pl
 import polars.selectors as cs
 
 RATE = 0.02  # per year, continuous; reproduces the vendor's greeks of 2026 (KIS.md)
-# Factors and not divisors: Polars divides by a plain number in a frame, or a piece that it works
-# on, of one row and multiplies by the reciprocal elsewhere, and the last digit would depend on it.
+# Factors and not divisors, here and where a column may hold one value alone: by such a value Polars
+# divides in a frame, or a piece that it works on, of one row and multiplies by the reciprocal
+# elsewhere. The last digit would depend on what else is in the batch.
 _YEARS_A_MICROSECOND = 1 / (365 * 24 * 3600 * 1_000_000)
 _PER_CENT, _PER_DAY = 1 / 100, 1 / 365
 _ROOT_HALF = math.sqrt(0.5)
@@ -77,6 +78,11 @@ class Terms:
     def discount(self) -> pl.Expr:
         """Return what one index point at expiry is worth today."""
         return (-self.rate * self.years).exp()
+
+    @property
+    def growth(self) -> pl.Expr:
+        """Return what one index point of today is worth at expiry."""
+        return (self.rate * self.years).exp()
 
     @property
     def carry(self) -> pl.Expr:
@@ -137,7 +143,7 @@ def theta(terms: Terms, volatility: pl.Expr) -> pl.Expr:
     (-discount * forward * n(d1) * volatility / (2 sqrt(T)) + rate * financed) / 365, financed being
     V for an option on a future and -sign * discount * strike * N(sign * d2) for one on spot.
     """
-    decay = terms.forward * density(terms.d1(volatility)) * volatility / (2 * terms.years.sqrt())
+    decay = terms.forward * density(terms.d1(volatility)) * volatility * (0.5 / terms.years.sqrt())
     return terms.discount * (terms.rate * _financed(terms, volatility) - decay) * _PER_DAY
 
 
@@ -197,6 +203,11 @@ class _InColumns(Terms):
     @property
     def discount(self) -> pl.Expr:
         return pl.col("_bs_discount")
+
+    @property
+    def growth(self) -> pl.Expr:
+        """Return what one index point of today is worth at expiry."""
+        return (self.rate * self.years).exp()
 
     @property
     def carry(self) -> pl.Expr:

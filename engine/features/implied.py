@@ -51,14 +51,14 @@ def with_implied_volatility(
     for _ in range(_STEPS):
         solving = _householder(solving)
     exists = (_BETA > _NIL) & (2 * _P - _BETA > _NIL) & (known.years > 0)
-    volatility = pl.when(exists & _S.is_finite()).then(_S * _SCALE / known.years.sqrt())
+    volatility = pl.when(exists & _S.is_finite()).then(_S * (_SCALE / known.years.sqrt()))
     done = cs.starts_with("_iv_") if known is terms else cs.starts_with("_iv_") | black76.SCRATCH
     return solving.with_columns(volatility.alias(name)).drop(done)
 
 
 def _normalise(frame: pl.LazyFrame, value: pl.Expr, terms: Terms) -> pl.LazyFrame:
     """Add x / 4, exp(x / 2) / 2, its mirror, and beta: what b(x, s) has to be."""
-    time_value = value / terms.discount - black76.intrinsic(terms)
+    time_value = value * terms.growth - black76.intrinsic(terms)
     beta = time_value / (terms.forward * terms.strike).sqrt()
     x = -(terms.forward / terms.strike).log().abs()
     return frame.with_columns(_iv_beta=beta, _iv_x4=x / 4).with_columns(

@@ -29,7 +29,7 @@ def seen(chain: pl.DataFrame) -> str:
     figures = option_summary(chain.lazy()).collect().row(0, named=True)
     findings = chain_flags(chain.lazy()).collect().select("flag", "rows", "example").rows()
     lines = [
-        f"{name:>30}  {value:,.4f}" if isinstance(value, float) else f"{name:>30}  {value}"
+        f"{name:>30}  {value:,.8g}" if isinstance(value, float) else f"{name:>30}  {value}"
         for name, value in figures.items()
     ]
     return "\n\n".join(
