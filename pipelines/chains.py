@@ -52,6 +52,8 @@ def _multiplier(underlying_symbol: str) -> float:
 
 def chain_of(rows: pl.DataFrame) -> pl.DataFrame:
     """Decide the underlying's price where KIS gave none; columns of OPTION_CHAIN."""
+    if not rows["underlying_price"].null_count():
+        return rows.select(OPTION_CHAIN.names)
     decided = with_underlying(with_terms(rows).lazy())
     return decided.select(OPTION_CHAIN.names).collect(engine="in-memory")
 
