@@ -7,10 +7,12 @@ its programs run under an account that the system already has, and nothing exist
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -45,10 +47,25 @@ class Programs:
         return self._spawn(["/bin/sh", "-c", 'cd "$1"', "sh", folder]).returncode == 0
 
     def own(self, folder: Path) -> None:
-        """Make the folder, enterable by the account alone. Its parents stay as they are."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.account is not None:
-            shutil.chown(folder, self.account, _group(self.account))
+        """Make the folder, enterable by the account alone. Its parents stay as they are.
+
+        Raises StoreError if there is something of that name that is not the account's alone: in a
+        folder like /tmp, somebody else may have put it there.
+        """
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            if self.account is not None:
+                shutil.chown(folder, self.account, _group(self.account))
+        if sys.platform == "win32":
+            return
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != self._uid():
+            raise StoreError(f"{folder} is not ours alone: remove it, the database needs the place")
+
+    def _uid(self) -> int:
+        import pwd  # noqa: PLC0415 - Unix only
+
+        return os.geteuid() if self.account is None else pwd.getpwnam(self.account).pw_uid
 
     def _spawn(self, command: list[str | Path]) -> subprocess.CompletedProcess[str]:
         if self.account is None:
@@ -90,14 +107,30 @@ def _copied(programs: Programs) -> Programs:
     """Copy the wheel's tree to where the account can reach it; once a version, complete or not."""
     target = SYSTEM_FOLDER / f"{WHEEL}-{importlib.metadata.version(WHEEL)}"
     if not target.exists():
-        SYSTEM_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_enterable(SYSTEM_FOLDER)
         making = target.with_name(f"{target.name}.{os.getpid()}")
         shutil.copytree(programs.folder, making, symlinks=True)
+        _open_to_all(making)
         try:
             making.rename(target)
         except OSError:  # another process was quicker
             shutil.rmtree(making)
     return Programs(target, programs.account)
+
+
+def make_enterable(folder: Path) -> None:
+    """Make the folder and what is missing above it, for all to enter; nothing else changes."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        path.chmod(0o755)
+
+
+def _open_to_all(tree: Path) -> None:
+    """Let everybody read the copied programs, also where an umask closed the originals."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _account() -> str:

@@ -43,6 +43,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._last = max((entry.number for entry in self.entries()), default=0)
         for path in folder.glob("*.making-*"):  # never acknowledged by whoever died over it
             if not psutil.pid_exists(int(path.suffix.rpartition("-")[2])):
                 path.unlink(missing_ok=True)
@@ -54,7 +55,8 @@ class Spool:
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return next(iter(self._folder.glob("*-*-*.arrow")), None) is None
+        with os.scandir(self._folder) as files:
+            return not any(file.name.endswith(".arrow") for file in files)
 
     def size(self) -> tuple[int, int]:
         """Return how many batches wait, and their bytes."""
@@ -67,11 +69,11 @@ class Spool:
         with pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
         content = sink.getvalue()
-        number = max((entry.number for entry in self.entries()), default=0) + 1
+        self._last += 1
         # Another process may take the same number; only the same content has the same name.
-        path = self._folder / f"{number:012}-{table}-{zlib.crc32(content):08x}.arrow"
+        path = self._folder / f"{self._last:012}-{table}-{zlib.crc32(content):08x}.arrow"
         _write(path, content)
-        return Entry(number, table, path)
+        return Entry.at(path)
 
     def read(self, entry: Entry) -> pa.RecordBatch:
         """Return the batch. Raises SpoolDamaged, or FileNotFoundError if another merged it."""

@@ -8,7 +8,9 @@ it, so that the server sees all of them in the order in which they were put.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from engine.store.tables import table_of
 
 log = logging.getLogger(__name__)
 
+_GROUP = 100  # spooled batches that are merged together
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds between tries to reach the server
 
 
@@ -83,9 +86,9 @@ class Writer:
         """Merge what is spooled, in order. Raises StoreUnreachable while the server is away."""
         counts = MergeCounts()
         while entries := await self._clock.thread(self._spool.entries):
-            for entry in entries:
+            for group in _groups(entries):
                 async with self._one_at_a_time:
-                    counts += await self._merge_spooled(entry)
+                    counts += await self._merge_spooled(group)
         return counts
 
     async def close(self) -> None:
@@ -177,23 +180,43 @@ class Writer:
             else:
                 log.info("✅ the spool is merged: %d rows came in", counts.inserted)
 
-    async def _merge_spooled(self, entry: Entry) -> MergeCounts:
+    async def _merge_spooled(self, entries: Sequence[Entry]) -> MergeCounts:
+        """Merge batches of one table together; what cannot be merged is set aside on its own."""
+        batches = {entry: batch for entry in entries if (batch := await self._read(entry))}
+        if not batches:
+            return MergeCounts()
         try:
-            batch = await self._clock.thread(self._spool.read, entry)
-            counts = await self._store.merge(entry.table, batch)
+            counts = await self._store.merge_all(entries[0].table, list(batches.values()))
         except StoreUnreachable:
             raise
-        except FileNotFoundError:  # another process has merged it
+        except (StoreError, InputError) as error:
+            if len(batches) > 1:
+                alone = [await self._merge_spooled([entry]) for entry in batches]
+                return sum(alone, MergeCounts())
+            await self._set_aside(entries[0], "refused", error)
             return MergeCounts()
+        for entry in batches:
+            await self._clock.thread(self._spool.remove, entry)
+        return sum(counts, MergeCounts())
+
+    async def _read(self, entry: Entry) -> pa.RecordBatch | None:
+        try:
+            return await self._clock.thread(self._spool.read, entry)
+        except FileNotFoundError:  # another process has merged it
+            return None
         except (SpoolDamaged, OSError) as error:
             await self._set_aside(entry, "damaged", error)
-            return MergeCounts()
-        except (StoreError, InputError) as error:
-            await self._set_aside(entry, "refused", error)
-            return MergeCounts()
-        await self._clock.thread(self._spool.remove, entry)
-        return counts
+            return None
 
     async def _set_aside(self, entry: Entry, why: str, error: Exception) -> None:
         kept = await self._clock.thread(self._spool.set_aside, entry, why)
         log.error("❌ a batch of %s is %s and kept in %s: %s", entry.table, why, kept, error)
+
+
+def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Cut the entries, in order, where the table changes; a group is merged in one commit."""
+    for _, of_one_table in itertools.groupby(entries, key=lambda entry: entry.table):
+        rest = list(of_one_table)
+        while rest:
+            yield rest[:_GROUP]
+            rest = rest[_GROUP:]
