@@ -8,17 +8,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from engine.features.bars import PRICES
+from engine.features.bars import BARS
 from strategies.base import ENGINE, Params, Strategy
-
-BARS = pl.Schema(
-    [
-        ("timestamp", pl.Datetime("us")),
-        ("symbol", pl.String()),
-        *((price, pl.Float64()) for price in PRICES),
-        ("volume", pl.Int64()),
-    ]
-)
 
 
 class LiveWindow:

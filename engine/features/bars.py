@@ -21,6 +21,14 @@ from operator import add
 import polars as pl
 
 PRICES = ("open", "high", "low", "close")
+BARS = pl.Schema(
+    [
+        ("timestamp", pl.Datetime("us")),
+        ("symbol", pl.String()),
+        *((price, pl.Float64()) for price in PRICES),
+        ("volume", pl.Int64()),
+    ]
+)
 _MINUTES, _DATES = 4096, 1 << 17  # room for minutes of two days, for dates until 2328
 
 
@@ -38,7 +46,8 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     is_bar = pl.all_horizontal((pl.col(p) > 0) & pl.col(p).is_finite() for p in PRICES)
     new_symbol, place = _differs("symbol", 1), pl.int_range(pl.len())
     return (
-        bars.select("timestamp", "symbol", *PRICES, pl.col("volume").fill_null(0))
+        bars.select(pl.col(name).cast(kind) for name, kind in BARS.items())
+        .with_columns(pl.col("volume").fill_null(0))
         .filter(is_bar)
         .sort("symbol", "timestamp", maintain_order=True)
         .filter(_differs("timestamp", -1) | _differs("symbol", -1))

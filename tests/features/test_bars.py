@@ -26,6 +26,16 @@ def test_order_and_repetition_of_the_input_do_not_matter(bars: pl.DataFrame, see
     assert_frame_equal(ordered(again), ordered(bars), check_exact=True)
 
 
+def test_prices_in_whole_krw_and_other_clocks_are_taken_too() -> None:
+    frame = pl.DataFrame(
+        {"timestamp": ["2025-09-01 09:01"], "symbol": ["005930"], "volume": [7]}
+        | dict.fromkeys(("open", "high", "low", "close"), [70_000])
+    ).with_columns(pl.col("timestamp").str.to_datetime(time_unit="ms"))
+    out = ordered(frame, vwap=bar.vwap())
+    assert out.select(bar.BARS.names()).schema == bar.BARS
+    assert out["vwap"].to_list() == [70_000.0]
+
+
 @settings(max_examples=20, deadline=None)
 @given(histories(symbols=("A", "B")))
 def test_bars_and_sessions_are_counted_for_each_symbol(bars: pl.DataFrame) -> None:
