@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.clock import Clock
+from engine.errors import StoreUnreachable
 from engine.fetchers.registry import FETCHERS
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
@@ -57,13 +58,13 @@ async def run_day(
         await _catch_up(plan, tools)
         processor.windows = await open_windows(plan, store)
         log.info("🚀 collecting %s", ", ".join(plan.names))
-        beating = asyncio.create_task(_beat(store, clock, tally))
+        beating = asyncio.create_task(_beat(store, clock, tally, kis, writer))
         try:
             await _follow(plan, polling)
             await _close(plan, tools, tally)
         finally:
             beating.cancel()
-        await _say_status(store, tally, "done")
+        await _say_status(store, tally, kis, writer, "done")
 
 
 async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
@@ -103,13 +104,23 @@ async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
     tally.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
 
 
-async def _beat(store: Store, clock: Clock, tally: Tally) -> None:
+async def _beat(store: Store, clock: Clock, tally: Tally, kis: KisClient, writer: Writer) -> None:
     while True:
-        await _say_status(store, tally, "running")
+        try:
+            await _say_status(store, tally, kis, writer, "running")
+        except StoreUnreachable as error:  # the next heartbeat may come through
+            log.debug("⏱️ no heartbeat: %s", error)
         await clock.sleep(HEARTBEAT)
 
 
-async def _say_status(store: Store, tally: Tally, status: str) -> None:
+async def _say_status(
+    store: Store, tally: Tally, kis: KisClient, writer: Writer, status: str
+) -> None:
+    """Tell whoever looks (`krt status`, the dashboard) how collecting, asking and storing go."""
     last = max((bar["timestamp"] for bar in tally.last_bar.values()), default=None)
-    message = f"{tally.day}: {tally.bars} bars, {tally.snapshots} snapshots"
-    await heartbeat(store, "collector", status, message, tally.rows.inserted, last)
+    collected = f"{tally.day}: {tally.bars} bars, {tally.snapshots} snapshots"
+    await heartbeat(store, "collector", status, collected, tally.rows.inserted, last)
+    pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
+    await heartbeat(store, "kis", status, pace, kis.calls, None)
+    batches, size = writer.spooled
+    await heartbeat(store, "spool", status, f"{batches} batches, {size} bytes", batches, None)

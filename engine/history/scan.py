@@ -28,7 +28,7 @@ from polars.io.plugins import register_io_source
 from engine.errors import InputError
 from engine.history.predicates import Pushed, push_down
 from engine.history.relation import Relation, describe
-from engine.store.connection import Cursor, named, store_error
+from engine.store.connection import Cursor, ask, named, store_error
 from engine.store.identifiers import identifier
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ def query(url: str, sql: str) -> pl.DataFrame:
     """Return what one SQL statement gives, read-only; raises as `scan` does."""
     with _snapshot(url) as cursor:
         log.debug("🚀 %s", sql)
-        cursor.execute(sql)
-        return pl.DataFrame(pl.from_arrow(cursor.fetch_arrow_table()))
+        return ask(cursor, sql)
 
 
 def select(

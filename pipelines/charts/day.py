@@ -19,8 +19,8 @@ from pipelines.charts.style import (
     clock_axis,
 )
 
-_LINES = {"vwap": "VWAP", "ub": "상단 밴드", "lb": "하단 밴드"}
-_SIGNALS = {1: "매수 신호", -1: "매도 신호"}
+_LINES = {"vwap": "VWAP", "ub": "상단", "lb": "하단"}
+_SIGNALS = {1: "매수", -1: "매도"}
 
 
 def day_chart(bars: pl.DataFrame, signals: pl.DataFrame, *, width: Width = WIDTH) -> Picture:

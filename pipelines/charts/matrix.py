@@ -69,20 +69,34 @@ def _side(
     )  # fmt: skip
 
 
-def board_chart(cells: pl.DataFrame, metric: str, *, width: Width = WIDTH) -> Picture:
-    """Draw one snapshot of a metric as a strip: strikes across, calls above puts, with numbers."""
+def board_chart(
+    cells: pl.DataFrame, metric: str, *, width: Width = WIDTH, heading: str = ""
+) -> Picture:
+    """Draw one snapshot of a metric as a ladder: strikes from high to low, calls beside puts."""
     drawn = cells.filter(pl.col("value").is_finite()).with_columns(
         pl.col("option_type").replace_strict(_SIDES, return_dtype=pl.String).alias("side")
     )
     frame = drawn.select("side", "step", "value")
-    across = alt.X("step:O", title="ATM에서의 행사가 단계", axis=alt.Axis(labelAngle=0))
-    base = alt.Chart(frame, width=width, height=70).encode(x=across, y=alt.Y("side:N", title=None))
-    middle = 0 if frame.is_empty() else float(frame["value"].median() or 0)  # type: ignore[arg-type]
-    tone = alt.condition(f"datum.value > {middle}", alt.value("black"), alt.value("white"))
+    steps = frame["step"].unique().sort(descending=True).to_list()
+    base = alt.Chart(frame, width=width, height=17 * len(steps)).encode(
+        x=alt.X("side:N", title=None, axis=alt.Axis(orient="top", labelAngle=0)),
+        y=alt.Y("step:O", sort=steps, title="ATM에서의 행사가 단계"),
+    )
     color = alt.Color("value:Q", legend=None, scale=alt.Scale(scheme="viridis"))
-    numbers = base.mark_text(fontSize=9).encode(
-        text=alt.Text("value:Q", format=".3~g"), color=tone
-    )  # fmt: skip
+    numbers = base.mark_text(fontSize=11).encode(
+        text=alt.Text("value:Q", format=".4~g"), color=_readable(frame)
+    )
+    title = f"{heading} {metric_name(metric)}".strip()
     return alt.layer(base.mark_rect().encode(color=color), numbers).properties(
-        title=alt.TitleParams(metric_name(metric), anchor="start", fontSize=12, fontWeight="normal")
+        title=alt.TitleParams(title, anchor="start", fontSize=12, fontWeight="normal")
+    )
+
+
+def _readable(frame: pl.DataFrame) -> Picture:
+    """Return black on the light half of the colours, white on the dark one."""
+    low, high = frame["value"].min(), frame["value"].max()
+    if not isinstance(low, float) or not isinstance(high, float):
+        return alt.value("black")
+    return alt.condition(
+        f"datum.value > {(low + high) / 2}", alt.value("black"), alt.value("white")
     )

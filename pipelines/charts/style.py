@@ -85,15 +85,18 @@ def _register_font() -> None:
 
 def _with_font(svg: str) -> str:
     """Put the glyphs that the picture uses into it."""
+    start = svg.index(">") + 1
+    return f"{svg[:start]}<style>{font_face(svg)}</style>{svg[start:]}"
+
+
+def font_face(text: str) -> str:
+    """Return the CSS that brings along the Korean font, as far as the text needs it."""
     font = TTFont(pylopdf_fonts_ko.sans_path())
-    options = subset.Options(flavor="woff", layout_features=["kern"])
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(text=svg)
+    subsetter = subset.Subsetter(subset.Options(layout_features=["kern"]))
+    subsetter.populate(text=text)
     subsetter.subset(font)
     font.flavor = "woff"
     held = io.BytesIO()
     font.save(held)
     data = base64.b64encode(held.getvalue()).decode()
-    face = f'@font-face{{font-family:"{FONT}";src:url(data:font/woff;base64,{data})}}'
-    start = svg.index(">") + 1
-    return f"{svg[:start]}<style>{face}</style>{svg[start:]}"
+    return f'@font-face{{font-family:"{FONT}";src:url(data:font/woff;base64,{data})}}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -18,6 +19,7 @@ from engine.store.identifiers import identifier
 from pipelines.databases import Kind, database, folder
 
 Source = Literal["postgres", "parquet"]
+READER = "KRT_READER_URL"  # set by `krt research`: the database it opened, as the reader
 EXPORT = "export"  # folder of the Parquet export, beside the database
 
 
@@ -102,6 +104,8 @@ def _only(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
 @cache
 def database_url() -> str:
     """Return the database that the settings name; an embedded one runs until the process ends."""
+    if READER in os.environ:
+        return os.environ[READER]
     configuration, yours = load()
     if yours.postgres_url is not None:  # a reader may not migrate it
         return yours.postgres_url.get_secret_value()

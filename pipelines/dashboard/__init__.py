@@ -1,0 +1,1 @@
+"""A web page for during the session: is the day going well?"""

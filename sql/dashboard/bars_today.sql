@@ -1,0 +1,16 @@
+-- Bars stored of a day: how many, the last one, and how long after its close it was committed
+SELECT symbol, count(*) AS bars, max(timestamp) AS timestamp,
+       (array_agg(close ORDER BY timestamp DESC))[1] AS close,
+       (array_agg(extract(epoch FROM committed_at - timestamp)::double precision
+                  ORDER BY timestamp DESC))[1] AS delay,
+       percentile_cont(0.5) WITHIN GROUP (
+           ORDER BY extract(epoch FROM committed_at - timestamp)::double precision) AS usual_delay
+FROM (
+    SELECT symbol, timestamp, close, committed_at FROM futures_1m
+    WHERE timestamp >= {begin} AND timestamp < {end}
+    UNION ALL
+    SELECT symbol, timestamp, close, committed_at FROM stocks_1m
+    WHERE timestamp >= {begin} AND timestamp < {end}
+) AS bars
+GROUP BY symbol
+ORDER BY symbol
