@@ -29,7 +29,7 @@ def test_order_and_repetition_of_the_input_do_not_matter(bars: pl.DataFrame, see
 def test_prices_in_whole_krw_and_other_clocks_are_taken_too() -> None:
     frame = pl.DataFrame(
         {"timestamp": ["2025-09-01 09:01"], "symbol": ["005930"], "volume": [7]}
-        | dict.fromkeys(("open", "high", "low", "close"), [70_000])
+        | {price: [70_000] for price in bar.PRICES}
     ).with_columns(pl.col("timestamp").str.to_datetime(time_unit="ms"))
     out = ordered(frame, vwap=bar.vwap())
     assert out.select(bar.BARS.names()).schema == bar.BARS
