@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import adbc_driver_manager
@@ -19,7 +20,8 @@ import polars as pl
 import pyarrow as pa
 from adbc_driver_postgresql import StatementOptions
 
-from engine.errors import KrtError, StoreError, StoreUnreachable
+from engine.clock import KST
+from engine.errors import InputError, KrtError, StoreError, StoreUnreachable
 
 Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
@@ -74,7 +76,13 @@ class Connection:
             cursor.close()
 
     def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
-        """Return what one statement gives, in one transaction."""
+        """Return what one statement gives, in one transaction.
+
+        Types that Arrow has no equal for become what comes near: NUMERIC double precision,
+        intervals durations; times with a zone are given in Seoul's.
+        """
+        if not sql.strip():
+            raise InputError("there is no SQL to run")
         with self.transaction(read_only=read_only) as cursor:
             # Results come by COPY, which only takes what is a query.
             copies = "true" if _QUERY.match(sql) else "false"
@@ -82,7 +90,7 @@ class Connection:
             cursor.execute(sql)
             result = cursor.fetch_arrow_table()
             cursor.adbc_statement.set_options(**{USE_COPY: "true"})
-            return result
+            return readable(result)
 
     def alone(self, statement: str, parameters: Sequence[object] | None = None) -> None:
         """Run a statement as its own transaction (CREATE DATABASE may stand in no other)."""
@@ -116,6 +124,28 @@ class Connection:
             self._open.adbc_connection.set_autocommit(True)
         except adbc_driver_manager.Error:
             self.close()
+
+
+def readable(table: pa.Table) -> pa.Table:
+    """Return the table with columns of types that everybody can read."""
+    return pa.table([_readable(c) for c in table.columns], names=table.column_names)
+
+
+def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if isinstance(kind, pa.OpaqueType) and kind.type_name == "numeric":
+        return pa.chunked_array([chunk.storage for chunk in column.chunks], pa.string()).cast(
+            pa.float64()
+        )
+    if pa.types.is_timestamp(kind) and kind.tz:
+        return column.cast(pa.timestamp(kind.unit, KST.key))
+    if pa.types.is_interval(kind):
+        lengths = [
+            value and timedelta(value.days, 0, value.nanoseconds // 1000)
+            for value in column.to_pylist()
+        ]
+        return pa.chunked_array([lengths], pa.duration("us"))
+    return column
 
 
 def ask(cursor: Cursor, statement: str) -> pl.DataFrame:

@@ -27,14 +27,14 @@ class Store:
     """
 
     def __init__(self, url: str, clock: Clock, *, component: str = "krt") -> None:
-        self._clock = clock
+        self.url, self.clock = url, clock
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
         self._provided: set[tuple[str, str]] = set()
 
     def now(self) -> datetime:
         """Return the moment by the store's clock."""
-        return self._clock.now()
+        return self.clock.now()
 
     async def merge(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Make the batch part of the stream's table; returns when it is committed.
@@ -49,27 +49,27 @@ class Store:
         if not any(batch.num_rows for batch in batches):
             return [MergeCounts() for _ in batches]
         stream = table_of(table, batches[0].schema)
-        return await self._clock.thread(self._merge, stream, batches, executor=self._executor)
+        return await self.clock.thread(self._merge, stream, batches, executor=self._executor)
 
     async def provide(self, table: Table) -> None:
         """Make sure that the table exists and fits. Raises SchemaMismatch."""
-        await self._clock.thread(self._provide, table, [], executor=self._executor)
+        await self.clock.thread(self._provide, table, [], executor=self._executor)
 
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return what one SQL statement gives."""
-        return await self._clock.thread(self._query, sql, read_only, executor=self._executor)
+        return await self.clock.thread(self._query, sql, read_only, executor=self._executor)
 
     async def execute(self, sql: str) -> None:
         """Run one SQL statement that gives nothing."""
-        await self._clock.thread(self._execute, sql, executor=self._executor)
+        await self.clock.thread(self._execute, sql, executor=self._executor)
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._clock.thread(self._connection.close, executor=self._executor)
+        await self.clock.thread(self._connection.close, executor=self._executor)
         self._executor.shutdown()
 
     def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
-        rows = complete(table, batches, self._clock.now())
+        rows = complete(table, batches, self.clock.now())
         try:
             self._provide(table, table.pieces(rows))
             news = merge_rows(self._connection, table, rows)
