@@ -18,12 +18,15 @@ _TOKEN = frozenset({"EGW00121", "EGW00122", "EGW00123"})
 
 @dataclass(frozen=True)
 class Answer:
-    """A body that KIS calls fine. `sent_at` bounds what it can know: nothing before was missed."""
+    """A body that KIS calls fine.
+
+    `known_until`: when it was asked for; it knows all of what happened before, and perhaps more.
+    """
 
     tr_id: str
     symbol: str
     body: Mapping[str, Any]
-    sent_at: datetime
+    known_until: datetime
     received_at: datetime
 
     def rows(self, name: str) -> list[Any]:

@@ -28,7 +28,8 @@ from engine.kis.auth import Token, TokenKeeper, file_stem, private_folder
 from engine.kis.circuit import Circuit
 from engine.kis.endpoints import Request, correct_tr_ids, tr_id_of
 from engine.kis.pacing import FRONT, Pace, Priority
-from engine.kis.transport import Transport
+from engine.kis.skew import Skew
+from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey, KisSettings
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class KisClient:
         self._jitter = jitter or random.Random()  # noqa: S311  spreads retries, guards nothing
         self._tr_ids = correct_tr_ids(settings.tr_id)
         self._transport = Transport(settings.base_url, clock, timeout=settings.request_timeout)
-        self._circuit = Circuit(clock)
+        self._circuit, self._skew = Circuit(clock), Skew()
         self._accounts = [self._account(key) for key in settings.app_keys]
         self._own_paces: dict[tuple[int, str], Pace] = {}
 
@@ -190,7 +191,8 @@ class KisClient:
         sent_at = self.clock.now()
         try:
             async with self._circuit.watch(request.symbol, probing=probing):
-                body = await self._send(request, account.key, token)
+                reply = await self._send(request, account.key, token)
+                body = read_body(reply)
         except KisPaceExceeded:
             self.counts["refusals"] += 1
             account.pace.refused()
@@ -199,7 +201,13 @@ class KisClient:
             self.counts["token rejections"] += 1
             await account.tokens.replacement(token)
             raise
-        return Answer(request.tr_id, request.symbol, body, sent_at, self.clock.now())
+        return Answer(
+            tr_id=tr_id_of(request, self._tr_ids),
+            symbol=request.symbol,
+            body=body,
+            known_until=self._skew.known_until(sent_at, reply.dated),
+            received_at=self.clock.now(),
+        )
 
     async def _turn(
         self, account: _Account, request: Request, priority: Priority, was: _Progress
@@ -219,9 +227,9 @@ class KisClient:
         await account.pace.turn(priority, FRONT if probing else was.tries)
         return probing
 
-    async def _send(self, request: Request, key: AppKey, token: Token) -> dict[str, object]:
+    async def _send(self, request: Request, key: AppKey, token: Token) -> Reply:
         self.counts["calls"] += 1
-        reply = await self._transport.send(
+        return await self._transport.send(
             "GET",
             request.path,
             params=request.params(),
@@ -234,7 +242,6 @@ class KisClient:
                 "custtype": "P",
             },
         )
-        return read_body(reply)
 
     async def _token(self, account: _Account) -> Token:
         try:

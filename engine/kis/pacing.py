@@ -65,7 +65,7 @@ class Pace:
     """One budget of calls, kept in `path`. Closing it gives the file back."""
 
     def __init__(self, path: Path, per_second: float, clock: Clock) -> None:
-        self._clock, self._name = clock, path.stem
+        self._clock, self._much_slower = clock, False
         self._fastest = math.ceil(_SECOND / per_second)
         self._lock = FileLock(path.with_suffix(".lock"))
         path.touch(mode=0o600)
@@ -102,8 +102,7 @@ class Pace:
             state.slowed_at, state.clean = now, 0
             state.free_at = max(state.free_at, now + state.interval)
             self._write(state)
-        if before == self._fastest:
-            log.warning("⚠️ KIS refuses the pace (EGW00201); slower for a while: %s", self._name)
+        self._tell(state.interval)
 
     def postpone(self) -> None:
         """Count the interval from now on: the call whose turn it was goes out only now."""
@@ -179,8 +178,19 @@ class Pace:
         if state.clean >= _CLEAN:
             rate = 1 / state.interval + _STEP / self._fastest
             state.interval, state.clean = max(self._fastest, math.ceil(1 / rate)), 0
-            if state.interval == self._fastest:
-                log.info("✅ KIS takes the full pace again: %s", self._name)
+            self._tell(state.interval)
+
+    def _tell(self, interval: int) -> None:
+        """Say in a line when the pace is much below the ceiling, and when it is there again.
+
+        A refusal now and then is how the pace is found: no line.
+        """
+        if not self._much_slower and interval > 2 * self._fastest:
+            self._much_slower = True
+            log.warning("⚠️ KIS refuses the pace (EGW00201) again and again; slower for a while")
+        elif self._much_slower and interval <= self._fastest:
+            self._much_slower = False
+            log.info("✅ KIS takes the full pace again")
 
     def _now(self) -> int:
         return (self._clock.now() - _EPOCH) // timedelta(microseconds=1)

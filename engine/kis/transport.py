@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from importlib import metadata
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,7 +19,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from engine.clock import Clock
+from engine.clock import Clock, to_kst_naive
 from engine.errors import KisUnreachable
 
 _LARGEST = 32 << 20
@@ -27,10 +29,14 @@ _AGENT = f"korea-realtime-trading/{metadata.version('korea-realtime-trading')}"
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: the body is read whatever the status, KIS explains itself there."""
+    """What came back: the body is read whatever the status, KIS explains itself there.
+
+    `dated` is the server's own time (KST, whole seconds), if it is one whose time is the real one.
+    """
 
     status: int
     body: bytes
+    dated: datetime | None = None
 
 
 class Transport:
@@ -39,6 +45,7 @@ class Transport:
     def __init__(self, base_url: str, clock: Clock, *, timeout: float) -> None:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for every call
         self._clock, self._timeout = clock, timeout
+        self.tells_time = urlsplit(base_url).scheme == "https"  # a simulator lives in another time
         self._http = httpx.AsyncClient(
             base_url=base_url,
             transport=_transport(base_url),
@@ -77,11 +84,19 @@ class Transport:
             # Not chained and not quoted: such errors may hold the request, and it holds the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
-        return Reply(response.status_code, body)
+        dated = _date(response) if self.tells_time else None
+        return Reply(response.status_code, body, dated)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        return to_kst_naive(parsedate_to_datetime(response.headers["date"]))
+    except (KeyError, ValueError):
+        return None
 
 
 async def _read(response: httpx.Response) -> bytes:

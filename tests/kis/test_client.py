@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -63,7 +64,7 @@ async def test_what_can_pass_is_tried_again(kis: Kis, tmp_path: Path, name: str)
         answer = await client.call(QUOTE, deadline=MINUTE_END)
     assert answer.body["rt_cd"] == "0"
     assert len(kis.asked) == 3
-    assert answer.sent_at == kis.times[-1]
+    assert answer.known_until == kis.times[-1]
 
 
 @pytest.mark.parametrize("name", TROUBLES)
@@ -279,3 +280,39 @@ async def test_a_file_of_kis_is_downloaded_without_a_key(kis: Kis, tmp_path: Pat
         with pytest.raises(KisUnreachable, match="404"):
             await client.download(f"{kis.base_url}/master.zip")
     assert "appkey" not in kis.asked[0].headers
+
+
+def dated(clock_of_kis: datetime) -> Reply:
+    date = (clock_of_kis - timedelta(hours=9)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return replace(fine(), headers={"Date": date})
+
+
+@pytest.mark.parametrize(
+    ("ahead", "known_until"),
+    [(0, START), (3, START - timedelta(seconds=3)), (-3, START), (3600, START), (-3600, START)],
+)
+async def test_a_minute_is_over_when_it_is_by_the_clock_of_kis(
+    kis: Kis, tmp_path: Path, ahead: int, known_until: datetime
+) -> None:
+    kis.answer = lambda _asked: dated(START - timedelta(seconds=ahead))
+    async with client_of(kis, tmp_path) as client:
+        client._transport.tells_time = True
+        assert (await client.call(QUOTE)).known_until == known_until
+
+
+async def test_a_clock_that_is_off_is_told_once_and_once_when_it_is_right(kis, tmp_path, caplog):
+    caplog.set_level("INFO")
+    async with client_of(kis, tmp_path) as client:
+        client._transport.tells_time = True
+        for ahead in (0, 5, 6, 5, 0, 1):
+            kis.answer = lambda _asked, s=ahead: dated(kis.clock.now() - timedelta(seconds=s))
+            await client.call(QUOTE)
+    lines = [record.message for record in caplog.records if record.name.endswith("skew")]
+    assert [line[0] for line in lines] == ["⚠", "✅"]
+    assert "5 s ahead" in lines[0] or "6 s ahead" in lines[0]
+
+
+async def test_a_simulator_does_not_tell_the_time(kis: Kis, tmp_path: Path) -> None:
+    kis.answer = lambda _asked: dated(START - timedelta(seconds=30))
+    async with client_of(kis, tmp_path) as client:
+        assert (await client.call(QUOTE)).known_until == START
