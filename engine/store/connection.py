@@ -68,7 +68,7 @@ class Connection:
             connection.adbc_connection.set_autocommit(True)  # COMMIT
         except adbc_driver_manager.Error as error:
             self._roll_back()
-            raise store_error(error) from error
+            raise store_error(error, read_only=read_only) from error
         except BaseException:
             self._roll_back()
             raise
@@ -140,12 +140,12 @@ def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind) and kind.tz:
         return column.cast(pa.timestamp(kind.unit, KST.key))
     if pa.types.is_interval(kind):
-        lengths = [
-            value and timedelta(value.days, 0, value.nanoseconds // 1000)
-            for value in column.to_pylist()
-        ]
-        return pa.chunked_array([lengths], pa.duration("us"))
+        return pa.chunked_array([list(map(_length, column.to_pylist()))], pa.duration("us"))
     return column
+
+
+def _length(interval: pa.MonthDayNano | None) -> timedelta | None:
+    return interval and timedelta(interval.days, 0, interval.nanoseconds // 1000)
 
 
 def ask(cursor: Cursor, statement: str) -> pl.DataFrame:
@@ -163,10 +163,11 @@ def named(url: str, component: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{extra}" if extra else url
 
 
-def store_error(error: adbc_driver_manager.Error) -> KrtError:
+def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) -> KrtError:
     """Translate the driver's error: is it final, or may the same succeed later?"""
     state = error.sqlstate or ""
-    if state.startswith(_FINAL) and state not in _TAKEN_AWAY:
+    taken_away = state in _TAKEN_AWAY and not read_only
+    if state.startswith(_FINAL) and not taken_away:
         return StoreError(f"the database refused: {_said(error)}")
     return StoreUnreachable(f"the database is away: {_said(error)}")
 
