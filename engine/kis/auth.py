@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 PATH = "/oauth2/tokenP"
 _ONE_A_MINUTE = timedelta(seconds=61)  # KIS's minute and a second for the way there
 _RENEW_BEFORE = timedelta(hours=1)
+_SAME_TOKEN = timedelta(hours=6)  # until then KIS would only give the same one again
 _AGAIN_AFTER = 5.0  # seconds, where the request cannot have reached KIS
 _LOOK_AGAIN = 0.2  # seconds between looks at a lock that another process holds
 
@@ -90,7 +91,7 @@ class TokenKeeper:
             token = self._load().token
         if token is None or token.expires_at <= now:
             return await self._renewed(token)
-        if token.expires_at - now < _RENEW_BEFORE:
+        if token.expires_at - now < _RENEW_BEFORE and now - token.issued_at > _SAME_TOKEN:
             self._start_renewal(token)
         return token
 

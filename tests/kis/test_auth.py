@@ -85,17 +85,30 @@ async def test_many_tasks_at_once_ask_for_one_token(kis: Kis, tmp_path: Path) ->
 
 async def test_it_is_renewed_in_its_last_hour_while_the_old_one_serves(kis, tmp_path) -> None:
     kis.token = lambda: kis.good_token(
-        "2026-11-20 10:35:00" if len(kis.tokens) == 1 else "2026-11-21 10:05:00"
+        "2026-11-21 10:05:02" if len(kis.tokens) == 1 else "2026-11-22 09:05:00"
     )
     async with client_of(kis, tmp_path) as client:
+        await client.call(QUOTE)
+        await kis.clock.sleep_until(datetime(2026, 11, 21, 9, 4))
         for _ in range(20):
             await client.call(QUOTE)
             await kis.clock.sleep(10)
-    tokens = [asked.token for asked in kis.asked]
-    assert tokens[0] == "token-1"
-    assert tokens[-1] == "token-2"
+    last_hour = datetime(2026, 11, 21, 9, 5, 2)
     assert len(kis.tokens) == 2
-    assert kis.tokens[1] - kis.tokens[0] >= timedelta(minutes=1)
+    assert timedelta(0) <= kis.tokens[1] - last_hour <= timedelta(seconds=15)
+    before = [asked.token for asked in kis.asked if asked.when <= kis.tokens[1]]
+    after = [asked.token for asked in kis.asked if asked.when > kis.tokens[1]]
+    assert set(before) == {"token-1"}
+    assert set(after) == {"token-2"}
+
+
+async def test_a_token_that_kis_gives_again_with_little_time_left_is_used_up(kis, tmp_path) -> None:
+    kis.token = lambda: kis.good_token("2026-11-20 10:35:00")
+    async with client_of(kis, tmp_path) as client:
+        for _ in range(20):
+            await client.call(QUOTE)
+            await kis.clock.sleep(60)
+    assert len(kis.tokens) == 1
 
 
 async def test_the_absolute_time_counts_and_not_expires_in(kis: Kis, tmp_path: Path) -> None:
