@@ -145,7 +145,7 @@ class Cluster:
         """Make our database unless it exists."""
         url = self.url().replace(f"/{DATABASE}?", "/postgres?")
         with closing(Connection(url, "krt")) as maintenance:
-            found = maintenance.query("SELECT FROM pg_database WHERE datname = 'krt'")
+            found = maintenance.query("SELECT 1 FROM pg_database WHERE datname = 'krt'")
             if found.num_rows == 0:
                 maintenance.alone(f"CREATE DATABASE {DATABASE}")
 
