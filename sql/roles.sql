@@ -7,7 +7,7 @@
 --
 -- krt_reader  reads everything: research, dashboards.
 -- krt_writer  merges: reads, inserts, updates what may be corrected. It cannot delete, truncate,
---             drop or alter; history (replaced bars, given signals) it cannot change. Partitions
+--             drop or alter; history (replaced bars, signals given) it cannot change. Partitions
 --             and strategies' tables it makes through functions of the owner.
 
 DO $$
@@ -30,18 +30,17 @@ BEGIN
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO krt_writer', current_database());
     GRANT EXECUTE ON FUNCTION make_partition, make_signal_table TO krt_writer;
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT ON TABLES TO krt_writer;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO krt_writer;
 
     -- Partitions are reached through their parents, whose privileges count.
     FOR relation IN
         SELECT oid FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
           AND NOT relispartition
-          AND relname NOT IN ('schema_migrations', 'replaced_bars', 'removed_bars')
+          AND relname NOT IN ('schema_migrations', 'replaced_bars', 'removed_bars',
+                              'signal_corrections')
     LOOP
         EXECUTE format('GRANT INSERT ON %s TO krt_writer', relation);
-        IF relation::text !~ '^(signal_corrections|.*_signal)$' THEN
-            EXECUTE format('GRANT UPDATE ON %s TO krt_writer', relation);
-        END IF;
+        EXECUTE format('GRANT UPDATE ON %s TO krt_writer', relation);
     END LOOP;
 END $$;

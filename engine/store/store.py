@@ -60,7 +60,7 @@ class Store:
         return await self.clock.thread(self._query, sql, read_only, executor=self._executor)
 
     async def execute(self, sql: str) -> None:
-        """Run one SQL statement that gives nothing."""
+        """Run one SQL statement for what it does."""
         await self.clock.thread(self._execute, sql, executor=self._executor)
 
     async def close(self) -> None:
@@ -95,6 +95,7 @@ class Store:
     def _execute(self, sql: str) -> None:
         with self._connection.transaction() as cursor:
             cursor.execute(sql)
+            cursor.fetch_arrow_table()  # a query is only run when its answer is fetched
 
 
 def _counts(batch: pa.RecordBatch, inserted: int, changed: int) -> MergeCounts:
