@@ -19,14 +19,12 @@ from engine.configuration import load
 from engine.errors import InputError
 from engine.history.scan import scan
 from engine.store import MergeCounts, Store
-from engine.store.connection import Connection, ask
-from engine.store.identifiers import literal
 from pipelines.backtest import End, Settings, Start, Symbols, settings
 from pipelines.databases import Kind
 from pipelines.databases import database as open_database
 from pipelines.strategy_bars import stored_bars
 from strategies.base import ENGINE, Params, Strategy
-from strategies.comparison import SAID, differences
+from strategies.comparison import differences
 from strategies.registry import strategy as named
 
 
@@ -47,8 +45,8 @@ class Replay:
 
     @property
     def is_clean(self) -> bool:
-        """Say whether every disagreement is one that is recorded already."""
-        return set(self.differences["state"]) <= {"corrected"}
+        """Say whether both agree in every bit."""
+        return self.differences.is_empty()
 
 
 def replay(
@@ -62,9 +60,9 @@ def replay(
     json: bool = False,
     database: Kind | None = None,
 ) -> int:
-    """Compute signals again over stored bars and compare them with those that were given.
+    """Compute signals again over stored bars and compare them with those that are stored.
 
-    Ends with 1 where they differ although no correction is recorded.
+    Ends with 1 where they differ.
 
     Parameters
     ----------
@@ -73,7 +71,7 @@ def replay(
     param: a parameter of the strategy, name=value; may be repeated
     start: the first session; by default the first that has signals
     end: the last session; by default the last that has signals
-    store: add the rows that are missing, and record the differing ones as corrections
+    store: store the rows that are missing or differ; what was given before is kept
     json: print one JSON object for each difference
     database: live or simulation
     """
@@ -86,7 +84,7 @@ def replay(
         if store:
             counts = asyncio.run(_stored(url, of, found.computed))
             Console(stderr=True).print(
-                f"✅ {counts.inserted} rows added, {counts.changed} corrections recorded"
+                f"✅ {counts.inserted} rows added, {counts.changed} corrected"
             )
     show(found, of.name, json=json)
     return 0 if found.is_clean else 1
@@ -120,7 +118,7 @@ def replayed(
     bars = stored_bars(url, chosen, first, last, warm_up=warm_up)
     rows = of.evaluate(bars.lazy(), params).filter(_within(first, last))
     computed = rows.collect(engine=ENGINE)
-    return Replay(computed, differences(computed, given, _corrections(url, of, computed.schema)))
+    return Replay(computed, differences(computed, given))
 
 
 def _given(
@@ -138,23 +136,6 @@ def _within(start: dt.date | None, end: dt.date | None) -> pl.Expr:
     first = dt.datetime.combine(start or dt.date.min, dt.time())
     until = dt.datetime.combine(end or dt.date(9999, 12, 30), dt.time()) + dt.timedelta(days=1)
     return pl.col("timestamp").is_between(first, until, closed="left")
-
-
-def _corrections(url: str, of: Strategy[Any], schema: pl.Schema) -> pl.DataFrame:
-    """Return the rows that were recorded as corrections of the strategy's signals."""
-    connection = Connection(url, "replay")
-    try:
-        with connection.transaction(read_only=True) as cursor:
-            rows = ask(
-                cursor,
-                "SELECT corrected::text AS row FROM signal_corrections"  # noqa: S608 - quoted
-                f" WHERE table_name = {literal(of.table)}",
-            )
-    finally:
-        connection.close()
-    texts = pl.Schema({**schema, "timestamp": pl.String()})
-    decoded = rows.select(pl.col("row").str.json_decode(pl.Struct(texts))).unnest("row")
-    return decoded.with_columns(pl.col("timestamp").str.to_datetime(time_unit="us"))
 
 
 async def _stored(url: str, of: Strategy[Any], computed: pl.DataFrame) -> MergeCounts:
@@ -180,20 +161,13 @@ def show(found: Replay, name: str, *, json: bool) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in found.counts.items())
     sign = "✅" if found.is_clean else "⚠️"
     console.print(f"{sign} {name}: {found.computed.height} rows computed again: {counts}")
-    telling = found.differences.filter(_tells())
-    if telling.height:
-        console.print(differences_table(telling.head(20), telling.height))
-
-
-def _tells() -> pl.Expr:
-    """Say whether a difference is worth a line: unexplained, or it turned what was said."""
-    turned = [pl.col(f"{name}_given").ne_missing(pl.col(f"{name}_computed")) for name in SAID]
-    return (pl.col("state") != "corrected") | pl.any_horizontal(turned)
+    if found.differences.height:
+        console.print(differences_table(found.differences.head(20), found.differences.height))
 
 
 def differences_table(rows: pl.DataFrame, of: int) -> Table:
     """Return differences as a table."""
-    title = f"{rows.height} of {of} that changed what was said, or are not explained"
+    title = f"{rows.height} of {of} differences"
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("timestamp", "symbol", "state", "given", "computed"):
         table.add_column(name, no_wrap=True)

@@ -1,4 +1,4 @@
-"""Signals as they were given and corrected, and as the strategies compute them from stored bars."""
+"""Signals as they are stored, and as the strategies compute them from the stored bars."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ async def signal_relations(
             continue
         stored = await _stored(store, strategy, symbols, first, last)
         if stored.height:
-            given += [stored, await _corrections(store, strategy, symbols, first, last)]
+            given.append(stored)
             computed = await computed_signals(store, strategy, stored.select(_SESSION).unique())
-            expected.append(_as_relation(computed, strategy, correction=False))
+            expected.append(_as_relation(computed, strategy))
     return {
         "signals": _joined("signals", given),
         "expected_signals": _joined("expected_signals", expected),
@@ -60,19 +60,7 @@ async def _stored(
         f"SELECT {identifiers(_columns(of))} FROM {identifier(of.table)}"  # noqa: S608
         f" WHERE symbol IN ({literals(symbols)}) AND {reading.in_span(first, last)}"
     )
-    return _as_relation(pl.DataFrame(rows), of, correction=False)
-
-
-async def _corrections(
-    store: Store, of: Strategy[Any], symbols: Sequence[str], first: date, last: date
-) -> pl.DataFrame:
-    """Return what later bars made of given signals, read back as rows of the signals' table."""
-    rows = await store.query(
-        f"SELECT (jsonb_populate_record(NULL::{identifier(of.table)}, corrected)).*"  # noqa: S608
-        f" FROM signal_corrections WHERE table_name = {literal(of.table)}"
-        f" AND symbol IN ({literals(symbols)}) AND {reading.in_span(first, last)}"
-    )
-    return _as_relation(pl.DataFrame(rows), of, correction=True)
+    return _as_relation(pl.DataFrame(rows), of)
 
 
 async def computed_signals(store: Store, of: Strategy[Any], wanted: pl.DataFrame) -> pl.DataFrame:
@@ -110,7 +98,7 @@ def _columns(of: Strategy[Any]) -> list[str]:
     return [name for name in of.schema.names if name != "created_at"]
 
 
-def _as_relation(rows: pl.DataFrame, of: Strategy[Any], *, correction: bool) -> pl.DataFrame:
+def _as_relation(rows: pl.DataFrame, of: Strategy[Any]) -> pl.DataFrame:
     kinds = pl.DataFrame(of.schema.empty_table()).schema
     typed = rows.select(pl.col(name).cast(kinds[name]) for name in _columns(of))
     content = pl.struct(pl.exclude("symbol", "timestamp")).struct.json_encode()
@@ -120,5 +108,4 @@ def _as_relation(rows: pl.DataFrame, of: Strategy[Any], *, correction: bool) -> 
         source=pl.lit(of.table),
         session=pl.col("timestamp").dt.date(),
         content=content,
-        correction=pl.lit(correction),
     )

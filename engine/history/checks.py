@@ -5,25 +5,30 @@ sentence, `-- fix:` what mends it: fetch, remove, recompute or nothing), then on
 relations below. It returns symbol, session, first_stamp, last_stamp, bars, detail. A new check is a
 new file.
 
-All relations are there for every check, some of them empty. Rows of `bars` with `context` lie a
+All relations are there for every check, some of them empty; `owed` (symbol, session, stamp, place)
+is made from targets and grids. Rows of `bars` with `context` lie a
 session before or after those that are checked and are there to be looked at, not to be found.
 """
 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from engine.errors import InputError
+from engine.history.owed import GRIDS
 from engine.schemas import level_columns
 
 Severity = Literal["error", "warning"]
 Fix = Literal["fetch", "remove", "recompute", "nothing"]
+
+Relation: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader | str"
 
 _STAMP = pl.Datetime("us")
 _PRICES = dict.fromkeys(("open", "high", "low", "close"), pl.Float64())
@@ -36,12 +41,12 @@ _TARGET = {"symbol": pl.String(), "session": pl.Date()}
 RELATIONS: dict[str, pl.Schema] = {
     name: pl.Schema(columns)
     for name, columns in {
-        # what is checked
-        "targets": _TARGET,
+        # what is checked, and the hours of its sessions: minutes from midnight, in order
+        "targets": {**_TARGET, "grid": pl.Int64()},
+        "grids": GRIDS,
         "bars": {**_TARGET, "timestamp": _STAMP, **_PRICES, "volume": pl.Int64(),
                  "context": pl.Boolean(), "confirmed": pl.Boolean()},
-        # what must be: every stamp owed, and those that the ledger explains
-        "owed": {**_TARGET, "stamp": _STAMP, "place": pl.Int64()},
+        # stamps that the ledger explains
         "excused": {**_TARGET, "stamp": _STAMP},
         # one row a code: stocks or derivatives, smallest price step, last trading day
         "instruments": {"symbol": pl.String(), "kind": pl.String(), "tick": pl.Float64(),
@@ -53,11 +58,16 @@ RELATIONS: dict[str, pl.Schema] = {
         "chain": {**_TARGET, "timestamp": _STAMP, "option": pl.String()},
         "matrices": _MATRIX,
         "expected_matrices": _MATRIX,
-        # signals as stored, their corrections, and as computed again; content is a JSON text
-        "signals": {**_SIGNAL, "correction": pl.Boolean()},
+        # signals as stored and as computed again; content is a JSON text
+        "signals": _SIGNAL,
         "expected_signals": _SIGNAL,
     }.items()
 }  # fmt: skip
+
+VIEWS = {  # what must be: every stamp that the targets owe
+    "owed": "SELECT symbol, session, session + to_minutes(minute) AS stamp, place"
+    " FROM targets JOIN grids USING (grid)",
+}
 
 FINDINGS = pl.Schema(
     [
@@ -110,14 +120,32 @@ def read_check(name: str, text: str) -> Check:
     return Check(name, said["severity"], said["says"], said["fix"], text)  # type: ignore[arg-type]
 
 
-def run_checks(checks: list[Check], frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Run the checks over relations (names and columns of RELATIONS); return FINDINGS in ORDER."""
+def run_checks(checks: Sequence[Check], relations: Mapping[str, Relation]) -> pl.DataFrame:
+    """Run the checks over relations (RELATIONS; those not given are empty); return FINDINGS.
+
+    A relation is a frame, anything that DuckDB reads as Arrow, or a query that gives it, for which
+    more relations than those may be given.
+    """
     with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 2}) as database:
-        for name, schema in RELATIONS.items():
-            frame = frames.get(name, schema.to_frame())
-            database.register(name, frame.select(list(schema)).cast(schema).to_arrow())
+        sources = [name for name in relations if name not in RELATIONS]
+        for name in [*sources, *RELATIONS]:
+            schema = RELATIONS.get(name, pl.Schema())
+            _provide(database, name, schema, relations.get(name, schema.to_frame()))
+        for name, query in VIEWS.items():
+            database.execute(f"CREATE VIEW {name} AS {query}")
         parts = [_run(database, check) for check in checks]
     return pl.concat([FINDINGS.to_frame(), *parts]).sort(ORDER)
+
+
+def _provide(
+    database: duckdb.DuckDBPyConnection, name: str, schema: pl.Schema, relation: Relation
+) -> None:
+    if isinstance(relation, str):
+        database.execute(f"CREATE VIEW {name} AS {relation}")
+    elif isinstance(relation, pl.DataFrame):
+        database.register(name, relation.select(list(schema)).cast(schema).to_arrow())
+    else:
+        database.register(name, relation)
 
 
 def _run(database: duckdb.DuckDBPyConnection, check: Check) -> pl.DataFrame:

@@ -25,7 +25,7 @@ from engine.errors import StoreError
 from engine.store.connection import Connection, Cursor, ask
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
-from engine.store.tables import COMMITTED_AT, Rule, Table
+from engine.store.tables import COMMITTED_AT, Table
 
 _BATCH = "batch_number"
 _SAMPLE = 64
@@ -58,22 +58,27 @@ class MergeCounts:
 def complete(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> pl.DataFrame:
     """Return the rows of all batches with every column of the table, once a key, in key order.
 
-    Of rows with one key the last one stays, of the last batch that has it; `batch_number` tells
-    which batch a row is from. Raises SchemaMismatch.
+    Of rows with one key the last value stays, as it was first read: reading a bar again without
+    news does not make it newer. `batch_number` tells which batch a row is from. Raises
+    SchemaMismatch.
     """
     numbered = [
         table.rows(batch).with_columns(pl.lit(number, pl.Int32).alias(_BATCH))
         for number, batch in enumerate(batches)
     ]
     rows = pl.concat(numbered).sort(table.key, maintain_order=True)
-    last_of_its_key = pl.any_horizontal(
-        pl.col(c).ne_missing(pl.col(c).shift(-1)) for c in table.key
-    )
-    is_last_row = pl.int_range(pl.len()) == pl.len() - 1
-    return rows.filter(last_of_its_key | is_last_row).with_columns(
+    rows = rows.filter(_differs([*table.key, *table.differing], shift=1))
+    return rows.filter(_differs(table.key, shift=-1)).with_columns(
         *(expression.alias(name) for name, expression in table.derived.items()),
         pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
     )
+
+
+def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
+    """Return whether a row differs from the one before (1) or after (-1) in any of the columns."""
+    at_the_edge = pl.int_range(pl.len()) == (0 if shift > 0 else pl.len() - 1)
+    changes = (pl.col(name).ne_missing(pl.col(name).shift(shift)) for name in columns)
+    return pl.any_horizontal(at_the_edge, *changes)
 
 
 def merge_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
@@ -160,36 +165,17 @@ def merge_statement(table: Table, bounds: str = "true") -> str:
     key = " AND ".join(f"t.{identifier(c)} = s.{identifier(c)}" for c in table.primary_key)
     first = identifier(table.primary_key[0])
     values, stored = identifiers(table.differing, "s"), identifiers(table.differing, "t")
-    write = _correct(table) if table.rule is Rule.FIRST_STANDS else _overwrite(table)
+    version = identifier(table.version)
     return f"""
         WITH news AS MATERIALIZED (
-            SELECT s.*, t.{first} IS NOT NULL AS known {_as_documents(table)}
+            SELECT s.*, t.{first} IS NOT NULL AS known
             FROM staging AS s LEFT JOIN {identifier(table.name)} AS t ON {key} AND {bounds}
             WHERE t.{first} IS NULL
-               OR ROW({values}) IS DISTINCT FROM ROW({stored}) AND {_matters(table)}
-        ), {write}
+               OR ROW({values}) IS DISTINCT FROM ROW({stored}) AND s.{version} >= t.{version}
+        ), {_overwrite(table)}
         SELECT {_BATCH}, count(*) FILTER (WHERE NOT known) AS inserted,
                count(*) FILTER (WHERE known) AS changed
         FROM news GROUP BY {_BATCH}"""
-
-
-def _matters(table: Table) -> str:
-    """Return the condition on which a differing row is news."""
-    if table.rule is Rule.LAST_WINS:
-        return f"s.{identifier(table.version)} >= t.{identifier(table.version)}"
-    return f"""NOT EXISTS (
-        SELECT FROM signal_corrections AS c
-        WHERE c.table_name = {literal(table.name)} AND c.symbol = s.symbol
-          AND c.timestamp = s.timestamp AND c.corrected = to_jsonb(s) - {_SETTLED})"""
-
-
-_SETTLED = f"ARRAY['{_BATCH}', '{COMMITTED_AT}', 'created_at']"
-
-
-def _as_documents(table: Table) -> str:
-    if table.rule is Rule.LAST_WINS:
-        return ""
-    return f", to_jsonb(t) - {_SETTLED} AS given, to_jsonb(s) - {_SETTLED} AS corrected"
 
 
 def _overwrite(table: Table) -> str:
@@ -200,14 +186,6 @@ def _overwrite(table: Table) -> str:
         WHERE ROW({identifiers(table.differing, "t")})
               IS DISTINCT FROM ROW({identifiers(table.differing, "excluded")})
           AND excluded.{version} >= t.{version})"""
-
-
-def _correct(table: Table) -> str:
-    return f"""merged AS ({_insert(table)} DO NOTHING), recorded AS (
-        INSERT INTO signal_corrections
-            (table_name, timestamp, symbol, given, corrected, recorded_at)
-        SELECT {literal(table.name)}, timestamp, symbol, given, corrected, {COMMITTED_AT}
-        FROM news WHERE known ON CONFLICT DO NOTHING)"""
 
 
 def _insert(table: Table) -> str:

@@ -7,7 +7,7 @@ from datetime import date
 
 from engine.store.connection import Cursor, ask
 from engine.store.identifiers import literal
-from engine.store.tables import POSTGRES_TYPES, Rule, Table
+from engine.store.tables import POSTGRES_TYPES, Table
 
 _STANDARD = {
     "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
@@ -25,7 +25,7 @@ def check_table(cursor: Cursor, table: Table) -> None:
 
     Raises SchemaMismatch if its columns are not the stream's.
     """
-    if table.rule is Rule.FIRST_STANDS:
+    if table.holds_signals:
         _make_signal_table(cursor, table)
     table.check_columns(stored_columns(cursor, table.name))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 import polars as pl
 import pyarrow as pa
@@ -26,15 +25,6 @@ _SIGNAL_COLUMNS = {
 }  # fmt: skip
 
 
-class Rule(Enum):
-    """What happens to a row whose key is stored with other values."""
-
-    LAST_WINS = auto()
-    """The row fetched later wins, in whatever order they are merged."""
-    FIRST_STANDS = auto()
-    """The stored row stays; the differing one is recorded as a correction."""
-
-
 @dataclass(frozen=True)
 class Table:
     """A stream's table. Columns are the Arrow schema's, the derived ones and committed_at."""
@@ -49,7 +39,11 @@ class Table:
     kept: tuple[str, ...] = ()  # columns that an update leaves as they were first
     counter: str | None = None  # counts how often the row came
     hashed: Mapping[str, str] = field(default_factory=dict)  # key column → its hash, by the server
-    rule: Rule = Rule.LAST_WINS
+
+    @property
+    def holds_signals(self) -> bool:
+        """Whether a strategy's signals are kept here; such a table is made when first needed."""
+        return self.name.endswith("_signal")
 
     @property
     def columns(self) -> list[str]:
@@ -126,14 +120,16 @@ def _difference(given: Mapping[str, object], wanted: Mapping[str, object]) -> st
 
 
 def signal_table(name: str, schema: pa.Schema) -> Table:
-    """Return how a strategy's signals are kept: as first given, key (timestamp, symbol).
+    """Return how a strategy's signals are kept: key (timestamp, symbol), the one made last wins.
+
+    The row that was given before is kept in `signal_corrections`, by a trigger.
 
     Raises InputError if the schema lacks what every strategy's signals have.
     """
     if missing := _SIGNAL_COLUMNS - set(schema.names):
         raise InputError(f"the signals of {name} lack the columns {', '.join(sorted(missing))}")
     plain = pa.schema(list(_columns(schema).items()))
-    return Table(name, plain, ("symbol", "timestamp"), "created_at", rule=Rule.FIRST_STANDS)
+    return Table(name, plain, ("symbol", "timestamp"), "created_at")
 
 
 _FIXED = (

@@ -4,7 +4,7 @@
 WITH rows AS (
     SELECT symbol, session, timestamp, 'bars' AS what FROM bars WHERE NOT context
     UNION ALL
-    SELECT symbol, session, timestamp, source || ' rows' FROM signals WHERE NOT correction
+    SELECT symbol, session, timestamp, source || ' rows' FROM signals
     UNION ALL
     SELECT symbol, session, timestamp, 'matrix rows of ' || metric_type FROM matrices
     UNION ALL

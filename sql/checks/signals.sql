@@ -1,8 +1,7 @@
 -- severity: error
 -- says: signals differ from what the strategy computes from the stored bars
 -- fix: recompute
--- A signal stays as it was first given; where a late bar changed it, a correction was recorded, and
--- the computed one must be the signal or one of its corrections.
+-- Where a late bar changed a signal, its table has the new one (signal_corrections the one given).
 WITH wrong AS (
     SELECT e.source, e.symbol, e.session, e.timestamp,
            EXISTS (FROM signals AS s WHERE s.source = e.source AND s.symbol = e.symbol

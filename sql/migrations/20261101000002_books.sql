@@ -109,8 +109,8 @@ JOIN factors USING (table_name, symbol, replaced_at)
 WHERE timestamp::date = session
 GROUP BY table_name, symbol, session, replaced_at, factor;
 
--- A signal stays as it was first given: what the system knew then. A later, differing computation
--- (a late or corrected bar) is recorded here, once.
+-- A late or corrected bar changes signals that were given already. Their table then has what follows
+-- from the bars; the row as it was given, which is what the system knew then, is kept here.
 CREATE TABLE signal_corrections (
     table_name   text      NOT NULL,
     timestamp    timestamp NOT NULL,
@@ -118,8 +118,17 @@ CREATE TABLE signal_corrections (
     given        jsonb     NOT NULL,
     corrected    jsonb     NOT NULL,
     recorded_at  timestamp NOT NULL,
-    PRIMARY KEY (table_name, symbol, timestamp, corrected)
+    PRIMARY KEY (table_name, symbol, timestamp, recorded_at)
 );
+
+CREATE FUNCTION keep_given_signal() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO signal_corrections (table_name, timestamp, symbol, given, corrected, recorded_at)
+    VALUES (TG_TABLE_NAME, OLD.timestamp, OLD.symbol, to_jsonb(OLD), to_jsonb(NEW), NEW.committed_at)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION announce_signals() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -156,8 +165,11 @@ BEGIN
     EXECUTE format(
         'CREATE TRIGGER announce_signals AFTER INSERT ON %I REFERENCING NEW TABLE AS fresh
          FOR EACH STATEMENT EXECUTE FUNCTION announce_signals()', name);
+    EXECUTE format(
+        'CREATE TRIGGER keep_given_signal AFTER UPDATE ON %I
+         FOR EACH ROW EXECUTE FUNCTION keep_given_signal()', name);
     EXECUTE format('COMMENT ON TABLE %I IS %L', name,
-                   'Signals of a strategy, as they were given at the time');
+                   'Signals of a strategy, as its stored bars give them; as given at the time: signal_corrections');
     PERFORM describe_columns(name::regclass);
 END $$;
 

@@ -21,7 +21,7 @@ COMMENT ON TABLE gaps IS
 COMMENT ON TABLE replaced_bars IS
     'Bars as they were before KIS corrected them; written by a trigger, never changed';
 COMMENT ON TABLE signal_corrections IS
-    'What a signal would have been, had a late or corrected bar been known when it was given';
+    'Signals as they were given, where a late or corrected bar has changed them since';
 COMMENT ON TABLE strategy_symbols IS 'The symbols that a strategy has run on; front months roll';
 COMMENT ON TABLE dolpha1_signal IS
     'Signals of the strategy dolpha1, as they were given at the time';
@@ -125,7 +125,7 @@ COMMENT ON COLUMN replaced_bars.replaced_at IS
     'When the merge that replaced it was made, KST without zone';
 
 COMMENT ON COLUMN signal_corrections.table_name IS 'Table of the signal';
-COMMENT ON COLUMN signal_corrections.given IS 'The signal as stored, given at the time';
+COMMENT ON COLUMN signal_corrections.given IS 'The signal as it was given at the time';
 COMMENT ON COLUMN signal_corrections.corrected IS 'The signal on the bars as known later';
 COMMENT ON COLUMN signal_corrections.recorded_at IS
     'When the difference was found, KST without zone';

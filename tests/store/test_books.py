@@ -18,16 +18,16 @@ from engine.store.strategies import ensure_signal_table, remember_symbols
 from tests.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, signals
 
 
-async def test_a_signal_stays_as_first_given_and_its_correction_is_recorded_once(
+async def test_a_corrected_signal_wins_and_the_one_given_at_the_time_is_kept_once(
     store: Store,
 ) -> None:
     assert await store.merge("dolpha1_signal", signals([0, 1])) == MergeCounts(inserted=2)
     later = signals([0, -1], created=FETCHED + MINUTE)
     assert await store.merge("dolpha1_signal", later) == MergeCounts(changed=1, unchanged=1)
-    for repeated in (later, signals([0, 1]), later):
+    for repeated in (later, signals([0, 1]), later):  # what was made earlier is old news
         assert await store.merge("dolpha1_signal", repeated) == MergeCounts(unchanged=2)
     given = await store.query("SELECT monitor_signal FROM dolpha1_signal ORDER BY timestamp")
-    assert given["monitor_signal"].to_pylist() == [0, 1]
+    assert given["monitor_signal"].to_pylist() == [0, -1]
     corrections = await store.query(
         "SELECT table_name, timestamp, (given->>'monitor_signal')::bigint AS given,"
         " (corrected->>'monitor_signal')::bigint AS corrected FROM signal_corrections"
