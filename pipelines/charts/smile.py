@@ -73,7 +73,10 @@ def term_chart(summaries: pl.DataFrame, *, width: Width = 260) -> Picture:
             "days_to_expiry:Q", title="만기까지 (일)", scale=alt.Scale(domainMin=0, padding=30)
         ),
         y=alt.Y(
-            "atm_volatility:Q", title="ATM 변동성 (연 %)", scale=alt.Scale(zero=False, padding=30)
+            "atm_volatility:Q",
+            title="ATM 변동성 (연 %)",
+            scale=alt.Scale(zero=False, padding=30),
+            axis=alt.Axis(format=".1f", tickCount=5),
         ),
     )
     line = base.mark_line(color=GREY, strokeWidth=1)

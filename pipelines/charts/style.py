@@ -20,6 +20,7 @@ Picture: TypeAlias = Any  # altair's charts have no common type with the methods
 Width: TypeAlias = int | Literal["container"]  # pixels, or as wide as the page
 
 FONT = "Noto Sans KR"  # SIL Open Font License, from a wheel: few machines have a Korean font
+FONTS = f"{FONT}, sans-serif"
 # Okabe and Ito, "Color Universal Design" (2008)
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#9A9A9A", "#1A1A1A"
@@ -39,7 +40,7 @@ def styled(picture: Picture, title: str, *notes: str) -> Picture:
     )  # fmt: skip
     return (
         picture.properties(title=heading, padding=14, background="white")
-        .configure(font=FONT)
+        .configure(font=FONTS)
         .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal",
                         gridColor="#E8E8E8", domainColor="#888888", tickColor="#888888")
         .configure_legend(labelFontSize=11, titleFontSize=12, titleFontWeight="normal",

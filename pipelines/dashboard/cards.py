@@ -9,8 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+import pipelines
 from engine import instruments, sessions
-from pipelines import charts
 from pipelines.charts.style import BLUE, FONT, GREEN, GREY, VERMILLION, font_face
 from pipelines.dashboard.board import Board
 from pipelines.dashboard.health import State
@@ -21,6 +21,7 @@ _STATES: dict[State, tuple[str, str]] = {
 _SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE)}
 
 STYLE = f"""
+:root {{ --marimo-text-font: "{FONT}", sans-serif; --marimo-heading-font: "{FONT}", sans-serif; }}
 .krt {{ font-family: "{FONT}", system-ui, sans-serif; font-size: 15px; color: #1a1a1a; }}
 .krt .row {{ display: grid; gap: 10px;
   grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); }}
@@ -42,7 +43,7 @@ STYLE = f"""
 
 def style() -> str:
     """Return the page's CSS, with the font for whatever Korean our own texts hold."""
-    ours = [*Path(__file__).parent.glob("*.py"), *Path(charts.__file__).parent.glob("*.py")]
+    ours = Path(pipelines.__file__).parent.rglob("*.py")
     text = "".join(file.read_text("utf-8") for file in ours)
     return f"<style>{font_face(text)}{STYLE}</style>"
 

@@ -15,7 +15,7 @@ from engine.store.connection import Connection
 from pipelines.charts.day import price_chart
 from pipelines.charts.matrix import board_chart
 from pipelines.charts.names import symbol_name, underlying_name
-from pipelines.charts.style import FONT, Picture
+from pipelines.charts.style import FONTS, Picture
 from pipelines.dashboard import cards
 from pipelines.dashboard.board import Board, read_board
 from pipelines.dashboard.health import State, Watch
@@ -121,4 +121,4 @@ def desk() -> Desk:
 
 
 def _plain(chart: Picture) -> Picture:
-    return chart.configure(font=f"{FONT}, system-ui, sans-serif").configure_view(stroke=None)
+    return chart.configure(font=FONTS).configure_view(stroke=None)

@@ -23,7 +23,7 @@ _DAY = timedelta(days=1)
 
 def last_bars(url: str) -> pl.DataFrame:
     """Return each symbol's last bar: table_name, symbol, timestamp, close, volume, committed_at."""
-    return query(url, _status_sql("2_last_bars.sql"))
+    return query(url, _sql("status", "2_last_bars.sql"))
 
 
 def newest_day(url: str) -> date:
@@ -140,6 +140,14 @@ def coverage(url: str, first: date, last: date) -> pl.DataFrame:
     return _counted(_owed(spans), stored)
 
 
+def findings(url: str) -> pl.DataFrame:
+    """Return what validation has left in the books, newest first: symbol, session, what, detail.
+
+    Open gaps of the ledger, sessions that a validation found fault with, corrected sessions.
+    """
+    return query(url, _sql("research", "findings.sql"))
+
+
 def _owed(spans: pl.DataFrame) -> pl.DataFrame:
     frames = [sessions.owed_stamps([s], a, b) for s, a, b in spans.iter_rows()]
     empty = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "stamp": pl.Datetime})
@@ -170,5 +178,5 @@ def _between(first: date, last: date) -> list[pl.Expr]:
     return [pl.col("timestamp") >= begin, pl.col("timestamp") < end]
 
 
-def _status_sql(name: str) -> str:
-    return importlib.resources.files("sql").joinpath("status").joinpath(name).read_text("utf-8")
+def _sql(folder: str, name: str) -> str:
+    return importlib.resources.files("sql").joinpath(folder).joinpath(name).read_text("utf-8")

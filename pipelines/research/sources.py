@@ -16,6 +16,7 @@ from engine.configuration import load
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.store.identifiers import identifier
+from pipelines.charts.style import SIMULATED, SOURCE
 from pipelines.databases import Kind, database, folder
 
 Source = Literal["postgres", "parquet"]
@@ -122,3 +123,8 @@ def home() -> Path:
 def default_kind() -> Kind:
     """Return which database is meant: real data where there are credentials."""
     return "live" if load()[0].has_credentials else "simulation"
+
+
+def credit() -> str:
+    """Return whose data the settings' database holds, for the foot of a picture."""
+    return SOURCE if default_kind() == "live" else SIMULATED

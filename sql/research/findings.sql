@@ -1,0 +1,14 @@
+-- What validation has left in the books
+SELECT symbol, session, 'gap' AS what,
+       stamps || ' from ' || to_char(first_stamp, 'HH24:MI') || ' to '
+       || to_char(last_stamp, 'HH24:MI') || coalesce(': ' || reason, '') AS detail
+FROM gaps WHERE state = 'open'
+UNION ALL
+SELECT symbol, session, 'not validated',
+       open || ' open, ' || unavailable || ' unavailable of ' || owed
+FROM kept_sessions WHERE NOT validated
+UNION ALL
+SELECT symbol, session, kind, bars || ' bars replaced at ' || to_char(replaced_at, 'YYYY-MM-DD HH24:MI')
+FROM corrections
+ORDER BY session DESC, symbol, what
+LIMIT 500
