@@ -21,6 +21,7 @@ from engine.store import MergeCounts, ledger
 from engine.store.fronts import keep_fronts
 from pipelines.asking import Asked, Tools, Window, answers, ask, contradicted, covers
 from pipelines.planning import CALLS, plan
+from pipelines.settling import figures_of, unsettled
 from pipelines.survey import STORED, Survey, in_parts, survey, write_down
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ async def plan_backfill(
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
     wanted = targets(symbols, start, end, warm_up=warm_up)
     calls = [pl.DataFrame(schema=CALLS)]
-    for part in in_parts(wanted):
+    for part in in_parts(await unsettled(tools.store, wanted, tools.clock)):
         seen = await survey(tools.store, part, tools.clock, give_up=True)
         calls.append(plan(seen.missing, seen.owed, seen.stored, seen.absent))
     return pl.concat(calls)
@@ -102,8 +103,9 @@ async def fill(
     """
     report = Report(asked=None if again is None else [])
     await keep_fronts(tools.store, tools.clock)
+    todo = wanted if again is not None else await unsettled(tools.store, wanted, tools.clock)
     for number in range(ROUNDS):
-        calls = await _look(tools, wanted, again if number == 0 else None)
+        calls = await _look(tools, todo, again if number == 0 else None)
         if calls.is_empty():
             break
         report.planned += calls.height
@@ -196,10 +198,12 @@ def _failures(asked: list[Asked], seen: Survey) -> Iterator[pl.DataFrame]:
 
 
 async def _count(tools: Tools, wanted: pl.DataFrame, report: Report) -> None:
-    for part in in_parts(wanted):
-        seen = await survey(tools.store, part, tools.clock)
+    """Count how the stamps of the targets ended up."""
+    known = await figures_of(tools.store, wanted)
+    for name in ("owed", "stored", "no_trade", "unavailable", "open"):
+        setattr(report, name, known[name].sum())
+    for part in in_parts(wanted.join(known, on=["symbol", "session"], how="anti")):
+        seen = await survey(tools.store, part, tools.clock)  # sessions that are not closed yet
         report.owed += seen.owed.height
         report.stored += seen.stored.height
-        for state in ("no_trade", "unavailable", "open"):
-            found = (seen.marks["state"] == state).sum()
-            setattr(report, state, getattr(report, state) + found)
+        report.open += seen.missing.height

@@ -18,7 +18,7 @@ from engine import instruments, sessions
 from engine.clock import Clock, today
 from engine.history import reading
 from engine.history.checks import RELATIONS
-from engine.history.owed import is_chain, session_of
+from engine.history.owed import is_chain, session_of, with_grids
 from engine.sessions import Market
 from engine.store import Store, ledger
 from engine.trading_days import rules, trading_days
@@ -72,13 +72,15 @@ async def relations(store: Store, part: Part, clock: Clock) -> dict[str, pl.Data
     """Return the relations of a part, and write what is missing into the ledger."""
     seen = await survey(store, part.targets, clock)
     await write_down(store, seen, seen.marks, clock)
-    base = {"targets": part.targets, "excused": _excused(seen), "trading_days": _days(part)}
+    base = {"excused": _excused(seen), "trading_days": _days(part)}
     if is_chain(part.symbols[0]):
         return base | {"snapshots_owed": seen.owed} | await _chain(store, part)
-    checked = await _bars(store, part, today(clock))
+    wanted, grids = with_grids(part.targets)
+    checked = {"targets": wanted, "grids": grids, "bars": await _bars(store, part, today(clock))}
     return (
         base
-        | {"owed": seen.owed, "bars": checked, "instruments": _instruments(part.symbols)}
+        | checked
+        | {"instruments": _instruments(part.symbols)}
         | await signal_relations(store, part.symbols, part.first, part.last)
     )
 

@@ -10,7 +10,9 @@ from datetime import date, datetime
 import polars as pl
 
 from engine import schemas
-from engine.history.owed import market_of, session_of
+from engine.clock import Clock
+from engine.history import gaps
+from engine.history.owed import CHAIN, market_of, session_of
 from engine.store import Store
 from engine.store.identifiers import literal, literals
 
@@ -37,12 +39,27 @@ async def settle(
     A session with other figures than before has yet to be validated.
     """
     figures = _figures(owed, stored, marks, now)
-    if figures.is_empty():
-        return
-    fresh = figures.join(await _known(store, figures), on=[*_SESSION, *_FIGURES], how="anti")
+    fresh = figures.join(await figures_of(store, figures), on=[*_SESSION, *_FIGURES], how="anti")
     if fresh.height:
         rows = fresh.with_columns(validated=pl.lit(value=False), updated_at=pl.lit(now))
         await store.merge("kept_sessions", schemas.conform(rows, schemas.KEPT_SESSIONS))
+
+
+async def unsettled(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataFrame:
+    """Return the targets that need a look: not settled, or lacking more than is explained.
+
+    Years are looked through at once (`engine.history.gaps`), so that a backfill of a whole history
+    costs what its holes cost.
+    """
+    known = (await figures_of(store, targets)).filter(pl.col("open") == 0)
+    lacking = (await gaps.missing(store, known.select(_SESSION), clock)).group_by(_SESSION).agg(
+        pl.col("bars").sum().alias("lacking")
+    )  # fmt: skip
+    explained = pl.col("no_trade") + pl.col("unavailable")
+    quiet = known.join(lacking, on=_SESSION, how="left").filter(
+        pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN
+    )
+    return targets.join(quiet, on=_SESSION, how="anti")
 
 
 async def mark_validated(
@@ -55,9 +72,7 @@ async def mark_validated(
             bad.select(_SESSION).with_columns(good=False),
         ]
     )
-    if verdicts.is_empty():
-        return
-    known = await _known(store, verdicts)
+    known = await figures_of(store, verdicts)
     settled = pl.col("good") & (pl.col("open") == 0)
     rows = known.join(verdicts, on=_SESSION).filter(pl.col("validated") != settled)
     if rows.height:
@@ -96,7 +111,10 @@ def _figures(
     )
 
 
-async def _known(store: Store, sessions: pl.DataFrame) -> pl.DataFrame:
+async def figures_of(store: Store, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Return what is known of those of the sessions that are closed; columns of `kept_sessions`."""
+    if sessions.is_empty():
+        return _KNOWN.to_frame()
     first, last = span_of(sessions)
     found = await store.query(
         f"SELECT {', '.join(_KNOWN)} FROM kept_sessions"  # noqa: S608 - quoted

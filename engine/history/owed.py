@@ -6,8 +6,9 @@ option chain (202512_KOSPI200), whose sessions owe a snapshot each minute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from functools import lru_cache
 
 import polars as pl
 
@@ -18,6 +19,7 @@ TARGETS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
 OWED = pl.Schema(
     [*TARGETS.items(), ("stamp", pl.Datetime("us")), ("place", pl.Int64())]
 )  # place: number of the stamp in its session, from 0
+GRIDS = pl.Schema([("grid", pl.Int64()), ("place", pl.Int64()), ("minute", pl.Int64())])
 PREFIX_LENGTH = 3
 CHAIN = "chain"  # what the ledger calls the market of option chains
 
@@ -92,26 +94,50 @@ def _begin(first: date, start: date, warm_up: int) -> date:
     return sessions.previous_sessions(Market.DERIVATIVES, first, warm_up)[0]
 
 
+def with_grids(wanted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return targets with the number of their grid, and the grids: grid, place, minute.
+
+    Sessions of the same hours share a grid; `minute` counts from the session's midnight. Whatever
+    owes stamps is so told in few rows, which SQL can join (`engine.history.checks`).
+    """
+    numbers: dict[tuple[int, ...], int] = {}
+    minutes = [_minutes(symbol, day) for symbol, day in wanted.select(list(TARGETS)).iter_rows()]
+    of = [numbers.setdefault(grid, len(numbers)) for grid in minutes]
+    grids = [
+        pl.DataFrame({"minute": grid}, {"minute": pl.Int64})
+        .with_row_index("place")
+        .select(
+            grid=pl.lit(number, pl.Int64), place=pl.col("place").cast(pl.Int64), minute="minute"
+        )
+        for grid, number in numbers.items()
+    ]
+    return (
+        wanted.select(list(TARGETS)).with_columns(grid=pl.Series(of, dtype=pl.Int64)),
+        pl.concat([GRIDS.to_frame(), *grids]),
+    )
+
+
+def _minutes(symbol: str, day: date) -> tuple[int, ...]:
+    session = session_of(symbol, day)
+    return _grid(session, is_chain(symbol)) if session else ()
+
+
+@lru_cache(maxsize=4096)
+def _grid(session: Session, every_minute: bool) -> tuple[int, ...]:
+    stamps = session.minute_grid() if every_minute else session.stamps()
+    midnight = datetime.combine(session.date, time())
+    return tuple((stamps - midnight).dt.total_minutes())
+
+
 def owed(wanted: pl.DataFrame) -> pl.DataFrame:
     """Return OWED of targets: every stamp that their sessions owe, ascending.
 
     Bars of codes; of option chains every minute, the wait for the auction included.
     """
-    of: dict[tuple[Session, bool], list[tuple[str, date]]] = {}
-    for symbol, day in wanted.select("symbol", "session").iter_rows():
-        if session := session_of(symbol, day):
-            of.setdefault((session, is_chain(symbol)), []).append((symbol, day))
-    frames = [_stamps(key, pairs) for key, pairs in of.items()]
-    empty = pl.DataFrame(schema=OWED)
-    return pl.concat([empty, *frames]).sort("symbol", "session", "place")
-
-
-def _stamps(key: tuple[Session, bool], pairs: Sequence[tuple[str, date]]) -> pl.DataFrame:
-    session, every_minute = key
-    stamps = session.minute_grid() if every_minute else session.stamps()
-    grid = pl.DataFrame({"stamp": stamps}).with_row_index("place")
+    of, grids = with_grids(wanted)
+    stamp = pl.col("session").cast(pl.Datetime("us")) + pl.duration(minutes="minute")
     return (
-        pl.DataFrame(pairs, TARGETS, orient="row")
-        .join(grid, how="cross")
-        .select(pl.col(name).cast(kind) for name, kind in OWED.items())
+        of.sort("symbol", "session")
+        .join(grids, on="grid", maintain_order="left_right")
+        .select("symbol", "session", stamp.alias("stamp"), "place")
     )

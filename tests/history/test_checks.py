@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine import instruments
 from engine.errors import InputError
 from engine.history.checks import RELATIONS, all_checks, read_check, run_checks
-from engine.history.owed import owed, targets
+from engine.history.owed import owed, targets, with_grids
 from engine.trading_days import trading_days
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -35,10 +35,10 @@ def history(symbol: str = SYMBOL, tick: float = 0.05, level: float = 400.0) -> F
         high=level + wave.abs() + tick, low=level - wave.abs() - tick, volume=pl.col("place") + 9,
         context=False, confirmed=False,
     ).with_columns(pl.col(PRICES).round(2))  # fmt: skip
-    return relations(bars, stamps, wanted)
+    return relations(bars, wanted)
 
 
-def relations(bars: pl.DataFrame, stamps: pl.DataFrame, wanted: pl.DataFrame) -> Frames:
+def relations(bars: pl.DataFrame, wanted: pl.DataFrame) -> Frames:
     days = trading_days(bars["session"].min() - timedelta(14), bars["session"].max())
     codes = [
         (code, "stocks", 1.0, None)
@@ -46,10 +46,11 @@ def relations(bars: pl.DataFrame, stamps: pl.DataFrame, wanted: pl.DataFrame) ->
         else (code, "derivatives", 0.05, instruments.contract(code).last_day)
         for code in bars["symbol"].unique()
     ]
+    of, grids = with_grids(wanted)
     return {
-        "targets": wanted,
+        "targets": of,
+        "grids": grids,
         "bars": bars.select(list(RELATIONS["bars"])),
-        "owed": stamps,
         "instruments": pl.DataFrame(codes, RELATIONS["instruments"], orient="row"),
         "trading_days": pl.DataFrame({"session": days, "number": range(len(days))}),
     }
@@ -123,7 +124,7 @@ def test_a_bar_of_an_expired_contract() -> None:
         symbol=pl.lit("101W09")
     )  # fmt: skip
     bars = pl.concat([frames["bars"], dead])
-    found_now = found(relations(bars, frames["owed"], frames["targets"]))
+    found_now = found(relations(bars, frames["targets"]))
     assert found_now == [("dead_contract", *ONE)]
 
 
@@ -202,7 +203,7 @@ def test_context_is_looked_at_and_not_found() -> None:
     frames = changed(history(), AT_NOON, volume=-1)
     context = pl.col("session") == DAYS[1]
     frames["bars"] = frames["bars"].with_columns(context=context)
-    frames["owed"] = frames["owed"].filter(pl.col("session") == DAYS[0])
+    frames["targets"] = frames["targets"].filter(pl.col("session") == DAYS[0])
     assert found(frames) == []
 
 
@@ -217,7 +218,7 @@ def test_every_stamp_taken_away_or_doubled_is_found_and_no_other(
     frames["bars"] = pl.concat([kept, kept.filter(pl.col("at").is_in(sorted(twice)))])
     findings = run_checks([c for c in CHECKS if c.name in ("missing", "doubled")], frames)
     missing = findings.filter(pl.col("check") == "missing")
-    stamps = frames["owed"].join(missing, on=["symbol", "session"]).filter(
+    stamps = owed(frames["targets"]).join(missing, on=["symbol", "session"]).filter(
         pl.col("stamp").is_between("first_stamp", "last_stamp")
     )  # fmt: skip
     assert set(stamps["stamp"]) == set(bars.filter(pl.col("at").is_in(sorted(gone)))["timestamp"])
@@ -266,8 +267,8 @@ def test_no_check_finds_anything_in_real_bars(name: str) -> None:
     )  # fmt: skip
     due = stamps.select("symbol", "session", timestamp="stamp")
     stored = stamped.join(due, on=due.columns, how="semi").unique(["symbol", "timestamp"])
-    front = pl.col("symbol") == "A01_FRONT"
-    named = [f.with_columns(symbol=pl.when(front).then(pl.lit("A01612")).otherwise("symbol"))
-             for f in (stored, stamps, wanted)]  # fmt: skip
+    front, expired = pl.col("symbol") == "A01_FRONT", pl.col("session") > date(2025, 9, 11)
+    code = pl.when(front & expired).then(pl.lit("101W12")).when(front).then(pl.lit("101W09"))
+    named = [f.with_columns(symbol=code.otherwise("symbol")) for f in (stored, wanted)]
     checks = [c for c in CHECKS if c.name != "missing" or name.startswith("k200")]
     assert run_checks(checks, relations(*named)).is_empty()
