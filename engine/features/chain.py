@@ -28,6 +28,7 @@ here: `chain_flags` gives the caller one row a finding, to be logged as one line
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 
 import polars as pl
 
@@ -39,6 +40,11 @@ HOLE = 0.05
 
 IS_CALL, IS_PUT = pl.col("option_type") == "C", pl.col("option_type") == "P"
 _NUMBERS = ("price", "iv", "delta", "volume", "open_interest")
+_COLUMNS = pl.Schema(OPTION_CHAIN)
+_POSITIVE = [
+    pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
+    for name in ("strike", "underlying_price")
+]
 _CODE_LENGTH = 9  # of KRX's short codes; nothing is read from other names
 _TURNED = 0.8  # correlation; real boards are near -0.9, prices without any order near 0
 _FEWEST = 8  # prices, below which nothing is said about their order
@@ -50,16 +56,9 @@ def as_chain(frame: pl.LazyFrame) -> pl.LazyFrame:
     A strike or an underlying_price that is not a positive number becomes NULL.
     """
     have = frame.collect_schema()
-    lacking = {
-        name: pl.lit(None, dtype)
-        for name, dtype in pl.Schema(OPTION_CHAIN).items()
-        if name not in have
-    }
-    positive = (
-        pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
-        for name in ("strike", "underlying_price")
-    )
-    return frame.with_columns(**lacking).with_columns(*positive)
+    lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}
+    whole = frame.with_columns(**lacking) if lacking else frame
+    return whole.with_columns(_POSITIVE)
 
 
 def with_expiry(chain: pl.LazyFrame) -> pl.LazyFrame:
@@ -84,16 +83,19 @@ def row_findings() -> dict[str, pl.Expr]:
     }
 
 
+@cache
 def is_sound() -> pl.Expr:
     """Return whether a row of `as_chain` has none of `row_findings`."""
     return ~pl.any_horizontal(row_findings().values()).fill_null(value=False)
 
 
+@cache
 def is_crossed() -> pl.Expr:
     """Return whether the best bid is above the best ask. A quote of 0 is none."""
     return ((pl.col("bid") > pl.col("ask")) & (pl.col("ask") > 0)).fill_null(value=False)
 
 
+@cache
 def market_price() -> pl.Expr:
     """Return what an option is worth now, index points: its last price, moved into its quotes.
 
@@ -108,6 +110,7 @@ def market_price() -> pl.Expr:
     return pl.when(value.is_not_null()).then(pl.max_horizontal(pl.min_horizontal(value, ask), bid))
 
 
+@cache
 def strikes_above_atm() -> pl.Expr:
     """Return, within a snapshot, how many listed strikes a row is above ATM; NULL without ATM.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from engine.features import chain as board
@@ -79,6 +81,7 @@ def snapshot_flags() -> dict[str, pl.Expr]:
     }
 
 
+@cache
 def as_text() -> pl.Expr:
     """Return the names of the true ones of all flags, sorted, with commas; NULL if there is none.
 

@@ -8,6 +8,7 @@ trade against a move, below 0 with it.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import polars as pl
 
@@ -59,6 +60,7 @@ def exposure_at_levels() -> pl.Expr:
     )
 
 
+@cache
 def zero_gamma() -> pl.Expr:
     """Return the underlying's level at which gamma exposure changes its sign, index points.
 

@@ -6,11 +6,14 @@ market pays now. These come from each option's own price, on the future that hed
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
-from engine.features import black76, implied
+from engine.features import black76
 from engine.features import chain as board
-from engine.features.black76 import RATE, Terms
+from engine.features.black76 import IN_COLUMNS, RATE, Terms
+from engine.features.implied import with_implied_volatility
 
 
 def with_model_greeks(
@@ -27,12 +30,18 @@ def with_model_greeks(
     NULL for a row that cannot be trusted (`engine.features.chain`), has no price, or whose price
     no volatility explains; without `expiry` all are NULL.
     """
-    chain = board.with_expiry(board.as_chain(chain))
-    usable = board.is_sound() & ~board.is_crossed()
-    chain, known = black76.in_columns(
-        chain.with_columns(_model_value=pl.when(usable).then(board.market_price())),
-        terms or Terms(rate=pl.lit(rate)),
-    )
-    solved = implied.with_implied_volatility(chain, pl.col("_model_value"), known, "model_iv")
-    greeks = black76.with_greeks(solved, pl.col("model_iv"), known, prefix="model_")
+    ready = board.with_expiry(board.as_chain(chain)).with_columns(_model_value=_worth())
+    ready = black76.in_columns(ready, terms or _on_its_underlying(rate))
+    solved = with_implied_volatility(ready, pl.col("_model_value"), IN_COLUMNS, "model_iv")
+    greeks = black76.with_greeks(solved, pl.col("model_iv"), IN_COLUMNS, prefix="model_")
     return greeks.with_columns(pl.col("model_iv") * 100).drop("_model_value")
+
+
+@cache
+def _worth() -> pl.Expr:
+    return pl.when(board.is_sound() & ~board.is_crossed()).then(board.market_price())
+
+
+@cache
+def _on_its_underlying(rate: float) -> Terms:
+    return Terms(rate=pl.lit(rate))

@@ -8,6 +8,8 @@ order by where each column's value stands in them.
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from engine.features import chain as board
@@ -43,27 +45,29 @@ def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.
     Rows of a snapshot without ATM are there too, so that it is not lost. What has no column has the
     place after the last.
     """
-    above, outside = pl.col("above"), 4 * levels + 2
-    call = pl.when(IS_CALL).then(levels + above)
-    slot = call.when(IS_PUT).then(3 * levels + 1 - above)
+    within = (pl.col("above").abs() <= levels).fill_null(value=True)
+    values = (_value(name) for name in metrics)
     return (
         chain.with_columns(
             pl.col("fetched_at").max().over(SNAPSHOT),
             above=board.strikes_above_atm().over(SNAPSHOT),
         )
-        .filter((above.abs() <= levels).fill_null(value=True))
-        .select(
-            *SNAPSHOT,
-            "fetched_at",
-            "underlying_price",
-            pl.col("strike").alias("near_strike"),
-            *(_value(name) for name in metrics),
-            slot=pl.when(board.is_sound()).then(slot).fill_null(outside).cast(pl.Int32),
-        )
+        .filter(within)
+        .select(*SNAPSHOT, "fetched_at", "underlying_price", *values, *_places(levels))
         .sort("slot")
     )
 
 
+@cache
+def _places(levels: int) -> tuple[pl.Expr, ...]:
+    above, outside = pl.col("above"), 4 * levels + 2
+    call = pl.when(IS_CALL).then(levels + above)
+    slot = call.when(IS_PUT).then(3 * levels + 1 - above)
+    sound = pl.when(board.is_sound()).then(slot).fill_null(outside).cast(pl.Int32)
+    return pl.col("strike").alias("near_strike"), sound.alias("slot")
+
+
+@cache
 def _value(name: str) -> pl.Expr:
     value = pl.col(name).cast(pl.Float64)
     return pl.when(~board.is_crossed()).then(value) if name in _OF_QUOTES else value
@@ -74,36 +78,41 @@ def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> 
 
     That is NULL for a column that no row claims, or more than one, and if the snapshot is unusable.
     """
+    lists = near.group_by(SNAPSHOT).agg(pl.col("fetched_at").first(), *metrics, at=_at(levels))
+    return lists.sort(SNAPSHOT)
+
+
+@cache
+def _at(levels: int) -> pl.Expr:
     width, slot = 2 * levels + 1, pl.col("slot")
     columns = pl.int_range(2 * width, dtype=pl.Int32)
     first, end = (slot.search_sorted(columns, side=side) for side in ("left", "right"))
     out = pl.when(slot < 2 * width).then(slot % width)
     findings = board.snapshot_findings(out, pl.when(out.is_not_null()).then("price"))
     usable = ~pl.any_horizontal(findings.values())
-    return (
-        near.group_by(SNAPSHOT)
-        .agg(
-            pl.col("fetched_at").first(),
-            *metrics,
-            at=pl.when((end - first == 1) & usable).then(first),
-        )
-        .sort(SNAPSHOT)
-    )
+    return pl.when((end - first == 1) & usable).then(first)
 
 
 def _a_row_each_metric(snapshots: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
-    columns = level_columns(levels)
-    in_order = (
-        pl.col(name).list.gather(pl.col("at")).list.to_array(len(columns)) for name in metrics
-    )
-    value = pl.col("cells").explode()
-    cells = pl.when(value.is_finite()).then(value).reshape((-1, len(columns)))
     names = {"variable_name": "metric_type", "value_name": "cells"}
+    in_order = (_in_order(name, levels) for name in metrics)
     return (
         snapshots.select(*SNAPSHOT, "fetched_at", *in_order)
         .with_row_index("snapshot")
         .unpivot(metrics, index=["snapshot", *SNAPSHOT, "fetched_at"], **names)
         .sort("snapshot", maintain_order=True)  # metrics stay in their order
-        .select(*SNAPSHOT, "metric_type", cells.arr.to_struct(fields=columns), "fetched_at")
+        .select(*SNAPSHOT, "metric_type", _cells(levels), "fetched_at")
         .unnest("cells")
     )
+
+
+@cache
+def _in_order(name: str, levels: int) -> pl.Expr:
+    return pl.col(name).list.gather(pl.col("at")).list.to_array(4 * levels + 2)
+
+
+@cache
+def _cells(levels: int) -> pl.Expr:
+    columns, value = level_columns(levels), pl.col("cells").explode()
+    cells = pl.when(value.is_finite()).then(value).reshape((-1, len(columns)))
+    return cells.arr.to_struct(fields=columns)

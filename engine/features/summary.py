@@ -7,6 +7,8 @@ year. Those about gamma are in `engine.features.gamma`, the forward in `engine.f
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from engine.features import flags
@@ -40,19 +42,28 @@ def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
     chain = with_expiry(as_chain(chain))
     if "multiplier" not in chain.collect_schema():
         chain = chain.with_columns(multiplier=pl.lit(None, pl.Float64))
-    figures, unusable = _figures(), pl.any_horizontal(flags.UNUSABLE)
+    unusable = pl.any_horizontal(flags.UNUSABLE)
     return (
         with_d1(_with_greeks(with_value(flags.judged(chain))))
         .group_by(SNAPSHOT)
-        .agg(
-            **_heads(), **figures, **flags.snapshot_flags(), _levels=exposure_at_levels(),
-            **{flag: pl.col(flag).any() for flag in flags.ROW_FLAGS},
-        )
+        .agg(**_aggregates())
         .with_columns(zero_gamma=zero_gamma(), flags=flags.as_text())
-        .with_columns(pl.when(~unusable).then(pl.col(*figures, "zero_gamma")))
+        .with_columns(pl.when(~unusable).then(pl.col(*_figures(), "zero_gamma")))
         .select(OPTION_SUMMARY.names)
         .sort(SNAPSHOT)
-    )  # fmt: skip
+    )
+
+
+@cache
+def _aggregates() -> dict[str, pl.Expr]:
+    """Return all that is found in one pass over a snapshot's rows; made once, it is much."""
+    return {
+        **_heads(),
+        **_figures(),
+        **flags.snapshot_flags(),
+        **{flag: pl.col(flag).any() for flag in flags.ROW_FLAGS},
+        "_levels": exposure_at_levels(),
+    }
 
 
 def _with_greeks(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -79,6 +90,7 @@ def _heads() -> dict[str, pl.Expr]:
     }
 
 
+@cache
 def _figures() -> dict[str, pl.Expr]:
     return {
         "forward": pl.col("forward").first(),

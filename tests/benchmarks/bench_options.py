@@ -1,0 +1,155 @@
+"""How fast chains become matrices and greeks, side by side with the row-by-row pandas way.
+
+The baseline is how the matrix was made before (and is, in most scripts that one finds): for each
+metric a walk over the chain's rows, each put into a dict by its level. It gives the same matrix
+(checked here), so the ratio is between equal things. Greeks have one option at a time through
+vollib as theirs. Ratios hold on any machine; the targets in seconds are those of issue 6.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from polars.testing import assert_frame_equal
+from vollib.black.greeks import analytical
+from vollib.black.implied_volatility import implied_volatility
+
+from engine.features import black76
+from engine.features.black76 import RATE, Terms
+from engine.features.greeks import with_model_greeks
+from engine.features.matrix import matrix
+from engine.features.summary import option_summary
+from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
+
+OPEN, EXPIRY = datetime(2026, 11, 2, 8, 46), datetime(2026, 12, 10, 15, 20)
+ENGINE = "in-memory"  # what live uses; streaming, the default, takes 1 ms more to start
+
+
+def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
+    """Return so many snapshots of OPTION_CHAIN, a minute each, with expiry and multiplier."""
+    rng = np.random.default_rng(0)
+    walk = 1060 + np.cumsum(rng.normal(0, 0.8, snapshots))
+    minutes = pl.DataFrame({"minute": range(snapshots), "underlying_price": walk.round(2)})
+    listed = 1060 + 2.5 * (np.arange(strikes) - strikes // 2)
+    sides = pl.DataFrame({"option_type": ["C", "P"], "letter": ["B", "C"]})
+    x = (pl.col("strike") / pl.col("underlying_price")).log()
+    rows = minutes.join(sides, how="cross").join(pl.DataFrame({"strike": listed}), how="cross")
+    moment = pl.lit(OPEN) + pl.duration(minutes="minute")
+    known = rows.with_columns(
+        timestamp=moment, quoted_at=moment, fetched_at=moment, expiry=EXPIRY, multiplier=250_000,
+        underlying_symbol=pl.lit("202612_KOSPI200"), underlying_source=pl.lit("future:A01612"),
+        symbol=pl.format("{}01612A00", "letter"), volume=pl.int_range(pl.len()) % 997,
+        open_interest=pl.int_range(pl.len()) % 4999, historical_volatility=76.6,
+        iv=36 * (1 - 0.9 * x + 2.2 * x * x), atm_class=pl.lit("OTM"),
+    )  # fmt: skip
+    price = black76.price(Terms(), pl.col("iv") / 100).round(2)
+    priced = known.with_columns(price=price, theoretical_price=price).with_columns(
+        bid=pl.col("price") - 0.05, ask=pl.col("price") + 0.05
+    )
+    greeks = black76.with_greeks(priced.lazy(), pl.lit(0.766)).collect()
+    return greeks.select(*OPTION_CHAIN.names, "expiry", "multiplier")
+
+
+def in_pandas(chain: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the matrix of one snapshot, a walk over its rows for each metric."""
+    strikes = sorted(chain["strike"].unique())
+    price = chain["underlying_price"].iloc[0]
+    atm = min(range(len(strikes)), key=lambda i: (abs(strikes[i] - price), strikes[i]))
+    out = []
+    for metric in METRICS:
+        row: dict[str, object] = {"timestamp": chain["timestamp"].iloc[0], "metric_type": metric}
+        for _, option in chain.iterrows():
+            level = strikes.index(option["strike"]) - atm
+            if abs(level) <= LEVELS:
+                inside = (level < 0) == (option["option_type"] == "C")
+                name = f"{'itm' if inside else 'otm'}{abs(level)}" if level else "atm"
+                row[f"{option['option_type'].lower()}_{name}"] = option[metric]
+        out.append(row)
+    return out
+
+
+def one_by_one(chain: pl.DataFrame) -> list[tuple[float, ...]]:
+    """Return the model's numbers of each option, one call of vollib after the other."""
+    years = (EXPIRY - OPEN) / timedelta(days=365)
+    columns = chain.select("option_type", "underlying_price", "strike", "price")
+    out = []
+    for side, forward, strike, price in columns.iter_rows():
+        flag = side.lower()
+        volatility = implied_volatility(price, forward, strike, RATE, years, flag)
+        greeks = (
+            getattr(analytical, name.removeprefix("model_"))(
+                flag, forward, strike, years, RATE, volatility
+            )
+            for name in MODEL_METRICS[1:]
+        )
+        out.append((volatility * 100, *greeks))
+    return out
+
+
+def check_equal(chain: pl.DataFrame) -> None:
+    """Compare the baselines with ours: a race between unlike things says nothing."""
+    ours = matrix(chain.lazy()).collect().drop("underlying_symbol", "fetched_at")
+    theirs = pl.DataFrame(in_pandas(chain.to_pandas()), infer_schema_length=None)
+    assert_frame_equal(ours, theirs.select(ours.columns), check_dtypes=False)
+    greeks = with_model_greeks(chain.lazy()).collect().select(MODEL_METRICS)
+    np.testing.assert_allclose(greeks.to_numpy(), one_by_one(chain), atol=1e-9)
+
+
+def seconds(job: Callable[[], object], rounds: int) -> float:
+    def once() -> float:
+        start = time.perf_counter()
+        job()
+        return time.perf_counter() - start
+
+    return statistics.median(once() for _ in range(rounds))
+
+
+def measure(*, rounds: int = 15) -> list[dict[str, object]]:
+    """Return the table: what, rows, seconds (median), ratio, target, met.
+
+    The ratio of a row that names seconds is those to what it took; of another one, to the baseline.
+    """
+    one, many, wide = chains(1), chains(1000), chains(1, strikes=350)
+    check_equal(one)
+    pandas_frame = one.to_pandas()
+
+    def ours(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> float:
+        return seconds(lambda: job(chain.lazy()).collect(engine=ENGINE), rounds)
+
+    single, thousand = ours(matrix, one), ours(matrix, many)
+    greeks, summary = ours(with_model_greeks, wide), ours(option_summary, one)
+    walked = seconds(lambda: in_pandas(pandas_frame), 3)
+    called = seconds(lambda: one_by_one(wide), 3)
+    return [
+        row("a matrix, row by row in pandas", one.height, walked, 1.0, None),
+        row("a matrix, expressions", one.height, single, walked / single, 8),
+        row("a matrix of 9 metrics (ratio to 3 ms)", one.height, single, 0.003 / single, 1),
+        row(
+            "1,000 matrices, each (ratio to pandas)", many.height, thousand,
+            1000 * walked / thousand, 500,
+        ),
+        row("1,000 matrices (ratio to 60 ms)", many.height, thousand, 0.06 / thousand, 1),
+        row("iv and greeks of 700 options, vollib one by one", wide.height, called, 1.0, None),
+        row("iv and greeks of 700 options, expressions", wide.height, greeks, called / greeks, 4),
+        row("iv and greeks of 700 options (ratio to 5 ms)", wide.height, greeks, 0.005 / greeks, 1),
+        row("a summary, forward and greeks included", one.height, summary, walked / summary, None),
+    ]  # fmt: skip
+
+
+def row(what: str, rows: int, took: float, ratio: float, target: float | None) -> dict[str, object]:
+    return {
+        "what": what, "rows": rows, "seconds": round(took, 4),
+        "rows_per_second": round(rows / took), "ratio": round(ratio, 2), "target": target,
+        "met": target is None or ratio >= target,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    with pl.Config(tbl_rows=20, fmt_str_lengths=60, tbl_width_chars=150):
+        print(pl.DataFrame(measure()))  # noqa: T201
