@@ -119,8 +119,18 @@ def test_parity_does_not_listen_to_crossed_or_stale_rows(make_board: Board) -> N
         assert parity_forward(bad.lazy()).collect()["forward"].to_list() == [None]
 
 
-def test_each_snapshot_has_its_own(make_board: Board, priceless: pl.DataFrame) -> None:
-    later = make_board(1075.0, moment=datetime(2026, 11, 2, 10, 32))
-    both = with_underlying(pl.concat([priceless, later]).lazy()).collect()
-    found = both.group_by("timestamp").agg(pl.col("underlying_source").unique()).sort("timestamp")
-    assert found["underlying_source"].to_list() == [["parity"], ["future:A01612"]]
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_each_snapshot_has_its_own(make_board: Board, engine: str) -> None:
+    minutes = [datetime(2026, 11, 2, 10, n) for n in range(30)]
+    snapshots = [make_board(1040.0 + 2 * n, moment=minute) for n, minute in enumerate(minutes)]
+    priced = [
+        snapshot if n % 3 else snapshot.with_columns(underlying_price=pl.lit(None, pl.Float64))
+        for n, snapshot in enumerate(snapshots)
+    ]
+    candidates = pl.concat(offers(INDEX, AFTER, at=minute) for minute in minutes[::5])
+    decided = with_underlying(pl.concat(priced).lazy(), candidates)
+    found = decided.collect(engine=engine)  # type: ignore[call-overload]
+    prices = found.group_by("timestamp").agg(pl.col("underlying_price").unique())
+    for n, (_, price) in enumerate(prices.sort("timestamp").iter_rows()):
+        expected = 1066.0 if n % 5 == 0 else 1040.0 + 2 * n
+        assert price == pytest.approx([expected], abs=0 if n % 3 else 0.15)
