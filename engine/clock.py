@@ -241,15 +241,16 @@ class VirtualClock:
         self._considering = False
         if self._working - self._waiting_for_time:
             return  # whoever works nudges when done
+        while self._wakeups and self._wakeups[0][3]():
+            heapq.heappop(self._wakeups)
+        if not self._wakeups:
+            return  # whoever goes to sleep nudges
         loop = asyncio.get_running_loop()
         # Only the loop itself knows whether some task still has a step to make; it has no public
         # way to say so. Every loop of the standard library keeps this queue.
         if loop._ready:  # type: ignore[attr-defined] # noqa: SLF001
             self._nudge()
-            return
-        while self._wakeups and self._wakeups[0][3]():
-            heapq.heappop(self._wakeups)
-        if self._wakeups and not self._too_early(self._wakeups[0][0]):
+        elif not self._too_early(self._wakeups[0][0]):
             self._jump(self._wakeups[0][0])
 
     def _too_early(self, when: datetime) -> bool:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock, Timeout
+from pydantic import SecretStr
 
+from engine import sessions
 from engine.clock import Clock
-from engine.errors import StoreUnreachable
+from engine.errors import InputError, KisError, KisRefused, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
+from engine.kis.calendar import learn_opening_days
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
 from engine.store import Store, Writer, ledger
 from engine.store.status import heartbeat
 from engine.store.strategies import remember_symbols
+from pipelines.alerts import Alerts, alerting, stopped, unfillable_gap
 from pipelines.around_the_day import fill_before_open, fill_today, reconcile
 from pipelines.asking import Tools
 from pipelines.feed import DayPlan
@@ -33,28 +40,43 @@ HEARTBEAT = 60.0  # seconds
 BEFORE_OPEN = timedelta(minutes=10)  # the warm-up begins then; its calls need a minute or two
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a day is collected: the database, and folders that only we use."""
+
+    url: str
+    spool: Path
+    kis: Path  # tokens, paces, what KIS said of the calendar
+    alerts: tuple[SecretStr, ...] = ()
+
+
 async def run_day(
-    plan: DayPlan, settings: KisSettings, clock: Clock, url: str, folder: Path, tally: Tally
+    plan: DayPlan, settings: KisSettings, clock: Clock, place: Place, tally: Tally
 ) -> None:
     """Collect the plan's day into the database and count it in the tally.
 
     Ends when every session of the plan is sealed. Cancelled (Ctrl+C), it commits what it has.
-    Raises KisError if KIS refuses the app key, StoreError if the database refuses to work.
+    Raises KisError if KIS refuses the app key, StoreError if the database refuses to work,
+    InputError if another collector is at work here.
     """
     async with AsyncExitStack() as stack:
-        store = Store(url, clock, component="collector")
+        stack.enter_context(_alone(place.spool))
+        alerts = await stack.enter_async_context(alerting(place.alerts, clock))
+        store = Store(place.url, clock, component="collector")
         stack.push_async_callback(store.close)
-        writer = Writer(url, clock, folder / "spool", component="writer")
+        writer = Writer(place.url, clock, place.spool, component="writer")
         stack.push_async_callback(writer.close)
-        kis = KisClient(settings, clock, folder=folder / "kis")
+        kis = KisClient(settings, clock, folder=place.kis)
         stack.push_async_callback(kis.close)
-        processor = Processor(writer, clock, tally)
+        processor = Processor(writer, clock, tally, alerts)
         fetchers = {name: source(kis) for name, source in FETCHERS.items()}
         polling = PollingManager(clock, processor, fetchers, settings.polling_interval)
         tools = Tools(store, processor.put, kis, clock, priority=Priority.LIVE)
         stack.callback(lambda: tally.calls.update(kis.counts))
 
         await _wait_for_open(plan, clock)
+        if not await _opens(plan, kis, place.kis):
+            return
         await _catch_up(plan, tools)
         processor.windows = await open_windows(plan, store)
         log.info("🚀 collecting %s", ", ".join(plan.names))
@@ -62,9 +84,43 @@ async def run_day(
         try:
             await _follow(plan, polling)
             await _close(plan, tools, tally)
+        except Exception as error:
+            alerts.tell(stopped("collector", clock.now(), str(error)))
+            raise
         finally:
             beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        _tell_gaps(tally, alerts)
         await _say_status(store, tally, kis, writer, "done")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the collector's lock: two of them would double every call. Raises InputError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "collector.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"another collector is at work here (it holds {lock.lock_file}); one is enough"
+        ) from None
+    with lock:
+        yield
+
+
+async def _opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
+    """Ask KIS, once a day, on which days the exchange opens; False if not on ours after all."""
+    try:
+        await learn_opening_days(kis, folder / "opening_days.json")
+    except KisRefused:
+        raise
+    except KisError as error:
+        log.warning("⚠️ KIS does not tell its holidays, ours stand: %s", error)
+    if any(sessions.session(session.market, plan.day) for session in plan.sessions):
+        return True
+    log.warning("⚠️ KIS says that the exchange is closed on %s", plan.day)
+    return False
 
 
 async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
@@ -104,12 +160,22 @@ async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
     tally.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
 
 
+def _tell_gaps(tally: Tally, alerts: Alerts) -> None:
+    lost = pl.DataFrame() if tally.gaps is None else tally.gaps
+    columns = ["symbol", "session", "first_stamp", "reason"]
+    if lost.is_empty():
+        return
+    for gap in lost.filter(pl.col("state") == "unavailable").select(columns).iter_rows():
+        alerts.tell(unfillable_gap(*gap))
+
+
 async def _beat(store: Store, clock: Clock, tally: Tally, kis: KisClient, writer: Writer) -> None:
+    """Say each minute that we live; a database that is away must not end the collecting."""
     while True:
         try:
             await _say_status(store, tally, kis, writer, "running")
-        except StoreUnreachable as error:  # the next heartbeat may come through
-            log.debug("⏱️ no heartbeat: %s", error)
+        except StoreUnreachable as error:
+            log.debug("no heartbeat: %s", error)
         await clock.sleep(HEARTBEAT)
 
 

@@ -24,7 +24,7 @@ from engine.log import setup_logging
 from engine.simulator.faults import Scenario, load_scenario
 from pipelines import view
 from pipelines.databases import Kind, database, folder
-from pipelines.day import run_day
+from pipelines.day import Place, run_day
 from pipelines.feed import ChainChoice, DayPlan, Feed, plan
 from pipelines.simulation import (
     Scene,
@@ -143,14 +143,16 @@ async def _simulated(
     clock: Clock, url: str, tally: Tally,
 ) -> None:  # fmt: skip
     with TemporaryDirectory(prefix="krt-") as here:  # its tokens and paces are of no use later
+        place = Place(url, folder(configuration, "simulation") / "spool", Path(here))
         async with simulated_kis(scene, clock, configuration, faults) as (settings, simulator):
-            await run_day(tally.plan, settings, clock, url, Path(here), tally)
+            await run_day(tally.plan, settings, clock, place, tally)
             tally.refused = simulator.counts.refusals.total()
 
 
 async def _real(configuration: Configuration, clock: Clock, url: str, tally: Tally) -> None:
     here = folder(configuration, "live")
-    await run_day(tally.plan, configuration.kis, clock, url, here, tally)
+    place = Place(url, here / "spool", here / "kis", configuration.alerts)
+    await run_day(tally.plan, configuration.kis, clock, place, tally)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pyarrow as pa
 from engine import schemas
 from engine.clock import Clock
 from engine.store import MergeCounts, Writer
+from pipelines.alerts import Alerts, SignalNews
 from pipelines.chains import chain_of, greeks_of, matrix_of, summary_of
 from pipelines.tally import Tally
 from strategies.window import LiveWindow
@@ -29,9 +30,15 @@ class Processor:
     """The spec's DataProcessor: where a batch goes once it has been fetched."""
 
     def __init__(
-        self, writer: Writer, clock: Clock, tally: Tally, windows: Sequence[LiveWindow] = ()
+        self,
+        writer: Writer,
+        clock: Clock,
+        tally: Tally,
+        alerts: Alerts,
+        windows: Sequence[LiveWindow] = (),
     ) -> None:
-        self._writer, self._clock, self._tally = writer, clock, tally
+        self._writer, self._clock, self._tally, self._alerts = writer, clock, tally, alerts
+        self._news = SignalNews(clock)
         self.windows = windows  # none until the warm-up is there
         self._findings: dict[str, str | None] = {}
 
@@ -61,6 +68,8 @@ class Processor:
         ready = schemas.conform(rows, window.schema)
         counts = await self._writer.put(window.table, ready)
         self._tally.note_signals(window.table, ready, counts)
+        for event in self._news.events(window.table.removesuffix("_signal"), signals):
+            self._alerts.tell(event)
 
     async def chain(self, batch: pa.RecordBatch) -> None:
         """Commit one snapshot of a chain, its matrix and its summary."""
