@@ -68,15 +68,20 @@ def _divided(targets: pl.DataFrame, at_once: int, last: date) -> Iterator[Part]:
         yield Part(within, first, until - timedelta(days=1))
 
 
-async def relations(store: Store, part: Part, clock: Clock) -> dict[str, pl.DataFrame]:
-    """Return the relations of a part, and write what is missing into the ledger."""
+async def relations(
+    store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None = None
+) -> dict[str, pl.DataFrame]:
+    """Return the relations of a part, and write what is missing into the ledger.
+
+    Bars come from Parquet where `copies` (engine.store.export) are current.
+    """
     seen = await survey(store, part.targets, clock)
     await write_down(store, seen, seen.marks, clock)
     base = {"excused": _excused(seen), "trading_days": _days(part)}
     if is_chain(part.symbols[0]):
         return base | {"snapshots_owed": seen.owed} | await _chain(store, part)
     wanted, grids = with_grids(part.targets)
-    checked = {"targets": wanted, "grids": grids, "bars": await _bars(store, part, today(clock))}
+    checked = {"targets": wanted, "grids": grids, "bars": await _bars(store, part, clock, copies)}
     return (
         base
         | checked
@@ -112,13 +117,18 @@ def _shifted(day: date, days: int) -> date:
     return day + timedelta(days=days)
 
 
-async def _bars(store: Store, part: Part, day: date) -> pl.DataFrame:
+async def _bars(
+    store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None
+) -> pl.DataFrame:
     """Return the relation `bars`. Context are real sessions that are not to be checked."""
-    found = await reading.bars(store, part.symbols, *_around(part))
+    found = await reading.bars(store, part.symbols, *_around(part), copies)
     confirmed = await reading.confirmed_bars(store, part.symbols, part.first, part.last)
     rows = found.with_columns(session=pl.col("timestamp").dt.date())
     pairs = rows.select(_SESSION).unique()
-    real = [on <= day and session_of(symbol, on) is not None for symbol, on in pairs.iter_rows()]
+    real = [
+        on <= today(clock) and session_of(symbol, on) is not None
+        for symbol, on in pairs.iter_rows()
+    ]
     outside = ~pl.col("session").is_between(part.first, part.last)
     others = (
         pairs.filter(outside | pl.Series(real))

@@ -77,21 +77,24 @@ async def validate(
     *,
     warm_up: int = 0,
     checks: list[Check] | None = None,
+    copies: pl.DataFrame | None = None,
     progress: Progress = quiet,
 ) -> Validation:
     """Check the closed sessions of symbols from start to end.
 
     Symbols are codes, products or option chains as `backfill` takes them; none means all that are
     stored. What no date bounds is bounded by what is known: from the first to the last session of
-    the symbol that has bars or stands in the ledger. Raises InputError where there is nothing to
-    check, StoreError.
+    the symbol that has bars or stands in the ledger. Bars are read from the Parquet export where
+    `copies` (engine.store.export) says that it is current: as all merges left the database; what
+    a hand changed in it since is seen in Postgres alone. Raises InputError where there is nothing
+    to check, StoreError.
     """
     chosen = checks or all_checks()
     known = await reading.spans(store)
     wanted, last = scope(known, symbols, start, end, warm_up=warm_up, sealed_by=clock.now())
     found, done = [FINDINGS.to_frame()], 0
     for part in parts(wanted, last):
-        found.append(run_checks(chosen, await relations(store, part, clock)))
+        found.append(run_checks(chosen, await relations(store, part, clock, copies)))
         done += part.targets.height
         progress(done, wanted.height, part.last)
     findings = pl.concat(found).sort(ORDER)

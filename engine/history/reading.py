@@ -47,14 +47,55 @@ def by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
     return tables
 
 
-async def bars(store: Store, symbols: Sequence[str], first: date, last: date) -> pl.DataFrame:
-    """Return the symbols' rows in BARS, whatever they hold, in no order."""
-    columns = ", ".join(BARS)
-    return await _read(store, BARS, [
-        f"SELECT {columns} FROM {table}"  # noqa: S608 - quoted
-        f" WHERE symbol IN ({literals(codes)}) AND {in_span(first, last)}"
-        for table, codes in by_table(symbols).items()
-    ])  # fmt: skip
+async def bars(
+    store: Store,
+    symbols: Sequence[str],
+    first: date,
+    last: date,
+    copies: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Return the symbols' rows in BARS, whatever they hold, in no order.
+
+    Given `copies` (engine.store.export), they are read from the Parquet files of a table where all
+    that the span needs are current.
+    """
+    columns, frames = ", ".join(BARS), [BARS.to_frame()]
+    for table, codes in by_table(symbols).items():
+        if (files := _current(copies, table, codes, first, last)) is not None:
+            frames.append(_from_parquet(files, codes, first, last))
+            continue
+        query = (
+            f"SELECT {columns} FROM {table}"  # noqa: S608 - quoted
+            f" WHERE symbol IN ({literals(codes)}) AND {in_span(first, last)}"
+        )
+        frames.append(await _read(store, BARS, [query]))
+    return pl.concat(frames)
+
+
+def _current(
+    copies: pl.DataFrame | None, table: str, codes: Sequence[str], first: date, last: date
+) -> list[str] | None:
+    """Return the files that hold the span of a table; None unless all of them are current."""
+    if copies is None:
+        return None
+    products = ["stocks"] if table == "stocks_1m" else sorted({code[:3].lower() for code in codes})
+    needed = copies.filter(
+        pl.col("table") == table,
+        pl.col("product").is_in(products),
+        pl.col("month").is_between(pl.lit(f"{first:%Y-%m}"), pl.lit(f"{last:%Y-%m}")),
+    )
+    return needed["path"].to_list() if needed["current"].all() else None
+
+
+def _from_parquet(
+    files: Sequence[str], codes: Sequence[str], first: date, last: date
+) -> pl.DataFrame:
+    if not files:
+        return BARS.to_frame()
+    found = pl.scan_parquet(list(files), hive_partitioning=False).filter(
+        pl.col("symbol").is_in(list(codes)), pl.col("timestamp").dt.date().is_between(first, last)
+    )
+    return found.select(pl.col(name).cast(kind) for name, kind in BARS.items()).collect()
 
 
 async def stamps(store: Store, symbols: Sequence[str], first: date, last: date) -> pl.DataFrame:

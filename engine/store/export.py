@@ -62,7 +62,7 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
             cursor.execute("SET LOCAL statement_timeout = 0")
             _hand_over(cursor, sealed)
             for table in _EXPORTED:
-                for part in _parts(cursor, table):
+                for part in _parts(cursor, table, _sealed_rows(table)):
                     written = _write(cursor, part, folder)
                     parts.append((part.table, part.product, part.month, part.rows, written))
     finally:
@@ -79,13 +79,40 @@ def _hand_over(cursor: Cursor, sealed: pl.DataFrame) -> None:
     cursor.execute("ANALYZE sealed")
 
 
-def _parts(cursor: Cursor, table: str) -> list[_Part]:
+def copies(url: str, folder: Path) -> pl.DataFrame:
+    """Return every table, product and month of the database with its file below the folder.
+
+    Columns table, product, month, path (text), current: whether the file holds all that the
+    database has of it, and as it has it. Raises StoreUnreachable.
+    """
+    connection = Connection(url, "export")
+    try:
+        with connection.transaction(read_only=True) as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            parts = [
+                part
+                for table in _EXPORTED
+                for part in _parts(cursor, table, f"SELECT * FROM {identifier(table)}")
+            ]
+    finally:
+        connection.close()
+    rows = [
+        (part.table, part.product, part.month, str(path := part.path(folder)),
+         _fingerprint(path) == part.fingerprint.encode())
+        for part in parts
+    ]  # fmt: skip
+    names = ["table", "product", "month", "path"]
+    schema = {**dict.fromkeys(names, pl.String), "current": pl.Boolean}
+    return pl.DataFrame(rows, schema, orient="row")
+
+
+def _parts(cursor: Cursor, table: str, rows: str) -> list[_Part]:
     product, _ = _EXPORTED[table]
     found = ask(
         cursor,
         f"SELECT {product} AS product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
         " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
-        f" AS fingerprint FROM ({_sealed_rows(table)}) AS rows GROUP BY 1, 2 ORDER BY 1, 2",
+        f" AS fingerprint FROM ({rows}) AS rows GROUP BY 1, 2 ORDER BY 1, 2",
     )
     return [_Part(table, *row) for row in found.iter_rows()]
 

@@ -1,0 +1,77 @@
+"""Reading history: from Postgres, and from the Parquet export where that is current."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from engine.history import gaps, reading
+from engine.store.export import copies, export
+from pipelines.backfill import backfill
+from pipelines.settling import validated_sessions
+from pipelines.validate import validate
+from tests.pipelines.simulated import desk
+
+EVENING = datetime(2025, 9, 2, 18)
+DAYS = date(2025, 9, 1), date(2025, 9, 2)
+SYMBOLS = ["101W09", "005930"]
+
+
+async def test_a_current_export_is_read_instead_of_the_database(
+    database_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "parquet"
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, SYMBOLS, *DAYS)
+        from_database = await reading.bars(at.store, SYMBOLS, *DAYS)
+        before = await validate(at.store, at.clock, [])
+        export(database_url, folder, await validated_sessions(at.store))
+        known = copies(database_url, folder)
+        assert known["current"].all()
+
+        # a mark in the files shows who is read
+        for path in known.filter(pl.col("table") == "futures_1m")["path"]:
+            pl.read_parquet(path, hive_partitioning=False).with_columns(volume=-1).write_parquet(
+                path
+            )
+        marked = await reading.bars(at.store, SYMBOLS, *DAYS, known)
+        assert marked.filter(pl.col("symbol") == "101W09")["volume"].unique().to_list() == [-1]
+        plain = marked.filter(pl.col("symbol") == "005930")
+        assert_frame_equal(
+            plain, from_database.filter(pl.col("symbol") == "005930"), check_row_order=False
+        )
+        found = await validate(at.store, at.clock, [], copies=known)
+        assert (before.exit_code, set(found.findings["check"])) == (0, {"volume"})
+
+
+async def test_an_export_that_is_behind_is_not_read(database_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "parquet"
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, SYMBOLS, DAYS[0], DAYS[0])
+        await validate(at.store, at.clock, [])
+        export(database_url, folder, await validated_sessions(at.store))
+        await backfill(at.tools, SYMBOLS, *DAYS)
+        known = copies(database_url, folder)
+        assert not known.filter(pl.col("table") == "futures_1m")["current"].any()
+        assert (await reading.bars(at.store, SYMBOLS, *DAYS, known)).height == 2 * (411 + 381)
+
+
+async def test_the_quick_look_finds_what_is_missing_over_all(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, SYMBOLS, *DAYS)
+        wanted = pl.DataFrame(
+            [(symbol, day) for symbol in SYMBOLS for day in DAYS],
+            {"symbol": pl.String, "session": pl.Date}, orient="row",
+        )  # fmt: skip
+        assert (await gaps.missing(at.store, wanted, at.clock)).is_empty()
+        await at.store.execute("DELETE FROM futures_1m WHERE timestamp >= '2025-09-02 15:34'")
+        await at.store.execute("DELETE FROM stocks_1m WHERE timestamp < '2025-09-02'")
+        found = await gaps.missing(at.store, wanted, at.clock)
+        assert sorted(found.select("symbol", "session", "bars").rows()) == [
+            ("005930", DAYS[0], 381), ("101W09", DAYS[1], 3),
+        ]  # fmt: skip
