@@ -6,6 +6,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def server_url() -> Iterator[str]:
 @pytest.fixture
 def database_url(server_url: str) -> Iterator[str]:
     """The URL of a fresh database with the newest schema, dropped after the test."""
+    with fresh_database(server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def another_database_url(server_url: str) -> Iterator[str]:
+    """The URL of a second one, for whatever is to be compared."""
+    with fresh_database(server_url) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(server_url: str) -> Iterator[str]:
+    """Make a database from the template; drop it in the end."""
     template = server_url.rpartition("/")[2].partition("?")[0]
     name = f"test_{uuid.uuid4().hex[:12]}"
     maintenance = server_url.replace(f"/{template}?", "/krt?")

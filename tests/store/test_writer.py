@@ -14,8 +14,8 @@ import pytest
 from engine.clock import ScaledClock
 from engine.errors import InputError, SchemaMismatch, StoreUnreachable
 from engine.store import MergeCounts, Store, Writer
-from engine.store.connection import Connection
 from tests.store.data import MINUTE, OPEN, futures_bars
+from tests.store.outage import away
 
 CLOSES = "SELECT close FROM futures_1m ORDER BY symbol, timestamp"
 
@@ -23,26 +23,6 @@ CLOSES = "SELECT close FROM futures_1m ORDER BY symbol, timestamp"
 @pytest.fixture
 def clock() -> ScaledClock:
     return ScaledClock(datetime(2025, 9, 1, 9, 0), speed=50)
-
-
-@contextmanager
-def away(url: str) -> Iterator[None]:
-    """The server lets nobody into the database, and has thrown out whoever was in."""
-    name = url.rpartition("/")[2].partition("?")[0]
-    maintenance = Connection(url.replace(f"/{name}?", "/krt?"), "test")
-    maintenance.alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    maintenance.query(
-        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
-    )
-    try:
-        yield
-    finally:
-        maintenance.alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        maintenance.close()
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.arrow"))
 
 
 @contextmanager
@@ -55,6 +35,10 @@ def full_disk() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.arrow"))
 
 
 async def closes(store: Store) -> list[float]:
