@@ -5,14 +5,22 @@ Symbols are those that the day collects: codes, and option chains by their under
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date
 
+import polars as pl
+
 from engine import sessions
-from engine.history.owed import is_chain, session_of, targets
+from engine.history.owed import is_chain, targets
 from engine.sessions import Market
-from pipelines.asking import Tools, Window
-from pipelines.backfill import Progress, Report, ask_all, fill, quiet
+from pipelines.asking import Tools
+from pipelines.backfill import Progress, Report, fill, quiet
+from pipelines.survey import STORED, in_parts, survey
+
+log = logging.getLogger(__name__)
+
+LOOKS = 4  # at the sealed day; a fault hits two answers in a row seldom, four hardly ever
 
 EARLIER = 1  # sessions before the day that are looked at even if no strategy needs them
 
@@ -46,18 +54,38 @@ async def reconcile(
 ) -> Report:
     """Fetch the whole day again after its close: bars that came late or were corrected since.
 
-    Then ask once more about what is still missing and settle it. Of option chains, which KIS keeps
-    no history of, the missed snapshots become unavailable. Raises KisRefused, StoreError.
+    Every stored bar has to be seen once in an answer about the sealed day; one that an answer with
+    a fault left out is asked for again. What is missing is settled. Of option chains, which KIS
+    keeps no history of, the missed snapshots become unavailable. Raises KisRefused, StoreError.
     """
     wanted = targets(symbols, day, day, sealed_by=tools.clock.now())
-    whole = [
-        Window(symbol, day, of.last_stamp, of.first_stamp, whole_day=True)
-        for symbol in wanted["symbol"]
-        if not is_chain(symbol) and (of := session_of(symbol, day))
-    ]
-    first = Report(planned=len(whole))
-    await ask_all(tools, [[window] for window in whole], first, progress)
-    report = await fill(tools, wanted, progress=progress)
-    report.planned, report.calls = report.planned + first.planned, report.calls + first.calls
-    report.rows += first.rows
-    return report
+    unseen = await _stored(tools, wanted)
+    total = await fill(tools, wanted, again=unseen, progress=progress)
+    for _ in range(LOOKS - 1):
+        unseen = unseen.join(_shown(total), on=["symbol", "stamp"], how="anti")
+        if unseen.is_empty():
+            return total
+        again = await fill(tools, wanted, again=unseen, progress=progress)
+        again.asked = (total.asked or []) + (again.asked or [])
+        again.planned, again.calls = again.planned + total.planned, again.calls + total.calls
+        again.rows += total.rows
+        total = again
+    log.warning(
+        "⚠️ %d bars of %s could not be compared with KIS after the close", unseen.height, day
+    )
+    return total
+
+
+async def _stored(tools: Tools, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol, session, stamp of the bars that are stored of the targets."""
+    codes = [symbol for symbol in wanted["symbol"].unique() if not is_chain(symbol)]
+    bars = wanted.filter(pl.col("symbol").is_in(codes))
+    seen = [await survey(tools.store, part, tools.clock) for part in in_parts(bars)]
+    return pl.concat([pl.DataFrame(schema=STORED), *(part.stored for part in seen)])
+
+
+def _shown(report: Report) -> pl.DataFrame:
+    """Return symbol and stamp of the bars that answers about sealed sessions held."""
+    asked = [one.bars for one in report.asked or [] if one.sealed and one.bars.height]
+    shown = [bars.select("symbol", stamp="timestamp") for bars in asked]
+    return pl.concat([pl.DataFrame(schema={k: STORED[k] for k in ("symbol", "stamp")}), *shown])
