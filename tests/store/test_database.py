@@ -70,14 +70,21 @@ def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_several_users_share_it_and_the_last_one_stops_it(folder: Path) -> None:
+def test_users_share_it_ctrl_c_spares_it_and_the_last_one_stops_it(folder: Path) -> None:
+    starter = another_process(
+        folder, "signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
+    )
     with embedded_server(folder, durable=False) as first:
         with embedded_server(folder, durable=False) as second:
             assert first == second
+        if sys.platform != "win32":  # a terminal signals all that were started in it
+            pid = int((data_folder(folder) / "postmaster.pid").read_text().split("\n")[0])
+            os.killpg(starter.pid, signal.SIGINT)
+            time.sleep(0.3)
+            assert psutil.Process(pid).is_running()
         assert answers(first)
-        crashed = another_process(folder, "time.sleep(600)")
-        crashed.kill()
-        crashed.wait()
+        starter.kill()
+        starter.wait()
     assert not answers(first), "neither a user that left nor one that crashed keeps it up"
     assert not list((folder / "users").iterdir())
 
@@ -104,21 +111,6 @@ def test_data_outlives_the_server_and_a_stale_postmaster_pid_is_no_obstacle(fold
     ):
         assert database.query("SELECT * FROM kept").num_rows == 0
     assert not folder.exists()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups to signal")
-def test_ctrl_c_in_the_terminal_does_not_reach_the_server(folder: Path) -> None:
-    starter = another_process(
-        folder, "signal.signal(signal.SIGINT, signal.SIG_IGN); sys.stdin.read()"
-    )
-    with embedded_server(folder, durable=False) as url:
-        pid = int((data_folder(folder) / "postmaster.pid").read_text().split("\n")[0])
-        os.killpg(starter.pid, signal.SIGINT)
-        time.sleep(0.3)
-        assert psutil.Process(pid).is_running()
-        assert answers(url)
-        starter.kill()
-        starter.wait()
 
 
 @pytest.mark.parametrize("name", ["a b's 한글 %41", "x" * 120], ids=["odd", "long"])

@@ -17,7 +17,7 @@ from tests.store.data import MINUTE, futures_bars, signals
 from tests.store.outage import away
 
 OPEN = datetime(2025, 9, 1, 8, 45)
-MINUTES = 90
+MINUTES = 60
 Outage = Callable[[ExitStack, int], None]
 
 

@@ -79,7 +79,10 @@ async def test_nothing_is_left_open_between_statements(store: Store) -> None:
     """A pooler keeps a server for an open transaction, and vacuum waits for it."""
     await store.merge("futures_1m", futures_bars([1.0]))
     await store.query("SELECT 1")
-    state = "SELECT state FROM pg_stat_activity WHERE application_name = 'test'"
+    state = (
+        "SELECT state FROM pg_stat_activity"
+        " WHERE application_name = 'test' AND datname = current_database()"
+    )
     other = Store(store.url, store.clock, component="onlooker")
     assert (await other.query(state))["state"].to_pylist() == ["idle"]
     await other.close()
