@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 1.0  # seconds that a bar no strategy waits for may wait for others to be committed with
 
 
+EXPECTED = {"", "incomplete"}  # KIS cuts its board: a chain has a hole between there and the money
+
+
 class Processor:
     """The spec's DataProcessor: where a batch goes once it has been fetched."""
 
@@ -40,7 +43,7 @@ class Processor:
         self._writer, self._clock, self._tally, self._alerts = writer, clock, tally, alerts
         self._news = SignalNews(clock)
         self.windows = windows  # none until the warm-up is there
-        self._findings: dict[str, str | None] = {}
+        self._findings: dict[str, str] = {}
 
     async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Commit a batch of any table; bars of a symbol with the signals that follow from them."""
@@ -92,9 +95,10 @@ class Processor:
     def _tell_findings(self, figures: pl.DataFrame) -> None:
         """Say what is odd about a chain, once until it changes."""
         for symbol, flags in figures.select("underlying_symbol", "flags").iter_rows():
-            if flags and flags != self._findings.get(symbol):
-                log.warning("⚠️ %s: odd chain: %s", symbol, flags)
-            self._findings[symbol] = flags
+            told = ", ".join(sorted({*(flags or "").split(",")} - EXPECTED))
+            if told and told != self._findings.get(symbol):
+                log.warning("⚠️ %s: odd chain: %s", symbol, told)
+            self._findings[symbol] = told
 
     async def rejected(self, batch: pa.RecordBatch) -> MergeCounts:
         """Keep rows that could not be used, with the reason, where `krt status` shows them."""

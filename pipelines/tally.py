@@ -83,7 +83,8 @@ class Tally:
 
     def minutes(self, state: str) -> int:
         """Return how many minutes of the day the ledger has in a state."""
-        return int(self._ledger().filter(pl.col("state") == state)["stamps"].sum())
+        stamps = self._ledger().filter(pl.col("state") == state)["stamps"]
+        return sum(stamps.to_list())
 
     def _ledger(self) -> pl.DataFrame:
         columns = ["symbol", "first_stamp", "last_stamp", "stamps", "state", "reason"]

@@ -1,0 +1,57 @@
+"""Days on which KIS misbehaves: afterwards nothing can be told from a good day."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from strategies.registry import STRATEGIES
+from tests.e2e.conftest import FUTURES, new_desk
+from tests.e2e.recorded import BARS, recorded
+
+DAY = date(2025, 9, 1)
+pytestmark = pytest.mark.skipif(not FUTURES.exists(), reason="the recorded futures are not here")
+
+
+@pytest.fixture(scope="module", params=["rough", "storm"])
+def bad_day(request):
+    """A desk after a bad day, and the day's summary."""
+    replay = ("--replay", str(FUTURES), "--date", f"{DAY}", "--future", "A01")
+    with new_desk() as desk:
+        yield desk, desk.live(*replay, "--faults", request.param, "--seed", "1")
+
+
+def test_every_bar_and_every_value_is_as_recorded(bad_day):
+    desk, summary = bad_day
+    stored = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101 WHERE timestamp::date = '{DAY}'")
+    truth = recorded(FUTURES, DAY, "15:45").with_columns(symbol=pl.lit("101W09"))
+    assert stored.sort("timestamp").equals(truth)
+    assert summary["gaps"] == 0
+    assert all(gap["reason"] for gap in summary["gap_list"])
+
+
+def test_we_caused_few_refusals_ourselves(bad_day):
+    _, summary = bad_day
+    assert summary["refused"] < 0.01 * summary["calls"]["calls"]
+
+
+def test_live_signals_equal_the_strategy_run_over_the_stored_bars(bad_day):
+    desk, _ = bad_day
+    bars = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101")
+    for strategy in STRATEGIES.values():
+        stored = desk.ask(f"SELECT * FROM {strategy.table}").sort("timestamp")
+        rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
+        computed = rows.filter(pl.col("timestamp").dt.date() == DAY).sort("timestamp")
+        assert stored.select(computed.columns).equals(computed)
+
+
+def test_what_was_said_at_the_time_can_still_be_seen(bad_day):
+    desk, summary = bad_day
+    replaced = desk.ask("SELECT count(*) AS n FROM replaced_bars").item()
+    given = desk.ask(
+        """SELECT timestamp, (given->>'created_at')::timestamp AS said, recorded_at AS mended
+           FROM signal_corrections WHERE table_name = 'dolpha1_signal'"""
+    )
+    assert summary["corrections"] == replaced > 0
+    assert given.height > 0
+    assert given.filter(~pl.col("said").is_between("timestamp", "mended")).is_empty()

@@ -1,0 +1,34 @@
+"""A day of twenty stocks, thin ones among them: every bar that KIS has, and no false gap."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from engine import sessions
+from tests.e2e.conftest import STOCKS, Desk
+from tests.e2e.recorded import BARS, recorded
+
+DAY = date(2025, 10, 20)
+pytestmark = [
+    pytest.mark.skipif(not STOCKS.exists(), reason="the recorded stocks are not here"),
+    pytest.mark.xdist_group("stock day"),
+]
+
+
+def test_twenty_stocks_are_stored_as_recorded(desk: Desk):
+    file = recorded(STOCKS, DAY, "15:30")
+    symbols = file["symbol"].unique().sort().to_list()[:20]
+    chosen = [word for symbol in symbols for word in ("--stock", symbol)]
+    summary = desk.live("--replay", str(STOCKS), "--date", f"{DAY}", *chosen)
+    stored = desk.ask(f"SELECT {', '.join(BARS)} FROM stocks_1m WHERE timestamp::date = '{DAY}'")
+    owed = sessions.owed_stamps(symbols, DAY, DAY)
+    truth = file.join(
+        owed, left_on=["symbol", "timestamp"], right_on=["symbol", "stamp"], how="semi"
+    )
+    assert stored.sort("symbol", "timestamp").equals(truth.sort("symbol", "timestamp"))
+    assert summary["bars"] == truth.height
+    assert summary["gaps"] == 0
+    assert summary["no_trade"] == owed.height - truth.height
+    stamped = stored.group_by("symbol", "timestamp").len()
+    assert stamped.filter(pl.col("len") > 1).is_empty()
