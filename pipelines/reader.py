@@ -13,14 +13,16 @@ from engine.store.roles import roles_sql
 
 log = logging.getLogger(__name__)
 
+READER = "KRT_READER_URL"  # set by `krt research`: the database it opened, as the reader
 ROLE = "krt_reader"
 STATEMENT_TIMEOUT = "10s"  # a page that asks for too much is stopped, not the collector
 _WHO = """
 SELECT current_user::text AS name,
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super,
-       EXISTS (SELECT FROM pg_roles WHERE rolname = 'krt_reader') AS known,
-       EXISTS (SELECT FROM pg_roles WHERE rolname = 'krt_reader'
-               AND pg_has_role(current_user, oid, 'MEMBER')) AS member
+       coalesce((SELECT has_table_privilege(oid, 'system_status', 'SELECT')
+                 FROM pg_roles WHERE rolname = 'krt_reader'), false) AS ready,
+       coalesce((SELECT pg_has_role(current_user, oid, 'MEMBER')
+                 FROM pg_roles WHERE rolname = 'krt_reader'), false) AS member
 """
 
 
@@ -35,7 +37,7 @@ def reader_url(url: str) -> str:
     connection = Connection(url, "reader")
     try:
         who = _who(connection)
-        if who["super"] and not who["known"]:
+        if who["super"] and not who["ready"]:
             with connection.transaction() as cursor:
                 cursor.execute(roles_sql())
             who = _who(connection)
@@ -43,7 +45,7 @@ def reader_url(url: str) -> str:
         connection.close()
     if who["name"] == ROLE:
         return url
-    if not who["member"] or behind_transaction_pooler(url, "reader"):
+    if not (who["ready"] and who["member"]) or behind_transaction_pooler(url, "reader"):
         log.warning("⚠️ reading as %s: the role %s cannot be taken here", who["name"], ROLE)
         return url
     options = {

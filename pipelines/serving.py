@@ -20,16 +20,14 @@ import psutil
 from engine.configuration import load
 from engine.errors import InputError
 from engine.log import setup_logging
-from pipelines import dashboard as dashboard_package
-from pipelines import research as research_package
-from pipelines.dashboard.content import SIMULATED, STALE, STALE_AFTER, URL
+from pipelines.dashboard import REFRESH, SIMULATED, STALE, STALE_AFTER, URL
 from pipelines.databases import Kind, folder
 from pipelines.databases import database as open_database
-from pipelines.reader import reader_url
-from pipelines.research.sources import READER
+from pipelines.reader import READER, reader_url
 
 log = logging.getLogger(__name__)
 
+_HERE = Path(__file__).parent
 _GRACE = 10.0  # seconds for the server to end by itself
 _NICER = 5  # looking must not slow the collector
 
@@ -54,9 +52,9 @@ def dashboard(
     stale: seconds without a heartbeat after which a component counts as stopped
     database: live or simulation; live where there are credentials
     """
-    page = Path(dashboard_package.__file__).with_name("page.py")
+    page = _HERE / "dashboard" / "page.py"
     guarded = token or not is_loopback(host)
-    settings = {"KRT_DASHBOARD_REFRESH": refresh, STALE: str(stale)}
+    settings = {REFRESH: refresh, STALE: str(stale)}
     return _serve("run", page, host, port, database, guarded=guarded, settings=settings)
 
 
@@ -78,7 +76,7 @@ def research(
     headless: do not open a browser
     database: live or simulation; live where there are credentials
     """
-    template = Path(research_package.__file__).with_name("notebook.py")
+    template = _HERE / "research" / "notebook.py"
     kind = _kind(database)
     copy = notebook or folder(load()[0], kind) / "notebook.py"
     if not copy.exists():

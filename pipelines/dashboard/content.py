@@ -16,13 +16,9 @@ from pipelines.charts.day import price_chart
 from pipelines.charts.matrix import board_chart
 from pipelines.charts.names import symbol_name, underlying_name
 from pipelines.charts.style import FONTS, Picture
-from pipelines.dashboard import cards
+from pipelines.dashboard import SIMULATED, STALE, STALE_AFTER, URL, cards
 from pipelines.dashboard.board import Board, read_board
 from pipelines.dashboard.health import State, Watch
-
-URL, SIMULATED, STALE = "KRT_DASHBOARD_URL", "KRT_DASHBOARD_SIMULATED", "KRT_DASHBOARD_STALE"
-STALE_AFTER = 150.0  # seconds: two heartbeats and a half
-_MINUTE = 60.0
 
 
 @dataclass

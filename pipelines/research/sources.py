@@ -18,9 +18,9 @@ from engine.history import scan as postgres
 from engine.store.identifiers import identifier
 from pipelines.charts.style import SIMULATED, SOURCE
 from pipelines.databases import Kind, database, folder
+from pipelines.reader import READER
 
 Source = Literal["postgres", "parquet"]
-READER = "KRT_READER_URL"  # set by `krt research`: the database it opened, as the reader
 EXPORT = "export"  # folder of the Parquet export, beside the database
 
 
