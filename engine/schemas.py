@@ -113,6 +113,8 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     """
     table = frame.select(schema.names).to_arrow().cast(schema).combine_chunks()
     return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)
+
+
 OPTION_SUMMARY = pa.schema(
     [
         ("timestamp", TIME),
