@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.store.export import copies
 from pipelines import backfill as filling
 from pipelines import repair
 from pipelines import validate as checking
@@ -76,6 +78,7 @@ def validate(
     symbol: Symbols = (),
     format: Literal["table", "json"] = "table",  # noqa: A002
     fix: bool = False,
+    export: Path | None = None,
     replay: Replay = None,
     database: Which = None,
 ) -> int:
@@ -88,6 +91,7 @@ def validate(
     symbol: a code, a product or a chain; by default all that are stored; may be repeated
     format: table or json
     fix: ask KIS again about what was found, mend it, and validate once more
+    export: a folder that `krt export` wrote; where it is current, bars are read from there
     """
     desk = Desk(replay, database, symbol)
 
@@ -104,7 +108,13 @@ def validate(
                 found = fixed.after
             else:
                 found = await checking.validate(
-                    tools.store, tools.clock, list(symbol), start, end, progress=looked
+                    tools.store,
+                    tools.clock,
+                    list(symbol),
+                    start,
+                    end,
+                    copies=await copies(tools.store, export) if export else None,
+                    progress=looked,
                 )
         _show_findings(found, as_json=format == "json")
         return found.exit_code

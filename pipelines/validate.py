@@ -94,7 +94,8 @@ async def validate(
     wanted, last = scope(known, symbols, start, end, warm_up=warm_up, sealed_by=clock.now())
     found, done = [FINDINGS.to_frame()], 0
     for part in parts(wanted, last):
-        found.append(run_checks(chosen, await relations(store, part, clock, copies)))
+        evidence = await relations(store, part, clock, copies)
+        found.append(await clock.thread(run_checks, chosen, evidence))
         done += part.targets.height
         progress(done, wanted.height, part.last)
     findings = pl.concat(found).sort(ORDER)

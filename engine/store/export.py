@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from engine.store.connection import Connection, Cursor, ask
 from engine.store.identifiers import identifier, identifiers, literal
+from engine.store.store import Store
 from engine.store.tables import TABLES
 
 log = logging.getLogger(__name__)
@@ -79,42 +80,37 @@ def _hand_over(cursor: Cursor, sealed: pl.DataFrame) -> None:
     cursor.execute("ANALYZE sealed")
 
 
-def copies(url: str, folder: Path) -> pl.DataFrame:
+async def copies(store: Store, folder: Path) -> pl.DataFrame:
     """Return every table, product and month of the database with its file below the folder.
 
     Columns table, product, month, path (text), current: whether the file holds all that the
-    database has of it, and as it has it. Raises StoreUnreachable.
+    database has of it, as the merges left it. Raises StoreUnreachable.
     """
-    connection = Connection(url, "export")
-    try:
-        with connection.transaction(read_only=True) as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 0")
-            parts = [
-                part
-                for table in _EXPORTED
-                for part in _parts(cursor, table, f"SELECT * FROM {identifier(table)}")
-            ]
-    finally:
-        connection.close()
-    rows = [
-        (part.table, part.product, part.month, str(path := part.path(folder)),
-         _fingerprint(path) == part.fingerprint.encode())
-        for part in parts
-    ]  # fmt: skip
+    rows = []
+    for table in _EXPORTED:
+        question = _fingerprints(table, f"SELECT * FROM {identifier(table)}")
+        for found in pl.DataFrame(await store.query(question)).iter_rows():
+            part = _Part(table, *found)
+            path = part.path(folder)
+            current = _fingerprint(path) == part.fingerprint.encode()
+            rows.append((table, part.product, part.month, str(path), current))
     names = ["table", "product", "month", "path"]
     schema = {**dict.fromkeys(names, pl.String), "current": pl.Boolean}
     return pl.DataFrame(rows, schema, orient="row")
 
 
 def _parts(cursor: Cursor, table: str, rows: str) -> list[_Part]:
+    return [_Part(table, *row) for row in ask(cursor, _fingerprints(table, rows)).iter_rows()]
+
+
+def _fingerprints(table: str, rows: str) -> str:
+    """Return the question for product, month, rows and fingerprint of a query's rows."""
     product, _ = _EXPORTED[table]
-    found = ask(
-        cursor,
+    return (
         f"SELECT {product} AS product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
         " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
-        f" AS fingerprint FROM ({rows}) AS rows GROUP BY 1, 2 ORDER BY 1, 2",
+        f" AS fingerprint FROM ({rows}) AS rows GROUP BY 1, 2 ORDER BY 1, 2"
     )
-    return [_Part(table, *row) for row in found.iter_rows()]
 
 
 def _sealed_rows(table: str, condition: str = "true") -> str:

@@ -29,7 +29,7 @@ async def test_a_current_export_is_read_instead_of_the_database(
         from_database = await reading.bars(at.store, SYMBOLS, *DAYS)
         before = await validate(at.store, at.clock, [])
         export(database_url, folder, await validated_sessions(at.store))
-        known = copies(database_url, folder)
+        known = await copies(at.store, folder)
         assert known["current"].all()
 
         # a mark in the files shows who is read
@@ -54,7 +54,7 @@ async def test_an_export_that_is_behind_is_not_read(database_url: str, tmp_path:
         await validate(at.store, at.clock, [])
         export(database_url, folder, await validated_sessions(at.store))
         await backfill(at.tools, SYMBOLS, *DAYS)
-        known = copies(database_url, folder)
+        known = await copies(at.store, folder)
         assert not known.filter(pl.col("table") == "futures_1m")["current"].any()
         assert (await reading.bars(at.store, SYMBOLS, *DAYS, known)).height == 2 * (411 + 381)
 
