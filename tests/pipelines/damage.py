@@ -12,28 +12,44 @@ from engine.store import Store
 from engine.store.identifiers import literal
 
 KINDS = ("deleted", "doubled", "shifted", "ohlc", "tick", "volume", "jump", "limit", "frozen")
+STOCK_KINDS = tuple(kind for kind in KINDS if kind != "limit")  # days before are missing there
+STEPS = {
+    "futures_1m": {
+        "ohlc": ["high = low - 0.05", "low = high + 0.05", "close = 0", "open = 'NaN'"],
+        "tick": ["high = high + 0.02", "low = low - 0.01"],
+        "jump": ["+ 12.5", "- 9.5", "+ 25"],
+    },
+    "stocks_1m": {
+        "ohlc": ["high = low - 1", "low = high + 1", "close = 0", "open = 'NaN'"],
+        "tick": ["high = high + 0.5", "low = low - 0.25"],
+        "jump": ["+ round(low / 4)", "- round(high / 4)"],
+    },
+}
 
 
 @dataclass
 class Damage:
     """Statements that do the damage, and (check, stamp) of every finding that must follow."""
 
+    table: str = "futures_1m"
     statements: list[str] = field(default_factory=list)
     expected: set[tuple[str, str, datetime]] = field(default_factory=set)
 
 
-def plan_damage(bars: pl.DataFrame, seed: int, of_each: int) -> Damage:
+def plan_damage(bars: pl.DataFrame, seed: int, of_each: int, table: str = "futures_1m") -> Damage:
     """Choose bars to damage, apart from each other; columns as in reading.BARS."""
-    chance, damage = random.Random(seed), Damage()  # noqa: S311
-    places = chance.sample(range(20, bars.height - 20, 12), of_each * len(KINDS))
+    chance, damage = random.Random(seed), Damage(table)  # noqa: S311
+    kinds = KINDS if table == "futures_1m" else STOCK_KINDS
+    places = chance.sample(range(20, bars.height - 20, 12), of_each * len(kinds))
     for number, place in enumerate(places):
-        _KINDS[KINDS[number % len(KINDS)]](damage, bars.slice(place, 3).to_dicts(), chance)
+        _KINDS[kinds[number % len(kinds)]](damage, bars.slice(place, 3).to_dicts(), chance)
     return damage
 
 
 async def inflict(store: Store, damage: Damage) -> None:
-    """Damage `futures_1m`; its key goes, or no row could stand twice."""
-    await store.execute("ALTER TABLE futures_1m DROP CONSTRAINT futures_1m_pkey")
+    """Damage the table; its key goes, or no row could stand twice."""
+    table = damage.table
+    await store.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey")
     for statement in damage.statements:
         await store.execute(statement)
 
@@ -43,7 +59,7 @@ def _where(bar: dict) -> str:
 
 
 def _set(damage: Damage, bar: dict, what: str) -> None:
-    damage.statements.append(f"UPDATE futures_1m SET {what} {_where(bar)}")
+    damage.statements.append(f"UPDATE {damage.table} SET {what} {_where(bar)}")
 
 
 def _expect(damage: Damage, check: str, bar: dict, stamp: datetime | None = None) -> None:
@@ -52,15 +68,15 @@ def _expect(damage: Damage, check: str, bar: dict, stamp: datetime | None = None
 
 def _deleted(damage: Damage, bars: list[dict], chance: random.Random) -> None:
     for bar in bars[: chance.randint(1, 3)]:
-        damage.statements.append(f"DELETE FROM futures_1m {_where(bar)}")
+        damage.statements.append(f"DELETE FROM {damage.table} {_where(bar)}")
         _expect(damage, "missing", bar)
 
 
 def _doubled(damage: Damage, bars: list[dict], chance: random.Random) -> None:
     times = chance.randint(1, 2)
     damage.statements.append(
-        f"INSERT INTO futures_1m SELECT t.* FROM futures_1m AS t, generate_series(1, {times})"
-        f" {_where(bars[0])}"
+        f"INSERT INTO {damage.table} SELECT t.* FROM {damage.table} AS t,"
+        f" generate_series(1, {times}) {_where(bars[0])}"
     )
     _expect(damage, "doubled", bars[0])
 
@@ -73,13 +89,12 @@ def _shifted(damage: Damage, bars: list[dict], chance: random.Random) -> None:
 
 
 def _ohlc(damage: Damage, bars: list[dict], chance: random.Random) -> None:
-    what = chance.choice(["high = low - 0.05", "low = high + 0.05", "close = 0", "open = 'NaN'"])
-    _set(damage, bars[0], what)
+    _set(damage, bars[0], chance.choice(STEPS[damage.table]["ohlc"]))
     _expect(damage, "ohlc", bars[0])
 
 
 def _tick(damage: Damage, bars: list[dict], chance: random.Random) -> None:
-    _set(damage, bars[0], chance.choice(["high = high + 0.02", "low = low - 0.01"]))
+    _set(damage, bars[0], chance.choice(STEPS[damage.table]["tick"]))
     _expect(damage, "tick", bars[0])
 
 
@@ -89,7 +104,7 @@ def _volume(damage: Damage, bars: list[dict], _: random.Random) -> None:
 
 
 def _jump(damage: Damage, bars: list[dict], chance: random.Random) -> None:
-    by = chance.choice(["+ 12.5", "- 9.5", "+ 25"])
+    by = chance.choice(STEPS[damage.table]["jump"])
     _set(damage, bars[0], ", ".join(f"{c} = {c} {by}" for c in ("open", "high", "low", "close")))
     _expect(damage, "jump", bars[0])
 
@@ -103,6 +118,10 @@ def _limit(damage: Damage, bars: list[dict], chance: random.Random) -> None:
 
 def _frozen(damage: Damage, bars: list[dict], _: random.Random) -> None:
     columns = ("open", "high", "low", "close", "volume")
+    first, last = bars[0], bars[-1]
+    alike = first["high"] > first["low"] and first["symbol"] == last["symbol"]
+    if not alike or first["timestamp"].date() != last["timestamp"].date():
+        return  # a flat bar may well come thrice, and a night or another code lies between
     for bar in bars[1:]:
         _set(damage, bar, ", ".join(f"{c} = {literal(bars[0][c])}" for c in columns))
         _expect(damage, "frozen", bar)

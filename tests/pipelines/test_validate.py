@@ -88,7 +88,7 @@ def fewest_calls(found: Validation) -> int:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real data is not here")
-async def test_thin_stocks_of_the_real_file_have_no_false_gap(
+async def test_thin_stocks_of_the_real_file_have_no_false_gap_and_are_restored(
     database_url: str, tmp_path: Path
 ) -> None:
     market = RecordedMarket(REAL / "krx_stocks_1min.parquet")
@@ -98,6 +98,13 @@ async def test_thin_stocks_of_the_real_file_have_no_false_gap(
         await backfill(at.tools, symbols, *days)
         assert (await validate(at.store, at.clock, symbols, *days)).exit_code == 0
         served = pl.concat([at.served(s, d) for s in sorted(symbols) for d in every_day(*days)])
+        assert_frame_equal(await at.bars("stocks_1m"), served)
+
+        damage = plan_damage(served, seed=5, of_each=4, table="stocks_1m")
+        await inflict(at.store, damage)
+        fixed = await validate_and_fix(at.tools, symbols)
+        assert stamps_found(fixed.before) == damage.expected
+        assert fixed.exit_code == 0
         assert_frame_equal(await at.bars("stocks_1m"), served)
 
 
