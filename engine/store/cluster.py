@@ -43,6 +43,7 @@ _SETTINGS = {
     "shared_buffers": "256MB",
     "work_mem": "32MB",
     "maintenance_work_mem": "128MB",
+    "min_wal_size": "512MB",  # recycled, not made anew: making one delays a commit
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",
     "jit": "off",
@@ -117,6 +118,11 @@ class Cluster:
         except StoreError:  # immediate: the next start recovers from the log, nothing is lost
             log.warning("⚠️ the database did not stop in order; stopping it at once")
             self.programs.run("pg_ctl", "stop", "-D", self.data, "-m", "immediate", "-w")
+
+    def remove(self) -> None:
+        """Remove everything of the stopped cluster, and the folder itself."""
+        shutil.rmtree(self._socket_folder(), ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def runs(self) -> bool:
         """Tell whether the server runs; a stale postmaster.pid does not make it so."""

@@ -32,6 +32,13 @@ _QUERY = re.compile(
     r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|insert|update|delete|merge)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# A server that the network lost is noticed within a minute (milliseconds, seconds, times).
+_KEEPALIVE = {
+    "tcp_user_timeout": "30000",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
 # Classes of SQLSTATE that blame the data or the statement: the same would fail again. Whatever
 # else (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
 _FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
@@ -157,8 +164,8 @@ def ask(cursor: Cursor, statement: str) -> pl.DataFrame:
 
 
 def named(url: str, component: str) -> str:
-    """Return the URL with the component's name and a bound on connecting, unless it has them."""
-    wanted = {"application_name": component, "connect_timeout": "10"}
+    """Return the URL with the component's name and bounds on waiting, unless it has them."""
+    wanted = {"application_name": component, "connect_timeout": "10"} | _KEEPALIVE
     extra = "&".join(f"{key}={value}" for key, value in wanted.items() if f"{key}=" not in url)
     return f"{url}{'&' if '?' in url else '?'}{extra}" if extra else url
 

@@ -29,4 +29,4 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
                 symbol, session, bars, factor,
             )  # fmt: skip
         else:
-            log.warning("⚠️ %s %s: KIS corrected %d bars", symbol, session, bars)
+            log.warning("⚠️ %s %s: KIS corrected %d bar(s)", symbol, session, bars)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 import threading
 import uuid
@@ -70,7 +69,7 @@ def embedded_server(
             if last:
                 cluster.stop()
         if last and temporary:
-            shutil.rmtree(folder, ignore_errors=True)
+            cluster.remove()
 
 
 def _prepare(folder: Path) -> None:

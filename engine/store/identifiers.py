@@ -36,7 +36,7 @@ def literal(value: Value) -> str:  # noqa: PLR0911 - one for each type
     if isinstance(value, date):
         return f"'{value.isoformat()}'::date"
     if isinstance(value, int):
-        return str(value)
+        return f"({value})" if value < 0 else str(value)  # the sign binds weaker than a cast
     if isinstance(value, float):
         return f"'{value!r}'::double precision"
     if "\0" in value:

