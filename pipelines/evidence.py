@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from engine import instruments, sessions
+from engine import instruments
 from engine.clock import Clock, today
 from engine.history import reading
 from engine.history.checks import RELATIONS
@@ -30,6 +30,7 @@ BARS_AT_ONCE = 2_000  # targets: some 800,000 bars
 CHAINS_AT_ONCE = 1  # a session of a chain is some 100,000 rows
 _SESSION = ["symbol", "session"]
 _WHOLE_KRW = 1.0
+DAY, FORTNIGHT = timedelta(days=1), timedelta(days=14)  # KRX never closes for so long
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,31 @@ class Part:
         return self.targets["symbol"].unique().sort().to_list()
 
 
-def parts(targets: pl.DataFrame, last: date) -> Iterator[Part]:
+def parts(targets: pl.DataFrame, first: date | None, last: date | None) -> Iterator[Part]:
     """Divide targets into parts that fit in memory, oldest first, without a date between them.
 
-    `last` is the date up to which bars are looked for, sessions or not.
+    `first` and `last` widen the dates on which bars are looked for beyond those of the sessions.
     """
     chains = [symbol for symbol in targets["symbol"].unique() if is_chain(symbol)]
     of_chain = pl.col("symbol").is_in(chains)
-    yield from _divided(targets.filter(~of_chain), BARS_AT_ONCE, last)
+    yield from _divided(targets.filter(~of_chain), BARS_AT_ONCE, first, last)
     for symbol in chains:
-        yield from _divided(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, last)
+        yield from _divided(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, None, None)
 
 
-def _divided(targets: pl.DataFrame, at_once: int, last: date) -> Iterator[Part]:
+def _divided(
+    targets: pl.DataFrame, at_once: int, first: date | None, last: date | None
+) -> Iterator[Part]:
+    if targets.is_empty():
+        return
     days = targets.group_by("session").len().sort("session")
     number = (days["len"].cum_sum() - 1) // at_once
     firsts = days.group_by(number.alias("part"), maintain_order=True).agg(pl.col("session").first())
-    bounds = [*firsts["session"], last + timedelta(days=1)]
-    for first, until in pairwise(bounds):
-        within = targets.filter((pl.col("session") >= first) & (pl.col("session") < until))
-        yield Part(within, first, until - timedelta(days=1))
+    begins, end = firsts["session"].to_list(), days["session"].to_list()[-1]
+    bounds = [min(begins[0], first or begins[0]), *begins[1:], max(end, last or end) + DAY]
+    for begin, until in pairwise(bounds):
+        within = targets.filter((pl.col("session") >= begin) & (pl.col("session") < until))
+        yield Part(within, begin, until - DAY)
 
 
 async def relations(
@@ -104,31 +110,25 @@ def _days(part: Part) -> pl.DataFrame:
 def _around(part: Part) -> tuple[date, date]:
     """Return the dates of the session before and the session after the part."""
     known = rules()["first_day"], rules()["last_day"]
-    before = sessions.session_dates(
-        Market.STOCKS, max(_shifted(part.first, -14), known[0]), part.first
-    )
-    after = sessions.session_dates(Market.STOCKS, part.last, min(_shifted(part.last, 14), known[1]))
-    earlier = [day for day in before if day < part.first]
-    later = [day for day in after if day > part.last]
-    return (earlier[-1] if earlier else part.first), (later[0] if later else part.last)
-
-
-def _shifted(day: date, days: int) -> date:
-    return day + timedelta(days=days)
+    first, last = (min(max(day, known[0]), known[1]) for day in (part.first, part.last))
+    before = trading_days(max(first - FORTNIGHT, known[0]), first)
+    after = trading_days(last, min(last + FORTNIGHT, known[1]))
+    earlier = [day for day in before if day < first]
+    later = [day for day in after if day > last]
+    return (earlier[-1] if earlier else first), (later[0] if later else last)
 
 
 async def _bars(
     store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None
 ) -> pl.DataFrame:
     """Return the relation `bars`. Context are real sessions that are not to be checked."""
-    found = await reading.bars(store, part.symbols, *_around(part), copies)
+    around = _around(part)
+    span = min(around[0], part.first), max(around[1], part.last)
+    found = await reading.bars(store, part.symbols, *span, copies)
     confirmed = await reading.confirmed_bars(store, part.symbols, part.first, part.last)
     rows = found.with_columns(session=pl.col("timestamp").dt.date())
-    pairs = rows.select(_SESSION).unique()
-    real = [
-        on <= today(clock) and session_of(symbol, on) is not None
-        for symbol, on in pairs.iter_rows()
-    ]
+    pairs = rows.group_by(_SESSION).len()
+    real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n in pairs.iter_rows()]
     outside = ~pl.col("session").is_between(part.first, part.last)
     others = (
         pairs.filter(outside | pl.Series(real))
@@ -141,6 +141,12 @@ async def _bars(
         .with_columns(pl.col("context", "confirmed").fill_null(value=False))
         .select(list(RELATIONS["bars"]))
     )
+
+
+def _is_real(symbol: str, day: date, count: int, newest: date) -> bool:
+    """Say whether bars on a day are those of a session. A single one was only shifted there."""
+    begun = rules()["first_day"] <= day <= newest
+    return begun and count > 1 and session_of(symbol, day) is not None
 
 
 def _instruments(symbols: Sequence[str]) -> pl.DataFrame:

@@ -21,8 +21,8 @@ def scope(
     *,
     warm_up: int,
     sealed_by: datetime,
-) -> tuple[pl.DataFrame, date]:
-    """Return the targets (symbol, session), and the last date that may have bars.
+) -> pl.DataFrame:
+    """Return the targets (symbol, session).
 
     `known` (reading.SPANS) bounds what no date bounds. Without `symbols` all that are known are
     meant, each within its own span; one that is named is meant up to the dates given, known or not.
@@ -41,8 +41,7 @@ def scope(
     wanted = pl.concat([TARGETS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
         raise InputError("nothing to validate: no closed session is stored; try `just backfill`")
-    newest = pl.concat([known["last"], wanted["session"]]).sort().to_list()[-1]
-    return wanted, end or min(newest, calendar[1])
+    return wanted
 
 
 def _known_span(known: pl.DataFrame, symbol: str) -> tuple[date | None, date | None]:

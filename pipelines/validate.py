@@ -91,9 +91,10 @@ async def validate(
     """
     chosen = checks or all_checks()
     known = await reading.spans(store)
-    wanted, last = scope(known, symbols, start, end, warm_up=warm_up, sealed_by=clock.now())
+    wanted = scope(known, symbols, start, end, warm_up=warm_up, sealed_by=clock.now())
+    stored = await reading.dates(store) or (None, None)
     found, done = [FINDINGS.to_frame()], 0
-    for part in parts(wanted, last):
+    for part in parts(wanted, start or stored[0], end or stored[1]):
         evidence = await relations(store, part, clock, copies)
         found.append(await clock.thread(run_checks, chosen, evidence))
         done += part.targets.height

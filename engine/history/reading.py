@@ -151,11 +151,16 @@ def _of_chain(table: str, schema: pl.Schema, symbol: str, first: date, last: dat
 
 
 async def spans(store: Store) -> pl.DataFrame:
-    """Return SPANS: from when to when anything is known of each symbol and option chain."""
+    """Return SPANS: from when to when anything is known of each symbol and option chain.
+
+    A single row, or one far from any session's hours, is no sign that a day was meant to be kept.
+    """
     known = "SELECT symbol, min(session) AS first, max(session) AS last FROM {} GROUP BY 1"
     stored = (
-        "SELECT {0} AS symbol, min(timestamp)::date AS first, max(timestamp)::date AS last"
-        " FROM {1} GROUP BY 1"
+        "SELECT symbol, min(day) AS first, max(day) AS last FROM ("
+        "SELECT {0} AS symbol, timestamp::date AS day FROM {1}"
+        " WHERE timestamp::time BETWEEN '08:46' AND '16:45' GROUP BY 1, 2 HAVING count(*) > 1"
+        ") AS days GROUP BY 1"
     )
     found = await _read(store, SPANS, [
         known.format("gaps"), known.format("kept_sessions"),
@@ -164,6 +169,16 @@ async def spans(store: Store) -> pl.DataFrame:
         stored.format("underlying_symbol", "option_matrices"),
     ])  # fmt: skip
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")
+
+
+async def dates(store: Store) -> tuple[date, date] | None:
+    """Return the first and the last date on which any bar stands, rightly or not."""
+    ends = pl.Schema([("first", pl.Date()), ("last", pl.Date())])
+    question = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"
+    tables = ("futures_1m", "stocks_1m")
+    found = await _read(store, ends, [question.format(table) for table in tables])
+    first, last = found.select(pl.min("first"), pl.max("last")).row(0)
+    return (first, last) if first else None
 
 
 async def _read(store: Store, schema: pl.Schema, queries: Sequence[str]) -> pl.DataFrame:

@@ -132,6 +132,28 @@ async def test_findings_as_a_machine_reads_them(
         assert good.rows() == [("000020", DAYS[0]), (CONTRACT, DAYS[1])]
 
 
+async def test_bars_shifted_out_of_all_sessions_are_found_wherever_they_went(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Into the night, a Sunday, another century, and a session that nobody meant to keep."""
+    places = ["2025-09-01 03:10", "2025-08-31 12:00", "1970-01-01 09:30", "2025-08-29 10:00",
+              "2035-01-02 10:00"]  # fmt: skip
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, [CONTRACT], *DAYS)
+        truth = await at.bars()
+        for minute, place in enumerate(places):
+            await at.store.execute(
+                f"UPDATE futures_1m SET timestamp = '{place}'"
+                f" WHERE timestamp = '2025-09-01 11:0{minute}'"
+            )
+        fixed = await validate_and_fix(at.tools, [])
+        rows = fixed.before.findings.select("check", "bars").rows()
+        wrong = [check for check, _ in rows if check != "missing"]
+        assert set(wrong) == {"unexpected", "dead_contract"}
+        assert (len(wrong), ("missing", 5) in rows, fixed.exit_code) == (5, True, 0)
+        assert_frame_equal(await at.bars(), truth)
+
+
 async def test_an_empty_database_cannot_be_validated(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
         with pytest.raises(InputError, match="just backfill"):
