@@ -95,13 +95,13 @@ export *options:
 
 # measure speed as ratios, side by side in one run
 [no-exit-message]
-bench *options:
-    @krt bench "$@"
+bench *parts:
+    @python -m tests.benchmarks "$@"
 
-# play simulated seasons with faults drawn from a seed
+# kill collector and server at random moments: just soak SECONDS [SEED]
 [no-exit-message]
-soak *options:
-    @krt soak "$@"
+soak *seconds:
+    @python -m tests.store.torment "$@"
 
 # run the tests
 [no-exit-message]

@@ -127,7 +127,8 @@ class DayPlan:
     @property
     def sessions(self) -> list[sessions.Session]:
         """The sessions of all subscriptions."""
-        return [subscription.session for subscription in (*self.bars, *self.chains)]
+        of_chains = [chain.session for chain in self.chains]
+        return [bars.session for bars in self.bars] + of_chains
 
     @property
     def names(self) -> list[str]:

@@ -1,0 +1,114 @@
+"""The front door: what the README says is so, in both languages."""
+
+import ast
+import json
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from engine.configuration import load
+from engine.schemas import METRICS
+
+ROOT = Path(__file__).resolve().parents[1]
+ENGLISH, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
+both = pytest.mark.parametrize("readme", [ENGLISH, KOREAN], ids=["en", "ko"])
+
+
+def recipes() -> dict[str, str]:
+    just = Path(sysconfig.get_path("scripts")) / "just"
+    dump = subprocess.run(
+        [just, "--dump", "--dump-format", "json"], cwd=ROOT, check=True, capture_output=True
+    )
+    found = json.loads(dump.stdout)["recipes"]
+    return {name: recipe["doc"] for name, recipe in found.items() if not recipe["private"]}
+
+
+def blocks(readme: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+
+
+def listed(readme: Path) -> dict[str, str]:
+    text = readme.read_text("utf-8")
+    part = text.split("<!-- recipes -->")[1].split("<!-- /recipes -->")[0]
+    return dict(re.findall(r"^\| `just ([\w-]+)` \| (.+?) \|$", part, re.MULTILINE))
+
+
+def test_every_recipe_stands_in_the_readme_as_just_tells_it():
+    assert listed(ENGLISH) == recipes()
+
+
+def test_the_korean_readme_lists_the_same_recipes():
+    assert list(listed(KOREAN)) == list(listed(ENGLISH))
+
+
+@both
+def test_ci_runs_the_commands_of_the_readme(readme):
+    commands = [line for block in blocks(readme, "sh") for line in block.splitlines() if line]
+    assert commands == ["pip install uv", "uv run just live", "uv run just test"]
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "pip install --quiet uv" in ci
+    for command in commands[1:]:
+        *run, recipe = command.split()
+        assert re.search(rf"^{' '.join(run)} .*\b{recipe}\b", ci, re.MULTILINE), command
+
+
+@both
+def test_every_file_it_names_is_there(readme):
+    named = re.findall(
+        r"`((?:engine|pipelines|strategies|sql)/[\w/]*(?:\.\w+)?)`", readme.read_text("utf-8")
+    )
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@both
+def test_every_link_to_a_file_leads_somewhere(readme):
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", readme.read_text("utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@both
+def test_the_configuration_files_it_shows_are_taken(readme, tmp_path, monkeypatch):
+    for name in ("KRT_DATABASE_URL", "KRT_APP_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    config, database = blocks(readme, "json")
+    (tmp_path / "config.json").write_text(config, "utf-8")
+    (tmp_path / "db_config.json").write_text(database, "utf-8")
+    configuration, yours = load(tmp_path)
+    assert configuration.has_credentials
+    assert yours.postgres_url is not None
+
+
+@both
+def test_every_key_of_the_configuration_is_explained(readme):
+    from engine.configuration import Configuration
+
+    text = readme.read_text("utf-8")
+    assert [key for key in Configuration.model_fields if f"`{key}`" not in text] == []
+
+
+@both
+def test_the_python_it_shows_runs(readme):
+    (block,) = blocks(readme, "python")
+    names: dict[str, object] = {}
+    exec(compile(ast.parse(block), readme.name, "exec"), names)  # noqa: S102 - our own text
+    assert names["feed"]
+
+
+def test_both_say_the_same_structure():
+    english, korean = (
+        [
+            (len(line) - len(line.lstrip("#")))
+            for line in path.read_text("utf-8").splitlines()
+            if line.startswith("#")
+        ]
+        for path in (ENGLISH, KOREAN)
+    )
+    assert english == korean
+
+
+def test_the_metrics_it_names_exist():
+    assert {"iv", "delta", "gamma", "vega", "theta", "rho", "price", "volume"} <= set(METRICS)
