@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import polars as pl
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -72,7 +73,7 @@ def _heading(tally: Tally, clock: Clock) -> RenderableType:
 
 
 def _last_bars(tally: Tally, clock: Clock) -> Table:
-    table = Table(title="last bars", expand=True, title_justify="left")
+    table = Table(title="last bars", expand=True, title_justify="left", box=SIMPLE)
     table.add_column("symbol")
     table.add_column("end")
     for name in ("open", "high", "low", "close", "volume", "missing"):
@@ -94,7 +95,7 @@ def _last_bars(tally: Tally, clock: Clock) -> Table:
 
 
 def _signals(tally: Tally) -> Table:
-    table = Table(title="signals", expand=True, title_justify="left")
+    table = Table(title="signals", expand=True, title_justify="left", box=SIMPLE)
     table.add_column("")
     for symbol in tally.last_signal or ["–"]:
         table.add_column(symbol, justify="right")
@@ -124,7 +125,7 @@ def _volatility(tally: Tally) -> RenderableType:
     ]
     iv = tally.matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
     title = f"implied volatility, % · {iv['underlying_symbol']} · {iv['timestamp']:%H:%M}"
-    table = Table(title=title, expand=True, title_justify="left")
+    table = Table(title=title, expand=True, title_justify="left", box=SIMPLE)
     table.add_column("")
     for level in levels:
         table.add_column(level.upper(), justify="right", style="bold" if level == "atm" else "")
@@ -148,7 +149,7 @@ def _written(tally: Tally, clock: Clock) -> Text:
 
 def save(tally: Tally, clock: Clock, path: Path) -> None:
     """Save the view as it stands as an SVG picture."""
-    console = Console(record=True, width=132, file=StringIO())
+    console = Console(record=True, width=140, file=StringIO())
     console.print(picture(tally, clock, []))
     path.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(path), title="krt live")
