@@ -5,9 +5,11 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from engine import sessions
+from engine import schemas, sessions
 from engine.schemas import METRICS
+from pipelines.chains import matrix_of, summary_of
 from tests.e2e.conftest import FUTURES, Desk
+from tests.e2e.recorded import recorded as of_file
 
 DAY = date(2025, 9, 1)
 pytestmark = [
@@ -25,15 +27,7 @@ def summary(desk: Desk):
 
 def recorded(day: date) -> pl.DataFrame:
     """Return the file's bars of a day, stamped as we store them."""
-    label = pl.col("timestamp")
-    auction = label.dt.time() == pl.time(15, 45)
-    return (
-        pl.read_parquet(FUTURES)
-        .filter(label.dt.date() == day)
-        .with_columns(timestamp=pl.when(auction).then(label).otherwise(label.dt.offset_by("1m")))
-        .select(BARS)
-        .sort("timestamp")
-    )
+    return of_file(FUTURES, day, "15:45").select(BARS)
 
 
 def test_every_bar_of_the_day_is_stored_as_recorded(desk, summary):
@@ -66,6 +60,21 @@ def test_the_matrix_is_centred_on_the_recorded_future(desk, summary):
     day = (bars["low"].min(), bars["high"].max())
     assert stored["underlying_price"].is_between(*day).all()
     assert set(stored["underlying_source"]) == {"future:101W09"}
+
+
+def test_matrices_and_summaries_are_what_the_stored_chain_gives(desk, summary):
+    chain = desk.ask("SELECT * FROM option_chain_raw").select(schemas.OPTION_CHAIN.names)
+    for table, schema, computed, key in (
+        ("option_matrices", schemas.OPTION_MATRIX, matrix_of(chain), ["timestamp", "metric_type"]),
+        ("option_summary", schemas.OPTION_SUMMARY, summary_of(chain), ["timestamp"]),
+    ):
+        stored = desk.ask(f"SELECT * FROM {table}").select(schema.names)
+        assert stored.sort(key).equals(computed.sort(key)), table
+    models = desk.ask(
+        """SELECT count(DISTINCT timestamp) AS minutes FROM option_matrices
+           WHERE metric_type = 'model_iv' AND c_atm > 0 AND p_atm > 0"""
+    )
+    assert models.item() == 420
 
 
 def test_every_bar_has_a_signal_with_bands(desk, summary):
