@@ -73,8 +73,8 @@ async def computed_signals(store: Store, of: Strategy[Any], wanted: pl.DataFrame
         return pl.DataFrame(of.schema.empty_table()).drop("created_at")
     params = of.params()
     days = given["session"].sort()
-    count = of.warm_up_sessions(params)
-    begin = sessions.previous_sessions(Market.DERIVATIVES, days[0], count)[0]
+    earlier = sessions.previous_sessions(Market.DERIVATIVES, days[0], of.warm_up_sessions(params))
+    begin = [*earlier, days[0]][0]
     bars = await reading.bars(store, given["symbol"].unique().to_list(), begin, days[-1])
     rows = of.evaluate(bars.lazy(), params).with_columns(session=pl.col("timestamp").dt.date())
     return rows.collect().join(given, on=_SESSION, how="semi").drop("session")
