@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.clock import ScaledClock, WallClock, today
 from engine.configuration import load
+from engine.errors import InputError
 from engine.log import setup_logging
 from engine.simulator.faults import load_scenario
 from engine.simulator.server import serve
@@ -29,7 +30,7 @@ def sim(
     port: int = 9443,
     replay: Path | None = None,
     date: dt.date | None = None,
-    start: dt.time | None = None,
+    start: str | None = None,
     speed: str = "1",
     faults: str | None = None,
     seed: int = 20,
@@ -41,18 +42,25 @@ def sim(
     port: where it listens on 127.0.0.1; 0 for any free one
     replay: serve the bars of this Parquet file instead of synthetic ones
     date: the session to serve; the latest one by default
-    start: the time of day (KST) at which its clock starts; the open by default
+    start: the time of day (KST, HH:MM) at which its clock starts; the open by default
     speed: how much faster than the wall clock its time goes by
     faults: rough, storm, or a TOML file of yours
     seed: of the synthetic market
     """
     load()  # a broken configuration is told here as everywhere
     scene = recorded(replay, date) if replay else synthetic(seed, date, today(WallClock()))
-    begins = dt.datetime.combine(scene.day, start) if start else opening(scene.day)
+    begins = _moment(scene.day, start) if start else opening(scene.day)
     clock = ScaledClock(begins, parse_speed(speed))
     setup_logging(clock=clock)
     asyncio.run(_serve(scene, clock, port, faults))
     return 0
+
+
+def _moment(day: dt.date, text: str) -> dt.datetime:
+    try:
+        return dt.datetime.combine(day, dt.time.fromisoformat(text))
+    except ValueError:
+        raise InputError(f"--start {text}: give a time of day such as 09:30") from None
 
 
 async def _serve(scene: Scene, clock: ScaledClock, port: int, faults: str | None) -> None:

@@ -196,4 +196,4 @@ def _on_ticks(price: pl.Expr, symbol: str) -> pl.Expr:
     hundredths = pl.lit(max(1, round(ticks[0][1] * 100)))
     for start, tick in ticks[1:]:
         hundredths = pl.when(price >= start).then(round(tick * 100)).otherwise(hundredths)
-    return ((price * 100 / hundredths).round() * hundredths / 100).clip(ticks[0][1], None)
+    return ((price * 100 / hundredths).round() * hundredths / 100).round(2).clip(ticks[0][1], None)
