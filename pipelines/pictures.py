@@ -16,7 +16,7 @@ from pipelines.charts.day import day_chart
 from pipelines.charts.matrix import matrix_chart
 from pipelines.charts.names import symbol_name, underlying_name
 from pipelines.charts.smile import smile_chart, term_chart
-from pipelines.charts.style import Picture, styled
+from pipelines.charts.style import WIDTH, Picture, styled
 from pipelines.charts.summary import summary_chart
 from pipelines.research import questions
 
@@ -34,6 +34,7 @@ class Choice:
     metric: str = "iv"
     minute: dt.time | None = None
     sessions: int = SPAN
+    width: int = WIDTH  # pixels, of what is inside the axes
 
 
 def draw(url: str, what: What, choice: Choice, source: str) -> Picture:
@@ -49,7 +50,7 @@ def _day(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     unit = "원" if questions.table_of(symbol) == "stocks_1m" else "지수 포인트"
     amount = "주" if unit == "원" else "계약"
     return styled(
-        day_chart(bars, signals),
+        day_chart(bars, signals, width=choice.width),
         f"{symbol_name(symbol)} · {day} 1분봉과 dolpha1 신호",
         f"가격: {unit}, 거래량: {amount} · 봉 시각은 분의 끝 (KST)",
         source,
@@ -59,10 +60,12 @@ def _day(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
 def _smile(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     underlyings = questions.maturities(url, day, choice.series)
     chain = questions.chain_at(url, underlyings, day, choice.minute)
-    terms = questions.summaries_at(url, underlyings, day, choice.minute)
+    figures = questions.summaries_at(url, underlyings, day, choice.minute)
+    smile = smile_chart(chain, width=choice.width * 11 // 20)
+    terms = term_chart(figures, width=choice.width * 6 // 20)
     at = chain["timestamp"][0]
     return styled(
-        alt.hconcat(smile_chart(chain), term_chart(terms), spacing=40),
+        alt.hconcat(smile, terms, spacing=40),
         f"{underlying_name(underlyings[0])} · {at:%Y-%m-%d %H:%M} 변동성 스마일과 기간 구조",
         "내재변동성: KIS 제공값 · ATM 변동성: 자체 모형 (Black-76) · 점선: 기초자산 가격",
         source,
@@ -73,7 +76,7 @@ def _matrix(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     underlying = questions.maturities(url, day, choice.series)[0]
     cells = questions.matrix_of_day(url, underlying, choice.metric, day)
     return styled(
-        matrix_chart(cells, choice.metric),
+        matrix_chart(cells, choice.metric, width=choice.width),
         f"{underlying_name(underlying)} · {day} 옵션 매트릭스",
         "행사가 단계: 상장된 행사가를 ATM에서부터 센 수 (위가 높은 행사가) · 5분 간격",
         source,
@@ -88,7 +91,7 @@ def _coverage(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     if coverage.is_empty():
         raise InputError(f"the database holds no bars of the {choice.sessions} sessions to {day}")
     return styled(
-        coverage_chart(coverage),
+        coverage_chart(coverage, width=choice.width),
         f"저장된 분봉: {coverage['session'].min()!s} ~ {coverage['session'].max()!s}",
         "거래일마다 있어야 할 분봉 가운데 저장되지 않은 수",
         source,
@@ -98,7 +101,7 @@ def _coverage(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
 def _summary(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     underlying = questions.maturities(url, day, choice.series)[0]
     return styled(
-        summary_chart(questions.summary_of_day(url, underlying, day)),
+        summary_chart(questions.summary_of_day(url, underlying, day), width=choice.width),
         f"{underlying_name(underlying)} · {day} 맥스 페인과 감마 노출",
         "감마 노출: 기초자산 1 % 변동당 원, 통상의 가정 (딜러는 콜 매수, 풋 매도)",
         source,

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -29,6 +30,15 @@ log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
 _GRACE = 10.0  # seconds for the server to end by itself
+# marimo waits to be told unless its user's settings say otherwise; the notebook is ours
+_RUN_AT_ONCE = {"_MARIMO_CONFIG_OVERLOAD_RUNTIME_AUTO_INSTANTIATE": "true"}
+# Ctrl+C is ours to answer: the server would print a traceback, and says farewell with a warning
+_APART: dict[str, Any] = (
+    {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if sys.platform == "win32"
+    else {"process_group": 0}
+)
+_AT_ITS_END = "ignore:resource_tracker:UserWarning"
 _NICER = 5  # looking must not slow the collector
 
 
@@ -82,8 +92,10 @@ def research(
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(template.read_text("utf-8"), "utf-8")
-    options = ["--headless"] if headless else []
-    return _serve("edit", copy, host, port, kind, guarded=True, options=options)
+    return _serve(
+        "edit", copy, host, port, kind,
+        guarded=True, settings=_RUN_AT_ONCE, options=["--headless"] if headless else [],
+    )  # fmt: skip
 
 
 def is_loopback(host: str) -> bool:
@@ -113,6 +125,7 @@ def _serve(
 ) -> int:
     if find_spec("marimo") is None:
         raise InputError("this needs marimo: install korea-realtime-trading[research]")
+    _must_be_free(host, port)
     setup_logging()
     configuration, yours = load()
     kind = _kind(database)
@@ -120,9 +133,9 @@ def _serve(
         reading = reader_url(url)
         environment = {
             **os.environ, **(settings or {}), URL: reading, READER: reading,
-            SIMULATED: "1" if kind == "simulation" else "",
+            SIMULATED: "1" if kind == "simulation" else "", "PYTHONWARNINGS": _AT_ITS_END,
         }  # fmt: skip
-        command = [sys.executable, "-m", "marimo", "-q", mode, str(page),
+        command = [sys.executable, "-m", "marimo", "-q", "-l", "error", mode, str(page),
                    "--host", host, "--port", str(port), *(options or [])]  # fmt: skip
         return _run(command, environment, f"http://{host}:{port}", guarded=guarded)
 
@@ -132,7 +145,7 @@ def _run(command: list[str], environment: Mapping[str, str], address: str, *, gu
     token = secrets.token_urlsafe(16) if guarded else ""
     options = ["--token-password-file", "-"] if guarded else ["--no-token"]
     with subprocess.Popen(  # noqa: S603 - our own interpreter
-        [*command, *options], env=dict(environment), stdin=subprocess.PIPE, text=True
+        [*command, *options], env=dict(environment), stdin=subprocess.PIPE, text=True, **_APART
     ) as server:
         _step_back(server.pid)
         assert server.stdin is not None  # noqa: S101 - asked for
@@ -167,3 +180,15 @@ def _end(server: subprocess.Popen[str]) -> None:
         server.wait(_GRACE)
     except subprocess.TimeoutExpired:
         server.kill()
+
+
+def _must_be_free(host: str, port: int) -> None:
+    """Raise InputError if somebody else listens there: marimo would just take another port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot listen on {host}:{port}: {reason}; see --port") from None

@@ -50,7 +50,8 @@ def _(errors, mo, pictures, sources, url):
     def show(what, **choice):
         """Draw a picture of the database, or say why there is none."""
         try:
-            return pictures.draw(url, what, pictures.Choice(**choice), sources.credit())
+            chosen = pictures.Choice(width=680, **choice)
+            return pictures.draw(url, what, chosen, sources.credit())
         except errors.KrtError as error:
             return mo.md(f"⚠️ {error}")
 

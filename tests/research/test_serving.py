@@ -23,6 +23,7 @@ import pytest
 from engine import schemas
 from engine.clock import WallClock
 from engine.store import Store
+from pipelines.cli import main
 from pipelines.serving import is_loopback
 
 START = datetime(2026, 11, 16, 9, 0)
@@ -158,6 +159,17 @@ def check_the_page(browser: Any, address: str, url: str) -> None:
     expect(price, "textContent", "1,051.50")
     expect(collector, "dataset.state", "stopped")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_a_port_that_is_taken_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["dashboard", "--port", port]) == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
