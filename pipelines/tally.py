@@ -21,10 +21,8 @@ class Tally:
     plan: DayPlan
     simulated: bool
     rows: MergeCounts = field(default_factory=MergeCounts)
-    bars: int = 0
     snapshots: int = 0
-    signals: Counter[str] = field(default_factory=Counter)
-    trade_signals: Counter[str] = field(default_factory=Counter)
+    given: dict[str, dict[tuple[str, datetime], int]] = field(default_factory=dict)
     corrections: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
@@ -52,7 +50,6 @@ class Tally:
         self.corrections += counts.changed
         if frame.is_empty():
             return
-        self.bars += counts.inserted
         newest = frame.sort("timestamp").row(-1, named=True)
         symbol, stamp = newest["symbol"], newest["timestamp"]
         seen = self.seen.setdefault(symbol, set())
@@ -69,12 +66,26 @@ class Tally:
         if frame.is_empty():
             return
         strategy = table.removesuffix("_signal")
-        self.signals[strategy] += counts.inserted
-        if counts.inserted:
-            trades = frame.filter(pl.col("trade_signal") != 0)
-            self.trade_signals[strategy] += trades.height
+        rows = frame.select("symbol", "timestamp", "trade_signal").iter_rows()
+        self.given.setdefault(strategy, {}).update({(s, t): trade for s, t, trade in rows})
         newest = frame.sort("timestamp").row(-1, named=True)
         self.last_signal[f"{strategy} {newest['symbol']}"] = newest
+
+    @property
+    def bars(self) -> int:
+        """How many bars of the day are stored, whenever they came."""
+        return sum(map(len, self.seen.values()))
+
+    @property
+    def signals(self) -> Counter[str]:
+        """How many bars have a signal, by strategy."""
+        return Counter({strategy: len(rows) for strategy, rows in self.given.items()})
+
+    @property
+    def trade_signals(self) -> Counter[str]:
+        """How many of the signals are to trade, by strategy."""
+        traded = {name: sum(map(bool, rows.values())) for name, rows in self.given.items()}
+        return Counter(traded)
 
     def missing(self, bars: BarPlan, until: datetime) -> int:
         """Count the stamps owed until a moment that have not come."""
