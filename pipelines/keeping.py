@@ -25,6 +25,7 @@ from pipelines.backtest import End, Start, Symbols
 from pipelines.desk import Desk, Replay
 from pipelines.look import Which
 
+SHOWN = 200  # findings in the table
 Days = Annotated[int | None, Parameter(name="--days")]
 
 
@@ -173,11 +174,31 @@ def _show_findings(found: checking.Validation, *, as_json: bool) -> None:
     if found.findings.is_empty():
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
-    table = Table(title="findings", title_justify="left")
-    shown = [name for name in found.findings.columns if name != "fix"]
-    for name in shown:
-        table.add_column(name)
-    for row in found.findings.select(pl.col(shown).cast(pl.String)).iter_rows():
-        table.add_row(*("" if cell is None else cell for cell in row))
-    console.print(table)
+    console.print(_findings_table(found))
+    said = {check.name: check.says for check in found.checks}
+    for name in found.findings["check"].unique().sort():
+        console.print(f"[bold]{name}[/]: {said[name]}")
+    if found.findings.height > SHOWN:
+        console.print(f"{SHOWN} of {found.findings.height:,} are shown; --format json has all")
     console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
+
+
+def _findings_table(found: checking.Validation) -> Table:
+    """Return the findings as a person reads them: when, what, how many, why."""
+    table = Table(title="findings", title_justify="left")
+    for name in ("", "check", "symbol", "session", "minutes", "bars", "detail"):
+        table.add_column(name, overflow="fold")
+    first, last = pl.col("first_stamp"), pl.col("last_stamp")
+    until = pl.when(first != last).then(pl.format("-{}", last.dt.strftime("%H:%M")))
+    rows = found.findings.head(SHOWN).select(
+        pl.when(pl.col("severity") == "error").then(pl.lit("❌")).otherwise(pl.lit("⚠️")),
+        "check",
+        "symbol",
+        pl.col("session").cast(pl.String),
+        pl.format("{}{}", first.dt.strftime("%H:%M"), until.fill_null("")).alias("minutes"),
+        pl.col("bars").cast(pl.String),
+        "detail",
+    )
+    for row in rows.iter_rows():
+        table.add_row(*row)
+    return table
