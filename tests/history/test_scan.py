@@ -194,7 +194,7 @@ def scanned(awkward: str) -> pl.LazyFrame:
 @example(pl.col("v") > 1, ["v"], 30, None)
 @example(~(pl.col("name") > "A"), ["name"], None, None)
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_query_equals_the_same_over_a_full_read(
     scanned: pl.LazyFrame,
@@ -224,7 +224,7 @@ def described(awkward: str) -> Iterator[tuple[Connection, Relation]]:
 
 @given(PREDICATES)
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_is_called_exact_needs_no_second_look(
     described: tuple[Connection, Relation], predicate: pl.Expr
