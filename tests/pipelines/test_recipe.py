@@ -34,8 +34,8 @@ def test_a_missing_command_is_one_line():
 
 def test_interrupt_reaches_the_command_and_its_exit_code_comes_back():
     program = (
-        "import sys, time; print('up', flush=True)\n"
-        "try: time.sleep(30)\nexcept KeyboardInterrupt: sys.exit(130)"
+        "import sys, time\ntry:\n print('up', flush=True)\n time.sleep(30)\n"
+        "except KeyboardInterrupt: sys.exit(130)"
     )
     line = f'python -c "{program}"'
     with subprocess.Popen(
