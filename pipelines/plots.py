@@ -34,16 +34,25 @@ def plot(
 
     Parameters
     ----------
-    what: day (bars, bands, signals), smile (and term structure), matrix (a metric through the day),
+    what
+        day (bars, bands, signals), smile (and term structure), matrix (a metric through the day),
         summary (maximum pain, gamma exposure) or coverage (symbols and sessions)
-    out: the picture; its name ends in .png or .svg
-    date: the session; the newest one by default
-    symbol: of day: a code, or a product whose front month is meant; A01 by default
-    series: of smile and matrix: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
-    metric: of matrix: iv, delta, price, volume, model_iv …
-    minute: of smile: HH:MM, the day's last by default
-    sessions: of coverage: how many, up to the date
-    database: live or simulation; live where there are credentials
+    out
+        the picture; its name ends in .png or .svg
+    date
+        the session; the newest one by default
+    symbol
+        of day: a code, or a product whose front month is meant; A01 by default
+    series
+        of smile and matrix: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
+    metric
+        of matrix: iv, delta, price, volume, model_iv …
+    minute
+        of smile: HH:MM, the day's last by default
+    sessions
+        of coverage: how many, up to the date
+    database
+        live or simulation; live where there are credentials
     """
     setup_logging()
     configuration, yours = load()

@@ -55,12 +55,18 @@ def dashboard(
 
     Parameters
     ----------
-    host: the address to listen on; another than this machine's own asks viewers for a token
-    port: the port to listen on
-    token: ask for a token here too
-    refresh: how often the page looks again: 2s, 5s, 1m
-    stale: seconds without a heartbeat after which a component counts as stopped
-    database: live or simulation; live where there are credentials
+    host
+        the address to listen on; another than this machine's own asks viewers for a token
+    port
+        the port to listen on
+    token
+        ask for a token here too
+    refresh
+        how often the page looks again: 2s, 5s, 1m
+    stale
+        seconds without a heartbeat after which a component counts as stopped
+    database
+        live or simulation; live where there are credentials
     """
     page = _HERE / "dashboard" / "page.py"
     guarded = token or not is_loopback(host)
@@ -80,11 +86,16 @@ def research(
 
     Parameters
     ----------
-    notebook: where your copy is; by default notebook.py beside the database
-    host: the address to listen on; whoever has the token can run any code here
-    port: the port to listen on
-    headless: do not open a browser
-    database: live or simulation; live where there are credentials
+    notebook
+        where your copy is; by default notebook.py beside the database
+    host
+        the address to listen on; whoever has the token can run any code here
+    port
+        the port to listen on
+    headless
+        do not open a browser
+    database
+        live or simulation; live where there are credentials
     """
     template = _HERE / "research" / "notebook.py"
     kind = _kind(database)
