@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,6 +84,10 @@ async def run_day(
         try:
             await _follow(plan, polling)
             await _close(plan, tools, tally)
+        except asyncio.CancelledError:  # Ctrl+C: whoever looks must not take us for running
+            with suppress(StoreUnreachable):
+                await _say_status(store, tally, kis, writer, "stopped")
+            raise
         except Exception as error:
             alerts.tell(stopped("collector", clock.now(), str(error)))
             raise

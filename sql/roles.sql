@@ -17,7 +17,11 @@ DECLARE
 BEGIN
     FOREACH role IN ARRAY ARRAY['krt_reader', 'krt_writer'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            EXECUTE format('CREATE ROLE %I LOGIN', role);
+            BEGIN  -- roles belong to the whole server: another database may be making them now
+                EXECUTE format('CREATE ROLE %I LOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                RAISE NOTICE 'role % has just been made', role;
+            END;
         END IF;
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
