@@ -22,8 +22,8 @@ from engine.store.pooler import behind_transaction_pooler
 from engine.store.roles import roles_sql
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
-from pipelines.look import Format, Which, write
-from pipelines.settling import validated_sessions
+from pipelines.history.settling import validated_sessions
+from pipelines.looking.look import Format, Which, write
 
 
 def db(*, database: Which = None) -> int:

@@ -25,7 +25,7 @@ from engine.simulator.market import MarketData
 from engine.simulator.recorded import RecordedMarket
 from engine.simulator.server import Simulator, serve
 from engine.simulator.synthetic import SyntheticMarket
-from pipelines.feed import ChainChoice, Feed
+from pipelines.day.feed import ChainChoice, Feed
 
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up, and for the simulated desk to sit down
 FEED = Feed(("005930", "000660", "035420"), ("A01",), (ChainChoice(),))

@@ -13,8 +13,9 @@ def _():
     import polars as pl
 
     from engine import errors
-    from pipelines import pictures, research
-    from pipelines.dashboard.cards import style
+    from pipelines import research
+    from pipelines.looking import pictures
+    from pipelines.looking.dashboard.cards import style
     from pipelines.research import questions, sources
 
     mo.Html(style())

@@ -16,9 +16,9 @@ from engine.configuration import load
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.store.identifiers import identifier
-from pipelines.charts.style import SIMULATED, SOURCE
 from pipelines.databases import Kind, database, folder
-from pipelines.reader import READER
+from pipelines.looking.charts.style import SIMULATED, SOURCE
+from pipelines.looking.reader import READER
 
 Source = Literal["postgres", "parquet"]
 EXPORT = "export"  # folder of the Parquet export, beside the database

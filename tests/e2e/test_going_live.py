@@ -19,10 +19,10 @@ from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.server import serve
 from engine.simulator.synthetic import SyntheticMarket
 from engine.store import Store
-from pipelines.day import Place, run_day
-from pipelines.feed import ChainChoice, Feed
-from pipelines.live import next_plan
-from pipelines.tally import Tally
+from pipelines.day.feed import ChainChoice, Feed
+from pipelines.day.live import next_plan
+from pipelines.day.run import Place, run_day
+from pipelines.day.tally import Tally
 from tests.e2e.conftest import Desk
 
 SECRET = "a-secret-that-nobody-may-see"

@@ -10,9 +10,9 @@ from polars.testing import assert_frame_equal
 
 from engine.history import gaps, reading
 from engine.store.export import copies, export
-from pipelines.backfill import backfill
-from pipelines.settling import validated_sessions
-from pipelines.validate import validate
+from pipelines.history.backfill import backfill
+from pipelines.history.settling import validated_sessions
+from pipelines.history.validate import validate
 from tests.pipelines.simulated import desk
 
 EVENING = datetime(2025, 9, 2, 18)

@@ -21,7 +21,7 @@ from engine.simulator.market import MarketData
 from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.simulator.synthetic import SyntheticMarket
 from engine.store import Store, Writer
-from pipelines.asking import Tools
+from pipelines.history.asking import Tools
 
 BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
 KEY, SECRET = next(iter(APP_KEYS.items()))

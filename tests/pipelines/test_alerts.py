@@ -13,7 +13,7 @@ from werkzeug import Request, Response
 
 from engine.clock import VirtualClock, WallClock
 from engine.errors import InputError
-from pipelines.alerts import QUEUED, Event, SignalNews, alerting, stopped, unfillable_gap
+from pipelines.day.alerts import QUEUED, Event, SignalNews, alerting, stopped, unfillable_gap
 
 NOON = datetime(2026, 11, 20, 12, 0)
 

@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from engine.errors import KisRefused
 from engine.simulator.faults import Scenario
 from engine.store import ledger
-from pipelines.asking import why_gone
-from pipelines.backfill import backfill, plan_backfill
+from pipelines.history.asking import why_gone
+from pipelines.history.backfill import backfill, plan_backfill
 from tests.pipelines.simulated import Thin, desk
 
 EVENING = datetime(2025, 9, 2, 18)

@@ -11,9 +11,9 @@ from polars.testing import assert_frame_equal
 from engine import instruments, schemas
 from engine.errors import InputError
 from engine.store import Store
-from pipelines.backtest import backtest, checked, settings
-from pipelines.report import write_report
-from pipelines.strategy_bars import file_bars, stored_bars
+from pipelines.evaluation.backtest import backtest, checked, settings
+from pipelines.evaluation.report import write_report
+from pipelines.evaluation.strategy_bars import file_bars, stored_bars
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import backtest as run
 from strategies.dolpha1.params import Dolpha1Params

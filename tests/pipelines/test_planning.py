@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.history.owed import owed, targets
-from pipelines.planning import plan
+from pipelines.history.planning import plan
 
 DAYS = date(2025, 9, 10), date(2025, 9, 12)
 FUTURE, STOCK = "101W12", "005930"

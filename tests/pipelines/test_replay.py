@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from engine import schemas
 from engine.errors import InputError
 from engine.store import Store
-from pipelines.replay import _stored, differences_table, replayed, show
+from pipelines.evaluation.replay import _stored, differences_table, replayed, show
 from strategies.base import Strategy
 from strategies.registry import STRATEGIES
 from strategies.window import LiveWindow

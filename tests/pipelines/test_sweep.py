@@ -9,9 +9,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from engine.errors import InputError
-from pipelines.runners import on_all_cores, on_ray
-from pipelines.sweep import best_table, make, sweep, warning
-from pipelines.trials import Memory, fingerprint, grid, table, tried
+from pipelines.evaluation.runners import on_all_cores, on_ray
+from pipelines.evaluation.sweep import best_table, make, sweep, warning
+from pipelines.evaluation.trials import Memory, fingerprint, grid, table, tried
 from tests.pipelines.made_up import as_kis_labels, stored_bars_of
 
 AXES = ("band_multiplier=0.2,0.4", "exit=opposite,inside", "rolling_move=3")
@@ -68,7 +68,9 @@ def test_processes_find_what_one_finds_and_nothing_is_made_twice(
         memory.remember(trial, outcome)
     again = Memory(path, data)
     assert_frame_equal(table(trials, again.outcomes), straight(bars), check_exact=True)
-    monkeypatch.setattr("pipelines.sweep.on_all_cores", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(
+        "pipelines.evaluation.sweep.on_all_cores", lambda *_: pytest.fail("made again")
+    )
     make(trials, bars, again)
 
 
@@ -85,7 +87,7 @@ def test_the_command_counts_all_trials_on_the_data(
     file, results = tmp_path / "bars.parquet", tmp_path / "s.jsonl"
     as_kis_labels(bars).write_parquet(file)
     monkeypatch.setattr(
-        "pipelines.sweep.on_all_cores",
+        "pipelines.evaluation.sweep.on_all_cores",
         lambda trials, frame, _: ((trial, tried(trial, frame)) for trial in trials),
     )
     assert sweep(axis=AXES, file=file, results=results) == 0

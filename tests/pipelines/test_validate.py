@@ -16,14 +16,14 @@ from engine import schemas
 from engine.errors import InputError
 from engine.history.owed import owed
 from engine.simulator.recorded import RecordedMarket
-from pipelines.around_the_day import fill_before_open, fill_today, reconcile
-from pipelines.backfill import backfill
 from pipelines.chains import matrix_of
-from pipelines.planning import plan
-from pipelines.repair import validate_and_fix
-from pipelines.settling import validated_sessions
-from pipelines.signal_evidence import computed_signals
-from pipelines.validate import Validation, validate
+from pipelines.day.around_the_day import fill_before_open, fill_today, reconcile
+from pipelines.history.backfill import backfill
+from pipelines.history.planning import plan
+from pipelines.history.repair import validate_and_fix
+from pipelines.history.settling import validated_sessions
+from pipelines.history.signal_evidence import computed_signals
+from pipelines.history.validate import Validation, validate
 from strategies.registry import STRATEGIES
 from tests.pipelines.damage import inflict, plan_damage
 from tests.pipelines.simulated import REAL, Desk, Thin, desk

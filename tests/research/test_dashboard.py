@@ -13,12 +13,12 @@ from engine.clock import WallClock
 from engine.sessions import Market
 from engine.store import Store
 from engine.store.status import heartbeat
-from pipelines import dashboard
-from pipelines.dashboard import cards
-from pipelines.dashboard.content import Desk
-from pipelines.dashboard.health import Watch
-from pipelines.dashboard.page import app
-from pipelines.reader import reader_url
+from pipelines.looking import dashboard
+from pipelines.looking.dashboard import cards
+from pipelines.looking.dashboard.content import Desk
+from pipelines.looking.dashboard.health import Watch
+from pipelines.looking.dashboard.page import app
+from pipelines.looking.reader import reader_url
 
 NOON = datetime(2026, 11, 16, 12, 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pytest
 
-from pipelines.reader import READER
+from pipelines.looking.reader import READER
 from pipelines.research import sources
 from pipelines.research.notebook import app
 

@@ -16,10 +16,10 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 
 from engine.errors import InputError
-from pipelines.charts.names import symbol_name, underlying_name
-from pipelines.charts.style import save, styled
 from pipelines.cli import main
-from pipelines.pictures import Choice, What, draw
+from pipelines.looking.charts.names import symbol_name, underlying_name
+from pipelines.looking.charts.style import save, styled
+from pipelines.looking.pictures import Choice, What, draw
 
 DAY = date(2026, 11, 16)
 PADDING = 14  # of every picture, in its own pixels; drawn twice as large

@@ -7,7 +7,7 @@ import pytest
 from engine.errors import StoreError
 from engine.history.scan import query
 from engine.store.connection import Connection
-from pipelines.reader import reader_url
+from pipelines.looking.reader import reader_url
 
 
 def test_the_reader_reads_everything(database_url: str) -> None:

@@ -24,7 +24,7 @@ from engine import schemas
 from engine.clock import WallClock
 from engine.store import Store
 from pipelines.cli import main
-from pipelines.serving import is_loopback
+from pipelines.looking.serving import is_loopback
 
 START = datetime(2026, 11, 16, 9, 0)
 STALE = 3  # seconds

@@ -1,0 +1,91 @@
+"""What a collecting day does for the history: before the open, after a restart, at the close.
+
+Symbols are those that the day collects: codes, and option chains by their underlying_symbol.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from engine import sessions
+from engine.history.owed import is_chain, targets
+from engine.sessions import Market
+from pipelines.history.asking import Tools
+from pipelines.history.backfill import Progress, Report, fill, quiet
+from pipelines.history.survey import STORED, in_parts, survey
+
+log = logging.getLogger(__name__)
+
+LOOKS = 4  # at the sealed day; a fault hits two answers in a row seldom, four hardly ever
+
+EARLIER = 1  # sessions before the day that are looked at even if no strategy needs them
+
+
+async def fill_before_open(
+    tools: Tools, symbols: Sequence[str], day: date, warm_up: int, progress: Progress = quiet
+) -> Report:
+    """Fill the holes of the session before the day, and `warm_up` sessions of futures.
+
+    Raises KisRefused, StoreError.
+    """
+    before = [symbol for symbol in symbols if not is_chain(symbol)]
+    futures = [s for s in before if sessions.market_of(s) is Market.DERIVATIVES]
+    last = sessions.previous_sessions(Market.DERIVATIVES, day, max(EARLIER, warm_up))
+    wanted = targets(before, last[-EARLIER], last[-1])
+    if warm_up:
+        wanted = wanted.vstack(targets(futures, last[0], last[-1])).unique()
+    return await fill(tools, wanted, progress=progress)
+
+
+async def fill_today(
+    tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
+) -> Report:
+    """Fill the day's minutes so far, after a restart. Raises KisRefused, StoreError."""
+    codes = [symbol for symbol in symbols if not is_chain(symbol)]
+    return await fill(tools, targets(codes, day, day), progress=progress)
+
+
+async def reconcile(
+    tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
+) -> Report:
+    """Fetch the whole day again after its close: bars that came late or were corrected since.
+
+    Every stored bar has to be seen once in an answer about the sealed day; one that an answer with
+    a fault left out is asked for again. What is missing is settled. Of option chains, which KIS
+    keeps no history of, the missed snapshots become unavailable. Raises KisRefused, StoreError.
+    """
+    wanted = targets(symbols, day, day, sealed_by=tools.clock.now())
+    unseen = await _stored(tools, wanted)
+    total = await fill(tools, wanted, again=unseen, progress=progress)
+    for _ in range(LOOKS - 1):
+        unseen = unseen.join(_shown(total), on=["symbol", "stamp"], how="anti")
+        if unseen.is_empty():
+            return total
+        again = await fill(tools, wanted, again=unseen, progress=progress)
+        again.asked = (total.asked or []) + (again.asked or [])
+        again.planned, again.calls = again.planned + total.planned, again.calls + total.calls
+        again.rows += total.rows
+        total = again
+    log.warning(
+        "⚠️ %d bars of %s could not be compared with KIS after the close", unseen.height, day
+    )
+    return total
+
+
+async def _stored(tools: Tools, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol, session, stamp of the bars that are stored of the targets."""
+    codes = [symbol for symbol in wanted["symbol"].unique() if not is_chain(symbol)]
+    bars = wanted.filter(pl.col("symbol").is_in(codes))
+    seen = [await survey(tools.store, part, tools.clock) for part in in_parts(bars)]
+    return pl.concat([pl.DataFrame(schema=STORED), *(part.stored for part in seen)])
+
+
+def _shown(report: Report) -> pl.DataFrame:
+    """Return symbol and stamp of the bars that answers about sealed sessions held."""
+    asked = [one.bars for one in report.asked or [] if one.sealed and one.bars.height]
+    shown = [bars.select("symbol", stamp="timestamp") for bars in asked]
+    return pl.concat([pl.DataFrame(schema={k: STORED[k] for k in ("symbol", "stamp")}), *shown])

@@ -1,0 +1,98 @@
+"""The minute's rhythm: each symbol and each chain is followed by a task of its own.
+
+A task wakes `polling_interval` seconds after a minute it is owed, asks, and hands over what came.
+One that is slow or refused delays nobody else; what it missed comes with its next poll, because an
+answer holds all finished bars of the last half hour or more.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from engine.clock import Clock
+from engine.errors import KisError, StoreError
+from engine.fetchers.base import BarRequest, PriceFetcher
+from engine.fetchers.option_chain import ChainRequest
+from pipelines.day.feed import BarPlan, ChainPlan
+from pipelines.day.processing import Processor
+
+log = logging.getLogger(__name__)
+
+# KIS has been seen to show a finished bar 2 s late and more; asking thrice within the minute finds
+# nearly all, and a stock without a trade in the minute costs no more than three calls.
+PAUSES = (0.0, 3.0, 9.0)
+MINUTE = timedelta(minutes=1)
+
+
+class PollingManager:
+    """Follows what a day's plan holds; each `follow_…` ends with its session."""
+
+    def __init__(
+        self, clock: Clock, processor: Processor, fetchers: dict[str, PriceFetcher], interval: float
+    ) -> None:
+        self._clock, self._processor = clock, processor
+        self._fetchers = fetchers
+        self._interval = timedelta(seconds=interval)
+
+    async def follow_bars(self, bars: BarPlan) -> None:
+        """Collect one symbol's bars, minute by minute, to the end of its session."""
+        stamps: list[datetime] = bars.session.stamps().to_list()
+        polled: datetime | None = None
+        for stamp in stamps:
+            if polled and stamp <= polled:
+                continue  # a long wait was made up for by the poll after it
+            await self._clock.sleep_until(self._due(stamp, bars))
+            polled = max(s for s in stamps if self._due(s, bars) <= self._clock.now())
+            await self._poll_bars(bars, polled)
+
+    def _due(self, stamp: datetime, bars: BarPlan) -> datetime:
+        """Return when a bar is asked for. The auction's minute begins with its stamp."""
+        is_auction = stamp == bars.session.auction
+        return stamp + self._interval + (MINUTE if is_auction else timedelta(0))
+
+    async def _poll_bars(self, bars: BarPlan, stamp: datetime) -> None:
+        """Ask until the newest bar has come, but not beyond its minute."""
+        until = self._due(stamp, bars) - self._interval + MINUTE
+        for pause in PAUSES:
+            await self._clock.sleep(pause)
+            if self._clock.now() >= until:
+                return
+            request = BarRequest(bars.symbol, bars.session, deadline=until)
+            if stamp in await self.fetch_bars(bars, request):
+                return
+        log.debug("⏱️ %s: no bar of %s yet", bars.symbol, f"{stamp:%H:%M}")
+
+    async def fetch_bars(self, bars: BarPlan, request: BarRequest) -> set[datetime]:
+        """Fetch once, commit what came, and return its stamps.
+
+        A failure is a line in the log: it must not end the collecting of anything else.
+        """
+        fetcher = self._fetchers[bars.source]
+        try:
+            batch = await fetcher.fetch(request)
+            await self._processor.bars(bars.table, batch)
+        except (KisError, StoreError) as error:
+            log.warning("⚠️ %s: %s", bars.symbol, error)
+            return set()
+        finally:
+            await self._processor.rejected(fetcher.take_rejected())
+        return set(batch["timestamp"].to_pylist())
+
+    async def follow_chain(self, chain: ChainPlan) -> None:
+        """Collect one snapshot of a chain each minute, to the end of its session."""
+        for minute in chain.session.minute_grid().to_list():
+            if minute + MINUTE <= self._clock.now():
+                continue  # a chain has no history: what was not asked for in its minute is gone
+            await self._clock.sleep_until(minute + self._interval)
+            await self._poll_chain(chain, minute)
+
+    async def _poll_chain(self, chain: ChainPlan, minute: datetime) -> None:
+        fetcher = self._fetchers["option_chain"]
+        request = ChainRequest(chain.series, chain.maturity, minute, deadline=minute + MINUTE)
+        try:
+            await self._processor.chain(await fetcher.fetch(request))
+        except (KisError, StoreError) as error:
+            log.warning("⚠️ %s: %s", chain.underlying_symbol, error)
+        finally:
+            await self._processor.rejected(fetcher.take_rejected())

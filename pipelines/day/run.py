@@ -1,0 +1,196 @@
+"""One trading day, from the warm-up before the open to the summary after the close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from engine import sessions
+from engine.clock import Clock
+from engine.errors import InputError, KisError, KisRefused, StoreUnreachable
+from engine.fetchers.registry import FETCHERS
+from engine.kis.calendar import learn_opening_days
+from engine.kis.client import KisClient, Priority
+from engine.settings import KisSettings
+from engine.store import Store, Writer, ledger
+from engine.store.status import heartbeat
+from engine.store.strategies import remember_symbols
+from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
+from pipelines.day.around_the_day import fill_before_open, fill_today, reconcile
+from pipelines.day.feed import DayPlan
+from pipelines.day.polling import PollingManager
+from pipelines.day.processing import Processor
+from pipelines.day.tally import Tally
+from pipelines.day.warm_up import open_windows, warm_up_sessions
+from pipelines.history.asking import Tools
+from strategies.registry import STRATEGIES
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 60.0  # seconds
+BEFORE_OPEN = timedelta(minutes=10)  # the warm-up begins then; its calls need a minute or two
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a day is collected: the database, and folders that only we use."""
+
+    url: str
+    spool: Path
+    kis: Path  # tokens, paces, what KIS said of the calendar
+    alerts: tuple[SecretStr, ...] = ()
+
+
+async def run_day(
+    plan: DayPlan, settings: KisSettings, clock: Clock, place: Place, tally: Tally
+) -> None:
+    """Collect the plan's day into the database and count it in the tally.
+
+    Ends when every session of the plan is sealed. Cancelled (Ctrl+C), it commits what it has.
+    Raises KisError if KIS refuses the app key, StoreError if the database refuses to work,
+    InputError if another collector is at work here.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_alone(place.spool))
+        alerts = await stack.enter_async_context(alerting(place.alerts, clock))
+        store = Store(place.url, clock, component="collector")
+        stack.push_async_callback(store.close)
+        writer = Writer(place.url, clock, place.spool, component="writer")
+        stack.push_async_callback(writer.close)
+        kis = KisClient(settings, clock, folder=place.kis)
+        stack.push_async_callback(kis.close)
+        processor = Processor(writer, clock, tally, alerts)
+        fetchers = {name: source(kis) for name, source in FETCHERS.items()}
+        polling = PollingManager(clock, processor, fetchers, settings.polling_interval)
+        tools = Tools(store, processor.put, kis, clock, priority=Priority.LIVE)
+        stack.callback(lambda: tally.calls.update(kis.counts))
+
+        await _wait_for_open(plan, clock)
+        if not await _opens(plan, kis, place.kis):
+            return
+        await _catch_up(plan, tools)
+        processor.windows = await open_windows(plan, store)
+        log.info("🚀 collecting %s", ", ".join(plan.names))
+        beating = asyncio.create_task(_beat(store, clock, tally, kis, writer))
+        try:
+            await _follow(plan, polling)
+            await _close(plan, tools, tally)
+        except asyncio.CancelledError:  # Ctrl+C: whoever looks must not take us for running
+            with suppress(StoreUnreachable):
+                await _say_status(store, tally, kis, writer, "stopped")
+            raise
+        except Exception as error:
+            alerts.tell(stopped("collector", clock.now(), str(error)))
+            raise
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        _tell_gaps(tally, alerts)
+        await _say_status(store, tally, kis, writer, "done")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the collector's lock: two of them would double every call. Raises InputError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "collector.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"another collector is at work here (it holds {lock.lock_file}); one is enough"
+        ) from None
+    with lock:
+        yield
+
+
+async def _opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
+    """Ask KIS, once a day, on which days the exchange opens; False if not on ours after all."""
+    try:
+        await learn_opening_days(kis, folder / "opening_days.json")
+    except KisRefused:
+        raise
+    except KisError as error:
+        log.warning("⚠️ KIS does not tell its holidays, ours stand: %s", error)
+    if any(sessions.session(session.market, plan.day) for session in plan.sessions):
+        return True
+    log.warning("⚠️ KIS says that the exchange is closed on %s", plan.day)
+    return False
+
+
+async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
+    opens = min(session.opens for session in plan.sessions)
+    if clock.now() < opens - BEFORE_OPEN:
+        log.info("⏱️ waiting for the open at %s", f"{opens:%Y-%m-%d %H:%M}")
+    await clock.sleep_until(opens - BEFORE_OPEN)
+
+
+async def _follow(plan: DayPlan, polling: PollingManager) -> None:
+    async with asyncio.TaskGroup() as following:
+        for bars in plan.bars:
+            following.create_task(polling.follow_bars(bars))
+        for chain in plan.chains:
+            following.create_task(polling.follow_chain(chain))
+
+
+async def _catch_up(plan: DayPlan, tools: Tools) -> None:
+    """Fetch what history lacks: yesterday's holes, the warm-up, and today so far if we are late."""
+    for strategy in STRATEGIES.values():
+        if plan.futures:
+            await remember_symbols(tools.store, strategy.name, plan.futures)
+    report = await fill_before_open(tools, plan.names, plan.day, warm_up_sessions())
+    found = report.rows
+    if tools.clock.now() > min(session.first_stamp for session in plan.sessions):
+        found += (await fill_today(tools, plan.names, plan.day)).rows
+    if found.inserted:
+        log.info("✅ %d bars that the history lacked came in", found.inserted)
+
+
+async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
+    """Compare the whole day with KIS when it is sealed: late bars and corrections come in."""
+    await tools.clock.sleep_until(max(session.sealed_at for session in plan.sessions))
+    log.info("🔄 the day is over; comparing it with KIS")
+    await reconcile(tools, plan.names, plan.day)
+    marks = await ledger.read(tools.store, plan.names, plan.day, plan.day)
+    tally.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
+
+
+def _tell_gaps(tally: Tally, alerts: Alerts) -> None:
+    lost = pl.DataFrame() if tally.gaps is None else tally.gaps
+    columns = ["symbol", "session", "first_stamp", "reason"]
+    if lost.is_empty():
+        return
+    for gap in lost.filter(pl.col("state") == "unavailable").select(columns).iter_rows():
+        alerts.tell(unfillable_gap(*gap))
+
+
+async def _beat(store: Store, clock: Clock, tally: Tally, kis: KisClient, writer: Writer) -> None:
+    """Say each minute that we live; a database that is away must not end the collecting."""
+    while True:
+        try:
+            await _say_status(store, tally, kis, writer, "running")
+        except StoreUnreachable as error:
+            log.debug("no heartbeat: %s", error)
+        await clock.sleep(HEARTBEAT)
+
+
+async def _say_status(
+    store: Store, tally: Tally, kis: KisClient, writer: Writer, status: str
+) -> None:
+    """Tell whoever looks (`krt status`, the dashboard) how collecting, asking and storing go."""
+    last = max((bar["timestamp"] for bar in tally.last_bar.values()), default=None)
+    collected = f"{tally.day}: {tally.bars} bars, {tally.snapshots} snapshots"
+    await heartbeat(store, "collector", status, collected, tally.rows.inserted, last)
+    pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
+    await heartbeat(store, "kis", status, pace, kis.calls, None)
+    batches, size = writer.spooled
+    await heartbeat(store, "spool", status, f"{batches} batches, {size} bytes", batches, None)

@@ -1,0 +1,177 @@
+"""The live terminal view: the day at a glance, redrawn a few times a second from the tally."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import polars as pl
+from rich.box import SIMPLE
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from engine.clock import Clock, floor_minute
+from pipelines.day.tally import Tally
+
+_NEAR = 3  # levels shown on each side of ATM
+_LINES = 6  # log lines kept in view
+_BARS = 8  # symbols shown; a desk with more reads `krt status`
+
+
+class LastLines(logging.Handler):
+    """Keeps the last log lines, for the view to show below its tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append(self.format(record))
+
+
+@contextmanager
+def shown(tally: Tally, clock: Clock, lines: LastLines, console: Console) -> Iterator[None]:
+    """Show the view while the block runs; the last picture stays."""
+
+    class Picture:
+        def __rich__(self) -> RenderableType:
+            return picture(tally, clock, list(lines.lines))
+
+    with Live(Picture(), console=console, refresh_per_second=4, transient=False):
+        yield
+
+
+def picture(tally: Tally, clock: Clock, lines: list[str]) -> RenderableType:
+    """Draw the day as it stands."""
+    top = Table.grid(expand=True, padding=(0, 1))
+    top.add_column(ratio=3)
+    top.add_column(ratio=2)
+    top.add_row(_last_bars(tally, clock), _signals(tally))
+    log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+    return Group(_heading(tally, clock), top, _volatility(tally), _written(tally, clock), log_lines)
+
+
+def _heading(tally: Tally, clock: Clock) -> RenderableType:
+    kind = "SIMULATION" if tally.simulated else "LIVE"
+    style = "black on yellow" if tally.simulated else "white on red"
+    now = clock.now()
+    return Text.assemble(
+        (f" {kind} ", style),
+        f" {now:%Y-%m-%d} ",
+        (f"{now:%H:%M:%S}", "bold"),
+        " KST",
+    )
+
+
+def _last_bars(tally: Tally, clock: Clock) -> Table:
+    table = Table(title="last bars", expand=True, title_justify="left", box=SIMPLE)
+    table.add_column("symbol")
+    table.add_column("end")
+    for name in ("open", "high", "low", "close", "volume", "missing"):
+        table.add_column(name, justify="right")
+    settled = floor_minute(clock.now()) - timedelta(minutes=1)
+    for bars in tally.plan.bars[:_BARS]:
+        bar = tally.last_bar.get(bars.symbol)
+        if bar is None:
+            table.add_row(bars.symbol, *[""] * 7)
+            continue
+        digits = 0 if bars.source == "stock" else 2  # KRW, index points
+        prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
+        missing = tally.missing(bars, settled)
+        table.add_row(
+            bars.symbol, f"{bar['timestamp']:%H:%M}", *prices, f"{bar['volume']:,}",
+            f"[red]{missing}[/]" if missing > 0 else "0",
+        )  # fmt: skip
+    return table
+
+
+def _signals(tally: Tally) -> Table:
+    table = Table(title="signals", expand=True, title_justify="left", box=SIMPLE)
+    table.add_column("")
+    for symbol in tally.last_signal or ["–"]:
+        table.add_column(symbol, justify="right")
+    latest = list(tally.last_signal.values())
+    for name in ("ub", "close", "lb", "vwap"):
+        table.add_row(name, *(_number(signal.get(name)) for signal in latest))
+    table.add_row("signal", *(_arrow(signal) for signal in latest))
+    return table
+
+
+def _arrow(signal: dict[str, object]) -> str:
+    mark = {1: "[green]▲ long[/]", -1: "[red]▼ short[/]"}.get(signal["monitor_signal"], "·")  # type: ignore[call-overload]
+    return f"{mark} {'[bold]trade[/]' if signal['trade_signal'] else ''} {signal['reason']}"
+
+
+def _number(value: object) -> str:
+    return f"{value:,.2f}" if isinstance(value, float) else "–"
+
+
+def _volatility(tally: Tally) -> RenderableType:
+    if tally.matrix is None:
+        return Panel("no snapshot yet", title="implied volatility around ATM", title_align="left")
+    levels = [
+        *(f"itm{n}" for n in range(_NEAR, 0, -1)),
+        "atm",
+        *(f"otm{n}" for n in range(1, _NEAR + 1)),
+    ]
+    iv = tally.matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
+    title = f"implied volatility, % · {iv['underlying_symbol']} · {iv['timestamp']:%H:%M}"
+    table = Table(title=title, expand=True, title_justify="left", box=SIMPLE)
+    table.add_column("")
+    for level in levels:
+        table.add_column(level.upper(), justify="right", style="bold" if level == "atm" else "")
+    for side, name in (("c", "calls"), ("p", "puts")):
+        table.add_row(name, *(_number(iv[f"{side}_{level}"]) for level in levels))
+    return table
+
+
+def _written(tally: Tally, clock: Clock) -> Text:
+    settled = floor_minute(clock.now()) - timedelta(minutes=1)
+    gaps = sum(max(0, tally.missing(bars, settled)) for bars in tally.plan.bars)
+    return Text.assemble(
+        ("rows ", "dim"), f"{tally.rows.inserted:,}",
+        ("   bars ", "dim"), f"{tally.bars:,}",
+        ("   snapshots ", "dim"), f"{tally.snapshots:,}",
+        ("   signals ", "dim"), f"{tally.signals.total():,}",
+        ("   corrections ", "dim"), f"{tally.corrections:,}",
+        ("   gaps ", "dim"), (f"{gaps:,}", "red" if gaps else ""),
+    )  # fmt: skip
+
+
+def save(tally: Tally, clock: Clock, path: Path) -> None:
+    """Save the view as it stands as an SVG picture."""
+    console = Console(record=True, width=140, file=StringIO())
+    console.print(picture(tally, clock, []))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    console.save_svg(str(path), title="krt live")
+
+
+def summary(tally: Tally, *, complete: bool) -> RenderableType:
+    """Draw the closing summary; of a day that was broken off, what is committed of it."""
+    title = f"🎉 {tally.day} is complete" if complete else f"⚠️ {tally.day} was broken off"
+    table = Table(title=title, title_justify="left", show_header=False)
+    gaps, no_trade = tally.minutes("open") + tally.minutes("unavailable"), tally.minutes("no_trade")
+    table.add_row("bars", f"{tally.bars:,}")
+    table.add_row("snapshots", f"{tally.snapshots:,}")
+    for strategy, count in tally.signals.items():
+        trades = tally.trade_signals[strategy]
+        table.add_row(f"signals of {strategy}", f"{count:,}, {trades:,} of them to trade")
+    table.add_row("gaps", f"[red]{gaps:,} minutes[/], see krt status" if gaps else "none")
+    if no_trade:
+        table.add_row("without a trade", f"{no_trade:,} minutes, as KIS says")
+    table.add_row("corrections", f"{tally.corrections:,}")
+    for reason, count in sorted(tally.rejected.items()):
+        table.add_row(f"rejected: {reason}", f"{count:,}")
+    if tally.slowest:
+        minute, seconds = tally.slowest
+        table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
+    return table

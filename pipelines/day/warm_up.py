@@ -1,0 +1,47 @@
+"""The strategies' windows: what they know when the session begins, or goes on after a restart."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+
+import polars as pl
+
+from engine import sessions
+from engine.store import Store
+from engine.store.identifiers import literal, literals
+from pipelines.day.feed import DayPlan
+from strategies.registry import STRATEGIES
+from strategies.window import LiveWindow
+
+
+def warm_up_sessions() -> int:
+    """Return how many sessions before the day the strategies need."""
+    return max(strategy.warm_up_sessions(strategy.params()) for strategy in STRATEGIES.values())
+
+
+async def open_windows(plan: DayPlan, store: Store) -> list[LiveWindow]:
+    """Return a window for each strategy and future, with the bars of the sessions before and today.
+
+    Raises StoreError.
+    """
+    market = sessions.Market.DERIVATIVES
+    earlier = sessions.previous_sessions(market, plan.day, warm_up_sessions())
+    bars = await _bars(store, plan.futures, earlier[0], plan.day)
+    return [
+        LiveWindow(strategy, strategy.params(), symbol, bars, since=plan.day)
+        for strategy in STRATEGIES.values()
+        for symbol in plan.futures
+    ]
+
+
+async def _bars(store: Store, symbols: list[str], first: date, last: date) -> pl.DataFrame:
+    until = datetime.combine(last, time()) + timedelta(days=1)
+    return pl.DataFrame(
+        await store.query(
+            f"""SELECT timestamp, symbol, open, high, low, close, volume FROM futures_1m
+                WHERE symbol IN ({literals(symbols) or "NULL"})
+                  AND timestamp >= {literal(datetime.combine(first, time()))}
+                  AND timestamp < {literal(until)}
+                ORDER BY symbol, timestamp"""  # noqa: S608 - quoted by `literal`
+        )
+    )

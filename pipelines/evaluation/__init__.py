@@ -1,0 +1,1 @@
+"""Strategies over the history: the same signals again, and what they would have earned."""

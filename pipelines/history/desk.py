@@ -1,0 +1,109 @@
+"""What a job on the history works with: database, KIS or its simulator, a clock, the symbols."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from engine.clock import Clock, VirtualClock, WallClock, today
+from engine.configuration import load
+from engine.errors import InputError
+from engine.kis.client import KisClient
+from engine.log import setup_logging
+from engine.settings import KisSettings
+from engine.simulator.recorded import RecordedMarket
+from engine.simulator.synthetic import SyntheticMarket
+from engine.store import Store, Writer
+from pipelines.databases import Kind, database, folder, kind_of
+from pipelines.day.live import configuration_feed
+from pipelines.day.warm_up import warm_up_sessions
+from pipelines.history.asking import Tools
+from pipelines.simulation import FEED, Scene, simulated_kis, symbols_of
+
+DAYS = 5  # looked back by default
+SEED = 20  # of the synthetic market; the same as `krt live`'s
+EVENING = time(18, 30)
+Replay = Annotated[
+    Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
+]
+Job = Callable[[Tools], Awaitable[int]]
+
+
+class Desk:
+    """Where a job runs: with KIS if there are credentials, else with a simulated one."""
+
+    def __init__(self, replay: Path | None, which: Kind | None, symbols: tuple[str, ...]) -> None:
+        self.configuration, self._yours = load()
+        self._kind = "simulation" if replay else kind_of(self.configuration, which)
+        self.market = RecordedMarket(replay) if replay else None
+        self.symbols = list(symbols) or self._usual()
+        self.warm_up = warm_up_sessions()
+        self.clock = self._clock()
+
+    def _usual(self) -> list[str]:
+        """Return the symbols of the file, else those of the settings (the chains have no past)."""
+        if self.market:
+            return symbols_of(self.market.symbols)
+        feed = configuration_feed(self.configuration) if self._kind == "live" else FEED
+        return [*feed.futures, *feed.stocks]
+
+    def _clock(self) -> Clock:
+        """Return the wall clock; for a simulation the evening of the last day it knows."""
+        if self._kind == "live":
+            return WallClock()
+        last = today(WallClock())
+        if self.market:
+            last = max(self.market.dates(symbol)[-1] for symbol in self.market.symbols)
+        return VirtualClock(datetime.combine(last, EVENING))
+
+    def span(self, start: date | None, end: date | None, days: int | None) -> tuple[date, date]:
+        """Return the first and the last date that are meant. Raises InputError."""
+        if start and days:
+            raise InputError("give --from or --days, not both")
+        last = end or today(self.clock)
+        first = start or last - timedelta(days=(days or DAYS) - 1)
+        if self.market and not (start or days):
+            first = min(self.market.dates(symbol)[0] for symbol in self.market.symbols)
+        if first > last:
+            raise InputError(f"--from {first} is after --to {last}")
+        return first, last
+
+    def run(self, job: Job, *, needs_kis: bool = True) -> int:
+        """Run the job on the database; its result is the exit code."""
+        del needs_kis
+        setup_logging(
+            clock=self.clock,
+            level=self.configuration.log_level,
+            secrets=self.configuration.secrets(),
+        )
+        with database(self.configuration, self._yours, self._kind) as url:
+            return asyncio.run(self._run(job, url))
+
+    async def _run(self, job: Job, url: str) -> int:
+        async with AsyncExitStack() as stack:
+            settings, here = await stack.enter_async_context(self._kis())
+            store = Store(url, self.clock, component="history")
+            stack.push_async_callback(store.close)
+            spool = folder(self.configuration, self._kind) / "spool"
+            writer = Writer(url, self.clock, spool, component="history-writer")
+            stack.push_async_callback(writer.close)
+            client = KisClient(settings, self.clock, folder=here)
+            stack.push_async_callback(client.close)
+            return await job(Tools(store, writer.put, client, self.clock))
+
+    @asynccontextmanager
+    async def _kis(self) -> AsyncIterator[tuple[KisSettings, Path]]:
+        if self._kind == "live":
+            yield self.configuration.kis, folder(self.configuration, "live") / "kis"
+            return
+        scene = Scene(self.market or SyntheticMarket(SEED), today(self.clock), FEED)
+        with TemporaryDirectory(prefix="krt-") as here:
+            async with simulated_kis(scene, self.clock, self.configuration) as (settings, _):
+                yield settings, Path(here)

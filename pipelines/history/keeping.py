@@ -1,0 +1,204 @@
+"""Keeping the history whole from the command line: `krt backfill` and `krt validate`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engine.store.export import copies
+from pipelines.evaluation.backtest import End, Start, Symbols
+from pipelines.history import backfill as filling
+from pipelines.history import repair
+from pipelines.history import validate as checking
+from pipelines.history.asking import Tools
+from pipelines.history.desk import Desk, Replay
+from pipelines.looking.look import Which
+
+SHOWN = 200  # findings in the table
+Days = Annotated[int | None, Parameter(name="--days")]
+
+
+def backfill(
+    *,
+    days: int | None = None,
+    start: Start = None,
+    end: End = None,
+    symbol: Symbols = (),
+    dry_run: bool = False,
+    json: bool = False,
+    replay: Replay = None,
+    database: Which = None,
+) -> int:
+    """Fetch what the history lacks, by the fewest calls, newest first; may be stopped at any time.
+
+    Ends with 1 if minutes stay open that KIS could not be asked about.
+
+    Parameters
+    ----------
+    days: look back so many days from the last date; 5 by default
+    start: the first date
+    end: the last date; today by default
+    symbol: a code, a product (each contract while it is in front), or a chain; may be repeated
+    dry_run: print the plan and what it costs in calls and minutes, and fetch nothing
+    json: print the outcome as one JSON object
+    """
+    desk = Desk(replay, database, symbol)
+    first, last = desk.span(start, end, days)
+    symbols = desk.symbols
+
+    async def job(tools: Tools) -> int:
+        if dry_run:
+            calls = await filling.plan_backfill(tools, symbols, first, last, warm_up=desk.warm_up)
+            _show_plan(calls, tools.client.per_second, as_json=json)
+            return 0
+        with _bar("calls") as moved:
+            report = await filling.backfill(
+                tools, symbols, first, last, warm_up=desk.warm_up, progress=moved
+            )
+        _show_report(report, as_json=json)
+        return report.exit_code
+
+    return desk.run(job)
+
+
+def validate(
+    *,
+    start: Start = None,
+    end: End = None,
+    symbol: Symbols = (),
+    format: Literal["table", "json"] = "table",  # noqa: A002
+    fix: bool = False,
+    export: Path | None = None,
+    replay: Replay = None,
+    database: Which = None,
+) -> int:
+    """Check the stored history with DuckDB: 0 whole, 1 findings, 2 could not run.
+
+    Parameters
+    ----------
+    start: the first date; by default the first that is stored
+    end: the last date; by default the last that is stored
+    symbol: a code, a product or a chain; by default all that are stored; may be repeated
+    format: table or json
+    fix: ask KIS again about what was found, mend it, and validate once more
+    export: a folder that `krt export` wrote; where it is current, bars are read from there
+    """
+    desk = Desk(replay, database, symbol)
+
+    async def job(tools: Tools) -> int:
+        with _bar("sessions") as moved:
+
+            def looked(done: int, of: int, _day: date) -> None:
+                moved(done, of)
+
+            if fix:
+                fixed = await repair.validate_and_fix(
+                    tools, list(symbol), start, end, looking=looked, asking=moved
+                )
+                found = fixed.after
+            else:
+                found = await checking.validate(
+                    tools.store,
+                    tools.clock,
+                    list(symbol),
+                    start,
+                    end,
+                    copies=await copies(tools.store, export) if export else None,
+                    progress=looked,
+                )
+        _show_findings(found, as_json=format == "json")
+        return found.exit_code
+
+    return desk.run(job, needs_kis=fix)
+
+
+@contextmanager
+def _bar(unit: str) -> Iterator[Any]:
+    """Show a progress bar on a terminal; yield how to move it: done, planned so far."""
+    columns = [TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+def _show_plan(calls: pl.DataFrame, per_second: float, *, as_json: bool) -> None:
+    cost = {
+        "calls": calls.height,
+        "minutes": round(calls.height / per_second / 60, 2),
+        "missing": int(calls["missing"].sum()),
+    }
+    if as_json:
+        sys.stdout.write(jsonlib.dumps(cost) + "\n")
+        return
+    table = Table(title="the plan, newest first", title_justify="left")
+    for name in ("symbol", "session", "calls", "missing minutes"):
+        table.add_column(name, justify="right" if name in {"calls", "missing minutes"} else "left")
+    per_session = calls.group_by("symbol", "session", maintain_order=True).agg(
+        calls=pl.len(), missing=pl.sum("missing")
+    )
+    for row in per_session.iter_rows():
+        table.add_row(*map(str, row))
+    console = Console()
+    console.print(table)
+    console.print(f"{cost['calls']} calls, about {cost['minutes']} minutes at {per_second:g}/s")
+
+
+def _show_report(report: filling.Report, *, as_json: bool) -> None:
+    figures = report.as_json()
+    if as_json:
+        sys.stdout.write(jsonlib.dumps(figures) + "\n")
+        return
+    table = Table(title="backfill", title_justify="left", show_header=False)
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    Console().print(table)
+
+
+def _show_findings(found: checking.Validation, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(jsonlib.dumps(found.as_json(), ensure_ascii=False, indent=2) + "\n")
+        return
+    console = Console()
+    if found.findings.is_empty():
+        console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
+        return
+    console.print(_findings_table(found))
+    said = {check.name: check.says for check in found.checks}
+    for name in found.findings["check"].unique().sort():
+        console.print(f"[bold]{name}[/]: {said[name]}")
+    if found.findings.height > SHOWN:
+        console.print(f"{SHOWN} of {found.findings.height:,} are shown; --format json has all")
+    console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
+
+
+def _findings_table(found: checking.Validation) -> Table:
+    """Return the findings as a person reads them: when, what, how many, why."""
+    table = Table(title="findings", title_justify="left")
+    for name in ("", "check", "symbol", "session", "minutes", "bars", "detail"):
+        table.add_column(name, overflow="fold")
+    first, last = pl.col("first_stamp"), pl.col("last_stamp")
+    until = pl.when(first != last).then(pl.format("-{}", last.dt.strftime("%H:%M")))
+    rows = found.findings.head(SHOWN).select(
+        pl.when(pl.col("severity") == "error").then(pl.lit("❌")).otherwise(pl.lit("⚠️")),
+        "check",
+        "symbol",
+        pl.col("session").cast(pl.String),
+        pl.format("{}{}", first.dt.strftime("%H:%M"), until.fill_null("")).alias("minutes"),
+        pl.col("bars").cast(pl.String),
+        "detail",
+    )
+    for row in rows.iter_rows():
+        table.add_row(*row)
+    return table

@@ -1,0 +1,195 @@
+"""`--fix`: validate, mend what was found, validate again.
+
+What KIS can say again is asked again. Rows at times that no session owes go, and so do bars that
+KIS, asked again, shows not to have; all of them are kept in `removed_bars`. A bar that looks wrong
+and that KIS gives again just so is right, and is not found any more. Matrices and signals are
+computed again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from engine import schemas
+from engine.history import reading
+from engine.history.owed import is_chain, owed
+from engine.store import repair as tables
+from engine.store.tables import TABLES, Table, table_of
+from pipelines.chains import matrix_of
+from pipelines.history import validate as validation
+from pipelines.history.asking import Asked, Tools, shown
+from pipelines.history.backfill import Progress, Report, fill, quiet
+from pipelines.history.settling import span_of
+from pipelines.history.signal_evidence import computed_signals, has_table
+from pipelines.history.validate import Validation
+from strategies.registry import STRATEGIES
+
+log = logging.getLogger(__name__)
+
+_SESSION = ["symbol", "session"]
+_STAMP = ["symbol", "session", "stamp"]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What was found, what asking KIS again came to (None: nothing was found), and what is left."""
+
+    before: Validation
+    report: Report | None
+    after: Validation
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 if nothing is left, else 1."""
+        return self.after.exit_code
+
+
+async def validate_and_fix(
+    tools: Tools,
+    symbols: list[str],
+    start: date | None = None,
+    end: date | None = None,
+    *,
+    warm_up: int = 0,
+    looking: validation.Progress = validation.quiet,
+    asking: Progress = quiet,
+) -> Fixed:
+    """Validate, repair, validate. Arguments and errors are those of `validate` and `repair`."""
+
+    async def look() -> Validation:
+        return await validation.validate(
+            tools.store, tools.clock, symbols, start, end, warm_up=warm_up, progress=looking
+        )
+
+    before = await look()
+    if before.findings.is_empty():
+        return Fixed(before, None, before)
+    report = await repair(tools, before, asking)
+    return Fixed(before, report, await look())
+
+
+async def repair(tools: Tools, found: Validation, progress: Progress) -> Report:
+    """Mend what a validation found; return what asking KIS again came to.
+
+    Raises KisRefused, and StoreError where the tables are somebody else's.
+    """
+    findings = found.findings
+    await _remove_copies(tools, findings)
+    for (check,), runs in findings.filter(pl.col("fix") == "remove").group_by("check"):
+        await _remove(tools, runs, str(check))
+    again = findings.filter(pl.col("fix") == "recompute").select(_SESSION).unique()
+    of_chain = pl.Series([is_chain(symbol) for symbol in again["symbol"]], dtype=pl.Boolean)
+    await _compute_matrices(tools, again.filter(of_chain))
+    report = await _ask_again(tools, findings, progress)
+    await _compute_signals(tools, again.filter(~of_chain))
+    return report
+
+
+async def _remove_copies(tools: Tools, findings: pl.DataFrame) -> None:
+    """Leave the latest row a key, and give the tables their keys back: the merge lives on them."""
+    for table, runs in _by_table(findings):
+        if not await has_table(tools.store, table.name):
+            continue
+        doubled = runs.filter(pl.col("check") == "doubled")
+        if gone := await tables.remove_copies(tools.store, table, doubled):
+            log.info("✅ %s: %d copies removed", table.name, gone)
+        if await tables.restore_key(tools.store, table):
+            log.info("✅ %s has its key again", table.name)
+
+
+def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
+    """Yield the tables that may hold rows of the runs, each with the runs that are its."""
+    chains = [symbol for symbol in runs["symbol"].unique() if is_chain(symbol)]
+    if chains:
+        for name in ("option_chain_raw", "option_matrices"):
+            yield TABLES[name], runs.filter(pl.col("symbol").is_in(chains))
+    codes = reading.by_table(runs["symbol"].unique().to_list())
+    for name, symbols in codes.items():
+        yield TABLES[name], runs.filter(pl.col("symbol").is_in(symbols))
+    if codes:
+        for of in STRATEGIES.values():
+            yield table_of(of.table, of.schema), runs.filter(~pl.col("symbol").is_in(chains))
+
+
+async def _remove(tools: Tools, runs: pl.DataFrame, reason: str) -> None:
+    for table, symbols in reading.by_table(runs["symbol"].unique().to_list()).items():
+        of_table = runs.filter(pl.col("symbol").is_in(symbols))
+        if gone := await tables.remove_bars(tools.store, table, of_table, reason):
+            log.warning("⚠️ %s: %d bars removed (%s), kept in removed_bars", table, gone, reason)
+
+
+async def _ask_again(tools: Tools, findings: pl.DataFrame, progress: Progress) -> Report:
+    """Fetch what is missing or looks wrong; confirm what comes again, remove what does not."""
+    wanted = findings.filter(pl.col("fix") != "remove").select(_SESSION).unique()
+    doubtful = findings.filter(pl.col("fix") == "fetch", pl.col("check") != "missing")
+    wrong = _stamps_of(doubtful)
+    before = await _bars_at(tools, _stamps_of(doubtful.filter(pl.col("check") != "doubled")))
+    report = await fill(tools, wanted, again=wrong, progress=progress)
+    asked = report.asked or []
+    absent = pl.concat([wrong.clear(), *(_shown_absent(one, wrong) for one in asked)])
+    await _confirm(tools, before, asked)
+    if absent.height:
+        runs = absent.select("symbol", first_stamp="stamp", last_stamp="stamp")
+        await _remove(tools, runs, "KIS has no such bar")
+        await fill(tools, absent.select(_SESSION).unique())
+    return report
+
+
+def _stamps_of(runs: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol, session, stamp of the owed stamps within findings of bars."""
+    due = owed(runs.select(_SESSION).unique())
+    within = pl.col("stamp").is_between("first_stamp", "last_stamp")
+    return due.join(runs, on=_SESSION).filter(within).select(_STAMP).unique()
+
+
+async def _bars_at(tools: Tools, stamps: pl.DataFrame) -> pl.DataFrame:
+    """Return the stored bars (reading.BARS) at stamps, as they are before KIS is asked again."""
+    if stamps.is_empty():
+        return reading.BARS.to_frame()
+    first, last = span_of(stamps)
+    found = await reading.bars(tools.store, stamps["symbol"].unique().to_list(), first, last)
+    return found.join(
+        stamps, left_on=["symbol", "timestamp"], right_on=["symbol", "stamp"], how="semi"
+    )
+
+
+def _shown_absent(asked: Asked, wrong: pl.DataFrame) -> pl.DataFrame:
+    """Return the stamps that KIS's answer about their window shows to have no bar."""
+    window = asked.window
+    return wrong.filter(
+        pl.col("symbol") == window.symbol,
+        pl.col("session") == window.session,
+        pl.col("stamp").is_between(window.since, window.until),
+        shown(asked),
+        ~pl.col("stamp").is_in(asked.bars["timestamp"].implode()),
+    )
+
+
+async def _confirm(tools: Tools, before: pl.DataFrame, asked: list[Asked]) -> None:
+    """Remember the bars that KIS gave again just as they were stored."""
+    given = [one.bars.select(list(reading.BARS)) for one in asked if one.bars.height]
+    same = before.join(
+        pl.concat([before.clear(), *given]), on=list(reading.BARS), how="semi"
+    ).with_columns(confirmed_at=pl.lit(tools.clock.now()))
+    if same.height:
+        await tools.store.merge("confirmed_bars", schemas.conform(same, schemas.CONFIRMED_BARS))
+        log.info("✅ %d bars look odd and are as KIS has them", same.height)
+
+
+async def _compute_matrices(tools: Tools, sessions: pl.DataFrame) -> None:
+    for symbol, day in sessions.iter_rows():
+        cells = matrix_of(await reading.chain(tools.store, symbol, day, day))
+        await tools.store.merge("option_matrices", schemas.conform(cells, schemas.OPTION_MATRIX))
+
+
+async def _compute_signals(tools: Tools, sessions: pl.DataFrame) -> None:
+    """Add signals that are missing; the merge records differing ones as corrections."""
+    for of in STRATEGIES.values() if sessions.height else ():
+        rows = await computed_signals(tools.store, of, sessions)
+        rows = rows.with_columns(created_at=pl.lit(tools.clock.now()))
+        await tools.store.merge(of.table, schemas.conform(rows, of.schema))

@@ -1,0 +1,72 @@
+"""`krt plot`: pictures for reports, without a browser and without a network."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from pathlib import Path
+
+from engine.configuration import load
+from engine.errors import InputError
+from engine.log import setup_logging
+from pipelines.databases import Kind
+from pipelines.databases import database as open_database
+from pipelines.looking.charts.style import SIMULATED, SOURCE, save
+from pipelines.looking.pictures import SPAN, Choice, What, draw
+
+log = logging.getLogger(__name__)
+
+
+def plot(
+    what: What,
+    /,
+    *,
+    out: Path,
+    date: dt.date | None = None,
+    symbol: str | None = None,
+    series: str = "KOSPI200",
+    metric: str = "iv",
+    minute: str | None = None,
+    sessions: int = SPAN,
+    database: Kind | None = None,
+) -> int:
+    """Draw a picture of what is stored: a day, a smile, a matrix, or what is there at all.
+
+    Parameters
+    ----------
+    what
+        day (bars, bands, signals), smile (and term structure), matrix (a metric through the day),
+        summary (maximum pain, gamma exposure) or coverage (symbols and sessions)
+    out
+        the picture; its name ends in .png or .svg
+    date
+        the session; the newest one by default
+    symbol
+        of day: a code, or a product whose front month is meant; A01 by default
+    series
+        of smile and matrix: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
+    metric
+        of matrix: iv, delta, price, volume, model_iv …
+    minute
+        of smile: HH:MM, the day's last by default
+    sessions
+        of coverage: how many, up to the date
+    database
+        live or simulation; live where there are credentials
+    """
+    setup_logging()
+    configuration, yours = load()
+    kind: Kind = database or ("live" if configuration.has_credentials else "simulation")
+    choice = Choice(date, symbol, series, metric, _time(minute), sessions)
+    with open_database(configuration, yours, kind) as url:
+        picture = draw(url, what, choice, SOURCE if kind == "live" else SIMULATED)
+    save(picture, out)
+    log.info("✅ %s", out)
+    return 0
+
+
+def _time(minute: str | None) -> dt.time | None:
+    try:
+        return None if minute is None else dt.time.fromisoformat(minute)
+    except ValueError:
+        raise InputError(f"--minute {minute!r} is no time: write HH:MM") from None
