@@ -61,7 +61,8 @@ def export(*, to: Path, database: Which = None) -> int:
 
     Parameters
     ----------
-    to: the folder; below it one file for each table, product and month
+    to
+        the folder; below it one file for each table, product and month
     """
     configuration, yours = load()
     with open_database(configuration, yours, kind_of(configuration, database)) as url:
@@ -85,8 +86,10 @@ def calendar(year: int | None = None, *, format: Format = "table") -> int:  # no
 
     Parameters
     ----------
-    year: this year by default
-    format: table, json (a list of objects) or csv
+    year
+        this year by default
+    format
+        table, json (a list of objects) or csv
     """
     year = year or today(WallClock()).year
     if not dt.MINYEAR <= year <= dt.MAXYEAR:

@@ -39,13 +39,20 @@ def sim(
 
     Parameters
     ----------
-    port: where it listens on 127.0.0.1; 0 for any free one
-    replay: serve the bars of this Parquet file instead of synthetic ones
-    date: the session to serve; the latest one by default
-    start: the time of day (KST, HH:MM) at which its clock starts; the open by default
-    speed: how much faster than the wall clock its time goes by
-    faults: rough, storm, or a TOML file of yours
-    seed: of the synthetic market
+    port
+        where it listens on 127.0.0.1; 0 for any free one
+    replay
+        serve the bars of this Parquet file instead of synthetic ones
+    date
+        the session to serve; the latest one by default
+    start
+        the time of day (KST, HH:MM) at which its clock starts; the open by default
+    speed
+        how much faster than the wall clock its time goes by
+    faults
+        rough, storm, or a TOML file of yours
+    seed
+        of the synthetic market
     """
     load()  # a broken configuration is told here as everywhere
     scene = recorded(replay, date) if replay else synthetic(seed, date, today(WallClock()))

@@ -64,18 +64,30 @@ def live(
 
     Parameters
     ----------
-    replay: serve the bars of this Parquet file instead of synthetic ones (a simulation)
-    date: the session to simulate; the latest one by default
-    speed: of a simulation: 1 (wall clock), N times faster, or max; by default about a minute a day
-    fresh: empty the database first (the embedded one only)
-    json: print the summary as one JSON object on the last line, and no live view
-    faults: make the simulated KIS misbehave: rough, storm, or a TOML file of yours
-    seed: of the synthetic market; the same seed gives the same day
-    simulate: simulate although there are credentials
-    stock: collect this stock; may be repeated, and so may the next two; they replace the settings
-    future: collect this futures code, or the front month of this product
-    chain: collect this option chain: front, a maturity, or SERIES:MATURITY
-    picture: save the view as it stands at the end to this SVG file
+    replay
+        serve the bars of this Parquet file instead of synthetic ones (a simulation)
+    date
+        the session to simulate; the latest one by default
+    speed
+        of a simulation: 1 (wall clock), N times faster, or max; by default about a minute a day
+    fresh
+        empty the database first (the embedded one only)
+    json
+        print the summary as one JSON object on the last line, and no live view
+    faults
+        make the simulated KIS misbehave: rough, storm, or a TOML file of yours
+    seed
+        of the synthetic market; the same seed gives the same day
+    simulate
+        simulate although there are credentials
+    stock
+        collect this stock; may be repeated, and so may the next two; they replace the settings
+    future
+        collect this futures code, or the front month of this product
+    chain
+        collect this option chain: front, a maturity, or SERIES:MATURITY
+    picture
+        save the view as it stands at the end to this SVG file
     """
     configuration, yours = load()
     simulated = bool(replay or simulate or faults) or not configuration.has_credentials

@@ -59,20 +59,34 @@ def backtest(
 
     Parameters
     ----------
-    file: bars as KIS labels them (Parquet); else the stored history
-    symbol: a code, or a product (A01) whose front month is meant; may be repeated
-    strategy: its name
-    param: a parameter of the strategy, name=value; may be repeated
-    start: the first session that counts; the sessions before it are warm-up
-    end: the last session
-    exit: leave on the opposite signal only, or also when back inside the bands
-    contracts: of one position
-    commission: ticks for each contract and side
-    slippage: ticks for each contract and side
-    capital: KRW; the value of the position at the first open by default
-    report: folder to write report.html, report.png, trades.csv, daily.csv and equity.csv into
-    json: print figures, daily results and trades as JSON, not as a table
-    database: live or simulation
+    file
+        bars as KIS labels them (Parquet); else the stored history
+    symbol
+        a code, or a product (A01) whose front month is meant; may be repeated
+    strategy
+        its name
+    param
+        a parameter of the strategy, name=value; may be repeated
+    start
+        the first session that counts; the sessions before it are warm-up
+    end
+        the last session
+    exit
+        leave on the opposite signal only, or also when back inside the bands
+    contracts
+        of one position
+    commission
+        ticks for each contract and side
+    slippage
+        ticks for each contract and side
+    capital
+        KRW; the value of the position at the first open by default
+    report
+        folder to write report.html, report.png, trades.csv, daily.csv and equity.csv into
+    json
+        print figures, daily results and trades as JSON, not as a table
+    database
+        live or simulation
     """
     of = named(strategy)
     params = settings(of.params, param)

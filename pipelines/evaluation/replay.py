@@ -66,14 +66,22 @@ def replay(
 
     Parameters
     ----------
-    strategy: its name
-    symbol: a code; by default every symbol that has signals
-    param: a parameter of the strategy, name=value; may be repeated
-    start: the first session; by default the first that has signals
-    end: the last session; by default the last that has signals
-    store: store the rows that are missing or differ; what was given before is kept
-    json: print one JSON object for each difference
-    database: live or simulation
+    strategy
+        its name
+    symbol
+        a code; by default every symbol that has signals
+    param
+        a parameter of the strategy, name=value; may be repeated
+    start
+        the first session; by default the first that has signals
+    end
+        the last session; by default the last that has signals
+    store
+        store the rows that are missing or differ; what was given before is kept
+    json
+        print one JSON object for each difference
+    database
+        live or simulation
     """
     of = named(strategy)
     params = settings(of.params, param)

@@ -54,17 +54,28 @@ def sweep(
 
     Parameters
     ----------
-    axis: name=value,value,… of a parameter, or of exit, commission_ticks …; may be repeated
-    file: bars as KIS labels them (Parquet); else the stored history
-    symbol: a code, or a product (A01) whose front month is meant; may be repeated
-    strategy: its name
-    start: the first session that counts; the sessions before it are warm-up
-    end: the last session
-    workers: processes; as many as there are cores by default
-    ray: address of a Ray cluster to use instead: auto, ray://HOST:10001, local
-    results: file that remembers what was tried; one in the data folder by default
-    json: print one JSON object for each trial and symbol
-    database: live or simulation
+    axis
+        name=value,value,… of a parameter, or of exit, commission_ticks …; may be repeated
+    file
+        bars as KIS labels them (Parquet); else the stored history
+    symbol
+        a code, or a product (A01) whose front month is meant; may be repeated
+    strategy
+        its name
+    start
+        the first session that counts; the sessions before it are warm-up
+    end
+        the last session
+    workers
+        processes; as many as there are cores by default
+    ray
+        address of a Ray cluster to use instead: auto, ray://HOST:10001, local
+    results
+        file that remembers what was tried; one in the data folder by default
+    json
+        print one JSON object for each trial and symbol
+    database
+        live or simulation
     """
     of, trials = named(strategy), grid(strategy, axis, start)
     longest = max((trial.params for trial in trials), key=of.warm_up_sessions)

@@ -46,12 +46,18 @@ def backfill(
 
     Parameters
     ----------
-    days: look back so many days from the last date; 5 by default
-    start: the first date
-    end: the last date; today by default
-    symbol: a code, a product (each contract while it is in front), or a chain; may be repeated
-    dry_run: print the plan and what it costs in calls and minutes, and fetch nothing
-    json: print the outcome as one JSON object
+    days
+        look back so many days from the last date; 5 by default
+    start
+        the first date
+    end
+        the last date; today by default
+    symbol
+        a code, a product (each contract while it is in front), or a chain; may be repeated
+    dry_run
+        print the plan and what it costs in calls and minutes, and fetch nothing
+    json
+        print the outcome as one JSON object
     """
     desk = Desk(replay, database, symbol)
     first, last = desk.span(start, end, days)
@@ -87,12 +93,18 @@ def validate(
 
     Parameters
     ----------
-    start: the first date; by default the first that is stored
-    end: the last date; by default the last that is stored
-    symbol: a code, a product or a chain; by default all that are stored; may be repeated
-    format: table or json
-    fix: ask KIS again about what was found, mend it, and validate once more
-    export: a folder that `krt export` wrote; where it is current, bars are read from there
+    start
+        the first date; by default the first that is stored
+    end
+        the last date; by default the last that is stored
+    symbol
+        a code, a product or a chain; by default all that are stored; may be repeated
+    format
+        table or json
+    fix
+        ask KIS again about what was found, mend it, and validate once more
+    export
+        a folder that `krt export` wrote; where it is current, bars are read from there
     """
     desk = Desk(replay, database, symbol)
 

@@ -31,8 +31,10 @@ def sql(query: str, *, format: Format = "table", database: Which = None) -> int:
 
     Parameters
     ----------
-    query: one SQL statement
-    format: table, json (a list of objects) or csv
+    query
+        one SQL statement
+    format
+        table, json (a list of objects) or csv
     """
 
     async def answer(store: Store) -> pl.DataFrame:
@@ -47,7 +49,8 @@ def status(*, format: Format = "table", database: Which = None) -> int:  # noqa:
 
     Parameters
     ----------
-    format: table, json (a list of objects) or csv
+    format
+        table, json (a list of objects) or csv
     """
     for title, frame in ask(questions.everything, database).items():
         write(frame, format, title)
