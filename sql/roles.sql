@@ -33,7 +33,7 @@ BEGIN
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO krt_writer', current_database());
-    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table TO krt_writer;
+    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps TO krt_writer;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO krt_writer;
 
     -- Partitions are reached through their parents, whose privileges count.

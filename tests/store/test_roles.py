@@ -49,6 +49,8 @@ async def test_the_writer_can_do_all_that_collecting_needs(writer: Store) -> Non
     assert (await writer.merge("other_signal", signals([0, 1]))).inserted == 2
     assert (await writer.merge("other_signal", signals([0, -1]))).changed == 1
     assert (await remember_symbols(writer, "dolpha1", ["101W09"])).inserted == 1
+    overgrown = "SELECT forget_gaps('{101W09}', '{2025-09-01}', '{2025-09-01 09:01}')::text"
+    assert (await writer.query(overgrown, read_only=False)).num_rows == 1
     assert (await everything(writer))["Corrected sessions, newest first"].height == 1
 
 
@@ -67,10 +69,15 @@ async def test_the_writer_can_do_all_that_collecting_needs(writer: Store) -> Non
         "SELECT make_partition('pg_class', 'a01')",
         "SELECT make_signal_table('x; DROP TABLE gaps; --_signal', '{}', '{}')",
         "CREATE ROLE boss SUPERUSER",
+        "CREATE TRIGGER mine AFTER UPDATE ON pg_temp.mine FOR EACH ROW"
+        " EXECUTE FUNCTION keep_replaced_bar('futures_1m')",
+        "CREATE TRIGGER mine AFTER UPDATE ON pg_temp.mine FOR EACH ROW"
+        " EXECUTE FUNCTION keep_given_signal()",
     ],
 )  # fmt: skip
 async def test_the_writer_cannot_destroy_or_rewrite_history(writer: Store, sql: str) -> None:
     await writer.merge("futures_1m", futures_bars([1.0]))
+    await writer.execute("CREATE TEMP TABLE mine (LIKE futures_1m)")
     with pytest.raises(KrtError, match=r"permission denied|must be owner|no partition|no signal"):
         await writer.execute(sql)
 
@@ -82,6 +89,7 @@ async def test_the_writer_cannot_destroy_or_rewrite_history(writer: Store, sql: 
         "UPDATE futures_1m SET close = 0",
         "SELECT make_partition('futures_1m', 'a05')",
         "CREATE TEMP TABLE mine (n bigint)",
+        "SELECT forget_gaps('{}', '{}', '{}')",
     ],
 )
 async def test_the_reader_reads_everything_and_writes_nothing(
@@ -94,3 +102,17 @@ async def test_the_reader_reads_everything_and_writes_nothing(
     assert (await everything(reader))["Last bar of each symbol"].height == 1
     with pytest.raises(KrtError, match="permission denied"):
         await reader.execute(sql)
+
+
+async def test_functions_with_their_owners_rights_are_nobodys_by_default(store: Store) -> None:
+    """And find tables where the owner does, whatever the caller's search_path says."""
+    loose = await store.query(
+        """SELECT proname::text AS name FROM pg_proc AS f
+           WHERE pronamespace = 'public'::regnamespace AND prosecdef
+             AND (NOT coalesce(proconfig, '{}') @> '{"search_path=public, pg_temp"}'
+                  OR EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
+                             WHERE grantee = 0))"""
+    )
+    assert loose["name"].to_pylist() == []
+    made = await store.query("SELECT count(*) AS n FROM pg_proc WHERE prosecdef")
+    assert made["n"].to_pylist()[0] >= 5
