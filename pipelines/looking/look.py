@@ -11,12 +11,14 @@ import polars as pl
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engine.clock import WallClock
 from engine.configuration import load
 from engine.store import Store
 from engine.store import status as questions
 from pipelines.databases import Kind, database, kind_of
+from pipelines.looking.legible import flat, legible
 
 Answer = TypeVar("Answer")
 _PAPER = 200  # columns
@@ -38,7 +40,7 @@ def sql(query: str, *, format: Format = "table", database: Which = None) -> int:
     """
 
     async def answer(store: Store) -> pl.DataFrame:
-        return pl.DataFrame(pl.from_arrow(await store.query(query)))
+        return legible(await store.query(query))
 
     write(ask(answer, database), format)
     return 0
@@ -77,7 +79,7 @@ def write(frame: pl.DataFrame, how: Format, title: str = "") -> None:
     if how == "json":
         sys.stdout.write(frame.write_json() + "\n")
     elif how == "csv":
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(flat(frame).write_csv())
     else:
         console = Console()
         if not console.is_terminal:
@@ -88,8 +90,14 @@ def write(frame: pl.DataFrame, how: Format, title: str = "") -> None:
 def _table(frame: pl.DataFrame, title: str) -> Table:
     table = Table(title=title or None, title_justify="left")
     for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left")
+        table.add_column(_text(name), justify="right" if kind.is_numeric() else "left")
     moments = pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S")
-    for row in frame.with_columns(moments).select(pl.all().cast(pl.String)).iter_rows():
-        table.add_row(*("" if cell is None else cell for cell in row))
+    for row in flat(frame).with_columns(moments).select(pl.all().cast(pl.String)).iter_rows():
+        table.add_row(*("" if cell is None else _text(cell) for cell in row))
     return table
+
+
+def _text(cell: str) -> Text:
+    """Return the cell as it is: neither markup nor commands to the terminal, whoever wrote it."""
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in cell)
+    return Text("".join(shown))
