@@ -194,16 +194,16 @@ async def test_a_damaged_file_does_no_harm(tmp_path: Path, clock, content: bytes
 
 async def test_a_file_that_fails_is_an_error_for_everybody_who_waits(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
-    pace._lock = _BrokenLock()  # type: ignore[assignment]
+    pace._lock = _BrokenFile()  # type: ignore[assignment]
     results = await asyncio.gather(
         *(pace.turn(Priority.LIVE) for _ in range(3)), return_exceptions=True
     )
     assert [type(result) for result in results] == [KisUnreachable] * 3
 
 
-class _BrokenLock:
-    def acquire(self, **_: object) -> None:
-        raise OSError("Input/output error")
+class _BrokenFile:
+    def fileno(self) -> int:
+        return 999_999  # which is open nowhere
 
 
 PROCESS = """
