@@ -21,6 +21,7 @@ OWED = pl.Schema(
 )  # place: number of the stamp in its session, from 0
 GRIDS = pl.Schema([("grid", pl.Int64()), ("place", pl.Int64()), ("minute", pl.Int64())])
 PREFIX_LENGTH = 3
+_STOCK = "005930"  # any: all stocks keep the same hours
 CHAIN = "chain"  # what the ledger calls the market of option chains
 
 
@@ -101,8 +102,12 @@ def with_grids(wanted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     owes stamps is so told in few rows, which SQL can join (`engine.history.checks`).
     """
     numbers: dict[tuple[int, ...], int] = {}
-    minutes = [_minutes(symbol, day) for symbol, day in wanted.select(list(TARGETS)).iter_rows()]
-    of = [numbers.setdefault(grid, len(numbers)) for grid in minutes]
+    alike = {s: _STOCK if instruments.is_stock(s) else s for s in wanted["symbol"].unique()}
+    pairs = [(alike[symbol], day) for symbol, day in wanted.select(list(TARGETS)).iter_rows()]
+    number_of = {
+        pair: numbers.setdefault(_minutes(*pair), len(numbers)) for pair in dict.fromkeys(pairs)
+    }
+    of = [number_of[pair] for pair in pairs]
     grids = [
         pl.DataFrame({"minute": grid}, {"minute": pl.Int64})
         .with_row_index("place")

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from engine.history import gaps, reading
@@ -75,3 +76,25 @@ async def test_the_quick_look_finds_what_is_missing_over_all(
         assert sorted(found.select("symbol", "session", "bars").rows()) == [
             ("005930", DAYS[0], 381), ("101W09", DAYS[1], 3),
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.5, 1.1])
+async def test_the_quick_look_passes_over_the_rows_of_others(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr(gaps, "_SAMPLE", 100)
+    monkeypatch.setattr(gaps, "_NEARLY_ALL", share)
+    wanted = pl.DataFrame({"symbol": ["005930", "005930"], "session": DAYS})
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, ["005930"], *DAYS)
+        await at.store.execute(
+            "INSERT INTO stocks_1m SELECT timestamp, '000660', timeframe, open, high, low, close,"
+            " volume, fetched_at, committed_at FROM stocks_1m WHERE timestamp < '2025-09-02 10:00'"
+        )
+        await at.store.execute(
+            "DELETE FROM stocks_1m WHERE symbol = '005930' AND timestamp = '2025-09-01 09:30'"
+        )
+        condition = await gaps._of_symbols(at.store, "stocks_1m", wanted)
+        assert (condition == "true") == (share == 0.5)
+        found = await gaps.missing(at.store, wanted, at.clock)
+        assert found.select("symbol", "session", "bars").rows() == [("005930", DAYS[0], 1)]
