@@ -1,7 +1,7 @@
 """No strategy may know at t what happens after t: shown for every bar, cell by cell.
 
 Since a strategy takes any number of symbols at once, every prefix of a history becomes a symbol of
-its own, and one evaluation answers for all of them.
+its own, and one evaluation answers for all of them. The real file is in `test_every_real_bar`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from strategies.base import Strategy
 from strategies.dolpha1.features import features
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.registry import STRATEGIES
-from tests.strategies.histories import histories, needs_real_file, real_bars
+from tests.strategies.histories import histories
 
 Evaluate = Callable[[pl.LazyFrame], pl.LazyFrame]
 QUICK: dict[str, dict[str, Any]] = {
@@ -124,24 +124,3 @@ def test_what_happens_to_later_bars_changes_nothing_before(
     before = evaluate(bars.lazy()).filter(until).collect()
     after = evaluate(pl.concat([known, corrected, appended]).lazy()).filter(until).collect()
     assert_frame_equal(after, before, check_exact=True)
-
-
-@needs_real_file
-@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-def test_prefixes_of_the_real_file_give_the_signals_of_the_whole(strategy: Strategy[Any]) -> None:
-    params = strategy.params()
-    bars = real_bars().sort("timestamp")
-    whole = strategy.evaluate(bars.lazy(), params).collect()
-    for cut in (1, 99, 100, 411, 1233, 1234, *range(1500, bars.height, 3700), bars.height - 1):
-        seen = strategy.evaluate(bars[:cut].lazy(), params).collect()
-        assert_frame_equal(seen, whole[:cut], check_exact=True)
-
-
-@needs_real_file
-def test_every_bar_of_a_real_session_is_decided_without_the_bars_after_it() -> None:
-    """The session after the expiry with three before it: every prefix that ends in it."""
-    bars = real_bars().filter(
-        pl.col("timestamp").dt.date().is_between(pl.date(2025, 9, 9), pl.date(2025, 9, 12))
-    )
-    thinned = bars.filter(pl.col("timestamp").dt.minute() % 3 == 0)
-    assert_knows_nothing_of_the_future(chosen(STRATEGIES["dolpha1"]), thinned)
