@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.addresses import checked_address, passwords
 from engine.errors import InputError
 from engine.settings import AppKey, KisSettings
 
@@ -122,6 +123,10 @@ class DatabaseConfiguration(BaseModel):
     postgres_url: SecretStr | None = None
     pool_settings: PoolSettings = Field(default_factory=PoolSettings)
 
+    def secrets(self) -> list[str]:
+        """Return every secret that must never be seen in a log."""
+        return passwords(self.postgres_url.get_secret_value()) if self.postgres_url else []
+
 
 def load(folder: Path | None = None) -> tuple[Configuration, DatabaseConfiguration]:
     """Read `config.json`, `db_config.json` (in `folder`, else here) and the environment.
@@ -133,6 +138,8 @@ def load(folder: Path | None = None) -> tuple[Configuration, DatabaseConfigurati
     database = _read(here / DATABASE_FILE, DatabaseConfiguration)
     if url := os.environ.get("KRT_DATABASE_URL"):
         database = database.model_copy(update={"postgres_url": SecretStr(url)})
+    if database.postgres_url is not None:
+        checked_address(database.postgres_url.get_secret_value())
     return configuration, database
 
 

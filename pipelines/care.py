@@ -15,6 +15,7 @@ from engine import sessions
 from engine.clock import WallClock, today
 from engine.configuration import load
 from engine.errors import InputError
+from engine.log import HIDDEN
 from engine.store import Store
 from engine.store import migrate as apply_migrations
 from engine.store.export import export as write_parquet
@@ -31,6 +32,8 @@ def db(*, database: Which = None) -> int:
     configuration, yours = load()
     kind: Kind = kind_of(configuration, database)
     with open_database(configuration, yours, kind) as url:
+        for password in yours.secrets():  # who set it up knows it; others may look on
+            url = url.replace(password, HIDDEN)  # noqa: PLW2901
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         Console(stderr=True).print("⏱️ open until Ctrl+C: psql, DBeaver or Polars may use it")

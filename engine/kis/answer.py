@@ -40,11 +40,11 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
 
-def without(secrets: Iterable[str], text: str) -> str:
-    """Return KIS's words without a key that they may repeat."""
+def without(secrets: Iterable[str], text: str, most: int = 250) -> str:
+    """Return KIS's words without a key that they may repeat, and no more of them than `most`."""
     for secret in secrets:
         text = text.replace(secret, "***")
-    return text
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def read_body(reply: Reply) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def read_body(reply: Reply) -> dict[str, Any]:
 def _refusal(body: Mapping[str, Any], status: int) -> KisError:
     code = str(body.get("msg_cd") or body.get("error_code") or "")
     text = str(body.get("msg1") or body.get("error_description") or "no reason given").strip()
-    message = f"KIS says no: {text[:200]} (HTTP {status})"
+    message = f"KIS says no: {text} (HTTP {status})"  # whole: half a key would not be recognised
     if code == _PACE:
         return KisPaceExceeded(message, msg_cd=code)
     if code in _TOKEN:

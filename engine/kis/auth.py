@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -72,11 +72,20 @@ def file_stem(base_url: str, app_key: str) -> str:
 class TokenKeeper:
     """Gives the token of one app key, and gets another when it must."""
 
-    def __init__(self, transport: Transport, key: AppKey, stem: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        key: AppKey,
+        stem: Path,
+        clock: Clock,
+        hidden: Callable[[], Iterable[str]],
+    ) -> None:
         self._transport, self._key, self._clock = transport, key, clock
+        self._hidden = hidden  # what KIS's words must not show, secrets of other keys among it
         self._file = stem.with_suffix(".json")
         self._lock = FileLock(stem.with_suffix(".lock"))
         self._kept = _Kept()
+        self._had: set[str] = set()
         self._renewal: asyncio.Task[Token] | None = None
 
     async def token(self) -> Token:
@@ -103,9 +112,9 @@ class TokenKeeper:
         return await self._renewed(rejected)
 
     def secrets(self) -> list[str]:
-        """Return what must never be shown."""
-        shown = [self._key.app_key.get_secret_value(), self._key.app_secret.get_secret_value()]
-        return [*shown, *([self._kept.token.access_token] if self._kept.token else [])]
+        """Return what must never be shown: the key, and every token, also those of before."""
+        key, secret = self._key.app_key, self._key.app_secret
+        return [key.get_secret_value(), secret.get_secret_value(), *self._had]
 
     async def close(self) -> None:
         """Give up a renewal under way."""
@@ -149,7 +158,7 @@ class TokenKeeper:
         now = self._clock.now()
         self._save(kept.model_copy(update={"requested_at": now}))
         reply = await self._transport.send("POST", PATH, content=self._body())
-        answer = _read(reply, self.secrets())
+        answer = _read(reply, self._hidden())
         token = Token(
             access_token=answer.access_token,
             issued_at=now,
@@ -191,11 +200,16 @@ class TokenKeeper:
         except (OSError, ValidationError):
             log.warning("⚠️ the token file %s cannot be read; it is written anew", self._file.name)
             return self._kept
-        self._kept = max(self._kept, found, key=_asked_at)
-        return self._kept
+        return self._keep(max(self._kept, found, key=_asked_at))
+
+    def _keep(self, kept: _Kept) -> _Kept:
+        self._kept = kept
+        if kept.token:
+            self._had.add(kept.token.access_token)
+        return kept
 
     def _save(self, kept: _Kept) -> None:
-        self._kept = kept
+        self._keep(kept)
         try:
             write_private(self._file, kept.model_dump_json().encode())
         except OSError as error:  # a full disk must not end the day: this process has the token
@@ -231,7 +245,7 @@ def _newer(token: Token | None, old: Token | None, now: datetime) -> bool:
     return old is None or token.issued_at > old.issued_at
 
 
-def _read(reply: Reply, secrets: list[str]) -> _Answer:
+def _read(reply: Reply, secrets: Iterable[str]) -> _Answer:
     """Read the answer to a token request; raises KisRefused or KisUnreachable."""
     try:
         body = orjson.loads(reply.body)
@@ -240,6 +254,7 @@ def _read(reply: Reply, secrets: list[str]) -> _Answer:
         code = str(body.get("error_code") or body.get("msg_cd") or "") if _is_object(body) else ""
     except orjson.JSONDecodeError:
         code = ""
+    code = without(secrets, code)
     if code == "EGW00133":
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500:

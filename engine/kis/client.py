@@ -135,11 +135,11 @@ class KisClient:
 
     def _told(self, error: KisError, request: Request, minute: datetime | None) -> KisError:
         """Return the error with its context."""
-        secrets = [secret for account in self._accounts for secret in account.tokens.secrets()]
+        secrets = self._secrets()
         return type(error)(
-            without(secrets, str(error.args[0])),
+            without(secrets, str(error.args[0]), 400),
             tr_id=tr_id_of(request, self._tr_ids),
-            msg_cd=error.msg_cd,
+            msg_cd=without(secrets, error.msg_cd or "") or None,
             symbol=request.symbol,
             minute=minute,
         )
@@ -171,6 +171,8 @@ class KisClient:
                 if was.rejections > 1:  # it is new and still rejected; renewing would not help
                     raise
                 continue
+            except _KeyRefused:
+                continue  # with another key; without any, _pick raises what KIS said
             except (KisPaceExceeded, KisUnreachable) as error:
                 was.failed(error)
                 if deadline is None and was.tries >= _TRIES:
@@ -250,7 +252,7 @@ class KisClient:
             if account.refused is None:
                 log.error("❌ an app key is out: %s", error)
             account.refused, account.refused_at = error, self.clock.now()
-            raise
+            raise _KeyRefused from error
         account.refused = None
         return token
 
@@ -277,9 +279,14 @@ class KisClient:
 
     def _account(self, key: AppKey) -> _Account:
         stem = self._stem(key)
-        tokens = TokenKeeper(self._transport, key, stem.with_name(f"{stem.name}-token"), self.clock)
+        file = stem.with_name(f"{stem.name}-token")
+        tokens = TokenKeeper(self._transport, key, file, self.clock, self._secrets)
         path = stem.with_name(f"{stem.name}.pace")
         return _Account(key, tokens, Pace(path, self._settings.calls_per_second, self.clock))
+
+    def _secrets(self) -> list[str]:
+        """Return what must never be shown, of all keys: KIS's words might repeat any."""
+        return [secret for account in self._accounts for secret in account.tokens.secrets()]
 
     def _stem(self, key: AppKey) -> Path:
         app_key = key.app_key.get_secret_value()
@@ -288,6 +295,10 @@ class KisClient:
     def _wait_before(self, tries: int) -> float:
         longest = min(_FIRST_WAIT * 2.0 ** (tries - 1), _LONGEST_WAIT)
         return longest * self._jitter.uniform(0.5, 1.0)
+
+
+class _KeyRefused(Exception):
+    """KIS does not take the key that a call was to be made with."""
 
 
 class _Progress:

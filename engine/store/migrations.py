@@ -11,6 +11,7 @@ import sysconfig
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from engine.addresses import checked_address
 from engine.errors import StoreError, StoreUnreachable
 
 _UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout", "reset by peer")
@@ -19,9 +20,10 @@ _UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout",
 def migrate(url: str) -> None:
     """Apply the migrations that the database lacks; several processes may do so at once.
 
-    Raises StoreUnreachable if the server does not answer, StoreError with what it said otherwise.
+    Raises StoreUnreachable if the server does not answer, StoreError with what it said otherwise,
+    InputError if the URL is none.
     """
-    done = _dbmate(url)
+    done = _dbmate(checked_address(url))
     if done.returncode and "SSL is not enabled" in done.stderr and "sslmode" not in url:
         # libpq, which everything else uses, falls back to plain when the URL asks for nothing.
         done = _dbmate(f"{url}{'&' if '?' in url else '?'}sslmode=disable")

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from engine.clock import Clock, WallClock, today
-from engine.configuration import Configuration, load
+from engine.configuration import Configuration, DatabaseConfiguration, load
 from engine.errors import InputError
 from engine.log import setup_logging
 from engine.simulator.faults import Scenario, load_scenario
@@ -110,7 +110,7 @@ def live(
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with (
         database(configuration, yours, kind, fresh=fresh) as url,
-        _logged(tally, clock, configuration, quiet=json),
+        _logged(tally, clock, configuration, yours, quiet=json),
     ):
         if simulated:
             log.info(HOW_TO_GO_LIVE)
@@ -169,8 +169,9 @@ async def _real(configuration: Configuration, clock: Clock, url: str, tally: Tal
 
 @contextmanager
 def _logged(
-    tally: Tally, clock: Clock, configuration: Configuration, *, quiet: bool
-) -> Iterator[None]:
+    tally: Tally, clock: Clock, configuration: Configuration, yours: DatabaseConfiguration,
+    *, quiet: bool,
+) -> Iterator[None]:  # fmt: skip
     """Log to a file of the day, and to the view on a terminal, else to standard error."""
     console = Console()
     drawn = console.is_terminal and not quiet
@@ -179,7 +180,7 @@ def _logged(
     setup_logging(
         clock=clock,
         level=configuration.log_level,
-        secrets=configuration.secrets(),
+        secrets=[*configuration.secrets(), *yours.secrets()],
         handler=lines,
         file=folder(configuration, kind) / "logs" / f"live-{tally.day}.log",
     )

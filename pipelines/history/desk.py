@@ -81,7 +81,7 @@ class Desk:
         setup_logging(
             clock=self.clock,
             level=self.configuration.log_level,
-            secrets=self.configuration.secrets(),
+            secrets=[*self.configuration.secrets(), *self._yours.secrets()],
         )
         with database(self.configuration, self._yours, self._kind) as url:
             return asyncio.run(self._run(job, url))

@@ -237,11 +237,8 @@ async def test_the_other_keys_go_on_without_a_bad_one(kis: Kis, tmp_path: Path) 
     kis.token = lambda: json_reply(bad, 403) if len(kis.tokens) == 1 else kis.good_token()
     async with client_of(kis, tmp_path, app_keys=keys) as client:
         for _ in range(5):
-            try:
-                await client.call(QUOTE)
-            except KisRefused:
-                await kis.clock.sleep(1)
-    assert len(kis.asked) >= 4
+            await client.call(QUOTE)
+    assert len(kis.asked) == 5
     assert {asked.headers["appkey"] for asked in kis.asked} == {KEY}
 
 
@@ -267,6 +264,23 @@ async def test_a_disk_that_takes_no_file_does_not_end_the_day(kis, tmp_path, mon
         for _ in range(3):
             await client.call(QUOTE)
     assert len(kis.tokens) == 1
+
+
+async def test_no_key_and_no_token_of_before_is_repeated_not_even_half(kis, tmp_path) -> None:
+    """KIS's words are cut where they are long, and a token that was replaced is still secret."""
+    kis.answer = only_takes("token-2")
+    async with client_of(kis, tmp_path) as client:
+        await client.call(QUOTE)
+        for ahead in range(200, 260, 4):
+            told = f"{'x' * ahead}{SECRET}{KEY} token-1 token-2"
+            kis.answer = lambda _, told=told: json_reply(
+                {"rt_cd": "1", "msg_cd": KEY, "msg1": told}
+            )
+            with pytest.raises(KisRefused) as refusal:
+                await client.call(QUOTE)
+            said = str(refusal.value)
+            assert len(said) < 500
+            assert [s for s in (KEY, SECRET, "token-") if s[:6] in said] == []
 
 
 async def test_nothing_secret_is_logged(kis: Kis, tmp_path: Path, caplog) -> None:
