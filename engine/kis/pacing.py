@@ -128,7 +128,10 @@ class Pace:
                     await self._clock.sleep(wait)
                 else:
                     heapq.heappop(self._waiting)[-1].set_result(None)
-        except (OSError, portalocker.LockException) as error:  # every waiting call must hear of it; each tries again by itself
+        except (
+            OSError,
+            portalocker.LockException,
+        ) as error:  # every waiting call must hear of it; each tries again by itself
             for *_, future in self._waiting:
                 if not future.done():
                     future.set_exception(KisUnreachable(f"the file of the pace fails: {error}"))

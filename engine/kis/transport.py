@@ -25,7 +25,10 @@ from engine.errors import KisUnreachable
 
 _LARGEST = 32 << 20
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_AGENT = f"korea-realtime-trading/{metadata.version('korea-realtime-trading')}"
+_HEADERS = {
+    "User-Agent": f"korea-realtime-trading/{metadata.version('korea-realtime-trading')}",
+    "Accept-Encoding": "gzip, deflate",
+}
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,9 @@ class Transport:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for every call
         self._clock, self._timeout = clock, timeout
         self.tells_time = urlsplit(base_url).scheme == "https"  # a simulator lives in another time
-        self._http = httpx.AsyncClient(
-            transport=_transport(base_url),
-            timeout=None,  # noqa: S113  the clock's timeout bounds it, see above
-            trust_env=False,  # httpx would leave our transport for its own; aiohttp reads the env
-        )
+        # No client around it: cookies, redirects and logins, which KIS has none of, cost as much
+        # as the request. Without limits of its own, since the clock's bounds it, see above.
+        self._http = _transport(base_url)
         self._base_url = base_url
         # The same few hundred questions all day; putting an address together takes 0.2 ms.
         self._address = lru_cache(4096)(self._put_together)
@@ -73,12 +74,12 @@ class Transport:
         request = httpx.Request(
             method,
             self._address(url, tuple((params or {}).items())),
-            headers={"User-Agent": _AGENT, **(headers or {}), "gt_uid": key},
+            headers={**_HEADERS, **(headers or {}), "gt_uid": key},
             content=content,
         )
         try:
             async with self._clock.busy(key), self._clock.timeout(self._timeout):
-                response = await self._http.send(request, stream=True)
+                response = await self._http.handle_async_request(request)
                 try:
                     body = await _read(response)
                 finally:

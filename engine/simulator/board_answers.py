@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 import orjson
 
-from engine import expiries, instruments
+from engine import instruments
 from engine.errors import InputError
 from engine.sessions import Market, session
-from engine.simulator.board_text import write_boards
+from engine.simulator.board_text import write_boards, write_quotes
 from engine.simulator.desk import Desk, is_dead
 from engine.simulator.listing import future_name, futures, maturities, previous_close, series_of
 from engine.simulator.market import open_session
 from engine.simulator.options import BLOCK
 from engine.simulator.query import Query
-from engine.simulator.summaries import QUOTE_FIELDS, future_quote
+from engine.simulator.summaries import future_quote
 from engine.simulator.wire import OK, change
 
 FUTURES_OF_CLASS = {"": "A01", "MKI": "A05", "KQI": "A06"}
 EMPTY_BOARD = orjson.dumps({"output1": [], "output2": [], **OK})
 EMPTY_QUOTE = orjson.dumps({"output1": {}, "output2": {}, "output3": {}, **OK})
-OPTION_FIELDS = (*QUOTE_FIELDS[:-1], "hist_vltl", "hts_ints_vltl", "mrkt_basis", "acpr")
 MINUTE = timedelta(minutes=1)
 KOSPI_PER_KOSPI200 = 7.4  # what a point of the one is worth in the other, about
 
@@ -82,13 +82,20 @@ def quote(desk: Desk, query: Query, now: datetime) -> bytes:
         return EMPTY_QUOTE
     is_option = query["FID_COND_MRKT_DIV_CODE"] == "O"
     symbol = query["FID_INPUT_ISCD"]
-    output1 = _option_quote(desk, symbol, state) if is_option else _future(desk, query, now)
-    if not output1:
+    future = {} if is_option else _future(desk, query, now)
+    known = _option_quote(desk, symbol, state) if is_option else orjson.dumps(future)
+    if not (known if is_option else future):
         return EMPTY_QUOTE
+    return b'{"output1":%b,%b' % (known, _indices(desk, state))
+
+
+@lru_cache(maxsize=64)
+def _indices(desk: Desk, state: State) -> bytes:
+    """Return what follows output1 in every quote of a minute: KOSPI and KOSPI200."""
     price, before = _index(desk, "KOSPI200", state)
     kospi = _index_row("0001", "종합", price * KOSPI_PER_KOSPI200, before * KOSPI_PER_KOSPI200)
     kospi200 = _index_row("2001", "KOSPI200", price, before)
-    return orjson.dumps({"output1": output1, "output2": kospi, "output3": kospi200, **OK})
+    return orjson.dumps({"output2": kospi, "output3": kospi200, **OK})[1:]
 
 
 def _future(desk: Desk, query: Query, now: datetime) -> dict[str, str]:
@@ -115,29 +122,15 @@ def _index_row(code: str, name: str, price: float, before: float) -> dict[str, s
     }  # fmt: skip
 
 
-def _option_quote(desk: Desk, symbol: str, state: State) -> dict[str, str]:
+def _option_quote(desk: Desk, symbol: str, state: State) -> bytes:
+    """Return output1, empty for an unknown code."""
     found = desk.options.find(symbol, state[0])
     if found is None:
-        return {}
+        return b""
     series, maturity, place = found
-    row = desk.options.at(series, maturity, *state).row(place, named=True)
-    expiry = expiries.last_day(series, maturity)
-    move, sign, share = change(row["price"], row["before"], 2)
-    greeks = {"delta_val": "delta", "gama": "gamma", "theta": "theta", "vega": "vega", "rho": "rho",
-              "hist_vltl": "historical", "hts_ints_vltl": "iv"}  # fmt: skip
-    points = {"futs_prpr": "price", "futs_prdy_clpr": "before", "futs_oprc": "opened",
-              "futs_hgpr": "high", "futs_lwpr": "low", "futs_sdpr": "before",
-              "hts_thpr": "theoretical", "acpr": "strike"}  # fmt: skip
-    known = {
-        "hts_kor_isnm": f"{row['option_type']} {maturity} {row['strike']:.1f}",
-        "futs_prdy_vrss": move, "prdy_vrss_sign": sign, "futs_prdy_ctrt": share,
-        "acml_vol": str(row["volume"]), "hts_otst_stpl_qty": str(row["open_interest"]),
-        "acml_tr_pbmn": str(int(row["volume"] * row["price"] * 250)), "otst_stpl_qty_icdc": "0",
-        "futs_last_tr_date": f"{expiry:%Y%m%d}", "hts_rmnn_dynu": str((expiry - state[0]).days + 1),
-        **{name: f"{row[column]:.2f}" for name, column in points.items()},
-        **{name: f"{row[column]:.4f}" for name, column in greeks.items()},
-    }  # fmt: skip
-    return {name: known.get(name, "0.00") for name in OPTION_FIELDS}
+    block, minute = divmod(state[1], BLOCK)
+    count = desk.options.day(series, maturity, state[0]).listed.height
+    return write_quotes(desk, series, maturity, state[0], block)[minute * count + place]
 
 
 def _futures_row(desk: Desk, code: str, now: datetime) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The option board written out in KIS's 41 columns of text, with KIS's oddities."""
+"""Boards and single quotes of options written out as KIS's text, with KIS's oddities.
+
+A block of minutes at once: a chain has hundreds of options and a day 420 minutes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from functools import lru_cache
 import orjson
 import polars as pl
 
+from engine import expiries
 from engine.simulator.desk import Desk
+from engine.simulator.summaries import QUOTE_FIELDS
 from engine.simulator.wire import OK, fixed, json_rows
 
 LIMIT = 100  # rows a side; there is no next page
@@ -80,6 +85,44 @@ COLUMNS = {
     "antc_cntg_vrss_sign": _NONE,
     "antc_cntg_prdy_ctrt": _ZERO,
 }
+# A single quote has no bid and ask. `write_quotes` adds what is alike for a chain.
+QUOTE_COLUMNS = {
+    "hts_kor_isnm": pl.format("{} {} {}", "option_type", "maturity", fixed(pl.col("strike"), 1)),
+    "futs_prpr": COLUMNS["optn_prpr"],
+    "futs_prdy_vrss": COLUMNS["optn_prdy_vrss"],
+    "prdy_vrss_sign": _SIGN,
+    "futs_prdy_clpr": COLUMNS["nmix_sdpr"],
+    "futs_prdy_ctrt": COLUMNS["optn_prdy_ctrt"],
+    "acml_vol": _VOLUME,
+    "acml_tr_pbmn": COLUMNS["acml_tr_pbmn"],
+    "hts_otst_stpl_qty": COLUMNS["hts_otst_stpl_qty"],
+    "otst_stpl_qty_icdc": _NONE,
+    "futs_oprc": COLUMNS["optn_oprc"],
+    "futs_hgpr": COLUMNS["optn_hgpr"],
+    "futs_lwpr": COLUMNS["optn_lwpr"],
+    "futs_sdpr": COLUMNS["nmix_sdpr"],
+    **{name: COLUMNS[name] for name in (
+        "hts_thpr", "delta_val", "gama", "theta", "vega", "rho", "hist_vltl", "hts_ints_vltl",
+        "acpr",
+    )},
+}  # fmt: skip
+QUOTED = (*QUOTE_FIELDS[:-1], "hist_vltl", "hts_ints_vltl", "mrkt_basis", "acpr")
+
+
+@lru_cache(maxsize=4)
+def write_quotes(desk: Desk, series: str, maturity: str, day: date, block: int) -> list[bytes]:
+    """Return output1 of every option's quote in a block: minute by minute, as they are listed."""
+    expiry = expiries.last_day(series, maturity)
+    alike = {
+        "futs_last_tr_date": pl.lit(f"{expiry:%Y%m%d}"),
+        "hts_rmnn_dynu": pl.lit(str((expiry - day).days + 1)),
+    }
+    known = QUOTE_COLUMNS | alike
+    columns = {name: known.get(name, _ZERO) for name in QUOTED}
+    quoted = desk.options.block(series, maturity, day, block).with_columns(
+        maturity=pl.lit(maturity)
+    )
+    return json_rows(quoted.select(**columns))
 
 
 @lru_cache(maxsize=16)

@@ -27,6 +27,10 @@ Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
 STATEMENT_TIMEOUT = "300s"
 LOCK_TIMEOUT = "60s"
+SETTINGS = (  # of a transaction; what a SELECT of it begins with
+    f"set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true) AS statement_timeout,"
+    f" set_config('lock_timeout', '{LOCK_TIMEOUT}', true) AS lock_timeout"
+)
 USE_COPY = StatementOptions.USE_COPY.value
 _QUERY = re.compile(
     r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|insert|update|delete|merge)\b",
@@ -53,9 +57,10 @@ class Connection:
         self._open: Any = None
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[Cursor]:
+    def transaction(self, *, read_only: bool = False, bare: bool = False) -> Iterator[Cursor]:
         """Run the block in a transaction: committed at its end, rolled back on an error.
 
+        A `bare` one leaves it to the block to select SETTINGS, together with what it asks first.
         Raises StoreUnreachable if the same may succeed later, StoreError if the server says no.
         """
         connection = self._connected()
@@ -66,11 +71,9 @@ class Connection:
             connection.adbc_connection.set_autocommit(False)  # BEGIN
             if read_only:
                 cursor.execute("SET TRANSACTION READ ONLY")
-            cursor.execute(
-                f"SELECT set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true),"
-                f" set_config('lock_timeout', '{LOCK_TIMEOUT}', true)"
-            )
-            cursor.fetchall()
+            if not bare:
+                cursor.execute(f"SELECT {SETTINGS}")
+                cursor.fetchall()
             yield cursor
             connection.adbc_connection.set_autocommit(True)  # COMMIT
         except adbc_driver_manager.Error as error:

@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.store.connection import Connection, Cursor, ask
+from engine.store.connection import SETTINGS, Connection, Cursor, ask
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.tables import COMMITTED_AT, Table
@@ -63,15 +63,23 @@ def complete(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> 
     SchemaMismatch.
     """
     numbered = [
-        table.rows(batch).with_columns(pl.lit(number, pl.Int32).alias(_BATCH))
+        table.rows(batch).lazy().with_columns(pl.lit(number, pl.Int32).alias(_BATCH))
         for number, batch in enumerate(batches)
     ]
-    rows = pl.concat(numbered).sort(table.key, maintain_order=True)
-    rows = rows.filter(_differs([*table.key, *table.differing], shift=1))
-    return rows.filter(_differs(table.key, shift=-1)).with_columns(
+    ordered = pl.concat(numbered).sort(table.key, maintain_order=True)
+    rows = ordered.with_columns(
         *(expression.alias(name) for name, expression in table.derived.items()),
         pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
-    )
+    ).collect(engine="in-memory")
+    if _differs_all(rows, table.key):  # what is left is for polls that overlap
+        return rows
+    rows = rows.filter(_differs([*table.key, *table.differing], shift=1))
+    return rows.filter(_differs(table.key, shift=-1))
+
+
+def _differs_all(rows: pl.DataFrame, key: Sequence[str]) -> bool:
+    """Return whether every row, in order of the key, has another key than the one before."""
+    return bool(rows.select(_differs(key, shift=1).all()).item())
 
 
 def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
@@ -87,10 +95,10 @@ def merge_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> pl.D
     Returns batch_number, inserted, changed: one row for each batch that brought any news.
     """
     try:
-        with connection.transaction() as cursor:
+        with connection.transaction(bare=True) as cursor:
             return _merge(cursor, table, rows, straight=True)
     except _StoredAlready:
-        with connection.transaction() as cursor:
+        with connection.transaction(bare=True) as cursor:
             return _merge(cursor, table, rows, straight=False)
 
 
@@ -99,38 +107,43 @@ class _StoredAlready(StoreError):
 
 
 def _merge(cursor: Cursor, table: Table, rows: pl.DataFrame, *, straight: bool) -> pl.DataFrame:
-    ask(cursor, f"SELECT pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0))")
-    if straight and not _any_stored(cursor, table, rows):
+    bounds = _bounds(table, rows)
+    likely_stored = _lock_and_look(cursor, table, rows, bounds)
+    if straight and not likely_stored:
         _insert_straight(cursor, table, rows)
         return rows.group_by(_BATCH).agg(inserted=pl.len(), changed=0)
     cursor.execute(
         f"CREATE TEMP TABLE staging (LIKE {identifier(table.name)} INCLUDING GENERATED"
         f" INCLUDING DEFAULTS, {_BATCH} integer) ON COMMIT DROP"
     )
-    _copy(cursor, "staging", rows.select(*table.columns, _BATCH), temporary=True)
-    news = ask(cursor, merge_statement(table, _bounds(table, rows)))
+    _copy(cursor, "staging", rows[[*table.columns, _BATCH]], temporary=True)
+    news = ask(cursor, merge_statement(table, bounds))
     if news["changed"].sum():
         log_corrections(cursor, table, rows[COMMITTED_AT][0])
     return news
 
 
-def _any_stored(cursor: Cursor, table: Table, rows: pl.DataFrame) -> bool:
-    """Tell whether any of a sample of the rows' keys is stored."""
-    sample = rows.gather_every(max(1, rows.height // _SAMPLE)).select(table.key)
+def _lock_and_look(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str) -> bool:
+    """Wait for the table's other merges, then say whether any of a sample of the rows is stored.
+
+    One round trip, settings included; the answer may be older than the lock, and is only a guess.
+    """
+    sample = rows[list(table.key)].gather_every(max(1, rows.height // _SAMPLE))
     values = ", ".join(f"({literals(row)})" for row in sample.iter_rows())
     keys = " AND ".join(f"t.{identifier(c)} = k.{identifier(c)}" for c in table.key)
     answer = ask(
         cursor,
-        f"SELECT EXISTS (SELECT FROM (VALUES {values}) AS k ({identifiers(table.key)})"
-        f" JOIN {identifier(table.name)} AS t ON {keys} WHERE {_bounds(table, rows)})",
+        f"SELECT {SETTINGS}, pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0)),"
+        f" EXISTS (SELECT FROM (VALUES {values}) AS k ({identifiers(table.key)})"
+        f" JOIN {identifier(table.name)} AS t ON {keys} WHERE {bounds}) AS stored",
     )
-    return bool(answer.item())
+    return bool(answer["stored"].item())
 
 
 def _insert_straight(cursor: Cursor, table: Table, rows: pl.DataFrame) -> None:
     """Insert the rows as they are. Raises _StoredAlready if one of them is."""
     try:
-        _copy(cursor, table.name, rows.select(table.columns))
+        _copy(cursor, table.name, rows[table.columns])
     except adbc_driver_manager.IntegrityError as error:
         if error.sqlstate == _UNIQUE_VIOLATION:
             raise _StoredAlready(table.name) from error
@@ -149,7 +162,8 @@ def _bounds(table: Table, rows: pl.DataFrame) -> str:
     """
     bounds = []
     if "timestamp" in table.key:
-        first, last = rows.select(pl.min("timestamp"), pl.max("timestamp").alias("last")).row(0)
+        first: datetime = rows["timestamp"].min()  # type: ignore[assignment]
+        last: datetime = rows["timestamp"].max()  # type: ignore[assignment]
         bounds.append(f"t.timestamp BETWEEN {literal(first)} AND {literal(last)}")
     if table.partitioned_by not in (None, "timestamp"):
         pieces = literals(table.pieces(rows))

@@ -73,9 +73,10 @@ class Table:
         """Return the partitions that the rows (with derived columns) fall into."""
         if self.partitioned_by is None:
             return []
-        column = pl.col(self.partitioned_by)
-        piece = column.dt.strftime("%Y%m") if self.partitioned_by == "timestamp" else column
-        return rows.select(piece.unique()).to_series().drop_nulls().sort().to_list()
+        column = rows[self.partitioned_by]
+        if self.partitioned_by == "timestamp":
+            column = column.dt.strftime("%Y%m")
+        return column.unique().drop_nulls().sort().to_list()
 
     def rows(self, batch: pa.RecordBatch | pa.Table) -> pl.DataFrame:
         """Return the batch as a frame of exactly the stream's columns.
@@ -89,7 +90,8 @@ class Table:
             raise SchemaMismatch(f"a batch does not fit {self.name}: {_difference(given, wanted)}")
         frame = pl.from_arrow(batch)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - for the type checker
-        return frame.select(self.schema.names)
+        names: list[str] = self.schema.names
+        return frame[names]
 
     def check_columns(self, stored: Mapping[str, str]) -> None:
         """Compare with the columns and types that the database has. Raises SchemaMismatch."""
