@@ -6,7 +6,6 @@ import os
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import settings
 
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
-from engine.store.connection import Connection
+from tests.databases import command, fresh_database
 
 settings.register_profile("krt", deadline=None)  # a busy machine is no failure
 settings.load_profile("krt")
@@ -47,27 +46,9 @@ def another_database_url(server_url: str) -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """Make a database from the template; drop it in the end."""
-    template = server_url.rpartition("/")[2].partition("?")[0]
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    maintenance = server_url.replace(f"/{template}?", "/krt?")
-    command(maintenance, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield server_url.replace(f"/{template}?", f"/{name}?")
-    command(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
     """A store on a fresh database, on the wall clock."""
     store = Store(database_url, WallClock(), component="test")
     yield store
     await store.close()
-
-
-def command(url: str, statement: str) -> None:
-    """Run a statement that may not stand in a transaction."""
-    connection = Connection(url, "test")
-    connection.alone(statement)
-    connection.close()

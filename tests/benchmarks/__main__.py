@@ -1,80 +1,70 @@
 """`just bench`: every comparison side by side, in one run, as ratios.
 
-    just bench [PART …] [--save]
+    just bench [PART …] [--save] [--large] [--tiny]
 
-Parts: merge, options, strategy, history, research. `--save` keeps the result under out/bench with
-the machine and the versions, and says what got slower since the last one kept.
+--save   keep the result in out/bench with machine and versions; say what got slower since the last
+--large  growth goes on to 50 million bars
+--tiny   sizes so small that the numbers say nothing: to see that it runs
 """
 
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import platform
+import shutil
 import sys
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 
-from rich.console import Console
-from rich.table import Table
+from tests.benchmarks.keeping import described, machine, save
+from tests.benchmarks.rows import Row, timed
+from tests.benchmarks.stage import Stage, staged
+from tests.benchmarks.table import console, table
 
-from engine.clock import WallClock
+PARTS = (
+    "merge", "options", "strategy", "history", "research", "growth", "poll", "delay",
+)  # fmt: skip
+OPTIONS = ("--save", "--large", "--tiny")
+DISK = {"LARGE": 30, "": 8}  # GB that the histories take, their making included
+LARGER = "growth to 50 million bars: just bench growth --large (20 minutes, 30 GB of disk)"
 
-PARTS = ("merge", "options", "strategy", "history", "research")
-KEPT = Path(__file__).resolve().parents[2] / "out" / "bench"
-LIBRARIES = ("polars", "duckdb", "pyarrow", "adbc-driver-postgresql")
-SLOWER = 1.25  # noise of a shared machine stays below this
 
-
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Measure the parts named, or all."""
-    parts = [word for word in arguments if word != "--save"] or list(PARTS)
-    if unknown := set(parts) - set(PARTS):
-        sys.stderr.write(
-            f"❌ no such benchmark: {', '.join(sorted(unknown))}; {', '.join(PARTS)}\n"
-        )
-        return 2
-    rows: list[dict[str, Any]] = []
-    for part in parts:
-        module = importlib.import_module(f"tests.benchmarks.bench_{part}")
-        rows += [{"part": part, **row} for row in module.measure()]
-    Console().print(table(rows))
-    if "--save" in arguments:
-        save(rows)
+    options = {word for word in arguments if word.startswith("--")}
+    parts = [word for word in arguments if word not in options] or list(PARTS)
+    if options & {"--help"}:
+        sys.stdout.write(f"{__doc__}\nParts: {', '.join(PARTS)}\n")
+        return 0
+    if unknown := [w for w in arguments if w not in (*PARTS, *OPTIONS)]:
+        return _refuse(f"no such benchmark or option: {', '.join(unknown)}; see just bench --help")
+    size = "TINY" if "--tiny" in options else "LARGE" if "--large" in options else ""
+    if shutil.disk_usage(tempfile.gettempdir()).free < DISK.get(size, 1) * 1e9:
+        return _refuse(f"{tempfile.gettempdir()} has less than {DISK[size]} GB free; see TMPDIR")
+    with staged() as stage:
+        rows = [row for part in parts for row in measured(stage, part, size)]
+    console().print(table(rows, described(machine())))
+    if not size:
+        console().print(LARGER)
+    for line in save(rows) if "--save" in options else ():
+        console().print(line)
     return 0
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
-    """Draw the rows; each benchmark names its own columns."""
-    drawn = Table(title=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    for name in columns:
-        drawn.add_column(name)
-    for row in rows:
-        drawn.add_row(*(_text(row.get(name)) for name in columns))
-    return drawn
+def measured(stage: Stage, part: str, size: str = "") -> list[Row]:
+    """Return a part's rows; `size` names a constant of its module that holds its arguments."""
+    module = importlib.import_module(f"tests.benchmarks.bench_{part}")
+    found: list[Row] = []
+    sys.stderr.write(f"🚀 {part} … ")
+    sys.stderr.flush()
+    seconds = timed(lambda: found.extend(module.measure(stage, **getattr(module, size, {}))))
+    sys.stderr.write(f"{seconds:.0f} s\n")
+    return [replace(row, part=part) for row in found]
 
 
-def _text(value: object) -> str:
-    return "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
-
-
-def save(rows: list[dict[str, Any]]) -> None:
-    """Keep the result, and compare it with the last one kept."""
-    KEPT.mkdir(parents=True, exist_ok=True)
-    earlier = sorted(KEPT.glob("*.json"))
-    if earlier:
-        before = {(r["part"], r["what"]): r for r in json.loads(earlier[-1].read_text())["rows"]}
-        for row in rows:
-            was = before.get((row["part"], row["what"]))
-            if was and row["seconds"] > SLOWER * was["seconds"]:
-                Console().print(f"⚠️ {row['what']}: {row['seconds'] / was['seconds']:.2f} × as long")
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": sys.version}
-    result = {"machine": machine, "versions": {n: version(n) for n in LIBRARIES}, "rows": rows}
-    name = f"{WallClock().now():%Y%m%d-%H%M%S}.json"
-    (KEPT / name).write_text(json.dumps(result, ensure_ascii=False, indent=1, default=str))
+def _refuse(why: str) -> int:
+    sys.stderr.write(f"❌ {why}\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ vollib as theirs. Ratios hold on any machine; the targets in seconds are those o
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -26,8 +24,11 @@ from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
+from tests.benchmarks.rows import Row, in_turns
+from tests.benchmarks.stage import Stage
 
 OPEN, EXPIRY = datetime(2026, 11, 2, 8, 46), datetime(2026, 12, 10, 15, 20)
+TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}
 ENGINE = "in-memory"  # what live uses; streaming, the default, takes 1 ms more to start
 
 
@@ -101,55 +102,36 @@ def check_equal(chain: pl.DataFrame) -> None:
     np.testing.assert_allclose(greeks.to_numpy(), one_by_one(chain), atol=1e-9)
 
 
-def seconds(job: Callable[[], object], rounds: int) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        job()
-        return time.perf_counter() - start
-
-    return statistics.median(once() for _ in range(rounds))
-
-
-def measure(*, rounds: int = 15) -> list[dict[str, object]]:
-    """Return the table: what, rows, seconds (median), ratio, target, met.
-
-    The ratio of a row that names seconds is those to what it took; of another one, to the baseline.
-    """
-    one, many, wide = chains(1), chains(1000), chains(1, strikes=350)
+def measure(
+    stage: Stage, *, rounds: int = 15, snapshots: int = 1000, strikes: int = 350
+) -> list[Row]:
+    """Measure one snapshot of 100 strikes, many of them, and a wide one."""
+    one, many, wide = chains(1), chains(snapshots), chains(1, strikes=strikes)
     check_equal(one)
     pandas_frame = one.to_pandas()
 
-    def ours(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> float:
-        return seconds(lambda: job(chain.lazy()).collect(engine=ENGINE), rounds)
+    def ours(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> object:
+        return job(chain.lazy()).collect(engine=ENGINE)
 
-    single, thousand = ours(matrix, one), ours(matrix, many)
-    greeks, summary = ours(with_model_greeks, wide), ours(option_summary, one)
-    walked = seconds(lambda: in_pandas(pandas_frame), 3)
-    called = seconds(lambda: one_by_one(wide), 3)
+    took = in_turns(
+        {
+            "walked": lambda: in_pandas(pandas_frame),
+            "matrix": lambda: ours(matrix, one),
+            "matrices": lambda: ours(matrix, many),
+            "called": lambda: one_by_one(wide),
+            "greeks": lambda: ours(with_model_greeks, wide),
+            "summary": lambda: ours(option_summary, one),
+        },
+        rounds,
+    )
+    walked, called = took["walked"], took["called"]
     return [
-        row("a matrix, row by row in pandas", one.height, walked, 1.0, None),
-        row("a matrix, expressions", one.height, single, walked / single, 8),
-        row("a matrix of 9 metrics (ratio to 3 ms)", one.height, single, 0.003 / single, 1),
-        row(
-            "1,000 matrices, each (ratio to pandas)", many.height, thousand,
-            1000 * walked / thousand, 500,
-        ),
-        row("1,000 matrices (ratio to 60 ms)", many.height, thousand, 0.06 / thousand, 1),
-        row("iv and greeks of 700 options, vollib one by one", wide.height, called, 1.0, None),
-        row("iv and greeks of 700 options, expressions", wide.height, greeks, called / greeks, 4),
-        row("iv and greeks of 700 options (ratio to 5 ms)", wide.height, greeks, 0.005 / greeks, 1),
-        row("a summary, forward and greeks included", one.height, summary, walked / summary, None),
+        Row("a matrix of 9 metrics; baseline: row by row in pandas", took["matrix"], walked,
+            one.height, most=0.003),
+        Row(f"{snapshots:,} matrices; baseline: row by row in pandas", took["matrices"],
+            snapshots * walked, many.height, most=0.060),
+        Row(f"iv and greeks of {wide.height} options; baseline: vollib one by one",
+            took["greeks"], called, wide.height, most=0.005),
+        Row("a summary, forward and greeks included; baseline: pandas' matrix", took["summary"],
+            walked, one.height),
     ]  # fmt: skip
-
-
-def row(what: str, rows: int, took: float, ratio: float, target: float | None) -> dict[str, object]:
-    return {
-        "what": what, "rows": rows, "seconds": round(took, 4),
-        "rows_per_second": round(rows / took), "ratio": round(ratio, 2), "target": target,
-        "met": target is None or ratio >= target,
-    }  # fmt: skip
-
-
-if __name__ == "__main__":
-    with pl.Config(tbl_rows=20, fmt_str_lengths=60, tbl_width_chars=150):
-        print(pl.DataFrame(measure()))  # noqa: T201

@@ -8,8 +8,6 @@ numbers, which is checked before anything is measured.
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
 from datetime import date
 
 import numpy as np
@@ -21,8 +19,11 @@ from strategies.base import ENGINE
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.window import LiveWindow
+from tests.benchmarks.rows import Row, in_turns, timed
+from tests.benchmarks.stage import Stage
 
 STRATEGY, PARAMS = Dolpha1(), Dolpha1Params()
+TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2}
 
 
 def bars(symbols: int, days: int) -> pl.DataFrame:
@@ -109,15 +110,6 @@ def check_equal(frame: pl.DataFrame) -> None:
         np.testing.assert_allclose(ours[name].to_numpy(), theirs[name], rtol=1e-9)
 
 
-def seconds(job: Callable[[], object], rounds: int) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        job()
-        return time.perf_counter() - start
-
-    return statistics.median(once() for _ in range(rounds))
-
-
 def live_minutes(days: int = 20) -> list[float]:
     """Return the seconds that each minute of a session takes with so many sessions before it."""
     frame = bars(1, days + 1)
@@ -127,38 +119,32 @@ def live_minutes(days: int = 20) -> list[float]:
     live, out = frame.filter(of_today), []
     for n in range(1, live.height + 1):
         answer = live[max(0, n - 102) : n]
-        start = time.perf_counter()
-        window.push(answer)
-        out.append(time.perf_counter() - start)
+        out.append(timed(lambda answer=answer: window.push(answer)))
     return out
 
 
-def measure(*, rounds: int = 3, symbols: int = 60, days: int = 41) -> list[dict[str, object]]:
-    """Return the table: what, rows, seconds (median), ratio, target, met."""
+def measure(
+    stage: Stage, *, rounds: int = 3, symbols: int = 60, days: int = 41, known: int = 20
+) -> list[Row]:
+    """Measure features of so many symbols and sessions, and a session live after `known` ones."""
     check_equal(bars(2, 12))
     frame = bars(symbols, days)
     pandas_frame = frame.to_pandas()
-    ours = seconds(lambda: STRATEGY.evaluate(frame.lazy(), PARAMS).collect(engine=ENGINE), rounds)
-    theirs = seconds(lambda: each_symbol_in_pandas(pandas_frame), 1)
-    minutes = live_minutes()
+    took = in_turns(
+        {
+            "ours": lambda: STRATEGY.evaluate(frame.lazy(), PARAMS).collect(engine=ENGINE),
+            "theirs": lambda: each_symbol_in_pandas(pandas_frame),
+        },
+        rounds,
+    )
+    minutes = live_minutes(known)
     first, last = statistics.median(minutes[:60]), statistics.median(minutes[-60:])
-    whole = statistics.median(minutes)
+    window = bars(1, known + 1).to_pandas()
+    anew = statistics.median(timed(lambda: in_pandas(window)) for _ in range(rounds))
     return [
-        row("dolpha1, expressions", frame.height, ours, theirs / ours, 10),
-        row("dolpha1, pandas a symbol", frame.height, theirs, 1.0, None),
-        row("a live minute, 20 sessions (ratio to 15 ms)", 1, whole, 0.015 / whole, 1),
-        row("the last hour's minutes (ratio to the first's)", 1, last, first / last, 0.67),
-    ]
-
-
-def row(what: str, rows: int, took: float, ratio: float, target: float | None) -> dict[str, object]:
-    return {
-        "what": what, "rows": rows, "seconds": round(took, 4),
-        "rows_per_second": round(rows / took), "ratio": round(ratio, 2), "target": target,
-        "met": target is None or ratio >= target,
-    }  # fmt: skip
-
-
-if __name__ == "__main__":
-    with pl.Config(tbl_rows=20, fmt_str_lengths=50, tbl_width_chars=140):
-        print(pl.DataFrame(measure()))  # noqa: T201
+        Row("dolpha1's features; baseline: pandas a symbol", took["ours"], took["theirs"],
+            frame.height, least=10),
+        Row(f"a live minute after {known} sessions; baseline: all anew in pandas",
+            statistics.median(minutes), anew, known, most=0.015),
+        Row("the last hour's minutes; baseline: the first hour's", last, first, known, least=0.67),
+    ]  # fmt: skip

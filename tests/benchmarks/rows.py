@@ -1,0 +1,105 @@
+"""What every benchmark shares: a row of the table, and clocks that measure in turns."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement: its median beside the baseline's, both of one run.
+
+    `ratio` is how many times as fast (or small) as the baseline it is; it holds on any machine.
+    `least` is the target for the ratio, `most` that for the median, in `unit` (s or MB). `rows` is
+    how much was done: rows of different sizes are not compared.
+    """
+
+    what: str
+    median: float
+    baseline: float | None = None
+    rows: int = 1
+    least: float | None = None
+    most: float | None = None
+    unit: str = "s"
+    p99: float | None = None
+    part: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as good as the baseline."""
+        return None if self.baseline is None else self.baseline / self.median
+
+    @property
+    def holds(self) -> bool | None:
+        """Say whether the target is met; None where none is set."""
+        if self.least is None and self.most is None:
+            return None
+        enough = self.least is None or (self.ratio is not None and self.ratio >= self.least)
+        return enough and (self.most is None or self.median < self.most)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is kept."""
+        return {**asdict(self), "ratio": self.ratio, "holds": self.holds}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that the work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def in_turns(
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, float]:
+    """Return each way's median seconds. They go A B A B, so what slows the machine slows all.
+
+    `before` is done ahead of a way of that name, and not measured.
+    """
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            (before or {}).get(name, lambda: None)()
+            took[name].append(timed(way))
+    return {name: statistics.median(seconds) for name, seconds in took.items()}
+
+
+def apart(module: str, *arguments: str) -> dict[str, Any]:
+    """Run a module in a process of its own; return the JSON object that it writes."""
+    command = [sys.executable, "-m", module, *arguments]
+    return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+
+
+@contextmanager
+def memory() -> Iterator[list[float]]:
+    """Yield a list that holds this process's memory in MB, looked at every five milliseconds.
+
+    What the system remembers as the peak counts the parent's, from before the program was ours.
+    """
+    process, done = psutil.Process(), threading.Event()
+    seen = [process.memory_info().rss / 1e6]
+
+    def look() -> None:
+        while not done.wait(0.005):
+            seen.append(process.memory_info().rss / 1e6)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,63 @@
+"""Every benchmark runs, at sizes so small that its numbers say nothing, so that none can rot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from rich.console import Console
+
+from tests.benchmarks.__main__ import PARTS, main, measured
+from tests.benchmarks.rows import Row
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.table import WIDTH, table
+
+pytestmark = pytest.mark.xdist_group("benchmarks")
+
+
+@pytest.fixture(scope="module")
+def stage(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with ExitStack() as stack:
+        yield Stage(server_url, tmp_path_factory.mktemp("stage"), stack)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_runs(stage: Stage, part: str) -> None:
+    rows = measured(stage, part, "TINY")
+    assert len({row.what for row in rows}) == len(rows) > 1
+    for row in rows:
+        amounts = [row.median, row.p99 or 0.0, row.baseline or 0.0]
+        assert all(math.isfinite(amount) and amount >= 0 for amount in amounts), row
+    assert len(_drawn(rows).splitlines()) < len(rows) + 8  # none takes a second line
+
+
+def test_the_table_says_whether_targets_hold() -> None:
+    drawn = _drawn(
+        [
+            Row("fast", 0.002, 0.1, least=40, part="a"),
+            Row("slow", 0.020, 0.1, most=0.015, part="a"),
+            Row("large", 1234, unit="MB", part="b"),
+        ]
+    )
+    lines = {line.split()[1]: line.split() for line in drawn.splitlines() if line[:1] in {"a", "b"}}
+    assert lines["fast"][2:] == ["2", "ms", "100", "ms", "50", "×", "≥", "40", "×", "✅"]
+    assert lines["slow"][2:] == ["20", "ms", "100", "ms", "5", "×", "<", "15", "ms", "❌"]
+    assert lines["large"][2:] == ["1,234", "MB"]
+    assert "1 of 2 targets hold" in drawn
+
+
+@pytest.mark.parametrize("word", ["nothing", "--fast"])
+def test_what_is_no_benchmark_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["merge", word]) == 2
+    told = capsys.readouterr().err
+    assert word in told
+    assert told.count("\n") == 1
+
+
+def _drawn(rows: list[Row]) -> str:
+    console = Console(width=WIDTH)
+    with console.capture() as capture:
+        console.print(table(rows, "a machine"))
+    return capture.get()

@@ -1,0 +1,27 @@
+"""Fresh databases for whoever tests or measures."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.store.connection import Connection
+
+
+@contextmanager
+def fresh_database(server_url: str) -> Iterator[str]:
+    """Make a database from the template; drop it in the end."""
+    template = server_url.rpartition("/")[2].partition("?")[0]
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    maintenance = server_url.replace(f"/{template}?", "/krt?")
+    command(maintenance, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield server_url.replace(f"/{template}?", f"/{name}?")
+    command(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def command(url: str, statement: str) -> None:
+    """Run a statement that may not stand in a transaction."""
+    connection = Connection(url, "test")
+    connection.alone(statement)
+    connection.close()
