@@ -75,14 +75,20 @@ def _divided(
 
 
 async def relations(
-    store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None = None
+    store: Store,
+    part: Part,
+    clock: Clock,
+    copies: pl.DataFrame | None = None,
+    *,
+    keep: bool = True,
 ) -> dict[str, pl.DataFrame]:
-    """Return the relations of a part, and write what is missing into the ledger.
+    """Return the relations of a part; with `keep`, write what is missing into the ledger.
 
     Bars come from Parquet where `copies` (engine.store.export) are current.
     """
     seen = await survey(store, part.targets, clock)
-    await write_down(store, seen, seen.marks, clock)
+    if keep:
+        await write_down(store, seen, seen.marks, clock)
     base = {"excused": _excused(seen), "trading_days": _days(part)}
     if is_chain(part.symbols[0]):
         return base | {"snapshots_owed": seen.owed} | await _chain(store, part)

@@ -187,30 +187,19 @@ def _show_findings(found: checking.Validation, *, as_json: bool) -> None:
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
     console.print(_findings_table(found))
-    said = {check.name: check.says for check in found.checks}
-    for name in found.findings["check"].unique().sort():
-        console.print(f"[bold]{name}[/]: {said[name]}")
+    for name, says in sorted(found.explained().items()):
+        console.print(f"[bold]{name}[/]: {says}")
     if found.findings.height > SHOWN:
         console.print(f"{SHOWN} of {found.findings.height:,} are shown; --format json has all")
     console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
 
 
 def _findings_table(found: checking.Validation) -> Table:
-    """Return the findings as a person reads them: when, what, how many, why."""
+    """Return the first findings as a table."""
+    rows = found.legible().head(SHOWN)
     table = Table(title="findings", title_justify="left")
-    for name in ("", "check", "symbol", "session", "minutes", "bars", "detail"):
+    for name in rows.columns:
         table.add_column(name, overflow="fold")
-    first, last = pl.col("first_stamp"), pl.col("last_stamp")
-    until = pl.when(first != last).then(pl.format("-{}", last.dt.strftime("%H:%M")))
-    rows = found.findings.head(SHOWN).select(
-        pl.when(pl.col("severity") == "error").then(pl.lit("❌")).otherwise(pl.lit("⚠️")),
-        "check",
-        "symbol",
-        pl.col("session").cast(pl.String),
-        pl.format("{}{}", first.dt.strftime("%H:%M"), until.fill_null("")).alias("minutes"),
-        pl.col("bars").cast(pl.String),
-        "detail",
-    )
-    for row in rows.iter_rows():
+    for row in rows.cast(pl.String).iter_rows():
         table.add_row(*row)
     return table

@@ -41,6 +41,28 @@ class Validation:
         """Return 0 if nothing was found, else 1."""
         return 1 if self.findings.height else 0
 
+    def legible(self) -> pl.DataFrame:
+        """Return the findings as a person reads them: when, what, how many, why."""
+        first, last = pl.col("first_stamp"), pl.col("last_stamp")
+        until = pl.when(first != last).then(pl.format("-{}", last.dt.strftime("%H:%M")))
+        return self.findings.select(
+            pl.when(pl.col("severity") == "error")
+            .then(pl.lit("❌"))
+            .otherwise(pl.lit("⚠️"))
+            .alias(""),
+            "check",
+            "symbol",
+            "session",
+            pl.format("{}{}", first.dt.strftime("%H:%M"), until.fill_null("")).alias("minutes"),
+            "bars",
+            "detail",
+        )
+
+    def explained(self) -> dict[str, str]:
+        """Return what each check that found something looks for, in a sentence."""
+        found = set(self.findings["check"])
+        return {check.name: check.says for check in self.checks if check.name in found}
+
     def as_json(self) -> dict[str, Any]:
         """Return what was found for machines: the same history gives the same text."""
         counts = dict(self.findings["check"].value_counts().iter_rows())
@@ -79,6 +101,7 @@ async def validate(
     checks: list[Check] | None = None,
     copies: pl.DataFrame | None = None,
     progress: Progress = quiet,
+    keep: bool = True,
 ) -> Validation:
     """Check the closed sessions of symbols from start to end.
 
@@ -86,8 +109,9 @@ async def validate(
     stored. What no date bounds is bounded by what is known: from the first to the last session of
     the symbol that has bars or stands in the ledger. Bars are read from the Parquet export where
     `copies` (engine.store.export) says that it is current: as all merges left the database; what
-    a hand changed in it since is seen in Postgres alone. Raises InputError where there is nothing
-    to check, StoreError.
+    a hand changed in it since is seen in Postgres alone. What is found is kept in the ledger and in
+    `kept_sessions`, unless `keep` is false: then nothing is written, and a reader may do it. Raises
+    InputError where there is nothing to check, StoreError.
     """
     chosen = checks or all_checks()
     known = await reading.spans(store)
@@ -95,12 +119,13 @@ async def validate(
     stored = await reading.dates(store) or (None, None)
     found, done = [FINDINGS.to_frame()], 0
     for part in parts(wanted, start or stored[0], end or stored[1]):
-        evidence = await relations(store, part, clock, copies)
+        evidence = await relations(store, part, clock, copies, keep=keep)
         found.append(await clock.thread(run_checks, chosen, evidence))
         done += part.targets.height
         progress(done, wanted.height, part.last)
     findings = pl.concat(found).sort(ORDER)
     bad = findings.select(_SESSION).unique()
     good = wanted.join(bad, on=_SESSION, how="anti")
-    await mark_validated(store, good, bad, clock.now())
+    if keep:
+        await mark_validated(store, good, bad, clock.now())
     return Validation(wanted, findings, chosen)

@@ -16,10 +16,10 @@ def _():
     from pipelines import research
     from pipelines.looking import pictures
     from pipelines.looking.dashboard.cards import style
-    from pipelines.research import questions, sources
+    from pipelines.research import questions, sources, validation
 
     mo.Html(style())
-    return dt, errors, mo, pictures, pl, questions, research, sources
+    return dt, errors, mo, pictures, pl, questions, research, sources, validation
 
 
 @app.cell
@@ -138,16 +138,57 @@ def _(pick_day, show):
 @app.cell
 def _(mo):
     mo.md("""
-    ## 검증: 장부에 남은 것
+    ## 검증
 
-    `just validate` 가 찾은 것은 장부에 남습니다: 열린 공백, 검증되지 않은 거래일, 정정된 거래일.
+    고른 날까지 끝난 거래일들을 `just validate` 와 같은 검사로 지금 읽어 봅니다. 쓰는 것은 없습니다:
+    고치고 장부에 남기려면 `just validate --fix`.
     """)
     return
 
 
 @app.cell
+def _(mo, validation):
+    pick_count = mo.ui.slider(1, 20, value=validation.SESSIONS, label="거래일 수", show_value=True)
+    pick_count
+    return (pick_count,)
+
+
+@app.cell
+def _(errors, mo, pick_count, pick_day, sources, url, validation):
+    _simulated = sources.default_kind() == "simulation"
+    try:
+        checked = validation.check(url, pick_day.value, pick_count.value, simulated=_simulated)
+        not_checked = ""
+    except errors.KrtError as error:
+        not_checked = str(error)
+    mo.stop(bool(not_checked), mo.md(f"⚠️ {not_checked}"))
+    return (checked,)
+
+
+@app.cell
+def _(checked, mo):
+    _looked = f"종목·거래일 {checked.targets.height}개, 검사 {len(checked.checks)}가지"
+    _says = "\n".join(f"- `{name}`: {text}" for name, text in checked.explained().items())
+    if checked.findings.is_empty():
+        _shown = mo.md(f"✅ 이상 없음 ({_looked})")
+    else:
+        _table = mo.ui.table(checked.legible(), page_size=10, selection=None)
+        _head = mo.md(f"⚠️ 발견 {checked.findings.height}건 ({_looked})")
+        _shown = mo.vstack([_head, _table, mo.md(_says)])
+    _shown
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("### 장부에 남은 것: 열린 공백, 검증되지 않은 거래일, 정정된 거래일")
+    return
+
+
+@app.cell
 def _(mo, questions, url):
-    mo.ui.table(questions.findings(url), page_size=8, selection=None)
+    _books = questions.findings(url)
+    mo.ui.table(_books, page_size=8, selection=None) if _books.height else mo.md("✅ 비어 있음")
     return
 
 

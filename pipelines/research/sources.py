@@ -18,6 +18,7 @@ from engine.history import scan as postgres
 from engine.store.identifiers import identifier
 from pipelines.databases import Kind, database, folder
 from pipelines.looking.charts.style import SIMULATED, SOURCE
+from pipelines.looking.dashboard import SIMULATED as OF_SIMULATION
 from pipelines.looking.reader import READER
 
 Source = Literal["postgres", "parquet"]
@@ -121,7 +122,9 @@ def home() -> Path:
 
 
 def default_kind() -> Kind:
-    """Return which database is meant: real data where there are credentials."""
+    """Return which data is meant: what `krt research` opened, else real data with credentials."""
+    if READER in os.environ:
+        return "simulation" if os.environ.get(OF_SIMULATION) == "1" else "live"
     return "live" if load()[0].has_credentials else "simulation"
 
 

