@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import altair as alt
+import polars as pl
 import pytest
 
 from pipelines.looking.reader import READER
 from pipelines.research import sources
 from pipelines.research.notebook import app
+from tests.research.conftest import DAY, FUTURE, HOLE
 
 
 @pytest.fixture
@@ -23,7 +25,12 @@ def test_the_notebook_shows_every_picture(reading: str) -> None:
     assert defined["url"] == reading
     pictures = [o for o in outputs if isinstance(o, alt.TopLevelMixin)]
     assert len(pictures) == 5  # coverage, day, smile, matrix, summary
-    assert not any("⚠️" in str(getattr(output, "text", "")) for output in outputs)
+    found = defined["checked"].findings
+    assert defined["checked"].targets["session"].max() == DAY
+    holes = found.filter(pl.col("check").str.contains("missing"), symbol=FUTURE)
+    assert (holes["first_stamp"].item(), holes["bars"].item()) == (HOLE[0], 2)
+    assert any(f"발견 {found.height}건" in str(getattr(o, "text", "")) for o in outputs)
+    assert not any("⚠️ the" in str(getattr(output, "text", "")) for output in outputs)
 
 
 async def test_on_an_empty_database_it_says_what_to_do(

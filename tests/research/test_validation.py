@@ -1,0 +1,45 @@
+"""Checks for whoever only reads."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from engine.errors import InputError
+from engine.history.scan import query
+from pipelines.looking.dashboard import SIMULATED
+from pipelines.looking.reader import READER, reader_url
+from pipelines.research import sources, validation
+from tests.research.conftest import DAY, HOLE
+
+BOOKS = "SELECT (SELECT count(*) FROM gaps) + (SELECT count(*) FROM kept_sessions) AS n"
+
+
+def test_a_reader_sees_what_the_checks_find_and_leaves_no_trace(filled: str) -> None:
+    found = validation.check(reader_url(filled), DAY, 1, simulated=True)
+    rows = found.legible().filter(pl.col("check").str.contains("missing")).rows(named=True)
+    assert [(row["symbol"], row["minutes"], row["bars"]) for row in rows] == [
+        ("A01612", f"{HOLE[0]:%H:%M}-{HOLE[1]:%H:%M}", 2)
+    ]
+    assert found.explained().keys() == set(found.findings["check"])
+    assert set(found.targets["session"]) == {DAY}
+    assert query(filled, BOOKS).item() == 0
+
+
+def test_where_nothing_is_stored_it_says_so(database_url: str) -> None:
+    with pytest.raises(InputError, match="nothing to validate"):
+        validation.check(database_url, date(2026, 11, 3), simulated=False)
+
+
+def test_a_simulation_beside_credentials_is_not_taken_for_real(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KRT_APP_KEY", "key")
+    monkeypatch.setenv("KRT_APP_SECRET", "secret")
+    assert sources.default_kind() == "live"
+    monkeypatch.setenv(READER, "postgresql://somewhere")
+    monkeypatch.setenv(SIMULATED, "1")
+    assert sources.default_kind() == "simulation"
+    assert "모의" in sources.credit()
