@@ -9,7 +9,7 @@ import pytest
 
 from engine.clock import WallClock
 from engine.errors import KrtError
-from engine.store import MergeCounts, Store
+from engine.store import MergeCounts, Store, migrate
 from engine.store.programs import find_programs
 from engine.store.roles import roles_sql
 from engine.store.status import everything
@@ -52,6 +52,17 @@ async def test_the_writer_can_do_all_that_collecting_needs(writer: Store) -> Non
     overgrown = "SELECT forget_gaps('{101W09}', '{2025-09-01}', '{2025-09-01 09:01}')::text"
     assert (await writer.query(overgrown, read_only=False)).num_rows == 1
     assert (await everything(writer))["Corrected sessions, newest first"].height == 1
+
+
+@pytest.mark.parametrize("role", ["krt_writer", "krt_reader"])
+def test_both_may_run_commands_where_the_schema_is_the_newest(database_url: str, role: str) -> None:
+    """Each command brings the schema up to date first, and neither may create anything."""
+    _psql(database_url, roles_sql())
+    url = database_url.replace("postgres@", f"{role}@")
+    migrate(url)
+    _psql(database_url, "DELETE FROM schema_migrations WHERE version = '20261103000001'")
+    with pytest.raises(KrtError, match="could not be migrated"):
+        migrate(url)
 
 
 @pytest.mark.parametrize(
