@@ -1,7 +1,7 @@
 """Which database a job works on: yours if you named one, else the embedded one.
 
-Simulated and real data never share a database: the embedded server keeps each in a folder of its
-own, and a database says which of the two it holds (table `about`).
+Simulated and real data never share an embedded server: each has a folder of its own. A server of
+yours is taken for whatever runs; keep simulations away from it (docs/operations.md).
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """What `--help` says: each command in a sentence, and each of its parameters."""
 
+from importlib import metadata
+
 import pytest
 
 from pipelines.cli import app
@@ -16,3 +18,8 @@ def test_every_parameter_is_explained(name):
 
 def test_no_command_is_left_out():
     assert {"live", "sql", "validate", "backtest", "db-roles"} <= set(COMMANDS)
+
+
+def test_the_version_is_the_packages(capsys):
+    app(["--version"], result_action="return_value")
+    assert capsys.readouterr().out.strip() == metadata.version("korea-realtime-trading")
