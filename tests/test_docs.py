@@ -1,0 +1,145 @@
+"""The documents: links, paths and commands exist, every line of the log is explained."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine import errors
+from pipelines.cli import app
+from tests.test_readme import recipes
+
+ROOT = Path(__file__).resolve().parents[1]
+LEADING = [ROOT / name for name in ("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md")]
+DOCUMENTS = [*LEADING, *sorted((ROOT / "docs").glob("*.md"))]
+OPERATIONS = ROOT / "docs" / "operations.md"
+SIGNS = ("⚠️", "❌", "🔄")
+ERRORS = {name for name in vars(errors) if name.startswith(("Kis", "Store", "Schema"))}
+ERRORS |= {"SpoolDamaged"}
+SOURCES = [
+    path for part in ("engine", "pipelines", "strategies") for path in (ROOT / part).rglob("*.py")
+]
+each = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def text_of(document: Path) -> str:
+    return document.read_text("utf-8")
+
+
+def prose_of(document: Path) -> str:
+    return re.sub(r"^```.*?^```", "", text_of(document), flags=re.DOTALL | re.MULTILINE)
+
+
+def spans(document: Path) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", prose_of(document))
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of headings as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", prose_of(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@each
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose_of(document)):
+        file, _, anchor = link.partition("#")
+        target = document.parent / file if file else document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@each
+def test_every_path_exists(document: Path) -> None:
+    paths = [s for s in spans(document) if re.fullmatch(r"\.?(?:[\w.-]+/)+[\w.-]*", s)]
+    ours = [p for p in paths if p.split("/")[0] in {path.name for path in ROOT.iterdir()}]
+    assert [path for path in ours if not (ROOT / path).exists()] == []
+
+
+cached_recipes = cache(recipes)
+
+
+def commands(document: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each command that is shown, and the words after its name."""
+    fenced = re.findall(r"^```sh\n(.*?)^```", text_of(document), re.DOTALL | re.MULTILINE)
+    lines = [line for block in fenced for line in block.splitlines()]
+    for said in [*spans(document), *lines]:
+        if found := re.match(r"(?:uv run )?(just|krt) ([A-Za-z][\w-]*)(.*)", said):
+            yield found[2], found[3].split()
+
+
+@each
+def test_every_command_exists_with_its_options(document: Path) -> None:
+    known = {*cached_recipes(), "RECIPE"}
+    for name, words in commands(document):
+        assert name in known or name in app, f"{name} {words}"
+        if name not in app:
+            continue
+        names = {n for a in app[name].assemble_argument_collection() for n in a.names}
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert options <= names | {"--help"}, f"{name} {words}"
+
+
+def said(node: ast.expr) -> str | None:
+    """Return a literal text with … where something is filled in; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub(r"%[-.\d]*[a-z]", "…", node.value).replace("`", "")
+    if isinstance(node, ast.JoinedStr):
+        parts = (v.value if isinstance(v, ast.Constant) else "…" for v in node.values)
+        return "".join(map(str, parts)).replace("`", "")
+    return None
+
+
+@cache
+def calls() -> list[tuple[str, str]]:
+    """Return what is called (log.warning, KisUnreachable …) and the text that it is given."""
+    nodes = (node for path in SOURCES for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    called = (node for node in nodes if isinstance(node, ast.Call) and node.args)
+    return [(ast.unparse(c.func), text) for c in called if (text := said(c.args[0]))]
+
+
+def logged() -> set[str]:
+    lines = {text for what, text in calls() if what in ("log.warning", "log.error")}
+    assert len(lines) > 30
+    return lines
+
+
+def test_every_line_of_the_log_is_explained_and_no_other() -> None:
+    section = text_of(OPERATIONS).split("## Every line it can log")[1].split("\n## ")[0]
+    explained = set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE))
+    assert explained == logged()
+    assert all(line.startswith(SIGNS) for line in explained)
+
+
+def test_every_error_is_explained() -> None:
+    told = set(spans(OPERATIONS))
+    raised = {text for what, text in calls() if what in ERRORS | {"kind"}}
+    assert len(raised) > 20
+    assert sorted(raised - told) == []
+    assert ERRORS - told == {"KisError"}
+
+
+def test_hosted_tests_run_the_commands_of_the_readme() -> None:
+    file = ROOT / ".github" / "workflows" / "test.yml"
+    (job,) = yaml.safe_load(file.read_text("utf-8"))["jobs"].values()
+    matrix = job["strategy"]["matrix"]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    run = [step["run"] for step in job["steps"] if "run" in step]
+    assert run == [
+        "pip install uv", "uv run just live --speed max --json", "uv run just check test",
+    ]  # fmt: skip
+    readme = text_of(ROOT / "README.md")
+    assert all(re.sub(r" --speed max --json| check", "", line) in readme for line in run)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
+def test_both_readmes_lead_to_every_document(readme: str) -> None:
+    others = [path for path in DOCUMENTS if not path.name.startswith("README")]
+    links = set(re.findall(r"\]\(([^)#\s]+)", text_of(ROOT / readme)))
+    assert [p for p in others if p.relative_to(ROOT).as_posix() not in links] == []
