@@ -19,6 +19,7 @@ app = App(
     help_format="plaintext",
     version=lambda: metadata.version("korea-realtime-trading"),
     version_flags=["--version"],
+    version=lambda: metadata.version("korea-realtime-trading"),
     default_parameter=Parameter(negative=()),
 )
 # Commands are named, not imported: `krt sql` need not load what `krt live` needs.
