@@ -25,7 +25,7 @@ PARTS = (
     "merge", "options", "strategy", "history", "research", "growth", "poll", "delay",
 )  # fmt: skip
 OPTIONS = ("--save", "--large", "--tiny")
-DISK = {"LARGE": 30, "": 8}  # GB that the histories take, their making included
+DISK = {"LARGE": 30, "": 8, "TINY": 1}  # GB that the histories take, their making included
 LARGER = "growth to 50 million bars: just bench growth --large (20 minutes, 30 GB of disk)"
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := [w for w in arguments if w not in (*PARTS, *OPTIONS)]:
         return _refuse(f"no such benchmark or option: {', '.join(unknown)}; see just bench --help")
     size = "TINY" if "--tiny" in options else "LARGE" if "--large" in options else ""
-    if shutil.disk_usage(tempfile.gettempdir()).free < DISK.get(size, 1) * 1e9:
+    if shutil.disk_usage(tempfile.gettempdir()).free < DISK[size] * 1e9:
         return _refuse(f"{tempfile.gettempdir()} has less than {DISK[size]} GB free; see TMPDIR")
     with staged() as stage:
         rows = [row for part in parts for row in measured(stage, part, size)]

@@ -56,10 +56,10 @@ def measure(
     if len(found) != 1:
         raise AssertionError(f"the ways do not agree on what is missing: {found}")
     base, adbc, parquet = (statistics.median(took[way]) for way in took)
-    rows, sql = history.rows, "baseline: anti-join in Postgres"
+    rows, sql = history.rows, "vs anti-join in Postgres"
     return [
-        Row(f"missing minutes over ADBC; {sql}", adbc, base, rows, least=3),
-        Row(f"missing minutes of the Parquet export; {sql}", parquet, base, rows, least=10),
+        Row(f"missing minutes over ADBC {sql}", adbc, base, rows, least=3),
+        Row(f"missing minutes, Parquet {sql}", parquet, base, rows, least=10),
         Row("peak memory of the process that looks", max(peaks), None, rows, most=CEILING,
             unit="MB"),
     ]  # fmt: skip

@@ -85,9 +85,9 @@ def _bulk(connection: Connection, rounds: int, batch: pa.RecordBatch) -> list[Ro
     )
     rows = batch.num_rows
     return [
-        Row("all rows new; baseline: COPY in the server", took["new"], took["copy"], rows,
+        Row("all rows new vs COPY in the server", took["new"], took["copy"], rows,
             least=0.4),
-        Row("all rows unchanged; baseline: COPY in the server", took["unchanged"], took["copy"],
+        Row("all rows unchanged vs COPY in the server", took["unchanged"], took["copy"],
             rows, least=0.6),
     ]  # fmt: skip
 
@@ -105,8 +105,8 @@ def _batches(connection: Connection, rounds: int, count: int) -> list[Row]:
     median, p99 = statistics.median(merges), statistics.quantiles(merges, n=100)[98]
     one = statistics.median(singles)
     return [
-        Row("a batch of 3,000 rows; baseline: single upserts", median, one, BATCH, least=50),
-        Row("a batch of 3,000 rows, p99; baseline: p50", p99, median, BATCH, least=1 / 3),
+        Row("a batch of 3,000 rows vs single upserts", median, one, BATCH, least=50),
+        Row("a batch of 3,000 rows, p99 vs p50", p99, median, BATCH, least=1 / 3),
     ]
 
 

@@ -126,12 +126,12 @@ def measure(
     )
     walked, called = took["walked"], took["called"]
     return [
-        Row("a matrix of 9 metrics; baseline: row by row in pandas", took["matrix"], walked,
+        Row("a matrix of 9 metrics vs row by row in pandas", took["matrix"], walked,
             one.height, most=0.003),
-        Row(f"{snapshots:,} matrices; baseline: row by row in pandas", took["matrices"],
+        Row(f"{snapshots:,} matrices vs row by row in pandas", took["matrices"],
             snapshots * walked, many.height, most=0.060),
-        Row(f"iv and greeks of {wide.height} options; baseline: vollib one by one",
+        Row(f"iv and greeks of {wide.height} options vs vollib one by one",
             took["greeks"], called, wide.height, most=0.005),
-        Row("a summary, forward and greeks included; baseline: pandas' matrix", took["summary"],
+        Row("a summary with its greeks vs pandas' matrix", took["summary"],
             walked, one.height),
     ]  # fmt: skip

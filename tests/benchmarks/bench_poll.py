@@ -50,7 +50,7 @@ def measure(
     for count in symbols:
         keys = -(-count // A_KEY)
         took = asyncio.run(virtually(url, count, keys))
-        what = f"a minute of {count:,} symbols, {keys} keys; baseline: symbols / {PACE * keys:g}/s"
+        what = f"a minute of {count:,} symbols, {keys} keys vs symbols / {PACE * keys:g}/s"
         rows.append(Row(what, took, count / (PACE * keys), count))
     with simulator_apart() as address:
         spent = asyncio.run(in_real_time(url, address, symbols, rounds))

@@ -46,17 +46,17 @@ def measure(stage: Stage, *, rounds: int = 3, symbols: int = 60, days: int = 440
     took = in_turns({name: partial(read, name) for name in ways}, rounds)
     assert rows["month"] == rows["month of the export"] > 0
     assert rows["whole"] == rows["by key"] == rows["whole export"] == history.rows
-    whole, of = took["whole"], "baseline: the whole table"
+    whole = took["whole"]
 
     def row(what: str, name: str, least: float | None = None) -> Row:
-        return Row(f"{what}; {of}", took[name], whole, rows[name], least=least)
+        return Row(f"{what} vs the whole table", took[name], whole, rows[name], least=least)
 
     return [
         row("one symbol and month", "month", TARGET),
-        row("the whole table by its key", "by key"),
+        row("all of it by its key", "by key"),
         row("the first 1,000 by key", "head"),
-        row("the whole export", "whole export"),
-        row("one symbol and month of the export", "month of the export"),
+        row("all of it, Parquet", "whole export"),
+        row("one symbol and month, Parquet", "month of the export"),
         *streamed(url, whole, history.rows),
     ]
 
@@ -71,7 +71,7 @@ def streamed(url: str, whole: float, rows: int) -> list[Row]:
     """Sum the volume of each symbol in a process of its own; return its time and memory."""
     found = apart(__spec__.name, url)
     return [
-        Row("summed in a stream; baseline: the whole table", found["seconds"], whole, rows),
+        Row("summed in a stream vs the whole table", found["seconds"], whole, rows),
         Row("peak memory of the process that streams", found["peak"], None, rows, most=CEILING,
             unit="MB"),
     ]  # fmt: skip

@@ -97,10 +97,9 @@ def _fill_month(url: str, symbols: int, stamps: pl.DataFrame) -> int:
     connection = Connection(url, "bench")
     month = f"{stamps['stamp'][0]:%Y%m}"
     try:
+        connection.alone(f"SELECT make_partition('stocks_1m', '{month}')")  # others wait for it
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
-            cursor.execute(f"SELECT make_partition('stocks_1m', '{month}')::text")
-            cursor.fetchall()
             cursor.execute("CREATE TEMP TABLE owed (stamp timestamp) ON COMMIT DROP")
             cursor.adbc_ingest("owed", stamps.to_arrow(), mode="append", temporary=True)
             cursor.execute(

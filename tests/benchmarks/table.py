@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tests.benchmarks.rows import Row
 
-WIDTH = 120
+WIDTH, WHAT = 120, 52  # columns, and how many of them a row may use to say what it is
 
 
 def console() -> Console:
