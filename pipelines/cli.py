@@ -17,7 +17,6 @@ app = App(
     name="krt",
     help="Minute data of the Korean market: collected, turned into matrices and signals, kept.",
     help_format="plaintext",
-    version=lambda: metadata.version("korea-realtime-trading"),
     version_flags=["--version"],
     version=lambda: metadata.version("korea-realtime-trading"),
     default_parameter=Parameter(negative=()),

@@ -35,7 +35,7 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 
 
 def made(*command: str | Path) -> None:
-    """Run a command of uv; without its packages (no network, nothing in its cache) there is no test.
+    """Run a command of uv; where it cannot get its packages there is no test.
 
     Where the usual hosted CI runs, that is a failure: it has a network.
     """
