@@ -11,14 +11,17 @@ from importlib import metadata
 
 from cyclopts import App, CycloptsError, Parameter
 
-from engine.errors import KrtError
+from engine.errors import InputError, KrtError
+
+_LONGEST = 1000  # characters of an argument
+_LINE = 600  # characters of what we say
 
 app = App(
     name="krt",
     help="Minute data of the Korean market: collected, turned into matrices and signals, kept.",
     help_format="plaintext",
-    version_flags=["--version"],
     version=lambda: metadata.version("korea-realtime-trading"),
+    version_flags=["--version"],
     default_parameter=Parameter(negative=()),
 )
 # Commands are named, not imported: `krt sql` need not load what `krt live` needs.
@@ -43,8 +46,10 @@ app.command("pipelines.care:export", name="export")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; whatever the user did wrong is one line and exit code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        _check(given)
+        code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _refuse(" ".join(str(error).split()))
     except KrtError as error:
@@ -54,8 +59,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _check(arguments: Sequence[str]) -> None:
+    """Refuse what no code, date, name or path is; SQL may be long and have lines.
+
+    Raises InputError.
+    """
+    sql = arguments[:1] == ["sql"]
+    for argument in arguments:
+        if not argument:
+            raise InputError("an argument is empty: leave the option out, or say what you mean")
+        bare = " ".join(argument.split()) if sql else argument
+        if not bare.isprintable():
+            raise InputError(f"{argument!r} holds a character that cannot be printed")
+        if len(argument) > _LONGEST and not sql:
+            raise InputError(f"{argument!r} is too long: {len(argument)} characters")
+
+
 def _refuse(message: str) -> int:
-    sys.stderr.write(f"❌ {' '.join(message.split())}\n")
+    """Say what is wrong in one line that no argument can make long, or command the terminal."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
+    shown = line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 2 :]}"
+    sys.stderr.write(f"❌ {shown}\n")
     return 2
 
 
