@@ -43,13 +43,14 @@ async def learn_opening_days(client: KisClient, path: Path) -> bool:
     when KIS was last asked. Returns whether it was asked now. Raises KisError.
     """
     now, asked = today(client.clock), path.with_suffix(".asked")
-    if asked.exists() and asked.read_text() == now.isoformat():
-        return False
-    asked.write_text(now.isoformat())  # first: a call that fails counts, as KIS counts it
-    days = await opening_days(client, now, now + _AHEAD)
-    remember_kis_days(path, days)
-    learn_closed_days(path)
-    return True
+    due = not asked.exists() or asked.read_text() != now.isoformat()
+    try:
+        if due:
+            asked.write_text(now.isoformat())  # first: a call that fails counts, as KIS counts it
+            remember_kis_days(path, await opening_days(client, now, now + _AHEAD))
+    finally:  # also after a restart, and where KIS does not answer today
+        learn_closed_days(path)
+    return due
 
 
 async def listed_maturities(client: KisClient) -> list[str]:

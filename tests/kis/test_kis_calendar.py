@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from engine.kis.calendar import learn_opening_days, listed_maturities, opening_days
+from engine.trading_days import is_trading_day, learn_closed_days
 from tests.kis.desk import Asked, Kis, Reply, client_of, fine
 
 START = date(2026, 11, 20)
@@ -67,6 +68,21 @@ async def test_kis_is_asked_once_a_day_even_when_it_fails(kis: Kis, tmp_path: Pa
         asked.append(await learn_opening_days(client, file))
     assert asked == [True, False, False, True]
     assert '"2026-12-25": false' in file.read_text()
+
+
+async def test_what_kis_told_is_believed_after_a_restart(kis: Kis, tmp_path: Path) -> None:
+    file, declared = tmp_path / "kis_days.json", date(2026, 12, 2)
+    rows = [{"bass_dt": f"{declared:%Y%m%d}", "opnd_yn": "N"}]
+    kis.answer = lambda _asked: fine(output=rows, ctx_area_nk=" " * 20)
+    try:
+        async with client_of(kis, tmp_path / "state") as client:
+            await learn_opening_days(client, file)
+            learn_closed_days(tmp_path / "nothing.json")  # as a process that has just started
+            assert is_trading_day(declared)
+            assert not await learn_opening_days(client, file)
+        assert not is_trading_day(declared)
+    finally:
+        learn_closed_days(tmp_path / "nothing.json")
 
 
 async def test_maturities_come_nearest_first(kis: Kis, tmp_path: Path) -> None:
