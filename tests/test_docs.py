@@ -95,12 +95,18 @@ def said(node: ast.expr) -> str | None:
     return None
 
 
+def name_of(called: ast.expr) -> str:
+    if isinstance(called, ast.Attribute):
+        return f"{name_of(called.value)}.{called.attr}"
+    return called.id if isinstance(called, ast.Name) else ""
+
+
 @cache
 def calls() -> list[tuple[str, str]]:
     """Return what is called (log.warning, KisUnreachable …) and the text that it is given."""
     nodes = (node for path in SOURCES for node in ast.walk(ast.parse(path.read_text("utf-8"))))
     called = (node for node in nodes if isinstance(node, ast.Call) and node.args)
-    return [(ast.unparse(c.func), text) for c in called if (text := said(c.args[0]))]
+    return [(name_of(c.func), text) for c in called if (text := said(c.args[0]))]
 
 
 def logged() -> set[str]:
