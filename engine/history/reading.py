@@ -117,6 +117,20 @@ async def stamps(store: Store, symbols: Sequence[str], first: date, last: date) 
     return found.select("symbol", pl.col("stamp").dt.date().alias("session"), "stamp")
 
 
+async def collected(store: Store, day: date) -> list[str]:
+    """Return the codes and option chains of which anything is stored on a day."""
+    parts = [
+        f"SELECT DISTINCT {name} AS symbol FROM {table} WHERE {in_span(day, day)}"  # noqa: S608
+        for table, name in (
+            ("futures_1m", "symbol"),
+            ("stocks_1m", "symbol"),
+            ("option_chain_raw", "underlying_symbol"),
+        )
+    ]
+    found = await _read(store, pl.Schema({"symbol": pl.String()}), [" UNION ".join(parts)])
+    return found["symbol"].sort().to_list()
+
+
 async def confirmed_bars(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:

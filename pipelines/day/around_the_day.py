@@ -12,16 +12,20 @@ from datetime import date
 import polars as pl
 
 from engine import sessions
+from engine.history import reading
 from engine.history.owed import is_chain, targets
 from engine.sessions import Market
+from engine.store import MergeCounts
 from pipelines.history.asking import Tools
 from pipelines.history.backfill import Progress, Report, fill, quiet
+from pipelines.history.derived import complete_chain, compute_signals
 from pipelines.history.survey import STORED, in_parts, survey
 
 log = logging.getLogger(__name__)
 
 LOOKS = 4  # at the sealed day; a fault hits two answers in a row seldom, four hardly ever
 
+REACH = 20  # sessions that a start finishes at most; `krt backfill` has no such bound
 EARLIER = 1  # sessions before the day that are looked at even if no strategy needs them
 
 
@@ -41,6 +45,36 @@ async def fill_before_open(
     return await fill(tools, wanted, progress=progress)
 
 
+async def finish_earlier(
+    tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
+) -> MergeCounts:
+    """Do for earlier sessions that nobody brought to their end what is done at a close.
+
+    The last word of a collector says which they are: all from its day on, unless it was `done`.
+    What was collected on them counts with `symbols`: the settings or the front month may be others
+    today. Signals given on them are made to follow from what comes. Raises KisRefused, StoreError.
+    """
+    rows = MergeCounts()
+    for session in await _unfinished(tools, day):
+        collected = await reading.collected(tools.store, session)
+        names = [*dict.fromkeys([*collected, *(s for s in symbols if not is_chain(s))])]
+        log.info("🔄 %s was not finished; comparing it with KIS", session)
+        rows += (await reconcile(tools, names, session, progress)).rows
+        await compute_signals(tools.store, tools.clock, targets(names, session, session))
+    return rows
+
+
+async def _unfinished(tools: Tools, day: date) -> list[date]:
+    """Return the sessions before the day that no collector has compared with KIS."""
+    said = await tools.store.query(
+        "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
+    )
+    if not said.num_rows or said["status"][0].as_py() == "done":
+        return []
+    reach = sessions.previous_sessions(Market.DERIVATIVES, day, REACH)
+    return [session for session in reach if session >= said["timestamp"][0].as_py().date()]
+
+
 async def fill_today(
     tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
 ) -> Report:
@@ -58,6 +92,8 @@ async def reconcile(
     a fault left out is asked for again. What is missing is settled. Of option chains, which KIS
     keeps no history of, the missed snapshots become unavailable. Raises KisRefused, StoreError.
     """
+    for symbol in filter(is_chain, symbols):
+        await complete_chain(tools.store, symbol, day)
     wanted = targets(symbols, day, day, sealed_by=tools.clock.now())
     unseen = await _stored(tools, wanted)
     total = await fill(tools, wanted, again=unseen, progress=progress)

@@ -25,7 +25,12 @@ from engine.store import Store, Writer, ledger
 from engine.store.status import heartbeat
 from engine.store.strategies import remember_symbols
 from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
-from pipelines.day.around_the_day import fill_before_open, fill_today, reconcile
+from pipelines.day.around_the_day import (
+    fill_before_open,
+    fill_today,
+    finish_earlier,
+    reconcile,
+)
 from pipelines.day.feed import DayPlan
 from pipelines.day.polling import PollingManager
 from pipelines.day.processing import Processor
@@ -147,8 +152,8 @@ async def _catch_up(plan: DayPlan, tools: Tools) -> None:
     for strategy in STRATEGIES.values():
         if plan.futures:
             await remember_symbols(tools.store, strategy.name, plan.futures)
-    report = await fill_before_open(tools, plan.names, plan.day, warm_up_sessions())
-    found = report.rows
+    found = await finish_earlier(tools, plan.names, plan.day)
+    found += (await fill_before_open(tools, plan.names, plan.day, warm_up_sessions())).rows
     if tools.clock.now() > min(session.first_stamp for session in plan.sessions):
         found += (await fill_today(tools, plan.names, plan.day)).rows
     if found.inserted:

@@ -20,12 +20,12 @@ from engine.history import reading
 from engine.history.owed import is_chain, owed
 from engine.store import repair as tables
 from engine.store.tables import TABLES, Table, table_of
-from pipelines.chains import matrix_of
 from pipelines.history import validate as validation
 from pipelines.history.asking import Asked, Tools, shown
 from pipelines.history.backfill import Progress, Report, fill, quiet
+from pipelines.history.derived import compute_matrices, compute_signals
 from pipelines.history.settling import span_of
-from pipelines.history.signal_evidence import computed_signals, has_table
+from pipelines.history.signal_evidence import has_table
 from pipelines.history.validate import Validation
 from strategies.registry import STRATEGIES
 
@@ -84,9 +84,9 @@ async def repair(tools: Tools, found: Validation, progress: Progress) -> Report:
         await _remove(tools, runs, str(check))
     again = findings.filter(pl.col("fix") == "recompute").select(_SESSION).unique()
     of_chain = pl.Series([is_chain(symbol) for symbol in again["symbol"]], dtype=pl.Boolean)
-    await _compute_matrices(tools, again.filter(of_chain))
+    await compute_matrices(tools.store, again.filter(of_chain))
     report = await _ask_again(tools, findings, progress)
-    await _compute_signals(tools, again.filter(~of_chain))
+    await compute_signals(tools.store, tools.clock, again.filter(~of_chain))
     return report
 
 
@@ -179,17 +179,3 @@ async def _confirm(tools: Tools, before: pl.DataFrame, asked: list[Asked]) -> No
     if same.height:
         await tools.store.merge("confirmed_bars", schemas.conform(same, schemas.CONFIRMED_BARS))
         log.info("✅ %d bars look odd and are as KIS has them", same.height)
-
-
-async def _compute_matrices(tools: Tools, sessions: pl.DataFrame) -> None:
-    for symbol, day in sessions.iter_rows():
-        cells = matrix_of(await reading.chain(tools.store, symbol, day, day))
-        await tools.store.merge("option_matrices", schemas.conform(cells, schemas.OPTION_MATRIX))
-
-
-async def _compute_signals(tools: Tools, sessions: pl.DataFrame) -> None:
-    """Add signals that are missing; the merge records differing ones as corrections."""
-    for of in STRATEGIES.values() if sessions.height else ():
-        rows = await computed_signals(tools.store, of, sessions)
-        rows = rows.with_columns(created_at=pl.lit(tools.clock.now()))
-        await tools.store.merge(of.table, schemas.conform(rows, of.schema))
