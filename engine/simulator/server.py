@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from email.utils import format_datetime
 
 import orjson
 import polars as pl
 from aiohttp import web
 
-from engine.clock import Clock, today
+from engine.clock import KST, Clock, today
 from engine.sessions import Market, market_of
 from engine.simulator.desk import Desk, served, served_session
 from engine.simulator.disturbance import Disturbance, Numbered
@@ -78,7 +79,13 @@ class Simulator:
         return served(self._desk.sheet(symbol, of), owed_only=owed_only)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one HTTP request."""
+        """Answer one HTTP request, dated by this server's own clock as every answer of KIS is."""
+        dated = format_datetime(self._clock.now().replace(tzinfo=KST).astimezone(UTC), usegmt=True)
+        response = await self._answer(request)
+        response.headers["Date"] = dated
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         endpoint = self._endpoints.get(request.path)
         tr_id = endpoint.tr_id if endpoint else WITHOUT_TR_ID.get(request.path)
         if tr_id is None:

@@ -104,3 +104,14 @@ async def test_what_kis_cannot_read_is_refused_and_named(calling: Any) -> None:
         )  # fmt: skip
         assert bad.json()["msg_cd"] == "EGW00304"
         assert (await caller.http.get("/nowhere")).status_code == 404
+
+
+async def test_answers_and_refusals_are_dated_by_the_clock_of_the_server(calling: Any) -> None:
+    async with calling(NOON) as caller:
+        await caller.clock.sleep(3)
+        answer = await caller.get("CTCA0903R", BASS_DT="20261119")
+        assert answer.headers["Date"] == "Thu, 19 Nov 2026 03:00:33 GMT"
+        caller.headers["appkey"] = "wrong"
+        refused = await caller.get("CTCA0903R", BASS_DT="20261119")
+        assert refused.status_code == 403
+        assert refused.headers["Date"] == "Thu, 19 Nov 2026 03:00:33 GMT"
