@@ -98,10 +98,10 @@ export *options:
 bench *parts:
     @python -m tests.benchmarks "$@"
 
-# kill collector and server at random moments: just soak SECONDS [SEED]
+# play trading seasons with faults drawn from a seed: just soak --sessions N --seed S
 [no-exit-message]
-soak *seconds:
-    @python -m tests.store.torment "$@"
+soak *options:
+    @python -m tests.soak "$@"
 
 # run the tests
 [no-exit-message]

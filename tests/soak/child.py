@@ -1,0 +1,122 @@
+"""The child as the parent has it: started, listened to, told to go on, ended."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.soak.collector import KEY, SECRET, Orders
+
+ROOT = Path(__file__).resolve().parents[2]
+SILENCE = 600.0  # seconds without a word after which the child hangs
+LEAVING = 120.0  # seconds that an orderly end may take
+
+
+class Broken(AssertionError):
+    """Something that was promised is not so."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A line of the child's."""
+
+    kind: str
+    what: str
+
+
+class Child:
+    """A running collector."""
+
+    def __init__(self, orders: Orders, errors: Path) -> None:
+        # One thread for polars: the frames of a minute are too small to be shared out.
+        environment = os.environ | {"POLARS_MAX_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+        with errors.open("a") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.soak.collector", orders.model_dump_json()],
+                cwd=ROOT, env=environment, text=True, encoding="utf-8",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
+            )  # fmt: skip
+        self._words: queue.Queue[Word | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.endswith("\n"):
+                self._words.put(Word(*line.rstrip("\n").split(" ", 1)))
+        self._words.put(None)
+
+    def words(self) -> Iterator[Word]:
+        """Yield what it says, to its end. Raises Broken if it is silent for too long."""
+        while True:
+            try:
+                word = self._words.get(timeout=SILENCE)
+            except queue.Empty:
+                raise Broken(f"the collector says nothing for {SILENCE:.0f} s") from None
+            if word is None:
+                return
+            yield word
+
+    def go_on(self) -> None:
+        """Let time go on."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        except OSError:  # it has ended meanwhile, which its words tell
+            return
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self._gone()
+
+    def ask_to_leave(self, how: signal.Signals) -> None:
+        """Send a signal; raises Broken unless it ends in order, with the exit code of Ctrl+C."""
+        self.process.send_signal(how)
+        assert self.process.stdin is not None
+        self.process.stdin.close()  # it may have come to the next mark, and wait for our word
+        try:
+            self.process.wait(LEAVING)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Broken(f"{how.name} does not end the collector") from None
+        self._gone()
+        if self.process.returncode != 130:
+            raise Broken(f"{how.name} ended the collector with {self.process.returncode}")
+
+    def _gone(self) -> None:
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except OSError:  # what was still to be said to it
+                continue
+
+
+def second_collector(orders: Orders) -> None:
+    """Start the real command on the same folder by mistake; raises Broken unless it refuses."""
+    environment = {name: value for name, value in os.environ.items() if "KRT_" not in name}
+    environment |= {
+        "KRT_DATA_FOLDER": str(orders.folder), "KRT_APP_KEY": KEY, "KRT_APP_SECRET": SECRET,
+        "KRT_BASE_URL": f"http://127.0.0.1:{orders.port}", "KRT_DATABASE_URL": orders.url,
+        "PYTHONIOENCODING": "utf-8",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "live", "--json", "--future", "A01"],
+        cwd=orders.folder, env=environment, capture_output=True, text=True, encoding="utf-8",
+        check=False, timeout=LEAVING,
+    )  # fmt: skip
+    said = done.stderr.strip().splitlines()
+    if done.returncode != 2 or len(said) != 1 or "another collector is at work" not in said[0]:
+        raise Broken(f"the second collector ended with {done.returncode}: {said[-1:]}")

@@ -1,0 +1,196 @@
+"""The child: collects session after session on a virtual clock until somebody ends it.
+
+    python -m tests.soak.collector ORDERS (JSON)
+
+It says a word a line and, where it needs an answer, holds time still until a line comes:
+
+    minute MOMENT    a minute of the session has begun
+    mark MOMENT      something is to happen now (SessionPlan.marks); waits
+    done FIGURES     the session has come to its end; waits
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+from pydantic import BaseModel, SecretStr
+
+import engine.kis.client
+from engine.clock import VirtualClock
+from engine.errors import KisError, StoreUnreachable
+from engine.kis.transport import Transport
+from engine.log import setup_logging
+from engine.settings import AppKey, KisSettings
+from engine.simulator.desk import Desk
+from engine.simulator.endpoints import MASTER_PATH
+from engine.simulator.server import Simulator, serve
+from engine.simulator.synthetic import SyntheticMarket
+from pipelines.day.run import Place, run_day
+from pipelines.day.tally import Tally
+from tests.soak.clocks import SteppedClock
+from tests.soak.plan import MINUTE, Season, SessionPlan
+
+KEY, SECRET = "PSsoak-app-key-that-nobody-may-see", "soak-app-secret-that-nobody-may-see"
+AGAIN_AFTER = 60.0  # virtual seconds until whoever keeps the service up starts it again
+log = logging.getLogger("pipelines.soak")
+
+
+class Orders(BaseModel):
+    """What the parent tells a child."""
+
+    seed: int
+    days: tuple[date, ...]
+    first: int  # the number of the season's first session
+    number: int  # the session to begin with
+    start: datetime
+    url: str
+    folder: Path
+    port: int
+
+    @property
+    def season(self) -> Season:
+        return Season(self.seed, self.days, self.first)
+
+
+class TimedTransport(Transport):
+    """Believes the date of an answer over http, too: this simulator lives in our time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tells_time = True
+
+
+def say(word: str, what: str) -> None:
+    sys.stdout.write(f"{word} {what}\n")
+    sys.stdout.flush()
+
+
+async def ask(clock: VirtualClock, word: str, what: str) -> None:
+    """Say something and hold time still until the parent has done what is to be done."""
+    say(word, what)
+    await clock.thread(sys.stdin.readline)
+
+
+async def live(orders: Orders) -> None:
+    """Collect session after session; the clock goes on from one to the next."""
+    clock, market = VirtualClock(orders.start), SyntheticMarket(orders.seed)
+    for number in range(orders.number, orders.season.last + 1):
+        of = orders.season[number]
+        began = time.process_time()
+        _set_zone(of.zone)
+        await clock.sleep_until(max(of.starts, clock.now()))
+        async with _kis(orders, of, clock, market):
+            tally, tries = await _collect(orders, of, clock)
+        figures = _figures(tally, tries) | {"seconds": time.process_time() - began}
+        await ask(clock, "done", orjson.dumps(figures).decode())
+
+
+@asynccontextmanager
+async def _kis(
+    orders: Orders, of: SessionPlan, clock: VirtualClock, market: SyntheticMarket
+) -> AsyncIterator[None]:
+    """Serve the session's KIS, and tell the parent how the day goes."""
+    async with serve(
+        market, clock, faults=of.scenario, app_keys={KEY: SECRET}, port=orders.port
+    ) as kis:
+        _settle(kis, market, orders.season)
+        telling = asyncio.create_task(_tell(of, clock))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+
+def _settle(kis: Simulator, market: SyntheticMarket, season: Season) -> None:
+    """Have earlier sessions served as their own scenario left them."""
+    kis._desk = Desk(market, season.disturbed)
+
+
+async def _tell(of: SessionPlan, clock: VirtualClock) -> None:
+    marks = [moment for moment, _ in of.marks if moment > clock.now()]
+    minute = of.starts
+    while True:
+        if marks and marks[0] < minute:
+            await clock.sleep_until(marks[0])
+            await ask(clock, "mark", f"{marks.pop(0)}")
+        else:
+            await clock.sleep_until(minute)
+            if minute >= clock.now():
+                say("minute", f"{minute}")
+            minute += MINUTE
+
+
+async def _collect(orders: Orders, of: SessionPlan, clock: VirtualClock) -> tuple[Tally, int]:
+    """Collect the day; begin again, as a service is started again, while the database is away."""
+    host = SteppedClock(clock, of.steps)
+    here = orders.folder / "live"
+    logs = here / "logs" / f"live-{of.day}.log"
+    setup_logging(clock=host, secrets=[SECRET], file=logs)
+    settings = _settings(orders, of)
+    place, tries = Place(orders.url, here / "spool", here / "kis"), 0
+    while True:
+        tally, tries = Tally(of.plan, simulated=False), tries + 1
+        try:
+            await run_day(of.plan, settings, host, place, tally)
+        except (KisError, StoreUnreachable) as error:
+            log.error("❌ the day ended: %s", error)
+            await host.sleep(AGAIN_AFTER)
+        else:
+            return tally, tries
+
+
+def _settings(orders: Orders, of: SessionPlan) -> KisSettings:
+    base = f"http://127.0.0.1:{orders.port}"
+    key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
+    return KisSettings(
+        base_url=base, master_url=base + MASTER_PATH, app_keys=(key,), polling_interval=of.polling
+    )
+
+
+def _figures(tally: Tally, tries: int) -> dict[str, Any]:
+    """Return what the day came to, and what the process holds now that it is over."""
+    me = psutil.Process()
+    return {
+        "tries": tries,
+        "corrections": tally.corrections,
+        "calls": tally.calls["calls"],
+        "memory": me.memory_info().rss / 2**20,
+        "files": me.num_fds() if hasattr(me, "num_fds") else me.num_handles(),
+        "connections": len(me.net_connections("all")),
+        "tasks": len(asyncio.all_tasks()),
+        "threads": me.num_threads(),
+    }
+
+
+def _set_zone(zone: str) -> None:
+    os.environ["TZ"] = zone
+    if hasattr(time, "tzset"):
+        time.tzset()
+
+
+def main() -> int:
+    orders = Orders.model_validate_json(sys.argv[1])
+    engine.kis.client.Transport = TimedTransport  # type: ignore[misc]
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        asyncio.run(live(orders))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

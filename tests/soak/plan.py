@@ -1,0 +1,222 @@
+"""What a seed draws for each session of a season. The draw depends on (seed, number) only."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from engine import sessions
+from engine.sessions import Market, Session
+from engine.simulator.disturbance import Disturbance
+from engine.simulator.faults import Scenario
+from engine.simulator.sheets import Sheet
+from pipelines.day.feed import ChainChoice, DayPlan, Feed, plan
+from tests.soak.weather import drawn_weather
+
+STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
+CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes
+CHAIN_EVERY = 15  # sessions, on average: a chain takes minutes to compute
+IN_TIME = 0.25  # of the days are collected from the open on; the others cost less
+SAME_FEED = 4  # sessions in a row with the same configuration
+ZONES = ("America/New_York", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe")
+DST_CHANGES = (
+    date(2025, 11, 3),
+    date(2026, 3, 9),
+    date(2026, 3, 30),
+    date(2026, 4, 6),
+    date(2026, 10, 5),
+    date(2026, 10, 26),
+    date(2026, 11, 2),
+)  # fmt: skip  the sessions after one in a zone above
+MINUTE = timedelta(minutes=1)
+BEFORE_OPEN = timedelta(minutes=15)
+
+KINDS = {  # what may happen, and how often in comparison with the rest
+    "kill": 8, "interrupt": 3, "terminate": 2, "server": 5, "away": 3, "disk": 2, "both disks": 2,
+    "clock": 4, "second": 3,
+}  # fmt: skip
+ENDS_THE_PROCESS = ("kill", "interrupt", "terminate")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens at a moment of the session and, if it lasts, is over at another.
+
+    Whoever ended the process starts it again at `until`; None: on the next morning.
+    """
+
+    what: str
+    at: datetime
+    until: datetime | None
+    amount: float = 0.0  # of a clock step: seconds; else: a number in [0, 1) for how it is done
+
+    def __str__(self) -> str:
+        size = f" {self.amount:+.0f} s" if self.what == "clock" else ""
+        until = f"{self.until:%H:%M}" if self.until else "next morning"
+        return f"{self.what}{size} {self.at:%H:%M} to {until}"
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """All that is drawn for a session."""
+
+    number: int
+    day: date
+    starts: datetime  # when the collector is started, or wakes
+    feed: Feed
+    polling: float
+    zone: str
+    weather: str
+    scenario: Scenario
+    events: tuple[Event, ...]
+
+    @property
+    def plan(self) -> DayPlan:
+        """What is collected, with the contracts of the day."""
+        return plan(self.feed, self.day)
+
+    @property
+    def steps(self) -> list[tuple[datetime, timedelta]]:
+        """From when on the host's clock is how far ahead of KIS's."""
+        found: list[tuple[datetime, timedelta]] = []
+        for event in self.events:
+            if event.what == "clock":
+                found.append((event.at, timedelta(seconds=event.amount)))
+                found += [(event.until, timedelta())] if event.until else []
+        return sorted(found)
+
+    @property
+    def marks(self) -> list[tuple[datetime, Event]]:
+        """The moments at which the parent acts: an event begins or ends."""
+        ours = [event for event in self.events if event.what != "clock"]
+        begins = [(event.at, event) for event in ours]
+        lasting = [e for e in ours if e.what not in ("second", *ENDS_THE_PROCESS)]
+        ends = [(event.until, event) for event in lasting if event.until]
+        return sorted([*begins, *ends], key=lambda mark: mark[0])
+
+    @property
+    def drawn(self) -> list[str]:
+        """The names of what was drawn."""
+        chains = ["chain"] * bool(self.feed.option_chains)
+        zone = [self.zone] * (self.zone != "Asia/Seoul")
+        late = ["late start"] * (self.starts > morning(self.day))
+        return [self.weather, *(event.what for event in self.events), *chains, *zone, *late]
+
+    def __str__(self) -> str:
+        what = ", ".join(
+            [self.weather, *map(str, self.events), *self.drawn[1 + len(self.events) :]]
+        )
+        return f"session {self.number} ({self.day} {self.starts:%H:%M}): {what}"
+
+
+@dataclass(frozen=True)
+class Season:
+    """Consecutive sessions from a date on, numbered from 1; the last one is quiet."""
+
+    seed: int
+    days: tuple[date, ...]
+    first: int = 1
+
+    def __getitem__(self, number: int) -> SessionPlan:
+        day = self.days[number - self.first]
+        quiet = number == self.last
+        return draw(self.seed, number, day, quiet=quiet)
+
+    @property
+    def last(self) -> int:
+        """The number of the last session."""
+        return self.first + len(self.days) - 1
+
+    def disturbed(self, sheet: Sheet) -> Sheet:
+        """Do to a session's bars what its own scenario does, whichever day it is asked on."""
+        day = sheet.session.date
+        if day not in self.days:
+            return sheet
+        scenario = self[self.first + self.days.index(day)].scenario
+        return Disturbance(scenario, day, Counter()).sheet(sheet)
+
+
+def season(seed: int, start: date, count: int, only: int | None = None) -> Season:
+    """Return a season of `count` sessions and a quiet one after them; or of number `only` alone."""
+    days = sessions.session_dates(Market.DERIVATIVES, start, start + timedelta(days=2 * count + 60))
+    if only is None:
+        return Season(seed, tuple(days[: count + 1]))
+    return Season(seed, tuple(days[only - 1 : only + 1]), only)
+
+
+def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPlan:
+    """Draw a session; a quiet one has fine weather and no events."""
+    chance = random.Random(f"{seed}/{number}")  # noqa: S311
+    feed, polling = _configuration(seed, number, chance)
+    zone = "Asia/Seoul"
+    if day in DST_CHANGES or chance.random() < 0.1:
+        zone = chance.choice(ZONES)
+    weather, scenario = drawn_weather(chance, number)
+    starts = _start(day, chance)
+    if quiet:
+        late = morning(day) + 7 * 60 * MINUTE
+        return SessionPlan(number, day, late, feed, polling, "Asia/Seoul", "fine", Scenario(), ())
+    count = chance.choices([0, 1, 2, 3], [15, 40, 30, 15])[0]
+    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=count)
+    events = _in_turn([_event(kind, day, starts, chance) for kind in kinds])
+    return SessionPlan(number, day, starts, feed, polling, zone, weather, scenario, events)
+
+
+def morning(day: date) -> datetime:
+    """Return when a collector is started for the day by whoever is in time."""
+    return _session(day).opens - BEFORE_OPEN
+
+
+def _start(day: date, chance: random.Random) -> datetime:
+    """Draw when it is started: in time, or at some minute after two hours, to catch up."""
+    first, last = morning(day) + 120 * MINUTE, _session(day).sealed_at - 5 * MINUTE
+    late = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
+    return morning(day) if chance.random() < IN_TIME else late
+
+
+def _session(day: date) -> Session:
+    session = sessions.session(Market.DERIVATIVES, day)
+    assert session is not None
+    return session
+
+
+def _configuration(seed: int, number: int, chance: random.Random) -> tuple[Feed, float]:
+    """Draw what is collected: the same for some sessions, the chain for each session anew."""
+    settled = random.Random(f"{seed}/configuration/{number // SAME_FEED}")  # noqa: S311
+    stocks = settled.sample(STOCKS, settled.choice([1, 1, 1, 2, 3]))
+    chains = (ChainChoice(chance.choice(CHAINS)),) if chance.random() * CHAIN_EVERY < 1 else ()
+    return Feed(tuple(stocks), ("A01",), chains), settled.choice([1.0, 2.0, 2.0, 5.0])
+
+
+def _event(what: str, day: date, starts: datetime, chance: random.Random) -> Event:
+    first, last = starts + 2 * MINUTE, _session(day).sealed_at + MINUTE
+    at = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
+    at += timedelta(seconds=chance.randrange(60))
+    amount = chance.random()
+    if what == "clock":
+        amount = chance.choice([-1, 1]) * chance.choice([1, 5, 20, 70, 200])
+    if what in ENDS_THE_PROCESS and chance.random() < 0.15:
+        return Event(what, at, None, amount)
+    if what in ("disk", "both disks"):  # the room left in half-filled pages lasts a while
+        return Event(what, at, at + MINUTE * chance.randint(15, 60), amount)
+    longest = chance.choice([1, 5, 40])
+    return Event(what, at, at + MINUTE * chance.randint(1, longest), amount)
+
+
+def _in_turn(events: list[Event]) -> tuple[Event, ...]:
+    """Sort events by time; nothing of the same kind begins while one is on."""
+    kept: list[Event] = []
+    for event in sorted(events, key=lambda event: event.at):
+        before = next((e for e in kept if _same(e, event)), None)
+        if before is None or (before.until and before.until < event.at):
+            kept.append(event)
+    return tuple(kept)
+
+
+def _same(one: Event, other: Event) -> bool:
+    """Say whether two kinds get into each other's way: all that end the process, or one kind."""
+    disks = ("disk", "both disks")
+    alike = [ENDS_THE_PROCESS, disks, ("server", "away")]
+    return one.what == other.what or any(one.what in a and other.what in a for a in alike)

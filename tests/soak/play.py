@@ -1,0 +1,192 @@
+"""The parent: plays a season to a child, does what was drawn, and checks the promise."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from tests.soak.child import Broken, Child, second_collector
+from tests.soak.collector import Orders
+from tests.soak.plan import ENDS_THE_PROCESS, MINUTE, Event, Season, SessionPlan
+from tests.soak.promise import Found, Promise, is_spooled, left_behind
+from tests.soak.server import Disk, Server
+
+Say = Callable[[str], object]
+LATER = datetime(9999, 1, 1)
+SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
+
+
+@dataclass
+class Outcome:
+    """What a season came to. `lives`: for each child, the figures at the end of its sessions."""
+
+    drawn: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lives: list[list[dict[str, Any]]] = field(default_factory=list)
+
+
+class Player:
+    """Plays sessions; keeps the child alive from one to the next."""
+
+    def __init__(self, season: Season, server: Server, data: Disk, port: int, say: Say) -> None:
+        self._season, self._server, self._data, self._say = season, server, data, say
+        self._port, self._errors = port, data.folder.parent / "child.err"
+        self._promise, self.outcome = Promise(season, server.url), Outcome()
+        self._late: list[SessionPlan] = []  # to be looked at again after the next morning
+        self._child: Child | None = None
+        self._orders: Orders | None = None
+        self._is_away = False  # the database, or its disk is full
+
+    def play(self, number: int) -> None:
+        """Play a session and check it. Raises Broken."""
+        of = self._season[number]
+        self._say(f"🚀 {of}")
+        self.outcome.drawn.update(of.drawn)
+        complete = self._session(of)
+        self._bring_back()
+        self._check(of, complete=complete)
+        log = self._data.folder / "live" / "logs" / f"live-{of.day}.log"
+        text = log.read_text("utf-8") if log.exists() else ""
+        self.outcome.counts["outages noticed"] += text.count("batches go to the spool")
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def _session(self, of: SessionPlan) -> bool:
+        """Let the child go through the session; False if it is not there at its end."""
+        marks, start = of.marks, of.starts
+        if self._child is not None:
+            self._child.go_on()
+        while True:
+            if self._child is None:
+                self._start(of, start)
+            again = self._until_it_ends(of, marks, start)
+            if again is None:
+                return self._child is not None
+            start = again
+
+    def _start(self, of: SessionPlan, start: datetime) -> None:
+        season = self._season
+        self._orders = Orders(
+            seed=season.seed, days=season.days, first=season.first, number=of.number,
+            start=start, url=self._server.url, folder=self._data.folder, port=self._port,
+        )  # fmt: skip
+        self._child = Child(self._orders, self._errors)
+        self.outcome.lives.append([])
+
+    def _until_it_ends(
+        self, of: SessionPlan, marks: list[tuple[datetime, Event]], start: datetime
+    ) -> datetime | None:
+        """Return when it is to be started again; None at the end of the session, come what may."""
+        child, now = self._child, start
+        assert child is not None
+        for word in child.words():
+            if word.kind == "done":
+                self.outcome.lives[-1].append(orjson.loads(word.what))
+                return None
+            now = max(now, datetime.fromisoformat(word.what))
+            if word.kind == "mark":
+                while marks and marks[0][0] <= now:
+                    moment, event = marks.pop(0)
+                    if event.what in ENDS_THE_PROCESS:
+                        return self._end(child, event, now, marks)
+                    self._act(moment, event)
+                child.go_on()
+        self._child = None
+        raise Broken(f"the collector ended by itself at {now:%H:%M} ({child.process.wait()})")
+
+    def _end(
+        self, child: Child, event: Event, now: datetime, marks: list[tuple[datetime, Event]]
+    ) -> datetime | None:
+        """End the process a moment after the mark; go on to when it is to be started again."""
+        child.go_on()
+        time.sleep(random.Random(event.amount).random() * 0.2)  # noqa: S311
+        if event.what == "kill":
+            child.kill()
+        else:
+            child.ask_to_leave(SIGNALS[event.what])
+        self._child = None
+        for word in child.words():
+            if word.kind in ("minute", "mark"):
+                now = max(now, datetime.fromisoformat(word.what))
+            if word.kind == "done":
+                self.outcome.lives[-1].append(orjson.loads(word.what))
+        start = max(event.until, now + MINUTE) if event.until else LATER
+        while marks and marks[0][0] <= start:
+            moment, missed = marks.pop(0)
+            if missed.what not in ("second", *ENDS_THE_PROCESS):
+                self._act(moment, missed)
+        return start if event.until else None
+
+    def _act(self, moment: datetime, event: Event) -> None:
+        """Have an event begin, or be over."""
+        what, begins = event.what, moment == event.at
+        if what == "second":
+            if self._orders is not None and not self._is_away:
+                second_collector(self._orders)
+        elif not begins:
+            self._bring_back()
+        else:
+            self._is_away = True
+            self._take_away(event)
+
+    def _take_away(self, event: Event) -> None:
+        if event.what == "server":
+            self._server.kill(alone=event.amount < 0.5)
+        elif event.what == "away":
+            self._server.shut_out()
+        else:
+            self._server.disk.fill()
+        if event.what == "both disks":
+            self._data.fill()
+
+    def _bring_back(self) -> None:
+        """End all that is on: what a person does who has heard of it."""
+        self._data.empty()
+        self._server.bring_back()
+        self._is_away = False
+
+    def _check(self, of: SessionPlan, *, complete: bool) -> None:
+        """Check the session and those that were not finished by their evening."""
+        found = self._promise.check(of)
+        settled = complete and not is_spooled(self._data.folder)
+        broken = [*found.broken, *(found.unfinished if settled else [])]
+        if settled:
+            broken += left_behind(self._data.folder, [self._errors, *self._server.logs()])
+            for late in self._late:
+                again = self._promise.check(late)
+                wrong = [*again.broken, *again.unfinished, *again.waiting]
+                broken += [f"{late.day}, repaired on {of.day}: {what}" for what in wrong]
+                self._count(again)
+            self._late = []
+        if broken:
+            raise Broken("; ".join(broken))
+        if found.waiting or not settled:
+            self._late.append(of)
+            self._say(f"⏱️ {of.day} has to wait: {[*found.waiting, *found.unfinished]}")
+        else:
+            self._count(found)
+
+    def _count(self, found: Found) -> None:
+        self.outcome.counts.update(found.counts)
+        self.outcome.gaps.update(found.gaps)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,239 @@
+"""The promise, checked after a session: what KIS serves is stored, the rest is explained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from pathlib import Path
+
+import polars as pl
+
+from engine.history.reading import in_span, table_of
+from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
+from engine.sessions import Market, Session, previous_sessions
+from engine.simulator.desk import Desk, served, served_session
+from engine.simulator.synthetic import SyntheticMarket
+from engine.store.connection import Connection
+from pipelines.chains import matrix_of, summary_of
+from pipelines.day.warm_up import warm_up_sessions
+from strategies.comparison import differences
+from strategies.registry import STRATEGIES
+from tests.soak.collector import KEY, SECRET
+from tests.soak.plan import Season, SessionPlan
+
+BARS = ["timestamp", "open", "high", "low", "close", "volume"]
+TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzUxMiJ9"  # how every token of the simulator begins
+TEXTS = ("system_status", "rejected_rows", "gaps", "signal_corrections", "removed_bars")
+
+
+@dataclass
+class Found:
+    """What a check came to: what is broken, what is to be looked at again, and counts."""
+
+    broken: list[str] = field(default_factory=list)  # whatever comes later
+    unfinished: list[str] = field(default_factory=list)  # to be mended on the next morning …
+    waiting: list[str] = field(default_factory=list)  # … and this even if the day came to its end
+    counts: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # stamps by state and reason
+
+
+class Promise:
+    """Checks sessions of a season against what its KIS serves."""
+
+    def __init__(self, season: Season, url: str) -> None:
+        self._season, self._url = season, url
+        self._desk = Desk(SyntheticMarket(season.seed), season.disturbed)
+
+    def check(self, of: SessionPlan) -> Found:
+        """Look at all that was to be collected on the session's day."""
+        found = Found()
+        with closing(Connection(self._url, "soak")) as database:
+            self._database = database
+            for bars in of.plan.bars:
+                self._bars(bars.symbol, bars.session, found)
+            for chain in of.plan.chains:
+                self._chain(chain.underlying_symbol, chain.session, found)
+            self._nothing_else(of, found)
+            for symbol in of.plan.futures:
+                self._signals(symbol, of.day, found)
+            self._no_secret(found)
+        return found
+
+    def _bars(self, symbol: str, session: Session, found: Found) -> None:
+        truth, stored = self.truth(symbol, session), self._stored(symbol, session.date)
+        found.counts["bars"] += stored.height
+        if not stored["timestamp"].is_in(session.stamps().implode()).all():
+            found.broken.append(f"{symbol}: bars are stored that the session does not owe")
+        wrong = stored.join(truth, on=BARS, how="anti")
+        if wrong.height:
+            found.unfinished.append(f"{symbol}: {wrong.height} bars are not as KIS serves them")
+        absent = (
+            session.stamps()
+            .to_frame("stamp")
+            .join(stored, left_on="stamp", right_on="timestamp", how="anti")
+        )
+        self._explained(symbol, session.date, absent, truth["timestamp"], found)
+
+    def _explained(
+        self, symbol: str, day: date, absent: pl.DataFrame, served: pl.Series, found: Found
+    ) -> None:
+        """Every stamp without a bar is in the ledger, and none of them could be had."""
+        marks = self._marks(symbol, day, absent)
+        silent = marks.filter(pl.col("state").is_null() | (pl.col("state") == "filled"))
+        if silent.height:
+            found.unfinished.append(f"{symbol}: {silent.height} stamps are missing in silence")
+        if marks.filter(pl.col("reason").is_null(), pl.col("state").is_not_null()).height:
+            found.broken.append(f"{symbol}: a gap has no reason")
+        could_be_had = marks.filter(pl.col("stamp").is_in(served.implode()))
+        given_up = could_be_had.filter(pl.col("state").is_in(["no_trade", "unavailable"]))
+        if given_up.height:
+            found.broken.append(
+                f"{symbol}: {given_up.height} bars are given up that KIS serves:"
+                f" {given_up['stamp'][0]}, {given_up['reason'][0]}"
+            )
+        waiting = could_be_had.filter(pl.col("state") == "open")
+        if waiting.height:
+            found.waiting.append(
+                f"{symbol}: {waiting.height} bars are open: {waiting['reason'][0]}"
+            )
+        found.gaps.update(marks.select(pl.col("state", "reason").fill_null("")).iter_rows())
+
+    def _marks(self, symbol: str, day: date, absent: pl.DataFrame) -> pl.DataFrame:
+        """Return stamp, state, reason of stamps without a bar; nulls where the ledger is silent."""
+        rows = self._ask(
+            "SELECT first_stamp, last_stamp, state, reason, updated_at FROM gaps"
+            f" WHERE symbol = '{symbol}' AND session = '{day}'"
+        )
+        covering = (
+            absent.join_where(
+                rows,
+                pl.col("stamp") >= pl.col("first_stamp"),
+                pl.col("stamp") <= pl.col("last_stamp"),
+            )
+            .sort("updated_at")
+            .unique("stamp", keep="last")
+        )
+        return absent.join(covering.select("stamp", "state", "reason"), on="stamp", how="left")
+
+    def _chain(self, symbol: str, session: Session, found: Found) -> None:
+        """Every snapshot is stored or explained; matrix and summary follow from it."""
+        columns = ", ".join(OPTION_CHAIN.names)
+        chain = self._ask(
+            f"SELECT {columns} FROM option_chain_raw WHERE {_of(symbol, session.date)}"
+        )
+        stamps = chain.select("timestamp").unique()
+        found.counts["snapshots"] += stamps.height
+        absent = (
+            session.minute_grid()
+            .to_frame("stamp")
+            .join(stamps, left_on="stamp", right_on="timestamp", how="anti")
+        )
+        self._explained(symbol, session.date, absent, pl.Series([], dtype=pl.Datetime("us")), found)
+        if chain.is_empty():
+            return
+        for table, schema, computed in (
+            ("option_matrices", OPTION_MATRIX, matrix_of(chain)),
+            ("option_summary", OPTION_SUMMARY, summary_of(chain)),
+        ):
+            names = ", ".join(schema.names)
+            stored = self._ask(f"SELECT {names} FROM {table} WHERE {_of(symbol, session.date)}")
+            key = [n for n in ("timestamp", "underlying_symbol", "metric_type") if n in stored]
+            same = computed.select(stored.columns).cast(dict(stored.schema))
+            if not same.sort(key).equals(stored.sort(key)):
+                found.unfinished.append(f"{symbol}: {table} does not follow from the chain")
+
+    def _nothing_else(self, of: SessionPlan, found: Found) -> None:
+        """No symbol has rows of the day but those that were to be collected."""
+        owed = set(of.plan.names)
+        for table, name in (
+            ("futures_1m", "symbol"), ("stocks_1m", "symbol"),
+            ("option_chain_raw", "underlying_symbol"), ("option_matrices", "underlying_symbol"),
+        ):  # fmt: skip
+            rows = self._ask(f"SELECT DISTINCT {name} FROM {table} WHERE {in_span(of.day, of.day)}")
+            if others := set(rows[name]) - owed - self._warming_up(of):
+                found.broken.append(f"{table} has rows of {sorted(others)}, which nobody asked for")
+
+    def _warming_up(self, of: SessionPlan) -> set[str]:
+        """Return the contracts whose warm-up reaches back to the day, if it is looked at late."""
+        number, last = of.number, min(of.number + warm_up_sessions() + 1, self._season.last)
+        return {f for n in range(number, last + 1) for f in self._season[n].plan.futures}
+
+    def _signals(self, symbol: str, day: date, found: Found) -> None:
+        """The signals of the day are those that the strategies give for the stored bars."""
+        earlier = previous_sessions(Market.DERIVATIVES, day, warm_up_sessions())
+        bars = self._ask(
+            f"SELECT symbol, {', '.join(BARS)} FROM futures_1m"
+            f" WHERE symbol = '{symbol}' AND {in_span(earlier[0], day)}"
+        )
+        midnight = datetime.combine(day, time())
+        for strategy in STRATEGIES.values():
+            rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
+            computed = rows.filter(pl.col("timestamp") >= midnight)
+            stored = (
+                self._ask(
+                    f"SELECT {', '.join(computed.columns)} FROM {strategy.table}"
+                    f" WHERE symbol = '{symbol}' AND {in_span(day, day)}"
+                )
+                if self._is_there(strategy.table)
+                else computed.clear()
+            )
+            found.counts["signals"] += stored.height
+            if (differing := differences(computed, stored)).height:
+                states = dict(differing["state"].value_counts().iter_rows())
+                found.unfinished.append(f"{symbol}: signals of {strategy.name}: {states}")
+
+    def _no_secret(self, found: Found) -> None:
+        for table in TEXTS:
+            alike = " OR ".join(f"t::text LIKE '%{word}%'" for word in (KEY, SECRET, TOKEN))
+            if self._ask(f"SELECT count(*) AS n FROM {table} t WHERE {alike}").item():
+                found.broken.append(f"a secret stands in {table}")
+
+    def truth(self, symbol: str, session: Session) -> pl.DataFrame:
+        """Return the bars of a session as its KIS serves them in the end, stamped."""
+        of = served_session(symbol, session.market, session.date)
+        assert of is not None
+        bars = served(self._desk.sheet(symbol, of), owed_only=True)
+        stamped = bars.with_columns(timestamp=of.stamp_of_label(pl.col("label")))
+        return stamped.select(BARS).sort("timestamp")
+
+    def _stored(self, symbol: str, day: date) -> pl.DataFrame:
+        return self._ask(
+            f"SELECT {', '.join(BARS)} FROM {table_of(symbol)}"
+            f" WHERE symbol = '{symbol}' AND {in_span(day, day)} ORDER BY timestamp"
+        )
+
+    def _is_there(self, table: str) -> bool:
+        return self._ask(f"SELECT to_regclass('{table}')::text AS name")["name"][0] is not None
+
+    def _ask(self, sql: str) -> pl.DataFrame:
+        return pl.DataFrame(self._database.query(sql))
+
+
+def _of(symbol: str, day: date) -> str:
+    return f"underlying_symbol = '{symbol}' AND {in_span(day, day)}"
+
+
+def left_behind(folder: Path, logs: list[Path]) -> Iterator[str]:
+    """Yield what is wrong with the files of a collector that has come to a session's end."""
+    spool = folder / "live" / "spool"
+    for why in ("refused", "damaged"):
+        for path in (spool / why).glob("*"):
+            yield f"{path.name} is {why}"
+    words = [word.encode() for word in (KEY, SECRET, TOKEN)]
+    tokens = folder / "live" / "kis"  # whose tokens are meant to be there, for the owner alone
+    files = [*folder.rglob("*"), *logs]
+    for path in files:
+        if path.is_file() and tokens not in path.parents:
+            content = path.read_bytes()
+            if any(word in content for word in words):
+                yield f"a secret stands in {path.name}"
+            if path.suffix in (".log", ".err") and b"Traceback" in content:
+                yield f"a traceback stands in {path.name}"
+
+
+def is_spooled(folder: Path) -> bool:
+    """Say whether batches wait for the database."""
+    return any((folder / "live" / "spool").glob("*.arrow"))

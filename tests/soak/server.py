@@ -1,0 +1,118 @@
+"""The database that the parent owns: killed, shut against everybody, out of disk, started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import StoreError, StoreUnreachable
+from engine.store import migrate
+from engine.store.cluster import DATABASE, Cluster
+from engine.store.connection import Connection
+from engine.store.programs import find_programs, make_enterable
+from tests.store.torment import kill_server
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A folder; on a disk of its own, which can be full, where one may be mounted (root, Linux)."""
+
+    folder: Path
+    size: str
+    mounted: bool
+
+    def fill(self) -> None:
+        """Make the disk as small as what is on it."""
+        if self.mounted:
+            disk = os.statvfs(self.folder)
+            used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            self._resize(str(used))
+
+    def empty(self) -> None:
+        """Give it its room back."""
+        if self.mounted:
+            self._resize(self.size)
+
+    def _resize(self, size: str) -> None:
+        command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[Disk]:
+    """Mount a disk on the folder if that can be done here; unmount it in the end."""
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(folder)]
+    mounted = False
+    with suppress(FileNotFoundError):
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    try:
+        yield Disk(folder, size, mounted)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class Server:
+    """A Postgres whose life and death are ours; nobody else starts it again."""
+
+    def __init__(self, on: Disk) -> None:
+        self.disk = on
+        folder = on.folder / "server"
+        make_enterable(folder)
+        self._cluster = Cluster(folder, find_programs(None))
+        self._cluster.initialise()
+        self._cluster.start(durable=True)
+        self._cluster.ensure_database()
+        self.url = self._cluster.url()
+        migrate(self.url)
+
+    def kill(self, *, alone: bool) -> None:
+        """SIGKILL the server, alone or with all its processes."""
+        if self._cluster.runs():
+            kill_server(self._cluster.folder, alone=alone)
+
+    def shut_out(self) -> None:
+        """Let nobody into the database, and throw out whoever is in."""
+        with suppress(StoreUnreachable), closing(self._maintenance()) as database:
+            database.alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false")
+            database.query(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                f" WHERE datname = '{DATABASE}'"
+            )
+
+    def bring_back(self) -> None:
+        """Have it run, with room, for everybody."""
+        self.disk.empty()
+        if not self._cluster.runs():
+            self._cluster.start(durable=True)
+        with closing(self._maintenance()) as database:
+            database.alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
+
+    def logs(self) -> list[Path]:
+        """Return what the server has logged."""
+        data = self._cluster.data
+        return [*(data / "log").glob("*.log"), *data.glob("start.log")]
+
+    def stop(self) -> None:
+        """Stop it."""
+        self.disk.empty()
+        with suppress(StoreError):
+            self._cluster.stop()
+
+    def remove(self) -> None:
+        """Remove all that it stored."""
+        self._cluster.remove()
+
+    def keep(self, folder: Path) -> None:
+        """Copy all that it stored to a folder that stays."""
+        shutil.copytree(self._cluster.folder, folder, ignore=shutil.ignore_patterns(".s.PGSQL*"))
+
+    def _maintenance(self) -> Connection:
+        return Connection(self.url.replace(f"/{DATABASE}?", "/postgres?"), "soak")

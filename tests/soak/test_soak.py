@@ -1,0 +1,138 @@
+"""A short season, and the parts of a long one: `just soak` plays those."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from engine import schemas
+from engine.clock import VirtualClock, WallClock
+from engine.history.reading import table_of
+from engine.simulator.faults import Scenario
+from engine.store import Store
+from pipelines.day.feed import Feed
+from strategies.registry import STRATEGIES
+from tests.soak.__main__ import FROM, main, soak
+from tests.soak.clocks import SteppedClock
+from tests.soak.plan import SessionPlan, morning, season
+from tests.soak.play import Outcome
+from tests.soak.promise import Promise
+from tests.soak.report import Played, grown, rows, slope
+from tests.soak.weather import KINDS
+
+SEED = 20906  # storm; the collector killed at 14:58 and 15:35, connections taken away at 15:15
+
+
+def test_a_short_season_keeps_every_promise() -> None:
+    of = season(SEED, FROM, 1)
+    assert of[1].drawn[:4] == ["storm", "kill", "away", "kill"], "the draw is another: find a seed"
+    outcome = soak(of, print)
+    assert len(outcome.lives) == 3
+    assert outcome.counts["bars"] == sum(
+        len(b.session.stamps()) for n in (1, 2) for b in of[n].plan.bars
+    )
+    assert outcome.counts["signals"] >= 2 * 411
+    shown = dict(rows(Played(SEED, FROM, of.days, 1.0), outcome))
+    assert shown["processes"] == "3, the longest 1 sessions"
+
+
+def test_a_seed_draws_the_same_again_whatever_the_length_of_the_season() -> None:
+    long, short, alone = season(7, FROM, 250), season(7, FROM, 40), season(7, FROM, 40, only=33)
+    assert [long[n] for n in range(1, 40)] == [short[n] for n in range(1, 40)]
+    assert alone[33] == long[33]
+    assert season(8, FROM, 40)[33] != long[33]
+
+
+def test_a_season_of_250_sessions_has_all_that_a_year_has() -> None:
+    of = season(7, FROM, 250)
+    drawn = {what for number in range(1, 251) for what in of[number].drawn}
+    assert {"fine", "rough", "storm", "drawn", "kill", "server", "away", "second"} <= drawn
+    rules = {rule.what for number in range(1, 251) for rule in of[number].scenario.rule}
+    assert rules == set(KINDS)
+    assert date(2025, 11, 13) in of.days  # CSAT
+    assert date(2026, 1, 2) in of.days  # the first session of a year, at ten
+    assert {"101W12", "A01603", "A01606"} <= {s for n in range(1, 251) for s in of[n].plan.futures}
+
+
+async def test_a_clock_that_is_set_wakes_its_sleepers_by_what_it_says() -> None:
+    start = datetime(2025, 11, 3, 9, 0)
+    true = VirtualClock(start)
+    ahead, back = start + timedelta(seconds=10), start + timedelta(seconds=60)
+    host = SteppedClock(true, [(ahead, timedelta(seconds=70)), (back, timedelta())])
+    await host.sleep_until(start + timedelta(seconds=90))
+    assert (true.now(), host.now()) == (
+        start + timedelta(seconds=20),
+        start + timedelta(seconds=90),
+    )
+    await host.sleep(30)
+    assert true.now() == start + timedelta(seconds=50)
+    await host.sleep_until(start + timedelta(seconds=131))  # set back before it comes to that
+    assert true.now() == start + timedelta(seconds=131)
+
+
+@pytest.fixture
+def one_session() -> SessionPlan:
+    """A quiet session of a contract and a stock."""
+    feed = Feed(("005930",), ("A01",))
+    return SessionPlan(1, FROM, morning(FROM), feed, 2.0, "Asia/Seoul", "fine", Scenario(), ())
+
+
+async def store_all(store: Store, promise: Promise, of: SessionPlan) -> None:
+    """Store what the session's KIS serves, and the signals that follow."""
+    noon = pl.lit(datetime(2025, 11, 3, 16))
+    for bars in of.plan.bars:
+        schema = schemas.STOCK_BARS if bars.source == "stock" else schemas.FUTURES_BARS
+        truth = promise.truth(bars.symbol, bars.session).with_columns(
+            symbol=pl.lit(bars.symbol), timeframe=pl.lit("1m"), fetched_at=noon
+        )
+        await store.merge(table_of(bars.symbol), schemas.conform(truth, schema))
+        for strategy in STRATEGIES.values() if bars.source == "deriv" else ():
+            signals = strategy.evaluate(truth.lazy(), strategy.params()).collect()
+            ready = schemas.conform(signals.with_columns(created_at=noon), strategy.schema)
+            await store.merge(strategy.table, ready)
+
+
+TAMPERED = {
+    "UPDATE stocks_1m SET close = close + 9 WHERE timestamp = '2025-11-03 10:00'": "as KIS serves",
+    "DELETE FROM stocks_1m WHERE timestamp = '2025-11-03 10:00'": "missing in silence",
+    "UPDATE stocks_1m SET timestamp = '2025-11-03 15:25' WHERE timestamp = '2025-11-03 15:20'":
+        "does not owe",
+    "UPDATE stocks_1m SET symbol = '000660'": "nobody asked for",
+    "DELETE FROM dolpha1_signal WHERE timestamp = '2025-11-03 10:00'": "signals of dolpha1",
+    "UPDATE opening_range_signal SET ub = ub + 0.05": "signals of opening_range",
+    "INSERT INTO system_status VALUES ('x', now(), 'ok', 'PSsoak-app-key-that-nobody-may-see',"
+    " 0, NULL, now())": "a secret stands in system_status",
+}  # fmt: skip
+
+
+async def test_the_check_finds_whatever_is_not_as_promised(
+    database_url: str, one_session: SessionPlan
+) -> None:
+    store, promise = Store(database_url, WallClock()), Promise(season(1, FROM, 0), database_url)
+    for statement, said in TAMPERED.items():
+        await store_all(store, promise, one_session)
+        found = promise.check(one_session)
+        assert (found.broken, found.unfinished, found.waiting) == ([], [], [])
+        await store.execute(statement)
+        found = promise.check(one_session)
+        assert any(said in line for line in [*found.broken, *found.unfinished]), statement
+        for table in ("stocks_1m", "futures_1m", "dolpha1_signal", "opening_range_signal"):
+            await store.execute(f"DELETE FROM {table}")
+    await store.close()
+
+
+def test_what_grows_from_session_to_session_is_told() -> None:
+    flat = {"memory": 300.0, "files": 20, "connections": 2, "tasks": 1, "threads": 9}
+    steady = [flat | {"memory": 300.0 + (7 if n % 3 else 0)} for n in range(30)]
+    leaking = [flat | {"memory": 300.0 + 2 * n, "files": 20 + n} for n in range(30)]
+    assert grown(Outcome(lives=[steady])) == []
+    assert [line.split()[0] for line in grown(Outcome(lives=[leaking]))] == ["memory", "files"]
+    assert slope([1.0, 2.0, 30.0, 4.0, 5.0]) == 1.0
+
+
+def test_a_wrong_option_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--sessions", "many"])
+    assert "--sessions" in capsys.readouterr().err
