@@ -27,7 +27,8 @@ def from_libraries(first: date, last: date) -> pl.DataFrame:
     import holidays  # noqa: PLC0415
 
     calendar = exchange_calendars.get_calendar("XKRX", start=str(first), end=str(last))
-    names = holidays.financial_holidays("KRX", years=range(first.year, last.year + 1))
+    years = range(first.year, last.year + 1)
+    names = holidays.financial_holidays("KRX", years=years, language="en_US")  # wherever we are
     days = pl.DataFrame({"date": pl.date_range(first, last, eager=True)})
     sessions = pl.Series("date", [session.date() for session in calendar.sessions])
     closed = days.filter(
