@@ -120,3 +120,8 @@ check:
 [no-exit-message]
 lock:
     @python .ci/lock.py
+
+# ask a database of advisories about every package that is installed
+[no-exit-message]
+audit:
+    @python .ci/audit.py

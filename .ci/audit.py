@@ -1,0 +1,57 @@
+"""Ask a database of advisories about every package that is installed here.
+
+pip-audit brings 15 packages of its own, so it is no part of the environment: uv runs it from its
+cache or fetches it. Without a network there are no advisories either; then it says so, loudly, and
+fails nothing: a check of another kind must not depend on somebody else's server.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from typing import Any
+
+PIP_AUDIT = "pip-audit==2.10.1"
+
+
+def audit() -> tuple[list[dict[str, Any]] | None, str]:
+    """Return the packages that were asked about, with their advisories; None if nobody answered."""
+    uv = shutil.which("uv") or "uv"
+    command = [uv, "tool", "run", "--quiet", "--python", sys.executable, PIP_AUDIT,
+               "--path", sysconfig.get_path("purelib"), "--skip-editable",
+               "--progress-spinner", "off", "--timeout", "15", "--format", "json"]  # fmt: skip
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, check=False, capture_output=True, text=True, timeout=300
+        )
+        return json.loads(done.stdout)["dependencies"], ""
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        said = done.stderr if isinstance(error, ValueError) else str(error)
+        return None, said.strip().splitlines()[-1] if said.strip() else type(error).__name__
+
+
+def main() -> int:
+    """Print what is known against our packages; 1 if anything is."""
+    packages, why = audit()
+    unknown = [package["name"] for package in packages or [] if "skip_reason" in package]
+    asked = [package for package in packages or [] if "skip_reason" not in package]
+    if not asked:
+        why = why or f"no database of advisories answered for any of {len(unknown)} packages"
+        print(f"⚠️ SKIPPED, nothing was audited: {why}")  # noqa: T201
+        return 0
+    found = [(package, known) for package in asked for known in package["vulns"]]
+    for package, known in found:
+        names = ", ".join([known["id"], *known["aliases"]])
+        mended = ", ".join(known["fix_versions"]) or "no version yet"
+        print(f"❌ {package['name']} {package['version']}: {names}; mended in {mended}")  # noqa: T201
+    if unknown:
+        print(f"⚠️ not known there: {', '.join(unknown)}")  # noqa: T201
+    print(f"{'❌' if found else '✅'} {len(asked)} packages, {len(found)} advisories")  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

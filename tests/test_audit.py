@@ -1,0 +1,50 @@
+"""The audit: advisories end it with 1, and where nobody answers it says that it was skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[1] / ".ci" / "audit.py"
+CLEAN = {"name": "good", "version": "1.0", "vulns": []}
+BAD = {
+    "name": "bad", "version": "2.0",
+    "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["2.1"], "description": ""}],
+}  # fmt: skip
+UNKNOWN = {"name": "ours", "skip_reason": "Dependency not found on PyPI"}
+
+
+@pytest.fixture
+def module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("audit", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("packages", "code", "says"),
+    [
+        ([CLEAN], 0, "✅ 1 packages, 0 advisories"),
+        ([CLEAN, UNKNOWN], 0, "⚠️ not known there: ours"),
+        ([CLEAN, BAD], 1, "❌ bad 2.0: PYSEC-1, CVE-1; mended in 2.1"),
+        ([UNKNOWN], 0, "⚠️ SKIPPED"),
+        (None, 0, "⚠️ SKIPPED, nothing was audited: connection refused"),
+    ],
+)
+def test_what_it_says(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    packages: list[dict[str, object]] | None, code: int, says: str,
+) -> None:  # fmt: skip
+    out = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
+    answer = subprocess.CompletedProcess([], code, out, "a warning\nconnection refused\n")
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: answer)
+    assert module.main() == code
+    assert says in capsys.readouterr().out
