@@ -229,12 +229,6 @@ def write_private(path: Path, content: bytes) -> None:
         raise
 
 
-def private_folder(folder: Path) -> Path:
-    """Make a folder that only its owner can enter."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
 def _asked_at(kept: _Kept) -> datetime:
     return kept.requested_at or datetime(1970, 1, 1)
 

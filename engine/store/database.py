@@ -26,13 +26,19 @@ import platformdirs
 
 from engine.errors import InputError, StoreError
 from engine.store.cluster import DATABASE, Cluster, data_folder
-from engine.store.programs import SYSTEM_FOLDER, find_programs, make_enterable
+from engine.store.programs import (
+    SYSTEM_FOLDER,
+    find_programs,
+    make_enterable,
+    runs_under_another_account,
+)
 
 __all__ = ["DATABASE", "default_folder", "embedded_server"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 2.0  # seconds
+_OURS = 0o600  # of lock files: who can open one can hold it, and everybody would wait
 
 
 def default_folder() -> Path:
@@ -55,7 +61,7 @@ def embedded_server(
     folder = (folder or default_folder()).expanduser().resolve()
     _prepare(folder)
     cluster = Cluster(folder, find_programs(_owner(folder)))
-    me = filelock.FileLock(folder / "users" / f"{uuid.uuid4().hex}.lock")
+    me = filelock.FileLock(folder / "users" / f"{uuid.uuid4().hex}.lock", mode=_OURS)
     with _lock(folder):
         _join(cluster, durable=durable)
         me.acquire()
@@ -74,7 +80,10 @@ def embedded_server(
 
 def _prepare(folder: Path) -> None:
     try:
-        make_enterable(folder)
+        if runs_under_another_account():
+            make_enterable(folder)
+        else:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "users").mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the database folder {folder}: {error.strerror}") from None
@@ -83,7 +92,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _lock(folder: Path) -> filelock.BaseFileLock:
-    return filelock.FileLock(folder / "server.lock", timeout=600)
+    return filelock.FileLock(folder / "server.lock", timeout=600, mode=_OURS)
 
 
 def _owner(folder: Path) -> str | None:
@@ -112,7 +121,7 @@ def _in_use(folder: Path) -> bool:
     living = False
     for path in (folder / "users").iterdir():
         try:
-            with filelock.FileLock(path, timeout=0):
+            with filelock.FileLock(path, timeout=0, mode=_OURS):
                 path.unlink(missing_ok=True)
         except filelock.Timeout:
             living = True

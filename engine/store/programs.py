@@ -111,10 +111,15 @@ def find_programs(owner: str | None = None) -> Programs:
     if spec is None or not spec.submodule_search_locations:
         raise StoreError(f"{WHEEL} is not installed: run `uv sync`, or name a server of yours")
     package = Path(spec.submodule_search_locations[0])
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if not runs_under_another_account():
         return Programs(package / _TREE, None)
     programs = Programs(package / _TREE, owner or _account())
     return programs if programs.work() else Programs(_copied(package) / _TREE, programs.account)
+
+
+def runs_under_another_account() -> bool:
+    """Tell whether we are root, as whom Postgres does not run."""
+    return sys.platform != "win32" and os.geteuid() == 0
 
 
 def _copied(package: Path) -> Path:

@@ -16,6 +16,7 @@ import psutil
 import pyarrow as pa
 
 from engine.errors import StoreError
+from engine.private import private_folder
 
 
 class SpoolDamaged(StoreError):
@@ -42,7 +43,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         self._last = max((entry.number for entry in self.entries()), default=0)
         for path in folder.glob("*.making-*"):  # never acknowledged by whoever died over it
             if not psutil.pid_exists(int(path.suffix.rpartition("-")[2])):

@@ -21,6 +21,7 @@ from engine.clock import Clock, WallClock, today
 from engine.configuration import Configuration, DatabaseConfiguration, load
 from engine.errors import InputError
 from engine.log import setup_logging
+from engine.private import private_folder
 from engine.simulator.faults import Scenario, load_scenario
 from pipelines.databases import Kind, database, folder
 from pipelines.day import view
@@ -182,7 +183,7 @@ def _logged(
         level=configuration.log_level,
         secrets=[*configuration.secrets(), *yours.secrets()],
         handler=lines,
-        file=folder(configuration, kind) / "logs" / f"live-{tally.day}.log",
+        file=private_folder(folder(configuration, kind) / "logs") / f"live-{tally.day}.log",
     )
     with view.shown(tally, clock, lines, console) if lines else nullcontext():
         yield

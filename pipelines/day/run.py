@@ -20,6 +20,7 @@ from engine.errors import InputError, KisError, KisRefused, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
 from engine.kis.calendar import learn_opening_days
 from engine.kis.client import KisClient, Priority
+from engine.private import private_folder
 from engine.settings import KisSettings
 from engine.store import Store, Writer, ledger
 from engine.store.status import heartbeat
@@ -106,8 +107,7 @@ async def run_day(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the collector's lock: two of them would double every call. Raises InputError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "collector.lock")
+    lock = FileLock(private_folder(folder) / "collector.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
