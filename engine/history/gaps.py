@@ -50,8 +50,8 @@ async def missing(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataF
 async def _of_symbols(store: Store, table: str, of_table: pl.DataFrame) -> str:
     """Return the condition on symbols; none where a sample says that nearly all are asked for.
 
-    Comparing each row's symbol with sixty others takes as long as all the rest. Rows that nobody
-    asked for are not looked at either way.
+    Comparing each row's symbol with sixty others costs the server a fifth of its time, more than
+    handing over a few rows that nobody asked for; those are not looked at either way.
     """
     condition = f"symbol IN ({literals(of_table['symbol'].unique().sort())})"
     sample = await store.query(

@@ -5,6 +5,10 @@
 --save   keep the result in out/bench with machine and versions; say what got slower since the last
 --large  growth goes on to 50 million bars
 --tiny   sizes so small that the numbers say nothing: to see that it runs
+
+A part is a module bench_PART with `measure(stage, …) -> list[Row]`, and in TINY (and LARGE, where
+it has one) the arguments of that size. Targets in ratios hold on any machine; those in seconds are
+the issues', of the machine that they were written on, so look at the ratio beside them, too.
 """
 
 from __future__ import annotations
