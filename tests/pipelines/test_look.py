@@ -86,7 +86,7 @@ def test_a_huge_text_is_whole_where_a_program_reads_it(ask: Ask) -> None:
 
 
 def test_a_text_cannot_command_the_terminal(ask: Ask) -> None:
-    code, out, _ = ask("SELECT E'\\x1b[31mred\\x07' AS a, 1 AS \"\x1b[2J\"")
+    code, out, _ = ask("SELECT E'\\x1b[31mred\\x07' AS a, 1 AS U&\"\\001b[2J\"")
     assert (code, "\x1b" in out, "\x07" in out) == (0, False, False)
     assert "\\x1b[31mred\\x07" in out
 
