@@ -98,8 +98,14 @@ async def relations(
         base
         | checked
         | {"instruments": _instruments(part.symbols)}
-        | await signal_relations(store, part.symbols, part.first, part.last)
+        | await signal_relations(store, part.symbols, part.first, _judged_until(part, today(clock)))
     )
+
+
+def _judged_until(part: Part, day: date) -> date:
+    """Return the last date whose signals are judged: of a session that is on, one may be due."""
+    sealed = max(part.targets["session"].to_list())
+    return part.last if part.last < day else max(sealed, day - DAY)
 
 
 def _excused(seen: Survey) -> pl.DataFrame:

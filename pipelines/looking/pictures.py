@@ -22,6 +22,7 @@ from pipelines.research import questions
 
 What = Literal["day", "smile", "matrix", "summary", "coverage"]
 SPAN = 40  # sessions of coverage
+_FOR_A_TERM = 2  # maturities
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,16 @@ def _smile(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     underlyings = questions.maturities(url, day, choice.series)
     chain = questions.chain_at(url, underlyings, day, choice.minute)
     figures = questions.summaries_at(url, underlyings, day, choice.minute)
+    at, notes = chain["timestamp"][0], "내재변동성: KIS 제공값 · 점선: 기초자산 가격"
+    title = f"{underlying_name(underlyings[0])} · {at:%Y-%m-%d %H:%M} 변동성 스마일"
+    if figures["underlying_symbol"].n_unique() < _FOR_A_TERM:  # one maturity has no structure
+        return styled(smile_chart(chain, width=choice.width), title, notes, source)
     smile = smile_chart(chain, width=choice.width * 11 // 20)
     terms = term_chart(figures, width=choice.width * 6 // 20)
-    at = chain["timestamp"][0]
     return styled(
         alt.hconcat(smile, terms, spacing=40),
-        f"{underlying_name(underlyings[0])} · {at:%Y-%m-%d %H:%M} 변동성 스마일과 기간 구조",
-        "내재변동성: KIS 제공값 · ATM 변동성: 자체 모형 (Black-76) · 점선: 기초자산 가격",
+        f"{title}과 기간 구조",
+        f"{notes} · ATM 변동성: 자체 모형 (Black-76)",
         source,
     )
 

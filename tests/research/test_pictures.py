@@ -21,6 +21,7 @@ from pipelines.cli import main
 from pipelines.looking.charts.names import symbol_name, underlying_name
 from pipelines.looking.charts.style import save, styled
 from pipelines.looking.pictures import Choice, What, draw
+from pipelines.research import questions
 
 DAY = date(2026, 11, 16)
 PADDING = 14  # of every picture, in its own pixels; drawn twice as large
@@ -86,6 +87,19 @@ def test_what_is_drawn_can_be_chosen(filled: str) -> None:
     assert "09:30" in smile["title"]["text"]
     delta = draw(filled, "matrix", Choice(day=DAY, metric="delta"), "").to_json(ensure_ascii=False)
     assert "델타" in delta
+
+
+def test_one_maturity_has_a_smile_and_no_term_structure(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = draw(filled, "smile", Choice(day=DAY), "").to_dict()
+    assert len(both["hconcat"]) == 2
+    assert both["title"]["text"].endswith("기간 구조")
+    front = questions.maturities(filled, DAY, "KOSPI200")[:1]
+    monkeypatch.setattr(questions, "maturities", lambda *_: front)
+    alone = draw(filled, "smile", Choice(day=DAY), "").to_dict()
+    assert "hconcat" not in alone
+    assert alone["title"]["text"].endswith("스마일")
 
 
 def test_what_there_is_not_is_said(filled: str) -> None:

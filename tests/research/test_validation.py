@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 import pytest
 
+from engine.clock import VirtualClock
 from engine.errors import InputError
 from engine.history.scan import query
+from engine.store import Store
+from pipelines.history.evidence import Part, relations
 from pipelines.looking.dashboard import SIMULATED
 from pipelines.looking.reader import READER, reader_url
 from pipelines.research import sources, validation
-from tests.research.conftest import DAY, HOLE
+from tests.research.conftest import DAY, FUTURE, HOLE
 
 BOOKS = "SELECT (SELECT count(*) FROM gaps) + (SELECT count(*) FROM kept_sessions) AS n"
 
@@ -26,6 +29,20 @@ def test_a_reader_sees_what_the_checks_find_and_leaves_no_trace(filled: str) -> 
     assert found.explained().keys() == set(found.findings["check"])
     assert set(found.targets["session"]) == {DAY}
     assert query(filled, BOOKS).item() == 0
+
+
+@pytest.mark.parametrize(("hour", "judged"), [(12, []), (18, [DAY])])
+async def test_signals_are_judged_once_their_session_is_over(
+    hour: int, judged: list[date], filled: str
+) -> None:
+    """In a session that is on, the signal of the last bar may be on its way."""
+    clock = VirtualClock(datetime(2026, 11, 16, hour))
+    store = Store(filled, clock)
+    yesterday = date(2026, 11, 13)
+    targets = pl.DataFrame({"symbol": FUTURE, "session": [yesterday, *judged]})
+    found = await relations(store, Part(targets, yesterday, DAY), clock, keep=False)
+    await store.close()
+    assert found["signals"]["session"].unique().to_list() == judged
 
 
 def test_where_nothing_is_stored_it_says_so(database_url: str) -> None:
