@@ -181,9 +181,7 @@ def _(checked, mo):
 
 @app.cell
 def _(mo):
-    mo.md(
-        "### 장부에 남은 것: 열린 공백, 아직 `just validate` 하지 않은 거래일, 정정된 거래일"
-    )
+    mo.md("### 장부에 남은 것: 열린 공백, 아직 `just validate` 하지 않은 거래일, 정정된 거래일")
     return
 
 
