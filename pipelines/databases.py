@@ -1,7 +1,7 @@
 """Which database a job works on: yours if you named one, else the embedded one.
 
-Simulated and real data never share an embedded server: each has a folder of its own. A server of
-yours is taken for whatever runs; keep simulations away from it (docs/operations.md).
+Simulated and real data never share a database. The embedded server has a folder for each; a server
+of yours remembers which of the two it holds, from the first who collects into it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from typing import Literal
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
 from engine.store import embedded_server, migrate
-from engine.store.connection import Connection
+from engine.store.connection import Connection, ask
 from engine.store.database import DATABASE
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["live", "simulation"]
+
+_MIXED: dict[Kind, str] = {
+    "simulation": "your database holds real data and this is a simulation (there is no app_key):"
+    " set KRT_APP_KEY and KRT_APP_SECRET, or name no database and the embedded one is used",
+    "live": "your database holds simulated data: name another one for what KIS says",
+}
 
 
 def folder(configuration: Configuration, kind: Kind) -> Path:
@@ -40,10 +46,12 @@ def database(
     kind: Kind,
     *,
     fresh: bool = False,
+    collects: bool = False,
 ) -> Iterator[str]:
     """Yield the URL of a migrated database; an embedded server runs while the block does.
 
-    `fresh` empties it first. Raises InputError if that is asked of a server of yours, and
+    `fresh` empties it first; `collects` is for who brings data in. Raises InputError if a server
+    of yours is to be emptied, or to be collected into and holds the other kind of data, and
     StoreUnreachable if your server does not answer.
     """
     if yours.postgres_url is not None:
@@ -53,6 +61,8 @@ def database(
             )
         url = yours.postgres_url.get_secret_value()
         migrate(url)
+        if collects:
+            claim(url, kind)
         yield url
         return
     with embedded_server(folder(configuration, kind)) as url:
@@ -60,6 +70,23 @@ def database(
             _empty(url)
         migrate(url)
         yield url
+
+
+def claim(url: str, kind: Kind) -> None:
+    """Remember which data a server of yours holds. Raises InputError if it is the other.
+
+    A collector that has lost its key would otherwise simulate into the system of record.
+    """
+    connection = Connection(url, "claim")
+    try:
+        with connection.transaction() as cursor:
+            held = ask(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
+            if not held:
+                cursor.execute("INSERT INTO data_origin (kind) VALUES ($1)", (kind,))
+    finally:
+        connection.close()
+    if held and held != [kind]:
+        raise InputError(_MIXED[kind])
 
 
 def _empty(url: str) -> None:

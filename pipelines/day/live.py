@@ -110,7 +110,7 @@ def live(
         raise InputError(f"nothing to collect on {tally.day}: {', '.join(tally.plan.skipped)}")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with (
-        database(configuration, yours, kind, fresh=fresh) as url,
+        database(configuration, yours, kind, fresh=fresh, collects=True) as url,
         _logged(tally, clock, configuration, yours, quiet=json),
     ):
         if simulated:

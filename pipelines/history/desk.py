@@ -75,15 +75,14 @@ class Desk:
             raise InputError(f"--from {first} is after --to {last}")
         return first, last
 
-    def run(self, job: Job, *, needs_kis: bool = True) -> int:
-        """Run the job on the database; its result is the exit code."""
-        del needs_kis
+    def run(self, job: Job, *, collects: bool) -> int:
+        """Run the job on the database; its result is the exit code. It may bring data in or not."""
         setup_logging(
             clock=self.clock,
             level=self.configuration.log_level,
             secrets=[*self.configuration.secrets(), *self._yours.secrets()],
         )
-        with database(self.configuration, self._yours, self._kind) as url:
+        with database(self.configuration, self._yours, self._kind, collects=collects) as url:
             return asyncio.run(self._run(job, url))
 
     async def _run(self, job: Job, url: str) -> int:

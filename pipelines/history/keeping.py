@@ -75,7 +75,7 @@ def backfill(
         _show_report(report, as_json=json)
         return report.exit_code
 
-    return desk.run(job)
+    return desk.run(job, collects=not dry_run)
 
 
 def validate(
@@ -132,7 +132,7 @@ def validate(
         _show_findings(found, as_json=format == "json")
         return found.exit_code
 
-    return desk.run(job, needs_kis=fix)
+    return desk.run(job, collects=fix)
 
 
 @contextmanager

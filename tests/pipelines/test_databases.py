@@ -1,0 +1,48 @@
+"""Real and simulated data never meet in one database."""
+
+import pytest
+
+from engine.errors import InputError
+from engine.store import migrate
+from engine.store.connection import Connection
+from pipelines.cli import main
+from pipelines.databases import Kind, claim
+from tests.store.data import futures_bars
+
+
+@pytest.mark.parametrize(("first", "other"), [("live", "simulation"), ("simulation", "live")])
+def test_a_database_keeps_to_the_data_it_began_with(database_url: str, first: Kind, other: Kind):
+    claim(database_url, first)
+    claim(database_url, first)
+    with pytest.raises(InputError, match="your database holds"):
+        claim(database_url, other)
+
+
+async def test_bars_from_before_anybody_asked_are_taken_for_real(database_url, store):
+    connection = Connection(database_url, "test")
+    await store.merge("futures_1m", futures_bars([1.0]))
+    with connection.transaction() as cursor:
+        cursor.execute("DROP TABLE data_origin")
+        cursor.execute("DELETE FROM schema_migrations WHERE version = '20261125000002'")
+    connection.close()
+    migrate(database_url)
+    with pytest.raises(InputError, match="holds real data"):
+        claim(database_url, "simulation")
+
+
+@pytest.mark.parametrize(
+    "command", [("live", "--speed", "max"), ("backfill", "--days", "1"), ("validate", "--fix")]
+)
+def test_who_has_lost_the_key_does_not_simulate_into_real_data(
+    database_url, monkeypatch, tmp_path, capsys, command
+):
+    claim(database_url, "live")
+    for name in ("KRT_APP_KEY", "KRT_APP_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("❌ your database holds real data")
+    assert said.count("\n") == 1
