@@ -85,7 +85,9 @@ async def _sealed(url: str) -> pl.DataFrame:
 
 
 def calendar(year: int | None = None, *, format: Format = "table") -> int:  # noqa: A002
-    """Show the sessions of a year: hours, closed days and what is not ordinary about a day.
+    """Show the day sessions of a year: hours, closed days, what is not ordinary about a day.
+
+    Nights are not collected; an evening on which none begins has a note.
 
     Parameters
     ----------
