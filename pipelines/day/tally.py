@@ -53,7 +53,8 @@ class Tally:
         newest = frame.sort("timestamp").row(-1, named=True)
         symbol, stamp = newest["symbol"], newest["timestamp"]
         seen = self.seen.setdefault(symbol, set())
-        if stamp not in seen:
+        # A late start fetches the day so far from its end backwards: those bars did not come late.
+        if not seen or stamp > max(seen):
             delay = (now - stamp).total_seconds()
             self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
             self.last_bar[symbol] = newest
