@@ -50,8 +50,9 @@ FRONT = -1  # attempt of a call that has waited its turn elsewhere
 class Priority(IntEnum):
     """Who goes first: the smaller number."""
 
-    LIVE = 0
-    BACKFILL = 1
+    SIGNALS = 0  # bars that a strategy waits for
+    LIVE = 1
+    BACKFILL = 2
 
 
 @dataclass
@@ -146,7 +147,7 @@ class Pace:
         """Take the turn for the first in line, or return the seconds until it is worth a look."""
         try:
             with self._locked(LOCK_EX | LOCK_NB):
-                return self._take_locked(live=self._waiting[0][0] == Priority.LIVE) / _SECOND
+                return self._take_locked(live=self._waiting[0][0] < Priority.BACKFILL) / _SECOND
         except portalocker.AlreadyLocked:
             return _LOCKED_ELSEWHERE
 
@@ -172,7 +173,7 @@ class Pace:
         return 0
 
     def _more_live(self) -> bool:
-        return any(entry[0] == Priority.LIVE for entry in self._waiting[1:3])  # the heap's next
+        return any(entry[0] < Priority.BACKFILL for entry in self._waiting[1:3])  # the heap's next
 
     def _quicken(self, state: _State) -> None:
         if state.interval <= self._fastest:

@@ -14,6 +14,7 @@ from engine.clock import Clock
 from engine.errors import KisError, StoreError
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
+from engine.kis.client import Priority
 from pipelines.day.feed import BarPlan, ChainPlan
 from pipelines.day.processing import Processor
 
@@ -54,11 +55,12 @@ class PollingManager:
     async def _poll_bars(self, bars: BarPlan, stamp: datetime) -> None:
         """Ask until the newest bar has come, but not beyond its minute."""
         until = self._due(stamp, bars) - self._interval + MINUTE
+        priority = Priority.SIGNALS if self._processor.watches(bars.symbol) else Priority.LIVE
         for pause in PAUSES:
             await self._clock.sleep(pause)
             if self._clock.now() >= until:
                 return
-            request = BarRequest(bars.symbol, bars.session, deadline=until)
+            request = BarRequest(bars.symbol, bars.session, priority=priority, deadline=until)
             if stamp in await self.fetch_bars(bars, request):
                 return
         log.debug("⏱️ %s: no bar of %s yet", bars.symbol, f"{stamp:%H:%M}")

@@ -51,6 +51,10 @@ class Processor:
             return await self.rejected(batch)
         return await self.bars(table, batch)
 
+    def watches(self, symbol: str) -> bool:
+        """Say whether a strategy waits for the symbol's bars."""
+        return any(window.watches(symbol) for window in self.windows)
+
     async def bars(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Commit finished bars of one symbol, then the signals that follow from them."""
         if not batch.num_rows:

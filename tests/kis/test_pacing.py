@@ -67,6 +67,14 @@ async def test_live_goes_before_backfill_that_has_waited_longer(tmp_path: Path, 
     assert gaps(live + await backfill) == {0.1}
 
 
+async def test_bars_that_a_strategy_waits_for_go_before_everything_else(tmp_path, clock) -> None:
+    pace = Pace(tmp_path / "a.pace", 10, clock)
+    live, (watched,) = await asyncio.gather(
+        turns(pace, clock, 20), turns(pace, clock, 1, Priority.SIGNALS)
+    )
+    assert watched < min(live)
+
+
 async def test_second_tries_come_after_all_first_tries(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
     order: list[str] = []
