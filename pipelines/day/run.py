@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,6 +43,7 @@ from strategies.registry import STRATEGIES
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 60.0  # seconds
+PATIENCE = timedelta(hours=2)  # for a database that is away at the close
 BEFORE_OPEN = timedelta(minutes=10)  # the warm-up begins then; its calls need a minute or two
 
 
@@ -164,9 +165,29 @@ async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
     """Compare the whole day with KIS when it is sealed: late bars and corrections come in."""
     await tools.clock.sleep_until(max(session.sealed_at for session in plan.sessions))
     log.info("🔄 the day is over; comparing it with KIS")
-    await reconcile(tools, plan.names, plan.day)
-    marks = await ledger.read(tools.store, plan.names, plan.day, plan.day)
+
+    async def settle() -> pl.DataFrame:
+        await reconcile(tools, plan.names, plan.day)
+        return await ledger.read(tools.store, plan.names, plan.day, plan.day)
+
+    marks = await patiently(tools.clock, settle)
     tally.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
+
+
+async def patiently(clock: Clock, job: Callable[[], Awaitable[pl.DataFrame]]) -> pl.DataFrame:
+    """Do what needs the database, again while it is away: until it is back the day is not over.
+
+    Raises StoreUnreachable if it has not come back within PATIENCE.
+    """
+    until = clock.now() + PATIENCE
+    while True:
+        try:
+            return await job()
+        except StoreUnreachable as error:
+            if clock.now() >= until:
+                raise
+            log.warning("⚠️ the day cannot be closed yet, trying again: %s", error)
+            await clock.sleep(60)
 
 
 def _tell_gaps(tally: Tally, alerts: Alerts) -> None:
