@@ -22,7 +22,7 @@ from engine.kis.calendar import learn_opening_days
 from engine.kis.client import KisClient, Priority
 from engine.private import private_folder
 from engine.settings import KisSettings
-from engine.store import Store, Writer, ledger
+from engine.store import MergeCounts, Store, Writer, ledger
 from engine.store.status import heartbeat
 from engine.store.strategies import remember_symbols
 from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
@@ -84,11 +84,14 @@ async def run_day(
         await _wait_for_open(plan, clock)
         if not await _opens(plan, kis, place.kis):
             return
-        await _catch_up(plan, tools)
-        processor.windows = await open_windows(plan, store)
-        log.info("🚀 collecting %s", ", ".join(plan.names))
+        earlier = await finish_earlier(tools, plan.names, plan.day)
+        # Said before the day's first row: if we die now, the next start knows what to finish.
+        await _say_status(store, tally, kis, writer, "running")
         beating = asyncio.create_task(_beat(store, clock, tally, kis, writer))
         try:
+            await _catch_up(plan, tools, earlier)
+            processor.windows = await open_windows(plan, store)
+            log.info("🚀 collecting %s", ", ".join(plan.names))
             await _follow(plan, polling)
             await _close(plan, tools, tally)
         except asyncio.CancelledError:  # Ctrl+C: whoever looks must not take us for running
@@ -148,12 +151,11 @@ async def _follow(plan: DayPlan, polling: PollingManager) -> None:
             following.create_task(polling.follow_chain(chain))
 
 
-async def _catch_up(plan: DayPlan, tools: Tools) -> None:
+async def _catch_up(plan: DayPlan, tools: Tools, found: MergeCounts) -> None:
     """Fetch what history lacks: yesterday's holes, the warm-up, and today so far if we are late."""
     for strategy in STRATEGIES.values():
         if plan.futures:
             await remember_symbols(tools.store, strategy.name, plan.futures)
-    found = await finish_earlier(tools, plan.names, plan.day)
     found += (await fill_before_open(tools, plan.names, plan.day, warm_up_sessions())).rows
     if tools.clock.now() > min(session.first_stamp for session in plan.sessions):
         found += (await fill_today(tools, plan.names, plan.day)).rows
@@ -202,11 +204,11 @@ def _tell_gaps(tally: Tally, alerts: Alerts) -> None:
 async def _beat(store: Store, clock: Clock, tally: Tally, kis: KisClient, writer: Writer) -> None:
     """Say each minute that we live; a database that is away must not end the collecting."""
     while True:
+        await clock.sleep(HEARTBEAT)
         try:
             await _say_status(store, tally, kis, writer, "running")
         except StoreUnreachable as error:
             log.debug("no heartbeat: %s", error)
-        await clock.sleep(HEARTBEAT)
 
 
 async def _say_status(

@@ -9,17 +9,25 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
+from pydantic import SecretStr
 
 from engine import schemas
+from engine.errors import KisRefused
+from engine.settings import AppKey, KisSettings
 from engine.store.status import heartbeat
 from pipelines.chains import matrix_of, summary_of
 from pipelines.day.around_the_day import finish_earlier, reconcile
+from pipelines.day.feed import Feed, plan
+from pipelines.day.run import Place, run_day
+from pipelines.day.tally import Tally
+from pipelines.history.asking import Tools
 from pipelines.history.signal_evidence import computed_signals
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES
 from tests.features.conftest import board
-from tests.pipelines.simulated import Desk, desk
+from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
 YESTERDAY, TODAY = date(2025, 11, 4), date(2025, 11, 5)
 NOON, MORNING = datetime(2025, 11, 4, 12, 0), datetime(2025, 11, 5, 8, 35)
@@ -100,3 +108,24 @@ async def test_a_snapshot_killed_before_its_matrix_gets_it_at_the_close(
             key = [name for name in ("timestamp", "metric_type") if name in stored.columns]
             assert_frame_equal(stored.sort(key), follows.sort(key), check_dtypes=False)
         assert await at.ledger() == [("unavailable", "KIS has no history of option chains", 419)]
+
+
+async def test_a_start_says_that_it_runs_before_the_days_first_row(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it catches up, it would else have left a day that nobody finishes."""
+    said: list[object] = []
+
+    async def killed(tools: Tools, *_: object) -> None:
+        said.extend((await tools.store.query("SELECT status FROM system_status"))["status"])
+        raise KisRefused("killed here")
+
+    monkeypatch.setattr("pipelines.day.run.fill_before_open", killed)
+    async with desk(database_url, tmp_path, NOON) as at:
+        key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
+        settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,))
+        today = plan(Feed((STOCK,)), YESTERDAY)
+        place = Place(database_url, tmp_path / "live", tmp_path / "kis")
+        with pytest.raises(KisRefused):
+            await run_day(today, settings, at.clock, place, Tally(today, simulated=True))
+    assert [str(status) for status in said] == ["running"] * 3
