@@ -50,6 +50,7 @@ def _played(of: Season, server: Server, data: Disk, say: Callable[[str], object]
     try:
         for number in range(of.first, of.last + 1):
             player.play(number)
+        player.look_back()
     except Exception as error:  # whatever it is, it must be possible to see it again
         player.close()
         again = f"--seed {of.seed} --only {number}"

@@ -42,7 +42,8 @@ class Player:
         self._season, self._server, self._data, self._say = season, server, data, say
         self._port, self._errors = port, data.folder.parent / "child.err"
         self._promise, self.outcome = Promise(season, server.url), Outcome()
-        self._late: list[SessionPlan] = []  # to be looked at again after the next morning
+        self._late: list[SessionPlan] = []  # to be looked at again after the next morning …
+        self._repaired: dict[int, int] = {}  # … and in which session that was
         self._child: Child | None = None
         self._orders: Orders | None = None
         self._is_away = False  # the database, or its disk is full
@@ -167,10 +168,8 @@ class Player:
         if settled:
             broken += left_behind(self._data.folder, [self._errors, *self._server.logs()])
             for late in self._late:
-                again = self._promise.check(late)
-                wrong = [*again.broken, *again.unfinished, *again.waiting]
-                broken += [f"{late.day}, repaired on {of.day}: {what}" for what in wrong]
-                self._count(again)
+                self._repaired[late.number] = of.number
+                broken += self._looked_at_again(late)
             self._late = []
         if broken:
             raise Broken("; ".join(broken))
@@ -179,6 +178,22 @@ class Player:
             self._say(f"⏱️ {of.day} has to wait: {[*found.waiting, *found.unfinished]}")
         else:
             self._count(found)
+
+    def _looked_at_again(self, of: SessionPlan) -> list[str]:
+        """Return what is still not as promised after a later morning."""
+        found = self._promise.check(of, self._season[self._repaired[of.number]])
+        self._count(found)
+        wrong = [*found.broken, *found.unfinished, *found.waiting]
+        return [f"{of.day}, repaired in session {self._repaired[of.number]}: {w}" for w in wrong]
+
+    def look_back(self) -> None:
+        """Check every session once more: no later one may have damaged it. Raises Broken."""
+        for number in range(self._season.first, self._season.last + 1):
+            after = self._repaired.get(number)
+            later = self._season[after] if after else None
+            found = self._promise.check(self._season[number], later)
+            if wrong := [*found.broken, *found.unfinished, *found.waiting]:
+                raise Broken(f"session {number}, looked at again in the end: {'; '.join(wrong)}")
 
     def _count(self, found: Found) -> None:
         self.outcome.counts.update(found.counts)

@@ -26,6 +26,10 @@ from tests.soak.plan import Season, SessionPlan
 
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzUxMiJ9"  # how every token of the simulator begins
+NAMES = {
+    "futures_1m": "symbol", "stocks_1m": "symbol",
+    "option_chain_raw": "underlying_symbol", "option_matrices": "underlying_symbol",
+}  # fmt: skip
 TEXTS = ("system_status", "rejected_rows", "gaps", "signal_corrections", "removed_bars")
 
 
@@ -43,22 +47,33 @@ class Found:
 class Promise:
     """Checks sessions of a season against what its KIS serves."""
 
+    _database: Connection  # open while a check is under way
+
     def __init__(self, season: Season, url: str) -> None:
         self._season, self._url = season, url
         self._desk = Desk(SyntheticMarket(season.seed), season.disturbed)
 
-    def check(self, of: SessionPlan) -> Found:
-        """Look at all that was to be collected on the session's day."""
+    def check(self, of: SessionPlan, after: SessionPlan | None = None) -> Found:
+        """Look at all that was to be collected on the session's day.
+
+        With `after`: the collector had died, and was started again for that later session. It
+        cannot know of a symbol that the later settings do not name, if it died before it stored
+        anything of it; nor were signals given if it died before the first.
+        """
         found = Found()
-        with closing(Connection(self._url, "soak")) as database:
-            self._database = database
+        with closing(Connection(self._url, "soak")) as self._database:
+            names = set(of.plan.names)
+            if after:
+                names &= {s for _, s in self._collected(of.day)} | set(after.plan.names)
             for bars in of.plan.bars:
-                self._bars(bars.symbol, bars.session, found)
+                if bars.symbol in names:
+                    self._bars(bars.symbol, bars.session, found)
             for chain in of.plan.chains:
-                self._chain(chain.underlying_symbol, chain.session, found)
+                if chain.underlying_symbol in names:
+                    self._chain(chain.underlying_symbol, chain.session, found)
             self._nothing_else(of, found)
-            for symbol in of.plan.futures:
-                self._signals(symbol, of.day, found)
+            for symbol in sorted(names & set(of.plan.futures)):
+                self._signals(symbol, of.day, found, may_be_none=after is not None)
             self._no_secret(found)
         return found
 
@@ -146,22 +161,25 @@ class Promise:
                 found.unfinished.append(f"{symbol}: {table} does not follow from the chain")
 
     def _nothing_else(self, of: SessionPlan, found: Found) -> None:
-        """No symbol has rows of the day but those that were to be collected."""
-        owed = set(of.plan.names)
-        for table, name in (
-            ("futures_1m", "symbol"), ("stocks_1m", "symbol"),
-            ("option_chain_raw", "underlying_symbol"), ("option_matrices", "underlying_symbol"),
-        ):  # fmt: skip
-            rows = self._ask(f"SELECT DISTINCT {name} FROM {table} WHERE {in_span(of.day, of.day)}")
-            if others := set(rows[name]) - owed - self._warming_up(of):
-                found.broken.append(f"{table} has rows of {sorted(others)}, which nobody asked for")
+        """No symbol has rows of the day but those that were to be collected, then or later."""
+        later = range(of.number, min(of.number + warm_up_sessions() + 1, self._season.last) + 1)
+        asked_for = {name for number in later for name in self._season[number].plan.names}
+        asked_for.update(of.plan.names)
+        for table, symbol in self._collected(of.day):
+            if symbol not in asked_for:
+                found.broken.append(f"{table} has rows of {symbol}, which nobody asked for")
 
-    def _warming_up(self, of: SessionPlan) -> set[str]:
-        """Return the contracts whose warm-up reaches back to the day, if it is looked at late."""
-        number, last = of.number, min(of.number + warm_up_sessions() + 1, self._season.last)
-        return {f for n in range(number, last + 1) for f in self._season[n].plan.futures}
+    def _collected(self, day: date) -> list[tuple[str, str]]:
+        """Return table and symbol of all that has rows of the day."""
+        return [
+            (table, symbol)
+            for table, name in NAMES.items()
+            for symbol in self._ask(
+                f"SELECT DISTINCT {name} AS name FROM {table} WHERE {in_span(day, day)}"
+            )["name"]
+        ]
 
-    def _signals(self, symbol: str, day: date, found: Found) -> None:
+    def _signals(self, symbol: str, day: date, found: Found, *, may_be_none: bool = False) -> None:
         """The signals of the day are those that the strategies give for the stored bars."""
         earlier = previous_sessions(Market.DERIVATIVES, day, warm_up_sessions())
         bars = self._ask(
@@ -181,6 +199,8 @@ class Promise:
                 else computed.clear()
             )
             found.counts["signals"] += stored.height
+            if may_be_none and stored.is_empty():
+                continue
             if (differing := differences(computed, stored)).height:
                 states = dict(differing["state"].value_counts().iter_rows())
                 found.unfinished.append(f"{symbol}: signals of {strategy.name}: {states}")
