@@ -7,6 +7,7 @@ simulated time, so a line at 15:44 means 15:44 in Seoul whatever the speed.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,29 @@ class _ClockFormatter(logging.Formatter):
         return to_kst_naive(datetime.fromtimestamp(record.created, tz=UTC))
 
 
+class _LogFile(logging.FileHandler):
+    """A file of log lines. While its disk takes none, one line on standard error says so.
+
+    Python's own handler would write two tracebacks for each line that is lost.
+    """
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - Python's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            sys.stderr.write(f"❌ the log {self.baseFilename} loses lines: {error.strerror}\n")
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError:  # what was still to be written; the lines before were told as lost
+            self.handleError(logging.makeLogRecord({}))
+
+
 def setup_logging(
     *,
     clock: Clock | None = None,
@@ -53,7 +77,7 @@ def setup_logging(
     handlers = [handler or logging.StreamHandler()]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(_LogFile(file, encoding="utf-8"))
     formatter = _ClockFormatter(clock, secrets)
     for each in handlers:
         each.setFormatter(formatter)

@@ -1,5 +1,6 @@
 """The log: the clock's time, one line an event, no secret, whoever logged it."""
 
+import errno
 import io
 import logging
 from datetime import datetime
@@ -45,3 +46,29 @@ def test_libraries_are_heard_from_warnings_on(heard):
     logging.getLogger("httpx").info("GET https://somewhere")
     logging.getLogger("httpx").warning("something odd")
     assert heard.getvalue().count("\n") == 1
+
+
+class FullDisk(io.StringIO):
+    """A file on a disk that takes nothing."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_full_disk_is_told_in_a_line_and_not_by_tracebacks(tmp_path, capsys):
+    setup_logging(file=tmp_path / "day.log")
+    file = logging.getLogger().handlers[-1]
+    file.stream.close()
+    file.stream = FullDisk()
+    for minute in range(3):
+        logging.getLogger("engine").warning("⚠️ minute %d", minute)
+    setup_logging()  # closes the file
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "⚠️" not in line] == [
+        f"❌ the log {tmp_path / 'day.log'} loses lines: No space left on device"
+    ]
+    assert sum("⚠️ minute" in line for line in lines) == 3
