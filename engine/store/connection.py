@@ -150,12 +150,23 @@ def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind) and kind.tz:
         return column.cast(pa.timestamp(kind.unit, KST.key))
     if pa.types.is_interval(kind):
-        return pa.chunked_array([list(map(_length, column.to_pylist()))], pa.duration("us"))
+        return _lengths(column.to_pylist())
     return column
 
 
-def _length(interval: pa.MonthDayNano | None) -> timedelta | None:
-    return interval and timedelta(interval.days, 0, interval.nanoseconds // 1000)
+def _lengths(intervals: list[pa.MonthDayNano | None]) -> pa.ChunkedArray:
+    """Return durations; where one has months, which have no one length, texts."""
+    if any(interval and interval.months for interval in intervals):
+        return pa.chunked_array([[_in_words(interval) for interval in intervals]], pa.string())
+    lengths = [i and timedelta(i.days, 0, i.nanoseconds // 1000) for i in intervals]
+    return pa.chunked_array([lengths], pa.duration("us"))
+
+
+def _in_words(interval: pa.MonthDayNano | None) -> str | None:
+    if interval is None:
+        return None
+    time = timedelta(microseconds=interval.nanoseconds // 1000)
+    return f"{interval.months} months {interval.days} days {time}"
 
 
 def ask(cursor: Cursor, statement: str) -> pl.DataFrame:

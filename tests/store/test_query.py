@@ -26,6 +26,8 @@ from tests.store.data import futures_bars
         ("SELECT committed - fetched AS a FROM (SELECT timestamp '2025-09-02 10:00:01.5' AS"
          " committed, timestamp '2025-09-01 10:00:00' AS fetched) t", timedelta(1, 1.5)),
         ("SELECT NULL::interval AS a", None),
+        ("SELECT interval '1 day 2 h' AS a", timedelta(days=1, hours=2)),
+        ("SELECT interval '1 month 2 days' AS a", "1 months 2 days 0:00:00"),
         ("SELECT timestamptz '2025-09-01 00:00:00Z' AS a",
          datetime(2025, 9, 1, 9, tzinfo=ZoneInfo("Asia/Seoul"))),
         ("  -- the time zone\n/* of the */ SHOW timezone", "Asia/Seoul"),
