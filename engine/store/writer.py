@@ -124,6 +124,7 @@ class Writer:
 
     async def _settle(self, group: list[_Put]) -> None:
         """Commit the group or spool it. With neither server nor disk, hold on to it and retry."""
+        pause = _FIRST_PAUSE
         while group and not await self._commit(group):
             try:
                 while group:
@@ -135,7 +136,8 @@ class Writer:
                 log.error(
                     "❌ neither the database nor the disk takes the batch: %s", error.strerror
                 )
-                await self._clock.sleep(_FIRST_PAUSE)
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _commit(self, group: list[_Put]) -> bool:
         """Merge the group; False if that must wait: the server is away, or others wait already."""

@@ -159,7 +159,7 @@ async def test_a_batch_of_another_shape_is_refused_at_the_door(
 
 
 async def test_with_neither_server_nor_disk_it_holds_on_until_one_is_back(
-    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, caplog
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
     with away(database_url):
@@ -167,6 +167,7 @@ async def test_with_neither_server_nor_disk_it_holds_on_until_one_is_back(
             put = asyncio.create_task(writer.put("futures_1m", futures_bars([1.0])))
             await clock.sleep(20)
             assert not put.done()
+            assert 1 <= caplog.text.count("neither the database nor the disk") <= 6
         assert await put == MergeCounts(spooled=1)
     await writer.drain()
     assert await closes(store) == [1.0]
