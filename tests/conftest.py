@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Tests run beside each other on as many cores as there are; before anything loads Polars.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
 from tests.databases import command, fresh_database

@@ -81,8 +81,8 @@ class MortalConnection(Connection):
         self.left, self.killer = dies_before, killer
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[Cursor]:
-        with super().transaction(read_only=read_only) as cursor:
+    def transaction(self, *, read_only: bool = False, bare: bool = False) -> Iterator[Cursor]:
+        with super().transaction(read_only=read_only, bare=bare) as cursor:
             yield _MortalCursor(cursor, self)
 
 
