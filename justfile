@@ -106,7 +106,7 @@ soak *options:
 # run the tests
 [no-exit-message]
 test *options:
-    @pytest -n 2 --dist loadgroup "$@"
+    @pytest -n 2 --dist loadfile "$@"
 
 # check style, types and the direction of imports
 [no-exit-message]

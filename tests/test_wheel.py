@@ -17,10 +17,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 UV = shutil.which("uv") or ""
-pytestmark = [
-    pytest.mark.skipif(not UV, reason="⚠️ uv is not here: the wheel is not tested"),
-    pytest.mark.xdist_group("wheel"),
-]
+pytestmark = pytest.mark.skipif(not UV, reason="⚠️ uv is not here: the wheel is not tested")
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,8 +14,6 @@ from tests.benchmarks.rows import Row
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.table import WHAT, WIDTH, table
 
-pytestmark = pytest.mark.xdist_group("benchmarks")
-
 
 @pytest.fixture(scope="module")
 def stage(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:

@@ -22,10 +22,7 @@ from tests.e2e.conftest import FUTURES, Desk
 from tests.e2e.recorded import recorded as of_file
 
 DAY = date(2025, 9, 1)
-pytestmark = [
-    pytest.mark.skipif(not FUTURES.exists(), reason="the recorded futures are not here"),
-    pytest.mark.xdist_group("recorded day"),
-]
+pytestmark = pytest.mark.skipif(not FUTURES.exists(), reason="the recorded futures are not here")
 REPLAY = ("--replay", str(FUTURES), "--date", f"{DAY}")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 
@@ -109,7 +106,7 @@ def test_the_same_day_again_changes_no_row(desk, summary):
     before = contents(desk)
     with embedded_server(desk.folder / "simulation") as url:
         again = asyncio.run(the_day_from_three_on(url, desk.folder))
-    assert (again.bars, again.snapshots, again.rows.changed) == (411, 46, 0)
+    assert (again.bars, again.snapshots, again.corrections) == (411, 46, 0)
     assert contents(desk).equals(before)
 
 

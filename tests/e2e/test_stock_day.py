@@ -15,10 +15,7 @@ from tests.e2e.recorded import BARS, recorded
 
 DAY = date(2025, 10, 20)
 STOCKS_AT_ONCE = 20 if "KRT_SOAK_SECONDS" in os.environ else 8
-pytestmark = [
-    pytest.mark.skipif(not STOCKS.exists(), reason="the recorded stocks are not here"),
-    pytest.mark.xdist_group("stock day"),
-]
+pytestmark = pytest.mark.skipif(not STOCKS.exists(), reason="the recorded stocks are not here")
 
 
 def test_stocks_are_stored_as_recorded(desk: Desk):
