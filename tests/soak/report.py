@@ -76,7 +76,8 @@ def _of(what: str, life: list[dict[str, Any]]) -> str:
     unit = " MB" if what == "memory" else ""
     first, middle, last = (f"{n:,.0f}" for n in (values[0], median(values), values[-1]))
     settled = slope(values[SETTLING:])
-    return f"first {first}, median {middle}, last {last}{unit}; {settled:+.2f} a session"
+    growth = f"{settled:+.2f} a session" if len(life) >= SETTLING + ENOUGH else "too short to judge"
+    return f"first {first}, median {middle}, last {last}{unit}; {growth}"
 
 
 def _longest(outcome: Outcome) -> list[dict[str, Any]]:
