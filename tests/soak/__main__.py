@@ -2,6 +2,7 @@
 
     just soak --sessions 250 --seed 7 --report soak.md
     just soak --sessions 250 --seed 7 --only 113        session 113 of that season again
+    just soak --sessions 25 --seed 7 --one-life         a month of one process: does it grow?
 
 Ends with 1, and one line that reproduces it, at the first promise that is not kept.
 """
@@ -53,9 +54,8 @@ def _played(of: Season, server: Server, data: Disk, say: Callable[[str], object]
         player.look_back()
     except Exception as error:  # whatever it is, it must be possible to see it again
         player.close()
-        again = f"--seed {of.seed} --only {number}"
         what = str(error) if isinstance(error, Broken) else repr(error)
-        raise Broken(f"{again}: {of[number]}: {what}; see {_kept(server, data)}") from error
+        raise Broken(f"--only {number}: {of[number]}: {what}; see {_kept(server, data)}") from error
     else:
         return player.outcome
     finally:
@@ -81,17 +81,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="draw the same again (one is chosen and said)")
     parser.add_argument("--from", type=date.fromisoformat, default=FROM, help=f"first day ({FROM})")
     parser.add_argument("--only", type=int, help="play this session alone, and the one after it")
+    parser.add_argument("--one-life", action="store_true", help="nothing ends the collector")
     parser.add_argument("--report", type=Path, help="write what it came to as Markdown")
     asked = parser.parse_args(arguments)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
-    of = season(seed, vars(asked)["from"], asked.sessions, asked.only)
+    start, one_life = vars(asked)["from"], asked.one_life
+    of = season(seed, start, asked.sessions, asked.only, one_life=one_life)
+    again = f"--seed {seed} --from {start}{' --one-life' * one_life}"
     console, began = Console(), time.monotonic()
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
     say(f"seed {seed}")
     try:
         outcome = soak(of, say)
     except Broken as error:
-        console.print(f"❌ {error}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"❌ {again} {error}", highlight=False, soft_wrap=True, markup=False)
         return 1
     played = report.Played(seed, today(WallClock()), of.days, time.monotonic() - began)
     lines = report.rows(played, outcome)
@@ -99,7 +102,7 @@ def main(arguments: list[str]) -> int:
     if asked.report:
         asked.report.write_text(report.markdown(lines), "utf-8")
     if grown := report.grown(outcome):
-        say(f"❌ --seed {seed}: {'; '.join(grown)}")
+        say(f"❌ {again}: {'; '.join(grown)}")
         return 1
     say("🎉 every promise was kept")
     return 0

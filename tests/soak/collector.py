@@ -53,6 +53,7 @@ class Orders(BaseModel):
     seed: int
     days: tuple[date, ...]
     first: int  # the number of the season's first session
+    one_life: bool
     number: int  # the session to begin with
     start: datetime
     url: str
@@ -61,7 +62,7 @@ class Orders(BaseModel):
 
     @property
     def season(self) -> Season:
-        return Season(self.seed, self.days, self.first)
+        return Season(self.seed, self.days, self.first, self.one_life)
 
 
 class TimedTransport(Transport):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from engine import sessions
@@ -113,16 +113,24 @@ class SessionPlan:
 
 @dataclass(frozen=True)
 class Season:
-    """Consecutive sessions from a date on, numbered from 1; the last one is quiet."""
+    """Consecutive sessions from a date on, numbered from 1; the last one is quiet.
+
+    In one life nothing ends the collector: it is to show that months of work do not make it grow.
+    """
 
     seed: int
     days: tuple[date, ...]
     first: int = 1
+    one_life: bool = False
 
     def __getitem__(self, number: int) -> SessionPlan:
         day = self.days[number - self.first]
         quiet = number == self.last
-        return draw(self.seed, number, day, quiet=quiet)
+        drawn = draw(self.seed, number, day, quiet=quiet)
+        if not self.one_life:
+            return drawn
+        harmless = tuple(e for e in drawn.events if e.what not in ENDS_THE_PROCESS)
+        return replace(drawn, events=harmless)
 
     @property
     def last(self) -> int:
@@ -138,12 +146,14 @@ class Season:
         return Disturbance(scenario, day, Counter()).sheet(sheet)
 
 
-def season(seed: int, start: date, count: int, only: int | None = None) -> Season:
+def season(
+    seed: int, start: date, count: int, only: int | None = None, *, one_life: bool = False
+) -> Season:
     """Return a season of `count` sessions and a quiet one after them; or of number `only` alone."""
     days = sessions.session_dates(Market.DERIVATIVES, start, start + timedelta(days=2 * count + 60))
     if only is None:
-        return Season(seed, tuple(days[: count + 1]))
-    return Season(seed, tuple(days[only - 1 : only + 1]), only)
+        return Season(seed, tuple(days[: count + 1]), one_life=one_life)
+    return Season(seed, tuple(days[only - 1 : only + 1]), only, one_life)
 
 
 def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPlan:

@@ -16,7 +16,7 @@ from pipelines.day.feed import Feed
 from strategies.registry import STRATEGIES
 from tests.soak.__main__ import FROM, main, soak
 from tests.soak.clocks import SteppedClock
-from tests.soak.plan import SessionPlan, morning, season
+from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, season
 from tests.soak.play import Outcome
 from tests.soak.promise import Promise
 from tests.soak.report import Played, grown, rows, slope
@@ -43,6 +43,14 @@ def test_a_seed_draws_the_same_again_whatever_the_length_of_the_season() -> None
     assert [long[n] for n in range(1, 40)] == [short[n] for n in range(1, 40)]
     assert alone[33] == long[33]
     assert season(8, FROM, 40)[33] != long[33]
+
+
+def test_in_one_life_nothing_ends_the_process_and_all_else_is_as_drawn() -> None:
+    drawn, spared = season(7, FROM, 40), season(7, FROM, 40, one_life=True)
+    ends = set(ENDS_THE_PROCESS)
+    assert any(ends & set(drawn[n].drawn) for n in range(1, 41))
+    for number in range(1, 42):
+        assert spared[number].drawn == [w for w in drawn[number].drawn if w not in ends]
 
 
 def test_a_season_of_250_sessions_has_all_that_a_year_has() -> None:
