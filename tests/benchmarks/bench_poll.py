@@ -39,6 +39,8 @@ PACE = 5.0  # calls a second for each app key, the settings' default
 A_KEY = 250  # symbols that one key can follow in a minute, with some seconds to spare
 A_THOUSAND, A_FEW = 1000, 10  # calls at once; in real time more would only wait for the simulator
 UNBOUND = 1000.0  # calls a second: the settings' limit
+HASTE = 20.0  # so many times as fast passes the time in which bars wait to share a commit
+TIMEOUT = 5 * HASTE
 TINY = {"rounds": 1, "symbols": (1, 3)}
 
 
@@ -81,7 +83,7 @@ async def in_real_time(
     url: str, address: str, symbols: tuple[int, ...], rounds: int
 ) -> dict[int, float]:
     """Return our CPU seconds a symbol; each round's answers hold one bar that is new."""
-    clock = ScaledClock(NOON)
+    clock = ScaledClock(NOON, HASTE)
     spent: dict[int, list[float]] = {count: [] for count in symbols}
     async with collecting(address, url, clock, KEYS, UNBOUND) as polling:
         await cycle(polling, planned(max(symbols)), NOON - timedelta(minutes=rounds + 1), A_FEW)
@@ -120,7 +122,9 @@ async def collecting(
     pairs = tuple(
         AppKey(app_key=SecretStr(key), app_secret=SecretStr(secret)) for key, secret in keys.items()
     )
-    settings = KisSettings(base_url=address, app_keys=pairs, calls_per_second=pace)
+    settings = KisSettings(
+        base_url=address, app_keys=pairs, calls_per_second=pace, request_timeout=TIMEOUT
+    )
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
         client = KisClient(settings, clock, folder=Path(here))
         writer = Writer(url, clock, Path(here) / "spool")
