@@ -8,6 +8,7 @@ KrtError
  │   ├─ KisPaceExceeded    EGW00201, too many calls this second; worth another try, later
  │   ├─ KisTokenRejected   EGW00121/00122/00123; worth one try with a new token
  │   └─ KisRefused         anything else KIS says no to; another try would get the same answer
+ │       └─ KisKeyRefused  KIS takes none of our app keys: nobody gets any further
  └─ StoreError             Postgres
      ├─ StoreUnreachable   the server is away; the batch belongs in the spool
      └─ SchemaMismatch     batch and table differ; writing would store garbage
@@ -73,6 +74,10 @@ class KisTokenRejected(KisError):
 
 class KisRefused(KisError):
     """KIS says no for good: a bad key, a wrong parameter. Another try gets the same answer."""
+
+
+class KisKeyRefused(KisRefused):
+    """KIS does not take the app key (EGW00103, EGW00105), or gives no token for it."""
 
 
 class StoreError(KrtError):

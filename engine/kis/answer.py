@@ -9,11 +9,20 @@ from typing import Any
 
 import orjson
 
-from engine.errors import KisError, KisPaceExceeded, KisRefused, KisTokenRejected, KisUnreachable
+from engine.errors import (
+    KisError,
+    KisKeyRefused,
+    KisPaceExceeded,
+    KisRefused,
+    KisTokenRejected,
+    KisUnreachable,
+)
 from engine.kis.transport import Reply
 
 _PACE = "EGW00201"
 _TOKEN = frozenset({"EGW00121", "EGW00122", "EGW00123"})
+_KEY = frozenset({"EGW00103", "EGW00105"})
+_GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,8 @@ def _refusal(body: Mapping[str, Any], status: int) -> KisError:
         return KisPaceExceeded(message, msg_cd=code)
     if code in _TOKEN:
         return KisTokenRejected(message, msg_cd=code)
-    if status >= 500 or ("rt_cd" not in body and not code):
+    if code in _KEY:
+        return KisKeyRefused(message, msg_cd=code)
+    if status >= 500 or code in _GATEWAY or ("rt_cd" not in body and not code):
         return KisUnreachable(message, msg_cd=code or None)
     return KisRefused(message, msg_cd=code or None)

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.clock import Clock
-from engine.errors import KisRefused, KisUnreachable
+from engine.errors import KisKeyRefused, KisUnreachable
 from engine.kis.answer import without
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
@@ -92,7 +92,7 @@ class TokenKeeper:
         """Return a token that is not about to expire.
 
         In its last hour the old one goes on serving while the new one is fetched. Raises
-        KisRefused if KIS does not know the app key. Waits as long as it takes otherwise: callers
+        KisKeyRefused if KIS does not know the app key. Waits as long as it takes otherwise: callers
         bound it with their own deadline.
         """
         token, now = self._kept.token, self._clock.now()
@@ -240,7 +240,7 @@ def _newer(token: Token | None, old: Token | None, now: datetime) -> bool:
 
 
 def _read(reply: Reply, secrets: Iterable[str]) -> _Answer:
-    """Read the answer to a token request; raises KisRefused or KisUnreachable."""
+    """Read the answer to a token request; raises KisKeyRefused or KisUnreachable."""
     try:
         body = orjson.loads(reply.body)
         return _Answer.model_validate(body)
@@ -253,7 +253,7 @@ def _read(reply: Reply, secrets: Iterable[str]) -> _Answer:
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500:
         text = without(secrets, str(body.get("error_description") or body.get("msg1") or ""))
-        raise KisRefused(
+        raise KisKeyRefused(
             f"KIS gives no token: {text}; check app_key, app_secret and base_url", msg_cd=code
         )
     raise KisUnreachable(f"KIS gave no token: HTTP {reply.status}", msg_cd=code or None)

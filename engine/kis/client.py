@@ -18,8 +18,8 @@ from engine.clock import Clock
 from engine.errors import (
     InputError,
     KisError,
+    KisKeyRefused,
     KisPaceExceeded,
-    KisRefused,
     KisTokenRejected,
     KisUnreachable,
 )
@@ -50,7 +50,7 @@ class _Account:
     tokens: TokenKeeper
     pace: Pace
     queue: int = 0  # calls that wait for a token or their turn
-    refused: KisRefused | None = None  # why KIS did not take this key, …
+    refused: KisKeyRefused | None = None  # why KIS did not take this key, …
     refused_at: datetime | None = None  # … and when it was last asked
 
 
@@ -116,9 +116,10 @@ class KisClient:
     ) -> Answer:
         """Return KIS's answer, trying until `deadline` (without one: five times).
 
-        `minute` is the minute that the call is for, named in errors. Raises KisRefused for what
-        another try cannot mend; KisUnreachable, KisPaceExceeded or KisTokenRejected when time is
-        up. Every error carries tr_id, msg_cd, symbol and minute.
+        `minute` is the minute that the call is for, named in errors. Raises KisKeyRefused if KIS
+        takes no app key, KisRefused for what else another try cannot mend; KisUnreachable,
+        KisPaceExceeded or KisTokenRejected when time is up. Every error carries tr_id, msg_cd,
+        symbol and minute.
         """
         progress = _Progress()
         try:
@@ -249,7 +250,7 @@ class KisClient:
     async def _token(self, account: _Account) -> Token:
         try:
             token = await account.tokens.token()
-        except KisRefused as error:
+        except KisKeyRefused as error:
             if account.refused is None:
                 log.error("❌ an app key is out: %s", error)
             account.refused, account.refused_at = error, self.clock.now()
@@ -262,7 +263,9 @@ class KisClient:
         good = [account for account in self._accounts if self._worth_a_try(account)]
         if not good:
             known = self._accounts[0].refused
-            raise KisRefused(known.args[0], msg_cd=known.msg_cd) if known else KisRefused("no key")
+            raise KisKeyRefused(
+                known.args[0] if known else "no key", msg_cd=known.msg_cd if known else None
+            )
         return min(good, key=lambda account: account.queue / account.pace.per_second)
 
     def _worth_a_try(self, account: _Account) -> bool:

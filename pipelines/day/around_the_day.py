@@ -34,7 +34,7 @@ async def fill_before_open(
 ) -> Report:
     """Fill the holes of the session before the day, and `warm_up` sessions of futures.
 
-    Raises KisRefused, StoreError.
+    Raises KisKeyRefused, StoreError.
     """
     before = [symbol for symbol in symbols if not is_chain(symbol)]
     futures = [s for s in before if sessions.market_of(s) is Market.DERIVATIVES]
@@ -52,7 +52,9 @@ async def finish_earlier(
 
     The last word of a collector says which they are: all from its day on, unless it was `done`.
     What was collected on them counts with `symbols`: the settings or the front month may be others
-    today. Signals given on them are made to follow from what comes. Raises KisRefused, StoreError.
+    today. Signals given on them are made to follow from what comes.
+
+    Raises KisKeyRefused, StoreError.
     """
     rows = MergeCounts()
     for session in await _unfinished(tools, day):
@@ -78,7 +80,7 @@ async def _unfinished(tools: Tools, day: date) -> list[date]:
 async def fill_today(
     tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
 ) -> Report:
-    """Fill the day's minutes so far, after a restart. Raises KisRefused, StoreError."""
+    """Fill the day's minutes so far, after a restart. Raises KisKeyRefused, StoreError."""
     codes = [symbol for symbol in symbols if not is_chain(symbol)]
     return await fill(tools, targets(codes, day, day), progress=progress)
 
@@ -90,7 +92,7 @@ async def reconcile(
 
     Every stored bar has to be seen once in an answer about the sealed day; one that an answer with
     a fault left out is asked for again. What is missing is settled. Of option chains, which KIS
-    keeps no history of, the missed snapshots become unavailable. Raises KisRefused, StoreError.
+    keeps no history of, the missed snapshots become unavailable. Raises KisKeyRefused, StoreError.
     """
     for symbol in filter(is_chain, symbols):
         await complete_chain(tools.store, symbol, day)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from engine import sessions
 from engine.clock import Clock
-from engine.errors import InputError, KisError, KisRefused, StoreUnreachable
+from engine.errors import InputError, KisError, KisKeyRefused, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
 from engine.kis.calendar import learn_opening_days
 from engine.kis.client import KisClient, Priority
@@ -126,7 +126,7 @@ async def _opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
     """Ask KIS, once a day, on which days the exchange opens; False if not on ours after all."""
     try:
         await learn_opening_days(kis, folder / "opening_days.json")
-    except KisRefused:
+    except KisKeyRefused:
         raise
     except KisError as error:
         log.warning("⚠️ KIS does not tell its holidays, ours stand: %s", error)

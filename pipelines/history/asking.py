@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from engine import instruments
 from engine.clock import Clock
-from engine.errors import InputError, KisError, KisRefused
+from engine.errors import InputError, KisError, KisKeyRefused, KisRefused
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.fetchers.deriv import FuturesBarFetcher
@@ -74,7 +74,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Asked:
-    """What came of a window: bars were stored; or KIS did not answer, and why."""
+    """What came of a window: bars were stored; or KIS did not answer or refused, and why."""
 
     window: Window
     bars: pl.DataFrame
@@ -83,6 +83,7 @@ class Asked:
     whole: bool = False  # the answer reached the session before: nothing older is left
     sealed: bool = True  # KIS's answer about this session was final
     failure: str | None = None
+    refused: bool = False  # KIS said no, which it would do again
 
     @cached_property
     def oldest(self) -> datetime | None:
@@ -97,7 +98,7 @@ class Asked:
 async def ask(tools: Tools, window: Window) -> Asked:
     """Fetch a window, commit its bars, and keep the rows that had to be rejected.
 
-    Raises KisRefused, which no other question would mend, and StoreError.
+    Raises KisKeyRefused, which no other question would mend, and StoreError.
     """
     session = session_of(window.symbol, window.session)
     if session is None:
@@ -111,7 +112,7 @@ async def ask(tools: Tools, window: Window) -> Asked:
         whole_day=window.whole_day,
         priority=tools.priority,
     )
-    batch, failure = await _fetch(fetcher, request)
+    batch, error = await _fetch(fetcher, request)
     rejected = fetcher.take_rejected()
     if rejected.num_rows:
         await tools.put("rejected_rows", rejected)
@@ -123,20 +124,27 @@ async def ask(tools: Tools, window: Window) -> Asked:
         clean=set(rejected["reason"].to_pylist()) <= _HARMLESS,
         whole=fetcher.counts["of the session before"] > 0,
         sealed=session.sealed_at <= asked_at,
-        failure=failure,
+        failure=_why(error) if error else None,
+        refused=isinstance(error, KisRefused),
     )
 
 
-async def _fetch(fetcher: BarFetcher, request: BarRequest) -> tuple[pa.RecordBatch, str | None]:
+async def _fetch(
+    fetcher: BarFetcher, request: BarRequest
+) -> tuple[pa.RecordBatch, KisError | None]:
     try:
         return await fetcher.fetch(request), None
-    except KisRefused:
+    except KisKeyRefused:
         raise
     except KisError as error:
         log.warning("⚠️ %s %s: %s", request.symbol, request.session.date, error)
-        empty = pa.RecordBatch.from_pylist([], schema=fetcher.schema)
-        # Without the minute, which the error names too: one reason, one row of the ledger.
-        return empty, f"KIS did not answer: {error.args[0]}"
+        return pa.RecordBatch.from_pylist([], schema=fetcher.schema), error
+
+
+def _why(error: KisError) -> str:
+    """Return the ledger's reason; without the minute, so that one reason is one row."""
+    said = str(error.args[0])
+    return said if isinstance(error, KisRefused) else f"KIS did not answer: {said}"
 
 
 def _fetcher(client: KisClient, symbol: str) -> BarFetcher:

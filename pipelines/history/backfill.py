@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import date
 
 import polars as pl
 
-from engine.errors import KrtError
 from engine.history.owed import targets
 from engine.store import MergeCounts, ledger
 from engine.store.fronts import keep_fronts
@@ -27,6 +27,7 @@ from pipelines.history.survey import STORED, Survey, in_parts, survey, write_dow
 log = logging.getLogger(__name__)
 
 ROUNDS = 3  # the second asks again about what one answer could not settle, the third spares a fault
+REFUSALS = 5  # in a row, after which a symbol is not asked for again in this run: it is no slip
 AT_A_TIME = 8  # sessions worked on side by side, so that a slow answer leaves no turn unused
 
 Progress = Callable[[int, int], None]  # calls done, calls planned so far
@@ -45,6 +46,7 @@ class Report:
     unavailable: int = 0
     open: int = 0
     asked: list[Asked] | None = None
+    refusals: Counter[str] = field(default_factory=Counter)  # by symbol, in a row
 
     @property
     def exit_code(self) -> int:
@@ -73,7 +75,9 @@ async def backfill(
     """Fill what the symbols' sessions from start to end lack, newest first.
 
     Symbols are codes, products (each contract for its time in front and `warm_up` sessions before)
-    or option chains (whose gaps can only be explained). Raises InputError, KisRefused, StoreError.
+    or option chains (whose gaps can only be explained).
+
+    Raises InputError, KisKeyRefused, StoreError.
     """
     return await fill(tools, targets(symbols, start, end, warm_up=warm_up), progress=progress)
 
@@ -139,7 +143,11 @@ async def _run(tools: Tools, calls: pl.DataFrame, report: Report, progress: Prog
 async def ask_all(
     tools: Tools, work: list[list[Window]], report: Report, progress: Progress = quiet
 ) -> None:
-    """Ask for windows, each list those of one session, several sessions side by side."""
+    """Ask for windows, each list those of one session, several sessions side by side.
+
+    The first error ends it all. No TaskGroup: before Python 3.13 one that fails leaves its caller
+    marked as cancelled, and the next Ctrl+C ends the process with a traceback.
+    """
     waiting = iter(work)
 
     async def take() -> None:
@@ -147,34 +155,44 @@ async def ask_all(
             await _one_session(tools, windows, report)
             progress(report.calls, report.planned)
 
+    asking = [asyncio.create_task(take()) for _ in range(min(AT_A_TIME, len(work)))]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_A_TIME, len(work))):
-                group.create_task(take())
-    except* KrtError as errors:
-        raise _first(errors) from None
-
-
-def _first(errors: BaseExceptionGroup[KrtError]) -> KrtError:
-    found = errors.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+        await asyncio.gather(*asking)
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def _one_session(tools: Tools, windows: list[Window], report: Report) -> None:
     """Ask for the windows of one session, then write down what the answers prove."""
     asked: list[Asked] = []
     for window in windows:
+        if report.refusals[window.symbol] >= REFUSALS:
+            report.planned -= 1
+            continue
         if any(covers(one, window) for one in asked):
             report.planned -= 1  # of a thin stock, one answer reaches further than its minutes
             continue
         asked.append(await ask(tools, window))
         report.calls += 1
         report.rows += asked[-1].counts
+        _note_refusal(asked[-1], report)
+    if not asked:
+        return
     if report.asked is not None:
         report.asked += asked
     target = pl.DataFrame({"symbol": [windows[0].symbol], "session": [windows[0].session]})
     seen = await survey(tools.store, target, tools.clock)
     await write_down(tools.store, seen, _judged(asked, seen, tools), tools.clock)
+
+
+def _note_refusal(asked: Asked, report: Report) -> None:
+    """Count refusals of a symbol in a row; say when it is enough."""
+    symbol = asked.window.symbol
+    report.refusals[symbol] = report.refusals[symbol] + 1 if asked.refused else 0
+    if report.refusals[symbol] == REFUSALS:
+        log.warning("⚠️ %s: KIS said no %d times in a row; not asked again now", symbol, REFUSALS)
 
 
 def _judged(asked: list[Asked], seen: Survey, tools: Tools) -> pl.DataFrame:

@@ -76,7 +76,7 @@ async def validate_and_fix(
 async def repair(tools: Tools, found: Validation, progress: Progress) -> Report:
     """Mend what a validation found; return what asking KIS again came to.
 
-    Raises KisRefused, and StoreError where the tables are somebody else's.
+    Raises KisKeyRefused, and StoreError where the tables are somebody else's.
     """
     findings = found.findings
     await _remove_copies(tools, findings)

@@ -53,6 +53,7 @@ TROUBLES = {
     "null": Reply(b"null", 200),
     "no envelope": Reply(b"{}", 200),
     "500": refused("EGW00202", "GW라우팅 중 오류가 발생했습니다.", 500),
+    "no way through the gateway": refused("EGW00202", "GW라우팅 중 오류가 발생했습니다.", 200),
     "gzip that is none": Reply(b"x", 200, headers={"Content-Encoding": "gzip"}),
 }
 

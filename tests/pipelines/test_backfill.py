@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from engine.errors import KisRefused
+from engine.errors import KisKeyRefused
 from engine.simulator.faults import Scenario
 from engine.store import ledger
 from pipelines.history.asking import why_gone
-from pipelines.history.backfill import backfill, plan_backfill
+from pipelines.history.backfill import AT_A_TIME, REFUSALS, backfill, plan_backfill
 from tests.pipelines.simulated import Thin, desk
 
 EVENING = datetime(2025, 9, 2, 18)
@@ -165,5 +165,24 @@ async def test_a_bar_that_kis_never_shows_is_settled_as_one_without_trade(
 async def test_a_wrong_key_stops_a_backfill(database_url: str, tmp_path: Path) -> None:
     no = scenario({"what": "refuse", "endpoint": "bars", "code": "EGW00103", "status": 403})
     async with desk(database_url, tmp_path, EVENING, faults=no) as at:
-        with pytest.raises(KisRefused):
+        with pytest.raises(KisKeyRefused):
             await backfill(at.tools, [CONTRACT], *DAYS)
+        me = asyncio.current_task()
+        assert me is not None
+        assert me.cancelling() == 0  # else the next Ctrl+C would end in a traceback
+
+
+async def test_a_refused_symbol_keeps_no_other_from_its_bars(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once a stock that KIS did not know any more ended a whole collecting day."""
+    no = scenario({"what": "refuse", "symbol": BUSY, "code": "MCA05918", "status": 200})
+    async with desk(database_url, tmp_path, EVENING, faults=no) as at:
+        report = await backfill(at.tools, [CONTRACT, BUSY], *DAYS)
+        owed = sum(at.served(BUSY, day).height for day in DAYS)
+        assert report.open == owed
+        assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
+        reasons = [why for state, why, _ in await at.ledger() if state == "open"]
+        assert any(why.startswith("KIS says no: ") for why in reasons)
+    assert caplog.text.count(f"{REFUSALS} times in a row") == 1
+    assert caplog.text.count("MCA05918") < REFUSALS + AT_A_TIME
