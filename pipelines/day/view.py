@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 from rich.box import SIMPLE
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -23,6 +23,7 @@ from pipelines.day.tally import Tally
 
 _NEAR = 3  # levels shown on each side of ATM
 _LINES = 6  # log lines kept in view
+_WIDE = 120  # columns of a terminal that has room for two tables side by side
 _BARS = 8  # symbols shown; a desk with more reads `krt status`
 
 
@@ -43,19 +44,23 @@ def shown(tally: Tally, clock: Clock, lines: LastLines, console: Console) -> Ite
     """Show the view while the block runs; the last picture stays."""
 
     class Picture:
-        def __rich__(self) -> RenderableType:
-            return picture(tally, clock, list(lines.lines))
+        def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+            wide = options.max_width >= _WIDE
+            yield picture(tally, clock, list(lines.lines), wide=wide)
 
     with Live(Picture(), console=console, refresh_per_second=4, transient=False):
         yield
 
 
-def picture(tally: Tally, clock: Clock, lines: list[str]) -> RenderableType:
-    """Draw the day as it stands."""
-    top = Table.grid(expand=True, padding=(0, 1))
-    top.add_column(ratio=3)
-    top.add_column(ratio=2)
-    top.add_row(_last_bars(tally, clock), _signals(tally))
+def picture(tally: Tally, clock: Clock, lines: list[str], *, wide: bool = True) -> RenderableType:
+    """Draw the day as it stands; `wide` has bars and signals side by side."""
+    tables = (_last_bars(tally, clock), _signals(tally))
+    top: RenderableType = Group(*tables)
+    if wide:
+        top = Table.grid(expand=True, padding=(0, 2))
+        top.add_column()
+        top.add_column(ratio=1)
+        top.add_row(*tables)
     log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
     return Group(_heading(tally, clock), top, _volatility(tally), _written(tally, clock), log_lines)
 
@@ -73,11 +78,11 @@ def _heading(tally: Tally, clock: Clock) -> RenderableType:
 
 
 def _last_bars(tally: Tally, clock: Clock) -> Table:
-    table = Table(title="last bars", expand=True, title_justify="left", box=SIMPLE)
-    table.add_column("symbol")
+    table = Table(title="last bars", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("symbol", no_wrap=True)
     table.add_column("end")
     for name in ("open", "high", "low", "close", "volume", "missing"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)  # half a price is none
     settled = floor_minute(clock.now()) - timedelta(minutes=1)
     for bars in tally.plan.bars[:_BARS]:
         bar = tally.last_bar.get(bars.symbol)
@@ -95,7 +100,7 @@ def _last_bars(tally: Tally, clock: Clock) -> Table:
 
 
 def _signals(tally: Tally) -> Table:
-    table = Table(title="signals", expand=True, title_justify="left", box=SIMPLE)
+    table = Table(title="signals", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
     for symbol in tally.last_signal or ["–"]:
         table.add_column(symbol, justify="right")
