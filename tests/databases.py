@@ -1,12 +1,15 @@
-"""Fresh databases for whoever tests or measures."""
+"""Fresh databases for whoever tests or measures, and how long a test may take."""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine.store.connection import Connection
+
+LONG = "KRT_LONG_TESTS" in os.environ  # tests that draw go on for minutes
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """A day on which the database goes away, and is killed, ends with the database of a calm day.
 
 The collector runs as `krt live` runs it, from a start in the afternoon (the warm-up and the day so
-far come in first) to the day's sealing. KRT_SOAK_SECONDS makes it a whole day.
+far come in first) to the day's sealing; with KRT_LONG_TESTS set, a whole day.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 import shutil
 import tempfile
@@ -30,13 +29,12 @@ from pipelines.day.feed import ChainChoice, Feed, plan
 from pipelines.day.run import Place, run_day
 from pipelines.day.tally import Tally
 from pipelines.simulation import simulated_kis, synthetic
-from tests.conftest import command
+from tests.databases import LONG, command
 from tests.store.outage import away
 from tests.store.torment import kill_server
 
 DAY = date(2026, 11, 10)
-WHOLE = "KRT_SOAK_SECONDS" in os.environ
-START = datetime.combine(DAY, time(8, 30) if WHOLE else time(15, 0))
+START = datetime.combine(DAY, time(8, 30) if LONG else time(15, 0))
 GONE, BACK = datetime.combine(DAY, time(15, 2)), datetime.combine(DAY, time(15, 22))
 SHUT, OPEN = BACK + timedelta(minutes=2), BACK + timedelta(minutes=7)
 # A call more or less at the simulated desk, and the next one is a second later.

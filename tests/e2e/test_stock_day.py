@@ -1,9 +1,5 @@
-"""A day of stocks, thin ones among them: every bar that KIS has, and no false gap.
+"""A day of twenty stocks, thin ones among them: every bar that KIS has, and no false gap."""
 
-Eight of them, or with KRT_SOAK_SECONDS set twenty: each costs seconds.
-"""
-
-import os
 from datetime import date
 
 import polars as pl
@@ -14,7 +10,7 @@ from tests.e2e.conftest import STOCKS, Desk
 from tests.e2e.recorded import BARS, recorded
 
 DAY = date(2025, 10, 20)
-STOCKS_AT_ONCE = 20 if "KRT_SOAK_SECONDS" in os.environ else 8
+STOCKS_AT_ONCE = 20
 pytestmark = pytest.mark.skipif(not STOCKS.exists(), reason="the recorded stocks are not here")
 
 
