@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,10 @@ class Spool:
 
     def size(self) -> tuple[int, int]:
         """Return how many batches wait, and their bytes."""
-        sizes = [path.stat().st_size for path in self._folder.glob("*-*-*.arrow")]
+        sizes = []
+        for path in self._folder.glob("*-*-*.arrow"):
+            with suppress(FileNotFoundError):  # merged and removed meanwhile
+                sizes.append(path.stat().st_size)
         return len(sizes), sum(sizes)
 
     def add(self, table: str, batch: pa.RecordBatch) -> Entry:

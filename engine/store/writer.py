@@ -116,8 +116,7 @@ class Writer:
             group = [put for put in self._queue if put.table == table]
             self._queue = [put for put in self._queue if put.table != table]
             try:
-                async with self._one_at_a_time:
-                    await self._settle(group)
+                await self._settle(group)
             except Exception as error:  # noqa: BLE001 - whoever put it is told
                 for put in group:
                     put.fail(error)
@@ -141,11 +140,12 @@ class Writer:
 
     async def _commit(self, group: list[_Put]) -> bool:
         """Merge the group; False if that must wait: the server is away, or others wait already."""
-        if not self._spool.empty:
-            self._start_draining()
-            return False
         try:
-            merged = await self._store.merge_all(group[0].table, [put.batch for put in group])
+            async with self._one_at_a_time:
+                if not self._spool.empty:
+                    self._start_draining()
+                    return False
+                merged = await self._store.merge_all(group[0].table, [put.batch for put in group])
         except StoreUnreachable as error:
             log.warning("⚠️ %s; batches go to the spool", error)
             return False
@@ -162,8 +162,11 @@ class Writer:
             for put in group:
                 await self._settle([put])
             return
-        entry = await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
-        await self._set_aside(entry, "refused", error)
+        try:
+            entry = await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
+            await self._set_aside(entry, "refused", error)
+        except OSError as full:
+            log.error("❌ the disk does not take a batch that was refused: %s", full.strerror)
         group[0].fail(error)
 
     def _start_draining(self) -> None:
@@ -175,7 +178,7 @@ class Writer:
         while not self._spool.empty:
             try:
                 counts = await self.drain()
-            except StoreUnreachable as error:
+            except (StoreUnreachable, OSError) as error:
                 log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, error)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -195,7 +198,8 @@ class Writer:
             if len(batches) > 1:
                 alone = [await self._merge_spooled([entry]) for entry in batches]
                 return sum(alone, MergeCounts())
-            await self._set_aside(entries[0], "refused", error)
+            (entry,) = batches
+            await self._set_aside(entry, "refused", error)
             return MergeCounts()
         for entry in batches:
             await self._clock.thread(self._spool.remove, entry)
@@ -211,7 +215,10 @@ class Writer:
             return None
 
     async def _set_aside(self, entry: Entry, why: str, error: Exception) -> None:
-        kept = await self._clock.thread(self._spool.set_aside, entry, why)
+        try:
+            kept = await self._clock.thread(self._spool.set_aside, entry, why)
+        except FileNotFoundError:  # another process has done so
+            return
         log.error("❌ a batch of %s is %s and kept in %s: %s", entry.table, why, kept, error)
 
 

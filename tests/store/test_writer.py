@@ -172,3 +172,48 @@ async def test_with_neither_server_nor_disk_it_holds_on_until_one_is_back(
     await writer.drain()
     assert await closes(store) == [1.0]
     await writer.close()
+
+
+async def test_a_disk_that_is_full_keeps_no_spool_from_coming_in(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    """What could not be spooled waited for the spool, and the spool for it."""
+    writer = Writer(database_url, clock, tmp_path)
+    with away(database_url):
+        assert await writer.put("futures_1m", futures_bars([1.0])) == MergeCounts(spooled=1)
+    with full_disk():
+        with away(database_url):
+            put = asyncio.create_task(writer.put("futures_1m", futures_bars([2.0])))
+            await clock.sleep(5)
+            assert not put.done()
+        async with asyncio.timeout(20):
+            assert await put == MergeCounts(changed=1)
+    assert await closes(store) == [2.0]
+    await writer.close()
+
+
+async def test_what_is_refused_on_a_full_disk_is_told_as_refused(
+    database_url: str, clock: ScaledClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = Writer(database_url, clock, tmp_path)
+    with full_disk(), pytest.raises(InputError):
+        await writer.put("futures_1m", futures_bars([1.0], symbol="A01\0x"))
+    assert "does not take a batch that was refused" in caplog.text
+    await writer.close()
+
+
+async def test_a_refused_batch_behind_a_damaged_one_is_the_one_set_aside(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    dead = Writer(database_url, clock, tmp_path)
+    with away(database_url):
+        await dead.put("futures_1m", futures_bars([1.0]))
+        await dead.put("futures_1m", futures_bars([2.0], symbol="A01\0x"))
+        await dead.close()
+    first, second = files(tmp_path)
+    first.write_bytes(first.read_bytes()[:-100])
+    writer = Writer(database_url, clock, tmp_path)
+    assert await writer.drain() == MergeCounts()
+    assert [path.name for path in files(tmp_path / "damaged")] == [first.name]
+    assert [path.name for path in files(tmp_path / "refused")] == [second.name]
+    await writer.close()
