@@ -36,7 +36,7 @@ from engine.trading_days import check_range, depends_on_days, next_trading_day_f
 
 __all__ = [
     "FIRST_NEW_YEAR", "PRODUCTS", "SERIES", "STOCK_TICKS", "Contract", "OptionSeries", "Product",
-    "contract", "contract_code", "contract_on", "expiry", "front_maturity", "front_month",
+    "contract", "contract_code", "contract_on", "front_maturity", "front_month",
     "front_months", "is_derivative", "is_front", "is_stock", "option_code", "option_series",
     "product", "tick_size", "ticks_of", "validate_symbol",
 ]  # fmt: skip
@@ -156,14 +156,6 @@ def option_code(prefix: str, maturity: str, strike: float) -> str:
     steps = int(strike / 2.5)
     hundreds, rest = divmod(int(strike) if strike < 1_000 else steps + 600, 100)
     return f"{contract_code(prefix, maturity)}{_BASE36[hundreds]}{rest:02d}"
-
-
-def expiry(product_or_series: str, maturity: str) -> date:
-    """Return the last trading day of a maturity of a product (A01, BAF) or series (KOSPI200)."""
-    months = product_or_series
-    if months not in SERIES:
-        months = product(product_or_series).months
-    return expiries.expiry(months, maturity)
 
 
 def front_maturity(series: str, day: date) -> str:

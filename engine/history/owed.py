@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from engine import instruments, sessions
+from engine import expiries, instruments, sessions
 from engine.sessions import Market, Session
 
 TARGETS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
@@ -40,7 +40,7 @@ def session_of(symbol: str, day: date) -> Session | None:
     if not is_chain(symbol):
         return sessions.session_of(symbol, day)
     maturity, _, series = symbol.partition("_")
-    last = instruments.expiry(series, maturity)
+    last = expiries.last_day(instruments.option_series(series).name, maturity)
     return None if day > last else sessions.session(Market.DERIVATIVES, day, expiring=day == last)
 
 

@@ -19,10 +19,10 @@ from engine.errors import (
 )
 from engine.kis.transport import Reply
 
-_PACE = "EGW00201"
+PACE = "EGW00201"
 _TOKEN = frozenset({"EGW00121", "EGW00122", "EGW00123"})
 _KEY = frozenset({"EGW00103", "EGW00105"})
-_GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
+GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Answer:
 
 def without(secrets: Iterable[str], text: str, most: int = 250) -> str:
     """Return KIS's words without a key that they may repeat, and no more of them than `most`."""
-    for secret in secrets:
+    for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return text if len(text) <= most else f"{text[:most]}…"
 
@@ -78,12 +78,12 @@ def _refusal(body: Mapping[str, Any], status: int) -> KisError:
     code = str(body.get("msg_cd") or body.get("error_code") or "")
     text = str(body.get("msg1") or body.get("error_description") or "no reason given").strip()
     message = f"KIS says no: {text} (HTTP {status})"  # whole: half a key would not be recognised
-    if code == _PACE:
+    if code == PACE:
         return KisPaceExceeded(message, msg_cd=code)
     if code in _TOKEN:
         return KisTokenRejected(message, msg_cd=code)
     if code in _KEY:
         return KisKeyRefused(message, msg_cd=code)
-    if status >= 500 or code in _GATEWAY or ("rt_cd" not in body and not code):
+    if status >= 500 or code in GATEWAY or ("rt_cd" not in body and not code):
         return KisUnreachable(message, msg_cd=code or None)
     return KisRefused(message, msg_cd=code or None)

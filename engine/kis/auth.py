@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.clock import Clock
 from engine.errors import KisKeyRefused, KisUnreachable
-from engine.kis.answer import without
+from engine.kis.answer import GATEWAY, PACE, without
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
 
@@ -251,7 +251,7 @@ def _read(reply: Reply, secrets: Iterable[str]) -> _Answer:
     code = without(secrets, code)
     if code == "EGW00133":
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
-    if code and reply.status < 500:
+    if code and reply.status < 500 and code not in {PACE, *GATEWAY}:
         text = without(secrets, str(body.get("error_description") or body.get("msg1") or ""))
         raise KisKeyRefused(
             f"KIS gives no token: {text}; check app_key, app_secret and base_url", msg_cd=code

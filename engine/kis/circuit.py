@@ -48,6 +48,11 @@ class Circuit:
                 raise
         return False
 
+    def hand_back(self) -> None:
+        """Let another call be the probe, a while later: this one was not made."""
+        if self.open:
+            self._start_timer()
+
     @asynccontextmanager
     async def watch(self, symbol: str, *, probing: bool) -> AsyncIterator[None]:
         """Run a call and see how it ends."""
@@ -58,8 +63,8 @@ class Circuit:
             self._failed(symbol, probing=probing)
             raise
         except asyncio.CancelledError:  # given up by its own deadline: says nothing about KIS
-            if probing and self.open:
-                self._start_timer()
+            if probing:
+                self.hand_back()
             raise
         except BaseException:
             self._answered()  # a refusal is an answer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -203,7 +204,12 @@ class KisClient:
             raise
         except KisTokenRejected:
             self.counts["token rejections"] += 1
-            await account.tokens.replacement(token)
+            await self._taken(account, account.tokens.replacement(token))
+            raise
+        except KisKeyRefused as error:
+            if len(self._accounts) > 1:  # else nobody could go on: the next call tries it again
+                self._leave_out(account, error)
+                raise _KeyRefused from error
             raise
         return Answer(
             tr_id=tr_id_of(request, self._tr_ids),
@@ -228,7 +234,12 @@ class KisClient:
             return False
         was.waits_for = "KIS to be back"
         probing = await self._circuit.admit()
-        await account.pace.turn(priority, FRONT if probing else was.tries)
+        try:
+            await account.pace.turn(priority, FRONT if probing else was.tries)
+        except BaseException:
+            if probing:
+                self._circuit.hand_back()
+            raise
         return probing
 
     async def _send(self, request: Request, key: AppKey, token: Token) -> Reply:
@@ -248,15 +259,22 @@ class KisClient:
         )
 
     async def _token(self, account: _Account) -> Token:
-        try:
-            token = await account.tokens.token()
-        except KisKeyRefused as error:
-            if account.refused is None:
-                log.error("❌ an app key is out: %s", error)
-            account.refused, account.refused_at = error, self.clock.now()
-            raise _KeyRefused from error
+        token = await self._taken(account, account.tokens.token())
         account.refused = None
         return token
+
+    async def _taken(self, account: _Account, coming: Awaitable[Token]) -> Token:
+        try:
+            return await coming
+        except KisKeyRefused as error:
+            self._leave_out(account, error)
+            raise _KeyRefused from error
+
+    def _leave_out(self, account: _Account, error: KisKeyRefused) -> None:
+        """Make no calls with an app key for a while; the others go on."""
+        if account.refused is None:
+            log.error("❌ an app key is out: %s", error)
+        account.refused, account.refused_at = error, self.clock.now()
 
     def _pick(self) -> _Account:
         """Choose the key with the shortest queue: that spreads any mix of symbols evenly."""

@@ -228,11 +228,3 @@ def test_prefixes_mean_one_product_each():
 )  # fmt: skip
 def test_ticks(symbol, price, tick):
     assert instruments.tick_size(symbol, price) == tick
-
-
-def test_expiry_takes_a_product_or_a_series():
-    assert instruments.expiry("A01", "202509") == instruments.expiry("KOSPI200", "202509")
-    assert instruments.expiry("BAF", "261001") == date(2026, 10, 6)
-    assert instruments.expiry("KOSPI200_WEEKLY_THU", "260904") == date(2026, 9, 23)
-    with pytest.raises(InputError):
-        instruments.expiry("A01", "202511")

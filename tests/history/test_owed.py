@@ -70,3 +70,11 @@ def test_markets_and_ends_of_chains() -> None:
 def test_what_is_no_symbol_is_refused(symbol: str) -> None:
     with pytest.raises(InputError):
         targets([symbol], EXPIRY, EXPIRY)
+
+
+def test_a_chain_that_matures_beyond_the_calendar_owes_its_sessions_until_then() -> None:
+    """Once such a chain was collected all day and could then not be closed."""
+    day = date(2026, 11, 24)
+    session = session_of("202812_KOSPI200", day)
+    assert session is not None
+    assert session == session_of("202612_KOSPI200", day)

@@ -242,6 +242,28 @@ async def test_the_other_keys_go_on_without_a_bad_one(kis: Kis, tmp_path: Path) 
     assert {asked.headers["appkey"] for asked in kis.asked} == {KEY}
 
 
+async def test_a_key_that_dies_while_its_token_lives_leaves_the_work_to_the_others(
+    kis: Kis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its calls failed at once, so its queue was the shortest, and it was asked again and again."""
+    keys = (AppKey(app_key="dead", app_secret="x"), AppKey(app_key=KEY, app_secret=SECRET))
+    no = refused("EGW00103", "유효하지 않은 AppKey입니다.", 403)
+    kis.answer = lambda request: no if request.headers["appkey"] == "dead" else fine()
+    async with client_of(kis, tmp_path, app_keys=keys) as client:
+        for _ in range(5):
+            await client.call(QUOTE)
+    assert [asked.headers["appkey"] for asked in kis.asked].count("dead") == 1
+    assert caplog.text.count("an app key is out") == 1
+
+
+async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: Kis, tmp_path: Path) -> None:
+    fast = {"rt_cd": "1", "msg_cd": "EGW00201", "msg1": "초당 거래건수를 초과하였습니다."}
+    kis.token = lambda: json_reply(fast, 200) if len(kis.tokens) == 1 else kis.good_token()
+    async with client_of(kis, tmp_path) as client:
+        await client.call(QUOTE)
+    assert len(kis.tokens) == 2
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"token": {"access_token": "x"}}', "\x00" * 50]
 )

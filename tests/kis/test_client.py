@@ -14,7 +14,7 @@ import pytest
 from engine.errors import InputError, KisError, KisPaceExceeded, KisRefused, KisUnreachable
 from engine.kis.client import KisClient
 from engine.kis.endpoints import BoardTop, DerivativeMinutes, DerivativeQuote, OptionBoard
-from engine.kis.pacing import Priority
+from engine.kis.pacing import FRONT, Priority
 from engine.settings import AppKey, KisSettings
 from tests.kis.desk import (
     KEY,
@@ -317,3 +317,26 @@ async def test_a_simulator_does_not_tell_the_time(kis: Kis, tmp_path: Path) -> N
     kis.answer = lambda _asked: dated(START - timedelta(seconds=30))
     async with client_of(kis, tmp_path) as client:
         assert (await client.call(QUOTE)).known_until == START
+
+
+async def test_a_probe_that_is_never_made_is_followed_by_another(
+    kis: Kis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KIS was back, but every call went on waiting for a probe that had given up before it."""
+    kis.answer = lambda _request: TROUBLES["html"]
+    async with client_of(kis, tmp_path) as client:
+        for symbol in ("A01612", "A05612", "A06612"):
+            with pytest.raises(KisUnreachable):
+                await client.call(DerivativeQuote(symbol, market="F"))
+        assert not client.reachable
+        kis.answer = lambda _request: fine()
+        turn, failing = client._accounts[0].pace.turn, iter([KisUnreachable("the disk is full")])
+
+        async def fails_once(priority: Priority, attempt: int = 0) -> None:
+            if attempt == FRONT and (error := next(failing, None)):
+                raise error
+            await turn(priority, attempt)
+
+        monkeypatch.setattr(client._accounts[0].pace, "turn", fails_once)
+        await client.call(QUOTE, deadline=kis.clock.now() + timedelta(minutes=1))
+        assert client.reachable
