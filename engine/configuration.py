@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from engine.addresses import checked_address, passwords
 from engine.errors import InputError
@@ -23,7 +24,6 @@ from engine.settings import AppKey, KisSettings
 CONFIG_FILE = "config.json"
 DATABASE_FILE = "db_config.json"
 KIS_ADDRESS = "https://openapi.koreainvestment.com:9443"
-SSL_MODES = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
 def _default_folder() -> Path:
@@ -36,6 +36,21 @@ def _default_folder() -> Path:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib") / name
     return platformdirs.user_data_path(name, appauthor=False)
+
+
+def _listed(given: object) -> object:
+    """Read a list of the environment: KRT_STOCKS=005930,000660, or as JSON."""
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("["):
+        return json.loads(given)
+    # An address may have commas of its own; the next one begins with its scheme.
+    parts = re.split(r"[,\s]+(?=\w+://)" if "://" in given else ",", given)
+    return [part.strip() for part in parts if part.strip()]
+
+
+Codes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class AppKeyPair(BaseModel):
@@ -63,10 +78,10 @@ class Configuration(BaseSettings):
     calls_per_second: float = Field(5.0, gt=0, le=100, description="ceiling for each app key")
     request_timeout: float = Field(5.0, gt=0, le=60, description="seconds")
     tr_id: dict[str, str] = Field(default_factory=dict)
-    stocks: tuple[str, ...] = ()
-    futures: tuple[str, ...] = ("A01",)
-    option_chains: tuple[str, ...] = ("front",)
-    alerts: tuple[SecretStr, ...] = Field((), description="apprise addresses")
+    stocks: Codes = ()
+    futures: Codes = ("A01",)
+    option_chains: Codes = ("front",)
+    alerts: Addresses = Field((), description="apprise addresses")
     data_folder: Path = Field(
         default_factory=_default_folder,
         description="token, spool, logs and the embedded database",
@@ -136,6 +151,10 @@ def load(folder: Path | None = None) -> tuple[Configuration, DatabaseConfigurati
     here = folder or Path(os.environ.get("KRT_CONFIG_FOLDER", "."))
     configuration = _read(here / CONFIG_FILE, Configuration)
     database = _read(here / DATABASE_FILE, DatabaseConfiguration)
+    if bool(configuration.app_key.get_secret_value()) != bool(
+        configuration.app_secret.get_secret_value()
+    ):
+        raise InputError("app_key and app_secret belong together: one of them is missing")
     if url := os.environ.get("KRT_DATABASE_URL"):
         database = database.model_copy(update={"postgres_url": SecretStr(url)})
     if database.postgres_url is not None:
@@ -152,6 +171,8 @@ def _read(path: Path, model: type[Any]) -> Any:
         return model(**given)
     except ValidationError as error:
         raise InputError(f"{path.name}: {_one_line(error)}") from None
+    except SettingsError as error:
+        raise InputError(f"the environment (KRT_…): {error}; it takes JSON") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -4,9 +4,9 @@ Stocks and derivatives share their days. Outside first_day … last_day of the T
 raises CalendarRangeError: no answer is better than a wrong one.
 
 KIS tells holidays too (CTCA0903R). Whoever asks it keeps the answer with `remember_kis_days` in a
-file of the data folder; `learn_closed_days` reads that file at start and after each asking. Where
-KIS and the built-in calendar disagree KIS is believed, since it knows of holidays declared last
-week, and a line says so.
+file of the data folder; `learn_closed_days` reads it before work on real data and after each
+asking. Where KIS and the built-in calendar disagree KIS is believed, since it knows of holidays
+declared last week, and a line says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import orjson
 import polars as pl
 
 from engine import closed_days
-from engine.errors import CalendarRangeError, InputError
+from engine.errors import CalendarRangeError
 
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper as Cached  # noqa: N812  (typing only)
@@ -165,13 +165,15 @@ def remember_kis_days(path: Path, days: Mapping[date, bool]) -> None:
 def learn_closed_days(path: Path) -> list[date]:
     """Believe the days that KIS told; returns those on which the built-in calendar differs.
 
-    A file that is not there teaches nothing, weekends and dates outside the range are ignored.
-    Raises InputError for a file that is no JSON object of date → true or false.
+    A file that is not there, or cannot be read, teaches nothing; weekends and dates outside the
+    range are ignored.
     """
     first, last, closed = rules()["first_day"], rules()["last_day"], _built_in()
     told = {d: o for d, o in _read(path).items() if first <= d <= last and d.weekday() < SATURDAY}
     differing = {day: told[day] for day in sorted(told) if told[day] == (day in closed)}
     for day, is_open in differing.items():
+        if _learned.get(day) == is_open:
+            continue  # said before
         log.warning(
             "⚠️ %s: KIS says %s, the built-in calendar %s; KIS is believed",
             day, "open" if is_open else "closed", closed.get(day, "a trading day"),
@@ -184,6 +186,7 @@ def learn_closed_days(path: Path) -> list[date]:
 
 
 def _read(path: Path) -> dict[date, bool]:
+    """Return what the file says; one that a power cut left half written says nothing."""
     if not path.exists():
         return {}
     try:
@@ -195,6 +198,5 @@ def _read(path: Path) -> dict[date, bool]:
             return told
     except (ValueError, AttributeError) as error:
         log.debug("unreadable %s: %s", path, error)
-    raise InputError(
-        f"{path} is no JSON object of date → true or false: delete it, KIS tells again"
-    )
+    log.warning("⚠️ %s cannot be read; KIS tells its holidays again", path)
+    return {}

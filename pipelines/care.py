@@ -21,7 +21,7 @@ from engine.store import migrate as apply_migrations
 from engine.store.export import export as write_parquet
 from engine.store.pooler import behind_transaction_pooler
 from engine.store.roles import roles_sql
-from pipelines.databases import Kind, kind_of
+from pipelines.databases import Kind, believe_kis_days, kind_of
 from pipelines.databases import database as open_database
 from pipelines.history.settling import validated_sessions
 from pipelines.looking.look import Format, Which, write
@@ -97,6 +97,7 @@ def calendar(year: int | None = None, *, format: Format = "table") -> int:  # no
         table, json (a list of objects) or csv
     """
     year = year or today(WallClock()).year
+    believe_kis_days(load()[0])
     if not dt.MINYEAR <= year <= dt.MAXYEAR:
         raise InputError(f"{year} is no year")
     write(sessions.calendar_year(year), format, f"KRX {year}")

@@ -14,9 +14,11 @@ from typing import Literal
 
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
+from engine.kis.calendar import DAYS_FILE
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection, ask
 from engine.store.database import DATABASE
+from engine.trading_days import learn_closed_days
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,11 @@ def kind_of(configuration: Configuration, asked: Kind | None) -> Kind:
     return asked or ("live" if configuration.has_credentials else "simulation")
 
 
+def believe_kis_days(configuration: Configuration) -> None:
+    """Have the calendar know the trading days that KIS told the collector of real data."""
+    learn_closed_days(folder(configuration, "live") / "kis" / DAYS_FILE)
+
+
 @contextmanager
 def database(
     configuration: Configuration,
@@ -54,6 +61,8 @@ def database(
     of yours is to be emptied, or to be collected into and holds the other kind of data, and
     StoreUnreachable if your server does not answer.
     """
+    if kind == "live":
+        believe_kis_days(configuration)
     if yours.postgres_url is not None:
         if fresh:
             raise InputError(

@@ -89,8 +89,10 @@ class OptionChainFetcher(PriceFetcher):
         Raises KisError if there is no board. Without the underlying's price, or a single quote,
         the rest is returned.
         """
-        board, underlying = await asyncio.gather(self._board(request), self._underlying(request))
-        rest = await self._beyond_the_board(request, board)
+        (board, is_cut), underlying = await asyncio.gather(
+            self._board(request), self._underlying(request)
+        )
+        rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
         chain = pl.concat([board, rest], how="diagonal").with_columns(
             pl.lit(request.minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
@@ -101,13 +103,16 @@ class OptionChainFetcher(PriceFetcher):
         )
         return codec.to_batch(chain.sort("strike", "option_type"), self.schema)
 
-    async def _board(self, request: ChainRequest) -> pl.DataFrame:
+    async def _board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:
+        """Return the options of the board, and whether a side of it is as long as KIS makes it."""
         question = OptionBoard(request.maturity, option_series(request.series).market_class)
         answer = await self._ask(
             question, request, lambda a: bool(a.rows("output1") and a.rows("output2"))
         )
-        sides = [self._side(answer, name) for name in ("output1", "output2")]
-        return pl.concat(sides).unique("symbol", keep="first", maintain_order=True)
+        names = ("output1", "output2")
+        is_cut = any(len(answer.rows(name)) >= BOARD_ROWS for name in names)
+        sides = pl.concat([self._side(answer, name) for name in names])
+        return sides.unique("symbol", keep="first", maintain_order=True), is_cut
 
     def _side(self, answer: Answer, name: str) -> pl.DataFrame:
         rows = answer.rows(name)
@@ -136,7 +141,7 @@ class OptionChainFetcher(PriceFetcher):
     async def _beyond_the_board(self, request: ChainRequest, board: pl.DataFrame) -> pl.DataFrame:
         """Return the listed options near the market that the board lacks, quoted where possible."""
         price = self._last_price.get(request.underlying_symbol)
-        if price is None or not _is_cut(board):
+        if price is None:
             return board.clear()
         master = await self._listed()
         if master is None:
@@ -209,9 +214,3 @@ def _prices(top: Answer) -> tuple[float | None, float | None]:
 
 def _has_price(quote: Answer) -> bool:
     return codec.value(quote.record("output1"), "futs_prpr") is not None
-
-
-def _is_cut(board: pl.DataFrame) -> bool:
-    """Say whether a side of the board is as long as KIS makes it."""
-    sides = board.select(chain_rows.option_type())["option_type"]
-    return bool((sides.value_counts()["count"] >= BOARD_ROWS).any())

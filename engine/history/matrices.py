@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from engine.schemas import level_columns
@@ -55,11 +57,12 @@ def by_metric(matrices: pl.LazyFrame, metrics: list[str]) -> pl.LazyFrame:
 def with_summary(
     bars: pl.LazyFrame, summaries: pl.LazyFrame, series: str = "KOSPI200"
 ) -> pl.LazyFrame:
-    """Return the bars with the chain's summary of their minute; null where there is none.
+    """Return the bars with the chain's summary of the minute before; null where there is none.
 
     Of a series' maturities the nearest one with a summary at that minute counts. A bar stamped
-    09:00 ends when the snapshot of minute 09:00 is taken, so nothing of the future is joined. The
-    summary's times of storing are left out, and so is what the bars have a column for already.
+    09:00 ends at 09:00:00; the snapshot of minute 09:00 is taken after that, within a minute, and
+    that of 08:59 was known by then: it is joined, and nothing of the future is. The summary's times
+    of storing are left out, and so is what the bars have a column for already.
     """
     taken = bars.collect_schema().names()
     own = ["timestamp", "fetched_at", "committed_at"]
@@ -68,7 +71,7 @@ def with_summary(
         summaries.filter(pl.col("underlying_symbol").str.contains(rf"^\d{{6}}_{series}$"))
         .sort("timestamp", "days_to_expiry", nulls_last=True)
         .unique("timestamp", keep="first", maintain_order=True)
-        .select("timestamp", *wanted)
+        .select(pl.col("timestamp") + timedelta(minutes=1), *wanted)
     )
     return bars.join(nearest, on="timestamp", how="left", maintain_order="left")
 

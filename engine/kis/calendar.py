@@ -13,6 +13,7 @@ from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import Holidays, SeriesList
 from engine.trading_days import learn_closed_days, remember_kis_days
 
+DAYS_FILE = "opening_days.json"  # in the folder of tokens and paces
 _AHEAD = timedelta(days=90)
 _PAGES = 20  # of 24 days: more than a year; a key that never ends must not keep us
 

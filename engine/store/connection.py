@@ -46,7 +46,8 @@ _KEEPALIVE = {
 # Classes of SQLSTATE that blame the data or the statement: the same would fail again. Whatever
 # else (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
 _FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
-_TAKEN_AWAY = ("42501", "25006")  # a right revoked, a standby that does not write: may come back
+# … but a right revoked, a standby that does not write, a machine that slept through a transaction.
+_PASSING = ("42501", "25006", "25P03", "25P04")
 
 
 class Connection:
@@ -187,8 +188,8 @@ def named(url: str, component: str) -> str:
 def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) -> KrtError:
     """Translate the driver's error: is it final, or may the same succeed later?"""
     state = error.sqlstate or ""
-    taken_away = state in _TAKEN_AWAY and not read_only
-    if state.startswith(_FINAL) and not taken_away:
+    passing = state in _PASSING and not read_only
+    if state.startswith(_FINAL) and not passing:
         return StoreError(f"the database refused: {_said(error)}")
     return StoreUnreachable(f"the database is away: {_said(error)}")
 

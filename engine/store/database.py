@@ -18,7 +18,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -121,7 +121,8 @@ def _in_use(folder: Path) -> bool:
     living = False
     for path in (folder / "users").iterdir():
         try:
-            with filelock.FileLock(path, timeout=0, mode=_OURS):
+            # Windows removes no file that is open, not even ours: it stays, and tells nothing.
+            with filelock.FileLock(path, timeout=0, mode=_OURS), suppress(PermissionError):
                 path.unlink(missing_ok=True)
         except filelock.Timeout:
             living = True
@@ -153,5 +154,5 @@ def _revive(cluster: Cluster, *, durable: bool) -> None:
             if not cluster.runs():
                 cluster.start(durable=durable)
                 log.warning("⚠️ the database had died and has been started again")
-    except StoreError as error:
+    except (StoreError, OSError, filelock.Timeout) as error:  # a full disk: it is tried again
         log.error("❌ %s", error)

@@ -23,7 +23,7 @@ from engine.errors import InputError
 from engine.log import setup_logging
 from engine.private import private_folder
 from engine.simulator.faults import Scenario, load_scenario
-from pipelines.databases import Kind, database, folder
+from pipelines.databases import Kind, believe_kis_days, database, folder
 from pipelines.day import view
 from pipelines.day.feed import ChainChoice, DayPlan, Feed, plan
 from pipelines.day.run import Place, run_day
@@ -103,6 +103,7 @@ def live(
         job = partial(_simulated, scene, scenario, configuration)
     else:
         clock = WallClock()
+        believe_kis_days(configuration)
         tally = Tally(next_plan(feed or configuration_feed(configuration), clock), simulated=False)
         job = partial(_real, configuration)
     kind: Kind = "simulation" if simulated else "live"

@@ -18,7 +18,7 @@ from engine import sessions
 from engine.clock import Clock
 from engine.errors import InputError, KisError, KisKeyRefused, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
-from engine.kis.calendar import learn_opening_days
+from engine.kis.calendar import DAYS_FILE, learn_opening_days
 from engine.kis.client import KisClient, Priority
 from engine.private import private_folder
 from engine.settings import KisSettings
@@ -125,7 +125,7 @@ def _alone(folder: Path) -> Iterator[None]:
 async def _opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
     """Ask KIS, once a day, on which days the exchange opens; False if not on ours after all."""
     try:
-        await learn_opening_days(kis, folder / "opening_days.json")
+        await learn_opening_days(kis, folder / DAYS_FILE)
     except KisKeyRefused:
         raise
     except KisError as error:

@@ -4,7 +4,8 @@
 WITH wanted AS (
     SELECT symbol, session, stamp, place, metric_type
     FROM snapshots_owed
-    CROSS JOIN (SELECT DISTINCT metric_type FROM expected_matrices)
+    CROSS JOIN (
+        SELECT metric_type FROM expected_matrices UNION SELECT 'price')  -- if no chain is stored
     ANTI JOIN excused ON excused.symbol = snapshots_owed.symbol
                      AND excused.stamp = snapshots_owed.stamp
 ), absent AS (

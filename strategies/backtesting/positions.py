@@ -38,7 +38,7 @@ def positions(
         .join(signals, on=["timestamp", "symbol"], maintain_order="left")
         .with_columns(_decision(params, rules).alias("target"))
         .with_columns(pl.col("target").forward_fill().over("session_number"))
-        .with_columns(_last().alias("last"), _carried("target").alias("position"))
+        .with_columns(_last().alias("last"), _carried("target").alias("wanted"))
         .with_columns(_without_late_entry().alias("position"))
         .with_columns(
             _carried("position").alias("before"),
@@ -50,8 +50,9 @@ def positions(
         .join(terms(symbols).lazy(), on="symbol", maintain_order="left")
         .with_columns(_gross(rules), _cost(rules), _value(rules))
         .select(
-            "timestamp", "symbol", "session", "open", "close", "tradable", "position", "before",
-            "last", "multiplier", "tick_open", "tick_close", "gross", "cost", "value", "trade",
+            "timestamp", "symbol", "session", "open", "close", "tradable", "wanted", "position",
+            "before", "last", "multiplier", "tick_open", "tick_close", "gross", "cost", "value",
+            "trade",
         )
         .collect(engine=ENGINE)
     )  # fmt: skip
@@ -77,8 +78,8 @@ def _last() -> pl.Expr:
 
 def _without_late_entry() -> pl.Expr:
     """Return the position, begun nowhere at a session's last bar: it would end where it began."""
-    changed = pl.col("position") != pl.col("position").shift(1, fill_value=0)
-    return pl.when(pl.col("last") & changed).then(0).otherwise("position")
+    changed = pl.col("wanted") != pl.col("wanted").shift(1, fill_value=0)
+    return pl.when(pl.col("last") & changed).then(0).otherwise("wanted")
 
 
 def _bought() -> pl.Expr:

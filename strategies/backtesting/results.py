@@ -47,10 +47,11 @@ def _at_exit(next_bar: str, at_close: str, name: str) -> pl.Expr:
 
 
 def _why() -> pl.Expr:
-    reversed_ = pl.col("position").shift(-1) == -pl.col("position")
+    against = -pl.col("position")
     return (
         pl.when("last").then(pl.lit("close"))
-        .when(reversed_).then(pl.lit("reversal"))
+        .when(pl.col("position").shift(-1) == against).then(pl.lit("reversal"))
+        .when(pl.col("wanted").shift(-1) == against).then(pl.lit("opposite"))  # too late to enter
         .otherwise(pl.lit("inside")).alias("why")
     )  # fmt: skip
 

@@ -92,3 +92,27 @@ def test_settings_printed_show_no_secret(tmp_path):
     shown = f"{load(tmp_path)!r} {load(tmp_path)[0].kis!r}"
     assert "a-very-secret-secret" not in shown
     assert "user:pass" not in shown
+
+
+def test_lists_of_the_environment_are_codes_with_commas_or_json(tmp_path, monkeypatch):
+    monkeypatch.setenv("KRT_STOCKS", "005930, 000660")
+    monkeypatch.setenv("KRT_FUTURES", '["A01", "A05"]')
+    monkeypatch.setenv("KRT_ALERTS", "mailto://a:b@host?to=c,d,json://host/x")
+    configuration, _ = load(tmp_path)
+    assert configuration.stocks == ("005930", "000660")
+    assert configuration.futures == ("A01", "A05")
+    alerts = [address.get_secret_value() for address in configuration.alerts]
+    assert alerts == ["mailto://a:b@host?to=c,d", "json://host/x"]
+
+
+@pytest.mark.parametrize("name", ["KRT_TR_ID", "KRT_APP_KEYS"])
+def test_an_environment_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "{no json")
+    with pytest.raises(InputError, match="the environment"):
+        load(tmp_path)
+
+
+def test_half_a_pair_of_keys_is_refused(tmp_path):
+    write(tmp_path, "config.json", {"app_key": "a-key"})
+    with pytest.raises(InputError, match="belong together"):
+        load(tmp_path)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from engine import closed_days, trading_days
-from engine.errors import CalendarRangeError, InputError
+from engine.errors import CalendarRangeError
 
 YEARS = range(2015, 2028)
 
@@ -169,8 +169,10 @@ def test_kis_days_add_up_over_several_answers_and_a_later_one_wins(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"soon": true}', '{"2026-11-24": "Y"}', "\xff"])
-def test_an_unreadable_file_of_kis_days_is_named(tmp_path, text):
+def test_an_unreadable_file_of_kis_days_is_a_line_and_written_anew(tmp_path, text, caplog):
     path = tmp_path / "kis.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"kis\.json"):
-        trading_days.learn_closed_days(path)
+    assert trading_days.learn_closed_days(path) == []
+    assert "kis.json cannot be read" in caplog.text
+    trading_days.remember_kis_days(path, {date(2026, 11, 24): False})
+    assert trading_days.learn_closed_days(path) == [date(2026, 11, 24)]

@@ -59,8 +59,9 @@ def test_metrics_stand_side_by_side() -> None:
     assert board.filter(level="atm", option_type="C")["iv"].to_list() == [10.0, 10.0]
 
 
-def test_bars_get_the_summary_of_their_minute_and_the_nearest_maturity() -> None:
-    bars = pl.LazyFrame({"timestamp": [START, START + timedelta(minutes=1)], "symbol": "A01612"})
+def test_bars_get_the_summary_known_at_their_end_and_of_the_nearest_maturity() -> None:
+    ends = [START + timedelta(minutes=n) for n in range(3)]
+    bars = pl.LazyFrame({"timestamp": ends, "symbol": "A01612"})
     summaries = pl.LazyFrame(
         {
             "timestamp": [START] * 3,
@@ -72,6 +73,6 @@ def test_bars_get_the_summary_of_their_minute_and_the_nearest_maturity() -> None
         }
     )
     joined = with_summary(bars, summaries).collect()
-    assert joined["atm_volatility"].to_list() == [36.0, None]
-    assert joined["symbol"].to_list() == ["A01612"] * 2
+    assert joined["atm_volatility"].to_list() == [None, 36.0, None]
+    assert joined["symbol"].to_list() == ["A01612"] * 3
     assert "fetched_at" not in joined.columns

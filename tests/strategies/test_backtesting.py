@@ -64,7 +64,7 @@ def slow_trades(symbol: str, bars: pl.DataFrame, rules: Rules) -> list[dict[str,
             position = wanted = 0
         if wanted != position:
             if position:
-                why = "reversal" if wanted and not last else "inside"
+                why = ("opposite" if last else "reversal") if wanted else "inside"
                 leave(row["open"], row["timestamp"], why)
             position, entry = (0 if last else wanted), row
         if last and position:
