@@ -19,11 +19,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from engine.addresses import checked_address, passwords
 from engine.errors import InputError
-from engine.settings import AppKey, KisSettings
+from engine.settings import KIS_REAL, AppKey, KisSettings
 
 CONFIG_FILE = "config.json"
 DATABASE_FILE = "db_config.json"
-KIS_ADDRESS = "https://openapi.koreainvestment.com:9443"
 
 
 def _default_folder() -> Path:
@@ -68,7 +67,7 @@ class Configuration(BaseSettings):
         env_prefix="KRT_", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    base_url: str = KIS_ADDRESS
+    base_url: str = KIS_REAL
     account_no: str = ""
     account_no_sub: str = ""
     app_key: SecretStr = SecretStr("")
@@ -105,8 +104,6 @@ class Configuration(BaseSettings):
         """What the KIS client needs to know."""
         return KisSettings(
             base_url=self.base_url.rstrip("/"),
-            account_no=self.account_no,
-            account_no_sub=self.account_no_sub,
             app_keys=tuple(
                 AppKey(app_key=pair.app_key, app_secret=pair.app_secret) for pair in self._pairs
             ),

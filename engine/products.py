@@ -61,11 +61,6 @@ class OptionSeries:
     put: Product
     future: Product  # what underlies and hedges it
 
-    @property
-    def weekly(self) -> bool:
-        """Say whether its maturities are weeks (YYMMWW)."""
-        return "_WEEKLY_" in self.name
-
     def underlying_symbol(self, maturity: str) -> str:
         """Return the key of its matrices: 202612_KOSPI200."""
         return f"{maturity}_{self.name}"

@@ -18,7 +18,6 @@ from engine.hours import DAY, Market, Session, era, is_held, session
 from engine.trading_days import (
     check_range,
     is_first_of_year,
-    kis_days,
     learn_closed_days,
     previous_trading_days,
     remember_kis_days,
@@ -28,7 +27,7 @@ from engine.trading_days import (
 )
 
 __all__ = [
-    "Market", "Session", "calendar_year", "kis_days", "learn_closed_days", "market_of",
+    "Market", "Session", "calendar_year", "learn_closed_days", "market_of",
     "owed_sessions", "owed_stamps", "previous_sessions", "remember_kis_days", "session",
     "session_dates", "session_of",
 ]  # fmt: skip

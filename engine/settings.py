@@ -25,8 +25,6 @@ class KisSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str = Field(default=KIS_REAL, pattern=r"^https?://\S+$")
-    account_no: str = ""
-    account_no_sub: str = ""
     app_keys: tuple[AppKey, ...] = ()
     polling_interval: float = Field(default=2.0, ge=0, lt=60)
     tr_id: dict[str, str] = {}

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-import polars as pl
 
 from engine import closed_days
 from engine.errors import CalendarRangeError
@@ -142,12 +141,6 @@ def why_closed(day: date) -> str | None:
     if is_trading_day(day):
         return None
     return _days().closed.get(day, "weekend")
-
-
-def kis_days(rows: pl.DataFrame) -> dict[date, bool]:
-    """Read KIS's holiday rows (bass_dt YYYYMMDD, opnd_yn Y or N): does the exchange open?"""
-    days = rows["bass_dt"].str.to_date("%Y%m%d")
-    return dict(zip(days, rows["opnd_yn"] == "Y", strict=True))
 
 
 def remember_kis_days(path: Path, days: Mapping[date, bool]) -> None:

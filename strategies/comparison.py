@@ -6,7 +6,6 @@ import polars as pl
 
 KEY = ("timestamp", "symbol")
 SAID = ("monitor_signal", "trade_signal", "reason")
-STATES = ("differs", "missing", "unexpected")
 
 
 def differences(computed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, time
 
 import polars as pl
 
 OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다."}
-PADDED_CODES = 5  # columns of numbers that KIS pads on the left, in some rows
 
 
 def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
@@ -67,8 +65,3 @@ def change(price: float, before: float, decimals: int) -> tuple[str, str, str]:
 def midnight(moment: datetime) -> datetime:
     """Return the start of the moment's day."""
     return datetime.combine(moment.date(), time())
-
-
-def refusal(msg_cd: str, msg1: str, rt_cd: str = "1") -> Mapping[str, str]:
-    """Return KIS's ordinary body of a refusal."""
-    return {"rt_cd": rt_cd, "msg_cd": msg_cd, "msg1": msg1}

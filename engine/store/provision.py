@@ -7,11 +7,7 @@ from datetime import date
 
 from engine.store.connection import Cursor, ask
 from engine.store.identifiers import literal
-from engine.store.tables import POSTGRES_TYPES, Table
-
-_STANDARD = {
-    "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
-}  # fmt: skip
+from engine.store.tables import POSTGRES_TYPES, SIGNAL_COLUMNS, Table
 
 
 def make_partitions(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
@@ -52,7 +48,7 @@ def _make_signal_table(cursor: Cursor, table: Table) -> None:
     features = [
         (field.name, POSTGRES_TYPES[field.type])
         for field in table.schema
-        if field.name not in _STANDARD
+        if field.name not in SIGNAL_COLUMNS
     ]
     names = "ARRAY[" + ", ".join(literal(name) for name, _ in features) + "]::text[]"
     types = "ARRAY[" + ", ".join(literal(kind) for _, kind in features) + "]::text[]"

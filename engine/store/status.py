@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.resources
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 
 from engine import schemas
 from engine.store.merge import MergeCounts
-from engine.store.spool import Spool
 from engine.store.store import Store
 
 
@@ -31,18 +29,6 @@ async def everything(store: Store) -> dict[str, pl.DataFrame]:
 async def frame(store: Store, query: str) -> pl.DataFrame:
     """Return what a query gives, as a frame."""
     return pl.DataFrame(await store.query(query))
-
-
-def spooled(folder: Path) -> pl.DataFrame:
-    """Return what waits in a spool: table, batches, bytes."""
-    entries = Spool(folder).entries()
-    waiting = pl.DataFrame(
-        {"table": [e.table for e in entries], "bytes": [e.path.stat().st_size for e in entries]},
-        schema={"table": pl.String, "bytes": pl.Int64},
-    )
-    return waiting.group_by("table", maintain_order=True).agg(
-        batches=pl.len(), bytes=pl.sum("bytes")
-    )
 
 
 async def heartbeat(

@@ -20,7 +20,7 @@ POSTGRES_TYPES = {
     pa.date32(): "date",
     schemas.TIME: "timestamp without time zone",
 }
-_SIGNAL_COLUMNS = {
+SIGNAL_COLUMNS = {
     "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
 }  # fmt: skip
 
@@ -126,11 +126,19 @@ def signal_table(name: str, schema: pa.Schema) -> Table:
 
     The row that was given before is kept in `signal_corrections`, by a trigger.
 
-    Raises InputError if the schema lacks what every strategy's signals have.
+    Raises InputError if the schema lacks what every strategy's signals have, or has a type that no
+    column has.
     """
-    if missing := _SIGNAL_COLUMNS - set(schema.names):
+    if missing := SIGNAL_COLUMNS - set(schema.names):
         raise InputError(f"the signals of {name} lack the columns {', '.join(sorted(missing))}")
     plain = pa.schema(list(_columns(schema).items()))
+    if unknown := [
+        f"{field.name} ({field.type})" for field in plain if field.type not in POSTGRES_TYPES
+    ]:
+        kinds = ", ".join(map(str, POSTGRES_TYPES))
+        raise InputError(
+            f"features of {name} that no column holds: {', '.join(unknown)}; {kinds} are held"
+        )
     return Table(name, plain, ("symbol", "timestamp"), "created_at")
 
 

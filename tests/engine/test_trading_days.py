@@ -6,7 +6,6 @@ import logging
 from datetime import date, timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from engine import closed_days, trading_days
@@ -129,14 +128,12 @@ def test_days_around_a_holiday():
 
 
 def test_kis_is_believed_where_it_differs_and_a_line_says_so(tmp_path, caplog):
-    told = pl.DataFrame(
-        {
-            "bass_dt": ["20261124", "20261125", "20261225", "20261226", "20280103"],
-            "opnd_yn": ["N", "Y", "Y", "N", "N"],
-        }
-    )
+    told = {
+        date(2026, 11, 24): False, date(2026, 11, 25): True, date(2026, 12, 25): True,
+        date(2026, 12, 26): False, date(2028, 1, 3): False,
+    }  # fmt: skip
     path = tmp_path / "kis days.json"
-    trading_days.remember_kis_days(path, trading_days.kis_days(told))
+    trading_days.remember_kis_days(path, told)
     with caplog.at_level(logging.WARNING):
         differing = trading_days.learn_closed_days(path)
     assert differing == [date(2026, 11, 24), date(2026, 12, 25)]

@@ -15,9 +15,9 @@ from syrupy.assertion import SnapshotAssertion
 from engine.features.flags import chain_flags
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
-from engine.features.printed import render_matrix
 from engine.features.summary import option_summary
 from engine.schemas import METRICS, MODEL_METRICS, level_columns
+from tests.features.printed import render_matrix
 
 Board = Callable[..., pl.DataFrame]
 SAMPLE = Path(__file__).resolve().parents[3] / "shared/kis-samples/FHPIF05030100.json"

@@ -57,6 +57,19 @@ async def test_a_strategys_table_must_have_what_all_signals_have(store: Store) -
         await ensure_signal_table(store, "other_signal", longer)
 
 
+async def test_a_strategy_may_have_dates_and_times_and_no_type_that_no_column_holds(
+    store: Store,
+) -> None:
+    dated = pl.from_arrow(signals([1])).with_columns(
+        pl.col("timestamp").dt.date().alias("expiry"), pl.col("timestamp").alias("range_ends")
+    )
+    rows = dated.to_arrow().to_batches()[0]
+    assert await store.merge("dated_signal", rows) == MergeCounts(inserted=1)
+    short = dated.with_columns(pl.lit(1, pl.Int32).alias("count")).to_arrow().to_batches()[0]
+    with pytest.raises(InputError, match=r"count \(int32\)"):
+        await store.merge("dated_signal", short)
+
+
 async def test_another_strategy_gets_its_table_by_storing_its_first_signal(store: Store) -> None:
     frame = pl.from_arrow(signals([1, 0])).select(
         "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason",
