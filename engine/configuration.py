@@ -120,7 +120,9 @@ class Configuration(BaseSettings):
 
 
 class PoolSettings(BaseModel):
-    """`pool_settings` of the spec. One connection a writer is kept, so the sizes have no effect."""
+    """`pool_settings` of the spec: read so that old files are good, without effect.
+
+    A writer keeps one connection and sets what it needs itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     min_size: int = 1

@@ -48,18 +48,18 @@ OPTION_CHAIN = pa.schema(
         ("option_type", pa.string()),  # C or P
         ("strike", pa.float64()),  # index points
         ("price", pa.float64()),  # last trade, index points
-        ("bid", pa.float64()),
-        ("ask", pa.float64()),
+        ("bid", pa.float64()),  # best, index points
+        ("ask", pa.float64()),  # best, index points
         ("volume", pa.int64()),  # contracts, today so far
         ("open_interest", pa.int64()),  # contracts
         ("iv", pa.float64()),  # % per year, the vendor's implied volatility
         ("historical_volatility", pa.float64()),  # % per year, what the vendor's greeks use
-        ("delta", pa.float64()),
-        ("gamma", pa.float64()),
+        ("delta", pa.float64()),  # index points per point of the index
+        ("gamma", pa.float64()),  # delta per point of the index
         ("vega", pa.float64()),  # index points per volatility point
         ("theta", pa.float64()),  # index points per calendar day
-        ("rho", pa.float64()),
-        ("theoretical_price", pa.float64()),
+        ("rho", pa.float64()),  # index points per percentage point of the rate
+        ("theoretical_price", pa.float64()),  # index points
         ("atm_class", pa.string()),  # the vendor's flag; follows the previous close, not trusted
         ("underlying_price", pa.float64()),  # index points, what decides ATM
         ("underlying_source", pa.string()),  # future:CODE, index, or parity
@@ -80,17 +80,17 @@ DOLPHA1_SIGNAL = pa.schema(
     [
         ("timestamp", TIME),
         ("symbol", pa.string()),
-        ("close", pa.float64()),
-        ("monitor_signal", pa.int64()),
-        ("trade_signal", pa.int64()),
+        ("close", pa.float64()),  # index points
+        ("monitor_signal", pa.int64()),  # 1 above the upper band, -1 below the lower, else 0
+        ("trade_signal", pa.int64()),  # the same where it is to be acted on
         ("reason", pa.string()),
-        ("ub", pa.float64()),
-        ("lb", pa.float64()),
-        ("atr", pa.float64()),
-        ("move_open", pa.float64()),
-        ("sigma_open", pa.float64()),
-        ("vwap", pa.float64()),
-        ("min_from_open", pa.int64()),
+        ("ub", pa.float64()),  # upper band, index points
+        ("lb", pa.float64()),  # lower band, index points
+        ("atr", pa.float64()),  # index points
+        ("move_open", pa.float64()),  # |close / open of the day - 1|
+        ("sigma_open", pa.float64()),  # its mean at this minute of the sessions before
+        ("vwap", pa.float64()),  # index points
+        ("min_from_open", pa.int64()),  # minutes since the first bar's
         ("created_at", TIME),
     ]
 )
@@ -141,7 +141,7 @@ SYSTEM_STATUS = pa.schema(
         ("timestamp", TIME),  # of the heartbeat
         ("status", pa.string()),
         ("message", pa.string()),
-        ("data_count", pa.int64()),  # rows stored so far
+        ("data_count", pa.int64()),  # rows stored, calls made or batches that wait
         ("last_data_time", TIME),  # timestamp of the newest row stored
     ]
 )

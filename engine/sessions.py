@@ -1,6 +1,6 @@
 """What markets and symbols owe: sessions of a code, spans of sessions, owed stamps, a year's list.
 
-The one door to the calendar: `engine.hours` has the sessions, `engine.trading_days` the days,
+The door to the sessions: `engine.hours` has the sessions, `engine.trading_days` the days,
 `sessions.toml` the facts with their sources. Outside 2015 … 2027 every question raises
 CalendarRangeError.
 """

@@ -86,7 +86,7 @@ class Pace:
         """Return when the caller may call.
 
         The lower `attempt` goes first, so that second tries of one symbol delay no other's first;
-        `FRONT` goes before all.
+        `FRONT` goes before all of its priority.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, attempt, next(self._order), future))

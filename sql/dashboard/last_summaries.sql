@@ -1,4 +1,4 @@
--- The last summary of each option chain of a day, nearest maturity first
+-- The last summary of each option chain of a day
 SELECT DISTINCT ON (underlying_symbol) *
 FROM option_summary
 WHERE timestamp >= {begin} AND timestamp < {end}
