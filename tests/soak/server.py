@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from engine.store.cluster import DATABASE, Cluster
 from engine.store.connection import Connection
 from engine.store.programs import find_programs, make_enterable
 from tests.store.torment import kill_server
+
+RECOVERS_WITHIN = 120.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,11 @@ class Server:
         self.disk.empty()
         if not self._cluster.runs():
             self._cluster.start(durable=True)
-        with closing(self._maintenance()) as database:
-            database.alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
+        patience = time.monotonic() + RECOVERS_WITHIN
+        while not self._let_in():
+            if time.monotonic() > patience:
+                raise StoreUnreachable(f"the server has not recovered in {RECOVERS_WITHIN} s")
+            time.sleep(0.5)
 
     def logs(self) -> list[Path]:
         """Return what the server has logged."""
@@ -113,6 +119,13 @@ class Server:
     def keep(self, folder: Path) -> None:
         """Copy all that it stored to a folder that stays."""
         shutil.copytree(self._cluster.folder, folder, ignore=shutil.ignore_patterns(".s.PGSQL*"))
+
+    def _let_in(self) -> bool:
+        """Let everybody into the database; False while the server recovers from a full disk."""
+        with suppress(StoreUnreachable), closing(self._maintenance()) as database:
+            database.alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
+            return True
+        return False
 
     def _maintenance(self) -> Connection:
         return Connection(self.url.replace(f"/{DATABASE}?", "/postgres?"), "soak")
