@@ -7,7 +7,6 @@ its last call. It runs behind a live collector, under the same pace.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import polars as pl
 from engine.history.owed import targets
 from engine.store import MergeCounts, ledger
 from engine.store.fronts import keep_fronts
+from engine.together import side_by_side
 from pipelines.history.asking import Asked, Tools, Window, answers, ask, contradicted, covers
 from pipelines.history.planning import CALLS, plan
 from pipelines.history.settling import figures_of, unsettled
@@ -143,11 +143,7 @@ async def _run(tools: Tools, calls: pl.DataFrame, report: Report, progress: Prog
 async def ask_all(
     tools: Tools, work: list[list[Window]], report: Report, progress: Progress = quiet
 ) -> None:
-    """Ask for windows, each list those of one session, several sessions side by side.
-
-    The first error ends it all. No TaskGroup: before Python 3.13 one that fails leaves its caller
-    marked as cancelled, and the next Ctrl+C ends the process with a traceback.
-    """
+    """Ask for windows, each list those of one session, several sessions side by side."""
     waiting = iter(work)
 
     async def take() -> None:
@@ -155,13 +151,7 @@ async def ask_all(
             await _one_session(tools, windows, report)
             progress(report.calls, report.planned)
 
-    asking = [asyncio.create_task(take()) for _ in range(min(AT_A_TIME, len(work)))]
-    try:
-        await asyncio.gather(*asking)
-    finally:
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+    await side_by_side(*(take() for _ in range(min(AT_A_TIME, len(work)))))
 
 
 async def _one_session(tools: Tools, windows: list[Window], report: Report) -> None:

@@ -1,0 +1,22 @@
+"""Several jobs side by side, ended together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+async def side_by_side(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run the jobs; the first error ends all of them and is raised.
+
+    No TaskGroup: before Python 3.13 one that fails leaves its caller marked as cancelled, and the
+    next Ctrl+C then ends the process with a traceback.
+    """
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
