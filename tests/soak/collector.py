@@ -86,10 +86,11 @@ async def ask(clock: VirtualClock, word: str, what: str) -> None:
 
 async def live(orders: Orders) -> None:
     """Collect session after session; the clock goes on from one to the next."""
-    clock, market = VirtualClock(orders.start), SyntheticMarket(orders.seed)
+    clock = VirtualClock(orders.start)
     for number in range(orders.number, orders.season.last + 1):
         of = orders.season[number]
         began = time.process_time()
+        market = SyntheticMarket(orders.seed)  # anew: it keeps what it made, and is not ours
         _set_zone(of.zone)
         await clock.sleep_until(max(of.starts, clock.now()))
         async with _kis(orders, of, clock, market):
