@@ -56,6 +56,11 @@ def stopped(component: str, at: datetime, why: str) -> Event:
     return Event(("stopped", component, at), f"❌ {component} stopped", f"{at:%m-%d %H:%M}: {why}")
 
 
+def refused_key(day: date, why: str) -> Event:
+    """Return the event of a day on which KIS stopped taking the app keys."""
+    return Event(("key", day), "❌ KIS takes no app key", why)
+
+
 class SignalNews:
     """Finds in a strategy's rows what is news: the trade signal turned, and just now.
 

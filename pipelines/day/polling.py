@@ -8,10 +8,11 @@ answer holds all finished bars of the last half hour or more.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from engine.clock import Clock
-from engine.errors import KisError, StoreError
+from engine.errors import KisKeyRefused, KrtError
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
@@ -74,11 +75,11 @@ class PollingManager:
         try:
             batch = await fetcher.fetch(request)
             await self._processor.bars(bars.table, batch)
-        except (KisError, StoreError) as error:
-            log.warning("⚠️ %s: %s", bars.symbol, error)
+        except KrtError as error:
+            self._failed(bars.symbol, error)
             return set()
         finally:
-            await self._processor.rejected(fetcher.take_rejected())
+            await self._keep_rejected(fetcher)
         return set(batch["timestamp"].to_pylist())
 
     async def follow_chain(self, chain: ChainPlan) -> None:
@@ -94,7 +95,17 @@ class PollingManager:
         request = ChainRequest(chain.series, chain.maturity, minute, deadline=minute + MINUTE)
         try:
             await self._processor.chain(await fetcher.fetch(request))
-        except (KisError, StoreError) as error:
-            log.warning("⚠️ %s: %s", chain.underlying_symbol, error)
+        except KrtError as error:
+            self._failed(chain.underlying_symbol, error)
         finally:
+            await self._keep_rejected(fetcher)
+
+    def _failed(self, symbol: str, error: KrtError) -> None:
+        log.warning("⚠️ %s: %s", symbol, error)
+        if isinstance(error, KisKeyRefused):  # nothing comes in until a person does something
+            self._processor.tell_refused_key(error)
+
+    async def _keep_rejected(self, fetcher: PriceFetcher) -> None:
+        """Keep what could not be used; if the database refuses it, the writer has said so."""
+        with suppress(KrtError):
             await self._processor.rejected(fetcher.take_rejected())

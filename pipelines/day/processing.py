@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import Clock
+from engine.errors import KisKeyRefused
 from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_of, greeks_of, matrix_of, summary_of
-from pipelines.day.alerts import Alerts, SignalNews
+from pipelines.day.alerts import Alerts, SignalNews, refused_key
 from pipelines.day.tally import Tally
 from strategies.window import LiveWindow
 
@@ -103,6 +104,10 @@ class Processor:
             if told and told != self._findings.get(symbol):
                 log.warning("⚠️ %s: odd chain: %s", symbol, told)
             self._findings[symbol] = told
+
+    def tell_refused_key(self, error: KisKeyRefused) -> None:
+        """Have a person hear, once a day, that KIS takes no app key any more."""
+        self._alerts.tell(refused_key(self._tally.day, str(error)))
 
     async def rejected(self, batch: pa.RecordBatch) -> MergeCounts:
         """Keep rows that could not be used, with the reason, where `krt status` shows them."""

@@ -16,15 +16,18 @@ from pydantic import SecretStr
 
 from engine import sessions
 from engine.clock import Clock
-from engine.errors import InputError, KisError, KisKeyRefused, StoreUnreachable
+from engine.errors import InputError, KisError, KisKeyRefused, StoreError, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
+from engine.history.reading import in_span
 from engine.kis.calendar import DAYS_FILE, learn_opening_days
 from engine.kis.client import KisClient, Priority
 from engine.private import private_folder
 from engine.settings import KisSettings
 from engine.store import MergeCounts, Store, Writer, ledger
+from engine.store.identifiers import identifier, literal
 from engine.store.status import heartbeat
 from engine.store.strategies import remember_symbols
+from engine.together import side_by_side
 from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
 from pipelines.day.around_the_day import (
     fill_before_open,
@@ -82,28 +85,32 @@ async def run_day(
         stack.callback(lambda: tally.calls.update(kis.counts))
 
         await _wait_for_open(plan, clock)
-        if not await _opens(plan, kis, place.kis):
-            return
-        earlier = await finish_earlier(tools, plan.names, plan.day)
-        # Said before the day's first row: if we die now, the next start knows what to finish.
-        await _say_status(store, tally, kis, writer, "running")
-        beating = asyncio.create_task(_beat(store, clock, tally, kis, writer))
+        beating: asyncio.Task[None] | None = None
         try:
+            tally.closed = not await _opens(plan, kis, place.kis)
+            if tally.closed:
+                return
+            earlier = await finish_earlier(tools, plan.names, plan.day)
+            # Said before the day's first row: if we die now, the next start knows what to finish.
+            await _say_status(store, tally, kis, writer, "running")
+            beating = asyncio.create_task(_beat(store, clock, tally, kis, writer))
             await _catch_up(plan, tools, earlier)
+            await _count_stored(plan, store, tally)
             processor.windows = await open_windows(plan, store)
             log.info("🚀 collecting %s", ", ".join(plan.names))
             await _follow(plan, polling)
             await _close(plan, tools, tally)
-        except asyncio.CancelledError:  # Ctrl+C: whoever looks must not take us for running
-            with suppress(StoreUnreachable):
-                await _say_status(store, tally, kis, writer, "stopped")
-            raise
-        except Exception as error:
-            alerts.tell(stopped("collector", clock.now(), str(error)))
+        except BaseException as error:  # Ctrl+C too: whoever looks must not take us for running
+            if isinstance(error, Exception):
+                alerts.tell(stopped("collector", clock.now(), str(error)))
+            if beating:  # before that, the last word of an earlier session says what to finish
+                with suppress(StoreError):
+                    await _say_status(store, tally, kis, writer, "stopped")
             raise
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            if beating:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
         _tell_gaps(tally, alerts)
         await _say_status(store, tally, kis, writer, "done")
 
@@ -144,11 +151,9 @@ async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
 
 
 async def _follow(plan: DayPlan, polling: PollingManager) -> None:
-    async with asyncio.TaskGroup() as following:
-        for bars in plan.bars:
-            following.create_task(polling.follow_bars(bars))
-        for chain in plan.chains:
-            following.create_task(polling.follow_chain(chain))
+    bars = (polling.follow_bars(bars) for bars in plan.bars)
+    chains = (polling.follow_chain(chain) for chain in plan.chains)
+    await side_by_side(*bars, *chains)
 
 
 async def _catch_up(plan: DayPlan, tools: Tools, found: MergeCounts) -> None:
@@ -161,6 +166,16 @@ async def _catch_up(plan: DayPlan, tools: Tools, found: MergeCounts) -> None:
         found += (await fill_today(tools, plan.names, plan.day)).rows
     if found.inserted:
         log.info("✅ %d bars that the history lacked came in", found.inserted)
+
+
+async def _count_stored(plan: DayPlan, store: Store, tally: Tally) -> None:
+    """Have the tally know the day's bars that a collector before us has stored."""
+    for bars in plan.bars:
+        rows = await store.query(
+            f"SELECT timestamp FROM {identifier(bars.table)}"  # noqa: S608 - quoted
+            f" WHERE symbol = {literal(bars.symbol)} AND {in_span(plan.day, plan.day)}"
+        )
+        tally.note_stored(bars.symbol, rows["timestamp"].to_pylist())
 
 
 async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
@@ -207,7 +222,7 @@ async def _beat(store: Store, clock: Clock, tally: Tally, kis: KisClient, writer
         await clock.sleep(HEARTBEAT)
         try:
             await _say_status(store, tally, kis, writer, "running")
-        except StoreUnreachable as error:
+        except StoreError as error:
             log.debug("no heartbeat: %s", error)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from engine.store import MergeCounts
 from pipelines.day.feed import BarPlan, DayPlan
+
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Tally:
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)
     matrix: pl.DataFrame | None = None
     gaps: pl.DataFrame | None = None  # the day's rows of the ledger; none before the close
+    closed: bool = False  # KIS says that the exchange does not open on the day
 
     @property
     def day(self) -> date:
@@ -55,10 +58,19 @@ class Tally:
         seen = self.seen.setdefault(symbol, set())
         # A late start fetches the day so far from its end backwards: those bars did not come late.
         if not seen or stamp > max(seen):
-            delay = (now - stamp).total_seconds()
+            delay = (now - self._finished(symbol, stamp)).total_seconds()
             self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
             self.last_bar[symbol] = newest
         seen.update(frame["timestamp"])
+
+    def _finished(self, symbol: str, stamp: datetime) -> datetime:
+        """Return when a bar was finished: at its stamp, but the auction's minute begins there."""
+        auctions = {bars.symbol: bars.session.auction for bars in self.plan.bars}
+        return stamp + MINUTE if stamp == auctions.get(symbol) else stamp
+
+    def note_stored(self, symbol: str, stamps: list[datetime]) -> None:
+        """Count bars of the day that were stored before we came."""
+        self.seen.setdefault(symbol, set()).update(stamps)
 
     def note_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
         """Count committed signals of the day by strategy; the newest is shown."""
@@ -90,8 +102,8 @@ class Tally:
 
     def missing(self, bars: BarPlan, until: datetime) -> int:
         """Count the stamps owed until a moment that have not come."""
-        owed = bars.session.stamps()
-        return int((owed <= until).sum()) - len(self.seen.get(bars.symbol, ()))
+        seen = self.seen.get(bars.symbol, set())
+        return sum(stamp <= until and stamp not in seen for stamp in bars.session.stamps())
 
     def minutes(self, state: str) -> int:
         """Return how many minutes of the day the ledger has in a state."""
@@ -114,6 +126,7 @@ class Tally:
         return {
             "date": self.day.isoformat(),
             "simulated": self.simulated,
+            "closed": self.closed,
             "bars": self.bars,
             "snapshots": self.snapshots,
             "signals": dict(self.signals),

@@ -141,7 +141,7 @@ def _volatility(tally: Tally) -> RenderableType:
 
 def _written(tally: Tally, clock: Clock) -> Text:
     settled = floor_minute(clock.now()) - timedelta(minutes=1)
-    gaps = sum(max(0, tally.missing(bars, settled)) for bars in tally.plan.bars)
+    gaps = sum(tally.missing(bars, settled) for bars in tally.plan.bars)
     return Text.assemble(
         ("rows ", "dim"), f"{tally.rows.inserted:,}",
         ("   bars ", "dim"), f"{tally.bars:,}",
@@ -163,6 +163,8 @@ def save(tally: Tally, clock: Clock, path: Path) -> None:
 def summary(tally: Tally, *, complete: bool) -> RenderableType:
     """Draw the closing summary; of a day that was broken off, what is committed of it."""
     title = f"🎉 {tally.day} is complete" if complete else f"⚠️ {tally.day} was broken off"
+    if tally.closed:
+        title = f"⚠️ {tally.day}: KIS says that the exchange is closed; nothing was collected"
     table = Table(title=title, title_justify="left", show_header=False)
     gaps, no_trade = tally.minutes("open") + tally.minutes("unavailable"), tally.minutes("no_trade")
     table.add_row("bars", f"{tally.bars:,}")

@@ -1,5 +1,7 @@
--- Bars stored of a day: how many, the last one, and how long after its close it was committed
-SELECT symbol, count(*) AS bars, max(timestamp) AS timestamp,
+-- Bars stored of a day: how many, how many of those that are due, the last one, and how long after
+-- its close it was committed
+SELECT symbol, count(*) AS bars, count(*) FILTER (WHERE timestamp <= {due}) AS bars_due,
+       max(timestamp) AS timestamp,
        (array_agg(close ORDER BY timestamp DESC))[1] AS close,
        (array_agg(extract(epoch FROM committed_at - timestamp)::double precision
                   ORDER BY timestamp DESC))[1] AS delay,

@@ -131,7 +131,8 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
     assert "an app key is out" in said
     assert "alert not sent to JSON" in said
     told = [request.get_data(as_text=True) for request, _ in httpserver.log]
-    assert "collector stopped" in told[0]
+    assert "KIS takes no app key" in told[0]
+    assert "collector stopped" in told[-1]
     found = [*told_in([*told, said, str(refusal.value)]), *in_files(tmp_path), *in_tables(place)]
     assert found == []
     [kept] = [path for path in (tmp_path / "kis").glob("*.json") if TOKENS[1] in path.read_text()]

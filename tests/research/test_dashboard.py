@@ -52,6 +52,8 @@ def test_bars_owed_by_now_are_counted(desk: Desk) -> None:
     assert board is not None
     owed = dict(board.bars_today.select("symbol", "owed").iter_rows())
     assert owed == {"005930": 179, "A01612": 194}  # stamps until 11:59
+    missing = dict(board.bars_today.select("symbol", "missing").iter_rows())
+    assert missing == {"005930": 0, "A01612": 2}  # however many came after the hole
     assert board.symbol == "A01612"
     assert board.chart_signals.height == 409
 

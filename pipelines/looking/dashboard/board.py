@@ -25,7 +25,7 @@ class Board:
 
     now: datetime
     components: pl.DataFrame  # SYSTEM_STATUS
-    bars_today: pl.DataFrame  # symbol, bars, timestamp, close, delay, usual_delay, owed, missing
+    bars_today: pl.DataFrame  # of bars_today.sql, and how many bars are `owed` and `missing`
     counts: dict[str, int]  # open_gaps, rejected, corrected
     signals: pl.DataFrame  # timestamp, symbol, close, trade_signal, reason
     symbol: str | None  # whose chart is shown
@@ -34,11 +34,6 @@ class Board:
     summary: dict[str, object] | None  # of the nearest option chain
     cells: pl.DataFrame  # of its last matrix, long
 
-    @property
-    def day(self) -> date:
-        """The session's date."""
-        return self.now.date()
-
 
 def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Board:
     """Read the board. Raises StoreUnreachable while the database is away."""
@@ -46,7 +41,8 @@ def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Boar
         components = ask(cursor, _sql("status", "1_heartbeats.sql"))
         now = _now(components, clock, simulated=simulated)
         today = _today(now.date())
-        bars = _with_owed(ask(cursor, _sql("dashboard", "bars_today.sql", **today)), now)
+        due = literal(now - _GRACE)
+        bars = _with_owed(ask(cursor, _sql("dashboard", "bars_today.sql", **today, due=due)), now)
         symbol = _chart_symbol(cursor, bars)
         summaries = ask(cursor, _sql("dashboard", "last_summaries.sql", **today))
         summary = next(
@@ -80,7 +76,7 @@ def _with_owed(bars: pl.DataFrame, now: datetime) -> pl.DataFrame:
     due = [_due(symbol, now) for symbol in bars["symbol"]]
     owed = pl.Series("owed", due, pl.Int64)
     return bars.with_columns(owed).with_columns(
-        missing=(pl.col("owed") - pl.col("bars")).clip(lower_bound=0)
+        missing=(pl.col("owed") - pl.col("bars_due")).clip(lower_bound=0)
     )
 
 
