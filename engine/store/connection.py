@@ -22,6 +22,7 @@ from adbc_driver_postgresql import StatementOptions
 
 from engine.clock import KST
 from engine.errors import InputError, KrtError, StoreError, StoreUnreachable
+from engine.store.knocking import nobody_listens
 
 Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
@@ -56,6 +57,7 @@ class Connection:
     def __init__(self, url: str, component: str) -> None:
         self._url, self._component = url, component
         self._open: Any = None
+        self._failed = False  # the last try to connect
 
     @contextmanager
     def transaction(self, *, read_only: bool = False, bare: bool = False) -> Iterator[Cursor]:
@@ -120,10 +122,14 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._open is None:
+            if self._failed and (why := nobody_listens(self._url)):
+                raise StoreUnreachable(f"no connection to the database: {why}")
+            self._failed = True
             try:
                 self._open = adbc.connect(named(self._url, self._component), autocommit=True)
             except adbc_driver_manager.Error as error:
                 raise StoreUnreachable(f"no connection to the database: {_said(error)}") from error
+            self._failed = False
         return self._open
 
     def _roll_back(self) -> None:
