@@ -47,7 +47,7 @@ def soak(of: Season, say: Callable[[str], object]) -> Outcome:
 
 
 def _played(of: Season, server: Server, data: Disk, say: Callable[[str], object]) -> Outcome:
-    player, number = Player(of, server, data, free_port(), say), of.first
+    player = Player(of, server, data, free_port(), say)
     try:
         for number in range(of.first, of.last + 1):
             player.play(number)
@@ -55,13 +55,23 @@ def _played(of: Season, server: Server, data: Disk, say: Callable[[str], object]
     except Exception as error:  # whatever it is, it must be possible to see it again
         player.close()
         what = str(error) if isinstance(error, Broken) else repr(error)
-        raise Broken(f"--only {number}: {of[number]}: {what}; see {_kept(server, data)}") from error
+        raise Broken(f"{told(of, player.at)}: {what}; see {_kept(server, data)}") from error
     else:
         return player.outcome
     finally:
         player.close()
         server.stop()
         server.remove()
+
+
+def told(of: Season, number: int) -> str:
+    """Return a broken session, and how it is played again.
+
+    It is played with a quiet one after it: what is broken in a quiet one is played by the one
+    before. What only a later session damaged is not seen so, but in the whole season.
+    """
+    only = max(of.first, min(number, of.last - 1))
+    return f"--only {only} (or the whole season): {of[number]}"
 
 
 def _kept(server: Server, data: Disk) -> Path:
@@ -87,7 +97,7 @@ def main(arguments: list[str]) -> int:
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     start, one_life = vars(asked)["from"], asked.one_life
     of = season(seed, start, asked.sessions, asked.only, one_life=one_life)
-    again = f"--seed {seed} --from {start}{' --one-life' * one_life}"
+    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{' --one-life' * one_life}"
     console, began = Console(), time.monotonic()
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
     say(f"seed {seed}")

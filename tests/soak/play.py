@@ -47,10 +47,12 @@ class Player:
         self._child: Child | None = None
         self._orders: Orders | None = None
         self._is_away = False  # the database, or its disk is full
+        self.at = season.first  # the session that is played or checked
 
     def play(self, number: int) -> None:
         """Play a session and check it. Raises Broken."""
         of = self._season[number]
+        self.at = number
         self._say(f"🚀 {of}")
         self.outcome.drawn.update(of.drawn)
         complete = self._session(of)
@@ -168,33 +170,36 @@ class Player:
         broken = [*found.broken, *(found.unfinished if settled else [])]
         if settled:
             broken += left_behind(self._data.folder, [self._errors, *self._server.logs()])
-            for late in self._late:
-                self._repaired[late.number] = of.number
-                broken += self._looked_at_again(late)
-            self._late = []
         if broken:
             raise Broken("; ".join(broken))
+        if settled:
+            for late in self._late:
+                self._repaired[late.number] = of.number
+                self._look_again(late)
+            self._late = []
         if found.waiting or not settled:
             self._late.append(of)
             self._say(f"⏱️ {of.day} has to wait: {[*found.waiting, *found.unfinished]}")
         else:
             self._count(found)
 
-    def _looked_at_again(self, of: SessionPlan) -> list[str]:
-        """Return what is still not as promised after a later morning."""
+    def _look_again(self, of: SessionPlan) -> None:
+        """Check a session after a later morning has repaired it. Raises Broken."""
+        self.at = of.number
         found = self._promise.check(of, self._season[self._repaired[of.number]])
         self._count(found)
-        wrong = [*found.broken, *found.unfinished, *found.waiting]
-        return [f"{of.day}, repaired in session {self._repaired[of.number]}: {w}" for w in wrong]
+        if wrong := found.all:
+            by = self._repaired[of.number]
+            raise Broken(f"after it was repaired in session {by}: {'; '.join(wrong)}")
 
     def look_back(self) -> None:
         """Check every session once more: no later one may have damaged it. Raises Broken."""
         for number in range(self._season.first, self._season.last + 1):
+            self.at = number
             after = self._repaired.get(number)
             later = self._season[after] if after else None
-            found = self._promise.check(self._season[number], later)
-            if wrong := [*found.broken, *found.unfinished, *found.waiting]:
-                raise Broken(f"session {number}, looked at again in the end: {'; '.join(wrong)}")
+            if wrong := self._promise.check(self._season[number], later).all:
+                raise Broken(f"looked at again in the end: {'; '.join(wrong)}")
 
     def _count(self, found: Found) -> None:
         self.outcome.counts.update(found.counts)

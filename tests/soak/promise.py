@@ -43,6 +43,11 @@ class Found:
     counts: Counter[str] = field(default_factory=Counter)
     gaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # stamps by state and reason
 
+    @property
+    def all(self) -> list[str]:
+        """Whatever is not as promised once no later morning can mend it."""
+        return [*self.broken, *self.unfinished, *self.waiting]
+
 
 class Promise:
     """Checks sessions of a season against what its KIS serves."""

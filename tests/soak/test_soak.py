@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import polars as pl
 import pytest
@@ -14,12 +17,14 @@ from engine.simulator.faults import Scenario
 from engine.store import Store
 from pipelines.day.feed import Feed
 from strategies.registry import STRATEGIES
-from tests.soak.__main__ import FROM, main, soak
+from tests.soak.__main__ import FROM, main, soak, told
+from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, season
-from tests.soak.play import Outcome
+from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
 from tests.soak.report import Played, grown, rows, slope
+from tests.soak.server import Disk, Server
 from tests.soak.weather import KINDS
 
 SEED = 20906  # storm; the collector killed at 14:58 and 15:35, connections taken away at 15:15
@@ -129,6 +134,21 @@ async def test_the_check_finds_whatever_is_not_as_promised(
         for table in ("stocks_1m", "futures_1m", "dolpha1_signal", "opening_range_signal"):
             await store.execute(f"DELETE FROM {table}")
     await store.close()
+
+
+def test_what_is_found_broken_in_the_end_names_its_session(
+    database_url: str, tmp_path: Path
+) -> None:
+    of = season(1, FROM, 2)  # of which nothing is stored
+    server = cast("Server", SimpleNamespace(url=database_url))
+    player = Player(of, server, Disk(tmp_path, "1m", mounted=False), 0, print)
+    player.at = of.last  # it has just been played
+    with pytest.raises(Broken, match=r"looked at again in the end: .* missing in silence"):
+        player.look_back()
+    assert player.at == 1
+    assert told(of, 1) == f"--only 1 (or the whole season): {of[1]}"
+    assert told(of, 3).startswith("--only 2 "), "the quiet one comes after it there"
+    assert told(season(1, FROM, 2, only=2), 3).startswith("--only 2 ")
 
 
 def test_what_grows_from_session_to_session_is_told() -> None:
