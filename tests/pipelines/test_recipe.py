@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from pipelines.recipe import words
 
 
@@ -32,6 +34,7 @@ def test_a_missing_command_is_one_line():
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
 def test_interrupt_reaches_the_command_and_its_exit_code_comes_back():
     program = (
         "import sys, time\ntry:\n print('up', flush=True)\n time.sleep(30)\n"
