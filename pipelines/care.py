@@ -37,7 +37,9 @@ def db(*, database: Which = None) -> int:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         Console(stderr=True).print("⏱️ open until Ctrl+C: psql, DBeaver or Polars may use it")
-        threading.Event().wait()
+        over = threading.Event()
+        while not over.wait(1.0):  # Windows hears Ctrl+C only between waits
+            pass
     return 0
 
 

@@ -38,6 +38,8 @@ _APART: dict[str, Any] = (
     if sys.platform == "win32"
     else {"process_group": 0}
 )
+# Windows hears Ctrl+C only between waits; elsewhere a wait with an end is a busy one
+_WAIT = 1.0 if sys.platform == "win32" else None
 _AT_ITS_END = "ignore:resource_tracker:UserWarning"
 _NICER = 5  # looking must not slow the collector
 
@@ -167,11 +169,18 @@ def _run(command: list[str], environment: Mapping[str, str], address: str, *, gu
         sys.stdout.flush()
         signal.signal(signal.SIGTERM, _leave)  # else we would end without ending the server
         try:
-            return server.wait()
+            return _ended(server)
         except KeyboardInterrupt:
             return 130
         finally:
             _end(server)
+
+
+def _ended(server: subprocess.Popen[str]) -> int:
+    """Wait for the end of the server; return its exit code."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return server.wait(_WAIT)
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -24,6 +24,7 @@ from engine import schemas
 from engine.clock import WallClock
 from engine.store import Store
 from pipelines.cli import main
+from pipelines.looking import serving as serving_module
 from pipelines.looking.serving import is_loopback
 
 START = datetime(2026, 11, 16, 9, 0)
@@ -180,3 +181,11 @@ def test_a_port_that_is_taken_is_said(
 )  # fmt: skip
 def test_only_the_machine_itself_needs_no_token(host: str, own: bool) -> None:
     assert is_loopback(host) is own
+
+
+def test_the_server_is_waited_for_however_often_we_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "_WAIT", 0.05)
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time, sys; time.sleep(0.5); sys.exit(7)"], text=True
+    ) as server:
+        assert serving_module._ended(server) == 7
