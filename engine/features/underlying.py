@@ -38,10 +38,10 @@ def with_underlying(chain: pl.LazyFrame, candidates: pl.LazyFrame | None = None)
     return decided.select(chain.collect_schema().names())
 
 
-def parity_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
+def parity_forward(chain: pl.LazyFrame) -> pl.LazyFrame:
     """Return timestamp, underlying_symbol and `forward` (`implied_forward`), one row a snapshot."""
     rows = with_value(board.with_expiry(flags.judged(chain)))
-    return rows.group_by(SNAPSHOT).agg(forward=implied_forward(rate))
+    return rows.group_by(SNAPSHOT).agg(forward=implied_forward())
 
 
 def with_value(rows: pl.LazyFrame) -> pl.LazyFrame:

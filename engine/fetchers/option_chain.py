@@ -33,7 +33,7 @@ from engine.schemas import LEVELS, OPTION_CHAIN
 log = logging.getLogger(__name__)
 
 BOARD_ROWS = 100  # a side; a board with as many is cut
-_MARGIN = 3  # strikes quoted beyond the levels, since the market moves
+_REACH = LEVELS + 3  # strikes quoted on each side: beyond the levels, since the market moves
 _TOO_OLD = timedelta(hours=1)  # a quote older than this says nothing
 _TO_SPARE = timedelta(seconds=5)  # between the last quote and the deadline of the snapshot
 _ASKED_AGAIN = 2  # times that an answer without content is asked for again
@@ -67,17 +67,14 @@ class Underlying:
 class OptionChainFetcher(PriceFetcher):
     """Snapshots in OPTION_CHAIN: board (FHPIF05030100), board-top, single quotes (FHMIF10000000).
 
-    `quotes_a_minute` bounds the calls for strikes that the board lacks, per snapshot; `levels` is
-    how many strikes on each side of the market are wanted.
+    `quotes_a_minute` bounds the calls for strikes that the board lacks, per snapshot.
     """
 
     schema: ClassVar[pa.Schema] = OPTION_CHAIN
 
-    def __init__(
-        self, client: KisClient, *, levels: int = LEVELS, quotes_a_minute: int = 60
-    ) -> None:
+    def __init__(self, client: KisClient, *, quotes_a_minute: int = 60) -> None:
         super().__init__(client)
-        self._reach, self._quotes_a_minute = levels + _MARGIN, quotes_a_minute
+        self._quotes_a_minute = quotes_a_minute
         self._quotes: dict[str, pl.DataFrame] = {}
         self._last_price: dict[str, float] = {}
         self._master: pl.DataFrame | None = None
@@ -146,7 +143,7 @@ class OptionChainFetcher(PriceFetcher):
         master = await self._listed()
         if master is None:
             return board.clear()
-        near = near_market(options_like(master, board["symbol"]), price, self._reach)
+        near = near_market(options_like(master, board["symbol"]), price, _REACH)
         wanted = near.join(board, on="symbol", how="anti")
         known = await self._quoted(request, wanted)
         return wanted.select("symbol", "strike").join(known, on="symbol", how="left")

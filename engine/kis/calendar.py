@@ -1,4 +1,4 @@
-"""What KIS tells about dates: on which days the exchange opens, and which maturities are listed."""
+"""On which days the exchange opens, as KIS tells it: asked once a day, kept in a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 from engine.clock import today
 from engine.kis import codec
 from engine.kis.client import KisClient, Priority
-from engine.kis.endpoints import Holidays, SeriesList
+from engine.kis.endpoints import Holidays
 from engine.trading_days import learn_closed_days, remember_kis_days
 
 DAYS_FILE = "opening_days.json"  # in the folder of tokens and paces
@@ -52,13 +52,6 @@ async def learn_opening_days(client: KisClient, path: Path) -> bool:
     finally:  # also after a restart, and where KIS does not answer today
         learn_closed_days(path)
     return due
-
-
-async def listed_maturities(client: KisClient) -> list[str]:
-    """Return the maturities (YYYYMM) of KOSPI200 options, nearest first. Raises KisError."""
-    answer = await client.call(SeriesList())
-    names = codec.columns(answer.rows("output"), ["mtrt_yymm"])["mtrt_yymm"].str.strip_chars()
-    return names.filter(names.str.contains("^[0-9]{6}$")).unique().sort().to_list()
 
 
 def _read_days(rows: list[object]) -> dict[date, bool]:

@@ -79,15 +79,15 @@ def label(field: str, began: date) -> pl.Expr:
     return ((seconds + midnight) * 1_000_000).cast(pl.Datetime("us"))
 
 
-def first_reason(*checks: tuple[pl.Expr, str], otherwise: str | None = None) -> pl.Expr:
-    """Return the reason of the first check that holds, else `otherwise` (null: the row is good).
+def first_reason(*checks: tuple[pl.Expr, str]) -> pl.Expr:
+    """Return the reason of the first check that holds; null: the row is good.
 
     A check that is null (of a value that could not be read) counts as holding.
     """
     chain: Any = pl
     for bad, reason in checks:
         chain = chain.when(bad.fill_null(value=True)).then(pl.lit(reason))
-    return chain.otherwise(pl.lit(otherwise, pl.String)).alias(REASON)  # type: ignore[no-any-return]
+    return chain.otherwise(pl.lit(None, pl.String)).alias(REASON)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

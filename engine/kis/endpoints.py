@@ -195,24 +195,6 @@ class DerivativeQuote(_Quotation):
 
 
 @dataclass(frozen=True)
-class SeriesList(_Quotation):
-    """The maturities that have options, FHPIO056104C0: `output` mtrt_yymm_code, mtrt_yymm."""
-
-    tr_id: ClassVar[str] = "FHPIO056104C0"
-    path: ClassVar[str] = f"{_FUTUREOPTION}/display-board-option-list"
-
-    symbol: ClassVar[str] = "series"
-
-    def params(self) -> dict[str, str]:
-        """Return the query."""
-        return {
-            "FID_COND_SCR_DIV_CODE": "509",
-            "FID_COND_MRKT_DIV_CODE": "",
-            "FID_COND_MRKT_CLS_CODE": "",
-        }
-
-
-@dataclass(frozen=True)
 class Holidays(_Quotation):
     """Opening days from a date on, CTCA0903R: `output` bass_dt, opnd_yn. 24 rows a page.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.sessions import Session
-from engine.simulator.market import BARS, MarketData
+from engine.simulator.market import BARS
 from engine.simulator.recorded import COLUMNS, scan_bars
 from engine.simulator.synthetic import SyntheticMarket
 
@@ -24,12 +24,10 @@ class RecordedAnswers:
     Raises InputError in one line when the file cannot be read or lacks a column.
     """
 
-    def __init__(
-        self, path: Path | str, later_from: datetime, fallback: MarketData | None = None
-    ) -> None:
+    def __init__(self, path: Path | str, later_from: datetime) -> None:
         self._frame = scan_bars(Path(path), (*COLUMNS, "asked_date", "collector"))
-        self._later_from, self._fallback = later_from, fallback or SyntheticMarket()
-        self.index = self._fallback.index
+        self._later_from = later_from
+        self.index = SyntheticMarket().index
         self._answers = lru_cache(maxsize=256)(self._load)
 
     def _load(self, symbol: str) -> dict[str, list[pl.DataFrame]]:

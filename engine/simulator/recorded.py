@@ -22,7 +22,7 @@ from engine import instruments
 from engine.errors import InputError
 from engine.sessions import Market, Session
 from engine.simulator.carry import carry
-from engine.simulator.market import BARS, INDEX, MarketData
+from engine.simulator.market import BARS, INDEX
 from engine.simulator.synthetic import SyntheticMarket, future_bars
 
 COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
@@ -32,14 +32,14 @@ INDEX_FUTURE = {"KOSPI200": "A01", "KOSDAQ150": "A06"}  # whose front month tell
 class RecordedMarket:
     """Bars of a file; see the module for the front month and `MarketData` for the answers.
 
-    Other symbols, nights and other contracts come from `fallback` (a `SyntheticMarket`), contracts
+    Other symbols, nights and other contracts come from a `SyntheticMarket`, contracts
     and options of a recorded product around its recorded price. Raises InputError in one line when
     the file cannot be read or lacks a column.
     """
 
-    def __init__(self, path: Path | str, fallback: MarketData | None = None) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._fallback = fallback or SyntheticMarket()
+        self._fallback = SyntheticMarket()
         self._frame = scan_bars(self.path, COLUMNS)
         self._series = lru_cache(maxsize=512)(self._load)
         self.index = lru_cache(maxsize=128)(self._index)

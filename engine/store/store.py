@@ -51,10 +51,6 @@ class Store:
         stream = table_of(table, batches[0].schema)
         return await self.clock.thread(self._merge, stream, batches, executor=self._executor)
 
-    async def provide(self, table: Table) -> None:
-        """Make sure that the table exists and fits. Raises SchemaMismatch."""
-        await self.clock.thread(self._provide, table, [], executor=self._executor)
-
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return what one SQL statement gives."""
         return await self.clock.thread(self._query, sql, read_only, executor=self._executor)

@@ -17,7 +17,7 @@ from engine.history.owed import is_chain, targets
 from engine.sessions import Market
 from engine.store import MergeCounts
 from pipelines.history.asking import Tools
-from pipelines.history.backfill import Progress, Report, fill, quiet
+from pipelines.history.backfill import Report, fill
 from pipelines.history.derived import complete_chain, compute_signals
 from pipelines.history.survey import STORED, in_parts, survey
 
@@ -29,9 +29,7 @@ REACH = 20  # sessions that a start finishes at most; `krt backfill` has no such
 EARLIER = 1  # sessions before the day that are looked at even if no strategy needs them
 
 
-async def fill_before_open(
-    tools: Tools, symbols: Sequence[str], day: date, warm_up: int, progress: Progress = quiet
-) -> Report:
+async def fill_before_open(tools: Tools, symbols: Sequence[str], day: date, warm_up: int) -> Report:
     """Fill the holes of the session before the day, and `warm_up` sessions of futures.
 
     Raises KisKeyRefused, StoreError.
@@ -42,12 +40,10 @@ async def fill_before_open(
     wanted = targets(before, last[-EARLIER], last[-1])
     if warm_up:
         wanted = wanted.vstack(targets(futures, last[0], last[-1])).unique()
-    return await fill(tools, wanted, progress=progress)
+    return await fill(tools, wanted)
 
 
-async def finish_earlier(
-    tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
-) -> MergeCounts:
+async def finish_earlier(tools: Tools, symbols: Sequence[str], day: date) -> MergeCounts:
     """Do for earlier sessions that nobody brought to their end what is done at a close.
 
     The last word of a collector says which they are: all from its day on, unless it was `done`.
@@ -61,7 +57,7 @@ async def finish_earlier(
         collected = await reading.collected(tools.store, session)
         names = [*dict.fromkeys([*collected, *(s for s in symbols if not is_chain(s))])]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
-        rows += (await reconcile(tools, names, session, progress)).rows
+        rows += (await reconcile(tools, names, session)).rows
         await compute_signals(tools.store, tools.clock, targets(names, session, session))
     return rows
 
@@ -77,17 +73,13 @@ async def _unfinished(tools: Tools, day: date) -> list[date]:
     return [session for session in reach if session >= said["timestamp"][0].as_py().date()]
 
 
-async def fill_today(
-    tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
-) -> Report:
+async def fill_today(tools: Tools, symbols: Sequence[str], day: date) -> Report:
     """Fill the day's minutes so far, after a restart. Raises KisKeyRefused, StoreError."""
     codes = [symbol for symbol in symbols if not is_chain(symbol)]
-    return await fill(tools, targets(codes, day, day), progress=progress)
+    return await fill(tools, targets(codes, day, day))
 
 
-async def reconcile(
-    tools: Tools, symbols: Sequence[str], day: date, progress: Progress = quiet
-) -> Report:
+async def reconcile(tools: Tools, symbols: Sequence[str], day: date) -> Report:
     """Fetch the whole day again after its close: bars that came late or were corrected since.
 
     Every stored bar has to be seen once in an answer about the sealed day; one that an answer with
@@ -98,12 +90,12 @@ async def reconcile(
         await complete_chain(tools.store, symbol, day)
     wanted = targets(symbols, day, day, sealed_by=tools.clock.now())
     unseen = await _stored(tools, wanted)
-    total = await fill(tools, wanted, again=unseen, progress=progress)
+    total = await fill(tools, wanted, again=unseen)
     for _ in range(LOOKS - 1):
         unseen = unseen.join(_shown(total), on=["symbol", "stamp"], how="anti")
         if unseen.is_empty():
             return total
-        again = await fill(tools, wanted, again=unseen, progress=progress)
+        again = await fill(tools, wanted, again=unseen)
         again.asked = (total.asked or []) + (again.asked or [])
         again.planned, again.calls = again.planned + total.planned, again.calls + total.calls
         again.rows += total.rows

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import polars as pl
-from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -26,7 +25,6 @@ from pipelines.history.desk import Desk, Replay
 from pipelines.looking.look import Which
 
 SHOWN = 200  # findings in the table
-Days = Annotated[int | None, Parameter(name="--days")]
 
 
 def backfill(

@@ -55,7 +55,6 @@ async def validate_and_fix(
     start: date | None = None,
     end: date | None = None,
     *,
-    warm_up: int = 0,
     looking: validation.Progress = validation.quiet,
     asking: Progress = quiet,
 ) -> Fixed:
@@ -63,7 +62,7 @@ async def validate_and_fix(
 
     async def look() -> Validation:
         return await validation.validate(
-            tools.store, tools.clock, symbols, start, end, warm_up=warm_up, progress=looking
+            tools.store, tools.clock, symbols, start, end, progress=looking
         )
 
     before = await look()

@@ -19,7 +19,6 @@ def scope(
     start: date | None,
     end: date | None,
     *,
-    warm_up: int,
     sealed_by: datetime,
 ) -> pl.DataFrame:
     """Return the targets (symbol, session).
@@ -37,7 +36,7 @@ def scope(
             begin, until = max(start or first, first), min(end or last, last)
         if begin and until:
             span = max(begin, calendar[0]), min(until, calendar[1])
-            frames.append(targets([symbol], *span, warm_up=warm_up, sealed_by=sealed_by))
+            frames.append(targets([symbol], *span, sealed_by=sealed_by))
     wanted = pl.concat([TARGETS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
         raise InputError("nothing to validate: no closed session is stored; try `just backfill`")

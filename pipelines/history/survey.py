@@ -80,7 +80,7 @@ def _given_up(marks: pl.DataFrame, day: date) -> pl.DataFrame:
     return ledger.explained(marks, marks.join(reasons, on=_SESSION), "unavailable")
 
 
-async def write_down(store: Store, seen: Survey, marks: pl.DataFrame, clock: Clock) -> Survey:
+async def write_down(store: Store, seen: Survey, marks: pl.DataFrame, clock: Clock) -> None:
     """Write marks into the ledger and, of sealed sessions, whether nothing is open any more."""
     now = clock.now()
     symbols = marks["symbol"].unique().to_list()
@@ -91,4 +91,3 @@ async def write_down(store: Store, seen: Survey, marks: pl.DataFrame, clock: Clo
     rows = ledger.rows_of(marks, now, markets)
     await ledger.write(store, seen.rows, rows)
     await settle(store, seen.owed, seen.stored, marks, now)
-    return Survey(seen.owed, seen.stored, marks, rows)

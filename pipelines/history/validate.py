@@ -1,4 +1,4 @@
-"""Validation: is the history whole, and does it contradict itself? And its repair.
+"""Validation: is the history whole, and does it contradict itself?
 
 The checks of `sql/checks` look at the history part by part, so that memory stays bounded however
 long it is. What is missing is written into the ledger on the way. Exit codes: 0 whole, 1 findings.
@@ -97,8 +97,6 @@ async def validate(
     start: date | None = None,
     end: date | None = None,
     *,
-    warm_up: int = 0,
-    checks: list[Check] | None = None,
     copies: pl.DataFrame | None = None,
     progress: Progress = quiet,
     keep: bool = True,
@@ -113,9 +111,9 @@ async def validate(
     `kept_sessions`, unless `keep` is false: then nothing is written, and a reader may do it. Raises
     InputError where there is nothing to check, StoreError.
     """
-    chosen = checks or all_checks()
+    chosen = all_checks()
     known = await reading.spans(store)
-    wanted = scope(known, symbols, start, end, warm_up=warm_up, sealed_by=clock.now())
+    wanted = scope(known, symbols, start, end, sealed_by=clock.now())
     stored = await reading.dates(store) or (None, None)
     found, done = [FINDINGS.to_frame()], 0
     for part in parts(wanted, start or stored[0], end or stored[1]):

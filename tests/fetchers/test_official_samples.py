@@ -16,7 +16,7 @@ from engine.fetchers.deriv import FuturesBarFetcher
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.answer import Answer
-from engine.kis.calendar import listed_maturities, opening_days
+from engine.kis.calendar import opening_days
 from engine.sessions import Session, session_of
 from tests.kis.desk import Kis, Reply, client_of, json_reply
 
@@ -144,15 +144,6 @@ def test_a_single_quote_is_read() -> None:
         "historical_volatility": None, "delta": 1.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0,
         "rho": 0.0, "theoretical_price": 395.48, "quoted_at": moment,
     }  # fmt: skip
-
-
-async def test_the_series_list(kis: Kis, tmp_path: Path) -> None:
-    kis.answer = lambda _asked: sample("FHPIO056104C0")
-    async with client_of(kis, tmp_path) as client:
-        assert await listed_maturities(client) == [
-            "202405", "202406", "202407", "202408", "202409", "202410", "202412",
-            "202503", "202506", "202512", "202612",
-        ]  # fmt: skip
 
 
 async def test_the_holidays(kis: Kis, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 
-from engine.kis.calendar import learn_opening_days, listed_maturities, opening_days
+from engine.kis.calendar import learn_opening_days, opening_days
 from engine.trading_days import is_trading_day, learn_closed_days
 from tests.kis.desk import Asked, Kis, Reply, client_of, fine
 
@@ -83,10 +83,3 @@ async def test_what_kis_told_is_believed_after_a_restart(kis: Kis, tmp_path: Pat
         assert not is_trading_day(declared)
     finally:
         learn_closed_days(tmp_path / "nothing.json")
-
-
-async def test_maturities_come_nearest_first(kis: Kis, tmp_path: Path) -> None:
-    names = ["202612", "202705", " 202701", "", "2027", None, "202612"]
-    kis.answer = lambda _asked: fine(output=[{"mtrt_yymm": name} for name in names])
-    async with client_of(kis, tmp_path) as client:
-        assert await listed_maturities(client) == ["202612", "202701", "202705"]

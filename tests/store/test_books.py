@@ -14,7 +14,7 @@ from engine.errors import InputError, SchemaMismatch
 from engine.store import MergeCounts, Store
 from engine.store.programs import find_programs
 from engine.store.status import everything, heartbeat
-from engine.store.strategies import ensure_signal_table, remember_symbols
+from engine.store.strategies import remember_symbols
 from tests.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, signals
 
 
@@ -46,15 +46,13 @@ async def test_computing_the_same_signal_again_later_changes_nothing(store: Stor
 
 
 async def test_a_strategys_table_must_have_what_all_signals_have(store: Store) -> None:
-    short = schemas.DOLPHA1_SIGNAL.remove(schemas.DOLPHA1_SIGNAL.get_field_index("reason"))
+    rows = signals([1])
     with pytest.raises(InputError, match="lack the columns reason"):
-        await ensure_signal_table(store, "other_signal", short)
-    with pytest.raises(InputError, match="is called …_signal"):
-        await ensure_signal_table(store, "pg_class", schemas.DOLPHA1_SIGNAL)
-    await ensure_signal_table(store, "other_signal", schemas.DOLPHA1_SIGNAL)
-    longer = schemas.DOLPHA1_SIGNAL.append(pa.field("more", pa.float64()))
+        await store.merge("other_signal", rows.drop_columns(["reason"]))
+    await store.merge("other_signal", rows)
+    longer = rows.append_column("more", pa.array([1.5]))
     with pytest.raises(SchemaMismatch, match="more is missing"):
-        await ensure_signal_table(store, "other_signal", longer)
+        await store.merge("other_signal", longer)
 
 
 async def test_a_strategy_may_have_dates_and_times_and_no_type_that_no_column_holds(

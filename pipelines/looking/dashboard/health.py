@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -39,11 +38,3 @@ class Watch:
             return "done"
         alive = status in ALIVE and max(at - since, behind) <= self.stale_after
         return "running" if alive else "stopped"
-
-
-def worst(states: Mapping[str, State]) -> State:
-    """Return the state that the page's head shows."""
-    for state in ("stopped", "running", "done"):
-        if state in states.values():
-            return state
-    return "stopped"
