@@ -122,7 +122,8 @@ class Configuration(BaseSettings):
 class PoolSettings(BaseModel):
     """`pool_settings` of the spec: read so that old files are good, without effect.
 
-    A writer keeps one connection and sets what it needs itself."""
+    A writer keeps one connection and sets what it needs itself.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     min_size: int = 1

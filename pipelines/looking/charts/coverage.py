@@ -23,7 +23,7 @@ CLASSES = {
 
 
 def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
-    """Draw symbol, session, owed, stored (of `research.coverage`) as a heat map of missing bars."""
+    """Draw what `questions.coverage` gives as a heat map of missing bars."""
     missing = pl.col("owed") - pl.col("stored")
     names = list(CLASSES)
     grade = (
