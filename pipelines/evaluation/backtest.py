@@ -18,7 +18,7 @@ from rich.table import Table
 
 from engine.configuration import load
 from engine.errors import InputError
-from pipelines.databases import Kind
+from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
 from pipelines.evaluation.strategy_bars import file_bars, stored_bars
 from strategies.backtesting.rules import Rules
@@ -118,8 +118,7 @@ def read_bars(
         bars = file_bars(file, symbols)
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
     configuration, yours = load()
-    which: Kind = kind or ("live" if configuration.has_credentials else "simulation")
-    with open_database(configuration, yours, which) as url:
+    with open_database(configuration, yours, kind_of(configuration, kind)) as url:
         warm_up = of.warm_up_sessions(params)
         return stored_bars(url, symbols or ("A01",), start, end, warm_up=warm_up)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import altair as alt
 
+from engine import instruments
 from engine import sessions as calendar
 from engine.errors import InputError
 from pipelines.looking.charts.coverage import coverage_chart
@@ -48,7 +49,7 @@ def _day(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     symbol = questions.symbol_of(day, choice.symbol)
     bars = questions.bars_of_day(url, symbol, day)
     signals = questions.signals_of_day(url, symbol, day)
-    unit = "원" if questions.table_of(symbol) == "stocks_1m" else "지수 포인트"
+    unit = "원" if instruments.is_stock(symbol) else "지수 포인트"
     amount = "주" if unit == "원" else "계약"
     return styled(
         day_chart(bars, signals, width=choice.width),

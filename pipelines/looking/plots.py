@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.configuration import load
 from engine.errors import InputError
 from engine.log import setup_logging
-from pipelines.databases import Kind
+from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
 from pipelines.looking.charts.style import SIMULATED, SOURCE, save
 from pipelines.looking.pictures import SPAN, Choice, What, draw
@@ -56,7 +56,7 @@ def plot(
     """
     setup_logging()
     configuration, yours = load()
-    kind: Kind = database or ("live" if configuration.has_credentials else "simulation")
+    kind = kind_of(configuration, database)
     choice = Choice(date, symbol, series, metric, _time(minute), sessions)
     with open_database(configuration, yours, kind) as url:
         picture = draw(url, what, choice, SOURCE if kind == "live" else SIMULATED)

@@ -21,7 +21,7 @@ import psutil
 from engine.configuration import load
 from engine.errors import InputError
 from engine.log import setup_logging
-from pipelines.databases import Kind, folder
+from pipelines.databases import Kind, folder, kind_of
 from pipelines.databases import database as open_database
 from pipelines.looking.dashboard import REFRESH, SIMULATED, STALE, STALE_AFTER, URL
 from pipelines.looking.reader import READER, reader_url
@@ -100,8 +100,9 @@ def research(
         live or simulation; live where there are credentials
     """
     template = _HERE.parent / "research" / "notebook.py"
-    kind = _kind(database)
-    copy = notebook or folder(load()[0], kind) / "notebook.py"
+    configuration, _ = load()
+    kind = kind_of(configuration, database)
+    copy = notebook or folder(configuration, kind) / "notebook.py"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(template.read_text("utf-8"), "utf-8")
@@ -121,10 +122,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _kind(database: Kind | None) -> Kind:
-    return database or ("live" if load()[0].has_credentials else "simulation")
-
-
 def _serve(
     mode: Literal["run", "edit"],
     page: Path,
@@ -141,7 +138,7 @@ def _serve(
     _must_be_free(host, port)
     setup_logging()
     configuration, yours = load()
-    kind = _kind(database)
+    kind = kind_of(configuration, database)
     with open_database(configuration, yours, kind) as url:
         reading = reader_url(url)
         environment = {

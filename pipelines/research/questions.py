@@ -1,4 +1,4 @@
-"""What the charts, the notebook and the dashboard ask the database. Every function takes its URL.
+"""What pictures and the notebook ask the database, whose URL they give.
 
 Times are KST without zone; a day is a session's date.
 """
@@ -13,6 +13,7 @@ import polars as pl
 from engine import instruments, sessions
 from engine.errors import InputError
 from engine.history.matrices import long_matrix
+from engine.history.reading import table_of
 from engine.history.scan import query, scan
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
@@ -39,11 +40,6 @@ def symbol_of(day: date, symbol: str | None) -> str:
     name = symbol or "A01"
     code = instruments.front_month(name, day) if len(name) == 3 else name
     return instruments.contract_on(instruments.validate_symbol(code), day)
-
-
-def table_of(symbol: str) -> str:
-    """Return the table of a code's bars."""
-    return "stocks_1m" if instruments.is_stock(symbol) else "futures_1m"
 
 
 def bars_of_day(url: str, symbol: str, day: date) -> pl.DataFrame:

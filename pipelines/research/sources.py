@@ -16,7 +16,7 @@ from engine.configuration import load
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.store.identifiers import identifier
-from pipelines.databases import Kind, database, folder
+from pipelines.databases import Kind, database, folder, kind_of
 from pipelines.looking.charts.style import SIMULATED, SOURCE
 from pipelines.looking.dashboard import SIMULATED as OF_SIMULATION
 from pipelines.looking.reader import READER
@@ -125,7 +125,7 @@ def default_kind() -> Kind:
     """Return which data is meant: what `krt research` opened, else real data with credentials."""
     if READER in os.environ:
         return "simulation" if os.environ.get(OF_SIMULATION) == "1" else "live"
-    return "live" if load()[0].has_credentials else "simulation"
+    return kind_of(load()[0], None)
 
 
 def credit() -> str:
