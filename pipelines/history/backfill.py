@@ -16,7 +16,7 @@ from datetime import date
 import polars as pl
 
 from engine.history.owed import targets
-from engine.store import MergeCounts, ledger
+from engine.store import MergeCounts, Store, ledger
 from engine.store.fronts import keep_fronts
 from engine.together import side_by_side
 from pipelines.history.asking import Asked, Tools, Window, answers, ask, contradicted, covers
@@ -83,13 +83,13 @@ async def backfill(
 
 
 async def plan_backfill(
-    tools: Tools, symbols: list[str], start: date, end: date, *, warm_up: int = 0
+    store: Store, symbols: list[str], start: date, end: date, *, warm_up: int = 0
 ) -> pl.DataFrame:
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
     wanted = targets(symbols, start, end, warm_up=warm_up)
     calls = [pl.DataFrame(schema=CALLS)]
-    for part in in_parts(await unsettled(tools.store, wanted, tools.clock)):
-        seen = await survey(tools.store, part, tools.clock, give_up=True)
+    for part in in_parts(await unsettled(store, wanted, store.clock)):
+        seen = await survey(store, part, store.clock, give_up=True)
         calls.append(plan(seen.missing, seen.owed, seen.stored, seen.absent))
     return pl.concat(calls)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +33,7 @@ EVENING = time(18, 30)
 Replay = Annotated[
     Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
 ]
+Look = Callable[[Store], Awaitable[int]]  # its result is the exit code, as that of:
 Job = Callable[[Tools], Awaitable[int]]
 
 
@@ -75,17 +76,40 @@ class Desk:
             raise InputError(f"--from {first} is after --to {last}")
         return first, last
 
-    def run(self, job: Job, *, collects: bool) -> int:
-        """Run the job on the database; its result is the exit code. It may bring data in or not."""
+    @property
+    def per_second(self) -> float:
+        """Calls a second that all app keys together may make at best."""
+        kis = self.configuration.kis
+        return kis.calls_per_second * (len(kis.app_keys) if self._kind == "live" else 1)
+
+    def look(self, job: Look) -> int:
+        """Run a job that brings nothing in: without KIS, and without the spool of who collects."""
+        with self._database(collects=False) as url:
+            return asyncio.run(self._look(job, url))
+
+    def collect(self, job: Job) -> int:
+        """Run a job that asks KIS and stores what it says."""
+        with self._database(collects=True) as url:
+            return asyncio.run(self._collect(job, url))
+
+    @contextmanager
+    def _database(self, *, collects: bool) -> Iterator[str]:
         setup_logging(
             clock=self.clock,
             level=self.configuration.log_level,
             secrets=[*self.configuration.secrets(), *self._yours.secrets()],
         )
         with database(self.configuration, self._yours, self._kind, collects=collects) as url:
-            return asyncio.run(self._run(job, url))
+            yield url
 
-    async def _run(self, job: Job, url: str) -> int:
+    async def _look(self, job: Look, url: str) -> int:
+        store = Store(url, self.clock, component="history")
+        try:
+            return await job(store)
+        finally:
+            await store.close()
+
+    async def _collect(self, job: Job, url: str) -> int:
         async with AsyncExitStack() as stack:
             settings, here = await stack.enter_async_context(self._kis())
             store = Store(url, self.clock, component="history")

@@ -6,7 +6,6 @@ import json as jsonlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.store import Store
 from engine.store.export import copies
 from pipelines.evaluation.backtest import End, Start, Symbols
 from pipelines.history import backfill as filling
@@ -61,11 +61,12 @@ def backfill(
     first, last = desk.span(start, end, days)
     symbols = desk.symbols
 
-    async def job(tools: Tools) -> int:
-        if dry_run:
-            calls = await filling.plan_backfill(tools, symbols, first, last, warm_up=desk.warm_up)
-            _show_plan(calls, tools.client.per_second, as_json=json)
-            return 0
+    async def plan(store: Store) -> int:
+        calls = await filling.plan_backfill(store, symbols, first, last, warm_up=desk.warm_up)
+        _show_plan(calls, desk.per_second, as_json=json)
+        return 0
+
+    async def fetch(tools: Tools) -> int:
         with _bar("calls") as moved:
             report = await filling.backfill(
                 tools, symbols, first, last, warm_up=desk.warm_up, progress=moved
@@ -73,7 +74,7 @@ def backfill(
         _show_report(report, as_json=json)
         return report.exit_code
 
-    return desk.run(job, collects=not dry_run)
+    return desk.look(plan) if dry_run else desk.collect(fetch)
 
 
 def validate(
@@ -106,31 +107,29 @@ def validate(
     """
     desk = Desk(replay, database, symbol)
 
-    async def job(tools: Tools) -> int:
+    async def look(store: Store) -> int:
+        held = await copies(store, export) if export else None
         with _bar("sessions") as moved:
+            found = await checking.validate(
+                store, store.clock, list(symbol), start, end,
+                copies=held, progress=lambda done, of, _day: moved(done, of),
+            )  # fmt: skip
+        return _shown(found, as_json=format == "json")
 
-            def looked(done: int, of: int, _day: date) -> None:
-                moved(done, of)
+    async def mend(tools: Tools) -> int:
+        with _bar("sessions") as moved:
+            fixed = await repair.validate_and_fix(
+                tools, list(symbol), start, end,
+                looking=lambda done, of, _day: moved(done, of), asking=moved,
+            )  # fmt: skip
+        return _shown(fixed.after, as_json=format == "json")
 
-            if fix:
-                fixed = await repair.validate_and_fix(
-                    tools, list(symbol), start, end, looking=looked, asking=moved
-                )
-                found = fixed.after
-            else:
-                found = await checking.validate(
-                    tools.store,
-                    tools.clock,
-                    list(symbol),
-                    start,
-                    end,
-                    copies=await copies(tools.store, export) if export else None,
-                    progress=looked,
-                )
-        _show_findings(found, as_json=format == "json")
-        return found.exit_code
+    return desk.collect(mend) if fix else desk.look(look)
 
-    return desk.run(job, collects=fix)
+
+def _shown(found: checking.Validation, *, as_json: bool) -> int:
+    _show_findings(found, as_json=as_json)
+    return found.exit_code
 
 
 @contextmanager

@@ -67,7 +67,7 @@ async def test_a_hole_of_ten_minutes_is_one_call(database_url: str, tmp_path: Pa
 
 async def test_a_plan_fetches_and_writes_nothing(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
-        calls = await plan_backfill(at.tools, [CONTRACT], *DAYS)
+        calls = await plan_backfill(at.store, [CONTRACT], *DAYS)
         assert (calls.height, calls["missing"].sum(), at.calls) == (10, 822, 0)
         assert await at.ledger() == []
         assert calls["session"][0] == DAYS[1]  # newest first
@@ -78,7 +78,7 @@ async def test_a_backfill_that_was_stopped_goes_on_where_it_was(
 ) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
         symbols = [CONTRACT, "101W12", BUSY]
-        planned = (await plan_backfill(at.tools, symbols, *DAYS)).height
+        planned = (await plan_backfill(at.store, symbols, *DAYS)).height
         for _ in range(3):
             running = asyncio.create_task(backfill(at.tools, symbols, *DAYS))
             until = at.clock.now() + timedelta(seconds=1.5)

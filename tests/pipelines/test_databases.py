@@ -5,9 +5,21 @@ import pytest
 from engine.errors import InputError
 from engine.store import migrate
 from engine.store.connection import Connection
+from engine.store.spool import Spool
 from pipelines.cli import main
 from pipelines.databases import Kind, claim
 from tests.store.data import futures_bars
+
+
+@pytest.fixture
+def at(database_url, monkeypatch, tmp_path):
+    """A folder to run commands in, without a key, on a server of mine."""
+    for name in ("KRT_APP_KEY", "KRT_APP_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.mark.parametrize(("first", "other"), [("live", "simulation"), ("simulation", "live")])
@@ -33,16 +45,22 @@ async def test_bars_from_before_anybody_asked_are_taken_for_real(database_url, s
 @pytest.mark.parametrize(
     "command", [("live", "--speed", "max"), ("backfill", "--days", "1"), ("validate", "--fix")]
 )
-def test_who_has_lost_the_key_does_not_simulate_into_real_data(
-    database_url, monkeypatch, tmp_path, capsys, command
-):
+def test_who_has_lost_the_key_does_not_simulate_into_real_data(database_url, at, capsys, command):
     claim(database_url, "live")
-    for name in ("KRT_APP_KEY", "KRT_APP_SECRET"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
-    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
     assert main(command) == 2
     said = capsys.readouterr().err
     assert said.startswith("❌ your database holds real data")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(("validate",), "nothing to validate"), (("backfill", "--dry-run"), "minutes at 5/s")],
+)
+def test_who_only_looks_leaves_the_spool_to_the_collector(at, capsys, command, says):
+    spool = Spool(at / "simulation" / "spool")
+    left = spool.add("futures_1m", futures_bars([2.0]))
+    main(command)
+    heard = capsys.readouterr()
+    assert says in heard.out + heard.err
+    assert spool.entries() == [left]
