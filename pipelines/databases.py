@@ -18,6 +18,7 @@ from engine.kis.calendar import DAYS_FILE
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection, ask
 from engine.store.database import DATABASE
+from engine.store.spool import Spool
 from engine.trading_days import learn_closed_days
 
 log = logging.getLogger(__name__)
@@ -58,16 +59,19 @@ def database(
     """Yield the URL of a migrated database; an embedded server runs while the block does.
 
     `fresh` empties it first; `collects` is for who brings data in. Raises InputError if a server
-    of yours is to be emptied, or to be collected into and holds the other kind of data, and
-    StoreUnreachable if your server does not answer.
+    of yours or real data is to be emptied, or a server of yours is to be collected into and holds
+    the other kind of data, and StoreUnreachable if your server does not answer.
     """
+    if fresh and yours.postgres_url is not None:
+        raise InputError("--fresh empties the embedded database only; this is a server of yours")
+    if fresh and kind == "live":
+        raise InputError(
+            "--fresh empties simulations only, and these are real data; if you mean it, delete"
+            f" {folder(configuration, kind)} yourself"
+        )
     if kind == "live":
         believe_kis_days(configuration)
     if yours.postgres_url is not None:
-        if fresh:
-            raise InputError(
-                "--fresh empties the embedded database only; this is a server of yours"
-            )
         url = yours.postgres_url.get_secret_value()
         migrate(url)
         if collects:
@@ -77,6 +81,7 @@ def database(
     with embedded_server(folder(configuration, kind)) as url:
         if fresh:
             _empty(url)
+            _forget_spool(folder(configuration, kind) / "spool")
         migrate(url)
         yield url
 
@@ -106,3 +111,10 @@ def _empty(url: str) -> None:
         maintenance.alone(f"CREATE DATABASE {DATABASE}")
     finally:
         maintenance.close()
+
+
+def _forget_spool(place: Path) -> None:
+    """Remove the batches that wait for the database: what was in it would come back."""
+    spool = Spool(place)
+    for entry in spool.entries():
+        spool.remove(entry)

@@ -72,7 +72,7 @@ def live(
     speed
         of a simulation: 1 (wall clock), N times faster, or max; by default about a minute a day
     fresh
-        empty the database first (the embedded one only)
+        empty the simulation's database first, and its spool (the embedded one only)
     json
         print the summary as one JSON object on the last line, and no live view
     faults

@@ -92,3 +92,8 @@ def test_a_database_that_cannot_be_reached(krt):
 def test_a_fresh_start_is_refused_on_a_server_of_yours(krt):
     url = "postgresql://127.0.0.1:9/nowhere"
     refused(krt, "live", "--fresh", says="embedded", KRT_DATABASE_URL=url)
+
+
+def test_a_fresh_start_is_refused_on_real_data(krt):
+    key = {"KRT_APP_KEY": "key", "KRT_APP_SECRET": "secret"}
+    refused(krt, "live", "--fresh", says="delete", **key)

@@ -2,12 +2,14 @@
 
 import pytest
 
+from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.cli import main
-from pipelines.databases import Kind, claim
+from pipelines.databases import Kind, claim, database
+from tests.e2e.conftest import new_desk
 from tests.store.data import futures_bars
 
 
@@ -64,3 +66,12 @@ def test_who_only_looks_leaves_the_spool_to_the_collector(at, capsys, command, s
     heard = capsys.readouterr()
     assert says in heard.out + heard.err
     assert spool.entries() == [left]
+
+
+def test_a_fresh_start_forgets_what_waited_for_the_database_too():
+    with new_desk() as desk:
+        spool = Spool(desk.folder / "simulation" / "spool")
+        spool.add("futures_1m", futures_bars([2.0]))
+        configuration = Configuration(data_folder=desk.folder)
+        with database(configuration, DatabaseConfiguration(), "simulation", fresh=True):
+            assert spool.entries() == []
