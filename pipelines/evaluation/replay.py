@@ -62,7 +62,9 @@ def replay(
 ) -> int:
     """Compute signals again over stored bars and compare them with those that are stored.
 
-    Ends with 1 where they differ.
+    Looks at the sessions of a symbol that have signals; with --from and --to at every session
+    between that has bars, so that --store fills in signals that were never given. Ends with 1 where
+    they differ.
 
     Parameters
     ----------
@@ -109,6 +111,8 @@ def replayed(
 ) -> Replay:
     """Compute the signals of stored bars, each symbol on its own, and compare.
 
+    A next contract's bars are stored before its signals are given, for the warm-up. So only its
+    sessions that have signals count, unless start and end both say that the span is meant.
     Raises InputError where there are no signals or no bars, StoreError from the database.
     """
     for symbol in symbols:
@@ -126,6 +130,9 @@ def replayed(
     bars = stored_bars(url, chosen, first, last, warm_up=warm_up)
     rows = of.evaluate(bars.lazy(), params).filter(_within(first, last))
     computed = rows.collect(engine=ENGINE)
+    if not (start and end):
+        session = [pl.col("symbol"), pl.col("timestamp").dt.date()]
+        computed = computed.join(given, left_on=session, right_on=session, how="semi")
     return Replay(computed, differences(computed, given))
 
 

@@ -114,3 +114,27 @@ async def test_without_signals_or_with_a_product_it_says_what_to_do(
         database_url, strategy, strategy.params(), symbols=(SYMBOL,), start=DAY, end=DAY
     )
     assert found.counts == {"same": 0, "missing": found.computed.height}
+
+
+async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_asked_for(
+    bars: pl.DataFrame, store: Store, database_url: str
+) -> None:
+    """A roll: the next contract's warm-up is stored, and nobody was given signals of it."""
+    strategy, old, roll = STRATEGIES["dolpha1"], "101W09", date(2025, 9, 23)
+    before = stored_bars_of(old, FIRST - timedelta(days=14), date(2025, 9, 11), minutes=45)
+    await put(store, pl.concat([before, bars]))
+    day = pl.col("timestamp").dt.date()
+    spans = {old: before.filter(day > date(2025, 9, 8)), SYMBOL: bars.filter(day >= roll)}
+    for symbol, given in spans.items():
+        found = replayed(
+            database_url, strategy, strategy.params(), symbols=(symbol,),
+            start=given["timestamp"].min().date(), end=given["timestamp"].max().date(),
+        )  # fmt: skip
+        assert set(found.counts) == {"same", "missing"}, "the span that was asked for"
+        await _stored(database_url, strategy, found.computed)
+    found = replayed(database_url, strategy, strategy.params())
+    assert found.is_clean
+    assert found.computed["symbol"].n_unique() == 2
+    every = replayed(database_url, strategy, strategy.params(), start=FIRST, end=DAY)
+    asked = bars.filter(day < roll)
+    assert every.counts["missing"] == asked.height
