@@ -21,7 +21,7 @@ from engine.store import migrate as apply_migrations
 from engine.store.export import export as write_parquet
 from engine.store.pooler import behind_transaction_pooler
 from engine.store.roles import roles_sql
-from pipelines.databases import Kind, believe_kis_days, kind_of
+from pipelines.databases import believe_kis_days, kind_of
 from pipelines.databases import database as open_database
 from pipelines.history.settling import validated_sessions
 from pipelines.looking.look import Format, Which, write
@@ -30,7 +30,7 @@ from pipelines.looking.look import Format, Which, write
 def db(*, database: Which = None) -> int:
     """Open the embedded server and print its address; it runs until Ctrl+C."""
     configuration, yours = load()
-    kind: Kind = kind_of(configuration, database)
+    kind = kind_of(configuration, yours, database)
     with open_database(configuration, yours, kind) as url:
         for password in yours.secrets():  # who set it up knows it; others may look on
             url = url.replace(password, HIDDEN)  # noqa: PLW2901
@@ -70,7 +70,7 @@ def export(*, to: Path, database: Which = None) -> int:
         the folder; below it one file for each table, product and month
     """
     configuration, yours = load()
-    with open_database(configuration, yours, kind_of(configuration, database)) as url:
+    with open_database(configuration, yours, kind_of(configuration, yours, database)) as url:
         parts = write_parquet(url, to, asyncio.run(_sealed(url)))
     if parts.is_empty():
         Console(stderr=True).print("⚠️ nothing is sealed yet: run `krt validate` first")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.configuration import Configuration, DatabaseConfiguration
-from engine.errors import InputError
+from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.kis.calendar import DAYS_FILE
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection, ask
@@ -37,9 +37,37 @@ def folder(configuration: Configuration, kind: Kind) -> Path:
     return configuration.data_folder.expanduser() / kind
 
 
-def kind_of(configuration: Configuration, asked: Kind | None) -> Kind:
-    """Return which data is meant: what was asked for, else real data where there is a key."""
-    return asked or ("live" if configuration.has_credentials else "simulation")
+def kind_of(
+    configuration: Configuration,
+    yours: DatabaseConfiguration,
+    asked: Kind | None = None,
+    *,
+    collects: bool = False,
+) -> Kind:
+    """Return which data is meant: what a server of yours holds, else what was asked for or a key.
+
+    Without a key real data may be looked at all the same. Who collects brings the one or the other,
+    whatever is there, and `database` refuses him. Raises StoreUnreachable.
+    """
+    held = None
+    if yours.postgres_url is not None and not collects:
+        held = _held(yours.postgres_url.get_secret_value())
+    return held or asked or ("live" if configuration.has_credentials else "simulation")
+
+
+def _held(url: str) -> Kind | None:
+    """Return which data the database says it holds; None if nobody has collected into it."""
+    connection = Connection(url, "look")
+    try:
+        with connection.transaction(read_only=True) as cursor:
+            held = ask(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
+    except StoreUnreachable:
+        raise
+    except StoreError:  # it is not migrated yet
+        return None
+    finally:
+        connection.close()
+    return held[0] if held else None
 
 
 def believe_kis_days(configuration: Configuration) -> None:

@@ -118,7 +118,8 @@ def read_bars(
         bars = file_bars(file, symbols)
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
     configuration, yours = load()
-    with open_database(configuration, yours, kind_of(configuration, kind)) as url:
+    which = kind_of(configuration, yours, kind)
+    with open_database(configuration, yours, which) as url:
         warm_up = of.warm_up_sessions(params)
         return stored_bars(url, symbols or ("A01",), start, end, warm_up=warm_up)
 

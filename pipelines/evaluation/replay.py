@@ -19,7 +19,7 @@ from engine.configuration import load
 from engine.errors import InputError
 from engine.history.scan import scan
 from engine.store import MergeCounts, Store
-from pipelines.databases import Kind
+from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
 from pipelines.evaluation.backtest import End, Settings, Start, Symbols, settings
 from pipelines.evaluation.strategy_bars import stored_bars
@@ -88,7 +88,7 @@ def replay(
     of = named(strategy)
     params = settings(of.params, param)
     configuration, yours = load()
-    which: Kind = database or ("live" if configuration.has_credentials else "simulation")
+    which = kind_of(configuration, yours, database)
     with open_database(configuration, yours, which) as url:
         found = replayed(url, of, params, symbols=symbol, start=start, end=end)
         if store:

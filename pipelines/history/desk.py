@@ -40,9 +40,14 @@ Job = Callable[[Tools], Awaitable[int]]
 class Desk:
     """Where a job runs: with KIS if there are credentials, else with a simulated one."""
 
-    def __init__(self, replay: Path | None, which: Kind | None, symbols: tuple[str, ...]) -> None:
+    def __init__(
+        self, replay: Path | None, which: Kind | None, symbols: tuple[str, ...], *, collects: bool
+    ) -> None:
         self.configuration, self._yours = load()
-        self._kind = "simulation" if replay else kind_of(self.configuration, which)
+        asked = "simulation" if replay else which
+        self._kind = kind_of(self.configuration, self._yours, asked, collects=collects)
+        if replay and self._kind == "live":
+            raise InputError("--replay is a simulation, and your database holds real data")
         self.market = RecordedMarket(replay) if replay else None
         self.symbols = list(symbols) or self._usual()
         self.warm_up = warm_up_sessions()
@@ -80,7 +85,7 @@ class Desk:
     def per_second(self) -> float:
         """Calls a second that all app keys together may make at best."""
         kis = self.configuration.kis
-        return kis.calls_per_second * (len(kis.app_keys) if self._kind == "live" else 1)
+        return kis.calls_per_second * max(1, len(kis.app_keys))
 
     def look(self, job: Look) -> int:
         """Run a job that brings nothing in: without KIS, and without the spool of who collects."""

@@ -57,7 +57,7 @@ def backfill(
     json
         print the outcome as one JSON object
     """
-    desk = Desk(replay, database, symbol)
+    desk = Desk(replay, database, symbol, collects=not dry_run)
     first, last = desk.span(start, end, days)
     symbols = desk.symbols
 
@@ -105,7 +105,7 @@ def validate(
     export
         a folder that `krt export` wrote; where it is current, bars are read from there
     """
-    desk = Desk(replay, database, symbol)
+    desk = Desk(replay, database, symbol, collects=fix)
 
     async def look(store: Store) -> int:
         held = await copies(store, export) if export else None

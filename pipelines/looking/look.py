@@ -24,7 +24,8 @@ Answer = TypeVar("Answer")
 _PAPER = 200  # columns
 Format = Literal["table", "json", "csv"]
 Which = Annotated[
-    Kind | None, Parameter(help="live or simulation; live where there are credentials")
+    Kind | None,
+    Parameter(help="live or simulation; live where there are credentials; yours knows by itself"),
 ]
 
 
@@ -62,7 +63,7 @@ def status(*, format: Format = "table", database: Which = None) -> int:  # noqa:
 def ask(question: Callable[[Store], Awaitable[Answer]], which: Kind | None) -> Answer:
     """Put a question to the database that the settings name."""
     configuration, yours = load()
-    with database(configuration, yours, kind_of(configuration, which)) as url:
+    with database(configuration, yours, kind_of(configuration, yours, which)) as url:
         return asyncio.run(_asked(url, question))
 
 

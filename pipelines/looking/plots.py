@@ -56,8 +56,8 @@ def plot(
     """
     setup_logging()
     configuration, yours = load()
-    kind = kind_of(configuration, database)
     choice = Choice(date, symbol, series, metric, _time(minute), sessions)
+    kind = kind_of(configuration, yours, database)
     with open_database(configuration, yours, kind) as url:
         picture = draw(url, what, choice, SOURCE if kind == "live" else SIMULATED)
     save(picture, out)

@@ -100,8 +100,8 @@ def research(
         live or simulation; live where there are credentials
     """
     template = _HERE.parent / "research" / "notebook.py"
-    configuration, _ = load()
-    kind = kind_of(configuration, database)
+    configuration, yours = load()
+    kind = kind_of(configuration, yours, database)
     copy = notebook or folder(configuration, kind) / "notebook.py"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def _serve(
     _must_be_free(host, port)
     setup_logging()
     configuration, yours = load()
-    kind = kind_of(configuration, database)
+    kind = kind_of(configuration, yours, database)
     with open_database(configuration, yours, kind) as url:
         reading = reader_url(url)
         environment = {

@@ -125,7 +125,7 @@ def default_kind() -> Kind:
     """Return which data is meant: what `krt research` opened, else real data with credentials."""
     if READER in os.environ:
         return "simulation" if os.environ.get(OF_SIMULATION) == "1" else "live"
-    return kind_of(load()[0], None)
+    return kind_of(*load())
 
 
 def credit() -> str:

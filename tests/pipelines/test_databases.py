@@ -1,7 +1,10 @@
 """Real and simulated data never meet in one database."""
 
+import json
+
 import pytest
 
+from engine.clock import WallClock
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
 from engine.store import migrate
@@ -9,6 +12,7 @@ from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.cli import main
 from pipelines.databases import Kind, claim, database
+from pipelines.history.desk import EVENING, Desk
 from tests.e2e.conftest import new_desk
 from tests.store.data import futures_bars
 
@@ -53,6 +57,22 @@ def test_who_has_lost_the_key_does_not_simulate_into_real_data(database_url, at,
     said = capsys.readouterr().err
     assert said.startswith("❌ your database holds real data")
     assert said.count("\n") == 1
+
+
+def test_who_looks_is_told_by_the_database_what_it_holds(database_url, at):
+    """At noon, without a key: today's session is not closed, as it would be in a simulation."""
+    assert Desk(None, None, (), collects=False).clock.now().time() == EVENING
+    claim(database_url, "live")
+    assert isinstance(Desk(None, None, (), collects=False).clock, WallClock)
+    assert isinstance(Desk(None, "simulation", (), collects=False).clock, WallClock)
+    assert not isinstance(Desk(None, None, (), collects=True).clock, WallClock)
+
+
+def test_who_looks_without_a_key_needs_no_kis(database_url, at, capsys):
+    claim(database_url, "live")
+    assert main(("backfill", "--dry-run", "--days", "1", "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["calls"] >= 0
+    assert not (at / "simulation").exists()
 
 
 @pytest.mark.parametrize(
