@@ -33,17 +33,10 @@ EXPECTED = {"", "incomplete"}  # KIS cuts its board: a chain has a hole between 
 class Processor:
     """The spec's DataProcessor: where a batch goes once it has been fetched."""
 
-    def __init__(
-        self,
-        writer: Writer,
-        clock: Clock,
-        tally: Tally,
-        alerts: Alerts,
-        windows: Sequence[LiveWindow] = (),
-    ) -> None:
+    def __init__(self, writer: Writer, clock: Clock, tally: Tally, alerts: Alerts) -> None:
         self._writer, self._clock, self._tally, self._alerts = writer, clock, tally, alerts
         self._news = SignalNews(clock)
-        self.windows = windows  # none until the warm-up is there
+        self.windows: Sequence[LiveWindow] = ()  # none until the warm-up is there
         self._findings: dict[str, str] = {}
 
     async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
