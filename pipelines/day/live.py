@@ -28,6 +28,7 @@ from pipelines.day import view
 from pipelines.day.feed import ChainChoice, DayPlan, Feed, plan
 from pipelines.day.run import Place, run_day
 from pipelines.day.tally import Tally
+from pipelines.simulated_market import SEED, kept_market
 from pipelines.simulation import (
     Scene,
     clock_of,
@@ -54,7 +55,7 @@ def live(
     fresh: bool = False,
     json: bool = False,
     faults: str | None = None,
-    seed: int = 20,
+    seed: int = SEED,
     simulate: bool = False,
     stock: tuple[str, ...] = (),
     future: tuple[str, ...] = (),
@@ -78,7 +79,7 @@ def live(
     faults
         make the simulated KIS misbehave: rough, storm, or a TOML file of yours
     seed
-        of the synthetic market; the same seed gives the same day
+        of the synthetic market; the same seed gives the same day; a database keeps to one
     simulate
         simulate although there are credentials
     stock
@@ -156,6 +157,7 @@ async def _simulated(
     scene: Scene, faults: Scenario | None, configuration: Configuration,
     clock: Clock, url: str, tally: Tally,
 ) -> None:  # fmt: skip
+    kept_market(url, scene.market)
     with TemporaryDirectory(prefix="krt-") as here:  # its tokens and paces are of no use later
         place = Place(url, folder(configuration, "simulation") / "spool", Path(here))
         async with simulated_kis(scene, clock, configuration, faults) as (settings, simulator):

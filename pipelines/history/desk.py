@@ -19,16 +19,15 @@ from engine.kis.client import KisClient
 from engine.log import setup_logging
 from engine.settings import KisSettings
 from engine.simulator.recorded import RecordedMarket
-from engine.simulator.synthetic import SyntheticMarket
 from engine.store import Store, Writer
 from pipelines.databases import Kind, database, folder, kind_of
 from pipelines.day.live import configuration_feed
 from pipelines.day.warm_up import warm_up_sessions
 from pipelines.history.asking import Tools
+from pipelines.simulated_market import kept_market
 from pipelines.simulation import FEED, Scene, simulated_kis, symbols_of
 
 DAYS = 5  # looked back by default
-SEED = 20  # of the synthetic market; the same as `krt live`'s
 EVENING = time(18, 30)
 Replay = Annotated[
     Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
@@ -116,7 +115,7 @@ class Desk:
 
     async def _collect(self, job: Job, url: str) -> int:
         async with AsyncExitStack() as stack:
-            settings, here = await stack.enter_async_context(self._kis())
+            settings, here = await stack.enter_async_context(self._kis(url))
             store = Store(url, self.clock, component="history")
             stack.push_async_callback(store.close)
             spool = folder(self.configuration, self._kind) / "spool"
@@ -127,11 +126,11 @@ class Desk:
             return await job(Tools(store, writer.put, client, self.clock))
 
     @asynccontextmanager
-    async def _kis(self) -> AsyncIterator[tuple[KisSettings, Path]]:
+    async def _kis(self, url: str) -> AsyncIterator[tuple[KisSettings, Path]]:
         if self._kind == "live":
             yield self.configuration.kis, folder(self.configuration, "live") / "kis"
             return
-        scene = Scene(self.market or SyntheticMarket(SEED), today(self.clock), FEED)
+        scene = Scene(kept_market(url, self.market), today(self.clock), FEED)
         with TemporaryDirectory(prefix="krt-") as here:
             async with simulated_kis(scene, self.clock, self.configuration) as (settings, _):
                 yield settings, Path(here)

@@ -1,20 +1,27 @@
 """Real and simulated data never meet in one database."""
 
 import json
+from datetime import date
 
 import pytest
 
 from engine.clock import WallClock
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
+from engine.simulator.recorded import RecordedMarket
+from engine.simulator.synthetic import SyntheticMarket
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.cli import main
 from pipelines.databases import Kind, claim, database
 from pipelines.history.desk import EVENING, Desk
+from pipelines.simulated_market import SEED, kept_market
 from tests.e2e.conftest import new_desk
+from tests.pipelines.made_up import as_kis_labels, stored_bars_of
 from tests.store.data import futures_bars
+
+DAY = date(2025, 9, 24)
 
 
 @pytest.fixture
@@ -95,3 +102,36 @@ def test_a_fresh_start_forgets_what_waited_for_the_database_too():
         configuration = Configuration(data_folder=desk.folder)
         with database(configuration, DatabaseConfiguration(), "simulation", fresh=True):
             assert spool.entries() == []
+
+
+def seed_of(market):
+    assert isinstance(market, SyntheticMarket)
+    return market.seed
+
+
+def test_a_simulation_goes_on_with_the_market_it_began_with(database_url):
+    assert seed_of(kept_market(database_url, SyntheticMarket(7))) == 7
+    assert seed_of(kept_market(database_url, None)) == 7
+    with pytest.raises(InputError, match=r"of seed 7, and this one is of seed 20: .*--fresh"):
+        kept_market(database_url, SyntheticMarket(SEED))
+
+
+def test_bars_of_a_file_are_not_corrected_by_a_made_up_market(database_url, tmp_path):
+    file = tmp_path / "bars.parquet"
+    as_kis_labels(stored_bars_of("101W12", DAY, DAY, minutes=9)).write_parquet(file)
+    recorded = RecordedMarket(file)
+    assert kept_market(database_url, recorded) is recorded
+    assert kept_market(database_url, recorded) is recorded
+    for other in (None, SyntheticMarket(7)):
+        with pytest.raises(InputError, match="--replay"):
+            kept_market(database_url, other)
+
+
+def test_the_commands_ask_for_it(database_url, at, capsys):
+    kept_market(database_url, SyntheticMarket(7))
+    assert main(("live", "--speed", "max", "--json")) == 2
+    assert "of seed 7" in capsys.readouterr().err
+    file = at / "bars.parquet"
+    as_kis_labels(stored_bars_of("101W12", DAY, DAY, minutes=9)).write_parquet(file)
+    assert main(("backfill", "--replay", str(file))) == 2
+    assert "of seed 7" in capsys.readouterr().err
