@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.errors import InputError
 from engine.store import Store
 from engine.store.export import copies
 from pipelines.evaluation.backtest import End, Start, Symbols
@@ -103,8 +104,11 @@ def validate(
     fix
         ask KIS again about what was found, mend it, and validate once more
     export
-        a folder that `krt export` wrote; where it is current, bars are read from there
+        a folder that `krt export` wrote; where it is current, bars are read from there; not with
+        --fix, which reads what it mends
     """
+    if fix and export:
+        raise InputError("--export is for looking: --fix reads what it mends, the database")
     desk = Desk(replay, database, symbol, collects=fix)
 
     async def look(store: Store) -> int:

@@ -53,6 +53,7 @@ def refused(krt, *arguments: str, says: str, **environment: str) -> None:
         (["live", "--future", "../../etc/passwd"], "passwd"),
         (["live", "--chain", "NIKKEI"], "NIKKEI"),
         (["live", "--faults", "hurricane"], "hurricane"),
+        (["validate", "--fix", "--export", "copy"], "--export"),
         (["sql"], "query"),
     ],
 )
