@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import InputError
-from engine.store.tables import TABLES
+from engine.store.tables import SIGNAL_KEY, TABLES
 
 _PLACES = {"product": pl.String(), "month": pl.String()}  # folders of the export
 
@@ -26,11 +26,16 @@ def scan_parquet(
     `order_by`; `()` asks for no order, which is quickest where everything is read. Raises
     InputError where nothing was exported.
     """
-    if table not in TABLES or not any((folder / table).glob("**/*.parquet")):
+    known = table in TABLES or (table.endswith("_signal") and table.isidentifier())
+    if not known or not any((folder / table).glob("**/*.parquet")):
         raise InputError(f"no export of {table!r} in {folder}: make one with `just export`")
-    columns = [name for name in TABLES[table].columns if name not in TABLES[table].derived]
     files = folder / table / "**" / f"{table}.parquet"
     frame = pl.scan_parquet(files, hive_partitioning=True, hive_schema=_PLACES)
-    wanted = frame.select(*columns, *TABLES[table].derived)
-    order = TABLES[table].key if order_by is None else tuple(order_by)
+    if table in TABLES:
+        derived, key = TABLES[table].derived, TABLES[table].key
+        columns = [name for name in TABLES[table].columns if name not in derived]
+        wanted = frame.select(*columns, *derived)
+    else:  # another strategy's: its columns are those of the file
+        wanted, key = frame.select(pl.exclude(*_PLACES)), SIGNAL_KEY
+    order = key if order_by is None else tuple(order_by)
     return wanted.sort(*order, descending=descending) if order else wanted

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from engine.store.connection import Connection, Cursor, ask
 from engine.store.identifiers import identifier, identifiers, literal
+from engine.store.provision import stored_columns
 from engine.store.store import Store
-from engine.store.tables import TABLES
+from engine.store.tables import SIGNAL_KEY, TABLES
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,13 @@ _EXPORTED = {
     "option_chain_raw": (_UNDERLYING, "underlying_symbol"),
     "option_matrices": (_UNDERLYING, "underlying_symbol"),
     "option_summary": (_UNDERLYING, "underlying_symbol"),
-    "dolpha1_signal": (_PREFIX, "symbol"),
 }
+_OF_SIGNALS = (_PREFIX, "symbol")
+_SIGNAL_TABLES = r"""
+    SELECT relname::text AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+      AND relname LIKE '%\_signal' AND attname = 'committed_at'
+    ORDER BY relname"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             _hand_over(cursor, sealed)
-            for table in _EXPORTED:
+            for table in [*_EXPORTED, *ask(cursor, _SIGNAL_TABLES)["name"]]:
                 for part in _parts(cursor, table, _sealed_rows(table)):
                     written = _write(cursor, part, folder)
                     parts.append((part.table, part.product, part.month, part.rows, written))
@@ -87,7 +93,8 @@ async def copies(store: Store, folder: Path) -> pl.DataFrame:
     database has of it, as the merges left it. Raises StoreUnreachable.
     """
     rows = []
-    for table in _EXPORTED:
+    strategies = pl.DataFrame(await store.query(_SIGNAL_TABLES))["name"]
+    for table in [*_EXPORTED, *strategies]:
         question = _fingerprints(table, f"SELECT * FROM {identifier(table)}")
         for found in pl.DataFrame(await store.query(question)).iter_rows():
             part = _Part(table, *found)
@@ -105,7 +112,7 @@ def _parts(cursor: Cursor, table: str, rows: str) -> list[_Part]:
 
 def _fingerprints(table: str, rows: str) -> str:
     """Return the question for product, month, rows and fingerprint of a query's rows."""
-    product, _ = _EXPORTED[table]
+    product, _ = _EXPORTED.get(table, _OF_SIGNALS)
     return (
         f"SELECT {product} AS product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
         " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
@@ -114,7 +121,7 @@ def _fingerprints(table: str, rows: str) -> str:
 
 
 def _sealed_rows(table: str, condition: str = "true") -> str:
-    symbol = identifier(_EXPORTED[table][1])
+    symbol = identifier(_EXPORTED.get(table, _OF_SIGNALS)[1])
     return (
         f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
         f" ON sealed.symbol = t.{symbol} AND sealed.session = t.timestamp::date WHERE {condition}"
@@ -126,13 +133,13 @@ def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
     path = part.path(folder)
     if _fingerprint(path) == part.fingerprint.encode():
         return False
-    table, (product, _) = TABLES[part.table], _EXPORTED[part.table]
-    columns = identifiers(name for name in table.columns if name not in table.derived)
+    product, _ = _EXPORTED.get(part.table, _OF_SIGNALS)
+    key, columns = _key_and_columns(cursor, part.table)
     first = f"{literal(part.month + '-01')}::timestamp"
     month = f"t.timestamp >= {first} AND t.timestamp < {first} + interval '1 month'"
     cursor.execute(
-        f"SELECT {columns} FROM ({_sealed_rows(part.table, month)}) AS rows"
-        f" WHERE {product} = {literal(part.product)} ORDER BY {identifiers(table.key)}"
+        f"SELECT {identifiers(columns)} FROM ({_sealed_rows(part.table, month)}) AS rows"
+        f" WHERE {product} = {literal(part.product)} ORDER BY {identifiers(key)}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_suffix(f".{os.getpid()}")
@@ -142,6 +149,14 @@ def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
     finally:
         making.unlink(missing_ok=True)
     return True
+
+
+def _key_and_columns(cursor: Cursor, name: str) -> tuple[tuple[str, ...], list[str]]:
+    """Return what orders a table's rows, and what is exported: features differ by strategy."""
+    if name in TABLES:
+        table = TABLES[name]
+        return table.key, [column for column in table.columns if column not in table.derived]
+    return SIGNAL_KEY, list(stored_columns(cursor, name))
 
 
 def _stream(cursor: Cursor, path: Path, fingerprint: str) -> None:

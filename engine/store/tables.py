@@ -20,6 +20,7 @@ POSTGRES_TYPES = {
     pa.date32(): "date",
     schemas.TIME: "timestamp without time zone",
 }
+SIGNAL_KEY = ("symbol", "timestamp")
 SIGNAL_COLUMNS = {
     "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
 }  # fmt: skip
@@ -139,7 +140,7 @@ def signal_table(name: str, schema: pa.Schema) -> Table:
         raise InputError(
             f"features of {name} that no column holds: {', '.join(unknown)}; {kinds} are held"
         )
-    return Table(name, plain, ("symbol", "timestamp"), "created_at")
+    return Table(name, plain, SIGNAL_KEY, "created_at")
 
 
 _FIXED = (

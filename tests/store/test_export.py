@@ -9,8 +9,12 @@ import duckdb
 import polars as pl
 import pytest
 
+from engine import schemas
+from engine.history.parquet import scan_parquet
 from engine.store import Store
 from engine.store.export import export
+from strategies.registry import STRATEGIES
+from tests.pipelines.made_up import stored_bars_of
 from tests.store.data import FETCHED, OPEN, futures_bars, signals, stock_bars
 
 DAY = timedelta(days=1)
@@ -109,3 +113,22 @@ async def test_a_file_that_cannot_be_written_leaves_the_old_one(
 
 def _fails(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path) -> None:
+    day = date(2025, 9, 24)
+    bars = stored_bars_of("101W12", date(2025, 8, 20), day, minutes=9)
+    for strategy in STRATEGIES.values():
+        rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
+        rows = rows.with_columns(created_at=pl.lit(FETCHED))
+        await store.merge(strategy.table, schemas.conform(rows, strategy.schema))
+    sessions = pl.DataFrame({"symbol": ["101W12"], "session": [day]})
+    parts = await written(store, tmp_path, sessions)
+    assert {table for table, *_ in parts} == {of.table for of in STRATEGIES.values()}
+    for strategy in STRATEGIES.values():
+        stored = await store.query(
+            f"SELECT * FROM {strategy.table} WHERE timestamp::date = '{day}' ORDER BY timestamp"
+        )
+        copied = scan_parquet(strategy.table, tmp_path).collect()
+        assert copied.height == 10
+        assert copied.equals(pl.DataFrame(stored).select(copied.columns))
