@@ -95,7 +95,7 @@ def _signal(strategy: str, row: dict[str, object]) -> Event:
     band = f"bands {row['lb']:.2f} to {row['ub']:.2f}" if row["ub"] is not None else "no bands"
     return Event(
         ("signal", strategy, row["symbol"], row["timestamp"]),
-        f"🚀 {strategy} {row['symbol']}: {side} at {row['close']:g}",
+        f"🚀 {strategy} {row['symbol']}: {side} at {row['close']:,.10g}",
         f"{row['timestamp']:%Y-%m-%d %H:%M}, {row['reason']}, {band}",
     )
 

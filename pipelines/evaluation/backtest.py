@@ -190,7 +190,7 @@ def trades_table(trades: pl.DataFrame, title: str) -> Table:
     for t in trades.iter_rows(named=True):
         side = "long" if t["direction"] > 0 else "short"
         table.add_row(
-            t["symbol"], f"{t['entered']:%Y-%m-%d %H:%M}", side, f"{t['entry']:g}",
-            f"{t['left']:%H:%M}", f"{t['exit']:g}", t["why"], f"{t['net']:,.0f}",
+            t["symbol"], f"{t['entered']:%Y-%m-%d %H:%M}", side, f"{t['entry']:,.10g}",
+            f"{t['left']:%H:%M}", f"{t['exit']:,.10g}", t["why"], f"{t['net']:,.0f}",
         )  # fmt: skip
     return table

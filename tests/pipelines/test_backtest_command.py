@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from rich.console import Console
 
 from engine import instruments, schemas
 from engine.errors import InputError
 from engine.store import Store
-from pipelines.evaluation.backtest import backtest, checked, settings
+from pipelines.evaluation.backtest import backtest, checked, settings, trades_table
 from pipelines.evaluation.report import write_report
 from pipelines.evaluation.strategy_bars import file_bars, stored_bars
 from strategies.backtesting.rules import Rules
@@ -144,3 +146,14 @@ def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFra
     bars.write_parquet(whole)
     with pytest.raises(InputError, match="no bars of A06"):
         file_bars(whole, ("A06",))
+
+
+def test_prices_are_printed_whole() -> None:
+    moment = datetime(2025, 9, 1, 9, 1)
+    trade = {"symbol": "000660", "entered": moment, "left": moment, "direction": 1,
+             "entry": 1058000.0, "exit": 432.05, "why": "close", "net": 0.0}  # fmt: skip
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(trades_table(pl.DataFrame([trade]), "trades"))
+    said = console.export_text()
+    assert "1,058,000" in said
+    assert "432.05" in said
