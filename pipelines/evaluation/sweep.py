@@ -18,10 +18,12 @@ from rich.table import Table
 
 from engine.configuration import load
 from engine.errors import InputError
+from engine.log import setup_logging
 from pipelines.databases import Kind
 from pipelines.evaluation.backtest import End, Start, Symbols, read_bars, text
 from pipelines.evaluation.runners import on_all_cores, on_ray
 from pipelines.evaluation.trials import Memory, Trial, fingerprint, grid, table
+from pipelines.parameters import Workers
 from strategies.backtesting.figures import SESSIONS_A_YEAR, deflated_sharpe, expected_best_sharpe
 from strategies.registry import strategy as named
 
@@ -44,7 +46,7 @@ def sweep(
     strategy: str = "dolpha1",
     start: Start = None,
     end: End = None,
-    workers: int | None = None,
+    workers: Workers = None,
     ray: str | None = None,
     results: Path | None = None,
     json: bool = False,
@@ -77,6 +79,7 @@ def sweep(
     database
         live or simulation
     """
+    setup_logging()
     of, trials = named(strategy), grid(strategy, axis, start)
     longest = max((trial.params for trial in trials), key=of.warm_up_sessions)
     bars = read_bars(of, longest, file, symbol, start, end, database)

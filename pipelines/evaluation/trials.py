@@ -24,6 +24,7 @@ from strategies.backtesting.run import backtest
 from strategies.base import Params
 from strategies.registry import strategy as named
 
+_HEAD = b'{"data": "'  # how a file of ours begins
 Outcome = list[dict[str, Any]]  # the figures of each symbol
 
 
@@ -110,16 +111,21 @@ class Memory:
         self._path, self.outcomes = path, dict[str, Outcome]()
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        if lines and not lines[-1].endswith(b"\n"):  # the last writer was interrupted
-            path.write_bytes(b"".join(lines[:-1]))
-            lines.pop()
-        if not lines:
-            self._append({"data": data})
-            return
-        head, *rest = (json.loads(line) for line in lines)
-        if head != {"data": data}:
+        torn = bool(lines) and not lines[-1].endswith(b"\n")  # the last writer was interrupted
+        whole = lines[:-1] if torn else lines
+        if lines and not lines[0].startswith(_HEAD[: len(lines[0])]):
+            raise InputError(f"{path} is no file of a sweep; name another one")
+        try:
+            head, rest = json.loads(whole[0]) if whole else None, map(json.loads, whole[1:])
+            self.outcomes = {line["trial"]: line["figures"] for line in rest}
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{path} is damaged: name another file or remove it") from None
+        if head not in (None, {"data": data}):
             raise InputError(f"{path} holds trials of other data; name another file or remove it")
-        self.outcomes = {line["trial"]: line["figures"] for line in rest}
+        if torn:
+            path.write_bytes(b"".join(whole))
+        if head is None:
+            self._append({"data": data})
 
     def remember(self, trial: Trial, outcome: Outcome) -> None:
         """Append what became of a trial."""

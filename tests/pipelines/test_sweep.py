@@ -80,6 +80,20 @@ def test_a_file_of_other_data_is_refused(bars: pl.DataFrame, tmp_path: Path) -> 
         Memory(tmp_path / "s.jsonl", fingerprint(bars.head(10)))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"notes without a line's end", b"[1]\n", b'{"a": 1}\n', b"\xff\x00", b'{"data": "x"}\n1\n'],
+)
+def test_a_file_that_is_not_of_a_sweep_is_refused_and_left_alone(
+    content: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"notes\.txt is"):
+        Memory(file, "x")
+    assert file.read_bytes() == content
+
+
 def test_the_command_counts_all_trials_on_the_data(
     bars: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -95,7 +109,9 @@ def test_the_command_counts_all_trials_on_the_data(
     assert sweep(axis=("band_multiplier=0.3", "rolling_move=3"), file=file, results=results) == 0
     assert "10 trials were made" in " ".join(capsys.readouterr().out.split())
     assert sweep(axis=AXES, file=file, results=results, json=True) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = capsys.readouterr()
+    assert "🔄 4 of 4 trials were made before" in said.err
+    rows = [json.loads(line) for line in said.out.splitlines()]
     assert [(r["band_multiplier"], r["exit"], r["symbol"]) for r in rows[:3]] == [
         (0.2, "opposite", "A01_FRONT"), (0.2, "opposite", "A05_FRONT"),
         (0.2, "inside", "A01_FRONT"),
