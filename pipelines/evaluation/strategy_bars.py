@@ -16,6 +16,7 @@ from engine import instruments, sessions
 from engine.errors import CalendarRangeError, InputError
 from engine.history.scan import scan
 from engine.sessions import Market, Session
+from engine.simulator.recorded import scan_bars
 from engine.trading_days import rules
 
 FRONT = "_FRONT"
@@ -29,7 +30,7 @@ def file_bars(path: Path, symbols: Sequence[str] = ()) -> pl.DataFrame:
     are left out. Raises InputError for a file that cannot be read, lacks a column, or holds a
     symbol that is no code, and where nothing is left.
     """
-    bars = _read(path)
+    bars = scan_bars(path, COLUMNS).collect()
     if symbols:
         bars = bars.filter(pl.col("symbol").is_in([_name(symbol) for symbol in symbols]))
     pairs = bars.select("symbol", pl.col("timestamp").dt.date().alias("day")).unique()
@@ -41,20 +42,6 @@ def file_bars(path: Path, symbols: Sequence[str] = ()) -> pl.DataFrame:
     if not any(part.height for part in stamped):
         raise InputError(f"{path} has no bars{' of ' + ', '.join(symbols) if symbols else ''}")
     return pl.concat(stamped).sort("symbol", "timestamp")
-
-
-def _read(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path} is no file: name a Parquet file of bars")
-    try:
-        bars = pl.scan_parquet(path)
-        if missing := [name for name in COLUMNS if name not in bars.collect_schema()]:
-            raise InputError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
-        return (
-            bars.select(COLUMNS).with_columns(pl.col("timestamp").cast(pl.Datetime("us"))).collect()
-        )
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def _stamped(bars: pl.DataFrame, session: Session, owners: list[tuple[str, date]]) -> pl.DataFrame:
