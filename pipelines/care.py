@@ -69,6 +69,8 @@ def export(*, to: Path, database: Which = None) -> int:
     to
         the folder; below it one file for each table, product and month
     """
+    if to.exists() and not to.is_dir():
+        raise InputError(f"--to {to} is a file: name a folder")
     configuration, yours = load()
     with open_database(configuration, yours, kind_of(configuration, yours, database)) as url:
         parts = write_parquet(url, to, asyncio.run(_sealed(url)))
@@ -98,7 +100,7 @@ def calendar(year: int | None = None, *, format: Format = "table") -> int:  # no
     format
         table, json (a list of objects) or csv
     """
-    year = year or today(WallClock()).year
+    year = today(WallClock()).year if year is None else year
     believe_kis_days(load()[0])
     if not dt.MINYEAR <= year <= dt.MAXYEAR:
         raise InputError(f"{year} is no year")

@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(" ".join(str(error).split()))
     except KrtError as error:
         return _refuse(str(error))
+    except OSError as error:  # the disk, a port: whoever knew more about it has said so above
+        place = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{place}{error.strerror or error or type(error).__name__}")
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import math
 from pathlib import Path
 
 from engine.clock import ScaledClock, WallClock, today
@@ -13,6 +14,8 @@ from engine.errors import InputError
 from engine.log import setup_logging
 from engine.simulator.faults import load_scenario
 from engine.simulator.server import serve
+from pipelines.looking.serving import must_be_free
+from pipelines.parameters import PortOrAny, Seed, time_of_day
 from pipelines.simulation import (
     Scene,
     app_keys,
@@ -27,13 +30,13 @@ log = logging.getLogger(__name__)
 
 def sim(
     *,
-    port: int = 9443,
+    port: PortOrAny = 9443,
     replay: Path | None = None,
     date: dt.date | None = None,
     start: str | None = None,
     speed: str = "1",
     faults: str | None = None,
-    seed: int = 20,
+    seed: Seed = 20,
 ) -> int:
     """Serve a simulated KIS on the loopback until Ctrl+C.
 
@@ -55,19 +58,19 @@ def sim(
         of the synthetic market
     """
     load()  # a broken configuration is told here as everywhere
+    times = parse_speed(speed)
+    if times == math.inf:
+        raise InputError("--speed max is for `krt live`, whose clock waits for its work: give N")
+    if port:
+        must_be_free("127.0.0.1", port)
     scene = recorded(replay, date) if replay else synthetic(seed, date, today(WallClock()))
-    begins = _moment(scene.day, start) if start else opening(scene.day)
-    clock = ScaledClock(begins, parse_speed(speed))
+    begins = opening(scene.day)
+    if start:
+        begins = dt.datetime.combine(scene.day, time_of_day("--start", start))
+    clock = ScaledClock(begins, times)
     setup_logging(clock=clock)
     asyncio.run(_serve(scene, clock, port, faults))
     return 0
-
-
-def _moment(day: dt.date, text: str) -> dt.datetime:
-    try:
-        return dt.datetime.combine(day, dt.time.fromisoformat(text))
-    except ValueError:
-        raise InputError(f"--start {text}: give a time of day such as 09:30") from None
 
 
 async def _serve(scene: Scene, clock: ScaledClock, port: int, faults: str | None) -> None:

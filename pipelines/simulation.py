@@ -27,6 +27,7 @@ from engine.simulator.server import Simulator, serve
 from engine.simulator.synthetic import SyntheticMarket
 from pipelines.day.feed import ChainChoice, Feed
 
+_FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up, and for the simulated desk to sit down
 FEED = Feed(("005930", "000660", "035420"), ("A01",), (ChainChoice(),))
 KEY = AppKey(app_key=SecretStr("simulated-app-key"), app_secret=SecretStr("simulated-app-secret"))
@@ -72,9 +73,12 @@ def synthetic(seed: int, day: date | None, today: date) -> Scene:
 
 
 def opening(day: date) -> datetime:
-    """Return when the first market opens on the day."""
+    """Return when the first market opens on the day. Raises InputError on a closed day."""
     markets = (sessions.Market.STOCKS, sessions.Market.DERIVATIVES)
-    return min(s.opens for market in markets if (s := sessions.session(market, day)))
+    found = [s.opens for market in markets if (s := sessions.session(market, day))]
+    if not found:
+        raise InputError(f"{day} is no session of KRX; `krt calendar {day.year}` lists them")
+    return min(found)
 
 
 def clock_of(scene: Scene, speed: float) -> VirtualClock:
@@ -95,8 +99,8 @@ def parse_speed(text: str) -> float:
         speed = float(text)
     except ValueError:
         speed = 0.0
-    if not 1 <= speed < math.inf:
-        raise InputError(f"--speed {text}: give 1 (wall clock), a number above it, or max")
+    if not 1 <= speed <= _FASTEST:
+        raise InputError(f"--speed {text}: give 1 (wall clock) to {_FASTEST:,}, or max")
     return speed
 
 

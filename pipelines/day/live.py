@@ -28,6 +28,7 @@ from pipelines.day import view
 from pipelines.day.feed import ChainChoice, DayPlan, Feed, plan
 from pipelines.day.run import Place, run_day
 from pipelines.day.tally import Tally
+from pipelines.parameters import Seed, must_be_writable
 from pipelines.simulated_market import SEED, kept_market
 from pipelines.simulation import (
     Scene,
@@ -41,8 +42,9 @@ from pipelines.simulation import (
 log = logging.getLogger(__name__)
 
 DEFAULT_SPEED = "480"  # a day of 7½ hours in about a minute
+SIMULATION = "🚀 this is a simulation"
 HOW_TO_GO_LIVE = (
-    "🚀 this is a simulation; with app_key and app_secret in config.json or KRT_APP_KEY and"
+    "; with app_key and app_secret in config.json or KRT_APP_KEY and"
     " KRT_APP_SECRET in the environment the same command collects from KIS"
 )
 
@@ -55,7 +57,7 @@ def live(
     fresh: bool = False,
     json: bool = False,
     faults: str | None = None,
-    seed: int = SEED,
+    seed: Seed = SEED,
     simulate: bool = False,
     stock: tuple[str, ...] = (),
     future: tuple[str, ...] = (),
@@ -110,13 +112,15 @@ def live(
     kind: Kind = "simulation" if simulated else "live"
     if not tally.plan.sessions:
         raise InputError(f"nothing to collect on {tally.day}: {', '.join(tally.plan.skipped)}")
+    if picture:
+        must_be_writable(picture)  # told now, not at the end of the day
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with (
         database(configuration, yours, kind, fresh=fresh, collects=True) as url,
         _logged(tally, clock, configuration, yours, quiet=json),
     ):
         if simulated:
-            log.info(HOW_TO_GO_LIVE)
+            log.info(SIMULATION if configuration.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
         complete = _ran(job(clock, url, tally))
     if picture:
         view.save(tally, clock, picture)

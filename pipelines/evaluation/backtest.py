@@ -21,6 +21,7 @@ from engine.errors import InputError
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
 from pipelines.evaluation.strategy_bars import file_bars, stored_bars
+from pipelines.parameters import known_day
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import Backtest
 from strategies.backtesting.run import backtest as run
@@ -29,8 +30,8 @@ from strategies.registry import strategy as named
 
 Model = TypeVar("Model", bound=BaseModel)
 Symbols = Annotated[tuple[str, ...], Parameter(name="--symbol")]
-Start = Annotated[dt.date | None, Parameter(name="--from")]
-End = Annotated[dt.date | None, Parameter(name="--to")]
+Start = Annotated[dt.date | None, Parameter(name="--from", validator=known_day)]
+End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Settings = Annotated[tuple[str, ...], Parameter(name="--param")]
 
 FRACTIONS = (
@@ -88,6 +89,8 @@ def backtest(
     database
         live or simulation
     """
+    if report and report.exists() and not report.is_dir():
+        raise InputError(f"--report {report} is a file: name a folder")
     of = named(strategy)
     params = settings(of.params, param)
     rules = checked(Rules, {
@@ -114,6 +117,8 @@ def read_bars(
     kind: Kind | None,
 ) -> pl.DataFrame:
     """Return the bars to trade on, warm-up included, from the file or the database."""
+    if start and end and start > end:
+        raise InputError(f"--from {start} is after --to {end}")
     if file:
         bars = file_bars(file, symbols)
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars

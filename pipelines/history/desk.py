@@ -20,6 +20,7 @@ from engine.log import setup_logging
 from engine.settings import KisSettings
 from engine.simulator.recorded import RecordedMarket
 from engine.store import Store, Writer
+from engine.trading_days import check_range
 from pipelines.databases import Kind, database, folder, kind_of
 from pipelines.day.live import configuration_feed
 from pipelines.day.warm_up import warm_up_sessions
@@ -78,7 +79,7 @@ class Desk:
             first = min(self.market.dates(symbol)[0] for symbol in self.market.symbols)
         if first > last:
             raise InputError(f"--from {first} is after --to {last}")
-        return first, last
+        return check_range(first), last
 
     @property
     def per_second(self) -> float:

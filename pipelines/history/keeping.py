@@ -24,13 +24,14 @@ from pipelines.history import validate as checking
 from pipelines.history.asking import Tools
 from pipelines.history.desk import Desk, Replay
 from pipelines.looking.look import Which
+from pipelines.parameters import Days
 
 SHOWN = 200  # findings in the table
 
 
 def backfill(
     *,
-    days: int | None = None,
+    days: Days = None,
     start: Start = None,
     end: End = None,
     symbol: Symbols = (),

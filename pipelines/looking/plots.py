@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from pathlib import Path
 
 from engine.configuration import load
-from engine.errors import InputError
 from engine.log import setup_logging
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
 from pipelines.looking.charts.style import SIMULATED, SOURCE, save
 from pipelines.looking.pictures import SPAN, Choice, What, draw
+from pipelines.parameters import Day, time_of_day
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ def plot(
     /,
     *,
     out: Path,
-    date: dt.date | None = None,
+    date: Day = None,
     symbol: str | None = None,
     series: str = "KOSPI200",
     metric: str = "iv",
@@ -56,17 +55,11 @@ def plot(
     """
     setup_logging()
     configuration, yours = load()
-    choice = Choice(date, symbol, series, metric, _time(minute), sessions)
+    at = time_of_day("--minute", minute) if minute else None
+    choice = Choice(date, symbol, series, metric, at, sessions)
     kind = kind_of(configuration, yours, database)
     with open_database(configuration, yours, kind) as url:
         picture = draw(url, what, choice, SOURCE if kind == "live" else SIMULATED)
     save(picture, out)
     log.info("✅ %s", out)
     return 0
-
-
-def _time(minute: str | None) -> dt.time | None:
-    try:
-        return None if minute is None else dt.time.fromisoformat(minute)
-    except ValueError:
-        raise InputError(f"--minute {minute!r} is no time: write HH:MM") from None

@@ -25,6 +25,7 @@ from pipelines.databases import Kind, folder, kind_of
 from pipelines.databases import database as open_database
 from pipelines.looking.dashboard import REFRESH, SIMULATED, STALE, STALE_AFTER, URL
 from pipelines.looking.reader import READER, reader_url
+from pipelines.parameters import Port
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ _NICER = 5  # looking must not slow the collector
 def dashboard(
     *,
     host: str = "127.0.0.1",
-    port: int = 2718,
+    port: Port = 2718,
     token: bool | None = None,
     refresh: str = "5s",
     stale: float = STALE_AFTER,
@@ -80,7 +81,7 @@ def research(
     *,
     notebook: Path | None = None,
     host: str = "127.0.0.1",
-    port: int = 2719,
+    port: Port = 2719,
     headless: bool = False,
     database: Kind | None = None,
 ) -> int:
@@ -103,6 +104,8 @@ def research(
     configuration, yours = load()
     kind = kind_of(configuration, yours, database)
     copy = notebook or folder(configuration, kind) / "notebook.py"
+    if copy.exists() and not copy.is_file():
+        raise InputError(f"--notebook {copy} is no file: name a notebook.py")
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(template.read_text("utf-8"), "utf-8")
@@ -135,7 +138,7 @@ def _serve(
 ) -> int:
     if find_spec("marimo") is None:
         raise InputError("this needs marimo: install korea-realtime-trading[research]")
-    _must_be_free(host, port)
+    must_be_free(host, port)
     setup_logging()
     configuration, yours = load()
     kind = kind_of(configuration, yours, database)
@@ -199,7 +202,7 @@ def _end(server: subprocess.Popen[str]) -> None:
         server.kill()
 
 
-def _must_be_free(host: str, port: int) -> None:
+def must_be_free(host: str, port: int) -> None:
     """Raise InputError if somebody else listens there: marimo would just take another port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:

@@ -24,7 +24,9 @@ class Rules(BaseModel):
         default="opposite",
         description="leave on the opposite signal only, or also when back inside the bands",
     )
-    contracts: int = Field(default=1, ge=1, description="contracts (or shares) of a position")
+    contracts: int = Field(
+        default=1, ge=1, le=1_000_000_000, description="contracts (or shares) of a position"
+    )
     commission_ticks: float = Field(default=0.25, ge=0, description="per contract and side")
     slippage_ticks: float = Field(default=1.0, ge=0, description="per contract and side")
     capital: float | None = Field(

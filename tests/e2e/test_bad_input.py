@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from datetime import datetime
 
 import polars as pl
@@ -98,3 +99,91 @@ def test_a_fresh_start_is_refused_on_a_server_of_yours(krt):
 def test_a_fresh_start_is_refused_on_real_data(krt):
     key = {"KRT_APP_KEY": "key", "KRT_APP_SECRET": "secret"}
     refused(krt, "live", "--fresh", says="delete", **key)
+
+
+def bars_of(symbol: str | None = "A01_FRONT", at: datetime | None = None) -> pl.DataFrame:
+    """One bar as a file holds it, on a Saturday by default."""
+    prices = {name: [300.0] for name in ("open", "high", "low", "close")}
+    moment = pl.Series([at or datetime(2025, 9, 6, 9)], dtype=pl.Datetime("us"))
+    row = {"symbol": [symbol], "timestamp": moment, **prices, "volume": [5]}
+    return pl.DataFrame(row, schema_overrides={"symbol": pl.String})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["backfill", "--days", "999999"], "--days"),
+        (["backfill", "--days", "0"], "--days"),
+        (["backfill", "--days", "-3"], "--days"),
+        (["backfill", "--days", "10000"], "outside 2015-01-01"),
+        (["backfill", "--to", "9999-12-31"], "9999-12-31"),
+        (["validate", "--to", "9999-12-31"], "9999-12-31"),
+        (["backtest", "--symbol", "A01612", "--to", "9999-12-31"], "9999-12-31"),
+        (["backtest", "--from", "2026-12-01", "--to", "2026-01-01"], "after --to"),
+        (["backtest", "--contracts", "99999999999999999999999"], "contracts"),
+        (["replay", "--to", "9999-12-31"], "9999-12-31"),
+        (["sweep", "--grid", "band_multiplier=1", "--workers", "-1"], "--workers"),
+        (["plot", "smile", "--out", "x.png", "--date", "9999-12-31"], "9999-12-31"),
+        (["plot", "smile", "--out", "x.png", "--minute", "09:30+09:00"], "--minute"),
+        (["dashboard", "--port", "99999"], "--port"),
+        (["dashboard", "--port", "0"], "--port"),
+        (["research", "--notebook", "."], "--notebook"),
+        (["calendar", "0"], "0 is no year"),
+        (["sim", "--speed", "max"], "--speed max"),
+        (["sim", "--speed", "1e300"], "--speed"),
+        (["sim", "--start", "09:30+09:00"], "--start"),
+        (["sim", "--port", "65536"], "--port"),
+        (["live", "--seed", "-1"], "--seed"),
+    ],
+)
+def test_numbers_dates_and_times_out_of_range(krt, arguments, says):
+    refused(krt, *arguments, says=says)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["live", "--picture", "file.txt/day.svg"],
+        ["live", "--picture", "folder"],
+        ["export", "--to", "file.txt"],
+        ["backtest", "--report", "file.txt"],
+        ["research", "--notebook", "file.txt/notebook.py"],
+    ],
+)
+def test_a_file_for_a_folder_and_the_reverse(krt, desk, arguments):
+    (desk.folder / "file.txt").write_text("notes")
+    (desk.folder / "folder").mkdir(exist_ok=True)
+    refused(krt, *arguments, says=arguments[-1].partition("/")[0])
+    assert (desk.folder / "file.txt").read_text() == "notes"
+
+
+@pytest.mark.parametrize("command", [["live", "--date", "2025-09-06", "--replay"],
+                                     ["backtest", "--file"]])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bars", "says"),
+    [
+        (bars_of().clear(), "no bars"),
+        (bars_of(symbol=None), "lack their symbol"),
+        (bars_of().with_columns(open=pl.lit("dear")), "open is String"),
+        (bars_of().with_columns(timestamp=pl.lit("noon")), "timestamp is String"),
+        (bars_of().with_columns(pl.col("timestamp").dt.replace_time_zone("UTC")), "without zone"),
+    ],
+)
+def test_a_file_whose_columns_hold_something_else(krt, desk, command, bars, says):
+    bars.write_parquet(desk.folder / "odd.parquet")
+    refused(krt, *command, "odd.parquet", says=says)
+
+
+@pytest.mark.parametrize("command", ["live", "sim"])
+def test_a_file_with_bars_on_a_day_that_is_no_session(krt, desk, command):
+    bars_of().write_parquet(desk.folder / "saturday.parquet")
+    says = "no session of KRX"
+    refused(krt, command, "--replay", "saturday.parquet", "--date", "2025-09-06", says=says)
+
+
+def test_a_simulator_on_a_port_that_is_taken(krt):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused(krt, "sim", "--port", port, says="cannot listen on 127.0.0.1")
