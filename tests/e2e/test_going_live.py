@@ -120,7 +120,11 @@ async def test_the_simulator_is_collected_from_as_if_it_were_kis(
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
 def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
     command = [sys.executable, "-m", "pipelines.cli", "live", "--json", "--date", "2026-11-09"]
-    counted = "SELECT (SELECT count(*) FROM stocks_1m) + (SELECT count(*) FROM futures_1m) AS n"
+    of_day = "timestamp >= '2026-11-09'"  # and not of the warm-up
+    counted = (
+        f"SELECT (SELECT count(*) FROM stocks_1m WHERE {of_day})"
+        f" + (SELECT count(*) FROM futures_1m WHERE {of_day}) AS n"
+    )
     server = desk.folder / "simulation" / "postgres-18" / "postmaster.pid"
     with subprocess.Popen(
         [*command, "--speed", "600"], cwd=desk.folder, env=desk.environment, text=True,

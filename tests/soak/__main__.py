@@ -2,6 +2,7 @@
 
     just soak --sessions 250 --seed 7 --report soak.md
     just soak --sessions 250 --seed 7 --only 113        session 113 of that season again
+    just soak --sessions 250 --seed 7 --only 126-250    the second half of it
     just soak --sessions 25 --seed 7 --one-life         a month of one process: does it grow?
 
 Ends with 1, and one line that reproduces it, at the first promise that is not kept.
@@ -85,12 +86,20 @@ def _kept(server: Server, data: Disk) -> Path:
     return kept
 
 
+def _numbers(text: str) -> range:
+    first, _, last = text.partition("-")
+    found = range(int(first), int(last or first) + 1)
+    if not found or found[0] < 1:
+        raise ValueError(text)
+    return found
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="just soak", description="play seasons with faults")
     parser.add_argument("--sessions", type=int, default=10, help="how many sessions (10)")
     parser.add_argument("--seed", type=int, help="draw the same again (one is chosen and said)")
     parser.add_argument("--from", type=date.fromisoformat, default=FROM, help=f"first day ({FROM})")
-    parser.add_argument("--only", type=int, help="play this session alone, and the one after it")
+    parser.add_argument("--only", type=_numbers, help="play this session alone, or FIRST-LAST")
     parser.add_argument("--one-life", action="store_true", help="nothing ends the collector")
     parser.add_argument("--report", type=Path, help="write what it came to as Markdown")
     asked = parser.parse_args(arguments)

@@ -147,13 +147,12 @@ class Season:
 
 
 def season(
-    seed: int, start: date, count: int, only: int | None = None, *, one_life: bool = False
+    seed: int, start: date, count: int, only: range | None = None, *, one_life: bool = False
 ) -> Season:
-    """Return a season of `count` sessions and a quiet one after them; or of number `only` alone."""
+    """Return a season of `count` sessions, or `only` those of these numbers, and a quiet one."""
     days = sessions.session_dates(Market.DERIVATIVES, start, start + timedelta(days=2 * count + 60))
-    if only is None:
-        return Season(seed, tuple(days[: count + 1]), one_life=one_life)
-    return Season(seed, tuple(days[only - 1 : only + 1]), only, one_life)
+    played = only or range(1, count + 1)
+    return Season(seed, tuple(days[played[0] - 1 : played[-1] + 1]), played[0], one_life)
 
 
 def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPlan:
