@@ -129,7 +129,10 @@ def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> Non
     assert best_table(found, ["exit"], 3).row_count == 3
 
 
-def test_a_ray_cluster_of_two_workers_finds_the_same(bars: pl.DataFrame) -> None:
+def test_a_ray_cluster_of_two_workers_finds_the_same(
+    bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # read on import, here before `on_ray`
     pytest.importorskip("ray", reason="Ray is not installed: uv sync --group ray")
     from ray.cluster_utils import Cluster
 
