@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 findings (validate), 2 could not run, 130 ended with Ctrl+
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -47,6 +48,8 @@ app.command("pipelines.care:export", name="export")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; whatever the user did wrong is one line and exit code 2."""
+    # Whoever ends us with a SIGTERM means the same as with Ctrl+C: leave nothing behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
         # A minute's frames are small: to hand them to other threads costs a tenth of a day's CPU.

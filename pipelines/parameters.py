@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 
 Port = Annotated[int, Parameter(validator=Number(gte=1, lte=65_535))]
 PortOrAny = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lte=2**32 - 1))]
+Seconds = Annotated[float, Parameter(validator=Number(gte=1, lte=86_400))]
 Workers = Annotated[int | None, Parameter(validator=Number(gte=1))]
 
 
@@ -36,6 +38,13 @@ def time_of_day(option: str, text: str) -> dt.time:
     if moment.tzinfo is not None:
         raise InputError(f"{option} {text!r} is no time of day in KST: write HH:MM, as in 09:30")
     return moment
+
+
+def period(option: str, text: str) -> str:
+    """Return a period such as 5s or 1m as it is written. Raises InputError."""
+    if not re.fullmatch(r"[1-9][0-9]{0,3}[sm]", text):
+        raise InputError(f"{option} {text!r} is no period: write 5s or 1m")
+    return text
 
 
 def must_be_writable(file: Path) -> None:

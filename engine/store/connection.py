@@ -94,7 +94,7 @@ class Connection:
         Types that Arrow has no equal for become what comes near: NUMERIC double precision,
         intervals durations; times with a zone are given in Seoul's.
         """
-        if not sql.strip():
+        if not sql.strip(" \t\r\n;"):
             raise InputError("there is no SQL to run")
         with self.transaction(read_only=read_only) as cursor:
             # Results come by COPY, which only takes what is a query.

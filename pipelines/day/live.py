@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import json as jsonlib
 import logging
-import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
@@ -114,7 +113,6 @@ def live(
         raise InputError(f"nothing to collect on {tally.day}: {', '.join(tally.plan.skipped)}")
     if picture:
         must_be_writable(picture)  # told now, not at the end of the day
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with (
         database(configuration, yours, kind, fresh=fresh, collects=True) as url,
         _logged(tally, clock, configuration, yours, quiet=json),

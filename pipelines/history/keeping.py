@@ -110,6 +110,8 @@ def validate(
     """
     if fix and export:
         raise InputError("--export is for looking: --fix reads what it mends, the database")
+    if export and not export.is_dir():
+        raise InputError(f"--export {export} is no folder; `krt export --to {export}` writes one")
     desk = Desk(replay, database, symbol, collects=fix)
 
     async def look(store: Store) -> int:

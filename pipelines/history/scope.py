@@ -39,7 +39,10 @@ def scope(
             frames.append(targets([symbol], *span, sealed_by=sealed_by))
     wanted = pl.concat([TARGETS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
-        raise InputError("nothing to validate: no closed session is stored; try `just backfill`")
+        of = f" of {', '.join(symbols)}" if symbols else ""
+        raise InputError(
+            f"nothing to validate: no closed session{of} is stored; try `just backfill`"
+        )
     return wanted
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from pipelines.databases import Kind, folder, kind_of
 from pipelines.databases import database as open_database
 from pipelines.looking.dashboard import REFRESH, SIMULATED, STALE, STALE_AFTER, URL
 from pipelines.looking.reader import READER, reader_url
-from pipelines.parameters import Port
+from pipelines.parameters import Port, Seconds, period
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def dashboard(
     port: Port = 2718,
     token: bool | None = None,
     refresh: str = "5s",
-    stale: float = STALE_AFTER,
+    stale: Seconds = STALE_AFTER,
     database: Kind | None = None,
 ) -> int:
     """Serve a web page that shows how the day is going, until Ctrl+C.
@@ -73,7 +72,7 @@ def dashboard(
     """
     page = _HERE / "dashboard" / "page.py"
     guarded = token or not is_loopback(host)
-    settings = {REFRESH: refresh, STALE: str(stale)}
+    settings = {REFRESH: period("--refresh", refresh), STALE: str(stale)}
     return _serve("run", page, host, port, database, guarded=guarded, settings=settings)
 
 
@@ -167,7 +166,6 @@ def _run(command: list[str], environment: Mapping[str, str], address: str, *, gu
         # Whoever reads this line may come in; it is said here and written nowhere.
         sys.stdout.write(f"🚀 {address}{f'?access_token={token}' if token else ''}\n")
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, _leave)  # else we would end without ending the server
         try:
             return _ended(server)
         except KeyboardInterrupt:
@@ -181,10 +179,6 @@ def _ended(server: subprocess.Popen[str]) -> int:
     while True:
         with suppress(subprocess.TimeoutExpired):
             return server.wait(_WAIT)
-
-
-def _leave(number: int, _frame: object) -> None:
-    sys.exit(128 + number)
 
 
 def _step_back(pid: int) -> None:

@@ -146,3 +146,18 @@ def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
     assert summary["complete"] is False
     # A commit that is under way at the Ctrl+C goes through, and nobody counts it any more.
     assert 0 < summary["bars"] <= desk.ask(counted).item()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM there")
+def test_whoever_ends_krt_db_ends_its_server(desk: Desk):
+    server = desk.folder / "simulation" / "postgres-18" / "postmaster.pid"
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "db"], cwd=desk.folder, env=desk.environment,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("postgresql://")
+        assert server.exists()
+        running.terminate()
+        assert running.wait(60) == 130
+    assert not server.exists()

@@ -67,9 +67,10 @@ async def test_what_writes_or_is_wrong_is_refused_in_one_line_and_the_next_works
     assert (await store.query("SELECT count(*) AS n FROM gaps"))["n"].to_pylist() == [0]
 
 
-async def test_no_sql_is_refused(store: Store) -> None:
+@pytest.mark.parametrize("sql", [" \n", ";", " ; ;\n"])
+async def test_no_sql_is_refused(store: Store, sql: str) -> None:
     with pytest.raises(InputError, match="no SQL"):
-        await store.query(" \n")
+        await store.query(sql)
 
 
 async def test_connections_carry_the_name_of_their_component(store: Store) -> None:
