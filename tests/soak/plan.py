@@ -152,7 +152,7 @@ def season(
     """Return a season of `count` sessions, or `only` those of these numbers, and a quiet one."""
     days = sessions.session_dates(Market.DERIVATIVES, start, start + timedelta(days=2 * count + 60))
     played = only or range(1, count + 1)
-    return Season(seed, tuple(days[played[0] - 1 : played[-1] + 1]), played[0], one_life)
+    return Season(seed, tuple(days[played.start - 1 : played.stop]), played.start, one_life)
 
 
 def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPlan:
