@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 
 import polars as pl
 
@@ -19,6 +20,9 @@ _FIELDS = [
     "kind", "symbol", "standard_code", "name", "atm_class",
     "strike", "month_class", "underlying", "underlying_name",
 ]  # fmt: skip
+# What zipfile and zlib make of bytes that came wrong.
+_NO_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError)
+_USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others' errors are of modules that may lack
 _LARGEST = 64 << 20  # bytes unpacked; the real file has about one megabyte
 
 
@@ -42,11 +46,13 @@ def _unpack(packed: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             (member,) = archive.infolist()
+            if member.compress_type not in _USUAL:
+                raise KisUnreachable("the master file is packed in a way that KIS does not use")
             if member.file_size > _LARGEST:
                 raise KisUnreachable("the master file is far too large to be true")
             with archive.open(member) as file:  # the size in its header may lie: read no further
                 return file.read(_LARGEST).decode("cp949", errors="replace")
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+    except _NO_ZIP as error:
         raise KisUnreachable(f"the master file is no zip of one text file: {error}") from None
 
 

@@ -21,10 +21,10 @@ LINES = [
 ]
 
 
-def packed(text: str | bytes, *names: str) -> bytes:
+def packed(text: str | bytes, *names: str, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     raw = text.encode("cp949") if isinstance(text, str) else text
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name in names or ("fo_idx_code_mts.mst",):
             archive.writestr(name, raw)
     return buffer.getvalue()
@@ -60,6 +60,18 @@ def test_the_codes_on_a_board_tell_which_options_are_meant() -> None:
 def test_a_file_that_is_no_zip_of_one_text_is_unreachable(content: bytes) -> None:
     with pytest.raises(KisUnreachable):
         parse_master(content)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_byte_that_came_wrong_is_no_traceback(method: int) -> None:
+    """Else the day of all symbols would end with it."""
+    whole, told = packed("\n".join(LINES), method=method), 0
+    for place in range(len(whole)):
+        try:
+            parse_master(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        except KisUnreachable:
+            told += 1
+    assert told > len(whole) / 3
 
 
 def test_a_file_that_swells_is_not_unpacked() -> None:
