@@ -18,13 +18,12 @@ from engine import sessions
 from engine.clock import Clock
 from engine.errors import InputError, KisError, KisKeyRefused, StoreError, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
-from engine.history.reading import in_span
+from engine.history import reading
 from engine.kis.calendar import DAYS_FILE, learn_opening_days
 from engine.kis.client import KisClient, Priority
 from engine.private import private_folder
 from engine.settings import KisSettings
 from engine.store import MergeCounts, Store, Writer, ledger
-from engine.store.identifiers import identifier, literal
 from engine.store.status import heartbeat
 from engine.store.strategies import remember_symbols
 from engine.together import side_by_side
@@ -170,12 +169,10 @@ async def _catch_up(plan: DayPlan, tools: Tools, found: MergeCounts) -> None:
 
 async def _count_stored(plan: DayPlan, store: Store, tally: Tally) -> None:
     """Have the tally know the day's bars that a collector before us has stored."""
-    for bars in plan.bars:
-        rows = await store.query(
-            f"SELECT timestamp FROM {identifier(bars.table)}"  # noqa: S608 - quoted
-            f" WHERE symbol = {literal(bars.symbol)} AND {in_span(plan.day, plan.day)}"
-        )
-        tally.note_stored(bars.symbol, rows["timestamp"].to_pylist())
+    codes = [bars.symbol for bars in plan.bars]
+    stored = await reading.stamps(store, codes, plan.day, plan.day)
+    for symbol, stamp in stored.select("symbol", "stamp").iter_rows():
+        tally.note_stored(symbol, stamp)
 
 
 async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:

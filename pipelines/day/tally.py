@@ -68,9 +68,9 @@ class Tally:
         auctions = {bars.symbol: bars.session.auction for bars in self.plan.bars}
         return stamp + MINUTE if stamp == auctions.get(symbol) else stamp
 
-    def note_stored(self, symbol: str, stamps: list[datetime]) -> None:
-        """Count bars of the day that were stored before we came."""
-        self.seen.setdefault(symbol, set()).update(stamps)
+    def note_stored(self, symbol: str, stamp: datetime) -> None:
+        """Count a bar of the day that was stored before we came."""
+        self.seen.setdefault(symbol, set()).add(stamp)
 
     def note_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
         """Count committed signals of the day by strategy; the newest is shown."""

@@ -50,7 +50,8 @@ def test_a_newer_bar_does_not_stand_for_one_that_is_missing() -> None:
 def test_what_was_stored_before_a_restart_is_not_missing() -> None:
     day = tally()
     [bars] = day.plan.bars
-    day.note_stored(bars.symbol, [OPEN, OPEN + MINUTE])
+    for stamp in (OPEN, OPEN + MINUTE):
+        day.note_stored(bars.symbol, stamp)
     note(day, 1, OPEN + 2 * MINUTE, OPEN + 3 * MINUTE)
     assert missing(day, bars) == [0, 0, 0, 1, 2, 3, 4]
     assert day.bars == 3
