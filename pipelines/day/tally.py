@@ -55,13 +55,13 @@ class Tally:
             return
         newest = frame.sort("timestamp").row(-1, named=True)
         symbol, stamp = newest["symbol"], newest["timestamp"]
-        seen = self.seen.setdefault(symbol, set())
+        last = self.last_bar.get(symbol)
         # A late start fetches the day so far from its end backwards: those bars did not come late.
-        if not seen or stamp > max(seen):
+        if last is None or stamp > last["timestamp"]:
             delay = (now - self._finished(symbol, stamp)).total_seconds()
             self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
             self.last_bar[symbol] = newest
-        seen.update(frame["timestamp"])
+        self.seen.setdefault(symbol, set()).update(frame["timestamp"])
 
     def _finished(self, symbol: str, stamp: datetime) -> datetime:
         """Return when a bar was finished: at its stamp, but the auction's minute begins there."""

@@ -57,6 +57,17 @@ def test_what_was_stored_before_a_restart_is_not_missing() -> None:
     assert day.bars == 3
 
 
+def test_a_day_that_is_stored_already_is_shown_as_it_goes_by() -> None:
+    day = tally()
+    [bars] = day.plan.bars
+    for stamp in bars.session.stamps():
+        day.note_stored(bars.symbol, stamp)
+    for n in range(2):
+        note(day, 1, OPEN + n * MINUTE, OPEN + n * MINUTE + timedelta(seconds=3))
+    assert day.last_bar[bars.symbol]["timestamp"] == OPEN + MINUTE
+    assert day.slowest == (OPEN, 3.0)
+
+
 def missing(of: Tally, bars: BarPlan) -> list[int]:
     """How many are missing at each minute from the first stamp on."""
     return [of.missing(bars, OPEN + n * MINUTE) for n in range(7)]
