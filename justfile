@@ -103,10 +103,12 @@ bench *parts:
 soak *options:
     @python -m tests.soak "$@"
 
+# Files run in the order of their names: in that of their sizes, which is usual, the whole days would
+# come last, when the other worker has nothing left to do.
 # run the tests
 [no-exit-message]
 test *options:
-    @pytest -n 2 --dist loadfile "$@"
+    @pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
 
 # check style, types and the direction of imports
 [no-exit-message]

@@ -111,7 +111,7 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     Raises pyarrow.ArrowInvalid where a value does not fit its type (polars raises
     ColumnNotFoundError where a column is missing): both are mistakes of ours, not of the data.
     """
-    table = frame.select(schema.names).to_arrow().cast(schema).combine_chunks()
+    table = frame[schema.names].to_arrow().cast(schema).combine_chunks()
     return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)
 
 

@@ -19,6 +19,7 @@ from engine.fetchers.judging import MINUTE, PRICES, Fields, Limits, Rules, judge
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
+from engine.schemas import conform
 from engine.sessions import Session
 
 BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
@@ -50,7 +51,7 @@ class BarFetcher(PriceFetcher):
         if not pages:  # the session has no minute yet that has ended
             return pa.RecordBatch.from_pylist([], schema=self.schema)
         bars = pl.concat(pages).unique("timestamp", keep="first").sort("timestamp")
-        return codec.to_batch(bars, self.schema)
+        return conform(bars, self.schema)
 
     async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
         """Yield pages from the newest backwards, each beginning a minute before the one before.

@@ -28,7 +28,7 @@ from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
-from engine.schemas import LEVELS, OPTION_CHAIN
+from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class OptionChainFetcher(PriceFetcher):
             pl.lit(underlying.source, pl.String).alias("underlying_source"),
             pl.lit(self.client.clock.now(), pl.Datetime("us")).alias("fetched_at"),
         )
-        return codec.to_batch(chain.sort("strike", "option_type"), self.schema)
+        return conform(chain.sort("strike", "option_type"), self.schema)
 
     async def _board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:
         """Return the options of the board, and whether a side of it is as long as KIS makes it."""

@@ -140,7 +140,7 @@ def _batches(cursor: Cursor, sql: str) -> Iterator[pl.DataFrame]:
     reader = cursor.fetch_record_batch()
     try:
         for batch in reader:
-            yield pl.DataFrame(pl.from_arrow(batch))
+            yield pl.DataFrame(batch)
     except GeneratorExit:
         cursor.adbc_cancel()  # else closing would read the rest of the answer first
         raise

@@ -120,10 +120,3 @@ def value(record: Mapping[str, Any], field: str) -> float | None:
     text = record.get(field)
     readable = isinstance(text, str) and re.fullmatch(_NUMBER, text.strip())
     return float(readable[0]) if readable else None
-
-
-def to_batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the frame in exactly this schema, a single batch."""
-    table = frame.select(schema.names).to_arrow().cast(schema).combine_chunks()
-    batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)

@@ -179,9 +179,7 @@ def _in_words(interval: pa.MonthDayNano | None) -> str | None:
 def ask(cursor: Cursor, statement: str) -> pl.DataFrame:
     """Return what the statement gives."""
     cursor.execute(statement)
-    frame = pl.from_arrow(cursor.fetch_arrow_table())
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - for the type checker
-    return frame
+    return pl.DataFrame(cursor.fetch_arrow_table())
 
 
 def named(url: str, component: str) -> str:

@@ -154,7 +154,7 @@ async def read(store: Store, symbols: list[str], start: date, end: date) -> pl.D
         f"SELECT {columns} FROM gaps WHERE symbol IN ({literals(symbols)})"
         f" AND session BETWEEN {literal(start)} AND {literal(end)}"
     )
-    return pl.DataFrame(pl.from_arrow(table)).cast(ROWS)
+    return pl.DataFrame(table).cast(ROWS)
 
 
 async def write(store: Store, before: pl.DataFrame, after: pl.DataFrame) -> None:

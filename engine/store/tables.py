@@ -89,10 +89,8 @@ class Table:
         given, wanted = _columns(batch.schema), _columns(self.schema)
         if given != wanted:
             raise SchemaMismatch(f"a batch does not fit {self.name}: {_difference(given, wanted)}")
-        frame = pl.from_arrow(batch)
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - for the type checker
         names: list[str] = self.schema.names
-        return frame[names]
+        return pl.DataFrame(batch)[names]
 
     def check_columns(self, stored: Mapping[str, str]) -> None:
         """Compare with the columns and types that the database has. Raises SchemaMismatch."""

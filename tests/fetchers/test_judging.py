@@ -20,6 +20,7 @@ from engine.fetchers.deriv import FuturesBarFetcher
 from engine.fetchers.judging import Fields, Judged, Rules, judge
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis import codec
+from engine.schemas import conform
 from engine.sessions import Market, Session
 from tests.kis.desk import Kis, client_of, fine
 
@@ -242,7 +243,7 @@ async def test_any_answer_is_a_batch(output2: Any, output1: Any) -> None:
         body = {"rt_cd": "0", "output1": output1, "output2": output2}
         answer = Answer("TR", "A01612", body, NOW, NOW)
         frame = fetcher._read(answer, session(), DAY)
-        batch = codec.to_batch(frame, fetcher.schema)
+        batch = conform(frame, fetcher.schema)
         assert batch.schema == fetcher.schema
         for kept in fetcher.take_rejected()["raw"].to_pylist():
             assert orjson.loads(kept) in output2

@@ -17,7 +17,7 @@ from engine.errors import KisError
 from engine.kis import codec
 from engine.kis.answer import read_body
 from engine.kis.transport import Reply
-from engine.schemas import FUTURES_BARS, REJECTED_ROWS
+from engine.schemas import REJECTED_ROWS
 
 JSON = st.recursive(
     st.none()
@@ -152,13 +152,6 @@ def test_a_rejected_row_is_kept_as_it_came(row: Any) -> None:
     assert batch.schema == REJECTED_ROWS
     assert orjson.loads(batch["raw"][0].as_py()) == row
     assert "\x00" not in batch["raw"][0].as_py()  # Postgres has no such character
-
-
-def test_an_empty_frame_is_an_empty_batch() -> None:
-    frame = pl.DataFrame(schema=dict.fromkeys(FUTURES_BARS.names, pl.String))
-    batch = codec.to_batch(frame.with_columns(pl.lit(None, pl.Datetime("us")).alias("timestamp"),
-        pl.lit(None, pl.Datetime("us")).alias("fetched_at")), FUTURES_BARS)  # fmt: skip
-    assert (batch.num_rows, batch.schema) == (0, FUTURES_BARS)
 
 
 @given(st.binary(max_size=40) | JSON.map(orjson.dumps), st.sampled_from([200, 403, 404, 500, 503]))
