@@ -25,6 +25,7 @@ from pipelines.databases import believe_kis_days, kind_of
 from pipelines.databases import database as open_database
 from pipelines.history.settling import validated_sessions
 from pipelines.looking.look import Format, Which, write
+from pipelines.parameters import must_be_folder
 
 
 def db(*, database: Which = None) -> int:
@@ -69,8 +70,7 @@ def export(*, to: Path, database: Which = None) -> int:
     to
         the folder; below it one file for each table, product and month
     """
-    if to.exists() and not to.is_dir():
-        raise InputError(f"--to {to} is a file: name a folder")
+    must_be_folder("--to", to)
     configuration, yours = load()
     with open_database(configuration, yours, kind_of(configuration, yours, database)) as url:
         parts = write_parquet(url, to, asyncio.run(_sealed(url)))

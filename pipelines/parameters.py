@@ -47,6 +47,12 @@ def period(option: str, text: str) -> str:
     return text
 
 
+def must_be_folder(option: str, place: Path) -> None:
+    """Refuse a place for files that is a file itself. Raises InputError."""
+    if place.exists() and not place.is_dir():
+        raise InputError(f"{option} {place} is a file: name a folder")
+
+
 def must_be_writable(file: Path) -> None:
     """Refuse a place where no file can be written, and leave it as it was. Raises InputError."""
     there = file.exists()

@@ -21,7 +21,7 @@ from engine.errors import InputError
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
 from pipelines.evaluation.strategy_bars import file_bars, stored_bars
-from pipelines.parameters import known_day
+from pipelines.parameters import known_day, must_be_folder
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import Backtest
 from strategies.backtesting.run import backtest as run
@@ -89,8 +89,8 @@ def backtest(
     database
         live or simulation
     """
-    if report and report.exists() and not report.is_dir():
-        raise InputError(f"--report {report} is a file: name a folder")
+    if report:
+        must_be_folder("--report", report)
     of = named(strategy)
     params = settings(of.params, param)
     rules = checked(Rules, {

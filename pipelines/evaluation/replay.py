@@ -62,9 +62,9 @@ def replay(
 ) -> int:
     """Compute signals again over stored bars and compare them with those that are stored.
 
-    Looks at the sessions of a symbol that have signals; with --from and --to at every session
-    between that has bars, so that --store fills in signals that were never given. Ends with 1 where
-    they differ.
+    Looks at the sessions of a symbol that have signals; with --from and --to also at those between
+    in which a stock has bars or a contract was in front, with --symbol too at every one that has
+    bars: --store fills in signals that were never given. Ends with 1 where they differ.
 
     Parameters
     ----------
@@ -111,8 +111,9 @@ def replayed(
 ) -> Replay:
     """Compute the signals of stored bars, each symbol on its own, and compare.
 
-    A next contract's bars are stored before its signals are given, for the warm-up. So only its
-    sessions that have signals count, unless start and end both say that the span is meant.
+    A next contract's bars are stored before its signals are given, for the warm-up. So only
+    sessions that have signals count; where start and end say that the span is meant also those
+    that should have some (`_owed`), and all of them where the symbols are named as well.
     Raises InputError where there are no signals or no bars, StoreError from the database.
     """
     for symbol in symbols:
@@ -130,10 +131,33 @@ def replayed(
     bars = stored_bars(url, chosen, first, last, warm_up=warm_up)
     rows = of.evaluate(bars.lazy(), params).filter(_within(first, last))
     computed = rows.collect(engine=ENGINE)
-    if not (start and end):
-        session = [pl.col("symbol"), pl.col("timestamp").dt.date()]
-        computed = computed.join(given, left_on=session, right_on=session, how="semi")
+    if not (symbols and start and end):
+        counted = [_sessions(given), *([_owed(computed)] if start and end else [])]
+        computed = _of_sessions(computed, pl.concat(counted))
     return Replay(computed, differences(computed, given))
+
+
+def _sessions(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select("symbol", session=pl.col("timestamp").dt.date()).unique()
+
+
+def _of_sessions(rows: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    own = [pl.col("symbol"), pl.col("timestamp").dt.date()]
+    return rows.join(wanted, left_on=own, right_on=["symbol", "session"], how="semi")
+
+
+def _owed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the sessions (symbol, session) of stocks, and of contracts while in front."""
+    sessions = _sessions(rows)
+    is_stock = pl.col("symbol").is_in([s for s in sessions["symbol"] if instruments.is_stock(s)])
+    stocks, contracts = sessions.filter(is_stock), sessions.filter(~is_stock)
+    first, last = sessions["session"].sort().gather([0, -1])
+    fronts = (
+        contracts.join(instruments.front_months(product, first, last), on="symbol")
+        for product in contracts["symbol"].str.head(3).unique()
+    )
+    in_front = pl.col("session").is_between("first_day", "last_day")
+    return pl.concat([stocks, *(of.filter(in_front).select(stocks.columns) for of in fronts)])
 
 
 def _given(

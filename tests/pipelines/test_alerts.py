@@ -88,9 +88,13 @@ async def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
     assert "pw-in" not in str(caught.value)
 
 
-async def test_without_addresses_nothing_happens() -> None:
+async def test_without_addresses_nothing_waits_and_nothing_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with alerting([], VirtualClock(NOON)) as alerts:
-        alerts.tell(event())
+        for number in range(2 * QUEUED):
+            alerts.tell(event(number))
+    assert not caplog.records
 
 
 def rows(*signals: int, start: datetime = NOON, minutes: int = 5) -> pl.DataFrame:

@@ -138,3 +138,14 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
     every = replayed(database_url, strategy, strategy.params(), start=FIRST, end=DAY)
     asked = bars.filter(day < roll)
     assert every.counts["missing"] == asked.height
+    warm_up = stored_bars_of(SYMBOL, date(2025, 9, 1), date(2025, 9, 11), minutes=45)
+    await put(store, warm_up)
+    with_warm_up = replayed(
+        database_url, strategy, strategy.params(), start=date(2025, 9, 9), end=DAY
+    )
+    assert with_warm_up.counts["missing"] == asked.height, "it was not in front before the roll"
+    named = replayed(
+        database_url, strategy, strategy.params(), symbols=(SYMBOL,),
+        start=date(2025, 9, 9), end=DAY,
+    )  # fmt: skip
+    assert named.counts["missing"] == asked.height + warm_up.filter(day >= date(2025, 9, 9)).height
