@@ -110,7 +110,7 @@ def _numbers(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)  # of 13 KB; a day has one for each stock
 def _is_bar(session: Session, limits: Limits) -> pl.Expr:
     """Say whether a row is a bar of the session, whatever may still be missing of its minute."""
     bad = pl.any_horizontal(check for check, _ in _checks(session, limits))

@@ -127,7 +127,7 @@ def _minutes(symbol: str, day: date) -> tuple[int, ...]:
     return _grid(session, is_chain(symbol)) if session else ()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)  # of 19 KB; two for each session
 def _grid(session: Session, every_minute: bool) -> tuple[int, ...]:
     stamps = session.minute_grid() if every_minute else session.stamps()
     midnight = datetime.combine(session.date, time())

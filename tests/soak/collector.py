@@ -12,6 +12,7 @@ It says a word a line and, where it needs an answer, holds time still until a li
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -95,6 +96,8 @@ async def live(orders: Orders) -> None:
         await clock.sleep_until(max(of.starts, clock.now()))
         async with _kis(orders, of, clock, market):
             tally, tries = await _collect(orders, of, clock)
+        del market
+        gc.collect()  # what holds itself in a circle would be taken for what the collector holds
         figures = _figures(tally, tries) | {"seconds": time.process_time() - began}
         await ask(clock, "done", orjson.dumps(figures).decode())
 
