@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, season
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
 from tests.soak.report import Played, grown, rows, slope
-from tests.soak.server import Disk, Server
+from tests.soak.server import Disk, Server, disk
 from tests.soak.weather import KINDS
 
 SEED = 20906  # storm; the collector killed at 14:58 and 15:35, connections taken away at 15:15
@@ -161,6 +162,23 @@ def test_what_grows_from_session_to_session_is_told() -> None:
     assert grown(Outcome(lives=[steady])) == []
     assert [line.split()[0] for line in grown(Outcome(lives=[leaking]))] == ["memory", "files"]
     assert slope([1.0, 2.0, 30.0, 4.0, 5.0]) == 1.0
+
+
+def test_a_disk_that_is_written_to_while_it_is_shut_is_full_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with disk(tmp_path / "disk", "16m") as on:
+        if not on.mounted:
+            pytest.skip("no disk can be mounted here")
+        (on.folder / "before").write_bytes(b"x" * 2**20)
+        used = [on._used()]
+        (on.folder / "since").write_bytes(b"x" * 2**20)
+        now = Disk._used
+        monkeypatch.setattr(Disk, "_used", lambda self: used.pop() if used else now(self))
+        on.fill()
+        assert shutil.disk_usage(on.folder).free == 0
+        on.empty()
+        assert shutil.disk_usage(on.folder).free > 2**20
 
 
 def test_a_wrong_option_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
