@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +53,8 @@ class _LogFile(logging.FileHandler):
             super().handleError(record)
         elif not self._told:
             self._told = True
-            sys.stderr.write(f"❌ the log {self.baseFilename} loses lines: {error.strerror}\n")
+            with suppress(OSError):  # standard error may be a file on the same disk
+                sys.stderr.write(f"❌ the log {self.baseFilename} loses lines: {error.strerror}\n")
 
     def close(self) -> None:
         try:

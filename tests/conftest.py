@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import uuid
@@ -20,6 +21,16 @@ from tests.databases import command, fresh_database
 
 settings.register_profile("krt", deadline=None)  # a busy machine is no failure
 settings.load_profile("krt")
+
+
+@pytest.fixture(autouse=True)
+def no_log_left() -> Iterator[None]:
+    """Close the log file that a command opened in this process: the next test is not its day."""
+    yield
+    root = logging.getLogger()
+    for left in [handler for handler in root.handlers if handler.__module__ == "engine.log"]:
+        root.removeHandler(left)
+        left.close()
 
 
 @pytest.fixture(scope="session")

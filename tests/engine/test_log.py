@@ -51,7 +51,10 @@ def test_libraries_are_heard_from_warnings_on(heard):
 class FullDisk(io.StringIO):
     """A file on a disk that takes nothing."""
 
+    tried = False
+
     def write(self, text: str) -> int:
+        self.tried = True
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def flush(self) -> None:
@@ -72,3 +75,16 @@ def test_a_full_disk_is_told_in_a_line_and_not_by_tracebacks(tmp_path, capsys):
         f"❌ the log {tmp_path / 'day.log'} loses lines: No space left on device"
     ]
     assert sum("⚠️ minute" in line for line in lines) == 3
+
+
+@pytest.mark.usefixtures("heard")
+def test_whoever_logs_goes_on_when_standard_error_is_on_the_full_disk_too(tmp_path, monkeypatch):
+    setup_logging(file=tmp_path / "day.log")
+    to_screen, file = logging.getLogger().handlers
+    file.stream.close()
+    file.stream = full = FullDisk()
+    to_screen.setStream(full)
+    monkeypatch.setattr("sys.stderr", full)
+    logging.getLogger("engine").warning("⚠️ the batch goes to the spool")  # would not have gone
+    setup_logging(handler=logging.NullHandler())
+    assert full.tried
