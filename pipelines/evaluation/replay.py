@@ -151,13 +151,17 @@ def _owed(rows: pl.DataFrame) -> pl.DataFrame:
     sessions = _sessions(rows)
     is_stock = pl.col("symbol").is_in([s for s in sessions["symbol"] if instruments.is_stock(s)])
     stocks, contracts = sessions.filter(is_stock), sessions.filter(~is_stock)
-    first, last = sessions["session"].sort().gather([0, -1])
     fronts = (
-        contracts.join(instruments.front_months(product, first, last), on="symbol")
-        for product in contracts["symbol"].str.head(3).unique()
+        of.join(instruments.front_months(product, *_ends(of["session"])), on="symbol")
+        for (product,), of in contracts.group_by(pl.col("symbol").str.head(3))
     )
     in_front = pl.col("session").is_between("first_day", "last_day")
     return pl.concat([stocks, *(of.filter(in_front).select(stocks.columns) for of in fronts)])
+
+
+def _ends(days: pl.Series) -> tuple[dt.date, dt.date]:
+    first, last = days.sort().gather([0, -1])
+    return first, last
 
 
 def _given(

@@ -149,3 +149,15 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
         start=date(2025, 9, 9), end=DAY,
     )  # fmt: skip
     assert named.counts["missing"] == asked.height + warm_up.filter(day >= date(2025, 9, 9)).height
+
+
+async def test_signals_of_a_span_without_bars_are_told_not_stumbled_over(
+    bars: pl.DataFrame, store: Store, database_url: str
+) -> None:
+    strategy = STRATEGIES["dolpha1"]
+    await live_day(store, strategy, bars)
+    given = bars.filter(pl.col("timestamp").dt.date() == DAY).height
+    await store.execute(f"DELETE FROM futures_1m WHERE timestamp >= '{DAY}'")
+    found = replayed(database_url, strategy, strategy.params(), start=DAY, end=DAY)
+    assert found.computed.is_empty()
+    assert found.counts == {"same": 0, "unexpected": given}
