@@ -1,6 +1,7 @@
-# Run recipes with `uv run just RECIPE`. No shell is involved: see pipelines/recipe.py.
-set shell := ["python", "-m", "pipelines.recipe"]
-set windows-shell := ["python", "-m", "pipelines.recipe"]
+# Run recipes with `uv run just RECIPE`. Their lines go to .ci/recipe.py instead of a shell: the
+# shells of Linux and Windows agree on nothing, and it hands the user's arguments on as they are.
+set shell := ["python", ".ci/recipe.py"]
+set windows-shell := ["python", ".ci/recipe.py"]
 set positional-arguments
 
 # list all recipes

@@ -14,12 +14,12 @@ from typing import Literal
 
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError, StoreError, StoreUnreachable
-from engine.kis.calendar import DAYS_FILE
+from engine.kis.holidays import DAYS_FILE
+from engine.market.trading_days import learn_closed_days
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection, ask
-from engine.store.database import DATABASE
+from engine.store.embedded.server import DATABASE
 from engine.store.spool import Spool
-from engine.trading_days import learn_closed_days
 
 log = logging.getLogger(__name__)
 

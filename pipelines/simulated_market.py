@@ -6,9 +6,9 @@ Another would not fail: a backfill would correct every bar into bars of its own.
 from __future__ import annotations
 
 from engine.errors import InputError
-from engine.simulator.market import MarketData
-from engine.simulator.recorded import RecordedMarket
-from engine.simulator.synthetic import SyntheticMarket
+from engine.simulator.market.data import MarketData
+from engine.simulator.market.recorded import RecordedMarket
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.connection import Connection, ask
 
 SEED = 20  # of the synthetic market, unless another is asked for

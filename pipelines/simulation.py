@@ -14,18 +14,19 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from engine import instruments, sessions
 from engine.clock import Clock, VirtualClock
 from engine.configuration import Configuration
 from engine.errors import InputError
+from engine.market import sessions
+from engine.market import symbols as instruments
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
-from engine.simulator.faults import Scenario
-from engine.simulator.market import MarketData
-from engine.simulator.recorded import RecordedMarket
+from engine.simulator.faults.scenario import Scenario
+from engine.simulator.market.data import MarketData
+from engine.simulator.market.recorded import RecordedMarket
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from engine.simulator.synthetic import SyntheticMarket
-from pipelines.day.feed import ChainChoice, Feed
+from pipelines.feed import ChainChoice, Feed
 
 _FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up, and for the simulated desk to sit down

@@ -12,7 +12,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.features.bars import first_of_session
-from engine.sessions import session_of
+from engine.market.sessions import session_of
 
 
 def min_from_open() -> pl.Expr:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[1] / ".ci" / "audit.py"
+from tests.ci_tools import ci_tool
+
 CLEAN = {"name": "good", "version": "1.0", "vulns": []}
 BAD = {
     "name": "bad", "version": "2.0",
@@ -21,12 +20,7 @@ UNKNOWN = {"name": "ours", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("audit", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_tool("audit")
 
 
 @pytest.mark.parametrize(

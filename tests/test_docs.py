@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from engine import errors
-from pipelines.cli import app
+from pipelines.commands.main import app
+from tests.paths import ROOT
 from tests.test_readme import recipes
 
-ROOT = Path(__file__).resolve().parents[1]
 LEADING = [ROOT / name for name in ("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md")]
 DOCUMENTS = [*LEADING, *sorted((ROOT / "docs").glob("*.md"))]
 OPERATIONS = ROOT / "docs" / "operations.md"

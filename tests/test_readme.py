@@ -11,8 +11,8 @@ import pytest
 
 from engine.configuration import load
 from engine.schemas import METRICS
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ENGLISH, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
 both = pytest.mark.parametrize("readme", [ENGLISH, KOREAN], ids=["en", "ko"])
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parent.parent
+from tests.paths import ROOT as PROJECT
+
 UV = shutil.which("uv") or ""
 pytestmark = pytest.mark.skipif(not UV, reason="⚠️ uv is not here: the wheel is not tested")
 
@@ -83,9 +84,9 @@ def test_everything_that_is_no_python_is_in_it(wheel: Path) -> None:
     }
     assert ours - inside == set()
     assert {
-        "sql/roles.sql", "engine/sessions.toml", "engine/closed_days.csv",
-        "engine/simulator/scenarios/storm.toml", "pipelines/research/notebook.py",
-        "pipelines/looking/dashboard/page.py",
+        "sql/roles.sql", "engine/market/calendar.toml", "engine/market/closed_days.csv",
+        "engine/simulator/faults/scenarios/storm.toml", "pipelines/research/notebook.py",
+        "pipelines/reports/dashboard/page.py",
     } <= inside  # fmt: skip
     assert not [name for name in inside if name.startswith(("tests/", "docs/", ".ci/"))]
 

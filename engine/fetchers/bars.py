@@ -14,13 +14,13 @@ import polars as pl
 import pyarrow as pa
 
 from engine.clock import floor_minute
+from engine.fetchers.bar_rules import MINUTE, PRICES, Fields, Limits, Rules, judge
 from engine.fetchers.base import BarRequest, PriceFetcher
-from engine.fetchers.judging import MINUTE, PRICES, Fields, Limits, Rules, judge
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
+from engine.market.sessions import Session
 from engine.schemas import conform
-from engine.sessions import Session
 
 BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 

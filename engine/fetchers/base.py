@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from engine.kis.client import KisClient, Priority
+from engine.market.sessions import Session
 from engine.schemas import REJECTED_ROWS
-from engine.sessions import Session
 
 
 @dataclass(frozen=True)

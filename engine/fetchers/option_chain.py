@@ -22,12 +22,12 @@ from engine.errors import KisError
 from engine.fetchers import chain_rows
 from engine.fetchers.base import PriceFetcher
 from engine.fetchers.strikes import hedging_future, most_in_need, near_market
-from engine.instruments import option_series
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
+from engine.market.symbols import option_series
 from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.fetchers.base import PriceFetcher
-from engine.fetchers.deriv import FuturesBarFetcher
+from engine.fetchers.derivatives import FuturesBarFetcher
 from engine.fetchers.option_chain import OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 

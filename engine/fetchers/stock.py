@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import polars as pl
 import pyarrow as pa
 
+from engine.fetchers.bar_rules import MINUTE, Fields, Limits
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
-from engine.fetchers.judging import MINUTE, Fields, Limits
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import StockMinutes, StockMinutesToday
+from engine.market.sessions import Session
 from engine.schemas import STOCK_BARS
-from engine.sessions import Session
 
 TIMEFRAME = "1m"
 _LIMIT = 0.30  # of yesterday's close, KRX's daily price limit for stocks since 2015

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from engine.expiries import last_day, maturities
-from engine.instruments import contract_code, option_series
+from engine.market.expiries import last_day, maturities
+from engine.market.symbols import contract_code, option_series
 
 
 def hedging_future(series: str, maturity: str) -> str:

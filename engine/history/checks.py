@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import InputError
-from engine.history.owed import GRIDS
+from engine.market.expected import GRIDS
 from engine.schemas import level_columns
 
 Severity = Literal["error", "warning"]

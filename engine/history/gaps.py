@@ -17,7 +17,7 @@ import pyarrow as pa
 from engine.clock import Clock
 from engine.history import reading
 from engine.history.checks import FINDINGS, Relation, all_checks, run_checks
-from engine.history.owed import with_grids
+from engine.market.expected import with_grids
 from engine.store import Store
 from engine.store.identifiers import literals
 

@@ -6,10 +6,10 @@ from functools import cache
 
 import polars as pl
 
-from engine import instruments
-from engine.products import BY_PREFIX
-from engine.sessions import Market, Session, session, session_dates
-from engine.trading_days import depends_on_days, rules
+from engine.market import symbols as instruments
+from engine.market.products import BY_PREFIX
+from engine.market.sessions import Market, Session, session, session_dates
+from engine.market.trading_days import depends_on_days, rules
 
 _HOURS = ("opens", "continuous_end", "auction", "last_stamp")
 

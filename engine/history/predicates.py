@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from engine.errors import InputError
-from engine.history.relation import Relation
+from engine.history.pg_table import Relation
 from engine.store.identifiers import Value, identifier, literal, literals
 
 Node: TypeAlias = Any  # of the serialised expression: objects, texts, numbers

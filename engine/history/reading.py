@@ -11,8 +11,8 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from engine.history.owed import is_chain
-from engine.instruments import is_stock
+from engine.market.expected import is_chain
+from engine.market.symbols import is_stock
 from engine.schemas import OPTION_CHAIN, level_columns
 from engine.store import Store
 from engine.store.identifiers import identifier, literal, literals

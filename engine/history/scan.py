@@ -26,8 +26,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from engine.errors import InputError
+from engine.history.pg_table import Relation, describe
 from engine.history.predicates import Pushed, push_down
-from engine.history.relation import Relation, describe
 from engine.store.connection import Cursor, ask, named, store_error
 from engine.store.identifiers import identifier
 

@@ -24,6 +24,7 @@ from engine.errors import (
     KisTokenRejected,
     KisUnreachable,
 )
+from engine.files import private_folder
 from engine.kis.answer import Answer, read_body, without
 from engine.kis.auth import Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
@@ -31,7 +32,6 @@ from engine.kis.endpoints import Request, correct_tr_ids, tr_id_of
 from engine.kis.pacing import FRONT, Pace, Priority
 from engine.kis.skew import Skew
 from engine.kis.transport import Reply, Transport
-from engine.private import private_folder
 from engine.settings import AppKey, KisSettings
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from datetime import date, datetime, timedelta
 
 import orjson
 
-from engine.sessions import Market
-from engine.simulator.desk import Desk, is_dead
+from engine.market.sessions import Market
+from engine.simulator.exchange import Desk, is_dead
+from engine.simulator.kis_format import OK
 from engine.simulator.query import MARKETS, Query, asked_day, asked_hour, fits
-from engine.simulator.sheets import Sheet
+from engine.simulator.session_rows import Sheet
 from engine.simulator.summaries import future_summary, stock_summary
-from engine.simulator.wire import OK
 
 FUTURES_LIMIT, STOCK_TODAY_LIMIT, STOCK_PAST_LIMIT = 102, 30, 120
 MINUTE = timedelta(minutes=1)

@@ -7,17 +7,23 @@ from functools import lru_cache
 
 import orjson
 
-from engine import instruments
 from engine.errors import InputError
-from engine.sessions import Market, session
+from engine.market import symbols as instruments
+from engine.market.sessions import Market, session
 from engine.simulator.board_text import write_boards, write_quotes
-from engine.simulator.desk import Desk, is_dead
-from engine.simulator.listing import future_name, futures, maturities, previous_close, series_of
-from engine.simulator.market import open_session
-from engine.simulator.options import BLOCK
+from engine.simulator.exchange import Desk, is_dead
+from engine.simulator.kis_format import OK, change
+from engine.simulator.market.data import open_session
+from engine.simulator.market.listing import (
+    future_name,
+    futures,
+    maturities,
+    previous_close,
+    series_of,
+)
+from engine.simulator.market.options import BLOCK
 from engine.simulator.query import Query
 from engine.simulator.summaries import future_quote
-from engine.simulator.wire import OK, change
 
 FUTURES_OF_CLASS = {"": "A01", "MKI": "A05", "KQI": "A06"}
 EMPTY_BOARD = orjson.dumps({"output1": [], "output2": [], **OK})

@@ -11,10 +11,10 @@ from functools import lru_cache
 import orjson
 import polars as pl
 
-from engine import expiries
-from engine.simulator.desk import Desk
+from engine.market import expiries
+from engine.simulator.exchange import Desk
+from engine.simulator.kis_format import OK, fixed, json_rows
 from engine.simulator.summaries import QUOTE_FIELDS
-from engine.simulator.wire import OK, fixed, json_rows
 
 LIMIT = 100  # rows a side; there is no next page
 KOSPI_PER_POINT = 7.4  # unch_prpr is the strike in KOSPI points, not the underlying

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.simulator import bar_answers, board_answers, reference_answers
-from engine.simulator.desk import Desk
+from engine.simulator.exchange import Desk
 
 FUTURES = "/uapi/domestic-futureoption/v1/quotations/"
 STOCKS = "/uapi/domestic-stock/v1/quotations/"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 
-from engine import instruments
 from engine.errors import InputError
-from engine.sessions import Market
+from engine.market import symbols as instruments
+from engine.market.sessions import Market
 from engine.simulator.refusals import wrong_field
 
 Query = Mapping[str, str]

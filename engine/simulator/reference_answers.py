@@ -10,11 +10,12 @@ from functools import lru_cache
 import orjson
 import polars as pl
 
-from engine import instruments
 from engine.errors import CalendarRangeError
-from engine.sessions import Market, session
-from engine.simulator.desk import Desk
-from engine.simulator.listing import (
+from engine.market import symbols as instruments
+from engine.market.sessions import Market, session
+from engine.simulator.exchange import Desk
+from engine.simulator.kis_format import OK
+from engine.simulator.market.listing import (
     KOREAN,
     SERIES,
     future_name,
@@ -25,7 +26,6 @@ from engine.simulator.listing import (
     series_of,
 )
 from engine.simulator.query import Query, asked_day
-from engine.simulator.wire import OK
 
 HOLIDAY_ROWS = 24
 KEY_WIDTH = 20  # the continuation keys are padded with spaces to this length

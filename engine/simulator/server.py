@@ -18,9 +18,7 @@ import polars as pl
 from aiohttp import web
 
 from engine.clock import KST, Clock, today
-from engine.sessions import Market, market_of
-from engine.simulator.desk import Desk, served, served_session
-from engine.simulator.disturbance import Disturbance, Numbered
+from engine.market.sessions import Market, market_of
 from engine.simulator.endpoints import (
     MASTER,
     MASTER_PATH,
@@ -29,9 +27,11 @@ from engine.simulator.endpoints import (
     Endpoint,
     endpoints,
 )
-from engine.simulator.faults import KillToken, Refuse, Scenario, Slow
-from engine.simulator.mangle import DOWN, mangle, on_its_way
-from engine.simulator.market import BARS, MarketData
+from engine.simulator.exchange import Desk, served, served_session
+from engine.simulator.faults.corrupt import DOWN, mangle, on_its_way
+from engine.simulator.faults.injector import Disturbance, Numbered
+from engine.simulator.faults.scenario import KillToken, Refuse, Scenario, Slow
+from engine.simulator.market.data import BARS, MarketData
 from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, wrong_tr_id
 from engine.simulator.tokens import Gate

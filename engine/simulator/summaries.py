@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import NamedTuple
 
-from engine import instruments
-from engine.sessions import Market
-from engine.simulator.desk import Desk
-from engine.simulator.levels import stock_profile
-from engine.simulator.listing import future_name
-from engine.simulator.sheets import Sheet
-from engine.simulator.wire import change, price_text
+from engine.market import symbols as instruments
+from engine.market.sessions import Market
+from engine.simulator.exchange import Desk
+from engine.simulator.kis_format import change, price_text
+from engine.simulator.market.listing import future_name
+from engine.simulator.market.price_levels import stock_profile
+from engine.simulator.session_rows import Sheet
 
 LIMIT = 0.08  # of the close before: the first of KRX's three price limits
 OPEN_INTEREST = 1.4  # of the volume of the day before

@@ -1,6 +1,6 @@
 """Postgres, the system of record: embedded or yours, migrations, the merge, the spool, roles."""
 
-from engine.store.database import embedded_server
+from engine.store.embedded.server import embedded_server
 from engine.store.merge import MergeCounts
 from engine.store.migrations import migrate
 from engine.store.store import Store

@@ -22,7 +22,7 @@ from adbc_driver_postgresql import StatementOptions
 
 from engine.clock import KST
 from engine.errors import InputError, KrtError, StoreError, StoreUnreachable
-from engine.store.knocking import nobody_listens
+from engine.store.reachability import nobody_listens
 
 Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from engine import instruments, schemas
+from engine import schemas
 from engine.clock import Clock
+from engine.market import symbols as instruments
+from engine.market.trading_days import rules
 from engine.store.store import Store
-from engine.trading_days import rules
 
 
 async def keep_fronts(store: Store, clock: Clock) -> None:

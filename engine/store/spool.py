@@ -17,7 +17,7 @@ import psutil
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.private import private_folder
+from engine.files import private_folder
 
 
 class SpoolDamaged(StoreError):

@@ -16,8 +16,8 @@ from engine.errors import KisKeyRefused, KrtError
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
-from pipelines.day.feed import BarPlan, ChainPlan
-from pipelines.day.processing import Processor
+from pipelines.day.ingest import Processor
+from pipelines.feed import BarPlan, ChainPlan
 
 log = logging.getLogger(__name__)
 

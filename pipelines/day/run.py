@@ -14,32 +14,32 @@ import polars as pl
 from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
-from engine import sessions
 from engine.clock import Clock
+from engine.concurrency import side_by_side
 from engine.errors import InputError, KisError, KisKeyRefused, StoreError, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
+from engine.files import private_folder
 from engine.history import reading
-from engine.kis.calendar import DAYS_FILE, learn_opening_days
 from engine.kis.client import KisClient, Priority
-from engine.private import private_folder
+from engine.kis.holidays import DAYS_FILE, learn_opening_days
+from engine.market import sessions
 from engine.settings import KisSettings
 from engine.store import MergeCounts, Store, Writer, ledger
-from engine.store.status import heartbeat
+from engine.store.metadata import heartbeat
 from engine.store.strategies import remember_symbols
-from engine.together import side_by_side
 from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
-from pipelines.day.around_the_day import (
+from pipelines.day.ingest import Processor
+from pipelines.day.polling import PollingManager
+from pipelines.day.statistics import Tally
+from pipelines.day.warm_up import open_windows, warm_up_sessions
+from pipelines.feed import DayPlan
+from pipelines.history.reconcile import (
     fill_before_open,
     fill_today,
     finish_earlier,
     reconcile,
 )
-from pipelines.day.feed import DayPlan
-from pipelines.day.polling import PollingManager
-from pipelines.day.processing import Processor
-from pipelines.day.tally import Tally
-from pipelines.day.warm_up import open_windows, warm_up_sessions
-from pipelines.history.asking import Tools
+from pipelines.history.request import Tools
 from strategies.registry import STRATEGIES
 
 log = logging.getLogger(__name__)

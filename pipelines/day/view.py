@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.clock import Clock, floor_minute
-from pipelines.day.tally import Tally
+from pipelines.day.statistics import Tally
 
 _NEAR = 3  # levels shown on each side of ATM
 _LINES = 6  # log lines kept in view

@@ -6,10 +6,10 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from engine import sessions
+from engine.market import sessions
 from engine.store import Store
 from engine.store.identifiers import literal, literals
-from pipelines.day.feed import DayPlan
+from pipelines.feed import DayPlan
 from strategies.registry import STRATEGIES
 from strategies.window import LiveWindow
 

@@ -15,13 +15,13 @@ from datetime import date
 
 import polars as pl
 
-from engine.history.owed import targets
+from engine.concurrency import side_by_side
+from engine.market.expected import targets
 from engine.store import MergeCounts, Store, ledger
 from engine.store.fronts import keep_fronts
-from engine.together import side_by_side
-from pipelines.history.asking import Asked, Tools, Window, answers, ask, contradicted, covers
-from pipelines.history.planning import CALLS, plan
-from pipelines.history.settling import figures_of, unsettled
+from pipelines.history.plan import CALLS, plan
+from pipelines.history.request import Asked, Tools, Window, answers, ask, contradicted, covers
+from pipelines.history.session_status import figures_of, unsettled
 from pipelines.history.survey import STORED, Survey, in_parts, survey, write_down
 
 log = logging.getLogger(__name__)

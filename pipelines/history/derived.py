@@ -12,7 +12,7 @@ from engine.history import reading
 from engine.store import Store
 from engine.store.identifiers import literal
 from pipelines.chains import greeks_of, matrix_of, summary_of
-from pipelines.history.signal_evidence import computed_signals
+from pipelines.history.signal_inputs import computed_signals
 from strategies.registry import STRATEGIES
 
 

@@ -17,15 +17,15 @@ import polars as pl
 
 from engine import schemas
 from engine.history import reading
-from engine.history.owed import is_chain, owed
+from engine.market.expected import is_chain, owed
 from engine.store import repair as tables
 from engine.store.tables import TABLES, Table, table_of
 from pipelines.history import validate as validation
-from pipelines.history.asking import Asked, Tools, shown
 from pipelines.history.backfill import Progress, Report, fill, quiet
 from pipelines.history.derived import compute_matrices, compute_signals
-from pipelines.history.settling import span_of
-from pipelines.history.signal_evidence import has_table
+from pipelines.history.request import Asked, Tools, shown
+from pipelines.history.session_status import span_of
+from pipelines.history.signal_inputs import has_table
 from pipelines.history.validate import Validation
 from strategies.registry import STRATEGIES
 

@@ -7,10 +7,10 @@ from datetime import date, datetime
 
 import polars as pl
 
-from engine import instruments
 from engine.errors import InputError
-from engine.history.owed import TARGETS, is_chain, is_product, targets
-from engine.trading_days import rules
+from engine.market import symbols as instruments
+from engine.market.expected import TARGETS, is_chain, is_product, targets
+from engine.market.trading_days import rules
 
 
 def scope(

@@ -13,10 +13,10 @@ import polars as pl
 
 from engine.clock import Clock, today
 from engine.history import reading
-from engine.history.owed import market_of, owed
+from engine.market.expected import market_of, owed
 from engine.store import Store, ledger
-from pipelines.history.asking import beyond_reach
-from pipelines.history.settling import settle, span_of
+from pipelines.history.request import beyond_reach
+from pipelines.history.session_status import settle, span_of
 
 AT_ONCE = 400  # targets looked at in one go: some 160,000 stamps
 STORED = pl.Schema([("symbol", pl.String()), ("session", pl.Date()), ("stamp", pl.Datetime("us"))])

@@ -18,9 +18,9 @@ from engine.clock import Clock
 from engine.history import reading
 from engine.history.checks import FINDINGS, ORDER, Check, all_checks, run_checks
 from engine.store import Store
-from pipelines.history.evidence import parts, relations
+from pipelines.history.check_inputs import parts, relations
 from pipelines.history.scope import scope
-from pipelines.history.settling import mark_validated
+from pipelines.history.session_status import mark_validated
 
 log = logging.getLogger(__name__)
 

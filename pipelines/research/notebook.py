@@ -14,9 +14,10 @@ def _():
 
     from engine import errors
     from pipelines import research
-    from pipelines.looking import pictures
-    from pipelines.looking.dashboard.cards import style
-    from pipelines.research import questions, sources, validation
+    from pipelines.reports import pictures
+    from pipelines.reports import queries as questions
+    from pipelines.reports.dashboard.cards import style
+    from pipelines.research import sources, validation
 
     mo.Html(style())
     return dt, errors, mo, pictures, pl, questions, research, sources, validation

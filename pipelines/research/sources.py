@@ -17,9 +17,9 @@ from engine.history import parquet
 from engine.history import scan as postgres
 from engine.store.identifiers import identifier
 from pipelines.databases import Kind, database, folder, kind_of
-from pipelines.looking.charts.style import SIMULATED, SOURCE
-from pipelines.looking.dashboard import SIMULATED as OF_SIMULATION
-from pipelines.looking.reader import READER
+from pipelines.reports.charts.style import SIMULATED, SOURCE
+from pipelines.reports.dashboard import SIMULATED as OF_SIMULATION
+from pipelines.reports.read_only import READER
 
 Source = Literal["postgres", "parquet"]
 EXPORT = "export"  # folder of the Parquet export, beside the database

@@ -6,11 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 
-from engine import sessions
 from engine.clock import Clock, VirtualClock, WallClock
+from engine.market import sessions
 from engine.store import Store
 from pipelines.history.validate import Validation, validate
-from pipelines.research.questions import last_bars
+from pipelines.reports.queries import last_bars
 
 SESSIONS = 5
 _AFTER = timedelta(hours=1)  # after its last bar a session is sealed

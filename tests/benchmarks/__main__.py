@@ -20,9 +20,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.benchmarks.keeping import described, machine, save
+from tests.benchmarks.bench_env import Stage, staged
+from tests.benchmarks.results import described, machine, save
 from tests.benchmarks.rows import Row, timed
-from tests.benchmarks.stage import Stage, staged
 from tests.benchmarks.table import console, table
 
 PARTS = (

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from engine.clock import ScaledClock
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
-from engine.simulator.synthetic import SyntheticMarket
 
 NOON = datetime(2026, 11, 20, 12, 0, 2)
 KEYS = {f"bench-key-{n}": f"bench-secret-{n}" for n in range(4)}

@@ -22,22 +22,23 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from engine import schemas, sessions
+from engine import schemas
 from engine.clock import VirtualClock
-from engine.sessions import Market
-from engine.simulator.faults import LateBar, Scenario
+from engine.market import sessions
+from engine.market.sessions import Market
+from engine.simulator.faults.scenario import LateBar, Scenario
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from engine.simulator.synthetic import SyntheticMarket
 from engine.store import MergeCounts, Store
 from engine.store.strategies import remember_symbols
-from pipelines.day.feed import BarPlan, DayPlan, Feed, plan
 from pipelines.day.polling import PollingManager
 from pipelines.day.warm_up import open_windows, warm_up_sessions
+from pipelines.feed import BarPlan, DayPlan, Feed, plan
 from strategies.registry import STRATEGIES
 from tests.benchmarks.apart import KEYS
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.bench_poll import PACE, collecting
 from tests.benchmarks.rows import Row
-from tests.benchmarks.stage import Stage
 
 DAY = date(2026, 11, 20)
 OPEN = datetime(2026, 11, 20, 9, 0)

@@ -19,11 +19,11 @@ from engine.history.scan import scan
 from engine.store.connection import Connection
 from engine.store.merge import complete, merge_rows
 from engine.store.tables import TABLES
+from tests.benchmarks.bench_env import LAST, History, Stage
 from tests.benchmarks.bench_history import find
 from tests.benchmarks.bench_research import of_month
 from tests.benchmarks.bench_strategy import ENGINE, PARAMS, STRATEGY, bars
 from tests.benchmarks.rows import Row, in_turns
-from tests.benchmarks.stage import LAST, History, Stage
 
 STOCKS = TABLES["stocks_1m"]
 OF_AN_ANSWER = 30  # bars in each poll of a stock: one of them is new

@@ -19,13 +19,13 @@ from typing import Any
 
 import polars as pl
 
-from engine import sessions
 from engine.clock import WallClock
 from engine.history.gaps import find_missing, missing
+from engine.market import sessions
 from engine.store import Store
 from engine.store.connection import Connection
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, apart, memory
-from tests.benchmarks.stage import Stage
 
 CEILING = 1_000  # MB
 TINY = {"rounds": 1, "symbols": 2, "days": 5, "alone": False}

@@ -17,8 +17,8 @@ from engine.clock import WallClock
 from engine.store.connection import Connection
 from engine.store.merge import complete, merge_rows
 from engine.store.tables import TABLES
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, in_turns, timed
-from tests.benchmarks.stage import Stage
 
 FUTURES = TABLES["futures_1m"]
 OPEN = datetime(2025, 1, 2, 8, 46)

@@ -24,8 +24,8 @@ from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, in_turns
-from tests.benchmarks.stage import Stage
 
 OPEN, EXPIRY = datetime(2026, 11, 2, 8, 46), datetime(2026, 12, 10, 15, 20)
 TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}

@@ -23,17 +23,17 @@ from engine.fetchers.base import BarRequest
 from engine.fetchers.registry import FETCHERS
 from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
-from engine.simulator.synthetic import SyntheticMarket
 from engine.store import Writer
 from pipelines.day.alerts import Alerts
-from pipelines.day.feed import DayPlan, Feed, plan
+from pipelines.day.ingest import Processor
 from pipelines.day.polling import PollingManager
-from pipelines.day.processing import Processor
-from pipelines.day.tally import Tally
+from pipelines.day.statistics import Tally
+from pipelines.feed import DayPlan, Feed, plan
 from tests.benchmarks.apart import KEYS, NOON, simulator_apart
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row
-from tests.benchmarks.stage import Stage
 
 PACE = 5.0  # calls a second for each app key, the settings' default
 A_KEY = 250  # symbols that one key can follow in a minute, with some seconds to spare

@@ -17,8 +17,8 @@ import polars as pl
 
 from engine.history.parquet import scan_parquet
 from engine.history.scan import scan
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, apart, in_turns, memory
-from tests.benchmarks.stage import Stage
 
 SYMBOL, MONTH = "000002", (datetime(2026, 10, 1), datetime(2026, 11, 1))
 TARGET = 40

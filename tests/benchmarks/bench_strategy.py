@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from engine import sessions
+from engine.market import sessions
 from strategies.base import ENGINE
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.window import LiveWindow
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, in_turns, timed
-from tests.benchmarks.stage import Stage
 
 STRATEGY, PARAMS = Dolpha1(), Dolpha1Params()
 TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2}

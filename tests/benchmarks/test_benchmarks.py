@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from tests.benchmarks.__main__ import PARTS, main, measured
+from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row
-from tests.benchmarks.stage import Stage
 from tests.benchmarks.table import WHAT, WIDTH, table
 
 

@@ -20,9 +20,6 @@ import pytest
 from engine.store import embedded_server
 from engine.store.connection import Connection
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-FUTURES, STOCKS = DATA / "k200_futures_1min.parquet", DATA / "krx_stocks_1min.parquet"
-
 
 @dataclass(frozen=True)
 class Desk:
@@ -34,7 +31,7 @@ class Desk:
     def krt(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *arguments],
+            [sys.executable, "-m", "pipelines.commands.main", *arguments],
             cwd=self.folder, env=self.environment | environment,
             capture_output=True, text=True, encoding="utf-8", check=False, timeout=600,
         )  # fmt: skip

@@ -6,17 +6,18 @@ import polars as pl
 import pytest
 
 from strategies.registry import STRATEGIES
-from tests.e2e.conftest import FUTURES, new_desk
+from tests.e2e.conftest import new_desk
 from tests.e2e.recorded import BARS, recorded
+from tests.paths import FUTURES_FILE, needs
 
 DAY = date(2025, 9, 1)
-pytestmark = pytest.mark.skipif(not FUTURES.exists(), reason="the recorded futures are not here")
+pytestmark = needs(FUTURES_FILE)
 
 
 @pytest.fixture(scope="module", params=["rough", "storm"])
 def bad_day(request):
     """A desk after a bad day, and the day's summary."""
-    replay = ("--replay", str(FUTURES), "--date", f"{DAY}", "--future", "A01")
+    replay = ("--replay", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")
     with new_desk() as desk:
         yield desk, desk.live(*replay, "--faults", request.param, "--seed", "1")
 
@@ -24,7 +25,7 @@ def bad_day(request):
 def test_every_bar_and_every_value_is_as_recorded(bad_day):
     desk, summary = bad_day
     stored = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101 WHERE timestamp::date = '{DAY}'")
-    truth = recorded(FUTURES, DAY, "15:45").with_columns(symbol=pl.lit("101W09"))
+    truth = recorded(FUTURES_FILE, DAY, "15:45").with_columns(symbol=pl.lit("101W09"))
     assert stored.sort("timestamp").equals(truth)
     assert summary["gaps"] == 0
     assert all(gap["reason"] for gap in summary["gap_list"])

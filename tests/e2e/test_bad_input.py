@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from pipelines.cli import main
+from pipelines.commands.main import main
 from tests.e2e.conftest import Desk
 
 

@@ -20,12 +20,12 @@ from engine.clock import Clock, VirtualClock
 from engine.configuration import load
 from engine.settings import KisSettings
 from engine.simulator.endpoints import MASTER_PATH
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from engine.simulator.synthetic import SyntheticMarket
 from engine.store import Store
-from pipelines.day import live
-from pipelines.day.feed import ChainChoice, Feed, plan
-from pipelines.day.tally import Tally
+from pipelines.commands import live
+from pipelines.day.statistics import Tally
+from pipelines.feed import ChainChoice, Feed, plan
 from pipelines.simulation import Scene, clock_of
 from tests.e2e.conftest import Desk
 
@@ -38,6 +38,8 @@ STORED = {
 }  # fmt: skip
 
 WHEN = ("committed_at", "fetched_at", "created_at", "quoted_at")  # to the second: by chance
+
+KRT = [sys.executable, "-m", "pipelines.commands.main"]
 
 
 @pytest.fixture
@@ -119,7 +121,15 @@ async def test_the_simulator_is_collected_from_as_if_it_were_kis(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
 def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
-    command = [sys.executable, "-m", "pipelines.cli", "live", "--json", "--date", "2026-11-09"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.commands.main",
+        "live",
+        "--json",
+        "--date",
+        "2026-11-09",
+    ]
     of_day = "timestamp >= '2026-11-09'"  # and not of the warm-up
     counted = (
         f"SELECT (SELECT count(*) FROM stocks_1m WHERE {of_day})"
@@ -152,7 +162,7 @@ def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
 def test_whoever_ends_krt_db_ends_its_server(desk: Desk):
     server = desk.folder / "simulation" / "postgres-18" / "postmaster.pid"
     with subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "db"], cwd=desk.folder, env=desk.environment,
+        [*KRT, "db"], cwd=desk.folder, env=desk.environment,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as running:  # fmt: skip
         assert running.stdout is not None

@@ -18,15 +18,15 @@ from engine.configuration import Configuration, DatabaseConfiguration
 from engine.kis.auth import write_private
 from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings
-from engine.store import database
 from engine.store.connection import Connection
-from engine.store.programs import find_programs
+from engine.store.embedded import server as database
+from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
-from pipelines.day.feed import Feed, plan
-from pipelines.day.live import _logged
+from pipelines.commands.live import _logged
 from pipelines.day.run import _alone
-from pipelines.day.tally import Tally
-from tests.store.data import futures_bars
+from pipelines.day.statistics import Tally
+from pipelines.feed import Feed, plan
+from tests.engine.store.data import futures_bars
 
 pwd = pytest.importorskip("pwd", reason="Windows has no modes")
 OTHERS = 0o077

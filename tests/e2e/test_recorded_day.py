@@ -7,23 +7,25 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from engine import schemas, sessions
+from engine import schemas
 from engine.clock import VirtualClock
 from engine.configuration import Configuration
+from engine.market import sessions
 from engine.schemas import METRICS
 from engine.store import embedded_server
 from pipelines.chains import matrix_of, summary_of
-from pipelines.day.feed import plan
 from pipelines.day.run import Place, run_day
-from pipelines.day.tally import Tally
+from pipelines.day.statistics import Tally
+from pipelines.feed import plan
 from pipelines.simulation import recorded as of_recording
 from pipelines.simulation import simulated_kis
-from tests.e2e.conftest import FUTURES, Desk
+from tests.e2e.conftest import Desk
 from tests.e2e.recorded import recorded as of_file
+from tests.paths import FUTURES_FILE, needs
 
 DAY = date(2025, 9, 1)
-pytestmark = pytest.mark.skipif(not FUTURES.exists(), reason="the recorded futures are not here")
-REPLAY = ("--replay", str(FUTURES), "--date", f"{DAY}")
+pytestmark = needs(FUTURES_FILE)
+REPLAY = ("--replay", str(FUTURES_FILE), "--date", f"{DAY}")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 
 
@@ -34,7 +36,7 @@ def summary(desk: Desk):
 
 def recorded(day: date) -> pl.DataFrame:
     """Return the file's bars of a day, stamped as we store them."""
-    return of_file(FUTURES, day, "15:45").select(BARS)
+    return of_file(FUTURES_FILE, day, "15:45").select(BARS)
 
 
 def test_every_bar_of_the_day_is_stored_as_recorded(desk, summary):
@@ -112,7 +114,7 @@ def test_the_same_day_again_changes_no_row(desk, summary):
 
 async def the_day_from_three_on(url: str, folder: Path) -> Tally:
     """Collect the day like a collector that is started at three."""
-    scene, clock = of_recording(FUTURES, DAY), VirtualClock(datetime.combine(DAY, time(15)))
+    scene, clock = of_recording(FUTURES_FILE, DAY), VirtualClock(datetime.combine(DAY, time(15)))
     tally = Tally(plan(scene.feed, DAY), simulated=True)
     place = Place(url, folder / "spool", folder / "kis")
     async with simulated_kis(scene, clock, Configuration()) as (settings, _):

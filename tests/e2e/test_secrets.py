@@ -22,14 +22,14 @@ from engine.errors import KisRefused, StoreUnreachable
 from engine.log import setup_logging
 from engine.settings import KisSettings
 from engine.simulator.endpoints import MASTER_PATH
-from engine.simulator.faults import Scenario
+from engine.simulator.faults.scenario import Scenario
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from engine.simulator.synthetic import SyntheticMarket
 from engine.simulator.tokens import Account, Gate
 from engine.store.connection import Connection
-from pipelines.day.feed import ChainChoice, Feed, plan
 from pipelines.day.run import Place, run_day
-from pipelines.day.tally import Tally
+from pipelines.day.statistics import Tally
+from pipelines.feed import ChainChoice, Feed, plan
 
 DAY = date(2026, 11, 9)
 KEY, SECRET = "PSq7ZkVtR2mW9xKeyOfTheApp", "sEc-8fJ2+Lq0/wTheSecretOfTheApp="

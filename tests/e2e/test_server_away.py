@@ -25,13 +25,13 @@ from engine.configuration import Configuration
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
-from pipelines.day.feed import ChainChoice, Feed, plan
 from pipelines.day.run import Place, run_day
-from pipelines.day.tally import Tally
+from pipelines.day.statistics import Tally
+from pipelines.feed import ChainChoice, Feed, plan
 from pipelines.simulation import simulated_kis, synthetic
 from tests.databases import LONG, command
-from tests.store.outage import away
-from tests.store.torment import kill_server
+from tests.engine.store.kill_loop import kill_server
+from tests.engine.store.outage import away
 
 DAY = date(2026, 11, 10)
 START = datetime.combine(DAY, time(8, 30) if LONG else time(15, 0))

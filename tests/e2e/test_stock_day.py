@@ -3,22 +3,22 @@
 from datetime import date
 
 import polars as pl
-import pytest
 
-from engine import sessions
-from tests.e2e.conftest import STOCKS, Desk
+from engine.market import sessions
+from tests.e2e.conftest import Desk
 from tests.e2e.recorded import BARS, recorded
+from tests.paths import STOCKS_FILE, needs
 
 DAY = date(2025, 10, 20)
 STOCKS_AT_ONCE = 20
-pytestmark = pytest.mark.skipif(not STOCKS.exists(), reason="the recorded stocks are not here")
+pytestmark = needs(STOCKS_FILE)
 
 
 def test_stocks_are_stored_as_recorded(desk: Desk):
-    file = recorded(STOCKS, DAY, "15:30")
+    file = recorded(STOCKS_FILE, DAY, "15:30")
     symbols = file["symbol"].unique().sort().to_list()[:STOCKS_AT_ONCE]
     chosen = [word for symbol in symbols for word in ("--stock", symbol)]
-    summary = desk.live("--replay", str(STOCKS), "--date", f"{DAY}", *chosen)
+    summary = desk.live("--replay", str(STOCKS_FILE), "--date", f"{DAY}", *chosen)
     stored = desk.ask(f"SELECT {', '.join(BARS)} FROM stocks_1m WHERE timestamp::date = '{DAY}'")
     owed = sessions.owed_stamps(symbols, DAY, DAY)
     truth = file.join(

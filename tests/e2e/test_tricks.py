@@ -12,9 +12,9 @@ from engine.errors import InputError
 from engine.history.scan import scan
 from engine.store import Store
 from engine.store.connection import Connection
-from pipelines.cli import main
+from pipelines.commands.main import main
 from pipelines.research import sources
-from tests.store.data import futures_bars, signals
+from tests.engine.store.data import futures_bars, signals
 
 TRICKS = {
     "sql": "'; DROP TABLE gaps; --",

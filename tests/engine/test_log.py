@@ -28,7 +28,7 @@ def heard():
 
 
 def test_a_line_carries_the_simulated_time(heard):
-    logging.getLogger("pipelines.day.live").info("✅ 411 bars")
+    logging.getLogger("pipelines.commands.live").info("✅ 411 bars")
     assert heard.getvalue() == "2025-09-01 15:44:02 ✅ 411 bars\n"
 
 

@@ -12,20 +12,19 @@ import polars as pl
 from pydantic import SecretStr
 
 from engine.clock import VirtualClock
-from engine.history.owed import session_of
 from engine.kis.client import KisClient
-from engine.sessions import Session
+from engine.market.expected import session_of
+from engine.market.sessions import Session
 from engine.settings import AppKey, KisSettings
-from engine.simulator.faults import Scenario
-from engine.simulator.market import MarketData
+from engine.simulator.faults.scenario import Scenario
+from engine.simulator.market.data import MarketData
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Simulator, serve
-from engine.simulator.synthetic import SyntheticMarket
 from engine.store import Store, Writer
-from pipelines.history.asking import Tools
+from pipelines.history.request import Tools
 
 BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
 KEY, SECRET = next(iter(APP_KEYS.items()))
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ import pytest
 from engine.clock import WallClock
 from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
-from engine.simulator.recorded import RecordedMarket
-from engine.simulator.synthetic import SyntheticMarket
+from engine.simulator.market.recorded import RecordedMarket
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
-from pipelines.cli import main
+from pipelines.commands.main import main
 from pipelines.databases import Kind, claim, database
-from pipelines.history.desk import EVENING, Desk
+from pipelines.history.job import EVENING, Desk
 from pipelines.simulated_market import SEED, kept_market
 from tests.e2e.conftest import new_desk
-from tests.pipelines.made_up import as_kis_labels, stored_bars_of
-from tests.store.data import futures_bars
+from tests.engine.store.data import futures_bars
+from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
 
 DAY = date(2025, 9, 24)
 

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from engine.errors import InputError
-from pipelines.day.feed import ChainChoice, DataFeedBuilder, Feed, plan
+from pipelines.feed import ChainChoice, DataFeedBuilder, Feed, plan
 
 
 def test_the_builder_of_the_spec():

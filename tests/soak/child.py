@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.paths import ROOT
 from tests.soak.collector import KEY, SECRET, Orders
 
-ROOT = Path(__file__).resolve().parents[2]
 SILENCE = 600.0  # seconds without a word after which the child hangs
 LEAVING = 120.0  # seconds that an orderly end may take
 
@@ -113,7 +113,7 @@ def second_collector(orders: Orders) -> None:
         "PYTHONIOENCODING": "utf-8",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "live", "--json", "--future", "A01"],
+        [sys.executable, "-m", "pipelines.commands.main", "live", "--json", "--future", "A01"],
         cwd=orders.folder, env=environment, capture_output=True, text=True, encoding="utf-8",
         check=False, timeout=LEAVING,
     )  # fmt: skip

@@ -34,12 +34,12 @@ from engine.errors import KisError, StoreUnreachable
 from engine.kis.transport import Transport
 from engine.log import setup_logging
 from engine.settings import AppKey, KisSettings
-from engine.simulator.desk import Desk
 from engine.simulator.endpoints import MASTER_PATH
+from engine.simulator.exchange import Desk
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from engine.simulator.synthetic import SyntheticMarket
 from pipelines.day.run import Place, run_day
-from pipelines.day.tally import Tally
+from pipelines.day.statistics import Tally
 from tests.soak.clocks import SteppedClock
 from tests.soak.plan import MINUTE, Season, SessionPlan
 

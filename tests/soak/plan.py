@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from engine import sessions
-from engine.sessions import Market, Session
-from engine.simulator.disturbance import Disturbance
-from engine.simulator.faults import Scenario
-from engine.simulator.sheets import Sheet
-from pipelines.day.feed import ChainChoice, DayPlan, Feed, plan
-from tests.soak.weather import drawn_weather
+from engine.market import sessions
+from engine.market.sessions import Market, Session
+from engine.simulator.faults.injector import Disturbance
+from engine.simulator.faults.scenario import Scenario
+from engine.simulator.session_rows import Sheet
+from pipelines.feed import ChainChoice, DayPlan, Feed, plan
+from tests.soak.fault_scenarios import drawn_weather
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
 CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes

@@ -12,10 +12,10 @@ from pathlib import Path
 import polars as pl
 
 from engine.history.reading import in_span, table_of
+from engine.market.sessions import Market, Session, previous_sessions
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
-from engine.sessions import Market, Session, previous_sessions
-from engine.simulator.desk import Desk, served, served_session
-from engine.simulator.synthetic import SyntheticMarket
+from engine.simulator.exchange import Desk, served, served_session
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.connection import Connection
 from pipelines.chains import matrix_of, summary_of
 from pipelines.day.warm_up import warm_up_sessions

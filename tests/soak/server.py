@@ -13,10 +13,10 @@ from pathlib import Path
 
 from engine.errors import StoreError, StoreUnreachable
 from engine.store import migrate
-from engine.store.cluster import DATABASE, Cluster
 from engine.store.connection import Connection
-from engine.store.programs import find_programs, make_enterable
-from tests.store.torment import kill_server
+from engine.store.embedded.cluster import DATABASE, Cluster
+from engine.store.embedded.programs import find_programs, make_enterable
+from tests.engine.store.kill_loop import kill_server
 
 RECOVERS_WITHIN = 120.0  # seconds
 FILLING = 100  # tries, while a database writes

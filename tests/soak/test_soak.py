@@ -14,19 +14,19 @@ import pytest
 from engine import schemas
 from engine.clock import VirtualClock, WallClock
 from engine.history.reading import table_of
-from engine.simulator.faults import Scenario
+from engine.simulator.faults.scenario import Scenario
 from engine.store import Store
-from pipelines.day.feed import Feed
+from pipelines.feed import Feed
 from strategies.registry import STRATEGIES
 from tests.soak.__main__ import FROM, main, soak, told
 from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
+from tests.soak.fault_scenarios import KINDS
 from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, season
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
 from tests.soak.report import Played, grown, rows, slope
 from tests.soak.server import Disk, Server, disk
-from tests.soak.weather import KINDS
 
 SEED = 20906  # storm; the collector killed at 14:58 and 15:35, connections taken away at 15:15
 

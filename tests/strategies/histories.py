@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import strategies as st
 
-REAL_FILE = Path(__file__).parents[3] / "shared/data/k200_futures_1min.parquet"
-needs_real_file = pytest.mark.skipif(not REAL_FILE.exists(), reason="the real data is not here")
+from tests.paths import FUTURES_FILE as REAL_FILE
+from tests.paths import needs
+
+needs_real_file = needs(REAL_FILE)
 
 
 def real_bars() -> pl.DataFrame:

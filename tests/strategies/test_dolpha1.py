@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from engine import schemas
-from engine.sessions import Market, session
+from engine.market.sessions import Market, session
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
 from tests.strategies.histories import histories, needs_real_file, real_bars, shuffled

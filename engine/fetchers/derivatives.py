@@ -1,0 +1,59 @@
+"""Minute bars of futures and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from engine.fetchers.bar_rules import Fields, Limits
+from engine.fetchers.bars import BarFetcher
+from engine.fetchers.base import BarRequest
+from engine.kis import codec
+from engine.kis.endpoints import DerivativeMinutes
+from engine.market.sessions import Market
+from engine.market.symbols import product
+from engine.schemas import FUTURES_BARS
+
+# KRX lets an index future trade within about 1 % of its last price (the real-time price limit), so
+# no bar stands 5 % away from those around it. An option may double within a minute.
+_APART = 1.05
+_MARKETS = {
+    (Market.DERIVATIVES, True): "F",
+    (Market.DERIVATIVES, False): "O",
+    (Market.NIGHT, True): "CM",
+    (Market.NIGHT, False): "EU",
+}
+
+
+class FuturesBarFetcher(BarFetcher):
+    """Bars of a futures or option code in FUTURES_BARS, 102 a call (FHKIF03020200)."""
+
+    schema: ClassVar[pa.Schema] = FUTURES_BARS
+    fields: ClassVar[Fields] = Fields("futs_oprc", "futs_hgpr", "futs_lwpr", "futs_prpr")
+
+    def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:
+        session = request.session
+        return DerivativeMinutes(
+            symbol=request.symbol,
+            day=session.date,
+            label=hour_of(newest, session.date),
+            market=_MARKETS[session.market, product(request.symbol).kind == "future"],
+            past=session.date != today,
+        )
+
+    def _apart(self, symbol: str) -> float | None:
+        return _APART if product(symbol).kind == "future" else None
+
+    def _limits(self, record: Mapping[str, Any]) -> Limits:
+        lowest, highest = codec.value(record, "futs_llam"), codec.value(record, "futs_mxpr")
+        return (lowest, highest) if lowest and highest and lowest < highest else None
+
+
+def hour_of(label: datetime, day: date) -> str:
+    """Write a label as KIS's hour, which goes on past 24 for a session that began on `day`."""
+    since_midnight = label - datetime.combine(day, datetime.min.time())
+    minutes = since_midnight // timedelta(minutes=1)
+    return f"{minutes // 60:02d}{minutes % 60:02d}00"

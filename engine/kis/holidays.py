@@ -1,0 +1,64 @@
+"""On which days the exchange opens, as KIS tells it: asked once a day, kept in a file."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from engine.clock import today
+from engine.kis import codec
+from engine.kis.client import KisClient, Priority
+from engine.kis.endpoints import Holidays
+from engine.market.trading_days import learn_closed_days, remember_kis_days
+
+DAYS_FILE = "opening_days.json"  # in the folder of tokens and paces
+_AHEAD = timedelta(days=90)
+_PAGES = 20  # of 24 days: more than a year; a key that never ends must not keep us
+
+
+async def opening_days(client: KisClient, start: date, until: date) -> dict[date, bool]:
+    """Return date → does the exchange open, from `start` to `until` as far as KIS tells.
+
+    KIS asks for at most one such call a day: `learn_opening_days` holds to that. Days that cannot
+    be read are left out. Raises KisError.
+    """
+    request, known = Holidays(start), dict[date, bool]()
+    for _ in range(_PAGES):
+        answer = await client.call(request, priority=Priority.BACKFILL)
+        page = _read_days(answer.rows("output"))
+        fresh = {day: is_open for day, is_open in page.items() if day not in known}
+        known |= fresh
+        next_key, first_key = (answer.body.get(key) for key in ("ctx_area_nk", "ctx_area_fk"))
+        if not fresh or max(known) >= until or not _is_key(next_key):
+            break
+        request = Holidays(start, str(next_key), str(first_key or ""))
+    return {day: is_open for day, is_open in sorted(known.items()) if day <= until}
+
+
+async def learn_opening_days(client: KisClient, path: Path) -> bool:
+    """Ask KIS about the coming days, once a day, and believe it from now on.
+
+    The answers are kept in `path`, where a start without KIS finds them; the file beside it says
+    when KIS was last asked. Returns whether it was asked now. Raises KisError.
+    """
+    now, asked = today(client.clock), path.with_suffix(".asked")
+    due = not asked.exists() or asked.read_text() != now.isoformat()
+    try:
+        if due:
+            asked.write_text(now.isoformat())  # first: a call that fails counts, as KIS counts it
+            remember_kis_days(path, await opening_days(client, now, now + _AHEAD))
+    finally:  # also after a restart, and where KIS does not answer today
+        learn_closed_days(path)
+    return due
+
+
+def _read_days(rows: list[object]) -> dict[date, bool]:
+    text = codec.columns(rows, ["bass_dt", "opnd_yn"])
+    flag = pl.col("opnd_yn").str.extract(r"^\s*([YN])\s*$")
+    return dict(text.select(codec.day("bass_dt"), flag == "Y").drop_nulls().iter_rows())
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and bool(key.strip())

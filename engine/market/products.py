@@ -1,0 +1,109 @@
+"""What KRX lists on its two share indices: prefixes, multipliers, ticks, option series.
+
+Sources: KIS.md's table; KRX's contract specifications as given by its members
+(eugenefutures.com/eng/GL/view/GL_0401_T1.htm ff.) and, for KOSDAQ150 options,
+https://global.krx.co.kr/contents/GLB/02/0201/0201040210/GLB0201040210.jsp; the prefixes of
+weeklies, minis and KOSDAQ150 options from rows of KIS's master file of September 2026 that users
+published (B09, BAF, B05, B06 and their puts with C), the old ones from KIS's own samples and
+product lists of 2023 to 2025 (209, 2AF, 205, 206). KOSDAQ150 weeklies (since 2025-10-27, prefixes
+BAJ and BAK) are not collected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.errors import InputError
+
+Kind = Literal["future", "call", "put"]
+Ticks = tuple[tuple[float, float], ...]  # (from this price on, tick), ascending
+
+_OPTION_TICKS: Ticks = ((0, 0.01), (10, 0.05))
+_MINI_OPTION_TICKS: Ticks = ((0, 0.01), (3, 0.02), (10, 0.05))
+_KOSDAQ_OPTION_TICKS: Ticks = ((0, 0.1), (50, 0.5))
+
+# Since 2023-01-25, all markets alike. ETFs and ETNs, which codes do not tell apart, have finer
+# ones (1 KRW below 2,000, else 5), so a price off this grid is an error only for shares.
+STOCK_TICKS: Ticks = (
+    (0, 1), (2_000, 5), (5_000, 10), (20_000, 50), (50_000, 100), (200_000, 500), (500_000, 1_000),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a contract is of. `multiplier` is KRW per index point, ticks are index points.
+
+    The multipliers are today's; KOSPI200's was 500,000 until 2017-03-26, the mini's 100,000.
+    """
+
+    name: str  # KOSPI200, MINI_KOSPI200, KOSDAQ150, of weeklies KOSPI200_WEEKLY_MON / _THU
+    prefix: str
+    old_prefix: str
+    kind: Kind
+    underlying: str  # KOSPI200 or KOSDAQ150
+    multiplier: int
+    ticks: Ticks
+
+    @property
+    def months(self) -> str:
+        """Return the key of its expiries in `engine.market.expiries`."""
+        return f"{self.name}_FUTURES" if self.kind == "future" else self.name
+
+
+@dataclass(frozen=True)
+class OptionSeries:
+    """A family of options as KIS's board knows it. `market_class` is FID_COND_MRKT_CLS_CODE."""
+
+    name: str
+    market_class: str
+    call: Product
+    put: Product
+    future: Product  # what underlies and hedges it
+
+    def underlying_symbol(self, maturity: str) -> str:
+        """Return the key of its matrices: 202612_KOSPI200."""
+        return f"{maturity}_{self.name}"
+
+
+def _futures(name: str, tail: str, underlying: str, multiplier: int, tick: float) -> Product:
+    return Product(name, f"A{tail}", f"1{tail}", "future", underlying, multiplier, ((0, tick),))
+
+
+def _series(name: str, market_class: str, tail: str, future: Product, ticks: Ticks) -> OptionSeries:
+    common = (future.underlying, future.multiplier, ticks)
+    call = Product(name, f"B{tail}", f"2{tail}", "call", *common)
+    put = Product(name, f"C{tail}", f"3{tail}", "put", *common)
+    return OptionSeries(name, market_class, call, put, future)
+
+
+KOSPI200 = _futures("KOSPI200", "01", "KOSPI200", 250_000, 0.05)
+MINI_KOSPI200 = _futures("MINI_KOSPI200", "05", "KOSPI200", 50_000, 0.02)
+KOSDAQ150 = _futures("KOSDAQ150", "06", "KOSDAQ150", 10_000, 0.1)
+
+SERIES: dict[str, OptionSeries] = {
+    series.name: series
+    for series in (
+        _series("KOSPI200", "", "01", KOSPI200, _OPTION_TICKS),
+        _series("MINI_KOSPI200", "MKI", "05", MINI_KOSPI200, _MINI_OPTION_TICKS),
+        _series("KOSDAQ150", "KQI", "06", KOSDAQ150, _KOSDAQ_OPTION_TICKS),
+        _series("KOSPI200_WEEKLY_MON", "WKM", "AF", KOSPI200, _OPTION_TICKS),
+        _series("KOSPI200_WEEKLY_THU", "WKI", "09", KOSPI200, _OPTION_TICKS),
+    )
+}
+PRODUCTS: tuple[Product, ...] = (
+    KOSPI200,
+    MINI_KOSPI200,
+    KOSDAQ150,
+    *(side for series in SERIES.values() for side in (series.call, series.put)),
+)
+BY_PREFIX: dict[str, Product] = {
+    prefix: product for product in PRODUCTS for prefix in (product.prefix, product.old_prefix)
+}
+
+
+def option_series(name: str) -> OptionSeries:
+    """Return an option series by its name, KOSPI200 …; raises InputError."""
+    if name not in SERIES:
+        raise InputError(f"{name!r} is no option series: choose one of {', '.join(SERIES)}")
+    return SERIES[name]

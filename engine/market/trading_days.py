@@ -1,0 +1,204 @@
+"""Which days KRX trades: `closed_days.csv`, the special days of `calendar.toml`, then KIS.
+
+Stocks and derivatives share their days. Outside first_day … last_day of the TOML every question
+raises CalendarRangeError: no answer is better than a wrong one.
+
+KIS tells holidays too (CTCA0903R). Whoever asks it keeps the answer with `remember_kis_days` in a
+file of the data folder; `learn_closed_days` reads it before work on real data and after each
+asking. Where KIS and the built-in calendar disagree KIS is believed, since it knows of holidays
+declared last week, and a line says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+import polars as pl
+
+from engine.errors import CalendarRangeError
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper as Cached  # noqa: N812  (typing only)
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+SATURDAY = 5
+_learned: dict[date, bool] = {}  # what KIS says otherwise than the built-in calendar
+_following: list[Cached[Any]] = []
+
+
+@dataclass(frozen=True)
+class Days:
+    """The known trading days, ascending, and why the other weekdays are none."""
+
+    first: date
+    last: date
+    open: tuple[date, ...]
+    closed: Mapping[date, str]
+
+
+def depends_on_days(cached: Cached[Answer]) -> Cached[Answer]:
+    """Have a cached function forget its answers when KIS teaches other days (a decorator)."""
+    _following.append(cached)
+    return cached
+
+
+@cache
+def rules() -> dict[str, Any]:
+    """Return `calendar.toml` as it stands."""
+    return tomllib.loads(Path(__file__).with_name("calendar.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def special_days(kind: str) -> dict[date, str]:
+    """Return date → name of the TOML's special days of a kind: closed, csat, no_night."""
+    of_kind = (day for day in rules()["special"] if day["kind"] == kind)
+    return {day["date"]: day.get("name", kind) for day in of_kind}
+
+
+def closed_weekdays() -> pl.DataFrame:
+    """Return date and name of every weekday on which exchange-calendars knows KRX closed.
+
+    `.ci/closed_days.py` writes the file: importing exchange-calendars takes seconds and 90 MB.
+    """
+    file = Path(__file__).with_name("closed_days.csv")
+    return pl.read_csv(file, schema={"date": pl.Date, "name": pl.String})
+
+
+def _built_in() -> dict[date, str]:
+    base = closed_weekdays()
+    return dict(zip(base["date"], base["name"], strict=True)) | special_days("closed")
+
+
+@depends_on_days
+@cache
+def _days() -> Days:
+    first, last = rules()["first_day"], rules()["last_day"]
+    closed = {day: name for day, name in _built_in().items() if not _learned.get(day)}
+    closed |= {day: "closed, says KIS" for day, is_open in _learned.items() if not is_open}
+    every = (first + timedelta(n) for n in range((last - first).days + 1))
+    weekdays = (day for day in every if day.weekday() < SATURDAY)
+    return Days(first, last, tuple(day for day in weekdays if day not in closed), closed)
+
+
+def check_range(day: date) -> date:
+    """Return the day; raises CalendarRangeError if the calendar does not know it."""
+    days = _days()
+    if days.first <= day <= days.last:
+        return day
+    raise CalendarRangeError(
+        f"{day} is outside {days.first} … {days.last}, the dates that the KRX calendar knows: "
+        "choose a date inside, or extend calendar.toml and closed_days.csv in engine/market"
+    )
+
+
+def is_trading_day(day: date) -> bool:
+    """Say whether KRX trades on the day."""
+    return check_range(day).weekday() < SATURDAY and day not in _days().closed
+
+
+def trading_days(start: date, end: date) -> list[date]:
+    """Return the trading days from start to end, both included."""
+    days = _days().open
+    return list(days[bisect_left(days, check_range(start)) : bisect_right(days, check_range(end))])
+
+
+def previous_trading_days(day: date, count: int) -> list[date]:
+    """Return the `count` trading days before the day, oldest first; raises CalendarRangeError."""
+    days = _days().open
+    end = bisect_left(days, check_range(day))
+    if end < count:
+        raise CalendarRangeError(f"the KRX calendar knows {end} sessions before {day}, not {count}")
+    return list(days[end - count : end])
+
+
+def last_trading_day_until(day: date) -> date:
+    """Return the day itself if KRX trades on it, else the trading day before it."""
+    days = _days().open
+    at = bisect_right(days, check_range(day))
+    return days[at - 1] if at else previous_trading_days(day, 1)[0]
+
+
+def next_trading_day_from(day: date) -> date:
+    """Return the day itself if KRX trades on it, else the trading day after it."""
+    days = _days().open
+    at = bisect_left(days, check_range(day))
+    if at < len(days):
+        return days[at]
+    raise CalendarRangeError(f"the KRX calendar knows no trading day after {day}")
+
+
+@depends_on_days
+@cache
+def is_first_of_year(day: date) -> bool:
+    """Say whether the day is the first trading day of its year."""
+    return trading_days(date(day.year, 1, 1), day) == [day]
+
+
+def why_closed(day: date) -> str | None:
+    """Return the name of the holiday, "weekend", or None for a trading day."""
+    if is_trading_day(day):
+        return None
+    return _days().closed.get(day, "weekend")
+
+
+def remember_kis_days(path: Path, days: Mapping[date, bool]) -> None:
+    """Add KIS's answer (date → does the exchange open) to the JSON file that start-up reads."""
+    known = _read(path) | dict(days)
+    part = path.with_suffix(".part")  # replaced whole: a killed process leaves no half file
+    part.write_bytes(
+        orjson.dumps(
+            {day.isoformat(): known[day] for day in sorted(known)}, option=orjson.OPT_INDENT_2
+        )
+    )
+    part.replace(path)
+
+
+def learn_closed_days(path: Path) -> list[date]:
+    """Believe the days that KIS told; returns those on which the built-in calendar differs.
+
+    A file that is not there, or cannot be read, teaches nothing; weekends and dates outside the
+    range are ignored.
+    """
+    first, last, closed = rules()["first_day"], rules()["last_day"], _built_in()
+    told = {d: o for d, o in _read(path).items() if first <= d <= last and d.weekday() < SATURDAY}
+    differing = {day: told[day] for day in sorted(told) if told[day] == (day in closed)}
+    for day, is_open in differing.items():
+        if _learned.get(day) == is_open:
+            continue  # said before
+        log.warning(
+            "⚠️ %s: KIS says %s, the built-in calendar %s; KIS is believed",
+            day, "open" if is_open else "closed", closed.get(day, "a trading day"),
+        )  # fmt: skip
+    _learned.clear()
+    _learned.update(differing)
+    for cached in _following:
+        cached.cache_clear()
+    return list(differing)
+
+
+def _read(path: Path) -> dict[date, bool]:
+    """Return what the file says; one that a power cut left half written says nothing."""
+    if not path.exists():
+        return {}
+    try:
+        told = {
+            date.fromisoformat(day): is_open
+            for day, is_open in orjson.loads(path.read_bytes()).items()
+        }
+        if all(isinstance(is_open, bool) for is_open in told.values()):
+            return told
+    except (ValueError, AttributeError) as error:
+        log.debug("unreadable %s: %s", path, error)
+    log.warning("⚠️ %s cannot be read; KIS tells its holidays again", path)
+    return {}

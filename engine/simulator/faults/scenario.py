@@ -1,0 +1,251 @@
+"""Scenarios: what a KIS on a bad day does, to whom, when and how often. Written in TOML.
+
+A scenario is a list of `[[rule]]`. Every rule has `what` and, if it should not hit everything:
+
+    endpoint     a TR id, tokenP, master, or a group: bars, futures, stocks, options, token, all;
+                 one or a list (rules about bars: always bars)
+    symbol       a pattern such as "A01*" or "00*"
+    from, to     time of day, KST, to exclusive; of the call, or of the bar's label
+    probability  of each call or bar; or
+    every        each so many calls of the same symbol and endpoint; without either: always
+    limit        how often at most, over all
+
+The dice depend on the seed, the rule, the symbol and how often it was asked, and on nothing else:
+neither on the order in which other symbols' calls come nor on the speed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import time
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.errors import InputError
+
+GROUPS = {
+    "bars": ("FHKIF03020200", "FHKST03010200", "FHKST03010230"),
+    "futures": ("FHKIF03020200", "FHPIF05030000", "FHPIF05030200"),
+    "stocks": ("FHKST03010200", "FHKST03010230"),
+    "options": ("FHPIF05030100", "FHMIF10000000", "FHPIO056104C0"),
+    "token": ("tokenP",),
+}
+EVERYTHING = (
+    "FHKIF03020200", "FHKST03010200", "FHKST03010230", "FHPIF05030000", "FHPIF05030100",
+    "FHPIF05030200", "FHPIO056104C0", "FHMIF10000000", "CTCA0903R", "tokenP", "master",
+)  # fmt: skip
+SHIPPED = resources.files("engine.simulator.faults") / "scenarios"
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Rule(BaseModel):
+    """What all rules have in common; see the module."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    what: str
+    endpoint: str | tuple[str, ...] = "all"
+    symbol: str = "*"
+    start: time = Field(time.min, alias="from")
+    end: time = Field(time.max, alias="to")
+    probability: Share | None = None
+    every: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Rule:
+        if self.probability is not None and self.every is not None:
+            raise ValueError("give probability or every, not both")
+        if self.start > self.end:
+            raise ValueError(f"from {self.start} is after to {self.end}")
+        known = {*GROUPS, *EVERYTHING, "all"}
+        if unknown := sorted({*self._names()} - known):
+            names = ", ".join(sorted(known))
+            raise ValueError(f"endpoint {unknown[0]!r} is none of {names}")
+        return self
+
+    def _names(self) -> tuple[str, ...]:
+        return (self.endpoint,) if isinstance(self.endpoint, str) else self.endpoint
+
+    @cached_property
+    def endpoints(self) -> frozenset[str]:
+        """Return the TR ids that the rule is about."""
+        return frozenset(
+            tr_id
+            for name in self._names()
+            for tr_id in (EVERYTHING if name == "all" else GROUPS.get(name, (name,)))
+        )
+
+
+class Refuse(Rule):
+    """KIS says no: `code` is msg_cd, `status` the HTTP status, which is 200, 403 or 500 in life."""
+
+    what: Literal["refuse"]
+    code: str = "EGW00202"
+    message: str = "GW라우팅 중 오류가 발생했습니다."
+    status: int = Field(500, ge=200, le=599)
+
+
+class KillToken(Rule):
+    """All tokens die before their time; the call meets `code`."""
+
+    what: Literal["kill_token"]
+    endpoint: str | tuple[str, ...] = ("bars", "options")  # a request for a token kills none
+    code: Literal["EGW00121", "EGW00123"] = "EGW00121"
+
+
+class Pace(Rule):
+    """For a while, fewer calls a second are let through."""
+
+    what: Literal["pace"]
+    calls_per_second: float = Field(gt=0)
+
+
+class Maintenance(Rule):
+    """KIS is down: every call, tokens too, gets a page of HTML over HTTP 503."""
+
+    what: Literal["maintenance"]
+
+
+class Slow(Rule):
+    """The answer is made at once and arrives so many seconds later (of the clock)."""
+
+    what: Literal["slow"]
+    seconds: float = Field(gt=0)
+
+
+class Cut(Rule):
+    """The connection is cut; `half`: after half of the answer."""
+
+    what: Literal["cut"]
+    half: bool = False
+
+
+class Broken(Rule):
+    """What arrives is no JSON: cut short (`malformed`), a page (`html`), nothing (`empty_body`)."""
+
+    what: Literal["malformed", "html", "empty_body"]
+    status: int = Field(200, ge=200, le=599)
+
+
+class EmptyAnswer(Rule):
+    """rt_cd 0 and no rows."""
+
+    what: Literal["empty_answer"]
+
+
+class WrongDate(Rule):
+    """rt_cd 0 and the rows of the session before."""
+
+    what: Literal["wrong_date"]
+
+
+class RepeatBars(Rule):
+    """One row of the answer stands there `times` times."""
+
+    what: Literal["repeated_bars"]
+    times: int = Field(6, ge=2, le=50)
+
+
+class PhantomBars(Rule):
+    """A row `factor` times the market's price: labelled outside the session, or doubling a bar."""
+
+    what: Literal["phantom_bars"]
+    factor: float = Field(3.0, gt=0)
+    where: Literal["outside", "inside"] = "outside"
+
+
+class OddValues(Rule):
+    """A value of one row cannot be read: empty, "-", full-width digits, NaN, a number, missing."""
+
+    what: Literal["odd_values"]
+
+
+class LateBar(Rule):
+    """The finished bar appears only so many seconds after its minute."""
+
+    what: Literal["late_bar"]
+    seconds: float = Field(gt=0)
+
+
+class MissingBar(Rule):
+    """The bar is not served until the session is sealed, or never."""
+
+    what: Literal["missing_bar"]
+    until: Literal["sealed", "never"] = "sealed"
+
+
+class CorrectedBar(Rule):
+    """The bar is served wrong, then right so many minutes after (at the latest when sealed)."""
+
+    what: Literal["corrected_bar"]
+    minutes: float | Literal["sealed"] = 3.0
+    ticks: int = Field(4, ge=0)  # how far the wrong close is off; 0: only the volume is wrong
+
+
+BarRule = LateBar | MissingBar | CorrectedBar
+CallRule = (
+    Refuse | KillToken | Pace | Maintenance | Slow | Cut | Broken | EmptyAnswer | WrongDate
+    | RepeatBars | PhantomBars | OddValues
+)  # fmt: skip
+AnyRule = Annotated[BarRule | CallRule, Field(discriminator="what")]
+
+
+class Scenario(BaseModel):
+    """A named list of rules with the seed of their dice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = ""
+    seed: int = 0
+    rule: tuple[AnyRule, ...] = ()
+
+    def with_seed(self, seed: int) -> Scenario:
+        """Return the same rules with other dice."""
+        return self.model_copy(update={"seed": seed})
+
+
+def shipped_scenarios() -> list[str]:
+    """Return the names of the scenarios that come with the package."""
+    names = (file.name for file in SHIPPED.iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """Return a shipped scenario by name, or one from a TOML file.
+
+    Raises InputError in one line that names the file and the key that is wrong.
+    """
+    name = str(name_or_path)
+    shipped = name in shipped_scenarios()
+    text = (SHIPPED / f"{name}.toml").read_text("utf-8") if shipped else _read(Path(name))
+    try:
+        return Scenario.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{name}: {_first_problem(error)}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        shipped = ", ".join(shipped_scenarios())
+        raise InputError(
+            f"{path} cannot be read: name a scenario file or one of {shipped} ({error})"
+        ) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Put the first problem in one line: rule 3, late_bar, unknown key 'second'."""
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    place = [part for part in problem["loc"] if part != "rule"]
+    words = [f"rule {part + 1}" if isinstance(part, int) else str(part) for part in place]
+    if problem["type"] == "extra_forbidden":
+        return ", ".join([*words[:-1], f"unknown key {words[-1]!r}"])
+    return f"{', '.join(words)}: {problem['msg'].removeprefix('Value error, ')}"

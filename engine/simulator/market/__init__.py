@@ -1,0 +1,1 @@
+"""What is traded at the simulated KIS: synthetic or recorded bars, and the options around them."""

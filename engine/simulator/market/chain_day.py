@@ -1,0 +1,140 @@
+"""One maturity of an option series on one day: what is listed, how much will trade, the smile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from engine.features import black76
+from engine.features.black76 import Terms
+from engine.market import expiries
+from engine.market import symbols as instruments
+from engine.market.sessions import Market, session
+from engine.simulator.market.data import MarketData, draws, open_session
+from engine.simulator.market.listing import STRIKES, maturities, options, previous_close
+
+Floats = NDArray[np.float64]
+YEAR_SECONDS = 365 * 24 * 3600
+ATM_VOLUME = 30_000  # contracts a day of the front monthly at the money
+WEIGHT = {"KOSPI200": 1.0, "MINI_KOSPI200": 0.2, "KOSDAQ150": 0.02}  # of that; weeklies 0.7
+FURTHER_OUT = 0.12  # of the volume of the maturity before
+# Implied volatility at the money and historical volatility, fractions: the official sample of 2024
+# has 16.9 % historical, the board of September 2026 76.6 % and 36-40 % implied (KIS.md).
+VOLATILITIES = {
+    date(2024, 5, 1): (0.16, 0.169),
+    date(2025, 9, 1): (0.19, 0.22),
+    date(2026, 9, 17): (0.38, 0.766483),
+}
+LATEST_PRICE = Terms(
+    underlying=pl.col("spot"), strike=pl.col("strike"), years=pl.col("years"),
+    is_call=pl.col("option_type") == "C", on_spot=pl.lit(value=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChainDay:
+    """Arrays over options follow `listed`, arrays over minutes follow `index`."""
+
+    series: str
+    listed: pl.DataFrame  # code, strike, option_type
+    index: pl.DataFrame  # market.INDEX, every minute
+    done: Floats  # share of the day's trading done by the end of each minute
+    years: Floats  # to the end of trading, at the end of each minute
+    days: int  # calendar days to expiry
+    before: float  # index at the close of the session before
+    settled: Floats  # each option's price then
+    volume: Floats  # contracts that each option will have traded by the close
+    open_interest: Floats  # contracts
+    implied: float  # volatility at the money, a fraction
+    historical: float  # a fraction
+
+
+def chain_day(market: MarketData, series: str, maturity: str, day: date) -> ChainDay:
+    """Work out a maturity's day."""
+    underlying = instruments.option_series(series).future.underlying
+    index = market.index(underlying, open_session(Market.DERIVATIVES, day))
+    listed = options(market, series, maturity, day)
+    before = previous_close(market, underlying, day)
+    expiry = expiries.expiry(series, maturity)
+    years = _years(index, expiry)
+    implied, historical = _volatilities(series, day)
+    spot = np.full(listed.height, before)
+    settled = prices(series, implied, listed, spot, np.full(listed.height, years[0] + 1 / 365))
+    volume, interest = _activity(series, maturity, day, listed, before, implied)
+    return ChainDay(
+        series, listed, index, trading_done(index.height), years, (expiry - day).days, before,
+        settled, volume, interest, implied, historical,
+    )  # fmt: skip
+
+
+def _years(index: pl.DataFrame, expiry: date) -> Floats:
+    last = session(Market.DERIVATIVES, expiry, expiring=True)
+    ends = index["label"].dt.offset_by("1m")
+    if last is None:  # beyond the calendar
+        return np.full(index.height, 1.0)
+    left = (last.continuous_end - ends).dt.total_seconds().to_numpy()
+    return np.asarray(np.maximum(left, 0) / YEAR_SECONDS)
+
+
+def _volatilities(series: str, day: date) -> tuple[float, float]:
+    dates = [known.toordinal() for known in VOLATILITIES]
+    implied, historical = (
+        float(np.interp(day.toordinal(), dates, values))
+        for values in zip(*VOLATILITIES.values(), strict=True)
+    )
+    return implied * float(np.exp(draws("volatility", series, day).normal(0, 0.03))), historical
+
+
+def smile(at_the_money: float, strike: Floats, spot: Floats, years: Floats) -> Floats:
+    """Return implied volatilities: dearer to the downside, flat far out; fractions."""
+    x = np.log(strike / spot) / np.sqrt(np.maximum(years, 7 / 365) / 0.1)
+    return np.asarray(at_the_money * np.clip(1 - 0.9 * x + 2.2 * x**2, 0.7, 1.8))
+
+
+def trading_done(minutes: int) -> Floats:
+    """Return the share of a day's trading done by the end of each minute: busy at both ends."""
+    along = np.linspace(0, 1, minutes)
+    shape = 0.7 + 1.3 * np.exp(-along * 12) + 0.6 * np.exp((along - 1) * 15)
+    return np.asarray(np.cumsum(shape) / shape.sum())
+
+
+def _activity(
+    series: str, maturity: str, day: date, listed: pl.DataFrame, before: float, implied: float
+) -> tuple[Floats, Floats]:
+    """Return each option's volume of the day and open interest: most near and out of the money."""
+    strike, is_call = listed["strike"].to_numpy(), (listed["option_type"] == "C").to_numpy()
+    rank = maturities(series, day).index(maturity)
+    distance = np.log(strike / before) / (implied * 0.3)
+    outside = np.where(is_call, distance, -distance)
+    shape = np.exp(-np.where(outside >= 0, 1.8 * outside, 7.0 * -outside))
+    place = 2 * np.round(strike / STRIKES[series].step).astype(int) + is_call
+    of_day, of_life = (
+        np.exp(draws(series, maturity, key).normal(0, 0.5, 8192))[place] for key in (day, "life")
+    )
+    scale = ATM_VOLUME * WEIGHT.get(series, 0.7) * FURTHER_OUT**rank
+    return np.floor(scale * shape * of_day), np.floor(scale * 1.5 * np.sqrt(shape) * of_life)
+
+
+def prices(
+    series: str, at_the_money: float, listed: pl.DataFrame, spot: Floats, years: Floats
+) -> Floats:
+    """Return what the smile gives for each row of `listed` at its level of the index, on ticks."""
+    volatility = smile(at_the_money, listed["strike"].to_numpy(), spot, years)
+    frame = listed.with_columns(
+        spot=pl.Series(spot), years=pl.Series(years), volatility=pl.Series(volatility)
+    )
+    value = frame.select(value=black76.price(LATEST_PRICE, pl.col("volatility")))["value"]
+    return _on_ticks(value.to_numpy(), series)
+
+
+def _on_ticks(value: Floats, series: str) -> Floats:
+    ticks = instruments.option_series(series).call.ticks
+    step = np.full_like(value, round(ticks[0][1] * 100))
+    for start, tick in ticks[1:]:
+        step = np.where(value >= start, round(tick * 100), step)
+    least = round(ticks[0][1] * 100)
+    return np.asarray(np.maximum(np.round(value * 100 / step) * step, least) / 100)

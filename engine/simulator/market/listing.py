@@ -1,0 +1,108 @@
+"""What KRX lists on a date: contracts, option maturities, strikes and their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+
+from engine.market import expiries
+from engine.market import symbols as instruments
+from engine.market.sessions import Market, previous_sessions
+from engine.market.symbols import OptionSeries
+from engine.simulator.market.data import MarketData, open_session
+
+SERIES = (
+    "KOSPI200", "MINI_KOSPI200", "KOSPI200_WEEKLY_MON", "KOSPI200_WEEKLY_THU", "KOSDAQ150",
+)  # fmt: skip
+KOREAN = {
+    "KOSPI200": "", "MINI_KOSPI200": "미니", "KOSDAQ150": "코스닥150 ",
+    "KOSPI200_WEEKLY_MON": "위클리M ", "KOSPI200_WEEKLY_THU": "위클리 ",
+}  # fmt: skip
+
+FAR_MONTHS = {"03": 1, "06": 2, "09": 1, "12": 3}  # how many of each are listed
+_SERIES_OF_CLASS = {instruments.option_series(name).market_class: name for name in SERIES}
+
+
+@dataclass(frozen=True)
+class Strikes:
+    """Which strikes a series has: step in index points, how many below and above the money."""
+
+    step: float
+    below: int
+    above: int
+
+
+# A monthly of September 2026 had 745-1595 around 1097.5: more above than below, after a fall.
+STRIKES = {
+    "KOSPI200": Strikes(2.5, 141, 199),
+    "MINI_KOSPI200": Strikes(2.5, 60, 60),
+    "KOSPI200_WEEKLY_MON": Strikes(2.5, 40, 40),
+    "KOSPI200_WEEKLY_THU": Strikes(2.5, 40, 40),
+    "KOSDAQ150": Strikes(25.0, 20, 24),
+}
+
+
+def maturities(series: str, day: date) -> list[str]:
+    """Return the listed maturities of an option series, nearest first.
+
+    Monthlies: the next six months, the next March and September, the next two of June and three
+    of December (that is KIS's own list of April 2024). Weeklies: this one and the next.
+    """
+    alive = [name for last, name in expiries.maturities(series) if last >= day]
+    if "WEEKLY" in series:
+        return alive[:2]
+    far = {name for month, count in FAR_MONTHS.items()
+           for name in [one for one in alive if one[4:] == month][:count]}  # fmt: skip
+    return [name for place, name in enumerate(alive) if place < 6 or name in far]
+
+
+def series_of(market_class: str) -> str | None:
+    """Return the series of a FID_COND_MRKT_CLS_CODE, None if there is none."""
+    return _SERIES_OF_CLASS.get(market_class)
+
+
+def futures(prefix: str, day: date) -> list[str]:
+    """Return the codes of the listed futures of a product, nearest first."""
+    product = instruments.product(prefix)
+    alive = [name for last, name in expiries.maturities(product.months) if last >= day]
+    count = 6 if product.months.startswith("MINI") else 7
+    return [instruments.contract_code(prefix, name) for name in alive[:count]]
+
+
+@lru_cache(maxsize=2048)
+def previous_close(market: MarketData, underlying: str, day: date) -> float:
+    """Return the index at the close of the session before the day."""
+    before = previous_sessions(Market.DERIVATIVES, day, 1)[0]
+    index = market.index(underlying, open_session(Market.DERIVATIVES, before))
+    return float(index["close"][-1])
+
+
+@lru_cache(maxsize=256)
+def options(market: MarketData, series: str, maturity: str, day: date) -> pl.DataFrame:
+    """Return code, option_type, strike of every listed option, calls first, highest strike first.
+
+    The strikes stand around the close of the session before, so they are the same all day.
+    """
+    of, grid = instruments.option_series(series), STRIKES[series]
+    middle = round(previous_close(market, of.future.underlying, day) / grid.step)
+    first = max(1, middle - grid.below)
+    strikes = np.arange(middle + grid.above, first - 1, -1) * grid.step
+    sides = [_side(of, kind, maturity, strikes.tolist()) for kind in ("C", "P")]
+    return pl.concat(sides)
+
+
+def _side(of: OptionSeries, kind: str, maturity: str, strikes: Sequence[float]) -> pl.DataFrame:
+    prefix = (of.call if kind == "C" else of.put).prefix
+    codes = [instruments.option_code(prefix, maturity, strike) for strike in strikes]
+    return pl.DataFrame({"code": codes, "strike": strikes}).with_columns(option_type=pl.lit(kind))
+
+
+def future_name(code: str) -> str:
+    """Return KIS's Korean name of a future: F 202612, 미니F 202611."""
+    contract = instruments.contract(code)
+    return f"{KOREAN[contract.product.name]}F {contract.maturity}"

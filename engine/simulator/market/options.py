@@ -1,0 +1,146 @@
+"""Option chains computed around the index: Black-76 off a smile, plausible volume, KIS's greeks.
+
+An option's day follows from the contracts it will have traded by the close and the share of the
+day's trading done so far: its trades fall where their product passes a whole number, and its last
+price is what the smile gave then. So board, single quote and minute bars of an option agree, and a
+rarely traded one is stale as in life.
+
+KIS's greeks are Black-Scholes on the index with the historical volatility, calendar days / 365 and
+2 % (KIS.md); the implied volatility is the smile's. The two differ as they do at KIS.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+
+from engine.features import black76
+from engine.features.black76 import Terms
+from engine.market.sessions import Market, Session
+from engine.simulator.market.chain_day import ChainDay, Floats, chain_day, prices, smile
+from engine.simulator.market.data import BARS, MarketData
+from engine.simulator.market.listing import SERIES, maturities, options
+
+BLOCK = 15  # minutes computed at once: one alone costs a third of it
+VENDOR = Terms(
+    underlying=pl.col("spot"), strike=pl.col("strike"), years=pl.col("vendor_years"),
+    is_call=pl.col("option_type") == "C", on_spot=pl.lit(value=True),
+)  # fmt: skip
+_HISTORICAL = pl.col("historical") / 100
+_GREEKS = {
+    name: getattr(black76, name)(VENDOR, _HISTORICAL).fill_null(0.0)
+    for name in ("delta", "gamma", "vega", "theta", "rho")
+} | {"theoretical": black76.price(VENDOR, _HISTORICAL).fill_null(0.0)}
+_IS_CALL = pl.col("option_type") == "C"
+_HALF_SPREAD = pl.max_horizontal(pl.lit(0.01), (pl.col("fair") * 0.004).round(2))
+_DEEP = pl.when(_IS_CALL).then(pl.col("strike") < 0.8 * pl.col("spot")).otherwise(
+    pl.col("strike") > 1.2 * pl.col("spot")
+)  # fmt: skip
+_UNTRADED = pl.col("volume") == 0
+_BOOK = {
+    "bid": pl.when(pl.col("fair") - _HALF_SPREAD < 0.01).then(0.0).otherwise(
+        pl.col("fair") - _HALF_SPREAD
+    ),
+    "ask": pl.col("fair") + _HALF_SPREAD,
+    "opened": pl.when(_UNTRADED).then(0.0).otherwise("before"),
+    "high": pl.when(_UNTRADED).then(0.0).otherwise(pl.max_horizontal("price", "before", "fair")),
+    "low": pl.when(_UNTRADED).then(0.0).otherwise(pl.min_horizontal("price", "before", "fair")),
+    "iv": pl.when(_UNTRADED & _DEEP).then(0.0).otherwise("iv"),  # KIS cannot solve these
+    "atm_class": pl.when(pl.col("strike") == pl.col("atm")).then(pl.lit("ATM"))
+    .when((pl.col("strike") < pl.col("atm")) == _IS_CALL).then(pl.lit("ITM"))
+    .otherwise(pl.lit("OTM")),
+}  # fmt: skip
+
+
+class OptionMarket:
+    """The option chains of a market; everything is computed once and kept."""
+
+    def __init__(self, market: MarketData) -> None:
+        self._market = market
+        self.day = lru_cache(maxsize=32)(lambda *key: chain_day(market, *key))
+        self.block = lru_cache(maxsize=24)(self._block)
+        self._places = lru_cache(maxsize=4)(self._all_places)
+
+    def _block(self, series: str, maturity: str, day: date, number: int) -> pl.DataFrame:
+        of = self.day(series, maturity, day)
+        return quotes(of, range(number * BLOCK, min((number + 1) * BLOCK, of.index.height)))
+
+    def at(self, series: str, maturity: str, day: date, minute: int) -> pl.DataFrame:
+        """Return the chain at the end of the day's n-th minute (from 0); see `quotes`."""
+        number, place = divmod(minute, BLOCK)
+        count = self.day(series, maturity, day).listed.height
+        return self.block(series, maturity, day, number)[place * count : (place + 1) * count]
+
+    def find(self, code: str, day: date) -> tuple[str, str, int] | None:
+        """Return series, maturity and place in its listing of an option code, None if unknown."""
+        return self._places(day).get(code)
+
+    def _all_places(self, day: date) -> dict[str, tuple[str, str, int]]:
+        return {
+            code: (series, maturity, place)
+            for series in SERIES
+            for maturity in maturities(series, day)
+            for place, code in enumerate(options(self._market, series, maturity, day)["code"])
+        }
+
+    def bars(self, code: str, of: Session) -> pl.DataFrame:
+        """Return an option's minute bars of a daytime session in `market.BARS`."""
+        found = None if of.market is Market.NIGHT else self.find(code, of.date)
+        if found is None:
+            return BARS.to_frame()
+        series, maturity, place = found
+        return _option_bars(self.day(series, maturity, of.date), place)
+
+
+def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
+    """Return every listed option at the end of each minute, minute by minute, as `day.listed`.
+
+    Columns: code, strike, option_type, price (last trade), before (yesterday's), opened, high, low,
+    bid, ask, fair (what the smile gives now), theoretical (KIS's), spot (index): index points;
+    volume, open_interest: contracts; iv, historical: % per year; delta, gamma, vega, theta, rho:
+    KIS's; atm_class by yesterday's close.
+    """
+    listed = pl.concat([day.listed] * len(minutes))
+    minute = np.repeat(np.array(minutes), day.listed.height)
+    spot, strike = day.index["close"].to_numpy(), listed["strike"].to_numpy()
+    volume = np.tile(day.volume, len(minutes))
+    traded = np.floor(volume * day.done[minute])
+    last = np.minimum(np.searchsorted(day.done, traded / np.maximum(volume, 1) - 1e-12), minute)
+    before = np.tile(day.settled, len(minutes))
+    price = np.where(traded > 0, _prices(day, listed, last), before)
+    frame = listed.with_columns(
+        spot=pl.Series(spot[minute]), vendor_years=pl.lit(max(day.days, 1) / 365),
+        volume=pl.Series(traded.astype("i8")), price=pl.Series(price), before=pl.Series(before),
+        fair=pl.Series(_prices(day, listed, minute)), historical=pl.lit(day.historical * 100),
+        iv=pl.Series(smile(day.implied, strike, spot[minute], day.years[minute]) * 100),
+        open_interest=pl.Series(np.tile(day.open_interest.astype("i8"), len(minutes))),
+        atm=pl.lit(_nearest(day.listed["strike"].to_numpy(), day.before)),
+    )  # fmt: skip
+    return frame.with_columns(**_GREEKS, **_BOOK)
+
+
+def _nearest(strikes: Floats, level: float) -> float:
+    return float(strikes[np.argmin(np.abs(strikes - level))])
+
+
+def _prices(
+    day: ChainDay, listed: pl.DataFrame, minute: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> Floats:
+    spot = day.index["close"].to_numpy()[minute]
+    return prices(day.series, day.implied, listed, spot, day.years[minute])
+
+
+def _option_bars(day: ChainDay, place: int) -> pl.DataFrame:
+    volume = np.diff(np.floor(day.volume[place] * day.done), prepend=0.0).astype("i8")
+    many = pl.concat([day.listed[[place]]] * day.index.height)
+    paths = {
+        name: prices(day.series, day.implied, many, day.index[name].to_numpy(), day.years)
+        for name in ("open", "high", "low", "close")
+    }
+    frame = pl.DataFrame({"label": day.index["label"], **paths, "volume": volume})
+    values = ("open", "high", "low", "close")
+    frame = frame.with_columns(high=pl.max_horizontal(values), low=pl.min_horizontal(values))
+    return BARS.to_frame().vstack(frame.filter(pl.col("volume") > 0).select(list(BARS)))

@@ -1,0 +1,242 @@
+"""One Postgres cluster on disk: made, started, found running, stopped. See database.py for whom.
+
+FOLDER/
+  postgres-18/     the data, owned by the account that the server runs under
+  run/             the socket (Unix); elsewhere if its path would be longer than sockets allow
+  password         Windows only: there are no private sockets there
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+from engine.errors import StoreError
+from engine.store.connection import Connection
+from engine.store.embedded.programs import MAJOR, Programs
+
+log = logging.getLogger(__name__)
+
+DATABASE = "krt"
+_START_ATTEMPTS = 20
+_PORT = 5432  # on Unix only part of the socket's name
+_SOCKET_PATH_LIMIT = 103  # macOS: 104 bytes with the closing zero; Linux 108
+_SETTINGS = {
+    "timezone": "Asia/Seoul",
+    "log_timezone": "Asia/Seoul",
+    "max_connections": "60",
+    "shared_buffers": "256MB",
+    "work_mem": "32MB",
+    "maintenance_work_mem": "128MB",
+    "min_wal_size": "512MB",  # recycled, not made anew: making one delays a commit
+    "max_wal_size": "2GB",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "logging_collector": "on",  # one file a weekday, overwritten a week later: bounded
+    "log_filename": "postgresql-%a.log",
+    "log_truncate_on_rotation": "on",
+}
+# Durability is promised, so production keeps Postgres's own defaults; tests need not wait.
+_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster in a folder. Whoever starts or stops it holds the folder's lock."""
+
+    folder: Path
+    programs: Programs
+
+    @property
+    def data(self) -> Path:
+        """Where Postgres keeps its files."""
+        return data_folder(self.folder)
+
+    def initialise(self) -> None:
+        """Make the data beside its place and rename it, so that a half-made one never counts."""
+        log.info("🚀 making the database in %s (once)", self.folder)
+        making = self.folder / "making"
+        shutil.rmtree(making, ignore_errors=True)
+        self.programs.own(making)
+        authentication = ["--auth=peer"]
+        if sys.platform == "win32":
+            _write_secret(password := self.folder / "password", secrets.token_urlsafe(32))
+            authentication = ["--auth=scram-sha-256", f"--pwfile={password}"]
+        # The builtin collation orders text by code point, like Polars, on every system.
+        self.programs.run(
+            "initdb", "-D", making, "-U", "postgres", "-E", "UTF8", "--no-instructions",
+            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", *authentication,
+        )  # fmt: skip
+        if sys.platform != "win32":
+            _admit_callers(making, self.programs)
+        with (making / "postgresql.conf").open("a") as file:
+            file.write("include 'krt.conf'\n")
+        making.rename(self.data)
+
+    def start(self, *, durable: bool) -> None:
+        """Start the server, known not to run. Raises StoreError with what it says."""
+        settings = _SETTINGS | ({} if durable else _NOT_DURABLE) | self._address()
+        self._clear_after_crash()
+        _write(self.data / "krt.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
+        for attempt in range(_START_ATTEMPTS):
+            (self.data / "start.log").unlink(missing_ok=True)
+            try:
+                self.programs.run(
+                    "pg_ctl", "start", "-D", self.data, "-l", self.data / "start.log",
+                    "-w", "-t", "300",
+                )  # fmt: skip
+            except StoreError as error:
+                said = self._said()
+                if "still in use" not in said or attempt == _START_ATTEMPTS - 1:
+                    message = f"the database in {self.folder} does not start: {said}"
+                    raise StoreError(message) from error
+                time.sleep(0.5)  # a killed server's processes are about to notice that it is gone
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stop the server if it runs."""
+        if not self.runs():
+            return
+        try:
+            self.programs.run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", "60")
+        except StoreError:  # immediate: the next start recovers from the log, nothing is lost
+            log.warning("⚠️ the database did not stop in order; stopping it at once")
+            self.programs.run("pg_ctl", "stop", "-D", self.data, "-m", "immediate", "-w")
+
+    def remove(self) -> None:
+        """Remove everything of the stopped cluster, and the folder itself."""
+        shutil.rmtree(self._socket_folder(), ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def runs(self) -> bool:
+        """Tell whether the server runs; a stale postmaster.pid does not make it so."""
+        pid = self._pid()
+        if pid is None:
+            return False
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE or "postgres" not in process.name():
+                return False
+            return any(Path(argument) == self.data for argument in process.cmdline())
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:  # its name is all that we may see
+            return True
+
+    def url(self) -> str:
+        """Return the address of our database on the running server."""
+        lines = (self.data / "postmaster.pid").read_text().splitlines()
+        if sys.platform == "win32":
+            login = f"postgres:{(self.folder / 'password').read_text()}@127.0.0.1:{lines[3]}"
+            return f"postgresql://{login}/{DATABASE}?sslmode=disable"
+        return f"postgresql://postgres@:{lines[3]}/{DATABASE}?host={quote(lines[4], safe='')}"
+
+    def ensure_database(self) -> None:
+        """Make our database unless it exists."""
+        url = self.url().replace(f"/{DATABASE}?", "/postgres?")
+        with closing(Connection(url, "krt")) as maintenance:
+            found = maintenance.query("SELECT 1 FROM pg_database WHERE datname = 'krt'")
+            if found.num_rows == 0:
+                maintenance.alone(f"CREATE DATABASE {DATABASE}")
+
+    def _pid(self) -> int | None:
+        try:
+            return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _clear_after_crash(self) -> None:
+        """Remove what a killed server left, if a process of today has its old number.
+
+        Postgres would take that process for the server and refuse to start; where nobody clears
+        up after dead processes (a container without init), even the dead server itself.
+        """
+        pid = self._pid()
+        if pid is not None and psutil.pid_exists(pid):
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+        if sys.platform != "win32":
+            for path in self._socket_folder().glob(".s.PGSQL.*"):
+                path.unlink(missing_ok=True)
+
+    def _said(self) -> str:
+        """Return the last thing that the server said when it failed to start."""
+        logs = sorted((self.data / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
+        for path in [*reversed(logs), self.data / "start.log"]:
+            with suppress(OSError):
+                if lines := [line for line in path.read_text().splitlines() if "FATAL" in line]:
+                    return lines[-1]
+        return f"see {self.data / 'log'}"
+
+    def _address(self) -> dict[str, str]:
+        if sys.platform == "win32":
+            return {"listen_addresses": "127.0.0.1", "port": str(_port(self.folder / "port"))}
+        run = self._socket_folder()
+        self.programs.own(run)
+        sockets = str(run).replace("'", "''")
+        return {"listen_addresses": "", "port": str(_PORT), "unix_socket_directories": sockets}
+
+    def _socket_folder(self) -> Path:
+        """Return a folder for the socket whose path is short enough for the system."""
+        name = f"krt-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
+        for run in (self.folder / "run", Path(tempfile.gettempdir()) / name):
+            if len(os.fsencode(run / f".s.PGSQL.{_PORT}.lock")) <= _SOCKET_PATH_LIMIT:
+                return run
+        return Path("/tmp") / name  # noqa: S108 - Programs.own looks who made it
+
+
+def data_folder(folder: Path) -> Path:
+    """Return where the data of this major version is kept."""
+    return folder / f"postgres-{MAJOR}"
+
+
+def _admit_callers(data: Path, programs: Programs) -> None:
+    """Let our own account, and the server's, be any database role; nobody else any."""
+    import pwd  # noqa: PLC0415 - Unix only
+
+    accounts = {pwd.getpwuid(os.geteuid()).pw_name, programs.account} - {None}
+    _write(data / "pg_hba.conf", "local all all peer map=krt\n")
+    lines = [f'krt "{account}" all\n' for account in sorted(map(str, accounts))]
+    _write(data / "pg_ident.conf", "".join(lines))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a setting that the server's account must be able to read, whatever our umask."""
+    path.write_text(text)
+    path.chmod(0o644)  # the folder itself lets nobody else in
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file that only we can read (Windows, where folders may be open to everybody)."""
+    path.touch(mode=0o600)
+    subprocess.run(  # noqa: S603
+        ["icacls", path, "/inheritance:r", "/grant:r", f"{getpass.getuser()}:F"],  # noqa: S607
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_text(text)
+
+
+def _port(file: Path) -> int:
+    """Return a free port, the one of last time if possible: clients of a restarted server wait."""
+    last = int(file.read_text()) if file.exists() else 0
+    for wanted in (last, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", wanted))
+            file.write_text(str(port := int(probe.getsockname()[1])))
+            return port
+    raise StoreError("no free port on 127.0.0.1")

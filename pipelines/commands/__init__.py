@@ -1,0 +1,1 @@
+"""One file a command: arguments in, a job called, a result printed; nothing else."""

@@ -1,0 +1,65 @@
+"""`krt plot`: pictures for reports, without a browser and without a network."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from engine.configuration import load
+from engine.log import setup_logging
+from pipelines.commands.options import Day, time_of_day
+from pipelines.databases import Kind, kind_of
+from pipelines.databases import database as open_database
+from pipelines.reports.charts.style import SIMULATED, SOURCE, save
+from pipelines.reports.pictures import SPAN, Choice, What, draw
+
+log = logging.getLogger(__name__)
+
+
+def plot(
+    what: What,
+    /,
+    *,
+    out: Path,
+    date: Day = None,
+    symbol: str | None = None,
+    series: str = "KOSPI200",
+    metric: str = "iv",
+    minute: str | None = None,
+    sessions: int = SPAN,
+    database: Kind | None = None,
+) -> int:
+    """Draw a picture of what is stored: a day, a smile, a matrix, or what is there at all.
+
+    Parameters
+    ----------
+    what
+        day (bars, bands, signals), smile (and term structure), matrix (a metric through the day),
+        summary (maximum pain, gamma exposure) or coverage (symbols and sessions)
+    out
+        the picture; its name ends in .png or .svg
+    date
+        the session; the newest one by default
+    symbol
+        of day: a code, or a product whose front month is meant; A01 by default
+    series
+        of smile and matrix: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
+    metric
+        of matrix: iv, delta, price, volume, model_iv …
+    minute
+        of smile: HH:MM, the day's last by default
+    sessions
+        of coverage: how many, up to the date
+    database
+        live or simulation; live where there are credentials
+    """
+    setup_logging()
+    configuration, yours = load()
+    at = time_of_day("--minute", minute) if minute else None
+    choice = Choice(date, symbol, series, metric, at, sessions)
+    kind = kind_of(configuration, yours, database)
+    with open_database(configuration, yours, kind) as url:
+        picture = draw(url, what, choice, SOURCE if kind == "live" else SIMULATED)
+    save(picture, out)
+    log.info("✅ %s", out)
+    return 0

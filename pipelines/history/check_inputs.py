@@ -1,0 +1,192 @@
+"""What the checks look at: relations for a part of the history, read and computed again.
+
+A part is some sessions of some symbols. Bars come with the session before and the one after, which
+some checks need to judge a bar by; matrices and signals come with what the stored chain and the
+stored bars say they should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+
+import polars as pl
+
+from engine.clock import Clock, today
+from engine.history import reading
+from engine.history.checks import RELATIONS
+from engine.market import symbols as instruments
+from engine.market.expected import is_chain, session_of, with_grids
+from engine.market.sessions import Market
+from engine.market.trading_days import rules, trading_days
+from engine.store import Store, ledger
+from pipelines.chains import matrix_of
+from pipelines.history.signal_inputs import signal_relations
+from pipelines.history.survey import Survey, survey, write_down
+
+BARS_AT_ONCE = 2_000  # targets: some 800,000 bars
+CHAINS_AT_ONCE = 1  # a session of a chain is some 100,000 rows
+_SESSION = ["symbol", "session"]
+_WHOLE_KRW = 1.0
+DAY, FORTNIGHT = timedelta(days=1), timedelta(days=14)  # KRX never closes for so long
+
+
+@dataclass(frozen=True)
+class Part:
+    """Targets (symbol, session) and the dates that belong to them, those without session too."""
+
+    targets: pl.DataFrame
+    first: date
+    last: date
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols of the targets."""
+        return self.targets["symbol"].unique().sort().to_list()
+
+
+def parts(targets: pl.DataFrame, first: date | None, last: date | None) -> Iterator[Part]:
+    """Divide targets into parts that fit in memory, oldest first, without a date between them.
+
+    `first` and `last` widen the dates on which bars are looked for beyond those of the sessions.
+    """
+    chains = [symbol for symbol in targets["symbol"].unique() if is_chain(symbol)]
+    of_chain = pl.col("symbol").is_in(chains)
+    yield from _divided(targets.filter(~of_chain), BARS_AT_ONCE, first, last)
+    for symbol in chains:
+        yield from _divided(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, None, None)
+
+
+def _divided(
+    targets: pl.DataFrame, at_once: int, first: date | None, last: date | None
+) -> Iterator[Part]:
+    if targets.is_empty():
+        return
+    days = targets.group_by("session").len().sort("session")
+    number = (days["len"].cum_sum() - 1) // at_once
+    firsts = days.group_by(number.alias("part"), maintain_order=True).agg(pl.col("session").first())
+    begins, end = firsts["session"].to_list(), days["session"].to_list()[-1]
+    bounds = [min(begins[0], first or begins[0]), *begins[1:], max(end, last or end) + DAY]
+    for begin, until in pairwise(bounds):
+        within = targets.filter((pl.col("session") >= begin) & (pl.col("session") < until))
+        yield Part(within, begin, until - DAY)
+
+
+async def relations(
+    store: Store,
+    part: Part,
+    clock: Clock,
+    copies: pl.DataFrame | None = None,
+    *,
+    keep: bool = True,
+) -> dict[str, pl.DataFrame]:
+    """Return the relations of a part; with `keep`, write what is missing into the ledger.
+
+    Bars come from Parquet where `copies` (engine.store.export) are current.
+    """
+    seen = await survey(store, part.targets, clock)
+    if keep:
+        await write_down(store, seen, seen.marks, clock)
+    base = {"excused": _excused(seen), "trading_days": _days(part)}
+    if is_chain(part.symbols[0]):
+        return base | {"snapshots_owed": seen.owed} | await _chain(store, part)
+    wanted, grids = with_grids(part.targets)
+    checked = {"targets": wanted, "grids": grids, "bars": await _bars(store, part, clock, copies)}
+    return (
+        base
+        | checked
+        | {"instruments": _instruments(part.symbols)}
+        | await signal_relations(store, part.symbols, part.first, _judged_until(part, today(clock)))
+    )
+
+
+def _judged_until(part: Part, day: date) -> date:
+    """Return the last date whose signals are judged: of a session that is on, one may be due."""
+    sealed = max(part.targets["session"].to_list())
+    return part.last if part.last < day else max(sealed, day - DAY)
+
+
+def _excused(seen: Survey) -> pl.DataFrame:
+    return seen.marks.filter(pl.col("state").is_in(["no_trade", "unavailable"])).select(
+        ledger.STAMP
+    )
+
+
+def _days(part: Part) -> pl.DataFrame:
+    days = _around(part)
+    return pl.DataFrame({"session": trading_days(*days)}).with_row_index("number")
+
+
+def _around(part: Part) -> tuple[date, date]:
+    """Return the dates of the session before and the session after the part."""
+    known = rules()["first_day"], rules()["last_day"]
+    first, last = (min(max(day, known[0]), known[1]) for day in (part.first, part.last))
+    before = trading_days(max(first - FORTNIGHT, known[0]), first)
+    after = trading_days(last, min(last + FORTNIGHT, known[1]))
+    earlier = [day for day in before if day < first]
+    later = [day for day in after if day > last]
+    return (earlier[-1] if earlier else first), (later[0] if later else last)
+
+
+async def _bars(
+    store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Return the relation `bars`. Context are real sessions that are not to be checked."""
+    around = _around(part)
+    span = min(around[0], part.first), max(around[1], part.last)
+    found = await reading.bars(store, part.symbols, *span, copies)
+    confirmed = await reading.confirmed_bars(store, part.symbols, part.first, part.last)
+    rows = found.with_columns(session=pl.col("timestamp").dt.date())
+    pairs = rows.group_by(_SESSION).len()
+    real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n in pairs.iter_rows()]
+    outside = ~pl.col("session").is_between(part.first, part.last)
+    others = (
+        pairs.filter(outside | pl.Series(real))
+        .join(part.targets, on=_SESSION, how="anti")
+        .with_columns(context=True)
+    )
+    return (
+        rows.join(others, on=_SESSION, how="left")
+        .join(confirmed.with_columns(confirmed=True), on=confirmed.columns, how="left")
+        .with_columns(pl.col("context", "confirmed").fill_null(value=False))
+        .select(list(RELATIONS["bars"]))
+    )
+
+
+def _is_real(symbol: str, day: date, count: int, newest: date) -> bool:
+    """Say whether bars on a day are those of a session. A single one was only shifted there."""
+    begun = rules()["first_day"] <= day <= newest
+    return begun and count > 1 and session_of(symbol, day) is not None
+
+
+def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
+    rows = [
+        (symbol, Market.STOCKS.value, _WHOLE_KRW, None)
+        if instruments.is_stock(symbol)
+        else (
+            symbol,
+            Market.DERIVATIVES.value,
+            min(tick for _, tick in instruments.ticks_of(symbol)),
+            instruments.contract(symbol).last_day,
+        )
+        for symbol in symbols
+    ]
+    return pl.DataFrame(rows, RELATIONS["instruments"], orient="row")
+
+
+async def _chain(store: Store, part: Part) -> dict[str, pl.DataFrame]:
+    """Return the matrix as stored, as the stored chain says it should be, and the chain's keys."""
+    symbol = part.symbols[0]
+    rows = await reading.chain(store, symbol, part.first, part.last)
+    stored = await reading.matrices(store, symbol, part.first, part.last)
+    computed = matrix_of(rows)
+    keys = rows.rename({"symbol": "option"})
+    frames = {"chain": keys, "matrices": stored, "expected_matrices": computed}
+    return {
+        name: frame.rename({"underlying_symbol": "symbol"})
+        .with_columns(session=pl.col("timestamp").dt.date())
+        .select(list(RELATIONS[name]))
+        for name, frame in frames.items()
+    }

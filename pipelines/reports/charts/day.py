@@ -1,0 +1,128 @@
+"""A day's bars with what the strategy made of them."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from pipelines.reports.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    VERMILLION,
+    WIDTH,
+    Picture,
+    Width,
+    clock_axis,
+)
+
+_LINES = {"vwap": "VWAP", "ub": "상단", "lb": "하단"}
+_SIGNALS = {1: "매수", -1: "매도"}
+
+
+def day_chart(bars: pl.DataFrame, signals: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+    """Draw the bars of one symbol and session: candles, VWAP, bands, trade signals, volume.
+
+    `bars`: timestamp, open, high, low, close, volume. `signals`: timestamp, close, vwap, ub, lb,
+    trade_signal; may be empty. Rising bars are vermillion and falling ones blue, as Korea does it.
+    """
+    prices = price_chart(bars, signals).properties(width=width, height=340)
+    volume = volume_chart(bars).properties(width=width, height=80)
+    return alt.vconcat(prices, volume, spacing=8).resolve_scale(x="shared")
+
+
+def price_chart(bars: pl.DataFrame, signals: pl.DataFrame) -> Picture:
+    """Draw what `day_chart` draws, but for the volume."""
+    layers = alt.layer(_lines(signals), *_candles(bars), _trades(signals))
+    return layers.resolve_scale(color="independent")
+
+
+def volume_chart(bars: pl.DataFrame) -> Picture:
+    """Draw the volume of each bar, contracts or shares."""
+    return (
+        alt.Chart(bars.select("timestamp", "volume"))
+        .mark_bar(size=1.5, color=GREY)
+        .encode(
+            x=clock_axis(),
+            y=alt.Y("volume:Q", title="거래량", axis=alt.Axis(format="~s", tickCount=3)),
+        )
+    )
+
+
+def _candles(bars: pl.DataFrame) -> list[Picture]:
+    direction = (
+        pl.when(pl.col("close") >= pl.col("open")).then(pl.lit("상승")).otherwise(pl.lit("하락"))
+    )
+    frame = bars.select("timestamp", "open", "high", "low", "close", direction.alias("direction"))
+    color = alt.Color("direction:N", legend=None, scale=_directions())
+    base = alt.Chart(frame).encode(x=clock_axis(None), color=color, tooltip=_bar_tooltip())
+    wick = base.mark_rule(strokeWidth=0.8).encode(y=_price("low"), y2="high:Q")
+    # The outline shows a bar that opened where it closed.
+    body = base.mark_bar(size=1.4, strokeWidth=0.9).encode(
+        y=_price("open"),
+        y2="close:Q",
+        stroke=alt.Stroke("direction:N", scale=_directions(), legend=None),
+    )
+    return [wick, body]
+
+
+def _price(column: str) -> alt.Y:
+    return alt.Y(f"{column}:Q", title="가격", scale=alt.Scale(zero=False, nice=True, padding=6))
+
+
+def _directions() -> alt.Scale:
+    return alt.Scale(domain=["상승", "하락"], range=[VERMILLION, BLUE])
+
+
+def _bar_tooltip() -> list[alt.Tooltip]:
+    names = {"open": "시가", "high": "고가", "low": "저가", "close": "종가"}
+    prices = [alt.Tooltip(f"{column}:Q", title=title) for column, title in names.items()]
+    return [alt.Tooltip("timestamp:T", title="시각", format="%H:%M"), *prices]
+
+
+def _lines(signals: pl.DataFrame) -> Picture:
+    long = (
+        signals.select("timestamp", *_LINES)
+        .unpivot(index="timestamp", variable_name="line", value_name="value")
+        .with_columns(pl.col("line").replace_strict(_LINES, return_dtype=pl.String))
+        .drop_nulls()
+    )
+    scale = alt.Scale(domain=list(_LINES.values()), range=[INK, GREEN, PURPLE])
+    dashes = alt.Scale(domain=list(_LINES.values()), range=[[1, 0], [5, 3], [5, 3]])
+    legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2, symbolSize=300)
+    return (
+        alt.Chart(long)
+        .mark_line(strokeWidth=1.4)
+        .encode(
+            x=clock_axis(None),
+            y=_price("value"),
+            color=alt.Color("line:N", scale=scale, legend=legend),
+            strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=None),
+        )
+    )
+
+
+def _trades(signals: pl.DataFrame) -> Picture:
+    given = signals.filter(pl.col("trade_signal") != 0).select(
+        "timestamp",
+        "close",
+        pl.col("trade_signal").replace_strict(_SIGNALS, return_dtype=pl.String).alias("signal"),
+    )
+    names = list(_SIGNALS.values())
+    shape = alt.Scale(domain=names, range=["triangle-up", "triangle-down"])
+    color = alt.Scale(domain=names, range=[ORANGE, PURPLE])
+    legend = alt.Legend(title=None, orient="top")
+    return (
+        alt.Chart(given)
+        .mark_point(filled=True, size=45, stroke=INK, strokeWidth=0.6, opacity=1)
+        .encode(
+            x=clock_axis(None),
+            y=_price("close"),
+            shape=alt.Shape("signal:N", scale=shape, legend=legend),
+            fill=alt.Fill("signal:N", scale=color, legend=legend),
+            tooltip=[alt.Tooltip("timestamp:T", title="시각", format="%H:%M"), "signal:N"],
+        )
+    )

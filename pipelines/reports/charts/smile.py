@@ -1,0 +1,85 @@
+"""The volatility smile at one minute, and how it lies over the maturities."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from pipelines.reports.charts.style import BLUE, GREY, VERMILLION, Picture, Width
+
+_SIDES = {"C": "콜", "P": "풋"}
+NEAR = 0.12  # strikes farther than this from the underlying hardly trade
+
+
+def smile_chart(chain: pl.DataFrame, *, width: Width = 470) -> Picture:
+    """Draw implied volatility (% per year) over the strike, of one snapshot.
+
+    `chain`: underlying_symbol, option_type, strike, iv, underlying_price (rows of
+    option_chain_raw). Only strikes within 12 % of the underlying and with a volatility are drawn;
+    the rule stands at the underlying's price.
+    """
+    near = (pl.col("strike") / pl.col("underlying_price") - 1).abs() <= NEAR
+    drawn = chain.filter(near, pl.col("iv") > 0).with_columns(
+        pl.col("option_type").replace_strict(_SIDES, return_dtype=pl.String).alias("side")
+    )
+    names = list(_SIDES.values())
+    sides = alt.Scale(domain=names, range=[VERMILLION, BLUE])
+    sizes = alt.Scale(domain=names, range=[70, 14])  # a call and a put of one volatility both show
+    base = alt.Chart(drawn.select("strike", "iv", "side", "underlying_symbol"))
+    points = base.mark_point(strokeWidth=1.5, opacity=1).encode(
+        x=alt.X("strike:Q", title="행사가 (지수 포인트)", scale=alt.Scale(zero=False, padding=12)),
+        y=alt.Y("iv:Q", title="내재변동성 (연 %)", scale=alt.Scale(zero=False)),
+        color=alt.Color("side:N", scale=sides, legend=alt.Legend(title=None, orient="top")),
+        size=alt.Size("side:N", scale=sizes, legend=None),
+        shape=alt.Shape("underlying_symbol:N", legend=_maturities(chain)),
+        tooltip=[
+            "underlying_symbol:N",
+            "side:N",
+            "strike:Q",
+            alt.Tooltip("iv:Q", format=".2f"),
+        ],
+    )
+    return alt.layer(points, *_underlying(chain)).properties(width=width, height=320)
+
+
+def _maturities(chain: pl.DataFrame) -> alt.Legend | None:
+    several = chain["underlying_symbol"].n_unique() > 1
+    return alt.Legend(title=None, orient="top") if several else None
+
+
+def _underlying(chain: pl.DataFrame) -> list[Picture]:
+    at = chain.select("underlying_price").drop_nulls().unique().head(1)
+    rule = alt.Chart(at).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="underlying_price:Q")
+    label = (
+        alt.Chart(at)
+        .mark_text(align="left", baseline="top", dx=5, color="#555555")
+        .encode(
+            x="underlying_price:Q",
+            y=alt.value(4),
+            text=alt.Text("underlying_price:Q", format=".2f"),
+        )
+    )
+    return [rule, label]
+
+
+def term_chart(summaries: pl.DataFrame, *, width: Width = 260) -> Picture:
+    """Draw ATM volatility (% per year) over the days to expiry, a point for each maturity.
+
+    `summaries`: underlying_symbol, days_to_expiry, atm_volatility of one minute.
+    """
+    known = summaries.select("underlying_symbol", "days_to_expiry", "atm_volatility").drop_nulls()
+    base = alt.Chart(known, width=width, height=320).encode(
+        x=alt.X(
+            "days_to_expiry:Q", title="만기까지 (일)", scale=alt.Scale(domainMin=0, padding=30)
+        ),
+        y=alt.Y(
+            "atm_volatility:Q",
+            title="ATM 변동성 (연 %)",
+            scale=alt.Scale(zero=False, padding=30),
+            axis=alt.Axis(format=".1f", tickCount=5),
+        ),
+    )
+    line = base.mark_line(color=GREY, strokeWidth=1)
+    points = base.mark_point(filled=True, size=60, color=BLUE, opacity=1)
+    names = base.mark_text(dy=-12, fontSize=10).encode(text="underlying_symbol:N")
+    return alt.layer(line, points, names)

@@ -1,0 +1,58 @@
+"""Maximum pain and gamma exposure through the day."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from pipelines.reports.charts.style import (
+    GREEN,
+    INK,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    Picture,
+    Width,
+    clock_axis,
+)
+
+_LINES = {
+    "underlying_price": "기초자산", "max_pain": "맥스 페인", "zero_gamma": "제로 감마",
+}  # fmt: skip
+_BILLION = 1e9
+
+
+def summary_chart(summaries: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+    """Draw underlying, max pain and zero gamma (index points) above gamma exposure.
+
+    `summaries`: timestamp, underlying_price, max_pain, zero_gamma, gamma_exposure (KRW per 1 %
+    move) of one underlying_symbol.
+    """
+    long = (
+        summaries.select("timestamp", *_LINES)
+        .unpivot(index="timestamp", variable_name="line", value_name="value")
+        .with_columns(pl.col("line").replace_strict(_LINES, return_dtype=pl.String))
+        .drop_nulls()
+    )
+    scale = alt.Scale(domain=list(_LINES.values()), range=[INK, VERMILLION, GREEN])
+    lines = (
+        alt.Chart(long, width=width, height=240)
+        .mark_line(strokeWidth=1.4, interpolate="step-after")
+        .encode(
+            x=clock_axis(None),
+            y=alt.Y("value:Q", title="지수 포인트", scale=alt.Scale(zero=False)),
+            color=alt.Color("line:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
+        )
+    )
+    exposure = summaries.select(
+        "timestamp", (pl.col("gamma_exposure") / _BILLION).alias("exposure")
+    )
+    areas = (
+        alt.Chart(exposure.drop_nulls(), width=width, height=130)
+        .mark_area(color=SKY, line={"color": INK, "strokeWidth": 1}, interpolate="step-after")
+        .encode(
+            x=clock_axis(),
+            y=alt.Y("exposure:Q", title="감마 노출 (십억 원/1 %)", axis=alt.Axis(tickCount=4)),
+        )
+    )
+    return alt.vconcat(lines, areas, spacing=8).resolve_scale(x="shared")

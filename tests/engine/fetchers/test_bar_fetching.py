@@ -1,0 +1,186 @@
+"""Whole days and single polls against the simulator: every finished bar, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from engine.clock import VirtualClock
+from engine.fetchers.base import BarRequest
+from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.registry import FETCHERS
+from engine.fetchers.stock import StockBarFetcher
+from engine.kis.client import KisClient
+from engine.market import sessions
+from engine.market.sessions import Market, Session
+from engine.schemas import FUTURES_BARS, OPTION_CHAIN, STOCK_BARS
+from engine.settings import AppKey, KisSettings
+from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
+
+DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 18)  # the 19th is CSAT day
+BARS = ["timestamp", "open", "high", "low", "close", "volume"]
+
+
+@asynccontextmanager
+async def at(now: datetime, folder: Path) -> AsyncIterator[tuple[Simulator, KisClient]]:
+    """Open a simulator and a client at a moment."""
+    clock = VirtualClock(now)
+    keys = tuple(AppKey(app_key=k, app_secret=s) for k, s in APP_KEYS.items())
+    async with serve(SyntheticMarket(3), clock) as simulator:
+        settings = KisSettings(base_url=simulator.base_url, app_keys=keys, calls_per_second=20)
+        client = KisClient(settings, clock, folder=folder)
+        try:
+            yield simulator, client
+        finally:
+            await client.close()
+
+
+def session(symbol: str, day: date) -> Session:
+    found = sessions.session_of(symbol, day)
+    assert found is not None
+    return found
+
+
+def truth(simulator: Simulator, symbol: str, of: Session) -> pl.DataFrame:
+    served = simulator.served_bars(symbol, of.date, night=of.market is Market.NIGHT)
+    stamped = served.with_columns(of.stamp_of_label(pl.col("label")).alias("timestamp"))
+    return stamped.filter(pl.col("timestamp").is_in(of.stamps().implode())).select(BARS)
+
+
+def bars(batch: pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(batch)
+    assert isinstance(frame, pl.DataFrame)
+    assert frame["timestamp"].is_sorted()
+    assert not frame["timestamp"].is_duplicated().any()
+    return frame
+
+
+WHOLE_DAYS = [  # symbol, day, calls: as few as the rows of an answer allow
+    ("A01612", BEFORE, 5),
+    ("A01612", date(2026, 11, 19), 5),  # one hour later
+    ("A01612", date(2026, 12, 10), 4),  # its expiry: 395 bars, no auction
+    ("005930", BEFORE, 4),
+]
+
+
+@pytest.mark.parametrize(("symbol", "day", "calls"), WHOLE_DAYS)
+async def test_a_whole_past_day(tmp_path: Path, symbol: str, day: date, calls: int) -> None:
+    of = session(symbol, day)
+    async with at(datetime(2026, 12, 14, 20), tmp_path) as (simulator, client):
+        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        batch = await fetcher.fetch(BarRequest(symbol, of, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
+    assert batch.schema == (STOCK_BARS if symbol == "005930" else FUTURES_BARS)
+    assert batch.num_rows == len(of.stamps())
+    assert client.calls == calls
+    assert set(batch["symbol"].to_pylist()) == {symbol}
+
+
+async def test_a_night_goes_on_past_midnight(tmp_path: Path) -> None:
+    of = sessions.session(Market.NIGHT, BEFORE)
+    assert of is not None
+    async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
+        fetcher = FuturesBarFetcher(client)
+        batch = await fetcher.fetch(BarRequest("A01612", of, whole_day=True))
+        found = bars(batch).select(BARS)
+        assert found.equals(truth(simulator, "A01612", of))
+    assert found["timestamp"].min() == datetime(2026, 11, 18, 18, 1)
+    assert found["timestamp"].max() == datetime(2026, 11, 19, 6, 0)
+    assert client.calls <= -(-len(found) // 102) + 1
+
+
+@pytest.mark.parametrize("symbol", ["A01612", "005930"])
+async def test_today_in_one_go_after_the_close(tmp_path: Path, symbol: str) -> None:
+    of = session(symbol, DAY)
+    async with at(of.sealed_at, tmp_path) as (simulator, client):
+        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        batch = await fetcher.fetch(BarRequest(symbol, of, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
+    assert client.calls <= 5
+
+
+@pytest.mark.parametrize(("symbol", "most"), [("A01612", 102), ("005930", 30)])
+@pytest.mark.parametrize("moment", ["09:00:59", "09:01:00", "09:46:02", "12:00:02", "15:25:30"])
+async def test_a_poll_brings_the_finished_bars_of_one_call(
+    tmp_path: Path, symbol: str, most: int, moment: str
+) -> None:
+    now, of = datetime.fromisoformat(f"{DAY} {moment}"), session(symbol, DAY)
+    async with at(now, tmp_path) as (simulator, client):
+        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        found = bars(await fetcher.fetch(BarRequest(symbol, of)))
+        served = truth(simulator, symbol, of).filter(pl.col("timestamp") <= now)
+    assert found.select(BARS).equals(served.tail(most))
+    assert client.calls == (1 if now >= of.first_stamp else 0)
+    assert not fetcher.take_rejected()
+
+
+async def test_before_the_first_minute_has_ended_nobody_is_asked(tmp_path: Path) -> None:
+    of = session("A01612", DAY)
+    async with at(of.opens + timedelta(seconds=59), tmp_path) as (_, client):
+        batch = await FuturesBarFetcher(client).fetch(BarRequest("A01612", of, whole_day=True))
+    assert (batch.num_rows, batch.schema, client.calls) == (0, FUTURES_BARS, 0)
+
+
+async def test_the_auction_counts_when_its_minute_is_over(tmp_path: Path) -> None:
+    of = session("A01612", DAY)
+    for after, last in ((60, of.auction), (59, of.continuous_end)):
+        async with at(of.auction + timedelta(seconds=after), tmp_path) as (_, client):
+            batch = await FuturesBarFetcher(client).fetch(BarRequest("A01612", of))
+        assert batch["timestamp"][-1].as_py() == last
+
+
+@pytest.mark.parametrize("symbol", ["A01612", "005930"])
+async def test_a_hole_costs_the_calls_that_cover_it(tmp_path: Path, symbol: str) -> None:
+    of = session(symbol, DAY)
+    since, until = datetime(2026, 11, 20, 10, 15), datetime(2026, 11, 20, 10, 24)
+    async with at(of.sealed_at, tmp_path) as (_, client):
+        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        request = BarRequest(symbol, of, since=since, until=until)
+        stamps = set(bars(await fetcher.fetch(request))["timestamp"])
+    assert {since + timedelta(minutes=n) for n in range(10)} <= stamps
+    assert max(stamps) == until
+    assert client.calls == 1
+
+
+async def test_until_the_auction_means_the_auction(tmp_path: Path) -> None:
+    of = session("005930", BEFORE)
+    async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
+        request = BarRequest("005930", of, until=of.auction, since=of.auction)
+        batch = await StockBarFetcher(client).fetch(request)
+    assert batch["timestamp"][-1].as_py() == of.auction
+    assert client.calls == 1
+
+
+async def test_a_thin_stock_has_fewer_bars_and_no_hole_between_pages(tmp_path: Path) -> None:
+    symbol = "900300"
+    of = session(symbol, BEFORE)
+    async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
+        batch = await StockBarFetcher(client).fetch(BarRequest(symbol, of, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
+
+
+async def test_an_option_has_bars_of_its_own_market(tmp_path: Path) -> None:
+    of = session("B01612A97", BEFORE)
+    async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
+        batch = await FuturesBarFetcher(client).fetch(BarRequest("B01612A97", of, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, "B01612A97", of))
+
+
+@pytest.mark.parametrize("symbol", ["101W09", "A01606"])
+async def test_a_code_that_is_dead_has_no_bars_and_no_error(tmp_path: Path, symbol: str) -> None:
+    of = session("A01612", BEFORE)
+    async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
+        batch = await FuturesBarFetcher(client).fetch(BarRequest(symbol, of, whole_day=True))
+    assert batch.num_rows == 0
+    assert client.calls == 1
+
+
+def test_every_source_has_a_line_in_the_registry() -> None:
+    schemas = {name: fetcher.schema for name, fetcher in FETCHERS.items()}
+    assert schemas == {"stock": STOCK_BARS, "deriv": FUTURES_BARS, "option_chain": OPTION_CHAIN}

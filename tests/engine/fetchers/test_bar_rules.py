@@ -1,0 +1,311 @@
+"""Which rows of an answer become bars, and what becomes of the others."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.fetchers.bar_rules import Fields, Judged, Rules, judge
+from engine.fetchers.base import BarRequest
+from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.stock import StockBarFetcher
+from engine.kis import codec
+from engine.market import sessions
+from engine.market.sessions import Market, Session
+from engine.schemas import conform
+from tests.engine.kis.stub_kis import Kis, client_of, fine
+from tests.paths import REAL_DATA, require
+
+DAY = date(2026, 11, 20)
+NOW = datetime(2026, 11, 20, 10, 5, 2)
+FIELDS = FuturesBarFetcher.fields
+
+
+def session(market: Market = Market.DERIVATIVES, day: date = DAY) -> Session:
+    found = sessions.session(market, day)
+    assert found is not None
+    return found
+
+
+def row(label: str, price: float = 350.0, **changed: Any) -> dict[str, Any]:
+    text = f"{price:.2f}"
+    known = {
+        "stck_bsop_date": "20261120", "stck_cntg_hour": label.replace(":", "") + "00",
+        "futs_oprc": text, "futs_hgpr": text, "futs_lwpr": text, "futs_prpr": text, "cntg_vol": "5",
+    }  # fmt: skip
+    return {**known, **changed}
+
+
+def rows(count: int = 20, first: str = "10:04", price: float = 350.0) -> list[dict[str, Any]]:
+    """Return rows of consecutive minutes, newest first."""
+    newest = datetime.strptime(first, "%H:%M")
+    return [row(f"{newest - timedelta(minutes=n):%H:%M}", price) for n in range(count)]
+
+
+def judged(answer: list[Any], **rules: Any) -> Judged:
+    text = codec.columns(answer, FIELDS.names())
+    of = rules.pop("session", session())
+    return judge(text, FIELDS, Rules(of, rules.pop("asked_at", NOW), **rules))
+
+
+def reasons(answer: list[Any], **rules: Any) -> dict[int, str]:
+    """Return place → reason of the rejected rows."""
+    rejected = judged(answer, **rules).rejected
+    return dict(rejected.select(codec.ROW, codec.REASON).iter_rows()) if len(rejected) else {}
+
+
+def labels(answer: list[Any], **rules: Any) -> list[str]:
+    return [f"{label:%H:%M}" for label in judged(answer, **rules).bars["label"]]
+
+
+@pytest.mark.parametrize("odd", ["", "-", " ", "nan", "inf", "１.0", "1e5", "1,000", None, [], {}])
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("futs_oprc", "open"), ("futs_hgpr", "high"), ("futs_lwpr", "low"), ("futs_prpr", "close"),
+     ("cntg_vol", "volume")],
+)  # fmt: skip
+def test_a_value_that_cannot_be_read_rejects_its_row(odd: object, field: str, name: str) -> None:
+    answer = rows(5)
+    answer[2][field] = odd
+    assert reasons(answer) == {2: f"{name} cannot be read"}
+    assert len(labels(answer)) == 4
+
+
+@pytest.mark.parametrize("field", ["stck_bsop_date", "stck_cntg_hour", "futs_hgpr", "cntg_vol"])
+def test_a_missing_field_rejects_its_row(field: str) -> None:
+    answer = rows(5)
+    del answer[2][field]
+    assert list(reasons(answer)) == [2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"stck_bsop_date": "2026-11-20"}, "date cannot be read"),
+        ({"stck_bsop_date": "20261121"}, "another date"),
+        ({"stck_cntg_hour": "10:01"}, "time cannot be read"),
+        ({"stck_cntg_hour": "100130"}, "not a full minute"),
+        ({"stck_cntg_hour": "084400"}, "outside the session"),
+        ({"futs_oprc": "0.00"}, "price not above zero"),
+        ({"futs_lwpr": "-350.00"}, "price not above zero"),
+        ({"futs_hgpr": "349.95"}, "open, high, low, close differ"),
+        ({"futs_lwpr": "350.05"}, "open, high, low, close differ"),
+        ({"futs_prpr": "351.00"}, "open, high, low, close differ"),
+        ({"cntg_vol": "-1"}, "volume below zero"),
+    ],
+)
+def test_a_row_that_is_no_bar_is_rejected_with_the_reason(changed, reason: str) -> None:
+    answer = rows(5)
+    answer[3] |= changed
+    assert reasons(answer) == {3: reason}
+
+
+@pytest.mark.parametrize(
+    ("label", "ok"),
+    [("08:44", False), ("08:45", True), ("15:34", True), ("15:35", False), ("15:44", False),
+     ("15:45", True), ("15:46", False), ("16:30", False)],
+)  # fmt: skip
+def test_only_labels_that_the_session_owes(label: str, ok: bool) -> None:
+    assert bool(labels([row(label)], asked_at=NOW + timedelta(days=1))) is ok
+
+
+def test_an_unfinished_minute_is_neither_a_bar_nor_rejected() -> None:
+    answer = rows(5, first="10:07")  # 10:05 is running, 10:06 and 10:07 are filled forward
+    assert labels(answer) == ["10:04", "10:03"]
+    assert reasons(answer) == {}
+
+
+def test_a_minute_is_finished_only_if_it_was_when_the_question_was_sent() -> None:
+    before, after = datetime(2026, 11, 20, 10, 4, 59, 999999), datetime(2026, 11, 20, 10, 5)
+    assert labels([row("10:04")], asked_at=before) == []
+    assert labels([row("10:04")], asked_at=after) == ["10:04"]
+
+
+def test_a_row_of_another_date_is_rejected_whatever_its_hour() -> None:
+    answer = [row("15:45", stck_bsop_date="20261118"), row("09:00", stck_bsop_date="20261118")]
+    assert set(reasons(answer).values()) == {"another date"}
+
+
+def test_rows_of_the_session_before_at_the_end_of_a_page_are_counted_and_not_rejected() -> None:
+    answer = [*rows(3), *(row("15:45", stck_bsop_date="20261118") for _ in range(7))]
+    assert reasons(answer) == {}
+    assert judged(answer).counts["of the session before"] == 7
+
+
+def test_the_same_row_again_is_one_bar() -> None:
+    answer = rows(5)
+    answer[2:2] = [answer[2]] * 6
+    assert labels(answer) == ["10:04", "10:03", "10:02", "10:01", "10:00"]
+    assert reasons(answer) == {}
+
+
+def test_of_two_rows_of_a_minute_the_first_counts_and_the_other_is_kept() -> None:
+    answer = rows(5)
+    answer.insert(3, answer[2] | {"cntg_vol": "9"})
+    assert labels(answer) == ["10:04", "10:03", "10:02", "10:01", "10:00"]
+    assert judged(answer).bars["volume"].to_list() == [5] * 5
+    assert reasons(answer) == {3: "another row of the same minute"}
+
+
+@pytest.mark.parametrize("factor", [1 / 3, 0.9, 1.1, 3])
+@pytest.mark.parametrize("place", [0, 1, 10, 19])
+def test_a_row_far_from_those_around_it_is_a_phantom(factor: float, place: int) -> None:
+    answer = rows(20)
+    answer[place] = row(answer[place]["stck_cntg_hour"][:4], 350 * factor)
+    assert reasons(answer, apart=1.05) == {place: "far from the rows around it"}
+
+
+def test_a_phantom_beside_the_true_row_of_its_minute_leaves_the_true_one() -> None:
+    answer = rows(20)
+    answer.insert(10, row(answer[10]["stck_cntg_hour"][:4], 1050))
+    assert reasons(answer, apart=1.05) == {10: "far from the rows around it"}
+    assert len(labels(answer, apart=1.05)) == 20
+
+
+def test_a_market_that_moves_is_no_phantom() -> None:
+    answer = [*rows(10, price=420), *rows(10, first="09:54", price=350)]  # it jumped and stayed
+    assert reasons(answer, apart=1.05) == {}
+
+
+def test_a_wick_is_no_phantom() -> None:
+    answer = rows(20)
+    answer[5] |= {"futs_hgpr": "400.00", "futs_lwpr": "320.00"}
+    assert reasons(answer, apart=1.05) == {}
+
+
+def test_beyond_the_days_limits_is_a_phantom() -> None:
+    answer = rows(20)
+    answer[3] = row("10:01", 380)
+    assert reasons(answer, limits=(322.0, 378.0)) == {3: "beyond the price limit"}
+
+
+def test_limits_that_do_not_fit_the_market_are_not_believed() -> None:
+    assert reasons(rows(20, price=700), limits=(322.0, 378.0)) == {}
+
+
+def test_a_night_knows_its_hours() -> None:
+    night = session(Market.NIGHT)
+    hours = ("30:00", "29:59", "29:49", "24:00", "23:59", "18:00", "17:59")
+    answer = [row(hour) for hour in hours]  # 05:50-06:00 is the wait for the auction
+    found = judged(answer, session=night, asked_at=datetime(2026, 11, 22))
+    assert found.bars["label"].to_list() == [
+        datetime(2026, 11, 21, 6), datetime(2026, 11, 21, 5, 49), datetime(2026, 11, 21),
+        datetime(2026, 11, 20, 23, 59),
+        datetime(2026, 11, 20, 18),
+    ]  # fmt: skip
+
+
+ANY_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["100400", "20261120", "350.00", "0", "-1", "１００", "nan", "084500"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=5,
+)  # fmt: skip
+NEARLY = st.fixed_dictionaries(dict.fromkeys(FIELDS.names(), ANY_VALUE))
+GOOD = st.builds(lambda n: row(f"{9 + n // 60:02d}:{n % 60:02d}"), st.integers(0, 70))
+PARTS = st.dictionaries(st.sampled_from(FIELDS.names()), ANY_VALUE)
+ANY_ROW = ANY_VALUE | PARTS | NEARLY | GOOD
+
+
+@given(st.lists(ANY_ROW, max_size=12))
+def test_any_rows_are_divided_without_loss(answer: list[Any]) -> None:
+    found = judged(answer, apart=1.05, limits=(300.0, 400.0))
+    bars = found.bars
+    assert bars["label"].is_unique().all()
+    assert bars.null_count().select(pl.sum_horizontal(pl.all())).item() == 0
+    assert (bars["low"] > 0).all()
+    assert (bars["volume"] >= 0).all()
+    assert (bars["label"] + timedelta(minutes=1) <= NOW).all()
+    assert len(bars) + len(found.rejected) <= len(answer)
+    if len(found.rejected):
+        assert found.rejected[codec.REASON].null_count() == 0
+        assert not set(found.rejected[codec.ROW]) & set(bars[codec.ROW])
+
+
+@given(st.one_of(ANY_VALUE, st.lists(ANY_ROW, max_size=5)), ANY_VALUE)
+async def test_any_answer_is_a_batch(output2: Any, output1: Any) -> None:
+    from engine.kis.answer import Answer
+
+    class Client:
+        pass
+
+    for fetcher in (FuturesBarFetcher(Client()), StockBarFetcher(Client())):  # type: ignore[arg-type]
+        body = {"rt_cd": "0", "output1": output1, "output2": output2}
+        answer = Answer("TR", "A01612", body, NOW, NOW)
+        frame = fetcher._read(answer, session(), DAY)
+        batch = conform(frame, fetcher.schema)
+        assert batch.schema == fetcher.schema
+        for kept in fetcher.take_rejected()["raw"].to_pylist():
+            assert orjson.loads(kept) in output2
+
+
+async def test_rejected_rows_come_with_all_that_is_known_and_once(kis: Kis, tmp_path: Path) -> None:
+    odd = row("10:03", cntg_vol="-", extra="x")
+    kis.answer = lambda _asked: fine(output1={}, output2=[row("10:04"), odd])
+    async with client_of(kis, tmp_path) as client:
+        fetcher = FuturesBarFetcher(client)
+        await fetcher.fetch(BarRequest("A01612", session()))
+    (kept,) = fetcher.take_rejected().to_pylist()
+    assert orjson.loads(kept.pop("raw")) == odd
+    assert kept == {
+        "received_at": kis.clock.now(), "tr_id": "FHKIF03020200", "symbol": "A01612",
+        "reason": "volume cannot be read",
+    }  # fmt: skip
+    assert fetcher.take_rejected().num_rows == 0
+    assert fetcher.counts == Counter(
+        {"rows": 2, "bars": 1, "volume cannot be read": 1, "of the session before": 0}
+    )
+
+
+async def test_an_answer_that_ignores_the_hour_does_not_go_on_for_ever(kis, tmp_path) -> None:
+    kis.answer = lambda _asked: fine(output1={}, output2=rows(20))
+    async with client_of(kis, tmp_path) as client:
+        batch = await FuturesBarFetcher(client).fetch(
+            BarRequest("A01612", session(), whole_day=True)
+        )
+    assert batch.num_rows == 20
+    assert len(kis.asked) == 2
+
+
+def real(name: str) -> pl.DataFrame:
+    return pl.read_parquet(require(REAL_DATA / name))
+
+
+def as_kis_writes(bars: pl.DataFrame, fields: Fields) -> pl.DataFrame:
+    names = ("open", "high", "low", "close", "volume")
+    return bars.select(
+        pl.col("timestamp").dt.strftime("%Y%m%d").alias(fields.day),
+        pl.col("timestamp").dt.strftime("%H%M%S").alias(fields.hour),
+        *(pl.col(name).cast(pl.String).alias(getattr(fields, name)) for name in names),
+    ).with_row_index(codec.ROW)
+
+
+@pytest.mark.parametrize(
+    ("name", "fetcher", "symbol"),
+    [("k200_futures_1min.parquet", FuturesBarFetcher, "101W12"),
+     ("krx_stocks_1min.parquet", StockBarFetcher, None)],
+)  # fmt: skip
+def test_no_real_bar_is_taken_for_a_phantom(name: str, fetcher: Any, symbol: str | None) -> None:
+    frame, fields = real(name), fetcher.fields
+    apart = fetcher._apart(fetcher, symbol)
+    days = frame.with_columns(pl.col("timestamp").dt.date().alias("day"))
+    found: Counter[str] = Counter()
+    for (code, day), part in days.sort("timestamp", descending=True).group_by("symbol", "day"):
+        text = as_kis_writes(part, fields)
+        of = sessions.session_of(code, day) if symbol is None else session(Market.DERIVATIVES, day)
+        result = judge(text, fields, Rules(of, datetime(2030, 1, 1), apart=apart))
+        found.update(result.counts)
+        found.update(result.rejected[codec.REASON].to_list() if len(result.rejected) else [])
+    assert found["bars"] > 0.98 * len(frame)
+    # A fund that nobody traded has prices of zero; some rows stand in the wait for the auction.
+    assert not {r for r in found if not re.match("rows|bars|of the|price not|outside", r)}

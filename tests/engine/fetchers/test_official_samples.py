@@ -1,0 +1,169 @@
+"""KIS's own sample answers, value by value. They are not shipped: skipped where they are absent."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from engine.clock import VirtualClock
+from engine.fetchers.base import BarRequest
+from engine.fetchers.chain_rows import read_quotes
+from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
+from engine.fetchers.stock import StockBarFetcher
+from engine.kis.answer import Answer
+from engine.kis.holidays import opening_days
+from engine.market.sessions import Session, session_of
+from tests.engine.kis.stub_kis import Kis, Reply, client_of, json_reply
+from tests.paths import KIS_SAMPLES as SAMPLES
+from tests.paths import needs
+
+pytestmark = needs(SAMPLES)
+
+
+def sample(tr_id: str) -> Reply:
+    return Reply((SAMPLES / f"{tr_id}.json").read_bytes())
+
+
+def session(symbol: str, day: date) -> Session:
+    found = session_of(symbol, day)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(datetime(2026, 11, 20, 10, 5, 2))
+
+
+async def test_futures_bars_half_minutes_aside(kis: Kis, tmp_path: Path) -> None:
+    kis.answer = lambda _asked: sample("FHKIF03020200")
+    request = BarRequest("101V09", session("101V09", date(2024, 4, 17)))
+    async with client_of(kis, tmp_path) as client:
+        fetcher = FuturesBarFetcher(client)
+        bars = (await fetcher.fetch(request)).to_pylist()
+    for bar in bars:
+        assert bar.pop("fetched_at") == kis.clock.now()
+    price = {"open": 359.6, "high": 359.6, "low": 359.6, "close": 359.6, "volume": 0}
+    assert bars == [
+        {"timestamp": datetime(2024, 4, 17, 14, 15), "symbol": "101V09", **price},
+        {"timestamp": datetime(2024, 4, 17, 14, 16), "symbol": "101V09", **price},
+    ]
+    rejected = fetcher.take_rejected().to_pylist()
+    assert [row["reason"] for row in rejected] == ["not a full minute"] * 2
+    assert orjson.loads(rejected[0]["raw"])["stck_cntg_hour"] == "141430"
+
+
+async def test_the_limits_of_the_day_are_read(kis: Kis, tmp_path: Path) -> None:
+    record = orjson.loads(sample("FHKIF03020200").body)["output1"]
+    async with client_of(kis, tmp_path) as client:
+        assert FuturesBarFetcher(client)._limits(record) == (331.15, 388.65)
+
+
+async def test_stock_bars_of_today(kis: Kis, tmp_path: Path) -> None:
+    kis.answer = lambda _asked: sample("FHKST03010200")
+    kis.clock._now = datetime(2022, 9, 2, 10, 5, 2)  # type: ignore[attr-defined]
+    request = BarRequest("000660", session("000660", date(2022, 9, 2)))
+    async with client_of(kis, tmp_path) as client:
+        bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
+    known = {"symbol": "000660", "timeframe": "1m", "fetched_at": kis.clock.now()}
+    assert bars == [
+        {"timestamp": datetime(2022, 9, 2, 10, 0), "open": 92500, "high": 92500, "low": 92400,
+         "close": 92400, "volume": 1564, **known},
+        {"timestamp": datetime(2022, 9, 2, 10, 1), "open": 92400, "high": 92500, "low": 92400,
+         "close": 92500, "volume": 1383, **known},
+    ]  # fmt: skip
+
+
+async def test_stock_bars_of_a_past_day(kis: Kis, tmp_path: Path) -> None:
+    kis.answer = lambda _asked: sample("FHKST03010230")
+    request = BarRequest("005930", session("005930", date(2024, 11, 8)))
+    async with client_of(kis, tmp_path) as client:
+        bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
+    known = {"symbol": "005930", "timeframe": "1m", "fetched_at": kis.clock.now()}
+    assert bars == [
+        {"timestamp": datetime(2024, 11, 8, 12, 2), "open": 57700, "high": 57800, "low": 57700,
+         "close": 57700, "volume": 3856, **known},
+        {"timestamp": datetime(2024, 11, 8, 14, 0), "open": 57400, "high": 57500, "low": 57300,
+         "close": 57300, "volume": 118619, **known},
+        {"timestamp": datetime(2024, 11, 8, 14, 1), "open": 57300, "high": 57400, "low": 57200,
+         "close": 57300, "volume": 59047, **known},
+    ]  # fmt: skip
+
+
+def board_and_top(asked: Any) -> Reply:
+    return sample("FHPIF05030100" if "callput" in asked.path else "FHPIF05030000")
+
+
+async def test_the_option_board(kis: Kis, tmp_path: Path) -> None:
+    kis.answer = board_and_top
+    minute = datetime(2026, 11, 20, 10, 5)
+    async with client_of(kis, tmp_path) as client:
+        chain = await OptionChainFetcher(client).fetch(ChainRequest("KOSPI200", "202612", minute))
+    call, put = chain.to_pylist()
+    for row in (call, put):
+        assert minute <= row.pop("quoted_at") <= row.pop("fetched_at") == kis.clock.now()
+    same = {
+        "timestamp": minute, "underlying_symbol": "202612_KOSPI200", "strike": 480.0,
+        "historical_volatility": 16.9285, "gamma": 0.0, "vega": 0.0,
+        "underlying_price": 369.35, "underlying_source": "future:A01612",
+    }  # fmt: skip
+    assert call == {
+        **same, "symbol": "201V05480", "option_type": "C", "price": 0.01, "bid": 0.0, "ask": 0.01,
+        "volume": 34, "open_interest": 642, "iv": 31.5614, "delta": 0.0, "theta": 0.0, "rho": 0.0,
+        "theoretical_price": 0.0, "atm_class": "OTM",
+    }  # fmt: skip
+    assert put == {
+        **same, "symbol": "301V05480", "option_type": "P", "price": 108.45, "bid": 78.35,
+        "ask": 142.6, "volume": 0, "open_interest": 48, "iv": 0.0, "delta": -1.0, "theta": 0.046,
+        "rho": -0.3541, "theoretical_price": 111.51, "atm_class": "ITM",
+    }  # fmt: skip
+
+
+async def test_without_a_future_the_index_is_the_underlying(kis: Kis, tmp_path: Path) -> None:
+    top = orjson.loads(sample("FHPIF05030000").body)
+    top["output1"]["futs_prpr"] = "0.00"
+    kis.answer = lambda asked: board_and_top(asked) if "callput" in asked.path else json_reply(top)
+    request = ChainRequest("KOSPI200", "202612", datetime(2026, 11, 20, 10, 5))
+    async with client_of(kis, tmp_path) as client:
+        chain = await OptionChainFetcher(client).fetch(request)
+    assert chain["underlying_price"].to_pylist() == [367.25] * 2
+    assert chain["underlying_source"].to_pylist() == ["index"] * 2
+
+
+def test_a_single_quote_is_read() -> None:
+    body = orjson.loads(sample("FHMIF10000000").body)
+    moment = datetime(2026, 11, 20)
+    answer = Answer("FHMIF10000000", "A01612", body, moment, moment)
+    (row,) = read_quotes([answer]).to_dicts()
+    assert row == {
+        "symbol": "A01612", "price": 395.0, "volume": 220924, "open_interest": 247121, "iv": None,
+        "historical_volatility": None, "delta": 1.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0,
+        "rho": 0.0, "theoretical_price": 395.48, "quoted_at": moment,
+    }  # fmt: skip
+
+
+async def test_the_holidays(kis: Kis, tmp_path: Path) -> None:
+    kis.answer = lambda _asked: sample("CTCA0903R")
+    async with client_of(kis, tmp_path) as client:
+        days = await opening_days(client, date(2022, 12, 27), date(2023, 1, 19))
+    assert len(days) == 24
+    closed = {day for day, is_open in days.items() if not is_open}
+    weekends = {date(2022, 12, 31), date(2023, 1, 1), date(2023, 1, 7), date(2023, 1, 8),
+                date(2023, 1, 14), date(2023, 1, 15)}  # fmt: skip
+    # KRX closes on the last working day of the year, when banks do not.
+    assert closed == weekends | {date(2022, 12, 30)}
+
+
+async def test_the_token(kis: Kis, tmp_path: Path) -> None:
+    kis.token = lambda: sample("tokenP")
+    kis.clock._now = datetime(2023, 12, 21, 8, 16, 59)  # type: ignore[attr-defined]
+    async with client_of(kis, tmp_path) as client:
+        token = await client._accounts[0].tokens.token()
+    assert token.expires_at == datetime(2023, 12, 22, 8, 16, 59)
+    assert token.access_token.startswith("eyJ0eXAi")
+    assert "eyJ0eXAi" not in repr(token)

@@ -1,0 +1,380 @@
+"""A chain is whole around the market although KIS's board is not, and says how old a quote is."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.clock import VirtualClock
+from engine.errors import KisError, KisUnreachable
+from engine.fetchers import chain_rows
+from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
+from engine.fetchers.strikes import hedging_future, most_in_need, near_market
+from engine.kis.answer import Answer
+from engine.kis.client import KisClient
+from engine.schemas import OPTION_CHAIN
+from engine.settings import AppKey, KisSettings
+from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
+from tests.engine.kis.stub_kis import Asked, Kis, Reply, client_of, fine
+
+MINUTE = datetime(2026, 11, 20, 10, 5)
+MASTER = "/common/master/fo_idx_code_mts.mst.zip"
+Answering = Callable[[Asked], Reply]
+
+
+@asynccontextmanager
+async def simulated(folder: Path) -> AsyncIterator[tuple[Simulator, KisClient]]:
+    clock = VirtualClock(MINUTE + timedelta(seconds=2))
+    keys = tuple(AppKey(app_key=k, app_secret=s) for k, s in APP_KEYS.items())
+    async with serve(SyntheticMarket(3), clock) as simulator:
+        master = simulator.base_url + MASTER
+        settings = KisSettings(base_url=simulator.base_url, app_keys=keys, master_url=master)
+        client = KisClient(settings, clock, folder=folder)
+        try:
+            yield simulator, client
+        finally:
+            await client.close()
+
+
+def request(minute: datetime = MINUTE, maturity: str = "202612") -> ChainRequest:
+    return ChainRequest("KOSPI200", maturity, minute, deadline=minute + timedelta(minutes=1))
+
+
+def frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    assert batch.schema == OPTION_CHAIN
+    found = pl.from_arrow(batch)
+    assert isinstance(found, pl.DataFrame)
+    assert not found["symbol"].is_duplicated().any()
+    return found
+
+
+async def test_the_strikes_around_the_market_are_there_on_both_sides(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (simulator, client):
+        chain = frame(await OptionChainFetcher(client).fetch(request()))
+    price = chain["underlying_price"][0]
+    assert chain["underlying_source"].unique().to_list() == ["future:A01612"]
+    for side in "CP":
+        strikes = chain.filter(pl.col("option_type") == side)["strike"].sort()
+        around = strikes.filter((strikes - price).abs() <= 10.5 * 2.5).to_list()
+        assert len(around) >= 21
+        assert {b - a for a, b in pairwise(around)} == {2.5}
+    near = chain.filter((pl.col("strike") - price).abs() <= 25)
+    assert (
+        near.select("price", "iv", "delta", "open_interest", "quoted_at")
+        .null_count()
+        .sum_horizontal()
+        .item()
+        == 0
+    )
+    assert simulator.counts.calls["FHPIF05030100"] == 1
+    assert simulator.counts.calls["FHMIF10000000"] <= 2 * (2 * 13 + 1)
+
+
+async def test_quoted_strikes_have_their_own_time_and_no_bid_and_ask(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (_, client):
+        chain = frame(await OptionChainFetcher(client).fetch(request()))
+    on_board = pl.col("bid").is_not_null()
+    assert chain.filter(on_board)["quoted_at"].n_unique() == 1
+    singles = chain.filter(~on_board)
+    assert singles["quoted_at"].n_unique() == len(singles) > 40
+    assert (chain["quoted_at"] <= chain["fetched_at"]).all()
+    assert chain["fetched_at"].unique().to_list() == [client.clock.now()]
+    # At the pace of the settings: board, board-top and then five single quotes a second.
+    took = (client.clock.now() - MINUTE).total_seconds() - 2
+    assert took <= (len(singles) + 2) / 5 + 0.5
+
+
+async def test_a_small_budget_goes_round_and_serves_the_market_first(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (simulator, client):
+        fetcher = OptionChainFetcher(client, quotes_a_minute=10)
+        chains = []
+        for n in range(12):
+            minute = MINUTE + timedelta(minutes=n)
+            await client.clock.sleep_until(minute + timedelta(seconds=2))
+            chains.append(frame(await fetcher.fetch(request(minute))))
+    assert simulator.counts.calls["FHMIF10000000"] == 12 * 10
+    price = chains[0]["underlying_price"][0]
+    asked = pl.col("bid").is_null() & pl.col("quoted_at").is_not_null()
+    first = chains[0].filter(asked)
+    assert len(first) == 10
+    assert ((first["strike"] - price).abs() <= 3 * 2.5).all()
+    # Unquoted strikes are rows all the same, with nulls: levels must not shift.
+    assert [len(chain) for chain in chains[:2]] == [len(chains[-1])] * 2
+    assert chains[0].filter(pl.col("price").is_null())["strike"].n_unique() >= 21
+    last = chains[-1].with_columns((pl.col("fetched_at") - pl.col("quoted_at")).alias("age"))
+    assert last["price"].null_count() == 0
+    around = (pl.col("strike") - price).abs()
+    ages = [
+        last.filter(pl.col("bid").is_null(), cut)["age"].mean()
+        for cut in (around <= 10, around > 25)
+    ]
+    assert ages[0] < ages[1]
+
+
+async def test_weekly_boards_are_whole_and_need_no_quotes(tmp_path: Path) -> None:
+    from engine.market.symbols import front_maturity
+
+    maturity = front_maturity("KOSPI200_WEEKLY_MON", MINUTE.date())
+    weekly = ChainRequest("KOSPI200_WEEKLY_MON", maturity, MINUTE)
+    async with simulated(tmp_path) as (simulator, client):
+        chain = frame(await OptionChainFetcher(client).fetch(weekly))
+    assert simulator.counts.calls["FHMIF10000000"] == 0
+    assert chain["underlying_symbol"].unique().to_list() == [f"{maturity}_KOSPI200_WEEKLY_MON"]
+    assert 100 <= len(chain) < 200
+
+
+async def test_two_chains_at_once(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (simulator, client):
+        fetcher = OptionChainFetcher(client)
+        both = await asyncio.gather(
+            *(fetcher.fetch(request(maturity=m)) for m in ("202612", "202701"))
+        )
+    symbols = [frame(chain)["underlying_symbol"].unique().to_list() for chain in both]
+    assert symbols == [["202612_KOSPI200"], ["202701_KOSPI200"]]
+    assert frame(both[1])["underlying_source"][0] == "future:A01703"
+    assert simulator.counts.refusals == {}
+
+
+# ------------------------------------------------------------------------- a desk of our own
+
+
+def option(strike: float, side: str = "B", **changed: Any) -> dict[str, Any]:
+    code = f"{side}01612{int(strike) // 100}{int(strike) % 100:02d}"
+    return {
+        "acpr": f"{strike:.2f}", "optn_shrn_iscd": code, "optn_prpr": "1.50", "optn_bidp": "1.45",
+        "optn_askp": "1.55", "acml_vol": "       12", "hts_otst_stpl_qty": "30", "gama": "0.0010",
+        "delta_val": "0.5000", "vega": "0.3", "theta": "-0.1", "rho": "0.01", "hts_thpr": "1.60",
+        "hts_ints_vltl": "31.5", "hist_vltl": "76.6483", "atm_cls_name": "ATM", **changed,
+    }  # fmt: skip
+
+
+def desk(
+    calls: list[Any], puts: list[Any], top: dict[str, Any] | None = None, **quotes: Reply
+) -> Answering:
+    """Answer with this board; quotes by code, one that is not named has a price of 2.50."""
+    master = "\n".join(
+        f"5|{side}01612{int(k) // 100}{int(k) % 100:02d}|K|n|1|{k:.2f}|1|2001|KOSPI200"
+        for k in (300 + 2.5 * n for n in range(140)) for side in "BC"
+    )  # fmt: skip
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("fo_idx_code_mts.mst", master.encode("cp949"))
+
+    def answer(asked: Asked) -> Reply:
+        if "callput" in asked.path:
+            return fine(output1=calls, output2=puts)
+        if "display-board-top" in asked.path:
+            prices = {"futs_prpr": "350.00", "unas_prpr": "349.00"} if top is None else top
+            return fine(output1=prices, output2=[])
+        if "inquire-price" in asked.path:
+            return quotes.get(asked.query["FID_INPUT_ISCD"], fine(output1={"futs_prpr": "2.50"}))
+        return Reply(packed.getvalue())
+
+    return answer
+
+
+HIGH = (
+    [option(647.5 - 2.5 * n) for n in range(100)],
+    [option(647.5 - 2.5 * n, "C") for n in range(100)],
+)
+
+
+async def fetched(kis: Kis, folder: Path, answer: Answering) -> pl.DataFrame:
+    kis.answer = answer
+    async with client_of(kis, folder, master_url=kis.base_url + "/master.zip") as client:
+        return frame(await OptionChainFetcher(client).fetch(request()))
+
+
+async def test_vendor_values_are_kept_as_given(kis: Kis, tmp_path: Path) -> None:
+    untraded = option(330, hts_ints_vltl="0.0000", optn_bidp="0.00", theta="-0.0000", acml_vol="0")
+    chain = await fetched(kis, tmp_path, desk([untraded], [option(330, "C")]))
+    call = chain.row(0, named=True)
+    assert (call["iv"], call["bid"], call["theta"], call["volume"]) == (0.0, 0.0, 0.0, 0)
+    assert chain["volume"][1] == 12
+
+
+@pytest.mark.parametrize("odd", ["", "-", "nan", "１", None, [], "1e5"])
+async def test_a_value_that_cannot_be_read_is_null(kis: Kis, tmp_path: Path, odd: object) -> None:
+    calls = [option(330, gama=odd, hts_otst_stpl_qty=odd, atm_cls_name=odd)]
+    call = (await fetched(kis, tmp_path, desk(calls, [option(330, "C")]))).row(0, named=True)
+    assert (call["gamma"], call["open_interest"], call["atm_class"]) == (None, None, None)
+    assert call["price"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [({"acpr": ""}, "strike cannot be read"), ({"acpr": "0.00"}, "strike cannot be read"),
+     ({"optn_shrn_iscd": "x"}, "code cannot be read"),
+     ({"optn_shrn_iscd": None}, "code cannot be read"),
+     ({"optn_shrn_iscd": "B0161\u00002A9"}, "code cannot be read")],
+)  # fmt: skip
+async def test_a_row_without_strike_or_code_is_rejected(kis, tmp_path, changed, reason) -> None:
+    odd = option(330, **changed)
+    kis.answer = desk([odd, option(332.5)], [option(330, "C")])
+    async with client_of(kis, tmp_path) as client:
+        fetcher = OptionChainFetcher(client)
+        assert len(frame(await fetcher.fetch(request()))) == 2
+    (kept,) = fetcher.take_rejected().to_pylist()
+    assert (kept["reason"], orjson.loads(kept["raw"])) == (reason, odd)
+
+
+async def test_calls_and_puts_are_told_by_their_codes(kis: Kis, tmp_path: Path) -> None:
+    chain = await fetched(kis, tmp_path, desk([option(330, "C")], [option(330, "B")]))
+    assert chain["option_type"].to_list() == ["C", "P"]
+    assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
+
+
+async def test_an_option_that_stands_twice_is_one_row(kis: Kis, tmp_path: Path) -> None:
+    chain = await fetched(kis, tmp_path, desk([option(330)] * 3, [option(330, "C"), option(330)]))
+    assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
+
+
+async def test_an_empty_board_is_asked_for_again(kis: Kis, tmp_path: Path) -> None:
+    good, asked = desk([option(330)], [option(330, "C")]), iter(range(2))
+
+    def answer(request: Asked) -> Reply:
+        empty = "callput" in request.path and next(asked, None) is not None
+        return fine(output1=[], output2=[]) if empty else good(request)
+
+    assert len(await fetched(kis, tmp_path, answer)) == 2
+
+
+async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: Kis, tmp_path: Path) -> None:
+    chain = await fetched(kis, tmp_path, desk([], []))
+    assert (len(chain), chain.schema["timestamp"]) == (0, pl.Datetime("us"))
+
+
+@pytest.mark.parametrize(
+    ("top", "price", "source"),
+    [({"futs_prpr": "", "unas_prpr": "349.00"}, 349.0, "index"),
+     ({"futs_prpr": "0.00", "unas_prpr": "349.00"}, 349.0, "index"),
+     ({"futs_prpr": "-", "unas_prpr": "0.00"}, None, None), ({}, None, None)],
+)  # fmt: skip
+async def test_the_underlying_is_the_future_else_the_index(
+    kis, tmp_path, top, price, source
+) -> None:
+    chain = await fetched(kis, tmp_path, desk(*HIGH, top=top))
+    assert chain["underlying_price"].unique().to_list() == [price]
+    assert chain["underlying_source"].unique().to_list() == [source]
+    assert (len(chain) > 200) == (price is not None)
+
+
+async def test_without_the_underlying_the_last_price_says_where_to_quote(kis, tmp_path) -> None:
+    kis.answer = desk(*HIGH)
+    async with client_of(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
+        fetcher = OptionChainFetcher(client)
+        first = frame(await fetcher.fetch(request()))
+        kis.answer = desk(*HIGH, top={})
+        await client.clock.sleep_until(MINUTE + timedelta(seconds=62))
+        second = frame(await fetcher.fetch(request(MINUTE + timedelta(minutes=1))))
+    assert first["symbol"].equals(second["symbol"])
+    assert second["underlying_price"].null_count() == len(second)
+
+
+async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_path) -> None:
+    kis.answer = desk(*HIGH)
+    async with client_of(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
+        fetcher = OptionChainFetcher(client)
+        await fetcher.fetch(request())
+        kis.answer = desk(
+            *HIGH, B01612350=fine(output1={}), C01612350=Reply(b"<html>"),
+            B01612352=fine(output1={"futs_prpr": "9.00"}),
+        )  # fmt: skip
+        await client.clock.sleep_until(MINUTE + timedelta(seconds=62))
+        chain = frame(await fetcher.fetch(request(MINUTE + timedelta(minutes=1))))
+        assert client.clock.now() < MINUTE + timedelta(minutes=2)
+    quotes = {row["symbol"]: row for row in chain.to_dicts()}
+    assert quotes["B01612352"]["price"] == 9.0
+    for old in ("B01612350", "C01612350"):
+        assert quotes[old]["price"] == 2.5
+        assert quotes[old]["quoted_at"] < MINUTE + timedelta(minutes=1)
+
+
+async def test_without_the_master_file_the_board_is_all_there_is(kis, tmp_path, caplog) -> None:
+    good = desk(*HIGH)
+    kis.answer = lambda asked: Reply(b"no zip") if "zip" in asked.path else good(asked)
+    async with client_of(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
+        fetcher = OptionChainFetcher(client)
+        assert len(frame(await fetcher.fetch(request()))) == 200
+        kis.answer = good
+        await client.clock.sleep_until(MINUTE + timedelta(seconds=65))
+        later = frame(await fetcher.fetch(request(MINUTE + timedelta(minutes=1))))
+    assert len(later) > 200
+    assert caplog.text.count("list of strikes") == 1
+
+
+async def test_a_board_that_cannot_be_had_is_an_error_with_its_context(kis, tmp_path) -> None:
+    good = desk(*HIGH)
+    kis.answer = lambda asked: Reply(b"<html>", 502) if "callput" in asked.path else good(asked)
+    with pytest.raises(KisUnreachable) as caught:
+        await fetched(kis, tmp_path, kis.answer)
+    assert (caught.value.tr_id, caught.value.symbol, caught.value.minute) == (
+        "FHPIF05030100", "202612", MINUTE,
+    )  # fmt: skip
+    assert isinstance(caught.value, KisError)
+
+
+@pytest.mark.parametrize(
+    ("series", "maturity", "future"),
+    [("KOSPI200", "202612", "A01612"), ("KOSPI200", "202611", "A01612"),
+     ("KOSPI200", "202701", "A01703"), ("KOSPI200", "202509", "101W09"),
+     ("KOSPI200_WEEKLY_MON", "261203", "A01703"), ("MINI_KOSPI200", "202611", "A05611"),
+     ("KOSDAQ150", "202611", "A06612")],
+)  # fmt: skip
+def test_the_future_is_the_first_that_lives_as_long_as_the_option(series, maturity, future) -> None:
+    assert hedging_future(series, maturity) == future
+
+
+def test_near_market_counts_listed_strikes_and_takes_the_lower_of_two_as_near() -> None:
+    listed = pl.DataFrame({"symbol": list("abcdef"), "strike": [90.0, 95, 100, 110, 120, 90]})
+    near = near_market(listed, 105, 1).sort("symbol")
+    assert near.rows() == [("b", 95.0, 1), ("c", 100.0, 0), ("d", 110.0, 1)]
+    assert near_market(listed.clear(), 105, 1).is_empty()
+
+
+def test_the_oldest_and_nearest_are_most_in_need() -> None:
+    wanted = pl.DataFrame(
+        {"symbol": list("abcd"), "strike": [1.0, 2, 3, 4], "distance": [0, 1, 2, 0]}
+    )
+    known = pl.DataFrame(
+        {"symbol": ["a", "d"], "quoted_at": [MINUTE, MINUTE - timedelta(minutes=9)]}
+    )
+    now = MINUTE + timedelta(minutes=1)
+    assert most_in_need(wanted, known, now, 3) == ["b", "c", "d"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["1.5", "-"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)  # fmt: skip
+ROW = ANYTHING | st.builds(
+    lambda n, side, changed: option(300 + 2.5 * n, side, **changed),
+    st.integers(0, 20), st.sampled_from("BC"),
+    st.dictionaries(st.sampled_from(list(option(300))), ANYTHING, max_size=3),
+)  # fmt: skip
+
+
+@given(st.lists(ROW, max_size=6), ANYTHING)
+def test_any_rows_are_read(rows: list[Any], record: Any) -> None:
+    board = chain_rows.read_board(rows, MINUTE)
+    good = board.filter(pl.col("reason").is_null())
+    assert len(board) == len(rows)
+    assert good.select("symbol", "strike").null_count().sum_horizontal().item() == 0
+    assert (good["strike"] > 0).all()
+    quotes = chain_rows.read_quotes([Answer("TR", "x", {"output1": record}, MINUTE, MINUTE)])
+    assert quotes["symbol"].to_list() == ["x"]

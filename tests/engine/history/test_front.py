@@ -1,0 +1,79 @@
+"""One series out of many contracts, as the database's own view says it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from engine import schemas
+from engine.clock import WallClock
+from engine.errors import InputError
+from engine.history.front import front_series, rolls
+from engine.history.scan import scan
+from engine.market import sessions
+from engine.store.fronts import keep_fronts
+from engine.store.store import Store
+
+FIRST, LAST = date(2025, 9, 9), date(2025, 9, 15)  # 2025-09-11 is an expiry
+
+
+def bars(symbols: list[str] | None = None) -> pl.DataFrame:
+    """Two contracts; the later one costs 1.5 points more."""
+    symbols = symbols or ["101W09", "101W12"]
+    owed = sessions.owed_stamps(symbols, FIRST, LAST).sort("stamp", "symbol")
+    base = 440 + (pl.col("stamp").rank("dense") * 7 % 100) * 0.05
+    price = base + pl.when(pl.col("symbol") == "101W12").then(1.5).otherwise(0.0)
+    return owed.select(
+        pl.col("stamp").alias("timestamp"), "symbol", open=price, high=price + 0.05,
+        low=price - 0.05, close=price, volume=pl.lit(3, pl.Int64),
+        fetched_at=pl.lit(datetime(2025, 9, 16)),
+    )  # fmt: skip
+
+
+def test_the_front_month_rolls_on_the_day_after_expiry() -> None:
+    series = front_series(bars().lazy()).collect()
+    by_day = series.group_by(pl.col("timestamp").dt.date(), maintain_order=True)
+    assert by_day.agg(pl.col("symbol").unique().implode().first().list.join(",")).rows() == [
+        (date(2025, 9, 9), "101W09"), (date(2025, 9, 10), "101W09"), (date(2025, 9, 11), "101W09"),
+        (date(2025, 9, 12), "101W12"), (date(2025, 9, 15), "101W12"),
+    ]  # fmt: skip
+
+
+def test_back_adjusted_prices_have_no_jump_at_the_roll() -> None:
+    plain, adjusted = (
+        front_series(bars().lazy(), adjusted=a).collect().sort("timestamp") for a in (False, True)
+    )
+    old = pl.col("symbol") == "101W09"
+    assert adjusted.filter(old)["adjustment"].unique().to_list() == pytest.approx([1.5])
+    moved = adjusted.filter(old)["close"] - plain.filter(old)["close"]
+    assert moved.to_list() == pytest.approx([1.5] * moved.len())
+    assert_frame_equal(adjusted.filter(~old), plain.filter(~old))
+
+
+def test_without_a_common_minute_there_is_no_adjustment() -> None:
+    apart = bars().filter(
+        (pl.col("symbol") == "101W09") | (pl.col("timestamp") > datetime(2025, 9, 12))
+    )
+    found = rolls(apart.lazy()).select("symbol", "next_symbol", "adjustment").collect()
+    assert found.rows() == [("101W09", "101W12", None), ("101W12", None, 0.0)]
+
+
+async def test_the_view_of_the_database_says_the_same(store: Store, database_url: str) -> None:
+    await store.merge("futures_1m", schemas.conform(bars(), schemas.FUTURES_BARS))
+    await keep_fronts(store, WallClock())
+    view = scan("futures_front", database_url, order_by=["timestamp"]).collect()
+    bars_ = scan("futures_1m", database_url)
+    plain, adjusted = (front_series(bars_, adjusted=a).collect() for a in (False, True))
+    columns = ["timestamp", "symbol", "open", "close"]
+    assert_frame_equal(view.select(columns), plain.select(columns))
+    of_view = view.select("timestamp", close="adjusted_close", high="adjusted_high")
+    assert_frame_equal(of_view, adjusted.select("timestamp", "close", "high"))
+
+
+def test_a_product_that_is_no_future_is_refused() -> None:
+    with pytest.raises(InputError, match="no futures product"):
+        front_series(bars().lazy(), f"x{uuid.uuid4().hex[:2]}")

@@ -1,0 +1,22 @@
+"""A KIS that answers what a test tells it to, and a virtual clock in a trading session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import pytest
+
+from engine.clock import VirtualClock
+from tests.engine.kis.stub_kis import Kis, open_desk
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(datetime(2026, 11, 20, 10, 5, 2))
+
+
+@pytest.fixture
+async def kis(clock: VirtualClock) -> AsyncIterator[Kis]:
+    async with open_desk(clock) as desk:
+        yield desk

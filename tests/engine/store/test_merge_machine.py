@@ -1,0 +1,208 @@
+"""The promise of the merge: whatever happens to batches on their way, the table is the same.
+
+Any order, repetition, splitting, grouping and interleaving by two writers, and a writer or its
+connection dying between any two statements, must give the table that applying the batches once in
+order gives. KIS's corrections are modelled as versions: a bar read later has the same or a newer
+value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from engine.errors import KrtError
+from engine.store.connection import Connection, Cursor, ask
+from engine.store.merge import complete, merge_rows
+from engine.store.provision import make_partitions
+from engine.store.tables import TABLES
+from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch
+
+TABLE = TABLES["futures_1m"]
+SYMBOLS = ("A01612", "A01703", "101W09")
+MINUTES = 5
+KEYS = [(symbol, minute) for symbol in SYMBOLS for minute in range(MINUTES)]
+
+Rows = list[tuple[str, int, int]]  # symbol, minute, version at which it was read
+
+
+def value(symbol: str, minute: int, version: int) -> float:
+    """What KIS says of the bar at a version: corrected now and then, at its own pace."""
+    return float(version // (1 + (SYMBOLS.index(symbol) + minute) % 4))
+
+
+def as_batch(rows: Rows) -> pa.RecordBatch:
+    frame = pl.DataFrame(
+        [
+            (
+                OPEN + minute * MINUTE,
+                symbol,
+                value(symbol, minute, version),
+                FETCHED + timedelta(seconds=version),
+            )
+            for symbol, minute, version in rows
+        ],
+        schema={
+            "timestamp": pl.Datetime("us"), "symbol": pl.String, "close": pl.Float64,
+            "fetched_at": pl.Datetime("us"),
+        },
+        orient="row",
+    )  # fmt: skip
+    prices = {name: pl.col("close") for name in ("open", "high", "low")}
+    return batch(frame.with_columns(**prices, volume=pl.lit(1, pl.Int64)), TABLE.schema)
+
+
+class Crash(Exception):
+    """The writer dies."""
+
+
+class MortalConnection(Connection):
+    """A connection whose writer dies, or whose server process is killed, before a statement."""
+
+    def __init__(self, url: str, *, dies_before: int, killer: Connection | None) -> None:
+        super().__init__(url, "mortal")
+        self.left, self.killer = dies_before, killer
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = False, bare: bool = False) -> Iterator[Cursor]:
+        with super().transaction(read_only=read_only, bare=bare) as cursor:
+            yield _MortalCursor(cursor, self)
+
+
+class _MortalCursor:
+    def __init__(self, cursor: Cursor, connection: MortalConnection) -> None:
+        self._cursor, self._connection = cursor, connection
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("execute", "adbc_ingest"):
+            self._live_on()
+        return getattr(self._cursor, name)
+
+    def _live_on(self) -> None:
+        self._connection.left -= 1
+        if self._connection.left != 0:
+            return
+        if self._connection.killer is None:
+            raise Crash
+        pid = ask(self._cursor, "SELECT pg_backend_pid()").item()
+        self._connection.killer.query(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
+def keep_latest(stored: dict[tuple[str, int], int], rows: Rows) -> None:
+    for symbol, minute, version in rows:
+        stored[symbol, minute] = max(version, stored.get((symbol, minute), 0))
+
+
+class MergeMachine(RuleBasedStateMachine):
+    url: str
+    batches = Bundle("batches")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writers = [Connection(self.url, "first"), Connection(self.url, "second")]
+        self.model: dict[tuple[str, int], int] = {}
+        self.inserted = self.changed = self.version = 0
+
+    @initialize()
+    def start(self) -> None:
+        self.writers[0].alone("TRUNCATE futures_1m, replaced_bars")
+
+    def teardown(self) -> None:
+        for writer in self.writers:
+            writer.close()
+
+    def merge(self, writer: Connection, batches: list[Rows]) -> None:
+        rows = complete(TABLE, [as_batch(rows) for rows in batches], FETCHED)
+        news = merge_rows(writer, TABLE, rows)
+        self.inserted += news["inserted"].sum()
+        self.changed += news["changed"].sum()
+        for batch_rows in batches:
+            keep_latest(self.model, batch_rows)
+
+    @rule(target=batches, keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=8))
+    def fetch(self, keys: list[tuple[str, int]]) -> Rows:
+        """KIS is read; some keys may come twice in one answer."""
+        self.version += 1
+        return [(symbol, minute, self.version) for symbol, minute in keys]
+
+    @rule(rows=batches, by=st.sampled_from([0, 1]))
+    def merge_one(self, rows: Rows, by: int) -> None:
+        """Any fetched batch, in any order, any number of times, by either writer."""
+        self.merge(self.writers[by], [rows])
+
+    @rule(rows=batches, by=st.sampled_from([0, 1]), at=st.integers(0, 8))
+    def merge_split(self, rows: Rows, by: int, at: int) -> None:
+        for part in (rows[at:], rows[:at]):
+            if part:
+                self.merge(self.writers[by], [part])
+
+    @rule(first=batches, second=batches)
+    def merge_grouped(self, first: Rows, second: Rows) -> None:
+        """Two batches in one commit; the version decides, whatever their order."""
+        group = sorted([first, second], key=lambda rows: rows[0][2])
+        self.merge(self.writers[0], group)
+
+    @rule(first=batches, second=batches)
+    def merge_at_once(self, first: Rows, second: Rows) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self.merge, self.writers, [[first], [second]]))
+
+    @rule(rows=batches, dies_before=st.integers(1, 6), killed=st.booleans())
+    def die(self, rows: Rows, dies_before: int, killed: bool) -> None:
+        killer = self.writers[1] if killed else None
+        mortal = MortalConnection(self.url, dies_before=dies_before, killer=killer)
+        try:
+            self.merge(mortal, [rows])
+        except (Crash, KrtError):
+            assert mortal.left <= 0, "it failed of something else"
+        finally:
+            mortal.close()
+
+    @invariant()
+    def the_table_is_what_the_batches_say(self) -> None:
+        stored = self.writers[0].query("SELECT symbol, timestamp, close FROM futures_1m")
+        found = {
+            (symbol, (timestamp - OPEN) // MINUTE): close
+            for symbol, timestamp, close in pl.DataFrame(stored).iter_rows()
+        }
+        assert found == {(s, m): value(s, m, version) for (s, m), version in self.model.items()}
+
+    @invariant()
+    def nothing_is_counted_twice_or_replaced_silently(self) -> None:
+        assert self.inserted == len(self.model)
+        replaced = self.writers[0].query("SELECT close, new_close FROM replaced_bars")
+        assert replaced.num_rows == self.changed
+        assert all(row["close"] < row["new_close"] for row in replaced.to_pylist())
+
+
+def test_any_fate_of_batches_leads_to_the_same_table(database_url: str) -> None:
+    connection = Connection(database_url, "test")
+    with connection.transaction() as cursor:
+        make_partitions(cursor, TABLE, ["a01", "101"])
+    connection.close()
+    MergeMachine.url = database_url
+    examples = int(os.environ.get("KRT_SOAK_EXAMPLES", "8"))
+    run_state_machine_as_test(
+        MergeMachine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=20, deadline=None,
+            suppress_health_check=list(HealthCheck), print_blob=True,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from io import StringIO
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from rich.console import Console
+
+from engine import schemas
+from engine.errors import InputError
+from engine.market import symbols as instruments
+from engine.store import Store
+from pipelines.commands.backtest import backtest, checked, settings, trades_table
+from pipelines.evaluation.bars import file_bars, stored_bars
+from pipelines.reports.backtest import write_report
+from strategies.backtesting.rules import Rules
+from strategies.backtesting.run import backtest as run
+from strategies.dolpha1.params import Dolpha1Params
+from strategies.registry import strategy
+from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
+
+FIRST, LAST = date(2025, 9, 1), date(2025, 9, 18)  # the roll is on the 12th
+PARAMS = ("rolling_move=3", "band_multiplier=0.3")
+
+
+@pytest.fixture(scope="module")
+def bars() -> pl.DataFrame:
+    return stored_bars_of("A01_FRONT", FIRST, LAST, minutes=60)
+
+
+@pytest.fixture
+def file(bars: pl.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "bars.parquet"
+    as_kis_labels(bars).write_parquet(path)
+    return path
+
+
+async def fill(store: Store, bars: pl.DataFrame) -> None:
+    rows = bars.with_columns(fetched_at=pl.datetime(2025, 10, 1, time_unit="us"))
+    await store.merge("futures_1m", schemas.conform(rows, schemas.FUTURES_BARS))
+
+
+def test_a_file_as_kis_labels_it_is_read_as_stamps(bars: pl.DataFrame, file: Path) -> None:
+    assert_frame_equal(file_bars(file), bars, check_exact=True)
+    assert_frame_equal(file_bars(file, ("A01",)), bars, check_exact=True)
+
+
+def test_rows_that_no_session_owes_are_left_out(bars: pl.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "odd.parquet"
+    odd = as_kis_labels(bars.head(3)).with_columns(
+        pl.Series("timestamp", ["2025-09-01 15:40", "2025-09-06 10:00", "2025-09-01 09:00"])
+        .str.to_datetime(time_unit="us")
+    )  # fmt: skip
+    odd.write_parquet(path)
+    stamps = file_bars(path)["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list()
+    assert stamps == ["2025-09-01 09:01"]
+
+
+async def test_the_database_gives_the_trades_of_the_file(
+    bars: pl.DataFrame, file: Path, store: Store, database_url: str
+) -> None:
+    codes = {
+        day: instruments.contract_on("A01_FRONT", day)
+        for day in bars["timestamp"].dt.date().unique()
+    }
+    assert set(codes.values()) == {"101W09", "101W12"}
+    code = bars["timestamp"].dt.date().replace_strict(codes, return_dtype=pl.String)
+    await fill(store, bars.with_columns(code.alias("symbol")))
+    stored = stored_bars(database_url, ("A01",), FIRST, LAST)
+    assert_frame_equal(stored, file_bars(file), check_exact=True)
+    own = stored_bars(database_url, ("101W12",), FIRST, LAST)
+    assert own["timestamp"].min().date() == date(2025, 9, 12)
+
+
+async def test_warm_up_sessions_are_read_too(
+    bars: pl.DataFrame, store: Store, database_url: str
+) -> None:
+    await fill(store, bars.with_columns(symbol=pl.lit("101W12")))
+    found = stored_bars(database_url, ("101W12",), date(2025, 9, 16), LAST, warm_up=3)
+    assert found["timestamp"].min().date() == date(2025, 9, 11)
+    with pytest.raises(InputError, match="just backfill"):
+        stored_bars(database_url, ("101W12",), date(2026, 1, 5), date(2026, 1, 6))
+
+
+def test_the_command_prints_a_table_or_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert backtest(file=file, param=PARAMS, exit="inside") == 0
+    shown = capsys.readouterr().out
+    assert "max drawdown" in shown
+    assert "A01_FRONT" in shown
+    assert backtest(file=file, param=PARAMS, start=date(2025, 9, 10), json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["params"]["rolling_move"] == 3
+    assert said["figures"][0]["trades"] == len(said["trades"]) > 0
+    assert min(t["session"] for t in said["trades"]) >= "2025-09-10"
+
+
+def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
+    bars: pl.DataFrame, tmp_path: Path
+) -> None:
+    of, rules = strategy("dolpha1"), Rules()
+    params = settings(of.params, PARAMS)
+    found = run(bars.lazy(), of, params, rules)
+    files = write_report(found, of.name, params, rules, tmp_path / "report")
+    html, png, trades, daily, equity = files
+    page = html.read_text(encoding="utf-8")
+    assert "<script src" not in page
+    assert "band_multiplier 0.3" in page
+    assert png.read_bytes()[1:4] == b"PNG"
+    assert pl.read_csv(trades).height == found.trades.height > 0
+    assert pl.read_csv(daily).height == found.daily.height
+    assert pl.read_csv(equity).height == found.equity.height
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("band_multiplier",), "name=value"),
+        (("band_width=2",), "band_width.*known are"),
+        (("rolling_move=two",), "rolling_move.*integer"),
+        (("rolling_move=2",), "greater than or equal to 3"),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_line(given: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        settings(Dolpha1Params, given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFrame) -> None:
+    with pytest.raises(InputError, match="commission_ticks"):
+        checked(Rules, {"commission_ticks": -1})
+    with pytest.raises(InputError, match="is no file"):
+        file_bars(tmp_path / "none.parquet")
+    text = tmp_path / "text.parquet"
+    text.write_text("no parquet")
+    with pytest.raises(InputError, match="cannot be read"):
+        file_bars(text)
+    short = tmp_path / "short.parquet"
+    bars.drop("volume").write_parquet(short)
+    with pytest.raises(InputError, match="lacks volume"):
+        file_bars(short)
+    whole = tmp_path / "whole.parquet"
+    bars.write_parquet(whole)
+    with pytest.raises(InputError, match="no bars of A06"):
+        file_bars(whole, ("A06",))
+
+
+def test_prices_are_printed_whole() -> None:
+    moment = datetime(2025, 9, 1, 9, 1)
+    trade = {"symbol": "000660", "entered": moment, "left": moment, "direction": 1,
+             "entry": 1058000.0, "exit": 432.05, "why": "close", "net": 0.0}  # fmt: skip
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(trades_table(pl.DataFrame([trade]), "trades"))
+    said = console.export_text()
+    assert "1,058,000" in said
+    assert "432.05" in said

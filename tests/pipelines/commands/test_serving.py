@@ -1,0 +1,200 @@
+"""The page as it is served: in a real browser, and behind a token."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+
+from engine import schemas
+from engine.clock import WallClock
+from engine.store import Store
+from pipelines.commands import serving as serving_module
+from pipelines.commands.main import main
+from pipelines.commands.serving import is_loopback
+from tests.paths import ROOT
+
+START = datetime(2026, 11, 16, 9, 0)
+STALE = 3  # seconds
+PATIENCE = 60  # seconds that a busy machine may take
+
+
+@contextmanager
+def serving(url: str, folder: Path, *options: str) -> Iterator[str]:
+    """Run `krt dashboard`; yield the address that it says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.commands.main",
+        "dashboard",
+        "--port",
+        str(port),
+        *options,
+    ]
+    root = str(ROOT)
+    environment = {**os.environ, "KRT_DATABASE_URL": url, "PYTHONPATH": root}
+    server = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().removeprefix("🚀 ").strip()
+        wait_until_up(f"http://127.0.0.1:{port}/health")
+        yield address
+    finally:
+        server.terminate()
+        assert server.wait(30) in (130, 1)
+    with pytest.raises(httpx.ConnectError):  # it took its server with it
+        httpx.get(f"http://127.0.0.1:{port}/health")
+
+
+def wait_until_up(address: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            if httpx.get(address, timeout=5).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    pytest.fail(f"{address} did not come up")
+
+
+def collect(url: str, minute: int, close: float) -> None:
+    """Do what the collector does in a minute: commit a bar, say that it lives."""
+
+    async def one() -> None:
+        store = Store(url, WallClock(), component="test")
+        stamp = START + timedelta(minutes=minute)
+        bar = pl.DataFrame(
+            {
+                "timestamp": [stamp], "symbol": ["A01612"], "open": [close], "high": [close],
+                "low": [close], "close": [close], "volume": [5], "fetched_at": [stamp],
+            }
+        )  # fmt: skip
+        await store.merge("futures_1m", schemas.conform(bar, schemas.FUTURES_BARS))
+        beat = pl.DataFrame(
+            [["collector", stamp, "running", f"minute {minute}", minute, stamp]],
+            schema=schemas.SYSTEM_STATUS.names, orient="row",
+        )  # fmt: skip
+        await store.merge("system_status", schemas.conform(beat, schemas.SYSTEM_STATUS))
+        await store.close()
+
+    asyncio.run(one())
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A headless browser of a phone's width; None where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if not program or not driver:
+        yield None
+        return
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    phone = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
+    options.add_experimental_option("mobileEmulation", phone)
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    yield opened
+    opened.quit()
+
+
+def test_who_has_no_token_stays_outside_and_who_has_sees_the_day(
+    database_url: str, tmp_path: Path, browser: Any
+) -> None:
+    """One server for both: it takes some seconds to come up."""
+    collect(database_url, 1, 1050.25)
+    options = ["--token", "--refresh", "1s", "--stale", str(STALE), "--database", "simulation"]
+    with serving(database_url, tmp_path, *options) as address:
+        check_the_door(*address.split("?access_token="))
+        if browser is not None:
+            check_the_page(browser, address, database_url)
+    if browser is None:
+        warnings.warn("no chromium and chromedriver: the page was not looked at", stacklevel=1)
+        pytest.skip("no chromium and chromedriver on this machine; the door was tried")
+
+
+def check_the_door(page: str, token: str) -> None:
+    """Nothing is shown without the token, or with a wrong one."""
+    assert len(token) > 15
+    for guess in ({}, {"access_token": "guess"}):
+        outside = httpx.get(page, params=guess)
+        assert outside.status_code in (303, 401)
+        assert "korea-realtime-trading" not in outside.text
+    inside = httpx.get(page, params={"access_token": token}, follow_redirects=True)
+    assert inside.status_code == 200
+    assert "korea-realtime-trading" in inside.text
+
+
+def check_the_page(browser: Any, address: str, url: str) -> None:
+    """A price is the last one; a component turns red when it stops and green when it is back."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def shown(selector: str, what: str) -> object:
+        script = f"const e = document.querySelector('{selector}'); return e && e.{what}"
+        return browser.execute_script(script)
+
+    def expect(selector: str, what: str, value: object) -> None:
+        waiting = WebDriverWait(browser, PATIENCE, poll_frequency=0.2)
+        waiting.until(lambda _: shown(selector, what) == value, f"{selector} is not {value}")
+
+    price, collector = '[data-krt="price"]', '[data-krt="component"][data-name="collector"]'
+    browser.get(address)
+    expect(price, "textContent", "1,050.25")
+    expect(collector, "dataset.state", "stopped")  # nobody beats
+    collect(url, 2, 1051.5)
+    expect(collector, "dataset.state", "running")
+    expect(price, "textContent", "1,051.50")
+    expect(collector, "dataset.state", "stopped")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_a_port_that_is_taken_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["dashboard", "--port", port]) == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False),  # noqa: S104
+
+     ("192.168.0.5", False), ("example.com", False)],
+)  # fmt: skip
+def test_only_the_machine_itself_needs_no_token(host: str, own: bool) -> None:
+    assert is_loopback(host) is own
+
+
+def test_the_server_is_waited_for_however_often_we_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "_WAIT", 0.05)
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time, sys; time.sleep(0.5); sys.exit(7)"], text=True
+    ) as server:
+        assert serving_module._ended(server) == 7

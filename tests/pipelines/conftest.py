@@ -1,0 +1,114 @@
+"""A database with a short day in it: bars, signals, two maturities of options, a hole."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from engine import schemas
+from engine.clock import WallClock
+from engine.market import sessions
+from engine.store import Store
+from engine.store.connection import Connection
+from engine.store.metadata import heartbeat
+from pipelines.chains import matrix_of, summary_of
+from strategies.dolpha1 import Dolpha1
+from strategies.dolpha1.params import Dolpha1Params
+
+DAY = date(2026, 11, 16)
+FUTURE, STOCK = "A01612", "005930"
+HOLE = [datetime(2026, 11, 16, 10, 0), datetime(2026, 11, 16, 10, 1)]  # minutes never stored
+_BARS = ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
+
+
+def bars(symbols: list[str], first: date, last: date, level: float) -> pl.DataFrame:
+    """A wave of prices, a bar for each stamp owed."""
+    owed = sessions.owed_stamps(symbols, first, last)
+    wave = level * (1 + 0.004 * (pl.int_range(pl.len()) / 40).sin())
+    close = wave.round(2)
+    opened = close.shift(1).fill_null(close)
+    return owed.select(
+        pl.col("stamp").alias("timestamp"), "symbol", open=opened,
+        high=pl.max_horizontal(opened, close), low=pl.min_horizontal(opened, close), close=close,
+        volume=pl.int_range(pl.len()) % 900 + 1, fetched_at=pl.col("stamp") + timedelta(seconds=2),
+    )  # fmt: skip
+
+
+def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFrame:
+    """Boards of 31 strikes with a smile."""
+    strikes = pl.DataFrame({"strike": [1050.0 + 2.5 * n for n in range(-15, 16)]})
+    sides = pl.DataFrame({"option_type": ["C", "P"], "code": ["B01612", "C01612"]})
+    times = pl.DataFrame({"timestamp": minutes})
+    board = times.join(strikes, how="cross").join(sides, how="cross")
+    distance = pl.col("strike") / level - 1
+    away = (pl.col("strike") - level).abs()
+    sign = pl.when(pl.col("option_type") == "C").then(1.0).otherwise(-1.0)
+    intrinsic = (sign * (level - pl.col("strike"))).clip(lower_bound=0.0)
+    numbers = {
+        "price": intrinsic + 16 - away / 4, "iv": 38 - 20 * distance,
+        "delta": pl.when(pl.col("option_type") == "C").then(0.5).otherwise(-0.5) - distance,
+        "historical_volatility": pl.lit(40.0), "underlying_price": pl.lit(level),
+        **{name: pl.lit(0.1) for name in ("gamma", "vega", "theta", "rho", "theoretical_price")},
+        "bid": intrinsic + 15.9 - away / 4, "ask": intrinsic + 16.1 - away / 4,
+    }  # fmt: skip
+    return board.with_columns(**numbers).with_columns(
+        underlying_symbol=pl.lit(underlying),
+        symbol=pl.col("code") + pl.col("strike").cast(pl.Int64).cast(pl.String).str.slice(-3),
+        volume=pl.lit(10), open_interest=pl.lit(100), atm_class=pl.lit("ATM"),
+        underlying_source=pl.lit("future:A01612"), quoted_at=pl.col("timestamp"),
+        fetched_at=pl.col("timestamp"),
+    )  # fmt: skip
+
+
+async def fill(url: str) -> None:
+    """Store the day and the five sessions before it."""
+    store = Store(url, WallClock(), component="test")
+    earlier = sessions.previous_sessions(sessions.Market.DERIVATIVES, DAY, 5)
+    futures = bars([FUTURE], earlier[0], DAY, 1050.0)
+    stocks = bars([STOCK], DAY, DAY, 150_000.0).with_columns(timeframe=pl.lit("1m"))
+    stored = futures.filter(~pl.col("timestamp").is_in(HOLE))
+    await store.merge("futures_1m", schemas.conform(stored, schemas.FUTURES_BARS))
+    await store.merge("stocks_1m", schemas.conform(stocks, schemas.STOCK_BARS))
+    signals = Dolpha1().evaluate(stored.select(_BARS).lazy(), Dolpha1Params()).collect()
+    given = signals.filter(pl.col("timestamp").dt.date() == DAY).with_columns(
+        created_at=pl.col("timestamp") + timedelta(seconds=3)
+    )
+    await store.merge("dolpha1_signal", schemas.conform(given, schemas.DOLPHA1_SIGNAL))
+    minutes = [datetime(2026, 11, 16, 9, m) for m in range(0, 60, 5)]
+    chain = pl.concat(
+        boards(minutes, name, 1050.0) for name in ("202612_KOSPI200", "202701_KOSPI200")
+    )
+    chain = chain.select(schemas.OPTION_CHAIN.names)
+    await store.merge("option_chain_raw", schemas.conform(chain, schemas.OPTION_CHAIN))
+    for table, frame, schema in (
+        ("option_matrices", matrix_of(chain), schemas.OPTION_MATRIX),
+        ("option_summary", summary_of(chain), schemas.OPTION_SUMMARY),
+    ):
+        await store.merge(table, schemas.conform(frame, schema))
+    since = pl.DataFrame(
+        [["dolpha1", FUTURE, datetime(2026, 11, 16)]], orient="row",
+        schema=schemas.STRATEGY_SYMBOLS.names,
+    )  # fmt: skip
+    batch = schemas.conform(since, schemas.STRATEGY_SYMBOLS)
+    await store.merge("strategy_symbols", batch)
+    await heartbeat(store, "collector", "running", "2026-11-16: 790 bars", 790, None)
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def filled(server_url: str) -> Iterator[str]:
+    """The URL of a database with the day in it; tests of a module share it and only read."""
+    template = server_url.rpartition("/")[2].partition("?")[0]
+    name = f"research_{uuid.uuid4().hex[:12]}"
+    maintenance = Connection(server_url.replace(f"/{template}?", "/krt?"), "test")
+    maintenance.alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    url = server_url.replace(f"/{template}?", f"/{name}?")
+    asyncio.run(fill(url))
+    yield url
+    maintenance.alone(f"DROP DATABASE {name} WITH (FORCE)")
+    maintenance.close()

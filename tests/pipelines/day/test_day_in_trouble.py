@@ -1,0 +1,160 @@
+"""A collecting day in trouble: who hears of it, what its heartbeat says, and that it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
+import pytest
+from pydantic import SecretStr
+from pytest_httpserver import HTTPServer
+
+from engine.errors import InputError, KisKeyRefused, KrtError, StoreError
+from engine.kis.client import KisClient
+from engine.settings import AppKey, KisSettings
+from engine.simulator.faults.scenario import Scenario
+from pipelines.day.ingest import Processor
+from pipelines.day.run import Place, run_day
+from pipelines.day.statistics import Tally
+from pipelines.feed import Feed, plan
+from tests.pipelines.simulated import KEY, SECRET, Desk, desk
+
+DAY, STOCK = date(2025, 11, 4), "005930"
+BEFORE_OPEN, LATE = datetime(2025, 11, 4, 8, 30), datetime(2025, 11, 4, 15, 10)
+OUT = {"endpoint": "token", "message": "no such key", "status": 403, "code": "EGW00103"}
+
+
+@asynccontextmanager
+async def trading_day(
+    url: str, folder: Path, now: datetime, *rules: dict[str, object]
+) -> AsyncIterator[Desk]:
+    faults = Scenario.model_validate({"rule": rules}) if rules else None
+    async with desk(url, folder, now, faults=faults) as at:
+        yield at
+
+
+async def collect(
+    at: Desk, url: str, folder: Path, hook: HTTPServer, secret: str = SECRET
+) -> Tally:
+    hook.expect_request("/hook").respond_with_data("")
+    alert = SecretStr(f"json://{hook.host}:{hook.port}/hook")
+    key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
+    settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=5)
+    today = plan(Feed((STOCK,)), DAY)
+    tally = Tally(today, simulated=True)
+    place = Place(url, folder / "live", folder / "kis", (alert,))
+    await run_day(today, settings, at.clock, place, tally)
+    return tally
+
+
+def told(hook: HTTPServer) -> list[str]:
+    return [request.get_json()["title"] for request, _ in hook.log]
+
+
+async def stored(at: Desk) -> list[tuple[object, ...]]:
+    bars = await at.bars("stocks_1m")
+    return bars.filter(pl.col("timestamp").dt.date() == DAY).rows()
+
+
+async def said(at: Desk) -> list[str]:
+    status = await at.frame("SELECT status FROM system_status WHERE component = 'collector'")
+    return [str(word) for word in status["status"]]
+
+
+async def test_a_key_that_is_refused_before_the_open_is_told(
+    database_url: str, tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    async with trading_day(database_url, tmp_path, BEFORE_OPEN) as at:
+        with pytest.raises(KisKeyRefused):
+            await collect(at, database_url, tmp_path, httpserver, secret="expired")
+        assert told(httpserver) == ["❌ collector stopped"]
+        assert await said(at) == []  # an earlier session's last word would have stood
+
+
+async def test_a_key_that_dies_in_the_session_is_told_at_once(
+    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    when: list[datetime] = []
+    tell = Processor.tell_refused_key
+
+    def noted(self: Processor, error: KisKeyRefused) -> None:
+        when.append(at.clock.now())
+        tell(self, error)
+
+    monkeypatch.setattr(Processor, "tell_refused_key", noted)
+    dies = {"from": time(15, 15)}
+    rules = ({"what": "kill_token", **dies}, {"what": "refuse", **OUT, **dies})
+    async with trading_day(database_url, tmp_path, LATE, *rules) as at:
+        with pytest.raises(KisKeyRefused):
+            await collect(at, database_url, tmp_path, httpserver)
+        assert told(httpserver) == ["❌ KIS takes no app key", "❌ collector stopped"]
+        assert datetime(2025, 11, 4, 15, 15) < when[0] < datetime(2025, 11, 4, 15, 17)
+        assert len(when) > 1
+        assert await said(at) == ["stopped"]
+
+
+@pytest.mark.parametrize("error", [InputError("no such column"), StoreError("refused")])
+async def test_what_cannot_be_kept_does_not_end_the_day(
+    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch,
+    error: KrtError,
+) -> None:  # fmt: skip
+    async def refuses(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(Processor, "rejected", refuses)
+    async with trading_day(database_url, tmp_path, LATE) as at:
+        await collect(at, database_url, tmp_path, httpserver)
+        assert await stored(at) == at.served(STOCK, DAY).rows()
+        assert await said(at) == ["done"]
+
+
+async def test_a_bar_that_the_database_refuses_does_not_end_the_day(
+    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it keep the others from being followed; it is asked for again at the close."""
+    bars = Processor.bars
+    refusals = iter([InputError("odd"), StoreError("refused")])
+
+    async def refuses_twice(self: Processor, *given: object) -> object:
+        if at.clock.now().time() < time(15, 14):
+            return await bars(self, *given)  # type: ignore[arg-type]
+        for error in refusals:
+            raise error
+        return await bars(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Processor, "bars", refuses_twice)
+    async with trading_day(database_url, tmp_path, LATE) as at:
+        tally = await collect(at, database_url, tmp_path, httpserver)
+        assert await stored(at) == at.served(STOCK, DAY).rows()
+        assert tally.minutes("open") == 0
+        assert next(refusals, None) is None
+
+
+async def test_a_start_in_the_afternoon_knows_the_morning_that_is_stored(
+    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ends_before_the_close(*_: object) -> None: ...
+
+    async with trading_day(database_url, tmp_path, LATE) as at:
+        first = await collect(at, database_url, tmp_path, httpserver)
+        monkeypatch.setattr("pipelines.day.run._close", ends_before_the_close)
+        again = await collect(at, database_url, tmp_path, httpserver)
+        assert again.bars == first.bars == at.served(STOCK, DAY).height
+
+
+async def test_a_day_that_kis_calls_closed_is_no_complete_day(
+    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(_kis: KisClient, _file: Path) -> None:
+        monkeypatch.setattr("engine.market.sessions.session", lambda *_: None)
+
+    monkeypatch.setattr("pipelines.day.run.learn_opening_days", closed)
+    async with trading_day(database_url, tmp_path, BEFORE_OPEN) as at:
+        tally = await collect(at, database_url, tmp_path, httpserver)
+    assert tally.closed
+    assert tally.as_json()["closed"] is True
+    assert at.calls == 0

@@ -1,0 +1,47 @@
+"""What KIS told about holidays is believed by every command, not by the collector alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.clock import VirtualClock
+from engine.configuration import load
+from engine.market import trading_days
+from pipelines.commands.admin import calendar
+from pipelines.commands.live import next_plan
+from pipelines.databases import believe_kis_days
+from pipelines.feed import Feed
+
+TOLD = {date(2026, 11, 24): False, date(2026, 12, 25): True}
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
+    file = tmp_path / "live" / "kis" / "opening_days.json"
+    file.parent.mkdir(parents=True)
+    trading_days.remember_kis_days(file, TOLD)
+    yield
+    trading_days.learn_closed_days(tmp_path / "nothing was told.json")
+
+
+@pytest.mark.usefixtures("told")
+def test_a_holiday_declared_last_week_is_closed_in_the_calendar(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calendar(2026, format="json")
+    days = {day["date"]: day["derivatives"] for day in json.loads(capsys.readouterr().out)}
+    assert days["2026-11-24"] is None
+    assert days["2026-12-25"] is not None
+
+
+@pytest.mark.usefixtures("told")
+def test_a_day_on_which_kis_opens_after_all_is_collected() -> None:
+    believe_kis_days(load()[0])
+    plan = next_plan(Feed(futures=("A01",)), VirtualClock(datetime(2026, 12, 25, 8)))
+    assert plan.day == date(2026, 12, 25)

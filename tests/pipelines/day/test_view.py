@@ -1,0 +1,40 @@
+"""The terminal view: whatever the terminal's width, a price is shown whole."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from engine.clock import VirtualClock
+from pipelines.day.statistics import Tally
+from pipelines.day.view import LastLines, shown
+from pipelines.feed import Feed, plan
+
+STAMP = datetime(2026, 11, 24, 11, 26)
+PRICES = {
+    "A01612": (1066.05, 1067.15, 1066.00, 1067.10),
+    "005930": (169_100, 1_169_200, 169_000, 169_050),
+}
+SIGNAL = {
+    "ub": 1088.08, "close": 1067.05, "lb": 1071.15, "vwap": 1069.18,
+    "monitor_signal": -1, "trade_signal": -1, "reason": "band_cross_down",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 100, 119, 120, 130, 160])
+def test_no_price_is_cut(width: int) -> None:
+    tally = Tally(plan(Feed(("005930",), ("A01612",)), date(2026, 11, 24)), simulated=True)
+    for symbol, prices in PRICES.items():
+        of_bar = dict(zip(("open", "high", "low", "close"), prices, strict=True))
+        tally.last_bar[symbol] = {"timestamp": STAMP, "volume": 123_456, **of_bar}
+    for strategy in ("dolpha1", "opening_range"):
+        tally.last_signal[f"{strategy} A01612"] = SIGNAL
+    console = Console(file=StringIO(), width=width, force_terminal=True)
+    with shown(tally, VirtualClock(STAMP), LastLines(), console):
+        pass
+    written = console.file.getvalue()
+    for price in ("1,066.05", "1,067.15", "169,100", "1,169,200", "123,456", "1,088.08"):
+        assert price in written

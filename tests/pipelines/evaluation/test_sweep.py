@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from engine.errors import InputError
+from pipelines.commands.sweep import best_table, make, sweep, warning
+from pipelines.evaluation.runners import on_all_cores, on_ray
+from pipelines.evaluation.trials import Memory, fingerprint, grid, table, tried
+from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
+
+AXES = ("band_multiplier=0.2,0.4", "exit=opposite,inside", "rolling_move=3")
+
+
+@pytest.fixture(scope="module")
+def bars() -> pl.DataFrame:
+    days = date(2025, 9, 1), date(2025, 9, 12)
+    symbols = ("A01_FRONT", "A05_FRONT")
+    return pl.concat(
+        stored_bars_of(symbol, *days, minutes=40, seed=n) for n, symbol in enumerate(symbols)
+    )
+
+
+def straight(bars: pl.DataFrame) -> pl.DataFrame:
+    trials = grid("dolpha1", AXES)
+    return table(trials, {trial.key: tried(trial, bars) for trial in trials})
+
+
+def test_a_grid_is_every_combination_in_order() -> None:
+    trials = grid("dolpha1", AXES)
+    assert [dict(t.values)["band_multiplier"] for t in trials] == [0.2, 0.2, 0.4, 0.4]
+    assert [t.rules.exit for t in trials] == ["opposite", "inside"] * 2
+    assert {t.params.model_dump()["rolling_move"] for t in trials} == {3}
+    assert len({t.key for t in trials}) == 4
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        (("band=1",), "write name=value,value"),
+        (("band_multiplier=",), "write name=value,value"),
+        (("rolling_move=1,5",), "not possible"),
+        (("exit=inside", "exit=opposite"), "stands twice"),
+    ],
+)
+def test_a_wrong_axis_is_refused(axes: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        grid("dolpha1", axes)
+
+
+def test_processes_find_what_one_finds_and_nothing_is_made_twice(
+    bars: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, data, trials = tmp_path / "s.jsonl", fingerprint(bars), grid("dolpha1", AXES)
+    memory = Memory(path, data)
+    memory.remember(trials[2], tried(trials[2], bars))
+    with path.open("ab") as file:
+        file.write(b'{"trial": "interrup')  # as if the power had gone
+    memory = Memory(path, data)
+    made = dict(on_all_cores([t for t in trials if t.key not in memory.outcomes], bars, 2))
+    assert set(made) == {trials[0], trials[1], trials[3]}
+    for trial, outcome in made.items():
+        memory.remember(trial, outcome)
+    again = Memory(path, data)
+    assert_frame_equal(table(trials, again.outcomes), straight(bars), check_exact=True)
+    monkeypatch.setattr(
+        "pipelines.commands.sweep.on_all_cores", lambda *_: pytest.fail("made again")
+    )
+    make(trials, bars, again)
+
+
+def test_a_file_of_other_data_is_refused(bars: pl.DataFrame, tmp_path: Path) -> None:
+    Memory(tmp_path / "s.jsonl", fingerprint(bars))
+    with pytest.raises(InputError, match="other data"):
+        Memory(tmp_path / "s.jsonl", fingerprint(bars.head(10)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"notes without a line's end", b"[1]\n", b'{"a": 1}\n', b"\xff\x00", b'{"data": "x"}\n1\n'],
+)
+def test_a_file_that_is_not_of_a_sweep_is_refused_and_left_alone(
+    content: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"notes\.txt is"):
+        Memory(file, "x")
+    assert file.read_bytes() == content
+
+
+def test_the_command_counts_all_trials_on_the_data(
+    bars: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    file, results = tmp_path / "bars.parquet", tmp_path / "s.jsonl"
+    as_kis_labels(bars).write_parquet(file)
+    monkeypatch.setattr(
+        "pipelines.commands.sweep.on_all_cores",
+        lambda trials, frame, _: ((trial, tried(trial, frame)) for trial in trials),
+    )
+    assert sweep(axis=AXES, file=file, results=results) == 0
+    assert "8 trials were made" in " ".join(capsys.readouterr().out.split())
+    assert sweep(axis=("band_multiplier=0.3", "rolling_move=3"), file=file, results=results) == 0
+    assert "10 trials were made" in " ".join(capsys.readouterr().out.split())
+    assert sweep(axis=AXES, file=file, results=results, json=True) == 0
+    said = capsys.readouterr()
+    assert "🔄 4 of 4 trials were made before" in said.err
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [(r["band_multiplier"], r["exit"], r["symbol"]) for r in rows[:3]] == [
+        (0.2, "opposite", "A01_FRONT"), (0.2, "opposite", "A05_FRONT"),
+        (0.2, "inside", "A01_FRONT"),
+    ]  # fmt: skip
+
+
+def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> None:
+    found = straight(bars)
+
+    def probability(tried: int) -> int:
+        return int(warning(found, tried).rpartition("is ")[2].rstrip("%."))
+
+    assert probability(8) > probability(1000)
+    assert "too few" in warning(found.head(1), 1)
+    assert best_table(found, ["exit"], 3).row_count == 3
+
+
+def test_a_ray_cluster_of_two_workers_finds_the_same(
+    bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # read on import, here before `on_ray`
+    pytest.importorskip("ray", reason="Ray is not installed: uv sync --group ray")
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        cluster.add_node(num_cpus=1)
+        trials = grid("dolpha1", AXES)
+        outcomes = {t.key: o for t, o in on_ray(trials, bars, cluster.address)}
+    finally:
+        cluster.shutdown()
+    assert_frame_equal(table(trials, outcomes), straight(bars), check_exact=True)

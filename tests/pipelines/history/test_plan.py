@@ -1,0 +1,120 @@
+"""The planner: the fewest calls that cover what is missing, newest first."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.market.expected import owed, targets
+from pipelines.history.plan import plan
+
+DAYS = date(2025, 9, 10), date(2025, 9, 12)
+FUTURE, STOCK = "101W12", "005930"
+PAGES = {FUTURE: 102, STOCK: 120}
+OWED = owed(targets([FUTURE, STOCK], *DAYS))
+STAMP = ["symbol", "session", "stamp"]
+
+
+def at(symbol: str, day: date, places: set[int]) -> pl.DataFrame:
+    chosen = OWED.filter(
+        pl.col("symbol") == symbol, pl.col("session") == day, pl.col("place").is_in(sorted(places))
+    )
+    return chosen.select(STAMP)
+
+
+def calls(missing: pl.DataFrame, absent: pl.DataFrame | None = None) -> pl.DataFrame:
+    known = missing if absent is None else pl.concat([missing, absent])
+    stored = OWED.join(known, on=STAMP, how="anti")
+    return plan(missing, OWED, stored, missing.clear() if absent is None else absent)
+
+
+def covered(call: dict, served: list[datetime], page: int) -> set[datetime]:
+    """What KIS would answer: the page of rows it has, backwards from the stamp asked for."""
+    return set([stamp for stamp in served if stamp <= call["until"]][-page:])
+
+
+def fewest(ranks: list[int], page: int) -> int:
+    """The least number of windows of `page` ranks that hold all of them, by dynamic programming."""
+    best = [0] * (len(ranks) + 1)
+    for end in range(1, len(ranks) + 1):
+        best[end] = min(
+            best[start] + 1 for start in range(end) if ranks[end - 1] - ranks[start] < page
+        )
+    return best[-1]
+
+
+@given(st.sampled_from([FUTURE, STOCK]), st.sets(st.integers(0, 380), min_size=1, max_size=40))
+def test_no_plan_with_fewer_calls_exists(symbol: str, places: set[int]) -> None:
+    day = DAYS[1]
+    found = calls(at(symbol, day, places))
+    assert found.height == fewest(sorted(places), PAGES[symbol])
+
+
+@given(
+    st.sampled_from([FUTURE, STOCK]),
+    st.sets(st.integers(0, 380), min_size=1, max_size=40),
+    st.sets(st.integers(0, 380), max_size=200),
+)
+def test_the_calls_cover_all_that_is_missing(
+    symbol: str, places: set[int], without_trade: set[int]
+) -> None:
+    day = DAYS[1]
+    missing, absent = at(symbol, day, places), at(symbol, day, without_trade - places)
+    served = OWED.join(absent, on=STAMP, how="anti").filter(
+        pl.col("symbol") == symbol, pl.col("session") == day
+    )["stamp"]
+    found = calls(missing, absent).to_dicts()
+    answers = [covered(call, served.to_list(), PAGES[symbol]) for call in found]
+    assert set(missing["stamp"]) <= set().union(*answers)
+    for call, answer in zip(found, answers, strict=True):
+        assert {call["since"]} <= answer
+    assert sum(call["missing"] for call in found) == missing.height
+
+
+def test_a_hole_of_ten_minutes_is_one_call() -> None:
+    found = calls(at(FUTURE, DAYS[1], set(range(100, 110))))
+    assert found.select("missing").rows() == [(10,)]
+    assert found["until"].item() == datetime(2025, 9, 12, 10, 35)
+
+
+def test_a_whole_day_takes_what_its_rows_take() -> None:
+    whole = pl.concat([at(FUTURE, DAYS[1], set(range(411))), at(STOCK, DAYS[1], set(range(381)))])
+    counts = dict(calls(whole).group_by("symbol").len().iter_rows())
+    assert counts == {FUTURE: 5, STOCK: 4}
+
+
+def test_newest_sessions_and_newest_windows_come_first() -> None:
+    whole = pl.concat([at(FUTURE, day, set(range(411))) for day in DAYS])
+    order = calls(whole).select("session", "until").rows()
+    assert order == sorted(order, reverse=True)
+
+
+def test_a_hole_at_the_open_is_asked_for_with_a_bar_that_is_known() -> None:
+    """An answer to it that lacks the bar at 08:50 is no answer."""
+    found = calls(at(FUTURE, DAYS[1], {0, 1, 2, 3}))
+    assert found["until"].to_list() == [datetime(2025, 9, 12, 8, 50)]
+
+
+def test_minutes_known_to_have_no_trade_take_no_place_in_a_page() -> None:
+    """A thin stock: two missing minutes 200 apart, and nearly nothing was traded between them."""
+    missing, absent = at(STOCK, DAYS[1], {50, 250}), at(STOCK, DAYS[1], set(range(60, 240)))
+    assert calls(missing).height == 2
+    assert calls(missing, absent).height == 1
+
+
+def test_nothing_missing_is_no_call() -> None:
+    assert calls(at(FUTURE, DAYS[1], set())).is_empty()
+
+
+def test_many_sessions_are_planned_at_once() -> None:
+    """Sixty symbols and a year lie within what one plan may hold; no loop over sessions."""
+    days = targets([FUTURE, STOCK], date(2025, 1, 2), DAYS[1])
+    stamps = owed(days)
+    holes = stamps.filter(pl.col("place") % 100 == 7).select(STAMP)
+    stored = stamps.join(holes, on=STAMP, how="anti")
+    found = plan(holes, stamps, stored, holes.clear())
+    assert found["missing"].sum() == holes.height
+    assert found["until"].max() - found["until"].min() > timedelta(days=200)

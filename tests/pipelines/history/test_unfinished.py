@@ -1,0 +1,131 @@
+"""A collector that was killed: the next start brings its session to the end that it did not have.
+
+The seasons of tests/soak found each of these: seed 0, killed until the next morning.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pydantic import SecretStr
+
+from engine import schemas
+from engine.errors import KisRefused
+from engine.settings import AppKey, KisSettings
+from engine.store.metadata import heartbeat
+from pipelines.chains import matrix_of, summary_of
+from pipelines.day.run import Place, run_day
+from pipelines.day.statistics import Tally
+from pipelines.feed import Feed, plan
+from pipelines.history.reconcile import finish_earlier, reconcile
+from pipelines.history.request import Tools
+from pipelines.history.signal_inputs import computed_signals
+from strategies.comparison import differences
+from strategies.registry import STRATEGIES
+from tests.engine.features.conftest import board
+from tests.pipelines.simulated import KEY, SECRET, Desk, desk
+
+YESTERDAY, TODAY = date(2025, 11, 4), date(2025, 11, 5)
+NOON, MORNING = datetime(2025, 11, 4, 12, 0), datetime(2025, 11, 5, 8, 35)
+CONTRACT, STOCK = "101W12", "005930"
+
+
+async def half_a_day(at: Desk, status: str) -> None:
+    """Leave what a collector leaves that was killed at noon: half of the bars, one wrong."""
+    served = [at.served(symbol, YESTERDAY) for symbol in (CONTRACT, STOCK)]
+    for bars, schema in zip(served, (schemas.FUTURES_BARS, schemas.STOCK_BARS), strict=True):
+        first = pl.int_range(pl.len()) == 0
+        half = bars.filter(pl.col("timestamp") <= NOON).with_columns(
+            close=pl.when(first).then(pl.col("low")).otherwise("close"),
+            volume=pl.when(first).then(1).otherwise("volume"),
+            timeframe=pl.lit("1m"), fetched_at=pl.lit(NOON),
+        )  # fmt: skip
+        table = "futures_1m" if schema is schemas.FUTURES_BARS else "stocks_1m"
+        await at.store.merge(table, schemas.conform(half, schema))
+    for of in STRATEGIES.values():
+        bars = await at.bars()
+        rows = of.evaluate(bars.lazy(), of.params()).collect()
+        given = rows.with_columns(created_at=pl.lit(NOON))
+        await at.store.merge(of.table, schemas.conform(given, of.schema))
+    await heartbeat(at.store, "collector", status, "", 0, None)
+
+
+async def test_its_bars_its_symbols_and_its_signals_are_finished(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, NOON) as at:
+        await half_a_day(at, "running")
+        await at.clock.sleep_until(MORNING)
+        await finish_earlier(at.tools, ["A01603", "000660"], TODAY)  # rolled, and other stocks
+        whole = [at.served(symbol, YESTERDAY) for symbol in (CONTRACT, "A01603")]
+        assert_frame_equal(await at.bars(), pl.concat(whole).sort("symbol", "timestamp"))
+        stocks = [at.served(symbol, YESTERDAY) for symbol in ("000660", STOCK)]
+        assert_frame_equal(await at.bars("stocks_1m"), pl.concat(stocks))
+        session = pl.DataFrame({"symbol": [CONTRACT], "session": [YESTERDAY]})
+        for of in STRATEGIES.values():
+            given = await at.frame(f"SELECT * FROM {of.table}")
+            computed = await computed_signals(at.store, of, session)
+            assert given.height == computed.height == 411
+            assert differences(computed, given.drop("created_at")).is_empty()
+
+
+async def test_a_day_that_came_to_its_end_is_left_alone(database_url: str, tmp_path: Path) -> None:
+    async with desk(database_url, tmp_path, NOON) as at:
+        await half_a_day(at, "done")
+        await at.clock.sleep_until(MORNING)
+        await finish_earlier(at.tools, [CONTRACT, STOCK], TODAY)
+        assert at.calls == 0
+
+
+async def test_days_without_any_collector_are_finished_too(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, NOON) as at:
+        await heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await at.clock.sleep_until(datetime(2025, 11, 10, 8, 35))
+        await finish_earlier(at.tools, [STOCK], date(2025, 11, 10))
+        days = [YESTERDAY + timedelta(days=n) for n in range(4)]
+        whole = pl.concat([at.served(STOCK, day) for day in days])
+        assert_frame_equal(await at.bars("stocks_1m"), whole)
+
+
+async def test_a_snapshot_killed_before_its_matrix_gets_it_at_the_close(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, datetime(2025, 11, 4, 18)) as at:
+        chain = board(moment=NOON).select(schemas.OPTION_CHAIN.names)
+        await at.store.merge("option_chain_raw", schemas.conform(chain, schemas.OPTION_CHAIN))
+        await reconcile(at.tools, ["202612_KOSPI200"], YESTERDAY)
+        for table, schema, follows in (
+            ("option_matrices", schemas.OPTION_MATRIX, matrix_of(chain)),
+            ("option_summary", schemas.OPTION_SUMMARY, summary_of(chain)),
+        ):
+            stored = await at.frame(f"SELECT {', '.join(schema.names)} FROM {table}")
+            key = [name for name in ("timestamp", "metric_type") if name in stored.columns]
+            assert_frame_equal(stored.sort(key), follows.sort(key), check_dtypes=False)
+        assert await at.ledger() == [("unavailable", "KIS has no history of option chains", 419)]
+
+
+async def test_a_start_says_that_it_runs_before_the_days_first_row(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it catches up, it would else have left a day that nobody finishes."""
+    said: list[object] = []
+
+    async def killed(tools: Tools, *_: object) -> None:
+        said.extend((await tools.store.query("SELECT status FROM system_status"))["status"])
+        raise KisRefused("killed here")
+
+    monkeypatch.setattr("pipelines.day.run.fill_before_open", killed)
+    async with desk(database_url, tmp_path, NOON) as at:
+        key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
+        settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,))
+        today = plan(Feed((STOCK,)), YESTERDAY)
+        place = Place(database_url, tmp_path / "live", tmp_path / "kis")
+        with pytest.raises(KisRefused):
+            await run_day(today, settings, at.clock, place, Tally(today, simulated=True))
+    assert [str(status) for status in said] == ["running"] * 3

@@ -1,0 +1,347 @@
+"""Validation and repair over a real database: bars, chains, signals; found, then mended."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from syrupy.assertion import SnapshotAssertion
+
+from engine import schemas
+from engine.errors import InputError
+from engine.market.expected import owed
+from engine.simulator.market.recorded import RecordedMarket
+from pipelines.chains import matrix_of
+from pipelines.history.backfill import backfill
+from pipelines.history.plan import plan
+from pipelines.history.reconcile import fill_before_open, fill_today, reconcile
+from pipelines.history.repair import validate_and_fix
+from pipelines.history.session_status import validated_sessions
+from pipelines.history.signal_inputs import computed_signals
+from pipelines.history.validate import Validation, validate
+from strategies.registry import STRATEGIES
+from tests.paths import REAL_DATA, needs
+from tests.pipelines.history.damage import inflict, plan_damage
+from tests.pipelines.simulated import Desk, Thin, desk
+
+EVENING = datetime(2025, 9, 2, 18)
+DAYS = date(2025, 9, 1), date(2025, 9, 2)
+CONTRACT, CHAIN = "101W09", "202509_KOSPI200"
+
+
+def stamps_found(found: Validation) -> set[tuple[str, str, datetime]]:
+    """(check, symbol, stamp) of every stamp that a finding names."""
+    rows = found.findings.select("check", "symbol", "session", "first_stamp", "last_stamp")
+    single = rows.filter(pl.col("first_stamp") == pl.col("last_stamp"))
+    runs = (
+        rows.filter(pl.col("first_stamp") < pl.col("last_stamp"))
+        .join(owed(found.targets), on=["symbol", "session"])
+        .filter(pl.col("stamp").is_between("first_stamp", "last_stamp"))
+    )
+    return {
+        *single.select("check", "symbol", "first_stamp").rows(),
+        *runs.select("check", "symbol", "stamp").rows(),
+    }
+
+
+def checks(found: Validation) -> set[str]:
+    return set(found.findings["check"])
+
+
+@needs(REAL_DATA)
+async def test_the_real_futures_file_is_restored_from_any_damage(
+    database_url: str, tmp_path: Path
+) -> None:
+    """87 sessions: backfilled, whole; damaged, every piece found and nothing else; mended."""
+    market = RecordedMarket(REAL_DATA / "k200_futures_1min.parquet")
+    async with desk(database_url, tmp_path, datetime(2025, 10, 31, 18), market) as at:
+        report = await backfill(at.tools, ["A01"], date(2025, 6, 25), date(2025, 10, 31))
+        # five calls of 102 rows a session, four on the expiry, whose 395 bars need no more
+        assert (report.owed, report.stored, report.calls) == (35_741, 35_741, 86 * 5 + 4)
+        whole = await validate(at.store, at.clock, [])
+        assert (whole.exit_code, whole.targets.height) == (0, 87)
+        truth = await at.bars()
+        assert truth.filter(pl.col("timestamp").dt.date() == date(2025, 9, 11)).height == 395
+
+        damage = plan_damage(truth, seed=11, of_each=6)
+        await inflict(at.store, damage)
+        asked = at.calls
+        fixed = await validate_and_fix(at.tools, [])
+        assert stamps_found(fixed.before) == damage.expected
+        assert fixed.exit_code == 0
+        assert_frame_equal(await at.bars(), truth)
+        assert at.calls - asked <= 1.1 * fewest_calls(fixed.before)
+
+
+def fewest_calls(found: Validation) -> int:
+    """The least that cover the stamps to be fetched: the planner's own, proven by its tests."""
+    stamps = owed(found.targets)
+    wanted = found.findings.filter(pl.col("fix") == "fetch")
+    holes = stamps.join(wanted, on=["symbol", "session"]).filter(
+        pl.col("stamp").is_between("first_stamp", "last_stamp")
+    ).select("symbol", "session", "stamp").unique()  # fmt: skip
+    return plan(holes, stamps, stamps, holes.clear()).height
+
+
+@needs(REAL_DATA)
+async def test_thin_stocks_of_the_real_file_have_no_false_gap_and_are_restored(
+    database_url: str, tmp_path: Path
+) -> None:
+    market = RecordedMarket(REAL_DATA / "krx_stocks_1min.parquet")
+    symbols, days = ["084110", "003160", "139260"], (date(2025, 10, 20), date(2025, 10, 24))
+    async with desk(database_url, tmp_path, datetime(2025, 10, 24, 18), market) as at:
+        await reconcile(at.tools, symbols, days[1])
+        await backfill(at.tools, symbols, *days)
+        assert (await validate(at.store, at.clock, symbols, *days)).exit_code == 0
+        served = pl.concat([at.served(s, d) for s in sorted(symbols) for d in every_day(*days)])
+        assert_frame_equal(await at.bars("stocks_1m"), served)
+
+        damage = plan_damage(served, seed=5, of_each=4, table="stocks_1m")
+        await inflict(at.store, damage)
+        fixed = await validate_and_fix(at.tools, symbols)
+        assert stamps_found(fixed.before) == damage.expected
+        assert fixed.exit_code == 0
+        assert_frame_equal(await at.bars("stocks_1m"), served)
+
+
+def every_day(first: date, last: date) -> list[date]:
+    return pl.date_range(first, last, eager=True).to_list()
+
+
+async def test_findings_as_a_machine_reads_them(
+    database_url: str, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
+        symbols = [CONTRACT, "000020"]
+        await backfill(at.tools, symbols, *DAYS)
+        span = "timestamp BETWEEN '2025-09-01 10:00' AND '2025-09-01 10:09'"
+        await at.store.execute(f"DELETE FROM futures_1m WHERE {span}")
+        await at.store.execute(
+            "UPDATE stocks_1m SET volume = -5 WHERE timestamp = '2025-09-02 11:00'"
+        )
+        found = await validate(at.store, at.clock, symbols)
+        assert found.exit_code == 1
+        assert json.loads(json.dumps(found.as_json())) == snapshot
+        # what is missing stands in the ledger now, and the sessions are not validated
+        assert ("open", "not collected", 10) in await at.ledger()
+        good = await validated_sessions(at.store)
+        assert good.rows() == [("000020", DAYS[0]), (CONTRACT, DAYS[1])]
+
+
+async def test_bars_shifted_out_of_all_sessions_are_found_wherever_they_went(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Into the night, a Sunday, another century, and a session that nobody meant to keep."""
+    places = ["2025-09-01 03:10", "2025-08-31 12:00", "1970-01-01 09:30", "2025-08-29 10:00",
+              "2035-01-02 10:00"]  # fmt: skip
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, [CONTRACT], *DAYS)
+        truth = await at.bars()
+        for minute, place in enumerate(places):
+            await at.store.execute(
+                f"UPDATE futures_1m SET timestamp = '{place}'"
+                f" WHERE timestamp = '2025-09-01 11:0{minute}'"
+            )
+        fixed = await validate_and_fix(at.tools, [])
+        rows = fixed.before.findings.select("check", "bars").rows()
+        wrong = [check for check, _ in rows if check != "missing"]
+        assert set(wrong) == {"unexpected", "dead_contract"}
+        assert (len(wrong), ("missing", 5) in rows, fixed.exit_code) == (5, True, 0)
+        assert_frame_equal(await at.bars(), truth)
+
+
+async def test_an_empty_database_cannot_be_validated(database_url: str, tmp_path: Path) -> None:
+    async with desk(database_url, tmp_path, EVENING) as at:
+        with pytest.raises(InputError, match="just backfill"):
+            await validate(at.store, at.clock, [])
+        named = await validate(at.store, at.clock, [CONTRACT], *DAYS)
+        assert (named.exit_code, named.findings["bars"].sum()) == (1, 822)
+
+
+async def test_a_bar_that_kis_does_not_have_is_removed_and_kept_aside(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
+        await backfill(at.tools, ["000020"], DAYS[1], DAYS[1])
+        before = await at.bars("stocks_1m")
+        await at.store.execute(
+            "INSERT INTO stocks_1m SELECT '2025-09-02 10:20', symbol, timeframe, 1.5, 1.5, 1.5,"
+            " 1.5, 3, fetched_at, committed_at FROM stocks_1m WHERE timestamp = '2025-09-02 11:00'"
+        )
+        fixed = await validate_and_fix(at.tools, ["000020"])
+        assert (checks(fixed.before) >= {"tick"}, fixed.exit_code) == (True, 0)
+        assert_frame_equal(await at.bars("stocks_1m"), before)
+        removed = await at.frame("SELECT reason, open FROM removed_bars")
+        assert removed.rows() == [("KIS has no such bar", 1.5)]
+
+
+async def test_a_bar_that_kis_confirms_is_not_found_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    class Wild(Thin):
+        """KIS itself has a bar that looks wrong."""
+
+        def _bars(self, symbol: str, of: Any) -> pl.DataFrame:
+            at_noon = pl.col("label").dt.strftime("%H:%M") == "12:00"
+            prices = [
+                pl.when(at_noon).then(pl.col(p) + 12).otherwise(p).alias(p)
+                for p in ("open", "high", "low", "close")
+            ]
+            return super()._bars(symbol, of).with_columns(prices)
+
+    async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
+        await backfill(at.tools, [CONTRACT], DAYS[1], DAYS[1])
+        before = await at.bars()
+        fixed = await validate_and_fix(at.tools, [CONTRACT])
+        assert (checks(fixed.before), fixed.exit_code) == ({"jump"}, 0)
+        assert_frame_equal(await at.bars(), before)
+
+
+async def test_the_close_brings_corrections_and_late_bars(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
+        await backfill(at.tools, [CONTRACT, "000020"], DAYS[1], DAYS[1])
+        await at.store.execute("UPDATE futures_1m SET close = close + 0.05 WHERE volume % 7 = 0")
+        await at.store.execute("DELETE FROM futures_1m WHERE timestamp >= '2025-09-02 15:45'")
+        report = await reconcile(at.tools, [CONTRACT, "000020", CHAIN], DAYS[1])
+        assert report.rows.changed > 10
+        assert (report.open, report.unavailable) == (0, 420)
+        assert_frame_equal(await at.bars(), at.served(CONTRACT, DAYS[1]))
+        kept = await at.frame("SELECT symbol, market, open FROM kept_sessions ORDER BY symbol")
+        assert kept.rows() == [
+            ("000020", "stocks", 0), (CONTRACT, "derivatives", 0), (CHAIN, "chain", 0),
+        ]  # fmt: skip
+
+
+async def test_after_a_restart_todays_minutes_so_far_are_fetched(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, datetime(2025, 9, 2, 11, 0, 30), Thin(3)) as at:
+        report = await fill_today(at.tools, [CONTRACT, "000020", CHAIN], DAYS[1])
+        served = at.served(CONTRACT, DAYS[1]).filter(
+            pl.col("timestamp") <= datetime(2025, 9, 2, 11)
+        )
+        assert_frame_equal(await at.bars(), served)
+        # nothing is settled before the session is: a late bar may still come
+        assert report.no_trade == 0
+        assert report.open > 0
+
+
+async def test_before_the_open_yesterday_and_the_warm_up_are_filled(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, datetime(2025, 9, 3, 8, 30), Thin(3)) as at:
+        symbols = [CONTRACT, "005930", CHAIN]
+        await fill_before_open(at.tools, symbols, date(2025, 9, 3), warm_up=3)
+        days = "SELECT count(DISTINCT timestamp::date) AS days FROM {}"
+        assert (await at.frame(days.format("futures_1m")))["days"].item() == 3
+        assert (await at.frame(days.format("stocks_1m")))["days"].item() == 1
+
+
+def chain_rows() -> pl.DataFrame:
+    """A chain of 30 strikes a side in three snapshots of a session."""
+    minutes = [datetime(2025, 9, 2, 9, m) for m in (1, 2, 3)]
+    strikes = [400.0 + 2.5 * n for n in range(30)]
+    rows = [
+        {"timestamp": t, "underlying_symbol": CHAIN, "symbol": f"{side}{k}", "option_type": side,
+         "strike": k, "price": max(1.0, (436 - k if side == "C" else k - 436)) + 2 + t.minute / 100,
+         "bid": 1.0, "ask": 1.1, "volume": 10, "open_interest": 20, "iv": 20.0, "delta": 0.5,
+         "gamma": 0.01, "vega": 0.3, "theta": -0.1, "rho": 0.02, "underlying_price": 436.0,
+         "underlying_source": "index", "quoted_at": t, "fetched_at": t}
+        for t in minutes for side in "CP" for k in strikes
+    ]  # fmt: skip
+    schema = pl.DataFrame(schemas.OPTION_CHAIN.empty_table()).schema
+    return pl.DataFrame(rows, schema)
+
+
+async def store_chain(at: Desk) -> None:
+    rows = chain_rows()
+    await at.store.merge("option_chain_raw", schemas.conform(rows, schemas.OPTION_CHAIN))
+    cells = schemas.conform(matrix_of(rows), schemas.OPTION_MATRIX)
+    await at.store.merge("option_matrices", cells)
+
+
+async def test_matrices_are_held_against_their_chain_and_made_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await store_chain(at)
+        order = "SELECT * FROM option_matrices ORDER BY timestamp, metric_type"
+        truth = (await at.frame(order)).drop("committed_at")
+        fixed = await validate_and_fix(at.tools, [CHAIN])
+        # 417 snapshots were never taken; nobody can bring them back
+        assert checks(fixed.before) == {"snapshots"}
+        assert (fixed.before.findings["bars"].sum(), fixed.exit_code) == (417, 0)
+
+        await at.store.execute(
+            "UPDATE option_matrices SET c_atm = c_atm + 0.01"
+            " WHERE metric_type = 'price' AND timestamp = '2025-09-02 09:02'"
+        )
+        await at.store.execute(
+            "DELETE FROM option_matrices"
+            " WHERE metric_type = 'iv' AND timestamp = '2025-09-02 09:03'"
+        )
+        fixed = await validate_and_fix(at.tools, [CHAIN])
+        assert checks(fixed.before) == {"snapshots", "matrix_values"}
+        assert fixed.exit_code == 0
+        assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
+
+
+async def test_signals_are_held_against_the_stored_bars(database_url: str, tmp_path: Path) -> None:
+    strategy = STRATEGIES["dolpha1"]
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await backfill(at.tools, [CONTRACT], date(2025, 8, 20), DAYS[1])
+        await at.store.execute(
+            "INSERT INTO dolpha1_signal (timestamp, symbol, close, monitor_signal, trade_signal,"
+            " reason, created_at, committed_at)"
+            " SELECT timestamp, symbol, close, 0, 0, 'made up', timestamp, timestamp"
+            " FROM futures_1m WHERE timestamp = '2025-09-02 10:00'"
+        )
+        found = await validate(at.store, at.clock, [])
+        details = found.findings.select("check", "bars", "detail").rows()
+        assert details == [
+            ("signals", 410, "410 signals of dolpha1_signal are missing"),
+            ("signals", 1, "1 signals of dolpha1_signal differ"),
+        ]
+        fixed = await validate_and_fix(at.tools, [])
+        assert fixed.exit_code == 0
+        # the one that was given is kept beside what the bars make of it now
+        given = await at.frame("SELECT given->>'reason' AS reason FROM signal_corrections")
+        assert given["reason"].to_list() == ["made up"]
+        wanted = pl.DataFrame({"symbol": [CONTRACT], "session": [DAYS[1]]})
+        assert (await computed_signals(at.store, strategy, wanted)).height == 411
+
+
+async def test_rolls_and_the_front_month_series(database_url: str, tmp_path: Path) -> None:
+    async with desk(database_url, tmp_path, datetime(2025, 9, 16, 18)) as at:
+        await backfill(at.tools, ["A01"], date(2025, 9, 10), date(2025, 9, 16), warm_up=1)
+        rolls = await at.frame(
+            "SELECT symbol, next_symbol, roll_day, difference, adjustment FROM futures_rolls"
+            " ORDER BY last_day"
+        )
+        both = await at.frame(
+            "SELECT f.close - o.close AS difference FROM futures_1m o JOIN futures_1m f"
+            " USING (timestamp) WHERE o.symbol = '101W09' AND f.symbol = '101W12'"
+            " ORDER BY timestamp DESC LIMIT 1"
+        )
+        difference = both["difference"].item()
+        assert difference != 0
+        assert rolls.rows() == [
+            ("101W09", "101W12", date(2025, 9, 12), difference, difference),
+            ("101W12", None, None, None, 0.0),
+        ]
+        front = await at.frame("SELECT * FROM futures_front ORDER BY timestamp")
+        days = front.group_by(pl.col("timestamp").dt.date().alias("day"), maintain_order=True).agg(
+            pl.col("symbol").unique().alias("codes"), pl.len()
+        )
+        assert days.select("codes", "len").rows()[:3] == [
+            (["101W09"], 411), (["101W09"], 395), (["101W12"], days["len"][2]),
+        ]  # fmt: skip
+        old = front.filter(pl.col("symbol") == "101W09")
+        assert ((old["adjusted_close"] - old["close"] - difference).abs() < 1e-9).all()

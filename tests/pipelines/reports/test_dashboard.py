@@ -1,0 +1,149 @@
+"""The page: what it says of a day, of components, of a database that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from engine.clock import WallClock
+from engine.market.sessions import Market
+from engine.store import Store
+from engine.store.metadata import heartbeat
+from pipelines.reports import dashboard
+from pipelines.reports.dashboard import cards
+from pipelines.reports.dashboard.content import Desk
+from pipelines.reports.dashboard.health import Watch
+from pipelines.reports.dashboard.page import app
+from pipelines.reports.read_only import reader_url
+
+NOON = datetime(2026, 11, 16, 12, 0)
+
+
+class Noon(WallClock):
+    """Noon of the day that is stored."""
+
+    def now(self) -> datetime:
+        return NOON
+
+
+@pytest.fixture
+def desk(filled: str) -> Desk:
+    return Desk(reader_url(filled), simulated=False, clock=Noon())
+
+
+def test_the_page_shows_the_last_price_and_what_is_missing(desk: Desk) -> None:
+    look = desk.look()
+    assert look.board is not None
+    html = look.top()
+    closes = dict(look.board.bars_today.select("symbol", "close").iter_rows())
+    assert f'data-symbol="A01612">{closes["A01612"]:,.2f}<' in html
+    assert f'data-symbol="005930">{closes["005930"]:,.0f}<' in html
+    shown = dict(re.findall(r'data-krt="(\w+)"><b>[^<]*</b><span class="[^"]*">([^<]*)<', html))
+    assert shown["clock"] == "12:00:00"
+    assert shown["session"] == "정규장"
+
+
+def test_bars_owed_by_now_are_counted(desk: Desk) -> None:
+    board = desk.look().board
+    assert board is not None
+    owed = dict(board.bars_today.select("symbol", "owed").iter_rows())
+    assert owed == {"005930": 179, "A01612": 194}  # stamps until 11:59
+    missing = dict(board.bars_today.select("symbol", "missing").iter_rows())
+    assert missing == {"005930": 0, "A01612": 2}  # however many came after the hole
+    assert board.symbol == "A01612"
+    assert board.chart_signals.height == 409
+
+
+def test_options_and_signals_are_shown(desk: Desk) -> None:
+    look = desk.look()
+    assert "202612_KOSPI200" in look.bottom()
+    assert "band_cross" in look.bottom()
+    picture = look.matrix()
+    assert picture is not None
+    assert len(next(iter(picture.to_dict()["datasets"].values()))) == 42
+    assert look.price() is not None
+
+
+def test_a_database_that_is_away_is_shown_and_comes_back(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(f"{filled}&port=1", simulated=True)
+    look = desk.look()
+    assert look.board is None
+    assert 'data-krt="trouble"' in look.top()
+    assert (look.bottom(), look.price(), look.matrix()) == ("", None, None)
+    back = Desk(filled, simulated=True)
+    assert back.look().board is not None
+
+
+async def test_an_empty_database_is_a_page_too(database_url: str) -> None:
+    look = Desk(database_url, simulated=True).look()
+    assert "아직 없음" in look.top()
+    assert "옵션 스냅샷이 없습니다" in look.bottom()
+    assert look.price() is None
+
+
+async def test_what_comes_from_outside_is_escaped(store: Store, database_url: str) -> None:
+    await heartbeat(store, "<script>x</script>", "running", "<img src=x onerror=y>", 0, None)
+    html = Desk(database_url, simulated=True).look().top()
+    assert "<script" not in html
+    assert "<img" not in html
+
+
+def test_a_component_without_new_heartbeats_is_stopped_until_one_comes() -> None:
+    watch, beat = Watch(stale_after=10), NOON
+    assert watch.state("kis", "running", beat, at=0) == "running"
+    assert watch.state("kis", "running", beat, at=10) == "running"
+    assert watch.state("kis", "running", beat, at=11) == "stopped"
+    assert watch.state("kis", "running", beat + timedelta(minutes=1), at=12) == "running"
+    assert watch.state("kis", "done", beat + timedelta(minutes=2), at=500) == "done"
+    assert watch.state("kis", "failed", beat + timedelta(minutes=3), at=501) == "stopped"
+
+
+def test_an_old_heartbeat_of_the_real_clock_tells_at_once() -> None:
+    watch = Watch(stale_after=150)
+    assert watch.state("kis", "running", NOON, at=0, behind=151) == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("2026-11-16 08:00", "08:45 개장"), ("2026-11-16 12:00", "정규장"),
+        ("2026-11-16 15:40", "종가 단일가"), ("2026-11-16 16:00", "마감"),
+        ("2026-11-15 12:00", "휴장"), ("2026-11-19 09:00", "09:45 개장"),
+    ],
+)  # fmt: skip
+def test_the_session_is_told_in_a_word(at: str, said: str) -> None:
+    assert cards.session_state(Market.DERIVATIVES, datetime.fromisoformat(at)) == said
+
+
+def test_the_marimo_page_runs_headless(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(dashboard.URL, filled)
+    monkeypatch.setenv(dashboard.SIMULATED, "1")
+    _, defined = app.run()
+    assert defined["seen"].board is not None
+
+
+def test_looking_is_cheap_for_the_database(filled: str) -> None:
+    """One look is a handful of statements in one transaction on one kept connection."""
+    desk = Desk(reader_url(filled), simulated=True)
+    desk.look()
+    before = connections(filled)
+    for _ in range(3):
+        desk.look()
+    assert connections(filled) <= before
+
+
+def connections(url: str) -> int:
+    async def count() -> int:
+        store = Store(url, WallClock(), component="test")
+        query = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'dashboard'"
+        found = pl.DataFrame(await store.query(query))["n"][0]
+        await store.close()
+        return int(found)
+
+    return asyncio.run(count())

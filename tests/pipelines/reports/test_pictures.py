@@ -1,0 +1,141 @@
+"""Pictures for reports: whole, not empty, Korean legible without a Korean font on the machine."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from datetime import date, time
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import polars as pl
+import pytest
+import vl_convert
+from fontTools.ttLib import TTFont
+from PIL import Image
+
+from engine.errors import InputError
+from pipelines.commands.main import main
+from pipelines.reports import queries as questions
+from pipelines.reports.charts.names import symbol_name, underlying_name
+from pipelines.reports.charts.style import save, styled
+from pipelines.reports.pictures import Choice, What, draw
+
+DAY = date(2026, 11, 16)
+PADDING = 14  # of every picture, in its own pixels; drawn twice as large
+WHATS: list[What] = ["day", "smile", "matrix", "summary", "coverage"]
+
+
+def pixels(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("what", WHATS)
+def test_nothing_is_clipped_and_nothing_is_empty(what: What, filled: str, tmp_path: Path) -> None:
+    file = tmp_path / f"{what}.png"
+    save(draw(filled, what, Choice(day=DAY), "출처: 시험"), file)
+    image = pixels(file)
+    edge = PADDING
+    margins = [image[:edge], image[-edge:], image[:, :edge], image[:, -edge:]]
+    assert all((margin == 255).all() for margin in margins)
+    inked = (image.min(axis=2) < 250).mean()
+    assert inked > 0.015
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_png_is_packed_and_has_the_pixels_that_were_drawn(filled: str, tmp_path: Path) -> None:
+    picture = draw(filled, "matrix", Choice(day=DAY), "출처: 시험")
+    save(picture, tmp_path / "matrix.png")
+    drawn = vl_convert.vegalite_to_png(picture.to_json(), scale=2)
+    (tmp_path / "drawn.png").write_bytes(drawn)
+    assert (pixels(tmp_path / "matrix.png") == pixels(tmp_path / "drawn.png")).all()
+    assert (tmp_path / "matrix.png").stat().st_size < len(drawn) / 2
+
+
+def test_an_svg_brings_along_the_glyphs_that_it_uses(filled: str, tmp_path: Path) -> None:
+    file = tmp_path / "smile.svg"
+    save(draw(filled, "smile", Choice(day=DAY), "출처: 시험"), file)
+    svg = file.read_text("utf-8")
+    found = re.search(r"base64,([A-Za-z0-9+/=]+)", svg)
+    assert found
+    glyphs = TTFont(io.BytesIO(base64.b64decode(found[1]))).getBestCmap()
+    hangul = {ord(c) for c in re.sub(r"<style>.*?</style>", "", svg) if "가" <= c <= "힣"}
+    assert len(hangul) > 20
+    assert hangul <= set(glyphs)
+    assert 'font-family="Noto Sans KR' in svg
+
+
+def test_korean_is_letters_and_not_boxes(tmp_path: Path) -> None:
+    """Without a font every syllable is the same box."""
+    images = []
+    for syllable in "가힣":
+        text = (
+            alt.Chart(pl.DataFrame({"a": [1]})).mark_text(size=40).encode(text=alt.value(syllable))
+        )
+        save(styled(text, ""), tmp_path / f"{syllable}.png")
+        images.append(pixels(tmp_path / f"{syllable}.png"))
+    assert images[0].shape == images[1].shape
+    assert (images[0] != images[1]).any()
+
+
+def test_what_is_drawn_can_be_chosen(filled: str) -> None:
+    stock = draw(filled, "day", Choice(day=DAY, symbol="005930"), "").to_dict()
+    assert "주식 005930" in stock["title"]["text"]
+    smile = draw(filled, "smile", Choice(day=DAY, minute=time(9, 33)), "").to_dict()
+    assert "09:30" in smile["title"]["text"]
+    delta = draw(filled, "matrix", Choice(day=DAY, metric="delta"), "").to_json(ensure_ascii=False)
+    assert "델타" in delta
+
+
+def test_one_maturity_has_a_smile_and_no_term_structure(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = draw(filled, "smile", Choice(day=DAY), "").to_dict()
+    assert len(both["hconcat"]) == 2
+    assert both["title"]["text"].endswith("기간 구조")
+    front = questions.maturities(filled, DAY, "KOSPI200")[:1]
+    monkeypatch.setattr(questions, "maturities", lambda *_: front)
+    alone = draw(filled, "smile", Choice(day=DAY), "").to_dict()
+    assert "hconcat" not in alone
+    assert alone["title"]["text"].endswith("스마일")
+
+
+def test_what_there_is_not_is_said(filled: str) -> None:
+    for what, choice, said in [
+        ("day", Choice(day=DAY, symbol="005930; DROP"), "005930; DROP"),
+        ("day", Choice(day=date(2026, 10, 5)), "no bars of A01612 on 2026-10-05"),
+        ("smile", Choice(day=date(2026, 10, 5)), "no snapshots of KOSPI200"),
+        ("smile", Choice(day=DAY, series="NIKKEI"), "NIKKEI"),
+        ("smile", Choice(day=DAY, minute=time(8, 0)), "no option board"),
+        ("matrix", Choice(day=DAY, metric="nothing"), "has no nothing"),
+        ("coverage", Choice(day=date(2025, 10, 1)), "no bars"),
+        ("coverage", Choice(day=DAY, sessions=0), "at least 1"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            draw(filled, what, choice, "")  # type: ignore[arg-type]
+
+
+def test_the_command_draws_or_says_in_one_line_why_not(
+    filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KRT_DATABASE_URL", filled)
+    monkeypatch.chdir(tmp_path)
+    assert main(["plot", "coverage", "--date", str(DAY), "--out", "out/held.svg"]) == 0
+    assert (tmp_path / "out" / "held.svg").stat().st_size > 10_000
+    capsys.readouterr()
+    for arguments in (["--out", "held.gif"], ["--out", "a.png", "--minute", "noon"]):
+        assert main(["plot", "smile", "--date", str(DAY), *arguments]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("❌ ")
+        assert said.count("\n") == 1
+
+
+def test_titles_name_things_in_korean() -> None:
+    assert symbol_name("A01612") == "코스피200 선물 A01612"
+    assert symbol_name("005930") == "주식 005930"
+    assert underlying_name("202612_KOSPI200") == "코스피200 옵션 2026년 12월물"
+    assert underlying_name("261103_KOSPI200_WEEKLY_THU") == (
+        "코스피200 위클리(목) 옵션 26년 11월 3주차"
+    )

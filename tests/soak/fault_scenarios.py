@@ -1,0 +1,88 @@
+"""What KIS does to a session: nothing, a shipped scenario, or one drawn from all kinds of rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import time
+
+from engine.simulator.faults.scenario import Scenario, load_scenario
+
+Rule = dict[str, object]
+ASKED = ["bars", "options"]
+
+
+def drawn_weather(chance: random.Random, number: int) -> tuple[str, Scenario]:
+    """Return a scenario and its name; its dice differ from session to session."""
+    kind = chance.choices(["fine", "rough", "storm", "drawn"], [35, 20, 15, 30])[0]
+    if kind in ("rough", "storm"):
+        return kind, load_scenario(kind).with_seed(number)
+    rules = [] if kind == "fine" else _rules(chance)
+    return kind, Scenario.model_validate({"seed": number, "rule": rules})
+
+
+def _rules(chance: random.Random) -> list[Rule]:
+    kinds = chance.sample(sorted(KINDS), chance.randint(3, 8))
+    return [{"what": kind} | KINDS[kind](chance) for kind in kinds]
+
+
+def _often(chance: random.Random, most: float) -> Rule:
+    return {"probability": round(chance.uniform(0.001, most), 4)}
+
+
+def _while(chance: random.Random, longest: int) -> Rule:
+    """Return from and to: up to so many minutes somewhere in a day and what is around it."""
+    first = chance.randrange(8 * 60 + 30, 15 * 60 + 50)
+    last = first + chance.randint(1, longest)
+    return {"from": time(first // 60, first % 60), "to": time(last // 60, last % 60)}
+
+
+def _refuse(chance: random.Random) -> Rule:
+    code, status = chance.choice(
+        [("EGW00201", 500), ("EGW00202", 500), ("EGW00202", 200), ("EGW00206", 403)]
+    )
+    # KIS may say no all day, but not to everything at the close: then nothing could be had
+    return {"endpoint": ASKED, "code": code, "status": status, "to": "15:45"} | _often(chance, 0.04)
+
+
+def _correct(chance: random.Random) -> Rule:
+    minutes = chance.choice([0.5, 2.5, 20.0, "sealed"])
+    return {"minutes": minutes, "ticks": chance.randrange(6)} | _often(chance, 0.05)
+
+
+def _phantom(chance: random.Random) -> Rule:
+    inside = {"where": "inside", "to": "15:15"} if chance.random() < 0.3 else {}
+    return (
+        {"endpoint": "bars", "factor": chance.choice([3.0, 10.0])} | inside | _often(chance, 0.02)
+    )
+
+
+def _at_bars(most: float) -> Callable[[random.Random], Rule]:
+    return lambda chance: {"endpoint": "bars"} | _often(chance, most)
+
+
+def _at_all(most: float) -> Callable[[random.Random], Rule]:
+    return lambda chance: {"endpoint": ASKED} | _often(chance, most)
+
+
+KINDS: dict[str, Callable[[random.Random], Rule]] = {
+    "refuse": _refuse,
+    "kill_token": lambda chance: {"limit": chance.randint(1, 3)} | _while(chance, 60),
+    "pace": lambda chance: {"calls_per_second": chance.choice([1, 2, 3])} | _while(chance, 60),
+    "maintenance": lambda chance: _while(chance, 30),
+    "slow": lambda chance: {"seconds": chance.choice([1.0, 4.0, 60.0])} | _at_all(0.02)(chance),
+    "cut": lambda chance: {"half": chance.random() < 0.5} | _at_all(0.02)(chance),
+    "malformed": _at_all(0.02),
+    "html": lambda chance: {"status": chance.choice([200, 502])} | _at_all(0.02)(chance),
+    "empty_body": _at_all(0.02),
+    "empty_answer": _at_all(0.02),
+    "wrong_date": _at_bars(0.02),
+    "repeated_bars": _at_bars(0.05),
+    "phantom_bars": _phantom,
+    "odd_values": _at_all(0.03),
+    "late_bar": lambda chance: {"seconds": chance.choice([5, 30, 90, 600])} | _often(chance, 0.1),
+    "missing_bar": lambda chance: (
+        {"until": chance.choice(["sealed", "never"])} | _often(chance, 0.03)
+    ),
+    "corrected_bar": _correct,
+}
