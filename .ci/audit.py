@@ -20,9 +20,24 @@ PIP_AUDIT = "pip-audit==2.10.1"
 def audit() -> tuple[list[dict[str, Any]] | None, str]:
     """Return the packages that were asked about, with their advisories; None if nobody answered."""
     uv = shutil.which("uv") or "uv"
-    command = [uv, "tool", "run", "--quiet", "--python", sys.executable, PIP_AUDIT,
-               "--path", sysconfig.get_path("purelib"), "--skip-editable",
-               "--progress-spinner", "off", "--timeout", "15", "--format", "json"]  # fmt: skip
+    command = [
+        uv,
+        "tool",
+        "run",
+        "--quiet",
+        "--python",
+        sys.executable,
+        PIP_AUDIT,
+        "--path",
+        sysconfig.get_path("purelib"),
+        "--skip-editable",
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        "15",
+        "--format",
+        "json",
+    ]
     try:
         done = subprocess.run(  # noqa: S603
             command, check=False, capture_output=True, text=True, timeout=300

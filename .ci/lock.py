@@ -24,8 +24,17 @@ def resolved(project: Path) -> list[str]:
         document["tool"]["uv"].pop("constraint-dependencies", None)  # type: ignore[union-attr,index]
         copy.write_text(tomlkit.dumps(document), encoding="utf-8")
         uv = shutil.which("uv") or "uv"
-        command = [uv, "export", "--quiet", "--no-hashes", "--no-annotate", "--no-header",
-                   "--no-emit-project", "--all-groups", "--all-extras"]  # fmt: skip
+        command = [
+            uv,
+            "export",
+            "--quiet",
+            "--no-hashes",
+            "--no-annotate",
+            "--no-header",
+            "--no-emit-project",
+            "--all-groups",
+            "--all-extras",
+        ]
         done = subprocess.run(  # noqa: S603
             command, cwd=folder, check=True, capture_output=True, text=True
         )

@@ -16,8 +16,13 @@ TIME = pa.timestamp("us")
 LEVELS = 10
 METRICS = ("iv", "delta", "gamma", "vega", "theta", "rho", "price", "volume", "open_interest")
 MODEL_METRICS = (
-    "model_iv", "model_delta", "model_gamma", "model_vega", "model_theta", "model_rho",
-)  # fmt: skip
+    "model_iv",
+    "model_delta",
+    "model_gamma",
+    "model_vega",
+    "model_theta",
+    "model_rho",
+)
 
 
 def level_columns(levels: int = LEVELS) -> list[str]:
@@ -33,13 +38,24 @@ def level_columns(levels: int = LEVELS) -> list[str]:
 _PRICES = [(name, pa.float64()) for name in ("open", "high", "low", "close")]
 
 FUTURES_BARS = pa.schema(
-    [("timestamp", TIME), ("symbol", pa.string()), *_PRICES,
-     ("volume", pa.int64()), ("fetched_at", TIME)]
-)  # fmt: skip
+    [
+        ("timestamp", TIME),
+        ("symbol", pa.string()),
+        *_PRICES,
+        ("volume", pa.int64()),
+        ("fetched_at", TIME),
+    ]
+)
 STOCK_BARS = pa.schema(
-    [("timestamp", TIME), ("symbol", pa.string()), ("timeframe", pa.string()), *_PRICES,
-     ("volume", pa.int64()), ("fetched_at", TIME)]
-)  # fmt: skip
+    [
+        ("timestamp", TIME),
+        ("symbol", pa.string()),
+        ("timeframe", pa.string()),
+        *_PRICES,
+        ("volume", pa.int64()),
+        ("fetched_at", TIME),
+    ]
+)
 OPTION_CHAIN = pa.schema(
     [
         ("timestamp", TIME),  # the minute that the snapshot belongs to
@@ -160,9 +176,7 @@ GAPS = pa.schema(
         ("updated_at", TIME),
     ]
 )
-STRATEGY_SYMBOLS = pa.schema(
-    [("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)]
-)  # fmt: skip
+STRATEGY_SYMBOLS = pa.schema([("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)])
 KEPT_SESSIONS = pa.schema(
     [
         ("symbol", pa.string()),
@@ -188,7 +202,10 @@ FRONT_MONTHS = pa.schema(
 )
 CONFIRMED_BARS = pa.schema(
     [
-        ("timestamp", TIME), ("symbol", pa.string()), *_PRICES,
-        ("volume", pa.int64()), ("confirmed_at", TIME),
+        ("timestamp", TIME),
+        ("symbol", pa.string()),
+        *_PRICES,
+        ("volume", pa.int64()),
+        ("confirmed_at", TIME),
     ]
-)  # fmt: skip
+)

@@ -29,17 +29,22 @@ def differences(computed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("columns").list.len() > 0)
         .with_columns(_state())
         .select(
-            *KEY, "state", "columns",
+            *KEY,
+            "state",
+            "columns",
             *(f"{name}_given" for name in SAID),
             *(pl.col(name).alias(f"{name}_computed") for name in SAID),
         )
         .sort("symbol", "timestamp")
-    )  # fmt: skip
+    )
 
 
 def _state() -> pl.Expr:
     return (
-        pl.when(pl.col("close_given").is_null()).then(pl.lit("missing"))
-        .when(pl.col("close").is_null()).then(pl.lit("unexpected"))
-        .otherwise(pl.lit("differs")).alias("state")
-    )  # fmt: skip
+        pl.when(pl.col("close_given").is_null())
+        .then(pl.lit("missing"))
+        .when(pl.col("close").is_null())
+        .then(pl.lit("unexpected"))
+        .otherwise(pl.lit("differs"))
+        .alias("state")
+    )

@@ -12,9 +12,10 @@ from tests.ci_tools import ci_tool
 
 CLEAN = {"name": "good", "version": "1.0", "vulns": []}
 BAD = {
-    "name": "bad", "version": "2.0",
+    "name": "bad",
+    "version": "2.0",
     "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["2.1"], "description": ""}],
-}  # fmt: skip
+}
 UNKNOWN = {"name": "ours", "skip_reason": "Dependency not found on PyPI"}
 
 
@@ -34,9 +35,13 @@ def module() -> ModuleType:
     ],
 )
 def test_what_it_says(
-    module: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    packages: list[dict[str, object]] | None, code: int, says: str,
-) -> None:  # fmt: skip
+    module: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    packages: list[dict[str, object]] | None,
+    code: int,
+    says: str,
+) -> None:
     out = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
     answer = subprocess.CompletedProcess([], code, out, "a warning\nconnection refused\n")
     monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: answer)

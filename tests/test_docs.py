@@ -138,8 +138,10 @@ def test_hosted_tests_run_the_commands_of_the_readme() -> None:
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
     run = [step["run"] for step in job["steps"] if "run" in step]
     assert run == [
-        "pip install uv", "uv run just live --speed max --json", "uv run just check test",
-    ]  # fmt: skip
+        "pip install uv",
+        "uv run just live --speed max --json",
+        "uv run just check test",
+    ]
     readme = text_of(ROOT / "README.md")
     assert all(re.sub(r" --speed max --json| check", "", line) in readme for line in run)
 

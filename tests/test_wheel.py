@@ -27,9 +27,15 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
         n: v for n, v in os.environ.items() if not n.startswith(("KRT_", "PYTHON", "VIRTUAL"))
     }
     return subprocess.run(
-        command, cwd=tempfile.gettempdir(), env=theirs | {"PYTHONUTF8": "1"} | environment,
-        capture_output=True, text=True, encoding="utf-8", check=False, timeout=500,
-    )  # fmt: skip
+        command,
+        cwd=tempfile.gettempdir(),
+        env=theirs | {"PYTHONUTF8": "1"} | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=500,
+    )
 
 
 def made(*command: str | Path) -> None:
@@ -84,10 +90,13 @@ def test_everything_that_is_no_python_is_in_it(wheel: Path) -> None:
     }
     assert ours - inside == set()
     assert {
-        "sql/roles.sql", "engine/market/calendar.toml", "engine/market/closed_days.csv",
-        "engine/simulator/faults/scenarios/storm.toml", "pipelines/research/notebook.py",
+        "sql/roles.sql",
+        "engine/market/calendar.toml",
+        "engine/market/closed_days.csv",
+        "engine/simulator/faults/scenarios/storm.toml",
+        "pipelines/research/notebook.py",
         "pipelines/reports/dashboard/page.py",
-    } <= inside  # fmt: skip
+    } <= inside
     assert not [name for name in inside if name.startswith(("tests/", "docs/", ".ci/"))]
 
 
@@ -99,9 +108,18 @@ def test_the_installed_command_does_what_the_recipes_do(krt: Path, place: Path) 
     days = run(krt, "calendar", "2026", "--format", "json")
     assert len(json.loads(days.stdout)) > 200, days.stderr
     day = run(
-        krt, "live", "--simulate", "--speed", "max", "--json",
-        "--date", "2026-11-09", "--stock", "005930", **here,
-    )  # fmt: skip
+        krt,
+        "live",
+        "--simulate",
+        "--speed",
+        "max",
+        "--json",
+        "--date",
+        "2026-11-09",
+        "--stock",
+        "005930",
+        **here,
+    )
     assert day.returncode == 0, day.stderr[-2000:]
     summary = json.loads(day.stdout.splitlines()[-1])
     assert (summary["gaps"], summary["complete"]) == (0, True)

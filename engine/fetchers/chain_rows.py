@@ -18,10 +18,15 @@ _PATTERNS = {
 _TEXT = {"symbol": "optn_shrn_iscd", "atm_class": "atm_cls_name"}
 _WHOLE = {"volume": "acml_vol", "open_interest": "hts_otst_stpl_qty"}
 _NUMBERS = {
-    "iv": "hts_ints_vltl", "historical_volatility": "hist_vltl", "delta": "delta_val",
-    "gamma": "gama", "vega": "vega", "theta": "theta", "rho": "rho",
+    "iv": "hts_ints_vltl",
+    "historical_volatility": "hist_vltl",
+    "delta": "delta_val",
+    "gamma": "gama",
+    "vega": "vega",
+    "theta": "theta",
+    "rho": "rho",
     "theoretical_price": "hts_thpr",
-}  # fmt: skip
+}
 _BOARD = {"strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp"}
 _QUOTE = {"price": "futs_prpr"}  # KIS's name for the last price of an option, too
 

@@ -32,10 +32,20 @@ Relation: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader | str"
 
 _STAMP = pl.Datetime("us")
 _PRICES = dict.fromkeys(("open", "high", "low", "close"), pl.Float64())
-_MATRIX = {"symbol": pl.String(), "session": pl.Date(), "timestamp": _STAMP,
-           "metric_type": pl.String(), **dict.fromkeys(level_columns(), pl.Float64())}  # fmt: skip
-_SIGNAL = {"source": pl.String(), "symbol": pl.String(), "session": pl.Date(),
-           "timestamp": _STAMP, "content": pl.String()}  # fmt: skip
+_MATRIX = {
+    "symbol": pl.String(),
+    "session": pl.Date(),
+    "timestamp": _STAMP,
+    "metric_type": pl.String(),
+    **dict.fromkeys(level_columns(), pl.Float64()),
+}
+_SIGNAL = {
+    "source": pl.String(),
+    "symbol": pl.String(),
+    "session": pl.Date(),
+    "timestamp": _STAMP,
+    "content": pl.String(),
+}
 _TARGET = {"symbol": pl.String(), "session": pl.Date()}
 
 RELATIONS: dict[str, pl.Schema] = {
@@ -44,13 +54,23 @@ RELATIONS: dict[str, pl.Schema] = {
         # what is checked, and the hours of its sessions: minutes from midnight, in order
         "targets": {**_TARGET, "grid": pl.Int64()},
         "grids": GRIDS,
-        "bars": {**_TARGET, "timestamp": _STAMP, **_PRICES, "volume": pl.Int64(),
-                 "context": pl.Boolean(), "confirmed": pl.Boolean()},
+        "bars": {
+            **_TARGET,
+            "timestamp": _STAMP,
+            **_PRICES,
+            "volume": pl.Int64(),
+            "context": pl.Boolean(),
+            "confirmed": pl.Boolean(),
+        },
         # stamps that the ledger explains
         "excused": {**_TARGET, "stamp": _STAMP},
         # one row a code: stocks or derivatives, smallest price step, last trading day
-        "instruments": {"symbol": pl.String(), "kind": pl.String(), "tick": pl.Float64(),
-                        "last_day": pl.Date()},
+        "instruments": {
+            "symbol": pl.String(),
+            "kind": pl.String(),
+            "tick": pl.Float64(),
+            "last_day": pl.Date(),
+        },
         # number of each trading day, so that neighbours differ by 1
         "trading_days": {"session": pl.Date(), "number": pl.Int64()},
         # option chains; symbol is the underlying_symbol
@@ -62,7 +82,7 @@ RELATIONS: dict[str, pl.Schema] = {
         "signals": _SIGNAL,
         "expected_signals": _SIGNAL,
     }.items()
-}  # fmt: skip
+}
 
 VIEWS = {  # what must be: every stamp that the targets owe
     "owed": "SELECT symbol, session, session + to_minutes(minute) AS stamp, place"
@@ -71,11 +91,17 @@ VIEWS = {  # what must be: every stamp that the targets owe
 
 FINDINGS = pl.Schema(
     [
-        ("check", pl.String()), ("severity", pl.String()), ("symbol", pl.String()),
-        ("session", pl.Date()), ("first_stamp", _STAMP), ("last_stamp", _STAMP),
-        ("bars", pl.Int64()), ("detail", pl.String()), ("fix", pl.String()),
+        ("check", pl.String()),
+        ("severity", pl.String()),
+        ("symbol", pl.String()),
+        ("session", pl.Date()),
+        ("first_stamp", _STAMP),
+        ("last_stamp", _STAMP),
+        ("bars", pl.Int64()),
+        ("detail", pl.String()),
+        ("fix", pl.String()),
     ]
-)  # fmt: skip
+)
 ORDER = ["session", "symbol", "check", "first_stamp", "last_stamp", "detail"]
 _FOUND = ["symbol", "session", "first_stamp", "last_stamp", "bars", "detail"]
 _MEMORY = "400MB"  # beyond which DuckDB spills to disk

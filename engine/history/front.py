@@ -48,10 +48,9 @@ def rolls(bars: pl.LazyFrame, product: str = "A01") -> pl.LazyFrame:
     known = _differences(of_product, kept)
     later = pl.col("difference").cum_sum(reverse=True).fill_null(0.0)
     unknown = pl.col("difference").is_null() & pl.col("next_symbol").is_not_null()
-    return (
-        kept.join(known, on="symbol", how="left", maintain_order="left")
-        .with_columns(pl.when(~unknown.cum_max(reverse=True)).then(later).alias("adjustment"))
-    )  # fmt: skip
+    return kept.join(known, on="symbol", how="left", maintain_order="left").with_columns(
+        pl.when(~unknown.cum_max(reverse=True)).then(later).alias("adjustment")
+    )
 
 
 def _of_product(bars: pl.LazyFrame, product: str) -> pl.LazyFrame:

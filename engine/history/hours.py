@@ -25,18 +25,22 @@ def with_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
     return (
         bars.with_columns(
             pl.col("timestamp").dt.date().alias("session"),
-            pl.when(is_derivative()).then(pl.lit("derivatives")).otherwise(pl.lit("stocks"))
+            pl.when(is_derivative())
+            .then(pl.lit("derivatives"))
+            .otherwise(pl.lit("stocks"))
             .alias("market"),
         )
         .join(_last_days().lazy(), on=["symbol", "session"], how="left", maintain_order="left")
         .with_columns(pl.col("expiring").fill_null(value=False))
         .join(
-            _hours().lazy(), on=["session", "market", "expiring"], how="inner",
+            _hours().lazy(),
+            on=["session", "market", "expiring"],
+            how="inner",
             maintain_order="left",
         )
         .filter(pl.col("timestamp") > pl.col("opens"), pl.col("timestamp") <= pl.col("last_stamp"))
         .drop("market", "expiring")
-    )  # fmt: skip
+    )
 
 
 def is_derivative() -> pl.Expr:

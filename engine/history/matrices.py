@@ -34,11 +34,14 @@ def wide_matrix(cells: pl.LazyFrame) -> pl.LazyFrame:
     return (
         cells.join(levels.lazy(), on=["option_type", "level"])
         .pivot(
-            on="column", on_columns=levels["column"], index=list(KEY), values="value",
+            on="column",
+            on_columns=levels["column"],
+            index=list(KEY),
+            values="value",
             aggregate_function="first",
         )
         .sort(*KEY)
-    )  # fmt: skip
+    )
 
 
 def by_metric(matrices: pl.LazyFrame, metrics: list[str]) -> pl.LazyFrame:
@@ -47,11 +50,14 @@ def by_metric(matrices: pl.LazyFrame, metrics: list[str]) -> pl.LazyFrame:
     return (
         long_matrix(matrices.filter(pl.col("metric_type").is_in(metrics)))
         .pivot(
-            on="metric_type", on_columns=metrics, index=index, values="value",
+            on="metric_type",
+            on_columns=metrics,
+            index=index,
+            values="value",
             aggregate_function="first",
         )
         .sort(*index[:4])
-    )  # fmt: skip
+    )
 
 
 def with_summary(

@@ -13,11 +13,17 @@ from engine.store.identifiers import identifier, literal
 # What ADBC hands over as the same value. Whatever else there is comes as text, NUMERIC as a float:
 # the driver would give it as text in an extension type, and four times as slowly.
 _SAME: dict[str, pl.DataType] = {
-    "text": pl.String(), "varchar": pl.String(), "bool": pl.Boolean(),
-    "int2": pl.Int16(), "int4": pl.Int32(), "int8": pl.Int64(),
-    "float4": pl.Float32(), "float8": pl.Float64(),
-    "date": pl.Date(), "timestamp": pl.Datetime("us"),
-}  # fmt: skip
+    "text": pl.String(),
+    "varchar": pl.String(),
+    "bool": pl.Boolean(),
+    "int2": pl.Int16(),
+    "int4": pl.Int32(),
+    "int8": pl.Int64(),
+    "float4": pl.Float32(),
+    "float8": pl.Float64(),
+    "date": pl.Date(),
+    "timestamp": pl.Datetime("us"),
+}
 
 _DESCRIBE = """
 SELECT a.attname AS name, t.typname::text AS kind, k.place,

@@ -30,12 +30,24 @@ from engine.store.identifiers import Value, identifier, literal, literals
 Node: TypeAlias = Any  # of the serialised expression: objects, texts, numbers
 
 _LONGEST_LIST = 10_000  # beyond it the text of the query costs more than it saves
-_COMPARED = {"Eq": "=", "NotEq": "<>", "Lt": "<", "LtEq": "<=", "Gt": ">", "GtEq": ">=",
-             "EqValidity": "IS NOT DISTINCT FROM", "NotEqValidity": "IS DISTINCT FROM"}  # fmt: skip
+_COMPARED = {
+    "Eq": "=",
+    "NotEq": "<>",
+    "Lt": "<",
+    "LtEq": "<=",
+    "Gt": ">",
+    "GtEq": ">=",
+    "EqValidity": "IS NOT DISTINCT FROM",
+    "NotEqValidity": "IS DISTINCT FROM",
+}
 _ORDERING = ("Lt", "LtEq", "Gt", "GtEq")
 _JOINED = {"And": "AND", "LogicalAnd": "AND", "Or": "OR", "LogicalOr": "OR", "Xor": "<>"}
-_BOUNDS = {"Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "LtEq"),
-           "None": ("Gt", "Lt")}  # fmt: skip
+_BOUNDS = {
+    "Both": ("GtEq", "LtEq"),
+    "Left": ("GtEq", "Lt"),
+    "Right": ("Gt", "LtEq"),
+    "None": ("Gt", "Lt"),
+}
 _WIDENED = (pl.Int16, pl.Int32, pl.Int64)  # to floats, when they are compared with one
 _NOT_FINITE = (
     "('NaN'::double precision, 'Infinity'::double precision, '-Infinity'::double precision)"
@@ -105,9 +117,13 @@ def _comparison(left: Node, op: str, right: Node, of: Relation) -> str:
 
 # A day compared as a span of time, for which an index on the time can be used.
 _DAYS = {
-    "Eq": "({0} >= {1} AND {0} < {2})", "NotEq": "(NOT ({0} >= {1} AND {0} < {2}))",
-    "Lt": "({0} < {1})", "LtEq": "({0} < {2})", "Gt": "({0} >= {2})", "GtEq": "({0} >= {1})",
-}  # fmt: skip
+    "Eq": "({0} >= {1} AND {0} < {2})",
+    "NotEq": "(NOT ({0} >= {1} AND {0} < {2}))",
+    "Lt": "({0} < {1})",
+    "LtEq": "({0} < {2})",
+    "Gt": "({0} >= {2})",
+    "GtEq": "({0} >= {1})",
+}
 
 
 def _day_comparison(moment: str, op: str, right: Node) -> str:

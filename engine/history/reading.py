@@ -19,11 +19,12 @@ from engine.store.identifiers import identifier, literal, literals
 
 BARS = pl.Schema(
     [
-        ("symbol", pl.String()), ("timestamp", pl.Datetime("us")),
+        ("symbol", pl.String()),
+        ("timestamp", pl.Datetime("us")),
         *((price, pl.Float64()) for price in ("open", "high", "low", "close")),
         ("volume", pl.Int64()),
     ]
-)  # fmt: skip
+)
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
 
 
@@ -176,12 +177,18 @@ async def spans(store: Store) -> pl.DataFrame:
         " WHERE timestamp::time BETWEEN '08:46' AND '16:45' GROUP BY 1, 2 HAVING count(*) > 1"
         ") AS days GROUP BY 1"
     )
-    found = await _read(store, SPANS, [
-        known.format("gaps"), known.format("kept_sessions"),
-        stored.format("symbol", "futures_1m"), stored.format("symbol", "stocks_1m"),
-        stored.format("underlying_symbol", "option_chain_raw"),
-        stored.format("underlying_symbol", "option_matrices"),
-    ])  # fmt: skip
+    found = await _read(
+        store,
+        SPANS,
+        [
+            known.format("gaps"),
+            known.format("kept_sessions"),
+            stored.format("symbol", "futures_1m"),
+            stored.format("symbol", "stocks_1m"),
+            stored.format("underlying_symbol", "option_chain_raw"),
+            stored.format("underlying_symbol", "option_matrices"),
+        ],
+    )
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")
 
 

@@ -51,10 +51,8 @@ def resample(bars: pl.LazyFrame, every: Every, *, auction: bool = True) -> pl.La
             pl.col("volume").sum(),
             pl.len().cast(pl.Int64).alias("bars"),
         )
-        .select(
-            "timestamp", "symbol", "open", "high", "low", "close", "volume", "session", "bars"
-        )
-    )  # fmt: skip
+        .select("timestamp", "symbol", "open", "high", "low", "close", "volume", "session", "bars")
+    )
 
 
 def _end(every: Every) -> pl.Expr:

@@ -231,6 +231,8 @@ def correct_tr_ids(configured: Mapping[str, str]) -> dict[str, str]:
         if tr_id in _MISPRINTS:
             log.warning(
                 "⚠️ tr_id.%s is %s in the settings, a misprint of %s, which is used",
-                name, tr_id, _MISPRINTS[tr_id],
-            )  # fmt: skip
+                name,
+                tr_id,
+                _MISPRINTS[tr_id],
+            )
     return {name: _MISPRINTS.get(tr_id, tr_id) for name, tr_id in configured.items()}

@@ -17,9 +17,16 @@ from engine.errors import KisUnreachable
 from engine.kis import codec
 
 _FIELDS = [
-    "kind", "symbol", "standard_code", "name", "atm_class",
-    "strike", "month_class", "underlying", "underlying_name",
-]  # fmt: skip
+    "kind",
+    "symbol",
+    "standard_code",
+    "name",
+    "atm_class",
+    "strike",
+    "month_class",
+    "underlying",
+    "underlying_name",
+]
 # What zipfile and zlib make of bytes that came wrong.
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError)
 _USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others' errors are of modules that may lack

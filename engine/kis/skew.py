@@ -34,8 +34,9 @@ class Skew:
             side = "ahead of" if ahead > timedelta(0) else "behind"
             log.warning(
                 "⚠️ this machine's clock is %.0f s %s KIS's: bars come late until it is set (NTP)",
-                abs(ahead.total_seconds()), side,
-            )  # fmt: skip
+                abs(ahead.total_seconds()),
+                side,
+            )
         elif self._large and not large:
             log.info("✅ this machine's clock goes with KIS's again")
         self._large = large

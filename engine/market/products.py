@@ -26,8 +26,14 @@ _KOSDAQ_OPTION_TICKS: Ticks = ((0, 0.1), (50, 0.5))
 # Since 2023-01-25, all markets alike. ETFs and ETNs, which codes do not tell apart, have finer
 # ones (1 KRW below 2,000, else 5), so a price off this grid is an error only for shares.
 STOCK_TICKS: Ticks = (
-    (0, 1), (2_000, 5), (5_000, 10), (20_000, 50), (50_000, 100), (200_000, 500), (500_000, 1_000),
-)  # fmt: skip
+    (0, 1),
+    (2_000, 5),
+    (5_000, 10),
+    (20_000, 50),
+    (50_000, 100),
+    (200_000, 500),
+    (500_000, 1_000),
+)
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,19 @@ from engine.market.trading_days import (
 )
 
 __all__ = [
-    "Market", "Session", "calendar_year", "learn_closed_days", "market_of",
-    "owed_sessions", "owed_stamps", "previous_sessions", "remember_kis_days", "session",
-    "session_dates", "session_of",
-]  # fmt: skip
+    "Market",
+    "Session",
+    "calendar_year",
+    "learn_closed_days",
+    "market_of",
+    "owed_sessions",
+    "owed_stamps",
+    "previous_sessions",
+    "remember_kis_days",
+    "session",
+    "session_dates",
+    "session_of",
+]
 
 
 def market_of(symbol: str) -> Market:
@@ -113,12 +122,16 @@ def owed_sessions(symbols: Sequence[str], start: date, end: date) -> pl.DataFram
     return (
         markets.join(days, how="cross", maintain_order="left_right")
         .join_asof(
-            last_days, left_on="session", right_on="last_day", by="symbol", strategy="forward",
+            last_days,
+            left_on="session",
+            right_on="last_day",
+            by="symbol",
+            strategy="forward",
             check_sortedness=False,
         )
         .filter((pl.col("market") == Market.STOCKS) | pl.col("last_day").is_not_null())
         .select("symbol", "market", "session", expiring)
-    )  # fmt: skip
+    )
 
 
 def _last_days(symbol: str, start: date, end: date) -> list[date]:

@@ -35,11 +35,29 @@ from engine.market.products import (
 from engine.market.trading_days import check_range, depends_on_days, next_trading_day_from, rules
 
 __all__ = [
-    "FIRST_NEW_YEAR", "PRODUCTS", "SERIES", "STOCK_TICKS", "Contract", "OptionSeries", "Product",
-    "contract", "contract_code", "contract_on", "front_maturity", "front_month",
-    "front_months", "is_derivative", "is_front", "is_stock", "option_code", "option_series",
-    "product", "tick_size", "ticks_of", "validate_symbol",
-]  # fmt: skip
+    "FIRST_NEW_YEAR",
+    "PRODUCTS",
+    "SERIES",
+    "STOCK_TICKS",
+    "Contract",
+    "OptionSeries",
+    "Product",
+    "contract",
+    "contract_code",
+    "contract_on",
+    "front_maturity",
+    "front_month",
+    "front_months",
+    "is_derivative",
+    "is_front",
+    "is_stock",
+    "option_code",
+    "option_series",
+    "product",
+    "tick_size",
+    "ticks_of",
+    "validate_symbol",
+]
 
 FIRST_NEW_YEAR = 2026
 FIRST_LETTER_YEAR = 2006

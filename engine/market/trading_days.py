@@ -178,8 +178,10 @@ def learn_closed_days(path: Path) -> list[date]:
             continue  # said before
         log.warning(
             "⚠️ %s: KIS says %s, the built-in calendar %s; KIS is believed",
-            day, "open" if is_open else "closed", closed.get(day, "a trading day"),
-        )  # fmt: skip
+            day,
+            "open" if is_open else "closed",
+            closed.get(day, "a trading day"),
+        )
     _learned.clear()
     _learned.update(differing)
     for cached in _following:

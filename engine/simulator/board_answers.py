@@ -64,12 +64,17 @@ def board_top(desk: Desk, query: Query, now: datetime) -> bytes:
     price, before = _index(desk, instruments.product(symbol).underlying, state)
     move, sign, share = change(price, before, 2)
     output1 = {
-        "unas_prpr": f"{price:.2f}", "unas_prdy_vrss": move, "unas_prdy_vrss_sign": sign,
-        "unas_prdy_ctrt": share, "unas_acml_vol": str(400_000 * (state[1] + 1)),
+        "unas_prpr": f"{price:.2f}",
+        "unas_prdy_vrss": move,
+        "unas_prdy_vrss_sign": sign,
+        "unas_prdy_ctrt": share,
+        "unas_acml_vol": str(400_000 * (state[1] + 1)),
         "hts_kor_isnm": future_name(symbol),
-        **{name: future[name] for name in (
-            "futs_prpr", "futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_ctrt")},
-    }  # fmt: skip
+        **{
+            name: future[name]
+            for name in ("futs_prpr", "futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_ctrt")
+        },
+    }
     return orjson.dumps({"output1": output1, "output2": [], **OK})
 
 
@@ -123,9 +128,13 @@ def _index(desk: Desk, underlying: str, state: State) -> tuple[float, float]:
 def _index_row(code: str, name: str, price: float, before: float) -> dict[str, str]:
     move, sign, share = change(price, before, 2)
     return {
-        "bstp_cls_code": code, "hts_kor_isnm": name, "bstp_nmix_prpr": f"{price:.2f}",
-        "prdy_vrss_sign": sign, "bstp_nmix_prdy_vrss": move, "bstp_nmix_prdy_ctrt": share,
-    }  # fmt: skip
+        "bstp_cls_code": code,
+        "hts_kor_isnm": name,
+        "bstp_nmix_prpr": f"{price:.2f}",
+        "prdy_vrss_sign": sign,
+        "bstp_nmix_prdy_vrss": move,
+        "bstp_nmix_prdy_ctrt": share,
+    }
 
 
 def _option_quote(desk: Desk, symbol: str, state: State) -> bytes:
@@ -146,12 +155,28 @@ def _futures_row(desk: Desk, code: str, now: datetime) -> dict[str, str]:
     price, tick = float(known["futs_prpr"]), instruments.tick_size(code, 0)
     return {
         "futs_shrn_iscd": code,
-        **{name: known[name] for name in (
-            "hts_kor_isnm", "futs_prpr", "futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_ctrt",
-            "hts_thpr", "acml_vol")},
-        "futs_askp": f"{price + tick:.2f}", "futs_bidp": f"{price - tick:.2f}",
-        **{name: known[name] for name in (
-            "hts_otst_stpl_qty", "futs_hgpr", "futs_lwpr", "hts_rmnn_dynu")},
-        "total_askp_rsqn": "100", "total_bidp_rsqn": "100", "futs_antc_cnpr": "0.00",
-        "futs_antc_cntg_vrss": "0.00", "antc_cntg_vrss_sign": "0", "antc_cntg_prdy_ctrt": "0.00",
-    }  # fmt: skip
+        **{
+            name: known[name]
+            for name in (
+                "hts_kor_isnm",
+                "futs_prpr",
+                "futs_prdy_vrss",
+                "prdy_vrss_sign",
+                "futs_prdy_ctrt",
+                "hts_thpr",
+                "acml_vol",
+            )
+        },
+        "futs_askp": f"{price + tick:.2f}",
+        "futs_bidp": f"{price - tick:.2f}",
+        **{
+            name: known[name]
+            for name in ("hts_otst_stpl_qty", "futs_hgpr", "futs_lwpr", "hts_rmnn_dynu")
+        },
+        "total_askp_rsqn": "100",
+        "total_bidp_rsqn": "100",
+        "futs_antc_cnpr": "0.00",
+        "futs_antc_cntg_vrss": "0.00",
+        "antc_cntg_vrss_sign": "0",
+        "antc_cntg_prdy_ctrt": "0.00",
+    }

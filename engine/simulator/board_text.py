@@ -101,11 +101,21 @@ QUOTE_COLUMNS = {
     "futs_hgpr": COLUMNS["optn_hgpr"],
     "futs_lwpr": COLUMNS["optn_lwpr"],
     "futs_sdpr": COLUMNS["nmix_sdpr"],
-    **{name: COLUMNS[name] for name in (
-        "hts_thpr", "delta_val", "gama", "theta", "vega", "rho", "hist_vltl", "hts_ints_vltl",
-        "acpr",
-    )},
-}  # fmt: skip
+    **{
+        name: COLUMNS[name]
+        for name in (
+            "hts_thpr",
+            "delta_val",
+            "gama",
+            "theta",
+            "vega",
+            "rho",
+            "hist_vltl",
+            "hts_ints_vltl",
+            "acpr",
+        )
+    },
+}
 QUOTED = (*QUOTE_FIELDS[:-1], "hist_vltl", "hts_ints_vltl", "mrkt_basis", "acpr")
 
 

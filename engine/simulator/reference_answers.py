@@ -33,9 +33,12 @@ MORE = {"msg_cd": "KIOK0500", "msg1": "조회가 계속됩니다..다음버튼�
 DONE = {"msg_cd": "KIOK0460", "msg1": "조회 되었습니다. (마지막 자료)".ljust(70)}
 # Kind of product in the master file: futures, calls, puts (KIS's header of fo_idx_code_mts).
 KINDS = {
-    "KOSPI200": "156", "MINI_KOSPI200": "BDE", "KOSDAQ150": "3JK",
-    "KOSPI200_WEEKLY_MON": " LM", "KOSPI200_WEEKLY_THU": " LM",
-}  # fmt: skip
+    "KOSPI200": "156",
+    "MINI_KOSPI200": "BDE",
+    "KOSDAQ150": "3JK",
+    "KOSPI200_WEEKLY_MON": " LM",
+    "KOSPI200_WEEKLY_THU": " LM",
+}
 INDEX_CODES = {"KOSPI200": "2001", "KOSDAQ150": "3003"}
 ATM, ITM, OTM = "1", "2", "3"
 
@@ -46,10 +49,15 @@ def holidays(_desk: Desk, query: Query, now: datetime) -> bytes:
     first = asked_day(key, now) + timedelta(days=1) if key else asked_day(query["BASS_DT"], now)
     rows = [row for n in range(HOLIDAY_ROWS) if (row := _day_row(first + timedelta(days=n)))]
     last = rows[-1]["bass_dt"] if len(rows) == HOLIDAY_ROWS else ""
-    return orjson.dumps({
-        "ctx_area_nk": last.ljust(KEY_WIDTH), "ctx_area_fk": query["BASS_DT"].ljust(KEY_WIDTH),
-        "output": rows, "rt_cd": "0", **(MORE if last else DONE),
-    })  # fmt: skip
+    return orjson.dumps(
+        {
+            "ctx_area_nk": last.ljust(KEY_WIDTH),
+            "ctx_area_fk": query["BASS_DT"].ljust(KEY_WIDTH),
+            "output": rows,
+            "rt_cd": "0",
+            **(MORE if last else DONE),
+        }
+    )
 
 
 def _day_row(day: date) -> dict[str, str] | None:
@@ -60,10 +68,13 @@ def _day_row(day: date) -> dict[str, str] | None:
     year_end = day.weekday() < 5 and (day.month, day.day) >= (12, 29)  # banks work, KRX does not
     flag = "NY"[is_open]
     return {
-        "bass_dt": f"{day:%Y%m%d}", "wday_dvsn_cd": f"{(day.weekday() + 1) % 7 + 1:02d}",
-        "bzdy_yn": "NY"[is_open or year_end], "tr_day_yn": "Y", "opnd_yn": flag,
+        "bass_dt": f"{day:%Y%m%d}",
+        "wday_dvsn_cd": f"{(day.weekday() + 1) % 7 + 1:02d}",
+        "bzdy_yn": "NY"[is_open or year_end],
+        "tr_day_yn": "Y",
+        "opnd_yn": flag,
         "sttl_day_yn": flag,
-    }  # fmt: skip
+    }
 
 
 def series_list(_desk: Desk, query: Query, now: datetime) -> bytes:
@@ -93,15 +104,22 @@ def master_file(desk: Desk, day: date) -> bytes:
 
 def _futures_lines(day: date) -> list[str]:
     return [
-        "|".join((
-            KINDS[instruments.product(prefix).name][0], code, f"KR4{code:0<9.9}",
-            f"{future_name(code):<30}", "", "0.00", str(min(rank, 4)),
-            INDEX_CODES[instruments.product(prefix).underlying],
-            instruments.product(prefix).underlying,
-        ))
+        "|".join(
+            (
+                KINDS[instruments.product(prefix).name][0],
+                code,
+                f"KR4{code:0<9.9}",
+                f"{future_name(code):<30}",
+                "",
+                "0.00",
+                str(min(rank, 4)),
+                INDEX_CODES[instruments.product(prefix).underlying],
+                instruments.product(prefix).underlying,
+            )
+        )
         for prefix in ("A01", "A05", "A06")
         for rank, code in enumerate(futures(prefix, day), start=1)
-    ]  # fmt: skip
+    ]
 
 
 def _option_lines(desk: Desk, day: date) -> list[str]:
@@ -121,11 +139,17 @@ def _series_lines(desk: Desk, series: str, maturity: str, rank: int, day: date) 
     is_call, strike = pl.col("option_type") == "C", pl.col("strike")
     fields = [
         pl.when(is_call).then(pl.lit(KINDS[series][1])).otherwise(pl.lit(KINDS[series][2])),
-        pl.col("code"), "KR4" + pl.col("code"),
+        pl.col("code"),
+        "KR4" + pl.col("code"),
         pl.format(f"{KOREAN[series]}{{}} {maturity} {{}}", "option_type", "strike").str.pad_end(30),
-        pl.when(strike == atm).then(pl.lit(ATM)).when((strike < atm) == is_call)
-        .then(pl.lit(ITM)).otherwise(pl.lit(OTM)),
-        strike.cast(pl.String), pl.lit(str(rank)), pl.lit(INDEX_CODES[underlying]),
+        pl.when(strike == atm)
+        .then(pl.lit(ATM))
+        .when((strike < atm) == is_call)
+        .then(pl.lit(ITM))
+        .otherwise(pl.lit(OTM)),
+        strike.cast(pl.String),
+        pl.lit(str(rank)),
+        pl.lit(INDEX_CODES[underlying]),
         pl.lit(underlying),
-    ]  # fmt: skip
+    ]
     return listed.select(line=pl.concat_str(fields, separator="|"))["line"].to_list()

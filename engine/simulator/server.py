@@ -146,11 +146,14 @@ class Simulator:
         hits = self._hits(TOKEN, "", now)
         token = self._gate.issue(_object(await request.read()), now)
         self.counts.tokens.append(now)
-        body = orjson.dumps({
-            "access_token": token.text,
-            "access_token_token_expired": f"{token.expires_at:%Y-%m-%d %H:%M:%S}",
-            "token_type": "Bearer", "expires_in": 86400,
-        })  # fmt: skip
+        body = orjson.dumps(
+            {
+                "access_token": token.text,
+                "access_token_token_expired": f"{token.expires_at:%Y-%m-%d %H:%M:%S}",
+                "token_type": "Bearer",
+                "expires_in": 86400,
+            }
+        )
         return await self._deliver(body, hits, request)
 
     async def _master(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:

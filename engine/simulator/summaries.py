@@ -49,12 +49,15 @@ def stock_summary(desk: Desk, symbol: str, now: datetime) -> dict[str, str]:
         return {}
     move, sign, share = change(known.price, known.before["close"], 0)
     return {
-        "prdy_vrss": move, "prdy_vrss_sign": sign, "prdy_ctrt": share,
+        "prdy_vrss": move,
+        "prdy_vrss_sign": sign,
+        "prdy_ctrt": share,
         "stck_prdy_clpr": price_text(known.before["close"], 0),
         "acml_vol": str(int(known.today.get("volume", 0))),
         "acml_tr_pbmn": str(int(known.today.get("turnover", 0))),
-        "hts_kor_isnm": stock_profile(symbol)[0], "stck_prpr": price_text(known.price, 0),
-    }  # fmt: skip
+        "hts_kor_isnm": stock_profile(symbol)[0],
+        "stck_prpr": price_text(known.price, 0),
+    }
 
 
 def future_summary(desk: Desk, symbol: str, market: Market, now: datetime) -> dict[str, str]:
@@ -65,31 +68,68 @@ def future_summary(desk: Desk, symbol: str, market: Market, now: datetime) -> di
     common, before = _common(desk, symbol, known, now.date()), known.before
     tick = instruments.tick_size(symbol, known.price)
     return {
-        **{name: common[name] for name in (
-            "futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_ctrt", "futs_prdy_clpr")},
+        **{
+            name: common[name]
+            for name in ("futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_ctrt", "futs_prdy_clpr")
+        },
         "prdy_nmix": common["futs_prdy_clpr"],
-        **{name: common[name] for name in (
-            "acml_vol", "acml_tr_pbmn", "hts_kor_isnm", "futs_prpr")},
-        "futs_shrn_iscd": symbol, "prdy_vol": str(int(before["volume"])),
-        **{name: common[name] for name in (
-            "futs_mxpr", "futs_llam", "futs_oprc", "futs_hgpr", "futs_lwpr")},
-        "futs_prdy_oprc": f"{before['open']:.2f}", "futs_prdy_hgpr": f"{before['high']:.2f}",
-        "futs_prdy_lwpr": f"{before['low']:.2f}", "futs_askp": f"{known.price + tick:.2f}",
-        "futs_bidp": f"{max(known.price - tick, 0):.2f}", "basis": common["basis"],
+        **{
+            name: common[name] for name in ("acml_vol", "acml_tr_pbmn", "hts_kor_isnm", "futs_prpr")
+        },
+        "futs_shrn_iscd": symbol,
+        "prdy_vol": str(int(before["volume"])),
+        **{
+            name: common[name]
+            for name in ("futs_mxpr", "futs_llam", "futs_oprc", "futs_hgpr", "futs_lwpr")
+        },
+        "futs_prdy_oprc": f"{before['open']:.2f}",
+        "futs_prdy_hgpr": f"{before['high']:.2f}",
+        "futs_prdy_lwpr": f"{before['low']:.2f}",
+        "futs_askp": f"{known.price + tick:.2f}",
+        "futs_bidp": f"{max(known.price - tick, 0):.2f}",
+        "basis": common["basis"],
         "kospi200_nmix": f"{_index(desk, symbol, known.price, now.date()):.2f}",
-        "hts_otst_stpl_qty": common["hts_otst_stpl_qty"], "otst_stpl_qty_icdc": "0",
-        "tday_rltv": "100.00", "hts_thpr": common["hts_thpr"], "dprt": "0.00",
-    }  # fmt: skip
+        "hts_otst_stpl_qty": common["hts_otst_stpl_qty"],
+        "otst_stpl_qty_icdc": "0",
+        "tday_rltv": "100.00",
+        "hts_thpr": common["hts_thpr"],
+        "dprt": "0.00",
+    }
 
 
 QUOTE_FIELDS = (
-    "hts_kor_isnm", "futs_prpr", "futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_clpr",
-    "futs_prdy_ctrt", "acml_vol", "acml_tr_pbmn", "hts_otst_stpl_qty", "otst_stpl_qty_icdc",
-    "futs_oprc", "futs_hgpr", "futs_lwpr", "futs_mxpr", "futs_llam", "basis", "futs_sdpr",
-    "hts_thpr", "dprt", "crbr_aply_mxpr", "crbr_aply_llam", "futs_last_tr_date", "hts_rmnn_dynu",
-    "futs_lstn_medm_hgpr", "futs_lstn_medm_lwpr", "delta_val", "gama", "theta", "vega", "rho",
+    "hts_kor_isnm",
+    "futs_prpr",
+    "futs_prdy_vrss",
+    "prdy_vrss_sign",
+    "futs_prdy_clpr",
+    "futs_prdy_ctrt",
+    "acml_vol",
+    "acml_tr_pbmn",
+    "hts_otst_stpl_qty",
+    "otst_stpl_qty_icdc",
+    "futs_oprc",
+    "futs_hgpr",
+    "futs_lwpr",
+    "futs_mxpr",
+    "futs_llam",
+    "basis",
+    "futs_sdpr",
+    "hts_thpr",
+    "dprt",
+    "crbr_aply_mxpr",
+    "crbr_aply_llam",
+    "futs_last_tr_date",
+    "hts_rmnn_dynu",
+    "futs_lstn_medm_hgpr",
+    "futs_lstn_medm_lwpr",
+    "delta_val",
+    "gama",
+    "theta",
+    "vega",
+    "rho",
     "mrkt_basis",
-)  # fmt: skip
+)
 
 
 def future_quote(desk: Desk, symbol: str, now: datetime) -> dict[str, str]:
@@ -98,8 +138,9 @@ def future_quote(desk: Desk, symbol: str, now: datetime) -> dict[str, str]:
     if known is None:
         return {}
     values = _common(desk, symbol, known, now.date()) | {
-        "delta_val": "1.0000", **dict.fromkeys(("gama", "theta", "vega", "rho"), "0.0000")
-    }  # fmt: skip
+        "delta_val": "1.0000",
+        **dict.fromkeys(("gama", "theta", "vega", "rho"), "0.0000"),
+    }
     return {name: values.get(name, "0.00") for name in QUOTE_FIELDS}
 
 
@@ -115,15 +156,24 @@ def _common(desk: Desk, symbol: str, known: Standing, day: date) -> dict[str, st
     today = {name: f"{known.today.get(name, 0.0):.2f}" for name in ("open", "high", "low")}
     return {
         "hts_kor_isnm": future_name(symbol) if contract.product.kind == "future" else symbol,
-        "futs_prpr": price_text(known.price, 2), "futs_prdy_vrss": move, "prdy_vrss_sign": sign,
-        "futs_prdy_clpr": price_text(before, 2), "futs_prdy_ctrt": share,
+        "futs_prpr": price_text(known.price, 2),
+        "futs_prdy_vrss": move,
+        "prdy_vrss_sign": sign,
+        "futs_prdy_clpr": price_text(before, 2),
+        "futs_prdy_ctrt": share,
         "acml_vol": str(int(known.today.get("volume", 0))),
         "acml_tr_pbmn": str(int(known.today.get("turnover", 0))),
         "hts_otst_stpl_qty": str(int(known.before["volume"] * OPEN_INTEREST)),
-        "otst_stpl_qty_icdc": "0", "futs_oprc": today["open"], "futs_hgpr": today["high"],
-        "futs_lwpr": today["low"], "futs_mxpr": f"{before * (1 + LIMIT):.2f}",
-        "futs_llam": f"{before * (1 - LIMIT):.2f}", "basis": basis, "mrkt_basis": basis,
-        "futs_sdpr": price_text(before, 2), "hts_thpr": price_text(known.price, 2),
+        "otst_stpl_qty_icdc": "0",
+        "futs_oprc": today["open"],
+        "futs_hgpr": today["high"],
+        "futs_lwpr": today["low"],
+        "futs_mxpr": f"{before * (1 + LIMIT):.2f}",
+        "futs_llam": f"{before * (1 - LIMIT):.2f}",
+        "basis": basis,
+        "mrkt_basis": basis,
+        "futs_sdpr": price_text(before, 2),
+        "hts_thpr": price_text(known.price, 2),
         "futs_last_tr_date": f"{contract.last_day:%Y%m%d}",
         "hts_rmnn_dynu": str((contract.last_day - day).days + 1),
-    }  # fmt: skip
+    }

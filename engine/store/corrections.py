@@ -26,7 +26,10 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
         if kind == "adjustment":
             log.warning(
                 "⚠️ %s %s: adjustment for a corporate action, %d bars × %.6g",
-                symbol, session, bars, factor,
-            )  # fmt: skip
+                symbol,
+                session,
+                bars,
+                factor,
+            )
         else:
             log.warning("⚠️ %s %s: KIS corrected %d bar(s)", symbol, session, bars)

@@ -30,11 +30,16 @@ _DOUBTFUL = "KIS's answer showed nothing around it; to be asked once more"
 STAMP = ["symbol", "session", "stamp"]
 MARKS = pl.Schema(
     [
-        ("symbol", pl.String()), ("session", pl.Date()), ("stamp", pl.Datetime("us")),
-        ("place", pl.Int64()), ("state", pl.String()), ("attempts", pl.Int64()),
-        ("reason", pl.String()), ("opened_at", pl.Datetime("us")),
+        ("symbol", pl.String()),
+        ("session", pl.Date()),
+        ("stamp", pl.Datetime("us")),
+        ("place", pl.Int64()),
+        ("state", pl.String()),
+        ("attempts", pl.Int64()),
+        ("reason", pl.String()),
+        ("opened_at", pl.Datetime("us")),
     ]
-)  # fmt: skip
+)
 ROWS = pl.DataFrame(schemas.GAPS.empty_table()).schema
 _KEY = ["symbol", "session", "first_stamp"]
 _SAME = ["symbol", "session", "state", "attempts", "reason"]
@@ -124,12 +129,20 @@ def answered(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     final = asked & (pl.col("settled") | (attempts >= ENOUGH_ATTEMPTS))
     lost = final & pl.col("gone").is_not_null()
     return known.with_columns(
-        state=pl.when(lost).then(pl.lit("unavailable")).when(final).then(pl.lit("no_trade"))
+        state=pl.when(lost)
+        .then(pl.lit("unavailable"))
+        .when(final)
+        .then(pl.lit("no_trade"))
         .otherwise("state"),
-        reason=pl.when(lost).then("gone").when(final).then(pl.lit(NO_TRADE))
-        .when(asked).then(pl.lit(_DOUBTFUL)).otherwise("reason"),
+        reason=pl.when(lost)
+        .then("gone")
+        .when(final)
+        .then(pl.lit(NO_TRADE))
+        .when(asked)
+        .then(pl.lit(_DOUBTFUL))
+        .otherwise("reason"),
         attempts=attempts,
-    ).select(list(MARKS))  # fmt: skip
+    ).select(list(MARKS))
 
 
 def explained(marks: pl.DataFrame, reasons: pl.DataFrame, state: str = "open") -> pl.DataFrame:

@@ -61,12 +61,21 @@ def _dbmate(url: str) -> subprocess.CompletedProcess[str]:
     with importlib.resources.as_file(_migrations()) as folder:
         return subprocess.run(  # noqa: S603
             [
-                _program(), "--no-dump-schema", "--migration-lock", "--env-file", os.devnull,
-                "--migrations-dir", str(folder), "migrate",
+                _program(),
+                "--no-dump-schema",
+                "--migration-lock",
+                "--env-file",
+                os.devnull,
+                "--migrations-dir",
+                str(folder),
+                "migrate",
             ],
             env=os.environ | {"DATABASE_URL": url},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 def _migrations() -> Traversable:

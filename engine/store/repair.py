@@ -11,8 +11,17 @@ from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
 from engine.store.tables import Table
 
-_KEPT = ["timestamp", "symbol", "open", "high", "low", "close", "volume", "fetched_at",
-         "committed_at"]  # fmt: skip
+_KEPT = [
+    "timestamp",
+    "symbol",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "fetched_at",
+    "committed_at",
+]
 
 
 async def remove_bars(store: Store, table: str, runs: pl.DataFrame, reason: str) -> int:

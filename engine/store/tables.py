@@ -22,8 +22,14 @@ POSTGRES_TYPES = {
 }
 SIGNAL_KEY = ("symbol", "timestamp")
 SIGNAL_COLUMNS = {
-    "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason", "created_at",
-}  # fmt: skip
+    "timestamp",
+    "symbol",
+    "close",
+    "monitor_signal",
+    "trade_signal",
+    "reason",
+    "created_at",
+}
 
 
 @dataclass(frozen=True)
@@ -143,51 +149,87 @@ def signal_table(name: str, schema: pa.Schema) -> Table:
 
 _FIXED = (
     Table(
-        "futures_1m", schemas.FUTURES_BARS, ("symbol", "timestamp"), "fetched_at", "product",
+        "futures_1m",
+        schemas.FUTURES_BARS,
+        ("symbol", "timestamp"),
+        "fetched_at",
+        "product",
         derived={"product": pl.col("symbol").str.slice(0, 3).str.to_lowercase()},
     ),
     Table(
-        "stocks_1m", schemas.STOCK_BARS, ("symbol", "timestamp", "timeframe"), "fetched_at",
+        "stocks_1m",
+        schemas.STOCK_BARS,
+        ("symbol", "timestamp", "timeframe"),
+        "fetched_at",
         "timestamp",
     ),
     Table(
-        "option_chain_raw", schemas.OPTION_CHAIN, ("underlying_symbol", "timestamp", "symbol"),
-        "fetched_at", "timestamp",
+        "option_chain_raw",
+        schemas.OPTION_CHAIN,
+        ("underlying_symbol", "timestamp", "symbol"),
+        "fetched_at",
+        "timestamp",
     ),
     Table(
-        "option_matrices", schemas.OPTION_MATRIX,
-        ("underlying_symbol", "timestamp", "metric_type"), "fetched_at", "underlying_symbol",
+        "option_matrices",
+        schemas.OPTION_MATRIX,
+        ("underlying_symbol", "timestamp", "metric_type"),
+        "fetched_at",
+        "underlying_symbol",
     ),
     Table(
-        "option_summary", schemas.OPTION_SUMMARY, ("underlying_symbol", "timestamp"),
-        "fetched_at", "underlying_symbol",
+        "option_summary",
+        schemas.OPTION_SUMMARY,
+        ("underlying_symbol", "timestamp"),
+        "fetched_at",
+        "underlying_symbol",
     ),
     Table(
-        "system_status", schemas.SYSTEM_STATUS, ("component",), "timestamp",
+        "system_status",
+        schemas.SYSTEM_STATUS,
+        ("component",),
+        "timestamp",
         compared=("timestamp", "status", "message", "data_count", "last_data_time"),
     ),
     Table(
-        "rejected_rows", schemas.REJECTED_ROWS, ("tr_id", "symbol", "reason", "raw"),
-        "received_at", derived={"first_received_at": pl.col("received_at")},
-        compared=("received_at",), counter="times", hashed={"raw": "raw_md5"},
+        "rejected_rows",
+        schemas.REJECTED_ROWS,
+        ("tr_id", "symbol", "reason", "raw"),
+        "received_at",
+        derived={"first_received_at": pl.col("received_at")},
+        compared=("received_at",),
+        counter="times",
+        hashed={"raw": "raw_md5"},
     ),
     Table(
-        "gaps", schemas.GAPS, ("symbol", "session", "first_stamp"), "updated_at",
+        "gaps",
+        schemas.GAPS,
+        ("symbol", "session", "first_stamp"),
+        "updated_at",
         kept=("opened_at",),
     ),
     Table(
-        "strategy_symbols", schemas.STRATEGY_SYMBOLS, ("strategy", "symbol"), "since",
+        "strategy_symbols",
+        schemas.STRATEGY_SYMBOLS,
+        ("strategy", "symbol"),
+        "since",
         compared=("symbol",),
     ),
     Table(
-        "kept_sessions", schemas.KEPT_SESSIONS, ("symbol", "session"), "updated_at",
+        "kept_sessions",
+        schemas.KEPT_SESSIONS,
+        ("symbol", "session"),
+        "updated_at",
     ),
     Table("front_months", schemas.FRONT_MONTHS, ("product", "symbol"), "updated_at"),
     Table(
-        "confirmed_bars", schemas.CONFIRMED_BARS, ("symbol", "timestamp"), "confirmed_at",
+        "confirmed_bars",
+        schemas.CONFIRMED_BARS,
+        ("symbol", "timestamp"),
+        "confirmed_at",
     ),
     signal_table("dolpha1_signal", schemas.DOLPHA1_SIGNAL),
-)  # fmt: skip
+)
 
 TABLES: dict[str, Table] = {table.name: table for table in _FIXED}
 

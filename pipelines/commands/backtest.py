@@ -35,8 +35,13 @@ End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Settings = Annotated[tuple[str, ...], Parameter(name="--param")]
 
 FRACTIONS = (
-    "total_return", "annual_return", "volatility", "max_drawdown", "hit_rate", "exposure",
-)  # fmt: skip
+    "total_return",
+    "annual_return",
+    "volatility",
+    "max_drawdown",
+    "hit_rate",
+    "exposure",
+)
 
 
 def backtest(
@@ -93,10 +98,16 @@ def backtest(
         must_be_folder("--report", report)
     of = named(strategy)
     params = settings(of.params, param)
-    rules = checked(Rules, {
-        "exit": exit, "contracts": contracts, "commission_ticks": commission,
-        "slippage_ticks": slippage, "capital": capital,
-    })  # fmt: skip
+    rules = checked(
+        Rules,
+        {
+            "exit": exit,
+            "contracts": contracts,
+            "commission_ticks": commission,
+            "slippage_ticks": slippage,
+            "capital": capital,
+        },
+    )
     bars = read_bars(of, params, file, symbol, start, end, database)
     found = run(bars.lazy(), of, params, rules, start=start)
     if report:
@@ -195,7 +206,13 @@ def trades_table(trades: pl.DataFrame, title: str) -> Table:
     for t in trades.iter_rows(named=True):
         side = "long" if t["direction"] > 0 else "short"
         table.add_row(
-            t["symbol"], f"{t['entered']:%Y-%m-%d %H:%M}", side, f"{t['entry']:,.10g}",
-            f"{t['left']:%H:%M}", f"{t['exit']:,.10g}", t["why"], f"{t['net']:,.0f}",
-        )  # fmt: skip
+            t["symbol"],
+            f"{t['entered']:%Y-%m-%d %H:%M}",
+            side,
+            f"{t['entry']:,.10g}",
+            f"{t['left']:%H:%M}",
+            f"{t['exit']:,.10g}",
+            t["why"],
+            f"{t['net']:,.0f}",
+        )
     return table

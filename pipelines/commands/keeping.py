@@ -118,17 +118,26 @@ def validate(
         held = await copies(store, export) if export else None
         with _bar("sessions") as moved:
             found = await checking.validate(
-                store, store.clock, list(symbol), start, end,
-                copies=held, progress=lambda done, of, _day: moved(done, of),
-            )  # fmt: skip
+                store,
+                store.clock,
+                list(symbol),
+                start,
+                end,
+                copies=held,
+                progress=lambda done, of, _day: moved(done, of),
+            )
         return _shown(found, as_json=format == "json")
 
     async def mend(tools: Tools) -> int:
         with _bar("sessions") as moved:
             fixed = await repair.validate_and_fix(
-                tools, list(symbol), start, end,
-                looking=lambda done, of, _day: moved(done, of), asking=moved,
-            )  # fmt: skip
+                tools,
+                list(symbol),
+                start,
+                end,
+                looking=lambda done, of, _day: moved(done, of),
+                asking=moved,
+            )
         return _shown(fixed.after, as_json=format == "json")
 
     return desk.collect(mend) if fix else desk.look(look)

@@ -156,9 +156,13 @@ def next_plan(feed: Feed, clock: Clock) -> DayPlan:
 
 
 async def _simulated(
-    scene: Scene, faults: Scenario | None, configuration: Configuration,
-    clock: Clock, url: str, tally: Tally,
-) -> None:  # fmt: skip
+    scene: Scene,
+    faults: Scenario | None,
+    configuration: Configuration,
+    clock: Clock,
+    url: str,
+    tally: Tally,
+) -> None:
     kept_market(url, scene.market)
     with TemporaryDirectory(prefix="krt-") as here:  # its tokens and paces are of no use later
         place = Place(url, folder(configuration, "simulation") / "spool", Path(here))
@@ -175,9 +179,13 @@ async def _real(configuration: Configuration, clock: Clock, url: str, tally: Tal
 
 @contextmanager
 def _logged(
-    tally: Tally, clock: Clock, configuration: Configuration, yours: DatabaseConfiguration,
-    *, quiet: bool,
-) -> Iterator[None]:  # fmt: skip
+    tally: Tally,
+    clock: Clock,
+    configuration: Configuration,
+    yours: DatabaseConfiguration,
+    *,
+    quiet: bool,
+) -> Iterator[None]:
     """Log to a file of the day, and to the view on a terminal, else to standard error."""
     console = Console()
     drawn = console.is_terminal and not quiet

@@ -218,10 +218,11 @@ def differences_table(rows: pl.DataFrame, of: int) -> Table:
     table.add_column("differing")
     for row in rows.iter_rows(named=True):
         said = [
-            "-" if row[f"reason_{side}"] is None
+            "-"
+            if row[f"reason_{side}"] is None
             else f"{row[f'monitor_signal_{side}']:+d} {row[f'reason_{side}']}"
             for side in ("given", "computed")
-        ]  # fmt: skip
+        ]
         stamp = f"{row['timestamp']:%Y-%m-%d %H:%M}"
         table.add_row(stamp, row["symbol"], row["state"], *said, ", ".join(row["columns"]))
     return table

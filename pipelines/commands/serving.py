@@ -109,9 +109,15 @@ def research(
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(template.read_text("utf-8"), "utf-8")
     return _serve(
-        "edit", copy, host, port, kind,
-        guarded=True, settings=_RUN_AT_ONCE, options=["--headless"] if headless else [],
-    )  # fmt: skip
+        "edit",
+        copy,
+        host,
+        port,
+        kind,
+        guarded=True,
+        settings=_RUN_AT_ONCE,
+        options=["--headless"] if headless else [],
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -144,11 +150,28 @@ def _serve(
     with open_database(configuration, yours, kind) as url:
         reading = reader_url(url)
         environment = {
-            **os.environ, **(settings or {}), URL: reading, READER: reading,
-            SIMULATED: "1" if kind == "simulation" else "", "PYTHONWARNINGS": _AT_ITS_END,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "marimo", "-q", "-l", "error", mode, str(page),
-                   "--host", host, "--port", str(port), *(options or [])]  # fmt: skip
+            **os.environ,
+            **(settings or {}),
+            URL: reading,
+            READER: reading,
+            SIMULATED: "1" if kind == "simulation" else "",
+            "PYTHONWARNINGS": _AT_ITS_END,
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "marimo",
+            "-q",
+            "-l",
+            "error",
+            mode,
+            str(page),
+            "--host",
+            host,
+            "--port",
+            str(port),
+            *(options or []),
+        ]
         return _run(command, environment, f"http://{host}:{port}", guarded=guarded)
 
 

@@ -79,6 +79,10 @@ async def _serve(scene: Scene, clock: ScaledClock, port: int, faults: str | None
         scene.market, clock, faults=scenario, app_keys=app_keys(), port=port
     ) as simulator:
         (key, secret), *_ = app_keys().items()
-        log.info("🚀 a simulated KIS at %s, app_key %s, app_secret %s; Ctrl+C ends it",
-                 simulator.base_url, key, secret)  # fmt: skip
+        log.info(
+            "🚀 a simulated KIS at %s, app_key %s, app_secret %s; Ctrl+C ends it",
+            simulator.base_url,
+            key,
+            secret,
+        )
         await asyncio.Event().wait()

@@ -93,9 +93,12 @@ def _last_bars(tally: Tally, clock: Clock) -> Table:
         prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
         missing = tally.missing(bars, settled)
         table.add_row(
-            bars.symbol, f"{bar['timestamp']:%H:%M}", *prices, f"{bar['volume']:,}",
+            bars.symbol,
+            f"{bar['timestamp']:%H:%M}",
+            *prices,
+            f"{bar['volume']:,}",
             f"[red]{missing}[/]" if missing > 0 else "0",
-        )  # fmt: skip
+        )
     return table
 
 
@@ -143,13 +146,19 @@ def _written(tally: Tally, clock: Clock) -> Text:
     settled = floor_minute(clock.now()) - timedelta(minutes=1)
     gaps = sum(tally.missing(bars, settled) for bars in tally.plan.bars)
     return Text.assemble(
-        ("rows ", "dim"), f"{tally.rows.inserted:,}",
-        ("   bars ", "dim"), f"{tally.bars:,}",
-        ("   snapshots ", "dim"), f"{tally.snapshots:,}",
-        ("   signals ", "dim"), f"{tally.signals.total():,}",
-        ("   corrections ", "dim"), f"{tally.corrections:,}",
-        ("   gaps ", "dim"), (f"{gaps:,}", "red" if gaps else ""),
-    )  # fmt: skip
+        ("rows ", "dim"),
+        f"{tally.rows.inserted:,}",
+        ("   bars ", "dim"),
+        f"{tally.bars:,}",
+        ("   snapshots ", "dim"),
+        f"{tally.snapshots:,}",
+        ("   signals ", "dim"),
+        f"{tally.signals.total():,}",
+        ("   corrections ", "dim"),
+        f"{tally.corrections:,}",
+        ("   gaps ", "dim"),
+        (f"{gaps:,}", "red" if gaps else ""),
+    )
 
 
 def save(tally: Tally, clock: Clock, path: Path) -> None:

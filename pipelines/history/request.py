@@ -43,8 +43,11 @@ ANSWERS = pl.Schema(
 )
 # Rows that are rejected for these reasons were never about the stamp that is missing.
 _HARMLESS = {
-    "another date", "outside the session", "not a full minute", "another row of the same minute",
-}  # fmt: skip
+    "another date",
+    "outside the session",
+    "not a full minute",
+    "another row of the same minute",
+}
 _TODAYS_PAGE = timedelta(minutes=29)  # below this span the fetcher's 30-row call is enough
 
 Put = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]
@@ -168,11 +171,18 @@ def answers(asked: Asked, missing: pl.DataFrame, stored: pl.DataFrame, today: da
     if asked.failure or not asked.sealed or contradicted(asked, stored):
         return pl.DataFrame(schema=ANSWERS)
     within = pl.col("stamp").is_between(window.since, window.until)
-    return _of(window, missing).filter(within).select(
-        "symbol", "session", "stamp",
-        settled=shown(asked),
-        gone=pl.lit(None if asked.oldest else why_gone(window.symbol, window.session, today)),
-    ).cast(ANSWERS)  # fmt: skip
+    return (
+        _of(window, missing)
+        .filter(within)
+        .select(
+            "symbol",
+            "session",
+            "stamp",
+            settled=shown(asked),
+            gone=pl.lit(None if asked.oldest else why_gone(window.symbol, window.session, today)),
+        )
+        .cast(ANSWERS)
+    )
 
 
 def shown(asked: Asked) -> pl.Expr:

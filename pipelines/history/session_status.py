@@ -52,9 +52,11 @@ async def unsettled(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.Dat
     costs what its holes cost.
     """
     known = (await figures_of(store, targets)).filter(pl.col("open") == 0)
-    lacking = (await gaps.missing(store, known.select(_SESSION), clock)).group_by(_SESSION).agg(
-        pl.col("bars").sum().alias("lacking")
-    )  # fmt: skip
+    lacking = (
+        (await gaps.missing(store, known.select(_SESSION), clock))
+        .group_by(_SESSION)
+        .agg(pl.col("bars").sum().alias("lacking"))
+    )
     explained = pl.col("no_trade") + pl.col("unavailable")
     quiet = known.join(lacking, on=_SESSION, how="left").filter(
         pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN

@@ -60,8 +60,12 @@ async def survey(
     now = clock.now()
     due = owed(targets).filter(pl.col("stamp") < now)
     if due.is_empty():
-        return Survey(due, pl.DataFrame(schema=STORED), pl.DataFrame(schema=ledger.MARKS),
-                      pl.DataFrame(schema=ledger.ROWS))  # fmt: skip
+        return Survey(
+            due,
+            pl.DataFrame(schema=STORED),
+            pl.DataFrame(schema=ledger.MARKS),
+            pl.DataFrame(schema=ledger.ROWS),
+        )
     symbols = due["symbol"].unique().sort().to_list()
     first, last = span_of(targets)
     rows = await ledger.read(store, symbols, first, last)

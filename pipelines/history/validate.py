@@ -74,12 +74,16 @@ class Validation:
             "symbols": self.targets["symbol"].unique().sort().to_list(),
             "sessions": self.targets.height,
             "checks": [
-                {"check": check.name, "severity": check.severity, "says": check.says,
-                 "findings": counts.get(check.name, 0)}
+                {
+                    "check": check.name,
+                    "severity": check.severity,
+                    "says": check.says,
+                    "findings": counts.get(check.name, 0),
+                }
                 for check in self.checks
             ],
             "findings": [_plain(row) for row in self.findings.drop("fix").iter_rows(named=True)],
-        }  # fmt: skip
+        }
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

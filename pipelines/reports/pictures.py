@@ -114,5 +114,9 @@ def _summary(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
 
 
 _DRAWN: dict[What, Callable[[str, dt.date, Choice, str], Picture]] = {
-    "day": _day, "smile": _smile, "matrix": _matrix, "summary": _summary, "coverage": _coverage,
-}  # fmt: skip
+    "day": _day,
+    "smile": _smile,
+    "matrix": _matrix,
+    "summary": _summary,
+    "coverage": _coverage,
+}

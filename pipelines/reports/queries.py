@@ -133,7 +133,7 @@ def coverage(url: str, first: date, last: date) -> pl.DataFrame:
     )
     spans = known.group_by("symbol").agg(
         first=pl.col("session").min(), last=pl.col("session").max()
-    )  # fmt: skip
+    )
     return _counted(_owed(spans), stored)
 
 

@@ -21,7 +21,19 @@ from pipelines.research.sources import (
 )
 
 __all__ = [
-    "bar_features", "by_metric", "dolpha1_features", "dolpha1_signals", "front_series",
-    "long_matrix", "resample", "rolls", "scan", "scan_chain", "scan_matrix", "scan_signals",
-    "scan_summary", "wide_matrix", "with_summary",
-]  # fmt: skip
+    "bar_features",
+    "by_metric",
+    "dolpha1_features",
+    "dolpha1_signals",
+    "front_series",
+    "long_matrix",
+    "resample",
+    "rolls",
+    "scan",
+    "scan_chain",
+    "scan_matrix",
+    "scan_signals",
+    "scan_summary",
+    "wide_matrix",
+    "with_summary",
+]

@@ -42,9 +42,7 @@ def scan(
     if source == "parquet":
         place = export or home() / EXPORT
         return parquet.scan_parquet(table, place, order_by=order_by, descending=descending)
-    return postgres.scan(
-        table, url or database_url(), order_by=order_by, descending=descending
-    )  # fmt: skip
+    return postgres.scan(table, url or database_url(), order_by=order_by, descending=descending)
 
 
 def scan_matrix(

@@ -50,12 +50,26 @@ def positions(
         .join(terms(symbols).lazy(), on="symbol", maintain_order="left")
         .with_columns(_gross(rules), _cost(rules), _value(rules))
         .select(
-            "timestamp", "symbol", "session", "open", "close", "tradable", "wanted", "position",
-            "before", "last", "multiplier", "tick_open", "tick_close", "gross", "cost", "value",
+            "timestamp",
+            "symbol",
+            "session",
+            "open",
+            "close",
+            "tradable",
+            "wanted",
+            "position",
+            "before",
+            "last",
+            "multiplier",
+            "tick_open",
+            "tick_close",
+            "gross",
+            "cost",
+            "value",
             "trade",
         )
         .collect(engine=ENGINE)
-    )  # fmt: skip
+    )
 
 
 def _decision(params: Params, rules: Rules) -> pl.Expr:

@@ -49,11 +49,15 @@ def _at_exit(next_bar: str, at_close: str, name: str) -> pl.Expr:
 def _why() -> pl.Expr:
     against = -pl.col("position")
     return (
-        pl.when("last").then(pl.lit("close"))
-        .when(pl.col("position").shift(-1) == against).then(pl.lit("reversal"))
-        .when(pl.col("wanted").shift(-1) == against).then(pl.lit("opposite"))  # too late to enter
-        .otherwise(pl.lit("inside")).alias("why")
-    )  # fmt: skip
+        pl.when("last")
+        .then(pl.lit("close"))
+        .when(pl.col("position").shift(-1) == against)
+        .then(pl.lit("reversal"))
+        .when(pl.col("wanted").shift(-1) == against)
+        .then(pl.lit("opposite"))  # too late to enter
+        .otherwise(pl.lit("inside"))
+        .alias("why")
+    )
 
 
 def daily(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:

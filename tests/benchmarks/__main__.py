@@ -26,8 +26,15 @@ from tests.benchmarks.rows import Row, timed
 from tests.benchmarks.table import console, table
 
 PARTS = (
-    "merge", "options", "strategy", "history", "research", "growth", "poll", "delay",
-)  # fmt: skip
+    "merge",
+    "options",
+    "strategy",
+    "history",
+    "research",
+    "growth",
+    "poll",
+    "delay",
+)
 OPTIONS = ("--save", "--large", "--tiny")
 DISK = {"LARGE": 30, "": 8, "TINY": 1}  # GB that the histories take, their making included
 LARGER = "growth to 50 million bars: just bench growth --large (20 minutes, 30 GB of disk)"

@@ -47,12 +47,16 @@ LATE = Scenario(
         LateBar(what="late_bar", seconds=4, probability=0.05),
         LateBar(what="late_bar", seconds=20, probability=0.01),
     )
-)  # fmt: skip
+)
 PARTS = {
-    "kis": "KIS: the polling interval, late bars", "pace": "the pace",
-    "shared": "others to share a commit with", "fetch": "ours: fetch and parse",
-    "merge": "ours: merge", "evaluate": "ours: evaluate", "signals": "ours: merge the signals",
-}  # fmt: skip
+    "kis": "KIS: the polling interval, late bars",
+    "pace": "the pace",
+    "shared": "others to share a commit with",
+    "fetch": "ours: fetch and parse",
+    "merge": "ours: merge",
+    "evaluate": "ours: evaluate",
+    "signals": "ours: merge the signals",
+}
 TINY = {"stocks": 1, "minutes": 2}
 
 
@@ -75,12 +79,16 @@ def measure(stage: Stage, *, stocks: int = 10, minutes: int = 390) -> list[Row]:
     frame = pl.DataFrame(found)
     own = ["fetch", "merge"]
     return [
-        *_rows("stock: bar → committed bar", frame.filter(kind="stock"),
-               ["kis", "pace", "shared", *own]),
+        *_rows(
+            "stock: bar → committed bar",
+            frame.filter(kind="stock"),
+            ["kis", "pace", "shared", *own],
+        ),
         *_rows("future: bar → committed bar", frame.filter(kind="bar"), ["kis", "pace", *own]),
-        *_rows("future: bar → committed signals", frame.filter(kind="signal"),
-               ["evaluate", "signals"]),
-    ]  # fmt: skip
+        *_rows(
+            "future: bar → committed signals", frame.filter(kind="signal"), ["evaluate", "signals"]
+        ),
+    ]
 
 
 def _rows(what: str, frame: pl.DataFrame, parts: list[str]) -> list[Row]:
@@ -137,9 +145,10 @@ async def warm_up(store: Store, market: SyntheticMarket, day: DayPlan) -> None:
         of = sessions.session(Market.DERIVATIVES, one)
         assert of
         bars = market.bars(symbol, of).with_columns(
-            timestamp=of.stamp_of_label(pl.col("label")), symbol=pl.lit(symbol),
+            timestamp=of.stamp_of_label(pl.col("label")),
+            symbol=pl.lit(symbol),
             fetched_at=pl.lit(of.last_stamp),
-        )  # fmt: skip
+        )
         await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
 
 

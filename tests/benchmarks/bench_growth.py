@@ -134,9 +134,14 @@ def _answers(symbols: int, minute: int) -> pl.DataFrame:
     names = pl.DataFrame({"symbol": [f"{n:06}" for n in range(1, symbols + 1)]})
     wave = 50_000.0 + pl.col("timestamp").dt.minute()
     return names.join(pl.DataFrame({"timestamp": stamps}), how="cross").with_columns(
-        timeframe=pl.lit("1m"), open=wave, high=wave + 100, low=wave - 100, close=wave + 50,
-        volume=pl.col("timestamp").dt.minute().cast(pl.Int64), fetched_at=pl.lit(first),
-    )  # fmt: skip
+        timeframe=pl.lit("1m"),
+        open=wave,
+        high=wave + 100,
+        low=wave - 100,
+        close=wave + 50,
+        volume=pl.col("timestamp").dt.minute().cast(pl.Int64),
+        fetched_at=pl.lit(first),
+    )
 
 
 def _of_each(rounds: int, ways: list[Callable[[], object]]) -> dict[str, float]:

@@ -60,9 +60,10 @@ def measure(
     return [
         Row(f"missing minutes over ADBC {sql}", adbc, base, rows, least=3),
         Row(f"missing minutes, Parquet {sql}", parquet, base, rows, least=10),
-        Row("peak memory of the process that looks", max(peaks), None, rows, most=CEILING,
-            unit="MB"),
-    ]  # fmt: skip
+        Row(
+            "peak memory of the process that looks", max(peaks), None, rows, most=CEILING, unit="MB"
+        ),
+    ]
 
 
 def in_postgres(url: str, wanted: pl.DataFrame) -> tuple[float, int]:

@@ -85,11 +85,15 @@ def _bulk(connection: Connection, rounds: int, batch: pa.RecordBatch) -> list[Ro
     )
     rows = batch.num_rows
     return [
-        Row("all rows new vs COPY in the server", took["new"], took["copy"], rows,
-            least=0.4),
-        Row("all rows unchanged vs COPY in the server", took["unchanged"], took["copy"],
-            rows, least=0.6),
-    ]  # fmt: skip
+        Row("all rows new vs COPY in the server", took["new"], took["copy"], rows, least=0.4),
+        Row(
+            "all rows unchanged vs COPY in the server",
+            took["unchanged"],
+            took["copy"],
+            rows,
+            least=0.6,
+        ),
+    ]
 
 
 def _batches(connection: Connection, rounds: int, count: int) -> list[Row]:

@@ -43,12 +43,20 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
     rows = minutes.join(sides, how="cross").join(pl.DataFrame({"strike": listed}), how="cross")
     moment = pl.lit(OPEN) + pl.duration(minutes="minute")
     known = rows.with_columns(
-        timestamp=moment, quoted_at=moment, fetched_at=moment, expiry=EXPIRY, multiplier=250_000,
-        underlying_symbol=pl.lit("202612_KOSPI200"), underlying_source=pl.lit("future:A01612"),
-        symbol=pl.format("{}01612A00", "letter"), volume=pl.int_range(pl.len()) % 997,
-        open_interest=pl.int_range(pl.len()) % 4999, historical_volatility=76.6,
-        iv=36 * (1 - 0.9 * x + 2.2 * x * x), atm_class=pl.lit("OTM"),
-    )  # fmt: skip
+        timestamp=moment,
+        quoted_at=moment,
+        fetched_at=moment,
+        expiry=EXPIRY,
+        multiplier=250_000,
+        underlying_symbol=pl.lit("202612_KOSPI200"),
+        underlying_source=pl.lit("future:A01612"),
+        symbol=pl.format("{}01612A00", "letter"),
+        volume=pl.int_range(pl.len()) % 997,
+        open_interest=pl.int_range(pl.len()) % 4999,
+        historical_volatility=76.6,
+        iv=36 * (1 - 0.9 * x + 2.2 * x * x),
+        atm_class=pl.lit("OTM"),
+    )
     price = black76.price(Terms(), pl.col("iv") / 100).round(2)
     priced = known.with_columns(price=price, theoretical_price=price).with_columns(
         bid=pl.col("price") - 0.05, ask=pl.col("price") + 0.05
@@ -126,12 +134,26 @@ def measure(
     )
     walked, called = took["walked"], took["called"]
     return [
-        Row("a matrix of 9 metrics vs row by row in pandas", took["matrix"], walked,
-            one.height, most=0.003),
-        Row(f"{snapshots:,} matrices vs row by row in pandas", took["matrices"],
-            snapshots * walked, many.height, most=0.060),
-        Row(f"iv and greeks of {wide.height} options vs vollib one by one",
-            took["greeks"], called, wide.height, most=0.005),
-        Row("a summary with its greeks vs pandas' matrix", took["summary"],
-            walked, one.height),
-    ]  # fmt: skip
+        Row(
+            "a matrix of 9 metrics vs row by row in pandas",
+            took["matrix"],
+            walked,
+            one.height,
+            most=0.003,
+        ),
+        Row(
+            f"{snapshots:,} matrices vs row by row in pandas",
+            took["matrices"],
+            snapshots * walked,
+            many.height,
+            most=0.060,
+        ),
+        Row(
+            f"iv and greeks of {wide.height} options vs vollib one by one",
+            took["greeks"],
+            called,
+            wide.height,
+            most=0.005,
+        ),
+        Row("a summary with its greeks vs pandas' matrix", took["summary"], walked, one.height),
+    ]

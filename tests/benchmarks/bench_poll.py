@@ -59,10 +59,14 @@ def measure(
         spent = asyncio.run(in_real_time(url, address, symbols, rounds))
     first = spent[symbols[0]]
     return rows + [
-        Row(f"CPU a symbol and minute, of {count:,}", spent[count],
-            None if count == symbols[0] else first, count)
+        Row(
+            f"CPU a symbol and minute, of {count:,}",
+            spent[count],
+            None if count == symbols[0] else first,
+            count,
+        )
         for count in symbols
-    ]  # fmt: skip
+    ]
 
 
 async def virtually(url: str, symbols: int, keys: int) -> float:

@@ -72,9 +72,15 @@ def streamed(url: str, whole: float, rows: int) -> list[Row]:
     found = apart(__spec__.name, url)
     return [
         Row("summed in a stream vs the whole table", found["seconds"], whole, rows),
-        Row("peak memory of the process that streams", found["peak"], None, rows, most=CEILING,
-            unit="MB"),
-    ]  # fmt: skip
+        Row(
+            "peak memory of the process that streams",
+            found["peak"],
+            None,
+            rows,
+            most=CEILING,
+            unit="MB",
+        ),
+    ]
 
 
 def stream(url: str) -> dict[str, float]:

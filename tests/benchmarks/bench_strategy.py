@@ -142,9 +142,19 @@ def measure(
     window = bars(1, known + 1).to_pandas()
     anew = statistics.median(timed(lambda: in_pandas(window)) for _ in range(rounds))
     return [
-        Row("dolpha1's features vs pandas a symbol", took["ours"], took["theirs"],
-            frame.height, least=10),
-        Row(f"a live minute after {known} sessions vs pandas anew",
-            statistics.median(minutes), anew, known, most=0.015),
+        Row(
+            "dolpha1's features vs pandas a symbol",
+            took["ours"],
+            took["theirs"],
+            frame.height,
+            least=10,
+        ),
+        Row(
+            f"a live minute after {known} sessions vs pandas anew",
+            statistics.median(minutes),
+            anew,
+            known,
+            most=0.015,
+        ),
         Row("the last hour's minutes vs the first hour's", last, first, known, least=0.67),
-    ]  # fmt: skip
+    ]

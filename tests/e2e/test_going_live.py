@@ -32,10 +32,13 @@ from tests.e2e.conftest import Desk
 MONDAY, UNTIL = date(2026, 11, 9), datetime(2026, 11, 9, 9, 3)
 FEED = Feed(("005930",), ("A01",), (ChainChoice("KOSDAQ150"),))
 STORED = {
-    "futures_1m": "symbol", "stocks_1m": "symbol", "option_chain_raw": "symbol",
-    "option_matrices": "metric_type", "option_summary": "underlying_symbol",
+    "futures_1m": "symbol",
+    "stocks_1m": "symbol",
+    "option_chain_raw": "symbol",
+    "option_matrices": "metric_type",
+    "option_summary": "underlying_symbol",
     "dolpha1_signal": "symbol",
-}  # fmt: skip
+}
 
 WHEN = ("committed_at", "fetched_at", "created_at", "quoted_at")  # to the second: by chance
 
@@ -63,9 +66,13 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> pytest.MonkeyPatch:
     """Settings as a real collector has them."""
     monkeypatch.chdir(tmp_path)
     for name, value in {
-        "DATA_FOLDER": str(tmp_path), "APP_KEY": "key", "APP_SECRET": "secret",
-        "STOCKS": "005930", "FUTURES": "A01", "OPTION_CHAINS": "KOSDAQ150:front",
-    }.items():  # fmt: skip
+        "DATA_FOLDER": str(tmp_path),
+        "APP_KEY": "key",
+        "APP_SECRET": "secret",
+        "STOCKS": "005930",
+        "FUTURES": "A01",
+        "OPTION_CHAINS": "KOSDAQ150:front",
+    }.items():
         monkeypatch.setenv(f"KRT_{name}", value)
     return monkeypatch
 
@@ -137,9 +144,14 @@ def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
     )
     server = desk.folder / "simulation" / "postgres-18" / "postmaster.pid"
     with subprocess.Popen(
-        [*command, "--speed", "600"], cwd=desk.folder, env=desk.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    ) as running:  # fmt: skip
+        [*command, "--speed", "600"],
+        cwd=desk.folder,
+        env=desk.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
         assert running.stderr is not None
         for line in running.stderr:
             if "collecting" in line:
@@ -162,9 +174,13 @@ def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
 def test_whoever_ends_krt_db_ends_its_server(desk: Desk):
     server = desk.folder / "simulation" / "postgres-18" / "postmaster.pid"
     with subprocess.Popen(
-        [*KRT, "db"], cwd=desk.folder, env=desk.environment,
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as running:  # fmt: skip
+        [*KRT, "db"],
+        cwd=desk.folder,
+        env=desk.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as running:
         assert running.stdout is not None
         assert running.stdout.readline().startswith("postgresql://")
         assert server.exists()

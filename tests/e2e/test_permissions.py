@@ -112,8 +112,15 @@ def test_another_account_does_not_get_in(database_url: str) -> None:
     psql = find_programs().folder / "bin" / "psql"
     for url in (database_url, database_url.replace("postgres@", f"{other}@")):
         done = subprocess.run(
-            [psql, "-X", "-w", url, "-c", "SELECT 1"], user=other, group=pwd.getpwnam(other).pw_gid,
-            extra_groups=[], cwd="/", env={}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [psql, "-X", "-w", url, "-c", "SELECT 1"],
+            user=other,
+            group=pwd.getpwnam(other).pw_gid,
+            extra_groups=[],
+            cwd="/",
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert (done.returncode, done.stdout) == (2, "")
         assert "Permission denied" in done.stderr

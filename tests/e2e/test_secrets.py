@@ -48,20 +48,40 @@ SECRETS = [KEY, SECRET, WRONG_KEY, WRONG_SECRET, PASSWORD, HOOK, LOGIN, *TOKENS]
 REPEATING = f"{'invalid ' * 24}{KEY} {SECRET} {TOKENS[0]} {WRONG_KEY}"
 CUT_WITHIN_THE_KEY = f"{'x' * 190}{KEY}{SECRET}"
 ALL_OUT = {"from": time(15, 45, 10)}
-FAULTS = Scenario.model_validate({
-    "rule": [
-        {"what": "refuse", "endpoint": "bars", "every": 3, "message": REPEATING, "limit": 6},
-        {"what": "refuse", "every": 5, "message": CUT_WITHIN_THE_KEY, "limit": 6},
-        {"what": "refuse", "endpoint": "options", "every": 4, "message": TOKENS[0],
-         "code": KEY, "status": 200},
-        {"what": "refuse", "endpoint": "token", "message": REPEATING, "status": 500, "limit": 1},
-        {"what": "kill_token", "every": 7, "limit": 1},
-        {"what": "odd_values", "every": 6},
-        {"what": "kill_token", **ALL_OUT},
-        {"what": "refuse", "endpoint": "token", "message": REPEATING, "status": 403,
-         "code": "EGW00103", **ALL_OUT},
-    ]
-})  # fmt: skip
+FAULTS = Scenario.model_validate(
+    {
+        "rule": [
+            {"what": "refuse", "endpoint": "bars", "every": 3, "message": REPEATING, "limit": 6},
+            {"what": "refuse", "every": 5, "message": CUT_WITHIN_THE_KEY, "limit": 6},
+            {
+                "what": "refuse",
+                "endpoint": "options",
+                "every": 4,
+                "message": TOKENS[0],
+                "code": KEY,
+                "status": 200,
+            },
+            {
+                "what": "refuse",
+                "endpoint": "token",
+                "message": REPEATING,
+                "status": 500,
+                "limit": 1,
+            },
+            {"what": "kill_token", "every": 7, "limit": 1},
+            {"what": "odd_values", "every": 6},
+            {"what": "kill_token", **ALL_OUT},
+            {
+                "what": "refuse",
+                "endpoint": "token",
+                "message": REPEATING,
+                "status": 403,
+                "code": "EGW00103",
+                **ALL_OUT,
+            },
+        ]
+    }
+)
 
 
 @pytest.fixture
@@ -80,10 +100,11 @@ def configured(address: str, hook: HTTPServer) -> Configuration:
     alert = f"json://{LOGIN}:{HOOK}@{hook.host}:{hook.port}/{HOOK}?token={HOOK}"
     return Configuration(
         base_url=address,
-        app_key=SecretStr(KEY), app_secret=SecretStr(SECRET),
+        app_key=SecretStr(KEY),
+        app_secret=SecretStr(SECRET),
         app_keys=(AppKeyPair(app_key=SecretStr(WRONG_KEY), app_secret=SecretStr(WRONG_SECRET)),),
         alerts=(SecretStr(alert),),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -118,9 +139,14 @@ async def collect(settings: KisSettings, clock: VirtualClock, place: Place, feed
 
 
 async def test_a_rough_day_that_ends_with_the_key_withdrawn(
-    kis: Simulator, clock: VirtualClock, place: Place, httpserver: HTTPServer,
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], hear: Callable[[], None],
-) -> None:  # fmt: skip
+    kis: Simulator,
+    clock: VirtualClock,
+    place: Place,
+    httpserver: HTTPServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    hear: Callable[[], None],
+) -> None:
     hear()
     feed = Feed(("005930",), ("A01",), (ChainChoice(),))
     with pytest.raises(KisRefused) as refusal:
@@ -140,9 +166,13 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
 
 
 async def test_kis_not_reachable(
-    clock: VirtualClock, place: Place, httpserver: HTTPServer,
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], hear: Callable[[], None],
-) -> None:  # fmt: skip
+    clock: VirtualClock,
+    place: Place,
+    httpserver: HTTPServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    hear: Callable[[], None],
+) -> None:
     hear()
     nowhere = settings("http://127.0.0.1:9", httpserver)
     day = asyncio.create_task(collect(nowhere, clock, place, Feed(("005930",))))
@@ -155,9 +185,14 @@ async def test_kis_not_reachable(
 
 
 async def test_the_database_away(
-    kis: Simulator, clock: VirtualClock, place: Place, httpserver: HTTPServer,
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], hear: Callable[[], None],
-) -> None:  # fmt: skip
+    kis: Simulator,
+    clock: VirtualClock,
+    place: Place,
+    httpserver: HTTPServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    hear: Callable[[], None],
+) -> None:
     hear()
     away = Place(f"postgresql://krt:{PASSWORD}@127.0.0.1:9/krt", place.spool, place.kis)
     with pytest.raises(StoreUnreachable, match="refused") as error:
@@ -177,9 +212,10 @@ def in_files(folder: Path) -> list[tuple[Path, str]]:
         allowed = TOKENS if path.name.endswith("-token.json") else []
         content = path.read_bytes()
         found += [
-            (path, secret) for secret in SECRETS
+            (path, secret)
+            for secret in SECRETS
             if beginning(secret).encode() in content and secret not in allowed
-        ]  # fmt: skip
+        ]
     return found
 
 

@@ -132,9 +132,16 @@ def test_a_day_without_the_server_ends_with_the_database_of_a_calm_day(
     expected, found = left_behind(database_url), left_behind(server.url)
     assert not list(bad.rglob("*.arrow")), "something stayed spooled"
     assert {name for name, frame in expected.items() if frame.height} >= {
-        "futures_1m", "stocks_1m", "option_chain_raw", "option_matrices", "option_summary",
-        "dolpha1_signal", "opening_range_signal", "gaps", "kept_sessions",
-    }  # fmt: skip
+        "futures_1m",
+        "stocks_1m",
+        "option_chain_raw",
+        "option_matrices",
+        "option_summary",
+        "dolpha1_signal",
+        "opening_range_signal",
+        "gaps",
+        "kept_sessions",
+    }
     assert found.keys() == expected.keys()
     for table in expected:
         assert found[table].equals(expected[table]), f"{table} differs, seed {seed}"

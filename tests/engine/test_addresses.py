@@ -66,6 +66,8 @@ def test_what_is_no_address_is_refused_without_being_quoted(
 
 def test_the_passwords_of_an_address_are_known_as_written_and_as_meant() -> None:
     assert set(passwords("postgresql://u:p%40ss@h/db?sslpassword=other")) == {
-        "p%40ss", "p@ss", "other",
-    }  # fmt: skip
+        "p%40ss",
+        "p@ss",
+        "other",
+    }
     assert passwords("postgresql://u@h/db") == []

@@ -17,8 +17,10 @@ def test_columns_and_types_are_the_streams_and_all_else_is_left_out() -> None:
     assert isinstance(batch, pa.RecordBatch)
     assert batch.schema == WANTED
     assert batch.to_pydict() == {
-        "symbol": ["A01612"] * 4, "close": [400.0, 401.0] * 2, "volume": [3, None] * 2,
-    }  # fmt: skip
+        "symbol": ["A01612"] * 4,
+        "close": [400.0, 401.0] * 2,
+        "volume": [3, None] * 2,
+    }
 
 
 def test_an_empty_frame_is_an_empty_batch() -> None:

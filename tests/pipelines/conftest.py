@@ -33,10 +33,15 @@ def bars(symbols: list[str], first: date, last: date, level: float) -> pl.DataFr
     close = wave.round(2)
     opened = close.shift(1).fill_null(close)
     return owed.select(
-        pl.col("stamp").alias("timestamp"), "symbol", open=opened,
-        high=pl.max_horizontal(opened, close), low=pl.min_horizontal(opened, close), close=close,
-        volume=pl.int_range(pl.len()) % 900 + 1, fetched_at=pl.col("stamp") + timedelta(seconds=2),
-    )  # fmt: skip
+        pl.col("stamp").alias("timestamp"),
+        "symbol",
+        open=opened,
+        high=pl.max_horizontal(opened, close),
+        low=pl.min_horizontal(opened, close),
+        close=close,
+        volume=pl.int_range(pl.len()) % 900 + 1,
+        fetched_at=pl.col("stamp") + timedelta(seconds=2),
+    )
 
 
 def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFrame:
@@ -50,19 +55,25 @@ def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFra
     sign = pl.when(pl.col("option_type") == "C").then(1.0).otherwise(-1.0)
     intrinsic = (sign * (level - pl.col("strike"))).clip(lower_bound=0.0)
     numbers = {
-        "price": intrinsic + 16 - away / 4, "iv": 38 - 20 * distance,
+        "price": intrinsic + 16 - away / 4,
+        "iv": 38 - 20 * distance,
         "delta": pl.when(pl.col("option_type") == "C").then(0.5).otherwise(-0.5) - distance,
-        "historical_volatility": pl.lit(40.0), "underlying_price": pl.lit(level),
+        "historical_volatility": pl.lit(40.0),
+        "underlying_price": pl.lit(level),
         **{name: pl.lit(0.1) for name in ("gamma", "vega", "theta", "rho", "theoretical_price")},
-        "bid": intrinsic + 15.9 - away / 4, "ask": intrinsic + 16.1 - away / 4,
-    }  # fmt: skip
+        "bid": intrinsic + 15.9 - away / 4,
+        "ask": intrinsic + 16.1 - away / 4,
+    }
     return board.with_columns(**numbers).with_columns(
         underlying_symbol=pl.lit(underlying),
         symbol=pl.col("code") + pl.col("strike").cast(pl.Int64).cast(pl.String).str.slice(-3),
-        volume=pl.lit(10), open_interest=pl.lit(100), atm_class=pl.lit("ATM"),
-        underlying_source=pl.lit("future:A01612"), quoted_at=pl.col("timestamp"),
+        volume=pl.lit(10),
+        open_interest=pl.lit(100),
+        atm_class=pl.lit("ATM"),
+        underlying_source=pl.lit("future:A01612"),
+        quoted_at=pl.col("timestamp"),
         fetched_at=pl.col("timestamp"),
-    )  # fmt: skip
+    )
 
 
 async def fill(url: str) -> None:
@@ -91,9 +102,10 @@ async def fill(url: str) -> None:
     ):
         await store.merge(table, schemas.conform(frame, schema))
     since = pl.DataFrame(
-        [["dolpha1", FUTURE, datetime(2026, 11, 16)]], orient="row",
+        [["dolpha1", FUTURE, datetime(2026, 11, 16)]],
+        orient="row",
         schema=schemas.STRATEGY_SYMBOLS.names,
-    )  # fmt: skip
+    )
     batch = schemas.conform(since, schemas.STRATEGY_SYMBOLS)
     await store.merge("strategy_symbols", batch)
     await heartbeat(store, "collector", "running", "2026-11-16: 790 bars", 790, None)

@@ -40,9 +40,14 @@ class Child:
         with errors.open("a") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.soak.collector", orders.model_dump_json()],
-                cwd=ROOT, env=environment, text=True, encoding="utf-8",
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=environment,
+                text=True,
+                encoding="utf-8",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+            )
         self._words: queue.Queue[Word | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -108,15 +113,23 @@ def second_collector(orders: Orders) -> None:
     """Start the real command on the same folder by mistake; raises Broken unless it refuses."""
     environment = {name: value for name, value in os.environ.items() if "KRT_" not in name}
     environment |= {
-        "KRT_DATA_FOLDER": str(orders.folder), "KRT_APP_KEY": KEY, "KRT_APP_SECRET": SECRET,
-        "KRT_BASE_URL": f"http://127.0.0.1:{orders.port}", "KRT_DATABASE_URL": orders.url,
+        "KRT_DATA_FOLDER": str(orders.folder),
+        "KRT_APP_KEY": KEY,
+        "KRT_APP_SECRET": SECRET,
+        "KRT_BASE_URL": f"http://127.0.0.1:{orders.port}",
+        "KRT_DATABASE_URL": orders.url,
         "PYTHONIOENCODING": "utf-8",
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.commands.main", "live", "--json", "--future", "A01"],
-        cwd=orders.folder, env=environment, capture_output=True, text=True, encoding="utf-8",
-        check=False, timeout=LEAVING,
-    )  # fmt: skip
+        cwd=orders.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=LEAVING,
+    )
     said = done.stderr.strip().splitlines()
     if done.returncode != 2 or len(said) != 1 or "another collector is at work" not in said[0]:
         raise Broken(f"the second collector ended with {done.returncode}: {said[-1:]}")

@@ -29,14 +29,21 @@ DST_CHANGES = (
     date(2026, 10, 5),
     date(2026, 10, 26),
     date(2026, 11, 2),
-)  # fmt: skip  the sessions after one in a zone above
+)  # the sessions after one in a zone above
 MINUTE = timedelta(minutes=1)
 BEFORE_OPEN = timedelta(minutes=15)
 
 KINDS = {  # what may happen, and how often in comparison with the rest
-    "kill": 8, "interrupt": 3, "terminate": 2, "server": 5, "away": 3, "disk": 2, "both disks": 2,
-    "clock": 4, "second": 3,
-}  # fmt: skip
+    "kill": 8,
+    "interrupt": 3,
+    "terminate": 2,
+    "server": 5,
+    "away": 3,
+    "disk": 2,
+    "both disks": 2,
+    "clock": 4,
+    "second": 3,
+}
 ENDS_THE_PROCESS = ("kill", "interrupt", "terminate")
 
 

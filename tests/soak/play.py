@@ -84,10 +84,16 @@ class Player:
     def _start(self, of: SessionPlan, start: datetime) -> None:
         season = self._season
         self._orders = Orders(
-            seed=season.seed, days=season.days, first=season.first, one_life=season.one_life,
-            number=of.number, start=start, url=self._server.url, folder=self._data.folder,
+            seed=season.seed,
+            days=season.days,
+            first=season.first,
+            one_life=season.one_life,
+            number=of.number,
+            start=start,
+            url=self._server.url,
+            folder=self._data.folder,
             port=self._port,
-        )  # fmt: skip
+        )
         self._child = Child(self._orders, self._errors)
         self.outcome.lives.append([])
 

@@ -27,9 +27,11 @@ from tests.soak.plan import Season, SessionPlan
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzUxMiJ9"  # how every token of the simulator begins
 NAMES = {
-    "futures_1m": "symbol", "stocks_1m": "symbol",
-    "option_chain_raw": "underlying_symbol", "option_matrices": "underlying_symbol",
-}  # fmt: skip
+    "futures_1m": "symbol",
+    "stocks_1m": "symbol",
+    "option_chain_raw": "underlying_symbol",
+    "option_matrices": "underlying_symbol",
+}
 TEXTS = ("system_status", "rejected_rows", "gaps", "signal_corrections", "removed_bars")
 
 

@@ -114,14 +114,14 @@ async def store_all(store: Store, promise: Promise, of: SessionPlan) -> None:
 TAMPERED = {
     "UPDATE stocks_1m SET close = close + 9 WHERE timestamp = '2025-11-03 10:00'": "as KIS serves",
     "DELETE FROM stocks_1m WHERE timestamp = '2025-11-03 10:00'": "missing in silence",
-    "UPDATE stocks_1m SET timestamp = '2025-11-03 15:25' WHERE timestamp = '2025-11-03 15:20'":
-        "does not owe",
+    "UPDATE stocks_1m SET timestamp = '2025-11-03 15:25'"
+    " WHERE timestamp = '2025-11-03 15:20'": "does not owe",
     "UPDATE stocks_1m SET symbol = '000100'": "nobody asked for",
     "DELETE FROM dolpha1_signal WHERE timestamp = '2025-11-03 10:00'": "signals of dolpha1",
     "UPDATE opening_range_signal SET ub = ub + 0.05": "signals of opening_range",
     "INSERT INTO system_status VALUES ('x', now(), 'ok', 'PSsoak-app-key-that-nobody-may-see',"
     " 0, NULL, now())": "a secret stands in system_status",
-}  # fmt: skip
+}
 
 
 async def test_the_check_finds_whatever_is_not_as_promised(

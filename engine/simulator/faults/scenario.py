@@ -35,9 +35,18 @@ GROUPS = {
     "token": ("tokenP",),
 }
 EVERYTHING = (
-    "FHKIF03020200", "FHKST03010200", "FHKST03010230", "FHPIF05030000", "FHPIF05030100",
-    "FHPIF05030200", "FHPIO056104C0", "FHMIF10000000", "CTCA0903R", "tokenP", "master",
-)  # fmt: skip
+    "FHKIF03020200",
+    "FHKST03010200",
+    "FHKST03010230",
+    "FHPIF05030000",
+    "FHPIF05030100",
+    "FHPIF05030200",
+    "FHPIO056104C0",
+    "FHMIF10000000",
+    "CTCA0903R",
+    "tokenP",
+    "master",
+)
 SHIPPED = resources.files("engine.simulator.faults") / "scenarios"
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -189,9 +198,19 @@ class CorrectedBar(Rule):
 
 BarRule = LateBar | MissingBar | CorrectedBar
 CallRule = (
-    Refuse | KillToken | Pace | Maintenance | Slow | Cut | Broken | EmptyAnswer | WrongDate
-    | RepeatBars | PhantomBars | OddValues
-)  # fmt: skip
+    Refuse
+    | KillToken
+    | Pace
+    | Maintenance
+    | Slow
+    | Cut
+    | Broken
+    | EmptyAnswer
+    | WrongDate
+    | RepeatBars
+    | PhantomBars
+    | OddValues
+)
 AnyRule = Annotated[BarRule | CallRule, Field(discriminator="what")]
 
 

@@ -30,9 +30,12 @@ VOLATILITIES = {
     date(2026, 9, 17): (0.38, 0.766483),
 }
 LATEST_PRICE = Terms(
-    underlying=pl.col("spot"), strike=pl.col("strike"), years=pl.col("years"),
-    is_call=pl.col("option_type") == "C", on_spot=pl.lit(value=True),
-)  # fmt: skip
+    underlying=pl.col("spot"),
+    strike=pl.col("strike"),
+    years=pl.col("years"),
+    is_call=pl.col("option_type") == "C",
+    on_spot=pl.lit(value=True),
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,19 @@ def chain_day(market: MarketData, series: str, maturity: str, day: date) -> Chai
     settled = prices(series, implied, listed, spot, np.full(listed.height, years[0] + 1 / 365))
     volume, interest = _activity(series, maturity, day, listed, before, implied)
     return ChainDay(
-        series, listed, index, trading_done(index.height), years, (expiry - day).days, before,
-        settled, volume, interest, implied, historical,
-    )  # fmt: skip
+        series,
+        listed,
+        index,
+        trading_done(index.height),
+        years,
+        (expiry - day).days,
+        before,
+        settled,
+        volume,
+        interest,
+        implied,
+        historical,
+    )
 
 
 def _years(index: pl.DataFrame, expiry: date) -> Floats:

@@ -17,12 +17,19 @@ from engine.market.symbols import OptionSeries
 from engine.simulator.market.data import MarketData, open_session
 
 SERIES = (
-    "KOSPI200", "MINI_KOSPI200", "KOSPI200_WEEKLY_MON", "KOSPI200_WEEKLY_THU", "KOSDAQ150",
-)  # fmt: skip
+    "KOSPI200",
+    "MINI_KOSPI200",
+    "KOSPI200_WEEKLY_MON",
+    "KOSPI200_WEEKLY_THU",
+    "KOSDAQ150",
+)
 KOREAN = {
-    "KOSPI200": "", "MINI_KOSPI200": "미니", "KOSDAQ150": "코스닥150 ",
-    "KOSPI200_WEEKLY_MON": "위클리M ", "KOSPI200_WEEKLY_THU": "위클리 ",
-}  # fmt: skip
+    "KOSPI200": "",
+    "MINI_KOSPI200": "미니",
+    "KOSDAQ150": "코스닥150 ",
+    "KOSPI200_WEEKLY_MON": "위클리M ",
+    "KOSPI200_WEEKLY_THU": "위클리 ",
+}
 
 FAR_MONTHS = {"03": 1, "06": 2, "09": 1, "12": 3}  # how many of each are listed
 _SERIES_OF_CLASS = {instruments.option_series(name).market_class: name for name in SERIES}
@@ -56,8 +63,11 @@ def maturities(series: str, day: date) -> list[str]:
     alive = [name for last, name in expiries.maturities(series) if last >= day]
     if "WEEKLY" in series:
         return alive[:2]
-    far = {name for month, count in FAR_MONTHS.items()
-           for name in [one for one in alive if one[4:] == month][:count]}  # fmt: skip
+    far = {
+        name
+        for month, count in FAR_MONTHS.items()
+        for name in [one for one in alive if one[4:] == month][:count]
+    }
     return [name for place, name in enumerate(alive) if place < 6 or name in far]
 
 

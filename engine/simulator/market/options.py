@@ -26,9 +26,12 @@ from engine.simulator.market.listing import SERIES, maturities, options
 
 BLOCK = 15  # minutes computed at once: one alone costs a third of it
 VENDOR = Terms(
-    underlying=pl.col("spot"), strike=pl.col("strike"), years=pl.col("vendor_years"),
-    is_call=pl.col("option_type") == "C", on_spot=pl.lit(value=True),
-)  # fmt: skip
+    underlying=pl.col("spot"),
+    strike=pl.col("strike"),
+    years=pl.col("vendor_years"),
+    is_call=pl.col("option_type") == "C",
+    on_spot=pl.lit(value=True),
+)
 _HISTORICAL = pl.col("historical") / 100
 _GREEKS = {
     name: getattr(black76, name)(VENDOR, _HISTORICAL).fill_null(0.0)
@@ -36,23 +39,27 @@ _GREEKS = {
 } | {"theoretical": black76.price(VENDOR, _HISTORICAL).fill_null(0.0)}
 _IS_CALL = pl.col("option_type") == "C"
 _HALF_SPREAD = pl.max_horizontal(pl.lit(0.01), (pl.col("fair") * 0.004).round(2))
-_DEEP = pl.when(_IS_CALL).then(pl.col("strike") < 0.8 * pl.col("spot")).otherwise(
-    pl.col("strike") > 1.2 * pl.col("spot")
-)  # fmt: skip
+_DEEP = (
+    pl.when(_IS_CALL)
+    .then(pl.col("strike") < 0.8 * pl.col("spot"))
+    .otherwise(pl.col("strike") > 1.2 * pl.col("spot"))
+)
 _UNTRADED = pl.col("volume") == 0
 _BOOK = {
-    "bid": pl.when(pl.col("fair") - _HALF_SPREAD < 0.01).then(0.0).otherwise(
-        pl.col("fair") - _HALF_SPREAD
-    ),
+    "bid": pl.when(pl.col("fair") - _HALF_SPREAD < 0.01)
+    .then(0.0)
+    .otherwise(pl.col("fair") - _HALF_SPREAD),
     "ask": pl.col("fair") + _HALF_SPREAD,
     "opened": pl.when(_UNTRADED).then(0.0).otherwise("before"),
     "high": pl.when(_UNTRADED).then(0.0).otherwise(pl.max_horizontal("price", "before", "fair")),
     "low": pl.when(_UNTRADED).then(0.0).otherwise(pl.min_horizontal("price", "before", "fair")),
     "iv": pl.when(_UNTRADED & _DEEP).then(0.0).otherwise("iv"),  # KIS cannot solve these
-    "atm_class": pl.when(pl.col("strike") == pl.col("atm")).then(pl.lit("ATM"))
-    .when((pl.col("strike") < pl.col("atm")) == _IS_CALL).then(pl.lit("ITM"))
+    "atm_class": pl.when(pl.col("strike") == pl.col("atm"))
+    .then(pl.lit("ATM"))
+    .when((pl.col("strike") < pl.col("atm")) == _IS_CALL)
+    .then(pl.lit("ITM"))
     .otherwise(pl.lit("OTM")),
-}  # fmt: skip
+}
 
 
 class OptionMarket:
@@ -112,13 +119,17 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     before = np.tile(day.settled, len(minutes))
     price = np.where(traded > 0, _prices(day, listed, last), before)
     frame = listed.with_columns(
-        spot=pl.Series(spot[minute]), vendor_years=pl.lit(max(day.days, 1) / 365),
-        volume=pl.Series(traded.astype("i8")), price=pl.Series(price), before=pl.Series(before),
-        fair=pl.Series(_prices(day, listed, minute)), historical=pl.lit(day.historical * 100),
+        spot=pl.Series(spot[minute]),
+        vendor_years=pl.lit(max(day.days, 1) / 365),
+        volume=pl.Series(traded.astype("i8")),
+        price=pl.Series(price),
+        before=pl.Series(before),
+        fair=pl.Series(_prices(day, listed, minute)),
+        historical=pl.lit(day.historical * 100),
         iv=pl.Series(smile(day.implied, strike, spot[minute], day.years[minute]) * 100),
         open_interest=pl.Series(np.tile(day.open_interest.astype("i8"), len(minutes))),
         atm=pl.lit(_nearest(day.listed["strike"].to_numpy(), day.before)),
-    )  # fmt: skip
+    )
     return frame.with_columns(**_GREEKS, **_BOOK)
 
 

@@ -94,9 +94,14 @@ def _after_market(bars: pl.DataFrame, of: Session, random: np.random.Generator) 
 
 
 def _day_path(
-    random: np.random.Generator, first: float, last: float, minutes: int, *, gap: float,
+    random: np.random.Generator,
+    first: float,
+    last: float,
+    minutes: int,
+    *,
+    gap: float,
     noise: float = 0.012,
-) -> Floats:  # fmt: skip
+) -> Floats:
     """Return minutes x STEPS prices from an open gapped off `first` to exactly `last`."""
     opening = np.log(last / first) * gap + random.normal(0, 0.002)
     clusters = np.exp(0.25 * _smooth(random, minutes))

@@ -79,9 +79,19 @@ class Cluster:
             authentication = ["--auth=scram-sha-256", f"--pwfile={password}"]
         # The builtin collation orders text by code point, like Polars, on every system.
         self.programs.run(
-            "initdb", "-D", making, "-U", "postgres", "-E", "UTF8", "--no-instructions",
-            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", *authentication,
-        )  # fmt: skip
+            "initdb",
+            "-D",
+            making,
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--no-instructions",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            *authentication,
+        )
         if sys.platform != "win32":
             _admit_callers(making, self.programs)
         with (making / "postgresql.conf").open("a") as file:
@@ -97,9 +107,16 @@ class Cluster:
             (self.data / "start.log").unlink(missing_ok=True)
             try:
                 self.programs.run(
-                    "pg_ctl", "start", "-D", self.data, "-l", self.data / "start.log",
-                    "-w", "-t", "300",
-                )  # fmt: skip
+                    "pg_ctl",
+                    "start",
+                    "-D",
+                    self.data,
+                    "-l",
+                    self.data / "start.log",
+                    "-w",
+                    "-t",
+                    "300",
+                )
             except StoreError as error:
                 said = self._said()
                 if "still in use" not in said or attempt == _START_ATTEMPTS - 1:
@@ -226,8 +243,9 @@ def _write_secret(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     subprocess.run(  # noqa: S603
         ["icacls", path, "/inheritance:r", "/grant:r", f"{getpass.getuser()}:F"],  # noqa: S607
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     path.write_text(text)
 
 

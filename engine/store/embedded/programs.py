@@ -84,10 +84,16 @@ class Programs:
         # Into a file: the server inherits what pg_ctl writes to, and would keep a pipe open.
         with tempfile.TemporaryFile() as said:
             done = subprocess.run(  # type: ignore[call-overload] # noqa: S603
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                cwd=SYSTEM_FOLDER.anchor, env=_environment(), check=False,
-                **as_account, **_DETACHED,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                cwd=SYSTEM_FOLDER.anchor,
+                env=_environment(),
+                check=False,
+                **as_account,
+                **_DETACHED,
+            )
             said.seek(0)
             return done.returncode, said.read().decode(errors="replace").strip()
 

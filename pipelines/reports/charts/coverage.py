@@ -17,9 +17,12 @@ from pipelines.reports.charts.style import (
 )
 
 CLASSES = {
-    "완전": BLUE, "1~5개 누락": SKY, "6~50개 누락": YELLOW, "50개 초과 누락": ORANGE,
+    "완전": BLUE,
+    "1~5개 누락": SKY,
+    "6~50개 누락": YELLOW,
+    "50개 초과 누락": ORANGE,
     "없음": VERMILLION,
-}  # fmt: skip
+}
 
 
 def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
@@ -27,16 +30,24 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
     missing = pl.col("owed") - pl.col("stored")
     names = list(CLASSES)
     grade = (
-        pl.when(pl.col("stored") == 0).then(pl.lit(names[4]))
-        .when(missing <= 0).then(pl.lit(names[0]))
-        .when(missing <= 5).then(pl.lit(names[1]))
-        .when(missing <= 50).then(pl.lit(names[2]))
+        pl.when(pl.col("stored") == 0)
+        .then(pl.lit(names[4]))
+        .when(missing <= 0)
+        .then(pl.lit(names[0]))
+        .when(missing <= 5)
+        .then(pl.lit(names[1]))
+        .when(missing <= 50)
+        .then(pl.lit(names[2]))
         .otherwise(pl.lit(names[3]))
-    )  # fmt: skip
+    )
     frame = coverage.select(
-        "symbol", "owed", "stored", pl.col("session").dt.to_string("%Y-%m-%d").alias("session"),
-        missing.alias("missing"), grade.alias("grade"),
-    )  # fmt: skip
+        "symbol",
+        "owed",
+        "stored",
+        pl.col("session").dt.to_string("%Y-%m-%d").alias("session"),
+        missing.alias("missing"),
+        grade.alias("grade"),
+    )
     rows = frame["symbol"].n_unique()
     scale = alt.Scale(domain=names, range=list(CLASSES.values()))
     dense = frame["session"].n_unique() > 30

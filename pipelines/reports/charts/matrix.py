@@ -9,10 +9,16 @@ from pipelines.reports.charts.style import WIDTH, Picture, Width
 
 _SIDES = {"C": "콜", "P": "풋"}
 NAMES = {
-    "iv": "내재변동성 (연 %)", "delta": "델타", "gamma": "감마 (지수 포인트당)",
-    "vega": "베가 (포인트/변동성 1%p)", "theta": "세타 (포인트/일)", "rho": "로 (포인트/금리 1%p)",
-    "price": "가격 (지수 포인트)", "volume": "거래량 (계약)", "open_interest": "미결제약정 (계약)",
-}  # fmt: skip
+    "iv": "내재변동성 (연 %)",
+    "delta": "델타",
+    "gamma": "감마 (지수 포인트당)",
+    "vega": "베가 (포인트/변동성 1%p)",
+    "theta": "세타 (포인트/일)",
+    "rho": "로 (포인트/금리 1%p)",
+    "price": "가격 (지수 포인트)",
+    "volume": "거래량 (계약)",
+    "open_interest": "미결제약정 (계약)",
+}
 
 
 def metric_name(metric: str) -> str:
@@ -38,9 +44,11 @@ def matrix_chart(
         alt.Tooltip("timestamp:T", title="시각", format="%H:%M"),
         alt.Tooltip("step:Q", title="단계"),
         alt.Tooltip("value:Q", title=metric_name(metric), format=".4~g"),
-    ]  # fmt: skip
-    rows = [_side(drawn.filter(pl.col("side") == side), side, width, metric, tooltip)
-            for side in _SIDES.values()]  # fmt: skip
+    ]
+    rows = [
+        _side(drawn.filter(pl.col("side") == side), side, width, metric, tooltip)
+        for side in _SIDES.values()
+    ]
     return alt.vconcat(*rows, spacing=14).resolve_scale(color="shared", x="shared")
 
 
@@ -48,9 +56,13 @@ def _side(
     cells: pl.DataFrame, side: str, width: Width, metric: str, tooltip: list[alt.Tooltip]
 ) -> Picture:
     legend = alt.Legend(
-        title=metric_name(metric), orient="top", gradientLength=320, gradientThickness=10,
-        titleLimit=400, format="~g",
-    )  # fmt: skip
+        title=metric_name(metric),
+        orient="top",
+        gradientLength=320,
+        gradientThickness=10,
+        titleLimit=400,
+        format="~g",
+    )
     steps = list(range(10, -11, -1))
     axis = alt.Axis(values=[10, 5, 0, -5, -10], ticks=False, domain=False)
     frame = cells.select("timestamp", "until", "step", "value")
@@ -58,15 +70,23 @@ def _side(
         alt.Chart(frame, width=width, height=230)
         .mark_rect()
         .encode(
-            x=alt.X("timestamp:T", title="시각 (KST)" if side == "풋" else None,
-                    axis=alt.Axis(format="%H:%M", labelAngle=0, tickCount=10)),
+            x=alt.X(
+                "timestamp:T",
+                title="시각 (KST)" if side == "풋" else None,
+                axis=alt.Axis(format="%H:%M", labelAngle=0, tickCount=10),
+            ),
             x2="until:T",
-            y=alt.Y("step:O", sort=steps, title=f"{side}: ATM에서의 행사가 단계",
-                    scale=alt.Scale(domain=steps), axis=axis),
+            y=alt.Y(
+                "step:O",
+                sort=steps,
+                title=f"{side}: ATM에서의 행사가 단계",
+                scale=alt.Scale(domain=steps),
+                axis=axis,
+            ),
             color=alt.Color("value:Q", legend=legend, scale=alt.Scale(scheme="viridis")),
             tooltip=tooltip,
         )
-    )  # fmt: skip
+    )
 
 
 def board_chart(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from engine.market import symbols as instruments
 
 _SERIES = {
-    "KOSPI200": "코스피200", "MINI_KOSPI200": "미니 코스피200", "KOSDAQ150": "코스닥150",
-    "KOSPI200_WEEKLY_MON": "코스피200 위클리(월)", "KOSPI200_WEEKLY_THU": "코스피200 위클리(목)",
-}  # fmt: skip
+    "KOSPI200": "코스피200",
+    "MINI_KOSPI200": "미니 코스피200",
+    "KOSDAQ150": "코스닥150",
+    "KOSPI200_WEEKLY_MON": "코스피200 위클리(월)",
+    "KOSPI200_WEEKLY_THU": "코스피200 위클리(목)",
+}
 _KINDS = {"future": "선물", "call": "콜옵션", "put": "풋옵션"}
 
 

@@ -39,19 +39,32 @@ alt.data_transformers.enable("default", max_rows=None)  # a day's matrix has mor
 def styled(picture: Picture, title: str, *notes: str) -> Picture:
     """Return the picture with its title, the notes under it (units, source) and our look."""
     heading = alt.TitleParams(
-        title, subtitle=list(notes), anchor="start", fontSize=17, fontWeight="normal",
-        subtitleFontSize=12, subtitleColor="#555555", offset=12,
-    )  # fmt: skip
+        title,
+        subtitle=list(notes),
+        anchor="start",
+        fontSize=17,
+        fontWeight="normal",
+        subtitleFontSize=12,
+        subtitleColor="#555555",
+        offset=12,
+    )
     return (
         picture.properties(title=heading, padding=14, background="white")
         .configure(font=FONTS)
-        .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal",
-                        gridColor="#E8E8E8", domainColor="#888888", tickColor="#888888")
-        .configure_legend(labelFontSize=11, titleFontSize=12, titleFontWeight="normal",
-                          labelLimit=260)
+        .configure_axis(
+            labelFontSize=11,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            gridColor="#E8E8E8",
+            domainColor="#888888",
+            tickColor="#888888",
+        )
+        .configure_legend(
+            labelFontSize=11, titleFontSize=12, titleFontWeight="normal", labelLimit=260
+        )
         .configure_header(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
         .configure_view(stroke=None)
-    )  # fmt: skip
+    )
 
 
 def clock_axis(title: str | None = "시각 (KST)", **options: Any) -> alt.X:

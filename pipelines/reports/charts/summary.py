@@ -17,8 +17,10 @@ from pipelines.reports.charts.style import (
 )
 
 _LINES = {
-    "underlying_price": "기초자산", "max_pain": "맥스 페인", "zero_gamma": "제로 감마",
-}  # fmt: skip
+    "underlying_price": "기초자산",
+    "max_pain": "맥스 페인",
+    "zero_gamma": "제로 감마",
+}
 _BILLION = 1e9
 
 

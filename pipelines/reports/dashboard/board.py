@@ -49,7 +49,9 @@ def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Boar
             summaries.sort("days_to_expiry", nulls_last=True).iter_rows(named=True), None
         )
         return Board(
-            now, components, bars,
+            now,
+            components,
+            bars,
             next(ask(cursor, _sql("dashboard", "counts_today.sql", **today)).iter_rows(named=True)),
             ask(cursor, _sql("dashboard", "last_signals.sql", **today)),
             symbol,
@@ -57,7 +59,7 @@ def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Boar
             ask(cursor, _of_symbol("*", "dolpha1_signal", symbol, today)),
             summary,
             _cells(cursor, summary),
-        )  # fmt: skip
+        )
 
 
 def _now(components: pl.DataFrame, clock: Clock, *, simulated: bool) -> datetime:

@@ -17,8 +17,10 @@ from pipelines.reports.dashboard.board import Board
 from pipelines.reports.dashboard.health import State
 
 _STATES: dict[State, tuple[str, str]] = {
-    "running": ("● 작동 중", GREEN), "done": ("■ 완료", GREY), "stopped": ("✕ 멈춤", VERMILLION),
-}  # fmt: skip
+    "running": ("● 작동 중", GREEN),
+    "done": ("■ 완료", GREY),
+    "stopped": ("✕ 멈춤", VERMILLION),
+}
 _SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE)}
 
 STYLE = f"""
@@ -64,11 +66,14 @@ def head(board: Board, *, simulated: bool) -> str:
         card("주식 장", session_state(sessions.Market.STOCKS, board.now)),
         card("아직 없는 분봉", f"{missing:,}", "오늘 지금까지", bad=missing > 0, name="missing"),
         card(
-            "열린 공백", f"{counts['open_gaps']:,}", "공백 장부",
-            bad=counts["open_gaps"] > 0, name="gaps",
+            "열린 공백",
+            f"{counts['open_gaps']:,}",
+            "공백 장부",
+            bad=counts["open_gaps"] > 0,
+            name="gaps",
         ),
         card("거부된 행", f"{counts['rejected']:,}", f"정정된 봉 {counts['corrected']:,}"),
-    ]  # fmt: skip
+    ]
     kind = "모의 데이터 (시뮬레이션)" if simulated else "실거래 데이터"
     return f'<div data-krt="kind">{kind}</div>{row(cards)}'
 

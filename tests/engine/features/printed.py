@@ -10,9 +10,16 @@ import polars as pl
 from engine.schemas import METRICS
 
 DECIMALS = {
-    "iv": 2, "delta": 3, "gamma": 5, "vega": 3, "theta": 3, "rho": 3, "price": 2, "volume": 0,
+    "iv": 2,
+    "delta": 3,
+    "gamma": 5,
+    "vega": 3,
+    "theta": 3,
+    "rho": 3,
+    "price": 2,
+    "volume": 0,
     "open_interest": 0,
-}  # fmt: skip
+}
 _SNAPSHOT = ["timestamp", "underlying_symbol"]
 _NOTHING = "·"
 _LEVEL = "calls · puts"
@@ -51,9 +58,14 @@ def _column(cells: pl.DataFrame, columns: list[str], metric: str) -> pl.Series:
 
 def _table(board: pl.DataFrame) -> str:
     with pl.Config(
-        tbl_formatting="NOTHING", tbl_cols=-1, tbl_rows=-1, tbl_width_chars=1000,
-        tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, tbl_cell_alignment="RIGHT",
+        tbl_formatting="NOTHING",
+        tbl_cols=-1,
+        tbl_rows=-1,
+        tbl_width_chars=1000,
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        tbl_cell_alignment="RIGHT",
         fmt_str_lengths=40,
-    ):  # fmt: skip
+    ):
         lines = str(board).splitlines()
     return "\n".join(line.rstrip() for line in lines)

@@ -152,9 +152,14 @@ def test_years_are_calendar_time_and_end_at_expiry() -> None:
     on_spot=st.booleans(),
 )
 def test_calls_and_puts_keep_parity_and_prices_scale(
-    underlying: float, moneyness: float, years: float, rate: float, volatility: float,
-    scale: float, on_spot: bool,
-) -> None:  # fmt: skip
+    underlying: float,
+    moneyness: float,
+    years: float,
+    rate: float,
+    volatility: float,
+    scale: float,
+    on_spot: bool,
+) -> None:
     strike = underlying * moneyness
     frame = pl.DataFrame(
         {

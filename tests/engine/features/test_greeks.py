@@ -60,11 +60,18 @@ def test_come_from_the_implied_volatility_and_the_vendor_s_do_not(make_board: Bo
 def test_on_the_real_board_implied_volatility_is_the_vendor_s() -> None:
     """The vendor's iv, unlike its greeks, comes from the last price: on the index, 21 days left."""
     real = pl.read_parquet(BOARD).select(
-        timestamp=pl.lit(datetime(2026, 9, 17, 15, 20)), expiry=datetime(2026, 10, 8, 15, 20),
-        underlying_symbol=pl.lit("202610_KOSPI200"), option_type="right", strike="strike",
-        price="last", underlying_price="kospi200", underlying_source=pl.lit("index"),
-        iv="iv", delta="delta", gamma="gamma",
-    )  # fmt: skip
+        timestamp=pl.lit(datetime(2026, 9, 17, 15, 20)),
+        expiry=datetime(2026, 10, 8, 15, 20),
+        underlying_symbol=pl.lit("202610_KOSPI200"),
+        option_type="right",
+        strike="strike",
+        price="last",
+        underlying_price="kospi200",
+        underlying_source=pl.lit("index"),
+        iv="iv",
+        delta="delta",
+        gamma="gamma",
+    )
     found = model(real)
     assert (found["model_iv"] - found["iv"]).abs().mean() < 0.05
     assert (found["model_iv"] - found["iv"]).abs().max() < 0.1

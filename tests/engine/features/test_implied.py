@@ -36,9 +36,14 @@ def solved(rows: pl.DataFrame) -> pl.DataFrame:
 
 def options(**columns: object) -> pl.DataFrame:
     usual = {
-        "underlying": 1000.0, "strike": 1000.0, "years": 21 / 365, "is_call": True,
-        "rate": 0.02, "on_spot": False, "volatility": 0.3,
-    }  # fmt: skip
+        "underlying": 1000.0,
+        "strike": 1000.0,
+        "years": 21 / 365,
+        "is_call": True,
+        "rate": 0.02,
+        "on_spot": False,
+        "volatility": 0.3,
+    }
     return pl.DataFrame({**usual, **columns})
 
 
@@ -142,13 +147,21 @@ def test_leaves_no_column_behind() -> None:
     on_spot=st.booleans(),
 )
 def test_gives_any_price_back(
-    underlying: float, moneyness: float, years: float, volatility: float, is_call: bool,
+    underlying: float,
+    moneyness: float,
+    years: float,
+    volatility: float,
+    is_call: bool,
     on_spot: bool,
-) -> None:  # fmt: skip
+) -> None:
     rows = options(
-        underlying=underlying, strike=underlying * moneyness, years=years, volatility=volatility,
-        is_call=is_call, on_spot=on_spot,
-    )  # fmt: skip
+        underlying=underlying,
+        strike=underlying * moneyness,
+        years=years,
+        volatility=volatility,
+        is_call=is_call,
+        on_spot=on_spot,
+    )
     row = solved(priced(rows)).row(0, named=True)
     if row["found"] is not None:
         assert abs(row["back"] - row["value"]) < 1e-8

@@ -165,9 +165,11 @@ def chains(draw: st.DrawFn) -> pl.DataFrame:
             rows.append({"strike": float(strike), "option_type": side} | value)
     rng.shuffle(rows)
     known = {
-        "timestamp": MOMENT, "underlying_symbol": "202612_KOSPI200",
-        "underlying_price": underlying, "fetched_at": MOMENT,
-    }  # fmt: skip
+        "timestamp": MOMENT,
+        "underlying_symbol": "202612_KOSPI200",
+        "underlying_price": underlying,
+        "fetched_at": MOMENT,
+    }
     schema = dict(pl.Schema(OPTION_CHAIN))
     return pl.DataFrame([known | row for row in rows], schema=schema)
 

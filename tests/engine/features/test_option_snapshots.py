@@ -92,9 +92,12 @@ def test_the_minute_of_expiry(make_board: Board, snapshot: SnapshotAssertion) ->
 def test_an_illiquid_far_month(make_board: Board, snapshot: SnapshotAssertion) -> None:
     """Steps of 10, most options never traded, some with half a book, some quotes old."""
     board = make_board(
-        strikes=np.arange(900.0, 1221.0, 10.0), symbol="202706_KOSPI200",
-        expiry=datetime(2027, 6, 10, 15, 20), source="future:A01703", volatility=0.33,
-    )  # fmt: skip
+        strikes=np.arange(900.0, 1221.0, 10.0),
+        symbol="202706_KOSPI200",
+        expiry=datetime(2027, 6, 10, 15, 20),
+        source="future:A01703",
+        volatility=0.33,
+    )
     n = pl.int_range(pl.len())
     quiet = n % 3 != 0
     prices = ("price", "volume", "iv", "delta", "gamma", "vega", "theta", "rho")
@@ -104,9 +107,10 @@ def test_an_illiquid_far_month(make_board: Board, snapshot: SnapshotAssertion) -
         bid=pl.when(n % 4 != 1).then(pl.col("bid") - 2).otherwise(0.0),
         ask=pl.col("ask") + 2,
         open_interest=pl.when(n % 5 == 0).then("open_interest").otherwise(0),
-        quoted_at=pl.when(n % 11 == 3).then(pl.col("quoted_at") - timedelta(minutes=20))
+        quoted_at=pl.when(n % 11 == 3)
+        .then(pl.col("quoted_at") - timedelta(minutes=20))
         .otherwise("quoted_at"),
-    )  # fmt: skip
+    )
     assert seen(illiquid) == snapshot
 
 
@@ -115,19 +119,45 @@ def like_the_sample() -> pl.DataFrame:
     """A board of one strike, far above the market, as the official sample is cut."""
     moment = datetime(2026, 11, 2, 10, 31)
     shared = {
-        "timestamp": moment, "underlying_symbol": "202612_KOSPI200", "strike": 1400.0,
-        "underlying_price": 1061.3, "underlying_source": "index", "iv": 0.0, "gamma": 0.0,
-        "vega": 0.0, "historical_volatility": 17.0, "quoted_at": moment, "fetched_at": moment,
-        "expiry": datetime(2026, 12, 10, 15, 20), "multiplier": 250_000,
-    }  # fmt: skip
+        "timestamp": moment,
+        "underlying_symbol": "202612_KOSPI200",
+        "strike": 1400.0,
+        "underlying_price": 1061.3,
+        "underlying_source": "index",
+        "iv": 0.0,
+        "gamma": 0.0,
+        "vega": 0.0,
+        "historical_volatility": 17.0,
+        "quoted_at": moment,
+        "fetched_at": moment,
+        "expiry": datetime(2026, 12, 10, 15, 20),
+        "multiplier": 250_000,
+    }
     call = {
-        "option_type": "C", "symbol": "B01612E00", "price": 0.01, "bid": 0.0, "ask": 0.01,
-        "volume": 12, "open_interest": 345, "iv": 33.5, "delta": 0.0, "theta": -0.0, "rho": 0.0,
-    }  # fmt: skip
+        "option_type": "C",
+        "symbol": "B01612E00",
+        "price": 0.01,
+        "bid": 0.0,
+        "ask": 0.01,
+        "volume": 12,
+        "open_interest": 345,
+        "iv": 33.5,
+        "delta": 0.0,
+        "theta": -0.0,
+        "rho": 0.0,
+    }
     put = {
-        "option_type": "P", "symbol": "C01612E00", "price": 338.2, "bid": 280.0, "ask": 390.0,
-        "volume": 0, "open_interest": 21, "delta": -1.0, "theta": 0.077, "rho": -1.45,
-    }  # fmt: skip
+        "option_type": "P",
+        "symbol": "C01612E00",
+        "price": 338.2,
+        "bid": 280.0,
+        "ask": 390.0,
+        "volume": 0,
+        "open_interest": 21,
+        "delta": -1.0,
+        "theta": 0.077,
+        "rho": -1.45,
+    }
     return pl.DataFrame([shared | call, shared | put])
 
 
@@ -141,21 +171,36 @@ def test_a_board_like_the_official_sample(
 def test_the_official_sample_itself_has_no_atm(like_the_sample: pl.DataFrame) -> None:
     """One strike, far from the market: there is nothing to lay out, and that is said."""
     fields = {
-        "strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp",
-        "volume": "acml_vol", "open_interest": "hts_otst_stpl_qty", "iv": "hts_ints_vltl",
-        "delta": "delta_val", "gamma": "gama", "vega": "vega", "theta": "theta", "rho": "rho",
-    }  # fmt: skip
+        "strike": "acpr",
+        "price": "optn_prpr",
+        "bid": "optn_bidp",
+        "ask": "optn_askp",
+        "volume": "acml_vol",
+        "open_interest": "hts_otst_stpl_qty",
+        "iv": "hts_ints_vltl",
+        "delta": "delta_val",
+        "gamma": "gama",
+        "vega": "vega",
+        "theta": "theta",
+        "rho": "rho",
+    }
     answer = json.loads(SAMPLE.read_text(encoding="utf-8"))
     rows = [
         {name: float(row[field]) for name, field in fields.items()}
         | {"symbol": row["optn_shrn_iscd"], "option_type": side}
         for side, row in (("C", answer["output1"][0]), ("P", answer["output2"][0]))
     ]
-    chain = pl.DataFrame(rows).with_columns(
-        timestamp=datetime(2024, 4, 12, 15, 0), expiry=datetime(2024, 5, 9, 15, 20),
-        underlying_symbol=pl.lit("202405_KOSPI200"), underlying_price=367.2,
-        underlying_source=pl.lit("index"),
-    ).cast({"volume": pl.Int64, "open_interest": pl.Int64})  # fmt: skip
+    chain = (
+        pl.DataFrame(rows)
+        .with_columns(
+            timestamp=datetime(2024, 4, 12, 15, 0),
+            expiry=datetime(2024, 5, 9, 15, 20),
+            underlying_symbol=pl.lit("202405_KOSPI200"),
+            underlying_price=367.2,
+            underlying_source=pl.lit("index"),
+        )
+        .cast({"volume": pl.Int64, "open_interest": pl.Int64})
+    )
     cells = matrix(chain.lazy()).collect()
     assert cells.height == len(METRICS)
     assert cells.select(level_columns()).null_count().sum_horizontal().item() == 42 * 9

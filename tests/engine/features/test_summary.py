@@ -20,10 +20,17 @@ from engine.schemas import OPTION_SUMMARY
 
 Board = Callable[..., pl.DataFrame]
 FIGURES = (
-    "forward", "atm_strike", "atm_volatility", "risk_reversal_25d", "butterfly_25d",
-    "put_call_volume_ratio", "put_call_open_interest_ratio", "max_pain", "gamma_exposure",
+    "forward",
+    "atm_strike",
+    "atm_volatility",
+    "risk_reversal_25d",
+    "butterfly_25d",
+    "put_call_volume_ratio",
+    "put_call_open_interest_ratio",
+    "max_pain",
+    "gamma_exposure",
     "zero_gamma",
-)  # fmt: skip
+)
 
 
 def figures(chain: pl.DataFrame) -> dict[str, object]:
@@ -243,9 +250,10 @@ def test_unsound_rows_have_no_part(make_board: Board) -> None:
     chain = make_board()
     far = (pl.col("strike") >= 1150) & (pl.col("option_type") == "P")
     stale = chain.with_columns(
-        quoted_at=pl.when(far).then(pl.col("quoted_at") - timedelta(minutes=9))
+        quoted_at=pl.when(far)
+        .then(pl.col("quoted_at") - timedelta(minutes=9))
         .otherwise("quoted_at")
-    )  # fmt: skip
+    )
     found, without = (
         option_summary(frame.lazy()).collect() for frame in (stale, chain.filter(~far))
     )

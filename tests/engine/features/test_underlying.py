@@ -20,11 +20,14 @@ def offers(*rows: tuple[str, float | None, datetime | None], at: datetime) -> pl
     return pl.LazyFrame(
         [(at, NAME, *row) for row in rows],
         schema={
-            "timestamp": pl.Datetime("us"), "underlying_symbol": pl.String, "source": pl.String,
-            "price": pl.Float64, "expiry": pl.Datetime("us"),
+            "timestamp": pl.Datetime("us"),
+            "underlying_symbol": pl.String,
+            "source": pl.String,
+            "price": pl.Float64,
+            "expiry": pl.Datetime("us"),
         },
         orient="row",
-    )  # fmt: skip
+    )
 
 
 def decided(chain: pl.DataFrame, candidates: pl.LazyFrame | None = None) -> tuple[object, object]:
@@ -112,9 +115,10 @@ def test_parity_does_not_listen_to_crossed_or_stale_rows(make_board: Board) -> N
     puts = pl.col("option_type") == "P"
     crossed = chain.with_columns(bid=pl.when(puts).then(999.0).otherwise("bid"))
     stale = chain.with_columns(
-        quoted_at=pl.when(puts).then(pl.col("quoted_at") - pl.duration(hours=1))
+        quoted_at=pl.when(puts)
+        .then(pl.col("quoted_at") - pl.duration(hours=1))
         .otherwise("quoted_at")
-    )  # fmt: skip
+    )
     for bad in (crossed, stale):
         assert parity_forward(bad.lazy()).collect()["forward"].to_list() == [None]
 

@@ -39,9 +39,14 @@ def session(market: Market = Market.DERIVATIVES, day: date = DAY) -> Session:
 def row(label: str, price: float = 350.0, **changed: Any) -> dict[str, Any]:
     text = f"{price:.2f}"
     known = {
-        "stck_bsop_date": "20261120", "stck_cntg_hour": label.replace(":", "") + "00",
-        "futs_oprc": text, "futs_hgpr": text, "futs_lwpr": text, "futs_prpr": text, "cntg_vol": "5",
-    }  # fmt: skip
+        "stck_bsop_date": "20261120",
+        "stck_cntg_hour": label.replace(":", "") + "00",
+        "futs_oprc": text,
+        "futs_hgpr": text,
+        "futs_lwpr": text,
+        "futs_prpr": text,
+        "cntg_vol": "5",
+    }
     return {**known, **changed}
 
 
@@ -70,9 +75,14 @@ def labels(answer: list[Any], **rules: Any) -> list[str]:
 @pytest.mark.parametrize("odd", ["", "-", " ", "nan", "inf", "１.0", "1e5", "1,000", None, [], {}])
 @pytest.mark.parametrize(
     ("field", "name"),
-    [("futs_oprc", "open"), ("futs_hgpr", "high"), ("futs_lwpr", "low"), ("futs_prpr", "close"),
-     ("cntg_vol", "volume")],
-)  # fmt: skip
+    [
+        ("futs_oprc", "open"),
+        ("futs_hgpr", "high"),
+        ("futs_lwpr", "low"),
+        ("futs_prpr", "close"),
+        ("cntg_vol", "volume"),
+    ],
+)
 def test_a_value_that_cannot_be_read_rejects_its_row(odd: object, field: str, name: str) -> None:
     answer = rows(5)
     answer[2][field] = odd
@@ -111,9 +121,17 @@ def test_a_row_that_is_no_bar_is_rejected_with_the_reason(changed, reason: str) 
 
 @pytest.mark.parametrize(
     ("label", "ok"),
-    [("08:44", False), ("08:45", True), ("15:34", True), ("15:35", False), ("15:44", False),
-     ("15:45", True), ("15:46", False), ("16:30", False)],
-)  # fmt: skip
+    [
+        ("08:44", False),
+        ("08:45", True),
+        ("15:34", True),
+        ("15:35", False),
+        ("15:44", False),
+        ("15:45", True),
+        ("15:46", False),
+        ("16:30", False),
+    ],
+)
 def test_only_labels_that_the_session_owes(label: str, ok: bool) -> None:
     assert bool(labels([row(label)], asked_at=NOW + timedelta(days=1))) is ok
 
@@ -198,19 +216,24 @@ def test_a_night_knows_its_hours() -> None:
     answer = [row(hour) for hour in hours]  # 05:50-06:00 is the wait for the auction
     found = judged(answer, session=night, asked_at=datetime(2026, 11, 22))
     assert found.bars["label"].to_list() == [
-        datetime(2026, 11, 21, 6), datetime(2026, 11, 21, 5, 49), datetime(2026, 11, 21),
+        datetime(2026, 11, 21, 6),
+        datetime(2026, 11, 21, 5, 49),
+        datetime(2026, 11, 21),
         datetime(2026, 11, 20, 23, 59),
         datetime(2026, 11, 20, 18),
-    ]  # fmt: skip
+    ]
 
 
 ANY_VALUE = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=8)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text(max_size=8)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.sampled_from(["100400", "20261120", "350.00", "0", "-1", "１００", "nan", "084500"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=5,
-)  # fmt: skip
+)
 NEARLY = st.fixed_dictionaries(dict.fromkeys(FIELDS.names(), ANY_VALUE))
 GOOD = st.builds(lambda n: row(f"{9 + n // 60:02d}:{n % 60:02d}"), st.integers(0, 70))
 PARTS = st.dictionaries(st.sampled_from(FIELDS.names()), ANY_VALUE)
@@ -258,9 +281,11 @@ async def test_rejected_rows_come_with_all_that_is_known_and_once(kis: Kis, tmp_
     (kept,) = fetcher.take_rejected().to_pylist()
     assert orjson.loads(kept.pop("raw")) == odd
     assert kept == {
-        "received_at": kis.clock.now(), "tr_id": "FHKIF03020200", "symbol": "A01612",
+        "received_at": kis.clock.now(),
+        "tr_id": "FHKIF03020200",
+        "symbol": "A01612",
         "reason": "volume cannot be read",
-    }  # fmt: skip
+    }
     assert fetcher.take_rejected().num_rows == 0
     assert fetcher.counts == Counter(
         {"rows": 2, "bars": 1, "volume cannot be read": 1, "of the session before": 0}
@@ -292,9 +317,11 @@ def as_kis_writes(bars: pl.DataFrame, fields: Fields) -> pl.DataFrame:
 
 @pytest.mark.parametrize(
     ("name", "fetcher", "symbol"),
-    [("k200_futures_1min.parquet", FuturesBarFetcher, "101W12"),
-     ("krx_stocks_1min.parquet", StockBarFetcher, None)],
-)  # fmt: skip
+    [
+        ("k200_futures_1min.parquet", FuturesBarFetcher, "101W12"),
+        ("krx_stocks_1min.parquet", StockBarFetcher, None),
+    ],
+)
 def test_no_real_bar_is_taken_for_a_phantom(name: str, fetcher: Any, symbol: str | None) -> None:
     frame, fields = real(name), fetcher.fields
     apart = fetcher._apart(fetcher, symbol)

@@ -72,11 +72,25 @@ async def test_stock_bars_of_today(kis: Kis, tmp_path: Path) -> None:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
     known = {"symbol": "000660", "timeframe": "1m", "fetched_at": kis.clock.now()}
     assert bars == [
-        {"timestamp": datetime(2022, 9, 2, 10, 0), "open": 92500, "high": 92500, "low": 92400,
-         "close": 92400, "volume": 1564, **known},
-        {"timestamp": datetime(2022, 9, 2, 10, 1), "open": 92400, "high": 92500, "low": 92400,
-         "close": 92500, "volume": 1383, **known},
-    ]  # fmt: skip
+        {
+            "timestamp": datetime(2022, 9, 2, 10, 0),
+            "open": 92500,
+            "high": 92500,
+            "low": 92400,
+            "close": 92400,
+            "volume": 1564,
+            **known,
+        },
+        {
+            "timestamp": datetime(2022, 9, 2, 10, 1),
+            "open": 92400,
+            "high": 92500,
+            "low": 92400,
+            "close": 92500,
+            "volume": 1383,
+            **known,
+        },
+    ]
 
 
 async def test_stock_bars_of_a_past_day(kis: Kis, tmp_path: Path) -> None:
@@ -86,13 +100,34 @@ async def test_stock_bars_of_a_past_day(kis: Kis, tmp_path: Path) -> None:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
     known = {"symbol": "005930", "timeframe": "1m", "fetched_at": kis.clock.now()}
     assert bars == [
-        {"timestamp": datetime(2024, 11, 8, 12, 2), "open": 57700, "high": 57800, "low": 57700,
-         "close": 57700, "volume": 3856, **known},
-        {"timestamp": datetime(2024, 11, 8, 14, 0), "open": 57400, "high": 57500, "low": 57300,
-         "close": 57300, "volume": 118619, **known},
-        {"timestamp": datetime(2024, 11, 8, 14, 1), "open": 57300, "high": 57400, "low": 57200,
-         "close": 57300, "volume": 59047, **known},
-    ]  # fmt: skip
+        {
+            "timestamp": datetime(2024, 11, 8, 12, 2),
+            "open": 57700,
+            "high": 57800,
+            "low": 57700,
+            "close": 57700,
+            "volume": 3856,
+            **known,
+        },
+        {
+            "timestamp": datetime(2024, 11, 8, 14, 0),
+            "open": 57400,
+            "high": 57500,
+            "low": 57300,
+            "close": 57300,
+            "volume": 118619,
+            **known,
+        },
+        {
+            "timestamp": datetime(2024, 11, 8, 14, 1),
+            "open": 57300,
+            "high": 57400,
+            "low": 57200,
+            "close": 57300,
+            "volume": 59047,
+            **known,
+        },
+    ]
 
 
 def board_and_top(asked: Any) -> Reply:
@@ -108,20 +143,47 @@ async def test_the_option_board(kis: Kis, tmp_path: Path) -> None:
     for row in (call, put):
         assert minute <= row.pop("quoted_at") <= row.pop("fetched_at") == kis.clock.now()
     same = {
-        "timestamp": minute, "underlying_symbol": "202612_KOSPI200", "strike": 480.0,
-        "historical_volatility": 16.9285, "gamma": 0.0, "vega": 0.0,
-        "underlying_price": 369.35, "underlying_source": "future:A01612",
-    }  # fmt: skip
+        "timestamp": minute,
+        "underlying_symbol": "202612_KOSPI200",
+        "strike": 480.0,
+        "historical_volatility": 16.9285,
+        "gamma": 0.0,
+        "vega": 0.0,
+        "underlying_price": 369.35,
+        "underlying_source": "future:A01612",
+    }
     assert call == {
-        **same, "symbol": "201V05480", "option_type": "C", "price": 0.01, "bid": 0.0, "ask": 0.01,
-        "volume": 34, "open_interest": 642, "iv": 31.5614, "delta": 0.0, "theta": 0.0, "rho": 0.0,
-        "theoretical_price": 0.0, "atm_class": "OTM",
-    }  # fmt: skip
+        **same,
+        "symbol": "201V05480",
+        "option_type": "C",
+        "price": 0.01,
+        "bid": 0.0,
+        "ask": 0.01,
+        "volume": 34,
+        "open_interest": 642,
+        "iv": 31.5614,
+        "delta": 0.0,
+        "theta": 0.0,
+        "rho": 0.0,
+        "theoretical_price": 0.0,
+        "atm_class": "OTM",
+    }
     assert put == {
-        **same, "symbol": "301V05480", "option_type": "P", "price": 108.45, "bid": 78.35,
-        "ask": 142.6, "volume": 0, "open_interest": 48, "iv": 0.0, "delta": -1.0, "theta": 0.046,
-        "rho": -0.3541, "theoretical_price": 111.51, "atm_class": "ITM",
-    }  # fmt: skip
+        **same,
+        "symbol": "301V05480",
+        "option_type": "P",
+        "price": 108.45,
+        "bid": 78.35,
+        "ask": 142.6,
+        "volume": 0,
+        "open_interest": 48,
+        "iv": 0.0,
+        "delta": -1.0,
+        "theta": 0.046,
+        "rho": -0.3541,
+        "theoretical_price": 111.51,
+        "atm_class": "ITM",
+    }
 
 
 async def test_without_a_future_the_index_is_the_underlying(kis: Kis, tmp_path: Path) -> None:
@@ -141,10 +203,20 @@ def test_a_single_quote_is_read() -> None:
     answer = Answer("FHMIF10000000", "A01612", body, moment, moment)
     (row,) = read_quotes([answer]).to_dicts()
     assert row == {
-        "symbol": "A01612", "price": 395.0, "volume": 220924, "open_interest": 247121, "iv": None,
-        "historical_volatility": None, "delta": 1.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0,
-        "rho": 0.0, "theoretical_price": 395.48, "quoted_at": moment,
-    }  # fmt: skip
+        "symbol": "A01612",
+        "price": 395.0,
+        "volume": 220924,
+        "open_interest": 247121,
+        "iv": None,
+        "historical_volatility": None,
+        "delta": 1.0,
+        "gamma": 0.0,
+        "vega": 0.0,
+        "theta": 0.0,
+        "rho": 0.0,
+        "theoretical_price": 395.48,
+        "quoted_at": moment,
+    }
 
 
 async def test_the_holidays(kis: Kis, tmp_path: Path) -> None:
@@ -153,8 +225,14 @@ async def test_the_holidays(kis: Kis, tmp_path: Path) -> None:
         days = await opening_days(client, date(2022, 12, 27), date(2023, 1, 19))
     assert len(days) == 24
     closed = {day for day, is_open in days.items() if not is_open}
-    weekends = {date(2022, 12, 31), date(2023, 1, 1), date(2023, 1, 7), date(2023, 1, 8),
-                date(2023, 1, 14), date(2023, 1, 15)}  # fmt: skip
+    weekends = {
+        date(2022, 12, 31),
+        date(2023, 1, 1),
+        date(2023, 1, 7),
+        date(2023, 1, 8),
+        date(2023, 1, 14),
+        date(2023, 1, 15),
+    }
     # KRX closes on the last working day of the year, when banks do not.
     assert closed == weekends | {date(2022, 12, 30)}
 

@@ -155,11 +155,24 @@ async def test_two_chains_at_once(tmp_path: Path) -> None:
 def option(strike: float, side: str = "B", **changed: Any) -> dict[str, Any]:
     code = f"{side}01612{int(strike) // 100}{int(strike) % 100:02d}"
     return {
-        "acpr": f"{strike:.2f}", "optn_shrn_iscd": code, "optn_prpr": "1.50", "optn_bidp": "1.45",
-        "optn_askp": "1.55", "acml_vol": "       12", "hts_otst_stpl_qty": "30", "gama": "0.0010",
-        "delta_val": "0.5000", "vega": "0.3", "theta": "-0.1", "rho": "0.01", "hts_thpr": "1.60",
-        "hts_ints_vltl": "31.5", "hist_vltl": "76.6483", "atm_cls_name": "ATM", **changed,
-    }  # fmt: skip
+        "acpr": f"{strike:.2f}",
+        "optn_shrn_iscd": code,
+        "optn_prpr": "1.50",
+        "optn_bidp": "1.45",
+        "optn_askp": "1.55",
+        "acml_vol": "       12",
+        "hts_otst_stpl_qty": "30",
+        "gama": "0.0010",
+        "delta_val": "0.5000",
+        "vega": "0.3",
+        "theta": "-0.1",
+        "rho": "0.01",
+        "hts_thpr": "1.60",
+        "hts_ints_vltl": "31.5",
+        "hist_vltl": "76.6483",
+        "atm_cls_name": "ATM",
+        **changed,
+    }
 
 
 def desk(
@@ -168,8 +181,9 @@ def desk(
     """Answer with this board; quotes by code, one that is not named has a price of 2.50."""
     master = "\n".join(
         f"5|{side}01612{int(k) // 100}{int(k) % 100:02d}|K|n|1|{k:.2f}|1|2001|KOSPI200"
-        for k in (300 + 2.5 * n for n in range(140)) for side in "BC"
-    )  # fmt: skip
+        for k in (300 + 2.5 * n for n in range(140))
+        for side in "BC"
+    )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("fo_idx_code_mts.mst", master.encode("cp949"))
@@ -217,11 +231,14 @@ async def test_a_value_that_cannot_be_read_is_null(kis: Kis, tmp_path: Path, odd
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
-    [({"acpr": ""}, "strike cannot be read"), ({"acpr": "0.00"}, "strike cannot be read"),
-     ({"optn_shrn_iscd": "x"}, "code cannot be read"),
-     ({"optn_shrn_iscd": None}, "code cannot be read"),
-     ({"optn_shrn_iscd": "B0161\u00002A9"}, "code cannot be read")],
-)  # fmt: skip
+    [
+        ({"acpr": ""}, "strike cannot be read"),
+        ({"acpr": "0.00"}, "strike cannot be read"),
+        ({"optn_shrn_iscd": "x"}, "code cannot be read"),
+        ({"optn_shrn_iscd": None}, "code cannot be read"),
+        ({"optn_shrn_iscd": "B0161\u00002A9"}, "code cannot be read"),
+    ],
+)
 async def test_a_row_without_strike_or_code_is_rejected(kis, tmp_path, changed, reason) -> None:
     odd = option(330, **changed)
     kis.answer = desk([odd, option(332.5)], [option(330, "C")])
@@ -260,10 +277,13 @@ async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: Kis, tmp_path:
 
 @pytest.mark.parametrize(
     ("top", "price", "source"),
-    [({"futs_prpr": "", "unas_prpr": "349.00"}, 349.0, "index"),
-     ({"futs_prpr": "0.00", "unas_prpr": "349.00"}, 349.0, "index"),
-     ({"futs_prpr": "-", "unas_prpr": "0.00"}, None, None), ({}, None, None)],
-)  # fmt: skip
+    [
+        ({"futs_prpr": "", "unas_prpr": "349.00"}, 349.0, "index"),
+        ({"futs_prpr": "0.00", "unas_prpr": "349.00"}, 349.0, "index"),
+        ({"futs_prpr": "-", "unas_prpr": "0.00"}, None, None),
+        ({}, None, None),
+    ],
+)
 async def test_the_underlying_is_the_future_else_the_index(
     kis, tmp_path, top, price, source
 ) -> None:
@@ -291,9 +311,11 @@ async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_pat
         fetcher = OptionChainFetcher(client)
         await fetcher.fetch(request())
         kis.answer = desk(
-            *HIGH, B01612350=fine(output1={}), C01612350=Reply(b"<html>"),
+            *HIGH,
+            B01612350=fine(output1={}),
+            C01612350=Reply(b"<html>"),
             B01612352=fine(output1={"futs_prpr": "9.00"}),
-        )  # fmt: skip
+        )
         await client.clock.sleep_until(MINUTE + timedelta(seconds=62))
         chain = frame(await fetcher.fetch(request(MINUTE + timedelta(minutes=1))))
         assert client.clock.now() < MINUTE + timedelta(minutes=2)
@@ -323,18 +345,25 @@ async def test_a_board_that_cannot_be_had_is_an_error_with_its_context(kis, tmp_
     with pytest.raises(KisUnreachable) as caught:
         await fetched(kis, tmp_path, kis.answer)
     assert (caught.value.tr_id, caught.value.symbol, caught.value.minute) == (
-        "FHPIF05030100", "202612", MINUTE,
-    )  # fmt: skip
+        "FHPIF05030100",
+        "202612",
+        MINUTE,
+    )
     assert isinstance(caught.value, KisError)
 
 
 @pytest.mark.parametrize(
     ("series", "maturity", "future"),
-    [("KOSPI200", "202612", "A01612"), ("KOSPI200", "202611", "A01612"),
-     ("KOSPI200", "202701", "A01703"), ("KOSPI200", "202509", "101W09"),
-     ("KOSPI200_WEEKLY_MON", "261203", "A01703"), ("MINI_KOSPI200", "202611", "A05611"),
-     ("KOSDAQ150", "202611", "A06612")],
-)  # fmt: skip
+    [
+        ("KOSPI200", "202612", "A01612"),
+        ("KOSPI200", "202611", "A01612"),
+        ("KOSPI200", "202701", "A01703"),
+        ("KOSPI200", "202509", "101W09"),
+        ("KOSPI200_WEEKLY_MON", "261203", "A01703"),
+        ("MINI_KOSPI200", "202611", "A05611"),
+        ("KOSDAQ150", "202611", "A06612"),
+    ],
+)
 def test_the_future_is_the_first_that_lives_as_long_as_the_option(series, maturity, future) -> None:
     assert hedging_future(series, maturity) == future
 
@@ -361,12 +390,13 @@ ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["1.5", "-"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
-)  # fmt: skip
+)
 ROW = ANYTHING | st.builds(
     lambda n, side, changed: option(300 + 2.5 * n, side, **changed),
-    st.integers(0, 20), st.sampled_from("BC"),
+    st.integers(0, 20),
+    st.sampled_from("BC"),
     st.dictionaries(st.sampled_from(list(option(300))), ANYTHING, max_size=3),
-)  # fmt: skip
+)
 
 
 @given(st.lists(ROW, max_size=6), ANYTHING)

@@ -59,14 +59,17 @@ def compared(column: str, values: st.SearchStrategy[object]) -> st.SearchStrateg
         ),
         st.builds(
             lambda a, b, closed: side.is_between(pl.lit(a), pl.lit(b), closed=closed),
-            values, values, st.sampled_from(["both", "left", "right", "none"]),
+            values,
+            values,
+            st.sampled_from(["both", "left", "right", "none"]),
         ),
         st.builds(
             lambda among, nulls_equal: side.is_in(among, nulls_equal=nulls_equal),
-            st.lists(values, max_size=4), st.booleans(),
+            st.lists(values, max_size=4),
+            st.booleans(),
         ),
         st.sampled_from([side.is_null(), side.is_not_null()]),
-    )  # fmt: skip
+    )
 
 
 def known(values: list[object]) -> st.SearchStrategy[object]:
@@ -89,18 +92,31 @@ TERMS = st.one_of(
     ),
     st.sampled_from(
         [
-            pl.col("x").is_nan(), pl.col("x").is_not_nan(), pl.col("x").is_finite(),
-            pl.col("y").is_infinite(), pl.col("x") > pl.col("y"), pl.col("x") == pl.col("y"),
-            pl.col("v") < pl.col("x"), pl.col("name") < pl.col("symbol"),
-            pl.col("x") / pl.col("y") > 1, pl.col("v") % 3 == 0, pl.col("x") * 1e300 > 0,
-            pl.col("symbol").str.starts_with("A0"), pl.col("name").str.starts_with(""),
-            pl.col("symbol").str.ends_with("12"), pl.col("name").str.ends_with("다"),
-            pl.col("symbol").str.contains("0"), pl.lit(value=True), pl.lit(value=False),
-            pl.col("moment").dt.hour() == 9, pl.col("moment") > pl.col("timestamp"),
-            pl.col("x") > pl.col("x").mean(), pl.col("symbol") == pl.lit(None, pl.String),
+            pl.col("x").is_nan(),
+            pl.col("x").is_not_nan(),
+            pl.col("x").is_finite(),
+            pl.col("y").is_infinite(),
+            pl.col("x") > pl.col("y"),
+            pl.col("x") == pl.col("y"),
+            pl.col("v") < pl.col("x"),
+            pl.col("name") < pl.col("symbol"),
+            pl.col("x") / pl.col("y") > 1,
+            pl.col("v") % 3 == 0,
+            pl.col("x") * 1e300 > 0,
+            pl.col("symbol").str.starts_with("A0"),
+            pl.col("name").str.starts_with(""),
+            pl.col("symbol").str.ends_with("12"),
+            pl.col("name").str.ends_with("다"),
+            pl.col("symbol").str.contains("0"),
+            pl.lit(value=True),
+            pl.lit(value=False),
+            pl.col("moment").dt.hour() == 9,
+            pl.col("moment") > pl.col("timestamp"),
+            pl.col("x") > pl.col("x").mean(),
+            pl.col("symbol") == pl.lit(None, pl.String),
         ]
     ),
-)  # fmt: skip
+)
 PREDICATES = st.recursive(
     TERMS,
     lambda inner: st.one_of(

@@ -30,10 +30,17 @@ def history(symbol: str = SYMBOL, tick: float = 0.05, level: float = 400.0) -> F
     stamps = owed(wanted)
     wave = ((pl.col("place") * 7919 % 5) - 2) * tick
     bars = stamps.select(
-        "symbol", "session", timestamp="stamp", open=level + wave, close=level - wave,
-        high=level + wave.abs() + tick, low=level - wave.abs() - tick, volume=pl.col("place") + 9,
-        context=False, confirmed=False,
-    ).with_columns(pl.col(PRICES).round(2))  # fmt: skip
+        "symbol",
+        "session",
+        timestamp="stamp",
+        open=level + wave,
+        close=level - wave,
+        high=level + wave.abs() + tick,
+        low=level - wave.abs() - tick,
+        volume=pl.col("place") + 9,
+        context=False,
+        confirmed=False,
+    ).with_columns(pl.col(PRICES).round(2))
     return relations(bars, wanted)
 
 
@@ -119,9 +126,7 @@ def test_a_bar_at_a_time_that_no_session_owes(by: timedelta) -> None:
 
 def test_a_bar_of_an_expired_contract() -> None:
     frames = history()
-    dead = frames["bars"].filter(AT_NOON).with_columns(
-        symbol=pl.lit("101W09")
-    )  # fmt: skip
+    dead = frames["bars"].filter(AT_NOON).with_columns(symbol=pl.lit("101W09"))
     bars = pl.concat([frames["bars"], dead])
     found_now = found(relations(bars, frames["targets"]))
     assert found_now == [("dead_contract", *ONE)]
@@ -130,11 +135,15 @@ def test_a_bar_of_an_expired_contract() -> None:
 @pytest.mark.parametrize(
     "columns",
     [
-        {"high": pl.col("low") - 0.05}, {"low": pl.col("high") + 0.05},
-        {"close": pl.col("high") + 0.05}, {"open": float("nan")}, {"low": 0.0},
-        {"close": pl.lit(None, pl.Float64)}, {"high": float("inf")},
+        {"high": pl.col("low") - 0.05},
+        {"low": pl.col("high") + 0.05},
+        {"close": pl.col("high") + 0.05},
+        {"open": float("nan")},
+        {"low": 0.0},
+        {"close": pl.lit(None, pl.Float64)},
+        {"high": float("inf")},
     ],
-)  # fmt: skip
+)
 def test_prices_that_cannot_be_together(columns: dict[str, pl.Expr]) -> None:
     checks = {check for check, *_ in found(changed(history(), AT_NOON, **columns))}
     assert "ohlc" in checks
@@ -178,8 +187,9 @@ def test_two_wrong_bars_in_a_row_are_both_found() -> None:
     both = pl.col("timestamp").is_between(NOON, NOON + timedelta(minutes=1))
     frames = changed(history(), both, **{price: pl.col(price) - 8.0 for price in PRICES})
     assert [row[:2] for row in found(frames)] == [
-        ("jump", "16 12:00:00"), ("jump", "16 12:01:00"),
-    ]  # fmt: skip
+        ("jump", "16 12:00:00"),
+        ("jump", "16 12:01:00"),
+    ]
 
 
 def test_a_source_that_stood_still() -> None:
@@ -189,7 +199,7 @@ def test_a_source_that_stood_still() -> None:
     values = {name: pl.lit(first[name]) for name in (*PRICES, "volume")}
     assert found(changed(frames, stuck, **values)) == [
         ("frozen", "16 12:01:00", "16 12:03:00", 3),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_bar_that_kis_confirmed_is_odd_but_true() -> None:
@@ -217,9 +227,11 @@ def test_every_stamp_taken_away_or_doubled_is_found_and_no_other(
     frames["bars"] = pl.concat([kept, kept.filter(pl.col("at").is_in(sorted(twice)))])
     findings = run_checks([c for c in CHECKS if c.name in ("missing", "doubled")], frames)
     missing = findings.filter(pl.col("check") == "missing")
-    stamps = owed(frames["targets"]).join(missing, on=["symbol", "session"]).filter(
-        pl.col("stamp").is_between("first_stamp", "last_stamp")
-    )  # fmt: skip
+    stamps = (
+        owed(frames["targets"])
+        .join(missing, on=["symbol", "session"])
+        .filter(pl.col("stamp").is_between("first_stamp", "last_stamp"))
+    )
     assert set(stamps["stamp"]) == set(bars.filter(pl.col("at").is_in(sorted(gone)))["timestamp"])
     assert missing["bars"].sum() == len(gone)
     assert findings.height - missing.height == len(twice - gone)
@@ -262,8 +274,9 @@ def test_no_check_finds_anything_in_real_bars(name: str) -> None:
     auction = (label == pl.col("last")) & (label.dt.time() != time(15, 20))
     stamped = bars.join(ends, on=["symbol", "session"]).with_columns(
         timestamp=pl.when(auction).then(label).otherwise(label.dt.offset_by("1m")),
-        context=False, confirmed=False,
-    )  # fmt: skip
+        context=False,
+        confirmed=False,
+    )
     due = stamps.select("symbol", "session", timestamp="stamp")
     stored = stamped.join(due, on=due.columns, how="semi").unique(["symbol", "timestamp"])
     front, expired = pl.col("symbol") == "A01_FRONT", pl.col("session") > date(2025, 9, 11)

@@ -28,19 +28,27 @@ def bars(symbols: list[str] | None = None) -> pl.DataFrame:
     base = 440 + (pl.col("stamp").rank("dense") * 7 % 100) * 0.05
     price = base + pl.when(pl.col("symbol") == "101W12").then(1.5).otherwise(0.0)
     return owed.select(
-        pl.col("stamp").alias("timestamp"), "symbol", open=price, high=price + 0.05,
-        low=price - 0.05, close=price, volume=pl.lit(3, pl.Int64),
+        pl.col("stamp").alias("timestamp"),
+        "symbol",
+        open=price,
+        high=price + 0.05,
+        low=price - 0.05,
+        close=price,
+        volume=pl.lit(3, pl.Int64),
         fetched_at=pl.lit(datetime(2025, 9, 16)),
-    )  # fmt: skip
+    )
 
 
 def test_the_front_month_rolls_on_the_day_after_expiry() -> None:
     series = front_series(bars().lazy()).collect()
     by_day = series.group_by(pl.col("timestamp").dt.date(), maintain_order=True)
     assert by_day.agg(pl.col("symbol").unique().implode().first().list.join(",")).rows() == [
-        (date(2025, 9, 9), "101W09"), (date(2025, 9, 10), "101W09"), (date(2025, 9, 11), "101W09"),
-        (date(2025, 9, 12), "101W12"), (date(2025, 9, 15), "101W12"),
-    ]  # fmt: skip
+        (date(2025, 9, 9), "101W09"),
+        (date(2025, 9, 10), "101W09"),
+        (date(2025, 9, 11), "101W09"),
+        (date(2025, 9, 12), "101W12"),
+        (date(2025, 9, 15), "101W12"),
+    ]
 
 
 def test_back_adjusted_prices_have_no_jump_at_the_roll() -> None:

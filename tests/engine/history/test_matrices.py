@@ -43,8 +43,10 @@ def test_long_and_wide_are_the_same_matrix(cells: list[float | None]) -> None:
 
 def test_calls_and_puts_of_one_strike_share_their_step() -> None:
     cells = long_matrix(matrix([1.0], ["iv"]).lazy()).unique(["option_type", "level"]).collect()
-    steps = {(side, level): step for side, level, step in cells.select(
-        "option_type", "level", "step").iter_rows()}  # fmt: skip
+    steps = {
+        (side, level): step
+        for side, level, step in cells.select("option_type", "level", "step").iter_rows()
+    }
     assert steps["C", "otm3"] == steps["P", "itm3"] == 3
     assert steps["C", "itm10"] == steps["P", "otm10"] == -10
     assert steps["C", "atm"] == steps["P", "atm"] == 0

@@ -67,15 +67,17 @@ async def test_the_quick_look_finds_what_is_missing_over_all(
         await backfill(at.tools, SYMBOLS, *DAYS)
         wanted = pl.DataFrame(
             [(symbol, day) for symbol in SYMBOLS for day in DAYS],
-            {"symbol": pl.String, "session": pl.Date}, orient="row",
-        )  # fmt: skip
+            {"symbol": pl.String, "session": pl.Date},
+            orient="row",
+        )
         assert (await gaps.missing(at.store, wanted, at.clock)).is_empty()
         await at.store.execute("DELETE FROM futures_1m WHERE timestamp >= '2025-09-02 15:34'")
         await at.store.execute("DELETE FROM stocks_1m WHERE timestamp < '2025-09-02'")
         found = await gaps.missing(at.store, wanted, at.clock)
         assert sorted(found.select("symbol", "session", "bars").rows()) == [
-            ("005930", DAYS[0], 381), ("101W09", DAYS[1], 3),
-        ]  # fmt: skip
+            ("005930", DAYS[0], 381),
+            ("101W09", DAYS[1], 3),
+        ]
 
 
 @pytest.mark.parametrize("share", [0.5, 1.1])

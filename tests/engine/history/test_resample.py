@@ -23,9 +23,14 @@ def bars(symbols: list[str], first: date, last: date) -> pl.DataFrame:
     stamps = sessions.owed_stamps(symbols, first, last)
     price = 300 + pl.int_range(pl.len()) * 0.05
     return stamps.select(
-        pl.col("stamp").alias("timestamp"), "symbol", open=price, high=price + 0.1,
-        low=price - 0.1, close=price + 0.02, volume=pl.lit(1, pl.Int64),
-    )  # fmt: skip
+        pl.col("stamp").alias("timestamp"),
+        "symbol",
+        open=price,
+        high=price + 0.1,
+        low=price - 0.1,
+        close=price + 0.02,
+        volume=pl.lit(1, pl.Int64),
+    )
 
 
 def stamps(frame: pl.LazyFrame, day: date) -> list[str]:
@@ -36,8 +41,15 @@ def stamps(frame: pl.LazyFrame, day: date) -> list[str]:
 def test_an_ordinary_day_in_hours() -> None:
     hours = resample(bars(["101W12"], ORDINARY, ORDINARY).lazy(), 60)
     assert stamps(hours, ORDINARY) == [
-        "09:45", "10:45", "11:45", "12:45", "13:45", "14:45", "15:35", "15:45",
-    ]  # fmt: skip
+        "09:45",
+        "10:45",
+        "11:45",
+        "12:45",
+        "13:45",
+        "14:45",
+        "15:35",
+        "15:45",
+    ]
     assert hours.collect()["bars"].to_list() == [60] * 6 + [50, 1]
 
 
@@ -45,8 +57,9 @@ def test_the_expiring_contract_ends_early_and_without_auction() -> None:
     both = resample(bars(["101W09", "101W12"], EXPIRY, EXPIRY).lazy(), 60).collect()
     last = both.group_by("symbol").agg(pl.col("timestamp").max()).sort("symbol")
     assert last["timestamp"].to_list() == [
-        datetime(2025, 9, 11, 15, 20), datetime(2025, 9, 11, 15, 45),
-    ]  # fmt: skip
+        datetime(2025, 9, 11, 15, 20),
+        datetime(2025, 9, 11, 15, 45),
+    ]
     assert both.filter(symbol="101W09")["volume"].sum() == 395
 
 
@@ -79,8 +92,9 @@ def test_a_week_is_its_sessions() -> None:
     weeks = resample(month.lazy(), "week").collect()
     assert weeks["session"].to_list() == [date(2025, 9, 5), date(2025, 9, 12)]
     assert weeks["timestamp"].to_list() == [
-        datetime(2025, 9, 5, 15, 45), datetime(2025, 9, 12, 15, 45),
-    ]  # fmt: skip
+        datetime(2025, 9, 5, 15, 45),
+        datetime(2025, 9, 12, 15, 45),
+    ]
     assert weeks["bars"].to_list() == [5 * 411] * 2
     assert weeks["open"][0] == month["open"][0]
     assert weeks["close"][1] == month["close"][-1]

@@ -238,14 +238,21 @@ async def test_each_call_says_who_asks_for_what(kis: Kis, tmp_path: Path) -> Non
     (sent,) = kis.asked
     assert sent.path == "/uapi/domestic-futureoption/v1/quotations/inquire-time-fuopchartprice"
     assert dict(sent.query) == {
-        "FID_COND_MRKT_DIV_CODE": "F", "FID_INPUT_ISCD": "A01612", "FID_HOUR_CLS_CODE": "60",
-        "FID_PW_DATA_INCU_YN": "N", "FID_FAKE_TICK_INCU_YN": "N",
-        "FID_INPUT_DATE_1": "20261120", "FID_INPUT_HOUR_1": "100400",
-    }  # fmt: skip
+        "FID_COND_MRKT_DIV_CODE": "F",
+        "FID_INPUT_ISCD": "A01612",
+        "FID_HOUR_CLS_CODE": "60",
+        "FID_PW_DATA_INCU_YN": "N",
+        "FID_FAKE_TICK_INCU_YN": "N",
+        "FID_INPUT_DATE_1": "20261120",
+        "FID_INPUT_HOUR_1": "100400",
+    }
     for name, value in {
-        "authorization": "Bearer token-1", "appkey": KEY, "appsecret": SECRET,
-        "tr_id": "FHKIF03020200", "custtype": "P",
-    }.items():  # fmt: skip
+        "authorization": "Bearer token-1",
+        "appkey": KEY,
+        "appsecret": SECRET,
+        "tr_id": "FHKIF03020200",
+        "custtype": "P",
+    }.items():
         assert sent.headers[name] == value
     assert sent.headers["user-agent"].startswith("korea-realtime-trading/")
 

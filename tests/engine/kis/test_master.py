@@ -33,8 +33,9 @@ def packed(text: str | bytes, *names: str, method: int = zipfile.ZIP_DEFLATED) -
 def test_codes_names_and_strikes_are_read() -> None:
     master = parse_master(packed("\r\n".join(LINES)))
     assert master.rows()[:2] == [
-        ("A01612", "F 202612", None), ("B01612A97", "C 202612 1097.5", 1097.5),
-    ]  # fmt: skip
+        ("A01612", "F 202612", None),
+        ("B01612A97", "C 202612 1097.5", 1097.5),
+    ]
     assert master["strike"].to_list() == [None, 1097.5, 1100.0, 1097.5, 1097.5, None]
     assert master["name"][-1] == "위클리C 2612W3 300.0"
 

@@ -56,8 +56,9 @@ def test_places_count_the_stamps_of_a_session() -> None:
     stamps = owed(targets(["005930"], date(2025, 9, 1), date(2025, 9, 2)))
     assert stamps["place"].to_list() == [*range(381), *range(381)]
     assert stamps.filter(pl.col("place") == 380)["stamp"].dt.strftime("%H:%M").to_list() == [
-        "15:30", "15:30",
-    ]  # fmt: skip
+        "15:30",
+        "15:30",
+    ]
 
 
 def test_markets_and_ends_of_chains() -> None:

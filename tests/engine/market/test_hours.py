@@ -90,8 +90,9 @@ def test_the_night_of_the_last_trading_day_of_a_year_is_held():
 def test_csat_moves_the_opening_of_the_night_and_new_year_moves_nothing_of_it():
     csat = session(N, date(2025, 11, 13))
     assert (csat.opens, csat.last_stamp) == (
-        datetime(2025, 11, 13, 19, 0), datetime(2025, 11, 14, 6, 0),
-    )  # fmt: skip
+        datetime(2025, 11, 13, 19, 0),
+        datetime(2025, 11, 14, 6, 0),
+    )
     assert csat.stamps().len() == 651
     assert session(N, date(2026, 1, 2)).opens == datetime(2026, 1, 2, 18, 0)
 
@@ -155,8 +156,12 @@ def test_the_minute_before_the_auction_is_not_taken_for_the_auction():
     labels.append(datetime(2025, 10, 15, 15, 18, 30))
     frame = pl.DataFrame({"label": labels}).select(of.stamp_of_label(pl.col("label")))
     assert frame.to_series().to_list() == [
-        datetime(2025, 10, 15, 15, 20), None, None, datetime(2025, 10, 15, 15, 30), None,
-    ]  # fmt: skip
+        datetime(2025, 10, 15, 15, 20),
+        None,
+        None,
+        datetime(2025, 10, 15, 15, 30),
+        None,
+    ]
 
 
 def test_stocks_and_derivatives_trade_on_the_same_days():

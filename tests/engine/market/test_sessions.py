@@ -25,9 +25,20 @@ from engine.market.trading_days import trading_days
 from tests.paths import FUTURES_FILE, STOCKS_FILE, needs
 
 SYMBOLS = [
-    "005930", "0001A0", "A01_FRONT", "A05_FRONT", "101W09", "101W12", "A01603", "A06612",
-    "201W09347", "2AF97W320", "209DXW320", "B09FEW970", "BAFC0W970",
-]  # fmt: skip
+    "005930",
+    "0001A0",
+    "A01_FRONT",
+    "A05_FRONT",
+    "101W09",
+    "101W12",
+    "A01603",
+    "A06612",
+    "201W09347",
+    "2AF97W320",
+    "209DXW320",
+    "B09FEW970",
+    "BAFC0W970",
+]
 DAYS = st.dates(date(2025, 1, 2), date(2026, 12, 31))
 
 
@@ -129,8 +140,9 @@ def test_previous_sessions_skip_holidays_and_nights_that_were_not_held():
 
 def test_more_sessions_than_there_were_are_refused():
     assert previous_sessions(Market.NIGHT, date(2025, 6, 11), 2) == [
-        date(2025, 6, 9), date(2025, 6, 10),
-    ]  # fmt: skip
+        date(2025, 6, 9),
+        date(2025, 6, 10),
+    ]
     with pytest.raises(CalendarRangeError):
         previous_sessions(Market.NIGHT, date(2025, 6, 11), 3)
     with pytest.raises(CalendarRangeError):

@@ -35,9 +35,18 @@ CLOSED = {
 }
 # Trading days a year as KRX's yearbooks count them.
 COUNTS = {
-    2015: 248, 2016: 246, 2017: 243, 2018: 244, 2019: 246, 2020: 248, 2021: 248, 2022: 246,
-    2023: 245, 2024: 244, 2025: 242,
-}  # fmt: skip
+    2015: 248,
+    2016: 246,
+    2017: 243,
+    2018: 244,
+    2019: 246,
+    2020: 248,
+    2021: 248,
+    2022: 246,
+    2023: 245,
+    2024: 244,
+    2025: 242,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -130,9 +139,12 @@ def test_days_around_a_holiday():
 
 def test_kis_is_believed_where_it_differs_and_a_line_says_so(tmp_path, caplog):
     told = {
-        date(2026, 11, 24): False, date(2026, 11, 25): True, date(2026, 12, 25): True,
-        date(2026, 12, 26): False, date(2028, 1, 3): False,
-    }  # fmt: skip
+        date(2026, 11, 24): False,
+        date(2026, 11, 25): True,
+        date(2026, 12, 25): True,
+        date(2026, 12, 26): False,
+        date(2028, 1, 3): False,
+    }
     path = tmp_path / "kis days.json"
     trading_days.remember_kis_days(path, told)
     with caplog.at_level(logging.WARNING):

@@ -67,34 +67,49 @@ class Caller:
         fake: str = "N",
     ) -> list[dict[str, str]]:
         query = {
-            "FID_COND_MRKT_DIV_CODE": market, "FID_INPUT_ISCD": symbol, "FID_HOUR_CLS_CODE": "60",
-            "FID_PW_DATA_INCU_YN": past, "FID_FAKE_TICK_INCU_YN": fake, "FID_INPUT_DATE_1": day,
+            "FID_COND_MRKT_DIV_CODE": market,
+            "FID_INPUT_ISCD": symbol,
+            "FID_HOUR_CLS_CODE": "60",
+            "FID_PW_DATA_INCU_YN": past,
+            "FID_FAKE_TICK_INCU_YN": fake,
+            "FID_INPUT_DATE_1": day,
             "FID_INPUT_HOUR_1": hour,
-        }  # fmt: skip
+        }
         return (await self.json("FHKIF03020200", **query))["output2"]
 
     async def stock_past(
         self, symbol: str, day: str, hour: str, *, past: str = "Y", fake: str = ""
     ) -> list[dict[str, str]]:
         query = {
-            "FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": symbol, "FID_INPUT_DATE_1": day,
-            "FID_INPUT_HOUR_1": hour, "FID_PW_DATA_INCU_YN": past, "FID_FAKE_TICK_INCU_YN": fake,
-        }  # fmt: skip
+            "FID_COND_MRKT_DIV_CODE": "J",
+            "FID_INPUT_ISCD": symbol,
+            "FID_INPUT_DATE_1": day,
+            "FID_INPUT_HOUR_1": hour,
+            "FID_PW_DATA_INCU_YN": past,
+            "FID_FAKE_TICK_INCU_YN": fake,
+        }
         return (await self.json("FHKST03010230", **query))["output2"]
 
     async def stock_today(self, symbol: str, hour: str) -> list[dict[str, str]]:
         query = {
-            "FID_ETC_CLS_CODE": "", "FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": symbol,
-            "FID_INPUT_HOUR_1": hour, "FID_PW_DATA_INCU_YN": "N",
-        }  # fmt: skip
+            "FID_ETC_CLS_CODE": "",
+            "FID_COND_MRKT_DIV_CODE": "J",
+            "FID_INPUT_ISCD": symbol,
+            "FID_INPUT_HOUR_1": hour,
+            "FID_PW_DATA_INCU_YN": "N",
+        }
         return (await self.json("FHKST03010200", **query))["output2"]
 
     async def board(self, maturity: str, market_class: str = "") -> Any:
         return await self.json(
-            "FHPIF05030100", FID_COND_MRKT_DIV_CODE="O", FID_COND_SCR_DIV_CODE="20503",
-            FID_MRKT_CLS_CODE="CO", FID_MTRT_CNT=maturity, FID_COND_MRKT_CLS_CODE=market_class,
+            "FHPIF05030100",
+            FID_COND_MRKT_DIV_CODE="O",
+            FID_COND_SCR_DIV_CODE="20503",
+            FID_MRKT_CLS_CODE="CO",
+            FID_MTRT_CNT=maturity,
+            FID_COND_MRKT_CLS_CODE=market_class,
             FID_MRKT_CLS_CODE1="PO",
-        )  # fmt: skip
+        )
 
     async def quote(self, symbol: str, market: str) -> Any:
         return await self.json(

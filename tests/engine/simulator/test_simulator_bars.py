@@ -50,19 +50,27 @@ async def whole_day(caller: Any, symbol: str, day: date, **options: Any) -> list
 @pytest.mark.parametrize(
     ("tr_id", "query"),
     [
-        ("FHKIF03020200", {"FID_INPUT_ISCD": "A01612", "FID_COND_MRKT_DIV_CODE": "F",
-                           "FID_HOUR_CLS_CODE": "60"}),
-        ("FHKST03010200", {"FID_INPUT_ISCD": "000660", "FID_COND_MRKT_DIV_CODE": "J",
-                           "FID_ETC_CLS_CODE": ""}),
+        (
+            "FHKIF03020200",
+            {"FID_INPUT_ISCD": "A01612", "FID_COND_MRKT_DIV_CODE": "F", "FID_HOUR_CLS_CODE": "60"},
+        ),
+        (
+            "FHKST03010200",
+            {"FID_INPUT_ISCD": "000660", "FID_COND_MRKT_DIV_CODE": "J", "FID_ETC_CLS_CODE": ""},
+        ),
         ("FHKST03010230", {"FID_INPUT_ISCD": "005930", "FID_COND_MRKT_DIV_CODE": "J"}),
     ],
-)  # fmt: skip
+)
 async def test_bars_have_the_fields_of_the_official_samples(
     calling: Any, samples: Any, tr_id: str, query: dict[str, str]
 ) -> None:
     sample = orjson.loads((samples / f"{tr_id}.json").read_bytes())
-    common = {"FID_INPUT_DATE_1": "", "FID_INPUT_HOUR_1": "", "FID_PW_DATA_INCU_YN": "Y",
-              "FID_FAKE_TICK_INCU_YN": "N"}  # fmt: skip
+    common = {
+        "FID_INPUT_DATE_1": "",
+        "FID_INPUT_HOUR_1": "",
+        "FID_PW_DATA_INCU_YN": "Y",
+        "FID_FAKE_TICK_INCU_YN": "N",
+    }
     async with calling(datetime(2026, 11, 18, 12, 0, 30)) as caller:
         answer = await caller.json(tr_id, **common, **query)
     assert answer.keys() == sample.keys()
@@ -226,9 +234,18 @@ async def test_stock_hour_to_come_is_filled_with_the_last_price(calling: Any) ->
     async with calling(datetime(2026, 11, 18, 10, 0, 30)) as caller:
         rows = await caller.stock_today("005930", "101000")
     assert [row["stck_cntg_hour"] for row in rows[:11]] == [
-        "101000", "100900", "100800", "100700", "100600", "100500", "100400", "100300", "100200",
-        "100100", "100000",
-    ]  # fmt: skip
+        "101000",
+        "100900",
+        "100800",
+        "100700",
+        "100600",
+        "100500",
+        "100400",
+        "100300",
+        "100200",
+        "100100",
+        "100000",
+    ]
     assert len(rows) == 30
     assert {row["stck_oprc"] for row in rows[:10]} == {rows[10]["stck_prpr"]}
 

@@ -27,9 +27,7 @@ def side(rows: list[dict[str, str]]) -> pl.DataFrame:
 
 
 async def index_and_future(caller: Any, code: str = "A01612") -> tuple[float, float]:
-    top = await caller.json(
-        "FHPIF05030000", FID_COND_MRKT_DIV_CODE="F", FID_INPUT_ISCD=code
-    )  # fmt: skip
+    top = await caller.json("FHPIF05030000", FID_COND_MRKT_DIV_CODE="F", FID_INPUT_ISCD=code)
     return float(top["output1"]["unas_prpr"]), float(top["output1"]["futs_prpr"])
 
 
@@ -43,14 +41,26 @@ def master_of(packed: bytes) -> pl.DataFrame:
     ("tr_id", "query"),
     [
         ("FHPIF05030000", {"FID_COND_MRKT_DIV_CODE": "F", "FID_INPUT_ISCD": "A01612"}),
-        ("FHPIF05030200", {"FID_COND_MRKT_DIV_CODE": "F", "FID_COND_SCR_DIV_CODE": "20503",
-                           "FID_COND_MRKT_CLS_CODE": "MKI"}),
-        ("FHPIO056104C0", {"FID_COND_SCR_DIV_CODE": "509", "FID_COND_MRKT_DIV_CODE": "",
-                           "FID_COND_MRKT_CLS_CODE": ""}),
+        (
+            "FHPIF05030200",
+            {
+                "FID_COND_MRKT_DIV_CODE": "F",
+                "FID_COND_SCR_DIV_CODE": "20503",
+                "FID_COND_MRKT_CLS_CODE": "MKI",
+            },
+        ),
+        (
+            "FHPIO056104C0",
+            {
+                "FID_COND_SCR_DIV_CODE": "509",
+                "FID_COND_MRKT_DIV_CODE": "",
+                "FID_COND_MRKT_CLS_CODE": "",
+            },
+        ),
         ("FHMIF10000000", {"FID_COND_MRKT_DIV_CODE": "F", "FID_INPUT_ISCD": "A01612"}),
         ("CTCA0903R", {"BASS_DT": "20261118", "CTX_AREA_NK": "", "CTX_AREA_FK": ""}),
     ],
-)  # fmt: skip
+)
 async def test_answers_have_the_fields_of_the_official_samples(
     calling: Any, samples: Any, tr_id: str, query: dict[str, str]
 ) -> None:
@@ -97,9 +107,12 @@ async def test_single_quotes_fill_what_the_board_lacks_and_agree_with_it(calling
         on_board = board["output2"][99]
         quote = (await caller.quote(on_board["optn_shrn_iscd"], "O"))["output1"]
         for ours, theirs in (
-            ("futs_prpr", "optn_prpr"), ("acpr", "acpr"), ("hts_ints_vltl", "hts_ints_vltl"),
-            ("delta_val", "delta_val"), ("hts_otst_stpl_qty", "hts_otst_stpl_qty"),
-        ):  # fmt: skip
+            ("futs_prpr", "optn_prpr"),
+            ("acpr", "acpr"),
+            ("hts_ints_vltl", "hts_ints_vltl"),
+            ("delta_val", "delta_val"),
+            ("hts_otst_stpl_qty", "hts_otst_stpl_qty"),
+        ):
             assert quote[ours] == on_board[theirs].strip()
         assert "optn_bidp" not in quote
         index, _ = await index_and_future(caller)
@@ -129,7 +142,7 @@ async def test_vendor_greeks_come_from_historical_volatility_on_the_index(callin
         assert float(row["delta_val"]) == pytest.approx(normal.cdf(d1), abs=6e-5)
         assert float(row["gama"]) == pytest.approx(
             density / (index * vol * math.sqrt(years)), abs=6e-5
-        )  # fmt: skip
+        )
         assert float(row["vega"]) == pytest.approx(
             index * density * math.sqrt(years) / 100, abs=6e-5
         )
@@ -149,10 +162,14 @@ async def test_prices_keep_put_call_parity_with_the_future(calling: Any) -> None
 async def test_atm_flag_follows_the_close_before(calling: Any) -> None:
     async with calling(datetime(2026, 11, 18, 15, 0, 2), MARKET) as caller:
         board = await caller.json(
-            "FHPIF05030100", FID_COND_MRKT_DIV_CODE="O", FID_COND_SCR_DIV_CODE="20503",
-            FID_MRKT_CLS_CODE="CO", FID_MTRT_CNT="261103", FID_COND_MRKT_CLS_CODE="WKI",
+            "FHPIF05030100",
+            FID_COND_MRKT_DIV_CODE="O",
+            FID_COND_SCR_DIV_CODE="20503",
+            FID_MRKT_CLS_CODE="CO",
+            FID_MTRT_CNT="261103",
+            FID_COND_MRKT_CLS_CODE="WKI",
             FID_MRKT_CLS_CODE1="PO",
-        )  # fmt: skip
+        )
         quote = (await caller.quote("A01612", "F"))["output3"]
     before = float(quote["bstp_nmix_prpr"]) - float(quote["bstp_nmix_prdy_vrss"])
     calls, puts = side(board["output1"]), side(board["output2"])
@@ -199,9 +216,11 @@ async def test_every_series_has_a_board_and_maturities(
 ) -> None:
     async with calling(TEN, MARKET) as caller:
         listed = await caller.json(
-            "FHPIO056104C0", FID_COND_SCR_DIV_CODE="509", FID_COND_MRKT_DIV_CODE="",
+            "FHPIO056104C0",
+            FID_COND_SCR_DIV_CODE="509",
+            FID_COND_MRKT_DIV_CODE="",
             FID_COND_MRKT_CLS_CODE=market_class,
-        )  # fmt: skip
+        )
         assert maturity in [row["mtrt_yymm"] for row in listed["output"]]
         board = await caller.board(maturity, market_class)
         assert (await caller.board("209901", market_class))["output1"] == []
@@ -224,9 +243,11 @@ async def test_holidays_continue_through_padded_keys(calling: Any, samples: Any)
         first = await caller.json("CTCA0903R", BASS_DT="20221227", CTX_AREA_NK="", CTX_AREA_FK="")
         assert first == sample | {"msg1": first["msg1"]}
         second = await caller.json(
-            "CTCA0903R", BASS_DT="20221227", CTX_AREA_NK=first["ctx_area_nk"],
+            "CTCA0903R",
+            BASS_DT="20221227",
+            CTX_AREA_NK=first["ctx_area_nk"],
             CTX_AREA_FK=first["ctx_area_fk"],
-        )  # fmt: skip
+        )
     assert second["output"][0]["bass_dt"] == "20230120"
     assert {row["bass_dt"]: row["opnd_yn"] for row in second["output"]}["20230123"] == "N"  # 설날
 

@@ -27,10 +27,15 @@ def scenario(*rules: dict[str, Any], seed: int = 1) -> Scenario:
 
 async def bars(caller: Any, hour: str = "095900", symbol: str = "A01612") -> httpx.Response:
     return await caller.get(
-        "FHKIF03020200", FID_COND_MRKT_DIV_CODE="F", FID_INPUT_ISCD=symbol, FID_HOUR_CLS_CODE="60",
-        FID_PW_DATA_INCU_YN="Y", FID_FAKE_TICK_INCU_YN="N", FID_INPUT_DATE_1="20261118",
+        "FHKIF03020200",
+        FID_COND_MRKT_DIV_CODE="F",
+        FID_INPUT_ISCD=symbol,
+        FID_HOUR_CLS_CODE="60",
+        FID_PW_DATA_INCU_YN="Y",
+        FID_FAKE_TICK_INCU_YN="N",
+        FID_INPUT_DATE_1="20261118",
         FID_INPUT_HOUR_1=hour,
-    )  # fmt: skip
+    )
 
 
 async def hours(caller: Any, hour: str = "095900") -> list[str]:
@@ -48,7 +53,7 @@ async def hours(caller: Any, hour: str = "095900") -> list[str]:
         ({"what": "maintenance"}, 503, b"<!DOCTYPE html>"),
         ({"what": "malformed"}, 200, b'{"output1":{"futs_prdy_vrss"'),
     ],
-)  # fmt: skip
+)
 async def test_answers_that_are_none(calling: Any, rule: Any, status: int, start: bytes) -> None:
     rule = {"from": "10:00:30", "to": "10:00:31", "endpoint": "bars", **rule}
     async with calling(TEN - timedelta(seconds=1), faults=scenario(rule)) as caller:

@@ -12,9 +12,7 @@ NOON = datetime(2026, 11, 19, 12, 0, 30)
 
 
 async def refusal(caller: Any) -> tuple[int, str]:
-    answer = await caller.get(
-        "FHMIF10000000", FID_COND_MRKT_DIV_CODE="F", FID_INPUT_ISCD="A01612"
-    )  # fmt: skip
+    answer = await caller.get("FHMIF10000000", FID_COND_MRKT_DIV_CODE="F", FID_INPUT_ISCD="A01612")
     return answer.status_code, answer.json()["msg_cd"]
 
 
@@ -36,8 +34,10 @@ async def test_token_within_six_hours_is_the_same_with_its_original_expiry(calli
         later = (await caller.ask_token()).json()
         assert later["access_token"] != first["access_token"]
         assert caller.simulator.counts.tokens == [
-            NOON, NOON + timedelta(hours=6, seconds=-1), NOON + timedelta(hours=6, seconds=60)
-        ]  # fmt: skip
+            NOON,
+            NOON + timedelta(hours=6, seconds=-1),
+            NOON + timedelta(hours=6, seconds=60),
+        ]
 
 
 async def test_second_token_within_a_minute_is_refused_in_the_other_shape(calling: Any) -> None:
@@ -101,7 +101,7 @@ async def test_what_kis_cannot_read_is_refused_and_named(calling: Any) -> None:
         caller.headers["tr_id"] = "x"
         bad = await caller.http.get(
             "/uapi/domestic-stock/v1/quotations/chk-holiday", headers=caller.headers
-        )  # fmt: skip
+        )
         assert bad.json()["msg_cd"] == "EGW00304"
         assert (await caller.http.get("/nowhere")).status_code == 404
 

@@ -105,9 +105,12 @@ def recorded(path: Path, **changed: Any) -> RecordedMarket:
     rows = {
         "symbol": ["A01_FRONT"] * 2,
         "timestamp": [datetime(2026, 11, 18, 8, 45 + n) for n in (0, 1)],
-        "open": [1100.05, 1100.1], "high": [1100.2, 1100.3], "low": [1100.0, 1100.05],
-        "close": [1100.15, 1100.123456789], "volume": [10, 20],
-    }  # fmt: skip
+        "open": [1100.05, 1100.1],
+        "high": [1100.2, 1100.3],
+        "low": [1100.0, 1100.05],
+        "close": [1100.15, 1100.123456789],
+        "volume": [10, 20],
+    }
     pl.DataFrame(rows | changed).write_parquet(path)
     return RecordedMarket(path)
 

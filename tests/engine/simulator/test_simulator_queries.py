@@ -17,16 +17,54 @@ from engine.simulator.refusals import Refusal
 
 DESK = Desk(SyntheticMarket(7))
 ENDPOINTS = {endpoint.tr_id: endpoint for endpoint in endpoints().values()}
-LIKELY = st.sampled_from([
-    "", "F", "O", "CM", "EU", "J", "Y", "N", "60", "A01612", "A01_FRONT", "101W12", "005930",
-    "B01612B00", "20261118", "20251117", "20270101", "20990101", "20261399", "100000", "235959",
-    "300000", "999999", "202612", "261103", "MKI", "WKI", "WKM", "KQI", "20261118            ",
-    "'; DROP TABLE x; --", "../../etc", "１２３４５６", "²²²²²²", "\x00",
-])  # fmt: skip
-MOMENTS = st.sampled_from([
-    datetime(2026, 11, 18, 7), datetime(2026, 11, 18, 12, 3, 4), datetime(2026, 11, 22, 12),
-    datetime(2025, 1, 2, 9, 0), datetime(2027, 12, 31, 23, 59),
-])  # fmt: skip
+LIKELY = st.sampled_from(
+    [
+        "",
+        "F",
+        "O",
+        "CM",
+        "EU",
+        "J",
+        "Y",
+        "N",
+        "60",
+        "A01612",
+        "A01_FRONT",
+        "101W12",
+        "005930",
+        "B01612B00",
+        "20261118",
+        "20251117",
+        "20270101",
+        "20990101",
+        "20261399",
+        "100000",
+        "235959",
+        "300000",
+        "999999",
+        "202612",
+        "261103",
+        "MKI",
+        "WKI",
+        "WKM",
+        "KQI",
+        "20261118            ",
+        "'; DROP TABLE x; --",
+        "../../etc",
+        "１２３４５６",
+        "²²²²²²",
+        "\x00",
+    ]
+)
+MOMENTS = st.sampled_from(
+    [
+        datetime(2026, 11, 18, 7),
+        datetime(2026, 11, 18, 12, 3, 4),
+        datetime(2026, 11, 22, 12),
+        datetime(2025, 1, 2, 9, 0),
+        datetime(2027, 12, 31, 23, 59),
+    ]
+)
 
 
 @pytest.mark.parametrize("tr_id", sorted(ENDPOINTS))

@@ -33,8 +33,10 @@ class Collector:
         self.acknowledged: list[int] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.engine.store.collector", url, spool, str(first)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 

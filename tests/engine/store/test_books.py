@@ -34,9 +34,12 @@ async def test_a_corrected_signal_wins_and_the_one_given_at_the_time_is_kept_onc
     )
     assert corrections.to_pylist() == [
         {
-            "table_name": "dolpha1_signal", "timestamp": OPEN + MINUTE, "given": 1, "corrected": -1,
+            "table_name": "dolpha1_signal",
+            "timestamp": OPEN + MINUTE,
+            "given": 1,
+            "corrected": -1,
         }
-    ]  # fmt: skip
+    ]
 
 
 async def test_computing_the_same_signal_again_later_changes_nothing(store: Store) -> None:
@@ -70,9 +73,15 @@ async def test_a_strategy_may_have_dates_and_times_and_no_type_that_no_column_ho
 
 async def test_another_strategy_gets_its_table_by_storing_its_first_signal(store: Store) -> None:
     frame = pl.from_arrow(signals([1, 0])).select(
-        "timestamp", "symbol", "close", "monitor_signal", "trade_signal", "reason",
-        pl.lit(355.5).alias("range_high"), "created_at",
-    )  # fmt: skip
+        "timestamp",
+        "symbol",
+        "close",
+        "monitor_signal",
+        "trade_signal",
+        "reason",
+        pl.lit(355.5).alias("range_high"),
+        "created_at",
+    )
     rows = frame.to_arrow().to_batches()[0]
     assert await store.merge("opening_range_signal", rows) == MergeCounts(inserted=2)
     assert await store.merge("opening_range_signal", rows) == MergeCounts(unchanged=2)
@@ -89,8 +98,10 @@ async def test_another_strategy_gets_its_table_by_storing_its_first_signal(store
 def listening(url: str) -> subprocess.Popen[str]:
     psql = subprocess.Popen(
         [find_programs().folder / "bin" / "psql", "-X", "-q", "-A", "-t", url],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     psql.stdin.write("LISTEN dolpha1_signal;\nSELECT 'listening';\n")
     psql.stdin.flush()
     assert psql.stdout.readline() == "listening\n"
@@ -152,12 +163,20 @@ def gap(state: str, attempts: int, minutes: int) -> pa.RecordBatch:
     now = FETCHED + minutes * MINUTE
     frame = pl.DataFrame(
         {
-            "symbol": ["101W09"], "session": [date(2025, 9, 1)], "market": ["derivatives"],
-            "first_stamp": [OPEN], "last_stamp": [OPEN + MINUTE], "stamps": [2], "state": [state],
-            "attempts": [attempts], "reason": [None], "opened_at": [now], "updated_at": [now],
+            "symbol": ["101W09"],
+            "session": [date(2025, 9, 1)],
+            "market": ["derivatives"],
+            "first_stamp": [OPEN],
+            "last_stamp": [OPEN + MINUTE],
+            "stamps": [2],
+            "state": [state],
+            "attempts": [attempts],
+            "reason": [None],
+            "opened_at": [now],
+            "updated_at": [now],
         },
         schema_overrides={"reason": pl.String},
-    )  # fmt: skip
+    )
     return batch(frame, schemas.GAPS)
 
 

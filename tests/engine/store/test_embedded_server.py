@@ -64,8 +64,11 @@ def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stdout.readline() == "joined\n"
     return process
 

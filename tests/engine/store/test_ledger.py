@@ -49,9 +49,7 @@ def missing(*places: int) -> pl.DataFrame:
 
 
 def answers(*places: int, settled: bool, gone: str | None = None) -> pl.DataFrame:
-    return at(*places).with_columns(
-        settled=pl.lit(settled), gone=pl.lit(gone, pl.String)
-    )  # fmt: skip
+    return at(*places).with_columns(settled=pl.lit(settled), gone=pl.lit(gone, pl.String))
 
 
 def rows(marks: pl.DataFrame) -> list[tuple[str, str, str, int]]:
@@ -109,8 +107,9 @@ def test_no_trade_becomes_filled_should_kis_bring_the_bar_after_all() -> None:
 def test_an_explanation_keeps_a_gap_open() -> None:
     marks = ledger.explained(missing(2, 3), at(2).with_columns(why=pl.lit("no answer")))
     assert marks.select("state", "reason").rows() == [
-        ("open", "no answer"), ("open", ledger.NOT_COLLECTED),
-    ]  # fmt: skip
+        ("open", "no answer"),
+        ("open", ledger.NOT_COLLECTED),
+    ]
 
 
 ANY_MARKS = st.dictionaries(
@@ -180,8 +179,11 @@ async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: St
     """The merge came through, the removal of the row grown over did not."""
     first = ledger.rows_of(missing(3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
-    later = ledger.rows_of(ledger.answered(missing(2, 3), answers(2, 3, settled=True)),
-                           NOW + timedelta(minutes=1), MARKETS)  # fmt: skip
+    later = ledger.rows_of(
+        ledger.answered(missing(2, 3), answers(2, 3, settled=True)),
+        NOW + timedelta(minutes=1),
+        MARKETS,
+    )
     await ledger.write(store, ledger.ROWS.to_frame(), later)
     both = await ledger.read(store, ["101W09"], DAY, DAY)
     assert both.height == 2

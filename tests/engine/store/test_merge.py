@@ -120,10 +120,14 @@ async def test_a_corrected_bar_leaves_its_old_values_in_the_history(store: Store
     )
     assert kept.to_pylist() == [
         {
-            "symbol": "101W09", "timestamp": OPEN + MINUTE, "close": 2.0, "new_close": 2.5,
-            "fetched_at": FETCHED, "when_replaced": True,
+            "symbol": "101W09",
+            "timestamp": OPEN + MINUTE,
+            "close": 2.0,
+            "new_close": 2.5,
+            "fetched_at": FETCHED,
+            "when_replaced": True,
         }
-    ]  # fmt: skip
+    ]
 
 
 async def test_a_correction_by_hand_is_kept_as_well(store: Store) -> None:

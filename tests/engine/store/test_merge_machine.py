@@ -60,11 +60,13 @@ def as_batch(rows: Rows) -> pa.RecordBatch:
             for symbol, minute, version in rows
         ],
         schema={
-            "timestamp": pl.Datetime("us"), "symbol": pl.String, "close": pl.Float64,
+            "timestamp": pl.Datetime("us"),
+            "symbol": pl.String,
+            "close": pl.Float64,
             "fetched_at": pl.Datetime("us"),
         },
         orient="row",
-    )  # fmt: skip
+    )
     prices = {name: pl.col("close") for name in ("open", "high", "low")}
     return batch(frame.with_columns(**prices, volume=pl.lit(1, pl.Int64)), TABLE.schema)
 
@@ -202,7 +204,10 @@ def test_any_fate_of_batches_leads_to_the_same_table(database_url: str) -> None:
     run_state_machine_as_test(
         MergeMachine,
         settings=settings(
-            max_examples=examples, stateful_step_count=20, deadline=None,
-            suppress_health_check=list(HealthCheck), print_blob=True,
+            max_examples=examples,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
         ),
-    )  # fmt: skip
+    )

@@ -23,18 +23,23 @@ from tests.engine.store.data import futures_bars
     [
         ("SELECT sum(x::bigint) AS a FROM generate_series(1, 3) x", 6.0),
         ("SELECT avg(x) AS a FROM generate_series(1, 4) x", 2.5),
-        ("SELECT committed - fetched AS a FROM (SELECT timestamp '2025-09-02 10:00:01.5' AS"
-         " committed, timestamp '2025-09-01 10:00:00' AS fetched) t", timedelta(1, 1.5)),
+        (
+            "SELECT committed - fetched AS a FROM (SELECT timestamp '2025-09-02 10:00:01.5' AS"
+            " committed, timestamp '2025-09-01 10:00:00' AS fetched) t",
+            timedelta(1, 1.5),
+        ),
         ("SELECT NULL::interval AS a", None),
         ("SELECT interval '1 day 2 h' AS a", timedelta(days=1, hours=2)),
         ("SELECT interval '1 month 2 days' AS a", "1 months 2 days 0:00:00"),
-        ("SELECT timestamptz '2025-09-01 00:00:00Z' AS a",
-         datetime(2025, 9, 1, 9, tzinfo=ZoneInfo("Asia/Seoul"))),
+        (
+            "SELECT timestamptz '2025-09-01 00:00:00Z' AS a",
+            datetime(2025, 9, 1, 9, tzinfo=ZoneInfo("Asia/Seoul")),
+        ),
         ("  -- the time zone\n/* of the */ SHOW timezone", "Asia/Seoul"),
         ("VALUES ('a')", "a"),
         ("(SELECT 'b'::name)", "b"),
     ],
-)  # fmt: skip
+)
 async def test_answers_come_in_readable_types(store: Store, sql: str, answer: object) -> None:
     assert pl.DataFrame(await store.query(sql)).item() == answer
 

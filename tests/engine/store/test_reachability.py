@@ -66,9 +66,11 @@ def test_the_place_is_read_from_the_address(url: str, place: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://a:1,b:2/krt", "postgresql:///krt", "postgresql:///krt?host=a,b",
+        "postgresql://a:1,b:2/krt",
+        "postgresql:///krt",
+        "postgresql:///krt?host=a,b",
         "postgresql://a:99999/krt",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_one_place_is_left_to_the_driver(url: str) -> None:
     assert nobody_listens(url) is None

@@ -85,7 +85,7 @@ def test_both_may_run_commands_where_the_schema_is_the_newest(database_url: str,
         "CREATE TRIGGER mine AFTER UPDATE ON pg_temp.mine FOR EACH ROW"
         " EXECUTE FUNCTION keep_given_signal()",
     ],
-)  # fmt: skip
+)
 async def test_the_writer_cannot_destroy_or_rewrite_history(writer: Store, sql: str) -> None:
     await writer.merge("futures_1m", futures_bars([1.0]))
     await writer.execute("CREATE TEMP TABLE mine (LIKE futures_1m)")

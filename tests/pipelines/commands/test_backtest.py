@@ -52,9 +52,10 @@ def test_a_file_as_kis_labels_it_is_read_as_stamps(bars: pl.DataFrame, file: Pat
 def test_rows_that_no_session_owes_are_left_out(bars: pl.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "odd.parquet"
     odd = as_kis_labels(bars.head(3)).with_columns(
-        pl.Series("timestamp", ["2025-09-01 15:40", "2025-09-06 10:00", "2025-09-01 09:00"])
-        .str.to_datetime(time_unit="us")
-    )  # fmt: skip
+        pl.Series(
+            "timestamp", ["2025-09-01 15:40", "2025-09-06 10:00", "2025-09-01 09:00"]
+        ).str.to_datetime(time_unit="us")
+    )
     odd.write_parquet(path)
     stamps = file_bars(path)["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list()
     assert stamps == ["2025-09-01 09:01"]
@@ -151,8 +152,16 @@ def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFra
 
 def test_prices_are_printed_whole() -> None:
     moment = datetime(2025, 9, 1, 9, 1)
-    trade = {"symbol": "000660", "entered": moment, "left": moment, "direction": 1,
-             "entry": 1058000.0, "exit": 432.05, "why": "close", "net": 0.0}  # fmt: skip
+    trade = {
+        "symbol": "000660",
+        "entered": moment,
+        "left": moment,
+        "direction": 1,
+        "entry": 1058000.0,
+        "exit": 432.05,
+        "why": "close",
+        "net": 0.0,
+    }
     console = Console(width=200, record=True, file=StringIO())
     console.print(trades_table(pl.DataFrame([trade]), "trades"))
     said = console.export_text()

@@ -38,13 +38,15 @@ def ask(server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
         ("SELECT '{\"b\": [1]}'::jsonb AS j", [{"j": '{"b": [1]}'}]),
         ("SELECT '\\x00ff'::bytea AS b", [{"b": "\\x00ff"}]),
         ("SELECT interval '2 days 1 second' AS i", [{"i": "2d 1s"}]),
-        ("SELECT '0188d5b2-0000-7000-8000-000000000000'::uuid AS u",
-         [{"u": "0188d5b2-0000-7000-8000-000000000000"}]),
+        (
+            "SELECT '0188d5b2-0000-7000-8000-000000000000'::uuid AS u",
+            [{"u": "0188d5b2-0000-7000-8000-000000000000"}],
+        ),
         ("SELECT '[/x] [bold]y[/bold]' AS m", [{"m": "[/x] [bold]y[/bold]"}]),
         ("SELECT 1 AS n, pg_advisory_xact_lock(1) AS v", [{"n": 1, "v": None}]),
         ("EXPLAIN SELECT 1", [{"QUERY PLAN": "Result  (cost=0.00..0.01 rows=1 width=4)"}]),
     ],
-)  # fmt: skip
+)
 def test_every_format_shows_the_answer(ask: Ask, query: str, wanted: list[dict[str, object]]):
     code, out, err = ask(query, "json")
     assert (code, err) == (0, "")
@@ -112,7 +114,7 @@ def test_a_text_cannot_command_the_terminal(ask: Ask) -> None:
         ("SELEC 1", "syntax error"),
         ("   ", "no SQL"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_answered_is_one_line(ask: Ask, query: str, says: str) -> None:
     code, out, err = ask(query)
     assert (code, out, err.count("\n")) == (2, "", 1), err

@@ -15,8 +15,12 @@ words = ci_tool("recipe").words
 
 def test_arguments_stand_where_the_recipe_wants_them():
     assert words('krt sql "$@" --json', ["SELECT 1; --", "a b"]) == [
-        "krt", "sql", "SELECT 1; --", "a b", "--json",
-    ]  # fmt: skip
+        "krt",
+        "sql",
+        "SELECT 1; --",
+        "a b",
+        "--json",
+    ]
 
 
 def test_quotes_hold_words_together():
@@ -47,8 +51,10 @@ def test_interrupt_reaches_the_command_and_its_exit_code_comes_back():
     line = f'python -c "{program}"'
     with subprocess.Popen(
         [sys.executable, str(ROOT / ".ci" / "recipe.py"), line, "recipe"],
-        stdout=subprocess.PIPE, text=True, start_new_session=True,
-    ) as running:  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "up\n"
         os.killpg(running.pid, signal.SIGINT)

@@ -84,15 +84,22 @@ def collect(url: str, minute: int, close: float) -> None:
         stamp = START + timedelta(minutes=minute)
         bar = pl.DataFrame(
             {
-                "timestamp": [stamp], "symbol": ["A01612"], "open": [close], "high": [close],
-                "low": [close], "close": [close], "volume": [5], "fetched_at": [stamp],
+                "timestamp": [stamp],
+                "symbol": ["A01612"],
+                "open": [close],
+                "high": [close],
+                "low": [close],
+                "close": [close],
+                "volume": [5],
+                "fetched_at": [stamp],
             }
-        )  # fmt: skip
+        )
         await store.merge("futures_1m", schemas.conform(bar, schemas.FUTURES_BARS))
         beat = pl.DataFrame(
             [["collector", stamp, "running", f"minute {minute}", minute, stamp]],
-            schema=schemas.SYSTEM_STATUS.names, orient="row",
-        )  # fmt: skip
+            schema=schemas.SYSTEM_STATUS.names,
+            orient="row",
+        )
         await store.merge("system_status", schemas.conform(beat, schemas.SYSTEM_STATUS))
         await store.close()
 
@@ -184,10 +191,15 @@ def test_a_port_that_is_taken_is_said(
 
 @pytest.mark.parametrize(
     ("host", "own"),
-    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False),  # noqa: S104
-
-     ("192.168.0.5", False), ("example.com", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("0.0.0.0", False),  # noqa: S104
+        ("192.168.0.5", False),
+        ("example.com", False),
+    ],
+)
 def test_only_the_machine_itself_needs_no_token(host: str, own: bool) -> None:
     assert is_loopback(host) is own
 

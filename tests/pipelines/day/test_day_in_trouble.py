@@ -99,9 +99,12 @@ async def test_a_key_that_dies_in_the_session_is_told_at_once(
 
 @pytest.mark.parametrize("error", [InputError("no such column"), StoreError("refused")])
 async def test_what_cannot_be_kept_does_not_end_the_day(
-    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+    tmp_path: Path,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
     error: KrtError,
-) -> None:  # fmt: skip
+) -> None:
     async def refuses(*_: object) -> NoReturn:
         raise error
 

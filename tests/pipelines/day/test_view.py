@@ -19,9 +19,14 @@ PRICES = {
     "005930": (169_100, 1_169_200, 169_000, 169_050),
 }
 SIGNAL = {
-    "ub": 1088.08, "close": 1067.05, "lb": 1071.15, "vwap": 1069.18,
-    "monitor_signal": -1, "trade_signal": -1, "reason": "band_cross_down",
-}  # fmt: skip
+    "ub": 1088.08,
+    "close": 1067.05,
+    "lb": 1071.15,
+    "vwap": 1069.18,
+    "monitor_signal": -1,
+    "trade_signal": -1,
+    "reason": "band_cross_down",
+}
 
 
 @pytest.mark.parametrize("width", [80, 100, 119, 120, 130, 160])

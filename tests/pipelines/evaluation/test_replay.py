@@ -127,9 +127,13 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
     spans = {old: before.filter(day > date(2025, 9, 8)), SYMBOL: bars.filter(day >= roll)}
     for symbol, given in spans.items():
         found = replayed(
-            database_url, strategy, strategy.params(), symbols=(symbol,),
-            start=given["timestamp"].min().date(), end=given["timestamp"].max().date(),
-        )  # fmt: skip
+            database_url,
+            strategy,
+            strategy.params(),
+            symbols=(symbol,),
+            start=given["timestamp"].min().date(),
+            end=given["timestamp"].max().date(),
+        )
         assert set(found.counts) == {"same", "missing"}, "the span that was asked for"
         await _stored(database_url, strategy, found.computed)
     found = replayed(database_url, strategy, strategy.params())
@@ -145,9 +149,13 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
     )
     assert with_warm_up.counts["missing"] == asked.height, "it was not in front before the roll"
     named = replayed(
-        database_url, strategy, strategy.params(), symbols=(SYMBOL,),
-        start=date(2025, 9, 9), end=DAY,
-    )  # fmt: skip
+        database_url,
+        strategy,
+        strategy.params(),
+        symbols=(SYMBOL,),
+        start=date(2025, 9, 9),
+        end=DAY,
+    )
     assert named.counts["missing"] == asked.height + warm_up.filter(day >= date(2025, 9, 9)).height
 
 

@@ -95,9 +95,11 @@ def test_a_file_that_is_not_of_a_sweep_is_refused_and_left_alone(
 
 
 def test_the_command_counts_all_trials_on_the_data(
-    bars: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    bars: pl.DataFrame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     file, results = tmp_path / "bars.parquet", tmp_path / "s.jsonl"
     as_kis_labels(bars).write_parquet(file)
     monkeypatch.setattr(
@@ -113,9 +115,10 @@ def test_the_command_counts_all_trials_on_the_data(
     assert "🔄 4 of 4 trials were made before" in said.err
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert [(r["band_multiplier"], r["exit"], r["symbol"]) for r in rows[:3]] == [
-        (0.2, "opposite", "A01_FRONT"), (0.2, "opposite", "A05_FRONT"),
+        (0.2, "opposite", "A01_FRONT"),
+        (0.2, "opposite", "A05_FRONT"),
         (0.2, "inside", "A01_FRONT"),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> None:

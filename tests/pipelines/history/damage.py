@@ -128,6 +128,13 @@ def _frozen(damage: Damage, bars: list[dict], _: random.Random) -> None:
 
 
 _KINDS = {
-    "deleted": _deleted, "doubled": _doubled, "shifted": _shifted, "ohlc": _ohlc, "tick": _tick,
-    "volume": _volume, "jump": _jump, "limit": _limit, "frozen": _frozen,
-}  # fmt: skip
+    "deleted": _deleted,
+    "doubled": _doubled,
+    "shifted": _shifted,
+    "ohlc": _ohlc,
+    "tick": _tick,
+    "volume": _volume,
+    "jump": _jump,
+    "limit": _limit,
+    "frozen": _frozen,
+}

@@ -42,8 +42,9 @@ async def half_a_day(at: Desk, status: str) -> None:
         half = bars.filter(pl.col("timestamp") <= NOON).with_columns(
             close=pl.when(first).then(pl.col("low")).otherwise("close"),
             volume=pl.when(first).then(1).otherwise("volume"),
-            timeframe=pl.lit("1m"), fetched_at=pl.lit(NOON),
-        )  # fmt: skip
+            timeframe=pl.lit("1m"),
+            fetched_at=pl.lit(NOON),
+        )
         table = "futures_1m" if schema is schemas.FUTURES_BARS else "stocks_1m"
         await at.store.merge(table, schemas.conform(half, schema))
     for of in STRATEGIES.values():

@@ -82,9 +82,12 @@ def fewest_calls(found: Validation) -> int:
     """The least that cover the stamps to be fetched: the planner's own, proven by its tests."""
     stamps = owed(found.targets)
     wanted = found.findings.filter(pl.col("fix") == "fetch")
-    holes = stamps.join(wanted, on=["symbol", "session"]).filter(
-        pl.col("stamp").is_between("first_stamp", "last_stamp")
-    ).select("symbol", "session", "stamp").unique()  # fmt: skip
+    holes = (
+        stamps.join(wanted, on=["symbol", "session"])
+        .filter(pl.col("stamp").is_between("first_stamp", "last_stamp"))
+        .select("symbol", "session", "stamp")
+        .unique()
+    )
     return plan(holes, stamps, stamps, holes.clear()).height
 
 
@@ -137,8 +140,13 @@ async def test_bars_shifted_out_of_all_sessions_are_found_wherever_they_went(
     database_url: str, tmp_path: Path
 ) -> None:
     """Into the night, a Sunday, another century, and a session that nobody meant to keep."""
-    places = ["2025-09-01 03:10", "2025-08-31 12:00", "1970-01-01 09:30", "2025-08-29 10:00",
-              "2035-01-02 10:00"]  # fmt: skip
+    places = [
+        "2025-09-01 03:10",
+        "2025-08-31 12:00",
+        "1970-01-01 09:30",
+        "2025-08-29 10:00",
+        "2035-01-02 10:00",
+    ]
     async with desk(database_url, tmp_path, EVENING) as at:
         await backfill(at.tools, [CONTRACT], *DAYS)
         truth = await at.bars()
@@ -215,8 +223,10 @@ async def test_the_close_brings_corrections_and_late_bars(
         assert_frame_equal(await at.bars(), at.served(CONTRACT, DAYS[1]))
         kept = await at.frame("SELECT symbol, market, open FROM kept_sessions ORDER BY symbol")
         assert kept.rows() == [
-            ("000020", "stocks", 0), (CONTRACT, "derivatives", 0), (CHAIN, "chain", 0),
-        ]  # fmt: skip
+            ("000020", "stocks", 0),
+            (CONTRACT, "derivatives", 0),
+            (CHAIN, "chain", 0),
+        ]
 
 
 async def test_after_a_restart_todays_minutes_so_far_are_fetched(
@@ -249,13 +259,32 @@ def chain_rows() -> pl.DataFrame:
     minutes = [datetime(2025, 9, 2, 9, m) for m in (1, 2, 3)]
     strikes = [400.0 + 2.5 * n for n in range(30)]
     rows = [
-        {"timestamp": t, "underlying_symbol": CHAIN, "symbol": f"{side}{k}", "option_type": side,
-         "strike": k, "price": max(1.0, (436 - k if side == "C" else k - 436)) + 2 + t.minute / 100,
-         "bid": 1.0, "ask": 1.1, "volume": 10, "open_interest": 20, "iv": 20.0, "delta": 0.5,
-         "gamma": 0.01, "vega": 0.3, "theta": -0.1, "rho": 0.02, "underlying_price": 436.0,
-         "underlying_source": "index", "quoted_at": t, "fetched_at": t}
-        for t in minutes for side in "CP" for k in strikes
-    ]  # fmt: skip
+        {
+            "timestamp": t,
+            "underlying_symbol": CHAIN,
+            "symbol": f"{side}{k}",
+            "option_type": side,
+            "strike": k,
+            "price": max(1.0, (436 - k if side == "C" else k - 436)) + 2 + t.minute / 100,
+            "bid": 1.0,
+            "ask": 1.1,
+            "volume": 10,
+            "open_interest": 20,
+            "iv": 20.0,
+            "delta": 0.5,
+            "gamma": 0.01,
+            "vega": 0.3,
+            "theta": -0.1,
+            "rho": 0.02,
+            "underlying_price": 436.0,
+            "underlying_source": "index",
+            "quoted_at": t,
+            "fetched_at": t,
+        }
+        for t in minutes
+        for side in "CP"
+        for k in strikes
+    ]
     schema = pl.DataFrame(schemas.OPTION_CHAIN.empty_table()).schema
     return pl.DataFrame(rows, schema)
 
@@ -341,7 +370,9 @@ async def test_rolls_and_the_front_month_series(database_url: str, tmp_path: Pat
             pl.col("symbol").unique().alias("codes"), pl.len()
         )
         assert days.select("codes", "len").rows()[:3] == [
-            (["101W09"], 411), (["101W09"], 395), (["101W12"], days["len"][2]),
-        ]  # fmt: skip
+            (["101W09"], 411),
+            (["101W09"], 395),
+            (["101W12"], days["len"][2]),
+        ]
         old = front.filter(pl.col("symbol") == "101W09")
         assert ((old["adjusted_close"] - old["close"] - difference).abs() < 1e-9).all()

@@ -112,11 +112,14 @@ def test_an_old_heartbeat_of_the_real_clock_tells_at_once() -> None:
 @pytest.mark.parametrize(
     ("at", "said"),
     [
-        ("2026-11-16 08:00", "08:45 개장"), ("2026-11-16 12:00", "정규장"),
-        ("2026-11-16 15:40", "종가 단일가"), ("2026-11-16 16:00", "마감"),
-        ("2026-11-15 12:00", "휴장"), ("2026-11-19 09:00", "09:45 개장"),
+        ("2026-11-16 08:00", "08:45 개장"),
+        ("2026-11-16 12:00", "정규장"),
+        ("2026-11-16 15:40", "종가 단일가"),
+        ("2026-11-16 16:00", "마감"),
+        ("2026-11-15 12:00", "휴장"),
+        ("2026-11-19 09:00", "09:45 개장"),
     ],
-)  # fmt: skip
+)
 def test_the_session_is_told_in_a_word(at: str, said: str) -> None:
     assert cards.session_state(Market.DERIVATIVES, datetime.fromisoformat(at)) == said
 

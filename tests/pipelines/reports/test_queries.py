@@ -25,8 +25,9 @@ def test_the_newest_day_and_the_last_bars(filled: str) -> None:
     assert questions.newest_day(filled) == DAY
     last = questions.last_bars(filled).select("symbol", "timestamp").sort("symbol").rows()
     assert last == [
-        ("005930", datetime(2026, 11, 16, 15, 30)), ("A01612", datetime(2026, 11, 16, 15, 45)),
-    ]  # fmt: skip
+        ("005930", datetime(2026, 11, 16, 15, 30)),
+        ("A01612", datetime(2026, 11, 16, 15, 45)),
+    ]
 
 
 async def test_an_empty_database_says_what_to_do(database_url: str) -> None:

@@ -24,10 +24,13 @@ async def fill(store: Store) -> pl.DataFrame:
     """Store three days of two contracts; return them as they are sealed."""
     owed = sessions.owed_stamps(["101W09", "101W12"], *DAYS)
     bars = owed.select(
-        pl.col("stamp").alias("timestamp"), "symbol",
+        pl.col("stamp").alias("timestamp"),
+        "symbol",
         *(pl.lit(440.0 + i).alias(price) for i, price in enumerate(("low", "open", "close"))),
-        high=pl.lit(443.0), volume=pl.int_range(pl.len()), fetched_at=pl.lit(datetime(2025, 9, 13)),
-    )  # fmt: skip
+        high=pl.lit(443.0),
+        volume=pl.int_range(pl.len()),
+        fetched_at=pl.lit(datetime(2025, 9, 13)),
+    )
     await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
     return owed.select("symbol", "session").unique()
 
