@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def side_by_side(*jobs: Coroutine[Any, Any, None]) -> None:
+async def run_until_first_error(*jobs: Coroutine[Any, Any, None]) -> None:
     """Run the jobs; the first error ends all of them and is raised.
 
     No TaskGroup: before Python 3.13 one that fails leaves its caller marked as cancelled, and the

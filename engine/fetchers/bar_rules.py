@@ -52,7 +52,7 @@ class Rules:
     """
 
     session: Session
-    asked_at: datetime
+    as_of: datetime
     limits: Limits = None
     apart: float | None = None
 
@@ -70,7 +70,7 @@ def judge(text: pl.DataFrame, fields: Fields, rules: Rules) -> Judged:
     """Divide the rows of an answer (columns of text) into bars and others."""
     session = rules.session
     marked = text.select(*_numbers(fields, session.date)).with_columns(
-        (pl.col("label") <= rules.asked_at - MINUTE).alias("finished"),
+        (pl.col("label") <= rules.as_of - MINUTE).alias("finished"),
         _is_bar(session, rules.limits).alias("good"),
     )
     bars, odd = marked.filter("good", "finished"), _is_odd(marked)

@@ -87,7 +87,7 @@ class BarFetcher(PriceFetcher):
         """Return the answer's bars in our columns, newest first."""
         rows = answer.rows("output2")
         limits = self._limits(answer.record("output1")) if session.date == today else None
-        rules = Rules(session, answer.known_until, limits, self._apart(answer.symbol))
+        rules = Rules(session, answer.as_of, limits, self._apart(answer.symbol))
         judged = judge(codec.columns(rows, self.fields.names()), self.fields, rules)
         self.counts.update(judged.counts)
         if len(judged.rejected):

@@ -28,7 +28,7 @@ _MARKETS = {
 }
 
 
-class FuturesBarFetcher(BarFetcher):
+class DerivativeBarFetcher(BarFetcher):
     """Bars of a futures or option code in FUTURES_BARS, 102 a call (FHKIF03020200)."""
 
     schema: ClassVar[pa.Schema] = FUTURES_BARS

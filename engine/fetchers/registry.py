@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from engine.fetchers.base import PriceFetcher
-from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 
 FETCHERS: dict[str, type[PriceFetcher]] = {
     "stock": StockBarFetcher,
-    "deriv": FuturesBarFetcher,
+    "deriv": DerivativeBarFetcher,
     "option_chain": OptionChainFetcher,
 }

@@ -29,13 +29,13 @@ GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's o
 class Answer:
     """A body that KIS calls fine.
 
-    `known_until`: when it was asked for; it knows all of what happened before, and perhaps more.
+    `as_of`: when it was asked for; it knows all of what happened before, and perhaps more.
     """
 
     tr_id: str
     symbol: str
     body: Mapping[str, Any]
-    known_until: datetime
+    as_of: datetime
     received_at: datetime
 
     def rows(self, name: str) -> list[Any]:

@@ -215,7 +215,7 @@ class KisClient:
             tr_id=tr_id_of(request, self._tr_ids),
             symbol=request.symbol,
             body=body,
-            known_until=self._skew.known_until(sent_at, reply.dated),
+            as_of=self._skew.as_of(sent_at, reply.dated),
             received_at=self.clock.now(),
         )
 

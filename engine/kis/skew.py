@@ -21,7 +21,7 @@ class Skew:
     def __init__(self) -> None:
         self._large = False
 
-    def known_until(self, sent_at: datetime, dated: datetime | None) -> datetime:
+    def as_of(self, sent_at: datetime, dated: datetime | None) -> datetime:
         """Return the moment up to which minutes count as over in an answer, by both clocks."""
         if dated is None or abs(sent_at - dated) > _BELIEVABLE:
             return sent_at

@@ -22,7 +22,7 @@ from adbc_driver_postgresql import StatementOptions
 
 from engine.clock import KST
 from engine.errors import InputError, KrtError, StoreError, StoreUnreachable
-from engine.store.reachability import nobody_listens
+from engine.store.reachability import why_unreachable
 
 Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
@@ -122,7 +122,7 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._open is None:
-            if self._failed and (why := nobody_listens(self._url)):
+            if self._failed and (why := why_unreachable(self._url)):
                 raise StoreUnreachable(f"no connection to the database: {why}")
             self._failed = True
             try:

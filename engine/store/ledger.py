@@ -86,7 +86,7 @@ def rows_of(marks: pl.DataFrame, now: datetime, markets: pl.DataFrame) -> pl.Dat
     )
 
 
-def noted(
+def mark_missing(
     marks: pl.DataFrame, owed: pl.DataFrame, stored: pl.DataFrame, now: datetime
 ) -> pl.DataFrame:
     """Return the marks after a look at what is stored (symbol, session, stamp).
@@ -117,7 +117,7 @@ def _opened(stamps: pl.DataFrame, now: datetime) -> pl.DataFrame:
     ).select(pl.col(name).cast(kind) for name, kind in MARKS.items())
 
 
-def answered(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """Return the marks after KIS answered about stamps that are still missing.
 
     `answers`: symbol, session, stamp, settled (the answer shows that there is no bar), gone (why
@@ -145,7 +145,7 @@ def answered(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     ).select(list(MARKS))
 
 
-def explained(marks: pl.DataFrame, reasons: pl.DataFrame, state: str = "open") -> pl.DataFrame:
+def apply_reasons(marks: pl.DataFrame, reasons: pl.DataFrame, state: str = "open") -> pl.DataFrame:
     """Return the marks with a new reason (and state) for open stamps: symbol, session, stamp, why.
 
     `state` unavailable gives stamps up that nobody needs to ask for.

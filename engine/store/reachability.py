@@ -14,7 +14,7 @@ PATIENCE = 10.0  # seconds, as for a connection
 _PORT = 5432
 
 
-def nobody_listens(url: str) -> str | None:
+def why_unreachable(url: str) -> str | None:
     """Return why nobody can be reached there; None if somebody can, or there are several places."""
     parts = urlsplit(url)
     named = parse_qs(parts.query)

@@ -24,7 +24,7 @@ from pipelines.history import backfill as filling
 from pipelines.history import repair
 from pipelines.history import validate as checking
 from pipelines.history.job import Desk, Replay
-from pipelines.history.request import Tools
+from pipelines.history.request import BackfillContext
 
 SHOWN = 200  # findings in the table
 
@@ -68,10 +68,10 @@ def backfill(
         _show_plan(calls, desk.per_second, as_json=json)
         return 0
 
-    async def fetch(tools: Tools) -> int:
+    async def fetch(context: BackfillContext) -> int:
         with _bar("calls") as moved:
             report = await filling.backfill(
-                tools, symbols, first, last, warm_up=desk.warm_up, progress=moved
+                context, symbols, first, last, warm_up=desk.warm_up, progress=moved
             )
         _show_report(report, as_json=json)
         return report.exit_code
@@ -128,10 +128,10 @@ def validate(
             )
         return _shown(found, as_json=format == "json")
 
-    async def mend(tools: Tools) -> int:
+    async def mend(context: BackfillContext) -> int:
         with _bar("sessions") as moved:
             fixed = await repair.validate_and_fix(
-                tools,
+                context,
                 list(symbol),
                 start,
                 end,

@@ -26,7 +26,7 @@ from pipelines.commands.options import Seed, must_be_writable
 from pipelines.databases import Kind, believe_kis_days, database, folder
 from pipelines.day import view
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, DayPlan, Feed, plan
 from pipelines.simulated_market import SEED, kept_market
 from pipelines.simulation import (
@@ -100,29 +100,31 @@ def live(
     if simulated:
         scene = _scene(replay, date, seed)
         clock: Clock = clock_of(scene, parse_speed(speed or DEFAULT_SPEED))
-        tally = Tally(plan(feed or scene.feed, scene.day), simulated=True)
+        stats = DayStatistics(plan(feed or scene.feed, scene.day), simulated=True)
         scenario = load_scenario(faults) if faults else None
         job = partial(_simulated, scene, scenario, configuration)
     else:
         clock = WallClock()
         believe_kis_days(configuration)
-        tally = Tally(next_plan(feed or configuration_feed(configuration), clock), simulated=False)
+        stats = DayStatistics(
+            next_plan(feed or configuration_feed(configuration), clock), simulated=False
+        )
         job = partial(_real, configuration)
     kind: Kind = "simulation" if simulated else "live"
-    if not tally.plan.sessions:
-        raise InputError(f"nothing to collect on {tally.day}: {', '.join(tally.plan.skipped)}")
+    if not stats.plan.sessions:
+        raise InputError(f"nothing to collect on {stats.day}: {', '.join(stats.plan.skipped)}")
     if picture:
         must_be_writable(picture)  # told now, not at the end of the day
     with (
         database(configuration, yours, kind, fresh=fresh, collects=True) as url,
-        _logged(tally, clock, configuration, yours, quiet=json),
+        _logged(stats, clock, configuration, yours, quiet=json),
     ):
         if simulated:
             log.info(SIMULATION if configuration.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
-        complete = _ran(job(clock, url, tally))
+        complete = _ran(job(clock, url, stats))
     if picture:
-        view.save(tally, clock, picture)
-    _end(tally, as_json=json, complete=complete)
+        view.save(stats, clock, picture)
+    _end(stats, as_json=json, complete=complete)
     return 0 if complete else 130
 
 
@@ -161,25 +163,25 @@ async def _simulated(
     configuration: Configuration,
     clock: Clock,
     url: str,
-    tally: Tally,
+    stats: DayStatistics,
 ) -> None:
     kept_market(url, scene.market)
     with TemporaryDirectory(prefix="krt-") as here:  # its tokens and paces are of no use later
         place = Place(url, folder(configuration, "simulation") / "spool", Path(here))
         async with simulated_kis(scene, clock, configuration, faults) as (settings, simulator):
-            await run_day(tally.plan, settings, clock, place, tally)
-            tally.refused = simulator.counts.refusals.total()
+            await run_day(stats.plan, settings, clock, place, stats)
+            stats.refused = simulator.counts.refusals.total()
 
 
-async def _real(configuration: Configuration, clock: Clock, url: str, tally: Tally) -> None:
+async def _real(configuration: Configuration, clock: Clock, url: str, stats: DayStatistics) -> None:
     here = folder(configuration, "live")
     place = Place(url, here / "spool", here / "kis", configuration.alerts)
-    await run_day(tally.plan, configuration.kis, clock, place, tally)
+    await run_day(stats.plan, configuration.kis, clock, place, stats)
 
 
 @contextmanager
 def _logged(
-    tally: Tally,
+    stats: DayStatistics,
     clock: Clock,
     configuration: Configuration,
     yours: DatabaseConfiguration,
@@ -190,21 +192,21 @@ def _logged(
     console = Console()
     drawn = console.is_terminal and not quiet
     lines = view.LastLines() if drawn else None
-    kind: Kind = "simulation" if tally.simulated else "live"
+    kind: Kind = "simulation" if stats.simulated else "live"
     setup_logging(
         clock=clock,
         level=configuration.log_level,
         secrets=[*configuration.secrets(), *yours.secrets()],
         handler=lines,
-        file=private_folder(folder(configuration, kind) / "logs") / f"live-{tally.day}.log",
+        file=private_folder(folder(configuration, kind) / "logs") / f"live-{stats.day}.log",
     )
-    with view.shown(tally, clock, lines, console) if lines else nullcontext():
+    with view.shown(stats, clock, lines, console) if lines else nullcontext():
         yield
 
 
-def _end(tally: Tally, *, as_json: bool, complete: bool) -> None:
+def _end(stats: DayStatistics, *, as_json: bool, complete: bool) -> None:
     if as_json:
-        figures = tally.as_json() | {"complete": complete}
+        figures = stats.as_json() | {"complete": complete}
         sys.stdout.write(jsonlib.dumps(figures, ensure_ascii=False) + "\n")
     else:
-        Console().print(view.summary(tally, complete=complete))
+        Console().print(view.summary(stats, complete=complete))

@@ -18,7 +18,7 @@ from engine.errors import KisKeyRefused
 from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_of, greeks_of, matrix_of, summary_of
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from strategies.window import LiveWindow
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,11 @@ PATIENCE = 1.0  # seconds that a bar no strategy waits for may wait for others t
 EXPECTED = {"", "incomplete"}  # KIS cuts its board: a chain has a hole between there and the money
 
 
-class Processor:
+class Ingestor:
     """The spec's DataProcessor: where a batch goes once it has been fetched."""
 
-    def __init__(self, writer: Writer, clock: Clock, tally: Tally, alerts: Alerts) -> None:
-        self._writer, self._clock, self._tally, self._alerts = writer, clock, tally, alerts
+    def __init__(self, writer: Writer, clock: Clock, stats: DayStatistics, alerts: Alerts) -> None:
+        self._writer, self._clock, self._tally, self._alerts = writer, clock, stats, alerts
         self._news = SignalNews(clock)
         self.windows: Sequence[LiveWindow] = ()  # none until the warm-up is there
         self._findings: dict[str, str] = {}

@@ -16,7 +16,7 @@ from engine.errors import KisKeyRefused, KrtError
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
-from pipelines.day.ingest import Processor
+from pipelines.day.ingest import Ingestor
 from pipelines.feed import BarPlan, ChainPlan
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,9 @@ class PollingManager:
     """Follows what a day's plan holds; each `follow_…` ends with its session."""
 
     def __init__(
-        self, clock: Clock, processor: Processor, fetchers: dict[str, PriceFetcher], interval: float
+        self, clock: Clock, ingestor: Ingestor, fetchers: dict[str, PriceFetcher], interval: float
     ) -> None:
-        self._clock, self._processor = clock, processor
+        self._clock, self._processor = clock, ingestor
         self._fetchers = fetchers
         self._interval = timedelta(seconds=interval)
 

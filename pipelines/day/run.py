@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from engine.clock import Clock
-from engine.concurrency import side_by_side
+from engine.concurrency import run_until_first_error
 from engine.errors import InputError, KisError, KisKeyRefused, StoreError, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
 from engine.files import private_folder
@@ -28,9 +28,9 @@ from engine.store import MergeCounts, Store, Writer, ledger
 from engine.store.metadata import heartbeat
 from engine.store.strategies import remember_symbols
 from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
-from pipelines.day.ingest import Processor
+from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.day.warm_up import open_windows, warm_up_sessions
 from pipelines.feed import DayPlan
 from pipelines.history.reconcile import (
@@ -39,7 +39,7 @@ from pipelines.history.reconcile import (
     finish_earlier,
     reconcile,
 )
-from pipelines.history.request import Tools
+from pipelines.history.request import BackfillContext
 from strategies.registry import STRATEGIES
 
 log = logging.getLogger(__name__)
@@ -60,9 +60,9 @@ class Place:
 
 
 async def run_day(
-    plan: DayPlan, settings: KisSettings, clock: Clock, place: Place, tally: Tally
+    plan: DayPlan, settings: KisSettings, clock: Clock, place: Place, stats: DayStatistics
 ) -> None:
-    """Collect the plan's day into the database and count it in the tally.
+    """Collect the plan's day into the database and count it in the stats.
 
     Ends when every session of the plan is sealed. Cancelled (Ctrl+C), it commits what it has.
     Raises KisError if KIS refuses the app key, StoreError if the database refuses to work,
@@ -77,41 +77,41 @@ async def run_day(
         stack.push_async_callback(writer.close)
         kis = KisClient(settings, clock, folder=place.kis)
         stack.push_async_callback(kis.close)
-        processor = Processor(writer, clock, tally, alerts)
+        ingestor = Ingestor(writer, clock, stats, alerts)
         fetchers = {name: source(kis) for name, source in FETCHERS.items()}
-        polling = PollingManager(clock, processor, fetchers, settings.polling_interval)
-        tools = Tools(store, processor.put, kis, clock, priority=Priority.LIVE)
-        stack.callback(lambda: tally.calls.update(kis.counts))
+        polling = PollingManager(clock, ingestor, fetchers, settings.polling_interval)
+        context = BackfillContext(store, ingestor.put, kis, clock, priority=Priority.LIVE)
+        stack.callback(lambda: stats.calls.update(kis.counts))
 
         await _wait_for_open(plan, clock)
         beating: asyncio.Task[None] | None = None
         try:
-            tally.closed = not await _opens(plan, kis, place.kis)
-            if tally.closed:
+            stats.closed = not await _opens(plan, kis, place.kis)
+            if stats.closed:
                 return
-            earlier = await finish_earlier(tools, plan.names, plan.day)
+            earlier = await finish_earlier(context, plan.names, plan.day)
             # Said before the day's first row: if we die now, the next start knows what to finish.
-            await _say_status(store, tally, kis, writer, "running")
-            beating = asyncio.create_task(_beat(store, clock, tally, kis, writer))
-            await _catch_up(plan, tools, earlier)
-            await _count_stored(plan, store, tally)
-            processor.windows = await open_windows(plan, store)
+            await _say_status(store, stats, kis, writer, "running")
+            beating = asyncio.create_task(_beat(store, clock, stats, kis, writer))
+            await _catch_up(plan, context, earlier)
+            await _count_stored(plan, store, stats)
+            ingestor.windows = await open_windows(plan, store)
             log.info("🚀 collecting %s", ", ".join(plan.names))
             await _follow(plan, polling)
-            await _close(plan, tools, tally)
+            await _close(plan, context, stats)
         except BaseException as error:  # Ctrl+C too: whoever looks must not take us for running
             if isinstance(error, Exception):
                 alerts.tell(stopped("collector", clock.now(), str(error)))
             if beating:  # before that, the last word of an earlier session says what to finish
                 with suppress(StoreError):
-                    await _say_status(store, tally, kis, writer, "stopped")
+                    await _say_status(store, stats, kis, writer, "stopped")
             raise
         finally:
             if beating:
                 beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
-        _tell_gaps(tally, alerts)
-        await _say_status(store, tally, kis, writer, "done")
+        _tell_gaps(stats, alerts)
+        await _say_status(store, stats, kis, writer, "done")
 
 
 @contextmanager
@@ -152,40 +152,40 @@ async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
 async def _follow(plan: DayPlan, polling: PollingManager) -> None:
     bars = (polling.follow_bars(bars) for bars in plan.bars)
     chains = (polling.follow_chain(chain) for chain in plan.chains)
-    await side_by_side(*bars, *chains)
+    await run_until_first_error(*bars, *chains)
 
 
-async def _catch_up(plan: DayPlan, tools: Tools, found: MergeCounts) -> None:
+async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts) -> None:
     """Fetch what history lacks: yesterday's holes, the warm-up, and today so far if we are late."""
     for strategy in STRATEGIES.values():
         if plan.futures:
-            await remember_symbols(tools.store, strategy.name, plan.futures)
-    found += (await fill_before_open(tools, plan.names, plan.day, warm_up_sessions())).rows
-    if tools.clock.now() > min(session.first_stamp for session in plan.sessions):
-        found += (await fill_today(tools, plan.names, plan.day)).rows
+            await remember_symbols(context.store, strategy.name, plan.futures)
+    found += (await fill_before_open(context, plan.names, plan.day, warm_up_sessions())).rows
+    if context.clock.now() > min(session.first_stamp for session in plan.sessions):
+        found += (await fill_today(context, plan.names, plan.day)).rows
     if found.inserted:
         log.info("✅ %d bars that the history lacked came in", found.inserted)
 
 
-async def _count_stored(plan: DayPlan, store: Store, tally: Tally) -> None:
-    """Have the tally know the day's bars that a collector before us has stored."""
+async def _count_stored(plan: DayPlan, store: Store, stats: DayStatistics) -> None:
+    """Have the stats know the day's bars that a collector before us has stored."""
     codes = [bars.symbol for bars in plan.bars]
     stored = await reading.stamps(store, codes, plan.day, plan.day)
     for symbol, stamp in stored.select("symbol", "stamp").iter_rows():
-        tally.note_stored(symbol, stamp)
+        stats.note_stored(symbol, stamp)
 
 
-async def _close(plan: DayPlan, tools: Tools, tally: Tally) -> None:
+async def _close(plan: DayPlan, context: BackfillContext, stats: DayStatistics) -> None:
     """Compare the whole day with KIS when it is sealed: late bars and corrections come in."""
-    await tools.clock.sleep_until(max(session.sealed_at for session in plan.sessions))
+    await context.clock.sleep_until(max(session.sealed_at for session in plan.sessions))
     log.info("🔄 the day is over; comparing it with KIS")
 
     async def settle() -> pl.DataFrame:
-        await reconcile(tools, plan.names, plan.day)
-        return await ledger.read(tools.store, plan.names, plan.day, plan.day)
+        await reconcile(context, plan.names, plan.day)
+        return await ledger.read(context.store, plan.names, plan.day, plan.day)
 
-    marks = await patiently(tools.clock, settle)
-    tally.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
+    marks = await patiently(context.clock, settle)
+    stats.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
 
 
 async def patiently(clock: Clock, job: Callable[[], Awaitable[pl.DataFrame]]) -> pl.DataFrame:
@@ -204,8 +204,8 @@ async def patiently(clock: Clock, job: Callable[[], Awaitable[pl.DataFrame]]) ->
             await clock.sleep(60)
 
 
-def _tell_gaps(tally: Tally, alerts: Alerts) -> None:
-    lost = pl.DataFrame() if tally.gaps is None else tally.gaps
+def _tell_gaps(stats: DayStatistics, alerts: Alerts) -> None:
+    lost = pl.DataFrame() if stats.gaps is None else stats.gaps
     columns = ["symbol", "session", "first_stamp", "reason"]
     if lost.is_empty():
         return
@@ -213,23 +213,25 @@ def _tell_gaps(tally: Tally, alerts: Alerts) -> None:
         alerts.tell(unfillable_gap(*gap))
 
 
-async def _beat(store: Store, clock: Clock, tally: Tally, kis: KisClient, writer: Writer) -> None:
+async def _beat(
+    store: Store, clock: Clock, stats: DayStatistics, kis: KisClient, writer: Writer
+) -> None:
     """Say each minute that we live; a database that is away must not end the collecting."""
     while True:
         await clock.sleep(HEARTBEAT)
         try:
-            await _say_status(store, tally, kis, writer, "running")
+            await _say_status(store, stats, kis, writer, "running")
         except StoreError as error:
             log.debug("no heartbeat: %s", error)
 
 
 async def _say_status(
-    store: Store, tally: Tally, kis: KisClient, writer: Writer, status: str
+    store: Store, stats: DayStatistics, kis: KisClient, writer: Writer, status: str
 ) -> None:
     """Tell whoever looks (`krt status`, the dashboard) how collecting, asking and storing go."""
-    last = max((bar["timestamp"] for bar in tally.last_bar.values()), default=None)
-    collected = f"{tally.day}: {tally.bars} bars, {tally.snapshots} snapshots"
-    await heartbeat(store, "collector", status, collected, tally.rows.inserted, last)
+    last = max((bar["timestamp"] for bar in stats.last_bar.values()), default=None)
+    collected = f"{stats.day}: {stats.bars} bars, {stats.snapshots} snapshots"
+    await heartbeat(store, "collector", status, collected, stats.rows.inserted, last)
     pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
     await heartbeat(store, "kis", status, pace, kis.calls, None)
     batches, size = writer.spooled

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 
 @dataclass
-class Tally:
+class DayStatistics:
     """Counts of one day's run; `simulated` says whether its data is real. Moments are KST."""
 
     plan: DayPlan

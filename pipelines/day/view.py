@@ -1,4 +1,4 @@
-"""The live terminal view: the day at a glance, redrawn a few times a second from the tally."""
+"""The live terminal view: the day at a glance, redrawn a few times a second from the stats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.clock import Clock, floor_minute
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 
 _NEAR = 3  # levels shown on each side of ATM
 _LINES = 6  # log lines kept in view
@@ -40,21 +40,23 @@ class LastLines(logging.Handler):
 
 
 @contextmanager
-def shown(tally: Tally, clock: Clock, lines: LastLines, console: Console) -> Iterator[None]:
+def shown(stats: DayStatistics, clock: Clock, lines: LastLines, console: Console) -> Iterator[None]:
     """Show the view while the block runs; the last picture stays."""
 
     class Picture:
         def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
             wide = options.max_width >= _WIDE
-            yield picture(tally, clock, list(lines.lines), wide=wide)
+            yield picture(stats, clock, list(lines.lines), wide=wide)
 
     with Live(Picture(), console=console, refresh_per_second=4, transient=False):
         yield
 
 
-def picture(tally: Tally, clock: Clock, lines: list[str], *, wide: bool = True) -> RenderableType:
+def picture(
+    stats: DayStatistics, clock: Clock, lines: list[str], *, wide: bool = True
+) -> RenderableType:
     """Draw the day as it stands; `wide` has bars and signals side by side."""
-    tables = (_last_bars(tally, clock), _signals(tally))
+    tables = (_last_bars(stats, clock), _signals(stats))
     top: RenderableType = Group(*tables)
     if wide:
         top = Table.grid(expand=True, padding=(0, 2))
@@ -62,12 +64,12 @@ def picture(tally: Tally, clock: Clock, lines: list[str], *, wide: bool = True) 
         top.add_column(ratio=1)
         top.add_row(*tables)
     log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-    return Group(_heading(tally, clock), top, _volatility(tally), _written(tally, clock), log_lines)
+    return Group(_heading(stats, clock), top, _volatility(stats), _written(stats, clock), log_lines)
 
 
-def _heading(tally: Tally, clock: Clock) -> RenderableType:
-    kind = "SIMULATION" if tally.simulated else "LIVE"
-    style = "black on yellow" if tally.simulated else "white on red"
+def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
+    kind = "SIMULATION" if stats.simulated else "LIVE"
+    style = "black on yellow" if stats.simulated else "white on red"
     now = clock.now()
     return Text.assemble(
         (f" {kind} ", style),
@@ -77,21 +79,21 @@ def _heading(tally: Tally, clock: Clock) -> RenderableType:
     )
 
 
-def _last_bars(tally: Tally, clock: Clock) -> Table:
+def _last_bars(stats: DayStatistics, clock: Clock) -> Table:
     table = Table(title="last bars", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("symbol", no_wrap=True)
     table.add_column("end")
     for name in ("open", "high", "low", "close", "volume", "missing"):
         table.add_column(name, justify="right", no_wrap=True)  # half a price is none
     settled = floor_minute(clock.now()) - timedelta(minutes=1)
-    for bars in tally.plan.bars[:_BARS]:
-        bar = tally.last_bar.get(bars.symbol)
+    for bars in stats.plan.bars[:_BARS]:
+        bar = stats.last_bar.get(bars.symbol)
         if bar is None:
             table.add_row(bars.symbol, *[""] * 7)
             continue
         digits = 0 if bars.source == "stock" else 2  # KRW, index points
         prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
-        missing = tally.missing(bars, settled)
+        missing = stats.missing(bars, settled)
         table.add_row(
             bars.symbol,
             f"{bar['timestamp']:%H:%M}",
@@ -102,12 +104,12 @@ def _last_bars(tally: Tally, clock: Clock) -> Table:
     return table
 
 
-def _signals(tally: Tally) -> Table:
+def _signals(stats: DayStatistics) -> Table:
     table = Table(title="signals", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
-    for symbol in tally.last_signal or ["–"]:
+    for symbol in stats.last_signal or ["–"]:
         table.add_column(symbol, justify="right")
-    latest = list(tally.last_signal.values())
+    latest = list(stats.last_signal.values())
     for name in ("ub", "close", "lb", "vwap"):
         table.add_row(name, *(_number(signal.get(name)) for signal in latest))
     table.add_row("signal", *(_arrow(signal) for signal in latest))
@@ -123,15 +125,15 @@ def _number(value: object) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else "–"
 
 
-def _volatility(tally: Tally) -> RenderableType:
-    if tally.matrix is None:
+def _volatility(stats: DayStatistics) -> RenderableType:
+    if stats.matrix is None:
         return Panel("no snapshot yet", title="implied volatility around ATM", title_align="left")
     levels = [
         *(f"itm{n}" for n in range(_NEAR, 0, -1)),
         "atm",
         *(f"otm{n}" for n in range(1, _NEAR + 1)),
     ]
-    iv = tally.matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
+    iv = stats.matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
     title = f"implied volatility, % · {iv['underlying_symbol']} · {iv['timestamp']:%H:%M}"
     table = Table(title=title, expand=True, title_justify="left", box=SIMPLE)
     table.add_column("")
@@ -142,52 +144,52 @@ def _volatility(tally: Tally) -> RenderableType:
     return table
 
 
-def _written(tally: Tally, clock: Clock) -> Text:
+def _written(stats: DayStatistics, clock: Clock) -> Text:
     settled = floor_minute(clock.now()) - timedelta(minutes=1)
-    gaps = sum(tally.missing(bars, settled) for bars in tally.plan.bars)
+    gaps = sum(stats.missing(bars, settled) for bars in stats.plan.bars)
     return Text.assemble(
         ("rows ", "dim"),
-        f"{tally.rows.inserted:,}",
+        f"{stats.rows.inserted:,}",
         ("   bars ", "dim"),
-        f"{tally.bars:,}",
+        f"{stats.bars:,}",
         ("   snapshots ", "dim"),
-        f"{tally.snapshots:,}",
+        f"{stats.snapshots:,}",
         ("   signals ", "dim"),
-        f"{tally.signals.total():,}",
+        f"{stats.signals.total():,}",
         ("   corrections ", "dim"),
-        f"{tally.corrections:,}",
+        f"{stats.corrections:,}",
         ("   gaps ", "dim"),
         (f"{gaps:,}", "red" if gaps else ""),
     )
 
 
-def save(tally: Tally, clock: Clock, path: Path) -> None:
+def save(stats: DayStatistics, clock: Clock, path: Path) -> None:
     """Save the view as it stands as an SVG picture."""
     console = Console(record=True, width=140, file=StringIO())
-    console.print(picture(tally, clock, []))
+    console.print(picture(stats, clock, []))
     path.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(path), title="krt live")
 
 
-def summary(tally: Tally, *, complete: bool) -> RenderableType:
+def summary(stats: DayStatistics, *, complete: bool) -> RenderableType:
     """Draw the closing summary; of a day that was broken off, what is committed of it."""
-    title = f"🎉 {tally.day} is complete" if complete else f"⚠️ {tally.day} was broken off"
-    if tally.closed:
-        title = f"⚠️ {tally.day}: KIS says that the exchange is closed; nothing was collected"
+    title = f"🎉 {stats.day} is complete" if complete else f"⚠️ {stats.day} was broken off"
+    if stats.closed:
+        title = f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
     table = Table(title=title, title_justify="left", show_header=False)
-    gaps, no_trade = tally.minutes("open") + tally.minutes("unavailable"), tally.minutes("no_trade")
-    table.add_row("bars", f"{tally.bars:,}")
-    table.add_row("snapshots", f"{tally.snapshots:,}")
-    for strategy, count in tally.signals.items():
-        trades = tally.trade_signals[strategy]
+    gaps, no_trade = stats.minutes("open") + stats.minutes("unavailable"), stats.minutes("no_trade")
+    table.add_row("bars", f"{stats.bars:,}")
+    table.add_row("snapshots", f"{stats.snapshots:,}")
+    for strategy, count in stats.signals.items():
+        trades = stats.trade_signals[strategy]
         table.add_row(f"signals of {strategy}", f"{count:,}, {trades:,} of them to trade")
     table.add_row("gaps", f"[red]{gaps:,} minutes[/], see krt status" if gaps else "none")
     if no_trade:
         table.add_row("without a trade", f"{no_trade:,} minutes, as KIS says")
-    table.add_row("corrections", f"{tally.corrections:,}")
-    for reason, count in sorted(tally.rejected.items()):
+    table.add_row("corrections", f"{stats.corrections:,}")
+    for reason, count in sorted(stats.rejected.items()):
         table.add_row(f"rejected: {reason}", f"{count:,}")
-    if tally.slowest:
-        minute, seconds = tally.slowest
+    if stats.slowest:
+        minute, seconds = stats.slowest
         table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
     return table

@@ -15,12 +15,20 @@ from datetime import date
 
 import polars as pl
 
-from engine.concurrency import side_by_side
+from engine.concurrency import run_until_first_error
 from engine.market.expected import targets
 from engine.store import MergeCounts, Store, ledger
 from engine.store.fronts import keep_fronts
 from pipelines.history.plan import CALLS, plan
-from pipelines.history.request import Asked, Tools, Window, answers, ask, contradicted, covers
+from pipelines.history.request import (
+    Asked,
+    BackfillContext,
+    Window,
+    answers,
+    ask,
+    contradicted,
+    covers,
+)
 from pipelines.history.session_status import figures_of, unsettled
 from pipelines.history.survey import STORED, Survey, in_parts, survey, write_down
 
@@ -64,7 +72,7 @@ def quiet(_done: int, _planned: int) -> None:
 
 
 async def backfill(
-    tools: Tools,
+    context: BackfillContext,
     symbols: list[str],
     start: date,
     end: date,
@@ -79,7 +87,7 @@ async def backfill(
 
     Raises InputError, KisKeyRefused, StoreError.
     """
-    return await fill(tools, targets(symbols, start, end, warm_up=warm_up), progress=progress)
+    return await fill(context, targets(symbols, start, end, warm_up=warm_up), progress=progress)
 
 
 async def plan_backfill(
@@ -95,7 +103,7 @@ async def plan_backfill(
 
 
 async def fill(
-    tools: Tools,
+    context: BackfillContext,
     wanted: pl.DataFrame,
     *,
     again: pl.DataFrame | None = None,
@@ -106,24 +114,26 @@ async def fill(
     The report then has what was `asked`, bars and all.
     """
     report = Report(asked=None if again is None else [])
-    await keep_fronts(tools.store, tools.clock)
-    todo = wanted if again is not None else await unsettled(tools.store, wanted, tools.clock)
+    await keep_fronts(context.store, context.clock)
+    todo = wanted if again is not None else await unsettled(context.store, wanted, context.clock)
     for number in range(ROUNDS):
-        calls = await _look(tools, todo, again if number == 0 else None)
+        calls = await _look(context, todo, again if number == 0 else None)
         if calls.is_empty():
             break
         report.planned += calls.height
-        await _run(tools, calls, report, progress)
-    await _count(tools, wanted, report)
+        await _run(context, calls, report, progress)
+    await _count(context, wanted, report)
     return report
 
 
-async def _look(tools: Tools, wanted: pl.DataFrame, again: pl.DataFrame | None) -> pl.DataFrame:
+async def _look(
+    context: BackfillContext, wanted: pl.DataFrame, again: pl.DataFrame | None
+) -> pl.DataFrame:
     """Survey the targets, write down what is missing, and return the calls that would cover it."""
     calls = [pl.DataFrame(schema=CALLS)]
     for part in in_parts(wanted):
-        seen = await survey(tools.store, part, tools.clock, give_up=True)
-        await write_down(tools.store, seen, seen.marks, tools.clock)
+        seen = await survey(context.store, part, context.clock, give_up=True)
+        await write_down(context.store, seen, seen.marks, context.clock)
         missing = seen.missing
         if again is not None:
             wrong = again.select(list(STORED)).join(seen.owed, on=ledger.STAMP, how="semi")
@@ -132,29 +142,31 @@ async def _look(tools: Tools, wanted: pl.DataFrame, again: pl.DataFrame | None) 
     return pl.concat(calls)
 
 
-async def _run(tools: Tools, calls: pl.DataFrame, report: Report, progress: Progress) -> None:
+async def _run(
+    context: BackfillContext, calls: pl.DataFrame, report: Report, progress: Progress
+) -> None:
     """Make the calls, session by session."""
     columns = ["symbol", "session", "until", "since"]
     sessions = calls.partition_by("symbol", "session", maintain_order=True)
     work = [[Window(*row) for row in part.select(columns).iter_rows()] for part in sessions]
-    await ask_all(tools, work, report, progress)
+    await ask_all(context, work, report, progress)
 
 
 async def ask_all(
-    tools: Tools, work: list[list[Window]], report: Report, progress: Progress = quiet
+    context: BackfillContext, work: list[list[Window]], report: Report, progress: Progress = quiet
 ) -> None:
     """Ask for windows, each list those of one session, several sessions side by side."""
     waiting = iter(work)
 
     async def take() -> None:
         for windows in waiting:
-            await _one_session(tools, windows, report)
+            await _one_session(context, windows, report)
             progress(report.calls, report.planned)
 
-    await side_by_side(*(take() for _ in range(min(AT_A_TIME, len(work)))))
+    await run_until_first_error(*(take() for _ in range(min(AT_A_TIME, len(work)))))
 
 
-async def _one_session(tools: Tools, windows: list[Window], report: Report) -> None:
+async def _one_session(context: BackfillContext, windows: list[Window], report: Report) -> None:
     """Ask for the windows of one session, then write down what the answers prove."""
     asked: list[Asked] = []
     for window in windows:
@@ -164,7 +176,7 @@ async def _one_session(tools: Tools, windows: list[Window], report: Report) -> N
         if any(covers(one, window) for one in asked):
             report.planned -= 1  # of a thin stock, one answer reaches further than its minutes
             continue
-        asked.append(await ask(tools, window))
+        asked.append(await ask(context, window))
         report.calls += 1
         report.rows += asked[-1].counts
         _note_refusal(asked[-1], report)
@@ -173,8 +185,8 @@ async def _one_session(tools: Tools, windows: list[Window], report: Report) -> N
     if report.asked is not None:
         report.asked += asked
     target = pl.DataFrame({"symbol": [windows[0].symbol], "session": [windows[0].session]})
-    seen = await survey(tools.store, target, tools.clock)
-    await write_down(tools.store, seen, _judged(asked, seen, tools), tools.clock)
+    seen = await survey(context.store, target, context.clock)
+    await write_down(context.store, seen, _judged(asked, seen, context), context.clock)
 
 
 def _note_refusal(asked: Asked, report: Report) -> None:
@@ -185,12 +197,14 @@ def _note_refusal(asked: Asked, report: Report) -> None:
         log.warning("⚠️ %s: KIS said no %d times in a row; not asked again now", symbol, REFUSALS)
 
 
-def _judged(asked: list[Asked], seen: Survey, tools: Tools) -> pl.DataFrame:
+def _judged(asked: list[Asked], seen: Survey, context: BackfillContext) -> pl.DataFrame:
     """Return the marks after the answers."""
-    today, marks = tools.clock.now().date(), seen.marks
+    today, marks = context.clock.now().date(), seen.marks
     said = pl.concat([answers(one, seen.missing, seen.stored, today) for one in asked])
     once = said.group_by(ledger.STAMP).agg(pl.col("settled").any(), pl.col("gone").first())
-    return ledger.explained(ledger.answered(marks, once), pl.concat(list(_failures(asked, seen))))
+    return ledger.apply_reasons(
+        ledger.apply_answers(marks, once), pl.concat(list(_failures(asked, seen)))
+    )
 
 
 def _failures(asked: list[Asked], seen: Survey) -> Iterator[pl.DataFrame]:
@@ -205,13 +219,13 @@ def _failures(asked: list[Asked], seen: Survey) -> Iterator[pl.DataFrame]:
             yield seen.missing.filter(within).with_columns(why=pl.lit(why))
 
 
-async def _count(tools: Tools, wanted: pl.DataFrame, report: Report) -> None:
+async def _count(context: BackfillContext, wanted: pl.DataFrame, report: Report) -> None:
     """Count how the stamps of the targets ended up."""
-    known = await figures_of(tools.store, wanted)
+    known = await figures_of(context.store, wanted)
     for name in ("owed", "stored", "no_trade", "unavailable", "open"):
         setattr(report, name, known[name].sum())
     for part in in_parts(wanted.join(known, on=["symbol", "session"], how="anti")):
-        seen = await survey(tools.store, part, tools.clock)  # sessions that are not closed yet
+        seen = await survey(context.store, part, context.clock)  # sessions that are not closed yet
         report.owed += seen.owed.height
         report.stored += seen.stored.height
         report.open += seen.missing.height

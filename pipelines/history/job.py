@@ -24,7 +24,7 @@ from engine.store import Store, Writer
 from pipelines.commands.live import configuration_feed
 from pipelines.databases import Kind, database, folder, kind_of
 from pipelines.day.warm_up import warm_up_sessions
-from pipelines.history.request import Tools
+from pipelines.history.request import BackfillContext
 from pipelines.simulated_market import kept_market
 from pipelines.simulation import FEED, Scene, simulated_kis, symbols_of
 
@@ -34,7 +34,7 @@ Replay = Annotated[
     Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
 ]
 Look = Callable[[Store], Awaitable[int]]  # its result is the exit code, as that of:
-Job = Callable[[Tools], Awaitable[int]]
+Job = Callable[[BackfillContext], Awaitable[int]]
 
 
 class Desk:
@@ -124,7 +124,7 @@ class Desk:
             stack.push_async_callback(writer.close)
             client = KisClient(settings, self.clock, folder=here)
             stack.push_async_callback(client.close)
-            return await job(Tools(store, writer.put, client, self.clock))
+            return await job(BackfillContext(store, writer.put, client, self.clock))
 
     @asynccontextmanager
     async def _kis(self, url: str) -> AsyncIterator[tuple[KisSettings, Path]]:

@@ -18,7 +18,7 @@ from engine.market.sessions import Market
 from engine.store import MergeCounts
 from pipelines.history.backfill import Report, fill
 from pipelines.history.derived import complete_chain, compute_signals
-from pipelines.history.request import Tools
+from pipelines.history.request import BackfillContext
 from pipelines.history.survey import STORED, in_parts, survey
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ REACH = 20  # sessions that a start finishes at most; `krt backfill` has no such
 EARLIER = 1  # sessions before the day that are looked at even if no strategy needs them
 
 
-async def fill_before_open(tools: Tools, symbols: Sequence[str], day: date, warm_up: int) -> Report:
+async def fill_before_open(
+    context: BackfillContext, symbols: Sequence[str], day: date, warm_up: int
+) -> Report:
     """Fill the holes of the session before the day, and `warm_up` sessions of futures.
 
     Raises KisKeyRefused, StoreError.
@@ -40,10 +42,12 @@ async def fill_before_open(tools: Tools, symbols: Sequence[str], day: date, warm
     wanted = targets(before, last[-EARLIER], last[-1])
     if warm_up:
         wanted = wanted.vstack(targets(futures, last[0], last[-1])).unique()
-    return await fill(tools, wanted)
+    return await fill(context, wanted)
 
 
-async def finish_earlier(tools: Tools, symbols: Sequence[str], day: date) -> MergeCounts:
+async def finish_earlier(
+    context: BackfillContext, symbols: Sequence[str], day: date
+) -> MergeCounts:
     """Do for earlier sessions that nobody brought to their end what is done at a close.
 
     The last word of a collector says which they are: all from its day on, unless it was `done`.
@@ -53,18 +57,18 @@ async def finish_earlier(tools: Tools, symbols: Sequence[str], day: date) -> Mer
     Raises KisKeyRefused, StoreError.
     """
     rows = MergeCounts()
-    for session in await _unfinished(tools, day):
-        collected = await reading.collected(tools.store, session)
+    for session in await _unfinished(context, day):
+        collected = await reading.collected(context.store, session)
         names = [*dict.fromkeys([*collected, *(s for s in symbols if not is_chain(s))])]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
-        rows += (await reconcile(tools, names, session)).rows
-        await compute_signals(tools.store, tools.clock, targets(names, session, session))
+        rows += (await reconcile(context, names, session)).rows
+        await compute_signals(context.store, context.clock, targets(names, session, session))
     return rows
 
 
-async def _unfinished(tools: Tools, day: date) -> list[date]:
+async def _unfinished(context: BackfillContext, day: date) -> list[date]:
     """Return the sessions before the day that no collector has compared with KIS."""
-    said = await tools.store.query(
+    said = await context.store.query(
         "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
     )
     if not said.num_rows or said["status"][0].as_py() == "done":
@@ -73,13 +77,13 @@ async def _unfinished(tools: Tools, day: date) -> list[date]:
     return [session for session in reach if session >= said["timestamp"][0].as_py().date()]
 
 
-async def fill_today(tools: Tools, symbols: Sequence[str], day: date) -> Report:
+async def fill_today(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
     """Fill the day's minutes so far, after a restart. Raises KisKeyRefused, StoreError."""
     codes = [symbol for symbol in symbols if not is_chain(symbol)]
-    return await fill(tools, targets(codes, day, day))
+    return await fill(context, targets(codes, day, day))
 
 
-async def reconcile(tools: Tools, symbols: Sequence[str], day: date) -> Report:
+async def reconcile(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
     """Fetch the whole day again after its close: bars that came late or were corrected since.
 
     Every stored bar has to be seen once in an answer about the sealed day; one that an answer with
@@ -87,15 +91,15 @@ async def reconcile(tools: Tools, symbols: Sequence[str], day: date) -> Report:
     keeps no history of, the missed snapshots become unavailable. Raises KisKeyRefused, StoreError.
     """
     for symbol in filter(is_chain, symbols):
-        await complete_chain(tools.store, symbol, day)
-    wanted = targets(symbols, day, day, sealed_by=tools.clock.now())
-    unseen = await _stored(tools, wanted)
-    total = await fill(tools, wanted, again=unseen)
+        await complete_chain(context.store, symbol, day)
+    wanted = targets(symbols, day, day, sealed_by=context.clock.now())
+    unseen = await _stored(context, wanted)
+    total = await fill(context, wanted, again=unseen)
     for _ in range(LOOKS - 1):
         unseen = unseen.join(_shown(total), on=["symbol", "stamp"], how="anti")
         if unseen.is_empty():
             return total
-        again = await fill(tools, wanted, again=unseen)
+        again = await fill(context, wanted, again=unseen)
         again.asked = (total.asked or []) + (again.asked or [])
         again.planned, again.calls = again.planned + total.planned, again.calls + total.calls
         again.rows += total.rows
@@ -106,11 +110,11 @@ async def reconcile(tools: Tools, symbols: Sequence[str], day: date) -> Report:
     return total
 
 
-async def _stored(tools: Tools, wanted: pl.DataFrame) -> pl.DataFrame:
+async def _stored(context: BackfillContext, wanted: pl.DataFrame) -> pl.DataFrame:
     """Return symbol, session, stamp of the bars that are stored of the targets."""
     codes = [symbol for symbol in wanted["symbol"].unique() if not is_chain(symbol)]
     bars = wanted.filter(pl.col("symbol").is_in(codes))
-    seen = [await survey(tools.store, part, tools.clock) for part in in_parts(bars)]
+    seen = [await survey(context.store, part, context.clock) for part in in_parts(bars)]
     return pl.concat([pl.DataFrame(schema=STORED), *(part.stored for part in seen)])
 
 

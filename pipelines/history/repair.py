@@ -23,7 +23,7 @@ from engine.store.tables import TABLES, Table, table_of
 from pipelines.history import validate as validation
 from pipelines.history.backfill import Progress, Report, fill, quiet
 from pipelines.history.derived import compute_matrices, compute_signals
-from pipelines.history.request import Asked, Tools, shown
+from pipelines.history.request import Asked, BackfillContext, shown
 from pipelines.history.session_status import span_of
 from pipelines.history.signal_inputs import has_table
 from pipelines.history.validate import Validation
@@ -50,7 +50,7 @@ class Fixed:
 
 
 async def validate_and_fix(
-    tools: Tools,
+    context: BackfillContext,
     symbols: list[str],
     start: date | None = None,
     end: date | None = None,
@@ -62,42 +62,42 @@ async def validate_and_fix(
 
     async def look() -> Validation:
         return await validation.validate(
-            tools.store, tools.clock, symbols, start, end, progress=looking
+            context.store, context.clock, symbols, start, end, progress=looking
         )
 
     before = await look()
     if before.findings.is_empty():
         return Fixed(before, None, before)
-    report = await repair(tools, before, asking)
+    report = await repair(context, before, asking)
     return Fixed(before, report, await look())
 
 
-async def repair(tools: Tools, found: Validation, progress: Progress) -> Report:
+async def repair(context: BackfillContext, found: Validation, progress: Progress) -> Report:
     """Mend what a validation found; return what asking KIS again came to.
 
     Raises KisKeyRefused, and StoreError where the tables are somebody else's.
     """
     findings = found.findings
-    await _remove_copies(tools, findings)
+    await _remove_copies(context, findings)
     for (check,), runs in findings.filter(pl.col("fix") == "remove").group_by("check"):
-        await _remove(tools, runs, str(check))
+        await _remove(context, runs, str(check))
     again = findings.filter(pl.col("fix") == "recompute").select(_SESSION).unique()
     of_chain = pl.Series([is_chain(symbol) for symbol in again["symbol"]], dtype=pl.Boolean)
-    await compute_matrices(tools.store, again.filter(of_chain))
-    report = await _ask_again(tools, findings, progress)
-    await compute_signals(tools.store, tools.clock, again.filter(~of_chain))
+    await compute_matrices(context.store, again.filter(of_chain))
+    report = await _ask_again(context, findings, progress)
+    await compute_signals(context.store, context.clock, again.filter(~of_chain))
     return report
 
 
-async def _remove_copies(tools: Tools, findings: pl.DataFrame) -> None:
+async def _remove_copies(context: BackfillContext, findings: pl.DataFrame) -> None:
     """Leave the latest row a key, and give the tables their keys back: the merge lives on them."""
     for table, runs in _by_table(findings):
-        if not await has_table(tools.store, table.name):
+        if not await has_table(context.store, table.name):
             continue
         doubled = runs.filter(pl.col("check") == "doubled")
-        if gone := await tables.remove_copies(tools.store, table, doubled):
+        if gone := await tables.remove_copies(context.store, table, doubled):
             log.info("✅ %s: %d copies removed", table.name, gone)
-        if await tables.restore_key(tools.store, table):
+        if await tables.restore_key(context.store, table):
             log.info("✅ %s has its key again", table.name)
 
 
@@ -115,27 +115,29 @@ def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
             yield table_of(of.table, of.schema), runs.filter(~pl.col("symbol").is_in(chains))
 
 
-async def _remove(tools: Tools, runs: pl.DataFrame, reason: str) -> None:
+async def _remove(context: BackfillContext, runs: pl.DataFrame, reason: str) -> None:
     for table, symbols in reading.by_table(runs["symbol"].unique().to_list()).items():
         of_table = runs.filter(pl.col("symbol").is_in(symbols))
-        if gone := await tables.remove_bars(tools.store, table, of_table, reason):
+        if gone := await tables.remove_bars(context.store, table, of_table, reason):
             log.warning("⚠️ %s: %d bars removed (%s), kept in removed_bars", table, gone, reason)
 
 
-async def _ask_again(tools: Tools, findings: pl.DataFrame, progress: Progress) -> Report:
+async def _ask_again(
+    context: BackfillContext, findings: pl.DataFrame, progress: Progress
+) -> Report:
     """Fetch what is missing or looks wrong; confirm what comes again, remove what does not."""
     wanted = findings.filter(pl.col("fix") != "remove").select(_SESSION).unique()
     doubtful = findings.filter(pl.col("fix") == "fetch", pl.col("check") != "missing")
     wrong = _stamps_of(doubtful)
-    before = await _bars_at(tools, _stamps_of(doubtful.filter(pl.col("check") != "doubled")))
-    report = await fill(tools, wanted, again=wrong, progress=progress)
+    before = await _bars_at(context, _stamps_of(doubtful.filter(pl.col("check") != "doubled")))
+    report = await fill(context, wanted, again=wrong, progress=progress)
     asked = report.asked or []
     absent = pl.concat([wrong.clear(), *(_shown_absent(one, wrong) for one in asked)])
-    await _confirm(tools, before, asked)
+    await _confirm(context, before, asked)
     if absent.height:
         runs = absent.select("symbol", first_stamp="stamp", last_stamp="stamp")
-        await _remove(tools, runs, "KIS has no such bar")
-        await fill(tools, absent.select(_SESSION).unique())
+        await _remove(context, runs, "KIS has no such bar")
+        await fill(context, absent.select(_SESSION).unique())
     return report
 
 
@@ -146,12 +148,12 @@ def _stamps_of(runs: pl.DataFrame) -> pl.DataFrame:
     return due.join(runs, on=_SESSION).filter(within).select(_STAMP).unique()
 
 
-async def _bars_at(tools: Tools, stamps: pl.DataFrame) -> pl.DataFrame:
+async def _bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.DataFrame:
     """Return the stored bars (reading.BARS) at stamps, as they are before KIS is asked again."""
     if stamps.is_empty():
         return reading.BARS.to_frame()
     first, last = span_of(stamps)
-    found = await reading.bars(tools.store, stamps["symbol"].unique().to_list(), first, last)
+    found = await reading.bars(context.store, stamps["symbol"].unique().to_list(), first, last)
     return found.join(
         stamps, left_on=["symbol", "timestamp"], right_on=["symbol", "stamp"], how="semi"
     )
@@ -169,12 +171,12 @@ def _shown_absent(asked: Asked, wrong: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-async def _confirm(tools: Tools, before: pl.DataFrame, asked: list[Asked]) -> None:
+async def _confirm(context: BackfillContext, before: pl.DataFrame, asked: list[Asked]) -> None:
     """Remember the bars that KIS gave again just as they were stored."""
     given = [one.bars.select(list(reading.BARS)) for one in asked if one.bars.height]
     same = before.join(
         pl.concat([before.clear(), *given]), on=list(reading.BARS), how="semi"
-    ).with_columns(confirmed_at=pl.lit(tools.clock.now()))
+    ).with_columns(confirmed_at=pl.lit(context.clock.now()))
     if same.height:
-        await tools.store.merge("confirmed_bars", schemas.conform(same, schemas.CONFIRMED_BARS))
+        await context.store.merge("confirmed_bars", schemas.conform(same, schemas.CONFIRMED_BARS))
         log.info("✅ %d bars look odd and are as KIS has them", same.height)

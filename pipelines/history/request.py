@@ -3,7 +3,7 @@
 An answer is believed about a stamp that it does not hold only if it shows bars around it: KIS has
 been seen to answer "fine" with nothing, or with another day's rows. One that shows nothing of a
 session that has bars is no answer; one about a session without any is believed when it comes a
-second time (`ledger.answered`).
+second time (`ledger.apply_answers`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.clock import Clock
 from engine.errors import InputError, KisError, KisKeyRefused, KisRefused
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
-from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.history.reading import table_of
 from engine.kis.client import KisClient, Priority
@@ -54,7 +54,7 @@ Put = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]
 
 
 @dataclass(frozen=True)
-class Tools:
+class BackfillContext:
     """What filling gaps takes. `put` commits a batch of a table: Writer.put, or live's own way."""
 
     store: Store
@@ -98,7 +98,7 @@ class Asked:
         return asked_for.sort().to_list()[0] if asked_for.len() else None
 
 
-async def ask(tools: Tools, window: Window) -> Asked:
+async def ask(context: BackfillContext, window: Window) -> Asked:
     """Fetch a window, commit its bars, and keep the rows that had to be rejected.
 
     Raises KisKeyRefused, which no other question would mend, and StoreError.
@@ -106,27 +106,27 @@ async def ask(tools: Tools, window: Window) -> Asked:
     session = session_of(window.symbol, window.session)
     if session is None:
         raise InputError(f"{window.symbol} has no session on {window.session}")
-    asked_at, fetcher = tools.clock.now(), _fetcher(tools.client, window.symbol)
+    as_of, fetcher = context.clock.now(), _fetcher(context.client, window.symbol)
     request = BarRequest(
         window.symbol,
         session,
         until=window.until,
-        since=_since(window, asked_at),
+        since=_since(window, as_of),
         whole_day=window.whole_day,
-        priority=tools.priority,
+        priority=context.priority,
     )
     batch, error = await _fetch(fetcher, request)
     rejected = fetcher.take_rejected()
     if rejected.num_rows:
-        await tools.put("rejected_rows", rejected)
-    counts = await tools.put(table_of(window.symbol), batch) if batch.num_rows else MergeCounts()
+        await context.put("rejected_rows", rejected)
+    counts = await context.put(table_of(window.symbol), batch) if batch.num_rows else MergeCounts()
     return Asked(
         window,
         pl.DataFrame(batch),
         counts,
         clean=set(rejected["reason"].to_pylist()) <= _HARMLESS,
         whole=fetcher.counts["of the session before"] > 0,
-        sealed=session.sealed_at <= asked_at,
+        sealed=session.sealed_at <= as_of,
         failure=_why(error) if error else None,
         refused=isinstance(error, KisRefused),
     )
@@ -152,7 +152,7 @@ def _why(error: KisError) -> str:
 
 def _fetcher(client: KisClient, symbol: str) -> BarFetcher:
     """Return a fetcher of its own for each question: its rejected rows are then the question's."""
-    return StockBarFetcher(client) if instruments.is_stock(symbol) else FuturesBarFetcher(client)
+    return StockBarFetcher(client) if instruments.is_stock(symbol) else DerivativeBarFetcher(client)
 
 
 def _since(window: Window, now: datetime) -> datetime | None:

@@ -72,7 +72,7 @@ async def survey(
     rows = rows.join(targets, on=_SESSION, how="semi")
     found = await reading.stamps(store, symbols, first, last)
     stored = due.join(found, on=ledger.STAMP, how="semi").select(list(STORED))
-    marks = ledger.noted(ledger.marks_of(rows, due), due, stored, now)
+    marks = ledger.mark_missing(ledger.marks_of(rows, due), due, stored, now)
     return Survey(due, stored, _given_up(marks, today(clock)) if give_up else marks, rows)
 
 
@@ -81,7 +81,7 @@ def _given_up(marks: pl.DataFrame, day: date) -> pl.DataFrame:
     sessions = marks.filter(pl.col("state") == "open").select(_SESSION).unique()
     why = [beyond_reach(symbol, session, day) for symbol, session in sessions.iter_rows()]
     reasons = sessions.with_columns(why=pl.Series(why, dtype=pl.String)).drop_nulls()
-    return ledger.explained(marks, marks.join(reasons, on=_SESSION), "unavailable")
+    return ledger.apply_reasons(marks, marks.join(reasons, on=_SESSION), "unavailable")
 
 
 async def write_down(store: Store, seen: Survey, marks: pl.DataFrame, clock: Clock) -> None:

@@ -116,8 +116,8 @@ async def session(
         collecting(simulator.base_url, url, clock, dict(list(KEYS.items())[:1]), PACE) as polling,
     ):
         watch = Watch(clock, simulator)
-        processor = polling._processor
-        processor.windows = await open_windows(day, store)
+        ingestor = polling._processor
+        ingestor.windows = await open_windows(day, store)
         await store.close()
         watch.over(polling, polling._fetchers.values())
         followed = [asyncio.create_task(polling.follow_bars(bars)) for bars in day.bars]
@@ -169,10 +169,10 @@ class Watch:
         client = next(iter(fetchers)).client
         for account in client._accounts:
             self._wrap(account.pace, "turn", self._turn)
-        processor = polling._processor
-        self._wrap(processor._writer, "put", self._put)
-        self._wrap(processor._writer._store, "merge_all", self._merge)
-        for window in processor.windows:
+        ingestor = polling._processor
+        self._wrap(ingestor._writer, "put", self._put)
+        self._wrap(ingestor._writer._store, "merge_all", self._merge)
+        for window in ingestor.windows:
             self._wrap(window, "push", self._push)
         # aiohttp holds the handler already, but not what it calls
         self._wrap(self._simulator, "_quotation", self._answer)

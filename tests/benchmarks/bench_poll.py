@@ -27,9 +27,9 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
 from engine.store import Writer
 from pipelines.day.alerts import Alerts
-from pipelines.day.ingest import Processor
+from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, plan
 from tests.benchmarks.apart import KEYS, NOON, simulator_apart
 from tests.benchmarks.bench_env import Stage
@@ -132,11 +132,11 @@ async def collecting(
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
         client = KisClient(settings, clock, folder=Path(here))
         writer = Writer(url, clock, Path(here) / "spool")
-        tally = Tally(planned(1), simulated=True)
-        processor = Processor(writer, clock, tally, Alerts([], clock))
+        stats = DayStatistics(planned(1), simulated=True)
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock))
         fetchers = {name: source(client) for name, source in FETCHERS.items()}
         try:
-            yield PollingManager(clock, processor, fetchers, settings.polling_interval)
+            yield PollingManager(clock, ingestor, fetchers, settings.polling_interval)
         finally:
             await client.close()
             await writer.close()

@@ -64,7 +64,7 @@ def _cpu() -> str:
         for line in listed.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return platform.ingestor() or platform.machine()
 
 
 def _said(*command: str) -> str:

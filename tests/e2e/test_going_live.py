@@ -24,7 +24,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from engine.store import Store
 from pipelines.commands import live
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, Feed, plan
 from pipelines.simulation import Scene, clock_of
 from tests.e2e.conftest import Desk
@@ -100,9 +100,9 @@ async def test_the_simulator_is_collected_from_as_if_it_were_kis(
 ):
     """The same minutes twice: simulated, and by whoever has credentials and starts on Sunday."""
     scene = Scene(SyntheticMarket(5), MONDAY, FEED)
-    clock, tally = clock_of(scene, float("inf")), Tally(plan(FEED, MONDAY), simulated=True)
+    clock, stats = clock_of(scene, float("inf")), DayStatistics(plan(FEED, MONDAY), simulated=True)
     configuration, _ = load()
-    simulated = live._simulated(scene, None, configuration, clock, another_database_url, tally)
+    simulated = live._simulated(scene, None, configuration, clock, another_database_url, stats)
     await broken_off(simulated, clock)
     asked_when_simulated = set(asked)
     asked.clear()
@@ -116,7 +116,8 @@ async def test_the_simulator_is_collected_from_as_if_it_were_kis(
         day = live.next_plan(live.configuration_feed(configuration), clock)
         assert day.day == MONDAY, "it waits for the next session"
         await broken_off(
-            live._real(configuration, clock, database_url, Tally(day, simulated=False)), clock
+            live._real(configuration, clock, database_url, DayStatistics(day, simulated=False)),
+            clock,
         )
 
     assert asked == asked_when_simulated

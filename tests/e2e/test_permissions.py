@@ -24,7 +24,7 @@ from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
 from pipelines.commands.live import _logged
 from pipelines.day.run import _alone
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.engine.store.data import futures_bars
 
@@ -60,9 +60,9 @@ async def test_tokens_paces_spool_and_logs_are_ours_alone(tmp_path: Path) -> Non
     write_private(here / "kis" / "token.json", b"token")
     with _alone(here / "spool"):
         Spool(here / "spool").add("futures_1m", futures_bars([1.0]))
-    tally = Tally(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)
+    stats = DayStatistics(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)
     with _logged(
-        tally, WallClock(), Configuration(data_folder=tmp_path), DatabaseConfiguration(), quiet=True
+        stats, WallClock(), Configuration(data_folder=tmp_path), DatabaseConfiguration(), quiet=True
     ):
         pass
     assert len([path for path in here.rglob("*") if path.is_file()]) >= 4

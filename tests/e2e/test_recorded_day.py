@@ -15,7 +15,7 @@ from engine.schemas import METRICS
 from engine.store import embedded_server
 from pipelines.chains import matrix_of, summary_of
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import plan
 from pipelines.simulation import recorded as of_recording
 from pipelines.simulation import simulated_kis
@@ -112,14 +112,14 @@ def test_the_same_day_again_changes_no_row(desk, summary):
     assert contents(desk).equals(before)
 
 
-async def the_day_from_three_on(url: str, folder: Path) -> Tally:
+async def the_day_from_three_on(url: str, folder: Path) -> DayStatistics:
     """Collect the day like a collector that is started at three."""
     scene, clock = of_recording(FUTURES_FILE, DAY), VirtualClock(datetime.combine(DAY, time(15)))
-    tally = Tally(plan(scene.feed, DAY), simulated=True)
+    stats = DayStatistics(plan(scene.feed, DAY), simulated=True)
     place = Place(url, folder / "spool", folder / "kis")
     async with simulated_kis(scene, clock, Configuration()) as (settings, _):
-        await run_day(tally.plan, settings, clock, place, tally)
-    return tally
+        await run_day(stats.plan, settings, clock, place, stats)
+    return stats
 
 
 def contents(desk: Desk) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from engine.simulator.server import Simulator, serve
 from engine.simulator.tokens import Account, Gate
 from engine.store.connection import Connection
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, Feed, plan
 
 DAY = date(2026, 11, 9)
@@ -131,11 +131,13 @@ def settings(address: str, hook: HTTPServer) -> KisSettings:
     return found.model_copy(update={"master_url": address + MASTER_PATH})
 
 
-async def collect(settings: KisSettings, clock: VirtualClock, place: Place, feed: Feed) -> Tally:
+async def collect(
+    settings: KisSettings, clock: VirtualClock, place: Place, feed: Feed
+) -> DayStatistics:
     today = plan(feed, DAY)
-    tally = Tally(today, simulated=False)
-    await run_day(today, settings, clock, place, tally)
-    return tally
+    stats = DayStatistics(today, simulated=False)
+    await run_day(today, settings, clock, place, stats)
+    return stats
 
 
 async def test_a_rough_day_that_ends_with_the_key_withdrawn(

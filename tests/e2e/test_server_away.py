@@ -26,7 +26,7 @@ from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, Feed, plan
 from pipelines.simulation import simulated_kis, synthetic
 from tests.databases import LONG, command
@@ -50,10 +50,10 @@ async def a_day(url: str, folder: Path, trouble: Trouble) -> None:
     """Collect a future, a stock and the smallest chain while the trouble takes its course."""
     scene, clock = synthetic(5, DAY, DAY), VirtualClock(START, math.inf)
     feed = Feed(("005930",), ("A01",), (ChainChoice.parse("KOSDAQ150:front"),))
-    tally = Tally(plan(feed, DAY), simulated=True)
+    stats = DayStatistics(plan(feed, DAY), simulated=True)
     place = Place(url, folder / "spool", folder / "kis")
     async with simulated_kis(scene, clock, Configuration()) as (settings, _):
-        day = asyncio.create_task(run_day(tally.plan, settings, clock, place, tally))
+        day = asyncio.create_task(run_day(stats.plan, settings, clock, place, stats))
         await asyncio.gather(day, trouble(clock))
 
 

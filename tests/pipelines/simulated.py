@@ -21,7 +21,7 @@ from engine.simulator.market.data import MarketData
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store import Store, Writer
-from pipelines.history.request import Tools
+from pipelines.history.request import BackfillContext
 
 BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
 KEY, SECRET = next(iter(APP_KEYS.items()))
@@ -31,13 +31,13 @@ KEY, SECRET = next(iter(APP_KEYS.items()))
 class Desk:
     """What a test works with."""
 
-    tools: Tools
+    context: BackfillContext
     simulator: Simulator
     clock: VirtualClock
 
     @property
     def store(self) -> Store:
-        return self.tools.store
+        return self.context.store
 
     @property
     def calls(self) -> int:
@@ -89,7 +89,7 @@ async def desk(
         client = KisClient(settings, clock, folder=folder)
         store, writer = Store(url, clock), Writer(url, clock, folder / "spool")
         try:
-            yield Desk(Tools(store, writer.put, client, clock), simulator, clock)
+            yield Desk(BackfillContext(store, writer.put, client, clock), simulator, clock)
         finally:
             await client.close()
             await writer.close()

@@ -39,7 +39,7 @@ from engine.simulator.exchange import Desk
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from tests.soak.clocks import SteppedClock
 from tests.soak.plan import MINUTE, Season, SessionPlan
 
@@ -95,10 +95,10 @@ async def live(orders: Orders) -> None:
         _set_zone(of.zone)
         await clock.sleep_until(max(of.starts, clock.now()))
         async with _kis(orders, of, clock, market):
-            tally, tries = await _collect(orders, of, clock)
+            stats, tries = await _collect(orders, of, clock)
         del market
         gc.collect()  # what holds itself in a circle would be taken for what the collector holds
-        figures = _figures(tally, tries) | {"seconds": time.process_time() - began}
+        figures = _figures(stats, tries) | {"seconds": time.process_time() - began}
         await ask(clock, "done", orjson.dumps(figures).decode())
 
 
@@ -138,7 +138,9 @@ async def _tell(of: SessionPlan, clock: VirtualClock) -> None:
             minute += MINUTE
 
 
-async def _collect(orders: Orders, of: SessionPlan, clock: VirtualClock) -> tuple[Tally, int]:
+async def _collect(
+    orders: Orders, of: SessionPlan, clock: VirtualClock
+) -> tuple[DayStatistics, int]:
     """Collect the day; begin again, as a service is started again, while the database is away."""
     host = SteppedClock(clock, of.steps)
     here = orders.folder / "live"
@@ -147,14 +149,14 @@ async def _collect(orders: Orders, of: SessionPlan, clock: VirtualClock) -> tupl
     settings = _settings(orders, of)
     place, tries = Place(orders.url, here / "spool", here / "kis"), 0
     while True:
-        tally, tries = Tally(of.plan, simulated=False), tries + 1
+        stats, tries = DayStatistics(of.plan, simulated=False), tries + 1
         try:
-            await run_day(of.plan, settings, host, place, tally)
+            await run_day(of.plan, settings, host, place, stats)
         except (KisError, StoreUnreachable) as error:
             log.error("❌ the day ended: %s", error)
             await host.sleep(AGAIN_AFTER)
         else:
-            return tally, tries
+            return stats, tries
 
 
 def _settings(orders: Orders, of: SessionPlan) -> KisSettings:
@@ -165,13 +167,13 @@ def _settings(orders: Orders, of: SessionPlan) -> KisSettings:
     )
 
 
-def _figures(tally: Tally, tries: int) -> dict[str, Any]:
+def _figures(stats: DayStatistics, tries: int) -> dict[str, Any]:
     """Return what the day came to, and what the process holds now that it is over."""
     me = psutil.Process()
     return {
         "tries": tries,
-        "corrections": tally.corrections,
-        "calls": tally.calls["calls"],
+        "corrections": stats.corrections,
+        "calls": stats.calls["calls"],
         "memory": me.memory_info().rss / 2**20,
         "files": me.num_fds() if hasattr(me, "num_fds") else me.num_handles(),
         "connections": len(me.net_connections("all")),

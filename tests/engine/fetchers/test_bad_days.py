@@ -15,7 +15,7 @@ from engine.clock import VirtualClock
 from engine.errors import KisError
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
-from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient
 from engine.market.sessions import Session, session_of
@@ -38,7 +38,7 @@ class Collector:
 
     def __init__(self, client: KisClient) -> None:
         self.client, self.failures = client, list[KisError]()
-        self._fetchers = FuturesBarFetcher(client), StockBarFetcher(client)
+        self._fetchers = DerivativeBarFetcher(client), StockBarFetcher(client)
         self.stored: dict[tuple[str, datetime], tuple[float, ...]] = {}
 
     def fetcher(self, symbol: str) -> BarFetcher:

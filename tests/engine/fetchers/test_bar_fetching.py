@@ -13,7 +13,7 @@ import pytest
 
 from engine.clock import VirtualClock
 from engine.fetchers.base import BarRequest
-from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.registry import FETCHERS
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient
@@ -73,7 +73,7 @@ WHOLE_DAYS = [  # symbol, day, calls: as few as the rows of an answer allow
 async def test_a_whole_past_day(tmp_path: Path, symbol: str, day: date, calls: int) -> None:
     of = session(symbol, day)
     async with at(datetime(2026, 12, 14, 20), tmp_path) as (simulator, client):
-        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         batch = await fetcher.fetch(BarRequest(symbol, of, whole_day=True))
         assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
     assert batch.schema == (STOCK_BARS if symbol == "005930" else FUTURES_BARS)
@@ -86,7 +86,7 @@ async def test_a_night_goes_on_past_midnight(tmp_path: Path) -> None:
     of = sessions.session(Market.NIGHT, BEFORE)
     assert of is not None
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
-        fetcher = FuturesBarFetcher(client)
+        fetcher = DerivativeBarFetcher(client)
         batch = await fetcher.fetch(BarRequest("A01612", of, whole_day=True))
         found = bars(batch).select(BARS)
         assert found.equals(truth(simulator, "A01612", of))
@@ -99,7 +99,7 @@ async def test_a_night_goes_on_past_midnight(tmp_path: Path) -> None:
 async def test_today_in_one_go_after_the_close(tmp_path: Path, symbol: str) -> None:
     of = session(symbol, DAY)
     async with at(of.sealed_at, tmp_path) as (simulator, client):
-        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         batch = await fetcher.fetch(BarRequest(symbol, of, whole_day=True))
         assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
     assert client.calls <= 5
@@ -112,7 +112,7 @@ async def test_a_poll_brings_the_finished_bars_of_one_call(
 ) -> None:
     now, of = datetime.fromisoformat(f"{DAY} {moment}"), session(symbol, DAY)
     async with at(now, tmp_path) as (simulator, client):
-        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         found = bars(await fetcher.fetch(BarRequest(symbol, of)))
         served = truth(simulator, symbol, of).filter(pl.col("timestamp") <= now)
     assert found.select(BARS).equals(served.tail(most))
@@ -123,7 +123,7 @@ async def test_a_poll_brings_the_finished_bars_of_one_call(
 async def test_before_the_first_minute_has_ended_nobody_is_asked(tmp_path: Path) -> None:
     of = session("A01612", DAY)
     async with at(of.opens + timedelta(seconds=59), tmp_path) as (_, client):
-        batch = await FuturesBarFetcher(client).fetch(BarRequest("A01612", of, whole_day=True))
+        batch = await DerivativeBarFetcher(client).fetch(BarRequest("A01612", of, whole_day=True))
     assert (batch.num_rows, batch.schema, client.calls) == (0, FUTURES_BARS, 0)
 
 
@@ -131,7 +131,7 @@ async def test_the_auction_counts_when_its_minute_is_over(tmp_path: Path) -> Non
     of = session("A01612", DAY)
     for after, last in ((60, of.auction), (59, of.continuous_end)):
         async with at(of.auction + timedelta(seconds=after), tmp_path) as (_, client):
-            batch = await FuturesBarFetcher(client).fetch(BarRequest("A01612", of))
+            batch = await DerivativeBarFetcher(client).fetch(BarRequest("A01612", of))
         assert batch["timestamp"][-1].as_py() == last
 
 
@@ -140,7 +140,7 @@ async def test_a_hole_costs_the_calls_that_cover_it(tmp_path: Path, symbol: str)
     of = session(symbol, DAY)
     since, until = datetime(2026, 11, 20, 10, 15), datetime(2026, 11, 20, 10, 24)
     async with at(of.sealed_at, tmp_path) as (_, client):
-        fetcher = (StockBarFetcher if symbol == "005930" else FuturesBarFetcher)(client)
+        fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         request = BarRequest(symbol, of, since=since, until=until)
         stamps = set(bars(await fetcher.fetch(request))["timestamp"])
     assert {since + timedelta(minutes=n) for n in range(10)} <= stamps
@@ -168,7 +168,9 @@ async def test_a_thin_stock_has_fewer_bars_and_no_hole_between_pages(tmp_path: P
 async def test_an_option_has_bars_of_its_own_market(tmp_path: Path) -> None:
     of = session("B01612A97", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
-        batch = await FuturesBarFetcher(client).fetch(BarRequest("B01612A97", of, whole_day=True))
+        batch = await DerivativeBarFetcher(client).fetch(
+            BarRequest("B01612A97", of, whole_day=True)
+        )
         assert bars(batch).select(BARS).equals(truth(simulator, "B01612A97", of))
 
 
@@ -176,7 +178,7 @@ async def test_an_option_has_bars_of_its_own_market(tmp_path: Path) -> None:
 async def test_a_code_that_is_dead_has_no_bars_and_no_error(tmp_path: Path, symbol: str) -> None:
     of = session("A01612", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
-        batch = await FuturesBarFetcher(client).fetch(BarRequest(symbol, of, whole_day=True))
+        batch = await DerivativeBarFetcher(client).fetch(BarRequest(symbol, of, whole_day=True))
     assert batch.num_rows == 0
     assert client.calls == 1
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engine.fetchers.bar_rules import Fields, Judged, Rules, judge
 from engine.fetchers.base import BarRequest
-from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis import codec
 from engine.market import sessions
@@ -27,7 +27,7 @@ from tests.paths import REAL_DATA, require
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 10, 5, 2)
-FIELDS = FuturesBarFetcher.fields
+FIELDS = DerivativeBarFetcher.fields
 
 
 def session(market: Market = Market.DERIVATIVES, day: date = DAY) -> Session:
@@ -133,7 +133,7 @@ def test_a_row_that_is_no_bar_is_rejected_with_the_reason(changed, reason: str) 
     ],
 )
 def test_only_labels_that_the_session_owes(label: str, ok: bool) -> None:
-    assert bool(labels([row(label)], asked_at=NOW + timedelta(days=1))) is ok
+    assert bool(labels([row(label)], as_of=NOW + timedelta(days=1))) is ok
 
 
 def test_an_unfinished_minute_is_neither_a_bar_nor_rejected() -> None:
@@ -144,8 +144,8 @@ def test_an_unfinished_minute_is_neither_a_bar_nor_rejected() -> None:
 
 def test_a_minute_is_finished_only_if_it_was_when_the_question_was_sent() -> None:
     before, after = datetime(2026, 11, 20, 10, 4, 59, 999999), datetime(2026, 11, 20, 10, 5)
-    assert labels([row("10:04")], asked_at=before) == []
-    assert labels([row("10:04")], asked_at=after) == ["10:04"]
+    assert labels([row("10:04")], as_of=before) == []
+    assert labels([row("10:04")], as_of=after) == ["10:04"]
 
 
 def test_a_row_of_another_date_is_rejected_whatever_its_hour() -> None:
@@ -214,7 +214,7 @@ def test_a_night_knows_its_hours() -> None:
     night = session(Market.NIGHT)
     hours = ("30:00", "29:59", "29:49", "24:00", "23:59", "18:00", "17:59")
     answer = [row(hour) for hour in hours]  # 05:50-06:00 is the wait for the auction
-    found = judged(answer, session=night, asked_at=datetime(2026, 11, 22))
+    found = judged(answer, session=night, as_of=datetime(2026, 11, 22))
     assert found.bars["label"].to_list() == [
         datetime(2026, 11, 21, 6),
         datetime(2026, 11, 21, 5, 49),
@@ -262,7 +262,7 @@ async def test_any_answer_is_a_batch(output2: Any, output1: Any) -> None:
     class Client:
         pass
 
-    for fetcher in (FuturesBarFetcher(Client()), StockBarFetcher(Client())):  # type: ignore[arg-type]
+    for fetcher in (DerivativeBarFetcher(Client()), StockBarFetcher(Client())):  # type: ignore[arg-type]
         body = {"rt_cd": "0", "output1": output1, "output2": output2}
         answer = Answer("TR", "A01612", body, NOW, NOW)
         frame = fetcher._read(answer, session(), DAY)
@@ -276,7 +276,7 @@ async def test_rejected_rows_come_with_all_that_is_known_and_once(kis: Kis, tmp_
     odd = row("10:03", cntg_vol="-", extra="x")
     kis.answer = lambda _asked: fine(output1={}, output2=[row("10:04"), odd])
     async with client_of(kis, tmp_path) as client:
-        fetcher = FuturesBarFetcher(client)
+        fetcher = DerivativeBarFetcher(client)
         await fetcher.fetch(BarRequest("A01612", session()))
     (kept,) = fetcher.take_rejected().to_pylist()
     assert orjson.loads(kept.pop("raw")) == odd
@@ -295,7 +295,7 @@ async def test_rejected_rows_come_with_all_that_is_known_and_once(kis: Kis, tmp_
 async def test_an_answer_that_ignores_the_hour_does_not_go_on_for_ever(kis, tmp_path) -> None:
     kis.answer = lambda _asked: fine(output1={}, output2=rows(20))
     async with client_of(kis, tmp_path) as client:
-        batch = await FuturesBarFetcher(client).fetch(
+        batch = await DerivativeBarFetcher(client).fetch(
             BarRequest("A01612", session(), whole_day=True)
         )
     assert batch.num_rows == 20
@@ -318,7 +318,7 @@ def as_kis_writes(bars: pl.DataFrame, fields: Fields) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("name", "fetcher", "symbol"),
     [
-        ("k200_futures_1min.parquet", FuturesBarFetcher, "101W12"),
+        ("k200_futures_1min.parquet", DerivativeBarFetcher, "101W12"),
         ("krx_stocks_1min.parquet", StockBarFetcher, None),
     ],
 )

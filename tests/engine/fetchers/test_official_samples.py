@@ -12,7 +12,7 @@ import pytest
 from engine.clock import VirtualClock
 from engine.fetchers.base import BarRequest
 from engine.fetchers.chain_rows import read_quotes
-from engine.fetchers.derivatives import FuturesBarFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.answer import Answer
@@ -44,7 +44,7 @@ async def test_futures_bars_half_minutes_aside(kis: Kis, tmp_path: Path) -> None
     kis.answer = lambda _asked: sample("FHKIF03020200")
     request = BarRequest("101V09", session("101V09", date(2024, 4, 17)))
     async with client_of(kis, tmp_path) as client:
-        fetcher = FuturesBarFetcher(client)
+        fetcher = DerivativeBarFetcher(client)
         bars = (await fetcher.fetch(request)).to_pylist()
     for bar in bars:
         assert bar.pop("fetched_at") == kis.clock.now()
@@ -61,7 +61,7 @@ async def test_futures_bars_half_minutes_aside(kis: Kis, tmp_path: Path) -> None
 async def test_the_limits_of_the_day_are_read(kis: Kis, tmp_path: Path) -> None:
     record = orjson.loads(sample("FHKIF03020200").body)["output1"]
     async with client_of(kis, tmp_path) as client:
-        assert FuturesBarFetcher(client)._limits(record) == (331.15, 388.65)
+        assert DerivativeBarFetcher(client)._limits(record) == (331.15, 388.65)
 
 
 async def test_stock_bars_of_today(kis: Kis, tmp_path: Path) -> None:

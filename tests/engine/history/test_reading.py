@@ -26,7 +26,7 @@ async def test_a_current_export_is_read_instead_of_the_database(
 ) -> None:
     folder = tmp_path / "parquet"
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, SYMBOLS, *DAYS)
+        await backfill(at.context, SYMBOLS, *DAYS)
         from_database = await reading.bars(at.store, SYMBOLS, *DAYS)
         before = await validate(at.store, at.clock, [])
         export(database_url, folder, await validated_sessions(at.store))
@@ -51,10 +51,10 @@ async def test_a_current_export_is_read_instead_of_the_database(
 async def test_an_export_that_is_behind_is_not_read(database_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "parquet"
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, SYMBOLS, DAYS[0], DAYS[0])
+        await backfill(at.context, SYMBOLS, DAYS[0], DAYS[0])
         await validate(at.store, at.clock, [])
         export(database_url, folder, await validated_sessions(at.store))
-        await backfill(at.tools, SYMBOLS, *DAYS)
+        await backfill(at.context, SYMBOLS, *DAYS)
         known = await copies(at.store, folder)
         assert not known.filter(pl.col("table") == "futures_1m")["current"].any()
         assert (await reading.bars(at.store, SYMBOLS, *DAYS, known)).height == 2 * (411 + 381)
@@ -64,7 +64,7 @@ async def test_the_quick_look_finds_what_is_missing_over_all(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, SYMBOLS, *DAYS)
+        await backfill(at.context, SYMBOLS, *DAYS)
         wanted = pl.DataFrame(
             [(symbol, day) for symbol in SYMBOLS for day in DAYS],
             {"symbol": pl.String, "session": pl.Date},
@@ -88,7 +88,7 @@ async def test_the_quick_look_passes_over_the_rows_of_others(
     monkeypatch.setattr(gaps, "_NEARLY_ALL", share)
     wanted = pl.DataFrame({"symbol": ["005930", "005930"], "session": DAYS})
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, ["005930"], *DAYS)
+        await backfill(at.context, ["005930"], *DAYS)
         await at.store.execute(
             "INSERT INTO stocks_1m SELECT timestamp, '000660', timeframe, open, high, low, close,"
             " volume, fetched_at, committed_at FROM stocks_1m WHERE timestamp < '2025-09-02 10:00'"

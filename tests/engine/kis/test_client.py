@@ -65,7 +65,7 @@ async def test_what_can_pass_is_tried_again(kis: Kis, tmp_path: Path, name: str)
         answer = await client.call(QUOTE, deadline=MINUTE_END)
     assert answer.body["rt_cd"] == "0"
     assert len(kis.asked) == 3
-    assert answer.known_until == kis.times[-1]
+    assert answer.as_of == kis.times[-1]
 
 
 @pytest.mark.parametrize("name", TROUBLES)
@@ -296,16 +296,16 @@ def dated(clock_of_kis: datetime) -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "known_until"),
+    ("ahead", "as_of"),
     [(0, START), (3, START - timedelta(seconds=3)), (-3, START), (3600, START), (-3600, START)],
 )
 async def test_a_minute_is_over_when_it_is_by_the_clock_of_kis(
-    kis: Kis, tmp_path: Path, ahead: int, known_until: datetime
+    kis: Kis, tmp_path: Path, ahead: int, as_of: datetime
 ) -> None:
     kis.answer = lambda _asked: dated(START - timedelta(seconds=ahead))
     async with client_of(kis, tmp_path) as client:
         client._transport.tells_time = True
-        assert (await client.call(QUOTE)).known_until == known_until
+        assert (await client.call(QUOTE)).as_of == as_of
 
 
 async def test_a_clock_that_is_off_is_told_once_and_once_when_it_is_right(kis, tmp_path, caplog):
@@ -323,7 +323,7 @@ async def test_a_clock_that_is_off_is_told_once_and_once_when_it_is_right(kis, t
 async def test_a_simulator_does_not_tell_the_time(kis: Kis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: dated(START - timedelta(seconds=30))
     async with client_of(kis, tmp_path) as client:
-        assert (await client.call(QUOTE)).known_until == START
+        assert (await client.call(QUOTE)).as_of == START
 
 
 async def test_a_probe_that_is_never_made_is_followed_by_another(

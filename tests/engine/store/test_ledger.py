@@ -45,7 +45,7 @@ def states(marks: pl.DataFrame) -> dict[int, tuple[str, int]]:
 
 def missing(*places: int) -> pl.DataFrame:
     stored = at(*(p for p in range(STAMPS) if p not in places))
-    return ledger.noted(NOTHING, OWED, stored, NOW)
+    return ledger.mark_missing(NOTHING, OWED, stored, NOW)
 
 
 def answers(*places: int, settled: bool, gone: str | None = None) -> pl.DataFrame:
@@ -70,42 +70,42 @@ def test_the_auction_follows_the_last_continuous_bar() -> None:
 
 
 def test_a_bar_that_comes_fills_and_one_that_goes_opens_again() -> None:
-    filled = ledger.noted(missing(2, 3), OWED, OWED.drop("place"), NOW)
+    filled = ledger.mark_missing(missing(2, 3), OWED, OWED.drop("place"), NOW)
     assert states(filled) == {2: ("filled", 0), 3: ("filled", 0)}
-    gone = ledger.noted(filled, OWED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
+    gone = ledger.mark_missing(filled, OWED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
     assert states(gone) == {2: ("filled", 0), 3: ("open", 0)}
 
 
 def test_an_answer_that_shows_bars_around_settles_at_once() -> None:
-    marks = ledger.answered(missing(2, 3), answers(2, 3, settled=True))
+    marks = ledger.apply_answers(missing(2, 3), answers(2, 3, settled=True))
     assert states(marks) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
 
 
 def test_an_answer_that_shows_nothing_settles_when_it_comes_again() -> None:
-    once = ledger.answered(missing(2), answers(2, settled=False))
+    once = ledger.apply_answers(missing(2), answers(2, settled=False))
     assert states(once) == {2: ("open", 1)}
-    assert states(ledger.answered(once, answers(2, settled=False))) == {2: ("no_trade", 2)}
+    assert states(ledger.apply_answers(once, answers(2, settled=False))) == {2: ("no_trade", 2)}
 
 
 def test_a_settled_stamp_is_never_asked_about_again() -> None:
-    settled = ledger.answered(missing(2), answers(2, settled=True))
-    again = ledger.noted(settled, OWED, at(*(p for p in range(STAMPS) if p != 2)), NOW)
-    assert states(ledger.answered(again, answers(2, settled=True))) == {2: ("no_trade", 1)}
+    settled = ledger.apply_answers(missing(2), answers(2, settled=True))
+    again = ledger.mark_missing(settled, OWED, at(*(p for p in range(STAMPS) if p != 2)), NOW)
+    assert states(ledger.apply_answers(again, answers(2, settled=True))) == {2: ("no_trade", 1)}
 
 
 def test_what_kis_has_dropped_is_unavailable_with_its_reason() -> None:
-    once = ledger.answered(missing(2), answers(2, settled=False, gone="dropped"))
-    twice = ledger.answered(once, answers(2, settled=False, gone="dropped"))
+    once = ledger.apply_answers(missing(2), answers(2, settled=False, gone="dropped"))
+    twice = ledger.apply_answers(once, answers(2, settled=False, gone="dropped"))
     assert twice.select("state", "reason").row(0) == ("unavailable", "dropped")
 
 
 def test_no_trade_becomes_filled_should_kis_bring_the_bar_after_all() -> None:
-    settled = ledger.answered(missing(2), answers(2, settled=True))
-    assert states(ledger.noted(settled, OWED, OWED.drop("place"), NOW)) == {2: ("filled", 1)}
+    settled = ledger.apply_answers(missing(2), answers(2, settled=True))
+    assert states(ledger.mark_missing(settled, OWED, OWED.drop("place"), NOW)) == {2: ("filled", 1)}
 
 
 def test_an_explanation_keeps_a_gap_open() -> None:
-    marks = ledger.explained(missing(2, 3), at(2).with_columns(why=pl.lit("no answer")))
+    marks = ledger.apply_reasons(missing(2, 3), at(2).with_columns(why=pl.lit("no answer")))
     assert marks.select("state", "reason").rows() == [
         ("open", "no answer"),
         ("open", ledger.NOT_COLLECTED),
@@ -180,7 +180,7 @@ async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: St
     first = ledger.rows_of(missing(3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
     later = ledger.rows_of(
-        ledger.answered(missing(2, 3), answers(2, 3, settled=True)),
+        ledger.apply_answers(missing(2, 3), answers(2, 3, settled=True)),
         NOW + timedelta(minutes=1),
         MARKETS,
     )
@@ -195,7 +195,9 @@ async def test_an_earlier_clock_does_not_lose_what_it_says(store: Store) -> None
     first = ledger.rows_of(missing(2), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
     earlier = ledger.rows_of(
-        ledger.noted(missing(2), OWED, OWED.drop("place"), NOW), NOW - timedelta(hours=7), MARKETS
+        ledger.mark_missing(missing(2), OWED, OWED.drop("place"), NOW),
+        NOW - timedelta(hours=7),
+        MARKETS,
     )
     await ledger.write(store, first, earlier)
     assert (await ledger.read(store, ["101W09"], DAY, DAY))["state"].to_list() == ["filled"]

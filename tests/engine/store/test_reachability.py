@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import StoreUnreachable
 from engine.store.connection import Connection
-from engine.store.reachability import nobody_listens
+from engine.store.reachability import why_unreachable
 
 _STATUS = Path("/proc/self/statm")
 _PAGE = 4096  # bytes
@@ -60,7 +60,7 @@ def test_a_server_that_is_back_is_found(database_url: str) -> None:
 )
 def test_the_place_is_read_from_the_address(url: str, place: str) -> None:
     port = free_port()
-    assert str(nobody_listens(url.format(port=port))).startswith(place.format(port=port) + ": ")
+    assert str(why_unreachable(url.format(port=port))).startswith(place.format(port=port) + ": ")
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_the_place_is_read_from_the_address(url: str, place: str) -> None:
     ],
 )
 def test_what_is_not_one_place_is_left_to_the_driver(url: str) -> None:
-    assert nobody_listens(url) is None
+    assert why_unreachable(url) is None

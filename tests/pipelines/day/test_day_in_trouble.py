@@ -17,9 +17,9 @@ from engine.errors import InputError, KisKeyRefused, KrtError, StoreError
 from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
-from pipelines.day.ingest import Processor
+from pipelines.day.ingest import Ingestor
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
@@ -39,16 +39,16 @@ async def trading_day(
 
 async def collect(
     at: Desk, url: str, folder: Path, hook: HTTPServer, secret: str = SECRET
-) -> Tally:
+) -> DayStatistics:
     hook.expect_request("/hook").respond_with_data("")
     alert = SecretStr(f"json://{hook.host}:{hook.port}/hook")
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
     settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=5)
     today = plan(Feed((STOCK,)), DAY)
-    tally = Tally(today, simulated=True)
+    stats = DayStatistics(today, simulated=True)
     place = Place(url, folder / "live", folder / "kis", (alert,))
-    await run_day(today, settings, at.clock, place, tally)
-    return tally
+    await run_day(today, settings, at.clock, place, stats)
+    return stats
 
 
 def told(hook: HTTPServer) -> list[str]:
@@ -79,13 +79,13 @@ async def test_a_key_that_dies_in_the_session_is_told_at_once(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     when: list[datetime] = []
-    tell = Processor.tell_refused_key
+    tell = Ingestor.tell_refused_key
 
-    def noted(self: Processor, error: KisKeyRefused) -> None:
+    def noted(self: Ingestor, error: KisKeyRefused) -> None:
         when.append(at.clock.now())
         tell(self, error)
 
-    monkeypatch.setattr(Processor, "tell_refused_key", noted)
+    monkeypatch.setattr(Ingestor, "tell_refused_key", noted)
     dies = {"from": time(15, 15)}
     rules = ({"what": "kill_token", **dies}, {"what": "refuse", **OUT, **dies})
     async with trading_day(database_url, tmp_path, LATE, *rules) as at:
@@ -108,7 +108,7 @@ async def test_what_cannot_be_kept_does_not_end_the_day(
     async def refuses(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(Processor, "rejected", refuses)
+    monkeypatch.setattr(Ingestor, "rejected", refuses)
     async with trading_day(database_url, tmp_path, LATE) as at:
         await collect(at, database_url, tmp_path, httpserver)
         assert await stored(at) == at.served(STOCK, DAY).rows()
@@ -119,21 +119,21 @@ async def test_a_bar_that_the_database_refuses_does_not_end_the_day(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it keep the others from being followed; it is asked for again at the close."""
-    bars = Processor.bars
+    bars = Ingestor.bars
     refusals = iter([InputError("odd"), StoreError("refused")])
 
-    async def refuses_twice(self: Processor, *given: object) -> object:
+    async def refuses_twice(self: Ingestor, *given: object) -> object:
         if at.clock.now().time() < time(15, 14):
             return await bars(self, *given)  # type: ignore[arg-type]
         for error in refusals:
             raise error
         return await bars(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Processor, "bars", refuses_twice)
+    monkeypatch.setattr(Ingestor, "bars", refuses_twice)
     async with trading_day(database_url, tmp_path, LATE) as at:
-        tally = await collect(at, database_url, tmp_path, httpserver)
+        stats = await collect(at, database_url, tmp_path, httpserver)
         assert await stored(at) == at.served(STOCK, DAY).rows()
-        assert tally.minutes("open") == 0
+        assert stats.minutes("open") == 0
         assert next(refusals, None) is None
 
 
@@ -157,7 +157,7 @@ async def test_a_day_that_kis_calls_closed_is_no_complete_day(
 
     monkeypatch.setattr("pipelines.day.run.learn_opening_days", closed)
     async with trading_day(database_url, tmp_path, BEFORE_OPEN) as at:
-        tally = await collect(at, database_url, tmp_path, httpserver)
-    assert tally.closed
-    assert tally.as_json()["closed"] is True
+        stats = await collect(at, database_url, tmp_path, httpserver)
+    assert stats.closed
+    assert stats.as_json()["closed"] is True
     assert at.calls == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from engine.store import MergeCounts
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import BarPlan, Feed, plan
 from tests.engine.store.data import OPEN, futures_bars
 
@@ -13,17 +13,17 @@ DAY = date(2025, 9, 1)
 MINUTE = timedelta(minutes=1)
 
 
-def tally() -> Tally:
-    return Tally(plan(Feed(futures=("A01",)), DAY), simulated=True)
+def stats() -> DayStatistics:
+    return DayStatistics(plan(Feed(futures=("A01",)), DAY), simulated=True)
 
 
-def note(of: Tally, count: int, start: datetime, now: datetime) -> None:
+def note(of: DayStatistics, count: int, start: datetime, now: datetime) -> None:
     bars = futures_bars([1.0] * count, start=start)
     of.note_bars(bars, MergeCounts(inserted=count), now)
 
 
 def test_the_slowest_minute_is_of_bars_that_were_waited_for() -> None:
-    day, now = tally(), datetime(2025, 9, 1, 13)
+    day, now = stats(), datetime(2025, 9, 1, 13)
     for start in (datetime(2025, 9, 1, 12, 50), datetime(2025, 9, 1, 9)):  # the newest first
         note(day, 10, start, now)
     assert day.bars == 20
@@ -33,14 +33,14 @@ def test_the_slowest_minute_is_of_bars_that_were_waited_for() -> None:
 
 
 def test_the_auctions_minute_ends_a_minute_after_its_stamp() -> None:
-    day = tally()
+    day = stats()
     note(day, 1, datetime(2025, 9, 1, 15, 35), datetime(2025, 9, 1, 15, 35, 4))
     note(day, 1, datetime(2025, 9, 1, 15, 45), datetime(2025, 9, 1, 15, 46, 3))
     assert day.slowest == (datetime(2025, 9, 1, 15, 35), 4.0)
 
 
 def test_a_newer_bar_does_not_stand_for_one_that_is_missing() -> None:
-    day = tally()
+    day = stats()
     [bars] = day.plan.bars
     note(day, 3, OPEN, OPEN + 3 * MINUTE)
     note(day, 2, OPEN + 4 * MINUTE, OPEN + 6 * MINUTE)  # 08:49 is missing, 08:51 is the newest
@@ -48,7 +48,7 @@ def test_a_newer_bar_does_not_stand_for_one_that_is_missing() -> None:
 
 
 def test_what_was_stored_before_a_restart_is_not_missing() -> None:
-    day = tally()
+    day = stats()
     [bars] = day.plan.bars
     for stamp in (OPEN, OPEN + MINUTE):
         day.note_stored(bars.symbol, stamp)
@@ -58,7 +58,7 @@ def test_what_was_stored_before_a_restart_is_not_missing() -> None:
 
 
 def test_a_day_that_is_stored_already_is_shown_as_it_goes_by() -> None:
-    day = tally()
+    day = stats()
     [bars] = day.plan.bars
     for stamp in bars.session.stamps():
         day.note_stored(bars.symbol, stamp)
@@ -68,6 +68,6 @@ def test_a_day_that_is_stored_already_is_shown_as_it_goes_by() -> None:
     assert day.slowest == (OPEN, 3.0)
 
 
-def missing(of: Tally, bars: BarPlan) -> list[int]:
+def missing(of: DayStatistics, bars: BarPlan) -> list[int]:
     """How many are missing at each minute from the first stamp on."""
     return [of.missing(bars, OPEN + n * MINUTE) for n in range(7)]

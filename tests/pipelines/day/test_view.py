@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from engine.clock import VirtualClock
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.day.view import LastLines, shown
 from pipelines.feed import Feed, plan
 
@@ -31,14 +31,14 @@ SIGNAL = {
 
 @pytest.mark.parametrize("width", [80, 100, 119, 120, 130, 160])
 def test_no_price_is_cut(width: int) -> None:
-    tally = Tally(plan(Feed(("005930",), ("A01612",)), date(2026, 11, 24)), simulated=True)
+    stats = DayStatistics(plan(Feed(("005930",), ("A01612",)), date(2026, 11, 24)), simulated=True)
     for symbol, prices in PRICES.items():
         of_bar = dict(zip(("open", "high", "low", "close"), prices, strict=True))
-        tally.last_bar[symbol] = {"timestamp": STAMP, "volume": 123_456, **of_bar}
+        stats.last_bar[symbol] = {"timestamp": STAMP, "volume": 123_456, **of_bar}
     for strategy in ("dolpha1", "opening_range"):
-        tally.last_signal[f"{strategy} A01612"] = SIGNAL
+        stats.last_signal[f"{strategy} A01612"] = SIGNAL
     console = Console(file=StringIO(), width=width, force_terminal=True)
-    with shown(tally, VirtualClock(STAMP), LastLines(), console):
+    with shown(stats, VirtualClock(STAMP), LastLines(), console):
         pass
     written = console.file.getvalue()
     for price in ("1,066.05", "1,067.15", "169,100", "1,169,200", "123,456", "1,088.08"):

@@ -31,7 +31,7 @@ async def test_all_that_kis_has_is_stored_and_all_else_is_explained(
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
         symbols = [CONTRACT, BUSY, THIN, HALTED]
-        report = await backfill(at.tools, symbols, *DAYS)
+        report = await backfill(at.context, symbols, *DAYS)
         assert (report.owed, report.open, report.exit_code) == (2 * (411 + 3 * 381), 0, 0)
         assert report.stored + report.no_trade == report.owed
         for symbol, table in ((CONTRACT, "futures_1m"), (THIN, "stocks_1m")):
@@ -46,21 +46,21 @@ async def test_all_that_kis_has_is_stored_and_all_else_is_explained(
 
 async def test_no_minute_is_asked_for_a_third_time(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
-        await backfill(at.tools, [THIN, HALTED], *DAYS)
+        await backfill(at.context, [THIN, HALTED], *DAYS)
         asked = at.calls
         attempts = await at.frame("SELECT max(attempts) AS most FROM gaps")
         assert attempts["most"].item() <= ledger.ENOUGH_ATTEMPTS
-        again = await backfill(at.tools, [THIN, HALTED], *DAYS)
+        again = await backfill(at.context, [THIN, HALTED], *DAYS)
         assert (again.planned, at.calls) == (0, asked)
 
 
 async def test_a_hole_of_ten_minutes_is_one_call(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, [CONTRACT], *DAYS)
+        await backfill(at.context, [CONTRACT], *DAYS)
         whole, asked = await at.bars(), at.calls
         span = "timestamp BETWEEN '2025-09-01 10:00' AND '2025-09-01 10:09'"
         await at.store.execute(f"DELETE FROM futures_1m WHERE {span}")
-        report = await backfill(at.tools, [CONTRACT], *DAYS)
+        report = await backfill(at.context, [CONTRACT], *DAYS)
         assert (report.calls, at.calls - asked) == (1, 1)
         assert_frame_equal(await at.bars(), whole)
 
@@ -80,12 +80,12 @@ async def test_a_backfill_that_was_stopped_goes_on_where_it_was(
         symbols = [CONTRACT, "101W12", BUSY]
         planned = (await plan_backfill(at.store, symbols, *DAYS)).height
         for _ in range(3):
-            running = asyncio.create_task(backfill(at.tools, symbols, *DAYS))
+            running = asyncio.create_task(backfill(at.context, symbols, *DAYS))
             until = at.clock.now() + timedelta(seconds=1.5)
             await at.clock.sleep_until(until)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-        report = await backfill(at.tools, symbols, *DAYS)
+        report = await backfill(at.context, symbols, *DAYS)
         assert report.exit_code == 0
         # a stop costs no more than the calls under way
         assert at.calls <= planned + 3 * 8
@@ -97,9 +97,9 @@ async def test_what_is_out_of_reach_is_unavailable_without_a_call(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2026, 9, 2, 18)) as at:
-        report = await backfill(at.tools, [BUSY], date(2025, 9, 1), date(2025, 9, 1))
+        report = await backfill(at.context, [BUSY], date(2025, 9, 1), date(2025, 9, 1))
         assert (report.unavailable, at.calls) == (381, 0)
-        report = await backfill(at.tools, [CONTRACT], date(2025, 9, 3), date(2025, 9, 3))
+        report = await backfill(at.context, [CONTRACT], date(2025, 9, 3), date(2025, 9, 3))
         assert (report.unavailable, at.calls) == (411, 0)
         reasons = [why for _, why, _ in await at.ledger()]
         assert "older than the year that KIS keeps" in reasons
@@ -110,7 +110,7 @@ async def test_a_contract_that_kis_has_dropped_is_unavailable(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2026, 9, 2, 18)) as at:
-        report = await backfill(at.tools, ["A01603"], date(2026, 3, 3), date(2026, 3, 3))
+        report = await backfill(at.context, ["A01603"], date(2026, 3, 3), date(2026, 3, 3))
         assert (report.unavailable, report.exit_code) == (411, 0)
         why = "A01603 has expired and KIS has dropped it"
         assert await at.ledger() == [("unavailable", why, 411)]
@@ -118,7 +118,7 @@ async def test_a_contract_that_kis_has_dropped_is_unavailable(
 
 async def test_chains_have_no_history(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
-        report = await backfill(at.tools, ["202509_KOSPI200"], DAYS[1], DAYS[1])
+        report = await backfill(at.context, ["202509_KOSPI200"], DAYS[1], DAYS[1])
         assert (report.unavailable, at.calls) == (420, 0)
         assert await at.ledger() == [
             ("unavailable", why_gone("202509_KOSPI200", DAYS[1], DAYS[1]) or "", 420)
@@ -130,13 +130,13 @@ async def test_where_kis_gives_no_usable_answer_gaps_stay_open_with_the_reason(
 ) -> None:
     html = scenario({"what": "html", "symbol": CONTRACT, "from": "18:00", "to": "19:00"})
     async with desk(database_url, tmp_path, EVENING, faults=html) as at:
-        report = await backfill(at.tools, [CONTRACT, "101W12"], DAYS[1], DAYS[1])
+        report = await backfill(at.context, [CONTRACT, "101W12"], DAYS[1], DAYS[1])
         assert (report.open, report.exit_code) == (411, 1)
         assert report.stored + report.no_trade == 411  # the other contract is not held up
         ((_, why, _),) = [row for row in await at.ledger() if row[0] == "open"]
         assert why.startswith("KIS did not answer")
         await at.clock.sleep_until(datetime(2025, 9, 2, 19, 1))
-        assert (await backfill(at.tools, [CONTRACT], DAYS[1], DAYS[1])).exit_code == 0
+        assert (await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])).exit_code == 0
 
 
 @pytest.mark.parametrize("what", ["empty_answer", "wrong_date", "odd_values", "repeated_bars"])
@@ -146,8 +146,8 @@ async def test_no_lying_answer_makes_a_minute_one_without_trade(
     """KIS has every bar, but every third answer is wrong."""
     lying = scenario({"what": what, "endpoint": "bars", "every": 3})
     async with desk(database_url, tmp_path, EVENING, faults=lying) as at:
-        await backfill(at.tools, [CONTRACT], *DAYS)
-        report = await backfill(at.tools, [CONTRACT], *DAYS)
+        await backfill(at.context, [CONTRACT], *DAYS)
+        report = await backfill(at.context, [CONTRACT], *DAYS)
         assert (report.no_trade, report.open) == (0, 0)
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
@@ -157,7 +157,7 @@ async def test_a_bar_that_kis_never_shows_is_settled_as_one_without_trade(
 ) -> None:
     gone = scenario({"what": "missing_bar", "until": "never", "from": "10:00", "to": "10:02"})
     async with desk(database_url, tmp_path, EVENING, faults=gone) as at:
-        report = await backfill(at.tools, [CONTRACT], DAYS[1], DAYS[1])
+        report = await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
         assert (report.no_trade, report.open, report.calls) == (2, 0, 5)
         assert ("no_trade", ledger.NO_TRADE, 2) in await at.ledger()
 
@@ -166,7 +166,7 @@ async def test_a_wrong_key_stops_a_backfill(database_url: str, tmp_path: Path) -
     no = scenario({"what": "refuse", "endpoint": "bars", "code": "EGW00103", "status": 403})
     async with desk(database_url, tmp_path, EVENING, faults=no) as at:
         with pytest.raises(KisKeyRefused):
-            await backfill(at.tools, [CONTRACT], *DAYS)
+            await backfill(at.context, [CONTRACT], *DAYS)
         me = asyncio.current_task()
         assert me is not None
         assert me.cancelling() == 0  # else the next Ctrl+C would end in a traceback
@@ -178,7 +178,7 @@ async def test_a_refused_symbol_keeps_no_other_from_its_bars(
     """Once a stock that KIS did not know any more ended a whole collecting day."""
     no = scenario({"what": "refuse", "symbol": BUSY, "code": "MCA05918", "status": 200})
     async with desk(database_url, tmp_path, EVENING, faults=no) as at:
-        report = await backfill(at.tools, [CONTRACT, BUSY], *DAYS)
+        report = await backfill(at.context, [CONTRACT, BUSY], *DAYS)
         owed = sum(at.served(BUSY, day).height for day in DAYS)
         assert report.open == owed
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))

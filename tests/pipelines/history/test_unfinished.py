@@ -19,10 +19,10 @@ from engine.settings import AppKey, KisSettings
 from engine.store.metadata import heartbeat
 from pipelines.chains import matrix_of, summary_of
 from pipelines.day.run import Place, run_day
-from pipelines.day.statistics import Tally
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from pipelines.history.reconcile import finish_earlier, reconcile
-from pipelines.history.request import Tools
+from pipelines.history.request import BackfillContext
 from pipelines.history.signal_inputs import computed_signals
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES
@@ -61,7 +61,7 @@ async def test_its_bars_its_symbols_and_its_signals_are_finished(
     async with desk(database_url, tmp_path, NOON) as at:
         await half_a_day(at, "running")
         await at.clock.sleep_until(MORNING)
-        await finish_earlier(at.tools, ["A01603", "000660"], TODAY)  # rolled, and other stocks
+        await finish_earlier(at.context, ["A01603", "000660"], TODAY)  # rolled, and other stocks
         whole = [at.served(symbol, YESTERDAY) for symbol in (CONTRACT, "A01603")]
         assert_frame_equal(await at.bars(), pl.concat(whole).sort("symbol", "timestamp"))
         stocks = [at.served(symbol, YESTERDAY) for symbol in ("000660", STOCK)]
@@ -78,7 +78,7 @@ async def test_a_day_that_came_to_its_end_is_left_alone(database_url: str, tmp_p
     async with desk(database_url, tmp_path, NOON) as at:
         await half_a_day(at, "done")
         await at.clock.sleep_until(MORNING)
-        await finish_earlier(at.tools, [CONTRACT, STOCK], TODAY)
+        await finish_earlier(at.context, [CONTRACT, STOCK], TODAY)
         assert at.calls == 0
 
 
@@ -88,7 +88,7 @@ async def test_days_without_any_collector_are_finished_too(
     async with desk(database_url, tmp_path, NOON) as at:
         await heartbeat(at.store, "collector", "stopped", "", 0, None)
         await at.clock.sleep_until(datetime(2025, 11, 10, 8, 35))
-        await finish_earlier(at.tools, [STOCK], date(2025, 11, 10))
+        await finish_earlier(at.context, [STOCK], date(2025, 11, 10))
         days = [YESTERDAY + timedelta(days=n) for n in range(4)]
         whole = pl.concat([at.served(STOCK, day) for day in days])
         assert_frame_equal(await at.bars("stocks_1m"), whole)
@@ -100,7 +100,7 @@ async def test_a_snapshot_killed_before_its_matrix_gets_it_at_the_close(
     async with desk(database_url, tmp_path, datetime(2025, 11, 4, 18)) as at:
         chain = board(moment=NOON).select(schemas.OPTION_CHAIN.names)
         await at.store.merge("option_chain_raw", schemas.conform(chain, schemas.OPTION_CHAIN))
-        await reconcile(at.tools, ["202612_KOSPI200"], YESTERDAY)
+        await reconcile(at.context, ["202612_KOSPI200"], YESTERDAY)
         for table, schema, follows in (
             ("option_matrices", schemas.OPTION_MATRIX, matrix_of(chain)),
             ("option_summary", schemas.OPTION_SUMMARY, summary_of(chain)),
@@ -117,8 +117,8 @@ async def test_a_start_says_that_it_runs_before_the_days_first_row(
     """Killed while it catches up, it would else have left a day that nobody finishes."""
     said: list[object] = []
 
-    async def killed(tools: Tools, *_: object) -> None:
-        said.extend((await tools.store.query("SELECT status FROM system_status"))["status"])
+    async def killed(context: BackfillContext, *_: object) -> None:
+        said.extend((await context.store.query("SELECT status FROM system_status"))["status"])
         raise KisRefused("killed here")
 
     monkeypatch.setattr("pipelines.day.run.fill_before_open", killed)
@@ -128,5 +128,5 @@ async def test_a_start_says_that_it_runs_before_the_days_first_row(
         today = plan(Feed((STOCK,)), YESTERDAY)
         place = Place(database_url, tmp_path / "live", tmp_path / "kis")
         with pytest.raises(KisRefused):
-            await run_day(today, settings, at.clock, place, Tally(today, simulated=True))
+            await run_day(today, settings, at.clock, place, DayStatistics(today, simulated=True))
     assert [str(status) for status in said] == ["running"] * 3

@@ -60,7 +60,7 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
     """87 sessions: backfilled, whole; damaged, every piece found and nothing else; mended."""
     market = RecordedMarket(REAL_DATA / "k200_futures_1min.parquet")
     async with desk(database_url, tmp_path, datetime(2025, 10, 31, 18), market) as at:
-        report = await backfill(at.tools, ["A01"], date(2025, 6, 25), date(2025, 10, 31))
+        report = await backfill(at.context, ["A01"], date(2025, 6, 25), date(2025, 10, 31))
         # five calls of 102 rows a session, four on the expiry, whose 395 bars need no more
         assert (report.owed, report.stored, report.calls) == (35_741, 35_741, 86 * 5 + 4)
         whole = await validate(at.store, at.clock, [])
@@ -71,7 +71,7 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
         damage = plan_damage(truth, seed=11, of_each=6)
         await inflict(at.store, damage)
         asked = at.calls
-        fixed = await validate_and_fix(at.tools, [])
+        fixed = await validate_and_fix(at.context, [])
         assert stamps_found(fixed.before) == damage.expected
         assert fixed.exit_code == 0
         assert_frame_equal(await at.bars(), truth)
@@ -98,15 +98,15 @@ async def test_thin_stocks_of_the_real_file_have_no_false_gap_and_are_restored(
     market = RecordedMarket(REAL_DATA / "krx_stocks_1min.parquet")
     symbols, days = ["084110", "003160", "139260"], (date(2025, 10, 20), date(2025, 10, 24))
     async with desk(database_url, tmp_path, datetime(2025, 10, 24, 18), market) as at:
-        await reconcile(at.tools, symbols, days[1])
-        await backfill(at.tools, symbols, *days)
+        await reconcile(at.context, symbols, days[1])
+        await backfill(at.context, symbols, *days)
         assert (await validate(at.store, at.clock, symbols, *days)).exit_code == 0
         served = pl.concat([at.served(s, d) for s in sorted(symbols) for d in every_day(*days)])
         assert_frame_equal(await at.bars("stocks_1m"), served)
 
         damage = plan_damage(served, seed=5, of_each=4, table="stocks_1m")
         await inflict(at.store, damage)
-        fixed = await validate_and_fix(at.tools, symbols)
+        fixed = await validate_and_fix(at.context, symbols)
         assert stamps_found(fixed.before) == damage.expected
         assert fixed.exit_code == 0
         assert_frame_equal(await at.bars("stocks_1m"), served)
@@ -121,7 +121,7 @@ async def test_findings_as_a_machine_reads_them(
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
         symbols = [CONTRACT, "000020"]
-        await backfill(at.tools, symbols, *DAYS)
+        await backfill(at.context, symbols, *DAYS)
         span = "timestamp BETWEEN '2025-09-01 10:00' AND '2025-09-01 10:09'"
         await at.store.execute(f"DELETE FROM futures_1m WHERE {span}")
         await at.store.execute(
@@ -148,14 +148,14 @@ async def test_bars_shifted_out_of_all_sessions_are_found_wherever_they_went(
         "2035-01-02 10:00",
     ]
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, [CONTRACT], *DAYS)
+        await backfill(at.context, [CONTRACT], *DAYS)
         truth = await at.bars()
         for minute, place in enumerate(places):
             await at.store.execute(
                 f"UPDATE futures_1m SET timestamp = '{place}'"
                 f" WHERE timestamp = '2025-09-01 11:0{minute}'"
             )
-        fixed = await validate_and_fix(at.tools, [])
+        fixed = await validate_and_fix(at.context, [])
         rows = fixed.before.findings.select("check", "bars").rows()
         wrong = [check for check, _ in rows if check != "missing"]
         assert set(wrong) == {"unexpected", "dead_contract"}
@@ -175,13 +175,13 @@ async def test_a_bar_that_kis_does_not_have_is_removed_and_kept_aside(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
-        await backfill(at.tools, ["000020"], DAYS[1], DAYS[1])
+        await backfill(at.context, ["000020"], DAYS[1], DAYS[1])
         before = await at.bars("stocks_1m")
         await at.store.execute(
             "INSERT INTO stocks_1m SELECT '2025-09-02 10:20', symbol, timeframe, 1.5, 1.5, 1.5,"
             " 1.5, 3, fetched_at, committed_at FROM stocks_1m WHERE timestamp = '2025-09-02 11:00'"
         )
-        fixed = await validate_and_fix(at.tools, ["000020"])
+        fixed = await validate_and_fix(at.context, ["000020"])
         assert (checks(fixed.before) >= {"tick"}, fixed.exit_code) == (True, 0)
         assert_frame_equal(await at.bars("stocks_1m"), before)
         removed = await at.frame("SELECT reason, open FROM removed_bars")
@@ -203,9 +203,9 @@ async def test_a_bar_that_kis_confirms_is_not_found_again(
             return super()._bars(symbol, of).with_columns(prices)
 
     async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
-        await backfill(at.tools, [CONTRACT], DAYS[1], DAYS[1])
+        await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
         before = await at.bars()
-        fixed = await validate_and_fix(at.tools, [CONTRACT])
+        fixed = await validate_and_fix(at.context, [CONTRACT])
         assert (checks(fixed.before), fixed.exit_code) == ({"jump"}, 0)
         assert_frame_equal(await at.bars(), before)
 
@@ -214,10 +214,10 @@ async def test_the_close_brings_corrections_and_late_bars(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
-        await backfill(at.tools, [CONTRACT, "000020"], DAYS[1], DAYS[1])
+        await backfill(at.context, [CONTRACT, "000020"], DAYS[1], DAYS[1])
         await at.store.execute("UPDATE futures_1m SET close = close + 0.05 WHERE volume % 7 = 0")
         await at.store.execute("DELETE FROM futures_1m WHERE timestamp >= '2025-09-02 15:45'")
-        report = await reconcile(at.tools, [CONTRACT, "000020", CHAIN], DAYS[1])
+        report = await reconcile(at.context, [CONTRACT, "000020", CHAIN], DAYS[1])
         assert report.rows.changed > 10
         assert (report.open, report.unavailable) == (0, 420)
         assert_frame_equal(await at.bars(), at.served(CONTRACT, DAYS[1]))
@@ -233,7 +233,7 @@ async def test_after_a_restart_todays_minutes_so_far_are_fetched(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2025, 9, 2, 11, 0, 30), Thin(3)) as at:
-        report = await fill_today(at.tools, [CONTRACT, "000020", CHAIN], DAYS[1])
+        report = await fill_today(at.context, [CONTRACT, "000020", CHAIN], DAYS[1])
         served = at.served(CONTRACT, DAYS[1]).filter(
             pl.col("timestamp") <= datetime(2025, 9, 2, 11)
         )
@@ -248,7 +248,7 @@ async def test_before_the_open_yesterday_and_the_warm_up_are_filled(
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2025, 9, 3, 8, 30), Thin(3)) as at:
         symbols = [CONTRACT, "005930", CHAIN]
-        await fill_before_open(at.tools, symbols, date(2025, 9, 3), warm_up=3)
+        await fill_before_open(at.context, symbols, date(2025, 9, 3), warm_up=3)
         days = "SELECT count(DISTINCT timestamp::date) AS days FROM {}"
         assert (await at.frame(days.format("futures_1m")))["days"].item() == 3
         assert (await at.frame(days.format("stocks_1m")))["days"].item() == 1
@@ -303,7 +303,7 @@ async def test_matrices_are_held_against_their_chain_and_made_again(
         await store_chain(at)
         order = "SELECT * FROM option_matrices ORDER BY timestamp, metric_type"
         truth = (await at.frame(order)).drop("committed_at")
-        fixed = await validate_and_fix(at.tools, [CHAIN])
+        fixed = await validate_and_fix(at.context, [CHAIN])
         # 417 snapshots were never taken; nobody can bring them back
         assert checks(fixed.before) == {"snapshots"}
         assert (fixed.before.findings["bars"].sum(), fixed.exit_code) == (417, 0)
@@ -316,7 +316,7 @@ async def test_matrices_are_held_against_their_chain_and_made_again(
             "DELETE FROM option_matrices"
             " WHERE metric_type = 'iv' AND timestamp = '2025-09-02 09:03'"
         )
-        fixed = await validate_and_fix(at.tools, [CHAIN])
+        fixed = await validate_and_fix(at.context, [CHAIN])
         assert checks(fixed.before) == {"snapshots", "matrix_values"}
         assert fixed.exit_code == 0
         assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
@@ -325,7 +325,7 @@ async def test_matrices_are_held_against_their_chain_and_made_again(
 async def test_signals_are_held_against_the_stored_bars(database_url: str, tmp_path: Path) -> None:
     strategy = STRATEGIES["dolpha1"]
     async with desk(database_url, tmp_path, EVENING) as at:
-        await backfill(at.tools, [CONTRACT], date(2025, 8, 20), DAYS[1])
+        await backfill(at.context, [CONTRACT], date(2025, 8, 20), DAYS[1])
         await at.store.execute(
             "INSERT INTO dolpha1_signal (timestamp, symbol, close, monitor_signal, trade_signal,"
             " reason, created_at, committed_at)"
@@ -338,7 +338,7 @@ async def test_signals_are_held_against_the_stored_bars(database_url: str, tmp_p
             ("signals", 410, "410 signals of dolpha1_signal are missing"),
             ("signals", 1, "1 signals of dolpha1_signal differ"),
         ]
-        fixed = await validate_and_fix(at.tools, [])
+        fixed = await validate_and_fix(at.context, [])
         assert fixed.exit_code == 0
         # the one that was given is kept beside what the bars make of it now
         given = await at.frame("SELECT given->>'reason' AS reason FROM signal_corrections")
@@ -349,7 +349,7 @@ async def test_signals_are_held_against_the_stored_bars(database_url: str, tmp_p
 
 async def test_rolls_and_the_front_month_series(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, datetime(2025, 9, 16, 18)) as at:
-        await backfill(at.tools, ["A01"], date(2025, 9, 10), date(2025, 9, 16), warm_up=1)
+        await backfill(at.context, ["A01"], date(2025, 9, 10), date(2025, 9, 16), warm_up=1)
         rolls = await at.frame(
             "SELECT symbol, next_symbol, roll_day, difference, adjustment FROM futures_rolls"
             " ORDER BY last_day"
