@@ -1,17 +1,72 @@
-"""Folders for what is nobody else's business: tokens, spooled bars, logs, notebooks."""
+"""Files that are whole or not there, and folders that only their owner can enter."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+import psutil
+
+_UNFINISHED = ".making-"  # and the number of the process that writes the file
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder that only its owner can enter; close one of ours that stood open.
+    """Make a folder that only its owner can enter; close one of ours that was open to others.
 
-    On Windows a folder is as private as the user's own that it lies in. Raises OSError.
+    On Windows a folder is as private as the user's own folder that it lies in. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.name != "nt" and folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.geteuid():
         folder.chmod(0o700)
     return folder
+
+
+def write_atomically(path: Path, content: bytes | memoryview, *, private: bool = False) -> None:
+    """Write a file whole or not at all: `atomic_writer` for content that is already there."""
+    with atomic_writer(path, private=private) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_writer(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of `path` when the block ends without an error.
+
+    It is written beside its place, fsync'd and renamed: a reader sees the old file or the new one,
+    and after the block the new one survives a power cut. A private file can be read by its owner
+    alone, from its first byte on. Raises OSError.
+    """
+    making = path.with_name(f".{path.name}.{uuid4().hex[:8]}{_UNFINISHED}{os.getpid()}")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(making, flags, 0o600 if private else 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(path)
+    except BaseException:
+        making.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that have died since were writing in the folder."""
+    for path in folder.glob(f"*{_UNFINISHED}*"):
+        if not psutil.pid_exists(int(path.suffix.removeprefix(_UNFINISHED))):
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the rename itself survive a power cut; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

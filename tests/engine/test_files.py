@@ -1,0 +1,51 @@
+"""Files appear whole or not at all, and private ones are never open to others."""
+
+import os
+import stat
+
+import pytest
+
+from engine.files import atomic_writer, private_folder, remove_unfinished, write_atomically
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+
+
+def test_a_file_takes_the_place_of_the_old_one(tmp_path):
+    file = tmp_path / "token.json"
+    file.write_bytes(b"old")
+    write_atomically(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "token.json"
+    file.write_bytes(b"old")
+    with pytest.raises(TypeError), atomic_writer(file) as part:
+        part.writelines([b"half of it", None])
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@posix
+def test_a_private_file_is_closed_to_others_while_it_is_written(tmp_path):
+    file = tmp_path / "token.json"
+    with atomic_writer(file, private=True) as part:
+        assert stat.S_IMODE(os.fstat(part.fileno()).st_mode) == 0o600
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@posix
+def test_a_folder_that_was_open_is_closed(tmp_path):
+    folder = tmp_path / "spool"
+    folder.mkdir(mode=0o755)
+    assert private_folder(folder) == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_what_a_dead_process_was_writing_is_removed(tmp_path):
+    dead, alive = (tmp_path / f".bars.0123abcd.making-{pid}" for pid in (2**22 + 1, os.getpid()))
+    dead.touch()
+    alive.touch()
+    remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [alive]
