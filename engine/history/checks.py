@@ -5,9 +5,9 @@ sentence, `-- fix:` what mends it: fetch, remove, recompute or nothing), then on
 relations below. It returns symbol, session, first_stamp, last_stamp, bars, detail. A new check is a
 new file.
 
-All relations are there for every check, some of them empty; `owed` (symbol, session, stamp, place)
-is made from targets and grids. Rows of `bars` with `context` lie a
-session before or after those that are checked and are there to be looked at, not to be found.
+All relations exist for every check, some of them empty; `expected_stamps` (symbol, session, stamp,
+index_in_session) is made from targets and grids. Rows of `bars` with `context` belong to the
+session before or after the checked ones: checks compare with them and report nothing about them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ RELATIONS: dict[str, pl.Schema] = {
         # number of each trading day, so that neighbours differ by 1
         "trading_days": {"session": pl.Date(), "number": pl.Int64()},
         # option chains; symbol is the underlying_symbol
-        "snapshots_owed": {**_TARGET, "stamp": _STAMP, "place": pl.Int64()},
+        "expected_snapshots": {**_TARGET, "stamp": _STAMP, "index_in_session": pl.Int64()},
         "chain": {**_TARGET, "timestamp": _STAMP, "option": pl.String()},
         "matrices": _MATRIX,
         "expected_matrices": _MATRIX,
@@ -85,8 +85,8 @@ RELATIONS: dict[str, pl.Schema] = {
 }
 
 VIEWS = {  # what must be: every stamp that the targets owe
-    "owed": "SELECT symbol, session, session + to_minutes(minute) AS stamp, place"
-    " FROM targets JOIN grids USING (grid)",
+    "expected_stamps": "SELECT symbol, session, session + to_minutes(minute) AS stamp,"
+    " index_in_session FROM targets JOIN grids USING (grid)",
 }
 
 FINDINGS = pl.Schema(

@@ -26,13 +26,13 @@ _SAME: dict[str, pl.DataType] = {
 }
 
 _DESCRIBE = """
-SELECT a.attname AS name, t.typname::text AS kind, k.place,
+SELECT a.attname AS name, t.typname::text AS kind, k.position,
        (SELECT coalesce(datlocprovider = 'b' OR datcollate IN ('C', 'POSIX'), false)
         FROM pg_database WHERE datname = current_database()) AS by_code_point
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary
-LEFT JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, place) ON k.attnum = a.attnum
+LEFT JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, position) ON k.attnum = a.attnum
 WHERE a.attrelid = to_regclass({name}) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
@@ -89,7 +89,7 @@ def describe(cursor: Cursor, name: str) -> Relation:
     if found.is_empty():
         raise InputError(f"the database has no table {name!r}: is it migrated, is it the right one")
     kinds = dict(found.select("name", "kind").iter_rows())
-    key = found.drop_nulls("place").sort("place")["name"]
+    key = found.drop_nulls("position").sort("position")["name"]
     return Relation(
         name,
         pl.Schema({column: _type(kind) for column, kind in kinds.items()}),

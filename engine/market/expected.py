@@ -18,9 +18,9 @@ from engine.market.sessions import Market, Session
 
 TARGETS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
 OWED = pl.Schema(
-    [*TARGETS.items(), ("stamp", pl.Datetime("us")), ("place", pl.Int64())]
-)  # place: number of the stamp in its session, from 0
-GRIDS = pl.Schema([("grid", pl.Int64()), ("place", pl.Int64()), ("minute", pl.Int64())])
+    [*TARGETS.items(), ("stamp", pl.Datetime("us")), ("index_in_session", pl.Int64())]
+)  # index_in_session: number of the stamp in its session, from 0
+GRIDS = pl.Schema([("grid", pl.Int64()), ("index_in_session", pl.Int64()), ("minute", pl.Int64())])
 PREFIX_LENGTH = 3
 _STOCK = "005930"  # any: all stocks keep the same hours
 CHAIN = "chain"  # what the ledger calls the market of option chains
@@ -97,7 +97,7 @@ def _begin(first: date, start: date, warm_up: int) -> date:
 
 
 def with_grids(wanted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return targets with the number of their grid, and the grids: grid, place, minute.
+    """Return targets with the number of their grid, and the grids: grid, index_in_session, minute.
 
     Sessions of the same hours share a grid; `minute` counts from the session's midnight. Whatever
     owes stamps is so told in few rows, which SQL can join (`engine.history.checks`).
@@ -111,9 +111,11 @@ def with_grids(wanted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     of = [number_of[pair] for pair in pairs]
     grids = [
         pl.DataFrame({"minute": grid}, {"minute": pl.Int64})
-        .with_row_index("place")
+        .with_row_index("index_in_session")
         .select(
-            grid=pl.lit(number, pl.Int64), place=pl.col("place").cast(pl.Int64), minute="minute"
+            grid=pl.lit(number, pl.Int64),
+            index_in_session=pl.col("index_in_session").cast(pl.Int64),
+            minute="minute",
         )
         for grid, number in numbers.items()
     ]
@@ -145,5 +147,5 @@ def owed(wanted: pl.DataFrame) -> pl.DataFrame:
     return (
         of.sort("symbol", "session")
         .join(grids, on="grid", maintain_order="left_right")
-        .select("symbol", "session", stamp.alias("stamp"), "place")
+        .select("symbol", "session", stamp.alias("stamp"), "index_in_session")
     )

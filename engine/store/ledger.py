@@ -33,7 +33,7 @@ MARKS = pl.Schema(
         ("symbol", pl.String()),
         ("session", pl.Date()),
         ("stamp", pl.Datetime("us")),
-        ("place", pl.Int64()),
+        ("index_in_session", pl.Int64()),
         ("state", pl.String()),
         ("attempts", pl.Int64()),
         ("reason", pl.String()),
@@ -46,7 +46,7 @@ _SAME = ["symbol", "session", "state", "attempts", "reason"]
 
 
 def marks_of(rows: pl.DataFrame, owed: pl.DataFrame) -> pl.DataFrame:
-    """Spread ledger rows over the owed stamps (symbol, session, stamp, place) they stand for.
+    """Spread ledger rows over the stamps that they stand for; `owed` are all expected ones.
 
     Where rows overlap (a writer died between two statements) the one written last counts.
     """
@@ -65,11 +65,11 @@ def rows_of(marks: pl.DataFrame, now: datetime, markets: pl.DataFrame) -> pl.Dat
 
     `markets` says the market of each symbol. A run has been open since its oldest mark.
     """
-    follows = (pl.col("place").diff() == 1) & pl.all_horizontal(
+    follows = (pl.col("index_in_session").diff() == 1) & pl.all_horizontal(
         pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _SAME
     )
     runs = (
-        marks.sort("symbol", "session", "place")
+        marks.sort("symbol", "session", "index_in_session")
         .with_columns((~follows.fill_null(value=False)).cum_sum().alias("run"))
         .group_by("run", *_SAME, maintain_order=True)
         .agg(

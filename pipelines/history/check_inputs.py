@@ -91,7 +91,7 @@ async def relations(
         await write_down(store, seen, seen.marks, clock)
     base = {"excused": _excused(seen), "trading_days": _days(part)}
     if is_chain(part.symbols[0]):
-        return base | {"snapshots_owed": seen.owed} | await _chain(store, part)
+        return base | {"expected_snapshots": seen.owed} | await _chain(store, part)
     wanted, grids = with_grids(part.targets)
     checked = {"targets": wanted, "grids": grids, "bars": await _bars(store, part, clock, copies)}
     return (

@@ -10,11 +10,12 @@ WITH once AS (
     SELECT *,
            (open, high, low, close, volume) IS NOT DISTINCT FROM lag((open, high, low, close, volume))
                OVER by_time AS repeated,
-           row_number() OVER by_time AS place
+           row_number() OVER by_time AS bar_number
     FROM once
     WINDOW by_time AS (PARTITION BY symbol, session ORDER BY timestamp)
 ), runs AS (
-    SELECT *, place - row_number() OVER (PARTITION BY symbol, session ORDER BY place) AS run
+    SELECT *,
+           bar_number - row_number() OVER (PARTITION BY symbol, session ORDER BY bar_number) AS run
     FROM repeats
     WHERE repeated AND NOT confirmed
 )

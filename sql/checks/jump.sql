@@ -9,10 +9,11 @@
 -- not owed are another check's, and no neighbours.
 WITH due AS (
     FROM bars
-    WHERE context OR EXISTS (FROM owed WHERE owed.symbol = bars.symbol AND stamp = timestamp)
+    WHERE context
+       OR EXISTS (FROM expected_stamps AS e WHERE e.symbol = bars.symbol AND stamp = timestamp)
 ), ranked AS (
     SELECT symbol, session, timestamp, high, low, context, confirmed,
-           row_number() OVER by_time AS place,
+           row_number() OVER by_time AS bar_number,
            lag(high) OVER by_time AS high_before, lead(high) OVER by_time AS high_after,
            lag(low) OVER by_time AS low_before, lead(low) OVER by_time AS low_after
     FROM due
@@ -31,12 +32,12 @@ WITH due AS (
            OR low * (1 + threshold) < greatest(low_before, low_after))
 ), around AS (
     SELECT c.symbol, c.session, c.timestamp, c.high, c.low, c.threshold,
-           median(r.high) FILTER (r.place < c.place) AS high_before,
-           median(r.high) FILTER (r.place > c.place) AS high_after,
-           median(r.low) FILTER (r.place < c.place) AS low_before,
-           median(r.low) FILTER (r.place > c.place) AS low_after
+           median(r.high) FILTER (r.bar_number < c.bar_number) AS high_before,
+           median(r.high) FILTER (r.bar_number > c.bar_number) AS high_after,
+           median(r.low) FILTER (r.bar_number < c.bar_number) AS low_before,
+           median(r.low) FILTER (r.bar_number > c.bar_number) AS low_after
     FROM candidates AS c
-    JOIN ranked AS r ON r.symbol = c.symbol AND abs(r.place - c.place) BETWEEN 1 AND 5
+    JOIN ranked AS r ON r.symbol = c.symbol AND abs(r.bar_number - c.bar_number) BETWEEN 1 AND 5
     GROUP BY c.symbol, c.session, c.timestamp, c.high, c.low, c.threshold
 ), judged AS (
     SELECT *,

@@ -17,14 +17,16 @@ WITH stored AS (
     FROM targets JOIN due USING (grid) LEFT JOIN stored USING (symbol, session)
     WHERE stored.minutes IS NULL OR bit_count(due.minutes & ~stored.minutes) > 0
 ), absent AS (
-    SELECT symbol, session, session + to_minutes(minute) AS stamp, place
+    SELECT symbol, session, session + to_minutes(minute) AS stamp, index_in_session
     FROM torn JOIN grids USING (grid)
     WHERE coalesce(get_bit(minutes, minute::int), 0) = 0
 ), unexplained AS (
     SELECT absent.* FROM absent
     ANTI JOIN excused ON excused.symbol = absent.symbol AND excused.stamp = absent.stamp
 ), runs AS (
-    SELECT *, place - row_number() OVER (PARTITION BY symbol, session ORDER BY place) AS run
+    SELECT *,
+           index_in_session
+               - row_number() OVER (PARTITION BY symbol, session ORDER BY index_in_session) AS run
     FROM unexplained
 )
 SELECT symbol, session, min(stamp) AS first_stamp, max(stamp) AS last_stamp, count(*) AS bars,

@@ -6,6 +6,6 @@ SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, count
        'no bar of this session has this time' AS detail
 FROM bars
 JOIN instruments USING (symbol)
-ANTI JOIN owed ON owed.symbol = bars.symbol AND owed.stamp = bars.timestamp
+ANTI JOIN expected_stamps AS e ON e.symbol = bars.symbol AND e.stamp = bars.timestamp
 WHERE NOT context AND (last_day IS NULL OR session <= last_day)
 GROUP BY symbol, session, timestamp

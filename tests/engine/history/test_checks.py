@@ -28,7 +28,7 @@ def history(symbol: str = SYMBOL, tick: float = 0.05, level: float = 400.0) -> F
     """Two whole days of bars that wander around a level, on ticks."""
     wanted = targets([symbol], *DAYS)
     stamps = owed(wanted)
-    wave = ((pl.col("place") * 7919 % 5) - 2) * tick
+    wave = ((pl.col("index_in_session") * 7919 % 5) - 2) * tick
     bars = stamps.select(
         "symbol",
         "session",
@@ -37,7 +37,7 @@ def history(symbol: str = SYMBOL, tick: float = 0.05, level: float = 400.0) -> F
         close=level - wave,
         high=level + wave.abs() + tick,
         low=level - wave.abs() - tick,
-        volume=pl.col("place") + 9,
+        volume=pl.col("index_in_session") + 9,
         context=False,
         confirmed=False,
     ).with_columns(pl.col(PRICES).round(2))

@@ -54,8 +54,10 @@ def test_stamps_owed_on_ordinary_and_last_days_and_by_chains() -> None:
 
 def test_places_count_the_stamps_of_a_session() -> None:
     stamps = owed(targets(["005930"], date(2025, 9, 1), date(2025, 9, 2)))
-    assert stamps["place"].to_list() == [*range(381), *range(381)]
-    assert stamps.filter(pl.col("place") == 380)["stamp"].dt.strftime("%H:%M").to_list() == [
+    assert stamps["index_in_session"].to_list() == [*range(381), *range(381)]
+    assert stamps.filter(pl.col("index_in_session") == 380)["stamp"].dt.strftime(
+        "%H:%M"
+    ).to_list() == [
         "15:30",
         "15:30",
     ]

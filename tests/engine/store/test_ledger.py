@@ -26,7 +26,7 @@ def stamps(*places: int) -> pl.DataFrame:
         "symbol": pl.String,
         "session": pl.Date,
         "stamp": pl.Datetime("us"),
-        "place": pl.Int64,
+        "index_in_session": pl.Int64,
     }
     return pl.DataFrame(rows, schema, orient="row")
 
@@ -36,11 +36,13 @@ NOTHING = ledger.MARKS.to_frame()
 
 
 def at(*places: int) -> pl.DataFrame:
-    return stamps(*places).drop("place")
+    return stamps(*places).drop("index_in_session")
 
 
 def states(marks: pl.DataFrame) -> dict[int, tuple[str, int]]:
-    return {p: (s, n) for p, s, n in marks.select("place", "state", "attempts").iter_rows()}
+    return {
+        p: (s, n) for p, s, n in marks.select("index_in_session", "state", "attempts").iter_rows()
+    }
 
 
 def missing(*places: int) -> pl.DataFrame:
@@ -70,7 +72,7 @@ def test_the_auction_follows_the_last_continuous_bar() -> None:
 
 
 def test_a_bar_that_comes_fills_and_one_that_goes_opens_again() -> None:
-    filled = ledger.mark_missing(missing(2, 3), OWED, OWED.drop("place"), NOW)
+    filled = ledger.mark_missing(missing(2, 3), OWED, OWED.drop("index_in_session"), NOW)
     assert states(filled) == {2: ("filled", 0), 3: ("filled", 0)}
     gone = ledger.mark_missing(filled, OWED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
     assert states(gone) == {2: ("filled", 0), 3: ("open", 0)}
@@ -101,7 +103,9 @@ def test_what_kis_has_dropped_is_unavailable_with_its_reason() -> None:
 
 def test_no_trade_becomes_filled_should_kis_bring_the_bar_after_all() -> None:
     settled = ledger.apply_answers(missing(2), answers(2, settled=True))
-    assert states(ledger.mark_missing(settled, OWED, OWED.drop("place"), NOW)) == {2: ("filled", 1)}
+    assert states(ledger.mark_missing(settled, OWED, OWED.drop("index_in_session"), NOW)) == {
+        2: ("filled", 1)
+    }
 
 
 def test_an_explanation_keeps_a_gap_open() -> None:
@@ -195,7 +199,7 @@ async def test_an_earlier_clock_does_not_lose_what_it_says(store: Store) -> None
     first = ledger.rows_of(missing(2), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
     earlier = ledger.rows_of(
-        ledger.mark_missing(missing(2), OWED, OWED.drop("place"), NOW),
+        ledger.mark_missing(missing(2), OWED, OWED.drop("index_in_session"), NOW),
         NOW - timedelta(hours=7),
         MARKETS,
     )

@@ -19,7 +19,7 @@ def stored_bars_of(
         place=pl.int_range(pl.len()).over("session"),
         last=pl.col("stamp") == pl.col("stamp").max().over("session"),
     )
-    kept = owed.filter((pl.col("place") < minutes) | pl.col("last"))
+    kept = owed.filter((pl.col("index_in_session") < minutes) | pl.col("last"))
     close = np.round(400 * np.exp(np.cumsum(rng.normal(0, 0.002, kept.height))) / 0.05) * 0.05
     opens = np.concatenate([[400.0], close[:-1]])
     return kept.select(pl.col("stamp").alias("timestamp"), "symbol").with_columns(

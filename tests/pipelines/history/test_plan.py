@@ -20,7 +20,9 @@ STAMP = ["symbol", "session", "stamp"]
 
 def at(symbol: str, day: date, places: set[int]) -> pl.DataFrame:
     chosen = OWED.filter(
-        pl.col("symbol") == symbol, pl.col("session") == day, pl.col("place").is_in(sorted(places))
+        pl.col("symbol") == symbol,
+        pl.col("session") == day,
+        pl.col("index_in_session").is_in(sorted(places)),
     )
     return chosen.select(STAMP)
 
@@ -113,7 +115,7 @@ def test_many_sessions_are_planned_at_once() -> None:
     """Sixty symbols and a year lie within what one plan may hold; no loop over sessions."""
     days = targets([FUTURE, STOCK], date(2025, 1, 2), DAYS[1])
     stamps = owed(days)
-    holes = stamps.filter(pl.col("place") % 100 == 7).select(STAMP)
+    holes = stamps.filter(pl.col("index_in_session") % 100 == 7).select(STAMP)
     stored = stamps.join(holes, on=STAMP, how="anti")
     found = plan(holes, stamps, stored, holes.clear())
     assert found["missing"].sum() == holes.height

@@ -1,0 +1,38 @@
+"""The columns that modules share, and the frames that they hand to each other.
+
+`engine.schemas` has what is stored; this has what passes between reading, planning, the ledger and
+the checks. Times are KST without zone. It imports nothing of ours, so that everything may use it.
+
+| column           | meaning                                                                     |
+|------------------|-----------------------------------------------------------------------------|
+| symbol           | code of a stock or contract, or the underlying_symbol of an option chain    |
+| session          | date of a daytime session                                                   |
+| stamp            | time of a bar: the end of its minute (of a closing auction, its own time)   |
+| timestamp        | the same as a column of the tables                                          |
+| index_in_session | number of the stamp among those that its session expects, from 0            |
+| grid             | number of a set of hours; sessions with the same hours share it             |
+| minute           | whole minutes since the session's midnight                                  |
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+TIME = pl.Datetime("us")
+
+PRICES = ("open", "high", "low", "close")  # index points; of stocks KRW
+SESSION = ["symbol", "session"]  # names one session of one symbol
+STAMP = [*SESSION, "stamp"]  # names one bar that is expected, stored, missing or asked for
+
+TARGETS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])  # sessions to look at
+STAMPS = pl.Schema([*TARGETS.items(), ("stamp", TIME)])  # bars or snapshots, without their values
+EXPECTED = pl.Schema([*STAMPS.items(), ("index_in_session", pl.Int64())])  # those that must exist
+GRIDS = pl.Schema([("grid", pl.Int64()), ("index_in_session", pl.Int64()), ("minute", pl.Int64())])
+BARS = pl.Schema(  # minute bars, as strategies, checks and comparisons with KIS take them
+    [
+        ("timestamp", TIME),
+        ("symbol", pl.String()),
+        *((price, pl.Float64()) for price in PRICES),
+        ("volume", pl.Int64()),  # contracts or shares
+    ]
+)
