@@ -17,7 +17,7 @@ from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.kis.holidays import DAYS_FILE
 from engine.market.trading_days import learn_closed_days
 from engine.store import embedded_server, migrate
-from engine.store.connection import Connection, ask
+from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.server import DATABASE
 from engine.store.spool import Spool
 
@@ -60,7 +60,7 @@ def _held(url: str) -> Kind | None:
     connection = Connection(url, "look")
     try:
         with connection.transaction(read_only=True) as cursor:
-            held = ask(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
+            held = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
     except StoreUnreachable:
         raise
     except StoreError:  # it is not migrated yet
@@ -122,7 +122,7 @@ def claim(url: str, kind: Kind) -> None:
     connection = Connection(url, "claim")
     try:
         with connection.transaction() as cursor:
-            held = ask(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
+            held = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
             if not held:
                 cursor.execute("INSERT INTO data_origin (kind) VALUES ($1)", (kind,))
     finally:
@@ -135,8 +135,8 @@ def _empty(url: str) -> None:
     """Drop the database and make it anew. Raises StoreError while somebody else uses it."""
     maintenance = Connection(url.replace(f"/{DATABASE}?", "/postgres?"), "fresh")
     try:
-        maintenance.alone(f"DROP DATABASE {DATABASE}")
-        maintenance.alone(f"CREATE DATABASE {DATABASE}")
+        maintenance.execute_alone(f"DROP DATABASE {DATABASE}")
+        maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
     finally:
         maintenance.close()
 

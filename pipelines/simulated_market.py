@@ -9,7 +9,7 @@ from engine.errors import InputError
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
-from engine.store.connection import Connection, ask
+from engine.store.connection import Connection, fetch_frame
 
 SEED = 20  # of the synthetic market, unless another is asked for
 _SEED, _RECORDED = "seed ", "recorded"
@@ -54,7 +54,7 @@ def _held(url: str, wanted: str) -> str:
                 "INSERT INTO simulated_market (market) VALUES ($1) ON CONFLICT DO NOTHING",
                 (wanted,),
             )
-            held: str = ask(cursor, "SELECT market FROM simulated_market").item()
+            held: str = fetch_frame(cursor, "SELECT market FROM simulated_market").item()
     finally:
         connection.close()
     return held

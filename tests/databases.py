@@ -26,5 +26,5 @@ def fresh_database(server_url: str) -> Iterator[str]:
 def command(url: str, statement: str) -> None:
     """Run a statement that may not stand in a transaction."""
     connection = Connection(url, "test")
-    connection.alone(statement)
+    connection.execute_alone(statement)
     connection.close()

@@ -92,7 +92,7 @@ class BarFetcher(PriceFetcher):
         self.counts.update(judged.counts)
         if len(judged.rejected):
             source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
-            self._reject(codec.rejected(judged.rejected, rows, source))
+            self._reject(codec.rejected_rows(judged.rejected, rows, source))
         return self._bars(judged.bars, session, answer)
 
     def _bars(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:

@@ -115,7 +115,7 @@ class OptionChainFetcher(PriceFetcher):
         rows = answer.rows(name)
         marked = chain_rows.read_board(rows, answer.received_at)
         source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
-        self._reject(codec.rejected(marked, rows, source))
+        self._reject(codec.rejected_rows(marked, rows, source))
         good = marked.filter(pl.col(codec.REASON).is_null())
         self.counts.update(rows=len(rows), options=len(good))
         return good.drop(codec.ROW, codec.REASON)

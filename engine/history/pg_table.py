@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from engine.errors import InputError
-from engine.store.connection import Cursor, ask
+from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import identifier, literal
 
 # What ADBC hands over as the same value. Whatever else there is comes as text, NUMERIC as a float:
@@ -85,7 +85,7 @@ class Relation:
 
 def describe(cursor: Cursor, name: str) -> Relation:
     """Look the relation up. Raises InputError if there is none."""
-    found = ask(cursor, _DESCRIBE.format(name=literal(identifier(name))))
+    found = fetch_frame(cursor, _DESCRIBE.format(name=literal(identifier(name))))
     if found.is_empty():
         raise InputError(f"the database has no table {name!r}: is it migrated, is it the right one")
     kinds = dict(found.select("name", "kind").iter_rows())

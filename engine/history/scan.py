@@ -28,7 +28,7 @@ from polars.io.plugins import register_io_source
 from engine.errors import InputError
 from engine.history.pg_table import Relation, describe
 from engine.history.predicates import Pushed, push_down
-from engine.store.connection import Cursor, ask, named, store_error
+from engine.store.connection import Cursor, connection_url, fetch_frame, store_error
 from engine.store.identifiers import identifier
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def query(url: str, sql: str) -> pl.DataFrame:
     """Return what one SQL statement gives, read-only; raises as `scan` does."""
     with _snapshot(url) as cursor:
         log.debug("🚀 %s", sql)
-        return ask(cursor, sql)
+        return fetch_frame(cursor, sql)
 
 
 def select(
@@ -153,7 +153,7 @@ def _snapshot(url: str) -> Iterator[Cursor]:
     """Open a connection whose queries all see one moment; raises as engine.store.Connection."""
     connection: Any = None
     try:
-        connection = adbc.connect(named(url, "scan"), autocommit=True)
+        connection = adbc.connect(connection_url(url, "scan"), autocommit=True)
         with connection.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute(f"SET LOCAL statement_timeout = '{_TIMEOUT}'")

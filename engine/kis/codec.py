@@ -99,7 +99,7 @@ class Source:
     received_at: datetime
 
 
-def rejected(marked: pl.DataFrame, rows: Sequence[Any], source: Source) -> pa.RecordBatch:
+def rejected_rows(marked: pl.DataFrame, rows: Sequence[Any], source: Source) -> pa.RecordBatch:
     """Return the rows of `marked` that have a reason, in REJECTED_ROWS, each as KIS sent it."""
     bad = marked.filter(pl.col(REASON).is_not_null())
     count = len(bad)

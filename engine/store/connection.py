@@ -105,7 +105,7 @@ class Connection:
             cursor.adbc_statement.set_options(**{USE_COPY: "true"})
             return readable(result)
 
-    def alone(self, statement: str, parameters: Sequence[object] | None = None) -> None:
+    def execute_alone(self, statement: str, parameters: Sequence[object] | None = None) -> None:
         """Run a statement as its own transaction (CREATE DATABASE may stand in no other)."""
         try:
             with self._connected().cursor() as cursor:
@@ -126,7 +126,8 @@ class Connection:
                 raise StoreUnreachable(f"no connection to the database: {why}")
             self._failed = True
             try:
-                self._open = adbc.connect(named(self._url, self._component), autocommit=True)
+                url = connection_url(self._url, self._component)
+                self._open = adbc.connect(url, autocommit=True)
             except adbc_driver_manager.Error as error:
                 raise StoreUnreachable(f"no connection to the database: {_said(error)}") from error
             self._failed = False
@@ -176,13 +177,13 @@ def _in_words(interval: pa.MonthDayNano | None) -> str | None:
     return f"{interval.months} months {interval.days} days {time}"
 
 
-def ask(cursor: Cursor, statement: str) -> pl.DataFrame:
+def fetch_frame(cursor: Cursor, statement: str) -> pl.DataFrame:
     """Return what the statement gives."""
     cursor.execute(statement)
     return pl.DataFrame(cursor.fetch_arrow_table())
 
 
-def named(url: str, component: str) -> str:
+def connection_url(url: str, component: str) -> str:
     """Return the URL with the component's name and bounds on waiting, unless it has them."""
     wanted = {"application_name": component, "connect_timeout": "10"} | _KEEPALIVE
     extra = "&".join(f"{key}={value}" for key, value in wanted.items() if f"{key}=" not in url)

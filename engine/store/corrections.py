@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from engine.store.connection import Cursor, ask
+from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import literal
 from engine.store.tables import Table
 
@@ -16,7 +16,7 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
     """Log which sessions the merge made at `now` corrected; adjustments are called that."""
     if table.name not in ("futures_1m", "stocks_1m"):
         return
-    found = ask(
+    found = fetch_frame(
         cursor,
         "SELECT symbol, session, bars, kind, factor FROM corrections"
         f" WHERE table_name = {literal(table.name)} AND replaced_at = {literal(now)}"

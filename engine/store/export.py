@@ -16,10 +16,10 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.store.connection import Connection, Cursor, ask
+from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
-from engine.store.provision import stored_columns
 from engine.store.store import Store
+from engine.store.table_setup import stored_columns
 from engine.store.tables import SIGNAL_KEY, TABLES
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             _hand_over(cursor, sealed)
-            for table in [*_EXPORTED, *ask(cursor, _SIGNAL_TABLES)["name"]]:
+            for table in [*_EXPORTED, *fetch_frame(cursor, _SIGNAL_TABLES)["name"]]:
                 for part in _parts(cursor, table, _sealed_rows(table)):
                     written = _write(cursor, part, folder)
                     parts.append((part.table, part.product, part.month, part.rows, written))
@@ -107,7 +107,9 @@ async def copies(store: Store, folder: Path) -> pl.DataFrame:
 
 
 def _parts(cursor: Cursor, table: str, rows: str) -> list[_Part]:
-    return [_Part(table, *row) for row in ask(cursor, _fingerprints(table, rows)).iter_rows()]
+    return [
+        _Part(table, *row) for row in fetch_frame(cursor, _fingerprints(table, rows)).iter_rows()
+    ]
 
 
 def _fingerprints(table: str, rows: str) -> str:

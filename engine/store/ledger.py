@@ -1,8 +1,8 @@
 """The gap ledger: what is missing, and why. Transitions are pure functions of frames.
 
 A stamp that was once found missing has a mark: its state, how often KIS answered about it, the
-reason, and since when. The table keeps runs of equal marks, one row a run; `marks_of` spreads rows
-out to stamps and `rows_of` puts them together again.
+reason, and since when. The table keeps runs of equal marks, one row a run; `marks_from_rows`
+spreads rows out to stamps and `rows_from_marks` puts them together again.
 
     open ──── the bar came ────▶ filled ──── the bar is gone again ────▶ open
       ├────── KIS was asked after the session was sealed and has none ─▶ no_trade
@@ -45,7 +45,7 @@ _KEY = ["symbol", "session", "first_stamp"]
 _SAME = ["symbol", "session", "state", "attempts", "reason"]
 
 
-def marks_of(rows: pl.DataFrame, owed: pl.DataFrame) -> pl.DataFrame:
+def marks_from_rows(rows: pl.DataFrame, owed: pl.DataFrame) -> pl.DataFrame:
     """Spread ledger rows over the stamps that they stand for; `owed` are all expected ones.
 
     Where rows overlap (a writer died between two statements) the one written last counts.
@@ -60,7 +60,7 @@ def marks_of(rows: pl.DataFrame, owed: pl.DataFrame) -> pl.DataFrame:
     return spread.select(list(MARKS)).sort(STAMP).collect()
 
 
-def rows_of(marks: pl.DataFrame, now: datetime, markets: pl.DataFrame) -> pl.DataFrame:
+def rows_from_marks(marks: pl.DataFrame, now: datetime, markets: pl.DataFrame) -> pl.DataFrame:
     """Put marks together to rows of the table `gaps`: neighbouring stamps with equal marks.
 
     `markets` says the market of each symbol. A run has been open since its oldest mark.

@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.store.connection import SETTINGS, Connection, Cursor, ask
+from engine.store.connection import SETTINGS, Connection, Cursor, fetch_frame
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.tables import COMMITTED_AT, Table
@@ -117,7 +117,7 @@ def _merge(cursor: Cursor, table: Table, rows: pl.DataFrame, *, straight: bool) 
         f" INCLUDING DEFAULTS, {_BATCH} integer) ON COMMIT DROP"
     )
     _copy(cursor, "staging", rows[[*table.columns, _BATCH]], temporary=True)
-    news = ask(cursor, merge_statement(table, bounds))
+    news = fetch_frame(cursor, merge_statement(table, bounds))
     if news["changed"].sum():
         log_corrections(cursor, table, rows[COMMITTED_AT][0])
     return news
@@ -131,7 +131,7 @@ def _lock_and_look(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str
     sample = rows[list(table.key)].gather_every(max(1, rows.height // _SAMPLE))
     values = ", ".join(f"({literals(row)})" for row in sample.iter_rows())
     keys = " AND ".join(f"t.{identifier(c)} = k.{identifier(c)}" for c in table.key)
-    answer = ask(
+    answer = fetch_frame(
         cursor,
         f"SELECT {SETTINGS}, pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0)),"
         f" EXISTS (SELECT FROM (VALUES {values}) AS k ({identifiers(table.key)})"

@@ -1,37 +1,45 @@
-"""How things stand: the questions of `krt status`, one SQL file each in `sql/status`."""
+"""Rows about the system: front months, strategies' symbols, heartbeats, status, roles."""
 
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Iterable
 from datetime import datetime
 
 import polars as pl
 
 from engine import schemas
+from engine.clock import Clock
+from engine.market import symbols as instruments
+from engine.market.trading_days import rules
 from engine.store.merge import MergeCounts
 from engine.store.store import Store
 
 
-async def everything(store: Store) -> dict[str, pl.DataFrame]:
-    """Answer every question; keys are titles for people.
-
-    Heartbeats, the last bar of each symbol, open gaps, corrected sessions, rejected rows.
-    """
-    folder = importlib.resources.files("sql").joinpath("status")
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
-    questions = [file.read_text("utf-8") for file in files if file.name.endswith(".sql")]
-    return {
-        question.split("\n", 1)[0].removeprefix("-- "): await frame(store, question)
-        for question in questions
-    }
+async def store_front_months(store: Store, clock: Clock) -> None:
+    """Bring `front_months` up to date, which the views of rolls and front-month series read."""
+    span = rules()["first_day"], rules()["last_day"]
+    futures = [product.prefix for product in instruments.PRODUCTS if product.kind == "future"]
+    fronts = [
+        instruments.front_months(prefix, *span).with_columns(product=pl.lit(prefix))
+        for prefix in futures
+    ]
+    rows = pl.concat(fronts).with_columns(updated_at=pl.lit(clock.now()))
+    await store.merge("front_months", schemas.conform(rows, schemas.FRONT_MONTHS))
 
 
-async def frame(store: Store, query: str) -> pl.DataFrame:
-    """Return what a query gives, as a frame."""
-    return pl.DataFrame(await store.query(query))
+async def store_strategy_symbols(
+    store: Store, strategy: str, symbols: Iterable[str]
+) -> MergeCounts:
+    """Record that the strategy runs on the symbols; the view `dolpha1` shows their bars."""
+    rows = pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String}).select(
+        pl.lit(strategy).alias("strategy"), "symbol", pl.lit(store.now()).alias("since")
+    )
+    arrow = rows.to_arrow().cast(schemas.STRATEGY_SYMBOLS).combine_chunks()
+    return await store.merge("strategy_symbols", arrow.to_batches()[0])
 
 
-async def heartbeat(
+async def record_heartbeat(
     store: Store,
     component: str,
     status: str,
@@ -39,8 +47,27 @@ async def heartbeat(
     data_count: int,
     last_data_time: datetime | None,
 ) -> MergeCounts:
-    """Say that the component lives and what it does; `krt status` shows the last word of each."""
+    """Record that the component runs, and what it does; `just status` shows each one's last."""
     columns = [component, store.now(), status, message, data_count, last_data_time]
     beat = pl.DataFrame([columns], schema=schemas.SYSTEM_STATUS.names, orient="row")
     arrow = beat.to_arrow().cast(schemas.SYSTEM_STATUS)
     return await store.merge("system_status", arrow.to_batches()[0])
+
+
+async def system_status(store: Store) -> dict[str, pl.DataFrame]:
+    """Return what `just status` shows: the answer to each question in `sql/status`, by its title.
+
+    Heartbeats, the last bar of each symbol, open gaps, corrected sessions, rejected rows.
+    """
+    folder = importlib.resources.files("sql").joinpath("status")
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    questions = [file.read_text("utf-8") for file in files if file.name.endswith(".sql")]
+    return {
+        question.split("\n", 1)[0].removeprefix("-- "): pl.DataFrame(await store.query(question))
+        for question in questions
+    }
+
+
+def roles_sql() -> str:
+    """Return the SQL that makes the roles `krt_reader` and `krt_writer`; for psql, by the owner."""
+    return importlib.resources.files("sql").joinpath("roles.sql").read_text("utf-8")

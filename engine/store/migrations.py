@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.addresses import checked_address
 from engine.errors import StoreError, StoreUnreachable
-from engine.store.connection import Connection, ask
+from engine.store.connection import Connection, fetch_frame
 
 _UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout", "reset by peer")
 
@@ -44,7 +44,7 @@ def _is_newest(url: str) -> bool:
     connection = Connection(url, "migrate")
     try:
         with connection.transaction(read_only=True) as cursor:
-            applied = ask(cursor, "SELECT version::text FROM schema_migrations")["version"]
+            applied = fetch_frame(cursor, "SELECT version::text FROM schema_migrations")["version"]
     except StoreError:  # an empty database, or none: dbmate makes the tables or says why not
         return False
     finally:

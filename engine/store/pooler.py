@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.store.connection import Connection, ask
+from engine.store.connection import Connection, fetch_frame
 
 
 def behind_transaction_pooler(url: str, component: str = "krt") -> bool:
@@ -21,4 +21,4 @@ def behind_transaction_pooler(url: str, component: str = "krt") -> bool:
 
 def _server_process(connection: Connection) -> int:
     with connection.transaction(read_only=True) as cursor:
-        return int(ask(cursor, "SELECT pg_backend_pid()").item())
+        return int(fetch_frame(cursor, "SELECT pg_backend_pid()").item())

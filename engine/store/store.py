@@ -13,7 +13,7 @@ from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.connection import Connection
 from engine.store.merge import MergeCounts, complete, merge_rows
-from engine.store.provision import check_table, make_partitions, months_ahead
+from engine.store.table_setup import check_table, make_partitions, months_ahead
 from engine.store.tables import Table, table_of
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from engine.market import sessions
 from engine.store import Store
 from engine.store import migrate as apply_migrations
 from engine.store.export import export as write_parquet
+from engine.store.metadata import roles_sql
 from engine.store.pooler import behind_transaction_pooler
-from engine.store.roles import roles_sql
 from pipelines.commands.look import Format, Which, write
 from pipelines.commands.options import must_be_folder
 from pipelines.databases import believe_kis_days, kind_of

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from engine.clock import WallClock
 from engine.configuration import load
-from engine.store import Store
-from engine.store import metadata as questions
+from engine.store import Store, metadata
 from pipelines.databases import Kind, database, kind_of
 from pipelines.reports.readable import flat, legible
 
@@ -55,7 +54,7 @@ def status(*, format: Format = "table", database: Which = None) -> int:  # noqa:
     format
         table, json (a list of objects) or csv
     """
-    for title, frame in ask(questions.everything, database).items():
+    for title, frame in ask(metadata.system_status, database).items():
         write(frame, format, title)
     return 0
 

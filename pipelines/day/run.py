@@ -25,8 +25,7 @@ from engine.kis.holidays import DAYS_FILE, learn_opening_days
 from engine.market import sessions
 from engine.settings import KisSettings
 from engine.store import MergeCounts, Store, Writer, ledger
-from engine.store.metadata import heartbeat
-from engine.store.strategies import remember_symbols
+from engine.store.metadata import record_heartbeat, store_strategy_symbols
 from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
@@ -159,7 +158,7 @@ async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts)
     """Fetch what history lacks: yesterday's holes, the warm-up, and today so far if we are late."""
     for strategy in STRATEGIES.values():
         if plan.futures:
-            await remember_symbols(context.store, strategy.name, plan.futures)
+            await store_strategy_symbols(context.store, strategy.name, plan.futures)
     found += (await fill_before_open(context, plan.names, plan.day, warm_up_sessions())).rows
     if context.clock.now() > min(session.first_stamp for session in plan.sessions):
         found += (await fill_today(context, plan.names, plan.day)).rows
@@ -231,8 +230,10 @@ async def _say_status(
     """Tell whoever looks (`krt status`, the dashboard) how collecting, asking and storing go."""
     last = max((bar["timestamp"] for bar in stats.last_bar.values()), default=None)
     collected = f"{stats.day}: {stats.bars} bars, {stats.snapshots} snapshots"
-    await heartbeat(store, "collector", status, collected, stats.rows.inserted, last)
+    await record_heartbeat(store, "collector", status, collected, stats.rows.inserted, last)
     pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
-    await heartbeat(store, "kis", status, pace, kis.calls, None)
+    await record_heartbeat(store, "kis", status, pace, kis.calls, None)
     batches, size = writer.spooled
-    await heartbeat(store, "spool", status, f"{batches} batches, {size} bytes", batches, None)
+    await record_heartbeat(
+        store, "spool", status, f"{batches} batches, {size} bytes", batches, None
+    )

@@ -18,7 +18,7 @@ import polars as pl
 from engine.concurrency import run_until_first_error
 from engine.market.expected import targets
 from engine.store import MergeCounts, Store, ledger
-from engine.store.fronts import keep_fronts
+from engine.store.metadata import store_front_months
 from pipelines.history.plan import CALLS, plan
 from pipelines.history.request import (
     Asked,
@@ -114,7 +114,7 @@ async def fill(
     The report then has what was `asked`, bars and all.
     """
     report = Report(asked=None if again is None else [])
-    await keep_fronts(context.store, context.clock)
+    await store_front_months(context.store, context.clock)
     todo = wanted if again is not None else await unsettled(context.store, wanted, context.clock)
     for number in range(ROUNDS):
         calls = await _look(context, todo, again if number == 0 else None)

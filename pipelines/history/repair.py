@@ -18,7 +18,7 @@ import polars as pl
 from engine import schemas
 from engine.history import reading
 from engine.market.expected import is_chain, owed
-from engine.store import repair as tables
+from engine.store import table_repair
 from engine.store.tables import TABLES, Table, table_of
 from pipelines.history import validate as validation
 from pipelines.history.backfill import Progress, Report, fill, quiet
@@ -95,9 +95,9 @@ async def _remove_copies(context: BackfillContext, findings: pl.DataFrame) -> No
         if not await has_table(context.store, table.name):
             continue
         doubled = runs.filter(pl.col("check") == "doubled")
-        if gone := await tables.remove_copies(context.store, table, doubled):
+        if gone := await table_repair.remove_duplicates(context.store, table, doubled):
             log.info("✅ %s: %d copies removed", table.name, gone)
-        if await tables.restore_key(context.store, table):
+        if await table_repair.restore_primary_key(context.store, table):
             log.info("✅ %s has its key again", table.name)
 
 
@@ -118,7 +118,7 @@ def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
 async def _remove(context: BackfillContext, runs: pl.DataFrame, reason: str) -> None:
     for table, symbols in reading.by_table(runs["symbol"].unique().to_list()).items():
         of_table = runs.filter(pl.col("symbol").is_in(symbols))
-        if gone := await tables.remove_bars(context.store, table, of_table, reason):
+        if gone := await table_repair.remove_bars(context.store, table, of_table, reason):
             log.warning("⚠️ %s: %d bars removed (%s), kept in removed_bars", table, gone, reason)
 
 

@@ -72,7 +72,7 @@ async def survey(
     rows = rows.join(targets, on=_SESSION, how="semi")
     found = await reading.stamps(store, symbols, first, last)
     stored = due.join(found, on=ledger.STAMP, how="semi").select(list(STORED))
-    marks = ledger.mark_missing(ledger.marks_of(rows, due), due, stored, now)
+    marks = ledger.mark_missing(ledger.marks_from_rows(rows, due), due, stored, now)
     return Survey(due, stored, _given_up(marks, today(clock)) if give_up else marks, rows)
 
 
@@ -92,6 +92,6 @@ async def write_down(store: Store, seen: Survey, marks: pl.DataFrame, clock: Clo
         {"symbol": symbols, "market": [market_of(symbol) for symbol in symbols]},
         {"symbol": pl.String(), "market": pl.String()},
     )
-    rows = ledger.rows_of(marks, now, markets)
+    rows = ledger.rows_from_marks(marks, now, markets)
     await ledger.write(store, seen.rows, rows)
     await settle(store, seen.owed, seen.stored, marks, now)

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import polars as pl
 
-from engine.store.connection import Connection, ask
+from engine.store.connection import Connection, fetch_frame
+from engine.store.metadata import roles_sql
 from engine.store.pooler import behind_transaction_pooler
-from engine.store.roles import roles_sql
 
 log = logging.getLogger(__name__)
 
@@ -59,4 +59,4 @@ def reader_url(url: str) -> str:
 
 def _who(connection: Connection) -> dict[str, object]:
     with connection.transaction(read_only=True) as cursor:
-        return next(pl.DataFrame(ask(cursor, _WHO)).iter_rows(named=True))
+        return next(pl.DataFrame(fetch_frame(cursor, _WHO)).iter_rows(named=True))

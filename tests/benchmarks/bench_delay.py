@@ -30,7 +30,7 @@ from engine.simulator.faults.scenario import LateBar, Scenario
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from engine.store import MergeCounts, Store
-from engine.store.strategies import remember_symbols
+from engine.store.metadata import store_strategy_symbols
 from pipelines.day.polling import PollingManager
 from pipelines.day.warm_up import open_windows, warm_up_sessions
 from pipelines.feed import BarPlan, DayPlan, Feed, plan
@@ -139,7 +139,7 @@ async def warm_up(store: Store, market: SyntheticMarket, day: DayPlan) -> None:
     """Store what the strategies need to know of the future's sessions before."""
     symbol = day.futures[0]
     for strategy in STRATEGIES.values():
-        await remember_symbols(store, strategy.name, [symbol])
+        await store_strategy_symbols(store, strategy.name, [symbol])
     earlier = sessions.previous_sessions(Market.DERIVATIVES, DAY, warm_up_sessions())
     for one in earlier:
         of = sessions.session(Market.DERIVATIVES, one)

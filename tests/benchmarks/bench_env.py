@@ -88,7 +88,7 @@ def fill(url: str, symbols: int, days: int) -> History:
         rows = sum(pool.map(partial(_fill_month, url, symbols), months))
     connection = Connection(url, "bench")
     for statement in ("VACUUM ANALYZE stocks_1m", "CHECKPOINT"):
-        connection.alone(statement)
+        connection.execute_alone(statement)
     connection.close()
     return History(url, wanted, rows)
 
@@ -97,7 +97,9 @@ def _fill_month(url: str, symbols: int, stamps: pl.DataFrame) -> int:
     connection = Connection(url, "bench")
     month = f"{stamps['stamp'][0]:%Y%m}"
     try:
-        connection.alone(f"SELECT make_partition('stocks_1m', '{month}')")  # others wait for it
+        connection.execute_alone(
+            f"SELECT make_partition('stocks_1m', '{month}')"
+        )  # others wait for it
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("CREATE TEMP TABLE owed (stamp timestamp) ON COMMIT DROP")

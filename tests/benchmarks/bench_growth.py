@@ -111,7 +111,7 @@ class Minutes:
     def __init__(self, url: str, symbols: int) -> None:
         self.symbols, self._minute = symbols, 0
         self._connection = Connection(url, "bench")
-        self._connection.alone(f"SELECT make_partition('stocks_1m', '{LAST:%Y%m}')")
+        self._connection.execute_alone(f"SELECT make_partition('stocks_1m', '{LAST:%Y%m}')")
 
     def merge(self) -> None:
         """Merge the next minute's answers."""
@@ -121,7 +121,7 @@ class Minutes:
 
     def take_back(self) -> None:
         """Delete what was merged: others look at the history, too."""
-        self._connection.alone(f"DELETE FROM stocks_1m WHERE timestamp >= '{AFTER_HOURS}'")
+        self._connection.execute_alone(f"DELETE FROM stocks_1m WHERE timestamp >= '{AFTER_HOURS}'")
 
     def close(self) -> None:
         """Close the connection."""

@@ -64,23 +64,23 @@ def measure(
 
 
 def _bulk(connection: Connection, rounds: int, batch: pa.RecordBatch) -> list[Row]:
-    connection.alone("SELECT make_partition('futures_1m', 'a01')")
-    connection.alone("CREATE TABLE copied (LIKE futures_1m INCLUDING ALL)")
+    connection.execute_alone("SELECT make_partition('futures_1m', 'a01')")
+    connection.execute_alone("CREATE TABLE copied (LIKE futures_1m INCLUDING ALL)")
     _merge(connection, batch)
     file = Path(_value(connection, "SELECT current_setting('data_directory')")) / "bench.copy"
-    connection.alone(
+    connection.execute_alone(
         f"COPY (SELECT * FROM futures_1m ORDER BY symbol, timestamp) TO '{file}' BINARY"
     )
     took = in_turns(
         {
-            "copy": lambda: connection.alone(f"COPY copied FROM '{file}' BINARY"),
+            "copy": lambda: connection.execute_alone(f"COPY copied FROM '{file}' BINARY"),
             "new": lambda: _merge(connection, batch),
             "unchanged": lambda: _merge(connection, batch),
         },
         rounds,
         before={
-            "copy": lambda: connection.alone("TRUNCATE copied"),
-            "new": lambda: connection.alone("TRUNCATE futures_1m"),
+            "copy": lambda: connection.execute_alone("TRUNCATE copied"),
+            "new": lambda: connection.execute_alone("TRUNCATE futures_1m"),
         },
     )
     rows = batch.num_rows
@@ -98,7 +98,9 @@ def _bulk(connection: Connection, rounds: int, batch: pa.RecordBatch) -> list[Ro
 
 def _batches(connection: Connection, rounds: int, count: int) -> list[Row]:
     """Batches of 3,000 new rows against as many single upserts, each its own commit."""
-    connection.alone("CHECKPOINT")  # what the million rows left to be written is not their concern
+    connection.execute_alone(
+        "CHECKPOINT"
+    )  # what the million rows left to be written is not their concern
     merges, singles = [], []
     for turn in range(rounds):
         one_by_one = bars(8, 1, first=2000 + turn).slice(0, SINGLES)
@@ -116,7 +118,7 @@ def _batches(connection: Connection, rounds: int, count: int) -> list[Row]:
 
 def _upserts(connection: Connection, batch: pa.RecordBatch) -> None:
     for row in batch.to_pylist():
-        connection.alone(
+        connection.execute_alone(
             "INSERT INTO futures_1m VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$8,'a01')"
             " ON CONFLICT (symbol, timestamp, product) DO UPDATE SET close = excluded.close",
             list(row.values()),

@@ -15,7 +15,7 @@ from engine.clock import WallClock
 from engine.market import sessions
 from engine.store import Store
 from engine.store.connection import Connection
-from engine.store.metadata import heartbeat
+from engine.store.metadata import record_heartbeat
 from pipelines.chains import matrix_of, summary_of
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
@@ -108,7 +108,7 @@ async def fill(url: str) -> None:
     )
     batch = schemas.conform(since, schemas.STRATEGY_SYMBOLS)
     await store.merge("strategy_symbols", batch)
-    await heartbeat(store, "collector", "running", "2026-11-16: 790 bars", 790, None)
+    await record_heartbeat(store, "collector", "running", "2026-11-16: 790 bars", 790, None)
     await store.close()
 
 
@@ -118,9 +118,9 @@ def filled(server_url: str) -> Iterator[str]:
     template = server_url.rpartition("/")[2].partition("?")[0]
     name = f"research_{uuid.uuid4().hex[:12]}"
     maintenance = Connection(server_url.replace(f"/{template}?", "/krt?"), "test")
-    maintenance.alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    maintenance.execute_alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     url = server_url.replace(f"/{template}?", f"/{name}?")
     asyncio.run(fill(url))
     yield url
-    maintenance.alone(f"DROP DATABASE {name} WITH (FORCE)")
+    maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
     maintenance.close()

@@ -90,7 +90,7 @@ class Server:
     def shut_out(self) -> None:
         """Let nobody into the database, and throw out whoever is in."""
         with suppress(StoreUnreachable), closing(self._maintenance()) as database:
-            database.alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false")
+            database.execute_alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false")
             database.query(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 f" WHERE datname = '{DATABASE}'"
@@ -129,7 +129,7 @@ class Server:
     def _let_in(self) -> bool:
         """Let everybody into the database; False while the server recovers from a full disk."""
         with suppress(StoreUnreachable), closing(self._maintenance()) as database:
-            database.alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
+            database.execute_alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
             return True
         return False
 

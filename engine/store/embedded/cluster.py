@@ -170,7 +170,7 @@ class Cluster:
         with closing(Connection(url, "krt")) as maintenance:
             found = maintenance.query("SELECT 1 FROM pg_database WHERE datname = 'krt'")
             if found.num_rows == 0:
-                maintenance.alone(f"CREATE DATABASE {DATABASE}")
+                maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
 
     def _pid(self) -> int | None:
         try:

@@ -11,7 +11,7 @@ import polars as pl
 from engine.clock import Clock
 from engine.history.matrices import long_matrix
 from engine.market import sessions
-from engine.store.connection import Connection, Cursor, ask
+from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import literal
 
 _BARS = "timestamp, symbol, open, high, low, close, volume"
@@ -38,13 +38,15 @@ class Board:
 def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Board:
     """Read the board. Raises StoreUnreachable while the database is away."""
     with connection.transaction(read_only=True) as cursor:
-        components = ask(cursor, _sql("status", "1_heartbeats.sql"))
+        components = fetch_frame(cursor, _sql("status", "1_heartbeats.sql"))
         now = _now(components, clock, simulated=simulated)
         today = _today(now.date())
         due = literal(now - _GRACE)
-        bars = _with_owed(ask(cursor, _sql("dashboard", "bars_today.sql", **today, due=due)), now)
+        bars = fetch_frame(cursor, _sql("dashboard", "bars_today.sql", **today, due=due))
+        bars = _with_owed(bars, now)
         symbol = _chart_symbol(cursor, bars)
-        summaries = ask(cursor, _sql("dashboard", "last_summaries.sql", **today))
+        summaries = fetch_frame(cursor, _sql("dashboard", "last_summaries.sql", **today))
+        counts = fetch_frame(cursor, _sql("dashboard", "counts_today.sql", **today))
         summary = next(
             summaries.sort("days_to_expiry", nulls_last=True).iter_rows(named=True), None
         )
@@ -52,11 +54,11 @@ def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Boar
             now,
             components,
             bars,
-            next(ask(cursor, _sql("dashboard", "counts_today.sql", **today)).iter_rows(named=True)),
-            ask(cursor, _sql("dashboard", "last_signals.sql", **today)),
+            next(counts.iter_rows(named=True)),
+            fetch_frame(cursor, _sql("dashboard", "last_signals.sql", **today)),
             symbol,
-            ask(cursor, _of_symbol(_BARS, _table(symbol), symbol, today)),
-            ask(cursor, _of_symbol("*", "dolpha1_signal", symbol, today)),
+            fetch_frame(cursor, _of_symbol(_BARS, _table(symbol), symbol, today)),
+            fetch_frame(cursor, _of_symbol("*", "dolpha1_signal", symbol, today)),
             summary,
             _cells(cursor, summary),
         )
@@ -90,7 +92,7 @@ def _due(symbol: str, now: datetime) -> int:
 def _chart_symbol(cursor: Cursor, bars: pl.DataFrame) -> str | None:
     """Return the symbol that dolpha1 runs on today, else any that has bars."""
     query = "SELECT symbol FROM strategy_symbols WHERE strategy = 'dolpha1' ORDER BY since DESC"
-    known = [s for s in ask(cursor, query)["symbol"] if s in set(bars["symbol"])]
+    known = [s for s in fetch_frame(cursor, query)["symbol"] if s in set(bars["symbol"])]
     futures = [s for s in bars["symbol"] if sessions.market_of(s) != sessions.Market.STOCKS]
     return next(iter([*known, *futures, *bars["symbol"]]), None)
 
@@ -116,7 +118,7 @@ def _cells(cursor: Cursor, summary: dict[str, object] | None) -> pl.DataFrame:
         "SELECT * FROM option_matrices WHERE metric_type IN ('iv', 'model_iv')"  # noqa: S608
         f" AND underlying_symbol = {literal(name)} AND timestamp = {literal(moment)}"
     )
-    return long_matrix(ask(cursor, query).lazy()).collect()
+    return long_matrix(fetch_frame(cursor, query).lazy()).collect()
 
 
 def _sql(folder: str, name: str, **values: str) -> str:

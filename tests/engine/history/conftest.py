@@ -21,15 +21,15 @@ def awkward(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
     url = server_url.replace(f"/{template}?", f"/{name}?")
     make_table(url)
     yield url
-    maintenance.alone(f"DROP DATABASE {name} WITH (FORCE)")
+    maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
     maintenance.close()
 
 
 def create(maintenance: Connection, statement: str) -> None:
     """Create a database in the first locale that the system knows."""
     if "libc" not in statement:
-        return maintenance.alone(f"{statement} BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'")
+        return maintenance.execute_alone(f"{statement} BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'")
     for locale in ("ko_KR.UTF-8", "en_US.UTF-8", "C.UTF-8"):
         with suppress(StoreError):
-            return maintenance.alone(f"{statement} LOCALE '{locale}'")
+            return maintenance.execute_alone(f"{statement} LOCALE '{locale}'")
     pytest.skip("this system has no UTF-8 locale for a database with another order of texts")

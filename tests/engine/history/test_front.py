@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.history.front import front_series, rolls
 from engine.history.scan import scan
 from engine.market import sessions
-from engine.store.fronts import keep_fronts
+from engine.store.metadata import store_front_months
 from engine.store.store import Store
 
 FIRST, LAST = date(2025, 9, 9), date(2025, 9, 15)  # 2025-09-11 is an expiry
@@ -72,7 +72,7 @@ def test_without_a_common_minute_there_is_no_adjustment() -> None:
 
 async def test_the_view_of_the_database_says_the_same(store: Store, database_url: str) -> None:
     await store.merge("futures_1m", schemas.conform(bars(), schemas.FUTURES_BARS))
-    await keep_fronts(store, WallClock())
+    await store_front_months(store, WallClock())
     view = scan("futures_front", database_url, order_by=["timestamp"]).collect()
     bars_ = scan("futures_1m", database_url)
     plain, adjusted = (front_series(bars_, adjusted=a).collect() for a in (False, True))

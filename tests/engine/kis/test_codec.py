@@ -195,7 +195,7 @@ def test_the_first_reason_counts_and_null_is_a_reason() -> None:
 def test_a_rejected_row_is_kept_as_it_came(row: Any) -> None:
     marked = codec.columns([row], ["x"]).with_columns(pl.lit("odd").alias(codec.REASON))
     source = codec.Source("TR", "A01612", datetime(2026, 11, 20))
-    batch = codec.rejected(marked, [row], source)
+    batch = codec.rejected_rows(marked, [row], source)
     assert batch.schema == REJECTED_ROWS
     assert orjson.loads(batch["raw"][0].as_py()) == row
     assert "\x00" not in batch["raw"][0].as_py()  # Postgres has no such character

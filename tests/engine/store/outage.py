@@ -13,11 +13,11 @@ def away(url: str) -> Iterator[None]:
     """The server lets nobody into the database, and has thrown out whoever was in."""
     name = url.rpartition("/")[2].partition("?")[0]
     with closing(Connection(url.replace(f"/{name}?", "/krt?"), "test")) as maintenance:
-        maintenance.alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        maintenance.execute_alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         maintenance.query(
             f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
         )
         try:
             yield
         finally:
-            maintenance.alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            maintenance.execute_alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

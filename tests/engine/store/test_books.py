@@ -13,8 +13,7 @@ from engine import schemas
 from engine.errors import InputError, SchemaMismatch
 from engine.store import MergeCounts, Store
 from engine.store.embedded.programs import find_programs
-from engine.store.metadata import everything, heartbeat
-from engine.store.strategies import remember_symbols
+from engine.store.metadata import record_heartbeat, store_strategy_symbols, system_status
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, signals
 
 
@@ -127,8 +126,8 @@ async def test_the_view_of_a_strategy_shows_the_bars_of_its_symbols(store: Store
     await store.merge("futures_1m", futures_bars([1.0], symbol="101W09"))
     await store.merge("futures_1m", futures_bars([2.0], symbol="A01612"))
     await store.merge("futures_1m", futures_bars([3.0], symbol="A05612"))
-    await remember_symbols(store, "dolpha1", ["101W09"])
-    await remember_symbols(store, "dolpha1", ["101W09", "A01612"])
+    await store_strategy_symbols(store, "dolpha1", ["101W09"])
+    await store_strategy_symbols(store, "dolpha1", ["101W09", "A01612"])
     bars = await store.query("SELECT * FROM dolpha1 ORDER BY symbol")
     assert bars["close"].to_pylist() == [1.0, 2.0]
     assert bars.column_names == ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
@@ -191,15 +190,15 @@ async def test_a_gap_remembers_when_it_was_opened(store: Store) -> None:
 async def test_status_tells_heartbeats_last_bars_gaps_corrections_and_rejections(
     store: Store,
 ) -> None:
-    await heartbeat(store, "live", "collecting", "411 bars", 411, OPEN)
-    await heartbeat(store, "live", "done", "412 bars", 412, OPEN + MINUTE)
+    await record_heartbeat(store, "live", "collecting", "411 bars", 411, OPEN)
+    await record_heartbeat(store, "live", "done", "412 bars", 412, OPEN + MINUTE)
     await store.merge("futures_1m", futures_bars([1.0, 2.0], symbol="101W09"))
     await store.merge("futures_1m", futures_bars([3.0], symbol="A01612"))
     later = FETCHED + timedelta(minutes=1)
     await store.merge("futures_1m", futures_bars([1.5], symbol="101W09", fetched=later))
     await store.merge("gaps", gap("open", 0, 0))
     await store.merge("rejected_rows", rejected('{"a":1}'))
-    frames = await everything(store)
+    frames = await system_status(store)
     beats, bars, gaps, corrections, rejections = frames.values()
     assert beats.select("component", "status", "data_count").rows() == [("live", "done", 412)]
     assert bars.select("symbol", "timestamp", "close").rows() == [

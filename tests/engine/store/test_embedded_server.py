@@ -104,7 +104,7 @@ def test_data_outlives_the_server_and_a_stale_postmaster_pid_is_no_obstacle(fold
         embedded_server(folder, durable=False) as url,
         closing(Connection(url, "test")) as database,
     ):
-        database.alone("CREATE TABLE kept (n bigint)")
+        database.execute_alone("CREATE TABLE kept (n bigint)")
     lines = [os.getpid(), data_folder(folder), 1, 5432, folder / "run", "", "1 1", "ready"]
     pid_file = data_folder(folder) / "postmaster.pid"
     pid_file.write_text("\n".join(map(str, lines)) + "\n")

@@ -55,7 +55,7 @@ def answers(*places: int, settled: bool, gone: str | None = None) -> pl.DataFram
 
 
 def rows(marks: pl.DataFrame) -> list[tuple[str, str, str, int]]:
-    made = ledger.rows_of(marks, NOW, MARKETS)
+    made = ledger.rows_from_marks(marks, NOW, MARKETS)
     clock = pl.col("first_stamp", "last_stamp").dt.strftime("%H:%M")
     return made.select(clock, "state", "stamps").rows()
 
@@ -140,10 +140,10 @@ def made(marks: dict[int, Mark]) -> pl.DataFrame:
 
 @given(ANY_MARKS)
 def test_rows_and_marks_say_the_same(marks: dict[int, Mark]) -> None:
-    table = ledger.rows_of(made(marks), NOW, MARKETS)
-    assert_frame_equal(ledger.marks_of(table, OWED), made(marks))
+    table = ledger.rows_from_marks(made(marks), NOW, MARKETS)
+    assert_frame_equal(ledger.marks_from_rows(table, OWED), made(marks))
     assert table["stamps"].sum() == len(marks)
-    joined = ledger.rows_of(ledger.marks_of(table, OWED), NOW, MARKETS)
+    joined = ledger.rows_from_marks(ledger.marks_from_rows(table, OWED), NOW, MARKETS)
     assert_frame_equal(joined, table)  # runs are as long as they can be
 
 
@@ -156,7 +156,7 @@ async def test_the_table_says_what_the_marks_say_after_each_write(store: Store) 
         for minute in range(5):
             known |= some_marks(chance)
             marks = made(known).with_columns(session=pl.lit(session))
-            after = ledger.rows_of(marks, NOW + timedelta(minutes=minute), MARKETS)
+            after = ledger.rows_from_marks(marks, NOW + timedelta(minutes=minute), MARKETS)
             await ledger.write(store, await ledger.read(store, ["101W09"], session, session), after)
             stored = await ledger.read(store, ["101W09"], session, session)
             assert_frame_equal(
@@ -173,7 +173,7 @@ def some_marks(chance: random.Random) -> dict[int, Mark]:
 
 
 async def test_a_row_that_no_other_covers_cannot_be_forgotten(store: Store) -> None:
-    table = ledger.rows_of(missing(2, 3), NOW, MARKETS)
+    table = ledger.rows_from_marks(missing(2, 3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), table)
     await ledger.write(store, table, table.clear())
     assert (await ledger.read(store, ["101W09"], DAY, DAY)).height == 1
@@ -181,9 +181,9 @@ async def test_a_row_that_no_other_covers_cannot_be_forgotten(store: Store) -> N
 
 async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: Store) -> None:
     """The merge came through, the removal of the row grown over did not."""
-    first = ledger.rows_of(missing(3), NOW, MARKETS)
+    first = ledger.rows_from_marks(missing(3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
-    later = ledger.rows_of(
+    later = ledger.rows_from_marks(
         ledger.apply_answers(missing(2, 3), answers(2, 3, settled=True)),
         NOW + timedelta(minutes=1),
         MARKETS,
@@ -191,14 +191,14 @@ async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: St
     await ledger.write(store, ledger.ROWS.to_frame(), later)
     both = await ledger.read(store, ["101W09"], DAY, DAY)
     assert both.height == 2
-    assert states(ledger.marks_of(both, OWED)) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
+    assert states(ledger.marks_from_rows(both, OWED)) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
 
 
 async def test_an_earlier_clock_does_not_lose_what_it_says(store: Store) -> None:
     """A simulated day may be run twice: the second run's clock is behind the first run's rows."""
-    first = ledger.rows_of(missing(2), NOW, MARKETS)
+    first = ledger.rows_from_marks(missing(2), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
-    earlier = ledger.rows_of(
+    earlier = ledger.rows_from_marks(
         ledger.mark_missing(missing(2), OWED, OWED.drop("index_in_session"), NOW),
         NOW - timedelta(hours=7),
         MARKETS,

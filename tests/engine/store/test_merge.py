@@ -17,7 +17,7 @@ from engine.errors import SchemaMismatch
 from engine.store import MergeCounts, Store
 from engine.store.connection import Connection
 from engine.store.merge import complete, merge_rows
-from engine.store.provision import make_partitions
+from engine.store.table_setup import make_partitions
 from engine.store.tables import TABLES
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, stock_bars
 

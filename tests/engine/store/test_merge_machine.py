@@ -29,9 +29,9 @@ from hypothesis.stateful import (
 )
 
 from engine.errors import KrtError
-from engine.store.connection import Connection, Cursor, ask
+from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.merge import complete, merge_rows
-from engine.store.provision import make_partitions
+from engine.store.table_setup import make_partitions
 from engine.store.tables import TABLES
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch
 
@@ -103,7 +103,7 @@ class _MortalCursor:
             return
         if self._connection.killer is None:
             raise Crash
-        pid = ask(self._cursor, "SELECT pg_backend_pid()").item()
+        pid = fetch_frame(self._cursor, "SELECT pg_backend_pid()").item()
         self._connection.killer.query(f"SELECT pg_terminate_backend({pid}, 5000)")
 
 
@@ -124,7 +124,7 @@ class MergeMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.writers[0].alone("TRUNCATE futures_1m, replaced_bars")
+        self.writers[0].execute_alone("TRUNCATE futures_1m, replaced_bars")
 
     def teardown(self) -> None:
         for writer in self.writers:

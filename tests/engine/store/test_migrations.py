@@ -23,9 +23,9 @@ FILES = ROOT / "sql" / "migrations"
 def empty_url(server_url: str) -> Iterator[str]:
     template, name = server_url.rpartition("/")[2].partition("?")[0], f"empty_{uuid4().hex[:12]}"
     with closing(Connection(server_url.replace(f"/{template}?", "/krt?"), "test")) as maintenance:
-        maintenance.alone(f"CREATE DATABASE {name}")
+        maintenance.execute_alone(f"CREATE DATABASE {name}")
         yield server_url.replace(f"/{template}?", f"/{name}?")
-        maintenance.alone(f"DROP DATABASE {name} WITH (FORCE)")
+        maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_year_of_data_stays_as_it_is(
@@ -38,7 +38,7 @@ def test_a_year_of_data_stays_as_it_is(
     migrate(empty_url)
     with closing(Connection(empty_url, "test")) as database:
         database.query("SELECT make_partition('futures_1m', 'a01')::text", read_only=False)
-        database.alone(
+        database.execute_alone(
             "INSERT INTO futures_1m SELECT minute, 'A01612', 350, 351, 349, 350, 7, minute, minute,"
             " 'a01' FROM generate_series(timestamp '2025-01-02', '2025-12-31', '1 minute') minute"
         )

@@ -11,9 +11,7 @@ from engine.clock import WallClock
 from engine.errors import KrtError
 from engine.store import MergeCounts, Store, migrate
 from engine.store.embedded.programs import find_programs
-from engine.store.metadata import everything
-from engine.store.roles import roles_sql
-from engine.store.strategies import remember_symbols
+from engine.store.metadata import roles_sql, store_strategy_symbols, system_status
 from tests.engine.store.data import FETCHED, MINUTE, futures_bars, signals
 
 
@@ -48,10 +46,10 @@ async def test_the_writer_can_do_all_that_collecting_needs(writer: Store) -> Non
     assert (await writer.merge("dolpha1_signal", signals([0, -1]))).changed == 1
     assert (await writer.merge("other_signal", signals([0, 1]))).inserted == 2
     assert (await writer.merge("other_signal", signals([0, -1]))).changed == 1
-    assert (await remember_symbols(writer, "dolpha1", ["101W09"])).inserted == 1
+    assert (await store_strategy_symbols(writer, "dolpha1", ["101W09"])).inserted == 1
     overgrown = "SELECT forget_gaps('{101W09}', '{2025-09-01}', '{2025-09-01 09:01}')::text"
     assert (await writer.query(overgrown, read_only=False)).num_rows == 1
-    assert (await everything(writer))["Corrected sessions, newest first"].height == 1
+    assert (await system_status(writer))["Corrected sessions, newest first"].height == 1
 
 
 @pytest.mark.parametrize("role", ["krt_writer", "krt_reader"])
@@ -110,7 +108,7 @@ async def test_the_reader_reads_everything_and_writes_nothing(
     await writer.merge("other_signal", signals([1]))  # made after the roles
     assert (await reader.query("SELECT * FROM futures_101")).num_rows == 1
     assert (await reader.query("SELECT * FROM other_signal")).num_rows == 1
-    assert (await everything(reader))["Last bar of each symbol"].height == 1
+    assert (await system_status(reader))["Last bar of each symbol"].height == 1
     with pytest.raises(KrtError, match="permission denied"):
         await reader.execute(sql)
 

@@ -7,8 +7,8 @@ import pytest
 
 from engine.schemas import level_columns
 from engine.store import Store
-from engine.store.connection import Connection, ask
-from engine.store.provision import stored_columns
+from engine.store.connection import Connection, fetch_frame
+from engine.store.table_setup import stored_columns
 from engine.store.tables import POSTGRES_TYPES, TABLES
 
 
@@ -37,7 +37,7 @@ def test_table_has_exactly_the_columns_and_types_of_its_stream(
 @pytest.mark.parametrize("name", TABLES)
 def test_merge_knows_the_primary_key(connection: Connection, name: str) -> None:
     with connection.transaction() as cursor:
-        key = ask(
+        key = fetch_frame(
             cursor,
             "SELECT a.attname::text FROM pg_index i JOIN pg_attribute a"
             " ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)"
@@ -54,7 +54,7 @@ def test_matrix_columns_stand_in_the_order_of_the_spec(connection: Connection) -
 
 def test_every_table_view_and_column_has_a_comment(connection: Connection) -> None:
     with connection.transaction() as cursor:
-        bare = ask(
+        bare = fetch_frame(
             cursor,
             """SELECT c.relname::text, a.attname::text FROM pg_class c
                JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped

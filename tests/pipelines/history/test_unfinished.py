@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from engine import schemas
 from engine.errors import KisRefused
 from engine.settings import AppKey, KisSettings
-from engine.store.metadata import heartbeat
+from engine.store.metadata import record_heartbeat
 from pipelines.chains import matrix_of, summary_of
 from pipelines.day.run import Place, run_day
 from pipelines.day.statistics import DayStatistics
@@ -52,7 +52,7 @@ async def half_a_day(at: Desk, status: str) -> None:
         rows = of.evaluate(bars.lazy(), of.params()).collect()
         given = rows.with_columns(created_at=pl.lit(NOON))
         await at.store.merge(of.table, schemas.conform(given, of.schema))
-    await heartbeat(at.store, "collector", status, "", 0, None)
+    await record_heartbeat(at.store, "collector", status, "", 0, None)
 
 
 async def test_its_bars_its_symbols_and_its_signals_are_finished(
@@ -86,7 +86,7 @@ async def test_days_without_any_collector_are_finished_too(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, NOON) as at:
-        await heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await record_heartbeat(at.store, "collector", "stopped", "", 0, None)
         await at.clock.sleep_until(datetime(2025, 11, 10, 8, 35))
         await finish_earlier(at.context, [STOCK], date(2025, 11, 10))
         days = [YESTERDAY + timedelta(days=n) for n in range(4)]

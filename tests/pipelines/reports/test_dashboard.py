@@ -12,7 +12,7 @@ import pytest
 from engine.clock import WallClock
 from engine.market.sessions import Market
 from engine.store import Store
-from engine.store.metadata import heartbeat
+from engine.store.metadata import record_heartbeat
 from pipelines.reports import dashboard
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.content import Desk
@@ -88,7 +88,7 @@ async def test_an_empty_database_is_a_page_too(database_url: str) -> None:
 
 
 async def test_what_comes_from_outside_is_escaped(store: Store, database_url: str) -> None:
-    await heartbeat(store, "<script>x</script>", "running", "<img src=x onerror=y>", 0, None)
+    await record_heartbeat(store, "<script>x</script>", "running", "<img src=x onerror=y>", 0, None)
     html = Desk(database_url, simulated=True).look().top()
     assert "<script" not in html
     assert "<img" not in html

@@ -34,7 +34,7 @@ async def remove_bars(store: Store, table: str, runs: pl.DataFrame, reason: str)
     return await _move(store, table, _at(runs, "symbol"), reason)
 
 
-async def remove_copies(store: Store, of: Table, runs: pl.DataFrame) -> int:
+async def remove_duplicates(store: Store, of: Table, runs: pl.DataFrame) -> int:
     """Leave one row a key, the latest, in a table that has lost its key.
 
     `runs` as in `remove_bars`; their symbol is the underlying_symbol where the table's key has
@@ -56,7 +56,7 @@ async def remove_copies(store: Store, of: Table, runs: pl.DataFrame) -> int:
     return await _counted(store, f"{gone} SELECT count(*) AS moved FROM gone")
 
 
-async def restore_key(store: Store, of: Table) -> bool:
+async def restore_primary_key(store: Store, of: Table) -> bool:
     """Give a table its primary key back if it has lost it; say whether it had."""
     found = await store.query(
         "SELECT 1 AS key FROM pg_constraint WHERE contype = 'p'"

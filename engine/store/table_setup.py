@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from engine.store.connection import Cursor, ask
+from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import literal
 from engine.store.tables import POSTGRES_TYPES, SIGNAL_COLUMNS, Table
 
@@ -13,7 +13,7 @@ from engine.store.tables import POSTGRES_TYPES, SIGNAL_COLUMNS, Table
 def make_partitions(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
     """Make the partitions unless they exist; safe while others do the same."""
     for piece in pieces:
-        ask(cursor, f"SELECT make_partition({literal(table.name)}, {literal(piece)})::text")
+        fetch_frame(cursor, f"SELECT make_partition({literal(table.name)}, {literal(piece)})::text")
 
 
 def check_table(cursor: Cursor, table: Table) -> None:
@@ -35,7 +35,7 @@ def months_ahead(table: Table, today: date, months: int = 3) -> list[str]:
 
 def stored_columns(cursor: Cursor, table: str) -> dict[str, str]:
     """Return the columns that the database's table has, and their types."""
-    frame = ask(
+    frame = fetch_frame(
         cursor,
         "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute"
         f" WHERE attrelid = to_regclass({literal('public.' + table)}) AND attnum > 0"
@@ -52,4 +52,4 @@ def _make_signal_table(cursor: Cursor, table: Table) -> None:
     ]
     names = "ARRAY[" + ", ".join(literal(name) for name, _ in features) + "]::text[]"
     types = "ARRAY[" + ", ".join(literal(kind) for _, kind in features) + "]::text[]"
-    ask(cursor, f"SELECT make_signal_table({literal(table.name)}, {names}, {types})::text")
+    fetch_frame(cursor, f"SELECT make_signal_table({literal(table.name)}, {names}, {types})::text")
