@@ -12,7 +12,7 @@ from strategies.opening_range import OpeningRange
 STRATEGIES: dict[str, Strategy[Any]] = {s.name: s for s in (Dolpha1(), OpeningRange())}
 
 
-def strategy(name: str) -> Strategy[Any]:
+def strategy_named(name: str) -> Strategy[Any]:
     """Return the strategy of that name; raises InputError where there is none."""
     if name not in STRATEGIES:
         raise InputError(f"there is no strategy {name!r}; there are: {', '.join(STRATEGIES)}")

@@ -21,12 +21,12 @@ from engine.errors import InputError
 from pipelines.commands.options import known_day, must_be_folder
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
-from pipelines.evaluation.bars import file_bars, stored_bars
+from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import Backtest
 from strategies.backtesting.run import backtest as run
 from strategies.base import Params, Strategy
-from strategies.registry import strategy as named
+from strategies.registry import strategy_named
 
 Model = TypeVar("Model", bound=BaseModel)
 Symbols = Annotated[tuple[str, ...], Parameter(name="--symbol")]
@@ -96,7 +96,7 @@ def backtest(
     """
     if report:
         must_be_folder("--report", report)
-    of = named(strategy)
+    of = strategy_named(strategy)
     params = settings(of.params, param)
     rules = checked(
         Rules,
@@ -131,13 +131,13 @@ def read_bars(
     if start and end and start > end:
         raise InputError(f"--from {start} is after --to {end}")
     if file:
-        bars = file_bars(file, symbols)
+        bars = read_bar_file(file, symbols)
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
     configuration, yours = load()
     which = kind_of(configuration, yours, kind)
     with open_database(configuration, yours, which) as url:
         warm_up = of.warm_up_sessions(params)
-        return stored_bars(url, symbols or ("A01",), start, end, warm_up=warm_up)
+        return read_stored_bars(url, symbols or ("A01",), start, end, warm_up=warm_up)
 
 
 def settings(model: type[Model], given: Sequence[str]) -> Model:

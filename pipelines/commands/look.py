@@ -17,7 +17,7 @@ from engine.clock import WallClock
 from engine.configuration import load
 from engine.store import Store, metadata
 from pipelines.databases import Kind, database, kind_of
-from pipelines.reports.readable import flat, legible
+from pipelines.reports.readable import readable, without_lists
 
 Answer = TypeVar("Answer")
 _PAPER = 200  # columns
@@ -40,7 +40,7 @@ def sql(query: str, *, format: Format = "table", database: Which = None) -> int:
     """
 
     async def answer(store: Store) -> pl.DataFrame:
-        return legible(await store.query(query))
+        return readable(await store.query(query))
 
     write(ask(answer, database), format)
     return 0
@@ -79,7 +79,7 @@ def write(frame: pl.DataFrame, how: Format, title: str = "") -> None:
     if how == "json":
         sys.stdout.write(frame.write_json() + "\n")
     elif how == "csv":
-        sys.stdout.write(flat(frame).write_csv())
+        sys.stdout.write(without_lists(frame).write_csv())
     else:
         console = Console()
         if not console.is_terminal:
@@ -92,7 +92,9 @@ def _table(frame: pl.DataFrame, title: str) -> Table:
     for name, kind in frame.schema.items():
         table.add_column(_text(name), justify="right" if kind.is_numeric() else "left")
     moments = pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S")
-    for row in flat(frame).with_columns(moments).select(pl.all().cast(pl.String)).iter_rows():
+    for row in (
+        without_lists(frame).with_columns(moments).select(pl.all().cast(pl.String)).iter_rows()
+    ):
         table.add_row(*("" if cell is None else _text(cell) for cell in row))
     return table
 

@@ -10,7 +10,7 @@ from engine.log import setup_logging
 from pipelines.commands.options import Day, time_of_day
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
-from pipelines.reports.charts.style import SIMULATED, SOURCE, save
+from pipelines.reports.charts.style import CREDITS, save
 from pipelines.reports.pictures import SPAN, Choice, What, draw
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def plot(
     choice = Choice(date, symbol, series, metric, at, sessions)
     kind = kind_of(configuration, yours, database)
     with open_database(configuration, yours, kind) as url:
-        picture = draw(url, what, choice, SOURCE if kind == "live" else SIMULATED)
+        picture = draw(url, what, choice, CREDITS[kind])
     save(picture, out)
     log.info("✅ %s", out)
     return 0

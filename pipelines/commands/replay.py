@@ -23,10 +23,10 @@ from engine.store import MergeCounts, Store
 from pipelines.commands.backtest import End, Settings, Start, Symbols, settings
 from pipelines.databases import Kind, kind_of
 from pipelines.databases import database as open_database
-from pipelines.evaluation.bars import stored_bars
+from pipelines.evaluation.bars import read_stored_bars
 from strategies.base import ENGINE, Params, Strategy
 from strategies.comparison import differences
-from strategies.registry import strategy as named
+from strategies.registry import strategy_named
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def replay(
     database
         live or simulation
     """
-    of = named(strategy)
+    of = strategy_named(strategy)
     params = settings(of.params, param)
     configuration, yours = load()
     which = kind_of(configuration, yours, database)
@@ -129,7 +129,7 @@ def replayed(
     first = start or given["timestamp"].min().date()  # type: ignore[union-attr]
     last = end or given["timestamp"].max().date()  # type: ignore[union-attr]
     warm_up = of.warm_up_sessions(params)
-    bars = stored_bars(url, chosen, first, last, warm_up=warm_up)
+    bars = read_stored_bars(url, chosen, first, last, warm_up=warm_up)
     rows = of.evaluate(bars.lazy(), params).filter(_within(first, last))
     computed = rows.collect(engine=ENGINE)
     if not (symbols and start and end):

@@ -23,8 +23,14 @@ from engine.log import setup_logging
 from pipelines.commands.options import Port, Seconds, period
 from pipelines.databases import Kind, folder, kind_of
 from pipelines.databases import database as open_database
-from pipelines.reports.dashboard import REFRESH, SIMULATED, STALE, STALE_AFTER, URL
-from pipelines.reports.read_only import READER, reader_url
+from pipelines.reports.environment import (
+    READER_SIMULATED,
+    READER_URL,
+    REFRESH_PERIOD,
+    STALE_AFTER,
+    STALE_SECONDS,
+)
+from pipelines.reports.read_only import reader_url
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ def dashboard(
     """
     page = _HERE / "dashboard" / "page.py"
     guarded = token or not is_loopback(host)
-    settings = {REFRESH: period("--refresh", refresh), STALE: str(stale)}
+    settings = {REFRESH_PERIOD: period("--refresh", refresh), STALE_SECONDS: str(stale)}
     return _serve("run", page, host, port, database, guarded=guarded, settings=settings)
 
 
@@ -148,13 +154,11 @@ def _serve(
     configuration, yours = load()
     kind = kind_of(configuration, yours, database)
     with open_database(configuration, yours, kind) as url:
-        reading = reader_url(url)
         environment = {
             **os.environ,
             **(settings or {}),
-            URL: reading,
-            READER: reading,
-            SIMULATED: "1" if kind == "simulation" else "",
+            READER_URL: reader_url(url),
+            READER_SIMULATED: "1" if kind == "simulation" else "",
             "PYTHONWARNINGS": _AT_ITS_END,
         }
         command = [

@@ -22,10 +22,10 @@ from engine.log import setup_logging
 from pipelines.commands.backtest import End, Start, Symbols, read_bars, text
 from pipelines.commands.options import Workers
 from pipelines.databases import Kind
-from pipelines.evaluation.runners import on_all_cores, on_ray
-from pipelines.evaluation.trials import Memory, Trial, fingerprint, grid, table
+from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
+from pipelines.evaluation.trials import Trial, TrialLog, fingerprint, grid, outcome_table
 from strategies.backtesting.figures import SESSIONS_A_YEAR, deflated_sharpe, expected_best_sharpe
-from strategies.registry import strategy as named
+from strategies.registry import strategy_named
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +80,13 @@ def sweep(
         live or simulation
     """
     setup_logging()
-    of, trials = named(strategy), grid(strategy, axis, start)
+    of, trials = strategy_named(strategy), grid(strategy, axis, start)
     longest = max((trial.params for trial in trials), key=of.warm_up_sessions)
     bars = read_bars(of, longest, file, symbol, start, end, database)
     data = fingerprint(bars)
-    memory = Memory(results or _default_file(strategy, data), data)
+    memory = TrialLog(results or _default_file(strategy, data), data)
     make(trials, bars, memory, workers=workers, ray=ray)
-    found = table(trials, memory.outcomes)
+    found = outcome_table(trials, memory.outcomes)
     if found.is_empty():
         raise InputError("no trial had a session to trade in: more history is needed")
     if json:
@@ -100,7 +100,7 @@ def sweep(
 def make(
     trials: Sequence[Trial],
     bars: pl.DataFrame,
-    memory: Memory,
+    memory: TrialLog,
     *,
     workers: int | None = None,
     ray: str | None = None,
@@ -114,7 +114,7 @@ def make(
     columns = ("trials", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(trials), completed=len(trials) - len(due))
-        made = on_ray(due, bars, ray) if ray else on_all_cores(due, bars, workers)
+        made = run_on_ray(due, bars, ray) if ray else run_on_all_cores(due, bars, workers)
         for trial, outcome in made:
             memory.remember(trial, outcome)
             progress.advance(bar)

@@ -24,7 +24,7 @@ FRONT = "_FRONT"
 COLUMNS = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 
 
-def file_bars(path: Path, symbols: Sequence[str] = ()) -> pl.DataFrame:
+def read_bar_file(path: Path, symbols: Sequence[str] = ()) -> pl.DataFrame:
     """Read a Parquet file of bars labelled as KIS labels them, and turn the labels into stamps.
 
     Needs the columns symbol, timestamp, open, high, low, close, volume. Rows that no session owes
@@ -53,7 +53,7 @@ def _stamped(bars: pl.DataFrame, session: Session, owners: list[tuple[str, date]
     return bars.filter(of_session).with_columns(stamp).drop_nulls("timestamp")
 
 
-def stored_bars(
+def read_stored_bars(
     url: str,
     symbols: Sequence[str],
     start: date | None = None,

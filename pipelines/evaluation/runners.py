@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from engine.errors import InputError, KrtError
-from pipelines.evaluation.trials import Outcome, Trial, tried
+from pipelines.evaluation.trials import Outcome, Trial, run_trial
 
 _bars: pl.DataFrame  # of a worker process, read once
 
@@ -27,7 +27,7 @@ _THREADS = "POLARS_MAX_THREADS"
 _MOST_PROCESSES = 61  # Windows waits for no more
 
 
-def on_all_cores(
+def run_on_all_cores(
     trials: Sequence[Trial], bars: pl.DataFrame, workers: int | None = None
 ) -> Iterator[tuple[Trial, Outcome]]:
     """Make the trials in as many processes as there are cores, one Polars thread in each.
@@ -74,10 +74,10 @@ def _read(file: Path) -> None:
 
 
 def _tried_here(trial: Trial) -> Outcome:
-    return tried(trial, _bars)
+    return run_trial(trial, _bars)
 
 
-def on_ray(
+def run_on_ray(
     trials: Sequence[Trial], bars: pl.DataFrame, address: str
 ) -> Iterator[tuple[Trial, Outcome]]:
     """Make the trials on a Ray cluster whose workers have this project installed.
@@ -96,7 +96,7 @@ def on_ray(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at {address}: {error}") from error
     try:
-        remote = ray.remote(num_cpus=1)(tried)
+        remote = ray.remote(num_cpus=1)(run_trial)
         shared = ray.put(bars)
         under_way = {remote.remote(trial, shared): trial for trial in trials}
         while under_way:

@@ -22,7 +22,7 @@ from engine.errors import InputError
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import backtest
 from strategies.base import Params
-from strategies.registry import strategy as named
+from strategies.registry import strategy_named
 
 _HEAD = b'{"data": "'  # how a file of ours begins
 Outcome = list[dict[str, Any]]  # the figures of each symbol
@@ -44,7 +44,7 @@ class Trial:
     @property
     def params(self) -> Params:
         """Return the strategy's parameters."""
-        model = named(self.strategy).params
+        model = strategy_named(self.strategy).params
         return model.model_validate({k: v for k, v in self.values if k in model.model_fields})
 
     @property
@@ -70,7 +70,7 @@ def grid(strategy: str, axes: Sequence[str], start: date | None = None) -> list[
 
 def _axis(strategy: str, text: str) -> tuple[str, list[Any]]:
     name, _, values = text.partition("=")
-    params = named(strategy).params
+    params = strategy_named(strategy).params
     model = params if name in params.model_fields else Rules
     if name not in model.model_fields or not values:
         known = ", ".join([*params.model_fields, *Rules.model_fields])
@@ -87,9 +87,9 @@ def _first_line(error: ValueError) -> str:
     return str(found[0]["msg"])
 
 
-def tried(trial: Trial, bars: pl.DataFrame) -> Outcome:
+def run_trial(trial: Trial, bars: pl.DataFrame) -> Outcome:
     """Return the figures of each symbol; none where the trial had no session to trade in."""
-    of = named(trial.strategy)
+    of = strategy_named(trial.strategy)
     try:
         found = backtest(bars.lazy(), of, trial.params, trial.rules, start=trial.start)
     except InputError:
@@ -104,7 +104,7 @@ def fingerprint(bars: pl.DataFrame) -> str:
     return digest.hexdigest()[:16]
 
 
-class Memory:
+class TrialLog:
     """The file of what has been tried on some data; raises InputError for that of other data."""
 
     def __init__(self, path: Path, data: str) -> None:
@@ -137,7 +137,7 @@ class Memory:
             file.write(json.dumps(line).encode() + b"\n")
 
 
-def table(trials: Iterable[Trial], outcomes: dict[str, Outcome]) -> pl.DataFrame:
+def outcome_table(trials: Iterable[Trial], outcomes: dict[str, Outcome]) -> pl.DataFrame:
     """Return a row for each trial and symbol, in the order of the trials: parameters, figures."""
     rows = [
         dict(trial.values) | figures for trial in trials for figures in outcomes.get(trial.key, [])

@@ -13,7 +13,6 @@ from engine.store.pooler import behind_transaction_pooler
 
 log = logging.getLogger(__name__)
 
-READER = "KRT_READER_URL"  # set by `krt research`: the database it opened, as the reader
 ROLE = "krt_reader"
 STATEMENT_TIMEOUT = "10s"  # a page that asks for too much is stopped, not the collector
 _WHO = """

@@ -21,7 +21,7 @@ _CALENDAR = {"date32": (-719_162, 2_932_896), "timestamp": (-62_135_596_800, 253
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-def legible(table: pa.Table) -> pl.DataFrame:
+def readable(table: pa.Table) -> pl.DataFrame:
     """Return the answer as a frame of numbers, texts, times and lists of them.
 
     A name that stands twice gets a number behind it. Raises InputError for what has no text here
@@ -34,7 +34,7 @@ def legible(table: pa.Table) -> pl.DataFrame:
     )
 
 
-def flat(frame: pl.DataFrame) -> pl.DataFrame:
+def without_lists(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame without lists, for what has only cells: each becomes a text of JSON."""
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     return frame.with_columns(

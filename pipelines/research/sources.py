@@ -17,9 +17,8 @@ from engine.history import parquet
 from engine.history import scan as postgres
 from engine.store.identifiers import identifier
 from pipelines.databases import Kind, database, folder, kind_of
-from pipelines.reports.charts.style import SIMULATED, SOURCE
-from pipelines.reports.dashboard import SIMULATED as OF_SIMULATION
-from pipelines.reports.read_only import READER
+from pipelines.reports.charts.style import CREDITS
+from pipelines.reports.environment import READER_SIMULATED, READER_URL
 
 Source = Literal["postgres", "parquet"]
 EXPORT = "export"  # folder of the Parquet export, beside the database
@@ -104,8 +103,8 @@ def _only(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
 @cache
 def database_url() -> str:
     """Return the database that the settings name; an embedded one runs until the process ends."""
-    if READER in os.environ:
-        return os.environ[READER]
+    if READER_URL in os.environ:
+        return os.environ[READER_URL]
     configuration, yours = load()
     if yours.postgres_url is not None:  # a reader may not migrate it
         return yours.postgres_url.get_secret_value()
@@ -121,11 +120,11 @@ def home() -> Path:
 
 def default_kind() -> Kind:
     """Return which data is meant: what `krt research` opened, else real data with credentials."""
-    if READER in os.environ:
-        return "simulation" if os.environ.get(OF_SIMULATION) == "1" else "live"
+    if READER_URL in os.environ:
+        return "simulation" if os.environ.get(READER_SIMULATED) == "1" else "live"
     return kind_of(*load())
 
 
 def credit() -> str:
     """Return whose data the settings' database holds, for the foot of a picture."""
-    return SOURCE if default_kind() == "live" else SIMULATED
+    return CREDITS[default_kind()]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError
 from strategies.opening_range import OpeningRange, OpeningRangeParams
-from strategies.registry import STRATEGIES, strategy
+from strategies.registry import STRATEGIES, strategy_named
 from tests.strategies.histories import histories
 
 
@@ -57,6 +57,6 @@ def test_each_strategy_gives_the_columns_of_its_table(name: str) -> None:
 
 def test_the_registry_knows_strategies_by_name() -> None:
     assert set(STRATEGIES) == {"dolpha1", "opening_range"}
-    assert strategy("opening_range").table == "opening_range_signal"
+    assert strategy_named("opening_range").table == "opening_range_signal"
     with pytest.raises(InputError, match="there are: dolpha1, opening_range"):
-        strategy("momentum")
+        strategy_named("momentum")

@@ -28,8 +28,11 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#9A9A9A", "#1A1A1A"
 CLOCK = "%H:%M"
 WIDTH = 860
-SOURCE = "출처: 한국투자증권 KIS Open API"
-SIMULATED = "출처: KIS 시뮬레이터 (모의 데이터)"
+# whose data a picture shows, by the kind of its database
+CREDITS = {
+    "live": "출처: 한국투자증권 KIS Open API",
+    "simulation": "출처: KIS 시뮬레이터 (모의 데이터)",
+}
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -16,13 +16,19 @@ from pipelines.reports.charts.day import price_chart
 from pipelines.reports.charts.matrix import board_chart
 from pipelines.reports.charts.names import symbol_name, underlying_name
 from pipelines.reports.charts.style import FONTS, Picture
-from pipelines.reports.dashboard import SIMULATED, STALE, STALE_AFTER, URL, cards
+from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import Board, read_board
 from pipelines.reports.dashboard.health import State, Watch
+from pipelines.reports.environment import (
+    READER_SIMULATED,
+    READER_URL,
+    STALE_AFTER,
+    STALE_SECONDS,
+)
 
 
 @dataclass
-class Desk:
+class Viewer:
     """One viewer of the page: a connection of its own, and a memory of heartbeats."""
 
     url: str
@@ -110,10 +116,11 @@ class Look:
         return bool(cells.filter(pl.col("metric_type") == metric)["value"].drop_nulls().len())
 
 
-def desk() -> Desk:
-    """Return the desk that the environment of `krt dashboard` describes."""
-    stale = float(os.environ.get(STALE, STALE_AFTER))
-    return Desk(os.environ[URL], os.environ.get(SIMULATED) == "1", stale)
+def viewer_from_environment() -> Viewer:
+    """Return the viewer that `just dashboard` describes in the environment."""
+    stale_after = float(os.environ.get(STALE_SECONDS, STALE_AFTER))
+    simulated = os.environ.get(READER_SIMULATED) == "1"
+    return Viewer(os.environ[READER_URL], simulated, stale_after)
 
 
 def _plain(chart: Picture) -> Picture:

@@ -1,4 +1,4 @@
-"""The page of `krt dashboard`: a marimo app, run once for each viewer."""
+"""The page of `just dashboard`: a marimo app, run once for each viewer."""
 
 import marimo
 
@@ -12,9 +12,11 @@ def _():
     import marimo as mo
 
     from pipelines.reports.dashboard.cards import style
-    from pipelines.reports.dashboard.content import desk
+    from pipelines.reports.dashboard.content import viewer_from_environment
+    from pipelines.reports.environment import REFRESH_PERIOD
 
-    return desk, mo, os, style
+    refresh_period = os.environ.get(REFRESH_PERIOD, "5s")
+    return mo, refresh_period, style, viewer_from_environment
 
 
 @app.cell
@@ -24,16 +26,16 @@ def _(mo, style):
 
 
 @app.cell
-def _(desk):
-    viewer = desk()
+def _(viewer_from_environment):
+    viewer = viewer_from_environment()
     return (viewer,)
 
 
 @app.cell
-def _(mo, os):
-    every = os.environ.get("KRT_DASHBOARD_REFRESH", "5s")
+def _(mo, refresh_period):
     refresh = mo.ui.refresh(
-        options=sorted({"2s", "5s", "15s", "60s", every}), default_interval=every
+        options=sorted({"2s", "5s", "15s", "60s", refresh_period}),
+        default_interval=refresh_period,
     )
     refresh
     return (refresh,)

@@ -15,12 +15,12 @@ from engine.errors import InputError
 from engine.market import symbols as instruments
 from engine.store import Store
 from pipelines.commands.backtest import backtest, checked, settings, trades_table
-from pipelines.evaluation.bars import file_bars, stored_bars
+from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from pipelines.reports.backtest import write_report
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import backtest as run
 from strategies.dolpha1.params import Dolpha1Params
-from strategies.registry import strategy
+from strategies.registry import strategy_named
 from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
 
 FIRST, LAST = date(2025, 9, 1), date(2025, 9, 18)  # the roll is on the 12th
@@ -45,8 +45,8 @@ async def fill(store: Store, bars: pl.DataFrame) -> None:
 
 
 def test_a_file_as_kis_labels_it_is_read_as_stamps(bars: pl.DataFrame, file: Path) -> None:
-    assert_frame_equal(file_bars(file), bars, check_exact=True)
-    assert_frame_equal(file_bars(file, ("A01",)), bars, check_exact=True)
+    assert_frame_equal(read_bar_file(file), bars, check_exact=True)
+    assert_frame_equal(read_bar_file(file, ("A01",)), bars, check_exact=True)
 
 
 def test_rows_that_no_session_owes_are_left_out(bars: pl.DataFrame, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_rows_that_no_session_owes_are_left_out(bars: pl.DataFrame, tmp_path: Pa
         ).str.to_datetime(time_unit="us")
     )
     odd.write_parquet(path)
-    stamps = file_bars(path)["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list()
+    stamps = read_bar_file(path)["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list()
     assert stamps == ["2025-09-01 09:01"]
 
 
@@ -71,9 +71,9 @@ async def test_the_database_gives_the_trades_of_the_file(
     assert set(codes.values()) == {"101W09", "101W12"}
     code = bars["timestamp"].dt.date().replace_strict(codes, return_dtype=pl.String)
     await fill(store, bars.with_columns(code.alias("symbol")))
-    stored = stored_bars(database_url, ("A01",), FIRST, LAST)
-    assert_frame_equal(stored, file_bars(file), check_exact=True)
-    own = stored_bars(database_url, ("101W12",), FIRST, LAST)
+    stored = read_stored_bars(database_url, ("A01",), FIRST, LAST)
+    assert_frame_equal(stored, read_bar_file(file), check_exact=True)
+    own = read_stored_bars(database_url, ("101W12",), FIRST, LAST)
     assert own["timestamp"].min().date() == date(2025, 9, 12)
 
 
@@ -81,10 +81,10 @@ async def test_warm_up_sessions_are_read_too(
     bars: pl.DataFrame, store: Store, database_url: str
 ) -> None:
     await fill(store, bars.with_columns(symbol=pl.lit("101W12")))
-    found = stored_bars(database_url, ("101W12",), date(2025, 9, 16), LAST, warm_up=3)
+    found = read_stored_bars(database_url, ("101W12",), date(2025, 9, 16), LAST, warm_up=3)
     assert found["timestamp"].min().date() == date(2025, 9, 11)
     with pytest.raises(InputError, match="just backfill"):
-        stored_bars(database_url, ("101W12",), date(2026, 1, 5), date(2026, 1, 6))
+        read_stored_bars(database_url, ("101W12",), date(2026, 1, 5), date(2026, 1, 6))
 
 
 def test_the_command_prints_a_table_or_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +102,7 @@ def test_the_command_prints_a_table_or_json(file: Path, capsys: pytest.CaptureFi
 def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
     bars: pl.DataFrame, tmp_path: Path
 ) -> None:
-    of, rules = strategy("dolpha1"), Rules()
+    of, rules = strategy_named("dolpha1"), Rules()
     params = settings(of.params, PARAMS)
     found = run(bars.lazy(), of, params, rules)
     files = write_report(found, of.name, params, rules, tmp_path / "report")
@@ -135,19 +135,19 @@ def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFra
     with pytest.raises(InputError, match="commission_ticks"):
         checked(Rules, {"commission_ticks": -1})
     with pytest.raises(InputError, match="is no file"):
-        file_bars(tmp_path / "none.parquet")
+        read_bar_file(tmp_path / "none.parquet")
     text = tmp_path / "text.parquet"
     text.write_text("no parquet")
     with pytest.raises(InputError, match="cannot be read"):
-        file_bars(text)
+        read_bar_file(text)
     short = tmp_path / "short.parquet"
     bars.drop("volume").write_parquet(short)
     with pytest.raises(InputError, match="lacks volume"):
-        file_bars(short)
+        read_bar_file(short)
     whole = tmp_path / "whole.parquet"
     bars.write_parquet(whole)
     with pytest.raises(InputError, match="no bars of A06"):
-        file_bars(whole, ("A06",))
+        read_bar_file(whole, ("A06",))
 
 
 def test_prices_are_printed_whole() -> None:

@@ -10,8 +10,8 @@ from polars.testing import assert_frame_equal
 
 from engine.errors import InputError
 from pipelines.commands.sweep import best_table, make, sweep, warning
-from pipelines.evaluation.runners import on_all_cores, on_ray
-from pipelines.evaluation.trials import Memory, fingerprint, grid, table, tried
+from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
+from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table, run_trial
 from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
 
 AXES = ("band_multiplier=0.2,0.4", "exit=opposite,inside", "rolling_move=3")
@@ -28,7 +28,7 @@ def bars() -> pl.DataFrame:
 
 def straight(bars: pl.DataFrame) -> pl.DataFrame:
     trials = grid("dolpha1", AXES)
-    return table(trials, {trial.key: tried(trial, bars) for trial in trials})
+    return outcome_table(trials, {trial.key: run_trial(trial, bars) for trial in trials})
 
 
 def test_a_grid_is_every_combination_in_order() -> None:
@@ -57,17 +57,17 @@ def test_processes_find_what_one_finds_and_nothing_is_made_twice(
     bars: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, data, trials = tmp_path / "s.jsonl", fingerprint(bars), grid("dolpha1", AXES)
-    memory = Memory(path, data)
-    memory.remember(trials[2], tried(trials[2], bars))
+    memory = TrialLog(path, data)
+    memory.remember(trials[2], run_trial(trials[2], bars))
     with path.open("ab") as file:
         file.write(b'{"trial": "interrup')  # as if the power had gone
-    memory = Memory(path, data)
-    made = dict(on_all_cores([t for t in trials if t.key not in memory.outcomes], bars, 2))
+    memory = TrialLog(path, data)
+    made = dict(run_on_all_cores([t for t in trials if t.key not in memory.outcomes], bars, 2))
     assert set(made) == {trials[0], trials[1], trials[3]}
     for trial, outcome in made.items():
         memory.remember(trial, outcome)
-    again = Memory(path, data)
-    assert_frame_equal(table(trials, again.outcomes), straight(bars), check_exact=True)
+    again = TrialLog(path, data)
+    assert_frame_equal(outcome_table(trials, again.outcomes), straight(bars), check_exact=True)
     monkeypatch.setattr(
         "pipelines.commands.sweep.on_all_cores", lambda *_: pytest.fail("made again")
     )
@@ -75,9 +75,9 @@ def test_processes_find_what_one_finds_and_nothing_is_made_twice(
 
 
 def test_a_file_of_other_data_is_refused(bars: pl.DataFrame, tmp_path: Path) -> None:
-    Memory(tmp_path / "s.jsonl", fingerprint(bars))
+    TrialLog(tmp_path / "s.jsonl", fingerprint(bars))
     with pytest.raises(InputError, match="other data"):
-        Memory(tmp_path / "s.jsonl", fingerprint(bars.head(10)))
+        TrialLog(tmp_path / "s.jsonl", fingerprint(bars.head(10)))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_of_a_sweep_is_refused_and_left_alone(
     file = tmp_path / "notes.txt"
     file.write_bytes(content)
     with pytest.raises(InputError, match=r"notes\.txt is"):
-        Memory(file, "x")
+        TrialLog(file, "x")
     assert file.read_bytes() == content
 
 
@@ -104,7 +104,7 @@ def test_the_command_counts_all_trials_on_the_data(
     as_kis_labels(bars).write_parquet(file)
     monkeypatch.setattr(
         "pipelines.commands.sweep.on_all_cores",
-        lambda trials, frame, _: ((trial, tried(trial, frame)) for trial in trials),
+        lambda trials, frame, _: ((trial, run_trial(trial, frame)) for trial in trials),
     )
     assert sweep(axis=AXES, file=file, results=results) == 0
     assert "8 trials were made" in " ".join(capsys.readouterr().out.split())
@@ -124,8 +124,8 @@ def test_the_command_counts_all_trials_on_the_data(
 def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> None:
     found = straight(bars)
 
-    def probability(tried: int) -> int:
-        return int(warning(found, tried).rpartition("is ")[2].rstrip("%."))
+    def probability(run_trial: int) -> int:
+        return int(warning(found, run_trial).rpartition("is ")[2].rstrip("%."))
 
     assert probability(8) > probability(1000)
     assert "too few" in warning(found.head(1), 1)
@@ -144,7 +144,7 @@ def test_a_ray_cluster_of_two_workers_finds_the_same(
     try:
         cluster.add_node(num_cpus=1)
         trials = grid("dolpha1", AXES)
-        outcomes = {t.key: o for t, o in on_ray(trials, bars, cluster.address)}
+        outcomes = {t.key: o for t, o in run_on_ray(trials, bars, cluster.address)}
     finally:
         cluster.shutdown()
-    assert_frame_equal(table(trials, outcomes), straight(bars), check_exact=True)
+    assert_frame_equal(outcome_table(trials, outcomes), straight(bars), check_exact=True)

@@ -13,11 +13,11 @@ from engine.clock import WallClock
 from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
-from pipelines.reports import dashboard
 from pipelines.reports.dashboard import cards
-from pipelines.reports.dashboard.content import Desk
+from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import Watch
 from pipelines.reports.dashboard.page import app
+from pipelines.reports.environment import READER_SIMULATED, READER_URL
 from pipelines.reports.read_only import reader_url
 
 NOON = datetime(2026, 11, 16, 12, 0)
@@ -31,12 +31,12 @@ class Noon(WallClock):
 
 
 @pytest.fixture
-def desk(filled: str) -> Desk:
-    return Desk(reader_url(filled), simulated=False, clock=Noon())
+def viewer(filled: str) -> Viewer:
+    return Viewer(reader_url(filled), simulated=False, clock=Noon())
 
 
-def test_the_page_shows_the_last_price_and_what_is_missing(desk: Desk) -> None:
-    look = desk.look()
+def test_the_page_shows_the_last_price_and_what_is_missing(viewer: Viewer) -> None:
+    look = viewer.look()
     assert look.board is not None
     html = look.top()
     closes = dict(look.board.bars_today.select("symbol", "close").iter_rows())
@@ -47,8 +47,8 @@ def test_the_page_shows_the_last_price_and_what_is_missing(desk: Desk) -> None:
     assert shown["session"] == "정규장"
 
 
-def test_bars_owed_by_now_are_counted(desk: Desk) -> None:
-    board = desk.look().board
+def test_bars_owed_by_now_are_counted(viewer: Viewer) -> None:
+    board = viewer.look().board
     assert board is not None
     owed = dict(board.bars_today.select("symbol", "owed").iter_rows())
     assert owed == {"005930": 179, "A01612": 194}  # stamps until 11:59
@@ -58,8 +58,8 @@ def test_bars_owed_by_now_are_counted(desk: Desk) -> None:
     assert board.chart_signals.height == 409
 
 
-def test_options_and_signals_are_shown(desk: Desk) -> None:
-    look = desk.look()
+def test_options_and_signals_are_shown(viewer: Viewer) -> None:
+    look = viewer.look()
     assert "202612_KOSPI200" in look.bottom()
     assert "band_cross" in look.bottom()
     picture = look.matrix()
@@ -71,17 +71,17 @@ def test_options_and_signals_are_shown(desk: Desk) -> None:
 def test_a_database_that_is_away_is_shown_and_comes_back(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = Desk(f"{filled}&port=1", simulated=True)
-    look = desk.look()
+    viewer = Viewer(f"{filled}&port=1", simulated=True)
+    look = viewer.look()
     assert look.board is None
     assert 'data-krt="trouble"' in look.top()
     assert (look.bottom(), look.price(), look.matrix()) == ("", None, None)
-    back = Desk(filled, simulated=True)
+    back = Viewer(filled, simulated=True)
     assert back.look().board is not None
 
 
 async def test_an_empty_database_is_a_page_too(database_url: str) -> None:
-    look = Desk(database_url, simulated=True).look()
+    look = Viewer(database_url, simulated=True).look()
     assert "아직 없음" in look.top()
     assert "옵션 스냅샷이 없습니다" in look.bottom()
     assert look.price() is None
@@ -89,7 +89,7 @@ async def test_an_empty_database_is_a_page_too(database_url: str) -> None:
 
 async def test_what_comes_from_outside_is_escaped(store: Store, database_url: str) -> None:
     await record_heartbeat(store, "<script>x</script>", "running", "<img src=x onerror=y>", 0, None)
-    html = Desk(database_url, simulated=True).look().top()
+    html = Viewer(database_url, simulated=True).look().top()
     assert "<script" not in html
     assert "<img" not in html
 
@@ -125,19 +125,19 @@ def test_the_session_is_told_in_a_word(at: str, said: str) -> None:
 
 
 def test_the_marimo_page_runs_headless(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(dashboard.URL, filled)
-    monkeypatch.setenv(dashboard.SIMULATED, "1")
+    monkeypatch.setenv(READER_URL, filled)
+    monkeypatch.setenv(READER_SIMULATED, "1")
     _, defined = app.run()
     assert defined["seen"].board is not None
 
 
 def test_looking_is_cheap_for_the_database(filled: str) -> None:
     """One look is a handful of statements in one transaction on one kept connection."""
-    desk = Desk(reader_url(filled), simulated=True)
-    desk.look()
+    viewer = Viewer(reader_url(filled), simulated=True)
+    viewer.look()
     before = connections(filled)
     for _ in range(3):
-        desk.look()
+        viewer.look()
     assert connections(filled) <= before
 
 

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 import pytest
 
-from pipelines.reports.read_only import READER
+from pipelines.reports.environment import READER_URL
 from pipelines.research import sources
 from pipelines.research.notebook import app
 from tests.pipelines.conftest import DAY, FUTURE, HOLE
@@ -14,7 +14,7 @@ from tests.pipelines.conftest import DAY, FUTURE, HOLE
 
 @pytest.fixture
 def reading(filled: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(READER, filled)
+    monkeypatch.setenv(READER_URL, filled)
     sources.database_url.cache_clear()
     yield filled
     sources.database_url.cache_clear()
@@ -36,7 +36,7 @@ def test_the_notebook_shows_every_picture(reading: str) -> None:
 async def test_on_an_empty_database_it_says_what_to_do(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(READER, database_url)
+    monkeypatch.setenv(READER_URL, database_url)
     sources.database_url.cache_clear()
     outputs, _ = app.run()
     sources.database_url.cache_clear()

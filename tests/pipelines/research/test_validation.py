@@ -12,8 +12,8 @@ from engine.errors import InputError
 from engine.history.scan import query
 from engine.store import Store
 from pipelines.history.check_inputs import Part, relations
-from pipelines.reports.dashboard import SIMULATED
-from pipelines.reports.read_only import READER, reader_url
+from pipelines.reports.environment import READER_SIMULATED, READER_URL
+from pipelines.reports.read_only import reader_url
 from pipelines.research import sources, validation
 from tests.pipelines.conftest import DAY, FUTURE, HOLE
 
@@ -56,7 +56,7 @@ def test_a_simulation_beside_credentials_is_not_taken_for_real(
     monkeypatch.setenv("KRT_APP_KEY", "key")
     monkeypatch.setenv("KRT_APP_SECRET", "secret")
     assert sources.default_kind() == "live"
-    monkeypatch.setenv(READER, "postgresql://somewhere")
-    monkeypatch.setenv(SIMULATED, "1")
+    monkeypatch.setenv(READER_URL, "postgresql://somewhere")
+    monkeypatch.setenv(READER_SIMULATED, "1")
     assert sources.default_kind() == "simulation"
     assert "모의" in sources.credit()
