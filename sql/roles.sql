@@ -1,14 +1,14 @@
--- Roles with least privileges. Run it as the owner of the tables (who runs the migrations), and
--- again after migrations that bring new tables; what is there already stays as it is:
+-- Roles with least privileges. Run this as the owner of the tables (the user of the migrations), and
+-- again after a migration that adds tables; existing roles and rights stay as they are:
 --
 --     just db-roles | psql "$KRT_DATABASE_URL"
 --
--- and give the roles their passwords, which stand nowhere here: \password krt_reader
+-- and then give the roles passwords, which are not written here: \password krt_reader
 --
 -- krt_reader  reads everything: research, dashboards.
 -- krt_writer  merges: reads, inserts, updates what may be corrected. It cannot delete, truncate,
---             drop or alter; history (replaced bars, signals given) it cannot change. Partitions
---             and strategies' tables it makes through functions of the owner.
+--             drop or alter; history (replaced bars, signals given) it cannot change. It
+--             makes partitions and strategies' tables through functions of the owner.
 
 DO $$
 DECLARE
@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     FOREACH role IN ARRAY ARRAY['krt_reader', 'krt_writer'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            BEGIN  -- roles belong to the whole server: another database may be making them now
+            BEGIN  -- roles belong to the whole server: a session of another database may make them now
                 EXECUTE format('CREATE ROLE %I LOGIN', role);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
                 RAISE NOTICE 'role % has just been made', role;
@@ -36,7 +36,7 @@ BEGIN
     GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps TO krt_writer;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO krt_writer;
 
-    -- Partitions are reached through their parents, whose privileges count.
+    -- Partitions are reached through their parents, whose privileges are checked.
     FOR relation IN
         SELECT oid FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')

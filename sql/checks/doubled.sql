@@ -1,5 +1,5 @@
 -- severity: error
--- says: one time stands more than once in a table (one that has lost its key)
+-- says: the same time is stored more than once: the table has lost its key
 -- fix: fetch
 WITH rows AS (
     SELECT symbol, session, timestamp, 'bars' AS what FROM bars WHERE NOT context

@@ -1,9 +1,10 @@
 -- severity: warning
--- says: bar after bar is the same in price and volume: the source had stopped
+-- says: many bars in a row have the same prices and volume: the source had stopped
 -- fix: fetch
--- Of 270,000 real bars at most two in a row were alike where the price had moved within them, and
--- at most three where it had not (a thin stock, one lot a minute). Three and six are too many; of
--- minutes without a trade, which KIS sometimes sends as volume 0 (up to seven in a row), sixteen.
+-- Of 270,000 real bars at most two in a row were equal where the price had moved within them, and at
+-- most three where it had not (a thin stock, one lot a minute). A finding begins at three and at
+-- six; for minutes without a trade, which KIS sometimes sends as volume 0 (up to seven in a row), at
+-- sixteen.
 WITH once AS (
     FROM bars WHERE NOT context QUALIFY row_number() OVER (PARTITION BY symbol, timestamp) = 1
 ), repeats AS (

@@ -1,11 +1,12 @@
 -- severity: error
 -- says: a price is beyond the day's price limit
 -- fix: fetch
--- KRX allows stocks 30 % and index derivatives at most 20 % (the third stage) from the base price,
--- which is nearly the last close. Here a price is held against the last five closes of the session
--- before, whichever is kinder: one wrong close must not condemn the next day. Where the middle of
--- a day lies beyond, the base itself has changed (a corporate action, a new listing, a fund with
--- twice the limit) and nothing is said; nor after a session that is not stored.
+-- KRX allows stocks 30 % and index derivatives at most 20 % (the third step) from the base price,
+-- which is nearly the last close (docs/kis.md#price-limits). Here a price is compared with the last
+-- five closes of the session before; the smallest difference counts, so that one wrong close does
+-- not make the whole next day a finding. Where the median of a day is beyond the limit, the base
+-- itself has changed (a corporate action, a new listing, a fund with twice the limit) and nothing is
+-- reported; nothing either after a session that is not stored.
 WITH closes AS (
     SELECT symbol, session, close,
            row_number() OVER (PARTITION BY symbol, session ORDER BY timestamp DESC) AS from_end

@@ -1,9 +1,9 @@
 -- severity: error
--- says: bars that must exist are neither stored nor explained in the ledger
+-- says: expected bars are neither stored nor explained in the ledger
 -- fix: fetch
--- The minutes of a session are bits: what it owes and what is stored are compared a session at a
--- time, and only sessions that differ are spread out to stamps. Joining stamp with stamp takes ten
--- times as long.
+-- The minutes of a session are bits: expected and stored ones are compared a session at a time, and
+-- only sessions that differ are spread out to stamps. Joining stamp with stamp takes ten times as
+-- long.
 WITH stored AS (
     SELECT symbol, timestamp::date AS session,
            bitstring_agg((epoch_us(timestamp) // 60_000_000 % 1440)::smallint, 0, 1439) AS minutes

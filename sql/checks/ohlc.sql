@@ -1,5 +1,5 @@
 -- severity: error
--- says: open, high, low and close of a bar cannot be together
+-- says: open, high, low and close of a bar contradict each other
 -- fix: fetch
 SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, 1 AS bars,
        format('open {}, high {}, low {}, close {}', open, high, low, close) AS detail

@@ -1,7 +1,7 @@
 -- severity: error
 -- says: signals differ from what the strategy computes from the stored bars
 -- fix: recompute
--- Where a late bar changed a signal, its table has the new one (signal_corrections the one given).
+-- Where a late bar changed a signal, the table has the new one and signal_corrections the old one.
 WITH wrong AS (
     SELECT e.source, e.symbol, e.session, e.timestamp,
            EXISTS (FROM signals AS s WHERE s.source = e.source AND s.symbol = e.symbol

@@ -1,7 +1,7 @@
 -- severity: error
--- says: bars stand at times at which the session owes none
+-- says: bars are stored at times at which none is expected
 -- fix: remove
--- Bars of a contract after its last day are another check's.
+-- Bars of a contract after its last day belong to the check `dead_contract`.
 SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, count(*) AS bars,
        'no bar of this session has this time' AS detail
 FROM bars

@@ -104,9 +104,9 @@ CREATE TABLE option_summary (
     PRIMARY KEY (underlying_symbol, timestamp)
 ) PARTITION BY LIST (underlying_symbol);
 
--- Partitions are made by whoever first needs one, also by a writer that owns no table. ATTACH takes
--- a lock that neither readers nor writers of the parent notice; CREATE … PARTITION OF would stop
--- them all. `piece` is a product (a01), an underlying (202612_KOSPI200) or a month (202612).
+-- A partition is made when it is first needed, also by a writer that does not own the tables. ATTACH
+-- takes a lock that neither readers nor writers of the parent notice; CREATE … PARTITION OF would
+-- stop them all. `piece` is a product (a01), an underlying (202612_KOSPI200) or a month (202612).
 CREATE FUNCTION make_partition(parent text, piece text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -135,7 +135,7 @@ END $$;
 COMMENT ON FUNCTION make_partition IS
     'Makes a partition unless it exists; safe under concurrency. piece: product, underlying, YYYYMM';
 
--- Columns that mean the same everywhere are described once; what has a comment keeps it.
+-- Columns that mean the same everywhere are described once; a column that has a comment keeps it.
 CREATE FUNCTION describe_columns(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     price text := CASE WHEN relation::text LIKE 'stocks%' THEN 'KRW'

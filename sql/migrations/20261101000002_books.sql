@@ -10,7 +10,7 @@ CREATE TABLE system_status (
     committed_at   timestamp NOT NULL
 );
 
--- The same row refused again (a board is polled every minute) counts up instead of piling up.
+-- A row that is rejected again (a board is polled every minute) is counted, not stored again.
 CREATE TABLE rejected_rows (
     received_at       timestamp NOT NULL,
     tr_id             text      NOT NULL,
@@ -64,8 +64,8 @@ CREATE TABLE replaced_bars (
 CREATE INDEX ON replaced_bars (symbol, timestamp);
 CREATE INDEX ON replaced_bars (replaced_at);
 
--- A trigger keeps the old bar, so that no way of changing one (the merge, a hand) can lose it, and
--- no writer needs the right to touch the history.
+-- A trigger keeps the old bar. So neither the merge nor a change by hand can lose it, and no writer
+-- needs the right to change the history.
 CREATE FUNCTION keep_replaced_bar() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -110,7 +110,7 @@ WHERE timestamp::date = session
 GROUP BY table_name, symbol, session, replaced_at, factor;
 
 -- A late or corrected bar changes signals that were given already. Their table then has what follows
--- from the bars; the row as it was given, which is what the system knew then, is kept here.
+-- from the bars now; the row as it was given, which is what was known then, is kept here.
 CREATE TABLE signal_corrections (
     table_name   text      NOT NULL,
     timestamp    timestamp NOT NULL,
@@ -132,7 +132,7 @@ END $$;
 
 CREATE FUNCTION announce_signals() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- Signals of history, computed later, are no news.
+    -- Signals of past sessions, computed later, were never given to anyone.
     PERFORM pg_notify(TG_TABLE_NAME, to_jsonb(fresh)::text)
     FROM fresh
     WHERE trade_signal <> 0 AND created_at < timestamp + interval '1 hour'

@@ -1,6 +1,6 @@
 -- migrate:up
 
--- What is kept of each closed session. One is settled once nothing is open: every stamp it owes is
+-- What is stored of each closed session. It is settled when nothing is open: every expected stamp is
 -- stored or explained in the ledger. It is validated while the checks find nothing in it.
 CREATE TABLE kept_sessions (
     symbol       text      NOT NULL,
@@ -29,8 +29,8 @@ COMMENT ON COLUMN kept_sessions.validated IS 'Whether the last validation found 
 COMMENT ON COLUMN kept_sessions.updated_at IS 'When this was last said, KST';
 COMMENT ON COLUMN kept_sessions.committed_at IS 'When the row was merged, KST';
 
--- Runs of the ledger grow together and their second row goes. The writer has no right to delete,
--- so it asks for this; it does so only where another row of the session has grown over the first
+-- Two runs of the ledger can grow into one, and the second row must go. The writer may not delete, so
+-- it calls this function, which deletes a row only if another row of the session covers its first
 -- stamp.
 CREATE FUNCTION forget_gaps(symbols text[], sessions date[], first_stamps timestamp[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -44,7 +44,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION forget_gaps IS 'Removes rows of the ledger that other rows have grown over';
 
--- Which contract was, is and will be in front: the calendar's answer, for views.
+-- Which contract was, is and will be the front month, by the calendar; for views.
 CREATE TABLE front_months (
     product      text      NOT NULL,
     symbol       text      NOT NULL,
@@ -62,7 +62,7 @@ COMMENT ON COLUMN front_months.last_day IS 'Last session in front, its expiry';
 COMMENT ON COLUMN front_months.updated_at IS 'When the calendar was asked, KST';
 COMMENT ON COLUMN front_months.committed_at IS 'When the row was merged, KST';
 
--- A bar that looks wrong, and that KIS gave again just so when asked again, is right.
+-- A bar that looks wrong is right if KIS gave the same values when asked again.
 CREATE TABLE confirmed_bars (
     timestamp    timestamp        NOT NULL,
     symbol       text             NOT NULL,
@@ -86,7 +86,7 @@ COMMENT ON COLUMN confirmed_bars.volume IS 'Contracts or shares in the minute';
 COMMENT ON COLUMN confirmed_bars.confirmed_at IS 'When KIS gave the bar again, KST';
 COMMENT ON COLUMN confirmed_bars.committed_at IS 'When the row was merged, KST';
 
--- Rows that `krt validate --fix` took out of a table, because KIS cannot have given them.
+-- Rows that `just validate --fix` took out of a table because KIS cannot have given them.
 CREATE TABLE removed_bars (
     id           bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     table_name   text             NOT NULL,
@@ -117,10 +117,11 @@ COMMENT ON COLUMN removed_bars.committed_at IS 'As it stood, KST';
 COMMENT ON COLUMN removed_bars.reason IS 'The check that found it';
 COMMENT ON COLUMN removed_bars.removed_at IS 'When it was taken out, KST';
 
--- Who rolled into whom, and what the new contract cost more at the last minute that both traded on
--- the old one's last day. `adjustment` is the sum of that and of all later differences: what a
--- price of the old contract lacks to stand on the level of the newest stored one. NULL where the
--- two contracts have no minute of that day in common: no number is better than a wrong one.
+-- Which contract rolled into which, and by how much the new one was dearer at the last minute in which
+-- both traded on the old one's last day. `adjustment` is the sum of that and of all later
+-- differences: add it to a price of the old contract to compare it with the newest stored one. NULL
+-- where the two contracts have no minute of that day in common: no number is better than a wrong
+-- one.
 CREATE VIEW futures_rolls AS
 WITH stored AS (
     SELECT f.*, lead(symbol) OVER contracts AS next_symbol, lead(first_day) OVER contracts AS roll_day

@@ -147,7 +147,7 @@ SELECT describe_columns(oid) FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')
   AND relname <> 'schema_migrations';
 
--- Only whoever is granted them may make tables through these.
+-- Tables may be made through these functions only by roles that were granted them.
 REVOKE ALL ON FUNCTION make_partition, make_signal_table, describe_columns FROM PUBLIC;
 
 -- migrate:down

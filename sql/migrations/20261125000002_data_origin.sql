@@ -10,7 +10,7 @@ COMMENT ON TABLE data_origin IS
 COMMENT ON COLUMN data_origin.only_row IS 'There is one row at most';
 COMMENT ON COLUMN data_origin.kind IS 'live: from KIS; simulation: from the simulator';
 
--- What was collected before this table existed is taken for real, unless nothing was.
+-- A database that held data before this table existed is taken to hold real data.
 INSERT INTO data_origin (kind)
 SELECT 'live' WHERE EXISTS (SELECT FROM futures_1m) OR EXISTS (SELECT FROM stocks_1m)
     OR EXISTS (SELECT FROM option_chain_raw);

@@ -1,6 +1,6 @@
 -- migrate:up
 
--- A strategy may have dates and times among its features, by the names that the program gives them.
+-- A strategy may have dates and times among its columns, under the type names of the program.
 CREATE OR REPLACE FUNCTION make_signal_table(name text, features text[], types text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -34,7 +34,7 @@ BEGIN
     PERFORM describe_columns(name::regclass);
 END $$;
 
--- What was said of these was not, or not always, so.
+-- The earlier comments on these were wrong, or not always right.
 COMMENT ON TABLE dolpha1_signal IS
     'Signals of a strategy, as its stored bars give them; as given at the time: signal_corrections';
 COMMENT ON COLUMN gaps.market IS 'stocks, derivatives or chain';

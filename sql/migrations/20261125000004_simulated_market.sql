@@ -1,6 +1,6 @@
 -- migrate:up
 
--- A simulation that goes on with another market would be corrected by it, bar by bar.
+-- A simulation that went on with another market would "correct" every stored bar.
 CREATE TABLE simulated_market (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     market   text NOT NULL
