@@ -51,7 +51,7 @@ def _multiplier(underlying_symbol: str) -> float:
     return float(instruments.option_series(series).call.multiplier)
 
 
-def chain_of(rows: pl.DataFrame) -> pl.DataFrame:
+def chain_with_underlying(rows: pl.DataFrame) -> pl.DataFrame:
     """Decide the underlying's price where KIS gave none; columns of OPTION_CHAIN."""
     if not rows["underlying_price"].null_count():
         return rows.select(OPTION_CHAIN.names)
@@ -59,22 +59,22 @@ def chain_of(rows: pl.DataFrame) -> pl.DataFrame:
     return decided.select(OPTION_CHAIN.names).collect(engine="in-memory")
 
 
-def greeks_of(chain: pl.DataFrame) -> pl.DataFrame:
+def chain_with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
     """Add the model's greeks, which both the matrix and the summary are made from."""
     return with_model_greeks(with_terms(chain).lazy()).collect(engine="in-memory")
 
 
-def matrix_of(chain: pl.DataFrame) -> pl.DataFrame:
+def chain_matrix(chain: pl.DataFrame) -> pl.DataFrame:
     """Return the matrices of a chain's snapshots, in the columns of OPTION_MATRIX."""
     cells = matrix(_with_greeks(chain).lazy())
     return cells.select(OPTION_MATRIX.names).collect(engine="in-memory")
 
 
-def summary_of(chain: pl.DataFrame) -> pl.DataFrame:
+def chain_summary(chain: pl.DataFrame) -> pl.DataFrame:
     """Return what a trader reads off a chain's snapshots, in the columns of OPTION_SUMMARY."""
     figures = option_summary(_with_greeks(chain).lazy())
     return figures.select(OPTION_SUMMARY.names).collect(engine="in-memory")
 
 
 def _with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
-    return chain if "model_iv" in chain.columns else greeks_of(chain)
+    return chain if "model_iv" in chain.columns else chain_with_greeks(chain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from engine.errors import InputError
-from engine.history.hours import fronts_of, future_prefixes
+from engine.history.session_columns import fronts_of, future_prefixes
 
 _PRICES = ("open", "high", "low", "close")
 

@@ -15,8 +15,8 @@ import polars as pl
 import pyarrow as pa
 
 from engine.clock import Clock
-from engine.history import reading
 from engine.history.checks import FINDINGS, Relation, all_checks, run_checks
+from engine.history.queries import between_dates, symbols_by_table
 from engine.market.expected import with_grids
 from engine.store import Store
 from engine.store.identifiers import literals
@@ -30,7 +30,7 @@ _NEARLY_ALL = 0.5  # of the rows stored; of fewer, the index finds those of the 
 _EPOCH = np.datetime64("2000-01-01", "us").astype(np.int64)  # Postgres counts from there
 
 
-async def missing(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataFrame:
+async def find_gaps(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataFrame:
     """Return symbol, session, first_stamp, last_stamp, bars of every run of missing stamps.
 
     Of codes alone; option chains are left out. The ledger is not asked. While one part is looked
@@ -71,7 +71,7 @@ def _question(table: str, condition: str, part: pl.DataFrame) -> str:
 
 def _span(part: pl.DataFrame) -> str:
     days = part["session"].sort()
-    return reading.in_span(days[0], days[-1])
+    return between_dates(days[0], days[-1])
 
 
 def _unstrung(strings: pa.Table) -> pa.Table:
@@ -84,10 +84,10 @@ def _unstrung(strings: pa.Table) -> pa.Table:
 
 
 def _look(part: pl.DataFrame, lists: pa.Table) -> pl.DataFrame:
-    return find_missing(part, _UNNESTED, lists=lists)
+    return gaps_in(part, _UNNESTED, lists=lists)
 
 
-def find_missing(targets: pl.DataFrame, bars: Relation, **sources: Relation) -> pl.DataFrame:
+def gaps_in(targets: pl.DataFrame, bars: Relation, **sources: Relation) -> pl.DataFrame:
     """Return the runs of stamps that targets owe and `bars` (symbol, timestamp) lack.
 
     `bars` may be a query, also over `sources`: `SELECT * FROM read_parquet('…')`.
@@ -99,7 +99,7 @@ def find_missing(targets: pl.DataFrame, bars: Relation, **sources: Relation) -> 
 
 
 def _tables(targets: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for table, codes in reading.by_table(targets["symbol"].unique().to_list()).items():
+    for table, codes in symbols_by_table(targets["symbol"].unique().to_list()).items():
         yield table, targets.filter(pl.col("symbol").is_in(codes))
 
 

@@ -39,7 +39,7 @@ ORDER BY a.attnum
 
 
 @dataclass(frozen=True)
-class Relation:
+class TableInfo:
     """A table or view. `native` columns are read as they are, the others through a cast.
 
     `key` is the primary key (empty for a view). `by_code_point` says whether the database compares
@@ -83,14 +83,14 @@ class Relation:
         return "" if self.by_code_point else ' COLLATE "C"'
 
 
-def describe(cursor: Cursor, name: str) -> Relation:
+def read_table_info(cursor: Cursor, name: str) -> TableInfo:
     """Look the relation up. Raises InputError if there is none."""
     found = fetch_frame(cursor, _DESCRIBE.format(name=literal(identifier(name))))
     if found.is_empty():
         raise InputError(f"the database has no table {name!r}: is it migrated, is it the right one")
     kinds = dict(found.select("name", "kind").iter_rows())
     key = found.drop_nulls("position").sort("position")["name"]
-    return Relation(
+    return TableInfo(
         name,
         pl.Schema({column: _type(kind) for column, kind in kinds.items()}),
         frozenset(column for column, kind in kinds.items() if kind in _SAME),

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from engine.errors import InputError
-from engine.history.pg_table import Relation
+from engine.history.pg_table import TableInfo
 from engine.store.identifiers import Value, identifier, literal, literals
 
 Node: TypeAlias = Any  # of the serialised expression: objects, texts, numbers
@@ -66,7 +66,7 @@ class Pushed:
     exact: bool
 
 
-def push_down(predicate: pl.Expr, relation: Relation) -> Pushed:
+def push_down(predicate: pl.Expr, relation: TableInfo) -> Pushed:
     """Return what SQL can say of the predicate: the whole, or those terms of an AND that it can."""
     try:
         node = json.loads(predicate.meta.serialize(format="json"))
@@ -75,7 +75,7 @@ def push_down(predicate: pl.Expr, relation: Relation) -> Pushed:
     return _pushed(node, relation)
 
 
-def _pushed(node: Node, relation: Relation) -> Pushed:
+def _pushed(node: Node, relation: TableInfo) -> Pushed:
     match node:
         case {"BinaryExpr": {"left": left, "op": "And" | "LogicalAnd", "right": right}}:
             parts = [_pushed(side, relation) for side in (left, right)]
@@ -88,7 +88,7 @@ def _pushed(node: Node, relation: Relation) -> Pushed:
         return Pushed(None, exact=False)
 
 
-def _condition(node: Node, of: Relation) -> str:
+def _condition(node: Node, of: TableInfo) -> str:
     match node:
         case {"BinaryExpr": {"left": left, "op": op, "right": right}} if op in _JOINED:
             return f"({_condition(left, of)} {_JOINED[op]} {_condition(right, of)})"
@@ -106,7 +106,7 @@ def _condition(node: Node, of: Relation) -> str:
     raise _NotSql
 
 
-def _comparison(left: Node, op: str, right: Node, of: Relation) -> str:
+def _comparison(left: Node, op: str, right: Node, of: TableInfo) -> str:
     match left:
         case {"Function": {"input": [{"Column": column}], "function": {"TemporalExpr": "Date"}}}:
             if op in _DAYS and of.schema.get(column) == pl.Datetime("us"):
@@ -134,7 +134,7 @@ def _day_comparison(moment: str, op: str, right: Node) -> str:
     return _DAYS[op].format(moment, literal(midnight), literal(midnight + timedelta(days=1)))
 
 
-def _test(test: Node, inputs: list[Node], of: Relation) -> str:
+def _test(test: Node, inputs: list[Node], of: TableInfo) -> str:
     match test, inputs:
         case "Not", [inner]:
             return f"(NOT {_condition(inner, of)})"
@@ -159,7 +159,7 @@ def _finite(value: str, *, finite: bool) -> str:
     return f"({value} IN ({literal(math.inf)}, {literal(-math.inf)}))"
 
 
-def _value(node: Node, of: Relation) -> str:
+def _value(node: Node, of: TableInfo) -> str:
     match node:
         case {"Column": str(name)} if name in of.native:
             return identifier(name)
@@ -174,7 +174,7 @@ def _value(node: Node, of: Relation) -> str:
     raise _NotSql
 
 
-def _float(node: Node, of: Relation) -> str:
+def _float(node: Node, of: TableInfo) -> str:
     """Return a column of floats; of any other type Polars knows better what is finite."""
     match node:
         case {"Column": str(name)} if of.schema.get(name) == pl.Float64:
@@ -182,13 +182,13 @@ def _float(node: Node, of: Relation) -> str:
     raise _NotSql
 
 
-def _text(node: Node, of: Relation) -> str:
+def _text(node: Node, of: TableInfo) -> str:
     if not _is_text(node, of):
         raise _NotSql
     return _value(node, of)
 
 
-def _is_text(node: Node, of: Relation) -> bool:
+def _is_text(node: Node, of: TableInfo) -> bool:
     match node:
         case {"Column": str(name)}:
             return of.schema.get(name) == pl.String

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 
 from engine.errors import InputError
-from engine.history.hours import with_hours
+from engine.history.session_columns import with_session_hours
 
 Every = int | Literal["session", "week"]
 
@@ -34,7 +34,7 @@ def resample(bars: pl.LazyFrame, every: Every, *, auction: bool = True) -> pl.La
     """
     if isinstance(every, int) and not 1 <= every <= _LONGEST:
         raise InputError(f"bars of {every} minutes: choose 1 to {_LONGEST}, 'session' or 'week'")
-    timed = with_hours(bars)
+    timed = with_session_hours(bars)
     if not auction:
         timed = timed.filter(pl.col("timestamp").ne_missing(pl.col("auction")))
     return (

@@ -26,7 +26,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from engine.errors import InputError
-from engine.history.pg_table import Relation, describe
+from engine.history.pg_table import TableInfo, read_table_info
 from engine.history.predicates import Pushed, push_down
 from engine.store.connection import Cursor, connection_url, fetch_frame, store_error
 from engine.store.identifiers import identifier
@@ -92,7 +92,7 @@ def query(url: str, sql: str) -> pl.DataFrame:
 
 
 def select(
-    relation: Relation,
+    relation: TableInfo,
     columns: list[str],
     condition: str | None,
     order: tuple[str, ...],
@@ -111,9 +111,9 @@ def select(
     return f"SELECT {relation.selected(columns)} FROM {source}{where}{by}{limit}"  # noqa: S608
 
 
-def _described(url: str, table: str) -> Relation:
+def _described(url: str, table: str) -> TableInfo:
     with _snapshot(url) as cursor:
-        return describe(cursor, table)
+        return read_table_info(cursor, table)
 
 
 def _paged(url: str, sql: str) -> Iterator[pl.DataFrame]:

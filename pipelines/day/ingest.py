@@ -16,7 +16,7 @@ from engine import schemas
 from engine.clock import Clock
 from engine.errors import KisKeyRefused
 from engine.store import MergeCounts, Writer
-from pipelines.chains import chain_of, greeks_of, matrix_of, summary_of
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks, chain_with_underlying
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
 from pipelines.day.statistics import DayStatistics
 from strategies.window import LiveWindow
@@ -76,9 +76,9 @@ class Ingestor:
         """Commit one snapshot of a chain, its matrix and its summary."""
         if not batch.num_rows:
             return
-        chain = chain_of(pl.DataFrame(batch))
-        with_greeks = greeks_of(chain)
-        cells, figures = matrix_of(with_greeks), summary_of(with_greeks)
+        chain = chain_with_underlying(pl.DataFrame(batch))
+        with_greeks = chain_with_greeks(chain)
+        cells, figures = chain_matrix(with_greeks), chain_summary(with_greeks)
         for table, frame, schema in (
             ("option_chain_raw", chain, schemas.OPTION_CHAIN),
             ("option_matrices", cells, schemas.OPTION_MATRIX),

@@ -19,7 +19,7 @@ from engine.concurrency import run_until_first_error
 from engine.errors import InputError, KisError, KisKeyRefused, StoreError, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
 from engine.files import private_folder
-from engine.history import reading
+from engine.history.queries import read_stamps
 from engine.kis.client import KisClient, Priority
 from engine.kis.holidays import DAYS_FILE, learn_opening_days
 from engine.market import sessions
@@ -169,7 +169,7 @@ async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts)
 async def _count_stored(plan: DayPlan, store: Store, stats: DayStatistics) -> None:
     """Have the stats know the day's bars that a collector before us has stored."""
     codes = [bars.symbol for bars in plan.bars]
-    stored = await reading.stamps(store, codes, plan.day, plan.day)
+    stored = await read_stamps(store, codes, plan.day, plan.day)
     for symbol, stamp in stored.select("symbol", "stamp").iter_rows():
         stats.note_stored(symbol, stamp)
 

@@ -15,14 +15,14 @@ from itertools import pairwise
 import polars as pl
 
 from engine.clock import Clock, today
-from engine.history import reading
 from engine.history.checks import RELATIONS
+from engine.history.queries import read_bars, read_chain, read_confirmed_bars, read_matrices
 from engine.market import symbols as instruments
 from engine.market.expected import is_chain, session_of, with_grids
 from engine.market.sessions import Market
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store, ledger
-from pipelines.chains import matrix_of
+from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.signal_inputs import signal_relations
 from pipelines.history.survey import Survey, survey, write_down
 
@@ -136,8 +136,8 @@ async def _bars(
     """Return the relation `bars`. Context are real sessions that are not to be checked."""
     around = _around(part)
     span = min(around[0], part.first), max(around[1], part.last)
-    found = await reading.bars(store, part.symbols, *span, copies)
-    confirmed = await reading.confirmed_bars(store, part.symbols, part.first, part.last)
+    found = await read_bars(store, part.symbols, *span, copies)
+    confirmed = await read_confirmed_bars(store, part.symbols, part.first, part.last)
     rows = found.with_columns(session=pl.col("timestamp").dt.date())
     pairs = rows.group_by(_SESSION).len()
     real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n in pairs.iter_rows()]
@@ -179,9 +179,9 @@ def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
 async def _chain(store: Store, part: Part) -> dict[str, pl.DataFrame]:
     """Return the matrix as stored, as the stored chain says it should be, and the chain's keys."""
     symbol = part.symbols[0]
-    rows = await reading.chain(store, symbol, part.first, part.last)
-    stored = await reading.matrices(store, symbol, part.first, part.last)
-    computed = matrix_of(rows)
+    rows = await read_chain(store, symbol, part.first, part.last)
+    stored = await read_matrices(store, symbol, part.first, part.last)
+    computed = chain_matrix(chain_with_greeks(rows))
     keys = rows.rename({"symbol": "option"})
     frames = {"chain": keys, "matrices": stored, "expected_matrices": computed}
     return {

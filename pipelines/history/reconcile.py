@@ -11,7 +11,7 @@ from datetime import date
 
 import polars as pl
 
-from engine.history import reading
+from engine.history.queries import read_collected_symbols
 from engine.market import sessions
 from engine.market.expected import is_chain, targets
 from engine.market.sessions import Market
@@ -58,7 +58,7 @@ async def finish_earlier(
     """
     rows = MergeCounts()
     for session in await _unfinished(context, day):
-        collected = await reading.collected(context.store, session)
+        collected = await read_collected_symbols(context.store, session)
         names = [*dict.fromkeys([*collected, *(s for s in symbols if not is_chain(s))])]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
         rows += (await reconcile(context, names, session)).rows

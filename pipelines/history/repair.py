@@ -16,7 +16,8 @@ from datetime import date
 import polars as pl
 
 from engine import schemas
-from engine.history import reading
+from engine.columns import BARS
+from engine.history.queries import read_bars, symbols_by_table
 from engine.market.expected import is_chain, owed
 from engine.store import table_repair
 from engine.store.tables import TABLES, Table, table_of
@@ -107,7 +108,7 @@ def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
     if chains:
         for name in ("option_chain_raw", "option_matrices"):
             yield TABLES[name], runs.filter(pl.col("symbol").is_in(chains))
-    codes = reading.by_table(runs["symbol"].unique().to_list())
+    codes = symbols_by_table(runs["symbol"].unique().to_list())
     for name, symbols in codes.items():
         yield TABLES[name], runs.filter(pl.col("symbol").is_in(symbols))
     if codes:
@@ -116,7 +117,7 @@ def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
 
 
 async def _remove(context: BackfillContext, runs: pl.DataFrame, reason: str) -> None:
-    for table, symbols in reading.by_table(runs["symbol"].unique().to_list()).items():
+    for table, symbols in symbols_by_table(runs["symbol"].unique().to_list()).items():
         of_table = runs.filter(pl.col("symbol").is_in(symbols))
         if gone := await table_repair.remove_bars(context.store, table, of_table, reason):
             log.warning("⚠️ %s: %d bars removed (%s), kept in removed_bars", table, gone, reason)
@@ -149,11 +150,11 @@ def _stamps_of(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 async def _bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.DataFrame:
-    """Return the stored bars (reading.BARS) at stamps, as they are before KIS is asked again."""
+    """Return the stored bars (BARS) at stamps, as they are before KIS is asked again."""
     if stamps.is_empty():
-        return reading.BARS.to_frame()
+        return BARS.to_frame()
     first, last = span_of(stamps)
-    found = await reading.bars(context.store, stamps["symbol"].unique().to_list(), first, last)
+    found = await read_bars(context.store, stamps["symbol"].unique().to_list(), first, last)
     return found.join(
         stamps, left_on=["symbol", "timestamp"], right_on=["symbol", "stamp"], how="semi"
     )
@@ -173,10 +174,10 @@ def _shown_absent(asked: Asked, wrong: pl.DataFrame) -> pl.DataFrame:
 
 async def _confirm(context: BackfillContext, before: pl.DataFrame, asked: list[Asked]) -> None:
     """Remember the bars that KIS gave again just as they were stored."""
-    given = [one.bars.select(list(reading.BARS)) for one in asked if one.bars.height]
-    same = before.join(
-        pl.concat([before.clear(), *given]), on=list(reading.BARS), how="semi"
-    ).with_columns(confirmed_at=pl.lit(context.clock.now()))
+    given = [one.bars.select(list(BARS)) for one in asked if one.bars.height]
+    same = before.join(pl.concat([before.clear(), *given]), on=list(BARS), how="semi").with_columns(
+        confirmed_at=pl.lit(context.clock.now())
+    )
     if same.height:
         await context.store.merge("confirmed_bars", schemas.conform(same, schemas.CONFIRMED_BARS))
         log.info("✅ %d bars look odd and are as KIS has them", same.height)

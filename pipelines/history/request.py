@@ -23,7 +23,7 @@ from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
-from engine.history.reading import table_of
+from engine.history.queries import bar_table
 from engine.kis.client import KisClient, Priority
 from engine.market import symbols as instruments
 from engine.market.expected import is_chain, session_of
@@ -119,7 +119,7 @@ async def ask(context: BackfillContext, window: Window) -> Asked:
     rejected = fetcher.take_rejected()
     if rejected.num_rows:
         await context.put("rejected_rows", rejected)
-    counts = await context.put(table_of(window.symbol), batch) if batch.num_rows else MergeCounts()
+    counts = await context.put(bar_table(window.symbol), batch) if batch.num_rows else MergeCounts()
     return Asked(
         window,
         pl.DataFrame(batch),

@@ -23,7 +23,7 @@ def scope(
 ) -> pl.DataFrame:
     """Return the targets (symbol, session).
 
-    `known` (reading.SPANS) bounds what no date bounds. Without `symbols` all that are known are
+    `known` (queries.SPANS) bounds what no date bounds. Without `symbols` all that are known are
     meant, each within its own span; one that is named is meant up to the dates given, known or not.
     Raises InputError where nothing is left.
     """

@@ -11,7 +11,7 @@ import polars as pl
 
 from engine import schemas
 from engine.clock import Clock
-from engine.history import gaps
+from engine.history.gaps import find_gaps
 from engine.market.expected import CHAIN, market_of, session_of
 from engine.store import Store
 from engine.store.identifiers import literal, literals
@@ -53,7 +53,7 @@ async def unsettled(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.Dat
     """
     known = (await figures_of(store, targets)).filter(pl.col("open") == 0)
     lacking = (
-        (await gaps.missing(store, known.select(_SESSION), clock))
+        (await find_gaps(store, known.select(_SESSION), clock))
         .group_by(_SESSION)
         .agg(pl.col("bars").sum().alias("lacking"))
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from engine.history import reading
 from engine.history.checks import RELATIONS
+from engine.history.queries import between_dates, read_bars
 from engine.market import sessions
 from engine.market.sessions import Market
 from engine.store import Store
@@ -58,7 +58,7 @@ async def _stored(
 ) -> pl.DataFrame:
     rows = await store.query(
         f"SELECT {identifiers(_columns(of))} FROM {identifier(of.table)}"  # noqa: S608
-        f" WHERE symbol IN ({literals(symbols)}) AND {reading.in_span(first, last)}"
+        f" WHERE symbol IN ({literals(symbols)}) AND {between_dates(first, last)}"
     )
     return _as_relation(pl.DataFrame(rows), of)
 
@@ -75,7 +75,7 @@ async def computed_signals(store: Store, of: Strategy[Any], wanted: pl.DataFrame
     days = given["session"].sort()
     earlier = sessions.previous_sessions(Market.DERIVATIVES, days[0], of.warm_up_sessions(params))
     begin = [*earlier, days[0]][0]
-    bars = await reading.bars(store, given["symbol"].unique().to_list(), begin, days[-1])
+    bars = await read_bars(store, given["symbol"].unique().to_list(), begin, days[-1])
     rows = of.evaluate(bars.lazy(), params).with_columns(session=pl.col("timestamp").dt.date())
     return rows.collect().join(given, on=_SESSION, how="semi").drop("session")
 
@@ -89,7 +89,7 @@ async def _sessions_with_signals(
     rows = await store.query(
         f"SELECT DISTINCT symbol, timestamp::date AS session FROM {identifier(of.table)}"  # noqa: S608
         f" WHERE symbol IN ({literals(wanted['symbol'].unique())})"
-        f" AND {reading.in_span(days[0], days[-1])}"
+        f" AND {between_dates(days[0], days[-1])}"
     )
     return wanted.join(pl.DataFrame(rows), on=_SESSION, how="semi")
 

@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 
 from engine.clock import Clock, today
-from engine.history import reading
+from engine.history.queries import read_stamps
 from engine.market.expected import market_of, owed
 from engine.store import Store, ledger
 from pipelines.history.request import beyond_reach
@@ -70,7 +70,7 @@ async def survey(
     first, last = span_of(targets)
     rows = await ledger.read(store, symbols, first, last)
     rows = rows.join(targets, on=_SESSION, how="semi")
-    found = await reading.stamps(store, symbols, first, last)
+    found = await read_stamps(store, symbols, first, last)
     stored = due.join(found, on=ledger.STAMP, how="semi").select(list(STORED))
     marks = ledger.mark_missing(ledger.marks_from_rows(rows, due), due, stored, now)
     return Survey(due, stored, _given_up(marks, today(clock)) if give_up else marks, rows)

@@ -15,8 +15,8 @@ from typing import Any
 import polars as pl
 
 from engine.clock import Clock
-from engine.history import reading
 from engine.history.checks import FINDINGS, ORDER, Check, all_checks, run_checks
+from engine.history.queries import read_date_range, read_spans
 from engine.store import Store
 from pipelines.history.check_inputs import parts, relations
 from pipelines.history.scope import scope
@@ -116,9 +116,9 @@ async def validate(
     InputError where there is nothing to check, StoreError.
     """
     chosen = all_checks()
-    known = await reading.spans(store)
+    known = await read_spans(store)
     wanted = scope(known, symbols, start, end, sealed_by=clock.now())
-    stored = await reading.dates(store) or (None, None)
+    stored = await read_date_range(store) or (None, None)
     found, done = [FINDINGS.to_frame()], 0
     for part in parts(wanted, start or stored[0], end or stored[1]):
         evidence = await relations(store, part, clock, copies, keep=keep)

@@ -12,7 +12,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.history.matrices import long_matrix
-from engine.history.reading import table_of
+from engine.history.queries import bar_table
 from engine.history.scan import query, scan
 from engine.market import sessions
 from engine.market import symbols as instruments
@@ -162,7 +162,7 @@ def _counted(owed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bars(url: str, symbol: str, first: date, last: date) -> pl.LazyFrame:
-    of_symbol = scan(table_of(symbol), url).filter(pl.col("symbol") == symbol)
+    of_symbol = scan(bar_table(symbol), url).filter(pl.col("symbol") == symbol)
     return of_symbol.filter(*_between(first, last)).select(_BARS)
 
 

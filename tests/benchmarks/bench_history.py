@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from engine.clock import WallClock
-from engine.history.gaps import find_missing, missing
+from engine.history.gaps import find_gaps, gaps_in
 from engine.market import sessions
 from engine.store import Store
 from engine.store.connection import Connection
@@ -106,7 +106,7 @@ def find(way: str, source: str, listed: str) -> dict[str, Any]:
             runs = asyncio.run(_over_adbc(source, wanted))
         else:
             files = Path(source).as_posix() + "/stocks_1m/*/*/*.parquet"
-            runs = find_missing(
+            runs = gaps_in(
                 wanted,
                 f"SELECT symbol, timestamp FROM read_parquet('{files}', hive_partitioning = false)",
             )
@@ -117,7 +117,7 @@ def find(way: str, source: str, listed: str) -> dict[str, Any]:
 async def _over_adbc(url: str, wanted: pl.DataFrame) -> pl.DataFrame:
     store = Store(url, WallClock(), component="bench")
     try:
-        return await missing(store, wanted, WallClock())
+        return await find_gaps(store, wanted, WallClock())
     finally:
         await store.close()
 

@@ -13,7 +13,7 @@ from engine.configuration import Configuration
 from engine.market import sessions
 from engine.schemas import METRICS
 from engine.store import embedded_server
-from pipelines.chains import matrix_of, summary_of
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.day.run import Place, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import plan
@@ -73,9 +73,15 @@ def test_the_matrix_is_centred_on_the_recorded_future(desk, summary):
 
 def test_matrices_and_summaries_are_what_the_stored_chain_gives(desk, summary):
     chain = desk.ask("SELECT * FROM option_chain_raw").select(schemas.OPTION_CHAIN.names)
+    with_greeks = chain_with_greeks(chain)
     for table, schema, computed, key in (
-        ("option_matrices", schemas.OPTION_MATRIX, matrix_of(chain), ["timestamp", "metric_type"]),
-        ("option_summary", schemas.OPTION_SUMMARY, summary_of(chain), ["timestamp"]),
+        (
+            "option_matrices",
+            schemas.OPTION_MATRIX,
+            chain_matrix(with_greeks),
+            ["timestamp", "metric_type"],
+        ),
+        ("option_summary", schemas.OPTION_SUMMARY, chain_summary(with_greeks), ["timestamp"]),
     ):
         stored = desk.ask(f"SELECT * FROM {table}").select(schema.names)
         assert stored.sort(key).equals(computed.sort(key)), table

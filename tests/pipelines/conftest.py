@@ -16,7 +16,7 @@ from engine.market import sessions
 from engine.store import Store
 from engine.store.connection import Connection
 from engine.store.metadata import record_heartbeat
-from pipelines.chains import matrix_of, summary_of
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
 
@@ -96,9 +96,10 @@ async def fill(url: str) -> None:
     )
     chain = chain.select(schemas.OPTION_CHAIN.names)
     await store.merge("option_chain_raw", schemas.conform(chain, schemas.OPTION_CHAIN))
+    with_greeks = chain_with_greeks(chain)
     for table, frame, schema in (
-        ("option_matrices", matrix_of(chain), schemas.OPTION_MATRIX),
-        ("option_summary", summary_of(chain), schemas.OPTION_SUMMARY),
+        ("option_matrices", chain_matrix(with_greeks), schemas.OPTION_MATRIX),
+        ("option_summary", chain_summary(with_greeks), schemas.OPTION_SUMMARY),
     ):
         await store.merge(table, schemas.conform(frame, schema))
     since = pl.DataFrame(

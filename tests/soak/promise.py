@@ -11,13 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
-from engine.history.reading import in_span, table_of
+from engine.history.queries import bar_table, between_dates
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
 from engine.simulator.exchange import Desk, served, served_session
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.connection import Connection
-from pipelines.chains import matrix_of, summary_of
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.day.warm_up import warm_up_sessions
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES
@@ -156,9 +156,10 @@ class Promise:
         self._explained(symbol, session.date, absent, pl.Series([], dtype=pl.Datetime("us")), found)
         if chain.is_empty():
             return
+        with_greeks = chain_with_greeks(chain)
         for table, schema, computed in (
-            ("option_matrices", OPTION_MATRIX, matrix_of(chain)),
-            ("option_summary", OPTION_SUMMARY, summary_of(chain)),
+            ("option_matrices", OPTION_MATRIX, chain_matrix(with_greeks)),
+            ("option_summary", OPTION_SUMMARY, chain_summary(with_greeks)),
         ):
             names = ", ".join(schema.names)
             stored = self._ask(f"SELECT {names} FROM {table} WHERE {_of(symbol, session.date)}")
@@ -182,7 +183,7 @@ class Promise:
             (table, symbol)
             for table, name in NAMES.items()
             for symbol in self._ask(
-                f"SELECT DISTINCT {name} AS name FROM {table} WHERE {in_span(day, day)}"
+                f"SELECT DISTINCT {name} AS name FROM {table} WHERE {between_dates(day, day)}"
             )["name"]
         ]
 
@@ -191,7 +192,7 @@ class Promise:
         earlier = previous_sessions(Market.DERIVATIVES, day, warm_up_sessions())
         bars = self._ask(
             f"SELECT symbol, {', '.join(BARS)} FROM futures_1m"
-            f" WHERE symbol = '{symbol}' AND {in_span(earlier[0], day)}"
+            f" WHERE symbol = '{symbol}' AND {between_dates(earlier[0], day)}"
         )
         midnight = datetime.combine(day, time())
         for strategy in STRATEGIES.values():
@@ -200,7 +201,7 @@ class Promise:
             stored = (
                 self._ask(
                     f"SELECT {', '.join(computed.columns)} FROM {strategy.table}"
-                    f" WHERE symbol = '{symbol}' AND {in_span(day, day)}"
+                    f" WHERE symbol = '{symbol}' AND {between_dates(day, day)}"
                 )
                 if self._is_there(strategy.table)
                 else computed.clear()
@@ -228,8 +229,8 @@ class Promise:
 
     def _stored(self, symbol: str, day: date) -> pl.DataFrame:
         return self._ask(
-            f"SELECT {', '.join(BARS)} FROM {table_of(symbol)}"
-            f" WHERE symbol = '{symbol}' AND {in_span(day, day)} ORDER BY timestamp"
+            f"SELECT {', '.join(BARS)} FROM {bar_table(symbol)}"
+            f" WHERE symbol = '{symbol}' AND {between_dates(day, day)} ORDER BY timestamp"
         )
 
     def _is_there(self, table: str) -> bool:
@@ -240,7 +241,7 @@ class Promise:
 
 
 def _of(symbol: str, day: date) -> str:
-    return f"underlying_symbol = '{symbol}' AND {in_span(day, day)}"
+    return f"underlying_symbol = '{symbol}' AND {between_dates(day, day)}"
 
 
 def left_behind(folder: Path, logs: list[Path]) -> Iterator[str]:

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from polars.testing import assert_frame_equal
 
-from engine.history.pg_table import Relation, describe
+from engine.history.pg_table import TableInfo, read_table_info
 from engine.history.predicates import push_down
 from engine.store.connection import Connection
 from tests.engine.history.edge_values import PREDICATES, START, TIMES, frame
 
 
 @pytest.fixture(scope="module")
-def described(awkward: str) -> Iterator[tuple[Connection, Relation]]:
+def described(awkward: str) -> Iterator[tuple[Connection, TableInfo]]:
     connection = Connection(awkward, "test")
     with connection.transaction(read_only=True) as cursor:
-        relation = describe(cursor, "awkward")
+        relation = read_table_info(cursor, "awkward")
     yield connection, relation
     connection.close()
 
@@ -30,7 +30,7 @@ def described(awkward: str) -> Iterator[tuple[Connection, Relation]]:
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_is_called_exact_needs_no_second_look(
-    described: tuple[Connection, Relation], predicate: pl.Expr
+    described: tuple[Connection, TableInfo], predicate: pl.Expr
 ) -> None:
     connection, relation = described
     optimised = captured(relation, predicate)
@@ -52,7 +52,7 @@ def test_what_is_called_exact_needs_no_second_look(
             assert wanted.join(rows, on=["symbol", "timestamp"], how="anti").is_empty()
 
 
-def captured(relation: Relation, predicate: pl.Expr) -> pl.Expr | None:
+def captured(relation: TableInfo, predicate: pl.Expr) -> pl.Expr | None:
     """Return the predicate as Polars' optimiser hands it to a source."""
     seen: list[pl.Expr] = []
 
@@ -87,7 +87,7 @@ PUSHED = [
     (pl.col("symbol").str.ends_with("12"), "(right(\"symbol\", 2) = '12')"),
     (pl.col("name") < pl.col("symbol"), '("name" < "symbol")'),
 ]
-RELATION = Relation("awkward", frame().schema, frozenset(frame().columns), (), by_code_point=True)
+RELATION = TableInfo("awkward", frame().schema, frozenset(frame().columns), (), by_code_point=True)
 
 
 @pytest.mark.parametrize(("predicate", "sql"), PUSHED)
@@ -109,7 +109,7 @@ def test_what_sql_cannot_say_leaves_the_other_terms_pushed() -> None:
 
 
 def test_order_of_texts_is_polars_own_on_any_server() -> None:
-    other = Relation("t", frame().schema, RELATION.native, ("symbol",), by_code_point=False)
+    other = TableInfo("t", frame().schema, RELATION.native, ("symbol",), by_code_point=False)
     optimised = captured(other, pl.col("symbol") > "A")
     assert optimised is not None
     pushed = push_down(optimised, other)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.history.hours import is_derivative, with_hours
 from engine.history.resample import resample
+from engine.history.session_columns import is_derivative, with_session_hours
 from engine.market import sessions
 from engine.market.symbols import is_derivative as one_is_derivative
 
@@ -147,7 +147,7 @@ def test_what_is_a_derivative_is_so_in_columns_too() -> None:
 
 def test_hours_are_those_of_the_calendar() -> None:
     days = bars(["101W09", "005930"], date(2025, 9, 1), EXPIRY)
-    found = with_hours(days.lazy()).select("symbol", "session", "opens", "auction").unique()
+    found = with_session_hours(days.lazy()).select("symbol", "session", "opens", "auction").unique()
     for symbol, day, opens, auction in found.collect().iter_rows():
         session = sessions.session_of(symbol, day)
         assert session is not None

@@ -37,7 +37,7 @@ class Damage:
 
 
 def plan_damage(bars: pl.DataFrame, seed: int, of_each: int, table: str = "futures_1m") -> Damage:
-    """Choose bars to damage, apart from each other; columns as in reading.BARS."""
+    """Choose bars to damage, apart from each other; columns as in columns.BARS."""
     chance, damage = random.Random(seed), Damage(table)  # noqa: S311
     kinds = KINDS if table == "futures_1m" else STOCK_KINDS
     places = chance.sample(range(20, bars.height - 20, 12), of_each * len(kinds))

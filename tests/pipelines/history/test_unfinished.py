@@ -17,7 +17,7 @@ from engine import schemas
 from engine.errors import KisRefused
 from engine.settings import AppKey, KisSettings
 from engine.store.metadata import record_heartbeat
-from pipelines.chains import matrix_of, summary_of
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.day.run import Place, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -101,9 +101,10 @@ async def test_a_snapshot_killed_before_its_matrix_gets_it_at_the_close(
         chain = board(moment=NOON).select(schemas.OPTION_CHAIN.names)
         await at.store.merge("option_chain_raw", schemas.conform(chain, schemas.OPTION_CHAIN))
         await reconcile(at.context, ["202612_KOSPI200"], YESTERDAY)
+        with_greeks = chain_with_greeks(chain)
         for table, schema, follows in (
-            ("option_matrices", schemas.OPTION_MATRIX, matrix_of(chain)),
-            ("option_summary", schemas.OPTION_SUMMARY, summary_of(chain)),
+            ("option_matrices", schemas.OPTION_MATRIX, chain_matrix(with_greeks)),
+            ("option_summary", schemas.OPTION_SUMMARY, chain_summary(with_greeks)),
         ):
             stored = await at.frame(f"SELECT {', '.join(schema.names)} FROM {table}")
             key = [name for name in ("timestamp", "metric_type") if name in stored.columns]

@@ -16,7 +16,7 @@ from engine import schemas
 from engine.errors import InputError
 from engine.market.expected import owed
 from engine.simulator.market.recorded import RecordedMarket
-from pipelines.chains import matrix_of
+from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.backfill import backfill
 from pipelines.history.plan import plan
 from pipelines.history.reconcile import fill_before_open, fill_today, reconcile
@@ -292,7 +292,7 @@ def chain_rows() -> pl.DataFrame:
 async def store_chain(at: Desk) -> None:
     rows = chain_rows()
     await at.store.merge("option_chain_raw", schemas.conform(rows, schemas.OPTION_CHAIN))
-    cells = schemas.conform(matrix_of(rows), schemas.OPTION_MATRIX)
+    cells = schemas.conform(chain_matrix(chain_with_greeks(rows)), schemas.OPTION_MATRIX)
     await at.store.merge("option_matrices", cells)
 
 

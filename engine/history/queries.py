@@ -11,44 +11,37 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
+from engine.columns import BARS
 from engine.market.expected import is_chain
 from engine.market.symbols import is_stock
 from engine.schemas import OPTION_CHAIN, level_columns
 from engine.store import Store
 from engine.store.identifiers import identifier, literal, literals
 
-BARS = pl.Schema(
-    [
-        ("symbol", pl.String()),
-        ("timestamp", pl.Datetime("us")),
-        *((price, pl.Float64()) for price in ("open", "high", "low", "close")),
-        ("volume", pl.Int64()),
-    ]
-)
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
 
 
-def table_of(symbol: str) -> str:
+def bar_table(symbol: str) -> str:
     """Return the stream that a code's bars belong to."""
     return "stocks_1m" if is_stock(symbol) else "futures_1m"
 
 
-def in_span(first: date, last: date) -> str:
+def between_dates(first: date, last: date) -> str:
     """Return the SQL condition for stamps on the dates from first to last."""
     begin, end = datetime.combine(first, time()), datetime.combine(last, time()) + timedelta(1)
     return f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
 
 
-def by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
+def symbols_by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
     """Return the codes of each table that has bars of some; option chains are none."""
     tables: dict[str, list[str]] = {}
     for symbol in symbols:
         if not is_chain(symbol):
-            tables.setdefault(table_of(symbol), []).append(symbol)
+            tables.setdefault(bar_table(symbol), []).append(symbol)
     return tables
 
 
-async def bars(
+async def read_bars(
     store: Store,
     symbols: Sequence[str],
     first: date,
@@ -61,13 +54,13 @@ async def bars(
     that the span needs are current.
     """
     columns, frames = ", ".join(BARS), [BARS.to_frame()]
-    for table, codes in by_table(symbols).items():
+    for table, codes in symbols_by_table(symbols).items():
         if (files := _current(copies, table, codes, first, last)) is not None:
             frames.append(_from_parquet(files, codes, first, last))
             continue
         query = (
             f"SELECT {columns} FROM {table}"  # noqa: S608 - quoted
-            f" WHERE symbol IN ({literals(codes)}) AND {in_span(first, last)}"
+            f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last)}"
         )
         frames.append(await _read(store, BARS, [query]))
     return pl.concat(frames)
@@ -99,14 +92,16 @@ def _from_parquet(
     return found.select(pl.col(name).cast(kind) for name, kind in BARS.items()).collect()
 
 
-async def stamps(store: Store, symbols: Sequence[str], first: date, last: date) -> pl.DataFrame:
+async def read_stamps(
+    store: Store, symbols: Sequence[str], first: date, last: date
+) -> pl.DataFrame:
     """Return symbol, session, stamp of the bars stored, and of the snapshots of option chains."""
     schema = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
-    span, chains = in_span(first, last), [symbol for symbol in symbols if is_chain(symbol)]
+    span, chains = between_dates(first, last), [symbol for symbol in symbols if is_chain(symbol)]
     queries = [
         f"SELECT symbol, timestamp AS stamp FROM {table}"  # noqa: S608 - quoted
         f" WHERE symbol IN ({literals(codes)}) AND {span}"
-        for table, codes in by_table(symbols).items()
+        for table, codes in symbols_by_table(symbols).items()
     ]
     if chains:
         queries.append(
@@ -118,10 +113,10 @@ async def stamps(store: Store, symbols: Sequence[str], first: date, last: date) 
     return found.select("symbol", pl.col("stamp").dt.date().alias("session"), "stamp")
 
 
-async def collected(store: Store, day: date) -> list[str]:
+async def read_collected_symbols(store: Store, day: date) -> list[str]:
     """Return the codes and option chains of which anything is stored on a day."""
     parts = [
-        f"SELECT DISTINCT {name} AS symbol FROM {table} WHERE {in_span(day, day)}"  # noqa: S608
+        f"SELECT DISTINCT {name} AS symbol FROM {table} WHERE {between_dates(day, day)}"  # noqa: S608
         for table, name in (
             ("futures_1m", "symbol"),
             ("stocks_1m", "symbol"),
@@ -132,25 +127,25 @@ async def collected(store: Store, day: date) -> list[str]:
     return found["symbol"].sort().to_list()
 
 
-async def confirmed_bars(
+async def read_confirmed_bars(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
     """Return in BARS those that KIS gave again when asked again."""
     codes = [symbol for symbol in symbols if not is_chain(symbol)]
     query = (
         f"SELECT {', '.join(BARS)} FROM confirmed_bars"  # noqa: S608 - quoted
-        f" WHERE symbol IN ({literals(codes)}) AND {in_span(first, last)}"
+        f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last)}"
     )
     return await _read(store, BARS, [query] if codes else [])
 
 
-async def chain(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
+async def read_chain(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
     """Return the rows of an option chain in OPTION_CHAIN."""
     schema = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
     return await _read(store, schema, [_of_chain("option_chain_raw", schema, symbol, first, last)])
 
 
-async def matrices(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
+async def read_matrices(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
     """Return the rows of an option chain's matrix: timestamp, metric_type, values by level."""
     head = [("underlying_symbol", pl.String()), ("timestamp", pl.Datetime("us"))]
     values = [(level, pl.Float64()) for level in level_columns()]
@@ -161,11 +156,11 @@ async def matrices(store: Store, symbol: str, first: date, last: date) -> pl.Dat
 def _of_chain(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:
     return (
         f"SELECT {', '.join(map(identifier, schema))} FROM {identifier(table)}"  # noqa: S608 - quoted
-        f" WHERE underlying_symbol = {literal(symbol)} AND {in_span(first, last)}"
+        f" WHERE underlying_symbol = {literal(symbol)} AND {between_dates(first, last)}"
     )
 
 
-async def spans(store: Store) -> pl.DataFrame:
+async def read_spans(store: Store) -> pl.DataFrame:
     """Return SPANS: from when to when anything is known of each symbol and option chain.
 
     A single row, or one far from any session's hours, is no sign that a day was meant to be kept.
@@ -192,7 +187,7 @@ async def spans(store: Store) -> pl.DataFrame:
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")
 
 
-async def dates(store: Store) -> tuple[date, date] | None:
+async def read_date_range(store: Store) -> tuple[date, date] | None:
     """Return the first and the last date on which any bar stands, rightly or not."""
     ends = pl.Schema([("first", pl.Date()), ("last", pl.Date())])
     question = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from engine.history import gaps, reading
+from engine.history import gaps
+from engine.history.gaps import find_gaps
+from engine.history.queries import read_bars
 from engine.store.export import copies, export
 from pipelines.history.backfill import backfill
 from pipelines.history.session_status import validated_sessions
@@ -27,7 +29,7 @@ async def test_a_current_export_is_read_instead_of_the_database(
     folder = tmp_path / "parquet"
     async with desk(database_url, tmp_path, EVENING) as at:
         await backfill(at.context, SYMBOLS, *DAYS)
-        from_database = await reading.bars(at.store, SYMBOLS, *DAYS)
+        from_database = await read_bars(at.store, SYMBOLS, *DAYS)
         before = await validate(at.store, at.clock, [])
         export(database_url, folder, await validated_sessions(at.store))
         known = await copies(at.store, folder)
@@ -38,7 +40,7 @@ async def test_a_current_export_is_read_instead_of_the_database(
             pl.read_parquet(path, hive_partitioning=False).with_columns(volume=-1).write_parquet(
                 path
             )
-        marked = await reading.bars(at.store, SYMBOLS, *DAYS, known)
+        marked = await read_bars(at.store, SYMBOLS, *DAYS, known)
         assert marked.filter(pl.col("symbol") == "101W09")["volume"].unique().to_list() == [-1]
         plain = marked.filter(pl.col("symbol") == "005930")
         assert_frame_equal(
@@ -57,7 +59,7 @@ async def test_an_export_that_is_behind_is_not_read(database_url: str, tmp_path:
         await backfill(at.context, SYMBOLS, *DAYS)
         known = await copies(at.store, folder)
         assert not known.filter(pl.col("table") == "futures_1m")["current"].any()
-        assert (await reading.bars(at.store, SYMBOLS, *DAYS, known)).height == 2 * (411 + 381)
+        assert (await read_bars(at.store, SYMBOLS, *DAYS, known)).height == 2 * (411 + 381)
 
 
 async def test_the_quick_look_finds_what_is_missing_over_all(
@@ -70,10 +72,10 @@ async def test_the_quick_look_finds_what_is_missing_over_all(
             {"symbol": pl.String, "session": pl.Date},
             orient="row",
         )
-        assert (await gaps.missing(at.store, wanted, at.clock)).is_empty()
+        assert (await find_gaps(at.store, wanted, at.clock)).is_empty()
         await at.store.execute("DELETE FROM futures_1m WHERE timestamp >= '2025-09-02 15:34'")
         await at.store.execute("DELETE FROM stocks_1m WHERE timestamp < '2025-09-02'")
-        found = await gaps.missing(at.store, wanted, at.clock)
+        found = await find_gaps(at.store, wanted, at.clock)
         assert sorted(found.select("symbol", "session", "bars").rows()) == [
             ("005930", DAYS[0], 381),
             ("101W09", DAYS[1], 3),
@@ -98,5 +100,5 @@ async def test_the_quick_look_passes_over_the_rows_of_others(
         )
         condition = await gaps._of_symbols(at.store, "stocks_1m", wanted)
         assert (condition == "true") == (share == 0.5)
-        found = await gaps.missing(at.store, wanted, at.clock)
+        found = await find_gaps(at.store, wanted, at.clock)
         assert found.select("symbol", "session", "bars").rows() == [("005930", DAYS[0], 1)]

@@ -14,7 +14,7 @@ from engine.market.trading_days import depends_on_days, rules
 _HOURS = ("opens", "continuous_end", "auction", "last_stamp")
 
 
-def with_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
+def with_session_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
     """Return the bars that lie in a daytime session, with what is known of it.
 
     Needs `symbol` and `timestamp` (KST, end of the minute). Adds `session` (date) and the moments
