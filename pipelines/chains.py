@@ -15,8 +15,7 @@ from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.features.underlying import with_underlying
-from engine.market import expiries, sessions
-from engine.market import symbols as instruments
+from engine.market import expiries, instruments, sessions
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
 
 _ORDINARY_END = time(15, 20)  # of an option's last day, where the calendar does not reach

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from engine.errors import InputError
-from engine.market import expiries, sessions
-from engine.market import symbols as instruments
+from engine.market import expiries, instruments, sessions
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from pydantic import SecretStr
 from engine.clock import Clock, VirtualClock
 from engine.configuration import Configuration
 from engine.errors import InputError
-from engine.market import sessions
-from engine.market import symbols as instruments
+from engine.market import instruments, sessions
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario

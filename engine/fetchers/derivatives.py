@@ -13,8 +13,8 @@ from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis import codec
 from engine.kis.endpoints import DerivativeMinutes
+from engine.market.instruments import product
 from engine.market.sessions import Market
-from engine.market.symbols import product
 from engine.schemas import FUTURES_BARS
 
 # KRX lets an index future trade within about 1 % of its last price (the real-time price limit), so

@@ -27,7 +27,7 @@ from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
-from engine.market.symbols import option_series
+from engine.market.instruments import option_series
 from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)

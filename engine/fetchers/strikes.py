@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from engine.market.expiries import last_day, maturities
-from engine.market.symbols import contract_code, option_series
+from engine.market.instruments import contract_code, option_series
 
 
 def hedging_future(series: str, maturity: str) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.columns import BARS
 from engine.market.expected import is_chain
-from engine.market.symbols import is_stock
+from engine.market.instruments import is_stock
 from engine.schemas import OPTION_CHAIN, level_columns
 from engine.store import Store
 from engine.store.identifiers import identifier, literal, literals

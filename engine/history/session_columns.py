@@ -6,7 +6,7 @@ from functools import cache
 
 import polars as pl
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.products import BY_PREFIX
 from engine.market.sessions import Market, Session, session, session_dates
 from engine.market.trading_days import depends_on_days, rules

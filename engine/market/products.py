@@ -1,6 +1,6 @@
 """What KRX lists on its two share indices: prefixes, multipliers, ticks, option series.
 
-Sources: KIS.md's table; KRX's contract specifications as given by its members
+Sources: docs/kis.md#codes; KRX's contract specifications as given by its members
 (eugenefutures.com/eng/GL/view/GL_0401_T1.htm ff.) and, for KOSDAQ150 options,
 https://global.krx.co.kr/contents/GLB/02/0201/0201040210/GLB0201040210.jsp; the prefixes of
 weeklies, minis and KOSDAQ150 options from rows of KIS's master file of September 2026 that users
@@ -108,8 +108,20 @@ BY_PREFIX: dict[str, Product] = {
 }
 
 
+def product(prefix: str) -> Product:
+    """Return the product of a prefix, new (A01) or old (101); raises InputError."""
+    if prefix not in BY_PREFIX:
+        raise InputError(f"{prefix!r} is not a product: choose one of {', '.join(BY_PREFIX)}")
+    return BY_PREFIX[prefix]
+
+
+def tick_size(ticks: Ticks, price: float) -> float:
+    """Return the smallest price step at that price."""
+    return next((tick for start, tick in reversed(ticks) if price >= start), ticks[0][1])
+
+
 def option_series(name: str) -> OptionSeries:
     """Return an option series by its name, KOSPI200 …; raises InputError."""
     if name not in SERIES:
-        raise InputError(f"{name!r} is no option series: choose one of {', '.join(SERIES)}")
+        raise InputError(f"{name!r} is not an option series: choose one of {', '.join(SERIES)}")
     return SERIES[name]

@@ -1,11 +1,18 @@
-"""Codes of KRX instruments as KIS writes them, and which contract is in front on a day.
+"""Symbols: what a text from a user, a file or KIS means, and what the market knows about it.
 
-Two generations of derivative codes (KIS.md): maturities until 2025 have a number for the product
-and a letter for the year (101W09 is September 2025), maturities from 2026 on a letter for the
-product and the year's last digit (A01612 is December 2026). Options add three characters of strike
-(201V05480). Weekly options have a running number of the week and a W instead of year and month
-(B09FEW970, see `expiries.week_number`). Names such as A01_FRONT mean whatever contract of the
-product is in front.
+`parse` reads a text once, at the edge; everything else asks the frozen types:
+
+    Stock        005930, 0001A0, 00104K, Q500001   a share, ETF or ETN at KRX
+    Contract     A01612, 101W09                    one futures contract
+    FrontMonth   A01, A01_FRONT                    whatever contract of the product is in front
+    OptionChain  202612_KOSPI200                   the options of a series with one maturity
+    Option       B01612A97, 201V05480, B09FEW970   one option
+
+Two generations of derivative codes (docs/kis.md#codes): maturities until 2025 have a number for the
+product and a letter for the year (101W09 is September 2025), maturities from 2026 on a letter for
+the product and the year's last digit (A01612 is December 2026). Options add three characters of
+strike. Weekly options have a running number of the week and a W instead of year and month
+(`expiries.week_number`).
 
 Year letters: KRX counts A = 2006 to W = 2025 without I, O and U (help.cqg.com/apihelp, dwmode1.htm;
 KIS's own samples have V = 2024 and W = 2025).
@@ -17,240 +24,479 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import ClassVar
 
 import polars as pl
 
-from engine.errors import InputError
+from engine.errors import CalendarRangeError, InputError
 from engine.market import expiries
+from engine.market.hours import Market, Session, session
 from engine.market.products import (
     BY_PREFIX,
-    PRODUCTS,
     SERIES,
     STOCK_TICKS,
     OptionSeries,
     Product,
     Ticks,
     option_series,
+    tick_size,
 )
 from engine.market.trading_days import check_range, depends_on_days, next_trading_day_from, rules
-
-__all__ = [
-    "FIRST_NEW_YEAR",
-    "PRODUCTS",
-    "SERIES",
-    "STOCK_TICKS",
-    "Contract",
-    "OptionSeries",
-    "Product",
-    "contract",
-    "contract_code",
-    "contract_on",
-    "front_maturity",
-    "front_month",
-    "front_months",
-    "is_derivative",
-    "is_front",
-    "is_stock",
-    "option_code",
-    "option_series",
-    "product",
-    "tick_size",
-    "ticks_of",
-    "validate_symbol",
-]
 
 FIRST_NEW_YEAR = 2026
 FIRST_LETTER_YEAR = 2006
 _YEAR_LETTERS = "ABCDEFGHJKLMNPQRSTVW"
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CHAIN_MARKET = "chain"  # what the ledger of gaps calls the market of option chains
+_PREFIX_LENGTH = 3  # of every product
+_CONTRACT_LENGTH = 6  # product and maturity, with which every code of a derivative begins
 
 # Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
 # ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
 # foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
 _STOCK = re.compile(r"[0-4][0-9]{3}[0-9A-Z]{2}|Q?[5-9][0-9A-Z]{5}")
-_FRONT = re.compile(r"([0-9A-Z]{3})_FRONT")
+_FRONT = re.compile(r"([0-9A-Z]{3})(?:_FRONT)?")
 _FUTURE = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})")
 _OPTION = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})([0-9A-Z]{3})")
 _WEEKLY = re.compile(r"([0-9A-Z]{3})([0-9A-Z]{2})W([0-9A-Z]{3})")
+_CHAIN = re.compile(r"([0-9]{6})_([A-Z0-9_]+)")
+
+_FORMS = (
+    "known forms are a stock (005930), a futures contract (A01612), a product, which means its"
+    " front month (A01), an option chain (202612_KOSPI200) and an option (B01612A97)"
+)
+_ENGLISH = {
+    "KOSPI200": "KOSPI200",
+    "MINI_KOSPI200": "mini KOSPI200",
+    "KOSDAQ150": "KOSDAQ150",
+    "KOSPI200_WEEKLY_MON": "KOSPI200 weekly (Mon)",
+    "KOSPI200_WEEKLY_THU": "KOSPI200 weekly (Thu)",
+}
+_KOREAN = {
+    "KOSPI200": "코스피200",
+    "MINI_KOSPI200": "미니 코스피200",
+    "KOSDAQ150": "코스닥150",
+    "KOSPI200_WEEKLY_MON": "코스피200 위클리(월)",
+    "KOSPI200_WEEKLY_THU": "코스피200 위클리(목)",
+}
+_ENGLISH_KINDS = {"future": "futures", "call": "call", "put": "put"}
+_KOREAN_KINDS = {"future": "선물", "call": "콜옵션", "put": "풋옵션"}
 
 
 @dataclass(frozen=True)
-class Contract:
-    """One code, read. `maturity` is YYYYMM, of weeklies YYMMWW.
-
-    `strike` (index points) is None where the code does not tell it: from 1,000 on, and for
-    KOSDAQ150. The board and the master file tell it always; prefer them.
-    """
+class _Symbol:
+    """What all symbols have. `code` is the text under which everything is stored."""
 
     code: str
+
+    market: ClassVar[Market]
+    table: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.code
+
+    @property
+    def ledger_market(self) -> str:
+        """What the ledger of gaps calls the market: stocks, derivatives or chain."""
+        return self.market.value
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the symbol's session on the day; None if it has none.
+
+        `night` asks for the night that begins on the day. Raises CalendarRangeError.
+        """
+        raise NotImplementedError
+
+    def expected_stamps(self, day: date) -> pl.Series:
+        """Return the stamp (KST) of every bar that must exist of the day session, ascending."""
+        found = self.session(day)
+        return found.stamps() if found else pl.Series("stamp", [], pl.Datetime("us"))
+
+
+@dataclass(frozen=True)
+class Stock(_Symbol):
+    """A share, ETF or ETN. Prices in KRW."""
+
+    market = Market.STOCKS
+    table = "stocks_1m"
+    product: ClassVar[None] = None
+    ticks: ClassVar[Ticks] = STOCK_TICKS
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English; KIS's master file of stocks is not read yet."""
+        return f"stock {self.code}"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean; KIS's master file of stocks is not read yet."""
+        return f"주식 {self.code}"
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the stock market's session on the day; stocks have no night."""
+        return None if night else session(Market.STOCKS, day)
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, KRW."""
+        return tick_size(self.ticks, price)
+
+
+@dataclass(frozen=True)
+class _Derivative(_Symbol):
+    """What futures and options share. `maturity` is YYYYMM, of weekly options YYMMWW."""
+
     product: Product
     maturity: str
-    strike: float | None = None
+
+    market = Market.DERIVATIVES
+    table = "futures_1m"
 
     @property
     def expiry(self) -> date:
-        """Return its last trading day; raises CalendarRangeError where holidays are unknown."""
+        """The last trading day; raises CalendarRangeError where holidays are unknown."""
         return expiries.expiry(self.product.months, self.maturity)
 
     @property
     def last_day(self) -> date:
-        """Return its last trading day, nominal where that lies beyond the calendar."""
+        """The last trading day, nominal where that lies beyond the calendar."""
         return expiries.last_day(self.product.months, self.maturity)
 
+    @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.product.ticks
 
-def product(code_or_prefix: str) -> Product:
-    """Return the product of a prefix, a code or a front name; raises InputError."""
-    found = BY_PREFIX.get(code_or_prefix[:3])
-    if found and (len(code_or_prefix) == 3 or is_derivative(code_or_prefix)):
-        return found
-    raise InputError(
-        f"{code_or_prefix!r} is no derivative we know: codes begin with {', '.join(BY_PREFIX)}"
-    )
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 futures A01612."""
+        return f"{_ENGLISH[self.product.name]} {_ENGLISH_KINDS[self.product.kind]} {self.code}"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 선물 A01612."""
+        return f"{_KOREAN[self.product.name]} {_KOREAN_KINDS[self.product.kind]} {self.code}"
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return its session on the day, shorter on its last day, None after it.
+
+        There is no night on its last day.
+        """
+        last = self.last_day
+        if night:
+            return session(Market.NIGHT, day) if check_range(day) < last else None
+        return None if check_range(day) > last else _day_session(day, last)
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, index points."""
+        return tick_size(self.ticks, price)
 
 
-def _pattern(of: Product) -> re.Pattern[str]:
-    if of.kind == "future":
-        return _FUTURE
-    return _WEEKLY if expiries.is_weekly(of.months) else _OPTION
+@dataclass(frozen=True)
+class Contract(_Derivative):
+    """One futures contract."""
+
+
+@dataclass(frozen=True)
+class Option(_Derivative):
+    """One option.
+
+    `strike` (index points) is None where the code does not tell it: from 1,000 on, and for
+    KOSDAQ150. The board and the master file always tell it; prefer them.
+    """
+
+    strike: float | None = None
+
+
+@dataclass(frozen=True)
+class FrontMonth(_Symbol):
+    """The contract of a futures product nearest to its expiry, whichever that is on a day."""
+
+    product: Product
+
+    market = Market.DERIVATIVES
+    table = "futures_1m"
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 futures, front month."""
+        return f"{_ENGLISH[self.product.name]} futures, front month"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 선물 최근월물."""
+        return f"{_KOREAN[self.product.name]} 선물 최근월물"
+
+    @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.product.ticks
+
+    def on(self, day: date) -> Contract:
+        """Return the contract in front on the day; it still is on its last day."""
+        maturity = expiries.front_maturity(self.product.months, check_range(day))
+        return Contract(contract_code(self.product, maturity), self.product, maturity)
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the front month's session on the day; its night is then the next contract's."""
+        return session(Market.NIGHT, day) if night else self.on(day).session(day)
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, index points."""
+        return tick_size(self.ticks, price)
+
+    def contracts(self, start: date, end: date) -> pl.DataFrame:
+        """Return the contracts in front from start to end: symbol, maturity, first_day, last_day.
+
+        first_day and last_day are those of the whole time in front, also where they reach beyond
+        start and end; a contract rolls on the trading day after its last one. The first contract
+        that the calendar knows begins with the calendar.
+        """
+        first = rules()["first_day"]
+        rows = []
+        for last, maturity in expiries.maturities(self.product.months, beyond=True):
+            if last >= check_range(start) and first <= check_range(end):
+                code = contract_code(self.product, maturity)
+                rows.append((code, maturity, next_trading_day_from(first), last))
+            first = last + timedelta(days=1)
+        schema = ["symbol", "maturity", "first_day", "last_day"]
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@dataclass(frozen=True)
+class OptionChain(_Symbol):
+    """The options of a series with one maturity: YYYYMM, of weekly series YYMMWW."""
+
+    series: OptionSeries
+    maturity: str
+
+    market = Market.DERIVATIVES
+    table = "option_chain_raw"
+
+    @property
+    def product(self) -> Product:
+        """The future that underlies and hedges the options."""
+        return self.series.future
+
+    @property
+    def ledger_market(self) -> str:
+        """What the ledger of gaps calls the market."""
+        return CHAIN_MARKET
+
+    @property
+    def last_day(self) -> date:
+        """The last trading day, nominal where that lies beyond the calendar."""
+        return expiries.last_day(self.series.name, self.maturity)
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 options 2026-12."""
+        name = _ENGLISH[self.series.name]
+        if expiries.is_weekly(self.series.name):
+            year, month, week = self.maturity[:2], self.maturity[2:4], int(self.maturity[4:])
+            return f"{name} options 20{year}-{month} week {week}"
+        return f"{name} options {self.maturity[:4]}-{self.maturity[4:]}"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 옵션 2026년 12월물."""
+        name = _KOREAN[self.series.name]
+        if expiries.is_weekly(self.series.name):
+            year, month, week = self.maturity[:2], int(self.maturity[2:4]), int(self.maturity[4:])
+            return f"{name} 옵션 {year}년 {month}월 {week}주차"
+        return f"{name} 옵션 {self.maturity[:4]}년 {int(self.maturity[4:])}월물"
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the chain's session on the day, shorter on its last day, None after it."""
+        last = self.last_day
+        if night:
+            return session(Market.NIGHT, day) if check_range(day) < last else None
+        return None if check_range(day) > last else _day_session(day, last)
+
+    def expected_stamps(self, day: date) -> pl.Series:
+        """Return every minute of the session: the wait for the auction has snapshots, too."""
+        found = self.session(day)
+        return found.minute_grid() if found else pl.Series("stamp", [], pl.Datetime("us"))
+
+
+@dataclass(frozen=True)
+class FrontChain:
+    """The option chain of a series nearest to its expiry, whichever that is on a day."""
+
+    series: OptionSeries
+
+    def on(self, day: date) -> OptionChain:
+        """Return the chain in front on the day. Raises CalendarRangeError."""
+        return option_chain(self.series, expiries.front_maturity(self.series.name, day))
+
+
+Symbol = Stock | Contract | FrontMonth | OptionChain | Option
+
+
+def _day_session(day: date, last_day: date) -> Session | None:
+    return session(Market.DERIVATIVES, day, expiring=day == last_day)
+
+
+def parse(text: str) -> Symbol:
+    """Return the symbol that a text means. Raises InputError, which lists the forms."""
+    return _parse(text)
 
 
 @depends_on_days
-@lru_cache(maxsize=4096)
-def _contract(code: str) -> Contract:
-    of = product(code)
-    match = _pattern(of).fullmatch(code)
+@lru_cache(maxsize=65_536)
+def _parse(text: str) -> Symbol:
+    if _STOCK.fullmatch(text):
+        return Stock(text)
+    try:
+        if match := _CHAIN.fullmatch(text):
+            return option_chain(option_series(match[2]), match[1])
+        product = BY_PREFIX.get(text[:_PREFIX_LENGTH])
+        if product is None:
+            raise InputError(f"codes of derivatives begin with {', '.join(BY_PREFIX)}")
+        if not _FRONT.fullmatch(text):
+            return _derivative(text, product)
+        if product.kind == "future":
+            return FrontMonth(f"{product.prefix}_FRONT", product)
+        raise InputError("options of many strikes share this beginning")
+    except CalendarRangeError:
+        raise
+    except InputError as error:
+        raise InputError(f"{text!r} is not a symbol ({error}); {_FORMS}") from None
+
+
+def parse_derivative(text: str) -> Contract | Option:
+    """Return the futures contract or option that a code means. Raises InputError."""
+    found = parse(text)
+    if isinstance(found, Contract | Option):
+        return found
+    raise InputError(f"{text!r} is not one contract: write a code such as A01612 or B01612A97")
+
+
+def parse_chain(text: str) -> OptionChain | FrontChain:
+    """Read a chain as settings name it: `front`, `202612`, `KOSPI200`, `KOSPI200:202612`.
+
+    Without a series it is the KOSPI200's, without a maturity the front one. Raises InputError.
+    """
+    series, _, maturity = text.rpartition(":")
+    if not maturity:
+        raise InputError(f"{text!r} is not an option chain: write front, 202612 or SERIES:MATURITY")
+    if not series and not (maturity == "front" or maturity.isdigit()):
+        series, maturity = maturity, "front"
+    found = option_series(series or "KOSPI200")
+    return FrontChain(found) if maturity == "front" else option_chain(found, maturity)
+
+
+def option_chain(series: OptionSeries, maturity: str) -> OptionChain:
+    """Return the chain of a series and maturity. Raises InputError for an impossible maturity."""
+    expiries.nominal_expiry(series.name, maturity)
+    return OptionChain(f"{maturity}_{series.name}", series, maturity)
+
+
+def _derivative(code: str, product: Product) -> Contract | Option:
+    weekly = product.kind != "future" and expiries.is_weekly(product.months)
+    pattern = _FUTURE if product.kind == "future" else _WEEKLY if weekly else _OPTION
+    match = pattern.fullmatch(code)
     if match is None:
-        raise InputError(f"{code!r} names a product, not one contract of it")
-    if of.kind != "future" and expiries.is_weekly(of.months):
-        maturity = expiries.maturity_of_week(of.months, match[2])
+        raise InputError(f"a {product.kind} of {product.name} is written otherwise")
+    if weekly:
+        maturity = expiries.maturity_of_week(product.months, match[2])
     else:
-        maturity = f"{_year(of, match[1], match[2], code)}{match[3]}"
-    expiries.nominal_expiry(of.months, maturity)  # a month in which nothing expires is no contract
-    return Contract(code, of, maturity, None if of.kind == "future" else _strike(of, code[6:]))
+        maturity = f"{_year(product, match[1], match[2])}{match[3]}"
+    expiries.nominal_expiry(product.months, maturity)  # nothing expires in some months
+    if product.kind == "future":
+        return Contract(code, product, maturity)
+    return Option(code, product, maturity, _strike(product, code[_CONTRACT_LENGTH:]))
 
 
-def contract(code: str) -> Contract:
-    """Read a futures or option code; raises InputError for anything else."""
-    return _contract(code)
-
-
-def _year(of: Product, prefix: str, mark: str, code: str) -> int:
-    if prefix == of.old_prefix and mark in _YEAR_LETTERS:
+def _year(product: Product, prefix: str, mark: str) -> int:
+    if prefix == product.old_prefix and mark in _YEAR_LETTERS:
         return FIRST_LETTER_YEAR + _YEAR_LETTERS.index(mark)
-    if prefix == of.prefix and mark.isdigit():
+    if prefix == product.prefix and mark.isdigit():
         return FIRST_NEW_YEAR + (int(mark) - FIRST_NEW_YEAR) % 10
-    raise InputError(f"{code!r} names no year: old prefixes take a letter, new ones a digit")
+    raise InputError("old prefixes take a letter for the year, new ones a digit")
 
 
-def _strike(of: Product, text: str) -> float | None:
-    if of.underlying != "KOSPI200" or not text.isdigit():
+def _strike(product: Product, text: str) -> float | None:
+    if product.underlying != "KOSPI200" or not text.isdigit():
         return None
     return int(text) + (0.5 if text[2] in "27" else 0.0)  # strikes are multiples of 2.5
 
 
-def contract_code(product_prefix: str, maturity: str) -> str:
+def contract_code(product: Product, maturity: str) -> str:
     """Return the code of a maturity in the naming valid for it, of options without the strike."""
-    of = product(product_prefix)
-    year = expiries.nominal_expiry(of.months, maturity).year
-    prefix = of.prefix if year >= FIRST_NEW_YEAR else of.old_prefix
-    if of.kind != "future" and expiries.is_weekly(of.months):
-        return f"{prefix}{expiries.week_number(of.months, maturity)}W"
+    year = expiries.nominal_expiry(product.months, maturity).year
+    prefix = product.prefix if year >= FIRST_NEW_YEAR else product.old_prefix
+    return f"{prefix}{maturity_mark(product, maturity)}"
+
+
+def maturity_mark(product: Product, maturity: str) -> str:
+    """Return the three characters that stand for a maturity in the codes of a product: 612, W09."""
+    if product.kind != "future" and expiries.is_weekly(product.months):
+        return f"{expiries.week_number(product.months, maturity)}W"
+    year = expiries.nominal_expiry(product.months, maturity).year
     if not FIRST_LETTER_YEAR <= year < FIRST_NEW_YEAR + 10:
-        raise InputError(f"no code is known for {of.name} of {maturity}")
+        raise InputError(f"no code is known for {product.name} of {maturity}")
     mark = str(year % 10) if year >= FIRST_NEW_YEAR else _YEAR_LETTERS[year - FIRST_LETTER_YEAR]
-    return f"{prefix}{mark}{maturity[4:]}"
+    return f"{mark}{maturity[4:]}"
 
 
-def option_code(prefix: str, maturity: str, strike: float) -> str:
+def option_code(product: Product, maturity: str, strike: float) -> str:
     """Return the nine characters of an option: product, maturity, strike (a multiple of 2.5).
 
     Below 1,000 the strike stands there without its half point (747.5 is 747). From 1,000 on KRX
     gives running numbers A00, A01 … one a step of 2.5, so 1,120 is A48 (KIS's master file of
-    2026-09-23). That holds only nearly: real series are off by up to three steps. So a code made
-    here is good for simulating; a real one comes from the board or the master file.
+    2026-09-23). That holds only nearly: real series are off by up to nine steps
+    (docs/kis.md#codes). So a code made here is good for simulating; a real one comes from the board
+    or the master file.
     """
     if not 0 < strike < 7_500 or strike % 2.5:
-        raise InputError(f"{strike} is no strike: a multiple of 2.5 below 7,500")
+        raise InputError(f"{strike} is not a strike: a multiple of 2.5 below 7,500")
     steps = int(strike / 2.5)
     hundreds, rest = divmod(int(strike) if strike < 1_000 else steps + 600, 100)
-    return f"{contract_code(prefix, maturity)}{_BASE36[hundreds]}{rest:02d}"
+    return f"{contract_code(product, maturity)}{_BASE36[hundreds]}{rest:02d}"
 
 
-def front_maturity(series: str, day: date) -> str:
-    """Return the nearest maturity of an option series on the day: 202509, of weeklies 250901."""
-    return expiries.front_maturity(option_series(series).name, day)
+def product_prefix(symbol: pl.Expr) -> pl.Expr:
+    """Return the lower-case prefix of codes of derivatives, which names partitions: a01, 101."""
+    return symbol.str.slice(0, _PREFIX_LENGTH).str.to_lowercase()
 
 
-def front_month(product_prefix: str, day: date) -> str:
-    """Return the futures contract nearest to expiry, which it still is on its last day."""
-    of = _future(product_prefix)
-    return contract_code(of.prefix, expiries.front_maturity(of.months, day))
+def product_and_maturity(symbol: pl.Expr) -> pl.Expr:
+    """Return what codes of derivatives begin with: the same for all options of a chain's side."""
+    return symbol.str.slice(0, _CONTRACT_LENGTH)
 
 
-def _future(prefix: str) -> Product:
-    of = product(prefix)
-    if of.kind == "future":
-        return of
-    raise InputError(f"{prefix!r} is an option: its front maturity is one, its contracts are many")
+def is_derivative(symbol: pl.Expr) -> pl.Expr:
+    """Say of codes and front names, which need not be valid, whether they mean a derivative."""
+    known = symbol.str.slice(0, _PREFIX_LENGTH).is_in(sorted(BY_PREFIX))
+    lettered = symbol.str.slice(0, _PREFIX_LENGTH + 1).str.contains("[A-Z]")
+    return known & (symbol.str.ends_with("_FRONT") | lettered)
 
 
-def front_months(product_prefix: str, start: date, end: date) -> pl.DataFrame:
-    """Return the contracts in front from start to end: symbol, maturity, first_day, last_day.
-
-    first_day and last_day are those of the whole time in front, also where they reach beyond start
-    and end; a contract rolls on the trading day after its last one. The first contract that the
-    calendar knows begins with the calendar.
-    """
-    of, first = _future(product_prefix), rules()["first_day"]
-    rows = []
-    for last, maturity in expiries.maturities(of.months, beyond=True):
-        if last >= check_range(start) and first <= check_range(end):
-            code = contract_code(of.prefix, maturity)
-            rows.append((code, maturity, next_trading_day_from(first), last))
-        first = last + timedelta(days=1)
-    schema = ["symbol", "maturity", "first_day", "last_day"]
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def chains_of(series: OptionSeries, underlying_symbol: pl.Expr) -> pl.Expr:
+    """Say of names of chains (202612_KOSPI200) whether they belong to the series."""
+    return underlying_symbol.str.replace(r"^[0-9]{6}_", "") == series.name
 
 
-def contract_on(symbol: str, day: date) -> str:
-    """Return the contract that a name means on a day: of A01_FRONT the front month, else itself."""
-    return front_month(symbol[:3], day) if is_front(symbol) else symbol
-
-
-def is_front(code: str) -> bool:
-    """Say whether the text means the front month of a product: A01_FRONT."""
-    return bool(_FRONT.fullmatch(code)) and code[:3] in BY_PREFIX
-
-
-def is_stock(code: str) -> bool:
-    """Say whether the text has the form of a share's or ETN's code: 005930, 0001A0."""
-    return bool(_STOCK.fullmatch(code))
-
-
-def is_derivative(code: str) -> bool:
-    """Say whether the text has the form of a contract's code, or is a front name."""
-    of = BY_PREFIX.get(code[:3])
-    return bool(of and (is_front(code) or _pattern(of).fullmatch(code))) and not is_stock(code)
-
-
-def validate_symbol(text: str) -> str:
-    """Return the text if it is a code we know how to collect; raises InputError."""
-    if is_stock(text):
-        return text
-    if is_front(text):
-        _future(text[:3])
-        return text
-    return contract(text).code
-
-
-def ticks_of(product_or_symbol: Product | str) -> Ticks:
-    """Return (from this price on, smallest step) ascending: index points, of stocks KRW."""
-    if isinstance(product_or_symbol, Product):
-        return product_or_symbol.ticks
-    return STOCK_TICKS if is_stock(product_or_symbol) else product(product_or_symbol).ticks
-
-
-def tick_size(product_or_symbol: Product | str, price: float) -> float:
-    """Return the smallest price step at that price."""
-    bands = ticks_of(product_or_symbol)
-    return next((tick for start, tick in reversed(bands) if price >= start), bands[0][1])
+__all__ = [
+    "CHAIN_MARKET",
+    "FIRST_NEW_YEAR",
+    "SERIES",
+    "Contract",
+    "FrontChain",
+    "FrontMonth",
+    "Option",
+    "OptionChain",
+    "Stock",
+    "Symbol",
+    "chains_of",
+    "contract_code",
+    "is_derivative",
+    "maturity_mark",
+    "option_chain",
+    "option_code",
+    "parse",
+    "parse_chain",
+    "parse_derivative",
+    "product_and_maturity",
+    "product_prefix",
+]

@@ -8,7 +8,7 @@ from functools import lru_cache
 import orjson
 
 from engine.errors import InputError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market, session
 from engine.simulator.board_text import write_boards, write_quotes
 from engine.simulator.exchange import Desk, is_dead

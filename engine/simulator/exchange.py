@@ -10,7 +10,7 @@ from functools import lru_cache
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market, Session, previous_sessions, session, session_of
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import MarketData, labels

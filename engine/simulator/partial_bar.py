@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.simulator.kis_format import price_text
 from engine.simulator.market.data import draws
 

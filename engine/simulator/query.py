@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 
 from engine.errors import InputError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market
 from engine.simulator.refusals import wrong_field
 

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 
 from engine.errors import CalendarRangeError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market, session
 from engine.simulator.exchange import Desk
 from engine.simulator.kis_format import OK

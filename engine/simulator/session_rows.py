@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Session
 from engine.simulator.kis_format import clock_label, exact, json_rows, midnight
 from engine.simulator.partial_bar import FinishedBar, idle_bar, running_bar

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import NamedTuple
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market
 from engine.simulator.exchange import Desk
 from engine.simulator.kis_format import change, price_text

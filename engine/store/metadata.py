@@ -10,7 +10,7 @@ import polars as pl
 
 from engine import schemas
 from engine.clock import Clock
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.trading_days import rules
 from engine.store.merge import MergeCounts
 from engine.store.store import Store

@@ -18,7 +18,7 @@ from engine.clock import WallClock
 from engine.configuration import load
 from engine.errors import InputError
 from engine.history.scan import scan
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.store import MergeCounts, Store
 from pipelines.commands.backtest import End, Settings, Start, Symbols, settings
 from pipelines.databases import Kind, kind_of

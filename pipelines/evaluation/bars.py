@@ -14,8 +14,7 @@ import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
 from engine.history.scan import scan
-from engine.market import sessions
-from engine.market import symbols as instruments
+from engine.market import instruments, sessions
 from engine.market.sessions import Market, Session
 from engine.market.trading_days import rules
 from engine.simulator.market.recorded import scan_bars

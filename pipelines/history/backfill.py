@@ -16,7 +16,7 @@ from datetime import date
 import polars as pl
 
 from engine.concurrency import run_until_first_error
-from engine.market.expected import targets
+from engine.market.expected import expected_sessions
 from engine.store import MergeCounts, Store, ledger
 from engine.store.metadata import store_front_months
 from pipelines.history.plan import CALLS, plan
@@ -87,14 +87,16 @@ async def backfill(
 
     Raises InputError, KisKeyRefused, StoreError.
     """
-    return await fill(context, targets(symbols, start, end, warm_up=warm_up), progress=progress)
+    return await fill(
+        context, expected_sessions(symbols, start, end, warm_up=warm_up), progress=progress
+    )
 
 
 async def plan_backfill(
     store: Store, symbols: list[str], start: date, end: date, *, warm_up: int = 0
 ) -> pl.DataFrame:
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
-    wanted = targets(symbols, start, end, warm_up=warm_up)
+    wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
     calls = [pl.DataFrame(schema=CALLS)]
     for part in in_parts(await unsettled(store, wanted, store.clock)):
         seen = await survey(store, part, store.clock, give_up=True)

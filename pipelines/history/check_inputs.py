@@ -17,7 +17,7 @@ import polars as pl
 from engine.clock import Clock, today
 from engine.history.checks import RELATIONS
 from engine.history.queries import read_bars, read_chain, read_confirmed_bars, read_matrices
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.expected import is_chain, session_of, with_grids
 from engine.market.sessions import Market
 from engine.market.trading_days import rules, trading_days

@@ -15,7 +15,7 @@ from __future__ import annotations
 import polars as pl
 
 from engine.kis.endpoints import DerivativeMinutes, StockMinutes
-from engine.market import symbols as instruments
+from engine.market import instruments
 
 CALLS = pl.Schema(
     [

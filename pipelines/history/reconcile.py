@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.history.queries import read_collected_symbols
 from engine.market import sessions
-from engine.market.expected import is_chain, targets
+from engine.market.expected import expected_sessions, is_chain
 from engine.market.sessions import Market
 from engine.store import MergeCounts
 from pipelines.history.backfill import Report, fill
@@ -39,9 +39,9 @@ async def fill_before_open(
     before = [symbol for symbol in symbols if not is_chain(symbol)]
     futures = [s for s in before if sessions.market_of(s) is Market.DERIVATIVES]
     last = sessions.previous_sessions(Market.DERIVATIVES, day, max(EARLIER, warm_up))
-    wanted = targets(before, last[-EARLIER], last[-1])
+    wanted = expected_sessions(before, last[-EARLIER], last[-1])
     if warm_up:
-        wanted = wanted.vstack(targets(futures, last[0], last[-1])).unique()
+        wanted = wanted.vstack(expected_sessions(futures, last[0], last[-1])).unique()
     return await fill(context, wanted)
 
 
@@ -62,7 +62,9 @@ async def finish_earlier(
         names = [*dict.fromkeys([*collected, *(s for s in symbols if not is_chain(s))])]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
         rows += (await reconcile(context, names, session)).rows
-        await compute_signals(context.store, context.clock, targets(names, session, session))
+        await compute_signals(
+            context.store, context.clock, expected_sessions(names, session, session)
+        )
     return rows
 
 
@@ -80,7 +82,7 @@ async def _unfinished(context: BackfillContext, day: date) -> list[date]:
 async def fill_today(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
     """Fill the day's minutes so far, after a restart. Raises KisKeyRefused, StoreError."""
     codes = [symbol for symbol in symbols if not is_chain(symbol)]
-    return await fill(context, targets(codes, day, day))
+    return await fill(context, expected_sessions(codes, day, day))
 
 
 async def reconcile(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
@@ -92,7 +94,7 @@ async def reconcile(context: BackfillContext, symbols: Sequence[str], day: date)
     """
     for symbol in filter(is_chain, symbols):
         await complete_chain(context.store, symbol, day)
-    wanted = targets(symbols, day, day, sealed_by=context.clock.now())
+    wanted = expected_sessions(symbols, day, day, sealed_by=context.clock.now())
     unseen = await _stored(context, wanted)
     total = await fill(context, wanted, again=unseen)
     for _ in range(LOOKS - 1):

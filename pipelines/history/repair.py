@@ -18,7 +18,7 @@ import polars as pl
 from engine import schemas
 from engine.columns import BARS
 from engine.history.queries import read_bars, symbols_by_table
-from engine.market.expected import is_chain, owed
+from engine.market.expected import expected_stamps, is_chain
 from engine.store import table_repair
 from engine.store.tables import TABLES, Table, table_of
 from pipelines.history import validate as validation
@@ -144,7 +144,7 @@ async def _ask_again(
 
 def _stamps_of(runs: pl.DataFrame) -> pl.DataFrame:
     """Return symbol, session, stamp of the owed stamps within findings of bars."""
-    due = owed(runs.select(_SESSION).unique())
+    due = expected_stamps(runs.select(_SESSION).unique())
     within = pl.col("stamp").is_between("first_stamp", "last_stamp")
     return due.join(runs, on=_SESSION).filter(within).select(_STAMP).unique()
 

@@ -25,7 +25,7 @@ from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.history.queries import bar_table
 from engine.kis.client import KisClient, Priority
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.expected import is_chain, session_of
 from engine.store import MergeCounts, Store
 

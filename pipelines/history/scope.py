@@ -8,8 +8,8 @@ from datetime import date, datetime
 import polars as pl
 
 from engine.errors import InputError
-from engine.market import symbols as instruments
-from engine.market.expected import TARGETS, is_chain, is_product, targets
+from engine.market import instruments
+from engine.market.expected import SESSIONS, expected_sessions, is_chain, is_product
 from engine.market.trading_days import rules
 
 
@@ -36,8 +36,8 @@ def scope(
             begin, until = max(start or first, first), min(end or last, last)
         if begin and until:
             span = max(begin, calendar[0]), min(until, calendar[1])
-            frames.append(targets([symbol], *span, sealed_by=sealed_by))
-    wanted = pl.concat([TARGETS.to_frame(), *frames]).unique().sort("session", "symbol")
+            frames.append(expected_sessions([symbol], *span, sealed_by=sealed_by))
+    wanted = pl.concat([SESSIONS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
         of = f" of {', '.join(symbols)}" if symbols else ""
         raise InputError(

@@ -12,7 +12,8 @@ import polars as pl
 from engine import schemas
 from engine.clock import Clock
 from engine.history.gaps import find_gaps
-from engine.market.expected import CHAIN, market_of, session_of
+from engine.market.expected import market_of, session_of
+from engine.market.symbols import CHAIN_MARKET
 from engine.store import Store
 from engine.store.identifiers import literal, literals
 
@@ -59,7 +60,7 @@ async def unsettled(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.Dat
     )
     explained = pl.col("no_trade") + pl.col("unavailable")
     quiet = known.join(lacking, on=_SESSION, how="left").filter(
-        pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN
+        pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN_MARKET
     )
     return targets.join(quiet, on=_SESSION, how="anti")
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.clock import Clock, today
 from engine.history.queries import read_stamps
-from engine.market.expected import market_of, owed
+from engine.market.expected import expected_stamps, market_of
 from engine.store import Store, ledger
 from pipelines.history.request import beyond_reach
 from pipelines.history.session_status import settle, span_of
@@ -58,7 +58,7 @@ async def survey(
     With `give_up`, what is missing and beyond KIS's reach is marked as unavailable.
     """
     now = clock.now()
-    due = owed(targets).filter(pl.col("stamp") < now)
+    due = expected_stamps(targets).filter(pl.col("stamp") < now)
     if due.is_empty():
         return Survey(
             due,

@@ -10,8 +10,8 @@ from typing import Literal
 import altair as alt
 
 from engine.errors import InputError
+from engine.market import instruments
 from engine.market import sessions as calendar
-from engine.market import symbols as instruments
 from pipelines.reports import queries as questions
 from pipelines.reports.charts.coverage import coverage_chart
 from pipelines.reports.charts.day import day_chart

@@ -14,8 +14,8 @@ from engine.errors import InputError
 from engine.history.matrices import long_matrix
 from engine.history.queries import bar_table
 from engine.history.scan import query, scan
-from engine.market import sessions
-from engine.market import symbols as instruments
+from engine.market import instruments, sessions
+from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
 
@@ -146,9 +146,8 @@ def findings(url: str) -> pl.DataFrame:
 
 
 def _owed(spans: pl.DataFrame) -> pl.DataFrame:
-    frames = [sessions.owed_stamps([s], a, b) for s, a, b in spans.iter_rows()]
-    empty = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "stamp": pl.Datetime})
-    return pl.concat([empty, *frames])
+    known = [expected_sessions([symbol], first, last) for symbol, first, last in spans.iter_rows()]
+    return expected_stamps(pl.concat([SESSIONS.to_frame(), *known]))
 
 
 def _counted(owed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

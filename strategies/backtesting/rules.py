@@ -12,7 +12,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 
 
 class Rules(BaseModel):

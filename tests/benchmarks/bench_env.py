@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.market import sessions
-from engine.market.expected import owed, targets
+from engine.market.expected import expected_sessions, expected_stamps
 from engine.market.sessions import Market
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
@@ -79,8 +79,8 @@ def staged() -> Iterator[Stage]:
 def fill(url: str, symbols: int, days: int) -> History:
     """Make the bars in the server, month by month, in the order in which they would come in."""
     start = min(sessions.previous_sessions(Market.STOCKS, LAST, days - 1), default=LAST)
-    wanted = targets([f"{n:06}" for n in range(1, symbols + 1)], start, LAST)
-    stamps = owed(wanted.filter(pl.col("symbol") == "000001")).select("stamp")
+    wanted = expected_sessions([f"{n:06}" for n in range(1, symbols + 1)], start, LAST)
+    stamps = expected_stamps(wanted.filter(pl.col("symbol") == "000001")).select("stamp")
     months = stamps.with_columns(month=pl.col("stamp").dt.truncate("1mo")).partition_by(
         "month", maintain_order=True, include_key=False
     )

@@ -21,6 +21,7 @@ from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.window import LiveWindow
 from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, in_turns, timed
+from tests.stamps import stamps_between
 
 STRATEGY, PARAMS = Dolpha1(), Dolpha1Params()
 TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2}
@@ -30,7 +31,7 @@ def bars(symbols: int, days: int) -> pl.DataFrame:
     """Return full sessions of so many stocks on the real calendar, a random walk each."""
     last = date(2026, 10, 30)
     start = sessions.previous_sessions(sessions.Market.DERIVATIVES, last, days - 1)[0]
-    owed = sessions.owed_stamps(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
+    owed = stamps_between(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
     rng = np.random.default_rng(1)
 
     def of(number: int) -> pl.DataFrame:

@@ -4,10 +4,10 @@ from datetime import date
 
 import polars as pl
 
-from engine.market import sessions
 from tests.e2e.conftest import Desk
 from tests.e2e.recorded import BARS, recorded
 from tests.paths import STOCKS_FILE, needs
+from tests.stamps import stamps_between
 
 DAY = date(2025, 10, 20)
 STOCKS_AT_ONCE = 20
@@ -20,7 +20,7 @@ def test_stocks_are_stored_as_recorded(desk: Desk):
     chosen = [word for symbol in symbols for word in ("--stock", symbol)]
     summary = desk.live("--replay", str(STOCKS_FILE), "--date", f"{DAY}", *chosen)
     stored = desk.ask(f"SELECT {', '.join(BARS)} FROM stocks_1m WHERE timestamp::date = '{DAY}'")
-    owed = sessions.owed_stamps(symbols, DAY, DAY)
+    owed = stamps_between(symbols, DAY, DAY)
     truth = file.join(
         owed, left_on=["symbol", "timestamp"], right_on=["symbol", "stamp"], how="semi"
     )

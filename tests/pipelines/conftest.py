@@ -19,6 +19,7 @@ from engine.store.metadata import record_heartbeat
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
+from tests.stamps import stamps_between
 
 DAY = date(2026, 11, 16)
 FUTURE, STOCK = "A01612", "005930"
@@ -28,7 +29,7 @@ _BARS = ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
 
 def bars(symbols: list[str], first: date, last: date, level: float) -> pl.DataFrame:
     """A wave of prices, a bar for each stamp owed."""
-    owed = sessions.owed_stamps(symbols, first, last)
+    owed = stamps_between(symbols, first, last)
     wave = level * (1 + 0.004 * (pl.int_range(pl.len()) / 40).sin())
     close = wave.round(2)
     opened = close.shift(1).fill_null(close)

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.simulator.faults.scenario import (
     BarRule,
     CallRule,

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from engine.features import black76
 from engine.features.black76 import Terms
-from engine.market import expiries
-from engine.market import symbols as instruments
+from engine.market import expiries, instruments
 from engine.market.sessions import Market, session
 from engine.simulator.market.data import MarketData, draws, open_session
 from engine.simulator.market.listing import STRIKES, maturities, options, previous_close

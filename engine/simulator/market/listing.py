@@ -10,10 +10,9 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
-from engine.market import expiries
-from engine.market import symbols as instruments
+from engine.market import expiries, instruments
+from engine.market.products import OptionSeries
 from engine.market.sessions import Market, previous_sessions
-from engine.market.symbols import OptionSeries
 from engine.simulator.market.data import MarketData, open_session
 
 SERIES = (

@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import InputError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market, Session
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import BARS, INDEX

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import BARS, INDEX, draws, labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 
 _SERIES = {
     "KOSPI200": "코스피200",

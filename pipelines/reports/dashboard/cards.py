@@ -10,8 +10,7 @@ from pathlib import Path
 import polars as pl
 
 import pipelines
-from engine.market import sessions
-from engine.market import symbols as instruments
+from engine.market import instruments, sessions
 from pipelines.reports.charts.style import BLUE, FONT, GREEN, GREY, VERMILLION, font_face
 from pipelines.reports.dashboard.board import Board
 from pipelines.reports.dashboard.health import State

@@ -11,7 +11,7 @@ import pytest
 
 from engine.features import black76
 from engine.features.black76 import GREEKS, Terms
-from engine.market.symbols import option_code
+from engine.market.instruments import option_code
 from engine.schemas import OPTION_CHAIN
 
 MOMENT = datetime(2026, 11, 2, 10, 31)

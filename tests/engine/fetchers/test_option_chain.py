@@ -126,7 +126,7 @@ async def test_a_small_budget_goes_round_and_serves_the_market_first(tmp_path: P
 
 
 async def test_weekly_boards_are_whole_and_need_no_quotes(tmp_path: Path) -> None:
-    from engine.market.symbols import front_maturity
+    from engine.market.instruments import front_maturity
 
     maturity = front_maturity("KOSPI200_WEEKLY_MON", MINUTE.date())
     weekly = ChainRequest("KOSPI200_WEEKLY_MON", maturity, MINUTE)

@@ -12,8 +12,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.errors import InputError
 from engine.history.checks import RELATIONS, all_checks, read_check, run_checks
-from engine.market import symbols as instruments
-from engine.market.expected import owed, targets, with_grids
+from engine.market import instruments
+from engine.market.expected import expected_sessions, expected_stamps, with_grids
 from engine.market.trading_days import trading_days
 from tests.paths import REAL_DATA, require
 
@@ -26,8 +26,8 @@ Frames = dict[str, pl.DataFrame]
 
 def history(symbol: str = SYMBOL, tick: float = 0.05, level: float = 400.0) -> Frames:
     """Two whole days of bars that wander around a level, on ticks."""
-    wanted = targets([symbol], *DAYS)
-    stamps = owed(wanted)
+    wanted = expected_sessions([symbol], *DAYS)
+    stamps = expected_stamps(wanted)
     wave = ((pl.col("index_in_session") * 7919 % 5) - 2) * tick
     bars = stamps.select(
         "symbol",
@@ -228,7 +228,7 @@ def test_every_stamp_taken_away_or_doubled_is_found_and_no_other(
     findings = run_checks([c for c in CHECKS if c.name in ("missing", "doubled")], frames)
     missing = findings.filter(pl.col("check") == "missing")
     stamps = (
-        owed(frames["targets"])
+        expected_stamps(frames["targets"])
         .join(missing, on=["symbol", "session"])
         .filter(pl.col("stamp").is_between("first_stamp", "last_stamp"))
     )
@@ -268,7 +268,7 @@ def test_no_check_finds_anything_in_real_bars(name: str) -> None:
     )
     bars = bars.with_columns(session=pl.col("timestamp").dt.date())
     wanted = bars.select("symbol", "session").unique()
-    stamps = owed(wanted)
+    stamps = expected_stamps(wanted)
     ends = stamps.group_by("symbol", "session").agg(pl.col("stamp").max().alias("last"))
     label = pl.col("timestamp")
     auction = (label == pl.col("last")) & (label.dt.time() != time(15, 20))

@@ -14,9 +14,9 @@ from engine.clock import WallClock
 from engine.errors import InputError
 from engine.history.front import front_series, rolls
 from engine.history.scan import scan
-from engine.market import sessions
 from engine.store.metadata import store_front_months
 from engine.store.store import Store
+from tests.stamps import stamps_between
 
 FIRST, LAST = date(2025, 9, 9), date(2025, 9, 15)  # 2025-09-11 is an expiry
 
@@ -24,7 +24,7 @@ FIRST, LAST = date(2025, 9, 9), date(2025, 9, 15)  # 2025-09-11 is an expiry
 def bars(symbols: list[str] | None = None) -> pl.DataFrame:
     """Two contracts; the later one costs 1.5 points more."""
     symbols = symbols or ["101W09", "101W12"]
-    owed = sessions.owed_stamps(symbols, FIRST, LAST).sort("stamp", "symbol")
+    owed = stamps_between(symbols, FIRST, LAST).sort("stamp", "symbol")
     base = 440 + (pl.col("stamp").rank("dense") * 7 % 100) * 0.05
     price = base + pl.when(pl.col("symbol") == "101W12").then(1.5).otherwise(0.0)
     return owed.select(

@@ -13,14 +13,15 @@ from engine.errors import InputError
 from engine.history.resample import resample
 from engine.history.session_columns import is_derivative, with_session_hours
 from engine.market import sessions
-from engine.market.symbols import is_derivative as one_is_derivative
+from engine.market.instruments import is_derivative as one_is_derivative
+from tests.stamps import stamps_between
 
 ORDINARY, EXPIRY, CSAT = date(2025, 9, 10), date(2025, 9, 11), date(2025, 11, 13)
 
 
 def bars(symbols: list[str], first: date, last: date) -> pl.DataFrame:
     """One bar a stamp owed: opens and closes that count up, a volume of one."""
-    stamps = sessions.owed_stamps(symbols, first, last)
+    stamps = stamps_between(symbols, first, last)
     price = 300 + pl.int_range(pl.len()) * 0.05
     return stamps.select(
         pl.col("stamp").alias("timestamp"),

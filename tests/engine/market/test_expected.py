@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from engine.errors import InputError
-from engine.market.expected import market_of, owed, session_of, targets
+from engine.market.expected import expected_sessions, expected_stamps, market_of, session_of
 
 ROLL, EXPIRY = date(2025, 9, 12), date(2025, 9, 11)
 
@@ -21,7 +21,7 @@ def spans(wanted: pl.DataFrame) -> dict[str, tuple[date, date, int]]:
 
 
 def test_a_product_means_each_contract_for_its_time_in_front_and_its_warm_up() -> None:
-    found = spans(targets(["A01"], date(2025, 9, 1), date(2025, 9, 30), warm_up=3))
+    found = spans(expected_sessions(["A01"], date(2025, 9, 1), date(2025, 9, 30), warm_up=3))
     assert found == {
         "101W09": (date(2025, 9, 1), EXPIRY, 9),
         "101W12": (date(2025, 9, 9), date(2025, 9, 30), 16),
@@ -29,31 +29,38 @@ def test_a_product_means_each_contract_for_its_time_in_front_and_its_warm_up() -
 
 
 def test_no_warm_up_reaches_before_the_first_date_asked_for() -> None:
-    found = spans(targets(["A01_FRONT"], date(2025, 9, 10), date(2025, 9, 15), warm_up=20))
+    found = spans(
+        expected_sessions(["A01_FRONT"], date(2025, 9, 10), date(2025, 9, 15), warm_up=20)
+    )
     assert found["101W12"][0] == date(2025, 9, 10)
 
 
 def test_a_contract_has_no_session_after_its_expiry() -> None:
-    assert spans(targets(["101W09"], date(2025, 9, 8), date(2025, 9, 30)))["101W09"][1] == EXPIRY
+    assert (
+        spans(expected_sessions(["101W09"], date(2025, 9, 8), date(2025, 9, 30)))["101W09"][1]
+        == EXPIRY
+    )
 
 
 def test_sessions_that_are_not_sealed_can_be_left_out() -> None:
     day = date(2025, 9, 1)
-    assert targets(["A01"], day, day, sealed_by=datetime(2025, 9, 1, 15, 45)).is_empty()
-    assert targets(["A01"], day, day, sealed_by=datetime(2025, 9, 1, 16)).height == 1
+    assert expected_sessions(["A01"], day, day, sealed_by=datetime(2025, 9, 1, 15, 45)).is_empty()
+    assert expected_sessions(["A01"], day, day, sealed_by=datetime(2025, 9, 1, 16)).height == 1
 
 
 def test_stamps_owed_on_ordinary_and_last_days_and_by_chains() -> None:
-    wanted = targets(["101W09", "101W12", "005930", "202509_KOSPI200"], EXPIRY, EXPIRY)
-    counts = dict(owed(wanted).group_by("symbol").len().iter_rows())
+    wanted = expected_sessions(["101W09", "101W12", "005930", "202509_KOSPI200"], EXPIRY, EXPIRY)
+    counts = dict(expected_stamps(wanted).group_by("symbol").len().iter_rows())
     # a chain owes every minute until its series ends, as its future does on that day
     assert counts == {"101W09": 395, "101W12": 411, "005930": 381, "202509_KOSPI200": 395}
-    day_before = owed(targets(["202509_KOSPI200"], date(2025, 9, 10), date(2025, 9, 10)))
+    day_before = expected_stamps(
+        expected_sessions(["202509_KOSPI200"], date(2025, 9, 10), date(2025, 9, 10))
+    )
     assert day_before.height == 420
 
 
 def test_places_count_the_stamps_of_a_session() -> None:
-    stamps = owed(targets(["005930"], date(2025, 9, 1), date(2025, 9, 2)))
+    stamps = expected_stamps(expected_sessions(["005930"], date(2025, 9, 1), date(2025, 9, 2)))
     assert stamps["index_in_session"].to_list() == [*range(381), *range(381)]
     assert stamps.filter(pl.col("index_in_session") == 380)["stamp"].dt.strftime(
         "%H:%M"
@@ -72,7 +79,7 @@ def test_markets_and_ends_of_chains() -> None:
 @pytest.mark.parametrize("symbol", ["'; DROP TABLE gaps; --", "../etc", "999999_NOTHING", ""])
 def test_what_is_no_symbol_is_refused(symbol: str) -> None:
     with pytest.raises(InputError):
-        targets([symbol], EXPIRY, EXPIRY)
+        expected_sessions([symbol], EXPIRY, EXPIRY)
 
 
 def test_a_chain_that_matures_beyond_the_calendar_owes_its_sessions_until_then() -> None:

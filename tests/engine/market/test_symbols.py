@@ -11,12 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market import expiries
-from engine.market import symbols as instruments
-from engine.market.symbols import PRODUCTS, SERIES
+from engine.market import expiries, instruments
+from engine.market.hours import Market
+from engine.market.products import PRODUCTS, SERIES, option_series
+from engine.market.symbols import (
+    Contract,
+    FrontChain,
+    FrontMonth,
+    Option,
+    OptionChain,
+    Stock,
+    contract_code,
+    is_derivative,
+    option_code,
+    parse,
+    parse_chain,
+    parse_derivative,
+)
 
 FUTURES = [p for p in PRODUCTS if p.kind == "future"]
 OPTIONS = [p for p in PRODUCTS if p.kind != "future"]
+CALL = SERIES["KOSPI200"].call
 DAYS = st.dates(date(2015, 8, 1), date(2027, 12, 31))
 
 
@@ -48,11 +63,149 @@ DAYS = st.dates(date(2015, 8, 1), date(2027, 12, 31))
     ],
 )
 def test_codes_are_read(code, name, kind, maturity, strike, expiry):
-    read = instruments.contract(code)
+    read = parse(code)
+    assert isinstance(read, Contract if kind == "future" else Option)
     assert (read.product.name, read.product.kind, read.maturity) == (name, kind, maturity)
-    assert read.strike == strike
+    assert getattr(read, "strike", None) == strike
     assert read.expiry == date.fromisoformat(expiry)
-    assert instruments.validate_symbol(code) == code
+    assert (read.code, str(read), read.market, read.table) == (
+        code,
+        code,
+        Market.DERIVATIVES,
+        "futures_1m",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "code", "table", "english", "korean"),
+    [
+        ("005930", Stock, "005930", "stocks_1m", "stock 005930", "주식 005930"),
+        ("0001A0", Stock, "0001A0", "stocks_1m", "stock 0001A0", "주식 0001A0"),
+        ("00088K", Stock, "00088K", "stocks_1m", "stock 00088K", "주식 00088K"),
+        ("Q500001", Stock, "Q500001", "stocks_1m", "stock Q500001", "주식 Q500001"),
+        (
+            "A01612",
+            Contract,
+            "A01612",
+            "futures_1m",
+            "KOSPI200 futures A01612",
+            "코스피200 선물 A01612",
+        ),
+        (
+            "105W10",
+            Contract,
+            "105W10",
+            "futures_1m",
+            "mini KOSPI200 futures 105W10",
+            "미니 코스피200 선물 105W10",
+        ),
+        (
+            "A01",
+            FrontMonth,
+            "A01_FRONT",
+            "futures_1m",
+            "KOSPI200 futures, front month",
+            "코스피200 선물 최근월물",
+        ),
+        (
+            "106_FRONT",
+            FrontMonth,
+            "A06_FRONT",
+            "futures_1m",
+            "KOSDAQ150 futures, front month",
+            "코스닥150 선물 최근월물",
+        ),
+        (
+            "202612_KOSPI200",
+            OptionChain,
+            "202612_KOSPI200",
+            "option_chain_raw",
+            "KOSPI200 options 2026-12",
+            "코스피200 옵션 2026년 12월물",
+        ),
+        (
+            "261103_KOSPI200_WEEKLY_MON",
+            OptionChain,
+            "261103_KOSPI200_WEEKLY_MON",
+            "option_chain_raw",
+            "KOSPI200 weekly (Mon) options 2026-11 week 3",
+            "코스피200 위클리(월) 옵션 26년 11월 3주차",
+        ),
+        (
+            "C05610A48",
+            Option,
+            "C05610A48",
+            "futures_1m",
+            "mini KOSPI200 put C05610A48",
+            "미니 코스피200 풋옵션 C05610A48",
+        ),
+    ],
+)
+def test_a_text_is_one_kind_of_symbol(text, kind, code, table, english, korean):
+    read = parse(text)
+    assert type(read) is kind
+    assert (read.code, read.table, read.name_en, read.name_ko) == (code, table, english, korean)
+    assert parse(read.code) == read
+
+
+def test_an_unknown_text_is_one_error_that_lists_the_forms():
+    forms = ("005930", "A01612", "A01", "202612_KOSPI200", "B01612A97")
+    for text in ("KOSPI200", "A01613", "202613_KOSPI200", "202612_NOTHING", "B01"):
+        with pytest.raises(InputError) as refused:
+            parse(text)
+        assert "\n" not in str(refused.value)
+        assert all(form in str(refused.value) for form in forms)
+
+
+@pytest.mark.parametrize(
+    ("text", "day", "night", "bars"),
+    [
+        ("005930", "2025-09-11", False, 381),
+        ("005930", "2025-09-11", True, None),  # stocks have no night
+        ("101W09", "2025-09-10", False, 411),
+        ("101W09", "2025-09-11", False, 395),  # its last day
+        ("101W09", "2025-09-12", False, None),
+        ("101W09", "2025-09-10", True, 711),
+        ("101W09", "2025-09-11", True, None),
+        ("A01", "2025-09-11", False, 395),
+        ("A01", "2025-09-11", True, 711),  # the next contract's
+        ("A01", "2025-09-12", False, 411),
+        ("202509_KOSPI200", "2025-09-10", False, 420),  # a snapshot each minute
+        ("202509_KOSPI200", "2025-09-11", False, 395),
+        ("202509_KOSPI200", "2025-09-12", False, None),
+        ("201W09347", "2025-09-12", False, None),
+    ],
+)
+def test_a_symbol_knows_its_session_and_expected_stamps(text, day, night, bars):
+    symbol, day = parse(text), date.fromisoformat(day)
+    session = symbol.session(day, night=night)
+    assert (session is None) == (bars is None)
+    if night:
+        assert session is None or session.stamps().len() == bars
+    else:
+        assert symbol.expected_stamps(day).len() == (bars or 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "day", "code"),
+    [
+        ("front", "2026-11-23", "202612_KOSPI200"),
+        ("202612", "2026-11-23", "202612_KOSPI200"),
+        ("KOSDAQ150", "2026-11-23", "202612_KOSDAQ150"),
+        ("KOSPI200:202701", "2026-11-23", "202701_KOSPI200"),
+        ("KOSPI200_WEEKLY_MON:front", "2026-10-05", "261001_KOSPI200_WEEKLY_MON"),
+    ],
+)
+def test_settings_name_chains_by_series_and_maturity(text, day, code):
+    chain = parse_chain(text)
+    found = chain.on(date.fromisoformat(day)) if isinstance(chain, FrontChain) else chain
+    assert found == parse(code)
+
+
+@pytest.mark.parametrize("text", ["KOSPI", "202613", "KOSPI200:never", "", ":", "2026"])
+def test_chains_that_do_not_exist_are_refused(text):
+    with pytest.raises(InputError):
+        parse_chain(text)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +228,6 @@ def test_codes_are_read(code, name, kind, maturity, strike, expiry):
         "101U09",
         "101I09",
         "101X09",
-        "A01",
         "A02612",
         "A01612000",
         "B01610",
@@ -99,19 +251,23 @@ def test_codes_are_read(code, name, kind, maturity, strike, expiry):
         "C:\\A01612",
         "A01612\x00",
         "NUL",
+        "B01",
+        "202613_KOSPI200",
+        "202612_KOSPI",
+        "202612_",
+        "2026_KOSPI200",
         "0059-0",
     ],
 )
-def test_what_is_no_code_is_refused(text):
+def test_texts_that_mean_no_symbol_are_refused(text):
     with pytest.raises(InputError):
-        instruments.validate_symbol(text)
-    assert not instruments.is_stock(text)
+        parse(text)
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_code_of_safe_characters_or_refused(text):
     try:
-        assert instruments.validate_symbol(text) == text
+        parse(text)
     except InputError:
         return
     assert set(text) <= set(string.ascii_uppercase + string.digits + "_")
@@ -120,31 +276,30 @@ def test_any_text_is_a_code_of_safe_characters_or_refused(text):
 @pytest.mark.parametrize("code", ["005930", "0001A0", "00104K", "900140", "Q530036", "105630"])
 def test_codes_of_stocks_are_not_derivatives(code):
     """105630 is a share whose first three characters are those of old mini futures."""
-    assert instruments.is_stock(code)
-    assert not instruments.is_derivative(code)
+    assert parse(code) == Stock(code)
     with pytest.raises(InputError):
-        instruments.product(code)
+        parse_derivative(code)
+    assert not pl.select(is_derivative(pl.lit(code))).item()
 
 
 @given(st.sampled_from(FUTURES), st.data())
 def test_a_futures_code_reads_back_as_it_was_made(product, data):
     maturity = data.draw(st.sampled_from(expiries.maturities(product.months)))[1]
-    code = instruments.contract_code(product.prefix, maturity)
-    assert instruments.contract_code(product.old_prefix, maturity) == code
-    read = instruments.contract(code)
+    code = contract_code(product, maturity)
+    read = parse_derivative(code)
     assert (read.product, read.maturity) == (product, maturity)
     assert len(code) == 6
     assert code.startswith(product.prefix if maturity >= "2026" else product.old_prefix)
-    assert instruments.is_derivative(code)
-    assert not instruments.is_stock(code)
+    assert isinstance(read, Contract)
+    assert pl.select(is_derivative(pl.lit(code))).item()
 
 
 @given(st.sampled_from(OPTIONS), st.data())
 def test_an_option_code_reads_back_as_it_was_made(product, data):
     maturity = data.draw(st.sampled_from(expiries.maturities(product.months)))[1]
     strike = data.draw(st.integers(40, 2999)) * 2.5
-    code = instruments.option_code(product.prefix, maturity, strike)
-    read = instruments.contract(code)
+    code = option_code(product, maturity, strike)
+    read = parse_derivative(code)
     assert (len(code), read.product, read.maturity) == (9, product, maturity)
     told = strike < 1_000 and product.underlying == "KOSPI200"
     assert read.strike == (strike if told else None)
@@ -152,7 +307,7 @@ def test_an_option_code_reads_back_as_it_was_made(product, data):
 
 def test_strikes_have_codes_of_their_own_in_ascending_order():
     strikes = [n * 2.5 for n in range(1, 1200)]
-    codes = [instruments.option_code("B01", "202612", strike) for strike in strikes]
+    codes = [option_code(CALL, "202612", strike) for strike in strikes]
     assert codes == sorted(set(codes))
 
 
@@ -171,17 +326,17 @@ def test_strikes_have_codes_of_their_own_in_ascending_order():
     ],
 )
 def test_strikes_from_a_thousand_on_are_numbered_by_steps(strike, tail):
-    assert instruments.option_code("B01", "202610", strike) == f"B01610{tail}"
+    assert option_code(CALL, "202610", strike) == f"B01610{tail}"
 
 
 @pytest.mark.parametrize("strike", [0, -2.5, 346, 346.25, 7_500, float("nan"), float("inf")])
 def test_what_is_no_strike_is_refused(strike):
     with pytest.raises(InputError):
-        instruments.option_code("B01", "202610", strike)
+        option_code(CALL, "202610", strike)
 
 
 def test_a_code_of_the_future_is_read_but_its_expiry_is_not_guessed():
-    far = instruments.contract("A01812")
+    far = parse_derivative("A01812")
     assert far.maturity == "202812"
     assert far.last_day == date(2028, 12, 14)
     with pytest.raises(CalendarRangeError):
@@ -204,36 +359,41 @@ def test_a_code_of_the_future_is_read_but_its_expiry_is_not_guessed():
     ],
 )
 def test_the_front_month_rolls_the_day_after_expiry(prefix, day, code):
-    assert instruments.front_month(prefix, date.fromisoformat(day)) == code
-    assert instruments.contract_on("A01_FRONT", date(2025, 9, 12)) == "101W12"
-    assert instruments.contract_on("A01612", date(2025, 9, 12)) == "A01612"
+    front = parse(prefix)
+    assert isinstance(front, FrontMonth)
+    assert front.on(date.fromisoformat(day)).code == code
 
 
-def test_options_have_no_front_contract_but_a_front_maturity():
-    with pytest.raises(InputError):
-        instruments.front_month("B01", date(2025, 9, 1))
-    assert instruments.front_maturity("KOSPI200", date(2025, 9, 1)) == "202509"
-    assert instruments.front_maturity("KOSPI200_WEEKLY_THU", date(2025, 9, 1)) == "250901"
-    assert instruments.front_maturity("KOSPI200_WEEKLY_THU", date(2025, 9, 5)) == "250903"
-    assert instruments.front_maturity("KOSPI200_WEEKLY_MON", date(2026, 10, 5)) == "261001"
+@pytest.mark.parametrize(
+    ("series", "day", "maturity"),
+    [
+        ("KOSPI200", "2025-09-01", "202509"),
+        ("KOSPI200_WEEKLY_THU", "2025-09-01", "250901"),
+        ("KOSPI200_WEEKLY_THU", "2025-09-05", "250903"),
+        ("KOSPI200_WEEKLY_MON", "2026-10-05", "261001"),
+    ],
+)
+def test_the_front_chain_is_the_one_that_matures_next(series, day, maturity):
+    assert FrontChain(SERIES[series]).on(date.fromisoformat(day)).maturity == maturity
 
 
 @given(st.sampled_from(FUTURES), DAYS, st.integers(0, 900))
 def test_front_months_cover_every_day_once_and_agree_with_front_month(product, start, length):
     end = min(start + timedelta(days=length), date(2027, 12, 31))
-    spans = instruments.front_months(product.prefix, start, end)
-    assert instruments.front_month(product.prefix, start) == spans["symbol"][0]
-    assert instruments.front_month(product.prefix, end) == spans["symbol"][-1]
+    front = FrontMonth(f"{product.prefix}_FRONT", product)
+    spans = front.contracts(start, end)
+    assert front.on(start).code == spans["symbol"][0]
+    assert front.on(end).code == spans["symbol"][-1]
     for symbol, first, last in spans.select("symbol", "first_day", "last_day").rows():
         inside = max(first, start)
-        assert instruments.front_month(product.prefix, inside) == symbol
-        assert instruments.front_month(product.prefix, min(last, end)) == symbol
+        assert front.on(inside).code == symbol
+        assert front.on(min(last, end)).code == symbol
     gaps = spans.select(pl.col("first_day").shift(-1) > pl.col("last_day")).to_series()
     assert gaps.drop_nulls().all()
 
 
 def test_front_months_of_the_year_in_which_the_codes_changed():
-    spans = instruments.front_months("A01", date(2025, 9, 1), date(2026, 1, 15))
+    spans = parse("A01").contracts(date(2025, 9, 1), date(2026, 1, 15))
     assert spans.rows() == [
         ("101W09", "202509", date(2025, 6, 13), date(2025, 9, 11)),
         ("101W12", "202512", date(2025, 9, 12), date(2025, 12, 11)),
@@ -249,11 +409,10 @@ def test_series_are_named_as_kis_and_the_tables_name_them():
         "KOSPI200_WEEKLY_MON": ("WKM", "BAF", "CAF"),
         "KOSPI200_WEEKLY_THU": ("WKI", "B09", "C09"),
     }
-    assert SERIES["KOSPI200_WEEKLY_MON"].underlying_symbol("250902") == "250902_KOSPI200_WEEKLY_MON"
     assert SERIES["MINI_KOSPI200"].future.prefix == "A05"
     assert SERIES["KOSPI200_WEEKLY_THU"].future.prefix == "A01"
     with pytest.raises(InputError, match="MINI_KOSPI200"):
-        instruments.option_series("KOSPI")
+        option_series("KOSPI")
 
 
 def test_prefixes_mean_one_product_each():

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import pytest
 
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.simulator import RecordedMarket, SyntheticMarket
 
 MARKET = SyntheticMarket(7)

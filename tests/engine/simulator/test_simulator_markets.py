@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.market.sessions import Market, session, session_dates, session_of
 from engine.simulator import RecordedMarket, SyntheticMarket
 from engine.simulator.market.data import BARS, labels

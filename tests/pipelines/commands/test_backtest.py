@@ -12,7 +12,7 @@ from rich.console import Console
 
 from engine import schemas
 from engine.errors import InputError
-from engine.market import symbols as instruments
+from engine.market import instruments
 from engine.store import Store
 from pipelines.commands.backtest import backtest, checked, settings, trades_table
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from engine.market import sessions
+from tests.stamps import stamps_between
 
 
 def stored_bars_of(
@@ -15,7 +15,7 @@ def stored_bars_of(
 ) -> pl.DataFrame:
     """The first minutes of each session, and its auction, as a random walk; stamps."""
     rng = np.random.default_rng(seed)
-    owed = sessions.owed_stamps([symbol], start, end).with_columns(
+    owed = stamps_between([symbol], start, end).with_columns(
         place=pl.int_range(pl.len()).over("session"),
         last=pl.col("stamp") == pl.col("stamp").max().over("session"),
     )

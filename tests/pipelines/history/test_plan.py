@@ -8,13 +8,13 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market.expected import owed, targets
+from engine.market.expected import expected_sessions, expected_stamps
 from pipelines.history.plan import plan
 
 DAYS = date(2025, 9, 10), date(2025, 9, 12)
 FUTURE, STOCK = "101W12", "005930"
 PAGES = {FUTURE: 102, STOCK: 120}
-OWED = owed(targets([FUTURE, STOCK], *DAYS))
+OWED = expected_stamps(expected_sessions([FUTURE, STOCK], *DAYS))
 STAMP = ["symbol", "session", "stamp"]
 
 
@@ -113,8 +113,8 @@ def test_nothing_missing_is_no_call() -> None:
 
 def test_many_sessions_are_planned_at_once() -> None:
     """Sixty symbols and a year lie within what one plan may hold; no loop over sessions."""
-    days = targets([FUTURE, STOCK], date(2025, 1, 2), DAYS[1])
-    stamps = owed(days)
+    days = expected_sessions([FUTURE, STOCK], date(2025, 1, 2), DAYS[1])
+    stamps = expected_stamps(days)
     holes = stamps.filter(pl.col("index_in_session") % 100 == 7).select(STAMP)
     stored = stamps.join(holes, on=STAMP, how="anti")
     found = plan(holes, stamps, stored, holes.clear())

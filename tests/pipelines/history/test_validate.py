@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine import schemas
 from engine.errors import InputError
-from engine.market.expected import owed
+from engine.market.expected import expected_stamps
 from engine.simulator.market.recorded import RecordedMarket
 from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.backfill import backfill
@@ -40,7 +40,7 @@ def stamps_found(found: Validation) -> set[tuple[str, str, datetime]]:
     single = rows.filter(pl.col("first_stamp") == pl.col("last_stamp"))
     runs = (
         rows.filter(pl.col("first_stamp") < pl.col("last_stamp"))
-        .join(owed(found.targets), on=["symbol", "session"])
+        .join(expected_stamps(found.targets), on=["symbol", "session"])
         .filter(pl.col("stamp").is_between("first_stamp", "last_stamp"))
     )
     return {
@@ -80,7 +80,7 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
 
 def fewest_calls(found: Validation) -> int:
     """The least that cover the stamps to be fetched: the planner's own, proven by its tests."""
-    stamps = owed(found.targets)
+    stamps = expected_stamps(found.targets)
     wanted = found.findings.filter(pl.col("fix") == "fetch")
     holes = (
         stamps.join(wanted, on=["symbol", "session"])

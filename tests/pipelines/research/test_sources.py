@@ -12,17 +12,17 @@ from polars.testing import assert_frame_equal
 from engine import schemas
 from engine.errors import InputError
 from engine.history.parquet import scan_parquet
-from engine.market import sessions
 from engine.store import Store
 from engine.store.export import export
 from pipelines import research
+from tests.stamps import stamps_between
 
 DAYS = date(2025, 9, 10), date(2025, 9, 12)
 
 
 async def fill(store: Store) -> pl.DataFrame:
     """Store three days of two contracts; return them as they are sealed."""
-    owed = sessions.owed_stamps(["101W09", "101W12"], *DAYS)
+    owed = stamps_between(["101W09", "101W12"], *DAYS)
     bars = owed.select(
         pl.col("stamp").alias("timestamp"),
         "symbol",
