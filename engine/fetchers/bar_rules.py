@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 
 import polars as pl
@@ -17,7 +17,6 @@ import polars as pl
 from engine.kis import codec
 from engine.market.sessions import Session
 
-MINUTE = timedelta(minutes=1)
 PRICES = ["open", "high", "low", "close"]
 Limits = tuple[float, float] | None  # lowest and highest price of the day, where known
 
@@ -70,7 +69,7 @@ def judge(text: pl.DataFrame, fields: Fields, rules: Rules) -> Judged:
     """Divide the rows of an answer (columns of text) into bars and others."""
     session = rules.session
     marked = text.select(*_numbers(fields, session.date)).with_columns(
-        (pl.col("label") <= rules.as_of - MINUTE).alias("finished"),
+        session.is_finished(pl.col("label"), rules.as_of).alias("finished"),
         _is_bar(session, rules.limits).alias("good"),
     )
     bars, odd = marked.filter("good", "finished"), _is_odd(marked)
@@ -121,14 +120,11 @@ def _checks(session: Session, limits: Limits) -> Iterator[tuple[pl.Expr, str]]:
     """Yield what makes a row no bar, in the order in which the reason is looked for."""
     highest, lowest = pl.max_horizontal(PRICES), pl.min_horizontal(PRICES)
     label = pl.col("label")
-    owed = label.is_between(session.opens, session.continuous_end - MINUTE)
-    if session.auction:
-        owed |= label == session.auction
     yield pl.col("same_day").is_null(), "date cannot be read"
     yield ~pl.col("same_day"), "another date"
     yield label.is_null(), "time cannot be read"
     yield label.dt.second() != 0, "not a full minute"
-    yield ~owed, "outside the session"
+    yield ~session.is_label(label), "outside the session"
     for name in [*PRICES, "volume"]:
         yield pl.col(name).is_null(), f"{name} cannot be read"
     yield lowest <= 0, "price not above zero"

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.clock import floor_minute
-from engine.fetchers.bar_rules import MINUTE, PRICES, Fields, Limits, Rules, judge
+from engine.fetchers.bar_rules import PRICES, Fields, Limits, Rules, judge
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.kis import codec
 from engine.kis.answer import Answer
@@ -58,8 +58,9 @@ class BarFetcher(PriceFetcher):
 
         Ends when all that is wanted is there, or when a page brings nothing older.
         """
+        session, wanted = request.session, request.first_wanted
         newest = self._newest_label(request)
-        while newest >= request.session.opens:
+        while newest is not None and newest >= session.opens:
             today = self.client.clock.now().date()
             answer = await self.client.call(
                 self._question(request, newest, today),
@@ -67,21 +68,20 @@ class BarFetcher(PriceFetcher):
                 deadline=request.deadline,
                 minute=newest,
             )
-            page = self._read(answer, request.session, today)
+            page = self._read(answer, session, today)
             yield page
-            older = _label_before(page, newest, request.session)
-            wanted = request.first_wanted
-            if wanted is None or older is None or older < wanted - MINUTE:
+            oldest = _oldest_label(page, session)
+            if wanted is None or oldest is None or not session.label_of(wanted) < oldest <= newest:
                 return
-            newest = older
+            newest = session.label_before(oldest)
 
-    def _newest_label(self, request: BarRequest) -> datetime:
+    def _newest_label(self, request: BarRequest) -> datetime | None:
+        """Return the label of the newest bar wanted whose minute has ended; None if none has."""
         session = request.session
-        ended = floor_minute(self.client.clock.now()) - MINUTE
-        last = session.auction or session.continuous_end - MINUTE
-        if request.until is not None and request.until != session.auction:
-            last = min(last, request.until - MINUTE)
-        return min(ended, last)
+        newest = session.label_before(floor_minute(self.client.clock.now()))
+        if newest is None or request.until is None:
+            return newest
+        return min(newest, session.label_of(request.until))
 
     def _read(self, answer: Answer, session: Session, today: date) -> pl.DataFrame:
         """Return the answer's bars in our columns, newest first."""
@@ -105,11 +105,7 @@ class BarFetcher(PriceFetcher):
         )
 
 
-def _label_before(page: pl.DataFrame, newest: datetime, session: Session) -> datetime | None:
-    """Return the label with which the next page begins; None if this page brought nothing."""
-    if page.is_empty():
-        return None
-    oldest: datetime = page["timestamp"].min()  # type: ignore[assignment]
-    if oldest != session.auction:
-        oldest -= MINUTE
-    return oldest - MINUTE if oldest <= newest else None
+def _oldest_label(page: pl.DataFrame, session: Session) -> datetime | None:
+    """Return the label of a page's oldest bar; None if the page has no bars."""
+    oldest: datetime | None = page["timestamp"].min()  # type: ignore[assignment]
+    return session.label_of(oldest) if oldest is not None else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
 
-from engine.fetchers.bar_rules import MINUTE, Fields, Limits
+from engine.fetchers.bar_rules import Fields, Limits
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis import codec
@@ -18,6 +18,7 @@ from engine.kis.endpoints import StockMinutes, StockMinutesToday
 from engine.market.sessions import Session
 from engine.schemas import STOCK_BARS
 
+MINUTE = timedelta(minutes=1)
 TIMEFRAME = "1m"
 _LIMIT = 0.30  # of yesterday's close, KRX's daily price limit for stocks since 2015
 

@@ -57,7 +57,7 @@ class Session:
         return self.auction or self.continuous_end
 
     def stamps(self) -> pl.Series:
-        """Return every stamp owed, ascending: 411 of a regular derivatives session."""
+        """Return every expected stamp, ascending: 411 in a regular derivatives session."""
         continuous = _minutes(self.first_stamp, self.continuous_end)
         if self.auction is None:
             return continuous
@@ -67,17 +67,63 @@ class Session:
         """Return every minute from first to last stamp, the wait for the auction included."""
         return _minutes(self.first_stamp, self.last_stamp)
 
-    def stamp_of_label(self, label: pl.Expr) -> pl.Expr:
-        """Turn KIS's labels (datetimes, start of the minute) into stamps, NULL where none is owed.
+    # A label is KIS's time of a bar, the start of its minute; a stamp is ours, the end. The auction
+    # has one time for both. Labels of a night are real datetimes: its hour 30 is 06:00 of the next
+    # day. Only these methods turn one into the other.
+
+    def labels(self) -> pl.Series:
+        """Return the label of every expected bar, ascending."""
+        return pl.select(self.label_of_stamp(pl.lit(self.stamps())).alias("label")).to_series()
+
+    def is_label(self, label: pl.Expr) -> pl.Expr:
+        """Say which datetimes are labels of expected bars; null where the datetime is null.
 
         KIS fills the wait for the auction with repeats of the last price when it is asked then
-        (real stock data has them on six days): the label 15:29 plus a minute would be the
-        auction's stamp. Labels of a night are real datetimes: its hour 30 is 06:00 of the next day.
+        (real stock data has them on six days): none of these minutes is a label.
         """
-        whole = label.dt.truncate("1m") == label
-        continuous = whole & (label >= self.opens) & (label < self.continuous_end)
-        stamp = pl.when(continuous).then(label.dt.offset_by("1m"))
+        continuous = self._is_continuous_label(label)
+        return continuous if self.auction is None else continuous | (label == self.auction)
+
+    def stamp_of_label(self, label: pl.Expr) -> pl.Expr:
+        """Turn labels into stamps; null where `is_label` is not true."""
+        stamp = pl.when(self._is_continuous_label(label)).then(label.dt.offset_by("1m"))
         return stamp if self.auction is None else stamp.when(label == self.auction).then(label)
+
+    def label_of_stamp(self, stamp: pl.Expr) -> pl.Expr:
+        """Turn stamps into labels, the inverse of `stamp_of_label`; null where none is expected."""
+        before = stamp.dt.offset_by("-1m")
+        label = pl.when(self._is_continuous_label(before)).then(before)
+        return label if self.auction is None else label.when(stamp == self.auction).then(stamp)
+
+    def label_of(self, stamp: datetime) -> datetime:
+        """Return the label of one stamp. Does not check that the stamp is expected."""
+        return stamp if stamp == self.auction else stamp - MINUTE
+
+    def label_before(self, moment: datetime) -> datetime | None:
+        """Return the newest label before a whole minute, which may be a label itself.
+
+        None up to the first label.
+        """
+        if self.auction is not None and moment > self.auction:
+            return self.auction
+        label = min(moment, self.continuous_end) - MINUTE
+        return label if label >= self.opens else None
+
+    def finished_at(self, stamp: datetime) -> datetime:
+        """Return the moment from which KIS's bar of a stamp can be final: its minute is over.
+
+        That is the stamp itself, and of the auction, whose minute begins with its stamp, a minute
+        later.
+        """
+        return self.label_of(stamp) + MINUTE
+
+    def is_finished(self, label: pl.Expr, as_of: datetime) -> pl.Expr:
+        """Say which labels are of minutes that were over at the moment (see `finished_at`)."""
+        return label <= as_of - MINUTE
+
+    def _is_continuous_label(self, label: pl.Expr) -> pl.Expr:
+        whole = label.dt.truncate("1m") == label
+        return whole & (label >= self.opens) & (label < self.continuous_end)
 
 
 def _minutes(first: datetime, last: datetime) -> pl.Series:

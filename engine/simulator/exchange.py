@@ -13,7 +13,7 @@ from engine.errors import CalendarRangeError, InputError
 from engine.market import instruments
 from engine.market.sessions import Market, Session, previous_sessions, session, session_of
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import MarketData, labels
+from engine.simulator.market.data import MarketData
 from engine.simulator.market.options import OptionMarket
 from engine.simulator.market.recorded_answers import RecordedAnswers
 from engine.simulator.session_rows import Disturb, Sheet, with_fake_ticks, write_sheet
@@ -111,5 +111,5 @@ def served(sheet: Sheet, *, owed_only: bool) -> pl.DataFrame:
     """Return the bars as they are served in the end, once everything late has come."""
     never = [place for place, late in sheet.late.items() if late.shown_from is None]
     bars = sheet.bars.with_row_index().filter(~pl.col("index").is_in(never)).drop("index")
-    owed = labels(sheet.session)
+    owed = sheet.session.labels()
     return bars.filter(pl.col("label").is_in(owed.implode())) if owed_only else bars

@@ -16,9 +16,9 @@ import polars as pl
 from engine.market import instruments
 from engine.market.sessions import Session
 from engine.simulator.kis_format import clock_label, exact, json_rows, midnight
+from engine.simulator.market.data import minute_starts
 from engine.simulator.partial_bar import FinishedBar, idle_bar, running_bar
 
-MINUTE = timedelta(minutes=1)
 FUTURES_ROW = {"close": "futs_prpr", "open": "futs_oprc", "high": "futs_hgpr", "low": "futs_lwpr"}
 STOCK_ROW = {"close": "stck_prpr", "open": "stck_oprc", "high": "stck_hgpr", "low": "stck_lwpr"}
 
@@ -107,8 +107,10 @@ def write_sheet(symbol: str, session: Session, bars: pl.DataFrame) -> Sheet:
     """Write out a session's bars in KIS's rows."""
     bars = bars.filter(pl.col("label").is_not_null())
     frame = row_frame(symbol, session.date, bars)
-    labels = bars["label"].to_list()
-    ends = [label if label == session.auction else label + MINUTE for label in labels]
+    label = pl.col("label")
+    # Recorded rows outside the session have no stamp; the auction's trade is there at its label.
+    end = pl.coalesce(session.stamp_of_label(label), label.dt.offset_by("1m"))
+    ends = bars.select(end).to_series().to_list()
     turnover = frame["acml_tr_pbmn"].cast(pl.Int64)
     so_far = bars.select(
         pl.col("open").first(),
@@ -118,7 +120,16 @@ def write_sheet(symbol: str, session: Session, bars: pl.DataFrame) -> Sheet:
         pl.col("volume").cum_sum(),
         turnover=turnover,
     )
-    return Sheet(symbol, session, bars, labels, ends, json_rows(frame), turnover.to_list(), so_far)
+    return Sheet(
+        symbol,
+        session,
+        bars,
+        bars["label"].to_list(),
+        ends,
+        json_rows(frame),
+        turnover.to_list(),
+        so_far,
+    )
 
 
 def row_frame(symbol: str, day: date, bars: pl.DataFrame) -> pl.DataFrame:
@@ -146,8 +157,7 @@ def with_fake_ticks(bars: pl.DataFrame, session: Session) -> pl.DataFrame:
     """Fill minutes without a trade with volume-0 repeats, as FID_FAKE_TICK_INCU_YN=Y asks for."""
     if bars.is_empty():
         return bars
-    grid = pl.DataFrame({"label": session.minute_grid().dt.offset_by("-1m")})
-    labels = pl.concat([grid["label"], bars["label"]]).unique().sort()
+    labels = pl.concat([minute_starts(session), bars["label"]]).unique().sort()
     filled = pl.DataFrame({"label": labels}).join(bars, on="label", how="left").sort("label")
     return (
         filled.with_columns(pl.col("close").forward_fill(), pl.col("volume").fill_null(0))

@@ -49,13 +49,12 @@ class PollingManager:
             await self._poll_bars(bars, polled)
 
     def _due(self, stamp: datetime, bars: BarPlan) -> datetime:
-        """Return when a bar is asked for. The auction's minute begins with its stamp."""
-        is_auction = stamp == bars.session.auction
-        return stamp + self._interval + (MINUTE if is_auction else timedelta(0))
+        """Return when a bar is asked for."""
+        return bars.session.finished_at(stamp) + self._interval
 
     async def _poll_bars(self, bars: BarPlan, stamp: datetime) -> None:
         """Ask until the newest bar has come, but not beyond its minute."""
-        until = self._due(stamp, bars) - self._interval + MINUTE
+        until = bars.session.finished_at(stamp) + MINUTE
         priority = Priority.SIGNALS if self._processor.watches(bars.symbol) else Priority.LIVE
         for pause in PAUSES:
             await self._clock.sleep(pause)

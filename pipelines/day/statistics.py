@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
+from engine.market.sessions import Session
 from engine.store import MergeCounts
 from pipelines.feed import BarPlan, DayPlan
-
-MINUTE = timedelta(minutes=1)
 
 
 @dataclass
@@ -58,15 +58,16 @@ class DayStatistics:
         last = self.last_bar.get(symbol)
         # A late start fetches the day so far from its end backwards: those bars did not come late.
         if last is None or stamp > last["timestamp"]:
-            delay = (now - self._finished(symbol, stamp)).total_seconds()
+            session = self._sessions.get(symbol)
+            finished_at = session.finished_at(stamp) if session else stamp
+            delay = (now - finished_at).total_seconds()
             self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
             self.last_bar[symbol] = newest
         self.seen.setdefault(symbol, set()).update(frame["timestamp"])
 
-    def _finished(self, symbol: str, stamp: datetime) -> datetime:
-        """Return when a bar was finished: at its stamp, but the auction's minute begins there."""
-        auctions = {bars.symbol: bars.session.auction for bars in self.plan.bars}
-        return stamp + MINUTE if stamp == auctions.get(symbol) else stamp
+    @cached_property
+    def _sessions(self) -> dict[str, Session]:
+        return {bars.symbol: bars.session for bars in self.plan.bars}
 
     def note_stored(self, symbol: str, stamp: datetime) -> None:
         """Count a bar of the day that was stored before we came."""

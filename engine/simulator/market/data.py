@@ -8,7 +8,7 @@ alike.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from hashlib import blake2b
 from typing import Protocol
 
@@ -58,12 +58,12 @@ def open_session(market: Market, day: date) -> Session:
     return found
 
 
-def labels(of: Session) -> pl.Series:
-    """Return KIS's label of every bar that the session owes: its stamp less a minute."""
-    stamp = pl.col("stamp")
-    auction = stamp == of.auction if of.auction else pl.lit(value=False)
-    label = pl.when(auction).then(stamp).otherwise(stamp - timedelta(minutes=1))
-    return pl.select(stamp=of.stamps()).select(label=label)["label"]
+def minute_starts(session: Session) -> pl.Series:
+    """Return the start of each minute of the session, the wait for the auction included.
+
+    An index has a value for each of them. They are labels but for the wait and the auction.
+    """
+    return session.minute_grid().dt.offset_by("-1m").alias("label")
 
 
 def draws(*key: object) -> np.random.Generator:

@@ -22,7 +22,7 @@ from engine.errors import InputError
 from engine.market import instruments
 from engine.market.sessions import Market, Session
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX
+from engine.simulator.market.data import BARS, INDEX, minute_starts
 from engine.simulator.market.synthetic import SyntheticMarket, future_bars
 
 COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
@@ -120,7 +120,7 @@ def _fronts(symbol: str, day: date) -> tuple[str, ...]:
 
 
 def _every_minute(future: pl.DataFrame, of: Session, factor: float) -> pl.DataFrame:
-    grid = pl.DataFrame({"label": of.minute_grid().dt.offset_by("-1m")})
+    grid = pl.DataFrame({"label": minute_starts(of)})
     return (
         grid.join(future.drop("volume"), on="label", how="left", maintain_order="left")
         .with_columns(pl.col("close").forward_fill().backward_fill())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engine.market import instruments
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, draws, labels
+from engine.simulator.market.data import BARS, INDEX, draws, minute_starts
 from engine.simulator.market.price_levels import index_close, stock_close, stock_profile
 
 Floats = NDArray[np.float64]
@@ -59,14 +59,14 @@ class SyntheticMarket:
         if of.market is Market.NIGHT:  # the night goes half of the way to the next day's open
             first, last = last, last * float(np.exp(draws(self.seed, of).normal(0, 0.004)))
         random = draws(self.seed, underlying, of.market, of.date)
-        grid = of.minute_grid().dt.offset_by("-1m")
+        grid = minute_starts(of)
         path = _day_path(random, first, last, grid.len(), gap=0.35)
         return _ohlc(grid, np.round(path, 2)).select(list(INDEX))
 
     def _stock(self, code: str, of: Session) -> pl.DataFrame:
         first, last = (stock_close(self.seed, code, day) for day in (_before(of), of.date))
         _, _, shares, volatility = stock_profile(code)
-        random, grid = draws(self.seed, code, of.date), labels(of)
+        random, grid = draws(self.seed, code, of.date), of.labels()
         path = _day_path(random, first, last, grid.len(), gap=0.3, noise=volatility * 0.7)
         volume = _volume(random, grid, of, shares, max(1.0, LOT_KRW / last))
         bars = _traded(_ohlc(grid, path), volume, code, of)
@@ -155,7 +155,7 @@ def future_bars(index: pl.DataFrame, symbol: str, of: Session, seed: int) -> pl.
     """Return a futures contract's bars that follow the index with carry, on ticks."""
     contract = instruments.contract(symbol)
     product, random = contract.product, draws(seed, symbol, of.market, of.date)
-    grid = pl.DataFrame({"label": labels(of)}).join(index, on="label", how="left")
+    grid = pl.DataFrame({"label": of.labels()}).join(index, on="label", how="left")
     grid = grid.with_columns(pl.exclude("label").forward_fill().backward_fill())
     factor = carry(of.date, contract.expiry)
     tick = instruments.tick_size(product, 0)

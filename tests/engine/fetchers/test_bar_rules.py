@@ -59,7 +59,7 @@ def rows(count: int = 20, first: str = "10:04", price: float = 350.0) -> list[di
 def judged(answer: list[Any], **rules: Any) -> Judged:
     text = codec.columns(answer, FIELDS.names())
     of = rules.pop("session", session())
-    return judge(text, FIELDS, Rules(of, rules.pop("asked_at", NOW), **rules))
+    return judge(text, FIELDS, Rules(of, rules.pop("as_of", NOW), **rules))
 
 
 def reasons(answer: list[Any], **rules: Any) -> dict[int, str]:

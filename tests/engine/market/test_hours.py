@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from collections import defaultdict
+from datetime import date, datetime, time, timedelta
+from functools import cache
 
 import polars as pl
 import pytest
@@ -10,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import CalendarRangeError
-from engine.market.hours import Market, session
+from engine.market.hours import MINUTE, Market, Session, session
 from engine.market.trading_days import special_days, trading_days
 
 S, D, N = Market.STOCKS, Market.DERIVATIVES, Market.NIGHT
 DAYS = st.dates(date(2015, 1, 1), date(2027, 12, 31))
 
-# market, date, expiring, opens, last continuous stamp, auction, bars owed
+# market, date, expiring, opens, last continuous stamp, auction, bars expected
 KNOWN = [
     (S, "2015-06-15", False, "09:00", "14:50", "15:00", 351),
     (S, "2016-07-29", False, "09:00", "14:50", "15:00", 351),
@@ -45,22 +47,24 @@ KNOWN = [
 
 @pytest.mark.parametrize(("market", "day", "expiring", "opens", "end", "auction", "bars"), KNOWN)
 def test_hours_and_bars_of_known_days(market, day, expiring, opens, end, auction, bars):
-    of = session(market, date.fromisoformat(day), expiring=expiring)
-    assert of
-    assert f"{of.opens:%F %H:%M}" == f"{day} {opens}"
-    assert f"{of.continuous_end:%F %H:%M}" == f"{day} {end}"
-    assert (f"{of.auction:%F %H:%M}" if of.auction else None) == (auction and f"{day} {auction}")
-    assert of.stamps().len() == bars
+    hours = session(market, date.fromisoformat(day), expiring=expiring)
+    assert hours
+    assert f"{hours.opens:%F %H:%M}" == f"{day} {opens}"
+    assert f"{hours.continuous_end:%F %H:%M}" == f"{day} {end}"
+    assert (f"{hours.auction:%F %H:%M}" if hours.auction else None) == (
+        auction and f"{day} {auction}"
+    )
+    assert hours.stamps().len() == bars
 
 
 def test_a_regular_futures_day_is_stamped_as_the_specification_says():
-    of = session(D, date(2025, 9, 1))
+    hours = session(D, date(2025, 9, 1))
     day = datetime(2025, 9, 1)
     minutes = [day.replace(hour=8, minute=46) + timedelta(minutes=n) for n in range(410)]
-    assert of.stamps().to_list() == [*minutes, day.replace(hour=15, minute=45)]
+    assert hours.stamps().to_list() == [*minutes, day.replace(hour=15, minute=45)]
     assert minutes[-1] == day.replace(hour=15, minute=35)
-    assert of.minute_grid().len() == 420
-    assert of.minute_grid()[-1] == of.last_stamp
+    assert hours.minute_grid().len() == 420
+    assert hours.minute_grid()[-1] == hours.last_stamp
 
 
 def test_the_night_has_711_bars_that_carry_the_dates_of_their_moments():
@@ -125,36 +129,121 @@ def test_closed_days_have_no_session(market):
 
 @given(st.sampled_from(Market), DAYS, st.booleans())
 def test_sessions_are_whole(market, day, expiring):
-    of = session(market, day, expiring=expiring)
-    if of is None:
+    hours = session(market, day, expiring=expiring)
+    if hours is None:
         return
-    stamps, grid = of.stamps(), of.minute_grid()
+    stamps, grid = hours.stamps(), hours.minute_grid()
     assert stamps.is_sorted()
     assert stamps.n_unique() == stamps.len()
-    assert (stamps[0], stamps[-1]) == (of.first_stamp, of.last_stamp)
+    assert (stamps[0], stamps[-1]) == (hours.first_stamp, hours.last_stamp)
     assert stamps.is_in(grid.implode()).all()
-    assert grid.len() == (of.last_stamp - of.opens) / timedelta(minutes=1)
-    assert of.sealed_at > of.last_stamp
-    assert of.opens.date() == of.date == day
+    assert grid.len() == (hours.last_stamp - hours.opens) / timedelta(minutes=1)
+    assert hours.sealed_at > hours.last_stamp
+    assert hours.opens.date() == hours.date == day
 
 
-@given(st.sampled_from(Market), DAYS, st.booleans())
-def test_labels_become_exactly_the_stamps_owed(market, day, expiring):
-    """From an hour before to an hour after, also those that KIS fills in before the auction."""
-    of = session(market, day, expiring=expiring)
-    if of is None:
-        return
-    hour = timedelta(hours=1)
-    labels = pl.datetime_range(of.opens - hour, of.last_stamp + hour, "1m", eager=True)
-    frame = pl.DataFrame({"label": labels}).select(of.stamp_of_label(pl.col("label")))
-    assert frame.to_series().drop_nulls().to_list() == of.stamps().to_list()
+@cache
+def sessions_by_hours() -> dict[tuple[timedelta | None, ...], list[Session]]:
+    """Return all sessions of 2015 to 2027, those alike but for their date under one key.
+
+    Of all markets, expiring contracts too. The key: opens, continuous_end and auction since
+    midnight of the session's date.
+    """
+    alike: dict[tuple[timedelta | None, ...], list[Session]] = defaultdict(list)
+    for day in trading_days(date(2015, 1, 1), date(2027, 12, 31)):
+        midnight = datetime.combine(day, time())
+        for market, expiring in ((S, False), (D, False), (D, True), (N, False)):
+            if hours := session(market, day, expiring=expiring):
+                moments = (hours.opens, hours.continuous_end, hours.auction)
+                alike[tuple(m and m - midnight for m in moments)].append(hours)
+    return alike
+
+
+@pytest.fixture(params=range(len(sessions_by_hours())))
+def alike(request: pytest.FixtureRequest) -> list[Session]:
+    """Sessions of the same hours on different dates."""
+    return list(sessions_by_hours().values())[request.param]
+
+
+def test_every_session_of_the_calendar_is_looked_at():
+    assert sum(map(len, sessions_by_hours().values())) > 3 * 3_100 + 600
+    assert len(sessions_by_hours()) > 15
+
+
+def test_labels_and_stamps_turn_into_each_other(alike):
+    """Of all half minutes from an hour before to an hour after a session only expected ones do."""
+    for hours in {alike[0], alike[-1]}:  # those between differ only in their date
+        around, moment = timedelta(hours=1), pl.col("moment")
+        first, last = hours.opens - around, hours.last_stamp + around
+        half_minutes = pl.datetime_range(first, last, "30s", eager=True).alias("moment")
+        frame = half_minutes.to_frame().with_columns(
+            is_label=hours.is_label(moment),
+            stamp=hours.stamp_of_label(moment),
+            label=hours.label_of_stamp(moment),
+        )
+        labels, stamps = hours.labels(), hours.stamps()
+        assert frame.filter("is_label")["moment"].to_list() == labels.to_list()
+        with_stamp, with_label = frame.drop_nulls("stamp"), frame.drop_nulls("label")
+        assert with_stamp["moment"].to_list() == labels.to_list()
+        assert with_stamp["stamp"].to_list() == stamps.to_list()
+        assert with_label["moment"].to_list() == stamps.to_list()
+        assert with_label["label"].to_list() == labels.to_list()
+        assert frame["is_label"].null_count() == 0
+
+
+def test_single_labels_and_stamps_agree_with_the_columns(alike):
+    hours = alike[0]
+    labels, stamps = hours.labels().to_list(), hours.stamps().to_list()
+    assert [hours.label_of(stamp) for stamp in stamps] == labels
+    assert [hours.label_before(label) for label in labels] == [None, *labels[:-1]]
+    assert [hours.finished_at(stamp) - MINUTE for stamp in stamps] == labels
+
+
+def test_the_ends_of_every_session_have_their_labels(alike):
+    for hours in alike:
+        before_auction = hours.continuous_end - MINUTE
+        assert hours.label_of(hours.first_stamp) == hours.opens
+        assert hours.label_of(hours.last_stamp) == (hours.auction or before_auction)
+        assert hours.label_before(hours.opens) is None
+        assert hours.label_before(hours.last_stamp) == before_auction
+        assert hours.label_before(hours.sealed_at) == (hours.auction or before_auction)
+        assert hours.finished_at(hours.first_stamp) == hours.first_stamp
+        wait = MINUTE if hours.auction else timedelta(0)
+        assert hours.finished_at(hours.last_stamp) == hours.last_stamp + wait <= hours.sealed_at
+
+
+def test_the_newest_label_in_the_wait_for_the_auction_is_the_last_before_it():
+    hours = session(S, date(2025, 10, 15))
+    moments = [datetime(2025, 10, 15, 15, minute) for minute in (20, 21, 25, 30, 31)]
+    found = [f"{hours.label_before(moment):%H:%M}" for moment in moments]
+    assert found == ["15:19", "15:19", "15:19", "15:19", "15:30"]
+
+
+@pytest.mark.parametrize(
+    ("market", "stamp", "finished_at"),
+    [
+        (D, "2025-09-01 08:46", "2025-09-01 08:46"),
+        (D, "2025-09-01 15:35", "2025-09-01 15:35"),
+        (D, "2025-09-01 15:45", "2025-09-01 15:46"),
+        (S, "2025-11-13 16:30", "2025-11-13 16:31"),  # CSAT
+        (N, "2025-09-02 00:00", "2025-09-02 00:00"),
+        (N, "2025-09-02 06:00", "2025-09-02 06:01"),
+    ],
+)
+def test_a_bar_is_finished_at_its_stamp_but_the_auction_a_minute_later(market, stamp, finished_at):
+    day = date(2025, 11, 13) if market is S else date(2025, 9, 1)
+    hours, moment = session(market, day), datetime.fromisoformat(finished_at)
+    assert hours.finished_at(datetime.fromisoformat(stamp)) == moment
+    label = pl.DataFrame({"label": [hours.label_of(datetime.fromisoformat(stamp))]})
+    for as_of, finished in ((moment, True), (moment - timedelta(seconds=1), False)):
+        assert label.select(hours.is_finished(pl.col("label"), as_of)).item() is finished
 
 
 def test_the_minute_before_the_auction_is_not_taken_for_the_auction():
-    of = session(S, date(2025, 10, 15))
+    hours = session(S, date(2025, 10, 15))
     labels = [datetime(2025, 10, 15, 15, minute) for minute in (19, 20, 29, 30)]
     labels.append(datetime(2025, 10, 15, 15, 18, 30))
-    frame = pl.DataFrame({"label": labels}).select(of.stamp_of_label(pl.col("label")))
+    frame = pl.DataFrame({"label": labels}).select(hours.stamp_of_label(pl.col("label")))
     assert frame.to_series().to_list() == [
         datetime(2025, 10, 15, 15, 20),
         None,

@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.market import instruments
 from engine.market.sessions import Market, session, session_dates, session_of
 from engine.simulator import RecordedMarket, SyntheticMarket
-from engine.simulator.market.data import BARS, labels
+from engine.simulator.market.data import BARS
 
 DAYS = session_dates(Market.STOCKS, date(2025, 1, 2), date(2027, 6, 30))
 COLUMNS = list(BARS)
@@ -38,8 +38,8 @@ def test_any_session_has_bars_that_can_be(seed: int, day: date, code: str) -> No
     high, low = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
     assert bars.filter((pl.col("high") < high) | (pl.col("low") > low)).is_empty()
     assert (bars["volume"] > 0).all()
-    owed = bars.filter(pl.col("label").is_in(labels(of).implode()))
-    assert owed.height > (10 if code == "900110" else 0.9 * labels(of).len())
+    owed = bars.filter(pl.col("label").is_in(of.labels().implode()))
+    assert owed.height > (10 if code == "900110" else 0.9 * of.labels().len())
     for name in ("open", "high", "low", "close"):
         ticks = [instruments.tick_size(symbol, price) for price in bars[name]]
         off = (bars[name] / pl.Series(ticks) + 1e-6) % 1
