@@ -13,11 +13,11 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
+from engine.history.bar_file import scan_bars
 from engine.history.scan import scan
 from engine.market import instruments, sessions
 from engine.market.sessions import Market, Session
 from engine.market.trading_days import rules
-from engine.simulator.market.recorded import scan_bars
 
 FRONT = "_FRONT"
 COLUMNS = ("timestamp", "symbol", "open", "high", "low", "close", "volume")

@@ -19,13 +19,13 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import InputError
+from engine.history.bar_file import scan_bars
 from engine.market import instruments
 from engine.market.sessions import Market, Session
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import BARS, INDEX, minute_starts
 from engine.simulator.market.synthetic import SyntheticMarket, future_bars
 
-COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 INDEX_FUTURE = {"KOSPI200": "A01", "KOSDAQ150": "A06"}  # whose front month tells the index
 
 
@@ -40,7 +40,7 @@ class RecordedMarket:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._fallback = SyntheticMarket()
-        self._frame = scan_bars(self.path, COLUMNS)
+        self._frame = scan_bars(self.path)
         self._series = lru_cache(maxsize=512)(self._load)
         self.index = lru_cache(maxsize=128)(self._index)
         self.bars = lru_cache(maxsize=1024)(self._bars)
@@ -128,40 +128,3 @@ def _every_minute(future: pl.DataFrame, of: Session, factor: float) -> pl.DataFr
         .with_columns((pl.exclude("label") / factor).round(2))
         .select(list(INDEX))
     )
-
-
-def scan_bars(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
-    """Return the file lazily with these columns in our types; raises InputError in one line."""
-    if not path.is_file():
-        raise InputError(f"{path} is no file: name a Parquet file of recorded bars")
-    try:
-        frame = pl.scan_parquet(path)
-        schema = frame.collect_schema()
-        missing = [name for name in columns if name not in schema]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
-    if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(columns)}")
-    _check_values(path, frame, schema)
-    types: dict[str, pl.DataType] = {"timestamp": pl.Datetime("us"), "volume": pl.Int64()}
-    types |= dict.fromkeys(("open", "high", "low", "close"), pl.Float64())
-    return frame.select(pl.col(name).cast(types.get(name, pl.String())) for name in columns)
-
-
-def _check_values(path: Path, frame: pl.LazyFrame, schema: pl.Schema) -> None:
-    """Refuse columns of another type, rows that name no symbol or time, and a file without rows."""
-    moment = schema["timestamp"]
-    if not isinstance(moment, pl.Datetime) or moment.time_zone is not None:
-        raise InputError(f"{path}: timestamp is {moment}; it has to be times in KST without zone")
-    for name in ("open", "high", "low", "close", "volume"):
-        if not schema[name].is_numeric():
-            raise InputError(f"{path}: {name} is {schema[name]}; it has to be a number")
-    if not isinstance(schema["symbol"], pl.String | pl.Categorical | pl.Enum):
-        raise InputError(f"{path}: symbol is {schema['symbol']}; it has to be text")
-    keys = frame.select("symbol", "timestamp")
-    nulls, rows = keys.select(pl.sum_horizontal(pl.all().null_count()), pl.len()).collect().row(0)
-    if nulls:
-        raise InputError(f"{path}: {nulls} rows lack their symbol or timestamp")
-    if not rows:
-        raise InputError(f"{path} has no bars")

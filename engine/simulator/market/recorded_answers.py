@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.history.bar_file import COLUMNS, scan_bars
 from engine.market.sessions import Session
 from engine.simulator.market.data import BARS
-from engine.simulator.market.recorded import COLUMNS, scan_bars
 from engine.simulator.market.synthetic import SyntheticMarket
 
 

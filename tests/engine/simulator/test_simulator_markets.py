@@ -146,7 +146,7 @@ def test_what_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
     for name, problem in (
         ("short.parquet", "lacks timestamp, high, low, close, volume; it needs symbol"),
         ("text.parquet", "cannot be read as Parquet"),
-        ("absent.parquet", "is no file"),
+        ("absent.parquet", "there is no file"),
     ):
         with pytest.raises(InputError, match=problem) as caught:
             RecordedMarket(tmp_path / name)

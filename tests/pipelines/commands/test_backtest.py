@@ -134,7 +134,7 @@ def test_a_wrong_parameter_is_one_clear_line(given: tuple[str, ...], said: str) 
 def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFrame) -> None:
     with pytest.raises(InputError, match="commission_ticks"):
         checked(Rules, {"commission_ticks": -1})
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="there is no file"):
         read_bar_file(tmp_path / "none.parquet")
     text = tmp_path / "text.parquet"
     text.write_text("no parquet")
