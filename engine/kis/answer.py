@@ -1,4 +1,4 @@
-"""KIS's envelope: what an answer says before anybody looks at its rows."""
+"""KIS's envelope: whether an answer is fine, before its rows are read."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's o
 
 @dataclass(frozen=True)
 class Answer:
-    """A body that KIS calls fine.
+    """A body with KIS's code for success.
 
-    `as_of`: when it was asked for; it knows all of what happened before, and perhaps more.
+    `as_of`: the request's time; the answer holds everything up to then, and perhaps more.
     """
 
     tr_id: str
@@ -39,28 +39,28 @@ class Answer:
     received_at: datetime
 
     def rows(self, name: str) -> list[Any]:
-        """Return the rows under a name; whatever is no list of rows is none."""
+        """Return the rows under a name; empty if the value is not a list."""
         found = self.body.get(name)
         return found if isinstance(found, list) else []
 
     def record(self, name: str) -> Mapping[str, Any]:
-        """Return the single record under a name, empty if there is none."""
+        """Return the single record under a name; empty if the value is not an object."""
         found = self.body.get(name)
         return found if isinstance(found, dict) else {}
 
 
-def without(secrets: Iterable[str], text: str, most: int = 250) -> str:
-    """Return KIS's words without a key that they may repeat, and no more of them than `most`."""
+def without_secrets(secrets: Iterable[str], text: str, most: int = 250) -> str:
+    """Return KIS's words, which may repeat our secrets, with these masked, and cut to `most`."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def read_body(reply: Reply) -> dict[str, Any]:
-    """Return the body of an answer that KIS calls fine.
+    """Return the body of a successful answer.
 
-    Always reads the body, whatever the status: KIS says "too fast" and "token expired" over
-    HTTP 500 as well as over 200. Raises the KisError that fits.
+    Reads the body whatever the HTTP status: KIS sends "too fast" and "token expired" with 500 as
+    well as with 200 (docs/kis.md#token, #pace). Raises the KisError that fits.
     """
     try:
         body = orjson.loads(reply.body)
@@ -77,7 +77,9 @@ def read_body(reply: Reply) -> dict[str, Any]:
 def _refusal(body: Mapping[str, Any], status: int) -> KisError:
     code = str(body.get("msg_cd") or body.get("error_code") or "")
     text = str(body.get("msg1") or body.get("error_description") or "no reason given").strip()
-    message = f"KIS says no: {text} (HTTP {status})"  # whole: half a key would not be recognised
+    message = (
+        f"KIS says no: {text} (HTTP {status})"  # not cut yet: a key cut in half would not be masked
+    )
     if code == PACE:
         return KisPaceExceeded(message, msg_cd=code)
     if code in _TOKEN:

@@ -1,11 +1,11 @@
 """KIS's access token: one for all processes of this user, asked for at most once a minute.
 
 The token lives in a file that only its owner can read, next to a lock. KIS issues one a minute per
-app key and answers EGW00133 to whoever is faster, so the moment of the last request is written to
-the file *before* the request goes out: whatever becomes of it, no other process asks too soon.
+app key and answers EGW00133 to faster requests, so the time of the last request is written to the
+file *before* the request goes out: whatever its outcome, no other process asks too soon.
 
-KIS gives the same token, with its first expiry, to who asks again within six hours. Only the
-absolute time `access_token_token_expired` says how long it lives; `expires_in` does not.
+KIS returns the same token, with its original expiry, for six hours. Only the absolute time
+`access_token_token_expired` says how long it lives; `expires_in` does not (docs/kis.md#token).
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import orjson
 from filelock import FileLock, Timeout
@@ -26,22 +24,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.clock import Clock
 from engine.errors import KisKeyRefused, KisUnreachable
-from engine.kis.answer import GATEWAY, PACE, without
+from engine.files import write_atomically
+from engine.kis.answer import GATEWAY, PACE, without_secrets
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
 
 log = logging.getLogger(__name__)
 
 PATH = "/oauth2/tokenP"
-_ONE_A_MINUTE = timedelta(seconds=61)  # KIS's minute and a second for the way there
+_BETWEEN_REQUESTS = timedelta(seconds=61)  # KIS's minute, and a second for the network
 _RENEW_BEFORE = timedelta(hours=1)
-_SAME_TOKEN = timedelta(hours=6)  # until then KIS would only give the same one again
-_AGAIN_AFTER = 5.0  # seconds, where the request cannot have reached KIS
-_LOOK_AGAIN = 0.2  # seconds between looks at a lock that another process holds
+_SAME_TOKEN = timedelta(hours=6)  # until then KIS returns the same one
+_RETRY_AFTER = 5.0  # seconds, where the request cannot have reached KIS
+_LOCK_POLL = 0.2  # seconds between tries for a lock that another process holds
 
 
 class Token(BaseModel):
-    """A token as the file keeps it; all times KST without zone."""
+    """A token as it stands in the file; all times KST without zone."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,27 +49,27 @@ class Token(BaseModel):
     expires_at: datetime
 
 
-class _Kept(BaseModel):
+class _TokenFile(BaseModel):
     """The file: the token, if there is one, and when KIS was last asked for one."""
 
     requested_at: datetime | None = None
     token: Token | None = None
 
 
-class _Answer(BaseModel):
-    """What KIS answers to a good request; it has more, we trust no more."""
+class _TokenAnswer(BaseModel):
+    """The fields we use of KIS's answer to a good request."""
 
     access_token: str = Field(min_length=1)
     access_token_token_expired: datetime
 
 
 def file_stem(base_url: str, app_key: str) -> str:
-    """Name the files of one app key at one address; the name tells neither."""
+    """Return the name for the files of one app key at one address; it reveals neither."""
     return hashlib.sha256(f"{base_url}\n{app_key}".encode()).hexdigest()[:16]
 
 
 class TokenKeeper:
-    """Gives the token of one app key, and gets another when it must."""
+    """Provides the token of one app key, and renews it when needed."""
 
     def __init__(
         self,
@@ -78,93 +77,98 @@ class TokenKeeper:
         key: AppKey,
         stem: Path,
         clock: Clock,
-        hidden: Callable[[], Iterable[str]],
+        all_secrets: Callable[[], Iterable[str]],
     ) -> None:
-        self._transport, self._key, self._clock = transport, key, clock
-        self._hidden = hidden  # what KIS's words must not show, secrets of other keys among it
+        self._transport = transport
+        self._key = key
+        self._clock = clock
+        self._all_secrets = all_secrets  # of all keys: KIS's words might repeat any
         self._file = stem.with_suffix(".json")
         self._lock = FileLock(stem.with_suffix(".lock"))
-        self._kept = _Kept()
-        self._had: set[str] = set()
+        self._known = _TokenFile()
+        self._tokens_seen: set[str] = set()
         self._renewal: asyncio.Task[Token] | None = None
 
-    async def token(self) -> Token:
+    async def valid_token(self) -> Token:
         """Return a token that is not about to expire.
 
-        In its last hour the old one goes on serving while the new one is fetched. Raises
-        KisKeyRefused if KIS does not know the app key. Waits as long as it takes otherwise: callers
-        bound it with their own deadline.
+        In its last hour the old one stays in use while the new one is fetched. Raises
+        KisKeyRefused if KIS does not know the app key. Otherwise waits as long as it takes: callers
+        set a deadline of their own.
         """
-        token, now = self._kept.token, self._clock.now()
+        now = self._clock.now()
+        token = self._known.token
         if token is None:
             token = self._load().token
         if token is None or token.expires_at <= now:
-            return await self._renewed(token)
+            return await self._await_renewal(token)
         if token.expires_at - now < _RENEW_BEFORE and now - token.issued_at > _SAME_TOKEN:
             self._start_renewal(token)
         return token
 
-    async def replacement(self, rejected: Token) -> Token:
+    async def replace(self, rejected: Token) -> Token:
         """Return a token issued after the one that KIS rejected; many tasks get the same one."""
-        current = self._kept.token
+        current = self._known.token
         if current is not None and current.issued_at > rejected.issued_at:
             return current
-        return await self._renewed(rejected)
+        return await self._await_renewal(rejected)
 
     def secrets(self) -> list[str]:
-        """Return what must never be shown: the key, and every token, also those of before."""
+        """Return what must never be shown: the key, and every token seen, replaced ones too."""
         key, secret = self._key.app_key, self._key.app_secret
-        return [key.get_secret_value(), secret.get_secret_value(), *self._had]
+        return [key.get_secret_value(), secret.get_secret_value(), *self._tokens_seen]
 
     async def close(self) -> None:
-        """Give up a renewal under way."""
+        """Cancel a renewal that is under way."""
         if self._renewal and not self._renewal.done():
             self._renewal.cancel()
             await asyncio.wait({self._renewal})
 
-    async def _renewed(self, old: Token | None) -> Token:
-        # Shielded: if one caller's deadline comes, the others must still get the answer.
+    async def _await_renewal(self, old: Token | None) -> Token:
+        # Shielded: one caller's deadline must not cost the others the answer.
         return await asyncio.shield(self._start_renewal(old))
 
     def _start_renewal(self, old: Token | None) -> asyncio.Task[Token]:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(old))
-            self._renewal.add_done_callback(_seen)
+            self._renewal.add_done_callback(_note_end)
         return self._renewal
 
     async def _renew(self, old: Token | None) -> Token:
         """Get a token newer than `old`: from the file if another process was quicker, or KIS."""
         while True:
             async with self._locked():
-                kept = self._load()
-                if _newer(kept.token, old, self._clock.now()):
-                    return kept.token  # type: ignore[return-value]  # _newer says it is there
-                if not (wait := self._too_soon(kept)):
+                known = self._load()
+                if _is_newer(known.token, old, self._clock.now()):
+                    return known.token  # type: ignore[return-value]  # _is_newer excludes None
+                if not (wait := self._seconds_until_allowed(known)):
                     try:
-                        return await self._ask(kept)
+                        return await self._request_token(known)
                     except KisUnreachable as error:
                         log.warning("🔄 no token yet: %s", error)
-            # Outside the lock: others may look at the file meanwhile.
-            await self._clock.sleep(wait or _AGAIN_AFTER)
+            # Outside the lock: others may read the file meanwhile.
+            await self._clock.sleep(wait or _RETRY_AFTER)
 
-    def _too_soon(self, kept: _Kept) -> float:
+    def _seconds_until_allowed(self, known: _TokenFile) -> float:
         """Return the seconds until KIS may be asked again."""
-        if kept.requested_at is None:
+        if known.requested_at is None:
             return 0.0
-        wait = kept.requested_at + _ONE_A_MINUTE - self._clock.now()
-        return min(max(wait, timedelta(0)), _ONE_A_MINUTE).total_seconds()  # the clock may be set
+        wait = known.requested_at + _BETWEEN_REQUESTS - self._clock.now()
+        return min(
+            max(wait, timedelta(0)), _BETWEEN_REQUESTS
+        ).total_seconds()  # bounded: the clock may be set
 
-    async def _ask(self, kept: _Kept) -> Token:
+    async def _request_token(self, known: _TokenFile) -> Token:
         now = self._clock.now()
-        self._save(kept.model_copy(update={"requested_at": now}))
+        self._save(known.model_copy(update={"requested_at": now}))
         reply = await self._transport.send("POST", PATH, content=self._body())
-        answer = _read(reply, self._hidden())
+        answer = _read_answer(reply, self._all_secrets())
         token = Token(
             access_token=answer.access_token,
             issued_at=now,
             expires_at=answer.access_token_token_expired,
         )
-        self._save(_Kept(requested_at=now, token=token))
+        self._save(_TokenFile(requested_at=now, token=token))
         log.info("✅ token from KIS, good until %s", f"{token.expires_at:%Y-%m-%d %H:%M}")
         return token
 
@@ -179,91 +183,76 @@ class TokenKeeper:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        """Hold the lock between processes, waiting for it on the clock."""
+        """Hold the lock between processes; waits for it on the clock."""
         while True:
             try:
                 self._lock.acquire(blocking=False)
                 break
             except Timeout:
-                await self._clock.sleep(_LOOK_AGAIN)
+                await self._clock.sleep(_LOCK_POLL)
         try:
             yield
         finally:
             self._lock.release()
 
-    def _load(self) -> _Kept:
-        """Return what the file knows, or this process, if the file cannot be read."""
+    def _load(self) -> _TokenFile:
+        """Return what the file says; if it cannot be read, what this process knows."""
         if not self._file.exists():
-            return self._kept
+            return self._known
         try:
-            found = _Kept.model_validate_json(self._file.read_bytes())
+            found = _TokenFile.model_validate_json(self._file.read_bytes())
         except (OSError, ValidationError):
             log.warning("⚠️ the token file %s cannot be read; it is written anew", self._file.name)
-            return self._kept
-        return self._keep(max(self._kept, found, key=_asked_at))
+            return self._known
+        return self._remember(max(self._known, found, key=_requested_at))
 
-    def _keep(self, kept: _Kept) -> _Kept:
-        self._kept = kept
-        if kept.token:
-            self._had.add(kept.token.access_token)
-        return kept
+    def _remember(self, known: _TokenFile) -> _TokenFile:
+        self._known = known
+        if known.token:
+            self._tokens_seen.add(known.token.access_token)
+        return known
 
-    def _save(self, kept: _Kept) -> None:
-        self._keep(kept)
+    def _save(self, known: _TokenFile) -> None:
+        self._remember(known)
         try:
-            write_private(self._file, kept.model_dump_json().encode())
+            write_atomically(self._file, known.model_dump_json().encode(), private=True)
         except OSError as error:  # a full disk must not end the day: this process has the token
             log.warning("⚠️ the token cannot be kept for other processes: %s", error)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all, and never wider open."""
-    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+def _requested_at(known: _TokenFile) -> datetime:
+    return known.requested_at or datetime(1970, 1, 1)
 
 
-def _asked_at(kept: _Kept) -> datetime:
-    return kept.requested_at or datetime(1970, 1, 1)
-
-
-def _newer(token: Token | None, old: Token | None, now: datetime) -> bool:
+def _is_newer(token: Token | None, old: Token | None, now: datetime) -> bool:
     if token is None or token.expires_at <= now:
         return False
     return old is None or token.issued_at > old.issued_at
 
 
-def _read(reply: Reply, secrets: Iterable[str]) -> _Answer:
+def _read_answer(reply: Reply, secrets: Iterable[str]) -> _TokenAnswer:
     """Read the answer to a token request; raises KisKeyRefused or KisUnreachable."""
     try:
         body = orjson.loads(reply.body)
-        return _Answer.model_validate(body)
+        return _TokenAnswer.model_validate(body)
     except ValidationError:
-        code = str(body.get("error_code") or body.get("msg_cd") or "") if _is_object(body) else ""
+        is_object = isinstance(body, dict)
+        code = str(body.get("error_code") or body.get("msg_cd") or "") if is_object else ""
     except orjson.JSONDecodeError:
         code = ""
-    code = without(secrets, code)
+    code = without_secrets(secrets, code)
     if code == "EGW00133":
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500 and code not in {PACE, *GATEWAY}:
-        text = without(secrets, str(body.get("error_description") or body.get("msg1") or ""))
+        words = str(body.get("error_description") or body.get("msg1") or "")
+        text = without_secrets(secrets, words)
         raise KisKeyRefused(
             f"KIS gives no token: {text}; check app_key, app_secret and base_url", msg_cd=code
         )
     raise KisUnreachable(f"KIS gave no token: HTTP {reply.status}", msg_cd=code or None)
 
 
-def _is_object(body: object) -> bool:
-    return isinstance(body, dict)
-
-
-def _seen(renewal: asyncio.Task[Token]) -> None:
-    """Take note of how a renewal ended: the callers that wait for it get the error itself."""
+def _note_end(renewal: asyncio.Task[Token]) -> None:
+    """Retrieve a renewal's error, or asyncio logs it; callers that wait get the error itself."""
     if not renewal.cancelled() and (error := renewal.exception()):
         log.debug("a renewal of the token failed: %s", error)

@@ -1,4 +1,4 @@
-"""The circuit breaker: when KIS is down, one probing call at a time instead of all of them."""
+"""The circuit breaker: while KIS is down, single calls probe it instead of all of them trying."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import KisUnreachable
 
 log = logging.getLogger(__name__)
 
-_FAILURES = 5  # unreachable answers in a row …
-_SYMBOLS = 3  # … of so many symbols: one symbol's trouble is not KIS's
-_FIRST_PROBE, _LONGEST_PROBE = 1.0, 15.0  # seconds between probes: doubled each time
+_FAILURES = 5  # calls in a row without an answer …
+_SYMBOLS = 3  # … for so many symbols: trouble with one symbol is not an outage
+_BETWEEN_PROBES = Backoff(first=1.0, longest=15.0)
 
 
 class Circuit:
-    """Opens when KIS is down for everybody; while open, calls wait and single ones probe."""
+    """Opens when KIS is down for all symbols; while open, calls wait and single ones probe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -28,12 +29,12 @@ class Circuit:
         self._failures = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.Task[None] | None = None
-        self._probe_after = _FIRST_PROBE
+        self._failed_probes = 0
         self.open = False
         self._probe_free = False
 
     async def admit(self) -> bool:
-        """Wait while KIS is down. True: go and probe it. False: it is back, take a turn again."""
+        """Wait while KIS is down. True: this call probes. False: KIS is back, take a turn again."""
         while self.open:
             if self._probe_free:
                 self._probe_free = False
@@ -43,56 +44,58 @@ class Circuit:
             try:
                 await future
             except asyncio.CancelledError:
-                if self._probe_free:  # it was to be the probe; let another one be it
+                if self._probe_free:  # this call was chosen as the probe: choose another
                     self._wake_next()
                 raise
         return False
 
     def hand_back(self) -> None:
-        """Let another call be the probe, a while later: this one was not made."""
+        """Let another call probe, after the usual wait: this one was not made."""
         if self.open:
             self._start_timer()
 
     @asynccontextmanager
     async def watch(self, symbol: str, *, probing: bool) -> AsyncIterator[None]:
-        """Run a call and see how it ends."""
+        """Run a call and note how it ends."""
         self._known.add(symbol)
         try:
             yield
         except KisUnreachable:
-            self._failed(symbol, probing=probing)
+            self._note_failure(symbol, probing=probing)
             raise
-        except asyncio.CancelledError:  # given up by its own deadline: says nothing about KIS
+        except asyncio.CancelledError:  # its own deadline came: says nothing about KIS
             if probing:
                 self.hand_back()
             raise
         except BaseException:
-            self._answered()  # a refusal is an answer
+            self._note_answer()  # a refusal is an answer
             raise
-        self._answered()
+        self._note_answer()
 
     def close(self) -> None:
         """Stop the timer of the probes."""
         if self._timer:
             self._timer.cancel()
 
-    def _failed(self, symbol: str, *, probing: bool) -> None:
+    def _note_failure(self, symbol: str, *, probing: bool) -> None:
         self._failures += 1
         self._failing.add(symbol)
         if self.open:
             if probing:
-                self._probe_after = min(self._probe_after * 2, _LONGEST_PROBE)
+                self._failed_probes += 1
                 self._start_timer()
         elif self._failures >= _FAILURES and len(self._failing) >= min(_SYMBOLS, len(self._known)):
-            self.open, self._probe_after = True, _FIRST_PROBE
+            self.open = True
+            self._failed_probes = 0
             log.error("❌ KIS is not reachable; calls wait while single ones probe")
             self._start_timer()
 
-    def _answered(self) -> None:
+    def _note_answer(self) -> None:
         self._failures = 0
         self._failing.clear()
         if self.open:
-            self.open = self._probe_free = False
+            self.open = False
+            self._probe_free = False
             self.close()
             log.info("✅ KIS is back; %d calls had waited", len(self._waiting))
             while self._waiting:
@@ -103,13 +106,13 @@ class Circuit:
         self._timer = asyncio.create_task(self._allow_probe())
 
     async def _allow_probe(self) -> None:
-        await self._clock.sleep(self._probe_after)
+        await self._clock.sleep(_BETWEEN_PROBES.wait_after(1 + self._failed_probes))
         self._probe_free = True
         self._wake_next()
 
     def _wake_next(self) -> None:
         while self._waiting:
             future = self._waiting.popleft()
-            if not future.done():  # else its caller gave up
+            if not future.done():  # else its caller has given up
                 future.set_result(None)
                 return

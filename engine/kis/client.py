@@ -1,8 +1,8 @@
-"""The client: a typed request in, an answer that KIS calls fine out, or one KisError.
+"""The client: a typed request in, a successful answer out, or one KisError.
 
-What can pass is tried again within the time the call belongs to: no answer, a refused pace, a
-rejected token. stamina, which we would otherwise take for retries, waits by the event loop's own
-sleep; here every wait is the clock's, so that a simulated storm takes no real time.
+What may pass is tried again until the call's deadline: no answer, a refused pace, a rejected token.
+Not with stamina, whose waits are the event loop's: here every wait goes through the clock, so that
+a simulated storm takes no real time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import (
     InputError,
@@ -25,11 +26,11 @@ from engine.errors import (
     KisUnreachable,
 )
 from engine.files import private_folder
-from engine.kis.answer import Answer, read_body, without
+from engine.kis.answer import Answer, read_body, without_secrets
 from engine.kis.auth import Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
-from engine.kis.endpoints import Request, correct_tr_ids, tr_id_of
-from engine.kis.pacing import FRONT, Pace, Priority
+from engine.kis.endpoints import Request, correct_tr_ids, sent_tr_id
+from engine.kis.pacing import FIRST_IN_LINE, Pace, Priority
 from engine.kis.skew import Skew
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey, KisSettings
@@ -38,9 +39,9 @@ log = logging.getLogger(__name__)
 
 __all__ = ["KisClient", "Priority"]
 
-_TRIES = 5  # of a call that has no deadline
-_KEY_AGAIN = timedelta(minutes=10)  # a key that was refused is tried again: it may be renewed
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # seconds before the next try, doubled each time
+_TRIES = 5  # of a call without a deadline
+_KEY_RETRY = timedelta(minutes=10)  # a refused key is tried again: it may have been renewed
+_BETWEEN_TRIES = Backoff(first=0.5, longest=8.0, jitter=0.5)
 
 
 @dataclass
@@ -51,16 +52,16 @@ class _Account:
     tokens: TokenKeeper
     pace: Pace
     queue: int = 0  # calls that wait for a token or their turn
-    refused: KisKeyRefused | None = None  # why KIS did not take this key, …
-    refused_at: datetime | None = None  # … and when it was last asked
+    refused: KisKeyRefused | None = None  # why KIS did not accept this key, …
+    refused_at: datetime | None = None  # … and when it was last tried
 
 
 class KisClient:
     """Talks to KIS under the budgets of its app keys. Use from one event loop; close when done.
 
-    `folder` holds tokens, paces and their locks; all processes of this user must share it. A
-    simulation needs a folder of its own life, since its address is another each time. `jitter`
-    is the source of chance for the waits between tries: seeded, a simulated day repeats exactly.
+    `folder` holds tokens, paces and their locks; all processes of this user must share it. Each
+    simulation needs a new folder, since its address is new each time. `chance` is for the jitter
+    of the waits between tries: seeded, a simulated day repeats exactly. `transport` is for tests.
     """
 
     def __init__(
@@ -69,42 +70,48 @@ class KisClient:
         clock: Clock,
         *,
         folder: Path,
-        jitter: random.Random | None = None,
+        chance: random.Random | None = None,
+        transport: Transport | None = None,
     ) -> None:
         if not settings.app_keys:
             raise InputError("no app key of KIS is configured: set app_key and app_secret")
-        self.clock, self.counts = clock, Counter[str]()
-        self._settings, self._folder = settings, private_folder(folder)
-        self._jitter = jitter or random.Random()  # noqa: S311  spreads retries, guards nothing
+        self.clock = clock
+        self.counts = Counter[str]()
+        self._settings = settings
+        self._folder = private_folder(folder)
+        self._chance = chance or random.Random()  # noqa: S311  spreads retries, guards nothing
         self._tr_ids = correct_tr_ids(settings.tr_id)
-        self._transport = Transport(settings.base_url, clock, timeout=settings.request_timeout)
-        self._circuit, self._skew = Circuit(clock), Skew()
-        self._accounts = [self._account(key) for key in settings.app_keys]
+        self._transport = transport or Transport(
+            settings.base_url, clock, timeout=settings.request_timeout
+        )
+        self._circuit = Circuit(clock)
+        self._skew = Skew()
+        self._accounts = [self._open_account(key) for key in settings.app_keys]
         self._own_paces: dict[tuple[int, str], Pace] = {}
 
     @property
     def calls(self) -> int:
-        """Requests sent, tries included, tokens not."""
+        """Requests sent, retries included, token requests not."""
         return self.counts["calls"]
 
     @property
     def refusals(self) -> int:
-        """Requests that KIS refused as too fast."""
+        """Requests that KIS refused as too fast (EGW00201)."""
         return self.counts["refusals"]
 
     @property
     def per_second(self) -> float:
-        """Calls a second that KIS takes just now, all app keys together."""
+        """Calls a second at the present pace, all app keys together."""
         return sum(account.pace.per_second for account in self._accounts)
 
     @property
     def master_url(self) -> str:
-        """Where the list of index futures and options lies."""
+        """The address of the master file: all index futures and options."""
         return self._settings.master_url
 
     @property
     def reachable(self) -> bool:
-        """Whether KIS answers."""
+        """Whether KIS answers, as far as the last calls tell."""
         return not self._circuit.open
 
     async def call(
@@ -118,37 +125,37 @@ class KisClient:
         """Return KIS's answer, trying until `deadline` (without one: five times).
 
         `minute` is the minute that the call is for, named in errors. Raises KisKeyRefused if KIS
-        takes no app key, KisRefused for what else another try cannot mend; KisUnreachable,
-        KisPaceExceeded or KisTokenRejected when time is up. Every error carries tr_id, msg_cd,
-        symbol and minute.
+        accepts no app key, KisRefused for other refusals that another try would get again;
+        KisUnreachable, KisPaceExceeded or KisTokenRejected when time is up. Every error carries
+        tr_id, msg_cd, symbol and minute.
         """
-        progress = _Progress()
+        attempt = _Attempt()
         try:
             if deadline is None:
-                return await self._try(request, priority, deadline, progress)
+                return await self._try(request, priority, deadline, attempt)
             left = (deadline - self.clock.now()).total_seconds()
             async with self.clock.timeout(max(left, 0.0)):
-                return await self._try(request, priority, deadline, progress)
+                return await self._try(request, priority, deadline, attempt)
         except TimeoutError:
-            error: KisError = progress.error()
+            error: KisError = attempt.error()
         except KisError as failed:
             error = failed
         self.counts["failed"] += 1
-        raise self._told(error, request, minute) from None
+        raise self._with_context(error, request, minute) from None
 
-    def _told(self, error: KisError, request: Request, minute: datetime | None) -> KisError:
-        """Return the error with its context."""
+    def _with_context(self, error: KisError, request: Request, minute: datetime | None) -> KisError:
+        """Return the error with tr_id, symbol and minute, and without secrets."""
         secrets = self._secrets()
         return type(error)(
-            without(secrets, str(error.args[0]), 400),
-            tr_id=tr_id_of(request, self._tr_ids),
-            msg_cd=without(secrets, error.msg_cd or "") or None,
+            without_secrets(secrets, str(error.args[0]), 400),
+            tr_id=sent_tr_id(request, self._tr_ids),
+            msg_cd=without_secrets(secrets, error.msg_cd or "") or None,
             symbol=request.symbol,
             minute=minute,
         )
 
     async def download(self, url: str) -> bytes:
-        """Return a public file of KIS, such as the master; no turn. Raises KisUnreachable."""
+        """Return a public file of KIS, such as the master file; no turn. Raises KisUnreachable."""
         reply = await self._transport.send("GET", url)
         if reply.status != 200:
             raise KisUnreachable(f"KIS's file server answered HTTP {reply.status} for {url}")
@@ -164,35 +171,40 @@ class KisClient:
         await self._transport.close()
 
     async def _try(
-        self, request: Request, priority: Priority, deadline: datetime | None, was: _Progress
+        self,
+        request: Request,
+        priority: Priority,
+        deadline: datetime | None,
+        attempt: _Attempt,
     ) -> Answer:
         while True:
             try:
-                return await self._once(request, priority, was)
+                return await self._send_once(request, priority, attempt)
             except KisTokenRejected as error:
-                was.failed(error)
-                if was.rejections > 1:  # it is new and still rejected; renewing would not help
+                attempt.note_failure(error)
+                if attempt.rejections > 1:  # a new token, and still rejected: a third is no help
                     raise
                 continue
             except _KeyRefused:
-                continue  # with another key; without any, _pick raises what KIS said
+                continue  # with another key; if none is left, _pick_account raises KIS's refusal
             except (KisPaceExceeded, KisUnreachable) as error:
-                was.failed(error)
-                if deadline is None and was.tries >= _TRIES:
+                attempt.note_failure(error)
+                if deadline is None and attempt.failures >= _TRIES:
                     raise
-            await self.clock.sleep(self._wait_before(was.tries))
+            await self.clock.sleep(_BETWEEN_TRIES.wait_after(attempt.failures, self._chance))
 
-    async def _once(self, request: Request, priority: Priority, was: _Progress) -> Answer:
-        account = self._pick()
+    async def _send_once(self, request: Request, priority: Priority, attempt: _Attempt) -> Answer:
+        account = self._pick_account()
         account.queue += 1
         try:
-            was.waits_for = "a token"
-            token = await self._token(account)
-            was.waits_for = "its turn"
-            probing = await self._turn(account, request, priority, was)
+            attempt.waits_for = "a token"
+            token = await self._await_token(account, account.tokens.valid_token())
+            account.refused = None
+            attempt.waits_for = "its turn"
+            probing = await self._wait_turn(account, request, priority, attempt)
         finally:
             account.queue -= 1
-        was.waits_for = "an answer"
+        attempt.waits_for = "an answer"
         sent_at = self.clock.now()
         try:
             async with self._circuit.watch(request.symbol, probing=probing):
@@ -200,42 +212,42 @@ class KisClient:
                 body = read_body(reply)
         except KisPaceExceeded:
             self.counts["refusals"] += 1
-            account.pace.refused()
+            account.pace.slow_down()
             raise
         except KisTokenRejected:
             self.counts["token rejections"] += 1
-            await self._taken(account, account.tokens.replacement(token))
+            await self._await_token(account, account.tokens.replace(token))
             raise
         except KisKeyRefused as error:
-            if len(self._accounts) > 1:  # else nobody could go on: the next call tries it again
-                self._leave_out(account, error)
+            if len(self._accounts) > 1:  # a single key stays: the next call tries it again
+                self._suspend(account, error)
                 raise _KeyRefused from error
             raise
         return Answer(
-            tr_id=tr_id_of(request, self._tr_ids),
+            tr_id=sent_tr_id(request, self._tr_ids),
             symbol=request.symbol,
             body=body,
             as_of=self._skew.as_of(sent_at, reply.dated),
             received_at=self.clock.now(),
         )
 
-    async def _turn(
-        self, account: _Account, request: Request, priority: Priority, was: _Progress
+    async def _wait_turn(
+        self, account: _Account, request: Request, priority: Priority, attempt: _Attempt
     ) -> bool:
         """Wait for the paces and, while KIS is down, for its return. True: this call probes it."""
         if request.own_pace:
             own = self._own_pace(account, request)
-            await own.turn(priority, was.tries)
-            await account.pace.turn(priority, FRONT)
+            await own.wait_turn(priority, attempt.failures)
+            await account.pace.wait_turn(priority, FIRST_IN_LINE)
             own.postpone()
         else:
-            await account.pace.turn(priority, was.tries)
+            await account.pace.wait_turn(priority, attempt.failures)
         if not self._circuit.open:
             return False
-        was.waits_for = "KIS to be back"
+        attempt.waits_for = "KIS to be back"
         probing = await self._circuit.admit()
         try:
-            await account.pace.turn(priority, FRONT if probing else was.tries)
+            await account.pace.wait_turn(priority, FIRST_IN_LINE if probing else attempt.failures)
         except BaseException:
             if probing:
                 self._circuit.hand_back()
@@ -253,53 +265,50 @@ class KisClient:
                 "authorization": f"Bearer {token.access_token}",
                 "appkey": key.app_key.get_secret_value(),
                 "appsecret": key.app_secret.get_secret_value(),
-                "tr_id": tr_id_of(request, self._tr_ids),
+                "tr_id": sent_tr_id(request, self._tr_ids),
                 "custtype": "P",
             },
         )
 
-    async def _token(self, account: _Account) -> Token:
-        token = await self._taken(account, account.tokens.token())
-        account.refused = None
-        return token
-
-    async def _taken(self, account: _Account, coming: Awaitable[Token]) -> Token:
+    async def _await_token(self, account: _Account, token: Awaitable[Token]) -> Token:
+        """Return the token once it is there; suspend the key if KIS gives none for it."""
         try:
-            return await coming
+            return await token
         except KisKeyRefused as error:
-            self._leave_out(account, error)
+            self._suspend(account, error)
             raise _KeyRefused from error
 
-    def _leave_out(self, account: _Account, error: KisKeyRefused) -> None:
-        """Make no calls with an app key for a while; the others go on."""
+    def _suspend(self, account: _Account, error: KisKeyRefused) -> None:
+        """Make no calls with this app key for a while; the others go on."""
         if account.refused is None:
             log.error("❌ an app key is out: %s", error)
-        account.refused, account.refused_at = error, self.clock.now()
+        account.refused = error
+        account.refused_at = self.clock.now()
 
-    def _pick(self) -> _Account:
+    def _pick_account(self) -> _Account:
         """Choose the key with the shortest queue: that spreads any mix of symbols evenly."""
-        good = [account for account in self._accounts if self._worth_a_try(account)]
-        if not good:
+        usable = [account for account in self._accounts if self._is_usable(account)]
+        if not usable:
             known = self._accounts[0].refused
             raise KisKeyRefused(
                 known.args[0] if known else "no key", msg_cd=known.msg_cd if known else None
             )
-        return min(good, key=lambda account: account.queue / account.pace.per_second)
+        return min(usable, key=lambda account: account.queue / account.pace.per_second)
 
-    def _worth_a_try(self, account: _Account) -> bool:
+    def _is_usable(self, account: _Account) -> bool:
         if account.refused is None or account.refused_at is None:
             return True
-        return self.clock.now() - account.refused_at >= _KEY_AGAIN
+        return self.clock.now() - account.refused_at >= _KEY_RETRY
 
     def _own_pace(self, account: _Account, request: Request) -> Pace:
-        where = (self._accounts.index(account), request.path)
-        if where not in self._own_paces:
+        key = (self._accounts.index(account), request.path)
+        if key not in self._own_paces:
             stem = self._stem(account.key)
             path = stem.with_name(f"{stem.name}-{request.tr_id}.pace")
-            self._own_paces[where] = Pace(path, request.own_pace or 1.0, self.clock)
-        return self._own_paces[where]
+            self._own_paces[key] = Pace(path, request.own_pace or 1.0, self.clock)
+        return self._own_paces[key]
 
-    def _account(self, key: AppKey) -> _Account:
+    def _open_account(self, key: AppKey) -> _Account:
         stem = self._stem(key)
         file = stem.with_name(f"{stem.name}-token")
         tokens = TokenKeeper(self._transport, key, file, self.clock, self._secrets)
@@ -307,36 +316,33 @@ class KisClient:
         return _Account(key, tokens, Pace(path, self._settings.calls_per_second, self.clock))
 
     def _secrets(self) -> list[str]:
-        """Return what must never be shown, of all keys: KIS's words might repeat any."""
+        """Return what must never be shown, of all keys: KIS's words might repeat any of it."""
         return [secret for account in self._accounts for secret in account.tokens.secrets()]
 
     def _stem(self, key: AppKey) -> Path:
         app_key = key.app_key.get_secret_value()
         return self._folder / file_stem(self._settings.base_url, app_key)
 
-    def _wait_before(self, tries: int) -> float:
-        longest = min(_FIRST_WAIT * 2.0 ** (tries - 1), _LONGEST_WAIT)
-        return longest * self._jitter.uniform(0.5, 1.0)
-
 
 class _KeyRefused(Exception):
-    """KIS does not take the key that a call was to be made with."""
+    """KIS does not accept the key that was chosen for a call."""
 
 
-class _Progress:
-    """How far a call has come."""
+class _Attempt:
+    """What has happened to a call so far."""
 
     def __init__(self) -> None:
-        self.tries = self.rejections = 0
+        self.failures = 0
+        self.rejections = 0  # of its token, counted among the failures
         self.last: KisError | None = None
         self.waits_for = "its turn"
 
-    def failed(self, error: KisError) -> None:
-        """Note a failed try."""
-        self.tries += 1
+    def note_failure(self, error: KisError) -> None:
+        """Note that a try failed."""
+        self.failures += 1
         self.rejections += isinstance(error, KisTokenRejected)
         self.last = error
 
     def error(self) -> KisError:
-        """Return why the last try failed, or what the first one still waited for."""
+        """Return why the last try failed; if none has ended, what the first still waited for."""
         return self.last or KisUnreachable(f"time was up while waiting for {self.waits_for}")

@@ -1,7 +1,7 @@
-"""KIS's JSON rows to columns. Nothing that KIS may send raises here, and nothing becomes a zero.
+"""KIS's JSON rows to columns. No input raises an error here, and nothing unreadable becomes zero.
 
 Every value KIS sends is text. The rows become a frame of text columns in one step; numbers are
-read by expressions that know exactly what a number of KIS looks like and give null for the rest:
+read by expressions that accept exactly what KIS writes as a number and give null for the rest:
 "", "-", "nan", "1e5", "1_000", full-width digits. A row that lacks what it must have is rejected,
 with the reason and the row as KIS sent it.
 """
@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from engine.schemas import REJECTED_ROWS
 
-ROW = "row"  # the place of a row in the answer
+ROW = "row"  # the index of a row in the answer
 REASON = "reason"
 
-# At most so many digits: more are no price or volume, and could be too many for the type.
+# A price or volume never has more digits, and more could be too many for the type.
 _DIGITS = "[0-9]{1,17}"
 _NUMBER = rf"[+-]?(?:{_DIGITS}(?:[.][0-9]{{0,17}})?|[.]{_DIGITS})"
 _NUMBER_COLUMN, _WHOLE_COLUMN = rf"^\s*({_NUMBER})\s*$", rf"^\s*([+-]?{_DIGITS})\s*$"
@@ -32,16 +32,19 @@ _HOUR_COLUMN = r"^\s*((?:[0-2][0-9]|30)[0-5][0-9][0-5][0-9])\s*$"
 
 
 def columns(rows: Sequence[Any], fields: Iterable[str]) -> pl.DataFrame:
-    """Return the fields of the rows as text columns, and ROW; what is no text or number is null."""
+    """Return the fields of the rows as text columns, and ROW.
+
+    Anything but text or a number becomes null.
+    """
     schema = dict.fromkeys(fields, pl.String)
     try:
-        if set(map(type, rows)) - {dict}:  # Polars would take a list of lists for columns
-            raise TypeError("rows that are no objects")
+        if set(map(type, rows)) - {dict}:  # Polars would read a list of lists as columns
+            raise TypeError("rows that are not objects")
         frame = (
             pl.from_dicts(rows, schema=schema, strict=False) if rows else pl.DataFrame([], schema)
         )
     except (pl.exceptions.PolarsError, TypeError):
-        # Lists, objects or huge numbers among the values, or rows that are no objects.
+        # Lists, objects or huge numbers among the values, or rows that are not objects.
         frame = pl.DataFrame(
             {field: [_text(row, field) for row in rows] for field in schema}, schema
         )
@@ -54,22 +57,22 @@ def _text(row: object, field: str) -> str | None:
 
 
 def number(field: str) -> pl.Expr:
-    """Read a column of text as numbers; null where it is none."""
+    """Read a column of text as numbers; null where the text is not one."""
     return pl.col(field).str.extract(_NUMBER_COLUMN).cast(pl.Float64, strict=False)
 
 
 def whole(field: str) -> pl.Expr:
-    """Read a column of text as whole numbers; null where it is none."""
+    """Read a column of text as whole numbers; null where the text is not one."""
     return pl.col(field).str.extract(_WHOLE_COLUMN).cast(pl.Int64, strict=False)
 
 
 def day(field: str) -> pl.Expr:
-    """Read a column of dates (YYYYMMDD); null where it is none."""
+    """Read a column of dates (YYYYMMDD); null where the text is not one."""
     return pl.col(field).str.extract(_DAY_COLUMN).str.to_date("%Y%m%d", strict=False)
 
 
 def label(field: str, began: date) -> pl.Expr:
-    """Read a column of hours (HHMMSS) as moments of the session that began on the date.
+    """Read a column of labels (HHMMSS) as moments of the session that began on the date.
 
     Hours go on past midnight: 250000 is one o'clock of the next day. Null if unreadable.
     """
@@ -80,9 +83,9 @@ def label(field: str, began: date) -> pl.Expr:
 
 
 def first_reason(*checks: tuple[pl.Expr, str]) -> pl.Expr:
-    """Return the reason of the first check that holds; null: the row is good.
+    """Return the reason of the first check that is true; null if the row is good.
 
-    A check that is null (of a value that could not be read) counts as holding.
+    A check that is null (its value could not be read) counts as true.
     """
     chain: Any = pl
     for bad, reason in checks:
@@ -109,14 +112,14 @@ def rejected_rows(marked: pl.DataFrame, rows: Sequence[Any], source: Source) -> 
             pa.array([source.tr_id] * count, pa.string()),
             pa.array([source.symbol] * count, pa.string()),
             pa.array(bad[REASON].to_list(), pa.string()),
-            pa.array([orjson.dumps(rows[place]).decode() for place in bad[ROW]], pa.string()),
+            pa.array([orjson.dumps(rows[index]).decode() for index in bad[ROW]], pa.string()),
         ],
         schema=REJECTED_ROWS,
     )
 
 
 def value(record: Mapping[str, Any], field: str) -> float | None:
-    """Read one number of a single record; None where it is none."""
+    """Read one number of a single record; None if the text is not one."""
     text = record.get(field)
     readable = isinstance(text, str) and re.fullmatch(_NUMBER, text.strip())
     return float(readable[0]) if readable else None

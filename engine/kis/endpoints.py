@@ -17,20 +17,20 @@ log = logging.getLogger(__name__)
 _FUTUREOPTION = "/uapi/domestic-futureoption/v1/quotations"
 _STOCK = "/uapi/domestic-stock/v1/quotations"
 _BOARD_PACE = 1.0  # calls a second that KIS advises for the option board
-_MISPRINTS = {"FHlkPIF05030100": "FHPIF05030100"}  # in the spec's own example of config.json
+_MISPRINTS = {"FHlkPIF05030100": "FHPIF05030100"}  # of the config.json that users start from
 
 
 class Request(Protocol):
-    """What the client needs to know of a call."""
+    """What the client needs to know about a call."""
 
     tr_id: ClassVar[str]
     path: ClassVar[str]
-    setting: ClassVar[str]  # name under `tr_id` in config.json, "" if it has none
+    setting: ClassVar[str]  # its name under `tr_id` in config.json, "" if it has none
     own_pace: ClassVar[float | None]  # calls a second besides the account's budget
 
     @property
     def symbol(self) -> str:
-        """What the call is about, for errors and the circuit."""
+        """The subject of the call, for errors and the circuit breaker."""
         ...
 
     def params(self) -> dict[str, str]:
@@ -220,13 +220,13 @@ class Holidays(_Quotation):
         }
 
 
-def tr_id_of(request: Request, replaced: Mapping[str, str]) -> str:
-    """Return the TR id to send: the settings' where they have one."""
-    return replaced.get(request.setting) or request.tr_id
+def sent_tr_id(request: Request, configured: Mapping[str, str]) -> str:
+    """Return the TR id to send: the one of the settings if they have one."""
+    return configured.get(request.setting) or request.tr_id
 
 
 def correct_tr_ids(configured: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings' TR ids with a known misprint corrected, which is said in a line."""
+    """Return the settings' TR ids with a known misprint corrected; each correction is logged."""
     for name, tr_id in configured.items():
         if tr_id in _MISPRINTS:
             log.warning(

@@ -1,4 +1,4 @@
-"""On which days the exchange opens, as KIS tells it: asked once a day, kept in a file."""
+"""On which days the exchange opens, according to KIS: asked once a day, kept in a file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from engine.market.trading_days import learn_closed_days, remember_kis_days
 
 DAYS_FILE = "opening_days.json"  # in the folder of tokens and paces
 _AHEAD = timedelta(days=90)
-_PAGES = 20  # of 24 days: more than a year; a key that never ends must not keep us
+_PAGES = 20  # of 24 days, so more than a year: stops an answer whose keys never end
 
 
 async def opening_days(client: KisClient, start: date, until: date) -> dict[date, bool]:
     """Return date → does the exchange open, from `start` to `until` as far as KIS tells.
 
-    KIS asks for at most one such call a day: `learn_opening_days` holds to that. Days that cannot
-    be read are left out. Raises KisError.
+    KIS asks for at most one such call a day (docs/kis.md#holidays): `learn_opening_days` keeps to
+    that. Days that cannot be read are left out. Raises KisError.
     """
-    request, known = Holidays(start), dict[date, bool]()
+    request = Holidays(start)
+    known: dict[date, bool] = {}
     for _ in range(_PAGES):
         answer = await client.call(request, priority=Priority.BACKFILL)
         page = _read_days(answer.rows("output"))
@@ -38,18 +39,19 @@ async def opening_days(client: KisClient, start: date, until: date) -> dict[date
 
 
 async def learn_opening_days(client: KisClient, path: Path) -> bool:
-    """Ask KIS about the coming days, once a day, and believe it from now on.
+    """Ask KIS about the coming days, once a day; the calendar follows its answers from now on.
 
-    The answers are kept in `path`, where a start without KIS finds them; the file beside it says
+    The answers are kept in `path`, for a start when KIS cannot be reached; the file beside it says
     when KIS was last asked. Returns whether it was asked now. Raises KisError.
     """
-    now, asked = today(client.clock), path.with_suffix(".asked")
+    now = today(client.clock)
+    asked = path.with_suffix(".asked")
     due = not asked.exists() or asked.read_text() != now.isoformat()
     try:
         if due:
-            asked.write_text(now.isoformat())  # first: a call that fails counts, as KIS counts it
+            asked.write_text(now.isoformat())  # before the call: KIS counts failed ones too
             remember_kis_days(path, await opening_days(client, now, now + _AHEAD))
-    finally:  # also after a restart, and where KIS does not answer today
+    finally:  # also after a restart, and if KIS does not answer today
         learn_closed_days(path)
     return due
 

@@ -2,7 +2,7 @@
 
 A zip with one text file, cp949, a line per instrument, nine fields between `|`: product kind,
 short code, standard code, Korean name, ATM class, strike, month class, code and name of the
-underlying (KIS's own header file for fo_idx_code_mts.mst).
+underlying (KIS's own header file for fo_idx_code_mts.mst; docs/kis.md#master-file).
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _FIELDS = [
     "underlying",
     "underlying_name",
 ]
-# What zipfile and zlib make of bytes that came wrong.
-_NO_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError)
-_USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others' errors are of modules that may lack
+# What zipfile and zlib raise on damaged bytes.
+_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError)
+_USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others need modules that may be missing
 _LARGEST = 64 << 20  # bytes unpacked; the real file has about one megabyte
 
 
 def parse_master(packed: bytes) -> pl.DataFrame:
-    """Return symbol, name, strike (index points, null for futures) of all that is listed.
+    """Return symbol, name, strike (index points, null for futures) of every listed instrument.
 
-    A line with other than nine fields, or without a code, is left out. Raises KisUnreachable if
-    the file is none: it can be asked for again.
+    A line that has no code, or not nine fields, is left out. Raises KisUnreachable if the file
+    cannot be read: the next download may be whole.
     """
     lines = pl.Series("line", _unpack(packed).splitlines(), pl.String)
     parts = lines.str.split("|")
     frame = parts.to_frame().filter(pl.col("line").list.len() == len(_FIELDS))
     text = frame.select(
-        pl.col("line").list.get(place).str.strip_chars().alias(name)
-        for place, name in enumerate(_FIELDS)
+        pl.col("line").list.get(index).str.strip_chars().alias(name)
+        for index, name in enumerate(_FIELDS)
     )
     return text.filter(pl.col("symbol") != "").select("symbol", "name", codec.number("strike"))
 
@@ -57,10 +57,12 @@ def _unpack(packed: bytes) -> str:
                 raise KisUnreachable("the master file is packed in a way that KIS does not use")
             if member.file_size > _LARGEST:
                 raise KisUnreachable("the master file is far too large to be true")
-            with archive.open(member) as file:  # the size in its header may lie: read no further
+            with archive.open(
+                member
+            ) as file:  # the size in its header may be wrong: read no further
                 return file.read(_LARGEST).decode("cp949", errors="replace")
-    except _NO_ZIP as error:
-        raise KisUnreachable(f"the master file is no zip of one text file: {error}") from None
+    except _UNREADABLE_ZIP as error:
+        raise KisUnreachable(f"the master file is not a zip of one text file: {error}") from None
 
 
 def options_like(master: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:

@@ -1,9 +1,10 @@
 """Calls spread evenly under one budget, shared by all processes of this machine.
 
-One small file per budget holds the moment from which the next call is free and the interval that
-KIS accepts just now. Whoever is about to call takes the moment under a file lock; nobody reserves
-ahead, so a live caller never stands behind a queue of backfill: within a process the callers wait
-in order of priority, between processes live ones leave a mark which backfill gives way to.
+One small file per budget holds the time from which the next call may go out and the interval that
+KIS accepts at present. A caller takes that time under a file lock, only when it is about to call.
+Turns are never reserved ahead, so a live caller never waits behind a queue of backfill: within a
+process callers wait in order of priority; between processes live callers leave a mark in the file,
+and backfill lets them go first.
 
 The interval grows at once when KIS refuses (EGW00201) and shrinks slowly, call by call, to the
 ceiling of the settings: additive increase, multiplicative decrease (Chiu and Jain, 1989).
@@ -34,21 +35,19 @@ from engine.errors import KisUnreachable
 log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1)
-_SECOND = 1_000_000  # the file counts microseconds: whole numbers meet exactly, floats nearly
+_SECOND = 1_000_000  # the file counts microseconds: whole numbers compare exactly, floats do not
 _SLOWEST = 2 * _SECOND
-_BACKOFF = 1.5
-_STEP = 0.025  # of the ceiling, gained back per _CLEAN calls without a refusal
+_SLOWER = 1.5  # factor of the interval after a refusal
+_STEP = 0.025  # share of the ceiling gained back by _CLEAN calls without a refusal
 _CLEAN = 20
-_LIVE_GRACE = _SECOND // 20  # how late a live process may wake and still be given way to
-_LOCKED_ELSEWHERE = 0.002  # the lock is held for a tenth of a millisecond
+_LIVE_GRACE = _SECOND // 20  # how late a live process may wake up and still go first
+_LOCK_POLL = 0.002  # seconds; others hold the lock for a tenth of a millisecond
 _LAYOUT = struct.Struct("<5q")
-
-
-FRONT = -1  # attempt of a call that has waited its turn elsewhere
+FIRST_IN_LINE = -1  # `failures` of a call that has waited its turn at another pace
 
 
 class Priority(IntEnum):
-    """Who goes first: the smaller number."""
+    """Which call goes first: the smaller number."""
 
     SIGNALS = 0  # bars that a strategy waits for
     LIVE = 1
@@ -57,82 +56,84 @@ class Priority(IntEnum):
 
 @dataclass
 class _State:
-    """What the processes share; times in microseconds of the clock."""
+    """What the processes share; times in microseconds of the clock since 1970."""
 
-    free_at: int = 0
-    interval: int = 0
-    live_until: int = 0
-    slowed_at: int = 0
-    clean: int = 0
+    free_at: int = 0  # the next call may go out
+    interval: int = 0  # between two calls; 0: the ceiling of the settings
+    live_until: int = 0  # until then backfill lets live callers go first
+    slowed_at: int = 0  # the last refusal that counted
+    clean: int = 0  # calls without a refusal since the interval last changed
 
 
 class Pace:
-    """One budget of calls, kept in `path`. Closing it gives the file back."""
+    """One budget of calls, kept in the file `path`. Close it when done."""
 
     def __init__(self, path: Path, per_second: float, clock: Clock) -> None:
-        self._clock, self._much_slower = clock, False
+        self._clock = clock
+        self._much_slower = False
         self._fastest = math.ceil(_SECOND / per_second)
-        self._file, self._lock = _private(path), _private(path.with_suffix(".lock"))
+        self._file = _open_private(path)
+        self._lock = _open_private(path.with_suffix(".lock"))
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def per_second(self) -> float:
-        """The pace as it is now."""
+        """The present pace, in calls a second."""
         return _SECOND / max(self._read().interval, self._fastest)
 
-    async def turn(self, priority: Priority, attempt: int = 0) -> None:
+    async def wait_turn(self, priority: Priority, failures: int = 0) -> None:
         """Return when the caller may call.
 
-        The lower `attempt` goes first, so that second tries of one symbol delay no other's first;
-        `FRONT` goes before all of its priority.
+        Fewer `failures` go first, so that a second try of one symbol delays no other's first one;
+        `FIRST_IN_LINE` goes before all others of its priority.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, attempt, next(self._order), future))
+        heapq.heappush(self._waiting, (priority, failures, next(self._order), future))
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._serve())
         await future
 
-    def refused(self) -> None:
-        """Slow down: KIS refused a call. The refusals of one second count as one."""
+    def slow_down(self) -> None:
+        """Slow down after a refusal by KIS. The refusals of one second count as one."""
         with self._locked():
-            state, now = self._read(), self._now()
+            now = self._now()
+            state = self._read()
             if abs(now - state.slowed_at) < _SECOND:
                 return
             before = max(state.interval, self._fastest)
-            state.interval = min(int(before * _BACKOFF), _SLOWEST)
-            state.slowed_at, state.clean = now, 0
+            state.interval = min(int(before * _SLOWER), _SLOWEST)
+            state.slowed_at = now
+            state.clean = 0
             state.free_at = max(state.free_at, now + state.interval)
             self._write(state)
-        self._tell(state.interval)
+        self._log_pace(state.interval)
 
     def postpone(self) -> None:
-        """Count the interval from now on: the call whose turn it was goes out only now."""
+        """Count the interval from now: the call whose turn it was goes out only now."""
         with self._locked():
             state = self._read()
             state.free_at = self._now() + max(state.interval, self._fastest)
             self._write(state)
 
     def close(self) -> None:
-        """Let go of the file. Nobody may be waiting."""
+        """Close the files. No call may be waiting."""
         if self._serving:
             self._serving.cancel()
         self._file.close()
         self._lock.close()
 
     async def _serve(self) -> None:
-        """Hand out turns until nobody waits."""
+        """Hand out turns until no call waits."""
         try:
             while self._next_waiting():
-                if wait := self._take():
+                if wait := self._take_turn():
                     await self._clock.sleep(wait)
                 else:
                     heapq.heappop(self._waiting)[-1].set_result(None)
-        except (
-            OSError,
-            portalocker.LockException,
-        ) as error:  # every waiting call must hear of it; each tries again by itself
+        except (OSError, portalocker.LockException) as error:
+            # Every waiting call must get the error; each tries again by itself.
             for *_, future in self._waiting:
                 if not future.done():
                     future.set_exception(KisUnreachable(f"the file of the pace fails: {error}"))
@@ -143,18 +144,21 @@ class Pace:
             heapq.heappop(self._waiting)
         return bool(self._waiting)
 
-    def _take(self) -> float:
-        """Take the turn for the first in line, or return the seconds until it is worth a look."""
+    def _take_turn(self) -> float:
+        """Take the turn for the first in line; else return the seconds until the next look."""
         try:
             with self._locked(LOCK_EX | LOCK_NB):
-                return self._take_locked(live=self._waiting[0][0] < Priority.BACKFILL) / _SECOND
+                return (
+                    self._take_turn_locked(live=self._waiting[0][0] < Priority.BACKFILL) / _SECOND
+                )
         except portalocker.AlreadyLocked:
-            return _LOCKED_ELSEWHERE
+            return _LOCK_POLL
 
-    def _take_locked(self, *, live: bool) -> int:
-        state, now = self._read(), self._now()
+    def _take_turn_locked(self, *, live: bool) -> int:
+        now = self._now()
+        state = self._read()
         interval = max(state.interval, self._fastest)
-        # Beyond these bounds the clock was set back, or the file is a former simulation's.
+        # Beyond these bounds, the clock was set back or the file is from an earlier simulation.
         state.free_at = min(state.free_at, now + max(interval, _SLOWEST))
         state.live_until = min(state.live_until, state.free_at + _LIVE_GRACE)
         if live and state.free_at > now:
@@ -164,30 +168,31 @@ class Pace:
             self._write(state)
             return free_for_us - now
         # A turn taken a little late does not delay the next, or the pace would never be reached;
-        # after idle time it does, or the time would be saved up for a burst.
+        # after idle time it does, or the idle time would be saved up for a burst.
         on_time = now - state.free_at <= interval // 4
         state.free_at = (state.free_at if on_time else now) + interval
-        state.live_until = state.free_at + _LIVE_GRACE if self._more_live() else 0
-        self._quicken(state)
+        state.live_until = state.free_at + _LIVE_GRACE if self._another_live_waits() else 0
+        self._speed_up(state)
         self._write(state)
         return 0
 
-    def _more_live(self) -> bool:
+    def _another_live_waits(self) -> bool:
         return any(entry[0] < Priority.BACKFILL for entry in self._waiting[1:3])  # the heap's next
 
-    def _quicken(self, state: _State) -> None:
+    def _speed_up(self, state: _State) -> None:
         if state.interval <= self._fastest:
             return
         state.clean += 1
         if state.clean >= _CLEAN:
             rate = 1 / state.interval + _STEP / self._fastest
-            state.interval, state.clean = max(self._fastest, math.ceil(1 / rate)), 0
-            self._tell(state.interval)
+            state.interval = max(self._fastest, math.ceil(1 / rate))
+            state.clean = 0
+            self._log_pace(state.interval)
 
-    def _tell(self, interval: int) -> None:
-        """Say in a line when the pace is much below the ceiling, and when it is there again.
+    def _log_pace(self, interval: int) -> None:
+        """Log when the pace is much below the ceiling, and when it has reached it again.
 
-        A refusal now and then is how the pace is found: no line.
+        A refusal now and then is how the pace is found: it is not logged.
         """
         if not self._much_slower and interval > 2 * self._fastest:
             self._much_slower = True
@@ -200,7 +205,7 @@ class Pace:
     def _locked(self, flags: portalocker.LockFlags = LOCK_EX) -> Iterator[None]:
         """Hold the lock between processes, on a file that stays open: every call takes it twice.
 
-        filelock, which guards what is locked seldom, opens and checks its file each time: 0.2 ms.
+        filelock, used elsewhere for what is locked seldom, opens its file each time: 0.2 ms.
         """
         portalocker.lock(self._lock, flags)
         try:
@@ -215,7 +220,7 @@ class Pace:
         self._file.seek(0)
         raw = self._file.read(_LAYOUT.size)
         state = _State(*_LAYOUT.unpack(raw)) if len(raw) == _LAYOUT.size else _State()
-        state.interval = min(max(state.interval, 0), _SLOWEST)  # whatever a damaged file says
+        state.interval = min(max(state.interval, 0), _SLOWEST)  # a damaged file may say anything
         return state
 
     def _write(self, state: _State) -> None:
@@ -224,7 +229,7 @@ class Pace:
         self._file.write(_LAYOUT.pack(*fields))
 
 
-def _private(path: Path) -> FileIO:
-    """Open a file of ours for reading and writing, made if it is not there."""
+def _open_private(path: Path) -> FileIO:
+    """Open a file that only its owner can read, for reading and writing; created if missing."""
     path.touch(mode=0o600)
     return FileIO(path, "r+")

@@ -1,7 +1,7 @@
-"""Whether this machine's clock goes with KIS's.
+"""Whether this machine's clock agrees with KIS's.
 
-A clock that is ahead would take a minute for finished that still runs at KIS. KIS dates its answers
-to the second, so the answer itself says how late it can be.
+With a clock that is ahead, a minute that is still running at KIS would count as finished. KIS dates
+its answers to the second, so the answer itself says how late it can be.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from datetime import datetime, timedelta
 log = logging.getLogger(__name__)
 
 _WORTH_A_LINE = timedelta(seconds=3)
-_BELIEVABLE = timedelta(minutes=10)  # beyond that the date is not KIS's: a cache's, a proxy's
+_BELIEVABLE = timedelta(minutes=10)  # beyond that the date is a cache's or a proxy's, not KIS's
 
 
 class Skew:
-    """Watches the difference of the clocks; says once when it is large, once when it is gone."""
+    """Watches the difference of the clocks; logs once when it is large, once when it is gone."""
 
     def __init__(self) -> None:
         self._large = False
 
     def as_of(self, sent_at: datetime, dated: datetime | None) -> datetime:
-        """Return the moment up to which minutes count as over in an answer, by both clocks."""
+        """Return up to when minutes of an answer count as finished: the earlier of both clocks."""
         if dated is None or abs(sent_at - dated) > _BELIEVABLE:
             return sent_at
         self._watch(sent_at - dated)

@@ -1,8 +1,8 @@
-"""HTTP to KIS: one request, one reply, and every way of getting none turned into KisUnreachable.
+"""HTTP to KIS: one request, one reply; every way of not getting one becomes KisUnreachable.
 
 httpx over aiohttp's transport: httpx's own costs 1-2 ms of CPU a request, this 0.4 ms. The time
-limit is the clock's and not httpx's: on a virtual clock a request takes no time at all until the
-simulator says so, however slow the machine is.
+limit is the clock's and not httpx's: on a virtual clock a request takes no time until the simulator
+says so, however slow the machine is.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: the body is read whatever the status, KIS explains itself there.
+    """What came back: the body is read whatever the status, because KIS gives its reason there.
 
-    `dated` is the server's own time (KST, whole seconds), if it is one whose time is the real one.
+    `dated` is the server's own time (KST, whole seconds); None from a simulator.
     """
 
     status: int
@@ -44,18 +44,26 @@ class Reply:
 
 
 class Transport:
-    """A pool of connections to one address. Close it when done."""
+    """A pool of connections to one address. Close it when done.
 
-    def __init__(self, base_url: str, clock: Clock, *, timeout: float) -> None:
+    `tells_time`: whether the server's clock shows the real time; by default that of an https
+    address does, a simulator's (http) does not.
+    """
+
+    def __init__(
+        self, base_url: str, clock: Clock, *, timeout: float, tells_time: bool | None = None
+    ) -> None:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for every call
-        self._clock, self._timeout = clock, timeout
-        self.tells_time = urlsplit(base_url).scheme == "https"  # a simulator lives in another time
-        # No client around it: cookies, redirects and logins, which KIS has none of, cost as much
-        # as the request. Without limits of its own, since the clock's bounds it, see above.
-        self._http = _transport(base_url)
+        self._clock = clock
+        self._timeout = timeout
+        is_real = urlsplit(base_url).scheme == "https"
+        self._tells_time = is_real if tells_time is None else tells_time
+        # No client around it: cookies, redirects and logins, which KIS does not have, cost as much
+        # as the request. No limits of its own either: the clock bounds each request, see above.
+        self._http = _build_transport(base_url)
         self._base_url = base_url
-        # The same few hundred questions all day; putting an address together takes 0.2 ms.
-        self._address = lru_cache(4096)(self._put_together)
+        # The same few hundred requests all day; building an address takes 0.2 ms.
+        self._cached_address = lru_cache(4096)(self._address)
 
     async def send(
         self,
@@ -68,12 +76,12 @@ class Transport:
     ) -> Reply:
         """Send one request and read the whole reply.
 
-        Raises KisUnreachable if there is none: no connection, cut off, or not within the limit.
+        Raises KisUnreachable without a reply: no connection, cut off, or not within the limit.
         """
         key = uuid4().hex
         request = httpx.Request(
             method,
-            self._address(url, tuple((params or {}).items())),
+            self._cached_address(url, tuple((params or {}).items())),
             headers={**_HEADERS, **(headers or {}), "gt_uid": key},
             content=content,
         )
@@ -81,22 +89,22 @@ class Transport:
             async with self._clock.busy(key), self._clock.timeout(self._timeout):
                 response = await self._http.handle_async_request(request)
                 try:
-                    body = await _read(response)
+                    body = await _read_body(response)
                 finally:
                     await response.aclose()
         except TimeoutError:
             raise KisUnreachable(f"KIS gave no answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            # Not chained and not quoted: such errors may hold the request, and it holds the keys.
+            # Neither chained nor quoted: such errors may hold the request, which holds the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
-        dated = _date(response) if self.tells_time else None
+        dated = _date(response) if self._tells_time else None
         return Reply(response.status_code, body, dated)
 
-    def _put_together(self, url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:
-        """Return the whole address of a path at KIS, or of any other address."""
-        whole = self._base_url + url if url.startswith("/") else url
-        return httpx.URL(whole).copy_merge_params(dict(params))
+    def _address(self, url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:
+        """Return the address of a path at KIS; a full address stays as it is."""
+        full = self._base_url + url if url.startswith("/") else url
+        return httpx.URL(full).copy_merge_params(dict(params))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -110,8 +118,8 @@ def _date(response: httpx.Response) -> datetime | None:
         return None
 
 
-async def _read(response: httpx.Response) -> bytes:
-    """Read the body up to a size beyond any answer of KIS: a month's run must not die of one."""
+async def _read_body(response: httpx.Response) -> bytes:
+    """Read the body, up to a size that no answer of KIS has: one must not end a month's run."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -120,12 +128,12 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _transport(base_url: str) -> AiohttpTransport:
-    """Build the transport. Proxies of the environment are for the outside, not for the loopback."""
+def _build_transport(base_url: str) -> AiohttpTransport:
+    """Build the transport. Proxies of the environment are not used for the loopback address."""
     outside = urlsplit(base_url).hostname not in _LOOPBACK
     transport = AiohttpTransport()
 
-    def session() -> aiohttp.ClientSession:  # aiohttp wants to be born inside the event loop
+    def session() -> aiohttp.ClientSession:  # aiohttp must be created inside the event loop
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=transport.ssl_context),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -168,7 +168,7 @@ class Watch:
             self._wrap(fetcher, "fetch", self._fetch)
         client = next(iter(fetchers)).client
         for account in client._accounts:
-            self._wrap(account.pace, "turn", self._turn)
+            self._wrap(account.pace, "wait_turn", self._turn)
         ingestor = polling._processor
         self._wrap(ingestor._writer, "put", self._put)
         self._wrap(ingestor._writer._store, "merge_all", self._merge)

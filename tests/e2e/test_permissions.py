@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from engine.clock import WallClock
 from engine.configuration import Configuration, DatabaseConfiguration
-from engine.kis.auth import write_private
+from engine.files import write_atomically
 from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings
 from engine.store.connection import Connection
@@ -57,7 +57,7 @@ async def test_tokens_paces_spool_and_logs_are_ours_alone(tmp_path: Path) -> Non
     key = AppKey(app_key=SecretStr("key"), app_secret=SecretStr("secret"))
     client = KisClient(KisSettings(app_keys=(key,)), WallClock(), folder=here / "kis")
     await client.close()
-    write_private(here / "kis" / "token.json", b"token")
+    write_atomically(here / "kis" / "token.json", b"token", private=True)
     with _alone(here / "spool"):
         Spool(here / "spool").add("futures_1m", futures_bars([1.0]))
     stats = DayStatistics(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)

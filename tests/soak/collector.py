@@ -70,8 +70,7 @@ class TimedTransport(Transport):
     """Believes the date of an answer over http, too: this simulator lives in our time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.tells_time = True
+        super().__init__(*args, **kwargs, tells_time=True)
 
 
 def say(word: str, what: str) -> None:

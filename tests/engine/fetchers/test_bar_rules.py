@@ -22,7 +22,7 @@ from engine.kis import codec
 from engine.market import sessions
 from engine.market.sessions import Market, Session
 from engine.schemas import conform
-from tests.engine.kis.stub_kis import Kis, client_of, fine
+from tests.engine.kis.stub_kis import StubKis, fine, open_client
 from tests.paths import REAL_DATA, require
 
 DAY = date(2026, 11, 20)
@@ -272,10 +272,12 @@ async def test_any_answer_is_a_batch(output2: Any, output1: Any) -> None:
             assert orjson.loads(kept) in output2
 
 
-async def test_rejected_rows_come_with_all_that_is_known_and_once(kis: Kis, tmp_path: Path) -> None:
+async def test_rejected_rows_come_with_all_that_is_known_and_once(
+    kis: StubKis, tmp_path: Path
+) -> None:
     odd = row("10:03", cntg_vol="-", extra="x")
     kis.answer = lambda _asked: fine(output1={}, output2=[row("10:04"), odd])
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         fetcher = DerivativeBarFetcher(client)
         await fetcher.fetch(BarRequest("A01612", session()))
     (kept,) = fetcher.take_rejected().to_pylist()
@@ -294,7 +296,7 @@ async def test_rejected_rows_come_with_all_that_is_known_and_once(kis: Kis, tmp_
 
 async def test_an_answer_that_ignores_the_hour_does_not_go_on_for_ever(kis, tmp_path) -> None:
     kis.answer = lambda _asked: fine(output1={}, output2=rows(20))
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         batch = await DerivativeBarFetcher(client).fetch(
             BarRequest("A01612", session(), whole_day=True)
         )

@@ -18,15 +18,15 @@ from engine.fetchers.stock import StockBarFetcher
 from engine.kis.answer import Answer
 from engine.kis.holidays import opening_days
 from engine.market.sessions import Session, session_of
-from tests.engine.kis.stub_kis import Kis, Reply, client_of, json_reply
+from tests.engine.kis.stub_kis import StubKis, StubReply, json_reply, open_client
 from tests.paths import KIS_SAMPLES as SAMPLES
 from tests.paths import needs
 
 pytestmark = needs(SAMPLES)
 
 
-def sample(tr_id: str) -> Reply:
-    return Reply((SAMPLES / f"{tr_id}.json").read_bytes())
+def sample(tr_id: str) -> StubReply:
+    return StubReply((SAMPLES / f"{tr_id}.json").read_bytes())
 
 
 def session(symbol: str, day: date) -> Session:
@@ -40,10 +40,10 @@ def clock() -> VirtualClock:
     return VirtualClock(datetime(2026, 11, 20, 10, 5, 2))
 
 
-async def test_futures_bars_half_minutes_aside(kis: Kis, tmp_path: Path) -> None:
+async def test_futures_bars_half_minutes_aside(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKIF03020200")
     request = BarRequest("101V09", session("101V09", date(2024, 4, 17)))
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         fetcher = DerivativeBarFetcher(client)
         bars = (await fetcher.fetch(request)).to_pylist()
     for bar in bars:
@@ -58,17 +58,17 @@ async def test_futures_bars_half_minutes_aside(kis: Kis, tmp_path: Path) -> None
     assert orjson.loads(rejected[0]["raw"])["stck_cntg_hour"] == "141430"
 
 
-async def test_the_limits_of_the_day_are_read(kis: Kis, tmp_path: Path) -> None:
+async def test_the_limits_of_the_day_are_read(kis: StubKis, tmp_path: Path) -> None:
     record = orjson.loads(sample("FHKIF03020200").body)["output1"]
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         assert DerivativeBarFetcher(client)._limits(record) == (331.15, 388.65)
 
 
-async def test_stock_bars_of_today(kis: Kis, tmp_path: Path) -> None:
+async def test_stock_bars_of_today(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKST03010200")
     kis.clock._now = datetime(2022, 9, 2, 10, 5, 2)  # type: ignore[attr-defined]
     request = BarRequest("000660", session("000660", date(2022, 9, 2)))
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
     known = {"symbol": "000660", "timeframe": "1m", "fetched_at": kis.clock.now()}
     assert bars == [
@@ -93,10 +93,10 @@ async def test_stock_bars_of_today(kis: Kis, tmp_path: Path) -> None:
     ]
 
 
-async def test_stock_bars_of_a_past_day(kis: Kis, tmp_path: Path) -> None:
+async def test_stock_bars_of_a_past_day(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKST03010230")
     request = BarRequest("005930", session("005930", date(2024, 11, 8)))
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
     known = {"symbol": "005930", "timeframe": "1m", "fetched_at": kis.clock.now()}
     assert bars == [
@@ -130,14 +130,14 @@ async def test_stock_bars_of_a_past_day(kis: Kis, tmp_path: Path) -> None:
     ]
 
 
-def board_and_top(asked: Any) -> Reply:
+def board_and_top(asked: Any) -> StubReply:
     return sample("FHPIF05030100" if "callput" in asked.path else "FHPIF05030000")
 
 
-async def test_the_option_board(kis: Kis, tmp_path: Path) -> None:
+async def test_the_option_board(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = board_and_top
     minute = datetime(2026, 11, 20, 10, 5)
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         chain = await OptionChainFetcher(client).fetch(ChainRequest("KOSPI200", "202612", minute))
     call, put = chain.to_pylist()
     for row in (call, put):
@@ -186,12 +186,12 @@ async def test_the_option_board(kis: Kis, tmp_path: Path) -> None:
     }
 
 
-async def test_without_a_future_the_index_is_the_underlying(kis: Kis, tmp_path: Path) -> None:
+async def test_without_a_future_the_index_is_the_underlying(kis: StubKis, tmp_path: Path) -> None:
     top = orjson.loads(sample("FHPIF05030000").body)
     top["output1"]["futs_prpr"] = "0.00"
     kis.answer = lambda asked: board_and_top(asked) if "callput" in asked.path else json_reply(top)
     request = ChainRequest("KOSPI200", "202612", datetime(2026, 11, 20, 10, 5))
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         chain = await OptionChainFetcher(client).fetch(request)
     assert chain["underlying_price"].to_pylist() == [367.25] * 2
     assert chain["underlying_source"].to_pylist() == ["index"] * 2
@@ -219,9 +219,9 @@ def test_a_single_quote_is_read() -> None:
     }
 
 
-async def test_the_holidays(kis: Kis, tmp_path: Path) -> None:
+async def test_the_holidays(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("CTCA0903R")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         days = await opening_days(client, date(2022, 12, 27), date(2023, 1, 19))
     assert len(days) == 24
     closed = {day for day, is_open in days.items() if not is_open}
@@ -237,11 +237,11 @@ async def test_the_holidays(kis: Kis, tmp_path: Path) -> None:
     assert closed == weekends | {date(2022, 12, 30)}
 
 
-async def test_the_token(kis: Kis, tmp_path: Path) -> None:
+async def test_the_token(kis: StubKis, tmp_path: Path) -> None:
     kis.token = lambda: sample("tokenP")
     kis.clock._now = datetime(2023, 12, 21, 8, 16, 59)  # type: ignore[attr-defined]
-    async with client_of(kis, tmp_path) as client:
-        token = await client._accounts[0].tokens.token()
+    async with open_client(kis, tmp_path) as client:
+        token = await client._accounts[0].tokens.valid_token()
     assert token.expires_at == datetime(2023, 12, 22, 8, 16, 59)
     assert token.access_token.startswith("eyJ0eXAi")
     assert "eyJ0eXAi" not in repr(token)

@@ -29,11 +29,11 @@ from engine.kis.client import KisClient
 from engine.schemas import OPTION_CHAIN
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
-from tests.engine.kis.stub_kis import Asked, Kis, Reply, client_of, fine
+from tests.engine.kis.stub_kis import ReceivedRequest, StubKis, StubReply, fine, open_client
 
 MINUTE = datetime(2026, 11, 20, 10, 5)
 MASTER = "/common/master/fo_idx_code_mts.mst.zip"
-Answering = Callable[[Asked], Reply]
+Answering = Callable[[ReceivedRequest], StubReply]
 
 
 @asynccontextmanager
@@ -176,7 +176,7 @@ def option(strike: float, side: str = "B", **changed: Any) -> dict[str, Any]:
 
 
 def desk(
-    calls: list[Any], puts: list[Any], top: dict[str, Any] | None = None, **quotes: Reply
+    calls: list[Any], puts: list[Any], top: dict[str, Any] | None = None, **quotes: StubReply
 ) -> Answering:
     """Answer with this board; quotes by code, one that is not named has a price of 2.50."""
     master = "\n".join(
@@ -188,7 +188,7 @@ def desk(
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("fo_idx_code_mts.mst", master.encode("cp949"))
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> StubReply:
         if "callput" in asked.path:
             return fine(output1=calls, output2=puts)
         if "display-board-top" in asked.path:
@@ -196,7 +196,7 @@ def desk(
             return fine(output1=prices, output2=[])
         if "inquire-price" in asked.path:
             return quotes.get(asked.query["FID_INPUT_ISCD"], fine(output1={"futs_prpr": "2.50"}))
-        return Reply(packed.getvalue())
+        return StubReply(packed.getvalue())
 
     return answer
 
@@ -207,13 +207,13 @@ HIGH = (
 )
 
 
-async def fetched(kis: Kis, folder: Path, answer: Answering) -> pl.DataFrame:
+async def fetched(kis: StubKis, folder: Path, answer: Answering) -> pl.DataFrame:
     kis.answer = answer
-    async with client_of(kis, folder, master_url=kis.base_url + "/master.zip") as client:
+    async with open_client(kis, folder, master_url=kis.base_url + "/master.zip") as client:
         return frame(await OptionChainFetcher(client).fetch(request()))
 
 
-async def test_vendor_values_are_kept_as_given(kis: Kis, tmp_path: Path) -> None:
+async def test_vendor_values_are_kept_as_given(kis: StubKis, tmp_path: Path) -> None:
     untraded = option(330, hts_ints_vltl="0.0000", optn_bidp="0.00", theta="-0.0000", acml_vol="0")
     chain = await fetched(kis, tmp_path, desk([untraded], [option(330, "C")]))
     call = chain.row(0, named=True)
@@ -222,7 +222,9 @@ async def test_vendor_values_are_kept_as_given(kis: Kis, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("odd", ["", "-", "nan", "１", None, [], "1e5"])
-async def test_a_value_that_cannot_be_read_is_null(kis: Kis, tmp_path: Path, odd: object) -> None:
+async def test_a_value_that_cannot_be_read_is_null(
+    kis: StubKis, tmp_path: Path, odd: object
+) -> None:
     calls = [option(330, gama=odd, hts_otst_stpl_qty=odd, atm_cls_name=odd)]
     call = (await fetched(kis, tmp_path, desk(calls, [option(330, "C")]))).row(0, named=True)
     assert (call["gamma"], call["open_interest"], call["atm_class"]) == (None, None, None)
@@ -242,35 +244,35 @@ async def test_a_value_that_cannot_be_read_is_null(kis: Kis, tmp_path: Path, odd
 async def test_a_row_without_strike_or_code_is_rejected(kis, tmp_path, changed, reason) -> None:
     odd = option(330, **changed)
     kis.answer = desk([odd, option(332.5)], [option(330, "C")])
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         fetcher = OptionChainFetcher(client)
         assert len(frame(await fetcher.fetch(request()))) == 2
     (kept,) = fetcher.take_rejected().to_pylist()
     assert (kept["reason"], orjson.loads(kept["raw"])) == (reason, odd)
 
 
-async def test_calls_and_puts_are_told_by_their_codes(kis: Kis, tmp_path: Path) -> None:
+async def test_calls_and_puts_are_told_by_their_codes(kis: StubKis, tmp_path: Path) -> None:
     chain = await fetched(kis, tmp_path, desk([option(330, "C")], [option(330, "B")]))
     assert chain["option_type"].to_list() == ["C", "P"]
     assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
 
 
-async def test_an_option_that_stands_twice_is_one_row(kis: Kis, tmp_path: Path) -> None:
+async def test_an_option_that_stands_twice_is_one_row(kis: StubKis, tmp_path: Path) -> None:
     chain = await fetched(kis, tmp_path, desk([option(330)] * 3, [option(330, "C"), option(330)]))
     assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
 
 
-async def test_an_empty_board_is_asked_for_again(kis: Kis, tmp_path: Path) -> None:
+async def test_an_empty_board_is_asked_for_again(kis: StubKis, tmp_path: Path) -> None:
     good, asked = desk([option(330)], [option(330, "C")]), iter(range(2))
 
-    def answer(request: Asked) -> Reply:
+    def answer(request: ReceivedRequest) -> StubReply:
         empty = "callput" in request.path and next(asked, None) is not None
         return fine(output1=[], output2=[]) if empty else good(request)
 
     assert len(await fetched(kis, tmp_path, answer)) == 2
 
 
-async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: Kis, tmp_path: Path) -> None:
+async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: StubKis, tmp_path: Path) -> None:
     chain = await fetched(kis, tmp_path, desk([], []))
     assert (len(chain), chain.schema["timestamp"]) == (0, pl.Datetime("us"))
 
@@ -295,7 +297,7 @@ async def test_the_underlying_is_the_future_else_the_index(
 
 async def test_without_the_underlying_the_last_price_says_where_to_quote(kis, tmp_path) -> None:
     kis.answer = desk(*HIGH)
-    async with client_of(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
+    async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
         fetcher = OptionChainFetcher(client)
         first = frame(await fetcher.fetch(request()))
         kis.answer = desk(*HIGH, top={})
@@ -307,13 +309,13 @@ async def test_without_the_underlying_the_last_price_says_where_to_quote(kis, tm
 
 async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_path) -> None:
     kis.answer = desk(*HIGH)
-    async with client_of(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
+    async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
         fetcher = OptionChainFetcher(client)
         await fetcher.fetch(request())
         kis.answer = desk(
             *HIGH,
             B01612350=fine(output1={}),
-            C01612350=Reply(b"<html>"),
+            C01612350=StubReply(b"<html>"),
             B01612352=fine(output1={"futs_prpr": "9.00"}),
         )
         await client.clock.sleep_until(MINUTE + timedelta(seconds=62))
@@ -328,8 +330,8 @@ async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_pat
 
 async def test_without_the_master_file_the_board_is_all_there_is(kis, tmp_path, caplog) -> None:
     good = desk(*HIGH)
-    kis.answer = lambda asked: Reply(b"no zip") if "zip" in asked.path else good(asked)
-    async with client_of(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
+    kis.answer = lambda asked: StubReply(b"no zip") if "zip" in asked.path else good(asked)
+    async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
         fetcher = OptionChainFetcher(client)
         assert len(frame(await fetcher.fetch(request()))) == 200
         kis.answer = good
@@ -341,7 +343,7 @@ async def test_without_the_master_file_the_board_is_all_there_is(kis, tmp_path, 
 
 async def test_a_board_that_cannot_be_had_is_an_error_with_its_context(kis, tmp_path) -> None:
     good = desk(*HIGH)
-    kis.answer = lambda asked: Reply(b"<html>", 502) if "callput" in asked.path else good(asked)
+    kis.answer = lambda asked: StubReply(b"<html>", 502) if "callput" in asked.path else good(asked)
     with pytest.raises(KisUnreachable) as caught:
         await fetched(kis, tmp_path, kis.answer)
     assert (caught.value.tr_id, caught.value.symbol, caught.value.minute) == (

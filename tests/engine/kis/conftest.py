@@ -1,4 +1,4 @@
-"""A KIS that answers what a test tells it to, and a virtual clock in a trading session."""
+"""A stub of KIS that answers what a test sets, and a virtual clock in a trading session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from engine.clock import VirtualClock
-from tests.engine.kis.stub_kis import Kis, open_desk
+from tests.engine.kis.stub_kis import StubKis, open_stub_kis
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-async def kis(clock: VirtualClock) -> AsyncIterator[Kis]:
-    async with open_desk(clock) as desk:
-        yield desk
+async def kis(clock: VirtualClock) -> AsyncIterator[StubKis]:
+    async with open_stub_kis(clock) as stub:
+        yield stub

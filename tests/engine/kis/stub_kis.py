@@ -1,4 +1,4 @@
-"""A KIS of a few lines for tests that need one answer to be just so; over real HTTP.
+"""A stub of KIS for tests that need one exact answer; over real HTTP.
 
 aiohttp and not pytest-httpserver: the latter's server drops headers with an underscore, and KIS's
 `tr_id` is one.
@@ -19,14 +19,15 @@ from aiohttp import web
 
 from engine.clock import Clock
 from engine.kis.client import KisClient
+from engine.kis.transport import Transport
 from engine.settings import AppKey, KisSettings
 
 KEY, SECRET = "PSkey-not-to-be-seen", "secret-not-to-be-seen"
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer to give."""
+class StubReply:
+    """An answer to send."""
 
     body: bytes
     status: int = 200
@@ -34,8 +35,8 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it came, and when by the clock."""
+class ReceivedRequest:
+    """A request, and when it came by the clock."""
 
     when: datetime
     path: str
@@ -47,20 +48,21 @@ class Asked:
         return self.headers["authorization"].removeprefix("Bearer ")
 
 
-Answering = Callable[[Asked], Reply]
+Answering = Callable[[ReceivedRequest], StubReply]
 
 
-class Kis:
-    """Answers what a test tells it to, and remembers every request."""
+class StubKis:
+    """Answers what a test sets, and records every request."""
 
     def __init__(self, clock: Clock) -> None:
-        self.clock, self.base_url = clock, ""
-        self.asked: list[Asked] = []
+        self.clock = clock
+        self.base_url = ""
+        self.asked: list[ReceivedRequest] = []
         self.tokens: list[datetime] = []
         self.answer: Answering = lambda _asked: fine()
-        self.token: Callable[[], Reply] = self.good_token
+        self.token: Callable[[], StubReply] = self.good_token
 
-    def good_token(self, expires: str = "2026-11-21 08:00:00") -> Reply:
+    def good_token(self, expires: str = "2026-11-21 08:00:00") -> StubReply:
         return json_reply(
             {
                 "access_token": f"token-{len(self.tokens)}",
@@ -76,7 +78,7 @@ class Kis:
             reply = self.token()
         else:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            asked = Asked(self.clock.now(), request.path, dict(request.query), headers)
+            asked = ReceivedRequest(self.clock.now(), request.path, dict(request.query), headers)
             self.asked.append(asked)
             reply = self.answer(asked)
         return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
@@ -89,17 +91,17 @@ class Kis:
         return [asked.query["FID_INPUT_ISCD"] for asked in self.asked]
 
 
-def json_reply(body: object, status: int = 200) -> Reply:
-    return Reply(orjson.dumps(body), status, {"content-type": "application/json"})
+def json_reply(body: object, status: int = 200) -> StubReply:
+    return StubReply(orjson.dumps(body), status, {"content-type": "application/json"})
 
 
-def fine(**outputs: object) -> Reply:
+def fine(**outputs: object) -> StubReply:
     return json_reply(
         {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다.", **outputs}
     )
 
 
-def refused(code: str, text: str, status: int) -> Reply:
+def refused(code: str, text: str, status: int) -> StubReply:
     return json_reply({"rt_cd": "1", "msg_cd": code, "msg1": text}, status)
 
 
@@ -107,8 +109,8 @@ TOO_FAST = refused("EGW00201", "초당 거래건수를 초과하였습니다.", 
 
 
 @asynccontextmanager
-async def open_desk(clock: Clock) -> AsyncIterator[Kis]:
-    kis = Kis(clock)
+async def open_stub_kis(clock: Clock) -> AsyncIterator[StubKis]:
+    kis = StubKis(clock)
     runner = web.ServerRunner(web.Server(kis.handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -120,11 +122,14 @@ async def open_desk(clock: Clock) -> AsyncIterator[Kis]:
 
 
 @asynccontextmanager
-async def client_of(kis: Any, folder: Path, **settings: Any) -> AsyncIterator[KisClient]:
-    """Open a client of this desk, or of a simulator."""
+async def open_client(
+    kis: Any, folder: Path, *, transport: Transport | None = None, **settings: Any
+) -> AsyncIterator[KisClient]:
+    """Open a client of the stub, or of a simulator."""
     keys = settings.pop("app_keys", (AppKey(app_key=KEY, app_secret=SECRET),))
     configured = KisSettings(base_url=kis.base_url, app_keys=keys, **settings)
-    client = KisClient(configured, kis.clock, folder=folder, jitter=random.Random(1))  # noqa: S311
+    chance = random.Random(1)  # noqa: S311
+    client = KisClient(configured, kis.clock, folder=folder, chance=chance, transport=transport)
     try:
         yield client
     finally:

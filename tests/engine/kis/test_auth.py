@@ -14,18 +14,19 @@ import pytest
 from filelock import FileLock
 
 from engine.errors import KisRefused, KisTokenRejected, KisUnreachable
+from engine.kis.auth import file_stem
 from engine.kis.endpoints import DerivativeQuote
 from engine.settings import AppKey
 from tests.engine.kis.stub_kis import (
     KEY,
     SECRET,
     TOO_FAST,
-    Asked,
-    Kis,
-    Reply,
-    client_of,
+    ReceivedRequest,
+    StubKis,
+    StubReply,
     fine,
     json_reply,
+    open_client,
     refused,
 )
 
@@ -41,7 +42,7 @@ def token_file(folder: Path) -> Path:
 def only_takes(token: str, code: str = "EGW00123", status: int = 500):
     """Answer only calls with this token."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> StubReply:
         return fine() if asked.token == token else refused(code, "기간이 만료된 token", status)
 
     return answer
@@ -49,10 +50,10 @@ def only_takes(token: str, code: str = "EGW00123", status: int = 500):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 async def test_the_file_is_readable_by_its_owner_only_and_holds_no_secret(
-    kis: Kis, tmp_path: Path
+    kis: StubKis, tmp_path: Path
 ) -> None:
     folder = tmp_path / "state"
-    async with client_of(kis, folder) as client:
+    async with open_client(kis, folder) as client:
         await client.call(QUOTE)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for file in folder.iterdir():
@@ -62,9 +63,9 @@ async def test_the_file_is_readable_by_its_owner_only_and_holds_no_secret(
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
 
 
-async def test_the_next_process_uses_the_token_of_the_first(kis: Kis, tmp_path: Path) -> None:
+async def test_the_next_process_uses_the_token_of_the_first(kis: StubKis, tmp_path: Path) -> None:
     for _ in range(3):
-        async with client_of(kis, tmp_path) as client:
+        async with open_client(kis, tmp_path) as client:
             await client.call(QUOTE)
     assert len(kis.tokens) == 1
     assert {asked.token for asked in kis.asked} == {"token-1"}
@@ -72,13 +73,13 @@ async def test_the_next_process_uses_the_token_of_the_first(kis: Kis, tmp_path: 
 
 async def test_another_address_and_another_key_have_tokens_of_their_own(kis, tmp_path) -> None:
     other = (AppKey(app_key="another", app_secret=SECRET),)
-    async with client_of(kis, tmp_path) as one, client_of(kis, tmp_path, app_keys=other) as two:
+    async with open_client(kis, tmp_path) as one, open_client(kis, tmp_path, app_keys=other) as two:
         await asyncio.gather(one.call(QUOTE), two.call(QUOTE))
     assert len(list(tmp_path.glob("*-token.json"))) == len(kis.tokens) == 2
 
 
-async def test_many_tasks_at_once_ask_for_one_token(kis: Kis, tmp_path: Path) -> None:
-    async with client_of(kis, tmp_path, calls_per_second=100) as client:
+async def test_many_tasks_at_once_ask_for_one_token(kis: StubKis, tmp_path: Path) -> None:
+    async with open_client(kis, tmp_path, calls_per_second=100) as client:
         await asyncio.gather(*(client.call(QUOTE) for _ in range(50)))
     assert len(kis.tokens) == 1
 
@@ -87,7 +88,7 @@ async def test_it_is_renewed_in_its_last_hour_while_the_old_one_serves(kis, tmp_
     kis.token = lambda: kis.good_token(
         "2026-11-21 10:05:02" if len(kis.tokens) == 1 else "2026-11-22 09:05:00"
     )
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
         await kis.clock.sleep_until(datetime(2026, 11, 21, 9, 4))
         for _ in range(20):
@@ -104,17 +105,17 @@ async def test_it_is_renewed_in_its_last_hour_while_the_old_one_serves(kis, tmp_
 
 async def test_a_token_that_kis_gives_again_with_little_time_left_is_used_up(kis, tmp_path) -> None:
     kis.token = lambda: kis.good_token("2026-11-20 10:35:00")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         for _ in range(20):
             await client.call(QUOTE)
             await kis.clock.sleep(60)
     assert len(kis.tokens) == 1
 
 
-async def test_the_absolute_time_counts_and_not_expires_in(kis: Kis, tmp_path: Path) -> None:
+async def test_the_absolute_time_counts_and_not_expires_in(kis: StubKis, tmp_path: Path) -> None:
     # Asked again within six hours KIS gives the same token with its first expiry.
     kis.token = lambda: kis.good_token(f"{kis.clock.now() + timedelta(hours=2):%Y-%m-%d %H:%M:%S}")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
         await kis.clock.sleep(3 * 3600)
         await client.call(QUOTE)
@@ -124,9 +125,9 @@ async def test_the_absolute_time_counts_and_not_expires_in(kis: Kis, tmp_path: P
 @pytest.mark.parametrize("code", ["EGW00121", "EGW00122", "EGW00123"])
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_token_that_dies_is_renewed_once_however_many_notice(
-    kis: Kis, tmp_path: Path, code: str, status: int
+    kis: StubKis, tmp_path: Path, code: str, status: int
 ) -> None:
-    async with client_of(kis, tmp_path, calls_per_second=100) as client:
+    async with open_client(kis, tmp_path, calls_per_second=100) as client:
         await client.call(QUOTE)
         await kis.clock.sleep(600)
         kis.answer = only_takes("token-2", code, status)
@@ -136,7 +137,7 @@ async def test_a_token_that_dies_is_renewed_once_however_many_notice(
 
 
 async def test_a_process_that_notices_later_finds_the_new_token_in_the_file(kis, tmp_path) -> None:
-    async with client_of(kis, tmp_path) as one, client_of(kis, tmp_path) as two:
+    async with open_client(kis, tmp_path) as one, open_client(kis, tmp_path) as two:
         await one.call(QUOTE)
         await two.call(QUOTE)
         await kis.clock.sleep(600)
@@ -148,7 +149,7 @@ async def test_a_process_that_notices_later_finds_the_new_token_in_the_file(kis,
 
 async def test_no_token_is_asked_for_sooner_than_a_minute_after_the_last(kis, tmp_path) -> None:
     kis.answer = only_takes("never")
-    async with client_of(kis, tmp_path) as one, client_of(kis, tmp_path) as two:
+    async with open_client(kis, tmp_path) as one, open_client(kis, tmp_path) as two:
         for client in (one, two, one, two):
             with pytest.raises(KisTokenRejected):
                 await client.call(QUOTE)
@@ -156,32 +157,32 @@ async def test_no_token_is_asked_for_sooner_than_a_minute_after_the_last(kis, tm
     assert min(b - a for a, b in pairwise(kis.tokens)) >= timedelta(minutes=1)
 
 
-async def test_too_soon_for_kis_waits_and_goes_on(kis: Kis, tmp_path: Path) -> None:
+async def test_too_soon_for_kis_waits_and_goes_on(kis: StubKis, tmp_path: Path) -> None:
     # Another machine asked just now: KIS says so over HTTP 403 in a shape of its own.
     too_soon = {
         "error_code": "EGW00133",
         "error_description": "접근토큰 발급 잠시 후 다시 시도하세요(1분당 1회)",
     }
     kis.token = lambda: kis.good_token() if len(kis.tokens) > 1 else json_reply(too_soon, 403)
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     first, second = kis.tokens
     assert timedelta(minutes=1) <= second - first < timedelta(minutes=1, seconds=5)
 
 
 async def test_the_minute_counts_from_a_request_that_got_no_answer(
-    kis: Kis, tmp_path: Path
+    kis: StubKis, tmp_path: Path
 ) -> None:
-    kis.token = lambda: kis.good_token() if len(kis.tokens) > 1 else Reply(b"<html>", 502)
-    async with client_of(kis, tmp_path) as client:
+    kis.token = lambda: kis.good_token() if len(kis.tokens) > 1 else StubReply(b"<html>", 502)
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     first, second = kis.tokens
     assert second - first >= timedelta(minutes=1)
 
 
 async def test_one_callers_deadline_does_not_cost_the_others_their_token(kis, tmp_path) -> None:
-    kis.token = lambda: kis.good_token() if len(kis.tokens) > 1 else Reply(b"", 500)
-    async with client_of(kis, tmp_path) as client:
+    kis.token = lambda: kis.good_token() if len(kis.tokens) > 1 else StubReply(b"", 500)
+    async with open_client(kis, tmp_path) as client:
         hurried = client.call(QUOTE, deadline=START + timedelta(seconds=20))
         patient = client.call(QUOTE, deadline=START + timedelta(seconds=100))
         first, second = await asyncio.gather(hurried, patient, return_exceptions=True)
@@ -192,8 +193,8 @@ async def test_one_callers_deadline_does_not_cost_the_others_their_token(kis, tm
 
 
 async def test_waits_for_a_process_that_is_getting_one_without_stopping_time(kis, tmp_path) -> None:
-    async with client_of(kis, tmp_path) as client:
-        lock = FileLock(client._accounts[0].tokens._lock.lock_file)
+    async with open_client(kis, tmp_path) as client:
+        lock = FileLock(tmp_path / f"{file_stem(kis.base_url, KEY)}-token.lock")
         lock.acquire()
         call = asyncio.create_task(client.call(QUOTE))
         await kis.clock.sleep(30)
@@ -203,13 +204,13 @@ async def test_waits_for_a_process_that_is_getting_one_without_stopping_time(kis
     assert len(kis.tokens) == 1
 
 
-async def test_a_bad_key_is_told_at_once_and_not_tried_again(kis: Kis, tmp_path: Path) -> None:
+async def test_a_bad_key_is_told_at_once_and_not_tried_again(kis: StubKis, tmp_path: Path) -> None:
     bad = {
         "error_code": "EGW00103",
         "error_description": f"유효하지 않은 AppKey입니다. {KEY} {SECRET}",
     }
     kis.token = lambda: json_reply(bad, 403)
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         for _ in range(3):
             with pytest.raises(KisRefused) as caught:
                 await client.call(QUOTE, minute=START)
@@ -220,10 +221,10 @@ async def test_a_bad_key_is_told_at_once_and_not_tried_again(kis: Kis, tmp_path:
     assert SECRET not in str(caught.value)
 
 
-async def test_a_key_that_kis_takes_again_is_used_again(kis: Kis, tmp_path: Path) -> None:
+async def test_a_key_that_kis_takes_again_is_used_again(kis: StubKis, tmp_path: Path) -> None:
     bad = {"error_code": "EGW00103", "error_description": "유효하지 않은 AppKey입니다."}
     kis.token = lambda: json_reply(bad, 403) if len(kis.tokens) == 1 else kis.good_token()
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisRefused):
             await client.call(QUOTE)
         await kis.clock.sleep(700)
@@ -231,11 +232,11 @@ async def test_a_key_that_kis_takes_again_is_used_again(kis: Kis, tmp_path: Path
         await client.call(QUOTE)
 
 
-async def test_the_other_keys_go_on_without_a_bad_one(kis: Kis, tmp_path: Path) -> None:
+async def test_the_other_keys_go_on_without_a_bad_one(kis: StubKis, tmp_path: Path) -> None:
     keys = (AppKey(app_key="bad", app_secret="x"), AppKey(app_key=KEY, app_secret=SECRET))
     bad = {"error_code": "EGW00105", "error_description": "유효하지 않은 AppSecret입니다."}
     kis.token = lambda: json_reply(bad, 403) if len(kis.tokens) == 1 else kis.good_token()
-    async with client_of(kis, tmp_path, app_keys=keys) as client:
+    async with open_client(kis, tmp_path, app_keys=keys) as client:
         for _ in range(5):
             await client.call(QUOTE)
     assert len(kis.asked) == 5
@@ -243,23 +244,23 @@ async def test_the_other_keys_go_on_without_a_bad_one(kis: Kis, tmp_path: Path) 
 
 
 async def test_a_key_that_dies_while_its_token_lives_leaves_the_work_to_the_others(
-    kis: Kis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kis: StubKis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its calls failed at once, so its queue was the shortest, and it was asked again and again."""
     keys = (AppKey(app_key="dead", app_secret="x"), AppKey(app_key=KEY, app_secret=SECRET))
     no = refused("EGW00103", "유효하지 않은 AppKey입니다.", 403)
     kis.answer = lambda request: no if request.headers["appkey"] == "dead" else fine()
-    async with client_of(kis, tmp_path, app_keys=keys) as client:
+    async with open_client(kis, tmp_path, app_keys=keys) as client:
         for _ in range(5):
             await client.call(QUOTE)
     assert [asked.headers["appkey"] for asked in kis.asked].count("dead") == 1
     assert caplog.text.count("an app key is out") == 1
 
 
-async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: Kis, tmp_path: Path) -> None:
+async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: StubKis, tmp_path: Path) -> None:
     fast = {"rt_cd": "1", "msg_cd": "EGW00201", "msg1": "초당 거래건수를 초과하였습니다."}
     kis.token = lambda: json_reply(fast, 200) if len(kis.tokens) == 1 else kis.good_token()
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     assert len(kis.tokens) == 2
 
@@ -267,22 +268,22 @@ async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: Kis, tmp_path: Pat
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"token": {"access_token": "x"}}', "\x00" * 50]
 )
-async def test_a_damaged_file_is_written_anew(kis: Kis, tmp_path: Path, content: str) -> None:
-    async with client_of(kis, tmp_path) as client:
+async def test_a_damaged_file_is_written_anew(kis: StubKis, tmp_path: Path, content: str) -> None:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     token_file(tmp_path).write_text(content)
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     assert json.loads(token_file(tmp_path).read_text())["token"]["access_token"] == "token-2"
 
 
 async def test_a_disk_that_takes_no_file_does_not_end_the_day(kis, tmp_path, monkeypatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("engine.kis.auth.write_private", full)
+    monkeypatch.setattr("engine.kis.auth.write_atomically", full)
     kis.answer = lambda request: fine() if request.token == f"token-{len(kis.tokens)}" else TOO_FAST
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         for _ in range(3):
             await client.call(QUOTE)
     assert len(kis.tokens) == 1
@@ -291,7 +292,7 @@ async def test_a_disk_that_takes_no_file_does_not_end_the_day(kis, tmp_path, mon
 async def test_no_key_and_no_token_of_before_is_repeated_not_even_half(kis, tmp_path) -> None:
     """KIS's words are cut where they are long, and a token that was replaced is still secret."""
     kis.answer = only_takes("token-2")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
         for ahead in range(200, 260, 4):
             told = f"{'x' * ahead}{SECRET}{KEY} token-1 token-2"
@@ -305,10 +306,10 @@ async def test_no_key_and_no_token_of_before_is_repeated_not_even_half(kis, tmp_
             assert [s for s in (KEY, SECRET, "token-") if s[:6] in said] == []
 
 
-async def test_nothing_secret_is_logged(kis: Kis, tmp_path: Path, caplog) -> None:
+async def test_nothing_secret_is_logged(kis: StubKis, tmp_path: Path, caplog) -> None:
     caplog.set_level("DEBUG")
     kis.answer = only_takes("token-2")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     assert "token from KIS" in caplog.text
     for secret in (KEY, SECRET, "token-1", "token-2"):

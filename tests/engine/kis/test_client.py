@@ -14,19 +14,20 @@ import pytest
 from engine.errors import InputError, KisError, KisPaceExceeded, KisRefused, KisUnreachable
 from engine.kis.client import KisClient
 from engine.kis.endpoints import BoardTop, DerivativeMinutes, DerivativeQuote, OptionBoard
-from engine.kis.pacing import FRONT, Priority
+from engine.kis.pacing import FIRST_IN_LINE, Pace, Priority
+from engine.kis.transport import Transport
 from engine.settings import AppKey, KisSettings
 from tests.engine.kis.stub_kis import (
     KEY,
     SECRET,
     TOO_FAST,
     Answering,
-    Asked,
-    Kis,
-    Reply,
-    client_of,
+    ReceivedRequest,
+    StubKis,
+    StubReply,
     fine,
     json_reply,
+    open_client,
     refused,
 )
 
@@ -35,7 +36,7 @@ MINUTE_END = datetime(2026, 11, 20, 10, 6)
 QUOTE = DerivativeQuote("B01612A97")
 
 
-def first(count: int, trouble: Reply) -> Answering:
+def first(count: int, trouble: StubReply) -> Answering:
     """Answer so many calls with trouble, then well."""
     left = iter(range(count))
     return lambda _request: fine() if next(left, None) is None else trouble
@@ -44,24 +45,24 @@ def first(count: int, trouble: Reply) -> Answering:
 TROUBLES = {
     "pace": TOO_FAST,
     "pace over 200": refused("EGW00201", "초당 거래건수를 초과하였습니다.", 200),
-    "html": Reply("<html><body>점검중</body></html>".encode(), 200),
-    "html 503": Reply(b"<html>", 503),
-    "empty": Reply(b"", 200),
-    "blank": Reply(b"  \n", 200),
-    "cut short": Reply(b'{"rt_cd":"0","output', 200),
-    "no object": Reply(b"[]", 200),
-    "null": Reply(b"null", 200),
-    "no envelope": Reply(b"{}", 200),
+    "html": StubReply("<html><body>점검중</body></html>".encode(), 200),
+    "html 503": StubReply(b"<html>", 503),
+    "empty": StubReply(b"", 200),
+    "blank": StubReply(b"  \n", 200),
+    "cut short": StubReply(b'{"rt_cd":"0","output', 200),
+    "no object": StubReply(b"[]", 200),
+    "null": StubReply(b"null", 200),
+    "no envelope": StubReply(b"{}", 200),
     "500": refused("EGW00202", "GW라우팅 중 오류가 발생했습니다.", 500),
     "no way through the gateway": refused("EGW00202", "GW라우팅 중 오류가 발생했습니다.", 200),
-    "gzip that is none": Reply(b"x", 200, headers={"Content-Encoding": "gzip"}),
+    "gzip that is none": StubReply(b"x", 200, headers={"Content-Encoding": "gzip"}),
 }
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-async def test_what_can_pass_is_tried_again(kis: Kis, tmp_path: Path, name: str) -> None:
+async def test_what_can_pass_is_tried_again(kis: StubKis, tmp_path: Path, name: str) -> None:
     kis.answer = first(2, TROUBLES[name])
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         answer = await client.call(QUOTE, deadline=MINUTE_END)
     assert answer.body["rt_cd"] == "0"
     assert len(kis.asked) == 3
@@ -71,7 +72,7 @@ async def test_what_can_pass_is_tried_again(kis: Kis, tmp_path: Path, name: str)
 @pytest.mark.parametrize("name", TROUBLES)
 async def test_tries_end_with_the_minute_and_the_error_tells_all(kis, tmp_path, name) -> None:
     kis.answer = lambda _request: TROUBLES[name]
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisError) as caught:
             await client.call(QUOTE, deadline=MINUTE_END, minute=START)
     assert kis.clock.now() == MINUTE_END
@@ -83,9 +84,9 @@ async def test_tries_end_with_the_minute_and_the_error_tells_all(kis, tmp_path, 
         assert secret not in str(caught.value) + repr(caught.value.__dict__)
 
 
-async def test_without_a_deadline_there_are_five_tries(kis: Kis, tmp_path: Path) -> None:
+async def test_without_a_deadline_there_are_five_tries(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _request: TROUBLES["500"]
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisUnreachable) as caught:
             await client.call(QUOTE)
     assert len(kis.asked) == 5
@@ -97,7 +98,7 @@ async def test_without_a_deadline_there_are_five_tries(kis: Kis, tmp_path: Path)
 )
 async def test_what_cannot_pass_is_not_tried_again(kis, tmp_path, code: str, status: int) -> None:
     kis.answer = lambda _request: refused(code, f"조회할 자료가 없습니다. {KEY} {SECRET}", status)
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisRefused) as caught:
             await client.call(QUOTE, deadline=MINUTE_END)
     assert len(kis.asked) == 1
@@ -108,7 +109,7 @@ async def test_what_cannot_pass_is_not_tried_again(kis, tmp_path, code: str, sta
 
 async def test_waits_between_tries_grow_and_are_never_twice_the_same(kis, tmp_path) -> None:
     kis.answer = lambda _request: TROUBLES["html"]
-    async with client_of(kis, tmp_path, calls_per_second=1000) as client:
+    async with open_client(kis, tmp_path, calls_per_second=1000) as client:
         with pytest.raises(KisUnreachable):
             await client.call(QUOTE, deadline=START + timedelta(seconds=25))
     waits = [(b - a).total_seconds() for a, b in pairwise(kis.times)]
@@ -117,21 +118,21 @@ async def test_waits_between_tries_grow_and_are_never_twice_the_same(kis, tmp_pa
     assert waits[-1] > 2
 
 
-async def test_the_same_seed_waits_the_same(kis: Kis, tmp_path: Path) -> None:
+async def test_the_same_seed_waits_the_same(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _request: TROUBLES["html"]
     runs = []
     for folder in ("a", "b"):
         start = kis.clock.now()
         kis.asked.clear()
-        async with client_of(kis, tmp_path / folder) as client:
+        async with open_client(kis, tmp_path / folder) as client:
             with pytest.raises(KisUnreachable):
                 await client.call(QUOTE)
         runs.append([moment - start for moment in kis.times])
     assert runs[0] == runs[1]
 
 
-async def test_one_symbols_trouble_delays_nobody_else(kis: Kis, tmp_path: Path) -> None:
-    def answer(asked: Asked) -> Reply:
+async def test_one_symbols_trouble_delays_nobody_else(kis: StubKis, tmp_path: Path) -> None:
+    def answer(asked: ReceivedRequest) -> StubReply:
         return TROUBLES["500"] if asked.query["FID_INPUT_ISCD"] == "bad" else fine()
 
     kis.answer = answer
@@ -144,7 +145,7 @@ async def test_one_symbols_trouble_delays_nobody_else(kis: Kis, tmp_path: Path) 
             return
         done[symbol] = kis.clock.now()
 
-    async with client_of(kis, tmp_path, calls_per_second=10) as client:
+    async with open_client(kis, tmp_path, calls_per_second=10) as client:
         await asyncio.gather(poll("bad"), *(poll(f"S{n:03d}") for n in range(200)))
     # 201 first tries at 10 a second; second tries of the bad one come after them.
     assert len(done) == 200
@@ -155,7 +156,7 @@ async def test_one_symbols_trouble_delays_nobody_else(kis: Kis, tmp_path: Path) 
 async def test_200_symbols_at_10_a_second_take_no_longer_than_the_pace_allows(
     kis, tmp_path
 ) -> None:
-    async with client_of(kis, tmp_path, calls_per_second=10) as client:
+    async with open_client(kis, tmp_path, calls_per_second=10) as client:
         symbols = [DerivativeQuote(f"S{n:03d}") for n in range(200)]
         await asyncio.gather(*(client.call(s, deadline=MINUTE_END) for s in symbols))
     took = (kis.clock.now() - START).total_seconds()
@@ -165,7 +166,7 @@ async def test_200_symbols_at_10_a_second_take_no_longer_than_the_pace_allows(
 
 async def test_several_keys_share_the_symbols_and_multiply_the_budget(kis, tmp_path) -> None:
     keys = tuple(AppKey(app_key=f"key-{n}", app_secret="s") for n in range(4))
-    async with client_of(kis, tmp_path, calls_per_second=10, app_keys=keys) as client:
+    async with open_client(kis, tmp_path, calls_per_second=10, app_keys=keys) as client:
         await asyncio.gather(*(client.call(DerivativeQuote(f"S{n:03d}")) for n in range(200)))
         assert client.per_second == 40
     assert (kis.clock.now() - START).total_seconds() <= 1.05 * 200 / 40 + 0.3
@@ -173,9 +174,9 @@ async def test_several_keys_share_the_symbols_and_multiply_the_budget(kis, tmp_p
     assert set(shares.values()) == {50}
 
 
-async def test_a_refused_pace_slows_the_next_calls_down(kis: Kis, tmp_path: Path) -> None:
+async def test_a_refused_pace_slows_the_next_calls_down(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = first(1, TOO_FAST)
-    async with client_of(kis, tmp_path, calls_per_second=10) as client:
+    async with open_client(kis, tmp_path, calls_per_second=10) as client:
         await asyncio.gather(*(client.call(QUOTE) for _ in range(10)))
         assert client.refusals == 1
         assert client.per_second < 10
@@ -183,7 +184,7 @@ async def test_a_refused_pace_slows_the_next_calls_down(kis: Kis, tmp_path: Path
 
 async def test_the_board_is_asked_once_a_second_and_the_others_go_on(kis, tmp_path) -> None:
     boards = [OptionBoard(f"2026{month:02d}") for month in (7, 8, 9, 12)]
-    async with client_of(kis, tmp_path, calls_per_second=10) as client:
+    async with open_client(kis, tmp_path, calls_per_second=10) as client:
         await asyncio.gather(
             *(client.call(board) for board in boards),
             *(client.call(BoardTop(f"A01{n:03d}")) for n in range(30)),
@@ -194,8 +195,8 @@ async def test_the_board_is_asked_once_a_second_and_the_others_go_on(kis, tmp_pa
     assert kis.clock.now() - START <= timedelta(seconds=3.6)
 
 
-async def test_backfill_waits_for_live(kis: Kis, tmp_path: Path) -> None:
-    async with client_of(kis, tmp_path, calls_per_second=10) as client:
+async def test_backfill_waits_for_live(kis: StubKis, tmp_path: Path) -> None:
+    async with open_client(kis, tmp_path, calls_per_second=10) as client:
         past = [DerivativeQuote(f"P{n}") for n in range(20)]
         live = [DerivativeQuote(f"L{n}") for n in range(10)]
         await asyncio.gather(
@@ -206,7 +207,7 @@ async def test_backfill_waits_for_live(kis: Kis, tmp_path: Path) -> None:
 
 
 async def test_a_turn_that_does_not_come_before_the_deadline_is_said_to(kis, tmp_path) -> None:
-    async with client_of(kis, tmp_path, calls_per_second=1) as client:
+    async with open_client(kis, tmp_path, calls_per_second=1) as client:
         calls = [client.call(QUOTE, deadline=START + timedelta(seconds=5)) for _ in range(20)]
         results = await asyncio.gather(*calls, return_exceptions=True)
     failed = [result for result in results if isinstance(result, KisUnreachable)]
@@ -215,12 +216,12 @@ async def test_a_turn_that_does_not_come_before_the_deadline_is_said_to(kis, tmp
 
 
 async def test_when_kis_is_down_few_calls_try_and_all_go_on_when_it_is_back(
-    kis: Kis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kis: StubKis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     back = START + timedelta(seconds=30)
     kis.answer = lambda _request: fine() if kis.clock.now() >= back else TROUBLES["html 503"]
-    async with client_of(kis, tmp_path, calls_per_second=10) as client:
+    async with open_client(kis, tmp_path, calls_per_second=10) as client:
         calls = [client.call(DerivativeQuote(f"S{n}"), deadline=MINUTE_END) for n in range(60)]
         results = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(moment < back for moment in kis.times) < 15
@@ -231,9 +232,9 @@ async def test_when_kis_is_down_few_calls_try_and_all_go_on_when_it_is_back(
     assert min(b - a for a, b in pairwise(sorted(kis.times))) >= timedelta(seconds=0.1)
 
 
-async def test_each_call_says_who_asks_for_what(kis: Kis, tmp_path: Path) -> None:
+async def test_each_call_says_who_asks_for_what(kis: StubKis, tmp_path: Path) -> None:
     request = DerivativeMinutes("A01612", START.date(), "100400")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         await client.call(request)
     (sent,) = kis.asked
     assert sent.path == "/uapi/domestic-futureoption/v1/quotations/inquire-time-fuopchartprice"
@@ -258,31 +259,31 @@ async def test_each_call_says_who_asks_for_what(kis: Kis, tmp_path: Path) -> Non
 
 
 async def test_tr_ids_of_the_settings_are_sent_and_a_known_misprint_is_corrected(
-    kis: Kis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kis: StubKis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tr_id = {"option_chain": "FHlkPIF05030100", "deriv_minute": "NEW03020200"}
-    async with client_of(kis, tmp_path, tr_id=tr_id) as client:
+    async with open_client(kis, tmp_path, tr_id=tr_id) as client:
         await client.call(OptionBoard("202612"))
         await client.call(DerivativeMinutes("A01612", START.date(), "100400"))
     assert [asked.headers["tr_id"] for asked in kis.asked] == ["FHPIF05030100", "NEW03020200"]
     assert caplog.text.count("misprint") == 1
 
 
-async def test_a_key_never_shows_in_the_settings(tmp_path: Path, kis: Kis) -> None:
+async def test_a_key_never_shows_in_the_settings(tmp_path: Path, kis: StubKis) -> None:
     settings = KisSettings(app_keys=(AppKey(app_key=KEY, app_secret=SECRET),))
     assert KEY not in repr(settings) + str(settings.model_dump())
 
 
-async def test_no_key_and_no_address_are_said_in_words(tmp_path: Path, kis: Kis) -> None:
+async def test_no_key_and_no_address_are_said_in_words(tmp_path: Path, kis: StubKis) -> None:
     with pytest.raises(InputError, match="app_key"):
         KisClient(KisSettings(), kis.clock, folder=tmp_path)
     with pytest.raises(ValueError, match="base_url"):
         KisSettings(base_url="openapi.example.com")
 
 
-async def test_a_file_of_kis_is_downloaded_without_a_key(kis: Kis, tmp_path: Path) -> None:
-    kis.answer = lambda _request: Reply(b"PK")
-    async with client_of(kis, tmp_path) as client:
+async def test_a_file_of_kis_is_downloaded_without_a_key(kis: StubKis, tmp_path: Path) -> None:
+    kis.answer = lambda _request: StubReply(b"PK")
+    async with open_client(kis, tmp_path) as client:
         assert await client.download(f"{kis.base_url}/master.zip") == b"PK"
         kis.answer = lambda _request: json_reply({}, 404)
         with pytest.raises(KisUnreachable, match="404"):
@@ -290,7 +291,12 @@ async def test_a_file_of_kis_is_downloaded_without_a_key(kis: Kis, tmp_path: Pat
     assert "appkey" not in kis.asked[0].headers
 
 
-def dated(clock_of_kis: datetime) -> Reply:
+def timed_transport(kis: StubKis) -> Transport:
+    """Return a transport that believes the date of an answer, as that of the real KIS does."""
+    return Transport(kis.base_url, kis.clock, timeout=5, tells_time=True)
+
+
+def dated(clock_of_kis: datetime) -> StubReply:
     date = (clock_of_kis - timedelta(hours=9)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     return replace(fine(), headers={"Date": date})
 
@@ -300,18 +306,16 @@ def dated(clock_of_kis: datetime) -> Reply:
     [(0, START), (3, START - timedelta(seconds=3)), (-3, START), (3600, START), (-3600, START)],
 )
 async def test_a_minute_is_over_when_it_is_by_the_clock_of_kis(
-    kis: Kis, tmp_path: Path, ahead: int, as_of: datetime
+    kis: StubKis, tmp_path: Path, ahead: int, as_of: datetime
 ) -> None:
     kis.answer = lambda _asked: dated(START - timedelta(seconds=ahead))
-    async with client_of(kis, tmp_path) as client:
-        client._transport.tells_time = True
+    async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
         assert (await client.call(QUOTE)).as_of == as_of
 
 
 async def test_a_clock_that_is_off_is_told_once_and_once_when_it_is_right(kis, tmp_path, caplog):
     caplog.set_level("INFO")
-    async with client_of(kis, tmp_path) as client:
-        client._transport.tells_time = True
+    async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
         for ahead in (0, 5, 6, 5, 0, 1):
             kis.answer = lambda _asked, s=ahead: dated(kis.clock.now() - timedelta(seconds=s))
             await client.call(QUOTE)
@@ -320,30 +324,31 @@ async def test_a_clock_that_is_off_is_told_once_and_once_when_it_is_right(kis, t
     assert "5 s ahead" in lines[0] or "6 s ahead" in lines[0]
 
 
-async def test_a_simulator_does_not_tell_the_time(kis: Kis, tmp_path: Path) -> None:
+async def test_a_simulator_does_not_tell_the_time(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: dated(START - timedelta(seconds=30))
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         assert (await client.call(QUOTE)).as_of == START
 
 
 async def test_a_probe_that_is_never_made_is_followed_by_another(
-    kis: Kis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kis: StubKis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KIS was back, but every call went on waiting for a probe that had given up before it."""
+    """KIS was back, but every call went on waiting for a probe that had given up."""
     kis.answer = lambda _request: TROUBLES["html"]
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         for symbol in ("A01612", "A05612", "A06612"):
             with pytest.raises(KisUnreachable):
                 await client.call(DerivativeQuote(symbol, market="F"))
         assert not client.reachable
         kis.answer = lambda _request: fine()
-        turn, failing = client._accounts[0].pace.turn, iter([KisUnreachable("the disk is full")])
+        wait_turn = Pace.wait_turn
+        failing = iter([KisUnreachable("the disk is full")])
 
-        async def fails_once(priority: Priority, attempt: int = 0) -> None:
-            if attempt == FRONT and (error := next(failing, None)):
+        async def fails_once(pace: Pace, priority: Priority, failures: int = 0) -> None:
+            if failures == FIRST_IN_LINE and (error := next(failing, None)):
                 raise error
-            await turn(priority, attempt)
+            await wait_turn(pace, priority, failures)
 
-        monkeypatch.setattr(client._accounts[0].pace, "turn", fails_once)
+        monkeypatch.setattr(Pace, "wait_turn", fails_once)
         await client.call(QUOTE, deadline=kis.clock.now() + timedelta(minutes=1))
         assert client.reachable

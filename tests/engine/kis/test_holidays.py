@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.kis.holidays import learn_opening_days, opening_days
 from engine.market.trading_days import is_trading_day, learn_closed_days
-from tests.engine.kis.stub_kis import Asked, Kis, Reply, client_of, fine
+from tests.engine.kis.stub_kis import ReceivedRequest, StubKis, StubReply, fine, open_client
 
 START = date(2026, 11, 20)
 CLOSED = {date(2026, 12, 25), date(2026, 12, 31), date(2027, 1, 1)}
@@ -17,7 +17,7 @@ def is_open(day: date) -> bool:
     return day.weekday() < 5 and day not in CLOSED
 
 
-def pages(asked: Asked) -> Reply:
+def pages(asked: ReceivedRequest) -> StubReply:
     """Answer 24 days a page; the key of the next page is the last day, padded with spaces."""
     key = asked.query["CTX_AREA_NK"]
     assert not key or (len(key) == 20 and asked.query["CTX_AREA_FK"] == "20261120".ljust(20))
@@ -29,23 +29,23 @@ def pages(asked: Asked) -> Reply:
     )
 
 
-async def test_pages_are_followed_until_the_day_wanted(kis: Kis, tmp_path: Path) -> None:
+async def test_pages_are_followed_until_the_day_wanted(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = pages
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         days = await opening_days(client, START, date(2027, 1, 5))
     assert days == {day: is_open(day) for day in (START + timedelta(n) for n in range(47))}
     assert len(kis.asked) == 2
 
 
-async def test_a_key_that_leads_nowhere_ends(kis: Kis, tmp_path: Path) -> None:
+async def test_a_key_that_leads_nowhere_ends(kis: StubKis, tmp_path: Path) -> None:
     rows = [{"bass_dt": "20261120", "opnd_yn": "Y"}]
     kis.answer = lambda _asked: fine(output=rows, ctx_area_nk="again", ctx_area_fk="again")
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         assert await opening_days(client, START, date(2027, 1, 5)) == {START: True}
     assert len(kis.asked) == 2
 
 
-async def test_days_that_cannot_be_read_are_left_out(kis: Kis, tmp_path: Path) -> None:
+async def test_days_that_cannot_be_read_are_left_out(kis: StubKis, tmp_path: Path) -> None:
     rows = [
         {"bass_dt": "20261120", "opnd_yn": "Y"},
         {"bass_dt": "2026-11-21", "opnd_yn": "Y"},
@@ -54,15 +54,15 @@ async def test_days_that_cannot_be_read_are_left_out(kis: Kis, tmp_path: Path) -
         {"bass_dt": "20261123", "opnd_yn": "N "},
     ]
     kis.answer = lambda _asked: fine(output=rows, ctx_area_nk=" " * 20)
-    async with client_of(kis, tmp_path) as client:
+    async with open_client(kis, tmp_path) as client:
         days = await opening_days(client, START, date(2027, 1, 5))
     assert days == {date(2026, 11, 20): True, date(2026, 11, 23): False}
 
 
-async def test_kis_is_asked_once_a_day_even_when_it_fails(kis: Kis, tmp_path: Path) -> None:
+async def test_kis_is_asked_once_a_day_even_when_it_fails(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = pages
     file = tmp_path / "kis_days.json"
-    async with client_of(kis, tmp_path / "state") as client:
+    async with open_client(kis, tmp_path / "state") as client:
         asked = [await learn_opening_days(client, file) for _ in range(3)]
         await kis.clock.sleep(86_400)
         asked.append(await learn_opening_days(client, file))
@@ -70,12 +70,12 @@ async def test_kis_is_asked_once_a_day_even_when_it_fails(kis: Kis, tmp_path: Pa
     assert '"2026-12-25": false' in file.read_text()
 
 
-async def test_what_kis_told_is_believed_after_a_restart(kis: Kis, tmp_path: Path) -> None:
+async def test_what_kis_told_is_believed_after_a_restart(kis: StubKis, tmp_path: Path) -> None:
     file, declared = tmp_path / "kis_days.json", date(2026, 12, 2)
     rows = [{"bass_dt": f"{declared:%Y%m%d}", "opnd_yn": "N"}]
     kis.answer = lambda _asked: fine(output=rows, ctx_area_nk=" " * 20)
     try:
-        async with client_of(kis, tmp_path / "state") as client:
+        async with open_client(kis, tmp_path / "state") as client:
             await learn_opening_days(client, file)
             learn_closed_days(tmp_path / "nothing.json")  # as a process that has just started
             assert is_trading_day(declared)

@@ -30,7 +30,7 @@ async def turns(
     """Let so many callers wait at once; return when each got its turn."""
 
     async def one() -> datetime:
-        await pace.turn(priority)
+        await pace.wait_turn(priority)
         return clock.now()
 
     return list(await asyncio.gather(*(one() for _ in range(count))))
@@ -79,8 +79,8 @@ async def test_second_tries_come_after_all_first_tries(tmp_path: Path, clock) ->
     pace = Pace(tmp_path / "a.pace", 10, clock)
     order: list[str] = []
 
-    async def call(name: str, attempt: int) -> None:
-        await pace.turn(Priority.LIVE, attempt)
+    async def call(name: str, failures: int) -> None:
+        await pace.wait_turn(Priority.LIVE, failures)
         order.append(name)
 
     await asyncio.gather(call("first", 0), call("again", 1), call("b", 0), call("c", 0))
@@ -126,7 +126,7 @@ async def test_the_mark_of_a_live_process_that_died_is_forgotten(tmp_path: Path,
 
 async def test_a_refusal_slows_down_at_once_and_success_speeds_up_slowly(tmp_path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
-    pace.refused()
+    pace.slow_down()
     assert pace.per_second == pytest.approx(10 / 1.5, rel=1e-3)
     slow = await turns(pace, clock, 10)
     assert min(gaps(slow)) == pytest.approx(0.15)
@@ -142,10 +142,10 @@ async def test_a_refusal_slows_down_at_once_and_success_speeds_up_slowly(tmp_pat
 async def test_the_refusals_of_one_second_count_once(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
     for _ in range(5):
-        pace.refused()
+        pace.slow_down()
     once = pace.per_second
     await clock.sleep(1.5)
-    pace.refused()
+    pace.slow_down()
     assert (once, pace.per_second) == (
         pytest.approx(10 / 1.5, rel=1e-3),
         pytest.approx(4.444, rel=1e-3),
@@ -154,7 +154,7 @@ async def test_the_refusals_of_one_second_count_once(tmp_path: Path, clock) -> N
 
 async def test_a_slow_pace_is_known_to_the_other_process_and_the_next(tmp_path, clock) -> None:
     one, two = (Pace(tmp_path / "a.pace", 10, clock) for _ in range(2))
-    one.refused()
+    one.slow_down()
     assert two.per_second == one.per_second < 10
     assert Pace(tmp_path / "a.pace", 10, clock).per_second == one.per_second
 
@@ -162,7 +162,7 @@ async def test_a_slow_pace_is_known_to_the_other_process_and_the_next(tmp_path, 
 async def test_it_never_stops_altogether(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
     for _ in range(40):
-        pace.refused()
+        pace.slow_down()
         await clock.sleep(2)
     assert pace.per_second == 0.5
 
@@ -172,11 +172,11 @@ async def test_going_much_slower_and_reaching_the_ceiling_again_are_a_line_each(
 ) -> None:
     caplog.set_level("INFO")
     pace = Pace(tmp_path / "a.pace", 10, clock)
-    pace.refused()
+    pace.slow_down()
     await turns(pace, clock, 400)
     assert not caplog.records  # now and then is how the pace is found
     for _ in range(3):
-        pace.refused()
+        pace.slow_down()
         await clock.sleep(2)
     await turns(pace, clock, 1000)
     assert [record.message[0] for record in caplog.records] == ["⚠", "✅"]
@@ -204,7 +204,7 @@ async def test_a_file_that_fails_is_an_error_for_everybody_who_waits(tmp_path: P
     pace = Pace(tmp_path / "a.pace", 10, clock)
     pace._lock = _BrokenFile()  # type: ignore[assignment]
     results = await asyncio.gather(
-        *(pace.turn(Priority.LIVE) for _ in range(3)), return_exceptions=True
+        *(pace.wait_turn(Priority.LIVE) for _ in range(3)), return_exceptions=True
     )
     assert [type(result) for result in results] == [KisUnreachable] * 3
 
@@ -224,7 +224,7 @@ async def main():
     clock = WallClock()
     pace = Pace(Path(sys.argv[1]), 100, clock)
     for _ in range(40):
-        await pace.turn(Priority.LIVE)
+        await pace.wait_turn(Priority.LIVE)
         print(clock.now().isoformat())
 
 asyncio.run(main())
