@@ -71,7 +71,7 @@ def backfill(
     async def fetch(context: BackfillContext) -> int:
         with _bar("calls") as moved:
             report = await filling.backfill(
-                context, symbols, first, last, warm_up=desk.warm_up, progress=moved
+                context, symbols, first, last, warm_up=desk.warm_up, on_fetched=moved
             )
         _show_report(report, as_json=json)
         return report.exit_code
@@ -124,7 +124,7 @@ def validate(
                 start,
                 end,
                 copies=held,
-                progress=lambda done, of, _day: moved(done, of),
+                on_checked=moved,
             )
         return _shown(found, as_json=format == "json")
 
@@ -135,8 +135,8 @@ def validate(
                 list(symbol),
                 start,
                 end,
-                looking=lambda done, of, _day: moved(done, of),
-                asking=moved,
+                on_checked=moved,
+                on_fetched=moved,
             )
         return _shown(fixed.after, as_json=format == "json")
 
@@ -200,7 +200,7 @@ def _show_findings(found: checking.Validation, *, as_json: bool) -> None:
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
     console.print(_findings_table(found))
-    for name, says in sorted(found.explained().items()):
+    for name, says in sorted(found.explanations().items()):
         console.print(f"[bold]{name}[/]: {says}")
     if found.findings.height > SHOWN:
         console.print(f"{SHOWN} of {found.findings.height:,} are shown; --format json has all")
@@ -209,7 +209,7 @@ def _show_findings(found: checking.Validation, *, as_json: bool) -> None:
 
 def _findings_table(found: checking.Validation) -> Table:
     """Return the first findings as a table."""
-    rows = found.legible().head(SHOWN)
+    rows = found.readable().head(SHOWN)
     table = Table(title="findings", title_justify="left")
     for name in rows.columns:
         table.add_column(name, overflow="fold")

@@ -25,7 +25,7 @@ from engine.simulator.faults.scenario import Scenario, load_scenario
 from pipelines.commands.options import Seed, must_be_writable
 from pipelines.databases import Kind, believe_kis_days, database, folder
 from pipelines.day import view
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, DayPlan, Feed, plan
 from pipelines.simulated_market import SEED, kept_market
@@ -167,16 +167,17 @@ async def _simulated(
 ) -> None:
     kept_market(url, scene.market)
     with TemporaryDirectory(prefix="krt-") as here:  # its tokens and paces are of no use later
-        place = Place(url, folder(configuration, "simulation") / "spool", Path(here))
+        paths = DayPaths(url, folder(configuration, "simulation") / "spool", Path(here))
         async with simulated_kis(scene, clock, configuration, faults) as (settings, simulator):
-            await run_day(stats.plan, settings, clock, place, stats)
+            await run_day(stats.plan, settings, clock, paths, stats)
             stats.refused = simulator.counts.refusals.total()
 
 
 async def _real(configuration: Configuration, clock: Clock, url: str, stats: DayStatistics) -> None:
     here = folder(configuration, "live")
-    place = Place(url, here / "spool", here / "kis", configuration.alerts)
-    await run_day(stats.plan, configuration.kis, clock, place, stats)
+    paths = DayPaths(url, here / "spool", here / "kis")
+    addresses = configuration.alerts
+    await run_day(stats.plan, configuration.kis, clock, paths, stats, alert_addresses=addresses)
 
 
 @contextmanager
@@ -200,7 +201,7 @@ def _logged(
         handler=lines,
         file=private_folder(folder(configuration, kind) / "logs") / f"live-{stats.day}.log",
     )
-    with view.shown(stats, clock, lines, console) if lines else nullcontext():
+    with view.show_view(stats, clock, lines, console) if lines else nullcontext():
         yield
 
 

@@ -1,8 +1,8 @@
 """The minute's rhythm: each symbol and each chain is followed by a task of its own.
 
-A task wakes `polling_interval` seconds after a minute it is owed, asks, and hands over what came.
-One that is slow or refused delays nobody else; what it missed comes with its next poll, because an
-answer holds all finished bars of the last half hour or more.
+A task wakes `polling_interval` seconds after a minute with an expected bar, asks, and hands over
+what came. A task that is slow or refused delays no other; what it missed comes with its next poll,
+because an answer holds all finished bars of the last half hour or more.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from pipelines.feed import BarPlan, ChainPlan
 
 log = logging.getLogger(__name__)
 
-# KIS has been seen to show a finished bar 2 s late and more; asking thrice within the minute finds
-# nearly all, and a stock without a trade in the minute costs no more than three calls.
+# Seconds before each of the tries for one bar. KIS has been seen to show a finished bar 2 s late
+# and more; three tries within the minute find nearly all bars, and cost a stock that did not trade
+# in the minute no more than three calls.
 PAUSES = (0.0, 3.0, 9.0)
 MINUTE = timedelta(minutes=1)
 
 
 class PollingManager:
-    """Follows what a day's plan holds; each `follow_…` ends with its session."""
+    """Follows the symbols and chains of a day's plan; each `follow_…` ends with its session."""
 
     def __init__(
         self, clock: Clock, ingestor: Ingestor, fetchers: dict[str, PriceFetcher], interval: float
     ) -> None:
-        self._clock, self._processor = clock, ingestor
-        self._fetchers = fetchers
+        self._clock = clock
+        self.ingestor = ingestor
+        self.fetchers = fetchers
         self._interval = timedelta(seconds=interval)
 
     async def follow_bars(self, bars: BarPlan) -> None:
@@ -43,19 +45,19 @@ class PollingManager:
         polled: datetime | None = None
         for stamp in stamps:
             if polled and stamp <= polled:
-                continue  # a long wait was made up for by the poll after it
-            await self._clock.sleep_until(self._due(stamp, bars))
-            polled = max(s for s in stamps if self._due(s, bars) <= self._clock.now())
+                continue  # the poll after a long wait has fetched this bar too
+            await self._clock.sleep_until(self._poll_time(stamp, bars))
+            polled = max(s for s in stamps if self._poll_time(s, bars) <= self._clock.now())
             await self._poll_bars(bars, polled)
 
-    def _due(self, stamp: datetime, bars: BarPlan) -> datetime:
+    def _poll_time(self, stamp: datetime, bars: BarPlan) -> datetime:
         """Return when a bar is asked for."""
         return bars.session.finished_at(stamp) + self._interval
 
     async def _poll_bars(self, bars: BarPlan, stamp: datetime) -> None:
         """Ask until the newest bar has come, but not beyond its minute."""
         until = bars.session.finished_at(stamp) + MINUTE
-        priority = Priority.SIGNALS if self._processor.watches(bars.symbol) else Priority.LIVE
+        priority = Priority.SIGNALS if self.ingestor.is_watched(bars.symbol) else Priority.LIVE
         for pause in PAUSES:
             await self._clock.sleep(pause)
             if self._clock.now() >= until:
@@ -70,41 +72,41 @@ class PollingManager:
 
         A failure is a line in the log: it must not end the collecting of anything else.
         """
-        fetcher = self._fetchers[bars.source]
+        fetcher = self.fetchers[bars.source]
         try:
             batch = await fetcher.fetch(request)
-            await self._processor.bars(bars.table, batch)
+            await self.ingestor.store_bars(bars.table, batch)
         except KrtError as error:
-            self._failed(bars.symbol, error)
+            self._report(bars.symbol, error)
             return set()
         finally:
-            await self._keep_rejected(fetcher)
+            await self._store_rejected(fetcher)
         return set(batch["timestamp"].to_pylist())
 
     async def follow_chain(self, chain: ChainPlan) -> None:
         """Collect one snapshot of a chain each minute, to the end of its session."""
         for minute in chain.session.minute_grid().to_list():
             if minute + MINUTE <= self._clock.now():
-                continue  # a chain has no history: what was not asked for in its minute is gone
+                continue  # a chain has no history: a minute that was not asked for is lost
             await self._clock.sleep_until(minute + self._interval)
             await self._poll_chain(chain, minute)
 
     async def _poll_chain(self, chain: ChainPlan, minute: datetime) -> None:
-        fetcher = self._fetchers["option_chain"]
+        fetcher = self.fetchers["option_chain"]
         request = ChainRequest(chain.series, chain.maturity, minute, deadline=minute + MINUTE)
         try:
-            await self._processor.chain(await fetcher.fetch(request))
+            await self.ingestor.store_chain(await fetcher.fetch(request))
         except KrtError as error:
-            self._failed(chain.underlying_symbol, error)
+            self._report(chain.underlying_symbol, error)
         finally:
-            await self._keep_rejected(fetcher)
+            await self._store_rejected(fetcher)
 
-    def _failed(self, symbol: str, error: KrtError) -> None:
+    def _report(self, symbol: str, error: KrtError) -> None:
         log.warning("⚠️ %s: %s", symbol, error)
-        if isinstance(error, KisKeyRefused):  # nothing comes in until a person does something
-            self._processor.tell_refused_key(error)
+        if isinstance(error, KisKeyRefused):  # until a person acts, nothing is collected any more
+            self.ingestor.alert_refused_key(error)
 
-    async def _keep_rejected(self, fetcher: PriceFetcher) -> None:
-        """Keep what could not be used; if the database refuses it, the writer has said so."""
+    async def _store_rejected(self, fetcher: PriceFetcher) -> None:
+        """Keep the rows that could not be used; the writer logs it if the database refuses them."""
         with suppress(KrtError):
-            await self._processor.rejected(fetcher.take_rejected())
+            await self.ingestor.store_rejected(fetcher.take_rejected())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,78 +44,88 @@ from strategies.registry import STRATEGIES
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 60.0  # seconds
-PATIENCE = timedelta(hours=2)  # for a database that is away at the close
+DATABASE_WAIT = timedelta(hours=2)  # at the close, for a database that cannot be reached
+DATABASE_PAUSE = 60.0  # seconds before the close is tried again
 BEFORE_OPEN = timedelta(minutes=10)  # the warm-up begins then; its calls need a minute or two
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a day is collected: the database, and folders that only we use."""
+class DayPaths:
+    """Where a day is collected: the URL of the database, and folders of this collector alone."""
 
     url: str
     spool: Path
-    kis: Path  # tokens, paces, what KIS said of the calendar
-    alerts: tuple[SecretStr, ...] = ()
+    kis: Path  # tokens, the pace of the calls, the holidays that KIS announced
 
 
 async def run_day(
-    plan: DayPlan, settings: KisSettings, clock: Clock, place: Place, stats: DayStatistics
+    plan: DayPlan,
+    settings: KisSettings,
+    clock: Clock,
+    paths: DayPaths,
+    stats: DayStatistics,
+    *,
+    alert_addresses: Sequence[SecretStr] = (),
 ) -> None:
-    """Collect the plan's day into the database and count it in the stats.
+    """Collect the plan's day into the database; `stats` counts it.
+
+    `alert_addresses` are the services (apprise URLs) that hear of trouble and of trade signals.
 
     Ends when every session of the plan is sealed. Cancelled (Ctrl+C), it commits what it has.
     Raises KisError if KIS refuses the app key, StoreError if the database refuses to work,
-    InputError if another collector is at work here.
+    InputError if another collector runs with the same spool folder.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_alone(place.spool))
-        alerts = await stack.enter_async_context(alerting(place.alerts, clock))
-        store = Store(place.url, clock, component="collector")
+        stack.enter_context(_hold_collector_lock(paths.spool))
+        alerts = await stack.enter_async_context(alerting(alert_addresses, clock))
+        store = Store(paths.url, clock, component="collector")
         stack.push_async_callback(store.close)
-        writer = Writer(place.url, clock, place.spool, component="writer")
+        writer = Writer(paths.url, clock, paths.spool, component="writer")
         stack.push_async_callback(writer.close)
-        kis = KisClient(settings, clock, folder=place.kis)
+        kis = KisClient(settings, clock, folder=paths.kis)
         stack.push_async_callback(kis.close)
         ingestor = Ingestor(writer, clock, stats, alerts)
         fetchers = {name: source(kis) for name, source in FETCHERS.items()}
         polling = PollingManager(clock, ingestor, fetchers, settings.polling_interval)
-        context = BackfillContext(store, ingestor.put, kis, clock, priority=Priority.LIVE)
+        context = BackfillContext(
+            store, ingestor.store_bars, ingestor.store_rejected, kis, clock, Priority.LIVE
+        )
         stack.callback(lambda: stats.calls.update(kis.counts))
 
         await _wait_for_open(plan, clock)
-        beating: asyncio.Task[None] | None = None
+        heartbeats: asyncio.Task[None] | None = None
         try:
-            stats.closed = not await _opens(plan, kis, place.kis)
+            stats.closed = not await _exchange_opens(plan, kis, paths.kis)
             if stats.closed:
                 return
             earlier = await finish_earlier(context, plan.names, plan.day)
-            # Said before the day's first row: if we die now, the next start knows what to finish.
-            await _say_status(store, stats, kis, writer, "running")
-            beating = asyncio.create_task(_beat(store, clock, stats, kis, writer))
+            # Before the day's first row: if this process is killed, the next knows what to finish.
+            await _store_status(store, stats, kis, writer, "running")
+            heartbeats = asyncio.create_task(_send_heartbeats(store, clock, stats, kis, writer))
             await _catch_up(plan, context, earlier)
             await _count_stored(plan, store, stats)
             ingestor.windows = await open_windows(plan, store)
             log.info("🚀 collecting %s", ", ".join(plan.names))
-            await _follow(plan, polling)
-            await _close(plan, context, stats)
-        except BaseException as error:  # Ctrl+C too: whoever looks must not take us for running
+            await _follow_plan(plan, polling)
+            await _close_day(plan, context, stats)
+        except BaseException as error:  # Ctrl+C too: the status must not go on saying `running`
             if isinstance(error, Exception):
                 alerts.tell(stopped("collector", clock.now(), str(error)))
-            if beating:  # before that, the last word of an earlier session says what to finish
+            if heartbeats:  # before, the status of an earlier session says what to finish: keep it
                 with suppress(StoreError):
-                    await _say_status(store, stats, kis, writer, "stopped")
+                    await _store_status(store, stats, kis, writer, "stopped")
             raise
         finally:
-            if beating:
-                beating.cancel()
-                await asyncio.gather(beating, return_exceptions=True)
-        _tell_gaps(stats, alerts)
-        await _say_status(store, stats, kis, writer, "done")
+            if heartbeats:
+                heartbeats.cancel()
+                await asyncio.gather(heartbeats, return_exceptions=True)
+        _alert_gaps(stats, alerts)
+        await _store_status(store, stats, kis, writer, "done")
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the collector's lock: two of them would double every call. Raises InputError."""
+def _hold_collector_lock(folder: Path) -> Iterator[None]:
+    """Hold the collector's lock: two collectors would make every call twice. Raises InputError."""
     lock = FileLock(private_folder(folder) / "collector.lock")
     try:
         lock.acquire(blocking=False)
@@ -127,8 +137,8 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-async def _opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
-    """Ask KIS, once a day, on which days the exchange opens; False if not on ours after all."""
+async def _exchange_opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
+    """Learn the opening days from KIS, once a day; False if the plan's day is not among them."""
     try:
         await learn_opening_days(kis, folder / DAYS_FILE)
     except KisKeyRefused:
@@ -148,14 +158,14 @@ async def _wait_for_open(plan: DayPlan, clock: Clock) -> None:
     await clock.sleep_until(opens - BEFORE_OPEN)
 
 
-async def _follow(plan: DayPlan, polling: PollingManager) -> None:
+async def _follow_plan(plan: DayPlan, polling: PollingManager) -> None:
     bars = (polling.follow_bars(bars) for bars in plan.bars)
     chains = (polling.follow_chain(chain) for chain in plan.chains)
     await run_until_first_error(*bars, *chains)
 
 
 async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts) -> None:
-    """Fetch what history lacks: yesterday's holes, the warm-up, and today so far if we are late."""
+    """Fetch what the history lacks: of yesterday, of the warm-up, and of today on a late start."""
     for strategy in STRATEGIES.values():
         if plan.futures:
             await store_strategy_symbols(context.store, strategy.name, plan.futures)
@@ -167,32 +177,34 @@ async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts)
 
 
 async def _count_stored(plan: DayPlan, store: Store, stats: DayStatistics) -> None:
-    """Have the stats know the day's bars that a collector before us has stored."""
+    """Count the day's bars that an earlier run has stored."""
     codes = [bars.symbol for bars in plan.bars]
     stored = await read_stamps(store, codes, plan.day, plan.day)
     for symbol, stamp in stored.select("symbol", "stamp").iter_rows():
-        stats.note_stored(symbol, stamp)
+        stats.mark_stored(symbol, stamp)
 
 
-async def _close(plan: DayPlan, context: BackfillContext, stats: DayStatistics) -> None:
-    """Compare the whole day with KIS when it is sealed: late bars and corrections come in."""
+async def _close_day(plan: DayPlan, context: BackfillContext, stats: DayStatistics) -> None:
+    """Compare the whole day with KIS once it is sealed: late bars and corrections come in."""
     await context.clock.sleep_until(max(session.sealed_at for session in plan.sessions))
     log.info("🔄 the day is over; comparing it with KIS")
 
-    async def settle() -> pl.DataFrame:
+    async def compare_with_kis() -> pl.DataFrame:
         await reconcile(context, plan.names, plan.day)
         return await ledger.read(context.store, plan.names, plan.day, plan.day)
 
-    marks = await patiently(context.clock, settle)
-    stats.gaps = marks.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
+    rows = await retry_while_unreachable(context.clock, compare_with_kis)
+    stats.gaps = rows.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
 
 
-async def patiently(clock: Clock, job: Callable[[], Awaitable[pl.DataFrame]]) -> pl.DataFrame:
-    """Do what needs the database, again while it is away: until it is back the day is not over.
+async def retry_while_unreachable(
+    clock: Clock, job: Callable[[], Awaitable[pl.DataFrame]]
+) -> pl.DataFrame:
+    """Run the job, again each minute while the database cannot be reached; return its result.
 
-    Raises StoreUnreachable if it has not come back within PATIENCE.
+    Raises StoreUnreachable if it cannot be reached for DATABASE_WAIT.
     """
-    until = clock.now() + PATIENCE
+    until = clock.now() + DATABASE_WAIT
     while True:
         try:
             return await job()
@@ -200,34 +212,33 @@ async def patiently(clock: Clock, job: Callable[[], Awaitable[pl.DataFrame]]) ->
             if clock.now() >= until:
                 raise
             log.warning("⚠️ the day cannot be closed yet, trying again: %s", error)
-            await clock.sleep(60)
+            await clock.sleep(DATABASE_PAUSE)
 
 
-def _tell_gaps(stats: DayStatistics, alerts: Alerts) -> None:
-    lost = pl.DataFrame() if stats.gaps is None else stats.gaps
-    columns = ["symbol", "session", "first_stamp", "reason"]
-    if lost.is_empty():
+def _alert_gaps(stats: DayStatistics, alerts: Alerts) -> None:
+    if stats.gaps is None:
         return
-    for gap in lost.filter(pl.col("state") == "unavailable").select(columns).iter_rows():
+    lost = stats.gaps.filter(pl.col("state") == "unavailable")
+    for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
         alerts.tell(unfillable_gap(*gap))
 
 
-async def _beat(
+async def _send_heartbeats(
     store: Store, clock: Clock, stats: DayStatistics, kis: KisClient, writer: Writer
 ) -> None:
-    """Say each minute that we live; a database that is away must not end the collecting."""
+    """Store the status each minute; a database that cannot be reached does not end collecting."""
     while True:
         await clock.sleep(HEARTBEAT)
         try:
-            await _say_status(store, stats, kis, writer, "running")
+            await _store_status(store, stats, kis, writer, "running")
         except StoreError as error:
             log.debug("no heartbeat: %s", error)
 
 
-async def _say_status(
+async def _store_status(
     store: Store, stats: DayStatistics, kis: KisClient, writer: Writer, status: str
 ) -> None:
-    """Tell whoever looks (`krt status`, the dashboard) how collecting, asking and storing go."""
+    """Store how collecting, asking KIS and storing go, for `just status` and the dashboard."""
     last = max((bar["timestamp"] for bar in stats.last_bar.values()), default=None)
     collected = f"{stats.day}: {stats.bars} bars, {stats.snapshots} snapshots"
     await record_heartbeat(store, "collector", status, collected, stats.rows.inserted, last)

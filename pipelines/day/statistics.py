@@ -1,8 +1,9 @@
-"""What a day has come to so far: the numbers of the view, of `--json` and of the summary."""
+"""The figures of a day so far: for the view, for `--json` and for the closing summary."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -14,27 +15,29 @@ import pyarrow as pa
 from engine.market.sessions import Session
 from engine.store import MergeCounts
 from pipelines.feed import BarPlan, DayPlan
+from pipelines.json_rows import json_rows
 
 
 @dataclass
 class DayStatistics:
-    """Counts of one day's run; `simulated` says whether its data is real. Moments are KST."""
+    """Counts of one day's run; `simulated` says that its data is not real. Times are KST."""
 
     plan: DayPlan
     simulated: bool
     rows: MergeCounts = field(default_factory=MergeCounts)
     snapshots: int = 0
-    given: dict[str, dict[tuple[str, datetime], int]] = field(default_factory=dict)
+    # the trade signal (1, 0, -1) by strategy, and by symbol and stamp
+    signal_rows: dict[str, dict[tuple[str, datetime], int]] = field(default_factory=dict)
     corrections: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     refused: int = 0  # calls that a simulated KIS refused because of us
-    delays: dict[datetime, float] = field(default_factory=dict)
-    seen: dict[str, set[datetime]] = field(default_factory=dict)
+    delays: dict[datetime, float] = field(default_factory=dict)  # seconds, by the bar's stamp
+    stored: dict[str, set[datetime]] = field(default_factory=dict)  # stamps, by symbol
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)
     matrix: pl.DataFrame | None = None
-    gaps: pl.DataFrame | None = None  # the day's rows of the ledger; none before the close
+    gaps: pl.DataFrame | None = None  # the day's rows of the ledger; None before the close
     closed: bool = False  # KIS says that the exchange does not open on the day
 
     @property
@@ -42,19 +45,29 @@ class DayStatistics:
         """The session's date."""
         return self.plan.day
 
-    def note_rows(self, counts: MergeCounts) -> None:
+    def count_rows(self, counts: MergeCounts) -> None:
         """Count rows of any table."""
-        self.rows = self.rows + counts
+        self.rows += counts
 
-    def note_bars(self, batch: pa.RecordBatch, counts: MergeCounts, now: datetime) -> None:
-        """Count committed bars of the day, and how long after its close the newest one came."""
+    def count_snapshot(self, matrix: pl.DataFrame) -> None:
+        """Count one snapshot of an option chain; the newest matrix is shown."""
+        self.snapshots += 1
+        self.matrix = matrix
+
+    def count_rejected(self, reasons: Iterable[str]) -> None:
+        """Count rows that could not be used, by reason."""
+        self.rejected.update(reasons)
+
+    def count_bars(self, batch: pa.RecordBatch, counts: MergeCounts, now: datetime) -> None:
+        """Count committed bars of the day, and how long after its end the newest one came."""
         frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
-        self.note_rows(counts)
+        self.count_rows(counts)
         self.corrections += counts.changed
         if frame.is_empty():
             return
         newest = frame.sort("timestamp").row(-1, named=True)
-        symbol, stamp = newest["symbol"], newest["timestamp"]
+        symbol = newest["symbol"]
+        stamp = newest["timestamp"]
         last = self.last_bar.get(symbol)
         # A late start fetches the day so far from its end backwards: those bars did not come late.
         if last is None or stamp > last["timestamp"]:
@@ -63,50 +76,50 @@ class DayStatistics:
             delay = (now - finished_at).total_seconds()
             self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
             self.last_bar[symbol] = newest
-        self.seen.setdefault(symbol, set()).update(frame["timestamp"])
+        self.stored.setdefault(symbol, set()).update(frame["timestamp"])
 
     @cached_property
     def _sessions(self) -> dict[str, Session]:
         return {bars.symbol: bars.session for bars in self.plan.bars}
 
-    def note_stored(self, symbol: str, stamp: datetime) -> None:
-        """Count a bar of the day that was stored before we came."""
-        self.seen.setdefault(symbol, set()).add(stamp)
+    def mark_stored(self, symbol: str, stamp: datetime) -> None:
+        """Remember a bar of the day that was stored before this run began."""
+        self.stored.setdefault(symbol, set()).add(stamp)
 
-    def note_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
-        """Count committed signals of the day by strategy; the newest is shown."""
+    def count_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
+        """Count committed signals of the day, by strategy; the newest of each symbol is shown."""
         frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
-        self.note_rows(counts)
+        self.count_rows(counts)
         if frame.is_empty():
             return
         strategy = table.removesuffix("_signal")
         rows = frame.select("symbol", "timestamp", "trade_signal").iter_rows()
-        self.given.setdefault(strategy, {}).update({(s, t): trade for s, t, trade in rows})
+        self.signal_rows.setdefault(strategy, {}).update({(s, t): trade for s, t, trade in rows})
         newest = frame.sort("timestamp").row(-1, named=True)
         self.last_signal[f"{strategy} {newest['symbol']}"] = newest
 
     @property
     def bars(self) -> int:
-        """How many bars of the day are stored, whenever they came."""
-        return sum(map(len, self.seen.values()))
+        """How many bars of the day are stored, those of an earlier run included."""
+        return sum(map(len, self.stored.values()))
 
     @property
     def signals(self) -> Counter[str]:
-        """How many bars have a signal, by strategy."""
-        return Counter({strategy: len(rows) for strategy, rows in self.given.items()})
+        """How many signals each strategy has given."""
+        return Counter({strategy: len(rows) for strategy, rows in self.signal_rows.items()})
 
     @property
     def trade_signals(self) -> Counter[str]:
-        """How many of the signals are to trade, by strategy."""
-        traded = {name: sum(map(bool, rows.values())) for name, rows in self.given.items()}
+        """How many of the signals are trade signals, by strategy."""
+        traded = {name: sum(map(bool, rows.values())) for name, rows in self.signal_rows.items()}
         return Counter(traded)
 
     def missing(self, bars: BarPlan, until: datetime) -> int:
-        """Count the stamps owed until a moment that have not come."""
-        seen = self.seen.get(bars.symbol, set())
-        return sum(stamp <= until and stamp not in seen for stamp in bars.session.stamps())
+        """Count the expected stamps up to a moment whose bar is not stored."""
+        stored = self.stored.get(bars.symbol, set())
+        return sum(stamp <= until and stamp not in stored for stamp in bars.session.stamps())
 
-    def minutes(self, state: str) -> int:
+    def minutes_in_state(self, state: str) -> int:
         """Return how many minutes of the day the ledger has in a state."""
         stamps = self._ledger().filter(pl.col("state") == state)["stamps"]
         return sum(stamps.to_list())
@@ -118,11 +131,11 @@ class DayStatistics:
 
     @property
     def slowest(self) -> tuple[datetime, float] | None:
-        """The minute whose bar was committed latest after its close, and the seconds it took."""
+        """The minute whose bar was committed latest after its end, and the seconds it took."""
         return max(self.delays.items(), key=lambda item: item[1], default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the summary for machines; times are KST, seconds are the clock's."""
+        """Return the summary for machines. Times are KST; seconds are those of the run's clock."""
         slowest = self.slowest
         return {
             "date": self.day.isoformat(),
@@ -133,9 +146,9 @@ class DayStatistics:
             "signals": dict(self.signals),
             "trade_signals": dict(self.trade_signals),
             "corrections": self.corrections,
-            "gaps": self.minutes("open") + self.minutes("unavailable"),
-            "no_trade": self.minutes("no_trade"),
-            "gap_list": [_plain(gap) for gap in self._ledger().iter_rows(named=True)],
+            "gaps": self.minutes_in_state("open") + self.minutes_in_state("unavailable"),
+            "no_trade": self.minutes_in_state("no_trade"),
+            "gap_list": json_rows(self._ledger()),
             "rejected": dict(self.rejected),
             "rows": {
                 "inserted": self.rows.inserted,
@@ -147,7 +160,3 @@ class DayStatistics:
             "slowest_minute": slowest and slowest[0].isoformat(),
             "slowest_seconds": slowest and round(slowest[1], 3),
         }
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}

@@ -1,4 +1,4 @@
-"""The live terminal view: the day at a glance, redrawn a few times a second from the stats."""
+"""The live view in the terminal: the day at a glance, redrawn four times a second."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from rich.text import Text
 from engine.clock import Clock, floor_minute
 from pipelines.day.statistics import DayStatistics
 
-_NEAR = 3  # levels shown on each side of ATM
-_LINES = 6  # log lines kept in view
-_WIDE = 120  # columns of a terminal that has room for two tables side by side
-_BARS = 8  # symbols shown; a desk with more reads `krt status`
+LEVELS_SHOWN = 3  # on each side of the ATM strike
+LOG_LINES_SHOWN = 6
+SYMBOLS_SHOWN = 8  # `just status` shows all
+WIDE = 120  # columns of a terminal that has room for two tables side by side
 
 
 class LastLines(logging.Handler):
-    """Keeps the last log lines, for the view to show below its tables."""
+    """Keeps the last log lines; the view shows them below its tables."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: deque[str] = deque(maxlen=_LINES)
+        self.lines: deque[str] = deque(maxlen=LOG_LINES_SHOWN)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
@@ -40,22 +40,24 @@ class LastLines(logging.Handler):
 
 
 @contextmanager
-def shown(stats: DayStatistics, clock: Clock, lines: LastLines, console: Console) -> Iterator[None]:
-    """Show the view while the block runs; the last picture stays."""
+def show_view(
+    stats: DayStatistics, clock: Clock, lines: LastLines, console: Console
+) -> Iterator[None]:
+    """Show the view while the block runs; its last state stays on the screen."""
 
-    class Picture:
+    class Redrawn:
         def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-            wide = options.max_width >= _WIDE
-            yield picture(stats, clock, list(lines.lines), wide=wide)
+            wide = options.max_width >= WIDE
+            yield day_view(stats, clock, list(lines.lines), wide=wide)
 
-    with Live(Picture(), console=console, refresh_per_second=4, transient=False):
+    with Live(Redrawn(), console=console, refresh_per_second=4, transient=False):
         yield
 
 
-def picture(
+def day_view(
     stats: DayStatistics, clock: Clock, lines: list[str], *, wide: bool = True
 ) -> RenderableType:
-    """Draw the day as it stands; `wide` has bars and signals side by side."""
+    """Return the view of the day; `wide` puts bars and signals side by side."""
     tables = (_last_bars(stats, clock), _signals(stats))
     top: RenderableType = Group(*tables)
     if wide:
@@ -64,7 +66,7 @@ def picture(
         top.add_column(ratio=1)
         top.add_row(*tables)
     log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-    return Group(_heading(stats, clock), top, _volatility(stats), _written(stats, clock), log_lines)
+    return Group(_heading(stats, clock), top, _volatility(stats), _totals(stats, clock), log_lines)
 
 
 def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
@@ -84,16 +86,16 @@ def _last_bars(stats: DayStatistics, clock: Clock) -> Table:
     table.add_column("symbol", no_wrap=True)
     table.add_column("end")
     for name in ("open", "high", "low", "close", "volume", "missing"):
-        table.add_column(name, justify="right", no_wrap=True)  # half a price is none
-    settled = floor_minute(clock.now()) - timedelta(minutes=1)
-    for bars in stats.plan.bars[:_BARS]:
+        table.add_column(name, justify="right", no_wrap=True)  # never truncate a price
+    until = floor_minute(clock.now()) - timedelta(minutes=1)  # younger bars may still come
+    for bars in stats.plan.bars[:SYMBOLS_SHOWN]:
         bar = stats.last_bar.get(bars.symbol)
         if bar is None:
             table.add_row(bars.symbol, *[""] * 7)
             continue
         digits = 0 if bars.source == "stock" else 2  # KRW, index points
         prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
-        missing = stats.missing(bars, settled)
+        missing = stats.missing(bars, until)
         table.add_row(
             bars.symbol,
             f"{bar['timestamp']:%H:%M}",
@@ -129,9 +131,9 @@ def _volatility(stats: DayStatistics) -> RenderableType:
     if stats.matrix is None:
         return Panel("no snapshot yet", title="implied volatility around ATM", title_align="left")
     levels = [
-        *(f"itm{n}" for n in range(_NEAR, 0, -1)),
+        *(f"itm{n}" for n in range(LEVELS_SHOWN, 0, -1)),
         "atm",
-        *(f"otm{n}" for n in range(1, _NEAR + 1)),
+        *(f"otm{n}" for n in range(1, LEVELS_SHOWN + 1)),
     ]
     iv = stats.matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
     title = f"implied volatility, % · {iv['underlying_symbol']} · {iv['timestamp']:%H:%M}"
@@ -144,9 +146,9 @@ def _volatility(stats: DayStatistics) -> RenderableType:
     return table
 
 
-def _written(stats: DayStatistics, clock: Clock) -> Text:
-    settled = floor_minute(clock.now()) - timedelta(minutes=1)
-    gaps = sum(stats.missing(bars, settled) for bars in stats.plan.bars)
+def _totals(stats: DayStatistics, clock: Clock) -> Text:
+    until = floor_minute(clock.now()) - timedelta(minutes=1)  # younger bars may still come
+    missing = sum(stats.missing(bars, until) for bars in stats.plan.bars)
     return Text.assemble(
         ("rows ", "dim"),
         f"{stats.rows.inserted:,}",
@@ -159,33 +161,34 @@ def _written(stats: DayStatistics, clock: Clock) -> Text:
         ("   corrections ", "dim"),
         f"{stats.corrections:,}",
         ("   gaps ", "dim"),
-        (f"{gaps:,}", "red" if gaps else ""),
+        (f"{missing:,}", "red" if missing else ""),
     )
 
 
 def save(stats: DayStatistics, clock: Clock, path: Path) -> None:
-    """Save the view as it stands as an SVG picture."""
+    """Save the view of the moment as an SVG picture."""
     console = Console(record=True, width=140, file=StringIO())
-    console.print(picture(stats, clock, []))
+    console.print(day_view(stats, clock, []))
     path.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(path), title="krt live")
+    console.save_svg(str(path), title="just live")
 
 
 def summary(stats: DayStatistics, *, complete: bool) -> RenderableType:
-    """Draw the closing summary; of a day that was broken off, what is committed of it."""
-    title = f"🎉 {stats.day} is complete" if complete else f"⚠️ {stats.day} was broken off"
+    """Return the closing summary; of an interrupted day, of what is committed."""
+    title = f"🎉 {stats.day} is complete" if complete else f"⚠️ {stats.day} was interrupted"
     if stats.closed:
         title = f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
     table = Table(title=title, title_justify="left", show_header=False)
-    gaps, no_trade = stats.minutes("open") + stats.minutes("unavailable"), stats.minutes("no_trade")
+    gaps = stats.minutes_in_state("open") + stats.minutes_in_state("unavailable")
+    no_trade = stats.minutes_in_state("no_trade")
     table.add_row("bars", f"{stats.bars:,}")
     table.add_row("snapshots", f"{stats.snapshots:,}")
     for strategy, count in stats.signals.items():
         trades = stats.trade_signals[strategy]
-        table.add_row(f"signals of {strategy}", f"{count:,}, {trades:,} of them to trade")
-    table.add_row("gaps", f"[red]{gaps:,} minutes[/], see krt status" if gaps else "none")
+        table.add_row(f"{strategy} signals", f"{count:,}, of which {trades:,} trade signals")
+    table.add_row("gaps", f"[red]{gaps:,} minutes[/], see `just status`" if gaps else "none")
     if no_trade:
-        table.add_row("without a trade", f"{no_trade:,} minutes, as KIS says")
+        table.add_row("without a trade", f"{no_trade:,} minutes, confirmed by KIS")
     table.add_row("corrections", f"{stats.corrections:,}")
     for reason, count in sorted(stats.rejected.items()):
         table.add_row(f"rejected: {reason}", f"{count:,}")

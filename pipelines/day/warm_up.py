@@ -1,4 +1,4 @@
-"""The strategies' windows: what they know when the session begins, or goes on after a restart."""
+"""The strategies' windows: the bars they hold when collecting begins, also after a restart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def open_windows(plan: DayPlan, store: Store) -> list[LiveWindow]:
     """
     market = sessions.Market.DERIVATIVES
     earlier = sessions.previous_sessions(market, plan.day, warm_up_sessions())
-    bars = await _bars(store, plan.futures, earlier[0], plan.day)
+    bars = await _stored_bars(store, plan.futures, earlier[0], plan.day)
     return [
         LiveWindow(strategy, strategy.params(), symbol, bars, since=plan.day)
         for strategy in STRATEGIES.values()
@@ -34,7 +34,7 @@ async def open_windows(plan: DayPlan, store: Store) -> list[LiveWindow]:
     ]
 
 
-async def _bars(store: Store, symbols: list[str], first: date, last: date) -> pl.DataFrame:
+async def _stored_bars(store: Store, symbols: list[str], first: date, last: date) -> pl.DataFrame:
     until = datetime.combine(last, time()) + timedelta(days=1)
     return pl.DataFrame(
         await store.query(

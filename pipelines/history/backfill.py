@@ -1,8 +1,8 @@
 """Backfill: every minute that KIS can still serve is fetched, every other one gets its reason.
 
-What to fetch comes from the sessions and the ledger, so a backfill may be interrupted or killed at
-any moment and be started again: bars are committed call by call, and a session's ledger right after
-its last call. It runs behind a live collector, under the same pace.
+What to fetch follows from the expected stamps and the ledger, so a backfill may be interrupted or
+killed at any moment and started again: bars are committed call by call, and a session's ledger
+right after its last call. Beside a live collector it keeps to the same pace and lets it go first.
 """
 
 from __future__ import annotations
@@ -10,65 +10,81 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import polars as pl
 
+from engine import columns
 from engine.concurrency import run_until_first_error
 from engine.market.expected import expected_sessions
 from engine.store import MergeCounts, Store, ledger
 from engine.store.metadata import store_front_months
-from pipelines.history.plan import CALLS, plan
+from pipelines.history.plan import CALLS, plan_calls
 from pipelines.history.request import (
-    Asked,
     BackfillContext,
+    RequestResult,
     Window,
-    answers,
-    ask,
-    contradicted,
+    contradicts,
     covers,
+    request_window,
+    stamp_answers,
 )
-from pipelines.history.session_status import figures_of, unsettled
-from pipelines.history.survey import STORED, Survey, in_parts, survey, write_down
+from pipelines.history.session_status import COUNTS, read_status, unfinished_sessions
+from pipelines.history.survey import Survey, store_marks, survey, target_parts
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3  # the second asks again about what one answer could not settle, the third spares a fault
-REFUSALS = 5  # in a row, after which a symbol is not asked for again in this run: it is no slip
-AT_A_TIME = 8  # sessions worked on side by side, so that a slow answer leaves no turn unused
+ROUNDS = 3  # the second asks again what one answer did not settle, the third allows for a fault
+REFUSALS = 5  # in a row, and a symbol is not asked for again in this run: it is no accident
+CONCURRENT_SESSIONS = 8  # so many that a slow answer leaves no call of the pace unused
 
-Progress = Callable[[int, int], None]  # calls done, calls planned so far
+OnFetched = Callable[[int, int], None]  # calls done, calls planned so far
 
 
 @dataclass
 class Report:
-    """What a backfill came to: calls without the client's retries, stamps as counted at its end."""
+    """The outcome of a backfill: calls without the client's retries, stamps as at its end."""
 
     planned: int = 0
     calls: int = 0
     rows: MergeCounts = field(default_factory=MergeCounts)
-    owed: int = 0
+    owed: int = 0  # stamps that are expected
     stored: int = 0
     no_trade: int = 0
     unavailable: int = 0
     open: int = 0
-    asked: list[Asked] | None = None
+    results: list[RequestResult] | None = None  # kept only where the caller compares them
     refusals: Counter[str] = field(default_factory=Counter)  # by symbol, in a row
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if every owed minute is stored or explained, else 1."""
+        """Return 0 if every expected minute is stored or settled, else 1."""
         return 1 if self.open else 0
 
     def as_json(self) -> dict[str, int]:
-        """Return the figures for machines."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
-        return plain | {"inserted": self.rows.inserted, "corrected": self.rows.changed}
+        """Return the counts for machines."""
+        return {
+            "planned": self.planned,
+            "calls": self.calls,
+            "owed": self.owed,
+            "stored": self.stored,
+            "no_trade": self.no_trade,
+            "unavailable": self.unavailable,
+            "open": self.open,
+            "inserted": self.rows.inserted,
+            "corrected": self.rows.changed,
+        }
 
-
-def quiet(_done: int, _planned: int) -> None:
-    """Tell nobody."""
+    def __add__(self, later: Report) -> Report:
+        """Return both as one, `later` having worked on the same targets: its stamps count."""
+        return replace(
+            later,
+            planned=self.planned + later.planned,
+            calls=self.calls + later.calls,
+            rows=self.rows + later.rows,
+            results=[*(self.results or []), *(later.results or [])],
+        )
 
 
 async def backfill(
@@ -78,17 +94,18 @@ async def backfill(
     end: date,
     *,
     warm_up: int = 0,
-    progress: Progress = quiet,
+    on_fetched: OnFetched | None = None,
 ) -> Report:
     """Fill what the symbols' sessions from start to end lack, newest first.
 
-    Symbols are codes, products (each contract for its time in front and `warm_up` sessions before)
-    or option chains (whose gaps can only be explained).
+    Symbols are codes, products (each contract for its time as front month, and `warm_up` sessions
+    before) or option chains (whose gaps can only be explained). `on_fetched` hears of each session
+    that is done.
 
     Raises InputError, KisKeyRefused, StoreError.
     """
     return await fill(
-        context, expected_sessions(symbols, start, end, warm_up=warm_up), progress=progress
+        context, expected_sessions(symbols, start, end, warm_up=warm_up), on_fetched=on_fetched
     )
 
 
@@ -98,9 +115,9 @@ async def plan_backfill(
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
     wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
     calls = [pl.DataFrame(schema=CALLS)]
-    for part in in_parts(await unsettled(store, wanted, store.clock)):
-        seen = await survey(store, part, store.clock, give_up=True)
-        calls.append(plan(seen.missing, seen.owed, seen.stored, seen.absent))
+    for part in target_parts(await unfinished_sessions(store, wanted, store.clock)):
+        found = await survey(store, part, store.clock, give_up=True)
+        calls.append(plan_calls(found.missing, found.expected, found.stored, found.absent))
     return pl.concat(calls)
 
 
@@ -109,125 +126,128 @@ async def fill(
     wanted: pl.DataFrame,
     *,
     again: pl.DataFrame | None = None,
-    progress: Progress = quiet,
+    on_fetched: OnFetched | None = None,
 ) -> Report:
     """Fill what targets (symbol, session) lack; fetch the stamps of `again` even if stored.
 
-    The report then has what was `asked`, bars and all.
+    With `again` the report has the `results` of all requests, with their bars.
     """
-    report = Report(asked=None if again is None else [])
+    report = Report(results=None if again is None else [])
     await store_front_months(context.store, context.clock)
-    todo = wanted if again is not None else await unsettled(context.store, wanted, context.clock)
+    unfinished = wanted
+    if again is None:
+        unfinished = await unfinished_sessions(context.store, wanted, context.clock)
     for number in range(ROUNDS):
-        calls = await _look(context, todo, again if number == 0 else None)
+        calls = await _plan_round(context, unfinished, again if number == 0 else None)
         if calls.is_empty():
             break
         report.planned += calls.height
-        await _run(context, calls, report, progress)
-    await _count(context, wanted, report)
+        await _make_calls(context, calls, report, on_fetched)
+    await _count_stamps(context, wanted, report)
     return report
 
 
-async def _look(
+async def _plan_round(
     context: BackfillContext, wanted: pl.DataFrame, again: pl.DataFrame | None
 ) -> pl.DataFrame:
-    """Survey the targets, write down what is missing, and return the calls that would cover it."""
+    """Survey the targets, store what is missing in the ledger, and return calls that cover it."""
     calls = [pl.DataFrame(schema=CALLS)]
-    for part in in_parts(wanted):
-        seen = await survey(context.store, part, context.clock, give_up=True)
-        await write_down(context.store, seen, seen.marks, context.clock)
-        missing = seen.missing
+    for part in target_parts(wanted):
+        found = await survey(context.store, part, context.clock, give_up=True)
+        await store_marks(context.store, found, found.marks, context.clock)
+        missing = found.missing
         if again is not None:
-            wrong = again.select(list(STORED)).join(seen.owed, on=ledger.STAMP, how="semi")
-            missing = pl.concat([missing, wrong]).unique()
-        calls.append(plan(missing, seen.owed, seen.stored, seen.absent))
+            repeated = again.select(columns.STAMP).join(
+                found.expected, on=columns.STAMP, how="semi"
+            )
+            missing = pl.concat([missing, repeated]).unique()
+        calls.append(plan_calls(missing, found.expected, found.stored, found.absent))
     return pl.concat(calls)
 
 
-async def _run(
-    context: BackfillContext, calls: pl.DataFrame, report: Report, progress: Progress
+async def _make_calls(
+    context: BackfillContext, calls: pl.DataFrame, report: Report, on_fetched: OnFetched | None
 ) -> None:
-    """Make the calls, session by session."""
-    columns = ["symbol", "session", "until", "since"]
-    sessions = calls.partition_by("symbol", "session", maintain_order=True)
-    work = [[Window(*row) for row in part.select(columns).iter_rows()] for part in sessions]
-    await ask_all(context, work, report, progress)
-
-
-async def ask_all(
-    context: BackfillContext, work: list[list[Window]], report: Report, progress: Progress = quiet
-) -> None:
-    """Ask for windows, each list those of one session, several sessions side by side."""
+    """Make the calls: those of a session one after the other, several sessions at once."""
+    sessions = calls.select("symbol", "session", "until", "since").partition_by(
+        columns.SESSION, maintain_order=True
+    )
+    work = [[Window(*row) for row in part.iter_rows()] for part in sessions]
     waiting = iter(work)
 
-    async def take() -> None:
+    async def take_sessions() -> None:
         for windows in waiting:
-            await _one_session(context, windows, report)
-            progress(report.calls, report.planned)
+            await _fetch_session(context, windows, report)
+            if on_fetched:
+                on_fetched(report.calls, report.planned)
 
-    await run_until_first_error(*(take() for _ in range(min(AT_A_TIME, len(work)))))
+    workers = min(CONCURRENT_SESSIONS, len(work))
+    await run_until_first_error(*(take_sessions() for _ in range(workers)))
 
 
-async def _one_session(context: BackfillContext, windows: list[Window], report: Report) -> None:
-    """Ask for the windows of one session, then write down what the answers prove."""
-    asked: list[Asked] = []
+async def _fetch_session(context: BackfillContext, windows: list[Window], report: Report) -> None:
+    """Ask for the windows of one session, then store what the answers prove."""
+    results: list[RequestResult] = []
     for window in windows:
         if report.refusals[window.symbol] >= REFUSALS:
             report.planned -= 1
             continue
-        if any(covers(one, window) for one in asked):
-            report.planned -= 1  # of a thin stock, one answer reaches further than its minutes
+        if any(covers(result, window) for result in results):
+            report.planned -= 1  # a thin stock has few bars: one answer may cover several windows
             continue
-        asked.append(await ask(context, window))
+        result = await request_window(context, window)
+        results.append(result)
         report.calls += 1
-        report.rows += asked[-1].counts
-        _note_refusal(asked[-1], report)
-    if not asked:
+        report.rows += result.counts
+        _count_refusal(result, report)
+    if not results:
         return
-    if report.asked is not None:
-        report.asked += asked
+    if report.results is not None:
+        report.results += results
     target = pl.DataFrame({"symbol": [windows[0].symbol], "session": [windows[0].session]})
-    seen = await survey(context.store, target, context.clock)
-    await write_down(context.store, seen, _judged(asked, seen, context), context.clock)
+    found = await survey(context.store, target, context.clock)
+    marks = _updated_marks(results, found, context.clock.now().date())
+    await store_marks(context.store, found, marks, context.clock)
 
 
-def _note_refusal(asked: Asked, report: Report) -> None:
-    """Count refusals of a symbol in a row; say when it is enough."""
-    symbol = asked.window.symbol
-    report.refusals[symbol] = report.refusals[symbol] + 1 if asked.refused else 0
+def _count_refusal(result: RequestResult, report: Report) -> None:
+    """Count refusals of a symbol in a row; log when it is not asked for any more."""
+    symbol = result.window.symbol
+    report.refusals[symbol] = report.refusals[symbol] + 1 if result.refused else 0
     if report.refusals[symbol] == REFUSALS:
         log.warning("⚠️ %s: KIS said no %d times in a row; not asked again now", symbol, REFUSALS)
 
 
-def _judged(asked: list[Asked], seen: Survey, context: BackfillContext) -> pl.DataFrame:
+def _updated_marks(results: list[RequestResult], found: Survey, today: date) -> pl.DataFrame:
     """Return the marks after the answers."""
-    today, marks = context.clock.now().date(), seen.marks
-    said = pl.concat([answers(one, seen.missing, seen.stored, today) for one in asked])
-    once = said.group_by(ledger.STAMP).agg(pl.col("settled").any(), pl.col("gone").first())
-    return ledger.apply_reasons(
-        ledger.apply_answers(marks, once), pl.concat(list(_failures(asked, seen)))
+    answers = (
+        pl.concat([stamp_answers(result, found.missing, found.stored, today) for result in results])
+        .group_by(columns.STAMP)
+        .agg(pl.col("settled").any(), pl.col("gone").first())
     )
+    failures = pl.concat(list(_failures(results, found)))
+    return ledger.apply_reasons(ledger.apply_answers(found.marks, answers), failures)
 
 
-def _failures(asked: list[Asked], seen: Survey) -> Iterator[pl.DataFrame]:
-    """Yield why stamps are still open although they were asked for."""
-    yield seen.missing.clear().with_columns(why=pl.lit(""))
-    for one in asked:
-        why = one.failure
-        if contradicted(one, seen.stored):
+def _failures(results: list[RequestResult], found: Survey) -> Iterator[pl.DataFrame]:
+    """Yield why stamps are still open although KIS was asked for them."""
+    yield found.missing.clear().with_columns(why=pl.lit(""))
+    for result in results:
+        why = result.failure
+        if contradicts(result, found.stored):
             why = why or "KIS's answer lacks bars that it gave before"
         if why:
-            within = pl.col("stamp").is_between(one.window.since, one.window.until)
-            yield seen.missing.filter(within).with_columns(why=pl.lit(why))
+            within = pl.col("stamp").is_between(result.window.since, result.window.until)
+            yield found.missing.filter(within).with_columns(why=pl.lit(why))
 
 
-async def _count(context: BackfillContext, wanted: pl.DataFrame, report: Report) -> None:
-    """Count how the stamps of the targets ended up."""
-    known = await figures_of(context.store, wanted)
-    for name in ("owed", "stored", "no_trade", "unavailable", "open"):
-        setattr(report, name, known[name].sum())
-    for part in in_parts(wanted.join(known, on=["symbol", "session"], how="anti")):
-        seen = await survey(context.store, part, context.clock)  # sessions that are not closed yet
-        report.owed += seen.owed.height
-        report.stored += seen.stored.height
-        report.open += seen.missing.height
+async def _count_stamps(context: BackfillContext, wanted: pl.DataFrame, report: Report) -> None:
+    """Count, in the report, which stamps of the targets are stored, settled or still open."""
+    status = await read_status(context.store, wanted)
+    for name in COUNTS:
+        setattr(report, name, status[name].sum())
+    for part in target_parts(wanted.join(status, on=columns.SESSION, how="anti")):
+        found = await survey(context.store, part, context.clock)  # sessions that are not closed yet
+        report.owed += found.expected.height
+        report.stored += found.stored.height
+        report.open += found.missing.height

@@ -1,8 +1,8 @@
-"""What the checks look at: relations for a part of the history, read and computed again.
+"""The relations that the checks read, for a part of the history at a time.
 
-A part is some sessions of some symbols. Bars come with the session before and the one after, which
-some checks need to judge a bar by; matrices and signals come with what the stored chain and the
-stored bars say they should be.
+A part is some sessions of some symbols. Bars come with the session before and the session after,
+which some checks need to judge a bar by. Matrices and signals come with those that are computed
+from the stored chain and the stored bars, to compare them with.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from itertools import pairwise
 import polars as pl
 
 from engine.clock import Clock, today
+from engine.columns import SESSION, STAMP
 from engine.history.checks import RELATIONS
 from engine.history.queries import read_bars, read_chain, read_confirmed_bars, read_matrices
-from engine.market import instruments
-from engine.market.expected import is_chain, session_of, with_grids
-from engine.market.sessions import Market
+from engine.market.expected import with_grids
+from engine.market.symbols import OptionChain, Stock, parse, parse_derivative
 from engine.market.trading_days import rules, trading_days
-from engine.store import Store, ledger
+from engine.store import Store
 from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.signal_inputs import signal_relations
-from pipelines.history.survey import Survey, survey, write_down
+from pipelines.history.survey import Survey, store_marks, survey
 
 BARS_AT_ONCE = 2_000  # targets: some 800,000 bars
 CHAINS_AT_ONCE = 1  # a session of a chain is some 100,000 rows
-_SESSION = ["symbol", "session"]
 _WHOLE_KRW = 1.0
-DAY, FORTNIGHT = timedelta(days=1), timedelta(days=14)  # KRX never closes for so long
+DAY = timedelta(days=1)
+FORTNIGHT = timedelta(days=14)  # KRX never closes for so long
 
 
 @dataclass(frozen=True)
 class Part:
-    """Targets (symbol, session) and the dates that belong to them, those without session too."""
+    """Targets (symbol, session) and the dates from first to last, also those without a session."""
 
     targets: pl.DataFrame
     first: date
@@ -48,18 +48,19 @@ class Part:
 
 
 def parts(targets: pl.DataFrame, first: date | None, last: date | None) -> Iterator[Part]:
-    """Divide targets into parts that fit in memory, oldest first, without a date between them.
+    """Divide targets into parts that fit in memory, oldest first; their dates leave no gap.
 
-    `first` and `last` widen the dates on which bars are looked for beyond those of the sessions.
+    `first` and `last` widen the dates of bars beyond those of the sessions.
     """
-    chains = [symbol for symbol in targets["symbol"].unique() if is_chain(symbol)]
-    of_chain = pl.col("symbol").is_in(chains)
-    yield from _divided(targets.filter(~of_chain), BARS_AT_ONCE, first, last)
+    chains = [
+        symbol for symbol in targets["symbol"].unique() if isinstance(parse(symbol), OptionChain)
+    ]
+    yield from _divide(targets.filter(~pl.col("symbol").is_in(chains)), BARS_AT_ONCE, first, last)
     for symbol in chains:
-        yield from _divided(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, None, None)
+        yield from _divide(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, None, None)
 
 
-def _divided(
+def _divide(
     targets: pl.DataFrame, at_once: int, first: date | None, last: date | None
 ) -> Iterator[Part]:
     if targets.is_empty():
@@ -67,14 +68,15 @@ def _divided(
     days = targets.group_by("session").len().sort("session")
     number = (days["len"].cum_sum() - 1) // at_once
     firsts = days.group_by(number.alias("part"), maintain_order=True).agg(pl.col("session").first())
-    begins, end = firsts["session"].to_list(), days["session"].to_list()[-1]
+    begins = firsts["session"].to_list()
+    end = days["session"].to_list()[-1]
     bounds = [min(begins[0], first or begins[0]), *begins[1:], max(end, last or end) + DAY]
     for begin, until in pairwise(bounds):
         within = targets.filter((pl.col("session") >= begin) & (pl.col("session") < until))
         yield Part(within, begin, until - DAY)
 
 
-async def relations(
+async def check_relations(
     store: Store,
     part: Part,
     clock: Clock,
@@ -82,44 +84,46 @@ async def relations(
     *,
     keep: bool = True,
 ) -> dict[str, pl.DataFrame]:
-    """Return the relations of a part; with `keep`, write what is missing into the ledger.
+    """Return the relations of a part by name; with `keep`, store what is missing in the ledger.
 
     Bars come from Parquet where `copies` (engine.store.export) are current.
     """
-    seen = await survey(store, part.targets, clock)
+    found = await survey(store, part.targets, clock)
     if keep:
-        await write_down(store, seen, seen.marks, clock)
-    base = {"excused": _excused(seen), "trading_days": _days(part)}
-    if is_chain(part.symbols[0]):
-        return base | {"expected_snapshots": seen.owed} | await _chain(store, part)
+        await store_marks(store, found, found.marks, clock)
+    base = {"excused": _excused(found), "trading_days": _numbered_days(part)}
+    if isinstance(parse(part.symbols[0]), OptionChain):
+        return base | {"expected_snapshots": found.expected} | await _chain_relations(store, part)
     wanted, grids = with_grids(part.targets)
-    checked = {"targets": wanted, "grids": grids, "bars": await _bars(store, part, clock, copies)}
+    checked = {
+        "targets": wanted,
+        "grids": grids,
+        "bars": await _bars_relation(store, part, clock, copies),
+    }
     return (
         base
         | checked
         | {"instruments": _instruments(part.symbols)}
-        | await signal_relations(store, part.symbols, part.first, _judged_until(part, today(clock)))
+        | await signal_relations(store, part.symbols, part.first, _last_judged(part, today(clock)))
     )
 
 
-def _judged_until(part: Part, day: date) -> date:
-    """Return the last date whose signals are judged: of a session that is on, one may be due."""
+def _last_judged(part: Part, day: date) -> date:
+    """Return the last date whose signals are checked: in an open session one may be on its way."""
     sealed = max(part.targets["session"].to_list())
     return part.last if part.last < day else max(sealed, day - DAY)
 
 
-def _excused(seen: Survey) -> pl.DataFrame:
-    return seen.marks.filter(pl.col("state").is_in(["no_trade", "unavailable"])).select(
-        ledger.STAMP
-    )
+def _excused(found: Survey) -> pl.DataFrame:
+    return found.marks.filter(pl.col("state").is_in(["no_trade", "unavailable"])).select(STAMP)
 
 
-def _days(part: Part) -> pl.DataFrame:
-    days = _around(part)
-    return pl.DataFrame({"session": trading_days(*days)}).with_row_index("number")
+def _numbered_days(part: Part) -> pl.DataFrame:
+    first, last = _neighbours(part)
+    return pl.DataFrame({"session": trading_days(first, last)}).with_row_index("number")
 
 
-def _around(part: Part) -> tuple[date, date]:
+def _neighbours(part: Part) -> tuple[date, date]:
     """Return the dates of the session before and the session after the part."""
     known = rules()["first_day"], rules()["last_day"]
     first, last = (min(max(day, known[0]), known[1]) for day in (part.first, part.last))
@@ -130,25 +134,25 @@ def _around(part: Part) -> tuple[date, date]:
     return (earlier[-1] if earlier else first), (later[0] if later else last)
 
 
-async def _bars(
+async def _bars_relation(
     store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None
 ) -> pl.DataFrame:
-    """Return the relation `bars`. Context are real sessions that are not to be checked."""
-    around = _around(part)
-    span = min(around[0], part.first), max(around[1], part.last)
+    """Return the relation `bars`; `context` marks bars of real sessions that are not checked."""
+    before, after = _neighbours(part)
+    span = min(before, part.first), max(after, part.last)
     found = await read_bars(store, part.symbols, *span, copies)
     confirmed = await read_confirmed_bars(store, part.symbols, part.first, part.last)
     rows = found.with_columns(session=pl.col("timestamp").dt.date())
-    pairs = rows.group_by(_SESSION).len()
+    pairs = rows.group_by(SESSION).len()
     real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n in pairs.iter_rows()]
     outside = ~pl.col("session").is_between(part.first, part.last)
     others = (
         pairs.filter(outside | pl.Series(real))
-        .join(part.targets, on=_SESSION, how="anti")
+        .join(part.targets, on=SESSION, how="anti")
         .with_columns(context=True)
     )
     return (
-        rows.join(others, on=_SESSION, how="left")
+        rows.join(others, on=SESSION, how="left")
         .join(confirmed.with_columns(confirmed=True), on=confirmed.columns, how="left")
         .with_columns(pl.col("context", "confirmed").fill_null(value=False))
         .select(list(RELATIONS["bars"]))
@@ -156,28 +160,28 @@ async def _bars(
 
 
 def _is_real(symbol: str, day: date, count: int, newest: date) -> bool:
-    """Say whether bars on a day are those of a session. A single one was only shifted there."""
-    begun = rules()["first_day"] <= day <= newest
-    return begun and count > 1 and session_of(symbol, day) is not None
+    """Say whether bars on a day are those of a session; a single bar was only moved there."""
+    is_past = rules()["first_day"] <= day <= newest
+    return is_past and count > 1 and parse(symbol).session(day) is not None
 
 
 def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
     rows = [
-        (symbol, Market.STOCKS.value, _WHOLE_KRW, None)
-        if instruments.is_stock(symbol)
+        (symbol, parse(symbol).ledger_market, _WHOLE_KRW, None)
+        if isinstance(parse(symbol), Stock)
         else (
             symbol,
-            Market.DERIVATIVES.value,
-            min(tick for _, tick in instruments.ticks_of(symbol)),
-            instruments.contract(symbol).last_day,
+            parse(symbol).ledger_market,
+            min(tick for _, tick in parse_derivative(symbol).ticks),
+            parse_derivative(symbol).last_day,
         )
         for symbol in symbols
     ]
     return pl.DataFrame(rows, RELATIONS["instruments"], orient="row")
 
 
-async def _chain(store: Store, part: Part) -> dict[str, pl.DataFrame]:
-    """Return the matrix as stored, as the stored chain says it should be, and the chain's keys."""
+async def _chain_relations(store: Store, part: Part) -> dict[str, pl.DataFrame]:
+    """Return the stored matrix, the one computed from the stored chain, and the chain's keys."""
     symbol = part.symbols[0]
     rows = await read_chain(store, symbol, part.first, part.last)
     stored = await read_matrices(store, symbol, part.first, part.last)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -124,7 +125,9 @@ class Desk:
             stack.push_async_callback(writer.close)
             client = KisClient(settings, self.clock, folder=here)
             stack.push_async_callback(client.close)
-            return await job(BackfillContext(store, writer.put, client, self.clock))
+            store_rejected = partial(writer.put, "rejected_rows")
+            context = BackfillContext(store, writer.put, store_rejected, client, self.clock)
+            return await job(context)
 
     @asynccontextmanager
     async def _kis(self, url: str) -> AsyncIterator[tuple[KisSettings, Path]]:

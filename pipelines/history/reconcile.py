@@ -6,27 +6,32 @@ Symbols are those that the day collects: codes, and option chains by their under
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import polars as pl
 
+from engine.columns import STAMPS
 from engine.history.queries import read_collected_symbols
-from engine.market import sessions
-from engine.market.expected import expected_sessions, is_chain
-from engine.market.sessions import Market
+from engine.market.expected import expected_sessions
+from engine.market.sessions import Market, previous_sessions
+from engine.market.symbols import OptionChain, parse
 from engine.store import MergeCounts
 from pipelines.history.backfill import Report, fill
-from pipelines.history.derived import complete_chain, compute_signals
+from pipelines.history.derived import complete_snapshots, recompute_signals
 from pipelines.history.request import BackfillContext
-from pipelines.history.survey import STORED, in_parts, survey
+from pipelines.history.survey import survey, target_parts
 
 log = logging.getLogger(__name__)
 
-LOOKS = 4  # at the sealed day; a fault hits two answers in a row seldom, four hardly ever
+TRIES = 4  # a fault seldom spoils two answers in a row, and hardly ever four
+MOST_EARLIER = 20  # sessions that a start finishes at most; `just backfill` has no such limit
+EARLIER = 1  # sessions before the day that are filled even if no strategy needs them
 
-REACH = 20  # sessions that a start finishes at most; `krt backfill` has no such bound
-EARLIER = 1  # sessions before the day that are looked at even if no strategy needs them
+
+def bar_symbols(symbols: Iterable[str]) -> list[str]:
+    """Return the symbols that have bars: all but option chains."""
+    return [symbol for symbol in symbols if not isinstance(parse(symbol), OptionChain)]
 
 
 async def fill_before_open(
@@ -36,33 +41,33 @@ async def fill_before_open(
 
     Raises KisKeyRefused, StoreError.
     """
-    before = [symbol for symbol in symbols if not is_chain(symbol)]
-    futures = [s for s in before if sessions.market_of(s) is Market.DERIVATIVES]
-    last = sessions.previous_sessions(Market.DERIVATIVES, day, max(EARLIER, warm_up))
-    wanted = expected_sessions(before, last[-EARLIER], last[-1])
+    codes = bar_symbols(symbols)
+    futures = [code for code in codes if parse(code).market is Market.DERIVATIVES]
+    earlier = previous_sessions(Market.DERIVATIVES, day, max(EARLIER, warm_up))
+    wanted = expected_sessions(codes, earlier[-EARLIER], earlier[-1])
     if warm_up:
-        wanted = wanted.vstack(expected_sessions(futures, last[0], last[-1])).unique()
+        wanted = wanted.vstack(expected_sessions(futures, earlier[0], earlier[-1])).unique()
     return await fill(context, wanted)
 
 
 async def finish_earlier(
     context: BackfillContext, symbols: Sequence[str], day: date
 ) -> MergeCounts:
-    """Do for earlier sessions that nobody brought to their end what is done at a close.
+    """Compare earlier sessions with KIS that no collector has brought to their close.
 
-    The last word of a collector says which they are: all from its day on, unless it was `done`.
-    What was collected on them counts with `symbols`: the settings or the front month may be others
-    today. Signals given on them are made to follow from what comes.
+    The last status of a collector says which they are: all from its day on, unless it is `done`.
+    Beside `symbols`, the symbols collected on them are compared: since then the settings or the
+    front month may have changed. Their signals are computed again from the bars that come.
 
     Raises KisKeyRefused, StoreError.
     """
     rows = MergeCounts()
     for session in await _unfinished(context, day):
         collected = await read_collected_symbols(context.store, session)
-        names = [*dict.fromkeys([*collected, *(s for s in symbols if not is_chain(s))])]
+        names = [*dict.fromkeys([*collected, *bar_symbols(symbols)])]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
         rows += (await reconcile(context, names, session)).rows
-        await compute_signals(
+        await recompute_signals(
             context.store, context.clock, expected_sessions(names, session, session)
         )
     return rows
@@ -70,58 +75,60 @@ async def finish_earlier(
 
 async def _unfinished(context: BackfillContext, day: date) -> list[date]:
     """Return the sessions before the day that no collector has compared with KIS."""
-    said = await context.store.query(
+    status = await context.store.query(
         "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
     )
-    if not said.num_rows or said["status"][0].as_py() == "done":
+    if not status.num_rows or status["status"][0].as_py() == "done":
         return []
-    reach = sessions.previous_sessions(Market.DERIVATIVES, day, REACH)
-    return [session for session in reach if session >= said["timestamp"][0].as_py().date()]
+    since = status["timestamp"][0].as_py().date()
+    earlier = previous_sessions(Market.DERIVATIVES, day, MOST_EARLIER)
+    return [session for session in earlier if session >= since]
 
 
 async def fill_today(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
     """Fill the day's minutes so far, after a restart. Raises KisKeyRefused, StoreError."""
-    codes = [symbol for symbol in symbols if not is_chain(symbol)]
+    codes = bar_symbols(symbols)
     return await fill(context, expected_sessions(codes, day, day))
 
 
 async def reconcile(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
     """Fetch the whole day again after its close: bars that came late or were corrected since.
 
-    Every stored bar has to be seen once in an answer about the sealed day; one that an answer with
-    a fault left out is asked for again. What is missing is settled. Of option chains, which KIS
-    keeps no history of, the missed snapshots become unavailable. Raises KisKeyRefused, StoreError.
+    Every stored bar has to stand in one answer about the sealed day; one that a faulty answer left
+    out is asked for again. Missing minutes are settled. KIS keeps no history of option chains, so
+    their missed snapshots become unavailable. Raises KisKeyRefused, StoreError.
     """
-    for symbol in filter(is_chain, symbols):
-        await complete_chain(context.store, symbol, day)
+    for symbol in symbols:
+        if isinstance(parse(symbol), OptionChain):
+            await complete_snapshots(context.store, symbol, day)
     wanted = expected_sessions(symbols, day, day, sealed_by=context.clock.now())
-    unseen = await _stored(context, wanted)
+    unseen = await _stored_stamps(context, wanted)
     total = await fill(context, wanted, again=unseen)
-    for _ in range(LOOKS - 1):
-        unseen = unseen.join(_shown(total), on=["symbol", "stamp"], how="anti")
+    for _ in range(TRIES - 1):
+        unseen = unseen.join(_final_stamps(total), on=["symbol", "stamp"], how="anti")
         if unseen.is_empty():
             return total
-        again = await fill(context, wanted, again=unseen)
-        again.asked = (total.asked or []) + (again.asked or [])
-        again.planned, again.calls = again.planned + total.planned, again.calls + total.calls
-        again.rows += total.rows
-        total = again
+        total += await fill(context, wanted, again=unseen)
     log.warning(
         "⚠️ %d bars of %s could not be compared with KIS after the close", unseen.height, day
     )
     return total
 
 
-async def _stored(context: BackfillContext, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Return symbol, session, stamp of the bars that are stored of the targets."""
-    codes = [symbol for symbol in wanted["symbol"].unique() if not is_chain(symbol)]
+async def _stored_stamps(context: BackfillContext, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol, session, stamp of the stored bars of the targets."""
+    codes = bar_symbols(wanted["symbol"].unique())
     bars = wanted.filter(pl.col("symbol").is_in(codes))
-    seen = [await survey(context.store, part, context.clock) for part in in_parts(bars)]
-    return pl.concat([pl.DataFrame(schema=STORED), *(part.stored for part in seen)])
+    surveys = [await survey(context.store, part, context.clock) for part in target_parts(bars)]
+    return pl.concat([pl.DataFrame(schema=STAMPS), *(found.stored for found in surveys)])
 
 
-def _shown(report: Report) -> pl.DataFrame:
-    """Return symbol and stamp of the bars that answers about sealed sessions held."""
-    asked = [one.bars for one in report.asked or [] if one.sealed and one.bars.height]
-    shown = [bars.select("symbol", stamp="timestamp") for bars in asked]
-    return pl.concat([pl.DataFrame(schema={k: STORED[k] for k in ("symbol", "stamp")}), *shown])
+def _final_stamps(report: Report) -> pl.DataFrame:
+    """Return symbol and stamp of the bars in the answers about sealed sessions."""
+    stamps = [
+        result.bars.select("symbol", stamp="timestamp")
+        for result in report.results or []
+        if result.sealed and result.bars.height
+    ]
+    empty = pl.DataFrame(schema=STAMPS).select("symbol", "stamp")
+    return pl.concat([empty, *stamps])

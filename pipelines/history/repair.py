@@ -1,9 +1,9 @@
-"""`--fix`: validate, mend what was found, validate again.
+"""`just validate --fix`: validate, repair what was found, validate again.
 
-What KIS can say again is asked again. Rows at times that no session owes go, and so do bars that
-KIS, asked again, shows not to have; all of them are kept in `removed_bars`. A bar that looks wrong
-and that KIS gives again just so is right, and is not found any more. Matrices and signals are
-computed again.
+Missing and odd bars are fetched again where KIS still serves them. Rows at stamps that no session
+expects are removed, and so are bars that KIS, as its new answer proves, does not have; all removed
+rows are kept in `removed_bars`. An odd bar that KIS gives again unchanged is right: it is
+confirmed, and the checks do not report it any more. Matrices and signals are computed again.
 """
 
 from __future__ import annotations
@@ -16,29 +16,26 @@ from datetime import date
 import polars as pl
 
 from engine import schemas
-from engine.columns import BARS
+from engine.columns import BARS, SESSION, STAMP
 from engine.history.queries import read_bars, symbols_by_table
-from engine.market.expected import expected_stamps, is_chain
+from engine.market.expected import expected_stamps
+from engine.market.symbols import OptionChain, parse
 from engine.store import table_repair
 from engine.store.tables import TABLES, Table, table_of
-from pipelines.history import validate as validation
-from pipelines.history.backfill import Progress, Report, fill, quiet
-from pipelines.history.derived import compute_matrices, compute_signals
-from pipelines.history.request import Asked, BackfillContext, shown
-from pipelines.history.session_status import span_of
+from pipelines.history.backfill import OnFetched, Report, fill
+from pipelines.history.derived import recompute_matrices, recompute_signals
+from pipelines.history.request import BackfillContext, RequestResult, is_answered
+from pipelines.history.session_status import session_span
 from pipelines.history.signal_inputs import has_table
-from pipelines.history.validate import Validation
+from pipelines.history.validate import OnChecked, Validation, validate
 from strategies.registry import STRATEGIES
 
 log = logging.getLogger(__name__)
 
-_SESSION = ["symbol", "session"]
-_STAMP = ["symbol", "session", "stamp"]
-
 
 @dataclass(frozen=True)
-class Fixed:
-    """What was found, what asking KIS again came to (None: nothing was found), and what is left."""
+class RepairResult:
+    """What was found, the report of fetching again (None: nothing was found), and what is left."""
 
     before: Validation
     report: Report | None
@@ -56,42 +53,48 @@ async def validate_and_fix(
     start: date | None = None,
     end: date | None = None,
     *,
-    looking: validation.Progress = validation.quiet,
-    asking: Progress = quiet,
-) -> Fixed:
+    on_checked: OnChecked | None = None,
+    on_fetched: OnFetched | None = None,
+) -> RepairResult:
     """Validate, repair, validate. Arguments and errors are those of `validate` and `repair`."""
 
-    async def look() -> Validation:
-        return await validation.validate(
-            context.store, context.clock, symbols, start, end, progress=looking
+    async def check() -> Validation:
+        return await validate(
+            context.store, context.clock, symbols, start, end, on_checked=on_checked
         )
 
-    before = await look()
+    before = await check()
     if before.findings.is_empty():
-        return Fixed(before, None, before)
-    report = await repair(context, before, asking)
-    return Fixed(before, report, await look())
+        return RepairResult(before, None, before)
+    report = await repair(context, before, on_fetched)
+    return RepairResult(before, report, await check())
 
 
-async def repair(context: BackfillContext, found: Validation, progress: Progress) -> Report:
-    """Mend what a validation found; return what asking KIS again came to.
+async def repair(
+    context: BackfillContext, found: Validation, on_fetched: OnFetched | None = None
+) -> Report:
+    """Repair what a validation found; return the report of fetching again.
 
-    Raises KisKeyRefused, and StoreError where the tables are somebody else's.
+    Raises KisKeyRefused, and StoreError if the tables belong to another user of the database.
     """
     findings = found.findings
     await _remove_copies(context, findings)
     for (check,), runs in findings.filter(pl.col("fix") == "remove").group_by("check"):
-        await _remove(context, runs, str(check))
-    again = findings.filter(pl.col("fix") == "recompute").select(_SESSION).unique()
-    of_chain = pl.Series([is_chain(symbol) for symbol in again["symbol"]], dtype=pl.Boolean)
-    await compute_matrices(context.store, again.filter(of_chain))
-    report = await _ask_again(context, findings, progress)
-    await compute_signals(context.store, context.clock, again.filter(~of_chain))
+        await _remove_bars(context, runs, str(check))
+    again = findings.filter(pl.col("fix") == "recompute").select(SESSION).unique()
+    are_chains = pl.Series([_is_chain(symbol) for symbol in again["symbol"]], dtype=pl.Boolean)
+    await recompute_matrices(context.store, again.filter(are_chains))
+    report = await _fetch_again(context, findings, on_fetched)
+    await recompute_signals(context.store, context.clock, again.filter(~are_chains))
     return report
 
 
+def _is_chain(symbol: str) -> bool:
+    return isinstance(parse(symbol), OptionChain)
+
+
 async def _remove_copies(context: BackfillContext, findings: pl.DataFrame) -> None:
-    """Leave the latest row a key, and give the tables their keys back: the merge lives on them."""
+    """Leave the latest row of each key, and restore the tables' keys, which the merge needs."""
     for table, runs in _by_table(findings):
         if not await has_table(context.store, table.name):
             continue
@@ -103,8 +106,8 @@ async def _remove_copies(context: BackfillContext, findings: pl.DataFrame) -> No
 
 
 def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
-    """Yield the tables that may hold rows of the runs, each with the runs that are its."""
-    chains = [symbol for symbol in runs["symbol"].unique() if is_chain(symbol)]
+    """Yield the tables that may hold rows of the runs, each with its runs."""
+    chains = [symbol for symbol in runs["symbol"].unique() if _is_chain(symbol)]
     if chains:
         for name in ("option_chain_raw", "option_matrices"):
             yield TABLES[name], runs.filter(pl.col("symbol").is_in(chains))
@@ -112,69 +115,74 @@ def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
     for name, symbols in codes.items():
         yield TABLES[name], runs.filter(pl.col("symbol").is_in(symbols))
     if codes:
-        for of in STRATEGIES.values():
-            yield table_of(of.table, of.schema), runs.filter(~pl.col("symbol").is_in(chains))
+        bars = runs.filter(~pl.col("symbol").is_in(chains))
+        for strategy in STRATEGIES.values():
+            yield table_of(strategy.table, strategy.schema), bars
 
 
-async def _remove(context: BackfillContext, runs: pl.DataFrame, reason: str) -> None:
+async def _remove_bars(context: BackfillContext, runs: pl.DataFrame, reason: str) -> None:
+    """Remove the bars at the stamps of the runs from their tables, and keep them aside."""
     for table, symbols in symbols_by_table(runs["symbol"].unique().to_list()).items():
-        of_table = runs.filter(pl.col("symbol").is_in(symbols))
-        if gone := await table_repair.remove_bars(context.store, table, of_table, reason):
+        rows = runs.filter(pl.col("symbol").is_in(symbols))
+        if gone := await table_repair.remove_bars(context.store, table, rows, reason):
             log.warning("⚠️ %s: %d bars removed (%s), kept in removed_bars", table, gone, reason)
 
 
-async def _ask_again(
-    context: BackfillContext, findings: pl.DataFrame, progress: Progress
+async def _fetch_again(
+    context: BackfillContext, findings: pl.DataFrame, on_fetched: OnFetched | None
 ) -> Report:
-    """Fetch what is missing or looks wrong; confirm what comes again, remove what does not."""
-    wanted = findings.filter(pl.col("fix") != "remove").select(_SESSION).unique()
+    """Fetch what is missing or odd; confirm bars that come again, remove those KIS lacks."""
+    wanted = findings.filter(pl.col("fix") != "remove").select(SESSION).unique()
     doubtful = findings.filter(pl.col("fix") == "fetch", pl.col("check") != "missing")
-    wrong = _stamps_of(doubtful)
-    before = await _bars_at(context, _stamps_of(doubtful.filter(pl.col("check") != "doubled")))
-    report = await fill(context, wanted, again=wrong, progress=progress)
-    asked = report.asked or []
-    absent = pl.concat([wrong.clear(), *(_shown_absent(one, wrong) for one in asked)])
-    await _confirm(context, before, asked)
+    odd = _expected_within(doubtful)
+    single = doubtful.filter(pl.col("check") != "doubled")
+    before = await _stored_bars_at(context, _expected_within(single))
+    report = await fill(context, wanted, again=odd, on_fetched=on_fetched)
+    results = report.results or []
+    absent = pl.concat([odd.clear(), *(_proven_absent(result, odd) for result in results)])
+    await _confirm(context, before, results)
     if absent.height:
         runs = absent.select("symbol", first_stamp="stamp", last_stamp="stamp")
-        await _remove(context, runs, "KIS has no such bar")
-        await fill(context, absent.select(_SESSION).unique())
+        await _remove_bars(context, runs, "KIS has no such bar")
+        await fill(context, absent.select(SESSION).unique())
     return report
 
 
-def _stamps_of(runs: pl.DataFrame) -> pl.DataFrame:
-    """Return symbol, session, stamp of the owed stamps within findings of bars."""
-    due = expected_stamps(runs.select(_SESSION).unique())
+def _expected_within(runs: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol, session, stamp of the expected stamps within findings about bars."""
+    expected = expected_stamps(runs.select(SESSION).unique())
     within = pl.col("stamp").is_between("first_stamp", "last_stamp")
-    return due.join(runs, on=_SESSION).filter(within).select(_STAMP).unique()
+    return expected.join(runs, on=SESSION).filter(within).select(STAMP).unique()
 
 
-async def _bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.DataFrame:
+async def _stored_bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.DataFrame:
     """Return the stored bars (BARS) at stamps, as they are before KIS is asked again."""
     if stamps.is_empty():
         return BARS.to_frame()
-    first, last = span_of(stamps)
+    first, last = session_span(stamps)
     found = await read_bars(context.store, stamps["symbol"].unique().to_list(), first, last)
     return found.join(
         stamps, left_on=["symbol", "timestamp"], right_on=["symbol", "stamp"], how="semi"
     )
 
 
-def _shown_absent(asked: Asked, wrong: pl.DataFrame) -> pl.DataFrame:
-    """Return the stamps that KIS's answer about their window shows to have no bar."""
-    window = asked.window
-    return wrong.filter(
+def _proven_absent(result: RequestResult, stamps: pl.DataFrame) -> pl.DataFrame:
+    """Return those of the stamps of which the answer proves that KIS has no bar."""
+    window = result.window
+    return stamps.filter(
         pl.col("symbol") == window.symbol,
         pl.col("session") == window.session,
         pl.col("stamp").is_between(window.since, window.until),
-        shown(asked),
-        ~pl.col("stamp").is_in(asked.bars["timestamp"].implode()),
+        is_answered(result),
+        ~pl.col("stamp").is_in(result.bars["timestamp"].implode()),
     )
 
 
-async def _confirm(context: BackfillContext, before: pl.DataFrame, asked: list[Asked]) -> None:
-    """Remember the bars that KIS gave again just as they were stored."""
-    given = [one.bars.select(list(BARS)) for one in asked if one.bars.height]
+async def _confirm(
+    context: BackfillContext, before: pl.DataFrame, results: list[RequestResult]
+) -> None:
+    """Store, as confirmed, the bars that KIS gave again exactly as they were stored."""
+    given = [result.bars.select(list(BARS)) for result in results if result.bars.height]
     same = before.join(pl.concat([before.clear(), *given]), on=list(BARS), how="semi").with_columns(
         confirmed_at=pl.lit(context.clock.now())
     )

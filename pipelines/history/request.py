@@ -1,9 +1,9 @@
-"""One question to KIS about missing bars, and what its answer proves.
+"""One request to KIS about missing bars, and what the answer proves.
 
-An answer is believed about a stamp that it does not hold only if it shows bars around it: KIS has
-been seen to answer "fine" with nothing, or with another day's rows. One that shows nothing of a
-session that has bars is no answer; one about a session without any is believed when it comes a
-second time (`ledger.apply_answers`).
+An answer that lacks the bar of a stamp proves that there is none only if it shows bars around the
+stamp: KIS has been seen to answer "fine" with nothing, or with the rows of another day. An answer
+without any bar of a session of which bars are stored proves nothing; one about a session without
+stored bars counts when it comes a second time (`ledger.apply_answers`).
 """
 
 from __future__ import annotations
@@ -23,25 +23,31 @@ from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
-from engine.history.queries import bar_table
 from engine.kis.client import KisClient, Priority
-from engine.market import instruments
-from engine.market.expected import is_chain, session_of
+from engine.market.symbols import (
+    FIRST_NEW_YEAR,
+    Contract,
+    Option,
+    OptionChain,
+    Stock,
+    Symbol,
+    parse,
+)
 from engine.store import MergeCounts, Store
 
 log = logging.getLogger(__name__)
 
-KEPT = timedelta(days=365)  # "about one year" (KIS.md)
+KEPT = timedelta(days=365)  # KIS keeps "about one year": docs/kis.md#depth
 ANSWERS = pl.Schema(
     [
         ("symbol", pl.String()),
         ("session", pl.Date()),
         ("stamp", pl.Datetime("us")),
         ("settled", pl.Boolean()),  # the answer proves that KIS has no bar
-        ("gone", pl.String()),  # why KIS could not have it any more
+        ("gone", pl.String()),  # why KIS cannot have the bar any more, else null
     ]
 )
-# Rows that are rejected for these reasons were never about the stamp that is missing.
+# Rows that are rejected for these reasons were never about the missing stamp.
 _HARMLESS = {
     "another date",
     "outside the session",
@@ -50,15 +56,20 @@ _HARMLESS = {
 }
 _TODAYS_PAGE = timedelta(minutes=29)  # below this span the fetcher's 30-row call is enough
 
-Put = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]
+StoreBars = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]  # table, bars of one symbol
+StoreRejected = Callable[[pa.RecordBatch], Awaitable[MergeCounts]]
 
 
 @dataclass(frozen=True)
 class BackfillContext:
-    """What filling gaps takes. `put` commits a batch of a table: Writer.put, or live's own way."""
+    """What filling gaps needs.
+
+    The collector's `store_bars` also computes the signals that follow; other commands only write.
+    """
 
     store: Store
-    put: Put
+    store_bars: StoreBars
+    store_rejected: StoreRejected
     client: KisClient
     clock: Clock
     priority: Priority = Priority.BACKFILL
@@ -66,7 +77,7 @@ class BackfillContext:
 
 @dataclass(frozen=True)
 class Window:
-    """Stamps asked for at once: those of the session up to `until`, back to `since`."""
+    """The stamps of one request: those of the session from `since` to `until`, both included."""
 
     symbol: str
     session: date
@@ -76,37 +87,39 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What came of a window: bars were stored; or KIS did not answer or refused, and why."""
+class RequestResult:
+    """The result of a window: the bars that were stored, or why KIS gave none."""
 
     window: Window
     bars: pl.DataFrame
     counts: MergeCounts
-    clean: bool = True  # no row that may have been about the window was unreadable
+    clean: bool = True  # every row that may belong to the window could be read
     whole: bool = False  # the answer reached the session before: nothing older is left
     sealed: bool = True  # KIS's answer about this session was final
     failure: str | None = None
-    refused: bool = False  # KIS said no, which it would do again
+    refused: bool = False  # KIS refused the request, and would refuse it again
 
     @cached_property
     def oldest(self) -> datetime | None:
-        """The oldest bar of the answer; None if it has none that the question asked for.
+        """Stamp of the oldest bar of the answer up to `until`; None without such a bar.
 
-        KIS gives nothing newer than what is asked for: such bars are another question's answer.
+        KIS gives nothing newer than what is asked for: newer bars answer another request.
         """
-        asked_for = self.bars.filter(pl.col("timestamp") <= self.window.until)["timestamp"]
-        return asked_for.sort().to_list()[0] if asked_for.len() else None
+        requested = self.bars.filter(pl.col("timestamp") <= self.window.until)["timestamp"]
+        return requested.sort().to_list()[0] if requested.len() else None
 
 
-async def ask(context: BackfillContext, window: Window) -> Asked:
+async def request_window(context: BackfillContext, window: Window) -> RequestResult:
     """Fetch a window, commit its bars, and keep the rows that had to be rejected.
 
-    Raises KisKeyRefused, which no other question would mend, and StoreError.
+    Raises KisKeyRefused, because every other request would be refused as well, and StoreError.
     """
-    session = session_of(window.symbol, window.session)
+    symbol = parse(window.symbol)
+    session = symbol.session(window.session)
     if session is None:
         raise InputError(f"{window.symbol} has no session on {window.session}")
-    as_of, fetcher = context.clock.now(), _fetcher(context.client, window.symbol)
+    as_of = context.clock.now()
+    fetcher = _new_fetcher(context.client, symbol)
     request = BarRequest(
         window.symbol,
         session,
@@ -118,16 +131,18 @@ async def ask(context: BackfillContext, window: Window) -> Asked:
     batch, error = await _fetch(fetcher, request)
     rejected = fetcher.take_rejected()
     if rejected.num_rows:
-        await context.put("rejected_rows", rejected)
-    counts = await context.put(bar_table(window.symbol), batch) if batch.num_rows else MergeCounts()
-    return Asked(
+        await context.store_rejected(rejected)
+    counts = MergeCounts()
+    if batch.num_rows:
+        counts = await context.store_bars(symbol.table, batch)
+    return RequestResult(
         window,
         pl.DataFrame(batch),
         counts,
         clean=set(rejected["reason"].to_pylist()) <= _HARMLESS,
         whole=fetcher.counts["of the session before"] > 0,
         sealed=session.sealed_at <= as_of,
-        failure=_why(error) if error else None,
+        failure=_ledger_reason(error) if error else None,
         refused=isinstance(error, KisRefused),
     )
 
@@ -144,93 +159,96 @@ async def _fetch(
         return pa.RecordBatch.from_pylist([], schema=fetcher.schema), error
 
 
-def _why(error: KisError) -> str:
-    """Return the ledger's reason; without the minute, so that one reason is one row."""
-    said = str(error.args[0])
-    return said if isinstance(error, KisRefused) else f"KIS did not answer: {said}"
+def _ledger_reason(error: KisError) -> str:
+    """Return the reason for the ledger; without the minute, so that one reason is one row."""
+    message = str(error.args[0])
+    return message if isinstance(error, KisRefused) else f"KIS did not answer: {message}"
 
 
-def _fetcher(client: KisClient, symbol: str) -> BarFetcher:
-    """Return a fetcher of its own for each question: its rejected rows are then the question's."""
-    return StockBarFetcher(client) if instruments.is_stock(symbol) else DerivativeBarFetcher(client)
+def _new_fetcher(client: KisClient, symbol: Symbol) -> BarFetcher:
+    """Return a new fetcher, so that its rejected rows are those of one request."""
+    return StockBarFetcher(client) if isinstance(symbol, Stock) else DerivativeBarFetcher(client)
 
 
 def _since(window: Window, now: datetime) -> datetime | None:
-    """Return the oldest stamp wanted only where it decides which of two calls is made."""
+    """Return the oldest stamp if it decides which of two calls is made, else None."""
     long = window.until - window.since >= _TODAYS_PAGE
     return window.since if window.session == now.date() and long else None
 
 
-def answers(asked: Asked, missing: pl.DataFrame, stored: pl.DataFrame, today: date) -> pl.DataFrame:
-    """Return ANSWERS about the window's stamps that are still `missing` (symbol, session, stamp).
+def stamp_answers(
+    result: RequestResult, missing: pl.DataFrame, stored: pl.DataFrame, today: date
+) -> pl.DataFrame:
+    """Return ANSWERS: what the result says about the window's stamps that are still `missing`.
 
-    Empty where the answer proves nothing: KIS did not answer, the session was not sealed, or the
-    answer showed no bar although some are `stored` (symbol, session, stamp).
+    `missing` and `stored` have symbol, session, stamp. Empty if the result proves nothing: KIS did
+    not answer, the session was not sealed, or the answer showed no bar although some are stored.
     """
-    window = asked.window
-    if asked.failure or not asked.sealed or contradicted(asked, stored):
+    window = result.window
+    if result.failure or not result.sealed or contradicts(result, stored):
         return pl.DataFrame(schema=ANSWERS)
     within = pl.col("stamp").is_between(window.since, window.until)
     return (
-        _of(window, missing)
-        .filter(within)
+        missing.filter(_in_session(window), within)
         .select(
             "symbol",
             "session",
             "stamp",
-            settled=shown(asked),
-            gone=pl.lit(None if asked.oldest else why_gone(window.symbol, window.session, today)),
+            settled=is_answered(result),
+            gone=pl.lit(None if result.oldest else why_gone(window.symbol, window.session, today)),
         )
         .cast(ANSWERS)
     )
 
 
-def shown(asked: Asked) -> pl.Expr:
-    """Return whether the answer shows what there is at `stamp`: bars around it, all readable."""
-    if asked.oldest is None or not asked.clean:
+def is_answered(result: RequestResult) -> pl.Expr:
+    """Return whether the answer proves what there is at `stamp`: bars around it, all readable."""
+    if result.oldest is None or not result.clean:
         return pl.lit(value=False)
-    return pl.lit(asked.whole) | (pl.col("stamp") >= asked.oldest)
+    return pl.lit(result.whole) | (pl.col("stamp") >= result.oldest)
 
 
-def covers(asked: Asked, window: Window) -> bool:
-    """Say whether the answer to a newer question has shown all of this window, too."""
-    if asked.oldest is None or not asked.clean:
+def covers(result: RequestResult, window: Window) -> bool:
+    """Say whether the answer to a request for newer bars has shown all of this window, too."""
+    if result.oldest is None or not result.clean:
         return False
-    return asked.whole or asked.oldest <= window.since
+    return result.whole or result.oldest <= window.since
 
 
-def contradicted(asked: Asked, stored: pl.DataFrame) -> bool:
-    """Say whether the answer showed no bar of a session that has bars.
+def contradicts(result: RequestResult, stored: pl.DataFrame) -> bool:
+    """Say whether the answer showed no bar of a session of which bars are stored.
 
-    Where it rightly does (nothing was traded before a certain minute), the next plan asks again
-    from the first bar that is stored, which a right answer then shows.
+    It may be right: nothing was traded before a certain minute. The next plan then asks from the
+    first stored bar on, which a right answer shows.
     """
-    return asked.oldest is None and _of(asked.window, stored).height > 0
+    return result.oldest is None and stored.filter(_in_session(result.window)).height > 0
 
 
-def _of(window: Window, frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.filter(pl.col("symbol") == window.symbol, pl.col("session") == window.session)
+def _in_session(window: Window) -> pl.Expr:
+    return (pl.col("symbol") == window.symbol) & (pl.col("session") == window.session)
 
 
 def why_gone(symbol: str, day: date, today: date) -> str | None:
-    """Return why an empty answer means that KIS has the session no more; None if it does not."""
-    if is_chain(symbol):
+    """Return why an empty answer means that KIS keeps the session no longer; None if it may."""
+    parsed = parse(symbol)
+    if isinstance(parsed, OptionChain):
         return "KIS has no history of option chains"
     if today - day > KEPT:
         return "older than the year that KIS keeps"
-    if not instruments.is_stock(symbol) and instruments.contract(symbol).last_day < today:
+    if isinstance(parsed, Contract | Option) and parsed.last_day < today:
         return f"{symbol} has expired and KIS has dropped it"
     return None
 
 
-def beyond_reach(symbol: str, day: date, today: date) -> str | None:
-    """Return why there is no use in asking; None if there is.
+def why_beyond_reach(symbol: str, day: date, today: date) -> str | None:
+    """Return why it is useless to ask KIS; None if it may answer.
 
-    Codes of the old kind are dead since 2026: KIS answers them with nothing (KIS.md).
+    KIS answers codes of the old kind with nothing since 2026: docs/kis.md#codes.
     """
-    if is_chain(symbol) or today - day > KEPT:
+    parsed = parse(symbol)
+    if isinstance(parsed, OptionChain) or today - day > KEPT:
         return why_gone(symbol, day, today)
-    old_code = not instruments.is_stock(symbol) and symbol[0].isdigit()
-    if old_code and today.year >= instruments.FIRST_NEW_YEAR:
+    is_old = isinstance(parsed, Contract | Option) and parsed.last_day.year < FIRST_NEW_YEAR
+    if is_old and today.year >= FIRST_NEW_YEAR:
         return f"{symbol} is a code of the old kind, which KIS no longer answers"
     return None

@@ -1,4 +1,4 @@
-"""Which sessions a validation looks at: what the user named, bounded by what is known."""
+"""Which sessions a validation checks: what the user named, bounded by what is stored."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from datetime import date, datetime
 
 import polars as pl
 
+from engine.columns import TARGETS
 from engine.errors import InputError
-from engine.market import instruments
-from engine.market.expected import SESSIONS, expected_sessions, is_chain, is_product
+from engine.market.expected import expected_sessions
+from engine.market.symbols import Contract, FrontMonth, parse
 from engine.market.trading_days import rules
 
 
-def scope(
+def sessions_to_validate(
     known: pl.DataFrame,
     symbols: Sequence[str],
     start: date | None,
@@ -21,11 +22,11 @@ def scope(
     *,
     sealed_by: datetime,
 ) -> pl.DataFrame:
-    """Return the targets (symbol, session).
+    """Return the targets (symbol, session) to validate, of those that are sealed at `sealed_by`.
 
-    `known` (queries.SPANS) bounds what no date bounds. Without `symbols` all that are known are
-    meant, each within its own span; one that is named is meant up to the dates given, known or not.
-    Raises InputError where nothing is left.
+    `known` (queries.SPANS) stands in for a date that is not given. Without `symbols` all known ones
+    are taken, each within its own span; a symbol that is named is taken up to the dates given, even
+    where nothing of it is stored. Raises InputError if no session remains.
     """
     calendar = rules()["first_day"], rules()["last_day"]
     frames = []
@@ -37,25 +38,26 @@ def scope(
         if begin and until:
             span = max(begin, calendar[0]), min(until, calendar[1])
             frames.append(expected_sessions([symbol], *span, sealed_by=sealed_by))
-    wanted = pl.concat([SESSIONS.to_frame(), *frames]).unique().sort("session", "symbol")
+    wanted = pl.concat([TARGETS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
-        of = f" of {', '.join(symbols)}" if symbols else ""
+        named = f" of {', '.join(symbols)}" if symbols else ""
         raise InputError(
-            f"nothing to validate: no closed session{of} is stored; try `just backfill`"
+            f"nothing to validate: no closed session{named} is stored; try `just backfill`"
         )
     return wanted
 
 
 def _known_span(known: pl.DataFrame, symbol: str) -> tuple[date | None, date | None]:
-    """Return the first and last session known of a symbol, of a product of all its contracts."""
-    meant = known["symbol"] == symbol
-    if is_product(symbol):
-        meant = pl.Series([_is_of(symbol, code) for code in known["symbol"]], dtype=pl.Boolean)
-    first, last = known.filter(meant).select(pl.min("first"), pl.max("last")).row(0)
+    """Return the first and last known session of a symbol; of a product, over all its contracts."""
+    selected = known["symbol"] == symbol
+    front = parse(symbol)
+    if isinstance(front, FrontMonth):
+        contracts = [_is_contract_of(front, code) for code in known["symbol"]]
+        selected = pl.Series(contracts, dtype=pl.Boolean)
+    first, last = known.filter(selected).select(pl.min("first"), pl.max("last")).row(0)
     return first, last
 
 
-def _is_of(product: str, code: str) -> bool:
-    if is_chain(code) or instruments.is_stock(code):
-        return False
-    return instruments.product(code) == instruments.product(product)
+def _is_contract_of(front: FrontMonth, code: str) -> bool:
+    found = parse(code)
+    return isinstance(found, Contract) and found.product == front.product

@@ -1,4 +1,4 @@
-"""Signals as they are stored, and as the strategies compute them from the stored bars."""
+"""The relations that the signal checks read: signals as stored, and as computed from the bars."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from engine.columns import SESSION
 from engine.history.checks import RELATIONS
 from engine.history.queries import between_dates, read_bars
 from engine.market import sessions
@@ -17,8 +18,6 @@ from engine.store.identifiers import identifier, identifiers, literal, literals
 from strategies.base import Strategy
 from strategies.registry import STRATEGIES
 
-_SESSION = ["symbol", "session"]
-
 
 async def signal_relations(
     store: Store, symbols: Sequence[str], first: date, last: date
@@ -27,85 +26,92 @@ async def signal_relations(
 
     Computed with the strategy's default parameters, as live does.
     """
-    given, expected = [], []
+    given = []
+    expected = []
     for strategy in STRATEGIES.values():
         if not await has_table(store, strategy.table):
             continue
-        stored = await _stored(store, strategy, symbols, first, last)
+        stored = await _stored_signals(store, strategy, symbols, first, last)
         if stored.height:
             given.append(stored)
-            computed = await computed_signals(store, strategy, stored.select(_SESSION).unique())
+            computed = await computed_signals(store, strategy, stored.select(SESSION).unique())
             expected.append(_as_relation(computed, strategy))
     return {
-        "signals": _joined("signals", given),
-        "expected_signals": _joined("expected_signals", expected),
+        "signals": _relation("signals", given),
+        "expected_signals": _relation("expected_signals", expected),
     }
 
 
-def _joined(name: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
+def _relation(name: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
     empty = RELATIONS[name].to_frame()
     return pl.concat([empty, *(frame.select(list(RELATIONS[name])) for frame in frames)])
 
 
 async def has_table(store: Store, table: str) -> bool:
-    """Say whether the table is there; a strategy's is made with its first signal."""
+    """Say whether the table exists; that of a strategy is created with its first signal."""
     found = await store.query(f"SELECT to_regclass({literal('public.' + table)})::text AS name")
     return bool(found["name"][0].is_valid)
 
 
-async def _stored(
-    store: Store, of: Strategy[Any], symbols: Sequence[str], first: date, last: date
+async def _stored_signals(
+    store: Store, strategy: Strategy[Any], symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
     rows = await store.query(
-        f"SELECT {identifiers(_columns(of))} FROM {identifier(of.table)}"  # noqa: S608
+        f"SELECT {identifiers(_columns(strategy))} FROM {identifier(strategy.table)}"  # noqa: S608
         f" WHERE symbol IN ({literals(symbols)}) AND {between_dates(first, last)}"
     )
-    return _as_relation(pl.DataFrame(rows), of)
+    return _as_relation(pl.DataFrame(rows), strategy)
 
 
-async def computed_signals(store: Store, of: Strategy[Any], wanted: pl.DataFrame) -> pl.DataFrame:
-    """Return the strategy's rows, from stored bars, for sessions (symbol, session) it has run on.
+async def computed_signals(
+    store: Store, strategy: Strategy[Any], wanted: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the strategy's signals, computed from stored bars, of sessions it has signals of.
 
-    Columns of its schema without created_at.
+    `wanted`: symbol, session. The columns are those of its schema without created_at.
     """
-    given = await _sessions_with_signals(store, of, wanted)
+    given = await _sessions_with_signals(store, strategy, wanted)
     if given.is_empty():
-        return pl.DataFrame(of.schema.empty_table()).drop("created_at")
-    params = of.params()
+        return pl.DataFrame(strategy.schema.empty_table()).drop("created_at")
+    params = strategy.params()
     days = given["session"].sort()
-    earlier = sessions.previous_sessions(Market.DERIVATIVES, days[0], of.warm_up_sessions(params))
+    earlier = sessions.previous_sessions(
+        Market.DERIVATIVES, days[0], strategy.warm_up_sessions(params)
+    )
     begin = [*earlier, days[0]][0]
     bars = await read_bars(store, given["symbol"].unique().to_list(), begin, days[-1])
-    rows = of.evaluate(bars.lazy(), params).with_columns(session=pl.col("timestamp").dt.date())
-    return rows.collect().join(given, on=_SESSION, how="semi").drop("session")
+    rows = strategy.evaluate(bars.lazy(), params).with_columns(
+        session=pl.col("timestamp").dt.date()
+    )
+    return rows.collect().join(given, on=SESSION, how="semi").drop("session")
 
 
 async def _sessions_with_signals(
-    store: Store, of: Strategy[Any], wanted: pl.DataFrame
+    store: Store, strategy: Strategy[Any], wanted: pl.DataFrame
 ) -> pl.DataFrame:
-    if wanted.is_empty() or not await has_table(store, of.table):
+    if wanted.is_empty() or not await has_table(store, strategy.table):
         return wanted.clear()
     days = wanted["session"].sort()
     rows = await store.query(
-        f"SELECT DISTINCT symbol, timestamp::date AS session FROM {identifier(of.table)}"  # noqa: S608
+        f"SELECT DISTINCT symbol, timestamp::date AS session FROM {identifier(strategy.table)}"  # noqa: S608
         f" WHERE symbol IN ({literals(wanted['symbol'].unique())})"
         f" AND {between_dates(days[0], days[-1])}"
     )
-    return wanted.join(pl.DataFrame(rows), on=_SESSION, how="semi")
+    return wanted.join(pl.DataFrame(rows), on=SESSION, how="semi")
 
 
-def _columns(of: Strategy[Any]) -> list[str]:
-    return [name for name in of.schema.names if name != "created_at"]
+def _columns(strategy: Strategy[Any]) -> list[str]:
+    return [name for name in strategy.schema.names if name != "created_at"]
 
 
-def _as_relation(rows: pl.DataFrame, of: Strategy[Any]) -> pl.DataFrame:
-    kinds = pl.DataFrame(of.schema.empty_table()).schema
-    typed = rows.select(pl.col(name).cast(kinds[name]) for name in _columns(of))
+def _as_relation(rows: pl.DataFrame, strategy: Strategy[Any]) -> pl.DataFrame:
+    kinds = pl.DataFrame(strategy.schema.empty_table()).schema
+    typed = rows.select(pl.col(name).cast(kinds[name]) for name in _columns(strategy))
     content = pl.struct(pl.exclude("symbol", "timestamp")).struct.json_encode()
     return typed.select(
         "symbol",
         "timestamp",
-        source=pl.lit(of.table),
+        source=pl.lit(strategy.table),
         session=pl.col("timestamp").dt.date(),
         content=content,
     )

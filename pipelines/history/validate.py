@@ -1,7 +1,7 @@
 """Validation: is the history whole, and does it contradict itself?
 
-The checks of `sql/checks` look at the history part by part, so that memory stays bounded however
-long it is. What is missing is written into the ledger on the way. Exit codes: 0 whole, 1 findings.
+The checks of `sql/checks` read the history part by part, so that memory stays bounded however long
+it is. Missing stamps are written into the ledger on the way. Exit codes: 0 whole, 1 findings.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from typing import Any
 import polars as pl
 
 from engine.clock import Clock
+from engine.columns import SESSION
 from engine.history.checks import FINDINGS, ORDER, Check, all_checks, run_checks
 from engine.history.queries import read_date_range, read_spans
 from engine.store import Store
-from pipelines.history.check_inputs import parts, relations
-from pipelines.history.scope import scope
+from pipelines.history.check_inputs import check_relations, parts
+from pipelines.history.scope import sessions_to_validate
 from pipelines.history.session_status import mark_validated
+from pipelines.json_rows import json_rows
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, date], None]  # sessions done, sessions in all, the last one done
-_SESSION = ["symbol", "session"]
+OnChecked = Callable[[int, int], None]  # sessions done, sessions in all
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the checks found. `targets` (symbol, session) is what was looked at."""
+    """What the checks found. `targets` (symbol, session) are the sessions that were checked."""
 
     targets: pl.DataFrame
     findings: pl.DataFrame  # FINDINGS
@@ -41,8 +42,8 @@ class Validation:
         """Return 0 if nothing was found, else 1."""
         return 1 if self.findings.height else 0
 
-    def legible(self) -> pl.DataFrame:
-        """Return the findings as a person reads them: when, what, how many, why."""
+    def readable(self) -> pl.DataFrame:
+        """Return the findings as a table for people: what, where, when, how many bars, why."""
         first, last = pl.col("first_stamp"), pl.col("last_stamp")
         until = pl.when(first != last).then(pl.format("-{}", last.dt.strftime("%H:%M")))
         return self.findings.select(
@@ -58,8 +59,8 @@ class Validation:
             "detail",
         )
 
-    def explained(self) -> dict[str, str]:
-        """Return what each check that found something looks for, in a sentence."""
+    def explanations(self) -> dict[str, str]:
+        """Return, by check that found something, the sentence that says what it looks for."""
         found = set(self.findings["check"])
         return {check.name: check.says for check in self.checks if check.name in found}
 
@@ -82,16 +83,8 @@ class Validation:
                 }
                 for check in self.checks
             ],
-            "findings": [_plain(row) for row in self.findings.drop("fix").iter_rows(named=True)],
+            "findings": json_rows(self.findings.drop("fix")),
         }
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.isoformat() if isinstance(v, date) else v for k, v in row.items()}
-
-
-def quiet(_done: int, _of: int, _day: date) -> None:
-    """Tell nobody."""
 
 
 async def validate(
@@ -102,32 +95,34 @@ async def validate(
     end: date | None = None,
     *,
     copies: pl.DataFrame | None = None,
-    progress: Progress = quiet,
+    on_checked: OnChecked | None = None,
     keep: bool = True,
 ) -> Validation:
     """Check the closed sessions of symbols from start to end.
 
-    Symbols are codes, products or option chains as `backfill` takes them; none means all that are
-    stored. What no date bounds is bounded by what is known: from the first to the last session of
-    the symbol that has bars or stands in the ledger. Bars are read from the Parquet export where
-    `copies` (engine.store.export) says that it is current: as all merges left the database; what
-    a hand changed in it since is seen in Postgres alone. What is found is kept in the ledger and in
-    `kept_sessions`, unless `keep` is false: then nothing is written, and a reader may do it. Raises
-    InputError where there is nothing to check, StoreError.
+    Symbols are codes, products or option chains as `backfill` takes them; an empty list means all
+    that are stored. Without a date the span is that of the symbol's sessions which have bars or
+    stand in the ledger. Bars are read from the Parquet export where `copies` (engine.store.export)
+    says that it is current: it holds what the merges wrote; rows changed by hand since then are
+    seen in Postgres alone. Findings are kept in the ledger and in `kept_sessions`; with `keep`
+    false nothing is written, so that a user who may only read can validate. `on_checked` is called
+    after each part. Raises InputError if there is nothing to check, StoreError.
     """
-    chosen = all_checks()
+    checks = all_checks()
     known = await read_spans(store)
-    wanted = scope(known, symbols, start, end, sealed_by=clock.now())
+    wanted = sessions_to_validate(known, symbols, start, end, sealed_by=clock.now())
     stored = await read_date_range(store) or (None, None)
-    found, done = [FINDINGS.to_frame()], 0
+    found = [FINDINGS.to_frame()]
+    done = 0
     for part in parts(wanted, start or stored[0], end or stored[1]):
-        evidence = await relations(store, part, clock, copies, keep=keep)
-        found.append(await clock.thread(run_checks, chosen, evidence))
+        relations = await check_relations(store, part, clock, copies, keep=keep)
+        found.append(await clock.thread(run_checks, checks, relations))
         done += part.targets.height
-        progress(done, wanted.height, part.last)
+        if on_checked:
+            on_checked(done, wanted.height)
     findings = pl.concat(found).sort(ORDER)
-    bad = findings.select(_SESSION).unique()
-    good = wanted.join(bad, on=_SESSION, how="anti")
+    bad = findings.select(SESSION).unique()
+    good = wanted.join(bad, on=SESSION, how="anti")
     if keep:
         await mark_validated(store, good, bad, clock.now())
-    return Validation(wanted, findings, chosen)
+    return Validation(wanted, findings, checks)

@@ -169,11 +169,11 @@ def _(errors, mo, pick_count, pick_day, sources, url, validation):
 @app.cell
 def _(checked, mo):
     _looked = f"종목·거래일 {checked.targets.height}개, 검사 {len(checked.checks)}가지"
-    _says = "\n".join(f"- `{name}`: {text}" for name, text in checked.explained().items())
+    _says = "\n".join(f"- `{name}`: {text}" for name, text in checked.explanations().items())
     if checked.findings.is_empty():
         _shown = mo.md(f"✅ 이상 없음 ({_looked})")
     else:
-        _table = mo.ui.table(checked.legible(), page_size=10, selection=None)
+        _table = mo.ui.table(checked.readable(), page_size=10, selection=None)
         _head = mo.md(f"⚠️ 발견 {checked.findings.height}건 ({_looked})")
         _shown = mo.vstack([_head, _table, mo.md(_says)])
     _shown

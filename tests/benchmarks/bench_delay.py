@@ -116,10 +116,10 @@ async def session(
         collecting(simulator.base_url, url, clock, dict(list(KEYS.items())[:1]), PACE) as polling,
     ):
         watch = Watch(clock, simulator)
-        ingestor = polling._processor
+        ingestor = polling.ingestor
         ingestor.windows = await open_windows(day, store)
         await store.close()
-        watch.over(polling, polling._fetchers.values())
+        watch.over(polling, polling.fetchers.values())
         followed = [asyncio.create_task(polling.follow_bars(bars)) for bars in day.bars]
         await clock.sleep_until(until)
         for task in followed:
@@ -169,7 +169,7 @@ class Watch:
         client = next(iter(fetchers)).client
         for account in client._accounts:
             self._wrap(account.pace, "wait_turn", self._turn)
-        ingestor = polling._processor
+        ingestor = polling.ingestor
         self._wrap(ingestor._writer, "put", self._put)
         self._wrap(ingestor._writer._store, "merge_all", self._merge)
         for window in ingestor.windows:

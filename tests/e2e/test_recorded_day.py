@@ -14,7 +14,7 @@ from engine.market import sessions
 from engine.schemas import METRICS
 from engine.store import embedded_server
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import plan
 from pipelines.simulation import recorded as of_recording
@@ -122,9 +122,9 @@ async def the_day_from_three_on(url: str, folder: Path) -> DayStatistics:
     """Collect the day like a collector that is started at three."""
     scene, clock = of_recording(FUTURES_FILE, DAY), VirtualClock(datetime.combine(DAY, time(15)))
     stats = DayStatistics(plan(scene.feed, DAY), simulated=True)
-    place = Place(url, folder / "spool", folder / "kis")
+    paths = DayPaths(url, folder / "spool", folder / "kis")
     async with simulated_kis(scene, clock, Configuration()) as (settings, _):
-        await run_day(stats.plan, settings, clock, place, stats)
+        await run_day(stats.plan, settings, clock, paths, stats)
     return stats
 
 

@@ -27,7 +27,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from engine.simulator.tokens import Account, Gate
 from engine.store.connection import Connection
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, Feed, plan
 
@@ -108,11 +108,10 @@ def configured(address: str, hook: HTTPServer) -> Configuration:
 
 
 @pytest.fixture
-def place(database_url: str, tmp_path: Path, httpserver: HTTPServer) -> Place:
+def paths(database_url: str, tmp_path: Path, httpserver: HTTPServer) -> DayPaths:
     httpserver.expect_request(f"/{HOOK}").respond_with_data("no", status=500)
     url = database_url.replace("postgres@", f"postgres:{PASSWORD}@")
-    alerts = configured("http://127.0.0.1:9", httpserver).alerts
-    return Place(url, tmp_path / "spool", tmp_path / "kis", alerts)
+    return DayPaths(url, tmp_path / "spool", tmp_path / "kis")
 
 
 @pytest.fixture
@@ -132,18 +131,19 @@ def settings(address: str, hook: HTTPServer) -> KisSettings:
 
 
 async def collect(
-    settings: KisSettings, clock: VirtualClock, place: Place, feed: Feed
+    settings: KisSettings, clock: VirtualClock, paths: DayPaths, feed: Feed, hook: HTTPServer
 ) -> DayStatistics:
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=False)
-    await run_day(today, settings, clock, place, stats)
+    addresses = configured("http://127.0.0.1:9", hook).alerts
+    await run_day(today, settings, clock, paths, stats, alert_addresses=addresses)
     return stats
 
 
 async def test_a_rough_day_that_ends_with_the_key_withdrawn(
     kis: Simulator,
     clock: VirtualClock,
-    place: Place,
+    paths: DayPaths,
     httpserver: HTTPServer,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -152,7 +152,7 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
     hear()
     feed = Feed(("005930",), ("A01",), (ChainChoice(),))
     with pytest.raises(KisRefused) as refusal:
-        await collect(settings(kis.base_url, httpserver), clock, place, feed)
+        await collect(settings(kis.base_url, httpserver), clock, paths, feed, httpserver)
     said = "".join(capfd.readouterr())
     assert len(kis.counts.tokens) > 1  # one was taken back
     assert said.count("KIS says no") > 3
@@ -161,7 +161,7 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
     told = [request.get_data(as_text=True) for request, _ in httpserver.log]
     assert "KIS takes no app key" in told[0]
     assert "collector stopped" in told[-1]
-    found = [*told_in([*told, said, str(refusal.value)]), *in_files(tmp_path), *in_tables(place)]
+    found = [*told_in([*told, said, str(refusal.value)]), *in_files(tmp_path), *in_tables(paths)]
     assert found == []
     [kept] = [path for path in (tmp_path / "kis").glob("*.json") if TOKENS[1] in path.read_text()]
     assert KEY not in kept.read_text()
@@ -169,7 +169,7 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
 
 async def test_kis_not_reachable(
     clock: VirtualClock,
-    place: Place,
+    paths: DayPaths,
     httpserver: HTTPServer,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -177,28 +177,30 @@ async def test_kis_not_reachable(
 ) -> None:
     hear()
     nowhere = settings("http://127.0.0.1:9", httpserver)
-    day = asyncio.create_task(collect(nowhere, clock, place, Feed(("005930",))))
+    day = asyncio.create_task(collect(nowhere, clock, paths, Feed(("005930",)), httpserver))
     await clock.sleep_until(datetime.combine(DAY, time(15, 32)))
     day.cancel()
     [ended] = await asyncio.gather(day, return_exceptions=True)
     said = "".join(capfd.readouterr())
     assert "no token yet" in said
-    assert [*told_in([said, str(ended)]), *in_files(tmp_path), *in_tables(place)] == []
+    assert [*told_in([said, str(ended)]), *in_files(tmp_path), *in_tables(paths)] == []
 
 
 async def test_the_database_away(
     kis: Simulator,
     clock: VirtualClock,
-    place: Place,
+    paths: DayPaths,
     httpserver: HTTPServer,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     hear: Callable[[], None],
 ) -> None:
     hear()
-    away = Place(f"postgresql://krt:{PASSWORD}@127.0.0.1:9/krt", place.spool, place.kis)
+    away = DayPaths(f"postgresql://krt:{PASSWORD}@127.0.0.1:9/krt", paths.spool, paths.kis)
     with pytest.raises(StoreUnreachable, match="refused") as error:
-        await collect(settings(kis.base_url, httpserver), clock, away, Feed((), ("A01",)))
+        await collect(
+            settings(kis.base_url, httpserver), clock, away, Feed((), ("A01",)), httpserver
+        )
     assert [*told_in([*capfd.readouterr(), str(error.value)]), *in_files(tmp_path)] == []
 
 
@@ -221,9 +223,9 @@ def in_files(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def in_tables(place: Place) -> list[tuple[str, str]]:
+def in_tables(paths: DayPaths) -> list[tuple[str, str]]:
     """The tables that hold a secret in any column, and the server's own log."""
-    connection = Connection(place.url, "test")
+    connection = Connection(paths.url, "test")
     names = connection.query(
         "SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace"
         " AND relkind IN ('r', 'p')"

@@ -25,7 +25,7 @@ from engine.configuration import Configuration
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, Feed, plan
 from pipelines.simulation import simulated_kis, synthetic
@@ -51,9 +51,9 @@ async def a_day(url: str, folder: Path, trouble: Trouble) -> None:
     scene, clock = synthetic(5, DAY, DAY), VirtualClock(START, math.inf)
     feed = Feed(("005930",), ("A01",), (ChainChoice.parse("KOSDAQ150:front"),))
     stats = DayStatistics(plan(feed, DAY), simulated=True)
-    place = Place(url, folder / "spool", folder / "kis")
+    paths = DayPaths(url, folder / "spool", folder / "kis")
     async with simulated_kis(scene, clock, Configuration()) as (settings, _):
-        day = asyncio.create_task(run_day(stats.plan, settings, clock, place, stats))
+        day = asyncio.create_task(run_day(stats.plan, settings, clock, paths, stats))
         await asyncio.gather(day, trouble(clock))
 
 

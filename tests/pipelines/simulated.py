@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -89,7 +90,13 @@ async def desk(
         client = KisClient(settings, clock, folder=folder)
         store, writer = Store(url, clock), Writer(url, clock, folder / "spool")
         try:
-            yield Desk(BackfillContext(store, writer.put, client, clock), simulator, clock)
+            yield Desk(
+                BackfillContext(
+                    store, writer.put, partial(writer.put, "rejected_rows"), client, clock
+                ),
+                simulator,
+                clock,
+            )
         finally:
             await client.close()
             await writer.close()

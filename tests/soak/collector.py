@@ -38,7 +38,7 @@ from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.exchange import Desk
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from tests.soak.clocks import SteppedClock
 from tests.soak.plan import MINUTE, Season, SessionPlan
@@ -146,11 +146,12 @@ async def _collect(
     logs = here / "logs" / f"live-{of.day}.log"
     setup_logging(clock=host, secrets=[SECRET], file=logs)
     settings = _settings(orders, of)
-    place, tries = Place(orders.url, here / "spool", here / "kis"), 0
+    paths = DayPaths(orders.url, here / "spool", here / "kis")
+    tries = 0
     while True:
         stats, tries = DayStatistics(of.plan, simulated=False), tries + 1
         try:
-            await run_day(of.plan, settings, host, place, stats)
+            await run_day(of.plan, settings, host, paths, stats)
         except (KisError, StoreUnreachable) as error:
             log.error("❌ the day ended: %s", error)
             await host.sleep(AGAIN_AFTER)

@@ -18,7 +18,7 @@ from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
 from pipelines.day.ingest import Ingestor
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
@@ -46,8 +46,8 @@ async def collect(
     settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=5)
     today = plan(Feed((STOCK,)), DAY)
     stats = DayStatistics(today, simulated=True)
-    place = Place(url, folder / "live", folder / "kis", (alert,))
-    await run_day(today, settings, at.clock, place, stats)
+    paths = DayPaths(url, folder / "live", folder / "kis")
+    await run_day(today, settings, at.clock, paths, stats, alert_addresses=(alert,))
     return stats
 
 
@@ -79,13 +79,13 @@ async def test_a_key_that_dies_in_the_session_is_told_at_once(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     when: list[datetime] = []
-    tell = Ingestor.tell_refused_key
+    tell = Ingestor.alert_refused_key
 
     def noted(self: Ingestor, error: KisKeyRefused) -> None:
         when.append(at.clock.now())
         tell(self, error)
 
-    monkeypatch.setattr(Ingestor, "tell_refused_key", noted)
+    monkeypatch.setattr(Ingestor, "alert_refused_key", noted)
     dies = {"from": time(15, 15)}
     rules = ({"what": "kill_token", **dies}, {"what": "refuse", **OUT, **dies})
     async with trading_day(database_url, tmp_path, LATE, *rules) as at:
@@ -108,7 +108,7 @@ async def test_what_cannot_be_kept_does_not_end_the_day(
     async def refuses(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(Ingestor, "rejected", refuses)
+    monkeypatch.setattr(Ingestor, "store_rejected", refuses)
     async with trading_day(database_url, tmp_path, LATE) as at:
         await collect(at, database_url, tmp_path, httpserver)
         assert await stored(at) == at.served(STOCK, DAY).rows()
@@ -119,21 +119,21 @@ async def test_a_bar_that_the_database_refuses_does_not_end_the_day(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it keep the others from being followed; it is asked for again at the close."""
-    bars = Ingestor.bars
+    store_bars = Ingestor.store_bars
     refusals = iter([InputError("odd"), StoreError("refused")])
 
     async def refuses_twice(self: Ingestor, *given: object) -> object:
         if at.clock.now().time() < time(15, 14):
-            return await bars(self, *given)  # type: ignore[arg-type]
+            return await store_bars(self, *given)  # type: ignore[arg-type]
         for error in refusals:
             raise error
-        return await bars(self, *given)  # type: ignore[arg-type]
+        return await store_bars(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Ingestor, "bars", refuses_twice)
+    monkeypatch.setattr(Ingestor, "store_bars", refuses_twice)
     async with trading_day(database_url, tmp_path, LATE) as at:
         stats = await collect(at, database_url, tmp_path, httpserver)
         assert await stored(at) == at.served(STOCK, DAY).rows()
-        assert stats.minutes("open") == 0
+        assert stats.minutes_in_state("open") == 0
         assert next(refusals, None) is None
 
 
@@ -144,7 +144,7 @@ async def test_a_start_in_the_afternoon_knows_the_morning_that_is_stored(
 
     async with trading_day(database_url, tmp_path, LATE) as at:
         first = await collect(at, database_url, tmp_path, httpserver)
-        monkeypatch.setattr("pipelines.day.run._close", ends_before_the_close)
+        monkeypatch.setattr("pipelines.day.run._close_day", ends_before_the_close)
         again = await collect(at, database_url, tmp_path, httpserver)
         assert again.bars == first.bars == at.served(STOCK, DAY).height
 

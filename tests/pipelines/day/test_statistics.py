@@ -17,9 +17,9 @@ def stats() -> DayStatistics:
     return DayStatistics(plan(Feed(futures=("A01",)), DAY), simulated=True)
 
 
-def note(of: DayStatistics, count: int, start: datetime, now: datetime) -> None:
+def note(day: DayStatistics, count: int, start: datetime, now: datetime) -> None:
     bars = futures_bars([1.0] * count, start=start)
-    of.note_bars(bars, MergeCounts(inserted=count), now)
+    day.count_bars(bars, MergeCounts(inserted=count), now)
 
 
 def test_the_slowest_minute_is_of_bars_that_were_waited_for() -> None:
@@ -51,7 +51,7 @@ def test_what_was_stored_before_a_restart_is_not_missing() -> None:
     day = stats()
     [bars] = day.plan.bars
     for stamp in (OPEN, OPEN + MINUTE):
-        day.note_stored(bars.symbol, stamp)
+        day.mark_stored(bars.symbol, stamp)
     note(day, 1, OPEN + 2 * MINUTE, OPEN + 3 * MINUTE)
     assert missing(day, bars) == [0, 0, 0, 1, 2, 3, 4]
     assert day.bars == 3
@@ -61,13 +61,13 @@ def test_a_day_that_is_stored_already_is_shown_as_it_goes_by() -> None:
     day = stats()
     [bars] = day.plan.bars
     for stamp in bars.session.stamps():
-        day.note_stored(bars.symbol, stamp)
+        day.mark_stored(bars.symbol, stamp)
     for n in range(2):
         note(day, 1, OPEN + n * MINUTE, OPEN + n * MINUTE + timedelta(seconds=3))
     assert day.last_bar[bars.symbol]["timestamp"] == OPEN + MINUTE
     assert day.slowest == (OPEN, 3.0)
 
 
-def missing(of: DayStatistics, bars: BarPlan) -> list[int]:
+def missing(day: DayStatistics, bars: BarPlan) -> list[int]:
     """How many are missing at each minute from the first stamp on."""
-    return [of.missing(bars, OPEN + n * MINUTE) for n in range(7)]
+    return [day.missing(bars, OPEN + n * MINUTE) for n in range(7)]

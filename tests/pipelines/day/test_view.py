@@ -10,7 +10,7 @@ from rich.console import Console
 
 from engine.clock import VirtualClock
 from pipelines.day.statistics import DayStatistics
-from pipelines.day.view import LastLines, shown
+from pipelines.day.view import LastLines, show_view
 from pipelines.feed import Feed, plan
 
 STAMP = datetime(2026, 11, 24, 11, 26)
@@ -38,7 +38,7 @@ def test_no_price_is_cut(width: int) -> None:
     for strategy in ("dolpha1", "opening_range"):
         stats.last_signal[f"{strategy} A01612"] = SIGNAL
     console = Console(file=StringIO(), width=width, force_terminal=True)
-    with shown(stats, VirtualClock(STAMP), LastLines(), console):
+    with show_view(stats, VirtualClock(STAMP), LastLines(), console):
         pass
     written = console.file.getvalue()
     for price in ("1,066.05", "1,067.15", "169,100", "1,169,200", "123,456", "1,088.08"):

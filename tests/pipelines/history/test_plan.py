@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.market.expected import expected_sessions, expected_stamps
-from pipelines.history.plan import plan
+from pipelines.history.plan import plan_calls
 
 DAYS = date(2025, 9, 10), date(2025, 9, 12)
 FUTURE, STOCK = "101W12", "005930"
@@ -30,7 +30,7 @@ def at(symbol: str, day: date, places: set[int]) -> pl.DataFrame:
 def calls(missing: pl.DataFrame, absent: pl.DataFrame | None = None) -> pl.DataFrame:
     known = missing if absent is None else pl.concat([missing, absent])
     stored = OWED.join(known, on=STAMP, how="anti")
-    return plan(missing, OWED, stored, missing.clear() if absent is None else absent)
+    return plan_calls(missing, OWED, stored, missing.clear() if absent is None else absent)
 
 
 def covered(call: dict, served: list[datetime], page: int) -> set[datetime]:
@@ -117,6 +117,6 @@ def test_many_sessions_are_planned_at_once() -> None:
     stamps = expected_stamps(days)
     holes = stamps.filter(pl.col("index_in_session") % 100 == 7).select(STAMP)
     stored = stamps.join(holes, on=STAMP, how="anti")
-    found = plan(holes, stamps, stored, holes.clear())
+    found = plan_calls(holes, stamps, stored, holes.clear())
     assert found["missing"].sum() == holes.height
     assert found["until"].max() - found["until"].min() > timedelta(days=200)

@@ -18,7 +18,7 @@ from engine.errors import KisRefused
 from engine.settings import AppKey, KisSettings
 from engine.store.metadata import record_heartbeat
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
-from pipelines.day.run import Place, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from pipelines.history.reconcile import finish_earlier, reconcile
@@ -127,7 +127,7 @@ async def test_a_start_says_that_it_runs_before_the_days_first_row(
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
         settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,))
         today = plan(Feed((STOCK,)), YESTERDAY)
-        place = Place(database_url, tmp_path / "live", tmp_path / "kis")
+        paths = DayPaths(database_url, tmp_path / "live", tmp_path / "kis")
         with pytest.raises(KisRefused):
-            await run_day(today, settings, at.clock, place, DayStatistics(today, simulated=True))
+            await run_day(today, settings, at.clock, paths, DayStatistics(today, simulated=True))
     assert [str(status) for status in said] == ["running"] * 3

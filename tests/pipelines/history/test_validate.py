@@ -18,7 +18,7 @@ from engine.market.expected import expected_stamps
 from engine.simulator.market.recorded import RecordedMarket
 from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.backfill import backfill
-from pipelines.history.plan import plan
+from pipelines.history.plan import plan_calls
 from pipelines.history.reconcile import fill_before_open, fill_today, reconcile
 from pipelines.history.repair import validate_and_fix
 from pipelines.history.session_status import validated_sessions
@@ -88,7 +88,7 @@ def fewest_calls(found: Validation) -> int:
         .select("symbol", "session", "stamp")
         .unique()
     )
-    return plan(holes, stamps, stamps, holes.clear()).height
+    return plan_calls(holes, stamps, stamps, holes.clear()).height
 
 
 @needs(REAL_DATA)

@@ -11,7 +11,7 @@ from engine.clock import VirtualClock
 from engine.errors import InputError
 from engine.history.scan import query
 from engine.store import Store
-from pipelines.history.check_inputs import Part, relations
+from pipelines.history.check_inputs import Part, check_relations
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
 from pipelines.reports.read_only import reader_url
 from pipelines.research import sources, validation
@@ -22,11 +22,11 @@ BOOKS = "SELECT (SELECT count(*) FROM gaps) + (SELECT count(*) FROM kept_session
 
 def test_a_reader_sees_what_the_checks_find_and_leaves_no_trace(filled: str) -> None:
     found = validation.check(reader_url(filled), DAY, 1, simulated=True)
-    rows = found.legible().filter(pl.col("check").str.contains("missing")).rows(named=True)
+    rows = found.readable().filter(pl.col("check").str.contains("missing")).rows(named=True)
     assert [(row["symbol"], row["minutes"], row["bars"]) for row in rows] == [
         ("A01612", f"{HOLE[0]:%H:%M}-{HOLE[1]:%H:%M}", 2)
     ]
-    assert found.explained().keys() == set(found.findings["check"])
+    assert found.explanations().keys() == set(found.findings["check"])
     assert set(found.targets["session"]) == {DAY}
     assert query(filled, BOOKS).item() == 0
 
@@ -40,7 +40,7 @@ async def test_signals_are_judged_once_their_session_is_over(
     store = Store(filled, clock)
     yesterday = date(2026, 11, 13)
     targets = pl.DataFrame({"symbol": FUTURE, "session": [yesterday, *judged]})
-    found = await relations(store, Part(targets, yesterday, DAY), clock, keep=False)
+    found = await check_relations(store, Part(targets, yesterday, DAY), clock, keep=False)
     await store.close()
     assert found["signals"]["session"].unique().to_list() == judged
 
