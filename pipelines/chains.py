@@ -1,6 +1,11 @@
-"""What follows from a chain: the underlying's price, the matrix, the summary.
+"""What is computed from an option chain: the underlying's price, the matrix, the summary.
 
-One way for live, validation and research: what is stored is what these give for the stored chain.
+Live, validation and research use the same functions: the stored matrix and summary are what these
+return for the stored chain. The way is
+
+    chain_with_underlying(rows) -> OPTION_CHAIN, to be stored
+    chain_with_greeks(chain)    -> the prepared chain that the matrix and the summary both need
+    chain_matrix(prepared), chain_summary(prepared)
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from functools import cache
 import polars as pl
 
 from engine.errors import CalendarRangeError
+from engine.features.chain import prepare_chain
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
@@ -23,7 +29,7 @@ _ORDINARY_END = time(15, 20)  # of an option's last day, where the calendar does
 
 @cache
 def end_of_trading(underlying_symbol: str) -> datetime:
-    """Return when trading of a series' maturity ends, e.g. 202509_KOSPI200. Raises InputError."""
+    """Return when trading of an option chain (202509_KOSPI200) ends, KST. Raises InputError."""
     maturity, _, series = underlying_symbol.partition("_")
     last = expiries.last_day(series, maturity)
     try:
@@ -33,16 +39,17 @@ def end_of_trading(underlying_symbol: str) -> datetime:
     return session.continuous_end if session else datetime.combine(last, _ORDINARY_END)
 
 
-def with_terms(chain: pl.DataFrame) -> pl.DataFrame:
-    """Add `expiry`, when trading of each option ends (datetime, KST), and `multiplier` (KRW)."""
+def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
+    """Prepare the chain for engine.features, with the expiry and multiplier of its series."""
     names = chain["underlying_symbol"].unique().to_list()
     ends = {name: end_of_trading(name) for name in names}
     multipliers = {name: _multiplier(name) for name in names}
     symbol = pl.col("underlying_symbol")
-    return chain.with_columns(
+    terms = chain.with_columns(
         expiry=symbol.replace_strict(ends, return_dtype=pl.Datetime("us")),
         multiplier=symbol.replace_strict(multipliers, return_dtype=pl.Float64),
     )
+    return prepare_chain(terms.lazy())
 
 
 def _multiplier(underlying_symbol: str) -> float:
@@ -51,29 +58,25 @@ def _multiplier(underlying_symbol: str) -> float:
 
 
 def chain_with_underlying(rows: pl.DataFrame) -> pl.DataFrame:
-    """Decide the underlying's price where KIS gave none; columns of OPTION_CHAIN."""
+    """Return OPTION_CHAIN, with the underlying's price decided if KIS did not give it."""
     if not rows["underlying_price"].null_count():
         return rows.select(OPTION_CHAIN.names)
-    decided = with_underlying(with_terms(rows).lazy())
+    decided = with_underlying(_prepared(rows))
     return decided.select(OPTION_CHAIN.names).collect(engine="in-memory")
 
 
 def chain_with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
-    """Add the model's greeks, which both the matrix and the summary are made from."""
-    return with_model_greeks(with_terms(chain).lazy()).collect(engine="in-memory")
+    """Return OPTION_CHAIN prepared and with the model's greeks, for the two functions below."""
+    return with_model_greeks(_prepared(chain)).collect(engine="in-memory")
 
 
-def chain_matrix(chain: pl.DataFrame) -> pl.DataFrame:
-    """Return the matrices of a chain's snapshots, in the columns of OPTION_MATRIX."""
-    cells = matrix(_with_greeks(chain).lazy())
+def chain_matrix(with_greeks: pl.DataFrame) -> pl.DataFrame:
+    """Return OPTION_MATRIX of the snapshots of a chain that `chain_with_greeks` returned."""
+    cells = matrix(with_greeks.lazy())
     return cells.select(OPTION_MATRIX.names).collect(engine="in-memory")
 
 
-def chain_summary(chain: pl.DataFrame) -> pl.DataFrame:
-    """Return what a trader reads off a chain's snapshots, in the columns of OPTION_SUMMARY."""
-    figures = option_summary(_with_greeks(chain).lazy())
+def chain_summary(with_greeks: pl.DataFrame) -> pl.DataFrame:
+    """Return OPTION_SUMMARY of the snapshots of a chain that `chain_with_greeks` returned."""
+    figures = option_summary(with_greeks.lazy())
     return figures.select(OPTION_SUMMARY.names).collect(engine="in-memory")
-
-
-def _with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
-    return chain if "model_iv" in chain.columns else chain_with_greeks(chain)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from engine.features.bars import BARS
+from engine.columns import BARS
 from strategies.base import ENGINE, Params, Strategy
 
 

@@ -1,16 +1,16 @@
 """Features of minute bars, as Polars expressions over any number of symbols and sessions at once.
 
-All of them read the frame that `in_order` gives: sorted by symbol and time, one row a bar. A
+All of them read the frame that `in_order` returns: sorted by symbol and time, one row a bar. A
 session is the date of its bars' stamps. No expression looks at a later row than its own.
 
-Floating point sums depend on the order of their terms. Sums over a window are therefore made of
-exactly the window's values, oldest first, never by adding to and taking from a running total: the
-same bars give the same bits, whether a year of them is at hand or only the warm-up. Quotients are
-made by `divided` for the same reason.
+Floating point sums depend on the order of their terms. Sums over a window therefore add exactly the
+window's values, oldest first, and never update a running total: the same bars give the same bits,
+whether a year of them is in the frame or only the warm-up. Quotients are made by `quotient` for the
+same reason.
 
-An expression over a window must not hold another one (Polars would evaluate the inner inside the
-outer's groups), so what others build on is made a column first. Where a row of the session or the
-symbol is meant, its number is known and it is gathered: that is several times as quick as a window.
+An expression over a window must not contain another one (Polars would evaluate the inner one inside
+the groups of the outer one), so the inner one is made a column first. Where one row of the session
+or the symbol is needed, it is gathered by its number: several times as fast as a window.
 """
 
 from __future__ import annotations
@@ -20,31 +20,25 @@ from operator import add
 
 import polars as pl
 
-PRICES = ("open", "high", "low", "close")
-BARS = pl.Schema(
-    [
-        ("timestamp", pl.Datetime("us")),
-        ("symbol", pl.String()),
-        *((price, pl.Float64()) for price in PRICES),
-        ("volume", pl.Int64()),
-    ]
-)
-_MINUTES, _DATES = 4096, 1 << 17  # room for minutes of two days, for dates until 2328
+from engine.columns import BARS, PRICES
+
+_MINUTES = 4096  # room for the minutes of two days
+_DATES = 1 << 17  # room for dates until 2328
 
 
 def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the bars sorted by symbol and time, one row a bar, and what the expressions read.
+    """Return the bars sorted by symbol and time, one row a bar, with the columns features read.
 
-    That is `session` (its date), `session_number` (from 1, one count for all symbols),
+    These are `session` (its date), `session_number` (from 1, one count for all symbols),
     `session_start` (row of the session's first bar), `bar_number` (from 1, in its symbol) and
     `previous_close` (of the bar before, also across sessions; null at the symbol's first bar).
 
-    Of several rows of one bar the last one given wins, as in the store. A row without a positive,
-    finite price in each of open, high, low and close is no bar and is left out; a volume that is
-    not known counts as 0.
+    Of several rows of one bar the last one wins, as in the store. A row without a positive, finite
+    price in each of open, high, low and close is left out; an unknown volume counts as 0.
     """
     is_bar = pl.all_horizontal((pl.col(p) > 0) & pl.col(p).is_finite() for p in PRICES)
-    new_symbol, place = _differs("symbol", 1), pl.int_range(pl.len())
+    new_symbol = _differs("symbol", 1)
+    row = pl.int_range(pl.len())
     return (
         bars.select(pl.col(name).cast(kind) for name, kind in BARS.items())
         .with_columns(pl.col("volume").fill_null(0))
@@ -54,12 +48,12 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(pl.col("timestamp").dt.date().alias("session"))
         .with_columns(
             (_differs("session", 1) | new_symbol).alias("new_session"),
-            (place - pl.when(new_symbol).then(place).forward_fill() + 1).alias("bar_number"),
+            (row - pl.when(new_symbol).then(row).forward_fill() + 1).alias("bar_number"),
             pl.when(~new_symbol).then(pl.col("close").shift(1)).alias("previous_close"),
         )
         .with_columns(
             pl.col("new_session").cum_sum().alias("session_number"),
-            pl.when("new_session").then(place).forward_fill().alias("session_start"),
+            pl.when("new_session").then(row).forward_fill().alias("session_start"),
         )
         .drop("new_session")
     )
@@ -69,12 +63,13 @@ def _differs(column: str, rows: int) -> pl.Expr:
     return pl.col(column).ne_missing(pl.col(column).shift(rows))
 
 
-def divided(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
+def quotient(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
     """Return the quotient, the same to the last bit whatever frame it is computed in.
 
     Where the divisor is one number, or a column that Polars knows to hold only one, Polars
     multiplies by its reciprocal, and the last bit can differ: a session on its own would not give
-    what it gives among others. Zeros that are no constant keep the divisor a column.
+    what it gives among others. Adding zeros that Polars cannot fold into a constant keeps the
+    divisor a column.
     """
     return dividend / (divisor + 0 * pl.int_range(pl.len()))
 
@@ -95,25 +90,26 @@ def previous_session_close() -> pl.Expr:
 
 
 def sessions_at_hand() -> pl.Expr:
-    """Return how many sessions of the symbol there are up to and with the bar's own."""
-    number, place = pl.col("session_number"), pl.int_range(pl.len())
-    return number - number.gather(place - pl.col("bar_number") + 1) + 1
+    """Return how many sessions of the symbol the frame has, up to and including the bar's own."""
+    number = pl.col("session_number")
+    row = pl.int_range(pl.len())
+    return number - number.gather(row - pl.col("bar_number") + 1) + 1
 
 
 def vwap() -> pl.Expr:
-    """Return the session's volume-weighted typical price so far; null until a contract traded.
+    """Return the session's volume-weighted typical price so far; null until something traded.
 
     The typical price is (high + low + close) / 3; the 3 divides with the volume, once.
     """
     traded = pl.col("volume").cum_sum().over("session_number")
     thrice = pl.col("high") + pl.col("low") + pl.col("close")
     value = (thrice * pl.col("volume")).cum_sum().over("session_number")
-    # 0/0 is NaN, and for Polars every number is below NaN: it would fire signals.
-    return pl.when(traded > 0).then(divided(value, 3 * traded))
+    # 0/0 is NaN, and for Polars every number is below NaN: that would fire signals.
+    return pl.when(traded > 0).then(quotient(value, 3 * traded))
 
 
 def true_range() -> pl.Expr:
-    """Return max(high - low, |high - previous close|, |low - previous close|), in points (Wilder).
+    """Return max(high - low, |high - previous close|, |low - previous close|) (Wilder).
 
     The previous close is the previous bar's, also across sessions; the symbol's first bar, which
     has none, gets high - low.
@@ -131,13 +127,14 @@ def mean_of_bars(column: str, count: int) -> pl.Expr:
     Of `true_range` that is the ATR as a simple mean.
     """
     window = [pl.col(column).shift(back) for back in range(count - 1, -1, -1)]
-    return pl.when(pl.col("bar_number") >= count).then(divided(reduce(add, window), pl.lit(count)))
+    return pl.when(pl.col("bar_number") >= count).then(quotient(reduce(add, window), pl.lit(count)))
 
 
 def filled_in_session(column: str) -> pl.Expr:
-    """Return the column, and where it is null the last value before in the same session."""
-    place, value = pl.int_range(pl.len()), pl.col(column)
-    known_at = pl.when(value.is_not_null()).then(place).forward_fill()
+    """Return the column; where it is null, the last value before it in the same session."""
+    row = pl.int_range(pl.len())
+    value = pl.col(column)
+    known_at = pl.when(value.is_not_null()).then(row).forward_fill()
     return pl.when(known_at >= pl.col("session_start")).then(value.forward_fill())
 
 
@@ -149,16 +146,17 @@ def with_mean_of_earlier(
     Sessions without a bar at that minute do not count. Null where there are fewer than `at_least`.
     The column has no nulls; `minute` is a column of whole minutes, at most a day from 0.
 
-    The bars are laid out by symbol, minute and session, so that what is averaged stands together;
-    windows over as many groups as there are minutes take twice as long.
+    The bars are sorted by symbol, minute and session, so that the values of one mean are
+    neighbours; windows over as many groups as there are minutes take twice as long.
     """
     group = pl.col("symbol").rle_id().cast(pl.Int64) * _MINUTES + pl.col(minute) + _MINUTES // 2
-    place, new_group = pl.int_range(pl.len()), _differs("_group", 1)
+    row = pl.int_range(pl.len())
+    new_group = _differs("_group", 1)
     earlier = [
         pl.when(pl.col("_known") >= back).then(pl.col("_value").shift(back))
         for back in range(count, 0, -1)
     ]
-    mean = divided(pl.sum_horizontal(earlier), pl.col("_known"))
+    mean = quotient(pl.sum_horizontal(earlier), pl.col("_known"))
     return (
         bars.with_columns((group * _DATES + pl.col("session").to_physical()).alias("_key"))
         .with_columns(pl.col("_key").arg_sort().alias("_order"))
@@ -166,8 +164,8 @@ def with_mean_of_earlier(
             pl.col(column).gather("_order").alias("_value"),
             (pl.col("_key").gather("_order") // _DATES).alias("_group"),
         )
-        .with_columns(pl.when(new_group).then(place).forward_fill().alias("_first"))
-        .with_columns(pl.min_horizontal(place - pl.col("_first"), count).alias("_known"))
+        .with_columns(pl.when(new_group).then(row).forward_fill().alias("_first"))
+        .with_columns(pl.min_horizontal(row - pl.col("_first"), count).alias("_known"))
         .with_columns(pl.when(pl.col("_known") >= at_least).then(mean).alias("_mean"))
         .with_columns(pl.col("_mean").gather(pl.col("_order").arg_sort()).alias(name))
         .drop("_key", "_order", "_value", "_group", "_first", "_known", "_mean")

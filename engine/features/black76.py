@@ -5,18 +5,19 @@ index at its spot price is Black-Scholes (1973) without dividend, which is Black
 `spot * exp(rate * years)`. KIS computes its greeks the second way, from the historical volatility;
 ours stand on the future and the implied volatility (`engine.features.implied`).
 
-Units are the vendor's, found from its own boards: vega and gamma from a real one (KIS.md), rho and
-theta from a put of the official sample, in which only interest is left: rho is its strike * T *
-exp(-rT) / 100 and theta rate * strike * exp(-rT) / 365, both with the 91-day CD rate of that day.
+Units are KIS's, derived from its own boards (docs/kis.md#greeks): vega and gamma from a real one,
+rho and theta from a put of the official sample so deep in the money that only interest is left: rho
+is its strike * T * exp(-rT) / 100 and theta rate * strike * exp(-rT) / 365, both with the 91-day CD
+rate of that day.
 
 - volatility  a fraction per year here (0.36); % in columns named `iv` and `model_iv` (36.0)
 - delta       index points per point of the underlying; gamma the same once more
 - vega        index points per volatility point (0.01)
-- theta       index points per calendar day (a year / 365); negative for what decays
+- theta       index points per calendar day (a year / 365); negative if the option loses value
 - rho         index points per percentage point of the rate (0.01)
 - years       calendar time to the end of trading / 365 days
 
-What is not defined is NULL, never a number: where an input is NULL or not positive and, for the
+An undefined value is NULL, never a number: where an input is NULL or not positive and, for the
 greeks, where no time or no volatility is left.
 """
 
@@ -29,15 +30,16 @@ from functools import cached_property
 import polars as pl
 import polars.selectors as cs
 
-RATE = 0.02  # per year, continuous; reproduces the vendor's greeks of 2026 (KIS.md)
-# Factors and not divisors, here and where a column may hold one value alone: by such a value Polars
-# divides in a frame, or a piece that it works on, of one row and multiplies by the reciprocal
-# elsewhere. The last digit would depend on what else is in the batch.
+RATE = 0.02  # per year, continuous; reproduces KIS's greeks of 2026 (docs/kis.md#greeks)
+# Factors and not divisors, here and where all rows of a column may have one value: Polars divides
+# by such a value in a frame (or a piece of one that it works on) of one row, and multiplies by the
+# reciprocal elsewhere. The last digit would depend on what else is in the batch.
 _YEARS_A_MICROSECOND = 1 / (365 * 24 * 3600 * 1_000_000)
-_PER_CENT, _PER_DAY = 1 / 100, 1 / 365
+_PER_CENT = 1 / 100
+_PER_DAY = 1 / 365
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
-SCRATCH = cs.starts_with("_bs_")  # columns that are there only between steps
+SCRATCH = cs.starts_with("_bs_")  # columns that exist only between steps
 
 
 def years(expiry: pl.Expr | None = None, at: pl.Expr | None = None) -> pl.Expr:
@@ -46,7 +48,7 @@ def years(expiry: pl.Expr | None = None, at: pl.Expr | None = None) -> pl.Expr:
     `expiry` (default: column `expiry`) is when the option's trading ends: 15:20 KST of its last day
     for KRX index options, ten minutes before the index that settles it closes. `at` (default:
     column `timestamp`) is the moment of the quote. Calendar days / 365 and not trading time, since
-    the vendor counts so (21/365 on its board of 2026-09-17): volatilities stay comparable.
+    KIS counts so (21/365 on its board of 2026-09-17): volatilities stay comparable.
     """
     expiry = pl.col("expiry") if expiry is None else expiry
     at = pl.col("timestamp") if at is None else at
@@ -56,9 +58,9 @@ def years(expiry: pl.Expr | None = None, at: pl.Expr | None = None) -> pl.Expr:
 
 @dataclass(frozen=True)
 class Terms:
-    """What is known of an option apart from its volatility, as expressions over a frame's columns.
+    """All inputs of an option's price but the volatility, as expressions over a frame's columns.
 
-    The defaults name columns of OPTION_CHAIN and `expiry`, which the caller joins in. `on_spot` is
+    The defaults name columns of a prepared chain (`engine.features.chain`). `on_spot` is
     true where `underlying` is the price of the index itself, false where it is a future's (or the
     forward of put-call parity). `rate` is per year, continuously compounded.
     """
@@ -159,10 +161,10 @@ GREEKS = {"delta": delta, "gamma": gamma, "vega": vega, "theta": theta, "rho": r
 def with_greeks(
     frame: pl.LazyFrame, volatility: pl.Expr, terms: Terms | None = None, prefix: str = ""
 ) -> pl.LazyFrame:
-    """Add the columns delta, gamma, vega, theta and rho, their names led by `prefix`.
+    """Add the columns delta, gamma, vega, theta and rho, with `prefix` before their names.
 
-    The values are those of the functions above, found five times as fast: what they share is made
-    a column first, and the expressions over those columns are made once and for all.
+    The values are those of the functions above, computed five times as fast: what they share is
+    made a column first, and the expressions over those columns are built only once.
     """
     ready = frame if terms is IN_COLUMNS else in_columns(frame, terms or Terms())
     return (
@@ -176,13 +178,13 @@ def with_greeks(
 def in_columns(frame: pl.LazyFrame, terms: Terms) -> pl.LazyFrame:
     """Return the frame with every part of the terms as a column, for IN_COLUMNS to name.
 
-    Whoever calls this drops SCRATCH when done.
+    The caller drops SCRATCH when it is done.
     """
     return frame.with_columns(getattr(terms, part).alias(f"_bs_{part}") for part in _PARTS)
 
 
 class _InColumns(Terms):
-    """Terms of which every part is a column of `in_columns`, so that nothing is computed twice."""
+    """Terms whose parts are all columns made by `in_columns`, so that nothing is computed twice."""
 
     sign = pl.col("_bs_sign")
     discount = pl.col("_bs_discount")
@@ -190,16 +192,17 @@ class _InColumns(Terms):
     carry = pl.col("_bs_carry")
     forward = pl.col("_bs_forward")
 
-    def d1(self, volatility: pl.Expr) -> pl.Expr:  # noqa: ARG002  (it is what d1 was made with)
+    def d1(self, volatility: pl.Expr) -> pl.Expr:  # noqa: ARG002  (the column was made with it)
         return pl.col("_bs_d1")
 
 
 def _financed(terms: Terms, volatility: pl.Expr) -> pl.Expr:
     """Return, undiscounted, V on a future and V - delta * U on spot: what interest is paid on."""
-    sign, d1 = terms.sign, terms.d1(volatility)
-    owed = sign * terms.strike * cdf(sign * (d1 - volatility * terms.years.sqrt()))
-    held = sign * terms.forward * cdf(sign * d1)
-    return pl.when(terms.on_spot).then(-owed).otherwise(held - owed)
+    sign = terms.sign
+    d1 = terms.d1(volatility)
+    strike_leg = sign * terms.strike * cdf(sign * (d1 - volatility * terms.years.sqrt()))
+    forward_leg = sign * terms.forward * cdf(sign * d1)
+    return pl.when(terms.on_spot).then(-strike_leg).otherwise(forward_leg - strike_leg)
 
 
 def intrinsic(terms: Terms) -> pl.Expr:
@@ -208,7 +211,7 @@ def intrinsic(terms: Terms) -> pl.Expr:
 
 
 def cdf(x: pl.Expr) -> pl.Expr:
-    """Return the standard normal distribution function, to the last digits in both tails."""
+    """Return the standard normal distribution function, exact to the last digits in both tails."""
     return (x * -_ROOT_HALF).erfc() * 0.5
 
 

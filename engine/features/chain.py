@@ -1,8 +1,12 @@
-"""Bad chains: which rows and snapshots cannot be trusted, and why.
+"""Option chains: how they are prepared, and which rows and snapshots cannot be trusted.
 
-A row that is not sound takes no place in the matrix and no part in the summary: its cells are NULL.
-A snapshot that is not sound has an empty matrix and summary, with its flags. Nothing is logged
-here: `chain_flags` gives the caller one row a finding, to be logged as one line each.
+`prepare_chain` is applied once to what KIS gave or the store has. All other functions of this
+package take a prepared chain: with_underlying decides the price that the options are on,
+with_model_greeks adds implied volatilities and greeks, matrix and option_summary take the result.
+
+A row that is not sound has NULL cells in the matrix and no part in the summary. A snapshot that is
+not sound has an empty matrix and summary, and its flags. Nothing is logged here: the caller logs
+the flags of the summary, and `chain_flags` lists them with the rows that they are about.
 
 | flag          | what is wrong                                             | becomes NULL       |
 |---------------|-----------------------------------------------------------|--------------------|
@@ -13,12 +17,12 @@ here: `chain_flags` gives the caller one row a finding, to be logged as one line
 | all_zero      | price, iv, delta, volume and open interest are all 0      | the row            |
 | stale         | quoted more than STALE_AFTER before the snapshot's minute | the row            |
 | duplicate     | two sound rows of one strike and side                     | both rows          |
-| crossed       | bid above ask: neither they nor the last price are to be  | price, iv, model_* |
-|               | believed                                                  |                    |
+| crossed       | bid above ask: neither they nor the last price can be     | price, iv, model_* |
+|               | trusted                                                   |                    |
 | no_underlying | underlying_price missing, not positive, or not one price  | the snapshot       |
 | no_atm        | the underlying is outside the listed strikes by more than | the snapshot       |
 |               | half a step: the board was cut before the money           |                    |
-| swapped       | options get dearer the further they are out of the money  | the snapshot       |
+| swapped       | prices rise the further options are out of the money      | the snapshot       |
 | incomplete    | a hole between listed strikes wider than HOLE of the      | nothing; sums over |
 |               | underlying: the board was cut, the rest quoted singly     | the chain are part |
 | no_calls      | no sound call has a price                                 | nothing more       |
@@ -38,39 +42,38 @@ SNAPSHOT = ("timestamp", "underlying_symbol")
 STALE_AFTER = timedelta(minutes=2)
 HOLE = 0.05
 
-IS_CALL, IS_PUT = pl.col("option_type") == "C", pl.col("option_type") == "P"
+IS_CALL = pl.col("option_type") == "C"
+IS_PUT = pl.col("option_type") == "P"
 _NUMBERS = ("price", "iv", "delta", "volume", "open_interest")
-_COLUMNS = pl.Schema(OPTION_CHAIN)
+_COLUMNS = pl.Schema(
+    {**pl.Schema(OPTION_CHAIN), "expiry": pl.Datetime("us"), "multiplier": pl.Float64()}
+)
 _POSITIVE = [
     pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
     for name in ("strike", "underlying_price")
 ]
-_CODE_LENGTH = 9  # of KRX's short codes; nothing is read from other names
+_CODE_LENGTH = 9  # of KRX's short codes; names of another length tell nothing about the side
 _TURNED = 0.8  # correlation; real boards are near -0.9, prices without any order near 0
-_FEWEST = 8  # prices, below which nothing is said about their order
+_FEWEST = 8  # prices; fewer do not show an order
 
 
-def as_chain(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the frame with every column of OPTION_CHAIN, those it lacks NULL, others kept.
+def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
+    """Return a prepared chain: every column of OPTION_CHAIN, `expiry` and `multiplier`.
 
-    A strike or an underlying_price that is not a positive number becomes NULL.
+    `expiry` is when trading of the option ends (datetime, KST; see `black76.years`), `multiplier`
+    is KRW per index point. Columns that the chain lacks are added as NULL, others are kept. A
+    strike or underlying_price that is not a positive number becomes NULL.
     """
-    have = frame.collect_schema()
+    have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}
-    whole = frame.with_columns(**lacking) if lacking else frame
+    whole = chain.with_columns(**lacking) if lacking else chain
     return whole.with_columns(_POSITIVE)
 
 
-def with_expiry(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the chain with the column `expiry` (datetime, KST), NULL if it has none."""
-    if "expiry" in chain.collect_schema():
-        return chain
-    return chain.with_columns(expiry=pl.lit(None, pl.Datetime("us")))
-
-
 def row_findings() -> dict[str, pl.Expr]:
-    """Return, by flag, what makes a row of `as_chain` unusable as a whole."""
-    code, delta = pl.col("symbol"), pl.col("delta")
+    """Return, by flag, what makes a row of a prepared chain unusable as a whole."""
+    code = pl.col("symbol")
+    delta = pl.col("delta")
     letter = pl.when(code.str.len_bytes() == _CODE_LENGTH).then(code.str.head(1))
     says_call = letter.is_in(["2", "B"]) | (delta > 0)
     says_put = letter.is_in(["3", "C"]) | (delta < 0)
@@ -85,13 +88,13 @@ def row_findings() -> dict[str, pl.Expr]:
 
 @cache
 def is_sound() -> pl.Expr:
-    """Return whether a row of `as_chain` has none of `row_findings`."""
+    """Return whether a row of a prepared chain has none of `row_findings`."""
     return ~pl.any_horizontal(row_findings().values()).fill_null(value=False)
 
 
 @cache
 def is_crossed() -> pl.Expr:
-    """Return whether the best bid is above the best ask. A quote of 0 is none."""
+    """Return whether the best bid is above the best ask; a bid or ask of 0 means there is none."""
     return ((pl.col("bid") > pl.col("ask")) & (pl.col("ask") > 0)).fill_null(value=False)
 
 
@@ -99,9 +102,9 @@ def is_crossed() -> pl.Expr:
 def market_price() -> pl.Expr:
     """Return what an option is worth now, index points: its last price, moved into its quotes.
 
-    A last price outside the best bid and ask is of a trade that nobody would repeat; the quote
-    nearest to it is what it could be now. An option that never traded is worth the middle of its
-    quotes, if it has both. A bid, ask or price of 0 is none.
+    A last price outside the best bid and ask could not be traded again; the quote nearest to it
+    could. An option that never traded is worth the middle of its quotes, if it has both. A bid, ask
+    or price of 0 counts as missing.
     """
     bid, ask, last = (
         pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask", "price")
@@ -114,7 +117,7 @@ def market_price() -> pl.Expr:
 def strikes_above_atm() -> pl.Expr:
     """Return, within a snapshot, how many listed strikes a row is above ATM; NULL without ATM.
 
-    ATM is the strike nearest to `underlying_price`, the lower one of two as near.
+    ATM is the strike nearest to `underlying_price`, the lower of two equally near.
     """
     strike = pl.col("strike")
     distance = (strike - pl.col("underlying_price")).abs()
@@ -128,11 +131,13 @@ def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
     For a group of rows of one snapshot with the columns near_strike and underlying_price, the first
     NULL where a row is not around the money. `out` is how many strikes a row is out of the money
     (below 0: in the money), `price` its price, both NULL where the row is not near or not sound. A
-    snapshot is swapped if options get dearer the further they are out of the money, almost in
+    snapshot is swapped if prices rise the further options are out of the money, almost in
     proportion.
     """
-    strike, underlying = pl.col("near_strike"), pl.col("underlying_price")
-    low, high = strike.min(), strike.max()
+    strike = pl.col("near_strike")
+    underlying = pl.col("underlying_price")
+    low = strike.min()
+    high = strike.max()
     half_step = (high - low) / (strike.drop_nulls().n_unique() - 1).clip(lower_bound=1) / 2
     one_price = underlying.min() == underlying.max()
     within = underlying.min().is_between(low - half_step, high + half_step)

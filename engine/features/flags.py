@@ -1,4 +1,4 @@
-"""The findings about bad chains, as rows to be logged and as text for the summary."""
+"""What is wrong with a chain, as one row a finding and as the text in the summary's `flags`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ from functools import cache
 
 import polars as pl
 
-from engine.features import chain as board
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+from engine.features.chain import (
+    HOLE,
+    IS_CALL,
+    IS_PUT,
+    SNAPSHOT,
+    is_crossed,
+    is_sound,
+    row_findings,
+    snapshot_findings,
+    strikes_above_atm,
+)
 from engine.schemas import LEVELS
 
 ROW_FLAGS = ("all_zero", "crossed", "duplicate", "no_strike", "stale", "unknown_side", "wrong_side")
@@ -16,13 +25,14 @@ SNAPSHOT_FLAGS = (*UNUSABLE, "incomplete", "no_calls", "no_puts")
 
 
 def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return one row per finding: timestamp, underlying_symbol, flag, rows, example; in that order.
+    """Return the findings of a prepared chain, one a row, sorted by their first three columns.
 
-    The flags are those of `engine.features.chain`. `rows` says how many rows are concerned and
-    `example` is the lowest code among them; both are NULL for a finding about the whole snapshot.
-    A chain without fault gives no row.
+    Columns: timestamp, underlying_symbol, flag, rows, example. The flags are explained in
+    `engine.features.chain`. `rows` says how many rows are concerned and `example` is the lowest
+    code among them; both are NULL for a finding about the whole snapshot. A chain without a fault
+    gives no row.
     """
-    rows = judged(chain)
+    rows = with_row_flags(chain)
     found = {"variable_name": "flag", "value_name": "found"}
     about_rows = (
         rows.unpivot(ROW_FLAGS, index=[*SNAPSHOT, "symbol"], **found)
@@ -40,22 +50,21 @@ def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([about_rows, about_all]).sort(*SNAPSHOT, "flag")
 
 
-def judged(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the chain with a column for each of ROW_FLAGS, and what rests on them.
+def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
+    """Add a column for each of ROW_FLAGS to a prepared chain, and what follows from them.
 
     `above` is `strikes_above_atm`, `near_strike` the strike if it is within LEVELS of ATM (or there
-    is no ATM), `sound` says that the row may be used and `quote` is its last price if that may be.
+    is no ATM), `sound` says that the row can be used and `quote` is its last price if that can.
     """
-    findings = {flag: found.fill_null(value=False) for flag, found in board.row_findings().items()}
-    claims = board.is_sound().sum().over(*SNAPSHOT, "strike", "option_type")
+    findings = {flag: found.fill_null(value=False) for flag, found in row_findings().items()}
+    claims = is_sound().sum().over(*SNAPSHOT, "strike", "option_type")
     is_near = (pl.col("above").abs() <= LEVELS).fill_null(value=True)
     return (
-        board.as_chain(chain)
-        .with_columns(
+        chain.with_columns(
             **findings,
-            crossed=board.is_crossed(),
-            duplicate=board.is_sound() & (claims > 1),
-            above=board.strikes_above_atm().over(SNAPSHOT),
+            crossed=is_crossed(),
+            duplicate=is_sound() & (claims > 1),
+            above=strikes_above_atm().over(SNAPSHOT),
         )
         .with_columns(
             sound=~pl.any_horizontal(*findings, "duplicate"),
@@ -66,24 +75,22 @@ def judged(chain: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def snapshot_flags() -> dict[str, pl.Expr]:
-    """Return, by flag of SNAPSHOT_FLAGS, whether it holds for a group of `judged` rows."""
+    """Return, by flag of SNAPSHOT_FLAGS, whether it holds for a group of rows `with_row_flags`."""
     above = pl.when(pl.col("near_strike").is_not_null()).then("above")
     quote = pl.when(above.is_not_null()).then("quote")
     out = pl.when(quote.is_not_null()).then(pl.when(IS_CALL).then(above).when(IS_PUT).then(-above))
     widest = pl.col("strike").unique().sort().diff().max()
     return {
-        **board.snapshot_findings(out, quote),
-        "incomplete": (widest > board.HOLE * pl.col("underlying_price").min()).fill_null(
-            value=False
-        ),
+        **snapshot_findings(out, quote),
+        "incomplete": (widest > HOLE * pl.col("underlying_price").min()).fill_null(value=False),
         "no_calls": pl.col("quote").filter(IS_CALL).count() == 0,
         "no_puts": pl.col("quote").filter(IS_PUT).count() == 0,
     }
 
 
 @cache
-def as_text() -> pl.Expr:
-    """Return the names of the true ones of all flags, sorted, with commas; NULL if there is none.
+def flags_text() -> pl.Expr:
+    """Return the names of all flags that are true, sorted, joined with commas; NULL without one.
 
     For a frame with a column for each of ROW_FLAGS and SNAPSHOT_FLAGS, one row a snapshot.
     """

@@ -1,8 +1,8 @@
 """Gamma exposure: how much those who sell options must trade when the market moves.
 
-By the usual convention dealers are long the calls and short the puts that others hold, so a call
-adds its gamma and a put takes it away (SqueezeMetrics, "Gamma Exposure", 2016). Above 0 dealers
-trade against a move, below 0 with it.
+By the usual convention dealers are long the calls and short the puts, so a call adds its gamma and
+a put subtracts it (SqueezeMetrics, "Gamma Exposure", 2016). Above 0 dealers trade against a move,
+below 0 with it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from engine.features.black76 import years
 from engine.features.chain import IS_CALL, IS_PUT
 
 MOVE = 0.01  # of the underlying, to which exposure refers
-REACH = 0.20  # of the underlying: how far away the zero is looked for
+REACH = 0.20  # of the underlying: how far away the change of sign is looked for
 _STEP = 0.01
 _LAST = 2 * round(REACH / _STEP)
-LEVELS = tuple(1 - REACH + _STEP * n for n in range(_LAST + 1))
+PRICE_FACTORS = tuple(1 - REACH + _STEP * n for n in range(_LAST + 1))
 
 _SIGN = pl.when(IS_CALL).then(1.0).when(IS_PUT).then(-1.0)
 
@@ -36,10 +36,10 @@ def gamma_exposure() -> pl.Expr:
 
 
 def with_d1(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Add what `exposure_at_levels` wants of every option, from model_iv, expiry and forward.
+    """Add what `exposure_by_factor` needs of every option, from model_iv, expiry and forward.
 
-    `total` is volatility * sqrt(T), `d1` that of the forward as it is, `weight` the
-    contracts with their sign per total.
+    `total` is volatility * sqrt(T), `d1` is that of the present forward, `weight` the open interest
+    with its sign divided by `total`.
     """
     total = pl.col("model_iv") * 0.01 * years().sqrt()
     moneyness = (pl.coalesce("forward", "underlying_price") / pl.col("strike")).log()
@@ -49,31 +49,32 @@ def with_d1(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def exposure_at_levels() -> pl.Expr:
-    """Return, within a snapshot of `with_d1` rows, gamma exposure at every one of LEVELS.
+def exposure_by_factor() -> pl.Expr:
+    """Return, within a snapshot of `with_d1` rows, a list: gamma exposure at each of PRICE_FACTORS.
 
-    A list, but for a factor common to all levels. Every option keeps its implied volatility.
+    That is with the forward at so many times its present price, every option keeping its implied
+    volatility. All items lack the same constant factor: only their signs and ratios count.
     """
-    shifted = ((level, pl.col("d1") + math.log(level) / pl.col("total")) for level in LEVELS)
+    shifted = ((x, pl.col("d1") + math.log(x) / pl.col("total")) for x in PRICE_FACTORS)
     return pl.concat_list(
-        *((pl.col("weight") * (-d1 * d1 / 2).exp()).sum() * level for level, d1 in shifted)
+        *((pl.col("weight") * (-d1 * d1 / 2).exp()).sum() * x for x, d1 in shifted)
     )
 
 
 @cache
 def zero_gamma() -> pl.Expr:
-    """Return the underlying's level at which gamma exposure changes its sign, index points.
+    """Return the price of the underlying at which gamma exposure changes its sign, index points.
 
-    The one nearest to the price as it is, within 20 %, found on steps of 1 % and linear between
-    them (Perfiliev, "How to calculate gamma exposure and zero gamma level", 2022). NULL if the sign
-    does not change. Wants one row a snapshot with `_levels` (`exposure_at_levels`) and
+    The one nearest to the present price, within 20 %, found on steps of 1 % and linear between them
+    (Perfiliev, "How to calculate gamma exposure and zero gamma level", 2022). NULL if the sign does
+    not change. Needs one row a snapshot with `_exposures` (`exposure_by_factor`) and
     underlying_price.
     """
-    here, after = pl.col("_levels").list.head(_LAST), pl.col("_levels").list.tail(_LAST)
+    here = pl.col("_exposures").list.head(_LAST)
+    after = pl.col("_exposures").list.tail(_LAST)
     share = here / (here - after)  # of the step, where the line between the two crosses 0
     crosses = pl.when(pl.element().is_between(0, 1)).then(pl.element())
-    away = (
-        share.list.eval(crosses) * _STEP + pl.lit(pl.Series([[x - 1 for x in LEVELS[:-1]]])).first()
-    )
+    starts = pl.lit(pl.Series([[x - 1 for x in PRICE_FACTORS[:-1]]])).first()
+    away = share.list.eval(crosses) * _STEP + starts
     nearest = pl.element().sort_by(pl.element().abs(), nulls_last=True).first()
     return pl.col("underlying_price") * (1 + away.list.eval(nearest).list.first())

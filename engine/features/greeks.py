@@ -1,7 +1,7 @@
 """The model's own view of a chain: implied volatility and greeks of every option.
 
-The vendor's greeks come from the historical volatility (KIS.md), so they say nothing about what the
-market pays now. These come from each option's own price, on the future that hedges it.
+KIS's greeks come from the historical volatility (docs/kis.md#greeks), so they say nothing about
+what the market pays now. These come from each option's own price, on the future that hedges it.
 """
 
 from __future__ import annotations
@@ -11,26 +11,24 @@ from functools import cache
 import polars as pl
 
 from engine.features import black76
-from engine.features import chain as board
 from engine.features.black76 import IN_COLUMNS, RATE, Terms
+from engine.features.chain import is_crossed, is_sound, market_price
 from engine.features.implied import with_implied_volatility
 
 
 def with_model_greeks(
     chain: pl.LazyFrame, rate: float = RATE, terms: Terms | None = None
 ) -> pl.LazyFrame:
-    """Add model_iv, model_delta, model_gamma, model_vega, model_theta, model_rho to OPTION_CHAIN.
+    """Add MODEL_METRICS to a prepared chain: model_iv, model_delta, model_gamma, … model_rho.
 
-    The chain brings one column more: `expiry`, when trading of the option ends (datetime, KST; see
-    `black76.years`). Its `underlying_price` is taken as the forward, or, where `underlying_source`
-    is index, as the spot that grows at `rate` (per year, continuous); `terms`, instead of `rate`,
-    say otherwise. model_iv is % per year, the greeks are in the vendor's units
-    (`engine.features.black76`).
+    `underlying_price` is taken as the forward, or, where `underlying_source` is index, as the spot
+    that grows at `rate` (per year, continuous). `terms` replace all of that, `rate` included.
+    model_iv is % per year, the greeks are in KIS's units (`engine.features.black76`).
 
-    NULL for a row that cannot be trusted (`engine.features.chain`), has no price, or whose price
-    no volatility explains; without `expiry` all are NULL.
+    NULL for a row that cannot be trusted (`engine.features.chain`), has no price or no `expiry`,
+    or whose price no volatility explains.
     """
-    ready = board.with_expiry(board.as_chain(chain)).with_columns(_model_value=_worth())
+    ready = chain.with_columns(_model_value=_worth())
     ready = black76.in_columns(ready, terms or _on_its_underlying(rate))
     solved = with_implied_volatility(ready, pl.col("_model_value"), IN_COLUMNS, "model_iv")
     greeks = black76.with_greeks(solved, pl.col("model_iv"), IN_COLUMNS, prefix="model_")
@@ -39,7 +37,7 @@ def with_model_greeks(
 
 @cache
 def _worth() -> pl.Expr:
-    return pl.when(board.is_sound() & ~board.is_crossed()).then(board.market_price())
+    return pl.when(is_sound() & ~is_crossed()).then(market_price())
 
 
 @cache

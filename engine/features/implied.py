@@ -5,11 +5,11 @@ b(x, s) in units of discount * sqrt(forward * strike), with x = -|ln(forward / s
 s = volatility * sqrt(years); b = exp(x / 2) N(x / s + s / 2) - exp(-x / 2) N(x / s - s / 2). Its
 inflection point lies at s * s = 2 |x|. Below it Householder steps of order four solve for ln b,
 above it for ln(b_max - b), b_max = exp(x / 2). Jaeckel takes 1 / ln b below; for steps of this
-order that comes to the same. The first guess is simpler than his: the tangent at the inflection
-point or the asymptote of the wing, whichever is more. Three steps take it to 7e-12 of s for
-|x| <= 3 and every b above 1e-12; their number is fixed, so they are expressions. Each is a stage of
-the plan, so that nothing is computed twice, and works on s / (2 sqrt 2), which saves operations: at
-the size of a chain each costs its 10 us of overhead.
+order that makes no difference. The first guess is simpler than his: the tangent at the inflection
+point or the asymptote of the wing, whichever is larger. Three steps bring it within 7e-12 of s for
+|x| <= 3 and every b above 1e-12; their number is fixed, so that they can be expressions. Each is a
+stage of the plan, so that nothing is computed twice, and works on s / (2 sqrt 2), which saves
+operations: for a chain of usual size each operation costs 10 us of overhead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import polars.selectors as cs
 from engine.features import black76
 from engine.features.black76 import IN_COLUMNS, SCRATCH, Terms
 
-_NIL = 1e-12  # of beta: below it the rounding of the price decides, not the market
+_SMALLEST = 1e-12  # beta; below it the rounding of the price decides, not the market
 _STEPS = 3
 _SCALE = 2 * math.sqrt(2)
 _SQRT_PI = math.sqrt(math.pi)
@@ -40,11 +40,11 @@ def with_implied_volatility(
 ) -> pl.LazyFrame:
     """Add column `name`: the volatility (fraction per year) at which the price is `value`.
 
-    It gives `value` (index points) back to 1e-8 and better. NULL where there is none: the value is
-    not strictly between the no-arbitrage bounds (discounted intrinsic value; discounted forward for
-    a call, strike for a put), no time is left, or the option is so far from the money that its time
-    value, or what is left to the upper bound, is below 1e-12 of discount * sqrt(forward * strike):
-    vega is nil there and any number would do.
+    The price at that volatility differs from `value` (index points) by less than 1e-8. NULL where
+    no volatility exists: the value is not strictly between the no-arbitrage bounds (discounted
+    intrinsic value; discounted forward for a call, strike for a put), no time is left, or the
+    option is so far from the money that its time value, or the distance to the upper bound, is
+    below 1e-12 of discount * sqrt(forward * strike): vega is 0 there and any number would fit.
     """
     ready = frame if terms is IN_COLUMNS else black76.in_columns(frame, terms or Terms())
     solving = ready.with_columns(_iv_value=value)
@@ -56,8 +56,12 @@ def with_implied_volatility(
 
 
 def _normalised() -> tuple[dict[str, pl.Expr], ...]:
-    """Find x / 4, exp(x / 2) / 2, its mirror, and beta: what b(x, s) has to be."""
-    forward, strike = IN_COLUMNS.forward, IN_COLUMNS.strike
+    """Return the stages that compute x / 4, exp(x / 2) / 2, exp(-x / 2) / 2 and beta.
+
+    Beta is the value that b(x, s) must have.
+    """
+    forward = IN_COLUMNS.forward
+    strike = IN_COLUMNS.strike
     time_value = pl.col("_iv_value") * IN_COLUMNS.growth - black76.intrinsic(IN_COLUMNS)
     beta = time_value / (forward * strike).sqrt()
     x4 = (forward / strike).log().abs() * -0.25
@@ -68,7 +72,7 @@ def _normalised() -> tuple[dict[str, pl.Expr], ...]:
 
 
 def _first_guess() -> tuple[dict[str, pl.Expr], ...]:
-    """Find s, and on which side of the inflection point it lies."""
+    """Return the stages that guess s and say on which side of the inflection point it lies."""
     turn = (-_X4).sqrt()
     tangent = turn + (_BETA - _B_TURN) * _SQRT_PI * _Q
     wing = -_X4 * math.sqrt(2) / (2 * ((_B_TURN / _BETA).log() - _X4)).sqrt()
@@ -84,11 +88,11 @@ def _first_guess() -> tuple[dict[str, pl.Expr], ...]:
 
 
 def _householder() -> tuple[dict[str, pl.Expr], ...]:
-    """Make one step of order four on s for ln |u|, u being b, or b - b_max above the inflection.
+    """Return the stages of one step of order four on s for ln |u|.
 
-    w is the logarithmic derivative of u, second and third are the second and third derivative of
-    ln |u| over its first; 2 (h * r - s) is the logarithmic derivative of that of u, and
-    -6 * r * r - 2 how it changes.
+    u is b, or b - b_max above the inflection point. w is the logarithmic derivative of u; second
+    and third are the second and third derivative of ln |u| divided by its first. 2 (h * r - s) is
+    the logarithmic derivative of that of u, and -6 * r * r - 2 its rate of change.
     """
     third = _SECOND * (_SECOND - _W) - 6 * _R * _R - 2
     curved = 1 + _NEWTON * (_SECOND + _NEWTON * third * (1 / 6))
@@ -109,9 +113,12 @@ def _householder() -> tuple[dict[str, pl.Expr], ...]:
 
 
 def _solution() -> pl.Expr:
-    exists = (_BETA > _NIL) & (2 * _P - _BETA > _NIL) & (IN_COLUMNS.years > 0) & _S.is_finite()
+    inside = (_BETA > _SMALLEST) & (2 * _P - _BETA > _SMALLEST)
+    exists = inside & (IN_COLUMNS.years > 0) & _S.is_finite()
     return pl.when(exists).then(_S * (_SCALE / IN_COLUMNS.years.sqrt()))
 
 
-_NORMALISED, _FIRST_GUESS, _HOUSEHOLDER = _normalised(), _first_guess(), _householder()
+_NORMALISED = _normalised()
+_FIRST_GUESS = _first_guess()
+_HOUSEHOLDER = _householder()
 _SOLUTION = _solution()

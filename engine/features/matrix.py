@@ -1,9 +1,9 @@
 """The option matrix: a chain laid out by moneyness, one row per snapshot and metric.
 
-The same expressions serve one snapshot and a million, of any number of series at once. They are in
-this shape because it is the quickest of those tried: one window finds the level of every row, what
-is far from the money is dropped, each snapshot becomes one row of lists, and the lists are put in
-order by where each column's value stands in them.
+The same expressions serve one snapshot and a million, of any number of series at once. This shape
+is the fastest of those tried: one window finds the level of every row, rows far from the money are
+dropped, each snapshot becomes one row of lists, and each column's value is picked from the lists by
+its position.
 """
 
 from __future__ import annotations
@@ -12,22 +12,29 @@ from functools import cache
 
 import polars as pl
 
-from engine.features import chain as board
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+from engine.features.chain import (
+    IS_CALL,
+    IS_PUT,
+    SNAPSHOT,
+    is_crossed,
+    is_sound,
+    snapshot_findings,
+    strikes_above_atm,
+)
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, level_columns
 
-_OF_QUOTES = ("price", "iv", *MODEL_METRICS)  # what a crossed quote makes worthless
+_FROM_QUOTES = ("price", "iv", *MODEL_METRICS)  # what a crossed quote makes worthless
 
 
 def matrix(chain: pl.LazyFrame, levels: int = LEVELS) -> pl.LazyFrame:
-    """Lay chains out by moneyness: OPTION_CHAIN rows in, OPTION_MATRIX rows out.
+    """Return OPTION_MATRIX of a prepared chain: its snapshots laid out by moneyness.
 
-    Out comes one row per (timestamp, underlying_symbol, metric_type), ordered so: metrics in the
-    order of METRICS and, where the chain has their columns (`with_model_greeks`), MODEL_METRICS.
-    The values are floats `c_itm10 … c_atm … c_otm10, p_itm10 … p_otm10` in the units of the chain,
-    then the snapshot's latest `fetched_at`.
+    One row per (timestamp, underlying_symbol, metric_type), sorted by them: metrics in the order of
+    METRICS, then MODEL_METRICS if the chain has their columns (`with_model_greeks`). The values are
+    floats `c_itm10 … c_atm … c_otm10, p_itm10 … p_otm10` in the units of the chain, then the
+    snapshot's latest `fetched_at`.
 
-    ATM is the listed strike nearest to `underlying_price`, the lower one of two as near. Number n
+    ATM is the listed strike nearest to `underlying_price`, the lower of two equally near. Number n
     is the n-th listed strike from it: below for ITM calls and OTM puts, above for OTM calls and ITM
     puts. A strike is listed if any row of the snapshot has it; where its value is NULL or its row
     missing, the cell is NULL and no other strike moves up. Rows and snapshots that cannot be
@@ -35,69 +42,73 @@ def matrix(chain: pl.LazyFrame, levels: int = LEVELS) -> pl.LazyFrame:
     """
     names = chain.collect_schema().names()
     metrics = [*METRICS, *(name for name in MODEL_METRICS if name in names)]
-    near = _near_the_money(board.as_chain(chain), metrics, levels)
+    near = _near_the_money(chain, metrics, levels)
     return _a_row_each_metric(_a_list_each_metric(near, metrics, levels), metrics, levels)
 
 
 def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
-    """Return the rows within reach and `slot`, the place of their column, in the order of that.
+    """Return the rows within `levels` of ATM with `slot`, the number of their column, sorted by it.
 
-    Rows of a snapshot without ATM are there too, so that it is not lost. What has no column has the
-    place after the last.
+    Rows of a snapshot without ATM are kept, so that the snapshot is not lost. A row without a
+    column has the number after the last one.
     """
     within = (pl.col("above").abs() <= levels).fill_null(value=True)
     values = (_value(name) for name in metrics)
     return (
         chain.with_columns(
             pl.col("fetched_at").max().over(SNAPSHOT),
-            above=board.strikes_above_atm().over(SNAPSHOT),
+            above=strikes_above_atm().over(SNAPSHOT),
         )
         .filter(within)
-        .select(*SNAPSHOT, "fetched_at", "underlying_price", *values, *_places(levels))
+        .select(*SNAPSHOT, "fetched_at", "underlying_price", *values, *_slots(levels))
         .sort("slot")
     )
 
 
 @cache
-def _places(levels: int) -> tuple[pl.Expr, ...]:
-    above, outside = pl.col("above"), 4 * levels + 2
+def _slots(levels: int) -> tuple[pl.Expr, ...]:
+    above = pl.col("above")
+    outside = 4 * levels + 2
     call = pl.when(IS_CALL).then(levels + above)
     slot = call.when(IS_PUT).then(3 * levels + 1 - above)
-    sound = pl.when(board.is_sound()).then(slot).fill_null(outside).cast(pl.Int32)
+    sound = pl.when(is_sound()).then(slot).fill_null(outside).cast(pl.Int32)
     return pl.col("strike").alias("near_strike"), sound.alias("slot")
 
 
 @cache
 def _value(name: str) -> pl.Expr:
     value = pl.col(name).cast(pl.Float64)
-    return pl.when(~board.is_crossed()).then(value) if name in _OF_QUOTES else value
+    return pl.when(~is_crossed()).then(value) if name in _FROM_QUOTES else value
 
 
 def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
-    """Return one row a snapshot: its lists of values, and `at`, where each column's stands in them.
+    """Return one row a snapshot: its lists of values, and `at`, each column's position in them.
 
-    That is NULL for a column that no row claims, or more than one, and if the snapshot is unusable.
+    That is NULL for a column with no row or with more than one, and if the snapshot is unusable.
     """
-    lists = near.group_by(SNAPSHOT).agg(pl.col("fetched_at").first(), *metrics, at=_at(levels))
+    lists = near.group_by(SNAPSHOT).agg(
+        pl.col("fetched_at").first(), *metrics, at=_positions(levels)
+    )
     return lists.sort(SNAPSHOT)
 
 
 @cache
-def _at(levels: int) -> pl.Expr:
-    width, slot = 2 * levels + 1, pl.col("slot")
+def _positions(levels: int) -> pl.Expr:
+    width = 2 * levels + 1
+    slot = pl.col("slot")
     columns = pl.int_range(2 * width, dtype=pl.Int32)
     first, end = (slot.search_sorted(columns, side=side) for side in ("left", "right"))
     out = pl.when(slot < 2 * width).then(slot % width)
-    findings = board.snapshot_findings(out, pl.when(out.is_not_null()).then("price"))
+    findings = snapshot_findings(out, pl.when(out.is_not_null()).then("price"))
     usable = ~pl.any_horizontal(findings.values())
     return pl.when((end - first == 1) & usable).then(first)
 
 
 def _a_row_each_metric(snapshots: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
     names = {"variable_name": "metric_type", "value_name": "cells"}
-    in_order = (_in_order(name, levels) for name in metrics)
+    cells = (_cells_in_order(name, levels) for name in metrics)
     return (
-        snapshots.select(*SNAPSHOT, "fetched_at", *in_order)
+        snapshots.select(*SNAPSHOT, "fetched_at", *cells)
         .with_row_index("snapshot")
         .unpivot(metrics, index=["snapshot", *SNAPSHOT, "fetched_at"], **names)
         .sort("snapshot", maintain_order=True)  # metrics stay in their order
@@ -107,12 +118,13 @@ def _a_row_each_metric(snapshots: pl.LazyFrame, metrics: list[str], levels: int)
 
 
 @cache
-def _in_order(name: str, levels: int) -> pl.Expr:
+def _cells_in_order(name: str, levels: int) -> pl.Expr:
     return pl.col(name).list.gather(pl.col("at")).list.to_array(4 * levels + 2)
 
 
 @cache
 def _cells(levels: int) -> pl.Expr:
-    columns, value = level_columns(levels), pl.col("cells").explode()
+    columns = level_columns(levels)
+    value = pl.col("cells").explode()
     cells = pl.when(value.is_finite()).then(value).reshape((-1, len(columns)))
     return cells.arr.to_struct(fields=columns)

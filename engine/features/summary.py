@@ -1,8 +1,9 @@
 """What a trader reads off a chain: one row of figures per snapshot.
 
 The figures are expressions over the rows of one snapshot in the order of their strikes, with the
-model's greeks; what may not be used is NULL there. Levels are index points, volatilities % per
-year. Those about gamma are in `engine.features.gamma`, the forward in `engine.features.underlying`.
+model's greeks; values that cannot be trusted are NULL there. Prices are index points, volatilities
+% per year. The figures about gamma are in `engine.features.gamma`, the forward is in
+`engine.features.underlying`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import polars as pl
 
 from engine.features import flags
 from engine.features.black76 import Terms
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, as_chain, with_expiry
-from engine.features.gamma import exposure_at_levels, gamma_exposure, with_d1, zero_gamma
+from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+from engine.features.gamma import exposure_by_factor, gamma_exposure, with_d1, zero_gamma
 from engine.features.greeks import with_model_greeks
 from engine.features.underlying import implied_forward, with_value
 from engine.schemas import MODEL_METRICS, OPTION_SUMMARY
@@ -25,29 +26,25 @@ _DAYS_A_MICROSECOND = 1 / (24 * 3600 * 1_000_000)
 
 
 def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return OPTION_SUMMARY, one row per timestamp and underlying_symbol, in that order.
+    """Return OPTION_SUMMARY of a prepared chain, sorted by timestamp and underlying_symbol.
 
-    The chain is OPTION_CHAIN with two columns more: `expiry` (datetime, KST; see `black76.years`)
-    and `multiplier` (KRW per index point). Without the first, what needs time is NULL; without the
-    second, `gamma_exposure`.
+    Where `expiry` is NULL, so are the figures that need time; where `multiplier` is NULL, so is
+    `gamma_exposure`.
 
-    Volatilities and gammas are those on the forward that put-call parity implies (else on
-    `underlying_price`), since on any other a call and a put of one strike disagree and the risk
-    reversal says more of the future's maturity than of the market. `model_iv` in the matrix is on
-    `underlying_price`.
+    Volatilities and gammas are on the forward that put-call parity implies (else on
+    `underlying_price`): on any other price a call and a put of one strike disagree, and the risk
+    reversal says more about the future's maturity than about the market. `model_iv` in the matrix
+    is on `underlying_price`.
 
-    `flags` names the findings of `engine.features.chain`, sorted, with commas; NULL for none. A
-    snapshot that cannot be used has NULL for every figure taken from its options.
+    `flags` names the findings of `engine.features.chain`, sorted, joined with commas; NULL without
+    one. A snapshot that cannot be used has NULL for every figure taken from its options.
     """
-    chain = with_expiry(as_chain(chain))
-    if "multiplier" not in chain.collect_schema():
-        chain = chain.with_columns(multiplier=pl.lit(None, pl.Float64))
     unusable = pl.any_horizontal(flags.UNUSABLE)
     return (
-        with_d1(_with_greeks(with_value(flags.judged(chain))))
+        with_d1(_with_greeks(with_value(flags.with_row_flags(chain))))
         .group_by(SNAPSHOT)
         .agg(**_aggregates())
-        .with_columns(zero_gamma=zero_gamma(), flags=flags.as_text())
+        .with_columns(zero_gamma=zero_gamma(), flags=flags.flags_text())
         .with_columns(pl.when(~unusable).then(pl.col(*_figures(), "zero_gamma")))
         .select(OPTION_SUMMARY.names)
         .sort(SNAPSHOT)
@@ -56,18 +53,18 @@ def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
 
 @cache
 def _aggregates() -> dict[str, pl.Expr]:
-    """Return all that is found in one pass over a snapshot's rows; made once, it is much."""
+    """Return all aggregates of one pass over a snapshot; cached, since building them is slow."""
     return {
-        **_heads(),
+        **_snapshot_columns(),
         **_figures(),
         **flags.snapshot_flags(),
         **{flag: pl.col(flag).any() for flag in flags.ROW_FLAGS},
-        "_levels": exposure_at_levels(),
+        "_exposures": exposure_by_factor(),
     }
 
 
 def _with_greeks(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Add the forward and the greeks on it; blank what may not be used for figures."""
+    """Add the forward and the greeks on it; set what cannot be used for figures to NULL."""
     rows = rows.with_columns(forward=implied_forward().over(SNAPSHOT))
     on_forward = Terms(
         underlying=pl.coalesce("forward", "underlying_price"),
@@ -79,8 +76,8 @@ def _with_greeks(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _heads() -> dict[str, pl.Expr]:
-    """Return what is known of a snapshot whatever its options are like."""
+def _snapshot_columns() -> dict[str, pl.Expr]:
+    """Return the figures that do not depend on the quotes of the options."""
     left = (pl.col("expiry").max() - pl.col("timestamp").first()).dt.total_microseconds()
     price = pl.col("underlying_price")
     return {
@@ -117,8 +114,9 @@ def atm_volatility() -> pl.Expr:
 def wing_volatility(side: pl.Expr, delta: float = WING) -> pl.Expr:
     """Return a side's model_iv where its |model_delta| is `delta`, % per year.
 
-    Between the two options whose deltas enclose it, linear in delta; NULL if none do or if they are
-    further apart than WIDEST: a wing is never extrapolated, nor drawn across a hole in the chain.
+    Linear in delta between the two options whose deltas enclose it. NULL if there are no such two
+    or they are further apart than WIDEST: a wing is never extrapolated, nor interpolated across a
+    hole in the chain.
     """
     has_iv = side & pl.col("model_iv").is_not_null()
     size = pl.when(has_iv).then(pl.col("model_delta").abs())
@@ -136,7 +134,7 @@ def risk_reversal() -> pl.Expr:
     """Return volatility(25-delta call) - volatility(25-delta put), volatility points.
 
     The market's convention (Castagna and Mercurio, "The vanna-volga method for implied
-    volatilities", 2007); below 0 where falls are feared more than rises.
+    volatilities", 2007). Below 0 if puts cost more: falls are feared more than rises.
     """
     return wing_volatility(IS_CALL) - wing_volatility(IS_PUT)
 
@@ -147,25 +145,26 @@ def butterfly() -> pl.Expr:
 
 
 def put_call_ratio(name: str) -> pl.Expr:
-    """Return the sum of a count over the puts per that over the calls; NULL without any call.
+    """Return the sum of a column over the puts divided by that over the calls.
 
-    Of volume as in Pan and Poteshman, "The information in option volume" (2006), of open interest
-    alike.
+    NULL if the sum over the calls is 0. For volume as in Pan and Poteshman, "The information in
+    option volume" (2006); for open interest likewise.
     """
     puts, calls = (pl.col(name).filter(side).sum() for side in (IS_PUT, IS_CALL))
     return pl.when(calls > 0).then(puts / calls)
 
 
 def max_pain() -> pl.Expr:
-    """Return the strike at which the options' holders would be paid least at expiry.
+    """Return the strike at which all options together would pay their holders least at expiry.
 
     The listed strike K that minimises sum(OI_call * max(K - strike, 0)) + sum(OI_put *
     max(strike - K, 0)), the lowest one of several: the usual definition of maximum pain (on pinning
     in general: Ni, Pearson and Poteshman, "Stock price clustering on option expiration dates",
-    2005). NULL without open interest. Wants the rows in the order of their strikes: what is below K
-    is then a running sum.
+    2005). NULL without open interest. Needs the rows in the order of their strikes, so that the sum
+    over all strikes below K is a running sum.
     """
-    strike, count = pl.col("strike"), pl.col("open_interest").fill_null(0)
+    strike = pl.col("strike")
+    count = pl.col("open_interest").fill_null(0)
     calls, puts = (pl.when(side).then(count).otherwise(0) for side in (IS_CALL, IS_PUT))
     paid_to_calls = strike * calls.cum_sum() - (strike * calls).cum_sum()
     puts_above = puts.sum() - puts.cum_sum()

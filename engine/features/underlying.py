@@ -1,32 +1,30 @@
-"""Which price an option is on: the future nearest to its maturity, else the index, else parity."""
+"""Which price an option is on: the future nearest to its maturity, the index, or parity."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from engine.features import chain as board
-from engine.features import flags
 from engine.features.black76 import RATE, years
-from engine.features.chain import SNAPSHOT
+from engine.features.chain import SNAPSHOT, market_price
+from engine.features.flags import with_row_flags
 
-_PRICE, _SOURCE = "underlying_price", "underlying_source"
-CLOSEST_STRIKES = 5  # a median of five bears two stale prices
+_PRICE = "underlying_price"
+_SOURCE = "underlying_source"
+CLOSEST_STRIKES = 5  # the median of five is right even if two prices are stale
 
 
 def with_underlying(chain: pl.LazyFrame, candidates: pl.LazyFrame | None = None) -> pl.LazyFrame:
-    """Return OPTION_CHAIN with `underlying_price` (index points) and `underlying_source` decided.
+    """Decide `underlying_price` (index points) and `underlying_source` of a prepared chain.
 
-    `candidates` are the prices at hand: timestamp, underlying_symbol, source (`future:CODE` or
-    `index`), price, expiry (datetime of a future, NULL for the index). Of the futures the one that
-    expires nearest to the options (their column `expiry`) is taken, of two as near the later one;
-    without a future the index; without candidates what the chain has. If that is no price either,
-    it is the forward of put-call parity, with the source `parity`; if all fails, both are NULL. A
-    price that is NULL or not above 0 does not count.
+    `candidates` are the known prices: timestamp, underlying_symbol, source (`future:CODE` or
+    `index`), price, expiry (datetime of a future, NULL for the index). The first of these that is
+    above 0 and finite is taken: the future that expires nearest to the options (their column
+    `expiry`; of two equally near, the later one), the index, the chain's own price, and the forward
+    of put-call parity, with the source `parity`. Without any, both columns are NULL.
     """
-    chain = board.as_chain(chain)
-    offers = [_own(chain), _by_parity(chain)]
+    offers = [_own_offer(chain), _parity_offer(chain)]
     if candidates is not None:
-        offers.insert(0, _of_candidates(candidates, chain))
+        offers.insert(0, _candidate_offers(candidates, chain))
     best = (
         pl.concat(offers)
         .filter((pl.col(_PRICE) > 0) & pl.col(_PRICE).is_finite())
@@ -39,25 +37,28 @@ def with_underlying(chain: pl.LazyFrame, candidates: pl.LazyFrame | None = None)
 
 
 def parity_forward(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return timestamp, underlying_symbol and `forward` (`implied_forward`), one row a snapshot."""
-    rows = with_value(board.with_expiry(flags.judged(chain)))
+    """Return timestamp, underlying_symbol and `forward` of each snapshot of a prepared chain.
+
+    See `implied_forward`.
+    """
+    rows = with_value(with_row_flags(chain))
     return rows.group_by(SNAPSHOT).agg(forward=implied_forward())
 
 
 def with_value(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Add `value`, the `market_price` of `judged` rows that may be used, and put them in order."""
+    """Add `value`, the `market_price` of usable rows, and sort; needs rows `with_row_flags`."""
     usable = pl.col("sound") & ~pl.col("crossed")
-    value = pl.when(usable).then(board.market_price())
+    value = pl.when(usable).then(market_price())
     return rows.with_columns(value=value).sort("strike", "option_type", maintain_order=True)
 
 
 def implied_forward(rate: float = RATE) -> pl.Expr:
-    """Return, within a snapshot of `with_value` rows, the forward by put-call parity, index points.
+    """Return, within a snapshot of rows `with_value`, the forward by put-call parity, index points.
 
     strike + exp(rate * T) * (call - put) (Stoll, "The relationship between put and call option
-    prices", 1969), the median over the CLOSEST_STRIKES at which call and put are closest: there
-    both are traded most and a wrong rate matters least. T is the time to the column `expiry`, 0 if
-    unknown. NULL without a strike that has both prices.
+    prices", 1969), the median over the CLOSEST_STRIKES at which call and put cost nearly the same:
+    there both are traded most and a wrong rate matters least. T is the time to `expiry`, 0 if that
+    is NULL. NULL if no strike has both prices.
     """
     has_value = pl.col("value").is_not_null()
     strike, side, value = (
@@ -70,8 +71,8 @@ def implied_forward(rate: float = RATE) -> pl.Expr:
     return (strike + gap * growth).filter(closest).median()
 
 
-def _of_candidates(candidates: pl.LazyFrame, chain: pl.LazyFrame) -> pl.LazyFrame:
-    options = board.with_expiry(chain).group_by(SNAPSHOT).agg(matures=pl.col("expiry").max())
+def _candidate_offers(candidates: pl.LazyFrame, chain: pl.LazyFrame) -> pl.LazyFrame:
+    options = chain.group_by(SNAPSHOT).agg(matures=pl.col("expiry").max())
     until = (pl.col("expiry") - pl.col("matures")).dt.total_seconds()
     return candidates.join(options, on=SNAPSHOT).select(
         *SNAPSHOT,
@@ -83,19 +84,20 @@ def _of_candidates(candidates: pl.LazyFrame, chain: pl.LazyFrame) -> pl.LazyFram
     )
 
 
-def _own(chain: pl.LazyFrame) -> pl.LazyFrame:
-    return chain.group_by(SNAPSHOT).agg(pl.col(_PRICE, _SOURCE).max()).select(*_offer(2))
+def _own_offer(chain: pl.LazyFrame) -> pl.LazyFrame:
+    return chain.group_by(SNAPSHOT).agg(pl.col(_PRICE, _SOURCE).max()).select(*_offer_columns(2))
 
 
-def _by_parity(chain: pl.LazyFrame) -> pl.LazyFrame:
+def _parity_offer(chain: pl.LazyFrame) -> pl.LazyFrame:
     forward = parity_forward(chain).rename({"forward": _PRICE})
-    return forward.with_columns(pl.lit("parity").alias(_SOURCE)).select(*_offer(3))
+    return forward.with_columns(pl.lit("parity").alias(_SOURCE)).select(*_offer_columns(3))
 
 
-def _offer(choice: int) -> list[pl.Expr]:
-    nothing = {"distance": pl.Float64, "before": pl.Boolean}
+def _offer_columns(choice: int) -> list[pl.Expr]:
+    """Return the columns of an offer that is not one future among several."""
+    without = {"distance": pl.Float64, "before": pl.Boolean}
     return [
         pl.col(*SNAPSHOT, _PRICE, _SOURCE),
         pl.lit(choice).alias("choice"),
-        *(pl.lit(None, dtype).alias(name) for name, dtype in nothing.items()),
+        *(pl.lit(None, dtype).alias(name) for name, dtype in without.items()),
     ]

@@ -40,7 +40,7 @@ def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
 
 def move_open() -> pl.Expr:
     """Return |close / open of the session - 1|."""
-    return (bar.divided(pl.col("close"), pl.col("session_open")) - 1).abs()
+    return (bar.quotient(pl.col("close"), pl.col("session_open")) - 1).abs()
 
 
 def with_sigma_open(moves: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:

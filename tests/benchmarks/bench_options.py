@@ -20,6 +20,7 @@ from vollib.black.implied_volatility import implied_volatility
 
 from engine.features import black76
 from engine.features.black76 import RATE, Terms
+from engine.features.chain import prepare_chain
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
@@ -103,10 +104,10 @@ def one_by_one(chain: pl.DataFrame) -> list[tuple[float, ...]]:
 
 def check_equal(chain: pl.DataFrame) -> None:
     """Compare the baselines with ours: a race between unlike things says nothing."""
-    ours = matrix(chain.lazy()).collect().drop("underlying_symbol", "fetched_at")
+    ours = matrix(prepare_chain(chain.lazy())).collect().drop("underlying_symbol", "fetched_at")
     theirs = pl.DataFrame(in_pandas(chain.to_pandas()), infer_schema_length=None)
     assert_frame_equal(ours, theirs.select(ours.columns), check_dtypes=False)
-    greeks = with_model_greeks(chain.lazy()).collect().select(MODEL_METRICS)
+    greeks = with_model_greeks(prepare_chain(chain.lazy())).collect().select(MODEL_METRICS)
     np.testing.assert_allclose(greeks.to_numpy(), one_by_one(chain), atol=1e-9)
 
 
@@ -119,7 +120,7 @@ def measure(
     pandas_frame = one.to_pandas()
 
     def ours(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> object:
-        return job(chain.lazy()).collect(engine=ENGINE)
+        return job(prepare_chain(chain.lazy())).collect(engine=ENGINE)
 
     took = in_turns(
         {

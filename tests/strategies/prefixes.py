@@ -12,7 +12,7 @@ from string import ascii_uppercase, digits
 
 import polars as pl
 
-from engine.features.bars import BARS
+from engine.columns import BARS
 from strategies.base import ENGINE
 
 Evaluate = Callable[[pl.LazyFrame], pl.LazyFrame]

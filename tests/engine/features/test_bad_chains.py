@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from engine.features.chain import prepare_chain
 from engine.features.flags import chain_flags
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
@@ -20,17 +21,17 @@ CALL_2 = (pl.col("strike") == 1067.5) & (pl.col("option_type") == "C")  # c_otm2
 
 
 def flags_of(chain: pl.DataFrame) -> dict[str, int | None]:
-    found = chain_flags(chain.lazy()).collect()
+    found = chain_flags(prepare_chain(chain.lazy())).collect()
     return dict(found.select("flag", "rows").iter_rows())
 
 
 def text_of(chain: pl.DataFrame) -> str | None:
-    text: str | None = option_summary(chain.lazy()).collect()["flags"].item()
+    text: str | None = option_summary(prepare_chain(chain.lazy())).collect()["flags"].item()
     return text
 
 
 def cells(chain: pl.DataFrame) -> pl.DataFrame:
-    return matrix(with_model_greeks(chain.lazy())).collect()
+    return matrix(with_model_greeks(prepare_chain(chain.lazy()))).collect()
 
 
 def changed(chain: pl.DataFrame, where: pl.Expr, **values: object) -> pl.DataFrame:
@@ -168,7 +169,7 @@ def test_a_hole_in_the_chain_is_said_but_takes_nothing_away(make_board: Board) -
     bad = chain.filter((away < 30) | (away > 90))
     assert set(flags_of(bad)) == {"incomplete"}
     assert_frame_equal(cells(bad), cells(chain))
-    assert option_summary(bad.lazy()).collect()["max_pain"].item() is not None
+    assert option_summary(prepare_chain(bad.lazy())).collect()["max_pain"].item() is not None
 
 
 def test_two_prices_of_the_underlying_are_none(make_board: Board) -> None:
@@ -214,7 +215,7 @@ def test_a_bad_snapshot_leaves_its_neighbours_alone(make_board: Board) -> None:
 
 
 def test_a_finding_names_an_example(make_board: Board) -> None:
-    found = chain_flags(changed(make_board(), CALL_2, delta=-0.4).lazy()).collect()
+    found = chain_flags(prepare_chain(changed(make_board(), CALL_2, delta=-0.4).lazy())).collect()
     assert found.row(0, named=True) == {
         "timestamp": make_board()["timestamp"][0],
         "underlying_symbol": "202612_KOSPI200",
@@ -227,6 +228,6 @@ def test_a_finding_names_an_example(make_board: Board) -> None:
 def test_a_chain_without_bids_or_codes_is_read_as_far_as_it_goes(make_board: Board) -> None:
     chain = make_board()
     bare = chain.drop("bid", "ask", "symbol", "quoted_at", "atm_class", "rho")
-    found, expected = (matrix(frame.lazy()).collect() for frame in (bare, chain))
+    found, expected = (matrix(prepare_chain(frame.lazy())).collect() for frame in (bare, chain))
     assert_frame_equal(found.filter(metric_type="iv"), expected.filter(metric_type="iv"))
     assert found.filter(metric_type="rho")["c_atm"].item() is None

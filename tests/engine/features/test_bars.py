@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from engine.columns import BARS
 from engine.features import bars as bar
 from tests.strategies.histories import histories, shuffled
 
@@ -32,7 +33,7 @@ def test_prices_in_whole_krw_and_other_clocks_are_taken_too() -> None:
         | {price: [70_000] for price in bar.PRICES}
     ).with_columns(pl.col("timestamp").str.to_datetime(time_unit="ms"))
     out = ordered(frame, vwap=bar.vwap())
-    assert out.select(bar.BARS.names()).schema == bar.BARS
+    assert out.select(BARS.names()).schema == BARS
     assert out["vwap"].to_list() == [70_000.0]
 
 
@@ -126,5 +127,5 @@ def test_a_quotient_has_the_same_bits_in_every_frame(engine: Any, rows: int) -> 
     dividend = np.random.default_rng(0).random(rows)
     frame = pl.LazyFrame({"a": dividend}).with_columns(b=pl.lit(10.0))
     for divisor in (pl.lit(10), pl.lit(10.0), pl.col("b")):
-        quotient = frame.select(bar.divided(pl.col("a"), divisor)).collect(engine=engine)
+        quotient = frame.select(bar.quotient(pl.col("a"), divisor)).collect(engine=engine)
         assert quotient.to_series().to_list() == (dividend / 10).tolist()

@@ -12,6 +12,7 @@ from vollib.black.greeks import analytical
 from vollib.black.implied_volatility import implied_volatility
 
 from engine.features.black76 import RATE, Terms
+from engine.features.chain import prepare_chain
 from engine.features.greeks import with_model_greeks
 from engine.schemas import MODEL_METRICS
 from tests.paths import BOARD_FILE as BOARD
@@ -21,7 +22,7 @@ Board = Callable[..., pl.DataFrame]
 
 
 def model(chain: pl.DataFrame, **how: object) -> pl.DataFrame:
-    return with_model_greeks(chain.lazy(), **how).collect()  # type: ignore[arg-type]
+    return with_model_greeks(prepare_chain(chain.lazy()), **how).collect()  # type: ignore[arg-type]
 
 
 def one(chain: pl.DataFrame, **values: object) -> dict[str, object]:
@@ -157,7 +158,7 @@ def test_no_digit_depends_on_what_else_is_in_the_batch(make_board: Board, engine
         chain.with_columns(pl.col("timestamp", "quoted_at") + pl.duration(minutes=n))
         for n in range(1, 40)
     ]
-    together = with_model_greeks(pl.concat([*later, chain]).lazy())
+    together = with_model_greeks(prepare_chain(pl.concat([*later, chain]).lazy()))
     found = together.collect(engine=engine).tail(chain.height)  # type: ignore[call-overload]
     alone = model(chain)
     assert_frame_equal(found, alone, check_exact=True)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from engine.features.chain import prepare_chain
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.schemas import METRICS, MODEL_METRICS, OPTION_CHAIN, OPTION_MATRIX, level_columns
@@ -30,19 +31,23 @@ def by_hand(chain: pl.DataFrame, levels: int = 10) -> list[dict[str, object]]:
         atm = min(range(len(strikes)), key=lambda i: (abs(strikes[i] - price), strikes[i]))
         at = {(row["option_type"], row["strike"]): row for row in rows.iter_rows(named=True)}
         for metric in METRICS:
-            cells: dict[str, object] = {}
+            values: dict[str, object] = {}
             for side in "CP":
                 for place, strike in enumerate(strikes, -atm):
                     kind = "itm" if (place < 0) == (side == "C") else "otm"
                     name = f"{kind}{abs(place)}" if place else "atm"
-                    cells[f"{side.lower()}_{name}"] = at.get((side, strike), {}).get(metric)
+                    values[f"{side.lower()}_{name}"] = at.get((side, strike), {}).get(metric)
             row = {"timestamp": moment, "underlying_symbol": symbol, "metric_type": metric}
-            out.append(row | {name: cells.get(name) for name in level_columns(levels)})
+            out.append(row | {name: values.get(name) for name in level_columns(levels)})
     return out
 
 
+def cells(chain: pl.DataFrame, levels: int = 10) -> pl.DataFrame:
+    return matrix(prepare_chain(chain.lazy()), levels).collect()
+
+
 def assert_as_by_hand(chain: pl.DataFrame, levels: int = 10) -> None:
-    found = matrix(chain.lazy(), levels).collect().drop("fetched_at")
+    found = cells(chain, levels).drop("fetched_at")
     schema = {name: found.schema[name] for name in found.columns}
     expected = pl.DataFrame(by_hand(chain, levels), schema=schema, orient="row", strict=False)
     assert_frame_equal(found, expected, check_exact=True)
@@ -54,13 +59,13 @@ def test_lays_out_an_ordinary_board_as_the_specification_says(make_board: Board)
 
 @pytest.mark.parametrize("levels", [1, 3, 10, 60])
 def test_the_number_of_levels_is_a_parameter(make_board: Board, levels: int) -> None:
-    found = matrix(make_board().lazy(), levels).collect()
+    found = cells(make_board(), levels)
     assert found.columns[3:-1] == level_columns(levels)
     assert_as_by_hand(make_board(), levels)
 
 
 def test_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
-    found = matrix(make_board().lazy())
+    found = matrix(prepare_chain(make_board().lazy()))
     assert found.collect_schema() == pl.Schema(OPTION_MATRIX)
     assert found.collect().schema == pl.Schema(OPTION_MATRIX)
 
@@ -73,7 +78,7 @@ def test_atm_is_the_nearest_strike_and_of_two_the_lower(
     make_board: Board, price: float, atm: float
 ) -> None:
     chain = make_board(price).with_columns(iv=pl.col("strike"))
-    row = matrix(chain.lazy()).collect().row(0, named=True)
+    row = cells(chain).row(0, named=True)
     assert row["c_atm"] == row["p_atm"] == atm
 
 
@@ -83,9 +88,9 @@ def test_an_unquoted_strike_keeps_its_place_empty(make_board: Board) -> None:
     values = [name for name in METRICS if name != "option_type"]
     blank = full.with_columns(pl.when(~at).then(pl.col(name)).alias(name) for name in values)
     gone = full.filter(~at)
-    whole = matrix(full.lazy()).collect()
+    whole = cells(full)
     for chain in (blank, gone):
-        found = matrix(chain.lazy()).collect()
+        found = cells(chain)
         assert found["c_otm2"].null_count() == len(METRICS)
         assert_frame_equal(found.drop("c_otm2"), whole.drop("c_otm2"))
 
@@ -100,8 +105,8 @@ def test_many_snapshots_and_series_at_once_are_each_as_alone(make_board: Board) 
         for n in range(5)
         for symbol in ("202612_KOSPI200", "261102_KOSPI200_WEEKLY_MON", "202612_MINI_KOSPI200")
     ]
-    together = matrix(pl.concat(snapshots).lazy()).collect()
-    alone = pl.concat(matrix(one.lazy()).collect() for one in snapshots)
+    together = cells(pl.concat(snapshots))
+    alone = pl.concat(cells(one) for one in snapshots)
     assert_frame_equal(together, alone.sort("timestamp", "underlying_symbol", maintain_order=True))
     assert together["metric_type"].to_list() == [*METRICS] * len(snapshots)
 
@@ -111,16 +116,16 @@ def test_a_day_of_chains_is_the_same_on_every_engine(make_board: Board, engine: 
     one = make_board()
     minutes = pl.DataFrame({"minute": [MOMENT + timedelta(minutes=n) for n in range(420)]})
     day = one.join(minutes, how="cross").with_columns(timestamp="minute", quoted_at="minute")
-    found = matrix(day.lazy()).collect(engine=engine)  # type: ignore[call-overload]
-    alone = matrix(one.lazy()).collect().drop("timestamp")
+    found = matrix(prepare_chain(day.lazy())).collect(engine=engine)  # type: ignore[call-overload]
+    alone = cells(one).drop("timestamp")
     assert found.height == 420 * len(METRICS)
     for n in (0, 211, 419):
         assert_frame_equal(found.slice(n * 9, 9).drop("timestamp"), alone)
 
 
 def test_model_greeks_are_further_rows(make_board: Board) -> None:
-    chain = with_model_greeks(make_board().lazy()).collect()
-    found = matrix(chain.lazy()).collect()
+    chain = with_model_greeks(prepare_chain(make_board().lazy())).collect()
+    found = cells(chain)
     assert found["metric_type"].to_list() == [*METRICS, *MODEL_METRICS]
     row = found.row(by_predicate=pl.col("metric_type") == "model_iv", named=True)
     at_atm = chain.filter(strike=1062.5, option_type="P")["model_iv"].item()
@@ -129,16 +134,14 @@ def test_model_greeks_are_further_rows(make_board: Board) -> None:
 
 def test_no_row_gives_no_row() -> None:
     nothing = pl.DataFrame(schema=pl.Schema(OPTION_CHAIN))
-    assert matrix(nothing.lazy()).collect().height == 0
+    assert cells(nothing).height == 0
 
 
 def test_fetched_at_is_when_the_last_row_was(make_board: Board) -> None:
     chain = make_board().with_columns(
         fetched_at=pl.col("fetched_at") + pl.duration(milliseconds=pl.int_range(pl.len()))
     )
-    assert matrix(chain.lazy()).collect()["fetched_at"].unique().to_list() == [
-        chain["fetched_at"].max()
-    ]
+    assert cells(chain)["fetched_at"].unique().to_list() == [chain["fetched_at"].max()]
 
 
 # Any chain at all. Prices fall away from the money, so that no chain looks swapped.
@@ -191,14 +194,14 @@ def test_any_chain_is_laid_out_as_the_specification_says(chain: pl.DataFrame) ->
 @given(chains(), st.integers(0, 2**32))
 def test_the_order_of_rows_means_nothing(chain: pl.DataFrame, seed: int) -> None:
     shuffled = chain.sample(fraction=1, shuffle=True, seed=seed)
-    assert_frame_equal(matrix(chain.lazy()).collect(), matrix(shuffled.lazy()).collect())
+    assert_frame_equal(cells(chain), cells(shuffled))
 
 
 @settings(max_examples=25)
 @given(chains(), st.sampled_from([0.25, 4.0, 1000.0]))
 def test_scaling_strikes_and_prices_scales_values(chain: pl.DataFrame, scale: float) -> None:
     scaled = chain.with_columns(pl.col("strike", "underlying_price", "price") * scale)
-    found, expected = (matrix(frame.lazy()).collect() for frame in (scaled, chain))
+    found, expected = (cells(frame) for frame in (scaled, chain))
     is_price = pl.col("metric_type") == "price"
     columns = level_columns()
     assert_frame_equal(found.filter(~is_price), expected.filter(~is_price))
@@ -210,7 +213,7 @@ def test_scaling_strikes_and_prices_scales_values(chain: pl.DataFrame, scale: fl
 @settings(max_examples=25)
 @given(chains())
 def test_levels_are_monotone_in_the_strike(chain: pl.DataFrame) -> None:
-    row = matrix(chain.with_columns(gamma=pl.col("strike")).lazy()).collect().row(2, named=True)
+    row = cells(chain.with_columns(gamma=pl.col("strike"))).row(2, named=True)
     for side, rising in (("c", 1), ("p", -1)):
         seen = [row[f"{side}_{name[2:]}"] for name in level_columns()[:21]]
         known = [strike for strike in seen if strike is not None]
@@ -221,9 +224,9 @@ def test_levels_are_monotone_in_the_strike(chain: pl.DataFrame) -> None:
 @settings(max_examples=25)
 @given(chains())
 def test_every_value_is_in_the_chain_at_the_strike_it_claims(chain: pl.DataFrame) -> None:
-    where = matrix(chain.with_columns(gamma=pl.col("strike")).lazy()).collect()
+    where = cells(chain.with_columns(gamma=pl.col("strike")))
     strike = where.row(2, named=True)
-    for row in matrix(chain.lazy()).collect().iter_rows(named=True):
+    for row in cells(chain).iter_rows(named=True):
         for name in level_columns():
             if row[name] is not None:
                 source = chain.filter(strike=strike[name], option_type=name[0].upper())
@@ -242,7 +245,7 @@ def test_calls_and_puts_mirror(chain: pl.DataFrame) -> None:
         option_type=pl.col("option_type").replace_strict({"C": "P", "P": "C"}),
         delta=-pl.col("delta"),
     )
-    ours, theirs = (matrix(frame.lazy()).collect() for frame in (chain, turned))
+    ours, theirs = (cells(frame) for frame in (chain, turned))
     other = {"c": "p", "p": "c"}
     swapped = theirs.rename({name: other[name[0]] + name[1:] for name in level_columns()})
     is_delta = pl.col("metric_type") == "delta"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from vollib.black.greeks.analytical import gamma as black_gamma
 
+from engine.features.chain import prepare_chain
 from engine.features.gamma import REACH
 from engine.features.greeks import with_model_greeks
 from engine.features.summary import max_pain, option_summary, wing_volatility
@@ -34,17 +35,17 @@ FIGURES = (
 
 
 def figures(chain: pl.DataFrame) -> dict[str, object]:
-    return option_summary(chain.lazy()).collect().row(0, named=True)
+    return option_summary(prepare_chain(chain.lazy())).collect().row(0, named=True)
 
 
 def on_forward(chain: pl.DataFrame) -> pl.DataFrame:
     """Return the chain with the model's greeks on the forward of its own summary."""
     moved = chain.with_columns(underlying_price=pl.lit(figures(chain)["forward"]))
-    return with_model_greeks(moved.lazy()).collect()
+    return with_model_greeks(prepare_chain(moved.lazy())).collect()
 
 
 def test_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
-    found = option_summary(make_board().lazy())
+    found = option_summary(prepare_chain(make_board().lazy()))
     assert found.collect_schema() == pl.Schema(OPTION_SUMMARY)
     assert found.collect().schema == pl.Schema(OPTION_SUMMARY)
     assert found.collect().select(FIGURES).null_count().sum_horizontal().item() == 0
@@ -255,7 +256,8 @@ def test_unsound_rows_have_no_part(make_board: Board) -> None:
         .otherwise("quoted_at")
     )
     found, without = (
-        option_summary(frame.lazy()).collect() for frame in (stale, chain.filter(~far))
+        option_summary(prepare_chain(frame.lazy())).collect()
+        for frame in (stale, chain.filter(~far))
     )
     assert found["flags"].item() == "stale"
     assert_frame_equal(found.drop("flags"), without.drop("flags"), rel_tol=1e-12)
@@ -278,9 +280,11 @@ def test_many_snapshots_at_once_are_each_as_alone(make_board: Board, engine: str
         for n in range(8)
         for symbol in ("202612_KOSPI200", "261102_KOSPI200_WEEKLY_MON")
     ]
-    alone = pl.concat(option_summary(one.lazy()).collect() for one in snapshots)
-    together = option_summary(pl.concat(snapshots).lazy())
-    shuffled = option_summary(pl.concat(snapshots).sample(fraction=1, shuffle=True, seed=1).lazy())
+    alone = pl.concat(option_summary(prepare_chain(one.lazy())).collect() for one in snapshots)
+    together = option_summary(prepare_chain(pl.concat(snapshots).lazy()))
+    shuffled = option_summary(
+        prepare_chain(pl.concat(snapshots).sample(fraction=1, shuffle=True, seed=1).lazy())
+    )
     for frame in (together, shuffled):
         found = frame.collect(engine=engine)  # type: ignore[call-overload]
         assert_frame_equal(found, alone, check_exact=True)

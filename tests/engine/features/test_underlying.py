@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
+from engine.features.chain import prepare_chain
 from engine.features.underlying import parity_forward, with_underlying
 
 Board = Callable[..., pl.DataFrame]
@@ -31,7 +32,7 @@ def offers(*rows: tuple[str, float | None, datetime | None], at: datetime) -> pl
 
 
 def decided(chain: pl.DataFrame, candidates: pl.LazyFrame | None = None) -> tuple[object, object]:
-    found = with_underlying(chain.lazy(), candidates).collect()
+    found = with_underlying(prepare_chain(chain.lazy()), candidates).collect()
     assert found.drop("underlying_price", "underlying_source").equals(
         chain.drop("underlying_price", "underlying_source")
     )
@@ -94,7 +95,7 @@ def test_parity_is_the_forward_also_where_the_underlying_is_spot(make_board: Boa
     years = (MATURES - chain["timestamp"][0]) / timedelta(days=365)
     gap = pl.col("price").filter(option_type="C") - pl.col("price").filter(option_type="P")
     forwards = chain.select(pl.col("strike").head(101) + gap * math.exp(0.02 * years))
-    found = parity_forward(chain.lazy()).collect()["forward"].item()
+    found = parity_forward(prepare_chain(chain.lazy())).collect()["forward"].item()
     assert found in forwards["strike"].to_list()
     assert found == pytest.approx(1061.3, abs=0.15)
 
@@ -106,7 +107,9 @@ def test_two_stale_prices_do_not_move_parity(make_board: Board) -> None:
         pl.when(near).then(pl.col(name) + 7).otherwise(pl.col(name)).alias(name)
         for name in ("price", "bid", "ask")
     )
-    good, bad = (parity_forward(c.lazy()).collect()["forward"].item() for c in (chain, wrong))
+    good, bad = (
+        parity_forward(prepare_chain(c.lazy())).collect()["forward"].item() for c in (chain, wrong)
+    )
     assert bad == pytest.approx(good, abs=0.15)
 
 
@@ -120,7 +123,7 @@ def test_parity_does_not_listen_to_crossed_or_stale_rows(make_board: Board) -> N
         .otherwise("quoted_at")
     )
     for bad in (crossed, stale):
-        assert parity_forward(bad.lazy()).collect()["forward"].to_list() == [None]
+        assert parity_forward(prepare_chain(bad.lazy())).collect()["forward"].to_list() == [None]
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
@@ -132,7 +135,7 @@ def test_each_snapshot_has_its_own(make_board: Board, engine: str) -> None:
         for n, snapshot in enumerate(snapshots)
     ]
     candidates = pl.concat(offers(INDEX, AFTER, at=minute) for minute in minutes[::5])
-    decided = with_underlying(pl.concat(priced).lazy(), candidates)
+    decided = with_underlying(prepare_chain(pl.concat(priced).lazy()), candidates)
     found = decided.collect(engine=engine)  # type: ignore[call-overload]
     prices = found.group_by("timestamp").agg(pl.col("underlying_price").unique())
     for n, (_, price) in enumerate(prices.sort("timestamp").iter_rows()):
