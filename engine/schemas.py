@@ -12,6 +12,14 @@ import polars as pl
 import pyarrow as pa
 
 TIME = pa.timestamp("us")
+POSTGRES_TYPES = {  # the types that a column of a table may have
+    pa.float64(): "double precision",
+    pa.int64(): "bigint",
+    pa.string(): "text",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    TIME: "timestamp without time zone",
+}
 
 LEVELS = 10
 METRICS = ("iv", "delta", "gamma", "vega", "theta", "rho", "price", "volume", "open_interest")
@@ -90,24 +98,6 @@ OPTION_MATRIX = pa.schema(
         ("metric_type", pa.string()),
         *((column, pa.float64()) for column in level_columns()),
         ("fetched_at", TIME),
-    ]
-)
-DOLPHA1_SIGNAL = pa.schema(
-    [
-        ("timestamp", TIME),
-        ("symbol", pa.string()),
-        ("close", pa.float64()),  # index points
-        ("monitor_signal", pa.int64()),  # 1 above the upper band, -1 below the lower, else 0
-        ("trade_signal", pa.int64()),  # the same where it is to be acted on
-        ("reason", pa.string()),
-        ("ub", pa.float64()),  # upper band, index points
-        ("lb", pa.float64()),  # lower band, index points
-        ("atr", pa.float64()),  # index points
-        ("move_open", pa.float64()),  # |close / open of the day - 1|
-        ("sigma_open", pa.float64()),  # its mean at this minute of the sessions before
-        ("vwap", pa.float64()),  # index points
-        ("min_from_open", pa.int64()),  # minutes since the first bar's
-        ("created_at", TIME),
     ]
 )
 REJECTED_ROWS = pa.schema(

@@ -5,15 +5,55 @@ Writing one takes a file (see `opening_range.py`), a line in `registry.py` and a
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
 import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.schemas import TIME, conform
+
 # Windows need whole sessions at once, so streaming them gains nothing: the in-memory engine takes
 # half the time for a year of bars, and a third for a live minute. The bits are the same.
 ENGINE: Literal["in-memory"] = "in-memory"
+
+# What every strategy gives, because alerts, backtest, dashboard, pictures and research read it.
+# `registry.py` refuses a strategy without them. Its own features follow: see `signal_schema`.
+SIGNAL_COLUMNS = pa.schema(
+    [
+        ("timestamp", TIME),  # the bar's stamp
+        ("symbol", pa.string()),
+        ("close", pa.float64()),  # of the bar; index points, of stocks KRW
+        ("monitor_signal", pa.int64()),  # +1 long, -1 short, 0 neither
+        ("trade_signal", pa.int64()),  # the same where it is to be acted on, else 0
+        ("reason", pa.string()),  # why the signal is what it is
+        ("ub", pa.float64()),  # the price above which it wants to be long; null where it has none
+        ("lb", pa.float64()),  # the price below which it wants to be short; null where it has none
+        ("created_at", TIME),  # when the row was computed; added when it is stored
+    ]
+)
+_CREATED_AT = "created_at"
+
+
+def signal_schema(*features: tuple[str, pa.DataType]) -> pa.Schema:
+    """Return the schema of a signals' table: the columns of all strategies and its own features.
+
+    `created_at` comes last.
+    """
+    *head, created_at = SIGNAL_COLUMNS
+    return pa.schema([*head, *features, created_at])
+
+
+def computed_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that `evaluate` gives: those of the table without `created_at`."""
+    return [name for name in schema.names if name != _CREATED_AT]
+
+
+def signal_batch(rows: pl.DataFrame, schema: pa.Schema, created_at: datetime) -> pa.RecordBatch:
+    """Return computed rows as a batch of their table, as created at that moment (KST)."""
+    moment = pl.lit(created_at, pl.Datetime("us")).alias(_CREATED_AT)
+    return conform(rows.with_columns(moment), schema)
 
 
 class Params(BaseModel):
@@ -30,21 +70,21 @@ ParamsT_contra = TypeVar("ParamsT_contra", bound=Params, contravariant=True)
 
 
 class Strategy(Protocol[ParamsT_contra]):
-    """A strategy: its name, its table, what it needs to know, and what it says to bars."""
+    """A strategy: its name, its table, the history it needs, and the signals it gives for bars."""
 
     @property
     def name(self) -> str:
-        """Its name in commands and settings."""
+        """Its name in commands, settings and alerts: small letters, digits and underscores."""
         ...
 
     @property
     def table(self) -> str:
-        """The table of its signals, key (timestamp, symbol)."""
+        """The table of its signals, `{name}_signal`, with the key (symbol, timestamp)."""
         ...
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of that table; `created_at` last, which whoever stores the rows adds."""
+        """The schema of that table; `signal_schema` makes it."""
         ...
 
     @property
@@ -53,22 +93,19 @@ class Strategy(Protocol[ParamsT_contra]):
         ...
 
     def warm_up_sessions(self, params: ParamsT_contra) -> int:
-        """Return how many sessions before a bar's own must be at hand for its final signal.
+        """Return how many sessions before a bar's own its final signal needs.
 
         With that many or more of them, more history changes no bit.
         """
         ...
 
     def evaluate(self, bars: pl.LazyFrame, params: ParamsT_contra) -> pl.LazyFrame:
-        """Return one row a bar in `schema` without `created_at`, sorted by symbol and timestamp.
+        """Return one row a bar with `computed_columns(schema)`, sorted by symbol and timestamp.
 
         Bars: timestamp (end of the minute, KST), symbol, open, high, low, close, volume; more
-        columns are ignored. Any number of symbols, each on its own, and of sessions; in any order;
-        of several rows of one bar the last wins. The row of a bar depends on bars up to it alone.
-
-        The columns that every strategy gives, because backtest and alerts live on them:
-        timestamp, symbol, close, monitor_signal, trade_signal (-1, 0, +1), reason, ub, lb (the
-        band outside which it wants to be; null where it has none).
+        columns are ignored. Any number of symbols, each on its own, and of sessions, in any order.
+        If a bar is given several times, the last row wins. The row of a bar depends on that bar
+        and earlier ones alone.
         """
         ...
 

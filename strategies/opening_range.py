@@ -11,9 +11,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from engine.features import bars as bar
-from engine.schemas import TIME
-from strategies.base import Params, trade_signal
-from strategies.opening import min_from_open
+from strategies.base import Params, computed_columns, signal_schema, trade_signal
+from strategies.minutes_from_open import min_from_open
 
 
 class OpeningRangeParams(Params):
@@ -28,20 +27,7 @@ class OpeningRange:
     name = "opening_range"
     table = "opening_range_signal"
     params = OpeningRangeParams
-    schema = pa.schema(
-        [
-            ("timestamp", TIME),
-            ("symbol", pa.string()),
-            ("close", pa.float64()),
-            ("monitor_signal", pa.int64()),
-            ("trade_signal", pa.int64()),
-            ("reason", pa.string()),
-            ("ub", pa.float64()),
-            ("lb", pa.float64()),
-            ("min_from_open", pa.int64()),
-            ("created_at", TIME),
-        ]
-    )
+    schema = signal_schema(("min_from_open", pa.int64()))  # minutes since the first stamp
 
     def warm_up_sessions(self, params: OpeningRangeParams) -> int:  # noqa: ARG002
         """Return 0: each session stands for itself."""
@@ -72,5 +58,5 @@ class OpeningRange:
                 pl.when(~forming).then(low).alias("lb"),
             )
             .with_columns(trade_signal(params).alias("trade_signal"))
-            .select(name for name in self.schema.names if name != "created_at")
+            .select(computed_columns(self.schema))
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
+from engine.schemas import POSTGRES_TYPES
 from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import literal
-from engine.store.tables import POSTGRES_TYPES, SIGNAL_COLUMNS, Table
+from engine.store.tables import SIGNAL_TABLE_COLUMNS, Table
 
 
 def make_partitions(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
@@ -48,7 +49,7 @@ def _make_signal_table(cursor: Cursor, table: Table) -> None:
     features = [
         (field.name, POSTGRES_TYPES[field.type])
         for field in table.schema
-        if field.name not in SIGNAL_COLUMNS
+        if field.name not in SIGNAL_TABLE_COLUMNS
     ]
     names = "ARRAY[" + ", ".join(literal(name) for name, _ in features) + "]::text[]"
     types = "ARRAY[" + ", ".join(literal(kind) for _, kind in features) + "]::text[]"

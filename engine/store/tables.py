@@ -10,18 +10,13 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.errors import InputError, SchemaMismatch
+from engine.schemas import POSTGRES_TYPES
 
 COMMITTED_AT = "committed_at"
-POSTGRES_TYPES = {
-    pa.float64(): "double precision",
-    pa.int64(): "bigint",
-    pa.string(): "text",
-    pa.bool_(): "boolean",
-    pa.date32(): "date",
-    schemas.TIME: "timestamp without time zone",
-}
 SIGNAL_KEY = ("symbol", "timestamp")
-SIGNAL_COLUMNS = {
+# What make_signal_table in sql/migrations declares itself; the other columns are given to it.
+# All that a strategy must have stands in strategies/base.py.
+SIGNAL_TABLE_COLUMNS = {
     "timestamp",
     "symbol",
     "close",
@@ -134,7 +129,7 @@ def signal_table(name: str, schema: pa.Schema) -> Table:
     Raises InputError if the schema lacks what every strategy's signals have, or has a type that no
     column has.
     """
-    if missing := SIGNAL_COLUMNS - set(schema.names):
+    if missing := SIGNAL_TABLE_COLUMNS - set(schema.names):
         raise InputError(f"the signals of {name} lack the columns {', '.join(sorted(missing))}")
     plain = pa.schema(list(_columns(schema).items()))
     if unknown := [
@@ -228,7 +223,6 @@ _FIXED = (
         ("symbol", "timestamp"),
         "confirmed_at",
     ),
-    signal_table("dolpha1_signal", schemas.DOLPHA1_SIGNAL),
 )
 
 TABLES: dict[str, Table] = {table.name: table for table in _FIXED}

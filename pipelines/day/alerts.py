@@ -1,8 +1,8 @@
-"""Alerts: what a person must hear of, sent to any service that apprise knows, once.
+"""Alerts: what a person must hear of, sent once to any service that apprise knows.
 
-Telling is putting into a queue, so nobody waits for a slow service: whoever collects goes on. What
-cannot be sent, or comes while the queue is full, is lost with a line in the log; a second try might
-say the same thing twice.
+`Alerts.tell` only puts an event into a queue, so collecting never waits for a slow service. An
+event that cannot be sent, or that comes while the queue is full, is lost with a line in the log: it
+is not sent again, because a second try might say the same thing twice.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import apprise
 import polars as pl
@@ -24,18 +25,18 @@ from engine.errors import InputError
 
 log = logging.getLogger(__name__)
 
-QUEUED = 100  # messages; more at once are a storm that nobody reads
-SENDING = 30.0  # seconds for one message to one service
-LEAVING = 10.0  # seconds at the end for what is still queued
-NEWS = timedelta(minutes=5)  # a signal older than this is history: a restart computes them again
+QUEUE_SIZE = 100  # messages; nobody reads more than that at once
+SEND_TIMEOUT = 30.0  # seconds for one message to one service
+DRAIN_TIMEOUT = 10.0  # seconds at the end for what is still queued
+MAX_AGE = timedelta(minutes=5)  # older signals are not told: a restart computes the day again
 
-# apprise names the addresses in its own log lines; they hold passwords.
+# In its own log lines apprise shows the addresses, which hold passwords.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something to tell. Of events with the same key only the first is told."""
+    """What is told. Of several events with the same key only the first one is."""
 
     key: tuple[object, ...]
     title: str = field(compare=False)
@@ -43,7 +44,7 @@ class Event:
 
 
 def unfillable_gap(symbol: str, session: date, first_stamp: datetime, reason: str) -> Event:
-    """Return the event of a gap in the ledger that KIS cannot fill any more."""
+    """Return the event of a gap in the ledger that KIS can no longer fill."""
     return Event(
         ("gap", symbol, session, first_stamp),
         f"⚠️ {symbol}: a gap that cannot be filled",
@@ -51,20 +52,21 @@ def unfillable_gap(symbol: str, session: date, first_stamp: datetime, reason: st
     )
 
 
-def stopped(component: str, at: datetime, why: str) -> Event:
-    """Return the event of a component that ended although it should not have."""
+def stopped_component(component: str, at: datetime, why: str) -> Event:
+    """Return the event of a component that ended when it should have gone on."""
     return Event(("stopped", component, at), f"❌ {component} stopped", f"{at:%m-%d %H:%M}: {why}")
 
 
 def refused_key(day: date, why: str) -> Event:
-    """Return the event of a day on which KIS stopped taking the app keys."""
-    return Event(("key", day), "❌ KIS takes no app key", why)
+    """Return the event of a day on which KIS refuses every app key; `why` is its answer."""
+    return Event(("key", day), "❌ KIS refuses every app key", why)
 
 
 class SignalNews:
-    """Finds in a strategy's rows what is news: the trade signal turned, and just now.
+    """Finds the news in a strategy's rows: the trade signal has just turned.
 
-    A signal that goes on for an hour is one event, and so is one that a correction computes again.
+    A signal that goes on for an hour is one event, and so is one that is computed again because a
+    bar was corrected.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,7 +74,18 @@ class SignalNews:
         self._last: dict[tuple[str, str], tuple[datetime, int]] = {}
 
     def events(self, strategy: str, rows: pl.DataFrame) -> list[Event]:
-        """Return the news in rows (as `LiveWindow.push` gives them) of one symbol."""
+        """Return the news in rows (as `LiveWindow.push` gives them) of one symbol.
+
+        Never raises: collecting must go on, whatever columns or values a strategy gives.
+        """
+        try:
+            return [_signal(strategy, row) for row in self._news(strategy, rows)]
+        except Exception as error:  # noqa: BLE001 - see above
+            kind = type(error).__name__
+            log.error("❌ no alert for the signals of %s (%s): %s", strategy, kind, error)
+            return []
+
+    def _news(self, strategy: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
         traded = rows.filter(pl.col("trade_signal") != 0).sort("timestamp")
         if traded.is_empty():
             return []
@@ -86,69 +99,75 @@ class SignalNews:
         before = pl.col("trade_signal").shift(1, fill_value=side)
         another_day = day != day.shift(1, fill_value=since.date())
         turned = (pl.col("trade_signal") != before) | another_day
-        recent = pl.col("timestamp") >= self._clock.now() - NEWS
-        return [_signal(strategy, row) for row in fresh.filter(turned & recent).to_dicts()]
+        recent = pl.col("timestamp") >= self._clock.now() - MAX_AGE
+        return fresh.filter(turned & recent).to_dicts()
 
 
-def _signal(strategy: str, row: dict[str, object]) -> Event:
+def _signal(strategy: str, row: dict[str, Any]) -> Event:
     side = "LONG" if row["trade_signal"] == 1 else "SHORT"
-    band = f"bands {row['lb']:.2f} to {row['ub']:.2f}" if row["ub"] is not None else "no bands"
     return Event(
         ("signal", strategy, row["symbol"], row["timestamp"]),
         f"🚀 {strategy} {row['symbol']}: {side} at {row['close']:,.10g}",
-        f"{row['timestamp']:%Y-%m-%d %H:%M}, {row['reason']}, {band}",
+        f"{row['timestamp']:%Y-%m-%d %H:%M}, {row['reason']}, {_bands(row['lb'], row['ub'])}",
     )
 
 
+def _bands(lower: float | None, upper: float | None) -> str:
+    if lower is None:
+        return "no bands" if upper is None else f"upper band {upper:.2f}"
+    return f"lower band {lower:.2f}" if upper is None else f"bands {lower:.2f} to {upper:.2f}"
+
+
 class Alerts:
-    """Tells events to services. `alerting` makes one that sends; without addresses it is mute."""
+    """Sends events to services; `open_alerts` makes one. Without services it does nothing."""
 
     def __init__(self, services: Sequence[apprise.NotifyBase], clock: Clock) -> None:
-        self._services, self._clock = services, clock
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUED)
+        self._services = services
+        self._clock = clock
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._told: set[Event] = set()
 
     def tell(self, event: Event) -> None:
-        """Have the event told, unless one with its key was; never waits, never raises."""
+        """Queue the event, unless one with its key was told before. Never waits, never raises."""
         if not self._services or event in self._told:
             return
         self._told.add(event)
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
-            log.error("❌ alert lost, %d wait already: %s", QUEUED, event.title)
+            log.error("❌ alert lost, %d wait already: %s", QUEUE_SIZE, event.title)
 
-    async def send(self) -> None:
-        """Send what is told, for ever."""
-        # A thread of its own: a service that hangs must not hold one that others need.
+    async def send_queued(self) -> None:
+        """Send events as they are told, until cancelled."""
+        # A thread of its own: a service that hangs must not occupy one that others need.
         executor = ThreadPoolExecutor(1, thread_name_prefix="alerts")
         try:
             while True:
                 event = await self._queue.get()
                 for service in self._services:
-                    await self._sent(service, event, executor)
+                    await self._send(service, event, executor)
                 self._queue.task_done()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    async def leave(self) -> None:
-        """Wait a little for what is queued."""
+    async def drain(self) -> None:
+        """Wait, for DRAIN_TIMEOUT at most, until the queue is empty."""
         try:
-            async with self._clock.timeout(LEAVING):
+            async with self._clock.timeout(DRAIN_TIMEOUT):
                 await self._queue.join()
         except TimeoutError:
             log.error("❌ %d alerts lost at the end", self._queue.qsize())
 
-    async def _sent(
+    async def _send(
         self, service: apprise.NotifyBase, event: Event, executor: ThreadPoolExecutor
     ) -> None:
         try:
-            async with self._clock.timeout(SENDING):
+            async with self._clock.timeout(SEND_TIMEOUT):
                 done = await self._clock.thread(_notify, service, event, executor=executor)
         except Exception as error:  # noqa: BLE001 - a service's plugin can raise anything
             done, why = False, type(error).__name__
         else:
-            why = "it was refused or not reached"
+            why = "refused or not reached"
         if not done:
             log.error("❌ alert not sent to %s (%s): %s", service.service_name, why, event.title)
 
@@ -158,17 +177,17 @@ def _notify(service: apprise.NotifyBase, event: Event) -> bool:
 
 
 @asynccontextmanager
-async def alerting(addresses: Sequence[SecretStr], clock: Clock) -> AsyncIterator[Alerts]:
-    """Yield somebody to tell; sends while the block runs, and a little longer.
+async def open_alerts(addresses: Sequence[SecretStr], clock: Clock) -> AsyncIterator[Alerts]:
+    """Yield alerts that are sent while the block runs; at its end they are drained.
 
-    Raises InputError for an address that apprise does not know, without showing it.
+    Raises InputError for an address that apprise does not know, without showing the address.
     """
     alerts = Alerts(_services(addresses), clock)
-    sending = asyncio.create_task(alerts.send(), name="alerts")
+    sending = asyncio.create_task(alerts.send_queued(), name="alerts")
     try:
         yield alerts
     finally:
-        await alerts.leave()
+        await alerts.drain()
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
 
@@ -178,6 +197,6 @@ def _services(addresses: Sequence[SecretStr]) -> list[apprise.NotifyBase]:
     for number, address in enumerate(addresses, start=1):
         if not known.add(address.get_secret_value()):
             raise InputError(
-                f"alerts: address {number} is none that apprise knows; see `apprise --details`"
+                f"alerts: apprise does not know address {number}; see `apprise --details`"
             )
     return list(known)

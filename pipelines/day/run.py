@@ -26,7 +26,7 @@ from engine.market import sessions
 from engine.settings import KisSettings
 from engine.store import MergeCounts, Store, Writer, ledger
 from engine.store.metadata import record_heartbeat, store_strategy_symbols
-from pipelines.day.alerts import Alerts, alerting, stopped, unfillable_gap
+from pipelines.day.alerts import Alerts, open_alerts, stopped_component, unfillable_gap
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
@@ -77,7 +77,7 @@ async def run_day(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(_hold_collector_lock(paths.spool))
-        alerts = await stack.enter_async_context(alerting(alert_addresses, clock))
+        alerts = await stack.enter_async_context(open_alerts(alert_addresses, clock))
         store = Store(paths.url, clock, component="collector")
         stack.push_async_callback(store.close)
         writer = Writer(paths.url, clock, paths.spool, component="writer")
@@ -110,7 +110,7 @@ async def run_day(
             await _close_day(plan, context, stats)
         except BaseException as error:  # Ctrl+C too: the status must not go on saying `running`
             if isinstance(error, Exception):
-                alerts.tell(stopped("collector", clock.now(), str(error)))
+                alerts.tell(stopped_component("collector", clock.now(), str(error)))
             if heartbeats:  # before, the status of an earlier session says what to finish: keep it
                 with suppress(StoreError):
                     await _store_status(store, stats, kis, writer, "stopped")

@@ -16,8 +16,8 @@ from engine.history.queries import bar_table
 from engine.history.scan import query, scan
 from engine.market import instruments, sessions
 from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
-from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
+from strategies.dolpha1.strategy import Dolpha1
 
 _BARS = ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
 _DAY = timedelta(days=1)

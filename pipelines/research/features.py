@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.features import features
 from strategies.dolpha1.params import Dolpha1Params
+from strategies.dolpha1.strategy import Dolpha1
 
 
 def dolpha1_features(bars: pl.LazyFrame, params: Dolpha1Params | None = None) -> pl.LazyFrame:

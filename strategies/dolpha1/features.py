@@ -10,7 +10,7 @@ import polars as pl
 
 from engine.features import bars as bar
 from strategies.dolpha1.params import Dolpha1Params, sessions_needed
-from strategies.opening import min_from_open
+from strategies.minutes_from_open import min_from_open
 
 
 def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:

@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from engine.features.bars import sessions_at_hand
-from engine.schemas import DOLPHA1_SIGNAL
-from strategies.base import trade_signal
-from strategies.dolpha1.features import features
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
-
-COLUMNS = [name for name in DOLPHA1_SIGNAL.names if name != "created_at"]
-
-
-def evaluate(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
-    """Return dolpha1's row for each bar; see `strategies.base.Strategy.evaluate`."""
-    return (
-        features(bars, params)
-        .with_columns(sessions_at_hand().alias("sessions_at_hand"))
-        .with_columns(reason(params).alias("reason"))
-        .with_columns(monitor_signal().alias("monitor_signal"))
-        .with_columns(trade_signal(params).alias("trade_signal"))
-        .select(COLUMNS)
-    )
 
 
 def reason(params: Dolpha1Params) -> pl.Expr:
-    """Return why the signal is what it is. A comparison with what is not known is not true."""
+    """Return why the signal is what it is. A comparison with an unknown value is not true."""
     close, vwap = pl.col("close"), pl.col("vwap")
     above = (close > pl.col("ub")) & ((close > vwap) if params.use_vwap else True)
     below = (close < pl.col("lb")) & ((close < vwap) if params.use_vwap else True)

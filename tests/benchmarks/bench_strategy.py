@@ -16,8 +16,8 @@ import polars as pl
 
 from engine.market import sessions
 from strategies.base import ENGINE
-from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
+from strategies.dolpha1.strategy import Dolpha1
 from strategies.window import LiveWindow
 from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, in_turns, timed

@@ -17,8 +17,9 @@ from engine.store import Store
 from engine.store.connection import Connection
 from engine.store.metadata import record_heartbeat
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
-from strategies.dolpha1 import Dolpha1
+from strategies.base import signal_batch
 from strategies.dolpha1.params import Dolpha1Params
+from strategies.dolpha1.strategy import Dolpha1
 from tests.stamps import stamps_between
 
 DAY = date(2026, 11, 16)
@@ -87,10 +88,9 @@ async def fill(url: str) -> None:
     await store.merge("futures_1m", schemas.conform(stored, schemas.FUTURES_BARS))
     await store.merge("stocks_1m", schemas.conform(stocks, schemas.STOCK_BARS))
     signals = Dolpha1().evaluate(stored.select(_BARS).lazy(), Dolpha1Params()).collect()
-    given = signals.filter(pl.col("timestamp").dt.date() == DAY).with_columns(
-        created_at=pl.col("timestamp") + timedelta(seconds=3)
-    )
-    await store.merge("dolpha1_signal", schemas.conform(given, schemas.DOLPHA1_SIGNAL))
+    given = signals.filter(pl.col("timestamp").dt.date() == DAY)
+    batch = signal_batch(given, Dolpha1.schema, datetime(2026, 11, 16, 15, 46))
+    await store.merge(Dolpha1.table, batch)
     minutes = [datetime(2026, 11, 16, 9, m) for m in range(0, 60, 5)]
     chain = pl.concat(
         boards(minutes, name, 1050.0) for name in ("202612_KOSPI200", "202701_KOSPI200")

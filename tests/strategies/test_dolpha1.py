@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from engine import schemas
 from engine.market.sessions import Market, session
-from strategies.dolpha1 import Dolpha1
 from strategies.dolpha1.params import Dolpha1Params
+from strategies.dolpha1.strategy import Dolpha1
 from tests.strategies.histories import histories, needs_real_file, real_bars, shuffled
 from tests.strategies.slow_reference import dolpha1 as slow_dolpha1
 
@@ -30,7 +29,7 @@ def reference(bars: pl.DataFrame, first_stamp: dict, **params: object) -> pl.Dat
 
 
 def schemas_without_created_at() -> pl.Schema:
-    fields = pl.Schema(schemas.DOLPHA1_SIGNAL)
+    fields = pl.Schema(DOLPHA1.schema)
     return pl.Schema([(name, fields[name]) for name in fields if name != "created_at"])
 
 

@@ -25,7 +25,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from strategies.base import ENGINE, Strategy
-from strategies.dolpha1 import Dolpha1
+from strategies.dolpha1.strategy import Dolpha1
 from strategies.registry import STRATEGIES
 from tests.strategies.histories import needs_real_file, real_bars
 from tests.strategies.prefixes import CODES, Evaluate, by_session, fewest_bars, prefixes, rows_of

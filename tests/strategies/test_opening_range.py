@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import InputError
 from strategies.opening_range import OpeningRange, OpeningRangeParams
-from strategies.registry import STRATEGIES, strategy_named
+from strategies.registry import STRATEGIES
 from tests.strategies.histories import histories
 
 
@@ -45,18 +44,7 @@ def test_who_leaves_the_opening_range_is_followed(
 def test_each_strategy_gives_the_columns_of_its_table(name: str) -> None:
     bars = pl.Schema(dict.fromkeys(("open", "high", "low", "close"), pl.Float64))
     bars |= {"timestamp": pl.Datetime("us"), "symbol": pl.String(), "volume": pl.Int64()}
-    of, table = STRATEGIES[name], pl.Schema(STRATEGIES[name].schema)
-    out = of.evaluate(pl.LazyFrame(schema=bars), of.params())
+    strategy, table = STRATEGIES[name], pl.Schema(STRATEGIES[name].schema)
+    out = strategy.evaluate(pl.LazyFrame(schema=bars), strategy.params())
     assert out.collect_schema().items() == table.items() - {("created_at", pl.Datetime("us"))}
-    assert list(table)[-1] == "created_at"
     assert list(out.collect().schema) == list(table)[:-1]
-    assert {"timestamp", "symbol", "close", "monitor_signal", "trade_signal", "ub", "lb"} < set(
-        table
-    )
-
-
-def test_the_registry_knows_strategies_by_name() -> None:
-    assert set(STRATEGIES) == {"dolpha1", "opening_range"}
-    assert strategy_named("opening_range").table == "opening_range_signal"
-    with pytest.raises(InputError, match="there are: dolpha1, opening_range"):
-        strategy_named("momentum")

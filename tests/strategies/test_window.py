@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from strategies.base import Strategy
-from strategies.dolpha1 import Dolpha1
+from strategies.dolpha1.strategy import Dolpha1
 from strategies.registry import STRATEGIES
 from strategies.window import LiveWindow
 from tests.strategies.histories import histories, needs_real_file, real_bars

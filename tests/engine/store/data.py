@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine import schemas
+from strategies.dolpha1.strategy import DOLPHA1_SIGNAL
 
 OPEN = datetime(2025, 9, 1, 8, 46)
 FETCHED = datetime(2025, 9, 1, 9, 0)
@@ -77,4 +78,4 @@ def signals(
         pl.lit(None, pl.Float64).alias(name)
         for name in ("lb", "atr", "move_open", "sigma_open", "vwap")
     )
-    return batch(frame, schemas.DOLPHA1_SIGNAL)
+    return batch(frame, DOLPHA1_SIGNAL)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from engine.schemas import level_columns
+from engine.schemas import POSTGRES_TYPES, level_columns
 from engine.store import Store
 from engine.store.connection import Connection, fetch_frame
 from engine.store.table_setup import stored_columns
-from engine.store.tables import POSTGRES_TYPES, TABLES
+from engine.store.tables import TABLES, Table, signal_table
+from strategies.dolpha1.strategy import DOLPHA1_SIGNAL
 
 
 @pytest.fixture
@@ -19,13 +20,17 @@ def connection(database_url: str):
     connection.close()
 
 
-@pytest.mark.parametrize("name", TABLES)
+# The migrations make dolpha1's table; another strategy's is made from its schema.
+EVERY_TABLE = [*TABLES.values(), signal_table("dolpha1_signal", DOLPHA1_SIGNAL)]
+every_table = pytest.mark.parametrize("table", EVERY_TABLE, ids=[t.name for t in EVERY_TABLE])
+
+
+@every_table
 def test_table_has_exactly_the_columns_and_types_of_its_stream(
-    connection: Connection, name: str
+    connection: Connection, table: Table
 ) -> None:
-    table = TABLES[name]
     with connection.transaction() as cursor:
-        stored = stored_columns(cursor, name)
+        stored = stored_columns(cursor, table.name)
     arrow = {field.name: POSTGRES_TYPES[field.type] for field in table.schema}
     of_the_store = {*table.derived, *table.hashed.values(), "committed_at"} | (
         {table.counter} if table.counter else set()
@@ -34,19 +39,19 @@ def test_table_has_exactly_the_columns_and_types_of_its_stream(
     assert stored.keys() - arrow.keys() == of_the_store
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_merge_knows_the_primary_key(connection: Connection, name: str) -> None:
+@every_table
+def test_merge_knows_the_primary_key(connection: Connection, table: Table) -> None:
     with connection.transaction() as cursor:
         key = fetch_frame(
             cursor,
             "SELECT a.attname::text FROM pg_index i JOIN pg_attribute a"
             " ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)"
-            f" WHERE i.indisprimary AND i.indrelid = '{name}'::regclass",
+            f" WHERE i.indisprimary AND i.indrelid = '{table.name}'::regclass",
         )
-    assert set(key.to_series()) == set(TABLES[name].primary_key)
+    assert set(key.to_series()) == set(table.primary_key)
 
 
-def test_matrix_columns_stand_in_the_order_of_the_spec(connection: Connection) -> None:
+def test_matrix_columns_stand_from_in_to_out_of_the_money(connection: Connection) -> None:
     with connection.transaction() as cursor:
         columns = list(stored_columns(cursor, "option_matrices"))
     assert columns[3:45] == level_columns()

@@ -13,7 +13,14 @@ from werkzeug import Request, Response
 
 from engine.clock import VirtualClock, WallClock
 from engine.errors import InputError
-from pipelines.day.alerts import QUEUED, Event, SignalNews, alerting, stopped, unfillable_gap
+from pipelines.day.alerts import (
+    QUEUE_SIZE,
+    Event,
+    SignalNews,
+    open_alerts,
+    stopped_component,
+    unfillable_gap,
+)
 
 NOON = datetime(2026, 11, 20, 12, 0)
 
@@ -29,10 +36,10 @@ def event(number: int = 0) -> Event:
 async def test_each_event_is_told_once_to_each_service(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/hook").respond_with_data("")
     gap = unfillable_gap("A01612", date(2026, 11, 20), NOON, "KIS keeps a year")
-    async with alerting([address(httpserver)] * 2, WallClock()) as alerts:
+    async with open_alerts([address(httpserver)] * 2, WallClock()) as alerts:
         for _ in range(3):
             alerts.tell(gap)
-            alerts.tell(stopped("collector", NOON, "KisRefused"))
+            alerts.tell(stopped_component("collector", NOON, "KisRefused"))
     said = [request.get_json()["title"] for request, _ in httpserver.log]
     assert said == [gap.title] * 2 + ["❌ collector stopped"] * 2
 
@@ -41,8 +48,8 @@ async def test_what_was_told_just_before_a_crash_is_sent(httpserver: HTTPServer)
     httpserver.expect_request("/hook").respond_with_data("")
 
     async def crash() -> None:
-        async with alerting([address(httpserver)], WallClock()) as alerts:
-            alerts.tell(stopped("collector", NOON, "a crash"))
+        async with open_alerts([address(httpserver)], WallClock()) as alerts:
+            alerts.tell(stopped_component("collector", NOON, "a crash"))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -60,14 +67,14 @@ async def test_nobody_waits_for_a_slow_service_and_a_flood_is_logged(
         return Response("")
 
     httpserver.expect_request("/hook").respond_with_handler(slow)
-    async with alerting([address(httpserver)], WallClock()) as alerts:
+    async with open_alerts([address(httpserver)], WallClock()) as alerts:
         alerts.tell(event(0))
         await asyncio.wait_for(WallClock().sleep(0.05), 1)  # the first one is under way
-        for number in range(1, QUEUED + 6):
+        for number in range(1, QUEUE_SIZE + 6):
             alerts.tell(event(number))
         assert sum("alert lost" in r.message for r in caplog.records) == 5
         answer_now.set()
-    assert len(httpserver.log) == QUEUED + 1
+    assert len(httpserver.log) == QUEUE_SIZE + 1
 
 
 async def test_a_service_that_fails_is_named_without_its_secrets(
@@ -75,15 +82,17 @@ async def test_a_service_that_fails_is_named_without_its_secrets(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     httpserver.expect_request("/hook").respond_with_data("no", status=500)
-    async with alerting([address(httpserver)], WallClock()) as alerts:
+    async with open_alerts([address(httpserver)], WallClock()) as alerts:
         alerts.tell(event())
     assert any("alert not sent to JSON" in r.message for r in caplog.records)
     assert "very-secret" not in caplog.text
 
 
 async def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
-    with pytest.raises(InputError, match="address 2 is none") as caught:
-        async with alerting([SecretStr("json://localhost"), SecretStr("pw-in://x")], WallClock()):
+    with pytest.raises(InputError, match="does not know address 2") as caught:
+        async with open_alerts(
+            [SecretStr("json://localhost"), SecretStr("pw-in://x")], WallClock()
+        ):
             pass
     assert "pw-in" not in str(caught.value)
 
@@ -91,8 +100,8 @@ async def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
 async def test_without_addresses_nothing_waits_and_nothing_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with alerting([], VirtualClock(NOON)) as alerts:
-        for number in range(2 * QUEUED):
+    async with open_alerts([], VirtualClock(NOON)) as alerts:
+        for number in range(2 * QUEUE_SIZE):
             alerts.tell(event(number))
     assert not caplog.records
 
@@ -148,3 +157,24 @@ def test_each_day_begins_anew() -> None:
 def test_without_bands_the_message_says_so() -> None:
     bare = rows(1).with_columns(ub=None, lb=None)
     assert "no bands" in SignalNews(VirtualClock(NOON)).events("x", bare)[0].body
+
+
+@pytest.mark.parametrize(
+    ("bands", "told"),
+    [
+        ({"ub": None}, "lower band 390.00"),
+        ({"lb": None}, "upper band 399.00"),
+        ({}, "bands 390.00 to 399.00"),
+    ],
+)
+def test_a_strategy_may_have_one_band(bands: dict[str, None], told: str) -> None:
+    (event,) = SignalNews(VirtualClock(NOON)).events("x", rows(1).with_columns(**bands))
+    assert told in event.body
+
+
+def test_rows_that_cannot_be_told_are_logged_and_end_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watcher = SignalNews(VirtualClock(NOON))
+    assert watcher.events("x", rows(1).drop("ub")) == []
+    assert "❌ no alert for the signals of x (KeyError)" in caplog.text

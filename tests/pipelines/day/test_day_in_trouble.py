@@ -91,7 +91,7 @@ async def test_a_key_that_dies_in_the_session_is_told_at_once(
     async with trading_day(database_url, tmp_path, LATE, *rules) as at:
         with pytest.raises(KisKeyRefused):
             await collect(at, database_url, tmp_path, httpserver)
-        assert told(httpserver) == ["❌ KIS takes no app key", "❌ collector stopped"]
+        assert told(httpserver) == ["❌ KIS refuses every app key", "❌ collector stopped"]
         assert datetime(2025, 11, 4, 15, 15) < when[0] < datetime(2025, 11, 4, 15, 17)
         assert len(when) > 1
         assert await said(at) == ["stopped"]
