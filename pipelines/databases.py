@@ -1,138 +1,164 @@
 """Which database a job works on: yours if you named one, else the embedded one.
 
 Simulated and real data never share a database. The embedded server has a folder for each; a server
-of yours remembers which of the two it holds, from the first who collects into it.
+of yours remembers which of the two it holds, from the first job that collected into it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
-from engine.configuration import Configuration, DatabaseConfiguration
+from engine.clock import Clock, WallClock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.kis.holidays import DAYS_FILE
 from engine.market.trading_days import learn_closed_days
-from engine.store import embedded_server, migrate
+from engine.settings import DataKind, Settings, load_settings
+from engine.store import Store, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.server import DATABASE
 from engine.store.spool import Spool
 
-log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
-Kind = Literal["live", "simulation"]
-
-_MIXED: dict[Kind, str] = {
+_MIXED: dict[DataKind, str] = {
     "simulation": "your database holds real data and this is a simulation (there is no app_key):"
     " set KRT_APP_KEY and KRT_APP_SECRET, or name no database and the embedded one is used",
     "live": "your database holds simulated data: name another one for what KIS says",
 }
 
 
-def folder(configuration: Configuration, kind: Kind) -> Path:
-    """Return where everything that belongs to real or to simulated data is kept."""
-    return configuration.data_folder.expanduser() / kind
+@dataclass(frozen=True)
+class Database:
+    """An open database: its address, which data it holds, and the settings that led to it."""
+
+    url: str
+    kind: DataKind
+    settings: Settings
+
+    @property
+    def folder(self) -> Path:
+        """The folder of everything that belongs to this kind of data."""
+        return self.settings.folder(self.kind)
 
 
-def kind_of(
-    configuration: Configuration,
-    yours: DatabaseConfiguration,
-    asked: Kind | None = None,
+@contextmanager
+def open_database(
+    asked: DataKind | None = None,
     *,
+    settings: Settings | None = None,
+    fresh: bool = False,
     collects: bool = False,
-) -> Kind:
-    """Return which data is meant: what a server of yours holds, else what was asked for or a key.
+) -> Iterator[Database]:
+    """Yield the migrated database that is meant; an embedded server runs while the block does.
 
-    Without a key real data may be looked at all the same. Who collects brings the one or the other,
-    whatever is there, and `database` refuses him. Raises StoreUnreachable.
+    Settings are read unless they are given; `data_kind` says how `asked` is understood. `fresh`
+    empties the database first; `collects` is for jobs that bring data in. Raises InputError if a
+    server of yours or real data is to be emptied, or a server of yours is to be collected into and
+    holds the other kind of data, and StoreUnreachable if your server does not answer.
     """
-    held = None
-    if yours.postgres_url is not None and not collects:
-        held = _held(yours.postgres_url.get_secret_value())
-    return held or asked or ("live" if configuration.has_credentials else "simulation")
+    settings = settings or load_settings()
+    kind = data_kind(settings, asked, collects=collects)
+    folder, url = settings.folder(kind), settings.database.url
+    if fresh and url is not None:
+        raise InputError("--fresh empties the embedded database only; this is a server of yours")
+    if fresh and kind == "live":
+        raise InputError(
+            "--fresh empties simulations only, and these are real data; if you mean it, delete"
+            f" {folder} yourself"
+        )
+    if kind == "live":
+        load_kis_holidays(settings)
+    if url is not None:
+        migrate(url)
+        if collects:
+            record_data_kind(url, kind)
+        yield Database(url, kind, settings)
+        return
+    with embedded_server(folder) as embedded:
+        if fresh:
+            _empty(embedded)
+            _empty_spool(folder / "spool")
+        migrate(embedded)
+        yield Database(embedded, kind, settings)
 
 
-def _held(url: str) -> Kind | None:
-    """Return which data the database says it holds; None if nobody has collected into it."""
+def run_with_store(
+    url: str,
+    job: Callable[[Store], Awaitable[Result]],
+    *,
+    component: str,
+    clock: Clock | None = None,
+) -> Result:
+    """Run an asynchronous job on the database, from a command that is not asynchronous."""
+
+    async def run() -> Result:
+        store = Store(url, clock or WallClock(), component=component)
+        try:
+            return await job(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def data_kind(
+    settings: Settings, asked: DataKind | None = None, *, collects: bool = False
+) -> DataKind:
+    """Return which data is meant: what a server of yours holds, else what is asked for or a key.
+
+    Real data may be looked at without a key. A job that collects brings one kind, whatever the
+    server holds, and `open_database` refuses the other. Raises StoreUnreachable.
+    """
+    recorded = None
+    if settings.database.url is not None and not collects:
+        recorded = _recorded_kind(settings.database.url)
+    return recorded or asked or ("live" if settings.has_credentials else "simulation")
+
+
+def _recorded_kind(url: str) -> DataKind | None:
+    """Return which data the database holds; None if nothing has been collected into it."""
     connection = Connection(url, "look")
     try:
         with connection.transaction(read_only=True) as cursor:
-            held = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
+            recorded = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
     except StoreUnreachable:
         raise
     except StoreError:  # it is not migrated yet
         return None
     finally:
         connection.close()
-    return held[0] if held else None
+    return recorded[0] if recorded else None
 
 
-def believe_kis_days(configuration: Configuration) -> None:
+def load_kis_holidays(settings: Settings) -> None:
     """Have the calendar know the trading days that KIS told the collector of real data."""
-    learn_closed_days(folder(configuration, "live") / "kis" / DAYS_FILE)
+    learn_closed_days(settings.folder("live") / "kis" / DAYS_FILE)
 
 
-@contextmanager
-def database(
-    configuration: Configuration,
-    yours: DatabaseConfiguration,
-    kind: Kind,
-    *,
-    fresh: bool = False,
-    collects: bool = False,
-) -> Iterator[str]:
-    """Yield the URL of a migrated database; an embedded server runs while the block does.
-
-    `fresh` empties it first; `collects` is for who brings data in. Raises InputError if a server
-    of yours or real data is to be emptied, or a server of yours is to be collected into and holds
-    the other kind of data, and StoreUnreachable if your server does not answer.
-    """
-    if fresh and yours.postgres_url is not None:
-        raise InputError("--fresh empties the embedded database only; this is a server of yours")
-    if fresh and kind == "live":
-        raise InputError(
-            "--fresh empties simulations only, and these are real data; if you mean it, delete"
-            f" {folder(configuration, kind)} yourself"
-        )
-    if kind == "live":
-        believe_kis_days(configuration)
-    if yours.postgres_url is not None:
-        url = yours.postgres_url.get_secret_value()
-        migrate(url)
-        if collects:
-            claim(url, kind)
-        yield url
-        return
-    with embedded_server(folder(configuration, kind)) as url:
-        if fresh:
-            _empty(url)
-            _forget_spool(folder(configuration, kind) / "spool")
-        migrate(url)
-        yield url
-
-
-def claim(url: str, kind: Kind) -> None:
-    """Remember which data a server of yours holds. Raises InputError if it is the other.
+def record_data_kind(url: str, kind: DataKind) -> None:
+    """Record which data a server of yours holds. Raises InputError if it holds the other.
 
     A collector that has lost its key would otherwise simulate into the system of record.
     """
     connection = Connection(url, "claim")
     try:
         with connection.transaction() as cursor:
-            held = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
-            if not held:
+            recorded = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
+            if not recorded:
                 cursor.execute("INSERT INTO data_origin (kind) VALUES ($1)", (kind,))
     finally:
         connection.close()
-    if held and held != [kind]:
+    if recorded and recorded != [kind]:
         raise InputError(_MIXED[kind])
 
 
 def _empty(url: str) -> None:
-    """Drop the database and make it anew. Raises StoreError while somebody else uses it."""
+    """Drop the database and make it anew. Raises StoreError while another connection uses it."""
     maintenance = Connection(url.replace(f"/{DATABASE}?", "/postgres?"), "fresh")
     try:
         maintenance.execute_alone(f"DROP DATABASE {DATABASE}")
@@ -141,8 +167,8 @@ def _empty(url: str) -> None:
         maintenance.close()
 
 
-def _forget_spool(place: Path) -> None:
+def _empty_spool(folder: Path) -> None:
     """Remove the batches that wait for the database: what was in it would come back."""
-    spool = Spool(place)
+    spool = Spool(folder)
     for entry in spool.entries():
         spool.remove(entry)

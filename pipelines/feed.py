@@ -1,16 +1,18 @@
 """What is collected: the subscriptions of a day, as a user names them.
 
-`DataFeedBuilder` keeps the way of the spec; configuration files and the command line end in the
-same `Feed`. `plan` turns it into the contracts and sessions of a date.
+`DataFeedBuilder`, the settings and the command line all end in a `Feed`; `plan` turns it into the
+contracts and sessions of a date. `pipelines.day.live.run` collects it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 
+from engine.clock import Clock, today
 from engine.errors import InputError
 from engine.market import expiries, instruments, sessions
+from engine.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,10 @@ class ChainChoice:
         series, _, maturity = text.rpartition(":")
         if not series and not (maturity == "front" or maturity.isdigit()):
             series, maturity = maturity, "front"
-        of = instruments.option_series(series or "KOSPI200")  # told now, not at 08:45
+        known = instruments.option_series(series or "KOSPI200")  # refused now, not at 08:45
         if maturity != "front":
-            expiries.nominal_expiry(of.name, maturity)
-        return cls(of.name, maturity)
+            expiries.nominal_expiry(known.name, maturity)
+        return cls(known.name, maturity)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Feed:
 
 
 class DataFeedBuilder:
-    """The spec's way to say what is collected: `DataFeedBuilder().add_deriv("A01").build()`."""
+    """Says in Python what is collected: `DataFeedBuilder().add_deriv("A01").build()`."""
 
     def __init__(self) -> None:
         self._feed = Feed()
@@ -127,8 +129,7 @@ class DayPlan:
     @property
     def sessions(self) -> list[sessions.Session]:
         """The sessions of all subscriptions."""
-        of_chains = [chain.session for chain in self.chains]
-        return [bars.session for bars in self.bars] + of_chains
+        return [*(bars.session for bars in self.bars), *(chain.session for chain in self.chains)]
 
     @property
     def names(self) -> list[str]:
@@ -172,3 +173,19 @@ def _chain(choice: ChainChoice, day: date) -> ChainPlan | str:
     if session is None or day > last:
         return f"{maturity}_{choice.series}"
     return ChainPlan(choice.series, maturity, session)
+
+
+def configured_feed(settings: Settings) -> Feed:
+    """Return what the settings say is collected. Raises InputError."""
+    chains = tuple(ChainChoice.parse(text) for text in settings.option_chains)
+    return Feed(settings.stocks, settings.futures, chains)
+
+
+def next_plan(feed: Feed, clock: Clock) -> DayPlan:
+    """Return the plan of the session that is on or comes next. Raises CalendarRangeError."""
+    day = today(clock)
+    while True:
+        found = plan(feed, day)
+        if any(session.sealed_at > clock.now() for session in found.sessions):
+            return found
+        day += timedelta(days=1)

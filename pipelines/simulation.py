@@ -15,7 +15,6 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from engine.clock import Clock, VirtualClock
-from engine.configuration import Configuration
 from engine.errors import InputError
 from engine.market import instruments, sessions
 from engine.settings import AppKey, KisSettings
@@ -25,16 +24,21 @@ from engine.simulator.market.data import MarketData
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
+from engine.store.connection import Connection, fetch_frame
 from pipelines.feed import ChainChoice, Feed
 
 _FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
-BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up, and for the simulated desk to sit down
+BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up and for the simulated KIS to start
 FEED = Feed(("005930", "000660", "035420"), ("A01",), (ChainChoice(),))
 KEY = AppKey(app_key=SecretStr("simulated-app-key"), app_secret=SecretStr("simulated-app-secret"))
+SEED = 20  # of the synthetic market, unless another is asked for
+_SEED = "seed "  # how a database names a synthetic market; a recorded one is:
+_RECORDED = "recorded"
+_DESCRIPTIONS = {_RECORDED: "of a recorded file (--recorded)"}
 
 
 @dataclass(frozen=True)
-class Scene:
+class SimulatedDay:
     """A simulated day: its market, and what is worth collecting from it."""
 
     market: MarketData
@@ -42,48 +46,52 @@ class Scene:
     feed: Feed
 
 
-def recorded(file: Path, day: date | None) -> Scene:
+def recorded_day(file: Path, day: date | None) -> SimulatedDay:
     """Serve a Parquet file's bars: its futures with a chain around them, its stocks likewise.
 
     Raises InputError where the file, its columns or the date's bars are missing.
     """
     market = RecordedMarket(file)
     if day is None:
-        raise InputError(f"--replay needs --date, one of the sessions in {file.name}")
+        raise InputError(f"--recorded needs --date, one of the sessions in {file.name}")
     market.require(day)
     symbols = [symbol for symbol in market.symbols if day in market.dates(symbol)]
     stocks = tuple(s for s in symbols if sessions.market_of(s) is sessions.Market.STOCKS)
-    futures = tuple(symbols_of([symbol for symbol in symbols if symbol not in stocks]))
+    futures = tuple(collected_symbols([symbol for symbol in symbols if symbol not in stocks]))
     chains = (ChainChoice(),) if "A01" in futures else ()
-    return Scene(market, day, Feed(stocks, futures, chains))
+    return SimulatedDay(market, day, Feed(stocks, futures, chains))
 
 
-def symbols_of(names: Sequence[str]) -> list[str]:
+def collected_symbols(names: Sequence[str]) -> list[str]:
     """Return a file's symbols as they are collected: A01_FRONT is the product A01."""
     return [name[:3] if instruments.is_front(name) else name for name in names]
 
 
-def synthetic(seed: int, day: date | None, today: date) -> Scene:
+def synthetic_day(seed: int, day: date | None, today: date) -> SimulatedDay:
     """Make up a day: the given one, else the latest session. Raises InputError on a closed day."""
     if day is None:
         day = sessions.previous_sessions(sessions.Market.DERIVATIVES, today, 1)[0]
     if sessions.session(sessions.Market.DERIVATIVES, day) is None:
-        raise InputError(f"{day} is no session of KRX; `krt calendar {day.year}` lists them")
-    return Scene(SyntheticMarket(seed), day, FEED)
+        raise _closed(day)
+    return SimulatedDay(SyntheticMarket(seed), day, FEED)
 
 
-def opening(day: date) -> datetime:
+def first_open(day: date) -> datetime:
     """Return when the first market opens on the day. Raises InputError on a closed day."""
     markets = (sessions.Market.STOCKS, sessions.Market.DERIVATIVES)
-    found = [s.opens for market in markets if (s := sessions.session(market, day))]
-    if not found:
-        raise InputError(f"{day} is no session of KRX; `krt calendar {day.year}` lists them")
-    return min(found)
+    opens = [s.opens for market in markets if (s := sessions.session(market, day))]
+    if not opens:
+        raise _closed(day)
+    return min(opens)
 
 
-def clock_of(scene: Scene, speed: float) -> VirtualClock:
-    """Return a virtual clock that stands a quarter of an hour before the day's first open."""
-    return VirtualClock(opening(scene.day) - BEFORE_OPEN, speed)
+def _closed(day: date) -> InputError:
+    return InputError(f"KRX has no session on {day}; `just calendar {day.year}` lists them")
+
+
+def clock_before_open(simulated: SimulatedDay, speed: float) -> VirtualClock:
+    """Return a virtual clock that starts a quarter of an hour before the day's first open."""
+    return VirtualClock(first_open(simulated.day) - BEFORE_OPEN, speed)
 
 
 def app_keys() -> dict[str, str]:
@@ -106,15 +114,60 @@ def parse_speed(text: str) -> float:
 
 @asynccontextmanager
 async def simulated_kis(
-    scene: Scene, clock: Clock, configuration: Configuration, faults: Scenario | None = None
+    market: MarketData, clock: Clock, settings: KisSettings, faults: Scenario | None = None
 ) -> AsyncIterator[tuple[KisSettings, Simulator]]:
-    """Serve the scene on the loopback; yield the settings that lead there, and the server."""
-    async with serve(scene.market, clock, faults=faults, app_keys=app_keys()) as simulator:
-        settings = configuration.kis.model_copy(
+    """Serve the market on the loopback; yield the settings that lead there, and the server."""
+    async with serve(market, clock, faults=faults, app_keys=app_keys()) as simulator:
+        own = settings.model_copy(
             update={
                 "base_url": simulator.base_url,
                 "master_url": simulator.base_url + MASTER_PATH,
                 "app_keys": (KEY,),
             }
         )
-        yield settings, simulator
+        yield own, simulator
+
+
+def market_of_database(url: str, asked: MarketData | None) -> MarketData:
+    """Return the market to collect from: the one asked for, else the one the database began with.
+
+    The first job that collects chooses, and the database remembers it: another market would not
+    fail, a backfill would correct every bar into bars of its own. Raises InputError if another is
+    asked for, or none where only the recorded file has the bars.
+    """
+    wanted = _market_name(asked) if asked else f"{_SEED}{SEED}"
+    remembered = _remember_market(url, wanted)
+    if remembered == wanted:
+        return asked or SyntheticMarket(SEED)
+    if asked is None and remembered.startswith(_SEED):
+        return SyntheticMarket(int(remembered.removeprefix(_SEED)))
+    raise InputError(
+        f"the database holds a simulation {_description(remembered)}, and this one is"
+        f" {_description(wanted)}: go on with the same, or empty it with `just live --fresh`"
+    )
+
+
+def _market_name(market: MarketData) -> str:
+    if isinstance(market, SyntheticMarket):
+        return f"{_SEED}{market.seed}"
+    assert isinstance(market, RecordedMarket)  # noqa: S101 - commands know no other
+    return _RECORDED
+
+
+def _description(name: str) -> str:
+    return _DESCRIPTIONS.get(name, f"of {name}")
+
+
+def _remember_market(url: str, wanted: str) -> str:
+    """Return the market in the database; the wanted one if there was none."""
+    connection = Connection(url, "market")
+    try:
+        with connection.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO simulated_market (market) VALUES ($1) ON CONFLICT DO NOTHING",
+                (wanted,),
+            )
+            remembered: str = fetch_frame(cursor, "SELECT market FROM simulated_market").item()
+    finally:
+        connection.close()
+    return remembered

@@ -69,3 +69,8 @@ def strategy_named(name: str) -> Strategy[Any]:
     if name not in STRATEGIES:
         raise InputError(f"there is no strategy {name!r}; there are: {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
+
+
+def warm_up_sessions() -> int:
+    """Return how many sessions before a day the strategies need."""
+    return max(strategy.warm_up_sessions(strategy.params()) for strategy in STRATEGIES.values())

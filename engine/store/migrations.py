@@ -11,8 +11,8 @@ import sysconfig
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from engine.addresses import checked_address
 from engine.errors import StoreError, StoreUnreachable
+from engine.settings import check_address
 from engine.store.connection import Connection, fetch_frame
 
 _UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout", "reset by peer")
@@ -27,7 +27,7 @@ def migrate(url: str) -> None:
     Raises StoreUnreachable if the server does not answer, StoreError with what it said otherwise,
     InputError if the URL is none.
     """
-    if _is_newest(checked_address(url)):
+    if _is_newest(check_address(url)):
         return
     done = _dbmate(url)
     if done.returncode and "SSL is not enabled" in done.stderr and "sslmode" not in url:

@@ -26,24 +26,28 @@ app = App(
     version_flags=["--version"],
     default_parameter=Parameter(negative=()),
 )
-# Commands are named, not imported: `krt sql` need not load what `krt live` needs.
-app.command("pipelines.commands.live:live", name="live")
-app.command("pipelines.commands.sim:sim", name="sim")
-app.command("pipelines.commands.look:sql", name="sql")
-app.command("pipelines.commands.look:status", name="status")
-app.command("pipelines.commands.plot:plot", name="plot")
-app.command("pipelines.commands.serving:dashboard", name="dashboard")
-app.command("pipelines.commands.serving:research", name="research")
-app.command("pipelines.commands.keeping:backfill", name="backfill")
-app.command("pipelines.commands.keeping:validate", name="validate")
-app.command("pipelines.commands.replay:replay", name="replay")
-app.command("pipelines.commands.backtest:backtest", name="backtest")
-app.command("pipelines.commands.sweep:sweep", name="sweep")
-app.command("pipelines.commands.admin:calendar", name="calendar")
-app.command("pipelines.commands.admin:db", name="db")
-app.command("pipelines.commands.admin:migrate", name="migrate")
-app.command("pipelines.commands.admin:db_roles", name="db-roles")
-app.command("pipelines.commands.admin:export", name="export")
+# Commands are named, not imported: `just sql` need not load what `just live` needs.
+_COMMANDS = (
+    "live",
+    "sim",
+    "sql",
+    "status",
+    "plot",
+    "dashboard",
+    "research",
+    "backfill",
+    "validate",
+    "replay",
+    "backtest",
+    "sweep",
+    "calendar",
+    "db",
+    "migrate",
+    "db_roles",
+    "export",
+)
+for _name in _COMMANDS:  # each is the function of its name in the module of its name
+    app.command(f"pipelines.commands.{_name}:{_name}", name=_name.replace("_", "-"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,17 +1,19 @@
-"""What an option may be, for the command line to refuse the rest before anything is done."""
+"""The options that commands share: each with its type, its help and what it refuses."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from engine.errors import InputError
 from engine.market.trading_days import check_range
+from engine.settings import DataKind
 
 
 def known_day(_type: Any, day: dt.date | None) -> None:
@@ -21,7 +23,20 @@ def known_day(_type: Any, day: dt.date | None) -> None:
 
 
 Day = Annotated[dt.date | None, Parameter(validator=known_day)]
+Start = Annotated[dt.date | None, Parameter(name="--from", validator=known_day)]
+End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 27 years
+Symbols = Annotated[tuple[str, ...], Parameter(name="--symbol")]
+ParamTexts = Annotated[tuple[str, ...], Parameter(name="--param")]
+Axes = Annotated[tuple[str, ...], Parameter(name="--grid")]
+Format = Literal["table", "json", "csv"]
+DatabaseOption = Annotated[
+    DataKind | None,
+    Parameter(help="live or simulation; live where there are credentials; yours knows by itself"),
+]
+RecordedFile = Annotated[
+    Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
+]
 Port = Annotated[int, Parameter(validator=Number(gte=1, lte=65_535))]
 PortOrAny = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lte=2**32 - 1))]
@@ -36,31 +51,43 @@ def time_of_day(option: str, text: str) -> dt.time:
     except ValueError:
         moment = dt.time(tzinfo=dt.UTC)
     if moment.tzinfo is not None:
-        raise InputError(f"{option} {text!r} is no time of day in KST: write HH:MM, as in 09:30")
+        raise InputError(f"{option} {text!r} is not a time of day in KST: write HH:MM, as in 09:30")
     return moment
 
 
 def period(option: str, text: str) -> str:
     """Return a period such as 5s or 1m as it is written. Raises InputError."""
     if not re.fullmatch(r"[1-9][0-9]{0,3}[sm]", text):
-        raise InputError(f"{option} {text!r} is no period: write 5s or 1m")
+        raise InputError(f"{option} {text!r} is not a period: write 5s or 1m")
     return text
 
 
-def must_be_folder(option: str, place: Path) -> None:
-    """Refuse a place for files that is a file itself. Raises InputError."""
-    if place.exists() and not place.is_dir():
-        raise InputError(f"{option} {place} is a file: name a folder")
+def require_folder(option: str, path: Path) -> None:
+    """Refuse a path for files that is a file itself. Raises InputError."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option} {path} is a file: name a folder")
 
 
-def must_be_writable(file: Path) -> None:
-    """Refuse a place where no file can be written, and leave it as it was. Raises InputError."""
-    there = file.exists()
+def require_writable(file: Path) -> None:
+    """Refuse a path where no file can be written, and leave it as it was. Raises InputError."""
+    existed = file.exists()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):
             pass
-        if not there:
+        if not existed:
             file.unlink()
     except OSError as error:
         raise InputError(f"{file} cannot be written: {error.strerror or error}") from None
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise InputError if another program listens there: marimo would just take the next port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot listen on {host}:{port}: {reason}; see --port") from None

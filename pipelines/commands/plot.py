@@ -1,15 +1,13 @@
-"""`krt plot`: pictures for reports, without a browser and without a network."""
+"""`just plot`: pictures for reports, without a browser and without a network."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from engine.configuration import load
 from engine.log import setup_logging
-from pipelines.commands.options import Day, time_of_day
-from pipelines.databases import Kind, kind_of
-from pipelines.databases import database as open_database
+from pipelines.commands.options import DatabaseOption, Day, time_of_day
+from pipelines.databases import open_database
 from pipelines.reports.charts.style import CREDITS, save
 from pipelines.reports.pictures import SPAN, Choice, What, draw
 
@@ -27,7 +25,7 @@ def plot(
     metric: str = "iv",
     minute: str | None = None,
     sessions: int = SPAN,
-    database: Kind | None = None,
+    database: DatabaseOption = None,
 ) -> int:
     """Draw a picture of what is stored: a day, a smile, a matrix, or what is there at all.
 
@@ -50,16 +48,12 @@ def plot(
         of smile: HH:MM, the day's last by default
     sessions
         of coverage: how many, up to the date
-    database
-        live or simulation; live where there are credentials
     """
     setup_logging()
-    configuration, yours = load()
     at = time_of_day("--minute", minute) if minute else None
     choice = Choice(date, symbol, series, metric, at, sessions)
-    kind = kind_of(configuration, yours, database)
-    with open_database(configuration, yours, kind) as url:
-        picture = draw(url, what, choice, CREDITS[kind])
+    with open_database(database) as opened:
+        picture = draw(opened.url, what, choice, CREDITS[opened.kind])
     save(picture, out)
     log.info("✅ %s", out)
     return 0

@@ -1,4 +1,4 @@
-"""`krt sim`: the KIS simulator on its own, for any KIS client to talk to."""
+"""`just sim`: the KIS simulator on its own, for any KIS client to talk to."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import math
 from pathlib import Path
 
 from engine.clock import ScaledClock, WallClock, today
-from engine.configuration import load
 from engine.errors import InputError
 from engine.log import setup_logging
+from engine.settings import load_settings
 from engine.simulator.faults.scenario import load_scenario
+from engine.simulator.market.data import MarketData
 from engine.simulator.server import serve
-from pipelines.commands.options import PortOrAny, Seed, time_of_day
-from pipelines.commands.serving import must_be_free
+from pipelines.commands.options import PortOrAny, Seed, require_free_port, time_of_day
 from pipelines.simulation import (
-    Scene,
+    SEED,
     app_keys,
-    opening,
+    first_open,
     parse_speed,
-    recorded,
-    synthetic,
+    recorded_day,
+    synthetic_day,
 )
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 def sim(
     *,
     port: PortOrAny = 9443,
-    replay: Path | None = None,
+    recorded: Path | None = None,
     date: dt.date | None = None,
     start: str | None = None,
     speed: str = "1",
     faults: str | None = None,
-    seed: Seed = 20,
+    seed: Seed = SEED,
 ) -> int:
     """Serve a simulated KIS on the loopback until Ctrl+C.
 
@@ -44,7 +44,7 @@ def sim(
     ----------
     port
         where it listens on 127.0.0.1; 0 for any free one
-    replay
+    recorded
         serve the bars of this Parquet file instead of synthetic ones
     date
         the session to serve; the latest one by default
@@ -57,27 +57,27 @@ def sim(
     seed
         of the synthetic market
     """
-    load()  # a broken configuration is told here as everywhere
+    load_settings()  # a broken configuration is reported here as everywhere
     times = parse_speed(speed)
     if times == math.inf:
-        raise InputError("--speed max is for `krt live`, whose clock waits for its work: give N")
+        raise InputError("--speed max is for `just live`, whose clock waits for its work: give N")
     if port:
-        must_be_free("127.0.0.1", port)
-    scene = recorded(replay, date) if replay else synthetic(seed, date, today(WallClock()))
-    begins = opening(scene.day)
+        require_free_port("127.0.0.1", port)
+    simulated = (
+        recorded_day(recorded, date) if recorded else synthetic_day(seed, date, today(WallClock()))
+    )
+    begins = first_open(simulated.day)
     if start:
-        begins = dt.datetime.combine(scene.day, time_of_day("--start", start))
+        begins = dt.datetime.combine(simulated.day, time_of_day("--start", start))
     clock = ScaledClock(begins, times)
     setup_logging(clock=clock)
-    asyncio.run(_serve(scene, clock, port, faults))
+    asyncio.run(_serve(simulated.market, clock, port, faults))
     return 0
 
 
-async def _serve(scene: Scene, clock: ScaledClock, port: int, faults: str | None) -> None:
+async def _serve(market: MarketData, clock: ScaledClock, port: int, faults: str | None) -> None:
     scenario = load_scenario(faults) if faults else None
-    async with serve(
-        scene.market, clock, faults=scenario, app_keys=app_keys(), port=port
-    ) as simulator:
+    async with serve(market, clock, faults=scenario, app_keys=app_keys(), port=port) as simulator:
         (key, secret), *_ = app_keys().items()
         log.info(
             "🚀 a simulated KIS at %s, app_key %s, app_secret %s; Ctrl+C ends it",

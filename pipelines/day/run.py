@@ -30,7 +30,7 @@ from pipelines.day.alerts import Alerts, open_alerts, stopped_component, unfilla
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
-from pipelines.day.warm_up import open_windows, warm_up_sessions
+from pipelines.day.warm_up import open_windows
 from pipelines.feed import DayPlan
 from pipelines.history.reconcile import (
     fill_before_open,
@@ -39,7 +39,7 @@ from pipelines.history.reconcile import (
     reconcile,
 )
 from pipelines.history.request import BackfillContext
-from strategies.registry import STRATEGIES
+from strategies.registry import STRATEGIES, warm_up_sessions
 
 log = logging.getLogger(__name__)
 

@@ -39,6 +39,7 @@ class DayStatistics:
     matrix: pl.DataFrame | None = None
     gaps: pl.DataFrame | None = None  # the day's rows of the ledger; None before the close
     closed: bool = False  # KIS says that the exchange does not open on the day
+    complete: bool = True  # False if Ctrl+C ended the day
 
     @property
     def day(self) -> date:

@@ -10,13 +10,8 @@ from engine.market import sessions
 from engine.store import Store
 from engine.store.identifiers import literal, literals
 from pipelines.feed import DayPlan
-from strategies.registry import STRATEGIES
+from strategies.registry import STRATEGIES, warm_up_sessions
 from strategies.window import LiveWindow
-
-
-def warm_up_sessions() -> int:
-    """Return how many sessions before the day the strategies need."""
-    return max(strategy.warm_up_sessions(strategy.params()) for strategy in STRATEGIES.values())
 
 
 async def open_windows(plan: DayPlan, store: Store) -> list[LiveWindow]:

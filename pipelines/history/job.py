@@ -9,56 +9,53 @@ from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from engine.clock import Clock, VirtualClock, WallClock, today
-from engine.configuration import load
 from engine.errors import InputError
 from engine.kis.client import KisClient
 from engine.log import setup_logging
 from engine.market.trading_days import check_range
-from engine.settings import KisSettings
+from engine.settings import DataKind, KisSettings, load_settings
 from engine.simulator.market.recorded import RecordedMarket
 from engine.store import Store, Writer
-from pipelines.commands.live import configuration_feed
-from pipelines.databases import Kind, database, folder, kind_of
-from pipelines.day.warm_up import warm_up_sessions
+from pipelines.databases import Database, data_kind, open_database, run_with_store
+from pipelines.feed import configured_feed
 from pipelines.history.request import BackfillContext
-from pipelines.simulated_market import kept_market
-from pipelines.simulation import FEED, Scene, simulated_kis, symbols_of
+from pipelines.simulation import FEED, collected_symbols, market_of_database, simulated_kis
+from strategies.registry import warm_up_sessions
 
 DAYS = 5  # looked back by default
 EVENING = time(18, 30)
-Replay = Annotated[
-    Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
-]
-Look = Callable[[Store], Awaitable[int]]  # its result is the exit code, as that of:
-Job = Callable[[BackfillContext], Awaitable[int]]
+ReadJob = Callable[[Store], Awaitable[int]]  # its result is the exit code, as that of:
+CollectJob = Callable[[BackfillContext], Awaitable[int]]
 
 
-class Desk:
+class HistoryJob:
     """Where a job runs: with KIS if there are credentials, else with a simulated one."""
 
     def __init__(
-        self, replay: Path | None, which: Kind | None, symbols: tuple[str, ...], *, collects: bool
+        self,
+        recorded: Path | None,
+        asked: DataKind | None,
+        symbols: tuple[str, ...],
+        *,
+        collects: bool,
     ) -> None:
-        self.configuration, self._yours = load()
-        asked = "simulation" if replay else which
-        self._kind = kind_of(self.configuration, self._yours, asked, collects=collects)
-        if replay and self._kind == "live":
-            raise InputError("--replay is a simulation, and your database holds real data")
-        self.market = RecordedMarket(replay) if replay else None
-        self.symbols = list(symbols) or self._usual()
+        self.settings = load_settings()
+        wanted = "simulation" if recorded else asked
+        self._kind = data_kind(self.settings, wanted, collects=collects)
+        if recorded and self._kind == "live":
+            raise InputError("--recorded is a simulation, and your database holds real data")
+        self.market = RecordedMarket(recorded) if recorded else None
+        self.symbols = list(symbols) or self._usual_symbols()
         self.warm_up = warm_up_sessions()
         self.clock = self._clock()
 
-    def _usual(self) -> list[str]:
+    def _usual_symbols(self) -> list[str]:
         """Return the symbols of the file, else those of the settings (the chains have no past)."""
         if self.market:
-            return symbols_of(self.market.symbols)
-        feed = configuration_feed(self.configuration) if self._kind == "live" else FEED
+            return collected_symbols(self.market.symbols)
+        feed = configured_feed(self.settings) if self._kind == "live" else FEED
         return [*feed.futures, *feed.stocks]
 
     def _clock(self) -> Clock:
@@ -83,58 +80,50 @@ class Desk:
         return check_range(first), last
 
     @property
-    def per_second(self) -> float:
+    def calls_per_second(self) -> float:
         """Calls a second that all app keys together may make at best."""
-        kis = self.configuration.kis
+        kis = self.settings.kis
         return kis.calls_per_second * max(1, len(kis.app_keys))
 
-    def look(self, job: Look) -> int:
-        """Run a job that brings nothing in: without KIS, and without the spool of who collects."""
-        with self._database(collects=False) as url:
-            return asyncio.run(self._look(job, url))
+    def read(self, job: ReadJob) -> int:
+        """Run a job that stores nothing: without KIS, and without the collector's spool."""
+        with self._open(collects=False) as database:
+            return run_with_store(database.url, job, component="history", clock=self.clock)
 
-    def collect(self, job: Job) -> int:
+    def collect(self, job: CollectJob) -> int:
         """Run a job that asks KIS and stores what it says."""
-        with self._database(collects=True) as url:
-            return asyncio.run(self._collect(job, url))
+        with self._open(collects=True) as database:
+            return asyncio.run(self._collect(job, database))
 
     @contextmanager
-    def _database(self, *, collects: bool) -> Iterator[str]:
+    def _open(self, *, collects: bool) -> Iterator[Database]:
         setup_logging(
-            clock=self.clock,
-            level=self.configuration.log_level,
-            secrets=[*self.configuration.secrets(), *self._yours.secrets()],
+            clock=self.clock, level=self.settings.log_level, secrets=self.settings.secrets()
         )
-        with database(self.configuration, self._yours, self._kind, collects=collects) as url:
-            yield url
+        with open_database(self._kind, settings=self.settings, collects=collects) as database:
+            yield database
 
-    async def _look(self, job: Look, url: str) -> int:
-        store = Store(url, self.clock, component="history")
-        try:
-            return await job(store)
-        finally:
-            await store.close()
-
-    async def _collect(self, job: Job, url: str) -> int:
+    async def _collect(self, job: CollectJob, database: Database) -> int:
         async with AsyncExitStack() as stack:
-            settings, here = await stack.enter_async_context(self._kis(url))
-            store = Store(url, self.clock, component="history")
+            settings, folder = await stack.enter_async_context(self._kis(database))
+            store = Store(database.url, self.clock, component="history")
             stack.push_async_callback(store.close)
-            spool = folder(self.configuration, self._kind) / "spool"
-            writer = Writer(url, self.clock, spool, component="history-writer")
+            spool = database.folder / "spool"
+            writer = Writer(database.url, self.clock, spool, component="history-writer")
             stack.push_async_callback(writer.close)
-            client = KisClient(settings, self.clock, folder=here)
+            client = KisClient(settings, self.clock, folder=folder)
             stack.push_async_callback(client.close)
             store_rejected = partial(writer.put, "rejected_rows")
             context = BackfillContext(store, writer.put, store_rejected, client, self.clock)
             return await job(context)
 
     @asynccontextmanager
-    async def _kis(self, url: str) -> AsyncIterator[tuple[KisSettings, Path]]:
-        if self._kind == "live":
-            yield self.configuration.kis, folder(self.configuration, "live") / "kis"
+    async def _kis(self, database: Database) -> AsyncIterator[tuple[KisSettings, Path]]:
+        """Yield how to talk to KIS or its simulator, and the folder of tokens and paces."""
+        if database.kind == "live":
+            yield self.settings.kis, database.folder / "kis"
             return
-        scene = Scene(kept_market(url, self.market), today(self.clock), FEED)
-        with TemporaryDirectory(prefix="krt-") as here:
-            async with simulated_kis(scene, self.clock, self.configuration) as (settings, _):
-                yield settings, Path(here)
+        market = market_of_database(database.url, self.market)
+        with TemporaryDirectory(prefix="krt-") as folder:
+            async with simulated_kis(market, self.clock, self.settings.kis) as (settings, _):
+                yield settings, Path(folder)

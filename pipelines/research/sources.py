@@ -12,11 +12,11 @@ from typing import Literal
 
 import polars as pl
 
-from engine.configuration import load
 from engine.history import parquet
 from engine.history import scan as postgres
+from engine.settings import DataKind, load_settings
 from engine.store.identifiers import identifier
-from pipelines.databases import Kind, database, folder, kind_of
+from pipelines.databases import data_kind, open_database
 from pipelines.reports.charts.style import CREDITS
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
 
@@ -105,24 +105,24 @@ def database_url() -> str:
     """Return the database that the settings name; an embedded one runs until the process ends."""
     if READER_URL in os.environ:
         return os.environ[READER_URL]
-    configuration, yours = load()
-    if yours.postgres_url is not None:  # a reader may not migrate it
-        return yours.postgres_url.get_secret_value()
+    settings = load_settings()
+    if settings.database.url is not None:  # a reader may not migrate it
+        return settings.database.url
     running = ExitStack()
     atexit.register(running.close)
-    return running.enter_context(database(configuration, yours, default_kind()))
+    return running.enter_context(open_database(default_kind(), settings=settings)).url
 
 
 def home() -> Path:
     """Return the folder that holds everything of the settings' database."""
-    return folder(load()[0], default_kind())
+    return load_settings().folder(default_kind())
 
 
-def default_kind() -> Kind:
-    """Return which data is meant: what `krt research` opened, else real data with credentials."""
+def default_kind() -> DataKind:
+    """Return which data is meant: what `just research` opened, else real data with credentials."""
     if READER_URL in os.environ:
         return "simulation" if os.environ.get(READER_SIMULATED) == "1" else "live"
-    return kind_of(*load())
+    return data_kind(load_settings())
 
 
 def credit() -> str:

@@ -32,9 +32,9 @@ from engine.simulator.server import Simulator, serve
 from engine.store import MergeCounts, Store
 from engine.store.metadata import store_strategy_symbols
 from pipelines.day.polling import PollingManager
-from pipelines.day.warm_up import open_windows, warm_up_sessions
+from pipelines.day.warm_up import open_windows
 from pipelines.feed import BarPlan, DayPlan, Feed, plan
-from strategies.registry import STRATEGIES
+from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.benchmarks.apart import KEYS
 from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.bench_poll import PACE, collecting

@@ -17,7 +17,7 @@ pytestmark = needs(FUTURES_FILE)
 @pytest.fixture(scope="module", params=["rough", "storm"])
 def bad_day(request):
     """A desk after a bad day, and the day's summary."""
-    replay = ("--replay", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")
+    replay = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")
     with new_desk() as desk:
         yield desk, desk.live(*replay, "--faults", request.param, "--seed", "1")
 

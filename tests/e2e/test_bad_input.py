@@ -49,7 +49,7 @@ def refused(krt, *arguments: str, says: str, **environment: str) -> None:
         (["live", "--date", "1999-01-04"], "1999"),
         (["live", "--speed", "0.5"], "--speed"),
         (["live", "--speed", "fast"], "--speed"),
-        (["live", "--replay", "nowhere.parquet", "--date", "2025-09-01"], "nowhere.parquet"),
+        (["live", "--recorded", "nowhere.parquet", "--date", "2025-09-01"], "nowhere.parquet"),
         (["live", "--stock", "005930; DROP TABLE futures_1m"], "DROP TABLE"),
         (["live", "--future", "../../etc/passwd"], "passwd"),
         (["live", "--chain", "NIKKEI"], "NIKKEI"),
@@ -64,19 +64,19 @@ def test_wrong_arguments(krt, arguments, says):
 
 def test_a_file_without_the_columns(krt, desk):
     pl.DataFrame({"time": [1], "price": [2.0]}).write_parquet(desk.folder / "prices.parquet")
-    refused(krt, "live", "--replay", "prices.parquet", "--date", "2025-09-01", says="symbol")
+    refused(krt, "live", "--recorded", "prices.parquet", "--date", "2025-09-01", says="symbol")
 
 
 def test_a_file_that_is_no_parquet(krt, desk):
     (desk.folder / "text.parquet").write_text("not parquet at all")
-    refused(krt, "live", "--replay", "text.parquet", "--date", "2025-09-01", says="text.parquet")
+    refused(krt, "live", "--recorded", "text.parquet", "--date", "2025-09-01", says="text.parquet")
 
 
 def test_a_replay_without_a_date(krt, desk):
     bars = {name: [1.0] for name in ("open", "high", "low", "close")}
     row = {"symbol": ["A01_FRONT"], "timestamp": [datetime(2025, 9, 1, 8, 45)], **bars}
     pl.DataFrame(row | {"volume": [1]}).write_parquet(desk.folder / "one.parquet")
-    refused(krt, "live", "--replay", "one.parquet", says="--date")
+    refused(krt, "live", "--recorded", "one.parquet", says="--date")
 
 
 def test_a_wrong_key_in_the_configuration(krt, tmp_path):
@@ -162,7 +162,7 @@ def test_a_file_for_a_folder_and_the_reverse(krt, desk, arguments):
 
 
 @pytest.mark.parametrize(
-    "command", [["live", "--date", "2025-09-06", "--replay"], ["backtest", "--file"]]
+    "command", [["live", "--date", "2025-09-06", "--recorded"], ["backtest", "--file"]]
 )
 @pytest.mark.parametrize(
     ("bars", "says"),
@@ -183,7 +183,7 @@ def test_a_file_whose_columns_hold_something_else(krt, desk, command, bars, says
 def test_a_file_with_bars_on_a_day_that_is_no_session(krt, desk, command):
     bars_of().write_parquet(desk.folder / "saturday.parquet")
     says = "no session of KRX"
-    refused(krt, command, "--replay", "saturday.parquet", "--date", "2025-09-06", says=says)
+    refused(krt, command, "--recorded", "saturday.parquet", "--date", "2025-09-06", says=says)
 
 
 def test_a_simulator_on_a_port_that_is_taken(krt):

@@ -17,16 +17,16 @@ import pytest
 from aiohttp import web
 
 from engine.clock import Clock, VirtualClock
-from engine.configuration import load
-from engine.settings import KisSettings
+from engine.settings import KisSettings, load_settings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from engine.store import Store
-from pipelines.commands import live
+from pipelines.databases import Database
+from pipelines.day.live import collect_real, collect_simulated
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import ChainChoice, Feed, plan
-from pipelines.simulation import Scene, clock_of
+from pipelines.feed import ChainChoice, Feed, configured_feed, next_plan, plan
+from pipelines.simulation import SimulatedDay, clock_before_open
 from tests.e2e.conftest import Desk
 
 MONDAY, UNTIL = date(2026, 11, 9), datetime(2026, 11, 9, 9, 3)
@@ -99,26 +99,24 @@ async def test_the_simulator_is_collected_from_as_if_it_were_kis(
     database_url, another_database_url, asked, settings
 ):
     """The same minutes twice: simulated, and by whoever has credentials and starts on Sunday."""
-    scene = Scene(SyntheticMarket(5), MONDAY, FEED)
-    clock, stats = clock_of(scene, float("inf")), DayStatistics(plan(FEED, MONDAY), simulated=True)
-    configuration, _ = load()
-    simulated = live._simulated(scene, None, configuration, clock, another_database_url, stats)
-    await broken_off(simulated, clock)
+    simulated = SimulatedDay(SyntheticMarket(5), MONDAY, FEED)
+    clock = clock_before_open(simulated, float("inf"))
+    stats = DayStatistics(plan(FEED, MONDAY), simulated=True)
+    database = Database(another_database_url, "simulation", load_settings())
+    await broken_off(collect_simulated(simulated, None, clock, database, stats), clock)
     asked_when_simulated = set(asked)
     asked.clear()
 
     clock = VirtualClock(datetime(2026, 11, 8, 21, 0))
-    async with serve(scene.market, clock, app_keys={"key": "secret"}) as kis:
+    async with serve(simulated.market, clock, app_keys={"key": "secret"}) as kis:
         settings.setenv("KRT_BASE_URL", kis.base_url)
         files = partial(KisSettings, master_url=kis.base_url + MASTER_PATH)  # KIS's other server
-        settings.setattr("engine.configuration.KisSettings", files)
-        configuration, _ = load()
-        day = live.next_plan(live.configuration_feed(configuration), clock)
+        settings.setattr("engine.settings.KisSettings", files)
+        database = Database(database_url, "live", load_settings())
+        day = next_plan(configured_feed(database.settings), clock)
         assert day.day == MONDAY, "it waits for the next session"
-        await broken_off(
-            live._real(configuration, clock, database_url, DayStatistics(day, simulated=False)),
-            clock,
-        )
+        stats = DayStatistics(day, simulated=False)
+        await broken_off(collect_real(clock, database, stats), clock)
 
     assert asked == asked_when_simulated
     real, made_up = await stored(database_url, clock), await stored(another_database_url, clock)

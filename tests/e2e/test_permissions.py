@@ -14,15 +14,15 @@ import pytest
 from pydantic import SecretStr
 
 from engine.clock import WallClock
-from engine.configuration import Configuration, DatabaseConfiguration
 from engine.files import write_atomically
 from engine.kis.client import KisClient
-from engine.settings import AppKey, KisSettings
+from engine.settings import AppKey, KisSettings, Settings
 from engine.store.connection import Connection
 from engine.store.embedded import server as database
 from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
-from pipelines.commands.live import _logged
+from pipelines.databases import Database
+from pipelines.day.live import _logging
 from pipelines.day.run import _alone
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -61,9 +61,8 @@ async def test_tokens_paces_spool_and_logs_are_ours_alone(tmp_path: Path) -> Non
     with _alone(here / "spool"):
         Spool(here / "spool").add("futures_1m", futures_bars([1.0]))
     stats = DayStatistics(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)
-    with _logged(
-        stats, WallClock(), Configuration(data_folder=tmp_path), DatabaseConfiguration(), quiet=True
-    ):
+    database = Database("", "live", Settings(data_folder=tmp_path))
+    with _logging(stats, WallClock(), database, quiet=True):
         pass
     assert len([path for path in here.rglob("*") if path.is_file()]) >= 4
     assert exposed(tmp_path) == []

@@ -9,29 +9,28 @@ import pytest
 
 from engine import schemas
 from engine.clock import VirtualClock
-from engine.configuration import Configuration
 from engine.market import sessions
 from engine.schemas import METRICS
+from engine.settings import KisSettings
 from engine.store import embedded_server
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import plan
-from pipelines.simulation import recorded as of_recording
-from pipelines.simulation import simulated_kis
+from pipelines.simulation import recorded_day, simulated_kis
 from tests.e2e.conftest import Desk
 from tests.e2e.recorded import recorded as of_file
 from tests.paths import FUTURES_FILE, needs
 
 DAY = date(2025, 9, 1)
 pytestmark = needs(FUTURES_FILE)
-REPLAY = ("--replay", str(FUTURES_FILE), "--date", f"{DAY}")
+RECORDED = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 
 
 @pytest.fixture(scope="module")
 def summary(desk: Desk):
-    return desk.live(*REPLAY, "--fresh")
+    return desk.live(*RECORDED, "--fresh")
 
 
 def recorded(day: date) -> pl.DataFrame:
@@ -120,10 +119,11 @@ def test_the_same_day_again_changes_no_row(desk, summary):
 
 async def the_day_from_three_on(url: str, folder: Path) -> DayStatistics:
     """Collect the day like a collector that is started at three."""
-    scene, clock = of_recording(FUTURES_FILE, DAY), VirtualClock(datetime.combine(DAY, time(15)))
-    stats = DayStatistics(plan(scene.feed, DAY), simulated=True)
+    simulated = recorded_day(FUTURES_FILE, DAY)
+    clock = VirtualClock(datetime.combine(DAY, time(15)))
+    stats = DayStatistics(plan(simulated.feed, DAY), simulated=True)
     paths = DayPaths(url, folder / "spool", folder / "kis")
-    async with simulated_kis(scene, clock, Configuration()) as (settings, _):
+    async with simulated_kis(simulated.market, clock, KisSettings()) as (settings, _):
         await run_day(stats.plan, settings, clock, paths, stats)
     return stats
 

@@ -17,10 +17,9 @@ from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 
 from engine.clock import VirtualClock
-from engine.configuration import AppKeyPair, Configuration
 from engine.errors import KisRefused, StoreUnreachable
 from engine.log import setup_logging
-from engine.settings import KisSettings
+from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.synthetic import SyntheticMarket
@@ -96,13 +95,13 @@ def hear(tmp_path: Path) -> Iterator[Callable[[], None]]:
     logging.getLogger("werkzeug").disabled = False
 
 
-def configured(address: str, hook: HTTPServer) -> Configuration:
+def configured(address: str, hook: HTTPServer) -> Settings:
     alert = f"json://{LOGIN}:{HOOK}@{hook.host}:{hook.port}/{HOOK}?token={HOOK}"
-    return Configuration(
+    return Settings(
         base_url=address,
         app_key=SecretStr(KEY),
         app_secret=SecretStr(SECRET),
-        app_keys=(AppKeyPair(app_key=SecretStr(WRONG_KEY), app_secret=SecretStr(WRONG_SECRET)),),
+        app_keys=(AppKey(app_key=SecretStr(WRONG_KEY), app_secret=SecretStr(WRONG_SECRET)),),
         alerts=(SecretStr(alert),),
     )
 

@@ -1,6 +1,6 @@
 """A day on which the database goes away, and is killed, ends with the database of a calm day.
 
-The collector runs as `krt live` runs it, from a start in the afternoon (the warm-up and the day so
+The collector runs as `just live` runs it, from a start in the afternoon (the warm-up and the day so
 far come in first) to the day's sealing; with KRT_LONG_TESTS set, a whole day.
 """
 
@@ -21,14 +21,15 @@ import polars as pl
 import pytest
 
 from engine.clock import VirtualClock
-from engine.configuration import Configuration
+from engine.settings import KisSettings
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import ChainChoice, Feed, plan
-from pipelines.simulation import simulated_kis, synthetic
+from pipelines.simulation import simulated_kis
 from tests.databases import LONG, command
 from tests.engine.store.kill_loop import kill_server
 from tests.engine.store.outage import away
@@ -48,11 +49,11 @@ Trouble = Callable[[VirtualClock], Awaitable[None]]
 
 async def a_day(url: str, folder: Path, trouble: Trouble) -> None:
     """Collect a future, a stock and the smallest chain while the trouble takes its course."""
-    scene, clock = synthetic(5, DAY, DAY), VirtualClock(START, math.inf)
+    clock = VirtualClock(START, math.inf)
     feed = Feed(("005930",), ("A01",), (ChainChoice.parse("KOSDAQ150:front"),))
     stats = DayStatistics(plan(feed, DAY), simulated=True)
     paths = DayPaths(url, folder / "spool", folder / "kis")
-    async with simulated_kis(scene, clock, Configuration()) as (settings, _):
+    async with simulated_kis(SyntheticMarket(5), clock, KisSettings()) as (settings, _):
         day = asyncio.create_task(run_day(stats.plan, settings, clock, paths, stats))
         await asyncio.gather(day, trouble(clock))
 

@@ -18,7 +18,7 @@ def test_stocks_are_stored_as_recorded(desk: Desk):
     file = recorded(STOCKS_FILE, DAY, "15:30")
     symbols = file["symbol"].unique().sort().to_list()[:STOCKS_AT_ONCE]
     chosen = [word for symbol in symbols for word in ("--stock", symbol)]
-    summary = desk.live("--replay", str(STOCKS_FILE), "--date", f"{DAY}", *chosen)
+    summary = desk.live("--recorded", str(STOCKS_FILE), "--date", f"{DAY}", *chosen)
     stored = desk.ask(f"SELECT {', '.join(BARS)} FROM stocks_1m WHERE timestamp::date = '{DAY}'")
     owed = stamps_between(symbols, DAY, DAY)
     truth = file.join(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.addresses import checked_address, passwords
-from engine.configuration import load
 from engine.errors import InputError
+from engine.settings import check_address, load_settings, passwords
 from engine.store import migrate
 
 
@@ -27,7 +26,7 @@ from engine.store import migrate
     ],
 )
 def test_an_address_is_taken_as_it_is(url: str) -> None:
-    assert checked_address(url) == url
+    assert check_address(url) == url
 
 
 @pytest.mark.parametrize("settled_in", ["environment", "file", "nowhere"])
@@ -59,7 +58,7 @@ def test_what_is_no_address_is_refused_without_being_quoted(
     if settled_in == "file":
         (tmp_path / "db_config.json").write_text(json.dumps({"postgres_url": url}))
     with pytest.raises(InputError, match="%40") as refusal:
-        migrate(url) if settled_in == "nowhere" else load(tmp_path)
+        migrate(url) if settled_in == "nowhere" else load_settings(tmp_path)
     assert "hidden" not in str(refusal.value)
     assert "1234" not in str(refusal.value)
 

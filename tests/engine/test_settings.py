@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from engine.configuration import load
 from engine.errors import InputError
+from engine.settings import load_settings
 
 SPEC = {
     "base_url": "https://openapi.example.com",
@@ -34,36 +34,34 @@ def write(folder, name, content):
 
 
 def test_nothing_configured_is_a_simulation_on_the_embedded_server(tmp_path):
-    configuration, database = load(tmp_path)
-    assert not configuration.has_credentials
-    assert database.postgres_url is None
+    settings = load_settings(tmp_path)
+    assert not settings.has_credentials
+    assert settings.database.url is None
 
 
 def test_the_files_of_the_spec_are_read(tmp_path):
     write(tmp_path, "config.json", SPEC)
     write(tmp_path, "db_config.json", SPEC_DATABASE)
-    configuration, database = load(tmp_path)
-    assert configuration.kis.base_url == "https://openapi.example.com"
-    assert configuration.kis.app_keys[0].app_secret.get_secret_value() == "a-very-secret-secret"
-    assert configuration.kis.polling_interval == 2
-    assert database.postgres_url is not None
-    assert database.postgres_url.get_secret_value() == SPEC_DATABASE["postgres_url"]
+    settings = load_settings(tmp_path)
+    assert settings.kis.base_url == "https://openapi.example.com"
+    assert settings.kis.app_keys[0].app_secret.get_secret_value() == "a-very-secret-secret"
+    assert settings.kis.polling_interval == 2
+    assert settings.database.url == SPEC_DATABASE["postgres_url"]
 
 
 def test_the_environment_wins(tmp_path, monkeypatch):
     write(tmp_path, "config.json", SPEC)
     monkeypatch.setenv("KRT_APP_KEY", "from-the-environment")
     monkeypatch.setenv("KRT_DATABASE_URL", "postgresql://elsewhere/db")
-    configuration, database = load(tmp_path)
-    assert configuration.kis.app_keys[0].app_key.get_secret_value() == "from-the-environment"
-    assert database.postgres_url is not None
-    assert database.postgres_url.get_secret_value() == "postgresql://elsewhere/db"
+    settings = load_settings(tmp_path)
+    assert settings.kis.app_keys[0].app_key.get_secret_value() == "from-the-environment"
+    assert settings.database.url == "postgresql://elsewhere/db"
 
 
 def test_several_app_keys_share_the_work(tmp_path):
     more = {"app_key": "another", "app_secret": "secret"}
     write(tmp_path, "config.json", SPEC | {"app_keys": [more]})
-    assert len(load(tmp_path)[0].kis.app_keys) == 2
+    assert len(load_settings(tmp_path).kis.app_keys) == 2
 
 
 @pytest.mark.parametrize(
@@ -80,7 +78,7 @@ def test_several_app_keys_share_the_work(tmp_path):
 def test_what_is_wrong_is_one_line_without_the_secret(tmp_path, content, says):
     write(tmp_path, "config.json", content)
     with pytest.raises(InputError) as refused:
-        load(tmp_path)
+        load_settings(tmp_path)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "a-very-secret-secret" not in str(refused.value)
@@ -89,7 +87,7 @@ def test_what_is_wrong_is_one_line_without_the_secret(tmp_path, content, says):
 def test_settings_printed_show_no_secret(tmp_path):
     write(tmp_path, "config.json", SPEC)
     write(tmp_path, "db_config.json", SPEC_DATABASE)
-    shown = f"{load(tmp_path)!r} {load(tmp_path)[0].kis!r}"
+    shown = f"{load_settings(tmp_path)!r} {load_settings(tmp_path).kis!r}"
     assert "a-very-secret-secret" not in shown
     assert "user:pass" not in shown
 
@@ -98,10 +96,10 @@ def test_lists_of_the_environment_are_codes_with_commas_or_json(tmp_path, monkey
     monkeypatch.setenv("KRT_STOCKS", "005930, 000660")
     monkeypatch.setenv("KRT_FUTURES", '["A01", "A05"]')
     monkeypatch.setenv("KRT_ALERTS", "mailto://a:b@host?to=c,d,json://host/x")
-    configuration, _ = load(tmp_path)
-    assert configuration.stocks == ("005930", "000660")
-    assert configuration.futures == ("A01", "A05")
-    alerts = [address.get_secret_value() for address in configuration.alerts]
+    settings = load_settings(tmp_path)
+    assert settings.stocks == ("005930", "000660")
+    assert settings.futures == ("A01", "A05")
+    alerts = [address.get_secret_value() for address in settings.alerts]
     assert alerts == ["mailto://a:b@host?to=c,d", "json://host/x"]
 
 
@@ -109,10 +107,10 @@ def test_lists_of_the_environment_are_codes_with_commas_or_json(tmp_path, monkey
 def test_an_environment_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "{no json")
     with pytest.raises(InputError, match="the environment"):
-        load(tmp_path)
+        load_settings(tmp_path)
 
 
 def test_half_a_pair_of_keys_is_refused(tmp_path):
     write(tmp_path, "config.json", {"app_key": "a-key"})
     with pytest.raises(InputError, match="belong together"):
-        load(tmp_path)
+        load_settings(tmp_path)

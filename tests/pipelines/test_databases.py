@@ -6,17 +6,17 @@ from datetime import date
 import pytest
 
 from engine.clock import WallClock
-from engine.configuration import Configuration, DatabaseConfiguration
 from engine.errors import InputError
+from engine.settings import DataKind, Settings
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.commands.main import main
-from pipelines.databases import Kind, claim, database
-from pipelines.history.job import EVENING, Desk
-from pipelines.simulated_market import SEED, kept_market
+from pipelines.databases import open_database, record_data_kind
+from pipelines.history.job import EVENING, HistoryJob
+from pipelines.simulation import SEED, market_of_database
 from tests.e2e.conftest import new_desk
 from tests.engine.store.data import futures_bars
 from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
@@ -36,11 +36,13 @@ def at(database_url, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("first", "other"), [("live", "simulation"), ("simulation", "live")])
-def test_a_database_keeps_to_the_data_it_began_with(database_url: str, first: Kind, other: Kind):
-    claim(database_url, first)
-    claim(database_url, first)
+def test_a_database_keeps_to_the_data_it_began_with(
+    database_url: str, first: DataKind, other: DataKind
+):
+    record_data_kind(database_url, first)
+    record_data_kind(database_url, first)
     with pytest.raises(InputError, match="your database holds"):
-        claim(database_url, other)
+        record_data_kind(database_url, other)
 
 
 async def test_bars_from_before_anybody_asked_are_taken_for_real(database_url, store):
@@ -52,14 +54,14 @@ async def test_bars_from_before_anybody_asked_are_taken_for_real(database_url, s
     connection.close()
     migrate(database_url)
     with pytest.raises(InputError, match="holds real data"):
-        claim(database_url, "simulation")
+        record_data_kind(database_url, "simulation")
 
 
 @pytest.mark.parametrize(
     "command", [("live", "--speed", "max"), ("backfill", "--days", "1"), ("validate", "--fix")]
 )
 def test_who_has_lost_the_key_does_not_simulate_into_real_data(database_url, at, capsys, command):
-    claim(database_url, "live")
+    record_data_kind(database_url, "live")
     assert main(command) == 2
     said = capsys.readouterr().err
     assert said.startswith("❌ your database holds real data")
@@ -68,15 +70,15 @@ def test_who_has_lost_the_key_does_not_simulate_into_real_data(database_url, at,
 
 def test_who_looks_is_told_by_the_database_what_it_holds(database_url, at):
     """At noon, without a key: today's session is not closed, as it would be in a simulation."""
-    assert Desk(None, None, (), collects=False).clock.now().time() == EVENING
-    claim(database_url, "live")
-    assert isinstance(Desk(None, None, (), collects=False).clock, WallClock)
-    assert isinstance(Desk(None, "simulation", (), collects=False).clock, WallClock)
-    assert not isinstance(Desk(None, None, (), collects=True).clock, WallClock)
+    assert HistoryJob(None, None, (), collects=False).clock.now().time() == EVENING
+    record_data_kind(database_url, "live")
+    assert isinstance(HistoryJob(None, None, (), collects=False).clock, WallClock)
+    assert isinstance(HistoryJob(None, "simulation", (), collects=False).clock, WallClock)
+    assert not isinstance(HistoryJob(None, None, (), collects=True).clock, WallClock)
 
 
 def test_who_looks_without_a_key_needs_no_kis(database_url, at, capsys):
-    claim(database_url, "live")
+    record_data_kind(database_url, "live")
     assert main(("backfill", "--dry-run", "--days", "1", "--json")) == 0
     assert json.loads(capsys.readouterr().out)["calls"] >= 0
     assert not (at / "simulation").exists()
@@ -99,8 +101,8 @@ def test_a_fresh_start_forgets_what_waited_for_the_database_too():
     with new_desk() as desk:
         spool = Spool(desk.folder / "simulation" / "spool")
         spool.add("futures_1m", futures_bars([2.0]))
-        configuration = Configuration(data_folder=desk.folder)
-        with database(configuration, DatabaseConfiguration(), "simulation", fresh=True):
+        settings = Settings(data_folder=desk.folder)
+        with open_database("simulation", settings=settings, fresh=True):
             assert spool.entries() == []
 
 
@@ -110,28 +112,28 @@ def seed_of(market):
 
 
 def test_a_simulation_goes_on_with_the_market_it_began_with(database_url):
-    assert seed_of(kept_market(database_url, SyntheticMarket(7))) == 7
-    assert seed_of(kept_market(database_url, None)) == 7
+    assert seed_of(market_of_database(database_url, SyntheticMarket(7))) == 7
+    assert seed_of(market_of_database(database_url, None)) == 7
     with pytest.raises(InputError, match=r"of seed 7, and this one is of seed 20: .*--fresh"):
-        kept_market(database_url, SyntheticMarket(SEED))
+        market_of_database(database_url, SyntheticMarket(SEED))
 
 
 def test_bars_of_a_file_are_not_corrected_by_a_made_up_market(database_url, tmp_path):
     file = tmp_path / "bars.parquet"
     as_kis_labels(stored_bars_of("101W12", DAY, DAY, minutes=9)).write_parquet(file)
     recorded = RecordedMarket(file)
-    assert kept_market(database_url, recorded) is recorded
-    assert kept_market(database_url, recorded) is recorded
+    assert market_of_database(database_url, recorded) is recorded
+    assert market_of_database(database_url, recorded) is recorded
     for other in (None, SyntheticMarket(7)):
-        with pytest.raises(InputError, match="--replay"):
-            kept_market(database_url, other)
+        with pytest.raises(InputError, match="--recorded"):
+            market_of_database(database_url, other)
 
 
 def test_the_commands_ask_for_it(database_url, at, capsys):
-    kept_market(database_url, SyntheticMarket(7))
+    market_of_database(database_url, SyntheticMarket(7))
     assert main(("live", "--speed", "max", "--json")) == 2
     assert "of seed 7" in capsys.readouterr().err
     file = at / "bars.parquet"
     as_kis_labels(stored_bars_of("101W12", DAY, DAY, minutes=9)).write_parquet(file)
-    assert main(("backfill", "--replay", str(file))) == 2
+    assert main(("backfill", "--recorded", str(file))) == 2
     assert "of seed 7" in capsys.readouterr().err

@@ -18,9 +18,8 @@ from engine.simulator.exchange import Desk, served, served_session
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.connection import Connection
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
-from pipelines.day.warm_up import warm_up_sessions
 from strategies.comparison import differences
-from strategies.registry import STRATEGIES
+from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.soak.collector import KEY, SECRET
 from tests.soak.plan import Season, SessionPlan
 

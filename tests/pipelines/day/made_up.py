@@ -16,7 +16,7 @@ def stored_bars_of(
     """The first minutes of each session, and its auction, as a random walk; stamps."""
     rng = np.random.default_rng(seed)
     owed = stamps_between([symbol], start, end).with_columns(
-        place=pl.int_range(pl.len()).over("session"),
+        index_in_session=pl.int_range(pl.len()).over("session"),
         last=pl.col("stamp") == pl.col("stamp").max().over("session"),
     )
     kept = owed.filter((pl.col("index_in_session") < minutes) | pl.col("last"))

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from engine.clock import VirtualClock
-from engine.configuration import load
 from engine.market import trading_days
-from pipelines.commands.admin import calendar
-from pipelines.commands.live import next_plan
-from pipelines.databases import believe_kis_days
-from pipelines.feed import Feed
+from engine.settings import load_settings
+from pipelines.commands.calendar import calendar
+from pipelines.databases import load_kis_holidays
+from pipelines.feed import Feed, next_plan
 
 TOLD = {date(2026, 11, 24): False, date(2026, 12, 25): True}
 
@@ -42,6 +41,6 @@ def test_a_holiday_declared_last_week_is_closed_in_the_calendar(
 
 @pytest.mark.usefixtures("told")
 def test_a_day_on_which_kis_opens_after_all_is_collected() -> None:
-    believe_kis_days(load()[0])
+    load_kis_holidays(load_settings())
     plan = next_plan(Feed(futures=("A01",)), VirtualClock(datetime(2026, 12, 25, 8)))
     assert plan.day == date(2026, 12, 25)

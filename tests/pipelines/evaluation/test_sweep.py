@@ -9,9 +9,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from engine.errors import InputError
-from pipelines.commands.sweep import best_table, make, sweep, warning
+from pipelines.commands.sweep import sweep
 from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
+from pipelines.evaluation.sweep import luck_warning, run_trials
 from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table, run_trial
+from pipelines.reports.evaluation_tables import best_trials_table
 from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
 
 AXES = ("band_multiplier=0.2,0.4", "exit=opposite,inside", "rolling_move=3")
@@ -69,9 +71,9 @@ def test_processes_find_what_one_finds_and_nothing_is_made_twice(
     again = TrialLog(path, data)
     assert_frame_equal(outcome_table(trials, again.outcomes), straight(bars), check_exact=True)
     monkeypatch.setattr(
-        "pipelines.commands.sweep.on_all_cores", lambda *_: pytest.fail("made again")
+        "pipelines.evaluation.sweep.run_on_all_cores", lambda *_: pytest.fail("made again")
     )
-    make(trials, bars, again)
+    run_trials(trials, bars, again)
 
 
 def test_a_file_of_other_data_is_refused(bars: pl.DataFrame, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_the_command_counts_all_trials_on_the_data(
     file, results = tmp_path / "bars.parquet", tmp_path / "s.jsonl"
     as_kis_labels(bars).write_parquet(file)
     monkeypatch.setattr(
-        "pipelines.commands.sweep.on_all_cores",
+        "pipelines.evaluation.sweep.run_on_all_cores",
         lambda trials, frame, _: ((trial, run_trial(trial, frame)) for trial in trials),
     )
     assert sweep(axis=AXES, file=file, results=results) == 0
@@ -124,12 +126,12 @@ def test_the_command_counts_all_trials_on_the_data(
 def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> None:
     found = straight(bars)
 
-    def probability(run_trial: int) -> int:
-        return int(warning(found, run_trial).rpartition("is ")[2].rstrip("%."))
+    def probability(tried: int) -> int:
+        return int(luck_warning(found, tried).rpartition("is ")[2].rstrip("%."))
 
     assert probability(8) > probability(1000)
-    assert "too few" in warning(found.head(1), 1)
-    assert best_table(found, ["exit"], 3).row_count == 3
+    assert "too few" in luck_warning(found.head(1), 1)
+    assert best_trials_table(found, ["exit"], 3).row_count == 3
 
 
 def test_a_ray_cluster_of_two_workers_finds_the_same(

@@ -23,9 +23,9 @@ import pytest
 from engine import schemas
 from engine.clock import WallClock
 from engine.store import Store
-from pipelines.commands import serving as serving_module
 from pipelines.commands.main import main
-from pipelines.commands.serving import is_loopback
+from pipelines.reports import marimo_server
+from pipelines.reports.marimo_server import is_loopback
 from tests.paths import ROOT
 
 START = datetime(2026, 11, 16, 9, 0)
@@ -35,7 +35,7 @@ PATIENCE = 60  # seconds that a busy machine may take
 
 @contextmanager
 def serving(url: str, folder: Path, *options: str) -> Iterator[str]:
-    """Run `krt dashboard`; yield the address that it says."""
+    """Run `just dashboard`; yield the address that it says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -205,8 +205,8 @@ def test_only_the_machine_itself_needs_no_token(host: str, own: bool) -> None:
 
 
 def test_the_server_is_waited_for_however_often_we_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving_module, "_WAIT", 0.05)
+    monkeypatch.setattr(marimo_server, "_WAIT", 0.05)
     with subprocess.Popen(
         [sys.executable, "-c", "import time, sys; time.sleep(0.5); sys.exit(7)"], text=True
     ) as server:
-        assert serving_module._ended(server) == 7
+        assert marimo_server._wait_for_end(server) == 7

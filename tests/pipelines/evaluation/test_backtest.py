@@ -14,9 +14,11 @@ from engine import schemas
 from engine.errors import InputError
 from engine.market import instruments
 from engine.store import Store
-from pipelines.commands.backtest import backtest, checked, settings, trades_table
+from pipelines.commands.backtest import backtest
+from pipelines.evaluation.backtest import parse_params, validated
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from pipelines.reports.backtest import write_report
+from pipelines.reports.evaluation_tables import trades_table
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import backtest as run
 from strategies.dolpha1.params import Dolpha1Params
@@ -103,7 +105,7 @@ def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
     bars: pl.DataFrame, tmp_path: Path
 ) -> None:
     of, rules = strategy_named("dolpha1"), Rules()
-    params = settings(of.params, PARAMS)
+    params = parse_params(of.params, PARAMS)
     found = run(bars.lazy(), of, params, rules)
     files = write_report(found, of.name, params, rules, tmp_path / "report")
     html, png, trades, daily, equity = files
@@ -127,13 +129,13 @@ def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
 )
 def test_a_wrong_parameter_is_one_clear_line(given: tuple[str, ...], said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        settings(Dolpha1Params, given)
+        parse_params(Dolpha1Params, given)
     assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFrame) -> None:
     with pytest.raises(InputError, match="commission_ticks"):
-        checked(Rules, {"commission_ticks": -1})
+        validated(Rules, {"commission_ticks": -1})
     with pytest.raises(InputError, match="there is no file"):
         read_bar_file(tmp_path / "none.parquet")
     text = tmp_path / "text.parquet"

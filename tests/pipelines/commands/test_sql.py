@@ -1,4 +1,4 @@
-"""`krt sql` answers whatever people ask, or says in one line how to ask it."""
+"""`just sql` answers whatever people ask, or says in one line how to ask it."""
 
 from __future__ import annotations
 

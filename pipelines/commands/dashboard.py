@@ -1,0 +1,50 @@
+"""`just dashboard`: the page that shows how the day is going."""
+
+from __future__ import annotations
+
+from engine.log import setup_logging
+from pipelines.commands.options import DatabaseOption, Port, Seconds, period, require_free_port
+from pipelines.databases import open_database
+from pipelines.reports.dashboard import PAGE
+from pipelines.reports.environment import REFRESH_PERIOD, STALE_AFTER, STALE_SECONDS
+from pipelines.reports.marimo_server import is_loopback, require_marimo, serve_page
+
+
+def dashboard(
+    *,
+    host: str = "127.0.0.1",
+    port: Port = 2718,
+    token: bool | None = None,
+    refresh: str = "5s",
+    stale: Seconds = STALE_AFTER,
+    database: DatabaseOption = None,
+) -> int:
+    """Serve a web page that shows how the day is going, until Ctrl+C.
+
+    Parameters
+    ----------
+    host
+        the address to listen on; another than this machine's own asks viewers for a token
+    port
+        the port to listen on
+    token
+        ask for a token here too
+    refresh
+        how often the page looks again: 2s, 5s, 1m
+    stale
+        seconds without a heartbeat after which a component counts as stopped
+    """
+    variables = {REFRESH_PERIOD: period("--refresh", refresh), STALE_SECONDS: str(stale)}
+    require_marimo()
+    require_free_port(host, port)
+    setup_logging()
+    with open_database(database) as opened:
+        return serve_page(
+            "run",
+            PAGE,
+            opened,
+            host,
+            port,
+            guarded=token or not is_loopback(host),
+            variables=variables,
+        )

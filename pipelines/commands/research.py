@@ -1,0 +1,56 @@
+"""`just research`: the notebook on the history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.log import setup_logging
+from pipelines.commands.options import DatabaseOption, Port, require_free_port
+from pipelines.databases import open_database
+from pipelines.reports.marimo_server import RUN_AT_ONCE, require_marimo, serve_page
+
+NOTEBOOK = Path(__file__).parent.parent / "research" / "notebook.py"
+
+
+def research(
+    *,
+    notebook: Path | None = None,
+    host: str = "127.0.0.1",
+    port: Port = 2719,
+    headless: bool = False,
+    database: DatabaseOption = None,
+) -> int:
+    """Open the research notebook in the browser, until Ctrl+C; it is a copy of yours to change.
+
+    Parameters
+    ----------
+    notebook
+        where your copy is; by default notebook.py beside the database
+    host
+        the address to listen on; the token lets its owner run any code here
+    port
+        the port to listen on
+    headless
+        do not open a browser
+    """
+    require_marimo()
+    require_free_port(host, port)
+    setup_logging()
+    with open_database(database) as opened:
+        copy = notebook or opened.folder / "notebook.py"
+        if copy.exists() and not copy.is_file():
+            raise InputError(f"--notebook {copy} is not a file: name a notebook.py")
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(NOTEBOOK.read_text("utf-8"), "utf-8")
+        return serve_page(
+            "edit",
+            copy,
+            opened,
+            host,
+            port,
+            guarded=True,
+            variables=RUN_AT_ONCE,
+            options=["--headless"] if headless else [],
+        )

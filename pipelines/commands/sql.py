@@ -1,0 +1,31 @@
+"""`just sql`: a query of yours."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from engine.store import Store
+from pipelines.commands.options import DatabaseOption, Format
+from pipelines.databases import open_database, run_with_store
+from pipelines.reports.readable import readable
+from pipelines.reports.terminal import print_frame
+
+
+def sql(query: str, *, format: Format = "table", database: DatabaseOption = None) -> int:  # noqa: A002
+    """Query the database, read-only.
+
+    Parameters
+    ----------
+    query
+        one SQL statement
+    format
+        table, json (a list of objects) or csv
+    """
+
+    async def fetch(store: Store) -> pl.DataFrame:
+        return readable(await store.query(query))
+
+    with open_database(database) as opened:
+        frame = run_with_store(opened.url, fetch, component="look")
+    print_frame(frame, format)
+    return 0

@@ -1,0 +1,168 @@
+"""A trading day from the settings to its end: real where there are KIS credentials, else simulated.
+
+`run` is what `just live` does, for a `Feed` of yours:
+
+    from pipelines.day.live import run
+    from pipelines.feed import DataFeedBuilder
+
+    run(DataFeedBuilder().add_stock("005930").add_deriv("A01").build())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from engine.clock import Clock, WallClock, today
+from engine.errors import InputError
+from engine.files import private_folder
+from engine.log import setup_logging
+from engine.settings import Settings, load_settings
+from engine.simulator.faults.scenario import Scenario, load_scenario
+from pipelines.databases import Database, load_kis_holidays, open_database
+from pipelines.day import view
+from pipelines.day.run import DayPaths, run_day
+from pipelines.day.statistics import DayStatistics
+from pipelines.feed import Feed, configured_feed, next_plan, plan
+from pipelines.simulation import (
+    SEED,
+    SimulatedDay,
+    clock_before_open,
+    market_of_database,
+    parse_speed,
+    recorded_day,
+    simulated_kis,
+    synthetic_day,
+)
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SPEED = "480"  # a day of 7½ hours in about a minute
+SIMULATION = "🚀 this is a simulation"
+HOW_TO_GO_LIVE = (
+    "; with app_key and app_secret in config.json or KRT_APP_KEY and"
+    " KRT_APP_SECRET in the environment the same command collects from KIS"
+)
+Collect = Callable[[Database, DayStatistics], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What is simulated; `pipelines/commands/live.py` says what the options mean."""
+
+    recorded: Path | None = None
+    date: date | None = None
+    speed: str = DEFAULT_SPEED
+    faults: str | None = None
+    seed: int = SEED
+
+    def day(self) -> SimulatedDay:
+        """Return the day to simulate. Raises InputError."""
+        if self.recorded:
+            return recorded_day(self.recorded, self.date)
+        return synthetic_day(self.seed, self.date, today(WallClock()))
+
+
+def run(
+    feed: Feed | None = None,
+    *,
+    simulation: Simulation | None = None,
+    settings: Settings | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    picture: Path | None = None,
+) -> DayStatistics:
+    """Collect a trading day and return what it came to; `just live` in Python.
+
+    The feed is that of the settings unless it is given. The day is simulated if a simulation is
+    given or there are no credentials. `fresh` empties the simulation's database first, `quiet`
+    draws no live view, `picture` is an SVG file for the view as it stands at the end. Ctrl+C ends
+    the day: everything that has come is committed, and the result is not `complete`. Raises
+    KrtError.
+    """
+    settings = settings or load_settings()
+    if simulation is None and not settings.has_credentials:
+        simulation = Simulation()
+    if simulation:
+        simulated = simulation.day()
+        clock: Clock = clock_before_open(simulated, parse_speed(simulation.speed))
+        stats = DayStatistics(plan(feed or simulated.feed, simulated.day), simulated=True)
+        faults = load_scenario(simulation.faults) if simulation.faults else None
+        collect: Collect = partial(collect_simulated, simulated, faults, clock)
+    else:
+        clock = WallClock()
+        load_kis_holidays(settings)
+        day = next_plan(feed or configured_feed(settings), clock)
+        stats = DayStatistics(day, simulated=False)
+        collect = partial(collect_real, clock)
+    if not stats.plan.sessions:
+        raise InputError(f"nothing to collect on {stats.day}: {', '.join(stats.plan.skipped)}")
+    with (
+        open_database(
+            "simulation" if simulation else "live", settings=settings, fresh=fresh, collects=True
+        ) as database,
+        _logging(stats, clock, database, quiet=quiet),
+    ):
+        if simulation:
+            log.info(SIMULATION if settings.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
+        try:
+            asyncio.run(collect(database, stats))
+        except KeyboardInterrupt:
+            stats.complete = False
+    if picture:
+        view.save(stats, clock, picture)
+    return stats
+
+
+async def collect_simulated(
+    simulated: SimulatedDay,
+    faults: Scenario | None,
+    clock: Clock,
+    database: Database,
+    stats: DayStatistics,
+) -> None:
+    """Collect the plan of the stats from a simulated KIS."""
+    market_of_database(database.url, simulated.market)
+    with TemporaryDirectory(prefix="krt-") as folder:  # its tokens and paces are of no use later
+        paths = DayPaths(database.url, database.folder / "spool", Path(folder))
+        async with simulated_kis(simulated.market, clock, database.settings.kis, faults) as (
+            settings,
+            simulator,
+        ):
+            await run_day(stats.plan, settings, clock, paths, stats)
+            stats.refused = simulator.counts.refusals.total()
+
+
+async def collect_real(clock: Clock, database: Database, stats: DayStatistics) -> None:
+    """Collect the plan of the stats from KIS."""
+    settings, folder = database.settings, database.folder
+    paths = DayPaths(database.url, folder / "spool", folder / "kis")
+    await run_day(stats.plan, settings.kis, clock, paths, stats, alert_addresses=settings.alerts)
+
+
+@contextmanager
+def _logging(
+    stats: DayStatistics, clock: Clock, database: Database, *, quiet: bool
+) -> Iterator[None]:
+    """Log to a file of the day, and to the view on a terminal, else to standard error."""
+    console = Console()
+    lines = view.LastLines() if console.is_terminal and not quiet else None
+    setup_logging(
+        clock=clock,
+        level=database.settings.log_level,
+        secrets=database.settings.secrets(),
+        handler=lines,
+        file=private_folder(database.folder / "logs") / f"live-{stats.day}.log",
+    )
+    with view.show_view(stats, clock, lines, console) if lines else nullcontext():
+        yield

@@ -1,0 +1,61 @@
+"""What a backtest is made of: bars from a file or the stored history, parameters, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ValidationError
+
+from engine.errors import InputError
+from engine.settings import DataKind
+from pipelines.databases import open_database
+from pipelines.evaluation.bars import read_bar_file, read_stored_bars
+from strategies.base import Params, Strategy
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_bars(
+    strategy: Strategy[Any],
+    params: Params,
+    file: Path | None,
+    symbols: Sequence[str],
+    start: date | None,
+    end: date | None,
+    database: DataKind | None,
+) -> pl.DataFrame:
+    """Return the bars to trade on, warm-up included, from the file or the database.
+
+    Raises InputError where there are none.
+    """
+    if start and end and start > end:
+        raise InputError(f"--from {start} is after --to {end}")
+    if file:
+        bars = read_bar_file(file, symbols)
+        return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
+    warm_up = strategy.warm_up_sessions(params)
+    with open_database(database) as opened:
+        return read_stored_bars(opened.url, symbols or ("A01",), start, end, warm_up=warm_up)
+
+
+def parse_params(model: type[Model], texts: Sequence[str]) -> Model:
+    """Read name=value texts into a model. Raises InputError in one line."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise InputError(f"{wrong[0]!r}: write name=value, as in --param band_multiplier=1.5")
+    return validated(model, {name: value for name, _, value in pairs})
+
+
+def validated(model: type[Model], values: dict[str, Any]) -> Model:
+    """Return the values as a model. Raises InputError in one line."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        names = ", ".join(model.model_fields)
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{key}: {first['msg']} (known are {names})") from error

@@ -1,0 +1,137 @@
+"""The signals of history computed again, and compared with those that were given."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from engine import schemas
+from engine.errors import InputError
+from engine.history.scan import scan
+from engine.market import instruments
+from engine.store import MergeCounts, Store
+from pipelines.evaluation.bars import read_stored_bars
+from strategies.base import ENGINE, Params, Strategy
+from strategies.comparison import differences
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay found. `computed` are the strategy's rows, `differences` see `comparison`."""
+
+    computed: pl.DataFrame
+    differences: pl.DataFrame
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many rows agree, and how many are in each state of disagreement."""
+        states = dict(self.differences["state"].value_counts().iter_rows())
+        unexpected = states.get("unexpected", 0)
+        disagreeing = self.differences.height - unexpected
+        return {"same": self.computed.height - disagreeing, **dict(sorted(states.items()))}
+
+    @property
+    def is_clean(self) -> bool:
+        """Say whether both agree in every bit."""
+        return self.differences.is_empty()
+
+
+def recompute_signals(
+    url: str,
+    strategy: Strategy[Any],
+    params: Params,
+    *,
+    symbols: tuple[str, ...] = (),
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+) -> Replay:
+    """Compute the signals of stored bars, each symbol on its own, and compare.
+
+    A next contract's bars are stored before its signals are given, for the warm-up. So only
+    sessions that have signals count; where start and end say that the span is meant also those
+    that should have some (`_expected_sessions`), and all of them where the symbols are named too.
+    Raises InputError where there are no signals or no bars, StoreError from the database.
+    """
+    for symbol in symbols:
+        if instruments.is_front(symbol) or not (
+            instruments.is_stock(symbol) or instruments.contract(symbol)
+        ):
+            raise InputError(f"{symbol} means several contracts: name the one that had signals")
+    given = _given(url, strategy, symbols, start, end)
+    if given.is_empty() and not (symbols and start and end):
+        raise InputError(
+            f"no signals of {strategy.name} are stored; give --symbol, --from and --to"
+        )
+    chosen = symbols or tuple(given["symbol"].unique().sort())
+    first = start or given["timestamp"].min().date()  # type: ignore[union-attr]
+    last = end or given["timestamp"].max().date()  # type: ignore[union-attr]
+    warm_up = strategy.warm_up_sessions(params)
+    bars = read_stored_bars(url, chosen, first, last, warm_up=warm_up)
+    rows = strategy.evaluate(bars.lazy(), params).filter(_within(first, last))
+    computed = rows.collect(engine=ENGINE)
+    if not (symbols and start and end):
+        counted = [_sessions(given), *([_expected_sessions(computed)] if start and end else [])]
+        computed = _in_sessions(computed, pl.concat(counted))
+    return Replay(computed, differences(computed, given))
+
+
+def _sessions(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select("symbol", session=pl.col("timestamp").dt.date()).unique()
+
+
+def _in_sessions(rows: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    own = [pl.col("symbol"), pl.col("timestamp").dt.date()]
+    return rows.join(wanted, left_on=own, right_on=["symbol", "session"], how="semi")
+
+
+def _expected_sessions(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the sessions (symbol, session) of stocks, and of contracts while in front."""
+    sessions = _sessions(rows)
+    is_stock = pl.col("symbol").is_in([s for s in sessions["symbol"] if instruments.is_stock(s)])
+    stocks, contracts = sessions.filter(is_stock), sessions.filter(~is_stock)
+    fronts = (
+        part.join(instruments.front_months(product, *_ends(part["session"])), on="symbol")
+        for (product,), part in contracts.group_by(pl.col("symbol").str.head(3))
+    )
+    in_front = pl.col("session").is_between("first_day", "last_day")
+    return pl.concat([stocks, *(front.filter(in_front).select(stocks.columns) for front in fronts)])
+
+
+def _ends(days: pl.Series) -> tuple[dt.date, dt.date]:
+    first, last = days.sort().gather([0, -1])
+    return first, last
+
+
+def _given(
+    url: str,
+    strategy: Strategy[Any],
+    symbols: tuple[str, ...],
+    start: dt.date | None,
+    end: dt.date | None,
+) -> pl.DataFrame:
+    kept = [_within(start, end), *([pl.col("symbol").is_in(symbols)] if symbols else [])]
+    return scan(strategy.table, url).filter(*kept).select(_columns(strategy)).collect()
+
+
+def _within(start: dt.date | None, end: dt.date | None) -> pl.Expr:
+    first = dt.datetime.combine(start or dt.date.min, dt.time())
+    until = dt.datetime.combine(end or dt.date(9999, 12, 30), dt.time()) + dt.timedelta(days=1)
+    return pl.col("timestamp").is_between(first, until, closed="left")
+
+
+async def store_signals(
+    store: Store, strategy: Strategy[Any], computed: pl.DataFrame
+) -> MergeCounts:
+    """Store the rows that are missing or differ; what was given before is kept.
+
+    Raises StoreError.
+    """
+    rows = computed.with_columns(created_at=pl.lit(store.clock.now(), pl.Datetime("us")))
+    return await store.merge(strategy.table, schemas.conform(rows, strategy.schema))
+
+
+def _columns(strategy: Strategy[Any]) -> list[str]:
+    return [name for name in strategy.schema.names if name != "created_at"]

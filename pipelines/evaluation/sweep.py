@@ -1,0 +1,71 @@
+"""A sweep: a strategy over a grid of parameters, and how much of the best result is luck."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from math import sqrt
+from pathlib import Path
+
+import polars as pl
+
+from engine.settings import load_settings
+from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
+from pipelines.evaluation.trials import Trial, TrialLog
+from strategies.backtesting.figures import SESSIONS_A_YEAR, deflated_sharpe, expected_best_sharpe
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]  # trials done, trials in all
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    bars: pl.DataFrame,
+    trial_log: TrialLog,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> None:
+    """Run the trials that the trial_log does not know yet, and remember their outcomes."""
+    due = [trial for trial in trials if trial.key not in trial_log.outcomes]
+    known = len(trials) - len(due)
+    if known:
+        log.info("🔄 %d of %d trials were made before", known, len(trials))
+    if not due:
+        return
+    progress(known, len(trials))
+    outcomes = run_on_ray(due, bars, ray) if ray else run_on_all_cores(due, bars, workers)
+    for done, (trial, outcome) in enumerate(outcomes, start=known + 1):
+        trial_log.remember(trial, outcome)
+        progress(done, len(trials))
+
+
+def luck_warning(figures: pl.DataFrame, tried: int) -> str:
+    """Say how much of the best trial is luck, if `tried` trials have been made on this data."""
+    known = figures.drop_nulls("sharpe").sort("sharpe", descending=True)
+    if known.height < 2:
+        return "⚠️ too few trials traded to say how much of the best one is luck"
+    year = sqrt(SESSIONS_A_YEAR)
+    deviation = float(known["sharpe"].std() or 0) / year  # type: ignore[arg-type] # of floats
+    best = known.row(0, named=True)
+    probability = deflated_sharpe(
+        best["sharpe"] / year,
+        sessions=best["sessions"],
+        skew=best["skew"],
+        kurtosis=best["kurtosis"],
+        deviation=deviation,
+        trials=tried,
+    )
+    luck = expected_best_sharpe(deviation, tried) * year
+    return (
+        f"⚠️ {tried} trials were made on this data: the best of as many worthless strategies would"
+        f" show a Sharpe ratio of {luck:.2f}, yours shows {best['sharpe']:.2f}. The probability"
+        f" that it is worth anything at all (deflated Sharpe ratio) is {probability:.0%}."
+    )
+
+
+def default_results_file(strategy: str, data: str) -> Path:
+    """Return the file that remembers the trials of a strategy on some data."""
+    return load_settings().data_folder.expanduser() / "sweeps" / f"{strategy}-{data}.jsonl"

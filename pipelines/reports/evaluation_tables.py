@@ -1,0 +1,140 @@
+"""The outcome of `just backtest`, `just sweep` and `just replay` on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.evaluation.replay import Replay
+from pipelines.reports.terminal import plain_table
+from strategies.backtesting.run import Backtest
+from strategies.base import Params
+
+_FRACTIONS = (
+    "total_return",
+    "annual_return",
+    "volatility",
+    "max_drawdown",
+    "hit_rate",
+    "exposure",
+)
+_SWEEP_COLUMNS = {
+    "sharpe": "Sharpe",
+    "annual_return": "a year",
+    "max_drawdown": "drawdown",
+    "trades": "trades",
+    "net": "net KRW",
+}
+
+
+def print_backtest(result: Backtest, strategy: str, params: Params, *, as_json: bool) -> None:
+    """Print figures and the last trades, as tables or as one JSON object."""
+    if as_json:
+        tables = {
+            name: json.loads(getattr(result, name).write_json())
+            for name in ("figures", "daily", "trades")
+        }
+        report = {"strategy": strategy, "params": params.model_dump(), **tables}
+        sys.stdout.write(json.dumps(report) + "\n")
+        return
+    console = Console()
+    console.print(figures_table(result.figures, strategy))
+    last = result.trades.tail(10)
+    console.print(trades_table(last, f"last {last.height} trades"))
+
+
+def figures_table(figures: pl.DataFrame, strategy: str) -> Table:
+    """Return the figures of each symbol, a column a symbol."""
+    table = plain_table(f"{strategy}, after costs")
+    table.add_column("")
+    for symbol in figures["symbol"]:
+        table.add_column(symbol, justify="right")
+    for column in figures.columns[1:]:
+        cells = (figure_text(column, value) for value in figures[column])
+        table.add_row(column.replace("_", " "), *cells)
+    return table
+
+
+def figure_text(column: str, value: float | None) -> str:
+    """Return a figure as people read it."""
+    if value is None:
+        return "-"
+    if column in _FRACTIONS:
+        return f"{value:.2%}"
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.2f}"
+
+
+def trades_table(trades: pl.DataFrame, title: str) -> Table:
+    """Return trades as a table: times are stamps of the bars at whose open they were filled."""
+    table = plain_table(title)
+    for name in ("symbol", "entered", "", "entry", "left", "exit", "why", "net KRW"):
+        right = name in ("entry", "exit", "net KRW")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for trade in trades.iter_rows(named=True):
+        table.add_row(
+            trade["symbol"],
+            f"{trade['entered']:%Y-%m-%d %H:%M}",
+            "long" if trade["direction"] > 0 else "short",
+            f"{trade['entry']:,.10g}",
+            f"{trade['left']:%H:%M}",
+            f"{trade['exit']:,.10g}",
+            trade["why"],
+            f"{trade['net']:,.0f}",
+        )
+    return table
+
+
+def best_trials_table(figures: pl.DataFrame, axes: Sequence[str], count: int = 10) -> Table:
+    """Return the best trials of a sweep by Sharpe ratio as a table."""
+    best = figures.sort("sharpe", descending=True, nulls_last=True).head(count)
+    rows = [
+        [
+            *(str(row[axis]) for axis in axes),
+            row["symbol"],
+            *(figure_text(name, row[name]) for name in _SWEEP_COLUMNS),
+        ]
+        for row in best.iter_rows(named=True)
+    ]
+    table = plain_table(f"best {best.height} of {figures.height} by Sharpe ratio")
+    heads = (*(axis.replace("_", " ") for axis in axes), "symbol", *_SWEEP_COLUMNS.values())
+    for head, cells in zip(heads, zip(*rows, strict=True), strict=True):
+        table.add_column(head, justify="right", min_width=max(map(len, cells)))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_replay(result: Replay, strategy: str, *, as_json: bool) -> None:
+    """Print the differences, as tables or one JSON object a line."""
+    if as_json:
+        sys.stdout.write(result.differences.write_ndjson())
+        return
+    console = Console()
+    counts = ", ".join(f"{count} {state}" for state, count in result.counts.items())
+    sign = "✅" if result.is_clean else "⚠️"
+    console.print(f"{sign} {strategy}: {result.computed.height} rows computed again: {counts}")
+    if result.differences.height:
+        console.print(differences_table(result.differences.head(20), result.differences.height))
+
+
+def differences_table(rows: pl.DataFrame, total: int) -> Table:
+    """Return the first differences, of so many in total, as a table."""
+    table = plain_table(f"{rows.height} of {total} differences")
+    for name in ("timestamp", "symbol", "state", "given", "computed"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("differing")
+    for row in rows.iter_rows(named=True):
+        signals = [
+            "-"
+            if row[f"reason_{side}"] is None
+            else f"{row[f'monitor_signal_{side}']:+d} {row[f'reason_{side}']}"
+            for side in ("given", "computed")
+        ]
+        stamp = f"{row['timestamp']:%Y-%m-%d %H:%M}"
+        table.add_row(stamp, row["symbol"], row["state"], *signals, ", ".join(row["columns"]))
+    return table

@@ -1,0 +1,77 @@
+"""The outcome of `just backfill` and `just validate` on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.history.backfill import Report
+from pipelines.history.validate import Validation
+
+_SHOWN = 200  # findings in the table
+
+
+def print_plan(calls: pl.DataFrame, per_second: float, *, as_json: bool) -> None:
+    """Print what a backfill would ask for, and what that costs in calls and minutes."""
+    cost = {
+        "calls": calls.height,
+        "minutes": round(calls.height / per_second / 60, 2),
+        "missing": int(calls["missing"].sum()),
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(cost) + "\n")
+        return
+    table = Table(title="the plan, newest first", title_justify="left")
+    for name in ("symbol", "session", "calls", "missing minutes"):
+        table.add_column(name, justify="right" if name in {"calls", "missing minutes"} else "left")
+    per_session = calls.group_by("symbol", "session", maintain_order=True).agg(
+        calls=pl.len(), missing=pl.sum("missing")
+    )
+    for row in per_session.iter_rows():
+        table.add_row(*map(str, row))
+    console = Console()
+    console.print(table)
+    console.print(f"{cost['calls']} calls, about {cost['minutes']} minutes at {per_second:g}/s")
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print what a backfill came to."""
+    figures = report.as_json()
+    if as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    table = Table(title="backfill", title_justify="left", show_header=False)
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    Console().print(table)
+
+
+def print_findings(found: Validation, *, as_json: bool) -> None:
+    """Print what a validation found, with what each finding means."""
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_json(), ensure_ascii=False, indent=2) + "\n")
+        return
+    console = Console()
+    if found.findings.is_empty():
+        console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
+        return
+    console.print(_findings_table(found))
+    for name, meaning in sorted(found.explanations().items()):
+        console.print(f"[bold]{name}[/]: {meaning}")
+    if found.findings.height > _SHOWN:
+        console.print(f"{_SHOWN} of {found.findings.height:,} are shown; --format json has all")
+    console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
+
+
+def _findings_table(found: Validation) -> Table:
+    rows = found.readable().head(_SHOWN)
+    table = Table(title="findings", title_justify="left")
+    for name in rows.columns:
+        table.add_column(name, overflow="fold")
+    for row in rows.cast(pl.String).iter_rows():
+        table.add_row(*row)
+    return table

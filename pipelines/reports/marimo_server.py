@@ -1,0 +1,136 @@
+"""marimo's server on a page of ours, as a child process: `just dashboard` and `just research`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from engine.errors import InputError
+from pipelines.databases import Database
+from pipelines.reports.environment import READER_SIMULATED, READER_URL
+from pipelines.reports.read_only import reader_url
+
+# marimo waits to be told unless its user's settings say otherwise; the notebook is ours
+RUN_AT_ONCE = {"_MARIMO_CONFIG_OVERLOAD_RUNTIME_AUTO_INSTANTIATE": "true"}
+_GRACE = 10.0  # seconds for the server to end by itself
+# Ctrl+C is ours to answer: the server would print a traceback, and ends with a warning
+_OWN_GROUP: dict[str, Any] = (
+    {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if sys.platform == "win32"
+    else {"process_group": 0}
+)
+# Windows hears Ctrl+C only between waits; elsewhere a wait with an end is a busy one
+_WAIT = 1.0 if sys.platform == "win32" else None
+_NO_WARNING_AT_EXIT = "ignore:resource_tracker:UserWarning"
+_NICER = 5  # looking must not slow the collector
+
+
+def require_marimo() -> None:
+    """Raise InputError unless marimo is installed."""
+    if find_spec("marimo") is None:
+        raise InputError("this needs marimo: install korea-realtime-trading[research]")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def serve_page(
+    mode: Literal["run", "edit"],
+    page: Path,
+    database: Database,
+    host: str,
+    port: int,
+    *,
+    guarded: bool,
+    variables: Mapping[str, str],
+    options: Sequence[str] = (),
+) -> int:
+    """Serve the page until the server ends or Ctrl+C; return the exit code.
+
+    The page may only read the database. A guarded one asks for a token, which is printed as part of
+    the address. `variables` go into its environment, `options` to marimo.
+    """
+    environment = {
+        **os.environ,
+        **variables,
+        READER_URL: reader_url(database.url),
+        READER_SIMULATED: "1" if database.kind == "simulation" else "",
+        "PYTHONWARNINGS": _NO_WARNING_AT_EXIT,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "marimo",
+        "-q",
+        "-l",
+        "error",
+        mode,
+        str(page),
+        "--host",
+        host,
+        "--port",
+        str(port),
+        *options,
+    ]
+    return _run(command, environment, f"http://{host}:{port}", guarded=guarded)
+
+
+def _run(command: list[str], environment: Mapping[str, str], address: str, *, guarded: bool) -> int:
+    """Run marimo until it ends or is ended. The token goes in by its standard input."""
+    token = secrets.token_urlsafe(16) if guarded else ""
+    options = ["--token-password-file", "-"] if guarded else ["--no-token"]
+    with subprocess.Popen(  # noqa: S603 - our own interpreter
+        [*command, *options], env=dict(environment), stdin=subprocess.PIPE, text=True, **_OWN_GROUP
+    ) as server:
+        _lower_priority(server.pid)
+        assert server.stdin is not None  # noqa: S101 - asked for
+        server.stdin.write(token)
+        server.stdin.close()
+        # The token opens the page: it is printed here and written nowhere else.
+        sys.stdout.write(f"🚀 {address}{f'?access_token={token}' if token else ''}\n")
+        sys.stdout.flush()
+        try:
+            return _wait_for_end(server)
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            _stop(server)
+
+
+def _wait_for_end(server: subprocess.Popen[str]) -> int:
+    """Wait until the server ends; return its exit code."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return server.wait(_WAIT)
+
+
+def _lower_priority(pid: int) -> None:
+    """Let the collector go first on the processor."""
+    nice = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", _NICER)
+    with suppress(psutil.Error):
+        psutil.Process(pid).nice(nice)
+
+
+def _stop(server: subprocess.Popen[str]) -> None:
+    server.terminate()
+    try:
+        server.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        server.kill()
