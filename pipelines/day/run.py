@@ -131,7 +131,7 @@ def _hold_collector_lock(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise InputError(
-            f"another collector is at work here (it holds {lock.lock_file}); one is enough"
+            f"another collector is running with this data folder (it holds {lock.lock_file})"
         ) from None
     with lock:
         yield
@@ -144,7 +144,7 @@ async def _exchange_opens(plan: DayPlan, kis: KisClient, folder: Path) -> bool:
     except KisKeyRefused:
         raise
     except KisError as error:
-        log.warning("⚠️ KIS does not tell its holidays, ours stand: %s", error)
+        log.warning("⚠️ KIS did not give its holidays, the built-in calendar is used: %s", error)
     if any(sessions.session(session.market, plan.day) for session in plan.sessions):
         return True
     log.warning("⚠️ KIS says that the exchange is closed on %s", plan.day)
@@ -173,7 +173,7 @@ async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts)
     if context.clock.now() > min(session.first_stamp for session in plan.sessions):
         found += (await fill_today(context, plan.names, plan.day)).rows
     if found.inserted:
-        log.info("✅ %d bars that the history lacked came in", found.inserted)
+        log.info("✅ %d missing bars of the history added", found.inserted)
 
 
 async def _count_stored(plan: DayPlan, store: Store, stats: DayStatistics) -> None:
@@ -211,7 +211,7 @@ async def retry_while_unreachable(
         except StoreUnreachable as error:
             if clock.now() >= until:
                 raise
-            log.warning("⚠️ the day cannot be closed yet, trying again: %s", error)
+            log.warning("⚠️ the day cannot be compared with KIS yet, trying again: %s", error)
             await clock.sleep(DATABASE_PAUSE)
 
 

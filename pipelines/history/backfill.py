@@ -30,14 +30,14 @@ from pipelines.history.request import (
     request_window,
     stamp_answers,
 )
-from pipelines.history.session_status import COUNTS, read_status, unfinished_sessions
+from pipelines.history.session_status import COUNTS, read_status, unsettled_sessions
 from pipelines.history.survey import Survey, store_marks, survey, target_parts
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 3  # the second asks again what one answer did not settle, the third allows for a fault
 REFUSALS = 5  # in a row, and a symbol is not asked for again in this run: it is no accident
-CONCURRENT_SESSIONS = 8  # so many that a slow answer leaves no call of the pace unused
+CONCURRENT_SESSIONS = 8  # enough to use every call that the pace allows while one answer is slow
 
 OnFetched = Callable[[int, int], None]  # calls done, calls planned so far
 
@@ -99,8 +99,8 @@ async def backfill(
     """Fill what the symbols' sessions from start to end lack, newest first.
 
     Symbols are codes, products (each contract for its time as front month, and `warm_up` sessions
-    before) or option chains (whose gaps can only be explained). `on_fetched` hears of each session
-    that is done.
+    before) or option chains (whose gaps can only be explained). `on_fetched` is called after
+    each session.
 
     Raises InputError, KisKeyRefused, StoreError.
     """
@@ -115,7 +115,7 @@ async def plan_backfill(
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
     wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
     calls = [pl.DataFrame(schema=CALLS)]
-    for part in target_parts(await unfinished_sessions(store, wanted, store.clock)):
+    for part in target_parts(await unsettled_sessions(store, wanted, store.clock)):
         found = await survey(store, part, store.clock, give_up=True)
         calls.append(plan_calls(found.missing, found.expected, found.stored, found.absent))
     return pl.concat(calls)
@@ -134,11 +134,11 @@ async def fill(
     """
     report = Report(results=None if again is None else [])
     await store_front_months(context.store, context.clock)
-    unfinished = wanted
+    unsettled = wanted
     if again is None:
-        unfinished = await unfinished_sessions(context.store, wanted, context.clock)
+        unsettled = await unsettled_sessions(context.store, wanted, context.clock)
     for number in range(ROUNDS):
-        calls = await _plan_round(context, unfinished, again if number == 0 else None)
+        calls = await _plan_round(context, unsettled, again if number == 0 else None)
         if calls.is_empty():
             break
         report.planned += calls.height
@@ -215,7 +215,9 @@ def _count_refusal(result: RequestResult, report: Report) -> None:
     symbol = result.window.symbol
     report.refusals[symbol] = report.refusals[symbol] + 1 if result.refused else 0
     if report.refusals[symbol] == REFUSALS:
-        log.warning("⚠️ %s: KIS said no %d times in a row; not asked again now", symbol, REFUSALS)
+        log.warning(
+            "⚠️ %s: KIS refused %d times in a row; not asked again in this run", symbol, REFUSALS
+        )
 
 
 def _updated_marks(results: list[RequestResult], found: Survey, today: date) -> pl.DataFrame:

@@ -166,17 +166,15 @@ def _is_real(symbol: str, day: date, count: int, newest: date) -> bool:
 
 
 def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
-    rows = [
-        (symbol, parse(symbol).ledger_market, _WHOLE_KRW, None)
-        if isinstance(parse(symbol), Stock)
-        else (
-            symbol,
-            parse(symbol).ledger_market,
-            min(tick for _, tick in parse_derivative(symbol).ticks),
-            parse_derivative(symbol).last_day,
-        )
-        for symbol in symbols
-    ]
+    rows: list[tuple[str, str, float, date | None]] = []
+    for code in symbols:
+        symbol = parse(code)
+        if isinstance(symbol, Stock):
+            rows.append((code, symbol.ledger_market, _WHOLE_KRW, None))
+        else:
+            contract = parse_derivative(code)
+            smallest = min(tick for _, tick in contract.ticks)
+            rows.append((code, contract.ledger_market, smallest, contract.last_day))
     return pl.DataFrame(rows, RELATIONS["instruments"], orient="row")
 
 

@@ -78,7 +78,7 @@ async def repair(
     Raises KisKeyRefused, and StoreError if the tables belong to another user of the database.
     """
     findings = found.findings
-    await _remove_copies(context, findings)
+    await _remove_duplicates(context, findings)
     for (check,), runs in findings.filter(pl.col("fix") == "remove").group_by("check"):
         await _remove_bars(context, runs, str(check))
     again = findings.filter(pl.col("fix") == "recompute").select(SESSION).unique()
@@ -93,16 +93,16 @@ def _is_chain(symbol: str) -> bool:
     return isinstance(parse(symbol), OptionChain)
 
 
-async def _remove_copies(context: BackfillContext, findings: pl.DataFrame) -> None:
+async def _remove_duplicates(context: BackfillContext, findings: pl.DataFrame) -> None:
     """Leave the latest row of each key, and restore the tables' keys, which the merge needs."""
     for table, runs in _by_table(findings):
         if not await has_table(context.store, table.name):
             continue
         doubled = runs.filter(pl.col("check") == "doubled")
         if gone := await table_repair.remove_duplicates(context.store, table, doubled):
-            log.info("✅ %s: %d copies removed", table.name, gone)
+            log.info("✅ %s: %d duplicate rows removed", table.name, gone)
         if await table_repair.restore_primary_key(context.store, table):
-            log.info("✅ %s has its key again", table.name)
+            log.info("✅ %s: primary key restored", table.name)
 
 
 def _by_table(runs: pl.DataFrame) -> Iterator[tuple[Table, pl.DataFrame]]:
@@ -188,4 +188,4 @@ async def _confirm(
     )
     if same.height:
         await context.store.merge("confirmed_bars", schemas.conform(same, schemas.CONFIRMED_BARS))
-        log.info("✅ %d bars look odd and are as KIS has them", same.height)
+        log.info("✅ %d odd bars confirmed: KIS gives them unchanged", same.height)

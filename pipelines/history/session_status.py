@@ -1,6 +1,6 @@
 """The status of each closed session, kept in the table `kept_sessions`.
 
-A session is finished when each of its expected stamps is stored, or is settled: known to be without
+A session is settled when nothing of it is open: each expected stamp is stored, known to be without
 a trade, or unavailable. The table saves the export from finding that out again.
 """
 
@@ -47,8 +47,8 @@ async def store_status(
         await store.merge("kept_sessions", schemas.conform(rows, schemas.KEPT_SESSIONS))
 
 
-async def unfinished_sessions(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataFrame:
-    """Return the targets that are not finished, or that lack more bars than the ledger explains.
+async def unsettled_sessions(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataFrame:
+    """Return the targets that are not settled, or that lack more bars than the ledger explains.
 
     Years are compared at once (`engine.history.gaps`), so that a backfill of a whole history costs
     what its holes cost.
@@ -60,10 +60,10 @@ async def unfinished_sessions(store: Store, targets: pl.DataFrame, clock: Clock)
         .agg(pl.col("bars").sum().alias("lacking"))
     )
     explained = pl.col("no_trade") + pl.col("unavailable")
-    finished = known.join(lacking, on=SESSION, how="left").filter(
+    settled = known.join(lacking, on=SESSION, how="left").filter(
         pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN_MARKET
     )
-    return targets.join(finished, on=SESSION, how="anti")
+    return targets.join(settled, on=SESSION, how="anti")
 
 
 async def mark_validated(
@@ -71,7 +71,7 @@ async def mark_validated(
 ) -> None:
     """Store which sessions (symbol, session) the checks found good, and which bad.
 
-    Only a finished session counts as validated.
+    Only a settled session counts as validated.
     """
     verdicts = pl.concat(
         [
@@ -88,7 +88,7 @@ async def mark_validated(
 
 
 async def validated_sessions(store: Store) -> pl.DataFrame:
-    """Return symbol, session of all that are finished and validated: what may be exported."""
+    """Return symbol, session of all that are settled and validated: what may be exported."""
     found = await store.query(
         "SELECT symbol, session FROM kept_sessions WHERE open = 0 AND validated ORDER BY 1, 2"
     )

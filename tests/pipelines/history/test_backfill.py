@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from engine.errors import KisKeyRefused
 from engine.simulator.faults.scenario import Scenario
 from engine.store import ledger
-from pipelines.history.backfill import AT_A_TIME, REFUSALS, backfill, plan_backfill
+from pipelines.history.backfill import CONCURRENT_SESSIONS, REFUSALS, backfill, plan_backfill
 from pipelines.history.request import why_gone
 from tests.pipelines.simulated import Thin, desk
 
@@ -185,4 +185,4 @@ async def test_a_refused_symbol_keeps_no_other_from_its_bars(
         reasons = [why for state, why, _ in await at.ledger() if state == "open"]
         assert any(why.startswith("KIS says no: ") for why in reasons)
     assert caplog.text.count(f"{REFUSALS} times in a row") == 1
-    assert caplog.text.count("MCA05918") < REFUSALS + AT_A_TIME
+    assert caplog.text.count("MCA05918") < REFUSALS + CONCURRENT_SESSIONS
