@@ -19,7 +19,7 @@ from pipelines.history.job import EVENING, HistoryJob
 from pipelines.simulation import SEED, market_of_database
 from tests.e2e.conftest import new_desk
 from tests.engine.store.data import futures_bars
-from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
+from tests.pipelines.random_bars import random_bars, with_kis_labels
 
 DAY = date(2025, 9, 24)
 
@@ -120,7 +120,7 @@ def test_a_simulation_goes_on_with_the_market_it_began_with(database_url):
 
 def test_bars_of_a_file_are_not_corrected_by_a_made_up_market(database_url, tmp_path):
     file = tmp_path / "bars.parquet"
-    as_kis_labels(stored_bars_of("101W12", DAY, DAY, minutes=9)).write_parquet(file)
+    with_kis_labels(random_bars("101W12", DAY, DAY, minutes=9)).write_parquet(file)
     recorded = RecordedMarket(file)
     assert market_of_database(database_url, recorded) is recorded
     assert market_of_database(database_url, recorded) is recorded
@@ -134,6 +134,6 @@ def test_the_commands_ask_for_it(database_url, at, capsys):
     assert main(("live", "--speed", "max", "--json")) == 2
     assert "of seed 7" in capsys.readouterr().err
     file = at / "bars.parquet"
-    as_kis_labels(stored_bars_of("101W12", DAY, DAY, minutes=9)).write_parquet(file)
+    with_kis_labels(random_bars("101W12", DAY, DAY, minutes=9)).write_parquet(file)
     assert main(("backfill", "--recorded", str(file))) == 2
     assert "of seed 7" in capsys.readouterr().err

@@ -131,5 +131,5 @@ def second_collector(orders: Orders) -> None:
         timeout=LEAVING,
     )
     said = done.stderr.strip().splitlines()
-    if done.returncode != 2 or len(said) != 1 or "another collector is at work" not in said[0]:
+    if done.returncode != 2 or len(said) != 1 or "another collector is running" not in said[0]:
         raise Broken(f"the second collector ended with {done.returncode}: {said[-1:]}")

@@ -15,7 +15,7 @@ from engine.store import Store
 from engine.store.export import export
 from strategies.registry import STRATEGIES
 from tests.engine.store.data import FETCHED, OPEN, futures_bars, signals, stock_bars
-from tests.pipelines.day.made_up import stored_bars_of
+from tests.pipelines.random_bars import random_bars
 
 DAY = timedelta(days=1)
 
@@ -117,7 +117,7 @@ def _fails(*_: object) -> None:
 
 async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path) -> None:
     day = date(2025, 9, 24)
-    bars = stored_bars_of("101W12", date(2025, 8, 20), day, minutes=9)
+    bars = random_bars("101W12", date(2025, 8, 20), day, minutes=9)
     for strategy in STRATEGIES.values():
         rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
         rows = rows.with_columns(created_at=pl.lit(FETCHED))

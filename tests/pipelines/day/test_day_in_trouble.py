@@ -1,4 +1,4 @@
-"""A collecting day in trouble: who hears of it, what its heartbeat says, and that it goes on."""
+"""A collecting day in trouble: its alerts, its status, and that collecting goes on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
-DAY, STOCK = date(2025, 11, 4), "005930"
-BEFORE_OPEN, LATE = datetime(2025, 11, 4, 8, 30), datetime(2025, 11, 4, 15, 10)
-OUT = {"endpoint": "token", "message": "no such key", "status": 403, "code": "EGW00103"}
+DAY = date(2025, 11, 4)
+STOCK = "005930"
+BEFORE_OPEN = datetime(2025, 11, 4, 8, 30)
+LATE = datetime(2025, 11, 4, 15, 10)
+REFUSED_KEY = {"endpoint": "token", "message": "no such key", "status": 403, "code": "EGW00103"}
 
 
 @asynccontextmanager
@@ -51,54 +53,54 @@ async def collect(
     return stats
 
 
-def told(hook: HTTPServer) -> list[str]:
+def alert_titles(hook: HTTPServer) -> list[str]:
     return [request.get_json()["title"] for request, _ in hook.log]
 
 
-async def stored(at: Desk) -> list[tuple[object, ...]]:
+async def stored_bars(at: Desk) -> list[tuple[object, ...]]:
     bars = await at.bars("stocks_1m")
     return bars.filter(pl.col("timestamp").dt.date() == DAY).rows()
 
 
-async def said(at: Desk) -> list[str]:
+async def statuses(at: Desk) -> list[str]:
     status = await at.frame("SELECT status FROM system_status WHERE component = 'collector'")
-    return [str(word) for word in status["status"]]
+    return [str(text) for text in status["status"]]
 
 
-async def test_a_key_that_is_refused_before_the_open_is_told(
+async def test_a_key_refused_before_the_open_gives_an_alert(
     database_url: str, tmp_path: Path, httpserver: HTTPServer
 ) -> None:
     async with trading_day(database_url, tmp_path, BEFORE_OPEN) as at:
         with pytest.raises(KisKeyRefused):
             await collect(at, database_url, tmp_path, httpserver, secret="expired")
-        assert told(httpserver) == ["❌ collector stopped"]
-        assert await said(at) == []  # an earlier session's last word would have stood
+        assert alert_titles(httpserver) == ["❌ collector stopped"]
+        assert await statuses(at) == []  # the status of an earlier session would be kept
 
 
-async def test_a_key_that_dies_in_the_session_is_told_at_once(
+async def test_a_key_refused_in_the_session_gives_an_alert_at_once(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     when: list[datetime] = []
-    tell = Ingestor.alert_refused_key
+    alert = Ingestor.alert_refused_key
 
-    def noted(self: Ingestor, error: KisKeyRefused) -> None:
+    def note_time(self: Ingestor, error: KisKeyRefused) -> None:
         when.append(at.clock.now())
-        tell(self, error)
+        alert(self, error)
 
-    monkeypatch.setattr(Ingestor, "alert_refused_key", noted)
-    dies = {"from": time(15, 15)}
-    rules = ({"what": "kill_token", **dies}, {"what": "refuse", **OUT, **dies})
+    monkeypatch.setattr(Ingestor, "alert_refused_key", note_time)
+    since = {"from": time(15, 15)}
+    rules = ({"what": "kill_token", **since}, {"what": "refuse", **REFUSED_KEY, **since})
     async with trading_day(database_url, tmp_path, LATE, *rules) as at:
         with pytest.raises(KisKeyRefused):
             await collect(at, database_url, tmp_path, httpserver)
-        assert told(httpserver) == ["❌ KIS refuses every app key", "❌ collector stopped"]
+        assert alert_titles(httpserver) == ["❌ KIS refuses every app key", "❌ collector stopped"]
         assert datetime(2025, 11, 4, 15, 15) < when[0] < datetime(2025, 11, 4, 15, 17)
         assert len(when) > 1
-        assert await said(at) == ["stopped"]
+        assert await statuses(at) == ["stopped"]
 
 
 @pytest.mark.parametrize("error", [InputError("no such column"), StoreError("refused")])
-async def test_what_cannot_be_kept_does_not_end_the_day(
+async def test_rejected_rows_that_cannot_be_stored_do_not_end_the_day(
     database_url: str,
     tmp_path: Path,
     httpserver: HTTPServer,
@@ -111,14 +113,14 @@ async def test_what_cannot_be_kept_does_not_end_the_day(
     monkeypatch.setattr(Ingestor, "store_rejected", refuses)
     async with trading_day(database_url, tmp_path, LATE) as at:
         await collect(at, database_url, tmp_path, httpserver)
-        assert await stored(at) == at.served(STOCK, DAY).rows()
-        assert await said(at) == ["done"]
+        assert await stored_bars(at) == at.served(STOCK, DAY).rows()
+        assert await statuses(at) == ["done"]
 
 
 async def test_a_bar_that_the_database_refuses_does_not_end_the_day(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does it keep the others from being followed; it is asked for again at the close."""
+    """Nor does it stop the bars after it; the bar is fetched again at the close."""
     store_bars = Ingestor.store_bars
     refusals = iter([InputError("odd"), StoreError("refused")])
 
@@ -132,12 +134,12 @@ async def test_a_bar_that_the_database_refuses_does_not_end_the_day(
     monkeypatch.setattr(Ingestor, "store_bars", refuses_twice)
     async with trading_day(database_url, tmp_path, LATE) as at:
         stats = await collect(at, database_url, tmp_path, httpserver)
-        assert await stored(at) == at.served(STOCK, DAY).rows()
+        assert await stored_bars(at) == at.served(STOCK, DAY).rows()
         assert stats.minutes_in_state("open") == 0
         assert next(refusals, None) is None
 
 
-async def test_a_start_in_the_afternoon_knows_the_morning_that_is_stored(
+async def test_a_start_in_the_afternoon_counts_the_bars_stored_in_the_morning(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ends_before_the_close(*_: object) -> None: ...
@@ -149,7 +151,7 @@ async def test_a_start_in_the_afternoon_knows_the_morning_that_is_stored(
         assert again.bars == first.bars == at.served(STOCK, DAY).height
 
 
-async def test_a_day_that_kis_calls_closed_is_no_complete_day(
+async def test_a_day_that_kis_calls_closed_is_not_collected(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def closed(_kis: KisClient, _file: Path) -> None:

@@ -1,4 +1,4 @@
-"""What KIS told about holidays is believed by every command, not by the collector alone."""
+"""The holidays that KIS announces are used by every command, not by the collector alone."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pipelines.commands.calendar import calendar
 from pipelines.databases import load_kis_holidays
 from pipelines.feed import Feed, next_plan
 
-TOLD = {date(2026, 11, 24): False, date(2026, 12, 25): True}
+ANNOUNCED = {date(2026, 11, 24): False, date(2026, 12, 25): True}
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
     file = tmp_path / "live" / "kis" / "opening_days.json"
     file.parent.mkdir(parents=True)
-    trading_days.remember_kis_days(file, TOLD)
+    trading_days.remember_kis_days(file, ANNOUNCED)
     yield
-    trading_days.learn_closed_days(tmp_path / "nothing was told.json")
+    trading_days.learn_closed_days(tmp_path / "no-such-file.json")
 
 
-@pytest.mark.usefixtures("told")
-def test_a_holiday_declared_last_week_is_closed_in_the_calendar(
+@pytest.mark.usefixtures("announced")
+def test_a_new_holiday_is_closed_in_the_calendar(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     calendar(2026, format="json")
@@ -39,7 +39,7 @@ def test_a_holiday_declared_last_week_is_closed_in_the_calendar(
     assert days["2026-12-25"] is not None
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("announced")
 def test_a_day_on_which_kis_opens_after_all_is_collected() -> None:
     load_kis_holidays(load_settings())
     plan = next_plan(Feed(futures=("A01",)), VirtualClock(datetime(2026, 12, 25, 8)))

@@ -1,4 +1,4 @@
-"""The terminal view: whatever the terminal's width, a price is shown whole."""
+"""The terminal view shows prices whole, however narrow the terminal is."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SIGNAL = {
 def test_no_price_is_cut(width: int) -> None:
     stats = DayStatistics(plan(Feed(("005930",), ("A01612",)), date(2026, 11, 24)), simulated=True)
     for symbol, prices in PRICES.items():
-        of_bar = dict(zip(("open", "high", "low", "close"), prices, strict=True))
-        stats.last_bar[symbol] = {"timestamp": STAMP, "volume": 123_456, **of_bar}
+        values = dict(zip(("open", "high", "low", "close"), prices, strict=True))
+        stats.last_bar[symbol] = {"timestamp": STAMP, "volume": 123_456, **values}
     for strategy in ("dolpha1", "opening_range"):
         stats.last_signal[f"{strategy} A01612"] = SIGNAL
     console = Console(file=StringIO(), width=width, force_terminal=True)

@@ -23,7 +23,7 @@ from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import backtest as run
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.registry import strategy_named
-from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
+from tests.pipelines.random_bars import random_bars, with_kis_labels
 
 FIRST, LAST = date(2025, 9, 1), date(2025, 9, 18)  # the roll is on the 12th
 PARAMS = ("rolling_move=3", "band_multiplier=0.3")
@@ -31,13 +31,13 @@ PARAMS = ("rolling_move=3", "band_multiplier=0.3")
 
 @pytest.fixture(scope="module")
 def bars() -> pl.DataFrame:
-    return stored_bars_of("A01_FRONT", FIRST, LAST, minutes=60)
+    return random_bars("A01_FRONT", FIRST, LAST, minutes=60)
 
 
 @pytest.fixture
 def file(bars: pl.DataFrame, tmp_path: Path) -> Path:
     path = tmp_path / "bars.parquet"
-    as_kis_labels(bars).write_parquet(path)
+    with_kis_labels(bars).write_parquet(path)
     return path
 
 
@@ -53,7 +53,7 @@ def test_a_file_as_kis_labels_it_is_read_as_stamps(bars: pl.DataFrame, file: Pat
 
 def test_rows_that_no_session_owes_are_left_out(bars: pl.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "odd.parquet"
-    odd = as_kis_labels(bars.head(3)).with_columns(
+    odd = with_kis_labels(bars.head(3)).with_columns(
         pl.Series(
             "timestamp", ["2025-09-01 15:40", "2025-09-06 10:00", "2025-09-01 09:00"]
         ).str.to_datetime(time_unit="us")

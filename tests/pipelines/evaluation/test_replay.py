@@ -15,7 +15,7 @@ from pipelines.reports.evaluation_tables import differences_table, print_replay
 from strategies.base import Strategy
 from strategies.registry import STRATEGIES
 from strategies.window import LiveWindow
-from tests.pipelines.day.made_up import stored_bars_of
+from tests.pipelines.random_bars import random_bars
 
 SYMBOL, FIRST, DAY = "101W12", date(2025, 9, 15), date(2025, 9, 24)
 on_each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
@@ -23,7 +23,7 @@ on_each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=
 
 @pytest.fixture(scope="module")
 def bars() -> pl.DataFrame:
-    return stored_bars_of(SYMBOL, FIRST, DAY, minutes=45)
+    return random_bars(SYMBOL, FIRST, DAY, minutes=45)
 
 
 async def put(store: Store, bars: pl.DataFrame) -> None:
@@ -122,7 +122,7 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
 ) -> None:
     """A roll: the next contract's warm-up is stored, and nobody was given signals of it."""
     strategy, old, roll = STRATEGIES["dolpha1"], "101W09", date(2025, 9, 23)
-    before = stored_bars_of(old, FIRST - timedelta(days=14), date(2025, 9, 11), minutes=45)
+    before = random_bars(old, FIRST - timedelta(days=14), date(2025, 9, 11), minutes=45)
     await put(store, pl.concat([before, bars]))
     day = pl.col("timestamp").dt.date()
     spans = {old: before.filter(day > date(2025, 9, 8)), SYMBOL: bars.filter(day >= roll)}
@@ -143,7 +143,7 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
     every = recompute_signals(database_url, strategy, strategy.params(), start=FIRST, end=DAY)
     asked = bars.filter(day < roll)
     assert every.counts["missing"] == asked.height
-    warm_up = stored_bars_of(SYMBOL, date(2025, 9, 1), date(2025, 9, 11), minutes=45)
+    warm_up = random_bars(SYMBOL, date(2025, 9, 1), date(2025, 9, 11), minutes=45)
     await put(store, warm_up)
     with_warm_up = recompute_signals(
         database_url, strategy, strategy.params(), start=date(2025, 9, 9), end=DAY

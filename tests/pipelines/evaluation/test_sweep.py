@@ -14,7 +14,7 @@ from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
 from pipelines.evaluation.sweep import luck_warning, run_trials
 from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table, run_trial
 from pipelines.reports.evaluation_tables import best_trials_table
-from tests.pipelines.day.made_up import as_kis_labels, stored_bars_of
+from tests.pipelines.random_bars import random_bars, with_kis_labels
 
 AXES = ("band_multiplier=0.2,0.4", "exit=opposite,inside", "rolling_move=3")
 
@@ -24,7 +24,7 @@ def bars() -> pl.DataFrame:
     days = date(2025, 9, 1), date(2025, 9, 12)
     symbols = ("A01_FRONT", "A05_FRONT")
     return pl.concat(
-        stored_bars_of(symbol, *days, minutes=40, seed=n) for n, symbol in enumerate(symbols)
+        random_bars(symbol, *days, minutes=40, seed=n) for n, symbol in enumerate(symbols)
     )
 
 
@@ -103,7 +103,7 @@ def test_the_command_counts_all_trials_on_the_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file, results = tmp_path / "bars.parquet", tmp_path / "s.jsonl"
-    as_kis_labels(bars).write_parquet(file)
+    with_kis_labels(bars).write_parquet(file)
     monkeypatch.setattr(
         "pipelines.evaluation.sweep.run_on_all_cores",
         lambda trials, frame, _: ((trial, run_trial(trial, frame)) for trial in trials),

@@ -1,4 +1,4 @@
-"""Seeded damage to a table of bars, and what a validation has to say about each piece of it."""
+"""Seeded damage to a table of bars, and the findings that a validation must report for it."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ class Damage:
 
 
 def plan_damage(bars: pl.DataFrame, seed: int, of_each: int, table: str = "futures_1m") -> Damage:
-    """Choose bars to damage, apart from each other; columns as in columns.BARS."""
-    chance, damage = random.Random(seed), Damage(table)  # noqa: S311
+    """Choose bars (columns.BARS) to damage, `of_each` for each kind, apart from each other."""
+    chance = random.Random(seed)  # noqa: S311
+    damage = Damage(table)
     kinds = KINDS if table == "futures_1m" else STOCK_KINDS
-    places = chance.sample(range(20, bars.height - 20, 12), of_each * len(kinds))
-    for number, place in enumerate(places):
-        _KINDS[kinds[number % len(kinds)]](damage, bars.slice(place, 3).to_dicts(), chance)
+    positions = chance.sample(range(20, bars.height - 20, 12), of_each * len(kinds))
+    for number, position in enumerate(positions):
+        _KINDS[kinds[number % len(kinds)]](damage, bars.slice(position, 3).to_dicts(), chance)
     return damage
 
 
-async def inflict(store: Store, damage: Damage) -> None:
-    """Damage the table; its key goes, or no row could stand twice."""
+async def apply_damage(store: Store, damage: Damage) -> None:
+    """Damage the table; its primary key is dropped, so that a row can be stored twice."""
     table = damage.table
     await store.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey")
     for statement in damage.statements:
@@ -121,7 +122,7 @@ def _frozen(damage: Damage, bars: list[dict], _: random.Random) -> None:
     first, last = bars[0], bars[-1]
     alike = first["high"] > first["low"] and first["symbol"] == last["symbol"]
     if not alike or first["timestamp"].date() != last["timestamp"].date():
-        return  # a flat bar may well come thrice, and a night or another code lies between
+        return  # a flat bar may repeat by chance, and the bars must be of one session and symbol
     for bar in bars[1:]:
         _set(damage, bar, ", ".join(f"{c} = {literal(bars[0][c])}" for c in columns))
         _expect(damage, "frozen", bar)

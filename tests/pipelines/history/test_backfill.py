@@ -1,4 +1,4 @@
-"""Backfill against the simulator: what KIS has is stored, all else has a reason, nothing twice."""
+"""Backfill from the simulator: what KIS has is stored, the rest has a reason, no call is wasted."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from tests.pipelines.simulated import Thin, desk
 
 EVENING = datetime(2025, 9, 2, 18)
 DAYS = date(2025, 9, 1), date(2025, 9, 2)
-CONTRACT, BUSY, THIN, HALTED = "101W09", "005930", "000020", "000040"
+CONTRACT = "101W09"
+BUSY = "005930"
+THIN = "000020"
+HALTED = "000040"
 
 
 def scenario(*rules: dict) -> Scenario:
     return Scenario.model_validate({"rule": rules})
 
 
-async def test_all_that_kis_has_is_stored_and_all_else_is_explained(
+async def test_what_kis_has_is_stored_and_the_rest_is_explained(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
@@ -44,7 +47,9 @@ async def test_all_that_kis_has_is_stored_and_all_else_is_explained(
         assert kept.filter(pl.col("symbol") == HALTED)["stored"].sum() == 0
 
 
-async def test_no_minute_is_asked_for_a_third_time(database_url: str, tmp_path: Path) -> None:
+async def test_kis_is_not_asked_a_third_time_about_a_minute(
+    database_url: str, tmp_path: Path
+) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
         await backfill(at.context, [THIN, HALTED], *DAYS)
         asked = at.calls
@@ -73,7 +78,7 @@ async def test_a_plan_fetches_and_writes_nothing(database_url: str, tmp_path: Pa
         assert calls["session"][0] == DAYS[1]  # newest first
 
 
-async def test_a_backfill_that_was_stopped_goes_on_where_it_was(
+async def test_an_interrupted_backfill_continues_where_it_stopped(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
@@ -93,7 +98,7 @@ async def test_a_backfill_that_was_stopped_goes_on_where_it_was(
         assert_frame_equal(stored, pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
 
-async def test_what_is_out_of_reach_is_unavailable_without_a_call(
+async def test_what_kis_no_longer_serves_is_unavailable_without_a_call(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2026, 9, 2, 18)) as at:
@@ -125,7 +130,7 @@ async def test_chains_have_no_history(database_url: str, tmp_path: Path) -> None
         ]
 
 
-async def test_where_kis_gives_no_usable_answer_gaps_stay_open_with_the_reason(
+async def test_without_a_usable_answer_gaps_stay_open_with_the_reason(
     database_url: str, tmp_path: Path
 ) -> None:
     html = scenario({"what": "html", "symbol": CONTRACT, "from": "18:00", "to": "19:00"})
@@ -140,19 +145,19 @@ async def test_where_kis_gives_no_usable_answer_gaps_stay_open_with_the_reason(
 
 
 @pytest.mark.parametrize("what", ["empty_answer", "wrong_date", "odd_values", "repeated_bars"])
-async def test_no_lying_answer_makes_a_minute_one_without_trade(
+async def test_a_wrong_answer_never_proves_a_minute_without_a_trade(
     database_url: str, tmp_path: Path, what: str
 ) -> None:
     """KIS has every bar, but every third answer is wrong."""
-    lying = scenario({"what": what, "endpoint": "bars", "every": 3})
-    async with desk(database_url, tmp_path, EVENING, faults=lying) as at:
+    wrong = scenario({"what": what, "endpoint": "bars", "every": 3})
+    async with desk(database_url, tmp_path, EVENING, faults=wrong) as at:
         await backfill(at.context, [CONTRACT], *DAYS)
         report = await backfill(at.context, [CONTRACT], *DAYS)
         assert (report.no_trade, report.open) == (0, 0)
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
 
-async def test_a_bar_that_kis_never_shows_is_settled_as_one_without_trade(
+async def test_a_bar_that_kis_never_has_is_settled_as_no_trade(
     database_url: str, tmp_path: Path
 ) -> None:
     gone = scenario({"what": "missing_bar", "until": "never", "from": "10:00", "to": "10:02"})
@@ -163,24 +168,23 @@ async def test_a_bar_that_kis_never_shows_is_settled_as_one_without_trade(
 
 
 async def test_a_wrong_key_stops_a_backfill(database_url: str, tmp_path: Path) -> None:
-    no = scenario({"what": "refuse", "endpoint": "bars", "code": "EGW00103", "status": 403})
-    async with desk(database_url, tmp_path, EVENING, faults=no) as at:
+    refusal = scenario({"what": "refuse", "endpoint": "bars", "code": "EGW00103", "status": 403})
+    async with desk(database_url, tmp_path, EVENING, faults=refusal) as at:
         with pytest.raises(KisKeyRefused):
             await backfill(at.context, [CONTRACT], *DAYS)
-        me = asyncio.current_task()
-        assert me is not None
-        assert me.cancelling() == 0  # else the next Ctrl+C would end in a traceback
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0  # else the next Ctrl+C would end in a traceback
 
 
-async def test_a_refused_symbol_keeps_no_other_from_its_bars(
+async def test_a_refused_symbol_does_not_stop_the_others(
     database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once a stock that KIS did not know any more ended a whole collecting day."""
-    no = scenario({"what": "refuse", "symbol": BUSY, "code": "MCA05918", "status": 200})
-    async with desk(database_url, tmp_path, EVENING, faults=no) as at:
+    """A stock that KIS no longer knew once ended a whole collecting day."""
+    refusal = scenario({"what": "refuse", "symbol": BUSY, "code": "MCA05918", "status": 200})
+    async with desk(database_url, tmp_path, EVENING, faults=refusal) as at:
         report = await backfill(at.context, [CONTRACT, BUSY], *DAYS)
-        owed = sum(at.served(BUSY, day).height for day in DAYS)
-        assert report.open == owed
+        assert report.open == sum(at.served(BUSY, day).height for day in DAYS)
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
         reasons = [why for state, why, _ in await at.ledger() if state == "open"]
         assert any(why.startswith("KIS says no: ") for why in reasons)

@@ -1,4 +1,4 @@
-"""A collector that was killed: the next start brings its session to the end that it did not have.
+"""A collector that was killed: the next start finishes its session.
 
 The seasons of tests/soak found each of these: seed 0, killed until the next morning.
 """
@@ -29,13 +29,16 @@ from strategies.registry import STRATEGIES
 from tests.engine.features.conftest import board
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
-YESTERDAY, TODAY = date(2025, 11, 4), date(2025, 11, 5)
-NOON, MORNING = datetime(2025, 11, 4, 12, 0), datetime(2025, 11, 5, 8, 35)
-CONTRACT, STOCK = "101W12", "005930"
+YESTERDAY = date(2025, 11, 4)
+TODAY = date(2025, 11, 5)
+NOON = datetime(2025, 11, 4, 12, 0)
+MORNING = datetime(2025, 11, 5, 8, 35)
+CONTRACT = "101W12"
+STOCK = "005930"
 
 
-async def half_a_day(at: Desk, status: str) -> None:
-    """Leave what a collector leaves that was killed at noon: half of the bars, one wrong."""
+async def store_half_a_day(at: Desk, status: str) -> None:
+    """Store what a collector killed at noon has stored: half of the bars, the first one wrong."""
     served = [at.served(symbol, YESTERDAY) for symbol in (CONTRACT, STOCK)]
     for bars, schema in zip(served, (schemas.FUTURES_BARS, schemas.STOCK_BARS), strict=True):
         first = pl.int_range(pl.len()) == 0
@@ -47,19 +50,19 @@ async def half_a_day(at: Desk, status: str) -> None:
         )
         table = "futures_1m" if schema is schemas.FUTURES_BARS else "stocks_1m"
         await at.store.merge(table, schemas.conform(half, schema))
-    for of in STRATEGIES.values():
+    for strategy in STRATEGIES.values():
         bars = await at.bars()
-        rows = of.evaluate(bars.lazy(), of.params()).collect()
-        given = rows.with_columns(created_at=pl.lit(NOON))
-        await at.store.merge(of.table, schemas.conform(given, of.schema))
+        rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
+        signals = rows.with_columns(created_at=pl.lit(NOON))
+        await at.store.merge(strategy.table, schemas.conform(signals, strategy.schema))
     await record_heartbeat(at.store, "collector", status, "", 0, None)
 
 
-async def test_its_bars_its_symbols_and_its_signals_are_finished(
+async def test_its_bars_and_signals_are_completed_for_the_symbols_of_both_days(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, NOON) as at:
-        await half_a_day(at, "running")
+        await store_half_a_day(at, "running")
         await at.clock.sleep_until(MORNING)
         await finish_earlier(at.context, ["A01603", "000660"], TODAY)  # rolled, and other stocks
         whole = [at.served(symbol, YESTERDAY) for symbol in (CONTRACT, "A01603")]
@@ -67,16 +70,16 @@ async def test_its_bars_its_symbols_and_its_signals_are_finished(
         stocks = [at.served(symbol, YESTERDAY) for symbol in ("000660", STOCK)]
         assert_frame_equal(await at.bars("stocks_1m"), pl.concat(stocks))
         session = pl.DataFrame({"symbol": [CONTRACT], "session": [YESTERDAY]})
-        for of in STRATEGIES.values():
-            given = await at.frame(f"SELECT * FROM {of.table}")
-            computed = await computed_signals(at.store, of, session)
-            assert given.height == computed.height == 411
-            assert differences(computed, given.drop("created_at")).is_empty()
+        for strategy in STRATEGIES.values():
+            stored = await at.frame(f"SELECT * FROM {strategy.table}")
+            computed = await computed_signals(at.store, strategy, session)
+            assert stored.height == computed.height == 411
+            assert differences(computed, stored.drop("created_at")).is_empty()
 
 
-async def test_a_day_that_came_to_its_end_is_left_alone(database_url: str, tmp_path: Path) -> None:
+async def test_a_finished_day_is_not_fetched_again(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, NOON) as at:
-        await half_a_day(at, "done")
+        await store_half_a_day(at, "done")
         await at.clock.sleep_until(MORNING)
         await finish_earlier(at.context, [CONTRACT, STOCK], TODAY)
         assert at.calls == 0
@@ -94,7 +97,7 @@ async def test_days_without_any_collector_are_finished_too(
         assert_frame_equal(await at.bars("stocks_1m"), whole)
 
 
-async def test_a_snapshot_killed_before_its_matrix_gets_it_at_the_close(
+async def test_a_snapshot_without_its_matrix_gets_it_at_the_close(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2025, 11, 4, 18)) as at:
@@ -112,14 +115,14 @@ async def test_a_snapshot_killed_before_its_matrix_gets_it_at_the_close(
         assert await at.ledger() == [("unavailable", "KIS has no history of option chains", 419)]
 
 
-async def test_a_start_says_that_it_runs_before_the_days_first_row(
+async def test_a_start_stores_the_status_running_before_the_days_first_row(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed while it catches up, it would else have left a day that nobody finishes."""
-    said: list[object] = []
+    """Else a collector killed while it catches up would leave a day that no start finishes."""
+    statuses: list[object] = []
 
     async def killed(context: BackfillContext, *_: object) -> None:
-        said.extend((await context.store.query("SELECT status FROM system_status"))["status"])
+        statuses.extend((await context.store.query("SELECT status FROM system_status"))["status"])
         raise KisRefused("killed here")
 
     monkeypatch.setattr("pipelines.day.run.fill_before_open", killed)
@@ -130,4 +133,4 @@ async def test_a_start_says_that_it_runs_before_the_days_first_row(
         paths = DayPaths(database_url, tmp_path / "live", tmp_path / "kis")
         with pytest.raises(KisRefused):
             await run_day(today, settings, at.clock, paths, DayStatistics(today, simulated=True))
-    assert [str(status) for status in said] == ["running"] * 3
+    assert [str(status) for status in statuses] == ["running"] * 3

@@ -1,11 +1,10 @@
-"""Validation and repair over a real database: bars, chains, signals; found, then mended."""
+"""Validation and repair of bars, chains and signals in a real database."""
 
 from __future__ import annotations
 
 import json
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine import schemas
 from engine.errors import InputError
 from engine.market.expected import expected_stamps
+from engine.market.sessions import Session
 from engine.simulator.market.recorded import RecordedMarket
 from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.backfill import backfill
@@ -26,16 +26,17 @@ from pipelines.history.signal_inputs import computed_signals
 from pipelines.history.validate import Validation, validate
 from strategies.registry import STRATEGIES
 from tests.paths import REAL_DATA, needs
-from tests.pipelines.history.damage import inflict, plan_damage
+from tests.pipelines.history.damage import apply_damage, plan_damage
 from tests.pipelines.simulated import Desk, Thin, desk
 
 EVENING = datetime(2025, 9, 2, 18)
 DAYS = date(2025, 9, 1), date(2025, 9, 2)
-CONTRACT, CHAIN = "101W09", "202509_KOSPI200"
+CONTRACT = "101W09"
+CHAIN = "202509_KOSPI200"
 
 
 def stamps_found(found: Validation) -> set[tuple[str, str, datetime]]:
-    """(check, symbol, stamp) of every stamp that a finding names."""
+    """Return (check, symbol, stamp) of every stamp that a finding covers."""
     rows = found.findings.select("check", "symbol", "session", "first_stamp", "last_stamp")
     single = rows.filter(pl.col("first_stamp") == pl.col("last_stamp"))
     runs = (
@@ -57,7 +58,7 @@ def checks(found: Validation) -> set[str]:
 async def test_the_real_futures_file_is_restored_from_any_damage(
     database_url: str, tmp_path: Path
 ) -> None:
-    """87 sessions: backfilled, whole; damaged, every piece found and nothing else; mended."""
+    """87 sessions are filled; then every damage is found, nothing else is, and all is repaired."""
     market = RecordedMarket(REAL_DATA / "k200_futures_1min.parquet")
     async with desk(database_url, tmp_path, datetime(2025, 10, 31, 18), market) as at:
         report = await backfill(at.context, ["A01"], date(2025, 6, 25), date(2025, 10, 31))
@@ -69,7 +70,7 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
         assert truth.filter(pl.col("timestamp").dt.date() == date(2025, 9, 11)).height == 395
 
         damage = plan_damage(truth, seed=11, of_each=6)
-        await inflict(at.store, damage)
+        await apply_damage(at.store, damage)
         asked = at.calls
         fixed = await validate_and_fix(at.context, [])
         assert stamps_found(fixed.before) == damage.expected
@@ -79,7 +80,7 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
 
 
 def fewest_calls(found: Validation) -> int:
-    """The least that cover the stamps to be fetched: the planner's own, proven by its tests."""
+    """Return how few calls cover the stamps to fetch, by the planner, which its tests prove."""
     stamps = expected_stamps(found.targets)
     wanted = found.findings.filter(pl.col("fix") == "fetch")
     holes = (
@@ -105,7 +106,7 @@ async def test_thin_stocks_of_the_real_file_have_no_false_gap_and_are_restored(
         assert_frame_equal(await at.bars("stocks_1m"), served)
 
         damage = plan_damage(served, seed=5, of_each=4, table="stocks_1m")
-        await inflict(at.store, damage)
+        await apply_damage(at.store, damage)
         fixed = await validate_and_fix(at.context, symbols)
         assert stamps_found(fixed.before) == damage.expected
         assert fixed.exit_code == 0
@@ -116,7 +117,7 @@ def every_day(first: date, last: date) -> list[date]:
     return pl.date_range(first, last, eager=True).to_list()
 
 
-async def test_findings_as_a_machine_reads_them(
+async def test_findings_as_json(
     database_url: str, tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
@@ -130,7 +131,7 @@ async def test_findings_as_a_machine_reads_them(
         found = await validate(at.store, at.clock, symbols)
         assert found.exit_code == 1
         assert json.loads(json.dumps(found.as_json())) == snapshot
-        # what is missing stands in the ledger now, and the sessions are not validated
+        # the missing stamps are in the ledger now, and the sessions are not validated
         assert ("open", "not collected", 10) in await at.ledger()
         good = await validated_sessions(at.store)
         assert good.rows() == [("000020", DAYS[0]), (CONTRACT, DAYS[1])]
@@ -139,8 +140,8 @@ async def test_findings_as_a_machine_reads_them(
 async def test_bars_shifted_out_of_all_sessions_are_found_wherever_they_went(
     database_url: str, tmp_path: Path
 ) -> None:
-    """Into the night, a Sunday, another century, and a session that nobody meant to keep."""
-    places = [
+    """Into the night, a Sunday, another century, an uncollected session, after the expiry."""
+    stamps = [
         "2025-09-01 03:10",
         "2025-08-31 12:00",
         "1970-01-01 09:30",
@@ -150,9 +151,9 @@ async def test_bars_shifted_out_of_all_sessions_are_found_wherever_they_went(
     async with desk(database_url, tmp_path, EVENING) as at:
         await backfill(at.context, [CONTRACT], *DAYS)
         truth = await at.bars()
-        for minute, place in enumerate(places):
+        for minute, stamp in enumerate(stamps):
             await at.store.execute(
-                f"UPDATE futures_1m SET timestamp = '{place}'"
+                f"UPDATE futures_1m SET timestamp = '{stamp}'"
                 f" WHERE timestamp = '2025-09-01 11:0{minute}'"
             )
         fixed = await validate_and_fix(at.context, [])
@@ -171,7 +172,7 @@ async def test_an_empty_database_cannot_be_validated(database_url: str, tmp_path
         assert (named.exit_code, named.findings["bars"].sum()) == (1, 822)
 
 
-async def test_a_bar_that_kis_does_not_have_is_removed_and_kept_aside(
+async def test_a_bar_that_kis_does_not_have_is_moved_to_removed_bars(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
@@ -194,13 +195,13 @@ async def test_a_bar_that_kis_confirms_is_not_found_again(
     class Wild(Thin):
         """KIS itself has a bar that looks wrong."""
 
-        def _bars(self, symbol: str, of: Any) -> pl.DataFrame:
+        def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
             at_noon = pl.col("label").dt.strftime("%H:%M") == "12:00"
             prices = [
                 pl.when(at_noon).then(pl.col(p) + 12).otherwise(p).alias(p)
                 for p in ("open", "high", "low", "close")
             ]
-            return super()._bars(symbol, of).with_columns(prices)
+            return super()._bars(symbol, session).with_columns(prices)
 
     async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
         await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
@@ -238,7 +239,7 @@ async def test_after_a_restart_todays_minutes_so_far_are_fetched(
             pl.col("timestamp") <= datetime(2025, 9, 2, 11)
         )
         assert_frame_equal(await at.bars(), served)
-        # nothing is settled before the session is: a late bar may still come
+        # nothing is settled before the session is sealed: a late bar may still come
         assert report.no_trade == 0
         assert report.open > 0
 
@@ -255,7 +256,7 @@ async def test_before_the_open_yesterday_and_the_warm_up_are_filled(
 
 
 def chain_rows() -> pl.DataFrame:
-    """A chain of 30 strikes a side in three snapshots of a session."""
+    """Return a chain with 30 calls and 30 puts in three snapshots of a session."""
     minutes = [datetime(2025, 9, 2, 9, m) for m in (1, 2, 3)]
     strikes = [400.0 + 2.5 * n for n in range(30)]
     rows = [
@@ -296,7 +297,7 @@ async def store_chain(at: Desk) -> None:
     await at.store.merge("option_matrices", cells)
 
 
-async def test_matrices_are_held_against_their_chain_and_made_again(
+async def test_matrices_are_compared_with_their_chain_and_computed_again(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING) as at:
@@ -304,7 +305,7 @@ async def test_matrices_are_held_against_their_chain_and_made_again(
         order = "SELECT * FROM option_matrices ORDER BY timestamp, metric_type"
         truth = (await at.frame(order)).drop("committed_at")
         fixed = await validate_and_fix(at.context, [CHAIN])
-        # 417 snapshots were never taken; nobody can bring them back
+        # 417 snapshots were never taken, and KIS has no history of them
         assert checks(fixed.before) == {"snapshots"}
         assert (fixed.before.findings["bars"].sum(), fixed.exit_code) == (417, 0)
 
@@ -322,7 +323,7 @@ async def test_matrices_are_held_against_their_chain_and_made_again(
         assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
 
 
-async def test_signals_are_held_against_the_stored_bars(database_url: str, tmp_path: Path) -> None:
+async def test_signals_are_compared_with_the_stored_bars(database_url: str, tmp_path: Path) -> None:
     strategy = STRATEGIES["dolpha1"]
     async with desk(database_url, tmp_path, EVENING) as at:
         await backfill(at.context, [CONTRACT], date(2025, 8, 20), DAYS[1])
@@ -340,7 +341,7 @@ async def test_signals_are_held_against_the_stored_bars(database_url: str, tmp_p
         ]
         fixed = await validate_and_fix(at.context, [])
         assert fixed.exit_code == 0
-        # the one that was given is kept beside what the bars make of it now
+        # the signal that was given is kept beside the one computed from the bars
         given = await at.frame("SELECT given->>'reason' AS reason FROM signal_corrections")
         assert given["reason"].to_list() == ["made up"]
         wanted = pl.DataFrame({"symbol": [CONTRACT], "session": [DAYS[1]]})
