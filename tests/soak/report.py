@@ -35,7 +35,7 @@ def rows(season: Played, outcome: Outcome) -> list[tuple[str, str]]:
         ("sessions", f"{len(season.sessions)}, {first} to {last}"),
         ("drawn", ", ".join(f"{what} {n}×" for what, n in outcome.drawn.most_common())),
         ("checked", ", ".join(f"{n:,} {what}" for what, n in sorted(outcome.counts.items()))),
-        ("corrections", f"{_total(outcome, 'corrections'):,} bars that KIS gave otherwise later"),
+        ("corrections", f"{_total(outcome, 'corrections'):,} bars that KIS later corrected"),
         ("calls", f"{_total(outcome, 'calls'):,}"),
         ("processes", f"{len(outcome.lives)}, the longest {len(_longest(outcome))} sessions"),
     ]
