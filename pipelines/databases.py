@@ -15,8 +15,7 @@ from typing import TypeVar
 
 from engine.clock import Clock, WallClock
 from engine.errors import InputError, StoreError, StoreUnreachable
-from engine.kis.holidays import DAYS_FILE
-from engine.market.trading_days import learn_closed_days
+from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.settings import DataKind, Settings, load_settings
 from engine.store import Store, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
@@ -137,7 +136,7 @@ def _recorded_kind(url: str) -> DataKind | None:
 
 def load_kis_holidays(settings: Settings) -> None:
     """Have the calendar know the trading days that KIS told the collector of real data."""
-    learn_closed_days(settings.folder("live") / "kis" / DAYS_FILE)
+    load_kis_days(settings.folder("live") / "kis" / DAYS_FILE)
 
 
 def record_data_kind(url: str, kind: DataKind) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
+import orjson
 import polars as pl
 
 from engine.clock import today
+from engine.files import write_atomically
 from engine.kis import codec
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import Holidays
-from engine.market.trading_days import learn_closed_days, remember_kis_days
+from engine.market.trading_days import learn_closed_days
+
+log = logging.getLogger(__name__)
 
 DAYS_FILE = "opening_days.json"  # in the folder of tokens and paces
 _AHEAD = timedelta(days=90)
@@ -50,10 +56,42 @@ async def learn_opening_days(client: KisClient, path: Path) -> bool:
     try:
         if due:
             asked.write_text(now.isoformat())  # before the call: KIS counts failed ones too
-            remember_kis_days(path, await opening_days(client, now, now + _AHEAD))
+            store_kis_days(path, await opening_days(client, now, now + _AHEAD))
     finally:  # also after a restart, and if KIS does not answer today
-        learn_closed_days(path)
+        load_kis_days(path)
     return due
+
+
+def store_kis_days(path: Path, days: Mapping[date, bool]) -> None:
+    """Add KIS's answer (date → does the exchange open) to the JSON file that start-up reads."""
+    known = _read_file(path) | dict(days)
+    text = {day.isoformat(): known[day] for day in sorted(known)}
+    write_atomically(path, orjson.dumps(text, option=orjson.OPT_INDENT_2))
+
+
+def load_kis_days(path: Path) -> list[date]:
+    """Have the calendar know the days in the file; return those on which it knew otherwise.
+
+    A file that is missing or cannot be read teaches nothing.
+    """
+    return learn_closed_days(_read_file(path))
+
+
+def _read_file(path: Path) -> dict[date, bool]:
+    """Return what the file says: nothing if it is missing, or half written."""
+    if not path.exists():
+        return {}
+    try:
+        told = {
+            date.fromisoformat(day): is_open
+            for day, is_open in orjson.loads(path.read_bytes()).items()
+        }
+        if all(isinstance(is_open, bool) for is_open in told.values()):
+            return told
+    except (ValueError, AttributeError) as error:
+        log.debug("unreadable %s: %s", path, error)
+    log.warning("⚠️ %s cannot be read; KIS tells its holidays again", path)
+    return {}
 
 
 def _read_days(rows: list[object]) -> dict[date, bool]:

@@ -16,9 +16,7 @@ from engine.market.hours import DAY, Market, Session, era, is_held, session
 from engine.market.trading_days import (
     check_range,
     is_first_of_year,
-    learn_closed_days,
     previous_trading_days,
-    remember_kis_days,
     special_days,
     trading_days,
     why_closed,
@@ -28,9 +26,7 @@ __all__ = [
     "Market",
     "Session",
     "calendar_year",
-    "learn_closed_days",
     "previous_sessions",
-    "remember_kis_days",
     "session",
     "session_dates",
 ]

@@ -3,10 +3,9 @@
 Stocks and derivatives share their days. Outside first_day … last_day of the TOML every question
 raises CalendarRangeError: no answer is better than a wrong one.
 
-KIS tells holidays too (CTCA0903R). Whoever asks it keeps the answer with `remember_kis_days` in a
-file of the data folder; `learn_closed_days` reads it before work on real data and after each
-asking. Where KIS and the built-in calendar disagree KIS is believed, since it knows of holidays
-declared last week, and a line says so.
+KIS tells holidays too (`engine/kis/holidays.py`): `learn_closed_days` takes what it told, before
+work on real data and after each asking. Where KIS and the built-in calendar disagree KIS is
+believed, since it knows of holidays declared last week, and a line in the log says so.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
 import polars as pl
 
 from engine.errors import CalendarRangeError
@@ -152,26 +150,14 @@ def why_closed(day: date) -> str | None:
     return _days().closed.get(day, "weekend")
 
 
-def remember_kis_days(path: Path, days: Mapping[date, bool]) -> None:
-    """Add KIS's answer (date → does the exchange open) to the JSON file that start-up reads."""
-    known = _read(path) | dict(days)
-    part = path.with_suffix(".part")  # replaced whole: a killed process leaves no half file
-    part.write_bytes(
-        orjson.dumps(
-            {day.isoformat(): known[day] for day in sorted(known)}, option=orjson.OPT_INDENT_2
-        )
-    )
-    part.replace(path)
+def learn_closed_days(kis_days: Mapping[date, bool]) -> list[date]:
+    """Believe the days that KIS told (date → does the exchange open), and forget earlier ones.
 
-
-def learn_closed_days(path: Path) -> list[date]:
-    """Believe the days that KIS told; returns those on which the built-in calendar differs.
-
-    A file that is not there, or cannot be read, teaches nothing; weekends and dates outside the
-    range are ignored.
+    Returns those on which the built-in calendar differs; weekends and dates outside the range are
+    ignored.
     """
     first, last, closed = rules()["first_day"], rules()["last_day"], _built_in()
-    told = {d: o for d, o in _read(path).items() if first <= d <= last and d.weekday() < SATURDAY}
+    told = {d: o for d, o in kis_days.items() if first <= d <= last and d.weekday() < SATURDAY}
     differing = {day: told[day] for day in sorted(told) if told[day] == (day in closed)}
     for day, is_open in differing.items():
         if _learned.get(day) == is_open:
@@ -187,20 +173,3 @@ def learn_closed_days(path: Path) -> list[date]:
     for cached in _following:
         cached.cache_clear()
     return list(differing)
-
-
-def _read(path: Path) -> dict[date, bool]:
-    """Return what the file says; one that a power cut left half written says nothing."""
-    if not path.exists():
-        return {}
-    try:
-        told = {
-            date.fromisoformat(day): is_open
-            for day, is_open in orjson.loads(path.read_bytes()).items()
-        }
-        if all(isinstance(is_open, bool) for is_open in told.values()):
-            return told
-    except (ValueError, AttributeError) as error:
-        log.debug("unreadable %s: %s", path, error)
-    log.warning("⚠️ %s cannot be read; KIS tells its holidays again", path)
-    return {}

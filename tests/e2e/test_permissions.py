@@ -23,7 +23,7 @@ from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
 from pipelines.databases import Database
 from pipelines.day.live import _logging
-from pipelines.day.run import _alone
+from pipelines.day.run import _hold_collector_lock
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.engine.store.data import futures_bars
@@ -50,7 +50,7 @@ def exposed(folder: Path) -> list[str]:
     return found
 
 
-async def test_tokens_paces_spool_and_logs_are_ours_alone(tmp_path: Path) -> None:
+async def test_tokens_paces_spool_and_logs_are_ours_hold_collector_lock(tmp_path: Path) -> None:
     for name in ("kis", "spool", "logs"):  # a version of before left them open
         (tmp_path / "live" / name).mkdir(parents=True)
     here = tmp_path / "live"
@@ -58,7 +58,7 @@ async def test_tokens_paces_spool_and_logs_are_ours_alone(tmp_path: Path) -> Non
     client = KisClient(KisSettings(app_keys=(key,)), WallClock(), folder=here / "kis")
     await client.close()
     write_atomically(here / "kis" / "token.json", b"token", private=True)
-    with _alone(here / "spool"):
+    with _hold_collector_lock(here / "spool"):
         Spool(here / "spool").add("futures_1m", futures_bars([1.0]))
     stats = DayStatistics(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)
     database = Database("", "live", Settings(data_folder=tmp_path))
@@ -85,7 +85,7 @@ def setting(url: str, name: str) -> str:
     return str(found)
 
 
-def test_the_embedded_server_listens_to_our_account_alone(database_url: str) -> None:
+def test_the_embedded_server_listens_to_our_account_hold_collector_lock(database_url: str) -> None:
     data = Path(setting(database_url, "data_directory"))
     assert setting(database_url, "listen_addresses") == ""
     server = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))

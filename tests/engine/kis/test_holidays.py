@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-from engine.kis.holidays import learn_opening_days, opening_days
+import pytest
+
+from engine.kis.holidays import learn_opening_days, load_kis_days, opening_days, store_kis_days
 from engine.market.trading_days import is_trading_day, learn_closed_days
 from tests.engine.kis.stub_kis import ReceivedRequest, StubKis, StubReply, fine, open_client
 
 START = date(2026, 11, 20)
 CLOSED = {date(2026, 12, 25), date(2026, 12, 31), date(2027, 1, 1)}
+
+
+@pytest.fixture(autouse=True)
+def built_in_calendar() -> Iterator[None]:
+    """Have the calendar forget afterwards what KIS told in the test."""
+    yield
+    learn_closed_days({})
 
 
 def is_open(day: date) -> bool:
@@ -74,12 +84,29 @@ async def test_what_kis_told_is_believed_after_a_restart(kis: StubKis, tmp_path:
     file, declared = tmp_path / "kis_days.json", date(2026, 12, 2)
     rows = [{"bass_dt": f"{declared:%Y%m%d}", "opnd_yn": "N"}]
     kis.answer = lambda _asked: fine(output=rows, ctx_area_nk=" " * 20)
-    try:
-        async with open_client(kis, tmp_path / "state") as client:
-            await learn_opening_days(client, file)
-            learn_closed_days(tmp_path / "nothing.json")  # as a process that has just started
-            assert is_trading_day(declared)
-            assert not await learn_opening_days(client, file)
-        assert not is_trading_day(declared)
-    finally:
-        learn_closed_days(tmp_path / "nothing.json")
+    async with open_client(kis, tmp_path / "state") as client:
+        await learn_opening_days(client, file)
+        learn_closed_days({})  # as a process that has just started
+        assert is_trading_day(declared)
+        assert not await learn_opening_days(client, file)
+    assert not is_trading_day(declared)
+
+
+def test_kis_days_add_up_over_several_answers_and_a_later_one_wins(tmp_path: Path) -> None:
+    path = tmp_path / "kis.json"
+    store_kis_days(path, {date(2026, 11, 24): False, date(2026, 11, 25): False})
+    store_kis_days(path, {date(2026, 11, 25): True})
+    assert load_kis_days(path) == [date(2026, 11, 24)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"soon": true}', '{"2026-11-24": "Y"}', "\xff"])
+def test_an_unreadable_file_of_kis_days_is_a_line_and_written_anew(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "kis.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert load_kis_days(path) == []
+    assert "kis.json cannot be read" in caplog.text
+    store_kis_days(path, {date(2026, 11, 24): False})
+    assert load_kis_days(path) == [date(2026, 11, 24)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -50,9 +49,9 @@ COUNTS = {
 
 
 @pytest.fixture(autouse=True)
-def _forget_what_kis_said(tmp_path: Path):
+def _forget_what_kis_said():
     yield
-    trading_days.learn_closed_days(tmp_path / "nothing was told.json")
+    trading_days.learn_closed_days({})
 
 
 def closed_weekdays(year: int) -> set[date]:
@@ -137,7 +136,7 @@ def test_days_around_a_holiday():
     assert trading_days.why_closed(date(2025, 10, 10)) is None
 
 
-def test_kis_is_believed_where_it_differs_and_a_line_says_so(tmp_path, caplog):
+def test_kis_is_believed_where_it_differs_and_a_line_says_so(caplog):
     told = {
         date(2026, 11, 24): False,
         date(2026, 11, 25): True,
@@ -145,10 +144,8 @@ def test_kis_is_believed_where_it_differs_and_a_line_says_so(tmp_path, caplog):
         date(2026, 12, 26): False,
         date(2028, 1, 3): False,
     }
-    path = tmp_path / "kis days.json"
-    trading_days.remember_kis_days(path, told)
     with caplog.at_level(logging.WARNING):
-        differing = trading_days.learn_closed_days(path)
+        differing = trading_days.learn_closed_days(told)
     assert differing == [date(2026, 11, 24), date(2026, 12, 25)]
     assert [record.getMessage()[:2] for record in caplog.records] == ["⚠️", "⚠️"]
     assert "2026-12-25: KIS says open, the built-in calendar Christmas Day" in caplog.text
@@ -157,32 +154,13 @@ def test_kis_is_believed_where_it_differs_and_a_line_says_so(tmp_path, caplog):
     assert trading_days.is_trading_day(date(2026, 12, 25))
 
 
-def test_what_kis_told_moves_sessions_and_expiries_too(tmp_path):
+def test_what_kis_told_moves_sessions_and_expiries_too():
     from engine.market.expiries import expiry
     from engine.market.sessions import Market, session
 
-    day, path = date(2026, 12, 10), tmp_path / "kis.json"
+    day = date(2026, 12, 10)
     assert expiry("KOSPI200", "202612") == day
     assert session(Market.STOCKS, day)
-    trading_days.remember_kis_days(path, {day: False})
-    trading_days.learn_closed_days(path)
+    trading_days.learn_closed_days({day: False})
     assert expiry("KOSPI200", "202612") == date(2026, 12, 9)
     assert session(Market.STOCKS, day) is None
-
-
-def test_kis_days_add_up_over_several_answers_and_a_later_one_wins(tmp_path):
-    path = tmp_path / "kis.json"
-    trading_days.remember_kis_days(path, {date(2026, 11, 24): False, date(2026, 11, 25): False})
-    trading_days.remember_kis_days(path, {date(2026, 11, 25): True})
-    assert trading_days.learn_closed_days(path) == [date(2026, 11, 24)]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"soon": true}', '{"2026-11-24": "Y"}', "\xff"])
-def test_an_unreadable_file_of_kis_days_is_a_line_and_written_anew(tmp_path, text, caplog):
-    path = tmp_path / "kis.json"
-    path.write_bytes(text.encode("latin-1"))
-    assert trading_days.learn_closed_days(path) == []
-    assert "kis.json cannot be read" in caplog.text
-    trading_days.remember_kis_days(path, {date(2026, 11, 24): False})
-    assert trading_days.learn_closed_days(path) == [date(2026, 11, 24)]

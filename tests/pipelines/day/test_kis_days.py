@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.clock import VirtualClock
-from engine.market import trading_days
+from engine.kis.holidays import store_kis_days
+from engine.market.trading_days import learn_closed_days
 from engine.settings import load_settings
 from pipelines.commands.calendar import calendar
 from pipelines.databases import load_kis_holidays
@@ -24,9 +25,9 @@ def announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
     file = tmp_path / "live" / "kis" / "opening_days.json"
     file.parent.mkdir(parents=True)
-    trading_days.remember_kis_days(file, ANNOUNCED)
+    store_kis_days(file, ANNOUNCED)
     yield
-    trading_days.learn_closed_days(tmp_path / "no-such-file.json")
+    learn_closed_days({})
 
 
 @pytest.mark.usefixtures("announced")
