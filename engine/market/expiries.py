@@ -56,7 +56,7 @@ def _nth(year: int, month: int, weekday: int, n: int) -> date:
 def nominal_expiry(months: str, maturity: str) -> date:
     """Return the expiry as if there were no holidays; raises InputError for a wrong maturity."""
     if not (len(maturity) == 6 and maturity.isascii() and maturity.isdigit()):
-        raise InputError(f"{maturity!r} is no maturity: YYYYMM, of weekly options YYMMWW")
+        raise InputError(f"{maturity!r} is not a maturity: write YYYYMM, of weekly options YYMMWW")
     weekly = is_weekly(months)
     year, month, week = int(maturity[:4]), int(maturity[4:]), 2
     if weekly:

@@ -1,4 +1,4 @@
-"""The hours of one market on one day, and the stamps of the bars it owes.
+"""The hours of one market on one day, and the stamps of the bars that must exist.
 
 Everything is KST without zone. A session is named by the date on which it begins: the night of a
 Friday is Friday's, although its stamps are Saturday's after midnight. Stamps are those of stored

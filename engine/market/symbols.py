@@ -4,7 +4,7 @@
 
     Stock        005930, 0001A0, 00104K, Q500001   a share, ETF or ETN at KRX
     Contract     A01612, 101W09                    one futures contract
-    FrontMonth   A01, A01_FRONT                    whatever contract of the product is in front
+    FrontMonth   A01, A01_FRONT                    the contract of the product that is in front
     OptionChain  202612_KOSPI200                   the options of a series with one maturity
     Option       B01612A97, 201V05480, B09FEW970   one option
 

@@ -37,7 +37,7 @@ _following: list[Cached[Any]] = []
 
 @dataclass(frozen=True)
 class Days:
-    """The known trading days, ascending, and why the other weekdays are none."""
+    """The known trading days, ascending, and why the exchange is closed on the other weekdays."""
 
     first: date
     last: date

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from engine.errors import InputError
-from engine.market.expected import expected_sessions, expected_stamps, market_of, session_of
+from engine.market.expected import expected_sessions, expected_stamps
+from engine.market.symbols import parse
 
 ROLL, EXPIRY = date(2025, 9, 12), date(2025, 9, 11)
 
@@ -48,10 +49,10 @@ def test_sessions_that_are_not_sealed_can_be_left_out() -> None:
     assert expected_sessions(["A01"], day, day, sealed_by=datetime(2025, 9, 1, 16)).height == 1
 
 
-def test_stamps_owed_on_ordinary_and_last_days_and_by_chains() -> None:
+def test_expected_stamps_on_ordinary_and_last_days_and_of_chains() -> None:
     wanted = expected_sessions(["101W09", "101W12", "005930", "202509_KOSPI200"], EXPIRY, EXPIRY)
     counts = dict(expected_stamps(wanted).group_by("symbol").len().iter_rows())
-    # a chain owes every minute until its series ends, as its future does on that day
+    # a chain has every minute until its series ends, as its future does on that day
     assert counts == {"101W09": 395, "101W12": 411, "005930": 381, "202509_KOSPI200": 395}
     day_before = expected_stamps(
         expected_sessions(["202509_KOSPI200"], date(2025, 9, 10), date(2025, 9, 10))
@@ -71,9 +72,9 @@ def test_places_count_the_stamps_of_a_session() -> None:
 
 
 def test_markets_and_ends_of_chains() -> None:
-    assert market_of("202509_KOSPI200") == "chain"
-    assert market_of("101W09") == "derivatives"
-    assert session_of("202509_KOSPI200", ROLL) is None
+    assert parse("202509_KOSPI200").ledger_market == "chain"
+    assert parse("101W09").ledger_market == "derivatives"
+    assert parse("202509_KOSPI200").session(ROLL) is None
 
 
 @pytest.mark.parametrize("symbol", ["'; DROP TABLE gaps; --", "../etc", "999999_NOTHING", ""])
@@ -82,9 +83,9 @@ def test_what_is_no_symbol_is_refused(symbol: str) -> None:
         expected_sessions([symbol], EXPIRY, EXPIRY)
 
 
-def test_a_chain_that_matures_beyond_the_calendar_owes_its_sessions_until_then() -> None:
+def test_a_chain_that_matures_beyond_the_calendar_has_sessions_until_then() -> None:
     """Once such a chain was collected all day and could then not be closed."""
     day = date(2026, 11, 24)
-    session = session_of("202812_KOSPI200", day)
+    session = parse("202812_KOSPI200").session(day)
     assert session is not None
-    assert session == session_of("202612_KOSPI200", day)
+    assert session == parse("202612_KOSPI200").session(day)

@@ -1,4 +1,4 @@
-"""Sessions of codes, spans of sessions, owed stamps: also against the real files."""
+"""Sessions of codes, spans of sessions, expected stamps: also against the real files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from engine.errors import CalendarRangeError, InputError
 from engine.market.sessions import (
     Market,
     calendar_year,
-    market_of,
     previous_sessions,
     session,
     session_dates,
-    session_of,
 )
+from engine.market.symbols import parse
 from engine.market.trading_days import trading_days
 from tests.paths import FUTURES_FILE, STOCKS_FILE, needs
 from tests.stamps import stamps_between
@@ -42,7 +41,7 @@ DAYS = st.dates(date(2025, 1, 2), date(2026, 12, 31))
 
 
 @needs(FUTURES_FILE)
-def test_the_real_futures_file_holds_exactly_what_is_owed():
+def test_the_real_futures_file_holds_exactly_the_expected_stamps():
     label = pl.col("timestamp")
     auction = label.dt.time() == pl.time(15, 45)
     file = (
@@ -55,14 +54,14 @@ def test_the_real_futures_file_holds_exactly_what_is_owed():
         .sort("session", "stamp")
         .collect()
     )
-    owed = stamps_between(["A01_FRONT"], date(2025, 6, 25), date(2025, 10, 31))
-    assert owed.equals(file)
-    assert owed["session"].n_unique() == 87
-    assert owed.filter(pl.col("session") == date(2025, 9, 11)).height == 395
+    expected = stamps_between(["A01_FRONT"], date(2025, 6, 25), date(2025, 10, 31))
+    assert expected.equals(file)
+    assert expected["session"].n_unique() == 87
+    assert expected.filter(pl.col("session") == date(2025, 9, 11)).height == 395
 
 
 @needs(STOCKS_FILE)
-def test_whatever_traded_in_the_real_stock_file_is_owed():
+def test_every_trade_of_the_real_stock_file_has_an_expected_stamp():
     """All rows of a day share its session; KIS's fillers before the auction have no stamp."""
     file = pl.read_parquet(STOCKS_FILE, columns=["symbol", "timestamp", "volume"])
     days = session_dates(Market.STOCKS, date(2025, 10, 13), date(2025, 10, 24))
@@ -76,10 +75,10 @@ def test_whatever_traded_in_the_real_stock_file_is_owed():
     fillers = stamped.filter(pl.col("stamp").is_null())
     assert (fillers.height, fillers["volume"].sum()) == (307, 0)
     bars = stamped.drop_nulls("stamp").select("symbol", "stamp")
-    owed = stamps_between(file["symbol"].unique().to_list(), days[0], days[-1])
-    assert owed.height == 60 * 10 * 381
+    expected = stamps_between(file["symbol"].unique().to_list(), days[0], days[-1])
+    assert expected.height == 60 * 10 * 381
     assert bars.is_unique().all()
-    assert bars.join(owed, on=["symbol", "stamp"], how="anti").is_empty()
+    assert bars.join(expected, on=["symbol", "stamp"], how="anti").is_empty()
 
 
 @pytest.mark.parametrize(
@@ -106,26 +105,23 @@ def test_whatever_traded_in_the_real_stock_file_is_owed():
     ],
 )
 def test_a_code_has_the_session_of_its_market_and_its_expiry(symbol, day, bars):
-    of = session_of(symbol, date.fromisoformat(day))
+    of = parse(symbol).session(date.fromisoformat(day))
     assert (of.stamps().len() if of else None) == bars
 
 
 def test_nights_of_codes():
     expiry = date(2025, 9, 11)
-    assert session_of("101W09", date(2025, 9, 10), night=True) == session(
+    assert parse("101W09").session(date(2025, 9, 10), night=True) == session(
         Market.NIGHT, date(2025, 9, 10)
     )
-    assert session_of("101W09", expiry, night=True) is None
-    assert session_of("A01_FRONT", expiry, night=True) == session(Market.NIGHT, expiry)
-    assert session_of("005930", expiry, night=True) is None
+    assert parse("101W09").session(expiry, night=True) is None
+    assert parse("A01_FRONT").session(expiry, night=True) == session(Market.NIGHT, expiry)
+    assert parse("005930").session(expiry, night=True) is None
 
 
 def test_what_is_no_code_has_no_market():
-    assert market_of("0001A0") is Market.STOCKS
-    assert market_of("A01_FRONT") is Market.DERIVATIVES
-    for ask in (market_of, lambda s: session_of(s, date(2025, 9, 1))):
-        with pytest.raises(InputError):
-            ask("A01612; DROP TABLE gaps")
+    assert parse("0001A0").market is Market.STOCKS
+    assert parse("A01_FRONT").market is Market.DERIVATIVES
 
 
 def test_previous_sessions_skip_holidays_and_nights_that_were_not_held():
@@ -161,39 +157,38 @@ def test_previous_sessions_are_the_last_of_the_session_dates(market, day, count)
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(SYMBOLS), max_size=5), DAYS, st.integers(0, 20))
-def test_owed_stamps_are_those_of_each_symbol_and_day(symbols, start, length):
+def test_expected_stamps_are_those_of_each_symbol_and_day(symbols, start, length):
     days = trading_days(
         start, min(date.fromordinal(start.toordinal() + length), date(2026, 12, 31))
     )
     end = days[-1] if days else start
-    owed = stamps_between(symbols, start, end)
+    found = stamps_between(symbols, start, end)
     expected = [
-        (symbol, of.date, stamp)
+        (symbol, day, stamp)
         for symbol in sorted(set(symbols))
         for day in days
-        if (of := session_of(symbol, day))
-        for stamp in of.stamps()
+        for stamp in parse(symbol).expected_stamps(day)
     ]
-    assert owed.rows() == expected
-    assert owed.schema == {"symbol": pl.String, "session": pl.Date, "stamp": pl.Datetime("us")}
+    assert found.rows() == expected
+    assert found.schema == {"symbol": pl.String, "session": pl.Date, "stamp": pl.Datetime("us")}
 
 
-def test_owed_stamps_outside_the_range_are_refused():
+def test_expected_stamps_outside_the_range_are_refused():
     with pytest.raises(CalendarRangeError):
         stamps_between(["005930"], date(2027, 12, 1), date(2028, 1, 31))
     with pytest.raises(InputError):
         stamps_between(["005930", "nonsense"], date(2025, 9, 1), date(2025, 9, 2))
 
 
-def test_ten_million_stamps_are_owed_where_sixty_symbols_trade_four_hundred_sessions():
+def test_ten_million_stamps_are_expected_where_sixty_symbols_trade_four_hundred_sessions():
     symbols = [f"{n:06d}" for n in range(60)]
     days = session_dates(Market.STOCKS, date(2025, 2, 3), date(2026, 11, 18))[:400]
-    owed = stamps_between(symbols, days[0], days[-1])
-    assert owed.height == 60 * (400 * 381 - 60)  # the first session of 2026 is an hour shorter
-    assert owed["stamp"].dt.time().min() == datetime(2025, 1, 1, 9, 1).time()
+    expected = stamps_between(symbols, days[0], days[-1])
+    assert expected.height == 60 * (400 * 381 - 60)  # the first session of 2026 is an hour shorter
+    assert expected["stamp"].dt.time().min() == datetime(2025, 1, 1, 9, 1).time()
 
 
-def test_the_printed_year_names_whatever_is_not_ordinary(snapshot):
+def test_the_printed_year_names_all_that_is_not_ordinary(snapshot):
     year = calendar_year(2025)
     assert year.height == 261
     assert year.filter(pl.col("stocks").is_null()).height == 261 - 242

@@ -1,4 +1,4 @@
-"""Codes old and new, front months, strikes, ticks, and what is no code at all."""
+"""Codes old and new, front months, strikes, ticks, and texts that are no symbol."""
 
 from __future__ import annotations
 
