@@ -1,8 +1,8 @@
-"""One ADBC connection: opened when needed, given up when it fails, everything in transactions.
+"""One ADBC connection: opened when needed, closed when it fails, everything in transactions.
 
-No session state is relied on: a transaction pooler (PgBouncer, Supabase) may put every transaction
+Nothing relies on session state: a transaction pooler (PgBouncer, Supabase) may run each transaction
 on another server connection. Settings are SET LOCAL, temporary tables live in their transaction,
-and also a query runs inside one (its parts must meet the same server).
+and a query runs inside one too (all its messages must reach the same server).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
 STATEMENT_TIMEOUT = "300s"
 LOCK_TIMEOUT = "60s"
-SETTINGS = (  # of a transaction; what a SELECT of it begins with
+_SETTINGS = (  # columns of the first SELECT of a transaction
     f"set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true) AS statement_timeout,"
     f" set_config('lock_timeout', '{LOCK_TIMEOUT}', true) AS lock_timeout"
 )
@@ -44,10 +44,10 @@ _KEEPALIVE = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
-# Classes of SQLSTATE that blame the data or the statement: the same would fail again. Whatever
-# else (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
+# Classes of SQLSTATE that blame the data or the statement: the same would fail again. All others
+# (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
 _FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
-# … but a right revoked, a standby that does not write, a machine that slept through a transaction.
+# Exceptions: a revoked right, a standby that cannot write, a machine that slept in a transaction.
 _PASSING = ("42501", "25006", "25P03", "25P04")
 
 
@@ -55,29 +55,38 @@ class Connection:
     """A connection to be used by one thread at a time."""
 
     def __init__(self, url: str, component: str) -> None:
-        self._url, self._component = url, component
+        self._url = url
+        self._component = component
         self._open: Any = None
         self._failed = False  # the last try to connect
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False, bare: bool = False) -> Iterator[Cursor]:
+    def transaction(self, *, read_only: bool = False) -> Iterator[Cursor]:
         """Run the block in a transaction: committed at its end, rolled back on an error.
 
-        A `bare` one leaves it to the block to select SETTINGS, together with what it asks first.
-        Raises StoreUnreachable if the same may succeed later, StoreError if the server says no.
+        Raises StoreUnreachable if the same may succeed later, StoreError if the server refuses.
         """
-        connection = self._connected()
+        with self.transaction_selecting(read_only=read_only) as (cursor, _):
+            yield cursor
+
+    @contextmanager
+    def transaction_selecting(
+        self, *columns: str, read_only: bool = False
+    ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
+        """Run the block in a transaction as `transaction` does, and yield what `columns` give.
+
+        They are SQL expressions, selected by the statement that sets the timeouts: a first question
+        costs no round trip of its own.
+        """
+        connection = self._connect()
         cursor = connection.cursor()
         try:
             # The driver's own BEGIN and COMMIT are one message each; as statements they would be
-            # prepared and run apart, by whichever servers a pooler picks.
+            # prepared and run separately, and a pooler might pick a server for each.
             connection.adbc_connection.set_autocommit(False)  # BEGIN
             if read_only:
                 cursor.execute("SET TRANSACTION READ ONLY")
-            if not bare:
-                cursor.execute(f"SELECT {SETTINGS}")
-                cursor.fetchall()
-            yield cursor
+            yield cursor, self._select_first(cursor, columns)
             connection.adbc_connection.set_autocommit(True)  # COMMIT
         except adbc_driver_manager.Error as error:
             self._roll_back()
@@ -88,27 +97,31 @@ class Connection:
         finally:
             cursor.close()
 
-    def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
-        """Return what one statement gives, in one transaction.
+    def _select_first(self, cursor: Cursor, columns: Sequence[str]) -> pl.DataFrame:
+        """Run the first statement of a transaction: its timeouts, and the columns asked for."""
+        return fetch_frame(cursor, f"SELECT {', '.join([_SETTINGS, *columns])}")
 
-        Types that Arrow has no equal for become what comes near: NUMERIC double precision,
-        intervals durations; times with a zone are given in Seoul's.
+    def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
+        """Return the result of one statement, run in a transaction.
+
+        Types without an equal in Arrow become the nearest: NUMERIC double precision, intervals
+        durations; times with a zone are in Seoul's.
         """
         if not sql.strip(" \t\r\n;"):
             raise InputError("there is no SQL to run")
         with self.transaction(read_only=read_only) as cursor:
-            # Results come by COPY, which only takes what is a query.
+            # Results come by COPY, which takes queries only.
             copies = "true" if _QUERY.match(sql) else "false"
             cursor.adbc_statement.set_options(**{USE_COPY: copies})
             cursor.execute(sql)
             result = cursor.fetch_arrow_table()
             cursor.adbc_statement.set_options(**{USE_COPY: "true"})
-            return readable(result)
+            return _with_plain_types(result)
 
     def execute_alone(self, statement: str, parameters: Sequence[object] | None = None) -> None:
-        """Run a statement as its own transaction (CREATE DATABASE may stand in no other)."""
+        """Run a statement as a transaction of its own, as CREATE DATABASE requires."""
         try:
-            with self._connected().cursor() as cursor:
+            with self._connect().cursor() as cursor:
                 cursor.execute(statement, parameters)
         except adbc_driver_manager.Error as error:
             raise store_error(error) from error
@@ -120,7 +133,7 @@ class Connection:
             with suppress(adbc_driver_manager.Error):
                 connection.close()
 
-    def _connected(self) -> Any:
+    def _connect(self) -> Any:
         if self._open is None:
             if self._failed and (why := why_unreachable(self._url)):
                 raise StoreUnreachable(f"no connection to the database: {why}")
@@ -129,12 +142,14 @@ class Connection:
                 url = connection_url(self._url, self._component)
                 self._open = adbc.connect(url, autocommit=True)
             except adbc_driver_manager.Error as error:
-                raise StoreUnreachable(f"no connection to the database: {_said(error)}") from error
+                raise StoreUnreachable(
+                    f"no connection to the database: {_server_message(error)}"
+                ) from error
             self._failed = False
         return self._open
 
     def _roll_back(self) -> None:
-        """Leave the transaction. A connection that cannot even do that is of no more use."""
+        """Leave the transaction. A connection that cannot even do that is closed."""
         if self._open is None:
             return
         try:
@@ -144,12 +159,12 @@ class Connection:
             self.close()
 
 
-def readable(table: pa.Table) -> pa.Table:
-    """Return the table with columns of types that everybody can read."""
-    return pa.table([_readable(c) for c in table.columns], names=table.column_names)
+def _with_plain_types(table: pa.Table) -> pa.Table:
+    """Return the table with columns of types that every reader of Arrow knows."""
+    return pa.table([_with_plain_type(c) for c in table.columns], names=table.column_names)
 
 
-def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _with_plain_type(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if isinstance(kind, pa.OpaqueType) and kind.type_name == "numeric":
         return pa.chunked_array([chunk.storage for chunk in column.chunks], pa.string()).cast(
@@ -158,19 +173,19 @@ def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind) and kind.tz:
         return column.cast(pa.timestamp(kind.unit, KST.key))
     if pa.types.is_interval(kind):
-        return _lengths(column.to_pylist())
+        return _durations(column.to_pylist())
     return column
 
 
-def _lengths(intervals: list[pa.MonthDayNano | None]) -> pa.ChunkedArray:
-    """Return durations; where one has months, which have no one length, texts."""
+def _durations(intervals: list[pa.MonthDayNano | None]) -> pa.ChunkedArray:
+    """Return durations; texts if any interval has months, whose length varies."""
     if any(interval and interval.months for interval in intervals):
-        return pa.chunked_array([[_in_words(interval) for interval in intervals]], pa.string())
-    lengths = [i and timedelta(i.days, 0, i.nanoseconds // 1000) for i in intervals]
-    return pa.chunked_array([lengths], pa.duration("us"))
+        return pa.chunked_array([[_interval_text(interval) for interval in intervals]], pa.string())
+    durations = [i and timedelta(i.days, 0, i.nanoseconds // 1000) for i in intervals]
+    return pa.chunked_array([durations], pa.duration("us"))
 
 
-def _in_words(interval: pa.MonthDayNano | None) -> str | None:
+def _interval_text(interval: pa.MonthDayNano | None) -> str | None:
     if interval is None:
         return None
     time = timedelta(microseconds=interval.nanoseconds // 1000)
@@ -178,29 +193,29 @@ def _in_words(interval: pa.MonthDayNano | None) -> str | None:
 
 
 def fetch_frame(cursor: Cursor, statement: str) -> pl.DataFrame:
-    """Return what the statement gives."""
+    """Run the statement; return its result."""
     cursor.execute(statement)
     return pl.DataFrame(cursor.fetch_arrow_table())
 
 
 def connection_url(url: str, component: str) -> str:
-    """Return the URL with the component's name and bounds on waiting, unless it has them."""
+    """Return the URL with the component's name and its timeouts, where it does not set them."""
     wanted = {"application_name": component, "connect_timeout": "10"} | _KEEPALIVE
     extra = "&".join(f"{key}={value}" for key, value in wanted.items() if f"{key}=" not in url)
     return f"{url}{'&' if '?' in url else '?'}{extra}" if extra else url
 
 
 def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) -> KrtError:
-    """Translate the driver's error: is it final, or may the same succeed later?"""
+    """Translate the driver's error: StoreError if it is final, StoreUnreachable if it may pass."""
     state = error.sqlstate or ""
     passing = state in _PASSING and not read_only
     if state.startswith(_FINAL) and not passing:
-        return StoreError(f"the database refused: {_said(error)}")
-    return StoreUnreachable(f"the database is away: {_said(error)}")
+        return StoreError(f"the database refused: {_server_message(error)}")
+    return StoreUnreachable(f"the database is away: {_server_message(error)}")
 
 
-def _said(error: adbc_driver_manager.Error) -> str:
-    """Return the server's own words in one line, without the statement (it holds data)."""
+def _server_message(error: adbc_driver_manager.Error) -> str:
+    """Return the server's message in one line, without the statement, which holds data."""
     text = str(error)
     if found := re.search(r"(?:ERROR|FATAL|PANIC):\s+(.*)", text):
         return found.group(1)

@@ -1,4 +1,4 @@
-"""What a merge changed, said in one line for each session and not for each bar."""
+"""What a merge corrected, logged in one line for each session instead of each bar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
-    """Log which sessions the merge made at `now` corrected; adjustments are called that."""
+    """Log the sessions that the merge at `now` corrected, and which of them are adjustments."""
     if table.name not in ("futures_1m", "stocks_1m"):
         return
     found = fetch_frame(

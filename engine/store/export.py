@@ -2,20 +2,20 @@
 
     DIR/{table}/product={product}/month={YYYY-MM}/{table}.parquet
 
-A file holds the fingerprint of its rows as the database has them; one that fits is not written
-again. Files appear whole or not at all.
+A file holds the fingerprint of its rows in the database; while that stays the same, the file is not
+written again. Files appear whole or not at all.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from engine.files import atomic_writer
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.store import Store
@@ -25,17 +25,17 @@ from engine.store.tables import SIGNAL_KEY, TABLES
 log = logging.getLogger(__name__)
 
 _FINGERPRINT = b"krt.fingerprint"
-_PREFIX = "lower(left(symbol, 3))"
+_PREFIX = "lower(left(symbol, 3))"  # A01612 → a01, as the column product of futures_1m
 _UNDERLYING = "lower(substr(underlying_symbol, 8))"  # 202612_KOSPI200 → kospi200
-# table → what its product is called, the column that a session is sealed by
+# table → SQL for the name of its product, the column whose sessions are sealed
 _EXPORTED = {
-    "futures_1m": (_PREFIX, "symbol"),
+    "futures_1m": ("product", "symbol"),
     "stocks_1m": ("'stocks'", "symbol"),
     "option_chain_raw": (_UNDERLYING, "underlying_symbol"),
     "option_matrices": (_UNDERLYING, "underlying_symbol"),
     "option_summary": (_UNDERLYING, "underlying_symbol"),
 }
-_OF_SIGNALS = (_PREFIX, "symbol")
+_SIGNALS_EXPORTED = (_PREFIX, "symbol")
 _SIGNAL_TABLES = r"""
     SELECT relname::text AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
@@ -52,12 +52,12 @@ class _Part:
     fingerprint: str
 
     def path(self, folder: Path) -> Path:
-        place = folder / self.table / f"product={self.product}" / f"month={self.month}"
-        return place / f"{self.table}.parquet"
+        month = folder / self.table / f"product={self.product}" / f"month={self.month}"
+        return month / f"{self.table}.parquet"
 
 
 def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
-    """Write the sealed sessions below the folder, where the copy is not up to date.
+    """Write the sealed sessions below the folder, where a file is not up to date.
 
     `sealed` has the columns symbol (of chains the underlying_symbol) and session (date). Returns
     table, product, month, rows, written. Raises StoreUnreachable, and OSError if the disk is full.
@@ -67,7 +67,7 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
     try:
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
-            _hand_over(cursor, sealed)
+            _ingest_sealed(cursor, sealed)
             for table in [*_EXPORTED, *fetch_frame(cursor, _SIGNAL_TABLES)["name"]]:
                 for part in _parts(cursor, table, _sealed_rows(table)):
                     written = _write(cursor, part, folder)
@@ -78,7 +78,7 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(parts, schema={**names, "written": pl.Boolean}, orient="row")
 
 
-def _hand_over(cursor: Cursor, sealed: pl.DataFrame) -> None:
+def _ingest_sealed(cursor: Cursor, sealed: pl.DataFrame) -> None:
     cursor.execute("CREATE TEMP TABLE sealed (symbol text, session date) ON COMMIT DROP")
     rows = sealed.select(pl.col("symbol").cast(pl.String), pl.col("session").cast(pl.Date)).unique()
     arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -89,15 +89,15 @@ def _hand_over(cursor: Cursor, sealed: pl.DataFrame) -> None:
 async def copies(store: Store, folder: Path) -> pl.DataFrame:
     """Return every table, product and month of the database with its file below the folder.
 
-    Columns table, product, month, path (text), current: whether the file holds all that the
-    database has of it, as the merges left it. Raises StoreUnreachable.
+    Columns table, product, month, path (text), current: whether the file holds exactly the rows
+    that the database has now. Raises StoreUnreachable.
     """
     rows = []
     strategies = pl.DataFrame(await store.query(_SIGNAL_TABLES))["name"]
     for table in [*_EXPORTED, *strategies]:
-        question = _fingerprints(table, f"SELECT * FROM {identifier(table)}")
-        for found in pl.DataFrame(await store.query(question)).iter_rows():
-            part = _Part(table, *found)
+        query = _fingerprints(table, f"SELECT * FROM {identifier(table)}")
+        for row in pl.DataFrame(await store.query(query)).iter_rows():
+            part = _Part(table, *row)
             path = part.path(folder)
             current = _fingerprint(path) == part.fingerprint.encode()
             rows.append((table, part.product, part.month, str(path), current))
@@ -113,8 +113,8 @@ def _parts(cursor: Cursor, table: str, rows: str) -> list[_Part]:
 
 
 def _fingerprints(table: str, rows: str) -> str:
-    """Return the question for product, month, rows and fingerprint of a query's rows."""
-    product, _ = _EXPORTED.get(table, _OF_SIGNALS)
+    """Return the SQL for product, month, count and fingerprint of a query's rows."""
+    product, _ = _EXPORTED.get(table, _SIGNALS_EXPORTED)
     return (
         f"SELECT {product} AS product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
         " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
@@ -123,7 +123,7 @@ def _fingerprints(table: str, rows: str) -> str:
 
 
 def _sealed_rows(table: str, condition: str = "true") -> str:
-    symbol = identifier(_EXPORTED.get(table, _OF_SIGNALS)[1])
+    symbol = identifier(_EXPORTED.get(table, _SIGNALS_EXPORTED)[1])
     return (
         f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
         f" ON sealed.symbol = t.{symbol} AND sealed.session = t.timestamp::date WHERE {condition}"
@@ -131,11 +131,11 @@ def _sealed_rows(table: str, condition: str = "true") -> str:
 
 
 def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
-    """Write the file unless it is there with the same rows; tell whether it was written."""
+    """Write the file unless it is there with the same rows; return whether it was written."""
     path = part.path(folder)
     if _fingerprint(path) == part.fingerprint.encode():
         return False
-    product, _ = _EXPORTED.get(part.table, _OF_SIGNALS)
+    product, _ = _EXPORTED.get(part.table, _SIGNALS_EXPORTED)
     key, columns = _key_and_columns(cursor, part.table)
     first = f"{literal(part.month + '-01')}::timestamp"
     month = f"t.timestamp >= {first} AND t.timestamp < {first} + interval '1 month'"
@@ -144,31 +144,20 @@ def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
         f" WHERE {product} = {literal(part.product)} ORDER BY {identifiers(key)}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_suffix(f".{os.getpid()}")
-    try:
-        _stream(cursor, making, part.fingerprint)
-        making.replace(path)
-    finally:
-        making.unlink(missing_ok=True)
+    with cursor.fetch_record_batch() as reader, atomic_writer(path) as file:
+        schema = reader.schema.with_metadata({_FINGERPRINT: part.fingerprint.encode()})
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
     return True
 
 
 def _key_and_columns(cursor: Cursor, name: str) -> tuple[tuple[str, ...], list[str]]:
-    """Return what orders a table's rows, and what is exported: features differ by strategy."""
+    """Return the columns that order a table's rows, and those that are exported."""
     if name in TABLES:
         table = TABLES[name]
         return table.key, [column for column in table.columns if column not in table.derived]
-    return SIGNAL_KEY, list(stored_columns(cursor, name))
-
-
-def _stream(cursor: Cursor, path: Path, fingerprint: str) -> None:
-    with cursor.fetch_record_batch() as reader, path.open("wb") as file:
-        schema = reader.schema.with_metadata({_FINGERPRINT: fingerprint.encode()})
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in reader:
-                writer.write_batch(batch)
-        file.flush()
-        os.fsync(file.fileno())
+    return SIGNAL_KEY, list(stored_columns(cursor, name))  # features differ by strategy
 
 
 def _fingerprint(path: Path) -> bytes | None:

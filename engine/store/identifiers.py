@@ -1,4 +1,4 @@
-"""The one place where names and values become SQL text."""
+"""The only place where names and values become SQL text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Value = str | int | float | bool | date | datetime | None
 
 
 def identifier(name: str) -> str:
-    """Return the name quoted. Raises InputError for anything that our tables are never called."""
+    """Return the name quoted. Raises InputError unless it is spelt like our tables and columns."""
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name of a table or column")
+        raise InputError(f"{name!r} is not the name of a table or column")
     return f'"{name}"'
 
 
-def identifiers(names: Iterable[str], of: str = "") -> str:
-    """Return the names quoted and joined by commas, each as a column of the table alias `of`."""
-    return ", ".join(f"{of}.{identifier(name)}" if of else identifier(name) for name in names)
+def identifiers(names: Iterable[str], alias: str = "") -> str:
+    """Return the names quoted and joined by commas, each as a column of the table `alias`."""
+    return ", ".join(f"{alias}.{identifier(name)}" if alias else identifier(name) for name in names)
 
 
 def literal(value: Value) -> str:  # noqa: PLR0911 - one for each type
-    """Return the value as a literal. Texts with a NUL, which Postgres cannot hold, are refused."""
+    """Return the value as a literal. Raises InputError for a NUL, which Postgres cannot store."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -36,7 +36,7 @@ def literal(value: Value) -> str:  # noqa: PLR0911 - one for each type
     if isinstance(value, date):
         return f"'{value.isoformat()}'::date"
     if isinstance(value, int):
-        return f"({value})" if value < 0 else str(value)  # the sign binds weaker than a cast
+        return f"({value})" if value < 0 else str(value)  # a cast binds tighter than the sign
     if isinstance(value, float):
         return f"'{value!r}'::double precision"
     if "\0" in value:

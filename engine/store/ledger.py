@@ -1,15 +1,19 @@
-"""The gap ledger: what is missing, and why. Transitions are pure functions of frames.
+"""The gap ledger: which bars are missing, and why. Its transitions are pure functions of frames.
 
-A stamp that was once found missing has a mark: its state, how often KIS answered about it, the
-reason, and since when. The table keeps runs of equal marks, one row a run; `marks_from_rows`
-spreads rows out to stamps and `rows_from_marks` puts them together again.
+Each stamp that was ever found missing has a mark: its state, how often KIS answered about it, the
+reason, and since when it is open. The table `gaps` keeps runs of equal marks, one row a run:
+`marks_from_rows` spreads rows over stamps, `rows_from_marks` puts them together again.
 
-    open ──── the bar came ────▶ filled ──── the bar is gone again ────▶ open
-      ├────── KIS was asked after the session was sealed and has none ─▶ no_trade
-      └────── KIS no longer keeps it ──────────────────────────────────▶ unavailable
+    from            event                                            to            function
+    no mark         the bar is missing                               open          mark_missing
+    filled          the bar is missing again                         open          mark_missing
+    any but filled  the bar is stored                                filled        mark_missing
+    open            KIS answered twice, or showed bars around it     no_trade      apply_answers
+    open            the same, but KIS no longer keeps the session    unavailable   apply_answers
+    open            it need not be asked for, the reason is known    unavailable   apply_reasons
 
-A stamp is asked for at most twice: an answer that shows bars around it settles it at once, one that
-shows nothing at all only when it comes a second time.
+A stamp is asked for at most twice (docs/kis.md#told-once): an answer that shows bars around it
+settles it at once, one that shows nothing at all settles it when it comes a second time.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from datetime import date, datetime
 import polars as pl
 
 from engine import schemas
+from engine.columns import EXPECTED, SESSION, STAMP, TIME
 from engine.store.identifiers import literal, literals
 from engine.store.store import Store
 
@@ -27,32 +32,28 @@ NOT_COLLECTED = "not collected"
 NO_TRADE = "KIS has no bar there"
 _DOUBTFUL = "KIS's answer showed nothing around it; to be asked once more"
 
-STAMP = ["symbol", "session", "stamp"]
 MARKS = pl.Schema(
     [
-        ("symbol", pl.String()),
-        ("session", pl.Date()),
-        ("stamp", pl.Datetime("us")),
-        ("index_in_session", pl.Int64()),
+        *EXPECTED.items(),
         ("state", pl.String()),
         ("attempts", pl.Int64()),
         ("reason", pl.String()),
-        ("opened_at", pl.Datetime("us")),
+        ("opened_at", TIME),
     ]
 )
 ROWS = pl.DataFrame(schemas.GAPS.empty_table()).schema
-_KEY = ["symbol", "session", "first_stamp"]
-_SAME = ["symbol", "session", "state", "attempts", "reason"]
+_KEY = [*SESSION, "first_stamp"]
+_EQUAL_IN_RUN = [*SESSION, "state", "attempts", "reason"]
 
 
-def marks_from_rows(rows: pl.DataFrame, owed: pl.DataFrame) -> pl.DataFrame:
-    """Spread ledger rows over the stamps that they stand for; `owed` are all expected ones.
+def marks_from_rows(rows: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
+    """Spread ledger rows over the stamps that they stand for; `expected` are all of the sessions.
 
     Where rows overlap (a writer died between two statements) the one written last counts.
     """
     spread = (
-        owed.lazy()
-        .join(rows.lazy(), on=["symbol", "session"])
+        expected.lazy()
+        .join(rows.lazy(), on=SESSION)
         .filter(pl.col("stamp").is_between("first_stamp", "last_stamp"))
         .sort("updated_at", maintain_order=True)
         .unique(STAMP, keep="last", maintain_order=True)
@@ -61,17 +62,17 @@ def marks_from_rows(rows: pl.DataFrame, owed: pl.DataFrame) -> pl.DataFrame:
 
 
 def rows_from_marks(marks: pl.DataFrame, now: datetime, markets: pl.DataFrame) -> pl.DataFrame:
-    """Put marks together to rows of the table `gaps`: neighbouring stamps with equal marks.
+    """Put marks together to rows of the table `gaps`: runs of neighbouring stamps with equal marks.
 
-    `markets` says the market of each symbol. A run has been open since its oldest mark.
+    `markets`: symbol, market. A run has been open since its oldest mark.
     """
-    follows = (pl.col("index_in_session").diff() == 1) & pl.all_horizontal(
-        pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _SAME
+    continues = (pl.col("index_in_session").diff() == 1) & pl.all_horizontal(
+        pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _EQUAL_IN_RUN
     )
     runs = (
         marks.sort("symbol", "session", "index_in_session")
-        .with_columns((~follows.fill_null(value=False)).cum_sum().alias("run"))
-        .group_by("run", *_SAME, maintain_order=True)
+        .with_columns((~continues.fill_null(value=False)).cum_sum().alias("run"))
+        .group_by("run", *_EQUAL_IN_RUN, maintain_order=True)
         .agg(
             pl.col("stamp").first().alias("first_stamp"),
             pl.col("stamp").last().alias("last_stamp"),
@@ -87,41 +88,47 @@ def rows_from_marks(marks: pl.DataFrame, now: datetime, markets: pl.DataFrame) -
 
 
 def mark_missing(
-    marks: pl.DataFrame, owed: pl.DataFrame, stored: pl.DataFrame, now: datetime
+    marks: pl.DataFrame, expected: pl.DataFrame, stored: pl.DataFrame, now: datetime
 ) -> pl.DataFrame:
-    """Return the marks after a look at what is stored (symbol, session, stamp).
+    """Return the marks after a comparison with what is stored (symbol, session, stamp).
 
-    A missing stamp that has no mark, or was filled and is gone again, is open; a marked one that is
-    stored is filled. What KIS does not have stays as it is.
+    A missing stamp becomes open if it has no mark or was filled; a marked one that is stored
+    becomes filled. A missing one that is settled (no_trade, unavailable) stays so.
     """
-    missing = owed.join(stored, on=STAMP, how="anti")
+    missing = expected.join(stored, on=STAMP, how="anti")
     known = marks.join(stored.with_columns(is_stored=True), on=STAMP, how="left")
-    gone = pl.col("is_stored").is_null() & (pl.col("state") == "filled")
-    come = pl.col("is_stored").is_not_null() & (pl.col("state") != "filled")
+    reopened = pl.col("is_stored").is_null() & (pl.col("state") == "filled")
+    filled = pl.col("is_stored").is_not_null() & (pl.col("state") != "filled")
     updated = known.with_columns(
-        state=pl.when(gone)
+        state=pl.when(reopened)
         .then(pl.lit("open"))
-        .when(come)
+        .when(filled)
         .then(pl.lit("filled"))
         .otherwise("state"),
-        attempts=pl.when(gone).then(0).otherwise("attempts"),
-        reason=pl.when(gone).then(pl.lit(NOT_COLLECTED)).when(come).then(None).otherwise("reason"),
-        opened_at=pl.when(gone).then(pl.lit(now)).otherwise("opened_at"),
+        attempts=pl.when(reopened).then(0).otherwise("attempts"),
+        reason=pl.when(reopened)
+        .then(pl.lit(NOT_COLLECTED))
+        .when(filled)
+        .then(None)
+        .otherwise("reason"),
+        opened_at=pl.when(reopened).then(pl.lit(now)).otherwise("opened_at"),
     ).select(list(MARKS))
-    return pl.concat([updated, _opened(missing.join(marks, on=STAMP, how="anti"), now)]).sort(STAMP)
+    return pl.concat([updated, _open_marks(missing.join(marks, on=STAMP, how="anti"), now)]).sort(
+        STAMP
+    )
 
 
-def _opened(stamps: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _open_marks(stamps: pl.DataFrame, now: datetime) -> pl.DataFrame:
     return stamps.with_columns(
         state=pl.lit("open"), attempts=0, reason=pl.lit(NOT_COLLECTED), opened_at=pl.lit(now)
     ).select(pl.col(name).cast(kind) for name, kind in MARKS.items())
 
 
 def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """Return the marks after KIS answered about stamps that are still missing.
+    """Return the marks after answers of KIS about stamps that are still missing.
 
-    `answers`: symbol, session, stamp, settled (the answer shows that there is no bar), gone (why
-    KIS could not have it any more, else null). A second answer settles in any case.
+    `answers`: symbol, session, stamp, settled (the answer proves that there is no bar), gone (why
+    KIS no longer keeps it, else null). A second answer settles in any case.
     """
     known = marks.join(answers, on=STAMP, how="left")
     asked = pl.col("settled").is_not_null() & (pl.col("state") == "open")
@@ -148,13 +155,13 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
 def apply_reasons(marks: pl.DataFrame, reasons: pl.DataFrame, state: str = "open") -> pl.DataFrame:
     """Return the marks with a new reason (and state) for open stamps: symbol, session, stamp, why.
 
-    `state` unavailable gives stamps up that nobody needs to ask for.
+    With the state unavailable, the stamps are settled without asking KIS.
     """
     known = marks.join(reasons.select(*STAMP, "why"), on=STAMP, how="left")
-    meant = pl.col("why").is_not_null() & (pl.col("state") == "open")
+    concerned = pl.col("why").is_not_null() & (pl.col("state") == "open")
     return known.with_columns(
-        state=pl.when(meant).then(pl.lit(state)).otherwise("state"),
-        reason=pl.when(meant).then("why").otherwise("reason"),
+        state=pl.when(concerned).then(pl.lit(state)).otherwise("state"),
+        reason=pl.when(concerned).then("why").otherwise("reason"),
     ).select(list(MARKS))
 
 
@@ -171,24 +178,25 @@ async def read(store: Store, symbols: list[str], start: date, end: date) -> pl.D
 
 
 async def write(store: Store, before: pl.DataFrame, after: pl.DataFrame) -> None:
-    """Turn the rows read `before` into those of `after`; `updated_at` makes no row differ.
+    """Replace the rows `before` by those of `after`; a new `updated_at` alone changes no row.
 
-    Killed in between, rows overlap and no mark is lost. A row is never dated before the one it
-    replaces, which the merge would take for old news (a simulated day may be run twice).
+    If the process is killed in between, rows overlap and no mark is lost. A row is never dated
+    before the one it replaces, or the merge would drop it as outdated (a simulated day may be run
+    twice).
     """
-    settled = [name for name in ROWS if name != "updated_at"]
+    values = [name for name in ROWS if name != "updated_at"]
     changed = (
-        after.join(before, on=settled, how="anti", nulls_equal=True)
-        .join(before.select(*_KEY, was="updated_at"), on=_KEY, how="left")
-        .with_columns(updated_at=pl.max_horizontal("updated_at", "was"))
+        after.join(before, on=values, how="anti", nulls_equal=True)
+        .join(before.select(*_KEY, replaced_at="updated_at"), on=_KEY, how="left")
+        .with_columns(updated_at=pl.max_horizontal("updated_at", "replaced_at"))
     )
     gone = before.join(after, on=_KEY, how="anti")
     if changed.height:
         await store.merge("gaps", schemas.conform(changed, schemas.GAPS))
     if gone.height:
-        await store.query(f"SELECT forget_gaps({_arrays(gone)})::text", read_only=False)
+        await store.query(f"SELECT forget_gaps({_key_arrays(gone)})::text", read_only=False)
 
 
-def _arrays(keys: pl.DataFrame) -> str:
+def _key_arrays(keys: pl.DataFrame) -> str:
     kinds = {"symbol": "text", "session": "date", "first_stamp": "timestamp"}
     return ", ".join(f"ARRAY[{literals(keys[name])}]::{kind}[]" for name, kind in kinds.items())

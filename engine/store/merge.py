@@ -1,14 +1,14 @@
 """The merge: a batch becomes part of a table in one transaction, whatever came before.
 
-Two ways lead in. A sample of the batch's keys tells which is likely to be right:
+There are two paths. A sample of the batch's keys decides which is tried first:
 
-- none of them is stored: the rows go straight into the table by COPY. Should one be stored after
-  all, Postgres says so, everything is taken back, and the other way is taken;
-- staging (a temporary table, by COPY) → rows whose values are not stored yet → INSERT … ON
-  CONFLICT. Comparing first is three times as fast as asking the conflict machinery for every row.
+- direct: if none of them is stored, the rows are copied into the table. If one is stored after all,
+  Postgres refuses, the transaction is rolled back and the other path is taken;
+- staging: a temporary table (by COPY) → the rows whose values are not stored yet → INSERT … ON
+  CONFLICT. Comparing first is three times as fast as resolving a conflict for every row.
 
 Merges of one table wait for each other (an advisory lock of the transaction), so that counts are
-exact and two writers cannot deadlock; ON CONFLICT still guards against anybody else.
+exact and two writers cannot deadlock; ON CONFLICT still guards against other programs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.store.connection import SETTINGS, Connection, Cursor, fetch_frame
+from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.tables import COMMITTED_AT, Table
@@ -36,9 +36,9 @@ _UNIQUE_VIOLATION = "23505"
 class MergeCounts:
     """What became of the rows of a batch.
 
-    `changed` rows were stored with other values: overwritten, or for signals recorded as
-    corrections. `unchanged` ones were stored already, were outdated, or came twice in the batch.
-    `spooled` ones are safe on disk, to be merged later.
+    `changed` rows were stored with other values, which were overwritten (those of signals are kept
+    as corrections). `unchanged` rows were stored already, outdated, or twice in the batch.
+    `spooled` rows are safe on disk, to be merged later.
     """
 
     inserted: int = 0
@@ -55,11 +55,11 @@ class MergeCounts:
         )
 
 
-def complete(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> pl.DataFrame:
-    """Return the rows of all batches with every column of the table, once a key, in key order.
+def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> pl.DataFrame:
+    """Return the rows of all batches with every column of the table, one a key, in key order.
 
-    Of rows with one key the last value stays, as it was first read: reading a bar again without
-    news does not make it newer. `batch_number` tells which batch a row is from. Raises
+    Of rows with one key the last value stays, in the row that had it first: a bar that is read
+    again unchanged does not become newer. `batch_number` says which batch a row is from. Raises
     SchemaMismatch.
     """
     numbered = [
@@ -71,15 +71,10 @@ def complete(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> 
         *(expression.alias(name) for name, expression in table.derived.items()),
         pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
     ).collect(engine="in-memory")
-    if _differs_all(rows, table.key):  # what is left is for polls that overlap
+    if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
         return rows
-    rows = rows.filter(_differs([*table.key, *table.differing], shift=1))
+    rows = rows.filter(_differs([*table.key, *table.value_columns], shift=1))
     return rows.filter(_differs(table.key, shift=-1))
-
-
-def _differs_all(rows: pl.DataFrame, key: Sequence[str]) -> bool:
-    """Return whether every row, in order of the key, has another key than the one before."""
-    return bool(rows.select(_differs(key, shift=1).all()).item())
 
 
 def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
@@ -92,56 +87,57 @@ def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
 def merge_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Merge complete rows in a transaction of their own; committed on return.
 
-    Returns batch_number, inserted, changed: one row for each batch that brought any news.
+    Returns batch_number, inserted, changed: one row for each batch that changed the table.
     """
     try:
-        with connection.transaction(bare=True) as cursor:
-            return _merge(cursor, table, rows, straight=True)
+        return _merge(connection, table, rows, direct=True)
     except _StoredAlready:
-        with connection.transaction(bare=True) as cursor:
-            return _merge(cursor, table, rows, straight=False)
+        return _merge(connection, table, rows, direct=False)
 
 
 class _StoredAlready(StoreError):
-    """Rows that were inserted as new ones were none; the transaction is taken back."""
+    """A row that was inserted as a new one is stored already; the transaction is rolled back."""
 
 
-def _merge(cursor: Cursor, table: Table, rows: pl.DataFrame, *, straight: bool) -> pl.DataFrame:
+def _merge(
+    connection: Connection, table: Table, rows: pl.DataFrame, *, direct: bool
+) -> pl.DataFrame:
     bounds = _bounds(table, rows)
-    likely_stored = _lock_and_look(cursor, table, rows, bounds)
-    if straight and not likely_stored:
-        _insert_straight(cursor, table, rows)
-        return rows.group_by(_BATCH).agg(inserted=pl.len(), changed=0)
+    lock = f"pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0))"
+    is_stored = _any_stored(table, rows, bounds)
+    with connection.transaction_selecting(lock, f"{is_stored} AS stored") as (cursor, answer):
+        # The answer may be older than the lock: it is only a guess.
+        if direct and not answer["stored"].item():
+            _insert_directly(cursor, table, rows)
+            return rows.group_by(_BATCH).agg(inserted=pl.len(), changed=0)
+        return _merge_staged(cursor, table, rows, bounds)
+
+
+def _merge_staged(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str) -> pl.DataFrame:
     cursor.execute(
         f"CREATE TEMP TABLE staging (LIKE {identifier(table.name)} INCLUDING GENERATED"
         f" INCLUDING DEFAULTS, {_BATCH} integer) ON COMMIT DROP"
     )
     _copy(cursor, "staging", rows[[*table.columns, _BATCH]], temporary=True)
-    news = fetch_frame(cursor, merge_statement(table, bounds))
-    if news["changed"].sum():
+    counts = fetch_frame(cursor, merge_statement(table, bounds))
+    if counts["changed"].sum():
         log_corrections(cursor, table, rows[COMMITTED_AT][0])
-    return news
+    return counts
 
 
-def _lock_and_look(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str) -> bool:
-    """Wait for the table's other merges, then say whether any of a sample of the rows is stored.
-
-    One round trip, settings included; the answer may be older than the lock, and is only a guess.
-    """
+def _any_stored(table: Table, rows: pl.DataFrame, bounds: str) -> str:
+    """Return the SQL condition that any of a sample of the rows is stored."""
     sample = rows[list(table.key)].gather_every(max(1, rows.height // _SAMPLE))
     values = ", ".join(f"({literals(row)})" for row in sample.iter_rows())
     keys = " AND ".join(f"t.{identifier(c)} = k.{identifier(c)}" for c in table.key)
-    answer = fetch_frame(
-        cursor,
-        f"SELECT {SETTINGS}, pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0)),"
-        f" EXISTS (SELECT FROM (VALUES {values}) AS k ({identifiers(table.key)})"
-        f" JOIN {identifier(table.name)} AS t ON {keys} WHERE {bounds}) AS stored",
+    return (
+        f"EXISTS (SELECT FROM (VALUES {values}) AS k ({identifiers(table.key)})"
+        f" JOIN {identifier(table.name)} AS t ON {keys} WHERE {bounds})"
     )
-    return bool(answer["stored"].item())
 
 
-def _insert_straight(cursor: Cursor, table: Table, rows: pl.DataFrame) -> None:
-    """Insert the rows as they are. Raises _StoredAlready if one of them is."""
+def _insert_directly(cursor: Cursor, table: Table, rows: pl.DataFrame) -> None:
+    """Copy the rows into the table. Raises _StoredAlready if one of them is stored."""
     try:
         _copy(cursor, table.name, rows[table.columns])
     except adbc_driver_manager.IntegrityError as error:
@@ -156,9 +152,9 @@ def _copy(cursor: Cursor, table: str, rows: pl.DataFrame, *, temporary: bool = F
 
 
 def _bounds(table: Table, rows: pl.DataFrame) -> str:
-    """Return what is true of all stored rows that can matter, for the planner to look nowhere else.
+    """Return a condition that is true of every stored row with a key of the batch.
 
-    Without it, the partitions of other products and months would be opened.
+    It keeps the planner from opening the partitions of other products and months.
     """
     bounds = []
     if "timestamp" in table.key:
@@ -166,22 +162,22 @@ def _bounds(table: Table, rows: pl.DataFrame) -> str:
         last: datetime = rows["timestamp"].max()  # type: ignore[assignment]
         bounds.append(f"t.timestamp BETWEEN {literal(first)} AND {literal(last)}")
     if table.partitioned_by not in (None, "timestamp"):
-        pieces = literals(table.pieces(rows))
-        bounds.append(f"t.{identifier(str(table.partitioned_by))} IN ({pieces})")
+        partitions = literals(table.partitions(rows))
+        bounds.append(f"t.{identifier(str(table.partitioned_by))} IN ({partitions})")
     return " AND ".join(bounds) or "true"
 
 
 def merge_statement(table: Table, bounds: str = "true") -> str:
     """Return the statement that merges the staged rows and counts them by batch.
 
-    `news` holds only the rows whose values are not stored yet.
+    `new_rows` holds only the rows whose values are not stored yet.
     """
     key = " AND ".join(f"t.{identifier(c)} = s.{identifier(c)}" for c in table.primary_key)
     first = identifier(table.primary_key[0])
-    values, stored = identifiers(table.differing, "s"), identifiers(table.differing, "t")
+    values, stored = identifiers(table.value_columns, "s"), identifiers(table.value_columns, "t")
     version = identifier(table.version)
     return f"""
-        WITH news AS MATERIALIZED (
+        WITH new_rows AS MATERIALIZED (
             SELECT s.*, t.{first} IS NOT NULL AS known
             FROM staging AS s LEFT JOIN {identifier(table.name)} AS t ON {key} AND {bounds}
             WHERE t.{first} IS NULL
@@ -189,7 +185,7 @@ def merge_statement(table: Table, bounds: str = "true") -> str:
         ), {_overwrite(table)}
         SELECT {_BATCH}, count(*) FILTER (WHERE NOT known) AS inserted,
                count(*) FILTER (WHERE known) AS changed
-        FROM news GROUP BY {_BATCH}"""
+        FROM new_rows GROUP BY {_BATCH}"""
 
 
 def _overwrite(table: Table) -> str:
@@ -197,8 +193,8 @@ def _overwrite(table: Table) -> str:
     updates = [f"{identifier(c)} = excluded.{identifier(c)}" for c in table.updated]
     updates += [f"{identifier(counter)} = t.{identifier(counter)} + 1"] if counter else []
     return f"""merged AS ({_insert(table)} DO UPDATE SET {", ".join(updates)}
-        WHERE ROW({identifiers(table.differing, "t")})
-              IS DISTINCT FROM ROW({identifiers(table.differing, "excluded")})
+        WHERE ROW({identifiers(table.value_columns, "t")})
+              IS DISTINCT FROM ROW({identifiers(table.value_columns, "excluded")})
           AND excluded.{version} >= t.{version})"""
 
 
@@ -206,4 +202,4 @@ def _insert(table: Table) -> str:
     columns, key = identifiers(table.columns), identifiers(table.primary_key)
     return f"""
         INSERT INTO {identifier(table.name)} AS t ({columns})
-        SELECT {columns} FROM news ORDER BY {key} ON CONFLICT ({key})"""
+        SELECT {columns} FROM new_rows ORDER BY {key} ON CONFLICT ({key})"""

@@ -10,7 +10,8 @@ import polars as pl
 
 from engine import schemas
 from engine.clock import Clock
-from engine.market import instruments
+from engine.market.products import PRODUCTS
+from engine.market.symbols import FrontMonth
 from engine.market.trading_days import rules
 from engine.store.merge import MergeCounts
 from engine.store.store import Store
@@ -18,11 +19,13 @@ from engine.store.store import Store
 
 async def store_front_months(store: Store, clock: Clock) -> None:
     """Bring `front_months` up to date, which the views of rolls and front-month series read."""
-    span = rules()["first_day"], rules()["last_day"]
-    futures = [product.prefix for product in instruments.PRODUCTS if product.kind == "future"]
+    first, last = rules()["first_day"], rules()["last_day"]
     fronts = [
-        instruments.front_months(prefix, *span).with_columns(product=pl.lit(prefix))
-        for prefix in futures
+        FrontMonth(f"{product.prefix}_FRONT", product)
+        .contracts(first, last)
+        .with_columns(product=pl.lit(product.prefix))
+        for product in PRODUCTS
+        if product.kind == "future"
     ]
     rows = pl.concat(fronts).with_columns(updated_at=pl.lit(clock.now()))
     await store.merge("front_months", schemas.conform(rows, schemas.FRONT_MONTHS))

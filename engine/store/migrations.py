@@ -21,31 +21,32 @@ _UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout",
 def migrate(url: str) -> None:
     """Apply the migrations that the database lacks; several processes may do so at once.
 
-    Whoever has no right to (`krt_reader`, `krt_writer`) may ask all the same: where nothing is
-    lacking nothing is done.
+    Roles without the right to (`krt_reader`, `krt_writer`) may call it too: if nothing is missing,
+    nothing is done.
 
-    Raises StoreUnreachable if the server does not answer, StoreError with what it said otherwise,
-    InputError if the URL is none.
+    Raises StoreUnreachable if the server does not answer, StoreError with its message otherwise,
+    InputError if the URL is not valid.
     """
     if _is_newest(check_address(url)):
         return
-    done = _dbmate(url)
+    done = _run_dbmate(url)
     if done.returncode and "SSL is not enabled" in done.stderr and "sslmode" not in url:
-        # libpq, which everything else uses, falls back to plain when the URL asks for nothing.
-        done = _dbmate(f"{url}{'&' if '?' in url else '?'}sslmode=disable")
+        # libpq, which all else uses, connects without SSL if the server has none; dbmate does not.
+        done = _run_dbmate(f"{url}{'&' if '?' in url else '?'}sslmode=disable")
     if done.returncode:
-        said = _without_secrets(done.stderr.strip().splitlines()[-1] if done.stderr else "dbmate")
-        kind = StoreUnreachable if any(w in said.lower() for w in _UNREACHABLE) else StoreError
-        raise kind(f"the database could not be migrated: {said}")
+        lines = done.stderr.strip().splitlines()
+        message = _without_password(lines[-1] if lines else "dbmate failed")
+        kind = StoreUnreachable if any(w in message.lower() for w in _UNREACHABLE) else StoreError
+        raise kind(f"the database could not be migrated: {message}")
 
 
 def _is_newest(url: str) -> bool:
-    """Say whether every migration is applied. dbmate, which would say so too, wants to create."""
+    """Return whether every migration is applied. Not by dbmate, which would create its table."""
     connection = Connection(url, "migrate")
     try:
         with connection.transaction(read_only=True) as cursor:
             applied = fetch_frame(cursor, "SELECT version::text FROM schema_migrations")["version"]
-    except StoreError:  # an empty database, or none: dbmate makes the tables or says why not
+    except StoreError:  # no table yet, or no server: dbmate makes the tables or says why not
         return False
     finally:
         connection.close()
@@ -53,10 +54,10 @@ def _is_newest(url: str) -> bool:
     return {name.partition("_")[0] for name in files if name.endswith(".sql")} <= set(applied)
 
 
-def _dbmate(url: str) -> subprocess.CompletedProcess[str]:
-    """Run dbmate. The URL goes through the environment: everybody sees the arguments of a process.
+def _run_dbmate(url: str) -> subprocess.CompletedProcess[str]:
+    """Run dbmate. The URL goes through the environment: all users see a process's arguments.
 
-    `migrate` rather than `up`: the latter wants to create the database, which poolers cannot.
+    `migrate` rather than `up`, which would create the database: poolers cannot.
     """
     with importlib.resources.as_file(_migrations()) as folder:
         return subprocess.run(  # noqa: S603
@@ -90,5 +91,5 @@ def _program() -> str:
     raise StoreError(f"dbmate is not in {scripts}: run `uv sync`")
 
 
-def _without_secrets(said: str) -> str:
-    return re.sub(r"://[^@/\s]*@", "://…@", said)
+def _without_password(message: str) -> str:
+    return re.sub(r"://[^@/\s]*@", "://…@", message)

@@ -1,4 +1,4 @@
-"""Is there a transaction pooler (PgBouncer, Supabase's) before the database?"""
+"""Is there a transaction pooler (PgBouncer, Supabase's) in front of the database?"""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from engine.store.connection import Connection, fetch_frame
 
 
 def behind_transaction_pooler(url: str, component: str = "krt") -> bool:
-    """Tell whether two open connections share one server process, which only a pooler brings about.
+    """Return whether two open connections share one server process, as only a pooler makes them.
 
-    A busy pooler may give each its own; then the answer is no, and nothing depends on it: the
-    store relies on no session state anywhere.
+    A busy pooler may give each its own, and the answer is False. Nothing depends on it: the store
+    does not rely on session state anywhere.
     """
-    first, second = Connection(url, component), Connection(url, component)
+    first = Connection(url, component)
+    second = Connection(url, component)
     try:
         return _server_process(first) == _server_process(second)
     finally:

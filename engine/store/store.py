@@ -1,4 +1,4 @@
-"""The store as the rest of the engine sees it: merge what came in, ask what is there."""
+"""The store as the rest of the engine sees it: merge batches, query tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.connection import Connection
-from engine.store.merge import MergeCounts, complete, merge_rows
+from engine.store.merge import MergeCounts, complete_rows, merge_rows
 from engine.store.table_setup import check_table, make_partitions, months_ahead
 from engine.store.tables import Table, table_of
 
@@ -27,17 +27,18 @@ class Store:
     """
 
     def __init__(self, url: str, clock: Clock, *, component: str = "krt") -> None:
-        self.url, self.clock = url, clock
+        self.url = url
+        self.clock = clock
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
-        self._provided: set[tuple[str, str]] = set()
+        self._ready: set[tuple[str, str]] = set()  # (table, partition or schema) checked this run
 
     def now(self) -> datetime:
-        """Return the moment by the store's clock."""
+        """Return the present moment of the store's clock."""
         return self.clock.now()
 
     async def merge(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
-        """Make the batch part of the stream's table; returns when it is committed.
+        """Make the batch part of the stream's table; return when it is committed.
 
         Idempotent: any order, repetition or crash of merges leads to the same table. Raises
         SchemaMismatch if the batch does not have the stream's schema.
@@ -45,18 +46,18 @@ class Store:
         return (await self.merge_all(table, [batch]))[0]
 
     async def merge_all(self, table: str, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
-        """Merge the batches, in order, in one transaction; count each on its own."""
+        """Merge the batches, in order, in one transaction; return the counts of each."""
         if not any(batch.num_rows for batch in batches):
             return [MergeCounts() for _ in batches]
         stream = table_of(table, batches[0].schema)
         return await self.clock.thread(self._merge, stream, batches, executor=self._executor)
 
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
-        """Return what one SQL statement gives."""
+        """Return the result of one SQL statement."""
         return await self.clock.thread(self._query, sql, read_only, executor=self._executor)
 
     async def execute(self, sql: str) -> None:
-        """Run one SQL statement for what it does."""
+        """Run one SQL statement for its effect."""
         await self.clock.thread(self._execute, sql, executor=self._executor)
 
     async def close(self) -> None:
@@ -65,25 +66,25 @@ class Store:
         self._executor.shutdown()
 
     def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
-        rows = complete(table, batches, self.clock.now())
+        rows = complete_rows(table, batches, self.clock.now())
         try:
-            self._provide(table, table.pieces(rows))
-            news = merge_rows(self._connection, table, rows)
+            self._prepare(table, table.partitions(rows))
+            merged = merge_rows(self._connection, table, rows)
         except StoreError:
-            self._provided.clear()  # somebody may have dropped what we think is there
+            self._ready.clear()  # a table or partition may have been dropped meanwhile
             raise
-        brought = {number: (new, changed) for number, new, changed in news.iter_rows()}
-        return [_counts(batch, *brought.get(n, (0, 0))) for n, batch in enumerate(batches)]
+        counts = {number: (inserted, changed) for number, inserted, changed in merged.iter_rows()}
+        return [_counts(batch, *counts.get(n, (0, 0))) for n, batch in enumerate(batches)]
 
-    def _provide(self, table: Table, pieces: list[str]) -> None:
-        """Make sure, once a run, that the table fits and its partitions exist."""
+    def _prepare(self, table: Table, partitions: list[str]) -> None:
+        """Check, once a run, that the table fits, and make the partitions that it lacks."""
         shape = (table.name, str(table.schema))
-        missing = [piece for piece in pieces if (table.name, piece) not in self._provided]
-        if missing or shape not in self._provided:
+        missing = [name for name in partitions if (table.name, name) not in self._ready]
+        if missing or shape not in self._ready:
             with self._connection.transaction() as cursor:
                 check_table(cursor, table)
                 make_partitions(cursor, table, [*missing, *months_ahead(table, self.now())])
-            self._provided |= {shape, *((table.name, piece) for piece in missing)}
+            self._ready |= {shape, *((table.name, name) for name in missing)}
 
     def _query(self, sql: str, read_only: bool) -> pa.Table:
         return self._connection.query(sql, read_only=read_only)
@@ -91,7 +92,7 @@ class Store:
     def _execute(self, sql: str) -> None:
         with self._connection.transaction() as cursor:
             cursor.execute(sql)
-            cursor.fetch_arrow_table()  # a query is only run when its answer is fetched
+            cursor.fetch_arrow_table()  # a query runs only when its result is fetched
 
 
 def _counts(batch: pa.RecordBatch, inserted: int, changed: int) -> MergeCounts:

@@ -1,76 +1,67 @@
-"""Repairs of tables: rows that cannot be right are taken out, and what they were is kept.
+"""Repairs of tables: wrong rows are removed, and bars among them kept in `removed_bars`.
 
-For the owner of the tables alone: a writer has no right to delete (`sql/roles.sql`).
+Only the owner of the tables can: a writer has no right to delete (`sql/roles.sql`).
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from engine.columns import PRICES
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
 from engine.store.tables import Table
 
-_KEPT = [
-    "timestamp",
-    "symbol",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "fetched_at",
-    "committed_at",
-]
+_KEPT = ["timestamp", "symbol", *PRICES, "volume", "fetched_at", "committed_at"]
 
 
 async def remove_bars(store: Store, table: str, runs: pl.DataFrame, reason: str) -> int:
-    """Move rows from a table of bars to `removed_bars`, and count them.
+    """Move rows from a table of bars to `removed_bars`; return how many.
 
-    `runs`: symbol, first_stamp, last_stamp; all that stands from the one to the other is meant.
+    `runs`: symbol, first_stamp, last_stamp; every row between the two stamps is moved.
     """
     if runs.is_empty():
         return 0
-    return await _move(store, table, _at(runs, "symbol"), reason)
+    return await _move(store, table, _within(runs, "symbol"), reason)
 
 
-async def remove_duplicates(store: Store, of: Table, runs: pl.DataFrame) -> int:
-    """Leave one row a key, the latest, in a table that has lost its key.
+async def remove_duplicates(store: Store, table: Table, runs: pl.DataFrame) -> int:
+    """Keep one row a key, the latest, in a table that has lost its key; return how many go.
 
-    `runs` as in `remove_bars`; their symbol is the underlying_symbol where the table's key has
-    that. Copies of bars are kept in `removed_bars`.
+    `runs` as in `remove_bars`; their symbol is the underlying_symbol if the table's key has one.
+    Removed bars are kept in `removed_bars`.
     """
     if runs.is_empty():
         return 0
-    table = of.name
-    name = "underlying_symbol" if "underlying_symbol" in of.key else "symbol"
+    name = "underlying_symbol" if "underlying_symbol" in table.key else "symbol"
+    within = _within(runs, name)
     copies = (
         f"(tableoid, ctid) IN (SELECT tableoid, ctid FROM (SELECT tableoid, ctid, row_number() OVER"
-        f" (PARTITION BY {identifiers(of.key)} ORDER BY {identifier(of.version)} DESC,"
-        f" committed_at DESC) AS copy FROM {identifier(table)} WHERE {_at(runs, name)}) AS rows"
+        f" (PARTITION BY {identifiers(table.key)} ORDER BY {identifier(table.version)} DESC,"
+        f" committed_at DESC) AS copy FROM {identifier(table.name)} WHERE {within}) AS rows"
         " WHERE copy > 1)"
     )
-    if {"open", "volume"} <= set(of.schema.names):
-        return await _move(store, table, copies, "a copy of another row")
-    gone = f"WITH gone AS (DELETE FROM {identifier(table)} WHERE {copies} RETURNING 1)"
-    return await _counted(store, f"{gone} SELECT count(*) AS moved FROM gone")
+    if {"open", "volume"} <= set(table.schema.names):
+        return await _move(store, table.name, copies, "a copy of another row")
+    gone = f"WITH gone AS (DELETE FROM {identifier(table.name)} WHERE {copies} RETURNING 1)"
+    return await _count(store, f"{gone} SELECT count(*) AS moved FROM gone")
 
 
-async def restore_primary_key(store: Store, of: Table) -> bool:
-    """Give a table its primary key back if it has lost it; say whether it had."""
+async def restore_primary_key(store: Store, table: Table) -> bool:
+    """Restore the primary key of a table that has lost it; return whether it had lost it."""
     found = await store.query(
         "SELECT 1 AS key FROM pg_constraint WHERE contype = 'p'"
-        f" AND conrelid = {literal('public.' + of.name)}::regclass"
+        f" AND conrelid = {literal('public.' + table.name)}::regclass"
     )
     if found.num_rows:
         return False
-    key = identifiers(of.primary_key)
-    await store.execute(f"ALTER TABLE {identifier(of.name)} ADD PRIMARY KEY ({key})")
+    key = identifiers(table.primary_key)
+    await store.execute(f"ALTER TABLE {identifier(table.name)} ADD PRIMARY KEY ({key})")
     return True
 
 
-def _at(runs: pl.DataFrame, name: str) -> str:
-    """Return the condition for rows within runs; the bounds keep other partitions shut."""
+def _within(runs: pl.DataFrame, name: str) -> str:
+    """Return the condition for rows within runs; its bounds keep other partitions closed."""
     kinds = {"symbol": "text", "first_stamp": "timestamp", "last_stamp": "timestamp"}
     arrays = ", ".join(f"ARRAY[{literals(runs[n])}]::{kind}[]" for n, kind in kinds.items())
     begin, end = runs["first_stamp"].sort().to_list()[0], runs["last_stamp"].sort().to_list()[-1]
@@ -83,7 +74,7 @@ def _at(runs: pl.DataFrame, name: str) -> str:
 
 async def _move(store: Store, table: str, condition: str, reason: str) -> int:
     columns, now = identifiers(_KEPT), literal(store.now())
-    return await _counted(
+    return await _count(
         store,
         f"""WITH gone AS (DELETE FROM {identifier(table)} WHERE {condition} RETURNING *), kept AS (
             INSERT INTO removed_bars (table_name, {columns}, reason, removed_at)
@@ -92,6 +83,6 @@ async def _move(store: Store, table: str, condition: str, reason: str) -> int:
     )
 
 
-async def _counted(store: Store, statement: str) -> int:
+async def _count(store: Store, statement: str) -> int:
     found = await store.query(statement, read_only=False)
     return int(found["moved"][0].as_py())

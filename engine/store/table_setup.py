@@ -1,4 +1,4 @@
-"""What must be there before rows can come in: the table as we know it, and its partitions."""
+"""Before rows are merged: does the table have our columns, and does it have the partitions?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from engine.store.identifiers import literal
 from engine.store.tables import SIGNAL_TABLE_COLUMNS, Table
 
 
-def make_partitions(cursor: Cursor, table: Table, pieces: Iterable[str]) -> None:
-    """Make the partitions unless they exist; safe while others do the same."""
-    for piece in pieces:
-        fetch_frame(cursor, f"SELECT make_partition({literal(table.name)}, {literal(piece)})::text")
+def make_partitions(cursor: Cursor, table: Table, partitions: Iterable[str]) -> None:
+    """Make the partitions unless they exist; safe while other processes do the same."""
+    for partition in partitions:
+        fetch_frame(
+            cursor, f"SELECT make_partition({literal(table.name)}, {literal(partition)})::text"
+        )
 
 
 def check_table(cursor: Cursor, table: Table) -> None:
-    """Compare the database's table with the stream; a strategy's is made if there is none.
+    """Compare the database's table with the stream; a strategy's is made if it is missing.
 
     Raises SchemaMismatch if its columns are not the stream's.
     """
@@ -28,14 +30,14 @@ def check_table(cursor: Cursor, table: Table) -> None:
 
 
 def months_ahead(table: Table, today: date, months: int = 3) -> list[str]:
-    """Return the monthly partitions from today's on, to be made before anybody needs them."""
+    """Return the monthly partitions from today's on, to be made before they are needed."""
     first = 12 * today.year + today.month - 1
     by_month = table.partitioned_by == "timestamp"
     return [f"{n // 12}{n % 12 + 1:02}" for n in range(first, first + months + 1) if by_month]
 
 
 def stored_columns(cursor: Cursor, table: str) -> dict[str, str]:
-    """Return the columns that the database's table has, and their types."""
+    """Return the columns of the database's table, and their types."""
     frame = fetch_frame(
         cursor,
         "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute"

@@ -1,4 +1,4 @@
-"""How each stream is kept: key, partitions, and which of two differing rows wins."""
+"""How each stream is stored: key, partitions, and which of two differing rows wins."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Table:
     name: str
     schema: pa.Schema
     key: tuple[str, ...]
-    version: str  # the column that tells which of two differing rows is the later one
+    version: str  # the column that says which of two differing rows is the later one
     partitioned_by: str | None = None  # timestamp: by month; other columns: by value
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
-    compared: tuple[str, ...] = ()  # what makes a row differ; default: all but key and version
-    kept: tuple[str, ...] = ()  # columns that an update leaves as they were first
+    compare_on: tuple[str, ...] = ()  # what makes a row differ; default: all but key and version
+    immutable: tuple[str, ...] = ()  # columns that keep the values of the first row
     counter: str | None = None  # counts how often the row came
-    hashed: Mapping[str, str] = field(default_factory=dict)  # key column → its hash, by the server
+    key_hashes: Mapping[str, str] = field(default_factory=dict)  # key column → hash, by the server
 
     @property
     def holds_signals(self) -> bool:
-        """Whether a strategy's signals are kept here; such a table is made when first needed."""
+        """Whether a strategy's signals are stored here; such a table is made when first needed."""
         return self.name.endswith("_signal")
 
     @property
@@ -55,23 +55,23 @@ class Table:
     @property
     def primary_key(self) -> list[str]:
         """The columns of the primary key as the table declares it."""
-        key = [self.hashed.get(name, name) for name in self.key]
-        missing = {self.partitioned_by} - {None, *key}  # Postgres wants it in the key
+        key = [self.key_hashes.get(name, name) for name in self.key]
+        missing = {self.partitioned_by} - {None, *key}  # Postgres requires it in the key
         return [*key, *map(str, missing)]
 
     @property
-    def differing(self) -> list[str]:
+    def value_columns(self) -> list[str]:
         """The columns that make two rows of one key differ."""
-        settled = {*self.key, self.version, *self.kept}
-        return list(self.compared) or [n for n in self.schema.names if n not in settled]
+        others = {*self.key, self.version, *self.immutable}
+        return list(self.compare_on) or [n for n in self.schema.names if n not in others]
 
     @property
     def updated(self) -> list[str]:
         """The columns that a later row overwrites."""
-        settled = {*self.key, *self.derived, *self.kept}
-        return [name for name in self.columns if name not in settled]
+        others = {*self.key, *self.derived, *self.immutable}
+        return [name for name in self.columns if name not in others]
 
-    def pieces(self, rows: pl.DataFrame) -> list[str]:
+    def partitions(self, rows: pl.DataFrame) -> list[str]:
         """Return the partitions that the rows (with derived columns) fall into."""
         if self.partitioned_by is None:
             return []
@@ -83,9 +83,9 @@ class Table:
     def rows(self, batch: pa.RecordBatch | pa.Table) -> pl.DataFrame:
         """Return the batch as a frame of exactly the stream's columns.
 
-        Raises SchemaMismatch unless names and types are the schema's: ADBC does not look at the
-        types of the table and would store garbage bits. The order of columns is free, and so is
-        the Arrow layout of texts (Polars has its own).
+        Raises SchemaMismatch unless names and types are the schema's: ADBC does not check the types
+        of the table and would store garbage bits. The order of columns is free, and so is the
+        Arrow layout of texts (Polars has its own).
         """
         given, wanted = _columns(batch.schema), _columns(self.schema)
         if given != wanted:
@@ -184,7 +184,7 @@ _FIXED = (
         schemas.SYSTEM_STATUS,
         ("component",),
         "timestamp",
-        compared=("timestamp", "status", "message", "data_count", "last_data_time"),
+        compare_on=("timestamp", "status", "message", "data_count", "last_data_time"),
     ),
     Table(
         "rejected_rows",
@@ -192,23 +192,23 @@ _FIXED = (
         ("tr_id", "symbol", "reason", "raw"),
         "received_at",
         derived={"first_received_at": pl.col("received_at")},
-        compared=("received_at",),
+        compare_on=("received_at",),
         counter="times",
-        hashed={"raw": "raw_md5"},
+        key_hashes={"raw": "raw_md5"},
     ),
     Table(
         "gaps",
         schemas.GAPS,
         ("symbol", "session", "first_stamp"),
         "updated_at",
-        kept=("opened_at",),
+        immutable=("opened_at",),
     ),
     Table(
         "strategy_symbols",
         schemas.STRATEGY_SYMBOLS,
         ("strategy", "symbol"),
         "since",
-        compared=("symbol",),
+        compare_on=("symbol",),
     ),
     Table(
         "kept_sessions",
@@ -229,12 +229,12 @@ TABLES: dict[str, Table] = {table.name: table for table in _FIXED}
 
 
 def table_of(name: str, schema: pa.Schema) -> Table:
-    """Return how the stream is kept. `{strategy}_signal` is a stream of any strategy.
+    """Return how the stream is stored. `{strategy}_signal` is the stream of any strategy.
 
-    Raises InputError for a stream that nobody declared.
+    Raises InputError for an unknown stream.
     """
     if name in TABLES:
         return TABLES[name]
     if name.endswith("_signal"):
         return signal_table(name, schema)
-    raise InputError(f"{name!r} is no stream: {', '.join(sorted(TABLES))}")
+    raise InputError(f"{name!r} is not a stream: {', '.join(sorted(TABLES))}")

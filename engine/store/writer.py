@@ -1,8 +1,8 @@
-"""The writer: what is put is committed, or safe on disk until it can be.
+"""The writer: each batch is committed, or safe on disk until it can be.
 
-Batches that arrive while a commit is under way go together into the next one (group commit). While
-the server is away they go to the spool; as long as anything is spooled, newer batches queue behind
-it, so that the server sees all of them in the order in which they were put.
+Batches that arrive while a commit is under way share the next one (group commit). While the server
+is away they go to the spool; as long as any batch is spooled, newer ones go behind it, so that the
+server gets all of them in the order in which they were put.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store.merge import MergeCounts
@@ -27,11 +28,13 @@ from engine.store.tables import table_of
 log = logging.getLogger(__name__)
 
 _GROUP = 100  # spooled batches that are merged together
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds between tries to reach the server
+_BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 
 
 @dataclass(frozen=True)
 class _Put:
+    """A batch in the queue, and the future that its caller waits for."""
+
     table: str
     batch: pa.RecordBatch
     done: asyncio.Future[MergeCounts]
@@ -46,31 +49,32 @@ class _Put:
 
 
 class Writer:
-    """The way into the database for everything that is collected (the spec's DataWriter)."""
+    """Writes everything that is collected; nothing is lost while the database is away."""
 
     def __init__(
         self, url: str, clock: Clock, spool_folder: Path, *, component: str = "krt"
     ) -> None:
-        self._clock, self._store = clock, Store(url, clock, component=component)
+        self._clock = clock
+        self._store = Store(url, clock, component=component)
         self._spool = Spool(spool_folder)
         self._queue: list[_Put] = []
         self._worker: asyncio.Task[None] | None = None
         self._drainer: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._urgent = asyncio.Event()  # somebody in the queue cannot wait
+        self._urgent = asyncio.Event()  # a batch in the queue has no patience
 
     @property
     def spooled(self) -> tuple[int, int]:
-        """How many batches wait on disk, and their bytes."""
+        """The number of batches that wait on disk, and their bytes."""
         return self._spool.size()
 
     async def put(self, table: str, batch: pa.RecordBatch, *, patience: float = 0.0) -> MergeCounts:
-        """Store the batch; returns when it is committed or, with counts.spooled, safe on disk.
+        """Store the batch; return when it is committed or, with counts.spooled, safe on disk.
 
-        With `patience` it waits so many seconds for others to share its commit; a batch that has
-        none takes those that wait along.
+        It may wait `patience` seconds for other batches to share its commit. A batch without
+        patience is committed at once, together with those that wait.
 
-        Raises SchemaMismatch for a batch of another shape, StoreError or InputError if the rows
+        Raises SchemaMismatch if the batch has another schema, StoreError or InputError if the rows
         are refused for good; those are kept in the spool's folder `refused`.
         """
         table_of(table, batch.schema).rows(batch)
@@ -83,7 +87,7 @@ class Writer:
         return await asyncio.shield(put.done)
 
     async def drain(self) -> MergeCounts:
-        """Merge what is spooled, in order. Raises StoreUnreachable while the server is away."""
+        """Merge the spooled batches, in order. Raises StoreUnreachable while the server is away."""
         counts = MergeCounts()
         while entries := await self._clock.thread(self._spool.entries):
             for group in _groups(entries):
@@ -92,7 +96,7 @@ class Writer:
         return counts
 
     async def close(self) -> None:
-        """Store what is under way, try the spool once more, and close the connection."""
+        """Store what is in the queue, try the spool once more, and close the connection."""
         self._urgent.set()
         while self._worker is not None and not self._worker.done():
             await self._worker
@@ -106,7 +110,7 @@ class Writer:
         await self._store.close()
 
     async def _work(self, patience: float) -> None:
-        """Settle everything in the queue, the batches of one table together."""
+        """Commit or spool everything in the queue, the batches of one table together."""
         with suppress(TimeoutError):
             async with self._clock.timeout(patience):
                 await self._urgent.wait()
@@ -116,14 +120,14 @@ class Writer:
             group = [put for put in self._queue if put.table == table]
             self._queue = [put for put in self._queue if put.table != table]
             try:
-                await self._settle(group)
-            except Exception as error:  # noqa: BLE001 - whoever put it is told
+                await self._commit_or_spool(group)
+            except Exception as error:  # noqa: BLE001 - raised where the batch was put
                 for put in group:
                     put.fail(error)
 
-    async def _settle(self, group: list[_Put]) -> None:
-        """Commit the group or spool it. With neither server nor disk, hold on to it and retry."""
-        pause = _FIRST_PAUSE
+    async def _commit_or_spool(self, group: list[_Put]) -> None:
+        """Commit the group or spool it. With neither server nor disk, keep it and try again."""
+        failures = 0
         while group and not await self._commit(group):
             try:
                 while group:
@@ -135,11 +139,11 @@ class Writer:
                 log.error(
                     "❌ neither the database nor the disk takes the batch: %s", error.strerror
                 )
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                failures += 1
+                await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
 
     async def _commit(self, group: list[_Put]) -> bool:
-        """Merge the group; False if that must wait: the server is away, or others wait already."""
+        """Merge the group; False if it must wait: the server is away, or older ones are spooled."""
         try:
             async with self._one_at_a_time:
                 if not self._spool.empty:
@@ -150,17 +154,17 @@ class Writer:
             log.warning("⚠️ %s; batches go to the spool", error)
             return False
         except (StoreError, InputError) as error:
-            await self._refused(group, error)
+            await self._keep_refused(group, error)
             return True
         for put, counts in zip(group, merged, strict=True):
             put.succeed(counts)
         return True
 
-    async def _refused(self, group: list[_Put], error: StoreError | InputError) -> None:
-        """Keep what the server refuses for good; one bad batch does not spoil the others."""
+    async def _keep_refused(self, group: list[_Put], error: StoreError | InputError) -> None:
+        """Keep what the server refuses for good; a bad batch does not take good ones with it."""
         if len(group) > 1:
             for put in group:
-                await self._settle([put])
+                await self._commit_or_spool([put])
             return
         try:
             entry = await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
@@ -174,19 +178,19 @@ class Writer:
             self._drainer = asyncio.create_task(self._keep_draining())
 
     async def _keep_draining(self) -> None:
-        pause = _FIRST_PAUSE
+        failures = 0
         while not self._spool.empty:
             try:
                 counts = await self.drain()
             except (StoreUnreachable, OSError) as error:
                 log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, error)
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                failures += 1
+                await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
             else:
                 log.info("✅ the spool is merged: %d rows came in", counts.inserted)
 
     async def _merge_spooled(self, entries: Sequence[Entry]) -> MergeCounts:
-        """Merge batches of one table together; what cannot be merged is set aside on its own."""
+        """Merge batches of one table together; one that cannot be merged is set aside alone."""
         batches = {entry: batch for entry in entries if (batch := await self._read(entry))}
         if not batches:
             return MergeCounts()
@@ -223,9 +227,9 @@ class Writer:
 
 
 def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Cut the entries, in order, where the table changes; a group is merged in one commit."""
-    for _, of_one_table in itertools.groupby(entries, key=lambda entry: entry.table):
-        rest = list(of_one_table)
+    """Split the entries, in order, where the table changes; a group is merged in one commit."""
+    for _, same_table in itertools.groupby(entries, key=lambda entry: entry.table):
+        rest = list(same_table)
         while rest:
             yield rest[:_GROUP]
             rest = rest[_GROUP:]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from engine import schemas
 from engine.clock import WallClock
 from engine.store.connection import Connection
-from engine.store.merge import complete, merge_rows
+from engine.store.merge import complete_rows, merge_rows
 from engine.store.tables import TABLES
 from tests.benchmarks.bench_env import Stage
 from tests.benchmarks.rows import Row, in_turns, timed
@@ -126,7 +126,7 @@ def _upserts(connection: Connection, batch: pa.RecordBatch) -> None:
 
 
 def _merge(connection: Connection, batch: pa.RecordBatch) -> None:
-    merge_rows(connection, FUTURES, complete(FUTURES, [batch], WallClock().now()))
+    merge_rows(connection, FUTURES, complete_rows(FUTURES, [batch], WallClock().now()))
 
 
 def _value(connection: Connection, query: str) -> str:

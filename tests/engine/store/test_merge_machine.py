@@ -9,7 +9,7 @@ value.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 
 from engine.errors import KrtError
 from engine.store.connection import Connection, Cursor, fetch_frame
-from engine.store.merge import complete, merge_rows
+from engine.store.merge import complete_rows, merge_rows
 from engine.store.table_setup import make_partitions
 from engine.store.tables import TABLES
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch
@@ -80,12 +80,18 @@ class MortalConnection(Connection):
 
     def __init__(self, url: str, *, dies_before: int, killer: Connection | None) -> None:
         super().__init__(url, "mortal")
-        self.left, self.killer = dies_before, killer
+        self.left = dies_before
+        self.killer = killer
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False, bare: bool = False) -> Iterator[Cursor]:
-        with super().transaction(read_only=read_only, bare=bare) as cursor:
-            yield _MortalCursor(cursor, self)
+    def transaction_selecting(
+        self, *columns: str, read_only: bool = False
+    ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
+        with super().transaction_selecting(*columns, read_only=read_only) as (cursor, answer):
+            yield _MortalCursor(cursor, self), answer
+
+    def _select_first(self, cursor: Cursor, columns: Sequence[str]) -> pl.DataFrame:
+        return super()._select_first(_MortalCursor(cursor, self), columns)
 
 
 class _MortalCursor:
@@ -131,7 +137,7 @@ class MergeMachine(RuleBasedStateMachine):
             writer.close()
 
     def merge(self, writer: Connection, batches: list[Rows]) -> None:
-        rows = complete(TABLE, [as_batch(rows) for rows in batches], FETCHED)
+        rows = complete_rows(TABLE, [as_batch(rows) for rows in batches], FETCHED)
         news = merge_rows(writer, TABLE, rows)
         self.inserted += news["inserted"].sum()
         self.changed += news["changed"].sum()

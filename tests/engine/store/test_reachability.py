@@ -10,6 +10,7 @@ import pytest
 from engine.errors import StoreUnreachable
 from engine.store.connection import Connection
 from engine.store.reachability import why_unreachable
+from tests.engine.store.outage import away
 
 _STATUS = Path("/proc/self/statm")
 _PAGE = 4096  # bytes
@@ -43,7 +44,8 @@ def free_port() -> int:
 
 def test_a_server_that_is_back_is_found(database_url: str) -> None:
     connection = Connection(database_url, "test")
-    connection._failed = True
+    with away(database_url):
+        fail(connection, 1)
     assert connection.query("SELECT 1 AS one")["one"].to_pylist() == [1]
     connection.close()
 
