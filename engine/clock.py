@@ -7,7 +7,7 @@ Everything that waits does so through a `Clock`, so that a simulated day takes s
 
 - `WallClock`     the real time, for real trading.
 - `ScaledClock`   runs freely from a chosen moment, N times as fast; for a simulator on its own.
-- `VirtualClock`  stands still while anybody works, jumps to the next wake-up when all wait.
+- `VirtualClock`  stands still while any task works, jumps to the next wake-up when all wait.
                   Whatever the speed, the same day has the same timestamps.
 """
 
@@ -29,11 +29,11 @@ from zoneinfo import ZoneInfo
 KST = ZoneInfo("Asia/Seoul")
 Result = TypeVar("Result")
 
-_LONGEST_NAP = 1.0  # the wall clock may be set while we sleep; look again this often (seconds)
+_LONGEST_NAP = 1.0  # seconds; the wall clock may be set while we sleep, so look again this often
 
 
 def to_kst_naive(moment: datetime) -> datetime:
-    """Turn any moment into KST without zone. One without zone is taken to be KST already."""
+    """Turn any moment into KST without zone. One without a zone counts as KST already."""
     return moment if moment.tzinfo is None else moment.astimezone(KST).replace(tzinfo=None)
 
 
@@ -43,10 +43,10 @@ def floor_minute(moment: datetime) -> datetime:
 
 
 class Clock(Protocol):
-    """What anybody who waits or asks the time is given. All moments are KST without zone."""
+    """What code that waits or needs the time gets. All moments are KST without zone."""
 
     def now(self) -> datetime:
-        """Return the moment it is."""
+        """Return the present moment."""
         ...
 
     async def sleep_until(self, when: datetime) -> None:
@@ -58,19 +58,19 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Bound the block to `seconds` of this clock; raises TimeoutError beyond."""
+        """Limit the block to `seconds` of this clock; raises TimeoutError beyond."""
         ...
 
     def busy(self, key: Hashable) -> AbstractAsyncContextManager[None]:
         """Declare that work the event loop cannot see (a request, a thread) is under way.
 
-        Virtual time stands still meanwhile. `key` names the work, so that whoever serves it can
-        say with `parked` that it is waiting for time to pass.
+        Virtual time stands still meanwhile. `key` names the work, so that the side that serves it
+        can declare with `parked` that it is waiting for time to pass.
         """
         ...
 
     def parked(self, key: Hashable) -> AbstractAsyncContextManager[None]:
-        """Declare that the work `key` waits for this clock itself, so that time may go on."""
+        """Declare that the work `key` itself waits for this clock, so that time may go on."""
         ...
 
     async def thread(
@@ -86,7 +86,7 @@ def today(clock: Clock) -> date:
 
 
 class _RunningClock:
-    """What the clocks whose time goes by on its own have in common: nobody has to tell them."""
+    """What clocks have in common whose time passes on its own: work needs no declaring."""
 
     @asynccontextmanager
     async def busy(self, _key: Hashable) -> AsyncIterator[None]:
@@ -108,11 +108,11 @@ class WallClock(_RunningClock):
         return datetime.now(KST).replace(tzinfo=None)  # noqa: TID251
 
     def now_kst(self) -> datetime:
-        """Return the time in Seoul, with its zone, for whoever has to tell it to the outside."""
+        """Return the time in Seoul, with its zone, for data that leaves the engine."""
         return datetime.now(KST)  # noqa: TID251
 
     async def sleep_until(self, when: datetime) -> None:
-        """Return at `when`, also when the machine's clock is set meanwhile."""
+        """Return at `when`, even if the machine's clock is set meanwhile."""
         while (left := (when - self.now()).total_seconds()) > 0:
             await asyncio.sleep(min(left, _LONGEST_NAP))  # noqa: TID251
 
@@ -121,15 +121,17 @@ class WallClock(_RunningClock):
         await asyncio.sleep(seconds)  # noqa: TID251
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Bound the block to `seconds`."""
+        """Limit the block to `seconds`."""
         return asyncio.timeout(seconds)
 
 
 class ScaledClock(_RunningClock):
-    """Time from `start` on, `speed` times as fast as on the wall, whether anybody waits or not."""
+    """Time from `start` on, `speed` times as fast as on the wall, whether or not tasks wait."""
 
     def __init__(self, start: datetime, speed: float = 1.0) -> None:
-        self._start, self._speed, self._anchor = start, speed, time.monotonic()
+        self._start = start
+        self._speed = speed
+        self._anchor = time.monotonic()
 
     def now(self) -> datetime:
         """Return the scaled moment."""
@@ -145,32 +147,35 @@ class ScaledClock(_RunningClock):
         await asyncio.sleep(seconds / self._speed)  # noqa: TID251
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Bound the block to `seconds` of scaled time."""
+        """Limit the block to `seconds` of scaled time."""
         return asyncio.timeout(seconds / self._speed)
 
 
 class VirtualClock:
-    """Time that stands still while anybody works and jumps when everybody waits.
+    """Time that stands still while any task works and jumps when all of them wait.
 
-    `speed` bounds how fast it may go, as a multiple of the wall's; infinite by default. Work takes
+    `speed` limits how fast it may go, as a multiple of the wall's; infinite by default. Work takes
     no virtual time at all, so what a day writes does not depend on the machine or the speed.
     """
 
     def __init__(self, start: datetime, speed: float = math.inf) -> None:
-        self._now = self._start = start
-        self._speed, self._anchor = speed, time.monotonic()
+        self._now = start
+        self._start = start
+        self._speed = speed
+        self._anchor = time.monotonic()
+        # (when, order, wake, whether it is no longer wanted), a heap
         self._wakeups: list[tuple[datetime, int, Callable[[], object], Callable[[], bool]]] = []
         self._order = itertools.count()
         self._working: set[Hashable] = set()
         self._waiting_for_time: set[Hashable] = set()
-        self._considering = False
+        self._consideration_is_due = False
 
     def now(self) -> datetime:
         """Return the virtual moment."""
         return self._now
 
     async def sleep_until(self, when: datetime) -> None:
-        """Return when virtual time is `when`; gives way to others even if that is now."""
+        """Return when virtual time is `when`; even if that is now, other tasks run first."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._wake_at(when, lambda: future.set_result(None), future.done)
         await future
@@ -181,8 +186,9 @@ class VirtualClock:
 
     @asynccontextmanager
     async def timeout(self, seconds: float) -> AsyncIterator[object]:
-        """Bound the block to `seconds` of virtual time; raises TimeoutError beyond."""
-        loop, over = asyncio.get_running_loop(), False
+        """Limit the block to `seconds` of virtual time; raises TimeoutError beyond."""
+        loop = asyncio.get_running_loop()
+        over = False
         async with asyncio.timeout(None) as scope:
             self._wake_at(
                 self._now + timedelta(seconds=seconds),
@@ -217,39 +223,39 @@ class VirtualClock:
     @contextmanager
     def _member(self, keys: set[Hashable], key: Hashable) -> Iterator[None]:
         keys.add(key)
-        self._nudge()
+        self._consider_soon()
         try:
             yield
         finally:
             keys.discard(key)
-            self._nudge()
+            self._consider_soon()
 
     def _wake_at(
         self, when: datetime, wake: Callable[[], object], no_longer: Callable[[], bool]
     ) -> None:
         entry = (max(when, self._now), next(self._order), wake, no_longer)
         heapq.heappush(self._wakeups, entry)
-        self._nudge()
+        self._consider_soon()
 
-    def _nudge(self) -> None:
-        if not self._considering:
-            self._considering = True
+    def _consider_soon(self) -> None:
+        if not self._consideration_is_due:
+            self._consideration_is_due = True
             asyncio.get_running_loop().call_soon(self._consider)
 
     def _consider(self) -> None:
-        """Let time go on if nobody works. Runs last in its round of the event loop."""
-        self._considering = False
+        """Let time go on if no task works. Runs last in its round of the event loop."""
+        self._consideration_is_due = False
         if self._working - self._waiting_for_time:
-            return  # whoever works nudges when done
+            return  # the end of the work leads here again
         while self._wakeups and self._wakeups[0][3]():
             heapq.heappop(self._wakeups)
         if not self._wakeups:
-            return  # whoever goes to sleep nudges
+            return  # the next sleeper leads here again
         loop = asyncio.get_running_loop()
-        # Only the loop itself knows whether some task still has a step to make; it has no public
-        # way to say so. Every loop of the standard library keeps this queue.
+        # Only the loop itself knows whether some task still has a step to make, and has no public
+        # way to ask. Every loop of the standard library keeps this queue.
         if loop._ready:  # type: ignore[attr-defined] # noqa: SLF001
-            self._nudge()
+            self._consider_soon()
         elif not self._too_early(self._wakeups[0][0]):
             self._jump(self._wakeups[0][0])
 
@@ -259,7 +265,7 @@ class VirtualClock:
         due = self._anchor + (when - self._start).total_seconds() / self._speed
         if (left := due - time.monotonic()) <= 0:
             return False
-        asyncio.get_running_loop().call_later(left, self._nudge)
+        asyncio.get_running_loop().call_later(left, self._consider_soon)
         return True
 
     def _jump(self, when: datetime) -> None:
@@ -268,4 +274,4 @@ class VirtualClock:
             _, _, wake, no_longer = heapq.heappop(self._wakeups)
             if not no_longer():
                 wake()
-        self._nudge()
+        self._consider_soon()

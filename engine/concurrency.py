@@ -1,4 +1,4 @@
-"""Several jobs side by side, ended together."""
+"""Jobs that run at the same time and end together."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""The one tree of errors. Whoever catches KrtError catches everything we raise on purpose.
+"""The one tree of errors. Catching KrtError catches everything we raise on purpose.
 
 KrtError
- ├─ InputError             what the user gave cannot be used: option, file, symbol, setting
+ ├─ InputError             an option, file, symbol or setting of the user cannot be used
  │   └─ CalendarRangeError a date outside the range that the calendar knows
- ├─ KisError               KIS refused, or answered what cannot be used
+ ├─ KisError               KIS refused, or its answer cannot be used
  │   ├─ KisUnreachable     no answer: timeout, reset, HTML, 5xx; worth another try
  │   ├─ KisPaceExceeded    EGW00201, too many calls this second; worth another try, later
  │   ├─ KisTokenRejected   EGW00121/00122/00123; worth one try with a new token
- │   └─ KisRefused         anything else KIS says no to; another try would get the same answer
- │       └─ KisKeyRefused  KIS takes none of our app keys: nobody gets any further
+ │   └─ KisRefused         any other refusal; another try would get the same answer
+ │       └─ KisKeyRefused  KIS accepts none of our app keys: no call can succeed
  └─ StoreError             Postgres
      ├─ StoreUnreachable   the server is away; the batch belongs in the spool
      └─ SchemaMismatch     batch and table differ; writing would store garbage
@@ -20,7 +20,7 @@ from datetime import datetime
 
 
 class KrtError(Exception):
-    """A failure that we understand: one line for the user, with whatever context is known.
+    """A failure that we understand: one line for the user, with the context that is known.
 
     `tr_id` and `msg_cd` are KIS's names for the call and the refusal; `minute` is KST without zone.
     """
@@ -35,7 +35,10 @@ class KrtError(Exception):
         minute: datetime | None = None,
     ) -> None:
         super().__init__(message)
-        self.tr_id, self.msg_cd, self.symbol, self.minute = tr_id, msg_cd, symbol, minute
+        self.tr_id = tr_id
+        self.msg_cd = msg_cd
+        self.symbol = symbol
+        self.minute = minute
 
     def __str__(self) -> str:
         known = {
@@ -49,15 +52,15 @@ class KrtError(Exception):
 
 
 class InputError(KrtError):
-    """What the user gave cannot be used: an option, file, symbol, date or setting. Exit code 2."""
+    """An option, file, symbol, date or setting of the user cannot be used. Exit code 2."""
 
 
 class CalendarRangeError(InputError):
-    """A date outside the range that the calendar knows: no answer is better than a wrong one."""
+    """A date outside the calendar's range: no answer is better than a wrong one."""
 
 
 class KisError(KrtError):
-    """KIS refused, or answered what cannot be used."""
+    """KIS refused, or its answer cannot be used."""
 
 
 class KisUnreachable(KisError):
@@ -73,15 +76,15 @@ class KisTokenRejected(KisError):
 
 
 class KisRefused(KisError):
-    """KIS says no for good: a bad key, a wrong parameter. Another try gets the same answer."""
+    """KIS refuses for good: a bad key, a wrong parameter. Another try gets the same answer."""
 
 
 class KisKeyRefused(KisRefused):
-    """KIS does not take the app key (EGW00103, EGW00105), or gives no token for it."""
+    """KIS does not accept the app key (EGW00103, EGW00105), or gives no token for it."""
 
 
 class StoreError(KrtError):
-    """Postgres did not do what was asked."""
+    """Postgres refused a statement, or could not run it."""
 
 
 class StoreUnreachable(StoreError):

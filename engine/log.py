@@ -1,6 +1,6 @@
-"""The logging convention of the spec: one line an event, its sign first, the clock's own time.
+"""How we log: one line an event, its sign first, with the time of the clock in use.
 
-✅ 🚀 🎉 done, started · 🔄 ⏱️ retry, wait · ⚠️ worth a look · ❌ failed. A simulated day logs
+✅ 🚀 🎉 done, started · 🔄 ⏱️ retry, wait · ⚠️ warning · ❌ failed. A simulated day logs
 simulated time, so a line at 15:44 means 15:44 in Seoul whatever the speed.
 """
 
@@ -20,7 +20,7 @@ _OURS = ("engine", "pipelines", "strategies")
 
 
 class _ClockFormatter(logging.Formatter):
-    """`2025-09-01 15:44:02 message`, secrets blotted out, one line whatever the message holds."""
+    """`2025-09-01 15:44:02 message`: secrets masked, one line whatever the message holds."""
 
     def __init__(self, clock: Clock | None, secrets: Iterable[str]) -> None:
         super().__init__("%(message)s")
@@ -40,26 +40,26 @@ class _ClockFormatter(logging.Formatter):
 
 
 class _LogFile(logging.FileHandler):
-    """A file of log lines. While its disk takes none, one line on standard error says so.
+    """A file of log lines. While its disk is full, one line on standard error says so.
 
-    Python's own handler would write two tracebacks for each line that is lost.
+    Python's own handler would print two tracebacks for each lost line.
     """
 
-    _told = False
+    _reported = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - Python's name
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif not self._told:
-            self._told = True
+        elif not self._reported:
+            self._reported = True
             with suppress(OSError):  # standard error may be a file on the same disk
                 sys.stderr.write(f"❌ the log {self.baseFilename} loses lines: {error.strerror}\n")
 
     def close(self) -> None:
         try:
             super().close()
-        except OSError:  # what was still to be written; the lines before were told as lost
+        except OSError:  # of buffered lines; they count as lost like those before
             self.handleError(logging.makeLogRecord({}))
 
 
@@ -73,8 +73,8 @@ def setup_logging(
 ) -> None:
     """Send our log lines to standard error (or `handler`), and to `file` if one is given.
 
-    `secrets` are blotted out of every line as a last resort: nobody should have logged them.
-    Libraries are heard from WARNING on; httpx would log every address otherwise.
+    `secrets` are masked in every line, as a last resort: no code should log them. Of libraries only
+    WARNING and above is logged; httpx would log every address otherwise.
     """
     handlers = [handler or logging.StreamHandler()]
     if file is not None:

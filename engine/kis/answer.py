@@ -65,10 +65,10 @@ def read_body(reply: Reply) -> dict[str, Any]:
     try:
         body = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        what = "an empty body" if not reply.body.strip() else "no JSON"
+        what = "an empty body" if not reply.body.strip() else "text that is not JSON"
         raise KisUnreachable(f"KIS answered {what} (HTTP {reply.status})") from None
     if not isinstance(body, dict):
-        raise KisUnreachable(f"KIS answered JSON that is no object (HTTP {reply.status})")
+        raise KisUnreachable(f"KIS answered JSON that is not an object (HTTP {reply.status})")
     if str(body.get("rt_cd")) == "0" and reply.status < 400:
         return body
     raise _refusal(body, reply.status)
@@ -78,7 +78,7 @@ def _refusal(body: Mapping[str, Any], status: int) -> KisError:
     code = str(body.get("msg_cd") or body.get("error_code") or "")
     text = str(body.get("msg1") or body.get("error_description") or "no reason given").strip()
     message = (
-        f"KIS says no: {text} (HTTP {status})"  # not cut yet: a key cut in half would not be masked
+        f"KIS refused: {text} (HTTP {status})"  # not cut yet: a key cut in half would not be masked
     )
     if code == PACE:
         return KisPaceExceeded(message, msg_cd=code)

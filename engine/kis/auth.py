@@ -202,7 +202,7 @@ class TokenKeeper:
         try:
             found = _TokenFile.model_validate_json(self._file.read_bytes())
         except (OSError, ValidationError):
-            log.warning("⚠️ the token file %s cannot be read; it is written anew", self._file.name)
+            log.warning("⚠️ the token file %s cannot be read; a new one is written", self._file.name)
             return self._known
         return self._remember(max(self._known, found, key=_requested_at))
 

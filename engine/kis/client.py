@@ -281,7 +281,7 @@ class KisClient:
     def _suspend(self, account: _Account, error: KisKeyRefused) -> None:
         """Make no calls with this app key for a while; the others go on."""
         if account.refused is None:
-            log.error("❌ an app key is out: %s", error)
+            log.error("❌ an app key is suspended: %s", error)
         account.refused = error
         account.refused_at = self.clock.now()
 

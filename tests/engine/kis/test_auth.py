@@ -254,7 +254,7 @@ async def test_a_key_that_dies_while_its_token_lives_leaves_the_work_to_the_othe
         for _ in range(5):
             await client.call(QUOTE)
     assert [asked.headers["appkey"] for asked in kis.asked].count("dead") == 1
-    assert caplog.text.count("an app key is out") == 1
+    assert caplog.text.count("an app key is suspended") == 1
 
 
 async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: StubKis, tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def test_a_place_that_somebody_else_made_ready_is_refused(folder: Path) -> None:
     folder.mkdir()
     (folder / "elsewhere").mkdir()
     (folder / "run").symlink_to(folder / "elsewhere")
-    with pytest.raises(StoreError, match="not ours alone"):
-        find_programs().own(folder / "run")
+    with pytest.raises(StoreError, match="not private to us"):
+        find_programs().make_private_folder(folder / "run")
 
 
 @pytest.mark.skipif(
@@ -163,7 +163,7 @@ def test_under_root_programs_in_a_private_folder_are_copied_to_where_they_can_be
     monkeypatch.setattr("importlib.util.find_spec", lambda _: hidden)
     monkeypatch.setattr("engine.store.embedded.programs.SYSTEM_FOLDER", folder / "system")
     copied = find_programs()
-    assert copied.work()
+    assert copied.can_run()
     assert copied.folder.is_relative_to(folder / "system")
     assert find_programs() == copied, "once is enough"
     assert private.stat().st_mode & 0o077 == 0

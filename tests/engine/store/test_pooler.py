@@ -33,7 +33,7 @@ def pooled_url(database_url: str) -> Iterator[str]:
     sockets = parse_qs(parts.query)["host"][0]
     folder = Path("/tmp") / f"krt-bouncer-{uuid.uuid4().hex[:8]}"  # noqa: S108
     programs = find_programs(Path(sockets).owner() if os.geteuid() == 0 else None)
-    programs.own(folder)
+    programs.make_private_folder(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -187,6 +187,6 @@ async def test_a_refused_symbol_does_not_stop_the_others(
         assert report.open == sum(at.served(BUSY, day).height for day in DAYS)
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
         reasons = [why for state, why, _ in await at.ledger() if state == "open"]
-        assert any(why.startswith("KIS says no: ") for why in reasons)
+        assert any(why.startswith("KIS refused: ") for why in reasons)
     assert caplog.text.count(f"{REFUSALS} times in a row") == 1
     assert caplog.text.count("MCA05918") < REFUSALS + CONCURRENT_SESSIONS
