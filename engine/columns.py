@@ -21,11 +21,13 @@ import polars as pl
 TIME = pl.Datetime("us")
 
 PRICES = ("open", "high", "low", "close")  # index points; of stocks KRW
-SESSION = ["symbol", "session"]  # names one session of one symbol
-STAMP = [*SESSION, "stamp"]  # names one bar that is expected, stored, missing or asked for
+# Keys: what one row is about.
+SESSION = ["symbol", "session"]  # one session of one symbol
+STAMP = [*SESSION, "stamp"]  # one bar or snapshot, be it expected, stored, missing or asked for
 
-TARGETS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])  # sessions to look at
-STAMPS = pl.Schema([*TARGETS.items(), ("stamp", TIME)])  # bars or snapshots, without their values
+# Frames.
+SESSIONS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])  # to look at, fetch, check
+STAMPS = pl.Schema([*SESSIONS.items(), ("stamp", TIME)])  # bars or snapshots, without their values
 EXPECTED = pl.Schema([*STAMPS.items(), ("index_in_session", pl.Int64())])  # those that must exist
 GRIDS = pl.Schema([("grid", pl.Int64()), ("index_in_session", pl.Int64()), ("minute", pl.Int64())])
 BARS = pl.Schema(  # minute bars, as strategies, checks and comparisons with KIS take them

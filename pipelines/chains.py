@@ -15,46 +15,49 @@ from functools import cache
 
 import polars as pl
 
-from engine.errors import CalendarRangeError
+from engine.errors import CalendarRangeError, InputError
 from engine.features.chain import prepare_chain
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.features.underlying import with_underlying
-from engine.market import expiries, instruments, sessions
+from engine.market.symbols import OptionChain, parse
+from engine.market.trading_days import depends_on_days
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
 
 _ORDINARY_END = time(15, 20)  # of an option's last day, where the calendar does not reach
 
 
+@depends_on_days
 @cache
-def end_of_trading(underlying_symbol: str) -> datetime:
-    """Return when trading of an option chain (202509_KOSPI200) ends, KST. Raises InputError."""
-    maturity, _, series = underlying_symbol.partition("_")
-    last = expiries.last_day(series, maturity)
+def _terms(underlying_symbol: str) -> tuple[datetime, float]:
+    """Return when trading of an option chain ends (KST), and KRW per index point.
+
+    Raises InputError for the name of anything else.
+    """
+    chain = parse(underlying_symbol)
+    if not isinstance(chain, OptionChain):
+        raise InputError(f"{underlying_symbol!r} is not an option chain, such as 202612_KOSPI200")
     try:
-        session = sessions.session(sessions.Market.DERIVATIVES, last, expiring=True)
+        session = chain.session(chain.last_day)
     except CalendarRangeError:
         session = None
-    return session.continuous_end if session else datetime.combine(last, _ORDINARY_END)
+    ordinary_end = datetime.combine(chain.last_day, _ORDINARY_END)
+    end = session.continuous_end if session else ordinary_end
+    return end, float(chain.series.call.multiplier)
 
 
 def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
     """Prepare the chain for engine.features, with the expiry and multiplier of its series."""
-    names = chain["underlying_symbol"].unique().to_list()
-    ends = {name: end_of_trading(name) for name in names}
-    multipliers = {name: _multiplier(name) for name in names}
+    terms = {name: _terms(name) for name in chain["underlying_symbol"].unique()}
+    ends = {name: end for name, (end, _) in terms.items()}
+    multipliers = {name: multiplier for name, (_, multiplier) in terms.items()}
     symbol = pl.col("underlying_symbol")
-    terms = chain.with_columns(
+    with_terms = chain.with_columns(
         expiry=symbol.replace_strict(ends, return_dtype=pl.Datetime("us")),
         multiplier=symbol.replace_strict(multipliers, return_dtype=pl.Float64),
     )
-    return prepare_chain(terms.lazy())
-
-
-def _multiplier(underlying_symbol: str) -> float:
-    series = underlying_symbol.partition("_")[2]
-    return float(instruments.option_series(series).call.multiplier)
+    return prepare_chain(with_terms.lazy())
 
 
 def chain_with_underlying(rows: pl.DataFrame) -> pl.DataFrame:

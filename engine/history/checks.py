@@ -1,7 +1,7 @@
 """The checks of the history: DuckDB queries in `sql/checks`, one file each.
 
-A file begins with a comment that says what it is (`-- severity:` error or warning, `-- says:` one
-sentence, `-- fix:` what mends it: fetch, remove, recompute or nothing), then one query over the
+A file begins with a comment that describes it (`-- severity:` error or warning, `-- says:` one
+sentence, `-- fix:` what repairs it: fetch, remove, recompute or nothing), then one query over the
 relations below. It returns symbol, session, first_stamp, last_stamp, bars, detail. A new check is a
 new file.
 
@@ -21,49 +21,45 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from engine.columns import EXPECTED, GRIDS, PRICES, SESSIONS, STAMPS, TIME
 from engine.errors import InputError
-from engine.market.expected import GRIDS
 from engine.schemas import level_columns
 
 Severity = Literal["error", "warning"]
 Fix = Literal["fetch", "remove", "recompute", "nothing"]
 
+# A frame, anything that DuckDB reads as Arrow, or a query that gives it.
 Relation: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader | str"
 
-_STAMP = pl.Datetime("us")
-_PRICES = dict.fromkeys(("open", "high", "low", "close"), pl.Float64())
 _MATRIX = {
-    "symbol": pl.String(),
-    "session": pl.Date(),
-    "timestamp": _STAMP,
+    **SESSIONS,
+    "timestamp": TIME,
     "metric_type": pl.String(),
     **dict.fromkeys(level_columns(), pl.Float64()),
 }
 _SIGNAL = {
     "source": pl.String(),
-    "symbol": pl.String(),
-    "session": pl.Date(),
-    "timestamp": _STAMP,
+    **SESSIONS,
+    "timestamp": TIME,
     "content": pl.String(),
 }
-_TARGET = {"symbol": pl.String(), "session": pl.Date()}
 
 RELATIONS: dict[str, pl.Schema] = {
     name: pl.Schema(columns)
     for name, columns in {
-        # what is checked, and the hours of its sessions: minutes from midnight, in order
-        "targets": {**_TARGET, "grid": pl.Int64()},
+        # the sessions to check, and their hours: minutes from midnight, in order
+        "targets": {**SESSIONS, "grid": pl.Int64()},
         "grids": GRIDS,
         "bars": {
-            **_TARGET,
-            "timestamp": _STAMP,
-            **_PRICES,
+            **SESSIONS,
+            "timestamp": TIME,
+            **dict.fromkeys(PRICES, pl.Float64()),
             "volume": pl.Int64(),
             "context": pl.Boolean(),
             "confirmed": pl.Boolean(),
         },
-        # stamps that the ledger explains
-        "excused": {**_TARGET, "stamp": _STAMP},
+        # stamps whose absence the ledger explains
+        "excused": STAMPS,
         # one row a code: stocks or derivatives, smallest price step, last trading day
         "instruments": {
             "symbol": pl.String(),
@@ -74,17 +70,17 @@ RELATIONS: dict[str, pl.Schema] = {
         # number of each trading day, so that neighbours differ by 1
         "trading_days": {"session": pl.Date(), "number": pl.Int64()},
         # option chains; symbol is the underlying_symbol
-        "expected_snapshots": {**_TARGET, "stamp": _STAMP, "index_in_session": pl.Int64()},
-        "chain": {**_TARGET, "timestamp": _STAMP, "option": pl.String()},
+        "expected_snapshots": EXPECTED,
+        "chain": {**SESSIONS, "timestamp": TIME, "option": pl.String()},
         "matrices": _MATRIX,
         "expected_matrices": _MATRIX,
-        # signals as stored and as computed again; content is a JSON text
+        # signals as stored and as computed again; content is JSON
         "signals": _SIGNAL,
         "expected_signals": _SIGNAL,
     }.items()
 }
 
-VIEWS = {  # what must be: every stamp that the targets owe
+VIEWS = {  # made from the relations: every stamp that must exist in the targets
     "expected_stamps": "SELECT symbol, session, session + to_minutes(minute) AS stamp,"
     " index_in_session FROM targets JOIN grids USING (grid)",
 }
@@ -95,21 +91,21 @@ FINDINGS = pl.Schema(
         ("severity", pl.String()),
         ("symbol", pl.String()),
         ("session", pl.Date()),
-        ("first_stamp", _STAMP),
-        ("last_stamp", _STAMP),
+        ("first_stamp", TIME),
+        ("last_stamp", TIME),
         ("bars", pl.Int64()),
         ("detail", pl.String()),
         ("fix", pl.String()),
     ]
 )
 ORDER = ["session", "symbol", "check", "first_stamp", "last_stamp", "detail"]
-_FOUND = ["symbol", "session", "first_stamp", "last_stamp", "bars", "detail"]
-_MEMORY = "400MB"  # beyond which DuckDB spills to disk
+_QUERIED = ["symbol", "session", "first_stamp", "last_stamp", "bars", "detail"]
+_MEMORY = "400MB"  # beyond this DuckDB spills to disk
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name (the file's), what a finding means, and the query that finds."""
+    """One check: its name (the file's), what a finding means, and the query that finds them."""
 
     name: str
     severity: Severity
@@ -119,7 +115,7 @@ class Check:
 
 
 def all_checks() -> list[Check]:
-    """Return the checks of `sql/checks` by name. Raises InputError where a header is missing."""
+    """Return the checks of `sql/checks`, sorted by name. Raises InputError for a bad header."""
     folder = importlib.resources.files("sql").joinpath("checks")
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     return [
@@ -130,40 +126,40 @@ def all_checks() -> list[Check]:
 
 def read_check(name: str, text: str) -> Check:
     """Read one file. Raises InputError if its header lacks a part."""
-    head = [
+    comments = [
         line.removeprefix("-- ").partition(": ") for line in text.splitlines() if line[:2] == "--"
     ]
-    said = {key: value.strip() for key, _, value in head}
+    header = {key: value.strip() for key, _, value in comments}
     if (
-        said.get("severity") not in get_args(Severity)
-        or said.get("fix") not in get_args(Fix)
-        or (not said.get("says"))
+        header.get("severity") not in get_args(Severity)
+        or header.get("fix") not in get_args(Fix)
+        or not header.get("says")
     ):
         raise InputError(
             f"sql/checks/{name}.sql must begin with `-- severity: error|warning`, `-- says: …`,"
             f" and `-- fix: {'|'.join(get_args(Fix))}`"
         )
-    return Check(name, said["severity"], said["says"], said["fix"], text)  # type: ignore[arg-type]
+    severity, says, fix = header["severity"], header["says"], header["fix"]
+    return Check(name, severity, says, fix, text)  # type: ignore[arg-type]
 
 
 def run_checks(checks: Sequence[Check], relations: Mapping[str, Relation]) -> pl.DataFrame:
-    """Run the checks over relations (RELATIONS; those not given are empty); return FINDINGS.
+    """Run the checks over relations (RELATIONS; missing ones are empty); return FINDINGS.
 
-    A relation is a frame, anything that DuckDB reads as Arrow, or a query that gives it, for which
-    more relations than those may be given.
+    A relation may be a query, and `relations` may hold more tables for such queries to read.
     """
     with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 2}) as database:
         sources = [name for name in relations if name not in RELATIONS]
         for name in [*sources, *RELATIONS]:
             schema = RELATIONS.get(name, pl.Schema())
-            _provide(database, name, schema, relations.get(name, schema.to_frame()))
+            _add_relation(database, name, schema, relations.get(name, schema.to_frame()))
         for name, query in VIEWS.items():
             database.execute(f"CREATE VIEW {name} AS {query}")
-        parts = [_run(database, check) for check in checks]
+        parts = [_findings(database, check) for check in checks]
     return pl.concat([FINDINGS.to_frame(), *parts]).sort(ORDER)
 
 
-def _provide(
+def _add_relation(
     database: duckdb.DuckDBPyConnection, name: str, schema: pl.Schema, relation: Relation
 ) -> None:
     if isinstance(relation, str):
@@ -174,10 +170,10 @@ def _provide(
         database.register(name, relation)
 
 
-def _run(database: duckdb.DuckDBPyConnection, check: Check) -> pl.DataFrame:
+def _findings(database: duckdb.DuckDBPyConnection, check: Check) -> pl.DataFrame:
     found = pl.DataFrame(database.sql(check.query).to_arrow_table())
     return (
-        found.select(_FOUND)
+        found.select(_QUERIED)
         .with_columns(
             check=pl.lit(check.name), severity=pl.lit(check.severity), fix=pl.lit(check.fix)
         )

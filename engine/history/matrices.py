@@ -1,4 +1,4 @@
-"""Option matrices long and wide, and bars beside what a trader reads off the chain."""
+"""Option matrices in other shapes, and bars joined with the chain's summary."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
+from engine.market.products import option_series
+from engine.market.symbols import chains_of
 from engine.schemas import level_columns
 
 KEY = ("timestamp", "underlying_symbol", "metric_type")
@@ -14,9 +16,9 @@ KEY = ("timestamp", "underlying_symbol", "metric_type")
 def long_matrix(matrices: pl.LazyFrame) -> pl.LazyFrame:
     """Return one row a cell: KEY, option_type, step, level, value.
 
-    `option_type` is C or P; `level` the column's name without its side (itm10 … atm … otm10);
-    `step` counts listed strikes from ATM upwards, so calls otm3 and puts itm3, which share a
-    strike, are both 3. Values keep their units; cells without a value are kept as null.
+    `option_type` is C or P; `level` is the column's name without its side (itm10 … atm … otm10);
+    `step` counts listed strikes from ATM upwards, so that a call's otm3 and a put's itm3, which
+    have the same strike, are both 3. Values keep their units; cells without a value are null.
     """
     levels = _levels()
     return (
@@ -29,7 +31,7 @@ def long_matrix(matrices: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def wide_matrix(cells: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the matrix that `long_matrix` took apart: KEY and the 42 value columns."""
+    """Return the matrix again from what `long_matrix` returned: KEY and the 42 value columns."""
     levels = _levels()
     return (
         cells.join(levels.lazy(), on=["option_type", "level"])
@@ -45,7 +47,7 @@ def wide_matrix(cells: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def by_metric(matrices: pl.LazyFrame, metrics: list[str]) -> pl.LazyFrame:
-    """Return one row a cell of the board, its metrics as columns: iv beside delta beside price."""
+    """Return one row a cell, with the metrics as columns: iv beside delta beside price."""
     index = ["timestamp", "underlying_symbol", "option_type", "step", "level"]
     return (
         long_matrix(matrices.filter(pl.col("metric_type").is_in(metrics)))
@@ -65,16 +67,17 @@ def with_summary(
 ) -> pl.LazyFrame:
     """Return the bars with the chain's summary of the minute before; null where there is none.
 
-    Of a series' maturities the nearest one with a summary at that minute counts. A bar stamped
-    09:00 ends at 09:00:00; the snapshot of minute 09:00 is taken after that, within a minute, and
-    that of 08:59 was known by then: it is joined, and nothing of the future is. The summary's times
-    of storing are left out, and so is what the bars have a column for already.
+    Of the maturities of a series, the nearest one with a summary at that minute is taken. A bar
+    stamped 09:00 ends at 09:00:00. The snapshot of minute 09:00 is taken within the minute after
+    that, the one of 08:59 was known by then: so that one is joined, and nothing of the future is.
+    Left out are the times at which the summary was stored, and columns that the bars have already.
+
+    Raises InputError for an unknown series.
     """
-    taken = bars.collect_schema().names()
-    own = ["timestamp", "fetched_at", "committed_at"]
-    wanted = [n for n in summaries.collect_schema().names() if n not in (*own, *taken)]
+    taken = ["timestamp", "fetched_at", "committed_at", *bars.collect_schema().names()]
+    wanted = [name for name in summaries.collect_schema().names() if name not in taken]
     nearest = (
-        summaries.filter(pl.col("underlying_symbol").str.contains(rf"^\d{{6}}_{series}$"))
+        summaries.filter(chains_of(option_series(series), pl.col("underlying_symbol")))
         .sort("timestamp", "days_to_expiry", nulls_last=True)
         .unique("timestamp", keep="first", maintain_order=True)
         .select(pl.col("timestamp") + timedelta(minutes=1), *wanted)
@@ -85,12 +88,12 @@ def with_summary(
 def _levels() -> pl.DataFrame:
     """Return column, option_type, level, step of the value columns, in their order."""
     number = pl.col("level").str.extract(r"(\d+)$").cast(pl.Int64).fill_null(0)
-    below = (pl.col("level").str.starts_with("itm")) == (pl.col("option_type") == "C")
+    is_below = pl.col("level").str.starts_with("itm") == (pl.col("option_type") == "C")
     return (
         pl.DataFrame({"column": level_columns()})
         .with_columns(
             pl.col("column").str.slice(0, 1).str.to_uppercase().alias("option_type"),
             pl.col("column").str.slice(2).alias("level"),
         )
-        .with_columns(pl.when(below).then(-number).otherwise(number).alias("step"))
+        .with_columns(pl.when(is_below).then(-number).otherwise(number).alias("step"))
     )

@@ -10,9 +10,9 @@ from engine.errors import InputError
 from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import identifier, literal
 
-# What ADBC hands over as the same value. Whatever else there is comes as text, NUMERIC as a float:
-# the driver would give it as text in an extension type, and four times as slowly.
-_SAME: dict[str, pl.DataType] = {
+# Types whose values ADBC returns unchanged. All others are read as text, NUMERIC as a float: the
+# driver would return it as text in an extension type, and four times as slowly.
+_NATIVE: dict[str, pl.DataType] = {
     "text": pl.String(),
     "varchar": pl.String(),
     "bool": pl.Boolean(),
@@ -40,10 +40,10 @@ ORDER BY a.attnum
 
 @dataclass(frozen=True)
 class TableInfo:
-    """A table or view. `native` columns are read as they are, the others through a cast.
+    """A table or view: columns, types, key. `native` columns are read without a cast.
 
     `key` is the primary key (empty for a view). `by_code_point` says whether the database compares
-    texts as Polars does; where it does not, comparisons need COLLATE "C".
+    texts as Polars does; if not, comparisons need COLLATE "C".
     """
 
     name: str
@@ -52,52 +52,54 @@ class TableInfo:
     key: tuple[str, ...]
     by_code_point: bool
 
-    def selected(self, columns: list[str]) -> str:
+    def select_list(self, columns: list[str]) -> str:
         """Return the SELECT list of the columns."""
-        return ", ".join(map(self._selected, columns))
+        return ", ".join(map(self._select_item, columns))
 
-    def ordered(self, columns: tuple[str, ...], *, descending: bool = False) -> str:
+    def order_list(self, columns: tuple[str, ...], *, descending: bool = False) -> str:
         """Return the ORDER BY list: Polars' order, in which nulls come first."""
-        return ", ".join(self._ordered(column, descending) for column in columns)
+        return ", ".join(self._order_item(column, descending) for column in columns)
 
-    def _selected(self, column: str) -> str:
+    def _select_item(self, column: str) -> str:
         name = identifier(column)
         if column in self.native:
             return name
         kind = "double precision" if self.schema[column] == pl.Float64 else "text"
         return f"{name}::{kind} AS {name}"
 
-    def _ordered(self, column: str, descending: bool) -> str:
+    def _order_item(self, column: str, descending: bool) -> str:
         collation = self.collation if self.schema[column] == pl.String else ""
-        # A key has no nulls, and an index serves its order only if nothing is said about them.
+        # A key has no nulls, and its index serves the order only without NULLS FIRST or LAST.
         nulls = "" if column in self.key else " NULLS FIRST"
         return f"{identifier(column)}{collation}{' DESC' if descending else ''}{nulls}"
 
     def is_total(self, order: tuple[str, ...]) -> bool:
-        """Say whether no two rows are alike in these columns, so that their order is one."""
+        """Say whether no two rows are equal in these columns, so that only one order fits."""
         return bool(self.key) and set(self.key) <= set(order)
 
     @property
     def collation(self) -> str:
-        """What to put behind a text that is compared by order."""
+        """What to write after a text whose order is compared."""
         return "" if self.by_code_point else ' COLLATE "C"'
 
 
 def read_table_info(cursor: Cursor, name: str) -> TableInfo:
-    """Look the relation up. Raises InputError if there is none."""
+    """Read what the database says about a table or view. Raises InputError if it has none."""
     found = fetch_frame(cursor, _DESCRIBE.format(name=literal(identifier(name))))
     if found.is_empty():
-        raise InputError(f"the database has no table {name!r}: is it migrated, is it the right one")
+        raise InputError(
+            f"the database has no table {name!r}: run `just migrate`, or is it the wrong database?"
+        )
     kinds = dict(found.select("name", "kind").iter_rows())
     key = found.drop_nulls("position").sort("position")["name"]
     return TableInfo(
         name,
         pl.Schema({column: _type(kind) for column, kind in kinds.items()}),
-        frozenset(column for column, kind in kinds.items() if kind in _SAME),
+        frozenset(column for column, kind in kinds.items() if kind in _NATIVE),
         tuple(key),
         bool(found["by_code_point"][0]),
     )
 
 
 def _type(kind: str) -> pl.DataType:
-    return pl.Float64() if kind == "numeric" else _SAME.get(kind, pl.String())
+    return pl.Float64() if kind == "numeric" else _NATIVE.get(kind, pl.String())

@@ -1,14 +1,15 @@
 """Polars predicates as SQL conditions.
 
-A condition is exact, or it is not made. NULL and NaN are the same to both sides: comparisons with
-NULL are neither true nor false, AND, OR and NOT follow Kleene, NaN equals itself and is above every
-number. Texts are equal byte by byte; where their order counts, COLLATE "C" stands if needed.
+A condition is exact, or it is not made. Polars and Postgres treat NULL and NaN alike: comparisons
+with NULL are neither true nor false, AND, OR and NOT follow Kleene, NaN equals itself and is above
+every number. Texts are equal byte by byte; where their order matters, COLLATE "C" is added if
+needed.
 
 Arithmetic is left to Polars: Postgres refuses 1/0 and overflows, where Polars gives infinity.
 
-A predicate is read from Polars' own serialisation, as the optimiser leaves it: types are settled,
-constants folded. Its form belongs to the pinned version of Polars; what is not known in it is not
-pushed, so that a new form costs speed and never rows.
+A predicate is read from Polars' own serialisation, after the optimiser: types are resolved,
+constants folded. The format belongs to the pinned version of Polars; what is unknown in it is not
+pushed down, so that a new format costs speed and never rows.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from engine.errors import InputError
 from engine.history.pg_table import TableInfo
 from engine.store.identifiers import Value, identifier, literal, literals
 
-Node: TypeAlias = Any  # of the serialised expression: objects, texts, numbers
+Node: TypeAlias = Any  # a part of the serialised expression: object, text or number
 
-_LONGEST_LIST = 10_000  # beyond it the text of the query costs more than it saves
+_LONGEST_LIST = 10_000  # with more values the text of the query costs more than it saves
 _COMPARED = {
     "Eq": "=",
     "NotEq": "<>",
@@ -60,62 +61,62 @@ class _NotSql(Exception):
 
 @dataclass(frozen=True)
 class Pushed:
-    """The part of a predicate that SQL can say. True wherever the predicate is."""
+    """The part of a predicate that SQL can express; it is true wherever the predicate is."""
 
     condition: str | None
     exact: bool
 
 
-def push_down(predicate: pl.Expr, relation: TableInfo) -> Pushed:
-    """Return what SQL can say of the predicate: the whole, or those terms of an AND that it can."""
+def push_down(predicate: pl.Expr, info: TableInfo) -> Pushed:
+    """Return what SQL can express of the predicate: all of it, or some terms of an AND."""
     try:
         node = json.loads(predicate.meta.serialize(format="json"))
     except (pl.exceptions.PolarsError, ValueError):
         return Pushed(None, exact=False)
-    return _pushed(node, relation)
+    return _push_node(node, info)
 
 
-def _pushed(node: Node, relation: TableInfo) -> Pushed:
+def _push_node(node: Node, info: TableInfo) -> Pushed:
     match node:
         case {"BinaryExpr": {"left": left, "op": "And" | "LogicalAnd", "right": right}}:
-            parts = [_pushed(side, relation) for side in (left, right)]
+            parts = [_push_node(side, info) for side in (left, right)]
             conditions = [part.condition for part in parts if part.condition is not None]
             exact = all(part.exact for part in parts)
             return Pushed(" AND ".join(conditions) or None, exact)
     try:
-        return Pushed(_condition(node, relation), exact=True)
-    except (_NotSql, InputError):  # InputError: a name or text that our database cannot hold
+        return Pushed(_condition(node, info), exact=True)
+    except (_NotSql, InputError):  # InputError: a name or text that the database cannot hold
         return Pushed(None, exact=False)
 
 
-def _condition(node: Node, of: TableInfo) -> str:
+def _condition(node: Node, info: TableInfo) -> str:
     match node:
         case {"BinaryExpr": {"left": left, "op": op, "right": right}} if op in _JOINED:
-            return f"({_condition(left, of)} {_JOINED[op]} {_condition(right, of)})"
+            return f"({_condition(left, info)} {_JOINED[op]} {_condition(right, info)})"
         case {"BinaryExpr": {"left": left, "op": op, "right": right}} if op in _COMPARED:
-            return _comparison(left, op, right, of)
+            return _comparison(left, op, right, info)
         case {"Function": {"input": inputs, "function": {"Boolean": test}}}:
-            return _test(test, inputs, of)
+            return _test(test, inputs, info)
         case {"Function": {"input": [text, prefix], "function": {"StringExpr": "StartsWith"}}}:
-            return f"({_text(text, of)} ^@ {literal(_constant(prefix))})"
+            return f"({_text(text, info)} ^@ {literal(_constant(prefix))})"
         case {"Function": {"input": [text, suffix], "function": {"StringExpr": "EndsWith"}}}:
             end = _constant(suffix)
-            return f"(right({_text(text, of)}, {len(str(end))}) = {literal(end)})"
+            return f"(right({_text(text, info)}, {len(str(end))}) = {literal(end)})"
         case {"Literal": {"Scalar": {"Boolean": bool(known)}}}:
             return literal(known)
     raise _NotSql
 
 
-def _comparison(left: Node, op: str, right: Node, of: TableInfo) -> str:
+def _comparison(left: Node, op: str, right: Node, info: TableInfo) -> str:
     match left:
         case {"Function": {"input": [{"Column": column}], "function": {"TemporalExpr": "Date"}}}:
-            if op in _DAYS and of.schema.get(column) == pl.Datetime("us"):
-                return _day_comparison(_value(left["Function"]["input"][0], of), op, right)
-    collation = of.collation if op in _ORDERING and _is_text(left, of) else ""
-    return f"({_value(left, of)}{collation} {_COMPARED[op]} {_value(right, of)})"
+            if op in _DAYS and info.schema.get(column) == pl.Datetime("us"):
+                return _day_comparison(_value(left["Function"]["input"][0], info), op, right)
+    collation = info.collation if op in _ORDERING and _is_text(left, info) else ""
+    return f"({_value(left, info)}{collation} {_COMPARED[op]} {_value(right, info)})"
 
 
-# A day compared as a span of time, for which an index on the time can be used.
+# A day is compared as a span of time, so that an index on the time can be used.
 _DAYS = {
     "Eq": "({0} >= {1} AND {0} < {2})",
     "NotEq": "(NOT ({0} >= {1} AND {0} < {2}))",
@@ -134,22 +135,22 @@ def _day_comparison(moment: str, op: str, right: Node) -> str:
     return _DAYS[op].format(moment, literal(midnight), literal(midnight + timedelta(days=1)))
 
 
-def _test(test: Node, inputs: list[Node], of: TableInfo) -> str:
+def _test(test: Node, inputs: list[Node], info: TableInfo) -> str:
     match test, inputs:
         case "Not", [inner]:
-            return f"(NOT {_condition(inner, of)})"
+            return f"(NOT {_condition(inner, info)})"
         case "IsNull" | "IsNotNull", [inner]:
-            return f"({_value(inner, of)} {'IS NULL' if test == 'IsNull' else 'IS NOT NULL'})"
+            return f"({_value(inner, info)} {'IS NULL' if test == 'IsNull' else 'IS NOT NULL'})"
         case "IsNan" | "IsNotNan", [inner]:
-            return f"({_float(inner, of)} {'=' if test == 'IsNan' else '<>'} {literal(math.nan)})"
+            return f"({_float(inner, info)} {'=' if test == 'IsNan' else '<>'} {literal(math.nan)})"
         case "IsFinite" | "IsInfinite", [inner]:
-            return _finite(_float(inner, of), finite=test == "IsFinite")
+            return _finite(_float(inner, info), finite=test == "IsFinite")
         case {"IsIn": {"nulls_equal": False}}, [inner, among]:
-            return f"({_value(inner, of)} IN ({literals(_list(among))}))"
+            return f"({_value(inner, info)} IN ({literals(_list(among))}))"
         case {"IsBetween": {"closed": closed}}, [inner, low, high]:
             above, below = _BOUNDS[closed]
-            low_side = _comparison(inner, above, low, of)
-            return f"({low_side} AND {_comparison(inner, below, high, of)})"
+            low_side = _comparison(inner, above, low, info)
+            return f"({low_side} AND {_comparison(inner, below, high, info)})"
     raise _NotSql
 
 
@@ -159,69 +160,69 @@ def _finite(value: str, *, finite: bool) -> str:
     return f"({value} IN ({literal(math.inf)}, {literal(-math.inf)}))"
 
 
-def _value(node: Node, of: TableInfo) -> str:
+def _value(node: Node, info: TableInfo) -> str:
     match node:
-        case {"Column": str(name)} if name in of.native:
+        case {"Column": str(name)} if name in info.native:
             return identifier(name)
         case {"Cast": {"expr": {"Column": str(name)}, "dtype": {"Literal": "Float64"}}}:
-            if name in of.native and isinstance(of.schema[name], _WIDENED):
+            if name in info.native and isinstance(info.schema[name], _WIDENED):
                 return f"{identifier(name)}::double precision"
         case {"Function": {"input": [{"Column": str(name)}], "function": {"TemporalExpr": "Date"}}}:
-            if name in of.native and of.schema[name] == pl.Datetime("us"):
+            if name in info.native and info.schema[name] == pl.Datetime("us"):
                 return f"{identifier(name)}::date"
         case {"Literal": _}:
             return literal(_constant(node))
     raise _NotSql
 
 
-def _float(node: Node, of: TableInfo) -> str:
-    """Return a column of floats; of any other type Polars knows better what is finite."""
+def _float(node: Node, info: TableInfo) -> str:
+    """Return a column of floats; for other types only Polars knows what finite means."""
     match node:
-        case {"Column": str(name)} if of.schema.get(name) == pl.Float64:
-            return _value(node, of)
+        case {"Column": str(name)} if info.schema.get(name) == pl.Float64:
+            return _value(node, info)
     raise _NotSql
 
 
-def _text(node: Node, of: TableInfo) -> str:
-    if not _is_text(node, of):
+def _text(node: Node, info: TableInfo) -> str:
+    if not _is_text(node, info):
         raise _NotSql
-    return _value(node, of)
+    return _value(node, info)
 
 
-def _is_text(node: Node, of: TableInfo) -> bool:
+def _is_text(node: Node, info: TableInfo) -> bool:
     match node:
         case {"Column": str(name)}:
-            return of.schema.get(name) == pl.String
+            return info.schema.get(name) == pl.String
         case {"Literal": {"Scalar": {"String": _}}}:
             return True
     return False
 
 
 def _constant(node: Node) -> Value:
-    """Return the value of a literal that is neither NULL nor (JSON has none) NaN or infinity."""
-    value = _evaluated(node)
+    """Return a literal's value; not NULL, nor NaN or infinity, which JSON does not have."""
+    value = _evaluate(node)
     if value is None or not isinstance(value, str | int | float | bool | date):
         raise _NotSql
-    return _naive(value)
+    return _without_zone(value)
 
 
 def _list(node: Node) -> list[Value]:
-    values = _evaluated(node)
+    values = _evaluate(node)
     if not isinstance(values, pl.Series) or not 0 < len(values) <= _LONGEST_LIST:
         raise _NotSql
     if values.null_count() or not isinstance(values.dtype, _LISTABLE):
         raise _NotSql
-    return [_naive(value) for value in values.to_list()]
+    return [_without_zone(value) for value in values.to_list()]
 
 
 _LISTABLE = (pl.String, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.Float64, pl.Date, pl.Datetime)
 
 
-def _evaluated(node: Node) -> Any:
-    """Let Polars itself say what a literal is: it knows its own encodings of lists and times."""
+def _evaluate(node: Node) -> Any:
+    """Let Polars itself evaluate a literal: it knows its own encodings of lists and times."""
     match node:
         case {"Alias": [inner, _]}:
-            return _evaluated(inner)
+            return _evaluate(inner)
         case {"Literal": _}:
             with suppress(pl.exceptions.PolarsError, ValueError, OverflowError):
                 expression = pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
@@ -229,7 +230,7 @@ def _evaluated(node: Node) -> Any:
     raise _NotSql
 
 
-def _naive(value: Value) -> Value:
+def _without_zone(value: Value) -> Value:
     if isinstance(value, datetime) and value.tzinfo is not None:
-        raise _NotSql  # our times have no zone; Polars says what it thinks of comparing them
+        raise _NotSql  # our times have no zone: Polars decides how to compare them
     return value

@@ -1,7 +1,7 @@
-"""Reading history as Arrow, a bounded part at a time: from Postgres through ADBC.
+"""Queries of the history: bars, chains and matrices of a few symbols and days, as frames.
 
-Times go in as `first` and `last` session, both included; all rows of those dates come back, also
-those that no session owes.
+`first` and `last` are dates, both included; all rows of those dates come back, also those at times
+at which no bar is expected. What is read should fit in memory: `engine.history.scan` reads lazily.
 """
 
 from __future__ import annotations
@@ -11,34 +11,42 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from engine.columns import BARS
-from engine.market.expected import is_chain
-from engine.market.instruments import is_stock
+from engine.columns import BARS, STAMPS, TIME
+from engine.market.symbols import OptionChain, Stock, parse, product_prefix
 from engine.schemas import OPTION_CHAIN, level_columns
 from engine.store import Store
 from engine.store.identifiers import identifier, literal, literals
 
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
-
-
-def bar_table(symbol: str) -> str:
-    """Return the stream that a code's bars belong to."""
-    return "stocks_1m" if is_stock(symbol) else "futures_1m"
+_BAR_TABLES = ("futures_1m", "stocks_1m")
+_CHAIN = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
+_MATRICES = pl.Schema(
+    [
+        ("underlying_symbol", pl.String()),
+        ("timestamp", TIME),
+        ("metric_type", pl.String()),
+        *((level, pl.Float64()) for level in level_columns()),
+    ]
+)
 
 
 def between_dates(first: date, last: date) -> str:
-    """Return the SQL condition for stamps on the dates from first to last."""
-    begin, end = datetime.combine(first, time()), datetime.combine(last, time()) + timedelta(1)
+    """Return the SQL condition for timestamps on the dates from first to last."""
+    begin = datetime.combine(first, time())
+    end = datetime.combine(last, time()) + timedelta(days=1)
     return f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
 
 
 def symbols_by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
-    """Return the codes of each table that has bars of some; option chains are none."""
+    """Return the tables that have bars of the symbols, each with its symbols; without chains."""
     tables: dict[str, list[str]] = {}
-    for symbol in symbols:
-        if not is_chain(symbol):
-            tables.setdefault(bar_table(symbol), []).append(symbol)
+    for code in _without_chains(symbols):
+        tables.setdefault(parse(code).table, []).append(code)
     return tables
+
+
+def _without_chains(symbols: Sequence[str]) -> list[str]:
+    return [code for code in symbols if not isinstance(parse(code), OptionChain)]
 
 
 async def read_bars(
@@ -48,31 +56,35 @@ async def read_bars(
     last: date,
     copies: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Return the symbols' rows in BARS, whatever they hold, in no order.
+    """Return BARS of the symbols, unchecked and in no order.
 
-    Given `copies` (engine.store.export), they are read from the Parquet files of a table where all
-    that the span needs are current.
+    A table is read from its Parquet files instead if `copies` (engine.store.export) says that all
+    files of the span are current.
     """
-    columns, frames = ", ".join(BARS), [BARS.to_frame()]
+    frames = [BARS.to_frame()]
     for table, codes in symbols_by_table(symbols).items():
-        if (files := _current(copies, table, codes, first, last)) is not None:
-            frames.append(_from_parquet(files, codes, first, last))
+        if (files := _current_files(copies, table, codes, first, last)) is not None:
+            frames.append(_read_parquet(files, codes, first, last))
             continue
         query = (
-            f"SELECT {columns} FROM {table}"  # noqa: S608 - quoted
+            f"SELECT {', '.join(BARS)} FROM {table}"  # noqa: S608 - quoted
             f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last)}"
         )
         frames.append(await _read(store, BARS, [query]))
     return pl.concat(frames)
 
 
-def _current(
+def _current_files(
     copies: pl.DataFrame | None, table: str, codes: Sequence[str], first: date, last: date
 ) -> list[str] | None:
     """Return the files that hold the span of a table; None unless all of them are current."""
     if copies is None:
         return None
-    products = ["stocks"] if table == "stocks_1m" else sorted({code[:3].lower() for code in codes})
+    if table == Stock.table:
+        products = ["stocks"]
+    else:
+        prefix = product_prefix(pl.col("symbol"))
+        products = pl.DataFrame({"symbol": codes}).select(prefix).to_series().unique().to_list()
     needed = copies.filter(
         pl.col("table") == table,
         pl.col("product").is_in(products),
@@ -81,7 +93,7 @@ def _current(
     return needed["path"].to_list() if needed["current"].all() else None
 
 
-def _from_parquet(
+def _read_parquet(
     files: Sequence[str], codes: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
     if not files:
@@ -95,9 +107,10 @@ def _from_parquet(
 async def read_stamps(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
-    """Return symbol, session, stamp of the bars stored, and of the snapshots of option chains."""
-    schema = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
-    span, chains = between_dates(first, last), [symbol for symbol in symbols if is_chain(symbol)]
+    """Return STAMPS of the stored bars of codes and the stored snapshots of option chains."""
+    schema = pl.Schema({name: STAMPS[name] for name in ("symbol", "stamp")})
+    span = between_dates(first, last)
+    chains = [code for code in symbols if isinstance(parse(code), OptionChain)]
     queries = [
         f"SELECT symbol, timestamp AS stamp FROM {table}"  # noqa: S608 - quoted
         f" WHERE symbol IN ({literals(codes)}) AND {span}"
@@ -110,11 +123,11 @@ async def read_stamps(
             " AND metric_type = 'price'"
         )
     found = await _read(store, schema, queries)
-    return found.select("symbol", pl.col("stamp").dt.date().alias("session"), "stamp")
+    return found.with_columns(session=pl.col("stamp").dt.date()).select(list(STAMPS))
 
 
 async def read_collected_symbols(store: Store, day: date) -> list[str]:
-    """Return the codes and option chains of which anything is stored on a day."""
+    """Return the codes and option chains with any row on the day."""
     parts = [
         f"SELECT DISTINCT {name} AS symbol FROM {table} WHERE {between_dates(day, day)}"  # noqa: S608
         for table, name in (
@@ -130,8 +143,8 @@ async def read_collected_symbols(store: Store, day: date) -> list[str]:
 async def read_confirmed_bars(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
-    """Return in BARS those that KIS gave again when asked again."""
-    codes = [symbol for symbol in symbols if not is_chain(symbol)]
+    """Return BARS that look wrong but that KIS gave again, so that they are right."""
+    codes = _without_chains(symbols)
     query = (
         f"SELECT {', '.join(BARS)} FROM confirmed_bars"  # noqa: S608 - quoted
         f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last)}"
@@ -140,20 +153,18 @@ async def read_confirmed_bars(
 
 
 async def read_chain(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
-    """Return the rows of an option chain in OPTION_CHAIN."""
-    schema = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
-    return await _read(store, schema, [_of_chain("option_chain_raw", schema, symbol, first, last)])
+    """Return OPTION_CHAIN of an option chain."""
+    query = _chain_query("option_chain_raw", _CHAIN, symbol, first, last)
+    return await _read(store, _CHAIN, [query])
 
 
 async def read_matrices(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
-    """Return the rows of an option chain's matrix: timestamp, metric_type, values by level."""
-    head = [("underlying_symbol", pl.String()), ("timestamp", pl.Datetime("us"))]
-    values = [(level, pl.Float64()) for level in level_columns()]
-    schema = pl.Schema([*head, ("metric_type", pl.String()), *values])
-    return await _read(store, schema, [_of_chain("option_matrices", schema, symbol, first, last)])
+    """Return the matrices of an option chain: timestamp, metric_type, values by level."""
+    query = _chain_query("option_matrices", _MATRICES, symbol, first, last)
+    return await _read(store, _MATRICES, [query])
 
 
-def _of_chain(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:
+def _chain_query(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:
     return (
         f"SELECT {', '.join(map(identifier, schema))} FROM {identifier(table)}"  # noqa: S608 - quoted
         f" WHERE underlying_symbol = {literal(symbol)} AND {between_dates(first, last)}"
@@ -161,9 +172,10 @@ def _of_chain(table: str, schema: pl.Schema, symbol: str, first: date, last: dat
 
 
 async def read_spans(store: Store) -> pl.DataFrame:
-    """Return SPANS: from when to when anything is known of each symbol and option chain.
+    """Return SPANS: the first and last day of which each symbol has rows, in tables or ledger.
 
-    A single row, or one far from any session's hours, is no sign that a day was meant to be kept.
+    A day with a single row, or with rows far from any session's hours only, does not count: it does
+    not show that the day was meant to be collected.
     """
     known = "SELECT symbol, min(session) AS first, max(session) AS last FROM {} GROUP BY 1"
     stored = (
@@ -188,15 +200,15 @@ async def read_spans(store: Store) -> pl.DataFrame:
 
 
 async def read_date_range(store: Store) -> tuple[date, date] | None:
-    """Return the first and the last date on which any bar stands, rightly or not."""
+    """Return the first and the last date with any bar, expected or not; None without bars."""
     ends = pl.Schema([("first", pl.Date()), ("last", pl.Date())])
-    question = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"
-    tables = ("futures_1m", "stocks_1m")
-    found = await _read(store, ends, [question.format(table) for table in tables])
+    query = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"
+    found = await _read(store, ends, [query.format(table) for table in _BAR_TABLES])
     first, last = found.select(pl.min("first"), pl.max("last")).row(0)
     return (first, last) if first else None
 
 
 async def _read(store: Store, schema: pl.Schema, queries: Sequence[str]) -> pl.DataFrame:
+    """Return what the queries give, one below the other, in the columns and types of the schema."""
     found = [pl.DataFrame(await store.query(query)) for query in queries]
     return pl.concat([schema.to_frame(), *(f.select(list(schema)).cast(schema) for f in found)])

@@ -1,4 +1,4 @@
-"""Longer bars out of minute bars, cut at the sessions' own hours."""
+"""Longer bars made from minute bars, cut at the sessions' own hours."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _LONGEST = 24 * 60
 
 
 def resample(bars: pl.LazyFrame, every: Every, *, auction: bool = True) -> pl.LazyFrame:
-    """Return bars of `every` minutes, of a session or of a week, out of minute bars.
+    """Return bars of `every` minutes, of a session or of a week, made from minute bars.
 
-    Needs timestamp (KST, end of the minute), symbol, open, high, low, close, volume; gives these
-    and `session` (date; of a week its last one) and `bars` (how many minute bars there were),
-    sorted by symbol and timestamp. Units stay: index points or KRW, contracts or shares.
+    Needs timestamp (KST, end of the minute), symbol, open, high, low, close, volume. Returns these,
+    `session` (date; of a week its last one) and `bars` (the number of minute bars), sorted by
+    symbol and timestamp. Units stay: index points or KRW, contracts or shares.
 
     Intervals are counted from the open of the bar's own session, so a CSAT day has as many as any
-    other; they are stamped with their end, the last one of the day with the end of continuous
-    trading where that comes first (60 minutes of a futures day: 09:45 … 14:45, 15:35). An interval
+    other. Their timestamp is their end; that of the last one of a day is the end of continuous
+    trading if that comes first (60 minutes of a futures day: 09:45 … 14:45, 15:35). An interval
     without a bar has no row.
 
     The closing auction is one price ten minutes after continuous trading. It is a bar of its own
@@ -34,11 +34,11 @@ def resample(bars: pl.LazyFrame, every: Every, *, auction: bool = True) -> pl.La
     """
     if isinstance(every, int) and not 1 <= every <= _LONGEST:
         raise InputError(f"bars of {every} minutes: choose 1 to {_LONGEST}, 'session' or 'week'")
-    timed = with_session_hours(bars)
+    bars = with_session_hours(bars)
     if not auction:
-        timed = timed.filter(pl.col("timestamp").ne_missing(pl.col("auction")))
+        bars = bars.filter(pl.col("timestamp").ne_missing(pl.col("auction")))
     return (
-        timed.with_columns(end=_end(every))
+        bars.with_columns(end=_end(every))
         .sort("symbol", "timestamp")
         .group_by("symbol", "end", maintain_order=True)
         .agg(
@@ -56,14 +56,14 @@ def resample(bars: pl.LazyFrame, every: Every, *, auction: bool = True) -> pl.La
 
 
 def _end(every: Every) -> pl.Expr:
-    """Return what is common to the bars of one interval: its end, of a week its Monday."""
+    """Return what identifies the interval of a bar: its end, or the Monday of the week."""
     if every == "week":
         return pl.col("session").dt.truncate("1w")
     if every == "session":
         return pl.col("last_stamp")
     minutes = (pl.col("timestamp") - pl.col("opens")).dt.total_minutes()
-    counted = ((minutes + every - 1) // every) * every  # rounded up to whole intervals
-    end = pl.col("opens") + pl.duration(minutes=counted)
+    rounded_up = ((minutes + every - 1) // every) * every  # to whole intervals
+    end = pl.col("opens") + pl.duration(minutes=rounded_up)
     in_auction = pl.col("timestamp") == pl.col("auction")
     return (
         pl.when(in_auction)

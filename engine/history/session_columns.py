@@ -1,4 +1,4 @@
-"""Each bar's session as columns, for expressions that must know when the market opened."""
+"""Each bar's session as columns, for expressions that need the hours of the market."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from functools import cache
 
 import polars as pl
 
-from engine.market import instruments
-from engine.market.products import BY_PREFIX
-from engine.market.sessions import Market, Session, session, session_dates
+from engine.columns import SESSION, TIME
+from engine.market.hours import Market, Session, session
+from engine.market.products import PRODUCTS
+from engine.market.sessions import session_dates
+from engine.market.symbols import FrontMonth, is_derivative, parse
 from engine.market.trading_days import depends_on_days, rules
 
 _HOURS = ("opens", "continuous_end", "auction", "last_stamp")
 
 
 def with_session_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the bars that lie in a daytime session, with what is known of it.
+    """Return the bars that lie in a daytime session, with its date and its hours.
 
     Needs `symbol` and `timestamp` (KST, end of the minute). Adds `session` (date) and the moments
     `opens`, `continuous_end`, `auction` (null where there is none: a contract's last day) and
     `last_stamp`. Late openings, CSAT days and last trading days have their own hours. Bars outside
     their session, and of days or codes that the calendar does not know, are left out.
     """
+    market = pl.when(is_derivative(pl.col("symbol"))).then(pl.lit(Market.DERIVATIVES.value))
     return (
         bars.with_columns(
             pl.col("timestamp").dt.date().alias("session"),
-            pl.when(is_derivative())
-            .then(pl.lit("derivatives"))
-            .otherwise(pl.lit("stocks"))
-            .alias("market"),
+            market.otherwise(pl.lit(Market.STOCKS.value)).alias("market"),
         )
-        .join(_last_days().lazy(), on=["symbol", "session"], how="left", maintain_order="left")
+        .join(_last_days().lazy(), on=SESSION, how="left", maintain_order="left")
         .with_columns(pl.col("expiring").fill_null(value=False))
         .join(
             _hours().lazy(),
@@ -43,32 +43,23 @@ def with_session_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def is_derivative() -> pl.Expr:
-    """Say of each `symbol` whether it is a derivative's, as `instruments.is_derivative` does."""
-    symbol = pl.col("symbol")
-    known = symbol.str.slice(0, 3).is_in(sorted(BY_PREFIX))
-    return known & (symbol.str.ends_with("_FRONT") | symbol.str.slice(0, 4).str.contains("[A-Z]"))
-
-
 @depends_on_days
 @cache
 def _hours() -> pl.DataFrame:
-    first, last = rules()["first_day"], rules()["last_day"]
+    """Return session, market, expiring and the hours of every session that the calendar knows."""
     kinds = [(Market.STOCKS, False), (Market.DERIVATIVES, False), (Market.DERIVATIVES, True)]
-    found = [
-        (of, expiring)
+    rows = [
+        _row(found, expiring)
         for market, expiring in kinds
-        for day in session_dates(market, first, last)
-        if (of := session(market, day, expiring=expiring))
+        for day in session_dates(market, rules()["first_day"], rules()["last_day"])
+        if (found := session(market, day, expiring=expiring))
     ]
     columns = ["session", "market", "expiring", *_HOURS]
-    types = {"auction": pl.Datetime("us")}
-    rows = [_row(of, expiring) for of, expiring in found]
-    return pl.DataFrame(rows, schema=columns, schema_overrides=types, orient="row")
+    return pl.DataFrame(rows, schema=columns, schema_overrides={"auction": TIME}, orient="row")
 
 
-def _row(of: Session, expiring: bool) -> tuple[object, ...]:
-    return (of.date, of.market.value, expiring, *(getattr(of, name) for name in _HOURS))
+def _row(found: Session, expiring: bool) -> tuple[object, ...]:
+    return (found.date, found.market.value, expiring, *(getattr(found, name) for name in _HOURS))
 
 
 @depends_on_days
@@ -76,24 +67,26 @@ def _row(of: Session, expiring: bool) -> tuple[object, ...]:
 def _last_days() -> pl.DataFrame:
     """Return symbol, session, expiring (true) of the last day of every futures contract known.
 
-    A front name (A01_FRONT) expires with each of its contracts.
+    A front month (A01_FRONT) expires with each of its contracts.
     """
-    fronts = pl.concat(fronts_of(prefix) for prefix in future_prefixes())
-    named = fronts.with_columns(symbol=pl.col("product") + "_FRONT")
-    return pl.concat([fronts, named]).select(
+    parts = []
+    for front in future_front_months():
+        contracts = front_contracts(front)
+        parts += [contracts, contracts.with_columns(symbol=pl.lit(front.code))]
+    return pl.concat(parts).select(
         "symbol", pl.col("last_day").alias("session"), pl.lit(value=True).alias("expiring")
     )
 
 
-def future_prefixes() -> list[str]:
-    """Return the prefixes of the futures products, in the codes of 2026 on."""
-    return [product.prefix for product in instruments.PRODUCTS if product.kind == "future"]
+def future_front_months() -> list[FrontMonth]:
+    """Return the front month of every futures product."""
+    found = (parse(product.prefix) for product in PRODUCTS if product.kind == "future")
+    return [symbol for symbol in found if isinstance(symbol, FrontMonth)]
 
 
 @depends_on_days
 @cache
-def fronts_of(prefix: str) -> pl.DataFrame:
-    """Return product, symbol, first_day, last_day of every contract's time in front."""
-    known = instruments.front_months(prefix, rules()["first_day"], rules()["last_day"])
-    columns = ["symbol", "first_day", "last_day"]
-    return known.select(pl.lit(prefix).alias("product"), *columns)
+def front_contracts(front: FrontMonth) -> pl.DataFrame:
+    """Return symbol, first_day, last_day of every contract's time as the front month."""
+    known = front.contracts(rules()["first_day"], rules()["last_day"])
+    return known.select("symbol", "first_day", "last_day")

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 import polars as pl
 
-from engine.columns import TARGETS
+from engine.columns import SESSIONS
 from engine.errors import InputError
 from engine.market.expected import expected_sessions
 from engine.market.symbols import Contract, FrontMonth, parse
@@ -38,7 +38,7 @@ def sessions_to_validate(
         if begin and until:
             span = max(begin, calendar[0]), min(until, calendar[1])
             frames.append(expected_sessions([symbol], *span, sealed_by=sealed_by))
-    wanted = pl.concat([TARGETS.to_frame(), *frames]).unique().sort("session", "symbol")
+    wanted = pl.concat([SESSIONS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
         named = f" of {', '.join(symbols)}" if symbols else ""
         raise InputError(

@@ -10,12 +10,13 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
+from engine.columns import SESSIONS
 from engine.errors import InputError
 from engine.history.matrices import long_matrix
-from engine.history.queries import bar_table
 from engine.history.scan import query, scan
 from engine.market import instruments, sessions
-from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
+from engine.market.expected import expected_sessions, expected_stamps
+from engine.market.symbols import parse
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
 
@@ -161,7 +162,7 @@ def _counted(owed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bars(url: str, symbol: str, first: date, last: date) -> pl.LazyFrame:
-    of_symbol = scan(bar_table(symbol), url).filter(pl.col("symbol") == symbol)
+    of_symbol = scan(parse(symbol).table, url).filter(pl.col("symbol") == symbol)
     return of_symbol.filter(*_between(first, last)).select(_BARS)
 
 

@@ -8,7 +8,7 @@
 -- bars reached 9 times). At the ends of the history, where bars are on one side only, the
 -- threshold is doubled. Bars at times at which none is expected belong to the check `unexpected`
 -- and do not count as neighbours.
-WITH due AS (
+WITH expected AS (
     FROM bars
     WHERE context
        OR EXISTS (FROM expected_stamps AS e WHERE e.symbol = bars.symbol AND stamp = timestamp)
@@ -17,17 +17,17 @@ WITH due AS (
            row_number() OVER by_time AS bar_number,
            lag(high) OVER by_time AS high_before, lead(high) OVER by_time AS high_after,
            lag(low) OVER by_time AS low_before, lead(low) OVER by_time AS low_after
-    FROM due
+    FROM expected
     WHERE low > 0
     WINDOW by_time AS (PARTITION BY symbol ORDER BY timestamp)
-), wildness AS (
+), volatility AS (
     SELECT symbol, session, median(high / low - 1) AS usual FROM ranked GROUP BY symbol, session
 ), candidates AS (
     SELECT ranked.*,
            greatest(CASE kind WHEN 'stocks' THEN 0.10 ELSE 0.01 END, 15 * usual) AS threshold
     FROM ranked
     JOIN instruments USING (symbol)
-    JOIN wildness USING (symbol, session)
+    JOIN volatility USING (symbol, session)
     WHERE NOT context AND NOT confirmed
       AND (high > (1 + threshold) * least(high_before, high_after)
            OR low * (1 + threshold) < greatest(low_before, low_after))
@@ -40,7 +40,7 @@ WITH due AS (
     FROM candidates AS c
     JOIN ranked AS r ON r.symbol = c.symbol AND abs(r.bar_number - c.bar_number) BETWEEN 1 AND 5
     GROUP BY c.symbol, c.session, c.timestamp, c.high, c.low, c.threshold
-), judged AS (
+), compared AS (
     SELECT *,
            CASE WHEN high_before IS NULL OR high_after IS NULL THEN 2 ELSE 1 END * threshold
                AS allowed,
@@ -51,5 +51,5 @@ WITH due AS (
 SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, 1 AS bars,
        format('{:.2f} % away from the bars around it, low {}, high {}', 100 * away, low, high)
            AS detail
-FROM judged
+FROM compared
 WHERE away > allowed

@@ -2,7 +2,7 @@
 -- says: expected bars are neither stored nor explained in the ledger
 -- fix: fetch
 -- The minutes of a session are bits: expected and stored ones are compared a session at a time, and
--- only sessions that differ are spread out to stamps. Joining stamp with stamp takes ten times as
+-- only sessions that differ are expanded to stamps. Joining stamp with stamp takes ten times as
 -- long.
 WITH stored AS (
     SELECT symbol, timestamp::date AS session,
@@ -10,15 +10,15 @@ WITH stored AS (
     FROM bars
     WHERE epoch_us(timestamp) % 60_000_000 = 0
     GROUP BY ALL
-), due AS (
+), expected AS (
     SELECT grid, bitstring_agg(minute::smallint, 0, 1439) AS minutes FROM grids GROUP BY grid
-), torn AS (
+), incomplete AS (
     SELECT symbol, session, grid, stored.minutes
-    FROM targets JOIN due USING (grid) LEFT JOIN stored USING (symbol, session)
-    WHERE stored.minutes IS NULL OR bit_count(due.minutes & ~stored.minutes) > 0
+    FROM targets JOIN expected USING (grid) LEFT JOIN stored USING (symbol, session)
+    WHERE stored.minutes IS NULL OR bit_count(expected.minutes & ~stored.minutes) > 0
 ), absent AS (
     SELECT symbol, session, session + to_minutes(minute) AS stamp, index_in_session
-    FROM torn JOIN grids USING (grid)
+    FROM incomplete JOIN grids USING (grid)
     WHERE coalesce(get_bit(minutes, minute::int), 0) = 0
 ), unexplained AS (
     SELECT absent.* FROM absent

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from engine.history.queries import bar_table, between_dates
+from engine.history.queries import between_dates
 from engine.market.sessions import Market, Session, previous_sessions
+from engine.market.symbols import parse
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
 from engine.simulator.exchange import Desk, served, served_session
 from engine.simulator.market.synthetic import SyntheticMarket
@@ -228,7 +229,7 @@ class Promise:
 
     def _stored(self, symbol: str, day: date) -> pl.DataFrame:
         return self._ask(
-            f"SELECT {', '.join(BARS)} FROM {bar_table(symbol)}"
+            f"SELECT {', '.join(BARS)} FROM {parse(symbol).table}"
             f" WHERE symbol = '{symbol}' AND {between_dates(day, day)} ORDER BY timestamp"
         )
 

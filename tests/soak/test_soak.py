@@ -13,7 +13,7 @@ import pytest
 
 from engine import schemas
 from engine.clock import VirtualClock, WallClock
-from engine.history.queries import bar_table
+from engine.market.symbols import parse
 from engine.simulator.faults.scenario import Scenario
 from engine.store import Store
 from pipelines.feed import Feed
@@ -104,7 +104,7 @@ async def store_all(store: Store, promise: Promise, of: SessionPlan) -> None:
         truth = promise.truth(bars.symbol, bars.session).with_columns(
             symbol=pl.lit(bars.symbol), timeframe=pl.lit("1m"), fetched_at=noon
         )
-        await store.merge(bar_table(bars.symbol), schemas.conform(truth, schema))
+        await store.merge(parse(bars.symbol).table, schemas.conform(truth, schema))
         for strategy in STRATEGIES.values() if bars.source == "deriv" else ():
             signals = strategy.evaluate(truth.lazy(), strategy.params()).collect()
             ready = schemas.conform(signals.with_columns(created_at=noon), strategy.schema)

@@ -12,8 +12,8 @@ from tests.engine.history.edge_values import make_table
 
 
 @pytest.fixture(scope="module", params=["LOCALE_PROVIDER builtin", "LOCALE_PROVIDER libc"])
-def awkward(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
-    """A database with the awkward table; once as ours is made, once with the system's order."""
+def edge_table(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
+    """A database with `edge_table`; once with our order of texts, once with the system's."""
     template = server_url.rpartition("/")[2].partition("?")[0]
     name = f"scan_{uuid.uuid4().hex[:12]}"
     maintenance = Connection(server_url.replace(f"/{template}?", "/krt?"), "test")
@@ -26,7 +26,7 @@ def awkward(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
 
 
 def create(maintenance: Connection, statement: str) -> None:
-    """Create a database in the first locale that the system knows."""
+    """Run a CREATE DATABASE in the first locale that the system knows."""
     if "libc" not in statement:
         return maintenance.execute_alone(f"{statement} BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'")
     for locale in ("ko_KR.UTF-8", "en_US.UTF-8", "C.UTF-8"):

@@ -1,4 +1,4 @@
-"""A table with every awkward value in every column, and predicates over it, drawn at random."""
+"""A table with every edge value in every column, and random predicates over it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = 120
 
 
 def frame() -> pl.DataFrame:
-    """Every awkward value in every column, paired in a fixed but arbitrary way."""
+    """Return every edge value in every column, combined in a fixed but arbitrary way."""
     rows = range(ROWS)
     return pl.DataFrame(
         {
@@ -40,11 +40,11 @@ def make_table(url: str) -> None:
     connection = Connection(url, "test")
     with connection.transaction() as cursor:
         cursor.execute(
-            "CREATE TABLE awkward (symbol text, timestamp timestamp, moment timestamp, day date,"
+            "CREATE TABLE edge_table (symbol text, timestamp timestamp, moment timestamp, day date,"
             " name text, x double precision, y double precision, v bigint,"
             " PRIMARY KEY (symbol, timestamp))"
         )
-        cursor.adbc_ingest("awkward", frame().to_arrow(), mode="append")
+        cursor.adbc_ingest("edge_table", frame().to_arrow(), mode="append")
     connection.close()
 
 

@@ -1,4 +1,4 @@
-"""Each check finds what it is for, at the bar where it is, and nothing else."""
+"""Each check finds the damage that it is made for, at the damaged bar, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from engine.columns import PRICES
 from engine.errors import InputError
 from engine.history.checks import RELATIONS, all_checks, read_check, run_checks
-from engine.market import instruments
 from engine.market.expected import expected_sessions, expected_stamps, with_grids
+from engine.market.symbols import Stock, parse, parse_derivative
 from engine.market.trading_days import trading_days
 from tests.paths import REAL_DATA, require
 
-SYMBOL, DAYS = "101W12", [date(2025, 9, 15), date(2025, 9, 16)]
+SYMBOL = "101W12"
+DAYS = [date(2025, 9, 15), date(2025, 9, 16)]
 NOON = datetime(2025, 9, 16, 12, 0)
-PRICES = ["open", "high", "low", "close"]
 CHECKS = all_checks()
 Frames = dict[str, pl.DataFrame]
 
 
 def history(symbol: str = SYMBOL, tick: float = 0.05, level: float = 400.0) -> Frames:
-    """Two whole days of bars that wander around a level, on ticks."""
+    """Return two whole days of bars around a price level, on ticks."""
     wanted = expected_sessions([symbol], *DAYS)
     stamps = expected_stamps(wanted)
     wave = ((pl.col("index_in_session") * 7919 % 5) - 2) * tick
@@ -48,13 +49,13 @@ def relations(bars: pl.DataFrame, wanted: pl.DataFrame) -> Frames:
     days = trading_days(bars["session"].min() - timedelta(14), bars["session"].max())
     codes = [
         (code, "stocks", 1.0, None)
-        if instruments.is_stock(code)
-        else (code, "derivatives", 0.05, instruments.contract(code).last_day)
+        if isinstance(parse(code), Stock)
+        else (code, "derivatives", 0.05, parse_derivative(code).last_day)
         for code in bars["symbol"].unique()
     ]
-    of, grids = with_grids(wanted)
+    targets, grids = with_grids(wanted)
     return {
-        "targets": of,
+        "targets": targets,
         "grids": grids,
         "bars": bars.select(list(RELATIONS["bars"])),
         "instruments": pl.DataFrame(codes, RELATIONS["instruments"], orient="row"),
@@ -95,15 +96,15 @@ def test_missing_bars_are_runs_of_exact_stamps() -> None:
     ]
 
 
-def test_what_the_ledger_explains_is_not_missing() -> None:
+def test_a_stamp_that_the_ledger_explains_is_not_missing() -> None:
     frames = history()
     frames["bars"] = frames["bars"].filter(~AT_NOON)
     excused = pl.DataFrame([(SYMBOL, DAYS[1], NOON)], RELATIONS["excused"], orient="row")
     assert found(frames | {"excused": excused}) == []
 
 
-def test_a_day_with_a_doubled_bar_and_a_missing_one_does_not_pass() -> None:
-    """The old system counted rows against 411."""
+def test_a_doubled_bar_does_not_hide_a_missing_one() -> None:
+    """Counting rows (411 a day) would find nothing."""
     frames = history()
     bars = frames["bars"]
     twice = bars.filter(AT_NOON)
@@ -117,7 +118,7 @@ def test_a_day_with_a_doubled_bar_and_a_missing_one_does_not_pass() -> None:
 
 
 @pytest.mark.parametrize("by", [timedelta(seconds=30), timedelta(hours=12), timedelta(hours=-5)])
-def test_a_bar_at_a_time_that_no_session_owes(by: timedelta) -> None:
+def test_a_bar_at_a_time_at_which_none_is_expected(by: timedelta) -> None:
     frames = changed(history(), AT_NOON, timestamp=NOON + by)
     moment = f"{NOON + by:%d %H:%M:%S}"
     frames["bars"] = frames["bars"].with_columns(session=pl.col("timestamp").dt.date())
@@ -144,10 +145,10 @@ def test_a_bar_of_an_expired_contract() -> None:
         {"high": float("inf")},
     ],
 )
-def test_prices_that_cannot_be_together(columns: dict[str, pl.Expr]) -> None:
+def test_prices_that_contradict_each_other(columns: dict[str, pl.Expr]) -> None:
     checks = {check for check, *_ in found(changed(history(), AT_NOON, **columns))}
     assert "ohlc" in checks
-    assert checks <= {"ohlc", "limit", "jump", "tick"}  # infinity is beyond those, too
+    assert checks <= {"ohlc", "limit", "jump", "tick"}  # infinity violates those, too
 
 
 def test_a_negative_volume() -> None:
@@ -170,14 +171,14 @@ def test_a_price_beyond_the_limit_is_a_jump_too() -> None:
     assert found(frames) == [("jump", *ONE), ("limit", *ONE)]
 
 
-def test_a_day_that_is_all_beyond_the_limit_has_another_base_price() -> None:
-    """A corporate action: everything is a quarter of what it was."""
+def test_a_whole_day_beyond_the_limit_has_another_base_price() -> None:
+    """A corporate action: all prices are a quarter of what they were."""
     stock = history("005930", tick=20.0, level=40_000.0)
     second = pl.col("session") == DAYS[1]
     assert found(changed(stock, second, **{p: pl.col(p) / 4 for p in PRICES})) == []
 
 
-def test_a_jump_that_comes_back_and_not_one_that_stays() -> None:
+def test_a_jump_that_comes_back_is_found_and_one_that_stays_is_not() -> None:
     up = {price: pl.col(price) + 6.0 for price in PRICES}
     assert found(changed(history(), AT_NOON, **up)) == [("jump", *ONE)]
     assert found(changed(history(), pl.col("timestamp") >= NOON, **up)) == []
@@ -192,7 +193,7 @@ def test_two_wrong_bars_in_a_row_are_both_found() -> None:
     ]
 
 
-def test_a_source_that_stood_still() -> None:
+def test_a_source_that_repeats_the_same_bar() -> None:
     frames = history()
     stuck = pl.col("timestamp").is_between(NOON, NOON + timedelta(minutes=3))
     first = frames["bars"].filter(AT_NOON).row(0, named=True)
@@ -202,13 +203,13 @@ def test_a_source_that_stood_still() -> None:
     ]
 
 
-def test_a_bar_that_kis_confirmed_is_odd_but_true() -> None:
+def test_a_bar_that_kis_confirmed_is_not_found() -> None:
     up = {price: pl.col(price) + 6.0 for price in PRICES}
     frames = changed(history(), AT_NOON, confirmed=pl.lit(value=True), **up)
     assert found(frames) == []
 
 
-def test_context_is_looked_at_and_not_found() -> None:
+def test_bars_of_the_context_are_not_found() -> None:
     frames = changed(history(), AT_NOON, volume=-1)
     context = pl.col("session") == DAYS[1]
     frames["bars"] = frames["bars"].with_columns(context=context)
@@ -218,7 +219,7 @@ def test_context_is_looked_at_and_not_found() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.sets(st.integers(0, 821), max_size=60), st.sets(st.integers(0, 821), max_size=20))
-def test_every_stamp_taken_away_or_doubled_is_found_and_no_other(
+def test_exactly_the_removed_and_the_doubled_stamps_are_found(
     gone: set[int], twice: set[int]
 ) -> None:
     frames = history()
@@ -237,13 +238,13 @@ def test_every_stamp_taken_away_or_doubled_is_found_and_no_other(
     assert findings.height - missing.height == len(twice - gone)
 
 
-def test_the_checks_and_what_they_say(snapshot: SnapshotAssertion) -> None:
+def test_the_checks_and_their_sentences(snapshot: SnapshotAssertion) -> None:
     assert [(c.name, c.severity, c.says, c.fix) for c in CHECKS] == snapshot
 
 
-def test_a_new_check_is_a_new_file() -> None:
+def test_a_new_check_is_one_file() -> None:
     text = (
-        "-- severity: warning\n-- says: nobody works on Tuesdays\n-- fix: nothing\n"
+        "-- severity: warning\n-- says: there should be no bars on Tuesdays\n-- fix: nothing\n"
         "SELECT symbol, session, min(timestamp) AS first_stamp, max(timestamp) AS last_stamp,"
         " count(*) AS bars, 'a Tuesday' AS detail FROM bars WHERE dayofweek(session) = 2"
         " GROUP BY ALL"
@@ -262,7 +263,7 @@ def test_a_check_without_its_header_is_refused(head: str) -> None:
 
 @pytest.mark.parametrize("name", ["k200_futures_1min", "krx_stocks_1min"])
 def test_no_check_finds_anything_in_real_bars(name: str) -> None:
-    """The thresholds were held against these. What is missing of stocks only KIS can explain."""
+    """The thresholds were chosen with these. Only KIS could explain what stocks lack."""
     bars = pl.read_parquet(require(REAL_DATA / f"{name}.parquet")).filter(
         pl.col("symbol") != "500029"
     )

@@ -1,4 +1,4 @@
-"""One series out of many contracts, as the database's own view says it."""
+"""One series out of many contracts, the same as the database's own view."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FIRST, LAST = date(2025, 9, 9), date(2025, 9, 15)  # 2025-09-11 is an expiry
 
 
 def bars(symbols: list[str] | None = None) -> pl.DataFrame:
-    """Two contracts; the later one costs 1.5 points more."""
+    """Return bars of two contracts; the later one costs 1.5 points more."""
     symbols = symbols or ["101W09", "101W12"]
-    owed = stamps_between(symbols, FIRST, LAST).sort("stamp", "symbol")
+    stamps = stamps_between(symbols, FIRST, LAST).sort("stamp", "symbol")
     base = 440 + (pl.col("stamp").rank("dense") * 7 % 100) * 0.05
     price = base + pl.when(pl.col("symbol") == "101W12").then(1.5).otherwise(0.0)
-    return owed.select(
+    return stamps.select(
         pl.col("stamp").alias("timestamp"),
         "symbol",
         open=price,
@@ -39,7 +39,7 @@ def bars(symbols: list[str] | None = None) -> pl.DataFrame:
     )
 
 
-def test_the_front_month_rolls_on_the_day_after_expiry() -> None:
+def test_the_front_month_rolls_on_the_session_after_expiry() -> None:
     series = front_series(bars().lazy()).collect()
     by_day = series.group_by(pl.col("timestamp").dt.date(), maintain_order=True)
     assert by_day.agg(pl.col("symbol").unique().implode().first().list.join(",")).rows() == [
@@ -62,7 +62,7 @@ def test_back_adjusted_prices_have_no_jump_at_the_roll() -> None:
     assert_frame_equal(adjusted.filter(~old), plain.filter(~old))
 
 
-def test_without_a_common_minute_there_is_no_adjustment() -> None:
+def test_without_a_common_minute_the_adjustment_is_null() -> None:
     apart = bars().filter(
         (pl.col("symbol") == "101W09") | (pl.col("timestamp") > datetime(2025, 9, 12))
     )
@@ -70,7 +70,7 @@ def test_without_a_common_minute_there_is_no_adjustment() -> None:
     assert found.rows() == [("101W09", "101W12", None), ("101W12", None, 0.0)]
 
 
-async def test_the_view_of_the_database_says_the_same(store: Store, database_url: str) -> None:
+async def test_the_view_of_the_database_gives_the_same(store: Store, database_url: str) -> None:
     await store.merge("futures_1m", schemas.conform(bars(), schemas.FUTURES_BARS))
     await store_front_months(store, WallClock())
     view = scan("futures_front", database_url, order_by=["timestamp"]).collect()
@@ -82,6 +82,9 @@ async def test_the_view_of_the_database_says_the_same(store: Store, database_url
     assert_frame_equal(of_view, adjusted.select("timestamp", "close", "high"))
 
 
-def test_a_product_that_is_no_future_is_refused() -> None:
-    with pytest.raises(InputError, match="no futures product"):
+def test_a_product_that_is_not_a_future_is_refused() -> None:
+    with pytest.raises(InputError, match="is not a symbol"):
         front_series(bars().lazy(), f"x{uuid.uuid4().hex[:2]}")
+    for other in ("005930", "A01612", "202612_KOSPI200"):
+        with pytest.raises(InputError, match="is not a futures product: A01, A05, A06"):
+            front_series(bars().lazy(), other)

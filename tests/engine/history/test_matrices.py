@@ -1,14 +1,16 @@
-"""Matrices long and wide, and bars beside the chain's summary of their minute."""
+"""Matrices in other shapes, and bars joined with the chain's summary."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from engine.errors import InputError
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
 from engine.schemas import level_columns
 
@@ -16,7 +18,7 @@ START = datetime(2026, 11, 16, 8, 46)
 
 
 def matrix(cells: list[float | None], metrics: list[str]) -> pl.DataFrame:
-    """One snapshot a minute of each metric, cells taken round and round."""
+    """Return one snapshot a minute of each metric, the cells repeated as often as needed."""
     columns = level_columns()
     rows = [(START + timedelta(minutes=m), metric) for m in range(2) for metric in metrics]
     values = {
@@ -41,7 +43,7 @@ def test_long_and_wide_are_the_same_matrix(cells: list[float | None]) -> None:
     assert_frame_equal(wide_matrix(long_matrix(wide.lazy())).collect(), wide)
 
 
-def test_calls_and_puts_of_one_strike_share_their_step() -> None:
+def test_calls_and_puts_of_one_strike_have_the_same_step() -> None:
     cells = long_matrix(matrix([1.0], ["iv"]).lazy()).unique(["option_type", "level"]).collect()
     steps = {
         (side, level): step
@@ -53,15 +55,15 @@ def test_calls_and_puts_of_one_strike_share_their_step() -> None:
     assert len(steps) == 42
 
 
-def test_metrics_stand_side_by_side() -> None:
+def test_metrics_become_columns() -> None:
     wide = matrix([float(i) for i in range(42)], ["delta", "gamma", "iv"])
-    board = by_metric(wide.lazy(), ["iv", "delta"]).collect()
-    assert board.columns[-2:] == ["iv", "delta"]
-    assert board.height == 2 * 42
-    assert board.filter(level="atm", option_type="C")["iv"].to_list() == [10.0, 10.0]
+    cells = by_metric(wide.lazy(), ["iv", "delta"]).collect()
+    assert cells.columns[-2:] == ["iv", "delta"]
+    assert cells.height == 2 * 42
+    assert cells.filter(level="atm", option_type="C")["iv"].to_list() == [10.0, 10.0]
 
 
-def test_bars_get_the_summary_known_at_their_end_and_of_the_nearest_maturity() -> None:
+def test_a_bar_gets_the_summary_known_at_its_end_of_the_nearest_maturity() -> None:
     ends = [START + timedelta(minutes=n) for n in range(3)]
     bars = pl.LazyFrame({"timestamp": ends, "symbol": "A01612"})
     summaries = pl.LazyFrame(
@@ -78,3 +80,9 @@ def test_bars_get_the_summary_known_at_their_end_and_of_the_nearest_maturity() -
     assert joined["atm_volatility"].to_list() == [None, 36.0, None]
     assert joined["symbol"].to_list() == ["A01612"] * 3
     assert "fetched_at" not in joined.columns
+
+
+def test_an_unknown_series_is_refused() -> None:
+    summaries = pl.LazyFrame({"timestamp": [START], "underlying_symbol": ["202612_KOSPI200"]})
+    with pytest.raises(InputError, match="not an option series"):
+        with_summary(pl.LazyFrame({"timestamp": [START]}), summaries, "KOSPI")

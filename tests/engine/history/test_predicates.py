@@ -1,4 +1,4 @@
-"""What a filter becomes in SQL, and whether the server's answer needs a second look."""
+"""Which SQL a filter becomes, and whether its result is already exact."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.engine.history.edge_values import PREDICATES, START, TIMES, frame
 
 
 @pytest.fixture(scope="module")
-def described(awkward: str) -> Iterator[tuple[Connection, TableInfo]]:
-    connection = Connection(awkward, "test")
+def table(edge_table: str) -> Iterator[tuple[Connection, TableInfo]]:
+    connection = Connection(edge_table, "test")
     with connection.transaction(read_only=True) as cursor:
-        relation = read_table_info(cursor, "awkward")
-    yield connection, relation
+        info = read_table_info(cursor, "edge_table")
+    yield connection, info
     connection.close()
 
 
@@ -29,19 +29,19 @@ def described(awkward: str) -> Iterator[tuple[Connection, TableInfo]]:
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_what_is_called_exact_needs_no_second_look(
-    described: tuple[Connection, TableInfo], predicate: pl.Expr
+def test_an_exact_condition_selects_the_same_rows_as_the_predicate(
+    table: tuple[Connection, TableInfo], predicate: pl.Expr
 ) -> None:
-    connection, relation = described
-    optimised = captured(relation, predicate)
+    connection, info = table
+    optimised = captured(info, predicate)
     if optimised is None:
         return
-    pushed = push_down(optimised, relation)
+    pushed = push_down(optimised, info)
     expected = frame().filter(predicate)
     if pushed.condition is not None:
         with connection.transaction(read_only=True) as cursor:
             cursor.execute(
-                f"SELECT symbol, timestamp FROM awkward WHERE {pushed.condition}"
+                f"SELECT symbol, timestamp FROM edge_table WHERE {pushed.condition}"
                 f' ORDER BY symbol COLLATE "C", timestamp'
             )
             rows = pl.DataFrame(pl.from_arrow(cursor.fetch_arrow_table()))
@@ -52,7 +52,7 @@ def test_what_is_called_exact_needs_no_second_look(
             assert wanted.join(rows, on=["symbol", "timestamp"], how="anti").is_empty()
 
 
-def captured(relation: TableInfo, predicate: pl.Expr) -> pl.Expr | None:
+def captured(info: TableInfo, predicate: pl.Expr) -> pl.Expr | None:
     """Return the predicate as Polars' optimiser hands it to a source."""
     seen: list[pl.Expr] = []
 
@@ -61,10 +61,10 @@ def captured(relation: TableInfo, predicate: pl.Expr) -> pl.Expr | None:
     ) -> Iterator[pl.DataFrame]:
         if given_ is not None:
             seen.append(given_)
-        yield pl.DataFrame(schema=relation.schema)
+        yield pl.DataFrame(schema=info.schema)
 
-    pl.io.plugins.register_io_source(source, schema=relation.schema).filter(predicate).collect()
-    return seen[0] if seen else None  # Polars keeps what needs other rows to itself
+    pl.io.plugins.register_io_source(source, schema=info.schema).filter(predicate).collect()
+    return seen[0] if seen else None  # Polars does not push down what needs other rows
 
 
 PUSHED = [
@@ -87,31 +87,31 @@ PUSHED = [
     (pl.col("symbol").str.ends_with("12"), "(right(\"symbol\", 2) = '12')"),
     (pl.col("name") < pl.col("symbol"), '("name" < "symbol")'),
 ]
-RELATION = TableInfo("awkward", frame().schema, frozenset(frame().columns), (), by_code_point=True)
+INFO = TableInfo("edge_table", frame().schema, frozenset(frame().columns), (), by_code_point=True)
 
 
 @pytest.mark.parametrize(("predicate", "sql"), PUSHED)
 def test_common_filters_become_sql(predicate: pl.Expr, sql: str) -> None:
-    optimised = captured(RELATION, predicate)
+    optimised = captured(INFO, predicate)
     assert optimised is not None
-    pushed = push_down(optimised, RELATION)
+    pushed = push_down(optimised, INFO)
     assert pushed.condition == sql
     assert pushed.exact
 
 
-def test_what_sql_cannot_say_leaves_the_other_terms_pushed() -> None:
+def test_terms_that_sql_cannot_express_do_not_stop_the_others() -> None:
     predicate = (pl.col("x") / pl.col("y") > 1) & (pl.col("v") == 1)
-    optimised = captured(RELATION, predicate)
+    optimised = captured(INFO, predicate)
     assert optimised is not None
-    pushed = push_down(optimised, RELATION)
+    pushed = push_down(optimised, INFO)
     assert pushed.condition == '("v" = 1)'
     assert not pushed.exact
 
 
-def test_order_of_texts_is_polars_own_on_any_server() -> None:
-    other = TableInfo("t", frame().schema, RELATION.native, ("symbol",), by_code_point=False)
+def test_texts_are_ordered_as_polars_orders_them_on_any_server() -> None:
+    other = TableInfo("t", frame().schema, INFO.native, ("symbol",), by_code_point=False)
     optimised = captured(other, pl.col("symbol") > "A")
     assert optimised is not None
     pushed = push_down(optimised, other)
     assert pushed.condition == '("symbol" COLLATE "C" > \'A\')'
-    assert other.ordered(("symbol", "x")) == '"symbol" COLLATE "C", "x" NULLS FIRST'
+    assert other.order_list(("symbol", "x")) == '"symbol" COLLATE "C", "x" NULLS FIRST'

@@ -1,4 +1,4 @@
-"""Longer bars are cut at the hours of their own session, whatever day it was."""
+"""Longer bars are cut at the hours of their own session, on special days too."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError
 from engine.history.resample import resample
-from engine.history.session_columns import is_derivative, with_session_hours
+from engine.history.session_columns import with_session_hours
 from engine.market import sessions
-from engine.market.instruments import is_derivative as one_is_derivative
 from tests.stamps import stamps_between
 
 ORDINARY, EXPIRY, CSAT = date(2025, 9, 10), date(2025, 9, 11), date(2025, 11, 13)
 
 
 def bars(symbols: list[str], first: date, last: date) -> pl.DataFrame:
-    """One bar a stamp owed: opens and closes that count up, a volume of one."""
+    """Return a bar for each expected stamp: rising prices, a volume of one."""
     stamps = stamps_between(symbols, first, last)
     price = 300 + pl.int_range(pl.len()) * 0.05
     return stamps.select(
@@ -39,7 +38,7 @@ def stamps(frame: pl.LazyFrame, day: date) -> list[str]:
     return of_day["timestamp"].dt.strftime("%H:%M").to_list()
 
 
-def test_an_ordinary_day_in_hours() -> None:
+def test_an_ordinary_day_is_cut_into_hours() -> None:
     hours = resample(bars(["101W12"], ORDINARY, ORDINARY).lazy(), 60)
     assert stamps(hours, ORDINARY) == [
         "09:45",
@@ -77,7 +76,7 @@ def test_stocks_have_their_own_hours() -> None:
     assert stamps(quarter, ORDINARY)[-2:] == ["15:20", "15:30"]
 
 
-def test_a_session_closes_with_its_auction_unless_told_otherwise() -> None:
+def test_a_session_closes_with_its_auction_unless_that_is_left_out() -> None:
     day = bars(["101W12"], ORDINARY, ORDINARY)
     whole, continuous = (
         resample(day.lazy(), "session", auction=auction).collect() for auction in (True, False)
@@ -88,7 +87,7 @@ def test_a_session_closes_with_its_auction_unless_told_otherwise() -> None:
     assert continuous["close"].to_list() == day["close"].slice(409, 1).to_list()
 
 
-def test_a_week_is_its_sessions() -> None:
+def test_a_week_is_made_of_its_sessions() -> None:
     month = bars(["101W12"], date(2025, 9, 1), date(2025, 9, 14))
     weeks = resample(month.lazy(), "week").collect()
     assert weeks["session"].to_list() == [date(2025, 9, 5), date(2025, 9, 12)]
@@ -109,7 +108,7 @@ def test_bars_outside_their_session_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("minutes", [0, -5, 1441])
-def test_an_interval_that_is_none_is_refused(minutes: int) -> None:
+def test_an_impossible_interval_is_refused(minutes: int) -> None:
     with pytest.raises(InputError, match="choose 1 to 1440"):
         resample(pl.LazyFrame(), minutes)
 
@@ -120,7 +119,7 @@ def test_an_interval_that_is_none_is_refused(minutes: int) -> None:
     symbol=st.sampled_from(["101W09", "101W12", "005930", "A01_FRONT"]),
 )
 @settings(max_examples=60, deadline=None)
-def test_nothing_is_lost_and_nothing_reaches_over_a_session(every, kept, symbol) -> None:
+def test_no_bar_is_lost_and_none_spans_two_sessions(every, kept, symbol) -> None:
     whole = bars([symbol], date(2025, 9, 8), date(2025, 9, 12))
     given_ = whole.sample(fraction=0.3, seed=kept, shuffle=True)
     longer = resample(given_.lazy(), every).collect()
@@ -134,19 +133,31 @@ def test_nothing_is_lost_and_nothing_reaches_over_a_session(every, kept, symbol)
         assert longer["bars"].max() <= every
 
 
-def test_minutes_of_one_are_the_bars_themselves() -> None:
+def test_bars_of_one_minute_are_the_bars_themselves() -> None:
     day = bars(["101W12", "005930"], ORDINARY, CSAT).sort("symbol", "timestamp")
     same = resample(day.lazy(), 1).select(day.columns).collect()
     assert same.equals(day)
 
 
-def test_what_is_a_derivative_is_so_in_columns_too() -> None:
-    codes = ["101W09", "A01612", "A01_FRONT", "101490", "005930", "0001A0", "B01612A97", "A05000"]
-    frame = pl.DataFrame({"symbol": codes}).select(is_derivative())
-    assert frame.to_series().to_list() == [one_is_derivative(code) for code in codes]
+@pytest.mark.parametrize(
+    ("code", "session_opens"),
+    [
+        ("101W09", "08:45"),
+        ("A01612", "08:45"),
+        ("A01_FRONT", "08:45"),
+        ("B01612A97", "08:45"),
+        ("101490", "09:00"),  # a stock whose code begins like a future's
+        ("005930", "09:00"),
+        ("0001A0", "09:00"),
+    ],
+)
+def test_a_code_gets_the_hours_of_its_market(code: str, session_opens: str) -> None:
+    frame = pl.LazyFrame({"symbol": [code], "timestamp": [datetime(2025, 9, 10, 10, 0)]})
+    opens = with_session_hours(frame).collect()["opens"]
+    assert opens.dt.strftime("%H:%M").to_list() == [session_opens]
 
 
-def test_hours_are_those_of_the_calendar() -> None:
+def test_the_hours_are_those_of_the_calendar() -> None:
     days = bars(["101W09", "005930"], date(2025, 9, 1), EXPIRY)
     found = with_session_hours(days.lazy()).select("symbol", "session", "opens", "auction").unique()
     for symbol, day, opens, auction in found.collect().iter_rows():

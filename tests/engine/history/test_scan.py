@@ -1,4 +1,4 @@
-"""Scans give what the same query gives over a full read, and let the server do what it can."""
+"""A scan returns what the same query over a full read returns, and the server does its share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def scanning(url: str) -> bool:
-    """Whether the server still works on a scan. Polars lets go of one when it is next called."""
+    """Say whether the server still works on a scan; Polars closes one only at its next call."""
     connection = Connection(url, "test")
     with connection.transaction(read_only=True) as cursor:
         cursor.execute(
@@ -48,15 +48,15 @@ def query(
     before: int | None,
     after: int | None,
 ) -> pl.LazyFrame:
-    """A head, a filter, a sort by the key, a head, some columns."""
+    """Return the source after a head, a filter, a sort by the key, a head and a selection."""
     limited = source if before is None else source.head(before)
     kept = limited.filter(predicate).sort("symbol", "timestamp")
     return (kept if after is None else kept.head(after)).select(columns)
 
 
 @pytest.fixture(scope="module")
-def scanned(awkward: str) -> pl.LazyFrame:
-    return scan("awkward", awkward)
+def scanned(edge_table: str) -> pl.LazyFrame:
+    return scan("edge_table", edge_table)
 
 
 @given(PREDICATES, COLUMNS, ROWS_WANTED, ROWS_WANTED)
@@ -66,7 +66,7 @@ def scanned(awkward: str) -> pl.LazyFrame:
 @settings(
     max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_query_equals_the_same_over_a_full_read(
+def test_any_query_returns_what_it_returns_over_a_full_read(
     scanned: pl.LazyFrame,
     predicate: pl.Expr,
     columns: list[str],
@@ -84,88 +84,88 @@ def test_any_query_equals_the_same_over_a_full_read(
 
 
 def test_head_columns_and_the_key_order_reach_the_server(
-    awkward: str, caplog: pytest.LogCaptureFixture
+    edge_table: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="engine.history.scan")
-    scan("awkward", awkward).select("x", "v").head(3).collect()
-    assert caplog.messages[-1].startswith('🚀 SELECT "x", "v" FROM "awkward" ORDER BY "symbol"')
+    scan("edge_table", edge_table).select("x", "v").head(3).collect()
+    assert caplog.messages[-1].startswith('🚀 SELECT "x", "v" FROM "edge_table" ORDER BY "symbol"')
     assert caplog.messages[-1].endswith("LIMIT 3")
 
 
-def test_explain_shows_what_is_pushed(awkward: str) -> None:
-    query = scan("awkward", awkward).filter(pl.col("v") > 1).select("x").sort("x")
+def test_explain_shows_what_is_pushed_down(edge_table: str) -> None:
+    query = scan("edge_table", edge_table).filter(pl.col("v") > 1).select("x").sort("x")
     plan = query.explain()
     assert "PYTHON[postgres] SCAN" in plan
     assert 'SELECTION: col("v") > 1' in plan
     assert "PROJECT 2/8 COLUMNS" in plan
-    assert "awkward, by symbol, timestamp" in plan
+    assert "edge_table, by symbol, timestamp" in plan
 
 
-def test_a_sort_by_the_key_is_not_made_twice(awkward: str) -> None:
-    assert "SORT" not in scan("awkward", awkward).sort("symbol", "timestamp").explain()
+def test_a_sort_by_the_key_is_left_to_the_server(edge_table: str) -> None:
+    assert "SORT" not in scan("edge_table", edge_table).sort("symbol", "timestamp").explain()
 
 
-def test_the_newest_rows_come_first_when_asked(awkward: str) -> None:
-    newest = scan("awkward", awkward, order_by=["moment", "symbol"], descending=True)
+def test_descending_order_returns_the_newest_rows_first(edge_table: str) -> None:
+    newest = scan("edge_table", edge_table, order_by=["moment", "symbol"], descending=True)
     rows = newest.filter(pl.col("moment").is_not_null()).head(5).collect()
     expected = frame().filter(pl.col("moment").is_not_null())
     order = expected.sort("moment", "symbol", descending=True).select("moment", "symbol")
     assert_frame_equal(rows.select("moment", "symbol"), order.head(5))
 
 
-def test_a_head_behind_a_filter_or_a_sort_begins_with_a_page(
-    awkward: str, caplog: pytest.LogCaptureFixture
+def test_a_head_after_a_filter_or_a_sort_reads_one_page_first(
+    edge_table: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Polars does not tell a scan of it, so the first page is asked for with a LIMIT."""
+    """Polars does not tell the scan about such a head, so the first page has a LIMIT."""
     execute(
-        awkward,
+        edge_table,
         "CREATE TABLE paged (id bigint PRIMARY KEY, x double precision)",
         "INSERT INTO paged SELECT g, -g FROM generate_series(1, 30000) AS g",
     )
     caplog.set_level(logging.DEBUG, logger="engine.history.scan")
-    whole = scan("paged", awkward).filter(pl.col("x") < -5).sort("id")
+    whole = scan("paged", edge_table).filter(pl.col("x") < -5).sort("id")
     assert whole.head(2).collect()["id"].to_list() == [6, 7]
     assert caplog.messages[0].endswith('ORDER BY "id" LIMIT 10000')
     assert whole.collect()["id"].to_list() == list(range(6, 30001))
-    execute(awkward, "DROP TABLE paged")
+    execute(edge_table, "DROP TABLE paged")
 
 
-def test_who_stops_listening_stops_the_server(awkward: str) -> None:
-    """Without a key there are no pages; the answer is not read to its end all the same."""
-    execute(awkward, "CREATE TABLE long AS SELECT g AS id FROM generate_series(1, 500000) AS g")
+def test_the_server_stops_when_polars_stops_reading(edge_table: str) -> None:
+    """Without a key there are no pages; still the result is not read to its end."""
+    execute(edge_table, "CREATE TABLE long AS SELECT g AS id FROM generate_series(1, 500000) AS g")
     heights = []
 
     def counted(frame: pl.DataFrame) -> pl.DataFrame:
         heights.append(frame.height)
         return frame
 
-    found = scan("long", awkward).filter(pl.col("id") > 10).map_batches(counted, streamable=True)
+    found = scan("long", edge_table).filter(pl.col("id") > 10).map_batches(counted, streamable=True)
     assert found.head(1).collect().height == 1
     assert 0 < sum(heights) < 500_000 - 10
     assert max(heights) * 8 <= 2 * BATCH_BYTES
-    assert any(not scanning(awkward) for _ in range(100))
-    execute(awkward, "DROP TABLE long")
+    assert any(not scanning(edge_table) for _ in range(100))
+    execute(edge_table, "DROP TABLE long")
 
 
-def test_a_table_that_is_not_there_is_said_at_once(awkward: str) -> None:
+def test_a_missing_table_or_column_is_refused_at_once(edge_table: str) -> None:
     with pytest.raises(InputError, match="no table 'nosuch'"):
-        scan("nosuch", awkward)
+        scan("nosuch", edge_table)
     with pytest.raises(InputError, match="no column close"):
-        scan("awkward", awkward, order_by=["close"])
+        scan("edge_table", edge_table, order_by=["close"])
 
 
-def test_a_failure_while_reading_is_ours_not_polars(awkward: str) -> None:
-    execute(awkward, "CREATE TABLE gone (a bigint)")
-    doomed = scan("gone", awkward)
-    execute(awkward, "DROP TABLE gone")
+def test_a_failure_while_reading_is_a_store_error(edge_table: str) -> None:
+    execute(edge_table, "CREATE TABLE gone (a bigint)")
+    doomed = scan("gone", edge_table)
+    execute(edge_table, "DROP TABLE gone")
     with pytest.raises(StoreError, match="does not exist"):
         doomed.collect()
 
 
-def test_types_that_polars_lacks_come_as_text_and_numeric_as_float(awkward: str) -> None:
-    execute(awkward, "CREATE VIEW odd AS SELECT 1.5::numeric AS n, '{\"a\": 1}'::jsonb AS j")
-    odd = scan("odd", awkward)
+def test_types_unknown_to_polars_are_read_as_text_and_numeric_as_float(edge_table: str) -> None:
+    execute(edge_table, "CREATE VIEW odd AS SELECT 1.5::numeric AS n, '{\"a\": 1}'::jsonb AS j")
+    odd = scan("odd", edge_table)
     assert odd.filter(pl.col("n") > 1, pl.col("j") == '{"a": 1}').collect().rows() == [
         (1.5, '{"a": 1}')
     ]
-    execute(awkward, "DROP VIEW odd")
+    execute(edge_table, "DROP VIEW odd")

@@ -1,0 +1,59 @@
+"""What is computed from a stored chain knows when its options end and what a point is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from engine.errors import InputError
+from engine.market import trading_days
+from engine.schemas import OPTION_CHAIN
+from pipelines.chains import chain_with_greeks
+from tests.engine.features.conftest import board
+
+LAST_DAY = date(2026, 12, 10)
+
+
+@pytest.fixture(autouse=True)
+def _forget_what_kis_said(tmp_path: Path) -> Iterator[None]:
+    yield
+    trading_days.learn_closed_days(tmp_path / "nothing was told.json")
+
+
+def terms(symbol: str) -> tuple[datetime, float]:
+    chain = chain_with_greeks(board(symbol=symbol).select(OPTION_CHAIN.names))
+    ((expiry, multiplier),) = chain.select("expiry", "multiplier").unique().rows()
+    return expiry, multiplier
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expiry", "multiplier"),
+    [
+        ("202612_KOSPI200", datetime(2026, 12, 10, 15, 20), 250_000.0),
+        ("202612_MINI_KOSPI200", datetime(2026, 12, 10, 15, 20), 50_000.0),
+        ("261101_KOSPI200_WEEKLY_MON", datetime(2026, 11, 2, 15, 20), 250_000.0),
+        ("203012_KOSPI200", datetime(2030, 12, 12, 15, 20), 250_000.0),  # beyond the calendar
+    ],
+)
+def test_a_chain_ends_on_its_last_day_and_has_the_multiplier_of_its_series(
+    symbol: str, expiry: datetime, multiplier: float
+) -> None:
+    assert terms(symbol) == (expiry, multiplier)
+
+
+def test_a_last_day_that_kis_closes_moves_the_end_of_the_chain(tmp_path: Path) -> None:
+    assert terms("202612_KOSPI200")[0].date() == LAST_DAY
+    path = tmp_path / "kis.json"
+    trading_days.remember_kis_days(path, {LAST_DAY: False})
+    trading_days.learn_closed_days(path)
+    assert terms("202612_KOSPI200")[0] == datetime(2026, 12, 9, 15, 20)
+
+
+@pytest.mark.parametrize("symbol", ["A01612", "005930", "202612_KOSPI", "december"])
+def test_rows_of_anything_but_a_chain_are_refused(symbol: str) -> None:
+    with pytest.raises(InputError, match=symbol):
+        chain_with_greeks(pl.DataFrame({"underlying_symbol": [symbol]}))
