@@ -1,7 +1,8 @@
 """The columns that modules share, and the frames that they hand to each other.
 
 `engine.schemas` has what is stored; this has what passes between reading, planning, the ledger and
-the checks. Times are KST without zone. It imports nothing of ours, so that everything may use it.
+the checks. Times are KST without zone. It imports nothing of ours, so that even features may use
+it; engine.market, which may not, has the frames of what must exist (`engine.market.expected`).
 
 | column           | meaning                                                                     |
 |------------------|-----------------------------------------------------------------------------|
@@ -21,15 +22,15 @@ import polars as pl
 TIME = pl.Datetime("us")
 
 PRICES = ("open", "high", "low", "close")  # index points; of stocks KRW
+
 # Keys: what one row is about.
 SESSION = ["symbol", "session"]  # one session of one symbol
 STAMP = [*SESSION, "stamp"]  # one bar or snapshot, be it expected, stored, missing or asked for
 
 # Frames.
-SESSIONS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])  # to look at, fetch, check
-STAMPS = pl.Schema([*SESSIONS.items(), ("stamp", TIME)])  # bars or snapshots, without their values
-EXPECTED = pl.Schema([*STAMPS.items(), ("index_in_session", pl.Int64())])  # those that must exist
-GRIDS = pl.Schema([("grid", pl.Int64()), ("index_in_session", pl.Int64()), ("minute", pl.Int64())])
+STAMPS = pl.Schema(  # bars or snapshots, without their values
+    [("symbol", pl.String()), ("session", pl.Date()), ("stamp", TIME)]
+)
 BARS = pl.Schema(  # minute bars, as strategies, checks and comparisons with KIS take them
     [
         ("timestamp", TIME),

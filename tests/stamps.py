@@ -7,8 +7,7 @@ from datetime import date
 
 import polars as pl
 
-from engine.columns import SESSIONS
-from engine.market.expected import expected_stamps
+from engine.market.expected import SESSIONS, expected_stamps
 from engine.market.symbols import parse
 from engine.market.trading_days import trading_days
 

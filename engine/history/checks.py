@@ -21,8 +21,9 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from engine.columns import EXPECTED, GRIDS, PRICES, SESSIONS, STAMPS, TIME
+from engine.columns import PRICES, STAMPS, TIME
 from engine.errors import InputError
+from engine.market.expected import EXPECTED_STAMPS, GRIDS, SESSIONS
 from engine.schemas import level_columns
 
 Severity = Literal["error", "warning"]
@@ -70,7 +71,7 @@ RELATIONS: dict[str, pl.Schema] = {
         # number of each trading day, so that neighbours differ by 1
         "trading_days": {"session": pl.Date(), "number": pl.Int64()},
         # option chains; symbol is the underlying_symbol
-        "expected_snapshots": EXPECTED,
+        "expected_snapshots": EXPECTED_STAMPS,
         "chain": {**SESSIONS, "timestamp": TIME, "option": pl.String()},
         "matrices": _MATRIX,
         "expected_matrices": _MATRIX,

@@ -13,11 +13,15 @@ from functools import lru_cache
 
 import polars as pl
 
-from engine.columns import GRIDS, SESSIONS
 from engine.market.hours import Market, Session
 from engine.market.sessions import previous_sessions, session_dates
 from engine.market.symbols import FrontMonth, OptionChain, Stock, Symbol, parse
 
+SESSIONS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
+EXPECTED_STAMPS = pl.Schema(
+    [*SESSIONS.items(), ("stamp", pl.Datetime("us")), ("index_in_session", pl.Int64())]
+)  # index_in_session: number of the stamp in its session, from 0
+GRIDS = pl.Schema([("grid", pl.Int64()), ("index_in_session", pl.Int64()), ("minute", pl.Int64())])
 _ANY_STOCK = Stock("005930")  # all stocks keep the same hours
 
 
@@ -67,7 +71,7 @@ def _first_wanted(first: date, start: date, warm_up: int) -> date:
 
 
 def expected_stamps(sessions: pl.DataFrame) -> pl.DataFrame:
-    """Return EXPECTED of SESSIONS: every stamp that must exist in them, ascending.
+    """Return EXPECTED_STAMPS of SESSIONS: every stamp that must exist in them, ascending.
 
     Bars of codes; of option chains every minute, the wait for the auction included.
     """

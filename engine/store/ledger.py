@@ -23,7 +23,8 @@ from datetime import date, datetime
 import polars as pl
 
 from engine import schemas
-from engine.columns import EXPECTED, SESSION, STAMP, TIME
+from engine.columns import SESSION, STAMP, TIME
+from engine.market.expected import EXPECTED_STAMPS
 from engine.store.identifiers import literal, literals
 from engine.store.store import Store
 
@@ -34,7 +35,7 @@ _DOUBTFUL = "KIS's answer showed nothing around it; to be asked once more"
 
 MARKS = pl.Schema(
     [
-        *EXPECTED.items(),
+        *EXPECTED_STAMPS.items(),
         ("state", pl.String()),
         ("attempts", pl.Int64()),
         ("reason", pl.String()),

@@ -7,9 +7,8 @@ from datetime import date, datetime
 
 import polars as pl
 
-from engine.columns import SESSIONS
 from engine.errors import InputError
-from engine.market.expected import expected_sessions
+from engine.market.expected import SESSIONS, expected_sessions
 from engine.market.symbols import Contract, FrontMonth, parse
 from engine.market.trading_days import rules
 

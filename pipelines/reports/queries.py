@@ -10,12 +10,11 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from engine.columns import SESSIONS
 from engine.errors import InputError
 from engine.history.matrices import long_matrix
 from engine.history.scan import query, scan
 from engine.market import instruments, sessions
-from engine.market.expected import expected_sessions, expected_stamps
+from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
 from engine.market.symbols import parse
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from engine.columns import SESSIONS
 from engine.history import gaps
 from engine.history.gaps import find_gaps
+from engine.market.expected import SESSIONS
 from pipelines.history.backfill import backfill
 from tests.pipelines.simulated import desk
 
