@@ -9,7 +9,8 @@ from engine.log import setup_logging
 from pipelines.commands.options import DatabaseOption, Day, time_of_day
 from pipelines.databases import open_database
 from pipelines.reports.charts.style import CREDITS, save
-from pipelines.reports.pictures import SPAN, Choice, What, draw
+from pipelines.reports.pictures import COVERAGE_SESSIONS, Choice, What, draw
+from strategies.registry import DEFAULT_STRATEGY
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,11 @@ def plot(
     out: Path,
     date: Day = None,
     symbol: str | None = None,
+    strategy: str = DEFAULT_STRATEGY,
     series: str = "KOSPI200",
     metric: str = "iv",
     minute: str | None = None,
-    sessions: int = SPAN,
+    sessions: int = COVERAGE_SESSIONS,
     database: DatabaseOption = None,
 ) -> int:
     """Draw a picture of what is stored: a day, a smile, a matrix, or what is there at all.
@@ -40,6 +42,8 @@ def plot(
         the session; the newest one by default
     symbol
         of day: a code, or a product whose front month is meant; A01 by default
+    strategy
+        of day: whose bands and signals are drawn
     series
         of smile and matrix: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
     metric
@@ -51,7 +55,7 @@ def plot(
     """
     setup_logging()
     at = time_of_day("--minute", minute) if minute else None
-    choice = Choice(date, symbol, series, metric, at, sessions)
+    choice = Choice(date, symbol, series, metric, at, sessions, strategy=strategy)
     with open_database(database) as opened:
         picture = draw(opened.url, what, choice, CREDITS[opened.kind])
     save(picture, out)

@@ -1,77 +1,98 @@
-"""What pictures and the notebook ask the database, whose URL they give.
+"""What pictures and the notebook read from the database at a URL.
 
-Times are KST without zone; a day is a session's date.
+Times are KST without zone; a day is the date of a session.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
+from engine.columns import BARS
 from engine.errors import InputError
 from engine.history.matrices import long_matrix
 from engine.history.scan import query, scan
-from engine.market import instruments, sessions
+from engine.market import sessions
 from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
-from engine.market.symbols import parse
-from strategies.dolpha1.params import Dolpha1Params
-from strategies.dolpha1.strategy import Dolpha1
+from engine.market.products import option_series
+from engine.market.symbols import FrontMonth, OptionChain, Symbol, chains_of, parse
+from pipelines.reports.sql_text import sql_text
+from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
-_BARS = ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
+DEFAULT_SYMBOL = "A01"  # the front month of the KOSPI200 future
+
 _DAY = timedelta(days=1)
 
 
 def last_bars(url: str) -> pl.DataFrame:
     """Return each symbol's last bar: table_name, symbol, timestamp, close, volume, committed_at."""
-    return query(url, _sql("status", "2_last_bars.sql"))
+    return query(url, sql_text("status", "2_last_bars.sql"))
 
 
 def newest_day(url: str) -> date:
-    """Return the date of the newest bar. Raises InputError where there is none."""
+    """Return the date of the newest bar. Raises InputError if no bar is stored."""
     newest = last_bars(url)["timestamp"].max()
     if not isinstance(newest, datetime):
         raise InputError("the database holds no bars yet: collect a day with `just live`")
     return newest.date()
 
 
-def symbol_of(day: date, symbol: str | None) -> str:
-    """Return the code that is meant: of a product (A01) its front month, of nothing A01's."""
-    name = symbol or "A01"
-    code = instruments.front_month(name, day) if len(name) == 3 else name
-    return instruments.contract_on(instruments.validate_symbol(code), day)
+def symbol_on(day: date, text: str | None) -> Symbol:
+    """Return the symbol with bars that a text means on a day: of a product, the front month.
+
+    Without a text it is that of DEFAULT_SYMBOL. Raises InputError for any other text, and for an
+    option chain, which has no bars.
+    """
+    symbol = parse(text or DEFAULT_SYMBOL)
+    if isinstance(symbol, OptionChain):
+        raise InputError(f"{symbol} is an option chain: it has no bars")
+    return symbol.on(day) if isinstance(symbol, FrontMonth) else symbol
 
 
-def bars_of_day(url: str, symbol: str, day: date) -> pl.DataFrame:
-    """Return a session's bars. Raises InputError where there are none."""
+def bars_of_day(url: str, symbol: Symbol, day: date) -> pl.DataFrame:
+    """Return the BARS of a session. Raises InputError if none are stored."""
     bars = _bars(url, symbol, day, day).collect()
     if bars.is_empty():
         raise InputError(f"the database holds no bars of {symbol} on {day}")
     return bars
 
 
-def signals_of_day(url: str, symbol: str, day: date) -> pl.DataFrame:
-    """Return dolpha1's signals of a session as they were given; else as they would have been."""
-    given = scan("dolpha1_signal", url).filter(pl.col("symbol") == symbol, *_on(day)).collect()
-    if given.height:
-        return given
-    needed = Dolpha1().warm_up_sessions(Dolpha1Params())
-    earlier = sessions.previous_sessions(sessions.market_of(symbol), day, needed)
+def signals_of_day(
+    url: str, symbol: Symbol, day: date, strategy: str = DEFAULT_STRATEGY
+) -> pl.DataFrame:
+    """Return a strategy's signals of a session, one row a bar.
+
+    As they are stored; if none are, computed from the stored bars with the default parameters.
+    Raises InputError for an unknown strategy.
+    """
+    chosen = strategy_named(strategy)
+    if chosen.table in signal_tables(url):
+        of_symbol = pl.col("symbol") == symbol.code
+        stored = scan(chosen.table, url).filter(of_symbol, *_on(day)).collect()
+        if stored.height:
+            return stored
+    params = chosen.params()
+    warm_up = chosen.warm_up_sessions(params)
+    earlier = sessions.previous_sessions(symbol.market, day, warm_up)
     bars = _bars(url, symbol, min(earlier, default=day), day)
-    return Dolpha1().evaluate(bars, Dolpha1Params()).filter(*_on(day)).collect()
+    return chosen.evaluate(bars, params).filter(*_on(day)).collect()
+
+
+def signal_tables(url: str) -> set[str]:
+    """Return the tables of signals that exist: a strategy's is made with its first signal."""
+    return set(query(url, sql_text("dashboard", "signal_tables.sql"))["name"])
 
 
 def maturities(url: str, day: date, series: str) -> list[str]:
-    """Return the underlying_symbols of a series with snapshots on the day, nearest first.
+    """Return the underlying_symbols of a series with snapshots on the day, nearest expiry first.
 
-    Raises InputError where there is none.
+    Raises InputError if there are none.
     """
-    name = instruments.option_series(series).name
     symbol = pl.col("underlying_symbol")
-    of_series = symbol.str.ends_with(f"_{name}") & (symbol.str.len_chars() == len(name) + 7)
-    found = scan("option_summary", url).filter(of_series, *_on(day)).select(symbol.unique())
-    symbols = found.collect().to_series().sort().to_list()
+    of_series = chains_of(option_series(series), symbol)
+    stored = scan("option_summary", url).filter(*_on(day)).select(symbol.unique()).collect()
+    symbols = stored.filter(of_series).to_series().sort().to_list()
     if not symbols:
         raise InputError(f"the database holds no snapshots of {series} options on {day}")
     return symbols
@@ -80,44 +101,45 @@ def maturities(url: str, day: date, series: str) -> list[str]:
 def chain_at(
     url: str, underlying_symbols: list[str], day: date, minute: time | None
 ) -> pl.DataFrame:
-    """Return the last boards of the day, or until the minute; raises InputError without any."""
+    """Return the last snapshots of the day, or until the minute. Raises InputError without any."""
     moment = summaries_at(url, underlying_symbols, day, minute)["timestamp"].max()
-    wanted = pl.col("underlying_symbol").is_in(underlying_symbols), pl.col("timestamp") == moment
-    return scan("option_chain_raw", url).filter(*wanted).collect()
+    of_chains = pl.col("underlying_symbol").is_in(underlying_symbols)
+    return scan("option_chain_raw", url).filter(of_chains, pl.col("timestamp") == moment).collect()
 
 
 def summaries_at(
     url: str, underlying_symbols: list[str], day: date, minute: time | None
 ) -> pl.DataFrame:
-    """Return the last summaries of the day, or until the minute; raises InputError without any."""
+    """Return the last summaries of the day, or until the minute. Raises InputError without any."""
     until = [] if minute is None else [pl.col("timestamp") <= datetime.combine(day, minute)]
-    wanted = pl.col("underlying_symbol").is_in(underlying_symbols)
-    found = scan("option_summary", url).filter(wanted, *_on(day), *until).collect()
-    if found.is_empty():
-        raise InputError(f"the database holds no option board on {day} until {minute}")
-    return found.filter(pl.col("timestamp") == pl.col("timestamp").max())
+    of_chains = pl.col("underlying_symbol").is_in(underlying_symbols)
+    summaries = scan("option_summary", url).filter(of_chains, *_on(day), *until).collect()
+    if summaries.is_empty():
+        raise InputError(f"the database holds no option snapshot on {day} until {minute}")
+    return summaries.filter(pl.col("timestamp") == pl.col("timestamp").max())
 
 
 def matrix_of_day(url: str, underlying_symbol: str, metric: str, day: date) -> pl.DataFrame:
-    """Return a metric of the matrix through a day, long. Raises InputError where there is none."""
-    wanted = pl.col("underlying_symbol") == underlying_symbol, pl.col("metric_type") == metric
-    cells = long_matrix(scan("option_matrices", url).filter(*wanted, *_on(day))).collect()
+    """Return a metric of the matrix through a day, long. Raises InputError without any value."""
+    chain = pl.col("underlying_symbol") == underlying_symbol
+    matrix = scan("option_matrices", url).filter(chain, pl.col("metric_type") == metric, *_on(day))
+    cells = long_matrix(matrix).collect()
     if cells["value"].drop_nulls().is_empty():
         raise InputError(f"the matrix of {underlying_symbol} has no {metric} on {day}")
     return cells
 
 
 def summary_of_day(url: str, underlying_symbol: str, day: date) -> pl.DataFrame:
-    """Return what is read off a chain, through a day."""
-    wanted = pl.col("underlying_symbol") == underlying_symbol
-    return scan("option_summary", url).filter(wanted, *_on(day)).collect()
+    """Return the summary of a chain through a day, one row a snapshot."""
+    chain = pl.col("underlying_symbol") == underlying_symbol
+    return scan("option_summary", url).filter(chain, *_on(day)).collect()
 
 
 def coverage(url: str, first: date, last: date) -> pl.DataFrame:
-    """Return symbol, session, owed, stored of the bars of all symbols, from first to last session.
+    """Return symbol, session, expected, stored: counts of bars, from the first to the last session.
 
-    A symbol is owed from its first to its last session of which anything is known in that span:
-    a bar, or a row of the gap ledger.
+    Bars of a symbol are expected from its first to its last session of which anything is known in
+    that span: a bar, or a row of the gap ledger.
     """
     stamps = [
         scan(table, url, order_by=()).filter(*_between(first, last)).select("symbol", "timestamp")
@@ -134,35 +156,35 @@ def coverage(url: str, first: date, last: date) -> pl.DataFrame:
     spans = known.group_by("symbol").agg(
         first=pl.col("session").min(), last=pl.col("session").max()
     )
-    return _counted(_owed(spans), stored)
+    return _counts(_expected(spans), stored)
 
 
 def findings(url: str) -> pl.DataFrame:
-    """Return what validation has left in the books, newest first: symbol, session, what, detail.
+    """Return what `just validate` would look at again: symbol, session, what, detail, newest first.
 
-    Open gaps of the ledger, sessions that a validation found fault with, corrected sessions.
+    Open gaps of the ledger, sessions that are not validated, corrected sessions.
     """
-    return query(url, _sql("research", "findings.sql"))
+    return query(url, sql_text("research", "findings.sql"))
 
 
-def _owed(spans: pl.DataFrame) -> pl.DataFrame:
+def _expected(spans: pl.DataFrame) -> pl.DataFrame:
     known = [expected_sessions([symbol], first, last) for symbol, first, last in spans.iter_rows()]
     return expected_stamps(pl.concat([SESSIONS.to_frame(), *known]))
 
 
-def _counted(owed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+def _counts(expected: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     found = stored.with_columns(stored=pl.lit(value=True)).rename({"timestamp": "stamp"})
     return (
-        owed.join(found.unique(), on=["symbol", "stamp"], how="left")
+        expected.join(found.unique(), on=["symbol", "stamp"], how="left")
         .group_by("symbol", "session")
-        .agg(pl.len().cast(pl.Int64).alias("owed"), pl.col("stored").count().cast(pl.Int64))
+        .agg(pl.len().cast(pl.Int64).alias("expected"), pl.col("stored").count().cast(pl.Int64))
         .sort("symbol", "session")
     )
 
 
-def _bars(url: str, symbol: str, first: date, last: date) -> pl.LazyFrame:
-    of_symbol = scan(parse(symbol).table, url).filter(pl.col("symbol") == symbol)
-    return of_symbol.filter(*_between(first, last)).select(_BARS)
+def _bars(url: str, symbol: Symbol, first: date, last: date) -> pl.LazyFrame:
+    of_symbol = scan(symbol.table, url).filter(pl.col("symbol") == symbol.code)
+    return of_symbol.filter(*_between(first, last)).select(list(BARS))
 
 
 def _on(day: date) -> list[pl.Expr]:
@@ -172,7 +194,3 @@ def _on(day: date) -> list[pl.Expr]:
 def _between(first: date, last: date) -> list[pl.Expr]:
     begin, end = datetime.combine(first, time()), datetime.combine(last, time()) + _DAY
     return [pl.col("timestamp") >= begin, pl.col("timestamp") < end]
-
-
-def _sql(folder: str, name: str) -> str:
-    return importlib.resources.files("sql").joinpath(folder).joinpath(name).read_text("utf-8")

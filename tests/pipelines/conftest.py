@@ -18,8 +18,7 @@ from engine.store.connection import Connection
 from engine.store.metadata import record_heartbeat
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from strategies.base import signal_batch
-from strategies.dolpha1.params import Dolpha1Params
-from strategies.dolpha1.strategy import Dolpha1
+from strategies.registry import STRATEGIES
 from tests.stamps import stamps_between
 
 DAY = date(2026, 11, 16)
@@ -87,10 +86,11 @@ async def fill(url: str) -> None:
     stored = futures.filter(~pl.col("timestamp").is_in(HOLE))
     await store.merge("futures_1m", schemas.conform(stored, schemas.FUTURES_BARS))
     await store.merge("stocks_1m", schemas.conform(stocks, schemas.STOCK_BARS))
-    signals = Dolpha1().evaluate(stored.select(_BARS).lazy(), Dolpha1Params()).collect()
-    given = signals.filter(pl.col("timestamp").dt.date() == DAY)
-    batch = signal_batch(given, Dolpha1.schema, datetime(2026, 11, 16, 15, 46))
-    await store.merge(Dolpha1.table, batch)
+    for strategy in STRATEGIES.values():
+        signals = strategy.evaluate(stored.select(_BARS).lazy(), strategy.params()).collect()
+        of_day = signals.filter(pl.col("timestamp").dt.date() == DAY)
+        batch = signal_batch(of_day, strategy.schema, datetime(2026, 11, 16, 15, 46))
+        await store.merge(strategy.table, batch)
     minutes = [datetime(2026, 11, 16, 9, m) for m in range(0, 60, 5)]
     chain = pl.concat(
         boards(minutes, name, 1050.0) for name in ("202612_KOSPI200", "202701_KOSPI200")
@@ -104,7 +104,7 @@ async def fill(url: str) -> None:
     ):
         await store.merge(table, schemas.conform(frame, schema))
     since = pl.DataFrame(
-        [["dolpha1", FUTURE, datetime(2026, 11, 16)]],
+        [[name, FUTURE, datetime(2026, 11, 16)] for name in STRATEGIES],
         orient="row",
         schema=schemas.STRATEGY_SYMBOLS.names,
     )

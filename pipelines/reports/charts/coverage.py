@@ -1,4 +1,4 @@
-"""What is there: symbols down, sessions across, and how much of what is owed is stored."""
+"""How complete the stored bars are: a row for each symbol, a column for each session."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ from pipelines.reports.charts.style import (
     Width,
 )
 
-CLASSES = {
-    "완전": BLUE,
+GRADES = {
+    "누락 없음": BLUE,
     "1~5개 누락": SKY,
     "6~50개 누락": YELLOW,
-    "50개 초과 누락": ORANGE,
-    "없음": VERMILLION,
+    "51개 이상 누락": ORANGE,
+    "전체 누락": VERMILLION,
+}
+_TOOLTIPS = {
+    "symbol:N": "종목",
+    "session:O": "거래일",
+    "expected:Q": "있어야 할 봉",
+    "stored:Q": "저장된 봉",
+    "missing:Q": "누락",
 }
 
 
 def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
-    """Draw what `questions.coverage` gives as a heat map of missing bars."""
-    missing = pl.col("owed") - pl.col("stored")
-    names = list(CLASSES)
+    """Draw what `queries.coverage` returns as a heat map of missing bars."""
+    missing = pl.col("expected") - pl.col("stored")
+    names = list(GRADES)
     grade = (
         pl.when(pl.col("stored") == 0)
         .then(pl.lit(names[4]))
@@ -42,14 +49,14 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
     )
     frame = coverage.select(
         "symbol",
-        "owed",
+        "expected",
         "stored",
         pl.col("session").dt.to_string("%Y-%m-%d").alias("session"),
         missing.alias("missing"),
         grade.alias("grade"),
     )
     rows = frame["symbol"].n_unique()
-    scale = alt.Scale(domain=names, range=list(CLASSES.values()))
+    scale = alt.Scale(domain=names, range=list(GRADES.values()))
     dense = frame["session"].n_unique() > 30
     across = alt.X(
         "session:O", title="거래일", axis=alt.Axis(labelAngle=-60, labelOverlap="greedy")
@@ -61,8 +68,8 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
             x=across,
             y=alt.Y("symbol:N", title="종목", axis=alt.Axis(labelLimit=200)),
             color=alt.Color(
-                "grade:N", scale=scale, legend=alt.Legend(title="저장된 분봉", orient="top")
+                "grade:N", scale=scale, legend=alt.Legend(title="분봉 누락", orient="top")
             ),
-            tooltip=["symbol:N", "session:O", "owed:Q", "stored:Q", "missing:Q"],
+            tooltip=[alt.Tooltip(field, title=title) for field, title in _TOOLTIPS.items()],
         )
     )

@@ -1,4 +1,4 @@
-"""A day's bars with what the strategy made of them."""
+"""A day's bars with the bands and signals of a strategy."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from pipelines.reports.charts.style import (
     clock_axis,
 )
 
-_LINES = {"vwap": "VWAP", "ub": "상단", "lb": "하단"}
+# drawn as far as the strategy has them: every one has bands, not every one a VWAP
+_LINES = {"vwap": "VWAP", "ub": "상단 밴드", "lb": "하단 밴드"}
+_LINE_STYLES = {"vwap": (INK, [1, 0]), "ub": (GREEN, [5, 3]), "lb": (PURPLE, [5, 3])}
 _SIGNALS = {1: "매수", -1: "매도"}
 
 
 def day_chart(bars: pl.DataFrame, signals: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
     """Draw the bars of one symbol and session: candles, VWAP, bands, trade signals, volume.
 
-    `bars`: timestamp, open, high, low, close, volume. `signals`: timestamp, close, vwap, ub, lb,
-    trade_signal; may be empty. Rising bars are vermillion and falling ones blue, as Korea does it.
+    `bars`: timestamp, open, high, low, close, volume. `signals`: the columns of every strategy
+    (`strategies.base.SIGNAL_COLUMNS`) and vwap if it has one; may be empty. Rising bars are
+    vermillion and falling ones blue, as is usual in Korea.
     """
     prices = price_chart(bars, signals).properties(width=width, height=340)
     volume = volume_chart(bars).properties(width=width, height=80)
@@ -35,7 +38,7 @@ def day_chart(bars: pl.DataFrame, signals: pl.DataFrame, *, width: Width = WIDTH
 
 
 def price_chart(bars: pl.DataFrame, signals: pl.DataFrame) -> Picture:
-    """Draw what `day_chart` draws, but for the volume."""
+    """Draw what `day_chart` draws, without the volume."""
     layers = alt.layer(_lines(signals), *_candles(bars), _trades(signals))
     return layers.resolve_scale(color="independent")
 
@@ -84,14 +87,16 @@ def _bar_tooltip() -> list[alt.Tooltip]:
 
 
 def _lines(signals: pl.DataFrame) -> Picture:
+    names = {column: name for column, name in _LINES.items() if column in signals.columns}
     long = (
-        signals.select("timestamp", *_LINES)
+        signals.select("timestamp", *names)
         .unpivot(index="timestamp", variable_name="line", value_name="value")
-        .with_columns(pl.col("line").replace_strict(_LINES, return_dtype=pl.String))
+        .with_columns(pl.col("line").replace_strict(names, return_dtype=pl.String))
         .drop_nulls()
     )
-    scale = alt.Scale(domain=list(_LINES.values()), range=[INK, GREEN, PURPLE])
-    dashes = alt.Scale(domain=list(_LINES.values()), range=[[1, 0], [5, 3], [5, 3]])
+    colors, dashes = zip(*(_LINE_STYLES[column] for column in names), strict=True)
+    color_scale = alt.Scale(domain=list(names.values()), range=list(colors))
+    dash_scale = alt.Scale(domain=list(names.values()), range=list(dashes))
     legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2, symbolSize=300)
     return (
         alt.Chart(long)
@@ -99,8 +104,8 @@ def _lines(signals: pl.DataFrame) -> Picture:
         .encode(
             x=clock_axis(None),
             y=_price("value"),
-            color=alt.Color("line:N", scale=scale, legend=legend),
-            strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=None),
+            color=alt.Color("line:N", scale=color_scale, legend=legend),
+            strokeDash=alt.StrokeDash("line:N", scale=dash_scale, legend=None),
         )
     )
 

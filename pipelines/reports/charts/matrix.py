@@ -1,4 +1,4 @@
-"""The option matrix through the day as a heat map."""
+"""The option matrix: through the day as a heat map, and at one minute as a ladder."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import polars as pl
 from pipelines.reports.charts.style import WIDTH, Picture, Width
 
 _SIDES = {"C": "콜", "P": "풋"}
-NAMES = {
+_METRIC_NAMES = {
     "iv": "내재변동성 (연 %)",
     "delta": "델타",
     "gamma": "감마 (지수 포인트당)",
     "vega": "베가 (포인트/변동성 1%p)",
     "theta": "세타 (포인트/일)",
     "rho": "로 (포인트/금리 1%p)",
-    "price": "가격 (지수 포인트)",
+    "price": "체결가 (지수 포인트)",
     "volume": "거래량 (계약)",
     "open_interest": "미결제약정 (계약)",
 }
 
 
 def metric_name(metric: str) -> str:
-    """Return a metric's name and unit; of the model's own values say so."""
-    name = NAMES.get(metric.removeprefix("model_"), metric)
-    return f"{name}, 자체 모형" if metric.startswith("model_") else name
+    """Return a metric's Korean name with its unit; `model_…` are our own calculations."""
+    name = _METRIC_NAMES.get(metric.removeprefix("model_"), metric)
+    return f"{name}, 자체 계산" if metric.startswith("model_") else name
 
 
 def matrix_chart(
     cells: pl.DataFrame, metric: str, *, every: int = 5, width: Width = WIDTH
 ) -> Picture:
-    """Draw one metric of one underlying's matrix: time across, strikes from ATM up, calls and puts.
+    """Draw one metric of a chain's matrix: time across, strikes around ATM, calls above puts.
 
     `cells`: timestamp, option_type, step, value, as `long_matrix` gives them. Every `every`-th
     minute is drawn. A cell without a value is left white.
@@ -42,7 +42,7 @@ def matrix_chart(
     )
     tooltip = [
         alt.Tooltip("timestamp:T", title="시각", format="%H:%M"),
-        alt.Tooltip("step:Q", title="단계"),
+        alt.Tooltip("step:Q", title="행사가 단계"),
         alt.Tooltip("value:Q", title=metric_name(metric), format=".4~g"),
     ]
     rows = [
@@ -79,7 +79,7 @@ def _side(
             y=alt.Y(
                 "step:O",
                 sort=steps,
-                title=f"{side}: ATM에서의 행사가 단계",
+                title=f"{side}: ATM 기준 행사가 단계",
                 scale=alt.Scale(domain=steps),
                 axis=axis,
             ),
@@ -100,7 +100,7 @@ def board_chart(
     steps = frame["step"].unique().sort(descending=True).to_list()
     base = alt.Chart(frame, width=width, height=17 * len(steps)).encode(
         x=alt.X("side:N", title=None, axis=alt.Axis(orient="top", labelAngle=0)),
-        y=alt.Y("step:O", sort=steps, title="ATM에서의 행사가 단계"),
+        y=alt.Y("step:O", sort=steps, title="ATM 기준 행사가 단계"),
     )
     color = alt.Color("value:Q", legend=None, scale=alt.Scale(scheme="viridis"))
     numbers = base.mark_text(fontSize=11).encode(

@@ -1,4 +1,4 @@
-"""The volatility smile at one minute, and how it lies over the maturities."""
+"""The volatility smile at one minute, and the term structure over the maturities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 from pipelines.reports.charts.style import BLUE, GREY, VERMILLION, Picture, Width
 
 _SIDES = {"C": "콜", "P": "풋"}
-NEAR = 0.12  # strikes farther than this from the underlying hardly trade
+NEAR = 0.12  # of the underlying price; strikes farther away hardly trade
 
 
 def smile_chart(chain: pl.DataFrame, *, width: Width = 470) -> Picture:
@@ -33,10 +33,10 @@ def smile_chart(chain: pl.DataFrame, *, width: Width = 470) -> Picture:
         size=alt.Size("side:N", scale=sizes, legend=None),
         shape=alt.Shape("underlying_symbol:N", legend=_maturities(chain)),
         tooltip=[
-            "underlying_symbol:N",
-            "side:N",
-            "strike:Q",
-            alt.Tooltip("iv:Q", format=".2f"),
+            alt.Tooltip("underlying_symbol:N", title="옵션 체인"),
+            alt.Tooltip("side:N", title="구분"),
+            alt.Tooltip("strike:Q", title="행사가"),
+            alt.Tooltip("iv:Q", title="내재변동성", format=".2f"),
         ],
     )
     return alt.layer(points, *_underlying(chain)).properties(width=width, height=320)
@@ -70,11 +70,11 @@ def term_chart(summaries: pl.DataFrame, *, width: Width = 260) -> Picture:
     known = summaries.select("underlying_symbol", "days_to_expiry", "atm_volatility").drop_nulls()
     base = alt.Chart(known, width=width, height=320).encode(
         x=alt.X(
-            "days_to_expiry:Q", title="만기까지 (일)", scale=alt.Scale(domainMin=0, padding=30)
+            "days_to_expiry:Q", title="잔존일수 (일)", scale=alt.Scale(domainMin=0, padding=30)
         ),
         y=alt.Y(
             "atm_volatility:Q",
-            title="ATM 변동성 (연 %)",
+            title="ATM 내재변동성 (연 %)",
             scale=alt.Scale(zero=False, padding=30),
             axis=alt.Axis(format=".1f", tickCount=5),
         ),

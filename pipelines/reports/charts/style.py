@@ -1,4 +1,4 @@
-"""What all charts share: colours, the Korean font, title and source, and how they are saved."""
+"""What all charts share: colours, the Korean font, title and source, and saving to a file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 alt.data_transformers.enable("default", max_rows=None)  # a day's matrix has more than 5,000 cells
 
 
-def styled(picture: Picture, title: str, *notes: str) -> Picture:
-    """Return the picture with its title, the notes under it (units, source) and our look."""
+def with_title(picture: Picture, title: str, *notes: str) -> Picture:
+    """Return the picture with a title, the notes below it (units, source) and our style."""
     heading = alt.TitleParams(
         title,
         subtitle=list(notes),
@@ -77,10 +77,10 @@ def clock_axis(title: str | None = "시각 (KST)", **options: Any) -> alt.X:
 
 
 def save(picture: Picture, file: Path) -> None:
-    """Write the picture as PNG or SVG, by the file's ending; no browser, no network.
+    """Write the picture as PNG or SVG, by the file's suffix; no browser, no network.
 
-    The font goes into the SVG, as far as it is used, so that it shows Korean anywhere. Raises
-    InputError for another ending or a place that cannot be written.
+    An SVG contains the letters of the font that it uses, so that it shows Korean anywhere. Raises
+    InputError for another suffix or a file that cannot be written.
     """
     suffix = file.suffix.lower()
     if suffix not in (".png", ".svg"):
@@ -88,7 +88,7 @@ def save(picture: Picture, file: Path) -> None:
     _register_font()
     specification = picture.to_json()
     content = (
-        _packed(vl_convert.vegalite_to_png(specification, scale=2))
+        _recompressed(vl_convert.vegalite_to_png(specification, scale=2))
         if suffix == ".png"
         else _with_font(vl_convert.vegalite_to_svg(specification)).encode()
     )
@@ -99,9 +99,10 @@ def save(picture: Picture, file: Path) -> None:
         raise InputError(f"{file} cannot be written: {error.strerror}") from None
 
 
-def _packed(png: bytes) -> bytes:
-    """Compress the same pixels as well as it goes: a quarter to a fifth of the renderer's bytes."""
-    chunks, place = [], len(_PNG)
+def _recompressed(png: bytes) -> bytes:
+    """Compress the same pixels better: to a quarter or a fifth of the renderer's bytes."""
+    chunks = []
+    place = len(_PNG)
     while place < len(png):
         (length,) = struct.unpack_from(">I", png, place)
         chunks.append((png[place + 4 : place + 8], png[place + 8 : place + 8 + length]))
@@ -121,19 +122,19 @@ def _register_font() -> None:
 
 
 def _with_font(svg: str) -> str:
-    """Put the glyphs that the picture uses into it."""
+    """Return the SVG with the letters of the font that it uses."""
     start = svg.index(">") + 1
     return f"{svg[:start]}<style>{font_face(svg)}</style>{svg[start:]}"
 
 
 def font_face(text: str) -> str:
-    """Return the CSS that brings along the Korean font, as far as the text needs it."""
+    """Return the CSS of the Korean font, reduced to the letters of the text."""
     font = TTFont(pylopdf_fonts_ko.sans_path())
     subsetter = subset.Subsetter(subset.Options(layout_features=["kern"]))
     subsetter.populate(text=text)
     subsetter.subset(font)
     font.flavor = "woff"
-    held = io.BytesIO()
-    font.save(held)
-    data = base64.b64encode(held.getvalue()).decode()
+    buffer = io.BytesIO()
+    font.save(buffer)
+    data = base64.b64encode(buffer.getvalue()).decode()
     return f'@font-face{{font-family:"{FONT}";src:url(data:font/woff;base64,{data})}}'

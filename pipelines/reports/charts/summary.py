@@ -18,7 +18,7 @@ from pipelines.reports.charts.style import (
 
 _LINES = {
     "underlying_price": "기초자산",
-    "max_pain": "맥스 페인",
+    "max_pain": "맥스페인",
     "zero_gamma": "제로 감마",
 }
 _BILLION = 1e9
@@ -54,7 +54,7 @@ def summary_chart(summaries: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         .mark_area(color=SKY, line={"color": INK, "strokeWidth": 1}, interpolate="step-after")
         .encode(
             x=clock_axis(),
-            y=alt.Y("exposure:Q", title="감마 노출 (십억 원/1 %)", axis=alt.Axis(tickCount=4)),
+            y=alt.Y("exposure:Q", title="감마 익스포저 (십억 원/1%)", axis=alt.Axis(tickCount=4)),
         )
     )
     return alt.vconcat(lines, areas, spacing=8).resolve_scale(x="shared")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
+import engine.market
 import pipelines
-from engine.market import instruments, sessions
+from engine.market import sessions
+from engine.market.symbols import Stock, parse
 from pipelines.reports.charts.style import BLUE, FONT, GREEN, GREY, VERMILLION, font_face
 from pipelines.reports.dashboard.board import Board
 from pipelines.reports.dashboard.health import State
@@ -18,7 +20,7 @@ from pipelines.reports.dashboard.health import State
 _STATES: dict[State, tuple[str, str]] = {
     "running": ("● 작동 중", GREEN),
     "done": ("■ 완료", GREY),
-    "stopped": ("✕ 멈춤", VERMILLION),
+    "stopped": ("✕ 중단", VERMILLION),
 }
 _SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE)}
 
@@ -44,9 +46,10 @@ STYLE = f"""
 
 
 def style() -> str:
-    """Return the page's CSS, with the font for whatever Korean our own texts hold."""
-    ours = Path(pipelines.__file__).parent.rglob("*.py")
-    text = "".join(file.read_text("utf-8") for file in ours)
+    """Return the page's CSS, with a font that has every Korean letter of our own texts."""
+    folders = [Path(pipelines.__file__).parent, Path(engine.market.__file__).parent]
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    text = "".join(file.read_text("utf-8") for file in files)
     return f"<style>{font_face(text)}{STYLE}</style>"
 
 
@@ -61,34 +64,34 @@ def head(board: Board, *, simulated: bool) -> str:
     missing = int(board.bars_today["missing"].sum() or 0)
     cards = [
         card("시각 (KST)", f"{board.now:%H:%M:%S}", f"{board.now:%Y-%m-%d}", name="clock"),
-        card("파생 장", session_state(sessions.Market.DERIVATIVES, board.now), name="session"),
-        card("주식 장", session_state(sessions.Market.STOCKS, board.now)),
-        card("아직 없는 분봉", f"{missing:,}", "오늘 지금까지", bad=missing > 0, name="missing"),
+        card("파생상품시장", session_state(sessions.Market.DERIVATIVES, board.now), name="session"),
+        card("주식시장", session_state(sessions.Market.STOCKS, board.now)),
+        card("누락 분봉", f"{missing:,}", "오늘 지금까지", bad=missing > 0, name="missing"),
         card(
-            "열린 공백",
+            "미해결 누락 구간",
             f"{counts['open_gaps']:,}",
-            "공백 장부",
+            "누락 장부",
             bad=counts["open_gaps"] > 0,
             name="gaps",
         ),
         card("거부된 행", f"{counts['rejected']:,}", f"정정된 봉 {counts['corrected']:,}"),
     ]
-    kind = "모의 데이터 (시뮬레이션)" if simulated else "실거래 데이터"
-    return f'<div data-krt="kind">{kind}</div>{row(cards)}'
+    kind = "모의 데이터 (시뮬레이션)" if simulated else "실제 데이터 (KIS)"
+    return f'<div data-krt="kind">{kind}</div>{side_by_side(cards)}'
 
 
-def row(cards: list[str]) -> str:
-    """Return cards beside each other, under each other where there is no room."""
+def side_by_side(cards: list[str]) -> str:
+    """Return cards side by side; on a narrow page, one below the other."""
     return f'<div class="row">{"".join(cards)}</div>'
 
 
 def titled(title: str, body: str) -> str:
-    """Return a part of the page under its title."""
+    """Return a part of the page with its title above it."""
     return f'<div class="title">{escape(title)}</div>{body}'
 
 
 def card(title: str, value: str, note: str = "", *, bad: bool = False, name: str = "") -> str:
-    """Return one card. `name` is what tests and scripts find it by."""
+    """Return one card. Tests and scripts find it by its `name`."""
     tone = "big bad" if bad else "big"
     return (
         f'<div class="card" data-krt="{escape(name)}"><b>{escape(title)}</b>'
@@ -97,7 +100,7 @@ def card(title: str, value: str, note: str = "", *, bad: bool = False, name: str
 
 
 def session_state(market: sessions.Market, now: datetime) -> str:
-    """Return what the market does at the moment, in a word."""
+    """Return the state of the market at that moment, in a word."""
     session = sessions.session(market, now.date())
     if session is None:
         return "휴장"
@@ -107,16 +110,16 @@ def session_state(market: sessions.Market, now: datetime) -> str:
         return "정규장"
     if session.auction is not None and now <= session.auction:
         return "종가 단일가"
-    return "마감"
+    return "장 마감"
 
 
 def components(board: Board, states: Mapping[str, State]) -> str:
     """Return the health of each component."""
     cards = [
-        _component(of["component"], of["message"], of["timestamp"], states[of["component"]])
-        for of in board.components.iter_rows(named=True)
+        _component(row["component"], row["message"], row["timestamp"], states[row["component"]])
+        for row in board.components.iter_rows(named=True)
     ]
-    return titled("구성 요소", row(cards) if cards else "아직 없음")
+    return titled("시스템 상태", side_by_side(cards) if cards else "아직 없음")
 
 
 def _component(name: str, message: str | None, beat: datetime, state: State) -> str:
@@ -132,60 +135,65 @@ def last_bars(board: Board) -> str:
     """Return the last bar of each symbol: price, age, delay to commit, what is missing."""
     rows = [
         [
-            f'<td data-krt="price" data-symbol="{escape(of["symbol"])}">'
-            f"{price(of['symbol'], of['close'])}</td>",
-            _cell(f"{of['timestamp']:%H:%M}"),
-            _cell(ago(board.now - of["timestamp"])),
-            _cell(f"{of['delay']:.1f} s"),
-            _cell(f"{of['usual_delay']:.1f} s"),
-            _cell(f"{of['bars']:,}"),
-            _cell(f"{of['missing']:,}", bad=of["missing"] > 0),
+            f'<td data-krt="price" data-symbol="{escape(row["symbol"])}">'
+            f"{price(row['symbol'], row['close'])}</td>",
+            _cell(f"{row['timestamp']:%H:%M}"),
+            _cell(ago(board.now - row["timestamp"])),
+            _cell(f"{row['delay']:.1f} s"),
+            _cell(f"{row['usual_delay']:.1f} s"),
+            _cell(f"{row['bars']:,}"),
+            _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
         ]
-        for of in board.bars_today.iter_rows(named=True)
+        for row in board.bars_today.iter_rows(named=True)
     ]
-    names = ["종목", "현재가", "마지막 봉", "경과", "저장 지연", "보통", "봉", "누락"]
+    names = ["종목", "현재가", "마지막 봉", "경과", "저장 지연", "평소 지연", "봉 수", "누락"]
     return titled("종목", _table(names, board.bars_today["symbol"], rows))
 
 
-def last_signals(signals: pl.DataFrame) -> str:
-    """Return the last trade signals."""
+def last_signals(signals: Mapping[str, pl.DataFrame]) -> str:
+    """Return the last trade signals of every strategy."""
+    return "".join(
+        titled(f"최근 신호 ({strategy})", _signal_table(rows)) for strategy, rows in signals.items()
+    )
+
+
+def _signal_table(signals: pl.DataFrame) -> str:
     rows = [
         [
-            _cell(of["symbol"]),
-            _cell(price(of["symbol"], of["close"])),
-            _side(of["trade_signal"]),
-            _cell(of["reason"]),
+            _cell(row["symbol"]),
+            _cell(price(row["symbol"], row["close"])),
+            _side(row["trade_signal"]),
+            _cell(row["reason"]),
         ]
-        for of in signals.iter_rows(named=True)
+        for row in signals.iter_rows(named=True)
     ]
     times = signals["timestamp"].dt.strftime("%H:%M").to_list() if signals.height else []
-    table = _table(["시각", "종목", "가격", "신호", "이유"], times, rows)
-    return titled("최근 신호 (dolpha1)", table)
+    return _table(["시각", "종목", "가격", "신호", "사유"], times, rows)
 
 
 def option_summary(board: Board) -> str:
-    """Return what a trader reads off the nearest chain."""
+    """Return the summary of the option chain that expires next."""
     if board.summary is None:
         return titled("옵션", "<small>오늘 저장된 옵션 스냅샷이 없습니다</small>")
-    of = board.summary
-    exposure = of["gamma_exposure"]
+    summary = board.summary
+    exposure = summary["gamma_exposure"]
     cards = [
-        card("기초자산", _number(of["underlying_price"]), str(of["underlying_symbol"])),
-        card("ATM 변동성", _number(of["atm_volatility"], " %")),
-        card("25Δ 리스크 리버설", _number(of["risk_reversal_25d"], " %p")),
-        card("맥스 페인", _number(of["max_pain"])),
+        card("기초자산", _number(summary["underlying_price"]), str(summary["underlying_symbol"])),
+        card("ATM 내재변동성", _number(summary["atm_volatility"], " %")),
+        card("25Δ 리스크리버설", _number(summary["risk_reversal_25d"], " %p")),
+        card("맥스페인", _number(summary["max_pain"])),
         card(
-            "감마 노출",
+            "감마 익스포저",
             f"{exposure / 1e9:,.0f}" if isinstance(exposure, float) else "–",
-            "십억 원 / 1 %",
+            "기초자산 1%당 십억 원",
         ),
     ]
-    return titled("옵션", row(cards))
+    return titled("옵션", side_by_side(cards))
 
 
 def price(symbol: str, value: float) -> str:
-    """Return a price as its market writes it: KRW whole, index points with two places."""
-    return f"{value:,.0f}" if instruments.is_stock(symbol) else f"{value:,.2f}"
+    """Return a price as its market writes it: whole KRW, index points with two decimals."""
+    return f"{value:,.0f}" if isinstance(parse(symbol), Stock) else f"{value:,.2f}"
 
 
 def ago(age: timedelta) -> str:

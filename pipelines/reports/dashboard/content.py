@@ -1,4 +1,4 @@
-"""What one look at the page gives: the pieces that the marimo page lays out."""
+"""The parts of the page at one moment, which the marimo page lays out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import polars as pl
 
 from engine.clock import Clock, WallClock
 from engine.errors import StoreError
+from engine.market.symbols import parse
 from engine.store.connection import Connection
 from pipelines.reports.charts.day import price_chart
 from pipelines.reports.charts.matrix import board_chart
-from pipelines.reports.charts.names import symbol_name, underlying_name
 from pipelines.reports.charts.style import FONTS, Picture
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import Board, read_board
-from pipelines.reports.dashboard.health import State, Watch
+from pipelines.reports.dashboard.health import HeartbeatWatch, State
 from pipelines.reports.environment import (
     READER_SIMULATED,
     READER_URL,
@@ -38,15 +38,15 @@ class Viewer:
 
     def __post_init__(self) -> None:
         self._connection = Connection(self.url, "dashboard")
-        self._watch = Watch(self.stale_after)
+        self._watch = HeartbeatWatch(self.stale_after)
 
-    def look(self) -> Look:
-        """Read everything once; a database that is away is part of what is seen."""
+    def read(self) -> PageContent:
+        """Read everything once. If the database is away, the content says so."""
         try:
             board = read_board(self._connection, self.clock, simulated=self.simulated)
         except StoreError as error:
-            return Look(None, {}, self.simulated, str(error))
-        return Look(board, self._states(board), self.simulated)
+            return PageContent(None, {}, self.simulated, str(error))
+        return PageContent(board, self._states(board), self.simulated)
 
     def _states(self, board: Board) -> dict[str, State]:
         at = time.monotonic()
@@ -57,13 +57,13 @@ class Viewer:
         }
 
     def _behind(self, board: Board, beat: datetime) -> float:
-        """Return by how many seconds the clock is past a heartbeat of the real time."""
+        """Return the age of a heartbeat in seconds; 0 in a simulation, whose time is not ours."""
         return 0.0 if self.simulated else (board.now - beat).total_seconds()
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen: the board, or why there is none."""
+class PageContent:
+    """What the page shows: the board, or why there is none."""
 
     board: Board | None
     states: dict[str, State]
@@ -87,33 +87,36 @@ class Look:
         """Return options and last signals as HTML."""
         if self.board is None:
             return ""
-        return cards.page(cards.option_summary(self.board), cards.last_signals(self.board.signals))
+        return cards.page(
+            cards.option_summary(self.board), cards.last_signals(self.board.last_signals)
+        )
 
-    def price(self) -> Picture | None:
-        """Return the chart with bands and signals, as wide as the page; None without bars."""
+    def prices(self) -> list[Picture]:
+        """Return a chart for each strategy with its bands and signals; none without bars."""
         board = self.board
         if board is None or board.symbol is None or board.chart_bars.is_empty():
-            return None
-        signals = board.chart_signals
-        chart = price_chart(board.chart_bars, signals).properties(
-            title=symbol_name(board.symbol), width="container", height=280
-        )
-        return _plain(chart)
+            return []
+        name = parse(board.symbol).name_ko
+        return [
+            _page_chart(
+                price_chart(board.chart_bars, signals).properties(
+                    title=f"{name} · {strategy}", width="container", height=280
+                )
+            )
+            for strategy, signals in board.chart_signals.items()
+        ]
 
     def matrix(self) -> Picture | None:
         """Return the last implied volatilities around ATM; None without a snapshot."""
         if self.board is None or self.board.summary is None:
             return None
-        metric = "model_iv" if self._has("model_iv") else "iv"
-        cells = self.board.cells.filter(pl.col("metric_type") == metric)
-        if cells["value"].drop_nulls().is_empty():
+        cells = self.board.cells.drop_nulls("value")
+        metric = "model_iv" if "model_iv" in cells["metric_type"] else "iv"
+        drawn = cells.filter(pl.col("metric_type") == metric)
+        if drawn.is_empty():
             return None
-        name = underlying_name(str(self.board.summary["underlying_symbol"]))
-        return _plain(board_chart(cells, metric, width="container", heading=name))
-
-    def _has(self, metric: str) -> bool:
-        cells = self.board.cells if self.board else pl.DataFrame({"metric_type": [], "value": []})
-        return bool(cells.filter(pl.col("metric_type") == metric)["value"].drop_nulls().len())
+        name = parse(self.board.summary["underlying_symbol"]).name_ko
+        return _page_chart(board_chart(drawn, metric, width="container", heading=name))
 
 
 def viewer_from_environment() -> Viewer:
@@ -123,5 +126,5 @@ def viewer_from_environment() -> Viewer:
     return Viewer(os.environ[READER_URL], simulated, stale_after)
 
 
-def _plain(chart: Picture) -> Picture:
+def _page_chart(chart: Picture) -> Picture:
     return chart.configure(font=FONTS).configure_view(stroke=None)

@@ -1,4 +1,4 @@
-"""Is a component alive? Told from its heartbeat, by the wall clock of whoever looks."""
+"""Is a component alive? Judged from its heartbeats, by the wall clock of the page."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Literal
 
 State = Literal["running", "done", "stopped"]
 
-FINISHED = ("done", "finished", "idle")
-ALIVE = ("running", "starting", "waiting", "ok")
-
 
 @dataclass
-class Watch:
-    """Remembers when each heartbeat was seen to change.
+class HeartbeatWatch:
+    """Remembers when each component's heartbeat last changed.
 
     A simulated day has its own time, so the age of a heartbeat by its stamp says nothing: what
-    counts is for how long, on our clock (seconds), no new one came. `stale_after` is that long.
+    counts is for how long, on our clock, no new one came. After `stale_after` seconds without one
+    a component counts as stopped.
     """
 
     stale_after: float
@@ -26,15 +24,16 @@ class Watch:
     def state(
         self, component: str, status: str, beat: datetime, *, at: float, behind: float = 0.0
     ) -> State:
-        """Return how a component is, given its heartbeat and the moment `at` of our clock.
+        """Return the state of a component, given its heartbeat at the moment `at` of our clock (s).
 
-        Where heartbeats bear the real time, `behind` tells how old this one is: one look is enough.
+        Where heartbeats bear the real time, `behind` is the age of this one in seconds, so the
+        first reading is enough.
         """
         last, since = self._seen.get(component, (None, at))
         if last != (status, beat):
             since = at
             self._seen[component] = ((status, beat), at)
-        if status in FINISHED:
+        if status == "done":
             return "done"
-        alive = status in ALIVE and max(at - since, behind) <= self.stale_after
+        alive = status == "running" and max(at - since, behind) <= self.stale_after
         return "running" if alive else "stopped"

@@ -43,32 +43,32 @@ def _(mo, refresh_period):
 
 @app.cell
 def _(refresh, viewer):
-    refresh.value  # a tick of the refresh makes this cell run again
-    seen = viewer.look()
-    return (seen,)
+    refresh.value  # reading it makes this cell run again at every tick
+    content = viewer.read()
+    return (content,)
 
 
 @app.cell
-def _(mo, seen):
-    mo.Html(seen.top())
+def _(mo, content):
+    mo.Html(content.top())
     return
 
 
 @app.cell
-def _(mo, seen):
-    seen.price() or mo.md("")
+def _(mo, content):
+    mo.vstack(content.prices())
     return
 
 
 @app.cell
-def _(mo, seen):
-    seen.matrix() or mo.md("")
+def _(mo, content):
+    content.matrix() or mo.md("")
     return
 
 
 @app.cell
-def _(mo, seen):
-    mo.Html(seen.bottom())
+def _(mo, content):
+    mo.Html(content.bottom())
     return
 
 

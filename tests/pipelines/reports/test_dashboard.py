@@ -15,10 +15,11 @@ from engine.store import Store
 from engine.store.metadata import record_heartbeat
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.content import Viewer
-from pipelines.reports.dashboard.health import Watch
+from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.reports.dashboard.page import app
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
 from pipelines.reports.read_only import reader_url
+from strategies.registry import STRATEGIES
 
 NOON = datetime(2026, 11, 16, 12, 0)
 
@@ -36,7 +37,7 @@ def viewer(filled: str) -> Viewer:
 
 
 def test_the_page_shows_the_last_price_and_what_is_missing(viewer: Viewer) -> None:
-    look = viewer.look()
+    look = viewer.read()
     assert look.board is not None
     html = look.top()
     closes = dict(look.board.bars_today.select("symbol", "close").iter_rows())
@@ -47,55 +48,60 @@ def test_the_page_shows_the_last_price_and_what_is_missing(viewer: Viewer) -> No
     assert shown["session"] == "정규장"
 
 
-def test_bars_owed_by_now_are_counted(viewer: Viewer) -> None:
-    board = viewer.look().board
+def test_bars_expected_by_now_are_counted(viewer: Viewer) -> None:
+    board = viewer.read().board
     assert board is not None
-    owed = dict(board.bars_today.select("symbol", "owed").iter_rows())
-    assert owed == {"005930": 179, "A01612": 194}  # stamps until 11:59
+    expected = dict(board.bars_today.select("symbol", "expected").iter_rows())
+    assert expected == {"005930": 179, "A01612": 194}  # stamps until 11:59
     missing = dict(board.bars_today.select("symbol", "missing").iter_rows())
     assert missing == {"005930": 0, "A01612": 2}  # however many came after the hole
     assert board.symbol == "A01612"
-    assert board.chart_signals.height == 409
+    assert board.chart_signals["dolpha1"].height == 409
 
 
 def test_options_and_signals_are_shown(viewer: Viewer) -> None:
-    look = viewer.look()
+    look = viewer.read()
     assert "202612_KOSPI200" in look.bottom()
     assert "band_cross" in look.bottom()
+    assert "breakout_" in look.bottom()
     picture = look.matrix()
     assert picture is not None
     assert len(next(iter(picture.to_dict()["datasets"].values()))) == 42
-    assert look.price() is not None
+    assert [picture.to_dict()["title"] for picture in look.prices()] == [
+        f"코스피200 선물 A01612 · {strategy}" for strategy in ("dolpha1", "opening_range")
+    ]
 
 
 def test_a_database_that_is_away_is_shown_and_comes_back(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = Viewer(f"{filled}&port=1", simulated=True)
-    look = viewer.look()
+    look = viewer.read()
     assert look.board is None
     assert 'data-krt="trouble"' in look.top()
-    assert (look.bottom(), look.price(), look.matrix()) == ("", None, None)
+    assert (look.bottom(), look.prices(), look.matrix()) == ("", [], None)
     back = Viewer(filled, simulated=True)
-    assert back.look().board is not None
+    assert back.read().board is not None
 
 
 async def test_an_empty_database_is_a_page_too(database_url: str) -> None:
-    look = Viewer(database_url, simulated=True).look()
+    look = Viewer(database_url, simulated=True).read()
     assert "아직 없음" in look.top()
     assert "옵션 스냅샷이 없습니다" in look.bottom()
-    assert look.price() is None
+    for strategy in STRATEGIES:
+        assert f"최근 신호 ({strategy})" in look.bottom()
+    assert look.prices() == []
 
 
 async def test_what_comes_from_outside_is_escaped(store: Store, database_url: str) -> None:
     await record_heartbeat(store, "<script>x</script>", "running", "<img src=x onerror=y>", 0, None)
-    html = Viewer(database_url, simulated=True).look().top()
+    html = Viewer(database_url, simulated=True).read().top()
     assert "<script" not in html
     assert "<img" not in html
 
 
 def test_a_component_without_new_heartbeats_is_stopped_until_one_comes() -> None:
-    watch, beat = Watch(stale_after=10), NOON
+    watch, beat = HeartbeatWatch(stale_after=10), NOON
     assert watch.state("kis", "running", beat, at=0) == "running"
     assert watch.state("kis", "running", beat, at=10) == "running"
     assert watch.state("kis", "running", beat, at=11) == "stopped"
@@ -105,7 +111,7 @@ def test_a_component_without_new_heartbeats_is_stopped_until_one_comes() -> None
 
 
 def test_an_old_heartbeat_of_the_real_clock_tells_at_once() -> None:
-    watch = Watch(stale_after=150)
+    watch = HeartbeatWatch(stale_after=150)
     assert watch.state("kis", "running", NOON, at=0, behind=151) == "stopped"
 
 
@@ -115,7 +121,7 @@ def test_an_old_heartbeat_of_the_real_clock_tells_at_once() -> None:
         ("2026-11-16 08:00", "08:45 개장"),
         ("2026-11-16 12:00", "정규장"),
         ("2026-11-16 15:40", "종가 단일가"),
-        ("2026-11-16 16:00", "마감"),
+        ("2026-11-16 16:00", "장 마감"),
         ("2026-11-15 12:00", "휴장"),
         ("2026-11-19 09:00", "09:45 개장"),
     ],
@@ -128,16 +134,16 @@ def test_the_marimo_page_runs_headless(filled: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(READER_URL, filled)
     monkeypatch.setenv(READER_SIMULATED, "1")
     _, defined = app.run()
-    assert defined["seen"].board is not None
+    assert defined["content"].board is not None
 
 
 def test_looking_is_cheap_for_the_database(filled: str) -> None:
     """One look is a handful of statements in one transaction on one kept connection."""
     viewer = Viewer(reader_url(filled), simulated=True)
-    viewer.look()
+    viewer.read()
     before = connections(filled)
     for _ in range(3):
-        viewer.look()
+        viewer.read()
     assert connections(filled) <= before
 
 

@@ -18,9 +18,8 @@ from PIL import Image
 
 from engine.errors import InputError
 from pipelines.commands.main import main
-from pipelines.reports import queries as questions
-from pipelines.reports.charts.names import symbol_name, underlying_name
-from pipelines.reports.charts.style import save, styled
+from pipelines.reports import queries
+from pipelines.reports.charts.style import save, with_title
 from pipelines.reports.pictures import Choice, What, draw
 
 DAY = date(2026, 11, 16)
@@ -74,7 +73,7 @@ def test_korean_is_letters_and_not_boxes(tmp_path: Path) -> None:
         text = (
             alt.Chart(pl.DataFrame({"a": [1]})).mark_text(size=40).encode(text=alt.value(syllable))
         )
-        save(styled(text, ""), tmp_path / f"{syllable}.png")
+        save(with_title(text, ""), tmp_path / f"{syllable}.png")
         images.append(pixels(tmp_path / f"{syllable}.png"))
     assert images[0].shape == images[1].shape
     assert (images[0] != images[1]).any()
@@ -83,6 +82,11 @@ def test_korean_is_letters_and_not_boxes(tmp_path: Path) -> None:
 def test_what_is_drawn_can_be_chosen(filled: str) -> None:
     stock = draw(filled, "day", Choice(day=DAY, symbol="005930"), "").to_dict()
     assert "주식 005930" in stock["title"]["text"]
+    other = draw(filled, "day", Choice(day=DAY, strategy="opening_range"), "")
+    assert other.to_dict()["title"]["text"].endswith("opening_range 신호")
+    drawn = other.to_json(ensure_ascii=False)
+    assert "상단 밴드" in drawn
+    assert "VWAP" not in drawn  # it has none
     smile = draw(filled, "smile", Choice(day=DAY, minute=time(9, 33)), "").to_dict()
     assert "09:30" in smile["title"]["text"]
     delta = draw(filled, "matrix", Choice(day=DAY, metric="delta"), "").to_json(ensure_ascii=False)
@@ -94,9 +98,9 @@ def test_one_maturity_has_a_smile_and_no_term_structure(
 ) -> None:
     both = draw(filled, "smile", Choice(day=DAY), "").to_dict()
     assert len(both["hconcat"]) == 2
-    assert both["title"]["text"].endswith("기간 구조")
-    front = questions.maturities(filled, DAY, "KOSPI200")[:1]
-    monkeypatch.setattr(questions, "maturities", lambda *_: front)
+    assert both["title"]["text"].endswith("기간구조")
+    front = queries.maturities(filled, DAY, "KOSPI200")[:1]
+    monkeypatch.setattr(queries, "maturities", lambda *_: front)
     alone = draw(filled, "smile", Choice(day=DAY), "").to_dict()
     assert "hconcat" not in alone
     assert alone["title"]["text"].endswith("스마일")
@@ -106,9 +110,10 @@ def test_what_there_is_not_is_said(filled: str) -> None:
     for what, choice, said in [
         ("day", Choice(day=DAY, symbol="005930; DROP"), "005930; DROP"),
         ("day", Choice(day=date(2026, 10, 5)), "no bars of A01612 on 2026-10-05"),
+        ("day", Choice(day=DAY, strategy="momentum"), "no strategy 'momentum'"),
         ("smile", Choice(day=date(2026, 10, 5)), "no snapshots of KOSPI200"),
         ("smile", Choice(day=DAY, series="NIKKEI"), "NIKKEI"),
-        ("smile", Choice(day=DAY, minute=time(8, 0)), "no option board"),
+        ("smile", Choice(day=DAY, minute=time(8, 0)), "no option snapshot"),
         ("matrix", Choice(day=DAY, metric="nothing"), "has no nothing"),
         ("coverage", Choice(day=date(2025, 10, 1)), "no bars"),
         ("coverage", Choice(day=DAY, sessions=0), "at least 1"),
@@ -130,12 +135,3 @@ def test_the_command_draws_or_says_in_one_line_why_not(
         said = capsys.readouterr().err
         assert said.startswith("❌ ")
         assert said.count("\n") == 1
-
-
-def test_titles_name_things_in_korean() -> None:
-    assert symbol_name("A01612") == "코스피200 선물 A01612"
-    assert symbol_name("005930") == "주식 005930"
-    assert underlying_name("202612_KOSPI200") == "코스피200 옵션 2026년 12월물"
-    assert underlying_name("261103_KOSPI200_WEEKLY_THU") == (
-        "코스피200 위클리(목) 옵션 26년 11월 3주차"
-    )

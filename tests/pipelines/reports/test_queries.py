@@ -8,22 +8,26 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from engine import schemas
 from engine.errors import InputError
-from pipelines.reports import queries as questions
+from engine.market.symbols import parse
+from engine.store import Store
+from pipelines.reports import queries
+from tests.pipelines.random_bars import random_bars
 
 DAY = date(2026, 11, 16)
 
 
-def test_coverage_counts_exactly_what_is_owed(filled: str) -> None:
-    counted = questions.coverage(filled, date(2026, 11, 9), DAY)
+def test_coverage_counts_exactly_what_is_expected(filled: str) -> None:
+    counted = queries.coverage(filled, date(2026, 11, 9), DAY)
     of_day = counted.filter(session=DAY).rows()
     assert of_day == [("005930", DAY, 381, 381), ("A01612", DAY, 411, 409)]
     assert counted.filter(symbol="A01612").height == 6
 
 
 def test_the_newest_day_and_the_last_bars(filled: str) -> None:
-    assert questions.newest_day(filled) == DAY
-    last = questions.last_bars(filled).select("symbol", "timestamp").sort("symbol").rows()
+    assert queries.newest_day(filled) == DAY
+    last = queries.last_bars(filled).select("symbol", "timestamp").sort("symbol").rows()
     assert last == [
         ("005930", datetime(2026, 11, 16, 15, 30)),
         ("A01612", datetime(2026, 11, 16, 15, 45)),
@@ -32,40 +36,59 @@ def test_the_newest_day_and_the_last_bars(filled: str) -> None:
 
 async def test_an_empty_database_says_what_to_do(database_url: str) -> None:
     with pytest.raises(InputError, match="just live"):
-        questions.newest_day(database_url)
+        queries.newest_day(database_url)
 
 
 def test_signals_not_given_are_computed(filled: str) -> None:
     """A day that was only backfilled has no signals; what they would have been is shown."""
-    given = questions.signals_of_day(filled, "A01612", DAY)
-    earlier = questions.signals_of_day(filled, "A01612", date(2026, 11, 13))
-    assert (given.height, earlier.height) == (409, 411)
-    assert earlier["ub"].null_count() == 0
-    assert given.select("committed_at").to_series().null_count() == 0
+    future = parse("A01612")
+    for strategy, without_bands in (("dolpha1", 0), ("opening_range", 30)):
+        given = queries.signals_of_day(filled, future, DAY, strategy)
+        earlier = queries.signals_of_day(filled, future, date(2026, 11, 13), strategy)
+        assert (given.height, earlier.height) == (409, 411)
+        assert earlier["ub"].null_count() == without_bands
+        assert given.select("committed_at").to_series().null_count() == 0
+
+
+async def test_a_strategy_that_has_stored_nothing_has_no_table(
+    store: Store, database_url: str
+) -> None:
+    """What its signals would have been is shown all the same."""
+    assert queries.signal_tables(database_url) == {"dolpha1_signal"}
+    bars = random_bars("A01612", DAY, DAY, minutes=60).with_columns(
+        fetched_at=datetime(2026, 12, 1)
+    )
+    await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
+    signals = queries.signals_of_day(database_url, parse("A01612"), DAY, "opening_range")
+    assert set(signals["reason"]) >= {"range_forming"}
+    with pytest.raises(InputError, match="there is no strategy 'momentum'"):
+        queries.signals_of_day(database_url, parse("A01612"), DAY, "momentum")
 
 
 def test_a_product_means_its_front_month() -> None:
-    assert questions.symbol_of(DAY, None) == "A01612"
-    assert questions.symbol_of(DAY, "A05") == "A05612"
-    assert questions.symbol_of(date(2025, 9, 1), "A01_FRONT") == "101W09"
+    assert queries.symbol_on(DAY, None) == parse("A01612")
+    assert queries.symbol_on(DAY, "A05") == parse("A05612")
+    assert queries.symbol_on(date(2025, 9, 1), "A01_FRONT") == parse("101W09")
+    with pytest.raises(InputError, match="it has no bars"):
+        queries.symbol_on(DAY, "202612_KOSPI200")
 
 
 def test_maturities_come_nearest_first(filled: str) -> None:
     near = ["202612_KOSPI200", "202701_KOSPI200"]
-    assert questions.maturities(filled, DAY, "KOSPI200") == near
+    assert queries.maturities(filled, DAY, "KOSPI200") == near
     with pytest.raises(InputError, match="MINI_KOSPI200"):
-        questions.maturities(filled, DAY, "MINI_KOSPI200")
+        queries.maturities(filled, DAY, "MINI_KOSPI200")
 
 
 def test_a_minute_means_the_last_snapshot_until_then(filled: str) -> None:
-    chain = questions.chain_at(filled, ["202612_KOSPI200"], DAY, time(9, 34))
+    chain = queries.chain_at(filled, ["202612_KOSPI200"], DAY, time(9, 34))
     assert chain["timestamp"].unique().to_list() == [datetime(2026, 11, 16, 9, 30)]
     assert chain.height == 62
 
 
 def test_the_matrix_of_a_day_is_that_of_the_chain(filled: str) -> None:
-    cells = questions.matrix_of_day(filled, "202612_KOSPI200", "iv", DAY)
-    chain = questions.chain_at(filled, ["202612_KOSPI200"], DAY, time(9, 0))
+    cells = queries.matrix_of_day(filled, "202612_KOSPI200", "iv", DAY)
+    chain = queries.chain_at(filled, ["202612_KOSPI200"], DAY, time(9, 0))
     at_the_money = chain.filter(strike=1050.0, option_type="C")["iv"]
     atm = cells.filter(
         pl.col("timestamp") == datetime(2026, 11, 16, 9, 0), step=0, option_type="C"
@@ -74,4 +97,4 @@ def test_the_matrix_of_a_day_is_that_of_the_chain(filled: str) -> None:
 
 
 async def test_the_books_name_what_validation_left(database_url: str) -> None:
-    assert questions.findings(database_url).columns == ["symbol", "session", "what", "detail"]
+    assert queries.findings(database_url).columns == ["symbol", "session", "what", "detail"]
