@@ -3,7 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ import yaml
 
 from engine import errors
 from pipelines.commands.main import app
+from pipelines.day import live
+from pipelines.day.statistics import DayStatistics
+from pipelines.feed import DataFeedBuilder, Feed, plan
 from tests.paths import ROOT
 from tests.test_readme import recipes
 
@@ -151,3 +156,32 @@ def test_both_readmes_lead_to_every_document(readme: str) -> None:
     others = [path for path in DOCUMENTS if not path.name.startswith("README")]
     links = set(re.findall(r"\]\(([^)#\s]+)", text_of(ROOT / readme)))
     assert [p for p in others if p.relative_to(ROOT).as_posix() not in links] == []
+
+
+@each
+def test_the_python_that_a_document_shows_imports_what_exists(document: Path) -> None:
+    """Runs the imports and nothing else: an example may collect for a whole day."""
+    for block in re.findall(r"^```python\n(.*?)^```", text_of(document), re.DOTALL | re.MULTILINE):
+        tree = ast.parse(block)
+        imports = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+        assert imports
+        exec(compile(ast.Module(imports, []), document.name, "exec"), {})  # noqa: S102 - our own text
+
+
+def test_the_feed_that_the_document_builds_is_one_that_run_takes() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", text_of(ROOT / "docs" / "feed.md"), re.DOTALL)
+    given: list[tuple[object, dict[str, object]]] = []
+
+    def run(feed: object, **options: object) -> DayStatistics:
+        signature(live.run).bind(feed, **options)
+        given.append((feed, options))
+        return DayStatistics(plan(Feed(), date(2026, 11, 26)), simulated=True)
+
+    body = [n for n in ast.parse(block).body if not isinstance(n, ast.ImportFrom)]
+    names = {"Path": Path, "run": run, "Simulation": live.Simulation, "print": lambda *_: None}
+    code = compile(ast.Module(body, []), "feed.md", "exec")
+    exec(code, names | {"DataFeedBuilder": DataFeedBuilder})  # noqa: S102 - our own text
+    ((feed, options),) = given
+    assert isinstance(feed, Feed)
+    assert (len(feed.stocks), len(feed.futures), len(feed.option_chains)) == (1, 1, 1)
+    assert isinstance(options["simulation"], live.Simulation)
