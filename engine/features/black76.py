@@ -3,7 +3,7 @@
 One formula serves both. An option on a future is Black (1976) on the future's price; one on an
 index at its spot price is Black-Scholes (1973) without dividend, which is Black-76 on the forward
 `spot * exp(rate * years)`. KIS computes its greeks the second way, from the historical volatility;
-ours stand on the future and the implied volatility (`engine.features.implied`).
+ours use the future and the implied volatility (`engine.features.implied`).
 
 Units are KIS's, derived from its own boards (docs/kis.md#greeks): vega and gamma from a real one,
 rho and theta from a put of the official sample so deep in the money that only interest is left: rho

@@ -13,7 +13,7 @@ the flags of the summary, and `chain_flags` lists them with the rows that they a
 | no_strike     | the strike is missing or not positive                     | the row            |
 | unknown_side  | option_type is neither C nor P                            | the row            |
 | wrong_side    | the code (2, B call; 3, C put) or the sign of the         | the row            |
-|               | vendor's delta contradicts option_type                    |                    |
+|               | delta of KIS contradicts option_type                      |                    |
 | all_zero      | price, iv, delta, volume and open interest are all 0      | the row            |
 | stale         | quoted more than STALE_AFTER before the snapshot's minute | the row            |
 | duplicate     | two sound rows of one strike and side                     | both rows          |

@@ -1,4 +1,4 @@
-"""What leaves a frame for the store has exactly the stream's columns and types, or is refused."""
+"""A batch for the store has exactly the columns and types of its stream, or is refused."""
 
 import polars as pl
 import pyarrow as pa
@@ -12,7 +12,7 @@ BARS = pl.DataFrame(
 WANTED = pa.schema([("symbol", pa.string()), ("close", pa.float64()), ("volume", pa.int64())])
 
 
-def test_columns_and_types_are_the_streams_and_all_else_is_left_out() -> None:
+def test_conform_selects_the_columns_and_types_of_the_stream() -> None:
     batch = conform(pl.concat([BARS, BARS], rechunk=False), WANTED)
     assert isinstance(batch, pa.RecordBatch)
     assert batch.schema == WANTED
@@ -23,17 +23,17 @@ def test_columns_and_types_are_the_streams_and_all_else_is_left_out() -> None:
     }
 
 
-def test_an_empty_frame_is_an_empty_batch() -> None:
+def test_an_empty_frame_becomes_an_empty_batch() -> None:
     frame = pl.DataFrame(schema=pl.Schema(FUTURES_BARS))
     assert conform(frame, FUTURES_BARS).equals(pa.RecordBatch.from_pylist([], FUTURES_BARS))
 
 
-def test_a_missing_column_is_a_mistake() -> None:
+def test_a_missing_column_is_an_error() -> None:
     with pytest.raises(pl.exceptions.ColumnNotFoundError, match="volume"):
         conform(BARS.drop("volume"), WANTED)
 
 
-def test_a_value_that_does_not_fit_is_a_mistake() -> None:
+def test_a_value_that_does_not_fit_is_an_error() -> None:
     half = BARS.with_columns(volume=pl.lit(0.5))
     with pytest.raises(pa.ArrowInvalid, match="truncated"):
         conform(half, WANTED)

@@ -1,4 +1,4 @@
-"""Option chains that are plausible, the same on every machine, and of nobody's data."""
+"""Plausible option chains, made up and the same on every machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def board(
 ) -> pl.DataFrame:
     """Return one snapshot of OPTION_CHAIN with expiry and multiplier, calls first.
 
-    Prices are Black-76 off a smile, on the tick; the vendor's greeks come from 76.65 % historical
+    Prices are Black-76 off a smile, on the tick; KIS's greeks come from 76.65 % historical
     volatility. Volume and open interest are most at `center` (default: the underlying).
     """
     listed = list(strikes)
@@ -85,5 +85,5 @@ VENDOR_FREE = Terms(years=pl.col("years"))
 
 @pytest.fixture(scope="session")
 def make_board() -> Callable[..., pl.DataFrame]:
-    """The function `board`, since test modules import nothing of one another."""
+    """Return the function `board`, since test modules do not import each other."""
     return board

@@ -28,7 +28,7 @@ _LEVEL = "calls · puts"
 def render_matrix(cells: pl.DataFrame, metrics: Sequence[str] = METRICS) -> str:
     """Return OPTION_MATRIX rows as text, one block a snapshot, to be read in a wide terminal.
 
-    Each block has a line per strike, the highest first; outwards from the middle stand the metrics
+    Each block has a line per strike, the highest first; the metrics follow from the middle outwards
     in their order, rounded for the eye. A metric without rows is left out, NULL is a dot.
     """
     blocks = cells.partition_by(_SNAPSHOT, maintain_order=True)

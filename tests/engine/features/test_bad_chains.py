@@ -1,4 +1,4 @@
-"""A bad chain never gives a wrong matrix: a NULL, and a finding that says why."""
+"""A bad chain never gives a wrong matrix, but NULL and a finding that says why."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def test_a_row_that_cannot_be_trusted_leaves_its_cells_empty(
     assert_only_null(bad, chain, "c_otm2")
 
 
-def test_a_quote_of_two_minutes_is_still_believed(make_board: Board) -> None:
+def test_a_quote_of_two_minutes_ago_is_still_used(make_board: Board) -> None:
     chain = make_board()
     bad = changed(chain, CALL_2, quoted_at=chain["timestamp"][0] - timedelta(minutes=2))
     assert flags_of(bad) == {}
 
 
 @pytest.mark.parametrize(("flag", "side"), [("unknown_side", "X"), ("unknown_side", None)])
-def test_a_row_of_no_side_has_no_cell(make_board: Board, flag: str, side: str | None) -> None:
+def test_a_row_without_a_side_has_no_cell(make_board: Board, flag: str, side: str | None) -> None:
     chain = make_board()
     bad = changed(chain, CALL_2, option_type=side)
     assert flags_of(bad) == {flag: 1}
@@ -91,21 +91,21 @@ def test_a_row_of_no_side_has_no_cell(make_board: Board, flag: str, side: str | 
 
 
 @pytest.mark.parametrize("strike", [None, 0.0, -5.0, float("nan"), float("inf")])
-def test_a_row_without_a_strike_is_listed_nowhere(make_board: Board, strike: float | None) -> None:
+def test_a_row_without_a_strike_is_not_listed(make_board: Board, strike: float | None) -> None:
     chain = make_board()
     bad = changed(chain, CALL_2, strike=strike)
     assert flags_of(bad) == {"no_strike": 1}
     assert_only_null(bad, chain, "c_otm2")
 
 
-def test_a_strike_twice_has_no_value(make_board: Board) -> None:
+def test_two_sound_rows_of_one_strike_give_no_value(make_board: Board) -> None:
     chain = make_board()
     bad = pl.concat([chain, chain.filter(CALL_2).with_columns(price=pl.col("price") + 1)])
     assert flags_of(bad) == {"duplicate": 2}
     assert_only_null(bad, chain, "c_otm2")
 
 
-def test_of_a_strike_twice_the_sound_row_stays(make_board: Board) -> None:
+def test_of_two_rows_of_one_strike_the_sound_one_is_used(make_board: Board) -> None:
     chain = make_board()
     old = chain.filter(CALL_2).with_columns(pl.col("quoted_at") - pl.duration(minutes=9))
     bad = pl.concat([chain, old])
@@ -163,7 +163,7 @@ def test_without_atm_there_is_no_matrix(make_board: Board, price: float | None, 
     assert found.select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
 
 
-def test_a_hole_in_the_chain_is_said_but_takes_nothing_away(make_board: Board) -> None:
+def test_a_hole_in_the_chain_is_flagged_and_changes_no_value(make_board: Board) -> None:
     chain = make_board()
     away = (pl.col("strike") - 1061.3).abs()
     bad = chain.filter((away < 30) | (away > 90))
@@ -172,7 +172,7 @@ def test_a_hole_in_the_chain_is_said_but_takes_nothing_away(make_board: Board) -
     assert option_summary(prepare_chain(bad.lazy())).collect()["max_pain"].item() is not None
 
 
-def test_two_prices_of_the_underlying_are_none(make_board: Board) -> None:
+def test_two_prices_of_the_underlying_in_one_snapshot_give_no_matrix(make_board: Board) -> None:
     bad = changed(make_board(), CALL_2, underlying_price=1061.35)
     assert set(flags_of(bad)) == {"no_underlying"}
     assert cells(bad).select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
@@ -190,7 +190,7 @@ def test_swapped_sides_give_no_matrix(make_board: Board) -> None:
         assert cells(bad).select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
 
 
-def test_a_chain_of_zeros_is_nothing(make_board: Board) -> None:
+def test_a_chain_of_zeros_gives_no_matrix(make_board: Board) -> None:
     chain = make_board()
     zeros = chain.with_columns(
         pl.lit(0).cast(chain.schema[name]).alias(name) for name in (*METRICS, "bid", "ask")
@@ -199,13 +199,13 @@ def test_a_chain_of_zeros_is_nothing(make_board: Board) -> None:
     assert cells(zeros).select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
 
 
-def test_numbers_that_are_none_become_null(make_board: Board) -> None:
+def test_nan_and_infinity_become_null(make_board: Board) -> None:
     for value in (float("nan"), float("inf"), float("-inf")):
         found = cells(changed(make_board(), CALL_2, gamma=value))
         assert found.filter(metric_type="gamma")["c_otm2"].item() is None
 
 
-def test_a_bad_snapshot_leaves_its_neighbours_alone(make_board: Board) -> None:
+def test_a_bad_snapshot_does_not_change_its_neighbours(make_board: Board) -> None:
     good = make_board()
     later = make_board(moment=good["timestamp"][0] + timedelta(minutes=1))
     bad = later.with_columns(underlying_price=pl.lit(None, pl.Float64))
@@ -225,7 +225,7 @@ def test_a_finding_names_an_example(make_board: Board) -> None:
     }
 
 
-def test_a_chain_without_bids_or_codes_is_read_as_far_as_it_goes(make_board: Board) -> None:
+def test_a_chain_without_bids_or_codes_still_gives_the_other_values(make_board: Board) -> None:
     chain = make_board()
     bare = chain.drop("bid", "ask", "symbol", "quoted_at", "atm_class", "rho")
     found, expected = (matrix(prepare_chain(frame.lazy())).collect() for frame in (bare, chain))

@@ -27,7 +27,7 @@ def test_order_and_repetition_of_the_input_do_not_matter(bars: pl.DataFrame, see
     assert_frame_equal(ordered(again), ordered(bars), check_exact=True)
 
 
-def test_prices_in_whole_krw_and_other_clocks_are_taken_too() -> None:
+def test_integer_prices_and_other_time_units_are_accepted() -> None:
     frame = pl.DataFrame(
         {"timestamp": ["2025-09-01 09:01"], "symbol": ["005930"], "volume": [7]}
         | {price: [70_000] for price in bar.PRICES}
@@ -89,8 +89,8 @@ def test_a_large_value_that_left_the_window_leaves_no_trace() -> None:
         }
     )
 
-    def means(of: pl.DataFrame) -> pl.DataFrame:
-        earlier = bar.with_mean_of_earlier(of.lazy(), "a", "x", "minute", count=5, at_least=5)
+    def means(bars: pl.DataFrame) -> pl.DataFrame:
+        earlier = bar.with_mean_of_earlier(bars.lazy(), "a", "x", "minute", count=5, at_least=5)
         return earlier.select("a", bar.mean_of_bars("x", 5).alias("b")).collect()
 
     whole = means(frame)

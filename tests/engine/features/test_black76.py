@@ -1,4 +1,4 @@
-"""Prices and greeks: against vollib over a wide grid, by their own laws, and on the real board."""
+"""Prices and greeks agree with vollib, with their own laws and with a real board."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def every_value(frame: pl.DataFrame, *, on_spot: bool = False) -> pl.DataFrame:
 
 @pytest.mark.parametrize("on_spot", [False, True], ids=["future", "spot"])
 @pytest.mark.parametrize("name", ["price", *GREEKS])
-def test_agrees_with_vollib(name: str, on_spot: bool) -> None:
+def test_prices_and_greeks_agree_with_vollib(name: str, on_spot: bool) -> None:
     pricer, greeks = (black_scholes, scholes_greeks) if on_spot else (black, black_greeks)
     oracle = pricer if name == "price" else getattr(greeks, name)
     expected = [oracle(*row) for row in GRID.select(ARGUMENTS).iter_rows()]
@@ -69,7 +69,7 @@ def test_agrees_with_vollib(name: str, on_spot: bool) -> None:
     assert error.max() < 1e-10
 
 
-def test_greeks_are_the_price_s_slopes_in_the_vendor_s_units() -> None:
+def test_greeks_are_slopes_of_the_price_in_the_units_of_kis() -> None:
     row = GRID.filter(years=21 / 365, rate=0.02, volatility=0.4, underlying=1000.0, moneyness=1.02)
 
     def slope(column: str, step: float, *, on_spot: bool) -> pl.Series:
@@ -91,7 +91,7 @@ def test_greeks_are_the_price_s_slopes_in_the_vendor_s_units() -> None:
             assert found[name].to_list() == pytest.approx(expected.to_list(), rel=2e-3)
 
 
-def test_all_greeks_at_once_are_the_same_greeks() -> None:
+def test_with_greeks_gives_what_the_single_functions_give() -> None:
     at_once = with_greeks(GRID.lazy(), pl.col("volatility"), terms(), prefix="m_").collect()
     one_by_one = every_value(GRID)
     for name in GREEKS:
@@ -99,7 +99,7 @@ def test_all_greeks_at_once_are_the_same_greeks() -> None:
     assert at_once.width == GRID.width + len(GREEKS)
 
 
-def test_at_expiry_the_price_is_intrinsic_and_greeks_are_not_numbers() -> None:
+def test_at_expiry_the_price_is_intrinsic_and_greeks_are_null() -> None:
     frame = pl.DataFrame(
         {
             "flag": ["c", "p", "c", "c", "p"],
@@ -117,7 +117,7 @@ def test_at_expiry_the_price_is_intrinsic_and_greeks_are_not_numbers() -> None:
 
 
 @pytest.mark.parametrize("column", ["underlying", "strike", "years", "volatility", "rate", "flag"])
-def test_without_an_input_everything_that_needs_it_is_null(column: str) -> None:
+def test_a_missing_input_makes_everything_that_needs_it_null(column: str) -> None:
     frame = GRID.head(3).with_columns(pl.lit(None, GRID.schema[column]).alias(column))
     values = every_value(frame)
     shared = {"gamma", "vega"} if column == "flag" else set()  # by calls and puts
@@ -127,7 +127,7 @@ def test_without_an_input_everything_that_needs_it_is_null(column: str) -> None:
 
 @pytest.mark.parametrize("wrong", [0.0, -5.0])
 @pytest.mark.parametrize("column", ["underlying", "strike"])
-def test_a_level_that_is_not_positive_has_no_value(column: str, wrong: float) -> None:
+def test_a_price_or_strike_that_is_not_positive_gives_null(column: str, wrong: float) -> None:
     assert every_value(GRID.head(1).with_columns(pl.lit(wrong).alias(column)))["price"][0] is None
 
 
@@ -151,7 +151,7 @@ def test_years_are_calendar_time_and_end_at_expiry() -> None:
     scale=st.floats(0.1, 10),
     on_spot=st.booleans(),
 )
-def test_calls_and_puts_keep_parity_and_prices_scale(
+def test_prices_keep_put_call_parity_and_scale(
     underlying: float,
     moneyness: float,
     years: float,
@@ -185,7 +185,7 @@ def test_calls_and_puts_keep_parity_and_prices_scale(
 
 
 @needs(BOARD)
-def test_the_vendor_s_greeks_are_black_scholes_with_its_historical_volatility() -> None:
+def test_greeks_of_kis_are_black_scholes_with_its_historical_volatility() -> None:
     board = pl.read_parquet(BOARD).with_columns(
         flag=pl.col("right").str.to_lowercase(),
         underlying="kospi200",
@@ -200,7 +200,7 @@ def test_the_vendor_s_greeks_are_black_scholes_with_its_historical_volatility() 
 
 
 @needs(SAMPLE)
-def test_the_vendor_s_rho_is_per_percentage_point_and_its_theta_per_calendar_day() -> None:
+def test_rho_of_kis_is_per_percentage_point_and_theta_per_calendar_day() -> None:
     put = json.loads(SAMPLE.read_text(encoding="utf-8"))["output2"][0]
     assert float(put["delta_val"]) == -1  # all that is left of it is interest
     strike, rate, years = float(put["acpr"]), 0.035, 27 / 365  # 2024-04-12 to 2024-05-09

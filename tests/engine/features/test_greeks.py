@@ -34,7 +34,7 @@ def one(chain: pl.DataFrame, **values: object) -> dict[str, object]:
     return model(changed).select(MODEL_METRICS).row(0, named=True)
 
 
-def test_are_what_vollib_finds_from_the_price(make_board: Board) -> None:
+def test_model_greeks_are_what_vollib_finds_from_the_price(make_board: Board) -> None:
     chain = make_board()
     found = model(chain)
     years = (chain["expiry"] - chain["timestamp"]).dt.total_seconds() / (365 * 86400)
@@ -50,7 +50,7 @@ def test_are_what_vollib_finds_from_the_price(make_board: Board) -> None:
     assert found["model_iv"].null_count() == 0
 
 
-def test_come_from_the_implied_volatility_and_the_vendor_s_do_not(make_board: Board) -> None:
+def test_model_greeks_use_the_implied_volatility_and_those_of_kis_do_not(make_board: Board) -> None:
     found = model(make_board())
     assert (found["model_iv"] - found["iv"]).abs().max() < 1.5  # the tick
     near = found.filter((pl.col("strike") - 1061.3).abs() < 30)
@@ -58,8 +58,8 @@ def test_come_from_the_implied_volatility_and_the_vendor_s_do_not(make_board: Bo
 
 
 @needs(BOARD)
-def test_on_the_real_board_implied_volatility_is_the_vendor_s() -> None:
-    """The vendor's iv, unlike its greeks, comes from the last price: on the index, 21 days left."""
+def test_on_a_real_board_the_implied_volatility_is_that_of_kis() -> None:
+    """KIS's iv, unlike its greeks, comes from the last price: on the index, 21 days left."""
     real = pl.read_parquet(BOARD).select(
         timestamp=pl.lit(datetime(2026, 9, 17, 15, 20)),
         expiry=datetime(2026, 10, 8, 15, 20),
@@ -92,7 +92,7 @@ def test_a_spot_underlying_grows_to_the_forward(make_board: Board) -> None:
     ("values", "worth"),
     [
         ({"price": 50.0, "bid": 40.0, "ask": 60.0}, 50.0),
-        ({"price": 50.0, "bid": 52.0, "ask": 60.0}, 52.0),  # nobody sells at 50 any more
+        ({"price": 50.0, "bid": 52.0, "ask": 60.0}, 52.0),  # 50 is no longer possible
         ({"price": 50.0, "bid": 40.0, "ask": 48.0}, 48.0),
         ({"price": 50.0, "bid": 0.0, "ask": 48.0}, 48.0),
         ({"price": 50.0, "bid": 52.0, "ask": 0.0}, 52.0),
@@ -124,21 +124,23 @@ def test_a_price_outside_the_quotes_is_moved_into_them(
         {"strike": 900.0},  # and so below its intrinsic value
     ],
 )
-def test_what_has_no_volatility_has_no_greeks(make_board: Board, values: dict[str, object]) -> None:
+def test_an_option_without_a_volatility_has_no_greeks(
+    make_board: Board, values: dict[str, object]
+) -> None:
     assert set(one(make_board(), **values).values()) == {None}
 
 
-def test_without_an_expiry_there_are_none(make_board: Board) -> None:
+def test_without_an_expiry_there_are_no_greeks(make_board: Board) -> None:
     found = model(make_board().drop("expiry"))
     assert found.select(MODEL_METRICS).null_count().row(0) == (202,) * 6
 
 
-def test_nothing_else_in_the_chain_changes(make_board: Board) -> None:
+def test_other_columns_of_the_chain_stay(make_board: Board) -> None:
     chain = make_board()
     assert model(chain).drop(MODEL_METRICS).equals(chain)
 
 
-def test_other_terms_can_be_given(make_board: Board) -> None:
+def test_other_terms_replace_the_default_ones(make_board: Board) -> None:
     chain = make_board()
     terms = Terms(underlying=pl.lit(1061.3), on_spot=pl.lit(False))
     wrong_price = chain.with_columns(underlying_price=1100.0)

@@ -1,4 +1,4 @@
-"""Implied volatility: found wherever it exists, NULL wherever it does not."""
+"""Implied volatility is found wherever it exists, and NULL wherever it does not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WIDE = pl.DataFrame(
 )
 
 
-def test_gives_every_price_back() -> None:
+def test_the_volatility_gives_every_price_back() -> None:
     rows = solved(priced(WIDE))
     known = rows.filter(pl.col("found").is_not_null())
     assert known.height > 3500
@@ -72,7 +72,7 @@ def test_gives_every_price_back() -> None:
     assert known["found"].is_finite().all()
 
 
-def test_finds_the_volatility_itself_where_the_price_depends_on_it() -> None:
+def test_the_volatility_itself_is_found_where_the_price_depends_on_it() -> None:
     rows = solved(priced(WIDE)).with_columns(vega=black76.vega(TERMS, pl.col("volatility")))
     sensitive = rows.filter(pl.col("vega") > 1e-3)  # 0.001 points per volatility point
     assert sensitive.height > 2500
@@ -80,7 +80,7 @@ def test_finds_the_volatility_itself_where_the_price_depends_on_it() -> None:
     assert (sensitive["found"] - sensitive["volatility"]).abs().max() < 1e-9
 
 
-def test_is_null_only_where_the_time_value_is_nil() -> None:
+def test_the_volatility_is_null_only_where_there_is_no_time_value() -> None:
     rows = solved(priced(WIDE)).filter(pl.col("found").is_null())
     call_bound = pl.when(pl.col("is_call")).then(TERMS.forward).otherwise(pl.col("strike"))
     time_value = pl.col("value") / TERMS.discount - black76.intrinsic(TERMS)
@@ -89,7 +89,7 @@ def test_is_null_only_where_the_time_value_is_nil() -> None:
     assert rows.select((pl.min_horizontal(time_value, left) < 2e-12 * unit).all()).item()
 
 
-def test_agrees_with_vollib_on_prices_on_the_tick() -> None:
+def test_the_volatility_agrees_with_vollib_on_prices_on_the_tick() -> None:
     strikes = pl.Series(np.arange(800, 1250, 2.5))
     rows = priced(options(strike=strikes, is_call=strikes > 1000)).with_columns(
         pl.col("value").round(2)
@@ -121,19 +121,19 @@ def test_agrees_with_vollib_on_prices_on_the_tick() -> None:
         ("infinite", {"value": float("inf")}),
     ],
 )
-def test_is_null_without_a_solution(case: str, columns: dict[str, object]) -> None:
+def test_the_volatility_is_null_without_a_solution(case: str, columns: dict[str, object]) -> None:
     rows = options(**columns).with_columns(pl.col("value", "underlying").cast(pl.Float64))
     assert solved(rows)["found"].to_list() == [None], case
 
 
-def test_one_bad_row_does_not_touch_the_others() -> None:
+def test_one_bad_row_does_not_change_the_others() -> None:
     rows = options(value=[30.0, -1.0, None, 25.0])
     found = solved(rows)["found"].to_list()
     assert found[0] > found[3] > 0
     assert found[1:3] == [None, None]
 
 
-def test_leaves_no_column_behind() -> None:
+def test_no_scratch_column_is_left_behind() -> None:
     rows = priced(options())
     assert solved(rows).columns == [*rows.columns, "found", "back"]
 
@@ -146,7 +146,7 @@ def test_leaves_no_column_behind() -> None:
     is_call=st.booleans(),
     on_spot=st.booleans(),
 )
-def test_gives_any_price_back(
+def test_the_volatility_gives_any_price_back(
     underlying: float,
     moneyness: float,
     years: float,

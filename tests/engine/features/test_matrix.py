@@ -1,4 +1,4 @@
-"""The matrix: every value at its own level, whatever the chain is like."""
+"""Every value of a matrix is at its own level, for any chain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOMENT = datetime(2026, 11, 2, 10, 31)
 
 
 def by_hand(chain: pl.DataFrame, levels: int = 10) -> list[dict[str, object]]:
-    """Return what the matrix must be, row by row, as the specification says it."""
+    """Return what the matrix must be, computed row by row in plain Python."""
     out: list[dict[str, object]] = []
     keys = chain.select("timestamp", "underlying_symbol").unique().sort("*")
     for moment, symbol in keys.iter_rows():
@@ -33,9 +33,9 @@ def by_hand(chain: pl.DataFrame, levels: int = 10) -> list[dict[str, object]]:
         for metric in METRICS:
             values: dict[str, object] = {}
             for side in "CP":
-                for place, strike in enumerate(strikes, -atm):
-                    kind = "itm" if (place < 0) == (side == "C") else "otm"
-                    name = f"{kind}{abs(place)}" if place else "atm"
+                for step, strike in enumerate(strikes, -atm):
+                    kind = "itm" if (step < 0) == (side == "C") else "otm"
+                    name = f"{kind}{abs(step)}" if step else "atm"
                     values[f"{side.lower()}_{name}"] = at.get((side, strike), {}).get(metric)
             row = {"timestamp": moment, "underlying_symbol": symbol, "metric_type": metric}
             out.append(row | {name: values.get(name) for name in level_columns(levels)})
@@ -53,7 +53,7 @@ def assert_as_by_hand(chain: pl.DataFrame, levels: int = 10) -> None:
     assert_frame_equal(found, expected, check_exact=True)
 
 
-def test_lays_out_an_ordinary_board_as_the_specification_says(make_board: Board) -> None:
+def test_an_ordinary_chain_is_laid_out_as_by_hand(make_board: Board) -> None:
     assert_as_by_hand(make_board())
 
 
@@ -64,7 +64,7 @@ def test_the_number_of_levels_is_a_parameter(make_board: Board, levels: int) -> 
     assert_as_by_hand(make_board(), levels)
 
 
-def test_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
+def test_a_matrix_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
     found = matrix(prepare_chain(make_board().lazy()))
     assert found.collect_schema() == pl.Schema(OPTION_MATRIX)
     assert found.collect().schema == pl.Schema(OPTION_MATRIX)
@@ -82,7 +82,7 @@ def test_atm_is_the_nearest_strike_and_of_two_the_lower(
     assert row["c_atm"] == row["p_atm"] == atm
 
 
-def test_an_unquoted_strike_keeps_its_place_empty(make_board: Board) -> None:
+def test_an_unquoted_strike_keeps_its_level_empty(make_board: Board) -> None:
     full = make_board()
     at = (pl.col("strike") == 1067.5) & (pl.col("option_type") == "C")
     values = [name for name in METRICS if name != "option_type"]
@@ -99,7 +99,7 @@ def test_a_strike_that_is_not_listed_moves_the_others_up(make_board: Board) -> N
     assert_as_by_hand(make_board().filter(pl.col("strike") != 1067.5))
 
 
-def test_many_snapshots_and_series_at_once_are_each_as_alone(make_board: Board) -> None:
+def test_many_snapshots_and_series_at_once_give_what_each_gives_alone(make_board: Board) -> None:
     snapshots = [
         make_board(1061.3 + 7 * n, moment=MOMENT + timedelta(minutes=n), symbol=symbol)
         for n in range(5)
@@ -123,7 +123,7 @@ def test_a_day_of_chains_is_the_same_on_every_engine(make_board: Board, engine: 
         assert_frame_equal(found.slice(n * 9, 9).drop("timestamp"), alone)
 
 
-def test_model_greeks_are_further_rows(make_board: Board) -> None:
+def test_model_greeks_add_rows(make_board: Board) -> None:
     chain = with_model_greeks(prepare_chain(make_board().lazy())).collect()
     found = cells(chain)
     assert found["metric_type"].to_list() == [*METRICS, *MODEL_METRICS]
@@ -132,12 +132,12 @@ def test_model_greeks_are_further_rows(make_board: Board) -> None:
     assert row["p_atm"] == at_atm > 30
 
 
-def test_no_row_gives_no_row() -> None:
+def test_an_empty_chain_gives_an_empty_matrix() -> None:
     nothing = pl.DataFrame(schema=pl.Schema(OPTION_CHAIN))
     assert cells(nothing).height == 0
 
 
-def test_fetched_at_is_when_the_last_row_was(make_board: Board) -> None:
+def test_fetched_at_is_that_of_the_latest_row(make_board: Board) -> None:
     chain = make_board().with_columns(
         fetched_at=pl.col("fetched_at") + pl.duration(milliseconds=pl.int_range(pl.len()))
     )
@@ -185,14 +185,14 @@ def atm_is_listed(chain: pl.DataFrame) -> bool:
 
 @settings(max_examples=60)
 @given(chains())
-def test_any_chain_is_laid_out_as_the_specification_says(chain: pl.DataFrame) -> None:
+def test_any_chain_is_laid_out_as_by_hand(chain: pl.DataFrame) -> None:
     if atm_is_listed(chain):
         assert_as_by_hand(chain)
 
 
 @settings(max_examples=25)
 @given(chains(), st.integers(0, 2**32))
-def test_the_order_of_rows_means_nothing(chain: pl.DataFrame, seed: int) -> None:
+def test_the_order_of_rows_does_not_matter(chain: pl.DataFrame, seed: int) -> None:
     shuffled = chain.sample(fraction=1, shuffle=True, seed=seed)
     assert_frame_equal(cells(chain), cells(shuffled))
 
@@ -235,7 +235,7 @@ def test_every_value_is_in_the_chain_at_the_strike_it_claims(chain: pl.DataFrame
 
 @settings(max_examples=25)
 @given(chains())
-def test_calls_and_puts_mirror(chain: pl.DataFrame) -> None:
+def test_calls_and_puts_mirror_each_other(chain: pl.DataFrame) -> None:
     """Turn every strike round the underlying and every call into a put: sides change places."""
     nearest = (chain["strike"].unique() - chain["underlying_price"][0]).abs().sort()
     tie = nearest.len() > 1 and nearest[0] == nearest[1]  # the lower one, turned, is the upper

@@ -1,4 +1,4 @@
-"""Whole boards, as a trader would see them: matrices, figures and findings, to be read by eye."""
+"""Whole chains as a trader would see them: matrices, figures and findings, to be read by eye."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLE = KIS_SAMPLES / "FHPIF05030100.json"
 
 
 def seen(chain: pl.DataFrame) -> str:
-    """Return all that is derived from a chain, as text."""
+    """Return all that is computed from a chain, as text."""
     cells = matrix(with_model_greeks(prepare_chain(chain.lazy()))).collect()
     figures = option_summary(prepare_chain(chain.lazy())).collect().row(0, named=True)
     findings = (
@@ -76,7 +76,7 @@ def test_a_board_cut_at_100_rows_and_the_rest_quoted_singly(
 
 
 def test_a_board_after_a_move_of_5_percent(make_board: Board, snapshot: SnapshotAssertion) -> None:
-    """The vendor's flag still says 1060; volume and open interest are where the market was."""
+    """KIS's flag still says 1060; volume and open interest are where the market was."""
     moved = make_board(1061.3 * 0.95, center=1061.3, volatility=0.52).with_columns(
         atm_class=pl.when(strike=1060).then(pl.lit("ATM")).otherwise("atm_class")
     )
@@ -172,7 +172,7 @@ def test_a_board_like_the_official_sample(
 
 @needs(SAMPLE)
 def test_the_official_sample_itself_has_no_atm(like_the_sample: pl.DataFrame) -> None:
-    """One strike, far from the market: there is nothing to lay out, and that is said."""
+    """One strike, far from the market: the matrix is empty and a flag says why."""
     fields = {
         "strike": "acpr",
         "price": "optn_prpr",
@@ -210,7 +210,7 @@ def test_the_official_sample_itself_has_no_atm(like_the_sample: pl.DataFrame) ->
     assert set(chain_flags(prepare_chain(chain.lazy())).collect()["flag"]) == {"no_atm"}
 
 
-def test_several_snapshots_are_several_blocks(make_board: Board) -> None:
+def test_several_snapshots_are_printed_as_several_blocks(make_board: Board) -> None:
     later = make_board(moment=datetime(2026, 11, 2, 10, 32))
     cells = matrix(prepare_chain(pl.concat([make_board(), later]).lazy())).collect()
     blocks = render_matrix(cells, ["iv"]).split("\n\n")

@@ -1,4 +1,4 @@
-"""The summary: every figure against its definition, written out plainly."""
+"""Every figure of the summary agrees with its definition in plain Python."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def on_forward(chain: pl.DataFrame) -> pl.DataFrame:
     return with_model_greeks(prepare_chain(moved.lazy())).collect()
 
 
-def test_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
+def test_a_summary_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
     found = option_summary(prepare_chain(make_board().lazy()))
     assert found.collect_schema() == pl.Schema(OPTION_SUMMARY)
     assert found.collect().schema == pl.Schema(OPTION_SUMMARY)
     assert found.collect().select(FIGURES).null_count().sum_horizontal().item() == 0
 
 
-def test_says_what_the_snapshot_is_of(make_board: Board) -> None:
+def test_a_summary_describes_its_snapshot(make_board: Board) -> None:
     found = figures(make_board())
     assert found["underlying_price"] == 1061.3
     assert found["atm_strike"] == 1062.5
@@ -82,7 +82,7 @@ def test_volatilities_are_those_of_the_smile(make_board: Board) -> None:
 
 
 @pytest.mark.parametrize("future", [1052.0, 1071.0])
-def test_a_future_of_another_month_does_not_bend_the_smile(
+def test_a_future_of_another_month_does_not_change_the_smile(
     make_board: Board, future: float
 ) -> None:
     plain, moved = (
@@ -157,7 +157,7 @@ def pain_by_hand(strikes: list[float], calls: list[int], puts: list[int]) -> flo
     ).filter(lambda book: any(map(sum, book.values())))
 )
 @settings(max_examples=60)
-def test_max_pain_is_where_least_is_paid(book: dict[float, tuple[int, int]]) -> None:
+def test_max_pain_is_the_strike_at_which_least_is_paid(book: dict[float, tuple[int, int]]) -> None:
     strikes = sorted(book)
     calls, puts = ([book[strike][side] for strike in strikes] for side in (0, 1))
     frame = pl.DataFrame(
@@ -170,7 +170,7 @@ def test_max_pain_is_where_least_is_paid(book: dict[float, tuple[int, int]]) -> 
     assert frame.select(max_pain()).item() == pain_by_hand(strikes, calls, puts)
 
 
-def test_without_open_interest_there_is_no_pain(make_board: Board) -> None:
+def test_without_open_interest_there_is_no_max_pain(make_board: Board) -> None:
     found = figures(make_board().with_columns(open_interest=0))
     assert found["max_pain"] is None
     assert found["zero_gamma"] is None
@@ -197,13 +197,13 @@ def test_gamma_exposure_is_what_dealers_trade_per_percent(make_board: Board) -> 
     assert found["gamma_exposure"] == pytest.approx(exposure_by_hand(chain) * scale, rel=1e-9)
 
 
-def test_gamma_exposure_wants_a_multiplier(make_board: Board) -> None:
+def test_gamma_exposure_needs_a_multiplier(make_board: Board) -> None:
     found = figures(make_board().drop("multiplier"))
     assert found["gamma_exposure"] is None
     assert found["zero_gamma"] is not None
 
 
-def test_gamma_exposure_changes_sign_at_its_zero(make_board: Board) -> None:
+def test_gamma_exposure_changes_its_sign_at_zero_gamma(make_board: Board) -> None:
     """Puts below and calls above the market: dealers are short gamma in falls."""
     away = (pl.col("strike") - 1061.3) / 50
     calls = (-(away - 1).pow(2)).exp() * 3000
@@ -217,7 +217,7 @@ def test_gamma_exposure_changes_sign_at_its_zero(make_board: Board) -> None:
     assert below < 0 < above
 
 
-def test_without_a_change_of_sign_there_is_no_zero(make_board: Board) -> None:
+def test_without_a_change_of_sign_there_is_no_zero_gamma(make_board: Board) -> None:
     calls_only = make_board().with_columns(
         open_interest=pl.when(option_type="C").then("open_interest").otherwise(0)
     )
@@ -240,14 +240,14 @@ def test_without_time_there_are_ratios_but_no_volatilities(make_board: Board) ->
         assert found["forward"] == pytest.approx(1061.3, abs=0.15)
 
 
-def test_an_unusable_snapshot_has_no_figures_but_says_so(make_board: Board) -> None:
+def test_an_unusable_snapshot_has_flags_and_no_figures(make_board: Board) -> None:
     found = figures(make_board().with_columns(underlying_price=pl.lit(None, pl.Float64)))
     assert found["flags"] == "no_underlying"
     assert {found[name] for name in FIGURES} == {None}
     assert found["days_to_expiry"] > 38  # type: ignore[operator]
 
 
-def test_unsound_rows_have_no_part(make_board: Board) -> None:
+def test_rows_that_are_not_sound_do_not_count(make_board: Board) -> None:
     chain = make_board()
     far = (pl.col("strike") >= 1150) & (pl.col("option_type") == "P")
     stale = chain.with_columns(
@@ -263,7 +263,7 @@ def test_unsound_rows_have_no_part(make_board: Board) -> None:
     assert_frame_equal(found.drop("flags"), without.drop("flags"), rel_tol=1e-12)
 
 
-def test_all_findings_are_named_in_order(make_board: Board) -> None:
+def test_flags_are_sorted(make_board: Board) -> None:
     chain = make_board()
     first = pl.int_range(pl.len()) == 0
     bad = chain.with_columns(
@@ -274,7 +274,7 @@ def test_all_findings_are_named_in_order(make_board: Board) -> None:
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
-def test_many_snapshots_at_once_are_each_as_alone(make_board: Board, engine: str) -> None:
+def test_many_snapshots_at_once_give_what_each_gives_alone(make_board: Board, engine: str) -> None:
     snapshots = [
         make_board(1030.3 + 3 * n, moment=datetime(2026, 11, 2, 9, n), symbol=symbol)
         for n in range(8)

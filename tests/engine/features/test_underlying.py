@@ -1,4 +1,4 @@
-"""Which price an option is on: the nearest future, the index, the chain's own, parity."""
+"""An option is on the nearest future, else the index, the chain's own price, or parity."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ INDEX = ("index", 1058.0, None)
     ("given", "chosen"),
     [
         ([INDEX, AFTER, NEAR, BEFORE], NEAR),
-        ([INDEX, AFTER, BEFORE], AFTER),  # as near: the one that lives as long as the options
+        ([INDEX, AFTER, BEFORE], AFTER),  # equally near: the one that expires later
         ([INDEX, BEFORE], BEFORE),
         ([INDEX], INDEX),
         ([("future:A01612", None, MATURES), AFTER, INDEX], AFTER),
@@ -79,7 +79,7 @@ def test_without_candidates_the_chain_keeps_what_it_has(make_board: Board) -> No
     assert decided(make_board(), elsewhere) == (1061.3, "future:A01612")
 
 
-def test_with_nothing_else_parity_decides(priceless: pl.DataFrame) -> None:
+def test_without_any_other_price_parity_decides(priceless: pl.DataFrame) -> None:
     price, source = decided(priceless)
     assert source == "parity"
     assert price == pytest.approx(1061.3, abs=0.15)  # the prices are on ticks of 0.05
@@ -113,7 +113,7 @@ def test_two_stale_prices_do_not_move_parity(make_board: Board) -> None:
     assert bad == pytest.approx(good, abs=0.15)
 
 
-def test_parity_does_not_listen_to_crossed_or_stale_rows(make_board: Board) -> None:
+def test_parity_ignores_crossed_and_stale_rows(make_board: Board) -> None:
     chain = make_board()
     puts = pl.col("option_type") == "P"
     crossed = chain.with_columns(bid=pl.when(puts).then(999.0).otherwise("bid"))
@@ -127,7 +127,7 @@ def test_parity_does_not_listen_to_crossed_or_stale_rows(make_board: Board) -> N
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
-def test_each_snapshot_has_its_own(make_board: Board, engine: str) -> None:
+def test_each_snapshot_gets_its_own_price(make_board: Board, engine: str) -> None:
     minutes = [datetime(2026, 11, 2, 10, n) for n in range(30)]
     snapshots = [make_board(1040.0 + 2 * n, moment=minute) for n, minute in enumerate(minutes)]
     priced = [
