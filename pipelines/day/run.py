@@ -76,7 +76,7 @@ async def run_day(
     InputError if another collector runs with the same spool folder.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_hold_collector_lock(paths.spool))
+        stack.enter_context(hold_collector_lock(paths.spool))
         alerts = await stack.enter_async_context(open_alerts(alert_addresses, clock))
         store = Store(paths.url, clock, component="collector")
         stack.push_async_callback(store.close)
@@ -124,7 +124,7 @@ async def run_day(
 
 
 @contextmanager
-def _hold_collector_lock(folder: Path) -> Iterator[None]:
+def hold_collector_lock(folder: Path) -> Iterator[None]:
     """Hold the collector's lock: two collectors would make every call twice. Raises InputError."""
     lock = FileLock(private_folder(folder) / "collector.lock")
     try:

@@ -23,7 +23,7 @@ from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
 from pipelines.databases import Database
 from pipelines.day.live import _logging
-from pipelines.day.run import _hold_collector_lock
+from pipelines.day.run import hold_collector_lock
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.engine.store.data import futures_bars
@@ -58,7 +58,7 @@ async def test_tokens_paces_spool_and_logs_are_ours_hold_collector_lock(tmp_path
     client = KisClient(KisSettings(app_keys=(key,)), WallClock(), folder=here / "kis")
     await client.close()
     write_atomically(here / "kis" / "token.json", b"token", private=True)
-    with _hold_collector_lock(here / "spool"):
+    with hold_collector_lock(here / "spool"):
         Spool(here / "spool").add("futures_1m", futures_bars([1.0]))
     stats = DayStatistics(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)
     database = Database("", "live", Settings(data_folder=tmp_path))
