@@ -1,6 +1,6 @@
 """A trading day from the settings to its end: real where there are KIS credentials, else simulated.
 
-`run` is what `just live` does, for a `Feed` of yours:
+`run` is what `just live` does, for your own `Feed`:
 
     from pipelines.day.live import run
     from pipelines.feed import DataFeedBuilder

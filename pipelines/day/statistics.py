@@ -31,7 +31,7 @@ class DayStatistics:
     corrections: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
-    refused: int = 0  # calls that a simulated KIS refused because of us
+    refused: int = 0  # calls that a simulated KIS refused: our mistake, such as too many a second
     delays: dict[datetime, float] = field(default_factory=dict)  # seconds, by the bar's stamp
     stored: dict[str, set[datetime]] = field(default_factory=dict)  # stamps, by symbol
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """The planner: which calls cover the missing stamps, as few of them as possible, newest first.
 
-KIS counts its rows backwards from the label that is asked for and includes it, so a call is a
+KIS counts its rows backwards from the requested label, which it includes, so a call is a
 window over the bars that exist: 102 of a contract, 120 of a stock. Windows do not reach into the
 session before: KIS sends rows of another date than the requested one, but they are never used
 (docs/kis.md#futures-minute-bars). Putting the end of each window at the newest stamp that is still
@@ -23,7 +23,7 @@ CALLS = pl.Schema(
     [
         ("symbol", pl.String()),
         ("session", pl.Date()),
-        ("until", pl.Datetime("us")),  # newest stamp of the window, to be asked for
+        ("until", pl.Datetime("us")),  # newest stamp of the window, which the call names
         ("since", pl.Datetime("us")),  # oldest missing stamp that the window covers
         ("missing", pl.Int64()),  # how many missing stamps it covers
     ]

@@ -34,7 +34,7 @@ class Survey:
 
     @property
     def missing(self) -> pl.DataFrame:
-        """The stamps that KIS has to be asked for."""
+        """The stamps to request from KIS."""
         return self.marks.filter(pl.col("state") == "open").select(STAMP)
 
     @property

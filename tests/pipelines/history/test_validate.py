@@ -71,12 +71,12 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
 
         damage = plan_damage(truth, seed=11, of_each=6)
         await apply_damage(at.store, damage)
-        asked = at.calls
+        calls = at.calls
         fixed = await validate_and_fix(at.context, [])
         assert stamps_found(fixed.before) == damage.expected
         assert fixed.exit_code == 0
         assert_frame_equal(await at.bars(), truth)
-        assert at.calls - asked <= 1.1 * fewest_calls(fixed.before)
+        assert at.calls - calls <= 1.1 * fewest_calls(fixed.before)
 
 
 def fewest_calls(found: Validation) -> int:
@@ -97,7 +97,8 @@ async def test_thin_stocks_of_the_real_file_have_no_false_gap_and_are_restored(
     database_url: str, tmp_path: Path
 ) -> None:
     market = RecordedMarket(REAL_DATA / "krx_stocks_1min.parquet")
-    symbols, days = ["084110", "003160", "139260"], (date(2025, 10, 20), date(2025, 10, 24))
+    symbols = ["084110", "003160", "139260"]
+    days = date(2025, 10, 20), date(2025, 10, 24)
     async with desk(database_url, tmp_path, datetime(2025, 10, 24, 18), market) as at:
         await reconcile(at.context, symbols, days[1])
         await backfill(at.context, symbols, *days)
