@@ -1,9 +1,8 @@
-"""A KIS that answers like KIS, faults included: `async with serve(market, clock) as simulator`."""
+"""A simulated KIS, faults included: `async with serve(market, clock) as simulator`."""
 
 from engine.simulator.faults.scenario import Scenario, load_scenario, shipped_scenarios
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.recorded import RecordedMarket
-from engine.simulator.market.recorded_answers import RecordedAnswers
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Counts, Simulator, serve
 
@@ -11,7 +10,6 @@ __all__ = [
     "APP_KEYS",
     "Counts",
     "MarketData",
-    "RecordedAnswers",
     "RecordedMarket",
     "Scenario",
     "Simulator",

@@ -8,81 +8,93 @@ from datetime import date, datetime, timedelta
 import orjson
 
 from engine.market.sessions import Market
-from engine.simulator.exchange import Desk, is_dead
+from engine.simulator.exchange import SimulatedExchange, is_forgotten
 from engine.simulator.kis_format import OK
 from engine.simulator.query import MARKETS, Query, asked_day, asked_hour, fits
-from engine.simulator.session_rows import Sheet
+from engine.simulator.session_rows import SessionRows
 from engine.simulator.summaries import future_summary, stock_summary
 
-FUTURES_LIMIT, STOCK_TODAY_LIMIT, STOCK_PAST_LIMIT = 102, 30, 120
+FUTURES_LIMIT = 102
+STOCK_TODAY_LIMIT = 30
+STOCK_PAST_LIMIT = 120
 MINUTE = timedelta(minutes=1)
 _TAIL = orjson.dumps(OK)[1:]
 
 
-def futures_bars(desk: Desk, query: Query, now: datetime) -> bytes:
+def futures_bars(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHKIF03020200: at most 102 minutes of a future or option, newest first.
 
     With FID_PW_DATA_INCU_YN=Y rows go on into the sessions before; with N only today's are served.
     A wrong market code, a dead code, an expired contract: no rows, rt_cd 0.
     """
-    symbol, code = query["FID_INPUT_ISCD"], query["FID_COND_MRKT_DIV_CODE"]
+    symbol = query["FID_INPUT_ISCD"]
+    code = query["FID_COND_MRKT_DIV_CODE"]
     past = query["FID_PW_DATA_INCU_YN"] == "Y"
     day = asked_day(query["FID_INPUT_DATE_1"], now)
     until = asked_hour(query["FID_INPUT_HOUR_1"], day)
-    if not fits(symbol, code) or is_dead(symbol, now) or (not past and day != now.date()):
+    if not fits(symbol, code) or is_forgotten(symbol, now) or (not past and day != now.date()):
         return rows_answer({}, [])
-    market, fake = MARKETS[code], query["FID_FAKE_TICK_INCU_YN"] == "Y"
-    sheets = desk.sheets(symbol, market, day, now, fake_ticks=fake)
-    rows = _collect(sheets, day, until, now, FUTURES_LIMIT, past=past)
-    return rows_answer(future_summary(desk, symbol, market, now), rows)
+    market = MARKETS[code]
+    fake_ticks = query["FID_FAKE_TICK_INCU_YN"] == "Y"
+    sessions = exchange.sessions_back(symbol, market, day, now, fake_ticks=fake_ticks)
+    rows = _rows_back(sessions, day, until, now, FUTURES_LIMIT, past=past)
+    return rows_answer(future_summary(exchange, symbol, market, now), rows)
 
 
-def stock_bars_past(desk: Desk, query: Query, now: datetime) -> bytes:
+def stock_bars_past(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHKST03010230: at most 120 minutes of a stock; near the open the day before is mixed in."""
-    symbol, day = query["FID_INPUT_ISCD"], asked_day(query["FID_INPUT_DATE_1"], now)
+    symbol = query["FID_INPUT_ISCD"]
+    day = asked_day(query["FID_INPUT_DATE_1"], now)
     until = asked_hour(query["FID_INPUT_HOUR_1"], day)
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return rows_answer({}, [])
-    past, fake = query["FID_PW_DATA_INCU_YN"] == "Y", query["FID_FAKE_TICK_INCU_YN"] == "Y"
-    sheets = desk.sheets(symbol, Market.STOCKS, day, now, fake_ticks=fake)
-    rows = _collect(sheets, day, until, now, STOCK_PAST_LIMIT, past=past)
-    return rows_answer(stock_summary(desk, symbol, now), rows)
+    past = query["FID_PW_DATA_INCU_YN"] == "Y"
+    fake_ticks = query["FID_FAKE_TICK_INCU_YN"] == "Y"
+    sessions = exchange.sessions_back(symbol, Market.STOCKS, day, now, fake_ticks=fake_ticks)
+    rows = _rows_back(sessions, day, until, now, STOCK_PAST_LIMIT, past=past)
+    return rows_answer(stock_summary(exchange, symbol, now), rows)
 
 
-def stock_bars_today(desk: Desk, query: Query, now: datetime) -> bytes:
+def stock_bars_today(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHKST03010200: at most 30 minutes of today; an hour to come is filled with the last price."""
     symbol = query["FID_INPUT_ISCD"]
     until = asked_hour(query["FID_INPUT_HOUR_1"], now.date())
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return rows_answer({}, [])
-    sheet = desk.today(symbol, Market.STOCKS, now)
+    today = exchange.today(symbol, Market.STOCKS, now)
     rows: list[bytes] = []
-    if sheet is not None and now >= sheet.session.opens:
-        rows = _filled_forward(sheet, until, now)
-        idle = sheet.idle_minute(until, now)
+    if today is not None and now >= today.session.opens:
+        rows = _filled_forward(today, until, now)
+        idle = today.idle_minute(until, now)
         rows = (rows + ([idle] if idle else []))[:STOCK_TODAY_LIMIT]
         if len(rows) < STOCK_TODAY_LIMIT:
-            rows += sheet.visible(until, now, STOCK_TODAY_LIMIT - len(rows))
-    return rows_answer(stock_summary(desk, symbol, now), rows)
+            rows += today.visible(until, now, STOCK_TODAY_LIMIT - len(rows))
+    return rows_answer(stock_summary(exchange, symbol, now), rows)
 
 
-def _collect(
-    sheets: Iterable[Sheet], day: date, until: datetime, now: datetime, limit: int, *, past: bool
+def _rows_back(
+    sessions: Iterable[SessionRows],
+    day: date,
+    until: datetime,
+    now: datetime,
+    limit: int,
+    *,
+    past: bool,
 ) -> list[bytes]:
     """Return rows from `until` backwards, over as many sessions as it takes if `past`."""
     rows: list[bytes] = []
-    for sheet in sheets:
-        if past or sheet.asked == day:
-            rows += sheet.visible(until, now, limit - len(rows))
+    for session_rows in sessions:
+        if past or session_rows.served_date == day:
+            rows += session_rows.visible(until, now, limit - len(rows))
         if len(rows) >= limit or not past:
             break
     return rows
 
 
-def _filled_forward(sheet: Sheet, until: datetime, now: datetime) -> list[bytes]:
+def _filled_forward(today: SessionRows, until: datetime, now: datetime) -> list[bytes]:
     """Return a row of the current price for each minute to come, newest first."""
-    newest = sheet.visible(now, now, 1)
-    end = min(until, sheet.session.last_stamp).replace(second=0)
+    newest = today.visible(now, now, 1)
+    end = min(until, today.session.last_stamp).replace(second=0)
     start = now.replace(second=0, microsecond=0) + MINUTE
     if not newest or end < start:
         return []

@@ -8,10 +8,11 @@ from functools import lru_cache
 import orjson
 
 from engine.errors import InputError
-from engine.market import instruments
+from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200
 from engine.market.sessions import Market, session
+from engine.market.symbols import Contract, parse
 from engine.simulator.board_text import write_boards, write_quotes
-from engine.simulator.exchange import Desk, is_dead
+from engine.simulator.exchange import SimulatedExchange, is_forgotten
 from engine.simulator.kis_format import OK, change
 from engine.simulator.market.data import open_session
 from engine.simulator.market.listing import (
@@ -25,51 +26,53 @@ from engine.simulator.market.options import BLOCK
 from engine.simulator.query import Query
 from engine.simulator.summaries import future_quote
 
-FUTURES_OF_CLASS = {"": "A01", "MKI": "A05", "KQI": "A06"}
+FUTURES_OF_CLASS = {"": KOSPI200, "MKI": MINI_KOSPI200, "KQI": KOSDAQ150}
 EMPTY_BOARD = orjson.dumps({"output1": [], "output2": [], **OK})
 EMPTY_QUOTE = orjson.dumps({"output1": {}, "output2": {}, "output3": {}, **OK})
 MINUTE = timedelta(minutes=1)
-KOSPI_PER_KOSPI200 = 7.4  # what a point of the one is worth in the other, about
+KOSPI_PER_KOSPI200 = 7.4  # roughly, points of the one for a point of the other
 
-State = tuple[date, int]  # a session and how many of its minutes are over, less one
+Minute = tuple[date, int]  # a session, and which of its minutes is over, counted from 0
 
 
-def state_of_day(now: datetime) -> State | None:
-    """Return the session whose quotes stand now: before the open those of the close before."""
-    for back in range(15):
-        of = session(Market.DERIVATIVES, now.date() - timedelta(days=back))
-        if of is not None and now >= of.first_stamp:
-            return of.date, int((min(now, of.last_stamp) - of.opens) / MINUTE) - 1
+def last_minute(now: datetime) -> Minute | None:
+    """Return the minute whose quotes are valid now: before the open the last of the day before."""
+    for days in range(15):
+        hours = session(Market.DERIVATIVES, now.date() - timedelta(days=days))
+        if hours is not None and now >= hours.first_stamp:
+            return hours.date, int((min(now, hours.last_stamp) - hours.opens) / MINUTE) - 1
     return None
 
 
-def option_board(desk: Desk, query: Query, now: datetime) -> bytes:
+def option_board(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIF05030100: at most 100 calls and 100 puts of a maturity, highest strikes first."""
-    series, state = series_of(query["FID_COND_MRKT_CLS_CODE"]), state_of_day(now)
+    series = series_of(query["FID_COND_MRKT_CLS_CODE"])
     maturity = query["FID_MTRT_CNT"]
-    if series is None or state is None or query["FID_COND_MRKT_DIV_CODE"] != "O":
+    last = last_minute(now)
+    if series is None or last is None or query["FID_COND_MRKT_DIV_CODE"] != "O":
         return EMPTY_BOARD
-    if maturity not in maturities(series, state[0]):
+    day, minute = last
+    if maturity not in maturities(series, day):
         return EMPTY_BOARD
-    day, minute = state
-    return write_boards(desk, series, maturity, day, minute // BLOCK)[minute % BLOCK]
+    return write_boards(exchange, series, maturity, day, minute // BLOCK)[minute % BLOCK]
 
 
-def board_top(desk: Desk, query: Query, now: datetime) -> bytes:
+def board_top(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIF05030000: the index under a future, and the future."""
-    symbol, state = query["FID_INPUT_ISCD"], state_of_day(now)
-    future = _future(desk, query, now)
-    if not future or state is None:
+    contract = _asked_contract(query, now)
+    last = last_minute(now)
+    future = future_quote(exchange, contract, now) if contract else {}
+    if not contract or not future or last is None:
         return orjson.dumps({"output1": {}, "output2": [], **OK})
-    price, before = _index(desk, instruments.product(symbol).underlying, state)
+    price, before = _index(exchange, contract.product.underlying, last)
     move, sign, share = change(price, before, 2)
     output1 = {
         "unas_prpr": f"{price:.2f}",
         "unas_prdy_vrss": move,
         "unas_prdy_vrss_sign": sign,
         "unas_prdy_ctrt": share,
-        "unas_acml_vol": str(400_000 * (state[1] + 1)),
-        "hts_kor_isnm": future_name(symbol),
+        "unas_acml_vol": str(400_000 * (last[1] + 1)),
+        "hts_kor_isnm": future_name(contract),
         **{
             name: future[name]
             for name in ("futs_prpr", "futs_prdy_vrss", "prdy_vrss_sign", "futs_prdy_ctrt")
@@ -78,51 +81,55 @@ def board_top(desk: Desk, query: Query, now: datetime) -> bytes:
     return orjson.dumps({"output1": output1, "output2": [], **OK})
 
 
-def futures_board(desk: Desk, query: Query, now: datetime) -> bytes:
+def futures_board(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIF05030200: all listed futures of a product."""
-    prefix = FUTURES_OF_CLASS.get(query["FID_COND_MRKT_CLS_CODE"])
-    codes = futures(prefix, now.date()) if prefix else []
-    rows = [row for code in codes if (row := _futures_row(desk, code, now))]
+    product = FUTURES_OF_CLASS.get(query["FID_COND_MRKT_CLS_CODE"])
+    contracts = futures(product, now.date()) if product else []
+    rows = [row for contract in contracts if (row := _futures_row(exchange, contract, now))]
     return orjson.dumps({"output": rows, **OK})
 
 
-def quote(desk: Desk, query: Query, now: datetime) -> bytes:
+def quote(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHMIF10000000: one future (F) or option (O), without bid and ask."""
-    state = state_of_day(now)
-    if state is None:
+    last = last_minute(now)
+    if last is None:
         return EMPTY_QUOTE
-    is_option = query["FID_COND_MRKT_DIV_CODE"] == "O"
-    symbol = query["FID_INPUT_ISCD"]
-    future = {} if is_option else _future(desk, query, now)
-    known = _option_quote(desk, symbol, state) if is_option else orjson.dumps(future)
-    if not (known if is_option else future):
+    if query["FID_COND_MRKT_DIV_CODE"] == "O":
+        output1 = _option_quote(exchange, query["FID_INPUT_ISCD"], last)
+    else:
+        contract = _asked_contract(query, now)
+        future = future_quote(exchange, contract, now) if contract else {}
+        output1 = orjson.dumps(future) if future else b""
+    if not output1:
         return EMPTY_QUOTE
-    return b'{"output1":%b,%b' % (known, _indices(desk, state))
+    return b'{"output1":%b,%b' % (output1, _indices(exchange, last))
 
 
 @lru_cache(maxsize=64)
-def _indices(desk: Desk, state: State) -> bytes:
+def _indices(exchange: SimulatedExchange, last: Minute) -> bytes:
     """Return what follows output1 in every quote of a minute: KOSPI and KOSPI200."""
-    price, before = _index(desk, "KOSPI200", state)
+    price, before = _index(exchange, "KOSPI200", last)
     kospi = _index_row("0001", "종합", price * KOSPI_PER_KOSPI200, before * KOSPI_PER_KOSPI200)
     kospi200 = _index_row("2001", "KOSPI200", price, before)
     return orjson.dumps({"output2": kospi, "output3": kospi200, **OK})[1:]
 
 
-def _future(desk: Desk, query: Query, now: datetime) -> dict[str, str]:
-    symbol = query["FID_INPUT_ISCD"]
+def _asked_contract(query: Query, now: datetime) -> Contract | None:
+    """Return the futures contract asked for, None if KIS has no such quote."""
     try:
-        known = instruments.contract(symbol).product.kind == "future" and not is_dead(symbol, now)
+        found = parse(query["FID_INPUT_ISCD"])
     except InputError:
-        return {}
-    asked = known and query["FID_COND_MRKT_DIV_CODE"] == "F"
-    return future_quote(desk, symbol, now) if asked else {}
+        return None
+    if not isinstance(found, Contract) or query["FID_COND_MRKT_DIV_CODE"] != "F":
+        return None
+    return None if is_forgotten(found.code, now) else found
 
 
-def _index(desk: Desk, underlying: str, state: State) -> tuple[float, float]:
+def _index(exchange: SimulatedExchange, underlying: str, last: Minute) -> tuple[float, float]:
     """Return the index as of a minute and at the close before, index points."""
-    index = desk.market.index(underlying, open_session(Market.DERIVATIVES, state[0]))
-    return float(index["close"][state[1]]), previous_close(desk.market, underlying, state[0])
+    day, minute = last
+    index = exchange.market.index(underlying, open_session(Market.DERIVATIVES, day))
+    return float(index["close"][minute]), previous_close(exchange.market, underlying, day)
 
 
 def _index_row(code: str, name: str, price: float, before: float) -> dict[str, str]:
@@ -137,26 +144,27 @@ def _index_row(code: str, name: str, price: float, before: float) -> dict[str, s
     }
 
 
-def _option_quote(desk: Desk, symbol: str, state: State) -> bytes:
+def _option_quote(exchange: SimulatedExchange, symbol: str, last: Minute) -> bytes:
     """Return output1, empty for an unknown code."""
-    found = desk.options.find(symbol, state[0])
+    day, minute = last
+    found = exchange.options.find(symbol, day)
     if found is None:
         return b""
-    series, maturity, place = found
-    block, minute = divmod(state[1], BLOCK)
-    count = desk.options.day(series, maturity, state[0]).listed.height
-    return write_quotes(desk, series, maturity, state[0], block)[minute * count + place]
+    block, minute_of_block = divmod(minute, BLOCK)
+    count = exchange.options.day(found.series, found.maturity, day).listed.height
+    quotes = write_quotes(exchange, found.series, found.maturity, day, block)
+    return quotes[minute_of_block * count + found.row]
 
 
-def _futures_row(desk: Desk, code: str, now: datetime) -> dict[str, str]:
-    known = future_quote(desk, code, now)
-    if not known:
+def _futures_row(exchange: SimulatedExchange, contract: Contract, now: datetime) -> dict[str, str]:
+    quoted = future_quote(exchange, contract, now)
+    if not quoted:
         return {}
-    price, tick = float(known["futs_prpr"]), instruments.tick_size(code, 0)
+    price, tick = float(quoted["futs_prpr"]), contract.tick_size(0)
     return {
-        "futs_shrn_iscd": code,
+        "futs_shrn_iscd": contract.code,
         **{
-            name: known[name]
+            name: quoted[name]
             for name in (
                 "hts_kor_isnm",
                 "futs_prpr",
@@ -170,7 +178,7 @@ def _futures_row(desk: Desk, code: str, now: datetime) -> dict[str, str]:
         "futs_askp": f"{price + tick:.2f}",
         "futs_bidp": f"{price - tick:.2f}",
         **{
-            name: known[name]
+            name: quoted[name]
             for name in ("hts_otst_stpl_qty", "futs_hgpr", "futs_lwpr", "hts_rmnn_dynu")
         },
         "total_askp_rsqn": "100",

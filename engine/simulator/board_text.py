@@ -12,11 +12,11 @@ import orjson
 import polars as pl
 
 from engine.market import expiries
-from engine.simulator.exchange import Desk
+from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kis_format import OK, fixed, json_rows
 from engine.simulator.summaries import QUOTE_FIELDS
 
-LIMIT = 100  # rows a side; there is no next page
+LIMIT = 100  # rows a side; there is no next page (docs/kis.md#option-board)
 KOSPI_PER_POINT = 7.4  # unch_prpr is the strike in KOSPI points, not the underlying
 _TAIL = orjson.dumps(OK)[1:]
 
@@ -85,7 +85,7 @@ COLUMNS = {
     "antc_cntg_vrss_sign": _NONE,
     "antc_cntg_prdy_ctrt": _ZERO,
 }
-# A single quote has no bid and ask. `write_quotes` adds what is alike for a chain.
+# A single quote has no bid and ask. `write_quotes` adds what is the same for a whole chain.
 QUOTE_COLUMNS = {
     "hts_kor_isnm": pl.format("{} {} {}", "option_type", "maturity", fixed(pl.col("strike"), 1)),
     "futs_prpr": COLUMNS["optn_prpr"],
@@ -120,30 +120,38 @@ QUOTED = (*QUOTE_FIELDS[:-1], "hist_vltl", "hts_ints_vltl", "mrkt_basis", "acpr"
 
 
 @lru_cache(maxsize=4)
-def write_quotes(desk: Desk, series: str, maturity: str, day: date, block: int) -> list[bytes]:
-    """Return output1 of every option's quote in a block: minute by minute, as they are listed."""
+def write_quotes(
+    exchange: SimulatedExchange, series: str, maturity: str, day: date, block: int
+) -> list[bytes]:
+    """Return output1 of every option's quote in a block: minute by minute, in order of listing."""
     expiry = expiries.last_day(series, maturity)
-    alike = {
+    shared = {
         "futs_last_tr_date": pl.lit(f"{expiry:%Y%m%d}"),
         "hts_rmnn_dynu": pl.lit(str((expiry - day).days + 1)),
     }
-    known = QUOTE_COLUMNS | alike
-    columns = {name: known.get(name, _ZERO) for name in QUOTED}
-    quoted = desk.options.block(series, maturity, day, block).with_columns(
+    written = QUOTE_COLUMNS | shared
+    columns = {name: written.get(name, _ZERO) for name in QUOTED}
+    quoted = exchange.options.block(series, maturity, day, block).with_columns(
         maturity=pl.lit(maturity)
     )
     return json_rows(quoted.select(**columns))
 
 
 @lru_cache(maxsize=16)
-def write_boards(desk: Desk, series: str, maturity: str, day: date, block: int) -> list[bytes]:
+def write_boards(
+    exchange: SimulatedExchange, series: str, maturity: str, day: date, block: int
+) -> list[bytes]:
     """Return the answers of a block of minutes: calls, then puts, from the highest strike down."""
-    count = desk.options.day(series, maturity, day).listed.height
+    count = exchange.options.day(series, maturity, day).listed.height
     rank = (pl.int_range(pl.len()) % count) % (count // 2)  # a side is half of the listing
-    shown = desk.options.block(series, maturity, day, block).filter(rank < LIMIT)
+    shown = exchange.options.block(series, maturity, day, block).filter(rank < LIMIT)
     rows, side = json_rows(shown.select(**COLUMNS)), min(LIMIT, count // 2)
     return [
         b'{"output1":[%b],"output2":[%b],%b'
-        % (b",".join(rows[at : at + side]), b",".join(rows[at + side : at + 2 * side]), _TAIL)
-        for at in range(0, len(rows), 2 * side)
+        % (
+            b",".join(rows[first : first + side]),
+            b",".join(rows[first + side : first + 2 * side]),
+            _TAIL,
+        )
+        for first in range(0, len(rows), 2 * side)
     ]

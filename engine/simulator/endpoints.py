@@ -1,4 +1,4 @@
-"""Which path answers which TR, and the query fields that KIS insists on."""
+"""The path of each TR, and the query fields that KIS requires."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.simulator import bar_answers, board_answers, reference_answers
-from engine.simulator.exchange import Desk
+from engine.simulator.exchange import SimulatedExchange
 
 FUTURES = "/uapi/domestic-futureoption/v1/quotations/"
 STOCKS = "/uapi/domestic-stock/v1/quotations/"
-TOKEN_PATH, TOKEN = "/oauth2/tokenP", "tokenP"
-MASTER_PATH, MASTER = "/common/master/fo_idx_code_mts.mst.zip", "master"
+OAUTH = "tokenP"
+OAUTH_PATH = "/oauth2/tokenP"
+MASTER = "master"
+MASTER_PATH = "/common/master/fo_idx_code_mts.mst.zip"
 
 _CODE = ("FID_COND_MRKT_DIV_CODE", "FID_INPUT_ISCD")
 _BARS = (*_CODE, "FID_INPUT_HOUR_1", "FID_PW_DATA_INCU_YN")
@@ -29,38 +31,39 @@ _BOARD = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One TR: its id, the query fields that must be there, and who answers."""
+    """One TR: its id, the query fields that must be there, and the function that answers."""
 
     tr_id: str
     fields: tuple[str, ...]
-    answer: Callable[[Desk, Mapping[str, str], datetime], bytes]
+    answer: Callable[[SimulatedExchange, Mapping[str, str], datetime], bytes]
 
 
 def endpoints() -> dict[str, Endpoint]:
     """Return path → endpoint of everything that is served under an app key."""
-    boards, bars, reference = board_answers, bar_answers, reference_answers
     return {
         FUTURES + "inquire-time-fuopchartprice": Endpoint(
-            "FHKIF03020200", (*_PAST_BARS, "FID_HOUR_CLS_CODE"), bars.futures_bars
+            "FHKIF03020200", (*_PAST_BARS, "FID_HOUR_CLS_CODE"), bar_answers.futures_bars
         ),
         STOCKS + "inquire-time-itemchartprice": Endpoint(
-            "FHKST03010200", (*_BARS, "FID_ETC_CLS_CODE"), bars.stock_bars_today
+            "FHKST03010200", (*_BARS, "FID_ETC_CLS_CODE"), bar_answers.stock_bars_today
         ),
         STOCKS + "inquire-time-dailychartprice": Endpoint(
-            "FHKST03010230", _PAST_BARS, bars.stock_bars_past
+            "FHKST03010230", _PAST_BARS, bar_answers.stock_bars_past
         ),
-        FUTURES + "display-board-callput": Endpoint("FHPIF05030100", _BOARD, boards.option_board),
-        FUTURES + "display-board-top": Endpoint("FHPIF05030000", _CODE, boards.board_top),
+        FUTURES + "display-board-callput": Endpoint(
+            "FHPIF05030100", _BOARD, board_answers.option_board
+        ),
+        FUTURES + "display-board-top": Endpoint("FHPIF05030000", _CODE, board_answers.board_top),
         FUTURES + "display-board-futures": Endpoint(
             "FHPIF05030200",
             ("FID_COND_MRKT_DIV_CODE", "FID_COND_MRKT_CLS_CODE"),
-            boards.futures_board,
+            board_answers.futures_board,
         ),
         FUTURES + "display-board-option-list": Endpoint(
-            "FHPIO056104C0", ("FID_COND_SCR_DIV_CODE",), reference.series_list
+            "FHPIO056104C0", ("FID_COND_SCR_DIV_CODE",), reference_answers.series_list
         ),
-        FUTURES + "inquire-price": Endpoint("FHMIF10000000", _CODE, boards.quote),
+        FUTURES + "inquire-price": Endpoint("FHMIF10000000", _CODE, board_answers.quote),
         STOCKS + "chk-holiday": Endpoint(
-            "CTCA0903R", ("BASS_DT", "CTX_AREA_NK", "CTX_AREA_FK"), reference.holidays
+            "CTCA0903R", ("BASS_DT", "CTX_AREA_NK", "CTX_AREA_FK"), reference_answers.holidays
         ),
     }

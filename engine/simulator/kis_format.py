@@ -1,8 +1,8 @@
-"""Numbers as KIS writes them: every value a string, and not always a tidy one."""
+"""Numbers as KIS writes them: every value a string, and some of them oddly written."""
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
@@ -10,7 +10,7 @@ OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다.
 
 
 def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
-    """Write numbers with so many decimals; a tiny negative becomes "-0.0000", as KIS has it."""
+    """Write numbers with so many decimals; a tiny negative number becomes "-0.0000", as at KIS."""
     scaled = (value.abs() * 10**decimals).round().cast(pl.Int64)
     sign = pl.when(value < 0).then(pl.lit("-")).otherwise(pl.lit(""))
     whole = pl.concat_str(sign, scaled // 10**decimals)
@@ -21,7 +21,7 @@ def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
 
 
 def exact(value: pl.Expr, decimals: int) -> pl.Expr:
-    """Write numbers with so many decimals, or with more where that would lose something."""
+    """Write numbers with so many decimals, or with more where rounding would change the value."""
     text = fixed(value, decimals)
     return pl.when(text.cast(pl.Float64) == value).then(text).otherwise(value.cast(pl.String))
 
@@ -38,14 +38,20 @@ def json_rows(frame: pl.DataFrame) -> list[bytes]:
     return [row.encode() for row in rows]
 
 
-def clock_label(label: pl.Expr, midnight: datetime) -> pl.Expr:
-    """Write labels as HHMMSS; past midnight the hours of a night go on to 24-30."""
-    seconds = (label - midnight).dt.total_seconds()
+def hour_text(label: pl.Expr, day: date) -> pl.Expr:
+    """Write labels of the session of `day` as HHMMSS; after midnight the hours go on to 30."""
+    seconds = (label - datetime.combine(day, time())).dt.total_seconds()
     return (
         (seconds // 3600 * 10_000 + seconds // 60 % 60 * 100 + seconds % 60)
         .cast(pl.String)
         .str.zfill(6)
     )
+
+
+def hour_of(label: datetime, day: date) -> str:
+    """Write one label; see `hour_text`."""
+    minutes = int((label - datetime.combine(day, time())) / timedelta(minutes=1))
+    return f"{minutes // 60:02d}{minutes % 60:02d}00"
 
 
 def price_text(value: float, decimals: int) -> str:
@@ -60,8 +66,3 @@ def change(price: float, before: float, decimals: int) -> tuple[str, str, str]:
     sign = "3" if abs(move) < 1e-9 else "2" if move > 0 else "5"
     share = move / before * 100 if before else 0.0
     return f"{move:.{decimals}f}", sign, f"{share:.2f}"
-
-
-def midnight(moment: datetime) -> datetime:
-    """Return the start of the moment's day."""
-    return datetime.combine(moment.date(), time())

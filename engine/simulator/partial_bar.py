@@ -2,62 +2,73 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import NamedTuple
 
 import orjson
 
-from engine.market import instruments
-from engine.simulator.kis_format import price_text
-from engine.simulator.market.data import draws
+from engine.market.symbols import Stock
+from engine.simulator.kis_format import hour_of, price_text
+from engine.simulator.market.data import draws, instrument
 
-Values = tuple[datetime, float, float, float, float, int]
+Values = tuple[datetime, float, float, float, float, int]  # label, prices, volume
 
 
 class FinishedBar(NamedTuple):
-    """A bar as it will be, with what the partial one needs to know besides."""
+    """A bar as it will be, with all that its partial rows need."""
 
     symbol: str
     day: date
-    bar: Values
+    values: Values
     before: Values | None  # the bar before it
     turnover_before: int
 
 
-def running_bar(of: FinishedBar, now: datetime) -> bytes | None:
+def running_bar(bar: FinishedBar, now: datetime) -> bytes | None:
     """Return KIS's row for the minute as of `now`; None before its first trade (derivatives).
 
-    Of a stock there is a row before the first trade, too: the last price with, oddly, the volume
-    of the minute before (KIS.md).
+    A stock has a row before its first trade, too: the last price with, oddly, the volume of the
+    minute before (docs/kis.md#stock-minute-bars).
     """
-    label, opened, high, low, close, volume = of.bar
+    label, opened, high, low, close, volume = bar.values
+    traded = instrument(bar.symbol)
     elapsed = (now - label).total_seconds() / 60
-    first_trade, low_first, bend, quicker = _shape(of)
-    if elapsed < first_trade:
-        if not instruments.is_stock(of.symbol) or of.before is None:
+    shape = _shape(bar)
+    if elapsed < shape.first_trade:
+        if not isinstance(traded, Stock) or bar.before is None:
             return None
-        return idle_bar(of._replace(bar=of.before), label)
-    done = (elapsed - first_trade) / (1 - first_trade)
-    turns = (opened, *((low, high) if low_first else (high, low)), close)
-    price, seen = _walk(turns, (0.0, bend, bend + (1 - bend) / 2, 1.0), done)
-    tick = instruments.tick_size(of.symbol, price)
+        return idle_bar(bar._replace(values=bar.before), label)
+    done = (elapsed - shape.first_trade) / (1 - shape.first_trade)
+    extremes = (low, high) if shape.low_first else (high, low)
+    times = (0.0, shape.first_extreme, (1 + shape.first_extreme) / 2, 1.0)
+    price, seen = _walk((opened, *extremes, close), times, done)
+    tick = traded.tick_size(price)
     price = min(high, max(low, round(round(price / tick) * tick, 2)))
-    so_far = max(1, int(volume * done**quicker)) if volume else 0
-    return bar_row(of, (label, opened, max(*seen, price), min(*seen, price), price, so_far), so_far)
+    so_far = max(1, int(volume * done**shape.volume_power)) if volume else 0
+    values = (label, opened, max(*seen, price), min(*seen, price), price, so_far)
+    return bar_row(bar, values, so_far)
 
 
 def idle_bar(last: FinishedBar, label: datetime) -> bytes:
     """Return the row of a minute without a trade so far: price and volume of the last bar."""
-    _, _, _, _, close, volume = last.bar
+    _, _, _, _, close, volume = last.values
     return bar_row(last, (label, close, close, close, close, volume), traded=0)
 
 
-def _shape(of: FinishedBar) -> tuple[float, bool, float, float]:
-    """Return when the first trade comes, which extreme comes first, when, and how volume grows."""
-    label, opened, _, _, close, volume = of.bar
-    random = draws(of.symbol, label)
+class _Shape(NamedTuple):
+    """How a minute goes on its way to the finished bar; times are shares of the minute."""
+
+    first_trade: float
+    low_first: bool  # whether the low comes before the high
+    first_extreme: float
+    volume_power: float  # volume grows with this power of the time
+
+
+def _shape(bar: FinishedBar) -> _Shape:
+    label, opened, _, _, close, volume = bar.values
+    random = draws(bar.symbol, label)
     latest = min(0.9, 4.0 / max(volume, 1) ** 0.5)
-    return (
+    return _Shape(
         float(random.uniform(0, latest)),
         bool(random.random() < (0.7 if close >= opened else 0.3)),
         float(random.uniform(0.15, 0.5)),
@@ -78,25 +89,26 @@ def _walk(
     return price, turns[:passed]
 
 
-def bar_row(of: FinishedBar, bar: Values, traded: int) -> bytes:
-    """Return KIS's row with these values; `traded` is what they add to the day's turnover."""
-    stock = instruments.is_stock(of.symbol)
-    label, opened, high, low, close, volume = bar
-    prefix, decimals = ("stck", 0) if stock else ("futs", 2)
-    unit = 1.0 if stock else instruments.product(of.symbol).multiplier / 1_000
+def bar_row(bar: FinishedBar, values: Values, traded: int) -> bytes:
+    """Return KIS's row with these values; `traded` is the volume that adds to the turnover."""
+    is_stock = isinstance(instrument(bar.symbol), Stock)
+    label, opened, high, low, close, volume = values
+    prefix, decimals = ("stck", 0) if is_stock else ("futs", 2)
+    turnover = bar.turnover_before + round(traded * close * turnover_unit(bar.symbol))
     row = {
-        "stck_bsop_date": f"{of.day:%Y%m%d}",
-        "stck_cntg_hour": _hour(label, of.day),
+        "stck_bsop_date": f"{bar.day:%Y%m%d}",
+        "stck_cntg_hour": hour_of(label, bar.day),
         f"{prefix}_prpr": price_text(close, decimals),
         f"{prefix}_oprc": price_text(opened, decimals),
         f"{prefix}_hgpr": price_text(high, decimals),
         f"{prefix}_lwpr": price_text(low, decimals),
         "cntg_vol": str(volume),
-        "acml_tr_pbmn": str(of.turnover_before + round(traded * close * unit)),
+        "acml_tr_pbmn": str(turnover),
     }
     return orjson.dumps(row)
 
 
-def _hour(label: datetime, day: date) -> str:
-    minutes = int((label - datetime(day.year, day.month, day.day)) / timedelta(minutes=1))
-    return f"{minutes // 60:02d}{minutes % 60:02d}00"
+def turnover_unit(symbol: str) -> float:
+    """Return what one contract or share at price 1 adds to KIS's turnover."""
+    product = instrument(symbol).product
+    return product.multiplier / 1_000 if product else 1.0

@@ -1,4 +1,4 @@
-"""Reading what the caller asks for."""
+"""The fields of a query, read as KIS reads them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 
 from engine.errors import InputError
-from engine.market import instruments
 from engine.market.sessions import Market
+from engine.market.symbols import Contract, Option, Stock
+from engine.simulator.market.data import instrument
 from engine.simulator.refusals import wrong_field
 
 Query = Mapping[str, str]
 MARKETS = {"F": Market.DERIVATIVES, "O": Market.DERIVATIVES, "CM": Market.NIGHT, "EU": Market.NIGHT}
-FUTURE_CODES, OPTION_CODES, STOCK_CODES = ("F", "CM"), ("O", "EU"), ("J", "NX", "UN")
+MARKET_CODES: dict[type, tuple[str, ...]] = {
+    Contract: ("F", "CM"),
+    Option: ("O", "EU"),
+    Stock: ("J", "NX", "UN"),
+}
 
 
 def fits(symbol: str, market_code: str) -> bool:
     """Say whether the market division code is one under which KIS knows the symbol."""
-    if instruments.is_stock(symbol):
-        return market_code in STOCK_CODES
     try:
-        future = instruments.contract(symbol).product.kind == "future"
+        return market_code in MARKET_CODES[type(instrument(symbol))]
     except InputError:
         return False
-    return market_code in (FUTURE_CODES if future else OPTION_CODES)
 
 
 def _is_number(text: str) -> bool:
@@ -31,14 +33,14 @@ def _is_number(text: str) -> bool:
 
 
 def asked_day(text: str, now: datetime) -> date:
-    """Read YYYYMMDD; empty is today. KIS refuses what is no date."""
+    """Read YYYYMMDD; empty is today. KIS refuses anything else."""
     if not text:
         return now.date()
     if len(text) == 8 and _is_number(text):
         try:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
         except ValueError:
-            pass  # no such day: refused like anything else that is no date
+            pass  # there is no such day: refused like any other text
     raise wrong_field("FID_INPUT_DATE_1")
 
 

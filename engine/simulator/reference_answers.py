@@ -1,4 +1,4 @@
-"""What KIS answers about the calendar and the listing: CTCA0903R, FHPIO056104C0, master file."""
+"""Answers about the calendar and the listing: CTCA0903R, FHPIO056104C0, master file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import orjson
 import polars as pl
 
 from engine.errors import CalendarRangeError
-from engine.market import instruments
+from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, option_series
 from engine.market.sessions import Market, session
-from engine.simulator.exchange import Desk
+from engine.market.symbols import maturity_mark
+from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kis_format import OK
 from engine.simulator.market.listing import (
     KOREAN,
@@ -31,7 +32,7 @@ HOLIDAY_ROWS = 24
 KEY_WIDTH = 20  # the continuation keys are padded with spaces to this length
 MORE = {"msg_cd": "KIOK0500", "msg1": "조회가 계속됩니다..다음버튼을 Click 하십시오.".ljust(70)}
 DONE = {"msg_cd": "KIOK0460", "msg1": "조회 되었습니다. (마지막 자료)".ljust(70)}
-# Kind of product in the master file: futures, calls, puts (KIS's header of fo_idx_code_mts).
+# Kind of product in the master file: futures, calls, puts (docs/kis.md#master-file).
 KINDS = {
     "KOSPI200": "156",
     "MINI_KOSPI200": "BDE",
@@ -43,7 +44,7 @@ INDEX_CODES = {"KOSPI200": "2001", "KOSDAQ150": "3003"}
 ATM, ITM, OTM = "1", "2", "3"
 
 
-def holidays(_desk: Desk, query: Query, now: datetime) -> bytes:
+def holidays(_exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """CTCA0903R: 24 days a page from BASS_DT or, continued, from the key on; use opnd_yn."""
     key = query["CTX_AREA_NK"].strip()
     first = asked_day(key, now) + timedelta(days=1) if key else asked_day(query["BASS_DT"], now)
@@ -77,23 +78,23 @@ def _day_row(day: date) -> dict[str, str] | None:
     }
 
 
-def series_list(_desk: Desk, query: Query, now: datetime) -> bytes:
+def series_list(_exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIO056104C0: the listed maturities of a series."""
     series = series_of(query.get("FID_COND_MRKT_CLS_CODE", ""))
     if series is None:
         return orjson.dumps({"output": [], **OK})
-    prefix = instruments.option_series(series).call.prefix
+    calls = option_series(series).call
     rows = [
-        {"mtrt_yymm_code": f"0{instruments.contract_code(prefix, name)[3:]}", "mtrt_yymm": name}
+        {"mtrt_yymm_code": f"0{maturity_mark(calls, name)}", "mtrt_yymm": name}
         for name in maturities(series, now.date())
     ]
     return orjson.dumps({"output": rows, **OK})
 
 
 @lru_cache(maxsize=4)
-def master_file(desk: Desk, day: date) -> bytes:
+def master_file(exchange: SimulatedExchange, day: date) -> bytes:
     """Return fo_idx_code_mts.mst.zip of a day: one text file, cp949, fields separated by |."""
-    lines = [*_futures_lines(day), *_option_lines(desk, day)]
+    lines = [*_futures_lines(day), *_option_lines(exchange, day)]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         entry = zipfile.ZipInfo("fo_idx_code_mts.mst", (day.year, day.month, day.day, 6, 0, 0))
@@ -106,35 +107,37 @@ def _futures_lines(day: date) -> list[str]:
     return [
         "|".join(
             (
-                KINDS[instruments.product(prefix).name][0],
-                code,
-                f"KR4{code:0<9.9}",
-                f"{future_name(code):<30}",
+                KINDS[product.name][0],
+                contract.code,
+                f"KR4{contract.code:0<9.9}",
+                f"{future_name(contract):<30}",
                 "",
                 "0.00",
                 str(min(rank, 4)),
-                INDEX_CODES[instruments.product(prefix).underlying],
-                instruments.product(prefix).underlying,
+                INDEX_CODES[product.underlying],
+                product.underlying,
             )
         )
-        for prefix in ("A01", "A05", "A06")
-        for rank, code in enumerate(futures(prefix, day), start=1)
+        for product in (KOSPI200, MINI_KOSPI200, KOSDAQ150)
+        for rank, contract in enumerate(futures(product, day), start=1)
     ]
 
 
-def _option_lines(desk: Desk, day: date) -> list[str]:
+def _option_lines(exchange: SimulatedExchange, day: date) -> list[str]:
     return [
         line
         for series in SERIES
         for rank, maturity in enumerate(maturities(series, day), start=1)
-        for line in _series_lines(desk, series, maturity, min(rank, 4), day)
+        for line in _series_lines(exchange, series, maturity, min(rank, 4), day)
     ]
 
 
-def _series_lines(desk: Desk, series: str, maturity: str, rank: int, day: date) -> list[str]:
-    underlying = instruments.option_series(series).future.underlying
-    listed = options(desk.market, series, maturity, day)
-    close = previous_close(desk.market, underlying, day)
+def _series_lines(
+    exchange: SimulatedExchange, series: str, maturity: str, rank: int, day: date
+) -> list[str]:
+    underlying = option_series(series).future.underlying
+    listed = options(exchange.market, series, maturity, day)
+    close = previous_close(exchange.market, underlying, day)
     atm = listed["strike"][(listed["strike"] - close).abs().arg_min() or 0]
     is_call, strike = pl.col("option_type") == "C", pl.col("strike")
     fields = [

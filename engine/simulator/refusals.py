@@ -1,4 +1,4 @@
-"""How KIS says no."""
+"""Refusals as KIS words them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ BAD_APP_SECRET = ("EGW00105", "유효하지 않은 AppSecret입니다.")
 
 @dataclass
 class Refusal(Exception):
-    """An answer that is a no. KIS puts most of them under HTTP 500.
+    """A call that KIS refuses, mostly with HTTP 500.
 
-    `of_gateway` is the other shape, which the token endpoint uses (error_code, error_description).
+    `of_gateway` is the other form, which the token endpoint uses (error_code, error_description).
     """
 
     msg_cd: str
@@ -37,15 +37,15 @@ class Refusal(Exception):
 
 
 def wrong_tr_id() -> Refusal:
-    """Return the no to a path with another TR's id."""
+    """Return the refusal of a TR id that does not match the path."""
     return Refusal("EGW00304", "유효하지 않은 tr_id입니다.")
 
 
 def wrong_field(name: str) -> Refusal:
-    """Return the no to a field that cannot be read."""
+    """Return the refusal of a field that cannot be read."""
     return Refusal("OPSQ2001", f"ERROR : INPUT INVALID_CHECK_{name}", status=200, rt_cd="2")
 
 
 def missing_field(name: str) -> Refusal:
-    """Return the no to a query that lacks a field."""
+    """Return the refusal of a query that lacks a field."""
     return Refusal("OPSQ2001", f"ERROR : INPUT FIELD NOT FOUND [{name}]", status=200, rt_cd="2")

@@ -9,108 +9,112 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import polars as pl
 
-from engine.market import instruments
+from engine.columns import PRICES
 from engine.market.sessions import Session
-from engine.simulator.kis_format import clock_label, exact, json_rows, midnight
-from engine.simulator.market.data import minute_starts
-from engine.simulator.partial_bar import FinishedBar, idle_bar, running_bar
+from engine.market.symbols import Stock
+from engine.simulator.kis_format import exact, hour_text, json_rows
+from engine.simulator.market.data import instrument, minute_starts
+from engine.simulator.partial_bar import FinishedBar, idle_bar, running_bar, turnover_unit
 
 FUTURES_ROW = {"close": "futs_prpr", "open": "futs_oprc", "high": "futs_hgpr", "low": "futs_lwpr"}
 STOCK_ROW = {"close": "stck_prpr", "open": "stck_oprc", "high": "stck_hgpr", "low": "stck_lwpr"}
 
 
 @dataclass(frozen=True)
-class Late:
-    """What a scenario does to one bar: it is seen only from `shown_from` on (None: never), and
-    until `wrong_until` with the values of `wrong`.
+class BarFault:
+    """What a scenario does to one bar.
+
+    It is served only from `shown_from` on (None: never), and until `wrong_until` as `wrong_row`.
     """
 
     shown_from: datetime | None = None
-    wrong: bytes | None = None
+    wrong_row: bytes | None = None
     wrong_until: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SessionRows:
     """One session of one symbol. Lists are parallel, oldest bar first."""
 
     symbol: str
     session: Session
-    bars: pl.DataFrame  # market.BARS
+    bars: pl.DataFrame  # BARS of engine.simulator.market.data
     labels: list[datetime]
-    ends: list[datetime]  # from when on a bar is finished
+    ends: list[datetime]  # from when on a bar is served as it will stay
     rows: list[bytes]
     turnover: list[int]  # so far: KRW of stocks, thousand KRW of derivatives, as KIS counts
     so_far: pl.DataFrame  # the day's open, high, low, close, volume, turnover by then
-    late: dict[int, Late] = field(default_factory=dict)
-    asked_late: timedelta = timedelta()  # how far the date under which it is served is off
+    faults: dict[int, BarFault] = field(default_factory=dict)  # by the index of the bar
+
+    @property
+    def served_date(self) -> date:
+        """The date under which KIS serves the session."""
+        return self.session.date
 
     def visible(self, until: datetime, now: datetime, limit: int) -> list[bytes]:
         """Return at most `limit` rows labelled `until` or earlier, newest first, as seen at `now`.
 
         The newest may be the minute still running.
         """
-        top = bisect_right(self.labels, min(until - self.asked_late, now))
         rows: list[bytes] = []
-        for place in range(top - 1, -1, -1):
-            row = self._row(place, now)
+        for index in range(bisect_right(self.labels, min(until, now)) - 1, -1, -1):
+            row = self._row(index, now)
             if row is not None:
                 rows.append(row)
                 if len(rows) == limit:
                     break
         return rows
 
-    def _row(self, place: int, now: datetime) -> bytes | None:
-        late = self.late.get(place)
-        if late and (late.shown_from is None or now < late.shown_from):
+    def _row(self, index: int, now: datetime) -> bytes | None:
+        fault = self.faults.get(index)
+        if fault and (fault.shown_from is None or now < fault.shown_from):
             return None
-        if now < self.ends[place]:
-            return running_bar(self.finished(place), now)
-        if late and late.wrong and late.wrong_until and now < late.wrong_until:
-            return late.wrong
-        return self.rows[place]
+        if now < self.ends[index]:
+            return running_bar(self.finished_bar(index), now)
+        if fault and fault.wrong_row and fault.wrong_until and now < fault.wrong_until:
+            return fault.wrong_row
+        return self.rows[index]
 
     def idle_minute(self, until: datetime, now: datetime) -> bytes | None:
-        """Return a stock's row of the minute running if that will see no trade; None if it will.
+        """Return a stock's row of the running minute if nothing will trade in it, else None.
 
-        KIS has it all the same, with the price and the volume of the last bar.
+        KIS has such a row all the same, with the price and the volume of the last bar
+        (docs/kis.md#stock-minute-bars).
         """
-        label, last = now.replace(second=0, microsecond=0), self.last(now)
+        label = now.replace(second=0, microsecond=0)
+        last = self.last_finished(now)
         inside = self.session.opens <= label < self.session.continuous_end and label <= until
         if not inside or last < 0 or (last + 1 < len(self.labels) and self.labels[last + 1] <= now):
             return None
-        bar = self.finished(last)._replace(turnover_before=self.turnover[last])
+        bar = self.finished_bar(last)._replace(turnover_before=self.turnover[last])
         return idle_bar(bar, label)
 
-    def finished(self, place: int) -> FinishedBar:
-        """Return a bar with what a row of it needs to know."""
-        values = self.bars.row(place)
-        before = self.bars.row(place - 1) if place else None
-        so_far = self.turnover[place - 1] if place else 0
-        return FinishedBar(self.symbol, self.session.date, values, before, so_far)
+    def finished_bar(self, index: int) -> FinishedBar:
+        """Return a bar with all that a row of it needs."""
+        values = self.bars.row(index)
+        before = self.bars.row(index - 1) if index else None
+        turnover_before = self.turnover[index - 1] if index else 0
+        return FinishedBar(self.symbol, self.session.date, values, before, turnover_before)
 
-    @property
-    def asked(self) -> date:
-        """Return the date under which KIS serves the session."""
-        return self.session.date + self.asked_late
-
-    def last(self, now: datetime) -> int:
-        """Return the place of the session's last finished bar, -1 before there is one."""
+    def last_finished(self, now: datetime) -> int:
+        """Return the index of the session's last finished bar, -1 before there is one."""
         return bisect_right(self.ends, min(now, self.session.last_stamp)) - 1
 
 
-def write_sheet(symbol: str, session: Session, bars: pl.DataFrame) -> Sheet:
-    """Write out a session's bars in KIS's rows."""
+AddFaults = Callable[[SessionRows], SessionRows]
+
+
+def write_session_rows(symbol: str, session: Session, bars: pl.DataFrame) -> SessionRows:
+    """Write out a session's bars as KIS's rows."""
     bars = bars.filter(pl.col("label").is_not_null())
     frame = row_frame(symbol, session.date, bars)
     label = pl.col("label")
     # Recorded rows outside the session have no stamp; the auction's trade is there at its label.
     end = pl.coalesce(session.stamp_of_label(label), label.dt.offset_by("1m"))
-    ends = bars.select(end).to_series().to_list()
     turnover = frame["acml_tr_pbmn"].cast(pl.Int64)
     so_far = bars.select(
         pl.col("open").first(),
@@ -120,37 +124,31 @@ def write_sheet(symbol: str, session: Session, bars: pl.DataFrame) -> Sheet:
         pl.col("volume").cum_sum(),
         turnover=turnover,
     )
-    return Sheet(
+    return SessionRows(
         symbol,
         session,
         bars,
-        bars["label"].to_list(),
-        ends,
-        json_rows(frame),
-        turnover.to_list(),
-        so_far,
+        labels=bars["label"].to_list(),
+        ends=bars.select(end).to_series().to_list(),
+        rows=json_rows(frame),
+        turnover=turnover.to_list(),
+        so_far=so_far,
     )
 
 
 def row_frame(symbol: str, day: date, bars: pl.DataFrame) -> pl.DataFrame:
-    """Return KIS's columns of text for bars in the order of the official samples."""
-    stock = instruments.is_stock(symbol)
-    names, decimals = (STOCK_ROW, 0) if stock else (FUTURES_ROW, 2)
-    start = midnight(datetime(day.year, day.month, day.day))
+    """Return KIS's columns of text for bars, in the order of the official samples."""
+    is_stock = isinstance(instrument(symbol), Stock)
+    names, decimals = (STOCK_ROW, 0) if is_stock else (FUTURES_ROW, 2)
     turnover = (pl.col("volume") * pl.col("close") * turnover_unit(symbol)).cum_sum()
     columns = {
         "stck_bsop_date": pl.lit(f"{day:%Y%m%d}"),
-        "stck_cntg_hour": clock_label(pl.col("label"), start),
+        "stck_cntg_hour": hour_text(pl.col("label"), day),
         **{name: exact(pl.col(column), decimals) for column, name in names.items()},
         "cntg_vol": pl.col("volume").cast(pl.String),
         "acml_tr_pbmn": turnover.round().cast(pl.Int64).cast(pl.String),
     }
     return bars.select(**columns)
-
-
-def turnover_unit(symbol: str) -> float:
-    """Return what one contract or share at price 1 adds to KIS's turnover."""
-    return 1.0 if instruments.is_stock(symbol) else instruments.product(symbol).multiplier / 1_000
 
 
 def with_fake_ticks(bars: pl.DataFrame, session: Session) -> pl.DataFrame:
@@ -159,11 +157,9 @@ def with_fake_ticks(bars: pl.DataFrame, session: Session) -> pl.DataFrame:
         return bars
     labels = pl.concat([minute_starts(session), bars["label"]]).unique().sort()
     filled = pl.DataFrame({"label": labels}).join(bars, on="label", how="left").sort("label")
+    without_close = [name for name in PRICES if name != "close"]
     return (
         filled.with_columns(pl.col("close").forward_fill(), pl.col("volume").fill_null(0))
-        .with_columns(pl.col("open", "high", "low").fill_null(pl.col("close")))
+        .with_columns(pl.col(without_close).fill_null(pl.col("close")))
         .filter(pl.col("close").is_not_null())
     )
-
-
-Disturb = Callable[[Sheet], Sheet]

@@ -1,7 +1,8 @@
-"""Tokens and the pace: who may call, and how often.
+"""Tokens and the pace: which calls are let in, and how many a second.
 
-KIS.md: a token lives 24 h; a second request within 6 h gets the same one with its original expiry;
-one issue a minute, else EGW00133. The pace is counted by the server itself, in the clock's time.
+A token is valid for 24 h; a second request within 6 h gets the same one with its original expiry;
+one issue a minute, else EGW00133 (docs/kis.md#token). The server counts the pace itself, in the
+clock's time.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from hashlib import blake2b
 from engine.simulator import refusals
 from engine.simulator.refusals import Refusal
 
-LIFETIME, SAME_TOKEN_FOR = timedelta(hours=24), timedelta(hours=6)
-BETWEEN_ISSUES, PACE_WINDOW = timedelta(minutes=1), timedelta(seconds=1)
+LIFETIME = timedelta(hours=24)
+SAME_TOKEN_FOR = timedelta(hours=6)
+BETWEEN_ISSUES = timedelta(minutes=1)
+PACE_WINDOW = timedelta(seconds=1)
 
 
 @dataclass
@@ -25,11 +28,11 @@ class Token:
 
     text: str
     issued_at: datetime
-    dead: tuple[str, str] | None = None  # what a call with it is told
+    dead: tuple[str, str] | None = None  # msg_cd and msg1 of the refusal of a call with it
 
     @property
     def expires_at(self) -> datetime:
-        """Return when it ends, if nothing else ends it."""
+        """Return when it expires, unless KIS takes it back before."""
         return self.issued_at + LIFETIME
 
 
@@ -71,13 +74,13 @@ class Gate:
         self._count(account, now, pace(self._limit, now))
 
     def kill_tokens(self, code: str) -> Refusal:
-        """Take back every token, as KIS's maintenance does; returns the no that tells."""
+        """Take back every token, as KIS's maintenance does, and return the refusal of the call."""
         expired = code == refusals.TOKEN_EXPIRED[0]
-        told = refusals.TOKEN_EXPIRED if expired else refusals.TOKEN_INVALID
+        reason = refusals.TOKEN_EXPIRED if expired else refusals.TOKEN_INVALID
         for account in self.accounts.values():
             for token in account.tokens:
-                token.dead = token.dead or told
-        return Refusal(*told, injected=True)
+                token.dead = token.dead or reason
+        return Refusal(*reason, injected=True)
 
     def _account(self, app_key: str, secret: str, *, of_gateway: bool = False) -> Account:
         account = self.accounts.get(app_key)
@@ -104,7 +107,7 @@ def _check_token(account: Account, authorization: str, now: datetime) -> None:
     scheme, _, text = authorization.partition(" ")
     if scheme != "Bearer" or not text:
         raise Refusal(*refusals.TOKEN_NOT_FOUND)
-    token = next((one for one in account.tokens if one.text == text), None)
+    token = next((token for token in account.tokens if token.text == text), None)
     if token is None:
         raise Refusal(*refusals.TOKEN_INVALID)
     if token.dead:

@@ -23,6 +23,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store import Store, Writer
 from pipelines.history.request import BackfillContext
+from tests.served import served_bars
 
 BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
 KEY, SECRET = next(iter(APP_KEYS.items()))
@@ -64,7 +65,7 @@ class Desk:
         """The bars of a session as KIS serves them in the end, stamped as we store them."""
         session = session_of(symbol, day)
         assert session is not None
-        found = self.simulator.served_bars(symbol, day)
+        found = served_bars(self.simulator.exchange, symbol, day)
         stamped = found.with_columns(
             timestamp=session.stamp_of_label(pl.col("label")), symbol=pl.lit(symbol)
         )

@@ -26,7 +26,7 @@ from rich.console import Console
 from engine.clock import WallClock, today
 from tests.soak import report
 from tests.soak.child import Broken
-from tests.soak.plan import Season, season
+from tests.soak.plan import Season, plan_season
 from tests.soak.play import Outcome, Player, free_port
 from tests.soak.server import Disk, Server, disk
 
@@ -34,29 +34,33 @@ FROM = date(2025, 11, 3)
 DATABASE_DISK, DATA_DISK = "8g", "256m"
 
 
-def soak(of: Season, say: Callable[[str], object]) -> Outcome:
-    """Play a season. Raises Broken; what it worked on is then kept, and the message says where."""
+def soak(season: Season, say: Callable[[str], object]) -> Outcome:
+    """Play a season. Raises Broken; its files are then kept, and the message says where."""
     folder = Path(tempfile.gettempdir()) / f"krt-soak-{uuid.uuid4().hex[:8]}"
     try:
         with (
             disk(folder / "database", DATABASE_DISK) as own,
             disk(folder / "data", DATA_DISK) as data,
         ):
-            return _played(of, Server(own), data, say)
+            return _play_season(season, Server(own), data, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _played(of: Season, server: Server, data: Disk, say: Callable[[str], object]) -> Outcome:
-    player = Player(of, server, data, free_port(), say)
+def _play_season(
+    season: Season, server: Server, data: Disk, say: Callable[[str], object]
+) -> Outcome:
+    player = Player(season, server, data, free_port(), say)
     try:
-        for number in range(of.first, of.last + 1):
+        for number in range(season.first, season.last + 1):
             player.play(number)
         player.look_back()
-    except Exception as error:  # whatever it is, it must be possible to see it again
+    except Exception as error:  # any error must be possible to repeat
         player.close()
         what = str(error) if isinstance(error, Broken) else repr(error)
-        raise Broken(f"{told(of, player.at)}: {what}; see {_kept(server, data)}") from error
+        raise Broken(
+            f"{how_to_repeat(season, player.at)}: {what}; see {_keep_what_is_left(server, data)}"
+        ) from error
     else:
         return player.outcome
     finally:
@@ -65,18 +69,18 @@ def _played(of: Season, server: Server, data: Disk, say: Callable[[str], object]
         server.remove()
 
 
-def told(of: Season, number: int) -> str:
-    """Return a broken session, and how it is played again.
+def how_to_repeat(season: Season, number: int) -> str:
+    """Return the option that plays a broken session again, and what was drawn for it.
 
-    It is played with a quiet one after it: what is broken in a quiet one is played by the one
-    before. What only a later session damaged is not seen so, but in the whole season.
+    A quiet session is played after it; if the quiet one is broken, the session before it is named.
+    Damage that only a later session did is not found so, but by playing the whole season.
     """
-    only = max(of.first, min(number, of.last - 1))
-    return f"--only {only} (or the whole season): {of[number]}"
+    only = max(season.first, min(number, season.last - 1))
+    return f"--only {only} (or the whole season): {season[number]}"
 
 
-def _kept(server: Server, data: Disk) -> Path:
-    """Copy what there is of a broken season to a folder that stays."""
+def _keep_what_is_left(server: Server, data: Disk) -> Path:
+    """Copy the files of a broken season to a folder that is not removed, and return it."""
     server.stop()
     folder = data.folder.parent
     kept = folder.with_name(f"{folder.name}-kept")
@@ -101,27 +105,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--from", type=date.fromisoformat, default=FROM, help=f"first day ({FROM})")
     parser.add_argument("--only", type=_numbers, help="play this session alone, or FIRST-LAST")
     parser.add_argument("--one-life", action="store_true", help="nothing ends the collector")
-    parser.add_argument("--report", type=Path, help="write what it came to as Markdown")
+    parser.add_argument("--report", type=Path, help="write the result as Markdown")
     asked = parser.parse_args(arguments)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
-    start, one_life = vars(asked)["from"], asked.one_life
-    of = season(seed, start, asked.sessions, asked.only, one_life=one_life)
-    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{' --one-life' * one_life}"
-    console, began = Console(), time.monotonic()
+    start = vars(asked)["from"]
+    season = plan_season(seed, start, asked.sessions, asked.only, one_life=asked.one_life)
+    one_life = " --one-life" if asked.one_life else ""
+    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{one_life}"
+    console = Console()
+    began = time.monotonic()
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
     say(f"seed {seed}")
     try:
-        outcome = soak(of, say)
+        outcome = soak(season, say)
     except Broken as error:
         console.print(f"❌ {again} {error}", highlight=False, soft_wrap=True, markup=False)
         return 1
-    played = report.Played(seed, today(WallClock()), of.days, time.monotonic() - began)
+    played = report.Played(seed, today(WallClock()), season.days, time.monotonic() - began)
     lines = report.rows(played, outcome)
     console.print(report.table(lines))
     if asked.report:
         asked.report.write_text(report.markdown(lines), "utf-8")
-    if grown := report.grown(outcome):
-        say(f"❌ {again}: {'; '.join(grown)}")
+    if growing := report.what_grows(outcome):
+        say(f"❌ {again}: {'; '.join(growing)}")
         return 1
     say("🎉 every promise was kept")
     return 0

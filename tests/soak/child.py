@@ -82,7 +82,7 @@ class Child:
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
-        self._gone()
+        self._wait_until_gone()
 
     def ask_to_leave(self, how: signal.Signals) -> None:
         """Send a signal; raises Broken unless it ends in order, with the exit code of Ctrl+C."""
@@ -94,11 +94,11 @@ class Child:
         except subprocess.TimeoutExpired:
             self.kill()
             raise Broken(f"{how.name} does not end the collector") from None
-        self._gone()
+        self._wait_until_gone()
         if self.process.returncode != 130:
             raise Broken(f"{how.name} ended the collector with {self.process.returncode}")
 
-    def _gone(self) -> None:
+    def _wait_until_gone(self) -> None:
         self.process.wait()
         self._reader.join()
         for pipe in (self.process.stdin, self.process.stdout):

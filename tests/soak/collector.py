@@ -35,9 +35,9 @@ from engine.kis.transport import Transport
 from engine.log import setup_logging
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
-from engine.simulator.exchange import Desk
+from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
-from engine.simulator.server import Simulator, serve
+from engine.simulator.server import serve
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from tests.soak.clocks import SteppedClock
@@ -88,13 +88,13 @@ async def live(orders: Orders) -> None:
     """Collect session after session; the clock goes on from one to the next."""
     clock = VirtualClock(orders.start)
     for number in range(orders.number, orders.season.last + 1):
-        of = orders.season[number]
+        session = orders.season[number]
         began = time.process_time()
         market = SyntheticMarket(orders.seed)  # anew: it keeps what it made, and is not ours
-        _set_zone(of.zone)
-        await clock.sleep_until(max(of.starts, clock.now()))
-        async with _kis(orders, of, clock, market):
-            stats, tries = await _collect(orders, of, clock)
+        _set_zone(session.zone)
+        await clock.sleep_until(max(session.starts, clock.now()))
+        async with _kis(orders, session, clock, market):
+            stats, tries = await _collect(orders, session, clock)
         del market
         gc.collect()  # what holds itself in a circle would be taken for what the collector holds
         figures = _figures(stats, tries) | {"seconds": time.process_time() - began}
@@ -103,14 +103,15 @@ async def live(orders: Orders) -> None:
 
 @asynccontextmanager
 async def _kis(
-    orders: Orders, of: SessionPlan, clock: VirtualClock, market: SyntheticMarket
+    orders: Orders, session: SessionPlan, clock: VirtualClock, market: SyntheticMarket
 ) -> AsyncIterator[None]:
     """Serve the session's KIS, and tell the parent how the day goes."""
     async with serve(
-        market, clock, faults=of.scenario, app_keys={KEY: SECRET}, port=orders.port
+        market, clock, faults=session.scenario, app_keys={KEY: SECRET}, port=orders.port
     ) as kis:
-        _settle(kis, market, orders.season)
-        telling = asyncio.create_task(_tell(of, clock))
+        # Earlier sessions are served as their own scenario left them.
+        kis.exchange = SimulatedExchange(market, orders.season.add_faults)
+        telling = asyncio.create_task(_tell(session, clock))
         try:
             yield
         finally:
@@ -118,14 +119,9 @@ async def _kis(
             await asyncio.gather(telling, return_exceptions=True)
 
 
-def _settle(kis: Simulator, market: SyntheticMarket, season: Season) -> None:
-    """Have earlier sessions served as their own scenario left them."""
-    kis._desk = Desk(market, season.disturbed)
-
-
-async def _tell(of: SessionPlan, clock: VirtualClock) -> None:
-    marks = [moment for moment, _ in of.marks if moment > clock.now()]
-    minute = of.starts
+async def _tell(session: SessionPlan, clock: VirtualClock) -> None:
+    marks = [moment for moment, _ in session.marks if moment > clock.now()]
+    minute = session.starts
     while True:
         if marks and marks[0] < minute:
             await clock.sleep_until(marks[0])
@@ -138,20 +134,21 @@ async def _tell(of: SessionPlan, clock: VirtualClock) -> None:
 
 
 async def _collect(
-    orders: Orders, of: SessionPlan, clock: VirtualClock
+    orders: Orders, session: SessionPlan, clock: VirtualClock
 ) -> tuple[DayStatistics, int]:
     """Collect the day; begin again, as a service is started again, while the database is away."""
-    host = SteppedClock(clock, of.steps)
+    host = SteppedClock(clock, session.steps)
     here = orders.folder / "live"
-    logs = here / "logs" / f"live-{of.day}.log"
+    logs = here / "logs" / f"live-{session.day}.log"
     setup_logging(clock=host, secrets=[SECRET], file=logs)
-    settings = _settings(orders, of)
+    settings = _settings(orders, session)
     paths = DayPaths(orders.url, here / "spool", here / "kis")
     tries = 0
     while True:
-        stats, tries = DayStatistics(of.plan, simulated=False), tries + 1
+        stats = DayStatistics(session.plan, simulated=False)
+        tries += 1
         try:
-            await run_day(of.plan, settings, host, paths, stats)
+            await run_day(session.plan, settings, host, paths, stats)
         except (KisError, StoreUnreachable) as error:
             log.error("❌ the day ended: %s", error)
             await host.sleep(AGAIN_AFTER)
@@ -159,11 +156,14 @@ async def _collect(
             return stats, tries
 
 
-def _settings(orders: Orders, of: SessionPlan) -> KisSettings:
+def _settings(orders: Orders, session: SessionPlan) -> KisSettings:
     base = f"http://127.0.0.1:{orders.port}"
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
     return KisSettings(
-        base_url=base, master_url=base + MASTER_PATH, app_keys=(key,), polling_interval=of.polling
+        base_url=base,
+        master_url=base + MASTER_PATH,
+        app_keys=(key,),
+        polling_interval=session.polling,
     )
 
 

@@ -1,4 +1,4 @@
-"""What KIS does to a session: nothing, a shipped scenario, or one drawn from all kinds of rules."""
+"""What KIS does wrong in a session: nothing, a shipped scenario, or one drawn from all rules."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Rule = dict[str, object]
 ASKED = ["bars", "options"]
 
 
-def drawn_weather(chance: random.Random, number: int) -> tuple[str, Scenario]:
+def draw_weather(chance: random.Random, number: int) -> tuple[str, Scenario]:
     """Return a scenario and its name; its dice differ from session to session."""
     kind = chance.choices(["fine", "rough", "storm", "drawn"], [35, 20, 15, 30])[0]
     if kind in ("rough", "storm"):
-        return kind, load_scenario(kind).with_seed(number)
+        return kind, load_scenario(kind).model_copy(update={"seed": number})
     rules = [] if kind == "fine" else _rules(chance)
     return kind, Scenario.model_validate({"seed": number, "rule": rules})
 
@@ -41,7 +41,7 @@ def _refuse(chance: random.Random) -> Rule:
     code, status = chance.choice(
         [("EGW00201", 500), ("EGW00202", 500), ("EGW00202", 200), ("EGW00206", 403)]
     )
-    # KIS may say no all day, but not to everything at the close: then nothing could be had
+    # KIS may refuse calls all day, but not all of them at the close: no bar could then be fetched
     return {"endpoint": ASKED, "code": code, "status": status, "to": "15:45"} | _often(chance, 0.04)
 
 

@@ -9,16 +9,16 @@ from datetime import date, datetime, timedelta
 
 from engine.market import sessions
 from engine.market.sessions import Market, Session
-from engine.simulator.faults.injector import Disturbance
+from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
-from engine.simulator.session_rows import Sheet
+from engine.simulator.session_rows import SessionRows
 from pipelines.feed import ChainChoice, DayPlan, Feed, plan
-from tests.soak.fault_scenarios import drawn_weather
+from tests.soak.fault_scenarios import draw_weather
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
 CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes
 CHAIN_EVERY = 15  # sessions, on average: a chain takes minutes to compute
-IN_TIME = 0.25  # of the days are collected from the open on; the others cost less
+IN_TIME = 0.25  # share of days that are collected from the open on; the others cost less
 SAME_FEED = 4  # sessions in a row with the same configuration
 ZONES = ("America/New_York", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe")
 DST_CHANGES = (
@@ -51,7 +51,7 @@ ENDS_THE_PROCESS = ("kill", "interrupt", "terminate")
 class Event:
     """Something that happens at a moment of the session and, if it lasts, is over at another.
 
-    Whoever ended the process starts it again at `until`; None: on the next morning.
+    A process that it ended is started again at `until`; None: on the next morning.
     """
 
     what: str
@@ -67,7 +67,7 @@ class Event:
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """All that is drawn for a session."""
+    """What is drawn for a session."""
 
     number: int
     day: date
@@ -144,16 +144,16 @@ class Season:
         """The number of the last session."""
         return self.first + len(self.days) - 1
 
-    def disturbed(self, sheet: Sheet) -> Sheet:
-        """Do to a session's bars what its own scenario does, whichever day it is asked on."""
-        day = sheet.session.date
+    def add_faults(self, session_rows: SessionRows) -> SessionRows:
+        """Return the session with its own scenario's faults, whichever day it is asked for."""
+        day = session_rows.session.date
         if day not in self.days:
-            return sheet
+            return session_rows
         scenario = self[self.first + self.days.index(day)].scenario
-        return Disturbance(scenario, day, Counter()).sheet(sheet)
+        return FaultInjector(scenario, day, Counter()).add_faults(session_rows)
 
 
-def season(
+def plan_season(
     seed: int, start: date, count: int, only: range | None = None, *, one_life: bool = False
 ) -> Season:
     """Return a season of `count` sessions, or `only` those of these numbers, and a quiet one."""
@@ -169,7 +169,7 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
     zone = "Asia/Seoul"
     if day in DST_CHANGES or chance.random() < 0.1:
         zone = chance.choice(ZONES)
-    weather, scenario = drawn_weather(chance, number)
+    weather, scenario = draw_weather(chance, number)
     starts = _start(day, chance)
     if quiet:
         late = morning(day) + 7 * 60 * MINUTE
@@ -181,13 +181,14 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
 
 
 def morning(day: date) -> datetime:
-    """Return when a collector is started for the day by whoever is in time."""
+    """Return when a collector that is in time is started for the day."""
     return _session(day).opens - BEFORE_OPEN
 
 
 def _start(day: date, chance: random.Random) -> datetime:
     """Draw when it is started: in time, or at some minute after two hours, to catch up."""
-    first, last = morning(day) + 120 * MINUTE, _session(day).sealed_at - 5 * MINUTE
+    first = morning(day) + 120 * MINUTE
+    last = _session(day).sealed_at - 5 * MINUTE
     late = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
     return morning(day) if chance.random() < IN_TIME else late
 
@@ -199,15 +200,16 @@ def _session(day: date) -> Session:
 
 
 def _configuration(seed: int, number: int, chance: random.Random) -> tuple[Feed, float]:
-    """Draw what is collected: the same for some sessions, the chain for each session anew."""
-    settled = random.Random(f"{seed}/configuration/{number // SAME_FEED}")  # noqa: S311
-    stocks = settled.sample(STOCKS, settled.choice([1, 1, 1, 2, 3]))
+    """Draw what is collected: the same for some sessions, but a new chain for each."""
+    lasting = random.Random(f"{seed}/configuration/{number // SAME_FEED}")  # noqa: S311
+    stocks = lasting.sample(STOCKS, lasting.choice([1, 1, 1, 2, 3]))
     chains = (ChainChoice(chance.choice(CHAINS)),) if chance.random() * CHAIN_EVERY < 1 else ()
-    return Feed(tuple(stocks), ("A01",), chains), settled.choice([1.0, 2.0, 2.0, 5.0])
+    return Feed(tuple(stocks), ("A01",), chains), lasting.choice([1.0, 2.0, 2.0, 5.0])
 
 
 def _event(what: str, day: date, starts: datetime, chance: random.Random) -> Event:
-    first, last = starts + 2 * MINUTE, _session(day).sealed_at + MINUTE
+    first = starts + 2 * MINUTE
+    last = _session(day).sealed_at + MINUTE
     at = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
     at += timedelta(seconds=chance.randrange(60))
     amount = chance.random()

@@ -51,14 +51,14 @@ class Player:
 
     def play(self, number: int) -> None:
         """Play a session and check it. Raises Broken."""
-        of = self._season[number]
+        session = self._season[number]
         self.at = number
-        self._say(f"🚀 {of}")
-        self.outcome.drawn.update(of.drawn)
-        complete = self._session(of)
+        self._say(f"🚀 {session}")
+        self.outcome.drawn.update(session.drawn)
+        complete = self._session(session)
         self._bring_back()
-        self._check(of, complete=complete)
-        log = self._data.folder / "live" / "logs" / f"live-{of.day}.log"
+        self._check(session, complete=complete)
+        log = self._data.folder / "live" / "logs" / f"live-{session.day}.log"
         text = log.read_text("utf-8") if log.exists() else ""
         self.outcome.counts["outages noticed"] += text.count("batches go to the spool")
 
@@ -68,27 +68,27 @@ class Player:
             self._child.kill()
             self._child = None
 
-    def _session(self, of: SessionPlan) -> bool:
+    def _session(self, session: SessionPlan) -> bool:
         """Let the child go through the session; False if it is not there at its end."""
-        marks, start = of.marks, of.starts
+        marks, start = session.marks, session.starts
         if self._child is not None:
             self._child.go_on()
         while True:
             if self._child is None:
-                self._start(of, start)
-            again = self._until_it_ends(of, marks, start)
+                self._start(session, start)
+            again = self._until_it_ends(session, marks, start)
             if again is None:
                 return self._child is not None
             start = again
 
-    def _start(self, of: SessionPlan, start: datetime) -> None:
+    def _start(self, session: SessionPlan, start: datetime) -> None:
         season = self._season
         self._orders = Orders(
             seed=season.seed,
             days=season.days,
             first=season.first,
             one_life=season.one_life,
-            number=of.number,
+            number=session.number,
             start=start,
             url=self._server.url,
             folder=self._data.folder,
@@ -98,7 +98,7 @@ class Player:
         self.outcome.lives.append([])
 
     def _until_it_ends(
-        self, of: SessionPlan, marks: list[tuple[datetime, Event]], start: datetime
+        self, session: SessionPlan, marks: list[tuple[datetime, Event]], start: datetime
     ) -> datetime | None:
         """Return when it is to be started again; None at the end of the session, come what may."""
         child, now = self._child, start
@@ -169,9 +169,9 @@ class Player:
         self._server.bring_back()
         self._is_away = False
 
-    def _check(self, of: SessionPlan, *, complete: bool) -> None:
+    def _check(self, session: SessionPlan, *, complete: bool) -> None:
         """Check the session and those that were not finished by their evening."""
-        found = self._promise.check(of)
+        found = self._promise.check(session)
         settled = complete and not is_spooled(self._data.folder)
         broken = [*found.broken, *(found.unfinished if settled else [])]
         if settled:
@@ -180,22 +180,22 @@ class Player:
             raise Broken("; ".join(broken))
         if settled:
             for late in self._late:
-                self._repaired[late.number] = of.number
+                self._repaired[late.number] = session.number
                 self._look_again(late)
             self._late = []
         if found.waiting or not settled:
-            self._late.append(of)
-            self._say(f"⏱️ {of.day} has to wait: {[*found.waiting, *found.unfinished]}")
+            self._late.append(session)
+            self._say(f"⏱️ {session.day} has to wait: {[*found.waiting, *found.unfinished]}")
         else:
             self._count(found)
 
-    def _look_again(self, of: SessionPlan) -> None:
+    def _look_again(self, session: SessionPlan) -> None:
         """Check a session after a later morning has repaired it. Raises Broken."""
-        self.at = of.number
-        found = self._promise.check(of, self._season[self._repaired[of.number]])
+        self.at = session.number
+        found = self._promise.check(session, self._season[self._repaired[session.number]])
         self._count(found)
         if wrong := found.all:
-            by = self._repaired[of.number]
+            by = self._repaired[session.number]
             raise Broken(f"after it was repaired in session {by}: {'; '.join(wrong)}")
 
     def look_back(self) -> None:

@@ -15,12 +15,13 @@ from engine.history.queries import between_dates
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import parse
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
-from engine.simulator.exchange import Desk, served, served_session
+from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.connection import Connection
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES, warm_up_sessions
+from tests.served import served_bars
 from tests.soak.collector import KEY, SECRET
 from tests.soak.plan import Season, SessionPlan
 
@@ -37,9 +38,9 @@ TEXTS = ("system_status", "rejected_rows", "gaps", "signal_corrections", "remove
 
 @dataclass
 class Found:
-    """What a check came to: what is broken, what is to be looked at again, and counts."""
+    """The result of a check: what is broken, what has to be looked at again, and counts."""
 
-    broken: list[str] = field(default_factory=list)  # whatever comes later
+    broken: list[str] = field(default_factory=list)  # no later morning can mend it
     unfinished: list[str] = field(default_factory=list)  # to be mended on the next morning …
     waiting: list[str] = field(default_factory=list)  # … and this even if the day came to its end
     counts: Counter[str] = field(default_factory=Counter)
@@ -47,7 +48,7 @@ class Found:
 
     @property
     def all(self) -> list[str]:
-        """Whatever is not as promised once no later morning can mend it."""
+        """Everything that is wrong when no later morning will mend it."""
         return [*self.broken, *self.unfinished, *self.waiting]
 
 
@@ -57,10 +58,11 @@ class Promise:
     _database: Connection  # open while a check is under way
 
     def __init__(self, season: Season, url: str) -> None:
-        self._season, self._url = season, url
-        self._desk = Desk(SyntheticMarket(season.seed), season.disturbed)
+        self._season = season
+        self._url = url
+        self._exchange = SimulatedExchange(SyntheticMarket(season.seed), season.add_faults)
 
-    def check(self, of: SessionPlan, after: SessionPlan | None = None) -> Found:
+    def check(self, session: SessionPlan, after: SessionPlan | None = None) -> Found:
         """Look at all that was to be collected on the session's day.
 
         With `after`: the collector had died, and was started again for that later session. It
@@ -69,26 +71,28 @@ class Promise:
         """
         found = Found()
         with closing(Connection(self._url, "soak")) as self._database:
-            names = set(of.plan.names)
+            names = set(session.plan.names)
             if after:
-                names &= {s for _, s in self._collected(of.day)} | set(after.plan.names)
-            for bars in of.plan.bars:
+                names &= {s for _, s in self._collected_symbols(session.day)} | set(
+                    after.plan.names
+                )
+            for bars in session.plan.bars:
                 if bars.symbol in names:
                     self._bars(bars.symbol, bars.session, found)
-            for chain in of.plan.chains:
+            for chain in session.plan.chains:
                 if chain.underlying_symbol in names:
                     self._chain(chain.underlying_symbol, chain.session, found)
-            self._nothing_else(of, found)
-            for symbol in sorted(names & set(of.plan.futures)):
-                self._signals(symbol, of.day, found, may_be_none=after is not None)
-            self._no_secret(found)
+            self._check_nothing_else(session, found)
+            for symbol in sorted(names & set(session.plan.futures)):
+                self._signals(symbol, session.day, found, may_be_none=after is not None)
+            self._check_no_secret(found)
         return found
 
     def _bars(self, symbol: str, session: Session, found: Found) -> None:
-        truth, stored = self.truth(symbol, session), self._stored(symbol, session.date)
+        truth, stored = self.truth(symbol, session), self._stored_bars(symbol, session.date)
         found.counts["bars"] += stored.height
         if not stored["timestamp"].is_in(session.stamps().implode()).all():
-            found.broken.append(f"{symbol}: bars are stored that the session does not owe")
+            found.broken.append(f"{symbol}: bars are stored that the session does not expect")
         wrong = stored.join(truth, on=BARS, how="anti")
         if wrong.height:
             found.unfinished.append(f"{symbol}: {wrong.height} bars are not as KIS serves them")
@@ -97,9 +101,9 @@ class Promise:
             .to_frame("stamp")
             .join(stored, left_on="stamp", right_on="timestamp", how="anti")
         )
-        self._explained(symbol, session.date, absent, truth["timestamp"], found)
+        self._check_absent(symbol, session.date, absent, truth["timestamp"], found)
 
-    def _explained(
+    def _check_absent(
         self, symbol: str, day: date, absent: pl.DataFrame, served: pl.Series, found: Found
     ) -> None:
         """Every stamp without a bar is in the ledger, and none of them could be had."""
@@ -144,7 +148,7 @@ class Promise:
         """Every snapshot is stored or explained; matrix and summary follow from it."""
         columns = ", ".join(OPTION_CHAIN.names)
         chain = self._ask(
-            f"SELECT {columns} FROM option_chain_raw WHERE {_of(symbol, session.date)}"
+            f"SELECT {columns} FROM option_chain_raw WHERE {_chain_of_day(symbol, session.date)}"
         )
         stamps = chain.select("timestamp").unique()
         found.counts["snapshots"] += stamps.height
@@ -153,7 +157,9 @@ class Promise:
             .to_frame("stamp")
             .join(stamps, left_on="stamp", right_on="timestamp", how="anti")
         )
-        self._explained(symbol, session.date, absent, pl.Series([], dtype=pl.Datetime("us")), found)
+        self._check_absent(
+            symbol, session.date, absent, pl.Series([], dtype=pl.Datetime("us")), found
+        )
         if chain.is_empty():
             return
         with_greeks = chain_with_greeks(chain)
@@ -162,22 +168,26 @@ class Promise:
             ("option_summary", OPTION_SUMMARY, chain_summary(with_greeks)),
         ):
             names = ", ".join(schema.names)
-            stored = self._ask(f"SELECT {names} FROM {table} WHERE {_of(symbol, session.date)}")
+            stored = self._ask(
+                f"SELECT {names} FROM {table} WHERE {_chain_of_day(symbol, session.date)}"
+            )
             key = [n for n in ("timestamp", "underlying_symbol", "metric_type") if n in stored]
             same = computed.select(stored.columns).cast(dict(stored.schema))
             if not same.sort(key).equals(stored.sort(key)):
                 found.unfinished.append(f"{symbol}: {table} does not follow from the chain")
 
-    def _nothing_else(self, of: SessionPlan, found: Found) -> None:
+    def _check_nothing_else(self, session: SessionPlan, found: Found) -> None:
         """No symbol has rows of the day but those that were to be collected, then or later."""
-        later = range(of.number, min(of.number + warm_up_sessions() + 1, self._season.last) + 1)
+        later = range(
+            session.number, min(session.number + warm_up_sessions() + 1, self._season.last) + 1
+        )
         asked_for = {name for number in later for name in self._season[number].plan.names}
-        asked_for.update(of.plan.names)
-        for table, symbol in self._collected(of.day):
+        asked_for.update(session.plan.names)
+        for table, symbol in self._collected_symbols(session.day):
             if symbol not in asked_for:
-                found.broken.append(f"{table} has rows of {symbol}, which nobody asked for")
+                found.broken.append(f"{table} has rows of {symbol}, which was not asked for")
 
-    def _collected(self, day: date) -> list[tuple[str, str]]:
+    def _collected_symbols(self, day: date) -> list[tuple[str, str]]:
         """Return table and symbol of all that has rows of the day."""
         return [
             (table, symbol)
@@ -213,7 +223,7 @@ class Promise:
                 states = dict(differing["state"].value_counts().iter_rows())
                 found.unfinished.append(f"{symbol}: signals of {strategy.name}: {states}")
 
-    def _no_secret(self, found: Found) -> None:
+    def _check_no_secret(self, found: Found) -> None:
         for table in TEXTS:
             alike = " OR ".join(f"t::text LIKE '%{word}%'" for word in (KEY, SECRET, TOKEN))
             if self._ask(f"SELECT count(*) AS n FROM {table} t WHERE {alike}").item():
@@ -221,13 +231,12 @@ class Promise:
 
     def truth(self, symbol: str, session: Session) -> pl.DataFrame:
         """Return the bars of a session as its KIS serves them in the end, stamped."""
-        of = served_session(symbol, session.market, session.date)
-        assert of is not None
-        bars = served(self._desk.sheet(symbol, of), owed_only=True)
-        stamped = bars.with_columns(timestamp=of.stamp_of_label(pl.col("label")))
+        night = session.market is Market.NIGHT
+        bars = served_bars(self._exchange, symbol, session.date, night=night)
+        stamped = bars.with_columns(timestamp=session.stamp_of_label(pl.col("label")))
         return stamped.select(BARS).sort("timestamp")
 
-    def _stored(self, symbol: str, day: date) -> pl.DataFrame:
+    def _stored_bars(self, symbol: str, day: date) -> pl.DataFrame:
         return self._ask(
             f"SELECT {', '.join(BARS)} FROM {parse(symbol).table}"
             f" WHERE symbol = '{symbol}' AND {between_dates(day, day)} ORDER BY timestamp"
@@ -240,7 +249,7 @@ class Promise:
         return pl.DataFrame(self._database.query(sql))
 
 
-def _of(symbol: str, day: date) -> str:
+def _chain_of_day(symbol: str, day: date) -> str:
     return f"underlying_symbol = '{symbol}' AND {between_dates(day, day)}"
 
 

@@ -41,12 +41,12 @@ def rows(season: Played, outcome: Outcome) -> list[tuple[str, str]]:
     ]
     for (state, reason), stamps in sorted(outcome.gaps.items()):
         found += [(f"gaps: {state}", f"{stamps:,} minutes: {reason}")]
-    found += [(what, _of(what, _longest(outcome))) for what in HELD]
+    found += [(what, _growth(what, _longest(outcome))) for what in HELD]
     cpu = _total(outcome, "seconds")
     return [*found, ("time", f"{season.seconds:,.0f} s, of it the collector's CPU {cpu:,.0f} s")]
 
 
-def grown(outcome: Outcome) -> list[str]:
+def what_grows(outcome: Outcome) -> list[str]:
     """Return what did not stay flat over the longest life of a process."""
     life = _longest(outcome)[SETTLING:]
     if len(life) < ENOUGH:
@@ -62,21 +62,23 @@ def grown(outcome: Outcome) -> list[str]:
 def slope(values: list[float]) -> float:
     """Return the growth a step: the median over all pairs (Theil, Sen), which no outlier moves."""
     pairs = [
-        (later - value) / (place + 1)
+        (later - value) / steps
         for start, value in enumerate(values)
-        for place, later in enumerate(values[start + 1 :])
+        for steps, later in enumerate(values[start + 1 :], start=1)
     ]
     return median(pairs) if pairs else 0.0
 
 
-def _of(what: str, life: list[dict[str, Any]]) -> str:
+def _growth(what: str, life: list[dict[str, Any]]) -> str:
     values = [figures[what] for figures in life]
     if not values:
         return "no process came to the end of a session"
     unit = " MB" if what == "memory" else ""
     first, middle, last = (f"{n:,.0f}" for n in (values[0], median(values), values[-1]))
-    settled = slope(values[SETTLING:])
-    growth = f"{settled:+.2f} a session" if len(life) >= SETTLING + ENOUGH else "too short to judge"
+    per_session = slope(values[SETTLING:])
+    growth = (
+        f"{per_session:+.2f} a session" if len(life) >= SETTLING + ENOUGH else "too short to judge"
+    )
     return f"first {first}, median {middle}, last {last}{unit}; {growth}"
 
 

@@ -18,44 +18,46 @@ from engine.simulator.faults.scenario import Scenario
 from engine.store import Store
 from pipelines.feed import Feed
 from strategies.registry import STRATEGIES
-from tests.soak.__main__ import FROM, main, soak, told
+from tests.soak.__main__ import FROM, how_to_repeat, main, soak
 from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.fault_scenarios import KINDS
-from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, season
+from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, plan_season
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
-from tests.soak.report import Played, grown, rows, slope
+from tests.soak.report import Played, rows, slope, what_grows
 from tests.soak.server import Disk, Server, disk
 
 SEED = 20906  # storm; the collector killed at 14:58 and 15:35, connections taken away at 15:15
 
 
 def test_a_short_season_keeps_every_promise() -> None:
-    of = season(SEED, FROM, 1)
-    assert of[1].drawn[:4] == ["storm", "kill", "away", "kill"], "the draw is another: find a seed"
-    outcome = soak(of, print)
+    season = plan_season(SEED, FROM, 1)
+    assert season[1].drawn[:4] == ["storm", "kill", "away", "kill"], (
+        "the draw is another: find a seed"
+    )
+    outcome = soak(season, print)
     assert len(outcome.lives) == 3
     assert outcome.counts["bars"] == sum(
-        len(b.session.stamps()) for n in (1, 2) for b in of[n].plan.bars
+        len(b.session.stamps()) for n in (1, 2) for b in season[n].plan.bars
     )
     assert outcome.counts["signals"] >= 2 * 411
-    shown = dict(rows(Played(SEED, FROM, of.days, 1.0), outcome))
+    shown = dict(rows(Played(SEED, FROM, season.days, 1.0), outcome))
     assert shown["processes"] == "3, the longest 1 sessions"
 
 
 def test_a_seed_draws_the_same_again_whatever_the_length_of_the_season() -> None:
-    long, short = season(7, FROM, 250), season(7, FROM, 40)
-    alone, part = (season(7, FROM, 40, only) for only in (range(33, 34), range(20, 31)))
+    long, short = plan_season(7, FROM, 250), plan_season(7, FROM, 40)
+    alone, part = (plan_season(7, FROM, 40, only) for only in (range(33, 34), range(20, 31)))
     assert [long[n] for n in range(1, 40)] == [short[n] for n in range(1, 40)]
     assert alone[33] == long[33]
     assert [part[n] for n in range(20, 31)] == [long[n] for n in range(20, 31)]
     assert (alone.last, part.last) == (34, 31)
-    assert season(8, FROM, 40)[33] != long[33]
+    assert plan_season(8, FROM, 40)[33] != long[33]
 
 
 def test_in_one_life_nothing_ends_the_process_and_all_else_is_as_drawn() -> None:
-    drawn, spared = season(7, FROM, 40), season(7, FROM, 40, one_life=True)
+    drawn, spared = plan_season(7, FROM, 40), plan_season(7, FROM, 40, one_life=True)
     ends = set(ENDS_THE_PROCESS)
     assert any(ends & set(drawn[n].drawn) for n in range(1, 41))
     for number in range(1, 42):
@@ -63,14 +65,16 @@ def test_in_one_life_nothing_ends_the_process_and_all_else_is_as_drawn() -> None
 
 
 def test_a_season_of_250_sessions_has_all_that_a_year_has() -> None:
-    of = season(7, FROM, 250)
-    drawn = {what for number in range(1, 251) for what in of[number].drawn}
+    season = plan_season(7, FROM, 250)
+    drawn = {what for number in range(1, 251) for what in season[number].drawn}
     assert {"fine", "rough", "storm", "drawn", "kill", "server", "away", "second"} <= drawn
-    rules = {rule.what for number in range(1, 251) for rule in of[number].scenario.rule}
+    rules = {rule.what for number in range(1, 251) for rule in season[number].scenario.rule}
     assert rules == set(KINDS)
-    assert date(2025, 11, 13) in of.days  # CSAT
-    assert date(2026, 1, 2) in of.days  # the first session of a year, at ten
-    assert {"101W12", "A01603", "A01606"} <= {s for n in range(1, 251) for s in of[n].plan.futures}
+    assert date(2025, 11, 13) in season.days  # CSAT
+    assert date(2026, 1, 2) in season.days  # the first session of a year, at ten
+    assert {"101W12", "A01603", "A01606"} <= {
+        s for n in range(1, 251) for s in season[n].plan.futures
+    }
 
 
 async def test_a_clock_that_is_set_wakes_its_sleepers_by_what_it_says() -> None:
@@ -96,10 +100,10 @@ def one_session() -> SessionPlan:
     return SessionPlan(1, FROM, morning(FROM), feed, 2.0, "Asia/Seoul", "fine", Scenario(), ())
 
 
-async def store_all(store: Store, promise: Promise, of: SessionPlan) -> None:
+async def store_all(store: Store, promise: Promise, session: SessionPlan) -> None:
     """Store what the session's KIS serves, and the signals that follow."""
     noon = pl.lit(datetime(2025, 11, 3, 16))
-    for bars in of.plan.bars:
+    for bars in session.plan.bars:
         schema = schemas.STOCK_BARS if bars.source == "stock" else schemas.FUTURES_BARS
         truth = promise.truth(bars.symbol, bars.session).with_columns(
             symbol=pl.lit(bars.symbol), timeframe=pl.lit("1m"), fetched_at=noon
@@ -115,8 +119,8 @@ TAMPERED = {
     "UPDATE stocks_1m SET close = close + 9 WHERE timestamp = '2025-11-03 10:00'": "as KIS serves",
     "DELETE FROM stocks_1m WHERE timestamp = '2025-11-03 10:00'": "missing in silence",
     "UPDATE stocks_1m SET timestamp = '2025-11-03 15:25'"
-    " WHERE timestamp = '2025-11-03 15:20'": "does not owe",
-    "UPDATE stocks_1m SET symbol = '000100'": "nobody asked for",
+    " WHERE timestamp = '2025-11-03 15:20'": "does not expect",
+    "UPDATE stocks_1m SET symbol = '000100'": "was not asked for",
     "DELETE FROM dolpha1_signal WHERE timestamp = '2025-11-03 10:00'": "signals of dolpha1",
     "UPDATE opening_range_signal SET ub = ub + 0.05": "signals of opening_range",
     "INSERT INTO system_status VALUES ('x', now(), 'ok', 'PSsoak-app-key-that-nobody-may-see',"
@@ -127,7 +131,10 @@ TAMPERED = {
 async def test_the_check_finds_whatever_is_not_as_promised(
     database_url: str, one_session: SessionPlan
 ) -> None:
-    store, promise = Store(database_url, WallClock()), Promise(season(1, FROM, 0), database_url)
+    store, promise = (
+        Store(database_url, WallClock()),
+        Promise(plan_season(1, FROM, 0), database_url),
+    )
     for statement, said in TAMPERED.items():
         await store_all(store, promise, one_session)
         found = promise.check(one_session)
@@ -143,24 +150,24 @@ async def test_the_check_finds_whatever_is_not_as_promised(
 def test_what_is_found_broken_in_the_end_names_its_session(
     database_url: str, tmp_path: Path
 ) -> None:
-    of = season(1, FROM, 2)  # of which nothing is stored
+    season = plan_season(1, FROM, 2)  # of which nothing is stored
     server = cast("Server", SimpleNamespace(url=database_url))
-    player = Player(of, server, Disk(tmp_path, "1m", mounted=False), 0, print)
-    player.at = of.last  # it has just been played
+    player = Player(season, server, Disk(tmp_path, "1m", mounted=False), 0, print)
+    player.at = season.last  # it has just been played
     with pytest.raises(Broken, match=r"looked at again in the end: .* missing in silence"):
         player.look_back()
     assert player.at == 1
-    assert told(of, 1) == f"--only 1 (or the whole season): {of[1]}"
-    assert told(of, 3).startswith("--only 2 "), "the quiet one comes after it there"
-    assert told(season(1, FROM, 2, only=range(2, 3)), 3).startswith("--only 2 ")
+    assert how_to_repeat(season, 1) == f"--only 1 (or the whole season): {season[1]}"
+    assert how_to_repeat(season, 3).startswith("--only 2 "), "the quiet one comes after it there"
+    assert how_to_repeat(plan_season(1, FROM, 2, only=range(2, 3)), 3).startswith("--only 2 ")
 
 
 def test_what_grows_from_session_to_session_is_told() -> None:
     flat = {"memory": 300.0, "files": 20, "connections": 2, "tasks": 1, "threads": 9}
     steady = [flat | {"memory": 300.0 + (7 if n % 3 else 0)} for n in range(30)]
     leaking = [flat | {"memory": 300.0 + 2 * n, "files": 20 + n} for n in range(30)]
-    assert grown(Outcome(lives=[steady])) == []
-    assert [line.split()[0] for line in grown(Outcome(lives=[leaking]))] == ["memory", "files"]
+    assert what_grows(Outcome(lives=[steady])) == []
+    assert [line.split()[0] for line in what_grows(Outcome(lives=[leaking]))] == ["memory", "files"]
     assert slope([1.0, 2.0, 30.0, 4.0, 5.0]) == 1.0
 
 

@@ -1,1 +1,1 @@
-"""What a KIS on a bad day does: scenarios in TOML, and how they reach calls and bars."""
+"""What KIS does wrong on a bad day: scenarios in TOML, and how they change calls and bars."""

@@ -1,7 +1,8 @@
-"""What a scenario does to an answer's rows, and to the answer on its way."""
+"""What a scenario does to the rows of an answer, and to the answer as a whole."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,8 @@ import numpy as np
 import orjson
 from aiohttp import web
 
-from engine.market.sessions import market_of
-from engine.simulator.exchange import Desk
-from engine.simulator.faults.injector import Numbered
+from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.faults.injector import NumberedRule
 from engine.simulator.faults.scenario import (
     Broken,
     Cut,
@@ -21,9 +21,10 @@ from engine.simulator.faults.scenario import (
     RepeatBars,
     WrongDate,
 )
-from engine.simulator.market.data import draws
+from engine.simulator.market.data import draws, instrument
 
-ODD: tuple[object, ...] = (
+REMOVED = object()  # instead of a value: the field is missing
+ODD_VALUES: tuple[object, ...] = (
     "",
     "-",
     " ",
@@ -35,44 +36,53 @@ ODD: tuple[object, ...] = (
     None,
     12.5,
     [],
-    "MISSING",
+    REMOVED,
 )
-PAGE = (
+BAD_GATEWAY_PAGE = (
     b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>"
     b"<body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
-DOWN = ("<!DOCTYPE html><html><body><h1>시스템 점검중입니다.</h1></body></html>").encode()
-READ = ("prpr", "vol", "iscd", "hour", "delta_val")  # endings of fields that collectors read
+MAINTENANCE_PAGE = "<!DOCTYPE html><html><body><h1>시스템 점검중입니다.</h1></body></html>".encode()
+FIELDS_READ = ("prpr", "vol", "iscd", "hour", "delta_val")  # their endings
 Row = dict[str, Any]
+Change = Callable[[list[Row]], list[Row]]
 
 
-def mangle(body: bytes, hits: list[Numbered], desk: Desk, symbol: str, now: datetime) -> bytes:
-    """Return the answer as the rules that were met leave its rows."""
+def corrupt_rows(
+    body: bytes,
+    hits: list[NumberedRule],
+    exchange: SimulatedExchange,
+    symbol: str,
+    now: datetime,
+) -> bytes:
+    """Return the answer with its rows changed by the rules."""
     for number, rule in hits:
         random = draws(number, symbol, now)
         if isinstance(rule, EmptyAnswer):
-            body = _with_rows(body, lambda _rows: [])
+            body = _change_rows(body, lambda _rows: [])
         elif isinstance(rule, WrongDate):
-            body = _with_rows(body, lambda rows: _of_another_date(rows, desk, symbol, now))
+            body = _change_rows(body, _replace_date(exchange, symbol, now))
         elif isinstance(rule, RepeatBars):
-            body = _with_rows(body, _one_repeated(rule.times, random))
+            body = _change_rows(body, _repeat_one(rule.times, random))
         elif isinstance(rule, PhantomBars):
-            body = _with_rows(body, _with_phantom(rule, random))
+            body = _change_rows(body, _add_phantom(rule, random))
         elif isinstance(rule, OddValues):
-            body = _with_rows(body, _with_odd_value(random))
+            body = _change_rows(body, _make_value_odd(random))
     return body
 
 
-async def on_its_way(
-    body: bytes, hits: list[Numbered], request: web.BaseRequest
+async def broken_response(
+    body: bytes, hits: list[NumberedRule], request: web.BaseRequest
 ) -> web.StreamResponse | None:
-    """Return what arrives instead of the answer, None if it arrives as it is."""
+    """Return what arrives instead of the answer, None if it arrives unchanged."""
     for _, rule in hits:
         if isinstance(rule, Cut):
             return await _cut(body[: len(body) // 2] if rule.half else b"", len(body), request)
         if isinstance(rule, Broken):
             if rule.what == "html":
-                return web.Response(body=PAGE, status=rule.status, content_type="text/html")
+                return web.Response(
+                    body=BAD_GATEWAY_PAGE, status=rule.status, content_type="text/html"
+                )
             left = body[: len(body) * 2 // 3] if rule.what == "malformed" else b""
             return web.Response(body=left, status=rule.status, content_type="application/json")
     return None
@@ -88,7 +98,7 @@ async def _cut(part: bytes, promised: int, request: web.BaseRequest) -> web.Stre
     return answer
 
 
-def _with_rows(body: bytes, change: Any) -> bytes:
+def _change_rows(body: bytes, change: Change) -> bytes:
     """Apply `change` to every list of rows in the answer."""
     answer = orjson.loads(body)
     for name in ("output", "output1", "output2"):
@@ -97,58 +107,62 @@ def _with_rows(body: bytes, change: Any) -> bytes:
     return orjson.dumps(answer)
 
 
-def _of_another_date(rows: list[Row], desk: Desk, symbol: str, now: datetime) -> list[Row]:
-    if not rows or "stck_bsop_date" not in rows[0]:
-        return rows
-    sheet = desk.last_before(symbol, market_of(symbol), now.date())
-    if sheet is None:
-        return rows
-    end = sheet.session.last_stamp + timedelta(days=1)
-    return [orjson.loads(row) for row in sheet.visible(end, now, len(rows))]
+def _replace_date(exchange: SimulatedExchange, symbol: str, now: datetime) -> Change:
+    def change(rows: list[Row]) -> list[Row]:
+        if not rows or "stck_bsop_date" not in rows[0]:
+            return rows
+        before = exchange.session_before(symbol, instrument(symbol).market, now.date())
+        if before is None:
+            return rows
+        end = before.session.last_stamp + timedelta(days=1)
+        return [orjson.loads(row) for row in before.visible(end, now, len(rows))]
+
+    return change
 
 
-def _one_repeated(times: int, random: np.random.Generator) -> Any:
+def _repeat_one(times: int, random: np.random.Generator) -> Change:
     def change(rows: list[Row]) -> list[Row]:
         if not rows:
             return rows
-        place = int(random.integers(min(len(rows), 5)))
-        return rows[:place] + [rows[place]] * times + rows[place + 1 :]
+        index = int(random.integers(min(len(rows), 5)))
+        return rows[:index] + [rows[index]] * times + rows[index + 1 :]
 
     return change
 
 
-def _with_phantom(rule: PhantomBars, random: np.random.Generator) -> Any:
+def _add_phantom(rule: PhantomBars, random: np.random.Generator) -> Change:
     def change(rows: list[Row]) -> list[Row]:
         if not rows or "stck_cntg_hour" not in rows[0]:
             return rows
-        place = int(random.integers(min(len(rows), 8)))
-        phantom = dict(rows[place])
+        index = int(random.integers(min(len(rows), 8)))
+        phantom = dict(rows[index])
         for name in [name for name in phantom if name.endswith(("prpr", "oprc", "hgpr", "lwpr"))]:
-            phantom[name] = _times(phantom[name], rule.factor)
+            phantom[name] = _multiplied(phantom[name], rule.factor)
         if rule.where == "outside":
             phantom["stck_cntg_hour"] = "073000"
-        return [*rows[: place + 1], phantom, *rows[place + 1 :]]
+        return [*rows[: index + 1], phantom, *rows[index + 1 :]]
 
     return change
 
 
-def _times(text: str, factor: float) -> str:
+def _multiplied(text: str, factor: float) -> str:
     decimals = len(text.partition(".")[2])
     return f"{float(text) * factor:.{decimals}f}"
 
 
-def _with_odd_value(random: np.random.Generator) -> Any:
+def _make_value_odd(random: np.random.Generator) -> Change:
     def change(rows: list[Row]) -> list[Row]:
         if not rows:
             return rows
-        place, odd = int(random.integers(len(rows))), ODD[int(random.integers(len(ODD)))]
-        row = dict(rows[place])
-        names = [name for name in row if name.endswith(READ)]
+        index = int(random.integers(len(rows)))
+        odd = ODD_VALUES[int(random.integers(len(ODD_VALUES)))]
+        row = dict(rows[index])
+        names = [name for name in row if name.endswith(FIELDS_READ)]
         name = names[int(random.integers(len(names)))] if names else next(iter(row))
-        if odd == "MISSING":
+        if odd is REMOVED:
             del row[name]
         else:
             row[name] = odd
-        return [*rows[:place], row, *rows[place + 1 :]]
+        return [*rows[:index], row, *rows[index + 1 :]]
 
     return change

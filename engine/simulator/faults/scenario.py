@@ -1,17 +1,17 @@
-"""Scenarios: what a KIS on a bad day does, to whom, when and how often. Written in TOML.
+"""Scenarios: what KIS does wrong on a bad day, to which calls, when and how often. In TOML.
 
-A scenario is a list of `[[rule]]`. Every rule has `what` and, if it should not hit everything:
+A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should apply to everything:
 
     endpoint     a TR id, tokenP, master, or a group: bars, futures, stocks, options, token, all;
                  one or a list (rules about bars: always bars)
     symbol       a pattern such as "A01*" or "00*"
     from, to     time of day, KST, to exclusive; of the call, or of the bar's label
     probability  of each call or bar; or
-    every        each so many calls of the same symbol and endpoint; without either: always
-    limit        how often at most, over all
+    every        every n-th call of the same symbol and endpoint; without either: always
+    limit        how often at most, in all
 
-The dice depend on the seed, the rule, the symbol and how often it was asked, and on nothing else:
-neither on the order in which other symbols' calls come nor on the speed.
+The dice depend only on the seed, the rule, the symbol and how often it was asked for: neither on
+the order in which calls for other symbols come nor on the speed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Rule(BaseModel):
-    """What all rules have in common; see the module."""
+    """What all rules have in common; the module explains the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -74,7 +74,7 @@ class Rule(BaseModel):
         known = {*GROUPS, *EVERYTHING, "all"}
         if unknown := sorted({*self._names()} - known):
             names = ", ".join(sorted(known))
-            raise ValueError(f"endpoint {unknown[0]!r} is none of {names}")
+            raise ValueError(f"endpoint {unknown[0]!r} is not one of {names}")
         return self
 
     def _names(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Rule(BaseModel):
 
 
 class Refuse(Rule):
-    """KIS says no: `code` is msg_cd, `status` the HTTP status, which is 200, 403 or 500 in life."""
+    """A refusal: `code` is msg_cd, `status` the HTTP status (the real KIS uses 200, 403, 500)."""
 
     what: Literal["refuse"]
     code: str = "EGW00202"
@@ -100,10 +100,10 @@ class Refuse(Rule):
 
 
 class KillToken(Rule):
-    """All tokens die before their time; the call meets `code`."""
+    """All tokens become invalid before they expire; the call is refused with `code`."""
 
     what: Literal["kill_token"]
-    endpoint: str | tuple[str, ...] = ("bars", "options")  # a request for a token kills none
+    endpoint: str | tuple[str, ...] = ("bars", "options")  # a request for a token does not
     code: Literal["EGW00121", "EGW00123"] = "EGW00121"
 
 
@@ -135,7 +135,7 @@ class Cut(Rule):
 
 
 class Broken(Rule):
-    """What arrives is no JSON: cut short (`malformed`), a page (`html`), nothing (`empty_body`)."""
+    """The answer is not JSON: cut short (`malformed`), a page (`html`), nothing (`empty_body`)."""
 
     what: Literal["malformed", "html", "empty_body"]
     status: int = Field(200, ge=200, le=599)
@@ -154,7 +154,7 @@ class WrongDate(Rule):
 
 
 class RepeatBars(Rule):
-    """One row of the answer stands there `times` times."""
+    """One row of the answer comes `times` times."""
 
     what: Literal["repeated_bars"]
     times: int = Field(6, ge=2, le=50)
@@ -223,10 +223,6 @@ class Scenario(BaseModel):
     seed: int = 0
     rule: tuple[AnyRule, ...] = ()
 
-    def with_seed(self, seed: int) -> Scenario:
-        """Return the same rules with other dice."""
-        return self.model_copy(update={"seed": seed})
-
 
 def shipped_scenarios() -> list[str]:
     """Return the names of the scenarios that come with the package."""
@@ -262,9 +258,9 @@ def _read(path: Path) -> str:
 
 def _first_problem(error: ValidationError) -> str:
     """Put the first problem in one line: rule 3, late_bar, unknown key 'second'."""
-    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    place = [part for part in problem["loc"] if part != "rule"]
-    words = [f"rule {part + 1}" if isinstance(part, int) else str(part) for part in place]
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    keys = [key for key in problem["loc"] if key != "rule"]
+    words = [f"rule {key + 1}" if isinstance(key, int) else str(key) for key in keys]
     if problem["type"] == "extra_forbidden":
         return ", ".join([*words[:-1], f"unknown key {words[-1]!r}"])
     return f"{', '.join(words)}: {problem['msg'].removeprefix('Value error, ')}"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from engine.features import black76
 from engine.features.black76 import Terms
-from engine.market import expiries, instruments
+from engine.market import expiries
+from engine.market.products import option_series
 from engine.market.sessions import Market, session
 from engine.simulator.market.data import MarketData, draws, open_session
 from engine.simulator.market.listing import STRIKES, maturities, options, previous_close
@@ -22,7 +23,8 @@ ATM_VOLUME = 30_000  # contracts a day of the front monthly at the money
 WEIGHT = {"KOSPI200": 1.0, "MINI_KOSPI200": 0.2, "KOSDAQ150": 0.02}  # of that; weeklies 0.7
 FURTHER_OUT = 0.12  # of the volume of the maturity before
 # Implied volatility at the money and historical volatility, fractions: the official sample of 2024
-# has 16.9 % historical, the board of September 2026 76.6 % and 36-40 % implied (KIS.md).
+# has 16.9 % historical, the board of September 2026 76.6 % and 36-40 % implied
+# (docs/kis.md#greeks).
 VOLATILITIES = {
     date(2024, 5, 1): (0.16, 0.169),
     date(2025, 9, 1): (0.19, 0.22),
@@ -43,12 +45,12 @@ class ChainDay:
 
     series: str
     listed: pl.DataFrame  # code, strike, option_type
-    index: pl.DataFrame  # market.INDEX, every minute
-    done: Floats  # share of the day's trading done by the end of each minute
+    index: pl.DataFrame  # INDEX of engine.simulator.market.data, every minute
+    share_traded: Floats  # share of the day's trading done by the end of each minute
     years: Floats  # to the end of trading, at the end of each minute
     days: int  # calendar days to expiry
-    before: float  # index at the close of the session before
-    settled: Floats  # each option's price then
+    index_before: float  # at the close of the session before
+    price_before: Floats  # of each option, then
     volume: Floats  # contracts that each option will have traded by the close
     open_interest: Floats  # contracts
     implied: float  # volatility at the money, a fraction
@@ -57,7 +59,7 @@ class ChainDay:
 
 def chain_day(market: MarketData, series: str, maturity: str, day: date) -> ChainDay:
     """Work out a maturity's day."""
-    underlying = instruments.option_series(series).future.underlying
+    underlying = option_series(series).future.underlying
     index = market.index(underlying, open_session(Market.DERIVATIVES, day))
     listed = options(market, series, maturity, day)
     before = previous_close(market, underlying, day)
@@ -65,7 +67,7 @@ def chain_day(market: MarketData, series: str, maturity: str, day: date) -> Chai
     years = _years(index, expiry)
     implied, historical = _volatilities(series, day)
     spot = np.full(listed.height, before)
-    settled = prices(series, implied, listed, spot, np.full(listed.height, years[0] + 1 / 365))
+    price_before = prices(series, implied, listed, spot, np.full(listed.height, years[0] + 1 / 365))
     volume, interest = _activity(series, maturity, day, listed, before, implied)
     return ChainDay(
         series,
@@ -75,7 +77,7 @@ def chain_day(market: MarketData, series: str, maturity: str, day: date) -> Chai
         years,
         (expiry - day).days,
         before,
-        settled,
+        price_before,
         volume,
         interest,
         implied,
@@ -117,18 +119,19 @@ def trading_done(minutes: int) -> Floats:
 def _activity(
     series: str, maturity: str, day: date, listed: pl.DataFrame, before: float, implied: float
 ) -> tuple[Floats, Floats]:
-    """Return each option's volume of the day and open interest: most near and out of the money."""
+    """Return each option's volume and open interest; most is near or out of the money."""
     strike, is_call = listed["strike"].to_numpy(), (listed["option_type"] == "C").to_numpy()
     rank = maturities(series, day).index(maturity)
     distance = np.log(strike / before) / (implied * 0.3)
     outside = np.where(is_call, distance, -distance)
     shape = np.exp(-np.where(outside >= 0, 1.8 * outside, 7.0 * -outside))
-    place = 2 * np.round(strike / STRIKES[series].step).astype(int) + is_call
-    of_day, of_life = (
-        np.exp(draws(series, maturity, key).normal(0, 0.5, 8192))[place] for key in (day, "life")
+    # A draw for each option that stays the same when the listing moves with the index.
+    number = 2 * np.round(strike / STRIKES[series].step).astype(int) + is_call
+    daily, lasting = (
+        np.exp(draws(series, maturity, key).normal(0, 0.5, 8192))[number] for key in (day, "life")
     )
     scale = ATM_VOLUME * WEIGHT.get(series, 0.7) * FURTHER_OUT**rank
-    return np.floor(scale * shape * of_day), np.floor(scale * 1.5 * np.sqrt(shape) * of_life)
+    return np.floor(scale * shape * daily), np.floor(scale * 1.5 * np.sqrt(shape) * lasting)
 
 
 def prices(
@@ -144,7 +147,7 @@ def prices(
 
 
 def _on_ticks(value: Floats, series: str) -> Floats:
-    ticks = instruments.option_series(series).call.ticks
+    ticks = option_series(series).call.ticks
     step = np.full_like(value, round(ticks[0][1] * 100))
     for start, tick in ticks[1:]:
         step = np.where(value >= start, round(tick * 100), step)

@@ -1,4 +1,4 @@
-"""What the simulator serves: bars of any symbol for any session, and the index underneath.
+"""What a simulated market is: bars of any symbol for any session, and the index underneath.
 
 The server asks a `MarketData` for whole sessions and decides itself what of them is visible at the
 moment, so a market knows nothing of the clock. Everything else that KIS answers (option chains,
@@ -15,15 +15,17 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from engine.columns import PRICES
+from engine.errors import InputError
+from engine.market.products import Product
 from engine.market.sessions import Market, Session, session
+from engine.market.symbols import Contract, FrontMonth, Option, Stock, parse
 
+Instrument = Stock | Contract | Option
 BARS = pl.Schema(
     [
-        ("label", pl.Datetime("us")),  # start of the minute, as KIS labels it; the auction its own
-        ("open", pl.Float64()),
-        ("high", pl.Float64()),
-        ("low", pl.Float64()),
-        ("close", pl.Float64()),
+        ("label", pl.Datetime("us")),  # KIS's time of a bar
+        *((price, pl.Float64()) for price in PRICES),
         ("volume", pl.Int64()),
     ]
 )
@@ -34,10 +36,10 @@ class MarketData(Protocol):
     """A market with all its sessions, past and future; the same question has the same answer."""
 
     def __hash__(self) -> int:
-        """Markets are told apart by identity: what is computed from one is kept for it."""
+        """Return a hash by identity: what is computed from a market is cached under it."""
         ...
 
-    def bars(self, symbol: str, of: Session) -> pl.DataFrame:
+    def bars(self, symbol: str, session: Session) -> pl.DataFrame:
         """Return the session's bars of a stock or future in `BARS`, oldest first; empty if none.
 
         Prices in KRW (stocks) or index points, volumes in shares or contracts. Minutes without a
@@ -45,23 +47,36 @@ class MarketData(Protocol):
         """
         ...
 
-    def index(self, underlying: str, of: Session) -> pl.DataFrame:
+    def index(self, underlying: str, session: Session) -> pl.DataFrame:
         """Return every minute of the index (KOSPI200, KOSDAQ150) in `INDEX`, oldest first."""
         ...
+
+
+def instrument(symbol: str) -> Instrument:
+    """Return what is traded under a code. Raises InputError for anything else, such as a chain."""
+    found = parse(symbol)
+    if isinstance(found, Instrument):
+        return found
+    raise InputError(f"{symbol!r} is not one stock, contract or option")
+
+
+def front_month(product: Product) -> FrontMonth:
+    """Return the front month of a futures product."""
+    return FrontMonth(f"{product.prefix}_FRONT", product)
 
 
 def open_session(market: Market, day: date) -> Session:
     """Return the session of a day that is known to be one."""
     found = session(market, day)
     if found is None:
-        raise ValueError(f"{day} is no session of {market}")
+        raise ValueError(f"{market} has no session on {day}")
     return found
 
 
 def minute_starts(session: Session) -> pl.Series:
     """Return the start of each minute of the session, the wait for the auction included.
 
-    An index has a value for each of them. They are labels but for the wait and the auction.
+    An index has a value for each. They are labels, except those in the wait for the auction.
     """
     return session.minute_grid().dt.offset_by("-1m").alias("label")
 

@@ -10,9 +10,10 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
-from engine.market import expiries, instruments
-from engine.market.products import OptionSeries
+from engine.market import expiries
+from engine.market.products import MINI_KOSPI200, Product, option_series
 from engine.market.sessions import Market, previous_sessions
+from engine.market.symbols import Contract, contract_code, option_code
 from engine.simulator.market.data import MarketData, open_session
 
 SERIES = (
@@ -22,7 +23,7 @@ SERIES = (
     "KOSPI200_WEEKLY_THU",
     "KOSDAQ150",
 )
-KOREAN = {
+KOREAN = {  # as KIS's master file writes them
     "KOSPI200": "",
     "MINI_KOSPI200": "미니",
     "KOSDAQ150": "코스닥150 ",
@@ -31,7 +32,7 @@ KOREAN = {
 }
 
 FAR_MONTHS = {"03": 1, "06": 2, "09": 1, "12": 3}  # how many of each are listed
-_SERIES_OF_CLASS = {instruments.option_series(name).market_class: name for name in SERIES}
+_SERIES_OF_CLASS = {option_series(name).market_class: name for name in SERIES}
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ def maturities(series: str, day: date) -> list[str]:
     of December (that is KIS's own list of April 2024). Weeklies: this one and the next.
     """
     alive = [name for last, name in expiries.maturities(series) if last >= day]
-    if "WEEKLY" in series:
+    if expiries.is_weekly(series):
         return alive[:2]
     far = {
         name
         for month, count in FAR_MONTHS.items()
-        for name in [one for one in alive if one[4:] == month][:count]
+        for name in [name for name in alive if name.endswith(month)][:count]
     }
-    return [name for place, name in enumerate(alive) if place < 6 or name in far]
+    return [name for n, name in enumerate(alive) if n < 6 or name in far]
 
 
 def series_of(market_class: str) -> str | None:
@@ -75,12 +76,12 @@ def series_of(market_class: str) -> str | None:
     return _SERIES_OF_CLASS.get(market_class)
 
 
-def futures(prefix: str, day: date) -> list[str]:
-    """Return the codes of the listed futures of a product, nearest first."""
-    product = instruments.product(prefix)
+def futures(product: Product, day: date) -> list[Contract]:
+    """Return the listed futures of a product, nearest first."""
     alive = [name for last, name in expiries.maturities(product.months) if last >= day]
-    count = 6 if product.months.startswith("MINI") else 7
-    return [instruments.contract_code(prefix, name) for name in alive[:count]]
+    count = 6 if product is MINI_KOSPI200 else 7
+    codes = (contract_code(product, name) for name in alive[:count])
+    return [Contract(code, product, name) for code, name in zip(codes, alive, strict=False)]
 
 
 @lru_cache(maxsize=2048)
@@ -97,21 +98,24 @@ def options(market: MarketData, series: str, maturity: str, day: date) -> pl.Dat
 
     The strikes stand around the close of the session before, so they are the same all day.
     """
-    of, grid = instruments.option_series(series), STRIKES[series]
-    middle = round(previous_close(market, of.future.underlying, day) / grid.step)
+    found = option_series(series)
+    grid = STRIKES[series]
+    middle = round(previous_close(market, found.future.underlying, day) / grid.step)
     first = max(1, middle - grid.below)
     strikes = np.arange(middle + grid.above, first - 1, -1) * grid.step
-    sides = [_side(of, kind, maturity, strikes.tolist()) for kind in ("C", "P")]
-    return pl.concat(sides)
+    calls = _side(found.call, "C", maturity, strikes.tolist())
+    puts = _side(found.put, "P", maturity, strikes.tolist())
+    return pl.concat([calls, puts])
 
 
-def _side(of: OptionSeries, kind: str, maturity: str, strikes: Sequence[float]) -> pl.DataFrame:
-    prefix = (of.call if kind == "C" else of.put).prefix
-    codes = [instruments.option_code(prefix, maturity, strike) for strike in strikes]
-    return pl.DataFrame({"code": codes, "strike": strikes}).with_columns(option_type=pl.lit(kind))
+def _side(
+    product: Product, option_type: str, maturity: str, strikes: Sequence[float]
+) -> pl.DataFrame:
+    codes = [option_code(product, maturity, strike) for strike in strikes]
+    frame = pl.DataFrame({"code": codes, "strike": strikes})
+    return frame.with_columns(option_type=pl.lit(option_type))
 
 
-def future_name(code: str) -> str:
+def future_name(contract: Contract) -> str:
     """Return KIS's Korean name of a future: F 202612, 미니F 202611."""
-    contract = instruments.contract(code)
     return f"{KOREAN[contract.product.name]}F {contract.maturity}"

@@ -3,20 +3,22 @@
 An option's day follows from the contracts it will have traded by the close and the share of the
 day's trading done so far: its trades fall where their product passes a whole number, and its last
 price is what the smile gave then. So board, single quote and minute bars of an option agree, and a
-rarely traded one is stale as in life.
+rarely traded one is stale, as at KIS.
 
 KIS's greeks are Black-Scholes on the index with the historical volatility, calendar days / 365 and
-2 % (KIS.md); the implied volatility is the smile's. The two differ as they do at KIS.
+2 % (docs/kis.md#greeks); the implied volatility is the smile's. The two differ as they do at KIS.
 """
 
 from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from engine.columns import PRICES
 from engine.features import black76
 from engine.features.black76 import Terms
 from engine.market.sessions import Market, Session
@@ -24,7 +26,7 @@ from engine.simulator.market.chain_day import ChainDay, Floats, chain_day, price
 from engine.simulator.market.data import BARS, MarketData
 from engine.simulator.market.listing import SERIES, maturities, options
 
-BLOCK = 15  # minutes computed at once: one alone costs a third of it
+BLOCK = 15  # minutes computed at once: a single one would cost a third of it
 VENDOR = Terms(
     underlying=pl.col("spot"),
     strike=pl.col("strike"),
@@ -62,6 +64,14 @@ _BOOK = {
 }
 
 
+class Listing(NamedTuple):
+    """Where an option is listed: `row` is its number in `ChainDay.listed`."""
+
+    series: str
+    maturity: str
+    row: int
+
+
 class OptionMarket:
     """The option chains of a market; everything is computed once and kept."""
 
@@ -69,37 +79,38 @@ class OptionMarket:
         self._market = market
         self.day = lru_cache(maxsize=32)(lambda *key: chain_day(market, *key))
         self.block = lru_cache(maxsize=24)(self._block)
-        self._places = lru_cache(maxsize=4)(self._all_places)
+        self._listings = lru_cache(maxsize=4)(self._all_listings)
 
     def _block(self, series: str, maturity: str, day: date, number: int) -> pl.DataFrame:
-        of = self.day(series, maturity, day)
-        return quotes(of, range(number * BLOCK, min((number + 1) * BLOCK, of.index.height)))
+        chain = self.day(series, maturity, day)
+        return quotes(chain, range(number * BLOCK, min((number + 1) * BLOCK, chain.index.height)))
 
     def at(self, series: str, maturity: str, day: date, minute: int) -> pl.DataFrame:
         """Return the chain at the end of the day's n-th minute (from 0); see `quotes`."""
-        number, place = divmod(minute, BLOCK)
+        number, minute_of_block = divmod(minute, BLOCK)
         count = self.day(series, maturity, day).listed.height
-        return self.block(series, maturity, day, number)[place * count : (place + 1) * count]
+        return self.block(series, maturity, day, number)[
+            minute_of_block * count : (minute_of_block + 1) * count
+        ]
 
-    def find(self, code: str, day: date) -> tuple[str, str, int] | None:
-        """Return series, maturity and place in its listing of an option code, None if unknown."""
-        return self._places(day).get(code)
+    def find(self, code: str, day: date) -> Listing | None:
+        """Return where an option code is listed on the day, None if it is not."""
+        return self._listings(day).get(code)
 
-    def _all_places(self, day: date) -> dict[str, tuple[str, str, int]]:
+    def _all_listings(self, day: date) -> dict[str, Listing]:
         return {
-            code: (series, maturity, place)
+            code: Listing(series, maturity, row)
             for series in SERIES
             for maturity in maturities(series, day)
-            for place, code in enumerate(options(self._market, series, maturity, day)["code"])
+            for row, code in enumerate(options(self._market, series, maturity, day)["code"])
         }
 
-    def bars(self, code: str, of: Session) -> pl.DataFrame:
-        """Return an option's minute bars of a daytime session in `market.BARS`."""
-        found = None if of.market is Market.NIGHT else self.find(code, of.date)
+    def bars(self, code: str, session: Session) -> pl.DataFrame:
+        """Return an option's minute bars of a daytime session in `BARS`."""
+        found = None if session.market is Market.NIGHT else self.find(code, session.date)
         if found is None:
             return BARS.to_frame()
-        series, maturity, place = found
-        return _option_bars(self.day(series, maturity, of.date), place)
+        return _option_bars(self.day(found.series, found.maturity, session.date), found.row)
 
 
 def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
@@ -114,9 +125,11 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     minute = np.repeat(np.array(minutes), day.listed.height)
     spot, strike = day.index["close"].to_numpy(), listed["strike"].to_numpy()
     volume = np.tile(day.volume, len(minutes))
-    traded = np.floor(volume * day.done[minute])
-    last = np.minimum(np.searchsorted(day.done, traded / np.maximum(volume, 1) - 1e-12), minute)
-    before = np.tile(day.settled, len(minutes))
+    traded = np.floor(volume * day.share_traded[minute])
+    last = np.minimum(
+        np.searchsorted(day.share_traded, traded / np.maximum(volume, 1) - 1e-12), minute
+    )
+    before = np.tile(day.price_before, len(minutes))
     price = np.where(traded > 0, _prices(day, listed, last), before)
     frame = listed.with_columns(
         spot=pl.Series(spot[minute]),
@@ -128,7 +141,7 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
         historical=pl.lit(day.historical * 100),
         iv=pl.Series(smile(day.implied, strike, spot[minute], day.years[minute]) * 100),
         open_interest=pl.Series(np.tile(day.open_interest.astype("i8"), len(minutes))),
-        atm=pl.lit(_nearest(day.listed["strike"].to_numpy(), day.before)),
+        atm=pl.lit(_nearest(day.listed["strike"].to_numpy(), day.index_before)),
     )
     return frame.with_columns(**_GREEKS, **_BOOK)
 
@@ -144,14 +157,13 @@ def _prices(
     return prices(day.series, day.implied, listed, spot, day.years[minute])
 
 
-def _option_bars(day: ChainDay, place: int) -> pl.DataFrame:
-    volume = np.diff(np.floor(day.volume[place] * day.done), prepend=0.0).astype("i8")
-    many = pl.concat([day.listed[[place]]] * day.index.height)
+def _option_bars(day: ChainDay, row: int) -> pl.DataFrame:
+    volume = np.diff(np.floor(day.volume[row] * day.share_traded), prepend=0.0).astype("i8")
+    repeated = pl.concat([day.listed[[row]]] * day.index.height)
     paths = {
-        name: prices(day.series, day.implied, many, day.index[name].to_numpy(), day.years)
-        for name in ("open", "high", "low", "close")
+        name: prices(day.series, day.implied, repeated, day.index[name].to_numpy(), day.years)
+        for name in PRICES
     }
     frame = pl.DataFrame({"label": day.index["label"], **paths, "volume": volume})
-    values = ("open", "high", "low", "close")
-    frame = frame.with_columns(high=pl.max_horizontal(values), low=pl.min_horizontal(values))
+    frame = frame.with_columns(high=pl.max_horizontal(PRICES), low=pl.min_horizontal(PRICES))
     return BARS.to_frame().vstack(frame.filter(pl.col("volume") > 0).select(list(BARS)))

@@ -14,20 +14,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.market import instruments
+from engine.columns import PRICES
+from engine.market.products import MINI_KOSPI200, Ticks
 from engine.market.sessions import Market, Session, previous_sessions
+from engine.market.symbols import Contract, Stock
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, draws, minute_starts
+from engine.simulator.market.data import BARS, INDEX, draws, front_month, instrument, minute_starts
 from engine.simulator.market.price_levels import index_close, stock_close, stock_profile
 
 Floats = NDArray[np.float64]
 
-# The after-market (KIS.md): 16:00-20:00, that is from half an hour after the closing auction on.
-AFTER_MARKET_SINCE, AFTER_CLOSE, AFTER_MARKET_ENDS = (
-    date(2026, 9, 14),
-    timedelta(minutes=30),
-    time(20),
-)
+# The after-market (docs/kis.md#sessions): 16:00-20:00, that is from half an hour after the closing
+# auction on.
+AFTER_MARKET_SINCE = date(2026, 9, 14)
+AFTER_CLOSE = timedelta(minutes=30)
+AFTER_MARKET_ENDS = time(20)
 AFTER_MARKET_BARS = 40
 STEPS = 5  # steps of the path within a minute
 FRONT_VOLUME = {"KOSPI200": 210_000, "MINI_KOSPI200": 120_000, "KOSDAQ150": 60_000}
@@ -38,57 +39,64 @@ BACK_SHARE = 0.004  # of the front contract's volume, for the one behind it
 
 
 class SyntheticMarket:
-    """A market that is nowhere but here; see `MarketData` for what it answers."""
+    """A market that is made up from a seed; see `MarketData` for its methods."""
 
     def __init__(self, seed: int = 1) -> None:
         self.seed = seed
         self.index = lru_cache(maxsize=128)(self._index)
         self.bars = lru_cache(maxsize=1024)(self._bars)
 
-    def _bars(self, symbol: str, of: Session) -> pl.DataFrame:
-        if instruments.is_stock(symbol):
-            return self._stock(symbol, of)
-        contract = instruments.contract(symbol)
-        if contract.expiry < of.date or contract.product.kind != "future":
+    def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
+        traded = instrument(symbol)
+        if isinstance(traded, Stock):
+            return self._stock(traded, session)
+        if not isinstance(traded, Contract) or traded.expiry < session.date:
             return BARS.to_frame()
-        index = self.index(contract.product.underlying, of)
-        return future_bars(index, symbol, of, self.seed)
+        index = self.index(traded.product.underlying, session)
+        return future_bars(index, traded, session, self.seed)
 
-    def _index(self, underlying: str, of: Session) -> pl.DataFrame:
-        first, last = (index_close(self.seed, underlying, day) for day in (_before(of), of.date))
-        if of.market is Market.NIGHT:  # the night goes half of the way to the next day's open
-            first, last = last, last * float(np.exp(draws(self.seed, of).normal(0, 0.004)))
-        random = draws(self.seed, underlying, of.market, of.date)
-        grid = minute_starts(of)
+    def _index(self, underlying: str, session: Session) -> pl.DataFrame:
+        first = index_close(self.seed, underlying, _day_before(session))
+        last = index_close(self.seed, underlying, session.date)
+        if session.market is Market.NIGHT:  # the night goes half of the way to the next day's open
+            first = last
+            last *= float(np.exp(draws(self.seed, session).normal(0, 0.004)))
+        random = draws(self.seed, underlying, session.market, session.date)
+        grid = minute_starts(session)
         path = _day_path(random, first, last, grid.len(), gap=0.35)
         return _ohlc(grid, np.round(path, 2)).select(list(INDEX))
 
-    def _stock(self, code: str, of: Session) -> pl.DataFrame:
-        first, last = (stock_close(self.seed, code, day) for day in (_before(of), of.date))
-        _, _, shares, volatility = stock_profile(code)
-        random, grid = draws(self.seed, code, of.date), of.labels()
+    def _stock(self, stock: Stock, session: Session) -> pl.DataFrame:
+        first = stock_close(self.seed, stock.code, _day_before(session))
+        last = stock_close(self.seed, stock.code, session.date)
+        _, _, shares, volatility = stock_profile(stock.code)
+        random = draws(self.seed, stock.code, session.date)
+        grid = session.labels()
         path = _day_path(random, first, last, grid.len(), gap=0.3, noise=volatility * 0.7)
-        volume = _volume(random, grid, of, shares, max(1.0, LOT_KRW / last))
-        bars = _traded(_ohlc(grid, path), volume, code, of)
-        return (
-            bars if of.date < AFTER_MARKET_SINCE else bars.vstack(_after_market(bars, of, random))
-        )
+        volume = _volume(random, grid, session, shares, max(1.0, LOT_KRW / last))
+        bars = _traded(_ohlc(grid, path), volume, stock, session)
+        if session.date < AFTER_MARKET_SINCE:
+            return bars
+        return bars.vstack(_after_market(bars, session, random))
 
 
-def _before(of: Session) -> date:
-    return previous_sessions(Market.STOCKS, of.date, 1)[0]
+def _day_before(session: Session) -> date:
+    return previous_sessions(Market.STOCKS, session.date, 1)[0]
 
 
-def _after_market(bars: pl.DataFrame, of: Session, random: np.random.Generator) -> pl.DataFrame:
-    """Return trades at the closing price until 20:00, which no session of ours owes."""
+def _after_market(
+    bars: pl.DataFrame, session: Session, random: np.random.Generator
+) -> pl.DataFrame:
+    """Return trades at the closing price until 20:00: bars that our sessions do not expect."""
     if bars.is_empty():
         return bars
-    first = of.last_stamp + AFTER_CLOSE
-    minutes = int((datetime.combine(of.date, AFTER_MARKET_ENDS) - first) / timedelta(minutes=1))
-    traded = np.sort(random.choice(minutes, AFTER_MARKET_BARS, replace=False))
-    return pl.DataFrame({"minute": traded}).select(
+    first = session.last_stamp + AFTER_CLOSE
+    end = datetime.combine(session.date, AFTER_MARKET_ENDS)
+    minutes = int((end - first) / timedelta(minutes=1))
+    chosen = np.sort(random.choice(minutes, AFTER_MARKET_BARS, replace=False))
+    return pl.DataFrame({"minute": chosen}).select(
         label=pl.lit(first, pl.Datetime("us")) + pl.duration(minutes="minute"),
-        **{name: pl.lit(bars["close"][-1]) for name in ("open", "high", "low", "close")},
+        **{name: pl.lit(bars["close"][-1]) for name in PRICES},
         volume=pl.lit(1 + bars["volume"].sum() // 20_000, pl.Int64),
     )
 
@@ -136,7 +144,7 @@ def _ohlc(grid: pl.Series, path: Floats) -> pl.DataFrame:
 
 
 def _volume(
-    random: np.random.Generator, grid: pl.Series, of: Session, per_day: float, lot: float
+    random: np.random.Generator, grid: pl.Series, session: Session, per_day: float, lot: float
 ) -> NDArray[np.int64]:
     """Return volume per bar: U-shaped, uneven, the auction with some 2 % of the day.
 
@@ -145,59 +153,55 @@ def _volume(
     """
     shape = _u_shape(grid.len()) * np.exp(random.normal(0, 0.55, grid.len()))
     shape *= per_day / shape.sum()
-    if of.auction is not None:
+    if session.auction is not None:
         shape[-1] = per_day * 0.02
     trades = random.poisson(np.minimum(shape / lot, MANY_TRADES))
     return np.asarray(np.where(shape / lot > MANY_TRADES, shape, np.ceil(trades * lot)), "i8")
 
 
-def future_bars(index: pl.DataFrame, symbol: str, of: Session, seed: int) -> pl.DataFrame:
+def future_bars(
+    index: pl.DataFrame, contract: Contract, session: Session, seed: int
+) -> pl.DataFrame:
     """Return a futures contract's bars that follow the index with carry, on ticks."""
-    contract = instruments.contract(symbol)
-    product, random = contract.product, draws(seed, symbol, of.market, of.date)
-    grid = pl.DataFrame({"label": of.labels()}).join(index, on="label", how="left")
+    random = draws(seed, contract.code, session.market, session.date)
+    grid = pl.DataFrame({"label": session.labels()}).join(index, on="label", how="left")
     grid = grid.with_columns(pl.exclude("label").forward_fill().backward_fill())
-    factor = carry(of.date, contract.expiry)
-    tick = instruments.tick_size(product, 0)
-    noise = random.normal(0, 0.6 * tick, grid.height)
-    rank = _maturities_ahead(product.prefix, contract.expiry, of)
-    per_day = FRONT_VOLUME[product.name] * BACK_SHARE**rank * np.exp(random.normal(0, 0.2))
-    if of.market is Market.NIGHT:
+    factor = carry(session.date, contract.expiry)
+    noise = random.normal(0, 0.6 * contract.tick_size(0), grid.height)
+    rank = _maturities_ahead(contract, session)
+    per_day = FRONT_VOLUME[contract.product.name] * BACK_SHARE**rank * np.exp(random.normal(0, 0.2))
+    if session.market is Market.NIGHT:
         per_day *= 0.15
-    prices = pl.col("open", "high", "low", "close") * factor + pl.Series(noise)
-    return _traded(
-        grid.with_columns(prices), _volume(random, grid["label"], of, per_day, LOT), symbol, of
-    )
+    prices = pl.col(PRICES) * factor + pl.Series(noise)
+    volume = _volume(random, grid["label"], session, per_day, LOT)
+    return _traded(grid.with_columns(prices), volume, contract, session)
 
 
-def _maturities_ahead(prefix: str, expiry: date, of: Session) -> int:
-    front = instruments.contract(instruments.front_month(prefix, of.date)).expiry
-    days = (expiry - front).days
-    return int(max(0, round(days / 91 if prefix != "A05" else days / 30)))
+def _maturities_ahead(contract: Contract, session: Session) -> int:
+    """Return how many contracts of the product expire before this one."""
+    front = front_month(contract.product).on(session.date)
+    between = 30 if contract.product is MINI_KOSPI200 else 91  # days from one expiry to the next
+    return max(0, round((contract.expiry - front.expiry).days / between))
 
 
 def _traded(
-    bars: pl.DataFrame, volume: NDArray[np.int64], symbol: str, of: Session
+    bars: pl.DataFrame, volume: NDArray[np.int64], symbol: Stock | Contract, session: Session
 ) -> pl.DataFrame:
     """Put prices on ticks, make the auction one trade, leave out minutes without a trade."""
-    single = pl.col("label").eq_missing(pl.lit(of.auction, dtype=pl.Datetime("us")))
-    prices = ["open", "high", "low", "close"]
+    is_auction = pl.col("label").eq_missing(pl.lit(session.auction, dtype=pl.Datetime("us")))
     return (
-        bars.with_columns(_on_ticks(pl.col(name), symbol) for name in prices)
-        .with_columns(pl.when(single).then("close").otherwise(name).alias(name) for name in prices)
+        bars.with_columns(_on_ticks(pl.col(name), symbol.ticks) for name in PRICES)
+        .with_columns(
+            pl.when(is_auction).then("close").otherwise(name).alias(name) for name in PRICES
+        )
         .with_columns(volume=pl.Series(volume))
         .filter(pl.col("volume") > 0)
         .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
     )
 
 
-def _on_ticks(price: pl.Expr, symbol: str) -> pl.Expr:
-    """Round to the symbol's ticks, in whole hundredths so that 1100.05 is 1100.05."""
-    ticks = (
-        instruments.STOCK_TICKS
-        if instruments.is_stock(symbol)
-        else instruments.product(symbol).ticks
-    )
+def _on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:
+    """Round to ticks, in whole hundredths so that 1100.05 is 1100.05."""
     hundredths = pl.lit(max(1, round(ticks[0][1] * 100)))
     for start, tick in ticks[1:]:
         hundredths = pl.when(price >= start).then(round(tick * 100)).otherwise(hundredths)

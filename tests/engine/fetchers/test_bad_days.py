@@ -1,4 +1,4 @@
-"""A bad day and a storm: in the end every bar is there, and KIS was never pressed."""
+"""A bad day and a storm: in the end every bar is there, and KIS was not called too fast."""
 
 from __future__ import annotations
 
@@ -18,31 +18,37 @@ from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient
-from engine.market.sessions import Session, session_of
+from engine.market.sessions import Session
+from engine.market.symbols import parse
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, SyntheticMarket, load_scenario, serve
+from tests.served import served_bars
 
-FROM, MINUTES = datetime(2026, 11, 20, 11, 10, 2), 40
+FROM = datetime(2026, 11, 20, 11, 10, 2)
+MINUTES = 40
 SYMBOLS = ("A01612", "005930", "000660", "035420")
-KEY, VALUES = ["symbol", "timestamp"], ["open", "high", "low", "close", "volume"]
+KEY = ["symbol", "timestamp"]
+VALUES = ["open", "high", "low", "close", "volume"]
 
 
 def session(symbol: str) -> Session:
-    found = session_of(symbol, FROM.date())
+    found = parse(symbol).session(FROM.date())
     assert found is not None
     return found
 
 
 class Collector:
-    """What a job does in the least: a poll a minute for each symbol, later answers win."""
+    """The least that a job does: a poll a minute for each symbol, later answers win."""
 
     def __init__(self, client: KisClient) -> None:
-        self.client, self.failures = client, list[KisError]()
-        self._fetchers = DerivativeBarFetcher(client), StockBarFetcher(client)
+        self.client = client
+        self.failures: list[KisError] = []
+        self._futures = DerivativeBarFetcher(client)
+        self._stocks = StockBarFetcher(client)
         self.stored: dict[tuple[str, datetime], tuple[float, ...]] = {}
 
     def fetcher(self, symbol: str) -> BarFetcher:
-        return self._fetchers[symbol != "A01612"]
+        return self._futures if symbol == "A01612" else self._stocks
 
     async def follow(self, symbol: str) -> None:
         for n in range(MINUTES):
@@ -66,11 +72,11 @@ async def reconcile(collector: Collector) -> None:
     clock = collector.client.clock
     await clock.sleep_until(session("A01612").sealed_at + timedelta(minutes=1))
     for symbol in SYMBOLS:
-        owed = len(session(symbol).stamps())
+        expected = len(session(symbol).stamps())
         for _ in range(20):
             with suppress(KisError):
                 await collector.store(BarRequest(symbol, session(symbol), whole_day=True))
-            if sum(key[0] == symbol for key in collector.stored) >= owed:
+            if sum(key[0] == symbol for key in collector.stored) >= expected:
                 break
             await clock.sleep(30)
 
@@ -91,7 +97,7 @@ async def test_in_the_end_every_bar_is_there(name: str, tmp_path: Path) -> None:
         served = {
             (symbol, stamp): tuple(values)
             for symbol in SYMBOLS
-            for stamp, *values in simulator.served_bars(symbol, FROM.date())
+            for stamp, *values in served_bars(simulator.exchange, symbol, FROM.date())
             .select(session(symbol).stamp_of_label(pl.col("label")).alias("stamp"), *VALUES)
             .iter_rows()
         }

@@ -19,11 +19,14 @@ from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient
 from engine.market import sessions
 from engine.market.sessions import Market, Session
+from engine.market.symbols import parse
 from engine.schemas import FUTURES_BARS, OPTION_CHAIN, STOCK_BARS
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
+from tests.served import served_bars
 
-DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 18)  # the 19th is CSAT day
+DAY = date(2026, 11, 20)
+BEFORE = date(2026, 11, 18)  # the 19th is CSAT day
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 
 
@@ -41,16 +44,17 @@ async def at(now: datetime, folder: Path) -> AsyncIterator[tuple[Simulator, KisC
             await client.close()
 
 
-def session(symbol: str, day: date) -> Session:
-    found = sessions.session_of(symbol, day)
+def day_session(symbol: str, day: date) -> Session:
+    found = parse(symbol).session(day)
     assert found is not None
     return found
 
 
-def truth(simulator: Simulator, symbol: str, of: Session) -> pl.DataFrame:
-    served = simulator.served_bars(symbol, of.date, night=of.market is Market.NIGHT)
-    stamped = served.with_columns(of.stamp_of_label(pl.col("label")).alias("timestamp"))
-    return stamped.filter(pl.col("timestamp").is_in(of.stamps().implode())).select(BARS)
+def truth(simulator: Simulator, symbol: str, session: Session) -> pl.DataFrame:
+    night = session.market is Market.NIGHT
+    served = served_bars(simulator.exchange, symbol, session.date, night=night)
+    stamp = session.stamp_of_label(pl.col("label")).alias("timestamp")
+    return served.with_columns(stamp).select(BARS)
 
 
 def bars(batch: pa.RecordBatch) -> pl.DataFrame:
@@ -70,38 +74,40 @@ WHOLE_DAYS = [  # symbol, day, calls: as few as the rows of an answer allow
 
 
 @pytest.mark.parametrize(("symbol", "day", "calls"), WHOLE_DAYS)
-async def test_a_whole_past_day(tmp_path: Path, symbol: str, day: date, calls: int) -> None:
-    of = session(symbol, day)
+async def test_a_whole_past_day_takes_as_few_calls_as_its_rows_allow(
+    tmp_path: Path, symbol: str, day: date, calls: int
+) -> None:
+    session = day_session(symbol, day)
     async with at(datetime(2026, 12, 14, 20), tmp_path) as (simulator, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
-        batch = await fetcher.fetch(BarRequest(symbol, of, whole_day=True))
-        assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
+        batch = await fetcher.fetch(BarRequest(symbol, session, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, symbol, session))
     assert batch.schema == (STOCK_BARS if symbol == "005930" else FUTURES_BARS)
-    assert batch.num_rows == len(of.stamps())
+    assert batch.num_rows == len(session.stamps())
     assert client.calls == calls
     assert set(batch["symbol"].to_pylist()) == {symbol}
 
 
 async def test_a_night_goes_on_past_midnight(tmp_path: Path) -> None:
-    of = sessions.session(Market.NIGHT, BEFORE)
-    assert of is not None
+    session = sessions.session(Market.NIGHT, BEFORE)
+    assert session is not None
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
         fetcher = DerivativeBarFetcher(client)
-        batch = await fetcher.fetch(BarRequest("A01612", of, whole_day=True))
+        batch = await fetcher.fetch(BarRequest("A01612", session, whole_day=True))
         found = bars(batch).select(BARS)
-        assert found.equals(truth(simulator, "A01612", of))
+        assert found.equals(truth(simulator, "A01612", session))
     assert found["timestamp"].min() == datetime(2026, 11, 18, 18, 1)
     assert found["timestamp"].max() == datetime(2026, 11, 19, 6, 0)
     assert client.calls <= -(-len(found) // 102) + 1
 
 
 @pytest.mark.parametrize("symbol", ["A01612", "005930"])
-async def test_today_in_one_go_after_the_close(tmp_path: Path, symbol: str) -> None:
-    of = session(symbol, DAY)
-    async with at(of.sealed_at, tmp_path) as (simulator, client):
+async def test_a_whole_day_is_fetched_at_once_after_the_close(tmp_path: Path, symbol: str) -> None:
+    session = day_session(symbol, DAY)
+    async with at(session.sealed_at, tmp_path) as (simulator, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
-        batch = await fetcher.fetch(BarRequest(symbol, of, whole_day=True))
-        assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
+        batch = await fetcher.fetch(BarRequest(symbol, session, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, symbol, session))
     assert client.calls <= 5
 
 
@@ -110,38 +116,41 @@ async def test_today_in_one_go_after_the_close(tmp_path: Path, symbol: str) -> N
 async def test_a_poll_brings_the_finished_bars_of_one_call(
     tmp_path: Path, symbol: str, most: int, moment: str
 ) -> None:
-    now, of = datetime.fromisoformat(f"{DAY} {moment}"), session(symbol, DAY)
+    now = datetime.fromisoformat(f"{DAY} {moment}")
+    session = day_session(symbol, DAY)
     async with at(now, tmp_path) as (simulator, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
-        found = bars(await fetcher.fetch(BarRequest(symbol, of)))
-        served = truth(simulator, symbol, of).filter(pl.col("timestamp") <= now)
+        found = bars(await fetcher.fetch(BarRequest(symbol, session)))
+        served = truth(simulator, symbol, session).filter(pl.col("timestamp") <= now)
     assert found.select(BARS).equals(served.tail(most))
-    assert client.calls == (1 if now >= of.first_stamp else 0)
+    assert client.calls == (1 if now >= session.first_stamp else 0)
     assert not fetcher.take_rejected()
 
 
-async def test_before_the_first_minute_has_ended_nobody_is_asked(tmp_path: Path) -> None:
-    of = session("A01612", DAY)
-    async with at(of.opens + timedelta(seconds=59), tmp_path) as (_, client):
-        batch = await DerivativeBarFetcher(client).fetch(BarRequest("A01612", of, whole_day=True))
+async def test_before_the_first_minute_has_ended_there_is_no_call(tmp_path: Path) -> None:
+    session = day_session("A01612", DAY)
+    async with at(session.opens + timedelta(seconds=59), tmp_path) as (_, client):
+        batch = await DerivativeBarFetcher(client).fetch(
+            BarRequest("A01612", session, whole_day=True)
+        )
     assert (batch.num_rows, batch.schema, client.calls) == (0, FUTURES_BARS, 0)
 
 
 async def test_the_auction_counts_when_its_minute_is_over(tmp_path: Path) -> None:
-    of = session("A01612", DAY)
-    for after, last in ((60, of.auction), (59, of.continuous_end)):
-        async with at(of.auction + timedelta(seconds=after), tmp_path) as (_, client):
-            batch = await DerivativeBarFetcher(client).fetch(BarRequest("A01612", of))
+    session = day_session("A01612", DAY)
+    for after, last in ((60, session.auction), (59, session.continuous_end)):
+        async with at(session.auction + timedelta(seconds=after), tmp_path) as (_, client):
+            batch = await DerivativeBarFetcher(client).fetch(BarRequest("A01612", session))
         assert batch["timestamp"][-1].as_py() == last
 
 
 @pytest.mark.parametrize("symbol", ["A01612", "005930"])
-async def test_a_hole_costs_the_calls_that_cover_it(tmp_path: Path, symbol: str) -> None:
-    of = session(symbol, DAY)
+async def test_a_gap_costs_only_the_calls_that_cover_it(tmp_path: Path, symbol: str) -> None:
+    session = day_session(symbol, DAY)
     since, until = datetime(2026, 11, 20, 10, 15), datetime(2026, 11, 20, 10, 24)
-    async with at(of.sealed_at, tmp_path) as (_, client):
+    async with at(session.sealed_at, tmp_path) as (_, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
-        request = BarRequest(symbol, of, since=since, until=until)
+        request = BarRequest(symbol, session, since=since, until=until)
         stamps = set(bars(await fetcher.fetch(request))["timestamp"])
     assert {since + timedelta(minutes=n) for n in range(10)} <= stamps
     assert max(stamps) == until
@@ -149,36 +158,40 @@ async def test_a_hole_costs_the_calls_that_cover_it(tmp_path: Path, symbol: str)
 
 
 async def test_until_the_auction_means_the_auction(tmp_path: Path) -> None:
-    of = session("005930", BEFORE)
+    session = day_session("005930", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
-        request = BarRequest("005930", of, until=of.auction, since=of.auction)
+        request = BarRequest("005930", session, until=session.auction, since=session.auction)
         batch = await StockBarFetcher(client).fetch(request)
-    assert batch["timestamp"][-1].as_py() == of.auction
+    assert batch["timestamp"][-1].as_py() == session.auction
     assert client.calls == 1
 
 
-async def test_a_thin_stock_has_fewer_bars_and_no_hole_between_pages(tmp_path: Path) -> None:
+async def test_a_thin_stock_has_fewer_bars_and_no_gap_between_pages(tmp_path: Path) -> None:
     symbol = "900300"
-    of = session(symbol, BEFORE)
+    session = day_session(symbol, BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
-        batch = await StockBarFetcher(client).fetch(BarRequest(symbol, of, whole_day=True))
-        assert bars(batch).select(BARS).equals(truth(simulator, symbol, of))
+        batch = await StockBarFetcher(client).fetch(BarRequest(symbol, session, whole_day=True))
+        assert bars(batch).select(BARS).equals(truth(simulator, symbol, session))
 
 
 async def test_an_option_has_bars_of_its_own_market(tmp_path: Path) -> None:
-    of = session("B01612A97", BEFORE)
+    session = day_session("B01612A97", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
         batch = await DerivativeBarFetcher(client).fetch(
-            BarRequest("B01612A97", of, whole_day=True)
+            BarRequest("B01612A97", session, whole_day=True)
         )
-        assert bars(batch).select(BARS).equals(truth(simulator, "B01612A97", of))
+        assert bars(batch).select(BARS).equals(truth(simulator, "B01612A97", session))
 
 
 @pytest.mark.parametrize("symbol", ["101W09", "A01606"])
-async def test_a_code_that_is_dead_has_no_bars_and_no_error(tmp_path: Path, symbol: str) -> None:
-    of = session("A01612", BEFORE)
+async def test_a_code_that_kis_has_dropped_has_no_bars_and_no_error(
+    tmp_path: Path, symbol: str
+) -> None:
+    session = day_session("A01612", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
-        batch = await DerivativeBarFetcher(client).fetch(BarRequest(symbol, of, whole_day=True))
+        batch = await DerivativeBarFetcher(client).fetch(
+            BarRequest(symbol, session, whole_day=True)
+        )
     assert batch.num_rows == 0
     assert client.calls == 1
 

@@ -1,4 +1,4 @@
-"""Real answers that two collectors saved, served again as they came: what is stored is right."""
+"""Real answers that two collectors saved, served unchanged: what is stored is right."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from engine.clock import VirtualClock
 from engine.fetchers.base import BarRequest
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient
-from engine.market.sessions import Session, session_of
+from engine.market.sessions import Session
+from engine.market.symbols import parse
 from engine.settings import AppKey, KisSettings
-from engine.simulator import APP_KEYS, RecordedAnswers, serve
+from engine.simulator import APP_KEYS, serve
 from engine.store import Store
+from tests.engine.simulator.recorded_answers import AnsweringExchange, RecordedAnswers
 from tests.paths import DIRTY_STOCKS_FILE as FILE
 from tests.paths import needs
 
 pytestmark = needs(FILE)
 
-FIRST, LATER = datetime(2026, 8, 19, 20), datetime(2026, 8, 20, 20)  # KIS still has all of it
+FIRST = datetime(2026, 8, 19, 20)  # KIS still has all of it
+LATER = datetime(2026, 8, 20, 20)
 CSAT = date(2025, 11, 13)  # everything one hour later
-KEY, VALUES = ["symbol", "timestamp"], ["open", "high", "low", "close", "volume"]
+KEY = ["symbol", "timestamp"]
+VALUES = ["open", "high", "low", "close", "volume"]
 
 
 def session(symbol: str, asked: date) -> Session:
-    """Return the session asked for; somebody asked for a Saturday, so make that one up."""
-    if found := session_of(symbol, asked):
-        return found
-    day, one = asked, timedelta(days=1)
-    while (before := session_of(symbol, day)) is None:
-        day -= one
+    """Return the session asked for; one answer is about a Saturday, for which one is made up."""
+    day = asked
+    while (before := parse(symbol).session(day)) is None:
+        day -= timedelta(days=1)
+    if day == asked:
+        return before
     moved = {name: getattr(before, name) + (asked - day) for name in ("opens", "continuous_end")}
     return replace(before, date=asked, auction=None, **moved)
 
@@ -44,7 +48,9 @@ def session(symbol: str, asked: date) -> Session:
 @asynccontextmanager
 async def open_fetcher(clock: VirtualClock, folder: Path) -> AsyncIterator[StockBarFetcher]:
     keys = tuple(AppKey(app_key=k, app_secret=s) for k, s in APP_KEYS.items())
-    async with serve(RecordedAnswers(FILE, LATER), clock, calls_per_second=1000) as simulator:
+    answers = RecordedAnswers(FILE, LATER)
+    async with serve(answers, clock, calls_per_second=1000) as simulator:
+        simulator.exchange = AnsweringExchange(answers)
         settings = KisSettings(base_url=simulator.base_url, app_keys=keys, calls_per_second=500)
         client = KisClient(settings, clock, folder=folder)
         try:
@@ -61,14 +67,14 @@ def answers() -> pl.DataFrame:
 
 
 def expected(saved: pl.DataFrame, *, last: bool) -> pl.DataFrame:
-    """Say in plain words what must be stored of each asked date's first or last answer."""
-    named = pl.col("collector").max() if last else pl.col("collector").min()
-    of_answer = saved.filter(pl.col("collector") == named.over("symbol", "asked_date"))
+    """Return what must be stored of each asked date's first or last answer, computed simply."""
+    chosen = pl.col("collector").max() if last else pl.col("collector").min()
+    of_answer = saved.filter(pl.col("collector") == chosen.over("symbol", "asked_date"))
     later = pl.when(pl.col("day") == CSAT).then(pl.lit("-1h")).otherwise(pl.lit("0h"))
     time = pl.col("label").dt.offset_by(later).dt.time()
     auction = time == pl.time(15, 30)
-    owed = auction | time.is_between(pl.time(9, 0), pl.time(15, 19))
-    good = of_answer.filter(pl.col("day") == pl.col("asked_date"), owed, pl.col("low") > 0)
+    is_expected = auction | time.is_between(pl.time(9, 0), pl.time(15, 19))
+    good = of_answer.filter(pl.col("day") == pl.col("asked_date"), is_expected, pl.col("low") > 0)
     stamp = pl.when(auction).then("label").otherwise(pl.col("label").dt.offset_by("1m"))
     return good.select("symbol", stamp.alias("timestamp"), *VALUES).sort(KEY)
 
@@ -92,7 +98,7 @@ def batch(table: pa.Table) -> pa.RecordBatch:
     return table.combine_chunks().to_batches()[0]
 
 
-async def test_real_dirty_answers_are_stored_once_and_the_later_ones_stand(
+async def test_real_dirty_answers_are_stored_once_and_the_later_ones_win(
     store: Store, tmp_path: Path
 ) -> None:
     clock, saved = VirtualClock(FIRST), answers()

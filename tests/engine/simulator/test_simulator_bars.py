@@ -1,4 +1,7 @@
-"""Minute bars over HTTP: rows, order, limits, labels, the running minute (KIS.md)."""
+"""Minute bars over HTTP: rows, order, limits, labels, the running minute.
+
+The facts are those of docs/kis.md#futures-minute-bars and #stock-minute-bars.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market.sessions import Market, session, session_of
+from engine.market.sessions import Market, session
+from engine.market.symbols import parse
 from engine.simulator import RecordedMarket, SyntheticMarket
-from engine.simulator.session_rows import write_sheet
+from engine.simulator.session_rows import write_session_rows
+from tests.engine.simulator.recorded_answers import AnsweringExchange, RecordedAnswers
+from tests.served import served_bars
 
 MARKET = SyntheticMarket(7)
 PRICES = {"open": "futs_oprc", "high": "futs_hgpr", "low": "futs_lwpr", "close": "futs_prpr"}
@@ -35,13 +41,13 @@ def as_bars(rows: list[dict[str, str]], names: dict[str, str] = PRICES) -> pl.Da
 
 
 async def whole_day(caller: Any, symbol: str, day: date, **options: Any) -> list[dict[str, str]]:
-    """Page down a session as KIS.md says: the next page starts a minute before the oldest row."""
+    """Page down a session: the next page starts a minute before the oldest row."""
     rows: list[dict[str, str]] = []
     hour = "235900"
     while True:
         page = await caller.futures(symbol, f"{day:%Y%m%d}", hour, **options)
-        rows += (ours := [row for row in page if row["stck_bsop_date"] == f"{day:%Y%m%d}"])
-        if len(ours) < len(page) or len(page) < 102:
+        rows += (of_day := [row for row in page if row["stck_bsop_date"] == f"{day:%Y%m%d}"])
+        if len(of_day) < len(page) or len(page) < 102:
             return rows
         oldest = datetime.strptime(rows[-1]["stck_cntg_hour"], "%H%M%S")
         hour = f"{oldest - timedelta(minutes=1):%H%M%S}"
@@ -104,14 +110,14 @@ async def test_pages_cover_a_session_without_overlap_or_hole(
 ) -> None:
     async with calling(datetime.combine(day, time(17)), MARKET) as caller:
         rows = await whole_day(caller, symbol, day)
-        served = caller.simulator.served_bars(symbol, day)
+        served = served_bars(caller.simulator.exchange, symbol, day)
     hours = [row["stck_cntg_hour"] for row in rows]
     assert (len(rows), len({*hours}), hours[-1], hours[0]) == (bars, bars, first, last)
     assert as_bars(rows).equals(served)
-    assert served.equals(MARKET.bars(symbol, session_of(symbol, day)))
+    assert served.equals(MARKET.bars(symbol, parse(symbol).session(day)))
 
 
-async def test_recorded_bars_come_back_to_the_last_bit(calling: Any, futures_file: Any) -> None:
+async def test_recorded_bars_come_back_bit_for_bit(calling: Any, futures_file: Any) -> None:
     market = RecordedMarket(futures_file)
     file = pl.read_parquet(futures_file).rename({"timestamp": "label"}).drop("symbol")
     days = [date(2025, 9, d) for d in (1, 10, 11, 12, 15)]
@@ -131,7 +137,7 @@ async def test_both_sides_of_a_roll_are_served_from_the_front_month_series(
         assert labels(after)[0] == "20250911151900"  # another date's rows: it has expired
 
 
-async def test_recorded_stocks_come_as_they_are_and_only_owed_ones_count(
+async def test_recorded_stocks_are_served_unchanged_and_only_expected_bars_count(
     calling: Any, stocks_file: Any
 ) -> None:
     market = RecordedMarket(stocks_file)
@@ -141,9 +147,9 @@ async def test_recorded_stocks_come_as_they_are_and_only_owed_ones_count(
     async with calling(datetime(2025, 10, 25, 17, 0), market) as caller:
         rows = await caller.stock_past(symbol, f"{day:%Y%m%d}", "235900")
         assert f"{day:%Y%m%d}152500" in labels(rows)
-        every = caller.simulator.served_bars(symbol, day, owed_only=False)
-        owed = caller.simulator.served_bars(symbol, day)
-        assert every.height - owed.height == 10
+        every = served_bars(caller.simulator.exchange, symbol, day, expected_only=False)
+        expected = served_bars(caller.simulator.exchange, symbol, day)
+        assert every.height - expected.height == 10
         newest = as_bars(rows, STOCK_PRICES).filter(pl.col("label").dt.date() == day)
         assert newest.equals(every.tail(newest.height))
 
@@ -165,7 +171,9 @@ async def test_nothing_after_now_is_served(calling: Any) -> None:
         ("'; --", "F", "Y"),
     ],
 )
-async def test_no_rows_with_rt_cd_0(calling: Any, symbol: str, market: str, past: str) -> None:
+async def test_a_question_that_kis_cannot_serve_has_no_rows_and_rt_cd_0(
+    calling: Any, symbol: str, market: str, past: str
+) -> None:
     async with calling(datetime(2026, 11, 18, 16, 0)) as caller:
         assert not await caller.futures(symbol, "20261117", "120000", market=market, past=past)
 
@@ -184,7 +192,7 @@ async def test_night_rows_carry_the_first_date_and_hours_up_to_30(calling: Any) 
         assert hours[0] > "294900"
         page = await caller.futures("A01612", "20261118", "241500", market="CM")
         assert page[0]["stck_cntg_hour"] == "241500"
-        night = caller.simulator.served_bars("A01612", date(2026, 11, 18), night=True)
+        night = served_bars(caller.simulator.exchange, "A01612", date(2026, 11, 18), night=True)
         assert night["label"][-1].date() == date(2026, 11, 19)
 
 
@@ -205,7 +213,7 @@ async def test_running_minute_grows_into_the_finished_bar(calling: Any) -> None:
 
 async def test_stock_row_0_shows_the_minute_before_until_its_first_trade(calling: Any) -> None:
     async with calling(datetime(2026, 11, 18, 9, 0), MARKET) as caller:
-        thin = caller.simulator.served_bars("900110", date(2026, 11, 18))
+        thin = served_bars(caller.simulator.exchange, "900110", date(2026, 11, 18))
         opens = thin["label"][5]
         await caller.clock.sleep_until(opens)
         first, second = (await caller.stock_today("900110", f"{opens:%H%M%S}"))[:2]
@@ -216,7 +224,7 @@ async def test_stock_row_0_shows_the_minute_before_until_its_first_trade(calling
 
 async def test_stock_row_0_is_there_even_if_the_minute_will_have_no_trade(calling: Any) -> None:
     async with calling(datetime(2026, 11, 18, 9, 0), MARKET) as caller:
-        thin = caller.simulator.served_bars("900110", date(2026, 11, 18))
+        thin = served_bars(caller.simulator.exchange, "900110", date(2026, 11, 18))
         idle = next(
             label + timedelta(minutes=1)
             for label in thin["label"]
@@ -271,15 +279,15 @@ async def test_fake_ticks_fill_minutes_without_a_trade(calling: Any) -> None:
         assert "0" in {row["cntg_vol"] for row in filled}
 
 
-@given(place=st.integers(0, 410), seconds=st.lists(st.floats(0, 59.99), min_size=2, max_size=6))
-def test_partial_bars_stay_inside_the_finished_one(place: int, seconds: list[float]) -> None:
-    of = session(Market.DERIVATIVES, date(2026, 11, 18))
-    assert of is not None
-    sheet = write_sheet("A01612", of, MARKET.bars("A01612", of))
-    label, opened, high, low, _, volume = sheet.bars.row(place)
+@given(index=st.integers(0, 410), seconds=st.lists(st.floats(0, 59.99), min_size=2, max_size=6))
+def test_partial_bars_stay_inside_the_finished_one(index: int, seconds: list[float]) -> None:
+    hours = session(Market.DERIVATIVES, date(2026, 11, 18))
+    assert hours is not None
+    written = write_session_rows("A01612", hours, MARKET.bars("A01612", hours))
+    label, opened, high, low, _, volume = written.bars.row(index)
     before = 0
     for second in sorted(seconds):
-        rows = sheet.visible(label, label + timedelta(seconds=second), 1)
+        rows = written.visible(label, label + timedelta(seconds=second), 1)
         row = orjson.loads(rows[0]) if rows else {}
         if row.get("stck_cntg_hour") != f"{label:%H%M%S}":
             continue  # before the first trade
@@ -291,13 +299,12 @@ def test_partial_bars_stay_inside_the_finished_one(place: int, seconds: list[flo
 
 
 async def test_a_file_of_answers_is_served_as_it_was_saved(calling: Any, answers_file: Any) -> None:
-    from engine.simulator import RecordedAnswers
-
     file = pl.read_parquet(answers_file)
     both = file.filter(symbol="340930", asked_date="20251111")
     later = datetime(2026, 1, 10, 12, 0)
     market = RecordedAnswers(answers_file, later_from=later)
     async with calling(datetime(2026, 1, 10, 9, 0), market) as caller:
+        caller.simulator.exchange = AnsweringExchange(market)
         wrong = await caller.stock_past("226950", "20250906", "153000")
         assert {row["stck_bsop_date"] for row in wrong} == {"20250905"}
         assert labels(await caller.stock_past("226950", "20250906", "100000"))[0][8:] == "100000"

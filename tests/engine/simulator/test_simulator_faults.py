@@ -1,12 +1,12 @@
-"""Scenarios: every fault does what it says, to whom it says, and the same again with its seed."""
+"""Scenarios: each fault does what it says, to the calls it names, the same with each seed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from engine.errors import InputError
 from engine.market.sessions import Market, session
 from engine.simulator import RecordedMarket, Scenario, SyntheticMarket, load_scenario
-from engine.simulator.faults.injector import Disturbance
+from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.faults.injector import FaultInjector
+from tests.served import served_bars
 
 DAY = date(2026, 11, 18)
 TEN = datetime(2026, 11, 18, 10, 0, 30)
@@ -54,7 +56,9 @@ async def hours(caller: Any, hour: str = "095900") -> list[str]:
         ({"what": "malformed"}, 200, b'{"output1":{"futs_prdy_vrss"'),
     ],
 )
-async def test_answers_that_are_none(calling: Any, rule: Any, status: int, start: bytes) -> None:
+async def test_an_injected_refusal_or_broken_answer_lasts_as_long_as_its_rule(
+    calling: Any, rule: Any, status: int, start: bytes
+) -> None:
     rule = {"from": "10:00:30", "to": "10:00:31", "endpoint": "bars", **rule}
     async with calling(TEN - timedelta(seconds=1), faults=scenario(rule)) as caller:
         assert (await bars(caller)).status_code == 200
@@ -69,7 +73,9 @@ async def test_answers_that_are_none(calling: Any, rule: Any, status: int, start
 
 
 @pytest.mark.parametrize("half", [False, True])
-async def test_cut_connections(calling: Any, half: bool) -> None:
+async def test_a_cut_connection_is_an_error_and_the_next_call_works(
+    calling: Any, half: bool
+) -> None:
     rule = {"what": "cut", "half": half, "endpoint": "bars", "every": 2}
     async with calling(TEN, faults=scenario(rule)) as caller:
         assert (await bars(caller)).status_code == 200
@@ -78,7 +84,9 @@ async def test_cut_connections(calling: Any, half: bool) -> None:
         assert (await bars(caller)).status_code == 200
 
 
-async def test_slow_answers_take_the_clocks_time_and_are_of_the_moment_asked(calling: Any) -> None:
+async def test_a_slow_answer_takes_the_clocks_time_and_shows_the_moment_of_the_call(
+    calling: Any,
+) -> None:
     rule = {"what": "slow", "seconds": 40, "endpoint": "FHKIF03020200"}
     async with calling(TEN, MARKET) as caller:
         expected = (await bars(caller, "100000")).json()
@@ -101,7 +109,7 @@ async def test_a_client_that_gives_up_leaves_nothing_behind(calling: Any) -> Non
         assert (await bars(caller)).status_code == 200
 
 
-async def test_token_death_meets_one_call_and_lasts_until_a_new_token(calling: Any) -> None:
+async def test_a_killed_token_is_refused_until_a_new_one_is_issued(calling: Any) -> None:
     rule = {"what": "kill_token", "from": "10:02:00", "limit": 1, "code": "EGW00123"}
     async with calling(TEN, faults=scenario(rule)) as caller:
         old = caller.headers["authorization"]
@@ -140,13 +148,12 @@ async def test_missing_bars_come_when_sealed_or_never(calling: Any) -> None:
     async with calling(TEN, faults=scenario(*rules)) as caller:
         seen = await hours(caller)
         assert not {"091000", "091100", "092000"} & {*seen}
-        of = session(Market.DERIVATIVES, DAY)
-        await caller.clock.sleep_until(of.sealed_at)
+        await caller.clock.sleep_until(session(Market.DERIVATIVES, DAY).sealed_at)
         seen = await hours(caller)
         assert {"091000", "091100"} <= {*seen}
         assert "092000" not in seen
-        assert caller.simulator.served_bars("A01612", DAY).height == 410
-        assert caller.simulator.served_bars("A01612", date(2026, 11, 17)).height == 411
+        assert served_bars(caller.simulator.exchange, "A01612", DAY).height == 410
+        assert served_bars(caller.simulator.exchange, "A01612", date(2026, 11, 17)).height == 411
 
 
 async def test_corrected_bars_are_wrong_first_and_right_after(calling: Any) -> None:
@@ -156,14 +163,16 @@ async def test_corrected_bars_are_wrong_first_and_right_after(calling: Any) -> N
         wrong = (await bars(caller, "100000")).json()["output2"][0]
         await caller.clock.sleep_until(datetime(2026, 11, 18, 10, 4, 0))
         right = (await bars(caller, "100000")).json()["output2"][0]
-        truth = caller.simulator.served_bars("A01612", DAY).filter(label=datetime(2026, 11, 18, 10))
+        truth = served_bars(caller.simulator.exchange, "A01612", DAY).filter(
+            label=datetime(2026, 11, 18, 10)
+        )
     assert (float(right["futs_prpr"]), int(right["cntg_vol"])) == truth.row(0)[-2:]
     assert abs(float(wrong["futs_prpr"]) - float(right["futs_prpr"])) == pytest.approx(0.2)
     assert int(wrong["cntg_vol"]) < int(right["cntg_vol"])
     assert float(wrong["futs_lwpr"]) <= float(wrong["futs_prpr"]) <= float(wrong["futs_hgpr"])
 
 
-async def test_faults_of_rows(calling: Any) -> None:
+async def test_each_fault_of_rows_does_what_its_name_says(calling: Any) -> None:
     async def rows(**rule: Any) -> list[dict[str, Any]]:
         async with calling(TEN, MARKET, faults=scenario({"endpoint": "bars", **rule})) as caller:
             return (await bars(caller)).json()["output2"]
@@ -186,7 +195,7 @@ async def test_faults_of_rows(calling: Any) -> None:
     assert len(wrong) == len(good)
 
 
-async def test_rules_hit_only_whom_they_name(calling: Any) -> None:
+async def test_rules_apply_only_to_the_endpoints_and_symbols_that_they_name(calling: Any) -> None:
     rule = {"what": "empty_answer", "endpoint": ["futures", "token"], "symbol": "A05*"}
     async with calling(TEN, faults=scenario(rule)) as caller:
         assert (await bars(caller)).json()["output2"]
@@ -196,7 +205,7 @@ async def test_rules_hit_only_whom_they_name(calling: Any) -> None:
 
 async def test_same_seed_gives_the_same_bytes_for_the_same_calls(calling: Any) -> None:
     async def run(seed: int) -> list[bytes]:
-        faults = load_scenario("storm").with_seed(seed)
+        faults = load_scenario("storm").model_copy(update={"seed": seed})
         got = []
         async with calling(TEN - timedelta(hours=1), SyntheticMarket(3), faults=faults) as caller:
             for n in range(60):
@@ -218,16 +227,15 @@ async def test_same_seed_gives_the_same_bytes_for_the_same_calls(calling: Any) -
 @given(st.permutations(["A01612", "A05612", "005930"] * 6))
 def test_dice_do_not_depend_on_the_order_of_other_symbols(order: list[str]) -> None:
     def hits(symbols: list[str]) -> dict[str, list[list[int]]]:
-        from collections import Counter
-
         rules = scenario(
             {"what": "slow", "seconds": 1, "probability": 0.3}, {"what": "cut", "every": 2}
         )
-        disturbance, met = Disturbance(rules, DAY, Counter()), {}
+        injector = FaultInjector(rules, DAY, Counter())
+        found: dict[str, list[list[int]]] = {}
         for symbol in symbols:
-            numbers = [number for number, _ in disturbance.hits("FHKIF03020200", symbol, TEN)]
-            met.setdefault(symbol, []).append(numbers)
-        return met
+            applied = injector.rules_for_call("FHKIF03020200", symbol, TEN)
+            found.setdefault(symbol, []).append([number for number, _ in applied])
+        return found
 
     assert hits(order) == hits(sorted(order))
 
@@ -240,12 +248,13 @@ async def test_shipped_scenarios_serve_every_bar_of_the_file_in_the_end(
     truth = market.bars("101W09", session(Market.DERIVATIVES, day))
     start = datetime(2025, 9, 1, 8, 30)
     async with calling(start, market, faults=load_scenario(name), log_in=False) as caller:
-        served = caller.simulator.served_bars("101W09", day)
+        served = served_bars(caller.simulator.exchange, "101W09", day)
         faults = caller.simulator.counts.faults
-        sheet = caller.simulator._desk.sheet("101W09", session(Market.DERIVATIVES, day))
-        sealed = sheet.visible(sheet.session.sealed_at, sheet.session.sealed_at, 500)
+        hours = session(Market.DERIVATIVES, day)
+        written = caller.simulator.exchange.session_rows("101W09", hours)
+        when_sealed = written.visible(hours.sealed_at, hours.sealed_at, 500)
     assert served.equals(truth)
-    assert sealed == sheet.rows[::-1]
+    assert when_sealed == written.rows[::-1]
     assert faults["late_bar"] > 5
     assert {"missing_bar", "corrected_bar"} <= {*faults}
 
@@ -257,7 +266,7 @@ async def test_shipped_scenarios_serve_every_bar_of_the_file_in_the_end(
         ('[[rule]]\nwhat = "late_bar"\nsecond = 3', "rule 1, late_bar, unknown key 'second'"),
         ('[[rule]]\nwhat = "late_bar"', "rule 1, late_bar, seconds: Field required"),
         ('[[rule]]\nwhat = "late_baa"', "rule 1: Input tag 'late_baa'"),
-        ('[[rule]]\nwhat = "cut"\nendpoint = "bar"', "endpoint 'bar' is none of"),
+        ('[[rule]]\nwhat = "cut"\nendpoint = "bar"', "endpoint 'bar' is not one of"),
         (
             '[[rule]]\nwhat = "cut"\nfrom = "10:00"\nto = "09:00"',
             "from 10:00:00 is after to 09:00:00",
@@ -266,7 +275,7 @@ async def test_shipped_scenarios_serve_every_bar_of_the_file_in_the_end(
         ("rule", "is not TOML"),
     ],
 )
-def test_a_wrong_scenario_is_named_in_one_line(tmp_path: Any, text: str, problem: str) -> None:
+def test_a_wrong_scenario_is_one_clear_line(tmp_path: Any, text: str, problem: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
@@ -283,32 +292,20 @@ def test_an_unknown_scenario_names_the_shipped_ones() -> None:
 
 
 def test_bars_of_history_are_left_alone() -> None:
-    from collections import Counter
-
-    from engine.simulator.exchange import Desk
-
     rules = scenario({"what": "missing_bar", "until": "never"})
-    disturbance = Disturbance(rules, DAY, Counter())
-    desk = Desk(MARKET, disturbance.sheet)
-    days = (date(2026, 11, 17), DAY)
-    late = [len(desk.sheet("A01612", session(Market.DERIVATIVES, day)).late) for day in days]
-    assert late == [0, 411]
+    exchange = SimulatedExchange(MARKET, FaultInjector(rules, DAY, Counter()).add_faults)
+    sessions = [session(Market.DERIVATIVES, day) for day in (date(2026, 11, 17), DAY)]
+    faults = [exchange.session_rows("A01612", hours).faults for hours in sessions]
+    assert [len(found) for found in faults] == [0, 411]
 
 
-def test_bars_are_struck_about_as_often_as_the_rule_says() -> None:
-    from collections import Counter
-
-    from engine.simulator.exchange import Desk
-
+def test_bars_are_late_about_as_often_as_the_rule_says() -> None:
     counts: Counter[str] = Counter()
-    disturbance = Disturbance(
-        scenario({"what": "late_bar", "seconds": 5, "probability": 0.1}), DAY, counts
-    )
-    desk = Desk(MARKET, disturbance.sheet)
+    rules = scenario({"what": "late_bar", "seconds": 5, "probability": 0.1})
+    exchange = SimulatedExchange(MARKET, FaultInjector(rules, DAY, counts).add_faults)
     for n in range(20):
-        desk.sheet(f"{n:06d}", session(Market.STOCKS, DAY))
-    struck = pl.Series([counts["late_bar"]])[0]
-    assert 0.08 < struck / (20 * 381) < 0.12
+        exchange.session_rows(f"{n:06d}", session(Market.STOCKS, DAY))
+    assert 0.08 < counts["late_bar"] / (20 * 381) < 0.12
 
 
 async def logged_in(caller: Any) -> None:
@@ -338,12 +335,12 @@ async def asked_until_answered(caller: Any, symbol: str, hour: str) -> list[dict
     raise AssertionError("forty refusals in a row")
 
 
-def readable(rows: list[dict[str, Any]], owed: set[str]) -> dict[str, tuple[float, ...]]:
+def readable(rows: list[dict[str, Any]], expected: set[str]) -> dict[str, tuple[float, ...]]:
     """Keep the rows of the day that can be read, as label → values."""
     kept = {}
     for row in rows:
         try:
-            if row["stck_bsop_date"] == "20261118" and row["stck_cntg_hour"] in owed:
+            if row["stck_bsop_date"] == "20261118" and row["stck_cntg_hour"] in expected:
                 prices = [row[f"futs_{name}"] for name in ("oprc", "hgpr", "lwpr", "prpr")]
                 assert all(text.replace(".", "").isascii() for text in prices)
                 kept[row["stck_cntg_hour"]] = (*map(float, prices), int(row["cntg_vol"]))
@@ -353,17 +350,17 @@ def readable(rows: list[dict[str, Any]], owed: set[str]) -> dict[str, tuple[floa
 
 
 async def test_after_the_storm_a_patient_collector_has_every_bar(calling: Any) -> None:
-    of = session(Market.DERIVATIVES, DAY)
-    async with calling(of.sealed_at, MARKET, faults=load_scenario("storm"), log_in=False) as caller:
+    sealed_at = session(Market.DERIVATIVES, DAY).sealed_at
+    async with calling(sealed_at, MARKET, faults=load_scenario("storm"), log_in=False) as caller:
         await logged_in(caller)
-        truth = caller.simulator.served_bars("A01612", DAY)
-        owed = [f"{label:%H%M%S}" for label in truth["label"]]
+        truth = served_bars(caller.simulator.exchange, "A01612", DAY)
+        expected = [f"{label:%H%M%S}" for label in truth["label"]]
         kept: dict[str, tuple[float, ...]] = {}
         for page in range(60):
-            lacking = [hour for hour in owed if hour not in kept]
+            lacking = [hour for hour in expected if hour not in kept]
             if not lacking:
                 break
             caller.headers["gt_uid"] = f"{page:032d}"
-            kept |= readable(await asked_until_answered(caller, "A01612", lacking[-1]), {*owed})
-        assert [kept.get(hour) for hour in owed] == [row[1:] for row in truth.rows()]
+            kept |= readable(await asked_until_answered(caller, "A01612", lacking[-1]), {*expected})
+        assert [kept.get(hour) for hour in expected] == [row[1:] for row in truth.rows()]
         assert caller.simulator.counts.faults.total() > 5

@@ -1,4 +1,4 @@
-"""Tokens and the pace: KIS.md's rules, counted in the clock's time."""
+"""Tokens and the pace (docs/kis.md#token, #pace), counted in the clock's time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_token_within_six_hours_is_the_same_with_its_original_expiry(calli
         ]
 
 
-async def test_second_token_within_a_minute_is_refused_in_the_other_shape(calling: Any) -> None:
+async def test_second_token_within_a_minute_is_refused_in_the_other_form(calling: Any) -> None:
     async with calling(NOON) as caller:
         await caller.clock.sleep(59)
         answer = await caller.ask_token()
@@ -93,7 +93,7 @@ async def test_pace_is_counted_over_any_second_and_per_key(calling: Any) -> None
         assert caller.simulator.counts.refusals == {"EGW00201": 2}
 
 
-async def test_what_kis_cannot_read_is_refused_and_named(calling: Any) -> None:
+async def test_a_field_that_kis_cannot_read_is_refused_by_name(calling: Any) -> None:
     async with calling(NOON) as caller:
         answer = (await caller.get("FHMIF10000000", FID_COND_MRKT_DIV_CODE="F")).json()
         assert (answer["rt_cd"], answer["msg_cd"]) == ("2", "OPSQ2001")

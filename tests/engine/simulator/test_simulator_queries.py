@@ -1,4 +1,4 @@
-"""Whatever is asked, the answer is JSON in KIS's envelope or a refusal in KIS's words."""
+"""Every query gets JSON in KIS's envelope, or a refusal in KIS's words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from engine.simulator import SyntheticMarket
 from engine.simulator.endpoints import endpoints
-from engine.simulator.exchange import Desk
+from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.refusals import Refusal
 
-DESK = Desk(SyntheticMarket(7))
+EXCHANGE = SimulatedExchange(SyntheticMarket(7))
 ENDPOINTS = {endpoint.tr_id: endpoint for endpoint in endpoints().values()}
 LIKELY = st.sampled_from(
     [
@@ -74,7 +74,7 @@ def test_any_query_is_answered(tr_id: str, data: Any, now: datetime) -> None:
     endpoint = ENDPOINTS[tr_id]
     query = {name: data.draw(LIKELY | st.text(max_size=9)) for name in endpoint.fields}
     try:
-        answer = orjson.loads(endpoint.answer(DESK, query, now))
+        answer = orjson.loads(endpoint.answer(EXCHANGE, query, now))
     except Refusal as refusal:
         answer = orjson.loads(refusal.body())
     assert {"rt_cd", "msg_cd", "msg1"} <= answer.keys()

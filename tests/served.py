@@ -1,0 +1,33 @@
+"""What the simulated exchange will have served of a session in the end, for comparison."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from engine.market.sessions import Market
+from engine.market.symbols import parse
+from engine.simulator.exchange import SimulatedExchange, served_session
+from engine.simulator.market.data import BARS
+
+
+def served_bars(
+    exchange: SimulatedExchange,
+    symbol: str,
+    day: date,
+    *,
+    night: bool = False,
+    expected_only: bool = True,
+) -> pl.DataFrame:
+    """Return BARS (with KIS's labels) of a session once all that comes late has come.
+
+    Rows without an expected stamp (KIS serves some) are left out unless asked for.
+    """
+    session = served_session(symbol, Market.NIGHT if night else parse(symbol).market, day)
+    if session is None:
+        return BARS.to_frame()
+    session_rows = exchange.session_rows(symbol, session)
+    never = [index for index, fault in session_rows.faults.items() if fault.shown_from is None]
+    bars = session_rows.bars.with_row_index().filter(~pl.col("index").is_in(never)).drop("index")
+    return bars.filter(session.is_label(pl.col("label"))) if expected_only else bars
