@@ -19,6 +19,7 @@ from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks, chain_with_underlying
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
 from pipelines.day.statistics import DayStatistics
+from strategies.base import signal_batch
 from strategies.window import LiveWindow
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,7 @@ class Ingestor:
         signals = window.push(pl.DataFrame(batch))
         if signals.is_empty():
             return
-        rows = signals.with_columns(created_at=pl.lit(self._clock.now(), pl.Datetime("us")))
-        ready = schemas.conform(rows, window.schema)
+        ready = signal_batch(signals, window.schema, self._clock.now())
         counts = await self._writer.put(window.table, ready)
         self._stats.count_signals(window.table, ready, counts)
         for event in self._news.events(window.table.removesuffix("_signal"), signals):

@@ -8,13 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from engine import schemas
 from engine.errors import InputError
 from engine.history.scan import scan
 from engine.market import instruments
 from engine.store import MergeCounts, Store
 from pipelines.evaluation.bars import read_stored_bars
-from strategies.base import ENGINE, Params, Strategy
+from strategies.base import ENGINE, Params, Strategy, computed_columns, signal_batch
 from strategies.comparison import differences
 
 
@@ -113,7 +112,9 @@ def _given(
     end: dt.date | None,
 ) -> pl.DataFrame:
     kept = [_within(start, end), *([pl.col("symbol").is_in(symbols)] if symbols else [])]
-    return scan(strategy.table, url).filter(*kept).select(_columns(strategy)).collect()
+    return (
+        scan(strategy.table, url).filter(*kept).select(computed_columns(strategy.schema)).collect()
+    )
 
 
 def _within(start: dt.date | None, end: dt.date | None) -> pl.Expr:
@@ -129,9 +130,5 @@ async def store_signals(
 
     Raises StoreError.
     """
-    rows = computed.with_columns(created_at=pl.lit(store.clock.now(), pl.Datetime("us")))
-    return await store.merge(strategy.table, schemas.conform(rows, strategy.schema))
-
-
-def _columns(strategy: Strategy[Any]) -> list[str]:
-    return [name for name in strategy.schema.names if name != "created_at"]
+    batch = signal_batch(computed, strategy.schema, store.clock.now())
+    return await store.merge(strategy.table, batch)

@@ -13,6 +13,7 @@ from engine.store import Store
 from engine.store.identifiers import literal
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.history.signal_inputs import computed_signals
+from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
 
 
@@ -25,8 +26,8 @@ async def recompute_signals(store: Store, clock: Clock, sessions: pl.DataFrame) 
         return
     for strategy in STRATEGIES.values():
         rows = await computed_signals(store, strategy, sessions)
-        rows = rows.with_columns(created_at=pl.lit(clock.now()))
-        await store.merge(strategy.table, schemas.conform(rows, strategy.schema))
+        batch = signal_batch(rows, strategy.schema, clock.now())
+        await store.merge(strategy.table, batch)
 
 
 async def recompute_matrices(store: Store, sessions: pl.DataFrame) -> None:

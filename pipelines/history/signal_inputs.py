@@ -15,7 +15,7 @@ from engine.market import sessions
 from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.identifiers import identifier, identifiers, literal, literals
-from strategies.base import Strategy
+from strategies.base import Strategy, computed_columns
 from strategies.registry import STRATEGIES
 
 
@@ -57,7 +57,7 @@ async def _stored_signals(
     store: Store, strategy: Strategy[Any], symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
     rows = await store.query(
-        f"SELECT {identifiers(_columns(strategy))} FROM {identifier(strategy.table)}"  # noqa: S608
+        f"SELECT {identifiers(computed_columns(strategy.schema))} FROM {identifier(strategy.table)}"  # noqa: S608
         f" WHERE symbol IN ({literals(symbols)}) AND {between_dates(first, last)}"
     )
     return _as_relation(pl.DataFrame(rows), strategy)
@@ -100,13 +100,10 @@ async def _sessions_with_signals(
     return wanted.join(pl.DataFrame(rows), on=SESSION, how="semi")
 
 
-def _columns(strategy: Strategy[Any]) -> list[str]:
-    return [name for name in strategy.schema.names if name != "created_at"]
-
-
 def _as_relation(rows: pl.DataFrame, strategy: Strategy[Any]) -> pl.DataFrame:
     kinds = pl.DataFrame(strategy.schema.empty_table()).schema
-    typed = rows.select(pl.col(name).cast(kinds[name]) for name in _columns(strategy))
+    columns = computed_columns(strategy.schema)
+    typed = rows.select(pl.col(name).cast(kinds[name]) for name in columns)
     content = pl.struct(pl.exclude("symbol", "timestamp")).struct.json_encode()
     return typed.select(
         "symbol",

@@ -1,4 +1,4 @@
-"""Everything that research needs, from one import.
+"""Everything that research needs, from one import; docs/research.md explains each name.
 
 from pipelines.research import *
 
@@ -7,11 +7,13 @@ resample(front_series(scan("futures_1m"), "A01"), 15).collect()
 dolpha1_features(minutes).filter(pl.col("close") > pl.col("ub")).collect()
 """
 
+import polars as pl
+
 from engine.features import bars as bar_features
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
 from engine.history.resample import resample
-from pipelines.research.features import dolpha1_features, dolpha1_signals
+from pipelines.research.signals import dolpha1_signals, strategy_signals
 from pipelines.research.sources import (
     scan,
     scan_chain,
@@ -19,6 +21,7 @@ from pipelines.research.sources import (
     scan_signals,
     scan_summary,
 )
+from strategies.dolpha1.features import features as dolpha1_features
 
 __all__ = [
     "bar_features",
@@ -27,6 +30,7 @@ __all__ = [
     "dolpha1_signals",
     "front_series",
     "long_matrix",
+    "pl",
     "resample",
     "rolls",
     "scan",
@@ -34,6 +38,7 @@ __all__ = [
     "scan_matrix",
     "scan_signals",
     "scan_summary",
+    "strategy_signals",
     "wide_matrix",
     "with_summary",
 ]

@@ -1,4 +1,4 @@
-"""The research notebook: what is stored, a day, its options, and room for your own questions."""
+"""The research notebook: what is stored, a day, its options, and room for your own queries."""
 
 import marimo
 
@@ -14,13 +14,13 @@ def _():
 
     from engine import errors
     from pipelines import research
-    from pipelines.reports import pictures
-    from pipelines.reports import queries as questions
+    from pipelines.reports import pictures, queries
     from pipelines.reports.dashboard.cards import style
     from pipelines.research import sources, validation
+    from strategies import registry
 
     mo.Html(style())
-    return dt, errors, mo, pictures, pl, questions, research, sources, validation
+    return dt, errors, mo, pictures, pl, queries, registry, research, sources, validation
 
 
 @app.cell
@@ -28,19 +28,20 @@ def _(mo):
     mo.md("""
     # 연구 노트북
 
-    `just live` 로 모은 데이터를 봅니다. 이 파일은 여러분의 사본이니 마음껏 고치세요.
-    모든 시각은 KST, 봉의 시각은 **분의 끝**입니다. 프레임은 lazy 이고 열·조건·정렬은 Postgres 가
-    처리합니다: `research.scan("futures_1m").filter(pl.col("symbol") == "A01612").explain()`.
+    `just live`로 모은 데이터를 살펴보는 노트북입니다. 이 파일은 여러분의 사본이니 마음껏
+    고쳐도 됩니다. 모든 시각은 KST이고, 봉의 시각은 **그 1분이 끝나는 시각**입니다. 프레임은
+    lazy이며 열 선택, 조건, 정렬은 Postgres가 처리합니다:
+    `research.scan("futures_1m").filter(pl.col("symbol") == "A01612").explain()`.
     """)
     return
 
 
 @app.cell
-def _(errors, mo, questions, sources):
+def _(errors, mo, queries, sources):
     url = sources.database_url()
     try:
-        bars, trouble = questions.last_bars(url), ""
-        newest = questions.newest_day(url)
+        bars, trouble = queries.last_bars(url), ""
+        newest = queries.newest_day(url)
     except errors.KrtError as error:
         trouble = str(error)
     mo.stop(bool(trouble), mo.md(f"⚠️ {trouble}"))
@@ -50,7 +51,7 @@ def _(errors, mo, questions, sources):
 @app.cell
 def _(errors, mo, pictures, sources, url):
     def show(what, **choice):
-        """Draw a picture of the database, or say why there is none."""
+        """Draw a picture of what is stored, or say why there is none."""
         try:
             chosen = pictures.Choice(width=680, **choice)
             return pictures.draw(url, what, chosen, sources.credit())
@@ -61,10 +62,13 @@ def _(errors, mo, pictures, sources, url):
 
 
 @app.cell
-def _(bars, dt, mo, newest):
+def _(bars, dt, mo, newest, registry):
     symbols = bars.sort("table_name", "symbol")["symbol"].to_list()
     pick_day = mo.ui.date(value=newest, stop=newest, label="거래일")
     pick_symbol = mo.ui.dropdown(symbols, value=symbols[0], label="종목")
+    pick_strategy = mo.ui.dropdown(
+        list(registry.STRATEGIES), value=registry.DEFAULT_STRATEGY, label="전략"
+    )
     minutes = [dt.time(m // 60, m % 60).isoformat("minutes") for m in range(530, 950, 5)]
     pick_minute = mo.ui.dropdown(minutes, value="15:35", label="스마일 시각")
     pick_metric = mo.ui.dropdown(
@@ -72,13 +76,15 @@ def _(bars, dt, mo, newest):
         value="iv",
         label="매트릭스 지표",
     )
-    mo.hstack([pick_day, pick_symbol, pick_minute, pick_metric], justify="start", wrap=True)
-    return pick_day, pick_metric, pick_minute, pick_symbol
+    mo.hstack(
+        [pick_day, pick_symbol, pick_strategy, pick_minute, pick_metric], justify="start", wrap=True
+    )
+    return pick_day, pick_metric, pick_minute, pick_strategy, pick_symbol
 
 
 @app.cell
 def _(mo):
-    mo.md("## 무엇이 있나: 종목 × 거래일")
+    mo.md("## 저장 현황: 종목 × 거래일")
     return
 
 
@@ -95,14 +101,14 @@ def _(mo):
 
 
 @app.cell
-def _(pick_day, pick_symbol, show):
-    show("day", day=pick_day.value, symbol=pick_symbol.value)
+def _(pick_day, pick_strategy, pick_symbol, show):
+    show("day", day=pick_day.value, symbol=pick_symbol.value, strategy=pick_strategy.value)
     return
 
 
 @app.cell
 def _(mo):
-    mo.md("## 옵션: 변동성 스마일과 기간 구조")
+    mo.md("## 옵션: 변동성 스마일과 기간구조")
     return
 
 
@@ -114,7 +120,7 @@ def _(dt, pick_day, pick_minute, show):
 
 @app.cell
 def _(mo):
-    mo.md("## 옵션 매트릭스의 하루")
+    mo.md("## 하루 동안의 옵션 매트릭스")
     return
 
 
@@ -126,7 +132,7 @@ def _(pick_day, pick_metric, show):
 
 @app.cell
 def _(mo):
-    mo.md("## 맥스 페인과 감마 노출")
+    mo.md("## 맥스페인과 감마 익스포저")
     return
 
 
@@ -141,8 +147,8 @@ def _(mo):
     mo.md("""
     ## 검증
 
-    고른 날까지 끝난 거래일들을 `just validate` 와 같은 검사로 지금 읽어 봅니다. 쓰는 것은 없습니다:
-    고치고 장부에 남기려면 `just validate --fix`.
+    고른 날짜까지 장이 끝난 거래일을 `just validate`와 같은 검사로 점검합니다. 데이터베이스에는
+    아무것도 쓰지 않습니다. 고치고 누락 장부에 기록하려면 `just validate --fix`를 실행하세요.
     """)
     return
 
@@ -168,28 +174,28 @@ def _(errors, mo, pick_count, pick_day, sources, url, validation):
 
 @app.cell
 def _(checked, mo):
-    _looked = f"종목·거래일 {checked.targets.height}개, 검사 {len(checked.checks)}가지"
-    _says = "\n".join(f"- `{name}`: {text}" for name, text in checked.explanations().items())
+    _scope = f"종목·거래일 {checked.targets.height}개, 검사 {len(checked.checks)}가지"
+    _meanings = "\n".join(f"- `{name}`: {text}" for name, text in checked.explanations().items())
     if checked.findings.is_empty():
-        _shown = mo.md(f"✅ 이상 없음 ({_looked})")
+        _shown = mo.md(f"✅ 이상 없음 ({_scope})")
     else:
         _table = mo.ui.table(checked.readable(), page_size=10, selection=None)
-        _head = mo.md(f"⚠️ 발견 {checked.findings.height}건 ({_looked})")
-        _shown = mo.vstack([_head, _table, mo.md(_says)])
+        _head = mo.md(f"⚠️ 점검 결과 {checked.findings.height}건 ({_scope})")
+        _shown = mo.vstack([_head, _table, mo.md(_meanings)])
     _shown
     return
 
 
 @app.cell
 def _(mo):
-    mo.md("### 장부에 남은 것: 열린 공백, 아직 `just validate` 하지 않은 거래일, 정정된 거래일")
+    mo.md("### 남은 일: 미해결 누락 구간, `just validate`를 통과하지 않은 거래일, 정정된 거래일")
     return
 
 
 @app.cell
-def _(mo, questions, url):
-    _books = questions.findings(url)
-    mo.ui.table(_books, page_size=8, selection=None) if _books.height else mo.md("✅ 비어 있음")
+def _(mo, queries, url):
+    _left = queries.findings(url)
+    mo.ui.table(_left, page_size=8, selection=None) if _left.height else mo.md("✅ 없음")
     return
 
 
@@ -198,7 +204,7 @@ def _(mo):
     mo.md("""
     ## 여러분의 질문
 
-    15분봉 연속 선물(수정 가격)에 옵션 요약을 붙인 예입니다.
+    최근월물을 이은 연속 선물(수정 가격)의 15분봉에 옵션 요약을 붙인 예입니다.
     """)
     return
 

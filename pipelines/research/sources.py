@@ -1,4 +1,4 @@
-"""Where the frames come from: the database that the settings name, or its Parquet export."""
+"""The stored data as lazy frames: from the database that the settings name, or from its export."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import polars as pl
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.settings import DataKind, load_settings
-from engine.store.identifiers import identifier
 from pipelines.databases import data_kind, open_database
 from pipelines.reports.charts.style import CREDITS
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
+from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
 Source = Literal["postgres", "parquet"]
 EXPORT = "export"  # folder of the Parquet export, beside the database
@@ -35,12 +35,13 @@ def scan(
 ) -> pl.LazyFrame:
     """Return a table or view as a lazy frame; see `engine.history.scan.scan`.
 
-    `url` is the database, default the one that the settings name (an embedded one is started and
-    runs until this process ends). `source="parquet"` reads the export in the folder `export`.
+    `url` is the database, by default the one that the settings name (an embedded one is started
+    and runs until this process ends). `source="parquet"` reads the Parquet export in the folder
+    `export`, by default the one beside the database.
     """
     if source == "parquet":
-        place = export or home() / EXPORT
-        return parquet.scan_parquet(table, place, order_by=order_by, descending=descending)
+        folder = export or home() / EXPORT
+        return parquet.scan_parquet(table, folder, order_by=order_by, descending=descending)
     return postgres.scan(table, url or database_url(), order_by=order_by, descending=descending)
 
 
@@ -52,9 +53,9 @@ def scan_matrix(
     url: str | None = None,
     export: Path | None = None,
 ) -> pl.LazyFrame:
-    """Return option matrices, one row a minute and metric; of one underlying, of one metric."""
+    """Return option matrices, one row a minute and metric; of one chain and metric, if given."""
     frame = scan("option_matrices", source=source, url=url, export=export)
-    return _only(frame, underlying_symbol=underlying_symbol, metric_type=metric)
+    return _narrowed(frame, underlying_symbol=underlying_symbol, metric_type=metric)
 
 
 def scan_chain(
@@ -64,9 +65,9 @@ def scan_chain(
     url: str | None = None,
     export: Path | None = None,
 ) -> pl.LazyFrame:
-    """Return option boards, one row a minute and option; of one underlying."""
+    """Return option chains, one row a minute and option; of one chain, if given."""
     frame = scan("option_chain_raw", source=source, url=url, export=export)
-    return _only(frame, underlying_symbol=underlying_symbol)
+    return _narrowed(frame, underlying_symbol=underlying_symbol)
 
 
 def scan_summary(
@@ -76,26 +77,28 @@ def scan_summary(
     url: str | None = None,
     export: Path | None = None,
 ) -> pl.LazyFrame:
-    """Return what is read off the chain, one row a minute: volatility, skew, max pain, gamma."""
+    """Return summaries of chains, one row a minute: volatility, skew, max pain, gamma exposure."""
     frame = scan("option_summary", source=source, url=url, export=export)
-    return _only(frame, underlying_symbol=underlying_symbol)
+    return _narrowed(frame, underlying_symbol=underlying_symbol)
 
 
 def scan_signals(
-    strategy: str = "dolpha1",
+    strategy: str = DEFAULT_STRATEGY,
     symbol: str | None = None,
     *,
     source: Source = "postgres",
     url: str | None = None,
     export: Path | None = None,
 ) -> pl.LazyFrame:
-    """Return a strategy's signals as they were given, one row a bar; of one symbol."""
-    identifier(strategy)
-    frame = scan(f"{strategy}_signal", source=source, url=url, export=export)
-    return _only(frame, symbol=symbol)
+    """Return a strategy's signals as they are stored, one row a bar; of one symbol, if given.
+
+    Raises InputError for an unknown strategy, and for one that has not stored a signal yet.
+    """
+    frame = scan(strategy_named(strategy).table, source=source, url=url, export=export)
+    return _narrowed(frame, symbol=symbol)
 
 
-def _only(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
+def _narrowed(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
     wanted = {column: value for column, value in values.items() if value is not None}
     return frame.filter(**wanted) if wanted else frame
 
@@ -114,17 +117,17 @@ def database_url() -> str:
 
 
 def home() -> Path:
-    """Return the folder that holds everything of the settings' database."""
+    """Return the folder of the settings' database and of everything that belongs to it."""
     return load_settings().folder(default_kind())
 
 
 def default_kind() -> DataKind:
-    """Return which data is meant: what `just research` opened, else real data with credentials."""
+    """Return which data is meant: what `just research` opened, else what the settings say."""
     if READER_URL in os.environ:
         return "simulation" if os.environ.get(READER_SIMULATED) == "1" else "live"
     return data_kind(load_settings())
 
 
 def credit() -> str:
-    """Return whose data the settings' database holds, for the foot of a picture."""
+    """Return whose data the settings' database holds, for the subtitle of a picture."""
     return CREDITS[default_kind()]

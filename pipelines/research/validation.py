@@ -1,4 +1,4 @@
-"""Validation for whoever only reads: all checks on the newest sessions, nothing written."""
+"""Validation for readers: all checks on the newest sessions, and nothing is written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipelines.history.validate import Validation, validate
 from pipelines.reports.queries import last_bars
 
 SESSIONS = 5
-_AFTER = timedelta(hours=1)  # after its last bar a session is sealed
+_UNTIL_SEALED = timedelta(hours=1)  # so long after its last bar a session is sealed for certain
 
 
 def check(url: str, day: date, count: int = SESSIONS, *, simulated: bool) -> Validation:
-    """Run the checks of `krt validate` on the closed ones of the `count` sessions until the day.
+    """Run the checks of `just validate` on the last `count` sessions until the day.
 
-    A simulation's day may lie anywhere, so its clock stands an hour after the newest bar. Raises
-    InputError where no closed session is stored.
+    Sessions that are not over are left out. A simulated day may lie anywhere in time, so its clock
+    stands an hour after the newest bar. Raises InputError if no closed session is stored.
     """
     earlier = sessions.previous_sessions(sessions.Market.STOCKS, day, count - 1)
     with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own running
@@ -31,7 +31,7 @@ def check(url: str, day: date, count: int = SESSIONS, *, simulated: bool) -> Val
 def _clock(url: str, *, simulated: bool) -> Clock:
     newest = last_bars(url)["timestamp"].max()
     if simulated and isinstance(newest, datetime):
-        return VirtualClock(newest + _AFTER)
+        return VirtualClock(newest + _UNTIL_SEALED)
     return WallClock()
 
 

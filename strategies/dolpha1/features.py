@@ -1,4 +1,4 @@
-"""The features of dolpha1: how far the price is from the open, and how far it usually is by now.
+"""The features of dolpha1: how far the price is from the open, and how far it usually is then.
 
 After the noise area of Zarattini, Aziz and Barbon, "Beat the Market: An Effective Intraday Momentum
 Strategy for S&P500 ETF (SPY)" (2024), with a VWAP filter.
@@ -13,12 +13,14 @@ from strategies.dolpha1.params import Dolpha1Params, sessions_needed
 from strategies.minutes_from_open import min_from_open
 
 
-def features(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+def features(bars: pl.LazyFrame, params: Dolpha1Params | None = None) -> pl.LazyFrame:
     """Return the bars in order with min_from_open, move_open, sigma_open, ub, lb, vwap and atr.
 
     move_open and sigma_open are fractions of the session's open; the others index points. All are
-    null where they are not known yet.
+    null as long as they are not known. Needs timestamp, symbol, open, high, low, close, volume.
+    Without `params` they are the defaults.
     """
+    params = params or Dolpha1Params()
     moves = (
         bar.in_order(bars)
         .with_columns(
@@ -46,8 +48,8 @@ def move_open() -> pl.Expr:
 def with_sigma_open(moves: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
     """Add sigma_open: the mean move at this minute over earlier sessions, never the bar's own.
 
-    Where there are too few, the session's last value stands in. It is never filled backwards: that
-    would tell the morning what only the afternoon knows.
+    With too few of them, the session's last value is used. It is never filled backwards: that would
+    tell the morning what only the afternoon knows.
     """
     return bar.with_mean_of_earlier(
         moves,
@@ -72,5 +74,5 @@ def lower_band(params: Dolpha1Params) -> pl.Expr:
 
 
 def _known(band: pl.Expr) -> pl.Expr:
-    """Return the band where there was a session before: max and min pass over a null."""
+    """Return the band if there was a session before; max and min ignore a null, so ask for it."""
     return pl.when(pl.col("previous_session_close").is_not_null()).then(band)

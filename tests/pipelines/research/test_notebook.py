@@ -29,7 +29,7 @@ def test_the_notebook_shows_every_picture(reading: str) -> None:
     assert defined["checked"].targets["session"].max() == DAY
     holes = found.filter(pl.col("check").str.contains("missing"), symbol=FUTURE)
     assert (holes["first_stamp"].item(), holes["bars"].item()) == (HOLE[0], 2)
-    assert any(f"발견 {found.height}건" in str(getattr(o, "text", "")) for o in outputs)
+    assert any(f"점검 결과 {found.height}건" in str(getattr(o, "text", "")) for o in outputs)
     assert not any("⚠️ the" in str(getattr(output, "text", "")) for output in outputs)
 
 

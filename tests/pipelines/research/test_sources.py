@@ -15,6 +15,8 @@ from engine.history.parquet import scan_parquet
 from engine.store import Store
 from engine.store.export import export
 from pipelines import research
+from strategies.base import SIGNAL_COLUMNS
+from strategies.registry import STRATEGIES
 from tests.stamps import stamps_between
 
 DAYS = date(2025, 9, 10), date(2025, 9, 12)
@@ -84,3 +86,14 @@ async def test_features_are_expressions_on_any_frame(store: Store, database_url:
     quarters = research.resample(minutes, 15)
     assert {"vwap", "atr", "ub"} <= set(research.dolpha1_features(quarters).collect().columns)
     assert research.dolpha1_signals(minutes).collect().height == 3 * 411
+    other = research.strategy_signals(minutes, "opening_range").collect()
+    assert set(other["reason"]) == {"range_forming", "none"}
+    with pytest.raises(InputError, match="there is no strategy"):
+        research.strategy_signals(minutes, "momentum")
+
+
+def test_the_signals_of_each_strategy_are_read_from_its_table(filled: str) -> None:
+    for strategy in STRATEGIES:
+        signals = research.scan_signals(strategy, url=filled).collect()
+        assert signals.height == 409
+        assert set(SIGNAL_COLUMNS.names) < set(signals.columns)
