@@ -1,4 +1,4 @@
-"""What tests share: one real Postgres for all workers, and a fresh migrated database per test."""
+"""What tests share: one real Postgres for all workers, a fresh migrated database for each test."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Tests run beside each other on as many cores as there are; before anything loads Polars.
+# Before Polars is imported: the workers of pytest use all cores already.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
 from tests.databases import command, fresh_database
 
-settings.register_profile("krt", deadline=None)  # a busy machine is no failure
+settings.register_profile("krt", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("krt")
 
 
 @pytest.fixture(autouse=True)
-def no_log_left() -> Iterator[None]:
-    """Close the log file that a command opened in this process: the next test is not its day."""
+def close_logs() -> Iterator[None]:
+    """Close the log file that a command opened in this process, before the next test logs."""
     yield
     root = logging.getLogger()
     for left in [handler for handler in root.handlers if handler.__module__ == "engine.log"]:
@@ -55,7 +55,7 @@ def database_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def another_database_url(server_url: str) -> Iterator[str]:
-    """The URL of a second one, for whatever is to be compared."""
+    """The URL of a second one, for comparisons."""
     with fresh_database(server_url) as url:
         yield url
 

@@ -1,4 +1,4 @@
-"""Fresh databases for whoever tests or measures, and how long a test may take."""
+"""Fresh databases for tests and benchmarks, and whether long tests run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from engine.store.connection import Connection
 
-LONG = "KRT_LONG_TESTS" in os.environ  # tests that draw go on for minutes
+LONG = "KRT_LONG_TESTS" in os.environ  # randomised tests then run for minutes
 
 
 @contextmanager
 def fresh_database(server_url: str) -> Iterator[str]:
-    """Make a database from the template; drop it in the end."""
+    """Make a database from the template; drop it at the end."""
     template = server_url.rpartition("/")[2].partition("?")[0]
     name = f"test_{uuid.uuid4().hex[:12]}"
     maintenance = server_url.replace(f"/{template}?", "/krt?")
@@ -24,7 +24,7 @@ def fresh_database(server_url: str) -> Iterator[str]:
 
 
 def command(url: str, statement: str) -> None:
-    """Run a statement that may not stand in a transaction."""
+    """Run a statement that must not be part of a transaction."""
     connection = Connection(url, "test")
     connection.execute_alone(statement)
     connection.close()

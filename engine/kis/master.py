@@ -15,6 +15,7 @@ import polars as pl
 
 from engine.errors import KisUnreachable
 from engine.kis import codec
+from engine.market.symbols import product_and_maturity
 
 _FIELDS = [
     "kind",
@@ -68,10 +69,10 @@ def _unpack(packed: bytes) -> str:
 def options_like(master: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:
     """Return symbol and strike of all listed options of the same series and maturity as `codes`.
 
-    A code begins with six characters for product, year and month (B01612), so the codes on the
-    board tell which to look for, weekly ones too.
+    The codes on the board tell which ones to look for, weekly ones too.
     """
-    heads = codes.str.slice(0, 6).unique()
+    wanted = codes.to_frame("symbol").select(product_and_maturity(pl.col("symbol")).unique())
     return master.filter(
-        pl.col("symbol").str.slice(0, 6).is_in(heads.implode()), pl.col("strike") > 0
+        product_and_maturity(pl.col("symbol")).is_in(wanted["symbol"].implode()),
+        pl.col("strike") > 0,
     ).select("symbol", "strike")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import polars as pl
@@ -36,11 +37,7 @@ _EXPORTED = {
     "option_summary": (_UNDERLYING, "underlying_symbol"),
 }
 _SIGNALS_EXPORTED = (_PREFIX, "symbol")
-_SIGNAL_TABLES = r"""
-    SELECT relname::text AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-      AND relname LIKE '%\_signal' AND attname = 'committed_at'
-    ORDER BY relname"""
+_SIGNAL_TABLES = (resources.files("sql") / "store" / "signal_tables.sql").read_text("utf-8")
 
 
 @dataclass(frozen=True)

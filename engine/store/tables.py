@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.errors import InputError, SchemaMismatch
+from engine.market.symbols import product_prefix
 from engine.schemas import POSTGRES_TYPES
 
 COMMITTED_AT = "committed_at"
@@ -149,7 +150,7 @@ _FIXED = (
         ("symbol", "timestamp"),
         "fetched_at",
         "product",
-        derived={"product": pl.col("symbol").str.slice(0, 3).str.to_lowercase()},
+        derived={"product": product_prefix(pl.col("symbol"))},
     ),
     Table(
         "stocks_1m",

@@ -1,4 +1,4 @@
-"""The clocks: a virtual day must be indistinguishable from a real one, except that it is short."""
+"""The clocks: a virtual day is like a real one, except that it is short."""
 
 import asyncio
 import itertools
@@ -26,20 +26,20 @@ def test_naive_moments_are_kst_already(moment):
 
 async def test_a_virtual_day_passes_in_no_time_and_in_order():
     clock = VirtualClock(OPEN)
-    heard: list[tuple[str, datetime]] = []
+    ticks: list[tuple[str, datetime]] = []
 
     async def every(name: str, seconds: float, times: int) -> None:
         for _ in range(times):
             await clock.sleep(seconds)
-            heard.append((name, clock.now()))
+            ticks.append((name, clock.now()))
 
     started = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(every("minute", 60, 421))
         tasks.create_task(every("hour", 3600, 7))
     assert clock.now() == OPEN + timedelta(minutes=421)
-    assert [moment for _, moment in heard] == sorted(moment for _, moment in heard)
-    assert len(heard) == 428
+    assert [moment for _, moment in ticks] == sorted(moment for _, moment in ticks)
+    assert len(ticks) == 428
     assert time.monotonic() - started < 60  # seven virtual hours did not take seven hours
 
 
@@ -62,7 +62,7 @@ async def test_time_stands_still_while_a_thread_works():
     assert moments == [OPEN + timedelta(seconds=1)]
 
 
-async def test_time_goes_on_when_the_one_who_serves_waits_for_it():
+async def test_time_goes_on_when_the_side_that_serves_waits_for_it():
     clock = VirtualClock(OPEN)
     answered: asyncio.Future[datetime] = asyncio.get_running_loop().create_future()
 
@@ -85,7 +85,7 @@ async def test_a_timeout_is_virtual_and_leaves_nothing_behind():
     assert clock.now() == OPEN + timedelta(seconds=5)
     async with clock.timeout(5):
         pass
-    await clock.sleep(1)  # had the timeout been left behind, it would hit somebody else now
+    await clock.sleep(1)  # a timeout that was left behind would end this sleep
     await clock.sleep(60)
     assert clock.now() == OPEN + timedelta(seconds=66)
 
@@ -99,8 +99,8 @@ async def test_a_cancelled_sleeper_does_not_pull_time_forward():
     assert clock.now() == OPEN + timedelta(seconds=61)
 
 
-async def test_tasks_still_on_their_way_hold_time_back():
-    """A chain of tasks that hand something on takes no virtual time, however long the chain."""
+async def test_tasks_that_still_have_steps_to_make_hold_time_back():
+    """A chain of tasks takes no virtual time, however long it is."""
     clock = VirtualClock(OPEN)
     queues: list[asyncio.Queue[int]] = [asyncio.Queue() for _ in range(50)]
 
@@ -124,7 +124,7 @@ async def test_speed_bounds_how_fast_virtual_time_goes():
     assert clock.now() == OPEN + timedelta(seconds=60)
 
 
-async def test_the_scaled_clock_runs_on_its_own():
+async def test_the_scaled_clock_runs_by_itself():
     clock = ScaledClock(OPEN, speed=1000)
     await clock.sleep(20)
     assert clock.now() >= OPEN + timedelta(seconds=20)

@@ -1,4 +1,4 @@
-"""The log: the clock's time, one line an event, no secret, whoever logged it."""
+"""The log: the clock's time, one line an event, and no secret in it."""
 
 import errno
 import io
@@ -12,7 +12,7 @@ from engine.log import HIDDEN, setup_logging
 
 
 @pytest.fixture
-def heard():
+def output():
     stream = io.StringIO()
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
@@ -27,29 +27,29 @@ def heard():
     root.setLevel(level)
 
 
-def test_a_line_carries_the_simulated_time(heard):
+def test_a_line_carries_the_simulated_time(output):
     logging.getLogger("pipelines.commands.live").info("✅ 411 bars")
-    assert heard.getvalue() == "2025-09-01 15:44:02 ✅ 411 bars\n"
+    assert output.getvalue() == "2025-09-01 15:44:02 ✅ 411 bars\n"
 
 
-def test_secrets_are_blotted_out_even_of_exceptions(heard):
+def test_secrets_are_masked_even_in_exceptions(output):
     try:
         raise ValueError("key s3cret-longer\nsecond line")
     except ValueError:
         logging.getLogger("engine.kis").exception("❌ token s3cret")
-    assert "s3cret" not in heard.getvalue()
-    assert HIDDEN in heard.getvalue()
-    assert heard.getvalue().count("\n") == 1
+    assert "s3cret" not in output.getvalue()
+    assert HIDDEN in output.getvalue()
+    assert output.getvalue().count("\n") == 1
 
 
-def test_libraries_are_heard_from_warnings_on(heard):
+def test_libraries_are_logged_from_warnings_on(output):
     logging.getLogger("httpx").info("GET https://somewhere")
     logging.getLogger("httpx").warning("something odd")
-    assert heard.getvalue().count("\n") == 1
+    assert output.getvalue().count("\n") == 1
 
 
 class FullDisk(io.StringIO):
-    """A file on a disk that takes nothing."""
+    """A file on a full disk."""
 
     tried = False
 
@@ -61,8 +61,8 @@ class FullDisk(io.StringIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.usefixtures("heard")
-def test_a_full_disk_is_told_in_a_line_and_not_by_tracebacks(tmp_path, capsys):
+@pytest.mark.usefixtures("output")
+def test_a_full_disk_is_reported_in_a_line_and_not_by_tracebacks(tmp_path, capsys):
     setup_logging(file=tmp_path / "day.log")
     file = logging.getLogger().handlers[-1]
     file.stream.close()
@@ -77,8 +77,8 @@ def test_a_full_disk_is_told_in_a_line_and_not_by_tracebacks(tmp_path, capsys):
     assert sum("⚠️ minute" in line for line in lines) == 3
 
 
-@pytest.mark.usefixtures("heard")
-def test_whoever_logs_goes_on_when_standard_error_is_on_the_full_disk_too(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("output")
+def test_a_full_disk_below_standard_error_too_raises_nothing(tmp_path, monkeypatch):
     setup_logging(file=tmp_path / "day.log")
     to_screen, file = logging.getLogger().handlers
     file.stream.close()

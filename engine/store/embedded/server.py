@@ -80,9 +80,7 @@ def _prepare(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"cannot make the database folder {folder}: {error.strerror}") from None
     if not os.access(folder / "users", os.W_OK):
-        raise InputError(
-            f"the database folder {folder} belongs to another user: name another folder"
-        )
+        raise InputError(f"the database folder {folder} belongs to another user: name another")
 
 
 def _lock(folder: Path) -> filelock.BaseFileLock:
@@ -148,9 +146,5 @@ def _restart(cluster: Cluster, *, durable: bool) -> None:
             if not cluster.is_running():
                 cluster.start(durable=durable)
                 log.warning("⚠️ the database had died and has been started again")
-    except (
-        StoreError,
-        OSError,
-        filelock.Timeout,
-    ) as error:  # such as a full disk; the watcher tries again
+    except (StoreError, OSError, filelock.Timeout) as error:  # a full disk: it is tried again
         log.error("❌ %s", error)

@@ -103,7 +103,9 @@ async def test_it_is_renewed_in_its_last_hour_while_the_old_one_serves(kis, tmp_
     assert set(after) == {"token-2"}
 
 
-async def test_a_token_that_kis_gives_again_with_little_time_left_is_used_up(kis, tmp_path) -> None:
+async def test_a_token_with_little_time_left_that_kis_repeats_is_used_to_its_end(
+    kis, tmp_path
+) -> None:
     kis.token = lambda: kis.good_token("2026-11-20 10:35:00")
     async with open_client(kis, tmp_path) as client:
         for _ in range(20):
@@ -157,7 +159,9 @@ async def test_no_token_is_asked_for_sooner_than_a_minute_after_the_last(kis, tm
     assert min(b - a for a, b in pairwise(kis.tokens)) >= timedelta(minutes=1)
 
 
-async def test_too_soon_for_kis_waits_and_goes_on(kis: StubKis, tmp_path: Path) -> None:
+async def test_a_token_request_that_kis_calls_too_soon_is_repeated_after_a_wait(
+    kis: StubKis, tmp_path: Path
+) -> None:
     # Another machine asked just now: KIS says so over HTTP 403 in a shape of its own.
     too_soon = {
         "error_code": "EGW00133",
@@ -204,7 +208,9 @@ async def test_waits_for_a_process_that_is_getting_one_without_stopping_time(kis
     assert len(kis.tokens) == 1
 
 
-async def test_a_bad_key_is_told_at_once_and_not_tried_again(kis: StubKis, tmp_path: Path) -> None:
+async def test_a_bad_key_is_an_error_at_once_and_not_tried_again(
+    kis: StubKis, tmp_path: Path
+) -> None:
     bad = {
         "error_code": "EGW00103",
         "error_description": f"유효하지 않은 AppKey입니다. {KEY} {SECRET}",
@@ -221,7 +227,7 @@ async def test_a_bad_key_is_told_at_once_and_not_tried_again(kis: StubKis, tmp_p
     assert SECRET not in str(caught.value)
 
 
-async def test_a_key_that_kis_takes_again_is_used_again(kis: StubKis, tmp_path: Path) -> None:
+async def test_a_key_that_kis_accepts_again_is_used_again(kis: StubKis, tmp_path: Path) -> None:
     bad = {"error_code": "EGW00103", "error_description": "유효하지 않은 AppKey입니다."}
     kis.token = lambda: json_reply(bad, 403) if len(kis.tokens) == 1 else kis.good_token()
     async with open_client(kis, tmp_path) as client:
@@ -246,7 +252,7 @@ async def test_the_other_keys_go_on_without_a_bad_one(kis: StubKis, tmp_path: Pa
 async def test_a_key_that_dies_while_its_token_lives_leaves_the_work_to_the_others(
     kis: StubKis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its calls failed at once, so its queue was the shortest, and it was asked again and again."""
+    """Its calls failed at once, so its queue was the shortest and it was chosen again and again."""
     keys = (AppKey(app_key="dead", app_secret="x"), AppKey(app_key=KEY, app_secret=SECRET))
     no = refused("EGW00103", "유효하지 않은 AppKey입니다.", 403)
     kis.answer = lambda request: no if request.headers["appkey"] == "dead" else fine()
@@ -257,7 +263,9 @@ async def test_a_key_that_dies_while_its_token_lives_leaves_the_work_to_the_othe
     assert caplog.text.count("an app key is suspended") == 1
 
 
-async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: StubKis, tmp_path: Path) -> None:
+async def test_a_token_request_refused_for_the_pace_does_not_condemn_the_key(
+    kis: StubKis, tmp_path: Path
+) -> None:
     fast = {"rt_cd": "1", "msg_cd": "EGW00201", "msg1": "초당 거래건수를 초과하였습니다."}
     kis.token = lambda: json_reply(fast, 200) if len(kis.tokens) == 1 else kis.good_token()
     async with open_client(kis, tmp_path) as client:
@@ -268,7 +276,7 @@ async def test_a_token_that_comes_too_fast_is_no_bad_key(kis: StubKis, tmp_path:
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"token": {"access_token": "x"}}', "\x00" * 50]
 )
-async def test_a_damaged_file_is_written_anew(kis: StubKis, tmp_path: Path, content: str) -> None:
+async def test_a_damaged_file_is_replaced(kis: StubKis, tmp_path: Path, content: str) -> None:
     async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
     token_file(tmp_path).write_text(content)
@@ -277,7 +285,7 @@ async def test_a_damaged_file_is_written_anew(kis: StubKis, tmp_path: Path, cont
     assert json.loads(token_file(tmp_path).read_text())["token"]["access_token"] == "token-2"
 
 
-async def test_a_disk_that_takes_no_file_does_not_end_the_day(kis, tmp_path, monkeypatch) -> None:
+async def test_a_full_disk_does_not_end_the_day(kis, tmp_path, monkeypatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -289,21 +297,21 @@ async def test_a_disk_that_takes_no_file_does_not_end_the_day(kis, tmp_path, mon
     assert len(kis.tokens) == 1
 
 
-async def test_no_key_and_no_token_of_before_is_repeated_not_even_half(kis, tmp_path) -> None:
-    """KIS's words are cut where they are long, and a token that was replaced is still secret."""
+async def test_no_key_and_no_former_token_is_shown_not_even_half_of_one(kis, tmp_path) -> None:
+    """KIS's words are cut where they are long; a token that was replaced is still secret."""
     kis.answer = only_takes("token-2")
     async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
         for ahead in range(200, 260, 4):
-            told = f"{'x' * ahead}{SECRET}{KEY} token-1 token-2"
-            kis.answer = lambda _, told=told: json_reply(
-                {"rt_cd": "1", "msg_cd": KEY, "msg1": told}
+            text = f"{'x' * ahead}{SECRET}{KEY} token-1 token-2"
+            kis.answer = lambda _, text=text: json_reply(
+                {"rt_cd": "1", "msg_cd": KEY, "msg1": text}
             )
             with pytest.raises(KisRefused) as refusal:
                 await client.call(QUOTE)
-            said = str(refusal.value)
-            assert len(said) < 500
-            assert [s for s in (KEY, SECRET, "token-") if s[:6] in said] == []
+            message = str(refusal.value)
+            assert len(message) < 500
+            assert [s for s in (KEY, SECRET, "token-") if s[:6] in message] == []
 
 
 async def test_nothing_secret_is_logged(kis: StubKis, tmp_path: Path, caplog) -> None:

@@ -1,4 +1,4 @@
-"""When KIS is down for everybody, calls wait while single ones probe it."""
+"""When KIS is down, calls wait while single ones probe it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def clock() -> VirtualClock:
 
 
 async def attempt(circuit: Circuit, symbol: str, error: Exception | None = None) -> bool:
-    """Make a call that ends so; return whether it was a probe."""
+    """Make a call that ends with the error, or well; return whether it was a probe."""
     probing = circuit.open and await circuit.admit()
     try:
         async with circuit.watch(symbol, probing=probing):
@@ -43,7 +43,7 @@ async def test_opens_after_failures_of_several_symbols(clock) -> None:
     assert (await broken(clock)).open
 
 
-async def test_one_symbols_trouble_does_not_open_it(clock) -> None:
+async def test_failures_of_one_symbol_do_not_open_it(clock) -> None:
     circuit = Circuit(clock)
     for symbol in "abc":
         await attempt(circuit, symbol)
@@ -76,7 +76,7 @@ async def test_a_refusal_is_an_answer(clock) -> None:
     assert not circuit.open
 
 
-async def test_while_open_one_call_at_a_time_probes_and_less_and_less_often(clock) -> None:
+async def test_while_open_single_calls_probe_at_growing_intervals(clock) -> None:
     circuit = await broken(clock)
     probes: list[float] = []
 
@@ -93,7 +93,7 @@ async def test_while_open_one_call_at_a_time_probes_and_less_and_less_often(cloc
     assert len(probes) >= 6
 
 
-async def test_when_a_probe_succeeds_everybody_goes_on(clock) -> None:
+async def test_when_a_probe_succeeds_all_calls_go_on(clock) -> None:
     circuit = await broken(clock)
     outcomes = await asyncio.gather(*(attempt(circuit, symbol) for symbol in "abcdef"))
     assert Counter(outcomes) == {True: 1, False: 5}
@@ -116,11 +116,11 @@ async def test_a_probe_whose_time_was_up_is_followed_by_another(clock) -> None:
     await asyncio.sleep(0)  # noqa: TID251
     results = await asyncio.gather(first, attempt(circuit, "b"), return_exceptions=True)
     assert isinstance(results[0], TimeoutError)
-    assert results[1] is True, "the other one is no probe"
+    assert results[1] is True, "the other call did not probe"
     assert not circuit.open
 
 
-async def test_who_gives_up_while_waiting_to_probe_leaves_the_turn_to_another(clock) -> None:
+async def test_a_call_cancelled_while_waiting_to_probe_leaves_the_probe_to_another(clock) -> None:
     circuit = await broken(clock)
     first = asyncio.create_task(attempt(circuit, "a"))
     second = asyncio.create_task(attempt(circuit, "b"))
@@ -130,7 +130,7 @@ async def test_who_gives_up_while_waiting_to_probe_leaves_the_turn_to_another(cl
     assert clock.now() == START + timedelta(seconds=1)
 
 
-async def test_going_and_returning_are_a_line_each(clock, caplog) -> None:
+async def test_losing_kis_and_its_return_are_logged_once_each(clock, caplog) -> None:
     caplog.set_level("INFO")
     circuit = await broken(clock)
     for symbol in "abcdefgh":

@@ -1,4 +1,4 @@
-"""What can pass is tried again within its minute, what cannot is not; nobody waits for another."""
+"""Trouble that may pass is tried again within its minute; symbols do not wait for each other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUOTE = DerivativeQuote("B01612A97")
 
 
 def first(count: int, trouble: StubReply) -> Answering:
-    """Answer so many calls with trouble, then well."""
+    """Answer so many calls with trouble, the others well."""
     left = iter(range(count))
     return lambda _request: fine() if next(left, None) is None else trouble
 
@@ -50,17 +50,19 @@ TROUBLES = {
     "empty": StubReply(b"", 200),
     "blank": StubReply(b"  \n", 200),
     "cut short": StubReply(b'{"rt_cd":"0","output', 200),
-    "no object": StubReply(b"[]", 200),
+    "not an object": StubReply(b"[]", 200),
     "null": StubReply(b"null", 200),
     "no envelope": StubReply(b"{}", 200),
     "500": refused("EGW00202", "GW라우팅 중 오류가 발생했습니다.", 500),
     "no way through the gateway": refused("EGW00202", "GW라우팅 중 오류가 발생했습니다.", 200),
-    "gzip that is none": StubReply(b"x", 200, headers={"Content-Encoding": "gzip"}),
+    "not gzip": StubReply(b"x", 200, headers={"Content-Encoding": "gzip"}),
 }
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-async def test_what_can_pass_is_tried_again(kis: StubKis, tmp_path: Path, name: str) -> None:
+async def test_trouble_that_may_pass_is_tried_again(
+    kis: StubKis, tmp_path: Path, name: str
+) -> None:
     kis.answer = first(2, TROUBLES[name])
     async with open_client(kis, tmp_path) as client:
         answer = await client.call(QUOTE, deadline=MINUTE_END)
@@ -70,7 +72,7 @@ async def test_what_can_pass_is_tried_again(kis: StubKis, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-async def test_tries_end_with_the_minute_and_the_error_tells_all(kis, tmp_path, name) -> None:
+async def test_tries_end_with_the_minute_and_the_error_has_its_context(kis, tmp_path, name) -> None:
     kis.answer = lambda _request: TROUBLES[name]
     async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisError) as caught:
@@ -96,7 +98,7 @@ async def test_without_a_deadline_there_are_five_tries(kis: StubKis, tmp_path: P
 @pytest.mark.parametrize(
     ("code", "status"), [("OPSQ2001", 200), ("EGW00304", 200), ("EGW00103", 403), ("MCA05918", 200)]
 )
-async def test_what_cannot_pass_is_not_tried_again(kis, tmp_path, code: str, status: int) -> None:
+async def test_a_final_refusal_is_not_tried_again(kis, tmp_path, code: str, status: int) -> None:
     kis.answer = lambda _request: refused(code, f"조회할 자료가 없습니다. {KEY} {SECRET}", status)
     async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisRefused) as caught:
@@ -131,7 +133,7 @@ async def test_the_same_seed_waits_the_same(kis: StubKis, tmp_path: Path) -> Non
     assert runs[0] == runs[1]
 
 
-async def test_one_symbols_trouble_delays_nobody_else(kis: StubKis, tmp_path: Path) -> None:
+async def test_trouble_with_one_symbol_delays_no_other(kis: StubKis, tmp_path: Path) -> None:
     def answer(asked: ReceivedRequest) -> StubReply:
         return TROUBLES["500"] if asked.query["FID_INPUT_ISCD"] == "bad" else fine()
 
@@ -206,7 +208,7 @@ async def test_backfill_waits_for_live(kis: StubKis, tmp_path: Path) -> None:
     assert {symbol[0] for symbol in kis.symbols()[:10]} == {"L"}
 
 
-async def test_a_turn_that_does_not_come_before_the_deadline_is_said_to(kis, tmp_path) -> None:
+async def test_the_error_says_that_no_turn_came_before_the_deadline(kis, tmp_path) -> None:
     async with open_client(kis, tmp_path, calls_per_second=1) as client:
         calls = [client.call(QUOTE, deadline=START + timedelta(seconds=5)) for _ in range(20)]
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -232,7 +234,7 @@ async def test_when_kis_is_down_few_calls_try_and_all_go_on_when_it_is_back(
     assert min(b - a for a, b in pairwise(sorted(kis.times))) >= timedelta(seconds=0.1)
 
 
-async def test_each_call_says_who_asks_for_what(kis: StubKis, tmp_path: Path) -> None:
+async def test_each_call_sends_its_path_query_and_headers(kis: StubKis, tmp_path: Path) -> None:
     request = DerivativeMinutes("A01612", START.date(), "100400")
     async with open_client(kis, tmp_path) as client:
         await client.call(request)
@@ -274,7 +276,9 @@ async def test_a_key_never_shows_in_the_settings(tmp_path: Path, kis: StubKis) -
     assert KEY not in repr(settings) + str(settings.model_dump())
 
 
-async def test_no_key_and_no_address_are_said_in_words(tmp_path: Path, kis: StubKis) -> None:
+async def test_a_missing_key_and_a_wrong_address_are_clear_errors(
+    tmp_path: Path, kis: StubKis
+) -> None:
     with pytest.raises(InputError, match="app_key"):
         KisClient(KisSettings(), kis.clock, folder=tmp_path)
     with pytest.raises(ValueError, match="base_url"):
@@ -305,7 +309,7 @@ def dated(clock_of_kis: datetime) -> StubReply:
     ("ahead", "as_of"),
     [(0, START), (3, START - timedelta(seconds=3)), (-3, START), (3600, START), (-3600, START)],
 )
-async def test_a_minute_is_over_when_it_is_by_the_clock_of_kis(
+async def test_a_minute_is_over_when_it_is_by_both_clocks(
     kis: StubKis, tmp_path: Path, ahead: int, as_of: datetime
 ) -> None:
     kis.answer = lambda _asked: dated(START - timedelta(seconds=ahead))
@@ -313,7 +317,7 @@ async def test_a_minute_is_over_when_it_is_by_the_clock_of_kis(
         assert (await client.call(QUOTE)).as_of == as_of
 
 
-async def test_a_clock_that_is_off_is_told_once_and_once_when_it_is_right(kis, tmp_path, caplog):
+async def test_a_wrong_clock_is_logged_once_and_once_when_it_is_right_again(kis, tmp_path, caplog):
     caplog.set_level("INFO")
     async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
         for ahead in (0, 5, 6, 5, 0, 1):

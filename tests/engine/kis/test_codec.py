@@ -1,4 +1,4 @@
-"""Nothing that KIS may send raises, and what cannot be read becomes null and never a number."""
+"""No input raises an error, and what cannot be read becomes null and never a number."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_numbers_are_read_as_kis_writes_them() -> None:
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_what_is_no_number_is_null(text: str) -> None:
+def test_text_that_is_not_a_number_is_null(text: str) -> None:
     frame = codec.columns([{"x": text}], ["x"])
     assert frame.select(codec.number("x"), codec.whole("x").alias("y")).row(0) == (None, None)
     assert codec.value({"x": text}, "x") is None
@@ -119,7 +119,7 @@ def test_a_json_number_is_a_number() -> None:
 
 
 @pytest.mark.parametrize("odd", [None, 5, "x", [], [1], True, {}])
-def test_a_row_that_is_no_object_is_a_row_of_nulls(odd: object) -> None:
+def test_a_row_that_is_not_an_object_is_a_row_of_nulls(odd: object) -> None:
     frame = codec.columns([{"x": "1"}, odd, {"x": "2"}], ["x"])
     assert frame["x"].to_list() == ["1", None, "2"]
     assert frame[codec.ROW].to_list() == [0, 1, 2]
@@ -180,7 +180,7 @@ def test_hours_of_a_night_go_on_past_midnight(text: str, expected: datetime | No
 @pytest.mark.parametrize(
     "text", ["20261301", "20260230", "2026112", "202611200", "", "２０２６１１２０"]
 )
-def test_a_date_that_is_none_is_null(text: str) -> None:
+def test_text_that_is_not_a_date_is_null(text: str) -> None:
     frame = codec.columns([{"x": text}], ["x"])
     assert frame.select(codec.day("x")).item() is None
 

@@ -18,7 +18,7 @@ CLOSED = {date(2026, 12, 25), date(2026, 12, 31), date(2027, 1, 1)}
 
 @pytest.fixture(autouse=True)
 def built_in_calendar() -> Iterator[None]:
-    """Have the calendar forget afterwards what KIS told in the test."""
+    """Remove the days that the test taught the calendar."""
     yield
     learn_closed_days({})
 
@@ -47,7 +47,9 @@ async def test_pages_are_followed_until_the_day_wanted(kis: StubKis, tmp_path: P
     assert len(kis.asked) == 2
 
 
-async def test_a_key_that_leads_nowhere_ends(kis: StubKis, tmp_path: Path) -> None:
+async def test_a_key_that_leads_to_no_new_page_ends_the_paging(
+    kis: StubKis, tmp_path: Path
+) -> None:
     rows = [{"bass_dt": "20261120", "opnd_yn": "Y"}]
     kis.answer = lambda _asked: fine(output=rows, ctx_area_nk="again", ctx_area_fk="again")
     async with open_client(kis, tmp_path) as client:
@@ -80,7 +82,7 @@ async def test_kis_is_asked_once_a_day_even_when_it_fails(kis: StubKis, tmp_path
     assert '"2026-12-25": false' in file.read_text()
 
 
-async def test_what_kis_told_is_believed_after_a_restart(kis: StubKis, tmp_path: Path) -> None:
+async def test_the_days_of_kis_are_known_after_a_restart(kis: StubKis, tmp_path: Path) -> None:
     file, declared = tmp_path / "kis_days.json", date(2026, 12, 2)
     rows = [{"bass_dt": f"{declared:%Y%m%d}", "opnd_yn": "N"}]
     kis.answer = lambda _asked: fine(output=rows, ctx_area_nk=" " * 20)
@@ -101,7 +103,7 @@ def test_kis_days_add_up_over_several_answers_and_a_later_one_wins(tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"soon": true}', '{"2026-11-24": "Y"}', "\xff"])
-def test_an_unreadable_file_of_kis_days_is_a_line_and_written_anew(
+def test_an_unreadable_file_of_kis_days_is_logged_and_replaced(
     tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "kis.json"

@@ -1,4 +1,4 @@
-"""The master file names what is listed; a file that is none can be asked for again."""
+"""The master file lists instruments; one that cannot be read may be downloaded again."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def test_codes_names_and_strikes_are_read() -> None:
     assert master["name"][-1] == "위클리C 2612W3 300.0"
 
 
-def test_a_line_that_is_none_is_left_out() -> None:
+def test_a_line_without_nine_fields_or_code_is_left_out() -> None:
     master = parse_master(packed("\n".join([*LINES, "", "x|y", "|" * 8, "1|2|3|4|5|6|7|8|9|10"])))
     assert len(master) == len(LINES)
 
 
-def test_letters_that_are_none_spoil_only_their_name() -> None:
+def test_undecodable_letters_spoil_only_their_name() -> None:
     assert len(parse_master(packed(b"1|A01612|K|\xff\xfe\xff||1.0|1|2001|K\n"))) == 1
 
 
-def test_the_codes_on_a_board_tell_which_options_are_meant() -> None:
+def test_the_codes_on_a_board_select_the_options_of_its_series() -> None:
     master = parse_master(packed("\n".join(LINES)))
     found = options_like(master, pl.Series(["B01612C00", "C01612C00"]))
     assert found.rows() == [("B01612A97", 1097.5), ("B01612B00", 1100.0), ("C01612A97", 1097.5)]
@@ -58,14 +58,14 @@ def test_the_codes_on_a_board_tell_which_options_are_meant() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b"PK\x03\x04", packed("x", "a", "b")[:-4], packed("x", "a", "b")]
 )
-def test_a_file_that_is_no_zip_of_one_text_is_unreachable(content: bytes) -> None:
+def test_a_file_that_is_not_a_zip_of_one_text_is_unreachable(content: bytes) -> None:
     with pytest.raises(KisUnreachable):
         parse_master(content)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_byte_that_came_wrong_is_no_traceback(method: int) -> None:
-    """Else the day of all symbols would end with it."""
+def test_a_damaged_byte_raises_nothing_but_kis_unreachable(method: int) -> None:
+    """Another error would end the day of all symbols."""
     whole, told = packed("\n".join(LINES), method=method), 0
     for place in range(len(whole)):
         try:
@@ -75,6 +75,6 @@ def test_a_byte_that_came_wrong_is_no_traceback(method: int) -> None:
     assert told > len(whole) / 3
 
 
-def test_a_file_that_swells_is_not_unpacked() -> None:
+def test_a_file_that_unpacks_too_large_is_refused() -> None:
     with pytest.raises(KisUnreachable, match="large"):
         parse_master(packed(b"0" * (65 << 20)))

@@ -27,7 +27,7 @@ def clock() -> VirtualClock:
 async def turns(
     pace: Pace, clock: VirtualClock, count: int, priority: Priority = Priority.LIVE
 ) -> list[datetime]:
-    """Let so many callers wait at once; return when each got its turn."""
+    """Let so many callers wait at the same time; return when each got its turn."""
 
     async def one() -> datetime:
         await pace.wait_turn(priority)
@@ -45,7 +45,7 @@ async def test_turns_are_spread_evenly_and_not_in_bursts(tmp_path: Path, clock) 
     assert gaps(await turns(pace, clock, 50)) == {0.1}
 
 
-async def test_an_interval_that_is_no_whole_microsecond_is_never_undercut(tmp_path, clock) -> None:
+async def test_an_interval_of_a_fraction_of_a_microsecond_is_rounded_up(tmp_path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 3, clock)
     assert gaps(await turns(pace, clock, 10)) == {0.333334}
 
@@ -87,7 +87,7 @@ async def test_second_tries_come_after_all_first_tries(tmp_path: Path, clock) ->
     assert order == ["first", "b", "c", "again"]
 
 
-async def test_who_gave_up_costs_no_turn(tmp_path: Path, clock) -> None:
+async def test_a_cancelled_caller_costs_no_turn(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 1, clock)
     first, given_up = (asyncio.create_task(turns(pace, clock, 1)) for _ in range(2))
     await first
@@ -159,7 +159,7 @@ async def test_a_slow_pace_is_known_to_the_other_process_and_the_next(tmp_path, 
     assert Pace(tmp_path / "a.pace", 10, clock).per_second == one.per_second
 
 
-async def test_it_never_stops_altogether(tmp_path: Path, clock) -> None:
+async def test_it_never_slows_down_below_one_call_in_two_seconds(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
     for _ in range(40):
         pace.slow_down()
@@ -167,14 +167,14 @@ async def test_it_never_stops_altogether(tmp_path: Path, clock) -> None:
     assert pace.per_second == 0.5
 
 
-async def test_going_much_slower_and_reaching_the_ceiling_again_are_a_line_each(
+async def test_a_much_slower_pace_and_the_full_one_again_are_logged_once_each(
     tmp_path: Path, clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     pace = Pace(tmp_path / "a.pace", 10, clock)
     pace.slow_down()
     await turns(pace, clock, 400)
-    assert not caplog.records  # now and then is how the pace is found
+    assert not caplog.records  # a refusal now and then is how the pace is found
     for _ in range(3):
         pace.slow_down()
         await clock.sleep(2)
@@ -200,7 +200,7 @@ async def test_a_damaged_file_does_no_harm(tmp_path: Path, clock, content: bytes
     assert moments[-1] - START <= timedelta(seconds=2 + 2 * 9)
 
 
-async def test_a_file_that_fails_is_an_error_for_everybody_who_waits(tmp_path: Path, clock) -> None:
+async def test_a_file_that_fails_is_an_error_for_every_waiting_call(tmp_path: Path, clock) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)
     pace._lock = _BrokenFile()  # type: ignore[assignment]
     results = await asyncio.gather(
@@ -243,7 +243,7 @@ def test_real_processes_stay_within_the_budget_together(tmp_path: Path) -> None:
     outputs = [process.communicate(timeout=60)[0] for process in started]
     moments = sorted(datetime.fromisoformat(line) for out in outputs for line in out.split())
     assert len(moments) == 120
-    # 120 turns take 119 intervals of 10 ms however the machine dawdles; the first may be told late.
+    # 120 turns take 119 intervals of 10 ms on any machine; the first may be printed late.
     assert moments[-1] - moments[0] >= timedelta(seconds=119 * 0.01 * 0.8)
     busiest = max(
         sum(m <= other < m + timedelta(seconds=0.5) for other in moments) for m in moments

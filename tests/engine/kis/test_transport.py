@@ -1,4 +1,4 @@
-"""Whatever a server does to a connection is KisUnreachable, and nothing else comes out."""
+"""Whatever a server does to a connection raises KisUnreachable and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def raw_server(handle: Handler) -> AsyncIterator[str]:
         server.close()
 
 
-def saying(content: bytes, *, reset: bool = False) -> Handler:
+def answering(content: bytes, *, reset: bool = False) -> Handler:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(content)
@@ -41,17 +41,17 @@ def saying(content: bytes, *, reset: bool = False) -> Handler:
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 TROUBLES = {
-    "closed at once": saying(b""),
-    "reset": saying(b"", reset=True),
-    "cut in the head": saying(b"HTTP/1.1 200 O"),
-    "cut in the body": saying(HEAD + b'Content-Length: 100\r\n\r\n{"rt_cd"'),
-    "cut in a chunk": saying(HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\n{"),
-    "wrong chunk": saying(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
-    "no HTTP": saying(b"\x15\x03\x01\x00\x02\x02\x46"),
-    "wrong status": saying(b"HTTP/1.1 abc OK\r\n\r\n"),
-    "a header that is none": saying(b"HTTP/1.1 200 OK\r\n\xff\xfe\x00\r\n\r\n"),
-    "two lengths": saying(HEAD + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\n{}"),
-    "gzip that is none": saying(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+    "closed at once": answering(b""),
+    "reset": answering(b"", reset=True),
+    "cut in the head": answering(b"HTTP/1.1 200 O"),
+    "cut in the body": answering(HEAD + b'Content-Length: 100\r\n\r\n{"rt_cd"'),
+    "cut in a chunk": answering(HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\n{"),
+    "wrong chunk": answering(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+    "no HTTP": answering(b"\x15\x03\x01\x00\x02\x02\x46"),
+    "wrong status": answering(b"HTTP/1.1 abc OK\r\n\r\n"),
+    "not a header": answering(b"HTTP/1.1 200 OK\r\n\xff\xfe\x00\r\n\r\n"),
+    "two lengths": answering(HEAD + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\n{}"),
+    "not gzip": answering(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
 }
 
 
@@ -63,11 +63,11 @@ async def test_a_connection_that_fails_is_unreachable(clock: VirtualClock, name:
             await transport.send("GET", "/x", headers=SECRET_HEADERS)
         await transport.close()
     assert KEY not in str(caught.value)
-    assert caught.value.__suppress_context__  # the cause holds the request, and that the key
+    assert caught.value.__suppress_context__  # the cause holds the request, which holds the key
 
 
-async def test_nobody_listening_is_unreachable(clock: VirtualClock) -> None:
-    async with raw_server(saying(b"")) as address:
+async def test_a_port_without_a_server_is_unreachable(clock: VirtualClock) -> None:
+    async with raw_server(answering(b"")) as address:
         pass
     transport = Transport(address, clock, timeout=5)
     with pytest.raises(KisUnreachable, match="ClientConnectorError"):

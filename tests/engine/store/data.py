@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
-    """The frame as one batch of exactly the schema."""
+    """Return the frame as one batch of exactly the schema."""
     return frame.select(schema.names).to_arrow().cast(schema).combine_chunks().to_batches()[0]
 
 
@@ -41,7 +41,7 @@ def futures_bars(
     start: datetime = OPEN,
     fetched: datetime = FETCHED,
 ) -> pa.RecordBatch:
-    """Consecutive bars of one future with these closes."""
+    """Return consecutive bars of one future with these closes."""
     return batch(_bars(closes, symbol, start, fetched), schemas.FUTURES_BARS)
 
 
@@ -52,7 +52,7 @@ def stock_bars(
     start: datetime = OPEN,
     fetched: datetime = FETCHED,
 ) -> pa.RecordBatch:
-    """Consecutive bars of one stock with these closes."""
+    """Return consecutive bars of one stock with these closes."""
     return batch(_bars(closes, symbol, start, fetched), schemas.STOCK_BARS)
 
 
@@ -63,7 +63,7 @@ def signals(
     ub: float | None = 350.0,
     created: datetime = FETCHED,
 ) -> pa.RecordBatch:
-    """Consecutive dolpha1 signals; every one of them is traded."""
+    """Return consecutive dolpha1 signals, each with a trade signal."""
     frame = pl.DataFrame({"monitor_signal": monitors}, schema={"monitor_signal": pl.Int64})
     frame = frame.with_columns(
         timestamp=pl.lit(OPEN) + pl.int_range(pl.len()) * MINUTE,

@@ -1,4 +1,4 @@
-"""A database that is away for a while, on a server that others go on using."""
+"""A database that is away for a while; other databases of its server go on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.store.connection import Connection
 
 @contextmanager
 def away(url: str) -> Iterator[None]:
-    """The server lets nobody into the database, and has thrown out whoever was in."""
+    """Close the database to all connections, and end the present ones, while the block runs."""
     name = url.rpartition("/")[2].partition("?")[0]
     with closing(Connection(url.replace(f"/{name}?", "/krt?"), "test")) as maintenance:
         maintenance.execute_alone(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

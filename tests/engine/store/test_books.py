@@ -1,4 +1,4 @@
-"""Signals, rejected rows, the ledger, heartbeats: what else is kept, and how."""
+"""How signals, rejected rows, gaps and heartbeats are stored."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from engine.store.metadata import record_heartbeat, store_strategy_symbols, syst
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, signals
 
 
-async def test_a_corrected_signal_wins_and_the_one_given_at_the_time_is_kept_once(
+async def test_a_corrected_signal_wins_and_the_first_one_is_kept_once(
     store: Store,
 ) -> None:
     assert await store.merge("dolpha1_signal", signals([0, 1])) == MergeCounts(inserted=2)
     later = signals([0, -1], created=FETCHED + MINUTE)
     assert await store.merge("dolpha1_signal", later) == MergeCounts(changed=1, unchanged=1)
-    for repeated in (later, signals([0, 1]), later):  # what was made earlier is old news
+    for repeated in (later, signals([0, 1]), later):  # earlier ones are outdated
         assert await store.merge("dolpha1_signal", repeated) == MergeCounts(unchanged=2)
     given = await store.query("SELECT monitor_signal FROM dolpha1_signal ORDER BY timestamp")
     assert given["monitor_signal"].to_pylist() == [0, -1]
@@ -47,7 +47,7 @@ async def test_computing_the_same_signal_again_later_changes_nothing(store: Stor
     assert await store.merge("dolpha1_signal", again) == MergeCounts(unchanged=3)
 
 
-async def test_a_strategys_table_must_have_what_all_signals_have(store: Store) -> None:
+async def test_a_strategys_schema_must_have_the_columns_of_all_signals(store: Store) -> None:
     rows = signals([1])
     with pytest.raises(InputError, match="lack the columns reason"):
         await store.merge("other_signal", rows.drop_columns(["reason"]))
@@ -57,7 +57,7 @@ async def test_a_strategys_table_must_have_what_all_signals_have(store: Store) -
         await store.merge("other_signal", longer)
 
 
-async def test_a_strategy_may_have_dates_and_times_and_no_type_that_no_column_holds(
+async def test_a_strategy_may_have_dates_and_times_but_no_unsupported_types(
     store: Store,
 ) -> None:
     dated = pl.from_arrow(signals([1])).with_columns(
@@ -70,7 +70,7 @@ async def test_a_strategy_may_have_dates_and_times_and_no_type_that_no_column_ho
         await store.merge("dated_signal", short)
 
 
-async def test_another_strategy_gets_its_table_by_storing_its_first_signal(store: Store) -> None:
+async def test_a_new_strategys_table_is_made_with_its_first_signal(store: Store) -> None:
     frame = pl.from_arrow(signals([1, 0])).select(
         "timestamp",
         "symbol",
@@ -143,7 +143,7 @@ def rejected(*raws: str, minutes: int = 0) -> pa.RecordBatch:
     return batch(frame, schemas.REJECTED_ROWS)
 
 
-async def test_the_same_rejected_row_counts_up_and_does_not_pile_up(store: Store) -> None:
+async def test_a_rejected_row_that_comes_again_is_counted_not_stored_again(store: Store) -> None:
     await store.merge("rejected_rows", rejected('{"a":1}', '{"b":2}'))
     await store.merge("rejected_rows", rejected('{"a":1}', minutes=1))
     repeated = rejected('{"a":1}', minutes=2)
@@ -179,7 +179,7 @@ def gap(state: str, attempts: int, minutes: int) -> pa.RecordBatch:
     return batch(frame, schemas.GAPS)
 
 
-async def test_a_gap_remembers_when_it_was_opened(store: Store) -> None:
+async def test_a_gap_keeps_the_time_when_it_was_opened(store: Store) -> None:
     await store.merge("gaps", gap("open", 0, 0))
     assert await store.merge("gaps", gap("filled", 1, 5)) == MergeCounts(changed=1)
     assert await store.merge("gaps", gap("open", 0, 1)) == MergeCounts(unchanged=1)
@@ -187,7 +187,7 @@ async def test_a_gap_remembers_when_it_was_opened(store: Store) -> None:
     assert stored.to_pylist() == [{"state": "filled", "attempts": 1, "opened_at": FETCHED}]
 
 
-async def test_status_tells_heartbeats_last_bars_gaps_corrections_and_rejections(
+async def test_status_has_heartbeats_last_bars_gaps_corrections_and_rejections(
     store: Store,
 ) -> None:
     await record_heartbeat(store, "live", "collecting", "411 bars", 411, OPEN)

@@ -1,4 +1,4 @@
-"""The database's disk fills up: nothing is lost, and it goes on when there is room again."""
+"""The database's disk fills up: nothing is lost, and storing goes on when there is room again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEGABYTE = 1 << 20
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A disk of 200 MB; to mount one takes root on Linux."""
+    """A disk of 200 MB; mounting one takes root on Linux."""
     folder = Path(tempfile.gettempdir()) / f"krt-disk-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=200m,mode=755", "tmpfs", str(folder)]
@@ -33,7 +33,7 @@ def small_disk() -> Iterator[Path]:
         mounted = False
     if not mounted:
         folder.rmdir()
-        pytest.skip("no small disk can be mounted here: nothing is shown")
+        pytest.skip("no small disk can be mounted here")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
     folder.rmdir()
@@ -47,7 +47,7 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
-def test_a_full_disk_loses_nothing_and_tears_nothing(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_loses_no_batch_and_splits_none(small_disk: Path, tmp_path: Path) -> None:
     with embedded_server(small_disk / "data", durable=False) as url:
         migrate(url)
         asyncio.run(_through_a_full_disk(url, small_disk, tmp_path))

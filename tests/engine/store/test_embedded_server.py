@@ -1,4 +1,4 @@
-"""The embedded server: shared, stopped by the last, not to be killed by what kills its users."""
+"""The embedded server: shared, stopped by the last process, and it survives its processes' ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.paths import ROOT
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A place that the server's account can reach, also under root; pytest's own is private."""
+    """A folder that the server's account can reach, also under root; pytest's own is private."""
     path = Path(tempfile.gettempdir()) / f"krt-{uuid.uuid4().hex[:8]}"
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -49,11 +49,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         time.sleep(0.1)
-    pytest.fail("it did not come about within a minute")
+    pytest.fail("the condition was not met within a minute")
 
 
 def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
-    """A process of its own session that uses the server, and has said so."""
+    """Start a process, in a session of its own, and wait until it has joined the server."""
     code = f"""
         import signal, sys, time
         from pathlib import Path
@@ -73,7 +73,7 @@ def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_users_share_it_ctrl_c_spares_it_and_the_last_one_stops_it(folder: Path) -> None:
+def test_processes_share_it_ctrl_c_does_not_stop_it_and_the_last_one_does(folder: Path) -> None:
     starter = another_process(
         folder, "signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
     )
@@ -88,7 +88,7 @@ def test_users_share_it_ctrl_c_spares_it_and_the_last_one_stops_it(folder: Path)
         assert answers(first)
         starter.kill()
         starter.wait()
-    assert not answers(first), "neither a user that left nor one that crashed keeps it up"
+    assert not answers(first), "a process that left or crashed keeps it up"
     assert not list((folder / "users").iterdir())
 
 
@@ -123,7 +123,7 @@ def test_the_folder_may_have_any_name(folder: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it as somebody else"
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it under another account"
 )
 def test_under_root_a_private_folder_is_refused_and_stays_private(folder: Path) -> None:
     home = folder / "home"
@@ -137,7 +137,7 @@ def test_under_root_a_private_folder_is_refused_and_stays_private(folder: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no shared /tmp")
-def test_a_place_that_somebody_else_made_ready_is_refused(folder: Path) -> None:
+def test_a_folder_that_another_user_may_have_prepared_is_refused(folder: Path) -> None:
     folder.mkdir()
     (folder / "elsewhere").mkdir()
     (folder / "run").symlink_to(folder / "elsewhere")
@@ -146,7 +146,7 @@ def test_a_place_that_somebody_else_made_ready_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it as somebody else"
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root runs it under another account"
 )
 def test_under_root_programs_in_a_private_folder_are_copied_to_where_they_can_be_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch

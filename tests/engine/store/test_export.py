@@ -1,4 +1,4 @@
-"""Sealed sessions as Parquet: a copy that any engine reads, written where something changed."""
+"""Sealed sessions as Parquet: files for any engine, written again only after changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def written(store: Store, folder: Path, which: pl.DataFrame) -> list[tuple
     return parts.filter("written").drop("written").rows()
 
 
-async def test_sealed_sessions_are_written_once_and_again_where_they_changed(
+async def test_sealed_sessions_are_written_once_and_again_after_changes(
     filled: Store, tmp_path: Path
 ) -> None:
     everything = sealed("A01612", "101W09", "005930")
@@ -65,7 +65,7 @@ async def test_sealed_sessions_are_written_once_and_again_where_they_changed(
     assert await written(filled, tmp_path, everything) == [("futures_1m", "a01", "2025-10", 20)]
 
 
-async def test_what_is_not_sealed_is_not_in_the_copy(filled: Store, tmp_path: Path) -> None:
+async def test_sessions_that_are_not_sealed_are_not_exported(filled: Store, tmp_path: Path) -> None:
     assert await written(filled, tmp_path, sealed("A01612", days=3)) == [
         ("futures_1m", "a01", "2025-09", 6),
         ("dolpha1_signal", "a01", "2025-09", 2),

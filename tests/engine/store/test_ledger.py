@@ -1,4 +1,4 @@
-"""The gap ledger: pure transitions, runs, and what is left in the table after each write."""
+"""The gap ledger: its transitions, its runs, and the table after each write."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def rows(marks: pl.DataFrame) -> list[tuple[str, str, str, int]]:
     return made.select(clock, "state", "stamps").rows()
 
 
-def test_one_row_a_run_of_missing_stamps() -> None:
+def test_a_run_of_missing_stamps_is_one_row() -> None:
     assert rows(missing(2, 3, 4, 8)) == [
         ("08:48", "08:50", "open", 3),
         ("08:54", "08:54", "open", 1),
@@ -71,19 +71,19 @@ def test_the_auction_follows_the_last_continuous_bar() -> None:
     assert rows(missing(10, 11)) == [("08:56", "09:06", "open", 2)]
 
 
-def test_a_bar_that_comes_fills_and_one_that_goes_opens_again() -> None:
+def test_a_stored_bar_fills_its_stamp_and_a_lost_one_opens_it_again() -> None:
     filled = ledger.mark_missing(missing(2, 3), OWED, OWED.drop("index_in_session"), NOW)
     assert states(filled) == {2: ("filled", 0), 3: ("filled", 0)}
     gone = ledger.mark_missing(filled, OWED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
     assert states(gone) == {2: ("filled", 0), 3: ("open", 0)}
 
 
-def test_an_answer_that_shows_bars_around_settles_at_once() -> None:
+def test_an_answer_with_bars_around_a_stamp_settles_it_at_once() -> None:
     marks = ledger.apply_answers(missing(2, 3), answers(2, 3, settled=True))
     assert states(marks) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
 
 
-def test_an_answer_that_shows_nothing_settles_when_it_comes_again() -> None:
+def test_an_empty_answer_settles_a_stamp_when_it_comes_twice() -> None:
     once = ledger.apply_answers(missing(2), answers(2, settled=False))
     assert states(once) == {2: ("open", 1)}
     assert states(ledger.apply_answers(once, answers(2, settled=False))) == {2: ("no_trade", 2)}
@@ -95,20 +95,20 @@ def test_a_settled_stamp_is_never_asked_about_again() -> None:
     assert states(ledger.apply_answers(again, answers(2, settled=True))) == {2: ("no_trade", 1)}
 
 
-def test_what_kis_has_dropped_is_unavailable_with_its_reason() -> None:
+def test_what_kis_no_longer_keeps_is_unavailable_with_its_reason() -> None:
     once = ledger.apply_answers(missing(2), answers(2, settled=False, gone="dropped"))
     twice = ledger.apply_answers(once, answers(2, settled=False, gone="dropped"))
     assert twice.select("state", "reason").row(0) == ("unavailable", "dropped")
 
 
-def test_no_trade_becomes_filled_should_kis_bring_the_bar_after_all() -> None:
+def test_no_trade_becomes_filled_if_kis_gives_the_bar_after_all() -> None:
     settled = ledger.apply_answers(missing(2), answers(2, settled=True))
     assert states(ledger.mark_missing(settled, OWED, OWED.drop("index_in_session"), NOW)) == {
         2: ("filled", 1)
     }
 
 
-def test_an_explanation_keeps_a_gap_open() -> None:
+def test_a_reason_alone_keeps_a_gap_open() -> None:
     marks = ledger.apply_reasons(missing(2, 3), at(2).with_columns(why=pl.lit("no answer")))
     assert marks.select("state", "reason").rows() == [
         ("open", "no answer"),
@@ -139,7 +139,7 @@ def made(marks: dict[int, Mark]) -> pl.DataFrame:
 
 
 @given(ANY_MARKS)
-def test_rows_and_marks_say_the_same(marks: dict[int, Mark]) -> None:
+def test_rows_and_marks_turn_into_each_other_without_loss(marks: dict[int, Mark]) -> None:
     table = ledger.rows_from_marks(made(marks), NOW, MARKETS)
     assert_frame_equal(ledger.marks_from_rows(table, OWED), made(marks))
     assert table["stamps"].sum() == len(marks)
@@ -147,8 +147,8 @@ def test_rows_and_marks_say_the_same(marks: dict[int, Mark]) -> None:
     assert_frame_equal(joined, table)  # runs are as long as they can be
 
 
-async def test_the_table_says_what_the_marks_say_after_each_write(store: Store) -> None:
-    """Runs grow, split and grow together; rows that others have grown over go."""
+async def test_the_table_equals_the_marks_after_each_write(store: Store) -> None:
+    """Runs grow, split and merge; a row that another run covers is deleted."""
     chance = random.Random(7)  # noqa: S311
     for day in range(1, 13):
         known: dict[int, Mark] = {}
@@ -172,7 +172,7 @@ def some_marks(chance: random.Random) -> dict[int, Mark]:
     }
 
 
-async def test_a_row_that_no_other_covers_cannot_be_forgotten(store: Store) -> None:
+async def test_a_row_that_no_other_covers_cannot_be_deleted(store: Store) -> None:
     table = ledger.rows_from_marks(missing(2, 3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), table)
     await ledger.write(store, table, table.clear())
@@ -180,7 +180,7 @@ async def test_a_row_that_no_other_covers_cannot_be_forgotten(store: Store) -> N
 
 
 async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: Store) -> None:
-    """The merge came through, the removal of the row grown over did not."""
+    """The merge was committed, the deletion of the covered row was not."""
     first = ledger.rows_from_marks(missing(3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
     later = ledger.rows_from_marks(
@@ -194,7 +194,7 @@ async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: St
     assert states(ledger.marks_from_rows(both, OWED)) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
 
 
-async def test_an_earlier_clock_does_not_lose_what_it_says(store: Store) -> None:
+async def test_a_clock_that_is_behind_loses_no_change(store: Store) -> None:
     """A simulated day may be run twice: the second run's clock is behind the first run's rows."""
     first = ledger.rows_from_marks(missing(2), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)

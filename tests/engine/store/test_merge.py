@@ -1,4 +1,4 @@
-"""The merge: what is in a table after batches came in."""
+"""The merge: what a table holds after batches were merged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def closes(store: Store, table: str = "futures_1m") -> list[float]:
     return stored["close"].to_pylist()
 
 
-async def test_counts_what_is_new_changed_and_known(store: Store) -> None:
+async def test_new_changed_and_unchanged_rows_are_counted(store: Store) -> None:
     first = await store.merge("futures_1m", futures_bars([1.0, 2.0, 3.0]))
     assert first == MergeCounts(inserted=3)
     second = futures_bars([1.0, 2.5, 3.0, 4.0], fetched=LATER)
@@ -66,7 +66,7 @@ async def test_a_batch_may_span_partitions_and_hold_a_key_twice(store: Store) ->
     assert len(await closes(store, "stocks_1m_202510")) > 0
 
 
-async def test_what_was_fetched_earlier_does_not_overwrite_what_was_fetched_later(
+async def test_older_values_do_not_overwrite_newer_ones(
     store: Store,
 ) -> None:
     await store.merge("futures_1m", futures_bars([2.0], fetched=LATER))
@@ -137,7 +137,7 @@ async def test_a_correction_by_hand_is_kept_as_well(store: Store) -> None:
     assert kept.to_pylist() == [{"table_name": "stocks_1m", "close": 100.0, "new_close": 101.0}]
 
 
-async def test_a_corporate_action_is_called_that_in_one_line(
+async def test_a_corporate_action_is_logged_in_one_line_as_an_adjustment(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = [70_000.0 + 100 * n for n in range(381)]
@@ -182,7 +182,7 @@ async def test_a_batch_of_other_types_is_refused(
     assert await closes(store) == []
 
 
-async def test_a_table_that_drifted_away_is_refused(store: Store) -> None:
+async def test_a_table_with_other_columns_is_refused(store: Store) -> None:
     await store.execute("ALTER TABLE futures_1m ALTER COLUMN fetched_at TYPE date")
     with pytest.raises(SchemaMismatch, match="fetched_at is date, not timestamp"):
         await store.merge("futures_1m", futures_bars([1.0]))
@@ -194,11 +194,11 @@ async def test_the_column_order_of_a_batch_is_free_and_so_is_its_kind_of_text(st
     assert merged == MergeCounts(inserted=1)
 
 
-async def test_an_empty_batch_is_nothing(store: Store) -> None:
+async def test_an_empty_batch_changes_nothing(store: Store) -> None:
     assert await store.merge("futures_1m", futures_bars([1.0]).slice(0, 0)) == MergeCounts()
 
 
-async def test_the_plan_for_a_small_batch_reads_no_whole_table(store: Store) -> None:
+async def test_the_plan_for_a_small_batch_scans_no_whole_table(store: Store) -> None:
     """A minute's batch must cost the same after a year as on the first day."""
     for symbol in ("A01612", "A01703", "A05612"):
         await store.merge("futures_1m", futures_bars([1.0] * 100_000, symbol=symbol))

@@ -44,7 +44,7 @@ Rows = list[tuple[str, int, int]]  # symbol, minute, version at which it was rea
 
 
 def value(symbol: str, minute: int, version: int) -> float:
-    """What KIS says of the bar at a version: corrected now and then, at its own pace."""
+    """Return the bar's close at a version: KIS corrects it now and then."""
     return float(version // (1 + (SYMBOLS.index(symbol) + minute) % 4))
 
 
@@ -96,14 +96,15 @@ class MortalConnection(Connection):
 
 class _MortalCursor:
     def __init__(self, cursor: Cursor, connection: MortalConnection) -> None:
-        self._cursor, self._connection = cursor, connection
+        self._cursor = cursor
+        self._connection = connection
 
     def __getattr__(self, name: str) -> Any:
         if name in ("execute", "adbc_ingest"):
-            self._live_on()
+            self._count_down()
         return getattr(self._cursor, name)
 
-    def _live_on(self) -> None:
+    def _count_down(self) -> None:
         self._connection.left -= 1
         if self._connection.left != 0:
             return
@@ -146,7 +147,7 @@ class MergeMachine(RuleBasedStateMachine):
 
     @rule(target=batches, keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=8))
     def fetch(self, keys: list[tuple[str, int]]) -> Rows:
-        """KIS is read; some keys may come twice in one answer."""
+        """An answer of KIS; a key may stand in it twice."""
         self.version += 1
         return [(symbol, minute, self.version) for symbol, minute in keys]
 
@@ -200,7 +201,7 @@ class MergeMachine(RuleBasedStateMachine):
         assert all(row["close"] < row["new_close"] for row in replaced.to_pylist())
 
 
-def test_any_fate_of_batches_leads_to_the_same_table(database_url: str) -> None:
+def test_any_order_repetition_or_crash_of_merges_leads_to_the_same_table(database_url: str) -> None:
     connection = Connection(database_url, "test")
     with connection.transaction() as cursor:
         make_partitions(cursor, TABLE, ["a01", "101"])

@@ -1,4 +1,4 @@
-"""Migrations run forward, also on a database that has a history in it, and by several at once."""
+"""Migrations run forward, also on a database with a history, and in several processes at once."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
         assert applied(database) == len(list(FILES.glob("*.sql")))
 
 
-def test_a_server_that_is_not_there_is_unreachable_in_one_line_without_the_password() -> None:
+def test_an_absent_server_is_unreachable_in_one_line_without_the_password() -> None:
     with pytest.raises(StoreUnreachable, match="refused") as error:
         migrate("postgresql://krt:secret@127.0.0.1:1/krt")
     assert "secret" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_what_postgres_says_of_a_wrong_migration_is_passed_on(
+def test_the_message_of_postgres_about_a_wrong_migration_is_passed_on(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "1_wrong.sql").write_text("-- migrate:up\nCREATE TABLE (;\n-- migrate:down\n")

@@ -1,4 +1,4 @@
-"""A day on which the database is away for twenty minutes ends like one on which it is not."""
+"""A day with the database away for twenty minutes ends like a day without an outage."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def polled(symbol: str, minute: int, now: datetime) -> pa.RecordBatch:
 
 
 async def contents(url: str) -> list[pl.DataFrame]:
-    """What the day left behind, but for when it was merged."""
+    """Return what the day stored, except when it was merged."""
     store = Store(url, WallClock())
     answers = [
         pl.DataFrame(await store.query(f"SELECT * FROM {table} ORDER BY symbol, timestamp"))
@@ -59,7 +59,7 @@ async def contents(url: str) -> list[pl.DataFrame]:
     return [answer.drop("committed_at") for answer in answers]
 
 
-def test_twenty_minutes_without_the_database_leave_no_trace(
+def test_twenty_minutes_without_the_database_change_nothing_in_the_end(
     database_url: str, another_database_url: str, tmp_path: Path
 ) -> None:
     calm, troubled = database_url, another_database_url
@@ -74,7 +74,7 @@ def test_twenty_minutes_without_the_database_leave_no_trace(
             assert list(tmp_path.glob("troubled/*.arrow")), "nothing was spooled"
             server.close()
 
-    # Each day on an event loop of its own, which is what a virtual clock wants.
+    # Each day runs in an event loop of its own, because a virtual clock controls a whole loop.
     asyncio.run(collect(calm, tmp_path / "calm", never))
     asyncio.run(collect(troubled, tmp_path / "troubled", from_the_30th_to_the_50th))
     expected, found = asyncio.run(contents(calm)), asyncio.run(contents(troubled))

@@ -1,4 +1,4 @@
-"""Behind a transaction pooler: every transaction may meet another server connection."""
+"""Behind a transaction pooler: each transaction may run on another server connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from engine.store.pooler import behind_transaction_pooler
 from tests.engine.store.data import futures_bars
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("pgbouncer") is None, reason="PgBouncer is not installed: nothing is shown here"
+    shutil.which("pgbouncer") is None, reason="PgBouncer is not installed"
 )
 
 
@@ -73,7 +73,7 @@ def _wait_for(port: int) -> None:
     pytest.fail("PgBouncer does not answer")
 
 
-async def test_merges_and_queries_need_no_session(pooled_url: str) -> None:
+async def test_merges_and_queries_do_not_rely_on_session_state(pooled_url: str) -> None:
     stores = [Store(pooled_url, WallClock(), component=f"pooled{n}") for n in range(4)]
     batches = [futures_bars([float(n)] * 30, symbol=f"A0160{n}") for n in range(4)]
     for _ in range(5):

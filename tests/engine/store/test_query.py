@@ -1,4 +1,4 @@
-"""Asking the database: read-only, in types that everybody can read, in Seoul's time."""
+"""Queries: read-only, with plain types, in Seoul's time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_explain_and_an_empty_answer_are_answers(store: Store) -> None:
         "SELECT no_such_column FROM gaps",
     ],
 )
-async def test_what_writes_or_is_wrong_is_refused_in_one_line_and_the_next_works(
+async def test_a_write_or_an_error_is_refused_in_one_line_and_the_next_query_works(
     store: Store, sql: str
 ) -> None:
     with pytest.raises(StoreError) as refusal:
@@ -73,7 +73,7 @@ async def test_what_writes_or_is_wrong_is_refused_in_one_line_and_the_next_works
 
 
 @pytest.mark.parametrize("sql", [" \n", ";", " ; ;\n"])
-async def test_no_sql_is_refused(store: Store, sql: str) -> None:
+async def test_empty_sql_is_refused(store: Store, sql: str) -> None:
     with pytest.raises(InputError, match="no SQL"):
         await store.query(sql)
 
@@ -96,7 +96,7 @@ async def test_nothing_is_left_open_between_statements(store: Store) -> None:
     await other.close()
 
 
-def test_a_server_that_is_not_there_is_unreachable_and_its_password_untold() -> None:
+def test_an_absent_server_is_unreachable_and_its_password_not_shown() -> None:
     connection = Connection("postgresql://krt:secret@127.0.0.1:1/krt", "test")
     with pytest.raises(StoreUnreachable, match="refused") as error:
         connection.query("SELECT 1")
@@ -125,7 +125,7 @@ VALUES = st.one_of(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_literal_is_its_value_whatever_stands_in_it(connection: Connection, value) -> None:
+def test_a_literal_gives_back_its_value_whatever_it_contains(connection: Connection, value) -> None:
     kinds = {bool: "boolean", int: "bigint", float: "double precision", str: "text"}
     cast = f"::{kinds[type(value)]}" if type(value) in kinds else ""
     returned = connection.query(f"SELECT {literal(value)}{cast} AS a")["a"].to_pylist()[0]
@@ -134,7 +134,7 @@ def test_a_literal_is_its_value_whatever_stands_in_it(connection: Connection, va
 
 
 @pytest.mark.parametrize("name", ['a"b', "A", "a b", "", "a;b", "x" * 64, "é", "1a"])
-def test_a_name_that_no_table_of_ours_has_is_refused(name: str) -> None:
+def test_a_name_that_is_not_spelt_like_our_tables_is_refused(name: str) -> None:
     with pytest.raises(InputError):
         identifier(name)
 

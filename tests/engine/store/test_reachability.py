@@ -1,4 +1,4 @@
-"""A server that is away for long: asking for it again and again costs nothing and finds it back."""
+"""A server that is away for long: failed connections cost no memory, and its return is noticed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def fail(connection: Connection, times: int) -> None:
             connection.query("SELECT 1")
 
 
-@pytest.mark.skipif(not _STATUS.exists(), reason="only Linux tells a process's memory there")
-def test_a_thousand_failures_leave_nothing_behind() -> None:
+@pytest.mark.skipif(not _STATUS.exists(), reason="only Linux has a process's memory there")
+def test_a_thousand_failed_connections_leak_no_memory() -> None:
     connection = Connection(f"postgresql://postgres@127.0.0.1:{free_port()}/krt", "test")
     fail(connection, 50)
     before = memory()
@@ -60,7 +60,7 @@ def test_a_server_that_is_back_is_found(database_url: str) -> None:
         ("postgresql://u@:{port}/krt?host=%2Fno%2Fsuch", "/no/such, port {port}"),
     ],
 )
-def test_the_place_is_read_from_the_address(url: str, place: str) -> None:
+def test_host_and_port_are_read_from_the_address(url: str, place: str) -> None:
     port = free_port()
     assert str(why_unreachable(url.format(port=port))).startswith(place.format(port=port) + ": ")
 
@@ -74,5 +74,5 @@ def test_the_place_is_read_from_the_address(url: str, place: str) -> None:
         "postgresql://a:99999/krt",
     ],
 )
-def test_what_is_not_one_place_is_left_to_the_driver(url: str) -> None:
+def test_an_address_without_one_host_and_port_is_left_to_the_driver(url: str) -> None:
     assert why_unreachable(url) is None

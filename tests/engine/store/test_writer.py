@@ -1,4 +1,4 @@
-"""The writer: what was put is committed, or on disk until it can be."""
+"""The writer: each batch is committed, or on disk until it can be."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clock() -> ScaledClock:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file of this process may grow."""
+    """Keep every file of this process from growing."""
     resource = pytest.importorskip("resource", reason="Windows has no quotas for a process")
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
@@ -59,7 +59,7 @@ async def test_puts_of_a_minute_share_commits_and_are_counted_each(
     await writer.close()
 
 
-async def test_what_is_put_while_the_server_is_away_comes_in_later_in_order(
+async def test_batches_put_while_the_server_is_away_are_merged_later_in_order(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
@@ -78,7 +78,7 @@ async def test_what_is_put_while_the_server_is_away_comes_in_later_in_order(
     assert writer.spooled == (0, 0)
     assert await closes(store) == [5.0, 7.0, 8.0]
     replaced = await store.query("SELECT close FROM replaced_bars ORDER BY id")
-    assert replaced["close"].to_pylist() == [0.0], "what was never stored was never replaced"
+    assert replaced["close"].to_pylist() == [0.0], "only stored values are replaced"
     await writer.close()
 
 
@@ -108,7 +108,7 @@ async def test_the_spool_survives_the_death_of_its_process(
     assert await closes(store) == [1.0, 2.5]
 
 
-async def test_a_damaged_spool_file_is_set_aside_with_a_line_and_the_others_come_in(
+async def test_a_damaged_spool_file_is_set_aside_and_logged_and_the_others_are_merged(
     database_url: str,
     store: Store,
     clock: ScaledClock,
@@ -135,7 +135,7 @@ async def test_a_damaged_spool_file_is_set_aside_with_a_line_and_the_others_come
     await writer.close()
 
 
-async def test_a_batch_that_the_server_refuses_is_kept_and_spoils_no_other(
+async def test_a_batch_that_the_server_refuses_is_kept_and_the_others_are_merged(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
@@ -149,7 +149,7 @@ async def test_a_batch_that_the_server_refuses_is_kept_and_spoils_no_other(
     await writer.close()
 
 
-async def test_a_batch_of_another_shape_is_refused_at_the_door(
+async def test_a_batch_of_another_schema_is_refused_before_it_is_queued(
     database_url: str, clock: ScaledClock, tmp_path: Path
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
@@ -158,7 +158,7 @@ async def test_a_batch_of_another_shape_is_refused_at_the_door(
     await writer.close()
 
 
-async def test_with_neither_server_nor_disk_it_holds_on_until_one_is_back(
+async def test_with_neither_server_nor_disk_a_batch_waits_until_one_is_back(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, caplog
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
@@ -174,10 +174,10 @@ async def test_with_neither_server_nor_disk_it_holds_on_until_one_is_back(
     await writer.close()
 
 
-async def test_a_disk_that_is_full_keeps_no_spool_from_coming_in(
+async def test_a_full_disk_does_not_stop_the_spool_from_being_merged(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:
-    """What could not be spooled waited for the spool, and the spool for it."""
+    """A batch that could not be spooled waited for the spool to be merged, and the spool for it."""
     writer = Writer(database_url, clock, tmp_path)
     with away(database_url):
         assert await writer.put("futures_1m", futures_bars([1.0])) == MergeCounts(spooled=1)
@@ -192,7 +192,7 @@ async def test_a_disk_that_is_full_keeps_no_spool_from_coming_in(
     await writer.close()
 
 
-async def test_what_is_refused_on_a_full_disk_is_told_as_refused(
+async def test_a_batch_refused_while_the_disk_is_full_raises_the_refusal(
     database_url: str, clock: ScaledClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
