@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -19,9 +18,9 @@ LAST_DAY = date(2026, 12, 10)
 
 
 @pytest.fixture(autouse=True)
-def _forget_what_kis_said(tmp_path: Path) -> Iterator[None]:
+def _forget_the_days_of_kis() -> Iterator[None]:
     yield
-    trading_days.learn_closed_days(tmp_path / "nothing was told.json")
+    trading_days.learn_closed_days({})
 
 
 def terms(symbol: str) -> tuple[datetime, float]:
@@ -45,11 +44,9 @@ def test_a_chain_ends_on_its_last_day_and_has_the_multiplier_of_its_series(
     assert terms(symbol) == (expiry, multiplier)
 
 
-def test_a_last_day_that_kis_closes_moves_the_end_of_the_chain(tmp_path: Path) -> None:
+def test_a_last_day_that_kis_closes_moves_the_end_of_the_chain() -> None:
     assert terms("202612_KOSPI200")[0].date() == LAST_DAY
-    path = tmp_path / "kis.json"
-    trading_days.remember_kis_days(path, {LAST_DAY: False})
-    trading_days.learn_closed_days(path)
+    trading_days.learn_closed_days({LAST_DAY: False})
     assert terms("202612_KOSPI200")[0] == datetime(2026, 12, 9, 15, 20)
 
 

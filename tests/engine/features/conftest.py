@@ -11,12 +11,14 @@ import pytest
 
 from engine.features import black76
 from engine.features.black76 import GREEKS, Terms
-from engine.market.instruments import option_code
+from engine.market.products import option_series
+from engine.market.symbols import option_code
 from engine.schemas import OPTION_CHAIN
 
 MOMENT = datetime(2026, 11, 2, 10, 31)
 EXPIRY = datetime(2026, 12, 10, 15, 20)
 STRIKES = tuple(np.arange(945.0, 1195.1, 2.5))
+KOSPI200 = option_series("KOSPI200")
 VENDOR = Terms(years=pl.col("years"), on_spot=pl.lit(True))
 
 
@@ -39,8 +41,8 @@ def board(
     listed = list(strikes)
     codes = pl.DataFrame(
         [
-            (side, float(strike), option_code(prefix, "202612", strike))
-            for side, prefix in (("C", "B01"), ("P", "C01"))
+            (side, float(strike), option_code(product, "202612", strike))
+            for side, product in (("C", KOSPI200.call), ("P", KOSPI200.put))
             for strike in listed
         ],
         schema=["option_type", "strike", "symbol"],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.errors import InputError
 from engine.history.resample import resample
 from engine.history.session_columns import with_session_hours
-from engine.market import sessions
+from engine.market.symbols import parse
 from tests.stamps import stamps_between
 
 ORDINARY, EXPIRY, CSAT = date(2025, 9, 10), date(2025, 9, 11), date(2025, 11, 13)
@@ -161,6 +161,6 @@ def test_the_hours_are_those_of_the_calendar() -> None:
     days = bars(["101W09", "005930"], date(2025, 9, 1), EXPIRY)
     found = with_session_hours(days.lazy()).select("symbol", "session", "opens", "auction").unique()
     for symbol, day, opens, auction in found.collect().iter_rows():
-        session = sessions.session_of(symbol, day)
+        session = parse(symbol).session(day)
         assert session is not None
         assert (session.opens, session.auction) == (opens, auction)
