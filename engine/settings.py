@@ -70,7 +70,7 @@ class _KisKeys(_Part):
         default=2.0, ge=0, le=50, description="seconds after the minute"
     )
     calls_per_second: float = Field(
-        default=5.0, gt=0, le=1000, description="ceiling for each app key"
+        default=5.0, gt=0, le=100, description="ceiling for each app key"
     )
     request_timeout: float = Field(default=5.0, gt=0, le=60, description="seconds")
     tr_id: dict[str, str] = Field(default_factory=dict)

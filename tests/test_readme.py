@@ -2,13 +2,19 @@
 
 import ast
 import json
+import logging
+import math
 import re
 import subprocess
 import sysconfig
+from datetime import datetime, time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.clock import VirtualClock
+from engine.log import setup_logging
 from engine.schemas import METRICS
 from engine.settings import Settings, load_settings
 from tests.paths import ROOT
@@ -17,13 +23,20 @@ ENGLISH, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
 both = pytest.mark.parametrize("readme", [ENGLISH, KOREAN], ids=["en", "ko"])
 
 
-def recipes() -> dict[str, str]:
+GROUPS = {"run", "history", "research", "database", "development"}
+
+
+def dumped_recipes() -> dict[str, Any]:
     just = Path(sysconfig.get_path("scripts")) / "just"
     dump = subprocess.run(
         [just, "--dump", "--dump-format", "json"], cwd=ROOT, check=True, capture_output=True
     )
     found = json.loads(dump.stdout)["recipes"]
-    return {name: recipe["doc"] for name, recipe in found.items() if not recipe["private"]}
+    return {name: recipe for name, recipe in found.items() if not recipe["private"]}
+
+
+def recipes() -> dict[str, str]:
+    return {name: recipe["doc"] for name, recipe in dumped_recipes().items()}
 
 
 def blocks(readme: Path, language: str) -> list[str]:
@@ -38,6 +51,15 @@ def listed(readme: Path) -> dict[str, str]:
 
 def test_every_recipe_stands_in_the_readme_as_just_tells_it():
     assert listed(ENGLISH) == recipes()
+
+
+def test_every_recipe_is_in_a_group():
+    found = {
+        name: [part["group"] for part in recipe["attributes"] if "group" in part]
+        for name, recipe in dumped_recipes().items()
+    }
+    assert [name for name, groups in found.items() if len(groups) != 1] == []
+    assert {group for (group,) in found.values()} == GROUPS
 
 
 def test_the_korean_readme_lists_the_same_recipes():
@@ -89,12 +111,29 @@ def test_every_key_of_the_configuration_is_explained(readme):
     assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
 
 
-@both
-def test_the_python_it_shows_runs(readme):
-    (block,) = blocks(readme, "python")
-    names: dict[str, object] = {}
-    exec(compile(ast.parse(block), readme.name, "exec"), names)  # noqa: S102 - our own text
-    assert names["feed"]
+def test_the_python_it_shows_collects_a_day(database_url, tmp_path, monkeypatch, capsys):
+    """The day of `just live`, begun at three in the afternoon and as fast as it goes."""
+    (block,) = blocks(ENGLISH, "python")
+    assert blocks(KOREAN, "python") == [block]
+    for name in ("KRT_APP_KEY", "KRT_APP_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "pipelines.day.live.clock_before_open",
+        lambda simulated, _speed: VirtualClock(datetime.combine(simulated.day, time(15)), math.inf),
+    )
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(ast.parse(block), "README.md", "exec"), names)  # noqa: S102 - our own text
+    finally:
+        setup_logging(handler=logging.NullHandler())
+    assert names["day"].complete
+    collected = names["day"].as_json()
+    assert str(collected) in capsys.readouterr().out
+    assert (collected["simulated"], collected["bars"]) == (True, 411 + 381)
+    assert collected["snapshots"] > 40
 
 
 def test_both_say_the_same_structure():

@@ -126,9 +126,8 @@ async def collecting(
     pairs = tuple(
         AppKey(app_key=SecretStr(key), app_secret=SecretStr(secret)) for key, secret in keys.items()
     )
-    settings = KisSettings(
-        base_url=address, app_keys=pairs, calls_per_second=pace, request_timeout=TIMEOUT
-    )
+    beyond_the_bounds = {"calls_per_second": pace, "request_timeout": TIMEOUT}
+    settings = KisSettings(base_url=address, app_keys=pairs).model_copy(update=beyond_the_bounds)
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
         client = KisClient(settings, clock, folder=Path(here))
         writer = Writer(url, clock, Path(here) / "spool")

@@ -51,7 +51,7 @@ async def open_fetcher(clock: VirtualClock, folder: Path) -> AsyncIterator[Stock
     answers = RecordedAnswers(FILE, LATER)
     async with serve(answers, clock, calls_per_second=1000) as simulator:
         simulator.exchange = AnsweringExchange(answers)
-        settings = KisSettings(base_url=simulator.base_url, app_keys=keys, calls_per_second=500)
+        settings = KisSettings(base_url=simulator.base_url, app_keys=keys, calls_per_second=100)
         client = KisClient(settings, clock, folder=folder)
         try:
             yield StockBarFetcher(client)
