@@ -115,8 +115,9 @@ class TokenKeeper:
 
     def secrets(self) -> list[str]:
         """Return what must never be shown: the key, and every token seen, replaced ones too."""
-        key, secret = self._key.app_key, self._key.app_secret
-        return [key.get_secret_value(), secret.get_secret_value(), *self._tokens_seen]
+        key = self._key.app_key.get_secret_value()
+        secret = self._key.app_secret.get_secret_value()
+        return [key, secret, *self._tokens_seen]
 
     async def close(self) -> None:
         """Cancel a renewal that is under way."""

@@ -1,4 +1,4 @@
-"""Postgres, the system of record: embedded or yours, migrations, the merge, the spool, roles."""
+"""Postgres, the system of record: embedded or an own server, migrations, merge, spool, roles."""
 
 from engine.store.embedded.server import embedded_server
 from engine.store.merge import MergeCounts

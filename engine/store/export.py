@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import polars as pl
@@ -37,7 +36,11 @@ _EXPORTED = {
     "option_summary": (_UNDERLYING, "underlying_symbol"),
 }
 _SIGNALS_EXPORTED = (_PREFIX, "symbol")
-_SIGNAL_TABLES = (resources.files("sql") / "store" / "signal_tables.sql").read_text("utf-8")
+_SIGNAL_TABLES = r"""
+    SELECT relname::text AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+      AND relname LIKE '%\_signal' AND attname = 'committed_at'
+    ORDER BY relname"""
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,8 @@ def merge_statement(table: Table, bounds: str = "true") -> str:
     """
     key = " AND ".join(f"t.{identifier(c)} = s.{identifier(c)}" for c in table.primary_key)
     first = identifier(table.primary_key[0])
-    values, stored = identifiers(table.value_columns, "s"), identifiers(table.value_columns, "t")
+    values = identifiers(table.value_columns, "s")
+    stored = identifiers(table.value_columns, "t")
     version = identifier(table.version)
     return f"""
         WITH new_rows AS MATERIALIZED (
@@ -189,7 +190,8 @@ def merge_statement(table: Table, bounds: str = "true") -> str:
 
 
 def _overwrite(table: Table) -> str:
-    version, counter = identifier(table.version), table.counter
+    version = identifier(table.version)
+    counter = table.counter
     updates = [f"{identifier(c)} = excluded.{identifier(c)}" for c in table.updated]
     updates += [f"{identifier(counter)} = t.{identifier(counter)} + 1"] if counter else []
     return f"""merged AS ({_insert(table)} DO UPDATE SET {", ".join(updates)}
@@ -199,7 +201,8 @@ def _overwrite(table: Table) -> str:
 
 
 def _insert(table: Table) -> str:
-    columns, key = identifiers(table.columns), identifiers(table.primary_key)
+    columns = identifiers(table.columns)
+    key = identifiers(table.primary_key)
     return f"""
         INSERT INTO {identifier(table.name)} AS t ({columns})
         SELECT {columns} FROM new_rows ORDER BY {key} ON CONFLICT ({key})"""

@@ -64,7 +64,8 @@ def _within(runs: pl.DataFrame, name: str) -> str:
     """Return the condition for rows within runs; its bounds keep other partitions closed."""
     kinds = {"symbol": "text", "first_stamp": "timestamp", "last_stamp": "timestamp"}
     arrays = ", ".join(f"ARRAY[{literals(runs[n])}]::{kind}[]" for n, kind in kinds.items())
-    begin, end = runs["first_stamp"].sort().to_list()[0], runs["last_stamp"].sort().to_list()[-1]
+    begin = runs["first_stamp"].sort().to_list()[0]
+    end = runs["last_stamp"].sort().to_list()[-1]
     return (
         f"timestamp BETWEEN {literal(begin)} AND {literal(end)} AND EXISTS ("
         f"SELECT FROM unnest({arrays}) AS run (code, first, last) WHERE code = {identifier(name)}"
@@ -73,7 +74,8 @@ def _within(runs: pl.DataFrame, name: str) -> str:
 
 
 async def _move(store: Store, table: str, condition: str, reason: str) -> int:
-    columns, now = identifiers(_KEPT), literal(store.now())
+    columns = identifiers(_KEPT)
+    now = literal(store.now())
     return await _count(
         store,
         f"""WITH gone AS (DELETE FROM {identifier(table)} WHERE {condition} RETURNING *), kept AS (

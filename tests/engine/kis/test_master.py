@@ -66,13 +66,14 @@ def test_a_file_that_is_not_a_zip_of_one_text_is_unreachable(content: bytes) -> 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_damaged_byte_raises_nothing_but_kis_unreachable(method: int) -> None:
     """Another error would end the day of all symbols."""
-    whole, told = packed("\n".join(LINES), method=method), 0
-    for place in range(len(whole)):
+    whole = packed("\n".join(LINES), method=method)
+    refused = 0
+    for index in range(len(whole)):
         try:
-            parse_master(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+            parse_master(whole[:index] + bytes([whole[index] ^ 0xFF]) + whole[index + 1 :])
         except KisUnreachable:
-            told += 1
-    assert told > len(whole) / 3
+            refused += 1
+    assert refused > len(whole) / 3
 
 
 def test_a_file_that_unpacks_too_large_is_refused() -> None:

@@ -115,11 +115,11 @@ async def test_traded_signals_are_announced_when_they_are_committed(
     await store.merge(
         "dolpha1_signal", signals([1], symbol="A01612", created=FETCHED + 90 * MINUTE)
     )
-    said, _ = listener.communicate("SELECT 1;\n", timeout=30)
-    news = [line for line in said.splitlines() if "Asynchronous notification" in line]
-    assert len(news) == 2, "the zero, and the one computed long after its bar, are no news"
-    assert '"monitor_signal": 1' in news[0]
-    assert '"symbol": "101W09"' in news[1]
+    output, _ = listener.communicate("SELECT 1;\n", timeout=30)
+    notices = [line for line in output.splitlines() if "Asynchronous notification" in line]
+    assert len(notices) == 2, "a zero and a signal computed long after its bar are not announced"
+    assert '"monitor_signal": 1' in notices[0]
+    assert '"symbol": "101W09"' in notices[1]
 
 
 async def test_the_view_of_a_strategy_shows_the_bars_of_its_symbols(store: Store) -> None:
@@ -138,7 +138,7 @@ def rejected(*raws: str, minutes: int = 0) -> pa.RecordBatch:
         received_at=pl.lit(FETCHED + minutes * MINUTE),
         tr_id=pl.lit("FHMIF10010000"),
         symbol=pl.lit("101W09"),
-        reason=pl.lit("close is no number"),
+        reason=pl.lit("close is not a number"),
     )
     return batch(frame, schemas.REJECTED_ROWS)
 

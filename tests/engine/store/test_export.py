@@ -124,7 +124,7 @@ async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path
         await store.merge(strategy.table, schemas.conform(rows, strategy.schema))
     sessions = pl.DataFrame({"symbol": ["101W12"], "session": [day]})
     parts = await written(store, tmp_path, sessions)
-    assert {table for table, *_ in parts} == {of.table for of in STRATEGIES.values()}
+    assert {table for table, *_ in parts} == {strategy.table for strategy in STRATEGIES.values()}
     for strategy in STRATEGIES.values():
         stored = await store.query(
             f"SELECT * FROM {strategy.table} WHERE timestamp::date = '{day}' ORDER BY timestamp"

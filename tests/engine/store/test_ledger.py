@@ -19,9 +19,11 @@ Mark = tuple[str, int, str | None]
 MARKETS = pl.DataFrame({"symbol": ["101W09"], "market": ["derivatives"]})
 
 
-def stamps(*places: int) -> pl.DataFrame:
-    """Stamps of the day by place; the last one is the auction, ten minutes after the one before."""
-    rows = [("101W09", DAY, OPEN + timedelta(minutes=p + 9 * (p == STAMPS - 1)), p) for p in places]
+def stamps(*indices: int) -> pl.DataFrame:
+    """Stamps of the day by index; the last one is the auction, ten minutes after the one before."""
+    rows = [
+        ("101W09", DAY, OPEN + timedelta(minutes=i + 9 * (i == STAMPS - 1)), i) for i in indices
+    ]
     schema = {
         "symbol": pl.String,
         "session": pl.Date,
@@ -31,12 +33,12 @@ def stamps(*places: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema, orient="row")
 
 
-OWED = stamps(*range(STAMPS))
+EXPECTED = stamps(*range(STAMPS))
 NOTHING = ledger.MARKS.to_frame()
 
 
-def at(*places: int) -> pl.DataFrame:
-    return stamps(*places).drop("index_in_session")
+def at(*indices: int) -> pl.DataFrame:
+    return stamps(*indices).drop("index_in_session")
 
 
 def states(marks: pl.DataFrame) -> dict[int, tuple[str, int]]:
@@ -45,13 +47,13 @@ def states(marks: pl.DataFrame) -> dict[int, tuple[str, int]]:
     }
 
 
-def missing(*places: int) -> pl.DataFrame:
-    stored = at(*(p for p in range(STAMPS) if p not in places))
-    return ledger.mark_missing(NOTHING, OWED, stored, NOW)
+def missing(*indices: int) -> pl.DataFrame:
+    stored = at(*(p for p in range(STAMPS) if p not in indices))
+    return ledger.mark_missing(NOTHING, EXPECTED, stored, NOW)
 
 
-def answers(*places: int, settled: bool, gone: str | None = None) -> pl.DataFrame:
-    return at(*places).with_columns(settled=pl.lit(settled), gone=pl.lit(gone, pl.String))
+def answers(*indices: int, settled: bool, gone: str | None = None) -> pl.DataFrame:
+    return at(*indices).with_columns(settled=pl.lit(settled), gone=pl.lit(gone, pl.String))
 
 
 def rows(marks: pl.DataFrame) -> list[tuple[str, str, str, int]]:
@@ -72,10 +74,10 @@ def test_the_auction_follows_the_last_continuous_bar() -> None:
 
 
 def test_a_stored_bar_fills_its_stamp_and_a_lost_one_opens_it_again() -> None:
-    filled = ledger.mark_missing(missing(2, 3), OWED, OWED.drop("index_in_session"), NOW)
+    filled = ledger.mark_missing(missing(2, 3), EXPECTED, EXPECTED.drop("index_in_session"), NOW)
     assert states(filled) == {2: ("filled", 0), 3: ("filled", 0)}
-    gone = ledger.mark_missing(filled, OWED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
-    assert states(gone) == {2: ("filled", 0), 3: ("open", 0)}
+    reopened = ledger.mark_missing(filled, EXPECTED, at(*(p for p in range(STAMPS) if p != 3)), NOW)
+    assert states(reopened) == {2: ("filled", 0), 3: ("open", 0)}
 
 
 def test_an_answer_with_bars_around_a_stamp_settles_it_at_once() -> None:
@@ -91,7 +93,7 @@ def test_an_empty_answer_settles_a_stamp_when_it_comes_twice() -> None:
 
 def test_a_settled_stamp_is_never_asked_about_again() -> None:
     settled = ledger.apply_answers(missing(2), answers(2, settled=True))
-    again = ledger.mark_missing(settled, OWED, at(*(p for p in range(STAMPS) if p != 2)), NOW)
+    again = ledger.mark_missing(settled, EXPECTED, at(*(p for p in range(STAMPS) if p != 2)), NOW)
     assert states(ledger.apply_answers(again, answers(2, settled=True))) == {2: ("no_trade", 1)}
 
 
@@ -103,9 +105,9 @@ def test_what_kis_no_longer_keeps_is_unavailable_with_its_reason() -> None:
 
 def test_no_trade_becomes_filled_if_kis_gives_the_bar_after_all() -> None:
     settled = ledger.apply_answers(missing(2), answers(2, settled=True))
-    assert states(ledger.mark_missing(settled, OWED, OWED.drop("index_in_session"), NOW)) == {
-        2: ("filled", 1)
-    }
+    assert states(
+        ledger.mark_missing(settled, EXPECTED, EXPECTED.drop("index_in_session"), NOW)
+    ) == {2: ("filled", 1)}
 
 
 def test_a_reason_alone_keeps_a_gap_open() -> None:
@@ -127,9 +129,9 @@ ANY_MARKS = st.dictionaries(
 
 
 def made(marks: dict[int, Mark]) -> pl.DataFrame:
-    places = sorted(marks)
-    values = [marks[p] for p in places]
-    frame = stamps(*places).with_columns(
+    indices = sorted(marks)
+    values = [marks[p] for p in indices]
+    frame = stamps(*indices).with_columns(
         state=pl.Series([v[0] for v in values], dtype=pl.String),
         attempts=pl.Series([v[1] for v in values], dtype=pl.Int64),
         reason=pl.Series([v[2] for v in values], dtype=pl.String),
@@ -141,9 +143,9 @@ def made(marks: dict[int, Mark]) -> pl.DataFrame:
 @given(ANY_MARKS)
 def test_rows_and_marks_turn_into_each_other_without_loss(marks: dict[int, Mark]) -> None:
     table = ledger.rows_from_marks(made(marks), NOW, MARKETS)
-    assert_frame_equal(ledger.marks_from_rows(table, OWED), made(marks))
+    assert_frame_equal(ledger.marks_from_rows(table, EXPECTED), made(marks))
     assert table["stamps"].sum() == len(marks)
-    joined = ledger.rows_from_marks(ledger.marks_from_rows(table, OWED), NOW, MARKETS)
+    joined = ledger.rows_from_marks(ledger.marks_from_rows(table, EXPECTED), NOW, MARKETS)
     assert_frame_equal(joined, table)  # runs are as long as they can be
 
 
@@ -165,10 +167,11 @@ async def test_the_table_equals_the_marks_after_each_write(store: Store) -> None
 
 
 def some_marks(chance: random.Random) -> dict[int, Mark]:
-    places = chance.sample(range(STAMPS), chance.randint(1, 5))
+    indices = chance.sample(range(STAMPS), chance.randint(1, 5))
     states = ["open", "filled", "no_trade"]
     return {
-        p: (chance.choice(states), chance.randint(0, 1), chance.choice([None, "a"])) for p in places
+        p: (chance.choice(states), chance.randint(0, 1), chance.choice([None, "a"]))
+        for p in indices
     }
 
 
@@ -191,7 +194,10 @@ async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: St
     await ledger.write(store, ledger.ROWS.to_frame(), later)
     both = await ledger.read(store, ["101W09"], DAY, DAY)
     assert both.height == 2
-    assert states(ledger.marks_from_rows(both, OWED)) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
+    assert states(ledger.marks_from_rows(both, EXPECTED)) == {
+        2: ("no_trade", 1),
+        3: ("no_trade", 1),
+    }
 
 
 async def test_a_clock_that_is_behind_loses_no_change(store: Store) -> None:
@@ -199,7 +205,7 @@ async def test_a_clock_that_is_behind_loses_no_change(store: Store) -> None:
     first = ledger.rows_from_marks(missing(2), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
     earlier = ledger.rows_from_marks(
-        ledger.mark_missing(missing(2), OWED, OWED.drop("index_in_session"), NOW),
+        ledger.mark_missing(missing(2), EXPECTED, EXPECTED.drop("index_in_session"), NOW),
         NOW - timedelta(hours=7),
         MARKETS,
     )

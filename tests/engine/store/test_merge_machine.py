@@ -139,9 +139,9 @@ class MergeMachine(RuleBasedStateMachine):
 
     def merge(self, writer: Connection, batches: list[Rows]) -> None:
         rows = complete_rows(TABLE, [as_batch(rows) for rows in batches], FETCHED)
-        news = merge_rows(writer, TABLE, rows)
-        self.inserted += news["inserted"].sum()
-        self.changed += news["changed"].sum()
+        counts = merge_rows(writer, TABLE, rows)
+        self.inserted += counts["inserted"].sum()
+        self.changed += counts["changed"].sum()
         for batch_rows in batches:
             keep_latest(self.model, batch_rows)
 

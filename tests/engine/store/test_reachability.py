@@ -51,7 +51,7 @@ def test_a_server_that_is_back_is_found(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "address"),
     [
         ("postgresql://u:p%40w@127.0.0.1:{port}/krt", "127.0.0.1, port {port}"),
         ("postgresql://localhost:{port}/krt?sslmode=disable", "localhost, port {port}"),
@@ -60,9 +60,9 @@ def test_a_server_that_is_back_is_found(database_url: str) -> None:
         ("postgresql://u@:{port}/krt?host=%2Fno%2Fsuch", "/no/such, port {port}"),
     ],
 )
-def test_host_and_port_are_read_from_the_address(url: str, place: str) -> None:
+def test_host_and_port_are_read_from_the_address(url: str, address: str) -> None:
     port = free_port()
-    assert str(why_unreachable(url.format(port=port))).startswith(place.format(port=port) + ": ")
+    assert str(why_unreachable(url.format(port=port))).startswith(address.format(port=port) + ": ")
 
 
 @pytest.mark.parametrize(

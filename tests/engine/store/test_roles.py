@@ -113,8 +113,8 @@ async def test_the_reader_reads_everything_and_writes_nothing(
         await reader.execute(sql)
 
 
-async def test_functions_with_their_owners_rights_are_nobodys_by_default(store: Store) -> None:
-    """And find tables where the owner does, whatever the caller's search_path says."""
+async def test_functions_with_their_owners_rights_are_closed_by_default(store: Store) -> None:
+    """They find tables by their owner's search_path, not by the caller's."""
     loose = await store.query(
         """SELECT proname::text AS name FROM pg_proc AS f
            WHERE pronamespace = 'public'::regnamespace AND prosecdef
