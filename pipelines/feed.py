@@ -11,27 +11,18 @@ from datetime import date, timedelta
 
 from engine.clock import Clock, today
 from engine.errors import InputError
-from engine.market import expiries, instruments, sessions
+from engine.market.sessions import Session
+from engine.market.symbols import (
+    Contract,
+    FrontChain,
+    FrontMonth,
+    Option,
+    OptionChain,
+    Stock,
+    parse,
+    parse_chain,
+)
 from engine.settings import Settings
-
-
-@dataclass(frozen=True)
-class ChainChoice:
-    """An option chain: a series and a maturity (YYYYMM, YYMMWW for a weekly, or `front`)."""
-
-    series: str = "KOSPI200"
-    maturity: str = "front"
-
-    @classmethod
-    def parse(cls, text: str) -> ChainChoice:
-        """Read `front`, `202612`, `KOSPI200`, or `KOSPI200:202612`. Raises InputError."""
-        series, _, maturity = text.rpartition(":")
-        if not series and not (maturity == "front" or maturity.isdigit()):
-            series, maturity = maturity, "front"
-        known = instruments.option_series(series or "KOSPI200")  # refused now, not at 08:45
-        if maturity != "front":
-            expiries.nominal_expiry(known.name, maturity)
-        return cls(known.name, maturity)
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Feed:
 
     stocks: tuple[str, ...] = ()
     futures: tuple[str, ...] = ()
-    option_chains: tuple[ChainChoice, ...] = ()
+    option_chains: tuple[OptionChain | FrontChain, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.stocks or self.futures or self.option_chains)
@@ -54,10 +45,9 @@ class DataFeedBuilder:
 
     def add_stock(self, symbol: str) -> DataFeedBuilder:
         """Collect the minute bars of a stock, e.g. `005930`. Raises InputError."""
-        code = instruments.validate_symbol(symbol)
-        if not instruments.is_stock(code):
+        if not isinstance(parse(symbol), Stock):
             raise InputError(f"{symbol} is not a stock code; those have six characters: 005930")
-        self._feed = replace(self._feed, stocks=(*self._feed.stocks, code))
+        self._feed = replace(self._feed, stocks=(*self._feed.stocks, symbol))
         return self
 
     def add_deriv(self, symbol: str) -> DataFeedBuilder:
@@ -65,7 +55,7 @@ class DataFeedBuilder:
 
         Raises InputError.
         """
-        if instruments.product(symbol).kind != "future":
+        if not isinstance(parse(symbol), Contract | FrontMonth):
             raise InputError(f"{symbol} is not a futures code or product; try A01 or A01612")
         self._feed = replace(self._feed, futures=(*self._feed.futures, symbol))
         return self
@@ -74,8 +64,8 @@ class DataFeedBuilder:
         self, maturity: str = "front", series: str = "KOSPI200"
     ) -> DataFeedBuilder:
         """Collect the option chain of a series and maturity each minute. Raises InputError."""
-        choice = ChainChoice.parse(f"{series}:{maturity}")
-        self._feed = replace(self._feed, option_chains=(*self._feed.option_chains, choice))
+        chain = parse_chain(f"{series}:{maturity}")
+        self._feed = replace(self._feed, option_chains=(*self._feed.option_chains, chain))
         return self
 
     def build(self) -> Feed:
@@ -90,31 +80,40 @@ class BarPlan:
     """One symbol whose bars are collected on a date."""
 
     symbol: str
-    session: sessions.Session
+    session: Session
 
     @property
     def source(self) -> str:
         """The fetcher that brings its bars."""
-        return "stock" if instruments.is_stock(self.symbol) else "deriv"
+        return "stock" if isinstance(parse(self.symbol), Stock) else "deriv"
 
     @property
     def table(self) -> str:
         """The table that its bars belong to."""
-        return "stocks_1m" if self.source == "stock" else "futures_1m"
+        return parse(self.symbol).table
 
 
 @dataclass(frozen=True)
 class ChainPlan:
     """One option chain that is collected on a date."""
 
-    series: str
-    maturity: str
-    session: sessions.Session
+    chain: OptionChain
+    session: Session
+
+    @property
+    def series(self) -> str:
+        """The name of its series: KOSPI200, KOSPI200_WEEKLY_MON …"""
+        return self.chain.series.name
+
+    @property
+    def maturity(self) -> str:
+        """YYYYMM, of weekly series YYMMWW."""
+        return self.chain.maturity
 
     @property
     def underlying_symbol(self) -> str:
         """The name of the chain in every table, e.g. `202612_KOSPI200`."""
-        return f"{self.maturity}_{self.series}"
+        return self.chain.code
 
 
 @dataclass(frozen=True)
@@ -127,57 +126,47 @@ class DayPlan:
     skipped: tuple[str, ...] = field(default=())  # what has no session on that date
 
     @property
-    def sessions(self) -> list[sessions.Session]:
+    def sessions(self) -> list[Session]:
         """The sessions of all subscriptions."""
         return [*(bars.session for bars in self.bars), *(chain.session for chain in self.chains)]
 
     @property
     def names(self) -> list[str]:
         """What is collected, by name."""
-        symbols = [subscription.symbol for subscription in self.bars]
+        symbols = [bars.symbol for bars in self.bars]
         return [*symbols, *(chain.underlying_symbol for chain in self.chains)]
 
     @property
     def futures(self) -> list[str]:
         """The futures contracts collected, the strategy's symbols among them."""
-        return [bar.symbol for bar in self.bars if bar.table == "futures_1m"]
-
-
-def _contract(symbol: str, day: date) -> str:
-    is_product = len(symbol) == len("A01")
-    return instruments.front_month(symbol, day) if is_product else symbol
+        return [bars.symbol for bars in self.bars if bars.table == "futures_1m"]
 
 
 def plan(feed: Feed, day: date) -> DayPlan:
     """Resolve front months and sessions for a date. Raises CalendarRangeError, InputError."""
-    symbols = dict.fromkeys([*(_contract(code, day) for code in feed.futures), *feed.stocks])
-    dated = {symbol: sessions.session_of(symbol, day) for symbol in symbols}
-    chains = dict.fromkeys(_chain(choice, day) for choice in feed.option_chains)
+    symbols = dict.fromkeys(_on(text, day) for text in (*feed.futures, *feed.stocks))
+    chains = dict.fromkeys(
+        chain.on(day) if isinstance(chain, FrontChain) else chain for chain in feed.option_chains
+    )
+    held = {symbol: symbol.session(day) for symbol in (*symbols, *chains)}
     return DayPlan(
         day,
-        tuple(BarPlan(symbol, session) for symbol, session in dated.items() if session),
-        tuple(chain for chain in chains if isinstance(chain, ChainPlan)),
-        tuple(
-            [symbol for symbol, session in dated.items() if not session]
-            + [chain for chain in chains if isinstance(chain, str)]
-        ),
+        tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol])),
+        tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
+        tuple(symbol.code for symbol, found in held.items() if not found),
     )
 
 
-def _chain(choice: ChainChoice, day: date) -> ChainPlan | str:
-    maturity = choice.maturity
-    if maturity == "front":
-        maturity = instruments.front_maturity(choice.series, day)
-    last = expiries.last_day(choice.series, maturity)
-    session = sessions.session(sessions.Market.DERIVATIVES, day, expiring=day == last)
-    if session is None or day > last:
-        return f"{maturity}_{choice.series}"
-    return ChainPlan(choice.series, maturity, session)
+def _on(text: str, day: date) -> Stock | Contract | Option:
+    symbol = parse(text)
+    if isinstance(symbol, OptionChain):
+        raise InputError(f"{text} is an option chain, which has no bars: name it as --chain")
+    return symbol.on(day) if isinstance(symbol, FrontMonth) else symbol
 
 
 def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
-    chains = tuple(ChainChoice.parse(text) for text in settings.option_chains)
+    chains = tuple(parse_chain(text) for text in settings.option_chains)
     return Feed(settings.stocks, settings.futures, chains)
 
 

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from engine.clock import Clock, VirtualClock
 from engine.errors import InputError
-from engine.market import instruments, sessions
+from engine.market import sessions
+from engine.market.symbols import FrontMonth, Stock, parse, parse_chain
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
@@ -25,11 +26,11 @@ from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from engine.store.connection import Connection, fetch_frame
-from pipelines.feed import ChainChoice, Feed
+from pipelines.feed import Feed
 
 _FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up and for the simulated KIS to start
-FEED = Feed(("005930", "000660", "035420"), ("A01",), (ChainChoice(),))
+FEED = Feed(("005930", "000660", "035420"), ("A01",), (parse_chain("front"),))
 KEY = AppKey(app_key=SecretStr("simulated-app-key"), app_secret=SecretStr("simulated-app-secret"))
 SEED = 20  # of the synthetic market, unless another is asked for
 _SEED = "seed "  # how a database names a synthetic market; a recorded one is:
@@ -56,15 +57,16 @@ def recorded_day(file: Path, day: date | None) -> SimulatedDay:
         raise InputError(f"--recorded needs --date, one of the sessions in {file.name}")
     market.require(day)
     symbols = [symbol for symbol in market.symbols if day in market.dates(symbol)]
-    stocks = tuple(s for s in symbols if sessions.market_of(s) is sessions.Market.STOCKS)
+    stocks = tuple(symbol for symbol in symbols if isinstance(parse(symbol), Stock))
     futures = tuple(collected_symbols([symbol for symbol in symbols if symbol not in stocks]))
-    chains = (ChainChoice(),) if "A01" in futures else ()
+    chains = (parse_chain("front"),) if "A01" in futures else ()
     return SimulatedDay(market, day, Feed(stocks, futures, chains))
 
 
 def collected_symbols(names: Sequence[str]) -> list[str]:
     """Return a file's symbols as they are collected: A01_FRONT is the product A01."""
-    return [name[:3] if instruments.is_front(name) else name for name in names]
+    symbols = [(name, parse(name)) for name in names]
+    return [s.product.prefix if isinstance(s, FrontMonth) else name for name, s in symbols]
 
 
 def synthetic_day(seed: int, day: date | None, today: date) -> SimulatedDay:

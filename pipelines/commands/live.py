@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from engine.errors import InputError
+from engine.market.symbols import parse_chain
 from engine.settings import load_settings
 from pipelines.commands.options import Seed, require_writable
 from pipelines.day import view
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
-from pipelines.feed import ChainChoice, Feed
+from pipelines.feed import Feed
 from pipelines.simulation import SEED
 
 
@@ -66,7 +67,7 @@ def live(
     simulated = bool(recorded or simulate or faults) or not settings.has_credentials
     if not simulated and (date or speed):
         raise InputError("--date and --speed belong to a simulation: add --simulate")
-    feed = Feed(stock, future, tuple(ChainChoice.parse(text) for text in chain))
+    feed = Feed(stock, future, tuple(parse_chain(text) for text in chain))
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed)
     if picture:
         require_writable(picture)  # refused now, not at the end of the day

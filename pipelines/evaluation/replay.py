@@ -10,7 +10,15 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.history.scan import scan
-from engine.market import instruments
+from engine.market.symbols import (
+    Contract,
+    FrontMonth,
+    Stock,
+    Symbol,
+    is_derivative,
+    parse,
+    product_prefix,
+)
 from engine.store import MergeCounts, Store
 from pipelines.evaluation.bars import read_stored_bars
 from strategies.base import ENGINE, Params, Strategy, computed_columns, signal_batch
@@ -55,9 +63,7 @@ def recompute_signals(
     Raises InputError where there are no signals or no bars, StoreError from the database.
     """
     for symbol in symbols:
-        if instruments.is_front(symbol) or not (
-            instruments.is_stock(symbol) or instruments.contract(symbol)
-        ):
+        if not isinstance(parse(symbol), Stock | Contract):
             raise InputError(f"{symbol} means several contracts: name the one that had signals")
     given = _given(url, strategy, symbols, start, end)
     if given.is_empty() and not (symbols and start and end):
@@ -89,19 +95,24 @@ def _in_sessions(rows: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
 def _expected_sessions(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the sessions (symbol, session) of stocks, and of contracts while in front."""
     sessions = _sessions(rows)
-    is_stock = pl.col("symbol").is_in([s for s in sessions["symbol"] if instruments.is_stock(s)])
-    stocks, contracts = sessions.filter(is_stock), sessions.filter(~is_stock)
-    fronts = (
-        part.join(instruments.front_months(product, *_ends(part["session"])), on="symbol")
-        for (product,), part in contracts.group_by(pl.col("symbol").str.head(3))
+    symbol = pl.col("symbol")
+    contracts = sessions.filter(is_derivative(symbol))
+    in_front = [
+        _sessions_in_front(part, parse(str(prefix).upper()))
+        for (prefix,), part in contracts.group_by(product_prefix(symbol))
+    ]
+    return pl.concat([sessions.filter(~is_derivative(symbol)), *in_front])
+
+
+def _sessions_in_front(sessions: pl.DataFrame, front: Symbol) -> pl.DataFrame:
+    """Return those of a product's sessions on which their contract was in front."""
+    if not isinstance(front, FrontMonth):  # options have no front month
+        return sessions.clear()
+    first, last = sessions["session"].sort().gather([0, -1])
+    held = sessions.join(front.contracts(first, last), on="symbol")
+    return held.filter(pl.col("session").is_between("first_day", "last_day")).select(
+        sessions.columns
     )
-    in_front = pl.col("session").is_between("first_day", "last_day")
-    return pl.concat([stocks, *(front.filter(in_front).select(stocks.columns) for front in fronts)])
-
-
-def _ends(days: pl.Series) -> tuple[dt.date, dt.date]:
-    first, last = days.sort().gather([0, -1])
-    return first, last
 
 
 def _given(

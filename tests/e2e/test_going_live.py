@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 
 from engine.clock import Clock, VirtualClock
+from engine.market.symbols import parse_chain
 from engine.settings import KisSettings, load_settings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.market.synthetic import SyntheticMarket
@@ -25,12 +26,12 @@ from engine.store import Store
 from pipelines.databases import Database
 from pipelines.day.live import collect_real, collect_simulated
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import ChainChoice, Feed, configured_feed, next_plan, plan
+from pipelines.feed import Feed, configured_feed, next_plan, plan
 from pipelines.simulation import SimulatedDay, clock_before_open
 from tests.e2e.conftest import Desk
 
 MONDAY, UNTIL = date(2026, 11, 9), datetime(2026, 11, 9, 9, 3)
-FEED = Feed(("005930",), ("A01",), (ChainChoice("KOSDAQ150"),))
+FEED = Feed(("005930",), ("A01",), (parse_chain("KOSDAQ150:front"),))
 STORED = {
     "futures_1m": "symbol",
     "stocks_1m": "symbol",

@@ -19,6 +19,7 @@ from pytest_httpserver import HTTPServer
 from engine.clock import VirtualClock
 from engine.errors import KisRefused, StoreUnreachable
 from engine.log import setup_logging
+from engine.market.symbols import parse_chain
 from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
@@ -28,7 +29,7 @@ from engine.simulator.tokens import Account, Gate
 from engine.store.connection import Connection
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import ChainChoice, Feed, plan
+from pipelines.feed import Feed, plan
 
 DAY = date(2026, 11, 9)
 KEY, SECRET = "PSq7ZkVtR2mW9xKeyOfTheApp", "sEc-8fJ2+Lq0/wTheSecretOfTheApp="
@@ -149,7 +150,7 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
     hear: Callable[[], None],
 ) -> None:
     hear()
-    feed = Feed(("005930",), ("A01",), (ChainChoice(),))
+    feed = Feed(("005930",), ("A01",), (parse_chain("front"),))
     with pytest.raises(KisRefused) as refusal:
         await collect(settings(kis.base_url, httpserver), clock, paths, feed, httpserver)
     said = "".join(capfd.readouterr())

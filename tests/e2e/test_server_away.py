@@ -21,6 +21,7 @@ import polars as pl
 import pytest
 
 from engine.clock import VirtualClock
+from engine.market.symbols import parse_chain
 from engine.settings import KisSettings
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import embedded_server, migrate
@@ -28,7 +29,7 @@ from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import ChainChoice, Feed, plan
+from pipelines.feed import Feed, plan
 from pipelines.simulation import simulated_kis
 from tests.databases import LONG, command
 from tests.engine.store.kill_loop import kill_server
@@ -50,7 +51,7 @@ Trouble = Callable[[VirtualClock], Awaitable[None]]
 async def a_day(url: str, folder: Path, trouble: Trouble) -> None:
     """Collect a future, a stock and the smallest chain while the trouble takes its course."""
     clock = VirtualClock(START, math.inf)
-    feed = Feed(("005930",), ("A01",), (ChainChoice.parse("KOSDAQ150:front"),))
+    feed = Feed(("005930",), ("A01",), (parse_chain("KOSDAQ150:front"),))
     stats = DayStatistics(plan(feed, DAY), simulated=True)
     paths = DayPaths(url, folder / "spool", folder / "kis")
     async with simulated_kis(SyntheticMarket(5), clock, KisSettings()) as (settings, _):

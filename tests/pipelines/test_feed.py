@@ -5,12 +5,13 @@ from datetime import date
 import pytest
 
 from engine.errors import InputError
-from pipelines.feed import ChainChoice, DataFeedBuilder, Feed, plan
+from engine.market.symbols import parse_chain
+from pipelines.feed import DataFeedBuilder, Feed, plan
 
 
 def test_the_builder_of_the_spec():
     feed = DataFeedBuilder().add_stock("005930").add_deriv("A01").add_option_chain().build()
-    assert feed == Feed(("005930",), ("A01",), (ChainChoice("KOSPI200", "front"),))
+    assert feed == Feed(("005930",), ("A01",), (parse_chain("front"),))
 
 
 def test_the_front_month_is_the_contract_of_the_date():
@@ -31,7 +32,7 @@ def test_what_has_no_session_is_told():
 
 
 def test_a_day_has_420_snapshots_and_411_bars():
-    planned = plan(Feed(futures=("A01",), option_chains=(ChainChoice(),)), date(2025, 9, 1))
+    planned = plan(Feed(futures=("A01",), option_chains=(parse_chain("front"),)), date(2025, 9, 1))
     assert len(planned.bars[0].session.stamps()) == 411
     assert len(planned.chains[0].session.minute_grid()) == 420
 
@@ -51,7 +52,7 @@ def test_what_is_no_future_is_refused(wrong):
 @pytest.mark.parametrize("wrong", ["NIKKEI", "KOSPI200:soon", "KOSPI200:", "a:b:c"])
 def test_what_is_no_chain_is_refused(wrong):
     with pytest.raises(InputError):
-        ChainChoice.parse(wrong)
+        parse_chain(wrong)
 
 
 def test_nothing_to_collect_is_refused():

@@ -9,10 +9,11 @@ from datetime import date, datetime, timedelta
 
 from engine.market import sessions
 from engine.market.sessions import Market, Session
+from engine.market.symbols import parse_chain
 from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.session_rows import SessionRows
-from pipelines.feed import ChainChoice, DayPlan, Feed, plan
+from pipelines.feed import DayPlan, Feed, plan
 from tests.soak.fault_scenarios import draw_weather
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
@@ -203,7 +204,11 @@ def _configuration(seed: int, number: int, chance: random.Random) -> tuple[Feed,
     """Draw what is collected: the same for some sessions, but a new chain for each."""
     lasting = random.Random(f"{seed}/configuration/{number // SAME_FEED}")  # noqa: S311
     stocks = lasting.sample(STOCKS, lasting.choice([1, 1, 1, 2, 3]))
-    chains = (ChainChoice(chance.choice(CHAINS)),) if chance.random() * CHAIN_EVERY < 1 else ()
+    chains = (
+        (parse_chain(f"{chance.choice(CHAINS)}:front"),)
+        if chance.random() * CHAIN_EVERY < 1
+        else ()
+    )
     return Feed(tuple(stocks), ("A01",), chains), lasting.choice([1.0, 2.0, 2.0, 5.0])
 
 
