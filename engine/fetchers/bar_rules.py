@@ -1,8 +1,8 @@
-"""Which rows of an answer are bars: finished, owed by the session, possible, each minute once.
+"""Which rows of an answer are bars: finished, expected, possible, each minute once.
 
 A row becomes a bar only if its minute had ended when the question was sent: that leaves out the
 running minute, minutes of the future that KIS fills forward, and the row 0 of a minute without a
-trade yet, which still has the volume of the minute before.
+trade yet, which still has the volume of the minute before (docs/kis.md#stock-minute-bars).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from functools import lru_cache
 
 import polars as pl
 
+from engine.columns import PRICES
 from engine.kis import codec
 from engine.market.sessions import Session
 
-PRICES = ["open", "high", "low", "close"]
-Limits = tuple[float, float] | None  # lowest and highest price of the day, where known
+PriceLimits = tuple[float, float] | None  # lowest and highest price of the day, where known
 
 _REPEATED = "another row of the same minute"
-_PHANTOM = "far from the rows around it"
-_AROUND = 9  # rows whose median a bar is held against
+_OUTLIER = "far from the rows around it"
+_NEIGHBOURS = 9  # rows whose median a bar is compared with
 
 
 @dataclass(frozen=True)
 class Fields:
-    """KIS's names of what a bar needs."""
+    """KIS's names of the fields that a bar is read from."""
 
     open: str
     high: str
@@ -44,58 +44,59 @@ class Fields:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a row is judged by. `asked_at`: minutes that ended until then are finished.
+    """What decides whether a row is a bar. Minutes that ended until `as_of` are finished.
 
-    `apart` is how many times the price around it a bar may be (None: any), for prices that a
-    market's own limits make impossible.
+    `max_price_ratio` is how many times the price around it a bar may be (None: any), for prices
+    that a market's own limits make impossible.
     """
 
     session: Session
     as_of: datetime
-    limits: Limits = None
-    apart: float | None = None
+    price_limits: PriceLimits = None
+    max_price_ratio: float | None = None
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Bars in KIS's order (label, prices, volume), rows to reject (place, reason), and counts."""
+class SplitRows:
+    """Bars in KIS's order (label, prices, volume), rows to reject (ROW, REASON), and counts."""
 
     bars: pl.DataFrame
     rejected: pl.DataFrame
     counts: dict[str, int]
 
 
-def judge(text: pl.DataFrame, fields: Fields, rules: Rules) -> Judged:
-    """Divide the rows of an answer (columns of text) into bars and others."""
+def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
+    """Divide the rows of an answer (columns of text, and ROW) into bars and others."""
     session = rules.session
-    marked = text.select(*_numbers(fields, session.date)).with_columns(
+    rows = texts.select(*_read(fields, session.date)).with_columns(
         session.is_finished(pl.col("label"), rules.as_of).alias("finished"),
-        _is_bar(session, rules.limits).alias("good"),
+        _is_bar(session, rules.price_limits).alias("good"),
     )
-    bars, odd = marked.filter("good", "finished"), _is_odd(marked)
-    # Reasons are found among all rows: one check looks at what the others have in common.
-    rejected = [_with_reasons(marked, rules).filter(odd)] if odd.any() else []
-    if rules.apart and (far := _far(bars, rules.apart)) is not None:
-        rejected.append(_because(bars.filter(far), _PHANTOM))
-        bars = bars.filter(~far)
+    bars = rows.filter("good", "finished")
+    wrong = _is_wrong(rows)
+    # Reasons are found among all rows: the check of the price limit takes the median of them all.
+    rejected = [_with_reasons(rows, rules).filter(wrong)] if wrong.any() else []
+    if rules.max_price_ratio and (outliers := _outliers(bars, rules.max_price_ratio)) is not None:
+        rejected.append(bars.filter(outliers).with_columns(_reason(_OUTLIER)))
+        bars = bars.filter(~outliers)
     if bars["label"].is_duplicated().any():
-        bars, others = _each_once(bars)
-        rejected.append(_because(others, _REPEATED))
-    before = marked["before"].sum() if len(bars) else 0
+        bars, others = _each_minute_once(bars)
+        rejected.append(others.with_columns(_reason(_REPEATED)))
+    before = rows["before"].sum() if len(bars) else 0
     if before:  # KIS goes on into the session before: nothing is wrong with that
         rejected = [part.filter(pl.col("before").not_()) for part in rejected]
-    counts = {"rows": len(text), "bars": len(bars), "of the session before": int(before)}
-    return Judged(bars, pl.concat(rejected) if rejected else marked.clear(), counts)
+    counts = {"rows": len(texts), "bars": len(bars), "of the session before": int(before)}
+    return SplitRows(bars, pl.concat(rejected) if rejected else rows.clear(), counts)
 
 
 # Expressions are the same all day, and cost more to build than to run.
 
 
 @lru_cache(maxsize=16)
-def _numbers(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
-    """Return what reads place, date, label (a moment) and numbers of rows, null if unreadable.
+def _read(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
+    """Return ROW, date checks, label (a datetime), prices and volume; null if unreadable.
 
-    `same_day` is null for an unreadable date, `before` is of a date before the session's.
+    `same_day` is null for an unreadable date; `before` says that a date is before the session's.
     """
     # Text compares like the date it is: eight digits, the year first.
     day = pl.col(fields.day).str.extract(r"^\s*([0-9]{8})\s*$")
@@ -110,15 +111,16 @@ def _numbers(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
 
 
 @lru_cache(maxsize=1024)  # of 13 KB; a day has one for each stock
-def _is_bar(session: Session, limits: Limits) -> pl.Expr:
-    """Say whether a row is a bar of the session, whatever may still be missing of its minute."""
-    bad = pl.any_horizontal(check for check, _ in _checks(session, limits))
+def _is_bar(session: Session, price_limits: PriceLimits) -> pl.Expr:
+    """Say whether a row is a bar of the session, even if its minute has not ended."""
+    bad = pl.any_horizontal(check for check, _ in _checks(session, price_limits))
     return ~bad.fill_null(value=True)
 
 
-def _checks(session: Session, limits: Limits) -> Iterator[tuple[pl.Expr, str]]:
-    """Yield what makes a row no bar, in the order in which the reason is looked for."""
-    highest, lowest = pl.max_horizontal(PRICES), pl.min_horizontal(PRICES)
+def _checks(session: Session, price_limits: PriceLimits) -> Iterator[tuple[pl.Expr, str]]:
+    """Yield the reasons against a row with their checks; the first one that is true counts."""
+    highest = pl.max_horizontal(PRICES)
+    lowest = pl.min_horizontal(PRICES)
     label = pl.col("label")
     yield pl.col("same_day").is_null(), "date cannot be read"
     yield ~pl.col("same_day"), "another date"
@@ -130,42 +132,46 @@ def _checks(session: Session, limits: Limits) -> Iterator[tuple[pl.Expr, str]]:
     yield lowest <= 0, "price not above zero"
     yield (pl.col("high") != highest) | (pl.col("low") != lowest), "open, high, low, close differ"
     yield pl.col("volume") < 0, "volume below zero"
-    if limits:
-        # The limits hold only if the market itself is within them: not on the first day of a
-        # new stock, nor for the funds whose limit is twice as wide.
-        typical = pl.col("close").median().is_between(*limits)
-        yield typical & ((lowest < limits[0]) | (highest > limits[1])), "beyond the price limit"
+    if price_limits:
+        # The limits count only if the market itself is within them: it is not on the first day of
+        # a new stock, nor for the funds whose limit is twice as wide.
+        low_limit, high_limit = price_limits
+        typical = pl.col("close").median().is_between(low_limit, high_limit)
+        yield typical & ((lowest < low_limit) | (highest > high_limit)), "beyond the price limit"
 
 
-def _is_odd(marked: pl.DataFrame) -> pl.Series:
-    """Say which rows are no bar, those of unfinished minutes aside: they will be one day."""
-    unfinished = (~marked["finished"] & marked["same_day"]).fill_null(value=False)
-    return ~marked["good"] & ~unfinished
+def _is_wrong(rows: pl.DataFrame) -> pl.Series:
+    """Say which rows are not bars, except those of unfinished minutes: they may become bars."""
+    unfinished = (~rows["finished"] & rows["same_day"]).fill_null(value=False)
+    return ~rows["good"] & ~unfinished
 
 
-def _with_reasons(marked: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    return marked.with_columns(codec.first_reason(*_checks(rules.session, rules.limits)))
+def _with_reasons(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    return rows.with_columns(codec.first_reason(*_checks(rules.session, rules.price_limits)))
 
 
-def _because(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
-    return rows.with_columns(pl.lit(reason).alias(codec.REASON))
+def _reason(text: str) -> pl.Expr:
+    return pl.lit(text).alias(codec.REASON)
 
 
-def _far(bars: pl.DataFrame, apart: float) -> pl.Series | None:
-    """Say which bars are wholly away from what the rows around them share; None: none is.
+def _outliers(bars: pl.DataFrame, max_price_ratio: float) -> pl.Series | None:
+    """Say which bars lie wholly apart from the median of the rows around them; None: no bar does.
 
     A market that moves takes the median with it; a row that KIS made up stands alone.
     """
     lowest, highest = bars["low"].min(), bars["high"].max()
-    if not isinstance(lowest, float) or not isinstance(highest, float) or highest <= lowest * apart:
+    if not isinstance(lowest, float) or not isinstance(highest, float):  # there are no bars
         return None
-    around = pl.col("close").rolling_median(_AROUND, min_samples=1, center=True)
-    alone = (pl.col("low") > around * apart) | (pl.col("high") < around / apart)
-    return bars.select(alone.alias("far"))["far"]
+    if highest <= lowest * max_price_ratio:
+        return None
+    around = pl.col("close").rolling_median(_NEIGHBOURS, min_samples=1, center=True)
+    above = pl.col("low") > around * max_price_ratio
+    below = pl.col("high") < around / max_price_ratio
+    return bars.select((above | below).alias("outlier"))["outlier"]
 
 
-def _each_once(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return each minute once, and the rows that say something else about a minute.
+def _each_minute_once(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return each minute once, and the rows that differ from the one kept for their minute.
 
     KIS lists the newest first, so the first of two rows that differ is the one it made last.
     """

@@ -1,4 +1,4 @@
-"""Minute bars of any kind of instrument: asked for page by page, judged row by row.
+"""Minute bars of any kind of symbol: fetched page by page, checked row by row.
 
 A fetcher returns every finished bar that the answers hold, so each poll repairs the ones before it.
 """
@@ -14,49 +14,52 @@ import polars as pl
 import pyarrow as pa
 
 from engine.clock import floor_minute
-from engine.fetchers.bar_rules import PRICES, Fields, Limits, Rules, judge
+from engine.columns import PRICES
+from engine.fetchers.bar_rules import Fields, PriceLimits, Rules, split_rows
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
 from engine.market.sessions import Session
+from engine.market.symbols import parse
 from engine.schemas import conform
 
 BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 
 
 class BarFetcher(PriceFetcher):
-    """Minute bars of one kind of instrument."""
+    """Minute bars of one kind of symbol.
+
+    `max_price_ratio` is how many times the price around it a bar may be, by type of symbol; a type
+    without an entry may have any price.
+    """
 
     fields: ClassVar[Fields]
+    max_price_ratio: ClassVar[Mapping[type, float]]
 
     @abstractmethod
     def _question(self, request: BarRequest, newest: datetime, today: date) -> BarQuestion:
         """Return the call whose newest row is the one labelled `newest`."""
 
     @abstractmethod
-    def _limits(self, record: Mapping[str, Any]) -> Limits:
-        """Return the day's lowest and highest possible price, if the answer tells."""
-
-    @abstractmethod
-    def _apart(self, symbol: str) -> float | None:
-        """Return how many times the price around it a bar may be; None: any."""
+    def price_limits(self, record: Mapping[str, Any]) -> PriceLimits:
+        """Return the day's lowest and highest possible price, if the answer has them."""
 
     async def fetch(self, request: BarRequest) -> pa.RecordBatch:
         """Return the finished bars that the answers hold, ascending, each stamp once.
 
-        Only bars of the session and its owed stamps. Empty if KIS has none. Raises KisError.
+        Only bars with a stamp that the session expects. Empty if KIS has none. Raises KisError.
         """
-        pages = [page async for page in self._pages(request)]
+        pages = [bars async for bars in self._pages(request)]
         if not pages:  # the session has no minute yet that has ended
             return pa.RecordBatch.from_pylist([], schema=self.schema)
         bars = pl.concat(pages).unique("timestamp", keep="first").sort("timestamp")
         return conform(bars, self.schema)
 
     async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
-        """Yield pages from the newest backwards, each beginning a minute before the one before.
+        """Yield the bars of each page, from the newest backwards, each page before the last one.
 
-        Ends when all that is wanted is there, or when a page brings nothing older.
+        Ends when the first stamp wanted is reached, or when a page brings nothing older.
         """
         session, wanted = request.session, request.first_wanted
         newest = self._newest_label(request)
@@ -68,9 +71,9 @@ class BarFetcher(PriceFetcher):
                 deadline=request.deadline,
                 minute=newest,
             )
-            page = self._read(answer, session, today)
-            yield page
-            oldest = _oldest_label(page, session)
+            bars = self.read(answer, session, today)
+            yield bars
+            oldest = _oldest_label(bars, session)
             if wanted is None or oldest is None or not session.label_of(wanted) < oldest <= newest:
                 return
             newest = session.label_before(oldest)
@@ -83,19 +86,23 @@ class BarFetcher(PriceFetcher):
             return newest
         return min(newest, session.label_of(request.until))
 
-    def _read(self, answer: Answer, session: Session, today: date) -> pl.DataFrame:
-        """Return the answer's bars in our columns, newest first."""
-        rows = answer.rows("output2")
-        limits = self._limits(answer.record("output1")) if session.date == today else None
-        rules = Rules(session, answer.as_of, limits, self._apart(answer.symbol))
-        judged = judge(codec.columns(rows, self.fields.names()), self.fields, rules)
-        self.counts.update(judged.counts)
-        if len(judged.rejected):
-            source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
-            self._reject(codec.rejected_rows(judged.rejected, rows, source))
-        return self._bars(judged.bars, session, answer)
+    def read(self, answer: Answer, session: Session, today: date) -> pl.DataFrame:
+        """Return the answer's bars in the columns of `schema`, newest first; keep what is rejected.
 
-    def _bars(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
+        KIS's answer has the price limits of `today`, so they count only for today's session.
+        """
+        rows = answer.rows("output2")
+        limits = self.price_limits(answer.record("output1")) if session.date == today else None
+        ratio = self.max_price_ratio.get(type(parse(answer.symbol)))
+        rules = Rules(session, answer.as_of, limits, ratio)
+        split = split_rows(codec.columns(rows, self.fields.names()), self.fields, rules)
+        self.counts.update(split.counts)
+        if len(split.rejected):
+            source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
+            self._reject(codec.rejected_rows(split.rejected, rows, source))
+        return self._stored_columns(split.bars, session, answer)
+
+    def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
         return bars.select(
             session.stamp_of_label(pl.col("label")).alias("timestamp"),
             pl.lit(answer.symbol).alias("symbol"),
@@ -105,7 +112,7 @@ class BarFetcher(PriceFetcher):
         )
 
 
-def _oldest_label(page: pl.DataFrame, session: Session) -> datetime | None:
-    """Return the label of a page's oldest bar; None if the page has no bars."""
-    oldest: datetime | None = page["timestamp"].min()  # type: ignore[assignment]
+def _oldest_label(bars: pl.DataFrame, session: Session) -> datetime | None:
+    """Return the label of the oldest bar; None if there is none."""
+    oldest: datetime | None = bars["timestamp"].min()  # type: ignore[assignment]
     return session.label_of(oldest) if oldest is not None else None

@@ -23,7 +23,7 @@ from engine.schemas import REJECTED_ROWS
 class BarRequest:
     """Bars of one symbol in one session.
 
-    `until` is the last stamp wanted (none: the last minute that has ended). One page, unless
+    `until` is the last stamp wanted (None: the last minute that has ended). One page, unless
     `since`, the first stamp wanted, or `whole_day` asks for more. `deadline` is when to give up.
     """
 
@@ -42,7 +42,7 @@ class BarRequest:
 
 
 class PriceFetcher(ABC):
-    """A source of data: a request in, one RecordBatch out, what was rejected at the side.
+    """A source of data: a request in, one RecordBatch out; rejected rows are kept aside.
 
     `counts` says how many rows of the answers went where.
     """
@@ -50,25 +50,25 @@ class PriceFetcher(ABC):
     schema: ClassVar[pa.Schema]
 
     def __init__(self, client: KisClient) -> None:
-        self.client, self.counts = client, Counter[str]()
+        self.client = client
+        self.counts: Counter[str] = Counter()
         self._rejected: list[pa.RecordBatch] = []
 
     @abstractmethod
     async def fetch(self, request: Any) -> pa.RecordBatch:
-        """Fetch what is asked for. Raises KisError."""
+        """Fetch what the request names. Raises KisError."""
 
     def take_rejected(self) -> pa.RecordBatch:
         """Return the rows rejected since the last time, in REJECTED_ROWS.
 
         Polls overlap, so the same row comes again and again; the store counts it.
         """
-        taken, self._rejected = self._rejected, []
-        return pa.concat_batches(taken) if taken else _no_rejected()
+        if not self._rejected:
+            return pa.RecordBatch.from_pylist([], schema=REJECTED_ROWS)
+        rejected = pa.concat_batches(self._rejected)
+        self._rejected.clear()
+        return rejected
 
     def _reject(self, batch: pa.RecordBatch) -> None:
         self.counts.update(batch["reason"].to_pylist())
         self._rejected.append(batch)
-
-
-def _no_rejected() -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema=REJECTED_ROWS)

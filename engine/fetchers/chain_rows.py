@@ -1,4 +1,4 @@
-"""KIS's rows about options as columns of OPTION_CHAIN: the board's rows and single quotes."""
+"""KIS's rows about options as columns of OPTION_CHAIN: rows of the board and single quotes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _NUMBERS = {
     "theoretical_price": "hts_thpr",
 }
 _BOARD = {"strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp"}
-_QUOTE = {"price": "futs_prpr"}  # KIS's name for the last price of an option, too
+_QUOTE = {"price": "futs_prpr"}  # here KIS names the last price of an option so, too
 
 
 def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
-    """Return one side of a board, with the reason where a row has no code or no strike.
+    """Return one side of a board, with a REASON where a row has no code or no strike.
 
-    Other values are as the vendor gives them, zeros included; null where they cannot be read.
+    Other values are as KIS gives them, zeros included; null where they cannot be read.
     """
-    numbers = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at)
-    return numbers.with_columns(
+    options = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at)
+    return options.with_columns(
         codec.first_reason(
             (pl.col("symbol").is_null(), "code cannot be read"),
             (pl.col("strike") <= 0, "strike cannot be read"),
@@ -46,17 +46,17 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
 
 
 def read_quotes(answers: list[Answer]) -> pl.DataFrame:
-    """Return the single quotes of options, one row an answer: no strike, bid, ask, ATM class."""
+    """Return single quotes of options, a row for each answer: no strike, bid, ask, ATM class."""
     records: list[Mapping[str, Any]] = [answer.record("output1") for answer in answers]
-    numbers = _columns(records, {**_QUOTE, **_NUMBERS}, {}, None)
-    return numbers.drop(codec.ROW).with_columns(
+    options = _columns(records, {**_QUOTE, **_NUMBERS}, {}, None)
+    return options.drop(codec.ROW).with_columns(
         pl.Series("symbol", [answer.symbol for answer in answers], pl.String),
-        pl.Series("quoted_at", [a.received_at for a in answers], pl.Datetime("us")),
+        pl.Series("quoted_at", [answer.received_at for answer in answers], pl.Datetime("us")),
     )
 
 
 def option_type() -> pl.Expr:
-    """Tell call (C) from put (P) by the code, whichever side of a board it stood on."""
+    """Return call (C) or put (P) by the code, whichever side of the board the row was on."""
     call = pl.col("symbol").str.contains("^[2B]")
     return pl.when(call).then(pl.lit("C")).otherwise(pl.lit("P")).alias("option_type")
 

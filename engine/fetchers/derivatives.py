@@ -8,23 +8,20 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from engine.fetchers.bar_rules import Fields, Limits
+from engine.fetchers.bar_rules import Fields, PriceLimits
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis import codec
 from engine.kis.endpoints import DerivativeMinutes
-from engine.market.instruments import product
 from engine.market.sessions import Market
+from engine.market.symbols import Contract, Option, parse
 from engine.schemas import FUTURES_BARS
 
-# KRX lets an index future trade within about 1 % of its last price (the real-time price limit), so
-# no bar stands 5 % away from those around it. An option may double within a minute.
-_APART = 1.05
-_MARKETS = {
-    (Market.DERIVATIVES, True): "F",
-    (Market.DERIVATIVES, False): "O",
-    (Market.NIGHT, True): "CM",
-    (Market.NIGHT, False): "EU",
+MARKET_CODES: dict[tuple[type, Market], str] = {  # FID_COND_MRKT_DIV_CODE
+    (Contract, Market.DERIVATIVES): "F",
+    (Option, Market.DERIVATIVES): "O",
+    (Contract, Market.NIGHT): "CM",
+    (Option, Market.NIGHT): "EU",
 }
 
 
@@ -33,6 +30,9 @@ class DerivativeBarFetcher(BarFetcher):
 
     schema: ClassVar[pa.Schema] = FUTURES_BARS
     fields: ClassVar[Fields] = Fields("futs_oprc", "futs_hgpr", "futs_lwpr", "futs_prpr")
+    # KRX lets an index future trade within about 1 % of its last price (the real-time price limit),
+    # so no bar stands 5 % away from those around it. An option may double within a minute.
+    max_price_ratio: ClassVar[Mapping[type, float]] = {Contract: 1.05}
 
     def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:
         session = request.session
@@ -40,15 +40,14 @@ class DerivativeBarFetcher(BarFetcher):
             symbol=request.symbol,
             day=session.date,
             label=hour_of(newest, session.date),
-            market=_MARKETS[session.market, product(request.symbol).kind == "future"],
+            market=MARKET_CODES[type(parse(request.symbol)), session.market],
             past=session.date != today,
         )
 
-    def _apart(self, symbol: str) -> float | None:
-        return _APART if product(symbol).kind == "future" else None
-
-    def _limits(self, record: Mapping[str, Any]) -> Limits:
-        lowest, highest = codec.value(record, "futs_llam"), codec.value(record, "futs_mxpr")
+    def price_limits(self, record: Mapping[str, Any]) -> PriceLimits:
+        """Return the lowest and highest price of the day as KIS names them, index points."""
+        lowest = codec.value(record, "futs_llam")
+        highest = codec.value(record, "futs_mxpr")
         return (lowest, highest) if lowest and highest and lowest < highest else None
 
 

@@ -1,8 +1,9 @@
 """The option chain of one maturity as a snapshot: the board, and what the board leaves out.
 
-KIS's board shows the 100 highest strikes of each side. A monthly has over 300, so the strikes
-around the market are often not on it: those are quoted one by one, as many a minute as the budget
-allows, the nearest to the market most often. Each row says when it was quoted.
+KIS's board shows the 100 highest strikes of each side (docs/kis.md#option-board). A monthly has
+over 300, so the strikes around the market are often not on it: those are quoted one by one, as many
+a minute as the budget allows, the nearest to the market most often. `quoted_at` of a row is when it
+was quoted.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
-from engine.market.instruments import option_series
+from engine.market.products import option_series
+from engine.market.symbols import option_chain
 from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)
 
 BOARD_ROWS = 100  # a side; a board with as many is cut
 _REACH = LEVELS + 3  # strikes quoted on each side: beyond the levels, since the market moves
-_TOO_OLD = timedelta(hours=1)  # a quote older than this says nothing
+_TOO_OLD = timedelta(hours=1)  # an older quote is not used
 _TO_SPARE = timedelta(seconds=5)  # between the last quote and the deadline of the snapshot
-_ASKED_AGAIN = 2  # times that an answer without content is asked for again
-_LONG_AGO, _MASTER_AGAIN = datetime(1970, 1, 1), timedelta(minutes=1)
+_RETRIES = 2  # of a call whose answer has no content
+_LONG_AGO = datetime(1970, 1, 1)
+_MASTER_RETRY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,12 @@ class ChainRequest:
     @property
     def underlying_symbol(self) -> str:
         """Return the key of its matrices: 202612_KOSPI200."""
-        return option_series(self.series).underlying_symbol(self.maturity)
+        return option_chain(option_series(self.series), self.maturity).code
 
 
 @dataclass(frozen=True)
 class Underlying:
-    """What the options are on: the price in index points, and whose (future:CODE, index)."""
+    """The price that the options are on, index points, and its source (future:CODE, index)."""
 
     price: float | None
     source: str | None
@@ -87,7 +90,7 @@ class OptionChainFetcher(PriceFetcher):
         the rest is returned.
         """
         (board, is_cut), underlying = await asyncio.gather(
-            self._board(request), self._underlying(request)
+            self._fetch_board(request), self._fetch_underlying(request)
         )
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
         chain = pl.concat([board, rest], how="diagonal").with_columns(
@@ -100,27 +103,25 @@ class OptionChainFetcher(PriceFetcher):
         )
         return conform(chain.sort("strike", "option_type"), self.schema)
 
-    async def _board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:
-        """Return the options of the board, and whether a side of it is as long as KIS makes it."""
+    async def _fetch_board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:
+        """Return the options of the board, and whether a side of it is cut."""
         question = OptionBoard(request.maturity, option_series(request.series).market_class)
-        answer = await self._ask(
-            question, request, lambda a: bool(a.rows("output1") and a.rows("output2"))
-        )
-        names = ("output1", "output2")
-        is_cut = any(len(answer.rows(name)) >= BOARD_ROWS for name in names)
-        sides = pl.concat([self._side(answer, name) for name in names])
-        return sides.unique("symbol", keep="first", maintain_order=True), is_cut
+        sides = ("output1", "output2")
+        answer = await self._ask(question, request, lambda a: all(map(a.rows, sides)))
+        is_cut = any(len(answer.rows(side)) >= BOARD_ROWS for side in sides)
+        options = pl.concat([self._read_side(answer, side) for side in sides])
+        return options.unique("symbol", keep="first", maintain_order=True), is_cut
 
-    def _side(self, answer: Answer, name: str) -> pl.DataFrame:
-        rows = answer.rows(name)
-        marked = chain_rows.read_board(rows, answer.received_at)
+    def _read_side(self, answer: Answer, side: str) -> pl.DataFrame:
+        rows = answer.rows(side)
+        options = chain_rows.read_board(rows, answer.received_at)
         source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
-        self._reject(codec.rejected_rows(marked, rows, source))
-        good = marked.filter(pl.col(codec.REASON).is_null())
+        self._reject(codec.rejected_rows(options, rows, source))
+        good = options.filter(pl.col(codec.REASON).is_null())
         self.counts.update(rows=len(rows), options=len(good))
         return good.drop(codec.ROW, codec.REASON)
 
-    async def _underlying(self, request: ChainRequest) -> Underlying:
+    async def _fetch_underlying(self, request: ChainRequest) -> Underlying:
         code = hedging_future(request.series, request.maturity)
         try:
             top = await self._ask(BoardTop(code), request, lambda a: _prices(a) != (None, None))
@@ -140,27 +141,28 @@ class OptionChainFetcher(PriceFetcher):
         price = self._last_price.get(request.underlying_symbol)
         if price is None:
             return board.clear()
-        master = await self._listed()
+        master = await self._fetch_master()
         if master is None:
             return board.clear()
         near = near_market(options_like(master, board["symbol"]), price, _REACH)
         wanted = near.join(board, on="symbol", how="anti")
-        known = await self._quoted(request, wanted)
-        return wanted.select("symbol", "strike").join(known, on="symbol", how="left")
+        quotes = await self._fetch_quotes(request, wanted)
+        return wanted.select("symbol", "strike").join(quotes, on="symbol", how="left")
 
-    async def _quoted(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
+    async def _fetch_quotes(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return the last quotes of the options wanted, after asking for those most in need."""
-        now, key = self.client.clock.now(), request.underlying_symbol
-        known = self._quotes.get(key, chain_rows.read_quotes([]))
-        known = known.filter(pl.col("quoted_at") > now - _TOO_OLD)
-        symbols = most_in_need(wanted, known, now, self._quotes_a_minute)
-        answers = await asyncio.gather(*(self._quote(request, symbol) for symbol in symbols))
+        now = self.client.clock.now()
+        key = request.underlying_symbol
+        kept = self._quotes.get(key, chain_rows.read_quotes([]))
+        kept = kept.filter(pl.col("quoted_at") > now - _TOO_OLD)
+        symbols = most_in_need(wanted, kept, now, self._quotes_a_minute)
+        answers = await asyncio.gather(*(self._fetch_quote(request, s) for s in symbols))
         fresh = chain_rows.read_quotes([answer for answer in answers if answer is not None])
-        self._quotes[key] = pl.concat([fresh, known]).unique("symbol", keep="first")
+        self._quotes[key] = pl.concat([fresh, kept]).unique("symbol", keep="first")
         return self._quotes[key]
 
-    async def _quote(self, request: ChainRequest, symbol: str) -> Answer | None:
-        """Return the quote, None if there is none: then the one before goes on to count."""
+    async def _fetch_quote(self, request: ChainRequest, symbol: str) -> Answer | None:
+        """Return the quote; None if KIS has none: then the last one before is used."""
         try:
             answer = await self._ask(DerivativeQuote(symbol), request, _has_price, _TO_SPARE)
         except KisError as error:
@@ -176,9 +178,9 @@ class OptionChainFetcher(PriceFetcher):
         enough: Callable[[Answer], bool],
         to_spare: timedelta = timedelta(0),
     ) -> Answer:
-        """Ask, and again if the answer is fine but empty, as KIS's answers sometimes are."""
+        """Ask, and ask again if the answer is good but empty, as KIS's answers sometimes are."""
         deadline = request.deadline and request.deadline - to_spare
-        for _ in range(1 + _ASKED_AGAIN):
+        for _ in range(1 + _RETRIES):
             answer = await self.client.call(
                 question, priority=request.priority, deadline=deadline, minute=request.minute
             )
@@ -187,11 +189,11 @@ class OptionChainFetcher(PriceFetcher):
             self.counts["empty answers"] += 1
         return answer
 
-    async def _listed(self) -> pl.DataFrame | None:
-        """Return the master file, fetched once a day; None if KIS does not give it."""
+    async def _fetch_master(self) -> pl.DataFrame | None:
+        """Return the master file, fetched once a day; None if KIS has not given it yet."""
         clock = self.client.clock
         if clock.now() >= self._master_after:
-            self._master_after = clock.now() + _MASTER_AGAIN
+            self._master_after = clock.now() + _MASTER_RETRY
             try:
                 self._master = parse_master(await self.client.download(self.client.master_url))
             except KisError as error:
@@ -203,7 +205,7 @@ class OptionChainFetcher(PriceFetcher):
 
 
 def _prices(top: Answer) -> tuple[float | None, float | None]:
-    """Return the prices of future and index that a board-top has; None where it has none."""
+    """Return the prices of future and index in a board-top; None where it has none."""
     record = top.record("output1")
     future, index = (codec.value(record, field) for field in ("futs_prpr", "unas_prpr"))
     return future if future and future > 0 else None, index if index and index > 0 else None

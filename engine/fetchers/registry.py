@@ -1,4 +1,4 @@
-"""All sources of data: a new one is a class and a line here."""
+"""All sources of data: a new source is a class and a line here."""
 
 from __future__ import annotations
 

@@ -9,18 +9,20 @@ from typing import Any, ClassVar
 import polars as pl
 import pyarrow as pa
 
-from engine.fetchers.bar_rules import Fields, Limits
+from engine.fetchers.bar_rules import Fields, PriceLimits
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import StockMinutes, StockMinutesToday
 from engine.market.sessions import Session
+from engine.market.symbols import Stock
 from engine.schemas import STOCK_BARS
 
 MINUTE = timedelta(minutes=1)
 TIMEFRAME = "1m"
-_LIMIT = 0.30  # of yesterday's close, KRX's daily price limit for stocks since 2015
+# KRX's daily price limit since 2015, of yesterday's close (docs/kis.md#price-limits).
+PRICE_LIMIT = 0.30
 
 
 class StockBarFetcher(BarFetcher):
@@ -28,25 +30,25 @@ class StockBarFetcher(BarFetcher):
 
     schema: ClassVar[pa.Schema] = STOCK_BARS
     fields: ClassVar[Fields] = Fields("stck_oprc", "stck_hgpr", "stck_lwpr", "stck_prpr")
+    max_price_ratio: ClassVar[Mapping[type, float]] = {
+        Stock: (1 + PRICE_LIMIT) / (1 - PRICE_LIMIT)  # from one limit to the other
+    }
 
     def _question(
         self, request: BarRequest, newest: datetime, today: date
     ) -> StockMinutes | StockMinutesToday:
         label = f"{newest:%H%M%S}"
         first = request.first_wanted
-        few = first is None or newest - first < (StockMinutesToday.rows_per_call - 1) * MINUTE
-        if request.session.date == today and few:
+        one_call = (StockMinutesToday.rows_per_call - 1) * MINUTE
+        if request.session.date == today and (first is None or newest - first < one_call):
             return StockMinutesToday(request.symbol, label)
         return StockMinutes(request.symbol, request.session.date, label)
 
-    def _apart(self, symbol: str) -> float | None:  # noqa: ARG002  all stocks alike
-        return (1 + _LIMIT) / (1 - _LIMIT)  # from one limit to the other
-
-    def _limits(self, record: Mapping[str, Any]) -> Limits:
+    def price_limits(self, record: Mapping[str, Any]) -> PriceLimits:
+        """Return the lowest and highest price of the day by yesterday's close, KRW."""
         yesterday = codec.value(record, "stck_prdy_clpr")
-        return (yesterday * (1 - _LIMIT), yesterday * (1 + _LIMIT)) if yesterday else None
+        return (yesterday * (1 - PRICE_LIMIT), yesterday * (1 + PRICE_LIMIT)) if yesterday else None
 
-    def _bars(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
-        return (
-            super()._bars(bars, session, answer).with_columns(pl.lit(TIMEFRAME).alias("timeframe"))
-        )
+    def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
+        columns = super()._stored_columns(bars, session, answer)
+        return columns.with_columns(pl.lit(TIMEFRAME).alias("timeframe"))

@@ -6,36 +6,42 @@ from datetime import datetime
 
 import polars as pl
 
+from engine.features.chain import strikes_above_atm
 from engine.market.expiries import last_day, maturities
-from engine.market.instruments import contract_code, option_series
+from engine.market.products import option_series
+from engine.market.symbols import contract_code
 
 
 def hedging_future(series: str, maturity: str) -> str:
     """Return the future nearest to an option's maturity: the first to expire with or after it."""
-    of = option_series(series)
-    last = last_day(of.name, maturity)
-    months = maturities(of.future.months, beyond=True)
-    month = next((m for ends, m in months if ends >= last), months[-1][1])
-    return contract_code(of.future.prefix, month)
+    found = option_series(series)
+    last = last_day(found.name, maturity)
+    months = maturities(found.future.months, beyond=True)
+    month = next((name for expiry, name in months if expiry >= last), months[-1][1])
+    return contract_code(found.future, month)
 
 
 def near_market(listed: pl.DataFrame, price: float, reach: int) -> pl.DataFrame:
-    """Return symbol, strike and distance (in strikes) of the options up to `reach` away."""
-    grid = (
-        listed.select(pl.col("strike").unique().sort())
-        .with_row_index("place")
-        .with_columns(pl.col("place").cast(pl.Int64))
+    """Return symbol, strike and distance of options up to `reach` listed strikes from ATM.
+
+    `distance` counts listed strikes. ATM is that of the matrices: see `strikes_above_atm`.
+    """
+    distance = strikes_above_atm().abs().alias("distance")
+    return (
+        listed.with_columns(pl.lit(price).alias("underlying_price"))
+        .with_columns(distance)
+        .filter(pl.col("distance") <= reach)
+        .drop("underlying_price")
     )
-    atm = (pl.col("strike") - price).abs().arg_min().cast(pl.Int64)
-    near = grid.with_columns((pl.col("place") - atm).abs().alias("distance"))
-    return listed.join(near.filter(pl.col("distance") <= reach), on="strike").drop("place")
 
 
-def most_in_need(wanted: pl.DataFrame, known: pl.DataFrame, now: datetime, count: int) -> list[str]:
-    """Return the symbols to quote now: old quotes first, and those near the market."""
+def most_in_need(
+    wanted: pl.DataFrame, quoted: pl.DataFrame, now: datetime, count: int
+) -> list[str]:
+    """Return the symbols to quote now: those with the oldest quotes, and those near the market."""
     age = (pl.lit(now) - pl.col("quoted_at")).dt.total_seconds().fill_null(10**9)
     return (
-        wanted.join(known.select("symbol", "quoted_at"), on="symbol", how="left")
+        wanted.join(quoted.select("symbol", "quoted_at"), on="symbol", how="left")
         .sort(age / (1 + pl.col("distance")), "symbol", descending=[True, False])
         .head(count)["symbol"]
         .to_list()

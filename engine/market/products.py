@@ -67,10 +67,6 @@ class OptionSeries:
     put: Product
     future: Product  # what underlies and hedges it
 
-    def underlying_symbol(self, maturity: str) -> str:
-        """Return the key of its matrices: 202612_KOSPI200."""
-        return f"{maturity}_{self.name}"
-
 
 def _futures(name: str, tail: str, underlying: str, multiplier: int, tick: float) -> Product:
     return Product(name, f"A{tail}", f"1{tail}", "future", underlying, multiplier, ((0, tick),))

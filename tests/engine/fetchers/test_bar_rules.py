@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fetchers.bar_rules import Fields, Judged, Rules, judge
+from engine.fetchers.bar_rules import Fields, Rules, SplitRows, split_rows
 from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis import codec
+from engine.kis.answer import Answer
 from engine.market import sessions
 from engine.market.sessions import Market, Session
 from engine.schemas import conform
@@ -38,7 +39,7 @@ def session(market: Market = Market.DERIVATIVES, day: date = DAY) -> Session:
 
 def row(label: str, price: float = 350.0, **changed: Any) -> dict[str, Any]:
     text = f"{price:.2f}"
-    known = {
+    usual = {
         "stck_bsop_date": "20261120",
         "stck_cntg_hour": label.replace(":", "") + "00",
         "futs_oprc": text,
@@ -47,7 +48,7 @@ def row(label: str, price: float = 350.0, **changed: Any) -> dict[str, Any]:
         "futs_prpr": text,
         "cntg_vol": "5",
     }
-    return {**known, **changed}
+    return {**usual, **changed}
 
 
 def rows(count: int = 20, first: str = "10:04", price: float = 350.0) -> list[dict[str, Any]]:
@@ -56,20 +57,19 @@ def rows(count: int = 20, first: str = "10:04", price: float = 350.0) -> list[di
     return [row(f"{newest - timedelta(minutes=n):%H:%M}", price) for n in range(count)]
 
 
-def judged(answer: list[Any], **rules: Any) -> Judged:
-    text = codec.columns(answer, FIELDS.names())
-    of = rules.pop("session", session())
-    return judge(text, FIELDS, Rules(of, rules.pop("as_of", NOW), **rules))
+def split(answer: list[Any], **rules: Any) -> SplitRows:
+    texts = codec.columns(answer, FIELDS.names())
+    return split_rows(texts, FIELDS, Rules(**({"session": session(), "as_of": NOW} | rules)))
 
 
 def reasons(answer: list[Any], **rules: Any) -> dict[int, str]:
-    """Return place → reason of the rejected rows."""
-    rejected = judged(answer, **rules).rejected
+    """Return the number of each rejected row with its reason."""
+    rejected = split(answer, **rules).rejected
     return dict(rejected.select(codec.ROW, codec.REASON).iter_rows()) if len(rejected) else {}
 
 
 def labels(answer: list[Any], **rules: Any) -> list[str]:
-    return [f"{label:%H:%M}" for label in judged(answer, **rules).bars["label"]]
+    return [f"{label:%H:%M}" for label in split(answer, **rules).bars["label"]]
 
 
 @pytest.mark.parametrize("odd", ["", "-", " ", "nan", "inf", "１.0", "1e5", "1,000", None, [], {}])
@@ -113,7 +113,7 @@ def test_a_missing_field_rejects_its_row(field: str) -> None:
         ({"cntg_vol": "-1"}, "volume below zero"),
     ],
 )
-def test_a_row_that_is_no_bar_is_rejected_with_the_reason(changed, reason: str) -> None:
+def test_a_row_that_is_not_a_bar_is_rejected_with_the_reason(changed, reason: str) -> None:
     answer = rows(5)
     answer[3] |= changed
     assert reasons(answer) == {3: reason}
@@ -132,7 +132,7 @@ def test_a_row_that_is_no_bar_is_rejected_with_the_reason(changed, reason: str) 
         ("16:30", False),
     ],
 )
-def test_only_labels_that_the_session_owes(label: str, ok: bool) -> None:
+def test_only_rows_with_a_label_of_the_session_are_bars(label: str, ok: bool) -> None:
     assert bool(labels([row(label)], as_of=NOW + timedelta(days=1))) is ok
 
 
@@ -148,7 +148,7 @@ def test_a_minute_is_finished_only_if_it_was_when_the_question_was_sent() -> Non
     assert labels([row("10:04")], as_of=after) == ["10:04"]
 
 
-def test_a_row_of_another_date_is_rejected_whatever_its_hour() -> None:
+def test_a_row_of_another_date_is_rejected_at_any_hour() -> None:
     answer = [row("15:45", stck_bsop_date="20261118"), row("09:00", stck_bsop_date="20261118")]
     assert set(reasons(answer).values()) == {"another date"}
 
@@ -156,65 +156,65 @@ def test_a_row_of_another_date_is_rejected_whatever_its_hour() -> None:
 def test_rows_of_the_session_before_at_the_end_of_a_page_are_counted_and_not_rejected() -> None:
     answer = [*rows(3), *(row("15:45", stck_bsop_date="20261118") for _ in range(7))]
     assert reasons(answer) == {}
-    assert judged(answer).counts["of the session before"] == 7
+    assert split(answer).counts["of the session before"] == 7
 
 
-def test_the_same_row_again_is_one_bar() -> None:
+def test_a_row_that_is_repeated_is_one_bar() -> None:
     answer = rows(5)
     answer[2:2] = [answer[2]] * 6
     assert labels(answer) == ["10:04", "10:03", "10:02", "10:01", "10:00"]
     assert reasons(answer) == {}
 
 
-def test_of_two_rows_of_a_minute_the_first_counts_and_the_other_is_kept() -> None:
+def test_of_two_rows_of_a_minute_the_first_counts_and_the_other_is_rejected() -> None:
     answer = rows(5)
     answer.insert(3, answer[2] | {"cntg_vol": "9"})
     assert labels(answer) == ["10:04", "10:03", "10:02", "10:01", "10:00"]
-    assert judged(answer).bars["volume"].to_list() == [5] * 5
+    assert split(answer).bars["volume"].to_list() == [5] * 5
     assert reasons(answer) == {3: "another row of the same minute"}
 
 
 @pytest.mark.parametrize("factor", [1 / 3, 0.9, 1.1, 3])
-@pytest.mark.parametrize("place", [0, 1, 10, 19])
-def test_a_row_far_from_those_around_it_is_a_phantom(factor: float, place: int) -> None:
+@pytest.mark.parametrize("index", [0, 1, 10, 19])
+def test_a_row_far_from_the_rows_around_it_is_rejected(factor: float, index: int) -> None:
     answer = rows(20)
-    answer[place] = row(answer[place]["stck_cntg_hour"][:4], 350 * factor)
-    assert reasons(answer, apart=1.05) == {place: "far from the rows around it"}
+    answer[index] = row(answer[index]["stck_cntg_hour"][:4], 350 * factor)
+    assert reasons(answer, max_price_ratio=1.05) == {index: "far from the rows around it"}
 
 
-def test_a_phantom_beside_the_true_row_of_its_minute_leaves_the_true_one() -> None:
+def test_an_outlier_beside_the_true_row_of_its_minute_leaves_the_true_one() -> None:
     answer = rows(20)
     answer.insert(10, row(answer[10]["stck_cntg_hour"][:4], 1050))
-    assert reasons(answer, apart=1.05) == {10: "far from the rows around it"}
-    assert len(labels(answer, apart=1.05)) == 20
+    assert reasons(answer, max_price_ratio=1.05) == {10: "far from the rows around it"}
+    assert len(labels(answer, max_price_ratio=1.05)) == 20
 
 
-def test_a_market_that_moves_is_no_phantom() -> None:
+def test_a_market_that_jumps_and_stays_is_not_rejected() -> None:
     answer = [*rows(10, price=420), *rows(10, first="09:54", price=350)]  # it jumped and stayed
-    assert reasons(answer, apart=1.05) == {}
+    assert reasons(answer, max_price_ratio=1.05) == {}
 
 
-def test_a_wick_is_no_phantom() -> None:
+def test_a_bar_with_a_long_wick_is_not_rejected() -> None:
     answer = rows(20)
     answer[5] |= {"futs_hgpr": "400.00", "futs_lwpr": "320.00"}
-    assert reasons(answer, apart=1.05) == {}
+    assert reasons(answer, max_price_ratio=1.05) == {}
 
 
-def test_beyond_the_days_limits_is_a_phantom() -> None:
+def test_a_price_beyond_the_limits_of_the_day_is_rejected() -> None:
     answer = rows(20)
     answer[3] = row("10:01", 380)
-    assert reasons(answer, limits=(322.0, 378.0)) == {3: "beyond the price limit"}
+    assert reasons(answer, price_limits=(322.0, 378.0)) == {3: "beyond the price limit"}
 
 
-def test_limits_that_do_not_fit_the_market_are_not_believed() -> None:
-    assert reasons(rows(20, price=700), limits=(322.0, 378.0)) == {}
+def test_limits_that_do_not_fit_the_market_are_not_used() -> None:
+    assert reasons(rows(20, price=700), price_limits=(322.0, 378.0)) == {}
 
 
-def test_a_night_knows_its_hours() -> None:
+def test_a_night_has_its_own_labels_past_midnight() -> None:
     night = session(Market.NIGHT)
     hours = ("30:00", "29:59", "29:49", "24:00", "23:59", "18:00", "17:59")
     answer = [row(hour) for hour in hours]  # 05:50-06:00 is the wait for the auction
-    found = judged(answer, session=night, as_of=datetime(2026, 11, 22))
+    found = split(answer, session=night, as_of=datetime(2026, 11, 22))
     assert found.bars["label"].to_list() == [
         datetime(2026, 11, 21, 6),
         datetime(2026, 11, 21, 5, 49),
@@ -241,8 +241,8 @@ ANY_ROW = ANY_VALUE | PARTS | NEARLY | GOOD
 
 
 @given(st.lists(ANY_ROW, max_size=12))
-def test_any_rows_are_divided_without_loss(answer: list[Any]) -> None:
-    found = judged(answer, apart=1.05, limits=(300.0, 400.0))
+def test_any_rows_are_split_without_loss(answer: list[Any]) -> None:
+    found = split(answer, max_price_ratio=1.05, price_limits=(300.0, 400.0))
     bars = found.bars
     assert bars["label"].is_unique().all()
     assert bars.null_count().select(pl.sum_horizontal(pl.all())).item() == 0
@@ -256,25 +256,21 @@ def test_any_rows_are_divided_without_loss(answer: list[Any]) -> None:
 
 
 @given(st.one_of(ANY_VALUE, st.lists(ANY_ROW, max_size=5)), ANY_VALUE)
-async def test_any_answer_is_a_batch(output2: Any, output1: Any) -> None:
-    from engine.kis.answer import Answer
-
+async def test_any_answer_becomes_a_batch(output2: Any, output1: Any) -> None:
     class Client:
         pass
 
     for fetcher in (DerivativeBarFetcher(Client()), StockBarFetcher(Client())):  # type: ignore[arg-type]
         body = {"rt_cd": "0", "output1": output1, "output2": output2}
         answer = Answer("TR", "A01612", body, NOW, NOW)
-        frame = fetcher._read(answer, session(), DAY)
+        frame = fetcher.read(answer, session(), DAY)
         batch = conform(frame, fetcher.schema)
         assert batch.schema == fetcher.schema
         for kept in fetcher.take_rejected()["raw"].to_pylist():
             assert orjson.loads(kept) in output2
 
 
-async def test_rejected_rows_come_with_all_that_is_known_and_once(
-    kis: StubKis, tmp_path: Path
-) -> None:
+async def test_rejected_rows_come_once_with_source_and_reason(kis: StubKis, tmp_path: Path) -> None:
     odd = row("10:03", cntg_vol="-", extra="x")
     kis.answer = lambda _asked: fine(output1={}, output2=[row("10:04"), odd])
     async with open_client(kis, tmp_path) as client:
@@ -294,7 +290,7 @@ async def test_rejected_rows_come_with_all_that_is_known_and_once(
     )
 
 
-async def test_an_answer_that_ignores_the_hour_does_not_go_on_for_ever(kis, tmp_path) -> None:
+async def test_an_answer_that_ignores_the_hour_does_not_page_for_ever(kis, tmp_path) -> None:
     kis.answer = lambda _asked: fine(output1={}, output2=rows(20))
     async with open_client(kis, tmp_path) as client:
         batch = await DerivativeBarFetcher(client).fetch(
@@ -318,23 +314,23 @@ def as_kis_writes(bars: pl.DataFrame, fields: Fields) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("name", "fetcher", "symbol"),
+    ("name", "fetcher", "market"),
     [
-        ("k200_futures_1min.parquet", DerivativeBarFetcher, "101W12"),
-        ("krx_stocks_1min.parquet", StockBarFetcher, None),
+        ("k200_futures_1min.parquet", DerivativeBarFetcher, Market.DERIVATIVES),
+        ("krx_stocks_1min.parquet", StockBarFetcher, Market.STOCKS),
     ],
 )
-def test_no_real_bar_is_taken_for_a_phantom(name: str, fetcher: Any, symbol: str | None) -> None:
+def test_no_real_bar_is_rejected_as_an_outlier(name: str, fetcher: Any, market: Market) -> None:
     frame, fields = real(name), fetcher.fields
-    apart = fetcher._apart(fetcher, symbol)
+    (ratio,) = fetcher.max_price_ratio.values()
     days = frame.with_columns(pl.col("timestamp").dt.date().alias("day"))
     found: Counter[str] = Counter()
-    for (code, day), part in days.sort("timestamp", descending=True).group_by("symbol", "day"):
-        text = as_kis_writes(part, fields)
-        of = sessions.session_of(code, day) if symbol is None else session(Market.DERIVATIVES, day)
-        result = judge(text, fields, Rules(of, datetime(2030, 1, 1), apart=apart))
+    for (_, day), part in days.sort("timestamp", descending=True).group_by("symbol", "day"):
+        texts = as_kis_writes(part, fields)
+        rules = Rules(session(market, day), datetime(2030, 1, 1), max_price_ratio=ratio)
+        result = split_rows(texts, fields, rules)
         found.update(result.counts)
         found.update(result.rejected[codec.REASON].to_list() if len(result.rejected) else [])
     assert found["bars"] > 0.98 * len(frame)
-    # A fund that nobody traded has prices of zero; some rows stand in the wait for the auction.
+    # A fund without a trade has prices of zero; some rows are in the wait for the auction.
     assert not {r for r in found if not re.match("rows|bars|of the|price not|outside", r)}

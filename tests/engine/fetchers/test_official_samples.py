@@ -1,4 +1,4 @@
-"""KIS's own sample answers, value by value. They are not shipped: skipped where they are absent."""
+"""KIS's own sample answers, value by value. They are not shipped: skipped where absent."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.clock import VirtualClock
 from engine.fetchers.base import BarRequest
 from engine.fetchers.chain_rows import read_quotes
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.answer import Answer
+from engine.kis.auth import Token
+from engine.kis.endpoints import DerivativeQuote
 from engine.kis.holidays import opening_days
-from engine.market.sessions import Session, session_of
+from engine.market.sessions import Session
+from engine.market.symbols import parse
 from tests.engine.kis.stub_kis import StubKis, StubReply, json_reply, open_client
 from tests.paths import KIS_SAMPLES as SAMPLES
 from tests.paths import needs
@@ -29,18 +31,20 @@ def sample(tr_id: str) -> StubReply:
     return StubReply((SAMPLES / f"{tr_id}.json").read_bytes())
 
 
+def kept_token(folder: Path) -> Token:
+    (file,) = folder.glob("*-token.json")
+    return Token.model_validate(orjson.loads(file.read_bytes())["token"])
+
+
 def session(symbol: str, day: date) -> Session:
-    found = session_of(symbol, day)
+    found = parse(symbol).session(day)
     assert found is not None
     return found
 
 
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(datetime(2026, 11, 20, 10, 5, 2))
-
-
-async def test_futures_bars_half_minutes_aside(kis: StubKis, tmp_path: Path) -> None:
+async def test_futures_bars_are_read_and_half_minutes_are_rejected(
+    kis: StubKis, tmp_path: Path
+) -> None:
     kis.answer = lambda _asked: sample("FHKIF03020200")
     request = BarRequest("101V09", session("101V09", date(2024, 4, 17)))
     async with open_client(kis, tmp_path) as client:
@@ -58,19 +62,20 @@ async def test_futures_bars_half_minutes_aside(kis: StubKis, tmp_path: Path) -> 
     assert orjson.loads(rejected[0]["raw"])["stck_cntg_hour"] == "141430"
 
 
-async def test_the_limits_of_the_day_are_read(kis: StubKis, tmp_path: Path) -> None:
+async def test_the_price_limits_of_the_day_are_read(kis: StubKis, tmp_path: Path) -> None:
     record = orjson.loads(sample("FHKIF03020200").body)["output1"]
     async with open_client(kis, tmp_path) as client:
-        assert DerivativeBarFetcher(client)._limits(record) == (331.15, 388.65)
+        assert DerivativeBarFetcher(client).price_limits(record) == (331.15, 388.65)
 
 
-async def test_stock_bars_of_today(kis: StubKis, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", [datetime(2022, 9, 2, 10, 5, 2)], indirect=True)
+@pytest.mark.usefixtures("clock")
+async def test_stock_bars_of_today_are_read(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKST03010200")
-    kis.clock._now = datetime(2022, 9, 2, 10, 5, 2)  # type: ignore[attr-defined]
     request = BarRequest("000660", session("000660", date(2022, 9, 2)))
     async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
-    known = {"symbol": "000660", "timeframe": "1m", "fetched_at": kis.clock.now()}
+    common = {"symbol": "000660", "timeframe": "1m", "fetched_at": kis.clock.now()}
     assert bars == [
         {
             "timestamp": datetime(2022, 9, 2, 10, 0),
@@ -79,7 +84,7 @@ async def test_stock_bars_of_today(kis: StubKis, tmp_path: Path) -> None:
             "low": 92400,
             "close": 92400,
             "volume": 1564,
-            **known,
+            **common,
         },
         {
             "timestamp": datetime(2022, 9, 2, 10, 1),
@@ -88,17 +93,17 @@ async def test_stock_bars_of_today(kis: StubKis, tmp_path: Path) -> None:
             "low": 92400,
             "close": 92500,
             "volume": 1383,
-            **known,
+            **common,
         },
     ]
 
 
-async def test_stock_bars_of_a_past_day(kis: StubKis, tmp_path: Path) -> None:
+async def test_stock_bars_of_a_past_day_are_read(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKST03010230")
     request = BarRequest("005930", session("005930", date(2024, 11, 8)))
     async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
-    known = {"symbol": "005930", "timeframe": "1m", "fetched_at": kis.clock.now()}
+    common = {"symbol": "005930", "timeframe": "1m", "fetched_at": kis.clock.now()}
     assert bars == [
         {
             "timestamp": datetime(2024, 11, 8, 12, 2),
@@ -107,7 +112,7 @@ async def test_stock_bars_of_a_past_day(kis: StubKis, tmp_path: Path) -> None:
             "low": 57700,
             "close": 57700,
             "volume": 3856,
-            **known,
+            **common,
         },
         {
             "timestamp": datetime(2024, 11, 8, 14, 0),
@@ -116,7 +121,7 @@ async def test_stock_bars_of_a_past_day(kis: StubKis, tmp_path: Path) -> None:
             "low": 57300,
             "close": 57300,
             "volume": 118619,
-            **known,
+            **common,
         },
         {
             "timestamp": datetime(2024, 11, 8, 14, 1),
@@ -125,7 +130,7 @@ async def test_stock_bars_of_a_past_day(kis: StubKis, tmp_path: Path) -> None:
             "low": 57200,
             "close": 57300,
             "volume": 59047,
-            **known,
+            **common,
         },
     ]
 
@@ -134,7 +139,7 @@ def board_and_top(asked: Any) -> StubReply:
     return sample("FHPIF05030100" if "callput" in asked.path else "FHPIF05030000")
 
 
-async def test_the_option_board(kis: StubKis, tmp_path: Path) -> None:
+async def test_the_option_board_is_read(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = board_and_top
     minute = datetime(2026, 11, 20, 10, 5)
     async with open_client(kis, tmp_path) as client:
@@ -219,7 +224,7 @@ def test_a_single_quote_is_read() -> None:
     }
 
 
-async def test_the_holidays(kis: StubKis, tmp_path: Path) -> None:
+async def test_the_holidays_are_read(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("CTCA0903R")
     async with open_client(kis, tmp_path) as client:
         days = await opening_days(client, date(2022, 12, 27), date(2023, 1, 19))
@@ -237,11 +242,13 @@ async def test_the_holidays(kis: StubKis, tmp_path: Path) -> None:
     assert closed == weekends | {date(2022, 12, 30)}
 
 
-async def test_the_token(kis: StubKis, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", [datetime(2023, 12, 21, 8, 16, 59)], indirect=True)
+@pytest.mark.usefixtures("clock")
+async def test_the_token_and_its_expiry_are_read_and_kept(kis: StubKis, tmp_path: Path) -> None:
     kis.token = lambda: sample("tokenP")
-    kis.clock._now = datetime(2023, 12, 21, 8, 16, 59)  # type: ignore[attr-defined]
     async with open_client(kis, tmp_path) as client:
-        token = await client._accounts[0].tokens.valid_token()
+        await client.call(DerivativeQuote("A01612"))
+    token = kept_token(tmp_path)
     assert token.expires_at == datetime(2023, 12, 22, 8, 16, 59)
     assert token.access_token.startswith("eyJ0eXAi")
     assert "eyJ0eXAi" not in repr(token)

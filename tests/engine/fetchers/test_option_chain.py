@@ -1,4 +1,4 @@
-"""A chain is whole around the market although KIS's board is not, and says how old a quote is."""
+"""A chain is complete around the market although KIS's board is not, and shows each quote's age."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.strikes import hedging_future, most_in_need, near_market
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
+from engine.market.symbols import parse_chain
 from engine.schemas import OPTION_CHAIN
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
@@ -98,7 +99,9 @@ async def test_quoted_strikes_have_their_own_time_and_no_bid_and_ask(tmp_path: P
     assert took <= (len(singles) + 2) / 5 + 0.5
 
 
-async def test_a_small_budget_goes_round_and_serves_the_market_first(tmp_path: Path) -> None:
+async def test_a_small_budget_of_quotes_goes_round_and_begins_near_the_market(
+    tmp_path: Path,
+) -> None:
     async with simulated(tmp_path) as (simulator, client):
         fetcher = OptionChainFetcher(client, quotes_a_minute=10)
         chains = []
@@ -125,10 +128,8 @@ async def test_a_small_budget_goes_round_and_serves_the_market_first(tmp_path: P
     assert ages[0] < ages[1]
 
 
-async def test_weekly_boards_are_whole_and_need_no_quotes(tmp_path: Path) -> None:
-    from engine.market.instruments import front_maturity
-
-    maturity = front_maturity("KOSPI200_WEEKLY_MON", MINUTE.date())
+async def test_a_weekly_board_is_complete_and_needs_no_quotes(tmp_path: Path) -> None:
+    maturity = parse_chain("KOSPI200_WEEKLY_MON:front").on(MINUTE.date()).maturity
     weekly = ChainRequest("KOSPI200_WEEKLY_MON", maturity, MINUTE)
     async with simulated(tmp_path) as (simulator, client):
         chain = frame(await OptionChainFetcher(client).fetch(weekly))
@@ -137,7 +138,7 @@ async def test_weekly_boards_are_whole_and_need_no_quotes(tmp_path: Path) -> Non
     assert 100 <= len(chain) < 200
 
 
-async def test_two_chains_at_once(tmp_path: Path) -> None:
+async def test_two_chains_can_be_fetched_at_once(tmp_path: Path) -> None:
     async with simulated(tmp_path) as (simulator, client):
         fetcher = OptionChainFetcher(client)
         both = await asyncio.gather(
@@ -149,7 +150,7 @@ async def test_two_chains_at_once(tmp_path: Path) -> None:
     assert simulator.counts.refusals == {}
 
 
-# ------------------------------------------------------------------------- a desk of our own
+# ------------------------------------------------------------------------- boards of our own
 
 
 def option(strike: float, side: str = "B", **changed: Any) -> dict[str, Any]:
@@ -175,10 +176,10 @@ def option(strike: float, side: str = "B", **changed: Any) -> dict[str, Any]:
     }
 
 
-def desk(
+def chain_answers(
     calls: list[Any], puts: list[Any], top: dict[str, Any] | None = None, **quotes: StubReply
 ) -> Answering:
-    """Answer with this board; quotes by code, one that is not named has a price of 2.50."""
+    """Answer with this board, and with these quotes by code; any other code has a price of 2.50."""
     master = "\n".join(
         f"5|{side}01612{int(k) // 100}{int(k) % 100:02d}|K|n|1|{k:.2f}|1|2001|KOSPI200"
         for k in (300 + 2.5 * n for n in range(140))
@@ -215,7 +216,7 @@ async def fetched(kis: StubKis, folder: Path, answer: Answering) -> pl.DataFrame
 
 async def test_vendor_values_are_kept_as_given(kis: StubKis, tmp_path: Path) -> None:
     untraded = option(330, hts_ints_vltl="0.0000", optn_bidp="0.00", theta="-0.0000", acml_vol="0")
-    chain = await fetched(kis, tmp_path, desk([untraded], [option(330, "C")]))
+    chain = await fetched(kis, tmp_path, chain_answers([untraded], [option(330, "C")]))
     call = chain.row(0, named=True)
     assert (call["iv"], call["bid"], call["theta"], call["volume"]) == (0.0, 0.0, 0.0, 0)
     assert chain["volume"][1] == 12
@@ -226,7 +227,9 @@ async def test_a_value_that_cannot_be_read_is_null(
     kis: StubKis, tmp_path: Path, odd: object
 ) -> None:
     calls = [option(330, gama=odd, hts_otst_stpl_qty=odd, atm_cls_name=odd)]
-    call = (await fetched(kis, tmp_path, desk(calls, [option(330, "C")]))).row(0, named=True)
+    call = (await fetched(kis, tmp_path, chain_answers(calls, [option(330, "C")]))).row(
+        0, named=True
+    )
     assert (call["gamma"], call["open_interest"], call["atm_class"]) == (None, None, None)
     assert call["price"] == 1.5
 
@@ -243,7 +246,7 @@ async def test_a_value_that_cannot_be_read_is_null(
 )
 async def test_a_row_without_strike_or_code_is_rejected(kis, tmp_path, changed, reason) -> None:
     odd = option(330, **changed)
-    kis.answer = desk([odd, option(332.5)], [option(330, "C")])
+    kis.answer = chain_answers([odd, option(332.5)], [option(330, "C")])
     async with open_client(kis, tmp_path) as client:
         fetcher = OptionChainFetcher(client)
         assert len(frame(await fetcher.fetch(request()))) == 2
@@ -251,19 +254,21 @@ async def test_a_row_without_strike_or_code_is_rejected(kis, tmp_path, changed, 
     assert (kept["reason"], orjson.loads(kept["raw"])) == (reason, odd)
 
 
-async def test_calls_and_puts_are_told_by_their_codes(kis: StubKis, tmp_path: Path) -> None:
-    chain = await fetched(kis, tmp_path, desk([option(330, "C")], [option(330, "B")]))
+async def test_calls_and_puts_are_told_apart_by_their_codes(kis: StubKis, tmp_path: Path) -> None:
+    chain = await fetched(kis, tmp_path, chain_answers([option(330, "C")], [option(330, "B")]))
     assert chain["option_type"].to_list() == ["C", "P"]
     assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
 
 
-async def test_an_option_that_stands_twice_is_one_row(kis: StubKis, tmp_path: Path) -> None:
-    chain = await fetched(kis, tmp_path, desk([option(330)] * 3, [option(330, "C"), option(330)]))
+async def test_an_option_that_comes_twice_is_one_row(kis: StubKis, tmp_path: Path) -> None:
+    chain = await fetched(
+        kis, tmp_path, chain_answers([option(330)] * 3, [option(330, "C"), option(330)])
+    )
     assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
 
 
 async def test_an_empty_board_is_asked_for_again(kis: StubKis, tmp_path: Path) -> None:
-    good, asked = desk([option(330)], [option(330, "C")]), iter(range(2))
+    good, asked = chain_answers([option(330)], [option(330, "C")]), iter(range(2))
 
     def answer(request: ReceivedRequest) -> StubReply:
         empty = "callput" in request.path and next(asked, None) is not None
@@ -273,7 +278,7 @@ async def test_an_empty_board_is_asked_for_again(kis: StubKis, tmp_path: Path) -
 
 
 async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: StubKis, tmp_path: Path) -> None:
-    chain = await fetched(kis, tmp_path, desk([], []))
+    chain = await fetched(kis, tmp_path, chain_answers([], []))
     assert (len(chain), chain.schema["timestamp"]) == (0, pl.Datetime("us"))
 
 
@@ -289,18 +294,18 @@ async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: StubKis, tmp_p
 async def test_the_underlying_is_the_future_else_the_index(
     kis, tmp_path, top, price, source
 ) -> None:
-    chain = await fetched(kis, tmp_path, desk(*HIGH, top=top))
+    chain = await fetched(kis, tmp_path, chain_answers(*HIGH, top=top))
     assert chain["underlying_price"].unique().to_list() == [price]
     assert chain["underlying_source"].unique().to_list() == [source]
     assert (len(chain) > 200) == (price is not None)
 
 
-async def test_without_the_underlying_the_last_price_says_where_to_quote(kis, tmp_path) -> None:
-    kis.answer = desk(*HIGH)
+async def test_without_the_underlying_the_last_price_decides_what_is_quoted(kis, tmp_path) -> None:
+    kis.answer = chain_answers(*HIGH)
     async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
         fetcher = OptionChainFetcher(client)
         first = frame(await fetcher.fetch(request()))
-        kis.answer = desk(*HIGH, top={})
+        kis.answer = chain_answers(*HIGH, top={})
         await client.clock.sleep_until(MINUTE + timedelta(seconds=62))
         second = frame(await fetcher.fetch(request(MINUTE + timedelta(minutes=1))))
     assert first["symbol"].equals(second["symbol"])
@@ -308,11 +313,11 @@ async def test_without_the_underlying_the_last_price_says_where_to_quote(kis, tm
 
 
 async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_path) -> None:
-    kis.answer = desk(*HIGH)
+    kis.answer = chain_answers(*HIGH)
     async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
         fetcher = OptionChainFetcher(client)
         await fetcher.fetch(request())
-        kis.answer = desk(
+        kis.answer = chain_answers(
             *HIGH,
             B01612350=fine(output1={}),
             C01612350=StubReply(b"<html>"),
@@ -328,8 +333,8 @@ async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_pat
         assert quotes[old]["quoted_at"] < MINUTE + timedelta(minutes=1)
 
 
-async def test_without_the_master_file_the_board_is_all_there_is(kis, tmp_path, caplog) -> None:
-    good = desk(*HIGH)
+async def test_without_the_master_file_the_chain_is_the_board_alone(kis, tmp_path, caplog) -> None:
+    good = chain_answers(*HIGH)
     kis.answer = lambda asked: StubReply(b"no zip") if "zip" in asked.path else good(asked)
     async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:
         fetcher = OptionChainFetcher(client)
@@ -341,8 +346,8 @@ async def test_without_the_master_file_the_board_is_all_there_is(kis, tmp_path, 
     assert caplog.text.count("list of strikes") == 1
 
 
-async def test_a_board_that_cannot_be_had_is_an_error_with_its_context(kis, tmp_path) -> None:
-    good = desk(*HIGH)
+async def test_a_board_that_fails_is_an_error_with_its_context(kis, tmp_path) -> None:
+    good = chain_answers(*HIGH)
     kis.answer = lambda asked: StubReply(b"<html>", 502) if "callput" in asked.path else good(asked)
     with pytest.raises(KisUnreachable) as caught:
         await fetched(kis, tmp_path, kis.answer)
@@ -366,11 +371,13 @@ async def test_a_board_that_cannot_be_had_is_an_error_with_its_context(kis, tmp_
         ("KOSDAQ150", "202611", "A06612"),
     ],
 )
-def test_the_future_is_the_first_that_lives_as_long_as_the_option(series, maturity, future) -> None:
+def test_the_hedging_future_is_the_first_to_expire_with_or_after_the_option(
+    series, maturity, future
+) -> None:
     assert hedging_future(series, maturity) == future
 
 
-def test_near_market_counts_listed_strikes_and_takes_the_lower_of_two_as_near() -> None:
+def test_near_market_counts_listed_strikes_and_takes_the_lower_of_two_equally_near() -> None:
     listed = pl.DataFrame({"symbol": list("abcdef"), "strike": [90.0, 95, 100, 110, 120, 90]})
     near = near_market(listed, 105, 1).sort("symbol")
     assert near.rows() == [("b", 95.0, 1), ("c", 100.0, 0), ("d", 110.0, 1)]
@@ -381,11 +388,11 @@ def test_the_oldest_and_nearest_are_most_in_need() -> None:
     wanted = pl.DataFrame(
         {"symbol": list("abcd"), "strike": [1.0, 2, 3, 4], "distance": [0, 1, 2, 0]}
     )
-    known = pl.DataFrame(
+    quoted = pl.DataFrame(
         {"symbol": ["a", "d"], "quoted_at": [MINUTE, MINUTE - timedelta(minutes=9)]}
     )
     now = MINUTE + timedelta(minutes=1)
-    assert most_in_need(wanted, known, now, 3) == ["b", "c", "d"]
+    assert most_in_need(wanted, quoted, now, 3) == ["b", "c", "d"]
 
 
 ANYTHING = st.recursive(
@@ -402,7 +409,7 @@ ROW = ANYTHING | st.builds(
 
 
 @given(st.lists(ROW, max_size=6), ANYTHING)
-def test_any_rows_are_read(rows: list[Any], record: Any) -> None:
+def test_any_rows_of_a_board_are_read_without_an_error(rows: list[Any], record: Any) -> None:
     board = chain_rows.read_board(rows, MINUTE)
     good = board.filter(pl.col("reason").is_null())
     assert len(board) == len(rows)

@@ -1,4 +1,4 @@
-"""A stub of KIS that answers what a test sets, and a virtual clock in a trading session."""
+"""A KIS that answers what a test tells it to, and a virtual clock in a trading session."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tests.engine.kis.stub_kis import StubKis, open_stub_kis
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(datetime(2026, 11, 20, 10, 5, 2))
+def clock(request: pytest.FixtureRequest) -> VirtualClock:
+    """Start at 10:05:02, or where `parametrize("clock", [...], indirect=True)` says."""
+    return VirtualClock(getattr(request, "param", datetime(2026, 11, 20, 10, 5, 2)))
 
 
 @pytest.fixture
