@@ -1,8 +1,8 @@
 """Ask a database of advisories about every package that is installed here.
 
-pip-audit brings 15 packages of its own, so it is no part of the environment: uv runs it from its
-cache or fetches it. Without a network there are no advisories either; then it says so, loudly, and
-fails nothing: a check of another kind must not depend on somebody else's server.
+pip-audit brings 15 packages of its own, so it is not part of the environment: uv runs it from its
+cache or fetches it. Without a network there are no advisories; then the audit says loudly that it
+was skipped, and does not fail: the other checks must not depend on a server of other people.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PIP_AUDIT = "pip-audit==2.10.1"
 
 
 def audit() -> tuple[list[dict[str, Any]] | None, str]:
-    """Return the packages that were asked about, with their advisories; None if nobody answered."""
+    """Return the packages with their advisories (None if no server answered), and why not."""
     uv = shutil.which("uv") or "uv"
     command = [
         uv,
@@ -44,8 +44,8 @@ def audit() -> tuple[list[dict[str, Any]] | None, str]:
         )
         return json.loads(done.stdout)["dependencies"], ""
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        said = done.stderr if isinstance(error, ValueError) else str(error)
-        return None, said.strip().splitlines()[-1] if said.strip() else type(error).__name__
+        reason = done.stderr if isinstance(error, ValueError) else str(error)
+        return None, reason.strip().splitlines()[-1] if reason.strip() else type(error).__name__
 
 
 def main() -> int:

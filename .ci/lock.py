@@ -1,7 +1,7 @@
 """Write the exact version of every package into pyproject.toml, as constraints for uv.
 
-A lock file would name the addresses that packages were downloaded from; those differ from one
-place to the next and are nobody's business here. Versions alone are enough to repeat an install.
+A lock file would name the addresses that packages were downloaded from, and those differ from one
+machine to the next. Versions alone are enough to repeat an install.
 """
 
 from __future__ import annotations

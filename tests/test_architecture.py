@@ -54,7 +54,7 @@ def parts(folder: Path) -> dict[str, set[str]]:
     prefix = ".".join(folder.parts) + "."
     graph: dict[str, set[str]] = defaultdict(set)
     for module, imported in IMPORTS.items():
-        if not module.startswith(prefix):  # so the folder's own __init__ is none of its parts
+        if not module.startswith(prefix):  # so the folder's own __init__ is not one of its parts
             continue
         part = module.removeprefix(prefix).partition(".")[0]
         used = {n.removeprefix(prefix).partition(".")[0] for n in imported if n.startswith(prefix)}

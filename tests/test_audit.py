@@ -1,4 +1,4 @@
-"""The audit: advisories end it with 1, and where nobody answers it says that it was skipped."""
+"""The audit: advisories end it with 1, and where no server answers it says that it was skipped."""
 
 from __future__ import annotations
 

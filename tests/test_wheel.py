@@ -1,4 +1,4 @@
-"""What is shipped works where there is no repository: the wheel, installed into an empty place."""
+"""The wheel works without the repository, installed into an empty environment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 
 
 def made(*command: str | Path) -> None:
-    """Run a command of uv; where it cannot get its packages there is no test.
+    """Run a command of uv; skip the test where it cannot get its packages.
 
     Where the usual hosted CI runs, that is a failure: it has a network.
     """

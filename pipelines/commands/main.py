@@ -1,4 +1,4 @@
-"""The command `krt`: what each recipe of the justfile calls.
+"""The command `krt`, which the recipes of the justfile call.
 
 Exit codes: 0 done, 1 findings (validate), 2 could not run, 130 ended with Ctrl+C.
 """
@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from engine.errors import InputError, KrtError
 
 _LONGEST = 1000  # characters of an argument
-_LINE = 600  # characters of what we say
+_LINE = 600  # characters of a message
 
 app = App(
     name="krt",
@@ -51,12 +51,12 @@ for _name in _COMMANDS:  # each is the function of its name in the module of its
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; whatever the user did wrong is one line and exit code 2."""
-    # Whoever ends us with a SIGTERM means the same as with Ctrl+C: leave nothing behind.
+    """Run one command; a mistake of the user is one line on standard error and exit code 2."""
+    # A SIGTERM means the same as Ctrl+C: commit what has come, stop the servers, clean up.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
-        # A minute's frames are small: to hand them to other threads costs a tenth of a day's CPU.
+        # A minute's frames are small: handing them to other threads costs a tenth of a day's CPU.
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
     try:
         _check(given)
@@ -65,23 +65,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(" ".join(str(error).split()))
     except KrtError as error:
         return _refuse(str(error))
-    except OSError as error:  # the disk, a port: whoever knew more about it has said so above
-        place = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{place}{error.strerror or error or type(error).__name__}")
+    except OSError as error:  # the disk, a port; errors with more context are KrtErrors
+        file = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{file}{error.strerror or error or type(error).__name__}")
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0
 
 
 def _check(arguments: Sequence[str]) -> None:
-    """Refuse what no code, date, name or path is; SQL may be long and have lines.
+    """Refuse arguments that cannot be a code, date, name or path; SQL may be long and have lines.
 
     Raises InputError.
     """
     sql = arguments[:1] == ["sql"]
     for argument in arguments:
         if not argument:
-            raise InputError("an argument is empty: leave the option out, or say what you mean")
+            raise InputError("an argument is empty: leave the option out, or give it a value")
         bare = " ".join(argument.split()) if sql else argument
         if not bare.isprintable():
             raise InputError(f"{argument!r} holds a character that cannot be printed")
@@ -90,7 +90,7 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _refuse(message: str) -> int:
-    """Say what is wrong in one line that no argument can make long, or command the terminal."""
+    """Print one line, however long the argument it quotes, and without control characters."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
     shown = line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 2 :]}"
     sys.stderr.write(f"❌ {shown}\n")

@@ -142,12 +142,12 @@ async def warm_up(store: Store, market: SyntheticMarket, day: DayPlan) -> None:
         await store_strategy_symbols(store, strategy.name, [symbol])
     earlier = sessions.previous_sessions(Market.DERIVATIVES, DAY, warm_up_sessions())
     for one in earlier:
-        of = sessions.session(Market.DERIVATIVES, one)
-        assert of
-        bars = market.bars(symbol, of).with_columns(
-            timestamp=of.stamp_of_label(pl.col("label")),
+        held = sessions.session(Market.DERIVATIVES, one)
+        assert held
+        bars = market.bars(symbol, held).with_columns(
+            timestamp=held.stamp_of_label(pl.col("label")),
             symbol=pl.lit(symbol),
-            fetched_at=pl.lit(of.last_stamp),
+            fetched_at=pl.lit(held.last_stamp),
         )
         await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
 

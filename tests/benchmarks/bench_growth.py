@@ -41,14 +41,14 @@ def measure(
     rounds: int = 5,
     symbols: tuple[int, ...] = (10, 100, 1000),
     days: tuple[int, ...] = (DAYS[1], DAYS[10]),
-    of: int = MEASURED,
+    stocks: int = MEASURED,
     sessions: int = SESSIONS,
 ) -> list[Row]:
-    """Measure both kinds of growth; the histories hold `of` stocks."""
+    """Measure both kinds of growth; the histories hold so many `stocks`."""
     return [
         *by_symbols(stage, rounds, symbols),
         *features_by_symbols(rounds, symbols, sessions),
-        *by_bars(stage, rounds, [stage.history(of, count) for count in days], of),
+        *by_bars(stage, rounds, [stage.history(stocks, count) for count in days], stocks),
     ]
 
 
@@ -77,12 +77,12 @@ def features_by_symbols(rounds: int, symbols: tuple[int, ...], sessions: int) ->
     return _linear("dolpha1's features, {:,} symbols", symbols, took)
 
 
-def by_bars(stage: Stage, rounds: int, histories: list[History], of: int) -> list[Row]:
+def by_bars(stage: Stage, rounds: int, histories: list[History], stocks: int) -> list[Row]:
     """Do with longer and longer histories what is done with them every day."""
     listed = [stage.folder / f"targets-{n}.parquet" for n, _ in enumerate(histories)]
     for history, file in zip(histories, listed, strict=True):
         history.targets.write_parquet(file)
-    minutes = [Minutes(history.url, of) for history in histories]
+    minutes = [Minutes(history.url, stocks) for history in histories]
     for each in minutes:
         each.merge()
     merged = _of_each(rounds, [each.merge for each in minutes])

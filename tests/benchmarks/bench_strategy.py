@@ -34,7 +34,7 @@ def bars(symbols: int, days: int) -> pl.DataFrame:
     owed = stamps_between(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
     rng = np.random.default_rng(1)
 
-    def of(number: int) -> pl.DataFrame:
+    def bars_of(number: int) -> pl.DataFrame:
         close = 400 * np.exp(np.cumsum(rng.normal(0, 0.0008, owed.height)))
         opens = np.concatenate([[400.0], close[:-1]])
         return owed.select("timestamp").with_columns(
@@ -46,7 +46,7 @@ def bars(symbols: int, days: int) -> pl.DataFrame:
             pl.Series("volume", rng.integers(0, 500, owed.height)),
         )
 
-    return pl.concat(of(number) for number in range(symbols))
+    return pl.concat(bars_of(number) for number in range(symbols))
 
 
 def in_pandas(frame: pd.DataFrame, params: Dolpha1Params = PARAMS) -> pd.DataFrame:

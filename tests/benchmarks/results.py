@@ -50,9 +50,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def described(of: Mapping[str, Any]) -> str:
+def described(machine: Mapping[str, Any]) -> str:
     """Return the machine in a line."""
-    return f"{of['cpu']}, {of['cores']} cores, {of['memory']}, {of['system']}"
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}"
 
 
 def _cpu() -> str:
@@ -64,7 +64,7 @@ def _cpu() -> str:
         for line in listed.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.ingestor() or platform.machine()
+    return platform.processor() or platform.machine()
 
 
 def _said(*command: str) -> str:

@@ -132,7 +132,7 @@ def bars_of(symbol: str | None = "A01_FRONT", at: datetime | None = None) -> pl.
         (["validate", "--export", "nowhere"], "nowhere"),
         (["dashboard", "--port", "0"], "--port"),
         (["research", "--notebook", "."], "--notebook"),
-        (["calendar", "0"], "0 is no year"),
+        (["calendar", "0"], "0 is not a year"),
         (["sim", "--speed", "max"], "--speed max"),
         (["sim", "--speed", "1e300"], "--speed"),
         (["sim", "--start", "09:30+09:00"], "--start"),

@@ -99,7 +99,7 @@ async def stored(url: str, clock: Clock) -> dict[str, pl.DataFrame]:
 async def test_the_simulator_is_collected_from_as_if_it_were_kis(
     database_url, another_database_url, asked, settings
 ):
-    """The same minutes twice: simulated, and by whoever has credentials and starts on Sunday."""
+    """The same minutes twice: simulated, and with credentials, started on Sunday."""
     simulated = SimulatedDay(SyntheticMarket(5), MONDAY, FEED)
     clock = clock_before_open(simulated, float("inf"))
     stats = DayStatistics(plan(FEED, MONDAY), simulated=True)
@@ -166,12 +166,12 @@ def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
     assert not server.exists()
     summary = json.loads(out.splitlines()[-1])
     assert summary["complete"] is False
-    # A commit that is under way at the Ctrl+C goes through, and nobody counts it any more.
+    # A commit that is under way at the Ctrl+C goes through, but is not counted any more.
     assert 0 < summary["bars"] <= desk.ask(counted).item()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM there")
-def test_whoever_ends_krt_db_ends_its_server(desk: Desk):
+def test_the_end_of_just_db_is_the_end_of_its_server(desk: Desk):
     server = desk.folder / "simulation" / "postgres-18" / "postmaster.pid"
     with subprocess.Popen(
         [*KRT, "db"],

@@ -34,7 +34,7 @@ OTHERS = 0o077
 
 @pytest.fixture(autouse=True)
 def open_umask() -> Iterator[None]:
-    """The worst that a login can have: nothing is closed unless somebody closes it."""
+    """The worst that a login can have: nothing is closed to others unless we close it."""
     before = os.umask(0)
     yield
     os.umask(before)

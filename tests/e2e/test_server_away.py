@@ -82,7 +82,7 @@ class Server:
             pass
 
     def held(self) -> filelock.FileLock:
-        """A lock under which nobody can start it again."""
+        """A lock that keeps the server from being started again."""
         return filelock.FileLock(self._folder / "server.lock")
 
 
@@ -102,7 +102,7 @@ async def nothing(_: VirtualClock) -> None:
 
 
 def troubled(server: Server, spool: Path, chance: random.Random) -> Trouble:
-    """The server is killed and stays down, then admits nobody, then is killed again and again."""
+    """The server is killed and stays down, then refuses connections, then is killed repeatedly."""
 
     async def trouble(clock: VirtualClock) -> None:
         await clock.sleep_until(GONE)

@@ -1,4 +1,4 @@
-"""Addresses of databases: what is one, and that nobody says the password of one that is none."""
+"""Addresses of databases: which are valid, and that errors never quote a password."""
 
 from __future__ import annotations
 

@@ -110,12 +110,14 @@ class Thin(SyntheticMarket):
     000020 has its first trade at 09:05 and none from 10:00 to 10:30; 000040 is halted.
     """
 
-    def _bars(self, symbol: str, of: Session) -> pl.DataFrame:
-        found = super()._bars(symbol, of)
+    def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
+        found = super()._bars(symbol, session)
         if symbol == "000040":
             return found.clear()
         if symbol != "000020":
             return found
         label = pl.col("label")
-        quiet = label.is_between(of.opens + timedelta(minutes=60), of.opens + timedelta(minutes=90))
-        return found.filter(label >= of.opens + timedelta(minutes=5), ~quiet)
+        quiet = label.is_between(
+            session.opens + timedelta(minutes=60), session.opens + timedelta(minutes=90)
+        )
+        return found.filter(label >= session.opens + timedelta(minutes=5), ~quiet)

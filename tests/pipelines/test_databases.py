@@ -45,7 +45,7 @@ def test_a_database_keeps_to_the_data_it_began_with(
         record_data_kind(database_url, other)
 
 
-async def test_bars_from_before_anybody_asked_are_taken_for_real(database_url, store):
+async def test_bars_from_before_the_kind_was_recorded_are_taken_for_real(database_url, store):
     connection = Connection(database_url, "test")
     await store.merge("futures_1m", futures_bars([1.0]))
     with connection.transaction() as cursor:

@@ -104,10 +104,10 @@ def test_the_command_prints_a_table_or_json(file: Path, capsys: pytest.CaptureFi
 def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
     bars: pl.DataFrame, tmp_path: Path
 ) -> None:
-    of, rules = strategy_named("dolpha1"), Rules()
-    params = parse_params(of.params, PARAMS)
-    found = run(bars.lazy(), of, params, rules)
-    files = write_report(found, of.name, params, rules, tmp_path / "report")
+    strategy, rules = strategy_named("dolpha1"), Rules()
+    params = parse_params(strategy.params, PARAMS)
+    found = run(bars.lazy(), strategy, params, rules)
+    files = write_report(found, strategy.name, params, rules, tmp_path / "report")
     html, png, trades, daily, equity = files
     page = html.read_text(encoding="utf-8")
     assert "<script src" not in page
