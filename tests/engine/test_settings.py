@@ -1,4 +1,4 @@
-"""Configuration files in the spec's format; whatever is wrong with them is one line, no secret."""
+"""Configuration files in the documented format; an error in one is one line without a secret."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""dolpha1 once more, a row at a time in plain Python, written from the spec alone."""
+"""dolpha1 once more, a row at a time in plain Python, written from its definition alone."""
 
 from __future__ import annotations
 

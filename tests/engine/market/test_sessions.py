@@ -105,8 +105,8 @@ def test_every_trade_of_the_real_stock_file_has_an_expected_stamp():
     ],
 )
 def test_a_code_has_the_session_of_its_market_and_its_expiry(symbol, day, bars):
-    of = parse(symbol).session(date.fromisoformat(day))
-    assert (of.stamps().len() if of else None) == bars
+    session_of_day = parse(symbol).session(date.fromisoformat(day))
+    assert (session_of_day.stamps().len() if session_of_day else None) == bars
 
 
 def test_nights_of_codes():
