@@ -1,20 +1,19 @@
-"""Signals as they are stored, against signals computed again: where they differ."""
+"""Where stored signals differ from signals computed again."""
 
 from __future__ import annotations
 
 import polars as pl
 
 KEY = ("timestamp", "symbol")
-SAID = ("monitor_signal", "trade_signal", "reason")
+_SHOWN = ("monitor_signal", "trade_signal", "reason")
 
 
 def differences(computed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """Return one row for each (timestamp, symbol) at which the two disagree in any bit.
+    """Return one row for each (timestamp, symbol) at which the two differ in any bit.
 
     Both have the strategy's columns without created_at. Columns: timestamp, symbol, state, columns
-    (in which they differ), and of both sides monitor_signal, trade_signal, reason (`_given`,
-    `_computed`). States: `missing`, not stored; `unexpected`, stored, but there is no bar;
-    `differs`.
+    (those that differ), and monitor_signal, trade_signal, reason of both sides (`_given` as stored,
+    `_computed`). States: `missing`, not stored; `unexpected`, stored without a bar; `differs`.
     """
     values = [name for name in computed.columns if name not in KEY]
     both = computed.join(
@@ -32,8 +31,8 @@ def differences(computed: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
             *KEY,
             "state",
             "columns",
-            *(f"{name}_given" for name in SAID),
-            *(pl.col(name).alias(f"{name}_computed") for name in SAID),
+            *(f"{name}_given" for name in _SHOWN),
+            *(pl.col(name).alias(f"{name}_computed") for name in _SHOWN),
         )
         .sort("symbol", "timestamp")
     )

@@ -1,7 +1,7 @@
-"""Minutes since a session's first stamp: what lets sessions that open at different hours compare.
+"""Minutes since a session's first stamp, so that sessions with different hours can be compared.
 
-The first stamp is the calendar's, not the first bar's: where the first bars of a day are missing,
-or come late, the other bars of the day keep their minute.
+The first stamp is the calendar's, not the first bar's: if the first bars of a day are missing or
+late, the other bars of the day keep their minute.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from engine.market.sessions import session_of
 def min_from_open() -> pl.Expr:
     """Return the minutes from the session's first stamp: 0 at 08:46, 419 at the auction.
 
-    Reads the frame of `engine.features.bars.in_order`. For a symbol that is no code of KRX's, or a
-    day on which the calendar knows no session, the first bar's stamp takes the place.
+    Reads the frame of `engine.features.bars.in_order`. For a symbol that is not KRX's, or a day
+    without a session in the calendar, the stamp of the first bar is used instead.
     """
     of_session = pl.struct("symbol", "session", "session_number")
     calendar = of_session.map_batches(_first_stamps, return_dtype=pl.Datetime("us"))
@@ -30,10 +30,10 @@ def min_from_open() -> pl.Expr:
 def _first_stamps(bars: pl.Series) -> pl.Series:
     """Ask the calendar once for each session, not for each bar."""
     rows = bars.struct.unnest()
-    place = rows["session_number"].rle_id()
-    heads = rows.filter(place.is_first_distinct())
-    stamps = [_first_stamp(*head) for head in heads.select("symbol", "session").iter_rows()]
-    return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(place)
+    session_index = rows["session_number"].rle_id()
+    first_rows = rows.filter(session_index.is_first_distinct()).select("symbol", "session")
+    stamps = [_first_stamp(symbol, day) for symbol, day in first_rows.iter_rows()]
+    return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(session_index)
 
 
 def _first_stamp(symbol: str, day: date) -> datetime | None:

@@ -1,6 +1,6 @@
 """Opening-range breakout: the example of how little a strategy is.
 
-The first minutes of a session span a range; whoever leaves it later is followed. Crabel, "Day
+The first minutes of a session span a range; a later close outside it is followed. Crabel, "Day
 Trading with Short Term Price Patterns and Opening Range Breakout" (1990), without his filters.
 """
 
@@ -30,7 +30,7 @@ class OpeningRange:
     schema = signal_schema(("min_from_open", pa.int64()))  # minutes since the first stamp
 
     def warm_up_sessions(self, params: OpeningRangeParams) -> int:  # noqa: ARG002
-        """Return 0: each session stands for itself."""
+        """Return 0: no session needs the one before."""
         return 0
 
     def evaluate(self, bars: pl.LazyFrame, params: OpeningRangeParams) -> pl.LazyFrame:
@@ -38,7 +38,8 @@ class OpeningRange:
         forming = pl.col("min_from_open") < params.range_minutes
         high = pl.when(forming).then("high").cum_max().forward_fill().over("session_number")
         low = pl.when(forming).then("low").cum_min().forward_fill().over("session_number")
-        up, down = ~forming & (pl.col("close") > high), ~forming & (pl.col("close") < low)
+        up = ~forming & (pl.col("close") > high)
+        down = ~forming & (pl.col("close") < low)
         reason = (
             pl.when(forming)
             .then(pl.lit("range_forming"))

@@ -1,4 +1,4 @@
-"""A strategy that follows the market: bars in memory, a row for each stamp as its bar comes."""
+"""A strategy on the live day: bars in memory, and a row for each bar as it comes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from strategies.base import ENGINE, Params, Strategy
 class LiveWindow:
     """The bars of one symbol in one session and its warm-up, and the signals given so far.
 
-    `bars` is what is known when the session `since` begins, or goes on after a restart: at least
-    the strategy's warm-up sessions before it, if there are as many. Signals are given for bars of
-    that session; on the next day a new window is due.
+    `bars` are those stored when the session `since` begins, or goes on after a restart: at least
+    the strategy's warm-up sessions before it, if so many exist. Signals are given for bars of that
+    session; the next day needs a new window.
     """
 
     def __init__(
@@ -29,7 +29,9 @@ class LiveWindow:
         *,
         since: date,
     ) -> None:
-        self._strategy, self._params, self._symbol = strategy, params, symbol
+        self._strategy = strategy
+        self._params = params
+        self._symbol = symbol
         self._since = since
         self._bars = _bars_of(symbol, bars)
         self._given: pl.DataFrame | None = None
@@ -49,19 +51,19 @@ class LiveWindow:
         return symbol == self._symbol
 
     def push(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Take bars in; return the rows of the session that are new or no longer as given before.
+        """Add bars; return the rows of the session that are new or differ from those given before.
 
-        Bars may be new, late, corrected or known already, in any order; those of other symbols are
-        passed over. The rows equal, to the last bit, what `evaluate` gives for all bars in one go.
-        Columns: those of `schema` without created_at.
+        Bars may be new, late, corrected or known already, in any order; other symbols are ignored.
+        The rows equal, to the last bit, what `evaluate` gives for all bars at once. Columns:
+        `computed_columns(schema)`.
         """
-        news = _bars_of(self._symbol, batch).join(
+        new_bars = _bars_of(self._symbol, batch).join(
             self._bars, on=self._bars.columns, how="anti", nulls_equal=True
         )
-        if self._given is not None and news.is_empty():
+        if self._given is not None and new_bars.is_empty():
             return self._given.clear()
-        kept = self._bars.join(news, on="timestamp", how="anti")
-        self._bars = pl.concat([kept, news])
+        unchanged = self._bars.join(new_bars, on="timestamp", how="anti")
+        self._bars = pl.concat([unchanged, new_bars])
         rows = self._rows()
         changed = rows if self._given is None else _changed(rows, self._given)
         self._given = rows
@@ -74,7 +76,7 @@ class LiveWindow:
 
 
 def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
-    """Return the symbol's bars, one row a stamp: of several the last one given."""
+    """Return the symbol's bars, one row a stamp: the last one if there are several."""
     return (
         bars.filter(pl.col("symbol") == symbol)
         .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())

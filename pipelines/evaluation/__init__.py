@@ -1,1 +1,1 @@
-"""Strategies over the history: the same signals again, and what they would have earned."""
+"""Strategies over the history: their signals computed again, and what they would have earned."""

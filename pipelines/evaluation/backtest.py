@@ -30,7 +30,7 @@ def read_bars(
 ) -> pl.DataFrame:
     """Return the bars to trade on, warm-up included, from the file or the database.
 
-    Raises InputError where there are none.
+    Raises InputError if there are none.
     """
     if start and end and start > end:
         raise InputError(f"--from {start} is after --to {end}")

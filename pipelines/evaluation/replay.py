@@ -27,14 +27,14 @@ from strategies.comparison import differences
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found. `computed` are the strategy's rows, `differences` see `comparison`."""
+    """Rows computed again, and where stored ones differ (`strategies.comparison.differences`)."""
 
     computed: pl.DataFrame
     differences: pl.DataFrame
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return how many rows agree, and how many are in each state of disagreement."""
+        """How many rows are the same, and how many are in each state of disagreement."""
         states = dict(self.differences["state"].value_counts().iter_rows())
         unexpected = states.get("unexpected", 0)
         disagreeing = self.differences.height - unexpected
@@ -42,7 +42,7 @@ class Replay:
 
     @property
     def is_clean(self) -> bool:
-        """Say whether both agree in every bit."""
+        """Whether both agree in every bit."""
         return self.differences.is_empty()
 
 
@@ -55,17 +55,17 @@ def recompute_signals(
     start: dt.date | None = None,
     end: dt.date | None = None,
 ) -> Replay:
-    """Compute the signals of stored bars, each symbol on its own, and compare.
+    """Compute the signals of stored bars, each symbol on its own, and compare them.
 
-    A next contract's bars are stored before its signals are given, for the warm-up. So only
-    sessions that have signals count; where start and end say that the span is meant also those
-    that should have some (`_expected_sessions`), and all of them where the symbols are named too.
-    Raises InputError where there are no signals or no bars, StoreError from the database.
+    The bars of the next contract are stored, for the warm-up, before it has signals. So only
+    sessions that have signals count. With start and end, sessions between them that should have
+    signals count too (`_expected_sessions`); with symbols as well, all sessions between them.
+    Raises InputError if there are no signals or no bars, StoreError from the database.
     """
     for symbol in symbols:
         if not isinstance(parse(symbol), Stock | Contract):
             raise InputError(f"{symbol} means several contracts: name the one that had signals")
-    given = _given(url, strategy, symbols, start, end)
+    given = _stored_signals(url, strategy, symbols, start, end)
     if given.is_empty() and not (symbols and start and end):
         raise InputError(
             f"no signals of {strategy.name} are stored; give --symbol, --from and --to"
@@ -115,16 +115,19 @@ def _sessions_in_front(sessions: pl.DataFrame, front: Symbol) -> pl.DataFrame:
     )
 
 
-def _given(
+def _stored_signals(
     url: str,
     strategy: Strategy[Any],
     symbols: tuple[str, ...],
     start: dt.date | None,
     end: dt.date | None,
 ) -> pl.DataFrame:
-    kept = [_within(start, end), *([pl.col("symbol").is_in(symbols)] if symbols else [])]
+    conditions = [_within(start, end), *([pl.col("symbol").is_in(symbols)] if symbols else [])]
     return (
-        scan(strategy.table, url).filter(*kept).select(computed_columns(strategy.schema)).collect()
+        scan(strategy.table, url)
+        .filter(*conditions)
+        .select(computed_columns(strategy.schema))
+        .collect()
     )
 
 

@@ -28,11 +28,11 @@ def run_trials(
     ray: str | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> None:
-    """Run the trials that the trial_log does not know yet, and remember their outcomes."""
+    """Run the trials that the log does not have yet, and append their outcomes to it."""
     due = [trial for trial in trials if trial.key not in trial_log.outcomes]
     known = len(trials) - len(due)
     if known:
-        log.info("🔄 %d of %d trials were made before", known, len(trials))
+        log.info("🔄 %d of %d trials were run before", known, len(trials))
     if not due:
         return
     progress(known, len(trials))
@@ -60,7 +60,7 @@ def luck_warning(figures: pl.DataFrame, tried: int) -> str:
     )
     luck = expected_best_sharpe(deviation, tried) * year
     return (
-        f"⚠️ {tried} trials were made on this data: the best of as many worthless strategies would"
+        f"⚠️ {tried} trials were run on this data: the best of as many worthless strategies would"
         f" show a Sharpe ratio of {luck:.2f}, yours shows {best['sharpe']:.2f}. The probability"
         f" that it is worth anything at all (deflated Sharpe ratio) is {probability:.0%}."
     )

@@ -1,8 +1,8 @@
-"""The trials of a sweep: a grid of parameters, what became of each, and a file that remembers.
+"""The trials of a sweep: a grid of parameters, the outcome of each, and a file that logs them.
 
-A trial is one set of parameters over all symbols. What is done is appended to a file of JSON lines;
-a sweep that was interrupted goes on where it ended, and one over the same data counts the trials of
-the sweeps before it: whoever tries often enough finds something that looks good.
+A trial is one set of parameters over all symbols. Its outcome is appended to a file of JSON lines:
+a sweep that was interrupted goes on where it ended, and one over the same data counts the trials
+of the sweeps before it, because with enough trials something always looks good.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from strategies.backtesting.run import backtest
 from strategies.base import Params
 from strategies.registry import strategy_named
 
-_HEAD = b'{"data": "'  # how a file of ours begins
-Outcome = list[dict[str, Any]]  # the figures of each symbol
+_FIRST_BYTES = b'{"data": "'  # of every log of trials
+Outcome = list[dict[str, Any]]  # the figures of each symbol; empty if nothing could be traded
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Return what names the trial in the file."""
+        """The text that stands for the trial in the log."""
         return json.dumps([self.strategy, dict(self.values), str(self.start)], sort_keys=True)
 
     @property
     def params(self) -> Params:
-        """Return the strategy's parameters."""
+        """The strategy's parameters."""
         model = strategy_named(self.strategy).params
         return model.model_validate({k: v for k, v in self.values if k in model.model_fields})
 
     @property
     def rules(self) -> Rules:
-        """Return the rules of the backtest."""
+        """The rules of the backtest."""
         return Rules.model_validate({k: v for k, v in self.values if k in Rules.model_fields})
 
 
@@ -58,11 +58,11 @@ def grid(strategy: str, axes: Sequence[str], start: date | None = None) -> list[
 
     An axis is a parameter of the strategy or one of the rules. Raises InputError.
     """
-    read = [_axis(strategy, text) for text in axes]
-    names = [name for name, _ in read]
+    parsed = [_axis(strategy, text) for text in axes]
+    names = [name for name, _ in parsed]
     if len(set(names)) < len(names):
-        raise InputError(f"an axis stands twice: {', '.join(names)}")
-    combinations = itertools.product(*(values for _, values in read))
+        raise InputError(f"an axis is given twice: {', '.join(names)}")
+    combinations = itertools.product(*(values for _, values in parsed))
     return [
         Trial(strategy, tuple(zip(names, values, strict=True)), start) for values in combinations
     ]
@@ -76,10 +76,10 @@ def _axis(strategy: str, text: str) -> tuple[str, list[Any]]:
         known = ", ".join([*params.model_fields, *Rules.model_fields])
         raise InputError(f"{text!r}: write name=value,value with a name of: {known}")
     try:
-        read = [getattr(model.model_validate({name: v}), name) for v in values.split(",")]
+        parsed = [getattr(model.model_validate({name: v}), name) for v in values.split(",")]
     except ValueError as error:
         raise InputError(f"{text!r} is not possible: {_first_line(error)}") from error
-    return name, list(dict.fromkeys(read))
+    return name, list(dict.fromkeys(parsed))
 
 
 def _first_line(error: ValueError) -> str:
@@ -88,35 +88,36 @@ def _first_line(error: ValueError) -> str:
 
 
 def run_trial(trial: Trial, bars: pl.DataFrame) -> Outcome:
-    """Return the figures of each symbol; none where the trial had no session to trade in."""
-    of = strategy_named(trial.strategy)
+    """Backtest the trial and return the figures of each symbol."""
+    strategy = strategy_named(trial.strategy)
     try:
-        found = backtest(bars.lazy(), of, trial.params, trial.rules, start=trial.start)
+        result = backtest(bars.lazy(), strategy, trial.params, trial.rules, start=trial.start)
     except InputError:
         return []
-    return found.figures.to_dicts()
+    return result.figures.to_dicts()
 
 
 def fingerprint(bars: pl.DataFrame) -> str:
-    """Return what names the data that trials were made on."""
+    """Return a text that stands for the data that trials were run on."""
     digest = hashlib.sha256(repr(bars.schema).encode())
     digest.update(bars.hash_rows(7).to_numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
 class TrialLog:
-    """The file of what has been tried on some data; raises InputError for that of other data."""
+    """The file of the trials run on some data. Raises InputError for a file of other data."""
 
     def __init__(self, path: Path, data: str) -> None:
-        self._path, self.outcomes = path, dict[str, Outcome]()
+        self._path = path
+        self.outcomes: dict[str, Outcome] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         torn = bool(lines) and not lines[-1].endswith(b"\n")  # the last writer was interrupted
         whole = lines[:-1] if torn else lines
-        if lines and not lines[0].startswith(_HEAD[: len(lines[0])]):
-            raise InputError(f"{path} is no file of a sweep; name another one")
+        if lines and not lines[0].startswith(_FIRST_BYTES[: len(lines[0])]):
+            raise InputError(f"{path} is not a file of a sweep; name another one")
         try:
-            head, rest = json.loads(whole[0]) if whole else None, map(json.loads, whole[1:])
+            head, *rest = map(json.loads, whole) if whole else (None,)
             self.outcomes = {line["trial"]: line["figures"] for line in rest}
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{path} is damaged: name another file or remove it") from None
@@ -128,7 +129,7 @@ class TrialLog:
             self._append({"data": data})
 
     def remember(self, trial: Trial, outcome: Outcome) -> None:
-        """Append what became of a trial."""
+        """Append the outcome of a trial."""
         self.outcomes[trial.key] = outcome
         self._append({"trial": trial.key, "figures": outcome})
 
@@ -138,7 +139,7 @@ class TrialLog:
 
 
 def outcome_table(trials: Iterable[Trial], outcomes: dict[str, Outcome]) -> pl.DataFrame:
-    """Return a row for each trial and symbol, in the order of the trials: parameters, figures."""
+    """Return parameters and figures, a row for each trial and symbol in the order of the trials."""
     rows = [
         dict(trial.values) | figures for trial in trials for figures in outcomes.get(trial.key, [])
     ]

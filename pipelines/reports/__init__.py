@@ -1,1 +1,1 @@
-"""Looking at what is stored: tables, pictures, pages."""
+"""What is stored, shown to people: tables, pictures, the page."""

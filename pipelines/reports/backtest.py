@@ -1,6 +1,6 @@
 """The report of a backtest: equity, drawdown, daily results and trades, as HTML and PNG.
 
-The HTML stands on its own: the scripts that draw it are inside, nothing is fetched.
+The HTML is complete: it contains the scripts that draw it and fetches nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PIXELS_PER_INCH = 144
 
 
 def write_report(
-    found: Backtest, name: str, params: Params, rules: Rules, folder: Path
+    result: Backtest, name: str, params: Params, rules: Rules, folder: Path
 ) -> list[Path]:
     """Write report.html, report.png, trades.csv, daily.csv, equity.csv into the folder.
 
@@ -28,40 +28,41 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"report.{kind}" for kind in ("html", "png")]
-    page = chart(found, name, params, rules)
+    page = chart(result, name, params, rules)
     page.save(files[0], inline=True)
     page.save(files[1], ppi=PIXELS_PER_INCH)
     for table in ("trades", "daily", "equity"):
         files.append(folder / f"{table}.csv")
-        getattr(found, table).write_csv(files[-1])
+        getattr(result, table).write_csv(files[-1])
     return files
 
 
-def chart(found: Backtest, name: str, params: Params, rules: Rules) -> Any:
+def chart(result: Backtest, name: str, params: Params, rules: Rules) -> Any:
     """Return the report as one chart."""
     growth = (pl.col("equity") / pl.col("capital") - 1).alias("growth")
     peak = pl.max_horizontal(pl.col("equity").cum_max().over("symbol"), "capital")
-    days = found.daily.with_columns(growth, (pl.col("equity") / peak - 1).alias("drawdown"))
+    days = result.daily.with_columns(growth, (pl.col("equity") / peak - 1).alias("drawdown"))
     title = alt.TitleParams(
         f"{name}, {days['session'].min()!s} to {days['session'].max()!s}",
-        subtitle=[*_lines(found.figures), _told(params), _told(rules)],
+        subtitle=[*_figure_lines(result.figures), _settings_line(params), _settings_line(rules)],
         anchor="start",
     )
     parts = [
         _line(days, "growth", "return, cumulative", 220),
         _line(days, "drawdown", "below the peak", 110),
         _bars(days),
-        _trades(found.trades),
+        _trades(result.trades),
     ]
     return alt.vconcat(*parts, title=title).resolve_scale(color="shared")
 
 
-def _lines(figures: pl.DataFrame) -> list[str]:
+def _figure_lines(figures: pl.DataFrame) -> list[str]:
     return [
-        f"{f['symbol']}: return {f['total_return']:.2%}, Sharpe {_number(f['sharpe'])}, drawdown"
-        f" {f['max_drawdown']:.2%}, {f['trades']} trades, hit rate {_number(f['hit_rate'])},"
-        f" net {f['net']:,.0f} KRW, costs {f['cost']:,.0f} KRW"
-        for f in figures.head(8).iter_rows(named=True)
+        f"{row['symbol']}: return {row['total_return']:.2%}, Sharpe {_number(row['sharpe'])},"
+        f" drawdown {row['max_drawdown']:.2%}, {row['trades']} trades,"
+        f" hit rate {_number(row['hit_rate'])}, net {row['net']:,.0f} KRW,"
+        f" costs {row['cost']:,.0f} KRW"
+        for row in figures.head(8).iter_rows(named=True)
     ]
 
 
@@ -69,7 +70,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _told(model: Params | Rules) -> str:
+def _settings_line(model: Params | Rules) -> str:
     return ", ".join(f"{name} {value}" for name, value in model.model_dump().items())
 
 
@@ -102,9 +103,9 @@ def _trades(trades: pl.DataFrame) -> Any:
     minute = pl.col("entered").dt.strftime("%H:%M")
     long = pl.col("direction") > 0
     side = pl.when(long).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side")
-    of_trades = trades.select("symbol", "net", "why", side, minute.alias("entered"))
+    drawn = trades.select("symbol", "net", "why", side, minute.alias("entered"))
     return (
-        alt.Chart(of_trades.tail(5000), width=WIDTH, height=150)
+        alt.Chart(drawn.tail(5000), width=WIDTH, height=150)
         .mark_point(filled=True, opacity=0.6)
         .encode(
             x=alt.X("hoursminutes(at):T", title="entered at"),

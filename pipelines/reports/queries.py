@@ -16,7 +16,8 @@ from engine.history.scan import query, scan
 from engine.market import sessions
 from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
 from engine.market.products import option_series
-from engine.market.symbols import FrontMonth, OptionChain, Symbol, chains_of, parse
+from engine.market.symbols import FrontMonth, Symbol, chains_of
+from pipelines.evaluation.bars import symbol_with_bars
 from pipelines.reports.sql_text import sql_text
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
@@ -44,9 +45,7 @@ def symbol_on(day: date, text: str | None) -> Symbol:
     Without a text it is that of DEFAULT_SYMBOL. Raises InputError for any other text, and for an
     option chain, which has no bars.
     """
-    symbol = parse(text or DEFAULT_SYMBOL)
-    if isinstance(symbol, OptionChain):
-        raise InputError(f"{symbol} is an option chain: it has no bars")
+    symbol = symbol_with_bars(text or DEFAULT_SYMBOL)
     return symbol.on(day) if isinstance(symbol, FrontMonth) else symbol
 
 

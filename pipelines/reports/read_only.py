@@ -1,4 +1,4 @@
-"""Looking without being able to touch: the reader's role for pages and notebooks."""
+"""The reader's role: pages and notebooks can read everything and change nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from engine.store.pooler import behind_transaction_pooler
 log = logging.getLogger(__name__)
 
 ROLE = "krt_reader"
-STATEMENT_TIMEOUT = "10s"  # a page that asks for too much is stopped, not the collector
-_WHO = """
+STATEMENT_TIMEOUT = "10s"  # a query that is too large must not slow down the collector
+_CURRENT_USER = """
 SELECT current_user::text AS name,
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super,
        coalesce((SELECT has_table_privilege(oid, 'system_status', 'SELECT')
@@ -28,24 +28,24 @@ SELECT current_user::text AS name,
 def reader_url(url: str) -> str:
     """Return the URL with the reader's rights: it can read everything and change nothing.
 
-    On the embedded server, and wherever we are superuser, the role is made if it is not there. On a
-    server of yours it is taken if your user may take it (`just db-roles`); otherwise, and behind a
-    pooler, which knows no such thing, your user's own rights hold, but transactions are read-only
-    all the same. Raises StoreUnreachable.
+    On the embedded server, and wherever the user is superuser, the reader's role is created if it
+    does not exist. On a server of yours it is used if your user may use it (`just db-roles`).
+    Otherwise, and behind a pooler, which does not pass on roles, your user's own rights apply, but
+    our transactions are read-only all the same. Raises StoreUnreachable.
     """
     connection = Connection(url, "reader")
     try:
-        who = _who(connection)
-        if who["super"] and not who["ready"]:
+        user = _current_user(connection)
+        if user["super"] and not user["ready"]:
             with connection.transaction() as cursor:
                 cursor.execute(roles_sql())
-            who = _who(connection)
+            user = _current_user(connection)
     finally:
         connection.close()
-    if who["name"] == ROLE:
+    if user["name"] == ROLE:
         return url
-    if not (who["ready"] and who["member"]) or behind_transaction_pooler(url, "reader"):
-        log.warning("⚠️ reading as %s: the role %s cannot be taken here", who["name"], ROLE)
+    if not (user["ready"] and user["member"]) or behind_transaction_pooler(url, "reader"):
+        log.warning("⚠️ reading as %s: the role %s cannot be used here", user["name"], ROLE)
         return url
     options = {
         "role": ROLE,
@@ -56,6 +56,6 @@ def reader_url(url: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}options={text}"
 
 
-def _who(connection: Connection) -> dict[str, object]:
+def _current_user(connection: Connection) -> dict[str, object]:
     with connection.transaction(read_only=True) as cursor:
-        return next(pl.DataFrame(fetch_frame(cursor, _WHO)).iter_rows(named=True))
+        return next(pl.DataFrame(fetch_frame(cursor, _CURRENT_USER)).iter_rows(named=True))

@@ -1,7 +1,7 @@
-"""Whatever a query may answer, in columns that can be drawn, written as CSV and as JSON.
+"""The answer to any query in columns that can be printed, written as CSV and as JSON.
 
-People ask what they like: two columns of one name, arrays, JSON, keys in bytes, times beyond all
-calendars. Each is shown as psql would, or refused in one line that says how to ask for it.
+A query may return two columns of one name, arrays, JSON, bytes or times beyond the calendar. Each
+is shown as psql would, or refused in one line that says how to ask for it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def readable(table: pa.Table) -> pl.DataFrame:
     """Return the answer as a frame of numbers, texts, times and lists of them.
 
-    A name that stands twice gets a number behind it. Raises InputError for what has no text here
-    (inet, ranges, points, whole rows, infinite times): it must be cast.
+    A second column of the same name gets a number behind it. Raises InputError for types without a
+    text here (inet, ranges, points, whole rows, infinite times): they must be cast.
     """
-    names = list(_told_apart(table.column_names))
+    names = list(_unique_names(table.column_names))
     columns = map(_column, table.column_names, table.columns)
     return pl.DataFrame(
         [pl.Series(n, pl.from_arrow(c)) for n, c in zip(names, columns, strict=True)]
@@ -35,7 +35,7 @@ def readable(table: pa.Table) -> pl.DataFrame:
 
 
 def without_lists(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame without lists, for what has only cells: each becomes a text of JSON."""
+    """Return the frame with each list as a JSON text, for formats that have only cells."""
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     return frame.with_columns(
         pl.Series(name, [_json(cell) for cell in frame[name].to_list()], pl.String)
@@ -43,13 +43,14 @@ def without_lists(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _told_apart(names: Iterable[str]) -> Iterator[str]:
-    """Yield a, a_2, a_3 for a, a, a, and no name that another column has."""
-    given = list(names)
+def _unique_names(names: Iterable[str]) -> Iterator[str]:
+    """Yield a, a_2, a_3 for a, a, a, without using the name of another column."""
+    original = list(names)
     used: set[str] = set()
-    for name in given:
-        number, own = 1, name
-        while own in used or (number > 1 and own in given):
+    for name in original:
+        number = 1
+        own = name
+        while own in used or (number > 1 and own in original):
             number += 1
             own = f"{name}_{number}"
         used.add(own)
@@ -75,16 +76,16 @@ def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:  # noqa: PLR
     if pa.types.is_duration(kind):
         shown = pl.Series(pl.from_arrow(column)).dt.to_string("polars")
         return pa.chunked_array([shown.to_arrow().cast(pa.string())])
-    return _of_the_calendar(name, column)
+    return _within_calendar(name, column)
 
 
 def _opaque(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type.type_name
-    if kind == "void":  # of functions that are called for what they do
+    if kind == "void":  # the result of a function that returns nothing
         return pa.chunked_array([pa.nulls(len(column), pa.string())])
     if kind == "numeric":  # within a list
         return column.cast(pa.string()).cast(pa.float64())
-    raise InputError(f"column {name} is of a type ({kind}) that has no text here: cast it to text")
+    raise InputError(f"column {name} has a type ({kind}) that cannot be shown: cast it to text")
 
 
 def _list(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -95,8 +96,8 @@ def _list(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.ListArray.from_arrays(offsets, members, mask=pc.is_null(whole))])
 
 
-def _of_the_calendar(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column if it holds no time beyond our calendar: the driver garbles `infinity`."""
+def _within_calendar(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column if its times are in the years 1 to 9999; the driver garbles `infinity`."""
     kind = column.type
     if not (pa.types.is_date32(kind) or pa.types.is_timestamp(kind)):
         return column

@@ -1,5 +1,5 @@
--- Bars stored of a day: how many, how many of those that are due, the last one, and how long after
--- its close it was committed
+-- The bars stored of a day: how many, how many of them until {due}, the last one, and the seconds
+-- from the end of its minute to its commit
 SELECT symbol, count(*) AS bars, count(*) FILTER (WHERE timestamp <= {due}) AS bars_due,
        max(timestamp) AS timestamp,
        (array_agg(close ORDER BY timestamp DESC))[1] AS close,

@@ -1,4 +1,4 @@
--- What went wrong on a day
+-- Missing, rejected and corrected rows of a day
 SELECT (SELECT coalesce(sum(stamps), 0)::bigint FROM gaps
         WHERE state = 'open' AND session = {begin}::date) AS open_gaps,
        (SELECT count(*) FROM rejected_rows

@@ -1,4 +1,4 @@
--- What validation has left in the books
+-- Open gaps, sessions that are not validated, corrected sessions; newest first
 SELECT symbol, session, 'gap' AS what,
        stamps || ' from ' || to_char(first_stamp, 'HH24:MI') || ' to '
        || to_char(last_stamp, 'HH24:MI') || coalesce(': ' || reason, '') AS detail

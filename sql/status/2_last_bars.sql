@@ -1,5 +1,5 @@
 -- Last bar of each symbol
--- Jumps from symbol to symbol along the keys; GROUP BY would read years of bars.
+-- Goes from symbol to symbol along the key; GROUP BY would read years of bars.
 WITH RECURSIVE futures (code) AS (
     SELECT min(symbol) FROM futures_1m
     UNION ALL

@@ -9,23 +9,23 @@ import polars as pl
 
 from strategies.base import ENGINE
 
-SESSIONS_A_YEAR = 252  # as everybody annualises, so that figures compare; KRX has about 245
+SESSIONS_A_YEAR = 252  # as is usual, so that figures can be compared; KRX has about 245
 EULER_MASCHERONI = 0.5772156649015329
 
 
-def figures(of_days: pl.DataFrame, of_trades: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a symbol, from what `results.daily` and `results.trades` give.
+def figures(daily: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a symbol, from the frames of `results.daily` and `results.trades`.
 
     Fractions, not percent: total_return, annual_return (compound), volatility and sharpe (a year,
     no riskless rate), max_drawdown (negative), hit_rate (of trades, after costs), turnover (value
     traded by equity, a session), exposure (share of bars with a position). Then sessions, trades,
     net and cost (KRW), average_trade (KRW), profit_factor (gains by losses), skew and kurtosis
-    (3 is normal) of daily returns. Null where something is not defined, as a Sharpe ratio without
+    (3 is normal) of daily returns. Null if a figure is not defined, such as a Sharpe ratio without
     volatility.
     """
     rows = [
-        _row(days, of_trades.filter(pl.col("symbol") == symbol))
-        for (symbol,), days in of_days.sort("symbol", "session")
+        _row(days, trades.filter(pl.col("symbol") == symbol))
+        for (symbol,), days in daily.sort("symbol", "session")
         .partition_by("symbol", as_dict=True, maintain_order=True)
         .items()
     ]
@@ -35,15 +35,15 @@ def figures(of_days: pl.DataFrame, of_trades: pl.DataFrame) -> pl.DataFrame:
 def _row(days: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     """Return the figures of one symbol.
 
-    Each symbol has its turn: aggregating all of them at once adds the parts of a sum as threads
-    come along, and the last bit would depend on their number.
+    One symbol after the other: aggregating all of them at once adds the parts of a sum in the order
+    in which threads finish, and the last bit would depend on their number.
     """
-    of_days = days.rechunk().lazy().select(pl.col("symbol").first(), *_of_days())
-    of_trades = trades.rechunk().lazy().select(*_of_trades())
-    return pl.concat(pl.collect_all([of_days, of_trades], engine=ENGINE), how="horizontal")
+    from_days = days.rechunk().lazy().select(pl.col("symbol").first(), *_daily_figures())
+    from_trades = trades.rechunk().lazy().select(*_trade_figures())
+    return pl.concat(pl.collect_all([from_days, from_trades], engine=ENGINE), how="horizontal")
 
 
-def _of_days() -> list[pl.Expr]:
+def _daily_figures() -> list[pl.Expr]:
     daily, sessions = pl.col("return"), pl.len()
     growth = (1 + daily).product()
     deviation = daily.std(ddof=1)
@@ -67,7 +67,7 @@ def _of_days() -> list[pl.Expr]:
     ]
 
 
-def _of_trades() -> list[pl.Expr]:
+def _trade_figures() -> list[pl.Expr]:
     net = pl.col("net")
     losses = -net.filter(net < 0).sum()
     return [
@@ -79,7 +79,7 @@ def _of_trades() -> list[pl.Expr]:
 
 
 def expected_best_sharpe(deviation: float, trials: int) -> float:
-    """Return the Sharpe ratio to expect of the best of `trials` strategies worth nothing.
+    """Return the Sharpe ratio to expect of the best of `trials` worthless strategies.
 
     `deviation` is that of the trials' Sharpe ratios, in whose unit the result is. Bailey and López
     de Prado, "The Deflated Sharpe Ratio" (2014), equation 1.

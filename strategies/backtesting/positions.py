@@ -1,9 +1,9 @@
 """From signals to positions, bar by bar.
 
 A signal is known when its bar is over, so it is filled at the next bar's open: long on +1, short on
--1, whatever the position was. `exit="inside"` also leaves where the close is back inside the bands
-at an observation. Each session ends flat, at the close of its last bar; no position is begun at
-that bar. Between these decisions a position stays as it is, so it is the last decision carried
+-1, whatever the position was. `exit="inside"` also closes it if the close is back inside the bands
+at an observation. Each session ends flat, at the close of its last bar; no position is opened at
+that bar. Between these decisions a position does not change, so it is the last decision carried
 forward: no loop over the bars.
 """
 
@@ -21,12 +21,12 @@ from strategies.base import ENGINE, Params, Strategy, is_observation
 def positions(
     bars: pl.LazyFrame, strategy: Strategy[Any], params: Params, rules: Rules
 ) -> pl.DataFrame:
-    """Return one row a bar with what is held over it and what that earned.
+    """Return one row a bar with the position over it and what that earned.
 
     Columns: timestamp, symbol, session, open, close, tradable (the strategy has a band), position
     (-1, 0, +1 while the bar lasts), before (while the bar before lasted), last (of the session),
     multiplier, tick_open, tick_close; in KRW gross, cost, value (traded); trade (a number that is
-    the same for the bars of a trade). Raises InputError for a symbol that is no code.
+    the same for the bars of a trade). Raises InputError for an unknown symbol.
     """
     signals = strategy.evaluate(bars, params).select(
         "timestamp", "symbol", "trade_signal", "ub", "lb"
@@ -73,7 +73,7 @@ def positions(
 
 
 def _decision(params: Params, rules: Rules) -> pl.Expr:
-    """Return the position that is wanted from the next bar on; null where nothing is decided."""
+    """Return the position that is wanted from the next bar on; null if nothing is decided."""
     signal = pl.when(pl.col("trade_signal") != 0).then("trade_signal")
     if rules.exit == "opposite":
         return signal
@@ -82,7 +82,7 @@ def _decision(params: Params, rules: Rules) -> pl.Expr:
 
 
 def _carried(column: str) -> pl.Expr:
-    """Return what the column was at the session's bar before; 0 at its first bar."""
+    """Return the column at the previous bar of the session; 0 at its first bar."""
     return pl.col(column).fill_null(0).shift(1, fill_value=0).over("session_number")
 
 
@@ -91,7 +91,7 @@ def _last() -> pl.Expr:
 
 
 def _without_late_entry() -> pl.Expr:
-    """Return the position, begun nowhere at a session's last bar: it would end where it began."""
+    """Return the position, but none opened at a session's last bar, where it would end at once."""
     changed = pl.col("wanted") != pl.col("wanted").shift(1, fill_value=0)
     return pl.when(pl.col("last") & changed).then(0).otherwise("wanted")
 
@@ -109,7 +109,7 @@ def _krw(rules: Rules) -> pl.Expr:
 
 
 def _gross(rules: Rules) -> pl.Expr:
-    """Return what the bar earned: on the way to its open what was held before, then what is."""
+    """Return what the bar earned: until its open with the position before, then with its own."""
     to_open = pl.col("before") * (pl.col("open") - pl.col("previous_close")).fill_null(0)
     within = pl.col("position") * (pl.col("close") - pl.col("open"))
     return ((to_open + within) * _krw(rules)).alias("gross")

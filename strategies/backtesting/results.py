@@ -8,17 +8,17 @@ from strategies.backtesting.rules import Rules
 from strategies.base import ENGINE
 
 
-def trades(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def trades(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Return one row a trade, ascending by symbol and time.
 
     Columns: symbol, session, direction (+1, -1), entered (stamp of the bar at whose open), entry
     (price), left (stamp of the bar at whose open, or close if `why` is `close`), exit, why
-    (`reversal`, `inside` or `close`), bars (held), gross, cost, net.
+    (`reversal`, `inside` or `close`), bars (held for), gross, cost, net.
     """
     ticks = rules.commission_ticks + rules.slippage_ticks
     krw = pl.col("multiplier") * rules.contracts
     return (
-        held.lazy()
+        positions.lazy()
         .with_columns(_at_exit("open", "close", "exit"), _at_exit("timestamp", "timestamp", "left"))
         .with_columns(_at_exit("tick_open", "tick_close", "exit_tick"), _why())
         .filter(pl.col("position") != 0)
@@ -60,7 +60,7 @@ def _why() -> pl.Expr:
     )
 
 
-def daily(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def daily(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Return one row a symbol and session, from the first session in which it could trade on.
 
     Columns: symbol, session, gross, cost, net, trades (begun), value (traded), exposure (share of
@@ -71,7 +71,7 @@ def daily(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     capital = pl.lit(rules.capital, pl.Float64) if rules.capital else pl.first("open") * krw.first()
     began = (pl.col("position") != pl.col("before")) & (pl.col("position") != 0)
     return (
-        held.lazy()
+        positions.lazy()
         .filter(pl.col("tradable").cum_max().over("symbol").max().over("symbol", "session"))
         .group_by("symbol", "session", maintain_order=True)
         .agg(
@@ -91,10 +91,10 @@ def daily(held: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     )
 
 
-def equity(held: pl.DataFrame, of_days: pl.DataFrame) -> pl.DataFrame:
+def equity(positions: pl.DataFrame, daily: pl.DataFrame) -> pl.DataFrame:
     """Return the equity at the end of each bar: timestamp, symbol, position, equity."""
-    days = of_days.select("symbol", "session", "capital")
+    days = daily.select("symbol", "session", "capital")
     net = (pl.col("gross") - pl.col("cost")).cum_sum().over("symbol")
-    return held.join(days, on=["symbol", "session"], maintain_order="left").select(
+    return positions.join(days, on=["symbol", "session"], maintain_order="left").select(
         "timestamp", "symbol", "position", (pl.col("capital") + net).alias("equity")
     )

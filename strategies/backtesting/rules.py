@@ -1,7 +1,7 @@
 """The rules of a backtest: when a position is left, what trading costs, and what a point is worth.
 
 Costs are honest only if they are at least what you pay: a commission of 0.003 % of a KOSPI200
-future at 400 points is a quarter of a tick, and whoever trades at the market pays the spread.
+future at 400 points is a quarter of a tick, and a market order pays the spread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.market import instruments
+from engine.market.symbols import parse
 
 
 class Rules(BaseModel):
@@ -37,24 +38,25 @@ class Rules(BaseModel):
 def terms(symbols: Sequence[str]) -> pl.DataFrame:
     """Return symbol, multiplier: KRW that a point of a contract, or a KRW of a share, is worth.
 
-    Raises InputError for what is no code.
+    Raises InputError for an unknown symbol.
     """
-    worth = [1 if instruments.is_stock(s) else instruments.product(s).multiplier for s in symbols]
+    products = [parse(symbol).product for symbol in symbols]
+    multipliers = [product.multiplier if product else 1 for product in products]
     return pl.DataFrame(
         {
             "symbol": pl.Series(symbols, dtype=pl.String),
-            "multiplier": pl.Series(worth, dtype=pl.Int64),
+            "multiplier": pl.Series(multipliers, dtype=pl.Int64),
         }
     )
 
 
 def tick_at(price: str, symbols: Sequence[str]) -> pl.Expr:
-    """Return the smallest step at the price in a column, in its unit, for each row's symbol."""
-    bands = {symbol: instruments.ticks_of(symbol) for symbol in symbols}
+    """Return the smallest price step at the price in a column, for each row's symbol."""
+    ticks_of = {symbol: instruments.ticks_of(symbol) for symbol in symbols}
     tick: pl.Expr = pl.lit(None, pl.Float64)
-    for steps in set(bands.values()):
-        same = [symbol for symbol in symbols if bands[symbol] == steps]
-        for start, step in steps:
-            above = pl.col("symbol").is_in(same) & (pl.col(price) >= start)
+    for ticks in set(ticks_of.values()):
+        alike = [symbol for symbol in symbols if ticks_of[symbol] == ticks]
+        for start, step in ticks:
+            above = pl.col("symbol").is_in(alike) & (pl.col(price) >= start)
             tick = pl.when(above).then(float(step)).otherwise(tick)
     return tick

@@ -17,7 +17,7 @@ from strategies.base import Params, Strategy
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a backtest found; the columns are told where the frames are made."""
+    """The frames of a backtest; the functions that make them explain their columns."""
 
     trades: pl.DataFrame  # results.trades
     daily: pl.DataFrame  # results.daily
@@ -35,23 +35,25 @@ def backtest(
 ) -> Backtest:
     """Trade the strategy on bars (as `Strategy.evaluate` takes them), each symbol on its own.
 
-    Sessions before `start` are warm-up only. Raises InputError where no session is left in which
-    the strategy could have traded, and for symbols that are no codes.
+    Sessions before `start` are warm-up only. Raises InputError if no session is left in which the
+    strategy could have traded, and for an unknown symbol.
     """
-    held = positions(bars, strategy, params, rules)
+    bar_positions = positions(bars, strategy, params, rules)
     if start:
-        held = held.filter(pl.col("session") >= start)
-    of_days = results.daily(held, rules)
-    if of_days.is_empty():
+        bar_positions = bar_positions.filter(pl.col("session") >= start)
+    daily = results.daily(bar_positions, rules)
+    if daily.is_empty():
         raise InputError(
             f"{strategy.name} had no session in which it could trade; it needs "
             f"{strategy.warm_up_sessions(params)} sessions to warm up on"
         )
-    held = held.join(of_days, on=["symbol", "session"], how="semi", maintain_order="left")
-    of_trades = results.trades(held, rules)
+    bar_positions = bar_positions.join(
+        daily, on=["symbol", "session"], how="semi", maintain_order="left"
+    )
+    trades = results.trades(bar_positions, rules)
     return Backtest(
-        trades=of_trades,
-        daily=of_days,
-        equity=results.equity(held, of_days),
-        figures=figures.figures(of_days, of_trades),
+        trades=trades,
+        daily=daily,
+        equity=results.equity(bar_positions, daily),
+        figures=figures.figures(daily, trades),
     )

@@ -212,11 +212,11 @@ def test_trades_turnover_and_exposure() -> None:
 def test_the_deflated_sharpe_ratio_is_that_of_the_papers_example() -> None:
     """Bailey and López de Prado (2014): Sharpe 2.5 a year over 1250 days, skew -3, kurtosis 10."""
     year, deviation = 250, (0.5 / 250) ** 0.5
-    of = {"sessions": 1250, "skew": -3.0, "kurtosis": 10.0, "deviation": deviation}
+    sample = {"sessions": 1250, "skew": -3.0, "kurtosis": 10.0, "deviation": deviation}
     assert expected_best_sharpe(deviation, 100) == pytest.approx(0.1132, abs=5e-5)
-    picked = deflated_sharpe(2.5 / year**0.5, trials=100, **of)
+    picked = deflated_sharpe(2.5 / year**0.5, trials=100, **sample)
     assert picked == pytest.approx(0.9004, abs=5e-5)
-    assert deflated_sharpe(2.5 / year**0.5, trials=46, **of) == pytest.approx(0.9505, abs=5e-5)
+    assert deflated_sharpe(2.5 / year**0.5, trials=46, **sample) == pytest.approx(0.9505, abs=5e-5)
     assert expected_best_sharpe(deviation, 1) == 0
 
 

@@ -122,8 +122,8 @@ def rows(*signals: int, start: datetime = NOON, minutes: int = 5) -> pl.DataFram
     )
 
 
-def news(given: pl.DataFrame, *, now: datetime, of: SignalNews | None = None) -> list[str]:
-    found = of or SignalNews(VirtualClock(now))
+def news(given: pl.DataFrame, *, now: datetime, watcher: SignalNews | None = None) -> list[str]:
+    found = watcher or SignalNews(VirtualClock(now))
     return [event.title for event in found.events("dolpha1", given)]
 
 
@@ -133,25 +133,25 @@ def test_a_signal_that_goes_on_is_news_once_and_a_turn_is_news_again() -> None:
     sides = [
         title.rpartition(": ")[2]
         for row in given.iter_slices(1)
-        for title in news(row, now=NOON, of=watcher)
+        for title in news(row, now=NOON, watcher=watcher)
     ]
     assert sides == ["LONG at 400.05", "SHORT at 400.05", "LONG at 400.05"]
-    assert news(given, now=NOON, of=watcher) == []  # corrected and computed again: no news
+    assert news(given, now=NOON, watcher=watcher) == []  # corrected and computed again: no news
 
 
 def test_signals_of_the_past_are_no_news_but_known() -> None:
     """After a restart the window gives the whole day again."""
     watcher = SignalNews(VirtualClock(NOON))
     morning = rows(1, 1, start=NOON - timedelta(hours=2))
-    assert news(morning, now=NOON, of=watcher) == []
-    assert news(rows(1), now=NOON, of=watcher) == []
-    assert len(news(rows(-1, start=NOON + timedelta(minutes=5)), now=NOON, of=watcher)) == 1
+    assert news(morning, now=NOON, watcher=watcher) == []
+    assert news(rows(1), now=NOON, watcher=watcher) == []
+    assert len(news(rows(-1, start=NOON + timedelta(minutes=5)), now=NOON, watcher=watcher)) == 1
 
 
 def test_each_day_begins_anew() -> None:
     watcher = SignalNews(VirtualClock(NOON))
-    assert news(rows(1, start=NOON - timedelta(days=1)), now=NOON, of=watcher) == []
-    assert len(news(rows(1), now=NOON, of=watcher)) == 1
+    assert news(rows(1, start=NOON - timedelta(days=1)), now=NOON, watcher=watcher) == []
+    assert len(news(rows(1), now=NOON, watcher=watcher)) == 1
 
 
 def test_without_bands_the_message_says_so() -> None:

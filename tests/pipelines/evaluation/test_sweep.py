@@ -47,7 +47,7 @@ def test_a_grid_is_every_combination_in_order() -> None:
         (("band=1",), "write name=value,value"),
         (("band_multiplier=",), "write name=value,value"),
         (("rolling_move=1,5",), "not possible"),
-        (("exit=inside", "exit=opposite"), "stands twice"),
+        (("exit=inside", "exit=opposite"), "is given twice"),
     ],
 )
 def test_a_wrong_axis_is_refused(axes: tuple[str, ...], said: str) -> None:
@@ -109,12 +109,12 @@ def test_the_command_counts_all_trials_on_the_data(
         lambda trials, frame, _: ((trial, run_trial(trial, frame)) for trial in trials),
     )
     assert sweep(axis=AXES, file=file, results=results) == 0
-    assert "8 trials were made" in " ".join(capsys.readouterr().out.split())
+    assert "8 trials were run" in " ".join(capsys.readouterr().out.split())
     assert sweep(axis=("band_multiplier=0.3", "rolling_move=3"), file=file, results=results) == 0
-    assert "10 trials were made" in " ".join(capsys.readouterr().out.split())
+    assert "10 trials were run" in " ".join(capsys.readouterr().out.split())
     assert sweep(axis=AXES, file=file, results=results, json=True) == 0
     said = capsys.readouterr()
-    assert "🔄 4 of 4 trials were made before" in said.err
+    assert "🔄 4 of 4 trials were run before" in said.err
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert [(r["band_multiplier"], r["exit"], r["symbol"]) for r in rows[:3]] == [
         (0.2, "opposite", "A01_FRONT"),
