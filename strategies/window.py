@@ -65,7 +65,7 @@ class LiveWindow:
         unchanged = self._bars.join(new_bars, on="timestamp", how="anti")
         self._bars = pl.concat([unchanged, new_bars])
         rows = self._rows()
-        changed = rows if self._given is None else _changed(rows, self._given)
+        changed = rows if self._given is None else _changed_rows(rows, self._given)
         self._given = rows
         return changed
 
@@ -84,5 +84,5 @@ def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _changed(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
+def _changed_rows(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     return rows.join(given, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")

@@ -13,7 +13,7 @@ from pipelines.commands.options import (
     Symbols,
     require_folder,
 )
-from pipelines.evaluation.backtest import parse_params, read_bars, validated
+from pipelines.evaluation.backtest import parse_params, read_bars, validate_model
 from pipelines.reports.evaluation_tables import print_backtest
 from strategies.backtesting.rules import Rules
 from strategies.backtesting.run import backtest as run_backtest
@@ -72,7 +72,7 @@ def backtest(
         require_folder("--report", report)
     chosen = strategy_named(strategy)
     params = parse_params(chosen.params, param)
-    rules = validated(
+    rules = validate_model(
         Rules,
         {
             "exit": exit,

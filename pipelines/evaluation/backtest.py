@@ -47,11 +47,11 @@ def parse_params(model: type[Model], texts: Sequence[str]) -> Model:
     pairs = [text.partition("=") for text in texts]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise InputError(f"{wrong[0]!r}: write name=value, as in --param band_multiplier=1.5")
-    return validated(model, {name: value for name, _, value in pairs})
+    return validate_model(model, {name: value for name, _, value in pairs})
 
 
-def validated(model: type[Model], values: dict[str, Any]) -> Model:
-    """Return the values as a model. Raises InputError in one line."""
+def validate_model(model: type[Model], values: dict[str, Any]) -> Model:
+    """Return the values as a model. Raises InputError, in one line, if one does not fit."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -39,13 +39,13 @@ def read_bar_file(path: Path, symbols: Sequence[str] = ()) -> pl.DataFrame:
     for symbol, day in pairs.iter_rows():
         if session := parse(symbol).session(day):
             symbols_of[session].append(symbol)
-    stamped = [_stamped(bars, session, codes) for session, codes in symbols_of.items()]
+    stamped = [_with_stamps(bars, session, codes) for session, codes in symbols_of.items()]
     if not any(part.height for part in stamped):
         raise InputError(f"{path} has no bars{' of ' + ', '.join(symbols) if symbols else ''}")
     return pl.concat(stamped).sort("symbol", "timestamp")
 
 
-def _stamped(bars: pl.DataFrame, session: Session, symbols: list[str]) -> pl.DataFrame:
+def _with_stamps(bars: pl.DataFrame, session: Session, symbols: list[str]) -> pl.DataFrame:
     in_session = pl.col("timestamp").dt.date() == session.date
     stamp = session.stamp_of_label(pl.col("timestamp"))
     rows = bars.filter(in_session, pl.col("symbol").is_in(symbols))

@@ -155,7 +155,7 @@ def coverage(url: str, first: date, last: date) -> pl.DataFrame:
     spans = known.group_by("symbol").agg(
         first=pl.col("session").min(), last=pl.col("session").max()
     )
-    return _counts(_expected(spans), stored)
+    return _counts(_expected_stamps(spans), stored)
 
 
 def findings(url: str) -> pl.DataFrame:
@@ -166,7 +166,7 @@ def findings(url: str) -> pl.DataFrame:
     return query(url, sql_text("research", "findings.sql"))
 
 
-def _expected(spans: pl.DataFrame) -> pl.DataFrame:
+def _expected_stamps(spans: pl.DataFrame) -> pl.DataFrame:
     known = [expected_sessions([symbol], first, last) for symbol, first, last in spans.iter_rows()]
     return expected_stamps(pl.concat([SESSIONS.to_frame(), *known]))
 

@@ -51,7 +51,7 @@ def _(errors, mo, queries, sources):
 @app.cell
 def _(errors, mo, pictures, sources, url):
     def show(what, **choice):
-        """Draw a picture of what is stored, or say why there is none."""
+        """Draw a picture of what is stored, or say why that is not possible."""
         try:
             chosen = pictures.Choice(width=680, **choice)
             return pictures.draw(url, what, chosen, sources.credit())

@@ -55,7 +55,7 @@ def scan_matrix(
 ) -> pl.LazyFrame:
     """Return option matrices, one row a minute and metric; of one chain and metric, if given."""
     frame = scan("option_matrices", source=source, url=url, export=export)
-    return _narrowed(frame, underlying_symbol=underlying_symbol, metric_type=metric)
+    return _where(frame, underlying_symbol=underlying_symbol, metric_type=metric)
 
 
 def scan_chain(
@@ -67,7 +67,7 @@ def scan_chain(
 ) -> pl.LazyFrame:
     """Return option chains, one row a minute and option; of one chain, if given."""
     frame = scan("option_chain_raw", source=source, url=url, export=export)
-    return _narrowed(frame, underlying_symbol=underlying_symbol)
+    return _where(frame, underlying_symbol=underlying_symbol)
 
 
 def scan_summary(
@@ -79,7 +79,7 @@ def scan_summary(
 ) -> pl.LazyFrame:
     """Return summaries of chains, one row a minute: volatility, skew, max pain, gamma exposure."""
     frame = scan("option_summary", source=source, url=url, export=export)
-    return _narrowed(frame, underlying_symbol=underlying_symbol)
+    return _where(frame, underlying_symbol=underlying_symbol)
 
 
 def scan_signals(
@@ -95,10 +95,10 @@ def scan_signals(
     Raises InputError for an unknown strategy, and for one that has not stored a signal yet.
     """
     frame = scan(strategy_named(strategy).table, source=source, url=url, export=export)
-    return _narrowed(frame, symbol=symbol)
+    return _where(frame, symbol=symbol)
 
 
-def _narrowed(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
+def _where(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
     wanted = {column: value for column, value in values.items() if value is not None}
     return frame.filter(**wanted) if wanted else frame
 

@@ -38,10 +38,10 @@ def positions(
         .join(signals, on=["timestamp", "symbol"], maintain_order="left")
         .with_columns(_decision(params, rules).alias("target"))
         .with_columns(pl.col("target").forward_fill().over("session_number"))
-        .with_columns(_last().alias("last"), _carried("target").alias("wanted"))
+        .with_columns(_last().alias("last"), _previous("target").alias("wanted"))
         .with_columns(_without_late_entry().alias("position"))
         .with_columns(
-            _carried("position").alias("before"),
+            _previous("position").alias("before"),
             pl.struct("session_number", "position").rle_id().alias("trade"),
             pl.col("ub").is_not_null().alias("tradable"),
             tick_at("open", symbols).alias("tick_open"),
@@ -81,7 +81,7 @@ def _decision(params: Params, rules: Rules) -> pl.Expr:
     return pl.coalesce(signal, pl.when(inside).then(pl.lit(0, pl.Int64)))
 
 
-def _carried(column: str) -> pl.Expr:
+def _previous(column: str) -> pl.Expr:
     """Return the column at the previous bar of the session; 0 at its first bar."""
     return pl.col(column).fill_null(0).shift(1, fill_value=0).over("session_number")
 
@@ -96,11 +96,11 @@ def _without_late_entry() -> pl.Expr:
     return pl.when(pl.col("last") & changed).then(0).otherwise("wanted")
 
 
-def _bought() -> pl.Expr:
+def _contracts_traded() -> pl.Expr:
     return (pl.col("position") - pl.col("before")).abs()
 
 
-def _closed() -> pl.Expr:
+def _contracts_closed() -> pl.Expr:
     return pl.when(pl.col("last")).then(pl.col("position").abs()).otherwise(0)
 
 
@@ -117,10 +117,10 @@ def _gross(rules: Rules) -> pl.Expr:
 
 def _cost(rules: Rules) -> pl.Expr:
     ticks = rules.commission_ticks + rules.slippage_ticks
-    points = _bought() * pl.col("tick_open") + _closed() * pl.col("tick_close")
+    points = _contracts_traded() * pl.col("tick_open") + _contracts_closed() * pl.col("tick_close")
     return (points * ticks * _krw(rules)).alias("cost")
 
 
 def _value(rules: Rules) -> pl.Expr:
-    points = _bought() * pl.col("open") + _closed() * pl.col("close")
+    points = _contracts_traded() * pl.col("open") + _contracts_closed() * pl.col("close")
     return (points * _krw(rules)).alias("value")

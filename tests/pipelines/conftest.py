@@ -28,12 +28,12 @@ _BARS = ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
 
 
 def bars(symbols: list[str], first: date, last: date, level: float) -> pl.DataFrame:
-    """A wave of prices, a bar for each stamp owed."""
-    owed = stamps_between(symbols, first, last)
+    """A wave of prices, a bar for each expected stamp."""
+    stamps = stamps_between(symbols, first, last)
     wave = level * (1 + 0.004 * (pl.int_range(pl.len()) / 40).sin())
     close = wave.round(2)
     opened = close.shift(1).fill_null(close)
-    return owed.select(
+    return stamps.select(
         pl.col("stamp").alias("timestamp"),
         "symbol",
         open=opened,

@@ -35,7 +35,7 @@ LONG = {"sessions": 12, "fewest": 9, "minutes": 40, "gaps": (0.0, 0.1)}
 
 
 def slow_trades(symbol: str, bars: pl.DataFrame, rules: Rules) -> list[dict[str, Any]]:
-    """Trade one symbol bar by bar, as somebody would who sits in front of the screen."""
+    """Trade one symbol bar by bar, as a trader in front of the screen would."""
     multiplier, tick = {"101W09": (250_000, 0.05), "105W09": (50_000, 0.02)}[symbol]
     side = (rules.commission_ticks + rules.slippage_ticks) * tick
     signals = DOLPHA1.evaluate(bars.lazy(), PARAMS).collect()
@@ -90,9 +90,7 @@ def run(bars: pl.DataFrame, rules: Rules) -> Backtest | None:
 
 @settings(max_examples=30, deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
-def test_trades_are_those_of_somebody_who_trades_bar_by_bar(
-    bars: pl.DataFrame, rules: Rules
-) -> None:
+def test_trades_are_those_of_a_trader_who_goes_bar_by_bar(bars: pl.DataFrame, rules: Rules) -> None:
     found = run(bars, rules)
     for symbol in FUTURES:
         slow = slow_trades(symbol, bars.filter(pl.col("symbol") == symbol), rules)

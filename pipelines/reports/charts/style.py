@@ -88,7 +88,7 @@ def save(picture: Picture, file: Path) -> None:
     _register_font()
     specification = picture.to_json()
     content = (
-        _recompressed(vl_convert.vegalite_to_png(specification, scale=2))
+        _recompress(vl_convert.vegalite_to_png(specification, scale=2))
         if suffix == ".png"
         else _with_font(vl_convert.vegalite_to_svg(specification)).encode()
     )
@@ -99,7 +99,7 @@ def save(picture: Picture, file: Path) -> None:
         raise InputError(f"{file} cannot be written: {error.strerror}") from None
 
 
-def _recompressed(png: bytes) -> bytes:
+def _recompress(png: bytes) -> bytes:
     """Compress the same pixels better: to a quarter or a fifth of the renderer's bytes."""
     chunks = []
     place = len(_PNG)

@@ -85,7 +85,7 @@ def side_by_side(cards: list[str]) -> str:
     return f'<div class="row">{"".join(cards)}</div>'
 
 
-def titled(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
     """Return a part of the page with its title above it."""
     return f'<div class="title">{escape(title)}</div>{body}'
 
@@ -119,7 +119,7 @@ def components(board: Board, states: Mapping[str, State]) -> str:
         _component(row["component"], row["message"], row["timestamp"], states[row["component"]])
         for row in board.components.iter_rows(named=True)
     ]
-    return titled("시스템 상태", side_by_side(cards) if cards else "아직 없음")
+    return section("시스템 상태", side_by_side(cards) if cards else "아직 없음")
 
 
 def _component(name: str, message: str | None, beat: datetime, state: State) -> str:
@@ -147,13 +147,14 @@ def last_bars(board: Board) -> str:
         for row in board.bars_today.iter_rows(named=True)
     ]
     names = ["종목", "현재가", "마지막 봉", "경과", "저장 지연", "평소 지연", "봉 수", "누락"]
-    return titled("종목", _table(names, board.bars_today["symbol"], rows))
+    return section("종목", _table(names, board.bars_today["symbol"], rows))
 
 
 def last_signals(signals: Mapping[str, pl.DataFrame]) -> str:
     """Return the last trade signals of every strategy."""
     return "".join(
-        titled(f"최근 신호 ({strategy})", _signal_table(rows)) for strategy, rows in signals.items()
+        section(f"최근 신호 ({strategy})", _signal_table(rows))
+        for strategy, rows in signals.items()
     )
 
 
@@ -174,7 +175,7 @@ def _signal_table(signals: pl.DataFrame) -> str:
 def option_summary(board: Board) -> str:
     """Return the summary of the option chain that expires next."""
     if board.summary is None:
-        return titled("옵션", "<small>오늘 저장된 옵션 스냅샷이 없습니다</small>")
+        return section("옵션", "<small>오늘 저장된 옵션 스냅샷이 없습니다</small>")
     summary = board.summary
     exposure = summary["gamma_exposure"]
     cards = [
@@ -188,7 +189,7 @@ def option_summary(board: Board) -> str:
             "기초자산 1%당 십억 원",
         ),
     ]
-    return titled("옵션", side_by_side(cards))
+    return section("옵션", side_by_side(cards))
 
 
 def price(symbol: str, value: float) -> str:

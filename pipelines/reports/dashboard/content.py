@@ -63,7 +63,7 @@ class Viewer:
 
 @dataclass(frozen=True)
 class PageContent:
-    """What the page shows: the board, or why there is none."""
+    """What the page shows: the board, or why it could not be read."""
 
     board: Board | None
     states: dict[str, State]

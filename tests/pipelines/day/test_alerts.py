@@ -57,7 +57,7 @@ async def test_what_was_told_just_before_a_crash_is_sent(httpserver: HTTPServer)
     assert len(httpserver.log) == 1
 
 
-async def test_nobody_waits_for_a_slow_service_and_a_flood_is_logged(
+async def test_telling_never_waits_for_a_slow_service_and_a_flood_is_logged(
     httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer_now = threading.Event()
@@ -88,7 +88,7 @@ async def test_a_service_that_fails_is_named_without_its_secrets(
     assert "very-secret" not in caplog.text
 
 
-async def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
+async def test_an_unknown_address_is_refused_without_being_shown() -> None:
     with pytest.raises(InputError, match="does not know address 2") as caught:
         async with open_alerts(
             [SecretStr("json://localhost"), SecretStr("pw-in://x")], WallClock()

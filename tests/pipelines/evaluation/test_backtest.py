@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.market import instruments
 from engine.store import Store
 from pipelines.commands.backtest import backtest
-from pipelines.evaluation.backtest import parse_params, validated
+from pipelines.evaluation.backtest import parse_params, validate_model
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from pipelines.reports.backtest import write_report
 from pipelines.reports.evaluation_tables import trades_table
@@ -135,7 +135,7 @@ def test_a_wrong_parameter_is_one_clear_line(given: tuple[str, ...], said: str) 
 
 def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFrame) -> None:
     with pytest.raises(InputError, match="commission_ticks"):
-        validated(Rules, {"commission_ticks": -1})
+        validate_model(Rules, {"commission_ticks": -1})
     with pytest.raises(InputError, match="there is no file"):
         read_bar_file(tmp_path / "none.parquet")
     text = tmp_path / "text.parquet"

@@ -120,7 +120,7 @@ async def test_without_signals_or_with_a_product_it_says_what_to_do(
 async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_asked_for(
     bars: pl.DataFrame, store: Store, database_url: str
 ) -> None:
-    """A roll: the next contract's warm-up is stored, and nobody was given signals of it."""
+    """A roll: the next contract's warm-up is stored, and no signals of it were given."""
     strategy, old, roll = STRATEGIES["dolpha1"], "101W09", date(2025, 9, 23)
     before = random_bars(old, FIRST - timedelta(days=14), date(2025, 9, 11), minutes=45)
     await put(store, pl.concat([before, bars]))

@@ -108,7 +108,7 @@ def collect(url: str, minute: int, close: float) -> None:
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    """A headless browser of a phone's width; None where there is none."""
+    """A headless browser of a phone's width; None if none is installed."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     driver = shutil.which("chromedriver")
     if not program or not driver:
@@ -170,7 +170,7 @@ def check_the_page(browser: Any, address: str, url: str) -> None:
     price, collector = '[data-krt="price"]', '[data-krt="component"][data-name="collector"]'
     browser.get(address)
     expect(price, "textContent", "1,050.25")
-    expect(collector, "dataset.state", "stopped")  # nobody beats
+    expect(collector, "dataset.state", "stopped")  # without heartbeats
     collect(url, 2, 1051.5)
     expect(collector, "dataset.state", "running")
     expect(price, "textContent", "1,051.50")

@@ -39,7 +39,7 @@ def execute(connection: Connection, statement: str) -> None:
         cursor.execute(statement)
 
 
-def test_whoever_is_the_reader_already_stays_it(database_url: str) -> None:
+def test_a_url_of_the_reader_stays_as_it_is(database_url: str) -> None:
     reader_url(database_url)
     own = database_url.replace("postgres@", "krt_reader@")
     assert reader_url(own) == own

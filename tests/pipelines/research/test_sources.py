@@ -24,8 +24,8 @@ DAYS = date(2025, 9, 10), date(2025, 9, 12)
 
 async def fill(store: Store) -> pl.DataFrame:
     """Store three days of two contracts; return them as they are sealed."""
-    owed = stamps_between(["101W09", "101W12"], *DAYS)
-    bars = owed.select(
+    stamps = stamps_between(["101W09", "101W12"], *DAYS)
+    bars = stamps.select(
         pl.col("stamp").alias("timestamp"),
         "symbol",
         *(pl.lit(440.0 + i).alias(price) for i, price in enumerate(("low", "open", "close"))),
@@ -34,7 +34,7 @@ async def fill(store: Store) -> pl.DataFrame:
         fetched_at=pl.lit(datetime(2025, 9, 13)),
     )
     await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
-    return owed.select("symbol", "session").unique()
+    return stamps.select("symbol", "session").unique()
 
 
 async def test_postgres_and_parquet_answer_alike(

@@ -1,4 +1,4 @@
-"""Checks for whoever only reads."""
+"""Validation for readers, who write nothing."""
 
 from __future__ import annotations
 
