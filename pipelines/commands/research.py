@@ -6,8 +6,9 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.log import setup_logging
+from engine.settings import load_settings
 from pipelines.commands.options import DatabaseOption, Port, require_free_port
-from pipelines.databases import open_database
+from pipelines.databases import data_kind, open_database
 from pipelines.reports.marimo_server import RUN_AT_ONCE, require_marimo, serve_page
 
 NOTEBOOK = Path(__file__).parent.parent / "research" / "notebook.py"
@@ -37,13 +38,15 @@ def research(
     require_marimo()
     require_free_port(host, port)
     setup_logging()
-    with open_database(database) as opened:
-        copy = notebook or opened.folder / "notebook.py"
-        if copy.exists() and not copy.is_file():
-            raise InputError(f"--notebook {copy} is not a file: name a notebook.py")
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(NOTEBOOK.read_text("utf-8"), "utf-8")
+    settings = load_settings()
+    kind = data_kind(settings, database)
+    copy = notebook or settings.folder(kind) / "notebook.py"
+    if copy.exists() and not copy.is_file():
+        raise InputError(f"--notebook {copy} is not a file: name a notebook.py")
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(NOTEBOOK.read_text("utf-8"), "utf-8")
+    with open_database(kind, settings=settings) as opened:
         return serve_page(
             "edit",
             copy,

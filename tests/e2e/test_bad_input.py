@@ -180,9 +180,9 @@ def test_a_file_whose_columns_hold_something_else(krt, desk, command, bars, says
 
 
 @pytest.mark.parametrize("command", ["live", "sim"])
-def test_a_file_with_bars_on_a_day_that_is_no_session(krt, desk, command):
+def test_a_file_with_bars_on_a_day_without_a_session(krt, desk, command):
     bars_of().write_parquet(desk.folder / "saturday.parquet")
-    says = "no session of KRX"
+    says = "KRX has no session on 2025-09-06"
     refused(krt, command, "--recorded", "saturday.parquet", "--date", "2025-09-06", says=says)
 
 
