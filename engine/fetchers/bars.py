@@ -61,7 +61,8 @@ class BarFetcher(PriceFetcher):
 
         Ends when the first stamp wanted is reached, or when a page brings nothing older.
         """
-        session, wanted = request.session, request.first_wanted
+        session = request.session
+        wanted = request.first_wanted
         newest = self._newest_label(request)
         while newest is not None and newest >= session.opens:
             today = self.client.clock.now().date()

@@ -20,7 +20,9 @@ LIMIT = 100  # rows a side; there is no next page (docs/kis.md#option-board)
 KOSPI_PER_POINT = 7.4  # unch_prpr is the strike in KOSPI points, not the underlying
 _TAIL = orjson.dumps(OK)[1:]
 
-_PRICE, _BEFORE, _THEORETICAL = pl.col("price"), pl.col("before"), pl.col("theoretical")
+_PRICE = pl.col("price")
+_BEFORE = pl.col("before")
+_THEORETICAL = pl.col("theoretical")
 _MOVE = _PRICE - _BEFORE
 _SIGN = (
     pl.when(_MOVE.abs() < 0.005)
@@ -38,7 +40,8 @@ _INTRINSIC = (
 _OFF = pl.when(_THEORETICAL < 0.005).then(9999.99).otherwise((_PRICE / _THEORETICAL - 1) * 100)
 _QUEUE = ((pl.col("strike") * 7) % 90 + 10).cast(pl.Int64).cast(pl.String)
 _VOLUME = pl.col("volume").cast(pl.String)
-_ZERO, _NONE = pl.lit("0.00"), pl.lit("0")
+_ZERO = pl.lit("0.00")
+_NONE = pl.lit("0")
 COLUMNS = {
     "acpr": fixed(pl.col("strike"), 2),
     "unch_prpr": fixed(pl.col("strike") * KOSPI_PER_POINT, 2),

@@ -34,7 +34,8 @@ from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, wrong_tr_id
 from engine.simulator.tokens import Gate
 
-JSON, ZIP = "application/json", "application/zip"
+JSON = "application/json"
+ZIP = "application/zip"
 WITHOUT_TR_ID = {OAUTH_PATH: OAUTH, MASTER_PATH: MASTER}
 APP_KEYS = {"simulated-key": "simulated-secret"}  # unless `serve` is given others
 
@@ -98,7 +99,8 @@ class Simulator:
     async def _quotation(
         self, endpoint: Endpoint, request: web.BaseRequest, now: datetime
     ) -> web.StreamResponse:
-        headers, query = request.headers, request.query
+        headers = request.headers
+        query = request.query
         self._gate.admit(headers, now, self._faults.pace)
         symbol = query.get("FID_INPUT_ISCD", "")
         hits = self._rules_for_call(endpoint.tr_id, symbol, now)

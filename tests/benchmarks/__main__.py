@@ -6,7 +6,7 @@
 --large  growth goes on to 50 million bars
 --tiny   sizes so small that the numbers say nothing: to see that it runs
 
-A part is a module bench_PART with `measure(stage, …) -> list[Row]`, and in TINY (and LARGE, where
+A part is a module bench_PART with `measure(env, …) -> list[Row]`, and in TINY (and LARGE, where
 it has one) the arguments of that size. Targets in ratios hold on any machine; those in seconds are
 the issues', of the machine that they were written on, so look at the ratio beside them, too.
 """
@@ -20,9 +20,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.benchmarks.bench_env import Stage, staged
-from tests.benchmarks.results import described, machine, save
-from tests.benchmarks.rows import Row, timed
+from tests.benchmarks.bench_env import BenchEnv, bench_env
+from tests.benchmarks.results import description, machine, save
+from tests.benchmarks.rows import Row, seconds_taken
 from tests.benchmarks.table import console, table
 
 PARTS = (
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     size = "TINY" if "--tiny" in options else "LARGE" if "--large" in options else ""
     if shutil.disk_usage(tempfile.gettempdir()).free < DISK[size] * 1e9:
         return _refuse(f"{tempfile.gettempdir()} has less than {DISK[size]} GB free; see TMPDIR")
-    with staged() as stage:
-        rows = [row for part in parts for row in measured(stage, part, size)]
-    console().print(table(rows, described(machine())))
+    with bench_env() as env:
+        rows = [row for part in parts for row in measure_part(env, part, size)]
+    console().print(table(rows, description(machine())))
     if not size:
         console().print(LARGER)
     for line in save(rows) if "--save" in options else ():
@@ -62,13 +62,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measured(stage: Stage, part: str, size: str = "") -> list[Row]:
+def measure_part(env: BenchEnv, part: str, size: str = "") -> list[Row]:
     """Return a part's rows; `size` names a constant of its module that holds its arguments."""
     module = importlib.import_module(f"tests.benchmarks.bench_{part}")
     found: list[Row] = []
     sys.stderr.write(f"🚀 {part} … ")
     sys.stderr.flush()
-    seconds = timed(lambda: found.extend(module.measure(stage, **getattr(module, size, {}))))
+    seconds = seconds_taken(lambda: found.extend(module.measure(env, **getattr(module, size, {}))))
     sys.stderr.write(f"{seconds:.0f} s\n")
     return [replace(row, part=part) for row in found]
 

@@ -35,10 +35,10 @@ from pipelines.day.polling import PollingManager
 from pipelines.day.warm_up import open_windows
 from pipelines.feed import BarPlan, DayPlan, Feed, plan
 from strategies.registry import STRATEGIES, warm_up_sessions
-from tests.benchmarks.apart import KEYS
-from tests.benchmarks.bench_env import Stage
-from tests.benchmarks.bench_poll import PACE, collecting
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.bench_poll import PACE, open_polling
 from tests.benchmarks.rows import Row
+from tests.benchmarks.simulator_process import KEYS
 
 DAY = date(2026, 11, 20)
 OPEN = datetime(2026, 11, 20, 9, 0)
@@ -72,9 +72,9 @@ class Poll:
 POLL: ContextVar[Poll] = ContextVar("POLL")
 
 
-def measure(stage: Stage, *, stocks: int = 10, minutes: int = 390) -> list[Row]:
+def measure(env: BenchEnv, *, stocks: int = 10, minutes: int = 390) -> list[Row]:
     """Follow so many stocks and a future for so many minutes from nine o'clock on."""
-    url, market = stage.database(), SyntheticMarket(3)
+    url, market = env.database(), SyntheticMarket(3)
     found = asyncio.run(session(url, market, stocks, OPEN + timedelta(minutes=minutes)))
     frame = pl.DataFrame(found)
     own = ["fetch", "merge"]
@@ -108,12 +108,12 @@ async def session(
     url: str, market: SyntheticMarket, stocks: int, until: datetime
 ) -> list[dict[str, object]]:
     """Play the session; return what each committed bar and each committed signal took."""
-    clock, day = VirtualClock(OPEN), planned(stocks)
+    clock, day = VirtualClock(OPEN), day_plan(stocks)
     store = Store(url, clock)
     await warm_up(store, market, day)
     async with (
         serve(market, clock, faults=LATE, app_keys=KEYS) as simulator,
-        collecting(simulator.base_url, url, clock, dict(list(KEYS.items())[:1]), PACE) as polling,
+        open_polling(simulator.base_url, url, clock, dict(list(KEYS.items())[:1]), PACE) as polling,
     ):
         watch = Watch(clock, simulator)
         ingestor = polling.ingestor
@@ -130,7 +130,7 @@ async def session(
     return watch.found
 
 
-def planned(stocks: int) -> DayPlan:
+def day_plan(stocks: int) -> DayPlan:
     """Return the plan of a future and so many stocks."""
     return plan(Feed(tuple(f"{n:05}0" for n in range(1, stocks + 1)), ("A01",)), DAY)
 
@@ -157,7 +157,8 @@ class Watch:
 
     def __init__(self, clock: VirtualClock, simulator: Simulator) -> None:
         self.found: list[dict[str, object]] = []
-        self._clock, self._simulator = clock, simulator
+        self._clock = clock
+        self._simulator = simulator
         self._answering = self._merging = 0.0
         self._seen: set[tuple[str, str, datetime]] = set()
 

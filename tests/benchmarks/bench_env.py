@@ -1,4 +1,4 @@
-"""Where benchmarks are held: one server, a fresh database for each, long histories made once."""
+"""The environment of benchmarks: one server, fresh databases, long histories that are made once."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ class History:
     rows: int
 
 
-class Stage:
-    """`template_url` leads to a migrated database that nobody else uses; `folder` is ours."""
+class BenchEnv:
+    """`template_url` is a migrated database that is only copied; `folder` is for files."""
 
     def __init__(self, template_url: str, folder: Path, stack: ExitStack) -> None:
-        self.folder, self._template, self._stack = folder, template_url, stack
+        self.folder = folder
+        self._template = template_url
+        self._stack = stack
         self._histories: dict[tuple[int, int], History] = {}
         self._exports: dict[str, Path] = {}
 
@@ -54,26 +56,26 @@ class Stage:
             self._histories[symbols, days] = fill(self.database(), symbols, days)
         return self._histories[symbols, days]
 
-    def exported(self, history: History) -> Path:
+    def export_folder(self, history: History) -> Path:
         """Return the folder of the history's Parquet export; made once."""
         if history.url not in self._exports:
-            place = self.folder / f"export-{len(self._exports)}"
-            export(history.url, place, history.targets)
-            self._exports[history.url] = place
+            folder = self.folder / f"export-{len(self._exports)}"
+            export(history.url, folder, history.targets)
+            self._exports[history.url] = folder
         return self._exports[history.url]
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
-    """Open a stage on a durable server of its own; nothing is left of it."""
-    place = Path(tempfile.gettempdir()) / f"krt-bench-{uuid.uuid4().hex[:8]}"
+def bench_env() -> Iterator[BenchEnv]:
+    """Open an environment on a durable server of its own, and remove it afterwards."""
+    server = Path(tempfile.gettempdir()) / f"krt-bench-{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="krt-bench-")))
-        url = stack.enter_context(embedded_server(place, temporary=True))
+        url = stack.enter_context(embedded_server(server, temporary=True))
         command(url, "CREATE DATABASE bench_template")
         template = url.replace("/krt?", "/bench_template?")
         migrate(template)
-        yield Stage(template, folder, stack)
+        yield BenchEnv(template, folder, stack)
 
 
 def fill(url: str, symbols: int, days: int) -> History:
@@ -102,13 +104,13 @@ def _fill_month(url: str, symbols: int, stamps: pl.DataFrame) -> int:
         )  # others wait for it
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
-            cursor.execute("CREATE TEMP TABLE owed (stamp timestamp) ON COMMIT DROP")
-            cursor.adbc_ingest("owed", stamps.to_arrow(), mode="append", temporary=True)
+            cursor.execute("CREATE TEMP TABLE expected (stamp timestamp) ON COMMIT DROP")
+            cursor.adbc_ingest("expected", stamps.to_arrow(), mode="append", temporary=True)
             cursor.execute(
                 f"""INSERT INTO stocks_1m
                 SELECT stamp, to_char(n, 'FM000000'), '1m', 50000 + wave, 50100 + wave,
                        49900 + wave, 50050 + wave, wave::bigint + n, stamp, stamp
-                FROM owed, generate_series(1, {symbols}) AS n,
+                FROM expected, generate_series(1, {symbols}) AS n,
                      LATERAL (SELECT extract(epoch FROM stamp)::bigint / 60 AS minute) AS m,
                      LATERAL (SELECT 50.0 * (minute * 7919 % 101) AS wave) AS w
                 WHERE abs(hashint8(minute * 100003 + n)::bigint) % {LOST} > 0

@@ -19,7 +19,7 @@ from engine.history.scan import scan
 from engine.store.connection import Connection
 from engine.store.merge import complete_rows, merge_rows
 from engine.store.tables import TABLES
-from tests.benchmarks.bench_env import LAST, History, Stage
+from tests.benchmarks.bench_env import LAST, BenchEnv, History
 from tests.benchmarks.bench_history import find
 from tests.benchmarks.bench_research import of_month
 from tests.benchmarks.bench_strategy import ENGINE, PARAMS, STRATEGY, bars
@@ -27,16 +27,18 @@ from tests.benchmarks.rows import Row, in_turns
 
 STOCKS = TABLES["stocks_1m"]
 OF_AN_ANSWER = 30  # bars in each poll of a stock: one of them is new
-AFTER_HOURS = datetime(LAST.year, LAST.month, LAST.day, 18)  # in the last month, owed by nobody
+AFTER_HOURS = datetime(
+    LAST.year, LAST.month, LAST.day, 18
+)  # in the last month, after every expected bar
 MEASURED = 60  # symbols of the histories that grow by days
 DAYS = {1: 44, 10: 440, 50: 2190}  # sessions that hold so many million bars of 60 stocks
 SESSIONS = 6  # of the features that grow by symbols: all of it must fit into memory
-TINY = {"rounds": 2, "symbols": (1, 3), "days": (1, 2), "of": 2, "sessions": 2}
+TINY = {"rounds": 2, "symbols": (1, 3), "days": (1, 2), "stocks": 2, "sessions": 2}
 LARGE = {"days": tuple(DAYS.values())}
 
 
 def measure(
-    stage: Stage,
+    env: BenchEnv,
     *,
     rounds: int = 5,
     symbols: tuple[int, ...] = (10, 100, 1000),
@@ -46,15 +48,15 @@ def measure(
 ) -> list[Row]:
     """Measure both kinds of growth; the histories hold so many `stocks`."""
     return [
-        *by_symbols(stage, rounds, symbols),
+        *by_symbols(env, rounds, symbols),
         *features_by_symbols(rounds, symbols, sessions),
-        *by_bars(stage, rounds, [stage.history(stocks, count) for count in days], stocks),
+        *by_bars(env, rounds, [env.history(stocks, count) for count in days], stocks),
     ]
 
 
-def by_symbols(stage: Stage, rounds: int, symbols: tuple[int, ...]) -> list[Row]:
+def by_symbols(env: BenchEnv, rounds: int, symbols: tuple[int, ...]) -> list[Row]:
     """Merge a minute's answers of so many stocks into one table."""
-    minutes = [Minutes(stage.database(), count) for count in symbols]
+    minutes = [Minutes(env.database(), count) for count in symbols]
     for each in minutes:
         each.merge()  # the first finds nothing stored
     took = in_turns({str(each.symbols): each.merge for each in minutes}, rounds)
@@ -77,23 +79,23 @@ def features_by_symbols(rounds: int, symbols: tuple[int, ...], sessions: int) ->
     return _linear("dolpha1's features, {:,} symbols", symbols, took)
 
 
-def by_bars(stage: Stage, rounds: int, histories: list[History], stocks: int) -> list[Row]:
+def by_bars(env: BenchEnv, rounds: int, histories: list[History], stocks: int) -> list[Row]:
     """Do with longer and longer histories what is done with them every day."""
-    listed = [stage.folder / f"targets-{n}.parquet" for n, _ in enumerate(histories)]
+    listed = [env.folder / f"targets-{n}.parquet" for n, _ in enumerate(histories)]
     for history, file in zip(histories, listed, strict=True):
         history.targets.write_parquet(file)
     minutes = [Minutes(history.url, stocks) for history in histories]
     for each in minutes:
         each.merge()
-    merged = _of_each(rounds, [each.merge for each in minutes])
+    merged = _time_each(rounds, [each.merge for each in minutes])
     for each in minutes:
         each.take_back()
         each.close()
-    read = _of_each(
+    read = _time_each(
         rounds,
         [lambda url=h.url: of_month(scan("stocks_1m", url)).collect() for h in histories],
     )
-    looked = _of_each(
+    looked = _time_each(
         min(rounds, 2),
         [partial(find, "adbc", h.url, str(at)) for h, at in zip(histories, listed, strict=True)],
     )
@@ -109,7 +111,8 @@ class Minutes:
     """Merges the answers of one minute after the other, each with the 29 bars before its own."""
 
     def __init__(self, url: str, symbols: int) -> None:
-        self.symbols, self._minute = symbols, 0
+        self.symbols = symbols
+        self._minute = 0
         self._connection = Connection(url, "bench")
         self._connection.execute_alone(f"SELECT make_partition('stocks_1m', '{LAST:%Y%m}')")
 
@@ -120,7 +123,7 @@ class Minutes:
         self._minute += 1
 
     def take_back(self) -> None:
-        """Delete what was merged: others look at the history, too."""
+        """Delete what was merged: other benchmarks use the history, too."""
         self._connection.execute_alone(f"DELETE FROM stocks_1m WHERE timestamp >= '{AFTER_HOURS}'")
 
     def close(self) -> None:
@@ -144,7 +147,7 @@ def _answers(symbols: int, minute: int) -> pl.DataFrame:
     )
 
 
-def _of_each(rounds: int, ways: list[Callable[[], object]]) -> dict[str, float]:
+def _time_each(rounds: int, ways: list[Callable[[], object]]) -> dict[str, float]:
     return in_turns({str(n): way for n, way in enumerate(ways)}, rounds)
 
 

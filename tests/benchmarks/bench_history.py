@@ -24,23 +24,23 @@ from engine.history.gaps import find_gaps, gaps_in
 from engine.market import sessions
 from engine.store import Store
 from engine.store.connection import Connection
-from tests.benchmarks.bench_env import Stage
-from tests.benchmarks.rows import Row, apart, memory
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.rows import Row, in_own_process, memory
 
 CEILING = 1_000  # MB
 TINY = {"rounds": 1, "symbols": 2, "days": 5, "alone": False}
 
 
 def measure(
-    stage: Stage, *, rounds: int = 3, symbols: int = 60, days: int = 440, alone: bool = True
+    env: BenchEnv, *, rounds: int = 3, symbols: int = 60, days: int = 440, alone: bool = True
 ) -> list[Row]:
     """Find what is missing in turns, three ways; 440 sessions of 60 stocks are ten million bars.
 
     Memory means something only where each way has a process `alone`.
     """
-    look = partial(apart, __spec__.name) if alone else find
-    history = stage.history(symbols, days)
-    exported, listed = stage.exported(history), stage.folder / "targets.parquet"
+    look = partial(in_own_process, __spec__.name) if alone else find
+    history = env.history(symbols, days)
+    export_folder, listed = env.export_folder(history), env.folder / "targets.parquet"
     history.targets.write_parquet(listed)
     took: dict[str, list[float]] = {"postgres": [], "adbc": [], "parquet": []}
     peaks, found = [], set()
@@ -48,7 +48,7 @@ def measure(
         seconds, count = in_postgres(history.url, history.targets)
         took["postgres"].append(seconds)
         found.add(count)
-        for way, source in (("adbc", history.url), ("parquet", str(exported))):
+        for way, source in (("adbc", history.url), ("parquet", str(export_folder))):
             said = look(way, source, str(listed))
             took[way].append(said["seconds"])
             peaks.append(said["peak"])
@@ -67,7 +67,7 @@ def measure(
 
 
 def in_postgres(url: str, wanted: pl.DataFrame) -> tuple[float, int]:
-    """Find what is missing as one would in SQL: the owed stamps, less those in the table."""
+    """Find what is missing as one would in SQL: the expected stamps, less those in the table."""
     days = [
         sessions.session(sessions.Market.STOCKS, day) for day in wanted["session"].unique().sort()
     ]
@@ -84,9 +84,9 @@ def in_postgres(url: str, wanted: pl.DataFrame) -> tuple[float, int]:
                  SELECT stamp FROM days, LATERAL (
                      SELECT generate_series(first_stamp, last_stamp, interval '1 minute') AS stamp
                      UNION ALL SELECT auction) AS minutes)
-        SELECT owed.symbol, owed.stamp
-        FROM (SELECT symbol, stamp FROM symbols CROSS JOIN stamps) AS owed
-        LEFT JOIN stocks_1m AS b ON b.symbol = owed.symbol AND b.timestamp = owed.stamp
+        SELECT expected.symbol, expected.stamp
+        FROM (SELECT symbol, stamp FROM symbols CROSS JOIN stamps) AS expected
+        LEFT JOIN stocks_1m AS b ON b.symbol = expected.symbol AND b.timestamp = expected.stamp
         WHERE b.symbol IS NULL"""
     connection = Connection(url, "bench")
     try:

@@ -17,12 +17,13 @@ from engine.clock import WallClock
 from engine.store.connection import Connection
 from engine.store.merge import complete_rows, merge_rows
 from engine.store.tables import TABLES
-from tests.benchmarks.bench_env import Stage
-from tests.benchmarks.rows import Row, in_turns, timed
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.rows import Row, in_turns, seconds_taken
 
 FUTURES = TABLES["futures_1m"]
 OPEN = datetime(2025, 1, 2, 8, 46)
-BATCH, SINGLES = 3000, 1000
+BATCH = 3000
+SINGLES = 1000
 TINY = {"rounds": 1, "symbols": 2, "sessions": 2, "batches": 2}
 
 
@@ -50,10 +51,10 @@ def bars(symbols: int, sessions: int, *, first: int = 0, close: float = 350.0) -
 
 
 def measure(
-    stage: Stage, *, rounds: int = 3, symbols: int = 60, sessions: int = 41, batches: int = 70
+    env: BenchEnv, *, rounds: int = 3, symbols: int = 60, sessions: int = 41, batches: int = 70
 ) -> list[Row]:
     """Measure; the sizes are a million rows, and `batches` of 3,000 rows each round."""
-    connection = Connection(stage.database(), "bench")
+    connection = Connection(env.database(), "bench")
     try:
         return [
             *_bulk(connection, rounds, bars(symbols, sessions)),
@@ -104,10 +105,11 @@ def _batches(connection: Connection, rounds: int, count: int) -> list[Row]:
     merges, singles = [], []
     for turn in range(rounds):
         one_by_one = bars(8, 1, first=2000 + turn).slice(0, SINGLES)
-        singles.append(BATCH / SINGLES * timed(lambda rows=one_by_one: _upserts(connection, rows)))
+        seconds = seconds_taken(lambda rows=one_by_one: _upserts(connection, rows))
+        singles.append(BATCH / SINGLES * seconds)
         for n in range(count):
             batch = bars(8, 1, first=1000 + turn * count + n).slice(0, BATCH)
-            merges.append(timed(lambda batch=batch: _merge(connection, batch)))
+            merges.append(seconds_taken(lambda batch=batch: _merge(connection, batch)))
     median, p99 = statistics.median(merges), statistics.quantiles(merges, n=100)[98]
     one = statistics.median(singles)
     return [

@@ -25,10 +25,11 @@ from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
-from tests.benchmarks.bench_env import Stage
+from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row, in_turns
 
-OPEN, EXPIRY = datetime(2026, 11, 2, 8, 46), datetime(2026, 12, 10, 15, 20)
+OPEN = datetime(2026, 11, 2, 8, 46)
+EXPIRY = datetime(2026, 12, 10, 15, 20)
 TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}
 ENGINE = "in-memory"  # what live uses; streaming, the default, takes 1 ms more to start
 
@@ -112,7 +113,7 @@ def check_equal(chain: pl.DataFrame) -> None:
 
 
 def measure(
-    stage: Stage, *, rounds: int = 15, snapshots: int = 1000, strikes: int = 350
+    env: BenchEnv, *, rounds: int = 15, snapshots: int = 1000, strikes: int = 350
 ) -> list[Row]:
     """Measure one snapshot of 100 strikes, many of them, and a wide one."""
     one, many, wide = chains(1), chains(snapshots), chains(1, strikes=strikes)

@@ -31,13 +31,15 @@ from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, plan
-from tests.benchmarks.apart import KEYS, NOON, simulator_apart
-from tests.benchmarks.bench_env import Stage
+from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row
+from tests.benchmarks.simulator_process import KEYS, NOON, run_simulator
 
 PACE = 5.0  # calls a second for each app key, the settings' default
 A_KEY = 250  # symbols that one key can follow in a minute, with some seconds to spare
-A_THOUSAND, A_FEW = 1000, 10  # calls at once; in real time more would only wait for the simulator
+# Calls at once; in real time more would only wait for the simulator.
+A_THOUSAND = 1000
+A_FEW = 10
 UNBOUND = 1000.0  # calls a second: the settings' limit
 HASTE = 20.0  # so many times as fast passes the time in which bars wait to share a commit
 TIMEOUT = 5 * HASTE
@@ -45,17 +47,17 @@ TINY = {"rounds": 1, "symbols": (1, 3)}
 
 
 def measure(
-    stage: Stage, *, rounds: int = 3, symbols: tuple[int, ...] = (10, 100, 1000)
+    env: BenchEnv, *, rounds: int = 3, symbols: tuple[int, ...] = (10, 100, 1000)
 ) -> list[Row]:
     """Poll so many symbols on both clocks."""
-    url = stage.database()
+    url = env.database()
     rows = []
     for count in symbols:
         keys = -(-count // A_KEY)
         took = asyncio.run(virtually(url, count, keys))
         what = f"a minute of {count:,} symbols, {keys} keys vs symbols / {PACE * keys:g}/s"
         rows.append(Row(what, took, count / (PACE * keys), count))
-    with simulator_apart() as address:
+    with run_simulator() as address:
         spent = asyncio.run(in_real_time(url, address, symbols, rounds))
     first = spent[symbols[0]]
     return rows + [
@@ -75,11 +77,11 @@ async def virtually(url: str, symbols: int, keys: int) -> float:
     pairs = dict(list(KEYS.items())[:keys])
     async with (
         serve(SyntheticMarket(3), clock, app_keys=pairs) as simulator,
-        collecting(simulator.base_url, url, clock, pairs, PACE) as polling,
+        open_polling(simulator.base_url, url, clock, pairs, PACE) as polling,
     ):
-        await cycle(polling, planned(keys))  # tokens are there from now on
+        await cycle(polling, day_plan(keys))  # tokens are there from now on
         await clock.sleep_until(NOON)
-        await cycle(polling, planned(symbols))
+        await cycle(polling, day_plan(symbols))
         return (clock.now() - NOON).total_seconds()
 
 
@@ -89,12 +91,12 @@ async def in_real_time(
     """Return our CPU seconds a symbol; each round's answers hold one bar that is new."""
     clock = ScaledClock(NOON, HASTE)
     spent: dict[int, list[float]] = {count: [] for count in symbols}
-    async with collecting(address, url, clock, KEYS, UNBOUND) as polling:
-        await cycle(polling, planned(max(symbols)), NOON - timedelta(minutes=rounds + 1), A_FEW)
+    async with open_polling(address, url, clock, KEYS, UNBOUND) as polling:
+        await cycle(polling, day_plan(max(symbols)), NOON - timedelta(minutes=rounds + 1), A_FEW)
         for turn in range(rounds, 0, -1):
             for count in symbols:
                 begin = time.process_time()
-                await cycle(polling, planned(count), NOON - timedelta(minutes=turn), A_FEW)
+                await cycle(polling, day_plan(count), NOON - timedelta(minutes=turn), A_FEW)
                 spent[count].append((time.process_time() - begin) / count)
     return {count: statistics.median(seconds) for count, seconds in spent.items()}
 
@@ -113,16 +115,16 @@ async def cycle(
             raise AssertionError("a symbol brought no bar")
 
 
-def planned(symbols: int) -> DayPlan:
+def day_plan(symbols: int) -> DayPlan:
     """Return the plan of so many stocks."""
     return plan(Feed(tuple(f"{n:05}0" for n in range(1, symbols + 1))), NOON.date())
 
 
 @asynccontextmanager
-async def collecting(
+async def open_polling(
     address: str, url: str, clock: Clock, keys: dict[str, str], pace: float
 ) -> AsyncIterator[PollingManager]:
-    """Open what polls, wired as a day is."""
+    """Open a PollingManager with the parts that a day gives it."""
     pairs = tuple(
         AppKey(app_key=SecretStr(key), app_secret=SecretStr(secret)) for key, secret in keys.items()
     )
@@ -131,7 +133,7 @@ async def collecting(
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
         client = KisClient(settings, clock, folder=Path(here))
         writer = Writer(url, clock, Path(here) / "spool")
-        stats = DayStatistics(planned(1), simulated=True)
+        stats = DayStatistics(day_plan(1), simulated=True)
         ingestor = Ingestor(writer, clock, stats, Alerts([], clock))
         fetchers = {name: source(client) for name, source in FETCHERS.items()}
         try:

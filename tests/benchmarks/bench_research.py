@@ -1,7 +1,7 @@
 """How fast research reads: one symbol and month out of ten million bars, and the whole table.
 
 Side by side in one run, in turns; the target is that of issue 8. The whole table is read as quickly
-as we can (no order asked for), so the ratio flatters nobody. What is read in a stream is read in a
+as we can (no order asked for), so the ratio favours neither. What is read in a stream is read in a
 process of its own, whose peak memory is measured.
 """
 
@@ -17,19 +17,20 @@ import polars as pl
 
 from engine.history.parquet import scan_parquet
 from engine.history.scan import scan
-from tests.benchmarks.bench_env import Stage
-from tests.benchmarks.rows import Row, apart, in_turns, memory
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.rows import Row, in_own_process, in_turns, memory
 
-SYMBOL, MONTH = "000002", (datetime(2026, 10, 1), datetime(2026, 11, 1))
+SYMBOL = "000002"
+MONTH = (datetime(2026, 10, 1), datetime(2026, 11, 1))
 TARGET = 40
 TINY = {"rounds": 1, "symbols": 2, "days": 5}
 CEILING = 600  # MB that a stream over ten million bars may take, Python and Polars included
 
 
-def measure(stage: Stage, *, rounds: int = 3, symbols: int = 60, days: int = 440) -> list[Row]:
+def measure(env: BenchEnv, *, rounds: int = 3, symbols: int = 60, days: int = 440) -> list[Row]:
     """Read in turns and see that all give the same; 440 sessions of 60 stocks are ten million."""
-    history = stage.history(symbols, days)
-    url, folder = history.url, stage.exported(history)
+    history = env.history(symbols, days)
+    url, folder = history.url, env.export_folder(history)
     ways: dict[str, pl.LazyFrame] = {
         "whole": scan("stocks_1m", url, order_by=()),
         "by key": scan("stocks_1m", url),
@@ -57,7 +58,7 @@ def measure(stage: Stage, *, rounds: int = 3, symbols: int = 60, days: int = 440
         row("the first 1,000 by key", "head"),
         row("all of it, Parquet", "whole export"),
         row("one symbol and month, Parquet", "month of the export"),
-        *streamed(url, whole, history.rows),
+        *stream_rows(url, whole, history.rows),
     ]
 
 
@@ -67,9 +68,9 @@ def of_month(frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame.filter(pl.col("symbol") == SYMBOL, *month)
 
 
-def streamed(url: str, whole: float, rows: int) -> list[Row]:
+def stream_rows(url: str, whole: float, rows: int) -> list[Row]:
     """Sum the volume of each symbol in a process of its own; return its time and memory."""
-    found = apart(__spec__.name, url)
+    found = in_own_process(__spec__.name, url)
     return [
         Row("summed in a stream vs the whole table", found["seconds"], whole, rows),
         Row(

@@ -19,11 +19,12 @@ from strategies.base import ENGINE
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
 from strategies.window import LiveWindow
-from tests.benchmarks.bench_env import Stage
-from tests.benchmarks.rows import Row, in_turns, timed
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.rows import Row, in_turns, seconds_taken
 from tests.stamps import stamps_between
 
-STRATEGY, PARAMS = Dolpha1(), Dolpha1Params()
+STRATEGY = Dolpha1()
+PARAMS = Dolpha1Params()
 TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2}
 
 
@@ -31,19 +32,19 @@ def bars(symbols: int, days: int) -> pl.DataFrame:
     """Return full sessions of so many stocks on the real calendar, a random walk each."""
     last = date(2026, 10, 30)
     start = sessions.previous_sessions(sessions.Market.DERIVATIVES, last, days - 1)[0]
-    owed = stamps_between(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
+    expected = stamps_between(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
     rng = np.random.default_rng(1)
 
     def bars_of(number: int) -> pl.DataFrame:
-        close = 400 * np.exp(np.cumsum(rng.normal(0, 0.0008, owed.height)))
+        close = 400 * np.exp(np.cumsum(rng.normal(0, 0.0008, expected.height)))
         opens = np.concatenate([[400.0], close[:-1]])
-        return owed.select("timestamp").with_columns(
+        return expected.select("timestamp").with_columns(
             pl.lit(f"{number:06d}").alias("symbol"),
             pl.Series("open", opens),
             pl.Series("high", np.maximum(opens, close) + 0.1),
             pl.Series("low", np.minimum(opens, close) - 0.1),
             pl.Series("close", close),
-            pl.Series("volume", rng.integers(0, 500, owed.height)),
+            pl.Series("volume", rng.integers(0, 500, expected.height)),
         )
 
     return pl.concat(bars_of(number) for number in range(symbols))
@@ -120,12 +121,12 @@ def live_minutes(days: int = 20) -> list[float]:
     live, out = frame.filter(of_today), []
     for n in range(1, live.height + 1):
         answer = live[max(0, n - 102) : n]
-        out.append(timed(lambda answer=answer: window.push(answer)))
+        out.append(seconds_taken(lambda answer=answer: window.push(answer)))
     return out
 
 
 def measure(
-    stage: Stage, *, rounds: int = 3, symbols: int = 60, days: int = 41, known: int = 20
+    env: BenchEnv, *, rounds: int = 3, symbols: int = 60, days: int = 41, known: int = 20
 ) -> list[Row]:
     """Measure features of so many symbols and sessions, and a session live after `known` ones."""
     check_equal(bars(2, 12))
@@ -141,7 +142,7 @@ def measure(
     minutes = live_minutes(known)
     first, last = statistics.median(minutes[:60]), statistics.median(minutes[-60:])
     window = bars(1, known + 1).to_pandas()
-    anew = statistics.median(timed(lambda: in_pandas(window)) for _ in range(rounds))
+    anew = statistics.median(seconds_taken(lambda: in_pandas(window)) for _ in range(rounds))
     return [
         Row(
             "dolpha1's features vs pandas a symbol",

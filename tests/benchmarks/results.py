@@ -50,7 +50,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def described(machine: Mapping[str, Any]) -> str:
+def description(machine: Mapping[str, Any]) -> str:
     """Return the machine in a line."""
     return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}"
 
@@ -58,7 +58,7 @@ def described(machine: Mapping[str, Any]) -> str:
 def _cpu() -> str:
     """Return the CPU's name; `platform` knows it on Windows alone."""
     if sys.platform == "darwin":
-        return _said("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
+        return _command_output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
     listed = Path("/proc/cpuinfo")
     if listed.exists():
         for line in listed.read_text("utf-8").splitlines():
@@ -67,7 +67,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _said(*command: str) -> str:
+def _command_output(*command: str) -> str:
     """Return what a program says; nothing where it is not there or fails."""
     if not (program := shutil.which(command[0])):
         return ""
@@ -86,7 +86,7 @@ def save(rows: Sequence[Row], folder: Path = KEPT) -> list[str]:
     kept = {
         "machine": machine(),
         "versions": {
-            "commit": _said("git", "rev-parse", "--short", "HEAD"),
+            "commit": _command_output("git", "rev-parse", "--short", "HEAD"),
             "python": platform.python_version(),
             **versions,
         },
@@ -121,7 +121,7 @@ def slower(
     ]
     compared = f"{len(ratios)} ratios, {len(seconds)} medians compared with {name}"
     if not same:
-        compared += f", which another machine gave ({described(before['machine'])})"
+        compared += f", which another machine gave ({description(before['machine'])})"
     return [*lines, f"{'⚠️' if lines else '✅'} {len(lines)} got slower; {compared}"]
 
 

@@ -53,7 +53,7 @@ class Row:
         return {**asdict(self), "ratio": self.ratio, "holds": self.holds}
 
 
-def timed(work: Callable[[], object]) -> float:
+def seconds_taken(work: Callable[[], object]) -> float:
     """Return the seconds that the work takes."""
     start = time.perf_counter()
     work()
@@ -73,11 +73,11 @@ def in_turns(
     for _ in range(rounds):
         for name, way in ways.items():
             (before or {}).get(name, lambda: None)()
-            took[name].append(timed(way))
+            took[name].append(seconds_taken(way))
     return {name: statistics.median(seconds) for name, seconds in took.items()}
 
 
-def apart(module: str, *arguments: str) -> dict[str, Any]:
+def in_own_process(module: str, *arguments: str) -> dict[str, Any]:
     """Run a module in a process of its own; return the JSON object that it writes."""
     command = [sys.executable, "-m", module, *arguments]
     return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))

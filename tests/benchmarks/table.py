@@ -10,7 +10,8 @@ from rich.table import Table
 
 from tests.benchmarks.rows import Row
 
-WIDTH, WHAT = 120, 52  # columns, and how many of them a row may use to say what it is
+WIDTH = 120  # columns
+WHAT = 52  # columns for the name of a row
 
 
 def console() -> Console:
@@ -57,8 +58,8 @@ def _target(row: Row) -> str:
 def _caption(rows: Sequence[Row]) -> str:
     aimed = [row for row in rows if row.holds is not None]
     held = sum(bool(row.holds) for row in aimed)
-    said = "ratio: how many times as fast as the baseline, measured in turns with it in this run"
-    return f"{said}\n{held} of {len(aimed)} targets hold" if aimed else said
+    note = "ratio: how many times as fast as the baseline, measured in turns with it in this run"
+    return f"{note}\n{held} of {len(aimed)} targets hold" if aimed else note
 
 
 def amount(value: float, unit: str) -> str:
@@ -67,7 +68,8 @@ def amount(value: float, unit: str) -> str:
         return f"{value:,.0f} {unit}"
     if value == 0:
         return "0 s"
-    size, name = next((one for one in ((1.0, "s"), (1e-3, "ms")) if value >= one[0]), (1e-6, "µs"))
+    units = ((1.0, "s"), (1e-3, "ms"))
+    size, name = next((unit for unit in units if value >= unit[0]), (1e-6, "µs"))
     return f"{number(value / size)} {name}"
 
 

@@ -9,21 +9,21 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from tests.benchmarks.__main__ import PARTS, main, measured
-from tests.benchmarks.bench_env import Stage
+from tests.benchmarks.__main__ import PARTS, main, measure_part
+from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row
 from tests.benchmarks.table import WHAT, WIDTH, table
 
 
 @pytest.fixture(scope="module")
-def stage(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def env(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchEnv]:
     with ExitStack() as stack:
-        yield Stage(server_url, tmp_path_factory.mktemp("stage"), stack)
+        yield BenchEnv(server_url, tmp_path_factory.mktemp("stage"), stack)
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_runs(stage: Stage, part: str) -> None:
-    rows = measured(stage, part, "TINY")
+def test_a_part_runs(env: BenchEnv, part: str) -> None:
+    rows = measure_part(env, part, "TINY")
     assert len({row.what for row in rows}) == len(rows) > 1
     for row in rows:
         amounts = [row.median, row.p99 or 0.0, row.baseline or 0.0]
@@ -47,14 +47,16 @@ def test_the_table_says_whether_targets_hold() -> None:
 
 
 @pytest.mark.parametrize("word", ["nothing", "--fast"])
-def test_what_is_no_benchmark_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_benchmark_is_one_clear_line(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["merge", word]) == 2
     told = capsys.readouterr().err
     assert word in told
     assert told.count("\n") == 1
 
 
-def test_no_row_takes_a_second_line() -> None:
+def test_every_row_fits_on_one_line() -> None:
     widest = Row("x" * WHAT, 1.23e-4, 1.23e-4, least=0.333, p99=1.23e-4, part="strategy")
     long_lines = [line for line in _drawn([widest, widest]).splitlines() if "x" in line]
     assert [line.count("x") for line in long_lines] == [WHAT, WHAT]

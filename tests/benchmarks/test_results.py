@@ -27,13 +27,13 @@ def test_a_run_is_kept_with_machine_and_versions(tmp_path: Path) -> None:
     assert kept["rows"][0]["ratio"] == 2.0
 
 
-def test_nothing_got_slower_where_nothing_did(tmp_path: Path) -> None:
+def test_an_equal_run_reports_nothing_slower(tmp_path: Path) -> None:
     assert second_run(tmp_path, lambda _kept: None) == [
         "✅ 0 got slower; 2 ratios, 1 medians compared"
     ]
 
 
-def test_a_ratio_that_was_better_is_told(tmp_path: Path) -> None:
+def test_a_ratio_that_was_better_is_reported(tmp_path: Path) -> None:
     def better_before(kept: dict[str, Any]) -> None:
         kept["rows"][0]["ratio"] = 3.0
 
@@ -43,7 +43,7 @@ def test_a_ratio_that_was_better_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_seconds_beside_a_baseline_are_the_machines_affair(tmp_path: Path) -> None:
+def test_seconds_are_not_compared_where_there_is_a_baseline(tmp_path: Path) -> None:
     def both_faster(kept: dict[str, Any]) -> None:
         kept["rows"][0] |= {"median": 0.1, "baseline": 0.2}
 

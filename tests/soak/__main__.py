@@ -31,7 +31,8 @@ from tests.soak.play import Outcome, Player, free_port
 from tests.soak.server import Disk, Server, disk
 
 FROM = date(2025, 11, 3)
-DATABASE_DISK, DATA_DISK = "8g", "256m"
+DATABASE_DISK = "8g"
+DATA_DISK = "256m"
 
 
 def soak(season: Season, say: Callable[[str], object]) -> Outcome:

@@ -1,4 +1,4 @@
-"""The host's clock when somebody sets it: KIS's goes on, the collector's jumps."""
+"""The host's clock when it is set: KIS's clock goes on, the collector's jumps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Result = TypeVar("Result")
 
 
 class SteppedClock:
-    """A clock that is ahead of the true one by what the last of its steps says.
+    """A clock that is ahead of the true one by the last of its steps.
 
-    Like the wall clock, whose sleepers look again when it is set, and whose timeouts do not care.
+    As with the wall clock, setting it wakes sleepers at its new time and leaves timeouts alone.
     """
 
     def __init__(self, true: VirtualClock, steps: Sequence[tuple[datetime, timedelta]]) -> None:
-        self._true, self._steps = true, steps
+        self._true = true
+        self._steps = steps
 
     def now(self) -> datetime:
         true = self._true.now()

@@ -1,8 +1,8 @@
-"""The child: collects session after session on a virtual clock until somebody ends it.
+"""The child: collects session after session on a virtual clock until it is ended.
 
     python -m tests.soak.collector ORDERS (JSON)
 
-It says a word a line and, where it needs an answer, holds time still until a line comes:
+It writes one message a line and, where it needs an answer, stops its clock until a line comes:
 
     minute MOMENT    a minute of the session has begun
     mark MOMENT      something is to happen now (SessionPlan.marks); waits
@@ -43,8 +43,9 @@ from pipelines.day.statistics import DayStatistics
 from tests.soak.clocks import SteppedClock
 from tests.soak.plan import MINUTE, Season, SessionPlan
 
-KEY, SECRET = "PSsoak-app-key-that-nobody-may-see", "soak-app-secret-that-nobody-may-see"
-AGAIN_AFTER = 60.0  # virtual seconds until whoever keeps the service up starts it again
+KEY = "PSsoak-app-key-that-must-not-be-seen"
+SECRET = "soak-app-secret-that-must-not-be-seen"
+AGAIN_AFTER = 60.0  # virtual seconds until the service is started again
 log = logging.getLogger("pipelines.soak")
 
 
@@ -168,7 +169,7 @@ def _settings(orders: Orders, session: SessionPlan) -> KisSettings:
 
 
 def _figures(stats: DayStatistics, tries: int) -> dict[str, Any]:
-    """Return what the day came to, and what the process holds now that it is over."""
+    """Return the figures of the day, and what the process still holds after it."""
     me = psutil.Process()
     return {
         "tries": tries,

@@ -1,4 +1,4 @@
-"""The parent: plays a season to a child, does what was drawn, and checks the promise."""
+"""The parent: runs a season in a child process, plays what was drawn, checks the promise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 
 @dataclass
 class Outcome:
-    """What a season came to. `lives`: for each child, the figures at the end of its sessions."""
+    """The result of a season. `lives`: for each child, the figures at the end of its sessions."""
 
     drawn: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
@@ -39,9 +39,14 @@ class Player:
     """Plays sessions; keeps the child alive from one to the next."""
 
     def __init__(self, season: Season, server: Server, data: Disk, port: int, say: Say) -> None:
-        self._season, self._server, self._data, self._say = season, server, data, say
-        self._port, self._errors = port, data.folder.parent / "child.err"
-        self._promise, self.outcome = Promise(season, server.url), Outcome()
+        self.outcome = Outcome()
+        self._season = season
+        self._server = server
+        self._data = data
+        self._port = port
+        self._say = say
+        self._errors = data.folder.parent / "child.err"
+        self._promise = Promise(season, server.url)
         self._late: list[SessionPlan] = []  # to be looked at again after the next morning …
         self._repaired: dict[int, int] = {}  # … and in which session that was
         self._child: Child | None = None
@@ -55,7 +60,7 @@ class Player:
         self.at = number
         self._say(f"🚀 {session}")
         self.outcome.drawn.update(session.drawn)
-        complete = self._session(session)
+        complete = self._run_child(session)
         self._bring_back()
         self._check(session, complete=complete)
         log = self._data.folder / "live" / "logs" / f"live-{session.day}.log"
@@ -68,9 +73,10 @@ class Player:
             self._child.kill()
             self._child = None
 
-    def _session(self, session: SessionPlan) -> bool:
+    def _run_child(self, session: SessionPlan) -> bool:
         """Let the child go through the session; False if it is not there at its end."""
-        marks, start = session.marks, session.starts
+        marks = session.marks
+        start = session.starts
         if self._child is not None:
             self._child.go_on()
         while True:
@@ -100,8 +106,9 @@ class Player:
     def _until_it_ends(
         self, session: SessionPlan, marks: list[tuple[datetime, Event]], start: datetime
     ) -> datetime | None:
-        """Return when it is to be started again; None at the end of the session, come what may."""
-        child, now = self._child, start
+        """Return when it is to be started again; None at the end of the session."""
+        child = self._child
+        now = start
         assert child is not None
         for word in child.words():
             if word.kind == "done":
@@ -142,12 +149,11 @@ class Player:
         return start if event.until else None
 
     def _act(self, moment: datetime, event: Event) -> None:
-        """Have an event begin, or be over."""
-        what, begins = event.what, moment == event.at
-        if what == "second":
+        """Begin an event, or end it."""
+        if event.what == "second":
             if self._orders is not None and not self._is_away:
                 second_collector(self._orders)
-        elif not begins:
+        elif moment != event.at:
             self._bring_back()
         else:
             self._is_away = True
@@ -164,7 +170,7 @@ class Player:
             self._data.fill()
 
     def _bring_back(self) -> None:
-        """End all that is on: what a person does who has heard of it."""
+        """End all events that are on, as a person would who was alerted."""
         self._data.empty()
         self._server.bring_back()
         self._is_away = False
@@ -172,18 +178,18 @@ class Player:
     def _check(self, session: SessionPlan, *, complete: bool) -> None:
         """Check the session and those that were not finished by their evening."""
         found = self._promise.check(session)
-        settled = complete and not is_spooled(self._data.folder)
-        broken = [*found.broken, *(found.unfinished if settled else [])]
-        if settled:
+        is_final = complete and not is_spooled(self._data.folder)
+        broken = [*found.broken, *(found.unfinished if is_final else [])]
+        if is_final:
             broken += left_behind(self._data.folder, [self._errors, *self._server.logs()])
         if broken:
             raise Broken("; ".join(broken))
-        if settled:
+        if is_final:
             for late in self._late:
                 self._repaired[late.number] = session.number
                 self._look_again(late)
             self._late = []
-        if found.waiting or not settled:
+        if found.waiting or not is_final:
             self._late.append(session)
             self._say(f"⏱️ {session.day} has to wait: {[*found.waiting, *found.unfinished]}")
         else:
@@ -213,7 +219,7 @@ class Player:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody uses."""
+    """Return a free port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -31,23 +31,23 @@ class Disk:
     mounted: bool
 
     def fill(self) -> None:
-        """Make the disk as small as what is on it; whoever writes meanwhile makes that more."""
+        """Make the disk as small as its content, which may grow while it is done."""
         for _ in range(FILLING):
             if not self.mounted or self._resize(str(self._used())):
                 return
-        raise OSError(f"{self.folder} grows faster than it can be shut")
+        raise OSError(f"{self.folder} grows faster than it can be filled")
 
     def _used(self) -> int:
         disk = os.statvfs(self.folder)
         return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 
     def empty(self) -> None:
-        """Give it its room back."""
+        """Give the disk its size back."""
         if self.mounted and not self._resize(self.size):
-            raise OSError(f"{self.folder} does not take its size again")
+            raise OSError(f"{self.folder} cannot be given its size again")
 
     def _resize(self, size: str) -> bool:
-        """Give the disk a size; False if there is more on it."""
+        """Give the disk a size; False if its content is larger."""
         command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
@@ -69,7 +69,7 @@ def disk(folder: Path, size: str) -> Iterator[Disk]:
 
 
 class Server:
-    """A Postgres whose life and death are ours; nobody else starts it again."""
+    """A Postgres that only the soak test starts and stops."""
 
     def __init__(self, on: Disk) -> None:
         self.disk = on
@@ -88,7 +88,7 @@ class Server:
             kill_server(self._cluster.folder, alone=alone)
 
     def shut_out(self) -> None:
-        """Let nobody into the database, and throw out whoever is in."""
+        """Refuse connections to the database, and end those that are open."""
         with suppress(StoreUnreachable), closing(self._maintenance()) as database:
             database.execute_alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false")
             database.query(
@@ -97,13 +97,13 @@ class Server:
             )
 
     def bring_back(self) -> None:
-        """Have it run, with room, for everybody."""
+        """Let it run again, with room on its disk, and accept connections."""
         self.disk.empty()
         if not self._cluster.is_running():
             self._cluster.start(durable=True)
-        patience = time.monotonic() + RECOVERS_WITHIN
-        while not self._let_in():
-            if time.monotonic() > patience:
+        deadline = time.monotonic() + RECOVERS_WITHIN
+        while not self._accept_connections():
+            if time.monotonic() > deadline:
                 raise StoreUnreachable(f"the server has not recovered in {RECOVERS_WITHIN} s")
             time.sleep(0.5)
 
@@ -119,15 +119,15 @@ class Server:
             self._cluster.stop()
 
     def remove(self) -> None:
-        """Remove all that it stored."""
+        """Remove its files."""
         self._cluster.remove()
 
     def keep(self, folder: Path) -> None:
-        """Copy all that it stored to a folder that stays."""
+        """Copy its files to a folder that is not removed."""
         shutil.copytree(self._cluster.folder, folder, ignore=shutil.ignore_patterns(".s.PGSQL*"))
 
-    def _let_in(self) -> bool:
-        """Let everybody into the database; False while the server recovers from a full disk."""
+    def _accept_connections(self) -> bool:
+        """Accept connections again; False while the server recovers from a full disk."""
         with suppress(StoreUnreachable), closing(self._maintenance()) as database:
             database.execute_alone(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
             return True

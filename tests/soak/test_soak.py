@@ -46,7 +46,7 @@ def test_a_short_season_keeps_every_promise() -> None:
     assert shown["processes"] == "3, the longest 1 sessions"
 
 
-def test_a_seed_draws_the_same_again_whatever_the_length_of_the_season() -> None:
+def test_a_seed_draws_the_same_for_a_season_of_any_length() -> None:
     long, short = plan_season(7, FROM, 250), plan_season(7, FROM, 40)
     alone, part = (plan_season(7, FROM, 40, only) for only in (range(33, 34), range(20, 31)))
     assert [long[n] for n in range(1, 40)] == [short[n] for n in range(1, 40)]
@@ -56,7 +56,7 @@ def test_a_seed_draws_the_same_again_whatever_the_length_of_the_season() -> None
     assert plan_season(8, FROM, 40)[33] != long[33]
 
 
-def test_in_one_life_nothing_ends_the_process_and_all_else_is_as_drawn() -> None:
+def test_in_one_life_nothing_ends_the_process_and_the_rest_is_as_drawn() -> None:
     drawn, spared = plan_season(7, FROM, 40), plan_season(7, FROM, 40, one_life=True)
     ends = set(ENDS_THE_PROCESS)
     assert any(ends & set(drawn[n].drawn) for n in range(1, 41))
@@ -64,7 +64,7 @@ def test_in_one_life_nothing_ends_the_process_and_all_else_is_as_drawn() -> None
         assert spared[number].drawn == [w for w in drawn[number].drawn if w not in ends]
 
 
-def test_a_season_of_250_sessions_has_all_that_a_year_has() -> None:
+def test_a_season_of_250_sessions_has_every_special_day_and_fault() -> None:
     season = plan_season(7, FROM, 250)
     drawn = {what for number in range(1, 251) for what in season[number].drawn}
     assert {"fine", "rough", "storm", "drawn", "kill", "server", "away", "second"} <= drawn
@@ -77,7 +77,7 @@ def test_a_season_of_250_sessions_has_all_that_a_year_has() -> None:
     }
 
 
-async def test_a_clock_that_is_set_wakes_its_sleepers_by_what_it_says() -> None:
+async def test_a_clock_that_is_set_wakes_its_sleepers_by_its_new_time() -> None:
     start = datetime(2025, 11, 3, 9, 0)
     true = VirtualClock(start)
     ahead, back = start + timedelta(seconds=10), start + timedelta(seconds=60)
@@ -123,12 +123,12 @@ TAMPERED = {
     "UPDATE stocks_1m SET symbol = '000100'": "was not asked for",
     "DELETE FROM dolpha1_signal WHERE timestamp = '2025-11-03 10:00'": "signals of dolpha1",
     "UPDATE opening_range_signal SET ub = ub + 0.05": "signals of opening_range",
-    "INSERT INTO system_status VALUES ('x', now(), 'ok', 'PSsoak-app-key-that-nobody-may-see',"
+    "INSERT INTO system_status VALUES ('x', now(), 'ok', 'PSsoak-app-key-that-must-not-be-seen',"
     " 0, NULL, now())": "a secret stands in system_status",
 }
 
 
-async def test_the_check_finds_whatever_is_not_as_promised(
+async def test_the_check_finds_each_broken_promise(
     database_url: str, one_session: SessionPlan
 ) -> None:
     store, promise = (
@@ -147,7 +147,7 @@ async def test_the_check_finds_whatever_is_not_as_promised(
     await store.close()
 
 
-def test_what_is_found_broken_in_the_end_names_its_session(
+def test_a_promise_found_broken_in_the_end_names_its_session(
     database_url: str, tmp_path: Path
 ) -> None:
     season = plan_season(1, FROM, 2)  # of which nothing is stored
@@ -162,7 +162,7 @@ def test_what_is_found_broken_in_the_end_names_its_session(
     assert how_to_repeat(plan_season(1, FROM, 2, only=range(2, 3)), 3).startswith("--only 2 ")
 
 
-def test_what_grows_from_session_to_session_is_told() -> None:
+def test_growth_from_session_to_session_is_reported() -> None:
     flat = {"memory": 300.0, "files": 20, "connections": 2, "tasks": 1, "threads": 9}
     steady = [flat | {"memory": 300.0 + (7 if n % 3 else 0)} for n in range(30)]
     leaking = [flat | {"memory": 300.0 + 2 * n, "files": 20 + n} for n in range(30)]
@@ -171,7 +171,7 @@ def test_what_grows_from_session_to_session_is_told() -> None:
     assert slope([1.0, 2.0, 30.0, 4.0, 5.0]) == 1.0
 
 
-def test_a_disk_that_is_written_to_while_it_is_shut_is_full_all_the_same(
+def test_a_disk_that_is_written_to_while_it_is_filled_is_full_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with disk(tmp_path / "disk", "16m") as on:
@@ -188,7 +188,7 @@ def test_a_disk_that_is_written_to_while_it_is_shut_is_full_all_the_same(
         assert shutil.disk_usage(on.folder).free > 2**20
 
 
-def test_a_wrong_option_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--sessions", "many"])
     assert "--sessions" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Where prices stand at the close of a day: the long story that the synthetic days fill in.
 
 An index follows a line through real and assumed levels plus a deviation that wanders and returns,
-so any date can be asked for and autumn 2026 is near 1,100 points whatever the seed.
+so any date can be asked for and autumn 2026 is near 1,100 points with any seed.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def _wander(seed: int, name: str, day: date) -> float:
     return float(_path(seed, name)[day.toordinal() - _FIRST])
 
 
-_FIRST, _LAST = date(2013, 1, 1).toordinal(), date(2030, 12, 31).toordinal()
+_FIRST = date(2013, 1, 1).toordinal()
+_LAST = date(2030, 12, 31).toordinal()
 
 
 @lru_cache(maxsize=512)

@@ -1,4 +1,4 @@
-"""A caller of the simulator that knows nothing of our client: plain httpx, real HTTP."""
+"""A caller of the simulator that does not use our client: plain httpx, real HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Caller:
     """Calls one simulator with one app key."""
 
     def __init__(self, http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> None:
-        self.http, self.simulator, self.clock = http, simulator, clock
+        self.http = http
+        self.simulator = simulator
+        self.clock = clock
         ((key, secret),) = APP_KEYS.items()
         self.headers = {"appkey": key, "appsecret": secret, "custtype": "P"}
 

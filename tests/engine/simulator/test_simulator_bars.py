@@ -105,7 +105,7 @@ async def test_a_page_is_102_rows_newest_first_from_the_asked_minute_on(calling:
         ("A01603", date(2026, 1, 2), 351, "094500", "154500"),  # first day of the year
     ],
 )
-async def test_pages_cover_a_session_without_overlap_or_hole(
+async def test_pages_cover_a_session_without_overlap_or_gap(
     calling: Any, symbol: str, day: date, bars: int, first: str, last: str
 ) -> None:
     async with calling(datetime.combine(day, time(17)), MARKET) as caller:

@@ -13,9 +13,11 @@ import orjson
 import polars as pl
 import pytest
 
-from engine.market import instruments
+from engine.market.products import SERIES, Product
+from engine.market.symbols import option_code
 from engine.simulator import RecordedMarket, SyntheticMarket
 
+KOSPI200 = SERIES["KOSPI200"]
 MARKET = SyntheticMarket(7)
 TEN = datetime(2026, 11, 18, 10, 0, 2)
 
@@ -116,23 +118,25 @@ async def test_single_quotes_fill_what_the_board_lacks_and_agree_with_it(calling
             assert quote[ours] == on_board[theirs].strip()
         assert "optn_bidp" not in quote
         index, _ = await index_and_future(caller)
-        at_the_money = await quoted(caller, "B01612", round(index / 2.5) * 2.5)
+        at_the_money = await fetch_quote(caller, KOSPI200.call, round(index / 2.5) * 2.5)
         assert 0.5 < float(at_the_money["delta_val"]) < 0.6
         assert (await caller.quote("B01612XXX", "O"))["output1"] == {}
 
 
-async def quoted(caller: Any, prefix: str, strike: float) -> dict[str, str]:
-    code = instruments.option_code(prefix[:3], "202612", strike)
+async def fetch_quote(caller: Any, product: Product, strike: float) -> dict[str, str]:
+    code = option_code(product, "202612", strike)
     answer = await caller.quote(code, "O")
     assert float(answer["output1"]["acpr"]) == strike
     return answer["output1"]
 
 
 async def test_vendor_greeks_come_from_historical_volatility_on_the_index(calling: Any) -> None:
-    """By hand with the textbook's Black-Scholes, as KIS.md found them on a real board."""
+    """By hand with the textbook's Black-Scholes, as on a real board (docs/kis.md#greeks)."""
     async with calling(TEN, MARKET) as caller:
         index, _ = await index_and_future(caller)
-        rows = [await quoted(caller, "B01612", strike) for strike in (1100.0, 1150.0, 1200.0)]
+        rows = [
+            await fetch_quote(caller, KOSPI200.call, strike) for strike in (1100.0, 1150.0, 1200.0)
+        ]
     years = (date(2026, 12, 10) - TEN.date()).days / 365
     normal = NormalDist()
     for row in rows:
@@ -154,7 +158,9 @@ async def test_prices_keep_put_call_parity_with_the_future(calling: Any) -> None
         _, future = await index_and_future(caller)
         gaps = []
         for strike in (1120.0, 1130.0, 1140.0, 1150.0, 1160.0):
-            call, put = [await quoted(caller, side, strike) for side in ("B01612", "C01612")]
+            call, put = [
+                await fetch_quote(caller, side, strike) for side in (KOSPI200.call, KOSPI200.put)
+            ]
             gaps.append(float(call["futs_prpr"]) - float(put["futs_prpr"]) + strike - future)
     assert max(map(abs, gaps)) < 0.6  # ticks, last trades of another second, a few days' interest
 
@@ -258,7 +264,7 @@ async def test_chain_is_computed_around_the_recorded_price(calling: Any, futures
         assert (index, future) == (427.27, 427.50)
         board = await caller.board("202509")
         assert len(board["output1"]) == 100
-        code = instruments.option_code("B01", "202509", 427.5)
+        code = option_code(KOSPI200.call, "202509", 427.5)
         row = (await caller.quote(code, "O"))["output1"]
     assert 0.4 < float(row["delta_val"]) < 0.6
     assert 3 < float(row["futs_prpr"]) < 12

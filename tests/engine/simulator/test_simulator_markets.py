@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.market import instruments
-from engine.market.sessions import Market, session, session_dates, session_of
+from engine.market.sessions import Market, session, session_dates
+from engine.market.symbols import FrontMonth, parse
 from engine.simulator import RecordedMarket, SyntheticMarket
 from engine.simulator.market.data import BARS
 
@@ -27,37 +27,38 @@ COLUMNS = list(BARS)
     day=st.sampled_from(DAYS),
     code=st.sampled_from(["005930", "900110", "123450", "A01", "A05", "A06"]),
 )
-def test_any_session_has_bars_that_can_be(seed: int, day: date, code: str) -> None:
-    symbol = code if instruments.is_stock(code) else instruments.front_month(code, day)
-    of = session_of(symbol, day)
-    assert of is not None
-    bars = SyntheticMarket(seed).bars(symbol, of)
+def test_every_session_has_possible_bars(seed: int, day: date, code: str) -> None:
+    found = parse(code)
+    symbol = found.on(day) if isinstance(found, FrontMonth) else found
+    hours = symbol.session(day)
+    assert hours is not None
+    bars = SyntheticMarket(seed).bars(symbol.code, hours)
     assert bars.schema == BARS
     assert bars["label"].is_sorted()
     assert bars["label"].is_unique().all()
     high, low = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
     assert bars.filter((pl.col("high") < high) | (pl.col("low") > low)).is_empty()
     assert (bars["volume"] > 0).all()
-    owed = bars.filter(pl.col("label").is_in(of.labels().implode()))
-    assert owed.height > (10 if code == "900110" else 0.9 * of.labels().len())
+    expected = bars.filter(hours.is_label(pl.col("label")))
+    assert expected.height > (10 if code == "900110" else 0.9 * hours.labels().len())
     for name in ("open", "high", "low", "close"):
-        ticks = [instruments.tick_size(symbol, price) for price in bars[name]]
+        ticks = [symbol.tick_size(price) for price in bars[name]]
         off = (bars[name] / pl.Series(ticks) + 1e-6) % 1
         assert (off < 1e-4).all()
 
 
-def test_the_same_seed_is_the_same_market_whatever_was_asked_before() -> None:
-    of = session(Market.DERIVATIVES, date(2026, 11, 18))
-    assert of is not None
+def test_the_same_seed_is_the_same_market_in_any_order_of_questions() -> None:
+    hours = session(Market.DERIVATIVES, date(2026, 11, 18))
+    assert hours is not None
     one, two, other = SyntheticMarket(1), SyntheticMarket(1), SyntheticMarket(2)
     for day in DAYS[100:110]:
         two.bars("005930", session(Market.STOCKS, day))  # type: ignore[arg-type]
-    assert one.bars("A01612", of).equals(two.bars("A01612", of))
-    assert not one.bars("A01612", of).equals(other.bars("A01612", of))
+    assert one.bars("A01612", hours).equals(two.bars("A01612", hours))
+    assert not one.bars("A01612", hours).equals(other.bars("A01612", hours))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_autumn_2026_stands_near_1100_points(seed: int) -> None:
+def test_the_index_is_near_1100_points_in_autumn_2026(seed: int) -> None:
     market = SyntheticMarket(seed)
     days = session_dates(Market.DERIVATIVES, date(2026, 11, 2), date(2026, 11, 30))
     closes = [market.index("KOSPI200", session(Market.DERIVATIVES, d))["close"][-1] for d in days]  # type: ignore[arg-type]
@@ -65,8 +66,9 @@ def test_autumn_2026_stands_near_1100_points(seed: int) -> None:
     assert len({*closes}) == len(closes)
 
 
-def test_days_open_off_the_close_before_but_not_far() -> None:
-    market, gaps = SyntheticMarket(1), []
+def test_a_day_opens_near_the_close_before_but_not_at_it() -> None:
+    market = SyntheticMarket(1)
+    gaps = []
     days = DAYS[200:230]
     for before, day in pairwise(days):
         close = market.index("KOSPI200", session(Market.DERIVATIVES, before))["close"][-1]  # type: ignore[arg-type]
@@ -76,29 +78,29 @@ def test_days_open_off_the_close_before_but_not_far() -> None:
     assert min(map(abs, gaps)) > 0
 
 
-def test_futures_are_dearer_the_longer_they_run() -> None:
-    of = session(Market.DERIVATIVES, date(2026, 11, 18))
-    assert of is not None
+def test_a_future_costs_more_the_later_it_expires() -> None:
+    hours = session(Market.DERIVATIVES, date(2026, 11, 18))
+    assert hours is not None
     market = SyntheticMarket(1)
-    near, far = (market.bars(code, of) for code in ("A01612", "A01703"))
+    near, far = (market.bars(code, hours) for code in ("A01612", "A01703"))
     assert far["close"][-1] > near["close"][-1]
     assert far["volume"].sum() < near["volume"].sum() / 20
     assert far.height < near.height  # a thin contract has minutes without a trade
 
 
 def test_thin_stocks_have_minutes_without_a_trade_and_after_market_trades() -> None:
-    of = session(Market.STOCKS, date(2026, 11, 18))
-    assert of is not None
-    bars = SyntheticMarket(1).bars("900110", of)
-    inside = bars.filter(pl.col("label") <= of.last_stamp)
+    hours = session(Market.STOCKS, date(2026, 11, 18))
+    assert hours is not None
+    bars = SyntheticMarket(1).bars("900110", hours)
+    inside = bars.filter(pl.col("label") <= hours.last_stamp)
     assert 10 < inside.height < 250
     assert bars["label"][-1] > datetime(2026, 11, 18, 16)
 
 
 def test_expired_and_unknown_contracts_have_no_bars() -> None:
-    of = session(Market.DERIVATIVES, date(2026, 11, 18))
-    assert of is not None
-    assert SyntheticMarket(1).bars("A01609", of).is_empty()
+    hours = session(Market.DERIVATIVES, date(2026, 11, 18))
+    assert hours is not None
+    assert SyntheticMarket(1).bars("A01609", hours).is_empty()
 
 
 def recorded(path: Path, **changed: Any) -> RecordedMarket:
@@ -115,18 +117,18 @@ def recorded(path: Path, **changed: Any) -> RecordedMarket:
     return RecordedMarket(path)
 
 
-def test_front_month_of_a_file_is_served_under_the_code_of_the_date(tmp_path: Path) -> None:
+def test_the_front_month_of_a_file_is_served_under_the_code_of_the_date(tmp_path: Path) -> None:
     market = recorded(tmp_path / "bars.parquet")
-    of = session(Market.DERIVATIVES, date(2026, 11, 18))
+    hours = session(Market.DERIVATIVES, date(2026, 11, 18))
     later = session(Market.DERIVATIVES, date(2026, 11, 20))
-    assert of is not None
+    assert hours is not None
     assert later is not None
-    assert market.bars("A01612", of)["volume"].to_list() == [10, 20]
-    assert market.bars("A01703", of).equals(market.bars("A01612", of))
-    assert 1105 < market.bars("A01706", of)["close"][-1] < 1120  # around the recorded price
-    assert abs(market.bars("A05612", of)["close"][0] / 1100 - 1) < 0.01
+    assert market.bars("A01612", hours)["volume"].to_list() == [10, 20]
+    assert market.bars("A01703", hours).equals(market.bars("A01612", hours))
+    assert 1105 < market.bars("A01706", hours)["close"][-1] < 1120  # around the recorded price
+    assert abs(market.bars("A05612", hours)["close"][0] / 1100 - 1) < 0.01
     assert market.bars("A01612", later).is_empty()  # the file knows the symbol, not the day
-    assert market.dates("A01_FRONT") == [of.date]
+    assert market.dates("A01_FRONT") == [hours.date]
     assert market.symbols == ["A01_FRONT"]
 
 
@@ -140,7 +142,7 @@ async def test_prices_with_many_digits_are_served_with_all_of_them(
     assert rows[1]["futs_oprc"] == "1100.05"
 
 
-def test_what_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
     pl.DataFrame({"symbol": ["x"], "open": [1.0]}).write_parquet(tmp_path / "short.parquet")
     (tmp_path / "text.parquet").write_text("no parquet")
     for name, problem in (

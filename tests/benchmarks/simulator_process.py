@@ -19,7 +19,7 @@ NO_LIMIT = 1e6  # calls a second
 
 
 @contextmanager
-def simulator_apart() -> Iterator[str]:
+def run_simulator() -> Iterator[str]:
     """Run the simulator from NOON on; yield its address."""
     command = [sys.executable, "-m", __spec__.name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
