@@ -30,7 +30,10 @@ from functools import cached_property
 import polars as pl
 import polars.selectors as cs
 
-RATE = 0.02  # per year, continuous; reproduces KIS's greeks of 2026 (docs/kis.md#greeks)
+# Per year, continuous: the 91-day CD rate of autumn 2026, which KIS's own greeks use (fitted on two
+# boards: 3.033 and 3.015 %, docs/kis.md#greeks). The one rate of all models; the simulator's carry
+# has its own number.
+RATE = 0.03
 # Factors and not divisors, here and where all rows of a column may have one value: Polars divides
 # by such a value in a frame (or a piece of one that it works on) of one row, and multiplies by the
 # reciprocal elsewhere. The last digit would depend on what else is in the batch.

@@ -14,6 +14,7 @@ from engine.features.black76 import Terms
 from engine.market import expiries
 from engine.market.products import option_series
 from engine.market.sessions import Market, session
+from engine.simulator.market.carry import DIVIDEND_YIELD
 from engine.simulator.market.data import MarketData, draws, open_session
 from engine.simulator.market.listing import STRIKES, maturities, options, previous_close
 
@@ -30,8 +31,11 @@ VOLATILITIES = {
     date(2025, 9, 1): (0.19, 0.22),
     date(2026, 9, 17): (0.38, 0.766483),
 }
+# What the index is worth without the dividends until expiry: so an option and a future that expire
+# together stand on one forward.
+EX_DIVIDENDS = pl.col("spot") * (-DIVIDEND_YIELD * pl.col("years")).exp()
 LATEST_PRICE = Terms(
-    underlying=pl.col("spot"),
+    underlying=EX_DIVIDENDS,
     strike=pl.col("strike"),
     years=pl.col("years"),
     is_call=pl.col("option_type") == "C",

@@ -5,8 +5,9 @@ day's trading done so far: its trades fall where their product passes a whole nu
 price is what the smile gave then. So board, single quote and minute bars of an option agree, and a
 rarely traded one is stale, as at KIS.
 
-KIS's greeks are Black-Scholes on the index with the historical volatility, calendar days / 365 and
-2 % (docs/kis.md#greeks); the implied volatility is the smile's. The two differ as they do at KIS.
+KIS's greeks are Black-Scholes on the index less dividends with the historical volatility, calendar
+days / 365 and 3 % (docs/kis.md#greeks); the implied volatility is the smile's. The two differ as
+they do at KIS.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from engine.columns import PRICES
 from engine.features import black76
 from engine.features.black76 import Terms
 from engine.market.sessions import Market, Session
+from engine.simulator.market.carry import DIVIDEND_YIELD
 from engine.simulator.market.chain_day import ChainDay, Floats, chain_day, prices, smile
 from engine.simulator.market.data import BARS, MarketData
 from engine.simulator.market.listing import SERIES, maturities, options
 
 BLOCK = 15  # minutes computed at once: a single one would cost a third of it
 VENDOR = Terms(
-    underlying=pl.col("spot"),
+    underlying=pl.col("spot") * (-DIVIDEND_YIELD * pl.col("vendor_years")).exp(),
     strike=pl.col("strike"),
     years=pl.col("vendor_years"),
     is_call=pl.col("option_type") == "C",
@@ -133,7 +135,7 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     price = np.where(traded > 0, _prices(day, listed, last), before)
     frame = listed.with_columns(
         spot=pl.Series(spot[minute]),
-        vendor_years=pl.lit(max(day.days, 1) / 365),
+        vendor_years=pl.lit(max(day.days, 0.5) / 365),
         volume=pl.Series(traded.astype("i8")),
         price=pl.Series(price),
         before=pl.Series(before),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Callable
 from datetime import datetime
 
 import polars as pl
@@ -18,10 +19,11 @@ from vollib.black_scholes.greeks import analytical as scholes_greeks
 
 from engine.features import black76
 from engine.features.black76 import GREEKS, Terms, with_greeks
-from tests.paths import SHARED, needs
+from tests.paths import BOARD_FILE as BOARD
+from tests.paths import CALLS_FILE as CALLS
+from tests.paths import KIS_SAMPLES, needs
 
-BOARD = SHARED / "data" / "k200_options_kis_20260917.parquet"
-SAMPLE = SHARED / "kis-samples" / "FHPIF05030100.json"
+SAMPLE = KIS_SAMPLES / "FHPIF05030100.json"
 
 GRID = pl.DataFrame(
     list(
@@ -184,19 +186,41 @@ def test_prices_keep_put_call_parity_and_scale(
         assert values[name][0] == pytest.approx(values[name][1])
 
 
-@needs(BOARD)
-def test_greeks_of_kis_are_black_scholes_with_its_historical_volatility() -> None:
-    board = pl.read_parquet(BOARD).with_columns(
+def board_of_20260917() -> pl.DataFrame:
+    """75 calls and puts, 21 days before expiry: index 1058.27, dividends until then 0.54."""
+    return pl.read_parquet(BOARD).with_columns(
         flag=pl.col("right").str.to_lowercase(),
-        underlying="kospi200",
+        underlying=1058.27 - 0.54,
         years=21 / 365,
-        rate=black76.RATE,
         volatility=pl.col("hist_vol") / 100,
     )
-    ours = every_value(board, on_spot=True)
-    within = {"delta": 1e-3, "gamma": 1e-4, "vega": 1e-3, "theta": 2e-2}
-    errors = {name: (ours[name] - board[name]).abs().mean() for name in within}
-    assert all(errors[name] < most for name, most in within.items()), errors
+
+
+def calls_of_20261007() -> pl.DataFrame:
+    """38 calls on the evening before their expiry. Their historical volatility is a fit, too."""
+    return pl.read_csv(CALLS).with_columns(
+        flag=pl.lit("c"), underlying=1073.63, years=1 / 365, volatility=0.738806
+    )
+
+
+@needs(BOARD, CALLS)
+@pytest.mark.parametrize(
+    ("read", "rate"), [(board_of_20260917, 0.03033), (calls_of_20261007, 0.03015)]
+)
+def test_t6_greeks_of_kis_are_black_scholes_with_its_historical_volatility_at_3_percent(
+    read: Callable[[], pl.DataFrame], rate: float
+) -> None:
+    """T6. Each board by the rate of its day to the last printed digit; RATE is that rate rounded.
+
+    A rate that is 0.03 points off moves theta, and only theta, by more than that digit.
+    """
+    board = read()
+    assert round(rate, 3) == black76.RATE
+    for used, theta in ((rate, 1e-4), (black76.RATE, 6e-4)):
+        ours = every_value(board.with_columns(rate=used), on_spot=True)
+        for name in (greek for greek in GREEKS if greek in board.columns):
+            error = (ours[name] - board[name]).abs().max()
+            assert error < (theta if name == "theta" else 1e-4), (name, used, error)
 
 
 @needs(SAMPLE)

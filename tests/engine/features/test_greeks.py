@@ -67,7 +67,7 @@ def test_on_a_real_board_the_implied_volatility_is_that_of_kis() -> None:
         option_type="right",
         strike="strike",
         price="last",
-        underlying_price="kospi200",
+        underlying_price=pl.col("kospi200") - 0.54,  # dividends until expiry
         underlying_source=pl.lit("index"),
         iv="iv",
         delta="delta",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from vollib.black.greeks.analytical import gamma as black_gamma
 
+from engine.features.black76 import RATE
 from engine.features.chain import prepare_chain
 from engine.features.gamma import REACH
 from engine.features.greeks import with_model_greeks
@@ -185,7 +186,7 @@ def exposure_by_hand(chain: pl.DataFrame, level: float = 1.0) -> float:
         sign = 1 if row["option_type"] == "C" else -1
         forward = row["underlying_price"] * level
         sigma = row["model_iv"] / 100
-        gamma = black_gamma("c", forward, row["strike"], years, 0.02, sigma)
+        gamma = black_gamma("c", forward, row["strike"], years, RATE, sigma)
         total += sign * gamma * row["open_interest"] * 250_000 * forward**2 * 0.01
     return total
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
+from engine.features.black76 import RATE
 from engine.features.chain import prepare_chain
 from engine.features.underlying import parity_forward, with_underlying
 
@@ -94,7 +95,7 @@ def test_parity_is_the_forward_also_where_the_underlying_is_spot(make_board: Boa
     chain = make_board()
     years = (MATURES - chain["timestamp"][0]) / timedelta(days=365)
     gap = pl.col("price").filter(option_type="C") - pl.col("price").filter(option_type="P")
-    forwards = chain.select(pl.col("strike").head(101) + gap * math.exp(0.02 * years))
+    forwards = chain.select(pl.col("strike").head(101) + gap * math.exp(RATE * years))
     found = parity_forward(prepare_chain(chain.lazy())).collect()["forward"].item()
     assert found in forwards["strike"].to_list()
     assert found == pytest.approx(1061.3, abs=0.15)
