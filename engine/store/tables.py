@@ -123,12 +123,12 @@ def _difference(given: Mapping[str, object], wanted: Mapping[str, object]) -> st
 
 
 def signal_table(name: str, schema: pa.Schema) -> Table:
-    """Return how a strategy's signals are kept: key (timestamp, symbol), the one made last wins.
+    """Return how a strategy's signals are kept: key (symbol, timestamp), the newest row wins.
 
     The row that was given before is kept in `signal_corrections`, by a trigger.
 
-    Raises InputError if the schema lacks what every strategy's signals have, or has a type that no
-    column has.
+    Raises InputError if the schema lacks one of SIGNAL_TABLE_COLUMNS or has a type that no column
+    of a table can have.
     """
     if missing := SIGNAL_TABLE_COLUMNS - set(schema.names):
         raise InputError(f"the signals of {name} lack the columns {', '.join(sorted(missing))}")
