@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.market import expiries
 from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.kis_format import OK, fixed, json_rows
+from engine.simulator.kis_format import OK, fixed_text, json_rows
 from engine.simulator.summaries import QUOTE_FIELDS
 
 LIMIT = 100  # rows a side; there is no next page (docs/kis.md#option-board)
@@ -43,17 +43,17 @@ _VOLUME = pl.col("volume").cast(pl.String)
 _ZERO = pl.lit("0.00")
 _NONE = pl.lit("0")
 COLUMNS = {
-    "acpr": fixed(pl.col("strike"), 2),
-    "unch_prpr": fixed(pl.col("strike") * KOSPI_PER_POINT, 2),
+    "acpr": fixed_text(pl.col("strike"), 2),
+    "unch_prpr": fixed_text(pl.col("strike") * KOSPI_PER_POINT, 2),
     "optn_shrn_iscd": pl.col("code"),
-    "optn_prpr": fixed(_PRICE, 2),
-    "optn_prdy_vrss": fixed(_MOVE, 2),
+    "optn_prpr": fixed_text(_PRICE, 2),
+    "optn_prdy_vrss": fixed_text(_MOVE, 2),
     "prdy_vrss_sign": _SIGN,
-    "optn_prdy_ctrt": fixed(_MOVE / _BEFORE * 100, 2),
-    "optn_bidp": fixed(pl.col("bid"), 2),
-    "optn_askp": fixed(pl.col("ask"), 2),
-    "tmvl_val": fixed(_PRICE - _INTRINSIC, 2),
-    "nmix_sdpr": fixed(_BEFORE, 2),
+    "optn_prdy_ctrt": fixed_text(_MOVE / _BEFORE * 100, 2),
+    "optn_bidp": fixed_text(pl.col("bid"), 2),
+    "optn_askp": fixed_text(pl.col("ask"), 2),
+    "tmvl_val": fixed_text(_PRICE - _INTRINSIC, 2),
+    "nmix_sdpr": fixed_text(_BEFORE, 2),
     # some rows' numbers are padded on the left
     "acml_vol": pl.when(pl.col("strike") % 20 == 0)
     .then(_VOLUME.str.pad_start(10))
@@ -63,21 +63,21 @@ COLUMNS = {
     "acml_tr_pbmn": (pl.col("volume") * _PRICE * 250).cast(pl.Int64).cast(pl.String),
     "hts_otst_stpl_qty": pl.col("open_interest").cast(pl.String),
     "otst_stpl_qty_icdc": _NONE,
-    "delta_val": fixed(pl.col("delta"), 4),
-    "gama": fixed(pl.col("gamma"), 4),
-    "vega": fixed(pl.col("vega"), 4),
-    "theta": fixed(pl.col("theta"), 4),
-    "rho": fixed(pl.col("rho"), 4),
-    "hts_ints_vltl": fixed(pl.col("iv"), 4),
-    "invl_val": fixed(_INTRINSIC, 2),
-    "esdg": fixed(_PRICE - _THEORETICAL, 2),
-    "dprt": fixed(_OFF, 2),
-    "hist_vltl": fixed(pl.col("historical"), 4),
-    "hts_thpr": fixed(_THEORETICAL, 2),
-    "optn_oprc": fixed(pl.col("opened"), 2),
-    "optn_hgpr": fixed(pl.col("high"), 2),
-    "optn_lwpr": fixed(pl.col("low"), 2),
-    "optn_mxpr": fixed(_BEFORE * 1.5 + 5, 2),
+    "delta_val": fixed_text(pl.col("delta"), 4),
+    "gama": fixed_text(pl.col("gamma"), 4),
+    "vega": fixed_text(pl.col("vega"), 4),
+    "theta": fixed_text(pl.col("theta"), 4),
+    "rho": fixed_text(pl.col("rho"), 4),
+    "hts_ints_vltl": fixed_text(pl.col("iv"), 4),
+    "invl_val": fixed_text(_INTRINSIC, 2),
+    "esdg": fixed_text(_PRICE - _THEORETICAL, 2),
+    "dprt": fixed_text(_OFF, 2),
+    "hist_vltl": fixed_text(pl.col("historical"), 4),
+    "hts_thpr": fixed_text(_THEORETICAL, 2),
+    "optn_oprc": fixed_text(pl.col("opened"), 2),
+    "optn_hgpr": fixed_text(pl.col("high"), 2),
+    "optn_lwpr": fixed_text(pl.col("low"), 2),
+    "optn_mxpr": fixed_text(_BEFORE * 1.5 + 5, 2),
     "optn_llam": pl.lit("0.01"),
     "atm_cls_name": pl.col("atm_class"),
     "rgbf_vrss_icdc": _NONE,
@@ -90,7 +90,9 @@ COLUMNS = {
 }
 # A single quote has no bid and ask. `write_quotes` adds what is the same for a whole chain.
 QUOTE_COLUMNS = {
-    "hts_kor_isnm": pl.format("{} {} {}", "option_type", "maturity", fixed(pl.col("strike"), 1)),
+    "hts_kor_isnm": pl.format(
+        "{} {} {}", "option_type", "maturity", fixed_text(pl.col("strike"), 1)
+    ),
     "futs_prpr": COLUMNS["optn_prpr"],
     "futs_prdy_vrss": COLUMNS["optn_prdy_vrss"],
     "prdy_vrss_sign": _SIGN,

@@ -9,7 +9,7 @@ import polars as pl
 OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다."}
 
 
-def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
+def fixed_text(value: pl.Expr, decimals: int) -> pl.Expr:
     """Write numbers with so many decimals; a tiny negative number becomes "-0.0000", as at KIS."""
     scaled = (value.abs() * 10**decimals).round().cast(pl.Int64)
     sign = pl.when(value < 0).then(pl.lit("-")).otherwise(pl.lit(""))
@@ -20,9 +20,9 @@ def fixed(value: pl.Expr, decimals: int) -> pl.Expr:
     return pl.concat_str(whole, part, separator=".")
 
 
-def exact(value: pl.Expr, decimals: int) -> pl.Expr:
+def exact_text(value: pl.Expr, decimals: int) -> pl.Expr:
     """Write numbers with so many decimals, or with more where rounding would change the value."""
-    text = fixed(value, decimals)
+    text = fixed_text(value, decimals)
     return pl.when(text.cast(pl.Float64) == value).then(text).otherwise(value.cast(pl.String))
 
 
@@ -55,7 +55,7 @@ def hour_of(label: datetime, day: date) -> str:
 
 
 def price_text(value: float, decimals: int) -> str:
-    """Write one price; see `exact`."""
+    """Write one price; see `exact_text`."""
     text = f"{value:.{decimals}f}"
     return text if float(text) == value else repr(value)
 

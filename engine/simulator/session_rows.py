@@ -16,7 +16,7 @@ import polars as pl
 from engine.columns import PRICES
 from engine.market.sessions import Session
 from engine.market.symbols import Stock
-from engine.simulator.kis_format import exact, hour_text, json_rows
+from engine.simulator.kis_format import exact_text, hour_text, json_rows
 from engine.simulator.market.data import instrument, minute_starts
 from engine.simulator.partial_bar import FinishedBar, idle_bar, running_bar, turnover_unit
 
@@ -144,7 +144,7 @@ def row_frame(symbol: str, day: date, bars: pl.DataFrame) -> pl.DataFrame:
     columns = {
         "stck_bsop_date": pl.lit(f"{day:%Y%m%d}"),
         "stck_cntg_hour": hour_text(pl.col("label"), day),
-        **{name: exact(pl.col(column), decimals) for column, name in names.items()},
+        **{name: exact_text(pl.col(column), decimals) for column, name in names.items()},
         "cntg_vol": pl.col("volume").cast(pl.String),
         "acml_tr_pbmn": turnover.round().cast(pl.Int64).cast(pl.String),
     }

@@ -33,11 +33,11 @@ class Disk:
     def fill(self) -> None:
         """Make the disk as small as its content, which may grow while it is done."""
         for _ in range(FILLING):
-            if not self.mounted or self._resize(str(self._used())):
+            if not self.mounted or self._resize(str(self._used_bytes())):
                 return
         raise OSError(f"{self.folder} grows faster than it can be filled")
 
-    def _used(self) -> int:
+    def _used_bytes(self) -> int:
         disk = os.statvfs(self.folder)
         return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 

@@ -137,7 +137,7 @@ def _add_phantom(rule: PhantomBars, random: np.random.Generator) -> Change:
         index = int(random.integers(min(len(rows), 8)))
         phantom = dict(rows[index])
         for name in [name for name in phantom if name.endswith(("prpr", "oprc", "hgpr", "lwpr"))]:
-            phantom[name] = _multiplied(phantom[name], rule.factor)
+            phantom[name] = _multiply(phantom[name], rule.factor)
         if rule.where == "outside":
             phantom["stck_cntg_hour"] = "073000"
         return [*rows[: index + 1], phantom, *rows[index + 1 :]]
@@ -145,7 +145,7 @@ def _add_phantom(rule: PhantomBars, random: np.random.Generator) -> Change:
     return change
 
 
-def _multiplied(text: str, factor: float) -> str:
+def _multiply(text: str, factor: float) -> str:
     decimals = len(text.partition(".")[2])
     return f"{float(text) * factor:.{decimals}f}"
 

@@ -74,7 +74,7 @@ class SyntheticMarket:
         grid = session.labels()
         path = _day_path(random, first, last, grid.len(), gap=0.3, noise=volatility * 0.7)
         volume = _volume(random, grid, session, shares, max(1.0, LOT_KRW / last))
-        bars = _traded(_ohlc(grid, path), volume, stock, session)
+        bars = _finish_bars(_ohlc(grid, path), volume, stock, session)
         if session.date < AFTER_MARKET_SINCE:
             return bars
         return bars.vstack(_after_market(bars, session, random))
@@ -174,7 +174,7 @@ def future_bars(
         per_day *= 0.15
     prices = pl.col(PRICES) * factor + pl.Series(noise)
     volume = _volume(random, grid["label"], session, per_day, LOT)
-    return _traded(grid.with_columns(prices), volume, contract, session)
+    return _finish_bars(grid.with_columns(prices), volume, contract, session)
 
 
 def _maturities_ahead(contract: Contract, session: Session) -> int:
@@ -184,7 +184,7 @@ def _maturities_ahead(contract: Contract, session: Session) -> int:
     return max(0, round((contract.expiry - front.expiry).days / between))
 
 
-def _traded(
+def _finish_bars(
     bars: pl.DataFrame, volume: NDArray[np.int64], symbol: Stock | Contract, session: Session
 ) -> pl.DataFrame:
     """Put prices on ticks, make the auction one trade, leave out minutes without a trade."""

@@ -38,7 +38,7 @@ Answering = Callable[[ReceivedRequest], StubReply]
 
 
 @asynccontextmanager
-async def simulated(folder: Path) -> AsyncIterator[tuple[Simulator, KisClient]]:
+async def open_simulated(folder: Path) -> AsyncIterator[tuple[Simulator, KisClient]]:
     clock = VirtualClock(MINUTE + timedelta(seconds=2))
     keys = tuple(AppKey(app_key=k, app_secret=s) for k, s in APP_KEYS.items())
     async with serve(SyntheticMarket(3), clock) as simulator:
@@ -64,7 +64,7 @@ def frame(batch: pa.RecordBatch) -> pl.DataFrame:
 
 
 async def test_the_strikes_around_the_market_are_there_on_both_sides(tmp_path: Path) -> None:
-    async with simulated(tmp_path) as (simulator, client):
+    async with open_simulated(tmp_path) as (simulator, client):
         chain = frame(await OptionChainFetcher(client).fetch(request()))
     price = chain["underlying_price"][0]
     assert chain["underlying_source"].unique().to_list() == ["future:A01612"]
@@ -86,7 +86,7 @@ async def test_the_strikes_around_the_market_are_there_on_both_sides(tmp_path: P
 
 
 async def test_quoted_strikes_have_their_own_time_and_no_bid_and_ask(tmp_path: Path) -> None:
-    async with simulated(tmp_path) as (_, client):
+    async with open_simulated(tmp_path) as (_, client):
         chain = frame(await OptionChainFetcher(client).fetch(request()))
     on_board = pl.col("bid").is_not_null()
     assert chain.filter(on_board)["quoted_at"].n_unique() == 1
@@ -102,7 +102,7 @@ async def test_quoted_strikes_have_their_own_time_and_no_bid_and_ask(tmp_path: P
 async def test_a_small_budget_of_quotes_goes_round_and_begins_near_the_market(
     tmp_path: Path,
 ) -> None:
-    async with simulated(tmp_path) as (simulator, client):
+    async with open_simulated(tmp_path) as (simulator, client):
         fetcher = OptionChainFetcher(client, quotes_a_minute=10)
         chains = []
         for n in range(12):
@@ -131,7 +131,7 @@ async def test_a_small_budget_of_quotes_goes_round_and_begins_near_the_market(
 async def test_a_weekly_board_is_complete_and_needs_no_quotes(tmp_path: Path) -> None:
     maturity = parse_chain("KOSPI200_WEEKLY_MON:front").on(MINUTE.date()).maturity
     weekly = ChainRequest("KOSPI200_WEEKLY_MON", maturity, MINUTE)
-    async with simulated(tmp_path) as (simulator, client):
+    async with open_simulated(tmp_path) as (simulator, client):
         chain = frame(await OptionChainFetcher(client).fetch(weekly))
     assert simulator.counts.calls["FHMIF10000000"] == 0
     assert chain["underlying_symbol"].unique().to_list() == [f"{maturity}_KOSPI200_WEEKLY_MON"]
@@ -139,7 +139,7 @@ async def test_a_weekly_board_is_complete_and_needs_no_quotes(tmp_path: Path) ->
 
 
 async def test_two_chains_can_be_fetched_at_once(tmp_path: Path) -> None:
-    async with simulated(tmp_path) as (simulator, client):
+    async with open_simulated(tmp_path) as (simulator, client):
         fetcher = OptionChainFetcher(client)
         both = await asyncio.gather(
             *(fetcher.fetch(request(maturity=m)) for m in ("202612", "202701"))
@@ -208,7 +208,7 @@ HIGH = (
 )
 
 
-async def fetched(kis: StubKis, folder: Path, answer: Answering) -> pl.DataFrame:
+async def fetch_chain(kis: StubKis, folder: Path, answer: Answering) -> pl.DataFrame:
     kis.answer = answer
     async with open_client(kis, folder, master_url=kis.base_url + "/master.zip") as client:
         return frame(await OptionChainFetcher(client).fetch(request()))
@@ -216,7 +216,7 @@ async def fetched(kis: StubKis, folder: Path, answer: Answering) -> pl.DataFrame
 
 async def test_vendor_values_are_kept_as_given(kis: StubKis, tmp_path: Path) -> None:
     untraded = option(330, hts_ints_vltl="0.0000", optn_bidp="0.00", theta="-0.0000", acml_vol="0")
-    chain = await fetched(kis, tmp_path, chain_answers([untraded], [option(330, "C")]))
+    chain = await fetch_chain(kis, tmp_path, chain_answers([untraded], [option(330, "C")]))
     call = chain.row(0, named=True)
     assert (call["iv"], call["bid"], call["theta"], call["volume"]) == (0.0, 0.0, 0.0, 0)
     assert chain["volume"][1] == 12
@@ -227,7 +227,7 @@ async def test_a_value_that_cannot_be_read_is_null(
     kis: StubKis, tmp_path: Path, odd: object
 ) -> None:
     calls = [option(330, gama=odd, hts_otst_stpl_qty=odd, atm_cls_name=odd)]
-    call = (await fetched(kis, tmp_path, chain_answers(calls, [option(330, "C")]))).row(
+    call = (await fetch_chain(kis, tmp_path, chain_answers(calls, [option(330, "C")]))).row(
         0, named=True
     )
     assert (call["gamma"], call["open_interest"], call["atm_class"]) == (None, None, None)
@@ -255,13 +255,13 @@ async def test_a_row_without_strike_or_code_is_rejected(kis, tmp_path, changed, 
 
 
 async def test_calls_and_puts_are_told_apart_by_their_codes(kis: StubKis, tmp_path: Path) -> None:
-    chain = await fetched(kis, tmp_path, chain_answers([option(330, "C")], [option(330, "B")]))
+    chain = await fetch_chain(kis, tmp_path, chain_answers([option(330, "C")], [option(330, "B")]))
     assert chain["option_type"].to_list() == ["C", "P"]
     assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
 
 
 async def test_an_option_that_comes_twice_is_one_row(kis: StubKis, tmp_path: Path) -> None:
-    chain = await fetched(
+    chain = await fetch_chain(
         kis, tmp_path, chain_answers([option(330)] * 3, [option(330, "C"), option(330)])
     )
     assert chain["symbol"].to_list() == ["B01612330", "C01612330"]
@@ -274,11 +274,11 @@ async def test_an_empty_board_is_asked_for_again(kis: StubKis, tmp_path: Path) -
         empty = "callput" in request.path and next(asked, None) is not None
         return fine(output1=[], output2=[]) if empty else good(request)
 
-    assert len(await fetched(kis, tmp_path, answer)) == 2
+    assert len(await fetch_chain(kis, tmp_path, answer)) == 2
 
 
 async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: StubKis, tmp_path: Path) -> None:
-    chain = await fetched(kis, tmp_path, chain_answers([], []))
+    chain = await fetch_chain(kis, tmp_path, chain_answers([], []))
     assert (len(chain), chain.schema["timestamp"]) == (0, pl.Datetime("us"))
 
 
@@ -294,7 +294,7 @@ async def test_a_board_that_stays_empty_is_an_empty_snapshot(kis: StubKis, tmp_p
 async def test_the_underlying_is_the_future_else_the_index(
     kis, tmp_path, top, price, source
 ) -> None:
-    chain = await fetched(kis, tmp_path, chain_answers(*HIGH, top=top))
+    chain = await fetch_chain(kis, tmp_path, chain_answers(*HIGH, top=top))
     assert chain["underlying_price"].unique().to_list() == [price]
     assert chain["underlying_source"].unique().to_list() == [source]
     assert (len(chain) > 200) == (price is not None)
@@ -350,7 +350,7 @@ async def test_a_board_that_fails_is_an_error_with_its_context(kis, tmp_path) ->
     good = chain_answers(*HIGH)
     kis.answer = lambda asked: StubReply(b"<html>", 502) if "callput" in asked.path else good(asked)
     with pytest.raises(KisUnreachable) as caught:
-        await fetched(kis, tmp_path, kis.answer)
+        await fetch_chain(kis, tmp_path, kis.answer)
     assert (caught.value.tr_id, caught.value.symbol, caught.value.minute) == (
         "FHPIF05030100",
         "202612",

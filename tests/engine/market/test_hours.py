@@ -15,7 +15,9 @@ from engine.errors import CalendarRangeError
 from engine.market.hours import MINUTE, Market, Session, session
 from engine.market.trading_days import special_days, trading_days
 
-S, D, N = Market.STOCKS, Market.DERIVATIVES, Market.NIGHT
+S = Market.STOCKS
+D = Market.DERIVATIVES
+N = Market.NIGHT
 DAYS = st.dates(date(2015, 1, 1), date(2027, 12, 31))
 
 # market, date, expiring, opens, last continuous stamp, auction, bars expected
@@ -57,7 +59,7 @@ def test_hours_and_bars_of_known_days(market, day, expiring, opens, end, auction
     assert hours.stamps().len() == bars
 
 
-def test_a_regular_futures_day_is_stamped_as_the_specification_says():
+def test_a_regular_futures_day_has_411_stamps_from_0846_to_1545():
     hours = session(D, date(2025, 9, 1))
     day = datetime(2025, 9, 1)
     minutes = [day.replace(hour=8, minute=46) + timedelta(minutes=n) for n in range(410)]
@@ -91,7 +93,7 @@ def test_the_night_of_the_last_trading_day_of_a_year_is_held():
     assert session(N, date(2025, 12, 30)).opens == datetime(2025, 12, 30, 18, 0)
 
 
-def test_csat_moves_the_opening_of_the_night_and_new_year_moves_nothing_of_it():
+def test_csat_moves_the_opening_of_the_night_and_new_year_does_not():
     csat = session(N, date(2025, 11, 13))
     assert (csat.opens, csat.last_stamp) == (
         datetime(2025, 11, 13, 19, 0),
@@ -106,7 +108,7 @@ def test_an_expiring_contract_has_no_night_and_stocks_do_not_expire():
     assert session(S, date(2025, 9, 11), expiring=True) == session(S, date(2025, 9, 11))
 
 
-def test_csat_days_are_thursdays_in_november_but_for_the_year_of_covid():
+def test_csat_days_are_thursdays_in_november_except_in_2020():
     days = set(special_days("csat"))
     assert {day.year for day in days} == set(range(2015, 2028))
     assert len(days) == 14  # twice in 2017
@@ -116,7 +118,7 @@ def test_csat_days_are_thursdays_in_november_but_for_the_year_of_covid():
 
 @pytest.mark.parametrize("market", Market)
 @pytest.mark.parametrize("day", [date(2014, 12, 31), date(2028, 1, 3)])
-def test_outside_the_range_the_calendar_says_so(market, day):
+def test_a_date_outside_the_calendar_is_an_error(market, day):
     with pytest.raises(CalendarRangeError):
         session(market, day)
 
@@ -128,7 +130,7 @@ def test_closed_days_have_no_session(market):
 
 
 @given(st.sampled_from(Market), DAYS, st.booleans())
-def test_sessions_are_whole(market, day, expiring):
+def test_the_parts_of_a_session_agree(market, day, expiring):
     hours = session(market, day, expiring=expiring)
     if hours is None:
         return
@@ -165,7 +167,7 @@ def alike(request: pytest.FixtureRequest) -> list[Session]:
     return list(sessions_by_hours().values())[request.param]
 
 
-def test_every_session_of_the_calendar_is_looked_at():
+def test_every_session_of_the_calendar_is_visited():
     assert sum(map(len, sessions_by_hours().values())) > 3 * 3_100 + 600
     assert len(sessions_by_hours()) > 15
 

@@ -103,7 +103,7 @@ def test_expired_and_unknown_contracts_have_no_bars() -> None:
     assert SyntheticMarket(1).bars("A01609", hours).is_empty()
 
 
-def recorded(path: Path, **changed: Any) -> RecordedMarket:
+def write_recorded_market(path: Path, **changed: Any) -> RecordedMarket:
     rows = {
         "symbol": ["A01_FRONT"] * 2,
         "timestamp": [datetime(2026, 11, 18, 8, 45 + n) for n in (0, 1)],
@@ -118,7 +118,7 @@ def recorded(path: Path, **changed: Any) -> RecordedMarket:
 
 
 def test_the_front_month_of_a_file_is_served_under_the_code_of_the_date(tmp_path: Path) -> None:
-    market = recorded(tmp_path / "bars.parquet")
+    market = write_recorded_market(tmp_path / "bars.parquet")
     hours = session(Market.DERIVATIVES, date(2026, 11, 18))
     later = session(Market.DERIVATIVES, date(2026, 11, 20))
     assert hours is not None
@@ -135,7 +135,7 @@ def test_the_front_month_of_a_file_is_served_under_the_code_of_the_date(tmp_path
 async def test_prices_with_many_digits_are_served_with_all_of_them(
     calling: Any, tmp_path: Path
 ) -> None:
-    market = recorded(tmp_path / "bars.parquet")
+    market = write_recorded_market(tmp_path / "bars.parquet")
     async with calling(datetime(2026, 11, 18, 9, 0), market) as caller:
         rows = await caller.futures("A01612", "20261118", "090000")
     assert [float(row["futs_prpr"]) for row in rows[:2]] == [1100.123456789, 1100.15]
@@ -154,4 +154,4 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
             RecordedMarket(tmp_path / name)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="no bars of 2026-11-20; it reaches from 2026-11-18"):
-        recorded(tmp_path / "bars.parquet").require(date(2026, 11, 20))
+        write_recorded_market(tmp_path / "bars.parquet").require(date(2026, 11, 20))
