@@ -8,7 +8,8 @@ KrtError
  │   ├─ KisPaceExceeded    EGW00201, too many calls this second; worth another try, later
  │   ├─ KisTokenRejected   EGW00121/00122/00123; worth one try with a new token
  │   └─ KisRefused         any other refusal; another try would get the same answer
- │       └─ KisKeyRefused  KIS accepts none of our app keys: no call can succeed
+ │       ├─ KisKeyRefused  KIS accepts none of our app keys: no call can succeed
+ │       └─ KisAccessRefused  an unknown refusal that an old token may be the reason of
  └─ StoreError             Postgres
      ├─ StoreUnreachable   the server is away; the batch belongs in the spool
      └─ SchemaMismatch     batch and table differ; writing would store garbage
@@ -81,6 +82,10 @@ class KisRefused(KisError):
 
 class KisKeyRefused(KisRefused):
     """KIS does not accept the app key (EGW00103, EGW00105), or gives no token for it."""
+
+
+class KisAccessRefused(KisRefused):
+    """KIS refuses access in words that nobody listed: a token that died early may be why."""
 
 
 class StoreError(KrtError):

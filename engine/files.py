@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,29 @@ def private_folder(folder: Path) -> Path:
     if os.name != "nt" and folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.geteuid():
         folder.chmod(0o700)
     return folder
+
+
+class NotAFile(OSError):
+    """Something else lies in the place of a file: a folder, a pipe, a device."""
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file, and never wait for them: a pipe would block for ever.
+
+    Raises NotAFile if something else lies there, OSError if the file cannot be read.
+    """
+    # Windows has no pipes in folders, and no such flag.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if path.is_dir():  # Windows cannot even open one
+        raise NotAFile(errno.EISDIR, "it is a folder", str(path))
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotAFile(errno.EINVAL, "it is not a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes | memoryview, *, private: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 
 from engine.errors import (
+    KisAccessRefused,
     KisError,
     KisKeyRefused,
     KisPaceExceeded,
@@ -20,9 +22,19 @@ from engine.errors import (
 from engine.kis.transport import Reply
 
 PACE = "EGW00201"
-_TOKEN = frozenset({"EGW00121", "EGW00122", "EGW00123"})
-_KEY = frozenset({"EGW00103", "EGW00105"})
 GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
+_KINDS: dict[str, type[KisError]] = {
+    PACE: KisPaceExceeded,
+    **dict.fromkeys(("EGW00121", "EGW00122", "EGW00123"), KisTokenRejected),
+    **dict.fromkeys(("EGW00103", "EGW00105"), KisKeyRefused),
+    **dict.fromkeys(GATEWAY, KisUnreachable),
+}
+
+# A token that died at KIS's maintenance has been refused with other codes and in such words.
+_ACCESS_CODES = ("EGW", "OPSP")  # the gateway's own; those of the query itself are others
+_ACCESS_WORDS = re.compile(r"token|토큰|등록되지 않은|권한|인증|unauthori[sz]ed", re.IGNORECASE)
+_MAINTENANCE = "점검"  # over HTTP 5xx it is what it says, and passes by itself
+_ACCESS_STATUS = (401, 403)
 
 
 @dataclass(frozen=True)
@@ -80,12 +92,17 @@ def _refusal(body: Mapping[str, Any], status: int) -> KisError:
     message = (
         f"KIS refused: {text} (HTTP {status})"  # not cut yet: a key cut in half would not be masked
     )
-    if code == PACE:
-        return KisPaceExceeded(message, msg_cd=code)
-    if code in _TOKEN:
-        return KisTokenRejected(message, msg_cd=code)
-    if code in _KEY:
-        return KisKeyRefused(message, msg_cd=code)
-    if status >= 500 or code in GATEWAY or ("rt_cd" not in body and not code):
-        return KisUnreachable(message, msg_cd=code or None)
-    return KisRefused(message, msg_cd=code or None)
+    return _kind(code, text, status, known="rt_cd" in body)(message, msg_cd=code or None)
+
+
+def _kind(code: str, text: str, status: int, *, known: bool) -> type[KisError]:
+    """Return the error for a refusal; `known` is whether it has the form of KIS's answers."""
+    if code in _KINDS:
+        return _KINDS[code]
+    if _ACCESS_WORDS.search(text):
+        return KisAccessRefused
+    if status >= 500:
+        return KisUnreachable
+    if status in _ACCESS_STATUS or code.startswith(_ACCESS_CODES) or _MAINTENANCE in text:
+        return KisAccessRefused
+    return KisRefused if known or code else KisUnreachable

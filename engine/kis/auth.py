@@ -6,6 +6,9 @@ file *before* the request goes out: whatever its outcome, no other process asks 
 
 KIS returns the same token, with its original expiry, for six hours. Only the absolute time
 `access_token_token_expired` says how long it lives; `expires_in` does not (docs/kis.md#token).
+
+Neither an answer nor the file is trusted: a token that cannot be sent as a header is never used nor
+kept, and an expiry that cannot be believed is replaced by a short one.
 """
 
 from __future__ import annotations
@@ -13,18 +16,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
 import orjson
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
-from engine.clock import Clock
+from engine.clock import Clock, to_kst_naive
 from engine.errors import KisKeyRefused, KisUnreachable
-from engine.files import write_atomically
+from engine.files import read_file, write_atomically
 from engine.kis.answer import GATEWAY, PACE, without_secrets
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
@@ -34,9 +46,24 @@ log = logging.getLogger(__name__)
 PATH = "/oauth2/tokenP"
 _BETWEEN_REQUESTS = timedelta(seconds=61)  # KIS's minute, and a second for the network
 _RENEW_BEFORE = timedelta(hours=1)
-_SAME_TOKEN = timedelta(hours=6)  # until then KIS returns the same one
+SAME_TOKEN = timedelta(hours=6)  # until then KIS returns the same one
+_LONGEST_LIFE = timedelta(hours=24)
 _RETRY_AFTER = 5.0  # seconds, where the request cannot have reached KIS
 _LOCK_POLL = 0.2  # seconds between tries for a lock that another process holds
+
+
+def _without_zone(moment: datetime) -> datetime:
+    try:
+        return to_kst_naive(moment)
+    except OverflowError:
+        raise ValueError("beyond the calendar") from None
+
+
+_Moment = Annotated[datetime, AfterValidator(_without_zone)]
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(_Moment)
+# What a header may hold; a real token has some 350 characters.
+_HeaderText = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,4096}$")]
+_TOKEN: TypeAdapter[str] = TypeAdapter(_HeaderText)
 
 
 class Token(BaseModel):
@@ -44,23 +71,16 @@ class Token(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    access_token: str = Field(repr=False)
-    issued_at: datetime
-    expires_at: datetime
+    access_token: _HeaderText = Field(repr=False)
+    issued_at: _Moment
+    expires_at: _Moment
 
 
 class _TokenFile(BaseModel):
     """The file: the token, if there is one, and when KIS was last asked for one."""
 
-    requested_at: datetime | None = None
+    requested_at: _Moment | None = None
     token: Token | None = None
-
-
-class _TokenAnswer(BaseModel):
-    """The fields we use of KIS's answer to a good request."""
-
-    access_token: str = Field(min_length=1)
-    access_token_token_expired: datetime
 
 
 def file_stem(base_url: str, app_key: str) -> str:
@@ -102,14 +122,14 @@ class TokenKeeper:
             token = self._load().token
         if token is None or token.expires_at <= now:
             return await self._await_renewal(token)
-        if token.expires_at - now < _RENEW_BEFORE and now - token.issued_at > _SAME_TOKEN:
+        if token.expires_at - now < _RENEW_BEFORE and now - token.issued_at > SAME_TOKEN:
             self._start_renewal(token)
         return token
 
     async def replace(self, rejected: Token) -> Token:
         """Return a token issued after the one that KIS rejected; many tasks get the same one."""
         current = self._known.token
-        if current is not None and current.issued_at > rejected.issued_at:
+        if current is not None and current.issued_at != rejected.issued_at:
             return current
         return await self._await_renewal(rejected)
 
@@ -154,7 +174,7 @@ class TokenKeeper:
         """Return the seconds until KIS may be asked again."""
         if known.requested_at is None:
             return 0.0
-        wait = known.requested_at + _BETWEEN_REQUESTS - self._clock.now()
+        wait = known.requested_at - self._clock.now() + _BETWEEN_REQUESTS
         return min(
             max(wait, timedelta(0)), _BETWEEN_REQUESTS
         ).total_seconds()  # bounded: the clock may be set
@@ -163,11 +183,11 @@ class TokenKeeper:
         now = self._clock.now()
         self._save(known.model_copy(update={"requested_at": now}))
         reply = await self._transport.send("POST", PATH, content=self._body())
-        answer = _read_answer(reply, self._all_secrets())
+        body = _read_answer(reply, self._all_secrets())
         token = Token(
-            access_token=answer.access_token,
+            access_token=body["access_token"],
             issued_at=now,
-            expires_at=answer.access_token_token_expired,
+            expires_at=_expiry(body.get("access_token_token_expired"), now),
         )
         self._save(_TokenFile(requested_at=now, token=token))
         log.info("✅ token from KIS, good until %s", f"{token.expires_at:%Y-%m-%d %H:%M}")
@@ -198,10 +218,10 @@ class TokenKeeper:
 
     def _load(self) -> _TokenFile:
         """Return what the file says; if it cannot be read, what this process knows."""
-        if not self._file.exists():
-            return self._known
         try:
-            found = _TokenFile.model_validate_json(self._file.read_bytes())
+            found = _TokenFile.model_validate_json(read_file(self._file))
+        except FileNotFoundError:
+            return self._known
         except (OSError, ValidationError):
             log.warning("⚠️ the token file %s cannot be read; a new one is written", self._file.name)
             return self._known
@@ -228,20 +248,24 @@ def _requested_at(known: _TokenFile) -> datetime:
 def _is_newer(token: Token | None, old: Token | None, now: datetime) -> bool:
     if token is None or token.expires_at <= now:
         return False
-    return old is None or token.issued_at > old.issued_at
+    # Not compared in time: the clock may have been set back since the old one was issued.
+    return old is None or token.issued_at != old.issued_at
 
 
-def _read_answer(reply: Reply, secrets: Iterable[str]) -> _TokenAnswer:
-    """Read the answer to a token request; raises KisKeyRefused or KisUnreachable."""
+def _read_answer(reply: Reply, secrets: Iterable[str]) -> dict[str, Any]:
+    """Return the answer to a token request, which holds a token that can be used.
+
+    Raises KisKeyRefused or KisUnreachable.
+    """
     try:
-        body = orjson.loads(reply.body)
-        return _TokenAnswer.model_validate(body)
-    except ValidationError:
-        is_object = isinstance(body, dict)
-        code = str(body.get("error_code") or body.get("msg_cd") or "") if is_object else ""
+        found = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        code = ""
-    code = without_secrets(secrets, code)
+        found = {}
+    body: dict[str, Any] = found if isinstance(found, dict) else {}
+    if "access_token" in body:
+        _check_token(body["access_token"])
+        return body
+    code = without_secrets(secrets, str(body.get("error_code") or body.get("msg_cd") or ""))
     if code == "EGW00133":
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500 and code not in {PACE, *GATEWAY}:
@@ -251,6 +275,39 @@ def _read_answer(reply: Reply, secrets: Iterable[str]) -> _TokenAnswer:
             f"KIS gives no token: {text}; check app_key, app_secret and base_url", msg_cd=code
         )
     raise KisUnreachable(f"KIS gave no token: HTTP {reply.status}", msg_cd=code or None)
+
+
+def _check_token(given: object) -> None:
+    """Refuse a token that no header can carry. Raises KisUnreachable, which does not show it."""
+    try:
+        _TOKEN.validate_python(given)
+    except ValidationError:
+        what = f"{len(given)} characters" if isinstance(given, str) else type(given).__name__
+        raise KisUnreachable(
+            f"KIS gave a token that cannot be used ({what}): it is not text that a header may hold"
+        ) from None
+
+
+def _expiry(given: object, now: datetime) -> datetime:
+    """Return until when a token counts as good, whatever KIS wrote.
+
+    A time that cannot be read, or that is past, is not believed: the token is used for six hours,
+    and KIS says by itself if it dies sooner. No token lives longer than a day.
+    """
+    if isinstance(given, str) and re.fullmatch(r"[0-9]{14}", given):
+        given = f"{given[:8]}T{given[8:]}"
+    try:
+        expires = _without_zone(datetime.fromisoformat(given)) if isinstance(given, str) else None
+    except ValueError:
+        expires = None
+    try:
+        expires = expires or _MOMENT.validate_python(given)
+    except ValidationError:
+        expires = now
+    if expires <= now:
+        log.warning("⚠️ the time at which the token ends cannot be believed; it is used for 6 hours")
+        return now + SAME_TOKEN
+    return min(expires, now + _LONGEST_LIFE)
 
 
 def _note_end(renewal: asyncio.Task[Token]) -> None:

@@ -19,6 +19,7 @@ from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import (
     InputError,
+    KisAccessRefused,
     KisError,
     KisKeyRefused,
     KisPaceExceeded,
@@ -27,7 +28,7 @@ from engine.errors import (
 )
 from engine.files import private_folder
 from engine.kis.answer import Answer, read_body, without_secrets
-from engine.kis.auth import Token, TokenKeeper, file_stem
+from engine.kis.auth import SAME_TOKEN, Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
 from engine.kis.endpoints import Request, correct_tr_ids, sent_tr_id
 from engine.kis.pacing import FIRST_IN_LINE, Pace, Priority
@@ -214,10 +215,13 @@ class KisClient:
             self.counts["refusals"] += 1
             account.pace.slow_down()
             raise
-        except KisTokenRejected:
+        except (KisTokenRejected, KisAccessRefused) as error:
+            is_old = self.clock.now() - token.issued_at > SAME_TOKEN
+            if isinstance(error, KisAccessRefused) and not is_old:  # KIS would give the same token
+                raise
             self.counts["token rejections"] += 1
             await self._await_token(account, account.tokens.replace(token))
-            raise
+            raise KisTokenRejected(*error.args, msg_cd=error.msg_cd) from None
         except KisKeyRefused as error:
             if len(self._accounts) > 1:  # a single key stays: the next call tries it again
                 self._suspend(account, error)

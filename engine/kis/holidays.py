@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 
 from engine.clock import today
-from engine.files import write_atomically
+from engine.files import read_file, write_atomically
 from engine.kis import codec
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import Holidays
@@ -52,7 +52,7 @@ async def learn_opening_days(client: KisClient, path: Path) -> bool:
     """
     now = today(client.clock)
     asked = path.with_suffix(".asked")
-    due = not asked.exists() or asked.read_text() != now.isoformat()
+    due = not asked.exists() or asked.read_text(errors="replace") != now.isoformat()
     try:
         if due:
             asked.write_text(now.isoformat())  # before the call: KIS counts failed ones too
@@ -79,16 +79,16 @@ def load_kis_days(path: Path) -> list[date]:
 
 def _read_file(path: Path) -> dict[date, bool]:
     """Return what the file says: nothing if it is missing, or half written."""
-    if not path.exists():
-        return {}
     try:
         told = {
             date.fromisoformat(day): is_open
-            for day, is_open in orjson.loads(path.read_bytes()).items()
+            for day, is_open in orjson.loads(read_file(path)).items()
         }
         if all(isinstance(is_open, bool) for is_open in told.values()):
             return told
-    except (ValueError, AttributeError) as error:
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
         log.debug("unreadable %s: %s", path, error)
     log.warning("⚠️ %s cannot be read; KIS tells its holidays again", path)
     return {}

@@ -98,7 +98,7 @@ class Transport:
             # Neither chained nor quoted: such errors may hold the request, which holds the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
-        dated = _date(response) if self._tells_time else None
+        dated = read_date(response.headers.get("date", "")) if self._tells_time else None
         return Reply(response.status_code, body, dated)
 
     def _address(self, url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:
@@ -111,10 +111,11 @@ class Transport:
         await self._http.aclose()
 
 
-def _date(response: httpx.Response) -> datetime | None:
+def read_date(text: str) -> datetime | None:
+    """Return the time of a Date header in KST; None if it is not one."""
     try:
-        return to_kst_naive(parsedate_to_datetime(response.headers["date"]))
-    except (KeyError, ValueError):
+        return to_kst_naive(parsedate_to_datetime(text))
+    except (ValueError, OverflowError, TypeError, IndexError):  # Python's parser raises all of them
         return None
 
 

@@ -1,11 +1,20 @@
 """Files appear whole or not at all, and private ones are never open to others."""
 
 import os
+import socket
 import stat
+import sys
+from pathlib import Path
 
 import pytest
 
-from engine.files import atomic_writer, private_folder, remove_unfinished, write_atomically
+from engine.files import (
+    atomic_writer,
+    private_folder,
+    read_file,
+    remove_unfinished,
+    write_atomically,
+)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 
@@ -49,3 +58,25 @@ def test_what_a_dead_process_was_writing_is_removed(tmp_path):
     alive.touch()
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == [alive]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device", "socket"])
+def test_what_is_no_file_is_refused_without_a_wait(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "x"
+    if kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(place))
+    with pytest.raises(OSError):  # noqa: PT011 - each kind has a message of its own
+        read_file(place)
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"\r\n\0\xff" * 100_000)
+    assert read_file(tmp_path / "x") == b"\r\n\0\xff" * 100_000

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.clock import VirtualClock
 from engine.errors import KisUnreachable
-from engine.kis.transport import Transport
+from engine.kis.transport import Transport, read_date
 from tests.engine.kis.stub_kis import KEY
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -108,3 +110,31 @@ async def test_an_endless_body_is_not_read_to_its_end(clock: VirtualClock) -> No
         with pytest.raises(KisUnreachable, match="MB"):
             await transport.send("GET", "/x")
         await transport.close()
+
+
+DATES = {
+    "the end of time": b"Fri, 31 Dec 9999 23:59:59 GMT",
+    "an impossible zone": b"Fri, 20 Nov 2026 01:05:02 +99999999",
+    "no date": b"soon",
+    "empty": b"",
+    "Latin": b"\xff\xfe, 20",
+    "a comma": b",",
+    "too many digits": b"Fri, 20 Nov 2026 01:05:" + b"9" * 5000 + b" GMT",
+}
+
+
+@pytest.mark.parametrize("name", DATES)
+async def test_l3_a_date_that_cannot_be_read_is_none(clock: VirtualClock, name: str) -> None:
+    """L3. `Date: Fri, 31 Dec 9999 …` ended the day with an OverflowError."""
+    head = HEAD + b"Content-Length: 2\r\nDate: " + DATES[name] + b"\r\n\r\n"
+    async with raw_server(answering(head + b"{}")) as address:
+        transport = Transport(address, clock, timeout=5, tells_time=True)
+        reply = await transport.send("GET", "/x")
+        await transport.close()
+    assert reply.dated is None
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0")))
+def test_l3_no_text_of_a_date_raises(text: str) -> None:
+    moment = read_date(text)
+    assert moment is None or moment.tzinfo is None
