@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json as jsonlib
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.console import Console
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
 from engine.settings import load_settings
-from pipelines.commands.options import Seed, require_writable
+from pipelines.commands.options import Day, Seed, require_writable
 from pipelines.day import view
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.feed import Feed
@@ -22,7 +21,7 @@ from pipelines.simulation import SEED
 def live(
     *,
     recorded: Path | None = None,
-    date: dt.date | None = None,
+    date: Day = None,
     speed: str | None = None,
     fresh: bool = False,
     json: bool = False,

@@ -15,7 +15,7 @@ from engine.settings import load_settings
 from engine.simulator.faults.scenario import load_scenario
 from engine.simulator.market.data import MarketData
 from engine.simulator.server import serve
-from pipelines.commands.options import PortOrAny, Seed, require_free_port, time_of_day
+from pipelines.commands.options import Day, PortOrAny, Seed, require_free_port, time_of_day
 from pipelines.simulation import (
     SEED,
     app_keys,
@@ -32,7 +32,7 @@ def sim(
     *,
     port: PortOrAny = 9443,
     recorded: Path | None = None,
-    date: dt.date | None = None,
+    date: Day = None,
     start: str | None = None,
     speed: str = "1",
     faults: str | None = None,

@@ -7,7 +7,7 @@ import pytest
 from engine.errors import InputError
 from engine.settings import load_settings
 
-SPEC = {
+CONFIG = {
     "base_url": "https://openapi.example.com",
     "account_no": "12345678",
     "account_no_sub": "01",
@@ -16,7 +16,7 @@ SPEC = {
     "app_key": "a-key",
     "app_secret": "a-very-secret-secret",
 }
-SPEC_DATABASE = {
+DATABASE_FILE = {
     "postgres_url": "postgresql://user:pass@host:5432/db",
     "pool_settings": {"min_size": 1, "max_size": 10, "server_settings": {"jit": "off"}},
 }
@@ -39,18 +39,18 @@ def test_nothing_configured_is_a_simulation_on_the_embedded_server(tmp_path):
     assert settings.database.url is None
 
 
-def test_the_files_of_the_spec_are_read(tmp_path):
-    write(tmp_path, "config.json", SPEC)
-    write(tmp_path, "db_config.json", SPEC_DATABASE)
+def test_both_files_are_read(tmp_path):
+    write(tmp_path, "config.json", CONFIG)
+    write(tmp_path, "db_config.json", DATABASE_FILE)
     settings = load_settings(tmp_path)
     assert settings.kis.base_url == "https://openapi.example.com"
     assert settings.kis.app_keys[0].app_secret.get_secret_value() == "a-very-secret-secret"
     assert settings.kis.polling_interval == 2
-    assert settings.database.url == SPEC_DATABASE["postgres_url"]
+    assert settings.database.url == DATABASE_FILE["postgres_url"]
 
 
 def test_the_environment_wins(tmp_path, monkeypatch):
-    write(tmp_path, "config.json", SPEC)
+    write(tmp_path, "config.json", CONFIG)
     monkeypatch.setenv("KRT_APP_KEY", "from-the-environment")
     monkeypatch.setenv("KRT_DATABASE_URL", "postgresql://elsewhere/db")
     settings = load_settings(tmp_path)
@@ -60,17 +60,20 @@ def test_the_environment_wins(tmp_path, monkeypatch):
 
 def test_several_app_keys_share_the_work(tmp_path):
     more = {"app_key": "another", "app_secret": "secret"}
-    write(tmp_path, "config.json", SPEC | {"app_keys": [more]})
+    write(tmp_path, "config.json", CONFIG | {"app_keys": [more]})
     assert len(load_settings(tmp_path).kis.app_keys) == 2
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (SPEC | {"app_scret": "a-very-secret-secret"}, "unknown key 'app_scret'"),
-        (SPEC | {"polling_interval": "soon"}, "polling_interval"),
-        (SPEC | {"calls_per_second": -1}, "calls_per_second"),
-        (SPEC | {"app_keys": [{"app_key": "x"}]}, "app_keys.0.app_secret"),
+        (CONFIG | {"app_scret": "a-very-secret-secret"}, "unknown key 'app_scret'"),
+        (CONFIG | {"polling_interval": "soon"}, "polling_interval"),
+        (CONFIG | {"calls_per_second": -1}, "calls_per_second"),
+        (CONFIG | {"calls_per_second": 101}, "calls_per_second"),
+        (CONFIG | {"base_url": "openapi.example.com"}, "config.json: base_url"),
+        (CONFIG | {"app_keys": [{"app_key": "x"}]}, "config.json: app_keys.0.app_secret"),
+        (CONFIG | {"database": DATABASE_FILE}, "config.json: unknown key 'database'"),
         ("{not json", "cannot be read"),
         ("[]", "one JSON object"),
     ],
@@ -85,8 +88,8 @@ def test_what_is_wrong_is_one_line_without_the_secret(tmp_path, content, says):
 
 
 def test_settings_printed_show_no_secret(tmp_path):
-    write(tmp_path, "config.json", SPEC)
-    write(tmp_path, "db_config.json", SPEC_DATABASE)
+    write(tmp_path, "config.json", CONFIG)
+    write(tmp_path, "db_config.json", DATABASE_FILE)
     shown = f"{load_settings(tmp_path)!r} {load_settings(tmp_path).kis!r}"
     assert "a-very-secret-secret" not in shown
     assert "user:pass" not in shown
@@ -114,3 +117,34 @@ def test_half_a_pair_of_keys_is_refused(tmp_path):
     write(tmp_path, "config.json", {"app_key": "a-key"})
     with pytest.raises(InputError, match="belong together"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"postgres_uri": "postgresql://user:pass@host/db"}, "unknown key 'postgres_uri'"),
+        ({"postgres_url": 5432}, "db_config.json: postgres_url"),
+        ({"pool_settings": {"min_size": "some"}}, "db_config.json: pool_settings.min_size"),
+        ("[]", "db_config.json must hold one JSON object"),
+        ("", "db_config.json cannot be read"),
+    ],
+)
+def test_an_error_in_the_file_of_the_database_names_it(tmp_path, content, says):
+    write(tmp_path, "db_config.json", content)
+    with pytest.raises(InputError) as refused:
+        load_settings(tmp_path)
+    assert says in str(refused.value)
+    assert "user:pass" not in str(refused.value)
+
+
+def test_an_error_in_the_environment_names_the_variable_and_not_the_file(tmp_path, monkeypatch):
+    write(tmp_path, "config.json", CONFIG | {"log_level": "DEBUG"})
+    monkeypatch.setenv("KRT_LOG_LEVEL", "chatty")
+    with pytest.raises(InputError, match="the environment: KRT_LOG_LEVEL") as refused:
+        load_settings(tmp_path)
+    assert "chatty" not in str(refused.value)
+
+
+def test_an_address_without_its_last_slash_is_what_the_client_gets(tmp_path):
+    write(tmp_path, "config.json", CONFIG | {"base_url": "https://openapi.example.com/"})
+    assert load_settings(tmp_path).kis.base_url == "https://openapi.example.com"
