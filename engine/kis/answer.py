@@ -22,6 +22,7 @@ from engine.errors import (
 from engine.kis.transport import Reply
 
 PACE = "EGW00201"
+_MOST_ROWS = 2_000  # in one list; the most that is documented are 120
 GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
 _KINDS: dict[str, type[KisError]] = {
     PACE: KisPaceExceeded,
@@ -81,6 +82,9 @@ def read_body(reply: Reply) -> dict[str, Any]:
         raise KisUnreachable(f"KIS answered {what} (HTTP {reply.status})") from None
     if not isinstance(body, dict):
         raise KisUnreachable(f"KIS answered JSON that is not an object (HTTP {reply.status})")
+    rows = max((len(value) for value in body.values() if isinstance(value, list)), default=0)
+    if rows > _MOST_ROWS:
+        raise KisUnreachable(f"KIS answered {rows} rows, more than any answer of KIS has")
     if str(body.get("rt_cd")) == "0" and reply.status < 400:
         return body
     raise _refusal(body, reply.status)

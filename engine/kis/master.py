@@ -31,7 +31,7 @@ _FIELDS = [
 # What zipfile and zlib raise on damaged bytes.
 _UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError)
 _USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others need modules that may be missing
-_LARGEST = 64 << 20  # bytes unpacked; the real file has about one megabyte
+_LARGEST = 16 << 20  # bytes unpacked; the real file has about one megabyte
 
 
 def parse_master(packed: bytes) -> pl.DataFrame:

@@ -356,3 +356,21 @@ async def test_a_probe_that_is_never_made_is_followed_by_another(
         monkeypatch.setattr(Pace, "wait_turn", fails_once)
         await client.call(QUOTE, deadline=kis.clock.now() + timedelta(minutes=1))
         assert client.reachable
+
+
+async def test_l9_an_answer_with_more_rows_than_kis_ever_gives_is_not_read(kis, tmp_path) -> None:
+    """L9. 300,000 rows in one answer had no end."""
+    kis.answer = lambda _: fine(output2=[{}] * 300_000) if len(kis.asked) == 1 else fine()
+    async with open_client(kis, tmp_path) as client:
+        await client.call(QUOTE)
+    assert len(kis.asked) == 2
+    kis.answer = lambda _: fine(output1={"a": [{}] * 300_000}, output2=[{}] * 300_000)
+    async with open_client(kis, tmp_path) as client:
+        with pytest.raises(KisUnreachable, match="300000 rows"):
+            await client.call(QUOTE)
+
+
+async def test_the_largest_answers_of_kis_are_read(kis: StubKis, tmp_path: Path) -> None:
+    kis.answer = lambda _: fine(output2=[{"a": "1"}] * 1000)
+    async with open_client(kis, tmp_path) as client:
+        assert len((await client.call(QUOTE)).rows("output2")) == 1000

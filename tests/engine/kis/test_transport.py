@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from engine.clock import VirtualClock
 from engine.errors import KisUnreachable
-from engine.kis.transport import Transport, read_date
+from engine.kis.transport import Reply, Transport, read_date
 from tests.engine.kis.stub_kis import KEY
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -138,3 +141,66 @@ async def test_l3_a_date_that_cannot_be_read_is_none(clock: VirtualClock, name: 
 def test_l3_no_text_of_a_date_raises(text: str) -> None:
     moment = read_date(text)
     assert moment is None or moment.tzinfo is None
+
+
+def packed(encoding: bytes, body: bytes) -> bytes:
+    length = f"Content-Length: {len(body)}".encode()
+    return HEAD + b"Content-Encoding: " + encoding + b"\r\n" + length + b"\r\n\r\n" + body
+
+
+async def reply_to(clock: VirtualClock, content: bytes) -> Reply:
+    async with raw_server(answering(content)) as address:
+        transport = Transport(address, clock, timeout=5)
+        try:
+            return await transport.send("GET", "/x")
+        finally:
+            await transport.close()
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"x-gzip", b"GZIP", b"identity, gzip"])
+async def test_a_packed_answer_is_unpacked(clock: VirtualClock, encoding: bytes) -> None:
+    reply = await reply_to(clock, packed(encoding, gzip.compress(b'{"rt_cd": "0"}' * 10_000)))
+    assert reply.body == b'{"rt_cd": "0"}' * 10_000
+
+
+async def test_only_gzip_is_asked_for(clock: VirtualClock) -> None:
+    heads = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    async with raw_server(handle) as address:
+        transport = Transport(address, clock, timeout=5)
+        await transport.send("GET", "/x")
+        await transport.close()
+    assert b"\r\naccept-encoding: gzip\r\n" in heads[0]
+
+
+_BOMB = gzip.compress(b" " * (256 << 20), 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        packed(b"gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(b" " * 10_000_000)))),
+        HEAD + b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        packed(b"deflate", zlib.compress(b"{}")),
+        packed(b"br", b"{}"),
+        packed(b"gzip", gzip.compress(b"{}" * 1000)[:-10]),
+        packed(b"gzip", _BOMB),
+    ],
+    ids=["stacked", "two headers", "deflate", "br", "cut off", "a bomb"],
+)
+async def test_l9_what_is_packed_otherwise_or_too_large_is_not_unpacked(
+    clock: VirtualClock, content: bytes
+) -> None:
+    """L9. 306 bytes with `gzip, gzip, gzip` became 4.35 GB and a MemoryError."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(KisUnreachable):
+            await reply_to(clock, content)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
