@@ -96,7 +96,7 @@ def test_a_text_cannot_command_the_terminal(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("SELECT '10.0.0.1'::inet AS a", "column a is of a type (inet)"),
+        ("SELECT '10.0.0.1'::inet AS a", "column a has a type (inet)"),
         ("SELECT ARRAY[int4range(1, 2)] AS a", "cast it to text"),
         ("SELECT timestamp 'infinity' AS a", "outside the years 1 to 9999"),
         ("SELECT date '-infinity' AS a", "outside the years 1 to 9999"),
