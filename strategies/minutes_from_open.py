@@ -12,7 +12,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.features.bars import first_of_session
-from engine.market.sessions import session_of
+from engine.market.symbols import parse
 
 
 def min_from_open() -> pl.Expr:
@@ -38,7 +38,7 @@ def _first_stamps(bars: pl.Series) -> pl.Series:
 
 def _first_stamp(symbol: str, day: date) -> datetime | None:
     try:
-        session = session_of(symbol, day)
+        session = parse(symbol).session(day)
     except InputError:
         return None
     return session.first_stamp if session else None

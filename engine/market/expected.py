@@ -122,23 +122,3 @@ def _grid(session: Session, every_minute: bool) -> tuple[int, ...]:
     stamps = session.minute_grid() if every_minute else session.stamps()
     midnight = datetime.combine(session.date, time())
     return tuple((stamps - midnight).dt.total_minutes())
-
-
-def is_chain(symbol: str) -> bool:
-    """Until its callers ask `symbols.parse`."""
-    return isinstance(parse(symbol), OptionChain)
-
-
-def is_product(symbol: str) -> bool:
-    """Until its callers ask `symbols.parse`."""
-    return isinstance(parse(symbol), FrontMonth)
-
-
-def market_of(symbol: str) -> str:
-    """Until its callers ask `symbols.parse`."""
-    return parse(symbol).ledger_market
-
-
-def session_of(symbol: str, day: date) -> Session | None:
-    """Until its callers ask `symbols.parse`."""
-    return parse(symbol).session(day)

@@ -11,7 +11,7 @@ from datetime import date
 import polars as pl
 
 from engine.errors import CalendarRangeError
-from engine.market import expiries, symbols
+from engine.market import expiries
 from engine.market.hours import DAY, Market, Session, era, is_held, session
 from engine.market.trading_days import (
     check_range,
@@ -30,16 +30,6 @@ __all__ = [
     "session",
     "session_dates",
 ]
-
-
-def market_of(symbol: str) -> Market:
-    """Until its callers ask `symbols.parse`."""
-    return symbols.parse(symbol).market
-
-
-def session_of(symbol: str, day: date, *, night: bool = False) -> Session | None:
-    """Until its callers ask `symbols.parse`."""
-    return symbols.parse(symbol).session(day, night=night)
 
 
 def session_dates(market: Market, start: date, end: date) -> list[date]:

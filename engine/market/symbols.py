@@ -278,6 +278,11 @@ class OptionChain(_Symbol):
         return self.series.future
 
     @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.series.call.ticks
+
+    @property
     def ledger_market(self) -> str:
         """What the ledger of gaps calls the market."""
         return CHAIN_MARKET
@@ -355,12 +360,17 @@ def _parse(text: str) -> Symbol:
         if not _FRONT.fullmatch(text):
             return _derivative(text, product)
         if product.kind == "future":
-            return FrontMonth(f"{product.prefix}_FRONT", product)
+            return front_month(product)
         raise InputError("options of many strikes share this beginning")
     except CalendarRangeError:
         raise
     except InputError as error:
         raise InputError(f"{text!r} is not a symbol ({error}); {_FORMS}") from None
+
+
+def front_month(product: Product) -> FrontMonth:
+    """Return the symbol of a futures product's front month: A01_FRONT."""
+    return FrontMonth(f"{product.prefix}_FRONT", product)
 
 
 def parse_derivative(text: str) -> Contract | Option:
@@ -490,6 +500,7 @@ __all__ = [
     "Symbol",
     "chains_of",
     "contract_code",
+    "front_month",
     "is_derivative",
     "maturity_mark",
     "option_chain",

@@ -11,7 +11,7 @@ import polars as pl
 from engine import schemas
 from engine.clock import Clock
 from engine.market.products import PRODUCTS
-from engine.market.symbols import FrontMonth
+from engine.market.symbols import front_month
 from engine.market.trading_days import rules
 from engine.store.merge import MergeCounts
 from engine.store.store import Store
@@ -21,9 +21,7 @@ async def store_front_months(store: Store, clock: Clock) -> None:
     """Bring `front_months` up to date, which the views of rolls and front-month series read."""
     first, last = rules()["first_day"], rules()["last_day"]
     fronts = [
-        FrontMonth(f"{product.prefix}_FRONT", product)
-        .contracts(first, last)
-        .with_columns(product=pl.lit(product.prefix))
+        front_month(product).contracts(first, last).with_columns(product=pl.lit(product.prefix))
         for product in PRODUCTS
         if product.kind == "future"
     ]

@@ -12,7 +12,6 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.market import instruments
 from engine.market.symbols import parse
 
 
@@ -52,7 +51,7 @@ def terms(symbols: Sequence[str]) -> pl.DataFrame:
 
 def tick_at(price: str, symbols: Sequence[str]) -> pl.Expr:
     """Return the smallest price step at the price in a column, for each row's symbol."""
-    ticks_of = {symbol: instruments.ticks_of(symbol) for symbol in symbols}
+    ticks_of = {symbol: parse(symbol).ticks for symbol in symbols}
     tick: pl.Expr = pl.lit(None, pl.Float64)
     for ticks in set(ticks_of.values()):
         alike = [symbol for symbol in symbols if ticks_of[symbol] == ticks]

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from engine.clock import VirtualClock
 from engine.kis.client import KisClient
-from engine.market.expected import session_of
 from engine.market.sessions import Session
+from engine.market.symbols import parse
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.data import MarketData
@@ -63,7 +63,7 @@ class Desk:
 
     def served(self, symbol: str, day: date) -> pl.DataFrame:
         """The bars of a session as KIS serves them in the end, stamped as we store them."""
-        session = session_of(symbol, day)
+        session = parse(symbol).session(day)
         assert session is not None
         found = served_bars(self.simulator.exchange, symbol, day)
         stamped = found.with_columns(

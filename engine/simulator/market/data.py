@@ -17,9 +17,8 @@ import polars as pl
 
 from engine.columns import PRICES
 from engine.errors import InputError
-from engine.market.products import Product
 from engine.market.sessions import Market, Session, session
-from engine.market.symbols import Contract, FrontMonth, Option, Stock, parse
+from engine.market.symbols import Contract, Option, Stock, parse
 
 Instrument = Stock | Contract | Option
 BARS = pl.Schema(
@@ -58,11 +57,6 @@ def instrument(symbol: str) -> Instrument:
     if isinstance(found, Instrument):
         return found
     raise InputError(f"{symbol!r} is not one stock, contract or option")
-
-
-def front_month(product: Product) -> FrontMonth:
-    """Return the front month of a futures product."""
-    return FrontMonth(f"{product.prefix}_FRONT", product)
 
 
 def open_session(market: Market, day: date) -> Session:

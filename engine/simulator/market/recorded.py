@@ -23,9 +23,9 @@ from engine.errors import InputError
 from engine.history.bar_file import scan_bars
 from engine.market.products import KOSDAQ150, KOSPI200, Product
 from engine.market.sessions import Market, Session
-from engine.market.symbols import Contract, Stock
+from engine.market.symbols import Contract, Stock, front_month
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, front_month, instrument, minute_starts
+from engine.simulator.market.data import BARS, INDEX, instrument, minute_starts
 from engine.simulator.market.synthetic import SyntheticMarket, future_bars
 
 INDEX_FUTURE = {"KOSPI200": KOSPI200, "KOSDAQ150": KOSDAQ150}  # whose price implies the index

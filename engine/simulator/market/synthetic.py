@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from engine.columns import PRICES
 from engine.market.products import MINI_KOSPI200, Ticks
 from engine.market.sessions import Market, Session, previous_sessions
-from engine.market.symbols import Contract, Stock
+from engine.market.symbols import Contract, Stock, front_month
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, draws, front_month, instrument, minute_starts
+from engine.simulator.market.data import BARS, INDEX, draws, instrument, minute_starts
 from engine.simulator.market.price_levels import index_close, stock_close, stock_profile
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market import expiries, instruments
+from engine.market import expiries
 from engine.market.hours import Market
-from engine.market.products import PRODUCTS, SERIES, option_series
+from engine.market.products import BY_PREFIX, PRODUCTS, SERIES, option_series, product, tick_size
 from engine.market.symbols import (
     Contract,
     FrontChain,
@@ -22,6 +22,7 @@ from engine.market.symbols import (
     OptionChain,
     Stock,
     contract_code,
+    front_month,
     is_derivative,
     option_code,
     parse,
@@ -380,7 +381,7 @@ def test_the_front_chain_is_the_one_that_matures_next(series, day, maturity):
 @given(st.sampled_from(FUTURES), DAYS, st.integers(0, 900))
 def test_front_months_cover_every_day_once_and_agree_with_front_month(product, start, length):
     end = min(start + timedelta(days=length), date(2027, 12, 31))
-    front = FrontMonth(f"{product.prefix}_FRONT", product)
+    front = front_month(product)
     spans = front.contracts(start, end)
     assert front.on(start).code == spans["symbol"][0]
     assert front.on(end).code == spans["symbol"][-1]
@@ -418,7 +419,7 @@ def test_series_are_named_as_kis_and_the_tables_name_them():
 def test_prefixes_mean_one_product_each():
     prefixes = [prefix for p in PRODUCTS for prefix in (p.prefix, p.old_prefix)]
     assert len(prefixes) == len(set(prefixes)) == 26
-    assert all(instruments.product(p.old_prefix) is p for p in PRODUCTS)
+    assert all(product(p.old_prefix) is p for p in PRODUCTS)
 
 
 @pytest.mark.parametrize(
@@ -444,5 +445,6 @@ def test_prefixes_mean_one_product_each():
         ("005930", 600_000, 1_000),
     ],
 )
-def test_ticks(symbol, price, tick):
-    assert instruments.tick_size(symbol, price) == tick
+def test_prices_move_in_ticks(symbol, price, tick):
+    ticks = BY_PREFIX[symbol].ticks if symbol in BY_PREFIX else parse(symbol).ticks
+    assert tick_size(ticks, price) == tick

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from engine import schemas
 from engine.errors import InputError
-from engine.market import instruments
+from engine.market.products import KOSPI200
+from engine.market.symbols import front_month
 from engine.store import Store
 from pipelines.commands.backtest import backtest
 from pipelines.evaluation.backtest import parse_params, validate_model
@@ -67,8 +68,7 @@ async def test_the_database_gives_the_trades_of_the_file(
     bars: pl.DataFrame, file: Path, store: Store, database_url: str
 ) -> None:
     codes = {
-        day: instruments.contract_on("A01_FRONT", day)
-        for day in bars["timestamp"].dt.date().unique()
+        day: front_month(KOSPI200).on(day).code for day in bars["timestamp"].dt.date().unique()
     }
     assert set(codes.values()) == {"101W09", "101W12"}
     code = bars["timestamp"].dt.date().replace_strict(codes, return_dtype=pl.String)
