@@ -178,10 +178,10 @@ def test_a_disk_that_is_written_to_while_it_is_filled_is_full_in_the_end(
         if not on.mounted:
             pytest.skip("no disk can be mounted here")
         (on.folder / "before").write_bytes(b"x" * 2**20)
-        used = [on._used()]
+        used = [on._used_bytes()]
         (on.folder / "since").write_bytes(b"x" * 2**20)
-        now = Disk._used
-        monkeypatch.setattr(Disk, "_used", lambda self: used.pop() if used else now(self))
+        now = Disk._used_bytes
+        monkeypatch.setattr(Disk, "_used_bytes", lambda self: used.pop() if used else now(self))
         on.fill()
         assert shutil.disk_usage(on.folder).free == 0
         on.empty()
