@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from types import FrameType
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -17,6 +19,12 @@ from engine.errors import InputError, KrtError
 
 _LONGEST = 1000  # characters of an argument
 _LINE = 600  # characters of a message
+# Windows has no SIGHUP; its SIGBREAK comes when the console is closed.
+_ENDS = [
+    signal.Signals[name]
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK")
+    if name in signal.Signals.__members__
+]
 
 app = App(
     name="krt",
@@ -52,8 +60,7 @@ for _name in _COMMANDS:  # each is the function of its name in the module of its
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a mistake of the user is one line on standard error and exit code 2."""
-    # A SIGTERM means the same as Ctrl+C: commit what has come, stop the servers, clean up.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    _listen_to_signals()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
         # A minute's frames are small: handing them to other threads costs a tenth of a day's CPU.
@@ -71,6 +78,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _listen_to_signals() -> None:
+    """Have SIGTERM and SIGHUP (a closed terminal) end us as Ctrl+C does: nothing is left behind.
+
+    What we were started to ignore stays ignored. A script's `&` ignores Ctrl+C for us: it is then
+    held back until SIGTERM comes, since asyncio ends its tasks in order on a SIGINT only if
+    Python's own handler is installed. Without a terminal SIGHUP changes nothing: whoever said
+    `nohup` said it to `just`, which does not hand that on.
+    """
+    if sys.platform != "win32" and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+    if sys.platform != "win32" and not any(map(os.isatty, range(3))):
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End as with Ctrl+C, once: systemd signals every process, and `just` hands its signal on."""
+    for each in _ENDS:
+        if signal.getsignal(each) is _end:
+            signal.signal(each, lambda *_: None)
+    if number != signal.SIGTERM:
+        _detach_from_terminal()
+    signal.raise_signal(signal.SIGINT)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _detach_from_terminal() -> None:
+    """Have output that went to a terminal which is gone go nowhere, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            descriptor = stream.fileno()
+            is_device = stat.S_ISCHR(os.fstat(descriptor).st_mode)
+        except (OSError, ValueError):  # it is no file
+            continue
+        if is_device and not os.isatty(descriptor):  # a terminal that hung up is none any more
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def _check(arguments: Sequence[str]) -> None:

@@ -1,0 +1,176 @@
+"""L10. Whoever ends a collector, and however, leaves nothing behind: real processes and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Desk
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+
+DAY = "2026-11-09"
+LIVE = ("live", "--json", "--date", DAY, "--speed", "100", "--stock", "005930")
+KRT = (sys.executable, "-m", "pipelines.commands.main", *LIVE)
+JUST = (str(Path(sys.executable).with_name("just")), "--justfile", str(ROOT / "justfile"), *LIVE)
+# As a script's `&` starts them: Ctrl+C is not for them.
+IN_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+WITH_NOHUP = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
+PATIENCE = 60  # seconds for an orderly end on a busy machine
+
+
+@contextmanager
+def collector(desk: Desk, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command until it collects; whatever is left of it at the end is killed."""
+    environment = desk.environment | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
+    with subprocess.Popen(
+        command,
+        cwd=desk.folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        try:
+            assert running.stderr is not None
+            said = ""
+            for line in running.stderr:
+                said += line
+                if "collecting" in line:
+                    break
+            assert "collecting" in said, said
+            yield running
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+
+
+def is_stopped(desk: Desk) -> bool:
+    """Whether no server of the desk runs any more."""
+    return not (desk.folder / "simulation" / "postgres-18" / "postmaster.pid").exists()
+
+
+def wait_until(done: Callable[[], bool]) -> bool:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if done():
+            return True
+        time.sleep(0.2)
+    return done()
+
+
+def family(process: int) -> list[psutil.Process]:
+    root = psutil.Process(process)
+    return [root, *root.children(recursive=True)]
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        (KRT, signal.SIGTERM),
+        ((*IN_BACKGROUND, *KRT), signal.SIGTERM),
+        ((*IN_BACKGROUND, *JUST), signal.SIGTERM),
+        (JUST, signal.SIGTERM),
+        ((*WITH_NOHUP, *JUST), signal.SIGTERM),
+    ],
+    ids=[
+        "krt-term",
+        "background-krt-term",
+        "background-just-term",
+        "just-term",
+        "nohup-just-term",
+    ],
+)
+def test_l10_a_signal_ends_the_collector_and_its_server(
+    desk: Desk, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    with collector(desk, *command) as running:
+        assert not is_stopped(desk)
+        started = family(running.pid)
+        os.kill(running.pid, number)
+        out, err = running.communicate(timeout=PATIENCE)
+        assert wait_until(lambda: not any(process.is_running() for process in started)), started
+    assert "Traceback" not in err
+    assert is_stopped(desk)
+    assert json.loads(out.splitlines()[-1])["complete"] is False
+    if command[-len(KRT) :] == KRT:  # just and uv have codes of their own for a signal
+        assert running.returncode == 130
+
+
+def test_l10_every_process_of_the_group_may_get_the_signal(desk: Desk) -> None:
+    """As systemd ends a service: the collector hears it from systemd, and again from the recipe."""
+    with collector(desk, *JUST) as running:
+        os.killpg(running.pid, signal.SIGTERM)
+        out, err = running.communicate(timeout=PATIENCE)
+    assert "Traceback" not in err
+    assert is_stopped(desk)
+    assert json.loads(out.splitlines()[-1])["complete"] is False
+
+
+def test_l10_ctrl_c_is_not_for_a_collector_in_the_background(desk: Desk) -> None:
+    with collector(desk, *IN_BACKGROUND, *KRT) as running:
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(1.0)
+        assert running.poll() is None
+        assert not is_stopped(desk)
+        os.killpg(running.pid, signal.SIGTERM)
+        running.communicate(timeout=PATIENCE)
+    assert is_stopped(desk)
+
+
+def test_l10_a_collector_under_nohup_goes_on_without_its_terminal(desk: Desk) -> None:
+    with collector(desk, *WITH_NOHUP, *JUST) as running:
+        os.killpg(running.pid, signal.SIGHUP)
+        time.sleep(1.0)
+        assert running.poll() is None
+        os.killpg(running.pid, signal.SIGTERM)
+        running.communicate(timeout=PATIENCE)
+    assert is_stopped(desk)
+
+
+def test_l10_a_closed_terminal_ends_the_collector_and_its_server(desk: Desk) -> None:
+    """As at the end of `ssh -t machine just live`: only the leader of the session is told.
+
+    The live view is on the terminal: from then on, every line that it draws would fail.
+    """
+    import pty
+
+    day_log = desk.folder / "simulation" / "logs" / f"live-{DAY}.log"
+    day_log.unlink(missing_ok=True)
+    command = [word for word in JUST if word != "--json"]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(desk.folder)
+        os.environ.update(desk.environment)
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        os.execv(command[0], command)  # noqa: S606
+    collecting = False
+    until = time.monotonic() + PATIENCE
+    while not collecting and time.monotonic() < until:
+        os.read(terminal, 65536)
+        collecting = day_log.exists() and "collecting" in day_log.read_text("utf-8")
+    started = family(process)
+    assert collecting
+    assert not is_stopped(desk)
+    os.close(terminal)
+    os.waitpid(process, 0)
+    assert wait_until(lambda: not any(process.is_running() for process in started)), started
+    assert is_stopped(desk)
+    assert "Traceback" not in day_log.read_text("utf-8")
+    assert desk.ask("SELECT status FROM system_status WHERE component = 'collector'").item() == (
+        "stopped"
+    )
