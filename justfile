@@ -100,6 +100,12 @@ sql *query:
 db *options:
     @krt db "$@"
 
+# batches that wait on disk or were set aside; --retry stores them
+[group('database')]
+[no-exit-message]
+spool *options:
+    @krt spool "$@"
+
 # bring a server of yours to the newest schema
 [group('database')]
 [no-exit-message]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -82,8 +83,10 @@ def atomic_writer(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that have died since were writing in the folder."""
     for path in folder.glob(f"*{_UNFINISHED}*"):
-        if not psutil.pid_exists(int(path.suffix.removeprefix(_UNFINISHED))):
-            path.unlink(missing_ok=True)
+        writer = re.fullmatch(rf"\{_UNFINISHED[:-1]}-([0-9]{{1,9}})", path.suffix, re.ASCII)
+        if writer and not psutil.pid_exists(int(writer[1])):
+            with suppress(OSError):  # a folder of such a name is not ours
+                path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

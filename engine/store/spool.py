@@ -1,12 +1,15 @@
 """The spool: batches on disk while the server is away, in order, whole or not at all.
 
-One Arrow IPC file a batch, `{number}-{table}-{checksum}.arrow`. Files that cannot be read are moved
-to `damaged/`, those that the server refuses for good to `refused/`; only merged ones are deleted.
+One Arrow IPC file a batch, `{number}-{table}-{checksum}.arrow`. Files whose bytes are not what was
+written are moved to `damaged/`, those that the server refuses for good to `refused/`; only merged
+ones are deleted. What else lies in the folder is not ours: it is named once in the log, and left.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +18,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.files import private_folder, remove_unfinished, write_atomically
+from engine.files import NotAFile, private_folder, read_file, remove_unfinished, write_atomically
+
+log = logging.getLogger(__name__)
+
+ASIDE = ("refused", "damaged")  # the folders of batches that were set aside
+_NAME = re.compile(r"([0-9]{12,18})-([a-z][a-z0-9_]*)-([0-9a-f]{8})[.]arrow", re.ASCII)
 
 
 class SpoolDamaged(StoreError):
@@ -31,38 +39,54 @@ class Entry:
     path: Path
 
     @classmethod
-    def at(cls, path: Path) -> Entry:
-        """Read the entry from the name of its file."""
-        number, table, _ = path.stem.split("-")
-        return cls(int(number), table, path)
+    def at(cls, path: Path) -> Entry | None:
+        """Read the entry from the name of its file; None if it is not a batch's name."""
+        name = _NAME.fullmatch(path.name)
+        return cls(int(name[1]), name[2], path) if name else None
 
 
 class Spool:
-    """A folder of batches that wait for the server. It survives its process; the disk bounds it."""
+    """A folder of batches that wait for the server. It survives its process; the disk bounds it.
+
+    Methods that look into the folder raise OSError if it cannot be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._foreign: set[str] = set()  # names that were logged
+        self._size = (0, 0)
         private_folder(folder)
         self._last = max((entry.number for entry in self.entries()), default=0)
         remove_unfinished(folder)  # never acknowledged
 
     def entries(self) -> list[Entry]:
         """Return the waiting batches, oldest first."""
-        return sorted(map(Entry.at, self._folder.glob("*-*-*.arrow")))
+        found = []
+        with os.scandir(self._folder) as files:
+            for file in files:
+                if ".arrow" not in file.name or file.name.startswith("."):
+                    continue  # a lock, a folder of those set aside, a file that is being written
+                entry = Entry.at(Path(file.path))
+                if entry is None or not file.is_file(follow_symlinks=False):
+                    self._name_foreign(file.name)
+                else:
+                    found.append(entry)
+        return sorted(found)
 
     @property
     def empty(self) -> bool:
         """Whether no batch waits."""
-        with os.scandir(self._folder) as files:
-            return not any(file.name.endswith(".arrow") for file in files)
+        return not self.entries()
 
     def size(self) -> tuple[int, int]:
-        """Return the number of waiting batches, and their bytes."""
-        sizes = []
-        for path in self._folder.glob("*-*-*.arrow"):
-            with suppress(FileNotFoundError):  # merged and removed meanwhile
-                sizes.append(path.stat().st_size)
-        return len(sizes), sum(sizes)
+        """Return the number of waiting batches, and their bytes; if unreadable, the last known."""
+        with suppress(OSError):
+            sizes = []
+            for entry in self.entries():
+                with suppress(FileNotFoundError):  # merged and removed meanwhile
+                    sizes.append(entry.path.stat().st_size)
+            self._size = len(sizes), sum(sizes)
+        return self._size
 
     def add(self, table: str, batch: pa.RecordBatch) -> Entry:
         """Add the batch as the last one; on return it survives a power cut. Raises OSError."""
@@ -74,15 +98,25 @@ class Spool:
         # Another process may take the same number; only the same content has the same name.
         path = self._folder / f"{self._last:012}-{table}-{zlib.crc32(content):08x}.arrow"
         write_atomically(path, memoryview(content))
-        return Entry.at(path)
+        return Entry(self._last, table, path)
 
     def read(self, entry: Entry) -> pa.RecordBatch:
-        """Return the batch. Raises SpoolDamaged; FileNotFoundError if another process merged it."""
-        content = entry.path.read_bytes()
+        """Return the batch.
+
+        Raises SpoolDamaged only if its bytes were read and are not a batch; FileNotFoundError if
+        another process merged it; OSError if it cannot be read now.
+        """
+        try:
+            content = read_file(entry.path)
+        except NotAFile:  # put in its place since it was listed
+            raise FileNotFoundError(entry.path) from None
         if f"{zlib.crc32(content):08x}" != entry.path.stem.rpartition("-")[2]:
             raise SpoolDamaged(f"{entry.path.name} is not what was written")
-        with pa.ipc.open_file(pa.py_buffer(content)) as reader:
-            return reader.get_batch(0)
+        try:
+            with pa.ipc.open_file(pa.py_buffer(content)) as reader:
+                return reader.get_batch(0)
+        except (pa.ArrowException, ValueError, IndexError):
+            raise SpoolDamaged(f"{entry.path.name} does not hold a batch") from None
 
     def remove(self, entry: Entry) -> None:
         """Delete a batch that is committed."""
@@ -93,3 +127,26 @@ class Spool:
         target = self._folder / why / entry.path.name
         target.parent.mkdir(exist_ok=True)
         return entry.path.replace(target)
+
+    def aside(self, why: str) -> list[Entry]:
+        """Return the batches in the folder `why`, oldest first."""
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(self._folder / why) as files,
+        ):
+            found = [Entry.at(Path(f.path)) for f in files if f.is_file(follow_symlinks=False)]
+            return sorted(entry for entry in found if entry is not None)
+        return []
+
+    def bring_back(self) -> int:
+        """Have the batches that were set aside wait again, as they did; return how many."""
+        entries = [entry for why in ASIDE for entry in self.aside(why)]
+        for entry in entries:
+            with suppress(FileNotFoundError):  # another process did so
+                entry.path.replace(self._folder / entry.path.name)
+        return len(entries)
+
+    def _name_foreign(self, name: str) -> None:
+        if name not in self._foreign:
+            self._foreign.add(name)
+            log.warning("⚠️ %s in the spool is not a batch of ours and stays there", name)

@@ -28,6 +28,7 @@ from engine.store.tables import table_of
 log = logging.getLogger(__name__)
 
 _GROUP = 100  # spooled batches that are merged together
+_PASSED_OVER = "they cannot be read, moved or merged"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 
 
@@ -60,6 +61,8 @@ class Writer:
         self._queue: list[_Put] = []
         self._worker: asyncio.Task[None] | None = None
         self._drainer: asyncio.Task[None] | None = None
+        self._named: set[Entry] = set()  # those of them that a line has named
+        self._passed_over: set[Entry] = set()  # could not be merged the last time
         self._one_at_a_time = asyncio.Lock()
         self._urgent = asyncio.Event()  # a batch in the queue has no patience
 
@@ -87,9 +90,13 @@ class Writer:
         return await asyncio.shield(put.done)
 
     async def drain(self) -> MergeCounts:
-        """Merge the spooled batches, in order. Raises StoreUnreachable while the server is away."""
+        """Merge the spooled batches, in order. Raises StoreUnreachable while the server is away.
+
+        Batches that cannot be read now stay for the next time. Raises OSError if the folder cannot.
+        """
         counts = MergeCounts()
-        while entries := await self._clock.thread(self._spool.entries):
+        self._passed_over.clear()
+        while entries := await self._waiting():
             for group in _groups(entries):
                 async with self._one_at_a_time:
                     counts += await self._merge_spooled(group)
@@ -105,9 +112,16 @@ class Writer:
             await asyncio.gather(self._drainer, return_exceptions=True)
         try:
             await self.drain()
-        except StoreUnreachable as error:
+            if self.spooled[0]:
+                log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", *self.spooled, _PASSED_OVER)
+        except (StoreUnreachable, OSError) as error:
             log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", *self.spooled, error)
         await self._store.close()
+
+    async def _waiting(self) -> list[Entry]:
+        """Return the spooled batches, without those that could not be read the last time."""
+        entries = await self._clock.thread(self._spool.entries)
+        return [entry for entry in entries if entry not in self._passed_over]
 
     async def _work(self, patience: float) -> None:
         """Commit or spool everything in the queue, the batches of one table together."""
@@ -146,7 +160,7 @@ class Writer:
         """Merge the group; False if it must wait: the server is away, or older ones are spooled."""
         try:
             async with self._one_at_a_time:
-                if not self._spool.empty:
+                if self._must_queue():
                     self._start_draining()
                     return False
                 merged = await self._store.merge_all(group[0].table, [put.batch for put in group])
@@ -159,6 +173,17 @@ class Writer:
         for put, counts in zip(group, merged, strict=True):
             put.succeed(counts)
         return True
+
+    def _must_queue(self) -> bool:
+        """Return whether older batches wait that the server should get first.
+
+        One that cannot be read does not count, nor does a folder that cannot be: a merge is right
+        in any order, and newer batches must not wait for a broken disk.
+        """
+        try:
+            return any(entry not in self._passed_over for entry in self._spool.entries())
+        except OSError:
+            return False
 
     async def _keep_refused(self, group: list[_Put], error: StoreError | InputError) -> None:
         """Keep what the server refuses for good; a bad batch does not take good ones with it."""
@@ -178,16 +203,22 @@ class Writer:
             self._drainer = asyncio.create_task(self._keep_draining())
 
     async def _keep_draining(self) -> None:
+        """Merge the spool until nothing waits, whatever happens on the way."""
         failures = 0
-        while not self._spool.empty:
+        while True:
             try:
                 counts = await self.drain()
+                if self._spool.empty:
+                    break
+                why: object = _PASSED_OVER
             except (StoreUnreachable, OSError) as error:
-                log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, error)
-                failures += 1
-                await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
-            else:
-                log.info("✅ the spool is merged: %d rows came in", counts.inserted)
+                why = error
+            except Exception as error:  # noqa: BLE001 - else nobody would merge until the next put
+                why = f"{type(error).__name__}: {error}"
+            log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, why)
+            failures += 1
+            await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
+        log.info("✅ the spool is merged: %d rows came in", counts.inserted)
 
     async def _merge_spooled(self, entries: Sequence[Entry]) -> MergeCounts:
         """Merge batches of one table together; one that cannot be merged is set aside alone."""
@@ -198,24 +229,31 @@ class Writer:
             counts = await self._store.merge_all(entries[0].table, list(batches.values()))
         except StoreUnreachable:
             raise
-        except (StoreError, InputError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever one batch does, the others are merged
             if len(batches) > 1:
                 alone = [await self._merge_spooled([entry]) for entry in batches]
                 return sum(alone, MergeCounts())
             (entry,) = batches
-            await self._set_aside(entry, "refused", error)
+            if isinstance(error, (StoreError, InputError)):
+                await self._set_aside(entry, "refused", error)
+            else:  # nobody refused it: it is tried again
+                self._pass_over(entry, error)
             return MergeCounts()
         for entry in batches:
             await self._clock.thread(self._spool.remove, entry)
         return sum(counts, MergeCounts())
 
     async def _read(self, entry: Entry) -> pa.RecordBatch | None:
+        """Return the batch; None if it is not to be merged now."""
         try:
             return await self._clock.thread(self._spool.read, entry)
         except FileNotFoundError:  # another process has merged it
             return None
-        except (SpoolDamaged, OSError) as error:
+        except SpoolDamaged as error:
             await self._set_aside(entry, "damaged", error)
+            return None
+        except OSError as error:  # no more files, a broken disk, rights: none of it is the batch's
+            self._pass_over(entry, error)
             return None
 
     async def _set_aside(self, entry: Entry, why: str, error: Exception) -> None:
@@ -223,7 +261,18 @@ class Writer:
             kept = await self._clock.thread(self._spool.set_aside, entry, why)
         except FileNotFoundError:  # another process has done so
             return
+        except OSError as trouble:
+            self._pass_over(entry, trouble)
+            return
         log.error("❌ a batch of %s is %s and kept in %s: %s", entry.table, why, kept, error)
+
+    def _pass_over(self, entry: Entry, error: Exception) -> None:
+        """Leave a batch where it is until the next try; the others are merged."""
+        self._passed_over.add(entry)
+        if entry not in self._named:
+            self._named.add(entry)
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            log.warning("⚠️ the batch %s cannot be merged now: %s", entry.path, reason)
 
 
 def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:

@@ -50,6 +50,7 @@ _COMMANDS = (
     "sweep",
     "calendar",
     "db",
+    "spool",
     "migrate",
     "db_roles",
     "export",

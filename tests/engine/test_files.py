@@ -80,3 +80,12 @@ def test_what_is_no_file_is_refused_without_a_wait(tmp_path: Path, kind: str) ->
 def test_a_file_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\r\n\0\xff" * 100_000)
     assert read_file(tmp_path / "x") == b"\r\n\0\xff" * 100_000
+
+
+@pytest.mark.parametrize("name", [".x.making-", ".x.making-12 - Copy", ".x.making-y", ".making-²"])
+def test_l6_strange_names_of_unfinished_files_stay(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".x.making-999999999").write_bytes(b"x")
+    (tmp_path / ".folder.making-999999999").mkdir()
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {name, ".folder.making-999999999"}
