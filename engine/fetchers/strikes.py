@@ -7,9 +7,9 @@ from datetime import datetime
 import polars as pl
 
 from engine.features.chain import strikes_above_atm
+from engine.market.codes import contract_code
 from engine.market.expiries import last_day, maturities
 from engine.market.products import option_series
-from engine.market.symbols import contract_code
 
 
 def hedging_future(series: str, maturity: str) -> str:

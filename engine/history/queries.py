@@ -12,7 +12,8 @@ from datetime import date, datetime, time, timedelta
 import polars as pl
 
 from engine.columns import BARS, STAMPS, TIME
-from engine.market.symbols import OptionChain, Stock, parse, product_prefix
+from engine.market.codes import product_prefix
+from engine.market.symbols import OptionChain, Stock, parse
 from engine.schemas import OPTION_CHAIN, level_columns
 from engine.store import Store
 from engine.store.identifiers import identifier, literal, literals

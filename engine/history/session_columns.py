@@ -7,10 +7,11 @@ from functools import cache
 import polars as pl
 
 from engine.columns import SESSION, TIME
+from engine.market.codes import is_derivative
 from engine.market.hours import Market, Session, session
 from engine.market.products import PRODUCTS
 from engine.market.sessions import session_dates
-from engine.market.symbols import FrontMonth, is_derivative, parse
+from engine.market.symbols import FrontMonth, parse
 from engine.market.trading_days import depends_on_days, rules
 
 _HOURS = ("opens", "continuous_end", "auction", "last_stamp")

@@ -15,7 +15,7 @@ import polars as pl
 
 from engine.errors import KisUnreachable
 from engine.kis import codec
-from engine.market.symbols import product_and_maturity
+from engine.market.codes import product_and_maturity
 
 _FIELDS = [
     "kind",

@@ -8,14 +8,7 @@
     OptionChain  202612_KOSPI200                   the options of a series with one maturity
     Option       B01612A97, 201V05480, B09FEW970   one option
 
-Two generations of derivative codes (docs/kis.md#codes): maturities until 2025 have a number for the
-product and a letter for the year (101W09 is September 2025), maturities from 2026 on a letter for
-the product and the year's last digit (A01612 is December 2026). Options add three characters of
-strike. Weekly options have a running number of the week and a W instead of year and month
-(`expiries.week_number`).
-
-Year letters: KRX counts A = 2006 to W = 2025 without I, O and U (help.cqg.com/apihelp, dwmode1.htm;
-KIS's own samples have V = 2024 and W = 2025).
+Codes of derivatives are read and made in `codes`. Outside these two modules nothing slices a code.
 """
 
 from __future__ import annotations
@@ -30,10 +23,9 @@ import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
 from engine.market import expiries
+from engine.market.codes import contract_code, maturity_and_strike, product_of
 from engine.market.hours import Market, Session, session
 from engine.market.products import (
-    BY_PREFIX,
-    SERIES,
     STOCK_TICKS,
     OptionSeries,
     Product,
@@ -43,22 +35,13 @@ from engine.market.products import (
 )
 from engine.market.trading_days import check_range, depends_on_days, next_trading_day_from, rules
 
-FIRST_NEW_YEAR = 2026
-FIRST_LETTER_YEAR = 2006
-_YEAR_LETTERS = "ABCDEFGHJKLMNPQRSTVW"
-_BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CHAIN_MARKET = "chain"  # what the ledger of gaps calls the market of option chains
-_PREFIX_LENGTH = 3  # of every product
-_CONTRACT_LENGTH = 6  # product and maturity, with which every code of a derivative begins
 
 # Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
 # ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
 # foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
 _STOCK = re.compile(r"[0-4][0-9]{3}[0-9A-Z]{2}|Q?[5-9][0-9A-Z]{5}")
 _FRONT = re.compile(r"([0-9A-Z]{3})(?:_FRONT)?")
-_FUTURE = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})")
-_OPTION = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})([0-9A-Z]{3})")
-_WEEKLY = re.compile(r"([0-9A-Z]{3})([0-9A-Z]{2})W([0-9A-Z]{3})")
 _CHAIN = re.compile(r"([0-9]{6})_([A-Z0-9_]+)")
 
 _FORMS = (
@@ -354,9 +337,7 @@ def _parse(text: str) -> Symbol:
     try:
         if match := _CHAIN.fullmatch(text):
             return option_chain(option_series(match[2]), match[1])
-        product = BY_PREFIX.get(text[:_PREFIX_LENGTH])
-        if product is None:
-            raise InputError(f"codes of derivatives begin with {', '.join(BY_PREFIX)}")
+        product = product_of(text)
         if not _FRONT.fullmatch(text):
             return _derivative(text, product)
         if product.kind == "future":
@@ -402,112 +383,12 @@ def option_chain(series: OptionSeries, maturity: str) -> OptionChain:
 
 
 def _derivative(code: str, product: Product) -> Contract | Option:
-    weekly = product.kind != "future" and expiries.is_weekly(product.months)
-    pattern = _FUTURE if product.kind == "future" else _WEEKLY if weekly else _OPTION
-    match = pattern.fullmatch(code)
-    if match is None:
-        raise InputError(f"a {product.kind} of {product.name} is written otherwise")
-    if weekly:
-        maturity = expiries.maturity_of_week(product.months, match[2])
-    else:
-        maturity = f"{_year(product, match[1], match[2])}{match[3]}"
-    expiries.nominal_expiry(product.months, maturity)  # nothing expires in some months
+    maturity, strike = maturity_and_strike(code, product)
     if product.kind == "future":
         return Contract(code, product, maturity)
-    return Option(code, product, maturity, _strike(product, code[_CONTRACT_LENGTH:]))
-
-
-def _year(product: Product, prefix: str, mark: str) -> int:
-    if prefix == product.old_prefix and mark in _YEAR_LETTERS:
-        return FIRST_LETTER_YEAR + _YEAR_LETTERS.index(mark)
-    if prefix == product.prefix and mark.isdigit():
-        return FIRST_NEW_YEAR + (int(mark) - FIRST_NEW_YEAR) % 10
-    raise InputError("old prefixes take a letter for the year, new ones a digit")
-
-
-def _strike(product: Product, text: str) -> float | None:
-    if product.underlying != "KOSPI200" or not text.isdigit():
-        return None
-    return int(text) + (0.5 if text[2] in "27" else 0.0)  # strikes are multiples of 2.5
-
-
-def contract_code(product: Product, maturity: str) -> str:
-    """Return the code of a maturity in the naming valid for it, of options without the strike."""
-    year = expiries.nominal_expiry(product.months, maturity).year
-    prefix = product.prefix if year >= FIRST_NEW_YEAR else product.old_prefix
-    return f"{prefix}{maturity_mark(product, maturity)}"
-
-
-def maturity_mark(product: Product, maturity: str) -> str:
-    """Return the three characters that stand for a maturity in the codes of a product: 612, W09."""
-    if product.kind != "future" and expiries.is_weekly(product.months):
-        return f"{expiries.week_number(product.months, maturity)}W"
-    year = expiries.nominal_expiry(product.months, maturity).year
-    if not FIRST_LETTER_YEAR <= year < FIRST_NEW_YEAR + 10:
-        raise InputError(f"no code is known for {product.name} of {maturity}")
-    mark = str(year % 10) if year >= FIRST_NEW_YEAR else _YEAR_LETTERS[year - FIRST_LETTER_YEAR]
-    return f"{mark}{maturity[4:]}"
-
-
-def option_code(product: Product, maturity: str, strike: float) -> str:
-    """Return the nine characters of an option: product, maturity, strike (a multiple of 2.5).
-
-    Below 1,000 the strike stands there without its half point (747.5 is 747). From 1,000 on KRX
-    gives running numbers A00, A01 … one a step of 2.5, so 1,120 is A48 (KIS's master file of
-    2026-09-23). That holds only nearly: real series are off by up to nine steps
-    (docs/kis.md#codes). So a code made here is good for simulating; a real one comes from the board
-    or the master file.
-    """
-    if not 0 < strike < 7_500 or strike % 2.5:
-        raise InputError(f"{strike} is not a strike: a multiple of 2.5 below 7,500")
-    steps = int(strike / 2.5)
-    hundreds, rest = divmod(int(strike) if strike < 1_000 else steps + 600, 100)
-    return f"{contract_code(product, maturity)}{_BASE36[hundreds]}{rest:02d}"
-
-
-def product_prefix(symbol: pl.Expr) -> pl.Expr:
-    """Return the lower-case prefix of codes of derivatives, which names partitions: a01, 101."""
-    return symbol.str.slice(0, _PREFIX_LENGTH).str.to_lowercase()
-
-
-def product_and_maturity(symbol: pl.Expr) -> pl.Expr:
-    """Return what codes of derivatives begin with: the same for all options of a chain's side."""
-    return symbol.str.slice(0, _CONTRACT_LENGTH)
-
-
-def is_derivative(symbol: pl.Expr) -> pl.Expr:
-    """Say of codes and front names, which need not be valid, whether they mean a derivative."""
-    known = symbol.str.slice(0, _PREFIX_LENGTH).is_in(sorted(BY_PREFIX))
-    lettered = symbol.str.slice(0, _PREFIX_LENGTH + 1).str.contains("[A-Z]")
-    return known & (symbol.str.ends_with("_FRONT") | lettered)
+    return Option(code, product, maturity, strike)
 
 
 def chains_of(series: OptionSeries, underlying_symbol: pl.Expr) -> pl.Expr:
     """Say of names of chains (202612_KOSPI200) whether they belong to the series."""
     return underlying_symbol.str.replace(r"^[0-9]{6}_", "") == series.name
-
-
-__all__ = [
-    "CHAIN_MARKET",
-    "FIRST_NEW_YEAR",
-    "SERIES",
-    "Contract",
-    "FrontChain",
-    "FrontMonth",
-    "Option",
-    "OptionChain",
-    "Stock",
-    "Symbol",
-    "chains_of",
-    "contract_code",
-    "front_month",
-    "is_derivative",
-    "maturity_mark",
-    "option_chain",
-    "option_code",
-    "parse",
-    "parse_chain",
-    "parse_derivative",
-    "product_and_maturity",
-    "product_prefix",
-]

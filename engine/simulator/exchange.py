@@ -7,8 +7,9 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from engine.errors import CalendarRangeError, InputError
+from engine.market.codes import FIRST_NEW_YEAR
 from engine.market.sessions import Market, Session, previous_sessions
-from engine.market.symbols import FIRST_NEW_YEAR, Contract, Option, parse_derivative
+from engine.market.symbols import Contract, Option, parse_derivative
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import MarketData, instrument
 from engine.simulator.market.options import OptionMarket

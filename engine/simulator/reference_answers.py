@@ -11,9 +11,9 @@ import orjson
 import polars as pl
 
 from engine.errors import CalendarRangeError
+from engine.market.codes import maturity_mark
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, option_series
 from engine.market.sessions import Market, session
-from engine.market.symbols import maturity_mark
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kis_format import OK
 from engine.simulator.market.listing import (

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.errors import InputError, SchemaMismatch
-from engine.market.symbols import product_prefix
+from engine.market.codes import product_prefix
 from engine.schemas import POSTGRES_TYPES
 
 COMMITTED_AT = "committed_at"

@@ -10,15 +10,8 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.history.scan import scan
-from engine.market.symbols import (
-    Contract,
-    FrontMonth,
-    Stock,
-    Symbol,
-    is_derivative,
-    parse,
-    product_prefix,
-)
+from engine.market.codes import is_derivative, product_prefix
+from engine.market.symbols import Contract, FrontMonth, Stock, Symbol, parse
 from engine.store import MergeCounts, Store
 from pipelines.evaluation.bars import read_stored_bars
 from strategies.base import ENGINE, Params, Strategy, computed_columns, signal_batch

@@ -24,15 +24,8 @@ from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient, Priority
-from engine.market.symbols import (
-    FIRST_NEW_YEAR,
-    Contract,
-    Option,
-    OptionChain,
-    Stock,
-    Symbol,
-    parse,
-)
+from engine.market.codes import FIRST_NEW_YEAR
+from engine.market.symbols import Contract, Option, OptionChain, Stock, Symbol, parse
 from engine.store import MergeCounts, Store
 
 log = logging.getLogger(__name__)

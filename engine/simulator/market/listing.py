@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from engine.market import expiries
+from engine.market.codes import contract_code, option_code
 from engine.market.products import MINI_KOSPI200, Product, option_series
 from engine.market.sessions import Market, previous_sessions
-from engine.market.symbols import Contract, contract_code, option_code
+from engine.market.symbols import Contract
 from engine.simulator.market.data import MarketData, open_session
 
 SERIES = (

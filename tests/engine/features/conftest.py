@@ -11,8 +11,8 @@ import pytest
 
 from engine.features import black76
 from engine.features.black76 import GREEKS, Terms
+from engine.market.codes import option_code
 from engine.market.products import option_series
-from engine.market.symbols import option_code
 from engine.schemas import OPTION_CHAIN
 
 MOMENT = datetime(2026, 11, 2, 10, 31)

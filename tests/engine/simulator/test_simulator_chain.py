@@ -13,8 +13,8 @@ import orjson
 import polars as pl
 import pytest
 
+from engine.market.codes import option_code
 from engine.market.products import SERIES, Product
-from engine.market.symbols import option_code
 from engine.simulator import RecordedMarket, SyntheticMarket
 
 KOSPI200 = SERIES["KOSPI200"]
