@@ -5,6 +5,7 @@ The HTML is complete: it contains the scripts that draw it and fetches nothing.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,16 @@ def chart(result: Backtest, name: str, params: Params, rules: Rules) -> Any:
 
 def _figure_lines(figures: pl.DataFrame) -> list[str]:
     return [
-        f"{row['symbol']}: return {row['total_return']:.2%}, Sharpe {_number(row['sharpe'])},"
-        f" drawdown {row['max_drawdown']:.2%}, {row['trades']} trades,"
-        f" hit rate {_number(row['hit_rate'])}, net {row['net']:,.0f} KRW,"
+        f"{row['symbol']}: {_ruined(row['ruined'])}return {row['total_return']:.2%},"
+        f" Sharpe {_number(row['sharpe'])}, drawdown {row['max_drawdown']:.2%},"
+        f" {row['trades']} trades, hit rate {_number(row['hit_rate'])}, net {row['net']:,.0f} KRW,"
         f" costs {row['cost']:,.0f} KRW"
         for row in figures.head(8).iter_rows(named=True)
     ]
+
+
+def _ruined(session: date | None) -> str:
+    return f"ruined on {session}, " if session else ""
 
 
 def _number(value: float | None) -> str:

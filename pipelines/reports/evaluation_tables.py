@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import date
 
 import polars as pl
 from rich.console import Console
@@ -29,6 +30,7 @@ _SWEEP_COLUMNS = {
     "max_drawdown": "drawdown",
     "trades": "trades",
     "net": "net KRW",
+    "ruined": "ruined on",
 }
 
 
@@ -44,6 +46,8 @@ def print_backtest(result: Backtest, strategy: str, params: Params, *, as_json: 
         return
     console = Console()
     console.print(figures_table(result.figures, strategy))
+    for symbol, session in result.figures.select("symbol", "ruined").drop_nulls().iter_rows():
+        console.print(f"❌ {symbol}: ruined on {session}: the capital is lost, no trade after it")
     last = result.trades.tail(10)
     console.print(trades_table(last, f"last {last.height} trades"))
 
@@ -60,10 +64,12 @@ def figures_table(figures: pl.DataFrame, strategy: str) -> Table:
     return table
 
 
-def figure_text(column: str, value: float | None) -> str:
+def figure_text(column: str, value: float | date | str | None) -> str:
     """Return a figure as people read it."""
     if value is None:
         return "-"
+    if isinstance(value, date | str):
+        return str(value)
     if column in _FRACTIONS:
         return f"{value:.2%}"
     return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.2f}"

@@ -10,6 +10,7 @@ import polars as pl
 from strategies.base import ENGINE
 
 SESSIONS_A_YEAR = 252  # as is usual, so that figures can be compared; KRX has about 245
+_BY_RETURNS = ("annual_return", "volatility", "sharpe", "turnover", "skew", "kurtosis")
 EULER_MASCHERONI = 0.5772156649015329
 
 
@@ -20,8 +21,9 @@ def figures(daily: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     no riskless rate), max_drawdown (negative), hit_rate (of trades, after costs), turnover (value
     traded by equity, a session), exposure (share of bars with a position). Then sessions, trades,
     net and cost (KRW), average_trade (KRW), profit_factor (gains by losses), skew and kurtosis
-    (3 is normal) of daily returns. Null if a figure is not defined, such as a Sharpe ratio without
-    volatility.
+    (3 is normal) of daily returns. `ruined` is the session in which the capital was lost: total
+    return and drawdown are then -1, and what is measured by returns is null. Null if a figure is
+    not defined, such as a Sharpe ratio without volatility.
     """
     rows = [
         _row(days, trades.filter(pl.col("symbol") == symbol))
@@ -40,7 +42,9 @@ def _row(days: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     """
     from_days = days.rechunk().lazy().select(pl.col("symbol").first(), *_daily_figures())
     from_trades = trades.rechunk().lazy().select(*_trade_figures())
-    return pl.concat(pl.collect_all([from_days, from_trades], engine=ENGINE), how="horizontal")
+    row = pl.concat(pl.collect_all([from_days, from_trades], engine=ENGINE), how="horizontal")
+    unknown = [pl.when(pl.col("ruined").is_null()).then(name).alias(name) for name in _BY_RETURNS]
+    return row.with_columns(unknown)
 
 
 def _daily_figures() -> list[pl.Expr]:
@@ -51,6 +55,7 @@ def _daily_figures() -> list[pl.Expr]:
     peak = pl.max_horizontal(level.cum_max(), 1.0)
     return [
         sessions.cast(pl.Int64).alias("sessions"),
+        pl.col("session").filter(pl.col("equity") <= 0).min().alias("ruined"),
         (growth - 1).alias("total_return"),
         (growth.pow(SESSIONS_A_YEAR / sessions) - 1).alias("annual_return"),
         (deviation * sqrt(SESSIONS_A_YEAR)).alias("volatility"),

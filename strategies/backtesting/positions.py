@@ -26,7 +26,8 @@ def positions(
     Columns: timestamp, symbol, session, open, close, tradable (the strategy has a band), position
     (-1, 0, +1 while the bar lasts), before (while the bar before lasted), last (of the session),
     multiplier, tick_open, tick_close; in KRW gross, cost, value (traded); trade (a number that is
-    the same for the bars of a trade). Raises InputError for an unknown symbol.
+    the same for the bars of a trade); ruined (false; see `ruin`). Raises InputError for an unknown
+    symbol.
     """
     signals = strategy.evaluate(bars, params).select(
         "timestamp", "symbol", "trade_signal", "ub", "lb"
@@ -48,7 +49,7 @@ def positions(
             tick_at("close", symbols).alias("tick_close"),
         )
         .join(terms(symbols).lazy(), on="symbol", maintain_order="left")
-        .with_columns(_gross(rules), _cost(rules), _value(rules))
+        .with_columns(_gross(rules), _cost(rules), _value(rules), ruined=pl.lit(value=False))
         .select(
             "timestamp",
             "symbol",
@@ -67,9 +68,15 @@ def positions(
             "cost",
             "value",
             "trade",
+            "ruined",
         )
         .collect(engine=ENGINE)
     )
+
+
+def with_results(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Return the positions with cost and value computed again: their last bars have changed."""
+    return positions.with_columns(_cost(rules), _value(rules))
 
 
 def _decision(params: Params, rules: Rules) -> pl.Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from strategies.backtesting.rules import Rules
+from strategies.backtesting.rules import Rules, first_capital
 from strategies.base import ENGINE
 
 
@@ -12,8 +12,8 @@ def trades(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Return one row a trade, ascending by symbol and time.
 
     Columns: symbol, session, direction (+1, -1), entered (stamp of the bar at whose open), entry
-    (price), left (stamp of the bar at whose open, or close if `why` is `close`), exit, why
-    (`reversal`, `inside` or `close`), bars (held for), gross, cost, net.
+    (price), left (stamp of the bar at whose open, or close if `why` is `close` or `ruined`), exit,
+    why (`reversal`, `inside`, `close`, `opposite` or `ruined`), bars (held for), gross, cost, net.
     """
     ticks = rules.commission_ticks + rules.slippage_ticks
     krw = pl.col("multiplier") * rules.contracts
@@ -49,7 +49,9 @@ def _at_exit(next_bar: str, at_close: str, name: str) -> pl.Expr:
 def _why() -> pl.Expr:
     against = -pl.col("position")
     return (
-        pl.when("last")
+        pl.when("ruined")
+        .then(pl.lit("ruined"))
+        .when("last")
         .then(pl.lit("close"))
         .when(pl.col("position").shift(-1) == against)
         .then(pl.lit("reversal"))
@@ -60,41 +62,50 @@ def _why() -> pl.Expr:
     )
 
 
+def tradable_sessions(positions: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of each symbol from the first session on in which it could trade."""
+    could = pl.col("tradable").cum_max().over("symbol").max().over("symbol", "session")
+    return positions.filter(could)
+
+
 def daily(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Return one row a symbol and session, from the first session in which it could trade on.
+    """Return one row a symbol and session of positions that end where the capital is lost.
 
     Columns: symbol, session, gross, cost, net, trades (begun), value (traded), exposure (share of
-    the bars with a position), capital (at the beginning), equity (at the end of the session),
-    return (net by the equity before).
+    the bars with a position), capital (at the beginning), equity (at the end of the session; 0 of
+    the one that ruined), return (net by the equity before; -1 if ruined).
     """
-    krw = pl.col("multiplier") * rules.contracts
-    capital = pl.lit(rules.capital, pl.Float64) if rules.capital else pl.first("open") * krw.first()
     began = (pl.col("position") != pl.col("before")) & (pl.col("position") != 0)
+    equity = pl.col("capital") + pl.col("net").cum_sum().over("symbol")
+    earned = pl.col("net") / (pl.col("equity") - pl.col("net"))
     return (
         positions.lazy()
-        .filter(pl.col("tradable").cum_max().over("symbol").max().over("symbol", "session"))
         .group_by("symbol", "session", maintain_order=True)
         .agg(
             pl.sum("gross", "cost"),
             began.sum().cast(pl.Int64).alias("trades"),
             pl.sum("value"),
             (pl.col("position") != 0).mean().alias("exposure"),
-            capital.alias("capital"),
+            first_capital(rules).alias("capital"),
+            pl.any("ruined"),
         )
         .with_columns(
             (pl.col("gross") - pl.col("cost")).alias("net"),
             pl.col("capital").first().over("symbol"),
         )
-        .with_columns((pl.col("capital") + pl.col("net").cum_sum().over("symbol")).alias("equity"))
-        .with_columns((pl.col("net") / (pl.col("equity") - pl.col("net"))).alias("return"))
+        .with_columns(equity.alias("equity"))
+        .with_columns(pl.when("ruined").then(-1.0).otherwise(earned).alias("return"))
+        .with_columns(pl.when("ruined").then(0.0).otherwise("equity").alias("equity"))
+        .drop("ruined")
         .collect(engine=ENGINE)
     )
 
 
 def equity(positions: pl.DataFrame, daily: pl.DataFrame) -> pl.DataFrame:
-    """Return the equity at the end of each bar: timestamp, symbol, position, equity."""
+    """Return the equity at the end of each bar: timestamp, symbol, position, equity (0: ruined)."""
     days = daily.select("symbol", "session", "capital")
     net = (pl.col("gross") - pl.col("cost")).cum_sum().over("symbol")
+    equity = pl.when("ruined").then(0.0).otherwise(pl.col("capital") + net)
     return positions.join(days, on=["symbol", "session"], maintain_order="left").select(
-        "timestamp", "symbol", "position", (pl.col("capital") + net).alias("equity")
+        "timestamp", "symbol", "position", equity.alias("equity")
     )

@@ -34,6 +34,13 @@ class Rules(BaseModel):
     )
 
 
+def first_capital(rules: Rules) -> pl.Expr:
+    """Return the capital at the beginning, KRW, of rows of positions; aggregate it by symbol."""
+    if rules.capital:
+        return pl.lit(rules.capital, pl.Float64)
+    return pl.first("open") * pl.first("multiplier") * rules.contracts
+
+
 def terms(symbols: Sequence[str]) -> pl.DataFrame:
     """Return symbol, multiplier: KRW that a point of a contract, or a KRW of a share, is worth.
 

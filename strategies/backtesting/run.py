@@ -11,6 +11,7 @@ import polars as pl
 from engine.errors import InputError
 from strategies.backtesting import figures, results
 from strategies.backtesting.positions import positions
+from strategies.backtesting.ruin import until_ruin
 from strategies.backtesting.rules import Rules
 from strategies.base import Params, Strategy
 
@@ -35,21 +36,21 @@ def backtest(
 ) -> Backtest:
     """Trade the strategy on bars (as `Strategy.evaluate` takes them), each symbol on its own.
 
-    Sessions before `start` are warm-up only. Raises InputError if no session is left in which the
-    strategy could have traded, and for an unknown symbol.
+    Sessions before `start` are warm-up only. A symbol whose capital is lost is not traded on.
+    Raises InputError if no session is left in which the strategy could have traded, and for an
+    unknown symbol.
     """
     bar_positions = positions(bars, strategy, params, rules)
     if start:
         bar_positions = bar_positions.filter(pl.col("session") >= start)
-    daily = results.daily(bar_positions, rules)
-    if daily.is_empty():
+    bar_positions = results.tradable_sessions(bar_positions)
+    if bar_positions.is_empty():
         raise InputError(
             f"{strategy.name} had no session in which it could trade; it needs "
             f"{strategy.warm_up_sessions(params)} sessions to warm up on"
         )
-    bar_positions = bar_positions.join(
-        daily, on=["symbol", "session"], how="semi", maintain_order="left"
-    )
+    bar_positions = until_ruin(bar_positions, rules)
+    daily = results.daily(bar_positions, rules)
     trades = results.trades(bar_positions, rules)
     return Backtest(
         trades=trades,

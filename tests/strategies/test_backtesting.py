@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from math import isnan
 from typing import Any
 
 import empyrical
@@ -260,3 +261,51 @@ def test_a_run_over_the_real_file_is_made_of_prices_that_were_there(leave: str) 
     assert set(entries["entered"].dt.minute() % 5) == {1}  # a minute after an observation
     assert found.daily.height == 84  # three of 87 sessions are needed before the first band
     assert found.figures["exposure"].item() < 1
+
+
+SMALL = st.sampled_from([1e5, 1e6, 5e6])
+
+
+@settings(max_examples=30, deadline=None)
+@given(histories(symbols=FUTURES, **LONG), RULES, SMALL)
+def test_t13_a_lost_capital_ends_the_trading(
+    bars: pl.DataFrame, rules: Rules, capital: float
+) -> None:
+    """T13. No trade, no equity and no return after the bar at which the capital is lost."""
+    small = run(bars, rules.model_copy(update={"capital": capital}))
+    large = run(bars, rules.model_copy(update={"capital": 1e12}))
+    if small is None or large is None:
+        return
+    assert large.figures["ruined"].is_null().all()
+    for row in small.figures.iter_rows(named=True):
+        own = pl.col("symbol") == row["symbol"]
+        curve = small.equity.filter(own)["equity"].to_list()
+        without_end = large.equity.filter(own)["equity"] - 1e12 + capital
+        lost = next((n for n, value in enumerate(without_end) if value <= 1e-3), None)
+        assert row["max_drawdown"] >= -1
+        assert (small.daily.filter(own)["equity"] >= 0).all()
+        if lost is None:
+            assert row["ruined"] is None
+            continue
+        assert len(curve) == lost + 1
+        assert curve[-1] == 0
+        assert min(curve[:-1], default=1) > 0
+        assert row["ruined"] == small.daily.filter(own)["session"].max()
+        assert (row["total_return"], row["max_drawdown"]) == (-1, -1)
+        for name in ("annual_return", "volatility", "sharpe", "turnover", "skew", "kurtosis"):
+            assert row[name] is None
+        left = small.trades.filter(own)
+        assert left["left"].max() <= small.equity.filter(own)["timestamp"].max()
+        assert row["net"] == pytest.approx(left["net"].sum(), abs=1e-3)
+
+
+@needs_real_file
+def test_t13_the_case_of_a_million_won_over_the_real_file() -> None:
+    """T13. It was a net of -6.57 million, a Sharpe ratio of 2.76 and a drawdown of -310 %."""
+    found = backtest(real_bars().lazy(), DOLPHA1, DOLPHA1.params(), Rules(capital=1_000_000))
+    row = found.figures.row(0, named=True)
+    assert row["ruined"] == found.daily["session"].max()
+    assert row["max_drawdown"] == -1
+    assert row["sharpe"] is None
+    assert found.trades["why"].to_list()[-1] in ("ruined", "close", "reversal")
+    assert not any(isnan(value) for value in row.values() if isinstance(value, float))

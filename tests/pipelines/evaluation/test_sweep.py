@@ -150,3 +150,18 @@ def test_a_ray_cluster_of_two_workers_finds_the_same(
     finally:
         cluster.shutdown()
     assert_frame_equal(outcome_table(trials, outcomes), straight(bars), check_exact=True)
+
+
+def test_t13_a_ruined_trial_is_logged_and_shown_as_such(bars: pl.DataFrame, tmp_path: Path) -> None:
+    """T13. A trial that lost its capital has no Sharpe ratio, and so is not the best."""
+    trials = grid("dolpha1", ("capital=10000,1e12", "band_multiplier=0.2", "rolling_move=3"))
+    log = TrialLog(tmp_path / "s.jsonl", fingerprint(bars))
+    for trial in trials:
+        log.remember(trial, run_trial(trial, bars))
+    again = TrialLog(tmp_path / "s.jsonl", fingerprint(bars)).outcomes
+    figures = outcome_table(trials, again)
+    ruined = figures.filter(pl.col("ruined").is_not_null())
+    assert ruined["capital"].unique().to_list() == [10_000]
+    assert ruined["sharpe"].null_count() == ruined.height
+    assert best_trials_table(figures, ["capital"]).row_count == figures.height
+    assert "Sharpe" in luck_warning(figures, figures.height)
