@@ -106,7 +106,7 @@ db *options:
 spool *options:
     @krt spool "$@"
 
-# bring a server of yours to the newest schema
+# bring your own server to the newest schema
 [group('database')]
 [no-exit-message]
 migrate *options:

@@ -141,7 +141,7 @@ def passwords(url: str) -> list[str]:
 
 
 class DatabaseSettings(_Part):
-    """`db_config.json`: a server of yours. Without an address the embedded one is used."""
+    """`db_config.json`: your own server. Without an address the embedded one is used."""
 
     postgres_url: SecretStr | None = None
     pool_settings: _UnusedPool = _UnusedPool()

@@ -1,7 +1,7 @@
 """Which database a job works on: yours if you named one, else the embedded one.
 
 Simulated and real data never share a database. The embedded server has a folder for each; a server
-of yours remembers which of the two it holds, from the first job that collected into it.
+of your own remembers which of the two it holds, from the first job that collected into it.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def open_database(
 
     Settings are read unless they are given; `data_kind` says how `asked` is understood. `fresh`
     empties the database first; `collects` is for jobs that bring data in. Raises InputError if a
-    server of yours or real data is to be emptied, or a server of yours is to be collected into and
+    server of your own or real data is to be emptied, or your own server is to be collected into and
     holds the other kind of data, and StoreUnreachable if your server does not answer.
     """
     settings = settings or load_settings()
     kind = data_kind(settings, asked, collects=collects)
     folder, url = settings.folder(kind), settings.database.url
     if fresh and url is not None:
-        raise InputError("--fresh empties the embedded database only; this is a server of yours")
+        raise InputError("--fresh empties the embedded database only; this is your own server")
     if fresh and kind == "live":
         raise InputError(
             "--fresh empties simulations only, and these are real data; if you mean it, delete"
@@ -108,7 +108,7 @@ def run_with_store(
 def data_kind(
     settings: Settings, asked: DataKind | None = None, *, collects: bool = False
 ) -> DataKind:
-    """Return which data is meant: what a server of yours holds, else what is asked for or a key.
+    """Return which data is meant: what your own server holds, else what is asked for or a key.
 
     Real data may be looked at without a key. A job that collects brings one kind, whatever the
     server holds, and `open_database` refuses the other. Raises StoreUnreachable.
@@ -140,7 +140,7 @@ def load_kis_holidays(settings: Settings) -> None:
 
 
 def record_data_kind(url: str, kind: DataKind) -> None:
-    """Record which data a server of yours holds. Raises InputError if it holds the other.
+    """Record which data your own server holds. Raises InputError if it holds the other.
 
     A collector that has lost its key would otherwise simulate into the system of record.
     """

@@ -1,4 +1,4 @@
-"""`just migrate`: a server of yours and the newest schema."""
+"""`just migrate`: your own server and the newest schema."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from engine.store.pooler import behind_transaction_pooler
 
 
 def migrate() -> int:
-    """Bring a server of yours (db_config.json, KRT_DATABASE_URL) to the newest schema."""
+    """Bring your own server (db_config.json, KRT_DATABASE_URL) to the newest schema."""
     url = load_settings().database.url
     if url is None:
-        raise InputError("migrate is for a server of yours; the embedded one does it by itself")
+        raise InputError("migrate is for your own server; the embedded one does it by itself")
     apply_migrations(url)
     pooled = ", behind a transaction pooler" if behind_transaction_pooler(url) else ""
     Console().print(f"✅ the schema is the newest{pooled}")

@@ -22,7 +22,7 @@ def research(
     headless: bool = False,
     database: DatabaseOption = None,
 ) -> int:
-    """Open the research notebook in the browser, until Ctrl+C; it is a copy of yours to change.
+    """Open the research notebook in the browser, until Ctrl+C; a copy that is yours to change.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def sim(
     speed
         how much faster than the wall clock its time goes by
     faults
-        rough, storm, or a TOML file of yours
+        rough, storm, or your own TOML file
     seed
         of the synthetic market
     """

@@ -1,4 +1,4 @@
-"""`just sql`: a query of yours."""
+"""`just sql`: your query."""
 
 from __future__ import annotations
 

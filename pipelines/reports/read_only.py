@@ -29,7 +29,7 @@ def reader_url(url: str) -> str:
     """Return the URL with the reader's rights: it can read everything and change nothing.
 
     On the embedded server, and wherever the user is superuser, the reader's role is created if it
-    does not exist. On a server of yours it is used if your user may use it (`just db-roles`).
+    does not exist. On your own server it is used if your user may use it (`just db-roles`).
     Otherwise, and behind a pooler, which does not pass on roles, your user's own rights apply, but
     our transactions are read-only all the same. Raises StoreUnreachable.
     """
