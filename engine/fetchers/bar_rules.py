@@ -3,6 +3,10 @@
 A row becomes a bar only if its minute had ended when the question was sent: that leaves out the
 running minute, minutes of the future that KIS fills forward, and the row 0 of a minute without a
 trade yet, which still has the volume of the minute before (docs/kis.md#stock-minute-bars).
+
+No belief about a price, a limit or a jump keeps a row out that KIS gives for its minute twice. What
+is beyond a price limit is a bar at once. A row that stands wholly apart from those around it, as
+the phantoms do that KIS has been seen to give, waits until a second answer has it as well.
 """
 
 from __future__ import annotations
@@ -18,10 +22,10 @@ from engine.columns import PRICES
 from engine.kis import codec
 from engine.market.sessions import Session
 
-PriceLimits = tuple[float, float] | None  # lowest and highest price of the day, where known
+VALUES = ("label", *PRICES, "volume")  # what a bar consists of
 
 _REPEATED = "another row of the same minute"
-_OUTLIER = "far from the rows around it"
+_APART = "far from the rows around it: a bar once KIS gives it again"
 _NEIGHBOURS = 9  # rows whose median a bar is compared with
 
 
@@ -46,22 +50,28 @@ class Fields:
 class Rules:
     """What decides whether a row is a bar. Minutes that ended until `as_of` are finished.
 
-    `max_price_ratio` is how many times the price around it a bar may be (None: any), for prices
-    that a market's own limits make impossible.
+    `max_price_ratio` is how many times the price around it a bar may be (None: any) before it has
+    to be given twice; `given` are the rows (VALUES) that an earlier answer had of this kind.
     """
 
     session: Session
     as_of: datetime
-    price_limits: PriceLimits = None
     max_price_ratio: float | None = None
+    given: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Bars in KIS's order (label, prices, volume), rows to reject (ROW, REASON), and counts."""
+    """Bars in KIS's order (label, prices, volume), rows to reject (ROW, REASON), and counts.
+
+    `waiting` are rejected rows far from the others that become bars if they are given again;
+    `confirmed` are bars of this kind that were.
+    """
 
     bars: pl.DataFrame
     rejected: pl.DataFrame
+    waiting: pl.DataFrame
+    confirmed: pl.DataFrame
     counts: dict[str, int]
 
 
@@ -70,15 +80,20 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
     session = rules.session
     rows = texts.select(*_read(fields, session.date)).with_columns(
         session.is_finished(pl.col("label"), rules.as_of).alias("finished"),
-        _is_bar(session, rules.price_limits).alias("good"),
+        _is_bar(session).alias("good"),
     )
     bars = rows.filter("good", "finished")
     wrong = _is_wrong(rows)
-    # Reasons are found among all rows: the check of the price limit takes the median of them all.
-    rejected = [_with_reasons(rows, rules).filter(wrong)] if wrong.any() else []
-    if rules.max_price_ratio and (outliers := _outliers(bars, rules.max_price_ratio)) is not None:
-        rejected.append(bars.filter(outliers).with_columns(_reason(_OUTLIER)))
-        bars = bars.filter(~outliers)
+    rejected = [_with_reasons(rows.filter(wrong), session)] if wrong.any() else []
+    waiting = bars.clear()
+    confirmed = bars.clear()
+    if (apart := _stand_apart(bars, rules.max_price_ratio)) is not None:
+        odd = bars.filter(apart)
+        near = bars.filter(~apart)
+        confirmed, waiting = _given_again(odd, near, rules.given)
+        bars = pl.concat([near, confirmed]).sort(codec.ROW)
+        others = odd.join(confirmed, on=codec.ROW, how="anti")
+        rejected.append(others.with_columns(_reason(_APART)))
     if bars["label"].is_duplicated().any():
         bars, others = _each_minute_once(bars)
         rejected.append(others.with_columns(_reason(_REPEATED)))
@@ -86,7 +101,9 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
     if before:  # KIS goes on into the session before: nothing is wrong with that
         rejected = [part.filter(pl.col("before").not_()) for part in rejected]
     counts = {"rows": len(texts), "bars": len(bars), "of the session before": int(before)}
-    return SplitRows(bars, pl.concat(rejected) if rejected else rows.clear(), counts)
+    return SplitRows(
+        bars, pl.concat(rejected) if rejected else rows.clear(), waiting, confirmed, counts
+    )
 
 
 # Expressions are the same all day, and cost more to build than to run.
@@ -110,14 +127,14 @@ def _read(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
     )
 
 
-@lru_cache(maxsize=1024)  # of 13 KB; a day has one for each stock
-def _is_bar(session: Session, price_limits: PriceLimits) -> pl.Expr:
+@lru_cache(maxsize=16)
+def _is_bar(session: Session) -> pl.Expr:
     """Say whether a row is a bar of the session, even if its minute has not ended."""
-    bad = pl.any_horizontal(check for check, _ in _checks(session, price_limits))
+    bad = pl.any_horizontal(check for check, _ in _checks(session))
     return ~bad.fill_null(value=True)
 
 
-def _checks(session: Session, price_limits: PriceLimits) -> Iterator[tuple[pl.Expr, str]]:
+def _checks(session: Session) -> Iterator[tuple[pl.Expr, str]]:
     """Yield the reasons against a row with their checks; the first one that is true counts."""
     highest = pl.max_horizontal(PRICES)
     lowest = pl.min_horizontal(PRICES)
@@ -132,12 +149,6 @@ def _checks(session: Session, price_limits: PriceLimits) -> Iterator[tuple[pl.Ex
     yield lowest <= 0, "price not above zero"
     yield (pl.col("high") != highest) | (pl.col("low") != lowest), "open, high, low, close differ"
     yield pl.col("volume") < 0, "volume below zero"
-    if price_limits:
-        # The limits count only if the market itself is within them: it is not on the first day of
-        # a new stock, nor for the funds whose limit is twice as wide.
-        low_limit, high_limit = price_limits
-        typical = pl.col("close").median().is_between(low_limit, high_limit)
-        yield typical & ((lowest < low_limit) | (highest > high_limit)), "beyond the price limit"
 
 
 def _is_wrong(rows: pl.DataFrame) -> pl.Series:
@@ -146,19 +157,21 @@ def _is_wrong(rows: pl.DataFrame) -> pl.Series:
     return ~rows["good"] & ~unfinished
 
 
-def _with_reasons(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    return rows.with_columns(codec.first_reason(*_checks(rules.session, rules.price_limits)))
+def _with_reasons(rows: pl.DataFrame, session: Session) -> pl.DataFrame:
+    return rows.with_columns(codec.first_reason(*_checks(session)))
 
 
 def _reason(text: str) -> pl.Expr:
     return pl.lit(text).alias(codec.REASON)
 
 
-def _outliers(bars: pl.DataFrame, max_price_ratio: float) -> pl.Series | None:
+def _stand_apart(bars: pl.DataFrame, max_price_ratio: float | None) -> pl.Series | None:
     """Say which bars lie wholly apart from the median of the rows around them; None: no bar does.
 
     A market that moves takes the median with it; a row that KIS made up stands alone.
     """
+    if max_price_ratio is None:
+        return None
     lowest, highest = bars["low"].min(), bars["high"].max()
     if not isinstance(lowest, float) or not isinstance(highest, float):  # there are no bars
         return None
@@ -167,7 +180,21 @@ def _outliers(bars: pl.DataFrame, max_price_ratio: float) -> pl.Series | None:
     around = pl.col("close").rolling_median(_NEIGHBOURS, min_samples=1, center=True)
     above = pl.col("low") > around * max_price_ratio
     below = pl.col("high") < around / max_price_ratio
-    return bars.select((above | below).alias("outlier"))["outlier"]
+    return bars.select((above | below).alias("apart"))["apart"]
+
+
+def _given_again(
+    odd: pl.DataFrame, near: pl.DataFrame, given: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the odd rows that an earlier answer had, too, and those that wait for another one.
+
+    Neither, where the same answer has a row of the minute that is not odd: that one is the bar.
+    """
+    alone = odd.join(near, on="label", how="anti", maintain_order="left")
+    if given is None:
+        return alone.clear(), alone
+    confirmed = alone.join(given, on=list(VALUES), how="semi", maintain_order="left")
+    return confirmed, alone.join(confirmed, on="label", how="anti", maintain_order="left")
 
 
 def _each_minute_once(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,6 +1,10 @@
 """Minute bars of any kind of symbol: fetched page by page, checked row by row.
 
 A fetcher returns every finished bar that the answers hold, so each poll repairs the ones before it.
+
+A row that stands apart from all others becomes a bar when a second answer has it, too
+(`engine.fetchers.bar_rules`). The poll of a running day has its second answer with the next try,
+three seconds later; any other request asks for the page once more.
 """
 
 from __future__ import annotations
@@ -8,17 +12,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 import pyarrow as pa
 
 from engine.clock import floor_minute
 from engine.columns import PRICES
-from engine.fetchers.bar_rules import Fields, PriceLimits, Rules, split_rows
+from engine.fetchers.bar_rules import Fields, Rules, split_rows
 from engine.fetchers.base import BarRequest, PriceFetcher
+from engine.fetchers.second_answers import SecondAnswers
 from engine.kis import codec
 from engine.kis.answer import Answer
+from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
 from engine.market.sessions import Session
 from engine.market.symbols import parse
@@ -30,20 +36,20 @@ BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 class BarFetcher(PriceFetcher):
     """Minute bars of one kind of symbol.
 
-    `max_price_ratio` is how many times the price around it a bar may be, by type of symbol; a type
-    without an entry may have any price.
+    `max_price_ratio` is how many times the price around it a bar may be, by type of symbol, before
+    KIS has to give it twice; a bar of a type without an entry may have any price.
     """
 
     fields: ClassVar[Fields]
     max_price_ratio: ClassVar[Mapping[type, float]]
 
+    def __init__(self, client: KisClient) -> None:
+        super().__init__(client)
+        self._second_answers = SecondAnswers()
+
     @abstractmethod
     def _question(self, request: BarRequest, newest: datetime, today: date) -> BarQuestion:
         """Return the call whose newest row is the one labelled `newest`."""
-
-    @abstractmethod
-    def price_limits(self, record: Mapping[str, Any]) -> PriceLimits:
-        """Return the day's lowest and highest possible price, if the answer has them."""
 
     async def fetch(self, request: BarRequest) -> pa.RecordBatch:
         """Return the finished bars that the answers hold, ascending, each stamp once.
@@ -65,19 +71,33 @@ class BarFetcher(PriceFetcher):
         wanted = request.first_wanted
         newest = self._newest_label(request)
         while newest is not None and newest >= session.opens:
-            today = self.client.clock.now().date()
-            answer = await self.client.call(
-                self._question(request, newest, today),
-                priority=request.priority,
-                deadline=request.deadline,
-                minute=newest,
-            )
-            bars = self.read(answer, session, today)
+            bars = await self._page(request, newest)
             yield bars
             oldest = _oldest_label(bars, session)
             if wanted is None or oldest is None or not session.label_of(wanted) < oldest <= newest:
                 return
             newest = session.label_before(oldest)
+
+    async def _page(self, request: BarRequest, newest: datetime) -> pl.DataFrame:
+        """Return the bars of the page that ends with `newest`, those of its last answer first."""
+        bars = await self._answer(request, newest)
+        if request.is_live_poll or not self._second_answers.are_awaited(request.symbol):
+            return bars
+        return pl.concat([await self._answer(request, newest), bars])
+
+    async def _answer(self, request: BarRequest, newest: datetime) -> pl.DataFrame:
+        today = self.client.clock.now().date()
+        answer = await self.client.call(
+            self._question(request, newest, today),
+            priority=request.priority,
+            deadline=request.deadline,
+            minute=newest,
+        )
+        return self.read(answer, request.session)
+
+    def take_confirmed(self) -> pa.RecordBatch:
+        """Return the bars, in CONFIRMED_BARS, that a second answer gave since the last time."""
+        return self._second_answers.take_confirmed()
 
     def _newest_label(self, request: BarRequest) -> datetime | None:
         """Return the label of the newest bar wanted whose minute has ended; None if none has."""
@@ -87,16 +107,14 @@ class BarFetcher(PriceFetcher):
             return newest
         return min(newest, session.label_of(request.until))
 
-    def read(self, answer: Answer, session: Session, today: date) -> pl.DataFrame:
-        """Return the answer's bars in the columns of `schema`, newest first; keep what is rejected.
-
-        KIS's answer has the price limits of `today`, so they count only for today's session.
-        """
+    def read(self, answer: Answer, session: Session) -> pl.DataFrame:
+        """Return the answer's bars in the columns of `schema`, newest first; keep the others."""
         rows = answer.rows("output2")
-        limits = self.price_limits(answer.record("output1")) if session.date == today else None
         ratio = self.max_price_ratio.get(type(parse(answer.symbol)))
-        rules = Rules(session, answer.as_of, limits, ratio)
+        given = self._second_answers.given(answer.symbol, session)
+        rules = Rules(session, answer.as_of, ratio, given)
         split = split_rows(codec.columns(rows, self.fields.names()), self.fields, rules)
+        self._second_answers.note(answer, session, split)
         self.counts.update(split.counts)
         if len(split.rejected):
             source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from engine.kis.client import KisClient, Priority
 from engine.market.sessions import Session
-from engine.schemas import REJECTED_ROWS
+from engine.schemas import CONFIRMED_BARS, REJECTED_ROWS
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class BarRequest:
     def first_wanted(self) -> datetime | None:
         """Return the first stamp that pages must reach; None if one page will do."""
         return self.session.first_stamp if self.whole_day else self.since
+
+    @property
+    def is_live_poll(self) -> bool:
+        """Whether this asks for the newest minutes only, as a collector does again and again."""
+        return self.until is None and self.first_wanted is None
 
 
 class PriceFetcher(ABC):
@@ -68,6 +73,10 @@ class PriceFetcher(ABC):
         rejected = pa.concat_batches(self._rejected)
         self._rejected.clear()
         return rejected
+
+    def take_confirmed(self) -> pa.RecordBatch:
+        """Return the odd bars that KIS gave twice since the last time, in CONFIRMED_BARS."""
+        return pa.RecordBatch.from_pylist([], schema=CONFIRMED_BARS)
 
     def _reject(self, batch: pa.RecordBatch) -> None:
         self.counts.update(batch["reason"].to_pylist())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from engine.fetchers.bar_rules import Fields, PriceLimits
+from engine.fetchers.bar_rules import Fields
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
-from engine.kis import codec
 from engine.kis.endpoints import DerivativeMinutes
 from engine.market.sessions import Market
 from engine.market.symbols import Contract, Option, parse
@@ -31,7 +30,8 @@ class DerivativeBarFetcher(BarFetcher):
     schema: ClassVar[pa.Schema] = FUTURES_BARS
     fields: ClassVar[Fields] = Fields("futs_oprc", "futs_hgpr", "futs_lwpr", "futs_prpr")
     # KRX lets an index future trade within about 1 % of its last price (the real-time price limit),
-    # so no bar stands 5 % away from those around it. An option may double within a minute.
+    # so a bar that stands 5 % away from those around it has to be given twice. An option may double
+    # within a minute.
     max_price_ratio: ClassVar[Mapping[type, float]] = {Contract: 1.05}
 
     def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:
@@ -43,12 +43,6 @@ class DerivativeBarFetcher(BarFetcher):
             market=MARKET_CODES[type(parse(request.symbol)), session.market],
             past=session.date != today,
         )
-
-    def price_limits(self, record: Mapping[str, Any]) -> PriceLimits:
-        """Return the lowest and highest price of the day as KIS names them, index points."""
-        lowest = codec.value(record, "futs_llam")
-        highest = codec.value(record, "futs_mxpr")
-        return (lowest, highest) if lowest and highest and lowest < highest else None
 
 
 def hour_of(label: datetime, day: date) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 import pyarrow as pa
 
-from engine.fetchers.bar_rules import Fields, PriceLimits
+from engine.fetchers.bar_rules import Fields
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
-from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints import StockMinutes, StockMinutesToday
 from engine.market.sessions import Session
@@ -43,11 +42,6 @@ class StockBarFetcher(BarFetcher):
         if request.session.date == today and (first is None or newest - first < one_call):
             return StockMinutesToday(request.symbol, label)
         return StockMinutes(request.symbol, request.session.date, label)
-
-    def price_limits(self, record: Mapping[str, Any]) -> PriceLimits:
-        """Return the lowest and highest price of the day by yesterday's close, KRW."""
-        yesterday = codec.value(record, "stck_prdy_clpr")
-        return (yesterday * (1 - PRICE_LIMIT), yesterday * (1 + PRICE_LIMIT)) if yesterday else None
 
     def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
         columns = super()._stored_columns(bars, session, answer)

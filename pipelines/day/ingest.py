@@ -105,3 +105,9 @@ class Ingestor:
             return MergeCounts()
         self._stats.count_rejected(batch["reason"].to_pylist())
         return await self._writer.put("rejected_rows", batch)
+
+    async def store_confirmed(self, batch: pa.RecordBatch) -> MergeCounts:
+        """Remember odd bars that KIS gave twice, so that `just validate` need not ask again."""
+        if not batch.num_rows:
+            return MergeCounts()
+        return await self._writer.put("confirmed_bars", batch)

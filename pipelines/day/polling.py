@@ -107,6 +107,10 @@ class PollingManager:
             self.ingestor.alert_refused_key(error)
 
     async def _store_rejected(self, fetcher: PriceFetcher) -> None:
-        """Keep the rows that could not be used; the writer logs it if the database refuses them."""
+        """Keep the rows that could not be used, and the odd ones that KIS gave twice.
+
+        The writer logs it if the database refuses them.
+        """
         with suppress(KrtError):
             await self.ingestor.store_rejected(fetcher.take_rejected())
+            await self.ingestor.store_confirmed(fetcher.take_confirmed())

@@ -128,6 +128,9 @@ async def request_window(context: BackfillContext, window: Window) -> RequestRes
     counts = MergeCounts()
     if batch.num_rows:
         counts = await context.store_bars(symbol.table, batch)
+    confirmed = fetcher.take_confirmed()
+    if confirmed.num_rows:
+        await context.store.merge("confirmed_bars", confirmed)
     return RequestResult(
         window,
         pl.DataFrame(batch),

@@ -1,7 +1,8 @@
 """Validation: is the history whole, and does it contradict itself?
 
 The checks of `sql/checks` read the history part by part, so that memory stays bounded however long
-it is. Missing stamps are written into the ledger on the way. Exit codes: 0 whole, 1 findings.
+it is. Missing stamps are written into the ledger on the way. Exit codes: 0 whole, 1 findings. An
+error keeps a session from the export; a warning (something odd that KIS gave) does not.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ async def validate(
         if on_checked:
             on_checked(done, wanted.height)
     findings = pl.concat(found).sort(ORDER)
-    bad = findings.select(SESSION).unique()
+    # What is merely odd (a warning) stays reported; it is what KIS gave, so it is no fault.
+    bad = findings.filter(pl.col("severity") == "error").select(SESSION).unique()
     good = wanted.join(bad, on=SESSION, how="anti")
     if keep:
         await mark_validated(store, good, bad, clock.now())

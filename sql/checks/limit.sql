@@ -1,6 +1,7 @@
--- severity: error
+-- severity: warning
 -- says: a price is beyond the day's price limit
 -- fix: fetch
+-- A limit is a belief of ours, so a bar beyond it is stored like any other and only reported here.
 -- KRX allows stocks 30 % and index derivatives at most 20 % (the third step) from the base price,
 -- which is nearly the last close (docs/kis.md#price-limits). Here a price is compared with the last
 -- five closes of the session before; the smallest difference counts, so that one wrong close does

@@ -62,12 +62,6 @@ async def test_futures_bars_are_read_and_half_minutes_are_rejected(
     assert orjson.loads(rejected[0]["raw"])["stck_cntg_hour"] == "141430"
 
 
-async def test_the_price_limits_of_the_day_are_read(kis: StubKis, tmp_path: Path) -> None:
-    record = orjson.loads(sample("FHKIF03020200").body)["output1"]
-    async with open_client(kis, tmp_path) as client:
-        assert DerivativeBarFetcher(client).price_limits(record) == (331.15, 388.65)
-
-
 @pytest.mark.parametrize("clock", [datetime(2022, 9, 2, 10, 5, 2)], indirect=True)
 @pytest.mark.usefixtures("clock")
 async def test_stock_bars_of_today_are_read(kis: StubKis, tmp_path: Path) -> None:
