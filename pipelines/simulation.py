@@ -24,14 +24,15 @@ from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
-from engine.simulator.server import Simulator, serve
+from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store.connection import Connection, fetch_frame
 from pipelines.feed import Feed
 
 _FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up and for the simulated KIS to start
 FEED = Feed(("005930", "000660", "035420"), ("A01",), (parse_chain("front"),))
-KEY = AppKey(app_key=SecretStr("simulated-app-key"), app_secret=SecretStr("simulated-app-secret"))
+_APP_KEY, _APP_SECRET = next(iter(APP_KEYS.items()))
+KEY = AppKey(app_key=SecretStr(_APP_KEY), app_secret=SecretStr(_APP_SECRET))
 SEED = 20  # of the synthetic market, unless another is asked for
 _SEED = "seed "  # how a database names a synthetic market; a recorded one is:
 _RECORDED = "recorded"
@@ -69,8 +70,15 @@ def collected_symbols(names: Sequence[str]) -> list[str]:
     return [s.product.prefix if isinstance(s, FrontMonth) else name for name, s in symbols]
 
 
+def latest_session(today: date) -> date:
+    """Return today if it is a session, else the last one before."""
+    if sessions.session(sessions.Market.DERIVATIVES, today) is not None:
+        return today
+    return sessions.previous_sessions(sessions.Market.DERIVATIVES, today, 1)[0]
+
+
 def synthetic_day(seed: int, day: date | None, today: date) -> SimulatedDay:
-    """Make up a day: the given one, else the latest session. Raises InputError on a closed day."""
+    """Make up a day: the given one, else the last whole one. Raises InputError on a closed day."""
     if day is None:
         day = sessions.previous_sessions(sessions.Market.DERIVATIVES, today, 1)[0]
     if sessions.session(sessions.Market.DERIVATIVES, day) is None:

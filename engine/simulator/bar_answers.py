@@ -31,7 +31,7 @@ def futures_bars(exchange: SimulatedExchange, query: Query, now: datetime) -> by
     code = query["FID_COND_MRKT_DIV_CODE"]
     past = query["FID_PW_DATA_INCU_YN"] == "Y"
     day = asked_day(query["FID_INPUT_DATE_1"], now)
-    until = asked_hour(query["FID_INPUT_HOUR_1"], day)
+    until = asked_hour(query["FID_INPUT_HOUR_1"], day, now)
     if not fits(symbol, code) or is_forgotten(symbol, now) or (not past and day != now.date()):
         return rows_answer({}, [])
     market = MARKETS[code]
@@ -45,7 +45,7 @@ def stock_bars_past(exchange: SimulatedExchange, query: Query, now: datetime) ->
     """FHKST03010230: at most 120 minutes of a stock; near the open the day before is mixed in."""
     symbol = query["FID_INPUT_ISCD"]
     day = asked_day(query["FID_INPUT_DATE_1"], now)
-    until = asked_hour(query["FID_INPUT_HOUR_1"], day)
+    until = asked_hour(query["FID_INPUT_HOUR_1"], day, now)
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return rows_answer({}, [])
     past = query["FID_PW_DATA_INCU_YN"] == "Y"
@@ -58,7 +58,7 @@ def stock_bars_past(exchange: SimulatedExchange, query: Query, now: datetime) ->
 def stock_bars_today(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHKST03010200: at most 30 minutes of today; an hour to come is filled with the last price."""
     symbol = query["FID_INPUT_ISCD"]
-    until = asked_hour(query["FID_INPUT_HOUR_1"], now.date())
+    until = asked_hour(query["FID_INPUT_HOUR_1"], now.date(), now)
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return rows_answer({}, [])
     today = exchange.today(symbol, Market.STOCKS, now)

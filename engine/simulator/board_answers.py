@@ -13,7 +13,7 @@ from engine.market.sessions import Market, session
 from engine.market.symbols import Contract, parse
 from engine.simulator.board_text import write_boards, write_quotes
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
-from engine.simulator.kis_format import OK, change
+from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, change
 from engine.simulator.market.data import open_session
 from engine.simulator.market.listing import (
     future_name,
@@ -30,7 +30,6 @@ FUTURES_OF_CLASS = {"": KOSPI200, "MKI": MINI_KOSPI200, "KQI": KOSDAQ150}
 EMPTY_BOARD = orjson.dumps({"output1": [], "output2": [], **OK})
 EMPTY_QUOTE = orjson.dumps({"output1": {}, "output2": {}, "output3": {}, **OK})
 MINUTE = timedelta(minutes=1)
-KOSPI_PER_KOSPI200 = 7.4  # roughly, points of the one for a point of the other
 
 Minute = tuple[date, int]  # a session, and which of its minutes is over, counted from 0
 

@@ -13,11 +13,10 @@ import polars as pl
 
 from engine.market import expiries
 from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.kis_format import OK, fixed_text, json_rows
+from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, fixed_text, json_rows
 from engine.simulator.summaries import QUOTE_FIELDS
 
 LIMIT = 100  # rows a side; there is no next page (docs/kis.md#option-board)
-KOSPI_PER_POINT = 7.4  # unch_prpr is the strike in KOSPI points, not the underlying
 _TAIL = orjson.dumps(OK)[1:]
 
 _PRICE = pl.col("price")
@@ -42,9 +41,10 @@ _QUEUE = ((pl.col("strike") * 7) % 90 + 10).cast(pl.Int64).cast(pl.String)
 _VOLUME = pl.col("volume").cast(pl.String)
 _ZERO = pl.lit("0.00")
 _NONE = pl.lit("0")
+# unch_prpr is the strike in KOSPI points, not the underlying (docs/kis.md#option-board).
 COLUMNS = {
     "acpr": fixed_text(pl.col("strike"), 2),
-    "unch_prpr": fixed_text(pl.col("strike") * KOSPI_PER_POINT, 2),
+    "unch_prpr": fixed_text(pl.col("strike") * KOSPI_PER_KOSPI200, 2),
     "optn_shrn_iscd": pl.col("code"),
     "optn_prpr": fixed_text(_PRICE, 2),
     "optn_prdy_vrss": fixed_text(_MOVE, 2),
@@ -62,7 +62,7 @@ COLUMNS = {
     "shnu_rsqn": _QUEUE,
     "acml_tr_pbmn": (pl.col("volume") * _PRICE * 250).cast(pl.Int64).cast(pl.String),
     "hts_otst_stpl_qty": pl.col("open_interest").cast(pl.String),
-    "otst_stpl_qty_icdc": _NONE,
+    "otst_stpl_qty_icdc": pl.col("open_interest_change").cast(pl.String),
     "delta_val": fixed_text(pl.col("delta"), 4),
     "gama": fixed_text(pl.col("gamma"), 4),
     "vega": fixed_text(pl.col("vega"), 4),
@@ -77,8 +77,8 @@ COLUMNS = {
     "optn_oprc": fixed_text(pl.col("opened"), 2),
     "optn_hgpr": fixed_text(pl.col("high"), 2),
     "optn_lwpr": fixed_text(pl.col("low"), 2),
-    "optn_mxpr": fixed_text(_BEFORE * 1.5 + 5, 2),
-    "optn_llam": pl.lit("0.01"),
+    "optn_mxpr": fixed_text(pl.col("upper_limit"), 2),
+    "optn_llam": fixed_text(pl.col("lower_limit"), 2),
     "atm_cls_name": pl.col("atm_class"),
     "rgbf_vrss_icdc": _NONE,
     "total_askp_rsqn": _QUEUE,
@@ -101,11 +101,14 @@ QUOTE_COLUMNS = {
     "acml_vol": _VOLUME,
     "acml_tr_pbmn": COLUMNS["acml_tr_pbmn"],
     "hts_otst_stpl_qty": COLUMNS["hts_otst_stpl_qty"],
-    "otst_stpl_qty_icdc": _NONE,
+    "otst_stpl_qty_icdc": COLUMNS["otst_stpl_qty_icdc"],
     "futs_oprc": COLUMNS["optn_oprc"],
     "futs_hgpr": COLUMNS["optn_hgpr"],
     "futs_lwpr": COLUMNS["optn_lwpr"],
     "futs_sdpr": COLUMNS["nmix_sdpr"],
+    "futs_mxpr": COLUMNS["optn_mxpr"],
+    "futs_llam": COLUMNS["optn_llam"],
+    "dprt": COLUMNS["dprt"],
     **{
         name: COLUMNS[name]
         for name in (

@@ -29,6 +29,10 @@ _BOARD = (
 )
 
 
+def _no_page_follows(_answer: bytes) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One TR: its id, the query fields that must be there, and the function that answers."""
@@ -36,6 +40,7 @@ class Endpoint:
     tr_id: str
     fields: tuple[str, ...]
     answer: Callable[[SimulatedExchange, Mapping[str, str], datetime], bytes]
+    tr_cont: Callable[[bytes], str] = _no_page_follows  # of the answer: M, more; D, the end
 
 
 def endpoints() -> dict[str, Endpoint]:
@@ -64,6 +69,9 @@ def endpoints() -> dict[str, Endpoint]:
         ),
         FUTURES + "inquire-price": Endpoint("FHMIF10000000", _CODE, board_answers.quote),
         STOCKS + "chk-holiday": Endpoint(
-            "CTCA0903R", ("BASS_DT", "CTX_AREA_NK", "CTX_AREA_FK"), reference_answers.holidays
+            "CTCA0903R",
+            ("BASS_DT", "CTX_AREA_NK", "CTX_AREA_FK"),
+            reference_answers.holidays,
+            reference_answers.page_mark,
         ),
     }

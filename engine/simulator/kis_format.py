@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
+KOSPI_PER_KOSPI200 = 6.3  # points of the one for a point of the other, autumn 2026
 OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다."}
 
 

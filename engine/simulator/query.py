@@ -11,13 +11,18 @@ from engine.market.symbols import Contract, Option, Stock
 from engine.simulator.market.data import instrument
 from engine.simulator.refusals import wrong_field
 
-Query = Mapping[str, str]
+Query = Mapping[str, str]  # by the name in capitals
 MARKETS = {"F": Market.DERIVATIVES, "O": Market.DERIVATIVES, "CM": Market.NIGHT, "EU": Market.NIGHT}
 MARKET_CODES: dict[type, tuple[str, ...]] = {
     Contract: ("F", "CM"),
     Option: ("O", "EU"),
     Stock: ("J", "NX", "UN"),
 }
+
+
+def in_capitals(query: Mapping[str, str]) -> Query:
+    """Return the query with its names in capitals: KIS reads them whatever their case."""
+    return {name.upper(): value for name, value in query.items()}
 
 
 def fits(symbol: str, market_code: str) -> bool:
@@ -44,9 +49,14 @@ def asked_day(text: str, now: datetime) -> date:
     raise wrong_field("FID_INPUT_DATE_1")
 
 
-def asked_hour(text: str, day: date) -> datetime:
-    """Read HHMMSS, in a night up to 300000; empty is the end of the day."""
-    text = text or "235959"
+def asked_hour(text: str, day: date, now: datetime) -> datetime:
+    """Read HHMMSS, in a night up to 300000; empty is the end of the day, 000000 is now.
+
+    On another day than today, "now" is its end (docs/kis.md#clients).
+    """
+    if text == "000000" and day == now.date():
+        return now
+    text = "235959" if text in {"", "000000"} else text
     if len(text) != 6 or not _is_number(text) or int(text[:2]) > 30:
         raise wrong_field("FID_INPUT_HOUR_1")
     passed = timedelta(hours=int(text[:2]), minutes=int(text[2:4]), seconds=int(text[4:]))

@@ -11,11 +11,12 @@ import orjson
 import polars as pl
 
 from engine.errors import CalendarRangeError
+from engine.market import expiries
 from engine.market.codes import maturity_mark
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, option_series
 from engine.market.sessions import Market, session
 from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.kis_format import OK
+from engine.simulator.kis_format import OK, fixed_text
 from engine.simulator.market.listing import (
     KOREAN,
     SERIES,
@@ -37,7 +38,7 @@ KINDS = {
     "KOSPI200": "156",
     "MINI_KOSPI200": "BDE",
     "KOSDAQ150": "3JK",
-    "KOSPI200_WEEKLY_MON": " LM",
+    "KOSPI200_WEEKLY_MON": " NO",
     "KOSPI200_WEEKLY_THU": " LM",
 }
 INDEX_CODES = {"KOSPI200": "2001", "KOSDAQ150": "3003"}
@@ -59,6 +60,11 @@ def holidays(_exchange: SimulatedExchange, query: Query, now: datetime) -> bytes
             **(MORE if last else DONE),
         }
     )
+
+
+def page_mark(answer: bytes) -> str:
+    """Return the header tr_cont of a page of `holidays`: M if another follows, else D."""
+    return "M" if orjson.loads(answer)["msg_cd"] == MORE["msg_cd"] else "D"
 
 
 def _day_row(day: date) -> dict[str, str] | None:
@@ -132,6 +138,17 @@ def _option_lines(exchange: SimulatedExchange, day: date) -> list[str]:
     ]
 
 
+def _maturity_name(series: str, maturity: str) -> str:
+    """Return a maturity as the master file's names have it: 202612, of the fourth week 2609W4."""
+    return f"{maturity[:4]}W{maturity[5]}" if expiries.is_weekly(series) else maturity
+
+
+def _strike_name(strike: pl.Expr) -> pl.Expr:
+    """Write strikes as the names have them: 1,120.0."""
+    text = fixed_text(strike, 1)
+    return text.str.replace(r"^(\d)(\d{3}\.)", "${1},${2}")
+
+
 def _series_lines(
     exchange: SimulatedExchange, series: str, maturity: str, rank: int, day: date
 ) -> list[str]:
@@ -144,7 +161,12 @@ def _series_lines(
         pl.when(is_call).then(pl.lit(KINDS[series][1])).otherwise(pl.lit(KINDS[series][2])),
         pl.col("code"),
         "KR4" + pl.col("code"),
-        pl.format(f"{KOREAN[series]}{{}} {maturity} {{}}", "option_type", "strike").str.pad_end(30),
+        (
+            f"{KOREAN[series]}"
+            + pl.col("option_type")
+            + f" {_maturity_name(series, maturity)} "
+            + _strike_name(strike)
+        ).str.pad_end(30),
         pl.when(strike == atm)
         .then(pl.lit(ATM))
         .when((strike < atm) == is_call)

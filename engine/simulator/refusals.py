@@ -11,8 +11,12 @@ TOKEN_NOT_FOUND = ("EGW00122", "token을 찾을 수 없습니다.")
 TOKEN_EXPIRED = ("EGW00123", "기간이 만료된 token 입니다.")
 TOO_MANY_CALLS = ("EGW00201", "초당 거래건수를 초과하였습니다.")
 TOKEN_TOO_SOON = ("EGW00133", "접근토큰 발급 잠시 후 다시 시도하세요(1분당 1회)")
+NO_APP_KEY = ("EGW00102", "AppKey는 필수입니다.")
 BAD_APP_KEY = ("EGW00103", "유효하지 않은 AppKey입니다.")
+NO_APP_SECRET = ("EGW00104", "AppSecret은 필수입니다.")
 BAD_APP_SECRET = ("EGW00105", "유효하지 않은 AppSecret입니다.")
+NOT_BEARER = ("EGW00205", "credentials_type이 유효하지 않습니다.(Bearer)")
+UNKNOWN_SERVICE = ("OPSQ0002", "없는 서비스 코드 입니다.")
 
 
 @dataclass
@@ -36,9 +40,9 @@ class Refusal(Exception):
         return orjson.dumps({"rt_cd": self.rt_cd, "msg_cd": self.msg_cd, "msg1": self.msg1})
 
 
-def wrong_tr_id() -> Refusal:
-    """Return the refusal of a TR id that does not match the path."""
-    return Refusal("EGW00304", "유효하지 않은 tr_id입니다.")
+def unknown_service(status: int = 500) -> Refusal:
+    """Return the refusal of a path that is not served, or of a TR id that does not belong to it."""
+    return Refusal(*UNKNOWN_SERVICE, status=status)
 
 
 def wrong_field(name: str) -> Refusal:

@@ -6,6 +6,7 @@ runs as fast as the work allows. Wherever it waits for that clock it says so (`C
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -30,14 +31,17 @@ from engine.simulator.faults.corrupt import MAINTENANCE_PAGE, broken_response, c
 from engine.simulator.faults.injector import FaultInjector, NumberedRule
 from engine.simulator.faults.scenario import KillToken, Refuse, Scenario, Slow
 from engine.simulator.market.data import MarketData
+from engine.simulator.query import in_capitals
 from engine.simulator.reference_answers import master_file
-from engine.simulator.refusals import Refusal, missing_field, wrong_tr_id
+from engine.simulator.refusals import Refusal, missing_field, unknown_service
 from engine.simulator.tokens import Gate
 
 JSON = "application/json"
 ZIP = "application/zip"
+UNKNOWN = "unknown"  # how calls of what is not served are counted
 WITHOUT_TR_ID = {OAUTH_PATH: OAUTH, MASTER_PATH: MASTER}
-APP_KEYS = {"simulated-key": "simulated-secret"}  # unless `serve` is given others
+# Unless `serve` is given others. Clients insist on the lengths of real ones (docs/kis.md#clients).
+APP_KEYS = {"simulated-key".ljust(36, "-"): "simulated-secret".ljust(180, "-")}
 
 
 @dataclass
@@ -68,19 +72,24 @@ class Simulator:
         self._faults = FaultInjector(scenario, today(clock), self.counts.faults)
         self.exchange = SimulatedExchange(market, self._faults.add_faults)
         self._endpoints = endpoints()
+        self._handled = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one HTTP request, with this server's time in the header Date, as KIS does."""
+        """Answer one HTTP request in KIS's headers, this server's time in Date among them."""
         dated = format_datetime(self._clock.now().replace(tzinfo=KST).astimezone(UTC), usegmt=True)
+        self._handled += 1
         response = await self._answer(request)
+        asked = request.headers
         response.headers["Date"] = dated
+        response.headers["tr_id"] = asked.get("tr_id", "")
+        response.headers["gt_uid"] = asked.get("gt_uid") or f"{self._handled:032d}"
+        response.headers.setdefault("tr_cont", "")
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        endpoint = self._endpoints.get(request.path)
-        tr_id = endpoint.tr_id if endpoint else WITHOUT_TR_ID.get(request.path)
-        if tr_id is None:
-            return web.Response(status=404, text="Not Found")
+        path = re.sub("/+", "/", request.path)  # clients do send //uapi/...
+        endpoint = self._endpoints.get(path)
+        tr_id = endpoint.tr_id if endpoint else WITHOUT_TR_ID.get(path, UNKNOWN)
         self.counts.calls[tr_id] += 1
         now = self._clock.now()
         if self._faults.is_down(tr_id, now):
@@ -90,6 +99,8 @@ class Simulator:
         try:
             if endpoint:
                 return await self._quotation(endpoint, request, now)
+            if tr_id == UNKNOWN:
+                return self._refuse_unknown(path, request.headers, now)
             return await (self._token if tr_id == OAUTH else self._master)(request, now)
         except Refusal as refusal:
             if not refusal.injected:
@@ -100,19 +111,34 @@ class Simulator:
         self, endpoint: Endpoint, request: web.BaseRequest, now: datetime
     ) -> web.StreamResponse:
         headers = request.headers
-        query = request.query
+        query = in_capitals(request.query)
         self._gate.admit(headers, now, self._faults.pace)
         symbol = query.get("FID_INPUT_ISCD", "")
         hits = self._rules_for_call(endpoint.tr_id, symbol, now)
         if headers.get("tr_id") != endpoint.tr_id:
-            raise wrong_tr_id()
+            raise unknown_service()
         for name in endpoint.fields:
             if name not in query:
                 raise missing_field(name)
         body = endpoint.answer(self.exchange, query, now)
+        more = endpoint.tr_cont(body)
         if hits:
             body = corrupt_rows(body, hits, self.exchange, symbol, now)
-        return await self._deliver(body, hits, request)
+        response = await self._deliver(body, hits, request)
+        response.headers["tr_cont"] = more
+        return response
+
+    def _refuse_unknown(
+        self, path: str, headers: Mapping[str, str], now: datetime
+    ) -> web.StreamResponse:
+        """Refuse what is not served: orders, balances, other markets; below /uapi the key counts.
+
+        Raises Refusal, always.
+        """
+        if not path.startswith("/uapi/"):
+            raise unknown_service(status=404)
+        self._gate.admit(headers, now, self._faults.pace)
+        raise unknown_service()
 
     def _rules_for_call(self, tr_id: str, symbol: str, now: datetime) -> list[NumberedRule]:
         """Return the rules that apply to this call; raises the first that is a refusal."""
@@ -140,7 +166,7 @@ class Simulator:
 
     async def _token(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
         hits = self._rules_for_call(OAUTH, "", now)
-        token = self._gate.issue(_object(await request.read()), now)
+        token = self._gate.issue(_object(await request.read()))
         self.counts.tokens.append(now)
         body = orjson.dumps(
             {
@@ -173,15 +199,17 @@ async def serve(
     faults: Scenario | None = None,
     calls_per_second: float = 20,
     app_keys: Mapping[str, str] | None = None,
+    token_clock: Clock | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulator]:
     """Serve a market on the loopback while the block runs; port 0 takes any free one.
 
     `app_keys` maps key to secret (default: one, `APP_KEYS`); calls beyond `calls_per_second` per
-    key, counted in the clock's time, are refused. Raises OSError if the port is taken.
+    key, counted in the clock's time, are refused. Tokens live by `token_clock` if there is one.
+    Raises OSError if the port is taken.
     """
-    gate = Gate(app_keys or APP_KEYS, calls_per_second)
+    gate = Gate(app_keys or APP_KEYS, calls_per_second, token_clock or clock)
     simulator = Simulator(market, clock, gate, faults or Scenario())
     # When a client gives up, its handler must not go on waiting for the clock: cancel it.
     server = web.Server(simulator.handle, access_log=None, handler_cancellation=True)

@@ -12,12 +12,13 @@ from engine.market.sessions import Market
 from engine.market.symbols import Contract, parse_derivative
 from engine.simulator.exchange import SimulatedExchange, price_over_index
 from engine.simulator.kis_format import change, price_text
-from engine.simulator.market.listing import future_name
+from engine.simulator.market.data import draws
+from engine.simulator.market.listing import future_name, futures, previous_close
 from engine.simulator.market.price_levels import stock_profile
 from engine.simulator.session_rows import SessionRows
 
 LIMIT = 0.08  # of the close before: the first of KRX's three price limits
-OPEN_INTEREST = 1.4  # of the volume of the day before
+OPEN_INTEREST = 1.4  # at the close before, of the volume of that day
 Day = dict[str, float]  # open, high, low, close, volume, turnover
 
 
@@ -37,6 +38,16 @@ def symbol_state(
     before = _so_far(exchange.session_before(symbol, market, now.date()), now)
     newest = today or before
     return SymbolState(newest["close"], today, before or today) if newest else None
+
+
+def untraded_state(exchange: SimulatedExchange, contract: Contract, day: date) -> SymbolState:
+    """Return the state of a listed contract without a trade yet: at its theoretical price."""
+    index = previous_close(exchange.market, contract.product.underlying, day)
+    price = index * price_over_index(contract.code, day)
+    tick = contract.tick_size(price)
+    price = round(round(price / tick) * tick, 2)
+    before = dict.fromkeys(("open", "high", "low", "volume", "turnover"), 0.0) | {"close": price}
+    return SymbolState(price, {}, before)
 
 
 def _so_far(session_rows: SessionRows | None, now: datetime) -> Day:
@@ -95,7 +106,7 @@ def future_summary(
         "basis": common["basis"],
         "kospi200_nmix": f"{state.price / price_over_index(symbol, now.date()):.2f}",
         "hts_otst_stpl_qty": common["hts_otst_stpl_qty"],
-        "otst_stpl_qty_icdc": "0",
+        "otst_stpl_qty_icdc": common["otst_stpl_qty_icdc"],
         "tday_rltv": "100.00",
         "hts_thpr": common["hts_thpr"],
         "dprt": "0.00",
@@ -141,7 +152,9 @@ def future_quote(exchange: SimulatedExchange, contract: Contract, now: datetime)
     """Return a future's quote in the fields of FHMIF10000000; empty if it has not traded."""
     state = symbol_state(exchange, contract.code, Market.DERIVATIVES, now)
     if state is None:
-        return {}
+        if contract not in futures(contract.product, now.date()):
+            return {}
+        state = untraded_state(exchange, contract, now.date())
     values = _common(contract.code, state, now.date()) | {
         "delta_val": "1.0000",
         **dict.fromkeys(("gama", "theta", "vega", "rho"), "0.0000"),
@@ -155,6 +168,9 @@ def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
     before = state.before["close"]
     move, sign, share = change(state.price, before, 2)
     basis = f"{state.price - state.price / price_over_index(symbol, day):.2f}"
+    volume = int(state.today.get("volume", 0))
+    interest = int(state.before["volume"] * OPEN_INTEREST)
+    opened = max(-interest, int(volume * draws(symbol, day, "opened").uniform(-0.1, 0.12)))
     today = {name: f"{state.today.get(name, 0.0):.2f}" for name in ("open", "high", "low")}
     return {
         "hts_kor_isnm": future_name(found) if isinstance(found, Contract) else symbol,
@@ -163,10 +179,10 @@ def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
         "prdy_vrss_sign": sign,
         "futs_prdy_clpr": price_text(before, 2),
         "futs_prdy_ctrt": share,
-        "acml_vol": str(int(state.today.get("volume", 0))),
+        "acml_vol": str(volume),
         "acml_tr_pbmn": str(int(state.today.get("turnover", 0))),
-        "hts_otst_stpl_qty": str(int(state.before["volume"] * OPEN_INTEREST)),
-        "otst_stpl_qty_icdc": "0",
+        "hts_otst_stpl_qty": str(interest + opened),
+        "otst_stpl_qty_icdc": str(opened),
         "futs_oprc": today["open"],
         "futs_hgpr": today["high"],
         "futs_lwpr": today["low"],

@@ -2,7 +2,8 @@
 
 A token is valid for 24 h; a second request within 6 h gets the same one with its original expiry;
 one issue a minute, else EGW00133 (docs/kis.md#token). The server counts the pace itself, in the
-clock's time.
+clock's time. Tokens may live by another clock, the caller's own: a client with a real clock takes a
+token of a simulated day for expired.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
+from engine.clock import Clock
 from engine.simulator import refusals
 from engine.simulator.refusals import Refusal
 
@@ -50,12 +52,16 @@ class Account:
 class Gate:
     """Lets calls in, or raises Refusal."""
 
-    def __init__(self, app_keys: Mapping[str, str], calls_per_second: float) -> None:
+    def __init__(
+        self, app_keys: Mapping[str, str], calls_per_second: float, token_clock: Clock
+    ) -> None:
         self.accounts = {key: Account(key, secret) for key, secret in app_keys.items()}
         self._limit = calls_per_second
+        self._token_clock = token_clock
 
-    def issue(self, body: Mapping[str, str], now: datetime) -> Token:
+    def issue(self, body: Mapping[str, str]) -> Token:
         """Answer a request for a token."""
+        now = self._token_clock.now()
         account = self._account(body.get("appkey", ""), body.get("appsecret", ""), of_gateway=True)
         if account.answered_at and now - account.answered_at < BETWEEN_ISSUES:
             raise Refusal(*refusals.TOKEN_TOO_SOON, status=403, of_gateway=True)
@@ -70,7 +76,7 @@ class Gate:
     ) -> None:
         """Check key, token and pace of a quotation call; `pace` may lower the usual one."""
         account = self._account(headers.get("appkey", ""), headers.get("appsecret", ""))
-        _check_token(account, headers.get("authorization", ""), now)
+        _check_token(account, headers.get("authorization", ""), self._token_clock.now())
         self._count(account, now, pace(self._limit, now))
 
     def kill_tokens(self, code: str) -> Refusal:
@@ -85,9 +91,11 @@ class Gate:
     def _account(self, app_key: str, secret: str, *, of_gateway: bool = False) -> Account:
         account = self.accounts.get(app_key)
         if account is None:
-            raise Refusal(*refusals.BAD_APP_KEY, status=403, of_gateway=of_gateway)
+            reason = refusals.BAD_APP_KEY if app_key else refusals.NO_APP_KEY
+            raise Refusal(*reason, status=403, of_gateway=of_gateway)
         if account.secret != secret:
-            raise Refusal(*refusals.BAD_APP_SECRET, status=403, of_gateway=of_gateway)
+            reason = refusals.BAD_APP_SECRET if secret else refusals.NO_APP_SECRET
+            raise Refusal(*reason, status=403, of_gateway=of_gateway)
         return account
 
     def _count(self, account: Account, now: datetime, limit: float) -> None:
@@ -105,7 +113,9 @@ class Gate:
 
 def _check_token(account: Account, authorization: str, now: datetime) -> None:
     scheme, _, text = authorization.partition(" ")
-    if scheme != "Bearer" or not text:
+    if authorization and scheme != "Bearer":
+        raise Refusal(*refusals.NOT_BEARER)
+    if not text:
         raise Refusal(*refusals.TOKEN_NOT_FOUND)
     token = next((token for token in account.tokens if token.text == text), None)
     if token is None:

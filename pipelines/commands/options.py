@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
+from engine.clock import WallClock, today
 from engine.errors import InputError
 from engine.market.trading_days import check_range
 from engine.settings import DataKind
@@ -22,7 +24,18 @@ def known_day(_type: Any, day: dt.date | None) -> None:
         check_range(day)
 
 
+def _day(_type: Any, tokens: Sequence[Token]) -> dt.date:
+    """Read YYYY-MM-DD, or `today`: the day in Seoul. Raises ValueError for anything else."""
+    text = tokens[0].value
+    if text == "today":
+        return today(WallClock())
+    return dt.date.fromisoformat(text)
+
+
 Day = Annotated[dt.date | None, Parameter(validator=known_day)]
+DayOrToday = Annotated[
+    dt.date | None, Parameter(validator=known_day, converter=_day, accepts_keys=False)
+]
 Start = Annotated[dt.date | None, Parameter(name="--from", validator=known_day)]
 End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 27 years

@@ -8,18 +8,22 @@ import logging
 import math
 from pathlib import Path
 
-from engine.clock import ScaledClock, WallClock, today
+from engine.clock import ScaledClock, WallClock
 from engine.errors import InputError
 from engine.log import setup_logging
 from engine.settings import load_settings
 from engine.simulator.faults.scenario import load_scenario
 from engine.simulator.market.data import MarketData
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
-from pipelines.commands.options import Day, PortOrAny, Seed, require_free_port, time_of_day
+from pipelines.commands.options import DayOrToday, PortOrAny, Seed, require_free_port, time_of_day
 from pipelines.simulation import (
+    FEED,
     SEED,
+    SimulatedDay,
     app_keys,
     first_open,
+    latest_session,
     parse_speed,
     recorded_day,
     synthetic_day,
@@ -32,10 +36,12 @@ def sim(
     *,
     port: PortOrAny = 9443,
     recorded: Path | None = None,
-    date: Day = None,
+    date: DayOrToday = None,
     start: str | None = None,
     speed: str = "1",
     faults: str | None = None,
+    app_key: str | None = None,
+    app_secret: str | None = None,
     seed: Seed = SEED,
 ) -> int:
     """Serve a simulated KIS on the loopback until Ctrl+C.
@@ -47,13 +53,18 @@ def sim(
     recorded
         serve the bars of this Parquet file instead of synthetic ones
     date
-        the session to serve; the latest one by default
+        the session to serve, YYYY-MM-DD or today; the latest one by default
     start
-        the time of day (KST, HH:MM) at which its clock starts; the open by default
+        the time of day (KST, HH:MM) at which its clock starts; by default the present one, of an
+        older date the open
     speed
         how much faster than the wall clock its time goes by
     faults
         rough, storm, or your own TOML file
+    app_key
+        the key it lets in, as your client has it; one of its own by default
+    app_secret
+        the secret of that key
     seed
         of the synthetic market
     """
@@ -63,22 +74,53 @@ def sim(
         raise InputError("--speed max is for `just live`, whose clock waits for its work: give N")
     if port:
         require_free_port("127.0.0.1", port)
-    simulated = (
-        recorded_day(recorded, date) if recorded else synthetic_day(seed, date, today(WallClock()))
-    )
-    begins = first_open(simulated.day)
-    if start:
-        begins = dt.datetime.combine(simulated.day, time_of_day("--start", start))
-    clock = ScaledClock(begins, times)
+    keys = _keys(app_key, app_secret)
+    now = WallClock().now()
+    simulated = _simulated(recorded, seed, date, now.date())
+    clock = ScaledClock(_start(simulated.day, start, now), times)
     setup_logging(clock=clock)
-    asyncio.run(_serve(simulated.market, clock, port, faults))
+    asyncio.run(_serve(simulated.market, clock, port, faults, keys))
     return 0
 
 
-async def _serve(market: MarketData, clock: ScaledClock, port: int, faults: str | None) -> None:
+def _simulated(
+    recorded: Path | None, seed: int, day: dt.date | None, today: dt.date
+) -> SimulatedDay:
+    """Return what is served; today even if it is closed, for KIS answers on closed days, too."""
+    if recorded:
+        return recorded_day(recorded, day)
+    if day == today:
+        return SimulatedDay(SyntheticMarket(seed), today, FEED)
+    return synthetic_day(seed, day or latest_session(today), today)
+
+
+def _start(day: dt.date, start: str | None, now: dt.datetime) -> dt.datetime:
+    """Return when the simulated clock starts: today and on the latest session, at this time."""
+    if start:
+        return dt.datetime.combine(day, time_of_day("--start", start))
+    if day in {now.date(), latest_session(now.date())}:
+        return dt.datetime.combine(day, now.time())
+    return first_open(day)
+
+
+def _keys(app_key: str | None, app_secret: str | None) -> dict[str, str]:
+    """Return the key that is let in and its secret; raises InputError if only one is given."""
+    if not app_key and not app_secret:
+        return app_keys()
+    if not app_key or not app_secret:
+        raise InputError("--app-key and --app-secret belong together: give both")
+    return {app_key: app_secret}
+
+
+async def _serve(
+    market: MarketData, clock: ScaledClock, port: int, faults: str | None, keys: dict[str, str]
+) -> None:
     scenario = load_scenario(faults) if faults else None
-    async with serve(market, clock, faults=scenario, app_keys=app_keys(), port=port) as simulator:
-        (key, secret), *_ = app_keys().items()
+    # Its clients have a real clock: tokens live by that one, whatever day is served.
+    async with serve(
+        market, clock, faults=scenario, app_keys=keys, token_clock=WallClock(), port=port
+    ) as simulator:
+        (key, secret), *_ = keys.items()
         log.info(
             "🚀 a simulated KIS at %s, app_key %s, app_secret %s; Ctrl+C ends it",
             simulator.base_url,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from engine.errors import CalendarRangeError
 from engine.features import black76
 from engine.features.black76 import Terms
 from engine.market import expiries
@@ -20,6 +22,7 @@ from engine.simulator.market.listing import STRIKES, maturities, options, previo
 
 Floats = NDArray[np.float64]
 YEAR_SECONDS = 365 * 24 * 3600
+EXPIRING_END = time(15, 20)
 ATM_VOLUME = 30_000  # contracts a day of the front monthly at the money
 WEIGHT = {"KOSPI200": 1.0, "MINI_KOSPI200": 0.2, "KOSDAQ150": 0.02}  # of that; weeklies 0.7
 FURTHER_OUT = 0.12  # of the volume of the maturity before
@@ -56,7 +59,8 @@ class ChainDay:
     index_before: float  # at the close of the session before
     price_before: Floats  # of each option, then
     volume: Floats  # contracts that each option will have traded by the close
-    open_interest: Floats  # contracts
+    open_interest: Floats  # contracts, at the close before
+    opened: Floats  # contracts that a traded one adds to open interest (below 0: takes away)
     implied: float  # volatility at the money, a fraction
     historical: float  # a fraction
 
@@ -67,12 +71,12 @@ def chain_day(market: MarketData, series: str, maturity: str, day: date) -> Chai
     index = market.index(underlying, open_session(Market.DERIVATIVES, day))
     listed = options(market, series, maturity, day)
     before = previous_close(market, underlying, day)
-    expiry = expiries.expiry(series, maturity)
+    expiry = expiries.last_day(series, maturity)
     years = _years(index, expiry)
     implied, historical = _volatilities(series, day)
     spot = np.full(listed.height, before)
     price_before = prices(series, implied, listed, spot, np.full(listed.height, years[0] + 1 / 365))
-    volume, interest = _activity(series, maturity, day, listed, before, implied)
+    volume, interest, opened = _activity(series, maturity, day, listed, before, implied)
     return ChainDay(
         series,
         listed,
@@ -84,18 +88,25 @@ def chain_day(market: MarketData, series: str, maturity: str, day: date) -> Chai
         price_before,
         volume,
         interest,
+        opened,
         implied,
         historical,
     )
 
 
 def _years(index: pl.DataFrame, expiry: date) -> Floats:
-    last = session(Market.DERIVATIVES, expiry, expiring=True)
     ends = index["label"].dt.offset_by("1m")
-    if last is None:  # beyond the calendar
-        return np.full(index.height, 1.0)
-    left = (last.continuous_end - ends).dt.total_seconds().to_numpy()
+    left = (_last_trade(expiry) - ends).dt.total_seconds().to_numpy()
     return np.asarray(np.maximum(left, 0) / YEAR_SECONDS)
+
+
+def _last_trade(expiry: date) -> datetime:
+    """Return when trading ends on the last day; beyond the calendar the day is nominal."""
+    try:
+        last = session(Market.DERIVATIVES, expiry, expiring=True)
+    except CalendarRangeError:
+        last = None
+    return last.continuous_end if last else datetime.combine(expiry, EXPIRING_END)
 
 
 def _volatilities(series: str, day: date) -> tuple[float, float]:
@@ -122,8 +133,11 @@ def trading_done(minutes: int) -> Floats:
 
 def _activity(
     series: str, maturity: str, day: date, listed: pl.DataFrame, before: float, implied: float
-) -> tuple[Floats, Floats]:
-    """Return each option's volume and open interest; most is near or out of the money."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return each option's volume, open interest and what a trade adds to the latter.
+
+    Most is near or out of the money.
+    """
     strike, is_call = listed["strike"].to_numpy(), (listed["option_type"] == "C").to_numpy()
     rank = maturities(series, day).index(maturity)
     distance = np.log(strike / before) / (implied * 0.3)
@@ -134,8 +148,10 @@ def _activity(
     daily, lasting = (
         np.exp(draws(series, maturity, key).normal(0, 0.5, 8192))[number] for key in (day, "life")
     )
+    opened = draws(series, maturity, day, "opened").uniform(-0.25, 0.3, 8192)[number]
     scale = ATM_VOLUME * WEIGHT.get(series, 0.7) * FURTHER_OUT**rank
-    return np.floor(scale * shape * daily), np.floor(scale * 1.5 * np.sqrt(shape) * lasting)
+    interest = np.floor(scale * 1.5 * np.sqrt(shape) * lasting)
+    return np.floor(scale * shape * daily), interest, opened
 
 
 def prices(
@@ -147,13 +163,15 @@ def prices(
         spot=pl.Series(spot), years=pl.Series(years), volatility=pl.Series(volatility)
     )
     value = frame.select(value=black76.price(LATEST_PRICE, pl.col("volatility")))["value"]
-    return _on_ticks(value.to_numpy(), series)
+    return on_ticks(value.to_numpy(), series)
 
 
-def _on_ticks(value: Floats, series: str) -> Floats:
+def on_ticks(value: Floats, series: str, rounded: Callable[[Floats], Floats] = np.round) -> Floats:
+    """Return prices on the series' ticks, at least one; `rounded` may be np.floor or np.ceil."""
     ticks = option_series(series).call.ticks
     step = np.full_like(value, round(ticks[0][1] * 100))
     for start, tick in ticks[1:]:
         step = np.where(value >= start, round(tick * 100), step)
     least = round(ticks[0][1] * 100)
-    return np.asarray(np.maximum(np.round(value * 100 / step) * step, least) / 100)
+    steps = np.round(value * 100 / step, 6)  # 0.15 is 15 hundredths, not a bit less
+    return np.asarray(np.maximum(rounded(steps) * step, least) / 100)

@@ -61,7 +61,7 @@ def maturities(series: str, day: date) -> list[str]:
     Monthlies: the next six months, the next March and September, the next two of June and three
     of December (that is KIS's own list of April 2024). Weeklies: this one and the next.
     """
-    alive = [name for last, name in expiries.maturities(series) if last >= day]
+    alive = [name for last, name in expiries.maturities(series, beyond=True) if last >= day]
     if expiries.is_weekly(series):
         return alive[:2]
     far = {
@@ -79,7 +79,7 @@ def series_of(market_class: str) -> str | None:
 
 def futures(product: Product, day: date) -> list[Contract]:
     """Return the listed futures of a product, nearest first."""
-    alive = [name for last, name in expiries.maturities(product.months) if last >= day]
+    alive = [name for last, name in expiries.maturities(product.months, beyond=True) if last >= day]
     count = 6 if product is MINI_KOSPI200 else 7
     codes = (contract_code(product, name) for name in alive[:count])
     return [Contract(code, product, name) for code, name in zip(codes, alive, strict=False)]

@@ -24,7 +24,14 @@ from engine.features import black76
 from engine.features.black76 import Terms
 from engine.market.sessions import Market, Session
 from engine.simulator.market.carry import DIVIDEND_YIELD
-from engine.simulator.market.chain_day import ChainDay, Floats, chain_day, prices, smile
+from engine.simulator.market.chain_day import (
+    ChainDay,
+    Floats,
+    chain_day,
+    on_ticks,
+    prices,
+    smile,
+)
 from engine.simulator.market.data import BARS, MarketData
 from engine.simulator.market.listing import SERIES, maturities, options
 
@@ -42,18 +49,14 @@ _GREEKS = {
     for name in ("delta", "gamma", "vega", "theta", "rho")
 } | {"theoretical": black76.price(VENDOR, _HISTORICAL).fill_null(0.0)}
 _IS_CALL = pl.col("option_type") == "C"
-_HALF_SPREAD = pl.max_horizontal(pl.lit(0.01), (pl.col("fair") * 0.004).round(2))
 _DEEP = (
     pl.when(_IS_CALL)
     .then(pl.col("strike") < 0.8 * pl.col("spot"))
     .otherwise(pl.col("strike") > 1.2 * pl.col("spot"))
 )
 _UNTRADED = pl.col("volume") == 0
-_BOOK = {
-    "bid": pl.when(pl.col("fair") - _HALF_SPREAD < 0.01)
-    .then(0.0)
-    .otherwise(pl.col("fair") - _HALF_SPREAD),
-    "ask": pl.col("fair") + _HALF_SPREAD,
+_LIMIT = 0.08  # of the index, around the option's price at the close before
+_QUOTED = {
     "opened": pl.when(_UNTRADED).then(0.0).otherwise("before"),
     "high": pl.when(_UNTRADED).then(0.0).otherwise(pl.max_horizontal("price", "before", "fair")),
     "low": pl.when(_UNTRADED).then(0.0).otherwise(pl.min_horizontal("price", "before", "fair")),
@@ -119,9 +122,10 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     """Return every listed option at the end of each minute, minute by minute, as `day.listed`.
 
     Columns: code, strike, option_type, price (last trade), before (yesterday's), opened, high, low,
-    bid, ask, fair (what the smile gives now), theoretical (KIS's), spot (index): index points;
-    volume, open_interest: contracts; iv, historical: % per year; delta, gamma, vega, theta, rho:
-    KIS's; atm_class by yesterday's close.
+    bid (0: none), ask, upper_limit, lower_limit, fair (what the smile gives now), theoretical
+    (KIS's), spot (index): index points; volume, open_interest, open_interest_change: contracts;
+    iv, historical: % per year; delta, gamma, vega, theta, rho: KIS's; atm_class by yesterday's
+    close.
     """
     listed = pl.concat([day.listed] * len(minutes))
     minute = np.repeat(np.array(minutes), day.listed.height)
@@ -133,19 +137,37 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     )
     before = np.tile(day.price_before, len(minutes))
     price = np.where(traded > 0, _prices(day, listed, last), before)
+    fair = _prices(day, listed, minute)
+    reach = _LIMIT * day.index_before
+    interest = np.tile(day.open_interest, len(minutes))
+    change = np.maximum(np.trunc(traded * np.tile(day.opened, len(minutes))), -interest)
     frame = listed.with_columns(
         spot=pl.Series(spot[minute]),
         vendor_years=pl.lit(max(day.days, 0.5) / 365),
         volume=pl.Series(traded.astype("i8")),
         price=pl.Series(price),
         before=pl.Series(before),
-        fair=pl.Series(_prices(day, listed, minute)),
+        fair=pl.Series(fair),
+        **_bid_and_ask(fair, day.series),
+        upper_limit=pl.Series(on_ticks(before + reach, day.series, np.floor)),
+        lower_limit=pl.Series(on_ticks(before - reach, day.series, np.ceil)),
         historical=pl.lit(day.historical * 100),
         iv=pl.Series(smile(day.implied, strike, spot[minute], day.years[minute]) * 100),
-        open_interest=pl.Series(np.tile(day.open_interest.astype("i8"), len(minutes))),
+        open_interest=pl.Series((interest + change).astype("i8")),
+        open_interest_change=pl.Series(change.astype("i8")),
         atm=pl.lit(_nearest(day.listed["strike"].to_numpy(), day.index_before)),
     )
-    return frame.with_columns(**_GREEKS, **_BOOK)
+    return frame.with_columns(**_GREEKS, **_QUOTED)
+
+
+def _bid_and_ask(fair: Floats, series: str) -> dict[str, pl.Series]:
+    """Return both sides around what the smile gives, on ticks; a bid below the first tick is 0."""
+    half_spread = np.maximum(0.01, fair * 0.004)
+    bid = on_ticks(fair - half_spread, series, np.floor)
+    return {
+        "bid": pl.Series(np.where(bid > fair - half_spread + 1e-9, 0.0, bid)),
+        "ask": pl.Series(on_ticks(fair + half_spread, series, np.ceil)),
+    }
 
 
 def _nearest(strikes: Floats, level: float) -> float:

@@ -50,7 +50,7 @@ class SyntheticMarket:
         traded = instrument(symbol)
         if isinstance(traded, Stock):
             return self._stock(traded, session)
-        if not isinstance(traded, Contract) or traded.expiry < session.date:
+        if not isinstance(traded, Contract) or traded.last_day < session.date:
             return BARS.to_frame()
         index = self.index(traded.product.underlying, session)
         return future_bars(index, traded, session, self.seed)
@@ -166,7 +166,7 @@ def future_bars(
     random = draws(seed, contract.code, session.market, session.date)
     grid = pl.DataFrame({"label": session.labels()}).join(index, on="label", how="left")
     grid = grid.with_columns(pl.exclude("label").forward_fill().backward_fill())
-    factor = carry(session.date, contract.expiry)
+    factor = carry(session.date, contract.last_day)
     noise = random.normal(0, 0.6 * contract.tick_size(0), grid.height)
     rank = _maturities_ahead(contract, session)
     per_day = FRONT_VOLUME[contract.product.name] * BACK_SHARE**rank * np.exp(random.normal(0, 0.2))
@@ -181,7 +181,7 @@ def _maturities_ahead(contract: Contract, session: Session) -> int:
     """Return how many contracts of the product expire before this one."""
     front = front_month(contract.product).on(session.date)
     between = 30 if contract.product is MINI_KOSPI200 else 91  # days from one expiry to the next
-    return max(0, round((contract.expiry - front.expiry).days / between))
+    return max(0, round((contract.last_day - front.last_day).days / between))
 
 
 def _finish_bars(

@@ -102,7 +102,7 @@ async def test_a_field_that_kis_cannot_read_is_refused_by_name(calling: Any) -> 
         bad = await caller.http.get(
             "/uapi/domestic-stock/v1/quotations/chk-holiday", headers=caller.headers
         )
-        assert bad.json()["msg_cd"] == "EGW00304"
+        assert bad.json()["msg_cd"] == "OPSQ0002"
         assert (await caller.http.get("/nowhere")).status_code == 404
 
 
