@@ -167,6 +167,10 @@ Codes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
 Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_list)]
 
 
+def _in_capitals(given: object) -> object:
+    return given.strip().upper() if isinstance(given, str) else given
+
+
 class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     """`config.json` and `db_config.json`; the `kis` part is for KisClient.
 
@@ -188,7 +192,9 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
         default_factory=default_folder,
         description="token, spool, logs and the embedded database",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
+    ] = "INFO"
     # The alias is what neither config.json nor the environment can name: it has a file of its own.
     database: DatabaseSettings = Field(default=DatabaseSettings(), validation_alias=DATABASE_FILE)
 

@@ -21,14 +21,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi as adbc
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from engine.errors import InputError
 from engine.history.pg_table import TableInfo, read_table_info
 from engine.history.predicates import Pushed, push_down
-from engine.store.connection import Cursor, connection_url, fetch_frame, store_error
+from engine.store.connection import Cursor, connect, fetch_frame, store_error
 from engine.store.identifiers import identifier
 
 log = logging.getLogger(__name__)
@@ -152,10 +151,11 @@ def _snapshot(url: str) -> Iterator[Cursor]:
     """Open a connection whose queries all see one moment; raises what a store's Connection does."""
     connection: Any = None
     try:
-        connection = adbc.connect(connection_url(url, "scan"), autocommit=True)
+        connection = connect(url, "scan")
         with connection.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute(f"SET LOCAL statement_timeout = '{_TIMEOUT}'")
+            cursor.execute("SET LOCAL search_path = public")
             yield cursor
     except adbc_driver_manager.Error as error:
         raise store_error(error) from error

@@ -8,6 +8,7 @@ says so, however slow the machine is.
 from __future__ import annotations
 
 import logging
+import ssl
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,11 @@ from engine.errors import KisUnreachable
 
 _LARGEST = 8 << 20  # bytes of an answer, unpacked; the largest board has a third of a megabyte
 _GZIP = 31  # zlib's number for gzip's format with the largest window
+_ADVICE = {  # by OpenSSL's number of the reason
+    9: "is this machine's clock right?",  # not valid yet
+    10: "is this machine's clock right?",  # expired
+    62: "check base_url",  # of another name
+}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _HEADERS = {
     "User-Agent": f"korea-realtime-trading/{metadata.version('korea-realtime-trading')}",
@@ -97,6 +103,9 @@ class Transport:
         except TimeoutError:
             raise KisUnreachable(f"KIS gave no answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            if refusal := _certificate_refusal(error):
+                host = urlsplit(str(request.url)).hostname
+                raise KisUnreachable(_about_certificate(host, refusal)) from None
             # Neither chained nor quoted: such errors may hold the request, which holds the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
@@ -111,6 +120,25 @@ class Transport:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _certificate_refusal(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Return why the server's certificate is not believed, if that is what went wrong."""
+    while error is not None:
+        inner = getattr(error, "certificate_error", error)
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return inner
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _about_certificate(host: str | None, refusal: ssl.SSLCertVerificationError) -> str:
+    advice = _ADVICE.get(
+        refusal.verify_code,
+        "if a proxy or a virus scanner reads the traffic here, name its root certificate in"
+        " SSL_CERT_FILE",
+    )
+    return f"the certificate that {host} shows is not valid: {refusal.verify_message}; {advice}"
 
 
 def read_date(text: str) -> datetime | None:

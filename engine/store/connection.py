@@ -21,6 +21,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import StatementOptions
 
 from engine.clock import KST
+from engine.environment import without_libpq_variables
 from engine.errors import InputError, KrtError, StoreError, StoreUnreachable
 from engine.store.reachability import why_unreachable
 
@@ -28,13 +29,28 @@ Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
 STATEMENT_TIMEOUT = "300s"
 LOCK_TIMEOUT = "60s"
-_SETTINGS = (  # columns of the first SELECT of a transaction
-    f"set_config('statement_timeout', '{STATEMENT_TIMEOUT}', true) AS statement_timeout,"
-    f" set_config('lock_timeout', '{LOCK_TIMEOUT}', true) AS lock_timeout"
+# Of each transaction: what the server, its database or the role may have set otherwise. Our tables
+# are in public, whatever schema comes first elsewhere.
+_PINNED = {
+    "statement_timeout": STATEMENT_TIMEOUT,
+    "lock_timeout": LOCK_TIMEOUT,
+    "search_path": "public",
+    "timezone": KST.key,
+    "datestyle": "ISO, YMD",
+}
+_SETTINGS = ", ".join(  # columns of the first SELECT of a transaction
+    f"set_config('{name}', '{value}', true) AS {name}" for name, value in _PINNED.items()
 )
 USE_COPY = StatementOptions.USE_COPY.value
 _QUERY = re.compile(
     r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|insert|update|delete|merge)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# Where a statement really ends: comments and semicolons after it would break the COPY around it.
+_PART = re.compile(
+    r"(?P<idle>--[^\n]*|/\*.*?\*/|[\s;]+)"
+    r"|e'(?:[^'\\]|''|\\.)*'|'[^']*'|\"[^\"]*\"|[$](?P<tag>\w*)[$].*?[$](?P=tag)[$]"
+    r"|[^-/\s;e'\"$]+|.",
     re.IGNORECASE | re.DOTALL,
 )
 # A server that the network lost is noticed within a minute (milliseconds, seconds, times).
@@ -76,7 +92,7 @@ class Connection:
         """Run the block in a transaction as `transaction` does, and yield what `columns` give.
 
         They are SQL expressions, selected by the statement that sets the timeouts: a first question
-        costs no round trip of its own.
+        costs no round trip of its own. They name the schema of a table: the path is not set yet.
         """
         connection = self._connect()
         cursor = connection.cursor()
@@ -105,18 +121,31 @@ class Connection:
         """Return the result of one statement, run in a transaction.
 
         Types without an equal in Arrow become the nearest: NUMERIC double precision, intervals
-        durations; times with a zone are in Seoul's.
+        durations; times with a zone are in Seoul's. Raises InputError if there is no statement.
         """
-        if not sql.strip(" \t\r\n;"):
+        statement = _without_end(sql)
+        if not statement:
             raise InputError("there is no SQL to run")
-        with self.transaction(read_only=read_only) as cursor:
-            # Results come by COPY, which takes queries only.
-            copies = "true" if _QUERY.match(sql) else "false"
-            cursor.adbc_statement.set_options(**{USE_COPY: copies})
-            cursor.execute(sql)
-            result = cursor.fetch_arrow_table()
-            cursor.adbc_statement.set_options(**{USE_COPY: "true"})
-            return _with_plain_types(result)
+        try:
+            with self.transaction(read_only=read_only) as cursor:
+                # Results come by COPY, which takes queries only.
+                copies = "true" if _QUERY.match(statement) else "false"
+                cursor.adbc_statement.set_options(**{USE_COPY: copies})
+                cursor.execute(statement)
+                result = cursor.fetch_arrow_table()
+                cursor.adbc_statement.set_options(**{USE_COPY: "true"})
+                return _with_plain_types(result)
+        except StoreUnreachable as error:
+            cause = error.__cause__
+            if self._open is None or not isinstance(cause, adbc_driver_manager.Error):
+                raise
+            if cause.sqlstate:
+                raise
+            # The server said nothing and is still there: the driver cannot read what it gave.
+            why = _server_message(cause)
+            raise StoreError(
+                f"a column has a type that cannot be read, cast it to text: {why}"
+            ) from cause
 
     def execute_alone(self, statement: str, parameters: Sequence[object] | None = None) -> None:
         """Run a statement as a transaction of its own, as CREATE DATABASE requires."""
@@ -139,8 +168,7 @@ class Connection:
                 raise StoreUnreachable(f"no connection to the database: {why}")
             self._failed = True
             try:
-                url = connection_url(self._url, self._component)
-                self._open = adbc.connect(url, autocommit=True)
+                self._open = connect(self._url, self._component)
             except adbc_driver_manager.Error as error:
                 raise StoreUnreachable(
                     f"no connection to the database: {_server_message(error)}"
@@ -157,6 +185,12 @@ class Connection:
             self._open.adbc_connection.set_autocommit(True)
         except adbc_driver_manager.Error:
             self.close()
+
+
+def _without_end(sql: str) -> str:
+    """Return the SQL up to its last word: without comments and semicolons after it."""
+    ends = (part.end() for part in _PART.finditer(sql) if part["idle"] is None)
+    return sql[: max(ends, default=0)]
 
 
 def _with_plain_types(table: pa.Table) -> pa.Table:
@@ -198,11 +232,27 @@ def fetch_frame(cursor: Cursor, statement: str) -> pl.DataFrame:
     return pl.DataFrame(cursor.fetch_arrow_table())
 
 
+def connect(url: str, component: str) -> Any:
+    """Open a connection of the driver, by the address alone. Raises the driver's errors."""
+    with without_libpq_variables():
+        return adbc.connect(connection_url(url, component), autocommit=True)
+
+
 def connection_url(url: str, component: str) -> str:
-    """Return the URL with the component's name and its timeouts, where it does not set them."""
+    """Return the URL with the component's name and its timeouts, where it does not set them.
+
+    Text is always UTF-8 on the way, whatever the role, the database or the URL says.
+    """
     wanted = {"application_name": component, "connect_timeout": "10"} | _KEEPALIVE
-    extra = "&".join(f"{key}={value}" for key, value in wanted.items() if f"{key}=" not in url)
-    return f"{url}{'&' if '?' in url else '?'}{extra}" if extra else url
+    for name, value in wanted.items():
+        if f"{name}=" not in url:
+            url = with_parameter(url, name, value)
+    return with_parameter(url, "client_encoding", "utf8")
+
+
+def with_parameter(url: str, name: str, value: str) -> str:
+    """Return the URL with one more parameter; of two with one name the last counts."""
+    return f"{url}{'&' if '?' in url else '?'}{name}={value}"
 
 
 def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) -> KrtError:

@@ -132,7 +132,7 @@ def _any_stored(table: Table, rows: pl.DataFrame, bounds: str) -> str:
     keys = " AND ".join(f"t.{identifier(c)} = k.{identifier(c)}" for c in table.key)
     return (
         f"EXISTS (SELECT FROM (VALUES {values}) AS k ({identifiers(table.key)})"
-        f" JOIN {identifier(table.name)} AS t ON {keys} WHERE {bounds})"
+        f" JOIN public.{identifier(table.name)} AS t ON {keys} WHERE {bounds})"
     )
 
 

@@ -11,11 +11,13 @@ import sysconfig
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from engine.errors import StoreError, StoreUnreachable
+from engine.environment import child_environment
+from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.settings import check_address
-from engine.store.connection import Connection, fetch_frame
+from engine.store.connection import Connection, fetch_frame, with_parameter
 
 _UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout", "reset by peer")
+_ENCODING = "UTF8"
 
 
 def migrate(url: str) -> None:
@@ -27,12 +29,17 @@ def migrate(url: str) -> None:
     Raises StoreUnreachable if the server does not answer, StoreError with its message otherwise,
     InputError if the URL is not valid.
     """
-    if _is_newest(check_address(url)):
-        return
+    connection = Connection(check_address(url), "migrate")
+    try:
+        if _is_newest(connection):
+            return
+        url = _in_public(connection, url)
+    finally:
+        connection.close()
     done = _run_dbmate(url)
     if done.returncode and "SSL is not enabled" in done.stderr and "sslmode" not in url:
         # libpq, which all else uses, connects without SSL if the server has none; dbmate does not.
-        done = _run_dbmate(f"{url}{'&' if '?' in url else '?'}sslmode=disable")
+        done = _run_dbmate(with_parameter(url, "sslmode", "disable"))
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         message = _without_password(lines[-1] if lines else "dbmate failed")
@@ -40,18 +47,38 @@ def migrate(url: str) -> None:
         raise kind(f"the database could not be migrated: {message}")
 
 
-def _is_newest(url: str) -> bool:
-    """Return whether every migration is applied. Not by dbmate, which would create its table."""
-    connection = Connection(url, "migrate")
+def _is_newest(connection: Connection) -> bool:
+    """Return whether every migration is applied. Not by dbmate, which would create its table.
+
+    Raises InputError if the database cannot hold Korean.
+    """
     try:
         with connection.transaction(read_only=True) as cursor:
+            encoding = fetch_frame(cursor, "SELECT current_setting('server_encoding') AS name")
+            if (name := encoding.item()) != _ENCODING:
+                raise InputError(
+                    f"the database has the encoding {name}, which does not hold every text of KIS:"
+                    f" make one with CREATE DATABASE … ENCODING '{_ENCODING}' TEMPLATE template0"
+                )
             applied = fetch_frame(cursor, "SELECT version::text FROM schema_migrations")["version"]
     except StoreError:  # no table yet, or no server: dbmate makes the tables or says why not
         return False
-    finally:
-        connection.close()
     files = (file.name for file in _migrations().iterdir())
     return {name.partition("_")[0] for name in files if name.endswith(".sql")} <= set(applied)
+
+
+def _in_public(connection: Connection, url: str) -> str:
+    """Return the URL with which dbmate works in public, where another schema would come first.
+
+    Only there: a pooler may refuse the parameter.
+    """
+    try:
+        with connection.transaction(read_only=True) as cursor:
+            cursor.execute("SET LOCAL search_path TO DEFAULT")
+            first = fetch_frame(cursor, "SELECT current_schema()::text AS name").item()
+    except StoreError:  # no server: dbmate says why
+        return url
+    return url if first == "public" else with_parameter(url, "search_path", "public")
 
 
 def _run_dbmate(url: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +98,7 @@ def _run_dbmate(url: str) -> subprocess.CompletedProcess[str]:
                 str(folder),
                 "migrate",
             ],
-            env=os.environ | {"DATABASE_URL": url},
+            env=child_environment(DATABASE_URL=url),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -15,6 +15,7 @@ from types import FrameType
 
 from cyclopts import App, CycloptsError, Parameter
 
+from engine.environment import forget_libpq_variables
 from engine.errors import InputError, KrtError
 
 _LONGEST = 1000  # characters of an argument
@@ -62,6 +63,7 @@ for _name in _COMMANDS:  # each is the function of its name in the module of its
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a mistake of the user is one line on standard error and exit code 2."""
     _listen_to_signals()
+    forget_libpq_variables()  # before any thread runs: an address says all about a database
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
         # A minute's frames are small: handing them to other threads costs a tenth of a day's CPU.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 import psutil
 
+from engine.environment import page_environment
 from engine.errors import InputError
 from pipelines.databases import Database
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
@@ -29,8 +29,9 @@ _OWN_GROUP: dict[str, Any] = (
     if sys.platform == "win32"
     else {"process_group": 0}
 )
-# Windows hears Ctrl+C only between waits; elsewhere a wait with an end is a busy one
-_WAIT = 1.0 if sys.platform == "win32" else None
+# Not for ever: Windows hears Ctrl+C only between waits, and so does Linux once Polars is loaded,
+# which has the system go on with a wait that a signal interrupted (SA_RESTART).
+_WAIT = 1.0
 _NO_WARNING_AT_EXIT = "ignore:resource_tracker:UserWarning"
 _NICER = 5  # looking must not slow the collector
 
@@ -67,9 +68,7 @@ def serve_page(
     The page may only read the database. A guarded one asks for a token, which is printed as part of
     the address. `variables` go into its environment, `options` to marimo.
     """
-    environment = {
-        **os.environ,
-        **variables,
+    environment = page_environment(**variables) | {
         READER_URL: reader_url(database.url),
         READER_SIMULATED: "1" if database.kind == "simulation" else "",
         "PYTHONWARNINGS": _NO_WARNING_AT_EXIT,

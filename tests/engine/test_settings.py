@@ -148,3 +148,16 @@ def test_an_error_in_the_environment_names_the_variable_and_not_the_file(tmp_pat
 def test_an_address_without_its_last_slash_is_what_the_client_gets(tmp_path):
     write(tmp_path, "config.json", CONFIG | {"base_url": "https://openapi.example.com/"})
     assert load_settings(tmp_path).kis.base_url == "https://openapi.example.com"
+
+
+@pytest.mark.parametrize("given", ["info", "Info", " INFO ", "INFO"])
+def test_l17_the_level_of_the_log_is_taken_in_small_letters_too(tmp_path, given):
+    (tmp_path / "config.json").write_text(json.dumps({"log_level": given}))
+    assert load_settings(tmp_path).log_level == "INFO"
+
+
+@pytest.mark.parametrize("given", ["loud", "", 1, None])
+def test_l17_another_level_is_refused_in_a_line(tmp_path, given):
+    (tmp_path / "config.json").write_text(json.dumps({"log_level": given}))
+    with pytest.raises(InputError, match="log_level"):
+        load_settings(tmp_path)

@@ -19,6 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.environment import child_environment
 from engine.errors import StoreError
 
 MAJOR = 18
@@ -91,7 +92,7 @@ class Programs:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=SYSTEM_FOLDER.anchor,
-                env=_environment(),
+                env=child_environment(LC_ALL="C"),  # we read its messages
                 check=False,
                 **as_account,
                 **_DETACHED,
@@ -180,8 +181,3 @@ def _group(account: str) -> int:
     import pwd  # noqa: PLC0415 - Unix only
 
     return pwd.getpwnam(account).pw_gid
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without the variables that Postgres's programs obey."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}

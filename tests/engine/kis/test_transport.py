@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import shutil
+import ssl
+import subprocess
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -204,3 +208,48 @@ async def test_l9_what_is_packed_otherwise_or_too_large_is_not_unpacked(
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
+
+
+def certificate(folder: Path, name: str, *how: str) -> ssl.SSLContext:
+    """Return the context of a server with a certificate of its own, made by the openssl program."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the program openssl is not there to make a certificate")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key),
+            *("-out", cert, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", *how),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("trusted", "name", "days", "says"),
+    [
+        (False, "localhost", "2", "self-signed certificate; .*SSL_CERT_FILE"),
+        (True, "elsewhere.test", "2", "not valid for 'localhost'.*base_url"),
+    ],
+)
+async def test_l17_a_certificate_that_is_not_valid_is_named_with_the_reason(
+    clock: VirtualClock, tmp_path: Path, monkeypatch, trusted: bool, name: str, days: str, says: str
+) -> None:
+    """L17. TLS inspection showed the name of a class only."""
+    context = certificate(tmp_path, name, "-days", days)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    server = await asyncio.start_server(answering(b""), "localhost", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    transport = Transport(f"https://localhost:{port}", clock, timeout=5)
+    with pytest.raises(
+        KisUnreachable, match=f"certificate that localhost shows .*{says}"
+    ) as caught:
+        await transport.send("GET", "/x", headers=SECRET_HEADERS)
+    await transport.close()
+    server.close()
+    assert KEY not in str(caught.value)
+    assert caught.value.__suppress_context__

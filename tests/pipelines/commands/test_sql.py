@@ -44,6 +44,11 @@ def ask(server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
         ),
         ("SELECT '[/x] [bold]y[/bold]' AS m", [{"m": "[/x] [bold]y[/bold]"}]),
         ("SELECT 1 AS n, pg_advisory_xact_lock(1) AS v", [{"n": 1, "v": None}]),
+        ("SELECT 1 AS a -- end", [{"a": 1}]),
+        ("SELECT 1 AS a; -- end", [{"a": 1}]),
+        ("SELECT 1 AS a;;  \n; /* end */ ; -- end", [{"a": 1}]),
+        ("SELECT 1 AS a /* ; -- */ -- ;", [{"a": 1}]),
+        ("SELECT '-- ; /*' AS a;", [{"a": "-- ; /*"}]),
         ("EXPLAIN SELECT 1", [{"QUERY PLAN": "Result  (cost=0.00..0.01 rows=1 width=4)"}]),
     ],
 )
@@ -103,7 +108,10 @@ def test_a_text_cannot_command_the_terminal(ask: Ask) -> None:
         ("SELECT timestamptz 'infinity' AS a", "outside the years 1 to 9999"),
         ("SELECT ARRAY[interval '1 day'] AS a", "cast it to text[]"),
         ("SELECT gaps FROM gaps", "whole row"),
-        ("SELECT row(1, 2) AS a", "nested record"),
+        ("SELECT row(1, 2) AS a", "cast it to text"),
+        ("SELECT ARRAY[row(1, 2)] AS a", "cast it to text"),
+        (" ; -- nothing", "no SQL"),
+        ("/* nothing */", "no SQL"),
         ("SELECT 1; SELECT 2", "multiple commands"),
         ("DELETE FROM gaps", "read-only"),
         ("INSERT INTO gaps (symbol) VALUES ('x')", "read-only"),
@@ -120,3 +128,4 @@ def test_what_cannot_be_answered_is_one_line(ask: Ask, query: str, says: str) ->
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert err.startswith("❌ ")
     assert says in err
+    assert "is away" not in err or "COPY" in query

@@ -1,0 +1,78 @@
+"""The environment of our process is a stranger's: which variables of it reach a child or a driver.
+
+A variable that was set for another program must not decide what we do: PGCLIENTENCODING=UHC, which
+is common on Korean Windows, ended the day at KIS's first Korean word; PGHOSTADDR led to another
+server; DBMATE_MIGRATIONS_TABLE made a second table of migrations. Settings of ours begin with KRT_,
+and an address of a database says all that there is to say about it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LIBPQ = "PG"  # what libpq reads begins so, and it cannot be told not to
+_NAMED = (
+    # where things are
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+    # without these, programs do not start on Windows
+    *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "USERNAME"),
+    *("APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "HOMEDRIVE", "HOMEPATH"),
+    *("NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE"),
+)
+_PAGE = (  # for a page and for what a researcher runs in a notebook
+    *("KRT_", "POLARS_", "RAY_", "XDG_"),
+    *("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "DBUS_SESSION_BUS_ADDRESS"),
+    *("TERM", "COLORTERM", "NO_COLOR", "VIRTUAL_ENV"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+
+_lock = threading.Lock()
+_hidden: dict[str, str] = {}
+_connecting = 0
+
+
+def child_environment(**values: str) -> dict[str, str]:
+    """Return the environment of a child: the variables that programs need to run, and `values`."""
+    return {name: os.environ[name] for name in _NAMED if name in os.environ} | values
+
+
+def page_environment(**values: str) -> dict[str, str]:
+    """Return the environment of a child that runs our Python for a user; it writes UTF-8."""
+    wanted = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _PAGE or name.startswith(tuple(n for n in _PAGE if n.endswith("_")))
+    }
+    return child_environment(PYTHONUTF8="1") | wanted | values
+
+
+def forget_libpq_variables() -> None:
+    """Take libpq's variables out of our own environment, when a program starts."""
+    for name in _libpq_variables():
+        del os.environ[name]
+
+
+@contextmanager
+def without_libpq_variables() -> Iterator[None]:
+    """Hide libpq's variables while the block connects; for programs of others that import us."""
+    global _connecting  # noqa: PLW0603 - the environment is one for all threads
+    with _lock:
+        _connecting += 1
+        _hidden.update({name: os.environ.pop(name) for name in _libpq_variables()})
+    try:
+        yield
+    finally:
+        with _lock:
+            _connecting -= 1
+            if not _connecting:
+                os.environ.update(_hidden)
+                _hidden.clear()
+
+
+def _libpq_variables() -> list[str]:
+    return [name for name in os.environ if name.upper().startswith(_LIBPQ)]

@@ -1,0 +1,150 @@
+"""L14. What the environment holds for other programs changes nothing of ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+import pytest
+
+from engine.clock import WallClock
+from engine.environment import (
+    child_environment,
+    forget_libpq_variables,
+    page_environment,
+    without_libpq_variables,
+)
+from engine.history.scan import scan
+from engine.store import Store, embedded_server, migrate
+from engine.store.connection import Connection
+from tests.engine.store.data import futures_bars
+
+HOSTILE = {
+    "PGCLIENTENCODING": "UHC",
+    "PGSERVICE": "nowhere",
+    "PGSERVICEFILE": "/nowhere",
+    "PGOPTIONS": "-c search_path=pg_catalog -c default_transaction_read_only=on",
+    "PGCHANNELBINDING": "require",
+    "PGHOST": "203.0.113.1",
+    "PGHOSTADDR": "203.0.113.1",
+    "PGPORT": "1",
+    "PGUSER": "nobody",
+    "PGDATABASE": "nowhere",
+    "PGPASSWORD": "x",
+    "PGSSLMODE": "verify-full",
+    "PGREQUIREAUTH": "scram-sha-256",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGGSSENCMODE": "require",
+    "PGREQUIREPEER": "somebody",
+    "PGTZ": "America/New_York",
+    "PGDATESTYLE": "SQL, DMY",
+    "PGDATA": "/nowhere",
+    "DBMATE_MIGRATIONS_TABLE": "another",
+    "DBMATE_MIGRATIONS_DIR": "/nowhere",
+    "DATABASE_URL": "postgresql://203.0.113.1/x",
+    "LC_ALL": "tr_TR.UTF-8",
+    "LC_MESSAGES": "ko_KR.EUC-KR",
+    "LANG": "xx",
+    "PYTHONPATH": "/nowhere",
+    "PYTHONHOME": "/nowhere",
+    "PYTHONWARNINGS": "error",
+    "PYTHONIOENCODING": "cp949",
+    "LD_PRELOAD": "/nowhere.so",
+}
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("hostile")
+async def test_l14_hostile_variables_do_not_reach_a_connection(database_url: str) -> None:
+    """L14. PGCLIENTENCODING=UHC ended the day, PGHOSTADDR used another server."""
+    store = Store(database_url, WallClock())
+    await store.merge("futures_1m", futures_bars([1.0]))
+    answer = await store.query("""
+        SELECT '한글 ✅' AS text, current_setting('client_encoding') AS encoding,
+               current_setting('timezone') AS zone, current_setting('datestyle') AS style,
+               date '2026-11-02'::text AS day, current_setting('search_path') AS path
+    """)
+    await store.close()
+    assert answer.to_pylist() == [
+        {
+            "text": "한글 ✅",
+            "encoding": "UTF8",
+            "zone": "Asia/Seoul",
+            "style": "ISO, YMD",
+            "day": "2026-11-02",
+            "path": "public",
+        }
+    ]
+    assert scan("futures_1m", database_url).select(pl.len()).collect().item() == 1
+    assert os.environ["PGHOSTADDR"] == "203.0.113.1", "another library may need it"
+
+
+@pytest.mark.usefixtures("hostile")
+def test_l14_hostile_variables_reach_neither_the_embedded_server_nor_dbmate() -> None:
+    folder = Path(tempfile.gettempdir()) / f"krt-hostile-{uuid4().hex[:8]}"
+    with embedded_server(folder, durable=False, temporary=True) as url:
+        migrate(url)
+        migrate(url)
+        with closing(Connection(url, "test")) as database:
+            tables = database.query("SELECT tablename::text AS t FROM pg_tables")["t"].to_pylist()
+            server = database.query(
+                "SELECT name::text, setting FROM pg_settings WHERE name IN"
+                " ('TimeZone', 'lc_messages', 'server_encoding', 'lc_collate')"
+            ).to_pylist()
+    assert "schema_migrations" in tables
+    assert "another" not in tables
+    assert {(s["name"], s["setting"]) for s in server} >= {
+        ("TimeZone", "Asia/Seoul"),
+        ("lc_messages", "C"),
+        ("server_encoding", "UTF8"),
+    }
+
+
+@pytest.mark.usefixtures("hostile")
+def test_l14_a_child_gets_named_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("KRT_DATA_FOLDER", "/here")
+    monkeypatch.setenv("https_proxy", "http://proxy")
+    strangers = {*HOSTILE, "AWS_SECRET_ACCESS_KEY"}
+    assert not strangers & child_environment().keys()
+    assert not strangers & page_environment().keys()
+    assert "KRT_DATA_FOLDER" not in child_environment()
+    assert page_environment(A="b").items() >= {
+        ("KRT_DATA_FOLDER", "/here"),
+        ("A", "b"),
+        ("https_proxy", "http://proxy"),
+    }
+    code = "import sys; sys.stdout.write('한글 ✅' + sys.stdout.encoding)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=page_environment(), check=True, capture_output=True
+    )
+    assert done.stdout.decode() == "한글 ✅utf-8"
+
+
+@pytest.mark.usefixtures("hostile")
+def test_l14_the_program_forgets_what_libpq_would_read() -> None:
+    forget_libpq_variables()
+    assert not [name for name in os.environ if name.startswith("PG")]
+
+
+@pytest.mark.usefixtures("hostile")
+def test_l14_threads_that_connect_at_once_hide_the_variables_from_each_other() -> None:
+    def connect(_: int) -> bool:
+        with without_libpq_variables():
+            return any(name.startswith("PG") for name in os.environ)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(connect, range(200)))
+    assert {n: os.environ.get(n) for n in HOSTILE} == HOSTILE
