@@ -12,7 +12,7 @@ import polars as pl
 
 from engine import schemas
 from engine.clock import Clock
-from engine.columns import SESSION
+from engine.columns import SESSION, TIME
 from engine.history.gaps import find_gaps
 from engine.market.symbols import CHAIN_MARKET, parse
 from engine.store import Store
@@ -22,7 +22,7 @@ COUNTS = ["owed", "stored", "no_trade", "unavailable", "open"]  # owed: the expe
 _KNOWN = pl.Schema(
     {"symbol": pl.String(), "session": pl.Date(), "market": pl.String()}
     | dict.fromkeys(COUNTS, pl.Int64())
-    | {"validated": pl.Boolean()}
+    | {"validated": pl.Boolean(), "updated_at": TIME}
 )
 
 
@@ -41,10 +41,21 @@ async def store_status(
     """
     counts = _closed_counts(expected, stored, marks, now)
     known = await read_status(store, counts)
-    changed = counts.join(known, on=[*SESSION, *COUNTS], how="anti")
+    changed = counts.join(known, on=[*SESSION, *COUNTS], how="anti").join(
+        known.select(*SESSION, "updated_at"), on=SESSION, how="left"
+    )
     if changed.height:
-        rows = changed.with_columns(validated=pl.lit(value=False), updated_at=pl.lit(now))
-        await store.merge("kept_sessions", schemas.conform(rows, schemas.KEPT_SESSIONS))
+        await _write(store, changed.with_columns(validated=pl.lit(value=False)), now)
+
+
+async def _write(store: Store, rows: pl.DataFrame, now: datetime) -> None:
+    """Write rows, which have the `updated_at` of those that they replace (null: none).
+
+    None is dated before the row that it replaces, or the merge would drop it as outdated: each job
+    on a simulated history begins at the same hour.
+    """
+    dated = rows.with_columns(updated_at=pl.max_horizontal("updated_at", pl.lit(now)))
+    await store.merge("kept_sessions", schemas.conform(dated, schemas.KEPT_SESSIONS))
 
 
 async def unsettled_sessions(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.DataFrame:
@@ -83,8 +94,7 @@ async def mark_validated(
     validated = pl.col("good") & (pl.col("open") == 0)
     rows = known.join(verdicts, on=SESSION).filter(pl.col("validated") != validated)
     if rows.height:
-        rows = rows.with_columns(validated=validated, updated_at=pl.lit(now))
-        await store.merge("kept_sessions", schemas.conform(rows, schemas.KEPT_SESSIONS))
+        await _write(store, rows.with_columns(validated=validated), now)
 
 
 async def validated_sessions(store: Store) -> pl.DataFrame:

@@ -190,26 +190,56 @@ async def test_a_bar_that_kis_does_not_have_is_moved_to_removed_bars(
         assert removed.rows() == [("KIS has no such bar", 1.5)]
 
 
+class Wild(Thin):
+    """KIS itself has a bar that looks wrong."""
+
+    def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
+        at_noon = pl.col("label").dt.strftime("%H:%M") == "12:00"
+        prices = [
+            pl.when(at_noon).then(pl.col(p) + 12).otherwise(p).alias(p)
+            for p in ("open", "high", "low", "close")
+        ]
+        return super()._bars(symbol, session).with_columns(prices)
+
+
 async def test_a_bar_that_kis_confirms_is_not_found_again(
     database_url: str, tmp_path: Path
 ) -> None:
-    class Wild(Thin):
-        """KIS itself has a bar that looks wrong."""
-
-        def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
-            at_noon = pl.col("label").dt.strftime("%H:%M") == "12:00"
-            prices = [
-                pl.when(at_noon).then(pl.col(p) + 12).otherwise(p).alias(p)
-                for p in ("open", "high", "low", "close")
-            ]
-            return super()._bars(symbol, session).with_columns(prices)
-
     async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
         await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
         before = await at.bars()
         fixed = await validate_and_fix(at.context, [CONTRACT])
         assert (checks(fixed.before), fixed.exit_code) == ({"jump"}, 0)
         assert_frame_equal(await at.bars(), before)
+
+
+async def test_t8_an_odd_bar_is_a_warning_and_its_session_is_exported(
+    database_url: str, tmp_path: Path
+) -> None:
+    """T8. Also by a process whose clock is behind that of the process before."""
+    async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
+        await at.clock.sleep(60)
+        await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
+    async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
+        found = await validate(at.store, at.clock, [CONTRACT])
+        assert found.findings.select("check", "severity").rows() == [("jump", "warning")]
+        assert found.exit_code == 1
+        assert (await validated_sessions(at.store)).rows() == [(CONTRACT, DAYS[1])]
+
+
+async def test_t8_what_a_repair_leaves_right_is_validated_at_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    """T8. `validate --fix` alone: nothing but it has to be run before an export."""
+    async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
+        await at.clock.sleep(60)
+        await backfill(at.context, [CONTRACT], *DAYS)
+        await at.store.execute("DELETE FROM futures_1m WHERE timestamp::time = '11:00'")
+    async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
+        fixed = await validate_and_fix(at.context, [CONTRACT])
+        assert (checks(fixed.before), fixed.exit_code) == ({"jump", "missing"}, 0)
+        good = await validated_sessions(at.store)
+        assert good.rows() == [(CONTRACT, DAYS[0]), (CONTRACT, DAYS[1])]
 
 
 async def test_the_close_brings_corrections_and_late_bars(
