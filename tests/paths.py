@@ -20,6 +20,7 @@ STOCKS_FILE = REAL_DATA / "krx_stocks_1min.parquet"
 DIRTY_STOCKS_FILE = REAL_DATA / "krx_stocks_1min_dirty.parquet"
 BOARD_FILE = REAL_DATA / "k200_options_kis_20260917.parquet"
 CALLS_FILE = REAL_DATA / "kis_calls_20261007.csv"
+CASES = SHARED / "cases"
 
 ABSENT = "not part of the project"
 

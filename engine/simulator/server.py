@@ -18,6 +18,7 @@ import orjson
 from aiohttp import web
 
 from engine.clock import KST, Clock, today
+from engine.errors import CalendarRangeError
 from engine.simulator.endpoints import (
     MASTER,
     MASTER_PATH,
@@ -31,9 +32,10 @@ from engine.simulator.faults.corrupt import MAINTENANCE_PAGE, broken_response, c
 from engine.simulator.faults.injector import FaultInjector, NumberedRule
 from engine.simulator.faults.scenario import KillToken, Refuse, Scenario, Slow
 from engine.simulator.market.data import MarketData
+from engine.simulator.market.moved import Move, MovedMarket
 from engine.simulator.query import in_capitals
 from engine.simulator.reference_answers import master_file
-from engine.simulator.refusals import Refusal, missing_field, unknown_service
+from engine.simulator.refusals import Refusal, missing_field, unknown_service, wrong_field
 from engine.simulator.tokens import Gate
 
 JSON = "application/json"
@@ -70,6 +72,9 @@ class Simulator:
         self._clock = clock
         self._gate = gate
         self._faults = FaultInjector(scenario, today(clock), self.counts.faults)
+        if scenario.move:
+            moves = [Move(move.at, move.by) for move in scenario.move]
+            market = MovedMarket(market, moves, today(clock))
         self.exchange = SimulatedExchange(market, self._faults.add_faults)
         self._endpoints = endpoints()
         self._handled = 0
@@ -102,10 +107,15 @@ class Simulator:
             if tr_id == UNKNOWN:
                 return self._refuse_unknown(path, request.headers, now)
             return await (self._token if tr_id == OAUTH else self._master)(request, now)
+        except CalendarRangeError:
+            return self._refuse(wrong_field("DATE"))
         except Refusal as refusal:
-            if not refusal.injected:
-                self.counts.refusals[refusal.msg_cd] += 1
-            return web.Response(body=refusal.body(), status=refusal.status, content_type=JSON)
+            return self._refuse(refusal)
+
+    def _refuse(self, refusal: Refusal) -> web.Response:
+        if not refusal.injected:
+            self.counts.refusals[refusal.msg_cd] += 1
+        return web.Response(body=refusal.body(), status=refusal.status, content_type=JSON)
 
     async def _quotation(
         self, endpoint: Endpoint, request: web.BaseRequest, now: datetime

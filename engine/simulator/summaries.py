@@ -15,9 +15,9 @@ from engine.simulator.kis_format import change, price_text
 from engine.simulator.market.data import draws
 from engine.simulator.market.listing import future_name, futures, previous_close
 from engine.simulator.market.price_levels import stock_profile
+from engine.simulator.market.price_limits import STEPS, price_limits, widened_at
 from engine.simulator.session_rows import SessionRows
 
-LIMIT = 0.08  # of the close before: the first of KRX's three price limits
 OPEN_INTEREST = 1.4  # at the close before, of the volume of that day
 Day = dict[str, float]  # open, high, low, close, volume, turnover
 
@@ -155,11 +155,27 @@ def future_quote(exchange: SimulatedExchange, contract: Contract, now: datetime)
         if contract not in futures(contract.product, now.date()):
             return {}
         state = untraded_state(exchange, contract, now.date())
-    values = _common(contract.code, state, now.date()) | {
+    values = _common(contract.code, state, now.date()) | _widened_limits(
+        exchange, contract, state.before["close"], now
+    )
+    values |= {
         "delta_val": "1.0000",
         **dict.fromkeys(("gama", "theta", "vega", "rho"), "0.0000"),
     }
     return {name: values.get(name, "0.00") for name in QUOTE_FIELDS}
+
+
+def _widened_limits(
+    exchange: SimulatedExchange, contract: Contract, base: float, now: datetime
+) -> dict[str, str]:
+    """Return the limits that hold now if they are wider than the day's first ones; else nothing."""
+    today = exchange.today(contract.code, Market.DERIVATIVES, now)
+    moments = widened_at(today.bars, base, contract, today.session) if today else []
+    step = sum(moment <= now for moment in moments)
+    if not step:
+        return {}
+    limits = price_limits(base, STEPS[step], contract.ticks)
+    return {"crbr_aply_mxpr": f"{limits.high:.2f}", "crbr_aply_llam": f"{limits.low:.2f}"}
 
 
 def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
@@ -172,6 +188,7 @@ def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
     interest = int(state.before["volume"] * OPEN_INTEREST)
     opened = max(-interest, int(volume * draws(symbol, day, "opened").uniform(-0.1, 0.12)))
     today = {name: f"{state.today.get(name, 0.0):.2f}" for name in ("open", "high", "low")}
+    limits = price_limits(before, STEPS[0], found.ticks)  # KIS shows these whatever happens
     return {
         "hts_kor_isnm": future_name(found) if isinstance(found, Contract) else symbol,
         "futs_prpr": price_text(state.price, 2),
@@ -186,8 +203,8 @@ def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
         "futs_oprc": today["open"],
         "futs_hgpr": today["high"],
         "futs_lwpr": today["low"],
-        "futs_mxpr": f"{before * (1 + LIMIT):.2f}",
-        "futs_llam": f"{before * (1 - LIMIT):.2f}",
+        "futs_mxpr": f"{limits.high:.2f}",
+        "futs_llam": f"{limits.low:.2f}",
         "basis": basis,
         "mrkt_basis": basis,
         "futs_sdpr": price_text(before, 2),

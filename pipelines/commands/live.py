@@ -48,7 +48,7 @@ def live(
     json
         print the summary as one JSON object on the last line, and no live view
     faults
-        make the simulated KIS misbehave: rough, storm, or your own TOML file
+        make the simulated KIS misbehave: rough, storm, or your own TOML file; limit_down: a crash
     seed
         of the synthetic market; the same seed gives the same day; a database keeps to one
     simulate

@@ -60,7 +60,7 @@ def sim(
     speed
         how much faster than the wall clock its time goes by
     faults
-        rough, storm, or your own TOML file
+        rough, storm, limit_down, or your own TOML file
     app_key
         the key it lets in, as your client has it; one of its own by default
     app_secret

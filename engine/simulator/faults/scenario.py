@@ -10,6 +10,11 @@ A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should 
     every        every n-th call of the same symbol and endpoint; without either: always
     limit        how often at most, in all
 
+It may also move the market on the first day that is played, by turning points `[[move]]`: `at`,
+a time of day, and `by`, a share of the price (-0.09: 9 % lower); between them the move changes
+evenly. KRX's price limits and its circuit breaker act on that day
+(`engine.simulator.market.price_limits`).
+
 The dice depend only on the seed, the rule, the symbol and how often it was asked for: neither on
 the order in which calls for other symbols come nor on the speed.
 """
@@ -214,14 +219,24 @@ CallRule = (
 AnyRule = Annotated[BarRule | CallRule, Field(discriminator="what")]
 
 
+class MarketMove(BaseModel):
+    """A turning point: at this time the index is this share away from where it would be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: time
+    by: float = Field(gt=-0.5, lt=0.5)
+
+
 class Scenario(BaseModel):
-    """A named list of rules with the seed of their dice."""
+    """A named list of rules with the seed of their dice, and how the market moves on the day."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str = ""
     seed: int = 0
     rule: tuple[AnyRule, ...] = ()
+    move: tuple[MarketMove, ...] = ()
 
 
 def shipped_scenarios() -> list[str]:

@@ -190,7 +190,7 @@ def _finish_bars(
     """Put prices on ticks, make the auction one trade, leave out minutes without a trade."""
     is_auction = pl.col("label").eq_missing(pl.lit(session.auction, dtype=pl.Datetime("us")))
     return (
-        bars.with_columns(_on_ticks(pl.col(name), symbol.ticks) for name in PRICES)
+        bars.with_columns(on_ticks(pl.col(name), symbol.ticks) for name in PRICES)
         .with_columns(
             pl.when(is_auction).then("close").otherwise(name).alias(name) for name in PRICES
         )
@@ -200,7 +200,7 @@ def _finish_bars(
     )
 
 
-def _on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:
+def on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:
     """Round to ticks, in whole hundredths so that 1100.05 is 1100.05."""
     hundredths = pl.lit(max(1, round(ticks[0][1] * 100)))
     for start, tick in ticks[1:]:
