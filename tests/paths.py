@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("KRT_SHARED_FOLDER") or ROOT.parent / "shared").resolve()
 REAL_DATA = SHARED / "data"
 KIS_SAMPLES = SHARED / "kis-samples"
+KIS_API = SHARED / "kis-api"
 FUTURES_FILE = REAL_DATA / "k200_futures_1min.parquet"
 STOCKS_FILE = REAL_DATA / "krx_stocks_1min.parquet"
 DIRTY_STOCKS_FILE = REAL_DATA / "krx_stocks_1min_dirty.parquet"

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from engine.simulator import bar_answers, board_answers, reference_answers
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.quotations import TABLES
 
 FUTURES = "/uapi/domestic-futureoption/v1/quotations/"
 STOCKS = "/uapi/domestic-stock/v1/quotations/"
@@ -45,7 +46,8 @@ class Endpoint:
 
 def endpoints() -> dict[str, Endpoint]:
     """Return path → endpoint of everything that is served under an app key."""
-    return {
+    tables = {table.path: Endpoint(table.tr_id, table.fields, table.answer) for table in TABLES}
+    return tables | {
         FUTURES + "inquire-time-fuopchartprice": Endpoint(
             "FHKIF03020200", (*_PAST_BARS, "FID_HOUR_CLS_CODE"), bar_answers.futures_bars
         ),
@@ -68,6 +70,7 @@ def endpoints() -> dict[str, Endpoint]:
             "FHPIO056104C0", ("FID_COND_SCR_DIV_CODE",), reference_answers.series_list
         ),
         FUTURES + "inquire-price": Endpoint("FHMIF10000000", _CODE, board_answers.quote),
+        STOCKS + "market-time": Endpoint("HHMCM000002C0", (), reference_answers.business_days),
         STOCKS + "chk-holiday": Endpoint(
             "CTCA0903R",
             ("BASS_DT", "CTX_AREA_NK", "CTX_AREA_FK"),

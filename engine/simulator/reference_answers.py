@@ -28,6 +28,7 @@ from engine.simulator.market.listing import (
     series_of,
 )
 from engine.simulator.query import Query, asked_day
+from engine.simulator.quotations.days import sessions_until
 
 HOLIDAY_ROWS = 24
 KEY_WIDTH = 20  # the continuation keys are padded with spaces to this length
@@ -82,6 +83,17 @@ def _day_row(day: date) -> dict[str, str] | None:
         "opnd_yn": flag,
         "sttl_day_yn": flag,
     }
+
+
+def business_days(_exchange: SimulatedExchange, _query: Query, now: datetime) -> bytes:
+    """HHMCM000002C0: the last five sessions of derivatives, the newest first, and today's hours."""
+    dates = sessions_until(now.date(), 5, Market.DERIVATIVES)
+    hours = session(Market.DERIVATIVES, dates[0]) if dates else None
+    output1 = {f"date{n}": f"{day:%Y%m%d}" for n, day in enumerate(dates, start=1)}
+    output1 |= {"today": f"{now:%Y%m%d}", "time": f"{now:%H%M%S}"}
+    if hours is not None:
+        output1 |= {"s_time": f"{hours.opens:%H%M%S}", "e_time": f"{hours.last_stamp:%H%M%S}"}
+    return orjson.dumps({"output1": output1, **OK})
 
 
 def series_list(_exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:

@@ -104,12 +104,27 @@ def future_summary(
         "futs_askp": f"{state.price + tick:.2f}",
         "futs_bidp": f"{max(state.price - tick, 0):.2f}",
         "basis": common["basis"],
-        "kospi200_nmix": f"{state.price / price_over_index(symbol, now.date()):.2f}",
+        **_index_behind(exchange, symbol, state.price, now.date()),
         "hts_otst_stpl_qty": common["hts_otst_stpl_qty"],
         "otst_stpl_qty_icdc": common["otst_stpl_qty_icdc"],
         "tday_rltv": "100.00",
         "hts_thpr": common["hts_thpr"],
         "dprt": "0.00",
+    }
+
+
+def _index_behind(
+    exchange: SimulatedExchange, symbol: str, price: float, day: date
+) -> dict[str, str]:
+    """Return the index that a future's price implies, and its change."""
+    underlying = parse_derivative(symbol).product.underlying
+    index = price / price_over_index(symbol, day)
+    move, sign, share = change(index, previous_close(exchange.market, underlying, day), 2)
+    return {
+        "kospi200_nmix": f"{index:.2f}",
+        "kospi200_prdy_vrss": move,
+        "kospi200_prdy_ctrt": share,
+        "kospi200_prdy_vrss_sign": sign,
     }
 
 

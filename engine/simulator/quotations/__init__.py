@@ -1,0 +1,12 @@
+"""Quotations as tables: a TR, its path, its fields as expressions over frames of the market."""
+
+from engine.simulator.quotations import derivative_tables, flow_tables, index_tables, stock_tables
+
+TABLES = (
+    *stock_tables.TABLES,
+    *index_tables.TABLES,
+    *derivative_tables.TABLES,
+    *flow_tables.TABLES,
+)
+
+__all__ = ["TABLES"]
