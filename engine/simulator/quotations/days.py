@@ -12,6 +12,7 @@ from engine.market.sessions import Market, previous_sessions, session, session_d
 from engine.simulator.exchange import KEPT, SimulatedExchange, served_session
 from engine.simulator.market.data import instrument
 from engine.simulator.partial_bar import turnover_unit
+from engine.simulator.query import Query, asked_day
 from engine.simulator.summaries import symbol_state
 
 EVERY = {"D": "1d", "W": "1w", "M": "1mo", "Y": "1y"}
@@ -24,6 +25,16 @@ DAYS = pl.Schema(
     ]
 )
 Day = tuple[date, float, float, float, float, float, float]
+
+
+def asked_span(query: Query, now: datetime) -> tuple[date, date]:
+    """Return the first and last day asked for; the first may be 10101, the year 1 to some clients.
+
+    Nothing is older than what KIS keeps.
+    """
+    text = query["FID_INPUT_DATE_1"]
+    first = asked_day(text.zfill(8) if text else "", now)
+    return max(first, now.date() - KEPT), asked_day(query["FID_INPUT_DATE_2"], now)
 
 
 def session_days(first: date, last: date, now: datetime) -> list[date]:

@@ -13,9 +13,9 @@ from engine.simulator.board_answers import last_minute
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
 from engine.simulator.market.data import Instrument, draws, instrument
 from engine.simulator.market.listing import future_name
-from engine.simulator.query import Query, asked_day, fits
+from engine.simulator.query import Query, fits
 from engine.simulator.quotations.auctions import expected_prices
-from engine.simulator.quotations.days import periods, session_days, symbol_days
+from engine.simulator.quotations.days import asked_span, periods, session_days, symbol_days
 from engine.simulator.summaries import future_quote, future_summary, symbol_state
 
 LEVELS = 5
@@ -106,8 +106,7 @@ def days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFra
     found = _asked(query, now)
     if not isinstance(found, Contract):
         return pl.DataFrame()
-    first = asked_day(query["FID_INPUT_DATE_1"], now)
-    last = asked_day(query["FID_INPUT_DATE_2"], now)
+    first, last = asked_span(query, now)
     dates = session_days(first - timedelta(days=10), last, now)
     table = periods(
         symbol_days(exchange, found.code, dates, now), query.get("FID_PERIOD_DIV_CODE", "D")

@@ -21,7 +21,7 @@ from engine.simulator.market.data import draws, open_session
 from engine.simulator.market.listing import previous_close
 from engine.simulator.query import Query, asked_day, asked_hour
 from engine.simulator.quotations.auctions import BEFORE_OPEN, STEP
-from engine.simulator.quotations.days import periods, session_days, sessions_until
+from engine.simulator.quotations.days import asked_span, periods, session_days, sessions_until
 from engine.simulator.refusals import wrong_field
 
 MINUTE = timedelta(minutes=1)
@@ -203,8 +203,7 @@ def _days(exchange: SimulatedExchange, code: str, dates: list[date], now: dateti
 
 def days_between(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return the days, weeks, months or years between two dates, newest first."""
-    first = asked_day(query["FID_INPUT_DATE_1"], now)
-    last = asked_day(query["FID_INPUT_DATE_2"], now)
+    first, last = asked_span(query, now)
     dates = session_days(first - timedelta(days=10), last, now)
     return _periods(exchange, query, dates, now, first)
 

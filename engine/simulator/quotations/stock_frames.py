@@ -12,7 +12,13 @@ from engine.simulator.market.data import draws, instrument
 from engine.simulator.market.price_levels import STOCKS, stock_profile
 from engine.simulator.query import Query, asked_day, fits
 from engine.simulator.quotations.auctions import expected_price, expected_prices
-from engine.simulator.quotations.days import periods, session_days, sessions_until, symbol_days
+from engine.simulator.quotations.days import (
+    asked_span,
+    periods,
+    session_days,
+    sessions_until,
+    symbol_days,
+)
 from engine.simulator.summaries import symbol_state
 
 LEVELS = 10
@@ -146,8 +152,7 @@ def short_days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.D
 
 def days_between(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return the days, weeks, months or years between two dates, newest first, 100 at most."""
-    first = asked_day(query["FID_INPUT_DATE_1"], now)
-    last = asked_day(query["FID_INPUT_DATE_2"], now)
+    first, last = asked_span(query, now)
     dates = session_days(first - timedelta(days=10), last, now)
     found = _stock_periods(exchange, query, dates, now)
     return found.filter(pl.col("date") >= first) if not found.is_empty() else found

@@ -242,3 +242,10 @@ def test_k_expected_prices_come_to_the_price_of_the_auction() -> None:
     stock = answer_of("FHKST01010200", datetime(2026, 11, 18, 15, 25))["output2"]
     assert int(stock["antc_cnpr"]) > 0
     assert answer_of("FHKST01010200")["output2"]["antc_cnpr"] == "0"
+
+
+def test_k_days_may_be_asked_for_from_the_year_1_on_as_python_kis_does() -> None:
+    endpoint = ENDPOINTS["FHKST03010100"]
+    query = dict.fromkeys(endpoint.fields, "") | query_of("FHKST03010100")
+    answer = orjson.loads(endpoint.answer(EXCHANGE, query | {"FID_INPUT_DATE_1": "10101"}, NOON))
+    assert len(answer["output2"]) == 100
