@@ -101,7 +101,8 @@ def _run_dbmate(url: str) -> subprocess.CompletedProcess[str]:
             env=child_environment(DATABASE_URL=url),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from pipelines.commands.options import Day, Seed, require_writable
 from pipelines.day import view
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.feed import Feed
+from pipelines.reports.terminal import print_json
 from pipelines.simulation import SEED
 
 
@@ -80,7 +80,7 @@ def live(
     )
     if json:
         figures = stats.as_json() | {"complete": stats.complete}
-        sys.stdout.write(jsonlib.dumps(figures, ensure_ascii=False) + "\n")
+        print_json(jsonlib.dumps(figures, ensure_ascii=False))
     else:
         Console().print(view.summary(stats, complete=stats.complete))
     return 0 if stats.complete else 130

@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from io import TextIOWrapper
 from types import FrameType
 
 from cyclopts import App, CycloptsError, Parameter
@@ -63,6 +64,7 @@ for _name in _COMMANDS:  # each is the function of its name in the module of its
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a mistake of the user is one line on standard error and exit code 2."""
     _listen_to_signals()
+    accept_any_text()
     forget_libpq_variables()  # before any thread runs: an address says all about a database
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
@@ -81,6 +83,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0
+
+
+def accept_any_text() -> None:
+    """Have the output show `?` for what its encoding lacks, such as our signs in Korea's cp949.
+
+    Python would end the command with a traceback, and with the exit code of findings.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None without a console, something else in a test
+            stream.reconfigure(errors="replace")
 
 
 def _listen_to_signals() -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipelines.history.backfill import Report
 from pipelines.history.validate import Validation
+from pipelines.reports.terminal import print_json
 
 _SHOWN = 200  # findings in the table
 
@@ -53,7 +54,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
 def print_findings(found: Validation, *, as_json: bool) -> None:
     """Print what a validation found, with what each finding means."""
     if as_json:
-        sys.stdout.write(json.dumps(found.as_json(), ensure_ascii=False, indent=2) + "\n")
+        print_json(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
         return
     console = Console()
     if found.findings.is_empty():

@@ -99,13 +99,13 @@ def _run(command: list[str], environment: Mapping[str, str], address: str, *, gu
         [*command, *options], env=dict(environment), stdin=subprocess.PIPE, text=True, **_OWN_GROUP
     ) as server:
         _lower_priority(server.pid)
-        assert server.stdin is not None  # noqa: S101 - asked for
-        server.stdin.write(token)
-        server.stdin.close()
-        # The token opens the page: it is printed here and written nowhere else.
-        sys.stdout.write(f"🚀 {address}{f'?access_token={token}' if token else ''}\n")
-        sys.stdout.flush()
-        try:
+        try:  # whatever happens from here on: the end of the block waits for the server
+            assert server.stdin is not None  # noqa: S101 - asked for
+            server.stdin.write(token)
+            server.stdin.close()
+            # The token opens the page: it is printed here and written nowhere else.
+            sys.stdout.write(f"🚀 {address}{f'?access_token={token}' if token else ''}\n")
+            sys.stdout.flush()
             return _wait_for_end(server)
         except KeyboardInterrupt:
             return 130

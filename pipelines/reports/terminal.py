@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def print_frame(
 ) -> None:
     """Print a frame to standard output."""
     if format == "json":
-        sys.stdout.write(frame.write_json() + "\n")
+        print_json(frame.write_json())
     elif format == "csv":
         sys.stdout.write(without_lists(frame).write_csv())
     else:
@@ -34,6 +35,15 @@ def print_frame(
         if not console.is_terminal:
             console.width = _WIDTH  # a file or a pipe has none; do not fold into 80 columns
         console.print(_frame_table(frame, title))
+
+
+def print_json(text: str) -> None:
+    """Print a line of JSON that stays whole where the output's encoding lacks its characters."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text))  # \\u escapes: the same text to whoever reads JSON
+    sys.stdout.write(text + "\n")
 
 
 def _frame_table(frame: pl.DataFrame, title: str) -> Table:

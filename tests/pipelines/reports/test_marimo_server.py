@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -210,3 +212,34 @@ def test_the_server_is_waited_for_however_often_we_look(monkeypatch: pytest.Monk
         [sys.executable, "-c", "import time, sys; time.sleep(0.5); sys.exit(7)"], text=True
     ) as server:
         assert marimo_server._wait_for_end(server) == 7
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_l13_ctrl_c_is_heard_although_waits_go_on_after_a_signal() -> None:
+    """L13. Polars sets SA_RESTART: a wait without an end never heard Ctrl+C."""
+    script = """
+import signal, subprocess, sys
+from pipelines.reports.marimo_server import _run
+signal.siginterrupt(signal.SIGINT, False)  # which is what Polars does
+asleep = [sys.executable, "-c", "import time; print('asleep', flush=True); time.sleep(600)"]
+sys.exit(_run(asleep, {}, "here", guarded=False))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, process_group=0
+    ) as page:
+        assert page.stdout is not None
+        lines = {page.stdout.readline() for _ in range(2)}
+        assert "asleep\n" in lines
+        page.send_signal(signal.SIGINT)
+        assert page.wait(60) == 130
+
+
+def test_l11_a_page_whose_address_cannot_be_printed_does_not_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """L11. The page was waited for, which nobody had been told of."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp949", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    asleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(UnicodeEncodeError):
+        marimo_server._run(asleep, {}, "here", guarded=False)
