@@ -13,7 +13,8 @@ A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should 
 It may also move the market on the first day that is played, by turning points `[[move]]`: `at`,
 a time of day, and `by`, a share of the price (-0.09: 9 % lower); between them the move changes
 evenly. KRX's price limits and its circuit breaker act on that day
-(`engine.simulator.market.price_limits`).
+(`engine.simulator.market.price_limits`). A simulation without the scenario, such as that of
+`just backfill`, has the day as it would have been: do not mix the two in one database.
 
 The dice depend only on the seed, the rule, the symbol and how often it was asked for: neither on
 the order in which calls for other symbols come nor on the speed.

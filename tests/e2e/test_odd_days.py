@@ -1,0 +1,88 @@
+"""A day of which a part was lost before: through live, backfill, validate and export."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.e2e.conftest import Desk, new_desk
+from tests.e2e.recorded import recorded
+from tests.paths import CASES, FUTURES_FILE, needs
+
+DAY = date(2025, 10, 30)
+CODE = "101W12"
+BARS = ["timestamp", "open", "high", "low", "close", "volume"]
+pytestmark = needs(CASES, FUTURES_FILE)
+
+
+@dataclass(frozen=True)
+class Played:
+    """A case after its day was played, filled, validated and exported."""
+
+    desk: Desk
+    file: Path
+    summary: dict[str, Any]
+    validation: dict[str, Any]
+
+    def truth(self) -> pl.DataFrame:
+        """Return the file's bars of the day, as we store them."""
+        return recorded(self.file, DAY, "15:45").select(BARS)
+
+    def stored(self) -> pl.DataFrame:
+        """Return the day's bars in the database."""
+        return self.desk.ask(
+            f"SELECT {', '.join(BARS)} FROM futures_1m WHERE timestamp::date = '{DAY}' ORDER BY 1"
+        )
+
+    def exported(self) -> pl.DataFrame:
+        """Return the day's bars in the exported Parquet."""
+        bars = pl.read_parquet(self.desk.folder / "export" / "futures_1m" / "**" / "*.parquet")
+        return bars.filter(pl.col("timestamp").dt.date() == DAY).select(BARS).sort("timestamp")
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Return severity and check of what `just validate` finds in the day."""
+        return [(row["severity"], row["check"]) for row in self.validation["findings"]]
+
+
+def play(desk: Desk, case: str) -> Played:
+    """Play a case's day, then run the commands of the evening."""
+    file = desk.folder / f"{case}.parquet"
+    subprocess.run([sys.executable, CASES / f"{case}.py", file], check=True)
+    summary = desk.live("--recorded", str(file), "--date", f"{DAY}", "--future", "A01", "--fresh")
+    day = ("--from", f"{DAY}", "--to", f"{DAY}", "--symbol", CODE)
+    filled = desk.krt("backfill", "--recorded", str(file), *day)
+    assert filled.returncode in (0, 1), filled.stderr[-2000:]
+    checked = desk.krt("validate", *day, "--format", "json")
+    exported = desk.krt("export", "--to", str(desk.folder / "export"))
+    assert exported.returncode == 0, exported.stderr[-2000:]
+    return Played(desk, file, summary, json.loads(checked.stdout))
+
+
+@pytest.fixture(scope="module")
+def beyond_8_percent() -> Iterator[Played]:
+    with new_desk() as desk:
+        yield play(desk, "beyond_8_percent")
+
+
+def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: Played) -> None:
+    """T1. The limit was widened; 384 of 411 were stored, the others called "without a trade"."""
+    found = beyond_8_percent
+    assert found.stored().height == 411
+    assert found.stored().equals(found.truth())
+    assert (found.summary["bars"], found.summary["gaps"], found.summary["no_trade"]) == (411, 0, 0)
+    assert found.summary["rejected"] == {}
+
+
+def test_t1_a_day_beyond_8_percent_is_validated_and_exported(beyond_8_percent: Played) -> None:
+    found = beyond_8_percent
+    assert [check for severity, check in found.findings() if severity == "error"] == []
+    assert found.exported().equals(found.truth())
