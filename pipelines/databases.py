@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from engine.store import Store, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.server import DATABASE
 from engine.store.spool import Spool
+from pipelines.read_only import reader_url
 
 Result = TypeVar("Result")
 
@@ -84,6 +85,19 @@ def open_database(
             _empty_spool(folder / "spool")
         migrate(embedded)
         yield Database(embedded, kind, settings)
+
+
+@contextmanager
+def open_reader(
+    asked: DataKind | None = None, *, settings: Settings | None = None
+) -> Iterator[Database]:
+    """Yield the database that is meant, with the reader's rights: for whatever only looks.
+
+    Its schema is brought up to date first, with your user's. Raises what `open_database` raises.
+    """
+    with open_database(asked, settings=settings) as database:
+        embedded = database.settings.database.url is None
+        yield replace(database, url=reader_url(database.url, embedded=embedded))
 
 
 def run_with_store(

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from engine.log import setup_logging
-from pipelines.commands.options import DatabaseOption, Port, Seconds, period, require_free_port
-from pipelines.databases import open_database
+from pipelines.commands.options import (
+    DatabaseOption,
+    Names,
+    Port,
+    Seconds,
+    period,
+    require_free_port,
+)
+from pipelines.databases import open_reader
 from pipelines.reports.dashboard import PAGE
 from pipelines.reports.environment import REFRESH_PERIOD, STALE_AFTER, STALE_SECONDS
-from pipelines.reports.marimo_server import is_loopback, require_marimo, serve_page
+from pipelines.reports.marimo_server import require_marimo, serve_page
+from pipelines.reports.page_guard import is_loopback
+
+_SESSION_KEPT = "10"  # seconds after a viewer has left
 
 
 def dashboard(
     *,
     host: str = "127.0.0.1",
     port: Port = 2718,
+    allow_host: Names = (),
     token: bool | None = None,
     refresh: str = "5s",
     stale: Seconds = STALE_AFTER,
@@ -27,6 +38,8 @@ def dashboard(
         the address to listen on; another than this machine's own asks viewers for a token
     port
         the port to listen on
+    allow_host
+        a further name by which viewers reach the page, a proxy's; may be repeated
     token
         ask for a token here too
     refresh
@@ -38,7 +51,7 @@ def dashboard(
     require_marimo()
     require_free_port(host, port)
     setup_logging()
-    with open_database(database) as opened:
+    with open_reader(database) as opened:
         return serve_page(
             "run",
             PAGE,
@@ -47,4 +60,6 @@ def dashboard(
             port,
             guarded=token or not is_loopback(host),
             variables=variables,
+            allowed=allow_host,
+            options=["--session-ttl", _SESSION_KEPT],
         )

@@ -41,6 +41,7 @@ End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 27 years
 Symbols = Annotated[tuple[str, ...], Parameter(name="--symbol")]
 ParamTexts = Annotated[tuple[str, ...], Parameter(name="--param")]
+Names = Annotated[tuple[str, ...], Parameter(name="--allow-host")]
 Axes = Annotated[tuple[str, ...], Parameter(name="--grid")]
 Format = Literal["table", "json", "csv"]
 DatabaseOption = Annotated[

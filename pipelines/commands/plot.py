@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.log import setup_logging
 from pipelines.commands.options import DatabaseOption, Day, time_of_day
-from pipelines.databases import open_database
+from pipelines.databases import open_reader
 from pipelines.reports.charts.style import CREDITS, save
 from pipelines.reports.pictures import COVERAGE_SESSIONS, Choice, What, draw
 from strategies.registry import DEFAULT_STRATEGY
@@ -56,7 +56,7 @@ def plot(
     setup_logging()
     at = time_of_day("--minute", minute) if minute else None
     choice = Choice(date, symbol, series, metric, at, sessions, strategy=strategy)
-    with open_database(database) as opened:
+    with open_reader(database) as opened:
         picture = draw(opened.url, what, choice, CREDITS[opened.kind])
     save(picture, out)
     log.info("✅ %s", out)

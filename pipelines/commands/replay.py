@@ -7,7 +7,7 @@ from functools import partial
 from rich.console import Console
 
 from pipelines.commands.options import DatabaseOption, End, ParamTexts, Start, Symbols
-from pipelines.databases import open_database, run_with_store
+from pipelines.databases import open_database, open_reader, run_with_store
 from pipelines.evaluation.backtest import parse_params
 from pipelines.evaluation.replay import recompute_signals, store_signals
 from pipelines.reports.evaluation_tables import print_replay
@@ -50,7 +50,7 @@ def replay(
     """
     chosen = strategy_named(strategy)
     params = parse_params(chosen.params, param)
-    with open_database(database) as opened:
+    with open_database(database) if store else open_reader(database) as opened:
         result = recompute_signals(opened.url, chosen, params, symbols=symbol, start=start, end=end)
         if store:
             job = partial(store_signals, strategy=chosen, computed=result.computed)

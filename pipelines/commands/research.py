@@ -7,8 +7,8 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.log import setup_logging
 from engine.settings import load_settings
-from pipelines.commands.options import DatabaseOption, Port, require_free_port
-from pipelines.databases import data_kind, open_database
+from pipelines.commands.options import DatabaseOption, Names, Port, require_free_port
+from pipelines.databases import data_kind, open_reader
 from pipelines.reports.marimo_server import RUN_AT_ONCE, require_marimo, serve_page
 
 NOTEBOOK = Path(__file__).parent.parent / "research" / "notebook.py"
@@ -19,6 +19,7 @@ def research(
     notebook: Path | None = None,
     host: str = "127.0.0.1",
     port: Port = 2719,
+    allow_host: Names = (),
     headless: bool = False,
     database: DatabaseOption = None,
 ) -> int:
@@ -32,6 +33,8 @@ def research(
         the address to listen on; the token lets its owner run any code here
     port
         the port to listen on
+    allow_host
+        a further name by which you reach the notebook, a proxy's; may be repeated
     headless
         do not open a browser
     """
@@ -46,7 +49,7 @@ def research(
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(NOTEBOOK.read_text("utf-8"), "utf-8")
-    with open_database(kind, settings=settings) as opened:
+    with open_reader(kind, settings=settings) as opened:
         return serve_page(
             "edit",
             copy,
@@ -55,5 +58,6 @@ def research(
             port,
             guarded=True,
             variables=RUN_AT_ONCE,
+            allowed=allow_host,
             options=["--headless"] if headless else [],
         )

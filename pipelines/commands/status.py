@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from engine.log import setup_logging
 from engine.store import metadata
 from pipelines.commands.options import DatabaseOption, Format
-from pipelines.databases import open_database, run_with_store
+from pipelines.databases import open_reader, run_with_store
 from pipelines.reports.terminal import print_frame
 
 
@@ -16,7 +17,8 @@ def status(*, format: Format = "table", database: DatabaseOption = None) -> int:
     format
         table, json (a list of objects) or csv
     """
-    with open_database(database) as opened:
+    setup_logging()
+    with open_reader(database) as opened:
         tables = run_with_store(opened.url, metadata.system_status, component="look")
     for title, frame in tables.items():
         print_frame(frame, format, title)

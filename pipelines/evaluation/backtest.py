@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.errors import InputError
 from engine.settings import DataKind
-from pipelines.databases import open_database
+from pipelines.databases import open_reader
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from strategies.base import Params, Strategy
 
@@ -38,7 +38,7 @@ def read_bars(
         bars = read_bar_file(file, symbols)
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
     warm_up = strategy.warm_up_sessions(params)
-    with open_database(database) as opened:
+    with open_reader(database) as opened:
         return read_stored_bars(opened.url, symbols or ("A01",), start, end, warm_up=warm_up)
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +16,13 @@ import psutil
 from engine.environment import page_environment
 from engine.errors import InputError
 from pipelines.databases import Database
-from pipelines.reports.environment import READER_SIMULATED, READER_URL
-from pipelines.reports.read_only import reader_url
+from pipelines.reports.environment import (
+    PAGE_ALLOWED,
+    PAGE_NAMES,
+    READER_SIMULATED,
+    READER_URL,
+)
+from pipelines.reports.page_guard import page_names
 
 # marimo waits to be told unless its user's settings say otherwise; the notebook is ours
 RUN_AT_ONCE = {"_MARIMO_CONFIG_OVERLOAD_RUNTIME_AUTO_INSTANTIATE": "true"}
@@ -33,6 +37,7 @@ _OWN_GROUP: dict[str, Any] = (
 # which has the system go on with a wait that a signal interrupted (SA_RESTART).
 _WAIT = 1.0
 _NO_WARNING_AT_EXIT = "ignore:resource_tracker:UserWarning"
+_MARIMO = "pipelines.reports.guarded_marimo"
 _NICER = 5  # looking must not slow the collector
 
 
@@ -40,16 +45,6 @@ def require_marimo() -> None:
     """Raise InputError unless marimo is installed."""
     if find_spec("marimo") is None:
         raise InputError("this needs marimo: install korea-realtime-trading[research]")
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether an address can be reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def serve_page(
@@ -61,22 +56,26 @@ def serve_page(
     *,
     guarded: bool,
     variables: Mapping[str, str],
+    allowed: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> int:
     """Serve the page until the server ends or Ctrl+C; return the exit code.
 
-    The page may only read the database. A guarded one asks for a token, which is printed as part of
-    the address. `variables` go into its environment, `options` to marimo.
+    The page has the database's URL: that of a reader. A guarded one asks for a token, which is
+    printed as part of the address. `allowed` are the names of proxies before it. `variables` go
+    into its environment, `options` to marimo.
     """
     environment = page_environment(**variables) | {
-        READER_URL: reader_url(database.url),
+        READER_URL: database.url,
+        PAGE_NAMES: ",".join(page_names(host, guarded=guarded)),
+        PAGE_ALLOWED: ",".join(name.lower() for name in allowed),
         READER_SIMULATED: "1" if database.kind == "simulation" else "",
         "PYTHONWARNINGS": _NO_WARNING_AT_EXIT,
     }
     command = [
         sys.executable,
         "-m",
-        "marimo",
+        _MARIMO,
         "-q",
         "-l",
         "error",

@@ -15,7 +15,8 @@ import polars as pl
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.settings import DataKind, load_settings
-from pipelines.databases import data_kind, open_database
+from pipelines.databases import data_kind, open_reader
+from pipelines.read_only import reader_url
 from pipelines.reports.charts.style import CREDITS
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
@@ -110,10 +111,10 @@ def database_url() -> str:
         return os.environ[READER_URL]
     settings = load_settings()
     if settings.database.url is not None:  # a reader may not migrate it
-        return settings.database.url
+        return reader_url(settings.database.url)
     running = ExitStack()
     atexit.register(running.close)
-    return running.enter_context(open_database(default_kind(), settings=settings)).url
+    return running.enter_context(open_reader(default_kind(), settings=settings)).url
 
 
 def home() -> Path:

@@ -12,11 +12,11 @@ def _():
     import marimo as mo
 
     from pipelines.reports.dashboard.cards import style
-    from pipelines.reports.dashboard.content import viewer_from_environment
+    from pipelines.reports.dashboard.shared import shared_viewer
     from pipelines.reports.environment import REFRESH_PERIOD
 
     refresh_period = os.environ.get(REFRESH_PERIOD, "5s")
-    return mo, refresh_period, style, viewer_from_environment
+    return mo, refresh_period, shared_viewer, style
 
 
 @app.cell
@@ -26,8 +26,8 @@ def _(mo, style):
 
 
 @app.cell
-def _(viewer_from_environment):
-    viewer = viewer_from_environment()
+def _(shared_viewer):
+    viewer = shared_viewer()
     return (viewer,)
 
 

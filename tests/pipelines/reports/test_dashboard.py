@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
 
 from engine.clock import WallClock
+from engine.history.scan import query
 from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
+from pipelines.read_only import reader_url
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.reports.dashboard.page import app
+from pipelines.reports.dashboard.shared import SharedViewer
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
-from pipelines.reports.read_only import reader_url
 from strategies.registry import STRATEGIES
 
 NOON = datetime(2026, 11, 16, 12, 0)
@@ -156,3 +159,20 @@ def connections(url: str) -> int:
         return int(found)
 
     return asyncio.run(count())
+
+
+def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> None:
+    """S2. Twenty viewers took twenty of the database's sixty connections."""
+
+    def connections() -> set[int]:
+        named = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dashboard'"
+        return set(query(filled, named)["pid"])
+
+    before = connections()
+    shared = SharedViewer(Viewer(reader_url(filled), simulated=False, clock=Noon()), fresh=3600.0)
+    with ThreadPoolExecutor(20) as threads:
+        seen = list(threads.map(lambda _: shared.read(), range(20)))
+    assert len({id(content) for content in seen}) == 1
+    assert len(connections() - before) == 1
+    shared.fresh = 0.0
+    assert shared.read() is not seen[0]

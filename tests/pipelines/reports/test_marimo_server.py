@@ -27,7 +27,7 @@ from engine.clock import WallClock
 from engine.store import Store
 from pipelines.commands.main import main
 from pipelines.reports import marimo_server
-from pipelines.reports.marimo_server import is_loopback
+from pipelines.reports.page_guard import is_loopback
 from tests.paths import ROOT
 
 START = datetime(2026, 11, 16, 9, 0)
@@ -178,6 +178,26 @@ def check_the_page(browser: Any, address: str, url: str) -> None:
     expect(price, "textContent", "1,051.50")
     expect(collector, "dataset.state", "stopped")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_s2_the_server_itself_answers_no_other_page(database_url: str, tmp_path: Path) -> None:
+    """S2. The requests that a browser sends for another page, as raw HTTP."""
+    with serving(database_url, tmp_path) as address:
+        assert httpx.get(address).status_code == 200
+        host = address.removeprefix("http://")
+        opening = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        for path, more in (("/", {}), ("/ws?session_id=s1", opening)):
+            for wrong in ({"Origin": "http://evil.example"}, {"Host": f"evil.example:{host[-5:]}"}):
+                assert httpx.get(address + path, headers={**more, **wrong}).status_code == 403
+        with socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2]))) as raw:
+            lines = [f"{name}: {value}" for name, value in {**opening, "Host": host}.items()]
+            raw.sendall("\r\n".join(["GET /ws?session_id=s1 HTTP/1.1", *lines, "", ""]).encode())
+            assert raw.recv(100).startswith(b"HTTP/1.1 101")  # our own page still may
 
 
 def test_a_port_that_is_taken_is_said(

@@ -12,8 +12,8 @@ from engine.errors import InputError
 from engine.history.scan import query
 from engine.store import Store
 from pipelines.history.check_inputs import Part, check_relations
+from pipelines.read_only import reader_url
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
-from pipelines.reports.read_only import reader_url
 from pipelines.research import sources, validation
 from tests.pipelines.conftest import DAY, FUTURE, HOLE
 
