@@ -1,4 +1,4 @@
-"""A day of which a part was lost before: through live, backfill, validate and export."""
+"""Two days of which a part was lost before: through live, backfill, validate and export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.paths import CASES, FUTURES_FILE, needs
 DAY = date(2025, 10, 30)
 CODE = "101W12"
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
+IMPOSSIBLE = datetime(2025, 10, 30, 10, 1)  # the stamp of the bar labelled 10:00
 pytestmark = needs(CASES, FUTURES_FILE)
 
 
@@ -73,6 +74,12 @@ def beyond_8_percent() -> Iterator[Played]:
         yield play(desk, "beyond_8_percent")
 
 
+@pytest.fixture(scope="module")
+def impossible_bar() -> Iterator[Played]:
+    with new_desk() as desk:
+        yield play(desk, "impossible_bar")
+
+
 def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: Played) -> None:
     """T1. The limit was widened; 384 of 411 were stored, the others called "without a trade"."""
     found = beyond_8_percent
@@ -86,3 +93,15 @@ def test_t1_a_day_beyond_8_percent_is_validated_and_exported(beyond_8_percent: P
     found = beyond_8_percent
     assert [check for severity, check in found.findings() if severity == "error"] == []
     assert found.exported().equals(found.truth())
+
+
+def test_t2_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar: Played) -> None:
+    """T2. KIS gives a high below the low for 10:00 and never corrects it."""
+    found = impossible_bar
+    possible = found.truth().filter(pl.col("timestamp") != IMPOSSIBLE)
+    assert found.stored().height == 410
+    assert found.stored().equals(possible)
+    rows = found.desk.ask("SELECT symbol, reason, raw FROM rejected_rows").rows()
+    ((symbol, reason, raw),) = rows
+    assert (symbol, reason) == (CODE, "open, high, low, close differ")
+    assert json.loads(raw)["stck_cntg_hour"] == "100000"
