@@ -43,6 +43,8 @@ KIS_MASTER = (
     "https://new.real.download.dws.co.kr/common/master/fo_idx_code_mts.mst.zip"  # KIS's own host
 )
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 DataKind = Literal["live", "simulation"]
 
 
@@ -59,10 +61,18 @@ class AppKey(_Part):
     app_secret: SecretStr
 
 
+def _kis_address(url: str) -> str:
+    """Return KIS's address without a slash at its end. The keys travel to it: not in plain text."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() == "http" and parts.hostname not in _THIS_MACHINE:
+        raise ValueError("http sends the keys unencrypted: write https (http is for 127.0.0.1)")
+    return url.rstrip("/")
+
+
 class _KisKeys(_Part):
     """The keys of `config.json` that the KIS client needs."""
 
-    base_url: Annotated[str, AfterValidator(lambda url: url.rstrip("/"))] = Field(
+    base_url: Annotated[str, AfterValidator(_kis_address)] = Field(
         default=KIS_REAL, pattern=r"^https?://\S+$"
     )
     app_keys: tuple[AppKey, ...] = ()
@@ -302,5 +312,5 @@ def _line(error: Any) -> str:
         place, key = CONFIG_FILE, ".".join([first, *rest])
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key {key!r}"
-    message: str = error["msg"]
+    message: str = error["msg"].removeprefix("Value error, ")
     return f"{place}: {key}: {message[:1].lower()}{message[1:]}"

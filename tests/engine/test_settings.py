@@ -161,3 +161,30 @@ def test_l17_another_level_is_refused_in_a_line(tmp_path, given):
     (tmp_path / "config.json").write_text(json.dumps({"log_level": given}))
     with pytest.raises(InputError, match="log_level"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://openapi.example.com:9443",
+        "HTTP://192.168.0.5",
+        "http://127.0.0.1.example.com",
+        "http://127.0.0.1@example.com",
+        "http://localhost:80@example.com/",
+    ],
+)
+def test_s5_keys_do_not_leave_this_machine_unencrypted(tmp_path, url):
+    """S5. Plain http to another host sent the keys without a word."""
+    write(tmp_path, "config.json", {**CONFIG, "base_url": url})
+    with pytest.raises(InputError) as refused:
+        load_settings(tmp_path)
+    assert "config.json: base_url: " in str(refused.value)
+    assert "a-very-secret-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9443", "http://localhost:1/", "http://[::1]:1", "https://example.com"]
+)
+def test_this_machine_and_https_are_taken(tmp_path, url):
+    write(tmp_path, "config.json", {**CONFIG, "base_url": url})
+    assert load_settings(tmp_path).kis.base_url == url.rstrip("/")
