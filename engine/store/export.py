@@ -25,6 +25,10 @@ from engine.store.tables import SIGNAL_KEY, TABLES
 log = logging.getLogger(__name__)
 
 _FINGERPRINT = b"krt.fingerprint"
+_STAMPS = {  # what a reader of the file has to know of its times (`engine.history.bar_file`)
+    b"krt.stamps": b"end of minute",
+    b"krt.timezone": b"Asia/Seoul",
+}
 _PREFIX = "lower(left(symbol, 3))"  # A01612 → a01, as the column product of futures_1m
 _UNDERLYING = "lower(substr(underlying_symbol, 8))"  # 202612_KOSPI200 → kospi200
 # table → SQL for the name of its product, the column whose sessions are sealed
@@ -145,7 +149,8 @@ def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with cursor.fetch_record_batch() as reader, atomic_writer(path) as file:
-        schema = reader.schema.with_metadata({_FINGERPRINT: part.fingerprint.encode()})
+        own = {_FINGERPRINT: part.fingerprint.encode(), **_STAMPS}
+        schema = reader.schema.with_metadata(own)
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for batch in reader:
                 writer.write_batch(batch)
