@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 
-from engine.clock import VirtualClock
+from engine.clock import VirtualClock, WallClock
 from engine.errors import KisRefused, StoreUnreachable
 from engine.log import setup_logging
 from engine.market.symbols import parse_chain
@@ -40,7 +40,7 @@ PASSWORD, HOOK, LOGIN = "pW5-TheDatabasesPassword", "hk3-TheHooksToken", "lg9-Th
 def issued(number: int) -> str:
     """The tokens of the simulator in the order in which it gives them."""
     account = Account(KEY, SECRET, tokens=[None] * number)  # type: ignore[list-item]
-    return Gate({KEY: SECRET}, 1)._text(account)
+    return Gate({KEY: SECRET}, 1, WallClock())._text(account)
 
 
 TOKENS = [issued(n) for n in range(4)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,10 +197,17 @@ def test_s1_a_user_who_may_not_take_the_role_reads_with_a_warning(
         command(database_url, f"DROP ROLE {name}")
 
 
-def test_s1_the_embedded_database_is_looked_at_as_the_reader(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)  # the server's own account enters, if we are root
-    settings = Settings(data_folder=tmp_path)
+@pytest.fixture
+def data_folder() -> Iterator[Path]:
+    """A folder that the server's own account may enter, also where we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="krt-reader-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_s1_the_embedded_database_is_looked_at_as_the_reader(data_folder: Path) -> None:
+    settings = Settings(data_folder=data_folder)
     user = "SELECT session_user::text AS me"
     with open_database("simulation", settings=settings) as opened:
         assert query(opened.url, user)["me"].to_list() == ["postgres"]
