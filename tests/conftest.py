@@ -18,6 +18,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
 from tests.databases import command, fresh_database
+from tests.paths import ABSENT
 
 settings.register_profile("krt", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("krt")
@@ -66,3 +67,14 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     store = Store(database_url, WallClock(), component="test")
     yield store
     await store.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to run the tests that were skipped because the real data are absent."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    absent = [report for report in skipped if ABSENT in str(report.longrepr)]
+    if absent:
+        terminalreporter.write_line(
+            f"{len(absent)} tests need market data that may not be distributed and were skipped:"
+            " KRT_SHARED_FOLDER=FOLDER names the folder that holds data/ and kis-samples/"
+        )

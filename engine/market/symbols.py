@@ -14,6 +14,7 @@ Codes of derivatives are read and made in `codes`. Outside these two modules not
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -67,7 +68,7 @@ _KOREAN_KINDS = {"future": "선물", "call": "콜옵션", "put": "풋옵션"}
 
 
 @dataclass(frozen=True)
-class _Symbol:
+class _Symbol(ABC):
     """What all symbols have. `code` is the text under which everything is stored."""
 
     code: str
@@ -83,12 +84,12 @@ class _Symbol:
         """What the ledger of gaps calls the market: stocks, derivatives or chain."""
         return self.market.value
 
+    @abstractmethod
     def session(self, day: date, *, night: bool = False) -> Session | None:
         """Return the symbol's session on the day; None if it has none.
 
         `night` asks for the night that begins on the day. Raises CalendarRangeError.
         """
-        raise NotImplementedError
 
     def expected_stamps(self, day: date) -> pl.Series:
         """Return the stamp (KST) of every bar that must exist of the day session, ascending."""
