@@ -3,6 +3,7 @@
 FOLDER/
   postgres-18/     the data, owned by the account that the server runs under
   run/             the socket (Unix); elsewhere if its path would be longer than sockets allow
+  running.lock     Unix: held by the server as long as any of its processes runs
   password         Windows only: there are no private sockets there
 """
 
@@ -29,6 +30,7 @@ import psutil
 from engine.errors import StoreError
 from engine.store.connection import Connection
 from engine.store.embedded.programs import MAJOR, Programs
+from engine.store.embedded.running import hold_for_server
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +101,14 @@ class Cluster:
         making.rename(self.data)
 
     def start(self, *, durable: bool) -> None:
-        """Start the server, which must not be running. Raises StoreError with its last message."""
+        """Start the server, which must not be running here.
+
+        Raises StoreError with its last message, InputError if it runs where we cannot see it.
+        """
+        with hold_for_server(self.folder) as inherited:
+            self._start(inherited, durable=durable)
+
+    def _start(self, inherited: tuple[int, ...], *, durable: bool) -> None:
         settings = _SETTINGS | ({} if durable else _NOT_DURABLE) | self._address()
         self._clear_after_crash()
         _write(self.data / "krt.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
@@ -116,6 +125,7 @@ class Cluster:
                     "-w",
                     "-t",
                     "300",
+                    inherited=inherited,
                 )
             except StoreError as error:
                 reason = self._last_fatal_line()

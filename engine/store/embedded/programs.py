@@ -36,9 +36,12 @@ class Programs:
     folder: Path
     account: str | None
 
-    def run(self, program: str, *arguments: str | Path) -> None:
-        """Run one of the programs to its end. Raises StoreError with its last line."""
-        code, output = self._run([self.folder / "bin" / program, *arguments])
+    def run(self, program: str, *arguments: str | Path, inherited: tuple[int, ...] = ()) -> None:
+        """Run one of the programs to its end. Raises StoreError with its last line.
+
+        It and the programs that it starts have the files open that `inherited` are descriptors of.
+        """
+        code, output = self._run([self.folder / "bin" / program, *arguments], inherited)
         if code:
             raise StoreError(f"{program} failed: {output.splitlines()[-1] if output else code}")
 
@@ -78,7 +81,7 @@ class Programs:
 
         return os.geteuid() if self.account is None else pwd.getpwnam(self.account).pw_uid
 
-    def _run(self, command: list[str | Path]) -> tuple[int, str]:
+    def _run(self, command: list[str | Path], inherited: tuple[int, ...] = ()) -> tuple[int, str]:
         """Run a command under the account; return its exit code and output."""
         if self.account is None:
             as_account: dict[str, object] = {}
@@ -94,6 +97,7 @@ class Programs:
                 cwd=SYSTEM_FOLDER.anchor,
                 env=child_environment(LC_ALL="C"),  # we read its messages
                 check=False,
+                pass_fds=inherited,
                 **as_account,
                 **_DETACHED,
             )

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import filelock
 
-from engine.errors import InputError, StoreError
+from engine.errors import InputError, KrtError
 from engine.store.embedded.cluster import DATABASE, Cluster, data_folder
 from engine.store.embedded.programs import (
     SYSTEM_FOLDER,
@@ -48,7 +48,7 @@ def embedded_server(
 
     The last user to leave stops it, and removes the folder if it is `temporary`. `durable=False`
     (tests) does not wait for the disk. Raises InputError if the server's account cannot reach the
-    folder, StoreError if the server does not start.
+    folder or another container runs the server, StoreError if the server does not start.
     """
     folder = folder.expanduser().resolve()
     _prepare(folder)
@@ -146,5 +146,5 @@ def _restart(cluster: Cluster, *, durable: bool) -> None:
             if not cluster.is_running():
                 cluster.start(durable=durable)
                 log.warning("⚠️ the database had died and has been started again")
-    except (StoreError, OSError, filelock.Timeout) as error:  # a full disk: it is tried again
+    except (KrtError, OSError, filelock.Timeout) as error:  # a full disk: it is tried again
         log.error("❌ %s", error)
