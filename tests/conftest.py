@@ -69,6 +69,12 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     await store.close()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a mere list of the tests succeed: snapshots are not used where no test runs."""
+    if config.option.collectonly:
+        config.option.warn_unused_snapshots = True
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how to run the tests that were skipped because the real data are absent."""
     skipped = terminalreporter.stats.get("skipped", [])
