@@ -64,7 +64,8 @@ _KEEPALIVE = {
 # (connection, privileges taken away, disk full, shutting down, deadlock) may pass.
 _FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
 # Exceptions: a revoked right, a standby that cannot write, a machine that slept in a transaction.
-_PASSING = ("42501", "25006", "25P03", "25P04")
+_READ_ONLY = "25006"
+_PASSING = ("42501", _READ_ONLY, "25P03", "25P04")
 
 
 class Connection:
@@ -106,6 +107,8 @@ class Connection:
             connection.adbc_connection.set_autocommit(True)  # COMMIT
         except adbc_driver_manager.Error as error:
             self._roll_back()
+            if not read_only:
+                self._leave_standby(error)
             raise store_error(error, read_only=read_only) from error
         except BaseException:
             self._roll_back()
@@ -153,6 +156,7 @@ class Connection:
             with self._connect().cursor() as cursor:
                 cursor.execute(statement, parameters)
         except adbc_driver_manager.Error as error:
+            self._leave_standby(error)
             raise store_error(error) from error
 
     def close(self) -> None:
@@ -184,6 +188,15 @@ class Connection:
             self._open.adbc_connection.rollback()
             self._open.adbc_connection.set_autocommit(True)
         except adbc_driver_manager.Error:
+            self.close()
+
+    def _leave_standby(self, error: adbc_driver_manager.Error) -> None:
+        """Close the connection if it cannot write.
+
+        After a failover it may lead to a standby, and a default of read-only transactions that has
+        been taken back still holds for it: only another connection writes again.
+        """
+        if error.sqlstate == _READ_ONLY:
             self.close()
 
 
