@@ -64,6 +64,27 @@ STOCK_BARS = pa.schema(
         ("fetched_at", TIME),
     ]
 )
+TRADES = pa.schema(
+    [
+        ("session", pa.date32()),  # date of the session, which a night's trades keep past midnight
+        ("symbol", pa.string()),
+        ("traded_at", TIME),  # by the exchange's clock, whole seconds
+        ("received_at", TIME),
+        ("price", pa.float64()),
+        ("size", pa.int64()),  # contracts or shares
+        ("side", pa.string()),  # B: the buyer came to the ask, S: the seller to the bid; else null
+        ("day_volume", pa.int64()),  # of the session, this trade included
+        ("day_turnover", pa.float64()),  # KRW, of the session
+        ("day_bought", pa.int64()),  # of the session, by trades whose side is B
+        ("day_sold", pa.int64()),  # of the session, by trades whose side is S
+        ("bid", pa.float64()),  # best, after the trade
+        ("ask", pa.float64()),
+        ("bid_size", pa.int64()),
+        ("ask_size", pa.int64()),
+        ("open_interest", pa.int64()),  # contracts; null for stocks
+        ("limit_state", pa.string()),  # as KIS gives it: price limits of futures, halts of stocks
+    ]
+)
 OPTION_CHAIN = pa.schema(
     [
         ("timestamp", TIME),  # the minute that the snapshot belongs to

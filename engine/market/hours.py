@@ -95,6 +95,14 @@ class Session:
         label = pl.when(self._is_continuous_label(before)).then(before)
         return label if self.auction is None else label.when(stamp == self.auction).then(stamp)
 
+    def stamp_of_trade(self, moment: pl.Expr) -> pl.Expr:
+        """Return the stamp of the bar that a trade belongs to, from when it was traded.
+
+        A trade of the closing auction may come up to a minute after the auction's time: KRX ends it
+        at a random moment. Null before the open, in the wait for the auction and after it.
+        """
+        return self.stamp_of_label(moment.dt.truncate("1m"))
+
     def label_of(self, stamp: datetime) -> datetime:
         """Return the label of one stamp. Does not check that the stamp is expected."""
         return stamp if stamp == self.auction else stamp - MINUTE

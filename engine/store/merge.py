@@ -162,8 +162,8 @@ def _bounds(table: Table, rows: pl.DataFrame) -> str:
         last: datetime = rows["timestamp"].max()  # type: ignore[assignment]
         bounds.append(f"t.timestamp BETWEEN {literal(first)} AND {literal(last)}")
     if table.partitioned_by not in (None, "timestamp"):
-        partitions = literals(table.partitions(rows))
-        bounds.append(f"t.{identifier(str(table.partitioned_by))} IN ({partitions})")
+        values = literals(rows[str(table.partitioned_by)].unique().drop_nulls().sort())
+        bounds.append(f"t.{identifier(str(table.partitioned_by))} IN ({values})")
     return " AND ".join(bounds) or "true"
 
 

@@ -27,6 +27,8 @@ SIGNAL_TABLE_COLUMNS = {
     "created_at",
 }
 
+_PARTITION_NAMES = {"timestamp": "%Y%m", "session": "%Y%m%d"}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -36,7 +38,7 @@ class Table:
     schema: pa.Schema
     key: tuple[str, ...]
     version: str  # the column that says which of two differing rows is the later one
-    partitioned_by: str | None = None  # timestamp: by month; other columns: by value
+    partitioned_by: str | None = None  # timestamp: by month; session: by day; else by value
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
     compare_on: tuple[str, ...] = ()  # what makes a row differ; default: all but key and version
     immutable: tuple[str, ...] = ()  # columns that keep the values of the first row
@@ -77,8 +79,8 @@ class Table:
         if self.partitioned_by is None:
             return []
         column = rows[self.partitioned_by]
-        if self.partitioned_by == "timestamp":
-            column = column.dt.strftime("%Y%m")
+        if named := _PARTITION_NAMES.get(self.partitioned_by):
+            column = column.dt.strftime(named)
         return column.unique().drop_nulls().sort().to_list()
 
     def rows(self, batch: pa.RecordBatch | pa.Table) -> pl.DataFrame:
@@ -158,6 +160,15 @@ _FIXED = (
         ("symbol", "timestamp", "timeframe"),
         "fetched_at",
         "timestamp",
+    ),
+    # The volume of the session grows with every trade: it names a trade, also one that comes twice,
+    # and orders those of one second.
+    Table(
+        "trades",
+        schemas.TRADES,
+        ("symbol", "session", "day_volume"),
+        "received_at",
+        "session",
     ),
     Table(
         "option_chain_raw",
