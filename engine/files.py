@@ -1,4 +1,8 @@
-"""Files that are whole or not there, and folders that only their owner can enter."""
+"""Files that are whole or not there, and folders that only their owner can enter.
+
+What we make in the data folder has the mode that we intend, whatever the umask of the login is.
+What a user asks for elsewhere (an export, a picture) follows the umask, like the user's own files.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from uuid import uuid4
 import psutil
 
 _UNFINISHED = ".making-"  # and the number of the process that writes the file
+# Under root the database runs under another account, which must get through to its own folder.
+DATA_FOLDER_MODE = 0o755 if os.name != "nt" and os.geteuid() == 0 else 0o700
 
 
 def private_folder(folder: Path) -> Path:
@@ -22,10 +28,25 @@ def private_folder(folder: Path) -> Path:
 
     On Windows a folder is as private as the user's own folder that it lies in. Raises OSError.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder.parent, DATA_FOLDER_MODE)
+    make_folder(folder, 0o700)
     if os.name != "nt" and folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.geteuid():
         folder.chmod(0o700)
     return folder
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Make a folder and its missing parents, each with this very mode; existing ones keep theirs.
+
+    Raises OSError.
+    """
+    for path in reversed((folder, *folder.parents)):
+        if path.exists():
+            continue
+        with suppress(FileExistsError):  # another process was quicker
+            path.mkdir(mode)  # an umask can only take from it
+            path.chmod(mode)
+    folder.mkdir(exist_ok=True)  # raises if a file lies in its place
 
 
 class NotAFile(OSError):
@@ -69,6 +90,8 @@ def atomic_writer(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     descriptor = os.open(making, flags, 0o600 if private else 0o666)
     try:
+        if private and os.name != "nt":
+            os.fchmod(descriptor, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 
 from engine.clock import Clock, to_kst_naive
+from engine.files import private_folder
 
 HIDDEN = "•••"
 _OURS = ("engine", "pipelines", "strategies")
@@ -47,6 +49,12 @@ class _LogFile(logging.FileHandler):
 
     _reported = False
 
+    def _open(self) -> TextIOWrapper:
+        """Open the file for its owner alone, whatever the umask is; the name is Python's."""
+        with suppress(FileExistsError):
+            Path(self.baseFilename).touch(mode=0o600, exist_ok=False)
+        return super()._open()
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - Python's name
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
@@ -78,7 +86,7 @@ def setup_logging(
     """
     handlers = [handler or logging.StreamHandler()]
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(file.parent)
         handlers.append(_LogFile(file, encoding="utf-8"))
     formatter = _ClockFormatter(clock, secrets)
     for each in handlers:

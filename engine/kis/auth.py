@@ -104,7 +104,7 @@ class TokenKeeper:
         self._clock = clock
         self._all_secrets = all_secrets  # of all keys: KIS's words might repeat any
         self._file = stem.with_suffix(".json")
-        self._lock = FileLock(stem.with_suffix(".lock"))
+        self._lock = FileLock(stem.with_suffix(".lock"), mode=0o600)
         self._known = _TokenFile()
         self._tokens_seen: set[str] = set()
         self._renewal: asyncio.Task[Token] | None = None

@@ -26,7 +26,7 @@ from engine.errors import (
     KisTokenRejected,
     KisUnreachable,
 )
-from engine.files import private_folder
+from engine.files import private_folder, remove_unfinished
 from engine.kis.answer import Answer, read_body, without_secrets
 from engine.kis.auth import SAME_TOKEN, Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
@@ -80,6 +80,7 @@ class KisClient:
         self.counts = Counter[str]()
         self._settings = settings
         self._folder = private_folder(folder)
+        remove_unfinished(folder)  # a token that a killed process was writing
         self._chance = chance or random.Random()  # noqa: S311  spreads retries, guards nothing
         self._tr_ids = correct_tr_ids(settings.tr_id)
         self._transport = transport or Transport(

@@ -55,7 +55,9 @@ async def learn_opening_days(client: KisClient, path: Path) -> bool:
     due = not asked.exists() or asked.read_text(errors="replace") != now.isoformat()
     try:
         if due:
-            asked.write_text(now.isoformat())  # before the call: KIS counts failed ones too
+            write_atomically(
+                asked, now.isoformat().encode(), private=True
+            )  # before the call: KIS counts failed ones too
             store_kis_days(path, await opening_days(client, now, now + _AHEAD))
     finally:  # also after a restart, and if KIS does not answer today
         load_kis_days(path)
@@ -66,7 +68,7 @@ def store_kis_days(path: Path, days: Mapping[date, bool]) -> None:
     """Add KIS's answer (date → does the exchange open) to the JSON file that start-up reads."""
     known = _read_file(path) | dict(days)
     text = {day.isoformat(): known[day] for day in sorted(known)}
-    write_atomically(path, orjson.dumps(text, option=orjson.OPT_INDENT_2))
+    write_atomically(path, orjson.dumps(text, option=orjson.OPT_INDENT_2), private=True)
 
 
 def load_kis_days(path: Path) -> list[date]:

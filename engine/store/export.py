@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.files import atomic_writer
+from engine.files import atomic_writer, remove_unfinished
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.store import Store
@@ -148,6 +148,7 @@ def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
         f" WHERE {product} = {literal(part.product)} ORDER BY {identifiers(key)}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(path.parent)  # of an export that was killed
     with cursor.fetch_record_batch() as reader, atomic_writer(path) as file:
         own = {_FINGERPRINT: part.fingerprint.encode(), **_STAMPS}
         schema = reader.schema.with_metadata(own)

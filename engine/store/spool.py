@@ -97,7 +97,7 @@ class Spool:
         self._last += 1
         # Another process may take the same number; only the same content has the same name.
         path = self._folder / f"{self._last:012}-{table}-{zlib.crc32(content):08x}.arrow"
-        write_atomically(path, memoryview(content))
+        write_atomically(path, memoryview(content), private=True)
         return Entry(self._last, table, path)
 
     def read(self, entry: Entry) -> pa.RecordBatch:
@@ -125,7 +125,7 @@ class Spool:
     def set_aside(self, entry: Entry, why: str) -> Path:
         """Move the file into the folder `why`; return its new path."""
         target = self._folder / why / entry.path.name
-        target.parent.mkdir(exist_ok=True)
+        private_folder(target.parent)
         return entry.path.replace(target)
 
     def aside(self, why: str) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.files import DATA_FOLDER_MODE, make_folder, write_atomically
 from engine.log import setup_logging
 from engine.settings import load_settings
 from pipelines.commands.options import DatabaseOption, Names, Port, require_free_port
@@ -47,8 +48,8 @@ def research(
     if copy.exists() and not copy.is_file():
         raise InputError(f"--notebook {copy} is not a file: name a notebook.py")
     if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(NOTEBOOK.read_text("utf-8"), "utf-8")
+        make_folder(copy.parent, DATA_FOLDER_MODE)
+        write_atomically(copy, NOTEBOOK.read_bytes(), private=True)
     with open_reader(kind, settings=settings) as opened:
         return serve_page(
             "edit",

@@ -126,7 +126,7 @@ async def run_day(
 @contextmanager
 def hold_collector_lock(folder: Path) -> Iterator[None]:
     """Hold the collector's lock: two collectors would make every call twice. Raises InputError."""
-    lock = FileLock(private_folder(folder) / "collector.lock")
+    lock = FileLock(private_folder(folder) / "collector.lock", mode=0o600)
     try:
         lock.acquire(blocking=False)
     except Timeout:

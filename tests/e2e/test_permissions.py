@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from engine.clock import WallClock
-from engine.files import write_atomically
+from engine.files import DATA_FOLDER_MODE, make_folder, private_folder, write_atomically
 from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings, Settings
 from engine.store.connection import Connection
@@ -26,10 +27,13 @@ from pipelines.day.live import _logging
 from pipelines.day.run import hold_collector_lock
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
+from tests.e2e.conftest import new_desk
 from tests.engine.store.data import futures_bars
 
 pwd = pytest.importorskip("pwd", reason="Windows has no modes")
 OTHERS = 0o077
+KRT = (sys.executable, "-m", "pipelines.commands.main", "live")
+DATABASE = "postgres-18"
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +127,59 @@ def test_another_account_does_not_get_in(database_url: str) -> None:
         )
         assert (done.returncode, done.stdout) == (2, "")
         assert "Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=["open", "closed"])
+def test_s7_a_day_leaves_nothing_open_whatever_the_umask_is(umask: int) -> None:
+    with new_desk() as desk:
+        data = desk.folder / "new" / "data"
+        running = subprocess.Popen(
+            [*KRT, "--speed", "60", "--date", "2026-11-09", "--stock", "005930"],
+            cwd=desk.folder,
+            env=desk.environment | {"KRT_DATA_FOLDER": str(data)},
+            umask=umask,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for line in running.stderr:
+            if "collecting" in line:
+                break
+        modes = {
+            path: (path.owner(), stat.S_IMODE(path.lstat().st_mode))
+            for path in (desk.folder / "new", *(desk.folder / "new").rglob("*"))
+            if path.exists() and not path.is_socket()
+        }
+        running.terminate()
+        running.communicate()
+    ours = {
+        p: mode for p, (_, mode) in modes.items() if data / "simulation" / DATABASE not in p.parents
+    }
+    folders = {data.parent, data, data / "simulation"}
+    assert {ours[folder] for folder in folders} == {DATA_FOLDER_MODE}
+    files = {"server.lock", "running.lock", "collector.lock", "live-2026-11-09.log"}
+    assert files <= {path.name for path in ours}
+    inside = {path: mode for path, mode in ours.items() if path not in folders}
+    assert {path: mode for path, mode in inside.items() if mode not in (0o600, 0o700)} == {}
+    assert {p: mode for p, (_, mode) in modes.items() if mode & 0o022} == {}
+
+
+def test_s7_a_folder_that_another_version_left_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "live").mkdir(mode=0o777)
+    (tmp_path / "live" / "users").mkdir(mode=0o777)
+    database._prepare(tmp_path / "live")
+    assert stat.S_IMODE((tmp_path / "live").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "live" / "users").stat().st_mode) == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    database._prepare(tmp_path / "shared")
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o1777
+
+
+def test_s7_missing_parents_get_the_mode_too(tmp_path: Path) -> None:
+    for umask in (0o000, 0o077):
+        os.umask(umask)
+        private_folder(tmp_path / str(umask) / "data" / "kis")
+        made = [tmp_path / str(umask), tmp_path / str(umask) / "data"]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {DATA_FOLDER_MODE}
+        make_folder(tmp_path / str(umask) / "all" / "programs", 0o755)
+        assert stat.S_IMODE((tmp_path / str(umask) / "all").stat().st_mode) == 0o755

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import StoreError, StoreUnreachable
+from engine.files import make_folder
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.embedded.cluster import DATABASE, Cluster
-from engine.store.embedded.programs import find_programs, make_enterable
+from engine.store.embedded.programs import find_programs
 from tests.engine.store.kill_loop import kill_server
 
 RECOVERS_WITHIN = 120.0  # seconds
@@ -74,7 +75,7 @@ class Server:
     def __init__(self, on: Disk) -> None:
         self.disk = on
         folder = on.folder / "server"
-        make_enterable(folder)
+        make_folder(folder, 0o755)
         self._cluster = Cluster(folder, find_programs(None))
         self._cluster.initialise()
         self._cluster.start(durable=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from engine.environment import child_environment
 from engine.errors import StoreError
+from engine.files import make_folder
 
 MAJOR = 18
 _TREE = f"pginstall{MAJOR}"
@@ -66,6 +67,7 @@ class Programs:
         """
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
+            folder.chmod(0o700)  # an umask may have taken rights of our own
             if self.account is not None:
                 shutil.chown(folder, self.account, _group(self.account))
         if sys.platform == "win32":
@@ -141,8 +143,9 @@ def _copy_package(package: Path) -> Path:
     """Copy the package to where all users can reach it; once a version, whole or not at all."""
     target = SYSTEM_FOLDER / f"{WHEEL}-{importlib.metadata.version(WHEEL)}"
     if not target.exists():
-        make_enterable(SYSTEM_FOLDER)
+        make_folder(SYSTEM_FOLDER, 0o755)
         making = target.with_name(f"{target.name}.{os.getpid()}")
+        make_folder(making, 0o700)  # nobody else adds a program to it
         # The programs find their libraries by a relative path; wheels for Linux have them beside
         # the package, those for macOS inside it.
         for part in (package / _TREE, package / ".dylibs", Path(f"{package}.libs")):
@@ -154,14 +157,6 @@ def _copy_package(package: Path) -> Path:
         except OSError:  # another process was quicker
             shutil.rmtree(making)
     return target / package.name
-
-
-def make_enterable(folder: Path) -> None:
-    """Make the folder and its missing parents, for all to enter; existing ones stay as they are."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        path.chmod(0o755)
 
 
 def _open_to_all(tree: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import sys
 import threading
 import uuid
@@ -24,11 +25,11 @@ from pathlib import Path
 import filelock
 
 from engine.errors import InputError, KrtError
+from engine.files import make_folder, private_folder
 from engine.store.embedded.cluster import DATABASE, Cluster, data_folder
 from engine.store.embedded.programs import (
     SYSTEM_FOLDER,
     find_programs,
-    make_enterable,
     runs_under_another_account,
 )
 
@@ -72,15 +73,21 @@ def embedded_server(
 
 def _prepare(folder: Path) -> None:
     try:
-        if runs_under_another_account():
-            make_enterable(folder)
-        else:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "users").mkdir(exist_ok=True)
+        make_folder(folder, 0o755 if runs_under_another_account() else 0o700)
+        _close_to_writers(folder)
+        private_folder(folder / "users")
     except OSError as error:
         raise InputError(f"cannot make the database folder {folder}: {error.strerror}") from None
     if not os.access(folder / "users", os.W_OK):
         raise InputError(f"the database folder {folder} belongs to another user: name another")
+
+
+def _close_to_writers(folder: Path) -> None:
+    """Have nobody else put files into a folder of ours; another version let the umask decide."""
+    found = folder.stat()
+    shared = found.st_mode & stat.S_ISVTX  # like /tmp: open by intent
+    if sys.platform != "win32" and found.st_uid == os.geteuid() and not shared:
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~0o022)
 
 
 def _lock(folder: Path) -> filelock.BaseFileLock:

@@ -64,6 +64,13 @@ async def test_the_file_is_readable_by_its_owner_only_and_holds_no_secret(
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
 
 
+async def test_a_token_that_a_killed_process_was_writing_is_removed(kis, tmp_path) -> None:
+    half = tmp_path / f".0123.json.0123abcd.making-{2**22 + 1}"
+    half.write_bytes(b'{"access_token": "half of')
+    async with open_client(kis, tmp_path):
+        assert not half.exists()
+
+
 async def test_the_next_process_uses_the_token_of_the_first(kis: StubKis, tmp_path: Path) -> None:
     for _ in range(3):
         async with open_client(kis, tmp_path) as client:

@@ -115,6 +115,15 @@ def _fails(*_: object) -> None:
     raise OSError(28, "No space left on device")
 
 
+async def test_what_a_killed_export_was_writing_is_removed(filled: Store, tmp_path: Path) -> None:
+    await written(filled, tmp_path, sealed("101W09"))
+    (file,) = files(tmp_path)
+    (file.parent / f".{file.name}.0123abcd.making-{2**22 + 1}").write_bytes(b"half of it")
+    await filled.merge("futures_1m", futures_bars([2.0], symbol="101W09", fetched=FETCHED + DAY))
+    await written(filled, tmp_path, sealed("101W09"))
+    assert files(tmp_path) == [file]
+
+
 async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path) -> None:
     day = date(2025, 9, 24)
     bars = random_bars("101W12", date(2025, 8, 20), day, minutes=9)
