@@ -1,0 +1,86 @@
+"""Minutes of the feed: trades come in, a minute's bars go out once it is over.
+
+When that is, and whether a bar is believed, is decided here; how a bar is made of trades stands in
+`engine.features.ticks`. A bar that was given goes out again if a late trade changes it, or if the
+trade after it shows that one is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+import polars as pl
+import pyarrow as pa
+
+from engine import schemas
+from engine.clock import floor_minute
+from engine.features.ticks import FEED_BARS, bars_from_trades
+from engine.market.sessions import Session
+from engine.market.symbols import Contract, Option, parse
+
+# How far back trades are kept in memory: a late one can still change a bar of that time.
+KEPT = timedelta(minutes=2)
+_TRADES = pl.DataFrame(schemas.TRADES.empty_table()).schema
+
+
+class MinuteBars:
+    """The bars of a day's symbols from their trades; `sessions` has the hours of each symbol."""
+
+    def __init__(self, sessions: Mapping[str, Session]) -> None:
+        self._symbols: dict[Session, list[str]] = {}
+        for symbol, session in sessions.items():
+            self._symbols.setdefault(session, []).append(symbol)
+        self._multipliers = {symbol: _multiplier(symbol) for symbol in sessions}
+        self._waiting: list[pl.DataFrame] = []  # trades since `finished` was asked last
+        self._kept = pl.DataFrame(schema=_TRADES)
+        self._given = pl.DataFrame(schema=FEED_BARS)
+        self._since = min(session.opens for session in sessions.values())  # kept from then on
+
+    def add(self, trades: pa.RecordBatch) -> None:
+        """Take trades (`schemas.TRADES`), in any order, also such as came before."""
+        if trades.num_rows:
+            self._waiting.append(pl.DataFrame(trades))
+
+    def finished(self, until: datetime) -> pl.DataFrame:
+        """Return the bars (FEED_BARS) of minutes that were over at `until`, by symbol and time.
+
+        Only those that were not given yet, or that differ from what was given.
+        """
+        trades = pl.concat([self._kept, *self._waiting]).unique(
+            ["symbol", "day_volume"], keep="first", maintain_order=True
+        )
+        self._waiting.clear()
+        bars = pl.concat([pl.DataFrame(schema=FEED_BARS), *self._bars(trades, until)])
+        changed = bars.join(
+            self._given, on=bars.columns, how="anti", nulls_equal=True, maintain_order="left"
+        )
+        self._since = floor_minute(until) - KEPT
+        self._given = bars.filter(pl.col("timestamp") > self._since)
+        self._kept = _still_needed(trades, self._since)
+        return changed.sort("symbol", "timestamp")
+
+    def _bars(self, trades: pl.DataFrame, until: datetime) -> Iterator[pl.DataFrame]:
+        """Yield the finished bars of each set of hours, those of minutes kept as a whole."""
+        for session, symbols in self._symbols.items():
+            stamp = session.stamp_of_trade(pl.col("traded_at"))
+            label = session.label_of_stamp(pl.col("timestamp"))
+            own = trades.lazy().filter(pl.col("symbol").is_in(symbols))
+            yield (
+                bars_from_trades(own, stamp, self._multipliers)
+                .filter(session.is_finished(label, until), label >= self._since)
+                .collect()
+            )
+
+
+def _multiplier(symbol: str) -> float:
+    """Return how many KRW a point of the symbol's price is."""
+    found = parse(symbol)
+    return float(found.product.multiplier) if isinstance(found, Contract | Option) else 1.0
+
+
+def _still_needed(trades: pl.DataFrame, since: datetime) -> pl.DataFrame:
+    """Return the trades since then, and of each symbol the last one before: it proves the next."""
+    recent = pl.col("traded_at") >= since
+    last_before = trades.filter(~recent).sort("symbol", "day_volume").unique("symbol", keep="last")
+    return pl.concat([last_before, trades.filter(recent)])

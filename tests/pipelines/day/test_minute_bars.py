@@ -1,0 +1,125 @@
+"""Minutes of the feed: each bar once it is over, again only if something about it changed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import schemas
+from engine.market.sessions import Market, session
+from pipelines.day.minute_bars import MinuteBars
+
+DAY = date(2026, 9, 16)
+FUTURES = session(Market.DERIVATIVES, DAY)
+STOCKS = session(Market.STOCKS, DAY)
+TRADES = pl.DataFrame(schemas.TRADES.empty_table()).schema
+
+
+def at(clock: str) -> datetime:
+    return datetime.fromisoformat(f"2026-09-16 {clock}")
+
+
+def trades(*rows: tuple[str, float, int, int], symbol: str = "A01612"):
+    """Return a batch of trades: time, price, size, volume of the day after it."""
+    frame = pl.DataFrame(rows, schema=["at", "price", "size", "day_volume"], orient="row")
+    moment = pl.format("2026-09-16 {}", "at").str.to_datetime(time_unit="us")
+    known = {"session": pl.lit(DAY), "symbol": pl.lit(symbol), "traded_at": moment}
+    known["received_at"] = moment
+    known["day_turnover"] = pl.col("day_volume") * 85_000_000.0
+    columns = [
+        (known.get(name, pl.col(name) if name in frame.columns else pl.lit(None)))
+        .cast(kind)
+        .alias(name)
+        for name, kind in TRADES.items()
+    ]
+    return schemas.conform(frame.select(columns), schemas.TRADES)
+
+
+@pytest.fixture
+def minutes() -> MinuteBars:
+    return MinuteBars({"A01612": FUTURES, "005930": STOCKS})
+
+
+def shown(bars: pl.DataFrame) -> list[tuple]:
+    return [
+        (f"{stamp:%H:%M}", *rest)
+        for stamp, *rest in bars.select("timestamp", "symbol", "volume", "complete").iter_rows()
+    ]
+
+
+def test_a_bar_goes_out_once_when_its_minute_is_over(minutes: MinuteBars) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5), ("08:45:59", 341.0, 1, 6)))
+    assert shown(minutes.finished(at("08:45:59"))) == []
+    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 6, True)]
+    assert shown(minutes.finished(at("08:46:30"))) == []
+    minutes.add(trades(("08:46:01", 341.0, 2, 8)))
+    assert shown(minutes.finished(at("08:47:00"))) == [("08:47", "A01612", 2, True)]
+
+
+def test_a_late_trade_sends_the_bar_again(minutes: MinuteBars) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5)))
+    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 5, True)]
+    minutes.add(trades(("08:45:59", 341.0, 1, 6)))
+    assert shown(minutes.finished(at("08:46:02"))) == [("08:46", "A01612", 6, True)]
+
+
+def test_a_bar_that_turns_out_to_lack_a_trade_is_taken_back(minutes: MinuteBars) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5)))
+    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 5, True)]
+    minutes.add(trades(("08:46:10", 341.0, 1, 7)))  # one contract more was traded between
+    again = shown(minutes.finished(at("08:47:00")))
+    assert again == [("08:46", "A01612", 5, False), ("08:47", "A01612", 1, False)]
+
+
+def test_the_last_trade_of_an_earlier_minute_proves_the_next_bar(minutes: MinuteBars) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5)))
+    minutes.finished(at("08:46:00"))
+    for minute in range(47, 60):
+        assert shown(minutes.finished(at(f"08:{minute}:00"))) == []
+    minutes.add(trades(("09:00:10", 341.0, 2, 7)))
+    assert shown(minutes.finished(at("09:01:00"))) == [("09:01", "A01612", 2, True)]
+
+
+def test_hours_and_prices_are_those_of_each_symbol(minutes: MinuteBars) -> None:
+    minutes.add(trades(("15:30:20", 85_000_000.0, 3, 3), symbol="005930"))  # the stocks' auction
+    minutes.add(trades(("15:30:20", 340.0, 5, 5)))  # futures trade on
+    bars = minutes.finished(at("15:31:00"))
+    assert shown(bars) == [("15:30", "005930", 3, True), ("15:31", "A01612", 5, True)]
+    assert bars["vwap"].to_list() == [85_000_000.0, 340.0]
+
+
+def test_the_closing_auction_is_over_a_minute_after_its_time(minutes: MinuteBars) -> None:
+    minutes.add(trades(("15:45:00", 340.0, 900, 900)))
+    assert shown(minutes.finished(at("15:45:59"))) == []
+    assert shown(minutes.finished(at("15:46:00"))) == [("15:45", "A01612", 900, True)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5)), min_size=1, max_size=60),
+    st.lists(st.integers(1, 7), min_size=1, max_size=20),
+)
+def test_whatever_the_pieces_the_bars_are_those_of_all_trades_at_once(steps, pieces) -> None:
+    moments, volume, rows = at("09:00:00"), 0, []
+    for seconds, size in steps:
+        moments, volume = moments + timedelta(seconds=seconds), volume + size
+        rows.append((f"{moments:%H:%M:%S}", 300.0 + len(rows) % 7, size, volume))
+    whole = MinuteBars({"A01612": FUTURES})
+    whole.add(trades(*rows))
+    end = at("15:00:00")
+    wanted = whole.finished(end)
+
+    piecewise = MinuteBars({"A01612": FUTURES})
+    given_bars = []
+    sizes = iter(pieces * 60)
+    while rows:
+        size = next(sizes)
+        piecewise.add(trades(*rows[:size]))
+        last, rows = at(rows[:size][-1][0]), rows[size:]
+        given_bars.append(piecewise.finished(last))
+    given_bars.append(piecewise.finished(end))
+    newest = pl.concat(given_bars).unique(["symbol", "timestamp"], keep="last").sort("timestamp")
+    assert newest.equals(wanted)
