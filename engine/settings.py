@@ -38,6 +38,7 @@ from engine.errors import InputError
 
 CONFIG_FILE = "config.json"
 DATABASE_FILE = "db_config.json"
+SYSTEM_FOLDER = Path("/var/lib/korea-realtime-trading")  # used by root; not below a home
 KIS_REAL = "https://openapi.koreainvestment.com:9443"
 KIS_MASTER = (
     "https://new.real.download.dws.co.kr/common/master/fo_idx_code_mts.mst.zip"  # KIS's own host
@@ -113,10 +114,9 @@ def default_folder() -> Path:
     The embedded server does not run as root, and the account that it runs under must be able to
     reach its folder: below /root it could not, and /root must not be opened to everybody.
     """
-    name = "korea-realtime-trading"
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        return Path("/var/lib") / name
-    return platformdirs.user_data_path(name, appauthor=False)
+        return SYSTEM_FOLDER
+    return platformdirs.user_data_path(SYSTEM_FOLDER.name, appauthor=False)
 
 
 def check_address(url: str) -> str:

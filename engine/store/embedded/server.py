@@ -26,9 +26,9 @@ import filelock
 
 from engine.errors import InputError, KrtError
 from engine.files import make_folder, private_folder
+from engine.settings import SYSTEM_FOLDER
 from engine.store.embedded.cluster import DATABASE, Cluster, data_folder
 from engine.store.embedded.programs import (
-    SYSTEM_FOLDER,
     find_programs,
     runs_under_another_account,
 )
