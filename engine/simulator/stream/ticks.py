@@ -1,0 +1,34 @@
+"""Prices on ticks, many at once: rounded to one, the next above and the next below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.simulator.stream.dice import Floats
+
+Ticks = Sequence[tuple[float, float]]  # (from this price on, tick), ascending
+
+
+def on_ticks(price: Floats, ticks: Ticks) -> Floats:
+    """Return the nearest prices on ticks, at least one tick, in whole hundredths."""
+    step = _hundredths(price, ticks)
+    return np.asarray(np.maximum(np.round(price * 100 / step), 1) * step / 100)
+
+
+def next_price(price: Floats, ticks: Ticks, count: int = 1) -> Floats:
+    """Return the price `count` ticks higher."""
+    return np.asarray(np.round(price + count * _hundredths(price, ticks) / 100, 2))
+
+
+def previous_price(price: Floats, ticks: Ticks, count: int = 1) -> Floats:
+    """Return the price `count` ticks lower; 0 where there is none, which KIS writes for no bid."""
+    step = _hundredths(price - 1e-6, ticks)  # 2,000 KRW is left by a tick of 1, not of 5
+    return np.asarray(np.maximum(np.round(price - count * step / 100, 2), 0.0))
+
+
+def _hundredths(price: Floats, ticks: Ticks) -> Floats:
+    starts = np.array([start for start, _ in ticks])
+    steps = np.array([max(1.0, round(tick * 100)) for _, tick in ticks])
+    return np.asarray(steps[np.maximum(np.searchsorted(starts, price, side="right") - 1, 0)])
