@@ -18,6 +18,7 @@ import heapq
 import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -73,6 +74,22 @@ class Clock(Protocol):
         """Declare that the work `key` itself waits for this clock, so that time may go on."""
         ...
 
+    def announce(self, key: Hashable) -> None:
+        """Declare that a message is under way to whoever receives by `key`.
+
+        Virtual time stands still until `receive(key)`. The event loop cannot see a message that
+        is between two sockets, so a clock that goes on meanwhile would deliver it too late.
+        """
+        ...
+
+    def receive(self, key: Hashable) -> None:
+        """Declare that one message arrived, when what follows from it has begun."""
+        ...
+
+    def forget(self, key: Hashable) -> None:
+        """Declare that nobody receives by `key` any more: the connection has ended."""
+        ...
+
     async def thread(
         self, function: Callable[..., Result], *args: object, executor: Executor | None = None
     ) -> Result:
@@ -93,6 +110,11 @@ class _RunningClock:
         yield
 
     parked = busy
+
+    def announce(self, key: Hashable) -> None:
+        pass
+
+    receive = forget = announce
 
     async def thread(
         self, function: Callable[..., Result], *args: object, executor: Executor | None = None
@@ -168,6 +190,7 @@ class VirtualClock:
         self._order = itertools.count()
         self._working: set[Hashable] = set()
         self._waiting_for_time: set[Hashable] = set()
+        self._under_way: Counter[Hashable] = Counter()  # messages, by who receives them
         self._consideration_is_due = False
 
     def now(self) -> datetime:
@@ -212,6 +235,21 @@ class VirtualClock:
         with self._member(self._waiting_for_time, key):
             yield
 
+    def announce(self, key: Hashable) -> None:
+        """Hold time still until the message is received; see `Clock.announce`."""
+        self._under_way[key] += 1
+
+    def receive(self, key: Hashable) -> None:
+        """Let time go on if this was the last message under way; see `Clock.receive`."""
+        self._under_way[key] -= 1
+        if self._under_way[key] <= 0:
+            self.forget(key)
+
+    def forget(self, key: Hashable) -> None:
+        """Let time go on although messages were announced; see `Clock.forget`."""
+        self._under_way.pop(key, None)
+        self._consider_soon()
+
     async def thread(
         self, function: Callable[..., Result], *args: object, executor: Executor | None = None
     ) -> Result:
@@ -245,8 +283,8 @@ class VirtualClock:
     def _consider(self) -> None:
         """Let time go on if no task works. Runs last in its round of the event loop."""
         self._consideration_is_due = False
-        if self._working - self._waiting_for_time:
-            return  # the end of the work leads here again
+        if self._under_way or self._working - self._waiting_for_time:
+            return  # the end of the work, or the message received, leads here again
         while self._wakeups and self._wakeups[0][3]():
             heapq.heappop(self._wakeups)
         if not self._wakeups:

@@ -43,6 +43,50 @@ async def test_a_virtual_day_passes_in_no_time_and_in_order():
     assert time.monotonic() - started < 60  # seven virtual hours did not take seven hours
 
 
+async def test_time_stands_still_while_a_message_is_between_two_sockets():
+    clock = VirtualClock(OPEN)
+    received: list[tuple[bytes, datetime]] = []
+    ended = asyncio.Event()
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(200):
+            await clock.sleep(0.25)
+            clock.announce("reader")
+            writer.write(b"%03d" % number)
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    async with clock.busy("connecting"):
+        reader, writer = await asyncio.open_connection(*address)
+    for _ in range(200):
+        received.append((await reader.readexactly(3), clock.now()))
+        clock.receive("reader")
+    expected = [(b"%03d" % n, OPEN + timedelta(seconds=(n + 1) / 4)) for n in range(200)]
+    assert received == expected
+    await ended.wait()
+    writer.close()
+    server.close()
+
+
+async def test_time_goes_on_when_nobody_receives_any_more():
+    clock = VirtualClock(OPEN)
+    clock.announce("gone")
+    clock.announce("gone")
+    sleeping = asyncio.create_task(clock.sleep(1))
+    await clock.thread(time.sleep, 0.02)
+    assert not sleeping.done()
+    clock.forget("gone")
+    await sleeping
+    clock.receive("gone")  # more than were announced: nothing to wait for
+    await clock.sleep(1)
+    assert clock.now() == OPEN + timedelta(seconds=2)
+    running = ScaledClock(OPEN, 1000)
+    for declare in (running.announce, running.receive, running.forget):
+        declare("anyone")
+
+
 async def test_time_stands_still_while_a_thread_works():
     clock = VirtualClock(OPEN)
     moments: list[datetime] = []
