@@ -2,7 +2,8 @@
 
 KrtError
  ├─ InputError             an option, file, symbol or setting of the user cannot be used
- │   └─ CalendarRangeError a date outside the range that the calendar knows
+ │   ├─ CalendarRangeError a date outside the range that the calendar knows
+ │   └─ FileError          rows of a file cannot be used; its findings say which and why
  ├─ KisError               KIS refused, or its answer cannot be used
  │   ├─ KisUnreachable     no answer: timeout, reset, HTML, 5xx; worth another try
  │   ├─ KisPaceExceeded    EGW00201, too many calls this second; worth another try, later
@@ -18,6 +19,10 @@ KrtError
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class KrtError(Exception):
@@ -58,6 +63,17 @@ class InputError(KrtError):
 
 class CalendarRangeError(InputError):
     """A date outside the calendar's range: no answer is better than a wrong one."""
+
+
+class FileError(InputError):
+    """Rows of a file cannot be used. `findings` has a row for each reason.
+
+    Its columns are reason, rows (how many), first_row (counted as people count) and example.
+    """
+
+    def __init__(self, message: str, findings: pl.DataFrame) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 class KisError(KrtError):

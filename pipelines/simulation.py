@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from engine.clock import Clock, VirtualClock
 from engine.errors import InputError
+from engine.history.bar_file_times import BarTimes
 from engine.market import sessions
 from engine.market.symbols import FrontMonth, Stock, parse, parse_chain
 from engine.settings import AppKey, KisSettings
@@ -48,12 +49,12 @@ class SimulatedDay:
     feed: Feed
 
 
-def recorded_day(file: Path, day: date | None) -> SimulatedDay:
-    """Serve a Parquet file's bars: its futures with a chain around them, its stocks likewise.
+def recorded_day(file: Path, day: date | None, times: BarTimes | None = None) -> SimulatedDay:
+    """Serve a file's bars: its futures with a chain around them, its stocks likewise.
 
     Raises InputError where the file, its columns or the date's bars are missing.
     """
-    market = RecordedMarket(file)
+    market = RecordedMarket(file, times)
     if day is None:
         raise InputError(f"--recorded needs --date, one of the sessions in {file.name}")
     market.require(day)

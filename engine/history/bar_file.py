@@ -1,110 +1,92 @@
-"""A Parquet file of recorded bars, such as those that people keep from KIS.
+"""A file of bars, such as people keep from KIS or from another source: Parquet or CSV.
 
-It has the columns symbol, timestamp (KIS's label: the start of the minute), open, high, low, close,
-volume. A symbol may be a front month, such as A01_FRONT. A file that `just export` wrote says of
-itself that its times are stamps, the ends of minutes: they are read as the labels that they mean.
+It has the columns symbol, timestamp, open, high, low, close, volume, in any order of its rows. A
+symbol may be a front month, such as A01_FRONT. Times without a zone are Seoul's. They are read as
+KIS's labels, be they starts or ends of minutes in the file (`engine.history.bar_file_times`). Rows
+that cannot be right are not corrected: the file is refused with a table of findings.
+
+`bar_file_forms` reads Parquet and CSV, `bar_file_values` the single values, `bar_file_checks` finds
+what is wrong.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from engine.clock import KST
 from engine.columns import PRICES
-from engine.errors import InputError
-from engine.market.symbols import parse
+from engine.history.bar_file_checks import (
+    double_check,
+    find,
+    is_without_trade,
+    price_checks,
+    refuse,
+)
+from engine.history.bar_file_forms import ROW, read_table
+from engine.history.bar_file_times import BarTimes, minute_check, with_labels
+from engine.history.bar_file_values import typed_rows, value_checks
 
-STAMPS_KEY = "krt.stamps"  # in the file's own metadata
-_ENDS = "end of minute"
+log = logging.getLogger(__name__)
+
 COLUMNS = ("symbol", "timestamp", *PRICES, "volume")
+_KEY = ("symbol", "timestamp")
 
 
-def scan_bars(path: Path, columns: Sequence[str] = COLUMNS) -> pl.LazyFrame:
-    """Return the columns of the file lazily, in our types.
+def scan_bars(
+    path: Path,
+    *,
+    times: BarTimes | None = None,
+    as_recorded: bool = False,
+    besides: Sequence[str] = (),
+) -> pl.LazyFrame:
+    """Return the bars of a file: COLUMNS, with KIS's labels, by symbol and time, each once.
 
-    Raises InputError, in one line that names the file, if it cannot be read, lacks one of the
-    columns, has one of another type, or holds no bars.
+    `times` says what the times in the file are; else the file is to show it. `as_recorded` keeps
+    what KIS gave and no session or market can have had: rows outside the session, impossible
+    prices. `besides` names further columns, which tell rows of the same minute apart. Raises
+    InputError, or FileError with findings, in one line that names the file.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}: name a Parquet file of recorded bars")
-    try:
-        frame = pl.scan_parquet(path)
-        schema = frame.collect_schema()
-        missing = [name for name in columns if name not in schema]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
-    if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(columns)}")
-    _check_values(path, frame, schema)
-    types: dict[str, pl.DataType] = {"volume": pl.Int64()}
-    types |= dict.fromkeys(PRICES, pl.Float64())
-    bars = frame.select(
-        _in_kst(schema) if name == "timestamp" else pl.col(name).cast(types.get(name, pl.String()))
-        for name in columns
-    )
-    return _with_labels(bars) if has_stamps(path) else bars
+    table = read_table(path, (*COLUMNS, *besides))
+    typed = typed_rows(table)
+    checks = [*value_checks(table, typed), minute_check()]
+    refuse(table, find(table, typed, checks if as_recorded else [*checks, *price_checks()]))
+    columns = [*COLUMNS, *besides]
+    bars = with_labels(table, typed.select(ROW, *columns), times)
+    if not as_recorded:
+        bars = _expected_bars(path, bars)
+    bars = _without_repetitions(path, bars.select(ROW, *columns), columns)
+    refuse(table, find(table, bars, [double_check((*_KEY, *besides))]))
+    whole = pl.col("volume").cast(pl.Int64)
+    return bars.sort(*_KEY, *besides).with_columns(whole).select(columns).lazy()
 
 
-def has_stamps(path: Path) -> bool:
-    """Say whether the file says of itself that its times are stamps: `just export` wrote it."""
-    return pl.read_parquet_metadata(path).get(STAMPS_KEY) == _ENDS
+def _expected_bars(path: Path, bars: pl.DataFrame) -> pl.DataFrame:
+    """Leave out rows outside the session and minutes before the first trade, and say so."""
+    outside = bars.filter(~pl.col("expected")).sort("timestamp")
+    if outside.height:
+        first = " ".join(map(str, outside.select(_KEY).row(0)))
+        log.warning(
+            "⚠️ %s: %d of %d rows lie outside their session and are left out, the first %s",
+            path,
+            outside.height,
+            bars.height,
+            first,
+        )
+    inside = bars.filter("expected")
+    kept = inside.filter(~is_without_trade())
+    if kept.height < inside.height:
+        empty = inside.height - kept.height
+        log.warning("⚠️ %s: %d rows without price and volume are left out", path, empty)
+    return kept
 
 
-def _in_kst(schema: pl.Schema) -> pl.Expr:
-    """Return the times as the clock in Seoul shows them; those with a zone say where they are."""
-    moment = pl.col("timestamp")
-    if getattr(schema["timestamp"], "time_zone", None):
-        moment = moment.dt.convert_time_zone(KST.key).dt.replace_time_zone(None)
-    return moment.cast(pl.Datetime("us"))
-
-
-def _with_labels(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Turn the stamps of stored bars into KIS's labels; a row that no session has is left out."""
-    read = bars.collect()
-    days = read.select("symbol", day=pl.col("timestamp").dt.date()).unique().sort("day", "symbol")
-    parts = [read.clear()]
-    for symbol, day in days.iter_rows():
-        session = parse(symbol).session(day)
-        if session is not None:
-            own = (pl.col("symbol") == symbol) & (pl.col("timestamp").dt.date() == day)
-            label = session.label_of_stamp(pl.col("timestamp")).alias("timestamp")
-            parts.append(read.filter(own).with_columns(label).drop_nulls("timestamp"))
-    return pl.concat(parts).lazy()
-
-
-def _check_values(path: Path, frame: pl.LazyFrame, schema: pl.Schema) -> None:
-    """Refuse columns of another type, rows without symbol or time, and a file without rows."""
-    moment = schema["timestamp"]
-    if not isinstance(moment, pl.Datetime):
-        raise InputError(f"{path}: timestamp is {moment}; it has to be times")
-    for name in (*PRICES, "volume"):
-        if not schema[name].is_numeric():
-            raise InputError(f"{path}: {name} is {schema[name]}; it has to be a number")
-    if not isinstance(schema["symbol"], pl.String | pl.Categorical | pl.Enum):
-        raise InputError(f"{path}: symbol is {schema['symbol']}; it has to be text")
-    keys = frame.select("symbol", "timestamp")
-    nulls, rows = keys.select(pl.sum_horizontal(pl.all().null_count()), pl.len()).collect().row(0)
-    if nulls:
-        raise InputError(f"{path}: {nulls} rows lack their symbol or timestamp")
-    if not rows:
-        raise InputError(f"{path} has no bars")
-    _check_numbers(path, frame, schema)
-
-
-def _check_numbers(path: Path, frame: pl.LazyFrame, schema: pl.Schema) -> None:
-    """Refuse values that are no numbers, and volumes that are no counts, by their first row."""
-    for name in (*PRICES, "volume"):
-        value = pl.col(name)
-        wrong = value.is_null()
-        if schema[name].is_float():
-            wrong = wrong | ~value.is_finite()
-        if name == "volume":
-            wrong = wrong | (value < 0) | (value > 2**53) | (value.cast(pl.Float64) % 1 != 0)
-        rows = frame.with_row_index("row").filter(wrong).select("row", name).head(1).collect()
-        if rows.height:
-            row, found = rows.row(0)
-            raise InputError(f"{path}: {name} is {found} in row {row + 1}: leave such rows out")
+def _without_repetitions(path: Path, bars: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """Keep the first of rows that say the same, and say how many there were."""
+    kept = bars.unique(columns, keep="first", maintain_order=True)
+    if kept.height < bars.height:
+        repeated = bars.height - kept.height
+        log.warning("⚠️ %s: %d rows say what another says and count once", path, repeated)
+    return kept

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from engine.store import Store
-from pipelines.commands.options import DatabaseOption, Days, End, RecordedFile, Start, Symbols
+from pipelines.commands.options import (
+    BarTimesOption,
+    DatabaseOption,
+    Days,
+    End,
+    RecordedFile,
+    Start,
+    Symbols,
+    require_file,
+)
 from pipelines.history import backfill as filling
 from pipelines.history.job import HistoryJob
 from pipelines.history.request import BackfillContext
@@ -20,6 +29,7 @@ def backfill(
     dry_run: bool = False,
     json: bool = False,
     recorded: RecordedFile = None,
+    bar_times: BarTimesOption = None,
     database: DatabaseOption = None,
 ) -> int:
     """Fetch what the history lacks, by the fewest calls, newest first; may be stopped at any time.
@@ -41,7 +51,8 @@ def backfill(
     json
         print the outcome as one JSON object
     """
-    job = HistoryJob(recorded, database, symbol, collects=not dry_run)
+    require_file("--recorded", recorded, bar_times)
+    job = HistoryJob(recorded, database, symbol, collects=not dry_run, bar_times=bar_times)
     first, last = job.span(start, end, days)
 
     async def plan(store: Store) -> int:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.commands.options import (
+    BarFile,
+    BarTimesOption,
     DatabaseOption,
     End,
     ParamTexts,
     Start,
     Symbols,
+    require_file,
     require_folder,
 )
 from pipelines.evaluation.backtest import parse_params, read_bars, validate_model
@@ -22,7 +25,8 @@ from strategies.registry import strategy_named
 
 def backtest(
     *,
-    file: Path | None = None,
+    file: BarFile = None,
+    bar_times: BarTimesOption = None,
     symbol: Symbols = (),
     strategy: str = "dolpha1",
     param: ParamTexts = (),
@@ -41,8 +45,6 @@ def backtest(
 
     Parameters
     ----------
-    file
-        bars as KIS labels them (Parquet); else the stored history
     symbol
         a code, or a product (A01) whose front month is meant; may be repeated
     strategy
@@ -68,6 +70,7 @@ def backtest(
     json
         print figures, daily results and trades as JSON, not as a table
     """
+    require_file("--file", file, bar_times)
     if report:
         require_folder("--report", report)
     chosen = strategy_named(strategy)
@@ -82,7 +85,7 @@ def backtest(
             "capital": capital,
         },
     )
-    bars = read_bars(chosen, params, file, symbol, start, end, database)
+    bars = read_bars(chosen, params, file, symbol, start, end, database, bar_times)
     result = run_backtest(bars.lazy(), chosen, params, rules, start=start)
     if report:
         from pipelines.reports.backtest import write_report  # noqa: PLC0415 - altair takes a second

@@ -10,7 +10,14 @@ from rich.console import Console
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
 from engine.settings import load_settings
-from pipelines.commands.options import Day, Seed, require_writable
+from pipelines.commands.options import (
+    BarTimesOption,
+    Day,
+    RecordedFile,
+    Seed,
+    require_file,
+    require_writable,
+)
 from pipelines.day import view
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.feed import Feed
@@ -20,7 +27,8 @@ from pipelines.simulation import SEED
 
 def live(
     *,
-    recorded: Path | None = None,
+    recorded: RecordedFile = None,
+    bar_times: BarTimesOption = None,
     date: Day = None,
     speed: str | None = None,
     fresh: bool = False,
@@ -37,8 +45,6 @@ def live(
 
     Parameters
     ----------
-    recorded
-        serve the bars of this Parquet file instead of synthetic ones (a simulation)
     date
         the session to simulate; the latest one by default
     speed
@@ -62,12 +68,13 @@ def live(
     picture
         save the view as it stands at the end to this SVG file
     """
+    require_file("--recorded", recorded, bar_times)
     settings = load_settings()
     simulated = bool(recorded or simulate or faults) or not settings.has_credentials
     if not simulated and (date or speed):
         raise InputError("--date and --speed belong to a simulation: add --simulate")
     feed = Feed(stock, future, tuple(parse_chain(text) for text in chain))
-    simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed)
+    simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times)
     if picture:
         require_writable(picture)  # refused now, not at the end of the day
     stats = run(

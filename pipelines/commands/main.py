@@ -17,7 +17,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError, Parameter
 
 from engine.environment import forget_libpq_variables
-from engine.errors import InputError, KrtError
+from engine.errors import FileError, InputError, KrtError
 
 _LONGEST = 1000  # characters of an argument
 _LINE = 600  # characters of a message
@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _refuse(" ".join(str(error).split()))
+    except FileError as error:
+        return _refuse_file(error)
     except KrtError as error:
         return _refuse(str(error))
     except OSError as error:  # the disk, a port; errors with more context are KrtErrors
@@ -153,6 +155,15 @@ def _check(arguments: Sequence[str]) -> None:
             raise InputError(f"{argument!r} holds a character that cannot be printed")
         if len(argument) > _LONGEST and not sql:
             raise InputError(f"{argument!r} is too long: {len(argument)} characters")
+
+
+def _refuse_file(error: FileError) -> int:
+    """Print the findings on standard error where they are more than one line can say."""
+    if error.findings.height > 1:
+        from pipelines.reports.terminal import print_frame  # noqa: PLC0415 - only here is it needed
+
+        print_frame(error.findings, "table", "findings", file=sys.stderr)
+    return _refuse(str(error))
 
 
 def _refuse(message: str) -> int:

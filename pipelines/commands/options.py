@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 
 from engine.clock import WallClock, today
 from engine.errors import InputError
+from engine.history.bar_file_times import BarTimes
 from engine.market.trading_days import check_range
 from engine.settings import DataKind
 
@@ -49,13 +50,31 @@ DatabaseOption = Annotated[
     Parameter(help="live or simulation; live where there are credentials; yours knows by itself"),
 ]
 RecordedFile = Annotated[
-    Path | None, Parameter(help="a simulated KIS serves this Parquet file's bars instead of KIS")
+    Path | None,
+    Parameter(help="a simulated KIS serves the bars of this file (Parquet, CSV) instead of KIS"),
+]
+BarFile = Annotated[
+    Path | None, Parameter(help="bars in a file (Parquet, CSV), else the stored history")
+]
+BarTimesOption = Annotated[
+    BarTimes | None,
+    Parameter(
+        name="--bar-times",
+        help="the times in the file are the start of each minute, as KIS labels bars, or its end;"
+        " only needed where the file does not show it",
+    ),
 ]
 Port = Annotated[int, Parameter(validator=Number(gte=1, lte=65_535))]
 PortOrAny = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lte=2**32 - 1))]
 Seconds = Annotated[float, Parameter(validator=Number(gte=1, lte=86_400))]
 Workers = Annotated[int | None, Parameter(validator=Number(gte=1))]
+
+
+def require_file(option: str, file: Path | None, bar_times: BarTimes | None) -> None:
+    """Refuse to hear what the times in a file are where no file is given. Raises InputError."""
+    if bar_times and not file:
+        raise InputError(f"--bar-times is about the bars of a file: give {option} too")
 
 
 def time_of_day(option: str, text: str) -> dt.time:

@@ -10,13 +10,23 @@ from pathlib import Path
 
 from engine.clock import ScaledClock, WallClock
 from engine.errors import InputError
+from engine.history.bar_file_times import BarTimes
 from engine.log import setup_logging
 from engine.settings import load_settings
 from engine.simulator.faults.scenario import load_scenario
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
-from pipelines.commands.options import DayOrToday, PortOrAny, Seed, require_free_port, time_of_day
+from pipelines.commands.options import (
+    BarTimesOption,
+    DayOrToday,
+    PortOrAny,
+    RecordedFile,
+    Seed,
+    require_file,
+    require_free_port,
+    time_of_day,
+)
 from pipelines.simulation import (
     FEED,
     SEED,
@@ -35,7 +45,8 @@ log = logging.getLogger(__name__)
 def sim(
     *,
     port: PortOrAny = 9443,
-    recorded: Path | None = None,
+    recorded: RecordedFile = None,
+    bar_times: BarTimesOption = None,
     date: DayOrToday = None,
     start: str | None = None,
     speed: str = "1",
@@ -50,8 +61,6 @@ def sim(
     ----------
     port
         where it listens on 127.0.0.1; 0 for any free one
-    recorded
-        serve the bars of this Parquet file instead of synthetic ones
     date
         the session to serve, YYYY-MM-DD or today; the latest one by default
     start
@@ -68,6 +77,7 @@ def sim(
     seed
         of the synthetic market
     """
+    require_file("--recorded", recorded, bar_times)
     load_settings()  # a broken configuration is reported here as everywhere
     times = parse_speed(speed)
     if times == math.inf:
@@ -76,7 +86,7 @@ def sim(
         require_free_port("127.0.0.1", port)
     keys = _keys(app_key, app_secret)
     now = WallClock().now()
-    simulated = _simulated(recorded, seed, date, now.date())
+    simulated = _simulated(recorded, bar_times, seed, date, now.date())
     clock = ScaledClock(_start(simulated.day, start, now), times)
     setup_logging(clock=clock)
     asyncio.run(_serve(simulated.market, clock, port, faults, keys))
@@ -84,11 +94,15 @@ def sim(
 
 
 def _simulated(
-    recorded: Path | None, seed: int, day: dt.date | None, today: dt.date
+    recorded: Path | None,
+    bar_times: BarTimes | None,
+    seed: int,
+    day: dt.date | None,
+    today: dt.date,
 ) -> SimulatedDay:
     """Return what is served; today even if it is closed, for KIS answers on closed days, too."""
     if recorded:
-        return recorded_day(recorded, day)
+        return recorded_day(recorded, day, bar_times)
     if day == today:
         return SimulatedDay(SyntheticMarket(seed), today, FEED)
     return synthetic_day(seed, day or latest_session(today), today)

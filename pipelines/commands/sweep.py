@@ -9,7 +9,17 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.log import setup_logging
-from pipelines.commands.options import Axes, DatabaseOption, End, Start, Symbols, Workers
+from pipelines.commands.options import (
+    Axes,
+    BarFile,
+    BarTimesOption,
+    DatabaseOption,
+    End,
+    Start,
+    Symbols,
+    Workers,
+    require_file,
+)
 from pipelines.evaluation.backtest import read_bars
 from pipelines.evaluation.sweep import default_results_file, luck_warning, run_trials
 from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table
@@ -21,7 +31,8 @@ from strategies.registry import strategy_named
 def sweep(
     *,
     axis: Axes,
-    file: Path | None = None,
+    file: BarFile = None,
+    bar_times: BarTimesOption = None,
     symbol: Symbols = (),
     strategy: str = "dolpha1",
     start: Start = None,
@@ -38,8 +49,6 @@ def sweep(
     ----------
     axis
         name=value,value,… of a parameter, or of exit, commission_ticks …; may be repeated
-    file
-        bars as KIS labels them (Parquet); else the stored history
     symbol
         a code, or a product (A01) whose front month is meant; may be repeated
     strategy
@@ -58,9 +67,10 @@ def sweep(
         print one JSON object for each trial and symbol
     """
     setup_logging()
+    require_file("--file", file, bar_times)
     chosen, trials = strategy_named(strategy), grid(strategy, axis, start)
     longest = max((trial.params for trial in trials), key=chosen.warm_up_sessions)
-    bars = read_bars(chosen, longest, file, symbol, start, end, database)
+    bars = read_bars(chosen, longest, file, symbol, start, end, database, bar_times)
     data = fingerprint(bars)
     trial_log = TrialLog(results or default_results_file(strategy, data), data)
     with progress_bar("trials") as on_trial:

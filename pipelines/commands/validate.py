@@ -8,7 +8,15 @@ from typing import Literal
 from engine.errors import InputError
 from engine.store import Store
 from engine.store.export import copies
-from pipelines.commands.options import DatabaseOption, End, RecordedFile, Start, Symbols
+from pipelines.commands.options import (
+    BarTimesOption,
+    DatabaseOption,
+    End,
+    RecordedFile,
+    Start,
+    Symbols,
+    require_file,
+)
 from pipelines.history import repair
 from pipelines.history import validate as checking
 from pipelines.history.job import HistoryJob
@@ -26,6 +34,7 @@ def validate(
     fix: bool = False,
     export: Path | None = None,
     recorded: RecordedFile = None,
+    bar_times: BarTimesOption = None,
     database: DatabaseOption = None,
 ) -> int:
     """Check the stored history with DuckDB: 0 whole, 1 findings, 2 could not run.
@@ -52,7 +61,8 @@ def validate(
         raise InputError(
             f"--export {export} is not a folder; `just export --to {export}` writes one"
         )
-    job = HistoryJob(recorded, database, symbol, collects=fix)
+    require_file("--recorded", recorded, bar_times)
+    job = HistoryJob(recorded, database, symbol, collects=fix, bar_times=bar_times)
 
     async def check(store: Store) -> int:
         exported = await copies(store, export) if export else None

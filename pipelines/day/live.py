@@ -26,6 +26,7 @@ from rich.console import Console
 from engine.clock import Clock, WallClock, today
 from engine.errors import InputError
 from engine.files import private_folder
+from engine.history.bar_file_times import BarTimes
 from engine.log import setup_logging
 from engine.settings import Settings, load_settings
 from engine.simulator.faults.scenario import Scenario, load_scenario
@@ -65,11 +66,12 @@ class Simulation:
     speed: str = DEFAULT_SPEED
     faults: str | None = None
     seed: int = SEED
+    bar_times: BarTimes | None = None
 
     def day(self) -> SimulatedDay:
         """Return the day to simulate. Raises InputError."""
         if self.recorded:
-            return recorded_day(self.recorded, self.date)
+            return recorded_day(self.recorded, self.date, self.bar_times)
         return synthetic_day(self.seed, self.date, today(WallClock()))
 
 

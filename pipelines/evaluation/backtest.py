@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import InputError
+from engine.history.bar_file_times import BarTimes
 from engine.settings import DataKind
 from pipelines.databases import open_reader
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
@@ -27,15 +28,16 @@ def read_bars(
     start: date | None,
     end: date | None,
     database: DataKind | None,
+    bar_times: BarTimes | None = None,
 ) -> pl.DataFrame:
     """Return the bars to trade on, warm-up included, from the file or the database.
 
-    Raises InputError if there are none.
+    `bar_times` says what the times in the file are. Raises InputError if there are no bars.
     """
     if start and end and start > end:
         raise InputError(f"--from {start} is after --to {end}")
     if file:
-        bars = read_bar_file(file, symbols)
+        bars = read_bar_file(file, symbols, bar_times)
         return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
     warm_up = strategy.warm_up_sessions(params)
     with open_reader(database) as opened:

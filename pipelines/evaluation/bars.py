@@ -1,4 +1,4 @@
-"""The bars that a strategy is evaluated on: from a file of KIS's labels, or from the database.
+"""The bars that a strategy is evaluated on: from a file, or from the database.
 
 A product (A01, or A01_FRONT) means its front month: the contracts in front one after the other,
 unadjusted, under the one name A01_FRONT. A contract's code means that contract's own bars.
@@ -6,7 +6,6 @@ unadjusted, under the one name A01_FRONT. A contract's code means that contract'
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -16,40 +15,34 @@ import polars as pl
 from engine.columns import BARS
 from engine.errors import CalendarRangeError, InputError
 from engine.history.bar_file import scan_bars
+from engine.history.bar_file_times import BarTimes, by_session
 from engine.history.scan import scan
 from engine.market import sessions
-from engine.market.sessions import Session
 from engine.market.symbols import FrontMonth, OptionChain, Symbol, parse
 from engine.market.trading_days import rules
 
 
-def read_bar_file(path: Path, symbols: Sequence[str] = ()) -> pl.DataFrame:
-    """Read a Parquet file of bars labelled as KIS labels them, and turn the labels into stamps.
+def read_bar_file(
+    path: Path, symbols: Sequence[str] = (), times: BarTimes | None = None
+) -> pl.DataFrame:
+    """Read a file of bars (`engine.history.bar_file`), with stamps as they are stored.
 
-    Needs the columns symbol, timestamp, open, high, low, close, volume. Rows outside the hours of
-    their session are left out. Raises InputError for a file that cannot be read, lacks a column or
-    holds an unknown symbol, and if no bars are left.
+    `times` says what the times in the file are; else the file is to show it. Rows outside the hours
+    of their session are left out. Raises InputError for a file that cannot be read or holds rows
+    that cannot be right, and if no bars are left.
     """
-    bars = scan_bars(path, tuple(BARS)).collect()
+    bars = scan_bars(path, times=times).select(list(BARS)).collect()
     if symbols:
         codes = [symbol_with_bars(symbol).code for symbol in symbols]
         bars = bars.filter(pl.col("symbol").is_in(codes))
-    pairs = bars.select("symbol", pl.col("timestamp").dt.date().alias("day")).unique()
-    symbols_of: defaultdict[Session, list[str]] = defaultdict(list)
-    for symbol, day in pairs.iter_rows():
-        if session := parse(symbol).session(day):
-            symbols_of[session].append(symbol)
-    stamped = [_with_stamps(bars, session, codes) for session, codes in symbols_of.items()]
-    if not any(part.height for part in stamped):
+    if bars.is_empty():
         raise InputError(f"{path} has no bars{' of ' + ', '.join(symbols) if symbols else ''}")
+    stamped = [
+        part.bars.with_columns(part.session.stamp_of_label(pl.col("timestamp")))
+        for part in by_session(bars)
+        if part.session
+    ]
     return pl.concat(stamped).sort("symbol", "timestamp")
-
-
-def _with_stamps(bars: pl.DataFrame, session: Session, symbols: list[str]) -> pl.DataFrame:
-    in_session = pl.col("timestamp").dt.date() == session.date
-    stamp = session.stamp_of_label(pl.col("timestamp"))
-    rows = bars.filter(in_session, pl.col("symbol").is_in(symbols))
-    return rows.with_columns(stamp).drop_nulls("timestamp")
 
 
 def read_stored_bars(

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from engine.clock import Clock, VirtualClock, WallClock, today
 from engine.errors import InputError
+from engine.history.bar_file_times import BarTimes
 from engine.kis.client import KisClient
 from engine.log import setup_logging
 from engine.market.trading_days import check_range
@@ -40,13 +41,14 @@ class HistoryJob:
         symbols: tuple[str, ...],
         *,
         collects: bool,
+        bar_times: BarTimes | None = None,
     ) -> None:
         self.settings = load_settings()
         wanted = "simulation" if recorded else asked
         self._kind = data_kind(self.settings, wanted, collects=collects)
         if recorded and self._kind == "live":
             raise InputError("--recorded is a simulation, and your database holds real data")
-        self.market = RecordedMarket(recorded) if recorded else None
+        self.market = RecordedMarket(recorded, bar_times) if recorded else None
         self.symbols = list(symbols) or self._usual_symbols()
         self.warm_up = warm_up_sessions()
         self.clock = self._clock()

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TextIO
 
 import polars as pl
 from rich.box import SIMPLE
@@ -24,14 +24,16 @@ def print_frame(
     frame: pl.DataFrame,
     format: Literal["table", "json", "csv"],  # noqa: A002 - as the option is called
     title: str = "",
+    *,
+    file: TextIO | None = None,
 ) -> None:
-    """Print a frame to standard output."""
+    """Print a frame to standard output; a table may go to another file."""
     if format == "json":
         print_json(frame.write_json())
     elif format == "csv":
         sys.stdout.write(without_lists(frame).write_csv())
     else:
-        console = Console()
+        console = Console(file=file)
         if not console.is_terminal:
             console.width = _WIDTH  # a file or a pipe has none; do not fold into 80 columns
         console.print(_frame_table(frame, title))

@@ -168,10 +168,11 @@ def test_a_file_for_a_folder_and_the_reverse(krt, desk, arguments):
     ("bars", "says"),
     [
         (bars_of().clear(), "no bars"),
-        (bars_of(symbol=None), "lack their symbol"),
+        (bars_of(symbol=None), "symbol is missing"),
         (bars_of().with_columns(open=pl.lit("dear")), "open is String"),
-        (bars_of().with_columns(timestamp=pl.lit("noon")), "timestamp is String"),
-        (bars_of().with_columns(volume=pl.lit(1.5)), "volume is 1.5 in row 1"),
+        (bars_of().with_columns(timestamp=pl.lit("noon")), "timestamp is noon"),
+        (bars_of().with_columns(volume=pl.lit(1.5)), "volume is 1.5 (A01_FRONT"),
+        (bars_of(at=datetime(2025, 9, 8, 12)), "--bar-times start or end"),
     ],
 )
 def test_a_file_whose_columns_hold_something_else(krt, desk, command, bars, says):
@@ -182,8 +183,45 @@ def test_a_file_whose_columns_hold_something_else(krt, desk, command, bars, says
 @pytest.mark.parametrize("command", ["live", "sim"])
 def test_a_file_with_bars_on_a_day_without_a_session(krt, desk, command):
     bars_of().write_parquet(desk.folder / "saturday.parquet")
-    says = "KRX has no session on 2025-09-06"
+    says = "no bar in a session of its symbol"
     refused(krt, command, "--recorded", "saturday.parquet", "--date", "2025-09-06", says=says)
+
+
+FILE_COMMANDS = [
+    ["live", "--date", "2025-09-08", "--recorded"],
+    ["sim", "--date", "2025-09-08", "--recorded"],
+    ["backfill", "--recorded"],
+    ["validate", "--recorded"],
+    ["backtest", "--file"],
+    ["sweep", "--grid", "band_multiplier=1", "--file"],
+]
+
+
+@pytest.mark.parametrize("command", FILE_COMMANDS, ids=lambda command: command[0])
+def test_t5_every_command_that_takes_a_file_hears_what_its_times_are(krt, desk, command):
+    bars_of(at=datetime(2025, 9, 8, 8, 45)).write_parquet(desk.folder / "starts.parquet")
+    wrong = ("starts.parquet", "--bar-times", "end")
+    refused(krt, *command, *wrong, says="08:45 can only be the start of a minute")
+    without_file = [word for word in command if word not in ("--recorded", "--file")]
+    refused(krt, *without_file, "--bar-times", "end", says=f"give {command[-1]} too")
+    refused(krt, *command, "starts.parquet", "--bar-times", "middle", says="--bar-times")
+
+
+def test_faults_of_several_kinds_are_a_table_above_the_line(krt, desk):
+    odd = pl.concat([bars_of(at=datetime(2025, 9, 8, 8, 45 + n)) for n in range(4)])
+    n = pl.int_range(pl.len())
+    odd = odd.with_columns(
+        high=pl.when(n < 2).then(1.0).otherwise("high"),
+        volume=pl.when(n == 3).then(-5).otherwise("volume"),
+    )
+    odd.write_csv(desk.folder / "odd.csv")
+    code, said = krt("backtest", "--file", "odd.csv")
+    assert code == 2
+    assert "high is not the highest price" in said
+    assert "volume is -5 (A01_FRONT 2025-09-08T08:48:00.000000)" in said
+    assert said.splitlines()[-1].startswith("❌ odd.csv: 3 kinds of faults in its rows; first ")
+    assert "high is 1.0" in said.splitlines()[-1]
+    assert "in line 2, and 1 more such rows" in said.splitlines()[-1]
 
 
 def test_a_simulator_on_a_port_that_is_taken(krt):

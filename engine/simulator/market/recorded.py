@@ -21,6 +21,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.history.bar_file import scan_bars
+from engine.history.bar_file_times import BarTimes
 from engine.market.products import KOSDAQ150, KOSPI200, Product
 from engine.market.sessions import Market, Session
 from engine.market.symbols import Contract, Stock, front_month
@@ -36,13 +37,13 @@ class RecordedMarket:
 
     Other symbols, nights and other contracts come from a `SyntheticMarket`, contracts and options
     of a recorded product around its recorded price. Raises InputError if the file cannot be read
-    or lacks a column.
+    or holds rows that mean nothing; `times` says what the times in the file are.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, times: BarTimes | None = None) -> None:
         self.path = Path(path)
         self._fallback = SyntheticMarket()
-        self._frame = scan_bars(self.path)
+        self._frame = scan_bars(self.path, times=times, as_recorded=True)
         self._series = lru_cache(maxsize=512)(self._load)
         self.index = lru_cache(maxsize=128)(self._index)
         self.bars = lru_cache(maxsize=1024)(self._bars)
@@ -68,13 +69,7 @@ class RecordedMarket:
 
     def _load(self, symbol: str) -> dict[date, pl.DataFrame]:
         rows = self._frame.filter(pl.col("symbol") == symbol).rename({"timestamp": "label"})
-        days = (
-            rows.select(list(BARS))
-            .sort("label", maintain_order=True)
-            .unique("label", keep="last", maintain_order=True)
-            .collect()
-            .with_columns(day=pl.col("label").dt.date())
-        )
+        days = rows.select(list(BARS)).collect().with_columns(day=pl.col("label").dt.date())
         parts = days.partition_by("day", as_dict=True, include_key=False, maintain_order=True)
         return {day: part for (day,), part in parts.items()}
 
@@ -97,7 +92,7 @@ class RecordedMarket:
         yield symbol
         traded = instrument(symbol)
         if isinstance(traded, Contract) and traded in _front_and_next(traded.product, day):
-            yield from (f"{traded.product.prefix}_FRONT", f"{traded.product.old_prefix}_FRONT")
+            yield front_month(traded.product).code
 
     def _index(self, underlying: str, session: Session) -> pl.DataFrame:
         """Return the index that the recorded future implies: its price less the carry."""

@@ -56,12 +56,12 @@ def test_rows_that_no_session_owes_are_left_out(bars: pl.DataFrame, tmp_path: Pa
     path = tmp_path / "odd.parquet"
     odd = with_kis_labels(bars.head(3)).with_columns(
         pl.Series(
-            "timestamp", ["2025-09-01 15:40", "2025-09-06 10:00", "2025-09-01 09:00"]
+            "timestamp", ["2025-09-01 15:40", "2025-09-06 10:00", "2025-09-01 08:45"]
         ).str.to_datetime(time_unit="us")
     )
     odd.write_parquet(path)
     stamps = read_bar_file(path)["timestamp"].dt.strftime("%Y-%m-%d %H:%M").to_list()
-    assert stamps == ["2025-09-01 09:01"]
+    assert stamps == ["2025-09-01 08:46"]
 
 
 async def test_the_database_gives_the_trades_of_the_file(
