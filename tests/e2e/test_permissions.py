@@ -104,7 +104,7 @@ def test_the_embedded_server_listens_to_our_account_hold_collector_lock(database
     }
     assert named <= {pwd.getpwuid(os.geteuid()).pw_name, data.owner()}
     assert exposed(data.parent) == []
-    for folder in (data, Path(setting(database_url, "unix_socket_directories"))):
+    for folder in (data, Path(setting(database_url, "unix_socket_directories").strip('"'))):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 

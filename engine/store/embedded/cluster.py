@@ -30,7 +30,7 @@ import psutil
 from engine.errors import StoreError
 from engine.store.connection import Connection
 from engine.store.embedded.programs import MAJOR, Programs
-from engine.store.embedded.running import hold_for_server
+from engine.store.embedded.running import hold_for_server, is_held
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Cluster:
         self.programs.run(
             "initdb",
             "-D",
-            making,
+            _from_within(making),
             "-U",
             "postgres",
             "-E",
@@ -93,6 +93,7 @@ class Cluster:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
             *authentication,
+            folder=self.folder,
         )
         if sys.platform != "win32":
             _admit_callers(making, self.programs)
@@ -111,7 +112,8 @@ class Cluster:
     def _start(self, inherited: tuple[int, ...], *, durable: bool) -> None:
         settings = _SETTINGS | ({} if durable else _NOT_DURABLE) | self._address()
         self._clear_after_crash()
-        _write(self.data / "krt.conf", "".join(f"{k} = '{v}'\n" for k, v in settings.items()))
+        lines = (f"{name} = {_quoted(value)}\n" for name, value in settings.items())
+        _write(self.data / "krt.conf", "".join(lines))
         for attempt in range(_START_ATTEMPTS):
             (self.data / "start.log").unlink(missing_ok=True)
             try:
@@ -119,12 +121,13 @@ class Cluster:
                     "pg_ctl",
                     "start",
                     "-D",
-                    self.data,
+                    _from_within(self.data),
                     "-l",
-                    self.data / "start.log",
+                    _from_within(self.data) / "start.log",
                     "-w",
                     "-t",
                     "300",
+                    folder=self.folder,
                     inherited=inherited,
                 )
             except StoreError as error:
@@ -160,15 +163,15 @@ class Cluster:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE or "postgres" not in process.name():
                 return False
-            return any(Path(argument) == self.data for argument in process.cmdline())
+            return Path(process.cwd()) == self.data  # a server lives in its folder
         except psutil.NoSuchProcess:
             return False
-        except psutil.AccessDenied:  # we may see no more than its name
-            return True
+        except psutil.AccessDenied:  # root of a container may see no more than its name
+            return is_held(self.folder)
 
     def url(self) -> str:
         """Return the address of our database on the running server."""
-        lines = (self.data / "postmaster.pid").read_text().splitlines()
+        lines = _read(self.data / "postmaster.pid").split("\n")
         if sys.platform == "win32":
             login = f"postgres:{(self.folder / 'password').read_text()}@127.0.0.1:{lines[3]}"
             return f"postgresql://{login}/{DATABASE}?sslmode=disable"
@@ -184,7 +187,7 @@ class Cluster:
 
     def _pid(self) -> int | None:
         try:
-            return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            return int(_read(self.data / "postmaster.pid").split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             return None
 
@@ -206,7 +209,7 @@ class Cluster:
         logs = sorted((self.data / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
         for path in [*reversed(logs), self.data / "start.log"]:
             with suppress(OSError):
-                if lines := [line for line in path.read_text().splitlines() if "FATAL" in line]:
+                if lines := [line for line in _read(path).split("\n") if "FATAL" in line]:
                     return lines[-1]
         return f"see {self.data / 'log'}"
 
@@ -215,14 +218,19 @@ class Cluster:
             return {"listen_addresses": "127.0.0.1", "port": str(_port(self.folder / "port"))}
         run = self._socket_folder()
         self.programs.make_private_folder(run)
-        sockets = str(run).replace("'", "''")
-        return {"listen_addresses": "", "port": str(_PORT), "unix_socket_directories": sockets}
+        address = {"listen_addresses": "", "unix_socket_directories": f'"{run}"'}
+        return address | {"port": str(_PORT)}
 
     def _socket_folder(self) -> Path:
-        """Return a folder for the socket, with a path short enough for the system."""
+        """Return a folder for the socket: a path that is short enough for the system.
+
+        A comma would divide the path into two for every program that connects, and a quote for the
+        server.
+        """
         name = f"krt-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
         for run in (self.folder / "run", Path(tempfile.gettempdir()) / name):
-            if len(os.fsencode(run / f".s.PGSQL.{_PORT}.lock")) <= _SOCKET_PATH_LIMIT:
+            short = len(os.fsencode(run / f".s.PGSQL.{_PORT}.lock")) <= _SOCKET_PATH_LIMIT
+            if short and not set(str(run)) & set(',"'):
                 return run
         return Path("/tmp") / name  # noqa: S108 - make_private_folder checks its owner
 
@@ -230,6 +238,25 @@ class Cluster:
 def data_folder(folder: Path) -> Path:
     """Return the folder with the data of this major version."""
     return folder / f"postgres-{MAJOR}"
+
+
+def _from_within(path: Path) -> Path:
+    """Return the path as seen from the cluster's folder.
+
+    pg_ctl and initdb pass it to a shell, which would read a quote, a dollar sign or a backslash of
+    the user's folder as its own. On Windows, whose shell does not enter every folder, it is whole.
+    """
+    return path if sys.platform == "win32" else Path(path.name)
+
+
+def _quoted(value: str) -> str:
+    """Return a value of a setting as Postgres's file of settings has it."""
+    return "'{}'".format(value.replace("\\", "\\\\").replace("'", "''"))
+
+
+def _read(path: Path) -> str:
+    """Return a file of Postgres; paths in it are as the system spells them."""
+    return os.fsdecode(path.read_bytes())
 
 
 def _admit_callers(data: Path, programs: Programs) -> None:
@@ -244,7 +271,7 @@ def _admit_callers(data: Path, programs: Programs) -> None:
 
 def _write(path: Path, text: str) -> None:
     """Write a setting that the server's account must be able to read, whatever our umask is."""
-    path.write_text(text)
+    path.write_bytes(os.fsencode(text))
     path.chmod(0o644)  # the folder itself is closed to others
 
 

@@ -37,12 +37,19 @@ class Programs:
     folder: Path
     account: str | None
 
-    def run(self, program: str, *arguments: str | Path, inherited: tuple[int, ...] = ()) -> None:
-        """Run one of the programs to its end. Raises StoreError with its last line.
+    def run(
+        self,
+        program: str,
+        *arguments: str | Path,
+        folder: Path | None = None,
+        inherited: tuple[int, ...] = (),
+    ) -> None:
+        """Run one of the programs, in `folder`, to its end. Raises StoreError with its last line.
 
         It and the programs that it starts have the files open that `inherited` are descriptors of.
         """
-        code, output = self._run([self.folder / "bin" / program, *arguments], inherited)
+        command = [self.folder / "bin" / program, *arguments]
+        code, output = self._run(command, folder=folder, inherited=inherited)
         if code:
             raise StoreError(f"{program} failed: {output.splitlines()[-1] if output else code}")
 
@@ -83,7 +90,13 @@ class Programs:
 
         return os.geteuid() if self.account is None else pwd.getpwnam(self.account).pw_uid
 
-    def _run(self, command: list[str | Path], inherited: tuple[int, ...] = ()) -> tuple[int, str]:
+    def _run(
+        self,
+        command: list[str | Path],
+        *,
+        folder: Path | None = None,
+        inherited: tuple[int, ...] = (),
+    ) -> tuple[int, str]:
         """Run a command under the account; return its exit code and output."""
         if self.account is None:
             as_account: dict[str, object] = {}
@@ -96,7 +109,7 @@ class Programs:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=SYSTEM_FOLDER.anchor,
+                cwd=folder or SYSTEM_FOLDER.anchor,
                 env=child_environment(LC_ALL="C"),  # we read its messages
                 check=False,
                 pass_fds=inherited,

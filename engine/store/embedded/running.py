@@ -45,6 +45,22 @@ def hold_for_server(folder: Path) -> Iterator[tuple[int, ...]]:
         os.close(descriptor)  # a server that was started keeps its own
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether any server holds the folder; on Windows, where it cannot be told, true."""
+    if sys.platform == "win32":
+        return True
+    import fcntl  # noqa: PLC0415 - Unix only
+
+    try:
+        with (folder / "running.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _acquire(descriptor: int, folder: Path) -> None:
     import fcntl  # noqa: PLC0415 - Unix only
 

@@ -17,6 +17,7 @@ import os
 import stat
 import sys
 import threading
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -72,6 +73,11 @@ def embedded_server(
 
 
 def _prepare(folder: Path) -> None:
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(folder)):
+        raise InputError(
+            f"the database folder {str(folder)!a} has a name that cannot be shown here: name"
+            " another"
+        )
     try:
         make_folder(folder, 0o755 if runs_under_another_account() else 0o700)
         _close_to_writers(folder)

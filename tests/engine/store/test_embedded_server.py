@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from engine.errors import InputError, StoreError
-from engine.store import embedded_server
+from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
 from engine.store.embedded.cluster import data_folder
 from engine.store.embedded.programs import find_programs
@@ -57,7 +57,7 @@ def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
     code = f"""
         import signal, sys, time
         from pathlib import Path
-        from engine.store import embedded_server
+        from engine.store import embedded_server, migrate
         with embedded_server(Path({str(folder)!r}), durable=False) as url:
             print("joined", flush=True)
             {then}
@@ -116,10 +116,56 @@ def test_data_outlives_the_server_and_a_stale_postmaster_pid_is_no_obstacle(fold
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("name", ["a b's 한글 %41", "x" * 120], ids=["odd", "long"])
-def test_the_folder_may_have_any_name(folder: Path, name: str) -> None:
+ODD_NAMES = {
+    "Korean": "a b's 한글 %41",
+    "comma": "Kim, Minsu",
+    "quotes": "the \"box\" of 'Kim'",
+    "backslash": "a\\b\\\\n",
+    "shell": "$HOME `id` $(id) & ; # !",
+    "address": "100% ?a=b&c@d:e#f",
+    "long": "x" * 120,
+}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_l15_the_folder_may_have_any_name(folder: Path, name: str) -> None:
+    with embedded_server(folder / name, durable=False) as url:
+        assert answers(url)
+        migrate(url)
+        with embedded_server(folder / name, durable=False) as second:
+            assert second == url
     with embedded_server(folder / name, durable=False, temporary=True) as url:
         assert answers(url)
+    assert not (folder / name).exists()
+
+
+@pytest.mark.parametrize("name", [b"Kim \xb1\xe8", b"two\nlines", b"\x1b[31mred"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_l15_a_name_that_cannot_be_shown_is_refused_in_one_line(folder: Path, name: bytes) -> None:
+    odd = folder / os.fsdecode(name)
+    with (
+        pytest.raises(InputError, match="has a name that cannot be shown here") as refused,
+        embedded_server(odd, durable=False),
+    ):
+        pass
+    assert str(refused.value).isprintable()
+    assert not folder.exists(), "nothing was made, no server started"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells the command line of any process")
+def test_l15_where_no_more_than_the_name_of_a_process_is_seen_its_lock_tells_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: psutil.Process) -> str:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "cwd", denied)
+    with embedded_server(folder, durable=False) as first:
+        with embedded_server(folder, durable=False) as second:
+            assert first == second
+        assert answers(first)
+    assert not answers(first)
 
 
 @pytest.mark.skipif(
