@@ -22,7 +22,7 @@ live *options:
 sim *options:
     @krt sim "$@"
 
-# last heartbeat of each component, last bar of each symbol, what is amiss
+# what is missing, heartbeats, last bars; exit code 0 well, 1 amiss, 2 unknown
 [group('run')]
 [no-exit-message]
 status *options:

@@ -188,6 +188,7 @@ GAPS = pa.schema(
     ]
 )
 STRATEGY_SYMBOLS = pa.schema([("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)])
+COLLECTED_SYMBOLS = pa.schema([("session", pa.date32()), ("symbol", pa.string()), ("since", TIME)])
 KEPT_SESSIONS = pa.schema(
     [
         ("symbol", pa.string()),

@@ -61,6 +61,8 @@ RELATIONS: dict[str, pl.Schema] = {
         },
         # stamps whose absence the ledger explains
         "excused": STAMPS,
+        # stamps that are missing for good, and why
+        "lost": {**EXPECTED_STAMPS, "state": pl.String(), "reason": pl.String()},
         # one row a code: stocks or derivatives, smallest price step, last trading day
         "instruments": {
             "symbol": pl.String(),

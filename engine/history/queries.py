@@ -110,21 +110,33 @@ async def read_stamps(
 ) -> pl.DataFrame:
     """Return STAMPS of the stored bars of codes and the stored snapshots of option chains."""
     schema = pl.Schema({name: STAMPS[name] for name in ("symbol", "stamp")})
+    found = await _read(store, schema, stamp_queries(first, last, symbols))
+    return found.with_columns(session=pl.col("stamp").dt.date()).select(list(STAMPS))
+
+
+def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None) -> list[str]:
+    """Return the queries for symbol and stamp of what is stored of symbols; None means of all."""
+    if symbols is None:
+        wanted = dict.fromkeys(_BAR_TABLES, "true")
+        chains = "true"
+    else:
+        wanted = {
+            table: f"symbol IN ({literals(codes)})"
+            for table, codes in symbols_by_table(symbols).items()
+        }
+        named = [code for code in symbols if isinstance(parse(code), OptionChain)]
+        chains = f"underlying_symbol IN ({literals(named)})" if named else ""
     span = between_dates(first, last)
-    chains = [code for code in symbols if isinstance(parse(code), OptionChain)]
     queries = [
-        f"SELECT symbol, timestamp AS stamp FROM {table}"  # noqa: S608 - quoted
-        f" WHERE symbol IN ({literals(codes)}) AND {span}"
-        for table, codes in symbols_by_table(symbols).items()
+        f"SELECT symbol, timestamp AS stamp FROM {table} WHERE {condition} AND {span}"  # noqa: S608
+        for table, condition in wanted.items()
     ]
     if chains:
         queries.append(
             "SELECT underlying_symbol AS symbol, timestamp AS stamp FROM option_matrices"  # noqa: S608
-            f" WHERE underlying_symbol IN ({literals(chains)}) AND {span}"
-            " AND metric_type = 'price'"
+            f" WHERE {chains} AND {span} AND metric_type = 'price'"
         )
-    found = await _read(store, schema, queries)
-    return found.with_columns(session=pl.col("stamp").dt.date()).select(list(STAMPS))
+    return queries
 
 
 async def read_collected_symbols(store: Store, day: date) -> list[str]:

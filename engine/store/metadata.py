@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 import polars as pl
 
@@ -38,6 +38,15 @@ async def store_strategy_symbols(
     )
     arrow = rows.to_arrow().cast(schemas.STRATEGY_SYMBOLS).combine_chunks()
     return await store.merge("strategy_symbols", arrow.to_batches()[0])
+
+
+async def store_collected_symbols(
+    store: Store, session: date, symbols: Iterable[str]
+) -> MergeCounts:
+    """Record what a collector sets out to collect in a session: codes and option chains."""
+    rows = [(session, symbol, store.now()) for symbol in dict.fromkeys(symbols)]
+    frame = pl.DataFrame(rows, schemas.COLLECTED_SYMBOLS.names, orient="row")
+    return await store.merge("collected_symbols", schemas.conform(frame, schemas.COLLECTED_SYMBOLS))
 
 
 async def record_heartbeat(

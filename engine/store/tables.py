@@ -195,7 +195,7 @@ _FIXED = (
         "system_status",
         schemas.SYSTEM_STATUS,
         ("component",),
-        "timestamp",
+        "component",  # the one written last counts: a simulated day may be played again
         compare_on=("timestamp", "status", "message", "data_count", "last_data_time"),
     ),
     Table(
@@ -219,6 +219,13 @@ _FIXED = (
         "strategy_symbols",
         schemas.STRATEGY_SYMBOLS,
         ("strategy", "symbol"),
+        "since",
+        compare_on=("symbol",),
+    ),
+    Table(
+        "collected_symbols",
+        schemas.COLLECTED_SYMBOLS,
+        ("session", "symbol"),
         "since",
         compare_on=("symbol",),
     ),

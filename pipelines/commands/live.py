@@ -86,8 +86,7 @@ def live(
         picture=picture,
     )
     if json:
-        figures = stats.as_json() | {"complete": stats.complete}
-        print_json(jsonlib.dumps(figures, ensure_ascii=False))
+        print_json(jsonlib.dumps(stats.as_json(), ensure_ascii=False))
     else:
-        Console().print(view.summary(stats, complete=stats.complete))
-    return 0 if stats.complete else 130
+        Console().print(view.summary(stats))
+    return 130 if stats.interrupted else 0

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from engine.clock import WallClock
+from engine.history.scan import query
 from engine.log import setup_logging
 from pipelines.commands.options import DatabaseOption, Day, time_of_day
 from pipelines.databases import open_reader
 from pipelines.reports.charts.style import CREDITS, save
 from pipelines.reports.pictures import COVERAGE_SESSIONS, Choice, What, draw
+from pipelines.reports.standing import present_moment
 from strategies.registry import DEFAULT_STRATEGY
 
 log = logging.getLogger(__name__)
@@ -57,6 +62,10 @@ def plot(
     at = time_of_day("--minute", minute) if minute else None
     choice = Choice(date, symbol, series, metric, at, sessions, strategy=strategy)
     with open_reader(database) as opened:
+        now = present_moment(
+            partial(query, opened.url), WallClock(), simulated=opened.kind == "simulation"
+        )
+        choice = replace(choice, now=now)
         picture = draw(opened.url, what, choice, CREDITS[opened.kind])
     save(picture, out)
     log.info("✅ %s", out)

@@ -89,7 +89,7 @@ def run(
     The feed is that of the settings unless it is given. The day is simulated if a simulation is
     given or there are no credentials. `fresh` empties the simulation's database first, `quiet`
     draws no live view, `picture` is an SVG file for the view as it stands at the end. Ctrl+C ends
-    the day: everything that has come is committed, and the result is not `complete`. Raises
+    the day: everything that has come is committed, and the result is `interrupted`. Raises
     KrtError.
     """
     settings = settings or load_settings()
@@ -120,7 +120,7 @@ def run(
         try:
             asyncio.run(collect(database, stats))
         except KeyboardInterrupt:
-            stats.complete = False
+            stats.interrupted = True
     if picture:
         view.save(stats, clock, picture)
     return stats

@@ -19,13 +19,18 @@ from engine.concurrency import run_until_first_error
 from engine.errors import InputError, KisError, KisKeyRefused, StoreError, StoreUnreachable
 from engine.fetchers.registry import FETCHERS
 from engine.files import private_folder
+from engine.history.completeness import LOST, gap_runs, read_minutes
 from engine.history.queries import read_stamps
 from engine.kis.client import KisClient, Priority
 from engine.kis.holidays import DAYS_FILE, learn_opening_days
 from engine.market import sessions
 from engine.settings import KisSettings
-from engine.store import MergeCounts, Store, Writer, ledger
-from engine.store.metadata import record_heartbeat, store_strategy_symbols
+from engine.store import MergeCounts, Store, Writer
+from engine.store.metadata import (
+    record_heartbeat,
+    store_collected_symbols,
+    store_strategy_symbols,
+)
 from pipelines.day.alerts import Alerts, open_alerts, stopped_component, unfillable_gap
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
@@ -90,7 +95,7 @@ async def run_day(
         context = BackfillContext(
             store, ingestor.store_bars, ingestor.store_rejected, kis, clock, Priority.LIVE
         )
-        stack.callback(lambda: stats.calls.update(kis.counts))
+        stack.callback(lambda: stats.end(kis.counts, clock.now()))
 
         await _wait_for_open(plan, clock)
         heartbeats: asyncio.Task[None] | None = None
@@ -166,6 +171,7 @@ async def _follow_plan(plan: DayPlan, polling: PollingManager) -> None:
 
 async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts) -> None:
     """Fetch what the history lacks: of yesterday, of the warm-up, and of today on a late start."""
+    await store_collected_symbols(context.store, plan.day, plan.names)
     for strategy in STRATEGIES.values():
         if plan.futures:
             await store_strategy_symbols(context.store, strategy.name, plan.futures)
@@ -177,10 +183,10 @@ async def _catch_up(plan: DayPlan, context: BackfillContext, found: MergeCounts)
 
 
 async def _count_stored(plan: DayPlan, store: Store, stats: DayStatistics) -> None:
-    """Count the day's bars that an earlier run has stored."""
-    codes = [bars.symbol for bars in plan.bars]
-    stored = await read_stamps(store, codes, plan.day, plan.day)
-    for symbol, stamp in stored.select("symbol", "stamp").iter_rows():
+    """Count the day's bars and snapshots that an earlier run has stored."""
+    stored = await read_stamps(store, plan.names, plan.day, plan.day)
+    so_far = stored.filter(pl.col("stamp") <= store.now())  # a day may be played again
+    for symbol, stamp in so_far.select("symbol", "stamp").iter_rows():
         stats.mark_stored(symbol, stamp)
 
 
@@ -191,10 +197,9 @@ async def _close_day(plan: DayPlan, context: BackfillContext, stats: DayStatisti
 
     async def compare_with_kis() -> pl.DataFrame:
         await reconcile(context, plan.names, plan.day)
-        return await ledger.read(context.store, plan.names, plan.day, plan.day)
+        return await read_minutes(context.store, plan.names, plan.day, context.clock.now())
 
-    rows = await retry_while_unreachable(context.clock, compare_with_kis)
-    stats.gaps = rows.filter(pl.col("state") != "filled").sort("symbol", "first_stamp")
+    stats.minutes = await retry_while_unreachable(context.clock, compare_with_kis)
 
 
 async def retry_while_unreachable(
@@ -216,9 +221,9 @@ async def retry_while_unreachable(
 
 
 def _alert_gaps(stats: DayStatistics, alerts: Alerts) -> None:
-    if stats.gaps is None:
+    if stats.minutes is None:
         return
-    lost = stats.gaps.filter(pl.col("state") == "unavailable")
+    lost = gap_runs(stats.minutes).filter(pl.col("state").is_in(LOST))
     for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
         alerts.tell(unfillable_gap(*gap))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from functools import cached_property
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from engine.market.sessions import Session
-from engine.store import MergeCounts
-from pipelines.feed import BarPlan, DayPlan
+from engine.history import completeness
+from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
+from engine.history.delays import live_delays
+from engine.market.expected import SESSIONS
+from engine.store import MergeCounts, ledger
+from pipelines.feed import DayPlan
 from pipelines.json_rows import json_rows
 
 
@@ -32,19 +34,29 @@ class DayStatistics:
     rejected: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     refused: int = 0  # calls that a simulated KIS refused: our mistake, such as too many a second
-    delays: dict[datetime, float] = field(default_factory=dict)  # seconds, by the bar's stamp
-    stored: dict[str, set[datetime]] = field(default_factory=dict)  # stamps, by symbol
+    # seconds by stamp, the longest of all symbols; only of bars collected live
+    delays: dict[datetime, float] = field(default_factory=dict)
+    # stamps, by symbol; of option chains those of their snapshots
+    stored: dict[str, set[datetime]] = field(default_factory=dict)
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
-    last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)
+    last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
+    # all rows of them, by stamp
+    given: dict[str, dict[datetime, dict[str, Any]]] = field(default_factory=dict)
     matrix: pl.DataFrame | None = None
-    gaps: pl.DataFrame | None = None  # the day's rows of the ledger; None before the close
+    minutes: pl.DataFrame | None = None  # what became of each (MINUTES); None before the close
     closed: bool = False  # KIS says that the exchange does not open on the day
-    complete: bool = True  # False if Ctrl+C ended the day
+    interrupted: bool = False  # Ctrl+C ended the day
+    as_of: datetime | None = None  # when the run ended
 
     @property
     def day(self) -> date:
         """The session's date."""
         return self.plan.day
+
+    def end(self, calls: Mapping[str, int], now: datetime) -> None:
+        """Note when the run ended, and how often it asked KIS for what."""
+        self.calls.update(calls)
+        self.as_of = now
 
     def count_rows(self, counts: MergeCounts) -> None:
         """Count rows of any table."""
@@ -54,13 +66,15 @@ class DayStatistics:
         """Count one snapshot of an option chain; the newest matrix is shown."""
         self.snapshots += 1
         self.matrix = matrix
+        for symbol, stamp in matrix.select("underlying_symbol", "timestamp").unique().iter_rows():
+            self.mark_stored(symbol, stamp)
 
     def count_rejected(self, reasons: Iterable[str]) -> None:
         """Count rows that could not be used, by reason."""
         self.rejected.update(reasons)
 
     def count_bars(self, batch: pa.RecordBatch, counts: MergeCounts, now: datetime) -> None:
-        """Count committed bars of the day, and how long after its end the newest one came."""
+        """Count committed bars of the day, and how late those were that were collected live."""
         frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
         self.count_rows(counts)
         self.corrections += counts.changed
@@ -68,23 +82,17 @@ class DayStatistics:
             return
         newest = frame.sort("timestamp").row(-1, named=True)
         symbol = newest["symbol"]
-        stamp = newest["timestamp"]
         last = self.last_bar.get(symbol)
-        # A late start fetches the day so far from its end backwards: those bars did not come late.
-        if last is None or stamp > last["timestamp"]:
-            session = self._sessions.get(symbol)
-            finished_at = session.finished_at(stamp) if session else stamp
-            delay = (now - finished_at).total_seconds()
-            self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
+        if last is None or newest["timestamp"] > last["timestamp"]:
             self.last_bar[symbol] = newest
-        self.stored.setdefault(symbol, set()).update(frame["timestamp"])
-
-    @cached_property
-    def _sessions(self) -> dict[str, Session]:
-        return {bars.symbol: bars.session for bars in self.plan.bars}
+        before = self.stored.setdefault(symbol, set())
+        for _, stamp, delay in live_delays(frame.with_columns(committed_at=now)).iter_rows():
+            if stamp not in before:
+                self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
+        before.update(frame["timestamp"])
 
     def mark_stored(self, symbol: str, stamp: datetime) -> None:
-        """Remember a bar of the day that was stored before this run began."""
+        """Remember a bar or snapshot of the day, also one stored before this run began."""
         self.stored.setdefault(symbol, set()).add(stamp)
 
     def count_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
@@ -96,13 +104,27 @@ class DayStatistics:
         strategy = table.removesuffix("_signal")
         rows = frame.select("symbol", "timestamp", "trade_signal").iter_rows()
         self.signal_rows.setdefault(strategy, {}).update({(s, t): trade for s, t, trade in rows})
-        newest = frame.sort("timestamp").row(-1, named=True)
-        self.last_signal[f"{strategy} {newest['symbol']}"] = newest
+        for row in frame.sort("timestamp").iter_rows(named=True):
+            name = f"{strategy} {row['symbol']}"
+            given = self.given.setdefault(name, {})
+            given[row["timestamp"]] = row
+            self.last_signal[name] = given[max(given)]
+
+    def signals_at(self, now: datetime) -> dict[str, dict[str, Any]]:
+        """Return the newest signal of each strategy and symbol that is not later than now."""
+        found = {}
+        for name, newest in self.last_signal.items():
+            so_far = [stamp for stamp in self.given.get(name, {}) if stamp <= now]
+            if so_far:
+                found[name] = self.given[name][max(so_far)]
+            elif name not in self.given:
+                found[name] = newest
+        return found
 
     @property
     def bars(self) -> int:
         """How many bars of the day are stored, those of an earlier run included."""
-        return sum(map(len, self.stored.values()))
+        return sum(len(self.stored.get(bars.symbol, ())) for bars in self.plan.bars)
 
     @property
     def signals(self) -> Counter[str]:
@@ -115,20 +137,43 @@ class DayStatistics:
         traded = {name: sum(map(bool, rows.values())) for name, rows in self.signal_rows.items()}
         return Counter(traded)
 
-    def missing(self, bars: BarPlan, until: datetime) -> int:
-        """Count the expected stamps up to a moment whose bar is not stored."""
-        stored = self.stored.get(bars.symbol, set())
-        return sum(stamp <= until and stamp not in stored for stamp in bars.session.stamps())
+    def minutes_until(self, now: datetime) -> pl.DataFrame:
+        """Return MINUTES of the plan by now: after the close the database's, before it our own."""
+        if self.minutes is not None:
+            return self.minutes
+        if self.closed:
+            return MINUTES.to_frame()
+        pairs = [(symbol, self.day) for symbol in self.plan.names]
+        stored = [(symbol, stamp) for symbol, found in self.stored.items() for stamp in found]
+        return completeness.minutes_until(
+            now,
+            pl.DataFrame(pairs, SESSIONS, orient="row"),
+            pl.DataFrame(
+                stored, {name: MINUTES[name] for name in ("symbol", "stamp")}, orient="row"
+            ),
+            pl.DataFrame(schema=ledger.ROWS),
+        )
+
+    @property
+    def final_minutes(self) -> pl.DataFrame:
+        """MINUTES when the run ended; of the whole day if it has not ended."""
+        end_of_day = datetime.combine(self.day, time.max)
+        return self.minutes_until(self.as_of or end_of_day)
+
+    @property
+    def missing(self) -> int:
+        """How many expected bars and snapshots were missing when the run ended, all reasons."""
+        return int(figures(self.final_minutes)["missing"].sum())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the day ran to its end and nothing of it is missing."""
+        ended = self.minutes is not None and not (self.closed or self.interrupted)
+        return ended and self.missing == 0
 
     def minutes_in_state(self, state: str) -> int:
-        """Return how many minutes of the day the ledger has in a state."""
-        stamps = self._ledger().filter(pl.col("state") == state)["stamps"]
-        return sum(stamps.to_list())
-
-    def _ledger(self) -> pl.DataFrame:
-        columns = ["symbol", "first_stamp", "last_stamp", "stamps", "state", "reason"]
-        empty = pl.DataFrame(schema=dict.fromkeys(columns))
-        return empty if self.gaps is None else self.gaps.select(columns)
+        """Return how many minutes of the day are in a state: stored, open, no_trade …"""
+        return self.final_minutes.filter(pl.col("state") == state).height
 
     @property
     def slowest(self) -> tuple[datetime, float] | None:
@@ -138,18 +183,23 @@ class DayStatistics:
     def as_json(self) -> dict[str, Any]:
         """Return the summary for machines. Times are KST; seconds are those of the run's clock."""
         slowest = self.slowest
+        counts = figures(self.final_minutes)
+        missing = self.missing
         return {
             "date": self.day.isoformat(),
             "simulated": self.simulated,
             "closed": self.closed,
+            "interrupted": self.interrupted,
+            "complete": self.complete,
             "bars": self.bars,
             "snapshots": self.snapshots,
             "signals": dict(self.signals),
             "trade_signals": dict(self.trade_signals),
             "corrections": self.corrections,
-            "gaps": self.minutes_in_state("open") + self.minutes_in_state("unavailable"),
-            "no_trade": self.minutes_in_state("no_trade"),
-            "gap_list": json_rows(self._ledger()),
+            "minutes": {name: int(counts[name].sum()) for name in COUNTS},
+            "gaps": missing,  # minutes, for whatever reason
+            "no_trade": int(counts["no_trade"].sum()),
+            "gap_list": json_rows(gap_runs(self.final_minutes)),
             "rejected": dict(self.rejected),
             "rows": {
                 "inserted": self.rows.inserted,

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.clock import Clock, floor_minute
+from engine.clock import Clock
+from engine.history.completeness import figures, reasons
 from pipelines.day.statistics import DayStatistics
 
 LEVELS_SHOWN = 3  # on each side of the ATM strike
@@ -58,7 +59,8 @@ def day_view(
     stats: DayStatistics, clock: Clock, lines: list[str], *, wide: bool = True
 ) -> RenderableType:
     """Return the view of the day; `wide` puts bars and signals side by side."""
-    tables = (_last_bars(stats, clock), _signals(stats))
+    counts = figures(stats.minutes_until(clock.now()))
+    tables = (_last_bars(stats, counts), _signals(stats, clock))
     top: RenderableType = Group(*tables)
     if wide:
         top = Table.grid(expand=True, padding=(0, 2))
@@ -66,7 +68,7 @@ def day_view(
         top.add_column(ratio=1)
         top.add_row(*tables)
     log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-    return Group(_heading(stats, clock), top, _volatility(stats), _totals(stats, clock), log_lines)
+    return Group(_heading(stats, clock), top, _volatility(stats), _totals(stats, counts), log_lines)
 
 
 def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
@@ -81,41 +83,56 @@ def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
     )
 
 
-def _last_bars(stats: DayStatistics, clock: Clock) -> Table:
+def _last_bars(stats: DayStatistics, counts: pl.DataFrame) -> Table:
     table = Table(title="last bars", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("symbol", no_wrap=True)
     table.add_column("end")
     for name in ("open", "high", "low", "close", "volume", "missing"):
         table.add_column(name, justify="right", no_wrap=True)  # never truncate a price
-    until = floor_minute(clock.now()) - timedelta(minutes=1)  # younger bars may still come
+    missing = dict(counts.select("symbol", "missing").iter_rows())
     for bars in stats.plan.bars[:SYMBOLS_SHOWN]:
         bar = stats.last_bar.get(bars.symbol)
+        lacking = _count(missing.get(bars.symbol, 0))
         if bar is None:
-            table.add_row(bars.symbol, *[""] * 7)
+            table.add_row(bars.symbol, *[""] * 6, lacking)
             continue
         digits = 0 if bars.source == "stock" else 2  # KRW, index points
         prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
-        missing = stats.missing(bars, until)
         table.add_row(
             bars.symbol,
             f"{bar['timestamp']:%H:%M}",
             *prices,
             f"{bar['volume']:,}",
-            f"[red]{missing}[/]" if missing > 0 else "0",
+            lacking,
         )
+    for chain in stats.plan.chains:
+        name = chain.underlying_symbol
+        if name in missing:
+            table.add_row(name, *[""] * 6, _count(missing[name]))
     return table
 
 
-def _signals(stats: DayStatistics) -> Table:
+def _count(missing: int) -> str:
+    return f"[red]{missing:,}[/]" if missing else "0"
+
+
+def _signals(stats: DayStatistics, clock: Clock) -> Table:
+    """Return the newest signal of each strategy and symbol that there is by now, with its time."""
     table = Table(title="signals", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
-    for symbol in stats.last_signal or ["–"]:
+    signals = stats.signals_at(clock.now())
+    for symbol in signals or ["–"]:
         table.add_column(symbol, justify="right")
-    latest = list(stats.last_signal.values())
+    latest = list(signals.values())
+    table.add_row("time", *(_time(signal.get("timestamp")) for signal in latest))
     for name in ("ub", "close", "lb", "vwap"):
         table.add_row(name, *(_number(signal.get(name)) for signal in latest))
     table.add_row("signal", *(_arrow(signal) for signal in latest))
     return table
+
+
+def _time(moment: object) -> str:
+    return f"{moment:%H:%M}" if isinstance(moment, datetime) else "–"
 
 
 def _arrow(signal: dict[str, object]) -> str:
@@ -146,9 +163,8 @@ def _volatility(stats: DayStatistics) -> RenderableType:
     return table
 
 
-def _totals(stats: DayStatistics, clock: Clock) -> Text:
-    until = floor_minute(clock.now()) - timedelta(minutes=1)  # younger bars may still come
-    missing = sum(stats.missing(bars, until) for bars in stats.plan.bars)
+def _totals(stats: DayStatistics, counts: pl.DataFrame) -> Text:
+    missing = int(counts["missing"].sum())
     return Text.assemble(
         ("rows ", "dim"),
         f"{stats.rows.inserted:,}",
@@ -160,7 +176,7 @@ def _totals(stats: DayStatistics, clock: Clock) -> Text:
         f"{stats.signals.total():,}",
         ("   corrections ", "dim"),
         f"{stats.corrections:,}",
-        ("   gaps ", "dim"),
+        ("   missing ", "dim"),
         (f"{missing:,}", "red" if missing else ""),
     )
 
@@ -173,20 +189,21 @@ def save(stats: DayStatistics, clock: Clock, path: Path) -> None:
     console.save_svg(str(path), title="just live")
 
 
-def summary(stats: DayStatistics, *, complete: bool) -> RenderableType:
+def summary(stats: DayStatistics) -> RenderableType:
     """Return the closing summary; of an interrupted day, of what is committed."""
-    title = f"🎉 {stats.day} is complete" if complete else f"⚠️ {stats.day} was interrupted"
-    if stats.closed:
-        title = f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
-    table = Table(title=title, title_justify="left", show_header=False)
-    gaps = stats.minutes_in_state("open") + stats.minutes_in_state("unavailable")
-    no_trade = stats.minutes_in_state("no_trade")
+    table = Table(title=_headline(stats), title_justify="left", show_header=False)
+    no_trade = stats.minutes_in_state("no_trade") + stats.minutes_in_state("halted")
     table.add_row("bars", f"{stats.bars:,}")
     table.add_row("snapshots", f"{stats.snapshots:,}")
     for strategy, count in stats.signals.items():
         trades = stats.trade_signals[strategy]
         table.add_row(f"{strategy} signals", f"{count:,}, of which {trades:,} trade signals")
-    table.add_row("gaps", f"[red]{gaps:,} minutes[/], see `just status`" if gaps else "none")
+    if stats.missing:
+        table.add_row("missing", f"[red]{stats.missing:,} minutes[/], see `just status`")
+        for state, reason, minutes in reasons(stats.final_minutes).iter_rows():
+            table.add_row(f"  {state}", Text(f"{minutes:,} minutes: {reason}"))
+    else:
+        table.add_row("missing", "none")
     if no_trade:
         table.add_row("without a trade", f"{no_trade:,} minutes, confirmed by KIS")
     table.add_row("corrections", f"{stats.corrections:,}")
@@ -196,3 +213,13 @@ def summary(stats: DayStatistics, *, complete: bool) -> RenderableType:
         minute, seconds = stats.slowest
         table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
     return table
+
+
+def _headline(stats: DayStatistics) -> str:
+    if stats.closed:
+        return f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
+    if stats.interrupted:
+        return f"⚠️ {stats.day} was interrupted"
+    if stats.complete:
+        return f"🎉 {stats.day} is complete"
+    return f"⚠️ {stats.day} is over; {stats.missing:,} minutes are missing"

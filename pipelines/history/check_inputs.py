@@ -17,6 +17,7 @@ import polars as pl
 from engine.clock import Clock, today
 from engine.columns import SESSION, STAMP
 from engine.history.checks import RELATIONS
+from engine.history.completeness import LOST, SETTLED
 from engine.history.queries import read_bars, read_chain, read_confirmed_bars, read_matrices
 from engine.market.expected import with_grids
 from engine.market.symbols import OptionChain, Stock, parse, parse_derivative
@@ -24,7 +25,7 @@ from engine.market.trading_days import rules, trading_days
 from engine.store import Store
 from pipelines.chains import chain_matrix, chain_with_greeks
 from pipelines.history.signal_inputs import signal_relations
-from pipelines.history.survey import Survey, store_marks, survey
+from pipelines.history.survey import store_marks, survey
 
 BARS_AT_ONCE = 2_000  # targets: some 800,000 bars
 CHAINS_AT_ONCE = 1  # a session of a chain is some 100,000 rows
@@ -91,7 +92,11 @@ async def check_relations(
     found = await survey(store, part.targets, clock)
     if keep:
         await store_marks(store, found, found.marks, clock)
-    base = {"excused": _excused(found), "trading_days": _numbered_days(part)}
+    base = {
+        "excused": found.marks.filter(pl.col("state").is_in(SETTLED)).select(STAMP),
+        "lost": found.marks.filter(pl.col("state").is_in(LOST)),
+        "trading_days": _numbered_days(part),
+    }
     if isinstance(parse(part.symbols[0]), OptionChain):
         return base | {"expected_snapshots": found.expected} | await _chain_relations(store, part)
     wanted, grids = with_grids(part.targets)
@@ -112,10 +117,6 @@ def _last_judged(part: Part, day: date) -> date:
     """Return the last date whose signals are checked: in an open session one may be on its way."""
     sealed = max(part.targets["session"].to_list())
     return part.last if part.last < day else max(sealed, day - DAY)
-
-
-def _excused(found: Survey) -> pl.DataFrame:
-    return found.marks.filter(pl.col("state").is_in(["no_trade", "unavailable"])).select(STAMP)
 
 
 def _numbered_days(part: Part) -> pl.DataFrame:

@@ -70,7 +70,7 @@ async def unsettled_sessions(store: Store, targets: pl.DataFrame, clock: Clock) 
         .group_by(SESSION)
         .agg(pl.col("bars").sum().alias("lacking"))
     )
-    explained = pl.col("no_trade") + pl.col("unavailable")
+    explained = pl.col("owed") - pl.col("stored")  # for whatever reason: nothing of it is open
     settled = known.join(lacking, on=SESSION, how="left").filter(
         pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN_MARKET
     )

@@ -38,6 +38,7 @@ class Choice:
     sessions: int = COVERAGE_SESSIONS
     width: int = WIDTH  # pixels, between the axes
     strategy: str = DEFAULT_STRATEGY
+    now: dt.datetime | None = None  # of coverage: what is later is not missing yet
 
 
 def draw(url: str, what: What, choice: Choice, source: str) -> Picture:
@@ -96,13 +97,13 @@ def _coverage(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     if choice.sessions < 1:
         raise InputError("--sessions must be at least 1")
     days = sessions.previous_sessions(sessions.Market.STOCKS, day, choice.sessions - 1)
-    coverage = queries.coverage(url, min(days, default=day), day)
+    coverage = queries.coverage(url, min(days, default=day), day, choice.now)
     if coverage.is_empty():
         raise InputError(f"the database holds no bars of the {choice.sessions} sessions to {day}")
     return with_title(
         coverage_chart(coverage, width=choice.width),
-        f"분봉 저장 현황: {coverage['session'].min()!s} ~ {coverage['session'].max()!s}",
-        "거래일마다 있어야 할 분봉 중 저장되지 않은 개수",
+        f"분봉·스냅샷 저장 현황: {coverage['session'].min()!s} ~ {coverage['session'].max()!s}",
+        "거래일마다 있어야 할 분봉(옵션 체인은 스냅샷) 중 누락된 개수 · 무체결은 누락이 아님",
         source,
     )
 

@@ -6,19 +6,21 @@ Times are KST without zone; a day is the date of a session.
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from functools import partial
 
 import polars as pl
 
 from engine.columns import BARS
 from engine.errors import InputError
+from engine.history.completeness import figures
 from engine.history.matrices import long_matrix
 from engine.history.scan import query, scan
 from engine.market import sessions
-from engine.market.expected import SESSIONS, expected_sessions, expected_stamps
 from engine.market.products import option_series
 from engine.market.symbols import FrontMonth, Symbol, chains_of
 from pipelines.evaluation.bars import symbol_with_bars
 from pipelines.reports.sql_text import sql_text
+from pipelines.reports.standing import read_minutes
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
 DEFAULT_SYMBOL = "A01"  # the front month of the KOSPI200 future
@@ -134,28 +136,14 @@ def summary_of_day(url: str, underlying_symbol: str, day: date) -> pl.DataFrame:
     return scan("option_summary", url).filter(chain, *_on(day)).collect()
 
 
-def coverage(url: str, first: date, last: date) -> pl.DataFrame:
-    """Return symbol, session, expected, stored: counts of bars, from the first to the last session.
+def coverage(url: str, first: date, last: date, now: datetime | None = None) -> pl.DataFrame:
+    """Return FIGURES (engine.history.completeness) of the sessions from first to last.
 
-    Bars of a symbol are expected from its first to its last session of which anything is known in
-    that span: a bar, or a row of the gap ledger.
+    Of bars and option chains, for all that ought to have been collected by `now`; None: all of the
+    last session.
     """
-    stamps = [
-        scan(table, url, order_by=()).filter(*_between(first, last)).select("symbol", "timestamp")
-        for table in ("futures_1m", "stocks_1m")
-    ]
-    stored = pl.concat(stamps).collect()
-    gaps = scan("gaps", url).filter(pl.col("session").is_between(first, last))
-    known = pl.concat(
-        [
-            stored.select("symbol", pl.col("timestamp").dt.date().alias("session")),
-            gaps.filter(pl.col("market") != "chain").select("symbol", "session").collect(),
-        ]
-    )
-    spans = known.group_by("symbol").agg(
-        first=pl.col("session").min(), last=pl.col("session").max()
-    )
-    return _counts(_expected_stamps(spans), stored)
+    until = now or datetime.combine(last, time.max)
+    return figures(read_minutes(partial(query, url), first, last, until))
 
 
 def findings(url: str) -> pl.DataFrame:
@@ -164,21 +152,6 @@ def findings(url: str) -> pl.DataFrame:
     Open gaps of the ledger, sessions that are not validated, corrected sessions.
     """
     return query(url, sql_text("research", "findings.sql"))
-
-
-def _expected_stamps(spans: pl.DataFrame) -> pl.DataFrame:
-    known = [expected_sessions([symbol], first, last) for symbol, first, last in spans.iter_rows()]
-    return expected_stamps(pl.concat([SESSIONS.to_frame(), *known]))
-
-
-def _counts(expected: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    found = stored.with_columns(stored=pl.lit(value=True)).rename({"timestamp": "stamp"})
-    return (
-        expected.join(found.unique(), on=["symbol", "stamp"], how="left")
-        .group_by("symbol", "session")
-        .agg(pl.len().cast(pl.Int64).alias("expected"), pl.col("stored").count().cast(pl.Int64))
-        .sort("symbol", "session")
-    )
 
 
 def _bars(url: str, symbol: Symbol, first: date, last: date) -> pl.LazyFrame:

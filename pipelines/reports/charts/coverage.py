@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from engine.history.completeness import COUNTS
 from pipelines.reports.charts.style import (
     BLUE,
     ORANGE,
@@ -29,18 +30,22 @@ _TOOLTIPS = {
     "expected:Q": "있어야 할 봉",
     "stored:Q": "저장된 봉",
     "missing:Q": "누락",
+    "open:Q": "미해결",
+    "unavailable:Q": "복구 불가",
+    "refused:Q": "수용 불가",
+    "no_trade:Q": "무체결",
 }
 
 
 def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
-    """Draw what `queries.coverage` returns as a heat map of missing bars."""
-    missing = pl.col("expected") - pl.col("stored")
+    """Draw what `queries.coverage` returns as a heat map of missing bars and snapshots."""
+    missing = pl.col("missing")
     names = list(GRADES)
     grade = (
-        pl.when(pl.col("stored") == 0)
-        .then(pl.lit(names[4]))
-        .when(missing <= 0)
+        pl.when(missing == 0)
         .then(pl.lit(names[0]))
+        .when(pl.col("stored") == 0)
+        .then(pl.lit(names[4]))
         .when(missing <= 5)
         .then(pl.lit(names[1]))
         .when(missing <= 50)
@@ -49,10 +54,8 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
     )
     frame = coverage.select(
         "symbol",
-        "expected",
-        "stored",
+        *COUNTS,
         pl.col("session").dt.to_string("%Y-%m-%d").alias("session"),
-        missing.alias("missing"),
         grade.alias("grade"),
     )
     rows = frame["symbol"].n_unique()
@@ -67,9 +70,7 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         .encode(
             x=across,
             y=alt.Y("symbol:N", title="종목", axis=alt.Axis(labelLimit=200)),
-            color=alt.Color(
-                "grade:N", scale=scale, legend=alt.Legend(title="분봉 누락", orient="top")
-            ),
+            color=alt.Color("grade:N", scale=scale, legend=alt.Legend(title="누락", orient="top")),
             tooltip=[alt.Tooltip(field, title=title) for field, title in _TOOLTIPS.items()],
         )
     )

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from io import StringIO
 
+import polars as pl
+from rich.console import Console, RenderableType
+
+from engine.history.completeness import figures
+from engine.history.delays import live_delays
+from engine.market.symbols import parse_chain
 from engine.store import MergeCounts
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import BarPlan, Feed, plan
+from pipelines.day.view import summary
+from pipelines.feed import Feed, plan
 from tests.engine.store.data import OPEN, futures_bars
 
 DAY = date(2025, 9, 1)
@@ -18,7 +26,7 @@ def stats() -> DayStatistics:
 
 
 def count(day: DayStatistics, number: int, start: datetime, now: datetime) -> None:
-    bars = futures_bars([1.0] * number, start=start)
+    bars = futures_bars([1.0] * number, start=start, fetched=now)
     day.count_bars(bars, MergeCounts(inserted=number), now)
 
 
@@ -40,12 +48,32 @@ def test_the_auctions_minute_ends_a_minute_after_its_stamp() -> None:
     assert day.slowest == (datetime(2025, 9, 1, 15, 35), 4.0)
 
 
+def test_t11_a_bar_that_was_stored_already_is_not_late() -> None:
+    """The comparison after the close brings all bars once more."""
+    day = stats()
+    count(day, 1, OPEN, OPEN + timedelta(seconds=3))
+    count(day, 1, OPEN, OPEN + 2 * MINUTE)
+    assert day.slowest == (OPEN, 3.0)
+
+
+def test_t11_a_bar_of_yesterday_has_no_delay() -> None:
+    """T11. Backfilled bars were shown with a usual delay of 97,200 s."""
+    bars = pl.DataFrame(
+        {
+            "symbol": ["101W09"] * 3,
+            "timestamp": [OPEN, OPEN + MINUTE, OPEN + 2 * MINUTE],
+            "fetched_at": [OPEN + timedelta(hours=27)] * 2 + [OPEN + timedelta(minutes=2.05)],
+            "committed_at": [OPEN + timedelta(hours=27)] * 2 + [OPEN + timedelta(minutes=2.1)],
+        }
+    )
+    assert live_delays(bars).rows() == [("101W09", OPEN + 2 * MINUTE, 6.0)]
+
+
 def test_a_newer_bar_does_not_hide_a_missing_one() -> None:
     day = stats()
-    [bars] = day.plan.bars
     count(day, 3, OPEN, OPEN + 3 * MINUTE)
     count(day, 2, OPEN + 4 * MINUTE, OPEN + 6 * MINUTE)  # 08:49 is missing, 08:51 is the newest
-    assert missing(day, bars) == [0, 0, 0, 1, 1, 1, 2]
+    assert missing(day) == [0, 0, 0, 0, 1, 1, 1, 2]
 
 
 def test_what_was_stored_before_a_restart_is_not_missing() -> None:
@@ -54,21 +82,53 @@ def test_what_was_stored_before_a_restart_is_not_missing() -> None:
     for stamp in (OPEN, OPEN + MINUTE):
         day.mark_stored(bars.symbol, stamp)
     count(day, 1, OPEN + 2 * MINUTE, OPEN + 3 * MINUTE)
-    assert missing(day, bars) == [0, 0, 0, 1, 2, 3, 4]
+    assert missing(day) == [0, 0, 0, 0, 1, 2, 3, 4]
     assert day.bars == 3
 
 
 def test_a_day_that_is_stored_already_is_shown_as_its_bars_come() -> None:
     day = stats()
     [bars] = day.plan.bars
+    count(day, 1, OPEN, OPEN + timedelta(seconds=3))
     for stamp in bars.session.stamps():
         day.mark_stored(bars.symbol, stamp)
-    for n in range(2):
-        count(day, 1, OPEN + n * MINUTE, OPEN + n * MINUTE + timedelta(seconds=3))
+    count(day, 1, OPEN + MINUTE, OPEN + MINUTE + timedelta(seconds=3))
     assert day.last_bar[bars.symbol]["timestamp"] == OPEN + MINUTE
     assert day.slowest == (OPEN, 3.0)
 
 
-def missing(day: DayStatistics, bars: BarPlan) -> list[int]:
-    """Return how many are missing at each of the first minutes."""
-    return [day.missing(bars, OPEN + n * MINUTE) for n in range(7)]
+def test_t9_a_snapshot_that_was_missed_keeps_the_day_from_being_complete() -> None:
+    """T9. The summary said "is complete" above 802 missing minutes of the chain."""
+    feed = Feed(futures=("A01",), option_chains=(parse_chain("front"),))
+    day = DayStatistics(plan(feed, DAY), simulated=True)
+    [bars], [chain] = day.plan.bars, day.plan.chains
+    for stamp in bars.session.stamps():
+        day.mark_stored(bars.symbol, stamp)
+    for stamp in chain.session.minute_grid()[5:]:
+        day.mark_stored(chain.underlying_symbol, stamp)
+    evening = datetime(2025, 9, 1, 18)
+    day.end({}, evening)
+    assert (day.missing, day.complete, day.bars) == (5, False, 411)
+    day.minutes = day.minutes_until(evening)
+    assert not day.complete
+    assert "5 minutes are missing" in text(summary(day))
+    for stamp in chain.session.minute_grid():
+        day.mark_stored(chain.underlying_symbol, stamp)
+    day.minutes = None
+    day.minutes = day.minutes_until(evening)
+    assert (day.missing, day.complete) == (0, True)
+    assert "🎉 2025-09-01 is complete" in text(summary(day))
+    day.interrupted = True
+    assert not day.complete
+
+
+def text(shown: RenderableType) -> str:
+    console = Console(file=StringIO(), width=120)
+    console.print(shown)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def missing(day: DayStatistics) -> list[int]:
+    """Return how many are missing in the first minutes."""
+    moments = [OPEN + n * MINUTE for n in range(8)]
+    return [figures(day.minutes_until(now))["missing"].sum() for now in moments]

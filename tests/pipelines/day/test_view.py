@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date, datetime
 from io import StringIO
 
+import polars as pl
 import pytest
 from rich.console import Console
 
 from engine.clock import VirtualClock
+from engine.store import MergeCounts
 from pipelines.day.statistics import DayStatistics
-from pipelines.day.view import LastLines, show_view
+from pipelines.day.view import LastLines, day_view, show_view
 from pipelines.feed import Feed, plan
 
 STAMP = datetime(2026, 11, 24, 11, 26)
@@ -43,3 +45,21 @@ def test_no_price_is_cut(width: int) -> None:
     written = console.file.getvalue()
     for price in ("1,066.05", "1,067.15", "169,100", "1,169,200", "123,456", "1,088.08"):
         assert price in written
+
+
+def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:
+    """T11. A day that was played again showed 15:45's signal at 10:11, without a time."""
+    now = datetime(2026, 11, 24, 10, 11, 2)
+    stats = DayStatistics(plan(Feed((), ("A01612",)), now.date()), simulated=True)
+    stamps = [datetime(2026, 11, 24, *at) for at in ((10, 10), (10, 11), (10, 12), (15, 45))]
+    rows = pl.DataFrame([{**SIGNAL, "timestamp": t, "symbol": "A01612"} for t in stamps])
+    batch = rows.to_arrow().to_batches()[0]
+    stats.count_signals("dolpha1_signal", batch, MergeCounts(inserted=4))
+    shown = {at: stats.signals_at(at) for at in (now, stamps[0], stamps[0].replace(hour=9))}
+    times = [[row["timestamp"] for row in found.values()] for found in shown.values()]
+    assert times == [[stamps[1]], [stamps[0]], []]
+    console = Console(file=StringIO(), width=100)
+    console.print(day_view(stats, VirtualClock(now), []))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "10:11" in written.partition("signals")[2]
+    assert "15:45" not in written

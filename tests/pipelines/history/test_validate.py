@@ -338,7 +338,13 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
         fixed = await validate_and_fix(at.context, [CHAIN])
         # 417 snapshots were never taken, and KIS has no history of them
         assert checks(fixed.before) == {"snapshots"}
-        assert (fixed.before.findings["bars"].sum(), fixed.exit_code) == (417, 0)
+        assert (fixed.before.findings["bars"].sum(), fixed.exit_code) == (417, 1)
+        # T9. they are missing for good, and that is said
+        left = fixed.after.findings
+        assert left["bars"].sum() == 417
+        assert set(left.select("check", "severity", "detail").rows()) == {
+            ("lost", "warning", "unavailable: KIS has no history of option chains")
+        }
 
         await at.store.execute(
             "UPDATE option_matrices SET c_atm = c_atm + 0.01"
@@ -349,8 +355,8 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
             " WHERE metric_type = 'iv' AND timestamp = '2025-09-02 09:03'"
         )
         fixed = await validate_and_fix(at.context, [CHAIN])
-        assert checks(fixed.before) == {"snapshots", "matrix_values"}
-        assert fixed.exit_code == 0
+        assert checks(fixed.before) == {"snapshots", "matrix_values", "lost"}
+        assert checks(fixed.after) == {"lost"}
         assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
 
 

@@ -20,8 +20,13 @@ DAY = date(2026, 11, 16)
 
 def test_coverage_counts_exactly_what_is_expected(filled: str) -> None:
     counted = queries.coverage(filled, date(2026, 11, 9), DAY)
-    of_day = counted.filter(session=DAY).rows()
-    assert of_day == [("005930", DAY, 381, 381), ("A01612", DAY, 411, 409)]
+    of_day = counted.filter(session=DAY).select("symbol", "expected", "stored", "missing").rows()
+    assert of_day == [
+        ("005930", 381, 381, 0),
+        ("202612_KOSPI200", 420, 12, 408),
+        ("202701_KOSPI200", 420, 12, 408),
+        ("A01612", 411, 409, 2),
+    ]
     assert counted.filter(symbol="A01612").height == 6
 
 

@@ -1,0 +1,53 @@
+"""How long after its minute's end a bar was stored: the only definition of that delay.
+
+Only bars that were collected live have one. A bar that a backfill, a late start or the comparison
+after the close brought was not late: nobody had asked for it before.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from engine.columns import TIME
+from engine.market.symbols import parse
+
+# Polls for a bar end a minute after it; the comparison after the close begins after four.
+LIVE = timedelta(minutes=3)
+DELAYS = pl.Schema([("symbol", pl.String()), ("timestamp", TIME), ("delay", pl.Float64())])
+
+
+def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
+    """Return DELAYS (in seconds) of the bars collected live, oldest first.
+
+    `bars` has symbol, timestamp, fetched_at and committed_at, all by one clock. A bar was collected
+    live if it was the newest of the answer that brought it and came within LIVE of its end.
+    """
+    finished = pl.col("timestamp") + pl.duration(minutes=pl.col("is_auction").cast(pl.Int64))
+    newest = pl.col("timestamp") == pl.col("timestamp").max().over("symbol", "fetched_at")
+    waited = pl.col("fetched_at") - finished
+    return (
+        bars.join(_auctions(bars), on=["symbol", "timestamp"], how="left")
+        .with_columns(pl.col("is_auction").fill_null(value=False))
+        .filter(newest, waited.is_between(timedelta(0), LIVE))
+        .select(
+            "symbol",
+            "timestamp",
+            delay=(pl.col("committed_at") - finished).dt.total_seconds(fractional=True),
+        )
+        .cast(DELAYS)
+        .sort("timestamp", "symbol")
+    )
+
+
+def _auctions(bars: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol and timestamp of the sessions' auctions, whose minute begins with its stamp."""
+    days = bars.select("symbol", day=pl.col("timestamp").dt.date()).unique()
+    auctions = [
+        (symbol, session.auction, True)
+        for symbol, day in days.iter_rows()
+        if (session := parse(symbol).session(day)) and session.auction
+    ]
+    schema = {"symbol": pl.String(), "timestamp": TIME, "is_auction": pl.Boolean()}
+    return pl.DataFrame(auctions, schema, orient="row")

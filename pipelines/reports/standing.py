@@ -1,0 +1,171 @@
+"""How things stand: what is missing of the last sessions, and whether a collector does its work.
+
+`just status`, the page and the coverage map read it here, so all of them say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+
+from engine.clock import Clock
+from engine.columns import SESSION
+from engine.history.collection import sessions_to_collect
+from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
+from engine.history.queries import stamp_queries
+from engine.market.expected import SESSIONS
+from engine.market.sessions import Market, previous_sessions
+from engine.market.symbols import parse
+from engine.store import ledger
+from engine.store.identifiers import literal
+from pipelines.feed import Feed, plan
+from pipelines.reports.environment import STALE_AFTER
+from pipelines.reports.sql_text import sql_text
+
+Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result
+State = Literal["well", "amiss", "unknown"]
+EXIT_CODES: dict[State, int] = {"well": 0, "amiss": 1, "unknown": 2}
+LAST_SESSIONS = 5
+STREAMS = ("stocks", "derivatives", "chain")
+_STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
+_COLLECTOR = "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The last sign of life of the collector: running, done or stopped."""
+
+    status: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known at one moment, KST: that of the clock, or of the simulation."""
+
+    now: datetime
+    simulated: bool
+    minutes: pl.DataFrame  # MINUTES of the last sessions that ought to have been collected
+    heartbeat: Heartbeat | None
+    stale_after: float = STALE_AFTER  # seconds
+
+    @cached_property
+    def figures(self) -> pl.DataFrame:
+        """FIGURES of the last sessions, by symbol."""
+        return figures(self.minutes)
+
+    @cached_property
+    def today(self) -> pl.DataFrame:
+        """FIGURES of the sessions of the moment's date."""
+        return self.figures.filter(pl.col("session") == self.now.date())
+
+    @property
+    def by_stream(self) -> pl.DataFrame:
+        """Figures of the last sessions by stream (stocks, derivatives, chain), newest first."""
+        streams = {s: parse(s).ledger_market for s in self.figures["symbol"].unique()}
+        return (
+            self.figures.with_columns(
+                stream=pl.col("symbol").replace_strict(streams, return_dtype=pl.String())
+            )
+            .group_by("session", "stream")
+            .agg(pl.len().alias("symbols"), pl.exclude(*SESSION, "stream").sum())
+            .sort("session", "stream", descending=[True, False])
+        )
+
+    @property
+    def missing(self) -> int:
+        """How many minutes of the last sessions are missing."""
+        return int(self.figures["missing"].sum())
+
+    @property
+    def missing_today(self) -> int:
+        """How many minutes of today are missing so far."""
+        return int(self.today["missing"].sum())
+
+    @property
+    def missing_since(self) -> datetime | None:
+        """The first minute of today that is missing."""
+        is_missing = pl.col("state").is_in(MISSING)
+        today = pl.col("session") == self.now.date()
+        found = self.minutes.filter(is_missing, today)["stamp"].min()
+        return found if isinstance(found, datetime) else None
+
+    @property
+    def session_is_on(self) -> bool:
+        """Whether a collector ought to be at work: from shortly after the open until sealed."""
+        sessions = [parse(symbol).session(self.now.date()) for symbol in self.today["symbol"]]
+        held = [session for session in sessions if session]
+        if not held:
+            return False
+        opened = min(session.opens for session in held) + timedelta(seconds=self.stale_after)
+        return opened <= self.now < max(session.sealed_at for session in held)
+
+    @property
+    def lacks_collector(self) -> bool:
+        """Whether no collector runs although one ought to."""
+        if not self.session_is_on:
+            return False
+        if self.heartbeat is None:
+            return not self.simulated  # a simulation without a collector was only backfilled
+        if self.heartbeat.status == "running":
+            return (self.now - self.heartbeat.at).total_seconds() > self.stale_after
+        return self.heartbeat.status != "done" or self.heartbeat.at.date() != self.now.date()
+
+    @property
+    def state(self) -> State:
+        """Well, amiss, or unknown as long as there are no data."""
+        if self.lacks_collector or self.missing:
+            return "amiss"
+        return "unknown" if self.minutes.is_empty() else "well"
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 if all is well, 1 if something is amiss, 2 if that is unknown."""
+        return EXIT_CODES[self.state]
+
+
+def present_moment(ask: Ask, clock: Clock, *, simulated: bool) -> datetime:
+    """Return the moment to judge by: of a simulation its own, whatever the clock says."""
+    if simulated:
+        moment = ask(sql_text("standing", "simulated_moment.sql"))["moment"].to_list()[0]
+        return moment or clock.now()
+    return clock.now()
+
+
+def read_standing(
+    ask: Ask,
+    now: datetime,
+    *,
+    simulated: bool,
+    feed: Feed | None = None,
+    sessions: int = LAST_SESSIONS,
+    stale_after: float = STALE_AFTER,
+) -> Standing:
+    """Read how things stand at a moment. `feed` is what the settings say is collected."""
+    last = now.date()
+    earlier = previous_sessions(Market.STOCKS, last, sessions - 1)
+    minutes = read_minutes(ask, min(earlier, default=last), last, now, feed)
+    beats = [Heartbeat(*row) for row in ask(_COLLECTOR).iter_rows()]
+    return Standing(now, simulated, minutes, next(iter(beats), None), stale_after)
+
+
+def read_minutes(
+    ask: Ask, first: date, last: date, now: datetime, feed: Feed | None = None
+) -> pl.DataFrame:
+    """Return MINUTES by now of all sessions from first to last that ought to be collected."""
+    found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last)]
+    stored = pl.concat([_STAMPS.to_frame(), *found])
+    rows = ask(ledger_query(first, last)).cast(ledger.ROWS)
+    span = {"first": literal(first), "last": literal(last)}
+    told = ask(sql_text("standing", "known_sessions.sql", **span)).cast(SESSIONS)
+    planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
+    of_bars = stored.select("symbol", session=pl.col("stamp").dt.date()).unique()
+    known = pl.concat([told, of_bars]).unique()
+    usual = plan(feed, last).names if feed else []
+    wanted = sessions_to_collect(planned, known, first, last, usual)
+    return minutes_until(now, wanted, stored, rows)

@@ -1,0 +1,97 @@
+"""What `just status` prints: whether all is well, in sentences, and the tables behind it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Literal
+
+import polars as pl
+
+from engine.history.completeness import COUNTS, MISSING, gap_runs
+from pipelines.json_rows import json_rows
+from pipelines.reports.standing import Standing
+from pipelines.reports.terminal import print_frame, print_json
+
+_RUNS_SHOWN = 50  # in a table
+
+
+def sentences(standing: Standing) -> list[str]:
+    """Return what is well or amiss, a line each, the worst first."""
+    if standing.state == "unknown":
+        return ["⚠️ nothing has been collected in the last sessions; start with `just live`"]
+    lines = []
+    if standing.lacks_collector:
+        lines.append(f"❌ no collector is running ({_last_sign(standing)}); {_missing(standing)}")
+    days = standing.figures.group_by("session").agg(pl.col(COUNTS).sum())
+    lacking = days.filter(pl.col("missing") > 0).sort("session", descending=True)
+    lines += [
+        f"⚠️ {row['session']}: {_parts(row)} of {row['expected']:,} are missing"
+        for row in lacking.iter_rows(named=True)
+    ]
+    if standing.figures["open"].sum() and not standing.session_is_on:
+        lines.append("`just backfill` asks KIS for those that are open")
+    return lines or [f"✅ nothing is missing of the last sessions; {_collector(standing)}"]
+
+
+def _last_sign(standing: Standing) -> str:
+    if standing.heartbeat is None:
+        return "there never was one"
+    return f"the last one: {standing.heartbeat.status}, {standing.heartbeat.at:%Y-%m-%d %H:%M}"
+
+
+def _missing(standing: Standing) -> str:
+    since = standing.missing_since
+    if since is None:
+        return "nothing is missing yet"
+    return f"{standing.missing_today:,} minutes are missing since {since:%H:%M}"
+
+
+def _parts(row: dict[str, Any]) -> str:
+    kinds = [f"{row[state]:,} {state}" for state in MISSING if row[state]]
+    return f"{row['missing']:,} minutes ({', '.join(kinds)})"
+
+
+def _collector(standing: Standing) -> str:
+    return "the collector runs" if standing.session_is_on else "no collector has to run now"
+
+
+def status_json(standing: Standing, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
+    """Return everything as one object: figures in minutes, times KST."""
+    totals = {name: int(standing.figures[name].sum()) for name in COUNTS}
+    return {
+        "state": standing.state,
+        "exit_code": standing.exit_code,
+        "says": sentences(standing),
+        "now": standing.now.isoformat(),
+        "simulated": standing.simulated,
+        "lacks_collector": standing.lacks_collector,
+        **totals,
+        "missing_today": standing.missing_today,
+        "sessions": json_rows(standing.by_stream),
+        "symbols": json_rows(standing.figures),
+        "gap_list": json_rows(gap_runs(standing.minutes)),
+        "tables": {title: json.loads(frame.write_json()) for title, frame in tables.items()},
+    }
+
+
+def print_status(
+    standing: Standing,
+    tables: dict[str, pl.DataFrame],
+    format: Literal["table", "json", "csv"],  # noqa: A002 - as the option is called
+) -> None:
+    """Print the sentences (in a table only) and the tables."""
+    if format == "table":
+        sys.stdout.write("\n".join(sentences(standing)) + "\n")
+    runs = gap_runs(standing.minutes).filter(pl.col("state").is_in(MISSING))
+    ours = {
+        "The last sessions, minutes by stream": standing.by_stream,
+        "Missing minutes": runs.head(_RUNS_SHOWN) if format == "table" else runs,
+    }
+    for title, frame in (ours | tables).items():
+        print_frame(frame, format, title)
+
+
+def print_status_json(standing: Standing, tables: dict[str, pl.DataFrame]) -> None:
+    """Print everything as one line of JSON."""
+    print_json(json.dumps(status_json(standing, tables), ensure_ascii=False))
