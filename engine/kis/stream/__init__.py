@@ -1,0 +1,1 @@
+"""The WebSocket: one connection for each app key, frames turned into Arrow."""

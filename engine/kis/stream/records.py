@@ -1,0 +1,266 @@
+"""Records of one TR to columns of trades or quotes, and to rejected records.
+
+Nothing that is believed about the market removes a record: one without a readable symbol, time,
+price, size or cumulative volume is kept as rejected with the reason; any other value that cannot
+be read is null. Two kinds of records are no trades and only counted: expected prices of an
+auction, and records of size zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.errors import InputError
+from engine.kis.stream.fields import OPTION_VALUES, Kind, Layout
+from engine.kis.stream.gather import NULL, Fields, Wholes, gather
+from engine.market.symbols import parse
+from engine.market.trading_days import depends_on_days
+
+Mask = npt.NDArray[np.bool_]
+Columns = dict[str, npt.NDArray[Any]]  # a row for each record; nulls see engine.kis.stream.gather
+
+NUMBERS = ("price", "day_turnover", "bid", "ask", *OPTION_VALUES)
+WHOLES = (
+    "time",
+    "date",
+    "aggressor",  # 1 bought, 5 sold; of stocks
+    "size",
+    "day_volume",
+    "day_bought",
+    "day_sold",
+    "bid_size",
+    "ask_size",
+    "open_interest",
+)
+_TEXTS = ("symbol", "limit_state", "phase")
+_REQUIRED = ("time", "size", "day_volume", "price")  # their absence has a reason of its own
+DAY = 86_400_000_000  # microseconds, in which moments are counted here, from 1970 on
+_HALF_DAY = DAY // 2
+_IN_SESSION, _EXPECTED = "0", "ABCD"  # HOUR_CLS_CODE: a trade, an expected price
+_FARTHEST = 7  # days between the date that a record names and its receipt
+
+
+class Names:
+    """Texts of a batch, each once: columns of text hold their numbers."""
+
+    def __init__(self) -> None:
+        self.texts: list[str | None] = [None]
+        self._numbers: dict[str | None, int] = {None: 0}
+
+    def number(self, text: str) -> int:
+        """Return the number of a text, a new one for a new text."""
+        if text not in self._numbers:
+            self._numbers[text] = len(self.texts)
+            self.texts.append(text)
+        return self._numbers[text]
+
+    def numbers(self, column: pa.StringArray) -> tuple[npt.NDArray[np.int64], list[str]]:
+        """Return the numbers of a column of texts, and its different texts."""
+        encoded = pc.dictionary_encode(column)
+        texts = encoded.dictionary.to_pylist()
+        return np.array([self.number(text) for text in texts])[encoded.indices.to_numpy()], texts
+
+    def column(self, numbers: npt.NDArray[np.int64]) -> pa.StringArray:
+        """Return the texts of numbers."""
+        return pa.array(self.texts, pa.string()).take(pa.array(numbers))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames of one layout and width: their bodies, and of each its number and its records."""
+
+    layout: Layout
+    width: int
+    bodies: Sequence[str]
+    frames: Sequence[int]
+    counts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Records:
+    """The good records of a part; of the rejected ones frame, number in it, symbol and reason."""
+
+    good: Columns
+    rejected: list[tuple[int, int, str, str]]
+    counts: Counter[str]
+
+
+def no_records() -> Columns:
+    """Return the columns of no record."""
+    whole = (
+        *WHOLES,
+        "frame",
+        "received_at",
+        "traded_at",
+        "session",
+        "far",
+        "symbol",
+        "limit_state",
+    )
+    columns: Columns = {name: np.empty(0, np.int64) for name in whole}
+    return columns | {name: np.empty(0) for name in NUMBERS}
+
+
+def read_part(part: Part, received: Wholes, names: Names) -> Records:
+    """Read all records of a part. `received` is the time of receipt of each frame of the batch."""
+    layout = part.layout
+    kept = [[n for n in group if n in layout.columns] for group in (WHOLES, NUMBERS, _TEXTS)]
+    places = [[layout.fields.index(layout.columns[name]) for name in group] for group in kept]
+    fields = gather(part.bodies, part.width, *places)
+    rows = _columns(fields, kept, names)
+    counts = np.array(part.counts)
+    rows["frame"] = np.repeat(np.array(part.frames), counts)
+    rows["received_at"] = received[rows["frame"]]
+    _add_moment(rows, night=layout.night)
+    texts = dict(zip(kept[2], fields.texts, strict=True))
+    rows["symbol"], codes = names.numbers(texts["symbol"])
+    expected, unknown_phase = _phases(texts.get("phase"), len(rows["frame"]))
+    unknown = [names.number(code) for code in codes if not is_code(code, layout.kind)]
+    reasons = [
+        (np.isin(rows["symbol"], unknown), "another symbol") if unknown else None,
+        *_reasons(rows, layout),
+        (unknown_phase, "HOUR_CLS_CODE is unknown") if unknown_phase is not None else None,
+    ]
+    bad = [reason for reason in reasons if reason is not None and reason[0].any()]
+    good = ~expected
+    for mask, _ in bad:
+        good &= ~mask
+    found = Counter({"records": len(good), "expected prices": int(expected.sum())})
+    rejected = _rejected(rows, np.flatnonzero(~good & ~expected), bad, part, names) if bad else []
+    if layout.what == "trade":
+        found["without a trade"] = int((good & (rows["size"] == 0)).sum())
+        good &= rows["size"] != 0
+        rows["day_turnover"] = rows["day_turnover"] * layout.turnover_unit
+    found["unreadable values"] = _unreadable(rows, fields, kept, good)
+    if not good.all():
+        rows = {name: column[good] for name, column in rows.items()}
+    return Records(rows, rejected, found)
+
+
+def _columns(fields: Fields, kept: Sequence[Sequence[str]], names: Names) -> Columns:
+    wholes, numbers, texts = kept
+    rows = fields.lengths.shape[1]
+    columns: Columns = {name: np.full(rows, NULL) for name in WHOLES}
+    columns |= {name: np.full(rows, np.nan) for name in NUMBERS}
+    columns |= dict(zip(wholes, fields.wholes, strict=True))
+    columns |= dict(zip(numbers, fields.numbers, strict=True))
+    for name, digits in (("time", 6), ("date", 8)):
+        if name in wholes:
+            written = fields.lengths[wholes.index(name)] == digits
+            columns[name] = np.where(written, columns[name], NULL)
+    if "limit_state" in texts:
+        columns["limit_state"], _ = names.numbers(fields.texts[texts.index("limit_state")])
+    else:
+        columns["limit_state"] = np.zeros(rows, np.int64)
+    return columns
+
+
+def _add_moment(rows: Columns, *, night: bool) -> None:
+    """Add `traded_at` (exchange time) and `session` (days since 1970 of the session's date).
+
+    A record says HHMMSS: it is of the day on which that is nearest to its receipt, or of its own
+    date where it has one. Hours of a night may go on past midnight (24 to 30).
+    """
+    time = rows["time"]
+    hour, minute, second = time // 10_000, time // 100 % 100, time % 100
+    readable = (time >= 0) & (hour <= 30) & (minute < 60) & (second < 60)
+    of_day = (hour % 24 * 3_600 + minute * 60 + second) * 1_000_000
+    day = (rows["received_at"] - of_day + _HALF_DAY) // DAY
+    named = _days(rows["date"])
+    day = np.where(np.abs(named - day) <= _FARTHEST, named, day)
+    rows["traded_at"] = np.where(readable, of_day + day * DAY, NULL)
+    rows["session"] = (rows["traded_at"] - _HALF_DAY) // DAY if night else day
+    rows["far"] = (named != NULL) & (named != day)
+
+
+def _days(date: Wholes) -> Wholes:
+    """Return the days since 1970 of dates written YYYYMMDD; NULL where a date is not one."""
+    if len(date) and date.min() == date.max():  # nearly always
+        return np.full(len(date), _day(int(date[0])))
+    different, places = np.unique(date, return_inverse=True)
+    return np.array([_day(int(one)) for one in different], np.int64)[places]
+
+
+@lru_cache(maxsize=4_096)
+def _day(written: int) -> int:
+    try:
+        text = f"{max(written, 0):08d}"
+        return int(np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:]}", "D").astype(np.int64))
+    except ValueError:
+        return int(NULL)
+
+
+def _phases(texts: pa.StringArray | None, rows: int) -> tuple[Mask, Mask | None]:
+    """Return which records are expected prices, and which have a phase that nobody knows."""
+    if texts is None:
+        return np.zeros(rows, bool), None
+    encoded = pc.dictionary_encode(texts)
+    phases, of_row = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    expected = np.array([len(phase) == 1 and phase in _EXPECTED for phase in phases])
+    known = np.array([phase in ("", _IN_SESSION) for phase in phases])
+    return expected[of_row], ~(known | expected)[of_row]
+
+
+def _reasons(rows: Columns, layout: Layout) -> Iterator[tuple[Mask, str]]:
+    """Yield which records cannot be used and why; the first reason counts."""
+    yield rows["traded_at"] == NULL, "time cannot be read"
+    yield rows["far"], "another date"
+    if layout.what == "trade":
+        yield np.isnan(rows["price"]), "price cannot be read"
+        yield rows["price"] <= 0, "price not above zero"
+        yield rows["size"] == NULL, "size cannot be read"
+        yield rows["size"] < 0, "size below zero"
+        yield rows["day_volume"] == NULL, "cumulative volume cannot be read"
+
+
+def _rejected(
+    rows: Columns,
+    places: npt.NDArray[np.intp],
+    bad: Sequence[tuple[Mask, str]],
+    part: Part,
+    names: Names,
+) -> list[tuple[int, int, str, str]]:
+    first = np.argmax([mask[places] for mask, _ in bad], axis=0)
+    begins = np.cumsum(part.counts) - part.counts
+    begin_of = dict(zip(part.frames, begins.tolist(), strict=True))
+    return [
+        (frame, place - begin_of[frame], names.texts[symbol] or "", bad[reason][1])
+        for frame, place, symbol, reason in zip(
+            rows["frame"][places].tolist(),
+            places.tolist(),
+            rows["symbol"][places].tolist(),
+            first.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _unreadable(rows: Columns, fields: Fields, kept: Sequence[Sequence[str]], good: Mask) -> int:
+    """Return how many values of good records are null although something stands there."""
+    count = 0
+    for index, name in enumerate([*kept[0], *kept[1]]):
+        if name not in _REQUIRED:
+            column = rows[name]
+            null = column == NULL if name in WHOLES else np.isnan(column)
+            if null.any():
+                count += int((null & good & (fields.lengths[index] > 0)).sum())
+    return count
+
+
+@depends_on_days
+@lru_cache(maxsize=4_096)
+def is_code(text: str, kind: Kind) -> bool:
+    """Say whether a text is the code of such a symbol."""
+    try:
+        return isinstance(parse(text), kind)
+    except InputError:
+        return False

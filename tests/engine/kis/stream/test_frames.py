@@ -1,0 +1,424 @@
+"""Frames to rows: every record, every value, and nothing raised whatever the text is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.kis import codec
+from engine.kis.stream.cipher import StreamKey
+from engine.kis.stream.fields import LAYOUTS
+from engine.kis.stream.frames import OPTION_QUOTES, QUOTES, StreamRows, read_frames
+from engine.kis.stream.gather import gather
+from engine.market.products import MINI_KOSPI200
+from engine.schemas import REJECTED_ROWS, TRADES
+from tests.engine.kis.stream.sample_frames import (
+    FIRST_FUTURE,
+    FUTURE_AT,
+    SECOND_FUTURE,
+    STOCK_AT,
+    THREE_STOCKS,
+    at,
+    frame,
+    futures,
+    made,
+    records,
+    stocks,
+)
+
+GOOD = [(FUTURE_AT, FIRST_FUTURE), (FUTURE_AT, SECOND_FUTURE), (STOCK_AT, THREE_STOCKS)]
+
+
+def trades(rows: StreamRows) -> list[dict[str, Any]]:
+    return rows.trades.to_pylist()
+
+
+def column(rows: StreamRows, name: str) -> list[Any]:
+    return rows.trades.column(name).to_pylist()
+
+
+def reasons(rows: StreamRows) -> list[str]:
+    return rows.rejected.column("reason").to_pylist()
+
+
+def test_the_real_frames_of_a_future_give_every_value() -> None:
+    first = {
+        "session": date(2026, 7, 22),
+        "symbol": "A05608",
+        "traded_at": datetime(2026, 7, 22, 15, 29, 53),
+        "received_at": FUTURE_AT,
+        "price": 1080.30,
+        "size": 1,
+        "side": "B",  # no trade before it is known: its price is the ask
+        "day_volume": 134935,
+        "day_turnover": 7587962447_000.0,
+        "day_bought": 65657,
+        "day_sold": 69150,
+        "bid": 1080.04,
+        "ask": 1080.30,
+        "bid_size": 1,
+        "ask_size": 1,
+        "open_interest": 76672,
+        "limit_state": "2",
+    }
+    second = first | {
+        "traded_at": datetime(2026, 7, 22, 15, 29, 54),
+        "day_volume": 134936,
+        "day_turnover": 7588016462_000.0,
+        "day_bought": 65658,
+        "bid": 1080.26,
+    }
+    rows = read_frames(at(FUTURE_AT, FIRST_FUTURE, SECOND_FUTURE))
+    assert trades(rows) == [first, second]
+    assert rows.newest == second["traded_at"]
+    assert rows.trades.schema == TRADES
+    assert len(rows.rejected) == 0
+
+
+def test_the_real_frame_of_a_stock_gives_all_three_records_in_order() -> None:
+    same = {
+        "session": date(2025, 7, 30),
+        "symbol": "005930",
+        "traded_at": datetime(2025, 7, 30, 9, 47, 51),
+        "received_at": STOCK_AT,
+        "bid": 71900.0,
+        "ask": 72000.0,
+        "open_interest": None,
+        "limit_state": "N",
+    }
+    differing = [
+        (71950.0, 1, "S", 8305216, 595403999350.0, 4163762, 3060313, 113056, 93994),
+        (71900.0, 2, "S", 8305218, 595404143150.0, 4163762, 3060315, 112986, 93985),
+        (72000.0, 75, "B", 8305293, 595409543150.0, 4163837, 3060315, 112986, 93985),
+    ]
+    names = ("price", "size", "side", "day_volume", "day_turnover", "day_bought", "day_sold")
+    names = (*names, "bid_size", "ask_size")
+    expected = [same | dict(zip(names, values, strict=True)) for values in differing]
+    assert trades(read_frames(at(STOCK_AT, THREE_STOCKS))) == expected
+
+
+def test_turnover_gives_the_exact_price_of_what_was_traded() -> None:
+    one, two = trades(read_frames(at(FUTURE_AT, FIRST_FUTURE, SECOND_FUTURE)))
+    turnover = two["day_turnover"] - one["day_turnover"]
+    volume = two["day_volume"] - one["day_volume"]
+    assert turnover / (MINI_KOSPI200.multiplier * volume) == pytest.approx(1080.30, abs=1e-9)
+    stock = trades(read_frames(at(STOCK_AT, THREE_STOCKS)))
+    for before, after in pairwise(stock):
+        turnover = after["day_turnover"] - before["day_turnover"]
+        assert turnover == after["price"] * after["size"]
+
+
+def test_frames_of_several_kinds_keep_the_order_in_which_they_came() -> None:
+    rows = read_frames(
+        [(STOCK_AT, THREE_STOCKS), (FUTURE_AT, FIRST_FUTURE), (STOCK_AT, THREE_STOCKS)]
+    )
+    assert column(rows, "symbol") == ["005930"] * 3 + ["A05608"] + ["005930"] * 3
+    assert column(rows, "day_volume")[:4] == [8305216, 8305218, 8305293, 134935]
+
+
+def test_fields_that_kis_appends_are_ignored() -> None:
+    longer = [[*record, "new", "99"] for record in records(THREE_STOCKS)]
+    grown = read_frames(at(STOCK_AT, frame("H0STCNT0", *longer)))
+    assert trades(grown) == trades(read_frames(at(STOCK_AT, THREE_STOCKS)))
+    assert grown.counts["count corrected"] == 0
+
+
+@pytest.mark.parametrize("count", ["", "000", "abc", "001", "002", "7", "٣", "9" * 30])
+def test_a_count_that_does_not_fit_is_read_from_the_width(count: str) -> None:
+    rows = read_frames(at(STOCK_AT, frame("H0STCNT0", *records(THREE_STOCKS), count=count)))
+    assert trades(rows) == trades(read_frames(at(STOCK_AT, THREE_STOCKS)))
+    assert rows.counts["count corrected"] == 1
+
+
+def test_a_frame_without_a_count_is_read_from_the_width() -> None:
+    without = THREE_STOCKS.replace("|003|", "|")
+    longer = "0|H0STCNT0|" + "^".join("^".join([*r, "new"]) for r in records(THREE_STOCKS))
+    for text in (without, longer, without.replace("|005930", "||005930", 1)):
+        rows = read_frames(at(STOCK_AT, text))
+        assert column(rows, "day_volume") == [8305216, 8305218, 8305293]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not a frame of data"),
+        ('{"header":{"tr_id":"PINGPONG"}}', "not a frame of data"),
+        ("2|H0STCNT0|001|x", "not a frame of data"),
+        ("0|H0XXCNT0|001|x", "no fields are known for this TR"),
+        (FIRST_FUTURE[:200], "torn: 32 fields of 50"),
+        (THREE_STOCKS[:-80], "torn: 123 fields are not 3 records of 46 or more"),
+        ("1|H0STCNT0|001|????", "cannot be decrypted"),
+    ],
+)
+def test_a_frame_that_cannot_be_divided_is_kept_whole_with_its_reason(
+    text: str, reason: str
+) -> None:
+    rows = read_frames([(STOCK_AT, text), *at(STOCK_AT, THREE_STOCKS)])
+    assert len(rows.trades) == 3
+    (kept,) = rows.rejected.to_pylist()
+    assert kept["reason"] == reason
+    assert json.loads(kept["raw"]) == text
+    assert kept["received_at"] == STOCK_AT
+    assert rows.rejected.schema == REJECTED_ROWS
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"FUTS_SHRN_ISCD": "005930"}, "another symbol"),
+        ({"FUTS_SHRN_ISCD": ""}, "another symbol"),
+        ({"BSOP_HOUR": "15295"}, "time cannot be read"),
+        ({"BSOP_HOUR": "156001"}, "time cannot be read"),
+        ({"BSOP_HOUR": "310000"}, "time cannot be read"),
+        ({"FUTS_PRPR": "nan"}, "price cannot be read"),
+        ({"FUTS_PRPR": "1e3"}, "price cannot be read"),
+        ({"FUTS_PRPR": ""}, "price cannot be read"),
+        ({"FUTS_PRPR": "0"}, "price not above zero"),
+        ({"LAST_CNQN": "1.5"}, "size cannot be read"),
+        ({"LAST_CNQN": "-3"}, "size below zero"),
+        ({"ACML_VOL": "1_000"}, "cumulative volume cannot be read"),
+    ],
+)
+def test_a_record_that_is_no_trade_is_rejected_alone(
+    changes: dict[str, object], reason: str
+) -> None:
+    rows = read_frames(at(FUTURE_AT, futures({}, changes, {"ACML_VOL": 134936})))
+    assert column(rows, "day_volume") == [134935, 134936]
+    (kept,) = rows.rejected.to_pylist()
+    assert (kept["reason"], kept["tr_id"]) == (reason, "H0IFCNT0")
+    assert kept["symbol"] == changes.get("FUTS_SHRN_ISCD", "A05608")
+    assert json.loads(kept["raw"]) == futures(changes).split("|")[3]
+
+
+def test_other_values_that_cannot_be_read_are_null_and_counted() -> None:
+    rows = read_frames(at(FUTURE_AT, futures({"FUTS_BIDP1": "?", "HTS_OTST_STPL_QTY": "1.5"})))
+    (trade,) = trades(rows)
+    assert (trade["bid"], trade["open_interest"], trade["ask"]) == (None, None, 1080.30)
+    assert rows.counts["unreadable values"] == 2
+    assert read_frames(at(FUTURE_AT, futures({"FUTS_BIDP1": ""}))).counts["unreadable values"] == 0
+
+
+def test_expected_prices_and_records_without_a_trade_are_counted_and_no_trades() -> None:
+    changes = [{"HOUR_CLS_CODE": code} for code in "0ABCD"]
+    rows = read_frames(at(STOCK_AT, stocks(*changes, {"CNTG_VOL": "0"}, {"HOUR_CLS_CODE": "Z"})))
+    assert len(rows.trades) == 1
+    assert rows.counts["expected prices"] == 4
+    assert rows.counts["without a trade"] == 1
+    assert reasons(rows) == ["HOUR_CLS_CODE is unknown"]
+
+
+def test_the_side_of_a_stock_is_what_kis_says() -> None:
+    changes = [{"CCLD_DVSN": code} for code in ("1", "5", "3", "0")]
+    assert column(read_frames(at(STOCK_AT, stocks(*changes))), "side") == ["B", "S", None, None]
+
+
+def future(volume: int, bought: int, sold: int, size: int = 1, **more: object) -> dict[str, object]:
+    sums = {"ACML_VOL": volume, "SHNU_CNTG_SMTN": bought, "SELN_CNTG_SMTN": sold}
+    return {**sums, "LAST_CNQN": size, "FUTS_PRPR": "1080.10", **more}
+
+
+def test_the_side_of_a_future_is_the_sum_that_grew() -> None:
+    first = read_frames(
+        at(FUTURE_AT, futures(future(100, 40, 50), future(103, 43, 50, 3), future(104, 43, 51)))
+    )
+    assert column(first, "side") == [None, "B", "S"]
+    # The next call goes on from there; nothing tells the side where a trade was lost between.
+    texts = [futures(future(106, 45, 51, 2)), futures(future(110, 46, 51))]
+    second = read_frames(at(FUTURE_AT, *texts), sums=first.sums)
+    assert column(second, "side") == ["B", None]
+    assert second.sums["A05608"][1:] == (110, 46, 51)
+
+
+def test_the_trade_of_an_auction_has_no_side_even_at_the_ask() -> None:
+    at_ask = {"FUTS_PRPR": "1080.30", "LAST_CNQN": 128}
+    rows = read_frames(at(FUTURE_AT, futures(future(128, 0, 0) | at_ask)))
+    assert column(rows, "side") == [None]
+
+
+def test_a_price_at_the_bid_or_ask_tells_the_side_where_the_trade_before_is_unknown() -> None:
+    prices = ("1080.30", "1080.04", "1080.10")
+    changes = [future(100 + 10 * n, 40, 50, FUTS_PRPR=p) for n, p in enumerate(prices)]
+    frames = [at(FUTURE_AT, futures(change)) for change in changes]
+    assert [column(read_frames(one), "side") for one in frames] == [["B"], ["S"], [None]]
+
+
+def test_sums_of_another_session_do_not_tell_the_side() -> None:
+    night = datetime(2026, 7, 21, 18, 30)
+    before = read_frames(at(night, futures(future(100, 40, 50), tr_id="H0MFCNT0")))
+    rows = read_frames(at(FUTURE_AT, futures(future(101, 41, 50))), sums=before.sums)
+    assert column(rows, "side") == [None]
+
+
+@pytest.mark.parametrize(
+    ("received", "written", "traded"),
+    [
+        (datetime(2026, 7, 22, 23, 59, 58), "235957", datetime(2026, 7, 22, 23, 59, 57)),
+        (datetime(2026, 7, 23, 0, 0, 1), "235959", datetime(2026, 7, 22, 23, 59, 59)),
+        (datetime(2026, 7, 22, 23, 59, 59), "000000", datetime(2026, 7, 23, 0, 0, 0)),
+        (datetime(2026, 7, 23, 5, 59, 59), "055958", datetime(2026, 7, 23, 5, 59, 58)),
+        (datetime(2026, 7, 23, 1, 0, 1), "250000", datetime(2026, 7, 23, 1, 0, 0)),
+        (datetime(2026, 7, 22, 18, 0, 1), "180000", datetime(2026, 7, 22, 18, 0, 0)),
+    ],
+)
+def test_a_night_belongs_to_its_evening_and_crosses_midnight(
+    received: datetime, written: str, traded: datetime
+) -> None:
+    text = futures({"BSOP_HOUR": written}, tr_id="H0MFCNT0")
+    (trade,) = trades(read_frames(at(received, text)))
+    assert trade["traded_at"] == traded
+    assert trade["session"] == date(2026, 7, 22)
+
+
+def test_a_stock_is_of_the_date_that_its_record_names() -> None:
+    late = STOCK_AT + timedelta(days=1)  # this machine's clock is wrong
+    assert set(column(read_frames(at(late, THREE_STOCKS)), "session")) == {date(2025, 7, 30)}
+    text = stocks({"BSOP_DATE": "20991231"}, {"BSOP_DATE": ""}, {"BSOP_DATE": "20251340"})
+    rows = read_frames(at(STOCK_AT, text))
+    assert reasons(rows) == ["another date"]
+    assert column(rows, "session") == [date(2025, 7, 30)] * 2
+
+
+OPTION = {
+    "OPTN_SHRN_ISCD": "B01612A97",
+    "BSOP_HOUR": "100000",
+    "OPTN_PRPR": "12.35",
+    "LAST_CNQN": "2",
+    "ACML_VOL": "120",
+    "ACML_TR_PBMN": "370500",
+    "HTS_OTST_STPL_QTY": "5000",
+    "HTS_INTS_VLTL": "36.5",
+    "DELTA": "-0.4512",
+    "UNAS_HIST_VLTL": "76.6",
+}
+
+
+@pytest.mark.parametrize("tr_id", ["H0IOCNT0", "H0EUCNT0"])
+def test_an_option_gives_a_trade_and_its_greeks(tr_id: str) -> None:
+    moment = datetime(2026, 11, 20, 10, 0, 1)
+    rows = read_frames(at(moment, frame(tr_id, made(tr_id, OPTION | {"DYNM_PRC_LIMT_YN": "4"}))))
+    (trade,) = trades(rows)
+    assert (trade["symbol"], trade["price"], trade["size"]) == ("B01612A97", 12.35, 2)
+    assert (trade["day_turnover"], trade["limit_state"]) == (370_500_000.0, "4")
+    (quote,) = rows.option_quotes.to_pylist()
+    assert (quote["iv"], quote["delta"], quote["historical_volatility"]) == (36.5, -0.4512, 76.6)
+    assert (quote["volume"], quote["open_interest"], quote["price"]) == (120, 5000, 12.35)
+    assert rows.option_quotes.schema == OPTION_QUOTES
+
+
+def test_a_book_gives_its_best_level_and_the_time() -> None:
+    best = {"FUTS_BIDP1": "1080.05", "FUTS_ASKP1": "1080.1", "BIDP_RSQN1": "3", "ASKP_RSQN1": "7"}
+    record = made("H0IFASP0", {"FUTS_SHRN_ISCD": "A05608", "BSOP_HOUR": "152953", **best})
+    rows = read_frames(at(FUTURE_AT, frame("H0IFASP0", record)))
+    (quote,) = rows.quotes.to_pylist()
+    assert list(quote.values())[1:] == [
+        "A05608",
+        datetime(2026, 7, 22, 15, 29, 53),
+        FUTURE_AT,
+        1080.05,
+        1080.1,
+        3,
+        7,
+    ]
+    assert rows.newest == quote["traded_at"]
+    assert rows.quotes.schema == QUOTES
+    assert len(rows.trades) == 0
+
+
+SECRET = StreamKey(key="k" * 32, iv="v" * 16)
+
+
+def encrypted(text: str, secret: StreamKey = SECRET) -> str:
+    padder = padding.PKCS7(128).padder()
+    cipher = Cipher(algorithms.AES256(secret.key.encode()), modes.CBC(secret.iv.encode()))
+    encryptor = cipher.encryptor()
+    padded = padder.update(text.encode()) + padder.finalize()
+    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+
+
+def test_an_encrypted_frame_is_read_with_the_key_of_its_registration() -> None:
+    text = f"1|H0STCNT0|003|{encrypted(THREE_STOCKS.split('|')[3])}"
+    rows = read_frames(at(STOCK_AT, text), keys={"H0STCNT0": SECRET})
+    assert trades(rows) == trades(read_frames(at(STOCK_AT, THREE_STOCKS)))
+    for keys in ({}, {"H0STCNT0": StreamKey("x" * 32, "v" * 16)}, {"H0STCNT0": StreamKey("", "")}):
+        assert reasons(read_frames(at(STOCK_AT, text), keys=keys)) == ["cannot be decrypted"]
+    assert "kkk" not in repr(SECRET)
+
+
+def test_no_frames_are_no_rows() -> None:
+    rows = read_frames([])
+    assert (len(rows.trades), len(rows.rejected), rows.newest, rows.sums) == (0, 0, None, {})
+
+
+def check(rows: StreamRows) -> None:
+    """What holds of any text: every record is accounted for, and Postgres can store the rows."""
+    counts = rows.counts
+    torn = sum(r.startswith(("torn", "not a", "no fields", "cannot be d")) for r in reasons(rows))
+    trades_and_quotes = len(rows.trades) + len(rows.quotes)
+    counted = counts["expected prices"] + counts["without a trade"]
+    assert counts["records"] == trades_and_quotes + counted + counts["rejected"] - torn
+    for batch in (rows.trades, rows.quotes, rows.option_quotes, rows.rejected):
+        batch.validate(full=True)
+        for name in batch.schema.names:
+            if batch.schema.field(name).type == pa.string():
+                assert not any("\0" in text for text in batch.column(name).to_pylist() if text)
+    for name in ("session", "symbol", "traded_at", "price", "size", "day_volume"):
+        assert rows.trades.column(name).null_count == 0
+    assert all(size > 0 for size in column(rows, "size"))
+
+
+@given(st.lists(st.text(st.characters(), max_size=60), max_size=5))
+def test_no_text_raises(texts: list[str]) -> None:
+    heads = ["", "0|H0STCNT0|001|", "0|H0IFCNT0|", "1|H0IOCNT0|001|", "0|H0STASP0|x|"]
+    check(read_frames([(STOCK_AT, head + text) for text in texts for head in heads]))
+
+
+@given(st.data())
+def test_no_change_of_a_good_frame_raises(data: st.DataObject) -> None:
+    moment, text = data.draw(st.sampled_from(GOOD))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(text)))
+        removed = data.draw(st.integers(0, 40))
+        text = text[:place] + data.draw(st.text(max_size=6)) + text[place + removed :]
+    rows = read_frames([*GOOD, (moment, text), *GOOD])
+    check(rows)
+    assert len(rows.trades) >= 10  # the good frames around it are not touched
+
+
+@given(st.data())
+def test_any_values_in_whole_records_are_accounted_for(data: st.DataObject) -> None:
+    tr_id = data.draw(st.sampled_from(sorted(LAYOUTS)))
+    value = st.text(st.characters(exclude_characters="^|"), max_size=8) | st.sampled_from(
+        ["", "0", "-1", "1080.3", "A05608", "005930", "B01612A97", "152953", "Y", "20250730"]
+    )
+    given_records = data.draw(
+        st.lists(st.lists(value, min_size=LAYOUTS[tr_id].width, max_size=70), max_size=3)
+    )
+    check(read_frames([(STOCK_AT, frame(tr_id, one)) for one in given_records]))
+
+
+@given(
+    st.lists(
+        st.text(alphabet="0123456789.-+ eE_n", max_size=20)
+        | st.from_regex(r"[+-]?[0-9]{0,18}[.]?[0-9]{0,4}", fullmatch=True),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_numbers_are_read_as_everywhere_else(texts: list[str]) -> None:
+    found = gather(texts, 1, [0], [0], [])
+    frame = pl.DataFrame({"text": texts})
+    wholes = frame.select(codec.whole("text")).to_series().fill_null(-(2**63))
+    numbers = frame.select(codec.number("text")).to_series().fill_null(float("nan"))
+    assert found.wholes[0].tolist() == wholes.to_list()
+    assert [repr(n) for n in found.numbers[0].tolist()] == [repr(n) for n in numbers.to_list()]
