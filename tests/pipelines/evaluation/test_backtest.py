@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.market.products import KOSPI200
 from engine.market.symbols import front_month
 from engine.store import Store
+from engine.store.export import export
 from pipelines.commands.backtest import backtest
 from pipelines.evaluation.backtest import parse_params, validate_model
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
@@ -77,6 +78,22 @@ async def test_the_database_gives_the_trades_of_the_file(
     assert_frame_equal(stored, read_bar_file(file), check_exact=True)
     own = read_stored_bars(database_url, ("101W12",), FIRST, LAST)
     assert own["timestamp"].min().date() == date(2025, 9, 12)
+
+
+async def test_t5_an_export_gives_the_bars_of_the_database(
+    bars: pl.DataFrame, store: Store, database_url: str, tmp_path: Path
+) -> None:
+    await fill(store, bars.with_columns(symbol=pl.lit("101W12")))
+    sessions = bars.select(symbol=pl.lit("101W12"), session=pl.col("timestamp").dt.date())
+    await store.clock.thread(export, database_url, tmp_path, sessions.unique())
+    (file,) = tmp_path.rglob("*.parquet")
+    stored = read_stored_bars(database_url, ("101W12",), FIRST, LAST)
+    assert_frame_equal(read_bar_file(file), stored, check_exact=True)
+    copy = tmp_path / "copy.csv"  # another program's, without our mark
+    stored.write_csv(copy)
+    with pytest.raises(InputError, match="--bar-times start or end: no bar"):
+        read_bar_file(copy)  # the bars of the first hour and of the auction show nothing
+    assert_frame_equal(read_bar_file(copy, times="end"), stored, check_exact=True)
 
 
 async def test_warm_up_sessions_are_read_too(
