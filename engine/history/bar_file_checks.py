@@ -40,10 +40,14 @@ class Check:
 
 def find(table: BarTable, bars: pl.DataFrame, checks: Iterable[Check]) -> pl.DataFrame:
     """Return FINDINGS of bars, which have `row`, the number of their row in the table."""
+    checks = list(checks)
+    counts = [check.wrong.sum().alias(f"count {n}") for n, check in enumerate(checks)]
+    firsts = [
+        pl.col(ROW).filter(check.wrong).min().alias(f"first {n}") for n, check in enumerate(checks)
+    ]
+    numbers = bars.lazy().select(*counts, *firsts).collect().row(0)
     found = []
-    for check in checks:
-        wrong = bars.lazy().filter(check.wrong)
-        count, first = wrong.select(pl.len(), pl.col(ROW).min()).collect().row(0)
+    for check, count, first in zip(checks, numbers, numbers[len(checks) :], strict=False):
         if count:
             shown = _example(table, first, check.shown)
             found.append((check.reason, count, table.first_place + first, shown))

@@ -24,6 +24,7 @@ OPTION = "--bar-times"
 _SESSION = "session_number"
 _SEOUL_AHEAD = "9h"  # of UTC
 _KEY = ["symbol", "timestamp"]
+_ENOUGH = 30  # bars of one minute that are never all the same number of minutes apart
 _MOST = 0.9  # of a file's bars, so many are in a session if its times are moved rightly
 
 
@@ -73,6 +74,7 @@ def with_labels(table: BarTable, bars: pl.DataFrame, times: BarTimes | None) -> 
         raise InputError(f"{table.path} says itself that its times are ends: leave {OPTION} out")
     parts = by_session(bars.with_columns(pl.col("timestamp").dt.truncate("1m"), whole=_is_whole()))
     _require_sessions(table, bars, parts)
+    _require_minutes(table, parts)
     if not bars.select(_is_whole().all()).item():
         return pl.concat(_floored_labels(table, part) for part in parts).drop("whole")
     said: BarTimes | None = "end" if table.says_ends else times
@@ -173,6 +175,26 @@ def _require_sessions(table: BarTable, bars: pl.DataFrame, parts: list[SessionBa
         f"{table.path} has no bar in a session of its symbol: its times have to be KST, the first"
         f" is {first}"
     )
+
+
+def _require_minutes(table: BarTable, parts: list[SessionBars]) -> None:
+    """Refuse bars of 2, 3, 5 or more minutes: they would be read as minutes with gaps between."""
+    time = pl.col("timestamp")
+    minutes = pl.concat(
+        part.bars.filter(time >= part.session.opens, time < part.session.continuous_end)[
+            "timestamp"
+        ]
+        for part in parts
+        if part.session
+    ).dt.minute()
+    if minutes.len() < _ENOUGH:
+        return
+    for distance in (5, 3, 2):
+        if (minutes % distance).n_unique() == 1:
+            raise InputError(
+                f"{table.path}: its bars are {distance} or more minutes apart: bars of one minute"
+                " are needed"
+            )
 
 
 def _in_session(parts: list[SessionBars]) -> int:

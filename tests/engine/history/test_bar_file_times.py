@@ -172,6 +172,16 @@ def test_l16_times_in_utc_that_do_not_say_so_are_refused(
     assert read(zoned, tmp_path).equals(as_read(bars_of(symbol)))
 
 
+@pytest.mark.parametrize("minutes", [2, 3, 5, 10])
+@pytest.mark.parametrize("ends", [False, True])
+def test_bars_of_several_minutes_are_refused(minutes: int, ends: bool, tmp_path: Path) -> None:
+    first = minutes - 1 if ends else 0
+    sessions = [bars_of(FUTURE, day, ends=ends) for day in (DAY, CSAT)]
+    coarse = [pl.concat([bars[first:-1:minutes], bars[-1:]]) for bars in sessions]
+    said = refusal(pl.concat(coarse), tmp_path)
+    assert "or more minutes apart: bars of one minute are needed" in said
+
+
 def test_times_in_no_session_are_refused(tmp_path: Path) -> None:
     saturday = bars_of(FUTURE).with_columns(TIME.dt.offset_by("5d"))
     assert "has no bar in a session of its symbol" in refusal(saturday, tmp_path)

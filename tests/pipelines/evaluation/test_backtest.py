@@ -86,7 +86,7 @@ async def test_t5_an_export_gives_the_bars_of_the_database(
     await fill(store, bars.with_columns(symbol=pl.lit("101W12")))
     sessions = bars.select(symbol=pl.lit("101W12"), session=pl.col("timestamp").dt.date())
     await store.clock.thread(export, database_url, tmp_path, sessions.unique())
-    (file,) = tmp_path.rglob("*.parquet")
+    file = tmp_path / "futures_1m" / "product=101" / "month=2025-09" / "futures_1m.parquet"
     stored = read_stored_bars(database_url, ("101W12",), FIRST, LAST)
     assert_frame_equal(read_bar_file(file), stored, check_exact=True)
     copy = tmp_path / "copy.csv"  # another program's, without our mark
