@@ -10,6 +10,7 @@ import polars as pl
 
 from engine.kis import codec
 from engine.kis.answer import Answer
+from engine.market.codes import is_call
 
 _PATTERNS = {
     "symbol": r"^\s*([23BC][0-9A-Z]{8})\s*$",
@@ -57,8 +58,12 @@ def read_quotes(answers: list[Answer]) -> pl.DataFrame:
 
 def option_type() -> pl.Expr:
     """Return call (C) or put (P) by the code, whichever side of the board the row was on."""
-    call = pl.col("symbol").str.contains("^[2B]")
-    return pl.when(call).then(pl.lit("C")).otherwise(pl.lit("P")).alias("option_type")
+    return (
+        pl.when(is_call(pl.col("symbol")))
+        .then(pl.lit("C"))
+        .otherwise(pl.lit("P"))
+        .alias("option_type")
+    )
 
 
 def _columns(

@@ -25,6 +25,7 @@ FIRST_LETTER_YEAR = 2006
 _YEAR_LETTERS = "ABCDEFGHJKLMNPQRSTVW"
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PREFIX_LENGTH = 3  # of every product
+_OPTION_LENGTH = 9
 _CONTRACT_LENGTH = 6  # product and maturity, with which every code of a derivative begins
 
 _FUTURE = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})")
@@ -117,6 +118,22 @@ def product_prefix(symbol: pl.Expr) -> pl.Expr:
 def product_and_maturity(symbol: pl.Expr) -> pl.Expr:
     """Return what codes of derivatives begin with: the same for all options of a chain's side."""
     return symbol.str.slice(0, _CONTRACT_LENGTH)
+
+
+def is_call(symbol: pl.Expr) -> pl.Expr:
+    """Say of codes whether they mean a call; false for anything that is no option's code."""
+    return _is_option_of(symbol, "call")
+
+
+def is_put(symbol: pl.Expr) -> pl.Expr:
+    """Say of codes whether they mean a put; false for anything that is no option's code."""
+    return _is_option_of(symbol, "put")
+
+
+def _is_option_of(symbol: pl.Expr, kind: str) -> pl.Expr:
+    letters = sorted({prefix[0] for prefix, found in BY_PREFIX.items() if found.kind == kind})
+    is_whole = symbol.str.len_bytes() == _OPTION_LENGTH
+    return (is_whole & symbol.str.slice(0, 1).is_in(letters)).fill_null(value=False)
 
 
 def is_derivative(symbol: pl.Expr) -> pl.Expr:

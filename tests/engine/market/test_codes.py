@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import CalendarRangeError, InputError
 from engine.market import expiries
-from engine.market.codes import contract_code, is_derivative, option_code
+from engine.market.codes import contract_code, is_call, is_derivative, is_put, option_code
 from engine.market.hours import Market
 from engine.market.products import BY_PREFIX, PRODUCTS, SERIES, option_series, product, tick_size
 from engine.market.symbols import (
@@ -151,6 +151,29 @@ def test_series_are_named_as_kis_and_the_tables_name_them():
     assert SERIES["KOSPI200_WEEKLY_THU"].future.prefix == "A01"
     with pytest.raises(InputError, match="MINI_KOSPI200"):
         option_series("KOSPI")
+
+
+def test_calls_and_puts_are_told_apart_by_their_codes():
+    codes = {
+        "B01612A48": "call",
+        "201V05480": "call",
+        "B09FEW970": "call",
+        "BAF01W365": "call",
+        "C01612A48": "put",
+        "301V05480": "put",
+        "C05611365": "put",
+        "A01612": None,
+        "B01612": None,
+        "B01612A480": None,
+        "Q500001": None,
+        "": None,
+        None: None,
+    }
+    frame = pl.DataFrame({"code": list(codes)}, schema={"code": pl.String})
+    found = frame.select(call=is_call(pl.col("code")), put=is_put(pl.col("code")))
+    kinds = list(codes.values())
+    assert found["call"].to_list() == [kind == "call" for kind in kinds]
+    assert found["put"].to_list() == [kind == "put" for kind in kinds]
 
 
 def test_prefixes_mean_one_product_each():
