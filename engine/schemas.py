@@ -106,8 +106,8 @@ OPTION_CHAIN = pa.schema(
         ("rho", pa.float64()),  # index points per percentage point of the rate
         ("theoretical_price", pa.float64()),  # index points
         ("atm_class", pa.string()),  # the vendor's flag; follows the previous close, not trusted
-        ("underlying_price", pa.float64()),  # index points, what decides ATM
-        ("underlying_source", pa.string()),  # future:CODE, index, or parity
+        ("underlying_price", pa.float64()),  # index points, as KIS gave it
+        ("underlying_source", pa.string()),  # future:CODE or index
         ("quoted_at", TIME),  # when this row's own quote arrived
         ("fetched_at", TIME),  # when the snapshot was complete
     ]
@@ -147,7 +147,9 @@ OPTION_SUMMARY = pa.schema(
         ("timestamp", TIME),
         ("underlying_symbol", pa.string()),
         ("underlying_price", pa.float64()),  # index points
-        ("forward", pa.float64()),  # index points
+        ("forward", pa.float64()),  # index points, what decides ATM
+        ("forward_source", pa.string()),  # parity, future or index
+        ("forward_strikes", pa.int64()),  # on which parity rests, else 0
         ("atm_strike", pa.float64()),  # index points
         ("atm_volatility", pa.float64()),  # % per year
         ("risk_reversal_25d", pa.float64()),  # volatility points

@@ -1,7 +1,7 @@
 """Option chains: how they are prepared, and which rows and snapshots cannot be trusted.
 
-`prepare_chain` is applied once to what KIS gave or the store has. All other functions of this
-package take a prepared chain: with_underlying decides the price that the options are on,
+`prepare_chain` is applied once to what KIS gave or the store has, then `with_forward` decides the
+price that the options are on. All other functions of this package take such a chain:
 with_model_greeks adds implied volatilities and greeks, matrix and option_summary take the result.
 
 A row that is not sound has NULL cells in the matrix and no part in the summary. A snapshot that is
@@ -19,12 +19,12 @@ the flags of the summary, and `chain_flags` lists them with the rows that they a
 | duplicate     | two sound rows of one strike and side                     | both rows          |
 | crossed       | bid above ask: neither they nor the last price can be     | price, iv, model_* |
 |               | trusted                                                   |                    |
-| no_underlying | underlying_price missing, not positive, or not one price  | the snapshot       |
-| no_atm        | the underlying is outside the listed strikes by more than | the snapshot       |
+| no_forward    | nothing gives a forward, or rows contradict each other    | the snapshot       |
+| no_atm        | the forward is outside the listed strikes by more than    | the snapshot       |
 |               | half a step: the board was cut before the money           |                    |
 | swapped       | prices rise the further options are out of the money      | the snapshot       |
 | incomplete    | a hole between listed strikes wider than HOLE of the      | nothing; sums over |
-|               | underlying: the board was cut, the rest quoted singly     | the chain are part |
+|               | forward: the board was cut, the rest quoted singly        | the chain are part |
 | no_calls      | no sound call has a price                                 | nothing more       |
 | no_puts       | no sound put has a price                                  | nothing more       |
 """
@@ -36,6 +36,7 @@ from functools import cache
 
 import polars as pl
 
+from engine.market.codes import is_call, is_put
 from engine.schemas import OPTION_CHAIN
 
 SNAPSHOT = ("timestamp", "underlying_symbol")
@@ -46,23 +47,28 @@ IS_CALL = pl.col("option_type") == "C"
 IS_PUT = pl.col("option_type") == "P"
 _NUMBERS = ("price", "iv", "delta", "volume", "open_interest")
 _COLUMNS = pl.Schema(
-    {**pl.Schema(OPTION_CHAIN), "expiry": pl.Datetime("us"), "multiplier": pl.Float64()}
+    {
+        **pl.Schema(OPTION_CHAIN),
+        "expiry": pl.Datetime("us"),
+        "underlying_expiry": pl.Datetime("us"),
+        "multiplier": pl.Float64(),
+    }
 )
 _POSITIVE = [
     pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
     for name in ("strike", "underlying_price")
 ]
-_CODE_LENGTH = 9  # of KRX's short codes; names of another length tell nothing about the side
 _TURNED = 0.8  # correlation; real boards are near -0.9, prices without any order near 0
 _FEWEST = 8  # prices; fewer do not show an order
 
 
 def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return a prepared chain: every column of OPTION_CHAIN, `expiry` and `multiplier`.
+    """Return a prepared chain: every column of OPTION_CHAIN, two expiries and `multiplier`.
 
-    `expiry` is when trading of the option ends (datetime, KST; see `black76.years`), `multiplier`
-    is KRW per index point. Columns that the chain lacks are added as NULL, others are kept. A
-    strike or underlying_price that is not a positive number becomes NULL.
+    `expiry` is when trading of the option ends (datetime, KST; see `black76.years`),
+    `underlying_expiry` when that of the future ends whose price is given, NULL for the index;
+    `multiplier` is KRW per index point. Columns that the chain lacks are added as NULL, others are
+    kept. A strike or underlying_price that is not a positive number becomes NULL.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}
@@ -72,11 +78,8 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
 
 def row_findings() -> dict[str, pl.Expr]:
     """Return, by flag, what makes a row of a prepared chain unusable as a whole."""
-    code = pl.col("symbol")
-    delta = pl.col("delta")
-    letter = pl.when(code.str.len_bytes() == _CODE_LENGTH).then(code.str.head(1))
-    says_call = letter.is_in(["2", "B"]) | (delta > 0)
-    says_put = letter.is_in(["3", "C"]) | (delta < 0)
+    says_call = is_call(pl.col("symbol")) | (pl.col("delta") > 0)
+    says_put = is_put(pl.col("symbol")) | (pl.col("delta") < 0)
     return {
         "no_strike": pl.col("strike").is_null(),
         "unknown_side": ~(IS_CALL | IS_PUT).fill_null(value=False),
@@ -117,10 +120,10 @@ def market_price() -> pl.Expr:
 def strikes_above_atm() -> pl.Expr:
     """Return, within a snapshot, how many listed strikes a row is above ATM; NULL without ATM.
 
-    ATM is the strike nearest to `underlying_price`, the lower of two equally near.
+    ATM is the strike nearest to the `forward`, the lower of two equally near.
     """
     strike = pl.col("strike")
-    distance = (strike - pl.col("underlying_price")).abs()
+    distance = (strike - pl.col("forward")).abs()
     rank = strike.rank("dense").cast(pl.Int32)
     return rank - rank.filter(distance == distance.min()).min()
 
@@ -128,22 +131,22 @@ def strikes_above_atm() -> pl.Expr:
 def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
     """Return, by flag, what makes a snapshot unusable, from its rows around the money.
 
-    For a group of rows of one snapshot with the columns near_strike and underlying_price, the first
-    NULL where a row is not around the money. `out` is how many strikes a row is out of the money
+    For a group of rows of one snapshot with the columns near_strike and forward, the first NULL
+    where a row is not around the money. `out` is how many strikes a row is out of the money
     (below 0: in the money), `price` its price, both NULL where the row is not near or not sound. A
     snapshot is swapped if prices rise the further options are out of the money, almost in
     proportion.
     """
     strike = pl.col("near_strike")
-    underlying = pl.col("underlying_price")
+    forward = pl.col("forward")
     low = strike.min()
     high = strike.max()
     half_step = (high - low) / (strike.drop_nulls().n_unique() - 1).clip(lower_bound=1) / 2
-    one_price = underlying.min() == underlying.max()
-    within = underlying.min().is_between(low - half_step, high + half_step)
+    one_forward = forward.min() == forward.max()
+    within = forward.min().is_between(low - half_step, high + half_step)
     turned = pl.corr(out, price).is_between(_TURNED, 1.1) & (price.count() >= _FEWEST)
     return {
-        "no_underlying": ~one_price.fill_null(value=False),
+        "no_forward": ~one_forward.fill_null(value=False),
         "no_atm": ~within.fill_null(value=True),
         "swapped": (turned & within).fill_null(value=False),
     }

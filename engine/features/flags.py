@@ -20,12 +20,12 @@ from engine.features.chain import (
 from engine.schemas import LEVELS
 
 ROW_FLAGS = ("all_zero", "crossed", "duplicate", "no_strike", "stale", "unknown_side", "wrong_side")
-UNUSABLE = ("no_atm", "no_underlying", "swapped")
+UNUSABLE = ("no_atm", "no_forward", "swapped")
 SNAPSHOT_FLAGS = (*UNUSABLE, "incomplete", "no_calls", "no_puts")
 
 
 def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the findings of a prepared chain, one a row, sorted by their first three columns.
+    """Return the findings of a chain with its forward, one a row, by their first three columns.
 
     Columns: timestamp, underlying_symbol, flag, rows, example. The flags are explained in
     `engine.features.chain`. `rows` says how many rows are concerned and `example` is the lowest
@@ -51,7 +51,7 @@ def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Add a column for each of ROW_FLAGS to a prepared chain, and what follows from them.
+    """Add a column for each of ROW_FLAGS to a chain with its forward, and what follows from them.
 
     `above` is `strikes_above_atm`, `near_strike` the strike if it is within LEVELS of ATM (or there
     is no ATM), `sound` says that the row can be used and `quote` is its last price if that can.
@@ -82,7 +82,7 @@ def snapshot_flags() -> dict[str, pl.Expr]:
     widest = pl.col("strike").unique().sort().diff().max()
     return {
         **snapshot_findings(out, quote),
-        "incomplete": (widest > HOLE * pl.col("underlying_price").min()).fill_null(value=False),
+        "incomplete": (widest > HOLE * pl.col("forward").min()).fill_null(value=False),
         "no_calls": pl.col("quote").filter(IS_CALL).count() == 0,
         "no_puts": pl.col("quote").filter(IS_PUT).count() == 0,
     }

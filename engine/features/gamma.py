@@ -27,11 +27,12 @@ _SIGN = pl.when(IS_CALL).then(1.0).when(IS_PUT).then(-1.0)
 def gamma_exposure() -> pl.Expr:
     """Return, within a snapshot, what dealers must trade per 1 % move of the underlying, KRW.
 
-    sum(sign * model_gamma * open_interest * multiplier) * underlying_price ** 2 * 1 %. NULL if no
-    option has a gamma.
+    sum(sign * model_gamma * open_interest * multiplier) * forward ** 2 * 1 %; in that product it
+    does not matter whether gamma is per point of the forward or of the index. NULL if no option has
+    a gamma.
     """
     contracts = _SIGN * pl.col("open_interest") * pl.col("multiplier")
-    exposure = pl.col("model_gamma") * contracts * pl.col("underlying_price").pow(2) * MOVE
+    exposure = pl.col("model_gamma") * contracts * pl.col("forward").pow(2) * MOVE
     return pl.when(exposure.count() > 0).then(exposure.sum())
 
 
@@ -42,7 +43,7 @@ def with_d1(rows: pl.LazyFrame) -> pl.LazyFrame:
     with its sign divided by `total`.
     """
     total = pl.col("model_iv") * 0.01 * years().sqrt()
-    moneyness = (pl.coalesce("forward", "underlying_price") / pl.col("strike")).log()
+    moneyness = (pl.col("forward") / pl.col("strike")).log()
     return rows.with_columns(total=pl.when(total > 0).then(total)).with_columns(
         d1=moneyness / pl.col("total") + pl.col("total") / 2,
         weight=_SIGN * pl.col("open_interest") / pl.col("total"),
@@ -68,7 +69,7 @@ def zero_gamma() -> pl.Expr:
     The one nearest to the present price, within 20 %, found on steps of 1 % and linear between them
     (Perfiliev, "How to calculate gamma exposure and zero gamma level", 2022). NULL if the sign does
     not change. Needs one row a snapshot with `_exposures` (`exposure_by_factor`) and
-    underlying_price.
+    underlying_price; without that price it is the forward that would have to move so far.
     """
     here = pl.col("_exposures").list.head(_LAST)
     after = pl.col("_exposures").list.tail(_LAST)
@@ -77,4 +78,4 @@ def zero_gamma() -> pl.Expr:
     starts = pl.lit(pl.Series([[x - 1 for x in PRICE_FACTORS[:-1]]])).first()
     away = share.list.eval(crosses) * _STEP + starts
     nearest = pl.element().sort_by(pl.element().abs(), nulls_last=True).first()
-    return pl.col("underlying_price") * (1 + away.list.eval(nearest).list.first())
+    return pl.coalesce("underlying_price", "forward") * (1 + away.list.eval(nearest).list.first())

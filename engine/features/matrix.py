@@ -27,14 +27,14 @@ _FROM_QUOTES = ("price", "iv", *MODEL_METRICS)  # what a crossed quote makes wor
 
 
 def matrix(chain: pl.LazyFrame, levels: int = LEVELS) -> pl.LazyFrame:
-    """Return OPTION_MATRIX of a prepared chain: its snapshots laid out by moneyness.
+    """Return OPTION_MATRIX of a chain with its forward: its snapshots laid out by moneyness.
 
     One row per (timestamp, underlying_symbol, metric_type), sorted by them: metrics in the order of
     METRICS, then MODEL_METRICS if the chain has their columns (`with_model_greeks`). The values are
     floats `c_itm10 … c_atm … c_otm10, p_itm10 … p_otm10` in the units of the chain, then the
     snapshot's latest `fetched_at`.
 
-    ATM is the listed strike nearest to `underlying_price`, the lower of two equally near. Number n
+    ATM is the listed strike nearest to the `forward`, the lower of two equally near. Number n
     is the n-th listed strike from it: below for ITM calls and OTM puts, above for OTM calls and ITM
     puts. A strike is listed if any row of the snapshot has it; where its value is NULL or its row
     missing, the cell is NULL and no other strike moves up. Rows and snapshots that cannot be
@@ -60,7 +60,7 @@ def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.
             above=strikes_above_atm().over(SNAPSHOT),
         )
         .filter(within)
-        .select(*SNAPSHOT, "fetched_at", "underlying_price", *values, *_slots(levels))
+        .select(*SNAPSHOT, "fetched_at", "forward", *values, *_slots(levels))
         .sort("slot")
     )
 

@@ -3,7 +3,7 @@
 The figures are expressions over the rows of one snapshot in the order of their strikes, with the
 model's greeks; values that cannot be trusted are NULL there. Prices are index points, volatilities
 % per year. The figures about gamma are in `engine.features.gamma`, the forward is in
-`engine.features.underlying`.
+`engine.features.forward`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from functools import cache
 import polars as pl
 
 from engine.features import flags
-from engine.features.black76 import Terms
 from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+from engine.features.forward import FORWARD_COLUMNS
 from engine.features.gamma import exposure_by_factor, gamma_exposure, with_d1, zero_gamma
-from engine.features.greeks import with_model_greeks
-from engine.features.underlying import implied_forward, with_value
 from engine.schemas import MODEL_METRICS, OPTION_SUMMARY
 
 WING = 0.25  # delta
@@ -26,22 +24,19 @@ _DAYS_A_MICROSECOND = 1 / (24 * 3600 * 1_000_000)
 
 
 def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return OPTION_SUMMARY of a prepared chain, sorted by timestamp and underlying_symbol.
+    """Return OPTION_SUMMARY of a chain `with_model_greeks`, sorted by time and underlying_symbol.
 
     Where `expiry` is NULL, so are the figures that need time; where `multiplier` is NULL, so is
     `gamma_exposure`.
 
-    Volatilities and gammas are on the forward that put-call parity implies (else on
-    `underlying_price`): on any other price a call and a put of one strike disagree, and the risk
-    reversal says more about the future's maturity than about the market. `model_iv` in the matrix
-    is on `underlying_price`.
+    Volatilities and gammas are those of the matrix: they stand on the same forward.
 
     `flags` names the findings of `engine.features.chain`, sorted, joined with commas; NULL without
     one. A snapshot that cannot be used has NULL for every figure taken from its options.
     """
     unusable = pl.any_horizontal(flags.UNUSABLE)
     return (
-        with_d1(_with_greeks(with_value(flags.with_row_flags(chain))))
+        with_d1(_usable(flags.with_row_flags(chain)))
         .group_by(SNAPSHOT)
         .agg(**_aggregates())
         .with_columns(zero_gamma=zero_gamma(), flags=flags.flags_text())
@@ -63,17 +58,11 @@ def _aggregates() -> dict[str, pl.Expr]:
     }
 
 
-def _with_greeks(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Add the forward and the greeks on it; set what cannot be used for figures to NULL."""
-    rows = rows.with_columns(forward=implied_forward().over(SNAPSHOT))
-    on_forward = Terms(
-        underlying=pl.coalesce("forward", "underlying_price"),
-        on_spot=pl.col("forward").is_null() & (pl.col("underlying_source") == "index"),
-    )
+def _usable(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Set what cannot be used for figures to NULL, and order the rows by strike."""
     used = ("volume", "open_interest", *MODEL_METRICS)
-    return with_model_greeks(rows, terms=on_forward).with_columns(
-        pl.when("sound").then(pl.col(name)).alias(name) for name in used
-    )
+    values = (pl.when("sound").then(pl.col(name)).alias(name) for name in used)
+    return rows.with_columns(values).sort("strike", "option_type", maintain_order=True)
 
 
 def _snapshot_columns() -> dict[str, pl.Expr]:
@@ -90,7 +79,7 @@ def _snapshot_columns() -> dict[str, pl.Expr]:
 @cache
 def _figures() -> dict[str, pl.Expr]:
     return {
-        "forward": pl.col("forward").first(),
+        **{name: pl.col(name).first() for name in FORWARD_COLUMNS},
         "atm_strike": pl.col("strike").filter(pl.col("above") == 0).first(),
         "atm_volatility": atm_volatility(),
         "risk_reversal_25d": risk_reversal(),

@@ -22,12 +22,13 @@ from engine.clock import today
 from engine.errors import KisError
 from engine.fetchers import chain_rows
 from engine.fetchers.base import PriceFetcher
-from engine.fetchers.strikes import hedging_future, most_in_need, near_market
+from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
+from engine.market.expiries import last_day
 from engine.market.products import option_series
 from engine.market.symbols import option_chain
 from engine.schemas import LEVELS, OPTION_CHAIN, conform
@@ -61,7 +62,7 @@ class ChainRequest:
 
 @dataclass(frozen=True)
 class Underlying:
-    """The price that the options are on, index points, and its source (future:CODE, index)."""
+    """The price of the future or the index, index points, and its source (future:CODE, index)."""
 
     price: float | None
     source: str | None
@@ -79,7 +80,7 @@ class OptionChainFetcher(PriceFetcher):
         super().__init__(client)
         self._quotes_a_minute = quotes_a_minute
         self._quotes: dict[str, pl.DataFrame] = {}
-        self._last_price: dict[str, float] = {}
+        self._last_forward: dict[str, float] = {}
         self._master: pl.DataFrame | None = None
         self._master_after = _LONG_AGO
 
@@ -122,7 +123,7 @@ class OptionChainFetcher(PriceFetcher):
         return good.drop(codec.ROW, codec.REASON)
 
     async def _fetch_underlying(self, request: ChainRequest) -> Underlying:
-        code = hedging_future(request.series, request.maturity)
+        code, expiry = hedging_future(request.series, request.maturity)
         try:
             top = await self._ask(BoardTop(code), request, lambda a: _prices(a) != (None, None))
         except KisError as error:
@@ -133,18 +134,20 @@ class OptionChainFetcher(PriceFetcher):
         if price is None:
             log.warning("⚠️ KIS has no price of %s nor of its index", code)
             return Underlying(None, None)
-        self._last_price[request.underlying_symbol] = price
+        delivery = expiry if future else request.minute.date()
+        own_expiry = last_day(option_series(request.series).name, request.maturity)
+        self._last_forward[request.underlying_symbol] = carried(price, delivery, own_expiry)
         return Underlying(price, source)
 
     async def _beyond_the_board(self, request: ChainRequest, board: pl.DataFrame) -> pl.DataFrame:
         """Return the listed options near the market that the board lacks, quoted where possible."""
-        price = self._last_price.get(request.underlying_symbol)
-        if price is None:
+        forward = self._last_forward.get(request.underlying_symbol)
+        if forward is None:
             return board.clear()
         master = await self._fetch_master()
         if master is None:
             return board.clear()
-        near = near_market(options_like(master, board["symbol"]), price, _REACH)
+        near = near_market(options_like(master, board["symbol"]), forward, _REACH)
         wanted = near.join(board, on="symbol", how="anti")
         quotes = await self._fetch_quotes(request, wanted)
         return wanted.select("symbol", "strike").join(quotes, on="symbol", how="left")

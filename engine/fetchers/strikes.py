@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import date, datetime
 
 import polars as pl
 
+from engine.features.black76 import RATE
 from engine.features.chain import strikes_above_atm
 from engine.market.codes import contract_code
 from engine.market.expiries import last_day, maturities
 from engine.market.products import option_series
 
 
-def hedging_future(series: str, maturity: str) -> str:
-    """Return the future nearest to an option's maturity: the first to expire with or after it."""
+def hedging_future(series: str, maturity: str) -> tuple[str, date]:
+    """Return the code and last day of the first future to expire with or after an option."""
     found = option_series(series)
     last = last_day(found.name, maturity)
     months = maturities(found.future.months, beyond=True)
-    month = next((name for expiry, name in months if expiry >= last), months[-1][1])
-    return contract_code(found.future, month)
+    expiry, month = next((pair for pair in months if pair[0] >= last), months[-1])
+    return contract_code(found.future, month), expiry
 
 
-def near_market(listed: pl.DataFrame, price: float, reach: int) -> pl.DataFrame:
+def carried(price: float, delivery: date, expiry: date) -> float:
+    """Return a price for delivery on one day (of the index: today) as one for delivery at expiry.
+
+    So the quarterly future says where the options of another month have their money: without that
+    it is two to three strikes off. Whole days, since it only chooses what is asked for.
+    """
+    return price * math.exp(RATE * (expiry - delivery).days / 365)
+
+
+def near_market(listed: pl.DataFrame, forward: float, reach: int) -> pl.DataFrame:
     """Return symbol, strike and distance of options up to `reach` listed strikes from ATM.
 
     `distance` counts listed strikes. ATM is that of the matrices: see `strikes_above_atm`.
     """
     distance = strikes_above_atm().abs().alias("distance")
     return (
-        listed.with_columns(pl.lit(price).alias("underlying_price"))
+        listed.with_columns(forward=pl.lit(forward))
         .with_columns(distance)
         .filter(pl.col("distance") <= reach)
-        .drop("underlying_price")
+        .drop("forward")
     )
 
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 from engine.columns import PRICES, STAMPS, TIME
 from engine.errors import InputError
 from engine.market.expected import EXPECTED_STAMPS, GRIDS, SESSIONS
-from engine.schemas import level_columns
+from engine.schemas import OPTION_SUMMARY, level_columns
 
 Severity = Literal["error", "warning"]
 Fix = Literal["fetch", "remove", "recompute", "nothing"]
@@ -37,6 +37,15 @@ _MATRIX = {
     "timestamp": TIME,
     "metric_type": pl.String(),
     **dict.fromkeys(level_columns(), pl.Float64()),
+}
+_SUMMARY = {
+    **SESSIONS,
+    "timestamp": TIME,
+    **{
+        name: pl.Float64() if kind.is_numeric() else kind
+        for name, kind in pl.Schema(OPTION_SUMMARY).items()
+        if name not in ("timestamp", "underlying_symbol", "fetched_at")
+    },
 }
 _SIGNAL = {
     "source": pl.String(),
@@ -77,6 +86,8 @@ RELATIONS: dict[str, pl.Schema] = {
         "chain": {**SESSIONS, "timestamp": TIME, "option": pl.String()},
         "matrices": _MATRIX,
         "expected_matrices": _MATRIX,
+        "summaries": _SUMMARY,
+        "expected_summaries": _SUMMARY,
         # signals as stored and as computed again; content is JSON
         "signals": _SIGNAL,
         "expected_signals": _SIGNAL,

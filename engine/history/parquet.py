@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import InputError
-from engine.store.tables import SIGNAL_KEY, TABLES
+from engine.store.tables import COMMITTED_AT, SIGNAL_KEY, TABLES
 
 _PARTITIONS = {"product": pl.String(), "month": pl.String()}  # in the names of folders
 
@@ -30,7 +30,14 @@ def scan_parquet(
     if not known or not any((folder / table).glob("**/*.parquet")):
         raise InputError(f"no export of {table!r} in {folder}: make one with `just export`")
     files = folder / table / "**" / f"{table}.parquet"
-    frame = pl.scan_parquet(files, hive_partitioning=True, hive_schema=_PARTITIONS)
+    stored = _schema(table) if table in TABLES else None
+    frame = pl.scan_parquet(
+        files,
+        hive_partitioning=True,
+        hive_schema=_PARTITIONS,
+        schema=stored,
+        missing_columns="insert" if stored else "raise",  # files of an earlier release
+    )
     if table in TABLES:
         key = TABLES[table].key
         derived = TABLES[table].derived
@@ -41,3 +48,8 @@ def scan_parquet(
         wanted = frame.select(pl.exclude(*_PARTITIONS))
     order = key if order_by is None else tuple(order_by)
     return wanted.sort(*order, descending=descending) if order else wanted
+
+
+def _schema(table: str) -> pl.Schema:
+    """Return the columns of an export as it is written today."""
+    return pl.Schema({**pl.Schema(TABLES[table].schema), COMMITTED_AT: pl.Datetime("us")})

@@ -14,13 +14,14 @@ import polars as pl
 from engine.columns import BARS, STAMPS, TIME
 from engine.market.codes import product_prefix
 from engine.market.symbols import OptionChain, Stock, parse
-from engine.schemas import OPTION_CHAIN, level_columns
+from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, level_columns
 from engine.store import Store
 from engine.store.identifiers import identifier, literal, literals
 
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
 _BAR_TABLES = ("futures_1m", "stocks_1m")
 _CHAIN = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
+_SUMMARY = pl.DataFrame(OPTION_SUMMARY.empty_table()).schema
 _MATRICES = pl.Schema(
     [
         ("underlying_symbol", pl.String()),
@@ -175,6 +176,12 @@ async def read_matrices(store: Store, symbol: str, first: date, last: date) -> p
     """Return the matrices of an option chain: timestamp, metric_type, values by level."""
     query = _chain_query("option_matrices", _MATRICES, symbol, first, last)
     return await _read(store, _MATRICES, [query])
+
+
+async def read_summaries(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
+    """Return OPTION_SUMMARY of an option chain."""
+    query = _chain_query("option_summary", _SUMMARY, symbol, first, last)
+    return await _read(store, _SUMMARY, [query])
 
 
 def _chain_query(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:

@@ -44,6 +44,7 @@ class Table:
     immutable: tuple[str, ...] = ()  # columns that keep the values of the first row
     counter: str | None = None  # counts how often the row came
     key_hashes: Mapping[str, str] = field(default_factory=dict)  # key column → hash, by the server
+    added: tuple[str, ...] = ()  # columns that batches of an earlier release lack, in a spool say
 
     @property
     def holds_signals(self) -> bool:
@@ -88,13 +89,18 @@ class Table:
 
         Raises SchemaMismatch unless names and types are the schema's: ADBC does not check the types
         of the table and would store garbage bits. The order of columns is free, and so is the
-        Arrow layout of texts (Polars has its own).
+        Arrow layout of texts (Polars has its own). A column of `added` may be missing: it is NULL.
         """
         given, wanted = _columns(batch.schema), _columns(self.schema)
-        if given != wanted:
+        lacking = [name for name in self.added if name not in given]
+        if given != {name: kind for name, kind in wanted.items() if name not in lacking}:
             raise SchemaMismatch(f"a batch does not fit {self.name}: {_difference(given, wanted)}")
+        frame = pl.DataFrame(batch)
+        if lacking:
+            types = pl.Schema(self.schema)
+            frame = frame.with_columns(pl.lit(None, types[name]).alias(name) for name in lacking)
         names: list[str] = self.schema.names
-        return pl.DataFrame(batch)[names]
+        return frame[names]
 
     def check_columns(self, stored: Mapping[str, str]) -> None:
         """Compare with the columns and types that the database has. Raises SchemaMismatch."""
@@ -190,6 +196,7 @@ _FIXED = (
         ("underlying_symbol", "timestamp"),
         "fetched_at",
         "underlying_symbol",
+        added=("forward_source", "forward_strikes"),
     ),
     Table(
         "system_status",

@@ -16,7 +16,7 @@ from engine import schemas
 from engine.clock import Clock
 from engine.errors import KisKeyRefused
 from engine.store import MergeCounts, Writer
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks, chain_with_underlying
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
 from pipelines.day.statistics import DayStatistics
 from strategies.base import signal_batch
@@ -73,7 +73,7 @@ class Ingestor:
         """Commit one snapshot of a chain, its matrix and its summary."""
         if not batch.num_rows:
             return
-        chain = chain_with_underlying(pl.DataFrame(batch))
+        chain = pl.DataFrame(batch)
         with_greeks = chain_with_greeks(chain)
         matrix = chain_matrix(with_greeks)
         summary = chain_summary(with_greeks)

@@ -18,12 +18,18 @@ from engine.clock import Clock, today
 from engine.columns import SESSION, STAMP
 from engine.history.checks import RELATIONS
 from engine.history.completeness import LOST, SETTLED
-from engine.history.queries import read_bars, read_chain, read_confirmed_bars, read_matrices
+from engine.history.queries import (
+    read_bars,
+    read_chain,
+    read_confirmed_bars,
+    read_matrices,
+    read_summaries,
+)
 from engine.market.expected import with_grids
 from engine.market.symbols import OptionChain, Stock, parse, parse_derivative
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store
-from pipelines.chains import chain_matrix, chain_with_greeks
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.history.signal_inputs import signal_relations
 from pipelines.history.survey import store_marks, survey
 
@@ -180,13 +186,17 @@ def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
 
 
 async def _chain_relations(store: Store, part: Part) -> dict[str, pl.DataFrame]:
-    """Return the stored matrix, the one computed from the stored chain, and the chain's keys."""
+    """Return matrices and summaries, stored and computed from the stored chain, and its keys."""
     symbol = part.symbols[0]
     rows = await read_chain(store, symbol, part.first, part.last)
-    stored = await read_matrices(store, symbol, part.first, part.last)
-    computed = chain_matrix(chain_with_greeks(rows))
-    keys = rows.rename({"symbol": "option"})
-    frames = {"chain": keys, "matrices": stored, "expected_matrices": computed}
+    with_greeks = chain_with_greeks(rows)
+    frames = {
+        "chain": rows.rename({"symbol": "option"}),
+        "matrices": await read_matrices(store, symbol, part.first, part.last),
+        "expected_matrices": chain_matrix(with_greeks),
+        "summaries": await read_summaries(store, symbol, part.first, part.last),
+        "expected_summaries": chain_summary(with_greeks),
+    }
     return {
         name: frame.rename({"underlying_symbol": "symbol"})
         .with_columns(session=pl.col("timestamp").dt.date())

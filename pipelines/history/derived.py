@@ -30,12 +30,10 @@ async def recompute_signals(store: Store, clock: Clock, sessions: pl.DataFrame) 
         await store.merge(strategy.table, batch)
 
 
-async def recompute_matrices(store: Store, sessions: pl.DataFrame) -> None:
-    """Store the matrices of option chains' sessions (symbol, session)."""
+async def recompute_chains(store: Store, sessions: pl.DataFrame) -> None:
+    """Store the matrices and summaries of option chains' sessions (symbol, session)."""
     for symbol, day in sessions.iter_rows():
-        chain = chain_with_greeks(await read_chain(store, symbol, day, day))
-        matrix = chain_matrix(chain)
-        await store.merge("option_matrices", schemas.conform(matrix, schemas.OPTION_MATRIX))
+        await _store_derived(store, await read_chain(store, symbol, day, day))
 
 
 async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
@@ -50,9 +48,15 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
     )
     chain = pl.DataFrame(found)
     if chain.height:
-        chain = chain_with_greeks(chain)
-        matrix = chain_matrix(chain)
-        summary = chain_summary(chain)
-        await store.merge("option_matrices", schemas.conform(matrix, schemas.OPTION_MATRIX))
-        await store.merge("option_summary", schemas.conform(summary, schemas.OPTION_SUMMARY))
+        await _store_derived(store, chain)
     return chain["timestamp"].n_unique()
+
+
+async def _store_derived(store: Store, chain: pl.DataFrame) -> None:
+    """Store what follows from a stored chain."""
+    with_greeks = chain_with_greeks(chain)
+    for table, frame, schema in (
+        ("option_matrices", chain_matrix(with_greeks), schemas.OPTION_MATRIX),
+        ("option_summary", chain_summary(with_greeks), schemas.OPTION_SUMMARY),
+    ):
+        await store.merge(table, schemas.conform(frame, schema))

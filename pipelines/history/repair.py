@@ -23,7 +23,7 @@ from engine.market.symbols import OptionChain, parse
 from engine.store import table_repair
 from engine.store.tables import TABLES, Table, table_of
 from pipelines.history.backfill import OnFetched, Report, fill
-from pipelines.history.derived import recompute_matrices, recompute_signals
+from pipelines.history.derived import recompute_chains, recompute_signals
 from pipelines.history.request import BackfillContext, RequestResult, is_answered
 from pipelines.history.session_status import session_span
 from pipelines.history.signal_inputs import has_table
@@ -83,7 +83,7 @@ async def repair(
         await _remove_bars(context, runs, str(check))
     again = findings.filter(pl.col("fix") == "recompute").select(SESSION).unique()
     are_chains = pl.Series([_is_chain(symbol) for symbol in again["symbol"]], dtype=pl.Boolean)
-    await recompute_matrices(context.store, again.filter(are_chains))
+    await recompute_chains(context.store, again.filter(are_chains))
     report = await _fetch_again(context, findings, on_fetched)
     await recompute_signals(context.store, context.clock, again.filter(~are_chains))
     return report

@@ -102,10 +102,19 @@ def maturities(url: str, day: date, series: str) -> list[str]:
 def chain_at(
     url: str, underlying_symbols: list[str], day: date, minute: time | None
 ) -> pl.DataFrame:
-    """Return the last snapshots of the day, or until the minute. Raises InputError without any."""
-    moment = summaries_at(url, underlying_symbols, day, minute)["timestamp"].max()
+    """Return the last snapshots of the day, or until the minute. Raises InputError without any.
+
+    Where KIS gave no underlying_price it is the forward.
+    """
+    summaries = summaries_at(url, underlying_symbols, day, minute)
     of_chains = pl.col("underlying_symbol").is_in(underlying_symbols)
-    return scan("option_chain_raw", url).filter(of_chains, pl.col("timestamp") == moment).collect()
+    moment = pl.col("timestamp") == summaries["timestamp"].max()
+    rows = scan("option_chain_raw", url).filter(of_chains, moment).collect()
+    forwards = dict(summaries.select("underlying_symbol", "forward").iter_rows())
+    forward = pl.col("underlying_symbol").replace_strict(
+        forwards, default=None, return_dtype=pl.Float64
+    )
+    return rows.with_columns(pl.col("underlying_price").fill_null(forward))
 
 
 def summaries_at(

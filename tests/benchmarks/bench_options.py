@@ -21,6 +21,7 @@ from vollib.black.implied_volatility import implied_volatility
 from engine.features import black76
 from engine.features.black76 import RATE, Terms
 from engine.features.chain import prepare_chain
+from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
@@ -35,7 +36,7 @@ ENGINE = "in-memory"  # what live uses; streaming, the default, takes 1 ms more 
 
 
 def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
-    """Return so many snapshots of OPTION_CHAIN, a minute each, with expiry and multiplier."""
+    """Return so many snapshots of OPTION_CHAIN, a minute each, with expiries and multiplier."""
     rng = np.random.default_rng(0)
     walk = 1060 + np.cumsum(rng.normal(0, 0.8, snapshots))
     minutes = pl.DataFrame({"minute": range(snapshots), "underlying_price": walk.round(2)})
@@ -49,6 +50,7 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
         quoted_at=moment,
         fetched_at=moment,
         expiry=EXPIRY,
+        underlying_expiry=EXPIRY,
         multiplier=250_000,
         underlying_symbol=pl.lit("202612_KOSPI200"),
         underlying_source=pl.lit("future:A01612"),
@@ -64,13 +66,18 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
         bid=pl.col("price") - 0.05, ask=pl.col("price") + 0.05
     )
     greeks = black76.with_greeks(priced.lazy(), pl.lit(0.766)).collect()
-    return greeks.select(*OPTION_CHAIN.names, "expiry", "multiplier")
+    return greeks.select(*OPTION_CHAIN.names, "expiry", "underlying_expiry", "multiplier")
+
+
+def ready(chain: pl.DataFrame) -> pl.LazyFrame:
+    """Return the chain prepared and with its forward, as all that follows takes it."""
+    return with_forward(prepare_chain(chain.lazy()))
 
 
 def in_pandas(chain: pd.DataFrame) -> list[dict[str, object]]:
     """Return the matrix of one snapshot, a walk over its rows for each metric."""
     strikes = sorted(chain["strike"].unique())
-    price = chain["underlying_price"].iloc[0]
+    price = chain["forward"].iloc[0]
     atm = min(range(len(strikes)), key=lambda i: (abs(strikes[i] - price), strikes[i]))
     out = []
     for metric in METRICS:
@@ -88,7 +95,7 @@ def in_pandas(chain: pd.DataFrame) -> list[dict[str, object]]:
 def one_by_one(chain: pl.DataFrame) -> list[tuple[float, ...]]:
     """Return the model's numbers of each option, one call of vollib after the other."""
     years = (EXPIRY - OPEN) / timedelta(days=365)
-    columns = chain.select("option_type", "underlying_price", "strike", "price")
+    columns = chain.select("option_type", "forward", "strike", "price")
     out = []
     for side, forward, strike, price in columns.iter_rows():
         flag = side.lower()
@@ -105,10 +112,10 @@ def one_by_one(chain: pl.DataFrame) -> list[tuple[float, ...]]:
 
 def check_equal(chain: pl.DataFrame) -> None:
     """Compare the baselines with ours: a race between unlike things says nothing."""
-    ours = matrix(prepare_chain(chain.lazy())).collect().drop("underlying_symbol", "fetched_at")
+    ours = matrix(chain.lazy()).collect().drop("underlying_symbol", "fetched_at")
     theirs = pl.DataFrame(in_pandas(chain.to_pandas()), infer_schema_length=None)
     assert_frame_equal(ours, theirs.select(ours.columns), check_dtypes=False)
-    greeks = with_model_greeks(prepare_chain(chain.lazy())).collect().select(MODEL_METRICS)
+    greeks = with_model_greeks(chain.lazy()).collect().select(MODEL_METRICS)
     np.testing.assert_allclose(greeks.to_numpy(), one_by_one(chain), atol=1e-9)
 
 
@@ -116,12 +123,17 @@ def measure(
     env: BenchEnv, *, rounds: int = 15, snapshots: int = 1000, strikes: int = 350
 ) -> list[Row]:
     """Measure one snapshot of 100 strikes, many of them, and a wide one."""
-    one, many, wide = chains(1), chains(snapshots), chains(1, strikes=strikes)
+    raw = chains(1), chains(snapshots), chains(1, strikes=strikes)
+    one, many, wide = (ready(chain).collect() for chain in raw)
     check_equal(one)
     pandas_frame = one.to_pandas()
 
     def ours(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> object:
-        return job(prepare_chain(chain.lazy())).collect(engine=ENGINE)
+        return job(chain.lazy()).collect(engine=ENGINE)
+
+    def whole_way() -> object:
+        greeks = with_model_greeks(ready(raw[0])).collect(engine=ENGINE)
+        return ours(matrix, greeks), ours(option_summary, greeks)
 
     took = in_turns(
         {
@@ -130,7 +142,10 @@ def measure(
             "matrices": lambda: ours(matrix, many),
             "called": lambda: one_by_one(wide),
             "greeks": lambda: ours(with_model_greeks, wide),
-            "summary": lambda: ours(option_summary, one),
+            "summary": lambda: ours(lambda chain: option_summary(with_model_greeks(chain)), one),
+            "forward": lambda: ready(raw[0]).collect(engine=ENGINE),
+            "forwards": lambda: ready(raw[1]).collect(engine=ENGINE),
+            "whole way": whole_way,
         },
         rounds,
     )
@@ -158,4 +173,7 @@ def measure(
             most=0.005,
         ),
         Row("a summary with its greeks vs pandas' matrix", took["summary"], walked, one.height),
+        Row("the forward of a snapshot", took["forward"], rows=one.height),
+        Row(f"the forwards of {snapshots:,} snapshots", took["forwards"], rows=many.height),
+        Row("a snapshot: forward, greeks, matrix, summary", took["whole way"], rows=one.height),
     ]

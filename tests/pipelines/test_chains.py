@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, datetime
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from engine.errors import InputError
+from engine.features.black76 import RATE
 from engine.market import trading_days
 from engine.schemas import OPTION_CHAIN
 from pipelines.chains import chain_with_greeks
@@ -48,6 +50,29 @@ def test_a_last_day_that_kis_closes_moves_the_end_of_the_chain() -> None:
     assert terms("202612_KOSPI200")[0].date() == LAST_DAY
     trading_days.learn_closed_days({LAST_DAY: False})
     assert terms("202612_KOSPI200")[0] == datetime(2026, 12, 9, 15, 20)
+
+
+@pytest.mark.parametrize(
+    ("source", "days"),
+    [
+        ("future:A01703", -56),  # from the 11th of March to the 14th of January
+        ("index", 73.2),  # from the 2nd of November
+        ("future:A01701", None),  # not a contract
+        ("parity", None),  # made by an earlier release
+        (None, None),
+    ],
+)
+def test_t6_a_future_is_carried_from_its_own_last_day(
+    source: str | None, days: float | None
+) -> None:
+    rows = board(symbol="202701_KOSPI200").select(OPTION_CHAIN.names)
+    calls = rows.filter(option_type="C").with_columns(underlying_source=pl.lit(source, pl.String))
+    found = chain_with_greeks(calls).select("forward", "forward_source").unique().rows()
+    if days is None:
+        assert found == [(None, None)]
+    else:
+        expected = 1061.3 * math.exp(RATE * days / 365)
+        assert found == [(pytest.approx(expected, abs=0.005), str(source).partition(":")[0])]
 
 
 @pytest.mark.parametrize("symbol", ["A01612", "005930", "202612_KOSPI", "december"])

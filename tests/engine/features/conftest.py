@@ -17,6 +17,7 @@ from engine.schemas import OPTION_CHAIN
 
 MOMENT = datetime(2026, 11, 2, 10, 31)
 EXPIRY = datetime(2026, 12, 10, 15, 20)
+UNDERLYING_EXPIRY = EXPIRY  # of A01612
 STRIKES = tuple(np.arange(945.0, 1195.1, 2.5))
 KOSPI200 = option_series("KOSPI200")
 VENDOR = Terms(years=pl.col("years"), on_spot=pl.lit(True))
@@ -33,7 +34,7 @@ def board(
     volatility: float = 0.36,
     center: float | None = None,
 ) -> pl.DataFrame:
-    """Return one snapshot of OPTION_CHAIN with expiry and multiplier, calls first.
+    """Return one snapshot of OPTION_CHAIN with expiries and multiplier, calls first.
 
     Prices are Black-76 off a smile, on the tick; KIS's greeks come from 76.65 % historical
     volatility. Volume and open interest are most at `center` (default: the underlying).
@@ -55,6 +56,7 @@ def board(
     rows = codes.with_columns(
         timestamp=pl.lit(moment, pl.Datetime("us")),
         expiry=pl.lit(expiry, pl.Datetime("us")),
+        underlying_expiry=pl.lit(UNDERLYING_EXPIRY, pl.Datetime("us")),
         multiplier=250_000,
         underlying_symbol=pl.lit(symbol),
         underlying_price=pl.lit(underlying),
@@ -79,7 +81,7 @@ def board(
         price=(ticks * tick).round(2),
         bid=((ticks - 1) * tick).round(2),
         ask=((ticks + 1) * tick).round(2),
-    ).select(*OPTION_CHAIN.names, "expiry", "multiplier")
+    ).select(*OPTION_CHAIN.names, "expiry", "underlying_expiry", "multiplier")
 
 
 VENDOR_FREE = Terms(years=pl.col("years"))

@@ -9,29 +9,35 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from engine.features.chain import prepare_chain
 from engine.features.flags import chain_flags
-from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
-from engine.features.summary import option_summary
 from engine.schemas import METRICS, level_columns
+from tests.engine.features.prepared import ready, summary, with_greeks
 
 Board = Callable[..., pl.DataFrame]
 CALL_2 = (pl.col("strike") == 1067.5) & (pl.col("option_type") == "C")  # c_otm2 of the usual board
 
 
 def flags_of(chain: pl.DataFrame) -> dict[str, int | None]:
-    found = chain_flags(prepare_chain(chain.lazy())).collect()
+    found = chain_flags(ready(chain)).collect()
     return dict(found.select("flag", "rows").iter_rows())
 
 
-def text_of(chain: pl.DataFrame) -> str | None:
-    text: str | None = option_summary(prepare_chain(chain.lazy())).collect()["flags"].item()
-    return text
+def figures(chain: pl.DataFrame) -> dict[str, object]:
+    return summary(chain).collect().row(0, named=True)
+
+
+def text_of(chain: pl.DataFrame) -> object:
+    return figures(chain)["flags"]
+
+
+def calls_only(chain: pl.DataFrame) -> pl.DataFrame:
+    """Return a chain that has no parity, so that the price of the underlying decides."""
+    return chain.filter(pl.col("option_type") == "C")
 
 
 def cells(chain: pl.DataFrame) -> pl.DataFrame:
-    return matrix(with_model_greeks(prepare_chain(chain.lazy()))).collect()
+    return matrix(with_greeks(chain)).collect()
 
 
 def changed(chain: pl.DataFrame, where: pl.Expr, **values: object) -> pl.DataFrame:
@@ -137,8 +143,9 @@ def test_with_one_side_missing_the_other_is_right(
     bad = changed(chain, gone, price=None, bid=None, ask=None) if blank else chain.filter(~gone)
     assert set(flags_of(bad)) == {"no_calls" if missing == "C" else "no_puts"}
     found, expected = cells(bad), cells(chain)
+    assert figures(bad)["forward_source"] == "future"  # there is no parity without the other side
     theirs = [name for name in level_columns() if name[0] == other]
-    assert_frame_equal(found.select(theirs), expected.select(theirs))
+    assert_frame_equal(found.select(theirs), expected.select(theirs), rel_tol=0.01)
     prices = found.filter(pl.col("metric_type").is_in(["price", "model_iv"]))
     assert prices.select(level_columns()).drop(theirs).null_count().min_horizontal().item() == 2
 
@@ -146,18 +153,18 @@ def test_with_one_side_missing_the_other_is_right(
 @pytest.mark.parametrize(
     ("price", "flag"),
     [
-        (None, "no_underlying"),
-        (0.0, "no_underlying"),
-        (-1.0, "no_underlying"),
-        (float("nan"), "no_underlying"),
-        (float("inf"), "no_underlying"),
+        (None, "no_forward"),
+        (0.0, "no_forward"),
+        (-1.0, "no_forward"),
+        (float("nan"), "no_forward"),
+        (float("inf"), "no_forward"),
         (1400.0, "no_atm"),
         (943.7, "no_atm"),
     ],
 )
 def test_without_atm_there_is_no_matrix(make_board: Board, price: float | None, flag: str) -> None:
-    bad = make_board().with_columns(underlying_price=pl.lit(price, pl.Float64))
-    assert set(flags_of(bad)) == {flag}
+    bad = calls_only(make_board()).with_columns(underlying_price=pl.lit(price, pl.Float64))
+    assert set(flags_of(bad)) == {flag, "no_puts"}
     found = cells(bad)
     assert found["metric_type"].n_unique() == found.height == len(METRICS) + 6
     assert found.select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
@@ -169,12 +176,14 @@ def test_a_hole_in_the_chain_is_flagged_and_changes_no_value(make_board: Board) 
     bad = chain.filter((away < 30) | (away > 90))
     assert set(flags_of(bad)) == {"incomplete"}
     assert_frame_equal(cells(bad), cells(chain))
-    assert option_summary(prepare_chain(bad.lazy())).collect()["max_pain"].item() is not None
+    assert summary(bad).collect()["max_pain"].item() is not None
 
 
 def test_two_prices_of_the_underlying_in_one_snapshot_give_no_matrix(make_board: Board) -> None:
-    bad = changed(make_board(), CALL_2, underlying_price=1061.35)
-    assert set(flags_of(bad)) == {"no_underlying"}
+    good = changed(make_board(), CALL_2, underlying_price=1061.35)
+    assert flags_of(good) == {}  # parity decides
+    bad = calls_only(good)
+    assert set(flags_of(bad)) == {"no_forward", "no_puts"}
     assert cells(bad).select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
 
 
@@ -208,14 +217,14 @@ def test_nan_and_infinity_become_null(make_board: Board) -> None:
 def test_a_bad_snapshot_does_not_change_its_neighbours(make_board: Board) -> None:
     good = make_board()
     later = make_board(moment=good["timestamp"][0] + timedelta(minutes=1))
-    bad = later.with_columns(underlying_price=pl.lit(None, pl.Float64))
+    bad = calls_only(later).with_columns(underlying_price=pl.lit(None, pl.Float64))
     both = cells(pl.concat([good, bad]))
     assert_frame_equal(both.head(15), cells(good))
     assert both.tail(15).select(level_columns()).null_count().sum_horizontal().item() == 42 * 15
 
 
 def test_a_finding_names_an_example(make_board: Board) -> None:
-    found = chain_flags(prepare_chain(changed(make_board(), CALL_2, delta=-0.4).lazy())).collect()
+    found = chain_flags(ready(changed(make_board(), CALL_2, delta=-0.4))).collect()
     assert found.row(0, named=True) == {
         "timestamp": make_board()["timestamp"][0],
         "underlying_symbol": "202612_KOSPI200",
@@ -228,6 +237,6 @@ def test_a_finding_names_an_example(make_board: Board) -> None:
 def test_a_chain_without_bids_or_codes_still_gives_the_other_values(make_board: Board) -> None:
     chain = make_board()
     bare = chain.drop("bid", "ask", "symbol", "quoted_at", "atm_class", "rho")
-    found, expected = (matrix(prepare_chain(frame.lazy())).collect() for frame in (bare, chain))
+    found, expected = (matrix(ready(frame)).collect() for frame in (bare, chain))
     assert_frame_equal(found.filter(metric_type="iv"), expected.filter(metric_type="iv"))
     assert found.filter(metric_type="rho")["c_atm"].item() is None

@@ -12,9 +12,9 @@ from vollib.black.greeks import analytical
 from vollib.black.implied_volatility import implied_volatility
 
 from engine.features.black76 import RATE, Terms
-from engine.features.chain import prepare_chain
 from engine.features.greeks import with_model_greeks
 from engine.schemas import MODEL_METRICS
+from tests.engine.features.prepared import on_its_underlying
 from tests.paths import BOARD_FILE as BOARD
 from tests.paths import needs
 
@@ -22,7 +22,7 @@ Board = Callable[..., pl.DataFrame]
 
 
 def model(chain: pl.DataFrame, **how: object) -> pl.DataFrame:
-    return with_model_greeks(prepare_chain(chain.lazy()), **how).collect()  # type: ignore[arg-type]
+    return with_model_greeks(on_its_underlying(chain), **how).collect()  # type: ignore[arg-type]
 
 
 def one(chain: pl.DataFrame, **values: object) -> dict[str, object]:
@@ -73,19 +73,10 @@ def test_on_a_real_board_the_implied_volatility_is_that_of_kis() -> None:
         delta="delta",
         gamma="gamma",
     )
-    found = model(real)
+    found = model(real, terms=Terms())
     assert (found["model_iv"] - found["iv"]).abs().mean() < 0.05
     assert (found["model_iv"] - found["iv"]).abs().max() < 0.1
     assert (found["model_gamma"] - found["gamma"]).abs().mean() > 0.0015
-
-
-def test_a_spot_underlying_grows_to_the_forward(make_board: Board) -> None:
-    chain = make_board()
-    spot = model(chain.with_columns(underlying_source=pl.lit("index")))
-    future = model(chain)
-    calls = pl.col("option_type") == "C"
-    assert (spot.filter(calls)["model_iv"] < future.filter(calls)["model_iv"]).all()
-    assert (spot.filter(~calls)["model_iv"] > future.filter(~calls)["model_iv"]).all()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +128,7 @@ def test_without_an_expiry_there_are_no_greeks(make_board: Board) -> None:
 
 def test_other_columns_of_the_chain_stay(make_board: Board) -> None:
     chain = make_board()
-    assert model(chain).drop(MODEL_METRICS).equals(chain)
+    assert model(chain).drop(*MODEL_METRICS, "forward").equals(chain)
 
 
 def test_other_terms_replace_the_default_ones(make_board: Board) -> None:
@@ -160,7 +151,7 @@ def test_no_digit_depends_on_what_else_is_in_the_batch(make_board: Board, engine
         chain.with_columns(pl.col("timestamp", "quoted_at") + pl.duration(minutes=n))
         for n in range(1, 40)
     ]
-    together = with_model_greeks(prepare_chain(pl.concat([*later, chain]).lazy()))
+    together = with_model_greeks(on_its_underlying(pl.concat([*later, chain])))
     found = together.collect(engine=engine).tail(chain.height)  # type: ignore[call-overload]
     alone = model(chain)
     assert_frame_equal(found, alone, check_exact=True)

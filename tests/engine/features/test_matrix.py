@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from engine.features.chain import prepare_chain
-from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.schemas import METRICS, MODEL_METRICS, OPTION_CHAIN, OPTION_MATRIX, level_columns
+from tests.engine.features.prepared import on_its_underlying, ready, with_greeks
 
 Board = Callable[..., pl.DataFrame]
 MOMENT = datetime(2026, 11, 2, 10, 31)
@@ -43,7 +42,7 @@ def by_hand(chain: pl.DataFrame, levels: int = 10) -> list[dict[str, object]]:
 
 
 def cells(chain: pl.DataFrame, levels: int = 10) -> pl.DataFrame:
-    return matrix(prepare_chain(chain.lazy()), levels).collect()
+    return matrix(on_its_underlying(chain), levels).collect()
 
 
 def assert_as_by_hand(chain: pl.DataFrame, levels: int = 10) -> None:
@@ -65,7 +64,7 @@ def test_the_number_of_levels_is_a_parameter(make_board: Board, levels: int) -> 
 
 
 def test_a_matrix_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
-    found = matrix(prepare_chain(make_board().lazy()))
+    found = matrix(ready(make_board()))
     assert found.collect_schema() == pl.Schema(OPTION_MATRIX)
     assert found.collect().schema == pl.Schema(OPTION_MATRIX)
 
@@ -116,7 +115,7 @@ def test_a_day_of_chains_is_the_same_on_every_engine(make_board: Board, engine: 
     one = make_board()
     minutes = pl.DataFrame({"minute": [MOMENT + timedelta(minutes=n) for n in range(420)]})
     day = one.join(minutes, how="cross").with_columns(timestamp="minute", quoted_at="minute")
-    found = matrix(prepare_chain(day.lazy())).collect(engine=engine)  # type: ignore[call-overload]
+    found = matrix(on_its_underlying(day)).collect(engine=engine)  # type: ignore[call-overload]
     alone = cells(one).drop("timestamp")
     assert found.height == 420 * len(METRICS)
     for n in (0, 211, 419):
@@ -124,7 +123,7 @@ def test_a_day_of_chains_is_the_same_on_every_engine(make_board: Board, engine: 
 
 
 def test_model_greeks_add_rows(make_board: Board) -> None:
-    chain = with_model_greeks(prepare_chain(make_board().lazy())).collect()
+    chain = with_greeks(make_board()).collect()
     found = cells(chain)
     assert found["metric_type"].to_list() == [*METRICS, *MODEL_METRICS]
     row = found.row(by_predicate=pl.col("metric_type") == "model_iv", named=True)

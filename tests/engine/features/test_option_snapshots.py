@@ -11,12 +11,10 @@ import polars as pl
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from engine.features.chain import prepare_chain
 from engine.features.flags import chain_flags
-from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
-from engine.features.summary import option_summary
 from engine.schemas import METRICS, MODEL_METRICS, level_columns
+from tests.engine.features.prepared import ready, summary, with_greeks
 from tests.engine.features.printed import render_matrix
 from tests.paths import KIS_SAMPLES, needs
 
@@ -26,11 +24,9 @@ SAMPLE = KIS_SAMPLES / "FHPIF05030100.json"
 
 def seen(chain: pl.DataFrame) -> str:
     """Return all that is computed from a chain, as text."""
-    cells = matrix(with_model_greeks(prepare_chain(chain.lazy()))).collect()
-    figures = option_summary(prepare_chain(chain.lazy())).collect().row(0, named=True)
-    findings = (
-        chain_flags(prepare_chain(chain.lazy())).collect().select("flag", "rows", "example").rows()
-    )
+    cells = matrix(with_greeks(chain)).collect()
+    figures = summary(chain).collect().row(0, named=True)
+    findings = chain_flags(ready(chain)).collect().select("flag", "rows", "example").rows()
     lines = [
         f"{name:>30}  {value:,.8g}" if isinstance(value, float) else f"{name:>30}  {value}"
         for name, value in figures.items()
@@ -204,15 +200,15 @@ def test_the_official_sample_itself_has_no_atm(like_the_sample: pl.DataFrame) ->
         )
         .cast({"volume": pl.Int64, "open_interest": pl.Int64})
     )
-    cells = matrix(prepare_chain(chain.lazy())).collect()
+    cells = matrix(ready(chain)).collect()
     assert cells.height == len(METRICS)
     assert cells.select(level_columns()).null_count().sum_horizontal().item() == 42 * 9
-    assert set(chain_flags(prepare_chain(chain.lazy())).collect()["flag"]) == {"no_atm"}
+    assert set(chain_flags(ready(chain)).collect()["flag"]) == {"no_atm"}
 
 
 def test_several_snapshots_are_printed_as_several_blocks(make_board: Board) -> None:
     later = make_board(moment=datetime(2026, 11, 2, 10, 32))
-    cells = matrix(prepare_chain(pl.concat([make_board(), later]).lazy())).collect()
+    cells = matrix(ready(pl.concat([make_board(), later]))).collect()
     blocks = render_matrix(cells, ["iv"]).split("\n\n")
     assert [block.splitlines()[0][-5:] for block in blocks] == ["10:31", "10:32"]
     assert all(len(block.splitlines()) == 2 + 21 for block in blocks)

@@ -14,15 +14,15 @@ from polars.testing import assert_frame_equal
 from vollib.black.greeks.analytical import gamma as black_gamma
 
 from engine.features.black76 import RATE
-from engine.features.chain import prepare_chain
+from engine.features.forward import FORWARD_COLUMNS
 from engine.features.gamma import REACH
-from engine.features.greeks import with_model_greeks
-from engine.features.summary import max_pain, option_summary, wing_volatility
+from engine.features.summary import max_pain, wing_volatility
 from engine.schemas import OPTION_SUMMARY
+from tests.engine.features.prepared import summary, with_greeks
 
 Board = Callable[..., pl.DataFrame]
 FIGURES = (
-    "forward",
+    *FORWARD_COLUMNS,
     "atm_strike",
     "atm_volatility",
     "risk_reversal_25d",
@@ -36,17 +36,16 @@ FIGURES = (
 
 
 def figures(chain: pl.DataFrame) -> dict[str, object]:
-    return option_summary(prepare_chain(chain.lazy())).collect().row(0, named=True)
+    return summary(chain).collect().row(0, named=True)
 
 
 def on_forward(chain: pl.DataFrame) -> pl.DataFrame:
-    """Return the chain with the model's greeks on the forward of its own summary."""
-    moved = chain.with_columns(underlying_price=pl.lit(figures(chain)["forward"]))
-    return with_model_greeks(prepare_chain(moved.lazy())).collect()
+    """Return the chain with the model's greeks on its forward."""
+    return with_greeks(chain).collect()
 
 
 def test_a_summary_has_the_columns_and_types_of_the_schema(make_board: Board) -> None:
-    found = option_summary(prepare_chain(make_board().lazy()))
+    found = summary(make_board())
     assert found.collect_schema() == pl.Schema(OPTION_SUMMARY)
     assert found.collect().schema == pl.Schema(OPTION_SUMMARY)
     assert found.collect().select(FIGURES).null_count().sum_horizontal().item() == 0
@@ -184,7 +183,7 @@ def exposure_by_hand(chain: pl.DataFrame, level: float = 1.0) -> float:
     years = (chain["expiry"][0] - chain["timestamp"][0]) / timedelta(days=365)
     for row in chain.drop_nulls("model_iv").iter_rows(named=True):
         sign = 1 if row["option_type"] == "C" else -1
-        forward = row["underlying_price"] * level
+        forward = row["forward"] * level
         sigma = row["model_iv"] / 100
         gamma = black_gamma("c", forward, row["strike"], years, RATE, sigma)
         total += sign * gamma * row["open_interest"] * 250_000 * forward**2 * 0.01
@@ -194,8 +193,7 @@ def exposure_by_hand(chain: pl.DataFrame, level: float = 1.0) -> float:
 def test_gamma_exposure_is_what_dealers_trade_per_percent(make_board: Board) -> None:
     board = make_board(center=1090.0)
     chain, found = on_forward(board), figures(board)
-    scale = (found["underlying_price"] / found["forward"]) ** 2  # type: ignore[operator]
-    assert found["gamma_exposure"] == pytest.approx(exposure_by_hand(chain) * scale, rel=1e-9)
+    assert found["gamma_exposure"] == pytest.approx(exposure_by_hand(chain), rel=1e-9)
 
 
 def test_gamma_exposure_needs_a_multiplier(make_board: Board) -> None:
@@ -242,8 +240,9 @@ def test_without_time_there_are_ratios_but_no_volatilities(make_board: Board) ->
 
 
 def test_an_unusable_snapshot_has_flags_and_no_figures(make_board: Board) -> None:
-    found = figures(make_board().with_columns(underlying_price=pl.lit(None, pl.Float64)))
-    assert found["flags"] == "no_underlying"
+    calls = make_board().filter(option_type="C")
+    found = figures(calls.with_columns(underlying_price=pl.lit(None, pl.Float64)))
+    assert found["flags"] == "no_forward,no_puts"
     assert {found[name] for name in FIGURES} == {None}
     assert found["days_to_expiry"] > 38  # type: ignore[operator]
 
@@ -256,10 +255,7 @@ def test_rows_that_are_not_sound_do_not_count(make_board: Board) -> None:
         .then(pl.col("quoted_at") - timedelta(minutes=9))
         .otherwise("quoted_at")
     )
-    found, without = (
-        option_summary(prepare_chain(frame.lazy())).collect()
-        for frame in (stale, chain.filter(~far))
-    )
+    found, without = (summary(frame).collect() for frame in (stale, chain.filter(~far)))
     assert found["flags"].item() == "stale"
     assert_frame_equal(found.drop("flags"), without.drop("flags"), rel_tol=1e-12)
 
@@ -281,11 +277,9 @@ def test_many_snapshots_at_once_give_what_each_gives_alone(make_board: Board, en
         for n in range(8)
         for symbol in ("202612_KOSPI200", "261102_KOSPI200_WEEKLY_MON")
     ]
-    alone = pl.concat(option_summary(prepare_chain(one.lazy())).collect() for one in snapshots)
-    together = option_summary(prepare_chain(pl.concat(snapshots).lazy()))
-    shuffled = option_summary(
-        prepare_chain(pl.concat(snapshots).sample(fraction=1, shuffle=True, seed=1).lazy())
-    )
+    alone = pl.concat(summary(one).collect() for one in snapshots)
+    together = summary(pl.concat(snapshots))
+    shuffled = summary(pl.concat(snapshots).sample(fraction=1, shuffle=True, seed=1))
     for frame in (together, shuffled):
         found = frame.collect(engine=engine)  # type: ignore[call-overload]
         assert_frame_equal(found, alone, check_exact=True)

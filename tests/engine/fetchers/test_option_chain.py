@@ -7,7 +7,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from engine.clock import VirtualClock
 from engine.errors import KisError, KisUnreachable
 from engine.fetchers import chain_rows
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
-from engine.fetchers.strikes import hedging_future, most_in_need, near_market
+from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.market.symbols import parse_chain
@@ -374,7 +374,16 @@ async def test_a_board_that_fails_is_an_error_with_its_context(kis, tmp_path) ->
 def test_the_hedging_future_is_the_first_to_expire_with_or_after_the_option(
     series, maturity, future
 ) -> None:
-    assert hedging_future(series, maturity) == future
+    assert hedging_future(series, maturity)[0] == future
+
+
+def test_t6_the_market_of_a_month_is_where_the_carried_future_is() -> None:
+    """T6: the March future is 13 points above the January options' forward: five strikes."""
+    code, expiry = hedging_future("KOSPI200", "202701")
+    assert (code, expiry) == ("A01703", date(2027, 3, 11))
+    january = date(2027, 1, 14)
+    assert carried(1100.0, expiry, january) == pytest.approx(1094.95, abs=0.01)
+    assert carried(1100.0, date(2026, 11, 20), january) == pytest.approx(1104.98, abs=0.01)
 
 
 def test_near_market_counts_listed_strikes_and_takes_the_lower_of_two_equally_near() -> None:

@@ -141,3 +141,20 @@ async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path
         copied = scan_parquet(strategy.table, tmp_path).collect()
         assert copied.height == 10
         assert copied.equals(pl.DataFrame(stored).select(copied.columns))
+
+
+def test_t6_a_file_of_an_earlier_release_is_read_with_nulls(tmp_path: Path) -> None:
+    """T6. Columns that were added since: forward_source and forward_strikes of the summary."""
+    names = [*schemas.OPTION_SUMMARY.names, "committed_at"]
+    schema = {**pl.Schema(schemas.OPTION_SUMMARY), "committed_at": pl.Datetime("us")}
+    row = {"timestamp": FETCHED, "underlying_symbol": "202512_KOSPI200", "forward": 440.5}
+    new = pl.DataFrame([dict.fromkeys(names) | row | {"forward_source": "parity"}], schema=schema)
+    old = new.drop("forward_source", "forward_strikes")
+    for month, frame in (("2025-08", old), ("2025-09", new)):
+        folder = tmp_path / "option_summary" / "product=kospi200" / f"month={month}"
+        folder.mkdir(parents=True)
+        frame.write_parquet(folder / "option_summary.parquet")
+    found = scan_parquet("option_summary", tmp_path, order_by=()).collect()
+    assert found.columns == names
+    assert found["forward_source"].to_list() == [None, "parity"]
+    assert found["forward"].to_list() == [440.5, 440.5]

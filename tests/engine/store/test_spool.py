@@ -13,13 +13,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
 from engine.clock import ScaledClock
+from engine.errors import SchemaMismatch
+from engine.schemas import OPTION_SUMMARY, conform
 from engine.store import MergeCounts, Store, Writer
 from engine.store import spool as spool_module
 from engine.store.spool import Spool, SpoolDamaged
+from engine.store.tables import TABLES
 from tests.engine.store.data import MINUTE, OPEN, futures_bars
 from tests.engine.store.outage import away
 
@@ -212,3 +216,28 @@ async def test_l6_what_was_set_aside_comes_back(
     await writer.close()
     assert names(tmp_path) == {"refused", "damaged"}
     assert names(tmp_path / "damaged") == {"x.arrow"}
+
+
+async def test_t6_a_summary_of_an_earlier_release_is_merged_when_its_turn_comes(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    """T6. It waited in the spool while the release changed, and lacks the columns since added."""
+    times = [datetime(2026, 11, 27, 10, n) for n in range(2)]
+    frame = pl.DataFrame(
+        {"timestamp": times, "underlying_symbol": "202612_KOSPI200", "forward": 1061.3},
+    ).with_columns(pl.lit(None, pl.String).alias("flags"), fetched_at="timestamp")
+    missing = {name: None for name in OPTION_SUMMARY.names if name not in frame.columns}
+    now = conform(frame.with_columns(**missing), OPTION_SUMMARY)
+    before = now.drop_columns(["forward_source", "forward_strikes"])
+    spool = Spool(tmp_path)
+    spool.add("option_summary", before.slice(0, 1))
+    spool.add("option_summary", now.slice(1, 1))
+    writer = Writer(database_url, clock, tmp_path)
+    assert await writer.drain() == MergeCounts(inserted=2)
+    await writer.close()
+    found = await store.query(
+        "SELECT forward, forward_source, forward_strikes FROM option_summary ORDER BY timestamp"
+    )
+    assert pl.DataFrame(found).rows() == [(1061.3, None, None)] * 2
+    with pytest.raises(SchemaMismatch, match="forward is missing"):
+        TABLES["option_summary"].rows(now.drop_columns(["forward"]))

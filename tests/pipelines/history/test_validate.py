@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.market.expected import expected_stamps
 from engine.market.sessions import Session
 from engine.simulator.market.recorded import RecordedMarket
-from pipelines.chains import chain_matrix, chain_with_greeks
+from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.history.backfill import backfill
 from pipelines.history.plan import plan_calls
 from pipelines.history.reconcile import fill_before_open, fill_today, reconcile
@@ -324,8 +324,11 @@ def chain_rows() -> pl.DataFrame:
 async def store_chain(at: Desk) -> None:
     rows = chain_rows()
     await at.store.merge("option_chain_raw", schemas.conform(rows, schemas.OPTION_CHAIN))
-    cells = schemas.conform(chain_matrix(chain_with_greeks(rows)), schemas.OPTION_MATRIX)
+    with_greeks = chain_with_greeks(rows)
+    cells = schemas.conform(chain_matrix(with_greeks), schemas.OPTION_MATRIX)
     await at.store.merge("option_matrices", cells)
+    figures = schemas.conform(chain_summary(with_greeks), schemas.OPTION_SUMMARY)
+    await at.store.merge("option_summary", figures)
 
 
 async def test_matrices_are_compared_with_their_chain_and_computed_again(
@@ -356,6 +359,37 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
         )
         fixed = await validate_and_fix(at.context, [CHAIN])
         assert checks(fixed.before) == {"snapshots", "matrix_values", "lost"}
+        assert checks(fixed.after) == {"lost"}
+        assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
+
+
+@pytest.mark.parametrize(
+    ("damage", "detail"),
+    [
+        (
+            "UPDATE option_summary SET forward_source = NULL, forward_strikes = NULL",
+            "forward_source",
+        ),
+        ("UPDATE option_summary SET forward = forward + 1", "forward: "),
+        ("UPDATE option_summary SET flags = 'odd'", "flags: odd stored, "),
+        ("DELETE FROM option_summary", "missing, the chain is stored"),
+    ],
+)
+async def test_t6_summaries_are_compared_with_their_chain_and_computed_again(
+    database_url: str, tmp_path: Path, damage: str, detail: str
+) -> None:
+    """T6. The first is what an earlier release has left: no word on what the forward was."""
+    async with desk(database_url, tmp_path, EVENING) as at:
+        await store_chain(at)
+        await validate_and_fix(at.context, [CHAIN])
+        order = "SELECT * FROM option_summary ORDER BY timestamp"
+        truth = (await at.frame(order)).drop("committed_at")
+        assert truth["forward_source"].drop_nulls().len() == truth.height == 3
+        await at.store.execute(f"{damage} WHERE timestamp > '2025-09-02 09:01'")
+        fixed = await validate_and_fix(at.context, [CHAIN])
+        found = fixed.before.findings.filter(pl.col("check") != "lost")
+        assert found.select("check", "bars").rows() == [("summary_values", 1)] * 2
+        assert found["detail"].str.starts_with(detail).all()
         assert checks(fixed.after) == {"lost"}
         assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
 
