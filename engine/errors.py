@@ -13,6 +13,7 @@ KrtError
  │       └─ KisAccessRefused  an unknown refusal that an old token may be the reason of
  └─ StoreError             Postgres
      ├─ StoreUnreachable   the server is away; the batch belongs in the spool
+     │   └─ StoreLoginRefused  it does not let us in: a wrong password, role or database
      └─ SchemaMismatch     batch and table differ; writing would store garbage
 """
 
@@ -110,6 +111,10 @@ class StoreError(KrtError):
 
 class StoreUnreachable(StoreError):
     """The server is away or is shutting down; the same statement may succeed later."""
+
+
+class StoreLoginRefused(StoreUnreachable):
+    """The server lets us in no more: password, role, database or pg_hba.conf. A person must act."""
 
 
 class SchemaMismatch(StoreError):

@@ -49,6 +49,7 @@ _RENEW_BEFORE = timedelta(hours=1)
 SAME_TOKEN = timedelta(hours=6)  # until then KIS returns the same one
 _LONGEST_LIFE = timedelta(hours=24)
 _RETRY_AFTER = 5.0  # seconds, where the request cannot have reached KIS
+_ONE_A_MINUTE = "EGW00133"
 _LOCK_POLL = 0.2  # seconds between tries for a lock that another process holds
 
 
@@ -108,30 +109,59 @@ class TokenKeeper:
         self._known = _TokenFile()
         self._tokens_seen: set[str] = set()
         self._renewal: asyncio.Task[Token] | None = None
+        self._rejected_at: datetime | None = (
+            None  # when the last token that KIS rejected was issued
+        )
+        self._failures = 0  # requests in a row that gave none, …
+        self._failing_since = clock.now()  # … the time of the first, …
+        self._why: KisUnreachable | None = None  # … and why the last gave none
+        self._hopeless = asyncio.Event()  # two such requests: only the patient go on waiting
 
-    async def valid_token(self) -> Token:
+    @property
+    def trouble(self) -> str | None:
+        """Say since when and why there is no usable token; None if there is one, or may soon be."""
+        if self._why is None or self._has_usable_token():
+            return None
+        if self._failures == 1 and self._why.msg_cd == _ONE_A_MINUTE:
+            return None  # another program has just asked: one comes in a minute
+        return f"no token since {self._failing_since:%H:%M}: {self._why}"
+
+    def _has_usable_token(self) -> bool:
+        token = self._known.token
+        return (
+            token is not None
+            and token.expires_at > self._clock.now()
+            and token.issued_at != self._rejected_at
+        )
+
+    async def valid_token(self, *, patient: bool = True) -> Token:
         """Return a token that is not about to expire.
 
         In its last hour the old one stays in use while the new one is fetched. Raises
-        KisKeyRefused if KIS does not know the app key. Otherwise waits as long as it takes: callers
-        set a deadline of their own.
+        KisKeyRefused if KIS does not know the app key. Otherwise the patient wait as long as it
+        takes, and set a deadline of their own; the others get KisUnreachable once two requests in a
+        row, a minute apart, gave none.
         """
         now = self._clock.now()
         token = self._known.token
         if token is None:
             token = self._load().token
         if token is None or token.expires_at <= now:
-            return await self._await_renewal(token)
+            return await self._await_renewal(token, patient=patient)
         if token.expires_at - now < _RENEW_BEFORE and now - token.issued_at > SAME_TOKEN:
             self._start_renewal(token)
         return token
 
-    async def replace(self, rejected: Token) -> Token:
-        """Return a token issued after the one that KIS rejected; many tasks get the same one."""
+    async def replace(self, rejected: Token, *, patient: bool = True) -> Token:
+        """Return a token issued after the one that KIS rejected; many tasks get the same one.
+
+        Waits and raises as `valid_token` does.
+        """
         current = self._known.token
         if current is not None and current.issued_at != rejected.issued_at:
             return current
-        return await self._await_renewal(rejected)
+        self._rejected_at = rejected.issued_at
+        return await self._await_renewal(rejected, patient=patient)
 
     def secrets(self) -> list[str]:
         """Return what must never be shown: the key, and every token seen, replaced ones too."""
@@ -145,9 +175,18 @@ class TokenKeeper:
             self._renewal.cancel()
             await asyncio.wait({self._renewal})
 
-    async def _await_renewal(self, old: Token | None) -> Token:
+    async def _await_renewal(self, old: Token | None, *, patient: bool) -> Token:
+        renewal = self._start_renewal(old)
+        if not patient:
+            hopeless = asyncio.create_task(self._hopeless.wait())
+            try:
+                await asyncio.wait({renewal, hopeless}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                hopeless.cancel()
+            if not renewal.done():
+                raise KisUnreachable(f"no token since {self._failing_since:%H:%M}: {self._why}")
         # Shielded: one caller's deadline must not cost the others the answer.
-        return await asyncio.shield(self._start_renewal(old))
+        return await asyncio.shield(renewal)
 
     def _start_renewal(self, old: Token | None) -> asyncio.Task[Token]:
         if self._renewal is None or self._renewal.done():
@@ -161,14 +200,33 @@ class TokenKeeper:
             async with self._locked():
                 known = self._load()
                 if _is_newer(known.token, old, self._clock.now()):
+                    self._note_success()
                     return known.token  # type: ignore[return-value]  # _is_newer excludes None
                 if not (wait := self._seconds_until_allowed(known)):
                     try:
-                        return await self._request_token(known)
+                        token = await self._request_token(known)
                     except KisUnreachable as error:
-                        log.warning("🔄 no token yet: %s", error)
+                        self._note_failure(error)
+                    else:
+                        self._note_success()
+                        return token
             # Outside the lock: others may read the file meanwhile.
             await self._clock.sleep(wait or _RETRY_AFTER)
+
+    def _note_success(self) -> None:
+        self._failures, self._why = 0, None
+        self._hopeless.clear()
+
+    def _note_failure(self, error: KisUnreachable) -> None:
+        """Remember the failure; say it at once, and again after longer and longer pauses."""
+        self._failures += 1
+        self._why = error
+        if self._failures == 1:
+            self._failing_since = self._clock.now()
+        else:
+            self._hopeless.set()
+        if self._failures.bit_count() == 1:  # after 1, 2, 4, 8 … minutes
+            log.warning("🔄 no token yet: %s", error)
 
     def _seconds_until_allowed(self, known: _TokenFile) -> float:
         """Return the seconds until KIS may be asked again."""
@@ -266,7 +324,7 @@ def _read_answer(reply: Reply, secrets: Iterable[str]) -> dict[str, Any]:
         _check_token(body["access_token"])
         return body
     code = without_secrets(secrets, str(body.get("error_code") or body.get("msg_cd") or ""))
-    if code == "EGW00133":
+    if code == _ONE_A_MINUTE:
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500 and code not in {PACE, *GATEWAY}:
         words = str(body.get("error_description") or body.get("msg1") or "")

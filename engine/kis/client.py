@@ -42,6 +42,7 @@ __all__ = ["KisClient", "Priority"]
 
 _TRIES = 5  # of a call without a deadline
 _KEY_RETRY = timedelta(minutes=10)  # a refused key is tried again: it may have been renewed
+_REJECTIONS = 5  # of tokens in a row, and no token of the key is of use
 _BETWEEN_TRIES = Backoff(first=0.5, longest=8.0, jitter=0.5)
 
 
@@ -55,6 +56,14 @@ class _Account:
     queue: int = 0  # calls that wait for a token or their turn
     refused: KisKeyRefused | None = None  # why KIS did not accept this key, …
     refused_at: datetime | None = None  # … and when it was last tried
+    rejections: int = 0  # of its tokens by KIS, since the last answer
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why no call with this key can succeed at present; None if one may."""
+        if self.rejections >= _REJECTIONS:
+            return "KIS rejects the tokens that it gives"
+        return self.tokens.trouble
 
 
 class KisClient:
@@ -110,6 +119,15 @@ class KisClient:
     def master_url(self) -> str:
         """The address of the master file: all index futures and options."""
         return self._settings.master_url
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why nothing can be asked for: no app key has a token that KIS takes; else None.
+
+        Keys that KIS refuses are not meant: calls raise KisKeyRefused.
+        """
+        troubles = [account.trouble for account in self._accounts if not account.refused]
+        return troubles[0] if troubles and all(troubles) else None
 
     @property
     def reachable(self) -> bool:
@@ -181,7 +199,8 @@ class KisClient:
     ) -> Answer:
         while True:
             try:
-                return await self._send_once(request, priority, attempt)
+                patient = deadline is not None
+                return await self._send_once(request, priority, attempt, patient=patient)
             except KisTokenRejected as error:
                 attempt.note_failure(error)
                 if attempt.rejections > 1:  # a new token, and still rejected: a third is no help
@@ -195,12 +214,14 @@ class KisClient:
                     raise
             await self.clock.sleep(_BETWEEN_TRIES.wait_after(attempt.failures, self._chance))
 
-    async def _send_once(self, request: Request, priority: Priority, attempt: _Attempt) -> Answer:
+    async def _send_once(
+        self, request: Request, priority: Priority, attempt: _Attempt, *, patient: bool
+    ) -> Answer:
         account = self._pick_account()
         account.queue += 1
         try:
             attempt.waits_for = "a token"
-            token = await self._await_token(account, account.tokens.valid_token())
+            token = await self._await_token(account, account.tokens.valid_token(patient=patient))
             account.refused = None
             attempt.waits_for = "its turn"
             probing = await self._wait_turn(account, request, priority, attempt)
@@ -221,13 +242,15 @@ class KisClient:
             if isinstance(error, KisAccessRefused) and not is_old:  # KIS would give the same token
                 raise
             self.counts["token rejections"] += 1
-            await self._await_token(account, account.tokens.replace(token))
+            account.rejections += 1
+            await self._await_token(account, account.tokens.replace(token, patient=patient))
             raise KisTokenRejected(*error.args, msg_cd=error.msg_cd) from None
         except KisKeyRefused as error:
             if len(self._accounts) > 1:  # a single key stays: the next call tries it again
                 self._suspend(account, error)
                 raise _KeyRefused from error
             raise
+        account.rejections = 0
         return Answer(
             tr_id=sent_tr_id(request, self._tr_ids),
             symbol=request.symbol,
@@ -298,6 +321,7 @@ class KisClient:
             raise KisKeyRefused(
                 known.args[0] if known else "no key", msg_cd=known.msg_cd if known else None
             )
+        usable = [account for account in usable if not account.trouble] or usable
         return min(usable, key=lambda account: account.queue / account.pace.per_second)
 
     def _is_usable(self, account: _Account) -> bool:

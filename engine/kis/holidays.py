@@ -15,7 +15,7 @@ from engine.files import read_file, write_atomically
 from engine.kis import codec
 from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import Holidays
-from engine.market.trading_days import learn_closed_days
+from engine.market.trading_days import is_usual_trading_day, learn_closed_days
 
 log = logging.getLogger(__name__)
 
@@ -47,36 +47,79 @@ async def opening_days(client: KisClient, start: date, until: date) -> dict[date
 async def learn_opening_days(client: KisClient, path: Path) -> bool:
     """Ask KIS about the coming days, once a day; the calendar follows its answers from now on.
 
+    That today is closed, against the built-in calendar, is asked again each time until it is
+    certain (`believe_closed`, `believe_open`): one wrong answer would cost a day.
+
     The answers are kept in `path`, for a start when KIS cannot be reached; the file beside it says
     when KIS was last asked. Returns whether it was asked now. Raises KisError.
     """
     now = today(client.clock)
     asked = path.with_suffix(".asked")
-    due = not asked.exists() or asked.read_text(errors="replace") != now.isoformat()
+    due = _read_day(asked) != now or (says_closed(path, now) and not _is_certain(path, now))
     try:
         if due:
-            write_atomically(
-                asked, now.isoformat().encode(), private=True
-            )  # before the call: KIS counts failed ones too
+            _write_day(asked, now)  # before the call: KIS counts failed ones too
             store_kis_days(path, await opening_days(client, now, now + _AHEAD))
     finally:  # also after a restart, and if KIS does not answer today
-        load_kis_days(path)
+        load_kis_days(path, doubted=now)
     return due
+
+
+def says_closed(path: Path, day: date) -> bool:
+    """Say whether KIS's last answer has a day as closed on which the exchange usually trades."""
+    return _read_file(path).get(day) is False and is_usual_trading_day(day)
+
+
+def believe_closed(path: Path, day: date) -> None:
+    """Take for certain that the day is closed: nothing was traded on it."""
+    _write_day(path.with_suffix(".closed"), day)
+    load_kis_days(path)
+
+
+def believe_open(path: Path, day: date) -> None:
+    """Correct KIS's answer about a day: bars of it have come."""
+    store_kis_days(path, {day: True})
+    load_kis_days(path)
 
 
 def store_kis_days(path: Path, days: Mapping[date, bool]) -> None:
     """Add KIS's answer (date → does the exchange open) to the JSON file that start-up reads."""
     known = _read_file(path) | dict(days)
     text = {day.isoformat(): known[day] for day in sorted(known)}
-    write_atomically(path, orjson.dumps(text, option=orjson.OPT_INDENT_2), private=True)
+    try:
+        write_atomically(path, orjson.dumps(text, option=orjson.OPT_INDENT_2), private=True)
+    except OSError as error:  # a full disk must not end the day
+        log.warning("⚠️ KIS's holidays cannot be kept: %s", error)
 
 
-def load_kis_days(path: Path) -> list[date]:
+def load_kis_days(path: Path, *, doubted: date | None = None) -> list[date]:
     """Have the calendar know the days in the file; return those on which it knew otherwise.
 
-    A file that is missing or cannot be read teaches nothing.
+    A file that is missing or cannot be read teaches nothing, nor does it about a `doubted` day that
+    it has as closed, unless that is certain.
     """
-    return learn_closed_days(_read_file(path))
+    known = _read_file(path)
+    if doubted and known.get(doubted) is False and not _is_certain(path, doubted):
+        del known[doubted]
+    return learn_closed_days(known)
+
+
+def _is_certain(path: Path, day: date) -> bool:
+    return _read_day(path.with_suffix(".closed")) == day
+
+
+def _read_day(path: Path) -> date | None:
+    try:
+        return date.fromisoformat(read_file(path).decode("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_day(path: Path, day: date) -> None:
+    try:
+        write_atomically(path, day.isoformat().encode(), private=True)
+    except OSError as error:
+        log.warning("⚠️ %s cannot be written: %s", path, error)
 
 
 def _read_file(path: Path) -> dict[date, bool]:

@@ -105,6 +105,11 @@ def is_trading_day(day: date) -> bool:
     return check_range(day).weekday() < SATURDAY and day not in _days().closed
 
 
+def is_usual_trading_day(day: date) -> bool:
+    """Say whether KRX trades on the day by the built-in calendar, whatever KIS says."""
+    return check_range(day).weekday() < SATURDAY and day not in _built_in()
+
+
 def trading_days(start: date, end: date) -> list[date]:
     """Return the trading days from start to end, both included."""
     days = _days().open

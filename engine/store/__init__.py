@@ -3,7 +3,7 @@
 from engine.store.embedded.server import embedded_server
 from engine.store.merge import MergeCounts
 from engine.store.migrations import migrate
-from engine.store.store import Store
+from engine.store.store import Gate, Store
 from engine.store.writer import Writer
 
-__all__ = ["MergeCounts", "Store", "Writer", "embedded_server", "migrate"]
+__all__ = ["Gate", "MergeCounts", "Store", "Writer", "embedded_server", "migrate"]

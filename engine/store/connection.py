@@ -22,8 +22,8 @@ from adbc_driver_postgresql import StatementOptions
 
 from engine.clock import KST
 from engine.environment import without_libpq_variables
-from engine.errors import InputError, KrtError, StoreError, StoreUnreachable
-from engine.store.reachability import why_unreachable
+from engine.errors import InputError, KrtError, StoreError, StoreLoginRefused, StoreUnreachable
+from engine.store.reachability import is_refusal, why_unreachable
 
 Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
 
@@ -174,9 +174,9 @@ class Connection:
             try:
                 self._open = connect(self._url, self._component)
             except adbc_driver_manager.Error as error:
-                raise StoreUnreachable(
-                    f"no connection to the database: {_server_message(error)}"
-                ) from error
+                message = _server_message(error)
+                kind = StoreLoginRefused if is_refusal(message) else StoreUnreachable
+                raise kind(f"no connection to the database: {message}") from error
             self._failed = False
         return self._open
 

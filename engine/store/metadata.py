@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 
 import polars as pl
+import pyarrow as pa
 
 from engine import schemas
 from engine.clock import Clock
@@ -49,6 +50,20 @@ async def store_collected_symbols(
     return await store.merge("collected_symbols", schemas.conform(frame, schemas.COLLECTED_SYMBOLS))
 
 
+def heartbeat(
+    now: datetime,
+    component: str,
+    status: str,
+    message: str,
+    data_count: int,
+    last_data_time: datetime | None,
+) -> pa.RecordBatch:
+    """Return the row of `system_status` that says what a component does."""
+    columns = [component, now, status, message, data_count, last_data_time]
+    beat = pl.DataFrame([columns], schema=schemas.SYSTEM_STATUS.names, orient="row")
+    return beat.to_arrow().cast(schemas.SYSTEM_STATUS).to_batches()[0]
+
+
 async def record_heartbeat(
     store: Store,
     component: str,
@@ -58,10 +73,8 @@ async def record_heartbeat(
     last_data_time: datetime | None,
 ) -> MergeCounts:
     """Record that the component runs, and what it does; `just status` shows each one's last."""
-    columns = [component, store.now(), status, message, data_count, last_data_time]
-    beat = pl.DataFrame([columns], schema=schemas.SYSTEM_STATUS.names, orient="row")
-    arrow = beat.to_arrow().cast(schemas.SYSTEM_STATUS)
-    return await store.merge("system_status", arrow.to_batches()[0])
+    beat = heartbeat(store.now(), component, status, message, data_count, last_data_time)
+    return await store.merge("system_status", beat)
 
 
 async def system_status(store: Store) -> dict[str, pl.DataFrame]:

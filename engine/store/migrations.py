@@ -16,8 +16,26 @@ from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.settings import check_address
 from engine.store.connection import Connection, fetch_frame, with_parameter
 
-_UNREACHABLE = ("connection refused", "no such host", "no such file", "timeout", "reset by peer")
+# Of what dbmate says: the same may succeed later.
+_UNREACHABLE = (
+    "connection refused",
+    "no such host",
+    "no such file",
+    "timeout",
+    "reset by peer",
+    "starting up",
+    "shutting down",
+    "terminating connection",
+    "too many",
+    "remaining connection slots",
+    "not currently accepting",
+    "read-only transaction",
+    "recovery is in progress",
+    "bad connection",
+    "eof",
+)
 _ENCODING = "UTF8"
+_LONGEST = 600  # seconds for all migrations
 
 
 def migrate(url: str) -> None:
@@ -36,7 +54,12 @@ def migrate(url: str) -> None:
         url = _in_public(connection, url)
     finally:
         connection.close()
-    done = _run_dbmate(url)
+    try:
+        done = _run_dbmate(url)
+    except subprocess.TimeoutExpired:
+        raise StoreUnreachable(
+            f"the database could not be migrated in {_LONGEST} s: another program holds its tables"
+        ) from None
     if done.returncode and "SSL is not enabled" in done.stderr and "sslmode" not in url:
         # libpq, which all else uses, connects without SSL if the server has none; dbmate does not.
         done = _run_dbmate(with_parameter(url, "sslmode", "disable"))
@@ -50,7 +73,7 @@ def migrate(url: str) -> None:
 def _is_newest(connection: Connection) -> bool:
     """Return whether every migration is applied. Not by dbmate, which would create its table.
 
-    Raises InputError if the database cannot hold Korean.
+    Raises InputError if the database cannot hold Korean, StoreUnreachable.
     """
     try:
         with connection.transaction(read_only=True) as cursor:
@@ -61,7 +84,9 @@ def _is_newest(connection: Connection) -> bool:
                     f" make one with CREATE DATABASE … ENCODING '{_ENCODING}' TEMPLATE template0"
                 )
             applied = fetch_frame(cursor, "SELECT version::text FROM schema_migrations")["version"]
-    except StoreError:  # no table yet, or no server: dbmate makes the tables or says why not
+    except StoreUnreachable:
+        raise
+    except StoreError:  # no table yet: dbmate makes it
         return False
     files = (file.name for file in _migrations().iterdir())
     return {name.partition("_")[0] for name in files if name.endswith(".sql")} <= set(applied)
@@ -104,6 +129,7 @@ def _run_dbmate(url: str) -> subprocess.CompletedProcess[str]:
             encoding="utf-8",
             errors="replace",
             check=False,
+            timeout=_LONGEST,
         )
 
 

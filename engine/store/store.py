@@ -10,7 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from engine.clock import Clock
-from engine.errors import StoreError
+from engine.errors import StoreError, StoreUnreachable
 from engine.store.connection import Connection
 from engine.store.merge import MergeCounts, complete_rows, merge_rows
 from engine.store.table_setup import check_table, make_partitions, months_ahead
@@ -19,15 +19,35 @@ from engine.store.tables import Table, table_of
 log = logging.getLogger(__name__)
 
 
+class Gate:
+    """Keeps everybody from using a database until it is known to be the right one, up to date."""
+
+    def __init__(self, why_closed: str | None = None) -> None:
+        self._why_closed = why_closed
+
+    def open(self) -> None:
+        """Let the database be used."""
+        self._why_closed = None
+
+    def require_open(self) -> None:
+        """Raise StoreUnreachable while the gate is closed."""
+        if self._why_closed:
+            raise StoreUnreachable(f"the database cannot be used: {self._why_closed}")
+
+
 class Store:
     """One connection on a thread of its own.
 
     `component` names the connection in pg_stat_activity. Every method raises StoreUnreachable if
-    the server is away (the next call connects again) and StoreError if it refuses.
+    the server is away (the next call connects again) or the `gate` closed, and StoreError if it
+    refuses.
     """
 
-    def __init__(self, url: str, clock: Clock, *, component: str = "krt") -> None:
+    def __init__(
+        self, url: str, clock: Clock, *, component: str = "krt", gate: Gate | None = None
+    ) -> None:
         self.url = url
+        self._gate = gate or Gate()
         self.clock = clock
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
@@ -50,14 +70,17 @@ class Store:
         if not any(batch.num_rows for batch in batches):
             return [MergeCounts() for _ in batches]
         stream = table_of(table, batches[0].schema)
+        self._gate.require_open()
         return await self.clock.thread(self._merge, stream, batches, executor=self._executor)
 
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return the result of one SQL statement."""
+        self._gate.require_open()
         return await self.clock.thread(self._query, sql, read_only, executor=self._executor)
 
     async def execute(self, sql: str) -> None:
         """Run one SQL statement for its effect."""
+        self._gate.require_open()
         await self.clock.thread(self._execute, sql, executor=self._executor)
 
     async def close(self) -> None:

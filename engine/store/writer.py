@@ -22,7 +22,7 @@ from engine.clock import Clock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store.merge import MergeCounts
 from engine.store.spool import Entry, Spool, SpoolDamaged
-from engine.store.store import Store
+from engine.store.store import Gate, Store
 from engine.store.tables import table_of
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,16 @@ class Writer:
     """Writes everything that is collected; nothing is lost while the database is away."""
 
     def __init__(
-        self, url: str, clock: Clock, spool_folder: Path, *, component: str = "krt"
+        self,
+        url: str,
+        clock: Clock,
+        spool_folder: Path,
+        *,
+        component: str = "krt",
+        gate: Gate | None = None,
     ) -> None:
         self._clock = clock
-        self._store = Store(url, clock, component=component)
+        self._store = Store(url, clock, component=component, gate=gate)
         self._spool = Spool(spool_folder)
         self._queue: list[_Put] = []
         self._worker: asyncio.Task[None] | None = None
