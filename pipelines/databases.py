@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from engine.clock import Clock, WallClock
-from engine.errors import InputError, StoreError, StoreUnreachable
+from engine.errors import InputError, StoreError, StoreLoginRefused, StoreUnreachable
 from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.settings import DataKind, Settings, load_settings
 from engine.store import Store, embedded_server, migrate
@@ -39,6 +41,8 @@ class Database:
     url: str
     kind: DataKind
     settings: Settings
+    # Brings it up to date and checks what it holds, where it was away when it was opened.
+    prepare: Callable[[], None] | None = None
 
     @property
     def folder(self) -> Path:
@@ -53,13 +57,15 @@ def open_database(
     settings: Settings | None = None,
     fresh: bool = False,
     collects: bool = False,
+    patient: bool = False,
 ) -> Iterator[Database]:
     """Yield the migrated database that is meant; an embedded server runs while the block does.
 
     Settings are read unless they are given; `data_kind` says how `asked` is understood. `fresh`
     empties the database first; `collects` is for jobs that bring data in. Raises InputError if a
     server of your own or real data is to be emptied, or your own server is to be collected into and
-    holds the other kind of data, and StoreUnreachable if your server does not answer.
+    holds the other kind of data, and StoreUnreachable if your server does not answer; who is
+    `patient` gets a database then that has yet to be prepared.
     """
     settings = settings or load_settings()
     kind = data_kind(settings, asked, collects=collects)
@@ -74,10 +80,8 @@ def open_database(
     if kind == "live":
         load_kis_holidays(settings)
     if url is not None:
-        migrate(url)
-        if collects:
-            record_data_kind(url, kind)
-        yield Database(url, kind, settings)
+        prepare = partial(_prepare, url, kind, collects=collects)
+        yield Database(url, kind, settings, None if _is_prepared(prepare, patient) else prepare)
         return
     with embedded_server(folder) as embedded:
         if fresh:
@@ -85,6 +89,25 @@ def open_database(
             _empty_spool(folder / "spool")
         migrate(embedded)
         yield Database(embedded, kind, settings)
+
+
+def _prepare(url: str, kind: DataKind, *, collects: bool) -> None:
+    migrate(url)
+    if collects:
+        record_data_kind(url, kind)
+
+
+def _is_prepared(prepare: Callable[[], None], patient: bool) -> bool:
+    """Prepare your own server; False if it is away, which only the patient put up with."""
+    try:
+        prepare()
+    except StoreLoginRefused:  # no patience heals that
+        raise
+    except StoreUnreachable:
+        if not patient:
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -148,9 +171,12 @@ def _recorded_kind(url: str) -> DataKind | None:
     return recorded[0] if recorded else None
 
 
-def load_kis_holidays(settings: Settings) -> None:
-    """Have the calendar know the trading days that KIS told the collector of real data."""
-    load_kis_days(settings.folder("live") / "kis" / DAYS_FILE)
+def load_kis_holidays(settings: Settings, *, doubted: date | None = None) -> None:
+    """Have the calendar know the trading days that KIS told the collector of real data.
+
+    That the `doubted` day is closed is not believed, unless that is certain.
+    """
+    load_kis_days(settings.folder("live") / "kis" / DAYS_FILE, doubted=doubted)
 
 
 def record_data_kind(url: str, kind: DataKind) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import Clock
+from engine.columns import BARS
 from engine.errors import KisKeyRefused
 from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
@@ -41,6 +42,7 @@ class Ingestor:
         self._alerts = alerts
         self._news = SignalNews(clock)
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
+        self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
 
     def is_watched(self, symbol: str) -> bool:
@@ -52,15 +54,36 @@ class Ingestor:
         if not batch.num_rows:
             return MergeCounts()
         symbol = batch["symbol"][0].as_py()
+        if self._early_bars is not None and symbol in self._stats.plan.futures:
+            self._early_bars.append(pl.DataFrame(batch))
         windows = [window for window in self.windows if window.watches(symbol)]
         counts = await self._writer.put(table, batch, patience=0.0 if windows else LONGEST_BATCHING)
         self._stats.count_bars(batch, counts, self._clock.now())
         for window in windows:
-            await self._store_signals(window, batch)
+            await self._store_signals(window, pl.DataFrame(batch))
         return counts
 
-    async def _store_signals(self, window: LiveWindow, batch: pa.RecordBatch) -> None:
-        signals = window.push(pl.DataFrame(batch))
+    def early_bars(self) -> pl.DataFrame:
+        """Return the BARS of futures that came before the windows, in the order in which they did.
+
+        While the database was away, they are not in it yet.
+        """
+        early = [frame.select(BARS.names()) for frame in self._early_bars or []]
+        return pl.concat([BARS.to_frame(), *early])
+
+    async def begin_signals(self, windows: Sequence[LiveWindow]) -> None:
+        """Give signals from now on, and those of the day's bars that came before.
+
+        The windows hold the early bars already.
+        """
+        early = self.early_bars().filter(pl.col("timestamp").dt.date() == self._stats.day)
+        self.windows, self._early_bars = windows, None
+        for window in windows:
+            if any(map(window.watches, early["symbol"].unique())):
+                await self._store_signals(window, early.clear())
+
+    async def _store_signals(self, window: LiveWindow, bars: pl.DataFrame) -> None:
+        signals = window.push(bars)
         if signals.is_empty():
             return
         ready = signal_batch(signals, window.schema, self._clock.now())

@@ -103,7 +103,7 @@ def run(
         collect: Collect = partial(collect_simulated, simulated, faults, clock)
     else:
         clock = WallClock()
-        load_kis_holidays(settings)
+        load_kis_holidays(settings, doubted=today(clock))  # the day's run asks KIS again
         day = next_plan(feed or configured_feed(settings), clock)
         stats = DayStatistics(day, simulated=False)
         collect = partial(collect_real, clock)
@@ -111,7 +111,11 @@ def run(
         raise InputError(f"nothing to collect on {stats.day}: {', '.join(stats.plan.skipped)}")
     with (
         open_database(
-            "simulation" if simulation else "live", settings=settings, fresh=fresh, collects=True
+            "simulation" if simulation else "live",
+            settings=settings,
+            fresh=fresh,
+            collects=True,
+            patient=True,
         ) as database,
         _logging(stats, clock, database, quiet=quiet),
     ):
@@ -134,14 +138,19 @@ async def collect_simulated(
     stats: DayStatistics,
 ) -> None:
     """Collect the plan of the stats from a simulated KIS."""
-    market_of_database(database.url, simulated.market)
+
+    def prepare() -> None:
+        if database.prepare:
+            database.prepare()
+        market_of_database(database.url, simulated.market)
+
     with TemporaryDirectory(prefix="krt-") as folder:  # its tokens and paces are of no use later
         paths = DayPaths(database.url, database.folder / "spool", Path(folder))
         async with simulated_kis(simulated.market, clock, database.settings.kis, faults) as (
             settings,
             simulator,
         ):
-            await run_day(stats.plan, settings, clock, paths, stats)
+            await run_day(stats.plan, settings, clock, paths, stats, prepare=prepare)
             stats.refused = simulator.counts.refusals.total()
 
 
@@ -149,7 +158,15 @@ async def collect_real(clock: Clock, database: Database, stats: DayStatistics) -
     """Collect the plan of the stats from KIS."""
     settings, folder = database.settings, database.folder
     paths = DayPaths(database.url, folder / "spool", folder / "kis")
-    await run_day(stats.plan, settings.kis, clock, paths, stats, alert_addresses=settings.alerts)
+    await run_day(
+        stats.plan,
+        settings.kis,
+        clock,
+        paths,
+        stats,
+        alert_addresses=settings.alerts,
+        prepare=database.prepare,
+    )
 
 
 @contextmanager

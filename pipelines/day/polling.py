@@ -17,7 +17,7 @@ from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
 from pipelines.day.ingest import Ingestor
-from pipelines.feed import BarPlan, ChainPlan
+from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 # in the minute no more than three calls.
 PAUSES = (0.0, 3.0, 9.0)
 MINUTE = timedelta(minutes=1)
+FIRST_MINUTES = 5  # of a day that KIS called closed: without a bar in them, it is
 
 
 class PollingManager:
@@ -82,6 +83,24 @@ class PollingManager:
         finally:
             await self._store_rejected(fetcher)
         return set(batch["timestamp"].to_pylist())
+
+    async def find_first_bars(self, day: DayPlan) -> bool:
+        """Ask for bars of the day's first minutes, and commit them; say whether any came.
+
+        Futures are asked for, since the front month trades in every minute; else stocks; else, for
+        chains alone, the front month of the KOSPI 200.
+        """
+        futures = [bars for bars in day.bars if bars.symbol in day.futures]
+        asked = futures or day.bars or plan(Feed(futures=("A01",)), day.day).bars
+        for minute in range(1, FIRST_MINUTES + 1):
+            for bars in asked:
+                first = bars.session.finished_at(bars.session.first_stamp)
+                await self._clock.sleep_until(first + (minute - 1) * MINUTE + self._interval)
+                until = self._clock.now() + MINUTE
+                request = BarRequest(bars.symbol, bars.session, deadline=until)
+                if await self.fetch_bars(bars, request):
+                    return True
+        return False
 
     async def follow_chain(self, chain: ChainPlan) -> None:
         """Collect one snapshot of a chain each minute, to the end of its session."""

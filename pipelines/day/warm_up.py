@@ -7,22 +7,37 @@ import polars as pl
 from engine.history.queries import read_bars
 from engine.market.sessions import Market, previous_sessions
 from engine.store import Store
+from pipelines.day.ingest import Ingestor
 from pipelines.feed import DayPlan
 from strategies.registry import STRATEGIES, warm_up_sessions
 from strategies.window import LiveWindow
 
 
-async def open_windows(plan: DayPlan, store: Store) -> list[LiveWindow]:
-    """Return a window for each strategy and future, with the bars of the sessions before and today.
+async def open_windows(plan: DayPlan, store: Store, ingestor: Ingestor) -> None:
+    """Give the ingestor a window for each strategy and future, and have it give signals.
 
-    A day that is played again has bars of later minutes in the database: they come in their time.
-    Raises StoreError.
+    They hold the bars of the sessions before and of today: those of the database, and those that
+    have come since the start, which may still be spooled. A day that is played again has bars of
+    later minutes in the database: they come in their time. Raises StoreError.
     """
     earlier = previous_sessions(Market.DERIVATIVES, plan.day, warm_up_sessions())
     stored = await read_bars(store, plan.futures, earlier[0], plan.day)
-    bars = stored.filter(pl.col("timestamp") <= store.now()).sort("symbol", "timestamp")
-    return [
-        LiveWindow(strategy, strategy.params(), symbol, bars, since=plan.day)
-        for strategy in STRATEGIES.values()
-        for symbol in plan.futures
-    ]
+    stored = stored.filter(pl.col("timestamp") <= store.now())
+    # No pause from here on: a bar that came now would be in no window.
+    early = ingestor.early_bars().filter(pl.col("timestamp").dt.date() >= earlier[0])
+    bars = pl.concat([stored, early]).unique(
+        ["symbol", "timestamp"], keep="last", maintain_order=True
+    )
+    await ingestor.begin_signals(
+        [
+            LiveWindow(
+                strategy,
+                strategy.params(),
+                symbol,
+                bars.sort("symbol", "timestamp"),
+                since=plan.day,
+            )
+            for strategy in STRATEGIES.values()
+            for symbol in plan.futures
+        ]
+    )

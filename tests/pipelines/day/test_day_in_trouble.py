@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 
 from engine.errors import InputError, KisKeyRefused, KrtError, StoreError
-from engine.kis.client import KisClient
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
 from pipelines.day.ingest import Ingestor
@@ -146,20 +145,6 @@ async def test_a_start_in_the_afternoon_counts_the_bars_stored_in_the_morning(
 
     async with trading_day(database_url, tmp_path, LATE) as at:
         first = await collect(at, database_url, tmp_path, httpserver)
-        monkeypatch.setattr("pipelines.day.run._close_day", ends_before_the_close)
+        monkeypatch.setattr("pipelines.day.run.close_day", ends_before_the_close)
         again = await collect(at, database_url, tmp_path, httpserver)
         assert again.bars == first.bars == at.served(STOCK, DAY).height
-
-
-async def test_a_day_that_kis_calls_closed_is_not_collected(
-    database_url: str, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def closed(_kis: KisClient, _file: Path) -> None:
-        monkeypatch.setattr("engine.market.sessions.session", lambda *_: None)
-
-    monkeypatch.setattr("pipelines.day.run.learn_opening_days", closed)
-    async with trading_day(database_url, tmp_path, BEFORE_OPEN) as at:
-        stats = await collect(at, database_url, tmp_path, httpserver)
-    assert stats.closed
-    assert stats.as_json()["closed"] is True
-    assert at.calls == 0

@@ -125,7 +125,7 @@ async def test_a_start_stores_the_status_running_before_the_days_first_row(
         statuses.extend((await context.store.query("SELECT status FROM system_status"))["status"])
         raise KisRefused("killed here")
 
-    monkeypatch.setattr("pipelines.day.run.fill_before_open", killed)
+    monkeypatch.setattr("pipelines.day.before_open.fill_before_open", killed)
     async with desk(database_url, tmp_path, NOON) as at:
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
         settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,))

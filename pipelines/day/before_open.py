@@ -1,0 +1,128 @@
+"""Before the open: wait, ask KIS whether the exchange opens, catch up with the history.
+
+What this does not finish before the open goes on beside the collecting, which waits for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+
+import polars as pl
+
+from engine.backoff import Backoff
+from engine.errors import KisError, KisKeyRefused
+from engine.history.queries import read_stamps
+from engine.kis.client import Priority
+from engine.kis.holidays import (
+    DAYS_FILE,
+    believe_closed,
+    believe_open,
+    learn_opening_days,
+    says_closed,
+)
+from engine.store.metadata import store_collected_symbols, store_strategy_symbols
+from pipelines.day.heartbeats import Heartbeats
+from pipelines.day.parts import DayParts
+from pipelines.day.warm_up import open_windows
+from pipelines.history.reconcile import fill_before_open, fill_today, finish_earlier
+from strategies.registry import STRATEGIES, warm_up_sessions
+
+log = logging.getLogger(__name__)
+
+BEFORE_OPEN = timedelta(minutes=10)  # the warm-up begins then; its calls need a minute or two
+_BETWEEN_QUESTIONS = Backoff(first=60.0, longest=240.0)  # whether the exchange really stays closed
+
+
+async def wait_for_open(day: DayParts) -> None:
+    """Return when the day's work begins."""
+    begin = day.opens - BEFORE_OPEN
+    if day.clock.now() < begin:
+        log.info("⏱️ waiting for the open at %s", f"{day.opens:%Y-%m-%d %H:%M}")
+    await day.clock.sleep_until(begin)
+
+
+async def exchange_opens(day: DayParts) -> bool:
+    """Say whether the exchange opens on the day, as far as KIS and its bars tell.
+
+    KIS's word that it stays closed, against the built-in calendar, is asked for again until the
+    open, and then the bars decide: a day must not be lost to one wrong answer. Raises
+    KisKeyRefused.
+    """
+    file = day.kis_folder / DAYS_FILE
+    for asked in count(1):
+        await _ask_for_holidays(day)
+        if not says_closed(file, day.plan.day):
+            return True
+        pause = timedelta(seconds=_BETWEEN_QUESTIONS.wait_after(asked))
+        if asked == 1:
+            log.warning(
+                "⚠️ KIS says that the exchange is closed on %s; it is asked again until the open",
+                day.plan.day,
+            )
+        if day.clock.now() + pause >= day.opens:
+            break
+        await day.clock.sleep(pause.total_seconds())
+    if await day.polling.find_first_bars(day.plan):
+        log.warning(
+            "⚠️ KIS says that the exchange is closed on %s, but gives bars: they are collected",
+            day.plan.day,
+        )
+        believe_open(file, day.plan.day)
+        return True
+    log.warning("⚠️ KIS says that the exchange is closed on %s, and gives no bars", day.plan.day)
+    believe_closed(file, day.plan.day)
+    return False
+
+
+async def _ask_for_holidays(day: DayParts) -> None:
+    try:
+        await learn_opening_days(day.kis, day.kis_folder / DAYS_FILE)
+    except KisKeyRefused:
+        raise
+    except KisError as error:
+        log.warning("⚠️ KIS did not give its holidays, the built-in calendar is used: %s", error)
+
+
+async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
+    """Finish earlier sessions, fill what the history lacks, and begin to give signals.
+
+    Each step has patience with the database. Raises KisKeyRefused, StoreError if it is refused.
+    """
+    retry, plan = day.patience.retry, day.plan
+    # The collecting beside it goes first.
+    context = replace(day.context, priority=Priority.BACKFILL)
+    found = await retry(
+        "finishing earlier sessions", lambda: finish_earlier(context, plan.names, plan.day)
+    )
+
+    async def fill_history() -> int:
+        await store_collected_symbols(day.store, plan.day, plan.names)
+        for strategy in STRATEGIES.values():
+            if plan.futures:
+                await store_strategy_symbols(day.store, strategy.name, plan.futures)
+        filled = await fill_before_open(context, plan.names, plan.day, warm_up_sessions())
+        inserted = filled.rows.inserted
+        if day.clock.now() > min(session.first_stamp for session in plan.sessions):
+            inserted += (await fill_today(context, plan.names, plan.day)).rows.inserted
+        return inserted
+
+    # Before the day's first row: if this process is killed, the next knows what to finish.
+    await retry("the status of the day", heartbeats.begin)
+    inserted = found.inserted + await retry("filling the history", fill_history)
+    if inserted:
+        log.info("✅ %d missing bars of the history added", inserted)
+    await retry("counting the stored bars", lambda: _count_stored(day))
+    await retry(
+        "the warm-up of the strategies", lambda: open_windows(plan, day.store, day.ingestor)
+    )
+
+
+async def _count_stored(day: DayParts) -> None:
+    """Count the day's bars and snapshots that an earlier run has stored."""
+    stored = await read_stamps(day.store, day.plan.names, day.plan.day, day.plan.day)
+    so_far = stored.filter(pl.col("stamp") <= day.store.now())  # a day may be played again
+    for symbol, stamp in so_far.select("symbol", "stamp").iter_rows():
+        day.stats.mark_stored(symbol, stamp)

@@ -1,0 +1,35 @@
+"""The close: the sealed day is compared with KIS, and what is missing is written down."""
+
+from __future__ import annotations
+
+import logging
+
+import polars as pl
+
+from engine.history.completeness import LOST, gap_runs, read_minutes
+from pipelines.day.alerts import unfillable_gap
+from pipelines.day.heartbeats import Heartbeats
+from pipelines.day.parts import DayParts
+from pipelines.history.reconcile import reconcile
+
+log = logging.getLogger(__name__)
+
+
+async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
+    """Compare the whole day with KIS once it is sealed: late bars and corrections come in.
+
+    Has patience with the database. Raises KisKeyRefused, StoreError if it is refused.
+    """
+    await day.clock.sleep_until(day.sealed_at)
+    log.info("🔄 the day is over; comparing it with KIS")
+    plan = day.plan
+
+    async def compare_with_kis() -> pl.DataFrame:
+        await reconcile(day.context, plan.names, plan.day)
+        return await read_minutes(day.store, plan.names, plan.day, day.clock.now())
+
+    day.stats.minutes = await day.patience.retry("the comparison with KIS", compare_with_kis)
+    lost = gap_runs(day.stats.minutes).filter(pl.col("state").is_in(LOST))
+    for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
+        day.alerts.tell(unfillable_gap(*gap))
+    await day.patience.retry("the status of the day", heartbeats.finish)

@@ -1,0 +1,46 @@
+"""What the phases of a day share: its plan, and the parts of the engine that collect it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.kis.client import KisClient
+from engine.store import Store, Writer
+from pipelines.day.alerts import Alerts
+from pipelines.day.ingest import Ingestor
+from pipelines.day.patience import Patience
+from pipelines.day.polling import PollingManager
+from pipelines.day.statistics import DayStatistics
+from pipelines.feed import DayPlan
+from pipelines.history.request import BackfillContext
+
+
+@dataclass(frozen=True)
+class DayParts:
+    """The parts of one day's run; `kis_folder` has the holidays that KIS announced."""
+
+    plan: DayPlan
+    stats: DayStatistics
+    clock: Clock
+    store: Store
+    writer: Writer
+    kis: KisClient
+    kis_folder: Path
+    ingestor: Ingestor
+    polling: PollingManager
+    context: BackfillContext
+    alerts: Alerts
+    patience: Patience
+
+    @property
+    def opens(self) -> datetime:
+        """When the first session of the plan opens."""
+        return min(session.opens for session in self.plan.sessions)
+
+    @property
+    def sealed_at(self) -> datetime:
+        """When the last session of the plan is sealed."""
+        return max(session.sealed_at for session in self.plan.sessions)

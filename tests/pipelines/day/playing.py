@@ -1,0 +1,114 @@
+"""A short piece of a simulated day, with trouble: what tests of the day's phases play."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+from pydantic import SecretStr
+
+from engine.errors import KrtError
+from engine.settings import AppKey, KisSettings
+from engine.simulator.faults.scenario import Scenario
+from pipelines.day.run import DayPaths, run_day
+from pipelines.day.statistics import DayStatistics
+from pipelines.feed import Feed, plan
+from tests.pipelines.simulated import KEY, SECRET, Desk, desk
+
+DAY = date(2025, 11, 4)
+STOCK, FUTURE = "005930", "101W12"
+STOCK_ONLY = Feed((STOCK,))
+FEED = Feed((STOCK,), (FUTURE,))
+Trouble = Callable[[Desk], Awaitable[None]]
+Rule = dict[str, object]
+
+
+def at_time(text: str) -> datetime:
+    """The moment of the day, from "09:05" or "09:05:30"."""
+    return datetime.fromisoformat(f"{DAY} {text}")
+
+
+@dataclass
+class Played:
+    """How a piece of a day ended: `error` is what it raised."""
+
+    stats: DayStatistics
+    error: KrtError | None
+    ended_at: datetime
+
+    def stamps(self, symbol: str) -> list[str]:
+        """The stamps of the bars that this run knows to be stored or spooled."""
+        return sorted(f"{stamp:%H:%M}" for stamp in self.stats.stored.get(symbol, ()))
+
+
+async def play(
+    at: Desk,
+    url: str,
+    folder: Path,
+    *,
+    until: datetime | None = None,
+    trouble: Trouble | None = None,
+    prepare: Callable[[], None] | None = None,
+    alerts: tuple[SecretStr, ...] = (),
+    feed: Feed = STOCK_ONLY,
+    secret: str = SECRET,
+) -> Played:
+    """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself."""
+    key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
+    settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15)
+    today = plan(feed, DAY)
+    stats = DayStatistics(today, simulated=True)
+    paths = DayPaths(url, folder / "live", folder / "kis")
+    running = asyncio.create_task(
+        run_day(today, settings, at.clock, paths, stats, alert_addresses=alerts, prepare=prepare)
+    )
+    causing = asyncio.create_task(trouble(at)) if trouble else None
+    error: KrtError | None = None
+    try:
+        if until:
+            await at.clock.sleep_until(until)
+            running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    except KrtError as raised:
+        error = raised
+    finally:
+        if causing:
+            if running.cancelled() or not until:
+                await asyncio.wait_for(causing, 60)
+            causing.cancel()
+    return Played(stats, error, at.clock.now())
+
+
+def scenario(*rules: Rule) -> Scenario:
+    """A scenario of these rules."""
+    return Scenario.model_validate({"rule": rules})
+
+
+async def stored(at: Desk, symbol: str, table: str) -> list[str]:
+    """The stamps of the day's bars in the database."""
+    found = await at.frame(
+        f"SELECT timestamp FROM {table} WHERE symbol = '{symbol}'"
+        f" AND timestamp::date = '{DAY}' ORDER BY 1"
+    )
+    return [f"{stamp:%H:%M}" for stamp in found["timestamp"]]
+
+
+async def statuses(at: Desk) -> dict[str, str]:
+    """The last status of each component."""
+    found = await at.frame("SELECT component, status FROM system_status")
+    return dict(found.iter_rows())
+
+
+def expected(at: Desk, symbol: str, until: datetime) -> list[str]:
+    """The stamps of the bars that the market has until a moment."""
+    bars = at.served(symbol, DAY).filter(pl.col("timestamp") <= until)
+    return [f"{stamp:%H:%M}" for stamp in bars["timestamp"]]
+
+
+__all__ = ["Played", "desk"]
