@@ -56,7 +56,13 @@ def locked(url: str, table: str) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     "step",
-    ["finish_earlier", "store_strategy_symbols", "fill_before_open", "read_stamps", "open_windows"],
+    [
+        "finish_earlier",
+        "store_collected_symbols",
+        "fill_before_open",
+        "read_stamps",
+        "open_windows",
+    ],
 )
 async def test_l1_a_connection_that_is_cut_before_the_open_does_not_end_the_day(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -78,7 +84,7 @@ async def test_l1_a_connection_that_is_cut_before_the_open_does_not_end_the_day(
         assert await statuses(at) == {"collector": "stopped", "kis": "stopped", "spool": "stopped"}
 
 
-@pytest.mark.parametrize("table", ["gaps", "stocks_1m", "strategy_symbols", "system_status"])
+@pytest.mark.parametrize("table", ["gaps", "stocks_1m", "collected_symbols", "system_status"])
 async def test_l1_a_locked_table_before_the_open_does_not_end_the_day(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
