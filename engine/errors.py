@@ -22,6 +22,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine.text import visible
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -41,9 +43,9 @@ class KrtError(Exception):
         symbol: str | None = None,
         minute: datetime | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(visible(message))  # it may quote KIS, a file or the database
         self.tr_id = tr_id
-        self.msg_cd = msg_cd
+        self.msg_cd = msg_cd and visible(msg_cd)
         self.symbol = symbol
         self.minute = minute
 

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from engine.clock import Clock, to_kst_naive
 from engine.files import private_folder
+from engine.text import visible
 
 HIDDEN = "•••"
 _OURS = ("engine", "pipelines", "strategies")
 
 
 class _ClockFormatter(logging.Formatter):
-    """`2025-09-01 15:44:02 message`: secrets masked, one line whatever the message holds."""
+    """`2025-09-01 15:44:02 message`: secrets masked, one line that does nothing but be read."""
 
     def __init__(self, clock: Clock | None, secrets: Iterable[str]) -> None:
         super().__init__("%(message)s")
@@ -33,7 +34,8 @@ class _ClockFormatter(logging.Formatter):
         text = super().format(record)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return f"{self._moment(record):%Y-%m-%d %H:%M:%S} {' ⏎ '.join(text.splitlines())}"
+        line = visible(" ⏎ ".join(text.splitlines()))
+        return f"{self._moment(record):%Y-%m-%d %H:%M:%S} {line}"
 
     def _moment(self, record: logging.LogRecord) -> datetime:
         if self._clock is not None:

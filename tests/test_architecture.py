@@ -106,6 +106,7 @@ def test_the_contracts_name_every_part_of_the_engine() -> None:
         "engine.market",
         "engine.clock",
         "engine.errors",
+        "engine.text",  # the errors show texts of others
     }
     assert set(simulator["source_modules"]) == engine - {"engine.simulator"}
 

@@ -20,6 +20,7 @@ from engine.errors import (
     KisUnreachable,
 )
 from engine.kis.transport import Reply
+from engine.text import visible
 
 PACE = "EGW00201"
 _MOST_ROWS = 2_000  # in one list; the most that is documented are 120
@@ -63,9 +64,10 @@ class Answer:
 
 
 def without_secrets(secrets: Iterable[str], text: str, most: int = 250) -> str:
-    """Return KIS's words, which may repeat our secrets, with these masked, and cut to `most`."""
+    """Return KIS's words as one line that can be printed, our secrets masked, cut to `most`."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
+    text = visible(text)
     return text if len(text) <= most else f"{text[:most]}…"
 
 

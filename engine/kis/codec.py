@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.schemas import REJECTED_ROWS
+from engine.text import visible_json
 
 ROW = "row"  # the index of a row in the answer
 REASON = "reason"
@@ -112,10 +113,14 @@ def rejected_rows(marked: pl.DataFrame, rows: Sequence[Any], source: Source) -> 
             pa.array([source.tr_id] * count, pa.string()),
             pa.array([source.symbol] * count, pa.string()),
             pa.array(bad[REASON].to_list(), pa.string()),
-            pa.array([orjson.dumps(rows[index]).decode() for index in bad[ROW]], pa.string()),
+            pa.array([_as_json(rows[index]) for index in bad[ROW]], pa.string()),
         ],
         schema=REJECTED_ROWS,
     )
+
+
+def _as_json(row: object) -> str:
+    return visible_json(orjson.dumps(row).decode())
 
 
 def value(record: Mapping[str, Any], field: str) -> float | None:

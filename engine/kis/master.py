@@ -16,6 +16,7 @@ import polars as pl
 from engine.errors import KisUnreachable
 from engine.kis import codec
 from engine.market.codes import product_and_maturity
+from engine.text import visible
 
 _FIELDS = [
     "kind",
@@ -40,7 +41,7 @@ def parse_master(packed: bytes) -> pl.DataFrame:
     A line that has no code, or not nine fields, is left out. Raises KisUnreachable if the file
     cannot be read: the next download may be whole.
     """
-    lines = pl.Series("line", _unpack(packed).splitlines(), pl.String)
+    lines = pl.Series("line", map(visible, _unpack(packed).splitlines()), pl.String)
     parts = lines.str.split("|")
     frame = parts.to_frame().filter(pl.col("line").list.len() == len(_FIELDS))
     text = frame.select(

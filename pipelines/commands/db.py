@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 
-from rich.console import Console
-
 from engine.log import HIDDEN
 from engine.settings import passwords
 from pipelines.commands.options import DatabaseOption
+from pipelines.console import PlainConsole
 from pipelines.databases import open_database
 
 
@@ -21,7 +20,7 @@ def db(*, database: DatabaseOption = None) -> int:
             address = address.replace(password, HIDDEN)
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
-        Console(stderr=True).print("⏱️ open until Ctrl+C: psql, DBeaver or Polars may use it")
+        PlainConsole(stderr=True).print("⏱️ open until Ctrl+C: psql, DBeaver or Polars may use it")
         over = threading.Event()
         while not over.wait(1.0):  # Windows hears Ctrl+C only between waits
             pass

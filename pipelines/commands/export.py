@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from engine.store.export import export as write_parquet
 from pipelines.commands.options import DatabaseOption, require_folder
+from pipelines.console import PlainConsole
 from pipelines.databases import open_database, run_with_store
 from pipelines.history.session_status import validated_sessions
 from pipelines.reports.terminal import print_frame
@@ -26,6 +25,6 @@ def export(*, to: Path, database: DatabaseOption = None) -> int:
         sealed = run_with_store(opened.url, validated_sessions, component="export")
         parts = write_parquet(opened.url, to, sealed)
     if parts.is_empty():
-        Console(stderr=True).print("⚠️ nothing is sealed yet: run `just validate` first")
+        PlainConsole(stderr=True).print("⚠️ nothing is sealed yet: run `just validate` first")
     print_frame(parts, "table", f"Parquet below {to}")
     return 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json as jsonlib
 from pathlib import Path
 
-from rich.console import Console
-
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
 from engine.settings import load_settings
@@ -18,6 +16,7 @@ from pipelines.commands.options import (
     require_file,
     require_writable,
 )
+from pipelines.console import PlainConsole
 from pipelines.day import view
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.feed import Feed
@@ -88,5 +87,5 @@ def live(
     if json:
         print_json(jsonlib.dumps(stats.as_json(), ensure_ascii=False))
     else:
-        Console().print(view.summary(stats))
+        PlainConsole().print(view.summary(stats))
     return 130 if stats.interrupted else 0

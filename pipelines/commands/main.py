@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from engine.environment import forget_libpq_variables
 from engine.errors import FileError, InputError, KrtError
+from engine.text import visible
 
 _LONGEST = 1000  # characters of an argument
 _LINE = 600  # characters of a message
@@ -168,7 +169,7 @@ def _refuse_file(error: FileError) -> int:
 
 def _refuse(message: str) -> int:
     """Print one line, however long the argument it quotes, and without control characters."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
+    line = visible(" ".join(message.split()))
     shown = line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 2 :]}"
     sys.stderr.write(f"❌ {shown}\n")
     return 2

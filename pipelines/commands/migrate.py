@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from engine.errors import InputError
 from engine.settings import load_settings
 from engine.store import migrate as apply_migrations
 from engine.store.pooler import behind_transaction_pooler
+from pipelines.console import PlainConsole
 
 
 def migrate() -> int:
@@ -17,5 +16,5 @@ def migrate() -> int:
         raise InputError("migrate is for your own server; the embedded one does it by itself")
     apply_migrations(url)
     pooled = ", behind a transaction pooler" if behind_transaction_pooler(url) else ""
-    Console().print(f"✅ the schema is the newest{pooled}")
+    PlainConsole().print(f"✅ the schema is the newest{pooled}")
     return 0

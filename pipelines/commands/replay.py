@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from rich.console import Console
-
 from pipelines.commands.options import DatabaseOption, End, ParamTexts, Start, Symbols
+from pipelines.console import PlainConsole
 from pipelines.databases import open_database, open_reader, run_with_store
 from pipelines.evaluation.backtest import parse_params
 from pipelines.evaluation.replay import recompute_signals, store_signals
@@ -55,7 +54,7 @@ def replay(
         if store:
             job = partial(store_signals, strategy=chosen, computed=result.computed)
             counts = run_with_store(opened.url, job, component="replay")
-            Console(stderr=True).print(
+            PlainConsole(stderr=True).print(
                 f"✅ {counts.inserted} rows added, {counts.changed} corrected"
             )
     print_replay(result, chosen.name, as_json=json)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from engine.errors import InputError
 from engine.log import setup_logging
+from engine.text import visible_json
 from pipelines.commands.options import (
     Axes,
     BarFile,
@@ -20,6 +19,7 @@ from pipelines.commands.options import (
     Workers,
     require_file,
 )
+from pipelines.console import PlainConsole
 from pipelines.evaluation.backtest import read_bars
 from pipelines.evaluation.sweep import default_results_file, luck_warning, run_trials
 from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table
@@ -79,9 +79,9 @@ def sweep(
     if figures.is_empty():
         raise InputError("no trial had a session to trade in: more history is needed")
     if json:
-        sys.stdout.write(figures.write_ndjson())
+        sys.stdout.write(visible_json(figures.write_ndjson()))
     else:
         tried = sum(map(len, trial_log.outcomes.values()))
-        Console().print(best_trials_table(figures, [name for name, _ in trials[0].values]))
-        Console().print(luck_warning(figures, tried))
+        PlainConsole().print(best_trials_table(figures, [name for name, _ in trials[0].values]))
+        PlainConsole().print(luck_warning(figures, tried))
     return 0

@@ -21,8 +21,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-
 from engine.clock import Clock, WallClock, today
 from engine.errors import InputError
 from engine.files import private_folder
@@ -30,6 +28,7 @@ from engine.history.bar_file_times import BarTimes
 from engine.log import setup_logging
 from engine.settings import Settings, load_settings
 from engine.simulator.faults.scenario import Scenario, load_scenario
+from pipelines.console import PlainConsole
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
@@ -174,7 +173,7 @@ def _logging(
     stats: DayStatistics, clock: Clock, database: Database, *, quiet: bool
 ) -> Iterator[None]:
     """Log to a file of the day, and to the view on a terminal, else to standard error."""
-    console = Console()
+    console = PlainConsole()
     lines = view.LastLines() if console.is_terminal and not quiet else None
     setup_logging(
         clock=clock,

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from engine.clock import Clock
 from engine.history.completeness import figures, reasons
+from pipelines.console import PlainConsole
 from pipelines.day.statistics import DayStatistics
 
 LEVELS_SHOWN = 3  # on each side of the ATM strike
@@ -112,8 +113,8 @@ def _last_bars(stats: DayStatistics, counts: pl.DataFrame) -> Table:
     return table
 
 
-def _count(missing: int) -> str:
-    return f"[red]{missing:,}[/]" if missing else "0"
+def _count(missing: int) -> Text:
+    return Text(f"{missing:,}", "red" if missing else "")
 
 
 def _signals(stats: DayStatistics, clock: Clock) -> Table:
@@ -135,9 +136,10 @@ def _time(moment: object) -> str:
     return f"{moment:%H:%M}" if isinstance(moment, datetime) else "–"
 
 
-def _arrow(signal: dict[str, object]) -> str:
-    mark = {1: "[green]▲ long[/]", -1: "[red]▼ short[/]"}.get(signal["monitor_signal"], "·")  # type: ignore[call-overload]
-    return f"{mark} {'[bold]trade[/]' if signal['trade_signal'] else ''} {signal['reason']}"
+def _arrow(signal: dict[str, object]) -> Text:
+    mark = {1: ("▲ long", "green"), -1: ("▼ short", "red")}.get(signal["monitor_signal"], "·")  # type: ignore[call-overload]
+    trade = "trade" if signal["trade_signal"] else ""
+    return Text.assemble(mark, " ", (trade, "bold"), f" {signal['reason']}")
 
 
 def _number(value: object) -> str:
@@ -183,7 +185,7 @@ def _totals(stats: DayStatistics, counts: pl.DataFrame) -> Text:
 
 def save(stats: DayStatistics, clock: Clock, path: Path) -> None:
     """Save the view of the moment as an SVG picture."""
-    console = Console(record=True, width=140, file=StringIO())
+    console = PlainConsole(record=True, width=140, file=StringIO())
     console.print(day_view(stats, clock, []))
     path.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(path), title="just live")
@@ -199,7 +201,7 @@ def summary(stats: DayStatistics) -> RenderableType:
         trades = stats.trade_signals[strategy]
         table.add_row(f"{strategy} signals", f"{count:,}, of which {trades:,} trade signals")
     if stats.missing:
-        table.add_row("missing", f"[red]{stats.missing:,} minutes[/], see `just status`")
+        table.add_row("missing", Text(f"{stats.missing:,} minutes, see `just status`", "red"))
         for state, reason, minutes in reasons(stats.final_minutes).iter_rows():
             table.add_row(f"  {state}", Text(f"{minutes:,} minutes: {reason}"))
     else:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
+from engine.text import visible_json
+from pipelines.console import PlainConsole
 from pipelines.evaluation.replay import Replay
 from pipelines.reports.terminal import plain_table
 from strategies.backtesting.run import Backtest
@@ -44,7 +45,7 @@ def print_backtest(result: Backtest, strategy: str, params: Params, *, as_json: 
         report = {"strategy": strategy, "params": params.model_dump(), **tables}
         sys.stdout.write(json.dumps(report) + "\n")
         return
-    console = Console()
+    console = PlainConsole()
     console.print(figures_table(result.figures, strategy))
     for symbol, session in result.figures.select("symbol", "ruined").drop_nulls().iter_rows():
         console.print(f"❌ {symbol}: ruined on {session}: the capital is lost, no trade after it")
@@ -118,9 +119,9 @@ def best_trials_table(figures: pl.DataFrame, axes: Sequence[str], count: int = 1
 def print_replay(result: Replay, strategy: str, *, as_json: bool) -> None:
     """Print the differences, as tables or one JSON object a line."""
     if as_json:
-        sys.stdout.write(result.differences.write_ndjson())
+        sys.stdout.write(visible_json(result.differences.write_ndjson()))
         return
-    console = Console()
+    console = PlainConsole()
     counts = ", ".join(f"{count} {state}" for state, count in result.counts.items())
     sign = "✅" if result.is_clean else "⚠️"
     console.print(f"{sign} {strategy}: {result.computed.height} rows computed again: {counts}")

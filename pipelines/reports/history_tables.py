@@ -6,9 +6,10 @@ import json
 import sys
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from pipelines.console import PlainConsole
 from pipelines.history.backfill import Report
 from pipelines.history.validate import Validation
 from pipelines.reports.terminal import print_json
@@ -34,7 +35,7 @@ def print_plan(calls: pl.DataFrame, per_second: float, *, as_json: bool) -> None
     )
     for row in per_session.iter_rows():
         table.add_row(*map(str, row))
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     console.print(f"{cost['calls']} calls, about {cost['minutes']} minutes at {per_second:g}/s")
 
@@ -48,7 +49,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
     table = Table(title="backfill", title_justify="left", show_header=False)
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def print_findings(found: Validation, *, as_json: bool) -> None:
@@ -56,13 +57,13 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
     if as_json:
         print_json(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
         return
-    console = Console()
+    console = PlainConsole()
     if found.findings.is_empty():
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
     console.print(_findings_table(found))
     for name, meaning in sorted(found.explanations().items()):
-        console.print(f"[bold]{name}[/]: {meaning}")
+        console.print(Text.assemble((name, "bold"), f": {meaning}"))
     if found.findings.height > _SHOWN:
         console.print(f"{_SHOWN} of {found.findings.height:,} are shown; --format json has all")
     console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")

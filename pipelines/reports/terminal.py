@@ -10,11 +10,12 @@ from typing import Literal, TextIO
 
 import polars as pl
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from engine.text import visible, visible_json
+from pipelines.console import PlainConsole
 from pipelines.reports.readable import without_lists
 
 _WIDTH = 200  # columns of a table that goes into a file or a pipe
@@ -31,9 +32,11 @@ def print_frame(
     if format == "json":
         print_json(frame.write_json())
     elif format == "csv":
-        sys.stdout.write(without_lists(frame).write_csv())
+        text = without_lists(frame).write_csv()
+        # To a program the data as they are, to a person what a terminal can show.
+        sys.stdout.write(visible(text, keep="\n") if sys.stdout.isatty() else text)
     else:
-        console = Console(file=file)
+        console = PlainConsole(file=file)
         if not console.is_terminal:
             console.width = _WIDTH  # a file or a pipe has none; do not fold into 80 columns
         console.print(_frame_table(frame, title))
@@ -41,6 +44,7 @@ def print_frame(
 
 def print_json(text: str) -> None:
     """Print a line of JSON that stays whole where the output's encoding lacks its characters."""
+    text = visible_json(text)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -62,8 +66,7 @@ def _frame_table(frame: pl.DataFrame, title: str) -> Table:
 
 def _plain_text(cell: str) -> Text:
     """Return the cell as it is: data must not become markup or commands to the terminal."""
-    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in cell)
-    return Text("".join(shown))
+    return Text(visible(cell, keep="\n"))
 
 
 def plain_table(title: str) -> Table:
@@ -75,7 +78,7 @@ def plain_table(title: str) -> Table:
 def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar if standard error is a terminal; yield how to move it: done, total."""
     columns = [TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(unit, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
