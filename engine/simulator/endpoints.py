@@ -14,6 +14,8 @@ FUTURES = "/uapi/domestic-futureoption/v1/quotations/"
 STOCKS = "/uapi/domestic-stock/v1/quotations/"
 OAUTH = "tokenP"
 OAUTH_PATH = "/oauth2/tokenP"
+APPROVAL = "Approval"
+APPROVAL_PATH = "/oauth2/Approval"
 MASTER = "master"
 MASTER_PATH = "/common/master/fo_idx_code_mts.mst.zip"
 

@@ -1,4 +1,4 @@
-"""The simulator itself: a real HTTP server on the loopback that answers like KIS.
+"""The simulator itself: a real HTTP and WebSocket server on the loopback that answers like KIS.
 
 It runs in the event loop of its caller and takes its time from the caller's clock, so a whole day
 runs as fast as the work allows. Wherever it waits for that clock it says so (`Clock.parked`).
@@ -20,6 +20,8 @@ from aiohttp import web
 from engine.clock import KST, Clock, today
 from engine.errors import CalendarRangeError
 from engine.simulator.endpoints import (
+    APPROVAL,
+    APPROVAL_PATH,
     MASTER,
     MASTER_PATH,
     OAUTH,
@@ -36,12 +38,15 @@ from engine.simulator.market.moved import Move, MovedMarket
 from engine.simulator.query import in_capitals
 from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, unknown_service, wrong_field
+from engine.simulator.stream.connection import PATH as STREAM_PATH
+from engine.simulator.stream.connection import Connection
+from engine.simulator.stream.hub import Hub, Limits
 from engine.simulator.tokens import Gate
 
 JSON = "application/json"
 ZIP = "application/zip"
 UNKNOWN = "unknown"  # how calls of what is not served are counted
-WITHOUT_TR_ID = {OAUTH_PATH: OAUTH, MASTER_PATH: MASTER}
+WITHOUT_TR_ID = {OAUTH_PATH: OAUTH, APPROVAL_PATH: APPROVAL, MASTER_PATH: MASTER}
 # Unless `serve` is given others. Clients insist on the lengths of real ones (docs/kis.md#clients).
 APP_KEYS = {"simulated-key".ljust(36, "-"): "simulated-secret".ljust(180, "-")}
 
@@ -60,15 +65,23 @@ class Counts:
 
 
 class Simulator:
-    """A running server. `base_url` is for the client's settings.
+    """A running server. `base_url` and `stream_url` are for the client's settings.
 
     `exchange` is what it answers from: public, so that tests can read what it will have served in
     the end, or replace it.
     """
 
-    def __init__(self, market: MarketData, clock: Clock, gate: Gate, scenario: Scenario) -> None:
+    def __init__(
+        self,
+        market: MarketData,
+        clock: Clock,
+        gate: Gate,
+        scenario: Scenario,
+        limits: Limits,
+    ) -> None:
         self.counts = Counts()
         self.base_url = ""
+        self.stream_url = ""
         self._clock = clock
         self._gate = gate
         self._faults = FaultInjector(scenario, today(clock), self.counts.faults)
@@ -78,9 +91,15 @@ class Simulator:
         self.exchange = SimulatedExchange(market, self._faults.add_faults)
         self._endpoints = endpoints()
         self._handled = 0
+        self.stream = Hub(self.exchange, clock, gate, limits, seed=scenario.seed)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one HTTP request in KIS's headers, this server's time in Date among them."""
+        """Answer one HTTP request in KIS's headers, this server's time in Date among them.
+
+        One below /tryitout begins a WebSocket and is served until that ends.
+        """
+        if request.path.startswith(STREAM_PATH):
+            return await self._serve_stream(request)
         dated = format_datetime(self._clock.now().replace(tzinfo=KST).astimezone(UTC), usegmt=True)
         self._handled += 1
         response = await self._answer(request)
@@ -90,6 +109,9 @@ class Simulator:
         response.headers["gt_uid"] = asked.get("gt_uid") or f"{self._handled:032d}"
         response.headers.setdefault("tr_cont", "")
         return response
+
+    async def _serve_stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await Connection(self.stream, request).run()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = re.sub("/+", "/", request.path)  # clients do send //uapi/...
@@ -106,7 +128,8 @@ class Simulator:
                 return await self._quotation(endpoint, request, now)
             if tr_id == UNKNOWN:
                 return self._refuse_unknown(path, request.headers, now)
-            return await (self._token if tr_id == OAUTH else self._master)(request, now)
+            without_token = {OAUTH: self._token, APPROVAL: self._approval, MASTER: self._master}
+            return await without_token[tr_id](request, now)
         except CalendarRangeError:
             return self._refuse(wrong_field("DATE"))
         except Refusal as refusal:
@@ -158,7 +181,11 @@ class Simulator:
                 raise self._gate.kill_tokens(rule.code)
             if isinstance(rule, Refuse):
                 raise Refusal(
-                    rule.code, rule.message, rule.status, of_gateway=tr_id == OAUTH, injected=True
+                    rule.code,
+                    rule.message,
+                    rule.status,
+                    of_gateway=tr_id in (OAUTH, APPROVAL),
+                    injected=True,
                 )
         return hits
 
@@ -188,6 +215,11 @@ class Simulator:
         )
         return await self._deliver(body, hits, request)
 
+    async def _approval(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
+        hits = self._rules_for_call(APPROVAL, "", now)
+        body = orjson.dumps({"approval_key": self._gate.approve(_object(await request.read()))})
+        return await self._deliver(body, hits, request)
+
     async def _master(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
         hits = self._rules_for_call(MASTER, "", now)
         return await self._deliver(master_file(self.exchange, now.date()), hits, request, ZIP)
@@ -210,6 +242,7 @@ async def serve(
     calls_per_second: float = 20,
     app_keys: Mapping[str, str] | None = None,
     token_clock: Clock | None = None,
+    limits: Limits | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulator]:
@@ -217,17 +250,19 @@ async def serve(
 
     `app_keys` maps key to secret (default: one, `APP_KEYS`); calls beyond `calls_per_second` per
     key, counted in the clock's time, are refused. Tokens live by `token_clock` if there is one.
+    `limits` are those of the WebSocket.
     Raises OSError if the port is taken.
     """
     gate = Gate(app_keys or APP_KEYS, calls_per_second, token_clock or clock)
-    simulator = Simulator(market, clock, gate, faults or Scenario())
+    simulator = Simulator(market, clock, gate, faults or Scenario(), limits or Limits())
     # When a client gives up, its handler must not go on waiting for the clock: cancel it.
     server = web.Server(simulator.handle, access_log=None, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=0.2)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-        simulator.base_url = f"http://{host}:{runner.addresses[0][1]}"
+        address = f"{host}:{runner.addresses[0][1]}"
+        simulator.base_url, simulator.stream_url = f"http://{address}", f"ws://{address}"
         yield simulator
     finally:
         await runner.cleanup()

@@ -193,6 +193,16 @@ def _widened_limits(
     return {"crbr_aply_mxpr": f"{limits.high:.2f}", "crbr_aply_llam": f"{limits.low:.2f}"}
 
 
+def interest_at_close(volume: float) -> int:
+    """Return the open interest of a future after a session with this volume."""
+    return int(volume * OPEN_INTEREST)
+
+
+def contracts_opened(symbol: str, day: date) -> float:
+    """Return how many contracts one that is traded on the day opens; below 0: closes."""
+    return float(draws(symbol, day, "opened").uniform(-0.1, 0.12))
+
+
 def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
     """Return the fields that bars and quotes share."""
     found = parse_derivative(symbol)
@@ -200,8 +210,8 @@ def _common(symbol: str, state: SymbolState, day: date) -> dict[str, str]:
     move, sign, share = change(state.price, before, 2)
     basis = f"{state.price - state.price / price_over_index(symbol, day):.2f}"
     volume = int(state.today.get("volume", 0))
-    interest = int(state.before["volume"] * OPEN_INTEREST)
-    opened = max(-interest, int(volume * draws(symbol, day, "opened").uniform(-0.1, 0.12)))
+    interest = interest_at_close(state.before["volume"])
+    opened = max(-interest, int(volume * contracts_opened(symbol, day)))
     today = {name: f"{state.today.get(name, 0.0):.2f}" for name in ("open", "high", "low")}
     limits = price_limits(before, STEPS[0], found.ticks)  # KIS shows these whatever happens
     return {

@@ -16,6 +16,7 @@ from hashlib import blake2b
 
 from engine.clock import Clock
 from engine.simulator import refusals
+from engine.simulator.approvals import Approvals
 from engine.simulator.refusals import Refusal
 
 LIFETIME = timedelta(hours=24)
@@ -58,6 +59,7 @@ class Gate:
         self.accounts = {key: Account(key, secret) for key, secret in app_keys.items()}
         self._limit = calls_per_second
         self._token_clock = token_clock
+        self.approvals = Approvals(token_clock)
 
     def issue(self, body: Mapping[str, str]) -> Token:
         """Answer a request for a token."""
@@ -70,6 +72,18 @@ class Gate:
         if last is None or last.dead or now - last.issued_at >= SAME_TOKEN_FOR:
             account.tokens.append(Token(self._text(account), now))
         return account.tokens[-1]
+
+    def approve(self, body: Mapping[str, str]) -> str:
+        """Answer a request for an approval key, with which the WebSocket lets a client in."""
+        secret = body.get("secretkey", "")
+        return self.approvals.issue(
+            self._account(body.get("appkey", ""), secret, of_gateway=True).app_key
+        )
+
+    def knows(self, app_key: str, secret: str) -> bool:
+        """Say whether the secret is that of the app key."""
+        account = self.accounts.get(app_key)
+        return account is not None and account.secret == secret
 
     def admit(
         self, headers: Mapping[str, str], now: datetime, pace: Callable[[float, datetime], float]

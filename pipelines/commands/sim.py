@@ -136,8 +136,9 @@ async def _serve(
     ) as simulator:
         (key, secret), *_ = keys.items()
         log.info(
-            "🚀 a simulated KIS at %s, app_key %s, app_secret %s; Ctrl+C ends it",
+            "🚀 a simulated KIS at %s, its feed at %s, app_key %s, app_secret %s; Ctrl+C ends it",
             simulator.base_url,
+            simulator.stream_url,
             key,
             secret,
         )

@@ -2,8 +2,8 @@
 
 A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should apply to everything:
 
-    endpoint     a TR id, tokenP, master, or a group: bars, futures, stocks, options, token, all;
-                 one or a list (rules about bars: always bars)
+    endpoint     a TR id, tokenP, Approval, master, or a group: bars, futures, stocks, options,
+                 token, all; one or a list (rules about bars: always bars)
     symbol       a pattern such as "A01*" or "00*"
     from, to     time of day, KST, to exclusive; of the call, or of the bar's label
     probability  of each call or bar; or
@@ -51,6 +51,7 @@ EVERYTHING = (
     "FHMIF10000000",
     "CTCA0903R",
     "tokenP",
+    "Approval",
     "master",
 )
 SHIPPED = resources.files("engine.simulator.faults") / "scenarios"

@@ -148,7 +148,7 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
         price=pl.Series(price),
         before=pl.Series(before),
         fair=pl.Series(fair),
-        **_bid_and_ask(fair, day.series),
+        **bid_and_ask(fair, day.series),
         upper_limit=pl.Series(on_ticks(before + reach, day.series, np.floor)),
         lower_limit=pl.Series(on_ticks(before - reach, day.series, np.ceil)),
         historical=pl.lit(day.historical * 100),
@@ -160,7 +160,7 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     return frame.with_columns(**_GREEKS, **_QUOTED)
 
 
-def _bid_and_ask(fair: Floats, series: str) -> dict[str, pl.Series]:
+def bid_and_ask(fair: Floats, series: str) -> dict[str, pl.Series]:
     """Return both sides around what the smile gives, on ticks; a bid below the first tick is 0."""
     half_spread = np.maximum(0.01, fair * 0.004)
     bid = on_ticks(fair - half_spread, series, np.floor)

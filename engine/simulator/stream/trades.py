@@ -80,11 +80,17 @@ class _Rows(NamedTuple):
 
 
 def trades_of_bars(
-    symbol: str, session: Session, bars: pl.DataFrame, *, most: int = MOST_TRADES, seed: int = 0
+    symbol: str,
+    session: Session,
+    bars: pl.DataFrame,
+    *,
+    most: int = MOST_TRADES,
+    moments: int = MOST_MOMENTS,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """Return the trades of a session's bars (BARS of the market, oldest first) in `TRADES`.
 
-    At most `most` a minute (at least 4).
+    At most `most` a minute (at least 4), at no more than `moments` different moments.
     """
     found = bars.filter(pl.col("volume") > 0)
     if found.is_empty():
@@ -95,7 +101,7 @@ def trades_of_bars(
     rows = _rows(taken, most)
     price = _prices(taken, rows, ticks, key)
     size = _sizes(taken, rows, key)
-    moment, millisecond = _times(taken, rows, key)
+    moment, millisecond = _times(taken, rows, moments, key)
     side = _sides(taken, rows, price, key)
     product = instrument(symbol).product
     frame = pl.DataFrame(
@@ -238,9 +244,9 @@ def _sum_within_bars(values: Floats, rows: _Rows) -> Floats:
     )
 
 
-def _times(bars: _Bars, rows: _Rows, key: object) -> tuple[Ints, Ints]:
+def _times(bars: _Bars, rows: _Rows, most: int, key: object) -> tuple[Ints, Ints]:
     """Return the moment of each trade, by number and in milliseconds of its minute, ascending."""
-    moments = np.minimum(rows.total, MOST_MOMENTS)
+    moments = np.minimum(rows.total, most)
     moment = rows.place * moments // np.maximum(rows.total, 1)
     begins = np.append(True, (np.diff(rows.bar) != 0) | (np.diff(moment) != 0))[: rows.bar.size]
     drawn = -np.log1p(-uniforms((key, "time"), rows.number, moment))
