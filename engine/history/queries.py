@@ -12,10 +12,10 @@ from datetime import date, datetime, time, timedelta
 import polars as pl
 
 from engine.columns import BARS, STAMPS, TIME
-from engine.market.codes import product_prefix
-from engine.market.symbols import OptionChain, Stock, parse
+from engine.market.symbols import OptionChain, parse
 from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, level_columns
 from engine.store import Store
+from engine.store.export import product_name
 from engine.store.identifiers import identifier, literal, literals
 
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
@@ -82,14 +82,9 @@ def _current_files(
     """Return the files that hold the span of a table; None unless all of them are current."""
     if copies is None:
         return None
-    if table == Stock.table:
-        products = ["stocks"]
-    else:
-        prefix = product_prefix(pl.col("symbol"))
-        products = pl.DataFrame({"symbol": codes}).select(prefix).to_series().unique().to_list()
     needed = copies.filter(
         pl.col("table") == table,
-        pl.col("product").is_in(products),
+        pl.col("product").is_in({product_name(code) for code in codes}),
         pl.col("month").is_between(pl.lit(f"{first:%Y-%m}"), pl.lit(f"{last:%Y-%m}")),
     )
     return needed["path"].to_list() if needed["current"].all() else None

@@ -41,6 +41,17 @@ def product_of(code: str) -> Product:
     return found
 
 
+def is_old_code(code: str) -> bool:
+    """Say whether a code is of the generation until 2025, with a number for the product."""
+    return code.startswith(product_of(code).old_prefix)
+
+
+def code_prefix(code: str) -> str:
+    """Return the lower-case prefix of a code, as `product_prefix` does of a column: a01, 101."""
+    product = product_of(code)
+    return (product.old_prefix if is_old_code(code) else product.prefix).lower()
+
+
 def maturity_and_strike(code: str, product: Product) -> tuple[str, float | None]:
     """Return the maturity (YYYYMM, of weeklies YYMMWW) and strike (index points) of a code.
 

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market.codes import FIRST_NEW_YEAR
+from engine.market.codes import FIRST_NEW_YEAR, is_old_code
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, Option, parse_derivative
 from engine.simulator.market.carry import carry
@@ -90,8 +90,7 @@ def is_forgotten(symbol: str, now: datetime) -> bool:
         found = parse_derivative(symbol)
     except InputError:
         return True
-    old_style = symbol.startswith(found.product.old_prefix)
-    outdated = old_style and now.year >= FIRST_NEW_YEAR
+    outdated = is_old_code(symbol) and now.year >= FIRST_NEW_YEAR
     return outdated or now.date() - found.last_day > KEPT_AFTER_EXPIRY
 
 

@@ -15,9 +15,12 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
+from engine.errors import InputError
 from engine.files import atomic_writer, remove_unfinished
+from engine.market.codes import code_prefix
+from engine.market.symbols import OptionChain, Stock, parse
 from engine.store.connection import Connection, Cursor, fetch_frame
-from engine.store.identifiers import identifier, identifiers, literal
+from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
 from engine.store.table_setup import stored_columns
 from engine.store.tables import SIGNAL_KEY, TABLES
@@ -29,17 +32,14 @@ _STAMPS = {  # what a reader of the file has to know of its times (`engine.histo
     b"krt.stamps": b"end of minute",
     b"krt.timezone": b"Asia/Seoul",
 }
-_PREFIX = "lower(left(symbol, 3))"  # A01612 → a01, as the column product of futures_1m
-_UNDERLYING = "lower(substr(underlying_symbol, 8))"  # 202612_KOSPI200 → kospi200
-# table → SQL for the name of its product, the column whose sessions are sealed
+# table → the column of the symbols whose sessions are sealed; of signals it is symbol
 _EXPORTED = {
-    "futures_1m": ("product", "symbol"),
-    "stocks_1m": ("'stocks'", "symbol"),
-    "option_chain_raw": (_UNDERLYING, "underlying_symbol"),
-    "option_matrices": (_UNDERLYING, "underlying_symbol"),
-    "option_summary": (_UNDERLYING, "underlying_symbol"),
+    "futures_1m": "symbol",
+    "stocks_1m": "symbol",
+    "option_chain_raw": "underlying_symbol",
+    "option_matrices": "underlying_symbol",
+    "option_summary": "underlying_symbol",
 }
-_SIGNALS_EXPORTED = (_PREFIX, "symbol")
 _SIGNAL_TABLES = r"""
     SELECT relname::text AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
@@ -60,6 +60,20 @@ class _Part:
         return month / f"{self.table}.parquet"
 
 
+def product_name(text: str) -> str:
+    """Return what the files of a symbol are named by: a01, 101, stocks, kospi200.
+
+    What is no symbol is `unknown`: its sessions are never sealed, so it never has a current file.
+    """
+    try:
+        symbol = parse(text)
+    except InputError:
+        return "unknown"
+    if isinstance(symbol, OptionChain):
+        return symbol.series.name.lower()
+    return "stocks" if isinstance(symbol, Stock) else code_prefix(symbol.code)
+
+
 def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
     """Write the sealed sessions below the folder, where a file is not up to date.
 
@@ -72,9 +86,10 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             _ingest_sealed(cursor, sealed)
+            products = _products(sealed["symbol"])
             for table in [*_EXPORTED, *fetch_frame(cursor, _SIGNAL_TABLES)["name"]]:
-                for part in _parts(cursor, table, _sealed_rows(table)):
-                    written = _write(cursor, part, folder)
+                for part in _parts(cursor, table, _sealed_rows(table), products):
+                    written = _write(cursor, part, folder, products)
                     parts.append((part.table, part.product, part.month, part.rows, written))
     finally:
         connection.close()
@@ -90,6 +105,13 @@ def _ingest_sealed(cursor: Cursor, sealed: pl.DataFrame) -> None:
     cursor.execute("ANALYZE sealed")
 
 
+def _products(symbols: pl.Series) -> pl.DataFrame:
+    """Return symbol, product: what the files of each symbol are named by."""
+    texts = sorted(symbols.cast(pl.String).drop_nulls().unique())
+    schema = {"symbol": pl.String, "product": pl.String}
+    return pl.DataFrame({"symbol": texts, "product": list(map(product_name, texts))}, schema)
+
+
 async def copies(store: Store, folder: Path) -> pl.DataFrame:
     """Return every table, product and month of the database with its file below the folder.
 
@@ -99,7 +121,13 @@ async def copies(store: Store, folder: Path) -> pl.DataFrame:
     rows = []
     strategies = pl.DataFrame(await store.query(_SIGNAL_TABLES))["name"]
     for table in [*_EXPORTED, *strategies]:
-        query = _fingerprints(table, f"SELECT * FROM {identifier(table)}")
+        column = identifier(_symbol_column(table))
+        known = f"SELECT DISTINCT {column} AS symbol FROM {identifier(table)}"
+        symbols = pl.DataFrame(await store.query(known))["symbol"]
+        if symbols.is_empty():
+            continue
+        all_rows = f"SELECT * FROM {identifier(table)}"
+        query = _fingerprints(table, all_rows, _products(symbols))
         for row in pl.DataFrame(await store.query(query)).iter_rows():
             part = _Part(table, *row)
             path = part.path(folder)
@@ -110,42 +138,50 @@ async def copies(store: Store, folder: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, schema, orient="row")
 
 
-def _parts(cursor: Cursor, table: str, rows: str) -> list[_Part]:
-    return [
-        _Part(table, *row) for row in fetch_frame(cursor, _fingerprints(table, rows)).iter_rows()
-    ]
+def _symbol_column(table: str) -> str:
+    return _EXPORTED.get(table, "symbol")
 
 
-def _fingerprints(table: str, rows: str) -> str:
+def _parts(cursor: Cursor, table: str, rows: str, products: pl.DataFrame) -> list[_Part]:
+    if products.is_empty():
+        return []
+    found = fetch_frame(cursor, _fingerprints(table, rows, products))
+    return [_Part(table, *row) for row in found.iter_rows()]
+
+
+def _fingerprints(table: str, rows: str, products: pl.DataFrame) -> str:
     """Return the SQL for product, month, count and fingerprint of a query's rows."""
-    product, _ = _EXPORTED.get(table, _SIGNALS_EXPORTED)
+    pairs = ", ".join(f"({literals(pair)})" for pair in products.iter_rows())
     return (
-        f"SELECT {product} AS product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
+        "SELECT products.product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
         " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
-        f" AS fingerprint FROM ({rows}) AS rows GROUP BY 1, 2 ORDER BY 1, 2"
+        f" AS fingerprint FROM ({rows}) AS rows JOIN (VALUES {pairs}) AS products (code, product)"
+        f" ON products.code = rows.{identifier(_symbol_column(table))}"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
     )
 
 
 def _sealed_rows(table: str, condition: str = "true") -> str:
-    symbol = identifier(_EXPORTED.get(table, _SIGNALS_EXPORTED)[1])
+    symbol = identifier(_symbol_column(table))
     return (
         f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
         f" ON sealed.symbol = t.{symbol} AND sealed.session = t.timestamp::date WHERE {condition}"
     )
 
 
-def _write(cursor: Cursor, part: _Part, folder: Path) -> bool:
+def _write(cursor: Cursor, part: _Part, folder: Path, products: pl.DataFrame) -> bool:
     """Write the file unless it is there with the same rows; return whether it was written."""
     path = part.path(folder)
     if _fingerprint(path) == part.fingerprint.encode():
         return False
-    product, _ = _EXPORTED.get(part.table, _SIGNALS_EXPORTED)
+    symbols = products.filter(pl.col("product") == part.product)["symbol"]
     key, columns = _key_and_columns(cursor, part.table)
     first = f"{literal(part.month + '-01')}::timestamp"
     month = f"t.timestamp >= {first} AND t.timestamp < {first} + interval '1 month'"
     cursor.execute(
         f"SELECT {identifiers(columns)} FROM ({_sealed_rows(part.table, month)}) AS rows"
-        f" WHERE {product} = {literal(part.product)} ORDER BY {identifiers(key)}"
+        f" WHERE {identifier(_symbol_column(part.table))} IN ({literals(symbols)})"
+        f" ORDER BY {identifiers(key)}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(path.parent)  # of an export that was killed

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from engine.errors import CalendarRangeError, InputError
 from engine.market import expiries
-from engine.market.codes import contract_code, is_call, is_derivative, is_put, option_code
+from engine.market.codes import (
+    code_prefix,
+    contract_code,
+    is_call,
+    is_derivative,
+    is_old_code,
+    is_put,
+    option_code,
+    product_prefix,
+)
 from engine.market.hours import Market
 from engine.market.products import BY_PREFIX, PRODUCTS, SERIES, option_series, product, tick_size
 from engine.market.symbols import (
@@ -208,3 +217,14 @@ def test_prefixes_mean_one_product_each():
 def test_prices_move_in_ticks(symbol, price, tick):
     ticks = BY_PREFIX[symbol].ticks if symbol in BY_PREFIX else parse(symbol).ticks
     assert tick_size(ticks, price) == tick
+
+
+@pytest.mark.parametrize(
+    ("code", "prefix", "is_old"),
+    [("A01612", "a01", False), ("101W09", "101", True), ("B09FEW970", "b09", False)],
+)
+def test_a_code_tells_its_prefix_and_its_generation(code: str, prefix: str, is_old: bool) -> None:
+    assert code_prefix(code) == prefix
+    assert is_old_code(code) == is_old
+    (of_column,) = pl.DataFrame({"symbol": [code]}).select(product_prefix(pl.col("symbol")))
+    assert of_column.to_list() == [prefix]

@@ -12,7 +12,7 @@ import pytest
 from engine import schemas
 from engine.history.parquet import scan_parquet
 from engine.store import Store
-from engine.store.export import export
+from engine.store.export import export, product_name
 from strategies.registry import STRATEGIES
 from tests.engine.store.data import FETCHED, OPEN, futures_bars, signals, stock_bars
 from tests.pipelines.random_bars import random_bars
@@ -44,6 +44,22 @@ def files(folder: Path) -> list[Path]:
 async def written(store: Store, folder: Path, which: pl.DataFrame) -> list[tuple[object, ...]]:
     parts = await store.clock.thread(export, store.url, folder, which)
     return parts.filter("written").drop("written").rows()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("A01612", "a01"),
+        ("101W09", "101"),
+        ("005930", "stocks"),
+        ("0001A0", "stocks"),
+        ("202612_KOSPI200", "kospi200"),
+        ("260904_KOSPI200_WEEKLY_MON", "kospi200_weekly_mon"),
+        ("none of ours", "unknown"),
+    ],
+)
+def test_files_are_named_by_what_a_symbol_is(symbol: str, name: str) -> None:
+    assert product_name(symbol) == name
 
 
 async def test_sealed_sessions_are_written_once_and_again_after_changes(
