@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import cache
+from typing import Any
 
 import polars as pl
 import pytest
@@ -172,33 +174,62 @@ def test_every_session_of_the_calendar_is_visited():
     assert len(sessions_by_hours()) > 15
 
 
-def test_labels_and_stamps_turn_into_each_other(alike):
+def in_columns(alike: list[Session]) -> tuple[Session, pl.DataFrame]:
+    """Return a session whose times are columns, and these columns: a row for each session.
+
+    Its methods that take an expression then speak of every session at once.
+    """
+    names = ["date", "opens", "continuous_end", "auction", "last_stamp"]
+    rows = [tuple(getattr(hours, name) for name in names) for hours in alike]
+    kinds: Any = {"auction": pl.Datetime("us")}
+    moments = {name: pl.col(name) for name in ("opens", "continuous_end", "auction")}
+    if alike[0].auction is None:
+        moments["auction"] = None
+    columns: Any = moments
+    frame = pl.DataFrame(rows, names, orient="row", schema_overrides=kinds)
+    return replace(alike[0], **columns), frame
+
+
+def test_every_label_and_stamp_of_every_session_turn_into_each_other(alike):
     """Of all half minutes from an hour before to an hour after a session only expected ones do."""
-    for hours in {alike[0], alike[-1]}:  # those between differ only in their date
-        around, moment = timedelta(hours=1), pl.col("moment")
-        first, last = hours.opens - around, hours.last_stamp + around
-        half_minutes = pl.datetime_range(first, last, "30s", eager=True).alias("moment")
-        frame = half_minutes.to_frame().with_columns(
+    hours, sessions = in_columns(alike)
+    moment, around = pl.col("moment"), timedelta(hours=1)
+    first, last = pl.col("opens") - around, pl.col("last_stamp") + around
+    half_minutes = pl.datetime_ranges(first, last, "30s").alias("moment")
+    found = (
+        sessions.with_columns(half_minutes)
+        .explode("moment")
+        .with_columns(
             is_label=hours.is_label(moment),
             stamp=hours.stamp_of_label(moment),
             label=hours.label_of_stamp(moment),
         )
-        labels, stamps = hours.labels(), hours.stamps()
-        assert frame.filter("is_label")["moment"].to_list() == labels.to_list()
-        with_stamp, with_label = frame.drop_nulls("stamp"), frame.drop_nulls("label")
-        assert with_stamp["moment"].to_list() == labels.to_list()
-        assert with_stamp["stamp"].to_list() == stamps.to_list()
-        assert with_label["moment"].to_list() == stamps.to_list()
-        assert with_label["label"].to_list() == labels.to_list()
-        assert frame["is_label"].null_count() == 0
+    )
+    stamps = pl.concat(each.stamps().to_frame() for each in alike)["stamp"]
+    is_auction = stamps.is_in([each.auction for each in alike if each.auction])
+    labels = pl.select(
+        pl.when(is_auction).then(stamps).otherwise(stamps.dt.offset_by("-1m"))
+    ).to_series()
+    with_stamp, with_label = found.drop_nulls("stamp"), found.drop_nulls("label")
+    for series, expected in (
+        (found.filter("is_label")["moment"], labels),
+        (with_stamp["moment"], labels),
+        (with_stamp["stamp"], stamps),
+        (with_label["moment"], stamps),
+        (with_label["label"], labels),
+    ):
+        assert series.equals(expected)
+    assert found["is_label"].null_count() == 0
+    round_trip = with_stamp.select(back=hours.label_of_stamp(pl.col("stamp")))["back"]
+    assert round_trip.equals(labels)
 
 
 def test_single_labels_and_stamps_agree_with_the_columns(alike):
-    hours = alike[0]
-    labels, stamps = hours.labels().to_list(), hours.stamps().to_list()
-    assert [hours.label_of(stamp) for stamp in stamps] == labels
-    assert [hours.label_before(label) for label in labels] == [None, *labels[:-1]]
-    assert [hours.finished_at(stamp) - MINUTE for stamp in stamps] == labels
+    for hours in {alike[0], alike[-1]}:  # the ends of all of them: the next test
+        labels, stamps = hours.labels().to_list(), hours.stamps().to_list()
+        assert [hours.label_of(stamp) for stamp in stamps] == labels
+        assert [hours.label_before(label) for label in labels] == [None, *labels[:-1]]
+        assert [hours.finished_at(stamp) - MINUTE for stamp in stamps] == labels
 
 
 def test_the_ends_of_every_session_have_their_labels(alike):
