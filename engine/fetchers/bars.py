@@ -132,6 +132,6 @@ class BarFetcher(PriceFetcher):
 
 
 def _oldest_label(bars: pl.DataFrame, session: Session) -> datetime | None:
-    """Return the label of the oldest bar; None if there is none."""
+    """Return the label of the oldest bar, None without bars."""
     oldest: datetime | None = bars["timestamp"].min()  # type: ignore[assignment]
     return session.label_of(oldest) if oldest is not None else None

@@ -141,7 +141,7 @@ def _recognise(table: BarTable, parts: list[SessionBars], said: BarTimes | None)
 
 
 def _first(parts: list[SessionBars], kind: BarTimes) -> str:
-    """Return the first bar whose time proves the kind, empty if there is none."""
+    """Return the first bar whose time proves the kind, else an empty text."""
     found = [
         part.bars.filter(_proves(part.session, kind)).head(1) for part in parts if part.session
     ]
@@ -149,7 +149,7 @@ def _first(parts: list[SessionBars], kind: BarTimes) -> str:
 
 
 def _first_bar(bars: pl.DataFrame) -> str:
-    """Return symbol and time of the earliest bar, empty if there is none."""
+    """Return symbol and time of the earliest bar, an empty text without bars."""
     first = bars.sort("timestamp").head(1).select(_KEY)
     return "".join(f"{symbol} {at:%Y-%m-%d %H:%M}" for symbol, at in first.iter_rows())
 

@@ -139,7 +139,7 @@ def _minutes(first: datetime, last: datetime) -> pl.Series:
 
 
 def session(market: Market, day: date, *, expiring: bool = False) -> Session | None:
-    """Return the session that begins on the day, None if there is none.
+    """Return the session that begins on the day, None on a day without one.
 
     `expiring` asks for the hours of a contract on its last trading day: no auction, and no night.
     Raises CalendarRangeError outside the dates that the calendar knows.

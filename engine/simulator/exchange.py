@@ -57,7 +57,7 @@ class SimulatedExchange:
                 yield self.session_rows(symbol, session, fake_ticks=fake_ticks)
 
     def today(self, symbol: str, market: Market, now: datetime) -> SessionRows | None:
-        """Return the session of today, None if there is none."""
+        """Return today's session, None on a day without one."""
         session = self._session(symbol, market, now.date())
         return self.session_rows(symbol, session) if session else None
 
@@ -77,7 +77,7 @@ def price_over_index(symbol: str, day: date) -> float:
 
 
 def served_session(symbol: str, market: Market, day: date) -> Session | None:
-    """Return the symbol's session on the date in that market, None if there is none."""
+    """Return the symbol's session on the date in that market, None if it does not trade then."""
     try:
         return instrument(symbol).session(day, night=market is Market.NIGHT)
     except CalendarRangeError:

@@ -73,7 +73,7 @@ def maturities(series: str, day: date) -> list[str]:
 
 
 def series_of(market_class: str) -> str | None:
-    """Return the series of a FID_COND_MRKT_CLS_CODE, None if there is none."""
+    """Return the series of a FID_COND_MRKT_CLS_CODE, None for a code that KIS does not have."""
     return _SERIES_OF_CLASS.get(market_class)
 
 

@@ -101,7 +101,7 @@ def _lock(folder: Path) -> filelock.BaseFileLock:
 
 
 def _owner(folder: Path) -> str | None:
-    """Return the account that owns existing data; None if there is none, or on Windows."""
+    """Return the account that owns the data; None before there are data, and on Windows."""
     if sys.platform == "win32" or not data_folder(folder).exists():
         return None
     return data_folder(folder).owner()
