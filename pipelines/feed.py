@@ -6,6 +6,7 @@ contracts and sessions of a date. `pipelines.day.live.run` collects it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -168,6 +169,17 @@ def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
     chains = tuple(parse_chain(text) for text in settings.option_chains)
     return Feed(settings.stocks, settings.futures, chains)
+
+
+def feed_text(settings: Settings) -> str:
+    """Return what the settings say is collected as one text, which `read_feed` reads."""
+    return json.dumps([settings.stocks, settings.futures, settings.option_chains])
+
+
+def read_feed(text: str) -> Feed:
+    """Return the feed of a text by `feed_text`. Raises InputError."""
+    stocks, futures, chains = json.loads(text)
+    return Feed(tuple(stocks), tuple(futures), tuple(map(parse_chain, chains)))
 
 
 def next_plan(feed: Feed, clock: Clock) -> DayPlan:

@@ -70,8 +70,8 @@ RELATIONS: dict[str, pl.Schema] = {
         },
         # stamps whose absence the ledger explains
         "excused": STAMPS,
-        # stamps that are missing for good, and why
-        "lost": {**EXPECTED_STAMPS, "state": pl.String(), "reason": pl.String()},
+        # stamps that KIS no longer keeps, or never did, and why
+        "unavailable": {**EXPECTED_STAMPS, "reason": pl.String()},
         # one row a code: stocks or derivatives, smallest price step, last trading day
         "instruments": {
             "symbol": pl.String(),

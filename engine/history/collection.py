@@ -40,7 +40,7 @@ def sessions_to_collect(
     held = [expected_sessions([symbol], *span) for symbol, *span in spans.iter_rows()]
     plans = planned if planned.height else known
     later = _carried_on(plans, first, last, with_last=planned.is_empty())
-    if within.is_empty() and usual:
+    if either.is_empty() and usual:
         later = [(symbol, last) for symbol in usual]
     carried = [expected_sessions([symbol], day, day) for symbol, day in later]
     return pl.concat([SESSIONS.to_frame(), *held, *carried]).unique().sort("symbol", "session")

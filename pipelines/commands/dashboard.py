@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.kis.holidays import DAYS_FILE
 from engine.log import setup_logging
 from pipelines.commands.options import (
     DatabaseOption,
@@ -12,8 +13,15 @@ from pipelines.commands.options import (
     require_free_port,
 )
 from pipelines.databases import open_reader
+from pipelines.feed import feed_text
 from pipelines.reports.dashboard import PAGE
-from pipelines.reports.environment import REFRESH_PERIOD, STALE_AFTER, STALE_SECONDS
+from pipelines.reports.environment import (
+    PAGE_DAYS,
+    PAGE_FEED,
+    REFRESH_PERIOD,
+    STALE_AFTER,
+    STALE_SECONDS,
+)
 from pipelines.reports.marimo_server import require_marimo, serve_page
 from pipelines.reports.page_guard import is_loopback
 
@@ -52,6 +60,10 @@ def dashboard(
     require_free_port(host, port)
     setup_logging()
     with open_reader(database) as opened:
+        if opened.kind == "live":
+            variables[PAGE_DAYS] = str(opened.folder / "kis" / DAYS_FILE)
+            if opened.settings.has_credentials:
+                variables[PAGE_FEED] = feed_text(opened.settings)
         return serve_page(
             "run",
             PAGE,

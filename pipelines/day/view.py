@@ -193,7 +193,7 @@ def save(stats: DayStatistics, clock: Clock, path: Path) -> None:
 
 def summary(stats: DayStatistics) -> RenderableType:
     """Return the closing summary; of an interrupted day, of what is committed."""
-    table = Table(title=_headline(stats), title_justify="left", show_header=False)
+    table = Table(show_header=False)
     no_trade = stats.minutes_in_state("no_trade") + stats.minutes_in_state("halted")
     table.add_row("bars", f"{stats.bars:,}")
     table.add_row("snapshots", f"{stats.snapshots:,}")
@@ -214,7 +214,7 @@ def summary(stats: DayStatistics) -> RenderableType:
     if stats.slowest:
         minute, seconds = stats.slowest
         table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
-    return table
+    return Group(Text(_headline(stats), style="italic"), table)
 
 
 def _headline(stats: DayStatistics) -> str:

@@ -17,7 +17,7 @@ import polars as pl
 from engine.clock import Clock, today
 from engine.columns import SESSION, STAMP
 from engine.history.checks import RELATIONS
-from engine.history.completeness import LOST, SETTLED
+from engine.history.completeness import SETTLED
 from engine.history.queries import (
     read_bars,
     read_chain,
@@ -100,7 +100,7 @@ async def check_relations(
         await store_marks(store, found, found.marks, clock)
     base = {
         "excused": found.marks.filter(pl.col("state").is_in(SETTLED)).select(STAMP),
-        "lost": found.marks.filter(pl.col("state").is_in(LOST)),
+        "unavailable": found.marks.filter(pl.col("state") == "unavailable"),
         "trading_days": _numbered_days(part),
     }
     if isinstance(parse(part.symbols[0]), OptionChain):

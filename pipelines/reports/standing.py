@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Literal
 
@@ -19,7 +19,7 @@ from engine.history.collection import sessions_to_collect
 from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
 from engine.history.queries import stamp_queries
 from engine.market.expected import SESSIONS
-from engine.market.sessions import Market, previous_sessions
+from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import parse
 from engine.store import ledger
 from engine.store.identifiers import literal
@@ -95,15 +95,19 @@ class Standing:
         found = self.minutes.filter(is_missing, today)["stamp"].min()
         return found if isinstance(found, datetime) else None
 
+    @cached_property
+    def _sessions(self) -> list[Session]:
+        held = [parse(symbol).session(self.now.date()) for symbol in self.today["symbol"]]
+        return [session for session in held if session]
+
     @property
     def session_is_on(self) -> bool:
         """Whether a collector ought to be at work: from shortly after the open until sealed."""
-        sessions = [parse(symbol).session(self.now.date()) for symbol in self.today["symbol"]]
-        held = [session for session in sessions if session]
-        if not held:
+        if not self._sessions:
             return False
-        opened = min(session.opens for session in held) + timedelta(seconds=self.stale_after)
-        return opened <= self.now < max(session.sealed_at for session in held)
+        opened = min(session.opens for session in self._sessions)
+        begin = opened + timedelta(seconds=self.stale_after)
+        return begin <= self.now < max(session.sealed_at for session in self._sessions)
 
     @property
     def lacks_collector(self) -> bool:
@@ -115,6 +119,14 @@ class Standing:
         if self.heartbeat.status == "running":
             return (self.now - self.heartbeat.at).total_seconds() > self.stale_after
         return self.heartbeat.status != "done" or self.heartbeat.at.date() != self.now.date()
+
+    @property
+    def nobody_collected(self) -> bool:
+        """Whether the day is over and lacks minutes because no collector was there for them."""
+        over = all(session.sealed_at <= self.now for session in self._sessions)
+        if not (over and self.missing_today):
+            return False
+        return self.heartbeat is None or self.heartbeat.at.date() != self.now.date()
 
     @property
     def state(self) -> State:
@@ -158,14 +170,21 @@ def read_minutes(
     ask: Ask, first: date, last: date, now: datetime, feed: Feed | None = None
 ) -> pl.DataFrame:
     """Return MINUTES by now of all sessions from first to last that ought to be collected."""
-    found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last)]
-    stored = pl.concat([_STAMPS.to_frame(), *found])
+    stored = _stored(ask, first, last)
     rows = ask(ledger_query(first, last)).cast(ledger.ROWS)
-    span = {"first": literal(first), "last": literal(last)}
-    told = ask(sql_text("standing", "known_sessions.sql", **span)).cast(SESSIONS)
+    begin = min(first, *previous_sessions(Market.STOCKS, last, LAST_SESSIONS))
+    span = {"first": literal(begin), "last": literal(last)}
     planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
-    of_bars = stored.select("symbol", session=pl.col("stamp").dt.date()).unique()
-    known = pl.concat([told, of_bars]).unique()
+    known = stored.select("symbol", session=pl.col("stamp").dt.date()).unique()
+    if planned.is_empty():  # of a time before collectors wrote that down: what is there must tell
+        dates = {"begin": literal(datetime.combine(begin, time())), "end": literal(first)}
+        known = pl.concat([known, ask(sql_text("standing", "stored_sessions.sql", **dates))])
+    told = ask(sql_text("standing", "known_sessions.sql", **span)).cast(SESSIONS)
     usual = plan(feed, last).names if feed else []
-    wanted = sessions_to_collect(planned, known, first, last, usual)
+    wanted = sessions_to_collect(planned, pl.concat([told, known]), first, last, usual)
     return minutes_until(now, wanted, stored, rows)
+
+
+def _stored(ask: Ask, first: date, last: date) -> pl.DataFrame:
+    found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last)]
+    return pl.concat([_STAMPS.to_frame(), *found])

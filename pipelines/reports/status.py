@@ -23,6 +23,8 @@ def sentences(standing: Standing) -> list[str]:
     lines = []
     if standing.lacks_collector:
         lines.append(f"❌ no collector is running ({_last_sign(standing)}); {_missing(standing)}")
+    if standing.nobody_collected:
+        lines.append(f"❌ no collector has run today ({_last_sign(standing)})")
     days = standing.figures.group_by("session").agg(pl.col(COUNTS).sum())
     lacking = days.filter(pl.col("missing") > 0).sort("session", descending=True)
     lines += [
@@ -36,8 +38,9 @@ def sentences(standing: Standing) -> list[str]:
 
 def _last_sign(standing: Standing) -> str:
     if standing.heartbeat is None:
-        return "there never was one"
-    return f"the last one: {standing.heartbeat.status}, {standing.heartbeat.at:%Y-%m-%d %H:%M}"
+        return "there is no heartbeat of one"
+    beat = standing.heartbeat
+    return f"the last heartbeat of one: {beat.status}, {beat.at:%Y-%m-%d %H:%M}"
 
 
 def _missing(standing: Standing) -> str:

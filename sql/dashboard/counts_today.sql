@@ -1,7 +1,5 @@
--- Missing, rejected and corrected rows of a day
-SELECT (SELECT coalesce(sum(stamps), 0)::bigint FROM gaps
-        WHERE state = 'open' AND session = {begin}::date) AS open_gaps,
-       (SELECT count(*) FROM rejected_rows
-        WHERE received_at >= {begin} AND received_at < {end}) AS rejected,
+-- Rejected and corrected rows of a day until a moment
+SELECT (SELECT count(*) FROM rejected_rows
+        WHERE received_at >= {begin} AND received_at <= {now}) AS rejected,
        (SELECT count(*) FROM replaced_bars
-        WHERE replaced_at >= {begin} AND replaced_at < {end}) AS corrected
+        WHERE replaced_at >= {begin} AND replaced_at <= {now}) AS corrected

@@ -1,6 +1,6 @@
--- The last trade signals of one strategy on a day, newest first
+-- The last trade signals of one strategy on a day until a moment, newest first
 SELECT timestamp, symbol, close, trade_signal, reason
 FROM {table}
-WHERE timestamp >= {begin} AND timestamp < {end} AND trade_signal <> 0
+WHERE timestamp >= {begin} AND timestamp <= {now} AND trade_signal <> 0
 ORDER BY timestamp DESC, symbol
 LIMIT 8

@@ -1,5 +1,5 @@
--- The last summary of each option chain of a day
+-- The last summary of each option chain of a day until a moment
 SELECT DISTINCT ON (underlying_symbol) *
 FROM option_summary
-WHERE timestamp >= {begin} AND timestamp < {end}
+WHERE timestamp >= {begin} AND timestamp <= {now}
 ORDER BY underlying_symbol, timestamp DESC

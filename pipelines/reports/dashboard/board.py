@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from engine.clock import Clock
-from engine.columns import BARS
+from engine.columns import BARS, TIME
+from engine.history.delays import live_delays
 from engine.history.matrices import long_matrix
 from engine.market.symbols import Stock, parse
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
+from pipelines.feed import Feed
+from pipelines.reports.environment import STALE_AFTER
 from pipelines.reports.sql_text import sql_text
+from pipelines.reports.standing import Standing, present_moment, read_standing
 from strategies.registry import DEFAULT_STRATEGY, STRATEGIES
 
-_DAY = timedelta(days=1)
-_GRACE = timedelta(minutes=1)  # a bar is not missing before the polling of its minute is over
+_BARS_TODAY = pl.Schema(
+    [
+        ("symbol", pl.String()),
+        ("timestamp", TIME),
+        ("close", pl.Float64()),
+        ("fetched_at", TIME),
+        ("committed_at", TIME),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Board:
-    """Everything at one moment. Times are KST; `now` is the collector's clock when it simulates."""
+    """Everything at one moment, KST: that of the clock, or of the simulation. Nothing is later."""
 
-    now: datetime
+    standing: Standing
     components: pl.DataFrame  # SYSTEM_STATUS
-    bars_today: pl.DataFrame  # of bars_today.sql, with the counts of bars `expected` and `missing`
-    counts: dict[str, int]  # open_gaps, rejected, corrected
+    symbols: pl.DataFrame  # of `_symbols`
+    counts: dict[str, int]  # rejected, corrected
     last_signals: Mapping[str, pl.DataFrame]  # of last_signals.sql, by strategy
     symbol: str | None  # whose chart is shown
     chart_bars: pl.DataFrame
@@ -37,27 +49,40 @@ class Board:
     summary: dict[str, Any] | None  # of the nearest option chain
     cells: pl.DataFrame  # of its last matrix, long
 
+    @property
+    def now(self) -> datetime:
+        """The moment of the board."""
+        return self.standing.now
 
-def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Board:
+
+def read_board(
+    connection: Connection,
+    clock: Clock,
+    *,
+    simulated: bool,
+    feed: Feed | None = None,
+    stale_after: float = STALE_AFTER,
+) -> Board:
     """Read the board. Raises StoreUnreachable while the database is away."""
     with connection.transaction(read_only=True) as cursor:
-        components = fetch_frame(cursor, sql_text("status", "1_heartbeats.sql"))
-        now = _now(components, clock, simulated=simulated)
-        today = _today(now.date())
-        due = literal(now - _GRACE)
-        bars = fetch_frame(cursor, sql_text("dashboard", "bars_today.sql", **today, due=due))
-        bars = _with_missing(bars, now)
-        symbol = _chart_symbol(cursor, bars)
-        summaries = fetch_frame(cursor, sql_text("dashboard", "last_summaries.sql", **today))
-        counts = fetch_frame(cursor, sql_text("dashboard", "counts_today.sql", **today))
+        ask = partial(fetch_frame, cursor)
+        now = present_moment(ask, clock, simulated=simulated)
+        standing = read_standing(
+            ask, now, simulated=simulated, feed=feed, sessions=1, stale_after=stale_after
+        )
+        today = _today(now)
+        bars = ask(sql_text("dashboard", "bars_today.sql", **today)).cast(_BARS_TODAY)
+        symbol = _chart_symbol(cursor, bars["symbol"].unique().sort())
+        summaries = ask(sql_text("dashboard", "last_summaries.sql", **today))
+        counts = ask(sql_text("dashboard", "counts_today.sql", **today))
         tables = _signal_tables(cursor)
         summary = next(
             summaries.sort("days_to_expiry", nulls_last=True).iter_rows(named=True), None
         )
         return Board(
-            now,
-            components,
-            bars,
+            standing,
+            ask(sql_text("status", "1_heartbeats.sql")),
+            _symbols(standing, bars),
             next(counts.iter_rows(named=True)),
             _last_signals(cursor, tables, today),
             symbol,
@@ -68,25 +93,29 @@ def read_board(connection: Connection, clock: Clock, *, simulated: bool) -> Boar
         )
 
 
-def _now(components: pl.DataFrame, clock: Clock, *, simulated: bool) -> datetime:
-    """Return the current moment; a simulated day has a clock of its own."""
-    newest = components["timestamp"].max()
-    return newest if simulated and isinstance(newest, datetime) else clock.now()
+def _today(now: datetime) -> dict[str, str]:
+    """Return the day so far: what is later (a day that is played again) is not shown."""
+    return {"begin": literal(datetime.combine(now.date(), time())), "now": literal(now)}
 
 
-def _today(day: date) -> dict[str, str]:
-    begin = datetime.combine(day, time())
-    return {"begin": literal(begin), "end": literal(begin + _DAY)}
+def _symbols(standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
+    """Return what is collected today: FIGURES, timestamp, close, delay, usual_delay.
 
-
-def _with_missing(bars: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Add how many bars of each symbol are expected by now, and how many of them are missing."""
-    counts = [
-        int((parse(symbol).expected_stamps(now.date()) <= now - _GRACE).sum())
-        for symbol in bars["symbol"]
-    ]
-    return bars.with_columns(pl.Series("expected", counts, pl.Int64)).with_columns(
-        missing=(pl.col("expected") - pl.col("bars_due")).clip(lower_bound=0)
+    `timestamp` and `close` are of the last bar (of a chain: the last snapshot, no close), `delay`
+    is that bar's in seconds if it was collected live, `usual_delay` the median of all that were.
+    """
+    delays = live_delays(bars)
+    usual = delays.group_by("symbol").agg(usual_delay=pl.col("delay").median())
+    is_stored = pl.col("state") == "stored"
+    newest = (
+        standing.minutes.filter(is_stored).group_by("symbol").agg(timestamp=pl.col("stamp").max())
+    )
+    return (
+        standing.today.join(newest, on="symbol", how="left")
+        .join(bars.select("symbol", "timestamp", "close"), on=["symbol", "timestamp"], how="left")
+        .join(delays, on=["symbol", "timestamp"], how="left")
+        .join(usual, on="symbol", how="left")
+        .sort("symbol")
     )
 
 
@@ -111,12 +140,12 @@ def _last_signals(
     }
 
 
-def _chart_symbol(cursor: Cursor, bars: pl.DataFrame) -> str | None:
+def _chart_symbol(cursor: Cursor, symbols: pl.Series) -> str | None:
     """Return the symbol with bars today that a strategy ran on last, else any other."""
     query = "SELECT symbol FROM strategy_symbols ORDER BY since DESC, symbol"
-    watched = [s for s in fetch_frame(cursor, query)["symbol"] if s in set(bars["symbol"])]
-    futures = [s for s in bars["symbol"] if not isinstance(parse(s), Stock)]
-    return next(iter([*watched, *futures, *bars["symbol"]]), None)
+    watched = [s for s in fetch_frame(cursor, query)["symbol"] if s in set(symbols)]
+    futures = [s for s in symbols if not isinstance(parse(s), Stock)]
+    return next(iter([*watched, *futures, *symbols]), None)
 
 
 def _bars(cursor: Cursor, symbol: str | None, today: dict[str, str]) -> pl.DataFrame:
@@ -147,7 +176,7 @@ def _rows_of(
     return fetch_frame(
         cursor,
         f"SELECT {columns} FROM {table} WHERE symbol = {literal(symbol)}"  # noqa: S608 - quoted
-        f" AND timestamp >= {today['begin']} AND timestamp < {today['end']} ORDER BY timestamp",
+        f" AND timestamp >= {today['begin']} AND timestamp <= {today['now']} ORDER BY timestamp",
     )
 
 

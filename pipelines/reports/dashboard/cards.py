@@ -22,6 +22,7 @@ _STATES: dict[State, tuple[str, str]] = {
     "done": ("■ 완료", GREY),
     "stopped": ("✕ 중단", VERMILLION),
 }
+MISSING_KO = {"open": "미해결", "unavailable": "복구 불가", "refused": "수용 불가"}
 _SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE)}
 
 STYLE = f"""
@@ -41,6 +42,10 @@ STYLE = f"""
 .krt th:first-child, .krt td:first-child {{ text-align: left; }}
 .krt th {{ color: #666; font-weight: 500; }}
 .krt .bad {{ color: {VERMILLION}; font-weight: 600; }}
+.krt .banner {{ border-radius: 8px; padding: 10px 14px; margin-bottom: 10px;
+  background: {VERMILLION}; color: #fff; }}
+.krt .banner b {{ display: block; font-size: 18px; }}
+.krt .banner span {{ font-size: 14px; }}
 .krt .title {{ font-size: 16px; font-weight: 600; margin: 14px 0 6px; }}
 """
 
@@ -58,23 +63,53 @@ def page(*parts: str) -> str:
     return f'<div class="krt">{"".join(parts)}</div>'
 
 
+def banner(board: Board, collector: State | None) -> str:
+    """Return the line above everything that says that nobody collects; empty if all is well.
+
+    `collector` is the state of the collector's heartbeat, which in a simulation only the page's own
+    clock can judge.
+    """
+    standing = board.standing
+    silent = standing.lacks_collector or (standing.session_is_on and collector == "stopped")
+    if silent:
+        title = "수집기가 실행되고 있지 않습니다"
+    elif standing.nobody_collected:
+        title = "오늘 장을 수집한 수집기가 없습니다"
+    else:
+        return ""
+    beat = standing.heartbeat
+    last = f"마지막 하트비트 {beat.at:%Y-%m-%d %H:%M}" if beat else "하트비트 없음"
+    since = standing.missing_since
+    missing = f"{since:%H:%M}부터 누락 {standing.missing_today:,}분" if since else "아직 누락 없음"
+    return (
+        f'<div class="banner" data-krt="banner"><b>{title}</b>'
+        f"<span>{missing} · {last} · 실행: just live</span></div>"
+    )
+
+
 def head(board: Board, *, simulated: bool) -> str:
     """Return clock, session and the counts of the day."""
     counts = board.counts
-    missing = int(board.bars_today["missing"].sum() or 0)
+    standing = board.standing
+    missing = standing.missing_today
+    parts = [
+        f"{word} {int(standing.today[state].sum()):,}"
+        for state, word in MISSING_KO.items()
+        if standing.today[state].sum()
+    ]
     cards = [
         card("시각 (KST)", f"{board.now:%H:%M:%S}", f"{board.now:%Y-%m-%d}", name="clock"),
         card("파생상품시장", session_state(sessions.Market.DERIVATIVES, board.now), name="session"),
         card("주식시장", session_state(sessions.Market.STOCKS, board.now)),
-        card("누락 분봉", f"{missing:,}", "오늘 지금까지", bad=missing > 0, name="missing"),
         card(
-            "미해결 누락 구간",
-            f"{counts['open_gaps']:,}",
-            "누락 장부",
-            bad=counts["open_gaps"] > 0,
-            name="gaps",
+            "누락 (분)",
+            f"{missing:,}",
+            " · ".join(parts) or "오늘 지금까지",
+            bad=missing > 0,
+            name="missing",
         ),
-        card("거부된 행", f"{counts['rejected']:,}", f"정정된 봉 {counts['corrected']:,}"),
+        card("거부된 행", f"{counts['rejected']:,}", name="rejected"),
+        card("정정된 봉", f"{counts['corrected']:,}", name="corrected"),
     ]
     kind = "모의 데이터 (시뮬레이션)" if simulated else "실제 데이터 (KIS)"
     return f'<div data-krt="kind">{kind}</div>{side_by_side(cards)}'
@@ -132,22 +167,39 @@ def _component(name: str, message: str | None, beat: datetime, state: State) -> 
 
 
 def last_bars(board: Board) -> str:
-    """Return the last bar of each symbol: price, age, delay to commit, what is missing."""
+    """Return the last bar or snapshot of each symbol: price, age, delay, what is missing."""
     rows = [
         [
             f'<td data-krt="price" data-symbol="{escape(row["symbol"])}">'
-            f"{price(row['symbol'], row['close'])}</td>",
-            _cell(f"{row['timestamp']:%H:%M}"),
-            _cell(ago(board.now - row["timestamp"])),
-            _cell(f"{row['delay']:.1f} s"),
-            _cell(f"{row['usual_delay']:.1f} s"),
-            _cell(f"{row['bars']:,}"),
+            f"{_price(row['symbol'], row['close'])}</td>",
+            _cell(f"{row['timestamp']:%H:%M}" if row["timestamp"] else "–"),
+            _cell(ago(board.now - row["timestamp"]) if row["timestamp"] else "–"),
+            _cell(_seconds(row["delay"])),
+            _cell(_seconds(row["usual_delay"])),
+            _cell(f"{row['stored']:,} / {row['expected']:,}"),
             _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
         ]
-        for row in board.bars_today.iter_rows(named=True)
+        for row in board.symbols.iter_rows(named=True)
     ]
-    names = ["종목", "현재가", "마지막 봉", "경과", "저장 지연", "평소 지연", "봉 수", "누락"]
-    return section("종목", _table(names, board.bars_today["symbol"], rows))
+    names = [
+        "종목",
+        "현재가",
+        "마지막",
+        "경과",
+        "저장 지연",
+        "평소 지연",
+        "저장 / 있어야 할",
+        "누락",
+    ]
+    return section("종목", _table(names, board.symbols["symbol"], rows))
+
+
+def _price(symbol: str, close: float | None) -> str:
+    return "–" if close is None else price(symbol, close)
+
+
+def _seconds(delay: float | None) -> str:
+    return "–" if delay is None else f"{delay:.1f} s"
 
 
 def last_signals(signals: Mapping[str, pl.DataFrame]) -> str:

@@ -6,13 +6,16 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
 from engine.clock import Clock, WallClock
 from engine.errors import StoreError
+from engine.kis.holidays import load_kis_days
 from engine.market.symbols import parse
 from engine.store.connection import Connection
+from pipelines.feed import Feed, read_feed
 from pipelines.reports.charts.day import price_chart
 from pipelines.reports.charts.matrix import board_chart
 from pipelines.reports.charts.style import FONTS, Picture
@@ -20,6 +23,8 @@ from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import Board, read_board
 from pipelines.reports.dashboard.health import HeartbeatWatch, State
 from pipelines.reports.environment import (
+    PAGE_DAYS,
+    PAGE_FEED,
     READER_SIMULATED,
     READER_URL,
     STALE_AFTER,
@@ -35,6 +40,7 @@ class Viewer:
     simulated: bool
     stale_after: float = STALE_AFTER
     clock: Clock = field(default_factory=WallClock)
+    feed: Feed | None = None  # what the settings say is collected
 
     def __post_init__(self) -> None:
         self._connection = Connection(self.url, "dashboard")
@@ -43,7 +49,13 @@ class Viewer:
     def read(self) -> PageContent:
         """Read everything once. If the database is away, the content says so."""
         try:
-            board = read_board(self._connection, self.clock, simulated=self.simulated)
+            board = read_board(
+                self._connection,
+                self.clock,
+                simulated=self.simulated,
+                feed=self.feed,
+                stale_after=self.stale_after,
+            )
         except StoreError as error:
             return PageContent(None, {}, self.simulated, str(error))
         return PageContent(board, self._states(board), self.simulated)
@@ -78,6 +90,7 @@ class PageContent:
             )
             return cards.page(f'<div class="row">{away}</div>')
         return cards.page(
+            cards.banner(self.board, self.states.get("collector")),
             cards.head(self.board, simulated=self.simulated),
             cards.components(self.board, self.states),
             cards.last_bars(self.board),
@@ -123,7 +136,11 @@ def viewer_from_environment() -> Viewer:
     """Return the viewer that `just dashboard` describes in the environment."""
     stale_after = float(os.environ.get(STALE_SECONDS, STALE_AFTER))
     simulated = os.environ.get(READER_SIMULATED) == "1"
-    return Viewer(os.environ[READER_URL], simulated, stale_after)
+    if days := os.environ.get(PAGE_DAYS):
+        load_kis_days(Path(days))
+    text = os.environ.get(PAGE_FEED)
+    feed = read_feed(text) if text else None
+    return Viewer(os.environ[READER_URL], simulated, stale_after, feed=feed)
 
 
 def _page_chart(chart: Picture) -> Picture:

@@ -10,10 +10,12 @@ import pytest
 from rich.console import Console
 
 from engine.clock import VirtualClock
-from engine.store import MergeCounts
+from engine.store import MergeCounts, Store
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.view import LastLines, day_view, show_view
+from pipelines.day.warm_up import open_windows
 from pipelines.feed import Feed, plan
+from tests.engine.store.data import MINUTE, OPEN, futures_bars
 
 STAMP = datetime(2026, 11, 24, 11, 26)
 PRICES = {
@@ -63,3 +65,14 @@ def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "10:11" in written.partition("signals")[2]
     assert "15:45" not in written
+
+
+async def test_t11_a_window_has_no_bars_of_the_future(store: Store) -> None:
+    """T11. On a day that is played again the first bar gave the signals of the whole day."""
+    day = plan(Feed((), ("A01",)), date(2025, 9, 1))
+    await store.merge("futures_1m", futures_bars([1.0] * 60))
+    now = VirtualClock(OPEN + 9 * MINUTE)
+    early = Store(store.url, now)
+    windows = await open_windows(day, early)
+    await early.close()
+    assert {window._bars["timestamp"].max() for window in windows} == {now.now()}

@@ -346,7 +346,7 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
         left = fixed.after.findings
         assert left["bars"].sum() == 417
         assert set(left.select("check", "severity", "detail").rows()) == {
-            ("lost", "warning", "unavailable: KIS has no history of option chains")
+            ("unavailable", "warning", "KIS has no history of option chains")
         }
 
         await at.store.execute(
@@ -358,8 +358,8 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
             " WHERE metric_type = 'iv' AND timestamp = '2025-09-02 09:03'"
         )
         fixed = await validate_and_fix(at.context, [CHAIN])
-        assert checks(fixed.before) == {"snapshots", "matrix_values", "lost"}
-        assert checks(fixed.after) == {"lost"}
+        assert checks(fixed.before) == {"snapshots", "matrix_values", "unavailable"}
+        assert checks(fixed.after) == {"unavailable"}
         assert_frame_equal((await at.frame(order)).drop("committed_at"), truth)
 
 

@@ -43,23 +43,45 @@ def test_the_page_shows_the_last_price_and_what_is_missing(viewer: Viewer) -> No
     look = viewer.read()
     assert look.board is not None
     html = look.top()
-    closes = dict(look.board.bars_today.select("symbol", "close").iter_rows())
+    closes = dict(look.board.symbols.select("symbol", "close").iter_rows())
     assert f'data-symbol="A01612">{closes["A01612"]:,.2f}<' in html
     assert f'data-symbol="005930">{closes["005930"]:,.0f}<' in html
     shown = dict(re.findall(r'data-krt="(\w+)"><b>[^<]*</b><span class="[^"]*">([^<]*)<', html))
     assert shown["clock"] == "12:00:00"
     assert shown["session"] == "정규장"
+    # two bars, and of each of two chains the 195 minutes until 11:59 without the twelve snapshots
+    assert shown["missing"] == f"{2 + 2 * (194 - 12):,}"
+    assert "banner" not in shown
 
 
 def test_bars_expected_by_now_are_counted(viewer: Viewer) -> None:
     board = viewer.read().board
     assert board is not None
-    expected = dict(board.bars_today.select("symbol", "expected").iter_rows())
-    assert expected == {"005930": 179, "A01612": 194}  # stamps until 11:59
-    missing = dict(board.bars_today.select("symbol", "missing").iter_rows())
-    assert missing == {"005930": 0, "A01612": 2}  # however many came after the hole
+    expected = dict(board.symbols.select("symbol", "expected").iter_rows())
+    chains = dict.fromkeys(["202612_KOSPI200", "202701_KOSPI200"], 194)
+    assert expected == {"005930": 180, "A01612": 195, **chains}  # 12:00 is stored, so it counts
+    missing = dict(board.symbols.select("symbol", "missing").iter_rows())
+    assert missing == {"005930": 0, "A01612": 2, **dict.fromkeys(chains, 182)}
     assert board.symbol == "A01612"
-    assert board.chart_signals["dolpha1"].height == 409
+
+
+def test_t11_nothing_of_the_future_is_on_the_page(viewer: Viewer) -> None:
+    """T11. A day that was played again showed 15:45's signal at 10:11."""
+    board = viewer.read().board
+    assert board is not None
+    frames = [board.chart_bars, *board.chart_signals.values(), *board.last_signals.values()]
+    assert all(frame["timestamp"].max() <= NOON for frame in frames)
+    assert board.chart_signals["dolpha1"].height == 193
+    assert board.symbols["timestamp"].max() == NOON
+
+
+def test_t11_only_bars_collected_live_have_a_delay(viewer: Viewer) -> None:
+    """T11. Bars that a backfill brought showed 97,200 s as the usual delay."""
+    look = viewer.read()
+    assert look.board is not None
+    delays = look.board.symbols.select("symbol", "delay", "usual_delay").drop_nulls()
+    # committed by the wall clock, days later: the delay itself is real, of bars fetched in time
+    assert set(delays["symbol"]) == {"005930", "A01612"}
 
 
 def test_options_and_signals_are_shown(viewer: Viewer) -> None:

@@ -1,0 +1,9 @@
+-- The sessions of which anything is stored, from a date on and before another
+SELECT symbol, timestamp::date AS session FROM futures_1m
+WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
+UNION
+SELECT symbol, timestamp::date FROM stocks_1m
+WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
+UNION
+SELECT underlying_symbol, timestamp::date FROM option_matrices
+WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2

@@ -1,0 +1,100 @@
+"""T9. A day with a gap of each kind: everything that says what is missing says the same."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+import polars as pl
+from pydantic import SecretStr
+from rich.console import Console
+
+from engine.clock import WallClock
+from engine.history.scan import query
+from engine.market.symbols import parse_chain
+from engine.settings import AppKey, KisSettings
+from engine.simulator.faults.scenario import Scenario
+from engine.store import Store
+from pipelines.day import view
+from pipelines.day.run import DayPaths, run_day
+from pipelines.day.statistics import DayStatistics
+from pipelines.feed import Feed, plan
+from pipelines.history.validate import Validation, validate
+from pipelines.reports.dashboard.content import Viewer
+from pipelines.reports.queries import coverage
+from pipelines.reports.standing import Standing, present_moment, read_standing
+from tests.pipelines.simulated import KEY, SECRET, Thin, desk
+
+DAY = date(2025, 11, 4)
+LATE = datetime(2025, 11, 4, 15, 10)  # the snapshots before are lost: KIS has no history of them
+NEVER_ANSWERED, THIN = "005930", "000020"  # open; without a trade in some minutes
+FEED = Feed((NEVER_ANSWERED, THIN), ("A01",), (parse_chain("front"),))
+SILENCE = {"what": "refuse", "endpoint": "stocks", "symbol": NEVER_ANSWERED, "from": "15:11"}
+
+
+async def play(url: str, folder: Path) -> tuple[DayStatistics, Validation]:
+    """Play the end of a day, then validate it."""
+    faults = Scenario.model_validate({"rule": [SILENCE]})
+    async with desk(url, folder, LATE, Thin(3), faults) as at:
+        key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
+        settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=5)
+        stats = DayStatistics(plan(FEED, DAY), simulated=True)
+        paths = DayPaths(url, folder / "live", folder / "kis")
+        await run_day(stats.plan, settings, at.clock, paths, stats)
+        return stats, await validate(at.store, at.clock, [], DAY, DAY, keep=False)
+
+
+def stand(url: str) -> Standing:
+    ask = partial(query, url)
+    now = present_moment(ask, WallClock(), simulated=True)
+    return read_standing(ask, now, simulated=True)
+
+
+async def test_t9_summary_status_page_validate_and_coverage_say_the_same(
+    database_url: str, tmp_path: Path
+) -> None:
+    stats, validation = await play(database_url, tmp_path)
+    told = stats.as_json()
+    missing = told["minutes"]["missing"]
+    assert told["minutes"]["open"] > 10
+    assert told["minutes"]["unavailable"] > 300
+    assert told["minutes"]["no_trade"] > 30
+    assert missing == told["minutes"]["open"] + told["minutes"]["unavailable"]
+    assert (told["gaps"], told["complete"]) == (missing, False)
+
+    console = Console(file=StringIO(), width=120)
+    console.print(view.summary(stats))
+    assert f"{missing:,} minutes are missing" in console.file.getvalue()  # type: ignore[attr-defined]
+    console.print(view.day_view(stats, WallClock(), []))
+    assert re.search(rf"missing {missing:,}\b", console.file.getvalue())  # type: ignore[attr-defined]
+
+    standing = stand(database_url)
+    assert standing.missing_today == missing
+    shown = standing.today.drop("session").sum().row(0, named=True)
+    assert {name: shown[name] for name in told["minutes"]} == told["minutes"]
+
+    page = Viewer(database_url, simulated=True).read().top()
+    assert re.search(rf'data-krt="missing"><b>[^<]*</b><span class="[^"]*">{missing:,}<', page)
+
+    found = validation.findings
+    named = found.filter(pl.col("check").is_in(["missing", "snapshots", "refused", "unavailable"]))
+    assert named["bars"].sum() == missing
+    assert set(named["check"]) == {"missing", "unavailable"}
+
+    assert coverage(database_url, DAY, DAY)["missing"].sum() == missing
+    assert await ledger_sum(database_url) == missing
+
+
+async def ledger_sum(url: str) -> int:
+    store = Store(url, WallClock(), component="test")
+    try:
+        table = await store.query(
+            "SELECT sum(stamps)::bigint AS n FROM gaps WHERE session = '2025-11-04'"
+            " AND state IN ('open', 'unavailable', 'refused')"
+        )
+        return int(table["n"][0].as_py())
+    finally:
+        await store.close()

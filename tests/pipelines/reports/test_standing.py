@@ -1,0 +1,176 @@
+"""How things stand: in `just status`, its exit code, and the banner of the page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import date, datetime, time, timedelta
+from functools import partial
+
+import polars as pl
+import pytest
+
+from engine import schemas
+from engine.clock import VirtualClock, WallClock
+from engine.history.scan import query
+from engine.store import Store
+from engine.store.metadata import record_heartbeat, store_collected_symbols
+from pipelines.commands import status as status_command
+from pipelines.commands.main import main
+from pipelines.feed import Feed
+from pipelines.reports.dashboard.content import Viewer
+from pipelines.reports.standing import Standing, present_moment, read_standing
+from pipelines.reports.status import sentences, status_json
+from tests.pipelines.conftest import bars
+
+FRIDAY, MONDAY = date(2026, 11, 13), date(2026, 11, 16)
+FUTURE, STOCK = "A01612", "005930"
+TEN = datetime(2026, 11, 16, 10, 0)
+EVENING = datetime(2026, 11, 16, 18, 0)
+UNTIL_TEN = (194 - 120) + 59  # bars of the future from 08:46, of the stock from 09:01, to 09:59
+
+
+async def collect(store: Store, day: date, until: datetime | None = None) -> None:
+    """Store a day, or the beginning of it, as a collector would."""
+    await store_collected_symbols(store, day, [FUTURE, STOCK])
+    future = bars([FUTURE], day, day, 1050.0)
+    stock = bars([STOCK], day, day, 150_000.0).with_columns(timeframe=pl.lit("1m"))
+    so_far = pl.col("timestamp") <= (until or datetime.combine(day, time.max))
+    for table, frame, schema in (
+        ("futures_1m", future, schemas.FUTURES_BARS),
+        ("stocks_1m", stock, schemas.STOCK_BARS),
+    ):
+        await store.merge(table, schemas.conform(frame.filter(so_far), schema))
+
+
+async def beat(url: str, status: str, at: datetime) -> None:
+    store = Store(url, VirtualClock(at), component="test")
+    await record_heartbeat(store, "collector", status, "", 0, None)
+    await store.close()
+
+
+def collect_now(url: str, day: date, until: datetime | None = None) -> None:
+    async def job() -> None:
+        store = Store(url, WallClock(), component="test")
+        await collect(store, day, until)
+        await store.close()
+
+    asyncio.run(job())
+
+
+def stand(url: str, now: datetime, **options: object) -> Standing:
+    given = {"simulated": False, **options}
+    return read_standing(partial(query, url), now, **given)  # type: ignore[arg-type]
+
+
+async def test_t10_without_a_collector_during_a_session_nothing_looks_fine(
+    store: Store, database_url: str
+) -> None:
+    """T10. Missing was counted for symbols with bars today only, so nothing was missing."""
+    await collect(store, FRIDAY)
+    await beat(database_url, "done", datetime(2026, 11, 13, 15, 50))
+    found = stand(database_url, TEN)
+    assert (found.state, found.exit_code, found.lacks_collector) == ("amiss", 1, True)
+    assert (found.missing_today, found.missing_since) == (UNTIL_TEN, datetime(2026, 11, 16, 8, 46))
+    assert sentences(found)[0] == (
+        "❌ no collector is running (the last heartbeat of one: done, 2026-11-13 15:50);"
+        f" {UNTIL_TEN} minutes are missing since 08:46"
+    )
+    page = Viewer(database_url, simulated=False, clock=VirtualClock(TEN)).read().top()
+    assert 'data-krt="banner"' in page
+    assert f"08:46부터 누락 {UNTIL_TEN}분" in page
+    assert "005930" in page  # although it has no bar today
+
+
+@pytest.mark.parametrize(
+    ("status", "at", "state"),
+    [
+        ("running", TEN - timedelta(seconds=61), "well"),
+        ("running", TEN - timedelta(minutes=5), "amiss"),  # it died
+        ("stopped", TEN - timedelta(seconds=1), "amiss"),
+    ],
+)
+async def test_t10_a_collector_is_running_if_its_heartbeat_is_young(
+    store: Store, database_url: str, status: str, at: datetime, state: str
+) -> None:
+    await collect(store, FRIDAY)
+    await collect(store, MONDAY, until=TEN)
+    await beat(database_url, status, at)
+    found = stand(database_url, TEN)
+    assert (found.state, found.missing) == (state, 0)
+    page = Viewer(database_url, simulated=False, clock=VirtualClock(TEN)).read().top()
+    assert ('data-krt="banner"' in page) == (state == "amiss")
+
+
+async def test_t10_a_session_that_nobody_collected_is_amiss_after_the_close(
+    store: Store, database_url: str
+) -> None:
+    await collect(store, FRIDAY)
+    await beat(database_url, "done", datetime(2026, 11, 13, 15, 50))
+    assert stand(database_url, datetime(2026, 11, 15, 12)).state == "well"  # a Sunday
+    assert stand(database_url, datetime(2026, 11, 16, 8, 40)).state == "well"
+    found = stand(database_url, EVENING)
+    assert (found.state, found.nobody_collected, found.missing) == ("amiss", True, 411 + 381)
+    assert "no collector has run today" in sentences(found)[0]
+    page = Viewer(database_url, simulated=False, clock=VirtualClock(EVENING)).read().top()
+    assert "수집한 수집기가 없습니다" in page
+    assert stand(database_url, EVENING + timedelta(days=1)).missing == 2 * (411 + 381)
+
+
+async def test_t10_a_simulation_is_judged_by_its_own_time(store: Store, database_url: str) -> None:
+    """Whatever the wall says: the simulated day was over when it ended."""
+    await collect(store, FRIDAY)
+    await beat(database_url, "done", datetime(2026, 11, 13, 15, 50))
+    ask = partial(query, database_url)
+    now = present_moment(ask, WallClock(), simulated=True)
+    assert now == datetime(2026, 11, 13, 15, 50)
+    assert stand(database_url, now, simulated=True).state == "well"
+    await collect(store, MONDAY, until=TEN)
+    await beat(database_url, "stopped", TEN)
+    found = stand(database_url, present_moment(ask, WallClock(), simulated=True), simulated=True)
+    assert (found.now, found.state, found.missing) == (TEN, "amiss", 0)
+    await beat(database_url, "running", datetime(2026, 11, 13, 9, 30))  # Friday, once more
+    assert present_moment(ask, WallClock(), simulated=True) == datetime(2026, 11, 13, 9, 30)
+
+
+async def test_t10_without_data_it_is_unknown_unless_the_settings_have_a_plan(
+    database_url: str,
+) -> None:
+    assert stand(database_url, TEN).exit_code == 2
+    assert sentences(stand(database_url, TEN))[0].startswith("⚠️ nothing has been collected")
+    found = stand(database_url, TEN, feed=Feed(("005930",), ("A01",)))
+    assert (found.state, found.missing) == ("amiss", UNTIL_TEN)
+    assert "there is no heartbeat" in sentences(found)[0]
+
+
+def test_t10_the_command_says_so_with_its_exit_code(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    monkeypatch.setattr(status_command, "WallClock", lambda: VirtualClock(TEN))
+    arguments = ["status", "--database", "live"]
+    assert main(arguments) == 2
+    capsys.readouterr()
+    collect_now(database_url, FRIDAY)
+    assert main(arguments) == 1
+    assert f"{UNTIL_TEN} minutes are missing since 08:46" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["state"], said["missing"], said["open"]) == ("amiss", UNTIL_TEN, UNTIL_TEN)
+    assert said["tables"]["Heartbeats"] == []
+    collect_now(database_url, MONDAY, until=TEN)
+    asyncio.run(beat(database_url, "running", TEN))
+    assert main(arguments) == 0
+    assert "✅ nothing is missing" in capsys.readouterr().out
+
+
+async def test_t9_each_figure_of_status_adds_up(store: Store, database_url: str) -> None:
+    await collect(store, FRIDAY, until=datetime(2026, 11, 13, 12))
+    found = stand(database_url, EVENING)
+    figures = status_json(found, {})
+    for row in (figures, *figures["sessions"], *figures["symbols"]):
+        assert row["expected"] == row["stored"] + row["missing"] + row["no_trade"]
+        assert row["missing"] == row["open"] + row["unavailable"] + row["refused"]
+    assert sum(row["stamps"] for row in figures["gap_list"]) == figures["missing"]
