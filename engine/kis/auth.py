@@ -262,13 +262,20 @@ class TokenKeeper:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        """Hold the lock between processes; waits for it on the clock."""
+        """Hold the lock between processes; waits for it on the clock.
+
+        Where the folder takes no lock (it is full, or can only be read) none is held: KIS refuses a
+        second request within a minute by itself.
+        """
         while True:
             try:
                 self._lock.acquire(blocking=False)
                 break
             except Timeout:
                 await self._clock.sleep(_LOCK_POLL)
+            except OSError as error:
+                log.debug("no lock for the token: %s", error)
+                break
         try:
             yield
         finally:

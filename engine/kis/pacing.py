@@ -20,7 +20,7 @@ import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from io import FileIO
@@ -71,6 +71,7 @@ class Pace:
     def __init__(self, path: Path, per_second: float, clock: Clock) -> None:
         self._clock = clock
         self._much_slower = False
+        self._alone: _State | None = None  # the file cannot be written: the state is ours alone
         self._fastest = math.ceil(_SECOND / per_second)
         self._file = _open_private(path)
         self._lock = _open_private(path.with_suffix(".lock"))
@@ -217,6 +218,8 @@ class Pace:
         return (self._clock.now() - _EPOCH) // timedelta(microseconds=1)
 
     def _read(self) -> _State:
+        if self._alone:
+            return replace(self._alone)
         self._file.seek(0)
         raw = self._file.read(_LAYOUT.size)
         state = _State(*_LAYOUT.unpack(raw)) if len(raw) == _LAYOUT.size else _State()
@@ -225,8 +228,15 @@ class Pace:
 
     def _write(self, state: _State) -> None:
         fields = (state.free_at, state.interval, state.live_until, state.slowed_at, state.clean)
-        self._file.seek(0)
-        self._file.write(_LAYOUT.pack(*fields))
+        if self._alone:
+            self._alone = state
+            return
+        try:
+            self._file.seek(0)
+            self._file.write(_LAYOUT.pack(*fields))
+        except OSError as error:  # a full disk must not end the day
+            log.warning("⚠️ the pace is not shared with other processes any more: %s", error)
+            self._alone = state
 
 
 def _open_private(path: Path) -> FileIO:

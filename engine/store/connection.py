@@ -159,6 +159,12 @@ class Connection:
             self._leave_standby(error)
             raise store_error(error) from error
 
+    def cancel(self) -> None:
+        """End the statement that another thread runs on the connection, if it runs one."""
+        if (connection := self._open) is not None:
+            with suppress(adbc_driver_manager.Error):
+                connection.adbc_cancel()
+
     def close(self) -> None:
         """Close the connection; the next transaction opens another."""
         connection, self._open = self._open, None

@@ -48,20 +48,42 @@ class Entry:
 class Spool:
     """A folder of batches that wait for the server. It survives its process; the disk bounds it.
 
-    Methods that look into the folder raise OSError if it cannot be read.
+    Methods that look into the folder raise OSError if it cannot be read. A folder that cannot be
+    made now (a full disk) is made by `add` when it can.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._foreign: set[str] = set()  # names that were logged
         self._size = (0, 0)
-        private_folder(folder)
-        self._last = max((entry.number for entry in self.entries()), default=0)
-        remove_unfinished(folder)  # never acknowledged
+        self._last: int | None = None  # the number of the newest; None until the folder is there
+        with suppress(OSError):
+            self._open()
+
+    def _open(self) -> int:
+        """Make the folder, and return the number of the newest batch. Raises OSError."""
+        if self._last is None:
+            private_folder(self._folder)
+            remove_unfinished(self._folder)  # never acknowledged
+            self._last = max((entry.number for entry in self.entries()), default=0)
+        return self._last
+
+    def why_unusable(self) -> str | None:
+        """Say why no batch could be spooled at present; None if one could."""
+        probe = self._folder / f".probe-{os.getpid()}"
+        try:
+            self._open()
+            write_atomically(probe, bytes(4096))
+            probe.unlink()
+        except OSError as error:
+            return f"{self._folder}: {error.strerror or error}"
+        return None
 
     def entries(self) -> list[Entry]:
         """Return the waiting batches, oldest first."""
         found = []
+        if not self._folder.exists():
+            return []
         with os.scandir(self._folder) as files:
             for file in files:
                 if ".arrow" not in file.name or file.name.startswith("."):
@@ -94,7 +116,7 @@ class Spool:
         with pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
         content = sink.getvalue()
-        self._last += 1
+        self._last = self._open() + 1
         # Another process may take the same number; only the same content has the same name.
         path = self._folder / f"{self._last:012}-{table}-{zlib.crc32(content):08x}.arrow"
         write_atomically(path, memoryview(content), private=True)

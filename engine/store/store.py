@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from engine.store.table_setup import check_table, make_partitions, months_ahead
 from engine.store.tables import Table, table_of
 
 log = logging.getLogger(__name__)
+
+_LAST_SECONDS = 5.0  # for a statement that waits for a lock when the store is closed
 
 
 class Gate:
@@ -84,8 +87,16 @@ class Store:
         await self.clock.thread(self._execute, sql, executor=self._executor)
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self.clock.thread(self._connection.close, executor=self._executor)
+        """Close the connection; a statement that is under way gets a few seconds to end."""
+        closing = asyncio.ensure_future(
+            self.clock.thread(self._connection.close, executor=self._executor)
+        )
+        try:
+            async with self.clock.timeout(_LAST_SECONDS):
+                await asyncio.shield(closing)
+        except TimeoutError:
+            self._connection.cancel()
+            await closing
         self._executor.shutdown()
 
     def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _GROUP = 100  # spooled batches that are merged together
 _PASSED_OVER = "they cannot be read, moved or merged"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
+_LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Writer:
         self._clock = clock
         self._store = Store(url, clock, component=component, gate=gate)
         self._spool = Spool(spool_folder)
+        self.spool_trouble = self._spool.why_unusable()  # why nothing can be spooled, at the start
         self._queue: list[_Put] = []
         self._worker: asyncio.Task[None] | None = None
         self._drainer: asyncio.Task[None] | None = None
@@ -109,10 +111,19 @@ class Writer:
         return counts
 
     async def close(self) -> None:
-        """Store what is in the queue, try the spool once more, and close the connection."""
+        """Store what is in the queue, try the spool once more, and close the connection.
+
+        Gives up after a minute what neither the database nor the disk takes.
+        """
         self._urgent.set()
-        while self._worker is not None and not self._worker.done():
-            await self._worker
+        if self._worker is not None and not self._worker.done():
+            try:
+                async with self._clock.timeout(_LAST_TRIES):
+                    await asyncio.shield(self._worker)
+            except TimeoutError:
+                self._worker.cancel()
+                await asyncio.gather(self._worker, return_exceptions=True)
+                log.error("❌ what neither the database nor the disk took is lost")
         if self._drainer is not None:
             self._drainer.cancel()
             await asyncio.gather(self._drainer, return_exceptions=True)

@@ -62,6 +62,11 @@ def refused_key(day: date, why: str) -> Event:
     return Event(("key", day), "❌ KIS refuses every app key", why)
 
 
+def no_spool(day: date, why: str) -> Event:
+    """Return the event of a day on which nothing can be spooled if the database goes away."""
+    return Event(("spool", day), "❌ nothing can be spooled", why)
+
+
 def no_token(at: datetime, why: str) -> Event:
     """Return the event of a moment at which KIS gives no token that can be used."""
     return Event(("token", at), "❌ nothing can be asked for", f"{at:%m-%d %H:%M}: {why}")

@@ -175,12 +175,17 @@ def _logging(
     """Log to a file of the day, and to the view on a terminal, else to standard error."""
     console = PlainConsole()
     lines = view.LastLines() if console.is_terminal and not quiet else None
-    setup_logging(
+    setup = partial(
+        setup_logging,
         clock=clock,
         level=database.settings.log_level,
         secrets=database.settings.secrets(),
         handler=lines,
-        file=private_folder(database.folder / "logs") / f"live-{stats.day}.log",
     )
+    try:
+        setup(file=private_folder(database.folder / "logs") / f"live-{stats.day}.log")
+    except OSError as error:  # a full disk, or one that can only be read: the day is worth more
+        setup()
+        log.error("❌ no log file is kept: %s: %s", error.filename, error.strerror)
     with view.show_view(stats, clock, lines, console) if lines else nullcontext():
         yield

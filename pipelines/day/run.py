@@ -11,11 +11,13 @@ and each phase has an end: the whole day is over CLOSING_LIMIT after its session
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 from pydantic import SecretStr
@@ -24,11 +26,11 @@ from engine.clock import Clock
 from engine.concurrency import run_until_first_error, run_with_helpers
 from engine.errors import InputError, StoreError, StoreLoginRefused
 from engine.fetchers.registry import FETCHERS
-from engine.files import private_folder
+from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
-from pipelines.day.alerts import open_alerts, stopped_component
+from pipelines.day.alerts import no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.closing import close_day
 from pipelines.day.heartbeats import Heartbeats
@@ -43,6 +45,8 @@ from pipelines.history.request import BackfillContext
 log = logging.getLogger(__name__)
 
 CLOSING_LIMIT = timedelta(hours=2)  # after the sealing, for a database or a KIS that is away
+
+_LAST_STATUS = 10.0  # seconds for the status of a day that ends early
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,17 @@ async def run_day(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(hold_collector_lock(paths.spool))
+        kis_folder = stack.enter_context(usable_folder(paths.kis))
         alerts = await stack.enter_async_context(open_alerts(alert_addresses, clock))
         gate = Gate("it is not checked yet") if prepare else Gate()
         store = Store(paths.url, clock, component="collector", gate=gate)
         stack.push_async_callback(store.close)
         writer = Writer(paths.url, clock, paths.spool, component="writer", gate=gate)
         stack.push_async_callback(writer.close)
-        kis = KisClient(settings, clock, folder=paths.kis)
+        if writer.spool_trouble:
+            log.error("❌ nothing can be spooled: %s", writer.spool_trouble)
+            alerts.tell(no_spool(plan.day, writer.spool_trouble))
+        kis = KisClient(settings, clock, folder=kis_folder)
         stack.push_async_callback(kis.close)
         ingestor = Ingestor(writer, clock, stats, alerts)
         fetchers = {name: source(kis) for name, source in FETCHERS.items()}
@@ -93,7 +101,7 @@ async def run_day(
             store,
             writer,
             kis,
-            paths.kis,
+            kis_folder,
             ingestor,
             PollingManager(clock, ingestor, fetchers, settings.polling_interval),
             BackfillContext(
@@ -111,22 +119,47 @@ async def run_day(
         except BaseException as error:  # Ctrl+C too: the status must not go on saying `running`
             if isinstance(error, Exception):
                 alerts.tell(stopped_component("collector", clock.now(), str(error)))
-            await heartbeats.stop()
+            with suppress(TimeoutError):  # a table may be locked
+                async with clock.timeout(_LAST_STATUS):
+                    await heartbeats.stop()
             raise
 
 
 @contextmanager
 def hold_collector_lock(folder: Path) -> Iterator[None]:
-    """Hold the collector's lock: two collectors would make every call twice. Raises InputError."""
-    lock = FileLock(private_folder(folder) / "collector.lock", mode=0o600)
+    """Hold the collector's lock: two collectors would make every call twice. Raises InputError.
+
+    A folder that takes no lock (it is full, or can only be read) does not end the day.
+    """
+    lock = FileLock(folder / "collector.lock", mode=0o600)
     try:
+        private_folder(folder)
         lock.acquire(blocking=False)
     except Timeout:
         raise InputError(
             f"another collector is running with this data folder (it holds {lock.lock_file})"
         ) from None
-    with lock:
+    except OSError as error:
+        log.error("❌ a second collector would not be noticed: %s: %s", folder, error.strerror)
+    try:
         yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def usable_folder(folder: Path) -> Iterator[Path]:
+    """Yield the folder, or a temporary one if nothing can be written into it. Raises OSError."""
+    try:
+        probe = private_folder(folder) / f".probe-{os.getpid()}"
+        write_atomically(probe, bytes(4096), private=True)
+        probe.unlink()
+    except OSError as error:
+        log.error("❌ tokens and paces are not kept: %s: %s", folder, error.strerror)
+        with TemporaryDirectory(prefix="krt-") as elsewhere:
+            yield Path(elsewhere)
+        return
+    yield folder
 
 
 async def _open_gate(day: DayParts, gate: Gate, prepare: Callable[[], None]) -> None:

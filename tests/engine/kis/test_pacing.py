@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,6 +56,19 @@ async def test_idle_time_is_not_saved_up(tmp_path: Path, clock) -> None:
     await turns(pace, clock, 3)
     await clock.sleep(60)
     assert gaps(await turns(pace, clock, 5)) == {0.1}
+
+
+async def test_l4_a_file_that_cannot_be_written_leaves_a_pace_of_our_own(
+    tmp_path: Path, clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pace = Pace(tmp_path / "a.pace", 10, clock)
+    await turns(pace, clock, 2)
+    pace._file = FileIO(tmp_path / "a.pace", "r")
+    assert gaps(await turns(pace, clock, 20)) <= {0.1}
+    pace.slow_down()
+    assert pace.per_second < 10
+    assert gaps(await turns(pace, clock, 5)) == {0.15}
+    assert caplog.text.count("not shared") == 1
 
 
 async def test_live_goes_before_backfill_that_has_waited_longer(tmp_path: Path, clock) -> None:
