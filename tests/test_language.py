@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_no_name_is_a_preposition() -> None:
         where(path, line) for path in CODE for line, name in names(tree_of(path)) if name == "of"
     ]
     assert found == []
+
+
+def test_a_class_name_stands_once() -> None:
+    product = [path for path in CODE if path.relative_to(ROOT).parts[0] in PRODUCT]
+    places = defaultdict(list)
+    for path in product:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(where(path, node.lineno))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @cache

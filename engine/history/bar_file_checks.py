@@ -30,7 +30,7 @@ FINDINGS = pl.Schema(
 
 
 @dataclass(frozen=True)
-class Check:
+class RowCheck:
     """A reason to refuse rows: `wrong` is true for them, `shown` names the columns to show."""
 
     reason: str
@@ -38,7 +38,7 @@ class Check:
     shown: Sequence[str]
 
 
-def find(table: BarTable, bars: pl.DataFrame, checks: Iterable[Check]) -> pl.DataFrame:
+def find(table: BarTable, bars: pl.DataFrame, checks: Iterable[RowCheck]) -> pl.DataFrame:
     """Return FINDINGS of bars, which have `row`, the number of their row in the table."""
     checks = list(checks)
     counts = [check.wrong.sum().alias(f"count {n}") for n, check in enumerate(checks)]
@@ -78,14 +78,14 @@ def refuse(table: BarTable, found: pl.DataFrame) -> None:
     raise FileError(f"{table.path}: {kinds}{first_finding}", found)
 
 
-def price_checks() -> list[Check]:
+def price_checks() -> list[RowCheck]:
     """Return the checks of prices that no market can have had."""
     known = pl.all_horizontal(pl.col(name).is_finite().fill_null(value=False) for name in PRICES)
     lowest, highest = pl.min_horizontal(PRICES), pl.max_horizontal(PRICES)
     return [
-        Check("a price is not above 0", known & (lowest <= 0) & ~is_without_trade(), PRICES),
-        Check("high is not the highest price", known & (pl.col("high") < highest), PRICES),
-        Check("low is not the lowest price", known & (pl.col("low") > lowest), PRICES),
+        RowCheck("a price is not above 0", known & (lowest <= 0) & ~is_without_trade(), PRICES),
+        RowCheck("high is not the highest price", known & (pl.col("high") < highest), PRICES),
+        RowCheck("low is not the lowest price", known & (pl.col("low") > lowest), PRICES),
     ]
 
 
@@ -94,9 +94,9 @@ def is_without_trade() -> pl.Expr:
     return pl.all_horizontal(pl.col(name) == 0 for name in (*PRICES, "volume"))
 
 
-def double_check(key: Sequence[str]) -> Check:
+def double_check(key: Sequence[str]) -> RowCheck:
     """Return the check of minutes that stand there twice with different values."""
     shown = [*PRICES, "volume"]
-    return Check(
+    return RowCheck(
         "a minute stands there again with other values", pl.struct(key).is_duplicated(), shown
     )

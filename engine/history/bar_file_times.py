@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from engine.errors import InputError
-from engine.history.bar_file_checks import Check
+from engine.history.bar_file_checks import RowCheck
 from engine.history.bar_file_forms import BarTable
 from engine.market.hours import MINUTE, Session
 from engine.market.symbols import parse
@@ -51,9 +51,9 @@ def by_session(bars: pl.DataFrame) -> list[SessionBars]:
     return [SessionBars(of_number[number], part) for (number,), part in parts.items()]
 
 
-def minute_check() -> Check:
+def minute_check() -> RowCheck:
     """Return the check that every time is a whole minute, or ends in :59."""
-    return Check("timestamp is no whole minute", ~(_is_whole() | _ends_in_59()), ["timestamp"])
+    return RowCheck("timestamp is no whole minute", ~(_is_whole() | _ends_in_59()), ["timestamp"])
 
 
 def _is_whole() -> pl.Expr:

@@ -11,7 +11,7 @@ import polars as pl
 from engine.clock import KST
 from engine.columns import PRICES, TIME
 from engine.errors import CalendarRangeError, InputError
-from engine.history.bar_file_checks import Check
+from engine.history.bar_file_checks import RowCheck
 from engine.history.bar_file_forms import ROW, BarTable
 from engine.market.symbols import OptionChain, parse
 from engine.market.trading_days import rules
@@ -114,51 +114,53 @@ def _why_unknown(text: str) -> str:
     return "an option chain has no bars" if isinstance(found, OptionChain) else ""
 
 
-def value_checks(table: BarTable, typed: pl.DataFrame) -> list[Check]:
+def value_checks(table: BarTable, typed: pl.DataFrame) -> list[RowCheck]:
     """Return the checks of single values: there, readable, and of a volume a count."""
     checks = [*_symbol_checks(typed), *_moment_checks(typed)]
     for name in NUMBERS:
         checks += _number_checks(name, table.rows.schema[name])
     volume = pl.col("volume")
     is_count = (volume >= 0) & (volume < _LARGEST) & (volume % 1 == 0)
-    return [*checks, Check("volume is no count", volume.is_finite() & ~is_count, ["volume"])]
+    return [*checks, RowCheck("volume is no count", volume.is_finite() & ~is_count, ["volume"])]
 
 
-def _symbol_checks(typed: pl.DataFrame) -> list[Check]:
+def _symbol_checks(typed: pl.DataFrame) -> list[RowCheck]:
     symbol = pl.col("symbol")
     texts: dict[str, list[str]] = {}
     for text in typed["symbol"].drop_nulls().unique():
         texts.setdefault(_why_unknown(text), []).append(text)
-    wrong = [Check(why, symbol.is_in(found), ["symbol"]) for why, found in texts.items() if why]
-    return [Check("symbol is missing", symbol.is_null(), ["symbol"]), *wrong]
+    wrong = [RowCheck(why, symbol.is_in(found), ["symbol"]) for why, found in texts.items() if why]
+    return [RowCheck("symbol is missing", symbol.is_null(), ["symbol"]), *wrong]
 
 
-def _moment_checks(typed: pl.DataFrame) -> list[Check]:
+def _moment_checks(typed: pl.DataFrame) -> list[RowCheck]:
     moment, raw = pl.col("timestamp"), pl.col(f"{_RAW}timestamp")
     known = moment.dt.date().is_between(rules()["first_day"], rules()["last_day"])
     checks = [
-        Check("timestamp is missing", raw.is_null(), ["timestamp"]),
-        Check(
+        RowCheck("timestamp is missing", raw.is_null(), ["timestamp"]),
+        RowCheck(
             "timestamp is no time in ISO form (2026-11-16 09:00)",
             raw.is_not_null() & moment.is_null(),
             ["timestamp"],
         ),
-        Check("a day that the calendar does not know", ~known, ["timestamp"]),
+        RowCheck("a day that the calendar does not know", ~known, ["timestamp"]),
     ]
     if typed.schema[f"{_RAW}timestamp"] == pl.String:
         has_zone = raw.str.contains(_ZONE)
         mixed = ~has_zone & has_zone.any() & moment.is_not_null()
-        checks.append(Check("timestamp has no zone, where others have one", mixed, ["timestamp"]))
+        checks.append(
+            RowCheck("timestamp has no zone, where others have one", mixed, ["timestamp"])
+        )
     return checks
 
 
-def _number_checks(name: str, kind: pl.DataType) -> list[Check]:
+def _number_checks(name: str, kind: pl.DataType) -> list[RowCheck]:
     value, raw = pl.col(name), pl.col(f"{_RAW}{name}")
     unread = raw.is_not_null() & (value.is_null() | ~value.is_finite())
-    checks = [Check(f"{name} is missing", raw.is_null(), [name])]
+    checks = [RowCheck(f"{name} is missing", raw.is_null(), [name])]
     if kind == pl.String:
         unread_text = pl.when(value.is_null()).then(raw.str.strip_chars())
         separated = unread_text.str.contains(_SEPARATED).fill_null(value=False)
-        checks.append(Check(f"{name} has a thousands separator", separated, [name]))
+        checks.append(RowCheck(f"{name} has a thousands separator", separated, [name]))
         unread &= ~separated
-    return [*checks, Check(f"{name} is no number", unread, [name])]
+    return [*checks, RowCheck(f"{name} is no number", unread, [name])]

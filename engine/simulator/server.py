@@ -39,9 +39,9 @@ from engine.simulator.query import in_capitals
 from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, unknown_service, wrong_field
 from engine.simulator.stream.connection import PATH as STREAM_PATH
-from engine.simulator.stream.connection import Connection
+from engine.simulator.stream.connection import ClientConnection
 from engine.simulator.stream.hub import Hub, Limits
-from engine.simulator.tokens import Gate
+from engine.simulator.tokens import Admission
 
 JSON = "application/json"
 ZIP = "application/zip"
@@ -75,7 +75,7 @@ class Simulator:
         self,
         market: MarketData,
         clock: Clock,
-        gate: Gate,
+        gate: Admission,
         scenario: Scenario,
         limits: Limits,
     ) -> None:
@@ -111,7 +111,7 @@ class Simulator:
         return response
 
     async def _serve_stream(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await Connection(self.stream, request).run()
+        return await ClientConnection(self.stream, request).run()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = re.sub("/+", "/", request.path)  # clients do send //uapi/...
@@ -253,7 +253,7 @@ async def serve(
     `limits` are those of the WebSocket.
     Raises OSError if the port is taken.
     """
-    gate = Gate(app_keys or APP_KEYS, calls_per_second, token_clock or clock)
+    gate = Admission(app_keys or APP_KEYS, calls_per_second, token_clock or clock)
     simulator = Simulator(market, clock, gate, faults or Scenario(), limits or Limits())
     # When a client gives up, its handler must not go on waiting for the clock: cancel it.
     server = web.Server(simulator.handle, access_log=None, handler_cancellation=True)

@@ -26,7 +26,7 @@ PACE_WINDOW = timedelta(seconds=1)
 
 
 @dataclass
-class Token:
+class IssuedToken:
     """One issued token. KIS can take it back before it expires."""
 
     text: str
@@ -45,12 +45,12 @@ class Account:
 
     app_key: str
     secret: str
-    tokens: list[Token] = field(default_factory=list)
+    tokens: list[IssuedToken] = field(default_factory=list)
     answered_at: datetime | None = None  # the last request for a token that was granted
     calls: deque[datetime] = field(default_factory=deque)
 
 
-class Gate:
+class Admission:
     """Lets calls in, or raises Refusal."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Gate:
         self._token_clock = token_clock
         self.approvals = Approvals(token_clock)
 
-    def issue(self, body: Mapping[str, str]) -> Token:
+    def issue(self, body: Mapping[str, str]) -> IssuedToken:
         """Answer a request for a token."""
         now = self._token_clock.now()
         account = self._account(body.get("appkey", ""), body.get("appsecret", ""), of_gateway=True)
@@ -70,7 +70,7 @@ class Gate:
         account.answered_at = now
         last = account.tokens[-1] if account.tokens else None
         if last is None or last.dead or now - last.issued_at >= SAME_TOKEN_FOR:
-            account.tokens.append(Token(self._text(account), now))
+            account.tokens.append(IssuedToken(self._text(account), now))
         return account.tokens[-1]
 
     def approve(self, body: Mapping[str, str]) -> str:

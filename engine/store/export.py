@@ -48,7 +48,7 @@ _SIGNAL_TABLES = r"""
 
 
 @dataclass(frozen=True)
-class _Part:
+class _MonthFile:
     table: str
     product: str
     month: str  # YYYY-MM
@@ -129,7 +129,7 @@ async def copies(store: Store, folder: Path) -> pl.DataFrame:
         all_rows = f"SELECT * FROM {identifier(table)}"
         query = _fingerprints(table, all_rows, _products(symbols))
         for row in pl.DataFrame(await store.query(query)).iter_rows():
-            part = _Part(table, *row)
+            part = _MonthFile(table, *row)
             path = part.path(folder)
             current = _fingerprint(path) == part.fingerprint.encode()
             rows.append((table, part.product, part.month, str(path), current))
@@ -142,11 +142,11 @@ def _symbol_column(table: str) -> str:
     return _EXPORTED.get(table, "symbol")
 
 
-def _parts(cursor: Cursor, table: str, rows: str, products: pl.DataFrame) -> list[_Part]:
+def _parts(cursor: Cursor, table: str, rows: str, products: pl.DataFrame) -> list[_MonthFile]:
     if products.is_empty():
         return []
     found = fetch_frame(cursor, _fingerprints(table, rows, products))
-    return [_Part(table, *row) for row in found.iter_rows()]
+    return [_MonthFile(table, *row) for row in found.iter_rows()]
 
 
 def _fingerprints(table: str, rows: str, products: pl.DataFrame) -> str:
@@ -169,7 +169,7 @@ def _sealed_rows(table: str, condition: str = "true") -> str:
     )
 
 
-def _write(cursor: Cursor, part: _Part, folder: Path, products: pl.DataFrame) -> bool:
+def _write(cursor: Cursor, part: _MonthFile, folder: Path, products: pl.DataFrame) -> bool:
     """Write the file unless it is there with the same rows; return whether it was written."""
     path = part.path(folder)
     if _fingerprint(path) == part.fingerprint.encode():

@@ -18,7 +18,7 @@ from pipelines.commands.options import (
 )
 from pipelines.evaluation.backtest import parse_params, read_bars, validate_model
 from pipelines.reports.evaluation_tables import print_backtest
-from strategies.backtesting.rules import Rules
+from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.run import backtest as run_backtest
 from strategies.registry import strategy_named
 
@@ -76,7 +76,7 @@ def backtest(
     chosen = strategy_named(strategy)
     params = parse_params(chosen.params, param)
     rules = validate_model(
-        Rules,
+        BacktestRules,
         {
             "exit": exit,
             "contracts": contracts,

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import InputError
-from strategies.backtesting.rules import Rules
+from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.run import backtest
 from strategies.base import Params
 from strategies.registry import strategy_named
@@ -49,9 +49,11 @@ class Trial:
         return model.model_validate({k: v for k, v in self.values if k in model.model_fields})
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> BacktestRules:
         """The rules of the backtest."""
-        return Rules.model_validate({k: v for k, v in self.values if k in Rules.model_fields})
+        return BacktestRules.model_validate(
+            {k: v for k, v in self.values if k in BacktestRules.model_fields}
+        )
 
 
 def grid(strategy: str, axes: Sequence[str], start: date | None = None) -> list[Trial]:
@@ -72,9 +74,9 @@ def grid(strategy: str, axes: Sequence[str], start: date | None = None) -> list[
 def _axis(strategy: str, text: str) -> tuple[str, list[Any]]:
     name, _, values = text.partition("=")
     params = strategy_named(strategy).params
-    model = params if name in params.model_fields else Rules
+    model = params if name in params.model_fields else BacktestRules
     if name not in model.model_fields or not values:
-        known = ", ".join([*params.model_fields, *Rules.model_fields])
+        known = ", ".join([*params.model_fields, *BacktestRules.model_fields])
         raise InputError(f"{text!r}: write name=value,value with a name of: {known}")
     try:
         parsed = [getattr(model.model_validate({name: v}), name) for v in values.split(",")]

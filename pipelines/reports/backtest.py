@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from strategies.backtesting.rules import Rules
+from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.run import Backtest
 from strategies.base import Params
 
@@ -21,7 +21,7 @@ PIXELS_PER_INCH = 144
 
 
 def write_report(
-    result: Backtest, name: str, params: Params, rules: Rules, folder: Path
+    result: Backtest, name: str, params: Params, rules: BacktestRules, folder: Path
 ) -> list[Path]:
     """Write report.html, report.png, trades.csv, daily.csv, equity.csv into the folder.
 
@@ -38,7 +38,7 @@ def write_report(
     return files
 
 
-def chart(result: Backtest, name: str, params: Params, rules: Rules) -> Any:
+def chart(result: Backtest, name: str, params: Params, rules: BacktestRules) -> Any:
     """Return the report as one chart."""
     growth = (pl.col("equity") / pl.col("capital") - 1).alias("growth")
     peak = pl.max_horizontal(pl.col("equity").cum_max().over("symbol"), "capital")
@@ -75,7 +75,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _settings_line(model: Params | Rules) -> str:
+def _settings_line(model: Params | BacktestRules) -> str:
     return ", ".join(f"{name} {value}" for name, value in model.model_dump().items())
 
 

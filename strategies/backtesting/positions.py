@@ -14,12 +14,12 @@ from typing import Any
 import polars as pl
 
 from engine.features.bars import in_order
-from strategies.backtesting.rules import Rules, terms, tick_at
+from strategies.backtesting.rules import BacktestRules, terms, tick_at
 from strategies.base import ENGINE, Params, Strategy, is_observation
 
 
 def positions(
-    bars: pl.LazyFrame, strategy: Strategy[Any], params: Params, rules: Rules
+    bars: pl.LazyFrame, strategy: Strategy[Any], params: Params, rules: BacktestRules
 ) -> pl.DataFrame:
     """Return one row a bar with the position over it and what that earned.
 
@@ -74,12 +74,12 @@ def positions(
     )
 
 
-def with_results(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def with_results(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """Return the positions with cost and value computed again: their last bars have changed."""
     return positions.with_columns(_cost(rules), _value(rules))
 
 
-def _decision(params: Params, rules: Rules) -> pl.Expr:
+def _decision(params: Params, rules: BacktestRules) -> pl.Expr:
     """Return the position that is wanted from the next bar on; null if nothing is decided."""
     signal = pl.when(pl.col("trade_signal") != 0).then("trade_signal")
     if rules.exit == "opposite":
@@ -111,23 +111,23 @@ def _contracts_closed() -> pl.Expr:
     return pl.when(pl.col("last")).then(pl.col("position").abs()).otherwise(0)
 
 
-def _krw(rules: Rules) -> pl.Expr:
+def _krw(rules: BacktestRules) -> pl.Expr:
     return pl.col("multiplier") * rules.contracts
 
 
-def _gross(rules: Rules) -> pl.Expr:
+def _gross(rules: BacktestRules) -> pl.Expr:
     """Return what the bar earned: until its open with the position before, then with its own."""
     to_open = pl.col("before") * (pl.col("open") - pl.col("previous_close")).fill_null(0)
     within = pl.col("position") * (pl.col("close") - pl.col("open"))
     return ((to_open + within) * _krw(rules)).alias("gross")
 
 
-def _cost(rules: Rules) -> pl.Expr:
+def _cost(rules: BacktestRules) -> pl.Expr:
     ticks = rules.commission_ticks + rules.slippage_ticks
     points = _contracts_traded() * pl.col("tick_open") + _contracts_closed() * pl.col("tick_close")
     return (points * ticks * _krw(rules)).alias("cost")
 
 
-def _value(rules: Rules) -> pl.Expr:
+def _value(rules: BacktestRules) -> pl.Expr:
     points = _contracts_traded() * pl.col("open") + _contracts_closed() * pl.col("close")
     return (points * _krw(rules)).alias("value")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from strategies.backtesting.rules import Rules, first_capital
+from strategies.backtesting.rules import BacktestRules, first_capital
 from strategies.base import ENGINE
 
 
-def trades(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def trades(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """Return one row a trade, ascending by symbol and time.
 
     Columns: symbol, session, direction (+1, -1), entered (stamp of the bar at whose open), entry
@@ -68,7 +68,7 @@ def tradable_sessions(positions: pl.DataFrame) -> pl.DataFrame:
     return positions.filter(could)
 
 
-def daily(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def daily(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """Return one row a symbol and session of positions that end where the capital is lost.
 
     Columns: symbol, session, gross, cost, net, trades (begun), value (traded), exposure (share of

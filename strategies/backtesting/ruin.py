@@ -9,10 +9,10 @@ from __future__ import annotations
 import polars as pl
 
 from strategies.backtesting.positions import with_results
-from strategies.backtesting.rules import Rules, first_capital
+from strategies.backtesting.rules import BacktestRules, first_capital
 
 
-def until_ruin(positions: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def until_ruin(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """Return the positions of each symbol up to the bar at whose end its capital is lost.
 
     `positions` begin with the session from which the capital counts. At that bar's close the

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.market.symbols import parse
 
 
-class Rules(BaseModel):
+class BacktestRules(BaseModel):
     """The rules of a backtest. Costs are ticks per contract (or share) and side."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -34,7 +34,7 @@ class Rules(BaseModel):
     )
 
 
-def first_capital(rules: Rules) -> pl.Expr:
+def first_capital(rules: BacktestRules) -> pl.Expr:
     """Return the capital at the beginning, KRW, of rows of positions; aggregate it by symbol."""
     if rules.capital:
         return pl.lit(rules.capital, pl.Float64)

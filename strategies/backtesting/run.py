@@ -12,7 +12,7 @@ from engine.errors import InputError
 from strategies.backtesting import figures, results
 from strategies.backtesting.positions import positions
 from strategies.backtesting.ruin import until_ruin
-from strategies.backtesting.rules import Rules
+from strategies.backtesting.rules import BacktestRules
 from strategies.base import Params, Strategy
 
 
@@ -30,7 +30,7 @@ def backtest(
     bars: pl.LazyFrame,
     strategy: Strategy[Any],
     params: Params,
-    rules: Rules,
+    rules: BacktestRules,
     *,
     start: date | None = None,
 ) -> Backtest:

@@ -25,7 +25,7 @@ from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
-from engine.simulator.tokens import Account, Gate
+from engine.simulator.tokens import Account, Admission
 from engine.store.connection import Connection
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
@@ -40,7 +40,7 @@ PASSWORD, HOOK, LOGIN = "pW5-TheDatabasesPassword", "hk3-TheHooksToken", "lg9-Th
 def issued(number: int) -> str:
     """The tokens of the simulator in the order in which it gives them."""
     account = Account(KEY, SECRET, tokens=[None] * number)  # type: ignore[list-item]
-    return Gate({KEY: SECRET}, 1, WallClock())._text(account)
+    return Admission({KEY: SECRET}, 1, WallClock())._text(account)
 
 
 TOKENS = [issued(n) for n in range(4)]

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from engine.errors import InputError
 from strategies.backtesting.figures import deflated_sharpe, expected_best_sharpe, figures
-from strategies.backtesting.rules import Rules, terms, tick_at
+from strategies.backtesting.rules import BacktestRules, terms, tick_at
 from strategies.backtesting.run import Backtest, backtest
 from strategies.registry import STRATEGIES
 from tests.strategies.histories import histories, needs_real_file, real_bars
@@ -24,7 +24,7 @@ PARAMS = DOLPHA1.params.model_validate(
     {"rolling_move": 3, "band_multiplier": 0.3, "use_vwap": False, "observe_interval_minutes": 2}
 )
 RULES = st.builds(
-    Rules,
+    BacktestRules,
     exit=st.sampled_from(["opposite", "inside"]),
     contracts=st.integers(1, 3),
     commission_ticks=st.sampled_from([0.0, 0.25]),
@@ -35,7 +35,7 @@ FUTURES = ("101W09", "105W09")
 LONG = {"sessions": 12, "fewest": 9, "minutes": 40, "gaps": (0.0, 0.1)}
 
 
-def slow_trades(symbol: str, bars: pl.DataFrame, rules: Rules) -> list[dict[str, Any]]:
+def slow_trades(symbol: str, bars: pl.DataFrame, rules: BacktestRules) -> list[dict[str, Any]]:
     """Trade one symbol bar by bar, as a trader in front of the screen would."""
     multiplier, tick = {"101W09": (250_000, 0.05), "105W09": (50_000, 0.02)}[symbol]
     side = (rules.commission_ticks + rules.slippage_ticks) * tick
@@ -82,7 +82,7 @@ def slow_trades(symbol: str, bars: pl.DataFrame, rules: Rules) -> list[dict[str,
     return out
 
 
-def run(bars: pl.DataFrame, rules: Rules) -> Backtest | None:
+def run(bars: pl.DataFrame, rules: BacktestRules) -> Backtest | None:
     try:
         return backtest(bars.lazy(), DOLPHA1, PARAMS, rules)
     except InputError:
@@ -91,7 +91,9 @@ def run(bars: pl.DataFrame, rules: Rules) -> Backtest | None:
 
 @settings(max_examples=30, deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
-def test_trades_are_those_of_a_trader_who_goes_bar_by_bar(bars: pl.DataFrame, rules: Rules) -> None:
+def test_trades_are_those_of_a_trader_who_goes_bar_by_bar(
+    bars: pl.DataFrame, rules: BacktestRules
+) -> None:
     found = run(bars, rules)
     for symbol in FUTURES:
         slow = slow_trades(symbol, bars.filter(pl.col("symbol") == symbol), rules)
@@ -106,7 +108,9 @@ def test_trades_are_those_of_a_trader_who_goes_bar_by_bar(bars: pl.DataFrame, ru
 
 @settings(max_examples=30, deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
-def test_trades_days_and_equity_tell_the_same_story(bars: pl.DataFrame, rules: Rules) -> None:
+def test_trades_days_and_equity_tell_the_same_story(
+    bars: pl.DataFrame, rules: BacktestRules
+) -> None:
     found = run(bars, rules)
     if found is None:
         return
@@ -125,7 +129,9 @@ def test_trades_days_and_equity_tell_the_same_story(bars: pl.DataFrame, rules: R
 
 @settings(max_examples=15, deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
-def test_each_symbol_is_traded_as_if_it_were_alone(bars: pl.DataFrame, rules: Rules) -> None:
+def test_each_symbol_is_traded_as_if_it_were_alone(
+    bars: pl.DataFrame, rules: BacktestRules
+) -> None:
     both = run(bars, rules)
     for symbol in FUTURES:
         own = pl.col("symbol") == symbol
@@ -142,9 +148,9 @@ def test_each_symbol_is_traded_as_if_it_were_alone(bars: pl.DataFrame, rules: Ru
 @given(histories(symbols=("101W09",), **LONG), st.integers(4, 7))
 def test_sessions_before_the_start_are_warm_up_only(bars: pl.DataFrame, skipped: int) -> None:
     start: date = bars["timestamp"].dt.date().unique().sort()[skipped]
-    whole = run(bars, Rules(capital=1e8))
+    whole = run(bars, BacktestRules(capital=1e8))
     try:
-        later = backtest(bars.lazy(), DOLPHA1, PARAMS, Rules(capital=1e8), start=start)
+        later = backtest(bars.lazy(), DOLPHA1, PARAMS, BacktestRules(capital=1e8), start=start)
     except InputError:
         return
     assert whole is not None
@@ -229,12 +235,12 @@ def test_ticks_and_multipliers_are_those_of_krx() -> None:
 def test_without_history_it_says_what_is_missing() -> None:
     bars = real_like(sessions=1)
     with pytest.raises(InputError, match="needs 20 sessions"):
-        backtest(bars.lazy(), DOLPHA1, DOLPHA1.params(), Rules())
+        backtest(bars.lazy(), DOLPHA1, DOLPHA1.params(), BacktestRules())
 
 
 def test_a_symbol_that_is_no_code_has_no_multiplier() -> None:
     with pytest.raises(InputError):
-        backtest(real_like(3, "NOTHING").lazy(), DOLPHA1, DOLPHA1.params(), Rules())
+        backtest(real_like(3, "NOTHING").lazy(), DOLPHA1, DOLPHA1.params(), BacktestRules())
 
 
 def real_like(sessions: int, symbol: str = "101W09") -> pl.DataFrame:
@@ -254,7 +260,9 @@ def real_like(sessions: int, symbol: str = "101W09") -> pl.DataFrame:
 @pytest.mark.parametrize("leave", ["opposite", "inside"])
 def test_a_run_over_the_real_file_is_made_of_prices_that_were_there(leave: str) -> None:
     bars = real_bars()
-    found = backtest(bars.lazy(), DOLPHA1, DOLPHA1.params(), Rules(exit=leave, slippage_ticks=0))
+    found = backtest(
+        bars.lazy(), DOLPHA1, DOLPHA1.params(), BacktestRules(exit=leave, slippage_ticks=0)
+    )
     entries = found.trades.join(bars, left_on="entered", right_on="timestamp")
     assert entries.height == found.trades.height > 50
     assert (entries["entry"] == entries["open"]).all()
@@ -269,7 +277,7 @@ SMALL = st.sampled_from([1e5, 1e6, 5e6])
 @settings(max_examples=30, deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES, SMALL)
 def test_t13_a_lost_capital_ends_the_trading(
-    bars: pl.DataFrame, rules: Rules, capital: float
+    bars: pl.DataFrame, rules: BacktestRules, capital: float
 ) -> None:
     """T13. No trade, no equity and no return after the bar at which the capital is lost."""
     small = run(bars, rules.model_copy(update={"capital": capital}))
@@ -302,7 +310,9 @@ def test_t13_a_lost_capital_ends_the_trading(
 @needs_real_file
 def test_t13_the_case_of_a_million_won_over_the_real_file() -> None:
     """T13. It was a net of -6.57 million, a Sharpe ratio of 2.76 and a drawdown of -310 %."""
-    found = backtest(real_bars().lazy(), DOLPHA1, DOLPHA1.params(), Rules(capital=1_000_000))
+    found = backtest(
+        real_bars().lazy(), DOLPHA1, DOLPHA1.params(), BacktestRules(capital=1_000_000)
+    )
     row = found.figures.row(0, named=True)
     assert row["ruined"] == found.daily["session"].max()
     assert row["max_drawdown"] == -1

@@ -22,7 +22,7 @@ import pyarrow as pa
 from engine.kis.stream.cipher import StreamKey, decrypt
 from engine.kis.stream.fields import LAYOUTS, OPTION_VALUES, Layout
 from engine.kis.stream.gather import NULL, SEPARATOR, Wholes
-from engine.kis.stream.records import Columns, Names, Part, Records, no_records, read_part
+from engine.kis.stream.records import Columns, FrameGroup, Names, Records, no_records, read_part
 from engine.kis.stream.sides import SIDES, Sums, sides
 from engine.market.symbols import Option
 from engine.schemas import REJECTED_ROWS, TIME, TRADES
@@ -202,9 +202,9 @@ def _begin_well(values: Sequence[str], width: int) -> bool:
     )
 
 
-def _part(taken: Sequence[tuple[int, _Divided]]) -> Part:
+def _part(taken: Sequence[tuple[int, _Divided]]) -> FrameGroup:
     numbers, found = zip(*taken, strict=True)
-    return Part(
+    return FrameGroup(
         layout=found[0].layout,
         width=found[0].width,
         bodies=[one.body for one in found],
@@ -251,7 +251,7 @@ def _array(column: npt.NDArray[Any], field: pa.Field, names: Names) -> pa.Array:
     return whole if field.type == pa.int64() else whole.view(field.type)
 
 
-def _rejected_records(part: Part, records: Records) -> list[tuple[int, str, str, str, str]]:
+def _rejected_records(part: FrameGroup, records: Records) -> list[tuple[int, str, str, str, str]]:
     """Return the rejected records of a part, each as it stood in its frame."""
     bodies = dict(zip(part.frames, part.bodies, strict=True))
     return [

@@ -30,7 +30,7 @@ _PLAIN[[*b"0123456789.-"]] = True
 
 
 @dataclass(frozen=True)
-class Fields:
+class FieldArrays:
     """The kept fields of all records, a row of an array for each field."""
 
     wholes: Wholes  # NULL where the text is not a whole number
@@ -45,7 +45,7 @@ def gather(
     wholes: Sequence[int],
     numbers: Sequence[int],
     texts: Sequence[int],
-) -> Fields:
+) -> FieldArrays:
     """Return the fields at these places of all records, in order.
 
     Each body must hold a whole number of records of `width` fields.
@@ -62,7 +62,7 @@ def gather(
     return _read(taken, rows, len(wholes), len(numbers))
 
 
-def _read(taken: Any, rows: int, wholes: int, numbers: int) -> Fields:
+def _read(taken: Any, rows: int, wholes: int, numbers: int) -> FieldArrays:
     """Read the fields, each of which still ends with its separator."""
     bounds = np.frombuffer(taken.buffers()[1], np.int32)[: len(taken) + 1]
     data = np.frombuffer(taken.buffers()[2], np.uint8)[: bounds[-1]]
@@ -78,7 +78,7 @@ def _read(taken: Any, rows: int, wholes: int, numbers: int) -> Fields:
     texts = pl.Series(strings[:first_text], dtype=pl.String)
     whole = _parsed(texts[:digits], plain, pl.Int64)
     number = _parsed(texts[digits:], plain, pl.Float64)
-    return Fields(
+    return FieldArrays(
         wholes=_filled(whole, NULL).reshape(wholes, rows),
         numbers=_filled(number, np.nan).reshape(numbers, rows),
         texts=[strings[start : start + rows] for start in range(first_text, len(strings), rows)],

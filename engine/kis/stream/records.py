@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from engine.errors import InputError
 from engine.kis.stream.fields import OPTION_VALUES, Kind, Layout
-from engine.kis.stream.gather import NULL, Fields, Wholes, gather
+from engine.kis.stream.gather import NULL, FieldArrays, Wholes, gather
 from engine.market.symbols import parse
 from engine.market.trading_days import depends_on_days
 
@@ -75,7 +75,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Part:
+class FrameGroup:
     """Frames of one layout and width: their bodies, and of each its number and its records."""
 
     layout: Layout
@@ -110,7 +110,7 @@ def no_records() -> Columns:
     return columns | {name: np.empty(0) for name in NUMBERS}
 
 
-def read_part(part: Part, received: Wholes, names: Names) -> Records:
+def read_part(part: FrameGroup, received: Wholes, names: Names) -> Records:
     """Read all records of a part. `received` is the time of receipt of each frame of the batch."""
     layout = part.layout
     kept = [[n for n in group if n in layout.columns] for group in (WHOLES, NUMBERS, _TEXTS)]
@@ -146,7 +146,7 @@ def read_part(part: Part, received: Wholes, names: Names) -> Records:
     return Records(rows, rejected, found)
 
 
-def _columns(fields: Fields, kept: Sequence[Sequence[str]], names: Names) -> Columns:
+def _columns(fields: FieldArrays, kept: Sequence[Sequence[str]], names: Names) -> Columns:
     wholes, numbers, texts = kept
     rows = fields.lengths.shape[1]
     columns: Columns = {name: np.full(rows, NULL) for name in WHOLES}
@@ -226,7 +226,7 @@ def _rejected(
     rows: Columns,
     places: npt.NDArray[np.intp],
     bad: Sequence[tuple[Mask, str]],
-    part: Part,
+    part: FrameGroup,
     names: Names,
 ) -> list[tuple[int, int, str, str]]:
     first = np.argmax([mask[places] for mask, _ in bad], axis=0)
@@ -244,7 +244,9 @@ def _rejected(
     ]
 
 
-def _unreadable(rows: Columns, fields: Fields, kept: Sequence[Sequence[str]], good: Mask) -> int:
+def _unreadable(
+    rows: Columns, fields: FieldArrays, kept: Sequence[Sequence[str]], good: Mask
+) -> int:
     """Return how many values of good records are null although something stands there."""
     count = 0
     for index, name in enumerate([*kept[0], *kept[1]]):

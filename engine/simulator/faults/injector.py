@@ -13,9 +13,9 @@ from engine.simulator.faults.scenario import (
     CallRule,
     CorrectedBar,
     LateBar,
+    LowerPace,
     Maintenance,
     MissingBar,
-    Pace,
     Rule,
     Scenario,
 )
@@ -43,8 +43,10 @@ class FaultInjector:
         self._first_day = first_day
         numbered = list(enumerate(scenario.rule, start=1))
         self._bar_rules = [(n, rule) for n, rule in numbered if isinstance(rule, BarRule)]
-        self._state_rules = [rule for _, rule in numbered if isinstance(rule, Pace | Maintenance)]
-        others = (BarRule, Pace, Maintenance)
+        self._state_rules = [
+            rule for _, rule in numbered if isinstance(rule, LowerPace | Maintenance)
+        ]
+        others = (BarRule, LowerPace, Maintenance)
         self._call_rules = [(n, rule) for n, rule in numbered if not isinstance(rule, others)]
         self._asked: Counter[tuple[int, str, str]] = Counter()
         self._applied: Counter[int] = Counter()
@@ -60,7 +62,7 @@ class FaultInjector:
     def pace(self, usual: float, now: datetime) -> float:
         """Return how many calls a second are let through now."""
         paces = [
-            rule for rule in self._state_rules if isinstance(rule, Pace) and _during(rule, now)
+            rule for rule in self._state_rules if isinstance(rule, LowerPace) and _during(rule, now)
         ]
         return min([usual, *(rule.calls_per_second for rule in paces)])
 

@@ -114,7 +114,7 @@ class KillToken(Rule):
     code: Literal["EGW00121", "EGW00123"] = "EGW00121"
 
 
-class Pace(Rule):
+class LowerPace(Rule):
     """For a while, fewer calls a second are let through."""
 
     what: Literal["pace"]
@@ -207,7 +207,7 @@ BarRule = LateBar | MissingBar | CorrectedBar
 CallRule = (
     Refuse
     | KillToken
-    | Pace
+    | LowerPace
     | Maintenance
     | Slow
     | Cut

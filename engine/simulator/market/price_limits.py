@@ -41,16 +41,16 @@ Halts = Sequence[tuple[datetime, datetime]]  # labels of the first minute withou
 
 
 @dataclass(frozen=True)
-class Limits:
+class PriceLimits:
     """The lowest and the highest price that a session allows."""
 
     low: float
     high: float
 
 
-def price_limits(base: float, share: float, ticks: Ticks) -> Limits:
+def price_limits(base: float, share: float, ticks: Ticks) -> PriceLimits:
     """Return the limits `share` below and above the base price, rounded inwards to the tick."""
-    return Limits(
+    return PriceLimits(
         _on_tick(base * (1 - share), ticks, ceil), _on_tick(base * (1 + share), ticks, floor)
     )
 

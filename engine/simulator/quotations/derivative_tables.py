@@ -12,7 +12,7 @@ from engine.simulator.quotations.table import (
     SIGN,
     Block,
     Columns,
-    Table,
+    Quotation,
     cents,
     numbered,
     same,
@@ -95,7 +95,7 @@ _EXPECTED: Columns = {
 }
 
 TABLES = (
-    Table(
+    Quotation(
         "FHMIF10010000",
         FUTURES + "inquire-asking-price",
         ONE,
@@ -104,7 +104,7 @@ TABLES = (
             Block("output2", frames.book, BOOK, is_list=False),
         ),
     ),
-    Table(
+    Quotation(
         "FHKIF03020100",
         FUTURES + "inquire-daily-fuopchartprice",
         (*ONE, *DATES, "FID_PERIOD_DIV_CODE"),
@@ -118,7 +118,7 @@ TABLES = (
             Block("output2", frames.days, DAYS),
         ),
     ),
-    Table(
+    Quotation(
         "FHPIF05110100",
         FUTURES + "exp-price-trend",
         ONE,

@@ -12,7 +12,7 @@ from engine.simulator.quotations.table import (
     SIGN,
     Block,
     Columns,
-    Table,
+    Quotation,
     cents,
     same,
     share,
@@ -109,25 +109,25 @@ PROGRAMMES: Columns = {
 }
 
 TABLES = (
-    Table(
+    Quotation(
         "FHKST01010900",
         STOCKS + "inquire-investor",
         ONE,
         (Block("output", frames.stock_investor_days, STOCK_INVESTORS),),
     ),
-    Table(
+    Quotation(
         "FHPTJ04030000",
         STOCKS + "inquire-investor-time-by-market",
         ("FID_INPUT_ISCD", "FID_INPUT_ISCD_2"),
         (Block("output", frames.investors, INVESTORS),),
     ),
-    Table(
+    Quotation(
         "FHPTJ04040000",
         STOCKS + "inquire-investor-daily-by-market",
         (*ONE, "FID_INPUT_DATE_1", "FID_INPUT_ISCD_1"),
         (Block("output", frames.investor_days, INVESTOR_DAYS),),
     ),
-    Table(
+    Quotation(
         "FHPPG04600101",
         STOCKS + "comp-program-trade-today",
         ("FID_COND_MRKT_DIV_CODE", "FID_MRKT_CLS_CODE"),

@@ -12,7 +12,7 @@ from engine.simulator.quotations.table import (
     SIGN,
     Block,
     Columns,
-    Table,
+    Quotation,
     cents,
     same,
     share,
@@ -140,13 +140,13 @@ EXPECTED: Columns = {
 }
 
 TABLES = (
-    Table(
+    Quotation(
         "FHPUP02100000",
         STOCKS + "inquire-index-price",
         ONE,
         (Block("output", frames.index_now, PRICE, is_list=False),),
     ),
-    Table(
+    Quotation(
         "FHKUP03500200",
         STOCKS + "inquire-time-indexchartprice",
         (*ONE, "FID_ETC_CLS_CODE", "FID_INPUT_HOUR_1", "FID_PW_DATA_INCU_YN"),
@@ -160,7 +160,7 @@ TABLES = (
             Block("output2", frames.minute_rows, MINUTES),
         ),
     ),
-    Table(
+    Quotation(
         "FHKUP03500100",
         STOCKS + "inquire-daily-indexchartprice",
         (*ONE, *DATES, "FID_PERIOD_DIV_CODE"),
@@ -169,13 +169,13 @@ TABLES = (
             Block("output2", frames.days_between, DAYS),
         ),
     ),
-    Table(
+    Quotation(
         "FHPUP02110200",
         STOCKS + "inquire-index-timeprice",
         (*ONE, "FID_INPUT_HOUR_1"),
         (Block("output", frames.minute_rows, TIMES),),
     ),
-    Table(
+    Quotation(
         "FHPUP02120000",
         STOCKS + "inquire-index-daily-price",
         (*ONE, "FID_PERIOD_DIV_CODE", "FID_INPUT_DATE_1"),
@@ -184,7 +184,7 @@ TABLES = (
             Block("output2", frames.days_until, DAILY),
         ),
     ),
-    Table(
+    Quotation(
         "FHPST01840000",
         STOCKS + "exp-index-trend",
         (*ONE, "FID_MKOP_CLS_CODE", "FID_INPUT_HOUR_1"),

@@ -11,7 +11,7 @@ from engine.simulator.quotations.table import (
     SIGN,
     Block,
     Columns,
-    Table,
+    Quotation,
     cents,
     numbered,
     same,
@@ -273,13 +273,13 @@ HALTS: Columns = {
 }
 
 TABLES = (
-    Table(
+    Quotation(
         "FHKST01010100",
         STOCKS + "inquire-price",
         ONE,
         (Block("output", frames.one_stock, PRICE, is_list=False),),
     ),
-    Table(
+    Quotation(
         "FHKST01010200",
         STOCKS + "inquire-asking-price-exp-ccn",
         ONE,
@@ -288,14 +288,16 @@ TABLES = (
             Block("output2", frames.one_stock, EXPECTED, is_list=False),
         ),
     ),
-    Table("FHKST01010300", STOCKS + "inquire-ccnl", ONE, (Block("output", frames.trades, TRADES),)),
-    Table(
+    Quotation(
+        "FHKST01010300", STOCKS + "inquire-ccnl", ONE, (Block("output", frames.trades, TRADES),)
+    ),
+    Quotation(
         "FHKST01010400",
         STOCKS + "inquire-daily-price",
         ONE + PERIOD,
         (Block("output", frames.short_days, SHORT_DAYS),),
     ),
-    Table(
+    Quotation(
         "FHKST03010100",
         STOCKS + "inquire-daily-itemchartprice",
         ONE + DATES + PERIOD,
@@ -304,19 +306,19 @@ TABLES = (
             Block("output2", frames.days_between, DAYS),
         ),
     ),
-    Table(
+    Quotation(
         "FHKST11300006",
         STOCKS + "intstock-multprice",
         ("FID_COND_MRKT_DIV_CODE_1", "FID_INPUT_ISCD_1"),
         (Block("output", frames.several_stocks, SEVERAL),),
     ),
-    Table(
+    Quotation(
         "FHKST117300C0",
         STOCKS + "exp-closing-price",
         (*ONE, "FID_RANK_SORT_CLS_CODE", "FID_COND_SCR_DIV_CODE", "FID_BLNG_CLS_CODE"),
         (Block("output", frames.closing_prices, CLOSING),),
     ),
-    Table(
+    Quotation(
         "FHPST01810000",
         STOCKS + "exp-price-trend",
         (*ONE, "FID_MKOP_CLS_CODE"),
@@ -325,7 +327,7 @@ TABLES = (
             Block("output2", frames.expected_trend, TREND),
         ),
     ),
-    Table(
+    Quotation(
         "FHPST01390000",
         STOCKS + "inquire-vi-status",
         (

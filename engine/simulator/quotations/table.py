@@ -41,7 +41,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Table:
+class Quotation:
     """A quotation: where it is, which fields of the query it needs, what it answers."""
 
     tr_id: str

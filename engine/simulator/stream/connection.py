@@ -38,7 +38,7 @@ EARLY = timedelta(minutes=5)  # before a session its frames are written
 Key = tuple[str, str]  # TR and its key
 
 
-class Connection:
+class ClientConnection:
     """Serves one WebSocket."""
 
     def __init__(self, hub: Hub, request: web.BaseRequest) -> None:

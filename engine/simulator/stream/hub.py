@@ -9,7 +9,7 @@ from engine.clock import Clock
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.stream.frames import FrameWriter
 from engine.simulator.stream.requests import Registration
-from engine.simulator.tokens import Gate
+from engine.simulator.tokens import Admission
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,13 @@ class Hub:
     """
 
     def __init__(
-        self, exchange: SimulatedExchange, clock: Clock, gate: Gate, limits: Limits, *, seed: int
+        self,
+        exchange: SimulatedExchange,
+        clock: Clock,
+        gate: Admission,
+        limits: Limits,
+        *,
+        seed: int,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.clock = clock

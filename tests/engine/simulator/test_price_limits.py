@@ -18,7 +18,7 @@ from engine.simulator.market.moved import Move, MovedMarket
 from engine.simulator.market.price_limits import (
     HALT,
     STEPS,
-    Limits,
+    PriceLimits,
     halts,
     price_limits,
     widened_at,
@@ -48,8 +48,8 @@ def limited(frame: pl.DataFrame, base: float = 1000.0) -> list[float]:
 
 def test_t1_limits_are_rounded_inwards_to_the_tick() -> None:
     """1061.15 gives 1146.00 and 976.30: docs/kis.md#price-limits."""
-    assert price_limits(1061.15, STEPS[0], KOSPI200.ticks) == Limits(976.3, 1146.0)
-    assert price_limits(70_100, 0.30, STOCK_TICKS) == Limits(49_100, 91_100)
+    assert price_limits(1061.15, STEPS[0], KOSPI200.ticks) == PriceLimits(976.3, 1146.0)
+    assert price_limits(70_100, 0.30, STOCK_TICKS) == PriceLimits(49_100, 91_100)
 
 
 def test_t1_a_price_stands_at_its_limit_and_five_minutes_later_the_next_one_holds() -> None:

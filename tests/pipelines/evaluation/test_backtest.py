@@ -21,7 +21,7 @@ from pipelines.evaluation.backtest import parse_params, validate_model
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from pipelines.reports.backtest import write_report
 from pipelines.reports.evaluation_tables import trades_table
-from strategies.backtesting.rules import Rules
+from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.run import backtest as run
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.registry import strategy_named
@@ -121,7 +121,7 @@ def test_the_command_prints_a_table_or_json(file: Path, capsys: pytest.CaptureFi
 def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
     bars: pl.DataFrame, tmp_path: Path
 ) -> None:
-    strategy, rules = strategy_named("dolpha1"), Rules()
+    strategy, rules = strategy_named("dolpha1"), BacktestRules()
     params = parse_params(strategy.params, PARAMS)
     found = run(bars.lazy(), strategy, params, rules)
     files = write_report(found, strategy.name, params, rules, tmp_path / "report")
@@ -152,7 +152,7 @@ def test_a_wrong_parameter_is_one_clear_line(given: tuple[str, ...], said: str) 
 
 def test_a_wrong_rule_or_file_is_one_clear_line(tmp_path: Path, bars: pl.DataFrame) -> None:
     with pytest.raises(InputError, match="commission_ticks"):
-        validate_model(Rules, {"commission_ticks": -1})
+        validate_model(BacktestRules, {"commission_ticks": -1})
     with pytest.raises(InputError, match="there is no file"):
         read_bar_file(tmp_path / "none.parquet")
     text = tmp_path / "text.parquet"
