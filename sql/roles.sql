@@ -5,10 +5,14 @@
 --
 -- and then give the roles passwords, which are not written here: \password krt_reader
 --
--- krt_reader  reads everything: research, dashboards.
+-- krt_reader  reads everything: research, dashboards. It has 20 connections at most, ends a statement
+--             or an idle transaction after five minutes, and holds no lock that a merge waits for.
 -- krt_writer  merges: reads, inserts, updates what may be corrected. It cannot delete, truncate,
---             drop or alter; history (replaced bars, signals given) it cannot change. It
---             makes partitions and strategies' tables through functions of the owner.
+--             drop or alter; history (replaced bars, signals given) it cannot change, nor whether
+--             the data are real. It makes partitions and strategies' tables through functions of
+--             the owner.
+--
+-- Large objects are everybody's unless a superuser runs this once; a notice says so.
 
 DO $$
 DECLARE
@@ -47,4 +51,6 @@ BEGIN
         EXECUTE format('GRANT INSERT ON %s TO krt_writer', relation);
         EXECUTE format('GRANT UPDATE ON %s TO krt_writer', relation);
     END LOOP;
+
+    PERFORM restrict_roles();
 END $$;

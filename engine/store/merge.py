@@ -7,8 +7,9 @@ There are two paths. A sample of the batch's keys decides which is tried first:
 - staging: a temporary table (by COPY) → the rows whose values are not stored yet → INSERT … ON
   CONFLICT. Comparing first is three times as fast as resolving a conflict for every row.
 
-Merges of one table wait for each other (an advisory lock of the transaction), so that counts are
-exact and two writers cannot deadlock; ON CONFLICT still guards against other programs.
+Merges of one table wait for each other (its row of `merge_locks` is locked: an advisory lock could
+be held by a reader), so that counts are exact and two writers cannot deadlock; ON CONFLICT still
+guards against other programs.
 """
 
 from __future__ import annotations
@@ -103,14 +104,23 @@ def _merge(
     connection: Connection, table: Table, rows: pl.DataFrame, *, direct: bool
 ) -> pl.DataFrame:
     bounds = _bounds(table, rows)
-    lock = f"pg_advisory_xact_lock(hashtextextended({literal(table.name)}, 0))"
-    is_stored = _any_stored(table, rows, bounds)
-    with connection.transaction_selecting(lock, f"{is_stored} AS stored") as (cursor, answer):
+    columns = (f"{_lock(table)} AS locked", f"{_any_stored(table, rows, bounds)} AS stored")
+    with connection.transaction_selecting(*columns) as (cursor, answer):
+        if answer["locked"].item() is None:  # the first merge of this table
+            name = literal(table.name)
+            cursor.execute(f"INSERT INTO merge_locks VALUES ({name}) ON CONFLICT DO NOTHING")
+            fetch_frame(cursor, f"SELECT {_lock(table)} AS locked")
         # The answer may be older than the lock: it is only a guess.
         if direct and not answer["stored"].item():
             _insert_directly(cursor, table, rows)
             return rows.group_by(_BATCH).agg(inserted=pl.len(), changed=0)
         return _merge_staged(cursor, table, rows, bounds)
+
+
+def _lock(table: Table) -> str:
+    """Return the SQL expression that locks the table's row until the transaction ends."""
+    name = literal(table.name)
+    return f"(SELECT true FROM public.merge_locks WHERE name = {name} FOR NO KEY UPDATE)"
 
 
 def _merge_staged(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str) -> pl.DataFrame:
