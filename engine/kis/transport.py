@@ -32,7 +32,7 @@ _ADVICE = {  # by OpenSSL's number of the reason
     10: "is this machine's clock right?",  # expired
     62: "check base_url",  # of another name
 }
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _HEADERS = {
     "User-Agent": f"korea-realtime-trading/{metadata.version('korea-realtime-trading')}",
     "Accept-Encoding": "gzip",
@@ -181,7 +181,7 @@ def _is_packed(response: httpx.Response) -> bool:
 
 def _build_transport(base_url: str) -> AiohttpTransport:
     """Build the transport. Proxies of the environment are not used for the loopback address."""
-    outside = urlsplit(base_url).hostname not in _LOOPBACK
+    outside = urlsplit(base_url).hostname not in LOOPBACK
     transport = AiohttpTransport()
 
     def session() -> aiohttp.ClientSession:  # aiohttp must be created inside the event loop

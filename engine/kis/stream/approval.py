@@ -1,0 +1,131 @@
+"""KIS's approval key, with which a connection registers: one for each app key and address.
+
+It is good for 24 hours and needed only to begin: an open connection goes on without a new one
+(docs/kis.md#connection). It is kept beside the access token, readable by its owner alone. Who holds
+the lock of the connection is the only one to ask for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, Field, NaiveDatetime, ValidationError
+
+from engine.clock import Clock
+from engine.errors import KisKeyRefused, KisUnreachable
+from engine.files import read_file, write_atomically
+from engine.kis.answer import GATEWAY, PACE, without_secrets
+from engine.kis.transport import Reply, Transport
+from engine.settings import AppKey
+
+log = logging.getLogger(__name__)
+
+PATH = "/oauth2/Approval"
+_LIFE = timedelta(hours=23)  # KIS's 24, and an hour to begin with
+_BETWEEN_REQUESTS = timedelta(seconds=61)  # as of tokens; nobody has said of this one
+
+
+class _Approval(BaseModel):
+    """The file; `issued_at` is KST without zone."""
+
+    approval_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,4096}$", repr=False)]
+    issued_at: NaiveDatetime
+
+
+class ApprovalKeeper:
+    """Provides the approval key of one app key, and renews it when KIS no longer knows it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        key: AppKey,
+        path: Path,
+        clock: Clock,
+        all_secrets: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._transport = transport
+        self._key = key
+        self._path = path
+        self._clock = clock
+        self._all_secrets = all_secrets  # of all keys: KIS's words might repeat any
+        self._known: _Approval | None = None
+
+    async def approval_key(self) -> str:
+        """Return a key that is still good. Raises KisKeyRefused, KisUnreachable."""
+        known = self._known or self._load()
+        age = self._clock.now() - known.issued_at if known else None
+        if known is None or age is None or not timedelta(0) <= age < _LIFE:
+            known = await self._request()
+        self._known = known
+        return known.approval_key
+
+    async def replace(self, rejected: str) -> str | None:
+        """Return another key than the one that KIS does not know (OPSP0011).
+
+        None if that one is new: asking again and again would not help. Raises as `approval_key`.
+        """
+        known = self._known
+        if known is not None and known.approval_key == rejected:
+            if timedelta(0) <= self._clock.now() - known.issued_at < _BETWEEN_REQUESTS:
+                return None
+            self._known = await self._request()
+        return await self.approval_key()
+
+    def secrets(self) -> list[str]:
+        """Return what must never be shown."""
+        own = [self._key.app_key.get_secret_value(), self._key.app_secret.get_secret_value()]
+        return [*own, *([self._known.approval_key] if self._known else [])]
+
+    async def _request(self) -> _Approval:
+        now = self._clock.now()
+        content = orjson.dumps(
+            {
+                "grant_type": "client_credentials",
+                "appkey": self._key.app_key.get_secret_value(),
+                "secretkey": self._key.app_secret.get_secret_value(),
+            }
+        )
+        headers = {"content-type": "application/json; charset=utf-8"}
+        reply = await self._transport.send("POST", PATH, headers=headers, content=content)
+        body = _body(reply)
+        try:
+            given = {"approval_key": body.get("approval_key"), "issued_at": now}
+            found = _Approval.model_validate(given)
+        except ValidationError:
+            raise self._refusal(reply, body) from None
+        self._save(found)
+        return found
+
+    def _refusal(self, reply: Reply, body: dict[str, Any]) -> KisKeyRefused | KisUnreachable:
+        secrets = [*self._all_secrets(), *self.secrets()]
+        code = without_secrets(secrets, str(body.get("error_code") or body.get("msg_cd") or ""))
+        if code and reply.status < 500 and code not in {PACE, "EGW00133", *GATEWAY}:
+            words = str(body.get("error_description") or body.get("msg1") or "")
+            text = without_secrets(secrets, words)
+            return KisKeyRefused(f"KIS gives no approval key: {text}", msg_cd=code)
+        return KisUnreachable(f"KIS gave no approval key: HTTP {reply.status}", msg_cd=code or None)
+
+    def _load(self) -> _Approval | None:
+        try:
+            return _Approval.model_validate_json(read_file(self._path))
+        except (OSError, ValidationError):  # a new one is asked for
+            return None
+
+    def _save(self, found: _Approval) -> None:
+        try:
+            write_atomically(self._path, found.model_dump_json().encode(), private=True)
+        except OSError as error:  # this process has the key
+            log.warning("⚠️ the approval key cannot be kept for the next start: %s", error)
+
+
+def _body(reply: Reply) -> dict[str, Any]:
+    try:
+        found = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        found = {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,46 @@
+"""How a connection is doing, for the status, the page and the summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.kis.stream.frames import StreamRows
+from engine.kis.stream.registrations import MOST, StreamRegistration
+
+
+@dataclass
+class StreamState:
+    """The state of one app key's connection; times KST without zone.
+
+    `doing` is one clause for people. `held_elsewhere`: another process of this machine has the
+    connection, so its symbols are polled by REST here. `silent`: registered, in continuous trading,
+    and without data for longer than their own rate explains.
+    """
+
+    doing: str = "not started"
+    held_elsewhere: bool = False
+    connected_since: datetime | None = None
+    paused_until: datetime | None = None
+    connections: int = 0  # of this process, failed ones too
+    registered: tuple[StreamRegistration, ...] = ()
+    silent: tuple[StreamRegistration, ...] = ()
+    limit: int = MOST
+    last_frame_at: datetime | None = None
+    newest: datetime | None = None  # exchange time, of the rows that were noted
+    frames: int = 0  # read from the connection
+    dropped: int = 0  # frames for which the queue had no room: nobody took them in time
+    records: int = 0
+    rejected: int = 0
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection had to be made again."""
+        return max(self.connections - 1, 0)
+
+    def note(self, rows: StreamRows) -> None:
+        """Note what the frames that were taken turned out to hold."""
+        self.records += rows.counts["records"]
+        self.rejected += rows.counts["rejected"]
+        if rows.newest is not None:
+            self.newest = max(rows.newest, self.newest or rows.newest)
