@@ -87,7 +87,7 @@ class DayStatistics:
             self.last_bar[symbol] = newest
         before = self.stored.setdefault(symbol, set())
         for _, stamp, delay in live_delays(frame.with_columns(committed_at=now)).iter_rows():
-            if stamp not in before:
+            if stamp not in before and (counts.inserted or counts.spooled):
                 self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
         before.update(frame["timestamp"])
 

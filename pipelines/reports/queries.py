@@ -148,10 +148,11 @@ def summary_of_day(url: str, underlying_symbol: str, day: date) -> pl.DataFrame:
 def coverage(url: str, first: date, last: date, now: datetime | None = None) -> pl.DataFrame:
     """Return FIGURES (engine.history.completeness) of the sessions from first to last.
 
-    Of bars and option chains, for all that ought to have been collected by `now`; None: all of the
-    last session.
+    Of bars and option chains, for all that ought to have been collected. If `now` is a moment of
+    the last day, what is later is not missing yet.
     """
-    until = now or datetime.combine(last, time.max)
+    whole = datetime.combine(last, time.max)
+    until = now if now and now.date() == last else whole
     return figures(read_minutes(partial(query, url), first, last, until))
 
 

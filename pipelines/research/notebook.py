@@ -53,7 +53,7 @@ def _(errors, mo, pictures, sources, url):
     def show(what, **choice):
         """Draw a picture of what is stored, or say why that is not possible."""
         try:
-            chosen = pictures.Choice(width=680, **choice)
+            chosen = pictures.Choice(width=680, now=sources.present(), **choice)
             return pictures.draw(url, what, chosen, sources.credit())
         except errors.KrtError as error:
             return mo.md(f"⚠️ {error}")

@@ -6,12 +6,14 @@ import atexit
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
+from engine.clock import WallClock
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.settings import DataKind, load_settings
@@ -19,6 +21,7 @@ from pipelines.databases import data_kind, open_reader
 from pipelines.read_only import reader_url
 from pipelines.reports.charts.style import CREDITS
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
+from pipelines.reports.standing import present_moment
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
 Source = Literal["postgres", "parquet"]
@@ -127,6 +130,12 @@ def default_kind() -> DataKind:
     if READER_URL in os.environ:
         return "simulation" if os.environ.get(READER_SIMULATED) == "1" else "live"
     return data_kind(load_settings())
+
+
+def present() -> datetime:
+    """Return the moment by which minutes are missing: now, or where the simulation is."""
+    ask = partial(postgres.query, database_url())
+    return present_moment(ask, WallClock(), simulated=default_kind() == "simulation")
 
 
 def credit() -> str:

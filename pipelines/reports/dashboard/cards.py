@@ -173,11 +173,11 @@ def last_bars(board: Board) -> str:
             f'<td data-krt="price" data-symbol="{escape(row["symbol"])}">'
             f"{_price(row['symbol'], row['close'])}</td>",
             _cell(f"{row['timestamp']:%H:%M}" if row["timestamp"] else "–"),
+            _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
+            _cell(f"{row['stored']:,} / {row['expected']:,}"),
             _cell(ago(board.now - row["timestamp"]) if row["timestamp"] else "–"),
             _cell(_seconds(row["delay"])),
             _cell(_seconds(row["usual_delay"])),
-            _cell(f"{row['stored']:,} / {row['expected']:,}"),
-            _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
         ]
         for row in board.symbols.iter_rows(named=True)
     ]

@@ -174,3 +174,11 @@ async def test_t9_each_figure_of_status_adds_up(store: Store, database_url: str)
         assert row["expected"] == row["stored"] + row["missing"] + row["no_trade"]
         assert row["missing"] == row["open"] + row["unavailable"] + row["refused"]
     assert sum(row["stamps"] for row in figures["gap_list"]) == figures["missing"]
+
+
+def test_t10_a_database_that_is_away_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KRT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/krt")
+    assert main(["status"]) == 2
+    assert capsys.readouterr().err.startswith("❌ ")
