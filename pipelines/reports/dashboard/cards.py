@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -108,8 +109,7 @@ def head(board: Board, *, simulated: bool) -> str:
             bad=missing > 0,
             name="missing",
         ),
-        card("거부된 행", f"{counts['rejected']:,}", name="rejected"),
-        card("정정된 봉", f"{counts['corrected']:,}", name="corrected"),
+        card("거부된 행", f"{counts['rejected']:,}", f"정정된 봉 {counts['corrected']:,}"),
     ]
     kind = "모의 데이터 (시뮬레이션)" if simulated else "실제 데이터 (KIS)"
     return f'<div data-krt="kind">{kind}</div>{side_by_side(cards)}'
@@ -167,35 +167,26 @@ def _component(name: str, message: str | None, beat: datetime, state: State) -> 
 
 
 def last_bars(board: Board) -> str:
-    """Return the last bar or snapshot of each symbol: price, age, delay, what is missing."""
-    rows = [
-        [
-            f'<td data-krt="price" data-symbol="{escape(row["symbol"])}">'
-            f"{_price(row['symbol'], row['close'])}</td>",
-            _cell(f"{row['timestamp']:%H:%M}" if row["timestamp"] else "–"),
-            _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
-            _cell(f"{row['stored']:,} / {row['expected']:,}"),
-            _cell(ago(board.now - row["timestamp"]) if row["timestamp"] else "–"),
-            _cell(_seconds(row["delay"])),
-            _cell(_seconds(row["usual_delay"])),
-        ]
-        for row in board.symbols.iter_rows(named=True)
-    ]
-    names = [
-        "종목",
-        "현재가",
-        "마지막",
-        "경과",
-        "저장 지연",
-        "평소 지연",
-        "저장 / 있어야 할",
-        "누락",
-    ]
-    return section("종목", _table(names, board.symbols["symbol"], rows))
+    """Return the last bar or snapshot of each symbol: price, what is missing, age, delay."""
+    rows = [_last_bar(board.now, row) for row in board.symbols.iter_rows(named=True)]
+    titles = list(rows[0]) if rows else []
+    cells = [list(row.values()) for row in rows]
+    return section("종목", _table(["종목", *titles], board.symbols["symbol"], cells))
 
 
-def _price(symbol: str, close: float | None) -> str:
-    return "–" if close is None else price(symbol, close)
+def _last_bar(now: datetime, row: dict[str, Any]) -> dict[str, str]:
+    """Return the cells of one symbol by their titles."""
+    symbol, last = row["symbol"], row["timestamp"]
+    close = "–" if row["close"] is None else price(symbol, row["close"])
+    return {
+        "현재가": f'<td data-krt="price" data-symbol="{escape(symbol)}">{close}</td>',
+        "마지막": _cell(f"{last:%H:%M}" if last else "–"),
+        "누락": _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
+        "저장 / 있어야 할": _cell(f"{row['stored']:,} / {row['expected']:,}"),
+        "경과": _cell(ago(now - last) if last else "–"),
+        "저장 지연": _cell(_seconds(row["delay"])),
+        "평소 지연": _cell(_seconds(row["usual_delay"])),
+    }
 
 
 def _seconds(delay: float | None) -> str:

@@ -47,6 +47,11 @@ def test_the_page_shows_the_last_price_and_what_is_missing(viewer: Viewer) -> No
     assert f'data-symbol="A01612">{closes["A01612"]:,.2f}<' in html
     assert f'data-symbol="005930">{closes["005930"]:,.0f}<' in html
     shown = dict(re.findall(r'data-krt="(\w+)"><b>[^<]*</b><span class="[^"]*">([^<]*)<', html))
+    table = html[html.index("<tr><th>종목") :]
+    titles = re.findall("<th>([^<]*)</th>", table)
+    cells = re.findall("<td[^>]*>([^<]*)</td>", table)
+    row = dict(zip(titles, cells[cells.index("A01612") :], strict=False))
+    assert (row["누락"], row["저장 / 있어야 할"], row["마지막"]) == ("2", "193 / 195", "12:00")
     assert shown["clock"] == "12:00:00"
     assert shown["session"] == "정규장"
     # two bars, and of each of two chains the 195 minutes until 11:59 without the twelve snapshots
