@@ -147,13 +147,13 @@ bench *parts:
 soak *options:
     @python -m tests.soak "$@"
 
-# write the exact versions of all packages into pyproject.toml
+# write the exact versions of all packages into pyproject.toml, their hashes into requirements.txt
 [group('development')]
 [no-exit-message]
 lock:
     @python .ci/lock.py
 
-# ask a database of advisories about every package that is installed
+# ask a database of advisories about every package that is installed, and check all hashes
 [group('development')]
 [no-exit-message]
 audit:

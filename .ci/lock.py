@@ -1,7 +1,8 @@
-"""Write the exact version of every package into pyproject.toml, as constraints for uv.
+"""Write the exact version of every package into pyproject.toml, and their hashes beside it.
 
 A lock file would name the addresses that packages were downloaded from, and those differ from one
-machine to the next. Versions alone are enough to repeat an install.
+machine to the next. The versions are constraints for uv, which cannot carry hashes: those of every
+file of every package, for all platforms, are in requirements.txt, for `--require-hashes`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from pathlib import Path
 import tomlkit
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+HASHES = PROJECT.with_name("requirements.txt")
+HEADER = """\
+# Written by `just lock`: the hashes of all packages, those of development too, on every platform.
+# To install by them: pip install --require-hashes -r requirements.txt, then pip install --no-deps .
+"""
 
 
-def resolved(project: Path) -> list[str]:
-    """Return `name==version ; marker` of everything a fresh resolution chooses."""
+def resolved(project: Path) -> str:
+    """Return everything a fresh resolution chooses: `name==version ; marker`, and its hashes."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "pyproject.toml"
         document = tomlkit.parse(project.read_text(encoding="utf-8"))
@@ -28,7 +34,6 @@ def resolved(project: Path) -> list[str]:
             uv,
             "export",
             "--quiet",
-            "--no-hashes",
             "--no-annotate",
             "--no-header",
             "--no-emit-project",
@@ -38,17 +43,25 @@ def resolved(project: Path) -> list[str]:
         done = subprocess.run(  # noqa: S603
             command, cwd=folder, check=True, capture_output=True, text=True
         )
-    return [line.strip() for line in done.stdout.splitlines() if "==" in line]
+    return done.stdout
+
+
+def versions_in(requirements: str) -> list[str]:
+    """Return `name==version ; marker` of each package."""
+    lines = (line.removesuffix("\\").strip() for line in requirements.splitlines())
+    return [line for line in lines if "==" in line and not line.startswith("#")]
 
 
 def main() -> None:
-    """Replace `tool.uv.constraint-dependencies`."""
+    """Replace `tool.uv.constraint-dependencies` and requirements.txt."""
+    requirements = resolved(PROJECT)
     document = tomlkit.parse(PROJECT.read_text(encoding="utf-8"))
     versions = tomlkit.array()
-    versions.extend(resolved(PROJECT))
+    versions.extend(versions_in(requirements))
     versions.multiline(multiline=True)
     document["tool"]["uv"]["constraint-dependencies"] = versions  # type: ignore[index]
     PROJECT.write_text(tomlkit.dumps(document), encoding="utf-8", newline="\n")
+    HASHES.write_text(HEADER + requirements, encoding="utf-8", newline="\n")
     print(f"✅ {len(versions)} versions written")  # noqa: T201
 
 
