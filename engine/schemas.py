@@ -11,6 +11,8 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
+from engine.columns import PRICES
+
 TIME = pa.timestamp("us")
 POSTGRES_TYPES = {  # the types that a column of a table may have
     pa.float64(): "double precision",
@@ -43,7 +45,7 @@ def level_columns(levels: int = LEVELS) -> list[str]:
     return [f"{side}_{level}" for side in "cp" for level in moneyness]
 
 
-_PRICES = [(name, pa.float64()) for name in ("open", "high", "low", "close")]
+_PRICES = [(name, pa.float64()) for name in PRICES]
 
 FUTURES_BARS = pa.schema(
     [

@@ -9,10 +9,11 @@ from pipelines.commands.options import (
     BarFile,
     BarTimesOption,
     DatabaseOption,
-    End,
+    FirstSession,
+    LastSession,
     ParamTexts,
-    Start,
-    Symbols,
+    StrategyName,
+    TradedSymbols,
     require_file,
     require_folder,
 )
@@ -27,11 +28,11 @@ def backtest(
     *,
     file: BarFile = None,
     bar_times: BarTimesOption = None,
-    symbol: Symbols = (),
-    strategy: str = "dolpha1",
+    symbol: TradedSymbols = (),
+    strategy: StrategyName = "dolpha1",
     param: ParamTexts = (),
-    start: Start = None,
-    end: End = None,
+    start: FirstSession = None,
+    end: LastSession = None,
     exit: Literal["opposite", "inside"] = "opposite",  # noqa: A002
     contracts: int = 1,
     commission: float = 0.25,
@@ -45,16 +46,8 @@ def backtest(
 
     Parameters
     ----------
-    symbol
-        a code, or a product (A01) whose front month is meant; may be repeated
-    strategy
-        its name
     param
         a parameter of the strategy, name=value; may be repeated
-    start
-        the first session that counts; the sessions before it are warm-up
-    end
-        the last session
     exit
         leave on the opposite signal only, or also when back inside the bands
     contracts

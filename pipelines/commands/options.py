@@ -40,6 +40,25 @@ DayOrToday = Annotated[
 Start = Annotated[dt.date | None, Parameter(name="--from", validator=known_day)]
 End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 27 years
+FirstSession = Annotated[
+    dt.date | None,
+    Parameter(
+        name="--from",
+        validator=known_day,
+        help="the first session that counts; the sessions before it are warm-up",
+    ),
+]
+LastSession = Annotated[
+    dt.date | None, Parameter(name="--to", validator=known_day, help="the last session")
+]
+StrategyName = Annotated[str, Parameter(help="its name")]
+TradedSymbols = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--symbol",
+        help="a code, or a product (A01) whose front month is meant; may be repeated",
+    ),
+]
 Symbols = Annotated[tuple[str, ...], Parameter(name="--symbol")]
 ParamTexts = Annotated[tuple[str, ...], Parameter(name="--param")]
 Names = Annotated[tuple[str, ...], Parameter(name="--allow-host")]

@@ -13,9 +13,10 @@ from pipelines.commands.options import (
     BarFile,
     BarTimesOption,
     DatabaseOption,
-    End,
-    Start,
-    Symbols,
+    FirstSession,
+    LastSession,
+    StrategyName,
+    TradedSymbols,
     Workers,
     require_file,
 )
@@ -33,10 +34,10 @@ def sweep(
     axis: Axes,
     file: BarFile = None,
     bar_times: BarTimesOption = None,
-    symbol: Symbols = (),
-    strategy: str = "dolpha1",
-    start: Start = None,
-    end: End = None,
+    symbol: TradedSymbols = (),
+    strategy: StrategyName = "dolpha1",
+    start: FirstSession = None,
+    end: LastSession = None,
     workers: Workers = None,
     ray: str | None = None,
     results: Path | None = None,
@@ -49,14 +50,6 @@ def sweep(
     ----------
     axis
         name=value,value,… of a parameter, or of exit, commission_ticks …; may be repeated
-    symbol
-        a code, or a product (A01) whose front month is meant; may be repeated
-    strategy
-        its name
-    start
-        the first session that counts; the sessions before it are warm-up
-    end
-        the last session
     workers
         processes; as many as there are cores by default
     ray

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-BARS = ["timestamp", "symbol", "open", "high", "low", "close", "volume"]
+from engine import columns
+
+BARS = list(columns.BARS)
 
 
 def recorded(file: Path, day: date, auction: str) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import polars as pl
 
+from engine.columns import PRICES
 from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, previous_sessions, session, session_dates
 from engine.simulator.exchange import KEPT, SimulatedExchange, served_session
@@ -20,7 +21,7 @@ LIMIT = 100  # rows an answer
 DAYS = pl.Schema(
     [
         ("date", pl.Date()),
-        *((name, pl.Float64()) for name in ("open", "high", "low", "close")),
+        *((name, pl.Float64()) for name in PRICES),
         *((name, pl.Float64()) for name in ("volume", "turnover")),
     ]
 )

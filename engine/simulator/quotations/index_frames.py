@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from engine.columns import PRICES
 from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, Session, session
 from engine.simulator.exchange import SimulatedExchange
@@ -58,7 +59,7 @@ def index_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame
     done = pl.Series(trading_done(minutes.height))
     return minutes.select(
         "label",
-        *((pl.col(name) * index.factor).round(2) for name in ("open", "high", "low", "close")),
+        *((pl.col(name) * index.factor).round(2) for name in PRICES),
         volume=(done * max(0.4, size) * index.volume).floor(),
         turnover=(done * max(0.4, size) * index.turnover).floor(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from engine.columns import PRICES
 from pipelines.reports.charts.style import (
     BLUE,
     GREEN,
@@ -59,7 +60,7 @@ def _candles(bars: pl.DataFrame) -> list[Picture]:
     direction = (
         pl.when(pl.col("close") >= pl.col("open")).then(pl.lit("상승")).otherwise(pl.lit("하락"))
     )
-    frame = bars.select("timestamp", "open", "high", "low", "close", direction.alias("direction"))
+    frame = bars.select("timestamp", *PRICES, direction.alias("direction"))
     color = alt.Color("direction:N", legend=None, scale=_directions())
     base = alt.Chart(frame).encode(x=clock_axis(None), color=color, tooltip=_bar_tooltip())
     wick = base.mark_rule(strokeWidth=0.8).encode(y=_price("low"), y2="high:Q")

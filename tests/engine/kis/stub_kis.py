@@ -134,3 +134,9 @@ async def open_client(
         yield client
     finally:
         await client.close()
+
+
+def token_file(folder: Path) -> Path:
+    """Return the one token file in a folder."""
+    (file,) = folder.glob("*-token.json")
+    return file
