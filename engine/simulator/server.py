@@ -32,6 +32,7 @@ from engine.simulator.endpoints import (
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.faults.corrupt import MAINTENANCE_PAGE, broken_response, corrupt_rows
 from engine.simulator.faults.injector import FaultInjector, NumberedRule
+from engine.simulator.faults.rule import WEBSOCKET
 from engine.simulator.faults.scenario import KillToken, Refuse, Scenario, Slow
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.moved import Move, MovedMarket
@@ -91,7 +92,7 @@ class Simulator:
         self.exchange = SimulatedExchange(market, self._faults.add_faults)
         self._endpoints = endpoints()
         self._handled = 0
-        self.stream = Hub(self.exchange, clock, gate, limits, seed=scenario.seed)
+        self.stream = Hub(self.exchange, clock, gate, limits, self._faults)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request in KIS's headers, this server's time in Date among them.
@@ -111,6 +112,9 @@ class Simulator:
         return response
 
     async def _serve_stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.counts.calls[WEBSOCKET] += 1
+        if self._faults.is_down(WEBSOCKET, self._clock.now()):
+            return web.Response(status=503)
         return await ClientConnection(self.stream, request).run()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

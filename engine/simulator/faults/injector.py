@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
+from engine.simulator.faults.rule import Rule
 from engine.simulator.faults.scenario import (
     BarRule,
     CallRule,
@@ -16,8 +17,14 @@ from engine.simulator.faults.scenario import (
     LowerPace,
     Maintenance,
     MissingBar,
-    Rule,
     Scenario,
+)
+from engine.simulator.faults.stream_rules import (
+    FrameRule,
+    RefuseRegistration,
+    RegistrationLimit,
+    Silence,
+    StreamRule,
 )
 from engine.simulator.market.data import draws, instrument
 from engine.simulator.partial_bar import bar_row
@@ -46,7 +53,8 @@ class FaultInjector:
         self._state_rules = [
             rule for _, rule in numbered if isinstance(rule, LowerPace | Maintenance)
         ]
-        others = (BarRule, LowerPace, Maintenance)
+        self._stream_rules = [(n, rule) for n, rule in numbered if isinstance(rule, StreamRule)]
+        others = (BarRule, LowerPace, Maintenance, StreamRule)
         self._call_rules = [(n, rule) for n, rule in numbered if not isinstance(rule, others)]
         self._asked: Counter[tuple[int, str, str]] = Counter()
         self._applied: Counter[int] = Counter()
@@ -74,6 +82,45 @@ class FaultInjector:
             if tr_id in rule.endpoints and _during(rule, now) and fnmatchcase(symbol, rule.symbol)
             if self._applies(number, rule, symbol, tr_id)
         ]
+
+    def rules_for_frame(self, tr_id: str, symbol: str, now: datetime) -> list[FrameRule]:
+        """Return the rules that apply to a frame of the feed that leaves now, in their order."""
+        return [
+            rule
+            for number, rule in self._stream_rules
+            if isinstance(rule, FrameRule) and tr_id in rule.endpoints
+            if _during(rule, now) and fnmatchcase(symbol, rule.symbol)
+            if self._applies(number, rule, symbol, tr_id)
+        ]
+
+    def refused_registration(self, tr_id: str, symbol: str, now: datetime) -> str | None:
+        """Return the code with which a registration is refused now; None: it is not."""
+        for number, rule in self._stream_rules:
+            if (
+                isinstance(rule, RefuseRegistration)
+                and (rule.endpoint == "all" or tr_id in rule.endpoints)
+                and _during(rule, now)
+                and fnmatchcase(symbol, rule.symbol)
+                and self._applies(number, rule, symbol, tr_id)
+            ):
+                return rule.code
+        return None
+
+    def registrations(self, usual: int, now: datetime) -> int:
+        """Return how many registrations a connection may have now."""
+        limits = [
+            rule.registrations
+            for _, rule in self._stream_rules
+            if isinstance(rule, RegistrationLimit) and _during(rule, now)
+        ]
+        return min([usual, *limits])
+
+    def is_dead(self, now: datetime) -> bool:
+        """Say whether not even PINGPONG comes now."""
+        return any(
+            isinstance(rule, Silence) and not rule.pings and _during(rule, now)
+            for _, rule in self._stream_rules
+        )
 
     def _applies(self, number: int, rule: Rule, symbol: str, tr_id: str) -> bool:
         if rule.limit is not None and self._applied[number] >= rule.limit:

@@ -2,12 +2,13 @@
 
 A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should apply to everything:
 
-    endpoint     a TR id, tokenP, Approval, master, or a group: bars, futures, stocks, options,
-                 token, all; one or a list (rules about bars: always bars)
+    endpoint     a TR id, tokenP, Approval, websocket (a connection that begins), master, or a
+                 group: bars, futures, stocks, options, token, all; of rules about the WebSocket a
+                 TR of it, or trades, books, all; one or a list (rules about bars: always bars)
     symbol       a pattern such as "A01*" or "00*"
-    from, to     time of day, KST, to exclusive; of the call, or of the bar's label
-    probability  of each call or bar; or
-    every        every n-th call of the same symbol and endpoint; without either: always
+    from, to     time of day, KST, to exclusive; of the call or frame, or of the bar's label
+    probability  of each call, frame or bar; or
+    every        every n-th call or frame of the same symbol and endpoint; without either: always
     limit        how often at most, in all
 
 It may also move the market on the first day that is played, by turning points `[[move]]`: `at`,
@@ -24,77 +25,17 @@ from __future__ import annotations
 
 import tomllib
 from datetime import time
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import InputError
+from engine.simulator.faults.rule import Rule
+from engine.simulator.faults.stream_rules import AnyStreamRule
 
-GROUPS = {
-    "bars": ("FHKIF03020200", "FHKST03010200", "FHKST03010230"),
-    "futures": ("FHKIF03020200", "FHPIF05030000", "FHPIF05030200"),
-    "stocks": ("FHKST03010200", "FHKST03010230"),
-    "options": ("FHPIF05030100", "FHMIF10000000", "FHPIO056104C0"),
-    "token": ("tokenP",),
-}
-EVERYTHING = (
-    "FHKIF03020200",
-    "FHKST03010200",
-    "FHKST03010230",
-    "FHPIF05030000",
-    "FHPIF05030100",
-    "FHPIF05030200",
-    "FHPIO056104C0",
-    "FHMIF10000000",
-    "CTCA0903R",
-    "tokenP",
-    "Approval",
-    "master",
-)
 SHIPPED = resources.files("engine.simulator.faults") / "scenarios"
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class Rule(BaseModel):
-    """What all rules have in common; the module explains the fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    what: str
-    endpoint: str | tuple[str, ...] = "all"
-    symbol: str = "*"
-    start: time = Field(time.min, alias="from")
-    end: time = Field(time.max, alias="to")
-    probability: Share | None = None
-    every: int | None = Field(None, ge=1)
-    limit: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Rule:
-        if self.probability is not None and self.every is not None:
-            raise ValueError("give probability or every, not both")
-        if self.start > self.end:
-            raise ValueError(f"from {self.start} is after to {self.end}")
-        known = {*GROUPS, *EVERYTHING, "all"}
-        if unknown := sorted({*self._names()} - known):
-            names = ", ".join(sorted(known))
-            raise ValueError(f"endpoint {unknown[0]!r} is not one of {names}")
-        return self
-
-    def _names(self) -> tuple[str, ...]:
-        return (self.endpoint,) if isinstance(self.endpoint, str) else self.endpoint
-
-    @cached_property
-    def endpoints(self) -> frozenset[str]:
-        """Return the TR ids that the rule is about."""
-        return frozenset(
-            tr_id
-            for name in self._names()
-            for tr_id in (EVERYTHING if name == "all" else GROUPS.get(name, (name,)))
-        )
 
 
 class Refuse(Rule):
@@ -122,7 +63,10 @@ class LowerPace(Rule):
 
 
 class Maintenance(Rule):
-    """KIS is down: every call, tokens too, gets a page of HTML over HTTP 503."""
+    """KIS is down: every call, tokens too, gets a page of HTML over HTTP 503.
+
+    With the endpoint websocket (all has it) connections end and none can begin.
+    """
 
     what: Literal["maintenance"]
 
@@ -218,7 +162,7 @@ CallRule = (
     | PhantomBars
     | OddValues
 )
-AnyRule = Annotated[BarRule | CallRule, Field(discriminator="what")]
+AnyRule = Annotated[BarRule | CallRule | AnyStreamRule, Field(discriminator="what")]
 
 
 class MarketMove(BaseModel):

@@ -17,6 +17,9 @@ from aiohttp import WSMsgType, web
 from engine.errors import CalendarRangeError
 from engine.market.hours import DAY, Session
 from engine.simulator.exchange import is_forgotten, served_session
+from engine.simulator.faults.garble import garbled
+from engine.simulator.faults.rule import WEBSOCKET
+from engine.simulator.faults.stream_rules import HeldFrames, StreamCut
 from engine.simulator.stream.frames import BLOCK_LENGTH, Frame
 from engine.simulator.stream.hub import Hub
 from engine.simulator.stream.requests import (
@@ -127,7 +130,7 @@ class ClientConnection:
             return "OPSP8992"
         if key in self._registered:
             return "OPSP0002"
-        if len(self._registered) >= self._hub.limits.registrations:
+        if len(self._registered) >= self._hub.registrations():
             return "OPSP0008"
         self._registered[key] = self._tasks.create_task(self._send_frames(*key))
         return "OPSP0000"
@@ -175,11 +178,15 @@ class ClientConnection:
         limits = self._hub.limits
         while True:
             await self._clock.sleep(limits.ping_every)
+            if self._hub.faults.is_down(WEBSOCKET, self._clock.now()):
+                await self.cut()
+                return
             if self._clock.now() - self._echoed_at >= timedelta(seconds=limits.echo_within):
                 self._hub.counts["no echo"] += 1
                 await self.cut()
                 return
-            await self._send(pingpong(self._clock.now()))
+            if not self._hub.faults.is_dead(self._clock.now()):
+                await self._send(pingpong(self._clock.now()))
 
     async def _send_frames(self, tr_id: str, symbol: str) -> None:
         """Send a registration's frames, each when it leaves, from now on."""
@@ -192,8 +199,20 @@ class ClientConnection:
                 continue
             if frame.leaves_at > self._clock.now():
                 await self._clock.sleep_until(frame.leaves_at)
+            await self._send_frame(tr_id, symbol, frame.text)
+
+    async def _send_frame(self, tr_id: str, symbol: str, text: str) -> None:
+        """Send one frame, or what the scenario makes of it."""
+        rules = self._hub.faults.rules_for_frame(tr_id, symbol, self._clock.now())
+        for rule in rules:
+            if isinstance(rule, HeldFrames):
+                await self._clock.sleep(rule.seconds)
+            if isinstance(rule, StreamCut):
+                await self.cut(politely=rule.farewell)
+                return
+        for changed in garbled(text, rules):
             self._hub.counts["frames"] += 1
-            await self._send(frame.text)
+            await self._send(changed)
 
     async def _frames(self, service: Service, symbol: str) -> AsyncIterator[Frame]:
         """Yield the frames of the running session and of those that follow."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.clock import Clock
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.stream.frames import FrameWriter
 from engine.simulator.stream.requests import Registration
 from engine.simulator.tokens import Admission
@@ -34,18 +35,18 @@ class Hub:
         clock: Clock,
         gate: Admission,
         limits: Limits,
-        *,
-        seed: int,
+        faults: FaultInjector,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.clock = clock
         self.limits = limits
-        self.frames = FrameWriter(exchange, seed=seed)
+        self.faults = faults
+        self.frames = FrameWriter(exchange, seed=faults.seed)
         self._gate = gate
         self._owners: dict[str, object] = {}  # connections by app key
 
     def refusal(self, connection: object, asked: Registration) -> str | None:
-        """Return the code with which a connection is not let in, None if it is.
+        """Return the code with which a registration is refused before it is looked at, or None.
 
         The first registration takes the app key for the connection; another one has to wait.
         """
@@ -57,9 +58,18 @@ class Hub:
             return "OPSP0010"
         else:
             app_key = asked.app_key
+        injected = self.faults.refused_registration(asked.tr_id, asked.tr_key, self.clock.now())
+        if injected == "OPSP0011":
+            self._gate.approvals.withdraw()
+        if injected:
+            return injected
         if self._owners.setdefault(app_key, connection) is not connection:
             return "OPSP8996"
         return None
+
+    def registrations(self) -> int:
+        """Return how many registrations a connection may have now."""
+        return self.faults.registrations(self.limits.registrations, self.clock.now())
 
     def release(self, connection: object) -> None:
         """Let the connection's app keys be used by another one: it has ended."""
