@@ -14,7 +14,7 @@ from engine.simulator.faults.stream_rules import (
     FrameRule,
     LostFrames,
     MissingCount,
-    Silence,
+    QuietFeed,
     TornFrames,
     WrongTime,
 )
@@ -73,7 +73,7 @@ def _of_another_symbol(record: Record) -> Record:
 
 _CHANGES: dict[type[FrameRule], Callable[[str, Any], list[str]]] = {
     LostFrames: lambda _text, _rule: [],
-    Silence: lambda _text, _rule: [],
+    QuietFeed: lambda _text, _rule: [],
     DoubledFrames: lambda text, rule: [text] * rule.times,
     TornFrames: lambda text, rule: [text[: max(1, int(len(text) * rule.share))]],
     MissingCount: lambda text, _rule: [_without_count(text)],

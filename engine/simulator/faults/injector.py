@@ -21,9 +21,9 @@ from engine.simulator.faults.scenario import (
 )
 from engine.simulator.faults.stream_rules import (
     FrameRule,
+    QuietFeed,
     RefuseRegistration,
     RegistrationLimit,
-    Silence,
     StreamRule,
 )
 from engine.simulator.market.data import draws, instrument
@@ -118,7 +118,7 @@ class FaultInjector:
     def is_dead(self, now: datetime) -> bool:
         """Say whether not even PINGPONG comes now."""
         return any(
-            isinstance(rule, Silence) and not rule.pings and _during(rule, now)
+            isinstance(rule, QuietFeed) and not rule.pings and _during(rule, now)
             for _, rule in self._stream_rules
         )
 

@@ -27,7 +27,7 @@ class StreamCut(StreamRule):
     farewell: bool = False
 
 
-class Silence(StreamRule):
+class QuietFeed(StreamRule):
     """The frames do not come, the connection stays; without `pings`, PINGPONG does not either."""
 
     what: Literal["silence"]
@@ -115,7 +115,7 @@ class RegistrationLimit(StreamRule):
 
 FrameRule = (
     StreamCut
-    | Silence
+    | QuietFeed
     | LostFrames
     | DoubledFrames
     | TornFrames
