@@ -184,10 +184,11 @@ GAPS = pa.schema(
         ("first_stamp", TIME),
         ("last_stamp", TIME),
         ("stamps", pa.int64()),  # bars missing between the two
-        ("state", pa.string()),  # open, filled, no_trade, unavailable
+        ("state", pa.string()),  # open, filled, no_trade, refused, unavailable
         ("attempts", pa.int64()),
         ("reason", pa.string()),
         ("opened_at", TIME),
+        ("answered_at", TIME),  # KIS's time of the last answer that counted
         ("updated_at", TIME),
     ]
 )
@@ -202,6 +203,7 @@ KEPT_SESSIONS = pa.schema(
         ("stored", pa.int64()),
         ("no_trade", pa.int64()),
         ("unavailable", pa.int64()),
+        ("refused", pa.int64()),
         ("open", pa.int64()),
         ("validated", pa.bool_()),
         ("updated_at", TIME),

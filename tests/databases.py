@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine.store.connection import Connection
+from engine.store.embedded.programs import find_programs
 
 LONG = "KRT_LONG_TESTS" in os.environ  # randomised tests then run for minutes
 
@@ -28,3 +30,11 @@ def command(url: str, statement: str) -> None:
     connection = Connection(url, "test")
     connection.execute_alone(statement)
     connection.close()
+
+
+def run_script(url: str, script: str) -> None:
+    """Run a script of several statements as the URL's user."""
+    psql = find_programs().folder / "bin" / "psql"
+    subprocess.run(
+        [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", url], input=script, text=True, check=True
+    )

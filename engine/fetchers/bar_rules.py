@@ -24,8 +24,10 @@ from engine.market.sessions import Session
 
 VALUES = ("label", *PRICES, "volume")  # what a bar consists of
 
-_REPEATED = "another row of the same minute"
-_APART = "far from the rows around it: a bar once KIS gives it again"
+ANOTHER_DATE = "another date"
+OUTSIDE = "outside the session"
+REPEATED = "another row of the same minute"
+APART = "far from the rows around it: a bar once KIS gives it again"
 _NEIGHBOURS = 9  # rows whose median a bar is compared with
 
 
@@ -65,7 +67,8 @@ class SplitRows:
     """Bars in KIS's order (label, prices, volume), rows to reject (ROW, REASON), and counts.
 
     `waiting` are rejected rows far from the others that become bars if they are given again;
-    `confirmed` are bars of this kind that were.
+    `confirmed` are bars of this kind that were. `goes_back`: there are rows of the session before;
+    `in_order`: no row of the session stands behind them.
     """
 
     bars: pl.DataFrame
@@ -73,6 +76,8 @@ class SplitRows:
     waiting: pl.DataFrame
     confirmed: pl.DataFrame
     counts: dict[str, int]
+    goes_back: bool = False
+    in_order: bool = True
 
 
 def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
@@ -93,16 +98,23 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
         confirmed, waiting = _given_again(odd, near, rules.given)
         bars = pl.concat([near, confirmed]).sort(codec.ROW)
         others = odd.join(confirmed, on=codec.ROW, how="anti")
-        rejected.append(others.with_columns(_reason(_APART)))
+        rejected.append(others.with_columns(_reason(APART)))
     if bars["label"].is_duplicated().any():
         bars, others = _each_minute_once(bars)
-        rejected.append(others.with_columns(_reason(_REPEATED)))
+        rejected.append(others.with_columns(_reason(REPEATED)))
+    goes_back = bool(rows["before"].any())
     before = rows["before"].sum() if len(bars) else 0
     if before:  # KIS goes on into the session before: nothing is wrong with that
         rejected = [part.filter(pl.col("before").not_()) for part in rejected]
     counts = {"rows": len(texts), "bars": len(bars), "of the session before": int(before)}
     return SplitRows(
-        bars, pl.concat(rejected) if rejected else rows.clear(), waiting, confirmed, counts
+        bars,
+        pl.concat(rejected) if rejected else rows.clear(),
+        waiting,
+        confirmed,
+        counts,
+        goes_back,
+        not goes_back or rows["before"].is_sorted(),
     )
 
 
@@ -140,10 +152,10 @@ def _checks(session: Session) -> Iterator[tuple[pl.Expr, str]]:
     lowest = pl.min_horizontal(PRICES)
     label = pl.col("label")
     yield pl.col("same_day").is_null(), "date cannot be read"
-    yield ~pl.col("same_day"), "another date"
+    yield ~pl.col("same_day"), ANOTHER_DATE
     yield label.is_null(), "time cannot be read"
     yield label.dt.second() != 0, "not a full minute"
-    yield ~session.is_label(label), "outside the session"
+    yield ~session.is_label(label), OUTSIDE
     for name in [*PRICES, "volume"]:
         yield pl.col(name).is_null(), f"{name} cannot be read"
     yield lowest <= 0, "price not above zero"

@@ -19,13 +19,15 @@ import pyarrow as pa
 
 from engine.clock import floor_minute
 from engine.columns import PRICES
-from engine.fetchers.bar_rules import Fields, Rules, split_rows
+from engine.fetchers.bar_rules import Fields, Rules, SplitRows, split_rows
 from engine.fetchers.base import BarRequest, PriceFetcher
+from engine.fetchers.pages import Page, read_page
 from engine.fetchers.second_answers import SecondAnswers
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
+from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 from engine.schemas import conform
@@ -46,6 +48,7 @@ class BarFetcher(PriceFetcher):
     def __init__(self, client: KisClient) -> None:
         super().__init__(client)
         self._second_answers = SecondAnswers()
+        self._pages_read: list[Page] = []
 
     @abstractmethod
     def _question(self, request: BarRequest, newest: datetime, today: date) -> BarQuestion:
@@ -86,14 +89,22 @@ class BarFetcher(PriceFetcher):
         return pl.concat([await self._answer(request, newest), bars])
 
     async def _answer(self, request: BarRequest, newest: datetime) -> pl.DataFrame:
-        today = self.client.clock.now().date()
+        question = self._question(request, newest, self.client.clock.now().date())
         answer = await self.client.call(
-            self._question(request, newest, today),
-            priority=request.priority,
-            deadline=request.deadline,
-            minute=newest,
+            question, priority=request.priority, deadline=request.deadline, minute=newest
         )
-        return self.read(answer, request.session)
+        session = request.session
+        split = self._split(answer, session)
+        if not request.is_live_poll:  # a poll of the running day settles nothing
+            stamp = _stamp_of(newest, session)
+            page = read_page(answer, split, session, stamp, question.rows_per_call)
+            self._pages_read.append(page)
+        return self._stored_columns(split.bars, session, answer)
+
+    def take_pages(self) -> list[Page]:
+        """Return what the answers showed since the last time; those of live polls are not kept."""
+        pages, self._pages_read = self._pages_read, []
+        return pages
 
     def take_confirmed(self) -> pa.RecordBatch:
         """Return the bars, in CONFIRMED_BARS, that a second answer gave since the last time."""
@@ -109,6 +120,10 @@ class BarFetcher(PriceFetcher):
 
     def read(self, answer: Answer, session: Session) -> pl.DataFrame:
         """Return the answer's bars in the columns of `schema`, newest first; keep the others."""
+        return self._stored_columns(self._split(answer, session).bars, session, answer)
+
+    def _split(self, answer: Answer, session: Session) -> SplitRows:
+        """Divide the answer's rows into bars and others, and keep the others."""
         rows = answer.rows("output2")
         ratio = self.max_price_ratio.get(type(parse(answer.symbol)))
         given = self._second_answers.given(answer.symbol, session)
@@ -119,7 +134,7 @@ class BarFetcher(PriceFetcher):
         if len(split.rejected):
             source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
             self._reject(codec.rejected_rows(split.rejected, rows, source))
-        return self._stored_columns(split.bars, session, answer)
+        return split
 
     def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
         return bars.select(
@@ -129,6 +144,11 @@ class BarFetcher(PriceFetcher):
             "volume",
             pl.lit(answer.received_at, pl.Datetime("us")).alias("fetched_at"),
         )
+
+
+def _stamp_of(label: datetime, session: Session) -> datetime:
+    """Return the stamp of an expected label."""
+    return label if label == session.auction else label + MINUTE
 
 
 def _oldest_label(bars: pl.DataFrame, session: Session) -> datetime | None:

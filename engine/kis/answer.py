@@ -44,6 +44,7 @@ class Answer:
     """A body with KIS's code for success.
 
     `as_of`: the request's time; the answer holds everything up to then, and perhaps more.
+    `clocks_agree`: KIS's clock and ours do, so that the answer may settle a missing minute.
     """
 
     tr_id: str
@@ -51,11 +52,16 @@ class Answer:
     body: Mapping[str, Any]
     as_of: datetime
     received_at: datetime
+    clocks_agree: bool = True
 
     def rows(self, name: str) -> list[Any]:
         """Return the rows under a name; empty if the value is not a list."""
         found = self.body.get(name)
         return found if isinstance(found, list) else []
+
+    def has_rows(self, name: str) -> bool:
+        """Say whether there is a list under a name, be it empty: only then are its rows known."""
+        return isinstance(self.body.get(name), list)
 
     def record(self, name: str) -> Mapping[str, Any]:
         """Return the single record under a name; empty if the value is not an object."""

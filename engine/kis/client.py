@@ -96,7 +96,7 @@ class KisClient:
             settings.base_url, clock, timeout=settings.request_timeout
         )
         self._circuit = Circuit(clock)
-        self._skew = Skew()
+        self._skew = Skew(tells_time=self._transport.tells_time)
         self._accounts = [self._open_account(key) for key in settings.app_keys]
         self._own_paces: dict[tuple[int, str], Pace] = {}
 
@@ -257,6 +257,7 @@ class KisClient:
             body=body,
             as_of=self._skew.as_of(sent_at, reply.dated),
             received_at=self.clock.now(),
+            clocks_agree=self._skew.agrees(sent_at, reply.dated),
         )
 
     async def _wait_turn(

@@ -1,7 +1,8 @@
 """Whether this machine's clock agrees with KIS's.
 
 With a clock that is ahead, a minute that is still running at KIS would count as finished. KIS dates
-its answers to the second, so the answer itself says how late it can be.
+its answers to the second, so the answer itself says how late it can be. Where the clocks differ by
+minutes, one of them is wrong: such an answer settles no missing minute (`engine.history.evidence`).
 """
 
 from __future__ import annotations
@@ -12,31 +13,68 @@ from datetime import datetime, timedelta
 log = logging.getLogger(__name__)
 
 _WORTH_A_LINE = timedelta(seconds=3)
-_BELIEVABLE = timedelta(minutes=10)  # beyond that the date is a cache's or a proxy's, not KIS's
+AGREE = timedelta(minutes=1)  # beyond that, an answer proves nothing about a missing minute
+_A_CLOCK = timedelta(days=1)  # beyond that the date is not the time of the answer
 
 
 class Skew:
-    """Watches the difference of the clocks; logs once when it is large, once when it is gone."""
+    """Watches the difference of the clocks; logs when its kind changes.
 
-    def __init__(self) -> None:
-        self._large = False
+    `tells_time`: whether the server dates its answers, as KIS does and a simulator need not.
+    """
+
+    def __init__(self, *, tells_time: bool = True) -> None:
+        self._tells_time = tells_time
+        self._kind = ""
 
     def as_of(self, sent_at: datetime, dated: datetime | None) -> datetime:
         """Return up to when minutes of an answer count as finished: the earlier of both clocks."""
-        if dated is None or abs(sent_at - dated) > _BELIEVABLE:
+        if dated is None or abs(sent_at - dated) > _A_CLOCK:
             return sent_at
-        self._watch(sent_at - dated)
         return min(sent_at, dated)
 
-    def _watch(self, ahead: timedelta) -> None:
-        large = abs(ahead) > _WORTH_A_LINE
-        if large and not self._large:
-            side = "ahead of" if ahead > timedelta(0) else "behind"
+    def agrees(self, sent_at: datetime, dated: datetime | None) -> bool:
+        """Say whether the clocks agree so far that the answer may settle a minute; log changes."""
+        if not self._tells_time:
+            return True
+        self._watch(sent_at, dated)
+        return dated is not None and abs(sent_at - dated) <= AGREE
+
+    def _watch(self, sent_at: datetime, dated: datetime | None) -> None:
+        ahead = sent_at - dated if dated is not None else timedelta(0)
+        kind = "no date" if dated is None else _kind(abs(ahead))
+        if kind == self._kind:
+            return
+        before, self._kind = self._kind, kind
+        side = "ahead of" if ahead > timedelta(0) else "behind"
+        if kind == "no date":
+            log.warning(
+                "⚠️ KIS's answers bear no date: no missing minute is settled until they do again"
+            )
+        elif kind == "large":
+            log.error(
+                "❌ this machine's clock is %s %s KIS's: minutes end by KIS's clock, and no missing"
+                " minute is settled until this one is set (NTP)",
+                _rounded(abs(ahead)),
+                side,
+            )
+        elif kind == "small":
             log.warning(
                 "⚠️ this machine's clock is %.0f s %s KIS's: bars come late until it is set (NTP)",
                 abs(ahead.total_seconds()),
                 side,
             )
-        elif self._large and not large:
+        elif before:
             log.info("✅ this machine's clock goes with KIS's again")
-        self._large = large
+
+
+def _kind(difference: timedelta) -> str:
+    if difference > AGREE:
+        return "large"
+    return "small" if difference > _WORTH_A_LINE else ""
+
+
+def _rounded(difference: timedelta) -> str:
+    """Write a difference of more than a minute: 6 h 0 min."""
+    minutes = round(difference.total_seconds() / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -65,7 +65,7 @@ class Transport:
         self._clock = clock
         self._timeout = timeout
         is_real = urlsplit(base_url).scheme == "https"
-        self._tells_time = is_real if tells_time is None else tells_time
+        self.tells_time = is_real if tells_time is None else tells_time
         # No client around it: cookies, redirects and logins, which KIS does not have, cost as much
         # as the request. No limits of its own either: the clock bounds each request, see above.
         self._http = _build_transport(base_url)
@@ -109,7 +109,7 @@ class Transport:
             # Neither chained nor quoted: such errors may hold the request, which holds the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
-        dated = read_date(response.headers.get("date", "")) if self._tells_time else None
+        dated = read_date(response.headers.get("date", "")) if self.tells_time else None
         return Reply(response.status_code, body, dated)
 
     def _address(self, url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:

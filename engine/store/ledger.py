@@ -8,12 +8,10 @@ reason, and since when it is open. The table `gaps` keeps runs of equal marks, o
     no mark         the bar is missing                               open          mark_missing
     filled          the bar is missing again                         open          mark_missing
     any but filled  the bar is stored                                filled        mark_missing
-    open            KIS answered twice, or showed bars around it     no_trade      apply_answers
-    open            the same, but KIS no longer keeps the session    unavailable   apply_answers
+    open, refused   KIS's answers prove something                    no_trade, refused or
+                                                                     unavailable   evidence.py
     open            it need not be asked for, the reason is known    unavailable   apply_reasons
-
-A stamp is asked for at most twice (docs/kis.md#told-once): an answer that shows bars around it
-settles it at once, one that shows nothing at all settles it when it comes a second time.
+    any but filled  the user wants KIS to be asked again             open          reopen
 """
 
 from __future__ import annotations
@@ -28,10 +26,8 @@ from engine.market.expected import EXPECTED_STAMPS
 from engine.store.identifiers import literal, literals
 from engine.store.store import Store
 
-ENOUGH_ATTEMPTS = 2
 NOT_COLLECTED = "not collected"
-NO_TRADE = "KIS has no bar there"
-_DOUBTFUL = "KIS's answer showed nothing around it; to be asked once more"
+ASKED_AGAIN = "to be asked again"
 
 MARKS = pl.Schema(
     [
@@ -40,11 +36,12 @@ MARKS = pl.Schema(
         ("attempts", pl.Int64()),
         ("reason", pl.String()),
         ("opened_at", TIME),
+        ("answered_at", TIME),  # by KIS's clock, the last answer that counted; null: none did
     ]
 )
 ROWS = pl.DataFrame(schemas.GAPS.empty_table()).schema
 _KEY = [*SESSION, "first_stamp"]
-_EQUAL_IN_RUN = [*SESSION, "state", "attempts", "reason"]
+_EQUAL_IN_RUN = [*SESSION, "state", "attempts", "reason", "answered_at"]
 
 
 def marks_from_rows(rows: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
@@ -94,7 +91,7 @@ def mark_missing(
     """Return the marks after a comparison with what is stored (symbol, session, stamp).
 
     A missing stamp becomes open if it has no mark or was filled; a marked one that is stored
-    becomes filled. A missing one that is settled (no_trade, unavailable) stays so.
+    becomes filled. A missing one in any other state stays so.
     """
     missing = expected.join(stored, on=STAMP, how="anti")
     known = marks.join(stored.with_columns(is_stored=True), on=STAMP, how="left")
@@ -113,6 +110,7 @@ def mark_missing(
         .then(None)
         .otherwise("reason"),
         opened_at=pl.when(reopened).then(pl.lit(now)).otherwise("opened_at"),
+        answered_at=pl.when(reopened | filled).then(None).otherwise("answered_at"),
     ).select(list(MARKS))
     return pl.concat([updated, _open_marks(missing.join(marks, on=STAMP, how="anti"), now)]).sort(
         STAMP
@@ -121,36 +119,23 @@ def mark_missing(
 
 def _open_marks(stamps: pl.DataFrame, now: datetime) -> pl.DataFrame:
     return stamps.with_columns(
-        state=pl.lit("open"), attempts=0, reason=pl.lit(NOT_COLLECTED), opened_at=pl.lit(now)
+        state=pl.lit("open"),
+        attempts=0,
+        reason=pl.lit(NOT_COLLECTED),
+        opened_at=pl.lit(now),
+        answered_at=None,
     ).select(pl.col(name).cast(kind) for name, kind in MARKS.items())
 
 
-def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """Return the marks after answers of KIS about stamps that are still missing.
-
-    `answers`: symbol, session, stamp, settled (the answer proves that there is no bar), gone (why
-    KIS no longer keeps it, else null). A second answer settles in any case.
-    """
-    known = marks.join(answers, on=STAMP, how="left")
-    asked = pl.col("settled").is_not_null() & (pl.col("state") == "open")
-    attempts = pl.col("attempts") + asked.cast(pl.Int64)
-    final = asked & (pl.col("settled") | (attempts >= ENOUGH_ATTEMPTS))
-    lost = final & pl.col("gone").is_not_null()
-    return known.with_columns(
-        state=pl.when(lost)
-        .then(pl.lit("unavailable"))
-        .when(final)
-        .then(pl.lit("no_trade"))
-        .otherwise("state"),
-        reason=pl.when(lost)
-        .then("gone")
-        .when(final)
-        .then(pl.lit(NO_TRADE))
-        .when(asked)
-        .then(pl.lit(_DOUBTFUL))
-        .otherwise("reason"),
-        attempts=attempts,
-    ).select(list(MARKS))
+def reopen(marks: pl.DataFrame) -> pl.DataFrame:
+    """Return the marks with all that are missing open, as if KIS had never answered about them."""
+    again = pl.col("state").is_in(["no_trade", "refused", "unavailable"])
+    return marks.with_columns(
+        state=pl.when(again).then(pl.lit("open")).otherwise("state"),
+        attempts=pl.when(again).then(0).otherwise("attempts"),
+        reason=pl.when(again).then(pl.lit(ASKED_AGAIN)).otherwise("reason"),
+        answered_at=pl.when(again).then(None).otherwise("answered_at"),
+    ).select(pl.col(name).cast(kind) for name, kind in MARKS.items())
 
 
 def apply_reasons(marks: pl.DataFrame, reasons: pl.DataFrame, state: str = "open") -> pl.DataFrame:

@@ -15,14 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 
+from engine.columns import TIME
 from engine.errors import StoreError
 from engine.files import NotAFile, private_folder, read_file, remove_unfinished, write_atomically
 
 log = logging.getLogger(__name__)
 
 ASIDE = ("refused", "damaged")  # the folders of batches that were set aside
+_BAR_TABLES = ("futures_1m", "stocks_1m")
+_BAR_KEYS = pl.Schema([("symbol", pl.String()), ("stamp", TIME)])
 _NAME = re.compile(r"([0-9]{12,18})-([a-z][a-z0-9_]*)-([0-9a-f]{8})[.]arrow", re.ASCII)
 
 
@@ -139,6 +143,19 @@ class Spool:
                 return reader.get_batch(0)
         except (pa.ArrowException, ValueError, IndexError):
             raise SpoolDamaged(f"{entry.path.name} does not hold a batch") from None
+
+    def bars(self) -> pl.DataFrame:
+        """Return symbol and stamp of the bars in all batches, those set aside as refused as well.
+
+        What is damaged is left out: nobody can bring it back, but KIS may give it again.
+        """
+        frames = [pl.DataFrame(schema=_BAR_KEYS)]
+        for entry in [*self.entries(), *self.aside("refused")]:  # in the order that they move
+            if entry.table in _BAR_TABLES:
+                with suppress(FileNotFoundError, SpoolDamaged):  # merged meanwhile, or of no use
+                    bars = pl.DataFrame(self.read(entry))
+                    frames.append(bars.select("symbol", stamp="timestamp").cast(_BAR_KEYS))
+        return pl.concat(frames).unique()
 
     def remove(self, entry: Entry) -> None:
         """Delete a batch that is committed."""

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 
 from engine.backoff import Backoff
@@ -78,6 +79,16 @@ class Writer:
     def spooled(self) -> tuple[int, int]:
         """The number of batches that wait on disk, and their bytes."""
         return self._spool.size()
+
+    async def waiting_bars(self) -> pl.DataFrame | None:
+        """Return symbol and stamp of the bars on disk, also of those set aside as refused.
+
+        They are not missing. None if the folder or a batch in it cannot be read now.
+        """
+        try:
+            return await self._clock.thread(self._spool.bars)
+        except OSError:
+            return None
 
     async def put(self, table: str, batch: pa.RecordBatch, *, patience: float = 0.0) -> MergeCounts:
         """Store the batch; return when it is committed or, with counts.spooled, safe on disk.

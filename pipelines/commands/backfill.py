@@ -27,6 +27,7 @@ def backfill(
     end: End = None,
     symbol: Symbols = (),
     dry_run: bool = False,
+    again: bool = False,
     json: bool = False,
     recorded: RecordedFile = None,
     bar_times: BarTimesOption = None,
@@ -34,7 +35,9 @@ def backfill(
 ) -> int:
     """Fetch what the history lacks, by the fewest calls, newest first; may be stopped at any time.
 
-    Ends with 1 if minutes stay open that KIS could not be asked about.
+    Ends with 1 if minutes stay open, because KIS did not answer or its answer proves nothing yet,
+    or if batches wait in the spool. What nothing surrounds is settled by a second run, two hours
+    later or more.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def backfill(
         a code, a product (each contract while it is in front), or a chain; may be repeated
     dry_run
         print the plan and what it costs in calls and minutes, and fetch nothing
+    again
+        ask KIS again about minutes that were settled: without a trade, refused, unavailable
     json
         print the outcome as one JSON object
     """
@@ -56,14 +61,22 @@ def backfill(
     first, last = job.span(start, end, days)
 
     async def plan(store: Store) -> int:
-        calls = await filling.plan_backfill(store, job.symbols, first, last, warm_up=job.warm_up)
+        calls = await filling.plan_backfill(
+            store, job.symbols, first, last, warm_up=job.warm_up, again=again
+        )
         print_plan(calls, job.calls_per_second, as_json=json)
         return 0
 
     async def fetch(context: BackfillContext) -> int:
         with progress_bar("calls") as on_call:
             report = await filling.backfill(
-                context, job.symbols, first, last, warm_up=job.warm_up, on_fetched=on_call
+                context,
+                job.symbols,
+                first,
+                last,
+                warm_up=job.warm_up,
+                again=again,
+                on_fetched=on_call,
             )
         print_report(report, as_json=json)
         return report.exit_code

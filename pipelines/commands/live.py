@@ -88,4 +88,6 @@ def live(
         print_json(jsonlib.dumps(stats.as_json(), ensure_ascii=False))
     else:
         PlainConsole().print(view.summary(stats))
-    return 130 if stats.interrupted else 0
+    if stats.interrupted:
+        return 130
+    return 1 if stats.spooled else 0

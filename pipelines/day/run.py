@@ -86,6 +86,7 @@ async def run_day(
         store = Store(paths.url, clock, component="collector", gate=gate)
         stack.push_async_callback(store.close)
         writer = Writer(paths.url, clock, paths.spool, component="writer", gate=gate)
+        stack.callback(lambda: stats.count_spooled(writer.spooled[0]))  # once it is closed
         stack.push_async_callback(writer.close)
         if writer.spool_trouble:
             log.error("❌ nothing can be spooled: %s", writer.spool_trouble)
@@ -105,7 +106,13 @@ async def run_day(
             ingestor,
             PollingManager(clock, ingestor, fetchers, settings.polling_interval),
             BackfillContext(
-                store, ingestor.store_bars, ingestor.store_rejected, kis, clock, Priority.LIVE
+                store,
+                ingestor.store_bars,
+                ingestor.store_rejected,
+                kis,
+                clock,
+                writer,
+                Priority.LIVE,
             ),
             alerts,
             Patience(clock),

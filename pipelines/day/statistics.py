@@ -47,6 +47,7 @@ class DayStatistics:
     closed: bool = False  # KIS says that the exchange does not open on the day
     interrupted: bool = False  # Ctrl+C ended the day
     as_of: datetime | None = None  # when the run ended
+    spooled: int = 0  # batches that wait on disk when the day has ended
 
     @property
     def day(self) -> date:
@@ -68,6 +69,10 @@ class DayStatistics:
         self.matrix = matrix
         for symbol, stamp in matrix.select("underlying_symbol", "timestamp").unique().iter_rows():
             self.mark_stored(symbol, stamp)
+
+    def count_spooled(self, batches: int) -> None:
+        """Count the batches that could not be written to the database."""
+        self.spooled = batches
 
     def count_rejected(self, reasons: Iterable[str]) -> None:
         """Count rows that could not be used, by reason."""
@@ -167,8 +172,8 @@ class DayStatistics:
 
     @property
     def complete(self) -> bool:
-        """Whether the day ran to its end and nothing of it is missing."""
-        ended = self.minutes is not None and not (self.closed or self.interrupted)
+        """Whether the day ran to its end, nothing of it is missing, and nothing waits on disk."""
+        ended = self.minutes is not None and not (self.closed or self.interrupted or self.spooled)
         return ended and self.missing == 0
 
     def minutes_in_state(self, state: str) -> int:
@@ -208,6 +213,7 @@ class DayStatistics:
             },
             "calls": dict(self.calls),
             "refused": self.refused,
+            "spooled": self.spooled,
             "slowest_minute": slowest and slowest[0].isoformat(),
             "slowest_seconds": slowest and round(slowest[1], 3),
         }

@@ -224,4 +224,6 @@ def _headline(stats: DayStatistics) -> str:
         return f"⚠️ {stats.day} was interrupted"
     if stats.complete:
         return f"🎉 {stats.day} is complete"
+    if stats.spooled:
+        return f"⚠️ {stats.day} is not complete: {stats.spooled:,} batches wait in the spool"
     return f"⚠️ {stats.day} is over; {stats.missing:,} minutes are missing"

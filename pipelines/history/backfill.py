@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -17,21 +17,22 @@ import polars as pl
 
 from engine import columns
 from engine.concurrency import run_until_first_error
+from engine.errors import StoreUnreachable
+from engine.history import evidence
 from engine.market.expected import expected_sessions
-from engine.store import MergeCounts, Store, ledger
+from engine.store import MergeCounts, Store
 from engine.store.metadata import store_front_months
 from pipelines.history.plan import CALLS, plan_calls
+from pipelines.history.proving import prove
 from pipelines.history.request import (
     BackfillContext,
     RequestResult,
     Window,
-    contradicts,
     covers,
     request_window,
-    stamp_answers,
 )
 from pipelines.history.session_status import COUNTS, read_status, unsettled_sessions
-from pipelines.history.survey import Survey, store_marks, survey, target_parts
+from pipelines.history.survey import store_marks, survey, target_parts
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +53,17 @@ class Report:
     owed: int = 0  # stamps that are expected
     stored: int = 0
     no_trade: int = 0
+    refused: int = 0
     unavailable: int = 0
     open: int = 0
+    spooled: int = 0  # batches that wait in the spool
     results: list[RequestResult] | None = None  # kept only where the caller compares them
-    refusals: Counter[str] = field(default_factory=Counter)  # by symbol, in a row
+    refusals: Counter[str] = field(default_factory=Counter)  # of requests, by symbol, in a row
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if every expected minute is stored or settled, else 1."""
-        return 1 if self.open else 0
+        """Return 0 if every expected minute is stored or has its reason, else 1."""
+        return 1 if self.open or self.spooled else 0
 
     def as_json(self) -> dict[str, int]:
         """Return the counts for machines."""
@@ -70,10 +73,12 @@ class Report:
             "owed": self.owed,
             "stored": self.stored,
             "no_trade": self.no_trade,
+            "refused": self.refused,
             "unavailable": self.unavailable,
             "open": self.open,
             "inserted": self.rows.inserted,
             "corrected": self.rows.changed,
+            "spooled": self.spooled,
         }
 
     def __add__(self, later: Report) -> Report:
@@ -94,29 +99,40 @@ async def backfill(
     end: date,
     *,
     warm_up: int = 0,
+    again: bool = False,
     on_fetched: OnFetched | None = None,
 ) -> Report:
     """Fill what the symbols' sessions from start to end lack, newest first.
 
     Symbols are codes, products (each contract for its time as front month, and `warm_up` sessions
-    before) or option chains (whose gaps can only be explained). `on_fetched` is called after
-    each session.
+    before) or option chains (whose gaps can only be explained). With `again` KIS is asked once more
+    about what was settled. `on_fetched` is called after each session.
 
     Raises InputError, KisKeyRefused, StoreError.
     """
-    return await fill(
-        context, expected_sessions(symbols, start, end, warm_up=warm_up), on_fetched=on_fetched
-    )
+    wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
+    if again:
+        for part in target_parts(wanted):
+            found = await survey(context.store, part, context.clock, give_up=True, reopen=True)
+            await store_marks(context.store, found, found.marks, context.clock)
+    return await fill(context, wanted, on_fetched=on_fetched)
 
 
 async def plan_backfill(
-    store: Store, symbols: list[str], start: date, end: date, *, warm_up: int = 0
+    store: Store,
+    symbols: list[str],
+    start: date,
+    end: date,
+    *,
+    warm_up: int = 0,
+    again: bool = False,
 ) -> pl.DataFrame:
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
     wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
+    unsettled = wanted if again else await unsettled_sessions(store, wanted, store.clock)
     calls = [pl.DataFrame(schema=CALLS)]
-    for part in target_parts(await unsettled_sessions(store, wanted, store.clock)):
-        found = await survey(store, part, store.clock, give_up=True)
+    for part in target_parts(unsettled):
+        found = await survey(store, part, store.clock, give_up=True, reopen=again)
         calls.append(plan_calls(found.missing, found.expected, found.stored, found.absent))
     return pl.concat(calls)
 
@@ -126,11 +142,15 @@ async def fill(
     wanted: pl.DataFrame,
     *,
     again: pl.DataFrame | None = None,
+    repeats: bool = False,
+    anchor: bool = False,
     on_fetched: OnFetched | None = None,
 ) -> Report:
     """Fill what targets (symbol, session) lack; fetch the stamps of `again` even if stored.
 
-    With `again` the report has the `results` of all requests, with their bars.
+    With `again` the report has the `results` of all requests, with their bars. `repeats`: this run
+    has filled the same targets before, and leaves out what another run alone can settle. `anchor`:
+    the answers have to show what lies around each stamp, from the first call on.
     """
     report = Report(results=None if again is None else [])
     await store_front_months(context.store, context.clock)
@@ -138,30 +158,49 @@ async def fill(
     if again is None:
         unsettled = await unsettled_sessions(context.store, wanted, context.clock)
     for number in range(ROUNDS):
-        calls = await _plan_round(context, unsettled, again if number == 0 else None)
+        calls = await _plan_round(
+            context,
+            unsettled,
+            again if number == 0 else None,
+            anchor=anchor or number > 0,
+            counted=not repeats and number < ROUNDS - 1,
+        )
         if calls.is_empty():
             break
         report.planned += calls.height
         await _make_calls(context, calls, report, on_fetched)
+    await _bring_in_spooled(context, wanted)
     await _count_stamps(context, wanted, report)
     return report
 
 
 async def _plan_round(
-    context: BackfillContext, wanted: pl.DataFrame, again: pl.DataFrame | None
+    context: BackfillContext,
+    wanted: pl.DataFrame,
+    again: pl.DataFrame | None,
+    *,
+    anchor: bool,
+    counted: bool,
 ) -> pl.DataFrame:
-    """Survey the targets, store what is missing in the ledger, and return calls that cover it."""
+    """Survey the targets, store what is missing in the ledger, and return calls that cover it.
+
+    With `anchor` a call begins at the next stored bar, so that its answer shows bars on both sides.
+    Without `counted`, minutes are left out about which an answer of this run has counted already.
+    """
     calls = [pl.DataFrame(schema=CALLS)]
     for part in target_parts(wanted):
         found = await survey(context.store, part, context.clock, give_up=True)
         await store_marks(context.store, found, found.marks, context.clock)
         missing = found.missing
+        if not counted:
+            known = evidence.asked_in_run(found.marks, context.began)
+            missing = missing.join(known, on=columns.STAMP, how="anti")
         if again is not None:
             repeated = again.select(columns.STAMP).join(
                 found.expected, on=columns.STAMP, how="semi"
             )
             missing = pl.concat([missing, repeated]).unique()
-        calls.append(plan_calls(missing, found.expected, found.stored, found.absent))
+        calls.append(plan_calls(missing, found.expected, found.stored, found.absent, anchor=anchor))
     return pl.concat(calls)
 
 
@@ -205,8 +244,9 @@ async def _fetch_session(context: BackfillContext, windows: list[Window], report
     if report.results is not None:
         report.results += results
     target = pl.DataFrame({"symbol": [windows[0].symbol], "session": [windows[0].session]})
+    waiting = await context.writer.waiting_bars()  # before the survey: bars move from here to there
     found = await survey(context.store, target, context.clock)
-    marks = _updated_marks(results, found, context.clock.now().date())
+    marks = await prove(context, results, found, waiting)
     await store_marks(context.store, found, marks, context.clock)
 
 
@@ -220,31 +260,26 @@ def _count_refusal(result: RequestResult, report: Report) -> None:
         )
 
 
-def _updated_marks(results: list[RequestResult], found: Survey, today: date) -> pl.DataFrame:
-    """Return the marks after the answers."""
-    answers = (
-        pl.concat([stamp_answers(result, found.missing, found.stored, today) for result in results])
-        .group_by(columns.STAMP)
-        .agg(pl.col("settled").any(), pl.col("gone").first())
-    )
-    failures = pl.concat(list(_failures(results, found)))
-    return ledger.apply_reasons(ledger.apply_answers(found.marks, answers), failures)
-
-
-def _failures(results: list[RequestResult], found: Survey) -> Iterator[pl.DataFrame]:
-    """Yield why stamps are still open although KIS was asked for them."""
-    yield found.missing.clear().with_columns(why=pl.lit(""))
-    for result in results:
-        why = result.failure
-        if contradicts(result, found.stored):
-            why = why or "KIS's answer lacks bars that it gave before"
-        if why:
-            within = pl.col("stamp").is_between(result.window.since, result.window.until)
-            yield found.missing.filter(within).with_columns(why=pl.lit(why))
+async def _bring_in_spooled(context: BackfillContext, wanted: pl.DataFrame) -> None:
+    """Try once more to merge what was spooled; if it comes in, it is missing no longer."""
+    if not context.writer.spooled[0]:
+        return
+    try:
+        await context.writer.drain()
+    except (StoreUnreachable, OSError) as error:
+        log.warning(
+            "⚠️ %d batches wait in the spool, their minutes stay open: %s",
+            context.writer.spooled[0],
+            error,
+        )
+    for part in target_parts(wanted):
+        found = await survey(context.store, part, context.clock)
+        await store_marks(context.store, found, found.marks, context.clock)
 
 
 async def _count_stamps(context: BackfillContext, wanted: pl.DataFrame, report: Report) -> None:
     """Count, in the report, which stamps of the targets are stored, settled or still open."""
+    report.spooled, _ = context.writer.spooled
     status = await read_status(context.store, wanted)
     for name in COUNTS:
         setattr(report, name, status[name].sum())
@@ -252,4 +287,5 @@ async def _count_stamps(context: BackfillContext, wanted: pl.DataFrame, report: 
         found = await survey(context.store, part, context.clock)  # sessions that are not closed yet
         report.owed += found.expected.height
         report.stored += found.stored.height
-        report.open += found.missing.height
+        report.open += found.marks.filter(pl.col("state") == "open").height
+        report.refused += found.marks.filter(pl.col("state") == "refused").height

@@ -116,7 +116,7 @@ class HistoryJob:
             client = KisClient(settings, self.clock, folder=folder)
             stack.push_async_callback(client.close)
             store_rejected = partial(writer.put, "rejected_rows")
-            context = BackfillContext(store, writer.put, store_rejected, client, self.clock)
+            context = BackfillContext(store, writer.put, store_rejected, client, self.clock, writer)
             return await job(context)
 
     @asynccontextmanager

@@ -8,7 +8,8 @@ missing gives the fewest windows (the classic covering of points by intervals); 
 this for all sessions at once.
 
 Where nothing older of the session is stored, the window begins one bar later than it must, at the
-bar that is stored there: an answer that lacks that bar proves nothing about the others.
+bar that is stored there: an answer that lacks that bar proves nothing about the others. So does
+each window once an answer has settled nothing: a minute is proven empty by bars on both sides.
 """
 
 from __future__ import annotations
@@ -35,18 +36,20 @@ def plan_calls(
     expected: pl.DataFrame,
     stored: pl.DataFrame,
     absent: pl.DataFrame,
+    *,
+    anchor: bool = False,
 ) -> pl.DataFrame:
     """Return CALLS that cover the missing stamps, newest session and newest window first.
 
     All four frames have symbol, session, stamp. `expected` holds all stamps of every session with a
     missing one; `absent` are stamps at which KIS is known to have no bar (they fill no row of an
-    answer).
+    answer). With `anchor` each window begins at a stored bar, where there is one next to it.
     """
     ranked = _ranked(missing, expected, stored, absent)
     rounds = []
     left = ranked.filter("is_missing")
     while left.height:
-        window = _windows(left, ranked)
+        window = _windows(left, ranked, anchor=anchor)
         covered = left.join(window, on=SESSION).with_columns(
             inside=pl.col("rank") > pl.col("newest") - pl.col("page")
         )
@@ -93,7 +96,7 @@ def _rows_per_call(concerned: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _windows(left: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
+def _windows(left: pl.DataFrame, ranked: pl.DataFrame, *, anchor: bool) -> pl.DataFrame:
     """Return one window a session: symbol, session, newest (rank), until (stamp)."""
     ends = left.group_by(SESSION).agg(pl.col("rank").max().alias("top"))
     stored = ranked.filter("is_stored").join(ends, on=SESSION)
@@ -101,7 +104,8 @@ def _windows(left: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
         (pl.col("rank") < pl.col("top")).any().alias("older"),
         (pl.col("rank") == pl.col("top") + 1).any().alias("next"),
     )
-    anchored = (~pl.col("older") & pl.col("next")).fill_null(value=False).cast(pl.Int64)
+    wants_anchor = pl.lit(anchor) | ~pl.col("older")
+    anchored = (wants_anchor & pl.col("next")).fill_null(value=False).cast(pl.Int64)
     pages = ranked.select(*SESSION, "page").unique()
     return (
         ends.join(anchors, on=SESSION, how="left")

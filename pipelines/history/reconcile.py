@@ -17,6 +17,7 @@ from engine.market.expected import expected_sessions
 from engine.market.sessions import Market, previous_sessions
 from engine.market.symbols import OptionChain, parse
 from engine.store import MergeCounts
+from engine.store.identifiers import literals
 from pipelines.history.backfill import Report, fill
 from pipelines.history.derived import complete_snapshots, recompute_signals
 from pipelines.history.request import BackfillContext
@@ -39,15 +40,28 @@ async def fill_before_open(
 ) -> Report:
     """Fill the holes of the session before the day, and `warm_up` sessions of futures.
 
-    Raises KisKeyRefused, StoreError.
+    Of that session also what is open of other symbols: at its close KIS was asked once about
+    minutes that nothing surrounds, and hours later it can be settled. Raises KisKeyRefused,
+    StoreError.
     """
     codes = bar_symbols(symbols)
     futures = [code for code in codes if parse(code).market is Market.DERIVATIVES]
     earlier = previous_sessions(Market.DERIVATIVES, day, max(EARLIER, warm_up))
-    wanted = expected_sessions(codes, earlier[-EARLIER], earlier[-1])
+    last = earlier[-EARLIER:]
+    others = await _open_symbols(context, last)
+    wanted = expected_sessions([*codes, *others], last[0], last[-1])
     if warm_up:
         wanted = wanted.vstack(expected_sessions(futures, earlier[0], earlier[-1])).unique()
     return await fill(context, wanted)
+
+
+async def _open_symbols(context: BackfillContext, sessions: Sequence[date]) -> list[str]:
+    """Return the symbols of which the ledger has minutes of the sessions that are open."""
+    days = literals([str(session) for session in sessions])
+    found = await context.store.query(
+        f"SELECT DISTINCT symbol FROM gaps WHERE state = 'open' AND session IN ({days}) ORDER BY 1"  # noqa: S608
+    )
+    return bar_symbols(str(symbol) for symbol in found["symbol"])
 
 
 async def finish_earlier(
@@ -108,7 +122,7 @@ async def reconcile(context: BackfillContext, symbols: Sequence[str], day: date)
         unseen = unseen.join(_final_stamps(total), on=["symbol", "stamp"], how="anti")
         if unseen.is_empty():
             return total
-        total += await fill(context, wanted, again=unseen)
+        total += await fill(context, wanted, again=unseen, repeats=True)
     log.warning(
         "⚠️ %d bars of %s could not be compared with KIS after the close", unseen.height, day
     )

@@ -17,6 +17,7 @@ import polars as pl
 
 from engine import schemas
 from engine.columns import BARS, SESSION, STAMP
+from engine.history.evidence import PROVEN, weigh
 from engine.history.queries import read_bars, symbols_by_table
 from engine.market.expected import expected_stamps
 from engine.market.symbols import OptionChain, parse
@@ -24,9 +25,11 @@ from engine.store import table_repair
 from engine.store.tables import TABLES, Table, table_of
 from pipelines.history.backfill import OnFetched, Report, fill
 from pipelines.history.derived import recompute_chains, recompute_signals
-from pipelines.history.request import BackfillContext, RequestResult, is_answered
+from pipelines.history.proving import known_of
+from pipelines.history.request import BackfillContext, RequestResult
 from pipelines.history.session_status import session_span
 from pipelines.history.signal_inputs import has_table
+from pipelines.history.survey import survey
 from pipelines.history.validate import OnChecked, Validation, validate
 from strategies.registry import STRATEGIES
 
@@ -137,9 +140,10 @@ async def _fetch_again(
     odd = _expected_within(doubtful)
     single = doubtful.filter(pl.col("check") != "doubled")
     before = await _stored_bars_at(context, _expected_within(single))
-    report = await fill(context, wanted, again=odd, on_fetched=on_fetched)
+    report = await fill(context, wanted, again=odd, anchor=True, on_fetched=on_fetched)
     results = report.results or []
-    absent = pl.concat([odd.clear(), *(_proven_absent(result, odd) for result in results)])
+    proven = [await _proven_absent(context, result, odd) for result in results]
+    absent = pl.concat([odd.clear(), *proven]).unique()
     await _confirm(context, before, results)
     if absent.height:
         runs = absent.select("symbol", first_stamp="stamp", last_stamp="stamp")
@@ -166,16 +170,26 @@ async def _stored_bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.
     )
 
 
-def _proven_absent(result: RequestResult, stamps: pl.DataFrame) -> pl.DataFrame:
-    """Return those of the stamps of which the answer proves that KIS has no bar."""
+async def _proven_absent(
+    context: BackfillContext, result: RequestResult, stamps: pl.DataFrame
+) -> pl.DataFrame:
+    """Return those of the stored stamps of which the answers prove that KIS has no bar.
+
+    The other stored bars must stand in the answers, as always (`engine.history.evidence`).
+    """
     window = result.window
-    return stamps.filter(
-        pl.col("symbol") == window.symbol,
-        pl.col("session") == window.session,
-        pl.col("stamp").is_between(window.since, window.until),
-        is_answered(result),
-        ~pl.col("stamp").is_in(result.bars["timestamp"].implode()),
-    )
+    session = parse(window.symbol).session(window.session)
+    of_session = (pl.col("symbol") == window.symbol) & (pl.col("session") == window.session)
+    doubted = stamps.filter(of_session)
+    if session is None or doubted.is_empty() or result.failure:
+        return stamps.clear()
+    waiting = await context.writer.waiting_bars()
+    target = pl.DataFrame({"symbol": [window.symbol], "session": [window.session]})
+    found = await survey(context.store, target, context.clock)
+    others = found.stored.join(stamps, on=STAMP, how="anti")
+    known = await known_of(context, window.symbol, session, others, waiting)
+    answers = weigh(result.pages, session, doubted, known)
+    return answers.filter(pl.col("says") == PROVEN).select(STAMP)
 
 
 async def _confirm(

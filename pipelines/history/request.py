@@ -1,16 +1,14 @@
-"""One request to KIS about missing bars, and what the answer proves.
+"""One request to KIS about missing bars: what it asks, and what came back.
 
-An answer that lacks the bar of a stamp proves that there is none only if it shows bars around the
-stamp: KIS has been seen to answer "fine" with nothing, or with the rows of another day. An answer
-without any bar of a session of which bars are stored proves nothing; one about a session without
-stored bars counts when it comes a second time (`ledger.apply_answers`).
+What the answers prove about the minutes that they lack is said in `engine.history.evidence`;
+`pipelines.history.proving` asks it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
@@ -22,31 +20,16 @@ from engine.errors import InputError, KisError, KisKeyRefused, KisRefused
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
+from engine.fetchers.pages import Page
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient, Priority
 from engine.market.codes import FIRST_NEW_YEAR
 from engine.market.symbols import Contract, Option, OptionChain, Stock, Symbol, parse
-from engine.store import MergeCounts, Store
+from engine.store import MergeCounts, Store, Writer
 
 log = logging.getLogger(__name__)
 
 KEPT = timedelta(days=365)  # KIS keeps "about one year": docs/kis.md#depth
-ANSWERS = pl.Schema(
-    [
-        ("symbol", pl.String()),
-        ("session", pl.Date()),
-        ("stamp", pl.Datetime("us")),
-        ("settled", pl.Boolean()),  # the answer proves that KIS has no bar
-        ("gone", pl.String()),  # why KIS cannot have the bar any more, else null
-    ]
-)
-# Rows that are rejected for these reasons were never about the missing stamp.
-_HARMLESS = {
-    "another date",
-    "outside the session",
-    "not a full minute",
-    "another row of the same minute",
-}
 _TODAYS_PAGE = timedelta(minutes=29)  # below this span the fetcher's 30-row call is enough
 
 StoreBars = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]  # table, bars of one symbol
@@ -58,6 +41,8 @@ class BackfillContext:
     """What filling gaps needs.
 
     The collector's `store_bars` also computes the signals that follow; other commands only write.
+    What `writer` has in its spool is not missing. `began` is when this run began: answers that are
+    to count as two are of two runs.
     """
 
     store: Store
@@ -65,7 +50,13 @@ class BackfillContext:
     store_rejected: StoreRejected
     client: KisClient
     clock: Clock
+    writer: Writer
     priority: Priority = Priority.BACKFILL
+    began: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note when the run begins."""
+        object.__setattr__(self, "began", self.clock.now())
 
 
 @dataclass(frozen=True)
@@ -86,9 +77,8 @@ class RequestResult:
     window: Window
     bars: pl.DataFrame
     counts: MergeCounts
-    clean: bool = True  # every row that may belong to the window could be read
-    whole: bool = False  # the answer reached the session before: nothing older is left
-    sealed: bool = True  # KIS's answer about this session was final
+    pages: tuple[Page, ...] = ()  # what the answers showed beside the bars
+    sealed: bool = True  # KIS's answers about this session were final, by KIS's clock
     failure: str | None = None
     refused: bool = False  # KIS refused the request, and would refuse it again
 
@@ -100,6 +90,16 @@ class RequestResult:
         """
         requested = self.bars.filter(pl.col("timestamp") <= self.window.until)["timestamp"]
         return requested.sort().to_list()[0] if requested.len() else None
+
+    @property
+    def clean(self) -> bool:
+        """Whether each row of the answers is a bar, or about another session."""
+        return all(page.is_clean for page in self.pages)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answers reached the session before: nothing older is left."""
+        return any(page.goes_back for page in self.pages)
 
 
 async def request_window(context: BackfillContext, window: Window) -> RequestResult:
@@ -122,6 +122,7 @@ async def request_window(context: BackfillContext, window: Window) -> RequestRes
         priority=context.priority,
     )
     batch, error = await _fetch(fetcher, request)
+    pages = tuple(fetcher.take_pages())
     rejected = fetcher.take_rejected()
     if rejected.num_rows:
         await context.store_rejected(rejected)
@@ -135,9 +136,8 @@ async def request_window(context: BackfillContext, window: Window) -> RequestRes
         window,
         pl.DataFrame(batch),
         counts,
-        clean=set(rejected["reason"].to_pylist()) <= _HARMLESS,
-        whole=fetcher.counts["of the session before"] > 0,
-        sealed=session.sealed_at <= as_of,
+        pages=pages,
+        sealed=all(page.clocks_agree and page.as_of >= session.sealed_at for page in pages),
         failure=_ledger_reason(error) if error else None,
         refused=isinstance(error, KisRefused),
     )
@@ -172,56 +172,11 @@ def _since(window: Window, now: datetime) -> datetime | None:
     return window.since if window.session == now.date() and long else None
 
 
-def stamp_answers(
-    result: RequestResult, missing: pl.DataFrame, stored: pl.DataFrame, today: date
-) -> pl.DataFrame:
-    """Return ANSWERS: what the result says about the window's stamps that are still `missing`.
-
-    `missing` and `stored` have symbol, session, stamp. Empty if the result proves nothing: KIS did
-    not answer, the session was not sealed, or the answer showed no bar although some are stored.
-    """
-    window = result.window
-    if result.failure or not result.sealed or contradicts(result, stored):
-        return pl.DataFrame(schema=ANSWERS)
-    within = pl.col("stamp").is_between(window.since, window.until)
-    return (
-        missing.filter(_in_session(window), within)
-        .select(
-            "symbol",
-            "session",
-            "stamp",
-            settled=is_answered(result),
-            gone=pl.lit(None if result.oldest else why_gone(window.symbol, window.session, today)),
-        )
-        .cast(ANSWERS)
-    )
-
-
-def is_answered(result: RequestResult) -> pl.Expr:
-    """Return whether the answer proves what there is at `stamp`: bars around it, all readable."""
-    if result.oldest is None or not result.clean:
-        return pl.lit(value=False)
-    return pl.lit(result.whole) | (pl.col("stamp") >= result.oldest)
-
-
 def covers(result: RequestResult, window: Window) -> bool:
     """Say whether the answer to a request for newer bars has shown all of this window, too."""
     if result.oldest is None or not result.clean:
         return False
     return result.whole or result.oldest <= window.since
-
-
-def contradicts(result: RequestResult, stored: pl.DataFrame) -> bool:
-    """Say whether the answer showed no bar of a session of which bars are stored.
-
-    It may be right: nothing was traded before a certain minute. The next plan then asks from the
-    first stored bar on, which a right answer shows.
-    """
-    return result.oldest is None and stored.filter(_in_session(result.window)).height > 0
-
-
-def _in_session(window: Window) -> pl.Expr:
-    return (pl.col("symbol") == window.symbol) & (pl.col("session") == window.session)
 
 
 def why_gone(symbol: str, day: date, today: date) -> str | None:

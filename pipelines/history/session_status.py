@@ -18,7 +18,14 @@ from engine.market.symbols import CHAIN_MARKET, parse
 from engine.store import Store
 from engine.store.identifiers import literal, literals
 
-COUNTS = ["owed", "stored", "no_trade", "unavailable", "open"]  # owed: the expected stamps
+COUNTS = [
+    "owed",
+    "stored",
+    "no_trade",
+    "unavailable",
+    "refused",
+    "open",
+]  # owed: the expected stamps
 _KNOWN = pl.Schema(
     {"symbol": pl.String(), "session": pl.Date(), "market": pl.String()}
     | dict.fromkeys(COUNTS, pl.Int64())
@@ -64,7 +71,7 @@ async def unsettled_sessions(store: Store, targets: pl.DataFrame, clock: Clock) 
     Years are compared at once (`engine.history.gaps`), so that a backfill of a whole history costs
     what its holes cost.
     """
-    known = (await read_status(store, targets)).filter(pl.col("open") == 0)
+    known = (await read_status(store, targets)).filter(pl.col("open") == 0, pl.col("refused") == 0)
     lacking = (
         (await find_gaps(store, known.select(SESSION), clock))
         .group_by(SESSION)
@@ -117,7 +124,7 @@ def _closed_counts(
     schema = {name: _KNOWN[name] for name in (*SESSION, "market")}
     states = [
         (pl.col("state") == state).sum().alias(state)
-        for state in ("open", "no_trade", "unavailable")
+        for state in ("open", "no_trade", "refused", "unavailable")
     ]
     return (
         pl.DataFrame(sealed, schema, orient="row")

@@ -35,7 +35,7 @@ class Survey:
     @property
     def missing(self) -> pl.DataFrame:
         """The stamps to request from KIS."""
-        return self.marks.filter(pl.col("state") == "open").select(STAMP)
+        return self.marks.filter(pl.col("state").is_in(["open", "refused"])).select(STAMP)
 
     @property
     def absent(self) -> pl.DataFrame:
@@ -51,12 +51,17 @@ def target_parts(targets: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 async def survey(
-    store: Store, targets: pl.DataFrame, clock: Clock, *, give_up: bool = False
+    store: Store,
+    targets: pl.DataFrame,
+    clock: Clock,
+    *,
+    give_up: bool = False,
+    reopen: bool = False,
 ) -> Survey:
     """Read what is known about targets (symbol, session); nothing is written.
 
-    Stamps after now are not expected yet. With `give_up`, missing stamps that KIS cannot serve any
-    more are marked as unavailable.
+    Stamps after now are not expected yet. With `reopen` everything missing is marked as open; with
+    `give_up`, open stamps that KIS cannot serve any more are marked as unavailable.
     """
     now = clock.now()
     expected = expected_stamps(targets).filter(pl.col("stamp") < now)
@@ -74,6 +79,8 @@ async def survey(
     found = await read_stamps(store, symbols, first, last)
     stored = expected.join(found, on=STAMP, how="semi").select(STAMP)
     marks = ledger.mark_missing(ledger.marks_from_rows(rows, expected), expected, stored, now)
+    if reopen:
+        marks = ledger.reopen(marks)
     if give_up:
         marks = _give_up(marks, today(clock))
     return Survey(expected, stored, marks, rows)

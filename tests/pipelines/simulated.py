@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 from pydantic import SecretStr
 
-from engine.clock import VirtualClock
+from engine.clock import Clock, VirtualClock
 from engine.kis.client import KisClient
+from engine.kis.transport import Transport
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 from engine.settings import AppKey, KisSettings
@@ -24,6 +25,7 @@ from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store import Store, Writer
 from pipelines.history.request import BackfillContext
 from tests.served import served_bars
+from tests.soak.clocks import SteppedClock
 
 BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
 KEY, SECRET = next(iter(APP_KEYS.items()))
@@ -45,6 +47,14 @@ class Desk:
     def calls(self) -> int:
         """Calls for bars that the server has seen."""
         return sum(n for tr, n in self.simulator.counts.calls.items() if tr.startswith("FH"))
+
+    async def next_run(self, hours: float = 3) -> BackfillContext:
+        """Let hours pass; return what the next run works with, whose answers count as second ones.
+
+        Two answers that show nothing settle a minute together (`engine.history.evidence`).
+        """
+        await self.clock.sleep(hours * 3600)
+        return replace(self.context)
 
     async def bars(self, table: str = "futures_1m") -> pl.DataFrame:
         """All bars of a table, by key."""
@@ -80,21 +90,32 @@ async def desk(
     now: datetime,
     market: MarketData | None = None,
     faults: Scenario | None = None,
+    *,
+    ahead: timedelta | None = None,
 ) -> AsyncIterator[Desk]:
-    """Yield a desk whose clock stands at `now`."""
+    """Yield a desk whose clock stands at `now`.
+
+    With `ahead` the answers bear KIS's time, and this machine's clock is ahead of it by so much
+    until KIS's next day.
+    """
     clock = VirtualClock(now)
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time())
+    steps = [(now, ahead or timedelta()), (midnight, timedelta())]
+    ours: Clock = clock if ahead is None else SteppedClock(clock, steps)
     async with serve(
         market or SyntheticMarket(3), clock, faults=faults, calls_per_second=1000
     ) as simulator:
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
         settings = KisSettings(base_url=simulator.base_url, app_keys=(key,), calls_per_second=5)
-        client = KisClient(settings, clock, folder=folder)
-        store, writer = Store(url, clock), Writer(url, clock, folder / "spool")
+        transport = Transport(
+            simulator.base_url, ours, timeout=settings.request_timeout, tells_time=ahead is not None
+        )
+        client = KisClient(settings, ours, folder=folder, transport=transport)
+        store, writer = Store(url, ours), Writer(url, ours, folder / "spool")
+        store_rejected = partial(writer.put, "rejected_rows")
         try:
             yield Desk(
-                BackfillContext(
-                    store, writer.put, partial(writer.put, "rejected_rows"), client, clock
-                ),
+                BackfillContext(store, writer.put, store_rejected, client, ours, writer),
                 simulator,
                 clock,
             )

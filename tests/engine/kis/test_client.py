@@ -307,7 +307,14 @@ def dated(clock_of_kis: datetime) -> StubReply:
 
 @pytest.mark.parametrize(
     ("ahead", "as_of"),
-    [(0, START), (3, START - timedelta(seconds=3)), (-3, START), (3600, START), (-3600, START)],
+    [
+        (0, START),
+        (3, START - timedelta(seconds=3)),
+        (-3, START),
+        (3600, START - timedelta(hours=1)),
+        (-3600, START),
+        (3 * 86_400, START),  # the date of a cache, not the time of an answer
+    ],
 )
 async def test_a_minute_is_over_when_it_is_by_both_clocks(
     kis: StubKis, tmp_path: Path, ahead: int, as_of: datetime
@@ -326,6 +333,37 @@ async def test_a_wrong_clock_is_logged_once_and_once_when_it_is_right_again(kis,
     lines = [record.message for record in caplog.records if record.name.endswith("skew")]
     assert [line[0] for line in lines] == ["⚠", "✅"]
     assert "5 s ahead" in lines[0] or "6 s ahead" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "written"),
+    [
+        (6 * 3600, "6 h 0 min ahead of"),
+        (9 * 3600, "9 h 0 min ahead of"),
+        (480, "8 min ahead of"),
+        (-480, "8 min behind"),
+    ],
+)
+async def test_t4_a_clock_that_is_off_by_minutes_is_said_loudly_and_proves_nothing(
+    kis: StubKis, tmp_path: Path, caplog: pytest.LogCaptureFixture, ahead: int, written: str
+) -> None:
+    """T4. A difference above ten minutes was ignored without a line."""
+    kis.answer = lambda _asked: dated(kis.clock.now() - timedelta(seconds=ahead))
+    async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
+        for _ in range(3):
+            assert not (await client.call(QUOTE)).clocks_agree
+        kis.answer = lambda _asked: dated(kis.clock.now())
+        assert (await client.call(QUOTE)).clocks_agree
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert f"this machine's clock is {written} KIS's" in line.message
+    assert "no missing minute is settled" in line.message
+
+
+async def test_t4_an_answer_without_a_date_proves_nothing(kis: StubKis, tmp_path: Path) -> None:
+    kis.answer = lambda _asked: fine()
+    async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
+        answer = await client.call(QUOTE)
+        assert (answer.as_of, answer.clocks_agree) == (START, False)
 
 
 async def test_a_simulator_does_not_tell_the_time(kis: StubKis, tmp_path: Path) -> None:

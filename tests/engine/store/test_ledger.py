@@ -16,6 +16,7 @@ DAY, NOW = date(2025, 9, 1), datetime(2025, 9, 1, 16)
 OPEN = datetime(2025, 9, 1, 8, 46)
 STAMPS = 12
 Mark = tuple[str, int, str | None]
+ANSWERED = [None, NOW, NOW + timedelta(hours=3)]  # by the number of attempts
 MARKETS = pl.DataFrame({"symbol": ["101W09"], "market": ["derivatives"]})
 
 
@@ -52,10 +53,6 @@ def missing(*indices: int) -> pl.DataFrame:
     return ledger.mark_missing(NOTHING, EXPECTED, stored, NOW)
 
 
-def answers(*indices: int, settled: bool, gone: str | None = None) -> pl.DataFrame:
-    return at(*indices).with_columns(settled=pl.lit(settled), gone=pl.lit(gone, pl.String))
-
-
 def rows(marks: pl.DataFrame) -> list[tuple[str, str, str, int]]:
     made = ledger.rows_from_marks(marks, NOW, MARKETS)
     clock = pl.col("first_stamp", "last_stamp").dt.strftime("%H:%M")
@@ -80,34 +77,35 @@ def test_a_stored_bar_fills_its_stamp_and_a_lost_one_opens_it_again() -> None:
     assert states(reopened) == {2: ("filled", 0), 3: ("open", 0)}
 
 
-def test_an_answer_with_bars_around_a_stamp_settles_it_at_once() -> None:
-    marks = ledger.apply_answers(missing(2, 3), answers(2, 3, settled=True))
-    assert states(marks) == {2: ("no_trade", 1), 3: ("no_trade", 1)}
+def settled(*indices: int) -> pl.DataFrame:
+    """Marks of stamps that KIS's answers have settled (tests/engine/history/test_evidence.py)."""
+    return missing(*indices).with_columns(
+        state=pl.lit("no_trade"),
+        attempts=pl.lit(1, pl.Int64),
+        reason=pl.lit("KIS has no bar there"),
+        answered_at=pl.lit(NOW, pl.Datetime("us")),
+    )
 
 
-def test_an_empty_answer_settles_a_stamp_when_it_comes_twice() -> None:
-    once = ledger.apply_answers(missing(2), answers(2, settled=False))
-    assert states(once) == {2: ("open", 1)}
-    assert states(ledger.apply_answers(once, answers(2, settled=False))) == {2: ("no_trade", 2)}
-
-
-def test_a_settled_stamp_is_never_asked_about_again() -> None:
-    settled = ledger.apply_answers(missing(2), answers(2, settled=True))
-    again = ledger.mark_missing(settled, EXPECTED, at(*(p for p in range(STAMPS) if p != 2)), NOW)
-    assert states(ledger.apply_answers(again, answers(2, settled=True))) == {2: ("no_trade", 1)}
-
-
-def test_what_kis_no_longer_keeps_is_unavailable_with_its_reason() -> None:
-    once = ledger.apply_answers(missing(2), answers(2, settled=False, gone="dropped"))
-    twice = ledger.apply_answers(once, answers(2, settled=False, gone="dropped"))
-    assert twice.select("state", "reason").row(0) == ("unavailable", "dropped")
+def test_a_settled_stamp_stays_settled_while_its_bar_is_missing() -> None:
+    again = ledger.mark_missing(
+        settled(2), EXPECTED, at(*(p for p in range(STAMPS) if p != 2)), NOW
+    )
+    assert_frame_equal(again, settled(2))
 
 
 def test_no_trade_becomes_filled_if_kis_gives_the_bar_after_all() -> None:
-    settled = ledger.apply_answers(missing(2), answers(2, settled=True))
-    assert states(
-        ledger.mark_missing(settled, EXPECTED, EXPECTED.drop("index_in_session"), NOW)
-    ) == {2: ("filled", 1)}
+    filled = ledger.mark_missing(settled(2), EXPECTED, EXPECTED.drop("index_in_session"), NOW)
+    assert states(filled) == {2: ("filled", 1)}
+
+
+def test_whatever_is_settled_is_opened_again_and_what_is_filled_is_not() -> None:
+    marks = made(
+        {p: (s, 2, "a") for p, s in enumerate(["no_trade", "refused", "unavailable", "filled"])}
+    )
+    again = ledger.reopen(marks)
+    assert states(again) == dict.fromkeys(range(3), ("open", 0)) | {3: ("filled", 2)}
+    assert again["answered_at"].null_count() == 3
 
 
 def test_a_reason_alone_keeps_a_gap_open() -> None:
@@ -121,7 +119,7 @@ def test_a_reason_alone_keeps_a_gap_open() -> None:
 ANY_MARKS = st.dictionaries(
     st.integers(0, STAMPS - 1),
     st.tuples(
-        st.sampled_from(["open", "filled", "no_trade", "unavailable"]),
+        st.sampled_from(["open", "filled", "no_trade", "refused", "unavailable"]),
         st.integers(0, 2),
         st.sampled_from([None, "a", "b"]),
     ),
@@ -136,6 +134,7 @@ def made(marks: dict[int, Mark]) -> pl.DataFrame:
         attempts=pl.Series([v[1] for v in values], dtype=pl.Int64),
         reason=pl.Series([v[2] for v in values], dtype=pl.String),
         opened_at=pl.lit(NOW, pl.Datetime("us")),
+        answered_at=pl.Series([ANSWERED[v[1]] for v in values], dtype=pl.Datetime("us")),
     )
     return frame.select(list(ledger.MARKS))
 
@@ -187,7 +186,7 @@ async def test_a_writer_that_died_between_two_statements_loses_no_mark(store: St
     first = ledger.rows_from_marks(missing(3), NOW, MARKETS)
     await ledger.write(store, ledger.ROWS.to_frame(), first)
     later = ledger.rows_from_marks(
-        ledger.apply_answers(missing(2, 3), answers(2, 3, settled=True)),
+        settled(2, 3),
         NOW + timedelta(minutes=1),
         MARKETS,
     )

@@ -11,8 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from engine.errors import KisKeyRefused
+from engine.history.evidence import NO_TRADE
 from engine.simulator.faults.scenario import Scenario
-from engine.store import ledger
 from pipelines.history.backfill import CONCURRENT_SESSIONS, REFUSALS, backfill, plan_backfill
 from pipelines.history.request import why_gone
 from tests.pipelines.simulated import Thin, desk
@@ -34,7 +34,10 @@ async def test_what_kis_has_is_stored_and_the_rest_is_explained(
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
         symbols = [CONTRACT, BUSY, THIN, HALTED]
-        report = await backfill(at.context, symbols, *DAYS)
+        first = await backfill(at.context, symbols, *DAYS)
+        # nothing is before the thin stock's first bar, and nothing around the halted one's minutes
+        assert (first.open, first.exit_code) == (2 * (5 + 381), 1)
+        report = await backfill(await at.next_run(), symbols, *DAYS)
         assert (report.owed, report.open, report.exit_code) == (2 * (411 + 3 * 381), 0, 0)
         assert report.stored + report.no_trade == report.owed
         for symbol, table in ((CONTRACT, "futures_1m"), (THIN, "stocks_1m")):
@@ -47,15 +50,16 @@ async def test_what_kis_has_is_stored_and_the_rest_is_explained(
         assert kept.filter(pl.col("symbol") == HALTED)["stored"].sum() == 0
 
 
-async def test_kis_is_not_asked_a_third_time_about_a_minute(
+async def test_kis_is_asked_by_two_runs_about_a_minute_and_by_no_third(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
         await backfill(at.context, [THIN, HALTED], *DAYS)
+        await backfill(await at.next_run(), [THIN, HALTED], *DAYS)
         calls = at.calls
         attempts = await at.frame("SELECT max(attempts) AS most FROM gaps")
-        assert attempts["most"].item() <= ledger.ENOUGH_ATTEMPTS
-        again = await backfill(at.context, [THIN, HALTED], *DAYS)
+        assert attempts["most"].item() == 2
+        again = await backfill(await at.next_run(), [THIN, HALTED], *DAYS)
         assert (again.planned, at.calls) == (0, calls)
 
 
@@ -116,7 +120,9 @@ async def test_a_contract_that_kis_has_dropped_is_unavailable(
     database_url: str, tmp_path: Path
 ) -> None:
     async with desk(database_url, tmp_path, datetime(2026, 9, 2, 18)) as at:
-        report = await backfill(at.context, ["A01603"], date(2026, 3, 3), date(2026, 3, 3))
+        days = date(2026, 3, 3), date(2026, 3, 3)
+        assert (await backfill(at.context, ["A01603"], *days)).open == 411
+        report = await backfill(await at.next_run(), ["A01603"], *days)
         assert (report.unavailable, report.exit_code) == (411, 0)
         why = "A01603 has expired and KIS has dropped it"
         assert await at.ledger() == [("unavailable", why, 411)]
@@ -165,7 +171,7 @@ async def test_a_bar_that_kis_never_has_is_settled_as_no_trade(
     async with desk(database_url, tmp_path, EVENING, faults=gone) as at:
         report = await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
         assert (report.no_trade, report.open, report.calls) == (2, 0, 5)
-        assert ("no_trade", ledger.NO_TRADE, 2) in await at.ledger()
+        assert ("no_trade", NO_TRADE, 2) in await at.ledger()
 
 
 async def test_a_wrong_key_stops_a_backfill(database_url: str, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""What one answer showed of a session, beside its bars: what decides about the minutes it lacks.
+
+`engine.history.evidence` says what a page proves; this module only reads it off the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import polars as pl
+
+from engine.fetchers.bar_rules import ANOTHER_DATE, APART, OUTSIDE, REPEATED, SplitRows
+from engine.kis import codec
+from engine.kis.answer import Answer
+from engine.market.sessions import Session
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer about the minutes up to `newest` (the stamp that was asked for).
+
+    `as_of` is KIS's time, as far as it is known. `stamps` are those of the answer's bars,
+    ascending. `refused` are minutes whose row cannot be a bar, with the reason; `odd` those whose
+    row waits for a second answer. `readable` is false if a row might belong to any minute.
+    `is_full`: it has as many rows as an answer can have. `goes_back`: it has rows of the session
+    before.
+    """
+
+    newest: datetime
+    as_of: datetime
+    clocks_agree: bool = True
+    stamps: tuple[datetime, ...] = ()
+    refused: Mapping[datetime, str] = field(default_factory=dict)
+    odd: frozenset[datetime] = frozenset()
+    readable: bool = True
+    is_full: bool = False
+    goes_back: bool = False
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether each row is a bar, or can be no bar of this session."""
+        return self.readable and not self.refused and not self.odd
+
+
+def read_page(
+    answer: Answer, split: SplitRows, session: Session, newest: datetime, rows_per_call: int
+) -> Page:
+    """Return what an answer showed, whose rows were divided into bars and others."""
+    rows, lost = _others(split, session) if split.rejected.height else ([], 0)
+    return Page(
+        newest=newest,
+        as_of=answer.as_of,
+        clocks_agree=answer.clocks_agree,
+        stamps=tuple(_stamps(split.bars, session)),
+        refused={stamp: why for stamp, why in rows if why != APART},
+        odd=frozenset(stamp for stamp, why in rows if why == APART),
+        readable=answer.has_rows("output2") and split.in_order and lost == 0,
+        is_full=split.counts["rows"] >= rows_per_call,
+        goes_back=split.goes_back,
+    )
+
+
+def _stamps(bars: pl.DataFrame, session: Session) -> list[datetime]:
+    stamps = bars.select(session.stamp_of_label(pl.col("label")).alias("stamp"))
+    found: list[datetime] = stamps.unique("stamp").sort("stamp")["stamp"].to_list()
+    return found
+
+
+def _others(split: SplitRows, session: Session) -> tuple[list[tuple[datetime, str]], int]:
+    """Return stamp and reason of the rejected rows that tell their minute, and count the rest.
+
+    Minutes of which the answer has a bar as well are left out.
+    """
+    harmful = split.rejected.filter(~_is_harmless())
+    stamped = harmful.filter(_is_of_a_minute(session))
+    rows = stamped.join(split.bars, on="label", how="anti").select(
+        session.stamp_of_label(pl.col("label")), codec.REASON
+    )
+    return rows.rows(), harmful.height - stamped.height
+
+
+def _is_of_a_minute(session: Session) -> pl.Expr:
+    """Say which rows tell their minute, so that they are about no other."""
+    known = pl.col("same_day") & session.is_label(pl.col("label"))
+    return known.fill_null(value=False)
+
+
+def _is_harmless() -> pl.Expr:
+    """Say which rejected rows are about no minute of the session, or about one that has a bar."""
+    return pl.col(codec.REASON).is_in([OUTSIDE, REPEATED]) | (
+        (pl.col(codec.REASON) == ANOTHER_DATE) & pl.col("before")
+    )

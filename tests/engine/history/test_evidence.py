@@ -1,0 +1,319 @@
+"""What settles a missing minute: each rule, and KIS as an adversary over many runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.columns import STAMPS
+from engine.fetchers.pages import Page
+from engine.history import evidence
+from engine.history.evidence import HELD, NOTHING, ONCE, PROVEN, REFUSED, Known
+from engine.market.sessions import Market, Session
+from engine.store import ledger
+
+DAY = date(2025, 9, 1)
+OPENS = datetime(2025, 9, 1, 9)
+SESSION = Session(
+    Market.STOCKS,
+    DAY,
+    OPENS,
+    OPENS + timedelta(minutes=9),
+    OPENS + timedelta(minutes=19),
+    OPENS + timedelta(minutes=24),
+)
+GRID = SESSION.stamps().to_list()  # nine minutes, then the auction
+EXPECTED = pl.DataFrame(
+    {"symbol": "000020", "session": DAY, "stamp": GRID, "index_in_session": range(len(GRID))},
+    {**STAMPS, "index_in_session": pl.Int64},
+)
+CLOSE = SESSION.sealed_at
+NOTHING_STORED = STAMPS.to_frame()
+HOURS = timedelta(hours=1)
+
+
+def stamps_at(*indices: int) -> pl.DataFrame:
+    return EXPECTED.filter(pl.col("index_in_session").is_in(indices)).select(list(STAMPS))
+
+
+def page(*bars: int, newest: int = 9, as_of: datetime = CLOSE, **more: object) -> Page:
+    stamps = tuple(GRID[index] for index in bars)
+    return replace(Page(GRID[newest], as_of, stamps=stamps), **more)  # type: ignore[arg-type]
+
+
+def said(answer: Page, missing: tuple[int, ...], known: Known | None = None) -> dict[int, str]:
+    """Return what a page says about missing stamps, by index."""
+    found = evidence.judge(answer, SESSION, stamps_at(*missing), known or Known())
+    return {GRID.index(stamp): says for stamp, says in found.select("stamp", "says").iter_rows()}
+
+
+def reasons(answer: Page, missing: int, known: Known | None = None) -> str | None:
+    found = evidence.judge(answer, SESSION, stamps_at(missing), known or Known())
+    why: str | None = found["why"].item()
+    return why
+
+
+def test_bars_on_both_sides_prove_a_minute_and_one_side_is_half_of_a_proof() -> None:
+    assert said(page(2, 3, 6), (0, 4, 5, 9)) == {0: ONCE, 4: PROVEN, 5: PROVEN, 9: ONCE}
+
+
+def test_rows_of_the_session_before_are_a_side_of_their_own() -> None:
+    assert said(page(2, 3, goes_back=True), (0, 9)) == {0: PROVEN, 9: ONCE}
+    assert said(page(goes_back=True), (0, 9)) == {0: ONCE, 9: ONCE}
+
+
+def test_a_full_page_says_nothing_of_what_is_older() -> None:
+    assert said(page(4, 6, is_full=True), (0, 5)) == {5: PROVEN}
+    assert said(page(is_full=True), (0, 5)) == {}
+
+
+def test_a_page_says_nothing_of_what_is_newer_than_was_asked() -> None:
+    assert said(page(2, 4, newest=6), (3, 5, 8)) == {3: PROVEN, 5: ONCE}
+
+
+def test_a_front_month_is_never_without_a_trade_but_between_bars() -> None:
+    known = Known(always_trades=True)
+    assert said(page(2, 4), (0, 3, 9), known) == {0: NOTHING, 3: PROVEN, 9: NOTHING}
+    assert reasons(page(), 5, known) == evidence.FRONT_MONTH
+
+
+def test_an_answer_without_a_bar_proves_nothing_of_what_traded_the_session_before() -> None:
+    assert reasons(page(), 5, Known(traded_before=True)) == evidence.TRADED
+    assert said(page(2), (5,), Known(traded_before=True)) == {5: ONCE}
+
+
+def test_t2_a_row_that_cannot_be_a_bar_is_refused_and_proves_nothing_of_others_alone() -> None:
+    answer = page(2, 6, refused={GRID[4]: "price not above zero"})
+    assert said(answer, (0, 3, 4)) == {0: NOTHING, 3: ONCE, 4: REFUSED}
+    assert reasons(answer, 4) == "price not above zero"
+
+
+def test_t3_rows_that_cannot_be_read_prove_nothing() -> None:
+    assert reasons(page(2, 6, readable=False), 4) == evidence.UNREADABLE
+    assert reasons(page(2, 6, odd=frozenset({GRID[4]})), 4) == evidence.ODD
+
+
+def test_t4_neither_an_early_answer_nor_clocks_that_differ_prove_anything() -> None:
+    assert reasons(page(2, 6, as_of=CLOSE - timedelta(seconds=1)), 4) == evidence.UNSEALED
+    assert reasons(page(2, 6, clocks_agree=False), 4) == evidence.CLOCKS
+
+
+def test_t12_what_the_answer_holds_or_the_spool_is_not_missing() -> None:
+    assert said(page(2, 4, 6), (4,)) == {4: HELD}
+    assert said(page(2, 6), (4, 5), Known(waiting=frozenset({GRID[4]}))) == {4: HELD, 5: PROVEN}
+    assert reasons(page(2, 6), 4, Known(waiting=None)) == evidence.UNKNOWN_SPOOL
+
+
+def test_an_answer_that_lacks_a_stored_bar_proves_nothing() -> None:
+    stored = frozenset({GRID[3]})
+    assert reasons(page(2, 6), 4, Known(stored=stored)) == evidence.LACKING
+    assert reasons(page(), 4, Known(stored=stored)) == evidence.LACKING
+    assert said(page(4, 6, is_full=True), (5,), Known(stored=stored)) == {5: PROVEN}
+
+
+def test_of_several_pages_the_strongest_word_counts() -> None:
+    known = Known()
+    pages = [page(2, 6), page(), page(2, 6, refused={GRID[4]: "odd"})]
+    found = evidence.weigh(pages, SESSION, stamps_at(4, 5), known)
+    assert found["says"].to_list() == [REFUSED, PROVEN]
+
+
+def marks_after(*answers: tuple[Page, datetime], known: Known | None = None) -> pl.DataFrame:
+    """Return the marks of a session of which nothing is stored, after pages of runs."""
+    marks = ledger.mark_missing(ledger.MARKS.to_frame(), EXPECTED, NOTHING_STORED, CLOSE)
+    for answer, began in answers:
+        found = evidence.weigh([answer], SESSION, marks.select(list(STAMPS)), known or Known())
+        marks = evidence.apply_answers(marks, found, began)
+    return marks
+
+
+def state_after(*answers: tuple[Page, datetime], known: Known | None = None) -> tuple[str, int]:
+    row = marks_after(*answers, known=known).select("state", "attempts").row(0)
+    return row[0], row[1]
+
+
+def test_a_second_answer_counts_hours_later_and_in_another_run() -> None:
+    first = page(as_of=CLOSE), CLOSE
+    late = CLOSE + 3 * HOURS
+    soon = CLOSE + timedelta(minutes=119)
+    assert state_after(first) == ("open", 1)
+    assert state_after(first, (page(as_of=soon), soon)) == ("open", 1)
+    assert state_after(first, (page(as_of=late), CLOSE)) == ("open", 1)  # a run of three hours
+    assert state_after(first, (page(as_of=late), late)) == ("no_trade", 2)
+    assert state_after(first, (page(as_of=soon), soon), (page(as_of=late), late))[0] == "no_trade"
+
+
+def test_what_kis_has_dropped_is_unavailable_after_two_answers() -> None:
+    late = CLOSE + 3 * HOURS
+    known = Known(always_trades=True, gone="dropped")
+    marks = marks_after((page(), CLOSE), (page(as_of=late), late), known=known)
+    assert set(marks.select("state", "reason").rows()) == {("unavailable", "dropped")}
+
+
+def test_t2_a_refused_minute_is_overruled_hours_later_by_bars_around_it_alone() -> None:
+    late = CLOSE + 3 * HOURS
+    refused = page(1, refused={GRID[0]: "odd"}), CLOSE
+    around = page(1, goes_back=True, as_of=late)
+    assert state_after(refused) == ("refused", 1)
+    assert state_after(refused, (replace(around, as_of=CLOSE + HOURS), CLOSE + HOURS))[0] == (
+        "refused"
+    )
+    assert state_after(refused, (page(1, as_of=late), late)) == ("refused", 1)
+    assert state_after(refused, (around, late)) == ("no_trade", 2)
+
+
+def test_a_settled_minute_is_changed_by_no_answer() -> None:
+    late = CLOSE + 3 * HOURS
+    settled = page(1, goes_back=True), CLOSE
+    odd = page(1, refused={GRID[0]: "odd"}, as_of=late), late
+    assert state_after(settled, odd) == ("no_trade", 1)
+
+
+# The adversary. What an honest KIS would give is `bars`; what it says in between is anything.
+
+LIES = ("empty", "no older bars", "no newer bars", "another day")  # silent: nothing looks wrong
+NOISE = ("unreadable", "refused", "odd", "early", "clock", "spooled")
+
+
+@dataclass(frozen=True)
+class Say:
+    """One answer: what KIS does to it, and a number that decides which bars are concerned."""
+
+    how: str
+    number: int
+    goes_back: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its answers, and how many hours after the one before it begins."""
+
+    hours: float
+    says: list[Say]
+
+
+@dataclass
+class World:
+    """A symbol's session, what is stored of it, and the ledger's marks."""
+
+    bars: frozenset[int]
+    always_trades: bool
+    traded_before: bool
+    now: datetime = CLOSE
+    lied_at: datetime | None = None
+    stored: set[int] = field(default_factory=set)
+    spooled: set[int] = field(default_factory=set)
+    marks: pl.DataFrame = field(default_factory=ledger.MARKS.to_frame)
+
+    def run(self, run: Run) -> None:
+        """Let a run ask for the whole session, once for each answer."""
+        self.now += timedelta(hours=run.hours)
+        began = self.now
+        for say in run.says:
+            self.now += timedelta(seconds=1)
+            answer = self._answer(say)
+            given = {GRID.index(stamp) for stamp in answer.stamps}
+            if say.how == "spooled":
+                self.spooled |= given - self.stored
+            else:
+                self.stored |= given
+                self.spooled -= self.stored
+            self._prove(answer, began)
+
+    def _prove(self, answer: Page, began: datetime) -> None:
+        self.marks = ledger.mark_missing(self.marks, EXPECTED, stamps_at(*self.stored), began)
+        known = Known(
+            frozenset(GRID[index] for index in self.stored),
+            frozenset(GRID[index] for index in self.spooled),
+            self.always_trades,
+            self.traded_before,
+        )
+        asked = self.marks.filter(pl.col("state").is_in(["open", "refused"]))
+        found = evidence.weigh([answer], SESSION, asked.select(list(STAMPS)), known)
+        self.marks = evidence.apply_answers(self.marks, found, began)
+
+    def _answer(self, say: Say) -> Page:
+        honest = page(*sorted(self.bars), as_of=self.now, goes_back=say.goes_back)
+        if say.how in LIES:
+            return self._lie(say, honest)
+        return self._noise(say, honest) if honest.stamps else honest
+
+    def _noise(self, say: Say, honest: Page) -> Page:
+        """Return an answer that lacks bars and says so itself, in one way or another."""
+        one = honest.stamps[say.number % len(honest.stamps)]
+        others = tuple(stamp for stamp in honest.stamps if stamp != one)
+        few = others[:3]
+        changed: dict[str, dict[str, object]] = {
+            "unreadable": {"stamps": others, "readable": False},
+            "refused": {"stamps": others, "refused": {one: "price not above zero"}},
+            "odd": {"stamps": others, "odd": frozenset({one})},
+            "early": {"stamps": few, "as_of": CLOSE - timedelta(seconds=1)},
+            "clock": {"stamps": few, "clocks_agree": False},
+        }
+        return replace(honest, **changed.get(say.how, {}))  # type: ignore[arg-type]
+
+    def _lie(self, say: Say, honest: Page) -> Page:
+        """Return an answer that looks fine and lacks bars.
+
+        What trades is lied about for as long as KIS likes. Of another symbol KIS tells the same lie
+        for less than two hours: two lies that are further apart cannot be told from the truth.
+        """
+        is_empty = say.how in ("empty", "another day") or len(honest.stamps) < 2
+        forever = self.always_trades or (self.traded_before and is_empty)
+        if not forever:
+            self.lied_at = self.lied_at or self.now
+            if self.now - self.lied_at >= evidence.HOURS_APART:
+                return honest
+        if say.how == "another day":
+            return replace(honest, stamps=(), goes_back=True)
+        if is_empty:
+            return replace(honest, stamps=(), goes_back=False)
+        cut = 1 + say.number % (len(honest.stamps) - 1)
+        if say.how == "no older bars":
+            return replace(honest, stamps=honest.stamps[cut:], goes_back=False)
+        return replace(honest, stamps=honest.stamps[:cut])
+
+    def states(self) -> dict[int, str]:
+        return dict(self.marks.select("index_in_session", "state").rows())
+
+
+SAYS = st.builds(Say, st.sampled_from([*LIES, *NOISE, "honest"]), st.integers(0, 9), st.booleans())
+ONE_LIE = st.builds(Say, st.sampled_from(LIES), st.integers(0, 9), st.booleans())
+RUNS = st.builds(
+    Run,
+    st.sampled_from([0.01, 0.5, 1.9, 2.1, 5.0, 17.0]),
+    st.lists(ONE_LIE, min_size=1, max_size=1) | st.lists(SAYS, min_size=1, max_size=4),
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    bars = draw(st.frozensets(st.integers(0, len(GRID) - 1)))
+    always_trades = bool(bars) and draw(st.booleans())
+    if always_trades:  # a front month has its opening and its closing auction
+        bars |= {0, len(GRID) - 1}
+    return World(bars, always_trades, bool(bars) and draw(st.booleans()))
+
+
+@settings(max_examples=300)
+@given(worlds(), st.lists(RUNS, max_size=5))
+def test_nothing_that_kis_would_give_is_ever_settled_and_all_else_is_in_the_end(
+    world: World, runs: list[Run]
+) -> None:
+    for run in runs:
+        world.run(run)
+        given_up = {
+            index for index, state in world.states().items() if state in ("no_trade", "unavailable")
+        }
+        assert not given_up & world.bars
+    honest = [Say("honest", 0, goes_back=False), Say("honest", 0, goes_back=True)]
+    for _ in range(3):
+        world.run(Run(3.0, honest))
+    states = world.states()
+    assert {i for i in range(len(GRID)) if i in world.bars} == world.stored
+    assert {states.get(index, "filled") for index in world.bars} <= {"filled"}
+    assert {states[index] for index in range(len(GRID)) if index not in world.bars} <= {"no_trade"}
