@@ -40,7 +40,7 @@ dashboard *options:
 calendar *options:
     @krt calendar "$@"
 
-# fetch what the history lacks: the fewest calls, newest first
+# fetch what the history lacks: the fewest calls, newest first; --again: also what was settled
 [group('history')]
 [no-exit-message]
 backfill *options:

@@ -40,7 +40,15 @@ START = datetime.combine(DAY, time(8, 30) if LONG else time(15, 0))
 GONE, BACK = datetime.combine(DAY, time(15, 2)), datetime.combine(DAY, time(15, 22))
 SHUT, OPEN = BACK + timedelta(minutes=2), BACK + timedelta(minutes=7)
 # A call more or less at the simulated desk, and the next one is a second later.
-TIMES = ("fetched_at", "quoted_at", "created_at", "committed_at", "opened_at", "updated_at")
+TIMES = (
+    "fetched_at",
+    "quoted_at",
+    "created_at",
+    "committed_at",
+    "opened_at",
+    "answered_at",
+    "updated_at",
+)
 TABLES = """
     SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
     AND c.relkind IN ('r', 'p') AND NOT c.relispartition

@@ -172,9 +172,10 @@ def gap(state: str, attempts: int, minutes: int) -> pa.RecordBatch:
             "attempts": [attempts],
             "reason": [None],
             "opened_at": [now],
+            "answered_at": [None],
             "updated_at": [now],
         },
-        schema_overrides={"reason": pl.String},
+        schema_overrides={"reason": pl.String, "answered_at": pl.Datetime("us")},
     )
     return batch(frame, schemas.GAPS)
 
