@@ -72,6 +72,8 @@ RELATIONS: dict[str, pl.Schema] = {
         "excused": STAMPS,
         # stamps that KIS no longer keeps, or never did, and why
         "unavailable": {**EXPECTED_STAMPS, "reason": pl.String()},
+        # stamps for which KIS gives a row that cannot be a bar, and why it cannot
+        "refused": {**EXPECTED_STAMPS, "reason": pl.String()},
         # one row a code: stocks or derivatives, smallest price step, last trading day
         "instruments": {
             "symbol": pl.String(),

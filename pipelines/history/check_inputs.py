@@ -101,6 +101,7 @@ async def check_relations(
     base = {
         "excused": found.marks.filter(pl.col("state").is_in(SETTLED)).select(STAMP),
         "unavailable": found.marks.filter(pl.col("state") == "unavailable"),
+        "refused": found.marks.filter(pl.col("state") == "refused"),
         "trading_days": _numbered_days(part),
     }
     if isinstance(parse(part.symbols[0]), OptionChain):
