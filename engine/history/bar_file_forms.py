@@ -53,16 +53,15 @@ def read_table(path: Path, columns: Sequence[str]) -> BarTable:
     A header may have capitals or Korean names; where `timestamp` is missing, the index that pandas
     wrote stands for it.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name one file of bars in it")
     if not path.is_file():
         raise InputError(f"there is no file {path}: name a Parquet or CSV file of bars")
-    table = _read_csv(path, columns) if _is_csv(path) else _read_parquet(path, columns)
+    is_csv = path.suffix.lower() in _TEXT_FILES
+    table = _read_csv(path, columns) if is_csv else _read_parquet(path, columns)
     if table.rows.is_empty():
         raise InputError(f"{path} has no bars")
     return table
-
-
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() in _TEXT_FILES
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> BarTable:
@@ -75,6 +74,8 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> BarTable:
         rows = frame.select(**{name: pl.col(own) for name, own in names.items()}).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
+        if path.suffix.lower() != ".parquet":
+            reason += f"; CSV has one of the endings {', '.join(sorted(_TEXT_FILES))}"
         raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
     ends = metadata.get(STAMPS_KEY) == ENDS
     return BarTable(path, rows.with_row_index(ROW), "row", 1, says_ends=ends)

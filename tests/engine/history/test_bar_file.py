@@ -205,6 +205,13 @@ def test_a_file_that_is_no_table_of_bars_is_refused(
     assert says in refusal(file)
 
 
+def test_a_folder_and_a_spreadsheet_are_refused(tmp_path: Path) -> None:
+    assert "is a folder: name one file" in refusal(tmp_path)
+    spreadsheet = tmp_path / "bars.xlsx"
+    spreadsheet.write_bytes(b"PK\3\4" + bytes(100))
+    assert "CSV has one of the endings .csv, .tsv, .txt" in refusal(spreadsheet)
+
+
 @pytest.mark.parametrize(
     ("column", "says"),
     [
