@@ -92,8 +92,9 @@ class Connection:
     ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
         """Run the block in a transaction as `transaction` does, and yield what `columns` give.
 
-        They are SQL expressions, selected by the statement that sets the timeouts: a first question
-        costs no round trip of its own. They name the schema of a table: the path is not set yet.
+        They are SQL expressions, selected in one statement, after the one that sets the timeouts:
+        a statement waits for the locks of its tables before any of its functions runs, so that in
+        the same one no timeout would hold yet.
         """
         connection = self._connect()
         cursor = connection.cursor()
@@ -117,8 +118,9 @@ class Connection:
             cursor.close()
 
     def _select_first(self, cursor: Cursor, columns: Sequence[str]) -> pl.DataFrame:
-        """Run the first statement of a transaction: its timeouts, and the columns asked for."""
-        return fetch_frame(cursor, f"SELECT {', '.join([_SETTINGS, *columns])}")
+        """Run the first statements of a transaction: its timeouts, and the columns asked for."""
+        settings = fetch_frame(cursor, f"SELECT {_SETTINGS}")
+        return fetch_frame(cursor, f"SELECT {', '.join(columns)}") if columns else settings
 
     def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return the result of one statement, run in a transaction.
