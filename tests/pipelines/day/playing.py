@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 from pydantic import SecretStr
 
+from engine.clock import Clock
 from engine.errors import KrtError
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
@@ -57,15 +58,27 @@ async def play(
     alerts: tuple[SecretStr, ...] = (),
     feed: Feed = STOCK_ONLY,
     secret: str = SECRET,
+    clock: Clock | None = None,
 ) -> Played:
-    """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself."""
+    """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself.
+
+    `clock` is the collector's, where it is not the true one.
+    """
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
     settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15)
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=True)
     paths = DayPaths(url, folder / "live", folder / "kis")
     running = asyncio.create_task(
-        run_day(today, settings, at.clock, paths, stats, alert_addresses=alerts, prepare=prepare)
+        run_day(
+            today,
+            settings,
+            clock or at.clock,
+            paths,
+            stats,
+            alert_addresses=alerts,
+            prepare=prepare,
+        )
     )
     causing = asyncio.create_task(trouble(at)) if trouble else None
     error: KrtError | None = None
