@@ -159,7 +159,7 @@ def coverage(url: str, first: date, last: date, now: datetime | None = None) -> 
 def findings(url: str) -> pl.DataFrame:
     """Return what `just validate` would look at again: symbol, session, what, detail, newest first.
 
-    Open gaps of the ledger, sessions that are not validated, corrected sessions.
+    Missing minutes of the ledger, sessions that are not validated, corrected sessions.
     """
     return query(url, sql_text("research", "findings.sql"))
 

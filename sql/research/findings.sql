@@ -1,8 +1,8 @@
--- Open gaps, sessions that are not validated, corrected sessions; newest first
+-- Missing minutes of the ledger, sessions that are not validated, corrected sessions; newest first
 SELECT symbol, session, 'gap' AS what,
-       stamps || ' from ' || to_char(first_stamp, 'HH24:MI') || ' to '
+       stamps || ' ' || state || ' from ' || to_char(first_stamp, 'HH24:MI') || ' to '
        || to_char(last_stamp, 'HH24:MI') || coalesce(': ' || reason, '') AS detail
-FROM gaps WHERE state = 'open'
+FROM gaps WHERE state IN ('open', 'unavailable', 'refused')
 UNION ALL
 SELECT symbol, session, 'not validated',
        open || ' open, ' || unavailable || ' unavailable of ' || owed

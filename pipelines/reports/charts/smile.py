@@ -48,7 +48,9 @@ def _maturities(chain: pl.DataFrame) -> alt.Legend | None:
 
 
 def _underlying(chain: pl.DataFrame) -> list[Picture]:
-    at = chain.select("underlying_price").drop_nulls().unique().head(1)
+    """Draw the price of the underlying; where each maturity has its own, that of the nearest."""
+    priced = chain.select("underlying_symbol", "underlying_price").drop_nulls()
+    at = priced.sort("underlying_symbol").select("underlying_price").head(1)
     rule = alt.Chart(at).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="underlying_price:Q")
     label = (
         alt.Chart(at)
@@ -76,7 +78,7 @@ def term_chart(summaries: pl.DataFrame, *, width: Width = 260) -> Picture:
             "atm_volatility:Q",
             title="ATM 내재변동성 (연 %)",
             scale=alt.Scale(zero=False, padding=30),
-            axis=alt.Axis(format=".1f", tickCount=5),
+            axis=alt.Axis(format=".2f", tickCount=5),
         ),
     )
     line = base.mark_line(color=GREY, strokeWidth=1)

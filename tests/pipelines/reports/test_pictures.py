@@ -19,6 +19,7 @@ from PIL import Image
 from engine.errors import InputError
 from pipelines.commands.main import main
 from pipelines.reports import queries
+from pipelines.reports.charts.smile import smile_chart
 from pipelines.reports.charts.style import save, with_title
 from pipelines.reports.pictures import Choice, What, draw
 
@@ -104,6 +105,23 @@ def test_one_maturity_has_a_smile_and_no_term_structure(
     alone = draw(filled, "smile", Choice(day=DAY), "").to_dict()
     assert "hconcat" not in alone
     assert alone["title"]["text"].endswith("스마일")
+
+
+def test_the_rule_of_a_smile_stands_at_the_nearest_maturitys_underlying() -> None:
+    """Each maturity may have a future of its own; which one was drawn was a matter of chance."""
+    chain = pl.DataFrame(
+        {
+            "underlying_symbol": ["202701_KOSPI200"] * 2 + ["202612_KOSPI200"] * 2,
+            "option_type": ["C", "P"] * 2,
+            "strike": [1065.0] * 4,
+            "iv": [41.0] * 4,
+            "underlying_price": [1071.8] * 2 + [1066.45] * 2,
+        }
+    )
+    for _ in range(5):
+        drawn = smile_chart(chain).to_json()
+        assert "1066.45" in drawn
+        assert "1071.8" not in drawn
 
 
 def test_what_there_is_not_is_said(filled: str) -> None:
