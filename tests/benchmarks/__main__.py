@@ -34,6 +34,7 @@ PARTS = (
     "growth",
     "poll",
     "delay",
+    "stream",
 )
 OPTIONS = ("--save", "--large", "--tiny")
 DISK = {"LARGE": 30, "": 8, "TINY": 1}  # GB that the histories take, their making included

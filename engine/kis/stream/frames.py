@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +27,8 @@ from engine.kis.stream.sides import SIDES, Sums, sides
 from engine.market.symbols import Option
 from engine.schemas import REJECTED_ROWS, TIME, TRADES
 
+_Rejected = tuple[int, str, str, str, str]  # frame, TR, symbol, reason, raw
+_HEAD = len("0|H0IFCNT0|001|")
 _EPOCH = datetime(1970, 1, 1)
 Frame = tuple[datetime, str]  # time of receipt (KST without zone), text
 
@@ -103,22 +105,14 @@ def read_frames(
     `sums` are those of the call before, `keys` what encrypted TRs are decrypted with.
     """
     counts = Counter({"frames": len(frames)})
-    parts: dict[tuple[str, int], list[tuple[int, _Divided]]] = defaultdict(list)
-    rejected: list[tuple[int, str, str, str, str]] = []  # frame, TR, symbol, reason, raw
-    for number, (_, text) in enumerate(frames):
-        found = _divided(text, keys or {})
-        if isinstance(found, str):
-            rejected.append((number, _tr_id(text), "", found, text))
-        else:
-            parts[found.layout.tr_id, found.width].append((number, found))
-            counts["count corrected"] += found.corrected
-    received = np.array([moment for moment, _ in frames], "datetime64[us]").astype(np.int64)
+    groups, rejected = _grouped(frames, keys or {}, counts)
+    # Arrow reads moments in a seventh of numpy's time.
+    received = pa.array([moment for moment, _ in frames], TIME).cast(pa.int64()).to_numpy()
     names = Names()
     trades: list[Columns] = []
     options: list[Columns] = []
     quotes: list[Columns] = []
-    for taken in parts.values():
-        part = _part(taken)
+    for part in groups:
         records = read_part(part, received, names)
         counts.update(records.counts)
         rejected += _rejected_records(part, records)
@@ -137,6 +131,34 @@ def read_frames(
         sums=newest_sums,
         counts=counts,
     )
+
+
+def _grouped(
+    frames: Sequence[Frame], keys: Mapping[str, StreamKey], counts: Counter[str]
+) -> tuple[list[FrameGroup], list[_Rejected]]:
+    """Divide frames into records and put those of one TR and width together.
+
+    Most frames begin like one before and hold as many fields: they are as it was.
+    """
+    groups: dict[tuple[str, int], FrameGroup] = {}
+    rejected: list[_Rejected] = []
+    alike: dict[str, tuple[FrameGroup, int, int]] = {}  # by head: group, records, separators
+    for number, (_, text) in enumerate(frames):
+        known = alike.get(text[:_HEAD])
+        if known and text.count(SEPARATOR) == known[2]:
+            known[0].add(number, text[_HEAD:], known[1])
+            continue
+        found = _divided(text, keys)
+        if isinstance(found, str):
+            rejected.append((number, _tr_id(text), "", found, text))
+            continue
+        place = found.layout.tr_id, found.width
+        group = groups.setdefault(place, FrameGroup(found.layout, found.width))
+        group.add(number, found.body, found.records)
+        counts["count corrected"] += found.corrected
+        if not found.corrected and text[_HEAD:] == found.body:
+            alike[text[:_HEAD]] = group, found.records, text.count(SEPARATOR)
+    return list(groups.values()), rejected
 
 
 def _divided(text: str, keys: Mapping[str, StreamKey]) -> _Divided | str:
@@ -202,17 +224,6 @@ def _begin_well(values: Sequence[str], width: int) -> bool:
     )
 
 
-def _part(taken: Sequence[tuple[int, _Divided]]) -> FrameGroup:
-    numbers, found = zip(*taken, strict=True)
-    return FrameGroup(
-        layout=found[0].layout,
-        width=found[0].width,
-        bodies=[one.body for one in found],
-        frames=numbers,
-        counts=[one.records for one in found],
-    )
-
-
 def _in_order(parts: Sequence[Columns]) -> Columns:
     """Return the rows of all parts in the order in which they came."""
     if len(parts) == 1:
@@ -251,7 +262,7 @@ def _array(column: npt.NDArray[Any], field: pa.Field, names: Names) -> pa.Array:
     return whole if field.type == pa.int64() else whole.view(field.type)
 
 
-def _rejected_records(part: FrameGroup, records: Records) -> list[tuple[int, str, str, str, str]]:
+def _rejected_records(part: FrameGroup, records: Records) -> list[_Rejected]:
     """Return the rejected records of a part, each as it stood in its frame."""
     bodies = dict(zip(part.frames, part.bodies, strict=True))
     return [
@@ -266,9 +277,7 @@ def _rejected_records(part: FrameGroup, records: Records) -> list[tuple[int, str
     ]
 
 
-def _rejected_rows(
-    rejected: list[tuple[int, str, str, str, str]], received: Wholes
-) -> pa.RecordBatch:
+def _rejected_rows(rejected: list[_Rejected], received: Wholes) -> pa.RecordBatch:
     """Return rejected frames and records in REJECTED_ROWS, in the order in which they came."""
     rejected.sort(key=lambda row: row[0])
     frames, tr_ids, symbols, reasons, raws = zip(*rejected, strict=True) if rejected else [()] * 5

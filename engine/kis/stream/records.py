@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -80,9 +80,15 @@ class FrameGroup:
 
     layout: Layout
     width: int
-    bodies: Sequence[str]
-    frames: Sequence[int]
-    counts: Sequence[int]
+    bodies: list[str] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+    def add(self, frame: int, body: str, records: int) -> None:
+        """Add a frame."""
+        self.bodies.append(body)
+        self.frames.append(frame)
+        self.counts.append(records)
 
 
 @dataclass(frozen=True)
