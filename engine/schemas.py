@@ -110,6 +110,8 @@ OPTION_CHAIN = pa.schema(
         ("atm_class", pa.string()),  # the vendor's flag; follows the previous close, not trusted
         ("underlying_price", pa.float64()),  # index points, as KIS gave it
         ("underlying_source", pa.string()),  # future:CODE or index
+        ("price_since", TIME),  # first snapshot of the day from which on the price has stood
+        ("stale_price", pa.bool_()),  # not traded today, and no bid and ask
         ("quoted_at", TIME),  # when this row's own quote arrived
         ("fetched_at", TIME),  # when the snapshot was complete
     ]

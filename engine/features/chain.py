@@ -19,6 +19,8 @@ the flags of the summary, and `chain_flags` lists them with the rows that they a
 | duplicate     | two sound rows of one strike and side                     | both rows          |
 | crossed       | bid above ask: neither they nor the last price can be     | price, iv, model_* |
 |               | trusted                                                   |                    |
+| stale_price   | not traded today, and not both a bid and an ask: the last | model_*; KIS's own |
+|               | price is of an earlier day                                | values stay        |
 | no_forward    | nothing gives a forward, or rows contradict each other    | the snapshot       |
 | no_atm        | the forward is outside the listed strikes by more than    | the snapshot       |
 |               | half a step: the board was cut before the money           |                    |
@@ -102,16 +104,30 @@ def is_crossed() -> pl.Expr:
 
 
 @cache
+def is_stale_price() -> pl.Expr:
+    """Return whether the last price is of an earlier day; NULL without a price or a known volume.
+
+    KIS keeps the old price until somebody trades (docs/kis.md#option-board). A bid and an ask of
+    now say what the option is worth all the same; one of the two alone does not.
+    """
+    bid, ask = pl.col("bid"), pl.col("ask")
+    has_quotes = ((bid > 0) & (ask > 0)).fill_null(value=False)
+    return pl.when(pl.col("price") > 0).then((pl.col("volume") == 0) & ~has_quotes)
+
+
+@cache
 def market_price() -> pl.Expr:
     """Return what an option is worth now, index points: its last price, moved into its quotes.
 
     A last price outside the best bid and ask could not be traded again; the quote nearest to it
-    could. An option that never traded is worth the middle of its quotes, if it has both. A bid, ask
-    or price of 0 counts as missing.
+    could. An option that did not trade today is worth the middle of its quotes, if it has both,
+    else nothing is known of it. A bid, ask or price of 0 counts as missing; a volume that is not
+    known, as traded.
     """
-    bid, ask, last = (
+    bid, ask, price = (
         pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask", "price")
     )
+    last = pl.when((pl.col("volume") != 0).fill_null(value=True)).then(price)
     value = pl.coalesce(last, (bid + ask) / 2)
     return pl.when(value.is_not_null()).then(pl.max_horizontal(pl.min_horizontal(value, ask), bid))
 

@@ -13,13 +13,23 @@ from engine.features.chain import (
     SNAPSHOT,
     is_crossed,
     is_sound,
+    is_stale_price,
     row_findings,
     snapshot_findings,
     strikes_above_atm,
 )
 from engine.schemas import LEVELS
 
-ROW_FLAGS = ("all_zero", "crossed", "duplicate", "no_strike", "stale", "unknown_side", "wrong_side")
+ROW_FLAGS = (
+    "all_zero",
+    "crossed",
+    "duplicate",
+    "no_strike",
+    "stale",
+    "stale_price",
+    "unknown_side",
+    "wrong_side",
+)
 UNUSABLE = ("no_atm", "no_forward", "swapped")
 SNAPSHOT_FLAGS = (*UNUSABLE, "incomplete", "no_calls", "no_puts")
 
@@ -63,6 +73,7 @@ def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
         chain.with_columns(
             **findings,
             crossed=is_crossed(),
+            stale_price=is_stale_price().fill_null(value=False),
             duplicate=is_sound() & (claims > 1),
             above=strikes_above_atm().over(SNAPSHOT),
         )

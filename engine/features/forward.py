@@ -21,6 +21,7 @@ and a put of 10 o'clock say more about that hour than about interest.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 
 import polars as pl
@@ -31,6 +32,7 @@ from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, is_crossed, is_soun
 CLOSEST_STRIKES = 5  # the median of five is right even if two prices are wrong
 FEWEST_STRIKES = 3  # the median of three is right even if one is; fewer are the last resort
 WIDEST_QUOTE = 0.005  # of the strike; a wider one says less than the carried future
+FRESH_FOR = timedelta(minutes=10)  # a last price without quotes; KOSPI200 moves 2 points meanwhile
 
 FORWARD_COLUMNS = ("forward", "forward_source", "forward_strikes")
 _PAIRS, _PARITY = pl.col("_pairs"), pl.col("_parity")
@@ -57,12 +59,15 @@ def fresh_price() -> pl.Expr:
     """Return what an option costs at this minute, index points; NULL where its row does not tell.
 
     The middle of a bid and an ask that are not further apart than WIDEST_QUOTE; else the last price
-    (`market_price`) if it traded today. A volume that is not known counts as traded.
+    (`market_price`) if it traded today and, as far as snapshots have shown it (`price_since`),
+    within FRESH_FOR. A volume that is not known counts as traded.
     """
     bid, ask = (pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask"))
     is_narrow = ask - bid <= WIDEST_QUOTE * pl.col("strike")
     price = pl.when(is_narrow).then((bid + ask) / 2)
-    last = pl.when((pl.col("volume") > 0).fill_null(value=True)).then(market_price())
+    is_recent = pl.col("timestamp") - pl.col("price_since") <= FRESH_FOR
+    traded = (pl.col("volume") > 0) & is_recent
+    last = pl.when(traded.fill_null(value=True)).then(market_price())
     return pl.when(is_sound() & ~is_crossed()).then(pl.coalesce(price, last))
 
 

@@ -20,8 +20,10 @@ import pyarrow as pa
 
 from engine.clock import today
 from engine.errors import KisError
+from engine.features.chain import is_stale_price
 from engine.fetchers import chain_rows
 from engine.fetchers.base import PriceFetcher
+from engine.fetchers.price_age import PriceAges
 from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
 from engine.kis import codec
 from engine.kis.answer import Answer
@@ -81,6 +83,7 @@ class OptionChainFetcher(PriceFetcher):
         self._quotes_a_minute = quotes_a_minute
         self._quotes: dict[str, pl.DataFrame] = {}
         self._last_forward: dict[str, float] = {}
+        self._ages = PriceAges()
         self._master: pl.DataFrame | None = None
         self._master_after = _LONG_AGO
 
@@ -102,7 +105,13 @@ class OptionChainFetcher(PriceFetcher):
             pl.lit(underlying.source, pl.String).alias("underlying_source"),
             pl.lit(self.client.clock.now(), pl.Datetime("us")).alias("fetched_at"),
         )
-        return conform(chain.sort("strike", "option_type"), self.schema)
+        aged = self._ages.with_price_since(request.underlying_symbol, chain)
+        told = aged.with_columns(stale_price=is_stale_price())
+        return conform(told.sort("strike", "option_type"), self.schema)
+
+    def recall_prices(self, underlying_symbol: str, stored: pl.DataFrame) -> None:
+        """Learn the age of prices from the last snapshot that an earlier run of the day stored."""
+        self._ages.recall(underlying_symbol, stored)
 
     async def _fetch_board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:
         """Return the options of the board, and whether a side of it is cut."""

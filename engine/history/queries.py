@@ -167,6 +167,15 @@ async def read_chain(store: Store, symbol: str, first: date, last: date) -> pl.D
     return await _read(store, _CHAIN, [query])
 
 
+async def read_last_snapshot(store: Store, symbol: str, day: date, until: datetime) -> pl.DataFrame:
+    """Return OPTION_CHAIN of the last snapshot of a day until a time; empty without one."""
+    span = f"underlying_symbol = {literal(symbol)} AND {between_dates(day, day)}"
+    last = f"SELECT max(timestamp) FROM option_chain_raw WHERE {span}"  # noqa: S608 - quoted
+    query = _chain_query("option_chain_raw", _CHAIN, symbol, day, day)
+    query += f" AND timestamp = ({last} AND timestamp <= {literal(until)})"
+    return await _read(store, _CHAIN, [query])
+
+
 async def read_matrices(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
     """Return the matrices of an option chain: timestamp, metric_type, values by level."""
     query = _chain_query("option_matrices", _MATRICES, symbol, first, last)

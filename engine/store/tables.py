@@ -182,6 +182,8 @@ _FIXED = (
         ("underlying_symbol", "timestamp", "symbol"),
         "fetched_at",
         "timestamp",
+        immutable=("price_since",),  # whoever began to look earlier knows the age better
+        added=("price_since", "stale_price"),
     ),
     Table(
         "option_matrices",

@@ -14,7 +14,8 @@ import polars as pl
 
 from engine.backoff import Backoff
 from engine.errors import KisError, KisKeyRefused
-from engine.history.queries import read_stamps
+from engine.fetchers.option_chain import OptionChainFetcher
+from engine.history.queries import read_last_snapshot, read_stamps
 from engine.kis.client import Priority
 from engine.kis.holidays import (
     DAYS_FILE,
@@ -118,6 +119,17 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
     await retry(
         "the warm-up of the strategies", lambda: open_windows(plan, day.store, day.ingestor)
     )
+    await retry("the last prices of the options", lambda: _recall_prices(day))
+
+
+async def _recall_prices(day: DayParts) -> None:
+    """Tell the fetcher of chains what an earlier run of the day has seen: how old prices are."""
+    fetcher = day.polling.fetchers["option_chain"]
+    if isinstance(fetcher, OptionChainFetcher):
+        for chain in day.plan.chains:
+            symbol = chain.underlying_symbol
+            stored = await read_last_snapshot(day.store, symbol, day.plan.day, day.store.now())
+            fetcher.recall_prices(symbol, stored)
 
 
 async def _count_stored(day: DayParts) -> None:

@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 # Seconds that a bar may wait to be committed together with others, if no strategy needs it.
 LONGEST_BATCHING = 1.0
 
-# Not worth a warning: KIS cuts its board, so a chain has a hole between the cut and the money.
-USUAL_FLAGS = {"", "incomplete"}
+# Not worth a warning: KIS cuts its board, so a chain has a hole between the cut and the money, and
+# far from the money there are always options that nobody traded or quotes today.
+USUAL_FLAGS = {"", "incomplete", "stale_price"}
 
 
 class Ingestor:

@@ -47,6 +47,8 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
     moment = pl.lit(OPEN) + pl.duration(minutes="minute")
     known = rows.with_columns(
         timestamp=moment,
+        price_since=moment,
+        stale_price=False,
         quoted_at=moment,
         fetched_at=moment,
         expiry=EXPIRY,

@@ -72,6 +72,8 @@ def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFra
         open_interest=pl.lit(100),
         atm_class=pl.lit("ATM"),
         underlying_source=pl.lit("future:A01612"),
+        price_since=pl.col("timestamp"),
+        stale_price=pl.lit(value=False),
         quoted_at=pl.col("timestamp"),
         fetched_at=pl.col("timestamp"),
     )

@@ -72,6 +72,8 @@ def board(
         open_interest=(round_strike * 2500 / away.sqrt()).cast(pl.Int64),
         iv=(pl.col("true_volatility") * 100).round(4),
         atm_class=pl.lit("OTM"),
+        price_since=pl.lit(moment, pl.Datetime("us")),
+        stale_price=pl.lit(value=False),
         quoted_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("2s"),
         fetched_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("3s"),
     )

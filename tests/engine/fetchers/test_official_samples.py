@@ -150,6 +150,8 @@ async def test_the_option_board_is_read(kis: StubKis, tmp_path: Path) -> None:
         "vega": 0.0,
         "underlying_price": 369.35,
         "underlying_source": "future:A01612",
+        "price_since": minute,
+        "stale_price": False,  # the put did not trade, but it has a bid and an ask
     }
     assert call == {
         **same,

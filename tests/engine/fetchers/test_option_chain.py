@@ -312,6 +312,36 @@ async def test_without_the_underlying_the_last_price_decides_what_is_quoted(kis,
     assert second["underlying_price"].null_count() == len(second)
 
 
+async def test_t7_a_price_carries_its_age_and_says_whether_it_is_of_today(kis, tmp_path) -> None:
+    """T7: prices of yesterday passed for today's."""
+
+    def board(number: int) -> Answering:
+        calls = [
+            option(330),  # stands still
+            option(332.5, acml_vol=str(12 + number)),  # trades every minute, at one price
+            option(335, acml_vol="0", optn_bidp="0.00", optn_askp="0.00"),
+            option(337.5, acml_vol="0"),  # did not trade, but is quoted
+            option(340, optn_prpr=f"{1 + number // 2}.00"),  # moves in the third minute
+            option(342.5, optn_prpr=""),
+        ]
+        return chain_answers(calls, [option(330, "C")])
+
+    ages: list[dict[float, Any]] = []
+    async with open_client(kis, tmp_path) as client:
+        fetcher = OptionChainFetcher(client)
+        for number in range(3):
+            kis.answer = board(number)
+            minute = MINUTE + timedelta(minutes=number)
+            await client.clock.sleep_until(minute + timedelta(seconds=2))
+            chain = frame(await fetcher.fetch(request(minute))).filter(option_type="C")
+            age = (pl.col("timestamp") - pl.col("price_since")).dt.total_minutes()
+            ages.append(dict(chain.select("strike", age.alias("age")).iter_rows()))
+    assert ages[0] == {330: 0, 332.5: 0, 335: 0, 337.5: 0, 340: 0, 342.5: None}
+    assert ages[2] == {330: 2, 332.5: 0, 335: 2, 337.5: 2, 340: 0, 342.5: None}
+    stale = dict(chain.select("strike", "stale_price").iter_rows())
+    assert stale == {330: False, 332.5: False, 335: True, 337.5: False, 340: False, 342.5: None}
+
+
 async def test_a_quote_that_fails_or_is_empty_leaves_the_one_before(kis, tmp_path) -> None:
     kis.answer = chain_answers(*HIGH)
     async with open_client(kis, tmp_path, master_url=kis.base_url + "/master.zip") as client:

@@ -19,11 +19,12 @@ import pytest
 
 from engine.clock import ScaledClock
 from engine.errors import SchemaMismatch
-from engine.schemas import OPTION_SUMMARY, conform
+from engine.schemas import conform
 from engine.store import MergeCounts, Store, Writer
 from engine.store import spool as spool_module
 from engine.store.spool import Spool, SpoolDamaged
 from engine.store.tables import TABLES
+from tests.engine.features.conftest import MOMENT, board
 from tests.engine.store.data import MINUTE, OPEN, futures_bars
 from tests.engine.store.outage import away
 
@@ -218,26 +219,31 @@ async def test_l6_what_was_set_aside_comes_back(
     assert names(tmp_path / "damaged") == {"x.arrow"}
 
 
-async def test_t6_a_summary_of_an_earlier_release_is_merged_when_its_turn_comes(
-    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+@pytest.mark.parametrize("name", ["option_summary", "option_chain_raw"])
+async def test_t6_a_batch_of_an_earlier_release_is_merged_when_its_turn_comes(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, name: str
 ) -> None:
-    """T6. It waited in the spool while the release changed, and lacks the columns since added."""
-    times = [datetime(2026, 11, 27, 10, n) for n in range(2)]
-    frame = pl.DataFrame(
-        {"timestamp": times, "underlying_symbol": "202612_KOSPI200", "forward": 1061.3},
-    ).with_columns(pl.lit(None, pl.String).alias("flags"), fetched_at="timestamp")
-    missing = {name: None for name in OPTION_SUMMARY.names if name not in frame.columns}
-    now = conform(frame.with_columns(**missing), OPTION_SUMMARY)
-    before = now.drop_columns(["forward_source", "forward_strikes"])
+    """T6, T7. It waited in the spool while the release changed, and lacks what was added since."""
+    table = TABLES[name]
+    assert table.added
+    known = board().head(1).with_columns(forward=1061.3)
+    missing = {column: None for column in table.schema.names if column not in known.columns}
+    now = conform(known.with_columns(**missing), table.schema)
+    later = pl.DataFrame(now).with_columns(pl.col("timestamp") + MINUTE)
     spool = Spool(tmp_path)
-    spool.add("option_summary", before.slice(0, 1))
-    spool.add("option_summary", now.slice(1, 1))
+    spool.add(name, now.drop_columns(list(table.added)))
+    spool.add(name, conform(later, table.schema))
     writer = Writer(database_url, clock, tmp_path)
-    assert await writer.drain() == MergeCounts(inserted=2)
+    assert await writer.drain() == MergeCounts(inserted=2 * now.num_rows)
     await writer.close()
     found = await store.query(
-        "SELECT forward, forward_source, forward_strikes FROM option_summary ORDER BY timestamp"
+        f"SELECT {', '.join(table.added)} FROM {name} WHERE timestamp = '{MOMENT}'"
     )
-    assert pl.DataFrame(found).rows() == [(1061.3, None, None)] * 2
-    with pytest.raises(SchemaMismatch, match="forward is missing"):
-        TABLES["option_summary"].rows(now.drop_columns(["forward"]))
+    assert pl.DataFrame(found).rows() == [(None,) * len(table.added)] * now.num_rows
+    with pytest.raises(SchemaMismatch, match="underlying_price is missing"):
+        table.rows(now.drop_columns(["underlying_price"]))
+
+
+def test_columns_that_may_be_missing_are_columns_and_no_part_of_a_key() -> None:
+    for table in TABLES.values():
+        assert set(table.added) <= set(table.schema.names) - set(table.key)

@@ -1,0 +1,47 @@
+"""Since when a price has stood: told by consecutive snapshots, since KIS does not say it."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_COMPARED = ("price", "volume")  # a trade at the same price changes the volume
+_SINCE = pl.col("price_since")
+
+
+class PriceAges:
+    """Remembers, by chain, the last price of every option and the snapshot that showed it first."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, pl.DataFrame] = {}
+
+    def with_price_since(self, key: str, chain: pl.DataFrame) -> pl.DataFrame:
+        """Return a snapshot (OPTION_CHAIN so far) with `price_since`; remember it under `key`.
+
+        That is the timestamp of the first snapshot of the day from which on price and volume have
+        been the same: the price is at least as old. NULL where there is no price.
+        """
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = chain.clear().select("symbol", *_COMPARED, price_since="timestamp")
+        joined = chain.join(seen, on="symbol", how="left", suffix="_seen", maintain_order="left")
+        stands = pl.all_horizontal(
+            *(pl.col(name).eq_missing(pl.col(f"{name}_seen")) for name in _COMPARED),
+            pl.col("price_since").dt.date() == pl.col("timestamp").dt.date(),
+        )
+        since = pl.when(stands).then("price_since").otherwise("timestamp")
+        aged = joined.with_columns(price_since=pl.when(pl.col("price").is_not_null()).then(since))
+        latest = aged.select(seen.columns).drop_nulls("price")
+        self._seen[key] = pl.concat([latest, seen]).unique("symbol", keep="first")
+        return aged.drop(f"{name}_seen" for name in _COMPARED)
+
+    def recall(self, key: str, stored: pl.DataFrame) -> None:
+        """Learn from a stored snapshot (OPTION_CHAIN) what an earlier run of the day has seen.
+
+        A price that stands as it did then is as old as it was then; what this run has seen
+        otherwise stays.
+        """
+        known = stored.select("symbol", *_COMPARED, "price_since").drop_nulls("price")
+        seen = self._seen.get(key, known.clear())
+        earlier = _SINCE.min().over("symbol", *_COMPARED)
+        both = pl.concat([seen, known]).with_columns(earlier)
+        self._seen[key] = both.unique("symbol", keep="first", maintain_order=True)
