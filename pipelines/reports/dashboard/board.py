@@ -55,6 +55,9 @@ class Board:
         return self.standing.now
 
 
+QUESTION_TIMEOUT = "10s"  # the page asks again in seconds: a question must not pile up
+
+
 def read_board(
     connection: Connection,
     clock: Clock,
@@ -65,6 +68,7 @@ def read_board(
 ) -> Board:
     """Read the board. Raises StoreUnreachable while the database is away."""
     with connection.transaction(read_only=True) as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = '{QUESTION_TIMEOUT}'")
         ask = partial(fetch_frame, cursor)
         now = present_moment(ask, clock, simulated=simulated)
         standing = read_standing(

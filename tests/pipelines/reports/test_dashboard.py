@@ -16,7 +16,7 @@ from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
 from pipelines.read_only import reader_url
-from pipelines.reports.dashboard import cards
+from pipelines.reports.dashboard import board, cards
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.reports.dashboard.page import app
@@ -186,6 +186,18 @@ def connections(url: str) -> int:
         return int(found)
 
     return asyncio.run(count())
+
+
+def test_s4_a_question_of_the_page_is_given_up_after_seconds(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert board.QUESTION_TIMEOUT == "10s"
+    monkeypatch.setattr(board, "QUESTION_TIMEOUT", "1ms")
+    slow = "SELECT current_setting('statement_timeout') AS found, pg_sleep(60)::text AS slept"
+    monkeypatch.setattr(board, "sql_text", lambda *_, **__: slow)
+    look = Viewer(reader_url(filled), simulated=False, clock=Noon()).read()
+    assert look.board is None
+    assert "statement timeout" in look.top()
 
 
 def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> None:
