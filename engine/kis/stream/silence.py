@@ -16,7 +16,7 @@ Trading = Callable[
 ]  # whether it trades continuously at the moment
 
 LONGEST = 60.0  # seconds
-_SHORTEST = 10.0
+_SHORTEST = 30.0  # at noon even the front future goes without a trade for ten seconds
 _TIMES = 20.0  # a gap of so many usual ones is a fault
 _WEIGHT = 0.05  # of the newest gap in the usual one
 _MOST_DOUBLINGS = 4  # of the whole connection's patience, where a new connection did not help
