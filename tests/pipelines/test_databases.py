@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 
 from engine.clock import WallClock
-from engine.errors import InputError
-from engine.settings import DataKind, Settings
+from engine.errors import InputError, StoreUnreachable
+from engine.settings import DataKind, Settings, load_settings
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import migrate
@@ -19,6 +19,7 @@ from pipelines.history.job import EVENING, HistoryJob
 from pipelines.simulation import SEED, market_of_database
 from tests.e2e.conftest import new_desk
 from tests.engine.store.data import futures_bars
+from tests.engine.store.outage import away
 from tests.pipelines.random_bars import random_bars, with_kis_labels
 
 DAY = date(2025, 9, 24)
@@ -137,3 +138,32 @@ def test_the_commands_ask_for_it(database_url, at, capsys):
     with_kis_labels(random_bars("101W12", DAY, DAY, minutes=9)).write_parquet(file)
     assert main(("backfill", "--recorded", str(file))) == 2
     assert "of seed 7" in capsys.readouterr().err
+
+
+def test_l1_a_database_that_is_away_at_the_start_is_opened_all_the_same(database_url: str, at):
+    """By who is patient; it is prepared later, and then refused if it holds other data."""
+    record_data_kind(database_url, "live")
+    settings = load_settings()
+    with away(database_url):
+        with pytest.raises(StoreUnreachable), open_database("simulation", settings=settings):
+            pass
+        with open_database("simulation", settings=settings, collects=True, patient=True) as opened:
+            assert opened.prepare is not None
+            with pytest.raises(StoreUnreachable):
+                opened.prepare()
+    with pytest.raises(InputError, match="holds real data"):
+        opened.prepare()
+    with open_database("live", settings=settings, collects=True, patient=True) as opened:
+        assert opened.prepare is None
+
+
+def test_l1_a_database_that_does_not_exist_is_not_waited_for(
+    database_url: str, at, capsys, monkeypatch
+):
+    name = database_url.rpartition("/")[2].partition("?")[0]
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url.replace(f"/{name}?", "/nowhere?"))
+    assert main(("live", "--speed", "max", "--json")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("❌ ")
+    assert 'database "nowhere" does not exist' in said
+    assert said.count("\n") == 1

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import polars as pl
 import pytest
 
 from engine.errors import InputError, StoreError, StoreUnreachable
-from engine.store import connection, migrate
-from engine.store.connection import Connection
+from engine.store import migrate
 from engine.store.spool import Spool
 from pipelines.databases import record_data_kind
 from pipelines.day import before_open
@@ -32,26 +30,10 @@ from tests.pipelines.day.playing import (
     statuses,
     stored,
 )
+from tests.pipelines.day.troubles import end_connections, locked
 from tests.pipelines.simulated import Desk, desk
 
 EARLY, OPENED = at_time("08:34"), at_time("09:04:30")
-
-
-def end_connections(url: str) -> None:
-    """End every connection to the database, once."""
-    name = url.rpartition("/")[2].partition("?")[0]
-    with closing(Connection(url.replace(f"/{name}?", "/krt?"), "test")) as maintenance:
-        maintenance.query(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
-        )
-
-
-@contextmanager
-def locked(url: str, table: str) -> Iterator[None]:
-    """Hold a lock on the table that lets nobody read."""
-    with closing(Connection(url, "test")) as other, other.transaction() as cursor:
-        cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-        yield
 
 
 @pytest.mark.parametrize(
@@ -86,11 +68,9 @@ async def test_l1_a_connection_that_is_cut_before_the_open_does_not_end_the_day(
 
 @pytest.mark.parametrize("table", ["gaps", "stocks_1m", "collected_symbols", "system_status"])
 async def test_l1_a_locked_table_before_the_open_does_not_end_the_day(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+    database_url: str, tmp_path: Path, table: str
 ) -> None:
-    """As long as 75 s, in which one statement gives up after 60 s."""
-    hasty = connection._SETTINGS.replace("'60s'", "'100ms'")
-    monkeypatch.setattr(connection, "_SETTINGS", hasty)
+    """As long as 75 s and more, in which one statement gives up."""
 
     async def trouble(at: Desk) -> None:
         with locked(database_url, table):

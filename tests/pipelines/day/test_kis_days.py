@@ -45,3 +45,13 @@ def test_a_day_on_which_kis_opens_after_all_is_collected() -> None:
     load_kis_holidays(load_settings())
     plan = next_plan(Feed(futures=("A01",)), VirtualClock(datetime(2026, 12, 25, 8)))
     assert plan.day == date(2026, 12, 25)
+
+
+@pytest.mark.usefixtures("announced")
+def test_l7_a_start_on_a_day_that_kis_called_closed_plans_that_day_and_asks_again() -> None:
+    closed = date(2026, 11, 24)
+    clock = VirtualClock(datetime(2026, 11, 24, 8))
+    load_kis_holidays(load_settings())
+    assert next_plan(Feed(futures=("A01",)), clock).day == date(2026, 11, 25)
+    load_kis_holidays(load_settings(), doubted=closed)
+    assert next_plan(Feed(futures=("A01",)), clock).day == closed
