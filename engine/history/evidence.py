@@ -5,6 +5,7 @@ about a missing stamp that lies within it is one of these:
 
     HELD      its bar is in the answer, or waits in the spool: it is not missing
     REFUSED   its row is there and cannot be a bar; the row's reason
+    DOUBTED   its row is there and stands far from the others: a bar once KIS gives it again
     PROVEN    the page shows bars before and after it, and nothing that was refused
     ONCE      the page shows nothing at it: one of the two answers that are needed
     NOTHING   the page proves nothing; why
@@ -28,8 +29,9 @@ from engine.market.sessions import Session
 from engine.store import ledger
 
 HOURS_APART = timedelta(hours=2)  # between two answers that are to count as two, by KIS's clock
-HELD, REFUSED, PROVEN, ONCE, NOTHING = "held", "refused", "proven", "once", "nothing"
-_ORDER = [HELD, REFUSED, PROVEN, ONCE, NOTHING]  # the first of them that a page says counts
+HELD, REFUSED, DOUBTED = "held", "refused", "doubted"
+PROVEN, ONCE, NOTHING = "proven", "once", "nothing"
+_ORDER = [HELD, REFUSED, DOUBTED, PROVEN, ONCE, NOTHING]  # the first that a page says counts
 
 NO_TRADE = "KIS has no bar there"
 DOUBTFUL = "KIS's answer showed nothing around it; to be asked again two hours later or more"
@@ -49,7 +51,7 @@ ANSWERS = pl.Schema(
         ("symbol", pl.String()),
         ("session", pl.Date()),
         ("stamp", TIME),
-        ("says", pl.String()),  # HELD, REFUSED, PROVEN, ONCE or NOTHING
+        ("says", pl.String()),  # HELD, REFUSED, DOUBTED, PROVEN, ONCE or NOTHING
         ("answered_at", TIME),  # by KIS's clock
         ("why", pl.String()),  # the reason, for the ledger; null where KIS has no bar
         ("gone", pl.String()),  # why KIS cannot have the bar any more, else null
@@ -106,7 +108,13 @@ def judge(page: Page, session: Session, missing: pl.DataFrame, known: Known) -> 
     held = pl.col("stamp").is_in(_series([*page.stamps, *(known.waiting or ())]).implode())
     is_final = page.clocks_agree and page.as_of >= session.sealed_at
     refused = pl.col("reason").is_not_null() & is_final
-    words = [(held, HELD, WAITING), (proven, proof, aside), (pl.lit(value=True), says, why)]
+    odd = pl.col("stamp").is_in(_series([*page.odd]).implode())
+    words = [
+        (held, HELD, WAITING),
+        (odd, DOUBTED, ODD),
+        (proven, proof, aside),
+        (pl.lit(value=True), says, why),
+    ]
     chain: Any = pl.when(refused & ~held).then(pl.struct(says=pl.lit(REFUSED), why="reason"))
     for when, word, reason in words:
         chain = chain.when(when).then(pl.struct(says=pl.lit(word), why=pl.lit(reason, pl.String)))

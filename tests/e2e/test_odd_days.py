@@ -105,3 +105,23 @@ def test_t2_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar:
     ((symbol, reason, raw),) = rows
     assert (symbol, reason) == (CODE, "open, high, low, close differ")
     assert json.loads(raw)["stck_cntg_hour"] == "100000"
+
+
+def test_t2_its_minute_is_refused_in_ledger_summary_status_and_validate(
+    impossible_bar: Played,
+) -> None:
+    """T2. It was called "no trade: KIS has no bar there"."""
+    found = impossible_bar
+    reason = "open, high, low, close differ"
+    rows = found.desk.ask(
+        "SELECT first_stamp, stamps, state, reason FROM gaps"
+        f" WHERE state <> 'filled' AND session = '{DAY}'"
+    ).rows()
+    assert rows == [(IMPOSSIBLE, 1, "refused", reason)]
+    minutes = found.summary["minutes"]
+    assert (minutes["stored"], minutes["refused"], minutes["no_trade"]) == (410, 1, 0)
+    assert ("warning", "refused") in found.findings()
+    assert [check for severity, check in found.findings() if severity == "error"] == []
+    assert found.exported().equals(found.stored())
+    status = found.desk.krt("status")
+    assert reason in " ".join(status.stdout.split())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.columns import STAMPS
 from engine.fetchers.pages import Page
 from engine.history import evidence
-from engine.history.evidence import HELD, NOTHING, ONCE, PROVEN, REFUSED, Known
+from engine.history.evidence import DOUBTED, HELD, NOTHING, ONCE, PROVEN, REFUSED, Known
 from engine.market.sessions import Market, Session
 from engine.store import ledger
 
@@ -116,10 +116,10 @@ def test_an_answer_that_lacks_a_stored_bar_proves_nothing() -> None:
 
 
 def test_of_several_pages_the_strongest_word_counts() -> None:
-    known = Known()
-    pages = [page(2, 6), page(), page(2, 6, refused={GRID[4]: "odd"})]
-    found = evidence.weigh(pages, SESSION, stamps_at(4, 5), known)
-    assert found["says"].to_list() == [REFUSED, PROVEN]
+    odd = frozenset({GRID[3]})
+    pages = [page(2, 6), page(), page(2, 6, refused={GRID[4]: "odd"}), page(2, 6, odd=odd)]
+    found = evidence.weigh(pages, SESSION, stamps_at(3, 4, 5), Known())
+    assert found["says"].to_list() == [DOUBTED, REFUSED, PROVEN]
 
 
 def marks_after(*answers: tuple[Page, datetime], known: Known | None = None) -> pl.DataFrame:

@@ -9,11 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+import polars as pl
 import pytest
 
 from engine.errors import StoreError, StoreUnreachable
 from engine.store import migrate
 from engine.store.connection import Connection
+from tests.databases import run_script
 from tests.paths import ROOT
 
 FILES = ROOT / "sql" / "migrations"
@@ -48,6 +50,65 @@ def test_a_year_of_data_stays_as_it_is(
         migrate(empty_url)
         assert database.query(digest) == before
         assert applied(database) == len(list(FILES.glob("*.sql")))
+
+
+SETTLED_BEFORE = """
+INSERT INTO front_months VALUES
+    ('A01', 'A01612', '2026-09-11', '2026-12-10', '2026-11-01', '2026-11-01');
+INSERT INTO gaps
+SELECT symbol, session::date, 'any', session + interval '10 hours', session + interval '10 hours',
+       stamps, state, 2, 'KIS has no bar there', session, session, session
+FROM (VALUES
+    ('A01612', timestamp '2026-11-02', 3, 'no_trade'),    -- a front month
+    ('000040', timestamp '2026-11-02', 381, 'no_trade'),  -- a whole session
+    ('000020', timestamp '2026-11-02', 5, 'no_trade'),    -- rows were refused on this day
+    ('000020', timestamp '2026-11-03', 6, 'no_trade'),    -- and none on this one
+    ('000020', timestamp '2026-11-04', 7, 'unavailable')
+) AS settled (symbol, session, stamps, state);
+INSERT INTO kept_sessions
+SELECT symbol, session, market, 400, CASE WHEN symbol = '000040' THEN 0 ELSE 400 - stamps END,
+       stamps, 0, 0, true, updated_at, committed_at
+FROM gaps WHERE state = 'no_trade';
+INSERT INTO rejected_rows
+    (received_at, tr_id, symbol, reason, raw, first_received_at, committed_at)
+VALUES ('2026-11-02', 'X', '000020', 'beyond the price limit',
+        '{"stck_bsop_date":"20261102"}', '2026-11-02', '2026-11-02'),
+       ('2026-11-03', 'X', '000020', 'outside the session',
+        '{"stck_bsop_date":"20261103"}', '2026-11-03', '2026-11-03');
+"""
+
+
+def test_t3_what_the_old_rule_may_have_settled_wrongly_is_open_again(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T3. Front months, whole sessions, and sessions of which rows were refused (T1, T2)."""
+    for file in sorted(FILES.glob("*.sql")):
+        if file.name < "20261127000007":
+            shutil.copy(file, tmp_path)
+    monkeypatch.setattr("engine.store.migrations._migrations", lambda: tmp_path)
+    migrate(empty_url)
+    run_script(empty_url, SETTLED_BEFORE)
+    monkeypatch.undo()
+    migrate(empty_url)
+    with closing(Connection(empty_url, "test")) as database:
+        states = "SELECT symbol, session::text, state, attempts FROM gaps ORDER BY 1, 2"
+        assert pl.DataFrame(database.query(states)).rows() == [
+            ("000020", "2026-11-02", "open", 0),
+            ("000020", "2026-11-03", "no_trade", 2),
+            ("000020", "2026-11-04", "unavailable", 2),
+            ("000040", "2026-11-02", "open", 0),
+            ("A01612", "2026-11-02", "open", 0),
+        ]
+        kept = (
+            "SELECT symbol, session::text, no_trade, open, refused, validated"
+            " FROM kept_sessions ORDER BY 1, 2"
+        )
+        assert pl.DataFrame(database.query(kept)).rows() == [
+            ("000020", "2026-11-02", 0, 5, 0, False),
+            ("000020", "2026-11-03", 6, 0, 0, True),
+            ("000040", "2026-11-02", 0, 381, 0, False),
+            ("A01612", "2026-11-02", 0, 3, 0, False),
+        ]
 
 
 def applied(database: Connection) -> int:
