@@ -122,6 +122,21 @@ def test_t9_a_snapshot_that_was_missed_keeps_the_day_from_being_complete() -> No
     assert not day.complete
 
 
+def test_t12_a_day_of_which_batches_wait_in_the_spool_is_not_complete() -> None:
+    """T12. The summary said "is complete", and the command ended with 0."""
+    day = DayStatistics(plan(Feed(futures=("A01",)), DAY), simulated=True)
+    [bars] = day.plan.bars
+    for stamp in bars.session.stamps():
+        day.mark_stored(bars.symbol, stamp)
+    day.minutes = day.minutes_until(datetime(2025, 9, 1, 18))
+    assert day.complete
+    day.count_spooled(3)
+    assert not day.complete
+    assert day.as_json()["spooled"] == 3
+    words = " ".join(text(summary(day)).split())
+    assert "⚠️ 2025-09-01 is not complete: 3 batches wait in the spool" in words
+
+
 def text(shown: RenderableType) -> str:
     console = Console(file=StringIO(), width=120)
     console.print(shown)
