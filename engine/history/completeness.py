@@ -31,7 +31,7 @@ from engine.store.identifiers import literal
 LOST = ("unavailable", "refused")
 MISSING = ("open", *LOST)
 WITHOUT_TRADE = ("no_trade", "halted")
-SETTLED = (*LOST, *WITHOUT_TRADE)  # not asked for again
+SETTLED = (*LOST, *WITHOUT_TRADE)  # the ledger has a reason for it, beyond not having asked
 COUNTS = ("expected", "stored", "missing", *MISSING, "no_trade")
 
 # A minute is not missing before the polls for it are over.

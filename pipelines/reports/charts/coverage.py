@@ -32,7 +32,7 @@ _TOOLTIPS = {
     "missing:Q": "누락",
     "open:Q": "미해결",
     "unavailable:Q": "복구 불가",
-    "refused:Q": "수용 불가",
+    "refused:Q": "거부됨",
     "no_trade:Q": "무체결",
 }
 

@@ -23,7 +23,7 @@ _STATES: dict[State, tuple[str, str]] = {
     "done": ("■ 완료", GREY),
     "stopped": ("✕ 중단", VERMILLION),
 }
-MISSING_KO = {"open": "미해결", "unavailable": "복구 불가", "refused": "수용 불가"}
+MISSING_KO = {"open": "미해결", "unavailable": "복구 불가", "refused": "거부됨"}
 _SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE)}
 
 STYLE = f"""
