@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import polars.selectors as cs
 
 from engine.columns import PRICES
 from engine.errors import FileError
@@ -27,6 +28,9 @@ FINDINGS = pl.Schema(
         ("example", pl.String()),
     ]
 )
+
+# Of the years that Python knows, but for the first and last day: a zone may shift them.
+_FIRST_TIME, _LAST_TIME = -62_135_510_400_000_000, 253_402_214_400_000_000  # µs from 1970
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def find(table: BarTable, bars: pl.DataFrame, checks: Iterable[RowCheck]) -> pl.
 def _example(table: BarTable, row: int, columns: Sequence[str]) -> str:
     """Return what the file holds in a row: the columns, after those that say which bar it is."""
     names = list(dict.fromkeys([*columns, "symbol", "timestamp"]))
-    values = table.rows.filter(pl.col(ROW) == row).select(names).row(0, named=True)
+    held = table.rows.filter(pl.col(ROW) == row).select(names)
+    values = held.with_columns(cs.datetime().pipe(without_far_times)).row(0, named=True)
     told = ", ".join(f"{name} is {_text(values[name])}" for name in columns)
     rest = " ".join(_text(value) for name, value in values.items() if name not in columns)
     return f"{told} ({rest})" if rest else told
@@ -65,6 +70,11 @@ def _example(table: BarTable, row: int, columns: Sequence[str]) -> str:
 
 def _text(value: object) -> str:
     return "empty" if value is None else str(value)
+
+
+def without_far_times(time: pl.Expr) -> pl.Expr:
+    """Return the times, null where no calendar has such a year: Python cannot show them."""
+    return pl.when(time.dt.epoch("us").is_between(_FIRST_TIME, _LAST_TIME)).then(time)
 
 
 def refuse(table: BarTable, found: pl.DataFrame) -> None:

@@ -72,8 +72,9 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> BarTable:
         index = [name for name in _pandas_index(metadata) if name in schema]
         names = _names(path, schema.names(), columns, index)
         rows = frame.select(**{name: pl.col(own) for name, own in names.items()}).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        is_damaged = isinstance(error, pl.exceptions.PanicException)
+        reason = "it is damaged" if is_damaged else str(error).partition("\n")[0]
         if path.suffix.lower() != ".parquet":
             reason += f"; CSV has one of the endings {', '.join(sorted(_TEXT_FILES))}"
         raise InputError(f"{path} cannot be read as Parquet: {reason}") from error

@@ -11,7 +11,7 @@ import polars as pl
 from engine.clock import KST
 from engine.columns import PRICES, TIME
 from engine.errors import CalendarRangeError, InputError
-from engine.history.bar_file_checks import RowCheck
+from engine.history.bar_file_checks import RowCheck, without_far_times
 from engine.history.bar_file_forms import ROW, BarTable
 from engine.market.symbols import OptionChain, parse
 from engine.market.trading_days import rules
@@ -71,6 +71,7 @@ def _moment(table: BarTable, kind: pl.DataType) -> pl.Expr:
     """Return the times as the clock in Seoul shows them; those with a zone say where they are."""
     moment = pl.col("timestamp")
     if isinstance(kind, pl.Datetime):
+        moment = without_far_times(moment)
         if kind.time_zone:
             moment = moment.dt.convert_time_zone(KST.key).dt.replace_time_zone(None)
         return moment.cast(TIME)
@@ -135,17 +136,17 @@ def _symbol_checks(typed: pl.DataFrame) -> list[RowCheck]:
 
 def _moment_checks(typed: pl.DataFrame) -> list[RowCheck]:
     moment, raw = pl.col("timestamp"), pl.col(f"{_RAW}timestamp")
+    is_text = typed.schema[f"{_RAW}timestamp"] == pl.String
     known = moment.dt.date().is_between(rules()["first_day"], rules()["last_day"])
+    unread = raw.is_not_null() & moment.is_null()
+    unknown = ~known if is_text else ~known | unread
     checks = [
         RowCheck("timestamp is missing", raw.is_null(), ["timestamp"]),
-        RowCheck(
-            "timestamp is no time in ISO form (2026-11-16 09:00)",
-            raw.is_not_null() & moment.is_null(),
-            ["timestamp"],
-        ),
-        RowCheck("a day that the calendar does not know", ~known, ["timestamp"]),
+        RowCheck("a day that the calendar does not know", unknown, ["timestamp"]),
     ]
-    if typed.schema[f"{_RAW}timestamp"] == pl.String:
+    if is_text:
+        form = "timestamp is no time in ISO form (2026-11-16 09:00)"
+        checks.append(RowCheck(form, unread, ["timestamp"]))
         has_zone = raw.str.contains(_ZONE)
         mixed = ~has_zone & has_zone.any() & moment.is_not_null()
         checks.append(

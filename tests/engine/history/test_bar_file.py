@@ -327,6 +327,42 @@ def test_a_day_that_the_calendar_does_not_know_is_refused(tmp_path: Path) -> Non
     assert "a day that the calendar does not know" in refusal(file)
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("epoch", [-(2**63) + 1, -(2**58), 2**62, 2**63 - 1])
+def test_a_time_beyond_all_calendars_is_refused(
+    epoch: int, unit: Any, zone: str | None, tmp_path: Path
+) -> None:
+    far = (
+        BARS["timestamp"]
+        .dt.epoch(unit)
+        .to_frame()
+        .with_columns(
+            pl.when(pl.int_range(pl.len()) == 1)
+            .then(epoch)
+            .otherwise("timestamp")
+            .alias("timestamp")
+        )
+    )
+    time = far.to_series().cast(pl.Datetime(unit, zone))
+    file = tmp_path / "bars.parquet"
+    BARS.with_columns(timestamp=time).write_parquet(file)
+    assert "a day that the calendar does not know" in refusal(file)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    """Each byte of the end of a Parquet file, where its description is, is changed in turn."""
+    whole = write(BARS, tmp_path / "whole.parquet").read_bytes()
+    file = tmp_path / "bars.parquet"
+    for at in range(len(whole) - 400, len(whole), 3):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            found = read(file)
+        except InputError:
+            continue
+        assert found.equals(BARS)
+
+
 @needs(FUTURES_FILE, STOCKS_FILE)
 def test_real_files_are_read_whole() -> None:
     futures = pl.read_parquet(FUTURES_FILE)
