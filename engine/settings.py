@@ -84,6 +84,7 @@ class _KisKeys(_Part):
         default=5.0, gt=0, le=100, description="ceiling for each app key"
     )
     request_timeout: float = Field(default=5.0, gt=0, le=60, description="seconds")
+    stream: bool = False  # whether KIS's WebSocket is used beside the polling
     tr_id: dict[str, str] = Field(default_factory=dict)
 
 

@@ -3,8 +3,8 @@
 KIS gives the volume of the session with every trade. Where it grew by more than the trade's size, a
 trade was not seen: its frame was lost, or the connection was. A bar is proven complete where no
 trade is missing from the one before its first to the one after its last. While the trade after its
-last has not come, the bar is believed as it is, and a later call may take that back: what was lost
-between two bars belongs to either.
+last has not come, it is only not known to lack one, and a later call may take that back: what was
+lost between two bars belongs to either.
 
 The volume of the session says how much is missing, so the volume, turnover and VWAP of a bar that
 lacks trades are right where the trade before it is known; its high, low, open, close and count of
@@ -37,7 +37,10 @@ FEED_BARS = pl.Schema(
         ("sold", pl.Int64()),  # by sellers who came to the bid; null: cannot be known
         ("open_interest", pl.Int64()),  # after the last trade; null for stocks
         ("received_at", pl.Datetime("us")),  # of the last trade
-        ("complete", pl.Boolean()),
+        ("least_delay", pl.Float64()),  # seconds from the exchange's time of a trade to its receipt
+        ("most_delay", pl.Float64()),
+        ("complete", pl.Boolean()),  # no trade is known to be missing
+        ("followed", pl.Boolean()),  # a later trade was seen, so `complete` is proven
     ]
 )
 _SYMBOL_AND_STAMP = ["symbol", "timestamp"]
@@ -106,6 +109,7 @@ def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def _values() -> list[pl.Expr]:
     price = pl.col("price")
+    delay = (pl.col("received_at") - pl.col("traded_at")).dt.total_microseconds() / 1e6
     return [
         price.first().alias("open"),
         price.max().alias("high"),
@@ -115,6 +119,8 @@ def _values() -> list[pl.Expr]:
         pl.len().alias("trades"),
         pl.col("open_interest").last(),
         pl.col("received_at").last(),
+        delay.min().alias("least_delay"),
+        delay.max().alias("most_delay"),
         pl.col("multiplier").first(),
     ]
 
@@ -133,4 +139,5 @@ def _proofs() -> list[pl.Expr]:
             )
         ),
         (is_whole & (pl.col("missing_after").last().fill_null(0) == 0)).alias("complete"),
+        pl.col("missing_after").last().is_not_null().alias("followed"),
     ]

@@ -33,6 +33,9 @@ from engine.kis.circuit import Circuit
 from engine.kis.endpoints import Request, correct_tr_ids, sent_tr_id
 from engine.kis.pacing import FIRST_IN_LINE, Pace, Priority
 from engine.kis.skew import Skew
+from engine.kis.stream.approval import ApprovalKeeper
+from engine.kis.stream.connection import StreamConnection, stream_address
+from engine.kis.stream.silence import Trading
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey, KisSettings
 
@@ -180,6 +183,29 @@ class KisClient:
         if reply.status != 200:
             raise KisUnreachable(f"KIS's file server answered HTTP {reply.status} for {url}")
         return reply.body
+
+    def stream_connections(self, trading: Trading) -> list[StreamConnection]:
+        """Return a connection to the WebSocket for each app key, not started; its user closes it.
+
+        `trading` says whether a registration must have data at a moment.
+        """
+        url = stream_address(self._settings.base_url)
+        return [
+            StreamConnection(
+                url,
+                self._approvals(account.key),
+                self._stem(account.key),
+                self.clock,
+                trading=trading,
+                chance=self._chance,
+            )
+            for account in self._accounts
+        ]
+
+    def _approvals(self, key: AppKey) -> ApprovalKeeper:
+        stem = self._stem(key)
+        path = stem.with_name(f"{stem.name}-approval.json")
+        return ApprovalKeeper(self._transport, key, path, self.clock, self._secrets)
 
     async def close(self) -> None:
         """Close connections and files."""

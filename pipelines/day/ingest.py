@@ -7,7 +7,8 @@ all within the minute. A chain is committed, then its matrix and summary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
@@ -92,6 +93,15 @@ class Ingestor:
         self._stats.count_signals(window.table, ready, counts)
         for event in self._news.events(window.table.removesuffix("_signal"), signals):
             self._alerts.tell(event)
+
+    async def store_trades(self, batch: pa.RecordBatch) -> None:
+        """Keep trades that the feed gave; they wait for nothing and nothing waits for them."""
+        counts = await self._writer.put("trades", batch)
+        self._stats.trades += counts.inserted + counts.spooled
+
+    def count_feed_bars(self, symbol: str, stamps: Iterable[datetime]) -> None:
+        """Count bars that came complete by the feed."""
+        self._stats.by_feed.setdefault(symbol, set()).update(stamps)
 
     async def store_chain(self, batch: pa.RecordBatch) -> None:
         """Commit one snapshot of a chain, its matrix and its summary."""

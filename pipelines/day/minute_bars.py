@@ -1,8 +1,8 @@
 """Minutes of the feed: trades come in, a minute's bars go out once it is over.
 
 When that is, and whether a bar is believed, is decided here; how a bar is made of trades stands in
-`engine.features.ticks`. A bar that was given goes out again if a late trade changes it, or if the
-trade after it shows that one is missing.
+`engine.features.ticks`. A bar that was given goes out again if a late trade changes it, and when
+the trade after it proves it or shows that one is missing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from engine.market.symbols import Contract, Option, parse
 # How far back trades are kept in memory: a late one can still change a bar of that time.
 KEPT = timedelta(minutes=2)
 _TRADES = pl.DataFrame(schemas.TRADES.empty_table()).schema
+_has_later = pl.col("timestamp") < pl.col("timestamp").max().over("symbol")
 
 
 class MinuteBars:
@@ -45,7 +46,8 @@ class MinuteBars:
     def finished(self, until: datetime) -> pl.DataFrame:
         """Return the bars (FEED_BARS) of minutes that were over at `until`, by symbol and time.
 
-        Only those that were not given yet, or that differ from what was given.
+        A minute is over for a symbol, too, that has traded in a later one. Only bars that were not
+        given yet, or that differ from what was given.
         """
         trades = pl.concat([self._kept, *self._waiting]).unique(
             ["symbol", "day_volume"], keep="first", maintain_order=True
@@ -68,7 +70,7 @@ class MinuteBars:
             own = trades.lazy().filter(pl.col("symbol").is_in(symbols))
             yield (
                 bars_from_trades(own, stamp, self._multipliers)
-                .filter(session.is_finished(label, until), label >= self._since)
+                .filter(session.is_finished(label, until) | _has_later, label >= self._since)
                 .collect()
             )
 

@@ -17,6 +17,7 @@ from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
 from pipelines.day.ingest import Ingestor
+from pipelines.day.streaming import FeedFollower
 from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class PollingManager:
         self._clock = clock
         self.ingestor = ingestor
         self.fetchers = fetchers
+        self.feed: FeedFollower | None = None  # what it has need not be asked for each minute
         self._interval = timedelta(seconds=interval)
 
     async def follow_bars(self, bars: BarPlan) -> None:
@@ -49,7 +51,8 @@ class PollingManager:
                 continue  # the poll after a long wait has fetched this bar too
             await self._clock.sleep_until(self._poll_time(stamp, bars))
             polled = max(s for s in stamps if self._poll_time(s, bars) <= self._clock.now())
-            await self._poll_bars(bars, polled)
+            if self.feed is None or self.feed.needs_poll(bars.symbol, polled):
+                await self._poll_bars(bars, polled)
 
     def _poll_time(self, stamp: datetime, bars: BarPlan) -> datetime:
         """Return when a bar is asked for."""
@@ -82,7 +85,10 @@ class PollingManager:
             return set()
         finally:
             await self._store_rejected(fetcher)
-        return set(batch["timestamp"].to_pylist())
+        stamps = set(batch["timestamp"].to_pylist())
+        if self.feed is not None:
+            self.feed.note_confirmed(bars.symbol, stamps)
+        return stamps
 
     async def find_first_bars(self, day: DayPlan) -> bool:
         """Ask for bars of the day's first minutes, and commit them; say whether any came.

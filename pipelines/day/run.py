@@ -39,6 +39,7 @@ from pipelines.day.parts import DayParts
 from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.streaming import open_feed
 from pipelines.feed import DayPlan
 from pipelines.history.request import BackfillContext
 
@@ -117,6 +118,10 @@ async def run_day(
             alerts,
             Patience(clock),
         )
+        if settings.stream and plan.bars:
+            day.polling.feed = await stack.enter_async_context(
+                open_feed(plan, kis, ingestor, clock)
+            )
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)
         try:
@@ -200,5 +205,9 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
     log.info("🚀 collecting %s", ", ".join(day.plan.names))
     bars = (day.polling.follow_bars(bars) for bars in day.plan.bars)
     chains = (day.polling.follow_chain(chain) for chain in day.plan.chains)
-    await run_until_first_error(catch_up(day, heartbeats), *bars, *chains)
+    feed = day.polling.feed
+    await run_with_helpers(
+        run_until_first_error(catch_up(day, heartbeats), *bars, *chains),
+        *([feed.run()] if feed else []),
+    )
     await close_day(day, heartbeats)

@@ -38,6 +38,8 @@ class DayStatistics:
     delays: dict[datetime, float] = field(default_factory=dict)
     # stamps, by symbol; of option chains those of their snapshots
     stored: dict[str, set[datetime]] = field(default_factory=dict)
+    by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # complete, stamps by symbol
+    trades: int = 0  # that the feed gave
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
     # all rows of them, by stamp
@@ -200,6 +202,7 @@ class DayStatistics:
             "snapshots": self.snapshots,
             "signals": dict(self.signals),
             "trade_signals": dict(self.trade_signals),
+            "feed": {"bars": sum(map(len, self.by_feed.values())), "trades": self.trades},
             "corrections": self.corrections,
             "minutes": {name: int(counts[name].sum()) for name in COUNTS},
             "gaps": missing,  # minutes, for whatever reason

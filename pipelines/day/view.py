@@ -196,6 +196,9 @@ def summary(stats: DayStatistics) -> RenderableType:
     table = Table(show_header=False)
     no_trade = stats.minutes_in_state("no_trade") + stats.minutes_in_state("halted")
     table.add_row("bars", f"{stats.bars:,}")
+    if stats.by_feed:
+        by_feed = sum(map(len, stats.by_feed.values()))
+        table.add_row("by the feed", f"{by_feed:,} bars, complete from {stats.trades:,} trades")
     table.add_row("snapshots", f"{stats.snapshots:,}")
     for strategy, count in stats.signals.items():
         trades = stats.trade_signals[strategy]

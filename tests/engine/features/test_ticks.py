@@ -81,7 +81,10 @@ def test_a_bar_has_the_values_of_its_trades() -> None:
         "sold": 0,
         "open_interest": 7,
         "received_at": at("09:00:59"),
+        "least_delay": 0.0,
+        "most_delay": 0.0,
         "complete": True,
+        "followed": True,
     }
 
 
@@ -108,7 +111,11 @@ def test_what_is_missing_is_known_from_the_trade_before() -> None:
 
 def test_a_loss_at_the_end_is_found_when_the_next_trade_comes() -> None:
     trades = trades_of(*MINUTE, *NEXT)
-    assert bars_of(trades[:3]).item(0, "complete")  # nothing says yet that one is missing
+    early = bars_of(trades[:3]).row(0, named=True)
+    assert (early["complete"], early["followed"]) == (
+        True,
+        False,
+    )  # nothing says yet that it lacks one
     bars = bars_of(pl.concat([trades[:3], trades[4:]]))
     assert bars["complete"].to_list() == [False, False]  # it may have been the next minute's
 

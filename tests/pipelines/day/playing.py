@@ -59,13 +59,16 @@ async def play(
     feed: Feed = STOCK_ONLY,
     secret: str = SECRET,
     clock: Clock | None = None,
+    stream: bool = False,
 ) -> Played:
     """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself.
 
     `clock` is the collector's, where it is not the true one.
     """
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
-    settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15)
+    settings = KisSettings(
+        base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15, stream=stream
+    )
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=True)
     paths = DayPaths(url, folder / "live", folder / "kis")

@@ -56,8 +56,19 @@ def test_a_bar_goes_out_once_when_its_minute_is_over(minutes: MinuteBars) -> Non
     assert shown(minutes.finished(at("08:45:59"))) == []
     assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 6, True)]
     assert shown(minutes.finished(at("08:46:30"))) == []
-    minutes.add(trades(("08:46:01", 341.0, 2, 8)))
+
+
+def test_the_trade_after_a_bar_proves_it(minutes: MinuteBars) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5)))
+    assert minutes.finished(at("08:46:00"))["followed"].to_list() == [False]
+    minutes.add(trades(("08:46:01", 341.0, 2, 7)))
+    assert minutes.finished(at("08:46:01"))["followed"].to_list() == [True]
     assert shown(minutes.finished(at("08:47:00"))) == [("08:47", "A01612", 2, True)]
+
+
+def test_a_minute_is_over_for_a_symbol_that_trades_in_the_next(minutes: MinuteBars) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5), ("08:46:00", 341.0, 2, 7)))
+    assert shown(minutes.finished(at("08:45:59"))) == [("08:46", "A01612", 5, True)]
 
 
 def test_a_late_trade_sends_the_bar_again(minutes: MinuteBars) -> None:

@@ -1,0 +1,260 @@
+"""The feed: trades from KIS's WebSocket, kept, and made into the minute's bars as soon as it ends.
+
+A complete bar is committed and evaluated at once; REST is asked for many minutes at a time later
+(`needs_poll`), and where it differs it stands. Any other minute waits for its poll, as without the
+feed. Nothing here ends the day: what the feed lacks, REST has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import polars as pl
+import pyarrow as pa
+
+from engine import schemas
+from engine.clock import Clock, floor_minute
+from engine.columns import BARS
+from engine.concurrency import run_until_first_error
+from engine.errors import KrtError
+from engine.fetchers.stock import TIMEFRAME
+from engine.kis.client import KisClient
+from engine.kis.stream.connection import StreamConnection
+from engine.kis.stream.fields import LAYOUTS
+from engine.kis.stream.frames import read_frames
+from engine.kis.stream.registrations import StreamRegistration, Wish, share
+from engine.kis.stream.sides import Sums
+from engine.market.symbols import Stock, parse
+from pipelines.day.ingest import Ingestor
+from pipelines.day.minute_bars import MinuteBars
+from pipelines.feed import BarPlan, DayPlan
+
+log = logging.getLogger(__name__)
+
+# A minute is over when the exchange's time on the connection is a second past its end: trades of
+# one second come from several channels. On a silent market our clock decides; 99 % of the trades
+# come within a second (docs/kis.md#messages), and a later one corrects the bar.
+ALLOWANCE = timedelta(seconds=1)
+SILENT = timedelta(seconds=1.5)
+MINUTE = timedelta(minutes=1)
+# An answer about a stock has 30 bars, so what REST has not confirmed must not grow beyond that.
+CONFIRM_EVERY = timedelta(minutes=25)
+# Seconds from the exchange's time of a trade to its receipt: beyond these, one clock is wrong or
+# the feed hangs, and REST is asked.
+_LEAST_DELAY, _MOST_DELAY = -2.0, 30.0
+_TRADES_WAIT = 1.0  # seconds that trades wait to be stored together
+_MOST_WAITING = 500_000  # trades in memory while neither the database nor the disk takes them
+
+
+class FeedFollower:
+    """Follows the symbols of a day's plan by the connections of all app keys."""
+
+    def __init__(
+        self,
+        plan: DayPlan,
+        connections: Sequence[StreamConnection],
+        ingestor: Ingestor,
+        clock: Clock,
+    ) -> None:
+        self._bars = {bars.symbol: bars for bars in plan.bars}
+        self._connections = connections
+        self._ingestor = ingestor
+        self._clock = clock
+        self._minutes = MinuteBars({bars.symbol: bars.session for bars in plan.bars})
+        self._complete: dict[str, set[datetime]] = {symbol: set() for symbol in self._bars}
+        # The last ones: a bar is given again when the next trade proves it, with the same values.
+        self._committed = dict.fromkeys(self._bars, pl.DataFrame(schema=BARS))
+        self._confirmed = {bars.symbol: bars.session.opens for bars in plan.bars}
+        self._carriers: dict[str, StreamConnection] = {}
+        self._newest: dict[StreamConnection, datetime] = {}  # the exchange's time
+        self._dropped = 0  # frames that nobody had read in time, when last looked
+        self._lost_at = datetime.combine(plan.day, datetime.min.time())
+        self._trades: list[pa.RecordBatch] = []  # to be stored
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Follow until cancelled; whatever goes wrong, the day goes on and symbols are polled."""
+        try:
+            self._register()
+            await run_until_first_error(
+                *(self._read(connection) for connection in self._connections),
+                self._close_minutes_by_the_clock(),
+                self._store_trades(),
+            )
+        except Exception as error:  # noqa: BLE001 - the day needs no feed
+            log.error("❌ feed: it has ended, all symbols are polled: %r", error)
+
+    def needs_poll(self, symbol: str, stamp: datetime) -> bool:
+        """Say whether KIS must be asked by REST for the symbol's bars up to a stamp."""
+        if symbol not in self._carriers:
+            return True
+        confirmed = self._confirmed[symbol]
+        if stamp - confirmed >= CONFIRM_EVERY:
+            return True
+        stamps = self._bars[symbol].session.stamps()
+        open_stamps = stamps.filter((stamps > confirmed) & (stamps <= stamp))
+        return not self._complete[symbol].issuperset(open_stamps)
+
+    def note_confirmed(self, symbol: str, stamps: set[datetime]) -> None:
+        """Note that REST has given bars: up to the newest of them the feed has no say any more."""
+        if symbol in self._confirmed and stamps:
+            self._confirmed[symbol] = max(self._confirmed[symbol], *stamps)
+
+    def _register(self) -> None:
+        """Share the symbols among the connections, those that a strategy waits for first."""
+        wishes = [
+            Wish(_trades_of(symbol), float(not self._ingestor.is_watched(symbol)))
+            for symbol in self._bars
+        ]
+        limits = [connection.state.limit for connection in self._connections]
+        for connection, wanted in zip(self._connections, share(wishes, limits), strict=True):
+            self._carriers |= {one.tr_key: connection for one in wanted}
+            connection.want(wanted)
+            connection.start()
+
+    async def _read(self, connection: StreamConnection) -> None:
+        sums: Sums = {}
+        while frames := await connection.take():
+            rows = read_frames(frames, sums=sums, keys=connection.keys)
+            sums = {**sums, **rows.sums}
+            connection.state.note(rows)
+            self._minutes.add(rows.trades)
+            self._keep(rows.trades)
+            if rows.rejected.num_rows:
+                await self._ingestor.store_rejected(rows.rejected)
+            if rows.newest and rows.newest != self._newest.get(connection):
+                self._newest[connection] = rows.newest
+                if rows.newest - floor_minute(rows.newest) <= 5 * ALLOWANCE:
+                    await self._close_minutes(min(self._newest.values()) - ALLOWANCE)
+
+    async def _close_minutes_by_the_clock(self) -> None:
+        """Close each minute of the day when it must be over, also on a silent market."""
+        first = min(bars.session.opens for bars in self._bars.values())
+        last = max(
+            bars.session.finished_at(bars.session.last_stamp) for bars in self._bars.values()
+        )
+        minute = max(first, floor_minute(self._clock.now())) + MINUTE
+        while minute <= last:
+            await self._clock.sleep_until(minute + SILENT)
+            await self._close_minutes(minute)
+            minute += MINUTE
+
+    async def _close_minutes(self, until: datetime) -> None:
+        """Commit the complete bars of minutes that are over, and note those that are not."""
+        async with self._one_at_a_time:
+            bars = self._minutes.finished(until)
+            if bars.is_empty():
+                return
+            self._note_lost_frames()
+            parts = bars.partition_by("symbol", maintain_order=True)
+            await asyncio.gather(*(self._commit(part) for part in parts))
+
+    def _is_believed(self, plan: BarPlan) -> pl.Expr:
+        """Say which bars are complete: proven so, or not known to lack a trade.
+
+        The latter counts only of minutes through which the connection was up and lost nothing. If
+        the exchange's times cannot be right, trades may lie in the wrong minute.
+        """
+        state = self._carriers[plan.symbol].state
+        complete = pl.col("complete") & _times_are_likely()
+        proven = complete & pl.col("followed")
+        if state.connected_since is None or any(one.tr_key == plan.symbol for one in state.silent):
+            return proven
+        label = plan.session.label_of_stamp(pl.col("timestamp"))
+        through = label >= max(state.connected_since, self._lost_at)
+        return proven | (complete & through)
+
+    def _note_lost_frames(self) -> None:
+        dropped = sum(connection.state.dropped for connection in self._connections)
+        if dropped > self._dropped:
+            self._dropped, self._lost_at = dropped, self._clock.now()
+
+    async def _commit(self, bars: pl.DataFrame) -> None:
+        """Commit those bars of a symbol that are complete and that REST has not confirmed yet."""
+        plan = self._bars[bars["symbol"][0]]
+        self._complete[plan.symbol].difference_update(bars["timestamp"])
+        unconfirmed = pl.col("timestamp") > self._confirmed[plan.symbol]
+        good = bars.filter(self._is_believed(plan) & unconfirmed)
+        values = list(BARS)
+        new = good.join(self._committed[plan.symbol], on=values, how="anti")
+        try:
+            if new.height:
+                batch = _stored_columns(plan, new, self._clock)
+                await self._ingestor.store_bars(plan.table, batch)
+        except KrtError as error:
+            log.warning("⚠️ feed: %s: %s", plan.symbol, error)
+            return
+        self._committed[plan.symbol] = good.select(values)
+        self._complete[plan.symbol].update(good["timestamp"])
+        self._ingestor.count_feed_bars(plan.symbol, good["timestamp"].to_list())
+
+    def _keep(self, trades: pa.RecordBatch) -> None:
+        """Put trades into the queue of those to be stored; the oldest go where there is no room."""
+        if not trades.num_rows:
+            return
+        self._trades.append(trades)
+        while sum(batch.num_rows for batch in self._trades) > _MOST_WAITING:
+            lost = self._trades.pop(0)
+            log.error("❌ feed: %d trades were not kept: nothing takes them", lost.num_rows)
+
+    async def _store_trades(self) -> None:
+        """Store trades, those of a second together."""
+        while True:
+            await self._clock.sleep(_TRADES_WAIT)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store the trades that wait."""
+        if self._trades:
+            taken, self._trades = self._trades, []
+            batch = pa.Table.from_batches(taken).combine_chunks().to_batches()[0]
+            try:
+                await self._ingestor.store_trades(batch)
+            except KrtError as error:
+                log.warning("⚠️ feed: %d trades are refused: %s", batch.num_rows, error)
+
+
+@asynccontextmanager
+async def open_feed(
+    plan: DayPlan, kis: KisClient, ingestor: Ingestor, clock: Clock
+) -> AsyncIterator[FeedFollower]:
+    """Yield the follower of a day's symbols; in the end close its connections, keep its trades."""
+    sessions = {bars.symbol: bars.session for bars in plan.bars}
+
+    def trades(one: StreamRegistration, moment: datetime) -> bool:
+        session = sessions.get(one.tr_key)
+        return session is not None and session.opens <= moment < session.continuous_end
+
+    connections = kis.stream_connections(trades)
+    feed = FeedFollower(plan, connections, ingestor, clock)
+    try:
+        yield feed
+    finally:
+        for connection in connections:
+            await connection.close()
+        await feed.flush()
+
+
+def _times_are_likely() -> pl.Expr:
+    return (pl.col("least_delay") >= _LEAST_DELAY) & (pl.col("most_delay") <= _MOST_DELAY)
+
+
+def _trades_of(symbol: str) -> StreamRegistration:
+    """Return the registration of a symbol's trades in the day session."""
+    kind = type(parse(symbol))
+    layouts = (one for one in LAYOUTS.values() if one.what == "trade" and not one.night)
+    return StreamRegistration(next(one.tr_id for one in layouts if one.kind is kind), symbol)
+
+
+def _stored_columns(plan: BarPlan, bars: pl.DataFrame, clock: Clock) -> pa.RecordBatch:
+    """Return bars of the feed in the columns of their table."""
+    is_stock = isinstance(parse(plan.symbol), Stock)
+    schema = schemas.STOCK_BARS if is_stock else schemas.FUTURES_BARS
+    added = {"fetched_at": pl.lit(clock.now(), pl.Datetime("us")), "timeframe": pl.lit(TIMEFRAME)}
+    return schemas.conform(
+        bars.with_columns(expression.alias(name) for name, expression in added.items()), schema
+    )

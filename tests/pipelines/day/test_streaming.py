@@ -1,0 +1,102 @@
+"""The feed beside the polling: bars at once where they are complete, REST for the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play, scenario
+from tests.pipelines.simulated import Desk, desk
+
+START, OPEN_FEED = at_time("14:50"), at_time("14:52")  # the minute after: the first one whole
+ROUGH = [
+    {"what": "lost_frames", "probability": 0.02},
+    {"what": "doubled_frames", "probability": 0.02},
+    {"what": "torn_frames", "probability": 0.01},
+    {"what": "foreign_records", "probability": 0.01},
+    {"what": "added_fields", "from": "15:00:00", "fields": 2},
+    {"what": "stream_cut", "from": "15:05:20", "to": "15:05:22"},
+    {
+        "what": "wrong_time",
+        "endpoint": "trades",
+        "from": "15:10:00",
+        "to": "15:12:00",
+        "seconds": 7,
+    },
+    {
+        "what": "wrong_time",
+        "endpoint": "trades",
+        "from": "15:14:00",
+        "to": "15:16:00",
+        "seconds": -90,
+    },
+]
+
+
+async def bars_of(at: Desk, table: str) -> pl.DataFrame:
+    return (await at.bars(table)).filter(pl.col("timestamp").dt.date() == DAY)
+
+
+async def assert_as_served(at: Desk) -> None:
+    for table, symbol in (("futures_1m", FUTURE), ("stocks_1m", STOCK)):
+        assert (await bars_of(at, table)).equals(at.served(symbol, DAY)), symbol
+
+
+async def signals(at: Desk) -> pl.DataFrame:
+    found = await at.frame("SELECT * FROM dolpha1_signal ORDER BY symbol, timestamp")
+    return found.drop("created_at", "committed_at")
+
+
+async def test_complete_minutes_are_known_before_rest_and_need_no_call(
+    database_url: str, another_database_url: str, tmp_path: Path
+) -> None:
+    calls, found = {}, {}
+    for url, stream in ((database_url, True), (another_database_url, False)):
+        async with desk(url, tmp_path / str(stream), START) as at:
+            played = await play(at, url, tmp_path / str(stream), feed=FEED, stream=stream)
+            await assert_as_served(at)
+            calls[stream], found[stream] = at.calls, await signals(at)
+            if stream:
+                for symbol, stamps in played.stats.by_feed.items():
+                    owed = at.served(symbol, DAY).filter(pl.col("timestamp") > OPEN_FEED)
+                    assert stamps.issuperset(owed["timestamp"]), symbol
+                    assert max(played.stats.delays[stamp] for stamp in owed["timestamp"]) <= 2.5
+                trades = await at.frame(
+                    "SELECT symbol, date_trunc('minute', traded_at) AS label,"
+                    " sum(size)::bigint AS volume FROM trades GROUP BY 1, 2"
+                )
+                bars = at.served(FUTURE, DAY).with_columns(
+                    label=pl.col("timestamp").dt.offset_by("-1m")
+                )
+                both = bars.filter(pl.col("timestamp") > OPEN_FEED).join(
+                    trades, on=["symbol", "label"]
+                )
+                assert both.height > 40
+                assert (both["volume"] == both["volume_right"]).all()
+                assert played.stats.trades > 1000
+    assert found[True].equals(found[False])
+    assert calls[True] < calls[False] - 50  # of the 100 polls of both symbols
+
+
+async def test_whatever_the_feed_does_wrong_the_bars_are_those_of_rest(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, START, faults=scenario(*ROUGH)) as at:
+        played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
+        await assert_as_served(at)
+        assert 5 < len(played.stats.by_feed[FUTURE]) < 45
+        assert played.stats.rejected  # torn frames are kept
+        assert at.simulator.counts.faults["stream_cut"]
+
+
+@pytest.mark.parametrize("code", ["OPSP8996", "OPSP0010", "OPSP8991"])
+async def test_without_the_feed_all_is_as_before(
+    code: str, database_url: str, tmp_path: Path
+) -> None:
+    refused = scenario({"what": "refuse_registration", "code": code})
+    async with desk(database_url, tmp_path, at_time("15:20"), faults=refused) as at:
+        played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
+        await assert_as_served(at)
+        assert played.stats.by_feed == {}
