@@ -61,6 +61,7 @@ class FeedFollower:
         clock: Clock,
     ) -> None:
         self._bars = {bars.symbol: bars for bars in plan.bars}
+        self._futures = plan.futures
         self._connections = connections
         self._ingestor = ingestor
         self._clock = clock
@@ -105,10 +106,9 @@ class FeedFollower:
             self._confirmed[symbol] = max(self._confirmed[symbol], *stamps)
 
     def _register(self) -> None:
-        """Share the symbols among the connections, those that a strategy waits for first."""
+        """Share the symbols among the connections, the futures first: strategies wait for them."""
         wishes = [
-            Wish(_trades_of(symbol), float(not self._ingestor.is_watched(symbol)))
-            for symbol in self._bars
+            Wish(_trades_of(symbol), float(symbol not in self._futures)) for symbol in self._bars
         ]
         limits = [connection.state.limit for connection in self._connections]
         for connection, wanted in zip(self._connections, share(wishes, limits), strict=True):

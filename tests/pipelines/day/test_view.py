@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from io import StringIO
+from pathlib import Path
 
 import polars as pl
 import pytest
 from rich.console import Console
 
 from engine.clock import VirtualClock
-from engine.store import MergeCounts, Store
+from engine.store import MergeCounts, Store, Writer
+from pipelines.day.alerts import open_alerts
+from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.view import LastLines, day_view, show_view
 from pipelines.day.warm_up import open_windows
@@ -67,12 +70,15 @@ def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:
     assert "15:45" not in written
 
 
-async def test_t11_a_window_has_no_bars_of_the_future(store: Store) -> None:
+async def test_t11_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Path) -> None:
     """T11. On a day that is played again the first bar gave the signals of the whole day."""
     day = plan(Feed((), ("A01",)), date(2025, 9, 1))
     await store.merge("futures_1m", futures_bars([1.0] * 60))
     now = VirtualClock(OPEN + 9 * MINUTE)
-    early = Store(store.url, now)
-    windows = await open_windows(day, early)
+    early, writer = Store(store.url, now), Writer(store.url, now, tmp_path)
+    async with open_alerts((), now) as alerts:
+        ingestor = Ingestor(writer, now, DayStatistics(day, simulated=True), alerts)
+        await open_windows(day, early, ingestor)
+    await writer.close()
     await early.close()
-    assert {window._bars["timestamp"].max() for window in windows} == {now.now()}
+    assert {window._bars["timestamp"].max() for window in ingestor.windows} == {now.now()}
