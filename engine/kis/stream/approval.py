@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 PATH = "/oauth2/Approval"
 _LIFE = timedelta(hours=23)  # KIS's 24, and an hour to begin with
-_BETWEEN_REQUESTS = timedelta(seconds=61)  # as of tokens; nobody has said of this one
+_BETWEEN_RENEWALS = timedelta(minutes=10)
 
 
 class _Approval(BaseModel):
@@ -54,6 +54,7 @@ class ApprovalKeeper:
         self._clock = clock
         self._all_secrets = all_secrets  # of all keys: KIS's words might repeat any
         self._known: _Approval | None = None
+        self._replaced_at: datetime | None = None
 
     async def approval_key(self) -> str:
         """Return a key that is still good. Raises KisKeyRefused, KisUnreachable."""
@@ -67,12 +68,14 @@ class ApprovalKeeper:
     async def replace(self, rejected: str) -> str | None:
         """Return another key than the one that KIS does not know (OPSP0011).
 
-        None if that one is new: asking again and again would not help. Raises as `approval_key`.
+        None if one was replaced just now: asking again and again would not help. Raises as
+        `approval_key`.
         """
-        known = self._known
-        if known is not None and known.approval_key == rejected:
-            if timedelta(0) <= self._clock.now() - known.issued_at < _BETWEEN_REQUESTS:
+        known, now = self._known, self._clock.now()
+        if known is None or known.approval_key == rejected:
+            if self._replaced_at and now - self._replaced_at < _BETWEEN_RENEWALS:
                 return None
+            self._replaced_at = now
             self._known = await self._request()
         return await self.approval_key()
 

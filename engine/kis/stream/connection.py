@@ -90,6 +90,12 @@ _WORTH_A_LINE = (Verdict.INVALID, Verdict.FAILED)
 _ENDINGS = {Verdict.KEY_IN_USE: _IN_USE, Verdict.KEY_REFUSED: _REFUSED}
 
 
+def _ending_of(error: KisError) -> _Ending:
+    """Return the ending where KIS gave no approval key; a refused app key is not soon accepted."""
+    refused = isinstance(error, KisKeyRefused)
+    return _Ending(str(error), (_WAIT_REFUSED,) if refused else _WAITS)
+
+
 class StreamConnection:
     """Keeps the connection of one app key. Use from one event loop; close when done.
 
@@ -220,10 +226,8 @@ class StreamConnection:
         self.state.doing = "connects"
         try:
             self._approval_key = await self._approvals.approval_key()
-        except KisKeyRefused as error:
-            return _Ending(str(error), (_WAIT_REFUSED,))
         except KisError as error:
-            return _Ending(str(error))
+            return _ending_of(error)
         if not self._allowance.note_connection():
             return _Ending("connections cannot be counted", (_WAIT_REFUSED,))
         self.state.connections += 1
@@ -379,7 +383,7 @@ class StreamConnection:
         try:
             renewed = await self._approvals.replace(unknown)
         except KisError as error:
-            return _Ending(str(error), (_WAIT_REFUSED,))
+            return _ending_of(error)
         if renewed is None:
             return _UNKNOWN
         self._approval_key = renewed
