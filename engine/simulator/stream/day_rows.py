@@ -18,7 +18,8 @@ from engine.simulator.stream.trades import MOST_MOMENTS, trades_of_bars
 from engine.simulator.summaries import contracts_opened, interest_at_close, untraded_state
 
 GREEKS = ("theoretical", "delta", "gamma", "vega", "theta", "rho", "iv", "historical")
-OPTION_MOMENTS = 10  # a minute in which an option trades; a feed may carry dozens of options
+# At most so many trades of an option in a minute, and moments: a feed may carry dozens of options.
+OPTION_TRADES, OPTION_MOMENTS = 30, 10
 CHAIN = (*GREEKS, "spot", "strike", "option_type", "upper_limit", "lower_limit")
 
 
@@ -26,7 +27,9 @@ def day_rows(exchange: SimulatedExchange, symbol: str, session: Session, most: i
     """Return `TRADES` of the session with the columns that the frames need; see `trade_columns`."""
     found = instrument(symbol)
     bars = exchange.session_rows(symbol, session).bars
-    moments = OPTION_MOMENTS if isinstance(found, Option) else MOST_MOMENTS
+    moments = MOST_MOMENTS
+    if isinstance(found, Option):
+        most, moments = min(most, OPTION_TRADES), OPTION_MOMENTS
     rows = trades_of_bars(symbol, session, bars, most=most, moments=moments)
     if rows.is_empty():
         return rows
