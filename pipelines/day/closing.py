@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 import polars as pl
 
@@ -25,6 +26,8 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
     plan = day.plan
 
     async def compare_with_kis() -> pl.DataFrame:
+        with suppress(OSError):  # a folder that cannot be read holds up nothing
+            await day.writer.drain()  # else what waits in it would count as missing
         await reconcile(day.context, plan.names, plan.day)
         return await read_minutes(day.store, plan.names, plan.day, day.clock.now())
 

@@ -137,6 +137,29 @@ async def test_l1_without_a_database_the_day_ends_two_hours_after_the_close(
             assert await stored(at, symbol, table) == expected(at, symbol, at_time("16:00"))
 
 
+async def test_l1_what_is_spooled_at_the_close_is_merged_before_the_comparison(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Bars that wait on disk are not missing: nothing of them stands in the ledger."""
+
+    async def trouble(at: Desk) -> None:
+        await at.clock.sleep_until(at_time("15:18:30"))
+        with away(database_url):
+            await at.clock.sleep_until(at_time("15:37"))
+            assert not Spool(tmp_path / "live").empty
+
+    async with desk(database_url, tmp_path, at_time("15:15")) as at:
+        played = await play(at, database_url, tmp_path, trouble=trouble)
+        assert played.error is None
+        assert played.stats.complete
+        assert await stored(at, STOCK, "stocks_1m") == expected(at, STOCK, at_time("16:00"))
+        found = await at.frame(
+            f"SELECT state FROM gaps WHERE session = '{DAY}' AND last_stamp > '{DAY} 15:18'"
+        )
+        assert set(found["state"]) <= {"filled", "no_trade"}
+        assert Spool(tmp_path / "live").empty
+
+
 @pytest.mark.parametrize("refusal", [InputError("real data"), StoreError("permission denied")])
 async def test_l1_a_refusal_that_no_patience_heals_ends_the_day_at_once(
     database_url: str, tmp_path: Path, refusal: Exception
