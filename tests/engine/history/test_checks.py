@@ -193,6 +193,69 @@ def test_two_wrong_bars_in_a_row_are_both_found() -> None:
     ]
 
 
+def along(path: list[float]) -> Frames:
+    """Return a history whose bars, from noon on, go from one level of the path to the next."""
+    frames = history()
+    number = (pl.col("timestamp") - NOON).dt.total_minutes()
+    start, end = (
+        number.replace_strict(dict(enumerate(levels)), default=1.0, return_dtype=pl.Float64)
+        for levels in (path[:-1], path[1:])
+    )
+    return changed(
+        frames,
+        pl.lit(value=True),
+        open=pl.col("open") * start,
+        close=pl.col("close") * end,
+        high=pl.col("high") * pl.max_horizontal(start, end),
+        low=pl.col("low") * pl.min_horizontal(start, end),
+    )
+
+
+JUMP = [check for check in CHECKS if check.name == "jump"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        [1.0, 0.99, 0.97, 0.945, 0.92, 0.94, 0.96, 0.98, 1.0],  # down to the limit and back
+        [1.0, 0.92, 1.0],  # the same within two minutes
+        [1.0, 0.96, 0.92, *[0.92] * 9, 0.94, 0.92, *[0.92] * 5, 0.89, 0.92, 0.95, 1.0],  # widened
+        [1.0, 1.05, 1.08, 1.08, 1.08, 1.12, 1.08, 1.08, 1.04, 1.0],
+    ],
+)
+def test_t8_a_market_that_runs_to_its_limit_and_back_is_no_jump(path: list[float]) -> None:
+    """T8: nine warnings on five real bars, each where a limit was reached or widened."""
+    assert run_checks(JUMP, along(path)).is_empty()
+
+
+def test_t8_a_halt_at_the_limit_is_no_jump_and_a_wrong_bar_of_that_day_is_one() -> None:
+    """The bars after a halt open elsewhere: there is no way from one to the next."""
+    frames = along([1.0, 0.97, *[0.92] * 12, 0.97, 1.0])
+    minute = (pl.col("timestamp") - NOON).dt.total_minutes()
+    lower = {price: pl.col(price) * 0.96 for price in PRICES}
+    assert run_checks(JUMP, changed(frames, minute == 6, **lower)).is_empty()
+    wrong = changed(frames, minute == 60, **lower)
+    assert run_checks(JUMP, wrong)["first_stamp"].to_list() == [NOON + timedelta(minutes=60)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "factor"),
+    [
+        (["high"], 1.025),
+        (["low"], 0.975),
+        (["open", "high"], 1.025),
+        (["low", "close"], 0.975),
+        (list(PRICES), 1.025),
+        (list(PRICES), 0.975),
+    ],
+)
+def test_t8_a_bar_of_which_any_price_stands_alone_still_is_a_jump(
+    columns: list[str], factor: float
+) -> None:
+    frames = changed(history(), AT_NOON, **{name: pl.col(name) * factor for name in columns})
+    assert run_checks(JUMP, frames)["first_stamp"].to_list() == [NOON]
+
+
 def test_a_source_that_repeats_the_same_bar() -> None:
     frames = history()
     stuck = pl.col("timestamp").is_between(NOON, NOON + timedelta(minutes=3))
