@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,18 +21,17 @@ from engine.clock import VirtualClock
 from engine.errors import KisError, KisUnreachable
 from engine.fetchers import chain_rows
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
-from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.market.symbols import parse_chain
 from engine.schemas import OPTION_CHAIN
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
+from tests.engine.fetchers.boards import HIGH, Answering, chain_answers, option
 from tests.engine.kis.stub_kis import ReceivedRequest, StubKis, StubReply, fine, open_client
 
 MINUTE = datetime(2026, 11, 20, 10, 5)
 MASTER = "/common/master/fo_idx_code_mts.mst.zip"
-Answering = Callable[[ReceivedRequest], StubReply]
 
 
 @asynccontextmanager
@@ -148,64 +145,6 @@ async def test_two_chains_can_be_fetched_at_once(tmp_path: Path) -> None:
     assert symbols == [["202612_KOSPI200"], ["202701_KOSPI200"]]
     assert frame(both[1])["underlying_source"][0] == "future:A01703"
     assert simulator.counts.refusals == {}
-
-
-# ------------------------------------------------------------------------- boards of our own
-
-
-def option(strike: float, side: str = "B", **changed: Any) -> dict[str, Any]:
-    code = f"{side}01612{int(strike) // 100}{int(strike) % 100:02d}"
-    return {
-        "acpr": f"{strike:.2f}",
-        "optn_shrn_iscd": code,
-        "optn_prpr": "1.50",
-        "optn_bidp": "1.45",
-        "optn_askp": "1.55",
-        "acml_vol": "       12",
-        "hts_otst_stpl_qty": "30",
-        "gama": "0.0010",
-        "delta_val": "0.5000",
-        "vega": "0.3",
-        "theta": "-0.1",
-        "rho": "0.01",
-        "hts_thpr": "1.60",
-        "hts_ints_vltl": "31.5",
-        "hist_vltl": "76.6483",
-        "atm_cls_name": "ATM",
-        **changed,
-    }
-
-
-def chain_answers(
-    calls: list[Any], puts: list[Any], top: dict[str, Any] | None = None, **quotes: StubReply
-) -> Answering:
-    """Answer with this board, and with these quotes by code; any other code has a price of 2.50."""
-    master = "\n".join(
-        f"5|{side}01612{int(k) // 100}{int(k) % 100:02d}|K|n|1|{k:.2f}|1|2001|KOSPI200"
-        for k in (300 + 2.5 * n for n in range(140))
-        for side in "BC"
-    )
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("fo_idx_code_mts.mst", master.encode("cp949"))
-
-    def answer(asked: ReceivedRequest) -> StubReply:
-        if "callput" in asked.path:
-            return fine(output1=calls, output2=puts)
-        if "display-board-top" in asked.path:
-            prices = {"futs_prpr": "350.00", "unas_prpr": "349.00"} if top is None else top
-            return fine(output1=prices, output2=[])
-        if "inquire-price" in asked.path:
-            return quotes.get(asked.query["FID_INPUT_ISCD"], fine(output1={"futs_prpr": "2.50"}))
-        return StubReply(packed.getvalue())
-
-    return answer
-
-
-HIGH = (
-    [option(647.5 - 2.5 * n) for n in range(100)],
-    [option(647.5 - 2.5 * n, "C") for n in range(100)],
-)
 
 
 async def fetch_chain(kis: StubKis, folder: Path, answer: Answering) -> pl.DataFrame:
@@ -387,51 +326,6 @@ async def test_a_board_that_fails_is_an_error_with_its_context(kis, tmp_path) ->
         MINUTE,
     )
     assert isinstance(caught.value, KisError)
-
-
-@pytest.mark.parametrize(
-    ("series", "maturity", "future"),
-    [
-        ("KOSPI200", "202612", "A01612"),
-        ("KOSPI200", "202611", "A01612"),
-        ("KOSPI200", "202701", "A01703"),
-        ("KOSPI200", "202509", "101W09"),
-        ("KOSPI200_WEEKLY_MON", "261203", "A01703"),
-        ("MINI_KOSPI200", "202611", "A05611"),
-        ("KOSDAQ150", "202611", "A06612"),
-    ],
-)
-def test_the_hedging_future_is_the_first_to_expire_with_or_after_the_option(
-    series, maturity, future
-) -> None:
-    assert hedging_future(series, maturity)[0] == future
-
-
-def test_t6_the_market_of_a_month_is_where_the_carried_future_is() -> None:
-    """T6: the March future is 13 points above the January options' forward: five strikes."""
-    code, expiry = hedging_future("KOSPI200", "202701")
-    assert (code, expiry) == ("A01703", date(2027, 3, 11))
-    january = date(2027, 1, 14)
-    assert carried(1100.0, expiry, january) == pytest.approx(1094.95, abs=0.01)
-    assert carried(1100.0, date(2026, 11, 20), january) == pytest.approx(1104.98, abs=0.01)
-
-
-def test_near_market_counts_listed_strikes_and_takes_the_lower_of_two_equally_near() -> None:
-    listed = pl.DataFrame({"symbol": list("abcdef"), "strike": [90.0, 95, 100, 110, 120, 90]})
-    near = near_market(listed, 105, 1).sort("symbol")
-    assert near.rows() == [("b", 95.0, 1), ("c", 100.0, 0), ("d", 110.0, 1)]
-    assert near_market(listed.clear(), 105, 1).is_empty()
-
-
-def test_the_oldest_and_nearest_are_most_in_need() -> None:
-    wanted = pl.DataFrame(
-        {"symbol": list("abcd"), "strike": [1.0, 2, 3, 4], "distance": [0, 1, 2, 0]}
-    )
-    quoted = pl.DataFrame(
-        {"symbol": ["a", "d"], "quoted_at": [MINUTE, MINUTE - timedelta(minutes=9)]}
-    )
-    now = MINUTE + timedelta(minutes=1)
-    assert most_in_need(wanted, quoted, now, 3) == ["b", "c", "d"]
 
 
 ANYTHING = st.recursive(
