@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.columns import STAMPS
 from engine.history.queries import read_collected_symbols
-from engine.market.expected import expected_sessions
+from engine.market.expected import SESSIONS, expected_sessions
 from engine.market.sessions import Market, previous_sessions
 from engine.market.symbols import OptionChain, parse
 from engine.store import MergeCounts
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 TRIES = 4  # a fault seldom spoils two answers in a row, and hardly ever four
 MOST_EARLIER = 20  # sessions that a start finishes at most; `just backfill` has no such limit
+LEFT_OPEN = 5  # sessions before the day of which a start asks for what is open
 EARLIER = 1  # sessions before the day that are filled even if no strategy needs them
 
 
@@ -40,28 +41,30 @@ async def fill_before_open(
 ) -> Report:
     """Fill the holes of the session before the day, and `warm_up` sessions of futures.
 
-    Of that session also what is open of other symbols: at its close KIS was asked once about
-    minutes that nothing surrounds, and hours later it can be settled. Raises KisKeyRefused,
-    StoreError.
+    Also whatever the ledger has as open in the last sessions, of other symbols too: at its close
+    KIS was asked once about minutes that nothing surrounds, and hours later they can be settled.
+    Raises KisKeyRefused, StoreError.
     """
     codes = bar_symbols(symbols)
     futures = [code for code in codes if parse(code).market is Market.DERIVATIVES]
-    earlier = previous_sessions(Market.DERIVATIVES, day, max(EARLIER, warm_up))
-    last = earlier[-EARLIER:]
-    others = await _open_symbols(context, last)
-    wanted = expected_sessions([*codes, *others], last[0], last[-1])
+    earlier = previous_sessions(Market.DERIVATIVES, day, max(LEFT_OPEN, warm_up))
+    parts = [
+        expected_sessions(codes, earlier[-EARLIER], earlier[-1]),
+        await _open_sessions(context, earlier[-LEFT_OPEN:]),
+    ]
     if warm_up:
-        wanted = wanted.vstack(expected_sessions(futures, earlier[0], earlier[-1])).unique()
-    return await fill(context, wanted)
+        parts.append(expected_sessions(futures, earlier[-warm_up], earlier[-1]))
+    return await fill(context, pl.concat(parts).unique().sort("symbol", "session"))
 
 
-async def _open_symbols(context: BackfillContext, sessions: Sequence[date]) -> list[str]:
-    """Return the symbols of which the ledger has minutes of the sessions that are open."""
-    days = literals([str(session) for session in sessions])
+async def _open_sessions(context: BackfillContext, days: Sequence[date]) -> pl.DataFrame:
+    """Return the sessions (symbol, session) of the days that have open minutes in the ledger."""
+    named = literals([str(day) for day in days])
     found = await context.store.query(
-        f"SELECT DISTINCT symbol FROM gaps WHERE state = 'open' AND session IN ({days}) ORDER BY 1"  # noqa: S608
+        f"SELECT DISTINCT symbol, session FROM gaps WHERE state = 'open' AND session IN ({named})"  # noqa: S608
     )
-    return bar_symbols(str(symbol) for symbol in found["symbol"])
+    pairs = pl.DataFrame(found).select(pl.col(name).cast(kind) for name, kind in SESSIONS.items())
+    return pairs.filter(pl.col("symbol").is_in(bar_symbols(pairs["symbol"])))
 
 
 async def finish_earlier(

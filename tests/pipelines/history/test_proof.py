@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import orjson
@@ -243,14 +243,15 @@ async def test_l18_what_bars_surround_is_settled_at_the_close_and_the_rest_by_th
         assert (report.open, report.no_trade) == (0, 36)
 
 
+@pytest.mark.parametrize("start", [date(2025, 9, 3), date(2025, 9, 8)])
 async def test_l18_a_symbol_that_is_collected_no_longer_is_settled_by_the_next_start_as_well(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, start: date
 ) -> None:
-    """L18. After a roll, or when a stock is taken out of the settings."""
+    """L18. After a roll, or when a stock is taken out of the settings; also days later."""
     async with desk(database_url, tmp_path, datetime(2025, 9, 2, 15, 55), Thin(3)) as at:
         await reconcile(at.context, [CONTRACT, THIN], DAY)
-        await at.clock.sleep_until(datetime(2025, 9, 3, 8, 35))
-        await fill_before_open(await at.next_run(0), [BUSY], date(2025, 9, 3), 0)
+        await at.clock.sleep_until(datetime.combine(start, time(8, 35)))
+        await fill_before_open(await at.next_run(0), [BUSY], start, 0)
         assert [row for row in await at.ledger() if row[0] == "open"] == []
 
 
