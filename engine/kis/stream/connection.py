@@ -53,6 +53,7 @@ _TO_SERVER = "-to-server"  # after that name: what a simulator in this process r
 _LARGEST = 4 << 20  # bytes of a message
 _LOCK_POLL = 30.0  # seconds between looks whether another process has let go
 _CONNECT_TIMEOUT = 10.0
+_FAREWELL = aiohttp.ClientWSTimeout(ws_close=2.0)  # a dead server answers no closing
 _PACE = 0.1  # seconds between registrations; others found 0.05 to 0.5 to be safe
 _LOOK = 2.0  # seconds between looks at silence and at what is wanted
 # After a cut the first try comes soon; the others are spread over the time that four must last.
@@ -240,6 +241,7 @@ class StreamConnection:
                     headers={"gt_uid": link},
                     heartbeat=None,
                     max_msg_size=_LARGEST,
+                    timeout=_FAREWELL,
                 )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return _Ending(f"no connection: {type(error).__name__}")
