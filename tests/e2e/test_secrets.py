@@ -159,7 +159,7 @@ async def test_a_rough_day_that_ends_with_the_key_withdrawn(
     assert "an app key is suspended" in said
     assert "alert not sent to JSON" in said
     told = [request.get_data(as_text=True) for request, _ in httpserver.log]
-    assert "KIS refuses every app key" in told[0]
+    assert any("KIS refuses every app key" in each for each in told)
     assert "collector stopped" in told[-1]
     found = [*told_in([*told, said, str(refusal.value)]), *in_files(tmp_path), *in_tables(paths)]
     assert found == []
