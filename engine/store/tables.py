@@ -168,13 +168,15 @@ _FIXED = (
         "timestamp",
     ),
     # The volume of the session grows with every trade: it names a trade, also one that comes twice,
-    # and orders those of one second.
+    # and orders those of one second. What comes again keeps its first row: after a reconnect the
+    # side may not be known any more.
     Table(
         "trades",
         schemas.TRADES,
         ("symbol", "session", "day_volume"),
         "received_at",
         "session",
+        compare_on=("price", "size"),
     ),
     Table(
         "option_chain_raw",

@@ -118,7 +118,8 @@ async def run_day(
             alerts,
             Patience(clock),
         )
-        if settings.stream and plan.bars:
+        # Connections are counted in that folder: KIS blocks who makes too many.
+        if settings.stream and plan.bars and kis_folder == paths.kis:
             day.polling.feed = await stack.enter_async_context(
                 open_feed(plan, kis, ingestor, clock)
             )

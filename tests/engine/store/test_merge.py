@@ -229,3 +229,22 @@ def test_two_writers_at_once_count_every_row_once(database_url: str) -> None:
             assert sum(pool.map(merge, writers, [symbol] * 2, [400] * 2)) == 399
     for writer in writers:
         writer.close()
+
+
+async def test_a_trade_that_comes_again_keeps_its_first_row(store: Store) -> None:
+    trade = {
+        "session": OPEN.date(),
+        "symbol": "A01612",
+        "traded_at": OPEN,
+        "received_at": OPEN,
+        "price": 340.0,
+        "size": 2,
+        "side": "B",
+        "day_volume": 17,
+    }
+    rows = [trade, trade | {"received_at": OPEN + MINUTE, "side": None}]
+    for row in rows:
+        frame = pl.DataFrame([{name: row.get(name) for name in schemas.TRADES.names}])
+        await store.merge("trades", batch(frame, schemas.TRADES))
+    kept = await store.query("SELECT side, received_at FROM trades")
+    assert kept.to_pylist() == [{"side": "B", "received_at": OPEN}]
