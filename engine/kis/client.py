@@ -189,23 +189,15 @@ class KisClient:
 
         `trading` says whether a registration must have data at a moment.
         """
-        url = stream_address(self._settings.base_url)
+        address, secrets = stream_address(self._settings.base_url), self._secrets
+        parts = [(account.key, self._stem(account.key)) for account in self._accounts]
+        keepers = [ApprovalKeeper(self._transport, *part, self.clock, secrets) for part in parts]
         return [
             StreamConnection(
-                url,
-                self._approvals(account.key),
-                self._stem(account.key),
-                self.clock,
-                trading=trading,
-                chance=self._chance,
+                address, keeper, stem, self.clock, trading=trading, chance=self._chance
             )
-            for account in self._accounts
+            for keeper, (_, stem) in zip(keepers, parts, strict=True)
         ]
-
-    def _approvals(self, key: AppKey) -> ApprovalKeeper:
-        stem = self._stem(key)
-        path = stem.with_name(f"{stem.name}-approval.json")
-        return ApprovalKeeper(self._transport, key, path, self.clock, self._secrets)
 
     async def close(self) -> None:
         """Close connections and files."""

@@ -44,13 +44,13 @@ class ApprovalKeeper:
         self,
         transport: Transport,
         key: AppKey,
-        path: Path,
+        stem: Path,
         clock: Clock,
         all_secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._transport = transport
         self._key = key
-        self._path = path
+        self._path = stem.with_name(f"{stem.name}-approval.json")
         self._clock = clock
         self._all_secrets = all_secrets  # of all keys: KIS's words might repeat any
         self._known: _Approval | None = None

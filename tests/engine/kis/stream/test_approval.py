@@ -25,7 +25,7 @@ async def open_keeper(server: StreamServer, folder: Path) -> AsyncIterator[Appro
     transport = Transport(server.base_url, server.clock, timeout=5)
     key = AppKey(app_key=KEY, app_secret=SECRET)
     try:
-        yield ApprovalKeeper(transport, key, folder / "approval.json", server.clock)
+        yield ApprovalKeeper(transport, key, folder / "key", server.clock)
     finally:
         await transport.close()
 
@@ -59,7 +59,7 @@ async def test_the_file_is_readable_by_its_owner_only(server: StreamServer, tmp_
         await keeper.approval_key()
         assert "approval-1" in keeper.secrets()
         assert "approval-1" not in repr(keeper._known)
-    assert stat.S_IMODE((tmp_path / "approval.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "key-approval.json").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_the_file_is_readable_by_its_owner_only(server: StreamServer, tmp_
 async def test_a_file_that_cannot_be_used_is_replaced(
     server: StreamServer, tmp_path: Path, content: bytes
 ) -> None:
-    (tmp_path / "approval.json").write_bytes(content)
+    (tmp_path / "key-approval.json").write_bytes(content)
     async with open_keeper(server, tmp_path) as keeper:
         assert await keeper.approval_key() == "approval-1"
 

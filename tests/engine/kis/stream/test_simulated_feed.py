@@ -40,7 +40,7 @@ async def feed(
     async with serving(NINE, faults=faults) as (simulator, clock):
         transport = Transport(simulator.base_url, clock, timeout=5)
         key = AppKey(app_key=APP_KEY, app_secret=APP_SECRET)
-        approvals = ApprovalKeeper(transport, key, folder / "approval.json", clock)
+        approvals = ApprovalKeeper(transport, key, folder / "key", clock)
         connection = StreamConnection(
             simulator.stream_url, approvals, folder / "key", clock, trading=lambda *_: True
         )

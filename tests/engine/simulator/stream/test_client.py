@@ -45,7 +45,7 @@ async def collecting(
     """Connect our client; yield the frames that it takes, of the whole block."""
     key = AppKey(app_key=SecretStr(APP_KEY), app_secret=SecretStr(APP_SECRET))
     transport = Transport(simulator.base_url, clock, timeout=10)
-    approvals = ApprovalKeeper(transport, key, folder / "key-approval.json", clock)
+    approvals = ApprovalKeeper(transport, key, folder / "key", clock)
     connection = StreamConnection(
         simulator.stream_url,
         approvals,
