@@ -117,7 +117,7 @@ async def session(
     ):
         watch = Watch(clock, simulator)
         ingestor = polling.ingestor
-        ingestor.windows = await open_windows(day, store)
+        await open_windows(day, store, ingestor)
         await store.close()
         watch.over(polling, polling.fetchers.values())
         followed = [asyncio.create_task(polling.follow_bars(bars)) for bars in day.bars]

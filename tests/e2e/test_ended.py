@@ -21,7 +21,7 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 
 DAY = "2026-11-09"
-LIVE = ("live", "--json", "--date", DAY, "--speed", "100", "--stock", "005930")
+LIVE = ("live", "--json", "--date", DAY, "--speed", "400", "--stock", "005930")
 KRT = (sys.executable, "-m", "pipelines.commands.main", *LIVE)
 JUST = (str(Path(sys.executable).with_name("just")), "--justfile", str(ROOT / "justfile"), *LIVE)
 # As a script's `&` starts them: Ctrl+C is not for them.

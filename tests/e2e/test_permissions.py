@@ -134,7 +134,7 @@ def test_s7_a_day_leaves_nothing_open_whatever_the_umask_is(umask: int) -> None:
     with new_desk() as desk:
         data = desk.folder / "new" / "data"
         running = subprocess.Popen(
-            [*KRT, "--speed", "60", "--date", "2026-11-09", "--stock", "005930"],
+            [*KRT, "--speed", "400", "--date", "2026-11-09", "--stock", "005930"],
             cwd=desk.folder,
             env=desk.environment | {"KRT_DATA_FOLDER": str(data)},
             umask=umask,
