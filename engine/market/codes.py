@@ -52,6 +52,12 @@ def code_prefix(code: str) -> str:
     return (product.old_prefix if is_old_code(code) else product.prefix).lower()
 
 
+def code_under_product(code: str, product: Product) -> str:
+    """Return a code with another product in front, in its own generation: A01612 → A05612."""
+    prefix = product.old_prefix if is_old_code(code) else product.prefix
+    return prefix + code[_PREFIX_LENGTH:]
+
+
 def maturity_and_strike(code: str, product: Product) -> tuple[str, float | None]:
     """Return the maturity (YYYYMM, of weeklies YYMMWW) and strike (index points) of a code.
 

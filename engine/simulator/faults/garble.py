@@ -7,6 +7,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from engine.market.codes import code_under_product, product_of
+from engine.market.products import PRODUCTS
+from engine.market.symbols import Stock, parse
 from engine.simulator.faults.stream_rules import (
     AddedFields,
     DoubledFrames,
@@ -64,11 +67,12 @@ def _later(record: Record, *, seconds: int) -> Record:
 def _of_another_symbol(record: Record) -> Record:
     """Give a record to another symbol of its kind: a mini for a future or option, and back."""
     code = record[SYMBOL]
-    if code[:1].isdigit():
-        other = "000020" if code != "000020" else "000040"
-    else:
-        other = code[:1] + ("05" if code[1:3] != "05" else "01") + code[3:]
-    return [other, *record[1:]]
+    if isinstance(parse(code), Stock):
+        return ["000020" if code != "000020" else "000040", *record[1:]]
+    own = product_of(code)
+    name = "KOSPI200" if own.name == "MINI_KOSPI200" else "MINI_KOSPI200"
+    other = next(one for one in PRODUCTS if (one.name, one.kind) == (name, own.kind))
+    return [code_under_product(code, other), *record[1:]]
 
 
 _CHANGES: dict[type[FrameRule], Callable[[str, Any], list[str]]] = {
