@@ -45,7 +45,7 @@ def section(title: str) -> str:
 
 
 def sentences(paragraph: str) -> list[str]:
-    """Return the sentences without marks; a bold title is none."""
+    """Return the sentences without marks; a bold title is not a sentence."""
     text = re.sub(r"\*\*[^*]+\.\*\*", "", paragraph).replace("**", "").replace("`", "")
     return [s for s in re.split(r"(?<=\.)\s+", " ".join(text.split())) if s]
 

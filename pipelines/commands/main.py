@@ -136,7 +136,7 @@ def _detach_from_terminal() -> None:
             is_device = stat.S_ISCHR(os.fstat(descriptor).st_mode)
         except (OSError, ValueError):  # it is no file
             continue
-        if is_device and not os.isatty(descriptor):  # a terminal that hung up is none any more
+        if is_device and not os.isatty(descriptor):  # a terminal that hung up is no longer one
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, descriptor)
             os.close(nowhere)

@@ -77,7 +77,7 @@ EXPIRIES = {
     "the year 9999": ("9999-12-31 23:59:59", datetime(2026, 11, 21, 10, 5, 2)),
     "the end of time": ("9999-12-31T23:59:59+00:00", None),
     "far too much": (1e300, None),
-    "a day that is none": ("2026-02-30 00:00:00", None),
+    "a day that does not exist": ("2026-02-30 00:00:00", None),
 }
 
 
