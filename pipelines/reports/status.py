@@ -38,9 +38,9 @@ def sentences(standing: Standing) -> list[str]:
 
 def _last_sign(standing: Standing) -> str:
     if standing.heartbeat is None:
-        return "there is no heartbeat of one"
+        return "there was never a heartbeat"
     beat = standing.heartbeat
-    return f"the last heartbeat of one: {beat.status}, {beat.at:%Y-%m-%d %H:%M}"
+    return f"the last heartbeat: {beat.status}, {beat.at:%Y-%m-%d %H:%M}"
 
 
 def _missing(standing: Standing) -> str:
