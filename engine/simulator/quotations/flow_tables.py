@@ -1,4 +1,4 @@
-"""Quotations of who trades: investors by kind, programmes; the business days of derivatives."""
+"""Quotations of who trades: investors by kind, of markets and of a stock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from engine.simulator.quotations.table import (
     Quotation,
     cents,
     same,
-    share,
     whole,
 )
 
@@ -79,35 +78,6 @@ STOCK_INVESTORS: Columns = {
 }
 
 
-def _programmes() -> Columns:
-    """Give arbitrage and the rest: sold, bought, net, and their shares of the market's turnover."""
-    columns: dict[str, pl.Expr] = {}
-    net = {k: pl.col(f"{k}_bought") - pl.col(f"{k}_sold") for k in frames.PROGRAMMES}
-    for kind in frames.PROGRAMMES:
-        sold, bought = pl.col(f"{kind}_sold"), pl.col(f"{kind}_bought")
-        columns |= {
-            f"{kind}_smtn_seln_tr_pbmn": whole(sold),
-            f"{kind}_smtm_seln_tr_pbmn_rate": share(sold, "turnover"),
-            f"{kind}_smtn_shnu_tr_pbmn": whole(bought),
-            f"{kind}_smtm_shun_tr_pbmn_rate": share(bought, "turnover"),
-            f"{kind}_smtn_ntby_tr_pbmn": whole(net[kind]),
-            f"{kind}_smtm_ntby_tr_pbmn_rate": share(net[kind], "turnover"),
-        }
-    both = net["arbt"] + net["nabt"]
-    return columns | {
-        "whol_smtn_ntby_tr_pbmn": whole(both),
-        "whol_ntby_tr_pbmn_rate": share(both, "turnover"),
-    }
-
-
-PROGRAMMES: Columns = {
-    "bsop_hour": pl.col("end").dt.strftime("%H%M%S"),
-    **_programmes(),
-    "bstp_nmix_prpr": cents("price"),
-    "bstp_nmix_prdy_vrss": cents(MOVE),
-    "prdy_vrss_sign": SIGN,
-}
-
 TABLES = (
     Quotation(
         "FHKST01010900",
@@ -126,11 +96,5 @@ TABLES = (
         STOCKS + "inquire-investor-daily-by-market",
         (*ONE, "FID_INPUT_DATE_1", "FID_INPUT_ISCD_1"),
         (Block("output", frames.investor_days, INVESTOR_DAYS),),
-    ),
-    Quotation(
-        "FHPPG04600101",
-        STOCKS + "comp-program-trade-today",
-        ("FID_COND_MRKT_DIV_CODE", "FID_MRKT_CLS_CODE"),
-        (Block("output", frames.programmes, PROGRAMMES),),
     ),
 )

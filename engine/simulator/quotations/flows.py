@@ -1,4 +1,4 @@
-"""Who bought and sold: investors by kind, and programmes, minute by minute and day by day.
+"""Who bought and sold: investors by kind, minute by minute and day by day.
 
 In each minute the volume of the market is divided twice, among sellers and among buyers. So sums of
 the day only grow, what all bought is what all sold is the volume of the market, and the net flows
@@ -13,16 +13,15 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
-from engine.errors import CalendarRangeError
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, Product, option_series
-from engine.market.sessions import Market, session
+from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.chain_day import Floats
 from engine.simulator.market.data import draws, minute_starts, open_session
 from engine.simulator.market.listing import futures, maturities
 from engine.simulator.query import Query, asked_day, fits
 from engine.simulator.quotations.days import sessions_until
-from engine.simulator.quotations.index_frames import INDICES, index_day, index_now
+from engine.simulator.quotations.index_frames import index_day, index_now
 from engine.simulator.quotations.stock_frames import short_days
 
 MINUTE = timedelta(minutes=1)
@@ -57,7 +56,6 @@ OPTIONS = {
 }
 OPTION_PRICE = 0.006  # of the index: what an average option costs
 MILLION = 1e6
-PROGRAMMES = {"arbt": 0.02, "nabt": 0.18}  # of the turnover of the stocks
 
 
 def investors(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
@@ -178,45 +176,3 @@ def stock_investor_days(exchange: SimulatedExchange, query: Query, now: datetime
                 row |= {f"{kind}_{side}_{unit}": float(v[0]) for kind, v in parts.items()}
         rows.append(row)
     return pl.DataFrame(rows)
-
-
-def programmes(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return programme trading of the last 30 minutes, newest first: sums of the day.
-
-    After the close KIS goes on with the last values until 17:00.
-    """
-    code = {"K": "0001", "Q": "1001"}.get(query["FID_MRKT_CLS_CODE"], "")
-    try:
-        hours = session(Market.STOCKS, now.date())
-    except CalendarRangeError:
-        hours = None
-    if hours is None or code not in INDICES:
-        return pl.DataFrame()
-    minutes = index_day(exchange, code, now.date()).filter(pl.col("label") < hours.last_stamp)
-    turnover = minutes["turnover"].to_numpy()
-    sums = {
-        f"{kind}_{side}": np.floor(np.cumsum(np.diff(turnover, prepend=0.0) * part * wandering))
-        for kind, part in PROGRAMMES.items()
-        for side in ("sold", "bought")
-        for wandering in [_wandering(code, now.date(), kind, side, turnover.size)]
-    }
-    before = index_now(exchange, {"FID_INPUT_ISCD": code}, now)
-    found = minutes.with_columns(
-        **{name: pl.Series(values) for name, values in sums.items()},
-        end=pl.col("label") + MINUTE,
-        price="close",
-    )
-    seen = found.filter(pl.col("end") <= now)
-    if seen.is_empty() or before.is_empty():
-        return pl.DataFrame()
-    idle = int((min(now, hours.last_stamp.replace(hour=17, minute=0)) - hours.last_stamp) / MINUTE)
-    if idle > 0:
-        last = pl.concat([seen.tail(1)] * idle)
-        ends = [hours.last_stamp + n * MINUTE for n in range(1, idle + 1)]
-        seen = pl.concat([seen, last.with_columns(end=pl.Series(ends, dtype=pl.Datetime("us")))])
-    return seen.with_columns(before=pl.lit(before["before"][0])).tail(30).reverse()
-
-
-def _wandering(code: str, day: date, kind: str, side: str, size: int) -> Floats:
-    random = draws("programmes", code, day, kind, side)
-    return np.asarray(np.exp(random.normal(0, 0.2) + 0.3 * random.standard_normal(size)))
