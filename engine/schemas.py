@@ -112,7 +112,8 @@ OPTION_CHAIN = pa.schema(
         ("underlying_source", pa.string()),  # future:CODE or index
         ("price_since", TIME),  # first snapshot of the day from which on the price has stood
         ("stale_price", pa.bool_()),  # not traded today, and no bid and ask
-        ("quoted_at", TIME),  # when this row's own quote arrived
+        ("quoted_at", TIME),  # when this row's own quote arrived; of the feed: the exchange's time
+        ("quote_source", pa.string()),  # board, single or feed
         ("fetched_at", TIME),  # when the snapshot was complete
     ]
 )

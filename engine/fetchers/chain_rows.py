@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from engine.fetchers.newest_quotes import BOARD, SINGLE
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.market.codes import is_call
@@ -42,7 +43,8 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
         codec.first_reason(
             (pl.col("symbol").is_null(), "code cannot be read"),
             (pl.col("strike") <= 0, "strike cannot be read"),
-        )
+        ),
+        quote_source=pl.lit(BOARD),
     )
 
 
@@ -53,6 +55,7 @@ def read_quotes(answers: list[Answer]) -> pl.DataFrame:
     return options.drop(codec.ROW).with_columns(
         pl.Series("symbol", [answer.symbol for answer in answers], pl.String),
         pl.Series("quoted_at", [answer.received_at for answer in answers], pl.Datetime("us")),
+        quote_source=pl.lit(SINGLE),
     )
 
 

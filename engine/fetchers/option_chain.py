@@ -2,8 +2,8 @@
 
 KIS's board shows the 100 highest strikes of each side (docs/kis.md#option-board). A monthly has
 over 300, so the strikes around the market are often not on it: those are quoted one by one, as many
-a minute as the budget allows, the nearest to the market most often. `quoted_at` of a row is when it
-was quoted.
+a minute as the budget allows, the nearest to the market most often. Options that the feed has just
+quoted need no such call. `quoted_at` of a row is when it was quoted, `quote_source` where.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from engine.errors import KisError
 from engine.features.chain import is_stale_price
 from engine.fetchers import chain_rows
 from engine.fetchers.base import PriceFetcher
+from engine.fetchers.newest_quotes import FEED_QUOTES, fresh_symbols, with_newest
 from engine.fetchers.price_age import PriceAges
 from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
 from engine.kis import codec
@@ -48,13 +49,17 @@ _MASTER_RETRY = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class ChainRequest:
-    """One maturity's chain at a minute. `series` is KOSPI200 …, `maturity` 202612 or YYMMWW."""
+    """One maturity's chain at a minute. `series` is KOSPI200 …, `maturity` 202612 or YYMMWW.
+
+    `feed_quotes` returns what the feed has by now (FEED_QUOTES).
+    """
 
     series: str
     maturity: str
     minute: datetime
     deadline: datetime | None = None
     priority: Priority = Priority.LIVE
+    feed_quotes: Callable[[], pl.DataFrame] = field(default=FEED_QUOTES.to_frame, compare=False)
 
     @property
     def underlying_symbol(self) -> str:
@@ -97,7 +102,8 @@ class OptionChainFetcher(PriceFetcher):
             self._fetch_board(request), self._fetch_underlying(request)
         )
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
-        chain = pl.concat([board, rest], how="diagonal").with_columns(
+        options = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
+        chain = options.with_columns(
             pl.lit(request.minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
             chain_rows.option_type(),
@@ -162,12 +168,16 @@ class OptionChainFetcher(PriceFetcher):
         return wanted.select("symbol", "strike").join(quotes, on="symbol", how="left")
 
     async def _fetch_quotes(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Return the last quotes of the options wanted, after asking for those most in need."""
+        """Return the last quotes of the options wanted, after asking for those most in need.
+
+        What the feed has just quoted is not in need.
+        """
         now = self.client.clock.now()
         key = request.underlying_symbol
         kept = self._quotes.get(key, chain_rows.read_quotes([]))
         kept = kept.filter(pl.col("quoted_at") > now - _TOO_OLD)
-        symbols = most_in_need(wanted, kept, now, self._quotes_a_minute)
+        asked = wanted.join(fresh_symbols(request.feed_quotes(), now), on="symbol", how="anti")
+        symbols = most_in_need(asked, kept, now, self._quotes_a_minute)
         answers = await asyncio.gather(*(self._fetch_quote(request, s) for s in symbols))
         fresh = chain_rows.read_quotes([answer for answer in answers if answer is not None])
         self._quotes[key] = pl.concat([fresh, kept]).unique("symbol", keep="first")

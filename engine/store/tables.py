@@ -185,7 +185,7 @@ _FIXED = (
         "fetched_at",
         "timestamp",
         immutable=("price_since",),  # whoever began to look earlier knows the age better
-        added=("price_since", "stale_price"),
+        added=("price_since", "stale_price", "quote_source"),
     ),
     Table(
         "option_matrices",

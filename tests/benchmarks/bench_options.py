@@ -50,6 +50,7 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
         price_since=moment,
         stale_price=False,
         quoted_at=moment,
+        quote_source=pl.lit("board"),
         fetched_at=moment,
         expiry=EXPIRY,
         underlying_expiry=EXPIRY,

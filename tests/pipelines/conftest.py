@@ -75,6 +75,7 @@ def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFra
         price_since=pl.col("timestamp"),
         stale_price=pl.lit(value=False),
         quoted_at=pl.col("timestamp"),
+        quote_source=pl.lit("board"),
         fetched_at=pl.col("timestamp"),
     )
 

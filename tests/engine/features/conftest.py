@@ -74,6 +74,7 @@ def board(
         atm_class=pl.lit("OTM"),
         price_since=pl.lit(moment, pl.Datetime("us")),
         stale_price=pl.lit(value=False),
+        quote_source=pl.lit("board"),
         quoted_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("2s"),
         fetched_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("3s"),
     )

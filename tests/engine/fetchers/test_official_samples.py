@@ -152,6 +152,7 @@ async def test_the_option_board_is_read(kis: StubKis, tmp_path: Path) -> None:
         "underlying_source": "future:A01612",
         "price_since": minute,
         "stale_price": False,  # the put did not trade, but it has a bid and an ask
+        "quote_source": "board",
     }
     assert call == {
         **same,
@@ -217,6 +218,7 @@ def test_a_single_quote_is_read() -> None:
         "rho": 0.0,
         "theoretical_price": 395.48,
         "quoted_at": moment,
+        "quote_source": "single",
     }
 
 

@@ -1,0 +1,86 @@
+"""The newest quote of each option: of the board, of a single call, or of the feed.
+
+A quote of the feed bears the exchange's time in whole seconds, the others the time of their
+receipt. So a quote of the feed counts as newer only if its time and its receipt both lie after the
+other's, and if the volume of the day agrees: that never falls. In doubt what REST gave stands.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from engine.schemas import OPTION_CHAIN
+
+BOARD, SINGLE, FEED = "board", "single", "feed"  # `quote_source`
+
+# What a quote says; the rest of a row (strike, side, the vendor's ATM flag) is the option's own.
+VALUES = (
+    "price",
+    "bid",
+    "ask",
+    "volume",
+    "open_interest",
+    "iv",
+    "historical_volatility",
+    "delta",
+    "gamma",
+    "vega",
+    "theta",
+    "rho",
+    "theoretical_price",
+)
+_CHAIN = pl.Schema(OPTION_CHAIN)
+FEED_QUOTES = pl.Schema(
+    [
+        ("symbol", pl.String()),
+        ("traded_at", pl.Datetime("us")),  # by the exchange's clock
+        ("received_at", pl.Datetime("us")),
+        *((name, _CHAIN[name]) for name in VALUES),
+    ]
+)
+# A trade that is younger says as much as a call would: the price stands until the next one.
+FRESH = timedelta(seconds=15)
+# From the exchange's time to the receipt: beyond these, one clock is wrong or the feed hangs.
+_LEAST_DELAY, _MOST_DELAY = timedelta(seconds=-2), timedelta(seconds=30)
+_QUOTE = (*VALUES, "quoted_at", "quote_source")
+
+
+def usable_quotes(feed: pl.DataFrame) -> pl.DataFrame:
+    """Return the newest quote of each option (FEED_QUOTES), without those whose time is unlikely.
+
+    Of two in one second the later is the one with the greater volume of the day.
+    """
+    waited = pl.col("received_at") - pl.col("traded_at")
+    return (
+        feed.filter(waited.is_between(_LEAST_DELAY, _MOST_DELAY))
+        .sort("traded_at", "volume", maintain_order=True)
+        .unique("symbol", keep="last", maintain_order=True)
+    )
+
+
+def fresh_symbols(feed: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Return the symbols whose quote of the feed is so new that nobody need ask for another."""
+    return usable_quotes(feed).filter(pl.col("traded_at") > now - FRESH).select("symbol")
+
+
+def with_newest(chain: pl.DataFrame, feed: pl.DataFrame) -> pl.DataFrame:
+    """Return a chain in which each option has its newest quote; order and other columns stay.
+
+    `chain` has VALUES, quoted_at and quote_source, NULL where an option has no quote; `feed` is
+    FEED_QUOTES. A quote goes over as a whole: values of different times would not fit together.
+    """
+    quotes = usable_quotes(feed).with_columns(
+        quoted_at=pl.min_horizontal("traded_at", "received_at"), quote_source=pl.lit(FEED)
+    )
+    joined = chain.join(quotes, on="symbol", how="left", suffix="_feed", maintain_order="left")
+    later = pl.min_horizontal("traded_at", "received_at") > pl.col("quoted_at")
+    agrees = (pl.col("volume_feed") >= pl.col("volume")).fill_null(value=True)
+    is_newer = pl.col("traded_at").is_not_null() & (
+        pl.col("quoted_at").is_null() | (later & agrees)
+    )
+    return joined.with_columns(
+        pl.when(is_newer).then(pl.col(f"{name}_feed")).otherwise(pl.col(name)).alias(name)
+        for name in _QUOTE
+    ).select(chain.columns)
