@@ -9,7 +9,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -100,9 +100,11 @@ def _closed(day: date) -> InputError:
     return InputError(f"KRX has no session on {day}; `just calendar {day.year}` lists them")
 
 
-def clock_before_open(simulated: SimulatedDay, speed: float) -> VirtualClock:
-    """Return a virtual clock that starts a quarter of an hour before the day's first open."""
-    return VirtualClock(first_open(simulated.day) - BEFORE_OPEN, speed)
+def start_clock(simulated: SimulatedDay, speed: float, start: time | None = None) -> VirtualClock:
+    """Return a virtual clock of the day that starts then, or 15 minutes before the first open."""
+    day = simulated.day
+    begin = datetime.combine(day, start) if start else first_open(day) - BEFORE_OPEN
+    return VirtualClock(begin, speed)
 
 
 def app_keys() -> dict[str, str]:

@@ -17,10 +17,11 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
-from tests.databases import command, fresh_database
+from tests.databases import LONG, command, fresh_database
 from tests.paths import ABSENT
 
-settings.register_profile("krt", deadline=None)  # a slow machine must not fail a test
+# A slow machine must not fail a test. A test that needs more examples says so itself.
+settings.register_profile("krt", deadline=None, max_examples=200 if LONG else 60)
 settings.load_profile("krt")
 
 
@@ -73,6 +74,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have a mere list of the tests succeed: snapshots are not used where no test runs."""
     if config.option.collectonly:
         config.option.warn_unused_snapshots = True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is slow by nature: `KRT_LONG_TESTS=1`, or .ci/long, runs it too."""
+    if LONG:
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: runs with KRT_LONG_TESTS=1"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,16 +7,16 @@ import math
 import re
 import subprocess
 import sysconfig
-from datetime import datetime, time
+from datetime import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.clock import VirtualClock
 from engine.log import setup_logging
 from engine.schemas import METRICS
 from engine.settings import Settings, load_settings
+from pipelines.simulation import start_clock
 from tests.paths import ROOT
 
 ENGLISH, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
@@ -121,8 +121,8 @@ def test_the_python_it_shows_collects_a_day(database_url, tmp_path, monkeypatch,
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "pipelines.day.live.clock_before_open",
-        lambda simulated, _speed: VirtualClock(datetime.combine(simulated.day, time(15)), math.inf),
+        "pipelines.day.live.start_clock",
+        lambda simulated, _speed, _start: start_clock(simulated, math.inf, time(15)),
     )
     names: dict[str, Any] = {}
     try:

@@ -15,6 +15,7 @@ from pipelines.commands.options import (
     Seed,
     require_file,
     require_writable,
+    time_of_day,
 )
 from pipelines.console import PlainConsole
 from pipelines.day import view
@@ -30,6 +31,7 @@ def live(
     bar_times: BarTimesOption = None,
     date: Day = None,
     speed: str | None = None,
+    start: str | None = None,
     fresh: bool = False,
     json: bool = False,
     faults: str | None = None,
@@ -48,6 +50,9 @@ def live(
         the session to simulate; the latest one by default
     speed
         of a simulation: 1 (wall clock), N times faster, or max; by default about a minute a day
+    start
+        of a simulation: the time of day (KST, HH:MM) at which the collector is started; by default
+        a quarter of an hour before the open
     fresh
         empty the simulation's database first, and its spool (the embedded one only)
     json
@@ -70,10 +75,11 @@ def live(
     require_file("--recorded", recorded, bar_times)
     settings = load_settings()
     simulated = bool(recorded or simulate or faults) or not settings.has_credentials
-    if not simulated and (date or speed):
-        raise InputError("--date and --speed belong to a simulation: add --simulate")
+    if not simulated and (date or speed or start):
+        raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
     feed = Feed(stock, future, tuple(parse_chain(text) for text in chain))
-    simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times)
+    at = time_of_day("--start", start) if start else None
+    simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)
     if picture:
         require_writable(picture)  # refused now, not at the end of the day
     stats = run(

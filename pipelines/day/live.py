@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,11 +37,11 @@ from pipelines.feed import Feed, configured_feed, next_plan, plan
 from pipelines.simulation import (
     SEED,
     SimulatedDay,
-    clock_before_open,
     market_of_database,
     parse_speed,
     recorded_day,
     simulated_kis,
+    start_clock,
     synthetic_day,
 )
 
@@ -66,6 +66,7 @@ class Simulation:
     faults: str | None = None
     seed: int = SEED
     bar_times: BarTimes | None = None
+    start: time | None = None
 
     def day(self) -> SimulatedDay:
         """Return the day to simulate. Raises InputError."""
@@ -96,7 +97,8 @@ def run(
         simulation = Simulation()
     if simulation:
         simulated = simulation.day()
-        clock: Clock = clock_before_open(simulated, parse_speed(simulation.speed))
+        speed = parse_speed(simulation.speed)
+        clock: Clock = start_clock(simulated, speed, simulation.start)
         stats = DayStatistics(plan(feed or simulated.feed, simulated.day), simulated=True)
         faults = load_scenario(simulation.faults) if simulation.faults else None
         collect: Collect = partial(collect_simulated, simulated, faults, clock)

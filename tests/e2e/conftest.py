@@ -19,6 +19,15 @@ import pytest
 
 from engine.store import embedded_server
 from engine.store.connection import Connection
+from tests.databases import LONG
+
+
+def started_at(start: str) -> tuple[str, ...]:
+    """Return the options of a collector that is started then; of a whole day in the long tests.
+
+    What KIS has of the day before it is fetched at the start.
+    """
+    return () if LONG else ("--start", start)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from strategies.registry import STRATEGIES
-from tests.e2e.conftest import new_desk
+from tests.databases import LONG
+from tests.e2e.conftest import new_desk, started_at
 from tests.e2e.recorded import BARS, recorded
 from tests.paths import FUTURES_FILE, needs
 
@@ -19,7 +20,8 @@ def bad_day(request):
     """A desk after a bad day, and the day's summary."""
     replay = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")
     with new_desk() as desk:
-        yield desk, desk.live(*replay, "--faults", request.param, "--seed", "1")
+        options = ("--faults", request.param, "--seed", "1", *started_at("13:00"))
+        yield desk, desk.live(*replay, *options) | {"faults": request.param}
 
 
 def test_every_bar_and_every_value_is_as_recorded(bad_day):
@@ -33,7 +35,8 @@ def test_every_bar_and_every_value_is_as_recorded(bad_day):
 
 def test_we_caused_few_refusals_ourselves(bad_day):
     _, summary = bad_day
-    assert summary["refused"] < 0.01 * summary["calls"]["calls"]
+    learning = 10  # how fast KIS may be asked is learned from refusals
+    assert summary["refused"] < 0.01 * summary["calls"]["calls"] + learning
 
 
 def test_live_signals_equal_the_strategy_run_over_the_stored_bars(bad_day):
@@ -53,6 +56,8 @@ def test_what_was_said_at_the_time_can_still_be_seen(bad_day):
         """SELECT timestamp, (given->>'created_at')::timestamp AS said, recorded_at AS mended
            FROM signal_corrections WHERE table_name = 'dolpha1_signal'"""
     )
-    assert summary["corrections"] == replaced > 0
-    assert given.height > 0
+    assert summary["corrections"] == replaced
+    if LONG or summary["faults"] == "storm":  # an afternoon of `rough` may need no correction
+        assert replaced > 0
+        assert given.height > 0
     assert given.filter(~pl.col("said").is_between("timestamp", "mended")).is_empty()

@@ -27,7 +27,7 @@ from pipelines.databases import Database
 from pipelines.day.live import collect_real, collect_simulated
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, configured_feed, next_plan, plan
-from pipelines.simulation import SimulatedDay, clock_before_open
+from pipelines.simulation import SimulatedDay, start_clock
 from tests.e2e.conftest import Desk
 
 MONDAY, UNTIL = date(2026, 11, 9), datetime(2026, 11, 9, 9, 3)
@@ -101,7 +101,7 @@ async def test_the_simulator_is_collected_from_as_if_it_were_kis(
 ):
     """The same minutes twice: simulated, and with credentials, started on Sunday."""
     simulated = SimulatedDay(SyntheticMarket(5), MONDAY, FEED)
-    clock = clock_before_open(simulated, float("inf"))
+    clock = start_clock(simulated, float("inf"))
     stats = DayStatistics(plan(FEED, MONDAY), simulated=True)
     database = Database(another_database_url, "simulation", load_settings())
     await broken_off(collect_simulated(simulated, None, clock, database, stats), clock)

@@ -15,7 +15,7 @@ from engine.market.symbols import parse
 from engine.simulator import SyntheticMarket, load_scenario
 from engine.simulator.market.moved import Move, MovedMarket
 from strategies.registry import STRATEGIES
-from tests.e2e.conftest import Desk, new_desk
+from tests.e2e.conftest import Desk, new_desk, started_at
 from tests.e2e.recorded import BARS
 
 DAY = date(2026, 11, 20)
@@ -61,7 +61,8 @@ def crash() -> Iterator[Crash]:
     shares = [word for code in SHARES for word in ("--stock", code)]
     with new_desk() as desk:
         summary = desk.live(
-            "--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares, "--seed", "1"
+            *("--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares),
+            *("--seed", "1", *started_at("11:10")),
         )
         yield Crash(desk, summary, MovedMarket(SyntheticMarket(1), moves, DAY))
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.e2e.conftest import Desk, new_desk
+from tests.e2e.conftest import Desk, new_desk, started_at
 from tests.e2e.recorded import recorded
 from tests.paths import CASES, FUTURES_FILE, needs
 
@@ -58,7 +58,8 @@ def play(desk: Desk, case: str) -> Played:
     """Play a case's day, then run the commands of the evening."""
     file = desk.folder / f"{case}.parquet"
     subprocess.run([sys.executable, CASES / f"{case}.py", file], check=True)
-    summary = desk.live("--recorded", str(file), "--date", f"{DAY}", "--future", "A01", "--fresh")
+    options = ("--date", f"{DAY}", "--future", "A01", "--fresh", *started_at("14:00"))
+    summary = desk.live("--recorded", str(file), *options)
     day = ("--from", f"{DAY}", "--to", f"{DAY}", "--symbol", CODE)
     filled = desk.krt("backfill", "--recorded", str(file), *day)
     assert filled.returncode in (0, 1), filled.stderr[-2000:]

@@ -5,13 +5,14 @@ from datetime import date
 
 import polars as pl
 
-from tests.e2e.conftest import Desk
+from tests.databases import LONG
+from tests.e2e.conftest import Desk, started_at
 from tests.e2e.recorded import BARS, recorded
 from tests.paths import STOCKS_FILE, needs
 from tests.stamps import stamps_between
 
 DAY = date(2025, 10, 20)
-STOCKS_AT_ONCE = 20
+STOCKS_AT_ONCE = 20 if LONG else 12
 pytestmark = needs(STOCKS_FILE)
 
 
@@ -19,7 +20,9 @@ def test_stocks_are_stored_as_recorded(desk: Desk):
     file = recorded(STOCKS_FILE, DAY, "15:30")
     symbols = file["symbol"].unique().sort().to_list()[:STOCKS_AT_ONCE]
     chosen = [word for symbol in symbols for word in ("--stock", symbol)]
-    summary = desk.live("--recorded", str(STOCKS_FILE), "--date", f"{DAY}", *chosen)
+    summary = desk.live(
+        "--recorded", str(STOCKS_FILE), "--date", f"{DAY}", *chosen, *started_at("13:30")
+    )
     stored = desk.ask(f"SELECT {', '.join(BARS)} FROM stocks_1m WHERE timestamp::date = '{DAY}'")
     owed = stamps_between(symbols, DAY, DAY)
     truth = file.join(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine.errors import InputError
 from engine.history.bar_file import COLUMNS, scan_bars
 from engine.market.symbols import parse
+from tests.databases import LONG
 from tests.engine.history.bar_files import CSAT, DAY, EXPIRY, FIRST_OF_YEAR, as_read, bars_of
 
 SESSIONS = [
@@ -65,7 +66,7 @@ def labels_and_stamps(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(labels), pl.concat(stamps)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 if LONG else 60, deadline=None)
 @given(
     bars=labels_and_stamps(),
     ends=st.booleans(),
@@ -110,7 +111,7 @@ MEANINGS: dict[str, Callable[[str], object]] = dict.fromkeys(COLUMNS, float) | {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 if LONG else 100, deadline=None)
 @given(column=st.sampled_from(COLUMNS), row=st.integers(0, BARS.height - 1), data=st.data())
 def test_l16_a_value_that_was_changed_is_refused_or_read_as_what_it_says(
     column: str, row: int, data: st.DataObject

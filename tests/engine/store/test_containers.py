@@ -104,7 +104,13 @@ def rows_kept(folder: Path) -> int:
 
 
 @containers
-@pytest.mark.parametrize("contained", [True, False], ids=["container first", "container second"])
+@pytest.mark.parametrize(
+    "contained",
+    [
+        pytest.param(True, id="container first", marks=pytest.mark.long),
+        pytest.param(False, id="container second"),
+    ],
+)
 def test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
     folder: Path, start: Callable[..., subprocess.Popen[str]], contained: bool
 ) -> None:
@@ -124,7 +130,13 @@ def test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
 
 
 @containers
-@pytest.mark.parametrize("contained", [True, False], ids=["container first", "container second"])
+@pytest.mark.parametrize(
+    "contained",
+    [
+        pytest.param(True, id="container first", marks=pytest.mark.long),
+        pytest.param(False, id="container second"),
+    ],
+)
 def test_l12_after_a_kill_of_the_first_container_the_second_starts(
     folder: Path, start: Callable[..., subprocess.Popen[str]], contained: bool
 ) -> None:
