@@ -112,6 +112,18 @@ spool *options:
 migrate *options:
     @krt migrate "$@"
 
+# write the database into a new folder, verified: just backup --to DIR
+[group('database')]
+[no-exit-message]
+backup *options:
+    @krt backup "$@"
+
+# bring a backup back into an empty database: just restore FROM
+[group('database')]
+[no-exit-message]
+restore *options:
+    @krt restore "$@"
+
 # write the SQL for a reader and a writer with least privileges
 [group('database')]
 [no-exit-message]

@@ -100,7 +100,7 @@ def atomic_writer(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     except BaseException:
         making.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -112,7 +112,7 @@ def remove_unfinished(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the rename itself survive a power cut; Windows has no such call."""
     if os.name == "nt":
         return

@@ -21,7 +21,7 @@ from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.settings import DataKind, Settings, load_settings
 from engine.store import Store, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
-from engine.store.embedded.server import DATABASE
+from engine.store.embedded.server import recreate_database
 from engine.store.spool import Spool
 from pipelines.read_only import reader_url
 
@@ -87,7 +87,7 @@ def open_database(
         return
     with embedded_server(folder) as embedded:
         if fresh:
-            _empty(embedded)
+            recreate_database(embedded)
             _empty_spool(folder / "spool")
         migrate(embedded, keep=folder / SCHEMAS)
         yield Database(embedded, kind, settings)
@@ -196,16 +196,6 @@ def record_data_kind(url: str, kind: DataKind) -> None:
         connection.close()
     if recorded and recorded != [kind]:
         raise InputError(_MIXED[kind])
-
-
-def _empty(url: str) -> None:
-    """Drop the database and make it anew. Raises StoreError while another connection uses it."""
-    maintenance = Connection(url.replace(f"/{DATABASE}?", "/postgres?"), "fresh")
-    try:
-        maintenance.execute_alone(f"DROP DATABASE {DATABASE}")
-        maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
-    finally:
-        maintenance.close()
 
 
 def _empty_spool(folder: Path) -> None:

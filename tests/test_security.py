@@ -187,7 +187,7 @@ def test_no_address_of_a_database_is_an_argument_of_a_process(
         asked.append((command, env))
 
     monkeypatch.setattr(migrations, "subprocess", SimpleNamespace(run=run, DEVNULL=-3))
-    migrations._run_dbmate(url)
+    migrations._run_dbmate(url, Path("sql", "migrations"))
     monkeypatch.setattr(
         marimo_server, "_run", lambda command, env, *_, **__: asked.append((command, env))
     )

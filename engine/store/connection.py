@@ -78,17 +78,18 @@ class Connection:
         self._failed = False  # the last try to connect
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[Cursor]:
+    def transaction(self, *, read_only: bool = False, snapshot: bool = False) -> Iterator[Cursor]:
         """Run the block in a transaction: committed at its end, rolled back on an error.
 
+        In a `snapshot`, which only reads, every statement sees the database as it is at the first.
         Raises StoreUnreachable if the same may succeed later, StoreError if the server refuses.
         """
-        with self.transaction_selecting(read_only=read_only) as (cursor, _):
+        with self.transaction_selecting(read_only=read_only, snapshot=snapshot) as (cursor, _):
             yield cursor
 
     @contextmanager
     def transaction_selecting(
-        self, *columns: str, read_only: bool = False
+        self, *columns: str, read_only: bool = False, snapshot: bool = False
     ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
         """Run the block in a transaction as `transaction` does, and yield what `columns` give.
 
@@ -102,7 +103,9 @@ class Connection:
             # The driver's own BEGIN and COMMIT are one message each; as statements they would be
             # prepared and run separately, and a pooler might pick a server for each.
             connection.adbc_connection.set_autocommit(False)  # BEGIN
-            if read_only:
+            if snapshot:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            elif read_only:
                 cursor.execute("SET TRANSACTION READ ONLY")
             yield cursor, self._select_first(cursor, columns)
             connection.adbc_connection.set_autocommit(True)  # COMMIT

@@ -13,6 +13,9 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tempfile
+from collections.abc import Collection
+from contextlib import closing
 from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -75,19 +78,41 @@ def migrate(url: str, *, keep: Path | None = None) -> None:
         url = _in_public(connection, url)
     finally:
         connection.close()
-    _migrate(url)
+    with importlib.resources.as_file(_migrations()) as folder:
+        _migrate(url, folder)
 
 
-def _migrate(url: str) -> None:
+def migrate_to(url: str, versions: Collection[str]) -> None:
+    """Apply these migrations to a new database and no other: the schema of an older version.
+
+    Raises what `migrate` raises, and InputError if one of them is not known here.
+    """
+    files = {file.name.partition("_")[0]: file for file in _migrations().iterdir()}
+    if unknown := set(versions) - _known_versions(str(_migrations())):
+        raise InputError(
+            f"the schema is that of a newer version (migration {max(unknown)}): upgrade first"
+        )
+    with closing(Connection(check_address(url), "migrate")) as connection:
+        if set(versions) <= _applied_versions(connection):
+            return
+        url = _in_public(connection, url)
+    with tempfile.TemporaryDirectory(prefix="krt-migrations-") as name:
+        for version in versions:
+            Path(name, files[version].name).write_bytes(files[version].read_bytes())
+        _migrate(url, Path(name))
+
+
+def _migrate(url: str, folder: Path) -> None:
+    """Apply the migrations in the folder that the database lacks."""
     try:
-        done = _run_dbmate(url)
+        done = _run_dbmate(url, folder)
     except subprocess.TimeoutExpired:
         raise StoreUnreachable(
             f"the database could not be migrated in {_LONGEST} s: another program holds its tables"
         ) from None
     if done.returncode and "SSL is not enabled" in done.stderr and "sslmode" not in url:
         # libpq, which all else uses, connects without SSL if the server has none; dbmate does not.
-        done = _run_dbmate(with_parameter(url, "sslmode", "disable"))
+        done = _run_dbmate(with_parameter(url, "sslmode", "disable"), folder)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         message = _without_password(lines[-1] if lines else "dbmate failed")
@@ -155,31 +180,30 @@ def _in_public(connection: Connection, url: str) -> str:
     return url if first == "public" else with_parameter(url, "search_path", "public")
 
 
-def _run_dbmate(url: str) -> subprocess.CompletedProcess[str]:
+def _run_dbmate(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run dbmate. The URL goes through the environment: all users see a process's arguments.
 
     `migrate` rather than `up`, which would create the database: poolers cannot.
     """
-    with importlib.resources.as_file(_migrations()) as folder:
-        return subprocess.run(  # noqa: S603
-            [
-                _program(),
-                "--no-dump-schema",
-                "--migration-lock",
-                "--env-file",
-                os.devnull,
-                "--migrations-dir",
-                str(folder),
-                "migrate",
-            ],
-            env=child_environment(DATABASE_URL=url),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            timeout=_LONGEST,
-        )
+    return subprocess.run(  # noqa: S603
+        [
+            _program(),
+            "--no-dump-schema",
+            "--migration-lock",
+            "--env-file",
+            os.devnull,
+            "--migrations-dir",
+            str(folder),
+            "migrate",
+        ],
+        env=child_environment(DATABASE_URL=url),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        timeout=_LONGEST,
+    )
 
 
 def _migrations() -> Traversable:

@@ -57,6 +57,8 @@ _COMMANDS = (
     "migrate",
     "db_roles",
     "export",
+    "backup",
+    "restore",
 )
 for _name in _COMMANDS:  # each is the function of its name in the module of its name
     app.command(f"pipelines.commands.{_name}:{_name}", name=_name.replace("_", "-"))

@@ -150,6 +150,7 @@ def test_numbers_dates_and_times_out_of_range(krt, arguments, says):
         ["live", "--picture", "file.txt/day.svg"],
         ["live", "--picture", "folder"],
         ["export", "--to", "file.txt"],
+        ["backup", "--to", "file.txt"],
         ["backtest", "--report", "file.txt"],
         ["research", "--notebook", "file.txt/notebook.py"],
     ],

@@ -20,7 +20,7 @@ import threading
 import unicodedata
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -28,13 +28,14 @@ import filelock
 from engine.errors import InputError, KrtError
 from engine.files import make_folder, private_folder
 from engine.settings import SYSTEM_FOLDER
+from engine.store.connection import Connection
 from engine.store.embedded.cluster import DATABASE, Cluster, data_folder
 from engine.store.embedded.programs import (
     find_programs,
     runs_under_another_account,
 )
 
-__all__ = ["DATABASE", "embedded_server"]
+__all__ = ["DATABASE", "embedded_server", "recreate_database"]
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,16 @@ def embedded_server(
                 cluster.stop()
         if last and temporary:
             cluster.remove()
+
+
+def recreate_database(url: str) -> None:
+    """Drop the embedded server's database and make it anew, without a schema.
+
+    Raises StoreError while another connection uses it.
+    """
+    with closing(Connection(url.replace(f"/{DATABASE}?", "/postgres?"), "fresh")) as maintenance:
+        maintenance.execute_alone(f"DROP DATABASE {DATABASE}")
+        maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
 
 
 def _prepare(folder: Path) -> None:
