@@ -198,6 +198,9 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     stocks: Codes = ()
     futures: Codes = ("A01",)
     option_chains: Codes = ("front",)
+    keep_trades_days: int = Field(
+        default=30, ge=1, le=36_500, description="older trades leave the database for files"
+    )
     alerts: Addresses = Field(default=(), description="apprise addresses")
     data_folder: Path = Field(
         default_factory=default_folder,

@@ -23,6 +23,8 @@ from engine.store import Store, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.server import recreate_database
 from engine.store.spool import Spool
+from engine.store.trade_files import FOLDER as TRADES_FOLDER
+from engine.store.trade_files import TradeFiles, remove_files
 from pipelines.read_only import reader_url
 
 Result = TypeVar("Result")
@@ -50,6 +52,11 @@ class Database:
     def folder(self) -> Path:
         """The folder of everything that belongs to this kind of data."""
         return self.settings.folder(self.kind)
+
+    @property
+    def trade_files(self) -> TradeFiles:
+        """Where old trades are, and when they are old."""
+        return TradeFiles(self.folder / TRADES_FOLDER, self.settings.keep_trades_days)
 
 
 @contextmanager
@@ -89,6 +96,7 @@ def open_database(
         if fresh:
             recreate_database(embedded)
             _empty_spool(folder / "spool")
+            remove_files(folder / TRADES_FOLDER)
         migrate(embedded, keep=folder / SCHEMAS)
         yield Database(embedded, kind, settings)
 

@@ -10,7 +10,7 @@
 -- krt_writer  merges: reads, inserts, updates what may be corrected. It cannot delete, truncate,
 --             drop or alter; history (replaced bars, signals given) it cannot change, nor whether
 --             the data are real. It makes partitions and strategies' tables through functions of
---             the owner.
+--             the owner, and drops a session of trades that has left for a file.
 --
 -- Large objects are everybody's unless a superuser runs this once; a notice says so.
 
@@ -37,7 +37,8 @@ BEGIN
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO krt_writer', current_database());
-    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps TO krt_writer;
+    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps, drop_trades
+        TO krt_writer;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO krt_writer;
 
     -- Partitions are reached through their parents, whose privileges are checked.

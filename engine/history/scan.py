@@ -88,7 +88,7 @@ def scan(
 
 def query(url: str, sql: str) -> pl.DataFrame:
     """Return the result of one SQL statement, read-only; raises what `scan` raises."""
-    with _snapshot(url) as cursor:
+    with snapshot(url) as cursor:
         log.debug("🚀 %s", sql)
         return fetch_frame(cursor, sql)
 
@@ -114,24 +114,24 @@ def select(
 
 
 def _table_info(url: str, table: str) -> TableInfo:
-    with _snapshot(url) as cursor:
+    with snapshot(url) as cursor:
         return read_table_info(cursor, table)
 
 
 def _stream(url: str, pages: list[str]) -> Iterator[pl.DataFrame]:
     """Yield the results batch by batch; a page that is not full is the last."""
-    with _snapshot(url) as cursor:
+    with snapshot(url) as cursor:
         for page in pages:
             height = 0
-            for batch in _batches(cursor, page):
+            for batch in batches(cursor, page):
                 height += batch.height
                 yield from batch.iter_slices(_FIRST_FRAME) if page is pages[0] else [batch]
             if height < PAGE:
                 return
 
 
-def _batches(cursor: Cursor, sql: str) -> Iterator[pl.DataFrame]:
-    """Yield the result batch by batch; if the consumer stops reading, the server stops too."""
+def batches(cursor: Cursor, sql: str) -> Iterator[pl.DataFrame]:
+    """Yield a query's result in batches; if the consumer stops reading, the server stops too."""
     cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
     log.debug("🚀 %s", sql)
     cursor.execute(sql)
@@ -147,8 +147,12 @@ def _batches(cursor: Cursor, sql: str) -> Iterator[pl.DataFrame]:
 
 
 @contextmanager
-def _snapshot(url: str) -> Iterator[Cursor]:
-    """Open a connection whose queries all see one moment; raises what a store's Connection does."""
+def snapshot(url: str, lock: str | None = None) -> Iterator[Cursor]:
+    """Open a connection whose queries all see one moment; raises what a store's Connection does.
+
+    `lock` is a LOCK TABLE that comes first: what it keeps from happening has not happened after
+    that moment either.
+    """
     connection: Any = None
     try:
         connection = connect(url, "scan")
@@ -156,6 +160,8 @@ def _snapshot(url: str) -> Iterator[Cursor]:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute(f"SET LOCAL statement_timeout = '{_TIMEOUT}'")
             cursor.execute("SET LOCAL search_path = public")
+            if lock is not None:
+                cursor.execute(lock)
             yield cursor
     except adbc_driver_manager.Error as error:
         raise store_error(error) from error

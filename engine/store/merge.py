@@ -74,8 +74,13 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     ).collect(engine="in-memory")
     if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
         return rows
-    rows = rows.filter(_differs([*table.key, *table.value_columns], shift=1))
-    return rows.filter(_differs(table.key, shift=-1))
+    return latest_rows(table, rows)
+
+
+def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a key, of rows that are in the order of the key and came in this order."""
+    changes = rows.filter(_differs([*table.key, *table.value_columns], shift=1))
+    return changes.filter(_differs(table.key, shift=-1))
 
 
 def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
@@ -104,12 +109,12 @@ def _merge(
     connection: Connection, table: Table, rows: pl.DataFrame, *, direct: bool
 ) -> pl.DataFrame:
     bounds = _bounds(table, rows)
-    columns = (f"{_lock(table)} AS locked", f"{_any_stored(table, rows, bounds)} AS stored")
+    columns = (f"{lock_of(table)} AS locked", f"{_any_stored(table, rows, bounds)} AS stored")
     with connection.transaction_selecting(*columns) as (cursor, answer):
         if answer["locked"].item() is None:  # the first merge of this table
             name = literal(table.name)
             cursor.execute(f"INSERT INTO merge_locks VALUES ({name}) ON CONFLICT DO NOTHING")
-            fetch_frame(cursor, f"SELECT {_lock(table)} AS locked")
+            fetch_frame(cursor, f"SELECT {lock_of(table)} AS locked")
         # The answer may be older than the lock: it is only a guess.
         if direct and not answer["stored"].item():
             _insert_directly(cursor, table, rows)
@@ -117,7 +122,7 @@ def _merge(
         return _merge_staged(cursor, table, rows, bounds)
 
 
-def _lock(table: Table) -> str:
+def lock_of(table: Table) -> str:
     """Return the SQL expression that locks the table's row until the transaction ends."""
     name = literal(table.name)
     return f"(SELECT true FROM public.merge_locks WHERE name = {name} FOR NO KEY UPDATE)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.clock import WallClock
 from engine.store.export import export as write_parquet
 from pipelines.commands.options import DatabaseOption, require_folder
 from pipelines.console import PlainConsole
@@ -24,6 +25,8 @@ def export(*, to: Path, database: DatabaseOption = None) -> int:
     with open_database(database) as opened:
         sealed = run_with_store(opened.url, validated_sessions, component="export")
         parts = write_parquet(opened.url, to, sealed)
+        now = WallClock().now()
+        opened.trade_files.move(opened.url, now.date(), now)
     if parts.is_empty():
         PlainConsole(stderr=True).print("⚠️ nothing is sealed yet: run `just validate` first")
     print_frame(parts, "table", f"Parquet below {to}")

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import polars as pl
 
+from engine.errors import KrtError
 from engine.history.completeness import LOST, gap_runs, read_minutes
 from pipelines.day.alerts import unfillable_gap
 from pipelines.day.heartbeats import Heartbeats
@@ -35,4 +36,15 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
     lost = gap_runs(day.stats.minutes).filter(pl.col("state").is_in(LOST))
     for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
         day.alerts.tell(unfillable_gap(*gap))
+    await _move_old_trades(day)
     await day.patience.retry("the status of the day", heartbeats.finish)
+
+
+async def _move_old_trades(day: DayParts) -> None:
+    """Have old trades leave the database for files; where that fails, the next close does it."""
+    if day.move_trades is None:
+        return
+    try:
+        await day.clock.thread(day.move_trades, day.plan.day, day.clock.now())
+    except (KrtError, OSError) as error:
+        log.warning("⚠️ old trades stay in the database until the next close: %s", error)

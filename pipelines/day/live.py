@@ -146,7 +146,9 @@ async def collect_simulated(
         market_of_database(database.url, simulated.market)
 
     with TemporaryDirectory(prefix="krt-") as folder:  # its tokens and paces are of no use later
-        paths = DayPaths(database.url, database.folder / "spool", Path(folder))
+        paths = DayPaths(
+            database.url, database.folder / "spool", Path(folder), database.trade_files
+        )
         async with simulated_kis(simulated.market, clock, database.settings.kis, faults) as (
             settings,
             simulator,
@@ -158,7 +160,7 @@ async def collect_simulated(
 async def collect_real(clock: Clock, database: Database, stats: DayStatistics) -> None:
     """Collect the plan of the stats from KIS."""
     settings, folder = database.settings, database.folder
-    paths = DayPaths(database.url, folder / "spool", folder / "kis")
+    paths = DayPaths(database.url, folder / "spool", folder / "kis", database.trade_files)
     await run_day(
         stats.plan,
         settings.kis,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from engine.clock import Clock
@@ -34,6 +35,8 @@ class DayParts:
     context: BackfillContext
     alerts: Alerts
     patience: Patience
+    # Moves old trades into files, given the day and the moment (`TradeFiles.move`).
+    move_trades: Callable[[date, datetime], object] | None = None
 
     @property
     def opens(self) -> datetime:

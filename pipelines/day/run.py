@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,7 @@ from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
+from engine.store.trade_files import TradeFiles
 from pipelines.day.alerts import no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.closing import close_day
@@ -57,6 +59,7 @@ class DayPaths:
     url: str
     spool: Path
     kis: Path  # tokens, the pace of the calls, the holidays that KIS announced
+    trades: TradeFiles | None = None  # of old sessions; without them all stay in the database
 
 
 async def run_day(
@@ -117,6 +120,7 @@ async def run_day(
             ),
             alerts,
             Patience(clock),
+            partial(paths.trades.move, paths.url) if paths.trades else None,
         )
         # Connections are counted in that folder: KIS blocks who makes too many.
         if settings.stream and plan.bars and kis_folder == paths.kis:

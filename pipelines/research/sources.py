@@ -16,7 +16,10 @@ import polars as pl
 from engine.clock import WallClock
 from engine.history import parquet
 from engine.history import scan as postgres
+from engine.history.trades import scan_trades
 from engine.settings import DataKind, load_settings
+from engine.store.trade_files import FOLDER as TRADES_FOLDER
+from engine.store.trade_files import TRADES
 from pipelines.databases import data_kind, open_reader
 from pipelines.read_only import reader_url
 from pipelines.reports.charts.style import CREDITS
@@ -39,10 +42,16 @@ def scan(
 ) -> pl.LazyFrame:
     """Return a table or view as a lazy frame; see `engine.history.scan.scan`.
 
+    Trades come from the database and from the files of sessions that have left it, by session,
+    symbol and day_volume; `source` makes no difference to them.
+
     `url` is the database, by default the one that the settings name (an embedded one is started
     and runs until this process ends). `source="parquet"` reads the Parquet export in the folder
     `export`, by default the one beside the database.
     """
+    if table == TRADES.name:
+        folder = home() / TRADES_FOLDER
+        return scan_trades(url or database_url(), folder, order_by=order_by, descending=descending)
     if source == "parquet":
         folder = export or home() / EXPORT
         return parquet.scan_parquet(table, folder, order_by=order_by, descending=descending)

@@ -16,6 +16,7 @@ from engine.clock import Clock
 from engine.errors import KrtError
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
+from engine.store.trade_files import TradeFiles
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -71,7 +72,7 @@ async def play(
     )
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=True)
-    paths = DayPaths(url, folder / "live", folder / "kis")
+    paths = DayPaths(url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30))
     running = asyncio.create_task(
         run_day(
             today,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from engine.store.trade_files import sessions_in_files
+from tests.engine.store.trades import trades as old_trades
 from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play, scenario
 from tests.pipelines.simulated import Desk, desk
 
+OLD = date(2025, 9, 1)
 START, OPEN_FEED = at_time("15:00"), at_time("15:02")  # the minute after: the first one whole
 ROUGH = [
     {"what": "lost_frames", "probability": 0.02},
@@ -55,7 +59,9 @@ async def test_complete_minutes_are_known_before_rest_and_need_no_call(
     calls, found = {}, {}
     for url, stream in ((database_url, True), (another_database_url, False)):
         async with desk(url, tmp_path / str(stream), START) as at:
+            await at.store.merge("trades", old_trades(OLD))
             played = await play(at, url, tmp_path / str(stream), feed=FEED, stream=stream)
+            assert sessions_in_files(tmp_path / str(stream) / "trades") == [OLD]
             await assert_as_served(at)
             calls[stream], found[stream] = at.calls, await signals(at)
             if stream:
