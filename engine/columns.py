@@ -7,7 +7,7 @@ it; engine.market, which may not, has the frames of what must exist (`engine.mar
 | column           | meaning                                                                     |
 |------------------|-----------------------------------------------------------------------------|
 | symbol           | code of a stock or contract, or the underlying_symbol of an option chain    |
-| session          | date of a daytime session                                                   |
+| session          | date on which the session begins, of a night the evening                    |
 | stamp            | time of a bar: the end of its minute (of a closing auction, its own time)   |
 | timestamp        | the same as a column of the tables                                          |
 | index_in_session | number of the stamp among those that its session expects, from 0            |

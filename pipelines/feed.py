@@ -17,6 +17,8 @@ from engine.market.symbols import (
     Contract,
     FrontChain,
     FrontMonth,
+    FrontNight,
+    Night,
     Option,
     OptionChain,
     Stock,
@@ -162,6 +164,8 @@ def _on(text: str, day: date) -> Stock | Contract | Option:
     symbol = parse(text)
     if isinstance(symbol, OptionChain):
         raise InputError(f"{text} is an option chain, which has no bars: name it as --chain")
+    if isinstance(symbol, Night | FrontNight):
+        raise InputError(f"{text} means nights: collect the future, with `night` set to true")
     return symbol.on(day) if isinstance(symbol, FrontMonth) else symbol
 
 

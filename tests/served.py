@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 
 from engine.market.sessions import Market
-from engine.market.symbols import parse
+from engine.market.symbols import Night, parse
 from engine.simulator.exchange import SimulatedExchange, served_session
 from engine.simulator.market.data import BARS
 
@@ -24,6 +24,9 @@ def served_bars(
 
     Rows without an expected stamp (KIS serves some) are left out unless asked for.
     """
+    found = parse(symbol)
+    if isinstance(found, Night):
+        symbol, night = found.contract.code, True
     session = served_session(symbol, Market.NIGHT if night else parse(symbol).market, day)
     if session is None:
         return BARS.to_frame()

@@ -12,16 +12,10 @@ from engine.fetchers.bar_rules import Fields
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis.endpoints import DerivativeMinutes
-from engine.market.sessions import Market
-from engine.market.symbols import Contract, Option, parse
+from engine.market.symbols import Contract, Night, Option, parse
 from engine.schemas import FUTURES_BARS
 
-MARKET_CODES: dict[tuple[type, Market], str] = {  # FID_COND_MRKT_DIV_CODE
-    (Contract, Market.DERIVATIVES): "F",
-    (Option, Market.DERIVATIVES): "O",
-    (Contract, Market.NIGHT): "CM",
-    (Option, Market.NIGHT): "EU",
-}
+MARKET_CODES: dict[type, str] = {Contract: "F", Option: "O", Night: "CM"}  # FID_COND_MRKT_DIV_CODE
 
 
 class DerivativeBarFetcher(BarFetcher):
@@ -32,16 +26,18 @@ class DerivativeBarFetcher(BarFetcher):
     # KRX lets an index future trade within about 1 % of its last price (the real-time price limit),
     # so a bar that stands 5 % away from those around it has to be given twice. An option may double
     # within a minute.
-    max_price_ratio: ClassVar[Mapping[type, float]] = {Contract: 1.05}
+    max_price_ratio: ClassVar[Mapping[type, float]] = {Contract: 1.05, Night: 1.05}
 
     def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:
         session = request.session
+        found = parse(request.symbol)
         return DerivativeMinutes(
             symbol=request.symbol,
             day=session.date,
             label=hour_of(newest, session.date),
-            market=MARKET_CODES[type(parse(request.symbol)), session.market],
+            market=MARKET_CODES[type(found)],
             past=session.date != today,
+            code=found.contract.code if isinstance(found, Night) else "",
         )
 
 

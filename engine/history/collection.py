@@ -14,7 +14,16 @@ import polars as pl
 
 from engine.market.expected import SESSIONS, expected_sessions
 from engine.market.sessions import Market, session_dates
-from engine.market.symbols import Contract, FrontChain, FrontMonth, OptionChain, front_month, parse
+from engine.market.symbols import (
+    Contract,
+    FrontChain,
+    FrontMonth,
+    FrontNight,
+    Night,
+    OptionChain,
+    front_month,
+    parse,
+)
 
 
 def sessions_to_collect(
@@ -67,11 +76,13 @@ def _carried_on(
 def _successor(code: str, before: date, day: date) -> str:
     """Return the symbol on a later day: of what was in front before, what is in front then."""
     symbol = parse(code)
-    front: FrontMonth | FrontChain
+    front: FrontMonth | FrontNight | FrontChain
     if isinstance(symbol, OptionChain):
         front = FrontChain(symbol.series)
     elif isinstance(symbol, Contract):
         front = front_month(symbol.product)
+    elif isinstance(symbol, Night):
+        front = front_month(symbol.product).nights()
     else:
         return code
     return front.on(day).code if front.on(before).code == code else code

@@ -6,14 +6,23 @@ import polars as pl
 
 from engine.columns import PRICES
 from engine.errors import InputError
-from engine.history.session_columns import front_contracts, future_front_months
+from engine.history.session_columns import (
+    front_contracts,
+    future_front_months,
+    trading_days_of_nights,
+)
+from engine.market.nights import contract_of, is_night, session_of
 from engine.market.symbols import FrontMonth, parse
 
 
 def front_series(
-    bars: pl.LazyFrame, product: str = "A01", *, adjusted: bool = False
+    bars: pl.LazyFrame, product: str = "A01", *, adjusted: bool = False, night: bool = False
 ) -> pl.LazyFrame:
     """Return the bars of the contract that was the front month on each day, ascending in time.
+
+    With `night` also those of the nights among the bars (futures_night_1m): a night belongs to the
+    front month of the trading day that follows it. Their symbol says that they are of a night
+    (A01612_NIGHT). Without it there is none, whatever the bars hold.
 
     Needs timestamp (KST), symbol, open, high, low, close, volume. A contract is the front month up
     to and including its last trading day. Adds `adjustment` (index points), see `rolls`; `adjusted`
@@ -24,15 +33,28 @@ def front_series(
     """
     front = _front_month(product)
     span = rolls(bars, product).select("symbol", "first_day", "last_day", "adjustment")
-    day = pl.col("timestamp").dt.date()
     prices = [pl.col(price) + pl.col("adjustment") for price in PRICES] if adjusted else []
+    of_days = _bars_of_contracts(bars, front).with_columns(
+        contract=pl.col("symbol"), trading_day=pl.col("timestamp").dt.date()
+    )
+    both = pl.concat([of_days, _bars_of_nights(bars)]) if night else of_days
     return (
-        _bars_of_contracts(bars, front)
-        .join(span, on="symbol")
-        .filter(day >= pl.col("first_day"), day <= pl.col("last_day"))
+        both.join(span.rename({"symbol": "contract"}), on="contract")
+        .filter(pl.col("trading_day").is_between("first_day", "last_day"))
         .with_columns(prices)
-        .drop("first_day", "last_day")
+        .drop("first_day", "last_day", "contract", "trading_day")
         .sort("timestamp")
+    )
+
+
+def _bars_of_nights(bars: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the bars of nights with the contract and the trading day that they belong to."""
+    symbol = pl.col("symbol")
+    return (
+        bars.filter(is_night(symbol))
+        .with_columns(contract=contract_of(symbol), session=session_of(symbol, pl.col("timestamp")))
+        .join(trading_days_of_nights().lazy(), on="session")
+        .drop("session")
     )
 
 

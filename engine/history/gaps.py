@@ -59,7 +59,7 @@ async def _symbol_condition(store: Store, table: str, of_table: pl.DataFrame) ->
     condition = f"symbol IN ({literals(of_table['symbol'].unique().sort())})"
     sample = await store.query(
         f"SELECT avg(({condition})::int::float8) AS share"  # noqa: S608 - quoted
-        f" FROM {table} TABLESAMPLE SYSTEM ({_SAMPLE}) WHERE {_span(of_table)}"
+        f" FROM {table} TABLESAMPLE SYSTEM ({_SAMPLE}) WHERE {_span(table, of_table)}"
     )
     share = sample["share"][0].as_py()  # None for a small table: its sample may be empty
     return "true" if share is not None and share >= _NEARLY_ALL else condition
@@ -68,13 +68,13 @@ async def _symbol_condition(store: Store, table: str, of_table: pl.DataFrame) ->
 def _stamps_query(table: str, condition: str, part: pl.DataFrame) -> str:
     return (
         "SELECT symbol, string_agg(timestamp_send(timestamp), '') AS stamps"  # noqa: S608 - quoted
-        f" FROM {table} WHERE {condition} AND {_span(part)} GROUP BY symbol"
+        f" FROM {table} WHERE {condition} AND {_span(table, part)} GROUP BY symbol"
     )
 
 
-def _span(part: pl.DataFrame) -> str:
+def _span(table: str, part: pl.DataFrame) -> str:
     days = part["session"].sort()
-    return between_dates(days[0], days[-1])
+    return between_dates(days[0], days[-1], table)
 
 
 def _stamp_lists(strings: pa.Table) -> pa.Table:

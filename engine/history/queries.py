@@ -12,14 +12,16 @@ from datetime import date, datetime, time, timedelta
 import polars as pl
 
 from engine.columns import BARS, STAMPS, TIME
+from engine.market.nights import session_of, session_sql
+from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
 from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, level_columns
 from engine.store import Store
 from engine.store.export import product_name
 from engine.store.identifiers import identifier, literal, literals
+from engine.store.tables import BAR_TABLES
 
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
-_BAR_TABLES = ("futures_1m", "stocks_1m")
 _CHAIN = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
 _SUMMARY = pl.DataFrame(OPTION_SUMMARY.empty_table()).schema
 _MATRICES = pl.Schema(
@@ -32,10 +34,14 @@ _MATRICES = pl.Schema(
 )
 
 
-def between_dates(first: date, last: date) -> str:
-    """Return the SQL condition for timestamps on the dates from first to last."""
-    begin = datetime.combine(first, time())
-    end = datetime.combine(last, time()) + timedelta(days=1)
+def between_dates(first: date, last: date, table: str = "") -> str:
+    """Return the SQL condition for timestamps of the sessions from first to last, in a table.
+
+    Sessions of the day lie within their dates, nights reach into the next one.
+    """
+    begins = time(12) if table == NIGHT_TABLE else time()
+    begin = datetime.combine(first, begins)
+    end = datetime.combine(last, begins) + timedelta(days=1)
     return f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
 
 
@@ -70,7 +76,7 @@ async def read_bars(
             continue
         query = (
             f"SELECT {', '.join(BARS)} FROM {table}"  # noqa: S608 - quoted
-            f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last)}"
+            f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last, table)}"
         )
         frames.append(await _read(store, BARS, [query]))
     return pl.concat(frames)
@@ -82,10 +88,11 @@ def _current_files(
     """Return the files that hold the span of a table; None unless all of them are current."""
     if copies is None:
         return None
+    end = last + timedelta(days=1) if table == NIGHT_TABLE else last
     needed = copies.filter(
         pl.col("table") == table,
         pl.col("product").is_in({product_name(code) for code in codes}),
-        pl.col("month").is_between(pl.lit(f"{first:%Y-%m}"), pl.lit(f"{last:%Y-%m}")),
+        pl.col("month").is_between(pl.lit(f"{first:%Y-%m}"), pl.lit(f"{end:%Y-%m}")),
     )
     return needed["path"].to_list() if needed["current"].all() else None
 
@@ -96,7 +103,8 @@ def _read_parquet(
     if not files:
         return BARS.to_frame()
     found = pl.scan_parquet(list(files), hive_partitioning=False).filter(
-        pl.col("symbol").is_in(list(codes)), pl.col("timestamp").dt.date().is_between(first, last)
+        pl.col("symbol").is_in(list(codes)),
+        session_of(pl.col("symbol"), pl.col("timestamp")).is_between(first, last),
     )
     return found.select(pl.col(name).cast(kind) for name, kind in BARS.items()).collect()
 
@@ -107,13 +115,14 @@ async def read_stamps(
     """Return STAMPS of the stored bars of codes and the stored snapshots of option chains."""
     schema = pl.Schema({name: STAMPS[name] for name in ("symbol", "stamp")})
     found = await _read(store, schema, stamp_queries(first, last, symbols))
-    return found.with_columns(session=pl.col("stamp").dt.date()).select(list(STAMPS))
+    session = session_of(pl.col("symbol"), pl.col("stamp"))
+    return found.with_columns(session=session).select(list(STAMPS))
 
 
 def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None) -> list[str]:
     """Return the queries for symbol and stamp of what is stored of symbols; None means of all."""
     if symbols is None:
-        wanted = dict.fromkeys(_BAR_TABLES, "true")
+        wanted = dict.fromkeys(BAR_TABLES, "true")
         chains = "true"
     else:
         wanted = {
@@ -124,7 +133,8 @@ def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None)
         chains = f"underlying_symbol IN ({literals(named)})" if named else ""
     span = between_dates(first, last)
     queries = [
-        f"SELECT symbol, timestamp AS stamp FROM {table} WHERE {condition} AND {span}"  # noqa: S608
+        f"SELECT symbol, timestamp AS stamp FROM {table} WHERE {condition}"  # noqa: S608
+        f" AND {between_dates(first, last, table)}"
         for table, condition in wanted.items()
     ]
     if chains:
@@ -138,10 +148,10 @@ def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None)
 async def read_collected_symbols(store: Store, day: date) -> list[str]:
     """Return the codes and option chains with any row on the day."""
     parts = [
-        f"SELECT DISTINCT {name} AS symbol FROM {table} WHERE {between_dates(day, day)}"  # noqa: S608
+        f"SELECT DISTINCT {name} AS symbol FROM {table}"  # noqa: S608
+        f" WHERE {between_dates(day, day, table)}"
         for table, name in (
-            ("futures_1m", "symbol"),
-            ("stocks_1m", "symbol"),
+            *((table, "symbol") for table in BAR_TABLES),
             ("option_chain_raw", "underlying_symbol"),
         )
     ]
@@ -156,9 +166,12 @@ async def read_confirmed_bars(
     codes = _without_chains(symbols)
     query = (
         f"SELECT {', '.join(BARS)} FROM confirmed_bars"  # noqa: S608 - quoted
-        f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last)}"
+        f" WHERE symbol IN ({literals(codes)})"
+        f" AND {between_dates(first, last + timedelta(days=1))}"  # a night reaches into the next
     )
-    return await _read(store, BARS, [query] if codes else [])
+    found = await _read(store, BARS, [query] if codes else [])
+    session = session_of(pl.col("symbol"), pl.col("timestamp"))
+    return found.filter(session.is_between(first, last))
 
 
 async def read_chain(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
@@ -204,20 +217,23 @@ async def read_spans(store: Store) -> pl.DataFrame:
     known = "SELECT symbol, min(session) AS first, max(session) AS last FROM {} GROUP BY 1"
     stored = (
         "SELECT symbol, min(day) AS first, max(day) AS last FROM ("
-        "SELECT {0} AS symbol, timestamp::date AS day FROM {1}"
-        " WHERE timestamp::time BETWEEN '08:46' AND '16:45' GROUP BY 1, 2 HAVING count(*) > 1"
+        "SELECT {0} AS symbol, {2} AS day FROM {1}"
+        " WHERE timestamp::time {3} GROUP BY 1, 2 HAVING count(*) > 1"
         ") AS days GROUP BY 1"
     )
+    day_hours = ("timestamp::date", "BETWEEN '08:46' AND '16:45'")
+    night_hours = (session_sql(NIGHT_TABLE), "NOT BETWEEN '06:01' AND '18:00'")
     found = await _read(
         store,
         SPANS,
         [
             known.format("gaps"),
             known.format("kept_sessions"),
-            stored.format("symbol", "futures_1m"),
-            stored.format("symbol", "stocks_1m"),
-            stored.format("underlying_symbol", "option_chain_raw"),
-            stored.format("underlying_symbol", "option_matrices"),
+            stored.format("symbol", "futures_1m", *day_hours),
+            stored.format("symbol", NIGHT_TABLE, *night_hours),
+            stored.format("symbol", "stocks_1m", *day_hours),
+            stored.format("underlying_symbol", "option_chain_raw", *day_hours),
+            stored.format("underlying_symbol", "option_matrices", *day_hours),
         ],
     )
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")
@@ -227,7 +243,7 @@ async def read_date_range(store: Store) -> tuple[date, date] | None:
     """Return the first and the last date with any bar, expected or not; None without bars."""
     ends = pl.Schema([("first", pl.Date()), ("last", pl.Date())])
     query = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"
-    found = await _read(store, ends, [query.format(table) for table in _BAR_TABLES])
+    found = await _read(store, ends, [query.format(table) for table in BAR_TABLES])
     first, last = found.select(pl.min("first"), pl.max("last")).row(0)
     return (first, last) if first else None
 

@@ -65,6 +65,16 @@ def _row(found: Session, expiring: bool) -> tuple[object, ...]:
 
 @depends_on_days
 @cache
+def trading_days_of_nights() -> pl.DataFrame:
+    """Return session and trading_day of every night but the calendar's last: its day is unknown."""
+    dates = session_dates(Market.NIGHT, rules()["first_day"], rules()["last_day"])
+    nights = [found for day in dates[:-1] if (found := session(Market.NIGHT, day))]
+    rows = [(night.date, night.trading_day) for night in nights]
+    return pl.DataFrame(rows, {"session": pl.Date(), "trading_day": pl.Date()}, orient="row")
+
+
+@depends_on_days
+@cache
 def _last_days() -> pl.DataFrame:
     """Return symbol, session, expiring (true) of the last day of every futures contract known.
 

@@ -49,7 +49,8 @@ class DerivativeMinutes(_Quotation):
 
     `output2`: stck_bsop_date, stck_cntg_hour (start of the minute; 24-30 at night), futs_oprc,
     futs_hgpr, futs_lwpr, futs_prpr, cntg_vol. `output1` has the day's limits futs_mxpr, futs_llam.
-    `label` (HHMMSS) is the newest row wanted, itself included. Kept for about one year.
+    `label` (HHMMSS) is the newest row wanted, itself included. Kept for about one year. `code` is
+    what KIS calls the symbol, where that is another name.
     """
 
     tr_id: ClassVar[str] = "FHKIF03020200"
@@ -62,12 +63,13 @@ class DerivativeMinutes(_Quotation):
     label: str
     market: str = "F"  # F futures, O options, CM and EU the same at night
     past: bool = False
+    code: str = ""
 
     def params(self) -> dict[str, str]:
         """Return the query."""
         return {
             "FID_COND_MRKT_DIV_CODE": self.market,
-            "FID_INPUT_ISCD": self.symbol,
+            "FID_INPUT_ISCD": self.code or self.symbol,
             "FID_HOUR_CLS_CODE": "60",
             "FID_PW_DATA_INCU_YN": "Y" if self.past else "N",
             "FID_FAKE_TICK_INCU_YN": "N",

@@ -15,7 +15,7 @@ import polars as pl
 
 from engine.market.hours import Market, Session
 from engine.market.sessions import previous_sessions, session_dates
-from engine.market.symbols import FrontMonth, OptionChain, Stock, Symbol, parse
+from engine.market.symbols import FrontMonth, FrontNight, OptionChain, Stock, Symbol, parse
 
 SESSIONS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
 EXPECTED_STAMPS = pl.Schema(
@@ -35,9 +35,10 @@ def expected_sessions(
 ) -> pl.DataFrame:
     """Return SESSIONS: every session of the symbols from start to end, ascending.
 
-    A product (A01 or A01_FRONT) means each of its contracts for the time that it was in front and
-    `warm_up` sessions before, as far as they lie in start … end. `sealed_by` leaves out sessions
-    about which KIS's answer was not final at that moment. Raises InputError, CalendarRangeError.
+    A product (A01 or A01_FRONT, of nights A01_NIGHT) means each of its contracts for the time that
+    it was in front and (not of nights) `warm_up` sessions before, as far as they lie in start …
+    end. `sealed_by` leaves out sessions about which KIS's answer was not final at that moment.
+    Raises InputError, CalendarRangeError.
     """
     parts = [_sessions_of(parse(symbol), start, end, warm_up) for symbol in dict.fromkeys(symbols)]
     pairs = dict.fromkeys(pair for part in parts for pair in part)
@@ -51,6 +52,8 @@ def expected_sessions(
 
 
 def _sessions_of(symbol: Symbol, start: date, end: date, warm_up: int) -> list[tuple[str, date]]:
+    if isinstance(symbol, FrontNight):
+        return [(symbol.on(day).code, day) for day in session_dates(symbol.market, start, end)]
     if not isinstance(symbol, FrontMonth):
         return [(symbol.code, day) for day in session_dates(symbol.market, start, end)]
     days = session_dates(Market.DERIVATIVES, start, end)

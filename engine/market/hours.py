@@ -20,11 +20,14 @@ from engine.market.trading_days import (
     depends_on_days,
     is_first_of_year,
     is_trading_day,
+    next_trading_day_from,
     rules,
     special_days,
+    why_no_night,
 )
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+Day = date  # inside of Session that is the name of a field
 
 
 class Market(StrEnum):
@@ -55,6 +58,14 @@ class Session:
     def last_stamp(self) -> datetime:
         """Return the stamp of the last bar, which is the auction's where there is one."""
         return self.auction or self.continuous_end
+
+    @property
+    def trading_day(self) -> Day:
+        """Return the trading day that it belongs to: of a night the one after its evening.
+
+        Raises CalendarRangeError where the calendar does not know that day.
+        """
+        return next_trading_day_from(self.date + DAY) if self.market is Market.NIGHT else self.date
 
     def stamps(self) -> pl.Series:
         """Return every expected stamp, ascending: 411 in a regular derivatives session."""
@@ -175,8 +186,9 @@ def era(market: Market, day: date) -> dict[str, Any] | None:
 
 def is_held(market: Market, day: date) -> bool:
     """Say whether a session of an existing market begins on the day."""
-    skipped = market is Market.NIGHT and day in special_days("no_night")
-    return is_trading_day(day) and not skipped
+    if not is_trading_day(day):
+        return False
+    return market is not Market.NIGHT or why_no_night(day) is None
 
 
 def _shift(market: Market, day: date) -> tuple[timedelta, timedelta]:

@@ -7,19 +7,24 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 
 import polars as pl
 
 from engine.errors import CalendarRangeError
 from engine.market import expiries
-from engine.market.hours import DAY, Market, Session, era, is_held, session
+from engine.market.hours import Market, Session, era, is_held, session
 from engine.market.trading_days import (
     check_range,
+    depends_on_days,
     is_first_of_year,
+    is_trading_day,
     previous_trading_days,
+    rules,
     special_days,
     trading_days,
     why_closed,
+    why_no_night,
 )
 
 __all__ = [
@@ -45,12 +50,16 @@ def previous_sessions(market: Market, day: date, count: int) -> list[date]:
     """
     if Market(market) is not Market.NIGHT:
         return previous_trading_days(day, count)
-    skipped = len(special_days("no_night"))  # at most so many of the days have no night
-    days = previous_trading_days(day, count + skipped)
-    nights = session_dates(market, days[0], day - DAY) if days else []
+    nights = [night for night in _nights() if night < check_range(day)]
     if len(nights) < count:
         raise CalendarRangeError(f"there were {len(nights)} nights before {day}, not {count}")
     return nights[len(nights) - count :]
+
+
+@depends_on_days
+@cache
+def _nights() -> list[date]:
+    return session_dates(Market.NIGHT, rules()["first_day"], rules()["last_day"])
 
 
 def calendar_year(year: int) -> pl.DataFrame:
@@ -84,7 +93,7 @@ def _note(day: date) -> str | None:
         why_closed(day),
         "university entrance examination: one hour later" if day in special_days("csat") else None,
         "first session of the year: opens one hour later" if is_first_of_year(day) else None,
-        special_days("no_night").get(day),
+        why_no_night(day) if era(Market.NIGHT, day) and is_trading_day(day) else None,
         _expiring(day),
     )
     return "; ".join(note for note in notes if note) or None

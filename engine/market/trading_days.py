@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 SATURDAY = 5
+_LONGEST_HOLIDAY = 5  # days until the holiday itself: a weekend and the day before it
 _learned: dict[date, bool] = {}  # what KIS says otherwise than the built-in calendar
 _following: list[Cached[Any]] = []
 
@@ -153,6 +154,38 @@ def why_closed(day: date) -> str | None:
     if is_trading_day(day):
         return None
     return _days().closed.get(day, "weekend")
+
+
+@depends_on_days
+@cache
+def why_no_night(day: date) -> str | None:
+    """Return why no night begins on a trading day, None if one does.
+
+    A belief, from the nights that were not held so far: what KIS has of a night decides.
+    """
+    if named := special_days("no_night").get(day):
+        return named
+    closed = _days().closed
+    following = (day + timedelta(n) for n in range(1, _LONGEST_HOLIDAY))
+    for after in following:
+        if after in closed and any(name in closed[after] for name in rules()["no_night"]["before"]):
+            return f"night before {closed[after]} not held"
+        if after.weekday() < SATURDAY and after not in closed:
+            return None
+    return None
+
+
+@depends_on_days
+@cache
+def is_doubtful_night(day: date) -> bool:
+    """Say whether a night that begins on the day may not be held: a holiday follows.
+
+    Nights before some holidays were not held, so of such a night KIS's answers decide.
+    """
+    after = day + timedelta(1)
+    while after.weekday() >= SATURDAY:
+        after += timedelta(1)
+    return after in _days().closed
 
 
 def learn_closed_days(kis_days: Mapping[date, bool]) -> list[date]:

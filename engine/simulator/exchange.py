@@ -21,6 +21,7 @@ from engine.simulator.session_rows import (
 )
 
 KEPT = timedelta(days=365)  # KIS keeps about a year of minutes
+NIGHTS_KEPT = timedelta(days=208)  # of nights less (docs/kis.md#depth)
 KEPT_AFTER_EXPIRY = timedelta(days=120)  # and an expired contract for some months
 LOOK_BACK = 10  # sessions that one answer may reach back for a thin contract
 
@@ -51,9 +52,10 @@ class SimulatedExchange:
         self, symbol: str, market: Market, day: date, now: datetime, *, fake_ticks: bool = False
     ) -> Iterator[SessionRows]:
         """Yield the symbol's sessions from `day` backwards, as far as KIS still has them."""
+        kept = NIGHTS_KEPT if market is Market.NIGHT else KEPT
         for session_date in self._days_back(market, day):
             session = self._session(symbol, market, session_date)
-            if session is not None and timedelta() <= now.date() - session_date <= KEPT:
+            if session is not None and timedelta() <= now.date() - session_date <= kept:
                 yield self.session_rows(symbol, session, fake_ticks=fake_ticks)
 
     def today(self, symbol: str, market: Market, now: datetime) -> SessionRows | None:

@@ -7,14 +7,14 @@ from datetime import datetime
 
 from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import literal
-from engine.store.tables import Table
+from engine.store.tables import BAR_TABLES, Table
 
 log = logging.getLogger(__name__)
 
 
 def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
     """Log the sessions that the merge at `now` corrected, and which of them are adjustments."""
-    if table.name not in ("futures_1m", "stocks_1m"):
+    if table.name not in BAR_TABLES:
         return
     found = fetch_frame(
         cursor,

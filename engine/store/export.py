@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from engine.errors import InputError
 from engine.files import atomic_writer, remove_unfinished
 from engine.market.codes import code_prefix
+from engine.market.nights import session_sql
+from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, Stock, parse
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
@@ -35,6 +37,7 @@ _STAMPS = {  # what a reader of the file has to know of its times (`engine.histo
 # table → the column of the symbols whose sessions are sealed; of signals it is symbol
 _EXPORTED = {
     "futures_1m": "symbol",
+    NIGHT_TABLE: "symbol",
     "stocks_1m": "symbol",
     "option_chain_raw": "underlying_symbol",
     "option_matrices": "underlying_symbol",
@@ -165,7 +168,8 @@ def _sealed_rows(table: str, condition: str = "true") -> str:
     symbol = identifier(_symbol_column(table))
     return (
         f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
-        f" ON sealed.symbol = t.{symbol} AND sealed.session = t.timestamp::date WHERE {condition}"
+        f" ON sealed.symbol = t.{symbol}"
+        f" AND sealed.session = {session_sql(table, 't.timestamp')} WHERE {condition}"
     )
 
 

@@ -21,11 +21,11 @@ import pyarrow as pa
 from engine.columns import TIME
 from engine.errors import StoreError
 from engine.files import NotAFile, private_folder, read_file, remove_unfinished, write_atomically
+from engine.store.tables import BAR_TABLES
 
 log = logging.getLogger(__name__)
 
 ASIDE = ("refused", "damaged")  # the folders of batches that were set aside
-_BAR_TABLES = ("futures_1m", "stocks_1m")
 _BAR_KEYS = pl.Schema([("symbol", pl.String()), ("stamp", TIME)])
 _NAME = re.compile(r"([0-9]{12,18})-([a-z][a-z0-9_]*)-([0-9a-f]{8})[.]arrow", re.ASCII)
 
@@ -151,7 +151,7 @@ class Spool:
         """
         frames = [pl.DataFrame(schema=_BAR_KEYS)]
         for entry in [*self.entries(), *self.aside("refused")]:  # in the order that they move
-            if entry.table in _BAR_TABLES:
+            if entry.table in BAR_TABLES:
                 with suppress(FileNotFoundError, SpoolDamaged):  # merged meanwhile, or of no use
                     bars = pl.DataFrame(self.read(entry))
                     frames.append(bars.select("symbol", stamp="timestamp").cast(_BAR_KEYS))

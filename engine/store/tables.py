@@ -11,9 +11,11 @@ import pyarrow as pa
 from engine import schemas
 from engine.errors import InputError, SchemaMismatch
 from engine.market.codes import product_prefix
+from engine.market.symbol_types import NIGHT_TABLE
 from engine.schemas import POSTGRES_TYPES
 
 COMMITTED_AT = "committed_at"
+BAR_TABLES = ("futures_1m", NIGHT_TABLE, "stocks_1m")
 SIGNAL_KEY = ("symbol", "timestamp")
 # What make_signal_table in sql/migrations declares itself; the other columns are given to it.
 # All that a strategy must have stands in strategies/base.py.
@@ -154,6 +156,14 @@ def signal_table(name: str, schema: pa.Schema) -> Table:
 _FIXED = (
     Table(
         "futures_1m",
+        schemas.FUTURES_BARS,
+        ("symbol", "timestamp"),
+        "fetched_at",
+        "product",
+        derived={"product": product_prefix(pl.col("symbol"))},
+    ),
+    Table(
+        NIGHT_TABLE,
         schemas.FUTURES_BARS,
         ("symbol", "timestamp"),
         "fetched_at",

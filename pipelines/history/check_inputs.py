@@ -26,7 +26,8 @@ from engine.history.queries import (
     read_summaries,
 )
 from engine.market.expected import with_grids
-from engine.market.symbols import OptionChain, Stock, parse, parse_derivative
+from engine.market.nights import session_of
+from engine.market.symbols import Contract, Night, Option, OptionChain, Stock, parse
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
@@ -150,7 +151,7 @@ async def _bars_relation(
     span = min(before, part.first), max(after, part.last)
     found = await read_bars(store, part.symbols, *span, copies)
     confirmed = await read_confirmed_bars(store, part.symbols, part.first, part.last)
-    rows = found.with_columns(session=pl.col("timestamp").dt.date())
+    rows = found.with_columns(session=session_of(pl.col("symbol"), pl.col("timestamp")))
     pairs = rows.group_by(SESSION).len()
     real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n in pairs.iter_rows()]
     outside = ~pl.col("session").is_between(part.first, part.last)
@@ -179,10 +180,9 @@ def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
         symbol = parse(code)
         if isinstance(symbol, Stock):
             rows.append((code, symbol.ledger_market, _WHOLE_KRW, None))
-        else:
-            contract = parse_derivative(code)
-            smallest = min(tick for _, tick in contract.ticks)
-            rows.append((code, contract.ledger_market, smallest, contract.last_day))
+        elif isinstance(symbol, Contract | Night | Option):
+            smallest = min(tick for _, tick in symbol.ticks)
+            rows.append((code, symbol.ledger_market, smallest, symbol.last_day))
     return pl.DataFrame(rows, RELATIONS["instruments"], orient="row")
 
 

@@ -12,8 +12,9 @@ from engine.columns import STAMP, STAMPS
 from engine.errors import CalendarRangeError
 from engine.history import evidence
 from engine.history.queries import read_stamps
-from engine.market.sessions import Session, previous_sessions
+from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, front_month, parse
+from engine.market.trading_days import is_doubtful_night
 from engine.store import Store, ledger
 from pipelines.history.request import BackfillContext, RequestResult, why_gone
 from pipelines.history.survey import Survey
@@ -56,7 +57,10 @@ async def known_of(
         stored=stamps,
         waiting=None if spooled is None else frozenset(spooled.to_list()),
         always_trades=is_front_month(symbol, session.date),
-        traded_before=not stamps and await _traded_before(context.store, symbol, session),
+        traded_before=(
+            not (stamps or _is_doubtful(session))
+            and await _traded_before(context.store, symbol, session)
+        ),
         gone=why_gone(symbol, session.date, today(context.clock)),
     )
 
@@ -65,6 +69,11 @@ def is_front_month(symbol: str, day: date) -> bool:
     """Say whether a code is its product's front month on the day."""
     parsed = parse(symbol)
     return isinstance(parsed, Contract) and front_month(parsed.product).on(day).code == symbol
+
+
+def _is_doubtful(session: Session) -> bool:
+    """Say whether the session may not be held at all: some nights before holidays are not."""
+    return session.market is Market.NIGHT and is_doubtful_night(session.date)
 
 
 async def _traded_before(store: Store, symbol: str, session: Session) -> bool:

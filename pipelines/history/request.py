@@ -24,12 +24,13 @@ from engine.fetchers.pages import Page
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient, Priority
 from engine.market.codes import FIRST_NEW_YEAR
-from engine.market.symbols import Contract, Option, OptionChain, Stock, Symbol, parse
+from engine.market.symbols import Contract, Night, Option, OptionChain, Stock, Symbol, parse
 from engine.store import MergeCounts, Store, Writer
 
 log = logging.getLogger(__name__)
 
 KEPT = timedelta(days=365)  # KIS keeps "about one year": docs/kis.md#depth
+NIGHTS_KEPT = timedelta(days=200)  # from then on an empty answer is taken for the end of them
 _TODAYS_PAGE = timedelta(minutes=29)  # below this span the fetcher's 30-row call is enough
 
 StoreBars = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]  # table, bars of one symbol
@@ -186,7 +187,9 @@ def why_gone(symbol: str, day: date, today: date) -> str | None:
         return "KIS has no history of option chains"
     if today - day > KEPT:
         return "older than the year that KIS keeps"
-    if isinstance(parsed, Contract | Option) and parsed.last_day < today:
+    if isinstance(parsed, Night) and today - day > NIGHTS_KEPT:
+        return "older than the nights that KIS keeps"
+    if isinstance(parsed, Contract | Night | Option) and parsed.last_day < today:
         return f"{symbol} has expired and KIS has dropped it"
     return None
 
@@ -199,7 +202,7 @@ def why_beyond_reach(symbol: str, day: date, today: date) -> str | None:
     parsed = parse(symbol)
     if isinstance(parsed, OptionChain) or today - day > KEPT:
         return why_gone(symbol, day, today)
-    is_old = isinstance(parsed, Contract | Option) and parsed.last_day.year < FIRST_NEW_YEAR
+    is_old = isinstance(parsed, Contract | Night | Option) and parsed.last_day.year < FIRST_NEW_YEAR
     if is_old and today.year >= FIRST_NEW_YEAR:
         return f"{symbol} is a code of the old kind, which KIS no longer answers"
     return None

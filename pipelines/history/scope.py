@@ -9,7 +9,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.market.expected import SESSIONS, expected_sessions
-from engine.market.symbols import Contract, FrontMonth, parse
+from engine.market.symbols import Contract, FrontMonth, FrontNight, Night, parse
 from engine.market.trading_days import rules
 
 
@@ -50,13 +50,14 @@ def _known_span(known: pl.DataFrame, symbol: str) -> tuple[date | None, date | N
     """Return the first and last known session of a symbol; of a product, over all its contracts."""
     selected = known["symbol"] == symbol
     front = parse(symbol)
-    if isinstance(front, FrontMonth):
+    if isinstance(front, FrontMonth | FrontNight):
         contracts = [_is_contract_of(front, code) for code in known["symbol"]]
         selected = pl.Series(contracts, dtype=pl.Boolean)
     first, last = known.filter(selected).select(pl.min("first"), pl.max("last")).row(0)
     return first, last
 
 
-def _is_contract_of(front: FrontMonth, code: str) -> bool:
+def _is_contract_of(front: FrontMonth | FrontNight, code: str) -> bool:
     found = parse(code)
-    return isinstance(found, Contract) and found.product == front.product
+    kind = Contract if isinstance(front, FrontMonth) else Night
+    return isinstance(found, kind) and found.product == front.product

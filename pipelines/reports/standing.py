@@ -19,6 +19,7 @@ from engine.history.collection import sessions_to_collect
 from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
 from engine.history.queries import stamp_queries
 from engine.market.expected import SESSIONS
+from engine.market.nights import session_of
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import parse
 from engine.store import ledger
@@ -175,7 +176,7 @@ def read_minutes(
     begin = min(first, *previous_sessions(Market.STOCKS, last, LAST_SESSIONS))
     span = {"first": literal(begin), "last": literal(last)}
     planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
-    known = stored.select("symbol", session=pl.col("stamp").dt.date()).unique()
+    known = stored.select("symbol", session=session_of(pl.col("symbol"), pl.col("stamp"))).unique()
     if planned.is_empty():  # of a time before collectors wrote that down: what is there must tell
         dates = {"begin": literal(datetime.combine(begin, time())), "end": literal(first)}
         known = pl.concat([known, ask(sql_text("standing", "stored_sessions.sql", **dates))])

@@ -3,15 +3,17 @@
 -- fix: fetch
 -- The minutes of a session are bits: expected and stored ones are compared a session at a time, and
 -- only sessions that differ are expanded to stamps. Joining stamp with stamp takes ten times as
--- long.
+-- long. A night's bars belong to the evening's date, as those of twelve hours earlier do.
 WITH stored AS (
-    SELECT symbol, timestamp::date AS session,
+    SELECT symbol,
+           (timestamp - CASE WHEN ends_with(symbol, '_NIGHT') THEN INTERVAL 12 HOUR
+                             ELSE INTERVAL 0 HOUR END)::date AS session,
            bitstring_agg((epoch_us(timestamp) // 60_000_000 % 1440)::smallint, 0, 1439) AS minutes
     FROM bars
     WHERE epoch_us(timestamp) % 60_000_000 = 0
     GROUP BY ALL
 ), expected AS (
-    SELECT grid, bitstring_agg(minute::smallint, 0, 1439) AS minutes FROM grids GROUP BY grid
+    SELECT grid, bitstring_agg((minute % 1440)::smallint, 0, 1439) AS minutes FROM grids GROUP BY grid
 ), incomplete AS (
     SELECT symbol, session, grid, stored.minutes
     FROM targets JOIN expected USING (grid) LEFT JOIN stored USING (symbol, session)
@@ -19,7 +21,7 @@ WITH stored AS (
 ), absent AS (
     SELECT symbol, session, session + to_minutes(minute) AS stamp, index_in_session
     FROM incomplete JOIN grids USING (grid)
-    WHERE coalesce(get_bit(minutes, minute::int), 0) = 0
+    WHERE coalesce(get_bit(minutes, (minute % 1440)::int), 0) = 0
 ), unexplained AS (
     SELECT absent.* FROM absent
     ANTI JOIN excused ON excused.symbol = absent.symbol AND excused.stamp = absent.stamp

@@ -2,6 +2,9 @@
 SELECT symbol, timestamp::date AS session FROM futures_1m
 WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
 UNION
+SELECT symbol, (timestamp - interval '12 hours')::date FROM futures_night_1m
+WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
+UNION
 SELECT symbol, timestamp::date FROM stocks_1m
 WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
 UNION

@@ -5,6 +5,11 @@ WITH RECURSIVE futures (code) AS (
     UNION ALL
     SELECT (SELECT min(symbol) FROM futures_1m WHERE symbol > code)
     FROM futures WHERE code IS NOT NULL
+), nights (code) AS (
+    SELECT min(symbol) FROM futures_night_1m
+    UNION ALL
+    SELECT (SELECT min(symbol) FROM futures_night_1m WHERE symbol > code)
+    FROM nights WHERE code IS NOT NULL
 ), stocks (code) AS (
     SELECT min(symbol) FROM stocks_1m
     UNION ALL
@@ -13,6 +18,10 @@ WITH RECURSIVE futures (code) AS (
 )
 SELECT 'futures_1m' AS table_name, bar.* FROM futures CROSS JOIN LATERAL (
     SELECT symbol, timestamp, close, volume, committed_at FROM futures_1m
+    WHERE symbol = code ORDER BY timestamp DESC LIMIT 1) AS bar
+UNION ALL
+SELECT 'futures_night_1m', bar.* FROM nights CROSS JOIN LATERAL (
+    SELECT symbol, timestamp, close, volume, committed_at FROM futures_night_1m
     WHERE symbol = code ORDER BY timestamp DESC LIMIT 1) AS bar
 UNION ALL
 SELECT 'stocks_1m', bar.* FROM stocks CROSS JOIN LATERAL (

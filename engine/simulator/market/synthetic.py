@@ -15,6 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.columns import PRICES
+from engine.errors import CalendarRangeError
+from engine.market import sessions
 from engine.market.products import MINI_KOSPI200, Ticks
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, Stock, front_month
@@ -56,15 +58,27 @@ class SyntheticMarket:
         return future_bars(index, traded, session, self.seed)
 
     def _index(self, underlying: str, session: Session) -> pl.DataFrame:
-        first = index_close(self.seed, underlying, _day_before(session))
-        last = index_close(self.seed, underlying, session.date)
-        if session.market is Market.NIGHT:  # the night goes half of the way to the next day's open
-            first = last
-            last *= float(np.exp(draws(self.seed, session).normal(0, 0.004)))
         random = draws(self.seed, underlying, session.market, session.date)
         grid = minute_starts(session)
-        path = _day_path(random, first, last, grid.len(), gap=0.35)
+        if session.market is Market.NIGHT:
+            first, last = self._ends_of_night(underlying, session)
+            path = _day_path(random, first, last, grid.len(), gap=0, opening_noise=0)
+        else:
+            first = index_close(self.seed, underlying, _day_before(session))
+            last = index_close(self.seed, underlying, session.date)
+            path = _day_path(random, first, last, grid.len(), gap=0.35)
         return _ohlc(grid, np.round(path, 2)).select(list(INDEX))
+
+    def _ends_of_night(self, underlying: str, night: Session) -> tuple[float, float]:
+        """Return the price at which the day before the night closes, and the day after opens."""
+        close = index_close(self.seed, underlying, night.date)
+        try:
+            following = sessions.session(Market.DERIVATIVES, night.trading_day)
+        except CalendarRangeError:  # the last night of the calendar leads nowhere
+            following = None
+        if following is None:
+            return close, close
+        return close, float(self.index(underlying, following)["open"][0])
 
     def _stock(self, stock: Stock, session: Session) -> pl.DataFrame:
         first = stock_close(self.seed, stock.code, _day_before(session))
@@ -109,9 +123,10 @@ def _day_path(
     *,
     gap: float,
     noise: float = 0.012,
+    opening_noise: float = 0.002,
 ) -> Floats:
     """Return minutes x STEPS prices from an open gapped off `first` to exactly `last`."""
-    opening = np.log(last / first) * gap + random.normal(0, 0.002)
+    opening = np.log(last / first) * gap + random.normal(0, opening_noise)
     clusters = np.exp(0.25 * _smooth(random, minutes))
     steps = random.standard_normal((minutes, STEPS)) * (_u_shape(minutes) * clusters)[:, None]
     walk = np.cumsum(steps.ravel())

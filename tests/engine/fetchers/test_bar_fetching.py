@@ -93,8 +93,9 @@ async def test_a_night_goes_on_past_midnight(tmp_path: Path) -> None:
     assert session is not None
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
         fetcher = DerivativeBarFetcher(client)
-        batch = await fetcher.fetch(BarRequest("A01612", session, whole_day=True))
+        batch = await fetcher.fetch(BarRequest("A01612_NIGHT", session, whole_day=True))
         found = bars(batch).select(BARS)
+        assert set(batch["symbol"].to_pylist()) == {"A01612_NIGHT"}
         assert found.equals(truth(simulator, "A01612", session))
     assert found["timestamp"].min() == datetime(2026, 11, 18, 18, 1)
     assert found["timestamp"].max() == datetime(2026, 11, 19, 6, 0)

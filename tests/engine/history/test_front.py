@@ -51,6 +51,24 @@ def test_the_front_month_rolls_on_the_session_after_expiry() -> None:
     ]
 
 
+def test_nights_stand_between_the_days_of_the_front_month_and_only_if_asked_for() -> None:
+    nights = pl.concat(
+        [bars([f"{code}_NIGHT"]) for code in ("101W09", "101W12")], how="vertical"
+    ).filter(pl.col("timestamp") > datetime(2025, 9, 9, 12))
+    both = pl.concat([bars(), nights]).lazy()
+    assert_frame_equal(front_series(both).collect(), front_series(bars().lazy()).collect())
+    series = front_series(both, night=True).collect()
+    assert series["timestamp"].is_sorted()
+    assert series["timestamp"].n_unique() == series.height
+    symbols = series.filter(pl.col("timestamp") < datetime(2025, 9, 15, 18))["symbol"].rle()
+    assert symbols.struct.field("value").to_list() == [
+        *("101W09", "101W09_NIGHT", "101W09", "101W09_NIGHT", "101W09"),
+        *("101W12_NIGHT", "101W12", "101W12_NIGHT", "101W12"),  # from the evening of the expiry on
+    ]
+    lengths = symbols.struct.field("len").to_list()
+    assert lengths == [411, 711, 411, 711, 395, 711, 411, 711, 411]
+
+
 def test_back_adjusted_prices_have_no_jump_at_the_roll() -> None:
     plain, adjusted = (
         front_series(bars().lazy(), adjusted=a).collect().sort("timestamp") for a in (False, True)

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 
 from engine.errors import CalendarRangeError
 from engine.market.hours import MINUTE, Market, Session, session
-from engine.market.trading_days import special_days, trading_days
+from engine.market.trading_days import (
+    is_doubtful_night,
+    special_days,
+    trading_days,
+    why_no_night,
+)
 
 S = Market.STOCKS
 D = Market.DERIVATIVES
@@ -85,10 +90,34 @@ def test_there_was_no_night_before_june_2025():
     assert session(N, date(2025, 6, 9)) is not None
 
 
-@pytest.mark.parametrize("day", [date(2025, 10, 2), date(2026, 2, 13)])
+@pytest.mark.parametrize("day", [date(2025, 10, 2), date(2026, 2, 13), date(2026, 9, 23)])
 def test_the_night_before_a_long_holiday_is_not_held_although_the_day_is(day):
     assert session(D, day)
     assert session(N, day) is None
+
+
+def test_which_nights_are_not_held_follows_from_the_holiday_after_them():
+    """The three that were seen, and the eves of Chuseok and the Lunar New Year to come."""
+    held = {day for day in trading_days(date(2025, 6, 9), date(2027, 12, 31)) if session(N, day)}
+    missed = set(trading_days(date(2025, 6, 9), date(2027, 12, 31))) - held
+    seen = {date(2025, 10, 2), date(2026, 2, 13), date(2026, 9, 23)}
+    assert missed == seen | {date(2027, 2, 5), date(2027, 9, 13)}
+    assert why_no_night(date(2027, 9, 13)) == "night before The day preceding Chuseok not held"
+
+
+def test_a_night_before_any_other_holiday_is_held_but_doubtful():
+    for day in (date(2026, 10, 8), date(2026, 2, 27), date(2025, 12, 30)):
+        assert session(N, day) is not None
+        assert is_doubtful_night(day)
+    assert not is_doubtful_night(date(2026, 11, 20))  # a Friday
+
+
+def test_a_night_belongs_to_the_trading_day_that_follows_it():
+    friday = session(N, date(2026, 11, 20))
+    assert friday.last_stamp == datetime(2026, 11, 21, 6, 0)
+    assert friday.trading_day == date(2026, 11, 23)
+    assert session(N, date(2026, 10, 8)).trading_day == date(2026, 10, 12)  # a holiday between
+    assert session(D, date(2026, 11, 20)).trading_day == date(2026, 11, 20)
 
 
 def test_the_night_of_the_last_trading_day_of_a_year_is_held():

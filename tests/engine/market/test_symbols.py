@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
+from engine.market.expected import expected_sessions
 from engine.market.products import PRODUCTS, SERIES
 from engine.market.symbols import (
     Contract,
     FrontChain,
     FrontMonth,
+    FrontNight,
+    Night,
     Option,
     OptionChain,
     Stock,
@@ -100,6 +103,33 @@ def test_a_text_is_one_kind_of_symbol(text, kind, code, table, english, korean):
     assert type(read) is kind
     assert (read.code, read.table, read.name_en, read.name_ko) == (code, table, english, korean)
     assert parse(read.code) == read
+
+
+def test_the_nights_of_a_contract_are_a_symbol_of_their_own():
+    night, day = parse("A01612_NIGHT"), parse("A01612")
+    assert isinstance(night, Night)
+    assert night.contract == day
+    assert (night.table, night.ledger_market) == ("futures_night_1m", "night")
+    assert (night.name_en, night.name_ko) == (
+        "KOSPI200 futures A01612, night",
+        "코스피200 선물 A01612 야간",
+    )
+    assert night.expected_stamps(date(2026, 11, 18)).len() == 711
+    assert night.session(date(2026, 12, 9)) is not None
+    assert night.session(night.last_day) is None  # its last night ends on the morning of that day
+    for text in ("005930_NIGHT", "202612_KOSPI200_NIGHT", "A01612_NIGHT_NIGHT", "B01612A97_NIGHT"):
+        with pytest.raises(InputError):
+            parse(text)
+
+
+def test_the_front_night_is_that_of_the_next_trading_days_front_month():
+    nights = parse("A01_NIGHT")
+    assert isinstance(nights, FrontNight)
+    assert nights == parse("A01_FRONT_NIGHT")
+    assert nights.on(date(2026, 12, 9)).code == "A01612_NIGHT"
+    assert nights.on(date(2026, 12, 10)).code == "A01703_NIGHT"  # the evening of the expiry
+    found = expected_sessions(["A01_NIGHT"], date(2026, 12, 8), date(2026, 12, 11))
+    assert [code for code, _ in found.rows()] == ["A01612_NIGHT"] * 2 + ["A01703_NIGHT"] * 2
 
 
 def test_an_unknown_text_is_one_error_that_lists_the_forms():

@@ -13,12 +13,15 @@ from engine.store.identifiers import literal
 
 KINDS = ("deleted", "doubled", "shifted", "ohlc", "tick", "volume", "jump", "limit", "frozen")
 STOCK_KINDS = tuple(kind for kind in KINDS if kind != "limit")  # days before are missing there
+_FUTURES_STEPS = {
+    "limit": ["high = 1999.95", "low = 50.05"],
+    "ohlc": ["high = low - 0.05", "low = high + 0.05", "close = 0", "open = 'NaN'"],
+    "tick": ["high = high + 0.02", "low = low - 0.01"],
+}
 STEPS = {
-    "futures_1m": {
-        "ohlc": ["high = low - 0.05", "low = high + 0.05", "close = 0", "open = 'NaN'"],
-        "tick": ["high = high + 0.02", "low = low - 0.01"],
-        "jump": ["+ 12.5", "- 9.5", "+ 25"],
-    },
+    "futures_1m": _FUTURES_STEPS
+    | {"jump": ["+ 12.5", "- 9.5", "+ 25"], "limit": ["high = 999.95", "low = 50.05"]},
+    "futures_night_1m": _FUTURES_STEPS | {"jump": ["+ 30", "- 40", "+ 55"]},
     "stocks_1m": {
         "ohlc": ["high = low - 1", "low = high + 1", "close = 0", "open = 'NaN'"],
         "tick": ["high = high + 0.5", "low = low - 0.25"],
@@ -40,7 +43,7 @@ def plan_damage(bars: pl.DataFrame, seed: int, of_each: int, table: str = "futur
     """Choose bars (columns.BARS) to damage, `of_each` for each kind, apart from each other."""
     chance = random.Random(seed)  # noqa: S311
     damage = Damage(table)
-    kinds = KINDS if table == "futures_1m" else STOCK_KINDS
+    kinds = STOCK_KINDS if table == "stocks_1m" else KINDS
     positions = chance.sample(range(20, bars.height - 20, 12), of_each * len(kinds))
     for number, position in enumerate(positions):
         _KINDS[kinds[number % len(kinds)]](damage, bars.slice(position, 3).to_dicts(), chance)
@@ -111,7 +114,7 @@ def _jump(damage: Damage, bars: list[dict], chance: random.Random) -> None:
 
 
 def _limit(damage: Damage, bars: list[dict], chance: random.Random) -> None:
-    what = chance.choice(["high = 999.95", "low = 50.05"])
+    what = chance.choice(STEPS[damage.table]["limit"])
     _set(damage, bars[0], what)
     _expect(damage, "limit", bars[0])
     _expect(damage, "jump", bars[0])

@@ -1,0 +1,51 @@
+"""Names of products and option chains for people, in English and Korean."""
+
+from __future__ import annotations
+
+from engine.market import expiries
+from engine.market.products import Product
+
+_ENGLISH = {
+    "KOSPI200": "KOSPI200",
+    "MINI_KOSPI200": "mini KOSPI200",
+    "KOSDAQ150": "KOSDAQ150",
+    "KOSPI200_WEEKLY_MON": "KOSPI200 weekly (Mon)",
+    "KOSPI200_WEEKLY_THU": "KOSPI200 weekly (Thu)",
+}
+_KOREAN = {
+    "KOSPI200": "코스피200",
+    "MINI_KOSPI200": "미니 코스피200",
+    "KOSDAQ150": "코스닥150",
+    "KOSPI200_WEEKLY_MON": "코스피200 위클리(월)",
+    "KOSPI200_WEEKLY_THU": "코스피200 위클리(목)",
+}
+_ENGLISH_KINDS = {"future": "futures", "call": "call", "put": "put"}
+_KOREAN_KINDS = {"future": "선물", "call": "콜옵션", "put": "풋옵션"}
+
+
+def english(product: Product) -> str:
+    """Return the name of what a contract is of: KOSPI200 futures, KOSPI200 weekly (Thu) call."""
+    return f"{_ENGLISH[product.name]} {_ENGLISH_KINDS[product.kind]}"
+
+
+def korean(product: Product) -> str:
+    """Return the same in Korean: 코스피200 선물, 코스피200 위클리(목) 콜옵션."""
+    return f"{_KOREAN[product.name]} {_KOREAN_KINDS[product.kind]}"
+
+
+def english_chain(series: str, maturity: str) -> str:
+    """Return the name of an option chain: KOSPI200 options 2026-12."""
+    name = _ENGLISH[series]
+    if expiries.is_weekly(series):
+        year, month, week = maturity[:2], maturity[2:4], int(maturity[4:])
+        return f"{name} options 20{year}-{month} week {week}"
+    return f"{name} options {maturity[:4]}-{maturity[4:]}"
+
+
+def korean_chain(series: str, maturity: str) -> str:
+    """Return the same in Korean: 코스피200 옵션 2026년 12월물."""
+    name = _KOREAN[series]
+    if expiries.is_weekly(series):
+        year, month, week = maturity[:2], int(maturity[2:4]), int(maturity[4:])
+        return f"{name} 옵션 {year}년 {month}월 {week}주차"
+    return f"{name} 옵션 {maturity[:4]}년 {int(maturity[4:])}월물"

@@ -1,0 +1,36 @@
+"""Which session a stamp belongs to, of symbols of the day and of the night in one column.
+
+A night is named by the date on which it begins, and most of its stamps are of the next date. None
+of them is near noon, so twelve hours before a stamp it is still that date.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from engine.market.symbol_types import NIGHT_SUFFIX, NIGHT_TABLE
+
+HALF_DAY = timedelta(hours=12)
+
+
+def is_night(symbol: pl.Expr) -> pl.Expr:
+    """Say which symbols mean the nights of a contract."""
+    return symbol.str.ends_with(NIGHT_SUFFIX)
+
+
+def contract_of(symbol: pl.Expr) -> pl.Expr:
+    """Return the contract whose days or nights a symbol means."""
+    return symbol.str.strip_suffix(NIGHT_SUFFIX)
+
+
+def session_of(symbol: pl.Expr, stamp: pl.Expr) -> pl.Expr:
+    """Return the date of the session that a stamp of the symbol belongs to."""
+    evening = stamp.dt.offset_by("-12h").dt.date()
+    return pl.when(is_night(symbol)).then(evening).otherwise(stamp.dt.date())
+
+
+def session_sql(table: str, stamp: str = "timestamp") -> str:
+    """Return the SQL for the date of the session that a stamp in a table belongs to."""
+    return f"({stamp} - interval '12 hours')::date" if table == NIGHT_TABLE else f"{stamp}::date"

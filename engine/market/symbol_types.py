@@ -1,0 +1,359 @@
+"""The frozen types of symbols: what the market knows about each; `symbols.parse` makes them.
+
+A contract's nights are a symbol of their own, stored in a table of their own: whoever asks for
+A01612 can get no bar of a night.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import ClassVar
+
+import polars as pl
+
+from engine.market import expiries, names
+from engine.market.codes import contract_code
+from engine.market.hours import Market, Session, session
+from engine.market.products import (
+    STOCK_TICKS,
+    OptionSeries,
+    Product,
+    Ticks,
+    tick_size,
+)
+from engine.market.trading_days import check_range, next_trading_day_from, rules
+
+CHAIN_MARKET = "chain"  # what the ledger of gaps calls the market of option chains
+NIGHT_TABLE, NIGHT_SUFFIX = "futures_night_1m", "_NIGHT"
+
+
+@dataclass(frozen=True)
+class _Symbol(ABC):
+    """What all symbols have. `code` is the text under which everything is stored."""
+
+    code: str
+
+    market: ClassVar[Market]
+    table: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.code
+
+    @property
+    def ledger_market(self) -> str:
+        """What the ledger of gaps calls the market: stocks, derivatives or chain."""
+        return self.market.value
+
+    @abstractmethod
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the symbol's session on the day; None if it has none.
+
+        `night` asks for the night that begins on the day. Raises CalendarRangeError.
+        """
+
+    def expected_stamps(self, day: date) -> pl.Series:
+        """Return the stamp (KST) of every bar that must exist of the day session, ascending."""
+        found = self.session(day)
+        return found.stamps() if found else pl.Series("stamp", [], pl.Datetime("us"))
+
+
+@dataclass(frozen=True)
+class Stock(_Symbol):
+    """A share, ETF or ETN. Prices in KRW."""
+
+    market = Market.STOCKS
+    table = "stocks_1m"
+    product: ClassVar[None] = None
+    ticks: ClassVar[Ticks] = STOCK_TICKS
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English; KIS's master file of stocks is not read yet."""
+        return f"stock {self.code}"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean; KIS's master file of stocks is not read yet."""
+        return f"주식 {self.code}"
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the stock market's session on the day; stocks have no night."""
+        return None if night else session(Market.STOCKS, day)
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, KRW."""
+        return tick_size(self.ticks, price)
+
+
+@dataclass(frozen=True)
+class _Derivative(_Symbol):
+    """What futures and options share. `maturity` is YYYYMM, of weekly options YYMMWW."""
+
+    product: Product
+    maturity: str
+
+    market = Market.DERIVATIVES
+    table = "futures_1m"
+
+    @property
+    def expiry(self) -> date:
+        """The last trading day; raises CalendarRangeError where holidays are unknown."""
+        return expiries.expiry(self.product.months, self.maturity)
+
+    @property
+    def last_day(self) -> date:
+        """The last trading day, nominal where that lies beyond the calendar."""
+        return expiries.last_day(self.product.months, self.maturity)
+
+    @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.product.ticks
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 futures A01612."""
+        return f"{names.english(self.product)} {self.code}"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 선물 A01612."""
+        return f"{names.korean(self.product)} {self.code}"
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return its session on the day, shorter on its last day, None after it.
+
+        There is no night on its last day.
+        """
+        last = self.last_day
+        if night:
+            return session(Market.NIGHT, day) if check_range(day) < last else None
+        return None if check_range(day) > last else _day_session(day, last)
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, index points."""
+        return tick_size(self.ticks, price)
+
+
+@dataclass(frozen=True)
+class Contract(_Derivative):
+    """One futures contract."""
+
+
+@dataclass(frozen=True)
+class Night(_Derivative):
+    """The nights of one futures contract, whose bars no question about its days can reach."""
+
+    market = Market.NIGHT
+    table = NIGHT_TABLE
+
+    @property
+    def contract(self) -> Contract:
+        """The contract, which is what KIS is asked for."""
+        return Contract(self.code.removesuffix(NIGHT_SUFFIX), self.product, self.maturity)
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 futures A01612, night."""
+        return f"{self.contract.name_en}, night"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 선물 A01612 야간."""
+        return f"{self.contract.name_ko} 야간"
+
+    def session(self, day: date, *, night: bool = True) -> Session | None:
+        """Return the night that begins on the day; None if there is none, or only a day asked."""
+        return super().session(day, night=True) if night else None
+
+
+@dataclass(frozen=True)
+class Option(_Derivative):
+    """One option.
+
+    `strike` (index points) is None where the code does not tell it: from 1,000 on, and for
+    KOSDAQ150. The board and the master file always tell it; prefer them.
+    """
+
+    strike: float | None = None
+
+
+@dataclass(frozen=True)
+class FrontMonth(_Symbol):
+    """The contract of a futures product nearest to its expiry, whichever that is on a day."""
+
+    product: Product
+
+    market = Market.DERIVATIVES
+    table = "futures_1m"
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 futures, front month."""
+        return f"{names.english(self.product)}, front month"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 선물 최근월물."""
+        return f"{names.korean(self.product)} 최근월물"
+
+    @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.product.ticks
+
+    def on(self, day: date) -> Contract:
+        """Return the contract in front on the day; it still is on its last day."""
+        maturity = expiries.front_maturity(self.product.months, check_range(day))
+        return Contract(contract_code(self.product, maturity), self.product, maturity)
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the front month's session on the day; its night is then the next contract's."""
+        return session(Market.NIGHT, day) if night else self.on(day).session(day)
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, index points."""
+        return tick_size(self.ticks, price)
+
+    def contracts(self, start: date, end: date) -> pl.DataFrame:
+        """Return the contracts in front from start to end: symbol, maturity, first_day, last_day.
+
+        first_day and last_day are those of the whole time in front, also where they reach beyond
+        start and end; a contract rolls on the trading day after its last one. The first contract
+        that the calendar knows begins with the calendar.
+        """
+        first = rules()["first_day"]
+        rows = []
+        for last, maturity in expiries.maturities(self.product.months, beyond=True):
+            if last >= check_range(start) and first <= check_range(end):
+                code = contract_code(self.product, maturity)
+                rows.append((code, maturity, next_trading_day_from(first), last))
+            first = last + timedelta(days=1)
+        schema = ["symbol", "maturity", "first_day", "last_day"]
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def nights(self) -> FrontNight:
+        """Return the symbol of the nights of the contract in front."""
+        return FrontNight(f"{self.product.prefix}{NIGHT_SUFFIX}", self)
+
+
+@dataclass(frozen=True)
+class FrontNight(_Symbol):
+    """The nights of the contract in front. One belongs to the trading day that follows it."""
+
+    front: FrontMonth
+
+    market = Market.NIGHT
+    table = NIGHT_TABLE
+
+    @property
+    def product(self) -> Product:
+        """The futures product."""
+        return self.front.product
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 futures, front month, night."""
+        return f"{self.front.name_en}, night"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 선물 최근월물 야간."""
+        return f"{self.front.name_ko} 야간"
+
+    @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.front.ticks
+
+    def on(self, day: date) -> Night:
+        """Return the nights of the contract in front in the night that begins on the day."""
+        found = self.front.on(next_trading_day_from(day + timedelta(days=1)))
+        return Night(f"{found.code}{NIGHT_SUFFIX}", found.product, found.maturity)
+
+    def session(self, day: date, *, night: bool = True) -> Session | None:
+        """Return the night that begins on the day; None if there is none, or only a day asked."""
+        return session(Market.NIGHT, day) if night else None
+
+    def tick_size(self, price: float) -> float:
+        """Return the smallest price step at that price, index points."""
+        return tick_size(self.ticks, price)
+
+
+@dataclass(frozen=True)
+class OptionChain(_Symbol):
+    """The options of a series with one maturity: YYYYMM, of weekly series YYMMWW."""
+
+    series: OptionSeries
+    maturity: str
+
+    market = Market.DERIVATIVES
+    table = "option_chain_raw"
+
+    @property
+    def product(self) -> Product:
+        """The future that underlies and hedges the options."""
+        return self.series.future
+
+    @property
+    def ticks(self) -> Ticks:
+        """(From this price on, smallest step) ascending, index points."""
+        return self.series.call.ticks
+
+    @property
+    def ledger_market(self) -> str:
+        """What the ledger of gaps calls the market."""
+        return CHAIN_MARKET
+
+    @property
+    def last_day(self) -> date:
+        """The last trading day, nominal where that lies beyond the calendar."""
+        return expiries.last_day(self.series.name, self.maturity)
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 options 2026-12."""
+        return names.english_chain(self.series.name, self.maturity)
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 옵션 2026년 12월물."""
+        return names.korean_chain(self.series.name, self.maturity)
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return the chain's session on the day, shorter on its last day, None after it."""
+        last = self.last_day
+        if night:
+            return session(Market.NIGHT, day) if check_range(day) < last else None
+        return None if check_range(day) > last else _day_session(day, last)
+
+    def expected_stamps(self, day: date) -> pl.Series:
+        """Return every minute of the session: the wait for the auction has snapshots, too."""
+        found = self.session(day)
+        return found.minute_grid() if found else pl.Series("stamp", [], pl.Datetime("us"))
+
+
+@dataclass(frozen=True)
+class FrontChain:
+    """The option chain of a series nearest to its expiry, whichever that is on a day."""
+
+    series: OptionSeries
+
+    def on(self, day: date) -> OptionChain:
+        """Return the chain in front on the day. Raises CalendarRangeError."""
+        return option_chain(self.series, expiries.front_maturity(self.series.name, day))
+
+
+def option_chain(series: OptionSeries, maturity: str) -> OptionChain:
+    """Return the chain of a series and maturity. Raises InputError for an impossible maturity."""
+    expiries.nominal_expiry(series.name, maturity)
+    return OptionChain(f"{maturity}_{series.name}", series, maturity)
+
+
+Symbol = Stock | Contract | FrontMonth | OptionChain | Option | Night | FrontNight
+
+
+def _day_session(day: date, last_day: date) -> Session | None:
+    return session(Market.DERIVATIVES, day, expiring=day == last_day)
