@@ -28,6 +28,12 @@ sim *options:
 status *options:
     @krt status "$@"
 
+# collect every session as a service of the system: just service install, remove, status, log
+[group('run')]
+[no-exit-message]
+service *options:
+    @krt service "$@"
+
 # open the page that shows how the day is going
 [group('run')]
 [no-exit-message]

@@ -59,6 +59,7 @@ _COMMANDS = (
     "export",
     "backup",
     "restore",
+    "service",
 )
 for _name in _COMMANDS:  # each is the function of its name in the module of its name
     app.command(f"pipelines.commands.{_name}:{_name}", name=_name.replace("_", "-"))

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from engine.awake import keep_awake
 from engine.clock import Clock, WallClock, today
 from engine.errors import InputError
 from engine.files import private_folder
@@ -161,15 +162,16 @@ async def collect_real(clock: Clock, database: Database, stats: DayStatistics) -
     """Collect the plan of the stats from KIS."""
     settings, folder = database.settings, database.folder
     paths = DayPaths(database.url, folder / "spool", folder / "kis", database.trade_files)
-    await run_day(
-        stats.plan,
-        settings.kis,
-        clock,
-        paths,
-        stats,
-        alert_addresses=settings.alerts,
-        prepare=database.prepare,
-    )
+    with keep_awake("a session is being collected"):
+        await run_day(
+            stats.plan,
+            settings.kis,
+            clock,
+            paths,
+            stats,
+            alert_addresses=settings.alerts,
+            prepare=database.prepare,
+        )
 
 
 @contextmanager

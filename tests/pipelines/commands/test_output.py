@@ -19,7 +19,7 @@ SCRIPT = """
 import json, sys
 import pipelines.databases
 from pipelines.commands.main import main
-pipelines.databases.migrate = lambda _: None  # it is: that saves seconds
+pipelines.databases.migrate = lambda *_, **__: None  # it is: that saves seconds
 codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
 sys.stderr.write("\\n" + json.dumps(codes))
 """

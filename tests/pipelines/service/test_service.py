@@ -1,0 +1,271 @@
+"""`just service`: what it installs, on each system, and that it starts and stops where it can."""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from engine import awake
+from engine.settings import Settings
+from pipelines.commands.main import main
+from pipelines.service import manager, systemd
+from pipelines.service.job import Job, ServicePlan
+from pipelines.service.launchd import launchd_plan
+from pipelines.service.systemd import systemd_plan, unit_text
+from pipelines.service.task_scheduler import task_plan
+
+ODD = Path('/home/kim/my $HOME 100%/"quoted"')
+JOB = Job(
+    (
+        "/home/kim/krt/.venv/bin/python",
+        "-P",
+        "-m",
+        "pipelines.commands.main",
+        "live",
+        "--every-day",
+    ),
+    Path("/home/kim/krt"),
+    {"KRT_CONFIG_FOLDER": "/home/kim/krt", "PYTHONUTF8": "1"},
+    "kim",
+    version=252,
+)
+WINDOWS = replace(
+    JOB,
+    command=(r"C:\Users\kim lee\krt\pythonw.exe", *JOB.command[1:]),
+    folder=Path("C:/Users/kim lee/krt"),
+    user=r"DESK\kim lee & co",
+)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="about Unix")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of our own, and no setting of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith(("KRT_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/kim"))
+    monkeypatch.setattr(os, "getuid", lambda: 501, raising=False)
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def described(plan: ServicePlan) -> str:
+    """Return everything that a plan says, as text."""
+    names = ("install", "optional", "remove", "status", "log", "notes")
+    said = (f"{name}: {getattr(plan, name)}" for name in names)
+    parts = [plan.file.path.as_posix(), plan.file.text(), *said]
+    return "\n".join(parts).replace("\r\n", "\n")
+
+
+@posix
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(lambda: systemd_plan(JOB), id="systemd of a user"),
+        pytest.param(lambda: systemd_plan(replace(JOB, version=256)), id="systemd with steps"),
+        pytest.param(lambda: systemd_plan(replace(JOB, system_wide=True)), id="systemd of root"),
+        pytest.param(lambda: launchd_plan(JOB), id="launchd of a user"),
+        pytest.param(lambda: launchd_plan(replace(JOB, system_wide=True)), id="launchd of root"),
+        pytest.param(lambda: task_plan(WINDOWS, Path("C:/data")), id="task of Windows"),
+    ],
+)
+def test_what_is_installed(plan: object, snapshot: SnapshotAssertion) -> None:
+    assert described(plan()) == snapshot  # type: ignore[operator]
+
+
+def test_the_property_list_and_the_task_hold_what_the_job_is() -> None:
+    odd = replace(JOB, folder=ODD, environment={"KRT_CONFIG_FOLDER": str(ODD)})
+    written = plistlib.loads(launchd_plan(odd).file.content)
+    assert written["WorkingDirectory"] == written["EnvironmentVariables"]["KRT_CONFIG_FOLDER"]
+    assert written["ProgramArguments"] == list(JOB.command)
+    task = ET.fromstring(task_plan(WINDOWS, Path("C:/data")).file.content)  # noqa: S314 - our own
+    space = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
+    found = {
+        name: task.findtext(f".//t:{name}", namespaces=space)
+        for name in ("Command", "WorkingDirectory", "UserId", "WakeToRun", "ExecutionTimeLimit")
+    }
+    assert found == {
+        "Command": WINDOWS.command[0],
+        "WorkingDirectory": str(WINDOWS.folder),
+        "UserId": WINDOWS.user,
+        "WakeToRun": "true",
+        "ExecutionTimeLimit": "PT0S",
+    }
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+@pytest.mark.parametrize("system_wide", [False, True])
+def test_systemd_finds_nothing_wrong(system_wide: bool, tmp_path: Path) -> None:
+    (tmp_path / "odd 100% $x").mkdir()
+    job = replace(
+        JOB,
+        command=(sys.executable, *JOB.command[1:]),
+        folder=tmp_path / "odd 100% $x",
+        system_wide=system_wide,
+        environment={"KRT_CONFIG_FOLDER": str(ODD)},
+    )
+    (tmp_path / systemd.UNIT).write_text(unit_text(job))
+    (tmp_path / "runtime").mkdir()
+    done = subprocess.run(
+        ["systemd-analyze", *([] if system_wide else ["--user"]), "verify", systemd.UNIT],
+        cwd=tmp_path,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@posix
+@pytest.mark.parametrize("name", ["KRT_APP_KEY", "KRT_DATABASE_URL", "KRT_ALERTS", "KRT_NEW_ONE"])
+def test_what_may_be_a_secret_is_refused_and_never_written(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "postgresql://krt:p4ssword@db/krt"
+    monkeypatch.setenv(name, secret)
+    monkeypatch.setattr("pipelines.commands.service.load_settings", Settings.model_construct)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert main(["service", "install", "--dry-run"]) == 2
+    said = capsys.readouterr()
+    assert name in said.err
+    assert "config.json" in said.err
+    assert "p4ssword" not in said.err + said.out
+
+
+def test_a_system_without_a_service_manager_says_so_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "freebsd14")
+    assert main(["service", "install"]) == 2
+    said = capsys.readouterr().err
+    assert "no service manager is known here" in said
+    assert said.count("\n") == 1
+
+
+STUB = """#!/bin/sh
+echo "$(basename $0) $*" >> "{log}"
+case "$*" in
+    *is-system-running*) echo running ;;
+    *--version*) echo "systemd 252 (252)" ;;
+    *enable-linger*) echo "Access denied"; exit 1 ;;
+    *is-active*) grep -q "restart" "{log}" && exit 0; exit 3 ;;
+    *unit*) echo "one"; echo "two"; echo "three" ;;
+esac
+"""
+
+
+@posix
+def test_install_status_log_and_remove_by_what_the_system_has(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With stand-ins for systemctl, loginctl and journalctl that write down what they are asked."""
+    log = home / "asked"
+    for name in ("systemctl", "loginctl", "journalctl"):
+        (home / name).write_text(STUB.format(log=log))
+        (home / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("pipelines.service.job._user", lambda: "kim")
+    unit = home / "config" / "systemd" / "user" / systemd.UNIT
+
+    assert main(["service", "install", "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert str(unit) in shown.out
+    assert "systemctl --user enable" in shown.out
+    assert "sudo loginctl enable-linger" in shown.err
+    assert not unit.exists()
+
+    assert main(["service", "status"]) == 1
+    assert main(["service", "install"]) == 0
+    said = capsys.readouterr().out
+    assert "⚠️ there is no app_key in config.json: it plays simulated days" in said
+    assert "⚠️ loginctl enable-linger kim: Access denied" in said
+    assert unit.read_text() in shown.out
+    asked = log.read_text()
+    assert [
+        line for line in asked.splitlines() if "systemctl --user" in line and "is-" not in line
+    ] == [
+        "systemctl --user daemon-reload",
+        f"systemctl --user enable {systemd.UNIT}",
+        f"systemctl --user restart {systemd.UNIT}",
+    ]
+
+    assert main(["service", "status"]) == 0
+    assert main(["service", "log", "--lines", "2"]) == 0
+    assert capsys.readouterr().out.endswith("two\nthree\n")
+    unit.write_text("[Service]\n")
+    assert main(["service", "status"]) == 0
+    assert "installed otherwise" in capsys.readouterr().out
+
+    assert main(["service", "remove", "--dry-run"]) == 0
+    assert unit.exists()
+    assert main(["service", "remove"]) == 0
+    assert not unit.exists()
+    assert f"systemctl --user disable --now {systemd.UNIT}" in log.read_text()
+    assert main(["service", "remove"]) == 0
+    assert "there is none" in capsys.readouterr().out
+
+
+def _user_manager() -> bool:
+    if shutil.which("systemctl") is None:
+        return False
+    return manager.run(("systemctl", "--user", "is-system-running")).output in (
+        "running",
+        "degraded",
+    )
+
+
+@pytest.mark.skipif(not _user_manager(), reason="no user manager of systemd runs here")
+def test_the_real_thing_starts_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"krt-test-{os.getpid()}.service"
+    monkeypatch.setattr(systemd, "UNIT", name)
+    monkeypatch.undo()
+    monkeypatch.setattr(systemd, "UNIT", name)
+    command = (sys.executable, "-c", "import time; time.sleep(600)")
+    plan = replace(systemd_plan(replace(JOB, command=command, folder=Path("/tmp"))), optional=())  # noqa: S108
+    try:
+        manager.install(plan)
+        assert manager.state(plan) == "running"
+    finally:
+        manager.remove(plan)
+    assert manager.state(plan) == "absent"
+
+
+@posix
+def test_the_machine_is_kept_awake_as_long_as_the_block_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = home / "systemd-inhibit"
+    stand_in.write_text(
+        '#!/bin/sh\necho "$*" > "$0.asked"\nwhile [ "$1" != "tail" ]; do shift; done\nexec "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "platform", "linux")
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **options))  # type: ignore[call-overload]
+        return started[0]
+
+    monkeypatch.setattr(awake.subprocess, "Popen", start)
+    with awake.keep_awake("a test"):
+        assert started[0].poll() is None
+    assert started[0].poll() is not None
+    monkeypatch.setattr(awake.shutil, "which", lambda _: None)
+    with awake.keep_awake("a test"):
+        assert len(started) == 1
