@@ -103,10 +103,13 @@ class Ingestor:
         """Count bars that came complete by the feed."""
         self._stats.by_feed.setdefault(symbol, set()).update(stamps)
 
-    async def store_chain(self, batch: pa.RecordBatch) -> None:
-        """Commit one snapshot of a chain, its matrix and its summary."""
+    async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
+        """Commit one snapshot of a chain, its matrix and its summary.
+
+        Return the snapshot with its forward and the model's greeks; None if it is empty.
+        """
         if not batch.num_rows:
-            return
+            return None
         chain = pl.DataFrame(batch)
         with_greeks = chain_with_greeks(chain)
         matrix = chain_matrix(with_greeks)
@@ -120,6 +123,7 @@ class Ingestor:
             self._stats.count_rows(counts)
         self._log_flags(summary)
         self._stats.count_snapshot(matrix)
+        return with_greeks
 
     def _log_flags(self, summary: pl.DataFrame) -> None:
         """Warn of what is odd about a chain, once until it changes."""

@@ -39,9 +39,13 @@ class MinuteBars:
         self._since = min(session.opens for session in sessions.values())  # kept from then on
 
     def add(self, trades: pa.RecordBatch) -> None:
-        """Take trades (`schemas.TRADES`), in any order, also such as came before."""
-        if trades.num_rows:
-            self._waiting.append(pl.DataFrame(trades))
+        """Take trades (`schemas.TRADES`), in any order, also such as came before.
+
+        Those of other symbols, as of options that are only quoted, are left out.
+        """
+        own = pl.DataFrame(trades).filter(pl.col("symbol").is_in(list(self._multipliers)))
+        if own.height:
+            self._waiting.append(own)
 
     def finished(self, until: datetime) -> pl.DataFrame:
         """Return the bars (FEED_BARS) of minutes that were over at `until`, by symbol and time.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from engine.clock import Clock
@@ -119,8 +120,12 @@ class PollingManager:
     async def _poll_chain(self, chain: ChainPlan, minute: datetime) -> None:
         fetcher = self.fetchers["option_chain"]
         request = ChainRequest(chain.series, chain.maturity, minute, deadline=minute + MINUTE)
+        if self.feed is not None:
+            request = replace(request, feed_quotes=self.feed.options.newest)
         try:
-            await self.ingestor.store_chain(await fetcher.fetch(request))
+            snapshot = await self.ingestor.store_chain(await fetcher.fetch(request))
+            if self.feed is not None and snapshot is not None:
+                self.feed.follow_money(snapshot)
         except KrtError as error:
             self._report(chain.underlying_symbol, error)
         finally:

@@ -31,6 +31,7 @@ from engine.kis.stream.sides import Sums
 from engine.market.symbols import Stock, parse
 from pipelines.day.ingest import Ingestor
 from pipelines.day.minute_bars import MinuteBars
+from pipelines.day.option_quotes import OptionQuotes
 from pipelines.feed import BarPlan, DayPlan
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,9 @@ class FeedFollower:
         # The last ones: a bar is given again when the next trade proves it, with the same values.
         self._committed = dict.fromkeys(self._bars, pl.DataFrame(schema=BARS))
         self._confirmed = {bars.symbol: bars.session.opens for bars in plan.bars}
+        self.options = OptionQuotes(plan)
         self._carriers: dict[str, StreamConnection] = {}
+        self._shares: list[list[StreamRegistration]] = []  # registrations of each connection
         self._newest: dict[StreamConnection, datetime] = {}  # the exchange's time
         self._dropped = 0  # frames that nobody had read in time, when last looked
         self._lost_at = datetime.combine(plan.day, datetime.min.time())
@@ -81,6 +84,8 @@ class FeedFollower:
         """Follow until cancelled; whatever goes wrong, the day goes on and symbols are polled."""
         try:
             self._register()
+            for connection in self._connections:
+                connection.start()
             await run_until_first_error(
                 *(self._read(connection) for connection in self._connections),
                 self._close_minutes_by_the_clock(),
@@ -105,16 +110,29 @@ class FeedFollower:
         if symbol in self._confirmed and stamps:
             self._confirmed[symbol] = max(self._confirmed[symbol], *stamps)
 
+    def follow_money(self, chain: pl.DataFrame) -> None:
+        """Register the options near the money of a snapshot that has its forward, if they fit."""
+        room = sum(self._limits()) - len(self._bars)
+        if self.options.follow(chain, room):
+            self._register()
+
+    def _limits(self) -> list[int]:
+        return [connection.state.limit for connection in self._connections]
+
     def _register(self) -> None:
-        """Share the symbols among the connections, the futures first: strategies wait for them."""
+        """Share the symbols among the connections, the futures first: strategies wait for them.
+
+        Options come after all symbols with bars.
+        """
         wishes = [
             Wish(_trades_of(symbol), float(symbol not in self._futures)) for symbol in self._bars
         ]
-        limits = [connection.state.limit for connection in self._connections]
-        for connection, wanted in zip(self._connections, share(wishes, limits), strict=True):
-            self._carriers |= {one.tr_key: connection for one in wanted}
+        options = [Wish(_trades_of(symbol), 2.0) for symbol in self.options.symbols]
+        self._shares = share([*wishes, *options], self._limits(), self._shares)
+        for connection, wanted in zip(self._connections, self._shares, strict=True):
+            bars = (one.tr_key for one in wanted if one.tr_key in self._bars)
+            self._carriers |= dict.fromkeys(bars, connection)
             connection.want(wanted)
-            connection.start()
 
     async def _read(self, connection: StreamConnection) -> None:
         sums: Sums = {}
@@ -123,6 +141,7 @@ class FeedFollower:
             sums = {**sums, **rows.sums}
             connection.state.note(rows)
             self._minutes.add(rows.trades)
+            self.options.note(rows.option_quotes)
             self._keep(rows.trades)
             if rows.rejected.num_rows:
                 await self._ingestor.store_rejected(rows.rejected)

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from engine.clock import Clock
 from engine.errors import KrtError
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.store.trade_files import TradeFiles
 from pipelines.day.run import DayPaths, run_day
@@ -61,14 +62,19 @@ async def play(
     secret: str = SECRET,
     clock: Clock | None = None,
     stream: bool = False,
+    pace: float = 15,
 ) -> Played:
     """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself.
 
-    `clock` is the collector's, where it is not the true one.
+    `clock` is the collector's, where it is not the true one; `pace` is in calls a second.
     """
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
     settings = KisSettings(
-        base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15, stream=stream
+        base_url=at.simulator.base_url,
+        app_keys=(key,),
+        calls_per_second=pace,
+        stream=stream,
+        master_url=at.simulator.base_url + MASTER_PATH,
     )
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=True)
