@@ -147,6 +147,43 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)
 
 
+OPTION_SURFACE = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("underlying_symbol", pa.string()),
+        ("forward", pa.float64()),  # index points
+        ("years", pa.float64()),  # to the end of trading, calendar days / 365
+        ("smile_theta", pa.float64()),  # total variance at the money; NULL without a smile
+        ("smile_rho", pa.float64()),  # between -1 and 1
+        ("smile_psi", pa.float64()),  # how fast total variance grows in the wings
+        ("atm_volatility", pa.float64()),  # % per year, at the forward
+        ("risk_reversal_25d", pa.float64()),  # volatility points
+        ("butterfly_25d", pa.float64()),  # volatility points
+        ("error_points", pa.float64()),  # smile against quotes, root mean square, volatility points
+        ("error_ticks", pa.float64()),  # the same in ticks of price
+        ("quotes", pa.int64()),  # that were fitted
+        ("quality", pa.string()),  # good, sparse, stale or none
+        ("arbitrage", pa.string()),  # butterfly, calendar or both; NULL as it should be
+        ("fetched_at", TIME),
+    ]
+)
+OPTION_EXPOSURE = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("underlying_symbol", pa.string()),  # of one maturity, or all_UNDERLYING
+        ("forward", pa.float64()),  # index points, over all that of the nearest maturity
+        ("maturities", pa.int64()),  # that have a smile
+        ("delta_exposure", pa.float64()),  # KRW
+        ("gamma_exposure", pa.float64()),  # KRW per 1 % move of the market
+        ("vanna_exposure", pa.float64()),  # KRW per volatility point
+        ("charm_exposure", pa.float64()),  # KRW per calendar day
+        ("zero_gamma", pa.float64()),  # index points
+        ("call_wall", pa.float64()),  # strike, index points
+        ("put_wall", pa.float64()),  # strike, index points
+        ("modelled", pa.float64()),  # share of the open interest without a volatility of its own
+        ("fetched_at", TIME),
+    ]
+)
 OPTION_SUMMARY = pa.schema(
     [
         ("timestamp", TIME),

@@ -1,0 +1,122 @@
+"""Exposures against a plain loop with vollib's greeks; they do not jump with the quotes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from vollib.black.greeks.analytical import delta as vollib_delta
+from vollib.black.greeks.analytical import gamma as vollib_gamma
+
+from engine.features.black76 import RATE
+from engine.features.exposure import option_exposure
+from engine.features.surface import option_surface
+from tests.engine.features.test_forward import blank
+from tests.engine.features.test_surface import greeks, with_smile
+
+Board = Callable[..., pl.DataFrame]
+
+
+def exposure(chain: pl.DataFrame) -> pl.DataFrame:
+    return option_exposure(chain.lazy(), option_surface(chain).lazy()).collect()
+
+
+def more_calls(board: pl.DataFrame) -> pl.DataFrame:
+    """Let twice as many calls be open as puts: made-up boards have as many."""
+    calls = pl.when(pl.col("option_type") == "C").then(2).otherwise(1)
+    return board.with_columns(open_interest=pl.col("open_interest") * calls)
+
+
+@pytest.fixture
+def chain(make_board: Board) -> pl.DataFrame:
+    far = make_board(expiry=datetime(2027, 1, 14, 15, 20), symbol="202701_KOSPI200")
+    return greeks(more_calls(make_board()), more_calls(far))
+
+
+def test_the_sums_are_those_of_a_plain_loop(chain: pl.DataFrame) -> None:
+    """Vanna and charm by differences of vollib's deltas, the others from vollib itself."""
+    found = exposure(chain).to_dicts()
+    rows = with_smile(chain).to_dicts()
+    names = ("202612_KOSPI200", "202701_KOSPI200", "all_KOSPI200")
+    assert [row["underlying_symbol"] for row in found] == list(names)
+    for name, figures in zip(names, found, strict=True):
+        delta, gamma, vanna, charm = 0.0, 0.0, 0.0, 0.0
+        walls: dict[str, dict[float, float]] = {"C": {}, "P": {}}
+        for row in rows:
+            if name not in (row["underlying_symbol"], "all_KOSPI200"):
+                continue
+            side, forward, strike = row["option_type"].lower(), row["forward"], row["strike"]
+            years, volatility = row["years"], row["smile"] / 100
+            discount = math.exp(-RATE * years)
+            contracts = (1 if side == "c" else -1) * row["open_interest"] * row["multiplier"]
+
+            def undiscounted(
+                years: float, volatility: float, side=side, forward=forward, strike=strike
+            ) -> float:
+                return float(vollib_delta(side, forward, strike, years, 0.0, volatility))
+
+            delta += contracts * discount * undiscounted(years, volatility) * forward
+            one = vollib_gamma(side, forward, strike, years, 0.0, volatility) * discount
+            one *= contracts * forward**2 * 0.01
+            gamma += one
+            up, down = (undiscounted(years, volatility + h) for h in (1e-5, -1e-5))
+            vanna += contracts * discount * forward * (up - down) / 2e-5 / 100
+            up, down = (undiscounted(years - h, volatility) for h in (1e-6, -1e-6))
+            charm += contracts * discount * forward * (up - down) / 2e-6 / 365
+            by_strike = walls[row["option_type"]]
+            by_strike[strike] = max(by_strike.get(strike, 0.0), abs(one))
+        assert figures["delta_exposure"] == pytest.approx(delta, rel=1e-9)
+        assert figures["gamma_exposure"] == pytest.approx(gamma, rel=1e-9)
+        assert figures["vanna_exposure"] == pytest.approx(vanna, rel=1e-4)
+        assert figures["charm_exposure"] == pytest.approx(charm, rel=1e-4)
+        assert figures["call_wall"] == max(walls["C"], key=walls["C"].__getitem__)
+        assert figures["put_wall"] == max(walls["P"], key=walls["P"].__getitem__)
+    assert [row["maturities"] for row in found] == [1, 1, 2]
+
+
+def test_gamma_exposure_is_nothing_at_its_zero_level(chain: pl.DataFrame) -> None:
+    one = chain.filter(pl.col("underlying_symbol") == "202612_KOSPI200")
+    # Dealers' books with the puts below and the calls above change their sign in between.
+    half = pl.when((pl.col("option_type") == "C") == (pl.col("strike") > 1065))
+    one = one.with_columns(open_interest=half.then("open_interest").otherwise(0))
+    level = exposure(one)["zero_gamma"][0]
+    assert 850 < level < 1060
+    rows = with_smile(one).with_columns(
+        d1=(level / pl.col("strike")).log() / (pl.col("smile") / 100 * pl.col("years").sqrt())
+        + pl.col("smile") / 200 * pl.col("years").sqrt()
+    )
+    sign = pl.when(pl.col("option_type") == "C").then(1).otherwise(-1)
+    weight = sign * pl.col("open_interest") * (pl.col("d1").pow(2) * -0.5).exp() / pl.col("smile")
+    parts = rows.select(total=weight.sum(), size=weight.abs().sum())
+    assert abs(parts["total"][0]) < 0.005 * parts["size"][0]
+
+
+def test_quotes_that_come_and_go_at_random_move_gamma_exposure_by_less_than_2_percent(
+    make_board: Board,
+) -> None:
+    rng = np.random.default_rng(4)
+    board = more_calls(make_board())
+    figures = []
+    for _ in range(30):
+        gone = pl.Series(rng.random(board.height) < 0.3)
+        figures.append(exposure(greeks(blank(board, pl.lit(gone)))).row(0, named=True))
+    whole = exposure(greeks(board)).row(0, named=True)
+    seen = pl.DataFrame(figures)
+    assert seen["modelled"].mean() == pytest.approx(0.3, abs=0.1)  # type: ignore[arg-type]
+    jumps = (seen["gamma_exposure"].diff().abs() / abs(whole["gamma_exposure"])).drop_nulls()
+    assert jumps.max() < 0.02  # type: ignore[operator]
+    assert (seen["vanna_exposure"].diff().abs() / abs(whole["gamma_exposure"])).max() < 0.02  # type: ignore[operator]
+    assert seen["call_wall"].unique().to_list() == [whole["call_wall"]]
+
+
+def test_without_a_smile_there_are_no_figures(make_board: Board) -> None:
+    nothing = make_board().with_columns(
+        price=pl.lit(0.0), bid=pl.lit(0.0), ask=pl.lit(0.0), volume=pl.lit(0)
+    )
+    for row in exposure(greeks(nothing)).to_dicts():
+        assert row["maturities"] == 0
+        assert [row[name] for name in row if "exposure" in name or "wall" in name] == [None] * 6
