@@ -46,6 +46,7 @@ def level_columns(levels: int = LEVELS) -> list[str]:
 
 
 _PRICES = [(name, pa.float64()) for name in PRICES]
+FEED, REST = "feed", "rest"  # where a bar came from: KIS's WebSocket, or its answer to a question
 
 FUTURES_BARS = pa.schema(
     [
@@ -54,6 +55,7 @@ FUTURES_BARS = pa.schema(
         *_PRICES,
         ("volume", pa.int64()),
         ("fetched_at", TIME),
+        ("source", pa.string()),  # FEED or REST
     ]
 )
 STOCK_BARS = pa.schema(
@@ -64,6 +66,7 @@ STOCK_BARS = pa.schema(
         *_PRICES,
         ("volume", pa.int64()),
         ("fetched_at", TIME),
+        ("source", pa.string()),  # FEED or REST
     ]
 )
 TRADES = pa.schema(

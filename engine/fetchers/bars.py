@@ -30,7 +30,7 @@ from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesTo
 from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import parse
-from engine.schemas import conform
+from engine.schemas import REST, conform
 
 BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 
@@ -143,6 +143,7 @@ class BarFetcher(PriceFetcher):
             *PRICES,
             "volume",
             pl.lit(answer.received_at, pl.Datetime("us")).alias("fetched_at"),
+            pl.lit(REST).alias("source"),
         )
 
 

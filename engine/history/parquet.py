@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import InputError
-from engine.store.tables import COMMITTED_AT, SIGNAL_KEY, TABLES
+from engine.store.tables import COMMITTED_AT, CONFIRMED_AT, SIGNAL_KEY, SOURCE, TABLES
 
 _PARTITIONS = {"product": pl.String(), "month": pl.String()}  # in the names of folders
 
@@ -41,8 +41,12 @@ def scan_parquet(
     if table in TABLES:
         key = TABLES[table].key
         derived = TABLES[table].derived
-        columns = [name for name in TABLES[table].columns if name not in derived]
-        wanted = frame.select(*columns, *derived)
+        late = [SOURCE, CONFIRMED_AT] if TABLES[table].two_sources else []  # as in the database
+        columns = [name for name in TABLES[table].columns if name not in (*derived, *late)]
+        known_before = [
+            pl.col(name).fill_null(value) for name, value in TABLES[table].added.items() if value
+        ]
+        wanted = frame.with_columns(known_before).select(*columns, *derived, *late)
     else:  # the signals of a strategy: their columns are those of the file
         key = SIGNAL_KEY
         wanted = frame.select(pl.exclude(*_PARTITIONS))
@@ -52,4 +56,7 @@ def scan_parquet(
 
 def _schema(table: str) -> pl.Schema:
     """Return the columns of an export as it is written today."""
-    return pl.Schema({**pl.Schema(TABLES[table].schema), COMMITTED_AT: pl.Datetime("us")})
+    moments = [name for name in TABLES[table].columns if name in (CONFIRMED_AT, COMMITTED_AT)]
+    return pl.Schema(
+        {**pl.Schema(TABLES[table].schema), **dict.fromkeys(moments, pl.Datetime("us"))}
+    )

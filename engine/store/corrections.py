@@ -31,5 +31,7 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
                 bars,
                 factor,
             )
+        elif kind == "feed":
+            log.warning("⚠️ %s %s: REST replaced %d bar(s) of the feed", symbol, session, bars)
         else:
             log.warning("⚠️ %s %s: KIS corrected %d bar(s)", symbol, session, bars)

@@ -155,9 +155,12 @@ def _parts(cursor: Cursor, table: str, rows: str, products: pl.DataFrame) -> lis
 def _fingerprints(table: str, rows: str, products: pl.DataFrame) -> str:
     """Return the SQL for product, month, count and fingerprint of a query's rows."""
     pairs = ", ".join(f"({literals(pair)})" for pair in products.iter_rows())
+    two_sources = table in TABLES and TABLES[table].two_sources
+    confirmed = ", 'confirmed', count(confirmed_at)" if two_sources else ""
+    figures = f"count(*), max(committed_at), sum(extract(epoch FROM committed_at)){confirmed}"
     return (
         "SELECT products.product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
-        " md5(concat(count(*), max(committed_at), sum(extract(epoch FROM committed_at))))"
+        f" md5(concat({figures}))"
         f" AS fingerprint FROM ({rows}) AS rows JOIN (VALUES {pairs}) AS products (code, product)"
         f" ON products.code = rows.{identifier(_symbol_column(table))}"
         " GROUP BY 1, 2 ORDER BY 1, 2"

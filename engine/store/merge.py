@@ -23,10 +23,11 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
+from engine.schemas import FEED, REST
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
-from engine.store.tables import COMMITTED_AT, Table
+from engine.store.tables import COMMITTED_AT, CONFIRMED_AT, SOURCE, Table
 
 _BATCH = "batch_number"
 _SAMPLE = 64
@@ -60,20 +61,24 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     """Return the rows of all batches with every column of the table, one a key, in key order.
 
     Of rows with one key the last value stays, in the row that had it first: a bar that is read
-    again unchanged does not become newer. `batch_number` says which batch a row is from. Raises
-    SchemaMismatch.
+    again unchanged does not become newer. What REST gave comes after what the feed gave.
+    `batch_number` says which batch a row is from. Raises SchemaMismatch.
     """
     numbered = [
         table.rows(batch).lazy().with_columns(pl.lit(number, pl.Int32).alias(_BATCH))
         for number, batch in enumerate(batches)
     ]
-    ordered = pl.concat(numbered).sort(table.key, maintain_order=True)
+    order = [*table.key, *([SOURCE] if table.two_sources else [])]
+    ordered = pl.concat(numbered).sort(order, maintain_order=True)
     rows = ordered.with_columns(
         *(expression.alias(name) for name, expression in table.derived.items()),
+        *([pl.lit(None, pl.Datetime("us")).alias(CONFIRMED_AT)] if table.two_sources else []),
         pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
     ).collect(engine="in-memory")
     if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
         return rows
+    if table.two_sources:
+        rows = rows.with_columns(_confirmation(table).alias(CONFIRMED_AT))
     return latest_rows(table, rows)
 
 
@@ -81,6 +86,15 @@ def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Return one row a key, of rows that are in the order of the key and came in this order."""
     changes = rows.filter(_differs([*table.key, *table.value_columns], shift=1))
     return changes.filter(_differs(table.key, shift=-1))
+
+
+def _confirmation(table: Table) -> pl.Expr:
+    """Return when REST gave the values of a row of the feed, in rows in key order, feed first.
+
+    Right where the row stays: then no row of REST has other values.
+    """
+    by_rest = pl.col(table.version).filter(pl.col(SOURCE) == REST).first().over(table.key)
+    return pl.when(pl.col(SOURCE) == FEED).then(by_rest)
 
 
 def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
@@ -135,9 +149,11 @@ def _merge_staged(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str)
     )
     _copy(cursor, "staging", rows[[*table.columns, _BATCH]], temporary=True)
     counts = fetch_frame(cursor, merge_statement(table, bounds))
+    if counts["confirmed"].sum():
+        cursor.execute(_confirm_statement(table, bounds))
     if counts["changed"].sum():
         log_corrections(cursor, table, rows[COMMITTED_AT][0])
-    return counts
+    return counts.drop("confirmed")
 
 
 def _any_stored(table: Table, rows: pl.DataFrame, bounds: str) -> str:
@@ -185,34 +201,82 @@ def _bounds(table: Table, rows: pl.DataFrame) -> str:
 def merge_statement(table: Table, bounds: str = "true") -> str:
     """Return the statement that merges the staged rows and counts them by batch.
 
-    `new_rows` holds only the rows whose values are not stored yet.
+    `new_rows` holds only the rows whose values are not stored yet, and those of REST that have the
+    values of a row of the feed, which are counted as `confirmed` and not merged.
     """
-    key = " AND ".join(f"t.{identifier(c)} = s.{identifier(c)}" for c in table.primary_key)
     first = identifier(table.primary_key[0])
-    values = identifiers(table.value_columns, "s")
-    stored = identifiers(table.value_columns, "t")
-    version = identifier(table.version)
+    differs = _values_differ(table, "s", "t")
+    confirms = f"coalesce({_confirms(table)}, false)" if table.two_sources else "false"
     return f"""
         WITH new_rows AS MATERIALIZED (
-            SELECT s.*, t.{first} IS NOT NULL AS known
-            FROM staging AS s LEFT JOIN {identifier(table.name)} AS t ON {key} AND {bounds}
+            SELECT s.*, t.{first} IS NOT NULL AS known, {confirms} AS confirms
+            FROM staging AS s
+            LEFT JOIN {identifier(table.name)} AS t ON {_same_key(table)} AND {bounds}
             WHERE t.{first} IS NULL
-               OR ROW({values}) IS DISTINCT FROM ROW({stored}) AND s.{version} >= t.{version}
+               OR {differs} AND {_is_later(table, "s", "t")}
+               OR {confirms}
         ), {_overwrite(table)}
         SELECT {_BATCH}, count(*) FILTER (WHERE NOT known) AS inserted,
-               count(*) FILTER (WHERE known) AS changed
+               count(*) FILTER (WHERE known AND NOT confirms) AS changed,
+               count(*) FILTER (WHERE confirms) AS confirmed
         FROM new_rows GROUP BY {_BATCH}"""
 
 
-def _overwrite(table: Table) -> str:
+def _confirms(table: Table) -> str:
+    """Return the condition that a staged row has what REST says, and what the feed had said."""
+    return (
+        f"t.{SOURCE} = {literal(FEED)} AND t.{CONFIRMED_AT} IS NULL"
+        f" AND (s.{SOURCE} = {literal(REST)} OR s.{CONFIRMED_AT} IS NOT NULL)"
+        f" AND NOT {_values_differ(table, 's', 't')}"
+    )
+
+
+def _confirm_statement(table: Table, bounds: str) -> str:
+    """Return the statement that marks the rows of the feed whose values REST has given."""
     version = identifier(table.version)
+    return f"""
+        UPDATE {identifier(table.name)} AS t
+        SET {CONFIRMED_AT} = coalesce(s.{CONFIRMED_AT}, s.{version})
+        FROM staging AS s
+        WHERE {_same_key(table)} AND {bounds} AND {_confirms(table)}"""
+
+
+def _same_key(table: Table) -> str:
+    return " AND ".join(f"t.{identifier(c)} = s.{identifier(c)}" for c in table.primary_key)
+
+
+def _values_differ(table: Table, one: str, other: str) -> str:
+    values = (identifiers(table.value_columns, name) for name in (one, other))
+    return "(ROW({}) IS DISTINCT FROM ROW({}))".format(*values)
+
+
+def _is_later(table: Table, one: str, other: str) -> str:
+    """Return the condition that a row stands against another one with other values.
+
+    Where there are two sources, REST stands against the feed, whichever was later, and so does what
+    REST has confirmed.
+    """
+    return f"ROW({_precedence(table, one)}) >= ROW({_precedence(table, other)})"
+
+
+def _precedence(table: Table, row: str) -> str:
+    version = f"{row}.{identifier(table.version)}"
+    if not table.two_sources:
+        return version
+    confirmed = f"{row}.{CONFIRMED_AT}"
+    return (
+        f"{row}.{SOURCE} = {literal(REST)} OR {confirmed} IS NOT NULL,"
+        f" coalesce({confirmed}, {version})"
+    )
+
+
+def _overwrite(table: Table) -> str:
     counter = table.counter
     updates = [f"{identifier(c)} = excluded.{identifier(c)}" for c in table.updated]
     updates += [f"{identifier(counter)} = t.{identifier(counter)} + 1"] if counter else []
     return f"""merged AS ({_insert(table)} DO UPDATE SET {", ".join(updates)}
-        WHERE ROW({identifiers(table.value_columns, "t")})
-              IS DISTINCT FROM ROW({identifiers(table.value_columns, "excluded")})
-          AND excluded.{version} >= t.{version})"""
+        WHERE {_values_differ(table, "t", "excluded")}
+          AND {_is_later(table, "excluded", "t")})"""
 
 
 def _insert(table: Table) -> str:
@@ -220,4 +284,4 @@ def _insert(table: Table) -> str:
     key = identifiers(table.primary_key)
     return f"""
         INSERT INTO {identifier(table.name)} AS t ({columns})
-        SELECT {columns} FROM new_rows ORDER BY {key} ON CONFLICT ({key})"""
+        SELECT {columns} FROM new_rows WHERE NOT confirms ORDER BY {key} ON CONFLICT ({key})"""

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine import schemas
+from engine.columns import PRICES
 from engine.errors import InputError, SchemaMismatch
 from engine.market.codes import product_prefix
 from engine.market.symbol_types import NIGHT_TABLE
@@ -16,6 +17,9 @@ from engine.schemas import POSTGRES_TYPES
 
 COMMITTED_AT = "committed_at"
 BAR_TABLES = ("futures_1m", NIGHT_TABLE, "stocks_1m")
+# Where a bar came from first, and when REST gave the values of a bar that came by the feed.
+SOURCE, CONFIRMED_AT = "source", "confirmed_at"
+_BAR_VALUES = (*PRICES, "volume")
 SIGNAL_KEY = ("symbol", "timestamp")
 # What make_signal_table in sql/migrations declares itself; the other columns are given to it.
 # All that a strategy must have stands in strategies/base.py.
@@ -46,7 +50,9 @@ class Table:
     immutable: tuple[str, ...] = ()  # columns that keep the values of the first row
     counter: str | None = None  # counts how often the row came
     key_hashes: Mapping[str, str] = field(default_factory=dict)  # key column → hash, by the server
-    added: tuple[str, ...] = ()  # columns that batches of an earlier release lack, in a spool say
+    # columns that batches of an earlier release lack, in a spool say, and what they hold there
+    added: Mapping[str, str | None] = field(default_factory=dict)
+    two_sources: bool = False  # columns source and confirmed_at: rows come by feed and by REST
 
     @property
     def holds_signals(self) -> bool:
@@ -56,7 +62,8 @@ class Table:
     @property
     def columns(self) -> list[str]:
         """Every column that a merge writes."""
-        return [*self.schema.names, *self.derived, COMMITTED_AT]
+        confirmed = [CONFIRMED_AT] if self.two_sources else []
+        return [*self.schema.names, *self.derived, *confirmed, COMMITTED_AT]
 
     @property
     def primary_key(self) -> list[str]:
@@ -91,7 +98,7 @@ class Table:
 
         Raises SchemaMismatch unless names and types are the schema's: ADBC does not check the types
         of the table and would store garbage bits. The order of columns is free, and so is the
-        Arrow layout of texts (Polars has its own). A column of `added` may be missing: it is NULL.
+        Arrow layout of texts (Polars has its own). A column of `added` may be missing.
         """
         given, wanted = _columns(batch.schema), _columns(self.schema)
         lacking = [name for name in self.added if name not in given]
@@ -100,7 +107,9 @@ class Table:
         frame = pl.DataFrame(batch)
         if lacking:
             types = pl.Schema(self.schema)
-            frame = frame.with_columns(pl.lit(None, types[name]).alias(name) for name in lacking)
+            frame = frame.with_columns(
+                pl.lit(self.added[name], types[name]).alias(name) for name in lacking
+            )
         names: list[str] = self.schema.names
         return frame[names]
 
@@ -161,6 +170,9 @@ _FIXED = (
         "fetched_at",
         "product",
         derived={"product": product_prefix(pl.col("symbol"))},
+        compare_on=_BAR_VALUES,
+        added={SOURCE: schemas.REST},
+        two_sources=True,
     ),
     Table(
         NIGHT_TABLE,
@@ -169,6 +181,9 @@ _FIXED = (
         "fetched_at",
         "product",
         derived={"product": product_prefix(pl.col("symbol"))},
+        compare_on=_BAR_VALUES,
+        added={SOURCE: schemas.REST},
+        two_sources=True,
     ),
     Table(
         "stocks_1m",
@@ -176,6 +191,9 @@ _FIXED = (
         ("symbol", "timestamp", "timeframe"),
         "fetched_at",
         "timestamp",
+        compare_on=_BAR_VALUES,
+        added={SOURCE: schemas.REST},
+        two_sources=True,
     ),
     # The volume of the session grows with every trade: it names a trade, also one that comes twice,
     # and orders those of one second. What comes again keeps its first row: after a reconnect the
@@ -195,7 +213,7 @@ _FIXED = (
         "fetched_at",
         "timestamp",
         immutable=("price_since",),  # whoever began to look earlier knows the age better
-        added=("price_since", "stale_price", "quote_source"),
+        added={"price_since": None, "stale_price": None, "quote_source": None},
     ),
     Table(
         "option_matrices",
@@ -210,7 +228,7 @@ _FIXED = (
         ("underlying_symbol", "timestamp"),
         "fetched_at",
         "underlying_symbol",
-        added=("forward_source", "forward_strikes"),
+        added={"forward_source": None, "forward_strikes": None},
     ),
     Table(
         "system_status",

@@ -9,6 +9,7 @@ import polars as pl
 
 from engine.errors import KrtError
 from engine.history.completeness import LOST, gap_runs, read_minutes
+from engine.history.origins import read_origins
 from pipelines.day.alerts import unfillable_gap
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
@@ -30,6 +31,7 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
         with suppress(OSError):  # a folder that cannot be read holds up nothing
             await day.writer.drain()  # else what waits in it would count as missing
         await reconcile(day.context, plan.names, plan.day)
+        day.stats.origins = await read_origins(day.store, plan.names, plan.day)
         return await read_minutes(day.store, plan.names, plan.day, day.clock.now())
 
     day.stats.minutes = await day.patience.retry("the comparison with KIS", compare_with_kis)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from engine.history import completeness
 from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
 from engine.history.delays import live_delays
+from engine.history.origins import Origins
 from engine.market.expected import SESSIONS
 from engine.store import MergeCounts, ledger
 from pipelines.feed import DayPlan
@@ -40,6 +41,7 @@ class DayStatistics:
     stored: dict[str, set[datetime]] = field(default_factory=dict)
     by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # complete, stamps by symbol
     trades: int = 0  # that the feed gave
+    origins: Origins | None = None  # what the database says of feed and REST, after the close
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
     # all rows of them, by stamp
@@ -187,6 +189,18 @@ class DayStatistics:
         """The minute whose bar was committed latest after its end, and the seconds it took."""
         return max(self.delays.items(), key=lambda item: item[1], default=None)
 
+    def _feed_figures(self) -> dict[str, Any]:
+        """Return what the feed gave; what REST said of it is null before the close."""
+        complete = sum(map(len, self.by_feed.values()))
+        return {
+            "bars": complete,
+            "share": round(complete / self.bars, 4) if self.bars else None,
+            "first": self.origins and self.origins.by_feed,
+            "confirmed": self.origins and self.origins.confirmed,
+            "replaced": self.origins and self.origins.replaced,
+            "trades": self.trades,
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Return the summary for machines. Times are KST; seconds are those of the run's clock."""
         slowest = self.slowest
@@ -202,8 +216,9 @@ class DayStatistics:
             "snapshots": self.snapshots,
             "signals": dict(self.signals),
             "trade_signals": dict(self.trade_signals),
-            "feed": {"bars": sum(map(len, self.by_feed.values())), "trades": self.trades},
+            "feed": self._feed_figures(),
             "corrections": self.corrections,
+            "corrected_signals": self.origins and self.origins.corrected_signals,
             "minutes": {name: int(counts[name].sum()) for name in COUNTS},
             "gaps": missing,  # minutes, for whatever reason
             "no_trade": int(counts["no_trade"].sum()),

@@ -273,7 +273,11 @@ def _stored_columns(plan: BarPlan, bars: pl.DataFrame, clock: Clock) -> pa.Recor
     """Return bars of the feed in the columns of their table."""
     is_stock = isinstance(parse(plan.symbol), Stock)
     schema = schemas.STOCK_BARS if is_stock else schemas.FUTURES_BARS
-    added = {"fetched_at": pl.lit(clock.now(), pl.Datetime("us")), "timeframe": pl.lit(TIMEFRAME)}
+    added = {
+        "fetched_at": pl.lit(clock.now(), pl.Datetime("us")),
+        "timeframe": pl.lit(TIMEFRAME),
+        "source": pl.lit(schemas.FEED),
+    }
     return schemas.conform(
         bars.with_columns(expression.alias(name) for name, expression in added.items()), schema
     )

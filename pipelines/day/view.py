@@ -196,9 +196,8 @@ def summary(stats: DayStatistics) -> RenderableType:
     table = Table(show_header=False)
     no_trade = stats.minutes_in_state("no_trade") + stats.minutes_in_state("halted")
     table.add_row("bars", f"{stats.bars:,}")
-    if stats.by_feed:
-        by_feed = sum(map(len, stats.by_feed.values()))
-        table.add_row("by the feed", f"{by_feed:,} bars, complete from {stats.trades:,} trades")
+    for row in _feed_rows(stats):
+        table.add_row(*row)
     table.add_row("snapshots", f"{stats.snapshots:,}")
     for strategy, count in stats.signals.items():
         trades = stats.trade_signals[strategy]
@@ -212,12 +211,34 @@ def summary(stats: DayStatistics) -> RenderableType:
     if no_trade:
         table.add_row("without a trade", f"{no_trade:,} minutes, confirmed by KIS")
     table.add_row("corrections", f"{stats.corrections:,}")
+    for row in _corrected_signals(stats):
+        table.add_row(*row)
     for reason, count in sorted(stats.rejected.items()):
         table.add_row(f"rejected: {reason}", f"{count:,}")
     if stats.slowest:
         minute, seconds = stats.slowest
         table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
     return Group(Text(_headline(stats), style="italic"), table)
+
+
+def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
+    """Yield what the feed gave, and what REST said of it."""
+    if not stats.by_feed:
+        return
+    by_feed = sum(map(len, stats.by_feed.values()))
+    share = f"{by_feed / max(stats.bars, 1):.1%} of all"
+    yield "by the feed", f"{by_feed:,} bars, {share}, complete from {stats.trades:,} trades"
+    if stats.origins:
+        yield "  confirmed", f"{stats.origins.confirmed:,} bars have the values that REST gave"
+        yield "  replaced", f"{stats.origins.replaced:,} bars, for which REST gave other values"
+
+
+def _corrected_signals(stats: DayStatistics) -> Iterator[tuple[str, str]]:
+    """Yield how many signals changed after they had been given, and why."""
+    causes = {"feed": "REST replaced a bar of the feed", "rest": "KIS gave a bar late or anew"}
+    for cause, count in (stats.origins.corrected_signals if stats.origins else {}).items():
+        if count:
+            yield "corrected signals", f"{count:,}: {causes[cause]}"
 
 
 def _headline(stats: DayStatistics) -> str:

@@ -148,6 +148,7 @@ async def warm_up(store: Store, market: SyntheticMarket, day: DayPlan) -> None:
             timestamp=held.stamp_of_label(pl.col("label")),
             symbol=pl.lit(symbol),
             fetched_at=pl.lit(held.last_stamp),
+            source=pl.lit(schemas.REST),
         )
         await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
 

@@ -144,6 +144,7 @@ def _answers(symbols: int, minute: int) -> pl.DataFrame:
         close=wave + 50,
         volume=pl.col("timestamp").dt.minute().cast(pl.Int64),
         fetched_at=pl.lit(first),
+        source=pl.lit(schemas.REST),
     )
 
 

@@ -44,6 +44,7 @@ def bars(symbols: int, sessions: int, *, first: int = 0, close: float = 350.0) -
             close=close + walk + 0.05,
             volume=(pl.col("minute") * 31).mod(1009),
             fetched_at=pl.lit(OPEN + timedelta(days=900)),
+            source=pl.lit(schemas.REST),
         )
     )
     table = frame.select(schemas.FUTURES_BARS.names).to_arrow().cast(schemas.FUTURES_BARS)
@@ -121,7 +122,7 @@ def _batches(connection: Connection, rounds: int, count: int) -> list[Row]:
 def _upserts(connection: Connection, batch: pa.RecordBatch) -> None:
     for row in batch.to_pylist():
         connection.execute_alone(
-            "INSERT INTO futures_1m VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$8,'a01')"
+            "INSERT INTO futures_1m VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$8,'a01',$9)"
             " ON CONFLICT (symbol, timestamp, product) DO UPDATE SET close = excluded.close",
             list(row.values()),
         )

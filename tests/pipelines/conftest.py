@@ -42,6 +42,7 @@ def bars(symbols: list[str], first: date, last: date, level: float) -> pl.DataFr
         close=close,
         volume=pl.int_range(pl.len()) % 900 + 1,
         fetched_at=pl.col("stamp") + timedelta(seconds=2),
+        source=pl.lit(schemas.REST),
     )
 
 

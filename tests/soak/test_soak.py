@@ -107,7 +107,10 @@ async def store_all(store: Store, promise: Promise, session: SessionPlan) -> Non
     for bars in session.plan.bars:
         schema = schemas.STOCK_BARS if bars.source == "stock" else schemas.FUTURES_BARS
         truth = promise.truth(bars.symbol, bars.session).with_columns(
-            symbol=pl.lit(bars.symbol), timeframe=pl.lit("1m"), fetched_at=noon
+            symbol=pl.lit(bars.symbol),
+            timeframe=pl.lit("1m"),
+            fetched_at=noon,
+            source=pl.lit(schemas.REST),
         )
         await store.merge(parse(bars.symbol).table, schemas.conform(truth, schema))
         for strategy in STRATEGIES.values() if bars.source == "deriv" else ():

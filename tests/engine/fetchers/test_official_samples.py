@@ -51,7 +51,7 @@ async def test_futures_bars_are_read_and_half_minutes_are_rejected(
         fetcher = DerivativeBarFetcher(client)
         bars = (await fetcher.fetch(request)).to_pylist()
     for bar in bars:
-        assert bar.pop("fetched_at") == kis.clock.now()
+        assert (bar.pop("fetched_at"), bar.pop("source")) == (kis.clock.now(), "rest")
     price = {"open": 359.6, "high": 359.6, "low": 359.6, "close": 359.6, "volume": 0}
     assert bars == [
         {"timestamp": datetime(2024, 4, 17, 14, 15), "symbol": "101V09", **price},
@@ -69,7 +69,12 @@ async def test_stock_bars_of_today_are_read(kis: StubKis, tmp_path: Path) -> Non
     request = BarRequest("000660", session("000660", date(2022, 9, 2)))
     async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
-    common = {"symbol": "000660", "timeframe": "1m", "fetched_at": kis.clock.now()}
+    common = {
+        "symbol": "000660",
+        "timeframe": "1m",
+        "fetched_at": kis.clock.now(),
+        "source": "rest",
+    }
     assert bars == [
         {
             "timestamp": datetime(2022, 9, 2, 10, 0),
@@ -97,7 +102,12 @@ async def test_stock_bars_of_a_past_day_are_read(kis: StubKis, tmp_path: Path) -
     request = BarRequest("005930", session("005930", date(2024, 11, 8)))
     async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
-    common = {"symbol": "005930", "timeframe": "1m", "fetched_at": kis.clock.now()}
+    common = {
+        "symbol": "005930",
+        "timeframe": "1m",
+        "fetched_at": kis.clock.now(),
+        "source": "rest",
+    }
     assert bars == [
         {
             "timestamp": datetime(2024, 11, 8, 12, 2),

@@ -36,6 +36,7 @@ def bars(symbols: list[str] | None = None) -> pl.DataFrame:
         close=price,
         volume=pl.lit(3, pl.Int64),
         fetched_at=pl.lit(datetime(2025, 9, 16)),
+        source=pl.lit(schemas.REST),
     )
 
 

@@ -21,7 +21,9 @@ def batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     return frame.select(schema.names).to_arrow().cast(schema).combine_chunks().to_batches()[0]
 
 
-def _bars(closes: Sequence[float], symbol: str, start: datetime, fetched: datetime) -> pl.DataFrame:
+def _bars(
+    closes: Sequence[float], symbol: str, start: datetime, fetched: datetime, source: str
+) -> pl.DataFrame:
     return pl.DataFrame({"close": closes}, schema={"close": pl.Float64}).with_columns(
         timestamp=pl.lit(start) + pl.int_range(pl.len()) * MINUTE,
         symbol=pl.lit(symbol),
@@ -31,6 +33,7 @@ def _bars(closes: Sequence[float], symbol: str, start: datetime, fetched: dateti
         low=pl.col("close") - 1,
         volume=pl.lit(7, pl.Int64),
         fetched_at=pl.lit(fetched),
+        source=pl.lit(source),
     )
 
 
@@ -40,9 +43,10 @@ def futures_bars(
     symbol: str = "101W09",
     start: datetime = OPEN,
     fetched: datetime = FETCHED,
+    source: str = schemas.REST,
 ) -> pa.RecordBatch:
     """Return consecutive bars of one future with these closes."""
-    return batch(_bars(closes, symbol, start, fetched), schemas.FUTURES_BARS)
+    return batch(_bars(closes, symbol, start, fetched, source), schemas.FUTURES_BARS)
 
 
 def stock_bars(
@@ -51,9 +55,10 @@ def stock_bars(
     symbol: str = "005930",
     start: datetime = OPEN,
     fetched: datetime = FETCHED,
+    source: str = schemas.REST,
 ) -> pa.RecordBatch:
     """Return consecutive bars of one stock with these closes."""
-    return batch(_bars(closes, symbol, start, fetched), schemas.STOCK_BARS)
+    return batch(_bars(closes, symbol, start, fetched, source), schemas.STOCK_BARS)
 
 
 def signals(

@@ -188,7 +188,7 @@ async def test_a_gap_keeps_the_time_when_it_was_opened(store: Store) -> None:
     assert stored.to_pylist() == [{"state": "filled", "attempts": 1, "opened_at": FETCHED}]
 
 
-async def test_status_has_heartbeats_last_bars_gaps_corrections_and_rejections(
+async def test_status_has_heartbeats_last_bars_gaps_corrections_signals_and_rejections(
     store: Store,
 ) -> None:
     await record_heartbeat(store, "live", "collecting", "411 bars", 411, OPEN)
@@ -199,8 +199,10 @@ async def test_status_has_heartbeats_last_bars_gaps_corrections_and_rejections(
     await store.merge("futures_1m", futures_bars([1.5], symbol="101W09", fetched=later))
     await store.merge("gaps", gap("open", 0, 0))
     await store.merge("rejected_rows", rejected('{"a":1}'))
+    await store.merge("dolpha1_signal", signals([0, 1]))
+    await store.merge("dolpha1_signal", signals([0, -1], created=later))
     frames = await system_status(store)
-    beats, bars, gaps, corrections, rejections = frames.values()
+    beats, bars, gaps, corrections, corrected, rejections = frames.values()
     assert beats.select("component", "status", "data_count").rows() == [("live", "done", 412)]
     assert bars.select("symbol", "timestamp", "close").rows() == [
         ("101W09", OPEN + MINUTE, 2.0),
@@ -208,5 +210,8 @@ async def test_status_has_heartbeats_last_bars_gaps_corrections_and_rejections(
     ]
     assert gaps["stamps"].to_list() == [2]
     assert corrections.select("symbol", "bars", "kind").rows() == [("101W09", 1, "correction")]
+    assert corrected.select("table_name", "symbol", "session", "cause", "signals").rows() == [
+        ("dolpha1_signal", "101W09", OPEN.date(), "rest", 1)
+    ]
     assert rejections["times"].to_list() == [1]
     assert next(iter(frames)) == "Heartbeats"

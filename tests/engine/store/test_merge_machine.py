@@ -3,7 +3,7 @@
 Any order, repetition, splitting, grouping and interleaving by two writers, and a writer or its
 connection dying between any two statements, must give the table that applying the batches once in
 order gives. KIS's corrections are modelled as versions: a bar read later has the same or a newer
-value.
+value. The feed may give any value, right or wrong, at any time: what REST gives stands.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from hypothesis.stateful import (
 )
 
 from engine.errors import KrtError
+from engine.schemas import FEED, REST
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.merge import complete_rows, merge_rows
 from engine.store.table_setup import make_partitions
@@ -40,12 +41,15 @@ SYMBOLS = ("A01612", "A01703", "101W09")
 MINUTES = 5
 KEYS = [(symbol, minute) for symbol in SYMBOLS for minute in range(MINUTES)]
 
-Rows = list[tuple[str, int, int]]  # symbol, minute, version at which it was read
+Rows = list[
+    tuple[str, int, int]
+]  # symbol, minute, version at which it was read; the feed's below 0
 
 
 def value(symbol: str, minute: int, version: int) -> float:
-    """Return the bar's close at a version: KIS corrects it now and then."""
-    return float(version // (1 + (SYMBOLS.index(symbol) + minute) % 4))
+    """Return the bar's close at a version: KIS corrects it now and then, the feed may be wrong."""
+    wrong = 0.5 if version < 0 and version % 2 else 0.0
+    return float(abs(version) // (1 + (SYMBOLS.index(symbol) + minute) % 4)) + wrong
 
 
 def as_batch(rows: Rows) -> pa.RecordBatch:
@@ -55,7 +59,8 @@ def as_batch(rows: Rows) -> pa.RecordBatch:
                 OPEN + minute * MINUTE,
                 symbol,
                 value(symbol, minute, version),
-                FETCHED + timedelta(seconds=version),
+                FETCHED + timedelta(seconds=abs(version)),
+                FEED if version < 0 else REST,
             )
             for symbol, minute, version in rows
         ],
@@ -64,6 +69,7 @@ def as_batch(rows: Rows) -> pa.RecordBatch:
             "symbol": pl.String,
             "close": pl.Float64,
             "fetched_at": pl.Datetime("us"),
+            "source": pl.String,
         },
         orient="row",
     )
@@ -115,8 +121,12 @@ class _MortalCursor:
 
 
 def keep_latest(stored: dict[tuple[str, int], int], rows: Rows) -> None:
+    """Keep REST's newest version of each bar, and the feed's newest where REST gave none."""
     for symbol, minute, version in rows:
-        stored[symbol, minute] = max(version, stored.get((symbol, minute), 0))
+        known = stored.get((symbol, minute), version)
+        same_source = (known < 0) == (version < 0)
+        newer = abs(version) > abs(known) if same_source else known < 0
+        stored[symbol, minute] = version if newer else known
 
 
 class MergeMachine(RuleBasedStateMachine):
@@ -151,6 +161,12 @@ class MergeMachine(RuleBasedStateMachine):
         self.version += 1
         return [(symbol, minute, self.version) for symbol, minute in keys]
 
+    @rule(target=batches, keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=4))
+    def follow(self, keys: list[tuple[str, int]]) -> Rows:
+        """Bars of the feed."""
+        self.version += 1
+        return [(symbol, minute, -self.version) for symbol, minute in dict.fromkeys(keys)]
+
     @rule(rows=batches, by=st.sampled_from([0, 1]))
     def merge_one(self, rows: Rows, by: int) -> None:
         """Any fetched batch, in any order, any number of times, by either writer."""
@@ -165,7 +181,7 @@ class MergeMachine(RuleBasedStateMachine):
     @rule(first=batches, second=batches)
     def merge_grouped(self, first: Rows, second: Rows) -> None:
         """Two batches in one commit; the version decides, whatever their order."""
-        group = sorted([first, second], key=lambda rows: rows[0][2])
+        group = sorted([first, second], key=lambda rows: abs(rows[0][2]))
         self.merge(self.writers[0], group)
 
     @rule(first=batches, second=batches)
@@ -196,9 +212,25 @@ class MergeMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_counted_twice_or_replaced_silently(self) -> None:
         assert self.inserted == len(self.model)
-        replaced = self.writers[0].query("SELECT close, new_close FROM replaced_bars")
-        assert replaced.num_rows == self.changed
-        assert all(row["close"] < row["new_close"] for row in replaced.to_pylist())
+        found = self.writers[0].query(
+            "SELECT close, new_close, source, new_source FROM replaced_bars"
+        )
+        replaced = found.to_pylist()
+        assert len(replaced) == self.changed
+        assert all(row["close"] < row["new_close"] for row in replaced if row["source"] == REST)
+        assert {(FEED, FEED), (FEED, REST), (REST, REST)} >= {
+            (row["source"], row["new_source"]) for row in replaced
+        }
+
+    @invariant()
+    def what_rest_gave_is_known_to_be_so(self) -> None:
+        stored = self.writers[0].query(
+            "SELECT symbol, timestamp, source, confirmed_at FROM futures_1m"
+        )
+        for row in stored.to_pylist():
+            by_rest = self.model[row["symbol"], (row["timestamp"] - OPEN) // MINUTE] > 0
+            assert (row["source"] == REST or row["confirmed_at"] is not None) == by_rest
+            assert row["source"] == FEED or row["confirmed_at"] is None
 
 
 def test_any_order_repetition_or_crash_of_merges_leads_to_the_same_table(database_url: str) -> None:

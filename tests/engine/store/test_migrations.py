@@ -47,11 +47,17 @@ def test_a_year_of_data_stays_as_it_is(
             "INSERT INTO futures_1m SELECT minute, 'A01612', 350, 351, 349, 350, 7, minute, minute,"
             " 'a01' FROM generate_series(timestamp '2025-01-02', '2025-12-31', '1 minute') minute"
         )
-        digest = "SELECT count(*) AS n, sum(hashtextextended(f::text, 0)) AS h FROM futures_1m f"
+        columns = database.query("SELECT * FROM futures_1m LIMIT 1").column_names
+        digest = (
+            "SELECT count(*) AS n, sum(hashtextextended(ROW(" + ", ".join(columns) + ")::text, 0))"
+            " AS h FROM futures_1m"
+        )
         before = database.query(digest)
         monkeypatch.undo()
         migrate(empty_url, keep=kept)
         assert database.query(digest) == before
+        sources = "SELECT DISTINCT source, confirmed_at FROM futures_1m"
+        assert database.query(sources).to_pylist() == [{"source": "rest", "confirmed_at": None}]
         assert applied(database) == len(list(FILES.glob("*.sql")))
         (schema,) = kept.iterdir()
         text = schema.read_text("utf-8")

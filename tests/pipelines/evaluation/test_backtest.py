@@ -44,7 +44,9 @@ def file(bars: pl.DataFrame, tmp_path: Path) -> Path:
 
 
 async def fill(store: Store, bars: pl.DataFrame) -> None:
-    rows = bars.with_columns(fetched_at=pl.datetime(2025, 10, 1, time_unit="us"))
+    rows = bars.with_columns(
+        fetched_at=pl.datetime(2025, 10, 1, time_unit="us"), source=pl.lit(schemas.REST)
+    )
     await store.merge("futures_1m", schemas.conform(rows, schemas.FUTURES_BARS))
 
 

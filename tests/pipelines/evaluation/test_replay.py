@@ -27,7 +27,9 @@ def bars() -> pl.DataFrame:
 
 
 async def put(store: Store, bars: pl.DataFrame) -> None:
-    rows = bars.with_columns(fetched_at=pl.lit(datetime(2025, 9, 24, 16), pl.Datetime("us")))
+    rows = bars.with_columns(
+        fetched_at=pl.lit(datetime(2025, 9, 24, 16), pl.Datetime("us")), source=pl.lit(schemas.REST)
+    )
     await store.merge("futures_1m", schemas.conform(rows, schemas.FUTURES_BARS))
 
 

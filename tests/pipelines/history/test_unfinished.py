@@ -47,6 +47,7 @@ async def store_half_a_day(at: Desk, status: str) -> None:
             volume=pl.when(first).then(1).otherwise("volume"),
             timeframe=pl.lit("1m"),
             fetched_at=pl.lit(NOON),
+            source=pl.lit(schemas.REST),
         )
         table = "futures_1m" if schema is schemas.FUTURES_BARS else "stocks_1m"
         await at.store.merge(table, schemas.conform(half, schema))

@@ -94,6 +94,7 @@ def collect(url: str, minute: int, close: float) -> None:
                 "close": [close],
                 "volume": [5],
                 "fetched_at": [stamp],
+                "source": [schemas.REST],
             }
         )
         await store.merge("futures_1m", schemas.conform(bar, schemas.FUTURES_BARS))

@@ -61,7 +61,7 @@ async def test_a_strategy_that_has_stored_nothing_has_no_table(
     """What its signals would have been is shown all the same."""
     assert queries.signal_tables(database_url) == {"dolpha1_signal"}
     bars = random_bars("A01612", DAY, DAY, minutes=60).with_columns(
-        fetched_at=datetime(2026, 12, 1)
+        fetched_at=datetime(2026, 12, 1), source=pl.lit(schemas.REST)
     )
     await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
     signals = queries.signals_of_day(database_url, parse("A01612"), DAY, "opening_range")

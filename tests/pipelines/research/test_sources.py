@@ -32,6 +32,7 @@ async def fill(store: Store) -> pl.DataFrame:
         high=pl.lit(443.0),
         volume=pl.int_range(pl.len()),
         fetched_at=pl.lit(datetime(2025, 9, 13)),
+        source=pl.lit(schemas.REST),
     )
     await store.merge("futures_1m", schemas.conform(bars, schemas.FUTURES_BARS))
     return stamps.select("symbol", "session").unique()

@@ -1,0 +1,116 @@
+"""Bars by feed and by REST: REST stands, and a bar says who gave it first and whether both did."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from engine.schemas import FEED, REST
+from engine.store import MergeCounts, Store
+from tests.engine.store.data import FETCHED, MINUTE, OPEN, futures_bars, signals, stock_bars
+
+LATER = FETCHED + MINUTE
+LATEST = LATER + MINUTE
+
+
+async def origins(
+    store: Store, table: str = "futures_1m"
+) -> list[tuple[float, str, datetime | None]]:
+    stored = await store.query(f"SELECT close, source, confirmed_at FROM {table} ORDER BY 1")
+    return pl.DataFrame(stored).rows()
+
+
+@pytest.mark.parametrize("make", [futures_bars, stock_bars])
+async def test_rest_confirms_the_values_of_the_feed_and_nothing_counts_as_changed(
+    store: Store, make
+) -> None:
+    table = "futures_1m" if make is futures_bars else "stocks_1m"
+    await store.merge(table, make([1.0, 2.0], source=FEED))
+    moments = f"SELECT fetched_at, committed_at FROM {table} WHERE close < 3 ORDER BY close"
+    before = await store.query(moments)
+    answer = make([1.0, 2.0, 3.0], fetched=LATER)
+    assert await store.merge(table, answer) == MergeCounts(inserted=1, unchanged=2)
+    assert await store.merge(table, make([1.0, 2.0], fetched=LATEST)) == MergeCounts(unchanged=2)
+    assert await origins(store, table) == [
+        (1.0, FEED, LATER),
+        (2.0, FEED, LATER),
+        (3.0, REST, None),
+    ]
+    assert await store.query(moments) == before
+    assert (await store.query("SELECT * FROM replaced_bars")).num_rows == 0
+
+
+async def test_where_rest_differs_it_stands_and_the_bar_of_the_feed_is_kept(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.merge("futures_1m", futures_bars([1.0, 2.0], source=FEED, fetched=LATER))
+    # REST stands even if its answer is the older one.
+    assert await store.merge("futures_1m", futures_bars([1.0, 2.5])) == MergeCounts(0, 1, 1)
+    again = futures_bars([9.0, 9.0], source=FEED, fetched=LATEST)
+    assert await store.merge("futures_1m", again) == MergeCounts(unchanged=2)
+    assert await origins(store) == [(1.0, FEED, FETCHED), (2.5, REST, None)]
+    kept = await store.query("SELECT close, new_close, source, new_source FROM replaced_bars")
+    assert pl.DataFrame(kept).row(0) == (2.0, 2.5, FEED, REST)
+    found = await store.query("SELECT kind, bars FROM corrections")
+    assert pl.DataFrame(found).row(0) == ("feed", 1)
+    lines = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert lines[0] == "⚠️ 101W09 2025-09-01: REST replaced 1 bar(s) of the feed"
+
+
+async def test_both_in_one_commit_are_as_one_after_the_other(store: Store) -> None:
+    feed = futures_bars([1.0, 2.0], source=FEED, fetched=LATER)
+    rest = futures_bars([1.0, 2.5])
+    counts = await store.merge_all("futures_1m", [rest, feed])
+    assert sum(counts, MergeCounts()) == MergeCounts(inserted=2, unchanged=2)
+    assert await origins(store) == [(1.0, FEED, FETCHED), (2.5, REST, None)]
+
+
+async def test_a_batch_of_before_the_feed_is_of_rest_and_so_is_a_bar_put_in_by_hand(
+    store: Store,
+) -> None:
+    bars = futures_bars([1.0])
+    await store.merge("futures_1m", pa.record_batch(bars.drop_columns(["source"])))
+    await store.execute(
+        "INSERT INTO futures_1m (timestamp, symbol, open, high, low, close, volume, fetched_at,"
+        " committed_at, product) SELECT timestamp + interval '1 minute', symbol, open, high, low,"
+        " 2, volume, fetched_at, committed_at, product FROM futures_1m"
+    )
+    assert await origins(store) == [(1.0, REST, None), (2.0, REST, None)]
+
+
+async def test_a_confirmation_scans_no_whole_table(store: Store) -> None:
+    for symbol in ("A01612", "A01703"):
+        await store.merge("futures_1m", futures_bars([1.0] * 50_000, symbol=symbol, source=FEED))
+    await store.execute("ANALYZE")
+    touched = (
+        "SELECT sum(seq_tup_read)::float8 AS n FROM pg_stat_user_tables WHERE relname ~ '^futures'"
+    )
+    await store.query("SELECT pg_stat_force_next_flush()::text")
+    before = (await store.query(touched))["n"].to_pylist()[0]
+    await store.merge("futures_1m", futures_bars([1.0] * 30, symbol="A01612", fetched=LATER))
+    await store.query("SELECT pg_stat_force_next_flush()::text")
+    assert (await store.query(touched))["n"].to_pylist()[0] == before
+    confirmed = await store.query("SELECT count(confirmed_at) AS n FROM futures_1m")
+    assert confirmed["n"].to_pylist() == [30]
+
+
+async def test_a_signal_says_whether_it_changed_because_a_bar_of_the_feed_was_replaced(
+    store: Store,
+) -> None:
+    async def corrections() -> list[tuple[datetime, str]]:
+        found = await store.query("SELECT timestamp, cause FROM signal_corrections ORDER BY 1, 2")
+        return pl.DataFrame(found).rows()
+
+    await store.merge("futures_1m", futures_bars([1.0, 2.0], source=FEED))
+    await store.merge("dolpha1_signal", signals([0, 1]))
+    await store.merge("futures_1m", futures_bars([1.0, 2.5], fetched=LATER))
+    await store.merge("dolpha1_signal", signals([0, -1], created=LATER))
+    assert await corrections() == [(OPEN + MINUTE, "feed")]
+    # KIS corrects its own bar: what happened to the feed before is no cause any more.
+    await store.merge("futures_1m", futures_bars([1.0, 2.7], fetched=LATEST))
+    await store.merge("dolpha1_signal", signals([0, 0], created=LATEST))
+    assert await corrections() == [(OPEN + MINUTE, "feed"), (OPEN + MINUTE, "rest")]
