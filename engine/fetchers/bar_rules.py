@@ -42,10 +42,12 @@ class Fields:
     day: str = "stck_bsop_date"
     hour: str = "stck_cntg_hour"
     volume: str = "cntg_vol"
+    turnover: str = "acml_tr_pbmn"  # of the session so far; no bar needs it
 
     def names(self) -> list[str]:
-        """Return the fields that a row must have."""
-        return [self.day, self.hour, self.open, self.high, self.low, self.close, self.volume]
+        """Return the fields of a row that are read."""
+        prices = [self.open, self.high, self.low, self.close]
+        return [self.day, self.hour, *prices, self.volume, self.turnover]
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Rules:
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Bars in KIS's order (label, prices, volume), rows to reject (ROW, REASON), and counts.
+    """Bars in KIS's order, rows to reject (ROW, REASON), and counts.
 
+    A bar is VALUES, and `turnover`: the session's so far, null if it cannot be read.
     `waiting` are rejected rows far from the others that become bars if they are given again;
     `confirmed` are bars of this kind that were. `goes_back`: there are rows of the session before;
     `in_order`: no row of the session stands behind them.
@@ -123,7 +126,7 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
 
 @lru_cache(maxsize=16)
 def _read(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
-    """Return ROW, date checks, label (a datetime), prices and volume; null if unreadable.
+    """Return ROW, date checks, label (a datetime), prices, volume and turnover; null if unreadable.
 
     `same_day` is null for an unreadable date; `before` says that a date is before the session's.
     """
@@ -136,6 +139,7 @@ def _read(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
         codec.label(fields.hour, began).alias("label"),
         *(codec.number(getattr(fields, price)).alias(price) for price in PRICES),
         codec.whole(fields.volume).alias("volume"),
+        codec.number(fields.turnover).alias("turnover"),
     )
 
 

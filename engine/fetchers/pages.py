@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import polars as pl
 
@@ -15,6 +16,21 @@ from engine.fetchers.bar_rules import ANOTHER_DATE, APART, OUTSIDE, REPEATED, Sp
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.market.sessions import Session
+from engine.market.symbols import Contract, Night, Option, parse
+
+
+class Turnover(NamedTuple):
+    """What a row says about money, in KIS's unit (docs/kis.md#turnover).
+
+    `so_far` is the session's turnover up to the end of the bar; `least` and `most` are what the bar
+    alone may have (its volume at its low and at its high), `one` is one share or contract at its
+    low.
+    """
+
+    so_far: float
+    least: float
+    most: float
+    one: float
 
 
 @dataclass(frozen=True)
@@ -22,16 +38,17 @@ class Page:
     """One answer about the minutes up to `newest` (the stamp that was asked for).
 
     `as_of` is KIS's time, as far as it is known. `stamps` are those of the answer's bars,
-    ascending. `refused` are minutes whose row cannot be a bar, with the reason; `odd` those whose
-    row waits for a second answer. `readable` is false if a row might belong to any minute.
-    `is_full`: it has as many rows as an answer can have. `goes_back`: it has rows of the session
-    before.
+    ascending; `turnovers` are what their rows say about money, where that can be read. `refused`
+    are minutes whose row cannot be a bar, with the reason; `odd` those whose row waits for a second
+    answer. `readable` is false if a row might belong to any minute. `is_full`: it has as many rows
+    as an answer can have. `goes_back`: it has rows of the session before.
     """
 
     newest: datetime
     as_of: datetime
     clocks_agree: bool = True
     stamps: tuple[datetime, ...] = ()
+    turnovers: Mapping[datetime, Turnover] = field(default_factory=dict)
     refused: Mapping[datetime, str] = field(default_factory=dict)
     odd: frozenset[datetime] = frozenset()
     readable: bool = True
@@ -44,6 +61,14 @@ class Page:
         return self.readable and not self.refused and not self.odd
 
 
+def turnover_unit(symbol: str) -> float:
+    """Return what one share or contract at price 1 adds to KIS's turnover (KRW, thousand KRW)."""
+    traded = parse(symbol)
+    if isinstance(traded, Contract | Night | Option):
+        return traded.product.multiplier / 1_000
+    return 1.0
+
+
 def read_page(
     answer: Answer, split: SplitRows, session: Session, newest: datetime, rows_per_call: int
 ) -> Page:
@@ -54,6 +79,7 @@ def read_page(
         as_of=answer.as_of,
         clocks_agree=answer.clocks_agree,
         stamps=tuple(_stamps(split.bars, session)),
+        turnovers=_turnovers(split.bars, session, turnover_unit(answer.symbol)),
         refused={stamp: why for stamp, why in rows if why != APART},
         odd=frozenset(stamp for stamp, why in rows if why == APART),
         readable=answer.has_rows("output2") and split.in_order and lost == 0,
@@ -66,6 +92,18 @@ def _stamps(bars: pl.DataFrame, session: Session) -> list[datetime]:
     stamps = bars.select(session.stamp_of_label(pl.col("label")).alias("stamp"))
     found: list[datetime] = stamps.unique("stamp").sort("stamp")["stamp"].to_list()
     return found
+
+
+def _turnovers(bars: pl.DataFrame, session: Session, unit: float) -> dict[datetime, Turnover]:
+    low, high = pl.col("low") * unit, pl.col("high") * unit
+    rows = bars.filter(pl.col("turnover").is_not_null()).select(
+        session.stamp_of_label(pl.col("label")),
+        "turnover",
+        least=low * pl.col("volume"),
+        most=high * pl.col("volume"),
+        one=low,
+    )
+    return {stamp: Turnover(*values) for stamp, *values in rows.iter_rows()}
 
 
 def _others(split: SplitRows, session: Session) -> tuple[list[tuple[datetime, str]], int]:

@@ -6,8 +6,11 @@ about a missing stamp that lies within it is one of these:
     HELD      its bar is in the answer, or waits in the spool: it is not missing
     REFUSED   its row is there and cannot be a bar; the row's reason
     DOUBTED   its row is there and stands far from the others: a bar once KIS gives it again
-    PROVEN    the page shows bars before and after it, and nothing that was refused
-    ONCE      the page shows nothing at it: one of the two answers that are needed
+    LEFT_OUT  the page shows bars before and after it, and its turnover says that there is one more
+    PROVEN    the page shows bars before and after it, nothing that was refused, and its turnover
+              says that nothing was traded between the two (`engine.history.turnover`)
+    BETWEEN   the page shows bars before and after it: one of the two answers that are needed
+    ONCE      the page shows nothing at it: the same, and weaker about what was refused
     NOTHING   the page proves nothing; why
 
 `weigh` makes the sentence of a request out of its pages, `apply_answers` the new marks.
@@ -24,17 +27,24 @@ import polars as pl
 
 from engine.columns import STAMP, TIME
 from engine.fetchers.pages import Page
+from engine.history.turnover import judge_holes
 from engine.kis.skew import AGREE
 from engine.market.sessions import Session
 from engine.store import ledger
 
 HOURS_APART = timedelta(hours=2)  # between two answers that are to count as two, by KIS's clock
-HELD, REFUSED, DOUBTED = "held", "refused", "doubted"
-PROVEN, ONCE, NOTHING = "proven", "once", "nothing"
-_ORDER = [HELD, REFUSED, DOUBTED, PROVEN, ONCE, NOTHING]  # the first that a page says counts
+HELD, REFUSED, DOUBTED, LEFT_OUT = "held", "refused", "doubted", "left out"
+PROVEN, BETWEEN, ONCE, NOTHING = "proven", "between", "once", "nothing"
+# The first that a page says counts.
+_ORDER = [HELD, REFUSED, DOUBTED, LEFT_OUT, PROVEN, BETWEEN, ONCE, NOTHING]
 
 NO_TRADE = "KIS has no bar there"
 DOUBTFUL = "KIS's answer showed nothing around it; to be asked again two hours later or more"
+UNPROVEN = (
+    "KIS's answer has bars around it, and no turnover proves that nothing traded between them;"
+    " to be asked again two hours later or more"
+)
+TURNOVER = "KIS's turnover says that it traded, but KIS's answer lacks the bar"
 WAITING = "the bar waits in the spool for the database"
 UNKNOWN_SPOOL = "the spool cannot be read, and the bar may wait in it"
 UNSEALED = "KIS's answer about the session was not final"
@@ -51,7 +61,7 @@ ANSWERS = pl.Schema(
         ("symbol", pl.String()),
         ("session", pl.Date()),
         ("stamp", TIME),
-        ("says", pl.String()),  # HELD, REFUSED, DOUBTED, PROVEN, ONCE or NOTHING
+        ("says", pl.String()),  # one of the words above
         ("answered_at", TIME),  # by KIS's clock
         ("why", pl.String()),  # the reason, for the ledger; null where KIS has no bar
         ("gone", pl.String()),  # why KIS cannot have the bar any more, else null
@@ -100,11 +110,11 @@ def judge(page: Page, session: Session, missing: pl.DataFrame, known: Known) -> 
     if oldest is None:
         return pl.DataFrame(schema=ANSWERS)
     doubt = _doubt(page, session, oldest, known)
-    proven = _is_between_bars(page)
+    between = _is_between_bars(page)
     says, why = _lesser(page, known)
     if doubt is not None:
-        proven, says, why = pl.lit(value=False), NOTHING, doubt
-    proof, aside = (PROVEN, None) if page.is_clean else (ONCE, BESIDE_REFUSED)
+        between, says, why = pl.lit(value=False), NOTHING, doubt
+    clean = between & page.is_clean
     held = pl.col("stamp").is_in(_series([*page.stamps, *(known.waiting or ())]).implode())
     is_final = page.clocks_agree and page.as_of >= session.sealed_at
     refused = pl.col("reason").is_not_null() & is_final
@@ -112,7 +122,10 @@ def judge(page: Page, session: Session, missing: pl.DataFrame, known: Known) -> 
     words = [
         (held, HELD, WAITING),
         (odd, DOUBTED, ODD),
-        (proven, proof, aside),
+        (clean & pl.col("traded"), LEFT_OUT, TURNOVER),
+        (clean & ~pl.col("traded"), PROVEN, None),
+        (clean, BETWEEN, UNPROVEN),
+        (between, ONCE, BESIDE_REFUSED),
         (pl.lit(value=True), says, why),
     ]
     chain: Any = pl.when(refused & ~held).then(pl.struct(says=pl.lit(REFUSED), why="reason"))
@@ -120,7 +133,11 @@ def judge(page: Page, session: Session, missing: pl.DataFrame, known: Known) -> 
         chain = chain.when(when).then(pl.struct(says=pl.lit(word), why=pl.lit(reason, pl.String)))
     return (
         missing.filter(pl.col("stamp").is_between(oldest, page.newest))
-        .join(_refused_rows(page), on="stamp", how="left")
+        .sort("stamp")
+        .join_asof(
+            judge_holes(page, session), left_on="stamp", right_on="after", strategy="forward"
+        )
+        .join(_refused_rows(page), on="stamp", how="left", maintain_order="left")
         .select(
             *STAMP,
             chain.alias("verdict"),
@@ -165,7 +182,8 @@ def _doubt(page: Page, session: Session, oldest: datetime, known: Known) -> str 
     # Without a single bar it may still be right, if the stored ones are all newer: the next plan
     # then asks from the first stored bar on, which a right answer shows.
     upto = page.newest if page.stamps else session.last_stamp
-    expected = {stamp for stamp in known.stored if oldest <= stamp <= upto}
+    given = known.stored | known.waiting
+    expected = {stamp for stamp in given if oldest <= stamp <= upto}
     return LACKING if expected - {*page.stamps, *page.refused} else None
 
 
@@ -207,11 +225,12 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame, began: datetime) -
         pl.col("answered_at") < began - AGREE
     )
     second = second.fill_null(value=False)
-    final = (is_open & (says == PROVEN)) | (is_open & (says == ONCE) & second)
-    final = final | (is_refused & (says == PROVEN) & second)
+    half = says.is_in([BETWEEN, ONCE])
+    final = (is_open & (says == PROVEN)) | (is_open & half & second)
+    final = final | (is_refused & says.is_in([PROVEN, BETWEEN]) & second)
     lost = final & pl.col("gone").is_not_null()
     refused = says == REFUSED
-    counted = final | refused | (is_open & (says == ONCE) & first)
+    counted = final | refused | (is_open & half & first)
     told = is_open & says.is_not_null()
     return known.with_columns(
         state=pl.when(lost)

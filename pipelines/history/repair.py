@@ -17,7 +17,7 @@ import polars as pl
 
 from engine import schemas
 from engine.columns import BARS, SESSION, STAMP
-from engine.history.evidence import PROVEN, weigh
+from engine.history.evidence import BETWEEN, PROVEN, weigh
 from engine.history.queries import read_bars, symbols_by_table
 from engine.market.expected import expected_stamps
 from engine.market.symbols import OptionChain, parse
@@ -173,9 +173,10 @@ async def _stored_bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.
 async def _proven_absent(
     context: BackfillContext, result: RequestResult, stamps: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return those of the stored stamps of which the answers prove that KIS has no bar.
+    """Return those of the stored stamps, of odd bars, that clean answers lack between other bars.
 
-    The other stored bars must stand in the answers, as always (`engine.history.evidence`).
+    The other stored bars must stand in the answers, as always (`engine.history.evidence`), and the
+    turnover must not say that there is a bar. What is removed is kept, and its minute is open.
     """
     window = result.window
     session = parse(window.symbol).session(window.session)
@@ -189,7 +190,7 @@ async def _proven_absent(
     others = found.stored.join(stamps, on=STAMP, how="anti")
     known = await known_of(context, window.symbol, session, others, waiting)
     answers = weigh(result.pages, session, doubted, known)
-    return answers.filter(pl.col("says") == PROVEN).select(STAMP)
+    return answers.filter(pl.col("says").is_in([PROVEN, BETWEEN])).select(STAMP)
 
 
 async def _confirm(

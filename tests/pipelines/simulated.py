@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import SecretStr
 
 from engine.clock import Clock, VirtualClock
+from engine.columns import PRICES
 from engine.kis.client import KisClient
 from engine.kis.transport import Transport
 from engine.market.sessions import Session
@@ -128,7 +129,8 @@ async def desk(
 class Thin(SyntheticMarket):
     """The synthetic market with a stock that trades in few minutes, and one that does not trade.
 
-    000020 has its first trade at 09:05 and none from 10:00 to 10:30; 000040 is halted.
+    000020 has its first trade at 09:05 and none from 10:00 to 10:30, then a minute at one price, so
+    that its turnover leaves no room for another trade; 000040 is halted.
     """
 
     def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
@@ -141,4 +143,8 @@ class Thin(SyntheticMarket):
         quiet = label.is_between(
             session.opens + timedelta(minutes=60), session.opens + timedelta(minutes=90)
         )
-        return found.filter(label >= session.opens + timedelta(minutes=5), ~quiet)
+        after = label == session.opens + timedelta(minutes=91)
+        at_one_price = (pl.when(after).then("close").otherwise(name).alias(name) for name in PRICES)
+        return found.with_columns(at_one_price).filter(
+            label >= session.opens + timedelta(minutes=5), ~quiet
+        )

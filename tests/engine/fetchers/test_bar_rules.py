@@ -255,7 +255,7 @@ def test_any_rows_are_split_without_loss(answer: list[Any]) -> None:
     found = split(answer, max_price_ratio=FAR)
     bars = found.bars
     assert bars["label"].is_unique().all()
-    assert bars.null_count().select(pl.sum_horizontal(pl.all())).item() == 0
+    assert bars.drop("turnover").null_count().select(pl.sum_horizontal(pl.all())).item() == 0
     assert (bars["low"] > 0).all()
     assert (bars["volume"] >= 0).all()
     assert (bars["label"] + timedelta(minutes=1) <= NOW).all()
@@ -447,6 +447,7 @@ def as_kis_writes(bars: pl.DataFrame, fields: Fields) -> pl.DataFrame:
         pl.col("timestamp").dt.strftime("%Y%m%d").alias(fields.day),
         pl.col("timestamp").dt.strftime("%H%M%S").alias(fields.hour),
         *(pl.col(name).cast(pl.String).alias(getattr(fields, name)) for name in names),
+        pl.lit("").alias(fields.turnover),
     ).with_row_index(codec.ROW)
 
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import accumulate
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.columns import STAMPS
-from engine.fetchers.pages import Page
+from engine.fetchers.pages import Page, Turnover
 from engine.history import evidence
-from engine.history.evidence import DOUBTED, HELD, NOTHING, ONCE, PROVEN, REFUSED, Known
+from engine.history.evidence import (
+    BETWEEN,
+    DOUBTED,
+    HELD,
+    LEFT_OUT,
+    NOTHING,
+    ONCE,
+    PROVEN,
+    REFUSED,
+    Known,
+)
 from engine.market.sessions import Market, Session
 from engine.store import ledger
 
@@ -41,8 +54,23 @@ def stamps_at(*indices: int) -> pl.DataFrame:
 
 
 def page(*bars: int, newest: int = 9, as_of: datetime = CLOSE, **more: object) -> Page:
+    """Return a page of bars without turnover."""
     stamps = tuple(GRID[index] for index in bars)
     return replace(Page(GRID[newest], as_of, stamps=stamps), **more)  # type: ignore[arg-type]
+
+
+def told(*bars: int, turnover: Callable[[int, float], float | None] | None = None) -> Page:
+    """Return a page of bars of one share at 100 KRW each, whose turnover is that of all of them.
+
+    `turnover` changes it: from the number of the bar and its right turnover so far.
+    """
+    rows = {}
+    for number, index in enumerate(bars):
+        right = 100.0 * (number + 1)
+        so_far = turnover(number, right) if turnover else right
+        if so_far is not None:
+            rows[GRID[index]] = Turnover(so_far, least=100.0, most=100.0, one=100.0)
+    return page(*bars, turnovers=rows)
 
 
 def said(answer: Page, missing: tuple[int, ...], known: Known | None = None) -> dict[int, str]:
@@ -57,27 +85,72 @@ def reasons(answer: Page, missing: int, known: Known | None = None) -> str | Non
     return why
 
 
-def test_bars_on_both_sides_prove_a_minute_and_one_side_is_half_of_a_proof() -> None:
-    assert said(page(2, 3, 6), (0, 4, 5, 9)) == {0: ONCE, 4: PROVEN, 5: PROVEN, 9: ONCE}
+def test_bars_on_both_sides_are_half_of_a_proof_and_their_turnover_is_all_of_it() -> None:
+    assert said(page(2, 3, 6), (0, 4, 5, 9)) == {0: ONCE, 4: BETWEEN, 5: BETWEEN, 9: ONCE}
+    assert said(told(2, 3, 6), (0, 4, 5, 9)) == {0: ONCE, 4: PROVEN, 5: PROVEN, 9: ONCE}
+    assert reasons(page(2, 3, 6), 4) == evidence.UNPROVEN
+
+
+def test_turnover_that_no_bar_explains_says_that_the_answer_lacks_one() -> None:
+    answer = told(2, 3, 6, turnover=lambda number, right: right + 100 * (number == 2))
+    assert said(answer, (4, 5)) == {4: LEFT_OUT, 5: LEFT_OUT}
+    assert reasons(answer, 4) == evidence.TURNOVER
+    little = told(2, 3, 6, turnover=lambda number, right: right + 10 * (number == 2))
+    assert said(little, (4,)) == {4: BETWEEN}  # no share costs a tenth of the others
+
+
+COLUMNS: dict[str, Callable[[int, float], float | None]] = {
+    "missing": lambda _, __: None,
+    "missing once": lambda number, right: None if number == 1 else right,
+    "constant": lambda _, __: 1_000_000.0,
+    "of the bar alone": lambda _, __: 100.0,
+    "begins anew": lambda number, right: right - 200 * (number > 1),
+    "in thousands": lambda _, right: right / 1000,
+    "in single coins": lambda _, right: right * 100,
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_turnover_that_does_not_prove_itself_proves_nothing(column: str) -> None:
+    assert said(told(2, 3, 6, 7, turnover=COLUMNS[column]), (4,)) == {4: BETWEEN}
+
+
+def test_a_turnover_proves_itself_on_bars_side_by_side() -> None:
+    assert said(told(2, 4, 6), (3,)) == {3: BETWEEN}
+    off = told(1, 2, 3, 5, turnover=lambda number, right: right + 100 * (number > 1))
+    assert said(off, (4,)) == {4: BETWEEN}  # 100 too much between two bars side by side
+
+
+def test_a_bar_with_room_for_another_share_proves_nothing() -> None:
+    answer = told(2, 3, 6)
+    wide = Turnover(460.0, least=200.0, most=300.0, one=100.0)  # or 200, and a share at 60
+    assert said(replace(answer, turnovers={**answer.turnovers, GRID[6]: wide}), (4,)) == {
+        4: BETWEEN
+    }
+    at_least = wide._replace(so_far=430.0)  # no share costs 30
+    assert said(replace(answer, turnovers={**answer.turnovers, GRID[6]: at_least}), (4,)) == {
+        4: PROVEN
+    }
 
 
 def test_rows_of_the_session_before_are_a_side_of_their_own() -> None:
-    assert said(page(2, 3, goes_back=True), (0, 9)) == {0: PROVEN, 9: ONCE}
+    assert said(page(2, 3, goes_back=True), (0, 9)) == {0: BETWEEN, 9: ONCE}
     assert said(page(goes_back=True), (0, 9)) == {0: ONCE, 9: ONCE}
 
 
 def test_a_full_page_says_nothing_of_what_is_older() -> None:
-    assert said(page(4, 6, is_full=True), (0, 5)) == {5: PROVEN}
+    assert said(page(4, 6, is_full=True), (0, 5)) == {5: BETWEEN}
     assert said(page(is_full=True), (0, 5)) == {}
 
 
 def test_a_page_says_nothing_of_what_is_newer_than_was_asked() -> None:
-    assert said(page(2, 4, newest=6), (3, 5, 8)) == {3: PROVEN, 5: ONCE}
+    assert said(page(2, 4, newest=6), (3, 5, 8)) == {3: BETWEEN, 5: ONCE}
 
 
 def test_a_front_month_is_never_without_a_trade_but_between_bars() -> None:
     known = Known(always_trades=True)
-    assert said(page(2, 4), (0, 3, 9), known) == {0: NOTHING, 3: PROVEN, 9: NOTHING}
+    assert said(page(2, 4), (0, 3, 9), known) == {0: NOTHING, 3: BETWEEN, 9: NOTHING}
+    assert said(told(1, 2, 4), (0, 3, 9), known) == {0: NOTHING, 3: PROVEN, 9: NOTHING}
     assert reasons(page(), 5, known) == evidence.FRONT_MONTH
 
 
@@ -104,7 +177,7 @@ def test_t4_neither_an_early_answer_nor_clocks_that_differ_prove_anything() -> N
 
 def test_t12_what_the_answer_holds_or_the_spool_is_not_missing() -> None:
     assert said(page(2, 4, 6), (4,)) == {4: HELD}
-    assert said(page(2, 6), (4, 5), Known(waiting=frozenset({GRID[4]}))) == {4: HELD, 5: PROVEN}
+    assert said(page(2, 6), (4, 5), Known(waiting=frozenset({GRID[4]}))) == {4: HELD, 5: NOTHING}
     assert reasons(page(2, 6), 4, Known(waiting=None)) == evidence.UNKNOWN_SPOOL
 
 
@@ -112,14 +185,17 @@ def test_an_answer_that_lacks_a_stored_bar_proves_nothing() -> None:
     stored = frozenset({GRID[3]})
     assert reasons(page(2, 6), 4, Known(stored=stored)) == evidence.LACKING
     assert reasons(page(), 4, Known(stored=stored)) == evidence.LACKING
-    assert said(page(4, 6, is_full=True), (5,), Known(stored=stored)) == {5: PROVEN}
+    assert said(page(4, 6, is_full=True), (5,), Known(stored=stored)) == {5: BETWEEN}
 
 
 def test_of_several_pages_the_strongest_word_counts() -> None:
     odd = frozenset({GRID[3]})
-    pages = [page(2, 6), page(), page(2, 6, refused={GRID[4]: "odd"}), page(2, 6, odd=odd)]
-    found = evidence.weigh(pages, SESSION, stamps_at(3, 4, 5), Known())
+    pages = [page(1, 6), told(1, 2, 6), page(1, 6, refused={GRID[4]: "odd"}), page(2, 6, odd=odd)]
+    found = evidence.weigh([*pages, page()], SESSION, stamps_at(3, 4, 5), Known())
     assert found["says"].to_list() == [DOUBTED, REFUSED, PROVEN]
+    lacking = told(1, 2, 6, turnover=lambda number, right: right + 100 * (number == 2))
+    found = evidence.weigh([*pages, lacking], SESSION, stamps_at(5), Known())
+    assert found["says"].to_list() == [LEFT_OUT]
 
 
 def marks_after(*answers: tuple[Page, datetime], known: Known | None = None) -> pl.DataFrame:
@@ -168,15 +244,39 @@ def test_t2_a_refused_minute_is_overruled_hours_later_by_bars_around_it_alone() 
 
 def test_a_settled_minute_is_changed_by_no_answer() -> None:
     late = CLOSE + 3 * HOURS
-    settled = page(1, goes_back=True), CLOSE
-    odd = page(1, refused={GRID[0]: "odd"}, as_of=late), late
-    assert state_after(settled, odd) == ("no_trade", 1)
+    settled = (page(1, goes_back=True), CLOSE), (page(1, goes_back=True, as_of=late), late)
+    odd = page(1, refused={GRID[0]: "odd"}, as_of=late + 3 * HOURS), late + 3 * HOURS
+    assert state_after(*settled, odd) == ("no_trade", 2)
+
+
+def test_a_minute_between_bars_without_turnover_needs_two_answers_hours_apart() -> None:
+    late = CLOSE + 3 * HOURS
+    known = Known(always_trades=True)
+    first = page(1, 3), CLOSE
+    twice = marks_after(first, (page(1, 3, as_of=late), late), known=known)
+    assert twice.row(2, named=True)["state"] == "no_trade"
+    once = marks_after(first, (page(1, 3, as_of=CLOSE + HOURS), CLOSE + HOURS), known=known)
+    assert once.row(2, named=True)["state"] == "open"
+    at_once = marks_after((told(0, 1, 3), CLOSE), known=known)
+    assert at_once.row(2, named=True)["state"] == "no_trade"
+
+
+def test_a_bar_that_the_answer_lacks_and_its_turnover_has_stays_open() -> None:
+    late = CLOSE + 3 * HOURS
+    lacking = told(0, 1, 3, turnover=lambda number, right: right + 100 * (number == 2))
+    row = marks_after((lacking, CLOSE), (replace(lacking, as_of=late), late)).row(2, named=True)
+    assert (row["state"], row["reason"], row["attempts"]) == ("open", evidence.TURNOVER, 0)
 
 
 # The adversary. What an honest KIS would give is `bars`; what it says in between is anything.
 
-LIES = ("empty", "no older bars", "no newer bars", "another day")  # silent: nothing looks wrong
+# Silent: nothing looks wrong.
+LIES = ("empty", "no older bars", "no newer bars", "another day", "rows left out")
 NOISE = ("unreadable", "refused", "odd", "early", "clock", "spooled")
+
+
+# What the column of the cumulative turnover holds.
+COLUMN = ("right", "missing", "constant", "of the bar", "begins anew", "thousandth", "in part")
 
 
 @dataclass(frozen=True)
@@ -186,6 +286,24 @@ class Say:
     how: str
     number: int
     goes_back: bool
+    column: str = "right"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What was traded in a minute: shares at a price, and one of them at a higher price."""
+
+    volume: int
+    price: int
+    higher: int
+
+    @property
+    def turnover(self) -> int:
+        return self.volume * self.price + self.higher
+
+    def row(self, so_far: float) -> Turnover:
+        most = self.volume * (self.price + self.higher)
+        return Turnover(so_far, self.volume * self.price, most, self.price)
 
 
 @dataclass(frozen=True)
@@ -198,11 +316,15 @@ class Run:
 
 @dataclass
 class World:
-    """A symbol's session, what is stored of it, and the ledger's marks."""
+    """A symbol's session, what is stored of it, and the ledger's marks.
 
-    bars: frozenset[int]
+    `has_turnover`: an honest KIS gives the cumulative turnover, too.
+    """
+
+    bars: dict[int, Bar]
     always_trades: bool
     traded_before: bool
+    has_turnover: bool
     now: datetime = CLOSE
     lied_at: datetime | None = None
     stored: set[int] = field(default_factory=set)
@@ -237,10 +359,33 @@ class World:
         self.marks = evidence.apply_answers(self.marks, found, began)
 
     def _answer(self, say: Say) -> Page:
-        honest = page(*sorted(self.bars), as_of=self.now, goes_back=say.goes_back)
+        honest = page(*self.bars, as_of=self.now, goes_back=say.goes_back)
+        answer = honest
         if say.how in LIES:
-            return self._lie(say, honest)
-        return self._noise(say, honest) if honest.stamps else honest
+            answer = self._lie(say, honest)
+        elif honest.stamps:
+            answer = self._noise(say, honest)
+        rows = self._column(say)
+        return replace(answer, turnovers={at: rows[at] for at in answer.stamps if at in rows})
+
+    def _column(self, say: Say) -> dict[datetime, Turnover]:
+        """Return the turnover of all bars, those that the answer will lack as well."""
+        right = list(accumulate(bar.turnover for bar in self.bars.values()))
+        anew = say.number % max(len(right), 1)
+        told: dict[str, list[float]] = {
+            "right": [*right] if self.has_turnover else [],
+            "constant": [1e6] * len(right),
+            "of the bar": [bar.turnover for bar in self.bars.values()],
+            "begins anew": [*right[:anew], *(value - right[anew - 1] for value in right[anew:])],
+            "thousandth": [value / 1000 for value in right],
+            "in part": [*right],
+        }
+        rows = zip(self.bars.items(), told.get(say.column, []), strict=False)
+        return {
+            GRID[at]: bar.row(so_far)
+            for (at, bar), so_far in rows
+            if say.column != "in part" or say.number >> at & 1
+        }
 
     def _noise(self, say: Say, honest: Page) -> Page:
         """Return an answer that lacks bars and says so itself, in one way or another."""
@@ -259,11 +404,13 @@ class World:
     def _lie(self, say: Say, honest: Page) -> Page:
         """Return an answer that looks fine and lacks bars.
 
-        What trades is lied about for as long as KIS likes. Of another symbol KIS tells the same lie
-        for less than two hours: two lies that are further apart cannot be told from the truth.
+        What trades is lied about for as long as KIS likes, but for rows left out between others.
+        Else KIS tells the same lie for less than two hours: two lies that are further apart cannot
+        be told from the truth.
         """
         is_empty = say.how in ("empty", "another day") or len(honest.stamps) < 2
-        forever = self.always_trades or (self.traded_before and is_empty)
+        some = say.how == "rows left out"
+        forever = (self.always_trades and not some) or (self.traded_before and is_empty)
         if not forever:
             self.lied_at = self.lied_at or self.now
             if self.now - self.lied_at >= evidence.HOURS_APART:
@@ -272,6 +419,9 @@ class World:
             return replace(honest, stamps=(), goes_back=True)
         if is_empty:
             return replace(honest, stamps=(), goes_back=False)
+        if some:
+            kept = (at for at in honest.stamps if say.number >> GRID.index(at) & 1)
+            return replace(honest, stamps=tuple(kept))
         cut = 1 + say.number % (len(honest.stamps) - 1)
         if say.how == "no older bars":
             return replace(honest, stamps=honest.stamps[cut:], goes_back=False)
@@ -281,22 +431,33 @@ class World:
         return dict(self.marks.select("index_in_session", "state").rows())
 
 
-SAYS = st.builds(Say, st.sampled_from([*LIES, *NOISE, "honest"]), st.integers(0, 9), st.booleans())
-ONE_LIE = st.builds(Say, st.sampled_from(LIES), st.integers(0, 9), st.booleans())
+NUMBER = st.integers(0, 2 ** len(GRID) - 1)
+
+
+def says(how: st.SearchStrategy[str]) -> st.SearchStrategy[Say]:
+    return st.builds(Say, how, NUMBER, st.booleans(), st.sampled_from(COLUMN))
+
+
+SAYS = says(st.sampled_from([*LIES, *NOISE, "honest"]))
 RUNS = st.builds(
     Run,
     st.sampled_from([0.01, 0.5, 1.9, 2.1, 5.0, 17.0]),
-    st.lists(ONE_LIE, min_size=1, max_size=1) | st.lists(SAYS, min_size=1, max_size=4),
+    st.lists(says(st.sampled_from(LIES)), min_size=1, max_size=1)
+    | st.lists(SAYS, min_size=1, max_size=4),
+)
+BAR = st.builds(
+    Bar, st.sampled_from([1, 2, 50]), st.integers(100, 104), st.sampled_from([0, 1, 30, 300])
 )
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    bars = draw(st.frozensets(st.integers(0, len(GRID) - 1)))
+    bars = draw(st.dictionaries(st.integers(0, len(GRID) - 1), BAR))
     always_trades = bool(bars) and draw(st.booleans())
     if always_trades:  # a front month has its opening and its closing auction
-        bars |= {0, len(GRID) - 1}
-    return World(bars, always_trades, bool(bars) and draw(st.booleans()))
+        bars |= {0: draw(BAR), len(GRID) - 1: draw(BAR)}
+    traded_before = bool(bars) and draw(st.booleans())
+    return World(dict(sorted(bars.items())), always_trades, traded_before, draw(st.booleans()))
 
 
 @settings(max_examples=300)
@@ -309,7 +470,7 @@ def test_nothing_that_kis_would_give_is_ever_settled_and_all_else_is_in_the_end(
         given_up = {
             index for index, state in world.states().items() if state in ("no_trade", "unavailable")
         }
-        assert not given_up & world.bars
+        assert not given_up & {*world.bars}
     honest = [Say("honest", 0, goes_back=False), Say("honest", 0, goes_back=True)]
     for _ in range(3):
         world.run(Run(3.0, honest))

@@ -107,14 +107,16 @@ INSERT INTO front_months VALUES
     ('A01', 'A01612', '2026-09-11', '2026-12-10', '2026-11-01', '2026-11-01');
 INSERT INTO gaps
 SELECT symbol, session::date, 'any', session + interval '10 hours', session + interval '10 hours',
-       stamps, state, 2, 'KIS has no bar there', session, session, session
+       stamps, state, attempts, 'KIS has no bar there', session, session, session
 FROM (VALUES
-    ('A01612', timestamp '2026-11-02', 3, 'no_trade'),    -- a front month
-    ('000040', timestamp '2026-11-02', 381, 'no_trade'),  -- a whole session
-    ('000020', timestamp '2026-11-02', 5, 'no_trade'),    -- rows were refused on this day
-    ('000020', timestamp '2026-11-03', 6, 'no_trade'),    -- and none on this one
-    ('000020', timestamp '2026-11-04', 7, 'unavailable')
-) AS settled (symbol, session, stamps, state);
+    ('A01612', timestamp '2026-11-02', 3, 'no_trade', 2),    -- a front month
+    ('000040', timestamp '2026-11-02', 381, 'no_trade', 2),  -- a whole session
+    ('000020', timestamp '2026-11-02', 5, 'no_trade', 2),    -- rows were refused on this day
+    ('000020', timestamp '2026-11-03', 6, 'no_trade', 2),    -- and none on this one
+    ('000020', timestamp '2026-11-04', 7, 'unavailable', 2),
+    ('000060', current_date - 20, 4, 'no_trade', 1),        -- by one answer alone
+    ('000070', current_date - 400, 4, 'no_trade', 1)        -- and KIS has dropped it since
+) AS settled (symbol, session, stamps, state, attempts);
 INSERT INTO kept_sessions
 SELECT symbol, session, market, 400, CASE WHEN symbol = '000040' THEN 0 ELSE 400 - stamps END,
        stamps, 0, 0, true, updated_at, committed_at
@@ -131,7 +133,7 @@ VALUES ('2026-11-02', 'X', '000020', 'beyond the price limit',
 def test_t3_what_the_old_rule_may_have_settled_wrongly_is_open_again(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T3. Front months, whole sessions, and sessions of which rows were refused (T1, T2)."""
+    """T3. Front months, whole sessions, sessions with refused rows (T1, T2), and by one answer."""
     for file in sorted(FILES.glob("*.sql")):
         if file.name < "20261127000007":
             shutil.copy(file, tmp_path)
@@ -141,7 +143,10 @@ def test_t3_what_the_old_rule_may_have_settled_wrongly_is_open_again(
     monkeypatch.undo()
     migrate(empty_url)
     with closing(Connection(empty_url, "test")) as database:
-        states = "SELECT symbol, session::text, state, attempts FROM gaps ORDER BY 1, 2"
+        states = (
+            "SELECT symbol, session::text, state, attempts FROM gaps"
+            " WHERE symbol NOT IN ('000060', '000070') ORDER BY 1, 2"
+        )
         assert pl.DataFrame(database.query(states)).rows() == [
             ("000020", "2026-11-02", "open", 0),
             ("000020", "2026-11-03", "no_trade", 2),
@@ -151,13 +156,22 @@ def test_t3_what_the_old_rule_may_have_settled_wrongly_is_open_again(
         ]
         kept = (
             "SELECT symbol, session::text, no_trade, open, refused, validated"
-            " FROM kept_sessions ORDER BY 1, 2"
+            " FROM kept_sessions WHERE symbol NOT IN ('000060', '000070') ORDER BY 1, 2"
         )
         assert pl.DataFrame(database.query(kept)).rows() == [
             ("000020", "2026-11-02", 0, 5, 0, False),
             ("000020", "2026-11-03", 6, 0, 0, True),
             ("000040", "2026-11-02", 0, 381, 0, False),
             ("A01612", "2026-11-02", 0, 3, 0, False),
+        ]
+        by_one = (
+            "SELECT g.symbol, g.state, g.attempts, k.open, k.no_trade FROM gaps AS g"
+            " JOIN kept_sessions AS k USING (symbol, session)"
+            " WHERE symbol IN ('000060', '000070') ORDER BY 1"
+        )
+        assert pl.DataFrame(database.query(by_one)).rows() == [
+            ("000060", "open", 0, 4, 0),
+            ("000070", "no_trade", 1, 0, 4),
         ]
 
 

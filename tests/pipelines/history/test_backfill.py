@@ -11,10 +11,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from engine.errors import KisKeyRefused
-from engine.history.evidence import NO_TRADE
+from engine.history import evidence
 from engine.simulator.faults.scenario import Scenario
 from pipelines.history.backfill import CONCURRENT_SESSIONS, REFUSALS, backfill, plan_backfill
 from pipelines.history.request import why_gone
+from pipelines.history.validate import validate
 from tests.pipelines.simulated import Thin, desk
 
 EVENING = datetime(2025, 9, 2, 18)
@@ -95,10 +96,11 @@ async def test_an_interrupted_backfill_continues_where_it_stopped(
             await at.clock.sleep_until(until)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-        report = await backfill(at.context, symbols, *DAYS)
-        assert report.exit_code == 0
+        await backfill(at.context, symbols, *DAYS)
         # a stop costs no more than the calls under way
         assert at.calls <= planned + 3 * 8
+        report = await backfill(await at.next_run(), symbols, *DAYS)
+        assert report.exit_code == 0
         stored = (await at.bars()).filter(pl.col("symbol") == CONTRACT)
         assert_frame_equal(stored, pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
@@ -164,14 +166,17 @@ async def test_a_wrong_answer_never_proves_a_minute_without_a_trade(
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
 
-async def test_a_bar_that_kis_never_has_is_settled_as_no_trade(
+async def test_t3_a_bar_that_kis_leaves_out_and_its_turnover_has_is_never_settled(
     database_url: str, tmp_path: Path
 ) -> None:
     gone = scenario({"what": "missing_bar", "until": "never", "from": "10:00", "to": "10:02"})
     async with desk(database_url, tmp_path, EVENING, faults=gone) as at:
-        report = await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
-        assert (report.no_trade, report.open, report.calls) == (2, 0, 5)
-        assert ("no_trade", NO_TRADE, 2) in await at.ledger()
+        for _ in range(2):
+            report = await backfill(await at.next_run(), [CONTRACT], DAYS[1], DAYS[1])
+            assert (report.no_trade, report.open, report.exit_code) == (0, 2, 1)
+            assert ("open", evidence.TURNOVER, 2) in await at.ledger()
+        found = await validate(at.store, at.clock, [CONTRACT], DAYS[1], DAYS[1])
+        assert "missing" in set(found.findings["check"])
 
 
 async def test_a_wrong_key_stops_a_backfill(database_url: str, tmp_path: Path) -> None:
