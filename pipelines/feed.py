@@ -7,13 +7,17 @@ contracts and sessions of a date. `pipelines.day.live.run` collects it.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from engine.clock import Clock, today
 from engine.errors import InputError
-from engine.market.sessions import Session
+from engine.market import sessions
+from engine.market.expected import expected_sessions
+from engine.market.sessions import Market, Session
 from engine.market.symbols import (
+    NIGHT_SUFFIX,
     Contract,
     FrontChain,
     FrontMonth,
@@ -27,14 +31,25 @@ from engine.market.symbols import (
 )
 from engine.settings import Settings
 
+NIGHT_OF = "night of "  # before the date of a night, where a session is named in words
+
 
 @dataclass(frozen=True)
 class Feed:
-    """Stocks by code, futures by code or product (its front month is meant), option chains."""
+    """Stocks by code, futures by code or product (its front month is meant), option chains.
+
+    With `night` the nights of the futures, too, which are sessions of their own.
+    """
 
     stocks: tuple[str, ...] = ()
     futures: tuple[str, ...] = ()
     option_chains: tuple[OptionChain | FrontChain, ...] = ()
+    night: bool = False
+
+    @property
+    def nights(self) -> tuple[str, ...]:
+        """The symbols of the nights: A01_NIGHT for A01."""
+        return tuple(f"{text}{NIGHT_SUFFIX}" for text in self.futures if self.night)
 
     def __bool__(self) -> bool:
         return bool(self.stocks or self.futures or self.option_chains)
@@ -69,6 +84,11 @@ class DataFeedBuilder:
         """Collect the option chain of a series and maturity each minute. Raises InputError."""
         chain = parse_chain(f"{series}:{maturity}")
         self._feed = replace(self._feed, option_chains=(*self._feed.option_chains, chain))
+        return self
+
+    def add_nights(self) -> DataFeedBuilder:
+        """Collect the nights of the futures as well as their days."""
+        self._feed = replace(self._feed, night=True)
         return self
 
     def build(self) -> Feed:
@@ -127,6 +147,18 @@ class DayPlan:
     bars: tuple[BarPlan, ...] = ()
     chains: tuple[ChainPlan, ...] = ()
     skipped: tuple[str, ...] = field(default=())  # what has no session on that date
+    night: bool = False  # whether it is the night that begins on the date, not the day
+    nights: tuple[str, ...] = ()  # the symbols whose nights are collected beside the days
+
+    @property
+    def name(self) -> str:
+        """The session's name in words: 2026-11-18, or night of 2026-11-18."""
+        return f"{NIGHT_OF}{self.day}" if self.night else f"{self.day}"
+
+    @property
+    def tonight(self) -> list[str]:
+        """The symbols of the night that begins on the date, if nights are collected."""
+        return expected_sessions(self.nights, self.day, self.day)["symbol"].to_list()
 
     @property
     def sessions(self) -> list[Session]:
@@ -157,6 +189,25 @@ def plan(feed: Feed, day: date) -> DayPlan:
         tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol])),
         tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
         tuple(symbol.code for symbol, found in held.items() if not found),
+        nights=feed.nights,
+    )
+
+
+def plan_night(feed: Feed, day: date) -> DayPlan:
+    """Resolve the nights that begin on a date. Raises CalendarRangeError, InputError."""
+    if sessions.session(Market.NIGHT, day) is None:
+        return DayPlan(day, skipped=feed.nights, night=True, nights=feed.nights)
+    symbols = dict.fromkeys(
+        symbol.on(day) if isinstance(symbol, FrontNight) else symbol
+        for symbol in map(parse, feed.nights)
+    )
+    held = {symbol.code: symbol.session(day) for symbol in symbols}
+    return DayPlan(
+        day,
+        tuple(BarPlan(code, found) for code, found in held.items() if found),
+        skipped=tuple(code for code, found in held.items() if not found),
+        night=True,
+        nights=feed.nights,
     )
 
 
@@ -172,25 +223,34 @@ def _on(text: str, day: date) -> Stock | Contract | Option:
 def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
     chains = tuple(parse_chain(text) for text in settings.option_chains)
-    return Feed(settings.stocks, settings.futures, chains)
+    return Feed(settings.stocks, settings.futures, chains, settings.night)
 
 
 def feed_text(settings: Settings) -> str:
     """Return what the settings say is collected as one text, which `read_feed` reads."""
-    return json.dumps([settings.stocks, settings.futures, settings.option_chains])
+    return json.dumps([settings.stocks, settings.futures, settings.option_chains, settings.night])
 
 
 def read_feed(text: str) -> Feed:
     """Return the feed of a text by `feed_text`. Raises InputError."""
-    stocks, futures, chains = json.loads(text)
-    return Feed(tuple(stocks), tuple(futures), tuple(map(parse_chain, chains)))
+    stocks, futures, chains, night = json.loads(text)
+    return Feed(tuple(stocks), tuple(futures), tuple(map(parse_chain, chains)), night)
 
 
 def next_plan(feed: Feed, clock: Clock) -> DayPlan:
-    """Return the plan of the session that is on or comes next. Raises CalendarRangeError."""
-    day = today(clock)
+    """Return the plan of the session that is on or comes next. Raises CalendarRangeError.
+
+    Where nights are collected that is a day or a night; last evening's may still be on.
+    """
+    day = today(clock) - timedelta(days=1) if feed.night else today(clock)
     while True:
-        found = plan(feed, day)
-        if any(session.sealed_at > clock.now() for session in found.sessions):
-            return found
+        for found in _plans_of(feed, day):
+            if any(session.sealed_at > clock.now() for session in found.sessions):
+                return found
         day += timedelta(days=1)
+
+
+def _plans_of(feed: Feed, day: date) -> Iterator[DayPlan]:
+    yield plan(feed, day)
+    if feed.night:
+        yield plan_night(feed, day)

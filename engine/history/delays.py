@@ -11,6 +11,7 @@ from datetime import timedelta
 import polars as pl
 
 from engine.columns import TIME
+from engine.market.nights import session_of
 from engine.market.symbols import parse
 
 # Polls for a bar end a minute after it; the comparison after the close begins after four.
@@ -43,7 +44,8 @@ def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
 
 def _auctions(bars: pl.DataFrame) -> pl.DataFrame:
     """Return symbol and timestamp of the sessions' auctions, whose minute begins with its stamp."""
-    days = bars.select("symbol", day=pl.col("timestamp").dt.date()).unique()
+    day = session_of(pl.col("symbol"), pl.col("timestamp"))
+    days = bars.select("symbol", day=day).unique()
     auctions = [
         (symbol, session.auction, True)
         for symbol, day in days.iter_rows()

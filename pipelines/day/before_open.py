@@ -24,6 +24,7 @@ from engine.kis.holidays import (
     learn_opening_days,
     says_closed,
 )
+from engine.market.trading_days import is_doubtful_night
 from engine.store.metadata import store_collected_symbols, store_strategy_symbols
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
@@ -56,7 +57,7 @@ async def exchange_opens(day: DayParts) -> bool:
     for asked in count(1):
         await _ask_for_holidays(day)
         if not says_closed(file, day.plan.day):
-            return True
+            return not day.plan.night or await _night_is_held(day)
         pause = timedelta(seconds=_BETWEEN_QUESTIONS.wait_after(asked))
         if asked == 1:
             log.warning(
@@ -78,6 +79,16 @@ async def exchange_opens(day: DayParts) -> bool:
     return False
 
 
+async def _night_is_held(day: DayParts) -> bool:
+    """Say whether KIS gives bars of a night of which the calendar is not sure that it is held."""
+    if not is_doubtful_night(day.plan.day) or await day.polling.find_first_bars(day.plan):
+        return True
+    log.warning(
+        "⚠️ KIS gives no bars of the night of %s, before a holiday: it is not held", day.plan.day
+    )
+    return False
+
+
 async def _ask_for_holidays(day: DayParts) -> None:
     try:
         await learn_opening_days(day.kis, day.kis_folder / DAYS_FILE)
@@ -96,11 +107,17 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
     # The collecting beside it goes first.
     context = replace(day.context, priority=Priority.BACKFILL)
     found = await retry(
-        "finishing earlier sessions", lambda: finish_earlier(context, plan.names, plan.day)
+        "finishing earlier sessions",
+        lambda: finish_earlier(
+            context,
+            [*plan.names, *plan.nights],
+            plan.day + timedelta(days=1) if plan.night else plan.day,
+        ),
     )
 
     async def fill_history() -> int:
-        await store_collected_symbols(day.store, plan.day, plan.names)
+        # The night is written down with its day: if nobody collects it, it is missing.
+        await store_collected_symbols(day.store, plan.day, [*plan.names, *plan.tonight])
         for strategy in STRATEGIES.values():
             if plan.futures:
                 await store_strategy_symbols(day.store, strategy.name, plan.futures)

@@ -88,4 +88,4 @@ class Heartbeats:
 
     def _collected(self) -> str:
         stats = self._day.stats
-        return f"{stats.day}: {stats.bars} bars, {stats.snapshots} snapshots"
+        return f"{stats.plan.name}: {stats.bars} bars, {stats.snapshots} snapshots"

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,10 @@ def run(
         simulated = simulation.day()
         speed = parse_speed(simulation.speed)
         clock: Clock = start_clock(simulated, speed, simulation.start)
-        stats = DayStatistics(plan(feed or simulated.feed, simulated.day), simulated=True)
+        wanted = feed or replace(simulated.feed, night=settings.night)
+        # Started after the close, the day is over and the night is next.
+        later = next_plan(wanted, clock) if wanted.night else plan(wanted, simulated.day)
+        stats = DayStatistics(later, simulated=True)
         faults = load_scenario(simulation.faults) if simulation.faults else None
         collect: Collect = partial(collect_simulated, simulated, faults, clock)
     else:

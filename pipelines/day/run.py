@@ -123,7 +123,7 @@ async def run_day(
             partial(paths.trades.move, paths.url) if paths.trades else None,
         )
         # Connections are counted in that folder: KIS blocks who makes too many.
-        if settings.stream and plan.bars and kis_folder == paths.kis:
+        if settings.stream and plan.bars and not plan.night and kis_folder == paths.kis:
             day.polling.feed = await stack.enter_async_context(
                 open_feed(plan, kis, ingestor, clock)
             )

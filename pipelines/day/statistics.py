@@ -16,6 +16,7 @@ from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
 from engine.history.delays import live_delays
 from engine.history.origins import Origins
 from engine.market.expected import SESSIONS
+from engine.market.nights import session_of
 from engine.store import MergeCounts, ledger
 from pipelines.feed import DayPlan
 from pipelines.json_rows import json_rows
@@ -84,7 +85,8 @@ class DayStatistics:
 
     def count_bars(self, batch: pa.RecordBatch, counts: MergeCounts, now: datetime) -> None:
         """Count committed bars of the day, and how late those were that were collected live."""
-        frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
+        session = session_of(pl.col("symbol"), pl.col("timestamp"))
+        frame = pl.DataFrame(batch).filter(session == self.day)
         self.count_rows(counts)
         self.corrections += counts.changed
         if frame.is_empty():
@@ -106,7 +108,8 @@ class DayStatistics:
 
     def count_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
         """Count committed signals of the day, by strategy; the newest of each symbol is shown."""
-        frame = pl.DataFrame(batch).filter(pl.col("timestamp").dt.date() == self.day)
+        session = session_of(pl.col("symbol"), pl.col("timestamp"))
+        frame = pl.DataFrame(batch).filter(session == self.day)
         self.count_rows(counts)
         if frame.is_empty():
             return
@@ -167,7 +170,8 @@ class DayStatistics:
     def final_minutes(self) -> pl.DataFrame:
         """MINUTES when the run ended; of the whole day if it has not ended."""
         end_of_day = datetime.combine(self.day, time.max)
-        return self.minutes_until(self.as_of or end_of_day)
+        sealed = (session.sealed_at for session in self.plan.sessions)
+        return self.minutes_until(self.as_of or max(end_of_day, *sealed))
 
     @property
     def missing(self) -> int:
@@ -208,6 +212,7 @@ class DayStatistics:
         missing = self.missing
         return {
             "date": self.day.isoformat(),
+            **({"night": True} if self.plan.night else {}),
             "simulated": self.simulated,
             "closed": self.closed,
             "interrupted": self.interrupted,

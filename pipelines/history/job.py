@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -58,7 +59,8 @@ class HistoryJob:
         if self.market:
             return collected_symbols(self.market.symbols)
         feed = configured_feed(self.settings) if self._kind == "live" else FEED
-        return [*feed.futures, *feed.stocks]
+        nights = replace(feed, night=self.settings.night).nights
+        return [*feed.futures, *nights, *feed.stocks]
 
     def _clock(self) -> Clock:
         """Return the wall clock; for a simulation the evening of the last day it knows."""

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
 from engine.columns import STAMPS
 from engine.history.queries import read_collected_symbols
 from engine.market.expected import SESSIONS, expected_sessions
-from engine.market.sessions import Market, previous_sessions
+from engine.market.sessions import Market, previous_sessions, session_dates
 from engine.market.symbols import OptionChain, parse
 from engine.store import MergeCounts
 from engine.store.identifiers import literals
+from pipelines.feed import NIGHT_OF
 from pipelines.history.backfill import Report, fill
 from pipelines.history.derived import complete_snapshots, recompute_signals
 from pipelines.history.request import BackfillContext
@@ -79,9 +80,11 @@ async def finish_earlier(
     Raises KisKeyRefused, StoreError.
     """
     rows = MergeCounts()
+    rows += await _finish_nights(context, symbols, day)
     for session in await _unfinished(context, day):
         collected = await read_collected_symbols(context.store, session)
-        names = [*dict.fromkeys([*collected, *bar_symbols(symbols)])]
+        named = dict.fromkeys([*collected, *bar_symbols(symbols)])
+        names = [name for name in named if not _is_night(name)]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
         rows += (await reconcile(context, names, session)).rows
         await recompute_signals(
@@ -90,14 +93,52 @@ async def finish_earlier(
     return rows
 
 
+def _is_night(symbol: str) -> bool:
+    return parse(symbol).market is Market.NIGHT
+
+
+async def _finish_nights(
+    context: BackfillContext, symbols: Iterable[str], day: date
+) -> MergeCounts:
+    """Compare with KIS the nights that ended since the collector's last session."""
+    rows = MergeCounts()
+    nights = [symbol for symbol in symbols if _is_night(symbol)]
+    if not nights:
+        return rows
+    since, was_night, done = await _last_session(context)
+    if since is None:
+        return rows
+    first = since + timedelta(days=1) if was_night and done else since
+    for night in session_dates(Market.NIGHT, first, day - timedelta(days=1))[-MOST_EARLIER:]:
+        targets = expected_sessions(nights, night, night, sealed_by=context.clock.now())
+        if targets.height:
+            log.info("🔄 the night of %s was not finished; comparing it with KIS", night)
+            rows += (await reconcile(context, targets["symbol"].to_list(), night)).rows
+    return rows
+
+
+async def _last_session(context: BackfillContext) -> tuple[date | None, bool, bool]:
+    """Return the date of the collector's last session, whether it was a night, and is done."""
+    status = await context.store.query(
+        "SELECT status, message, timestamp FROM system_status WHERE component = 'collector'"
+    )
+    if not status.num_rows:
+        return None, False, False
+    row = status.to_pylist()[0]
+    told, done = row["message"] or "", row["status"] == "done"
+    if told.startswith(NIGHT_OF):
+        evening = told.removeprefix(NIGHT_OF).partition(":")[0]
+        return date.fromisoformat(evening), True, done
+    return row["timestamp"].date(), False, done
+
+
 async def _unfinished(context: BackfillContext, day: date) -> list[date]:
     """Return the sessions before the day that no collector has compared with KIS."""
-    status = await context.store.query(
-        "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
-    )
-    if not status.num_rows or status["status"][0].as_py() == "done":
+    since, was_night, done = await _last_session(context)
+    if since is None or done:
         return []
-    since = status["timestamp"][0].as_py().date()
+    if was_night:  # the day before it was finished then
+        since += timedelta(days=1)
     earlier = previous_sessions(Market.DERIVATIVES, day, MOST_EARLIER)
     return [session for session in earlier if session >= since]
 

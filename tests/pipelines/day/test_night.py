@@ -1,0 +1,144 @@
+"""A night is collected by the machinery of the day: the same run with another session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pydantic import SecretStr
+
+from engine.clock import VirtualClock
+from engine.market.symbols import parse
+from engine.settings import AppKey, KisSettings
+from engine.store import MergeCounts
+from engine.store.trade_files import TradeFiles
+from pipelines.day.run import DayPaths, run_day
+from pipelines.day.statistics import DayStatistics
+from pipelines.feed import DayPlan, Feed, next_plan, plan, plan_night
+from pipelines.history.reconcile import finish_earlier
+from pipelines.history.validate import validate
+from tests.pipelines.history.test_nights import NotHeld
+from tests.pipelines.simulated import KEY, SECRET, Desk, desk
+
+EVENING, MORNING = date(2026, 11, 18), date(2026, 11, 19)
+NIGHT, TABLE = "A01612_NIGHT", "futures_night_1m"
+FEED = Feed(futures=("A01",), night=True)
+
+
+async def collect(at: Desk, url: str, folder: Path, session: DayPlan) -> DayStatistics:
+    key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
+    settings = KisSettings(
+        base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15, stream=True
+    )
+    stats = DayStatistics(session, simulated=True)
+    paths = DayPaths(url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30))
+    await run_day(session, settings, at.clock, paths, stats)
+    return stats
+
+
+async def night_is_whole(at: Desk, stats: DayStatistics) -> None:
+    assert stats.complete
+    stored = (await at.bars(TABLE)).filter(pl.col("timestamp") > datetime(2026, 11, 18, 12))
+    assert_frame_equal(stored, at.served(NIGHT, EVENING))
+    assert stored["timestamp"].to_list() == parse(NIGHT).expected_stamps(EVENING).to_list()
+    assert (stored["timestamp"][0], stored["timestamp"][-1]) == (
+        datetime(2026, 11, 18, 18, 1),
+        datetime(2026, 11, 19, 6),
+    )
+    beat = await at.frame("SELECT status, message FROM system_status WHERE component = 'collector'")
+    assert beat.rows() == [("done", "night of 2026-11-18: 711 bars, 0 snapshots")]
+
+
+async def test_a_night_is_whole_though_the_collector_came_late(
+    database_url: str, tmp_path: Path
+) -> None:
+    """It starts at 05:35: what it missed is filled, the last minutes and the auction come live."""
+    now = datetime(2026, 11, 19, 5, 35)
+    async with desk(database_url, tmp_path, now) as at:
+        session = next_plan(FEED, at.clock)
+        assert (session.name, session.names) == ("night of 2026-11-18", [NIGHT])
+        stats = await collect(at, database_url, tmp_path, session)
+        await night_is_whole(at, stats)
+        live = [stamp for stamp in stats.delays if stamp > now]
+        assert len(live) == 15 + 1  # 05:36 … 05:50, and the auction
+        assert max(stats.delays.values()) < 10
+
+        # No signal of a night, none of its bars among the day's, and nothing is amiss.
+        assert stats.signals == {}
+        assert (await at.bars()).filter(pl.col("timestamp") > now - timedelta(hours=13)).is_empty()
+        assert (await validate(at.store, at.clock, [NIGHT])).exit_code == 0
+        planned = await at.frame("SELECT session, symbol FROM collected_symbols")
+        assert planned.rows() == [(EVENING, NIGHT)]
+
+
+@pytest.mark.long
+async def test_a_whole_night_from_the_wait_for_the_open(database_url: str, tmp_path: Path) -> None:
+    async with desk(database_url, tmp_path, datetime(2026, 11, 18, 16)) as at:
+        session = next_plan(FEED, at.clock)
+        assert session.night
+        stats = await collect(at, database_url, tmp_path, session)
+        await night_is_whole(at, stats)
+        assert len(stats.delays) == 711
+        assert at.clock.now() < datetime(2026, 11, 19, 6, 10)
+
+
+async def test_a_night_that_nobody_finished_is_finished_by_the_next_session(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The collector of the night dies after midnight; the day's does what is left."""
+    async with desk(database_url, tmp_path, datetime(2026, 11, 19, 9)) as at:
+        await at.store.execute(
+            "INSERT INTO system_status VALUES ('collector', '2026-11-19 01:30', 'running',"
+            " 'night of 2026-11-18: 450 bars, 0 snapshots', 450, NULL, '2026-11-19 01:30')"
+        )
+        today = plan(FEED, MORNING)
+        await finish_earlier(at.context, [*today.names, *today.nights], MORNING)
+        assert_frame_equal(await at.bars(TABLE), at.served(NIGHT, EVENING))
+        assert (await at.bars()).is_empty()  # the day before it was finished
+        assert await finish_earlier(at.context, today.names, MORNING) == MergeCounts()
+
+
+async def test_a_night_before_a_holiday_without_bars_ends_after_five_minutes(
+    database_url: str, tmp_path: Path
+) -> None:
+    eve = date(2026, 10, 8)
+    async with desk(database_url, tmp_path, datetime(2026, 10, 8, 17, 45), NotHeld(3)) as at:
+        stats = await collect(at, database_url, tmp_path, plan_night(FEED, eve))
+        assert stats.closed
+        assert at.clock.now() < datetime(2026, 10, 8, 18, 7)
+
+
+def test_days_and_nights_follow_each_other() -> None:
+    clock = VirtualClock(datetime(2026, 11, 18, 15, 40))
+    names = []
+    for _ in range(6):
+        session = next_plan(FEED, clock)
+        names.append(session.name)
+        clock = VirtualClock(max(found.sealed_at for found in session.sessions))
+    assert names == [
+        *("2026-11-18", "night of 2026-11-18", "2026-11-19", "night of 2026-11-19"),
+        *("2026-11-20", "night of 2026-11-20"),
+    ]
+    assert next_plan(FEED, clock).name == "2026-11-23"  # after the weekend
+    days = replace(FEED, night=False)
+    evening = VirtualClock(datetime(2026, 11, 18, 18))
+    assert next_plan(days, evening).name == "2026-11-19"
+    assert plan(days, EVENING).nights == ()
+
+
+def test_a_day_knows_the_night_that_follows_it() -> None:
+    """So it is missing if nobody collects it."""
+    assert plan(FEED, EVENING).tonight == [NIGHT]
+    assert plan(FEED, date(2026, 12, 10)).tonight == ["A01703_NIGHT"]  # the evening of the expiry
+    assert plan(FEED, date(2026, 9, 23)).tonight == []
+    assert plan(replace(FEED, night=False), EVENING).tonight == []
+
+
+def test_the_night_before_a_long_holiday_is_left_out() -> None:
+    clock = VirtualClock(datetime(2026, 9, 23, 16))
+    assert next_plan(FEED, clock).name == "2026-09-28"
+    assert plan_night(FEED, date(2026, 9, 23)).sessions == []
