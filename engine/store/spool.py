@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 ASIDE = ("refused", "damaged")  # the folders of batches that were set aside
 _BAR_KEYS = pl.Schema([("symbol", pl.String()), ("stamp", TIME)])
 _NAME = re.compile(r"([0-9]{12,18})-([a-z][a-z0-9_]*)-([0-9a-f]{8})[.]arrow", re.ASCII)
+
+
+def any_table(_table: str) -> bool:
+    """Take the batches of every table."""
+    return True
 
 
 class SpoolDamaged(StoreError):
@@ -53,11 +59,13 @@ class Spool:
     """A folder of batches that wait for the server. It survives its process; the disk bounds it.
 
     Methods that look into the folder raise OSError if it cannot be read. A folder that cannot be
-    made now (a full disk) is made by `add` when it can.
+    made now (a full disk) is made by `add` when it can. Several may share a folder, each with the
+    tables that it `takes`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, takes: Callable[[str], bool] = any_table) -> None:
         self._folder = folder
+        self._takes = takes
         self._foreign: set[str] = set()  # names that were logged
         self._size = (0, 0)
         self._last: int | None = None  # the number of the newest; None until the folder is there
@@ -95,7 +103,7 @@ class Spool:
                 entry = Entry.at(Path(file.path))
                 if entry is None or not file.is_file(follow_symlinks=False):
                     self._name_foreign(file.name)
-                else:
+                elif self._takes(entry.table):
                     found.append(entry)
         return sorted(found)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store.merge import MergeCounts
-from engine.store.spool import Entry, Spool, SpoolDamaged
+from engine.store.spool import Entry, Spool, SpoolDamaged, any_table
 from engine.store.store import Gate, Store
 from engine.store.tables import table_of
 
@@ -52,7 +52,10 @@ class _Put:
 
 
 class Writer:
-    """Writes everything that is collected; nothing is lost while the database is away."""
+    """Writes everything that is collected; nothing is lost while the database is away.
+
+    Of the spool it merges the tables that it `takes`: another writer may take the others.
+    """
 
     def __init__(
         self,
@@ -62,10 +65,11 @@ class Writer:
         *,
         component: str = "krt",
         gate: Gate | None = None,
+        takes: Callable[[str], bool] = any_table,
     ) -> None:
         self._clock = clock
         self._store = Store(url, clock, component=component, gate=gate)
-        self._spool = Spool(spool_folder)
+        self._spool = Spool(spool_folder, takes)
         self.spool_trouble = self._spool.why_unusable()  # why nothing can be spooled, at the start
         self._queue: list[_Put] = []
         self._worker: asyncio.Task[None] | None = None
@@ -107,6 +111,11 @@ class Writer:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(patience))
         return await asyncio.shield(put.done)
+
+    async def spool(self, table: str, batch: pa.RecordBatch) -> None:
+        """Put the batch on disk while the database is slow: it is merged later. Raises OSError."""
+        await self._clock.thread(self._spool.add, table, batch)
+        self._start_draining()
 
     async def drain(self) -> MergeCounts:
         """Merge the spooled batches, in order. Raises StoreUnreachable while the server is away.

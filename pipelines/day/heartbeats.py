@@ -82,7 +82,7 @@ class Heartbeats:
         pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
         trouble = f"{kis.trouble}; {pace}" if kis.trouble else pace
         await record_heartbeat(day.store, "kis", status, trouble, kis.calls, None)
-        batches, size = day.writer.spooled
+        batches, size = day.spooled
         waiting = f"{batches} batches, {size} bytes"
         await record_heartbeat(day.store, "spool", status, waiting, batches, None)
 

@@ -94,11 +94,6 @@ class Ingestor:
         for event in self._news.events(window.table.removesuffix("_signal"), signals):
             self._alerts.tell(event)
 
-    async def store_trades(self, batch: pa.RecordBatch) -> None:
-        """Keep trades that the feed gave; they wait for nothing and nothing waits for them."""
-        counts = await self._writer.put("trades", batch)
-        self._stats.trades += counts.inserted + counts.spooled
-
     def count_feed_bars(self, symbol: str, stamps: Iterable[datetime]) -> None:
         """Count bars that came complete by the feed."""
         self._stats.by_feed.setdefault(symbol, set()).update(stamps)

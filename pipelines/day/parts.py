@@ -37,6 +37,14 @@ class DayParts:
     patience: Patience
     # Moves old trades into files, given the day and the moment (`TradeFiles.move`).
     move_trades: Callable[[date, datetime], object] | None = None
+    trade_writer: Writer | None = None  # of the feed's trades
+
+    @property
+    def spooled(self) -> tuple[int, int]:
+        """The number of batches that wait on disk, and their bytes."""
+        batches, size = self.writer.spooled
+        trades, more = self.trade_writer.spooled if self.trade_writer else (0, 0)
+        return batches + trades, size + more
 
     @property
     def opens(self) -> datetime:

@@ -31,6 +31,7 @@ from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
+from engine.store.spool import any_table
 from engine.store.trade_files import TradeFiles
 from pipelines.day.alerts import no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
@@ -42,6 +43,7 @@ from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import open_feed
+from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
 from pipelines.feed import DayPlan
 from pipelines.history.request import BackfillContext
 
@@ -89,9 +91,16 @@ async def run_day(
         gate = Gate("it is not checked yet") if prepare else Gate()
         store = Store(paths.url, clock, component="collector", gate=gate)
         stack.push_async_callback(store.close)
-        writer = Writer(paths.url, clock, paths.spool, component="writer", gate=gate)
-        stack.callback(lambda: stats.count_spooled(writer.spooled[0]))  # once it is closed
-        stack.push_async_callback(writer.close)
+        # Connections are counted in that folder: KIS blocks who makes too many.
+        streams = settings.stream and bool(plan.bars) and not plan.night and kis_folder == paths.kis
+        open_writer = partial(Writer, paths.url, clock, paths.spool, gate=gate)
+        trade_writer = open_writer(component="trades", takes=is_trades) if streams else None
+        writer = open_writer(component="writer", takes=is_not_trades if streams else any_table)
+        writers = [writer, *([trade_writer] if trade_writer else [])]
+        # once they are closed
+        stack.callback(lambda: stats.count_spooled(sum(one.spooled[0] for one in writers)))
+        for one in writers:
+            stack.push_async_callback(one.close)
         if writer.spool_trouble:
             log.error("❌ nothing can be spooled: %s", writer.spool_trouble)
             alerts.tell(no_spool(plan.day, writer.spool_trouble))
@@ -121,11 +130,12 @@ async def run_day(
             alerts,
             Patience(clock),
             partial(paths.trades.move, paths.url) if paths.trades else None,
+            trade_writer,
         )
-        # Connections are counted in that folder: KIS blocks who makes too many.
-        if settings.stream and plan.bars and not plan.night and kis_folder == paths.kis:
+        if trade_writer:
+            keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
             day.polling.feed = await stack.enter_async_context(
-                open_feed(plan, kis, ingestor, clock)
+                open_feed(plan, kis, ingestor, keeper, clock)
             )
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)

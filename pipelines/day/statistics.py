@@ -42,6 +42,7 @@ class DayStatistics:
     stored: dict[str, set[datetime]] = field(default_factory=dict)
     by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # complete, stamps by symbol
     trades: int = 0  # that the feed gave
+    lost_trades: int = 0  # of them, that neither the database nor the disk took
     origins: Origins | None = None  # what the database says of feed and REST, after the close
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
@@ -229,6 +230,7 @@ class DayStatistics:
             "no_trade": int(counts["no_trade"].sum()),
             "gap_list": json_rows(gap_runs(self.final_minutes)),
             "rejected": dict(self.rejected),
+            "lost_trades": self.lost_trades,
             "rows": {
                 "inserted": self.rows.inserted,
                 "changed": self.rows.changed,

@@ -32,6 +32,7 @@ from engine.market.symbols import Stock, parse
 from pipelines.day.ingest import Ingestor
 from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.option_quotes import OptionQuotes
+from pipelines.day.trade_keeping import TradeKeeper
 from pipelines.feed import BarPlan, DayPlan
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,6 @@ CONFIRM_EVERY = timedelta(minutes=25)
 # Seconds from the exchange's time of a trade to its receipt: beyond these, one clock is wrong or
 # the feed hangs, and REST is asked.
 _LEAST_DELAY, _MOST_DELAY = -2.0, 30.0
-_TRADES_WAIT = 1.0  # seconds that trades wait to be stored together
-_MOST_WAITING = 500_000  # trades in memory while neither the database nor the disk takes them
 
 
 class FeedFollower:
@@ -59,12 +58,14 @@ class FeedFollower:
         plan: DayPlan,
         connections: Sequence[StreamConnection],
         ingestor: Ingestor,
+        keeper: TradeKeeper,
         clock: Clock,
     ) -> None:
         self._bars = {bars.symbol: bars for bars in plan.bars}
         self._futures = plan.futures
         self._connections = connections
         self._ingestor = ingestor
+        self._keeper = keeper
         self._clock = clock
         self._minutes = MinuteBars({bars.symbol: bars.session for bars in plan.bars})
         self._complete: dict[str, set[datetime]] = {symbol: set() for symbol in self._bars}
@@ -77,8 +78,8 @@ class FeedFollower:
         self._newest: dict[StreamConnection, datetime] = {}  # the exchange's time
         self._dropped = 0  # frames that nobody had read in time, when last looked
         self._lost_at = datetime.combine(plan.day, datetime.min.time())
-        self._trades: list[pa.RecordBatch] = []  # to be stored
-        self._one_at_a_time = asyncio.Lock()
+        # Bars of minutes that are over, to be committed: reading waits for no commit.
+        self._finished: asyncio.Queue[pl.DataFrame] = asyncio.Queue()
 
     async def run(self) -> None:
         """Follow until cancelled; whatever goes wrong, the day goes on and symbols are polled."""
@@ -89,7 +90,8 @@ class FeedFollower:
             await run_until_first_error(
                 *(self._read(connection) for connection in self._connections),
                 self._close_minutes_by_the_clock(),
-                self._store_trades(),
+                self._commit_finished(),
+                self._keeper.run(),
             )
         except Exception as error:  # noqa: BLE001 - the day needs no feed
             log.error("❌ feed: it has ended, all symbols are polled: %r", error)
@@ -142,13 +144,12 @@ class FeedFollower:
             connection.state.note(rows)
             self._minutes.add(rows.trades)
             self.options.note(rows.option_quotes)
-            self._keep(rows.trades)
-            if rows.rejected.num_rows:
-                await self._ingestor.store_rejected(rows.rejected)
+            self._keeper.keep(rows.trades)
+            self._keeper.keep_rejected(rows.rejected)
             if rows.newest and rows.newest != self._newest.get(connection):
                 self._newest[connection] = rows.newest
                 if rows.newest - floor_minute(rows.newest) <= 5 * ALLOWANCE:
-                    await self._close_minutes(min(self._newest.values()) - ALLOWANCE)
+                    self._close_minutes(min(self._newest.values()) - ALLOWANCE)
 
     async def _close_minutes_by_the_clock(self) -> None:
         """Close each minute of the day when it must be over, also on a silent market."""
@@ -159,18 +160,27 @@ class FeedFollower:
         minute = max(first, floor_minute(self._clock.now())) + MINUTE
         while minute <= last:
             await self._clock.sleep_until(minute + SILENT)
-            await self._close_minutes(minute)
+            self._close_minutes(minute)
             minute += MINUTE
 
-    async def _close_minutes(self, until: datetime) -> None:
-        """Commit the complete bars of minutes that are over, and note those that are not."""
-        async with self._one_at_a_time:
-            bars = self._minutes.finished(until)
-            if bars.is_empty():
-                return
-            self._note_lost_frames()
-            parts = bars.partition_by("symbol", maintain_order=True)
-            await asyncio.gather(*(self._commit(part) for part in parts))
+    def _close_minutes(self, until: datetime) -> None:
+        """Make the bars of minutes that are over, and say of each whether it is believed."""
+        bars = self._minutes.finished(until)
+        if bars.is_empty():
+            return
+        self._note_lost_frames()
+        for part in bars.partition_by("symbol", maintain_order=True):
+            plan = self._bars[part["symbol"][0]]
+            self._finished.put_nowait(part.with_columns(believed=self._is_believed(plan)))
+
+    async def _commit_finished(self) -> None:
+        """Commit the complete bars of minutes that are over, those of all symbols together."""
+        while True:
+            parts = [await self._finished.get()]
+            while not self._finished.empty():
+                parts.append(self._finished.get_nowait())
+            by_symbol = pl.concat(parts).partition_by("symbol", maintain_order=True)
+            await asyncio.gather(*(self._commit(part) for part in by_symbol))
 
     def _is_believed(self, plan: BarPlan) -> pl.Expr:
         """Say which bars are complete: proven so, or not known to lack a trade.
@@ -190,6 +200,7 @@ class FeedFollower:
     def _note_lost_frames(self) -> None:
         dropped = sum(connection.state.dropped for connection in self._connections)
         if dropped > self._dropped:
+            self._keeper.note_lost_frames(dropped - self._dropped)
             self._dropped, self._lost_at = dropped, self._clock.now()
 
     async def _commit(self, bars: pl.DataFrame) -> None:
@@ -197,7 +208,8 @@ class FeedFollower:
         plan = self._bars[bars["symbol"][0]]
         self._complete[plan.symbol].difference_update(bars["timestamp"])
         unconfirmed = pl.col("timestamp") > self._confirmed[plan.symbol]
-        good = bars.filter(self._is_believed(plan) & unconfirmed)
+        bars = bars.unique("timestamp", keep="last", maintain_order=True)
+        good = bars.filter(pl.col("believed") & unconfirmed)
         values = list(BARS)
         new = good.join(self._committed[plan.symbol], on=values, how="anti")
         try:
@@ -211,35 +223,10 @@ class FeedFollower:
         self._complete[plan.symbol].update(good["timestamp"])
         self._ingestor.count_feed_bars(plan.symbol, good["timestamp"].to_list())
 
-    def _keep(self, trades: pa.RecordBatch) -> None:
-        """Put trades into the queue of those to be stored; the oldest go where there is no room."""
-        if not trades.num_rows:
-            return
-        self._trades.append(trades)
-        while sum(batch.num_rows for batch in self._trades) > _MOST_WAITING:
-            lost = self._trades.pop(0)
-            log.error("❌ feed: %d trades were not kept: nothing takes them", lost.num_rows)
-
-    async def _store_trades(self) -> None:
-        """Store trades, those of a second together."""
-        while True:
-            await self._clock.sleep(_TRADES_WAIT)
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Store the trades that wait."""
-        if self._trades:
-            taken, self._trades = self._trades, []
-            batch = pa.Table.from_batches(taken).combine_chunks().to_batches()[0]
-            try:
-                await self._ingestor.store_trades(batch)
-            except KrtError as error:
-                log.warning("⚠️ feed: %d trades are refused: %s", batch.num_rows, error)
-
 
 @asynccontextmanager
 async def open_feed(
-    plan: DayPlan, kis: KisClient, ingestor: Ingestor, clock: Clock
+    plan: DayPlan, kis: KisClient, ingestor: Ingestor, keeper: TradeKeeper, clock: Clock
 ) -> AsyncIterator[FeedFollower]:
     """Yield the follower of a day's symbols; in the end close its connections, keep its trades."""
     sessions = {bars.symbol: bars.session for bars in plan.bars}
@@ -249,13 +236,13 @@ async def open_feed(
         return session is not None and session.opens <= moment < session.continuous_end
 
     connections = kis.stream_connections(trades)
-    feed = FeedFollower(plan, connections, ingestor, clock)
+    feed = FeedFollower(plan, connections, ingestor, keeper, clock)
     try:
         yield feed
     finally:
         for connection in connections:
             await connection.close()
-        await feed.flush()
+        await keeper.flush()
 
 
 def _times_are_likely() -> pl.Expr:

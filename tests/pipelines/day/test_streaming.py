@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from engine.store.spool import Spool
 from engine.store.trade_files import sessions_in_files
+from tests.engine.store.outage import away
 from tests.engine.store.trades import trades as old_trades
 from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play, scenario
 from tests.pipelines.simulated import Desk, desk
@@ -95,6 +97,45 @@ async def test_whatever_the_feed_does_wrong_the_bars_are_those_of_rest(
         assert 5 < len(played.stats.by_feed[FUTURE]) < 45
         assert played.stats.rejected  # torn frames are kept
         assert at.simulator.counts.faults["stream_cut"]
+
+
+async def test_a_database_that_is_away_costs_neither_a_trade_nor_a_bar(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Frames are read on, trades and bars go to disk, and all of it is merged when it is back."""
+    waiting = []
+
+    async def trouble(at: Desk) -> None:
+        await at.clock.sleep_until(at_time("15:12:30"))
+        with away(database_url):
+            await at.clock.sleep_until(at_time("15:15:30"))
+            waiting.extend(entry.table for entry in Spool(tmp_path / "live").entries())
+
+    async with desk(database_url, tmp_path, at_time("15:10")) as at:
+        played = await play(
+            at,
+            database_url,
+            tmp_path,
+            feed=FEED,
+            stream=True,
+            trouble=trouble,
+            until=at_time("15:18:30"),
+        )
+        assert {"trades", "futures_1m", "stocks_1m"} <= set(waiting)
+        assert Spool(tmp_path / "live").empty
+        minutes = {at_time(f"15:{minute}") for minute in range(13, 18)}
+        assert minutes <= played.stats.by_feed[FUTURE]
+        trades = await at.frame(
+            "SELECT symbol, date_trunc('minute', traded_at) + interval '1 minute' AS timestamp,"
+            " sum(size)::bigint AS traded FROM trades GROUP BY 1, 2"
+        )
+        for symbol in (FUTURE, STOCK):
+            served = at.served(symbol, DAY).filter(pl.col("timestamp").is_in(minutes))
+            both = served.join(trades, on=["symbol", "timestamp"])
+            assert both.height == 5
+            assert (both["volume"] == both["traded"]).all(), symbol
+    assert "trades went to disk" in caplog.text
+    assert not at.simulator.counts.faults
 
 
 @pytest.mark.parametrize("code", ["OPSP8996", "OPSP0010", "OPSP8991"])
