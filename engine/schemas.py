@@ -209,6 +209,65 @@ OPTION_SUMMARY = pa.schema(
         ("fetched_at", TIME),
     ]
 )
+# What KIS tells only once (`engine.market.told_once`): `symbol` is what a row is about.
+FUTURES_STATE = pa.schema(
+    [
+        ("timestamp", TIME),  # end of the minute after which KIS was asked
+        ("symbol", pa.string()),  # futures contract
+        ("price", pa.float64()),  # last trade, index points
+        ("bid", pa.float64()),  # best, index points
+        ("ask", pa.float64()),  # best, index points
+        ("open_interest", pa.int64()),  # contracts
+        ("open_interest_change", pa.int64()),  # contracts, since the session before
+        ("basis", pa.float64()),  # future less index, index points
+        ("theoretical_price", pa.float64()),  # index points
+        ("deviation", pa.float64()),  # of the price from the theoretical one, %
+        ("index_price", pa.float64()),  # KOSPI 200, index points
+        ("day_volume", pa.int64()),  # contracts, today so far
+        ("day_turnover", pa.float64()),  # today so far, as KIS gives it
+        ("fetched_at", TIME),
+    ]
+)
+INVESTOR_FLOWS = pa.schema(
+    [
+        ("timestamp", TIME),  # end of the minute after which KIS was asked
+        ("symbol", pa.string()),  # market: KOSPI, KOSPI200_FUTURES, KOSPI200_CALLS …
+        ("investor", pa.string()),  # foreign, individual, institution and the kinds of those …
+        *(
+            (
+                f"{side}_{unit}",
+                pa.int64(),
+            )  # today so far; contracts or thousand shares, million KRW
+            for unit in ("volume", "amount")
+            for side in ("sold", "bought", "net")
+        ),
+        ("fetched_at", TIME),
+    ]
+)
+PROGRAMME_TRADES = pa.schema(
+    [
+        ("timestamp", TIME),  # KIS's time of the row
+        ("symbol", pa.string()),  # market: KOSPI, KOSDAQ
+        *(
+            (f"{kind}_{side}", pa.int64())  # million KRW, today so far
+            for kind in ("arbitrage", "other")
+            for side in ("sold", "bought", "net")
+        ),
+        ("net", pa.int64()),  # million KRW, today so far, both kinds
+        ("index_price", pa.float64()),  # of the market's index, points
+        ("fetched_at", TIME),
+    ]
+)
+INDEX_BARS = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("symbol", pa.string()),  # KOSPI, KOSDAQ, KOSPI200, KOSDAQ150
+        *_PRICES,
+        ("volume", pa.int64()),  # thousand shares
+        ("day_turnover", pa.float64()),  # million KRW, today so far
+        ("fetched_at", TIME),
+    ]
+)
 SYSTEM_STATUS = pa.schema(
     [
         ("component", pa.string()),

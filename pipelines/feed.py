@@ -29,6 +29,7 @@ from engine.market.symbols import (
     parse,
     parse_chain,
 )
+from engine.market.told_once import ToldOnce, read_choice
 from engine.settings import Settings
 
 NIGHT_OF = "night of "  # before the date of a night, where a session is named in words
@@ -39,12 +40,14 @@ class Feed:
     """Stocks by code, futures by code or product (its front month is meant), option chains.
 
     With `night` the nights of the futures, too, which are sessions of their own.
+    `streams` of what KIS tells only once come beside these.
     """
 
     stocks: tuple[str, ...] = ()
     futures: tuple[str, ...] = ()
     option_chains: tuple[OptionChain | FrontChain, ...] = ()
     night: bool = False
+    streams: tuple[str, ...] = ()  # told once, as the settings' `collect` names them
 
     @property
     def nights(self) -> tuple[str, ...]:
@@ -89,6 +92,12 @@ class DataFeedBuilder:
     def add_nights(self) -> DataFeedBuilder:
         """Collect the nights of the futures as well as their days."""
         self._feed = replace(self._feed, night=True)
+        return self
+
+    def collect(self, stream: str) -> DataFeedBuilder:
+        """Keep what KIS tells only once: `state`, `flows`, `flows:KOSPI` … Raises InputError."""
+        read_choice(stream, [])
+        self._feed = replace(self._feed, streams=(*self._feed.streams, stream))
         return self
 
     def build(self) -> Feed:
@@ -140,6 +149,19 @@ class ChainPlan:
 
 
 @dataclass(frozen=True)
+class StreamPlan:
+    """What KIS tells only once of one subject, collected on a date."""
+
+    symbol: ToldOnce
+    session: Session
+
+    @property
+    def code(self) -> str:
+        """Its name in the ledger: FLOWS_KOSPI."""
+        return self.symbol.code
+
+
+@dataclass(frozen=True)
 class DayPlan:
     """Everything that is collected on a date, with the contracts of that date."""
 
@@ -149,6 +171,7 @@ class DayPlan:
     skipped: tuple[str, ...] = field(default=())  # what has no session on that date
     night: bool = False  # whether it is the night that begins on the date, not the day
     nights: tuple[str, ...] = ()  # the symbols whose nights are collected beside the days
+    streams: tuple[StreamPlan, ...] = ()  # what KIS tells only once
 
     @property
     def name(self) -> str:
@@ -163,13 +186,23 @@ class DayPlan:
     @property
     def sessions(self) -> list[Session]:
         """The sessions of all subscriptions."""
-        return [*(bars.session for bars in self.bars), *(chain.session for chain in self.chains)]
+        parts: list[BarPlan | ChainPlan | StreamPlan] = [
+            *self.bars,
+            *self.chains,
+            *self.streams,
+        ]
+        return [part.session for part in parts]
 
     @property
     def names(self) -> list[str]:
         """What is collected, by name."""
         symbols = [bars.symbol for bars in self.bars]
         return [*symbols, *(chain.underlying_symbol for chain in self.chains)]
+
+    @property
+    def kept(self) -> list[str]:
+        """Everything of which each minute is counted: `names`, and what is told once."""
+        return [*self.names, *(stream.code for stream in self.streams)]
 
     @property
     def futures(self) -> list[str]:
@@ -183,12 +216,18 @@ def plan(feed: Feed, day: date) -> DayPlan:
     chains = dict.fromkeys(
         chain.on(day) if isinstance(chain, FrontChain) else chain for chain in feed.option_chains
     )
-    held = {symbol: symbol.session(day) for symbol in (*symbols, *chains)}
+    contracts = [symbol.code for symbol in symbols if isinstance(symbol, Contract)]
+    streams = dict.fromkeys(told for text in feed.streams for told in read_choice(text, contracts))
+    for told in streams:
+        if not told.stream.calls and told.subject not in contracts:
+            raise InputError(f"{told.stream.name} comes with bars: collect {told.subject} as well")
+    held = {symbol: symbol.session(day) for symbol in (*symbols, *chains, *streams)}
     return DayPlan(
         day,
         tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol])),
         tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
         tuple(symbol.code for symbol, found in held.items() if not found),
+        streams=tuple(StreamPlan(told, found) for told in streams if (found := held[told])),
         nights=feed.nights,
     )
 
@@ -217,24 +256,28 @@ def _on(text: str, day: date) -> Stock | Contract | Option:
         raise InputError(f"{text} is an option chain, which has no bars: name it as --chain")
     if isinstance(symbol, Night | FrontNight):
         raise InputError(f"{text} means nights: collect the future, with `night` set to true")
+    if isinstance(symbol, ToldOnce):
+        raise InputError(f"{text} has no bars: name {symbol.stream.name} under `collect`")
     return symbol.on(day) if isinstance(symbol, FrontMonth) else symbol
 
 
 def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
     chains = tuple(parse_chain(text) for text in settings.option_chains)
-    return Feed(settings.stocks, settings.futures, chains, settings.night)
+    return Feed(settings.stocks, settings.futures, chains, settings.night, settings.collect)
 
 
 def feed_text(settings: Settings) -> str:
     """Return what the settings say is collected as one text, which `read_feed` reads."""
-    return json.dumps([settings.stocks, settings.futures, settings.option_chains, settings.night])
+    parts = settings.stocks, settings.futures, settings.option_chains
+    return json.dumps([*parts, settings.night, settings.collect])
 
 
 def read_feed(text: str) -> Feed:
     """Return the feed of a text by `feed_text`. Raises InputError."""
-    stocks, futures, chains, night = json.loads(text)
-    return Feed(tuple(stocks), tuple(futures), tuple(map(parse_chain, chains)), night)
+    stocks, futures, chains, night, streams = json.loads(text)
+    named = tuple(map(parse_chain, chains))
+    return Feed(tuple(stocks), tuple(futures), named, night, tuple(streams))
 
 
 def next_plan(feed: Feed, clock: Clock) -> DayPlan:

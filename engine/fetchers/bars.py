@@ -94,12 +94,17 @@ class BarFetcher(PriceFetcher):
             question, priority=request.priority, deadline=request.deadline, minute=newest
         )
         session = request.session
+        if request.is_live_poll:
+            self._keep_state(answer, _stamp_of(newest, session))
         split = self._split(answer, session)
         if not request.is_live_poll:  # a poll of the running day settles nothing
             stamp = _stamp_of(newest, session)
             page = read_page(answer, split, session, stamp, question.rows_per_call)
             self._pages_read.append(page)
         return self._stored_columns(split.bars, session, answer)
+
+    def _keep_state(self, answer: Answer, stamp: datetime) -> None:
+        """Keep what the answer of a poll says about the moment, beside its bars."""
 
     def take_pages(self) -> list[Page]:
         """Return what the answers showed since the last time; those of live polls are not kept."""

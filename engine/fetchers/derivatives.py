@@ -11,6 +11,9 @@ import pyarrow as pa
 from engine.fetchers.bar_rules import Fields
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
+from engine.fetchers.futures_state import read_state
+from engine.kis.answer import Answer
+from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeMinutes
 from engine.market.symbols import Contract, Night, Option, parse
 from engine.schemas import FUTURES_BARS
@@ -27,6 +30,25 @@ class DerivativeBarFetcher(BarFetcher):
     # so a bar that stands 5 % away from those around it has to be given twice. An option may double
     # within a minute.
     max_price_ratio: ClassVar[Mapping[type, float]] = {Contract: 1.05, Night: 1.05}
+
+    def __init__(self, client: KisClient) -> None:
+        super().__init__(client)
+        self.states_wanted: frozenset[str] = frozenset()  # of these contracts, by code
+        self._states: dict[str, pa.RecordBatch] = {}
+        self._last_states: dict[str, datetime] = {}
+
+    def _keep_state(self, answer: Answer, stamp: datetime) -> None:
+        """Keep the contract's state if it is wanted: the first of a minute, nearest to its end."""
+        symbol = answer.symbol
+        if symbol not in self.states_wanted or self._last_states.get(symbol) == stamp:
+            return
+        state = read_state(answer, stamp)
+        if state.num_rows:
+            self._states[symbol], self._last_states[symbol] = state, stamp
+
+    def take_state(self, symbol: str) -> pa.RecordBatch | None:
+        """Return a contract's state, in FUTURES_STATE, that came since the last time, if any."""
+        return self._states.pop(symbol, None)
 
     def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:
         session = request.session

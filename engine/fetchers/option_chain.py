@@ -45,6 +45,8 @@ _TO_SPARE = timedelta(seconds=5)  # between the last quote and the deadline of t
 _RETRIES = 2  # of a call whose answer has no content
 _LONG_AGO = datetime(1970, 1, 1)
 _MASTER_RETRY = timedelta(minutes=1)
+_QUOTES = 60  # a minute and chain, at most
+CALLS_A_MINUTE = _QUOTES + 2  # of a chain at most: with the board and the price of the underlying
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class ChainRequest:
     maturity: str
     minute: datetime
     deadline: datetime | None = None
-    priority: Priority = Priority.LIVE
+    priority: Priority = Priority.CHAINS
     feed_quotes: Callable[[], pl.DataFrame] = field(default=FEED_QUOTES.to_frame, compare=False)
 
     @property
@@ -83,7 +85,7 @@ class OptionChainFetcher(PriceFetcher):
 
     schema: ClassVar[pa.Schema] = OPTION_CHAIN
 
-    def __init__(self, client: KisClient, *, quotes_a_minute: int = 60) -> None:
+    def __init__(self, client: KisClient, *, quotes_a_minute: int = _QUOTES) -> None:
         super().__init__(client)
         self._quotes_a_minute = quotes_a_minute
         self._quotes: dict[str, pl.DataFrame] = {}

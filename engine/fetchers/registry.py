@@ -6,9 +6,16 @@ from engine.fetchers.base import PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
+from engine.fetchers.told_once import FlowsFetcher, IndexFetcher, ProgrammeFetcher, StreamFetcher
 
 FETCHERS: dict[str, type[PriceFetcher]] = {
     "stock": StockBarFetcher,
     "deriv": DerivativeBarFetcher,
     "option_chain": OptionChainFetcher,
+}
+# What is told once, by the name of its stream; the state of futures comes with their bars.
+STREAM_FETCHERS: dict[str, type[StreamFetcher]] = {
+    "flows": FlowsFetcher,
+    "programme": ProgrammeFetcher,
+    "index": IndexFetcher,
 }

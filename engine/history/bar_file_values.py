@@ -14,6 +14,7 @@ from engine.errors import CalendarRangeError, InputError
 from engine.history.bar_file_checks import RowCheck, without_far_times
 from engine.history.bar_file_forms import ROW, BarTable
 from engine.market.symbols import OptionChain, parse
+from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules
 
 NUMBERS = (*PRICES, "volume")
@@ -112,6 +113,8 @@ def _why_unknown(text: str) -> str:
     except InputError:
         cut = text.isdecimal() and len(text) < len(_A_STOCK)
         return "a symbol has lost the zeros at its beginning" if cut else "an unknown symbol"
+    if isinstance(found, ToldOnce):
+        return "a stream of KIS has no bars of its own here"
     return "an option chain has no bars" if isinstance(found, OptionChain) else ""
 
 

@@ -24,7 +24,14 @@ import pyarrow as pa
 from engine.columns import PRICES, STAMPS, TIME
 from engine.errors import InputError
 from engine.market.expected import EXPECTED_STAMPS, GRIDS, SESSIONS
-from engine.schemas import OPTION_SUMMARY, level_columns
+from engine.schemas import (
+    FUTURES_STATE,
+    INDEX_BARS,
+    INVESTOR_FLOWS,
+    OPTION_SUMMARY,
+    PROGRAMME_TRADES,
+    level_columns,
+)
 
 Severity = Literal["error", "warning"]
 Fix = Literal["fetch", "remove", "recompute", "nothing"]
@@ -53,6 +60,19 @@ _SIGNAL = {
     "timestamp": TIME,
     "content": pl.String(),
 }
+
+_TOLD_ONCE = {
+    "futures_state": FUTURES_STATE,
+    "investor_flows": INVESTOR_FLOWS,
+    "programme_trades": PROGRAMME_TRADES,
+    "index_1m": INDEX_BARS,
+}
+
+
+def _told_once(stored: pa.Schema) -> dict[str, pl.DataType]:
+    kept = {name: kind for name, kind in pl.Schema(stored).items() if name != "fetched_at"}
+    return {**SESSIONS, **kept}
+
 
 RELATIONS: dict[str, pl.Schema] = {
     name: pl.Schema(columns)
@@ -90,6 +110,8 @@ RELATIONS: dict[str, pl.Schema] = {
         "expected_matrices": _MATRIX,
         "summaries": _SUMMARY,
         "expected_summaries": _SUMMARY,
+        # what KIS tells only once; symbol is that of the ledger, FLOWS_KOSPI …
+        **{name: _told_once(schema) for name, schema in _TOLD_ONCE.items()},
         # signals as stored and as computed again; content is JSON
         "signals": _SIGNAL,
         "expected_signals": _SIGNAL,

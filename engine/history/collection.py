@@ -24,6 +24,7 @@ from engine.market.symbols import (
     front_month,
     parse,
 )
+from engine.market.told_once import ToldOnce, told_once
 
 
 def sessions_to_collect(
@@ -83,6 +84,10 @@ def _successor(code: str, before: date, day: date) -> str:
         front = front_month(symbol.product)
     elif isinstance(symbol, Night):
         front = front_month(symbol.product).nights()
+    elif isinstance(symbol, ToldOnce):
+        if symbol.stream.subjects:
+            return code
+        return told_once(symbol.stream, _successor(symbol.subject, before, day)).code
     else:
         return code
     return front.on(day).code if front.on(before).code == code else code

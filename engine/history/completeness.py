@@ -25,6 +25,7 @@ from engine.columns import SESSION, STAMP, STAMPS
 from engine.history.queries import read_stamps
 from engine.market.expected import EXPECTED_STAMPS, SESSIONS, expected_stamps
 from engine.market.symbols import parse
+from engine.market.told_once import ToldOnce
 from engine.store import Store, ledger
 from engine.store.identifiers import literal
 
@@ -73,6 +74,7 @@ def minutes_until(
         .with_columns(pl.col("is_stored", "young_auction").fill_null(value=False))
     )
     is_young = (pl.col("stamp") > now - GRACE) | pl.col("young_auction")
+    lost = pl.col("stamp") + _reach(so_far) < now
     settled = pl.col("state").is_in(SETTLED)
     explained = ~pl.col("is_stored") & (settled | (pl.col("state") == "open"))
     return (
@@ -82,11 +84,38 @@ def minutes_until(
             .then(pl.lit("stored"))
             .when(settled)
             .then("state")
+            .when(lost)
+            .then(pl.lit("unavailable"))
             .otherwise(pl.lit("open")),
-            reason=pl.when(explained).then("reason"),
+            reason=pl.when(explained)
+            .then("reason")
+            .when(~pl.col("is_stored") & lost)
+            .then(pl.lit(ledger.TOLD_ONCE)),
         )
         .select(pl.col(name).cast(kind) for name, kind in MINUTES.items())
         .sort(STAMP)
+    )
+
+
+def _reach(stamps: pl.DataFrame) -> pl.Expr:
+    """Return how long a missing minute of what is told once may still come; null for all else."""
+    reaches = {
+        code: found.reach
+        for code in stamps["symbol"].unique()
+        if isinstance(found := parse(code), ToldOnce)
+    }
+    return pl.col("symbol").replace_strict(
+        list(reaches), list(reaches.values()), default=None, return_dtype=pl.Duration("us")
+    )
+
+
+def lost_stamps(marks: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Return symbol, session, stamp, why of open marks that no answer can bring any more.
+
+    Those are minutes of what KIS tells only once, beyond the reach of its answers.
+    """
+    return marks.filter(pl.col("state") == "open", pl.col("stamp") + _reach(marks) < now).select(
+        *STAMP, why=pl.lit(ledger.TOLD_ONCE)
     )
 
 

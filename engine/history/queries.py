@@ -6,7 +6,7 @@ at which no bar is expected. What is read should fit in memory: `engine.history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 
 import polars as pl
@@ -15,6 +15,7 @@ from engine.columns import BARS, STAMPS, TIME
 from engine.market.nights import session_of, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
+from engine.market.told_once import STREAMS, ToldOnce
 from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, level_columns
 from engine.store import Store
 from engine.store.export import product_name
@@ -46,15 +47,16 @@ def between_dates(first: date, last: date, table: str = "") -> str:
 
 
 def symbols_by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
-    """Return the tables that have bars of the symbols, each with its symbols; without chains."""
+    """Return the tables that have bars of the symbols, each with its symbols."""
     tables: dict[str, list[str]] = {}
-    for code in _without_chains(symbols):
+    for code in with_bars(symbols):
         tables.setdefault(parse(code).table, []).append(code)
     return tables
 
 
-def _without_chains(symbols: Sequence[str]) -> list[str]:
-    return [code for code in symbols if not isinstance(parse(code), OptionChain)]
+def with_bars(symbols: Iterable[str]) -> list[str]:
+    """Return the symbols that have bars: neither option chains nor what KIS tells only once."""
+    return [code for code in symbols if not isinstance(parse(code), OptionChain | ToldOnce)]
 
 
 async def read_bars(
@@ -112,7 +114,7 @@ def _read_parquet(
 async def read_stamps(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
-    """Return STAMPS of the stored bars of codes and the stored snapshots of option chains."""
+    """Return STAMPS of what is stored: bars, snapshots of chains, rows of what is told once."""
     schema = pl.Schema({name: STAMPS[name] for name in ("symbol", "stamp")})
     found = await _read(store, schema, stamp_queries(first, last, symbols))
     session = session_of(pl.col("symbol"), pl.col("stamp"))
@@ -132,6 +134,7 @@ def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None)
         named = [code for code in symbols if isinstance(parse(code), OptionChain)]
         chains = f"underlying_symbol IN ({literals(named)})" if named else ""
     span = between_dates(first, last)
+    told = [found for code in symbols or () if isinstance(found := parse(code), ToldOnce)]
     queries = [
         f"SELECT symbol, timestamp AS stamp FROM {table} WHERE {condition}"  # noqa: S608
         f" AND {between_dates(first, last, table)}"
@@ -142,6 +145,14 @@ def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None)
             "SELECT underlying_symbol AS symbol, timestamp AS stamp FROM option_matrices"  # noqa: S608
             f" WHERE {chains} AND {span} AND metric_type = 'price'"
         )
+    for stream in STREAMS.values():
+        subjects = [found.subject for found in told if found.stream is stream]
+        condition = "true" if symbols is None else f"symbol IN ({literals(subjects)})"
+        if symbols is None or subjects:
+            queries.append(
+                f"SELECT DISTINCT {literal(stream.prefix)} || symbol AS symbol, timestamp AS stamp"  # noqa: S608
+                f" FROM {identifier(stream.table)} WHERE {condition} AND {span}"
+            )
     return queries
 
 
@@ -163,7 +174,7 @@ async def read_confirmed_bars(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
     """Return BARS that look wrong but that KIS gave again, so that they are right."""
-    codes = _without_chains(symbols)
+    codes = with_bars(symbols)
     query = (
         f"SELECT {', '.join(BARS)} FROM confirmed_bars"  # noqa: S608 - quoted
         f" WHERE symbol IN ({literals(codes)})"
@@ -234,6 +245,12 @@ async def read_spans(store: Store) -> pl.DataFrame:
             stored.format("symbol", "stocks_1m", *day_hours),
             stored.format("underlying_symbol", "option_chain_raw", *day_hours),
             stored.format("underlying_symbol", "option_matrices", *day_hours),
+            *(
+                stored.format(
+                    f"{literal(stream.prefix)} || symbol", identifier(stream.table), *day_hours
+                )
+                for stream in STREAMS.values()
+            ),
         ],
     )
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")

@@ -197,6 +197,84 @@ class DerivativeQuote(_Quotation):
 
 
 @dataclass(frozen=True)
+class InvestorFlows(_Quotation):
+    """Twelve kinds of investors in a market, sums of the day so far, FHPTJ04030000: `output`.
+
+    For each kind {kind}_seln_vol, _shnu_vol, _ntby_qty (or _ntby_vol) and the same of _tr_pbmn.
+    `market` KSP, KSQ, K2I, MKI, WKM, WKI, KQI; `sector` 0001, 1001, F001, OC01, OP01 …
+    """
+
+    tr_id: ClassVar[str] = "FHPTJ04030000"
+    path: ClassVar[str] = f"{_STOCK}/inquire-investor-time-by-market"
+
+    market: str
+    sector: str
+
+    @property
+    def symbol(self) -> str:
+        """The market and its sector."""
+        return f"{self.market}.{self.sector}"
+
+    def params(self) -> dict[str, str]:
+        """Return the query; its names are written small in KIS's table."""
+        return {"fid_input_iscd": self.market, "fid_input_iscd_2": self.sector}
+
+
+@dataclass(frozen=True)
+class ProgrammeTrades(_Quotation):
+    """Programme trading of a market, the last 30 minutes, newest first, FHPPG04600101: `output`.
+
+    bsop_hour, {arbt,nabt}_smtn_{seln,shnu,ntby}_tr_pbmn: sums of the day, million KRW. `market`
+    KOSPI or KOSDAQ. No paging.
+    """
+
+    tr_id: ClassVar[str] = "FHPPG04600101"
+    path: ClassVar[str] = f"{_STOCK}/comp-program-trade-today"
+
+    market: str
+
+    @property
+    def symbol(self) -> str:
+        """The market."""
+        return self.market
+
+    def params(self) -> dict[str, str]:
+        """Return the query; keys without a value must be there."""
+        return {
+            "FID_COND_MRKT_DIV_CODE": "J",
+            "FID_MRKT_CLS_CODE": "K" if self.market == "KOSPI" else "Q",
+            "FID_SCTN_CLS_CODE": "",
+            "FID_INPUT_ISCD": "",
+            "FID_COND_MRKT_DIV_CODE1": "",
+            "FID_INPUT_HOUR_1": "",
+        }
+
+
+@dataclass(frozen=True)
+class IndexMinutes(_Quotation):
+    """Minute bars of a share index, FHKUP03500200: 102 rows, newest first, yesterday's as well.
+
+    `output2`: stck_bsop_date, stck_cntg_hour (start of the minute), bstp_nmix_oprc, _hgpr, _lwpr,
+    _prpr, cntg_vol, acml_tr_pbmn. `symbol` 0001 KOSPI, 1001 KOSDAQ, 2001 KOSPI 200, 3003.
+    """
+
+    tr_id: ClassVar[str] = "FHKUP03500200"
+    path: ClassVar[str] = f"{_STOCK}/inquire-time-indexchartprice"
+
+    symbol: str
+
+    def params(self) -> dict[str, str]:
+        """Return the query; FID_INPUT_HOUR_1 is the step in seconds."""
+        return {
+            "FID_COND_MRKT_DIV_CODE": "U",
+            "FID_ETC_CLS_CODE": "0",
+            "FID_INPUT_ISCD": self.symbol,
+            "FID_INPUT_HOUR_1": "60",
+            "FID_PW_DATA_INCU_YN": "Y",
+        }
+
+
+@dataclass(frozen=True)
 class Holidays(_Quotation):
     """Opening days from a date on, CTCA0903R: `output` bass_dt, opnd_yn. 24 rows a page.
 

@@ -50,8 +50,11 @@ class Priority(IntEnum):
     """Which call goes first: the smaller number."""
 
     SIGNALS = 0  # bars that a strategy waits for
-    LIVE = 1
-    BACKFILL = 2
+    LIVE = 1  # bars
+    CHAINS = 2
+    FLOWS = 3
+    OTHERS = 4  # the rest of what is told once
+    BACKFILL = 5
 
 
 @dataclass

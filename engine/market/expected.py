@@ -16,6 +16,7 @@ import polars as pl
 from engine.market.hours import Market, Session
 from engine.market.sessions import previous_sessions, session_dates
 from engine.market.symbols import FrontMonth, FrontNight, OptionChain, Stock, Symbol, parse
+from engine.market.told_once import ToldOnce
 
 SESSIONS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
 EXPECTED_STAMPS = pl.Schema(
@@ -117,11 +118,15 @@ def _of_same_hours(symbol: Symbol) -> Symbol:
 
 def _minutes(symbol: Symbol, day: date) -> tuple[int, ...]:
     session = symbol.session(day)
+    if session and isinstance(symbol, ToldOnce):
+        return _since_midnight(symbol.expected_stamps(day), session)
     return _grid(session, isinstance(symbol, OptionChain)) if session else ()
 
 
 @lru_cache(maxsize=1024)  # of 19 KB; two for each session
 def _grid(session: Session, every_minute: bool) -> tuple[int, ...]:
-    stamps = session.minute_grid() if every_minute else session.stamps()
-    midnight = datetime.combine(session.date, time())
-    return tuple((stamps - midnight).dt.total_minutes())
+    return _since_midnight(session.minute_grid() if every_minute else session.stamps(), session)
+
+
+def _since_midnight(stamps: pl.Series, session: Session) -> tuple[int, ...]:
+    return tuple((stamps - datetime.combine(session.date, time())).dt.total_minutes())

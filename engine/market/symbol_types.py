@@ -23,6 +23,7 @@ from engine.market.products import (
     Ticks,
     tick_size,
 )
+from engine.market.told_once import ToldOnce
 from engine.market.trading_days import check_range, next_trading_day_from, rules
 
 CHAIN_MARKET = "chain"  # what the ledger of gaps calls the market of option chains
@@ -352,7 +353,7 @@ def option_chain(series: OptionSeries, maturity: str) -> OptionChain:
     return OptionChain(f"{maturity}_{series.name}", series, maturity)
 
 
-Symbol = Stock | Contract | FrontMonth | OptionChain | Option | Night | FrontNight
+Symbol = Stock | Contract | FrontMonth | OptionChain | Option | Night | FrontNight | ToldOnce
 
 
 def _day_session(day: date, last_day: date) -> Session | None:

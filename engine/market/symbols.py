@@ -9,6 +9,7 @@
     Option       B01612A97, 201V05480, B09FEW970   one option
     Night        A01612_NIGHT                      the nights of one futures contract
     FrontNight   A01_NIGHT                         the nights of the contract that is in front
+    ToldOnce     STATE_A01612, FLOWS_KOSPI         what KIS tells only once (`told_once`)
 
 Codes of derivatives are read and made in `codes`. Outside these two modules nothing slices a code.
 """
@@ -37,6 +38,7 @@ from engine.market.symbol_types import (
     Symbol,
     option_chain,
 )
+from engine.market.told_once import parse_told_once
 from engine.market.trading_days import depends_on_days
 
 __all__ = [
@@ -84,6 +86,8 @@ def _parse(text: str) -> Symbol:
     if text.endswith(NIGHT_SUFFIX):
         return _nights_of(_parse(text.removesuffix(NIGHT_SUFFIX)))
     try:
+        if found := parse_told_once(text):
+            return found
         if match := _CHAIN.fullmatch(text):
             return option_chain(option_series(match[2]), match[1])
         product = product_of(text)

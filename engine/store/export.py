@@ -21,6 +21,7 @@ from engine.market.codes import code_prefix
 from engine.market.nights import session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, Stock, parse
+from engine.market.told_once import ToldOnce
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
@@ -74,6 +75,8 @@ def product_name(text: str) -> str:
         return "unknown"
     if isinstance(symbol, OptionChain):
         return symbol.series.name.lower()
+    if isinstance(symbol, ToldOnce):
+        return symbol.stream.name  # not exported yet: such rows have no product
     return "stocks" if isinstance(symbol, Stock) else code_prefix(symbol.code)
 
 

@@ -230,6 +230,15 @@ _FIXED = (
         "underlying_symbol",
         added={"forward_source": None, "forward_strikes": None},
     ),
+    Table("futures_state", schemas.FUTURES_STATE, ("symbol", "timestamp"), "fetched_at"),
+    Table(
+        "investor_flows",
+        schemas.INVESTOR_FLOWS,
+        ("symbol", "timestamp", "investor"),
+        "fetched_at",
+    ),
+    Table("programme_trades", schemas.PROGRAMME_TRADES, ("symbol", "timestamp"), "fetched_at"),
+    Table("index_1m", schemas.INDEX_BARS, ("symbol", "timestamp"), "fetched_at"),
     Table(
         "system_status",
         schemas.SYSTEM_STATUS,

@@ -77,7 +77,8 @@ def live(
     simulated = bool(recorded or simulate or faults) or not settings.has_credentials
     if not simulated and (date or speed or start):
         raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
-    feed = Feed(stock, future, tuple(parse_chain(text) for text in chain), settings.night)
+    chains = tuple(parse_chain(text) for text in chain)
+    feed = Feed(stock, future, chains, settings.night, settings.collect)
     at = time_of_day("--start", start) if start else None
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)
     if picture:

@@ -117,7 +117,7 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
 
     async def fill_history() -> int:
         # The night is written down with its day: if nobody collects it, it is missing.
-        await store_collected_symbols(day.store, plan.day, [*plan.names, *plan.tonight])
+        await store_collected_symbols(day.store, plan.day, [*plan.kept, *plan.tonight])
         for strategy in STRATEGIES.values():
             if plan.futures:
                 await store_strategy_symbols(day.store, strategy.name, plan.futures)
@@ -151,7 +151,7 @@ async def _recall_prices(day: DayParts) -> None:
 
 async def _count_stored(day: DayParts) -> None:
     """Count the day's bars and snapshots that an earlier run has stored."""
-    stored = await read_stamps(day.store, day.plan.names, day.plan.day, day.plan.day)
+    stored = await read_stamps(day.store, day.plan.kept, day.plan.day, day.plan.day)
     so_far = stored.filter(pl.col("stamp") <= day.store.now())  # a day may be played again
     for symbol, stamp in so_far.select("symbol", "stamp").iter_rows():
         day.stats.mark_stored(symbol, stamp)

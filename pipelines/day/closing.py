@@ -14,6 +14,7 @@ from pipelines.day.alerts import unfillable_gap
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
 from pipelines.history.reconcile import reconcile
+from pipelines.history.told_once import settle_streams
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,14 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
             await day.writer.drain()  # else what waits in it would count as missing
         await reconcile(day.context, plan.names, plan.day)
         day.stats.origins = await read_origins(day.store, plan.names, plan.day)
-        return await read_minutes(day.store, plan.names, plan.day, day.clock.now())
+        await settle_streams(day.store, day.clock, plan.streams, day.streams.reasons)
+        return await read_minutes(day.store, plan.kept, plan.day, day.clock.now())
 
     day.stats.minutes = await day.patience.retry("the comparison with KIS", compare_with_kis)
-    lost = gap_runs(day.stats.minutes).filter(pl.col("state").is_in(LOST))
+    # Of what is told once the summary has the reasons: a late start would be an alert a stream.
+    lost = gap_runs(day.stats.minutes).filter(
+        pl.col("state").is_in(LOST), pl.col("symbol").is_in(plan.names)
+    )
     for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
         day.alerts.tell(unfillable_gap(*gap))
     await _move_old_trades(day)

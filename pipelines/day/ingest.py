@@ -98,6 +98,14 @@ class Ingestor:
         """Count bars that came complete by the feed."""
         self._stats.by_feed.setdefault(symbol, set()).update(stamps)
 
+    async def store_stream(self, code: str, table: str, batch: pa.RecordBatch) -> None:
+        """Commit rows of what KIS tells only once; `code` is its name in the ledger."""
+        if not batch.num_rows:
+            return
+        self._stats.count_rows(await self._writer.put(table, batch, patience=LONGEST_BATCHING))
+        for stamp in set(batch["timestamp"].to_pylist()):
+            self._stats.mark_stored(code, stamp)
+
     async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
         """Commit one snapshot of a chain, its matrix and its summary.
 

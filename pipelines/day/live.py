@@ -32,6 +32,7 @@ from engine.simulator.faults.scenario import Scenario, load_scenario
 from pipelines.console import PlainConsole
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day import view
+from pipelines.day.costs import costs_text, require_pace
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, configured_feed, next_plan, plan
@@ -100,7 +101,8 @@ def run(
         simulated = simulation.day()
         speed = parse_speed(simulation.speed)
         clock: Clock = start_clock(simulated, speed, simulation.start)
-        wanted = feed or replace(simulated.feed, night=settings.night)
+        usual = replace(simulated.feed, night=settings.night, streams=settings.collect)
+        wanted = feed or usual
         # Started after the close, the day is over and the night is next.
         later = next_plan(wanted, clock) if wanted.night else plan(wanted, simulated.day)
         stats = DayStatistics(later, simulated=True)
@@ -114,6 +116,7 @@ def run(
         collect = partial(collect_real, clock)
     if not stats.plan.sessions:
         raise InputError(f"nothing to collect on {stats.day}: {', '.join(stats.plan.skipped)}")
+    require_pace(stats.plan, settings.kis)
     with (
         open_database(
             "simulation" if simulation else "live",
@@ -126,6 +129,7 @@ def run(
     ):
         if simulation:
             log.info(SIMULATION if settings.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
+        log.info("⏱️ %s", costs_text(stats.plan, settings.kis))
         try:
             asyncio.run(collect(database, stats))
         except KeyboardInterrupt:

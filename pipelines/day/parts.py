@@ -15,6 +15,7 @@ from pipelines.day.ingest import Ingestor
 from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.told_once import StreamPolling
 from pipelines.feed import DayPlan
 from pipelines.history.request import BackfillContext
 
@@ -35,6 +36,7 @@ class DayParts:
     context: BackfillContext
     alerts: Alerts
     patience: Patience
+    streams: StreamPolling
     # Moves old trades into files, given the day and the moment (`TradeFiles.move`).
     move_trades: Callable[[date, datetime], object] | None = None
     trade_writer: Writer | None = None  # of the feed's trades

@@ -8,6 +8,7 @@ because an answer holds all finished bars of the last half hour or more.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from engine.clock import Clock
 from engine.errors import KisKeyRefused, KrtError
 from engine.fetchers.base import BarRequest, PriceFetcher
+from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
 from pipelines.day.ingest import Ingestor
@@ -42,6 +44,14 @@ class PollingManager:
         self.fetchers = fetchers
         self.feed: FeedFollower | None = None  # what it has need not be asked for each minute
         self._interval = timedelta(seconds=interval)
+        self._states: frozenset[str] = frozenset()  # contracts whose state is kept
+
+    def keep_states(self, symbols: Iterable[str]) -> None:
+        """Keep what KIS says of these contracts beside their bars; it is asked each minute then."""
+        self._states = frozenset(symbols)
+        fetcher = self.fetchers["deriv"]
+        if isinstance(fetcher, DerivativeBarFetcher):
+            fetcher.states_wanted = self._states
 
     async def follow_bars(self, bars: BarPlan) -> None:
         """Collect one symbol's bars, minute by minute, to the end of its session."""
@@ -52,7 +62,8 @@ class PollingManager:
                 continue  # the poll after a long wait has fetched this bar too
             await self._clock.sleep_until(self._poll_time(stamp, bars))
             polled = max(s for s in stamps if self._poll_time(s, bars) <= self._clock.now())
-            if self.feed is None or self.feed.needs_poll(bars.symbol, polled):
+            fed = self.feed is not None and not self.feed.needs_poll(bars.symbol, polled)
+            if not fed or bars.symbol in self._states:
                 await self._poll_bars(bars, polled)
 
     def _poll_time(self, stamp: datetime, bars: BarPlan) -> datetime:
@@ -86,10 +97,19 @@ class PollingManager:
             return set()
         finally:
             await self._store_rejected(fetcher)
+            await self._store_state(fetcher, bars.symbol)
         stamps = set(batch["timestamp"].to_pylist())
         if self.feed is not None:
             self.feed.note_confirmed(bars.symbol, stamps)
         return stamps
+
+    async def _store_state(self, fetcher: PriceFetcher, symbol: str) -> None:
+        """Keep a contract's state; the writer logs it if the database refuses it."""
+        if symbol not in self._states or not isinstance(fetcher, DerivativeBarFetcher):
+            return
+        if (state := fetcher.take_state(symbol)) is not None:
+            with suppress(KrtError):
+                await self.ingestor.store_stream(f"STATE_{symbol}", "futures_state", state)
 
     async def find_first_bars(self, day: DayPlan) -> bool:
         """Ask for bars of the day's first minutes, and commit them; say whether any came.

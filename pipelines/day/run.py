@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from engine.clock import Clock
 from engine.concurrency import run_until_first_error, run_with_helpers
 from engine.errors import InputError, StoreError, StoreLoginRefused
-from engine.fetchers.registry import FETCHERS
+from engine.fetchers.registry import FETCHERS, STREAM_FETCHERS
 from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
@@ -43,6 +43,7 @@ from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import open_feed
+from pipelines.day.told_once import StreamPolling
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
 from pipelines.feed import DayPlan
 from pipelines.history.request import BackfillContext
@@ -129,9 +130,16 @@ async def run_day(
             ),
             alerts,
             Patience(clock),
+            StreamPolling(
+                clock,
+                ingestor,
+                {name: source(kis) for name, source in STREAM_FETCHERS.items()},
+                settings.polling_interval,
+            ),
             partial(paths.trades.move, paths.url) if paths.trades else None,
             trade_writer,
         )
+        day.polling.keep_states(s.symbol.subject for s in plan.streams if s.symbol.of_polls)
         if trade_writer:
             keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
             day.polling.feed = await stack.enter_async_context(
@@ -220,9 +228,10 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
     log.info("🚀 collecting %s", ", ".join(day.plan.names))
     bars = (day.polling.follow_bars(bars) for bars in day.plan.bars)
     chains = (day.polling.follow_chain(chain) for chain in day.plan.chains)
+    streams = (day.streams.follow(stream) for stream in day.plan.streams)
     feed = day.polling.feed
     await run_with_helpers(
-        run_until_first_error(catch_up(day, heartbeats), *bars, *chains),
+        run_until_first_error(catch_up(day, heartbeats), *bars, *chains, *streams),
         *([feed.run()] if feed else []),
     )
     await close_day(day, heartbeats)

@@ -156,7 +156,7 @@ class DayStatistics:
             return self.minutes
         if self.closed:
             return MINUTES.to_frame()
-        pairs = [(symbol, self.day) for symbol in self.plan.names]
+        pairs = [(symbol, self.day) for symbol in self.plan.kept]
         stored = [(symbol, stamp) for symbol, found in self.stored.items() for stamp in found]
         return completeness.minutes_until(
             now,

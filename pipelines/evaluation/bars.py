@@ -19,6 +19,7 @@ from engine.history.bar_file_times import BarTimes, by_session
 from engine.history.scan import scan
 from engine.market import sessions
 from engine.market.symbols import FrontMonth, OptionChain, Symbol, parse
+from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules
 
 
@@ -78,6 +79,8 @@ def symbol_with_bars(text: str) -> Symbol:
     symbol = parse(text)
     if isinstance(symbol, OptionChain):
         raise InputError(f"{symbol} is an option chain: it has no bars")
+    if isinstance(symbol, ToldOnce):
+        raise InputError(f"{symbol} is no instrument: it has no bars")
     return symbol
 
 

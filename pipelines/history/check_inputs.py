@@ -28,11 +28,13 @@ from engine.history.queries import (
 from engine.market.expected import with_grids
 from engine.market.nights import session_of
 from engine.market.symbols import Contract, Night, Option, OptionChain, Stock, parse
+from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from pipelines.history.signal_inputs import signal_relations
 from pipelines.history.survey import store_marks, survey
+from pipelines.history.told_once import told_once_relations
 
 BARS_AT_ONCE = 2_000  # targets: some 800,000 bars
 CHAINS_AT_ONCE = 1  # a session of a chain is some 100,000 rows
@@ -60,10 +62,13 @@ def parts(targets: pl.DataFrame, first: date | None, last: date | None) -> Itera
 
     `first` and `last` widen the dates of bars beyond those of the sessions.
     """
-    chains = [
-        symbol for symbol in targets["symbol"].unique() if isinstance(parse(symbol), OptionChain)
-    ]
-    yield from _divide(targets.filter(~pl.col("symbol").is_in(chains)), BARS_AT_ONCE, first, last)
+    chains, told = (
+        [symbol for symbol in targets["symbol"].unique() if isinstance(parse(symbol), kind)]
+        for kind in (OptionChain, ToldOnce)
+    )
+    others = pl.col("symbol").is_in([*chains, *told])
+    yield from _divide(targets.filter(~others), BARS_AT_ONCE, first, last)
+    yield from _divide(targets.filter(pl.col("symbol").is_in(told)), BARS_AT_ONCE, None, None)
     for symbol in chains:
         yield from _divide(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, None, None)
 
@@ -107,6 +112,8 @@ async def check_relations(
     }
     if isinstance(parse(part.symbols[0]), OptionChain):
         return base | {"expected_snapshots": found.expected} | await _chain_relations(store, part)
+    if isinstance(parse(part.symbols[0]), ToldOnce):
+        return base | await told_once_relations(store, part.symbols, part.first, part.last)
     wanted, grids = with_grids(part.targets)
     checked = {
         "targets": wanted,

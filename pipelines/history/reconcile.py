@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from engine.columns import STAMPS
-from engine.history.queries import read_collected_symbols
+from engine.history.queries import read_collected_symbols, with_bars
 from engine.market.expected import SESSIONS, expected_sessions
 from engine.market.sessions import Market, previous_sessions, session_dates
 from engine.market.symbols import OptionChain, parse
@@ -32,11 +32,6 @@ LEFT_OPEN = 5  # sessions before the day of which a start asks for what is open
 EARLIER = 1  # sessions before the day that are filled even if no strategy needs them
 
 
-def bar_symbols(symbols: Iterable[str]) -> list[str]:
-    """Return the symbols that have bars: all but option chains."""
-    return [symbol for symbol in symbols if not isinstance(parse(symbol), OptionChain)]
-
-
 async def fill_before_open(
     context: BackfillContext, symbols: Sequence[str], day: date, warm_up: int
 ) -> Report:
@@ -46,7 +41,7 @@ async def fill_before_open(
     KIS was asked once about minutes that nothing surrounds, and hours later they can be settled.
     Raises KisKeyRefused, StoreError.
     """
-    codes = bar_symbols(symbols)
+    codes = with_bars(symbols)
     futures = [code for code in codes if parse(code).market is Market.DERIVATIVES]
     earlier = previous_sessions(Market.DERIVATIVES, day, max(LEFT_OPEN, warm_up))
     parts = [
@@ -65,7 +60,7 @@ async def _open_sessions(context: BackfillContext, days: Sequence[date]) -> pl.D
         f"SELECT DISTINCT symbol, session FROM gaps WHERE state = 'open' AND session IN ({named})"  # noqa: S608
     )
     pairs = pl.DataFrame(found).select(pl.col(name).cast(kind) for name, kind in SESSIONS.items())
-    return pairs.filter(pl.col("symbol").is_in(bar_symbols(pairs["symbol"])))
+    return pairs.filter(pl.col("symbol").is_in(with_bars(pairs["symbol"])))
 
 
 async def finish_earlier(
@@ -83,7 +78,7 @@ async def finish_earlier(
     rows += await _finish_nights(context, symbols, day)
     for session in await _unfinished(context, day):
         collected = await read_collected_symbols(context.store, session)
-        named = dict.fromkeys([*collected, *bar_symbols(symbols)])
+        named = dict.fromkeys([*collected, *with_bars(symbols)])
         names = [name for name in named if not _is_night(name)]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
         rows += (await reconcile(context, names, session)).rows
@@ -145,7 +140,7 @@ async def _unfinished(context: BackfillContext, day: date) -> list[date]:
 
 async def fill_today(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:
     """Fill the day's minutes so far, after a restart. Raises KisKeyRefused, StoreError."""
-    codes = bar_symbols(symbols)
+    codes = with_bars(symbols)
     return await fill(context, expected_sessions(codes, day, day))
 
 
@@ -175,7 +170,7 @@ async def reconcile(context: BackfillContext, symbols: Sequence[str], day: date)
 
 async def _stored_stamps(context: BackfillContext, wanted: pl.DataFrame) -> pl.DataFrame:
     """Return symbol, session, stamp of the stored bars of the targets."""
-    codes = bar_symbols(wanted["symbol"].unique())
+    codes = with_bars(wanted["symbol"].unique())
     bars = wanted.filter(pl.col("symbol").is_in(codes))
     surveys = [await survey(context.store, part, context.clock) for part in target_parts(bars)]
     return pl.concat([pl.DataFrame(schema=STAMPS), *(found.stored for found in surveys)])

@@ -25,7 +25,9 @@ from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient, Priority
 from engine.market.codes import FIRST_NEW_YEAR
 from engine.market.symbols import Contract, Night, Option, OptionChain, Stock, Symbol, parse
+from engine.market.told_once import ToldOnce
 from engine.store import MergeCounts, Store, Writer
+from engine.store.ledger import TOLD_ONCE
 
 log = logging.getLogger(__name__)
 
@@ -185,6 +187,8 @@ def why_gone(symbol: str, day: date, today: date) -> str | None:
     parsed = parse(symbol)
     if isinstance(parsed, OptionChain):
         return "KIS has no history of option chains"
+    if isinstance(parsed, ToldOnce):
+        return TOLD_ONCE
     if today - day > KEPT:
         return "older than the year that KIS keeps"
     if isinstance(parsed, Night) and today - day > NIGHTS_KEPT:
@@ -200,7 +204,7 @@ def why_beyond_reach(symbol: str, day: date, today: date) -> str | None:
     KIS answers codes of the old kind with nothing since 2026: docs/kis.md#codes.
     """
     parsed = parse(symbol)
-    if isinstance(parsed, OptionChain) or today - day > KEPT:
+    if isinstance(parsed, OptionChain | ToldOnce) or today - day > KEPT:
         return why_gone(symbol, day, today)
     is_old = isinstance(parsed, Contract | Night | Option) and parsed.last_day.year < FIRST_NEW_YEAR
     if is_old and today.year >= FIRST_NEW_YEAR:

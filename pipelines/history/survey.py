@@ -13,6 +13,7 @@ import polars as pl
 
 from engine.clock import Clock, today
 from engine.columns import SESSION, STAMP, STAMPS
+from engine.history.completeness import lost_stamps
 from engine.history.queries import read_stamps
 from engine.market.expected import expected_stamps
 from engine.market.symbols import parse
@@ -81,6 +82,7 @@ async def survey(
     marks = ledger.mark_missing(ledger.marks_from_rows(rows, expected), expected, stored, now)
     if reopen:
         marks = ledger.reopen(marks)
+    marks = ledger.apply_reasons(marks, lost_stamps(marks, now), "unavailable")
     if give_up:
         marks = _give_up(marks, today(clock))
     return Survey(expected, stored, marks, rows)

@@ -18,6 +18,7 @@ from engine.columns import SESSION
 from engine.history.collection import sessions_to_collect
 from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
 from engine.history.queries import stamp_queries
+from engine.market import told_once
 from engine.market.expected import SESSIONS
 from engine.market.nights import session_of
 from engine.market.sessions import Market, Session, previous_sessions
@@ -32,7 +33,7 @@ Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result
 State = Literal["well", "amiss", "unknown"]
 EXIT_CODES: dict[State, int] = {"well": 0, "amiss": 1, "unknown": 2}
 LAST_SESSIONS = 5
-STREAMS = ("stocks", "derivatives", "chain")
+STREAMS = ("stocks", "derivatives", "chain", *told_once.STREAMS)
 _STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
 _COLLECTOR = "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
 
@@ -181,7 +182,7 @@ def read_minutes(
         dates = {"begin": literal(datetime.combine(begin, time())), "end": literal(first)}
         known = pl.concat([known, ask(sql_text("standing", "stored_sessions.sql", **dates))])
     told = ask(sql_text("standing", "known_sessions.sql", **span)).cast(SESSIONS)
-    usual = plan(feed, last).names if feed else []
+    usual = plan(feed, last).kept if feed else []
     wanted = sessions_to_collect(planned, pl.concat([told, known]), first, last, usual)
     return minutes_until(now, wanted, stored, rows)
 

@@ -1,0 +1,213 @@
+"""What KIS tells only once: streams that nobody can fetch again, and what they are about.
+
+A stream is kept for subjects, each on its own: the flows of the KOSPI 200 futures, the state of a
+contract. Stream and subject together are a symbol of the ledger, FLOWS_KOSPI200_FUTURES or
+STATE_A01612, so that whatever counts minutes (summary, status, coverage, validation) counts these
+as well. A row stands at the end of the minute that it is about, like a bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import ClassVar
+
+import polars as pl
+
+from engine.errors import InputError
+from engine.market import expiries
+from engine.market.codes import maturity_and_strike, product_of
+from engine.market.hours import MINUTE, Market, Session, session
+from engine.market.products import SERIES, Ticks
+
+SIDES = ("CALLS", "PUTS")
+_FUTURES = tuple(f"{name}_FUTURES" for name in ("KOSPI200", "MINI_KOSPI200", "KOSDAQ150"))
+_OPTION_SIDES = tuple(f"{name}_{side}" for name in SERIES for side in SIDES)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A kind of data that is told once. `subjects` is empty where they are contracts.
+
+    `reach` is how far back an answer goes: a minute is lost when it is older and not stored.
+    `of_bars`: there is a row for each bar, else for each minute, the wait for the auction included.
+    `calls` a minute and subject; 0 comes with answers that are fetched anyway.
+    """
+
+    name: str  # as the settings have it
+    table: str
+    says: str
+    subjects: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()  # the subjects meant where none is named
+    reach: timedelta = timedelta(0)
+    of_bars: bool = False
+    calls: int = 1
+
+    @property
+    def prefix(self) -> str:
+        """What its symbols begin with."""
+        return f"{self.name.upper()}_"
+
+
+STREAMS: dict[str, Stream] = {
+    stream.name: stream
+    for stream in (
+        Stream(
+            "state",
+            "futures_state",
+            "open interest, basis, theoretical price, best bid and ask of a future",
+            of_bars=True,
+            calls=0,
+        ),
+        Stream(
+            "flows",
+            "investor_flows",
+            "what each kind of investor has bought and sold, by market",
+            subjects=("KOSPI", "KOSDAQ", *_FUTURES, *_OPTION_SIDES),
+            usual=(
+                "KOSPI",
+                "KOSDAQ",
+                "KOSPI200_FUTURES",
+                *(
+                    f"{series}_{side}"
+                    for series in ("KOSPI200", "KOSPI200_WEEKLY_MON", "KOSPI200_WEEKLY_THU")
+                    for side in SIDES
+                ),
+            ),
+        ),
+        Stream(
+            "programme",
+            "programme_trades",
+            "programme trading of stocks, arbitrage and other",
+            subjects=("KOSPI", "KOSDAQ"),
+            usual=("KOSPI", "KOSDAQ"),
+            reach=timedelta(minutes=29),
+        ),
+        Stream(
+            "index",
+            "index_1m",
+            "minute bars of the share indices",
+            subjects=("KOSPI", "KOSDAQ", "KOSPI200", "KOSDAQ150"),
+            usual=("KOSPI", "KOSDAQ", "KOSPI200"),
+            reach=timedelta(minutes=100),
+            of_bars=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ToldOnce:
+    """A stream of one subject; `code` is the text under which the ledger has it."""
+
+    code: str
+    stream: Stream
+    subject: str
+
+    product: ClassVar[None] = None
+    ticks: ClassVar[Ticks] = ()
+
+    def __str__(self) -> str:
+        return self.code
+
+    @property
+    def market(self) -> Market:
+        """Whose hours it keeps."""
+        of_stocks = self.stream.name == "index" or self.subject in _OF_STOCKS
+        return Market.STOCKS if of_stocks else Market.DERIVATIVES
+
+    @property
+    def table(self) -> str:
+        """The table that its rows belong to."""
+        return self.stream.table
+
+    @property
+    def ledger_market(self) -> str:
+        """What the ledger of gaps calls the market: the stream's name."""
+        return self.stream.name
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: flows KOSPI200_FUTURES."""
+        return f"{self.stream.name} {self.subject}"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean."""
+        return f"{_KOREAN[self.stream.name]} {self.subject}"
+
+    def session(self, day: date, *, night: bool = False) -> Session | None:
+        """Return its session on the day, None without one; nights are not collected."""
+        if night:
+            return None
+        if self.stream.subjects:
+            return session(self.market, day)
+        last = _last_day(self.subject)
+        return None if day > last else session(Market.DERIVATIVES, day, expiring=day == last)
+
+    def expected_stamps(self, day: date) -> pl.Series:
+        """Return every stamp (KST) that must have a row, ascending."""
+        found = self.session(day)
+        if found is None:
+            return pl.Series("stamp", [], pl.Datetime("us"))
+        return found.stamps() if self.stream.of_bars else found.minute_grid()
+
+    @property
+    def of_polls(self) -> bool:
+        """Whether its rows come with the answers about bars."""
+        return not self.stream.calls
+
+    @property
+    def reach(self) -> timedelta:
+        """How long a missing row may still come: its own minute, or as far as answers go back."""
+        return max(self.stream.reach, MINUTE)
+
+
+_OF_STOCKS = {"KOSPI", "KOSDAQ"}
+_KOREAN = {
+    "state": "선물 상태",
+    "flows": "투자자별 매매",
+    "programme": "프로그램 매매",
+    "index": "지수",
+}
+
+
+def _last_day(contract: str) -> date:
+    product = product_of(contract)
+    return expiries.last_day(product.months, maturity_and_strike(contract, product)[0])
+
+
+def told_once(stream: Stream, subject: str) -> ToldOnce:
+    """Return a stream's symbol for a subject. Raises InputError for one that it does not have."""
+    if stream.subjects and subject not in stream.subjects:
+        choice = ", ".join(stream.subjects)
+        raise InputError(f"{stream.name} has no {subject!r}: choose one of {choice}")
+    if not stream.subjects and product_of(subject).kind != "future":
+        raise InputError(f"{stream.name} is kept of futures; {subject!r} is none")
+    found = ToldOnce(f"{stream.prefix}{subject}", stream, subject)
+    if not stream.subjects:
+        _last_day(subject)
+    return found
+
+
+def parse_told_once(text: str) -> ToldOnce | None:
+    """Return the symbol that a text means; None if it names no stream. Raises InputError."""
+    for stream in STREAMS.values():
+        if text.startswith(stream.prefix):
+            return told_once(stream, text.removeprefix(stream.prefix))
+    return None
+
+
+def read_choice(text: str, contracts: Iterable[str]) -> list[ToldOnce]:
+    """Return what an entry of the settings' `collect` means: `flows`, or `flows:KOSPI`.
+
+    Without a subject a stream's usual ones are meant, of streams about contracts those given.
+    Raises InputError.
+    """
+    name, _, subject = text.partition(":")
+    if name not in STREAMS:
+        raise InputError(f"{text!r} cannot be collected: choose from {', '.join(STREAMS)}")
+    stream = STREAMS[name]
+    subjects = [subject] if subject else [*stream.usual] if stream.subjects else [*contracts]
+    return [told_once(stream, wanted) for wanted in subjects]

@@ -1,0 +1,43 @@
+"""What a day's plan costs in calls a minute, before it is begun: it must fit into KIS's pace."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from engine.errors import InputError
+from engine.fetchers.option_chain import CALLS_A_MINUTE as CALLS_OF_A_CHAIN
+from engine.settings import KisSettings
+from pipelines.feed import DayPlan
+
+
+def calls_a_minute(plan: DayPlan) -> Counter[str]:
+    """Return how many calls a minute each part of the plan makes, by name, at most.
+
+    Bars cost one a symbol where KIS has them at once; of a chain all strikes near the market count.
+    """
+    costs = Counter({"bars": len(plan.bars), "chains": CALLS_OF_A_CHAIN * len(plan.chains)})
+    for stream in plan.streams:
+        costs[stream.symbol.stream.name] += stream.symbol.stream.calls
+    return costs
+
+
+def costs_text(plan: DayPlan, settings: KisSettings) -> str:
+    """Return the costs as one line: bars 4, chains 62, flows 9: 75 of 300 calls a minute."""
+    costs = calls_a_minute(plan)
+    parts = ", ".join(f"{name} {count}" for name, count in costs.items() if count or plan.streams)
+    return f"{parts}: {costs.total()} of {_most(settings):.0f} calls a minute"
+
+
+def require_pace(plan: DayPlan, settings: KisSettings) -> None:
+    """Raise InputError if what is told once does not fit into the pace beside the rest."""
+    extra = sum(stream.symbol.stream.calls for stream in plan.streams)
+    if extra and calls_a_minute(plan).total() > _most(settings):
+        raise InputError(
+            f"too much to collect: {costs_text(plan, settings)}; take something out of `collect`,"
+            " or raise calls_per_second if KIS allows it"
+        )
+
+
+def _most(settings: KisSettings) -> float:
+    """Return the calls a minute of all app keys together."""
+    return settings.calls_per_second * 60 * max(1, len(settings.app_keys))

@@ -1,0 +1,76 @@
+"""The collecting of what KIS tells only once: each stream of each subject on its own.
+
+All streams are followed alike. A task wakes after each minute that must have a row, asks once (the
+client tries again until the minute after is over), and hands over what came. Their calls go after
+those for bars and chains: under pressure it is they that wait. Why a minute was missed is noted
+for the ledger, since nobody can fetch it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from engine.clock import Clock
+from engine.errors import KisKeyRefused, KrtError
+from engine.fetchers.told_once import StreamFetcher, StreamRequest
+from engine.kis.client import Priority
+from engine.market.hours import MINUTE
+from pipelines.day.ingest import Ingestor
+from pipelines.feed import StreamPlan
+
+log = logging.getLogger(__name__)
+
+_EMPTY = "KIS gave no row"
+Reasons = dict[tuple[str, datetime], str]  # why a minute (code, stamp) was missed
+
+
+class StreamPolling:
+    """Follows the streams of a day's plan; each `follow` ends with its session."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ingestor: Ingestor,
+        fetchers: Mapping[str, StreamFetcher],
+        interval: float,
+    ) -> None:
+        self._clock = clock
+        self._ingestor = ingestor
+        self._fetchers = fetchers
+        self._interval = timedelta(seconds=interval)
+        self.reasons: Reasons = {}
+
+    async def follow(self, stream: StreamPlan) -> None:
+        """Collect one stream of one subject, minute by minute, to the end of its session."""
+        if stream.symbol.of_polls:
+            return
+        for stamp in stream.symbol.expected_stamps(stream.session.date).to_list():
+            finished = stream.session.finished_at(stamp)
+            if finished + MINUTE <= self._clock.now():
+                continue  # too late to ask; what the next answer reaches back to still comes
+            await self._clock.sleep_until(finished + self._interval)
+            await self._poll(stream, stamp, finished + MINUTE)
+
+    async def _poll(self, stream: StreamPlan, stamp: datetime, deadline: datetime) -> None:
+        """Ask once, and commit what came. A failure is noted, and ends nothing else."""
+        symbol = stream.symbol
+        fetcher = self._fetchers[symbol.stream.name]
+        flows = symbol.stream.name == "flows"
+        priority = Priority.FLOWS if flows else Priority.OTHERS
+        request = StreamRequest(symbol, stream.session, stamp, deadline, priority)
+        try:
+            batch = await fetcher.fetch(request)
+            if not batch.num_rows:
+                self.reasons[symbol.code, stamp] = _EMPTY
+            await self._ingestor.store_stream(symbol.code, symbol.table, batch)
+        except KrtError as error:
+            log.warning("⚠️ %s: %s", symbol.code, error)
+            self.reasons[symbol.code, stamp] = str(error.args[0])
+            if isinstance(error, KisKeyRefused):
+                self._ingestor.alert_refused_key(error)
+        finally:
+            with suppress(KrtError):  # the writer logs it if the database refuses them
+                await self._ingestor.store_rejected(fetcher.take_rejected())

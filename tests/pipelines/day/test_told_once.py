@@ -1,0 +1,151 @@
+"""What KIS tells only once: collected beside bars, equal to what the simulated market holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from engine.history import completeness
+from engine.market.symbols import parse
+from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.quotations.flows import flow_minutes
+from engine.simulator.quotations.index_frames import index_day
+from engine.simulator.quotations.programmes import programme_minutes
+from engine.simulator.summaries import future_summary
+from engine.store import ledger
+from pipelines.feed import Feed
+from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time, play, scenario
+from tests.pipelines.simulated import Desk, desk
+
+MINUTE = timedelta(minutes=1)
+EVERYTHING = ("state", "flows", "programme", "index")
+FEED = Feed((STOCK,), (FUTURE,), streams=EVERYTHING)
+FLOWS = {"KOSPI": "0001", "KOSPI200_FUTURES": "F001", "KOSPI200_WEEKLY_MON_PUTS": "OP05"}
+
+
+async def test_each_stream_of_a_morning_is_what_the_market_holds(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, at_time("08:58")) as at:
+        played = await play(at, database_url, tmp_path, feed=FEED, until=at_time("09:06:30"))
+        assert played.error is None
+        exchange = at.simulator.exchange
+        await assert_flows(at, exchange)
+        await assert_programmes(at, exchange)
+        await assert_indices(at, exchange)
+        await assert_states(at, exchange)
+        differences = await at.frame(
+            "SELECT sum(bought_volume)::bigint AS v, min(seconds) AS s FROM investor_flows_1m"
+            " WHERE symbol = 'KOSPI' AND investor = 'foreign'"
+        )
+        sums = await flows_of(at, "KOSPI")
+        foreign = sums.filter(pl.col("investor") == "foreign").sort("timestamp")["bought_volume"]
+        assert differences.row(0) == (foreign[-1] - foreign[0], 60)
+    counted = completeness.figures(played.stats.minutes_until(at_time("09:06:30")))
+    by_code = {row["symbol"]: row for row in counted.iter_rows(named=True)}
+    for code in ("PROGRAMME_KOSDAQ", "INDEX_KOSPI200", "FLOWS_KOSPI"):
+        assert (by_code[code]["stored"], by_code[code]["missing"]) == (6, 0), code
+    # The first minutes of the future were over when the collector began.
+    for code in (f"STATE_{FUTURE}", "FLOWS_KOSPI200_FUTURES"):
+        assert by_code[code]["missing"] == by_code[code]["unavailable"] > 0
+        assert by_code[code]["stored"] == 9
+
+
+async def flows_of(at: Desk, market: str) -> pl.DataFrame:
+    return await at.frame(f"SELECT * FROM investor_flows WHERE symbol = '{market}'")
+
+
+async def assert_flows(at: Desk, exchange: SimulatedExchange) -> None:
+    for market, code in FLOWS.items():
+        stored = await flows_of(at, market)
+        assert stored["investor"].n_unique() == 12
+        held = flow_minutes(exchange, code, DAY)
+        for row in stored.iter_rows(named=True):
+            kind = {"foreign": "frgn", "individual": "prsn", "institution": "orgn"}.get(
+                row["investor"]
+            )
+            if kind is None:
+                continue
+            by_then = held.filter(pl.col("label") + MINUTE <= row["timestamp"]).tail(1)
+            for side in ("sold", "bought"):
+                for unit in ("volume", "amount"):
+                    assert row[f"{side}_{unit}"] == by_then[f"{kind}_{side}_{unit}"].item()
+        for unit in ("volume", "amount"):
+            net = pl.col(f"bought_{unit}") - pl.col(f"sold_{unit}")
+            assert stored.filter(net != pl.col(f"net_{unit}")).is_empty()
+            all_of = stored.filter(~pl.col("investor").is_in(PARTS)).group_by("timestamp")
+            assert set(all_of.agg(pl.col(f"net_{unit}").sum())[f"net_{unit}"]) == {0}
+
+
+PARTS = [
+    "securities",
+    "investment_trust",
+    "private_fund",
+    "bank",
+    "insurance",
+    "merchant_bank",
+    "pension",
+]
+
+
+async def assert_programmes(at: Desk, exchange: SimulatedExchange) -> None:
+    stored = await at.frame(
+        "SELECT * FROM programme_trades WHERE symbol = 'KOSDAQ' ORDER BY timestamp"
+    )
+    held = programme_minutes(exchange, "1001", DAY).head(stored.height)
+    assert stored["timestamp"].to_list() == (held["label"] + MINUTE).to_list()
+    for kind, ours in (("arbt", "arbitrage"), ("nabt", "other")):
+        for side in ("sold", "bought"):
+            assert stored[f"{ours}_{side}"].to_list() == held[f"{kind}_{side}_amount"].to_list()
+    assert (stored["net"] == stored["arbitrage_net"] + stored["other_net"]).all()
+
+
+async def assert_indices(at: Desk, exchange: SimulatedExchange) -> None:
+    stored = await at.frame("SELECT * FROM index_1m WHERE symbol = 'KOSPI200' ORDER BY timestamp")
+    held = index_day(exchange, "2001", DAY).head(stored.height)
+    assert stored["timestamp"].to_list() == (held["label"] + MINUTE).to_list()
+    for name in ("open", "high", "low", "close"):
+        assert stored[name].to_list() == held[name].to_list()
+    assert stored["volume"].sum() == held["volume"][-1]
+
+
+async def assert_states(at: Desk, exchange: SimulatedExchange) -> None:
+    stored = await at.frame("SELECT * FROM futures_state ORDER BY timestamp")
+    assert set(stored["symbol"]) == {FUTURE}
+    for row in stored.iter_rows(named=True):
+        told = future_summary(exchange, FUTURE, parse(FUTURE).market, row["fetched_at"])
+        assert row["open_interest"] == int(told["hts_otst_stpl_qty"])
+        assert row["day_volume"] == int(told["acml_vol"])
+        assert row["index_price"] == float(told["kospi200_nmix"])
+        assert row["basis"] == pytest.approx(row["price"] - row["index_price"], abs=0.011)
+    change = stored["open_interest"].diff().drop_nulls().abs()
+    assert (change <= stored["day_volume"].diff().drop_nulls()).all()
+
+
+async def test_a_missed_minute_is_in_the_ledger_with_its_reason(
+    database_url: str, tmp_path: Path
+) -> None:
+    """From 15:20 to the close; KIS refuses flows for three minutes and programmes for one."""
+    rules = [
+        {"what": "refuse", "endpoint": "FHPTJ04030000", "from": "15:27:00", "to": "15:30:00"},
+        {"what": "refuse", "endpoint": "FHPPG04600101", "from": "15:24:00", "to": "15:25:00"},
+    ]
+    feed = Feed((STOCK,), streams=("flows:KOSPI", "programme:KOSPI", "index:KOSPI"))
+    async with desk(database_url, tmp_path, at_time("15:20:30"), faults=scenario(*rules)) as at:
+        played = await play(at, database_url, tmp_path, feed=feed)
+        assert played.error is None
+        gaps = await at.frame(
+            "SELECT symbol, first_stamp::time::text, last_stamp::time::text, state, reason"
+            " FROM gaps WHERE symbol ~ '^(FLOWS|PROGRAMME|INDEX)_' ORDER BY 1, 2"
+        )
+    nobody = ("unavailable", ledger.TOLD_ONCE)
+    refused = ("unavailable", "KIS refused: GW라우팅 중 오류가 발생했습니다. (HTTP 500)")
+    assert gaps.rows() == [
+        ("FLOWS_KOSPI", "09:01:00", "15:19:00", *nobody),
+        ("FLOWS_KOSPI", "15:27:00", "15:29:00", *refused),
+        ("INDEX_KOSPI", "09:01:00", "13:39:00", *nobody),  # an answer has 102 minutes
+        ("PROGRAMME_KOSPI", "09:01:00", "14:50:00", *nobody),  # and half an hour
+    ]
