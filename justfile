@@ -34,6 +34,12 @@ status *options:
 service *options:
     @krt service "$@"
 
+# check key, clock, network, rights, disk, database and more, and say what to do
+[group('run')]
+[no-exit-message]
+doctor *options:
+    @krt doctor "$@"
+
 # open the page that shows how the day is going
 [group('run')]
 [no-exit-message]

@@ -65,6 +65,11 @@ async def learn_opening_days(client: KisClient, path: Path) -> bool:
     return due
 
 
+def asked_on(path: Path) -> date | None:
+    """Return on which day KIS was last asked; None if it never was."""
+    return _read_day(path.with_suffix(".asked"))
+
+
 def says_closed(path: Path, day: date) -> bool:
     """Say whether KIS's last answer has a day as closed on which the exchange usually trades."""
     return _read_file(path).get(day) is False and is_usual_trading_day(day)

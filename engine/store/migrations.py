@@ -64,14 +64,8 @@ def migrate(url: str, *, keep: Path | None = None) -> None:
     """
     connection = Connection(check_address(url), "migrate")
     try:
-        applied = _applied_versions(connection)
-        known = _known_versions(str(_migrations()))
-        if newer := applied - known:
-            raise SchemaIsNewer(
-                f"the database is newer than this program: it has the migration {max(newer)}, which"
-                " is not known here; upgrade the program, and end what still runs an old one"
-            )
-        if known <= applied:
+        applied, lacking = _compare_versions(connection)
+        if not lacking:
             return
         if keep and applied:
             _keep_schema(url, keep, applied)
@@ -80,6 +74,12 @@ def migrate(url: str, *, keep: Path | None = None) -> None:
         connection.close()
     with importlib.resources.as_file(_migrations()) as folder:
         _migrate(url, folder)
+
+
+def migrations_missing(url: str) -> int:
+    """Return how many migrations the database lacks. Raises what `migrate` raises."""
+    with closing(Connection(check_address(url), "migrate")) as connection:
+        return len(_compare_versions(connection)[1])
 
 
 def migrate_to(url: str, versions: Collection[str]) -> None:
@@ -118,6 +118,21 @@ def _migrate(url: str, folder: Path) -> None:
         message = _without_password(lines[-1] if lines else "dbmate failed")
         kind = StoreUnreachable if any(w in message.lower() for w in _UNREACHABLE) else StoreError
         raise kind(f"the database could not be migrated: {message}")
+
+
+def _compare_versions(connection: Connection) -> tuple[set[str], set[str]]:
+    """Return the migrations that the database has, and those that it lacks.
+
+    Raises SchemaIsNewer, and what `_applied_versions` raises.
+    """
+    applied = _applied_versions(connection)
+    known = _known_versions(str(_migrations()))
+    if newer := applied - known:
+        raise SchemaIsNewer(
+            f"the database is newer than this program: it has the migration {max(newer)}, which"
+            " is not known here; upgrade the program, and end what still runs an old one"
+        )
+    return applied, set(known - applied)
 
 
 def _applied_versions(connection: Connection) -> set[str]:

@@ -60,6 +60,7 @@ _COMMANDS = (
     "backup",
     "restore",
     "service",
+    "doctor",
 )
 for _name in _COMMANDS:  # each is the function of its name in the module of its name
     app.command(f"pipelines.commands.{_name}:{_name}", name=_name.replace("_", "-"))
