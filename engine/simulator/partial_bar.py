@@ -94,7 +94,9 @@ def bar_row(bar: FinishedBar, values: Values, traded: int) -> bytes:
     is_stock = isinstance(instrument(bar.symbol), Stock)
     label, opened, high, low, close, volume = values
     prefix, decimals = ("stck", 0) if is_stock else ("futs", 2)
-    turnover = bar.turnover_before + round(traded * close * turnover_unit(bar.symbol))
+    product = instrument(bar.symbol).product
+    spent = traded * close * (product.multiplier if product else 1)  # KRW
+    turnover = bar.turnover_before + round(spent / krw_in_unit(bar.symbol))
     row = {
         "stck_bsop_date": f"{bar.day:%Y%m%d}",
         "stck_cntg_hour": hour_of(label, bar.day),
@@ -108,7 +110,6 @@ def bar_row(bar: FinishedBar, values: Values, traded: int) -> bytes:
     return orjson.dumps(row)
 
 
-def turnover_unit(symbol: str) -> float:
-    """Return what one contract or share at price 1 adds to KIS's turnover."""
-    product = instrument(symbol).product
-    return product.multiplier / 1_000 if product else 1.0
+def krw_in_unit(symbol: str) -> int:
+    """Return in how many KRW KIS counts turnover: 1,000 of derivatives, 1 of stocks."""
+    return 1_000 if instrument(symbol).product else 1

@@ -18,7 +18,8 @@ from engine.market.sessions import Session
 from engine.market.symbols import Stock
 from engine.simulator.kis_format import exact_text, hour_text, json_rows
 from engine.simulator.market.data import instrument, minute_starts
-from engine.simulator.partial_bar import FinishedBar, idle_bar, running_bar, turnover_unit
+from engine.simulator.market.trades import turnover_of_bars
+from engine.simulator.partial_bar import FinishedBar, idle_bar, krw_in_unit, running_bar
 
 FUTURES_ROW = {"close": "futs_prpr", "open": "futs_oprc", "high": "futs_hgpr", "low": "futs_lwpr"}
 STOCK_ROW = {"close": "stck_prpr", "open": "stck_oprc", "high": "stck_hgpr", "low": "stck_lwpr"}
@@ -111,7 +112,8 @@ AddFaults = Callable[[SessionRows], SessionRows]
 def write_session_rows(symbol: str, session: Session, bars: pl.DataFrame) -> SessionRows:
     """Write out a session's bars as KIS's rows."""
     bars = bars.filter(pl.col("label").is_not_null())
-    frame = row_frame(symbol, session.date, bars)
+    spent = turnover_of_bars(symbol, session, bars)
+    frame = row_frame(symbol, session.date, bars, spent)
     label = pl.col("label")
     # Recorded rows outside the session have no stamp; the auction's trade is there at its label.
     end = pl.coalesce(session.stamp_of_label(label), label.dt.offset_by("1m"))
@@ -136,17 +138,20 @@ def write_session_rows(symbol: str, session: Session, bars: pl.DataFrame) -> Ses
     )
 
 
-def row_frame(symbol: str, day: date, bars: pl.DataFrame) -> pl.DataFrame:
-    """Return KIS's columns of text for bars, in the order of the official samples."""
+def row_frame(symbol: str, day: date, bars: pl.DataFrame, spent: pl.Series) -> pl.DataFrame:
+    """Return KIS's columns of text for bars, in the order of the official samples.
+
+    `spent`: the turnover of each bar, KRW.
+    """
     is_stock = isinstance(instrument(symbol), Stock)
     names, decimals = (STOCK_ROW, 0) if is_stock else (FUTURES_ROW, 2)
-    turnover = (pl.col("volume") * pl.col("close") * turnover_unit(symbol)).cum_sum()
-    columns = {
+    turnover = spent.cum_sum() // krw_in_unit(symbol)
+    columns: dict[str, pl.Expr | pl.Series] = {
         "stck_bsop_date": pl.lit(f"{day:%Y%m%d}"),
         "stck_cntg_hour": hour_text(pl.col("label"), day),
         **{name: exact_text(pl.col(column), decimals) for column, name in names.items()},
         "cntg_vol": pl.col("volume").cast(pl.String),
-        "acml_tr_pbmn": turnover.round().cast(pl.Int64).cast(pl.String),
+        "acml_tr_pbmn": turnover.cast(pl.String),
     }
     return bars.select(**columns)
 

@@ -12,7 +12,8 @@ from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, previous_sessions, session, session_dates
 from engine.simulator.exchange import KEPT, SimulatedExchange, served_session
 from engine.simulator.market.data import instrument
-from engine.simulator.partial_bar import turnover_unit
+from engine.simulator.market.trades import turnover_of_bars
+from engine.simulator.partial_bar import krw_in_unit
 from engine.simulator.query import Query, asked_day
 from engine.simulator.summaries import symbol_state
 
@@ -84,10 +85,12 @@ def _today(exchange: SimulatedExchange, symbol: str, market: Market, now: dateti
 @lru_cache(maxsize=8192)
 def _day(exchange: SimulatedExchange, symbol: str, market: Market, day: date) -> Day | None:
     hours = served_session(symbol, market, day)
-    bars = exchange.market.bars(symbol, hours) if hours else None
-    if bars is None or bars.is_empty():
+    if hours is None:
         return None
-    turnover = float((bars["volume"] * bars["close"]).sum()) * turnover_unit(symbol)
+    bars = exchange.market.bars(symbol, hours).filter(pl.col("label").is_not_null())
+    if bars.is_empty():
+        return None
+    turnover = float(turnover_of_bars(symbol, hours, bars).sum() // krw_in_unit(symbol))
     opened, high, low, close, volume = bars.select(
         pl.col("open").first(),
         pl.col("high").max(),

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from engine.simulator.kis_format import exact_text
+from engine.simulator.market.dice import uniforms
+from engine.simulator.market.ticks import Ticks, next_price, previous_price
 from engine.simulator.quotations.table import Columns, same, text, whole
-from engine.simulator.stream.dice import uniforms
-from engine.simulator.stream.ticks import Ticks, next_price, previous_price
 
 SIDES = ("ask", "bid")
 DERIVATIVE_LEVELS, STOCK_LEVELS = 5, 10

@@ -13,13 +13,16 @@ from engine.simulator.exchange import SimulatedExchange, price_over_index
 from engine.simulator.kis_format import hour_text
 from engine.simulator.market.data import instrument
 from engine.simulator.market.options import BLOCK, Listing, bid_and_ask
+from engine.simulator.market.trades import (
+    MOST_MOMENTS,
+    OPTION_MOMENTS,
+    OPTION_TRADES,
+    trades_of_bars,
+)
 from engine.simulator.session_rows import SessionRows
-from engine.simulator.stream.trades import MOST_MOMENTS, trades_of_bars
 from engine.simulator.summaries import contracts_opened, interest_at_close, untraded_state
 
 GREEKS = ("theoretical", "delta", "gamma", "vega", "theta", "rho", "iv", "historical")
-# At most so many trades of an option in a minute, and moments: a feed may carry dozens of options.
-OPTION_TRADES, OPTION_MOMENTS = 30, 10
 CHAIN = (*GREEKS, "spot", "strike", "option_type", "upper_limit", "lower_limit")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from engine.simulator.stream.dice import Ints, uniforms
+from engine.simulator.market.dice import Ints, uniforms
 
 LATENCY = (4.0, 12.0)  # milliseconds: at least, and the mean of what comes on top
 LONGEST_LATENCY = 60.0

@@ -17,11 +17,11 @@ from engine.market.sessions import Session
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import instrument
 from engine.simulator.market.options import BLOCK
+from engine.simulator.market.trades import MOST_TRADES
 from engine.simulator.stream.book_columns import with_levels
 from engine.simulator.stream.day_rows import day_rows, with_greeks
 from engine.simulator.stream.delays import departures
 from engine.simulator.stream.services import SERVICES, Service
-from engine.simulator.stream.trades import MOST_TRADES
 
 BLOCK_LENGTH = timedelta(minutes=BLOCK)  # written at once, as the chains that options need
 BETWEEN_BOOKS = "200ms"

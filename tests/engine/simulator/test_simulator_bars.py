@@ -136,7 +136,9 @@ async def test_both_sides_of_a_roll_are_served_from_the_front_month_series(
 ) -> None:
     async with calling(datetime(2025, 9, 16, 17, 0), RecordedMarket(futures_file)) as caller:
         before = await caller.futures("101W09", "20250910", "120000")
-        assert await caller.futures("101W12", "20250910", "120000") == before
+        after = await caller.futures("101W12", "20250910", "120000")
+        turnover = "acml_tr_pbmn"  # each contract has trades of its own
+        assert [row | {turnover: ""} for row in after] == [row | {turnover: ""} for row in before]
         after = await caller.futures("101W09", "20250915", "235900")
         assert labels(after)[0] == "20250911151900"  # another date's rows: it has expired
 

@@ -14,10 +14,10 @@ from engine.market.sessions import Market
 from engine.simulator import SyntheticMarket
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import open_session
+from engine.simulator.market.trades import trades_of_bars
 from engine.simulator.stream.delays import departures
 from engine.simulator.stream.frames import Frame, FrameWriter
 from engine.simulator.stream.services import KNOWN, SERVICES, problem
-from engine.simulator.stream.trades import trades_of_bars
 from tests.engine.simulator.stream.client import records
 from tests.paths import KIS_API, require
 

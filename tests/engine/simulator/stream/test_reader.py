@@ -26,9 +26,9 @@ from engine.simulator.faults.stream_rules import (
     TornFrames,
 )
 from engine.simulator.market.data import BARS, MarketData, instrument, open_session
+from engine.simulator.market.trades import trades_of_bars
 from engine.simulator.stream.frames import FrameWriter
 from engine.simulator.stream.services import SERVICES
-from engine.simulator.stream.trades import trades_of_bars
 from tests.engine.simulator.stream.client import records
 
 DAY = date(2026, 11, 18)

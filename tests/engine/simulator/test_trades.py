@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,13 +17,20 @@ from engine.features.ticks import bars_from_trades
 from engine.market.hours import MINUTE
 from engine.market.products import KOSPI200
 from engine.market.sessions import Market, Session
-from engine.market.symbols import front_month, parse
+from engine.market.symbols import Option, front_month, parse
 from engine.simulator import RecordedMarket, SyntheticMarket
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import BARS, instrument, open_session
 from engine.simulator.market.moved import Move, MovedMarket
-from engine.simulator.stream.ticks import next_price, on_ticks, previous_price
-from engine.simulator.stream.trades import bars_without_trades, trades_of_bars
+from engine.simulator.market.ticks import next_price, on_ticks, previous_price
+from engine.simulator.market.trades import (
+    MOST_TRADES,
+    OPTION_TRADES,
+    bars_without_trades,
+    trades_of_bars,
+    turnover_of_bars,
+)
+from engine.simulator.session_rows import write_session_rows
 
 DAY = date(2026, 11, 18)
 DERIVATIVES = open_session(Market.DERIVATIVES, DAY)
@@ -40,6 +48,25 @@ def summed(trades: pl.DataFrame) -> pl.DataFrame:
         close=pl.col("price").last(),
         volume=pl.col("size").sum(),
     )
+
+
+def check_rest_turnover(
+    symbol: str, session: Session, bars: pl.DataFrame, trades: pl.DataFrame
+) -> None:
+    """Hold that the turnover in KIS's rows of bars is the feed's, and each bar's own possible."""
+    product = instrument(symbol).product
+    rows = map(orjson.loads, write_session_rows(symbol, session, bars).rows)
+    told = pl.Series([int(row["acml_tr_pbmn"]) for row in rows])
+    spent = turnover_of_bars(symbol, session, bars)
+    worth = pl.col("volume") * (product.multiplier if product else 1)
+    least, most = bars.select(pl.col("low") * worth, high=pl.col("high") * worth)
+    assert ((least - 1 <= spent) & (spent <= most + 1)).all()
+    assert (told == spent.cum_sum() // (1_000 if product else 1)).all()
+    by_end = bars.select("label", so_far=spent.cum_sum())
+    fed = trades.group_by("label").agg(pl.col("day_turnover").last()).join(by_end, on="label")
+    if bars_without_trades(bars).is_empty():
+        assert (fed["day_turnover"] == fed["so_far"]).all()
+    assert (fed["day_turnover"] <= fed["so_far"]).all()
 
 
 def check(symbol: str, session: Session, bars: pl.DataFrame, **options: Any) -> pl.DataFrame:
@@ -73,6 +100,9 @@ def check(symbol: str, session: Session, bars: pl.DataFrame, **options: Any) -> 
     assert (sold["bid"] == sold["price"]).all()
     assert (trades["bid"] < trades["ask"]).all()
     assert (trades["bid_size"].min(), trades["ask_size"].min()) >= (1, 1)
+    usual = OPTION_TRADES if isinstance(instrument(symbol), Option) else MOST_TRADES
+    if options.get("most", MOST_TRADES) == usual and not options.get("seed"):
+        check_rest_turnover(symbol, session, bars, trades)
     return trades
 
 
@@ -113,7 +143,7 @@ def test_trades_of_options_give_the_bars_of_the_option_market_back() -> None:
     listed = options.day("KOSPI200", "202612", DAY).listed
     for row in range(100, listed.height, 97):
         code = listed["code"][row]
-        check(code, DERIVATIVES, options.bars(code, DERIVATIVES))
+        check(code, DERIVATIVES, options.bars(code, DERIVATIVES), most=OPTION_TRADES)
 
 
 def test_trades_of_recorded_futures_give_every_bar_back(futures_file: Path) -> None:

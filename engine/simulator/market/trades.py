@@ -12,6 +12,8 @@ something is missing and asks elsewhere. A bar of volume 0 has no trades and is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,16 +22,19 @@ from numpy.typing import NDArray
 
 from engine.columns import PRICES
 from engine.market.sessions import Session
+from engine.market.symbols import Option
 from engine.simulator.market.data import instrument
-from engine.simulator.stream.dice import Floats, Ints, uniforms
-from engine.simulator.stream.ticks import next_price, on_ticks, previous_price
+from engine.simulator.market.dice import Floats, Ints, uniforms
+from engine.simulator.market.ticks import next_price, on_ticks, previous_price
 
 Bools = NDArray[np.bool_]
 
 MOST_TRADES = 120  # a minute; real futures have up to some thousand
+OPTION_TRADES = 30  # of an option: a feed may carry dozens of them
 MOST_MOMENTS = 40  # of a minute at which something trades: an order often meets several others
 LOT = 2  # contracts or shares of an average trade, where there are not too many of them
 MILLISECONDS = 60_000  # of a minute
+OPTION_MOMENTS = 10
 AUCTION_LASTS = 30_000  # milliseconds within which an auction's price is made
 AUCTION_SHARE = 0.2  # of the first minute's volume is the opening auction's, roughly
 
@@ -119,6 +124,39 @@ def trades_of_bars(
     )
     unseen = _sums_without_trades(taken, product.multiplier if product else 1)
     return _with_day_sums(frame, rows, unseen)
+
+
+@dataclass(frozen=True)
+class _SessionBars:
+    """A session's bars as a key: `digest` stands for them."""
+
+    symbol: str
+    session: Session
+    digest: int
+    bars: pl.DataFrame = field(compare=False)
+
+
+def turnover_of_bars(symbol: str, session: Session, bars: pl.DataFrame) -> pl.Series:
+    """Return the turnover (KRW) of each of a session's bars: the sum of its trades, price × size.
+
+    Of a bar that no trades can give, its volume at its close.
+    """
+    digest = hash(bars.hash_rows().to_numpy().tobytes())
+    return _turnover(_SessionBars(symbol, session, digest, bars))
+
+
+@lru_cache(maxsize=1024)
+def _turnover(wanted: _SessionBars) -> pl.Series:
+    symbol, session, bars = wanted.symbol, wanted.session, wanted.bars
+    traded = instrument(symbol)
+    key = (0, symbol, session.market.value, session.date)
+    multiplier = traded.product.multiplier if traded.product else 1
+    taken = _arrays(bars, session)
+    rows = _rows(taken, OPTION_TRADES if isinstance(traded, Option) else MOST_TRADES)
+    paid = np.rint(_prices(taken, rows, traded.ticks, key) * _sizes(taken, rows, key) * multiplier)
+    sums = np.bincount(rows.bar, paid, minlength=bars.height).astype("i8")
+    _, money = _lost(taken, multiplier)
+    return pl.Series("turnover", sums + money)
 
 
 def bars_without_trades(bars: pl.DataFrame) -> pl.DataFrame:
@@ -289,10 +327,16 @@ def _best_quotes(
 
 def _sums_without_trades(bars: _Bars, multiplier: int) -> tuple[Ints, Ints]:
     """Return volume and turnover (KRW) by each bar's start of bars that have no trades."""
+    lost, money = _lost(bars, multiplier)
+    return np.cumsum(lost) - lost, np.cumsum(money) - money
+
+
+def _lost(bars: _Bars, multiplier: int) -> tuple[Ints, Ints]:
+    """Return volume and turnover (KRW) of each bar that has no trades, 0 of the others."""
     prices = (bars.opened, bars.high, bars.low, bars.close)
     lost = np.where(_possible(*prices, bars.volume), 0, bars.volume)
     money = np.rint(lost * np.nan_to_num(bars.close) * multiplier).astype("i8")
-    return np.cumsum(lost) - lost, np.cumsum(money) - money
+    return lost, money
 
 
 def _with_day_sums(frame: pl.DataFrame, rows: _Rows, unseen: tuple[Ints, Ints]) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.simulator.stream.dice import Floats
+from engine.simulator.market.dice import Floats
 
 Ticks = Sequence[tuple[float, float]]  # (from this price on, tick), ascending
 
