@@ -153,11 +153,11 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
 OPTION_SURFACE = pa.schema(
     [
         ("timestamp", TIME),
-        ("underlying_symbol", pa.string()),
-        ("forward", pa.float64()),  # index points
+        ("underlying_symbol", pa.string()),  # of one maturity; all_KOSPI200: of all of them
+        ("forward", pa.float64()),  # index points; over all that of the nearest maturity
         ("years", pa.float64()),  # to the end of trading, calendar days / 365
         ("smile_theta", pa.float64()),  # total variance at the money; NULL without a smile
-        ("smile_rho", pa.float64()),  # between -1 and 1
+        ("smile_rho", pa.float64()),  # skew, between -1 and 1
         ("smile_psi", pa.float64()),  # how fast total variance grows in the wings
         ("atm_volatility", pa.float64()),  # % per year, at the forward
         ("risk_reversal_25d", pa.float64()),  # volatility points
@@ -167,15 +167,7 @@ OPTION_SURFACE = pa.schema(
         ("quotes", pa.int64()),  # that were fitted
         ("quality", pa.string()),  # good, sparse, stale or none
         ("arbitrage", pa.string()),  # butterfly, calendar or both; NULL as it should be
-        ("fetched_at", TIME),
-    ]
-)
-OPTION_EXPOSURE = pa.schema(
-    [
-        ("timestamp", TIME),
-        ("underlying_symbol", pa.string()),  # of one maturity, or all_UNDERLYING
-        ("forward", pa.float64()),  # index points, over all that of the nearest maturity
-        ("maturities", pa.int64()),  # that have a smile
+        ("maturities", pa.int64()),  # that have a smile and a part in the exposures
         ("delta_exposure", pa.float64()),  # KRW
         ("gamma_exposure", pa.float64()),  # KRW per 1 % move of the market
         ("vanna_exposure", pa.float64()),  # KRW per volatility point

@@ -31,8 +31,8 @@ import polars as pl
 from engine.features.black76 import RATE, cdf, density
 from engine.features.chain import IS_CALL, SNAPSHOT, is_sound
 from engine.features.gamma import MOVE, PRICE_FACTORS, sign_change
-from engine.features.surface import volatility_of_smile
-from engine.schemas import OPTION_EXPOSURE
+from engine.features.surface import option_smiles, volatility_of_smile
+from engine.schemas import OPTION_SURFACE
 
 ALL_MATURITIES = "all"  # of `maturities`, and the first word of their underlying_symbol
 _SUMS = ("delta_exposure", "gamma_exposure", "vanna_exposure", "charm_exposure")
@@ -40,14 +40,15 @@ _SIGN = pl.when(IS_CALL).then(1.0).otherwise(-1.0)
 _SMILE = ("smile_theta", "smile_rho", "smile_psi", "years")
 
 
-def option_exposure(chain: pl.LazyFrame, surface: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
-    """Return OPTION_EXPOSURE of a chain `with_model_greeks` and its OPTION_SURFACE.
+def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
+    """Return OPTION_SURFACE of a chain `with_model_greeks`: smiles, and the exposures on them.
 
     One row a minute and maturity, and one a minute over all maturities of an `underlying` (a column
-    of the chain), named all_UNDERLYING. Sorted by time and underlying_symbol. A maturity without a
-    smile has NULL figures and no part in the sum; `maturities` counts those that have.
+    of the chain, the name of what the options are on), named all_UNDERLYING. Sorted by time and
+    underlying_symbol. A maturity without a smile has NULL exposures and no part in the sum.
     """
-    contracts = _contracts(chain, surface, rate)
+    smiles = option_smiles(chain)
+    contracts = _contracts(chain.lazy(), smiles.lazy(), rate)
     one = contracts.group_by(*SNAPSHOT, "underlying").agg(**_figures())
     whole = (
         contracts.sort("years")
@@ -58,12 +59,14 @@ def option_exposure(chain: pl.LazyFrame, surface: pl.LazyFrame, rate: float = RA
     return (
         pl.concat([one, whole], how="diagonal")
         .with_columns(zero_gamma=sign_change(pl.col("_by_factor"), pl.col("forward")))
-        .select(OPTION_EXPOSURE.names)
+        .join(smiles.lazy().drop("forward", "fetched_at"), on=SNAPSHOT, how="left")
+        .select(OPTION_SURFACE.names)
         .sort(SNAPSHOT)
+        .collect(engine="in-memory")
     )
 
 
-def _contracts(chain: pl.LazyFrame, surface: pl.LazyFrame, rate: float) -> pl.LazyFrame:
+def _contracts(chain: pl.LazyFrame, smiles: pl.LazyFrame, rate: float) -> pl.LazyFrame:
     """Return the open contracts with their exposures, KRW; NULL without a smile."""
     forward, years = pl.col("forward"), pl.col("years")
     total = pl.col("_volatility") * years.sqrt()
@@ -73,7 +76,7 @@ def _contracts(chain: pl.LazyFrame, surface: pl.LazyFrame, rate: float) -> pl.La
     bell = density(d1)
     return (
         chain.filter(is_sound())
-        .join(surface.select(*SNAPSHOT, *_SMILE), on=SNAPSHOT, how="left", maintain_order="left")
+        .join(smiles.select(*SNAPSHOT, *_SMILE), on=SNAPSHOT, how="left", maintain_order="left")
         .with_columns(_volatility=volatility_of_smile() / 100)
         .with_columns(_total=pl.when(total > 0).then(total))
         .with_columns(

@@ -35,10 +35,15 @@ from engine.features.black76 import years
 from engine.features.chain import IS_CALL, SNAPSHOT, is_crossed, is_sound, market_price
 from engine.features.forward import fresh_price
 from engine.features.smile import Floats, Slices, fit_smiles, no_slices
-from engine.schemas import OPTION_SURFACE
 
 ENOUGH = 6  # quotes
 AGING = timedelta(minutes=5)
+SMILES = (
+    *SNAPSHOT,
+    *("forward", "years", "smile_theta", "smile_rho", "smile_psi", "atm_volatility"),
+    *("risk_reversal_25d", "butterfly_25d", "error_points", "error_ticks"),
+    *("quotes", "quality", "arbitrage", "fetched_at"),
+)
 _FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
 _WIDEST_ERROR = 20.0  # volatility points: such a quote says nothing
 _FARTHEST = 8.0  # from the forward, in standard deviations
@@ -59,8 +64,8 @@ class _Quotes:
     tick_error: Floats  # a tick, in volatility
 
 
-def option_surface(chain: pl.DataFrame) -> pl.DataFrame:
-    """Return OPTION_SURFACE of a chain `with_model_greeks`, sorted by time and underlying_symbol.
+def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
+    """Return SMILES of a chain `with_model_greeks`, sorted by time and underlying_symbol.
 
     Beside the columns of such a chain it needs `underlying`, the name of what the options are on:
     maturities with one name are held free of calendar arbitrage against each other.
@@ -93,7 +98,7 @@ def option_surface(chain: pl.DataFrame) -> pl.DataFrame:
 def volatility_of_smile() -> pl.Expr:
     """Return the smile's volatility at each `strike`, % per year.
 
-    For rows with the columns smile_theta, smile_rho, smile_psi and years of their OPTION_SURFACE.
+    For rows with the columns smile_theta, smile_rho, smile_psi and years of their SMILES.
     """
     theta, rho, psi = pl.col("smile_theta"), pl.col("smile_rho"), pl.col("smile_psi")
     slope = psi * (pl.col("strike") / pl.col("forward")).log()
@@ -274,6 +279,6 @@ def _table(
             .otherwise(pl.lit("none")),
             arbitrage=pl.when(failing != "").then(failing),
         )
-        .select(OPTION_SURFACE.names)
+        .select(SMILES)
         .sort(SNAPSHOT)
     )

@@ -112,6 +112,8 @@ RELATIONS: dict[str, pl.Schema] = {
         "expected_summaries": _SUMMARY,
         # what KIS tells only once; symbol is that of the ledger, FLOWS_KOSPI …
         **{name: _told_once(schema) for name, schema in _TOLD_ONCE.items()},
+        # minutes that have a smile, or the word that none can be fitted
+        "surfaces": {**SESSIONS, "timestamp": TIME},
         # signals as stored and as computed again; content is JSON
         "signals": _SIGNAL,
         "expected_signals": _SIGNAL,

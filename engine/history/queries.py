@@ -16,7 +16,7 @@ from engine.market.nights import session_of, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
 from engine.market.told_once import STREAMS, ToldOnce
-from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, level_columns
+from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, OPTION_SURFACE, level_columns
 from engine.store import Store
 from engine.store.export import product_name
 from engine.store.identifiers import identifier, literal, literals
@@ -25,6 +25,7 @@ from engine.store.tables import BAR_TABLES
 SPANS = pl.Schema([("symbol", pl.String()), ("first", pl.Date()), ("last", pl.Date())])
 _CHAIN = pl.DataFrame(OPTION_CHAIN.empty_table()).schema
 _SUMMARY = pl.DataFrame(OPTION_SUMMARY.empty_table()).schema
+_SURFACE = pl.DataFrame(OPTION_SURFACE.empty_table()).schema
 _MATRICES = pl.Schema(
     [
         ("underlying_symbol", pl.String()),
@@ -210,6 +211,12 @@ async def read_summaries(store: Store, symbol: str, first: date, last: date) -> 
     """Return OPTION_SUMMARY of an option chain."""
     query = _chain_query("option_summary", _SUMMARY, symbol, first, last)
     return await _read(store, _SUMMARY, [query])
+
+
+async def read_surfaces(store: Store, symbol: str, first: date, last: date) -> pl.DataFrame:
+    """Return OPTION_SURFACE of an option chain."""
+    query = _chain_query("option_surface", _SURFACE, symbol, first, last)
+    return await _read(store, _SURFACE, [query])
 
 
 def _chain_query(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:

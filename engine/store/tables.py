@@ -240,6 +240,12 @@ _FIXED = (
     Table("programme_trades", schemas.PROGRAMME_TRADES, ("symbol", "timestamp"), "fetched_at"),
     Table("index_1m", schemas.INDEX_BARS, ("symbol", "timestamp"), "fetched_at"),
     Table(
+        "option_surface",
+        schemas.OPTION_SURFACE,
+        ("underlying_symbol", "timestamp"),
+        "fetched_at",
+    ),
+    Table(
         "system_status",
         schemas.SYSTEM_STATUS,
         ("component",),

@@ -18,7 +18,7 @@ from engine.clock import Clock
 from engine.columns import BARS
 from engine.errors import KisKeyRefused
 from engine.store import MergeCounts, Writer
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
 from pipelines.day.statistics import DayStatistics
 from strategies.base import signal_batch
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # Seconds that a bar may wait to be committed together with others, if no strategy needs it.
 LONGEST_BATCHING = 1.0
+
+MINUTES_TOGETHER = 2  # whose snapshots are kept for their surfaces: a chain may come late
 
 # Not worth a warning: KIS cuts its board, so a chain has a hole between the cut and the money, and
 # far from the money there are always options that nobody traded or quotes today.
@@ -46,6 +48,7 @@ class Ingestor:
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
         self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
+        self._snapshots: dict[datetime, dict[str, pl.DataFrame]] = {}  # of the last minutes
 
     def is_watched(self, symbol: str) -> bool:
         """Say whether a strategy waits for the symbol's bars."""
@@ -107,7 +110,7 @@ class Ingestor:
             self._stats.mark_stored(code, stamp)
 
     async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
-        """Commit one snapshot of a chain, its matrix and its summary.
+        """Commit one snapshot of a chain, its matrix and its summary, and its minute's surface.
 
         Return the snapshot with its forward and the model's greeks; None if it is empty.
         """
@@ -121,12 +124,24 @@ class Ingestor:
             ("option_chain_raw", chain, schemas.OPTION_CHAIN),
             ("option_matrices", matrix, schemas.OPTION_MATRIX),
             ("option_summary", summary, schemas.OPTION_SUMMARY),
+            ("option_surface", self._surface(with_greeks), schemas.OPTION_SURFACE),
         ):
             counts = await self._writer.put(table, schemas.conform(frame, schema))
             self._stats.count_rows(counts)
         self._log_flags(summary)
         self._stats.count_snapshot(matrix)
         return with_greeks
+
+    def _surface(self, snapshot: pl.DataFrame) -> pl.DataFrame:
+        """Return the surface of all maturities that have come for the snapshot's minute so far.
+
+        They hold each other free of arbitrage: the last one to come settles the minute.
+        """
+        minute = snapshot["timestamp"][0]
+        self._snapshots.setdefault(minute, {})[snapshot["underlying_symbol"][0]] = snapshot
+        for old in sorted(self._snapshots)[:-MINUTES_TOGETHER]:
+            del self._snapshots[old]
+        return chain_surface(pl.concat(self._snapshots.get(minute, {"": snapshot}).values()))
 
     def _log_flags(self, summary: pl.DataFrame) -> None:
         """Warn of what is odd about a chain, once until it changes."""

@@ -24,6 +24,7 @@ from engine.history.queries import (
     read_confirmed_bars,
     read_matrices,
     read_summaries,
+    read_surfaces,
 )
 from engine.market.expected import with_grids
 from engine.market.nights import session_of
@@ -204,6 +205,7 @@ async def _chain_relations(store: Store, part: Part) -> dict[str, pl.DataFrame]:
         "expected_matrices": chain_matrix(with_greeks),
         "summaries": await read_summaries(store, symbol, part.first, part.last),
         "expected_summaries": chain_summary(with_greeks),
+        "surfaces": await read_surfaces(store, symbol, part.first, part.last),
     }
     return {
         name: frame.rename({"underlying_symbol": "symbol"})

@@ -11,7 +11,7 @@ from engine.clock import Clock
 from engine.history.queries import between_dates, read_chain
 from engine.store import Store
 from engine.store.identifiers import literal
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
 from pipelines.history.signal_inputs import computed_signals
 from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
@@ -31,13 +31,15 @@ async def recompute_signals(store: Store, clock: Clock, sessions: pl.DataFrame) 
 
 
 async def recompute_chains(store: Store, sessions: pl.DataFrame) -> None:
-    """Store the matrices and summaries of option chains' sessions (symbol, session)."""
+    """Store the matrices, summaries and surfaces of option chains' sessions (symbol, session)."""
     for symbol, day in sessions.iter_rows():
         await _store_derived(store, await read_chain(store, symbol, day, day))
+    for day in sessions["session"].unique().sort():
+        await _store_surfaces(store, day, "true")
 
 
 async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
-    """Store the matrix and summary of a chain's snapshots that lack them; return how many did.
+    """Store what follows from a chain's snapshots where it lacks; return how many lacked it.
 
     A collector that is killed between its commits leaves such a snapshot.
     """
@@ -49,7 +51,25 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
     chain = pl.DataFrame(found)
     if chain.height:
         await _store_derived(store, chain)
+    lacking = f"SELECT timestamp FROM option_chain_raw WHERE {condition}"  # noqa: S608
+    lacking += f" EXCEPT SELECT timestamp FROM option_surface WHERE {condition}"  # noqa: S608
+    await _store_surfaces(store, day, f"timestamp IN ({lacking})")
     return chain["timestamp"].n_unique()
+
+
+async def _store_surfaces(store: Store, day: date, condition: str) -> None:
+    """Store the surfaces of the day's minutes that the condition names, of all stored chains."""
+    minutes = f"{between_dates(day, day)} AND {condition}"
+    hours = (
+        f"SELECT DISTINCT extract(hour FROM timestamp)::int FROM option_chain_raw WHERE {minutes}"  # noqa: S608
+    )
+    for hour in pl.DataFrame(await store.query(hours)).to_series():
+        found = await store.query(
+            f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw"  # noqa: S608
+            f" WHERE {minutes} AND extract(hour FROM timestamp) = {literal(hour)}"
+        )
+        surface = chain_surface(chain_with_greeks(pl.DataFrame(found)))
+        await store.merge("option_surface", schemas.conform(surface, schemas.OPTION_SURFACE))
 
 
 async def _store_derived(store: Store, chain: pl.DataFrame) -> None:

@@ -20,6 +20,7 @@ from pipelines.research.sources import (
     scan_matrix,
     scan_signals,
     scan_summary,
+    scan_surface,
 )
 from strategies.dolpha1.features import features as dolpha1_features
 
@@ -38,6 +39,7 @@ __all__ = [
     "scan_matrix",
     "scan_signals",
     "scan_summary",
+    "scan_surface",
     "strategy_signals",
     "wide_matrix",
     "with_summary",

@@ -95,6 +95,14 @@ def scan_summary(
     return _where(frame, underlying_symbol=underlying_symbol)
 
 
+def scan_surface(underlying_symbol: str | None = None, *, url: str | None = None) -> pl.LazyFrame:
+    """Return the smiles of chains and the exposures on them, one row a minute and maturity.
+
+    Rows named all_KOSPI200 are over all maturities. Of one chain, if given.
+    """
+    return _where(scan("option_surface", url=url), underlying_symbol=underlying_symbol)
+
+
 def scan_signals(
     strategy: str = DEFAULT_STRATEGY,
     symbol: str | None = None,

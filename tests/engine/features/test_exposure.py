@@ -13,16 +13,11 @@ from vollib.black.greeks.analytical import delta as vollib_delta
 from vollib.black.greeks.analytical import gamma as vollib_gamma
 
 from engine.features.black76 import RATE
-from engine.features.exposure import option_exposure
-from engine.features.surface import option_surface
+from engine.features.exposure import option_surface
 from tests.engine.features.test_forward import blank
 from tests.engine.features.test_surface import greeks, with_smile
 
 Board = Callable[..., pl.DataFrame]
-
-
-def exposure(chain: pl.DataFrame) -> pl.DataFrame:
-    return option_exposure(chain.lazy(), option_surface(chain).lazy()).collect()
 
 
 def more_calls(board: pl.DataFrame) -> pl.DataFrame:
@@ -39,7 +34,7 @@ def chain(make_board: Board) -> pl.DataFrame:
 
 def test_the_sums_are_those_of_a_plain_loop(chain: pl.DataFrame) -> None:
     """Vanna and charm by differences of vollib's deltas, the others from vollib itself."""
-    found = exposure(chain).to_dicts()
+    found = option_surface(chain).to_dicts()
     rows = with_smile(chain).to_dicts()
     names = ("202612_KOSPI200", "202701_KOSPI200", "all_KOSPI200")
     assert [row["underlying_symbol"] for row in found] == list(names)
@@ -83,7 +78,7 @@ def test_gamma_exposure_is_nothing_at_its_zero_level(chain: pl.DataFrame) -> Non
     # Dealers' books with the puts below and the calls above change their sign in between.
     half = pl.when((pl.col("option_type") == "C") == (pl.col("strike") > 1065))
     one = one.with_columns(open_interest=half.then("open_interest").otherwise(0))
-    level = exposure(one)["zero_gamma"][0]
+    level = option_surface(one)["zero_gamma"][0]
     assert 850 < level < 1060
     rows = with_smile(one).with_columns(
         d1=(level / pl.col("strike")).log() / (pl.col("smile") / 100 * pl.col("years").sqrt())
@@ -103,8 +98,8 @@ def test_quotes_that_come_and_go_at_random_move_gamma_exposure_by_less_than_2_pe
     figures = []
     for _ in range(30):
         gone = pl.Series(rng.random(board.height) < 0.3)
-        figures.append(exposure(greeks(blank(board, pl.lit(gone)))).row(0, named=True))
-    whole = exposure(greeks(board)).row(0, named=True)
+        figures.append(option_surface(greeks(blank(board, pl.lit(gone)))).row(0, named=True))
+    whole = option_surface(greeks(board)).row(0, named=True)
     seen = pl.DataFrame(figures)
     assert seen["modelled"].mean() == pytest.approx(0.3, abs=0.1)  # type: ignore[arg-type]
     jumps = (seen["gamma_exposure"].diff().abs() / abs(whole["gamma_exposure"])).drop_nulls()
@@ -117,6 +112,6 @@ def test_without_a_smile_there_are_no_figures(make_board: Board) -> None:
     nothing = make_board().with_columns(
         price=pl.lit(0.0), bid=pl.lit(0.0), ask=pl.lit(0.0), volume=pl.lit(0)
     )
-    for row in exposure(greeks(nothing)).to_dicts():
+    for row in option_surface(greeks(nothing)).to_dicts():
         assert row["maturities"] == 0
         assert [row[name] for name in row if "exposure" in name or "wall" in name] == [None] * 6

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from engine.features.surface import option_surface, volatility_of_smile
+from engine.features.surface import option_smiles, volatility_of_smile
 from tests.engine.features.prepared import with_greeks
 from tests.engine.features.test_forward import blank, board_of_20260917
 from tests.paths import BOARD_FILE, needs
@@ -30,7 +30,7 @@ def greeks(*boards: pl.DataFrame) -> pl.DataFrame:
 
 def with_smile(chain: pl.DataFrame) -> pl.DataFrame:
     """Return the chain with the smile's volatility of each strike."""
-    surface = option_surface(chain).select("timestamp", "underlying_symbol", *PARAMETERS)
+    surface = option_smiles(chain).select("timestamp", "underlying_symbol", *PARAMETERS)
     both = chain.join(surface, on=["timestamp", "underlying_symbol"])
     return both.with_columns(smile=volatility_of_smile())
 
@@ -43,7 +43,7 @@ def test_the_smile_of_a_made_up_board_is_found_again(make_board: Board) -> None:
         true=36 * (1 - 0.9 * x + 2.2 * x * x)
     )  # as tests/…/conftest.py makes it
     assert (near["smile"] - near["true"]).abs().max() < 0.35  # type: ignore[operator]
-    (row,) = option_surface(greeks(make_board())).to_dicts()
+    (row,) = option_smiles(greeks(make_board())).to_dicts()
     assert (row["quality"], row["arbitrage"]) == ("good", None)
     assert row["atm_volatility"] == pytest.approx(36.0, abs=0.2)
     assert row["risk_reversal_25d"] < -1
@@ -53,7 +53,7 @@ def test_the_smile_of_a_made_up_board_is_found_again(make_board: Board) -> None:
 @needs(BOARD_FILE)
 def test_on_a_real_board_the_smile_is_off_by_less_than_half_a_point() -> None:
     board = greeks(board_of_20260917())
-    (row,) = option_surface(board).to_dicts()
+    (row,) = option_smiles(board).to_dicts()
     assert row["error_points"] < 0.5
     assert (row["quality"], row["arbitrage"], row["quotes"]) == ("good", None, 39)
     chain = with_smile(board).filter(OUTSIDE, (pl.col("strike") - pl.col("forward")).abs() <= 15)
@@ -61,9 +61,9 @@ def test_on_a_real_board_the_smile_is_off_by_less_than_half_a_point() -> None:
 
 
 def test_a_quote_that_comes_or_goes_does_not_move_the_smile(make_board: Board) -> None:
-    whole = option_surface(greeks(make_board()))
+    whole = option_smiles(greeks(make_board()))
     odd = (pl.col("strike") / 2.5).cast(pl.Int64) % 2 == 1
-    half = option_surface(greeks(blank(make_board(), odd)))
+    half = option_smiles(greeks(blank(make_board(), odd)))
     for name in ("atm_volatility", "risk_reversal_25d", "butterfly_25d"):
         assert half[name][0] == pytest.approx(whole[name][0], abs=0.25), name
     assert half["quotes"][0] < 0.6 * whole["quotes"][0]
@@ -97,7 +97,7 @@ def test_quality_says_when_there_is_little_old_or_nothing(make_board: Board) -> 
         (nothing, "none"),
         (expired, "none"),
     ):
-        (row,) = option_surface(greeks(board)).to_dicts()
+        (row,) = option_smiles(greeks(board)).to_dicts()
         assert row["quality"] == quality
         assert (row["smile_theta"] is None) == (quality in ("stale", "none"))
         assert (row["atm_volatility"] is None) == (quality in ("stale", "none"))
@@ -106,13 +106,13 @@ def test_quality_says_when_there_is_little_old_or_nothing(make_board: Board) -> 
 def test_maturities_of_a_minute_hold_each_other_and_minutes_do_not(make_board: Board) -> None:
     near = make_board()
     far = make_board(expiry=datetime(2027, 1, 14, 15, 20), symbol="202701_KOSPI200", volatility=0.2)
-    alone = option_surface(greeks(far))
-    both = option_surface(greeks(near, far))
+    alone = option_smiles(greeks(far))
+    both = option_smiles(greeks(near, far))
     assert both["arbitrage"].null_count() == both.height == 2
     later, earlier = both["smile_theta"][1], both["smile_theta"][0]
     assert later >= earlier > alone["smile_theta"][0], "a total variance never falls with time"
     another_minute = far.with_columns(pl.col("timestamp", "quoted_at").dt.offset_by("1m"))
-    apart = option_surface(greeks(near, another_minute))
+    apart = option_smiles(greeks(near, another_minute))
     assert apart["smile_theta"][1] == pytest.approx(alone["smile_theta"][0], rel=1e-3)
 
 
@@ -123,9 +123,9 @@ def test_many_snapshots_at_once_give_what_each_gives_alone(make_board: Board) ->
         )
         for n in range(12)
     ]
-    alone = pl.concat(option_surface(greeks(board)) for board in boards)
-    assert_frame_equal(option_surface(greeks(*boards)), alone, rel_tol=1e-6, abs_tol=1e-9)
+    alone = pl.concat(option_smiles(greeks(board)) for board in boards)
+    assert_frame_equal(option_smiles(greeks(*boards)), alone, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def test_of_no_chain_there_is_no_surface(make_board: Board) -> None:
-    assert option_surface(greeks(make_board()).clear()).is_empty()
+    assert option_smiles(greeks(make_board()).clear()).is_empty()
