@@ -287,6 +287,15 @@ GAPS = pa.schema(
     ]
 )
 STRATEGY_SYMBOLS = pa.schema([("strategy", pa.string()), ("symbol", pa.string()), ("since", TIME)])
+FEED_SYMBOLS = pa.schema(
+    [
+        ("session", pa.date32()),
+        ("symbol", pa.string()),
+        ("by_feed", pa.bool_()),  # else it is polled
+        ("since", TIME),  # when that began
+        ("reason", pa.string()),  # why it is not by the feed, in words
+    ]
+)
 COLLECTED_SYMBOLS = pa.schema([("session", pa.date32()), ("symbol", pa.string()), ("since", TIME)])
 KEPT_SESSIONS = pa.schema(
     [

@@ -1,5 +1,7 @@
 """How long after its minute's end a bar was stored: the only definition of that delay.
 
+What is said of the feed's delay (status, page, terminal, summary) is `feed_figures` of it.
+
 Only bars that were collected live have one. A bar that a backfill, a late start or the comparison
 after the close brought was not late: nobody had asked for it before.
 """
@@ -7,6 +9,7 @@ after the close brought was not late: nobody had asked for it before.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
@@ -17,6 +20,17 @@ from engine.market.symbols import parse
 # Polls for a bar end a minute after it; the comparison after the close begins after four.
 LIVE = timedelta(minutes=3)
 DELAYS = pl.Schema([("symbol", pl.String()), ("timestamp", TIME), ("delay", pl.Float64())])
+
+FEED_FIGURES = pl.Schema(  # of the bars of a day that came by the feed; delays in seconds
+    [
+        ("symbol", pl.String()),
+        ("bars", pl.Int64()),
+        ("p50", pl.Float64()),
+        ("p99", pl.Float64()),
+        ("last", pl.Float64()),
+        ("last_bar", TIME),
+    ]
+)
 
 
 def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
@@ -40,6 +54,38 @@ def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
         .cast(DELAYS)
         .sort("timestamp", "symbol")
     )
+
+
+def feed_figures(delays: pl.DataFrame) -> pl.DataFrame:
+    """Return FEED_FIGURES of DELAYS, which are those of bars by the feed alone, by symbol."""
+    delay = pl.col("delay")
+    return (
+        delays.sort("symbol", "timestamp")
+        .group_by("symbol", maintain_order=True)
+        .agg(
+            bars=pl.len(), **_shares(delay), last=delay.last(), last_bar=pl.col("timestamp").last()
+        )
+        .cast(FEED_FIGURES)
+    )
+
+
+def feed_total(delays: pl.DataFrame) -> dict[str, Any]:
+    """Return FEED_FIGURES, without the symbol, of all symbols together; `last` is the longest.
+
+    Without any bar all but the count are None.
+    """
+    newest = pl.col("timestamp") == pl.col("timestamp").max()
+    delay = pl.col("delay")
+    return delays.select(
+        bars=pl.len(),
+        **_shares(delay),
+        last=delay.filter(newest).max(),
+        last_bar=pl.col("timestamp").max(),
+    ).row(0, named=True)
+
+
+def _shares(delay: pl.Expr) -> dict[str, pl.Expr]:
+    return {f"p{n}": delay.quantile(n / 100, "linear") for n in (50, 99)}
 
 
 def _auctions(bars: pl.DataFrame) -> pl.DataFrame:

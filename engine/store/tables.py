@@ -284,6 +284,13 @@ _FIXED = (
         compare_on=("symbol",),
     ),
     Table(
+        "feed_symbols",
+        schemas.FEED_SYMBOLS,
+        ("session", "symbol"),
+        "symbol",  # the one written last counts: a simulated day may be played again
+        compare_on=("by_feed", "since", "reason"),
+    ),
+    Table(
         "kept_sessions",
         schemas.KEPT_SESSIONS,
         ("symbol", "session"),

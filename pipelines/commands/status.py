@@ -35,12 +35,12 @@ def status(
     """
     setup_logging()
     with open_reader(database) as opened:
-        standing = _read(opened)
+        standing, stream = _read(opened), opened.settings.kis.stream
         tables = run_with_store(opened.url, metadata.system_status, component="look")
     if json:
-        print_status_json(standing, tables)
+        print_status_json(standing, tables, stream=stream)
     else:
-        print_status(standing, tables, format)
+        print_status(standing, tables, format, stream=stream)
     return standing.exit_code
 
 

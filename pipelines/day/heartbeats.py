@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
+import polars as pl
+
 from engine.backoff import Backoff
 from engine.errors import StoreError
+from engine.schemas import FEED_SYMBOLS, conform
 from engine.store.metadata import heartbeat, record_heartbeat
 from pipelines.day.alerts import no_token
 from pipelines.day.parts import DayParts
@@ -78,6 +81,8 @@ class Heartbeats:
             await record_heartbeat(
                 day.store, "collector", status, self._collected(), inserted, last
             )
+        if day.stats.feed_symbols is not None:
+            await self._store_feed(day.stats.feed_symbols, status)
         kis = day.kis
         pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
         trouble = f"{kis.trouble}; {pace}" if kis.trouble else pace
@@ -85,6 +90,13 @@ class Heartbeats:
         batches, size = day.spooled
         waiting = f"{batches} batches, {size} bytes"
         await record_heartbeat(day.store, "spool", status, waiting, batches, None)
+
+    async def _store_feed(self, symbols: pl.DataFrame, status: str) -> None:
+        """Store which symbols come by the feed, and why not the others."""
+        stats = self._day.stats
+        await self._day.store.merge("feed_symbols", conform(symbols, FEED_SYMBOLS))
+        trades, message = stats.trades, stats.feed_message
+        await record_heartbeat(self._day.store, "feed", status, message, trades, None)
 
     def _collected(self) -> str:
         stats = self._day.stats

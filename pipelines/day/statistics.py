@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from engine.history import completeness
 from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
-from engine.history.delays import live_delays
+from engine.history.delays import DELAYS, live_delays
+from engine.history.feed_standing import FeedStanding
 from engine.history.origins import Origins
 from engine.market.expected import SESSIONS
 from engine.market.nights import session_of
@@ -38,12 +39,15 @@ class DayStatistics:
     refused: int = 0  # calls that a simulated KIS refused: our mistake, such as too many a second
     # seconds by stamp, the longest of all symbols; only of bars collected live
     delays: dict[datetime, float] = field(default_factory=dict)
+    bar_delays: dict[str, dict[datetime, float]] = field(default_factory=dict)  # by symbol
     # stamps, by symbol; of option chains those of their snapshots
     stored: dict[str, set[datetime]] = field(default_factory=dict)
     by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # complete, stamps by symbol
     trades: int = 0  # that the feed gave
     lost_trades: int = 0  # of them, that neither the database nor the disk took
     origins: Origins | None = None  # what the database says of feed and REST, after the close
+    feed_symbols: pl.DataFrame | None = None  # FEED_SYMBOLS; None without the feed
+    feed_message: str = ""  # the same in a clause
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
     # all rows of them, by stamp
@@ -98,9 +102,10 @@ class DayStatistics:
         if last is None or newest["timestamp"] > last["timestamp"]:
             self.last_bar[symbol] = newest
         before = self.stored.setdefault(symbol, set())
-        for _, stamp, delay in live_delays(frame.with_columns(committed_at=now)).iter_rows():
+        for symbol, stamp, delay in live_delays(frame.with_columns(committed_at=now)).iter_rows():
             if stamp not in before and (counts.inserted or counts.spooled):
                 self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
+                self.bar_delays.setdefault(symbol, {})[stamp] = delay
         before.update(frame["timestamp"])
 
     def mark_stored(self, symbol: str, stamp: datetime) -> None:
@@ -190,6 +195,19 @@ class DayStatistics:
         return self.final_minutes.filter(pl.col("state") == state).height
 
     @property
+    def feed(self) -> FeedStanding | None:
+        """How the feed does; None without it."""
+        if self.feed_symbols is None:
+            return None
+        rows = [
+            (symbol, stamp, delay)
+            for symbol, stamps in self.by_feed.items()
+            for stamp, delay in self.bar_delays.get(symbol, {}).items()
+            if stamp in stamps
+        ]
+        return FeedStanding(self.feed_symbols, pl.DataFrame(rows, DELAYS, orient="row"))
+
+    @property
     def slowest(self) -> tuple[datetime, float] | None:
         """The minute whose bar was committed latest after its end, and the seconds it took."""
         return max(self.delays.items(), key=lambda item: item[1], default=None)
@@ -204,6 +222,7 @@ class DayStatistics:
             "confirmed": self.origins and self.origins.confirmed,
             "replaced": self.origins and self.origins.replaced,
             "trades": self.trades,
+            **(self.feed.as_json() if self.feed else {}),
         }
 
     def as_json(self) -> dict[str, Any]:

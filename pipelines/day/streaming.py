@@ -29,6 +29,7 @@ from engine.kis.stream.frames import read_frames
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
 from engine.market.symbols import Stock, parse
+from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.option_quotes import OptionQuotes
@@ -48,6 +49,7 @@ CONFIRM_EVERY = timedelta(minutes=25)
 # Seconds from the exchange's time of a trade to its receipt: beyond these, one clock is wrong or
 # the feed hangs, and REST is asked.
 _LEAST_DELAY, _MOST_DELAY = -2.0, 30.0
+_TELL_EVERY = 10.0  # seconds
 
 
 class FeedFollower:
@@ -75,6 +77,8 @@ class FeedFollower:
         self.options = OptionQuotes(plan)
         self._carriers: dict[str, StreamConnection] = {}
         self._shares: list[list[StreamRegistration]] = []  # registrations of each connection
+        self._states = FeedStates(plan.day, clock.now())
+        self._ended: str | None = None
         self._newest: dict[StreamConnection, datetime] = {}  # the exchange's time
         self._dropped = 0  # frames that nobody had read in time, when last looked
         self._lost_at = datetime.combine(plan.day, datetime.min.time())
@@ -92,9 +96,41 @@ class FeedFollower:
                 self._close_minutes_by_the_clock(),
                 self._commit_finished(),
                 self._keeper.run(),
+                self._tell_states(),
             )
         except Exception as error:  # noqa: BLE001 - the day needs no feed
             log.error("❌ feed: it has ended, all symbols are polled: %r", error)
+            self._ended = "the feed has ended"
+        finally:
+            self._tell()
+
+    async def _tell_states(self) -> None:
+        """Say every few seconds which symbols come by the feed."""
+        while True:
+            self._tell()
+            await self._clock.sleep(_TELL_EVERY)
+
+    def _tell(self) -> None:
+        reasons = {symbol: self._why_not(_trades_of(symbol)) for symbol in self._bars}
+        states = self._states.note(reasons, self._clock.now())
+        self._ingestor.tell_feed(states, self._message(states))
+
+    def _why_not(self, one: StreamRegistration) -> str | None:
+        """Return why a registration brings no data now; None if it does."""
+        if self._ended:
+            return self._ended
+        for connection, wanted in zip(self._connections, self._shares, strict=True):
+            if one in wanted[: connection.state.limit]:
+                return connection.state.why_not(one)
+        return f"no room among {sum(self._limits())} registrations"
+
+    def _message(self, states: pl.DataFrame) -> str:
+        """Return in a clause what the feed brings and how its connections do."""
+        options = map(_trades_of, self.options.symbols)
+        quoted = sum(self._why_not(one) is None for one in options)
+        doing = ", ".join(dict.fromkeys(one.state.doing for one in self._connections))
+        by_feed = int(states["by_feed"].sum())
+        return f"{by_feed} of {states.height} symbols, {quoted} options; {self._ended or doing}"
 
     def needs_poll(self, symbol: str, stamp: datetime) -> bool:
         """Say whether KIS must be asked by REST for the symbol's bars up to a stamp."""

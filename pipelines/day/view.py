@@ -25,6 +25,7 @@ from pipelines.day.statistics import DayStatistics
 
 LEVELS_SHOWN = 3  # on each side of the ATM strike
 LOG_LINES_SHOWN = 6
+FEED_LINES_SHOWN = 3
 SYMBOLS_SHOWN = 8  # `just status` shows all
 WIDE = 120  # columns of a terminal that has room for two tables side by side
 
@@ -69,7 +70,14 @@ def day_view(
         top.add_column(ratio=1)
         top.add_row(*tables)
     log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-    return Group(_heading(stats, clock), top, _volatility(stats), _totals(stats, counts), log_lines)
+    return Group(
+        _heading(stats, clock),
+        *_feed(stats),
+        top,
+        _volatility(stats),
+        _totals(stats, counts),
+        log_lines,
+    )
 
 
 def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
@@ -82,6 +90,18 @@ def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
         (f"{now:%H:%M:%S}", "bold"),
         " KST",
     )
+
+
+def _feed(stats: DayStatistics) -> list[Text]:
+    """Return which symbols come by the feed, how late, and why not the others, a line each."""
+    if stats.feed is None:
+        return []
+    style = "" if stats.feed.is_whole else "yellow"
+    lines = [(stats.feed.line(), style), *((text, "yellow") for text in stats.feed.polled())]
+    return [
+        Text(f" {text}", line_style, no_wrap=True, overflow="ellipsis")
+        for text, line_style in lines[:FEED_LINES_SHOWN]
+    ]
 
 
 def _last_bars(stats: DayStatistics, counts: pl.DataFrame) -> Table:
@@ -222,12 +242,15 @@ def summary(stats: DayStatistics) -> RenderableType:
 
 
 def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
-    """Yield what the feed gave, and what REST said of it."""
-    if not stats.by_feed:
-        return
-    by_feed = sum(map(len, stats.by_feed.values()))
-    share = f"{by_feed / max(stats.bars, 1):.1%} of all"
-    yield "by the feed", f"{by_feed:,} bars, {share}, complete from {stats.trades:,} trades"
+    """Yield what the feed gave, what REST said of it, how late it was, and what was polled."""
+    if stats.by_feed:
+        by_feed = sum(map(len, stats.by_feed.values()))
+        share = f"{by_feed / max(stats.bars, 1):.1%} of all"
+        yield "by the feed", f"{by_feed:,} bars, {share}, complete from {stats.trades:,} trades"
+    if stats.feed:
+        yield "  at the end", stats.feed.line()
+        for line in stats.feed.polled():
+            yield "  polled", line
     if stats.origins:
         yield "  confirmed", f"{stats.origins.confirmed:,} bars have the values that REST gave"
         yield "  replaced", f"{stats.origins.replaced:,} bars, for which REST gave other values"

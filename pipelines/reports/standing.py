@@ -17,6 +17,8 @@ from engine.clock import Clock
 from engine.columns import SESSION
 from engine.history.collection import sessions_to_collect
 from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
+from engine.history.delays import live_delays
+from engine.history.feed_standing import FEED_SYMBOLS, FeedStanding
 from engine.history.queries import stamp_queries
 from engine.market import told_once
 from engine.market.expected import SESSIONS
@@ -35,6 +37,14 @@ EXIT_CODES: dict[State, int] = {"well": 0, "amiss": 1, "unknown": 2}
 LAST_SESSIONS = 5
 STREAMS = ("stocks", "derivatives", "chain", *told_once.STREAMS)
 _STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
+_FEED_BARS = pl.Schema(
+    [
+        ("symbol", pl.String()),
+        ("timestamp", pl.Datetime("us")),
+        ("fetched_at", pl.Datetime("us")),
+        ("committed_at", pl.Datetime("us")),
+    ]
+)
 _COLLECTOR = "SELECT status, timestamp FROM system_status WHERE component = 'collector'"
 
 
@@ -55,6 +65,7 @@ class Standing:
     minutes: pl.DataFrame  # MINUTES of the last sessions that ought to have been collected
     heartbeat: Heartbeat | None
     stale_after: float = STALE_AFTER  # seconds
+    feed: FeedStanding | None = None  # None where the feed was not used on the day
 
     @cached_property
     def figures(self) -> pl.DataFrame:
@@ -165,7 +176,19 @@ def read_standing(
     earlier = previous_sessions(Market.STOCKS, last, sessions - 1)
     minutes = read_minutes(ask, min(earlier, default=last), last, now, feed)
     beats = [Heartbeat(*row) for row in ask(_COLLECTOR).iter_rows()]
-    return Standing(now, simulated, minutes, next(iter(beats), None), stale_after)
+    beat = next(iter(beats), None)
+    return Standing(now, simulated, minutes, beat, stale_after, read_feed_standing(ask, now))
+
+
+def read_feed_standing(ask: Ask, now: datetime) -> FeedStanding | None:
+    """Read how the feed does on the moment's day; None if it was not used."""
+    symbols = sql_text("standing", "feed_symbols.sql", session=literal(now.date()))
+    states = ask(symbols).cast(FEED_SYMBOLS)
+    if states.is_empty():
+        return None
+    today = {"begin": literal(datetime.combine(now.date(), time())), "now": literal(now)}
+    bars = ask(sql_text("standing", "feed_bars.sql", **today)).cast(_FEED_BARS)
+    return FeedStanding(states, live_delays(bars))
 
 
 def read_minutes(

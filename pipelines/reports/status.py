@@ -36,6 +36,17 @@ def sentences(standing: Standing) -> list[str]:
     return lines or [f"✅ nothing is missing of the last sessions; {_collector(standing)}"]
 
 
+def feed_lines(standing: Standing, *, stream: bool) -> list[str]:
+    """Return how the feed does, a line each; `stream` is what the settings say of it."""
+    if standing.feed:
+        return [standing.feed.line(), *standing.feed.polled()]
+    return [f"no feed today: {_why_no_feed(stream=stream)}"]
+
+
+def _why_no_feed(*, stream: bool) -> str:
+    return "no collector has used it yet" if stream else '`"stream": false`, all bars are polled'
+
+
 def _last_sign(standing: Standing) -> str:
     if standing.heartbeat is None:
         return "there was never a heartbeat"
@@ -59,8 +70,11 @@ def _collector(standing: Standing) -> str:
     return "the collector runs" if standing.session_is_on else "no collector has to run now"
 
 
-def status_json(standing: Standing, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
+def status_json(
+    standing: Standing, tables: dict[str, pl.DataFrame], *, stream: bool = False
+) -> dict[str, Any]:
     """Return everything as one object: figures in minutes, times KST."""
+    feed = standing.feed.as_json() if standing.feed else {"symbols": []}
     totals = {name: int(standing.figures[name].sum()) for name in COUNTS}
     return {
         "state": standing.state,
@@ -71,6 +85,7 @@ def status_json(standing: Standing, tables: dict[str, pl.DataFrame]) -> dict[str
         "lacks_collector": standing.lacks_collector,
         **totals,
         "missing_today": standing.missing_today,
+        "feed": {"says": feed_lines(standing, stream=stream), **feed},
         "sessions": json_rows(standing.by_stream),
         "symbols": json_rows(standing.figures),
         "gap_list": json_rows(gap_runs(standing.minutes)),
@@ -82,19 +97,26 @@ def print_status(
     standing: Standing,
     tables: dict[str, pl.DataFrame],
     format: Literal["table", "json", "csv"],  # noqa: A002 - as the option is called
+    *,
+    stream: bool = False,
 ) -> None:
     """Print the sentences (in a table only) and the tables."""
     if format == "table":
-        sys.stdout.write("\n".join(sentences(standing)) + "\n")
+        lines = [*sentences(standing), *feed_lines(standing, stream=stream)]
+        sys.stdout.write("\n".join(lines) + "\n")
     runs = gap_runs(standing.minutes).filter(pl.col("state").is_in(MISSING))
     ours = {
         "The last sessions, minutes by stream": standing.by_stream,
         "Missing minutes": runs.head(_RUNS_SHOWN) if format == "table" else runs,
     }
+    if standing.feed:
+        ours["By feed, delays in seconds"] = standing.feed.symbols.drop("session")
     for title, frame in (ours | tables).items():
         print_frame(frame, format, title)
 
 
-def print_status_json(standing: Standing, tables: dict[str, pl.DataFrame]) -> None:
+def print_status_json(
+    standing: Standing, tables: dict[str, pl.DataFrame], *, stream: bool = False
+) -> None:
     """Print everything as one line of JSON."""
-    print_json(json.dumps(status_json(standing, tables), ensure_ascii=False))
+    print_json(json.dumps(status_json(standing, tables, stream=stream), ensure_ascii=False))

@@ -119,7 +119,7 @@ class StreamConnection:
         self.keys: dict[str, StreamKey] = {}  # of encrypted TRs, for read_frames
         self._allowance = Allowance(stem.with_name(f"{stem.name}-stream.json"), clock)
         self._registry = Registry(self._allowance.limit)
-        self.state = StreamState(limit=self._registry.limit)
+        self.state = StreamState(limit=self._registry.limit, paper=url.startswith(_PAPER))
         self._queue = FrameQueue() if queue is None else queue
         self._url = url.rstrip("/")
         self._approvals = approvals

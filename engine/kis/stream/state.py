@@ -23,6 +23,7 @@ class StreamState:
     connected_since: datetime | None = None
     paused_until: datetime | None = None
     connections: int = 0  # of this process, failed ones too
+    paper: bool = False  # KIS's server for paper trading, which has stocks alone
     registered: tuple[StreamRegistration, ...] = ()
     silent: tuple[StreamRegistration, ...] = ()
     limit: int = MOST
@@ -32,6 +33,16 @@ class StreamState:
     dropped: int = 0  # frames for which the queue had no room: nobody took them in time
     records: int = 0
     rejected: int = 0
+
+    def why_not(self, one: StreamRegistration) -> str | None:
+        """Return in a clause why a registration brings no data now; None if it does."""
+        if self.held_elsewhere or self.connected_since is None:
+            return self.doing
+        if one in self.silent:
+            return "registered, but no data comes"
+        if one in self.registered:
+            return None
+        return "a paper key has stocks alone" if self.paper else "not registered"
 
     @property
     def reconnects(self) -> int:

@@ -171,7 +171,7 @@ def last_bars(board: Board) -> str:
     rows = [_last_bar(board.now, row) for row in board.symbols.iter_rows(named=True)]
     titles = list(rows[0]) if rows else []
     cells = [list(row.values()) for row in rows]
-    return section("종목", _table(["종목", *titles], board.symbols["symbol"], cells))
+    return section("종목", table(["종목", *titles], board.symbols["symbol"], cells))
 
 
 def _last_bar(now: datetime, row: dict[str, Any]) -> dict[str, str]:
@@ -180,16 +180,17 @@ def _last_bar(now: datetime, row: dict[str, Any]) -> dict[str, str]:
     close = "–" if row["close"] is None else price(symbol, row["close"])
     return {
         "현재가": f'<td data-krt="price" data-symbol="{escape(symbol)}">{close}</td>',
-        "마지막": _cell(f"{last:%H:%M}" if last else "–"),
-        "누락": _cell(f"{row['missing']:,}", bad=row["missing"] > 0),
-        "저장 / 있어야 할": _cell(f"{row['stored']:,} / {row['expected']:,}"),
-        "경과": _cell(ago(now - last) if last else "–"),
-        "저장 지연": _cell(_seconds(row["delay"])),
-        "평소 지연": _cell(_seconds(row["usual_delay"])),
+        "마지막": cell(f"{last:%H:%M}" if last else "–"),
+        "누락": cell(f"{row['missing']:,}", bad=row["missing"] > 0),
+        "저장 / 있어야 할": cell(f"{row['stored']:,} / {row['expected']:,}"),
+        "경과": cell(ago(now - last) if last else "–"),
+        "저장 지연": cell(seconds(row["delay"])),
+        "평소 지연": cell(seconds(row["usual_delay"])),
     }
 
 
-def _seconds(delay: float | None) -> str:
+def seconds(delay: float | None) -> str:
+    """Return a delay in seconds."""
     return "–" if delay is None else f"{delay:.1f} s"
 
 
@@ -204,15 +205,15 @@ def last_signals(signals: Mapping[str, pl.DataFrame]) -> str:
 def _signal_table(signals: pl.DataFrame) -> str:
     rows = [
         [
-            _cell(row["symbol"]),
-            _cell(price(row["symbol"], row["close"])),
+            cell(row["symbol"]),
+            cell(price(row["symbol"], row["close"])),
             _side(row["trade_signal"]),
-            _cell(row["reason"]),
+            cell(row["reason"]),
         ]
         for row in signals.iter_rows(named=True)
     ]
     times = signals["timestamp"].dt.strftime("%H:%M").to_list() if signals.height else []
-    return _table(["시각", "종목", "가격", "신호", "사유"], times, rows)
+    return table(["시각", "종목", "가격", "신호", "사유"], times, rows)
 
 
 def option_summary(board: Board) -> str:
@@ -257,12 +258,14 @@ def _side(signal: int) -> str:
     return f'<td style="color:{color}">{word}</td>'
 
 
-def _cell(text: str, *, bad: bool = False) -> str:
+def cell(text: str, *, bad: bool = False) -> str:
+    """Return one cell of a table."""
     tone = ' class="bad"' if bad else ""
     return f"<td{tone}>{escape(text)}</td>"
 
 
-def _table(names: list[str], first: Iterable[str], rows: list[list[str]]) -> str:
+def table(names: list[str], first: Iterable[str], rows: list[list[str]]) -> str:
+    """Return a table: titles, the first column, and the other cells of each row."""
     body = "".join(
         f"<tr><td>{escape(name)}</td>{''.join(cells)}</tr>"
         for name, cells in zip(first, rows, strict=True)

@@ -21,6 +21,7 @@ from pipelines.reports.charts.matrix import board_chart
 from pipelines.reports.charts.style import FONTS, Picture
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import Board, read_board
+from pipelines.reports.dashboard.feed_card import feed_section
 from pipelines.reports.dashboard.health import HeartbeatWatch, State
 from pipelines.reports.environment import (
     PAGE_DAYS,
@@ -94,6 +95,7 @@ class PageContent:
             cards.head(self.board, simulated=self.simulated),
             cards.components(self.board, self.states),
             cards.last_bars(self.board),
+            feed_section(self.board.standing.feed),
         )
 
     def bottom(self) -> str:

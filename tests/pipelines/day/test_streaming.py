@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from engine.history.scan import query
 from engine.store.spool import Spool
 from engine.store.trade_files import sessions_in_files
+from pipelines.reports.standing import read_feed_standing
 from tests.engine.store.outage import away
 from tests.engine.store.trades import trades as old_trades
-from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play, scenario
+from tests.pipelines.day.playing import (
+    DAY,
+    FEED,
+    FUTURE,
+    STOCK,
+    Played,
+    at_time,
+    play,
+    scenario,
+    statuses,
+)
 from tests.pipelines.simulated import Desk, desk
 
 OLD = date(2025, 9, 1)
@@ -71,6 +84,7 @@ async def test_complete_minutes_are_known_before_rest_and_need_no_call(
                     owed = at.served(symbol, DAY).filter(pl.col("timestamp") > OPEN_FEED)
                     assert stamps.issuperset(owed["timestamp"]), symbol
                     assert max(played.stats.delays[stamp] for stamp in owed["timestamp"]) <= 2.5
+                await assert_told_alike(played, url)
                 trades = await at.frame(
                     "SELECT symbol, date_trunc('minute', traded_at) AS label,"
                     " sum(size)::bigint AS volume FROM trades GROUP BY 1, 2"
@@ -84,6 +98,10 @@ async def test_complete_minutes_are_known_before_rest_and_need_no_call(
                 assert both.height > 30
                 assert (both["volume"] == both["volume_right"]).all()
                 assert played.stats.trades > 1000
+            else:
+                assert played.stats.feed is None
+                assert (await at.frame("SELECT 1 FROM feed_symbols")).is_empty()
+                assert "feed" not in await statuses(at)
     assert found[True].equals(found[False])
     assert calls[True] < calls[False] - 40  # of the 80 polls of both symbols
 
@@ -138,12 +156,38 @@ async def test_a_database_that_is_away_costs_neither_a_trade_nor_a_bar(
     assert not at.simulator.counts.faults
 
 
-@pytest.mark.parametrize("code", ["OPSP8996", "OPSP0010", "OPSP8991"])
+async def assert_told_alike(played: Played, url: str) -> None:
+    """The summary counts what it saw, status and page read the database: they say the same."""
+    told, read = played.stats.feed, read_feed_standing(partial(query, url), played.ended_at)
+    assert told is not None
+    assert read is not None
+    assert told.by_feed == read.by_feed == 2
+    assert told.as_json() == read.as_json()
+    assert told.total["bars"] > 50
+    assert told.total["p50"] <= told.total["p99"] <= 2.5
+    assert played.stats.as_json()["feed"]["symbols"] == told.as_json()["symbols"]
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("OPSP8996", "the app key is in use by another connection"),
+        ("OPSP0010", "the app key is refused"),
+        ("OPSP8991", "not registered"),
+    ],
+)
 async def test_without_the_feed_all_is_as_before(
-    code: str, database_url: str, tmp_path: Path
+    code: str, why: str, database_url: str, tmp_path: Path
 ) -> None:
     refused = scenario({"what": "refuse_registration", "code": code})
     async with desk(database_url, tmp_path, at_time("15:20"), faults=refused) as at:
         played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
         await assert_as_served(at)
         assert played.stats.by_feed == {}
+        found = await at.frame("SELECT by_feed, reason FROM feed_symbols ORDER BY symbol")
+        told = played.stats.feed
+        assert told is not None
+        assert told.states.sort("symbol").select("by_feed", "reason").equals(found)
+        assert found["by_feed"].to_list() == [False, False]
+        assert found["reason"].unique().to_list() == [why]
+        assert (await statuses(at))["feed"] == "done"

@@ -13,9 +13,10 @@ from rich.console import Console
 from engine.clock import VirtualClock
 from engine.store import MergeCounts, Store, Writer
 from pipelines.day.alerts import open_alerts
+from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
-from pipelines.day.view import LastLines, day_view, show_view
+from pipelines.day.view import LastLines, day_view, show_view, summary
 from pipelines.day.warm_up import open_windows
 from pipelines.feed import Feed, plan
 from tests.engine.store.data import MINUTE, OPEN, futures_bars
@@ -50,6 +51,23 @@ def test_no_price_is_cut(width: int) -> None:
     written = console.file.getvalue()
     for price in ("1,066.05", "1,067.15", "169,100", "1,169,200", "123,456", "1,088.08"):
         assert price in written
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_how_late_the_feed_is_and_what_is_polled_stands_at_the_top(width: int) -> None:
+    stats = DayStatistics(plan(Feed(("005930",), ("A01612",)), STAMP.date()), simulated=True)
+    states = FeedStates(STAMP.date(), STAMP)
+    reasons = {"A01612": None, "005930": "the app key is in use by another connection"}
+    stats.feed_symbols = states.note(reasons, STAMP)
+    stats.by_feed["A01612"] = {STAMP}
+    stats.bar_delays["A01612"] = {STAMP: 1.25}
+    console = Console(file=StringIO(), width=width)
+    console.print(day_view(stats, VirtualClock(STAMP), [], wide=width >= 120))
+    top = console.file.getvalue().splitlines()[:3]  # type: ignore[attr-defined]
+    assert top[1].strip() == "1 of 2 symbols by feed, late by p50 1.2 s, p99 1.2 s, last 1.2 s"
+    assert "005930 is polled since 11:26: the app key is in use by another" in top[2]
+    console.print(summary(stats))
+    assert "at the end" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:

@@ -20,7 +20,7 @@ from pipelines.commands.main import main
 from pipelines.feed import Feed
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.standing import Standing, present_moment, read_standing
-from pipelines.reports.status import sentences, status_json
+from pipelines.reports.status import feed_lines, sentences, status_json
 from tests.pipelines.conftest import bars
 
 FRIDAY, MONDAY = date(2026, 11, 13), date(2026, 11, 16)
@@ -174,6 +174,56 @@ async def test_t9_each_figure_of_status_adds_up(store: Store, database_url: str)
         assert row["expected"] == row["stored"] + row["missing"] + row["no_trade"]
         assert row["missing"] == row["open"] + row["unavailable"] + row["refused"]
     assert sum(row["stamps"] for row in figures["gap_list"]) == figures["missing"]
+
+
+async def test_which_symbols_come_by_feed_and_how_late_is_told_everywhere(
+    store: Store, database_url: str
+) -> None:
+    await collect(store, MONDAY, until=TEN - timedelta(minutes=10))
+    assert feed_lines(stand(database_url, TEN), stream=False) == [
+        'no feed today: `"stream": false`, all bars are polled'
+    ]
+    assert 'data-krt="feed"' not in page_at(database_url)
+    await bring_by_feed(database_url, STOCK, TEN - timedelta(minutes=9), seconds=1.0)
+    await bring_by_feed(database_url, STOCK, TEN - timedelta(minutes=8), seconds=2.0)
+    since = datetime(2026, 11, 16, 9, 30)
+    rows = [
+        (MONDAY, FUTURE, False, since, "another process has the connection"),
+        (MONDAY, STOCK, True, since, None),
+    ]
+    states = pl.DataFrame(rows, pl.Schema(schemas.FEED_SYMBOLS), orient="row")
+    await store.merge("feed_symbols", schemas.conform(states, schemas.FEED_SYMBOLS))
+    found = stand(database_url, TEN)
+    lines = [
+        "1 of 2 symbols by feed, late by p50 1.5 s, p99 2.0 s, last 2.0 s",
+        "A01612 is polled since 09:30: another process has the connection",
+    ]
+    assert feed_lines(found, stream=True) == lines
+    told = status_json(found, {}, stream=True)["feed"]
+    assert told["says"] == lines
+    assert (told["p50"], told["last"]) == (1.5, 2.0)
+    future, stock = told["symbols"]
+    assert (future["by_feed"], future["since"]) == (False, "2026-11-16T09:30:00.000000")
+    assert (stock["bars"], stock["p50"], stock["last"]) == (2, 1.5, 2.0)
+    page = page_at(database_url)
+    assert 'data-krt="feed"' in page
+    assert "지연 p50 1.5 s · p99 2.0 s · 마지막 2.0 s" in page
+    assert "another process has the connection" in page
+
+
+async def bring_by_feed(url: str, symbol: str, stamp: datetime, seconds: float) -> None:
+    """Store a bar as the feed brings it, so long after its minute."""
+    at = Store(url, VirtualClock(stamp + timedelta(seconds=seconds)), component="test")
+    frame = bars([symbol], MONDAY, MONDAY, 150_000.0).filter(pl.col("timestamp") == stamp)
+    told = frame.with_columns(
+        timeframe=pl.lit("1m"), source=pl.lit(schemas.FEED), fetched_at=pl.lit(at.now())
+    )
+    await at.merge("stocks_1m", schemas.conform(told, schemas.STOCK_BARS))
+    await at.close()
+
+
+def page_at(url: str) -> str:
+    return Viewer(url, simulated=False, clock=VirtualClock(TEN)).read().top()
 
 
 def test_t10_a_database_that_is_away_is_unknown(
