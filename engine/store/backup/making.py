@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rich.filesize import decimal
 
 from engine.clock import Clock
-from engine.errors import StoreError
+from engine.errors import InputError, StoreError
 from engine.files import atomic_writer, sync_folder
 from engine.settings import DataKind
 from engine.store.backup.catalogue import (
@@ -40,7 +40,9 @@ from engine.store.backup.manifest import (
     KeptTable,
     Manifest,
     backup_name,
+    backups,
     describe_file,
+    read_manifest,
     remove_leftovers,
     unfinished_path,
     write_manifest,
@@ -48,9 +50,11 @@ from engine.store.backup.manifest import (
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.spool import ASIDE, Spool
+from engine.store.trade_files import FOLDER as TRADES
 
 Tell = Callable[[str], None]
 
+_MTIME = 2.0  # seconds by which some disks round the time of a file
 _ROLES = ("krt_reader", "krt_writer")
 _ABOUT = f"""
     SELECT current_setting('server_version') AS server,
@@ -64,7 +68,7 @@ class BackupSource:
 
     url: str
     kind: DataKind
-    folder: Path  # with the spool
+    folder: Path  # with the spool and the files of old trades
     beside: tuple[str, ...] = ()  # more files of it, by their paths in it
 
 
@@ -103,6 +107,8 @@ def _write(source: BackupSource, folder: Path, made_at: datetime, tell: Tell) ->
     ):
         fetch_frame(cursor, "SELECT set_config('statement_timeout', '0', true)")
         tables = _lock(cursor, tell)
+        # After the snapshot: a session that leaves the database from now on is in it.
+        files += _copy_trades(source, folder)
         about = fetch_frame(cursor, _ABOUT)
         kept = [_write_table(cursor, table, folder, tell) for table in tables]
         manifest = Manifest(
@@ -189,8 +195,49 @@ def _copy_rest(source: BackupSource, folder: Path) -> tuple[KeptFile, ...]:
     return tuple(kept)
 
 
+def _copy_trades(source: BackupSource, folder: Path) -> tuple[KeptFile, ...]:
+    """Copy the files of old trades; those of the last backup that stay the same are shared with it.
+
+    There is one a session, of tens of megabytes, and hardly any is ever written again.
+    """
+    earlier, known = _last_backup(folder.parent, source.kind)
+    kept = []
+    for path in sorted((source.folder / TRADES).glob("trades_*.parquet")):
+        inside = path.relative_to(source.folder).as_posix()
+        target = folder / inside
+        target.parent.mkdir(exist_ok=True)
+        if inside not in known or not _share(earlier / inside, path, target, known[inside]):
+            _copy(path, target)
+        kept.append(describe_file(folder, inside))
+    return tuple(kept)
+
+
+def _last_backup(to: Path, kind: DataKind) -> tuple[Path, dict[str, KeptFile]]:
+    """Return the folder of the last whole backup and its files by their paths; none is no error."""
+    for earlier in reversed(backups(to, kind)):
+        with suppress(InputError):
+            return earlier, {file.path: file for file in read_manifest(earlier).files}
+    return to, {}
+
+
+def _share(earlier: Path, path: Path, target: Path, known: KeptFile) -> bool:
+    """Link the file of an earlier backup if it is still this one, and what was written then."""
+    try:
+        before, now = earlier.stat(), path.stat()
+        same = before.st_size == now.st_size and abs(before.st_mtime - now.st_mtime) < _MTIME
+        if not same:
+            return False
+        os.link(earlier, target)
+        if describe_file(target.parent.parent, known.path) == known:
+            return True
+        target.unlink()  # it was damaged since
+    except OSError:  # a disk without links, or on another disk
+        target.unlink(missing_ok=True)
+    return False
+
+
 def _copy(path: Path, target: Path) -> None:
-    shutil.copyfile(path, target)
+    shutil.copy2(path, target)  # with its time, by which the next backup knows it
     descriptor = os.open(target, os.O_RDWR)
     try:
         os.fsync(descriptor)

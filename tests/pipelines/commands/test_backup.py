@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -22,7 +23,7 @@ from engine.store.backup import making, manifest
 from engine.store.backup.catalogue import applied_migrations
 from engine.store.backup.making import BackupSource, new_backup
 from engine.store.backup.manifest import backups, read_manifest
-from engine.store.backup.restoring import restore_database
+from engine.store.backup.restoring import restore_database, restore_files
 from engine.store.connection import Connection
 from engine.store.migrations import migrate_to
 from engine.store.spool import Spool
@@ -248,6 +249,42 @@ def test_a_backup_of_an_older_version_comes_back_and_is_brought_up_to_date(
     assert main(["restore", str(path)]) == 0
     assert query(url, "SELECT volume FROM futures_1m").item() == 7
     assert set(query(url, "SELECT version::text FROM schema_migrations")["version"]) == set(newest)
+
+
+def test_files_of_old_trades_are_kept_and_shared_while_they_stay_the_same(
+    source_url: str, new_databases: Any, tmp_path: Path
+) -> None:
+    trades = tmp_path / "data" / "trades"
+    trades.mkdir(parents=True)
+    for name in ("trades_20261001.parquet", "trades_20261002.parquet"):
+        (trades / name).write_bytes(b"trades of " + name.encode())
+    source = BackupSource(source_url, "live", tmp_path / "data")
+    moments = iter(datetime(2026, 11, 27, 16, minute) for minute in range(9))
+    clock: Any = SimpleNamespace(now=lambda: next(moments))
+
+    def make() -> Path:
+        with new_backup(source, tmp_path / "to", clock, lambda _: None):
+            pass
+        return backups(tmp_path / "to")[-1] / "trades"
+
+    first = make()
+    (trades / "trades_20261002.parquet").write_bytes(b"with one that came late")
+    second = make()
+    links = {path.name: path.stat().st_nlink for path in sorted(second.iterdir())}
+    assert links == {"trades_20261001.parquet": 2, "trades_20261002.parquet": 1}
+    assert (second / "trades_20261002.parquet").read_bytes() == b"with one that came late"
+
+    # The shared one is damaged on the disk: the next backup takes the original again.
+    (first / "trades_20261001.parquet").write_bytes(b"trades of trades_20261001.pXrquet")
+    os.utime(
+        first / "trades_20261001.parquet",
+        (0, trades.joinpath("trades_20261001.parquet").stat().st_mtime),
+    )
+    third = make()
+    assert (third / "trades_20261001.parquet").read_bytes().endswith(b"parquet")
+    manifest.check_files(third.parent, read_manifest(third.parent))
+    assert restore_files(third.parent, tmp_path / "back", read_manifest(third.parent)) == 2
+    assert (tmp_path / "back" / "trades" / "trades_20261002.parquet").exists()
 
 
 @pytest.mark.parametrize("path", ["tables/futures_a01.parquet", "manifest.json"])
