@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rich.filesize import decimal
 
 from engine.clock import Clock
-from engine.errors import InputError, StoreError
+from engine.errors import StoreError
 from engine.files import atomic_writer, sync_folder
 from engine.settings import DataKind
 from engine.store.backup.catalogue import (
@@ -40,13 +40,12 @@ from engine.store.backup.manifest import (
     KeptTable,
     Manifest,
     backup_name,
-    backups,
     describe_file,
-    read_manifest,
     remove_leftovers,
     unfinished_path,
     write_manifest,
 )
+from engine.store.backup.sharing import EarlierBackup, last_backup
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.spool import ASIDE, Spool
@@ -54,7 +53,6 @@ from engine.store.trade_files import FOLDER as TRADES
 
 Tell = Callable[[str], None]
 
-_MTIME = 2.0  # seconds by which some disks round the time of a file
 _ROLES = ("krt_reader", "krt_writer")
 _ABOUT = f"""
     SELECT current_setting('server_version') AS server,
@@ -101,6 +99,7 @@ def new_backup(
 def _write(source: BackupSource, folder: Path, made_at: datetime, tell: Tell) -> Manifest:
     # Before the snapshot: a batch that is merged in between is then in both, which does no harm.
     files = _copy_rest(source, folder)
+    earlier = last_backup(folder.parent, source.kind)
     with (
         closing(Connection(source.url, "backup")) as connection,
         connection.transaction(snapshot=True) as cursor,
@@ -108,9 +107,9 @@ def _write(source: BackupSource, folder: Path, made_at: datetime, tell: Tell) ->
         fetch_frame(cursor, "SELECT set_config('statement_timeout', '0', true)")
         tables = _lock(cursor, tell)
         # After the snapshot: a session that leaves the database from now on is in it.
-        files += _copy_trades(source, folder)
+        files += _copy_trades(source, folder, earlier)
         about = fetch_frame(cursor, _ABOUT)
-        kept = [_write_table(cursor, table, folder, tell) for table in tables]
+        kept = [_write_table(cursor, table, folder, earlier, tell) for table in tables]
         manifest = Manifest(
             form=FORM,
             kind=source.kind,
@@ -140,25 +139,30 @@ def _lock(cursor: Cursor, tell: Tell) -> list[StoredTable]:
     return [table for table in ours if not table.partitioned]
 
 
-def _write_table(cursor: Cursor, table: StoredTable, folder: Path, tell: Tell) -> KeptTable:
+def _write_table(
+    cursor: Cursor, table: StoredTable, folder: Path, earlier: EarlierBackup, tell: Tell
+) -> KeptTable:
     columns = table_columns(cursor, table.name)
     rows, checksum = rows_and_checksum(cursor, table.name, columns)
-    file = None
-    if rows:
-        path = Path("tables", f"{table.name}.parquet")
-        (folder / path.parent).mkdir(exist_ok=True)
-        _write_rows(cursor, table.name, columns, folder / path)
-        file = describe_file(folder, path.as_posix())
-        tell(f"🔄 {table.name}: {rows:,} rows, {decimal(file.bytes)}")
-    return KeptTable(
+    kept = KeptTable(
         name=table.name,
         parent=table.parent,
         bound=table.bound,
         columns=columns,
         rows=rows,
         checksum=checksum,
-        file=file,
     )
+    if not rows:
+        return kept
+    shared = earlier.link_table(kept, folder)
+    path = Path("tables", f"{table.name}.parquet")
+    if shared is None:
+        (folder / path.parent).mkdir(exist_ok=True)
+        _write_rows(cursor, table.name, columns, folder / path)
+    file = shared or describe_file(folder, path.as_posix())
+    as_before = ", as in the backup before" if shared else ""
+    tell(f"🔄 {table.name}: {rows:,} rows, {decimal(file.bytes)}{as_before}")
+    return kept.model_copy(update={"file": file})
 
 
 def _write_rows(cursor: Cursor, table: str, columns: tuple[ColumnOfTable, ...], path: Path) -> None:
@@ -195,45 +199,19 @@ def _copy_rest(source: BackupSource, folder: Path) -> tuple[KeptFile, ...]:
     return tuple(kept)
 
 
-def _copy_trades(source: BackupSource, folder: Path) -> tuple[KeptFile, ...]:
-    """Copy the files of old trades; those of the last backup that stay the same are shared with it.
-
-    There is one a session, of tens of megabytes, and hardly any is ever written again.
-    """
-    earlier, known = _last_backup(folder.parent, source.kind)
+def _copy_trades(
+    source: BackupSource, folder: Path, earlier: EarlierBackup
+) -> tuple[KeptFile, ...]:
+    """Copy the files of old trades, one a session, of tens of megabytes."""
     kept = []
     for path in sorted((source.folder / TRADES).glob("trades_*.parquet")):
         inside = path.relative_to(source.folder).as_posix()
-        target = folder / inside
-        target.parent.mkdir(exist_ok=True)
-        if inside not in known or not _share(earlier / inside, path, target, known[inside]):
-            _copy(path, target)
-        kept.append(describe_file(folder, inside))
+        shared = earlier.link_file(path, inside, folder)
+        if shared is None:
+            (folder / inside).parent.mkdir(exist_ok=True)
+            _copy(path, folder / inside)
+        kept.append(shared or describe_file(folder, inside))
     return tuple(kept)
-
-
-def _last_backup(to: Path, kind: DataKind) -> tuple[Path, dict[str, KeptFile]]:
-    """Return the folder of the last whole backup and its files by their paths; none is no error."""
-    for earlier in reversed(backups(to, kind)):
-        with suppress(InputError):
-            return earlier, {file.path: file for file in read_manifest(earlier).files}
-    return to, {}
-
-
-def _share(earlier: Path, path: Path, target: Path, known: KeptFile) -> bool:
-    """Link the file of an earlier backup if it is still this one, and what was written then."""
-    try:
-        before, now = earlier.stat(), path.stat()
-        same = before.st_size == now.st_size and abs(before.st_mtime - now.st_mtime) < _MTIME
-        if not same:
-            return False
-        os.link(earlier, target)
-        if describe_file(target.parent.parent, known.path) == known:
-            return True
-        target.unlink()  # it was damaged since
-    except OSError:  # a disk without links, or on another disk
-        target.unlink(missing_ok=True)
-    return False
 
 
 def _copy(path: Path, target: Path) -> None:

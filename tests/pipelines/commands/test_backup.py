@@ -251,7 +251,7 @@ def test_a_backup_of_an_older_version_comes_back_and_is_brought_up_to_date(
     assert set(query(url, "SELECT version::text FROM schema_migrations")["version"]) == set(newest)
 
 
-def test_files_of_old_trades_are_kept_and_shared_while_they_stay_the_same(
+def test_files_of_old_trades_are_kept_and_what_stays_the_same_is_shared(
     source_url: str, new_databases: Any, tmp_path: Path
 ) -> None:
     trades = tmp_path / "data" / "trades"
@@ -272,6 +272,7 @@ def test_files_of_old_trades_are_kept_and_shared_while_they_stay_the_same(
     second = make()
     links = {path.name: path.stat().st_nlink for path in sorted(second.iterdir())}
     assert links == {"trades_20261001.parquet": 2, "trades_20261002.parquet": 1}
+    assert (second.parent / "tables" / "futures_a01.parquet").stat().st_nlink == 2
     assert (second / "trades_20261002.parquet").read_bytes() == b"with one that came late"
 
     # The shared one is damaged on the disk: the next backup takes the original again.
