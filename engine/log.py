@@ -10,11 +10,11 @@ import logging
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
 from pathlib import Path
 
-from engine.clock import Clock, to_kst_naive
+from engine.clock import Clock, WallClock, to_kst_naive
 from engine.files import private_folder
 from engine.text import visible
 
@@ -102,3 +102,17 @@ def setup_logging(
     root.setLevel(logging.WARNING)
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
+
+
+def remove_old_logs(folder: Path, days: int) -> None:
+    """Remove the files of days (`live-2026-11-27.log`) that nobody has written to for so long.
+
+    By their own time and not by their name: a simulation plays days long past. One that another
+    program has open (Windows) is left for the next time.
+    """
+    oldest = WallClock().now() - timedelta(days=days)
+    for file in folder.glob("live-*.log"):
+        with suppress(OSError):
+            written = datetime.fromtimestamp(file.stat().st_mtime, tz=UTC)
+            if to_kst_naive(written) < oldest:
+                file.unlink()

@@ -211,6 +211,12 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
     ] = "INFO"
+    log_days: int = Field(
+        default=90, ge=1, le=3650, description="days after which a log file is removed"
+    )
+    export_folder: Path | None = Field(
+        default=None, description="where a collector of every day keeps the Parquet copy"
+    )
     # The alias is what neither config.json nor the environment can name: it has a file of its own.
     database: DatabaseSettings = Field(default=DatabaseSettings(), validation_alias=DATABASE_FILE)
 

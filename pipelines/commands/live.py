@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from engine.errors import InputError
@@ -13,13 +15,17 @@ from pipelines.commands.options import (
     Day,
     RecordedFile,
     Seed,
+    SessionCount,
     require_file,
+    require_folder,
     require_writable,
     time_of_day,
 )
 from pipelines.console import PlainConsole
 from pipelines.day import view
+from pipelines.day.every_day import Wishes, run_every_day
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
+from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed
 from pipelines.reports.terminal import print_json
 from pipelines.simulation import SEED
@@ -41,6 +47,9 @@ def live(
     future: tuple[str, ...] = (),
     chain: tuple[str, ...] = (),
     picture: Path | None = None,
+    every_day: bool = False,
+    sessions: SessionCount = None,
+    export: Path | None = None,
 ) -> int:
     """Run a trading day: simulated without KIS credentials, real with them.
 
@@ -71,6 +80,12 @@ def live(
         collect this option chain: front, a maturity, or SERIES:MATURITY
     picture
         save the view as it stands at the end to this SVG file
+    every_day
+        go on from session to session until it is stopped: collect, validate, export
+    sessions
+        with --every-day: end after so many
+    export
+        with --every-day: keep a Parquet copy in this folder, as the setting export_folder does
     """
     require_file("--recorded", recorded, bar_times)
     settings = load_settings()
@@ -83,6 +98,18 @@ def live(
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)
     if picture:
         require_writable(picture)  # refused now, not at the end of the day
+    if export:
+        require_folder("--export", export)
+    show = partial(_show, as_json=json)
+    if every_day:
+        if recorded or picture:
+            raise InputError("--every-day plays no file and saves no picture")
+        wishes = Wishes(sessions, export, fresh=fresh, quiet=json, on_day=show)
+        with suppress(KeyboardInterrupt):  # which is how it is meant to end
+            run_every_day(feed or None, simulation=simulation if simulated else None, wishes=wishes)
+        return 0
+    if sessions or export:
+        raise InputError("--sessions and --export belong to --every-day")
     stats = run(
         feed or None,
         simulation=simulation if simulated else None,
@@ -91,10 +118,14 @@ def live(
         quiet=json,
         picture=picture,
     )
-    if json:
-        print_json(jsonlib.dumps(stats.as_json(), ensure_ascii=False))
-    else:
-        PlainConsole().print(view.summary(stats))
+    show(stats)
     if stats.interrupted:
         return 130
     return 1 if stats.spooled else 0
+
+
+def _show(stats: DayStatistics, *, as_json: bool) -> None:
+    if as_json:
+        print_json(jsonlib.dumps(stats.as_json(), ensure_ascii=False))
+    else:
+        PlainConsole().print(view.summary(stats))

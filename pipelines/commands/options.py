@@ -40,6 +40,7 @@ DayOrToday = Annotated[
 Start = Annotated[dt.date | None, Parameter(name="--from", validator=known_day)]
 End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
 Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 27 years
+SessionCount = Annotated[int | None, Parameter(validator=Number(gte=1, lte=100_000))]
 FirstSession = Annotated[
     dt.date | None,
     Parameter(

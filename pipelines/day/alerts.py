@@ -43,6 +43,14 @@ class Event:
     body: str = field(compare=False)
 
 
+@dataclass
+class Contact:
+    """How a person is told, and what was told already: it goes on from one run to the next."""
+
+    addresses: Sequence[SecretStr] = ()  # services, as apprise addresses
+    told: set[Event] = field(default_factory=set)
+
+
 def unfillable_gap(symbol: str, session: date, first_stamp: datetime, reason: str) -> Event:
     """Return the event of a gap in the ledger that KIS can no longer fill."""
     return Event(
@@ -53,8 +61,24 @@ def unfillable_gap(symbol: str, session: date, first_stamp: datetime, reason: st
 
 
 def stopped_component(component: str, at: datetime, why: str) -> Event:
-    """Return the event of a component that ended when it should have gone on."""
-    return Event(("stopped", component, at), f"❌ {component} stopped", f"{at:%m-%d %H:%M}: {why}")
+    """Return the event of a component that ended when it should have gone on.
+
+    One that is started again and ends for the same reason is told once a day.
+    """
+    return Event(
+        ("stopped", component, at.date(), why),
+        f"❌ {component} stopped",
+        f"{at:%m-%d %H:%M}: {why}",
+    )
+
+
+def validation_findings(session: date, found: str) -> Event:
+    """Return the event of a session in which validation found something."""
+    return Event(
+        ("findings", session, found),
+        f"⚠️ {session}: validation found something",
+        f"{found}; see `just validate --from {session}`",
+    )
 
 
 def refused_key(day: date, why: str) -> Event:
@@ -131,11 +155,13 @@ def _bands(lower: float | None, upper: float | None) -> str:
 class Alerts:
     """Sends events to services; `open_alerts` makes one. Without services it does nothing."""
 
-    def __init__(self, services: Sequence[apprise.NotifyBase], clock: Clock) -> None:
+    def __init__(
+        self, services: Sequence[apprise.NotifyBase], clock: Clock, told: set[Event]
+    ) -> None:
         self._services = services
         self._clock = clock
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
-        self._told: set[Event] = set()
+        self._told = told
 
     def tell(self, event: Event) -> None:
         """Queue the event, unless one with its key was told before. Never waits, never raises."""
@@ -187,12 +213,12 @@ def _notify(service: apprise.NotifyBase, event: Event) -> bool:
 
 
 @asynccontextmanager
-async def open_alerts(addresses: Sequence[SecretStr], clock: Clock) -> AsyncIterator[Alerts]:
+async def open_alerts(contact: Contact, clock: Clock) -> AsyncIterator[Alerts]:
     """Yield alerts that are sent while the block runs; at its end they are drained.
 
     Raises InputError for an address that apprise does not know, without showing the address.
     """
-    alerts = Alerts(_services(addresses), clock)
+    alerts = Alerts(_services(contact.addresses), clock, contact.told)
     sending = asyncio.create_task(alerts.send_queued(), name="alerts")
     try:
         yield alerts
@@ -200,6 +226,11 @@ async def open_alerts(addresses: Sequence[SecretStr], clock: Clock) -> AsyncIter
         await alerts.drain()
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+
+
+def check_addresses(addresses: Sequence[SecretStr]) -> None:
+    """Raise InputError for an address that apprise does not know, without showing it."""
+    _services(addresses)
 
 
 def _services(addresses: Sequence[SecretStr]) -> list[apprise.NotifyBase]:

@@ -106,12 +106,14 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
     retry, plan = day.patience.retry, day.plan
     # The collecting beside it goes first.
     context = replace(day.context, priority=Priority.BACKFILL)
+    missed = not day.stats.simulated  # which days are simulated is as you like
     found = await retry(
         "finishing earlier sessions",
         lambda: finish_earlier(
             context,
             [*plan.names, *plan.nights],
             plan.day + timedelta(days=1) if plan.night else plan.day,
+            missed=missed,
         ),
     )
 

@@ -26,12 +26,13 @@ from engine.clock import Clock, WallClock, today
 from engine.errors import InputError
 from engine.files import private_folder
 from engine.history.bar_file_times import BarTimes
-from engine.log import setup_logging
-from engine.settings import Settings, load_settings
+from engine.log import remove_old_logs, setup_logging
+from engine.settings import DataKind, Settings, load_settings
 from engine.simulator.faults.scenario import Scenario, load_scenario
 from pipelines.console import PlainConsole
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day import view
+from pipelines.day.alerts import Contact
 from pipelines.day.costs import costs_text, require_pace
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
@@ -117,15 +118,12 @@ def run(
     if not stats.plan.sessions:
         raise InputError(f"nothing to collect on {stats.day}: {', '.join(stats.plan.skipped)}")
     require_pace(stats.plan, settings.kis)
+    kind: DataKind = "simulation" if simulation else "live"
     with (
         open_database(
-            "simulation" if simulation else "live",
-            settings=settings,
-            fresh=fresh,
-            collects=True,
-            patient=True,
+            kind, settings=settings, fresh=fresh, collects=True, patient=True
         ) as database,
-        _logging(stats, clock, database, quiet=quiet),
+        show_day(stats, clock, database, quiet=quiet),
     ):
         if simulation:
             log.info(SIMULATION if settings.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
@@ -165,8 +163,10 @@ async def collect_simulated(
             stats.refused = simulator.counts.refusals.total()
 
 
-async def collect_real(clock: Clock, database: Database, stats: DayStatistics) -> None:
-    """Collect the plan of the stats from KIS."""
+async def collect_real(
+    clock: Clock, database: Database, stats: DayStatistics, contact: Contact | None = None
+) -> None:
+    """Collect the plan of the stats from KIS; `contact` by default that of the settings."""
     settings, folder = database.settings, database.folder
     paths = DayPaths(database.url, folder / "spool", folder / "kis", database.trade_files)
     with keep_awake("a session is being collected"):
@@ -176,29 +176,42 @@ async def collect_real(clock: Clock, database: Database, stats: DayStatistics) -
             clock,
             paths,
             stats,
-            alert_addresses=settings.alerts,
+            contact=contact or Contact(settings.alerts),
             prepare=database.prepare,
         )
 
 
 @contextmanager
-def _logging(
+def show_day(
     stats: DayStatistics, clock: Clock, database: Database, *, quiet: bool
 ) -> Iterator[None]:
     """Log to a file of the day, and to the view on a terminal, else to standard error."""
     console = PlainConsole()
     lines = view.LastLines() if console.is_terminal and not quiet else None
+    begin_log(stats.day, clock, database.settings, database.kind, lines)
+    with view.show_view(stats, clock, lines, console) if lines else nullcontext():
+        yield
+
+
+def begin_log(
+    day: date,
+    clock: Clock,
+    settings: Settings,
+    kind: DataKind,
+    handler: logging.Handler | None = None,
+) -> None:
+    """Log to the file of a day and to standard error (or `handler`); remove files that are old."""
+    folder = settings.folder(kind) / "logs"
     setup = partial(
         setup_logging,
         clock=clock,
-        level=database.settings.log_level,
-        secrets=database.settings.secrets(),
-        handler=lines,
+        level=settings.log_level,
+        secrets=settings.secrets(),
+        handler=handler,
     )
     try:
-        setup(file=private_folder(database.folder / "logs") / f"live-{stats.day}.log")
+        setup(file=private_folder(folder) / f"live-{day}.log")
     except OSError as error:  # a full disk, or one that can only be read: the day is worth more
         setup()
         log.error("❌ no log file is kept: %s: %s", error.filename, error.strerror)
-    with view.show_view(stats, clock, lines, console) if lines else nullcontext():
-        yield
+    remove_old_logs(folder, settings.log_days)

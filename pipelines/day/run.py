@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +21,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
-from pydantic import SecretStr
 
 from engine.clock import Clock
 from engine.concurrency import run_until_first_error, run_with_helpers
@@ -33,7 +32,8 @@ from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
 from engine.store.spool import any_table
 from engine.store.trade_files import TradeFiles
-from pipelines.day.alerts import no_spool, open_alerts, stopped_component
+from pipelines.day.after_sleep import catch_up_after_sleep
+from pipelines.day.alerts import Contact, no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.closing import close_day
 from pipelines.day.heartbeats import Heartbeats
@@ -72,12 +72,12 @@ async def run_day(
     paths: DayPaths,
     stats: DayStatistics,
     *,
-    alert_addresses: Sequence[SecretStr] = (),
+    contact: Contact | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> None:
     """Collect the plan's day into the database; `stats` counts it.
 
-    `alert_addresses` are the services (apprise URLs) that hear of trouble and of trade signals.
+    `contact` hears of trouble and of trade signals, of what it was told already only once.
     `prepare` brings a database that was away up to date; until it has, the spool takes everything.
 
     Ends when every session of the plan is sealed. Cancelled (Ctrl+C), it commits what it has.
@@ -88,7 +88,7 @@ async def run_day(
     async with AsyncExitStack() as stack:
         stack.enter_context(hold_collector_lock(paths.spool))
         kis_folder = stack.enter_context(usable_folder(paths.kis))
-        alerts = await stack.enter_async_context(open_alerts(alert_addresses, clock))
+        alerts = await stack.enter_async_context(open_alerts(contact or Contact(), clock))
         gate = Gate("it is not checked yet") if prepare else Gate()
         store = Store(paths.url, clock, component="collector", gate=gate)
         stack.push_async_callback(store.close)
@@ -161,12 +161,13 @@ async def run_day(
 
 
 @contextmanager
-def hold_collector_lock(folder: Path) -> Iterator[None]:
+def hold_collector_lock(folder: Path, name: str = "collector.lock") -> Iterator[None]:
     """Hold the collector's lock: two collectors would make every call twice. Raises InputError.
 
-    A folder that takes no lock (it is full, or can only be read) does not end the day.
+    A folder that takes no lock (it is full, or can only be read) does not end the day. `name` is
+    that of another lock, of who holds the collector's only for the time of a session.
     """
-    lock = FileLock(folder / "collector.lock", mode=0o600)
+    lock = FileLock(folder / name, mode=0o600)
     try:
         private_folder(folder)
         lock.acquire(blocking=False)
@@ -217,7 +218,10 @@ async def _collect(day: DayParts, heartbeats: Heartbeats) -> None:
     await wait_for_open(day)
     async with day.patience.until(max(day.sealed_at, day.clock.now()) + CLOSING_LIMIT):
         await run_with_helpers(
-            _collect_session(day, heartbeats), heartbeats.send(), heartbeats.watch_token()
+            _collect_session(day, heartbeats),
+            heartbeats.send(),
+            heartbeats.watch_token(),
+            catch_up_after_sleep(day),
         )
 
 

@@ -64,11 +64,12 @@ async def _open_sessions(context: BackfillContext, days: Sequence[date]) -> pl.D
 
 
 async def finish_earlier(
-    context: BackfillContext, symbols: Sequence[str], day: date
+    context: BackfillContext, symbols: Sequence[str], day: date, *, missed: bool = False
 ) -> MergeCounts:
     """Compare earlier sessions with KIS that no collector has brought to their close.
 
     The last status of a collector says which they are: all from its day on, unless it is `done`.
+    With `missed` also the sessions after one that is done: no collector ran, the machine was off.
     Beside `symbols`, the symbols collected on them are compared: since then the settings or the
     front month may have changed. Their signals are computed again from the bars that come.
 
@@ -76,7 +77,7 @@ async def finish_earlier(
     """
     rows = MergeCounts()
     rows += await _finish_nights(context, symbols, day)
-    for session in await _unfinished(context, day):
+    for session in await _unfinished(context, day, missed=missed):
         collected = await read_collected_symbols(context.store, session)
         named = dict.fromkeys([*collected, *with_bars(symbols)])
         names = [name for name in named if not _is_night(name)]
@@ -127,12 +128,12 @@ async def _last_session(context: BackfillContext) -> tuple[date | None, bool, bo
     return row["timestamp"].date(), False, done
 
 
-async def _unfinished(context: BackfillContext, day: date) -> list[date]:
+async def _unfinished(context: BackfillContext, day: date, *, missed: bool) -> list[date]:
     """Return the sessions before the day that no collector has compared with KIS."""
     since, was_night, done = await _last_session(context)
-    if since is None or done:
+    if since is None or (done and not missed):
         return []
-    if was_night:  # the day before it was finished then
+    if was_night or done:  # the day before a night was finished then
         since += timedelta(days=1)
     earlier = previous_sessions(Market.DERIVATIVES, day, MOST_EARLIER)
     return [session for session in earlier if session >= since]

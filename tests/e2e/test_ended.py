@@ -174,3 +174,40 @@ def test_l10_a_closed_terminal_ends_the_collector_and_its_server(desk: Desk) -> 
     assert desk.ask("SELECT status FROM system_status WHERE component = 'collector'").item() == (
         "stopped"
     )
+
+
+EVERY_DAY = (sys.executable, "-m", "pipelines.commands.main", "live", "--every-day", "--json")
+
+
+def test_a_collector_of_every_day_ends_well_with_sigterm(desk: Desk) -> None:
+    simulated = (*EVERY_DAY, "--date", DAY, "--speed", "400", "--stock", "005930")
+    with collector(desk, *simulated) as running:
+        os.kill(running.pid, signal.SIGTERM)
+        out, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, err
+    assert "Traceback" not in err
+    assert is_stopped(desk)
+    assert json.loads(out.splitlines()[-1])["interrupted"] is True
+
+
+def test_a_collector_of_every_day_ends_well_before_the_session(desk: Desk) -> None:
+    """With a key it waits for KIS's next session, or is in the middle of one that gives nothing."""
+    real = {"APP_KEY": "key", "APP_SECRET": "secret", "BASE_URL": "http://127.0.0.1:9"}
+    environment = desk.environment | {f"KRT_{name}": value for name, value in real.items()}
+    with subprocess.Popen(
+        EVERY_DAY,
+        cwd=desk.folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        assert running.stderr is not None
+        said = next((line for line in running.stderr if "sleeping" in line or "token" in line), "")
+        assert said
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, err
+    assert "Traceback" not in err
+    assert not (desk.folder / "live" / "postgres-18" / "postmaster.pid").exists()

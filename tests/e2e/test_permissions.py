@@ -23,7 +23,7 @@ from engine.store.embedded import server as database
 from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
 from pipelines.databases import Database
-from pipelines.day.live import _logging
+from pipelines.day.live import show_day
 from pipelines.day.run import hold_collector_lock
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -66,7 +66,7 @@ async def test_tokens_paces_spool_and_logs_are_ours_hold_collector_lock(tmp_path
         Spool(here / "spool").add("futures_1m", futures_bars([1.0]))
     stats = DayStatistics(plan(Feed(("005930",)), date(2026, 11, 9)), simulated=False)
     database = Database("", "live", Settings(data_folder=tmp_path))
-    with _logging(stats, WallClock(), database, quiet=True):
+    with show_day(stats, WallClock(), database, quiet=True):
         pass
     assert len([path for path in here.rglob("*") if path.is_file()]) >= 4
     assert exposed(tmp_path) == []

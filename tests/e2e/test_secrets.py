@@ -27,6 +27,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import Simulator, serve
 from engine.simulator.tokens import Account, Admission
 from engine.store.connection import Connection
+from pipelines.day.alerts import Contact
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -136,7 +137,7 @@ async def collect(
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=False)
     addresses = configured("http://127.0.0.1:9", hook).alerts
-    await run_day(today, settings, clock, paths, stats, alert_addresses=addresses)
+    await run_day(today, settings, clock, paths, stats, contact=Contact(addresses))
     return stats
 
 

@@ -18,6 +18,7 @@ from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.store.trade_files import TradeFiles
+from pipelines.day.alerts import Contact
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -86,7 +87,7 @@ async def play(
             clock or at.clock,
             paths,
             stats,
-            alert_addresses=alerts,
+            contact=Contact(alerts),
             prepare=prepare,
         )
     )

@@ -15,6 +15,7 @@ from engine.clock import VirtualClock, WallClock
 from engine.errors import InputError
 from pipelines.day.alerts import (
     QUEUE_SIZE,
+    Contact,
     Event,
     SignalNews,
     open_alerts,
@@ -36,7 +37,7 @@ def event(number: int = 0) -> Event:
 async def test_each_event_is_told_once_to_each_service(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/hook").respond_with_data("")
     gap = unfillable_gap("A01612", date(2026, 11, 20), NOON, "KIS keeps a year")
-    async with open_alerts([address(httpserver)] * 2, WallClock()) as alerts:
+    async with open_alerts(Contact([address(httpserver)] * 2), WallClock()) as alerts:
         for _ in range(3):
             alerts.tell(gap)
             alerts.tell(stopped_component("collector", NOON, "KisRefused"))
@@ -48,7 +49,7 @@ async def test_what_was_told_just_before_a_crash_is_sent(httpserver: HTTPServer)
     httpserver.expect_request("/hook").respond_with_data("")
 
     async def crash() -> None:
-        async with open_alerts([address(httpserver)], WallClock()) as alerts:
+        async with open_alerts(Contact([address(httpserver)]), WallClock()) as alerts:
             alerts.tell(stopped_component("collector", NOON, "a crash"))
             raise RuntimeError
 
@@ -67,7 +68,7 @@ async def test_telling_never_waits_for_a_slow_service_and_a_flood_is_logged(
         return Response("")
 
     httpserver.expect_request("/hook").respond_with_handler(slow)
-    async with open_alerts([address(httpserver)], WallClock()) as alerts:
+    async with open_alerts(Contact([address(httpserver)]), WallClock()) as alerts:
         alerts.tell(event(0))
         await asyncio.wait_for(WallClock().sleep(0.05), 1)  # the first one is under way
         for number in range(1, QUEUE_SIZE + 6):
@@ -82,7 +83,7 @@ async def test_a_service_that_fails_is_named_without_its_secrets(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     httpserver.expect_request("/hook").respond_with_data("no", status=500)
-    async with open_alerts([address(httpserver)], WallClock()) as alerts:
+    async with open_alerts(Contact([address(httpserver)]), WallClock()) as alerts:
         alerts.tell(event())
     assert any("alert not sent to JSON" in r.message for r in caplog.records)
     assert "very-secret" not in caplog.text
@@ -91,7 +92,7 @@ async def test_a_service_that_fails_is_named_without_its_secrets(
 async def test_an_unknown_address_is_refused_without_being_shown() -> None:
     with pytest.raises(InputError, match="does not know address 2") as caught:
         async with open_alerts(
-            [SecretStr("json://localhost"), SecretStr("pw-in://x")], WallClock()
+            Contact([SecretStr("json://localhost"), SecretStr("pw-in://x")]), WallClock()
         ):
             pass
     assert "pw-in" not in str(caught.value)
@@ -100,7 +101,7 @@ async def test_an_unknown_address_is_refused_without_being_shown() -> None:
 async def test_without_addresses_nothing_waits_and_nothing_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with open_alerts([], VirtualClock(NOON)) as alerts:
+    async with open_alerts(Contact([]), VirtualClock(NOON)) as alerts:
         for number in range(2 * QUEUE_SIZE):
             alerts.tell(event(number))
     assert not caplog.records

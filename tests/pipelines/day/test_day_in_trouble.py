@@ -16,6 +16,7 @@ from pytest_httpserver import HTTPServer
 from engine.errors import InputError, KisKeyRefused, KrtError, StoreError
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
+from pipelines.day.alerts import Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
@@ -48,7 +49,7 @@ async def collect(
     today = plan(Feed((STOCK,)), DAY)
     stats = DayStatistics(today, simulated=True)
     paths = DayPaths(url, folder / "live", folder / "kis")
-    await run_day(today, settings, at.clock, paths, stats, alert_addresses=(alert,))
+    await run_day(today, settings, at.clock, paths, stats, contact=Contact((alert,)))
     return stats
 
 

@@ -19,7 +19,7 @@ from engine.clock import WallClock
 from engine.settings import Settings
 from pipelines.commands.main import main
 from pipelines.databases import Database
-from pipelines.day.live import _logging
+from pipelines.day.live import show_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.engine.store.outage import away
@@ -127,7 +127,7 @@ def test_l4_a_log_that_cannot_be_written_is_said(
 ) -> None:
     stats = DayStatistics(plan(Feed((STOCK,)), date(2026, 11, 9)), simulated=False)
     database = Database("", "live", Settings(data_folder=disk))
-    with _logging(stats, WallClock(), database, quiet=True):
+    with show_day(stats, WallClock(), database, quiet=True):
         pass
     assert "❌ no log file is kept" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from engine.clock import VirtualClock
 from engine.store import MergeCounts, Store, Writer
-from pipelines.day.alerts import open_alerts
+from pipelines.day.alerts import Contact, open_alerts
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
@@ -94,7 +94,7 @@ async def test_t11_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Pa
     await store.merge("futures_1m", futures_bars([1.0] * 60))
     now = VirtualClock(OPEN + 9 * MINUTE)
     early, writer = Store(store.url, now), Writer(store.url, now, tmp_path)
-    async with open_alerts((), now) as alerts:
+    async with open_alerts(Contact(), now) as alerts:
         ingestor = Ingestor(writer, now, DayStatistics(day, simulated=True), alerts)
         await open_windows(day, early, ingestor)
     await writer.close()

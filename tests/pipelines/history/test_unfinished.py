@@ -86,14 +86,16 @@ async def test_a_finished_day_is_not_fetched_again(database_url: str, tmp_path: 
         assert at.calls == 0
 
 
+@pytest.mark.parametrize(("status", "first"), [("stopped", 0), ("done", 1)])
 async def test_days_without_any_collector_are_finished_too(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, status: str, first: int
 ) -> None:
+    """The machine was off or asleep: in the middle of the first day, or from its evening on."""
     async with desk(database_url, tmp_path, NOON) as at:
-        await record_heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await record_heartbeat(at.store, "collector", status, "", 0, None)
         await at.clock.sleep_until(datetime(2025, 11, 10, 8, 35))
-        await finish_earlier(at.context, [STOCK], date(2025, 11, 10))
-        days = [YESTERDAY + timedelta(days=n) for n in range(4)]
+        await finish_earlier(at.context, [STOCK], date(2025, 11, 10), missed=True)
+        days = [YESTERDAY + timedelta(days=n) for n in range(first, 4)]
         whole = pl.concat([at.served(STOCK, day) for day in days])
         assert_frame_equal(await at.bars("stocks_1m"), whole)
 
