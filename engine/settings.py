@@ -202,7 +202,7 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
         default=30, ge=1, le=36_500, description="older trades leave the database for files"
     )
     night: bool = Field(default=False, description="whether the futures' nights are collected")
-    collect: Codes = Field(default=("state",), description="what KIS tells only once")
+    collect: Codes = Field(default=(), description="what KIS tells only once")
     alerts: Addresses = Field(default=(), description="apprise addresses")
     data_folder: Path = Field(
         default_factory=default_folder,

@@ -33,14 +33,13 @@ class DerivativeBarFetcher(BarFetcher):
 
     def __init__(self, client: KisClient) -> None:
         super().__init__(client)
-        self.states_wanted: frozenset[str] = frozenset()  # of these contracts, by code
         self._states: dict[str, pa.RecordBatch] = {}
         self._last_states: dict[str, datetime] = {}
 
     def _keep_state(self, answer: Answer, stamp: datetime) -> None:
-        """Keep the contract's state if it is wanted: the first of a minute, nearest to its end."""
+        """Keep a contract's state: the first of a minute, nearest to its end."""
         symbol = answer.symbol
-        if symbol not in self.states_wanted or self._last_states.get(symbol) == stamp:
+        if self._last_states.get(symbol) == stamp or not isinstance(parse(symbol), Contract):
             return
         state = read_state(answer, stamp)
         if state.num_rows:

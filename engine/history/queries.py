@@ -15,7 +15,7 @@ from engine.columns import BARS, STAMPS, TIME
 from engine.market.nights import session_of, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
-from engine.market.told_once import STREAMS, ToldOnce
+from engine.market.told_once import NAMES, STREAMS, ToldOnce
 from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, OPTION_SURFACE, level_columns
 from engine.store import Store
 from engine.store.export import product_name
@@ -241,6 +241,8 @@ async def read_spans(store: Store) -> pl.DataFrame:
     )
     day_hours = ("timestamp::date", "BETWEEN '08:46' AND '16:45'")
     night_hours = (session_sql(NIGHT_TABLE), "NOT BETWEEN '06:01' AND '18:00'")
+    # The state of futures is kept as it comes: only what was to be collected can be missing.
+    told = "SELECT symbol, min(session) AS first, max(session) AS last FROM collected_symbols"
     found = await _read(
         store,
         SPANS,
@@ -252,12 +254,7 @@ async def read_spans(store: Store) -> pl.DataFrame:
             stored.format("symbol", "stocks_1m", *day_hours),
             stored.format("underlying_symbol", "option_chain_raw", *day_hours),
             stored.format("underlying_symbol", "option_matrices", *day_hours),
-            *(
-                stored.format(
-                    f"{literal(stream.prefix)} || symbol", identifier(stream.table), *day_hours
-                )
-                for stream in STREAMS.values()
-            ),
+            f"{told} WHERE symbol ~ {literal(NAMES)} GROUP BY 1",
         ],
     )
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")

@@ -96,6 +96,9 @@ STREAMS: dict[str, Stream] = {
     )
 }
 
+# Matches the names of what is told once among symbols, in Polars and in SQL.
+NAMES = f"^({'|'.join(stream.prefix for stream in STREAMS.values())})"
+
 
 @dataclass(frozen=True)
 class ToldOnce:

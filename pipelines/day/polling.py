@@ -44,14 +44,11 @@ class PollingManager:
         self.fetchers = fetchers
         self.feed: FeedFollower | None = None  # what it has need not be asked for each minute
         self._interval = timedelta(seconds=interval)
-        self._states: frozenset[str] = frozenset()  # contracts whose state is kept
+        self._states: frozenset[str] = frozenset()  # contracts whose state each minute must have
 
-    def keep_states(self, symbols: Iterable[str]) -> None:
-        """Keep what KIS says of these contracts beside their bars; it is asked each minute then."""
+    def ask_for_states(self, symbols: Iterable[str]) -> None:
+        """Poll these contracts each minute, whatever the feed has: their states are counted."""
         self._states = frozenset(symbols)
-        fetcher = self.fetchers["deriv"]
-        if isinstance(fetcher, DerivativeBarFetcher):
-            fetcher.states_wanted = self._states
 
     async def follow_bars(self, bars: BarPlan) -> None:
         """Collect one symbol's bars, minute by minute, to the end of its session."""
@@ -104,8 +101,11 @@ class PollingManager:
         return stamps
 
     async def _store_state(self, fetcher: PriceFetcher, symbol: str) -> None:
-        """Keep a contract's state; the writer logs it if the database refuses it."""
-        if symbol not in self._states or not isinstance(fetcher, DerivativeBarFetcher):
+        """Keep what KIS says of a contract beside its bars, as it comes: that costs nothing.
+
+        The writer logs it if the database refuses it.
+        """
+        if not isinstance(fetcher, DerivativeBarFetcher):
             return
         if (state := fetcher.take_state(symbol)) is not None:
             with suppress(KrtError):

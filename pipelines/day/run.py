@@ -139,7 +139,7 @@ async def run_day(
             partial(paths.trades.move, paths.url) if paths.trades else None,
             trade_writer,
         )
-        day.polling.keep_states(s.symbol.subject for s in plan.streams if s.symbol.of_polls)
+        day.polling.ask_for_states(s.symbol.subject for s in plan.streams if s.symbol.of_polls)
         if trade_writer:
             keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
             day.polling.feed = await stack.enter_async_context(

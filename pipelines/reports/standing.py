@@ -200,7 +200,9 @@ def read_minutes(
     begin = min(first, *previous_sessions(Market.STOCKS, last, LAST_SESSIONS))
     span = {"first": literal(begin), "last": literal(last)}
     planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
-    known = stored.select("symbol", session=session_of(pl.col("symbol"), pl.col("stamp"))).unique()
+    # The state of futures is kept as it comes: only what was to be collected can be missing.
+    bars = stored.filter(~pl.col("symbol").str.contains(told_once.NAMES))
+    known = bars.select("symbol", session=session_of(pl.col("symbol"), pl.col("stamp"))).unique()
     if planned.is_empty():  # of a time before collectors wrote that down: what is there must tell
         dates = {"begin": literal(datetime.combine(begin, time())), "end": literal(first)}
         known = pl.concat([known, ask(sql_text("standing", "stored_sessions.sql", **dates))])

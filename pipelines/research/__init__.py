@@ -13,6 +13,7 @@ from engine.features import bars as bar_features
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
 from engine.history.resample import resample
+from engine.history.told_once import with_flows, with_index, with_programme, with_state
 from pipelines.research.signals import dolpha1_signals, strategy_signals
 from pipelines.research.sources import (
     scan,
@@ -42,5 +43,9 @@ __all__ = [
     "scan_surface",
     "strategy_signals",
     "wide_matrix",
+    "with_flows",
+    "with_index",
+    "with_programme",
+    "with_state",
     "with_summary",
 ]

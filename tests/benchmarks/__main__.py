@@ -35,6 +35,7 @@ PARTS = (
     "poll",
     "delay",
     "stream",
+    "told_once",
 )
 OPTIONS = ("--save", "--large", "--tiny")
 DISK = {"LARGE": 30, "": 8, "TINY": 1}  # GB that the histories take, their making included

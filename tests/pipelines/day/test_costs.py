@@ -16,7 +16,12 @@ from pipelines.feed import Feed, plan
 DAY = date(2026, 11, 18)
 KEY = AppKey(app_key=SecretStr("key"), app_secret=SecretStr("secret"))
 EVERYTHING = plan(
-    Feed(("005930",), ("A01",), (parse_chain("front"),), ("state", "flows", "programme", "index")),
+    Feed(
+        ("005930",),
+        ("A01",),
+        (parse_chain("front"),),
+        streams=("state", "flows", "programme", "index"),
+    ),
     DAY,
 )
 
@@ -41,5 +46,5 @@ def test_more_than_the_pace_is_refused_but_never_bars_and_chains_alone() -> None
     slow = KisSettings(app_keys=(KEY,), calls_per_second=1)
     with pytest.raises(InputError, match="78 of 60 calls a minute; take something out of"):
         require_pace(EVERYTHING, slow)
-    alone = plan(Feed((), ("A01",), (parse_chain("front"),), ("state",)), DAY)
+    alone = plan(Feed((), ("A01",), (parse_chain("front"),), streams=("state",)), DAY)
     require_pace(alone, slow)

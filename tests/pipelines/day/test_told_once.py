@@ -125,6 +125,20 @@ async def assert_states(at: Desk, exchange: SimulatedExchange) -> None:
     assert (change <= stored["day_volume"].diff().drop_nulls()).all()
 
 
+async def test_the_state_of_a_future_is_kept_as_it_comes_without_being_asked_for(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, at_time("09:20:30")) as at:
+        played = await play(
+            at, database_url, tmp_path, feed=Feed((), (FUTURE,)), until=at_time("09:23:30")
+        )
+        kept = await at.frame("SELECT timestamp::time::text AS at FROM futures_state ORDER BY 1")
+        collected = await at.frame("SELECT symbol FROM collected_symbols")
+    assert kept["at"].to_list() == ["09:20:00", "09:21:00", "09:22:00", "09:23:00"]
+    assert collected["symbol"].to_list() == [FUTURE]  # nothing else can be missing
+    assert set(played.stats.final_minutes["symbol"]) == {FUTURE}
+
+
 async def test_a_missed_minute_is_in_the_ledger_with_its_reason(
     database_url: str, tmp_path: Path
 ) -> None:
