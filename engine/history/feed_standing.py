@@ -29,7 +29,9 @@ class FeedStanding:
         """FEED_SYMBOLS and FEED_FIGURES of each symbol, those that are polled first."""
         figures = feed_figures(self.delays)
         both = self.states.join(figures, on="symbol", how="left", validate="1:1")
-        return both.with_columns(pl.col("bars").fill_null(0)).sort("by_feed", "symbol")
+        return both.with_columns(
+            pl.col("bars").fill_null(0), pl.col("p50", "p99", "last").round(3)
+        ).sort("by_feed", "symbol")
 
     @cached_property
     def total(self) -> dict[str, Any]:
@@ -73,8 +75,7 @@ class FeedStanding:
     def as_json(self) -> dict[str, Any]:
         """Return everything for machines; times KST, delays in seconds."""
         rows = self.symbols.drop("session").with_columns(
-            pl.col("since", "last_bar").dt.to_string("iso:strict"),
-            pl.col("p50", "p99", "last").round(3),
+            pl.col("since", "last_bar").dt.to_string("iso:strict")
         )
         total = {name: self.total[name] for name in ("p50", "p99", "last")}
         return {

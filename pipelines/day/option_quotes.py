@@ -40,9 +40,14 @@ class OptionQuotes:
         self._waiting: list[pl.DataFrame] = []
 
     def note(self, quotes: pa.RecordBatch) -> None:
-        """Take what trades of options say (`engine.kis.stream.frames.OPTION_QUOTES`)."""
-        if quotes.num_rows:
-            self._waiting.append(pl.DataFrame(quotes).select(FEED_QUOTES.names()))
+        """Take what trades of options say (`engine.kis.stream.frames.OPTION_QUOTES`).
+
+        Records of options that are not wanted are left out: what sent them is not known.
+        """
+        wanted = pl.col("symbol").is_in(list(self.symbols))
+        own = pl.DataFrame(quotes).select(FEED_QUOTES.names()).filter(wanted)
+        if own.height:
+            self._waiting.append(own)
             if sum(part.height for part in self._waiting) > _WAITING:
                 self.newest()
 

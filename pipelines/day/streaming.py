@@ -74,6 +74,7 @@ class FeedFollower:
         # The last ones: a bar is given again when the next trade proves it, with the same values.
         self._committed = dict.fromkeys(self._bars, pl.DataFrame(schema=BARS))
         self._confirmed = {bars.symbol: bars.session.opens for bars in plan.bars}
+        self._turns = turns_to_confirm(list(self._bars))
         self.options = OptionQuotes(plan)
         self._carriers: dict[str, StreamConnection] = {}
         self._shares: list[list[StreamRegistration]] = []  # registrations of each connection
@@ -137,9 +138,11 @@ class FeedFollower:
         if symbol not in self._carriers:
             return True
         confirmed = self._confirmed[symbol]
-        if stamp - confirmed >= CONFIRM_EVERY:
+        session = self._bars[symbol].session
+        its_turn = (stamp - session.opens) % CONFIRM_EVERY == self._turns[symbol] * MINUTE
+        if stamp - confirmed >= (CONFIRM_EVERY / 2 if its_turn else CONFIRM_EVERY):
             return True
-        stamps = self._bars[symbol].session.stamps()
+        stamps = session.stamps()
         open_stamps = stamps.filter((stamps > confirmed) & (stamps <= stamp))
         return not self._complete[symbol].issuperset(open_stamps)
 
@@ -279,6 +282,15 @@ async def open_feed(
         for connection in connections:
             await connection.close()
         await keeper.flush()
+
+
+def turns_to_confirm(symbols: Sequence[str]) -> dict[str, int]:
+    """Return in which minute of each CONFIRM_EVERY a symbol is confirmed.
+
+    Else all would be in one minute, and delay the chain and the symbols that are polled in it.
+    """
+    minutes = int(CONFIRM_EVERY / MINUTE)
+    return {symbol: number % minutes for number, symbol in enumerate(symbols)}
 
 
 def _times_are_likely() -> pl.Expr:

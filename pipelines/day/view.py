@@ -106,8 +106,8 @@ def _feed(stats: DayStatistics) -> list[Text]:
 
 def _last_bars(stats: DayStatistics, counts: pl.DataFrame) -> Table:
     table = Table(title="last bars", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("symbol", no_wrap=True)
-    table.add_column("end")
+    table.add_column("symbol", overflow="fold")  # on 80 columns the name of a chain gives way
+    table.add_column("end", no_wrap=True)
     for name in ("open", "high", "low", "close", "volume", "missing"):
         table.add_column(name, justify="right", no_wrap=True)  # never truncate a price
     missing = dict(counts.select("symbol", "missing").iter_rows())

@@ -6,9 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.kis.stream.frames import OPTION_QUOTES
 from engine.market.symbols import parse_chain
 from pipelines.day.option_quotes import MOST, MOST_CHANGES, REACH, SLACK, OptionQuotes
 from pipelines.feed import DataFeedBuilder, Feed, plan
@@ -88,6 +90,21 @@ def test_after_a_crash_the_registrations_follow_a_few_a_minute() -> None:
     assert max(changes) == MOST_CHANGES
     assert changes[-1] == 0
     assert max(abs(strike - 550.0) / 2.5 for strike in strikes(found)) <= REACH + SLACK
+
+
+def test_records_of_options_that_nobody_wants_are_left_out() -> None:
+    found = options()
+    found.follow(snapshot(600.0), MOST)
+    traded = at_time("10:00:05")
+    rows = [
+        {"symbol": symbol, "traded_at": traded, "received_at": traded, "price": 1.0, "volume": 5}
+        for symbol in ("C600.0", "C700.0")
+    ]
+    for _ in range(3):
+        found.note(pa.RecordBatch.from_pylist(rows, OPTION_QUOTES))
+    assert found.newest()["symbol"].to_list() == ["C600.0"]
+    found.note(pa.RecordBatch.from_pylist([], OPTION_QUOTES))
+    assert found.newest().height == 1
 
 
 @given(st.lists(st.floats(520, 680), min_size=2, max_size=12), st.integers(1, 60))
