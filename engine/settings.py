@@ -211,6 +211,8 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
     ] = "INFO"
+    morning_message: bool = Field(default=False, description="whether an alert precedes each day")
+    evening_message: bool = Field(default=False, description="whether an alert follows each day")
     log_days: int = Field(
         default=90, ge=1, le=3650, description="days after which a log file is removed"
     )

@@ -133,6 +133,16 @@ class KisClient:
         return troubles[0] if troubles and all(troubles) else None
 
     @property
+    def clock_trouble(self) -> str | None:
+        """How far this machine's clock is from KIS's, by its last answer; None if they agree."""
+        return self._skew.trouble
+
+    @property
+    def certificate_trouble(self) -> str | None:
+        """Why KIS's certificate was not believed at the last call; None if it was."""
+        return self._transport.certificate_trouble
+
+    @property
     def reachable(self) -> bool:
         """Whether KIS answers, as far as the last calls tell."""
         return not self._circuit.open

@@ -26,6 +26,7 @@ class Skew:
     def __init__(self, *, tells_time: bool = True) -> None:
         self._tells_time = tells_time
         self._kind = ""
+        self.trouble: str | None = None  # how far the clocks are apart, if that is worth a line
 
     def as_of(self, sent_at: datetime, dated: datetime | None) -> datetime:
         """Return up to when minutes of an answer count as finished: the earlier of both clocks."""
@@ -47,6 +48,8 @@ class Skew:
             return
         before, self._kind = self._kind, kind
         side = "ahead of" if ahead > timedelta(0) else "behind"
+        apart = f"{_rounded(abs(ahead))} {side} KIS's"
+        self.trouble = f"this machine's clock is {apart}" if kind in ("large", "small") else None
         if kind == "no date":
             log.warning(
                 "⚠️ KIS's answers bear no date: no missing minute is settled until they do again"
@@ -75,6 +78,8 @@ def _kind(difference: timedelta) -> str:
 
 
 def _rounded(difference: timedelta) -> str:
-    """Write a difference of more than a minute: 6 h 0 min."""
+    """Write a difference: 12 s, 3 min, 6 h 0 min."""
+    if difference <= AGREE:
+        return f"{difference.total_seconds():.0f} s"
     minutes = round(difference.total_seconds() / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -66,6 +66,7 @@ class Transport:
         self._timeout = timeout
         is_real = urlsplit(base_url).scheme == "https"
         self.tells_time = is_real if tells_time is None else tells_time
+        self.certificate_trouble: str | None = None  # of the last request
         # No client around it: cookies, redirects and logins, which KIS does not have, cost as much
         # as the request. No limits of its own either: the clock bounds each request, see above.
         self._http = _build_transport(base_url)
@@ -105,10 +106,12 @@ class Transport:
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             if refusal := _certificate_refusal(error):
                 host = urlsplit(str(request.url)).hostname
-                raise KisUnreachable(_about_certificate(host, refusal)) from None
+                self.certificate_trouble = _about_certificate(host, refusal)
+                raise KisUnreachable(self.certificate_trouble) from None
             # Neither chained nor quoted: such errors may hold the request, which holds the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
+        self.certificate_trouble = None
         dated = read_date(response.headers.get("date", "")) if self.tells_time else None
         return Reply(response.status_code, body, dated)
 

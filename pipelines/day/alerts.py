@@ -48,7 +48,10 @@ class Contact:
     """How a person is told, and what was told already: it goes on from one run to the next."""
 
     addresses: Sequence[SecretStr] = ()  # services, as apprise addresses
+    morning_message: bool = False
+    evening_message: bool = False
     told: set[Event] = field(default_factory=set)
+    amiss: dict[str, str] = field(default_factory=dict)  # what was told and is not over, by name
 
 
 def unfillable_gap(symbol: str, session: date, first_stamp: datetime, reason: str) -> Event:
@@ -70,6 +73,16 @@ def stopped_component(component: str, at: datetime, why: str) -> Event:
         f"❌ {component} stopped",
         f"{at:%m-%d %H:%M}: {why}",
     )
+
+
+def trouble_begun(name: str, at: datetime, what: str) -> Event:
+    """Return the event of something amiss on this machine (disk space, clock, certificate)."""
+    return Event(("amiss", name, at), f"⚠️ {name}", f"{at:%m-%d %H:%M}: {what}")
+
+
+def trouble_over(name: str, at: datetime) -> Event:
+    """Return the event of what was amiss and is not any more."""
+    return Event(("over", name, at), f"✅ {name}", f"{at:%m-%d %H:%M}: well again")
 
 
 def validation_findings(session: date, found: str) -> Event:
@@ -156,18 +169,18 @@ class Alerts:
     """Sends events to services; `open_alerts` makes one. Without services it does nothing."""
 
     def __init__(
-        self, services: Sequence[apprise.NotifyBase], clock: Clock, told: set[Event]
+        self, services: Sequence[apprise.NotifyBase], clock: Clock, contact: Contact
     ) -> None:
+        self.contact = contact
         self._services = services
         self._clock = clock
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
-        self._told = told
 
     def tell(self, event: Event) -> None:
         """Queue the event, unless one with its key was told before. Never waits, never raises."""
-        if not self._services or event in self._told:
+        if not self._services or event in self.contact.told:
             return
-        self._told.add(event)
+        self.contact.told.add(event)
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
@@ -218,7 +231,7 @@ async def open_alerts(contact: Contact, clock: Clock) -> AsyncIterator[Alerts]:
 
     Raises InputError for an address that apprise does not know, without showing the address.
     """
-    alerts = Alerts(_services(contact.addresses), clock, contact.told)
+    alerts = Alerts(_services(contact.addresses), clock, contact)
     sending = asyncio.create_task(alerts.send_queued(), name="alerts")
     try:
         yield alerts

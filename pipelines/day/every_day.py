@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -20,8 +20,6 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Protocol, TypeVar
-
-from pydantic import SecretStr
 
 from engine.clock import Clock, VirtualClock, WallClock, today
 from engine.errors import InputError, SchemaIsNewer, StoreLoginRefused
@@ -39,6 +37,7 @@ from pipelines.day.live import (
     begin_log,
     collect_real,
     collect_simulated,
+    contact_of,
     show_day,
 )
 from pipelines.day.run import hold_collector_lock
@@ -185,7 +184,7 @@ class EveryDay:
         self._settings = settings
         self._wishes = wishes
         self._read_settings = read_settings
-        self._contact = Contact(self._addresses())
+        self._contact = self._read_contact()
         self._found: dict[date, str] = {}  # what was last found in a session, for that to be news
 
     def run(self) -> None:
@@ -238,10 +237,11 @@ class EveryDay:
             self._tell(stopped_component("settings", self._world.clock.now(), str(error)))
         else:
             self._settings = found
-            self._contact.addresses = self._addresses()
+            told, amiss = self._contact.told, self._contact.amiss
+            self._contact = replace(self._read_contact(), told=told, amiss=amiss)
 
-    def _addresses(self) -> Sequence[SecretStr]:
-        return self._settings.alerts if self._world.kind == "live" else ()
+    def _read_contact(self) -> Contact:
+        return contact_of(self._settings) if self._world.kind == "live" else Contact()
 
     def _begin_log(self, plan: DayPlan) -> None:
         begin_log(plan.day, self._world.clock, self._settings, self._world.kind)

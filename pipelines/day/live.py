@@ -176,9 +176,14 @@ async def collect_real(
             clock,
             paths,
             stats,
-            contact=contact or Contact(settings.alerts),
+            contact=contact or contact_of(settings),
             prepare=database.prepare,
         )
+
+
+def contact_of(settings: Settings) -> Contact:
+    """Return how the settings have a person told."""
+    return Contact(settings.alerts, settings.morning_message, settings.evening_message)
 
 
 @contextmanager

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -38,6 +39,8 @@ from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.closing import close_day
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
+from pipelines.day.machine import watch_machine
+from pipelines.day.messages import tell_evening, tell_morning
 from pipelines.day.parts import DayParts
 from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
@@ -148,8 +151,10 @@ async def run_day(
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)
         try:
+            watch = partial(watch_machine, day, paths.spool, settings.base_url)
             await run_with_helpers(
-                _collect(day, heartbeats), *([_open_gate(day, gate, prepare)] if prepare else [])
+                _collect(day, heartbeats, watch),
+                *([_open_gate(day, gate, prepare)] if prepare else []),
             )
         except BaseException as error:  # Ctrl+C too: the status must not go on saying `running`
             if isinstance(error, Exception):
@@ -214,7 +219,9 @@ async def _open_gate(day: DayParts, gate: Gate, prepare: Callable[[], None]) -> 
     gate.open()
 
 
-async def _collect(day: DayParts, heartbeats: Heartbeats) -> None:
+async def _collect(
+    day: DayParts, heartbeats: Heartbeats, watch: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
     await wait_for_open(day)
     async with day.patience.until(max(day.sealed_at, day.clock.now()) + CLOSING_LIMIT):
         await run_with_helpers(
@@ -222,6 +229,7 @@ async def _collect(day: DayParts, heartbeats: Heartbeats) -> None:
             heartbeats.send(),
             heartbeats.watch_token(),
             catch_up_after_sleep(day),
+            watch(),
         )
 
 
@@ -235,7 +243,10 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
     streams = (day.streams.follow(stream) for stream in day.plan.streams)
     feed = day.polling.feed
     await run_with_helpers(
-        run_until_first_error(catch_up(day, heartbeats), *bars, *chains, *streams),
+        run_until_first_error(
+            catch_up(day, heartbeats), *bars, *chains, *streams, tell_morning(day)
+        ),
         *([feed.run()] if feed else []),
     )
     await close_day(day, heartbeats)
+    tell_evening(day)

@@ -238,7 +238,7 @@ def summary(stats: DayStatistics) -> RenderableType:
     if stats.slowest:
         minute, seconds = stats.slowest
         table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
-    return Group(Text(_headline(stats), style="italic"), table)
+    return Group(Text(headline(stats), style="italic"), table)
 
 
 def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
@@ -264,7 +264,8 @@ def _corrected_signals(stats: DayStatistics) -> Iterator[tuple[str, str]]:
             yield "corrected signals", f"{count:,}: {causes[cause]}"
 
 
-def _headline(stats: DayStatistics) -> str:
+def headline(stats: DayStatistics) -> str:
+    """Return in one sentence what a day came to."""
     if stats.closed:
         return f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
     if stats.interrupted:

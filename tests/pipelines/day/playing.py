@@ -59,6 +59,7 @@ async def play(
     trouble: Trouble | None = None,
     prepare: Callable[[], None] | None = None,
     alerts: tuple[SecretStr, ...] = (),
+    contact: Contact | None = None,
     feed: Feed = STOCK_ONLY,
     secret: str = SECRET,
     clock: Clock | None = None,
@@ -87,7 +88,7 @@ async def play(
             clock or at.clock,
             paths,
             stats,
-            contact=Contact(alerts),
+            contact=contact or Contact(alerts),
             prepare=prepare,
         )
     )
