@@ -201,7 +201,7 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     keep_trades_days: int = Field(
         default=30, ge=1, le=36_500, description="older trades leave the database for files"
     )
-    night: bool = Field(default=False, description="whether the futures' nights are collected")
+    night: bool = Field(default=False, description="whether nights are collected as well as days")
     collect: Codes = Field(default=(), description="what KIS tells only once")
     alerts: Addresses = Field(default=(), description="apprise addresses")
     data_folder: Path = Field(

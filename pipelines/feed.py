@@ -23,13 +23,16 @@ from engine.market.symbols import (
     FrontMonth,
     FrontNight,
     Night,
+    NightChain,
     Option,
     OptionChain,
     Stock,
+    night_chain,
     parse,
     parse_chain,
 )
 from engine.market.told_once import ToldOnce, read_choice
+from engine.market.trading_days import next_trading_day_from
 from engine.settings import Settings
 
 NIGHT_OF = "night of "  # before the date of a night, where a session is named in words
@@ -39,7 +42,7 @@ NIGHT_OF = "night of "  # before the date of a night, where a session is named i
 class Feed:
     """Stocks by code, futures by code or product (its front month is meant), option chains.
 
-    With `night` the nights of the futures, too, which are sessions of their own.
+    With `night` those of the futures and chains, too, which are sessions of their own.
     `streams` of what KIS tells only once come beside these.
     """
 
@@ -90,7 +93,7 @@ class DataFeedBuilder:
         return self
 
     def add_nights(self) -> DataFeedBuilder:
-        """Collect the nights of the futures as well as their days."""
+        """Collect the nights of the futures and chains as well as their days."""
         self._feed = replace(self._feed, night=True)
         return self
 
@@ -146,6 +149,11 @@ class ChainPlan:
     def underlying_symbol(self) -> str:
         """The name of the chain in every table, e.g. `202612_KOSPI200`."""
         return self.chain.code
+
+    @property
+    def source(self) -> str:
+        """The fetcher that brings its snapshots."""
+        return "night_chain" if isinstance(self.chain, NightChain) else "option_chain"
 
 
 @dataclass(frozen=True)
@@ -240,14 +248,22 @@ def plan_night(feed: Feed, day: date) -> DayPlan:
         symbol.on(day) if isinstance(symbol, FrontNight) else symbol
         for symbol in map(parse, feed.nights)
     )
-    held = {symbol.code: symbol.session(day) for symbol in symbols}
+    chains = [_chain_at_night(chain, day) for chain in feed.option_chains]
+    held = {symbol: symbol.session(day) for symbol in (*symbols, *chains)}
     return DayPlan(
         day,
-        tuple(BarPlan(code, found) for code, found in held.items() if found),
-        skipped=tuple(code for code, found in held.items() if not found),
+        tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol])),
+        tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
+        skipped=tuple(symbol.code for symbol, found in held.items() if not found),
         night=True,
         nights=feed.nights,
     )
+
+
+def _chain_at_night(chain: OptionChain | FrontChain, day: date) -> NightChain:
+    """Return the chain of a night, of a front one that of the trading day that follows."""
+    following = next_trading_day_from(day + timedelta(days=1))
+    return night_chain(chain.on(following) if isinstance(chain, FrontChain) else chain)
 
 
 def _on(text: str, day: date) -> Stock | Contract | Option:

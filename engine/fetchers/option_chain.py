@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 import polars as pl
@@ -33,7 +33,7 @@ from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
 from engine.market.expiries import last_day
 from engine.market.products import option_series
-from engine.market.symbols import option_chain
+from engine.market.symbols import night_chain, option_chain
 from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ CALLS_A_MINUTE = _QUOTES + 2  # of a chain at most: with the board and the price
 class ChainRequest:
     """One maturity's chain at a minute. `series` is KOSPI200 …, `maturity` 202612 or YYMMWW.
 
-    `feed_quotes` returns what the feed has by now (FEED_QUOTES).
+    `feed_quotes` returns what the feed has by now (FEED_QUOTES). `night` asks for the night's.
     """
 
     series: str
@@ -62,11 +62,13 @@ class ChainRequest:
     deadline: datetime | None = None
     priority: Priority = Priority.CHAINS
     feed_quotes: Callable[[], pl.DataFrame] = field(default=FEED_QUOTES.to_frame, compare=False)
+    night: bool = False
 
     @property
     def underlying_symbol(self) -> str:
-        """Return the key of its matrices: 202612_KOSPI200."""
-        return option_chain(option_series(self.series), self.maturity).code
+        """Return the key of its matrices: 202612_KOSPI200, of a night 202612_KOSPI200_NIGHT."""
+        chain = option_chain(option_series(self.series), self.maturity)
+        return night_chain(chain).code if self.night else chain.code
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class OptionChainFetcher(PriceFetcher):
     """
 
     schema: ClassVar[pa.Schema] = OPTION_CHAIN
+    quote_market: ClassVar[str] = "O"  # of the single quotes
 
     def __init__(self, client: KisClient, *, quotes_a_minute: int = _QUOTES) -> None:
         super().__init__(client)
@@ -151,10 +154,13 @@ class OptionChainFetcher(PriceFetcher):
         if price is None:
             log.warning("⚠️ KIS has no price of %s nor of its index", code)
             return Underlying(None, None)
-        delivery = expiry if future else request.minute.date()
+        self._note_forward(request, price, expiry if future else request.minute.date())
+        return Underlying(price, source)
+
+    def _note_forward(self, request: ChainRequest, price: float, delivery: date) -> None:
+        """Remember where the money is: a price for delivery on a day, carried to the expiry."""
         own_expiry = last_day(option_series(request.series).name, request.maturity)
         self._last_forward[request.underlying_symbol] = carried(price, delivery, own_expiry)
-        return Underlying(price, source)
 
     async def _beyond_the_board(self, request: ChainRequest, board: pl.DataFrame) -> pl.DataFrame:
         """Return the listed options near the market that the board lacks, quoted where possible."""
@@ -164,10 +170,20 @@ class OptionChainFetcher(PriceFetcher):
         master = await self._fetch_master()
         if master is None:
             return board.clear()
-        near = near_market(options_like(master, board["symbol"]), forward, _REACH)
+        near = self._near_market(request, board, master, forward)
         wanted = near.join(board, on="symbol", how="anti")
         quotes = await self._fetch_quotes(request, wanted)
         return wanted.select("symbol", "strike").join(quotes, on="symbol", how="left")
+
+    def _near_market(
+        self,
+        request: ChainRequest,  # noqa: ARG002 - of a day the board says what is listed
+        board: pl.DataFrame,
+        master: pl.DataFrame,
+        forward: float,
+    ) -> pl.DataFrame:
+        """Return symbol, strike and distance of the listed options that a snapshot has to have."""
+        return near_market(options_like(master, board["symbol"]), forward, _REACH)
 
     async def _fetch_quotes(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return the last quotes of the options wanted, after asking for those most in need.
@@ -188,12 +204,14 @@ class OptionChainFetcher(PriceFetcher):
     async def _fetch_quote(self, request: ChainRequest, symbol: str) -> Answer | None:
         """Return the quote; None if KIS has none: then the last one before is used."""
         try:
-            answer = await self._ask(DerivativeQuote(symbol), request, _has_price, _TO_SPARE)
+            answer = await self._ask(
+                DerivativeQuote(symbol, self.quote_market), request, has_price, _TO_SPARE
+            )
         except KisError as error:
             self.counts["quotes failed"] += 1
             log.debug("no quote: %s", error)
             return None
-        return answer if _has_price(answer) else None
+        return answer if has_price(answer) else None
 
     async def _ask(
         self,
@@ -235,5 +253,6 @@ def _prices(top: Answer) -> tuple[float | None, float | None]:
     return future if future and future > 0 else None, index if index and index > 0 else None
 
 
-def _has_price(quote: Answer) -> bool:
+def has_price(quote: Answer) -> bool:
+    """Say whether a single quote has a last price."""
     return codec.value(quote.record("output1"), "futs_prpr") is not None

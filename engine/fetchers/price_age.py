@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from engine.market.nights import session_of
+
 _COMPARED = ("price", "volume")  # a trade at the same price changes the volume
 _SINCE = pl.col("price_since")
+
+
+def _session(moment: str) -> pl.Expr:
+    return session_of(pl.col("underlying_symbol"), pl.col(moment))
 
 
 class PriceAges:
@@ -26,7 +32,7 @@ class PriceAges:
         joined = chain.join(seen, on="symbol", how="left", suffix="_seen", maintain_order="left")
         stands = pl.all_horizontal(
             *(pl.col(name).eq_missing(pl.col(f"{name}_seen")) for name in _COMPARED),
-            pl.col("price_since").dt.date() == pl.col("timestamp").dt.date(),
+            _session("price_since") == _session("timestamp"),
         )
         since = pl.when(stands).then("price_since").otherwise("timestamp")
         aged = joined.with_columns(price_since=pl.when(pl.col("price").is_not_null()).then(since))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.fetchers.base import PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
+from engine.fetchers.night_chain import NightChainFetcher
 from engine.fetchers.option_chain import OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.fetchers.told_once import FlowsFetcher, IndexFetcher, ProgrammeFetcher, StreamFetcher
@@ -12,6 +13,7 @@ FETCHERS: dict[str, type[PriceFetcher]] = {
     "stock": StockBarFetcher,
     "deriv": DerivativeBarFetcher,
     "option_chain": OptionChainFetcher,
+    "night_chain": NightChainFetcher,
 }
 # What is told once, by the name of its stream; the state of futures comes with their bars.
 STREAM_FETCHERS: dict[str, type[StreamFetcher]] = {

@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 import polars as pl
 
 from engine.columns import BARS, STAMPS, TIME
-from engine.market.nights import session_of, session_sql
+from engine.market.nights import chain_session_sql, is_night_sql, session_of, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
 from engine.market.told_once import NAMES, STREAMS, ToldOnce
@@ -45,6 +45,16 @@ def between_dates(first: date, last: date, table: str = "") -> str:
     begin = datetime.combine(first, begins)
     end = datetime.combine(last, begins) + timedelta(days=1)
     return f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
+
+
+def chain_dates(first: date, last: date) -> str:
+    """Return the SQL condition for rows of option chains of the sessions from first to last.
+
+    Days and nights of a chain stand in one table, and a night reaches into the next date.
+    """
+    span = f"{literal(first)} AND {literal(last)}"
+    reach = between_dates(first, last + timedelta(days=1))  # keeps other partitions closed
+    return f"{reach} AND {chain_session_sql()} BETWEEN {span}"
 
 
 def symbols_by_table(symbols: Sequence[str]) -> dict[str, list[str]]:
@@ -144,7 +154,7 @@ def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None)
     if chains:
         queries.append(
             "SELECT underlying_symbol AS symbol, timestamp AS stamp FROM option_matrices"  # noqa: S608
-            f" WHERE {chains} AND {span} AND metric_type = 'price'"
+            f" WHERE {chains} AND {chain_dates(first, last)} AND metric_type = 'price'"
         )
     for stream in STREAMS.values():
         subjects = [found.subject for found in told if found.stream is stream]
@@ -160,13 +170,13 @@ def stamp_queries(first: date, last: date, symbols: Sequence[str] | None = None)
 async def read_collected_symbols(store: Store, day: date) -> list[str]:
     """Return the codes and option chains with any row on the day."""
     parts = [
-        f"SELECT DISTINCT {name} AS symbol FROM {table}"  # noqa: S608
-        f" WHERE {between_dates(day, day, table)}"
-        for table, name in (
-            *((table, "symbol") for table in BAR_TABLES),
-            ("option_chain_raw", "underlying_symbol"),
-        )
+        f"SELECT DISTINCT symbol FROM {table} WHERE {between_dates(day, day, table)}"  # noqa: S608
+        for table in BAR_TABLES
     ]
+    parts.append(
+        "SELECT DISTINCT underlying_symbol FROM option_chain_raw"  # noqa: S608
+        f" WHERE {chain_dates(day, day)}"
+    )
     found = await _read(store, pl.Schema({"symbol": pl.String()}), [" UNION ".join(parts)])
     return found["symbol"].sort().to_list()
 
@@ -194,7 +204,7 @@ async def read_chain(store: Store, symbol: str, first: date, last: date) -> pl.D
 
 async def read_last_snapshot(store: Store, symbol: str, day: date, until: datetime) -> pl.DataFrame:
     """Return OPTION_CHAIN of the last snapshot of a day until a time; empty without one."""
-    span = f"underlying_symbol = {literal(symbol)} AND {between_dates(day, day)}"
+    span = f"underlying_symbol = {literal(symbol)} AND {chain_dates(day, day)}"
     last = f"SELECT max(timestamp) FROM option_chain_raw WHERE {span}"  # noqa: S608 - quoted
     query = _chain_query("option_chain_raw", _CHAIN, symbol, day, day)
     query += f" AND timestamp = ({last} AND timestamp <= {literal(until)})"
@@ -222,7 +232,7 @@ async def read_surfaces(store: Store, symbol: str, first: date, last: date) -> p
 def _chain_query(table: str, schema: pl.Schema, symbol: str, first: date, last: date) -> str:
     return (
         f"SELECT {', '.join(map(identifier, schema))} FROM {identifier(table)}"  # noqa: S608 - quoted
-        f" WHERE underlying_symbol = {literal(symbol)} AND {between_dates(first, last)}"
+        f" WHERE underlying_symbol = {literal(symbol)} AND {chain_dates(first, last)}"
     )
 
 
@@ -236,11 +246,13 @@ async def read_spans(store: Store) -> pl.DataFrame:
     stored = (
         "SELECT symbol, min(day) AS first, max(day) AS last FROM ("
         "SELECT {0} AS symbol, {2} AS day FROM {1}"
-        " WHERE timestamp::time {3} GROUP BY 1, 2 HAVING count(*) > 1"
+        " WHERE {3} GROUP BY 1, 2 HAVING count(*) > 1"
         ") AS days GROUP BY 1"
     )
-    day_hours = ("timestamp::date", "BETWEEN '08:46' AND '16:45'")
-    night_hours = (session_sql(NIGHT_TABLE), "NOT BETWEEN '06:01' AND '18:00'")
+    by_day = "timestamp::time BETWEEN '08:46' AND '16:45'"
+    day_hours = ("timestamp::date", by_day)
+    night_hours = (session_sql(NIGHT_TABLE), "timestamp::time NOT BETWEEN '06:01' AND '18:00'")
+    chain_hours = (chain_session_sql(), f"({by_day}) <> {is_night_sql()}")
     # The state of futures is kept as it comes: only what was to be collected can be missing.
     told = "SELECT symbol, min(session) AS first, max(session) AS last FROM collected_symbols"
     found = await _read(
@@ -252,8 +264,8 @@ async def read_spans(store: Store) -> pl.DataFrame:
             stored.format("symbol", "futures_1m", *day_hours),
             stored.format("symbol", NIGHT_TABLE, *night_hours),
             stored.format("symbol", "stocks_1m", *day_hours),
-            stored.format("underlying_symbol", "option_chain_raw", *day_hours),
-            stored.format("underlying_symbol", "option_matrices", *day_hours),
+            stored.format("underlying_symbol", "option_chain_raw", *chain_hours),
+            stored.format("underlying_symbol", "option_matrices", *chain_hours),
             f"{told} WHERE symbol ~ {literal(NAMES)} GROUP BY 1",
         ],
     )

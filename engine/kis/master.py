@@ -15,7 +15,8 @@ import polars as pl
 
 from engine.errors import KisUnreachable
 from engine.kis import codec
-from engine.market.codes import product_and_maturity
+from engine.market.codes import contract_code, product_and_maturity
+from engine.market.products import OptionSeries
 from engine.text import visible
 
 _FIELDS = [
@@ -65,6 +66,12 @@ def _unpack(packed: bytes) -> str:
                 return file.read(_LARGEST).decode("cp949", errors="replace")
     except _UNREADABLE_ZIP as error:
         raise KisUnreachable(f"the master file is not a zip of one text file: {error}") from None
+
+
+def options_of(master: pl.DataFrame, series: OptionSeries, maturity: str) -> pl.DataFrame:
+    """Return symbol and strike of all listed options of a series and maturity."""
+    codes = [contract_code(product, maturity) for product in (series.call, series.put)]
+    return options_like(master, pl.Series(codes))
 
 
 def options_like(master: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:

@@ -34,3 +34,14 @@ def session_of(symbol: pl.Expr, stamp: pl.Expr) -> pl.Expr:
 def session_sql(table: str, stamp: str = "timestamp") -> str:
     """Return the SQL for the date of the session that a stamp in a table belongs to."""
     return f"({stamp} - interval '12 hours')::date" if table == NIGHT_TABLE else f"{stamp}::date"
+
+
+def is_night_sql(chain: str = "underlying_symbol") -> str:
+    """Return the SQL that says whether a row of an option chain is of a night."""
+    return f"(right({chain}, {len(NIGHT_SUFFIX)}) = '{NIGHT_SUFFIX}')"
+
+
+def chain_session_sql(stamp: str = "timestamp", chain: str = "underlying_symbol") -> str:
+    """Return the same for the tables of option chains, which hold those of days and nights."""
+    back = f"CASE WHEN {is_night_sql(chain)} THEN interval '12 hours' ELSE interval '0' END"
+    return f"({stamp} - {back})::date"

@@ -337,6 +337,27 @@ class OptionChain(_Symbol):
 
 
 @dataclass(frozen=True)
+class NightChain(OptionChain):
+    """The nights of an option chain: 202612_KOSPI200_NIGHT, of whose options each is quoted."""
+
+    market = Market.NIGHT
+
+    @property
+    def name_en(self) -> str:
+        """Its name for people in English: KOSPI200 options 2026-12, night."""
+        return f"{super().name_en}, night"
+
+    @property
+    def name_ko(self) -> str:
+        """Its name for people in Korean: 코스피200 옵션 2026년 12월물 야간."""
+        return f"{super().name_ko} 야간"
+
+    def session(self, day: date, *, night: bool = True) -> Session | None:
+        """Return the night that begins on the day; None if there is none, or only a day asked."""
+        return super().session(day, night=True) if night else None
+
+
+@dataclass(frozen=True)
 class FrontChain:
     """The option chain of a series nearest to its expiry, whichever that is on a day."""
 
@@ -351,6 +372,11 @@ def option_chain(series: OptionSeries, maturity: str) -> OptionChain:
     """Return the chain of a series and maturity. Raises InputError for an impossible maturity."""
     expiries.nominal_expiry(series.name, maturity)
     return OptionChain(f"{maturity}_{series.name}", series, maturity)
+
+
+def night_chain(chain: OptionChain) -> NightChain:
+    """Return the nights of a chain."""
+    return NightChain(f"{chain.code}{NIGHT_SUFFIX}", chain.series, chain.maturity)
 
 
 Symbol = Stock | Contract | FrontMonth | OptionChain | Option | Night | FrontNight | ToldOnce

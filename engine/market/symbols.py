@@ -10,6 +10,7 @@
     Night        A01612_NIGHT                      the nights of one futures contract
     FrontNight   A01_NIGHT                         the nights of the contract that is in front
     ToldOnce     STATE_A01612, FLOWS_KOSPI         what KIS tells only once (`told_once`)
+    NightChain   202612_KOSPI200_NIGHT             the nights of an option chain
 
 Codes of derivatives are read and made in `codes`. Outside these two modules nothing slices a code.
 """
@@ -32,10 +33,12 @@ from engine.market.symbol_types import (
     FrontMonth,
     FrontNight,
     Night,
+    NightChain,
     Option,
     OptionChain,
     Stock,
     Symbol,
+    night_chain,
     option_chain,
 )
 from engine.market.told_once import parse_told_once
@@ -49,11 +52,13 @@ __all__ = [
     "FrontMonth",
     "FrontNight",
     "Night",
+    "NightChain",
     "Option",
     "OptionChain",
     "Stock",
     "Symbol",
     "front_month",
+    "night_chain",
     "option_chain",
     "parse",
     "parse_chain",
@@ -102,11 +107,13 @@ def _parse(text: str) -> Symbol:
         raise InputError(f"{text!r} is not a symbol ({error}); {_FORMS}") from None
 
 
-def _nights_of(found: Symbol) -> Night | FrontNight:
+def _nights_of(found: Symbol) -> Night | FrontNight | NightChain:
     if isinstance(found, FrontMonth):
         return found.nights()
     if isinstance(found, Contract):
         return Night(f"{found.code}{NIGHT_SUFFIX}", found.product, found.maturity)
+    if type(found) is OptionChain:
+        return night_chain(found)
     raise InputError(f"{found} has no nights that are collected: name a future, A01_NIGHT say")
 
 

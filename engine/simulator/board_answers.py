@@ -14,7 +14,7 @@ from engine.market.symbols import Contract, parse
 from engine.simulator.board_text import write_boards, write_quotes
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
 from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, change
-from engine.simulator.market.data import open_session
+from engine.simulator.market.data import instrument, open_session
 from engine.simulator.market.listing import (
     future_name,
     futures,
@@ -23,21 +23,23 @@ from engine.simulator.market.listing import (
     series_of,
 )
 from engine.simulator.market.options import BLOCK
-from engine.simulator.query import Query
-from engine.simulator.summaries import future_quote
+from engine.simulator.query import Query, fits
+from engine.simulator.refusals import wrong_field
+from engine.simulator.summaries import future_quote, night_quote
 
 FUTURES_OF_CLASS = {"": KOSPI200, "MKI": MINI_KOSPI200, "KQI": KOSDAQ150}
 EMPTY_BOARD = orjson.dumps({"output1": [], "output2": [], **OK})
 EMPTY_QUOTE = orjson.dumps({"output1": {}, "output2": {}, "output3": {}, **OK})
 MINUTE = timedelta(minutes=1)
+NIGHT_MARKETS = ("CM", "EU")
 
 Minute = tuple[date, int]  # a session, and which of its minutes is over, counted from 0
 
 
-def last_minute(now: datetime) -> Minute | None:
+def last_minute(now: datetime, market: Market = Market.DERIVATIVES) -> Minute | None:
     """Return the minute whose quotes are valid now: before the open the last of the day before."""
     for days in range(15):
-        hours = session(Market.DERIVATIVES, now.date() - timedelta(days=days))
+        hours = session(market, now.date() - timedelta(days=days))
         if hours is not None and now >= hours.first_stamp:
             return hours.date, int((min(now, hours.last_stamp) - hours.opens) / MINUTE) - 1
     return None
@@ -45,6 +47,7 @@ def last_minute(now: datetime) -> Minute | None:
 
 def option_board(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIF05030100: at most 100 calls and 100 puts of a maturity, highest strikes first."""
+    _refuse_at_night(query)
     series = series_of(query["FID_COND_MRKT_CLS_CODE"])
     maturity = query["FID_MTRT_CNT"]
     last = last_minute(now)
@@ -58,6 +61,7 @@ def option_board(exchange: SimulatedExchange, query: Query, now: datetime) -> by
 
 def board_top(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIF05030000: the index under a future, and the future."""
+    _refuse_at_night(query)
     contract = _asked_contract(query, now)
     last = last_minute(now)
     future = future_quote(exchange, contract, now) if contract else {}
@@ -82,6 +86,7 @@ def board_top(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes
 
 def futures_board(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     """FHPIF05030200: all listed futures of a product."""
+    _refuse_at_night(query)
     product = FUTURES_OF_CLASS.get(query["FID_COND_MRKT_CLS_CODE"])
     contracts = futures(product, now.date()) if product else []
     rows = [row for contract in contracts if (row := _futures_row(exchange, contract, now))]
@@ -89,11 +94,13 @@ def futures_board(exchange: SimulatedExchange, query: Query, now: datetime) -> b
 
 
 def quote(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
-    """FHMIF10000000: one future (F) or option (O), without bid and ask."""
+    """FHMIF10000000: one future (F) or option (O), at night CM and EU, without bid and ask."""
     last = last_minute(now)
     if last is None:
         return EMPTY_QUOTE
-    if query["FID_COND_MRKT_DIV_CODE"] == "O":
+    if query["FID_COND_MRKT_DIV_CODE"] in NIGHT_MARKETS:
+        output1 = _night_quote(exchange, query, now)
+    elif query["FID_COND_MRKT_DIV_CODE"] == "O":
         output1 = _option_quote(exchange, query["FID_INPUT_ISCD"], last)
     else:
         contract = _asked_contract(query, now)
@@ -143,7 +150,28 @@ def _index_row(code: str, name: str, price: float, before: float) -> dict[str, s
     }
 
 
-def _option_quote(exchange: SimulatedExchange, symbol: str, last: Minute) -> bytes:
+def _refuse_at_night(query: Query) -> None:
+    """Refuse a board of the night: there is none. Raises Refusal."""
+    if query["FID_COND_MRKT_DIV_CODE"] in NIGHT_MARKETS:
+        raise wrong_field("FID_COND_MRKT_DIV_CODE")
+
+
+def _night_quote(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
+    """Return output1 of a future (CM) or option (EU) as of the night that is or was last."""
+    symbol, market_code = query["FID_INPUT_ISCD"], query["FID_COND_MRKT_DIV_CODE"]
+    last = last_minute(now, Market.NIGHT)
+    if last is None or not fits(symbol, market_code) or is_forgotten(symbol, now):
+        return b""
+    if market_code == "EU":
+        return _option_quote(exchange, symbol, last, Market.NIGHT)
+    contract = instrument(symbol)
+    future = night_quote(exchange, contract, last[0], now) if isinstance(contract, Contract) else {}
+    return orjson.dumps(future) if future else b""
+
+
+def _option_quote(
+    exchange: SimulatedExchange, symbol: str, last: Minute, hours: Market = Market.DERIVATIVES
+) -> bytes:
     """Return output1, empty for an unknown code."""
     day, minute = last
     found = exchange.options.find(symbol, day)
@@ -151,7 +179,7 @@ def _option_quote(exchange: SimulatedExchange, symbol: str, last: Minute) -> byt
         return b""
     block, minute_of_block = divmod(minute, BLOCK)
     count = exchange.options.day(found.series, found.maturity, day).listed.height
-    quotes = write_quotes(exchange, found.series, found.maturity, day, block)
+    quotes = write_quotes(exchange, found.series, found.maturity, day, block, hours)
     return quotes[minute_of_block * count + found.row]
 
 

@@ -12,6 +12,7 @@ import orjson
 import polars as pl
 
 from engine.market import expiries
+from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, fixed_text, json_rows
 from engine.simulator.summaries import QUOTE_FIELDS
@@ -129,7 +130,12 @@ QUOTED = (*QUOTE_FIELDS[:-1], "hist_vltl", "hts_ints_vltl", "mrkt_basis", "acpr"
 
 @lru_cache(maxsize=4)
 def write_quotes(
-    exchange: SimulatedExchange, series: str, maturity: str, day: date, block: int
+    exchange: SimulatedExchange,
+    series: str,
+    maturity: str,
+    day: date,
+    block: int,
+    hours: Market = Market.DERIVATIVES,
 ) -> list[bytes]:
     """Return output1 of every option's quote in a block: minute by minute, in order of listing."""
     expiry = expiries.last_day(series, maturity)
@@ -139,7 +145,7 @@ def write_quotes(
     }
     written = QUOTE_COLUMNS | shared
     columns = {name: written.get(name, _ZERO) for name in QUOTED}
-    quoted = exchange.options.block(series, maturity, day, block).with_columns(
+    quoted = exchange.options.block(series, maturity, day, block, hours).with_columns(
         maturity=pl.lit(maturity)
     )
     return json_rows(quoted.select(**columns))

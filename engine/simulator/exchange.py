@@ -60,7 +60,11 @@ class SimulatedExchange:
 
     def today(self, symbol: str, market: Market, now: datetime) -> SessionRows | None:
         """Return today's session, None on a day without one."""
-        session = self._session(symbol, market, now.date())
+        return self.on(symbol, market, now.date())
+
+    def on(self, symbol: str, market: Market, day: date) -> SessionRows | None:
+        """Return the session that begins on the day, None on a day without one."""
+        session = self._session(symbol, market, day)
         return self.session_rows(symbol, session) if session else None
 
     def session_before(self, symbol: str, market: Market, day: date) -> SessionRows | None:

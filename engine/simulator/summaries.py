@@ -180,6 +180,19 @@ def future_quote(exchange: SimulatedExchange, contract: Contract, now: datetime)
     return {name: values.get(name, "0.00") for name in QUOTE_FIELDS}
 
 
+def night_quote(
+    exchange: SimulatedExchange, contract: Contract, evening: date, now: datetime
+) -> dict[str, str]:
+    """Return a future's quote of a night in the fields of FHMIF10000000; empty without a trade."""
+    tonight = _so_far(exchange.on(contract.code, Market.NIGHT, evening), now)
+    before = _so_far(exchange.on(contract.code, Market.DERIVATIVES, evening), now)
+    if not tonight:
+        return {}
+    state = SymbolState(tonight["close"], tonight, before or tonight)
+    values = _common(contract.code, state, evening)
+    return {name: values.get(name, "0.00") for name in QUOTE_FIELDS}
+
+
 def _widened_limits(
     exchange: SimulatedExchange, contract: Contract, base: float, now: datetime
 ) -> dict[str, str]:

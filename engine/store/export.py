@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from engine.errors import InputError
 from engine.files import atomic_writer, remove_unfinished
 from engine.market.codes import code_prefix
-from engine.market.nights import session_sql
+from engine.market.nights import chain_session_sql, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, Stock, parse
 from engine.market.told_once import ToldOnce
@@ -172,10 +172,12 @@ def _fingerprints(table: str, rows: str, products: pl.DataFrame) -> str:
 
 def _sealed_rows(table: str, condition: str = "true") -> str:
     symbol = identifier(_symbol_column(table))
+    session = session_sql(table, "t.timestamp")
+    if _symbol_column(table) == "underlying_symbol":
+        session = chain_session_sql("t.timestamp", "t.underlying_symbol")
     return (
         f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
-        f" ON sealed.symbol = t.{symbol}"
-        f" AND sealed.session = {session_sql(table, 't.timestamp')} WHERE {condition}"
+        f" ON sealed.symbol = t.{symbol} AND sealed.session = {session} WHERE {condition}"
     )
 
 

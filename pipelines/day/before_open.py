@@ -143,9 +143,9 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
 
 async def _recall_prices(day: DayParts) -> None:
     """Tell the fetcher of chains what an earlier run of the day has seen: how old prices are."""
-    fetcher = day.polling.fetchers["option_chain"]
-    if isinstance(fetcher, OptionChainFetcher):
-        for chain in day.plan.chains:
+    for chain in day.plan.chains:
+        fetcher = day.polling.fetchers[chain.source]
+        if isinstance(fetcher, OptionChainFetcher):
             symbol = chain.underlying_symbol
             stored = await read_last_snapshot(day.store, symbol, day.plan.day, day.store.now())
             fetcher.recall_prices(symbol, stored)

@@ -19,6 +19,7 @@ from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
+from engine.market.symbols import NightChain
 from pipelines.day.ingest import Ingestor
 from pipelines.day.streaming import FeedFollower
 from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan
@@ -138,8 +139,14 @@ class PollingManager:
             await self._poll_chain(chain, minute)
 
     async def _poll_chain(self, chain: ChainPlan, minute: datetime) -> None:
-        fetcher = self.fetchers["option_chain"]
-        request = ChainRequest(chain.series, chain.maturity, minute, deadline=minute + MINUTE)
+        fetcher = self.fetchers[chain.source]
+        request = ChainRequest(
+            chain.series,
+            chain.maturity,
+            minute,
+            deadline=minute + MINUTE,
+            night=isinstance(chain.chain, NightChain),
+        )
         if self.feed is not None:
             request = replace(request, feed_quotes=self.feed.options.newest)
         try:

@@ -209,7 +209,7 @@ async def _chain_relations(store: Store, part: Part) -> dict[str, pl.DataFrame]:
     }
     return {
         name: frame.rename({"underlying_symbol": "symbol"})
-        .with_columns(session=pl.col("timestamp").dt.date())
+        .with_columns(session=session_of(pl.col("symbol"), pl.col("timestamp")))
         .select(list(RELATIONS[name]))
         for name, frame in frames.items()
     }

@@ -8,7 +8,7 @@ import polars as pl
 
 from engine import schemas
 from engine.clock import Clock
-from engine.history.queries import between_dates, read_chain
+from engine.history.queries import chain_dates, read_chain
 from engine.store import Store
 from engine.store.identifiers import literal
 from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
@@ -43,7 +43,7 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
 
     A collector that is killed between its commits leaves such a snapshot.
     """
-    condition = f"underlying_symbol = {literal(symbol)} AND {between_dates(day, day)}"
+    condition = f"underlying_symbol = {literal(symbol)} AND {chain_dates(day, day)}"
     found = await store.query(
         f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw WHERE {condition}"  # noqa: S608
         f" AND timestamp NOT IN (SELECT timestamp FROM option_summary WHERE {condition})"

@@ -25,6 +25,7 @@ YEAR_SECONDS = 365 * 24 * 3600
 EXPIRING_END = time(15, 20)
 ATM_VOLUME = 30_000  # contracts a day of the front monthly at the money
 WEIGHT = {"KOSPI200": 1.0, "MINI_KOSPI200": 0.2, "KOSDAQ150": 0.02}  # of that; weeklies 0.7
+NIGHT_SHARE = 0.15  # of the day's volume
 FURTHER_OUT = 0.12  # of the volume of the maturity before
 # Implied volatility at the money and historical volatility, fractions: the official sample of 2024
 # has 16.9 % historical, the board of September 2026 76.6 % and 36-40 % implied
@@ -65,18 +66,24 @@ class ChainDay:
     historical: float  # a fraction
 
 
-def chain_day(market: MarketData, series: str, maturity: str, day: date) -> ChainDay:
-    """Work out a maturity's day."""
+def chain_day(
+    market: MarketData, series: str, maturity: str, day: date, hours: Market = Market.DERIVATIVES
+) -> ChainDay:
+    """Work out a maturity's day, or (`hours`) the night that follows it."""
     underlying = option_series(series).future.underlying
-    index = market.index(underlying, open_session(Market.DERIVATIVES, day))
+    index = market.index(underlying, open_session(hours, day))
     listed = options(market, series, maturity, day)
     before = previous_close(market, underlying, day)
+    if hours is Market.NIGHT:
+        before = float(market.index(underlying, open_session(Market.DERIVATIVES, day))["close"][-1])
     expiry = expiries.last_day(series, maturity)
     years = _years(index, expiry)
     implied, historical = _volatilities(series, day)
     spot = np.full(listed.height, before)
     price_before = prices(series, implied, listed, spot, np.full(listed.height, years[0] + 1 / 365))
     volume, interest, opened = _activity(series, maturity, day, listed, before, implied)
+    if hours is Market.NIGHT:
+        volume = np.floor(volume * NIGHT_SHARE)
     return ChainDay(
         series,
         listed,

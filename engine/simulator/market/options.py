@@ -86,15 +86,29 @@ class OptionMarket:
         self.block = lru_cache(maxsize=24)(self._block)
         self._listings = lru_cache(maxsize=4)(self._all_listings)
 
-    def _block(self, series: str, maturity: str, day: date, number: int) -> pl.DataFrame:
-        chain = self.day(series, maturity, day)
+    def _block(
+        self,
+        series: str,
+        maturity: str,
+        day: date,
+        number: int,
+        hours: Market = Market.DERIVATIVES,
+    ) -> pl.DataFrame:
+        chain = self.day(series, maturity, day, hours)
         return quotes(chain, range(number * BLOCK, min((number + 1) * BLOCK, chain.index.height)))
 
-    def at(self, series: str, maturity: str, day: date, minute: int) -> pl.DataFrame:
-        """Return the chain at the end of the day's n-th minute (from 0); see `quotes`."""
+    def at(
+        self,
+        series: str,
+        maturity: str,
+        day: date,
+        minute: int,
+        hours: Market = Market.DERIVATIVES,
+    ) -> pl.DataFrame:
+        """Return the chain at the end of the n-th minute (from 0) of the hours; see `quotes`."""
         number, minute_of_block = divmod(minute, BLOCK)
         count = self.day(series, maturity, day).listed.height
-        return self.block(series, maturity, day, number)[
+        return self.block(series, maturity, day, number, hours)[
             minute_of_block * count : (minute_of_block + 1) * count
         ]
 
@@ -111,11 +125,12 @@ class OptionMarket:
         }
 
     def bars(self, code: str, session: Session) -> pl.DataFrame:
-        """Return an option's minute bars of a daytime session in `BARS`."""
-        found = None if session.market is Market.NIGHT else self.find(code, session.date)
+        """Return an option's minute bars of a session in `BARS`."""
+        found = self.find(code, session.date)
         if found is None:
             return BARS.to_frame()
-        return _option_bars(self.day(found.series, found.maturity, session.date), found.row)
+        hours = Market.NIGHT if session.market is Market.NIGHT else Market.DERIVATIVES
+        return _option_bars(self.day(found.series, found.maturity, session.date, hours), found.row)
 
 
 def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:

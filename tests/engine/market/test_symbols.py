@@ -19,10 +19,12 @@ from engine.market.symbols import (
     FrontMonth,
     FrontNight,
     Night,
+    NightChain,
     Option,
     OptionChain,
     Stock,
     front_month,
+    night_chain,
     parse,
     parse_chain,
 )
@@ -117,9 +119,20 @@ def test_the_nights_of_a_contract_are_a_symbol_of_their_own():
     assert night.expected_stamps(date(2026, 11, 18)).len() == 711
     assert night.session(date(2026, 12, 9)) is not None
     assert night.session(night.last_day) is None  # its last night ends on the morning of that day
-    for text in ("005930_NIGHT", "202612_KOSPI200_NIGHT", "A01612_NIGHT_NIGHT", "B01612A97_NIGHT"):
+    for text in ("005930_NIGHT", "A01612_NIGHT_NIGHT", "B01612A97_NIGHT", "NIGHT_NIGHT"):
         with pytest.raises(InputError):
             parse(text)
+
+
+def test_the_nights_of_a_chain_are_a_chain_of_their_own():
+    night = parse("202612_KOSPI200_NIGHT")
+    assert type(night) is NightChain
+    assert night == night_chain(parse("202612_KOSPI200"))
+    assert night.name_en == "KOSPI200 options 2026-12, night"
+    assert night.name_ko == "코스피200 옵션 2026년 12월물 야간"
+    assert night.expected_stamps(date(2026, 11, 18)).len() == 720  # the wait for the auction, too
+    assert night.session(night.last_day) is None
+    assert parse("261104_KOSPI200_WEEKLY_MON_NIGHT").maturity == "261104"
 
 
 def test_the_front_night_is_that_of_the_next_trading_days_front_month():

@@ -102,10 +102,10 @@ class Caller:
         }
         return (await self.json("FHKST03010200", **query))["output2"]
 
-    async def board(self, maturity: str, market_class: str = "") -> Any:
+    async def board(self, maturity: str, market_class: str = "", *, market: str = "O") -> Any:
         return await self.json(
             "FHPIF05030100",
-            FID_COND_MRKT_DIV_CODE="O",
+            FID_COND_MRKT_DIV_CODE=market,
             FID_COND_SCR_DIV_CODE="20503",
             FID_MRKT_CLS_CODE="CO",
             FID_MTRT_CNT=maturity,

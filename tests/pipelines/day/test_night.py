@@ -12,8 +12,11 @@ from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
 from engine.clock import VirtualClock
-from engine.market.symbols import parse
+from engine.history.queries import read_chain
+from engine.market.sessions import Market
+from engine.market.symbols import parse, parse_chain
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.store import MergeCounts
 from engine.store.trade_files import TradeFiles
 from pipelines.day.run import DayPaths, run_day
@@ -26,13 +29,20 @@ from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
 EVENING, MORNING = date(2026, 11, 18), date(2026, 11, 19)
 NIGHT, TABLE = "A01612_NIGHT", "futures_night_1m"
+CHAIN = "202612_KOSPI200_NIGHT"
+OWN = f"underlying_symbol = '{CHAIN}'"
+OWN_DELTA = f"{OWN} AND metric_type = 'delta'"
 FEED = Feed(futures=("A01",), night=True)
 
 
 async def collect(at: Desk, url: str, folder: Path, session: DayPlan) -> DayStatistics:
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
     settings = KisSettings(
-        base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15, stream=True
+        base_url=at.simulator.base_url,
+        master_url=at.simulator.base_url + MASTER_PATH,
+        app_keys=(key,),
+        calls_per_second=15,
+        stream=True,
     )
     stats = DayStatistics(session, simulated=True)
     paths = DayPaths(url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30))
@@ -142,3 +152,44 @@ def test_the_night_before_a_long_holiday_is_left_out() -> None:
     clock = VirtualClock(datetime(2026, 9, 23, 16))
     assert next_plan(FEED, clock).name == "2026-09-28"
     assert plan_night(FEED, date(2026, 9, 23)).sessions == []
+
+
+async def test_a_chain_at_night_is_quoted_option_by_option(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Boards are refused then: 82 calls a minute, with matrix and summary of a name of its own."""
+    feed = replace(FEED, option_chains=(parse_chain("front"),))
+    now = datetime(2026, 11, 19, 5, 56)
+    async with desk(database_url, tmp_path, now) as at:
+        session = next_plan(feed, at.clock)
+        assert session.names == [NIGHT, CHAIN]
+        stats = await collect(at, database_url, tmp_path, session)
+        assert at.simulator.counts.refusals.total() == 0
+        assert stats.snapshots == 4 + 1  # the running minute's, 05:57 … 06:00
+
+        rows = await at.frame(
+            "SELECT timestamp, underlying_symbol, symbol, strike, option_type, price, volume,"
+            " open_interest, delta, underlying_source, quote_source FROM option_chain_raw"
+        )
+        assert rows["underlying_symbol"].unique().to_list() == [CHAIN]
+        assert rows.group_by("timestamp").len()["len"].unique().to_list() == [82]
+        assert rows["underlying_source"].unique().to_list() == ["future:A01612"]
+        assert rows["quote_source"].unique().to_list() == ["single"]
+        last = rows.filter(timestamp=datetime(2026, 11, 19, 5, 59))
+        told = at.simulator.exchange.options.at("KOSPI200", "202612", EVENING, 718, Market.NIGHT)
+        both = last.join(told, left_on="symbol", right_on="code", suffix="_told")
+        assert both.height == 82
+        for name in ("price", "volume", "open_interest"):
+            assert both[name].to_list() == both[f"{name}_told"].to_list()
+
+        figures = await at.frame(f"SELECT atm_volatility FROM option_summary WHERE {OWN}")
+        assert figures["atm_volatility"].null_count() == 0
+        assert figures.height == 5
+        cells = await at.frame(f"SELECT c_atm, p_otm10 FROM option_matrices WHERE {OWN_DELTA}")
+        assert (cells.null_count().row(0), cells.height) == ((0, 0), 5)
+
+        found = await validate(at.store, at.clock, [CHAIN], EVENING, EVENING)
+        assert set(found.findings["check"]) == {"unavailable"}  # what was before the start
+        assert found.findings["bars"].sum() == 720 - 5
+        day = await read_chain(at.store, "202612_KOSPI200", EVENING, MORNING)
+        assert day.is_empty()
