@@ -14,7 +14,6 @@ from datetime import date, timedelta
 from engine.clock import Clock, today
 from engine.errors import InputError
 from engine.market import sessions
-from engine.market.expected import expected_sessions
 from engine.market.sessions import Market, Session
 from engine.market.symbols import (
     NIGHT_SUFFIX,
@@ -180,16 +179,12 @@ class DayPlan:
     night: bool = False  # whether it is the night that begins on the date, not the day
     nights: tuple[str, ...] = ()  # the symbols whose nights are collected beside the days
     streams: tuple[StreamPlan, ...] = ()  # what KIS tells only once
+    tonight: tuple[str, ...] = ()  # what is collected in the night that begins on the date
 
     @property
     def name(self) -> str:
         """The session's name in words: 2026-11-18, or night of 2026-11-18."""
         return f"{NIGHT_OF}{self.day}" if self.night else f"{self.day}"
-
-    @property
-    def tonight(self) -> list[str]:
-        """The symbols of the night that begins on the date, if nights are collected."""
-        return expected_sessions(self.nights, self.day, self.day)["symbol"].to_list()
 
     @property
     def sessions(self) -> list[Session]:
@@ -237,6 +232,7 @@ def plan(feed: Feed, day: date) -> DayPlan:
         tuple(symbol.code for symbol, found in held.items() if not found),
         streams=tuple(StreamPlan(told, found) for told in streams if (found := held[told])),
         nights=feed.nights,
+        tonight=tuple(plan_night(feed, day).names) if feed.night else (),
     )
 
 

@@ -35,7 +35,7 @@ Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result
 State = Literal["well", "amiss", "unknown"]
 EXIT_CODES: dict[State, int] = {"well": 0, "amiss": 1, "unknown": 2}
 LAST_SESSIONS = 5
-STREAMS = ("stocks", "derivatives", "chain", *told_once.STREAMS)
+STREAMS = ("stocks", "derivatives", "night", "chain", *told_once.STREAMS)
 _STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
 _FEED_BARS = pl.Schema(
     [

@@ -142,10 +142,12 @@ def test_days_and_nights_follow_each_other() -> None:
 
 def test_a_day_knows_the_night_that_follows_it() -> None:
     """So it is missing if nobody collects it."""
-    assert plan(FEED, EVENING).tonight == [NIGHT]
-    assert plan(FEED, date(2026, 12, 10)).tonight == ["A01703_NIGHT"]  # the evening of the expiry
-    assert plan(FEED, date(2026, 9, 23)).tonight == []
-    assert plan(replace(FEED, night=False), EVENING).tonight == []
+    assert plan(FEED, EVENING).tonight == (NIGHT,)
+    with_chain = replace(FEED, option_chains=(parse_chain("front"),))
+    assert plan(with_chain, EVENING).tonight == (NIGHT, CHAIN)
+    assert plan(FEED, date(2026, 12, 10)).tonight == ("A01703_NIGHT",)  # the evening of the expiry
+    assert plan(FEED, date(2026, 9, 23)).tonight == ()
+    assert plan(replace(FEED, night=False), EVENING).tonight == ()
 
 
 def test_the_night_before_a_long_holiday_is_left_out() -> None:
