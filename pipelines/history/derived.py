@@ -59,7 +59,7 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
 
 async def _store_surfaces(store: Store, day: date, condition: str) -> None:
     """Store the surfaces of the day's minutes that the condition names, of all stored chains."""
-    minutes = f"{between_dates(day, day)} AND {condition}"
+    minutes = f"{chain_dates(day, day)} AND {condition}"
     hours = (
         f"SELECT DISTINCT extract(hour FROM timestamp)::int FROM option_chain_raw WHERE {minutes}"  # noqa: S608
     )

@@ -98,7 +98,7 @@ async def _finish_nights(
 ) -> MergeCounts:
     """Compare with KIS the nights that ended since the collector's last session."""
     rows = MergeCounts()
-    nights = [symbol for symbol in symbols if _is_night(symbol)]
+    nights = [symbol for symbol in with_bars(list(symbols)) if _is_night(symbol)]
     if not nights:
         return rows
     since, was_night, done = await _last_session(context)
@@ -106,7 +106,9 @@ async def _finish_nights(
         return rows
     first = since + timedelta(days=1) if was_night and done else since
     for night in session_dates(Market.NIGHT, first, day - timedelta(days=1))[-MOST_EARLIER:]:
-        targets = expected_sessions(nights, night, night, sealed_by=context.clock.now())
+        collected = filter(_is_night, await read_collected_symbols(context.store, night))
+        names = [*nights, *collected]
+        targets = expected_sessions(names, night, night, sealed_by=context.clock.now())
         if targets.height:
             log.info("🔄 the night of %s was not finished; comparing it with KIS", night)
             rows += (await reconcile(context, targets["symbol"].to_list(), night)).rows
