@@ -278,7 +278,7 @@ GAPS = pa.schema(
         ("first_stamp", TIME),
         ("last_stamp", TIME),
         ("stamps", pa.int64()),  # bars missing between the two
-        ("state", pa.string()),  # open, filled, no_trade, refused, unavailable
+        ("state", pa.string()),  # open, filled, no_trade, halted, refused, unavailable
         ("attempts", pa.int64()),
         ("reason", pa.string()),
         ("opened_at", TIME),
@@ -310,6 +310,17 @@ KEPT_SESSIONS = pa.schema(
         ("open", pa.int64()),
         ("validated", pa.bool_()),
         ("updated_at", TIME),
+    ]
+)
+MARKET_EVENTS = pa.schema(
+    [
+        ("symbol", pa.string()),  # or a market: stocks, derivatives, night
+        ("kind", pa.string()),  # vi, circuit_breaker, halt, sidecar
+        ("started_at", TIME),
+        ("ended_at", TIME),  # null while it lasts
+        ("source", pa.string()),  # TR id
+        ("code", pa.string()),  # KIS's own
+        ("fetched_at", TIME),
     ]
 )
 FRONT_MONTHS = pa.schema(

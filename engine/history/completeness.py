@@ -9,7 +9,7 @@ chain) is in one of these states:
     unavailable  it is missing: KIS no longer keeps it, or never did (option chains)
     refused      it is missing: KIS gave a row that cannot be a bar
     no_trade     it is proven that KIS has none: nothing was traded, nothing is missing
-    halted       nothing could be traded: nothing is missing
+    halted       the same, and KIS said that trading was halted then: nothing is missing
 
 A session is complete when none of its minutes is missing.
 """

@@ -275,6 +275,34 @@ class IndexMinutes(_Quotation):
 
 
 @dataclass(frozen=True)
+class VolatilityInterruptions(_Quotation):
+    """The interruptions (VI) of a stock on a day, FHPST01390000.
+
+    `output`: mksc_shrn_iscd, bsop_date, cntg_vi_hour and vi_cncl_hour (begin and end), vi_kind_code
+    (1 static, 2 dynamic, 3 both).
+    """
+
+    tr_id: ClassVar[str] = "FHPST01390000"
+    path: ClassVar[str] = f"{_STOCK}/inquire-vi-status"
+
+    symbol: str
+    day: date
+
+    def params(self) -> dict[str, str]:
+        """Return the query; empty keys must be there."""
+        return {
+            "FID_DIV_CLS_CODE": "0",
+            "FID_COND_SCR_DIV_CODE": "20139",
+            "FID_MRKT_CLS_CODE": "0",
+            "FID_INPUT_ISCD": self.symbol,
+            "FID_RANK_SORT_CLS_CODE": "0",
+            "FID_INPUT_DATE_1": f"{self.day:%Y%m%d}",
+            "FID_TRGT_CLS_CODE": "",
+            "FID_TRGT_EXLS_CLS_CODE": "",
+        }
+
+
+@dataclass(frozen=True)
 class Holidays(_Quotation):
     """Opening days from a date on, CTCA0903R: `output` bass_dt, opnd_yn. 24 rows a page.
 

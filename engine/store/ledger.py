@@ -10,6 +10,7 @@ reason, and since when it is open. The table `gaps` keeps runs of equal marks, o
     any but filled  the bar is stored                                filled        mark_missing
     open, refused   KIS's answers prove something                    no_trade, refused or
                                                                      unavailable   evidence.py
+    no_trade        KIS has said that trading was halted then          halted        halts.py
     open            it need not be asked for, the reason is known    unavailable   apply_reasons
     any but filled  the user wants KIS to be asked again             open          reopen
 """
@@ -130,7 +131,7 @@ def _open_marks(stamps: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 def reopen(marks: pl.DataFrame) -> pl.DataFrame:
     """Return the marks with all that are missing open, as if KIS had never answered about them."""
-    again = pl.col("state").is_in(["no_trade", "refused", "unavailable"])
+    again = pl.col("state").is_in(["no_trade", "halted", "refused", "unavailable"])
     return marks.with_columns(
         state=pl.when(again).then(pl.lit("open")).otherwise("state"),
         attempts=pl.when(again).then(0).otherwise("attempts"),

@@ -296,6 +296,7 @@ _FIXED = (
         ("symbol", "session"),
         "updated_at",
     ),
+    Table("market_events", schemas.MARKET_EVENTS, ("symbol", "kind", "started_at"), "fetched_at"),
     Table("front_months", schemas.FRONT_MONTHS, ("product", "symbol"), "updated_at"),
     Table(
         "confirmed_bars",

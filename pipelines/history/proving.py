@@ -16,6 +16,7 @@ from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, front_month, parse
 from engine.market.trading_days import is_doubtful_night
 from engine.store import Store, ledger
+from pipelines.history.halts import with_halts
 from pipelines.history.request import BackfillContext, RequestResult, why_gone
 from pipelines.history.survey import Survey
 
@@ -40,6 +41,7 @@ async def prove(
     pages = [page for result in results if not result.failure for page in result.pages]
     answers = evidence.weigh(pages, session, found.missing, known)
     marks = evidence.apply_answers(found.marks, answers, context.began)
+    marks = await with_halts(context, window.symbol, session, found.marks, marks)
     return ledger.apply_reasons(marks, _failures(results, found.missing))
 
 

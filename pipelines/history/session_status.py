@@ -13,6 +13,7 @@ import polars as pl
 from engine import schemas
 from engine.clock import Clock
 from engine.columns import SESSION, TIME
+from engine.history.completeness import WITHOUT_TRADE
 from engine.history.gaps import find_gaps
 from engine.market.symbols import CHAIN_MARKET, parse
 from engine.store import Store
@@ -124,8 +125,9 @@ def _closed_counts(
     schema = {name: _KNOWN[name] for name in (*SESSION, "market")}
     states = [
         (pl.col("state") == state).sum().alias(state)
-        for state in ("open", "no_trade", "refused", "unavailable")
+        for state in ("open", "refused", "unavailable")
     ]
+    states.append(pl.col("state").is_in(WITHOUT_TRADE).sum().alias("no_trade"))
     return (
         pl.DataFrame(sealed, schema, orient="row")
         .join(expected.group_by(SESSION).agg(owed=pl.len()), on=SESSION, how="left")

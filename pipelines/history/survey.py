@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.clock import Clock, today
 from engine.columns import SESSION, STAMP, STAMPS
-from engine.history.completeness import lost_stamps
+from engine.history.completeness import WITHOUT_TRADE, lost_stamps
 from engine.history.queries import read_stamps
 from engine.market.expected import expected_stamps
 from engine.market.symbols import parse
@@ -41,7 +41,7 @@ class Survey:
     @property
     def absent(self) -> pl.DataFrame:
         """The stamps at which KIS is known to have no bar."""
-        return self.marks.filter(pl.col("state") == "no_trade").select(STAMP)
+        return self.marks.filter(pl.col("state").is_in(WITHOUT_TRADE)).select(STAMP)
 
 
 def target_parts(targets: pl.DataFrame) -> Iterator[pl.DataFrame]:

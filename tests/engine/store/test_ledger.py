@@ -100,12 +100,11 @@ def test_no_trade_becomes_filled_if_kis_gives_the_bar_after_all() -> None:
 
 
 def test_whatever_is_settled_is_opened_again_and_what_is_filled_is_not() -> None:
-    marks = made(
-        {p: (s, 2, "a") for p, s in enumerate(["no_trade", "refused", "unavailable", "filled"])}
-    )
+    settled_states = ["no_trade", "halted", "refused", "unavailable"]
+    marks = made({p: (s, 2, "a") for p, s in enumerate([*settled_states, "filled"])})
     again = ledger.reopen(marks)
-    assert states(again) == dict.fromkeys(range(3), ("open", 0)) | {3: ("filled", 2)}
-    assert again["answered_at"].null_count() == 3
+    assert states(again) == dict.fromkeys(range(4), ("open", 0)) | {4: ("filled", 2)}
+    assert again["answered_at"].null_count() == 4
 
 
 def test_a_reason_alone_keeps_a_gap_open() -> None:
@@ -119,7 +118,7 @@ def test_a_reason_alone_keeps_a_gap_open() -> None:
 ANY_MARKS = st.dictionaries(
     st.integers(0, STAMPS - 1),
     st.tuples(
-        st.sampled_from(["open", "filled", "no_trade", "refused", "unavailable"]),
+        st.sampled_from(["open", "filled", "no_trade", "halted", "refused", "unavailable"]),
         st.integers(0, 2),
         st.sampled_from([None, "a", "b"]),
     ),

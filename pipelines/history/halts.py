@@ -1,0 +1,51 @@
+"""Why nothing traded in minutes that are settled: asks KIS for the halts of a stock, names them."""
+
+from __future__ import annotations
+
+import logging
+
+import polars as pl
+
+from engine.clock import today
+from engine.errors import KisError, KisKeyRefused
+from engine.fetchers.halts import HaltRequest, VolatilityInterruptionFetcher
+from engine.history.halts import name_halts, read_events
+from engine.market.sessions import Session
+from engine.market.symbols import Stock, parse
+from pipelines.history.request import BackfillContext
+
+log = logging.getLogger(__name__)
+
+
+async def with_halts(
+    context: BackfillContext, symbol: str, session: Session, before: pl.DataFrame, now: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the marks of a session with the minutes named that lie in a halt.
+
+    `before` and `now` are the marks before and after KIS's answers. If these said something about a
+    stock's missing minutes of today, KIS is asked once for its interruptions; they stay in
+    market_events, so that a minute settled by a later run is named, too. Raises StoreError.
+    """
+    is_new = not now.equals(before)
+    if is_new and isinstance(parse(symbol), Stock) and session.date == today(context.clock):
+        await _ask(context, symbol, session)
+    if not (now["state"] == "no_trade").any():
+        return now
+    return name_halts(now, await read_events(context.store, symbol, session))
+
+
+async def _ask(context: BackfillContext, symbol: str, session: Session) -> None:
+    """Store the day's interruptions of a stock; what KIS does not answer, it does not name."""
+    fetcher = VolatilityInterruptionFetcher(context.client)
+    try:
+        events = await fetcher.fetch(HaltRequest(symbol, session.date, context.priority))
+    except KisKeyRefused:
+        raise
+    except KisError as error:
+        log.info("%s: KIS does not say whether trading was halted: %s", symbol, error)
+        return
+    rejected = fetcher.take_rejected()
+    if rejected.num_rows:
+        await context.store_rejected(rejected)
+    if events.num_rows:
+        await context.store.merge("market_events", events)
