@@ -19,6 +19,8 @@ from engine.clock import Clock
 from engine.columns import SESSION
 from engine.history.checks import FINDINGS, ORDER, Check, all_checks, run_checks
 from engine.history.queries import read_date_range, read_spans
+from engine.market.expected import expected_stamps
+from engine.market.told_once import NAMES
 from engine.store import Store
 from pipelines.history.check_inputs import check_relations, parts
 from pipelines.history.scope import sessions_to_validate
@@ -60,6 +62,29 @@ class Validation:
             "detail",
         )
 
+    @property
+    def streams(self) -> pl.DataFrame:
+        """Return how complete each stream is that KIS tells only once, day by day.
+
+        Columns: session, symbol, expected, stored, missing (minutes).
+        """
+        told = self.targets.filter(pl.col("symbol").str.contains(NAMES))
+        expected = expected_stamps(told).group_by(SESSION).agg(expected=pl.len())
+        lost = self.findings.filter(pl.col("check") == "unavailable")
+        missing = lost.group_by(SESSION).agg(missing=pl.col("bars").sum())
+        return (
+            expected.join(missing, on=SESSION, how="left")
+            .with_columns(pl.col("missing").fill_null(0))
+            .select(
+                "session",
+                "symbol",
+                "expected",
+                stored=pl.col("expected").cast(pl.Int64) - pl.col("missing"),
+                missing="missing",
+            )
+            .sort("session", "symbol")
+        )
+
     def explanations(self) -> dict[str, str]:
         """Return, by check that found something, the sentence that says what it looks for."""
         found = set(self.findings["check"])
@@ -85,6 +110,7 @@ class Validation:
                 for check in self.checks
             ],
             "findings": json_rows(self.findings.drop("fix")),
+            "streams": json_rows(self.streams),
         }
 
 

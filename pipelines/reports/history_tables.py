@@ -58,6 +58,8 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
         print_json(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
         return
     console = PlainConsole()
+    if not found.streams.is_empty():
+        console.print(_table("told once, minutes", found.streams.tail(_SHOWN)))
     if found.findings.is_empty():
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
@@ -70,8 +72,11 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
 
 
 def _findings_table(found: Validation) -> Table:
-    rows = found.readable().head(_SHOWN)
-    table = Table(title="findings", title_justify="left")
+    return _table("findings", found.readable().head(_SHOWN))
+
+
+def _table(title: str, rows: pl.DataFrame) -> Table:
+    table = Table(title=title, title_justify="left")
     for name in rows.columns:
         table.add_column(name, overflow="fold")
     for row in rows.cast(pl.String).iter_rows():

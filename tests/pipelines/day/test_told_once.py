@@ -17,6 +17,7 @@ from engine.simulator.quotations.programmes import programme_minutes
 from engine.simulator.summaries import future_summary
 from engine.store import ledger
 from pipelines.feed import Feed
+from pipelines.history.validate import validate
 from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time, play, scenario
 from tests.pipelines.simulated import Desk, desk
 
@@ -155,6 +156,13 @@ async def test_a_missed_minute_is_in_the_ledger_with_its_reason(
             "SELECT symbol, first_stamp::time::text, last_stamp::time::text, state, reason"
             " FROM gaps WHERE symbol ~ '^(FLOWS|PROGRAMME|INDEX)_' ORDER BY 1, 2"
         )
+        names = ["FLOWS_KOSPI", "PROGRAMME_KOSPI"]
+        checked = await validate(at.store, at.clock, names, DAY, DAY, keep=False)
+    assert checked.streams.rows() == [
+        (DAY, "FLOWS_KOSPI", 390, 8, 382),
+        (DAY, "PROGRAMME_KOSPI", 390, 40, 350),
+    ]
+    assert set(checked.findings["check"]) == {"unavailable"}  # warnings: nothing can be done
     nobody = ("unavailable", ledger.TOLD_ONCE)
     refused = ("unavailable", "KIS refused: GW라우팅 중 오류가 발생했습니다. (HTTP 500)")
     assert gaps.rows() == [
