@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 
 from engine.errors import KrtError, SchemaIsNewer, StoreError, StoreLoginRefused, StoreUnreachable
-from engine.settings import DATABASE_FILE, passwords
+from engine.settings import DATABASE_FILE
 from engine.store import embedded_server
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.embedded.cluster import data_folder
@@ -47,7 +47,7 @@ def check_database(situation: Situation) -> Iterator[Finding]:
         with embedded_server(folder) as embedded:
             yield from _look(situation, embedded, "the embedded server")
     except KrtError as error:
-        yield Finding("database", "amiss", _without_secrets(situation, str(error)), _remedy(error))
+        yield Finding("database", "amiss", str(error), _remedy(error))
 
 
 def check_spool(situation: Situation) -> Iterator[Finding]:
@@ -145,9 +145,3 @@ def _remedy(error: KrtError) -> str:
     if isinstance(error, StoreError):
         return "see the log of Postgres in the data folder; docs/operations.md explains the message"
     return "docs/operations.md explains the message"
-
-
-def _without_secrets(situation: Situation, text: str) -> str:
-    for password in passwords(situation.settings.database.url or ""):
-        text = text.replace(password, "•••")
-    return text

@@ -27,6 +27,7 @@ from pipelines.doctor.machine_checks import (
 from pipelines.doctor.settings_checks import check_configuration, check_key
 
 DEADLINE = 30.0  # seconds; the embedded server may have to recover from its log first
+_SHORTEST = 4  # characters: what is shorter is part of many words, and no secret
 _WORD = re.compile(r"[\w+/=-]{12,}")  # shorter pieces of a secret are words that it happens to hold
 CHECKS: dict[str, Check] = {
     "configuration": check_configuration,
@@ -97,7 +98,7 @@ def _run(name: str, check: Check, situation: Situation) -> list[Finding]:
 
 def _without_secrets(findings: Iterable[Finding], secrets: Iterable[str]) -> list[Finding]:
     """Return the findings with every secret blacked out, and every long piece of one."""
-    hidden = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+    hidden = sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
 
     def clean(text: str) -> str:
         for secret in hidden:

@@ -119,7 +119,7 @@ def _nearest(folder: Path) -> Path:
 
 def _why_closed(folder: Path) -> str | None:
     """Say why nothing can be written into a folder; None if it can."""
-    probe = folder / f".probe-{os.getpid()}"
+    probe = folder / f".doctor-{os.getpid()}"  # a name that no other check uses at this moment
     try:
         if not folder.is_dir():
             return "it is a file"

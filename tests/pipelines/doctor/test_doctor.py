@@ -17,11 +17,13 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from engine.clock import WallClock
+from engine.errors import KisUnreachable
 from engine.store.spool import Spool
 from pipelines.commands.main import main
-from pipelines.doctor import calendar_checks
+from pipelines.doctor import calendar_checks, kis_checks
 from pipelines.doctor.examine import CHECKS, examine, situation_here
 from pipelines.doctor.finding import Finding, Situation
+from tests.databases import command
 from tests.pipelines.day.test_no_disk import mount, use_up
 
 KEY, SECRET, PASSWORD = "PSab12cd34ef56gh78ij90kl12mn34op56qr", "s" * 170 + "9+/Ab=Q", "p4ss-w0rd"
@@ -180,6 +182,39 @@ def test_the_database_is_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "no connection to the database" in said["database"]
     assert "is the server running, and its address in db_config.json right?" in said["database"]
     assert PASSWORD not in said["database"]
+
+
+def test_a_certificate_is_not_valid(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(_: Situation) -> None:
+        raise KisUnreachable(
+            "the certificate that kis shows is not valid: self-signed certificate; if a proxy or a"
+            " virus scanner reads the traffic here, name its root certificate in SSL_CERT_FILE"
+        )
+
+    monkeypatch.setattr(kis_checks, "_ask", ask)
+    said = amiss(findings(network=True))
+    assert "name its root certificate in SSL_CERT_FILE" in said["network"]
+    assert "see what it says about the certificate" in said["network"]
+
+
+def test_the_database_is_of_another_version_or_cannot_be_written(
+    folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command(database_url, "INSERT INTO data_origin (kind) VALUES ('simulation')")
+    said = amiss(findings(database=True))
+    assert "the database holds simulation data, and there is a key" in said["data"]
+    monkeypatch.setenv(
+        "KRT_DATABASE_URL", f"{database_url}&options=-c%20default_transaction_read_only%3Don"
+    )
+    assert "read-only: nothing can be stored" in amiss(findings(database=True))["database"]
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    command(database_url, "DELETE FROM schema_migrations WHERE version > '20261127'")
+    said = amiss(findings(database=True))
+    assert "migrations behind → `just migrate`" in said["database"]
+    command(database_url, "INSERT INTO schema_migrations (version) VALUES ('29990101000000')")
+    said = amiss(findings(database=True))
+    assert "newer than this program" in said["database"]
+    assert "upgrade the program: `git pull`, `uv sync`" in said["database"]
 
 
 def test_the_calendar_has_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
