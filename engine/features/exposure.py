@@ -19,25 +19,29 @@ distribution, D the discount, sums over all contracts with their sign:
 | put_wall       | strike with the largest gamma exposure of puts         | index points        |
 
 Charm leaves interest out (delta on a future at an unchanged discount). Over all maturities the
-zero level is the forward of the nearest one, all moving by the same factor.
+zero level is the forward of the nearest one, all moving by the same factor, and a wall is that of
+the maturity in which it is largest.
 """
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from engine.features.black76 import RATE, cdf, density
 from engine.features.chain import IS_CALL, SNAPSHOT, is_sound
-from engine.features.gamma import MOVE, PRICE_FACTORS, sign_change
+from engine.features.gamma import MOVE, PRICE_FACTORS
+from engine.features.smile import Floats
 from engine.features.surface import option_smiles, volatility_of_smile
 from engine.schemas import OPTION_SURFACE
 
-ALL_MATURITIES = "all"  # of `maturities`, and the first word of their underlying_symbol
+ALL_MATURITIES = "all"  # first word of the underlying_symbol of rows over all maturities
 _SUMS = ("delta_exposure", "gamma_exposure", "vanna_exposure", "charm_exposure")
 _SIGN = pl.when(IS_CALL).then(1.0).otherwise(-1.0)
 _SMILE = ("smile_theta", "smile_rho", "smile_psi", "years")
+_FACTORS = np.array(PRICE_FACTORS)
+_MINUTE = ("timestamp", "underlying")
 
 
 def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
@@ -48,83 +52,134 @@ def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
     underlying_symbol. A maturity without a smile has NULL exposures and no part in the sum.
     """
     smiles = option_smiles(chain)
-    contracts = _contracts(chain.lazy(), smiles.lazy(), rate)
-    one = contracts.group_by(*SNAPSHOT, "underlying").agg(**_figures())
-    whole = (
-        contracts.sort("years")
-        .group_by("timestamp", "underlying")
+    contracts = _contracts(chain, smiles, rate)
+    one = (
+        contracts.group_by(*_MINUTE, "underlying_symbol", maintain_order=True)
         .agg(**_figures())
-        .with_columns(underlying_symbol=pl.format(f"{ALL_MATURITIES}_{{}}", "underlying"))
+        .with_columns(
+            curve=pl.Series(_curves(contracts), dtype=pl.Array(pl.Float64, len(_FACTORS)))
+        )
     )
+    whole = _over_all(one)
     return (
         pl.concat([one, whole], how="diagonal")
-        .with_columns(zero_gamma=sign_change(pl.col("_by_factor"), pl.col("forward")))
-        .join(smiles.lazy().drop("forward", "fetched_at"), on=SNAPSHOT, how="left")
+        .with_columns(
+            zero_gamma=pl.col("forward")
+            * _factor_of_no_exposure(pl.concat([one["curve"], whole["curve"]]))
+        )
+        .join(smiles.drop("forward", "fetched_at"), on=SNAPSHOT, how="left")
+        .with_columns(modelled=pl.col("without") / pl.col("interest"))
         .select(OPTION_SURFACE.names)
         .sort(SNAPSHOT)
+    )
+
+
+def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.DataFrame:
+    """Return the contracts with their exposures, KRW, by minute and from the nearest maturity on.
+
+    The exposures are NULL without a smile.
+    """
+    forward, years = pl.col("forward"), pl.col("years")
+    total = pl.col("volatility") * years.sqrt()
+    d1, d2 = pl.col("d1"), pl.col("d1") - pl.col("total")
+    discount = (years * -rate).exp()
+    size = _SIGN * pl.col("open_interest") * pl.col("multiplier") * forward * discount
+    bell = pl.col("bell")
+    moneyness = (forward / pl.col("strike")).log()
+    return (
+        chain.lazy()
+        .filter(is_sound())
+        .join(smiles.lazy().select(*SNAPSHOT, *_SMILE), on=SNAPSHOT, how="left")
+        .with_columns(volatility=volatility_of_smile() / 100)
+        .with_columns(total=pl.when(total > 0).then(total))
+        .with_columns(d1=moneyness / pl.col("total") + pl.col("total") / 2)
+        .with_columns(size=pl.when(d1.is_not_null()).then(size), bell=density(d1))
+        .with_columns(
+            delta_exposure=pl.col("size") * _SIGN * cdf(_SIGN * d1),
+            gamma_exposure=pl.col("size") * bell / pl.col("total") * MOVE,
+            vanna_exposure=pl.col("size") * bell * d2 / pl.col("volatility") * (-1 / 100),
+            charm_exposure=pl.col("size") * bell * d2 / years * (0.5 / 365),
+        )
+        .sort(*_MINUTE, "years", "underlying_symbol", "strike", "option_type")  # for the last digit
         .collect(engine="in-memory")
     )
 
 
-def _contracts(chain: pl.LazyFrame, smiles: pl.LazyFrame, rate: float) -> pl.LazyFrame:
-    """Return the open contracts with their exposures, KRW; NULL without a smile."""
-    forward, years = pl.col("forward"), pl.col("years")
-    total = pl.col("_volatility") * years.sqrt()
-    d1, d2 = pl.col("_d1"), pl.col("_d1") - pl.col("_total")
-    discount = (years * -rate).exp()
-    size = _SIGN * pl.col("open_interest") * pl.col("multiplier") * forward * discount
-    bell = density(d1)
-    return (
-        chain.filter(is_sound())
-        .join(smiles.select(*SNAPSHOT, *_SMILE), on=SNAPSHOT, how="left", maintain_order="left")
-        .with_columns(_volatility=volatility_of_smile() / 100)
-        .with_columns(_total=pl.when(total > 0).then(total))
-        .with_columns(
-            _d1=(forward / pl.col("strike")).log() / pl.col("_total") + pl.col("_total") / 2
-        )
-        .with_columns(_size=pl.when(d1.is_not_null()).then(size))
-        .with_columns(
-            delta_exposure=pl.col("_size") * _SIGN * cdf(_SIGN * d1),
-            gamma_exposure=pl.col("_size") * bell / pl.col("_total") * MOVE,
-            vanna_exposure=pl.col("_size") * bell * d2 / pl.col("_volatility") * (-1 / 100),
-            charm_exposure=pl.col("_size") * bell * d2 / years * (0.5 / 365),
-        )
-    )
-
-
 def _figures() -> dict[str, pl.Expr]:
-    """Return the figures of a group of contracts."""
+    """Return the figures of a maturity's contracts."""
     interest = pl.col("open_interest")
-    own = pl.col("model_iv").is_not_null()
-    has_smile = pl.col("_size").is_not_null()
     return {
         "forward": pl.col("forward").first(),
-        "maturities": pl.col("underlying_symbol").filter(has_smile).n_unique().cast(pl.Int64),
-        **{name: _sum(name) for name in _SUMS},
-        "call_wall": _wall(IS_CALL),
-        "put_wall": _wall(~IS_CALL),
-        "modelled": interest.filter(~own).sum() / interest.sum(),
+        "maturities": pl.col("size").is_not_null().any().cast(pl.Int64),
+        **{name: pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()) for name in _SUMS},
+        **_wall("call", IS_CALL),
+        **_wall("put", ~IS_CALL),
+        "interest": interest.sum(),
+        "without": interest.filter(pl.col("model_iv").is_null()).sum(),
         "fetched_at": pl.col("fetched_at").max(),
-        "_by_factor": _by_factor(),
     }
 
 
-def _sum(name: str) -> pl.Expr:
-    return pl.when(pl.col(name).count() > 0).then(pl.col(name).sum())
-
-
-def _wall(side: pl.Expr) -> pl.Expr:
-    """Return the strike with the largest gamma exposure of one side, the lowest of several."""
+def _wall(name: str, side: pl.Expr) -> dict[str, pl.Expr]:
+    """Return the strike with the largest gamma exposure of a side, and how large that is."""
     size = pl.col("gamma_exposure").abs().filter(side & (pl.col("open_interest") > 0))
     strike = pl.col("strike").filter(side & (pl.col("open_interest") > 0))
-    return strike.filter(size == size.max()).min()
+    return {f"{name}_wall": strike.filter(size == size.max()).min(), f"{name}_size": size.max()}
 
 
-def _by_factor() -> pl.Expr:
-    """Return a list: gamma exposure with every forward at so many times its present price.
+def _over_all(one: pl.DataFrame) -> pl.DataFrame:
+    """Return the figures over the maturities of each minute."""
+    walls = {
+        f"{name}_wall": pl.col(f"{name}_wall")
+        .sort_by(f"{name}_size", nulls_last=True, descending=True)
+        .first()
+        for name in ("call", "put")
+    }
+    groups = one.group_by(_MINUTE, maintain_order=True).agg(
+        pl.col("forward").first(),
+        pl.col("maturities", "interest", "without").sum(),
+        *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in _SUMS),
+        pl.col("fetched_at").max(),
+        pl.len().alias("rows"),
+        **walls,
+    )
+    curves = one["curve"].to_numpy()
+    starts = groups["rows"].cum_sum().to_numpy() - groups["rows"].to_numpy()
+    summed = np.add.reduceat(curves, starts, axis=0) if len(starts) else curves
+    return groups.with_columns(
+        curve=pl.Series(summed, dtype=pl.Array(pl.Float64, len(_FACTORS))),
+        underlying_symbol=pl.format(f"{ALL_MATURITIES}_{{}}", "underlying"),
+    )
 
-    Each strike keeps its volatility.
+
+def _curves(contracts: pl.DataFrame) -> Floats:
+    """Return gamma exposures with the forward at PRICE_FACTORS times its present price.
+
+    Shape (maturities, factors), up to a constant factor; each strike keeps its volatility.
     """
-    weight, total, d1 = pl.col("_size") / pl.col("_total"), pl.col("_total"), pl.col("_d1")
-    moved = ((x, d1 + math.log(x) / total) for x in PRICE_FACTORS)
-    return pl.concat_list(*((weight * (z * z * -0.5).exp()).sum() * x for x, z in moved))
+    filled = contracts.select(
+        weight=(pl.col("size") / pl.col("total")).fill_null(0.0),
+        total=pl.col("total").fill_null(1.0),
+        d1=pl.col("d1").fill_null(0.0),
+    )
+    weight, total, d1 = (filled[name].to_numpy()[:, None] for name in filled.columns)
+    moved = d1 + np.log(_FACTORS) / total
+    curves = weight * np.exp(moved * moved * -0.5) * _FACTORS
+    new = contracts.select(pl.struct(SNAPSHOT).rle_id().diff().fill_null(1) != 0).to_series()
+    starts = np.flatnonzero(new.to_numpy())
+    return np.add.reduceat(curves, starts, axis=0) if len(starts) else curves
+
+
+def _factor_of_no_exposure(curves: pl.Series) -> pl.Series:
+    """Return by how much prices must move until the curve changes its sign; NULL if it never does.
+
+    The place nearest to the present price, linear between the factors (Perfiliev, "How to calculate
+    gamma exposure and zero gamma level", 2022).
+    """
+    values: NDArray[np.float64] = curves.to_numpy()
+    here, after = values[:, :-1], values[:, 1:]
+    crosses = np.signbit(here) != np.signbit(after)
+    share = np.where(crosses, here / np.where(crosses, here - after, 1.0), np.inf)
+    place = _FACTORS[:-1] + share * np.diff(_FACTORS)
+    nearest = np.take_along_axis(place, np.abs(place - 1).argmin(axis=1)[:, None], axis=1)[:, 0]
+    return pl.Series(np.where(np.isfinite(nearest), nearest, np.nan), nan_to_null=True)

@@ -66,23 +66,16 @@ def exposure_by_factor() -> pl.Expr:
 def zero_gamma() -> pl.Expr:
     """Return the price of the underlying at which gamma exposure changes its sign, index points.
 
-    Needs one row a snapshot with `_exposures` (`exposure_by_factor`) and underlying_price; without
-    that price it is the forward that would have to move so far.
+    The one nearest to the present price, within 20 %, found on steps of 1 % and linear between them
+    (Perfiliev, "How to calculate gamma exposure and zero gamma level", 2022). NULL if the sign does
+    not change. Needs one row a snapshot with `_exposures` (`exposure_by_factor`) and
+    underlying_price; without that price it is the forward that would have to move so far.
     """
-    return sign_change(pl.col("_exposures"), pl.coalesce("underlying_price", "forward"))
-
-
-def sign_change(exposures: pl.Expr, price: pl.Expr) -> pl.Expr:
-    """Return where exposures at PRICE_FACTORS of the price (a list) change their sign.
-
-    The place nearest to the present price, within 20 %, found on steps of 1 % and linear between
-    them (Perfiliev, "How to calculate gamma exposure and zero gamma level", 2022). NULL if the sign
-    does not change.
-    """
-    here, after = exposures.list.head(_LAST), exposures.list.tail(_LAST)
+    here = pl.col("_exposures").list.head(_LAST)
+    after = pl.col("_exposures").list.tail(_LAST)
     share = here / (here - after)  # of the step, where the line between the two crosses 0
     crosses = pl.when(pl.element().is_between(0, 1)).then(pl.element())
     starts = pl.lit(pl.Series([[x - 1 for x in PRICE_FACTORS[:-1]]])).first()
     away = share.list.eval(crosses) * _STEP + starts
     nearest = pl.element().sort_by(pl.element().abs(), nulls_last=True).first()
-    return price * (1 + away.list.eval(nearest).list.first())
+    return pl.coalesce("underlying_price", "forward") * (1 + away.list.eval(nearest).list.first())

@@ -134,7 +134,7 @@ async def open_polling(
         client = KisClient(settings, clock, folder=Path(here))
         writer = Writer(url, clock, Path(here) / "spool")
         stats = DayStatistics(day_plan(1), simulated=True)
-        ingestor = Ingestor(writer, clock, stats, Alerts([], clock))
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
         fetchers = {name: source(client) for name, source in FETCHERS.items()}
         try:
             yield PollingManager(clock, ingestor, fetchers, settings.polling_interval)

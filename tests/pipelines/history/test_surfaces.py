@@ -45,9 +45,11 @@ def snapshot(maturity: str, minutes: int = 0) -> pl.DataFrame:
         return_dtype=pl.String(),
     )
     times = ("timestamp", "quoted_at", "price_since", "fetched_at")
-    return found.with_columns(pl.col(*times).dt.offset_by(f"{minutes}m"), symbol=code).select(
-        schemas.OPTION_CHAIN.names
-    )
+    return found.with_columns(
+        pl.col(*times).dt.offset_by(f"{minutes}m"),
+        symbol=code,
+        open_interest=pl.col("open_interest") * (1 + pl.col("option_type").eq("C").cast(pl.Int64)),
+    ).select(schemas.OPTION_CHAIN.names)
 
 
 @pytest.mark.parametrize("order", list(permutations(MATURITIES)), ids=" then ".join)
@@ -58,7 +60,7 @@ async def test_the_maturities_of_a_minute_hold_each_other_in_whatever_order_they
     clock = WallClock()
     stats = DayStatistics(plan(Feed(("005930",), ("A01",), ()), DAY), simulated=True)
     writer = Writer(database_url, clock, tmp_path / "spool")
-    ingestor = Ingestor(writer, clock, stats, Alerts((), clock))
+    ingestor = Ingestor(writer, clock, stats, Alerts((), clock, set()))
     for chain in chains:
         await ingestor.store_chain(schemas.conform(chain, schemas.OPTION_CHAIN))
     await writer.close()
