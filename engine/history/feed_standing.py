@@ -14,6 +14,7 @@ import polars as pl
 from engine import schemas
 from engine.history.delays import feed_figures, feed_total
 
+STREAM_OFF = '`"stream": false`, all bars are polled'
 FEED_SYMBOLS = pl.Schema(schemas.FEED_SYMBOLS)
 
 
@@ -71,6 +72,10 @@ class FeedStanding:
             f"{_named(symbol, count)} polled since {since:%H:%M}: {reason}"
             for since, reason, count, symbol in groups.iter_rows()
         ]
+
+    def says(self) -> list[str]:
+        """Return `line` and `polled`: everything in words."""
+        return [self.line(), *self.polled()]
 
     def as_json(self) -> dict[str, Any]:
         """Return everything for machines; times KST, delays in seconds."""

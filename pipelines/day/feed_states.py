@@ -6,7 +6,23 @@ from datetime import date, datetime
 
 import polars as pl
 
-from engine.history.feed_standing import FEED_SYMBOLS
+from engine.history.feed_standing import FEED_SYMBOLS, STREAM_OFF
+from engine.settings import KisSettings
+from pipelines.feed import DayPlan
+
+
+def why_no_feed(settings: KisSettings, plan: DayPlan, *, counted: bool) -> str | None:
+    """Return why the feed is not used on a day, None if it is.
+
+    `counted`: connections can be counted in the folder of this machine. KIS blocks who makes many.
+    """
+    if not settings.stream:
+        return STREAM_OFF
+    if plan.night:
+        return "nights are polled"
+    if not plan.bars:
+        return "no symbol with bars is collected"
+    return None if counted else "connections cannot be counted: the folder kis takes no file"
 
 
 class FeedStates:

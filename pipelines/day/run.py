@@ -37,6 +37,7 @@ from pipelines.day.after_sleep import catch_up_after_sleep
 from pipelines.day.alerts import Contact, no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.closing import close_day
+from pipelines.day.feed_states import why_no_feed
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
 from pipelines.day.machine import watch_machine
@@ -95,8 +96,8 @@ async def run_day(
         gate = Gate("it is not checked yet") if prepare else Gate()
         store = Store(paths.url, clock, component="collector", gate=gate)
         stack.push_async_callback(store.close)
-        # Connections are counted in that folder: KIS blocks who makes too many.
-        streams = settings.stream and bool(plan.bars) and not plan.night and kis_folder == paths.kis
+        stats.feed_off = why_no_feed(settings, plan, counted=kis_folder == paths.kis)
+        streams = stats.feed_off is None
         open_writer = partial(Writer, paths.url, clock, paths.spool, gate=gate)
         trade_writer = open_writer(component="trades", takes=is_trades) if streams else None
         writer = open_writer(component="writer", takes=is_not_trades if streams else any_table)

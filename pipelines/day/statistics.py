@@ -48,6 +48,7 @@ class DayStatistics:
     origins: Origins | None = None  # what the database says of feed and REST, after the close
     feed_symbols: pl.DataFrame | None = None  # FEED_SYMBOLS; None without the feed
     feed_message: str = ""  # the same in a clause
+    feed_off: str | None = None  # why the feed is not used; None if it is
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
     # all rows of them, by stamp
@@ -212,6 +213,13 @@ class DayStatistics:
         """The minute whose bar was committed latest after its end, and the seconds it took."""
         return max(self.delays.items(), key=lambda item: item[1], default=None)
 
+    @property
+    def feed_says(self) -> list[str]:
+        """How the feed does, in words, as `just status` says it; before the day begins nothing."""
+        if self.feed_off:
+            return [f"no feed today: {self.feed_off}"]
+        return self.feed.says() if self.feed else []
+
     def _feed_figures(self) -> dict[str, Any]:
         """Return what the feed gave; what REST said of it is null before the close."""
         complete = sum(map(len, self.by_feed.values()))
@@ -222,6 +230,7 @@ class DayStatistics:
             "confirmed": self.origins and self.origins.confirmed,
             "replaced": self.origins and self.origins.replaced,
             "trades": self.trades,
+            "says": self.feed_says,
             **(self.feed.as_json() if self.feed else {}),
         }
 

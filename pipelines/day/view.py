@@ -20,6 +20,7 @@ from rich.text import Text
 
 from engine.clock import Clock
 from engine.history.completeness import figures, reasons
+from engine.history.feed_standing import STREAM_OFF
 from pipelines.console import PlainConsole
 from pipelines.day.statistics import DayStatistics
 
@@ -97,10 +98,9 @@ def _feed(stats: DayStatistics) -> list[Text]:
     if stats.feed is None:
         return []
     style = "" if stats.feed.is_whole else "yellow"
-    lines = [(stats.feed.line(), style), *((text, "yellow") for text in stats.feed.polled())]
     return [
-        Text(f" {text}", line_style, no_wrap=True, overflow="ellipsis")
-        for text, line_style in lines[:FEED_LINES_SHOWN]
+        Text(f" {line}", style, no_wrap=True, overflow="ellipsis")
+        for line in stats.feed_says[:FEED_LINES_SHOWN]
     ]
 
 
@@ -251,6 +251,8 @@ def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
         yield "  at the end", stats.feed.line()
         for line in stats.feed.polled():
             yield "  polled", line
+    elif stats.feed_off not in (None, STREAM_OFF):
+        yield "by the feed", f"nothing: {stats.feed_off}"
     if stats.origins:
         yield "  confirmed", f"{stats.origins.confirmed:,} bars have the values that REST gave"
         yield "  replaced", f"{stats.origins.replaced:,} bars, for which REST gave other values"

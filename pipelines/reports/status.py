@@ -9,6 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from engine.history.completeness import COUNTS, MISSING, gap_runs
+from engine.history.feed_standing import STREAM_OFF
 from pipelines.json_rows import json_rows
 from pipelines.reports.standing import Standing
 from pipelines.reports.terminal import print_frame, print_json
@@ -39,12 +40,12 @@ def sentences(standing: Standing) -> list[str]:
 def feed_lines(standing: Standing, *, stream: bool) -> list[str]:
     """Return how the feed does, a line each; `stream` is what the settings say of it."""
     if standing.feed:
-        return [standing.feed.line(), *standing.feed.polled()]
+        return standing.feed.says()
     return [f"no feed today: {_why_no_feed(stream=stream)}"]
 
 
 def _why_no_feed(*, stream: bool) -> str:
-    return "no collector has used it yet" if stream else '`"stream": false`, all bars are polled'
+    return "no collector has used it yet" if stream else STREAM_OFF
 
 
 def _last_sign(standing: Standing) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from engine.history.feed_standing import FeedStanding
@@ -9,12 +10,13 @@ from pipelines.reports.dashboard import cards
 
 
 def feed_section(feed: FeedStanding | None) -> str:
-    """Return the section of the feed; empty where it is not used."""
+    """Return the section of the feed; where it is not used, that all bars are polled."""
     if feed is None:
-        return ""
+        off = '<small>피드를 쓰지 않습니다. 모든 봉을 폴링합니다 ("stream": true로 켭니다)</small>'
+        return cards.section("실시간 피드", off)
     rows = [_row(row) for row in feed.symbols.iter_rows(named=True)]
     table = cards.table(
-        ["종목", "수신", "시각부터", "봉", "지연 p50", "p99", "마지막", "폴링하는 이유"],
+        ["종목", "수신", "시각부터", "봉", "지연 p50", "p99", "마지막"],
         feed.symbols["symbol"],
         rows,
     )
@@ -26,7 +28,8 @@ def feed_section(feed: FeedStanding | None) -> str:
         bad=not feed.is_whole,
         name="feed",
     )
-    return cards.section("실시간 피드", cards.side_by_side([whole]) + table)
+    why = "".join(f"<small>{escape(line)}</small>" for line in feed.polled())
+    return cards.section("실시간 피드", cards.side_by_side([whole]) + why + table)
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -36,5 +39,4 @@ def _row(row: dict[str, Any]) -> list[str]:
         cards.cell(f"{row['since']:%H:%M}"),
         cards.cell(f"{row['bars']:,}"),
         *(cards.cell(cards.seconds(row[name])) for name in ("p50", "p99", "last")),
-        cards.cell(row["reason"] or ""),
     ]

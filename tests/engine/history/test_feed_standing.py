@@ -8,10 +8,13 @@ import polars as pl
 import pytest
 
 from engine.history.delays import DELAYS
-from engine.history.feed_standing import FEED_SYMBOLS, FeedStanding
+from engine.history.feed_standing import FEED_SYMBOLS, STREAM_OFF, FeedStanding
 from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.state import StreamState
-from pipelines.day.feed_states import FeedStates
+from engine.market.symbols import parse_chain
+from engine.settings import KisSettings
+from pipelines.day.feed_states import FeedStates, why_no_feed
+from pipelines.feed import Feed, plan
 
 DAY = date(2026, 11, 16)
 TEN = datetime(2026, 11, 16, 10)
@@ -105,3 +108,19 @@ def test_why_a_symbol_is_polled(state: StreamState, why: str | None) -> None:
     told = state.why_not(FUTURE)
     assert told is None if why is None else told is not None and why in told
     assert state.why_not(STOCK) is not None
+
+
+@pytest.mark.parametrize(
+    ("stream", "feed", "counted", "why"),
+    [
+        (True, Feed(("005930",)), True, None),
+        (False, Feed(("005930",)), True, STREAM_OFF),
+        (True, Feed(option_chains=(parse_chain("front"),)), True, "no symbol with bars"),
+        (True, Feed(("005930",)), False, "connections cannot be counted"),
+    ],
+)
+def test_why_there_is_no_feed_at_all(
+    stream: bool, feed: Feed, counted: bool, why: str | None
+) -> None:
+    told = why_no_feed(KisSettings(stream=stream), plan(feed, DAY), counted=counted)
+    assert told is None if why is None else told is not None and told.startswith(why)

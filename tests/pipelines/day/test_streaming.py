@@ -100,6 +100,8 @@ async def test_complete_minutes_are_known_before_rest_and_need_no_call(
                 assert played.stats.trades > 1000
             else:
                 assert played.stats.feed is None
+                off = ['no feed today: `"stream": false`, all bars are polled']
+                assert played.stats.as_json()["feed"]["says"] == off
                 assert (await at.frame("SELECT 1 FROM feed_symbols")).is_empty()
                 assert "feed" not in await statuses(at)
     assert found[True].equals(found[False])
