@@ -212,6 +212,12 @@ class DayPlan:
         """The futures contracts collected, the strategy's symbols among them."""
         return [bars.symbol for bars in self.bars if bars.table == "futures_1m"]
 
+    def watched(self, *, nights: bool) -> list[str]:
+        """Return what a strategy follows: futures, of a night only if it asks for `nights`."""
+        if not self.night:
+            return self.futures
+        return [bars.symbol for bars in self.bars] if nights else []
+
 
 def plan(feed: Feed, day: date) -> DayPlan:
     """Resolve front months and sessions for a date. Raises CalendarRangeError, InputError."""

@@ -88,6 +88,14 @@ class Strategy(Protocol[ParamsT_contra]):
         ...
 
     @property
+    def nights(self) -> bool:
+        """Whether it asks for nights as well: bars of A01612_NIGHT, apart from those of A01612.
+
+        With `false`, the usual answer, it never sees a bar of a night.
+        """
+        ...
+
+    @property
     def params(self) -> type[Params]:
         """The type of its parameters; called without arguments it gives the defaults."""
         ...

@@ -27,6 +27,7 @@ class OpeningRange:
     name = "opening_range"
     table = "opening_range_signal"
     params = OpeningRangeParams
+    nights = False
     schema = signal_schema(("min_from_open", pa.int64()))  # minutes since the first stamp
 
     def warm_up_sessions(self, params: OpeningRangeParams) -> int:  # noqa: ARG002

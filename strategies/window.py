@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
 from engine.columns import BARS
+from engine.market.nights import session_of
 from strategies.base import ENGINE, Params, Strategy
 
 
@@ -70,9 +71,9 @@ class LiveWindow:
         return changed
 
     def _rows(self) -> pl.DataFrame:
-        start = datetime.combine(self._since, datetime.min.time())
+        session = session_of(pl.col("symbol"), pl.col("timestamp"))
         rows = self._strategy.evaluate(self._bars.lazy(), self._params)
-        return rows.filter(pl.col("timestamp") >= start).collect(engine=ENGINE)
+        return rows.filter(session >= self._since).collect(engine=ENGINE)
 
 
 def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:

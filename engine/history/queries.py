@@ -47,14 +47,15 @@ def between_dates(first: date, last: date, table: str = "") -> str:
     return f"timestamp >= {literal(begin)} AND timestamp < {literal(end)}"
 
 
-def chain_dates(first: date, last: date) -> str:
+def chain_dates(first: date, last: date, column: str = "underlying_symbol") -> str:
     """Return the SQL condition for rows of option chains of the sessions from first to last.
 
-    Days and nights of a chain stand in one table, and a night reaches into the next date.
+    Days and nights of a chain stand in one table, and a night reaches into the next date. Signals
+    do so as well, by the `column` symbol.
     """
     span = f"{literal(first)} AND {literal(last)}"
     reach = between_dates(first, last + timedelta(days=1))  # keeps other partitions closed
-    return f"{reach} AND {chain_session_sql()} BETWEEN {span}"
+    return f"{reach} AND {chain_session_sql(chain=column)} BETWEEN {span}"
 
 
 def symbols_by_table(symbols: Sequence[str]) -> dict[str, list[str]]:

@@ -121,8 +121,8 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
         # The night is written down with its day: if nobody collects it, it is missing.
         await store_collected_symbols(day.store, plan.day, [*plan.kept, *plan.tonight])
         for strategy in STRATEGIES.values():
-            if plan.futures:
-                await store_strategy_symbols(day.store, strategy.name, plan.futures)
+            if followed := plan.watched(nights=strategy.nights):
+                await store_strategy_symbols(day.store, strategy.name, followed)
         filled = await fill_before_open(context, plan.names, plan.day, warm_up_sessions())
         inserted = filled.rows.inserted
         if day.clock.now() > min(session.first_stamp for session in plan.sessions):

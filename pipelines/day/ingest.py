@@ -17,6 +17,7 @@ from engine import schemas
 from engine.clock import Clock
 from engine.columns import BARS
 from engine.errors import KisKeyRefused
+from engine.market.nights import session_of
 from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
@@ -59,7 +60,8 @@ class Ingestor:
         if not batch.num_rows:
             return MergeCounts()
         symbol = batch["symbol"][0].as_py()
-        if self._early_bars is not None and symbol in self._stats.plan.futures:
+        followed = self._stats.plan.watched(nights=True)
+        if self._early_bars is not None and symbol in followed:
             self._early_bars.append(pl.DataFrame(batch))
         windows = [window for window in self.windows if window.watches(symbol)]
         counts = await self._writer.put(table, batch, patience=0.0 if windows else LONGEST_BATCHING)
@@ -81,7 +83,8 @@ class Ingestor:
 
         The windows hold the early bars already.
         """
-        early = self.early_bars().filter(pl.col("timestamp").dt.date() == self._stats.day)
+        session = session_of(pl.col("symbol"), pl.col("timestamp"))
+        early = self.early_bars().filter(session == self._stats.day)
         self.windows, self._early_bars = windows, None
         for window in windows:
             if any(map(window.watches, early["symbol"].unique())):

@@ -21,7 +21,7 @@ async def open_windows(plan: DayPlan, store: Store, ingestor: Ingestor) -> None:
     later minutes in the database: they come in their time. Raises StoreError.
     """
     earlier = previous_sessions(Market.DERIVATIVES, plan.day, warm_up_sessions())
-    stored = await read_bars(store, plan.futures, earlier[0], plan.day)
+    stored = await read_bars(store, plan.watched(nights=True), earlier[0], plan.day)
     stored = stored.filter(pl.col("timestamp") <= store.now())
     # No pause from here on: a bar that came now would be in no window.
     early = ingestor.early_bars().filter(pl.col("timestamp").dt.date() >= earlier[0])
@@ -38,6 +38,6 @@ async def open_windows(plan: DayPlan, store: Store, ingestor: Ingestor) -> None:
                 since=plan.day,
             )
             for strategy in STRATEGIES.values()
-            for symbol in plan.futures
+            for symbol in plan.watched(nights=strategy.nights)
         ]
     )

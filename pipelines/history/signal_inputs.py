@@ -10,8 +10,9 @@ import polars as pl
 
 from engine.columns import SESSION
 from engine.history.checks import RELATIONS
-from engine.history.queries import between_dates, read_bars
+from engine.history.queries import chain_dates, read_bars
 from engine.market import sessions
+from engine.market.nights import chain_session_sql, session_of
 from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.identifiers import identifier, identifiers, literal, literals
@@ -58,7 +59,7 @@ async def _stored_signals(
 ) -> pl.DataFrame:
     rows = await store.query(
         f"SELECT {identifiers(computed_columns(strategy.schema))} FROM {identifier(strategy.table)}"  # noqa: S608
-        f" WHERE symbol IN ({literals(symbols)}) AND {between_dates(first, last)}"
+        f" WHERE symbol IN ({literals(symbols)}) AND {chain_dates(first, last, 'symbol')}"
     )
     return _as_relation(pl.DataFrame(rows), strategy)
 
@@ -81,7 +82,7 @@ async def computed_signals(
     begin = [*earlier, days[0]][0]
     bars = await read_bars(store, given["symbol"].unique().to_list(), begin, days[-1])
     rows = strategy.evaluate(bars.lazy(), params).with_columns(
-        session=pl.col("timestamp").dt.date()
+        session=session_of(pl.col("symbol"), pl.col("timestamp"))
     )
     return rows.collect().join(given, on=SESSION, how="semi").drop("session")
 
@@ -93,9 +94,10 @@ async def _sessions_with_signals(
         return wanted.clear()
     days = wanted["session"].sort()
     rows = await store.query(
-        f"SELECT DISTINCT symbol, timestamp::date AS session FROM {identifier(strategy.table)}"  # noqa: S608
+        f"SELECT DISTINCT symbol, {chain_session_sql(chain='symbol')} AS session"  # noqa: S608
+        f" FROM {identifier(strategy.table)}"
         f" WHERE symbol IN ({literals(wanted['symbol'].unique())})"
-        f" AND {between_dates(days[0], days[-1])}"
+        f" AND {chain_dates(days[0], days[-1], 'symbol')}"
     )
     return wanted.join(pl.DataFrame(rows), on=SESSION, how="semi")
 
@@ -109,6 +111,6 @@ def _as_relation(rows: pl.DataFrame, strategy: Strategy[Any]) -> pl.DataFrame:
         "symbol",
         "timestamp",
         source=pl.lit(strategy.table),
-        session=pl.col("timestamp").dt.date(),
+        session=session_of(pl.col("symbol"), pl.col("timestamp")),
         content=content,
     )

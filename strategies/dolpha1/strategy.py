@@ -32,6 +32,7 @@ class Dolpha1:
     table = "dolpha1_signal"
     schema = DOLPHA1_SIGNAL
     params = Dolpha1Params
+    nights = False
 
     def warm_up_sessions(self, params: Dolpha1Params) -> int:
         """Return the sessions before a bar's own that its final signal needs.

@@ -24,6 +24,10 @@ from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, next_plan, plan, plan_night
 from pipelines.history.reconcile import finish_earlier
 from pipelines.history.validate import validate
+from strategies.base import signal_schema
+from strategies.dolpha1.params import Dolpha1Params
+from strategies.dolpha1.strategy import Dolpha1
+from strategies.registry import STRATEGIES, register
 from tests.pipelines.history.test_nights import NotHeld
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
@@ -154,6 +158,39 @@ def test_the_night_before_a_long_holiday_is_left_out() -> None:
     clock = VirtualClock(datetime(2026, 9, 23, 16))
     assert next_plan(FEED, clock).name == "2026-09-28"
     assert plan_night(FEED, date(2026, 9, 23)).sessions == []
+
+
+class Nightly(Dolpha1):
+    """A strategy that asks for the night, and says of each bar that it has seen it."""
+
+    name, table, schema, nights = "nightly", "nightly_signal", signal_schema(), True
+
+    def evaluate(self, bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+        return bars.select(
+            "timestamp",
+            "symbol",
+            "close",
+            monitor_signal=pl.lit(0, pl.Int64),
+            trade_signal=pl.lit(0, pl.Int64),
+            reason=pl.lit("seen"),
+            ub=pl.lit(None, pl.Float64),
+            lb=pl.lit(None, pl.Float64),
+        ).sort("symbol", "timestamp")
+
+
+async def test_a_strategy_sees_nights_only_if_it_asks_for_them(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STRATEGIES, "nightly", register(Nightly())["nightly"])
+    async with desk(database_url, tmp_path, datetime(2026, 11, 19, 5, 45)) as at:
+        stats = await collect(at, database_url, tmp_path, plan_night(FEED, EVENING))
+        assert stats.signals == {"nightly": 711}
+        given = await at.frame("SELECT symbol, timestamp FROM nightly_signal ORDER BY 2")
+        assert given["timestamp"].to_list() == parse(NIGHT).expected_stamps(EVENING).to_list()
+        assert given["symbol"].unique().to_list() == [NIGHT]
+        none = await at.frame("SELECT count(*) AS n FROM dolpha1_signal")
+        assert none["n"].item() == 0
+        assert (await validate(at.store, at.clock, [NIGHT])).exit_code == 0
 
 
 async def test_a_chain_at_night_is_quoted_option_by_option(
