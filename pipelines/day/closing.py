@@ -25,7 +25,7 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
     Has patience with the database. Raises KisKeyRefused, StoreError if it is refused.
     """
     await day.clock.sleep_until(day.sealed_at)
-    log.info("🔄 the session is over; comparing it with KIS")
+    log.info("🔄 the day is over; comparing it with KIS")
     plan = day.plan
 
     async def compare_with_kis() -> pl.DataFrame:

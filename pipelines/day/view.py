@@ -271,9 +271,9 @@ def headline(stats: DayStatistics) -> str:
     if stats.closed:
         return f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
     if stats.interrupted:
-        return f"⚠️ {stats.day} was interrupted"
+        return f"⚠️ {stats.plan.name} was interrupted"
     if stats.complete:
-        return f"🎉 {stats.day} is complete"
+        return f"🎉 {stats.plan.name} is complete"
     if stats.spooled:
-        return f"⚠️ {stats.day} is not complete: {stats.spooled:,} batches wait in the spool"
-    return f"⚠️ {stats.day} is over; {stats.missing:,} minutes are missing"
+        return f"⚠️ {stats.plan.name} is not complete: {stats.spooled:,} batches wait in the spool"
+    return f"⚠️ {stats.plan.name} is over; {stats.missing:,} minutes are missing"

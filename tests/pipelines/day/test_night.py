@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from pydantic import SecretStr
+from rich.console import Console
 
 from engine.clock import VirtualClock
 from engine.history.queries import read_chain
@@ -19,6 +21,7 @@ from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.store import MergeCounts
 from engine.store.trade_files import TradeFiles
+from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, next_plan, plan, plan_night
@@ -54,6 +57,12 @@ async def collect(at: Desk, url: str, folder: Path, session: DayPlan) -> DayStat
     return stats
 
 
+def summary_text(stats: DayStatistics) -> str:
+    console = Console(file=StringIO(), width=100)
+    console.print(view.summary(stats))
+    return str(console.file.getvalue())
+
+
 async def night_is_whole(at: Desk, stats: DayStatistics) -> None:
     assert stats.complete
     stored = (await at.bars(TABLE)).filter(pl.col("timestamp") > datetime(2026, 11, 18, 12))
@@ -80,6 +89,8 @@ async def test_a_night_is_whole_though_the_collector_came_late(
         live = [stamp for stamp in stats.delays if stamp > now]
         assert len(live) == 15 + 1  # 05:36 … 05:50, and the auction
         assert max(stats.delays.values()) < 10
+
+        assert "🎉 night of 2026-11-18 is complete" in summary_text(stats)
 
         # No signal of a night, none of its bars among the day's, and nothing is amiss.
         assert stats.signals == {}
