@@ -58,3 +58,15 @@ def test_what_is_no_chain_is_refused(wrong):
 def test_nothing_to_collect_is_refused():
     with pytest.raises(InputError):
         DataFeedBuilder().build()
+
+
+def test_what_is_told_once_is_counted_beside_the_names():
+    feed = DataFeedBuilder().add_deriv("A01").collect("state").collect("flows:KOSPI").build()
+    planned = plan(feed, date(2025, 9, 1))
+    assert planned.names == ["101W09"]
+    assert planned.kept == ["101W09", "STATE_101W09", "FLOWS_KOSPI"]
+    with pytest.raises(InputError, match="choose from state, flows, programme, index"):
+        DataFeedBuilder().collect("halts")
+    alone = Feed(stocks=("005930",), streams=("state:A01612",))
+    with pytest.raises(InputError, match="comes with bars: collect A01612 as well"):
+        plan(alone, date(2026, 11, 18))
