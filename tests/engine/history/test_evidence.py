@@ -28,6 +28,7 @@ from engine.history.evidence import (
 )
 from engine.market.sessions import Market, Session
 from engine.store import ledger
+from tests.databases import LONG
 
 DAY = date(2025, 9, 1)
 OPENS = datetime(2025, 9, 1, 9)
@@ -460,7 +461,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(dict(sorted(bars.items())), always_trades, traded_before, draw(st.booleans()))
 
 
-@settings(max_examples=300)
+@settings(max_examples=1_000 if LONG else 120)
 @given(worlds(), st.lists(RUNS, max_size=5))
 def test_nothing_that_kis_would_give_is_ever_settled_and_all_else_is_in_the_end(
     world: World, runs: list[Run]
