@@ -14,6 +14,7 @@ from engine.kis.endpoints import StockMinutesToday
 from engine.kis.skew import AGREE
 from engine.kis.transport import LOOPBACK, Reply, Transport
 from engine.settings import AppKey
+from pipelines.day.machine import LAST_DAYS, certificate_end
 from pipelines.day.run import usable_folder
 from pipelines.doctor.finding import Finding, Situation
 from pipelines.doctor.settings_checks import placeholders
@@ -41,8 +42,13 @@ def check_network(situation: Situation) -> Iterator[Finding]:
         yield Finding("clock", "unknown", "KIS's clock cannot be read", "see network")
         return
     took = situation.clock.now() - sent
-    kind = "certificate valid" if address.scheme == "https" else "without encryption"
-    yield Finding("network", "well", f"{name} answers in {_ms(took)} ms, {kind}")
+    ends = certificate_end(situation.settings.base_url)
+    kind = f"certificate valid until {ends:%Y-%m-%d}" if ends else "no certificate"
+    says = f"{name} answers in {_ms(took)} ms, {kind}"
+    if ends and ends - sent < LAST_DAYS:
+        yield Finding("network", "amiss", says, "KIS has to renew it: see its notices")
+    else:
+        yield Finding("network", "well", says)
     yield _clock(situation, reply, took)
 
 

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from engine.errors import InputError
+from pipelines.day.machine import LEAST_FREE
 from pipelines.doctor.finding import Finding, Situation
 from pipelines.service import manager
 
@@ -25,7 +26,6 @@ PACKAGES = (
     "pyarrow",
     "tzdata",
 )
-_LEAST = 2e9  # bytes: a busy day with trades, the log of Postgres, and room for a repair
 _FOLDERS = ("", "live", "simulation", "live/kis", "live/spool", "live/logs", "simulation/logs")
 
 
@@ -78,7 +78,7 @@ def check_disk(situation: Situation) -> Iterator[Finding]:
     files = os.statvfs(folder) if hasattr(os, "statvfs") else None
     says = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB are free on the disk of {folder}"
     remedy = "free some, or name a data_folder on another disk; old backups and exports come first"
-    if usage.free < _LEAST:
+    if usage.free < LEAST_FREE:
         yield Finding("disk", "amiss", says, remedy)
     elif files is not None and files.f_files and files.f_favail < 1000:
         yield Finding("disk", "amiss", f"{says}, but it takes no more files (inodes)", remedy)

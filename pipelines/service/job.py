@@ -15,11 +15,14 @@ NAME = "korea-realtime-trading"
 DESCRIPTION = "Collects minute data of the Korean market, session after session"
 CONFIG_FOLDER = "KRT_CONFIG_FOLDER"  # names the folder of config.json
 
-# Whatever is not known to be harmless is taken for a secret.
+# What is not listed here, and is no plain value of the settings, is taken for a secret.
+_PRIVATE = ("account_no", "account_no_sub", "app_keys", "database", "tr_id")
 _HARMLESS = (
-    *("KRT_BASE_URL", "KRT_DATA_FOLDER", "KRT_LOG_LEVEL", "KRT_STREAM", "KRT_POLLING_INTERVAL"),
-    *("KRT_CALLS_PER_SECOND", "KRT_REQUEST_TIMEOUT", "KRT_STOCKS", "KRT_FUTURES"),
-    *("KRT_OPTION_CHAINS", "KRT_EXPORT_FOLDER"),
+    *(
+        f"KRT_{name}".upper()
+        for name, field in Settings.model_fields.items()
+        if name not in _PRIVATE and "Secret" not in repr(field.annotation)
+    ),
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
 

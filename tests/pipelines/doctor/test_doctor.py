@@ -184,6 +184,15 @@ def test_the_database_is_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert PASSWORD not in said["database"]
 
 
+def test_a_certificate_ends_soon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = WallClock().now()
+    for days, state in ((6, "amiss"), (8, "well")):
+        monkeypatch.setattr(
+            kis_checks, "certificate_end", lambda _, d=days: now + timedelta(days=d)
+        )
+        assert findings(network=True)["network"].state == state
+
+
 def test_a_certificate_is_not_valid(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask(_: Situation) -> None:
         raise KisUnreachable(

@@ -15,10 +15,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from engine import awake
-from engine.settings import Settings
+from engine.settings import Settings, load_settings
 from pipelines.commands.main import main
 from pipelines.service import manager, systemd
-from pipelines.service.job import Job, ServicePlan
+from pipelines.service.job import Job, ServicePlan, job_here
 from pipelines.service.launchd import launchd_plan
 from pipelines.service.systemd import systemd_plan, unit_text
 from pipelines.service.task_scheduler import task_plan
@@ -128,7 +128,10 @@ def test_systemd_finds_nothing_wrong(system_wide: bool, tmp_path: Path) -> None:
 
 
 @posix
-@pytest.mark.parametrize("name", ["KRT_APP_KEY", "KRT_DATABASE_URL", "KRT_ALERTS", "KRT_NEW_ONE"])
+@pytest.mark.parametrize(
+    "name",
+    ["KRT_APP_KEY", "KRT_APP_SECRET", "KRT_APP_KEYS", "KRT_DATABASE_URL", "KRT_ALERTS", "KRT_NEW"],
+)
 def test_what_may_be_a_secret_is_refused_and_never_written(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +144,16 @@ def test_what_may_be_a_secret_is_refused_and_never_written(
     assert name in said.err
     assert "config.json" in said.err
     assert "p4ssword" not in said.err + said.out
+
+
+def test_what_is_no_secret_is_passed_on(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("KRT_NIGHT", "true")
+    monkeypatch.setenv("KRT_STOCKS", "005930,000660")
+    environment = job_here(load_settings(), home).environment
+    assert environment["KRT_NIGHT"] == "true"
+    assert environment["KRT_STOCKS"] == "005930,000660"
+    assert environment["KRT_DATA_FOLDER"] == str(home / "data")
 
 
 def test_a_system_without_a_service_manager_says_so_in_a_line(
