@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 _STEPS = 40
 _HUBER = 2.0  # errors of a quote
 _DIFFERENCE = 1e-6  # of x, for the slopes of the residuals
-_ENOUGH = 1e-7  # of the cost: a step that gains less ends the search
+_ENOUGH = 1e-7  # of the cost and of one squared error: a step that gains less ends the search
 _SKEW = 0.999  # the largest |rho|
 _PULL = 0.02  # of an error, per unit of x: where quotes say nothing x stays at its first guess
 _SHARE = 8.0  # |x2|; psi stays inside its bounds by a thousandth of them
@@ -161,7 +161,7 @@ class _Fit:
             gained = np.where(better, cost - new_cost, np.inf)
             x = np.where(better[:, None], tried, x)
             residuals = np.where(better[:, None], new, residuals)
-            done = (gained <= _ENOUGH * cost) | (damping > 1e8)
+            done = (gained <= _ENOUGH * (1 + cost)) | (damping > 1e8)
             cost = np.where(better, new_cost, cost)
             damping = np.where(better, damping * 0.2, damping * 5)
             searching &= ~done

@@ -73,26 +73,22 @@ def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
     smiles = _smiles(chain)
     quotes = _quotes(chain, smiles)
     theta, rho, psi = np.full((3, smiles.height), np.nan)
-    arbitrage = np.full((2, smiles.height), fill_value=False)
     years_left, firsts = smiles["years"].to_numpy(), smiles["first"].to_numpy()
     before = np.full(smiles.height, -1)
     levels = smiles["level"].to_numpy()
     for level in range(levels.max(initial=-1) + 1):
         of_level = np.flatnonzero(levels == level)
         before[of_level] = _before(of_level, theta, before, firsts)
-        for start in range(0, len(of_level), _AT_A_TIME):
-            rows = of_level[start : start + _AT_A_TIME]
-            earlier = _rows(Slices(theta, rho, psi), before[rows])
+        for rows in _pieces(of_level):
             found = fit_smiles(
                 quotes.k[rows],
                 quotes.volatility[rows],
                 quotes.error[rows],
                 years_left[rows],
-                earlier,
+                _rows(Slices(theta, rho, psi), before[rows]),
             )
             theta[rows], rho[rows], psi[rows] = found.theta, found.rho, found.psi
-            arbitrage[:, rows] = _arbitrage(found, earlier)
-    return _table(smiles, Slices(theta, rho, psi), quotes, arbitrage)
+    return _table(smiles, Slices(theta, rho, psi), quotes, before)
 
 
 def volatility_of_smile() -> pl.Expr:
@@ -174,6 +170,10 @@ def _quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> _Quotes:
     return _Quotes(k, volatility, error, tick_error)
 
 
+def _pieces(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [rows[start : start + _AT_A_TIME] for start in range(0, len(rows), _AT_A_TIME)]
+
+
 def _before(
     rows: NDArray[np.int64], theta: Floats, before: NDArray[np.int64], first: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -221,15 +221,19 @@ def _cdf(x: Floats) -> Floats:
 def _wing(slices: Slices, side: int) -> Floats:
     """Return total variance where the undiscounted delta is 0.25: of calls (1) or puts (-1)."""
     k = np.zeros_like(slices.theta)[:, None]
-    for _ in range(60):
+    for _ in range(40):  # each halves the distance at least
         deviation = np.sqrt(slices.total_variance(k))
         k = 0.5 * k + 0.5 * (np.square(deviation) / 2 - side * _D1_OF_25 * deviation)
     return np.asarray(slices.total_variance(k)[:, 0])
 
 
 def _table(
-    smiles: pl.DataFrame, found: Slices, quotes: _Quotes, arbitrage: NDArray[np.bool_]
+    smiles: pl.DataFrame, found: Slices, quotes: _Quotes, before: NDArray[np.int64]
 ) -> pl.DataFrame:
+    """Return SMILES; `before` is the row of the maturity that each was held against, or -1."""
+    arbitrage = np.zeros((2, smiles.height), dtype=bool)
+    for rows in _pieces(np.arange(smiles.height)):
+        arbitrage[:, rows] = _arbitrage(_rows(found, rows), _rows(found, before[rows]))
     used = np.isfinite(quotes.error)
     count = used.sum(axis=1)
     time = np.where(smiles["years"].to_numpy() > 0, smiles["years"].to_numpy(), np.nan)

@@ -28,6 +28,7 @@ from tests.benchmarks.table import console, table
 PARTS = (
     "merge",
     "options",
+    "surface",
     "strategy",
     "history",
     "research",

@@ -1,0 +1,108 @@
+"""How fast chains become smiles and exposures, beside scipy's least_squares, one smile at a time.
+
+The baseline fits the same eSSVI slice to the same quotes with the same errors. It knows neither
+bounds nor the maturity before (which costs it nothing); where it ends, ours is no worse, which is
+checked.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from scipy.optimize import least_squares
+
+from engine.features.exposure import option_surface
+from engine.features.greeks import with_model_greeks
+from engine.features.smile import Floats, Slices, fit_smiles
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.bench_options import ENGINE, chains, ready
+from tests.benchmarks.rows import Row, in_turns
+
+YEARS = 0.1
+ERROR = 0.003
+MATURITIES = 4
+TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}
+
+
+def quotes(smiles: int, strikes: int) -> tuple[Floats, Floats]:
+    """Return k and noisy volatilities of random smiles, shape (smiles, strikes)."""
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(0.2, 0.5, smiles) ** 2 * YEARS
+    truth = Slices(theta, rng.uniform(-0.7, 0.0, smiles), 0.9 * np.sqrt(theta))
+    k = np.linspace(-3, 3, strikes)[None, :] * np.sqrt(theta)[:, None]
+    volatility = np.sqrt(truth.total_variance(k) / YEARS)
+    return k, volatility + rng.normal(0, ERROR, k.shape)
+
+
+def one_by_one(k: Floats, volatility: Floats) -> Slices:
+    """Return the slices that scipy finds, one call a smile."""
+    found = []
+    for x, seen in zip(k, volatility, strict=True):
+
+        def off(p: Floats, x: Floats = x, seen: Floats = seen) -> Floats:
+            slices = Slices(np.exp(p[:1]), np.tanh(p[1:2]), np.exp(p[2:]))
+            return np.asarray((np.sqrt(slices.total_variance(x)[0] / YEARS) - seen) / ERROR)
+
+        first = np.array([np.log(0.1 * YEARS), -0.3, np.log(0.1)])
+        found.append(least_squares(off, first, loss="huber", f_scale=2.0).x)
+    p = np.array(found)
+    return Slices(np.exp(p[:, 0]), np.tanh(p[:, 1]), np.exp(p[:, 2]))
+
+
+def misfit(slices: Slices, k: Floats, volatility: Floats) -> Floats:
+    """Return the root mean square of model minus quote of each smile, in errors."""
+    off = (np.sqrt(slices.total_variance(k) / YEARS) - volatility) / ERROR
+    return np.asarray(np.sqrt(np.square(off).mean(axis=1)))
+
+
+def minute(strikes: int) -> pl.DataFrame:
+    """Return one minute of four maturities, with the model's greeks."""
+    one = chains(1, strikes)
+    together = pl.concat(
+        one.with_columns(
+            pl.lit(f"20{2612 + n}_KOSPI200").alias("underlying_symbol"),
+            pl.col("expiry") + timedelta(days=30 * n),
+        )
+        for n in range(MATURITIES)
+    )
+    greeks = with_model_greeks(ready(together)).collect(engine=ENGINE)
+    return greeks.with_columns(underlying=pl.lit("KOSPI200"))
+
+
+def measure(
+    env: BenchEnv, *, rounds: int = 7, snapshots: int = 420, strikes: int = 40
+) -> list[Row]:
+    """Measure a day of smiles of one maturity, and a live minute of four."""
+    del env
+    k, volatility = quotes(snapshots, strikes)
+    error, years = np.full(k.shape, ERROR), np.full(len(k), YEARS)
+    ours, theirs = fit_smiles(k, volatility, error, years), one_by_one(k, volatility)
+    worse = misfit(ours, k, volatility) - misfit(theirs, k, volatility)
+    if not np.quantile(worse, 0.95) < 0.05:
+        raise AssertionError(f"ours fits worse than scipy: {np.quantile(worse, 0.95):.3f} errors")
+    chain = minute(max(strikes, 20) * 2)
+    took = in_turns(
+        {
+            "day": lambda: fit_smiles(k, volatility, error, years),
+            "scipy": lambda: one_by_one(k, volatility),
+            "minute": lambda: option_surface(chain),
+        },
+        rounds,
+    )
+    return [
+        Row(
+            f"{snapshots} smiles at once vs scipy one by one",
+            took["day"],
+            took["scipy"],
+            snapshots,
+            least=8,
+        ),
+        Row(
+            f"surface and exposures of a minute of {MATURITIES} maturities",
+            took["minute"],
+            rows=chain.height,
+            most=0.060,
+        ),
+    ]
