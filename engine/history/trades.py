@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -97,19 +98,26 @@ class _Wanted:
 
 
 def _read(url: str, folder: Path, wanted: _Wanted) -> Iterator[pl.DataFrame]:
-    with snapshot(url) as cursor:
+    with _locked(url) as cursor:
         stored = stored_sessions(cursor)
         _name_lost_files(cursor, folder, stored)
-    files = sessions_in_files(folder)
+        files = sessions_in_files(folder)
+        if not files:
+            for day in stored:
+                yield from _session(cursor, day, wanted)
+            return
     sessions = sorted({*stored, *files})
     for in_file, days in groupby(sessions, key=set(files).__contains__):
-        if wanted.rows == 0:
-            return
         if in_file:
             for day in days:
                 yield from _from_file(url, folder, day, wanted, also_stored=day in stored)
         else:
             yield from _from_database(url, folder, list(days), wanted)
+
+
+def _locked(url: str) -> AbstractContextManager[Cursor]:
+    """Open a snapshot out of which no session can go."""
+    return snapshot(url, f"LOCK TABLE {identifier(TRADES.name)} IN ACCESS SHARE MODE")
 
 
 def _name_lost_files(cursor: Cursor, folder: Path, stored: list[date]) -> None:
@@ -129,6 +137,8 @@ def _name_lost_files(cursor: Cursor, folder: Path, stored: list[date]) -> None:
 def _from_file(
     url: str, folder: Path, day: date, wanted: _Wanted, *, also_stored: bool
 ) -> Iterator[pl.DataFrame]:
+    if wanted.rows == 0:
+        return
     path = file_of(folder, day)
     try:
         frame, height = pl.scan_parquet(path), pq.read_metadata(path).num_rows
@@ -150,13 +160,10 @@ def _stored(url: str, info: TableInfo, day: date) -> pl.DataFrame:
 def _from_database(
     url: str, folder: Path, days: list[date], wanted: _Wanted
 ) -> Iterator[pl.DataFrame]:
-    """Yield sessions of the database; none of them can leave it meanwhile, only before."""
-    lock = f"LOCK TABLE {identifier(TRADES.name)} IN ACCESS SHARE MODE"
-    with snapshot(url, lock) as cursor:
+    """Yield sessions of the database, and from their files those that have left it just now."""
+    with _locked(url) as cursor:
         present = set(stored_sessions(cursor))
         for day in days:
-            if wanted.rows == 0:
-                return
             if day not in present:
                 yield from _from_file(url, folder, day, wanted, also_stored=False)
                 continue
@@ -164,6 +171,8 @@ def _from_database(
 
 
 def _session(cursor: Cursor, day: date, wanted: _Wanted) -> Iterator[pl.DataFrame]:
+    if wanted.rows == 0:
+        return
     predicate, condition, needed = wanted.predicate, _of_session(day), wanted.columns
     if predicate is not None:
         needed = list(dict.fromkeys([*needed, *predicate.meta.root_names()]))

@@ -55,8 +55,13 @@ class Ingestor:
         """Say whether a strategy waits for the symbol's bars."""
         return any(window.watches(symbol) for window in self.windows)
 
-    async def store_bars(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
-        """Commit finished bars of one symbol, then the signals that follow from them."""
+    async def store_bars(
+        self, table: str, batch: pa.RecordBatch, *, at_once: bool = False
+    ) -> MergeCounts:
+        """Commit finished bars of one symbol, then the signals that follow from them.
+
+        Bars that no strategy watches may wait for others to share their commit, if not `at_once`.
+        """
         if not batch.num_rows:
             return MergeCounts()
         symbol = batch["symbol"][0].as_py()
@@ -64,10 +69,12 @@ class Ingestor:
         if self._early_bars is not None and symbol in followed:
             self._early_bars.append(pl.DataFrame(batch))
         windows = [window for window in self.windows if window.watches(symbol)]
-        counts = await self._writer.put(table, batch, patience=0.0 if windows else LONGEST_BATCHING)
-        self._stats.count_bars(batch, counts, self._clock.now())
-        for window in windows:
+        patience = 0.0 if windows or at_once else LONGEST_BATCHING
+        counts = await self._writer.put(table, batch, patience=patience)
+        committed_at = self._clock.now()
+        for window in windows:  # before anything is counted: a trader waits for them
             await self._store_signals(window, pl.DataFrame(batch))
+        self._stats.count_bars(batch, counts, committed_at)
         return counts
 
     def early_bars(self) -> pl.DataFrame:

@@ -218,7 +218,9 @@ class FeedFollower:
             parts = [await self._finished.get()]
             while not self._finished.empty():
                 parts.append(self._finished.get_nowait())
-            by_symbol = pl.concat(parts).partition_by("symbol", maintain_order=True)
+            futures_first = pl.col("symbol").is_in(self._futures)  # strategies wait for them
+            bars = pl.concat(parts).sort(futures_first, descending=True, maintain_order=True)
+            by_symbol = bars.partition_by("symbol", maintain_order=True)
             await asyncio.gather(*(self._commit(part) for part in by_symbol))
 
     def _is_believed(self, plan: BarPlan) -> pl.Expr:
@@ -254,7 +256,7 @@ class FeedFollower:
         try:
             if new.height:
                 batch = _stored_columns(plan, new, self._clock)
-                await self._ingestor.store_bars(plan.table, batch)
+                await self._ingestor.store_bars(plan.table, batch, at_once=True)
         except KrtError as error:
             log.warning("⚠️ feed: %s: %s", plan.symbol, error)
             return

@@ -1,9 +1,10 @@
 """`just bench`: every comparison side by side, in one run, as ratios.
 
-    just bench [PART …] [--save] [--large] [--tiny]
+    just bench [PART …] [--save] [--large] [--long] [--tiny]
 
 --save   keep the result in out/bench with machine and versions; say what got slower since the last
 --large  growth goes on to 50 million bars
+--long   5,000 trades a second for ten minutes, not one
 --tiny   sizes so small that the numbers say nothing: to see that it runs
 
 A part is a module bench_PART with `measure(env, …) -> list[Row]`, and in TINY (and LARGE, where
@@ -35,11 +36,19 @@ PARTS = (
     "growth",
     "poll",
     "delay",
+    "feed",
     "stream",
     "told_once",
+    "trades",
 )
-OPTIONS = ("--save", "--large", "--tiny")
-DISK = {"LARGE": 30, "": 8, "TINY": 1}  # GB that the histories take, their making included
+OPTIONS = ("--save", "--large", "--long", "--tiny")
+SIZES = {"--tiny": "TINY", "--large": "LARGE", "--long": "LONG"}  # the first that is given
+DISK = {
+    "LARGE": 30,
+    "LONG": 8,
+    "": 8,
+    "TINY": 1,
+}  # GB that the histories take, their making included
 LARGER = "growth to 50 million bars: just bench growth --large (20 minutes, 30 GB of disk)"
 
 
@@ -52,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if unknown := [w for w in arguments if w not in (*PARTS, *OPTIONS)]:
         return _refuse(f"no such benchmark or option: {', '.join(unknown)}; see just bench --help")
-    size = "TINY" if "--tiny" in options else "LARGE" if "--large" in options else ""
+    size = next((size for option, size in SIZES.items() if option in options), "")
     if shutil.disk_usage(tempfile.gettempdir()).free < DISK[size] * 1e9:
         return _refuse(f"{tempfile.gettempdir()} has less than {DISK[size]} GB free; see TMPDIR")
     with bench_env() as env:

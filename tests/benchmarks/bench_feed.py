@@ -1,0 +1,239 @@
+"""From the frame that ends a minute to its committed bars and signals; the feed against polling.
+
+Ours is measured in real time: frames of 20 symbols and 34 options, as the simulator writes them,
+are handed to the collector, then at once those of the next minute's first seconds. From then on it
+is our own work: columns, bars, commit, strategies, commit. What comes before is the exchange's and
+KIS's. It is taken from a stretch of a day on the virtual clock, in which work takes no time, by
+feed and by polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from engine.clock import VirtualClock, WallClock
+from engine.kis.stream.frames import Frame
+from engine.kis.stream.registrations import StreamRegistration
+from engine.kis.stream.state import StreamState
+from engine.market.symbols import Option, Stock, parse
+from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.market.data import open_session
+from engine.simulator.market.synthetic import SyntheticMarket
+from engine.simulator.stream.frames import FrameWriter
+from engine.simulator.stream.services import SERVICES
+from engine.store import MergeCounts, Store, Writer
+from pipelines.day.alerts import Alerts
+from pipelines.day.ingest import Ingestor
+from pipelines.day.statistics import DayStatistics
+from pipelines.day.streaming import FeedFollower
+from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
+from pipelines.day.warm_up import open_windows
+from pipelines.feed import DayPlan, Feed
+from strategies.registry import STRATEGIES
+from tests.benchmarks.bench_delay import OPEN, day_plan, warm_up
+from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.rows import Row
+from tests.pipelines.day.playing import at_time, play
+from tests.pipelines.simulated import desk
+
+MINUTE = timedelta(minutes=1)
+JUST_AFTER = timedelta(seconds=2.2)  # of the next minute: its frames prove that the last is over
+OPTIONS = 34
+TINY = {"stocks": 1, "options": 2, "minutes": 2, "until": ""}
+LAST_SIGNAL = f"{list(STRATEGIES)[-1]}_signal"
+
+
+def measure(
+    env: BenchEnv,
+    *,
+    stocks: int = 19,
+    options: int = OPTIONS,
+    minutes: int = 30,
+    until: str = "15:10",
+) -> list[Row]:
+    """Measure our part over so many minutes, and a stretch of a day by feed and by polling."""
+    own = asyncio.run(_own(env.database(), stocks, options, minutes))
+    rows = [
+        _row(f"ours: {stocks} stocks, 1 future, {options} options → bars", own["bars"], 0.025),
+        _row("ours: → the future's signals", own["signals"], None),
+    ]
+    for stream in (True, False) if until else ():
+        who = "feed" if stream else "polling"
+        found = asyncio.run(_stretch(env.database(), env.folder / who, until, stream=stream))
+        rows += [_row(f"{who} · {what}", seconds) for what, seconds in found.items()]
+    return rows
+
+
+def _row(what: str, seconds: list[float], most: float | None = None) -> Row:
+    p50, p99 = (float(np.quantile(seconds, q)) for q in (0.5, 0.99))
+    return Row(what, p50, p99=p99, rows=len(seconds), most=most)
+
+
+class Frames:
+    """A connection to which the benchmark hands frames; it is up since before the open."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Any] = {}
+        self.state = StreamState(connected_since=OPEN - timedelta(hours=1), limit=100)
+        self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
+
+    def want(self, _registrations: list[StreamRegistration]) -> None:
+        """Be asked for nothing: frames are made here."""
+
+    def start(self) -> None:
+        """Begin with what is put."""
+
+    def put(self, frames: list[Frame]) -> None:
+        """Have frames taken."""
+        self._queue.put_nowait(frames)
+
+    async def take(self) -> list[Frame]:
+        """Wait for frames."""
+        return await self._queue.get()
+
+
+class Commits:
+    """Notes when bars and signals of a minute are committed, in seconds since its end was known."""
+
+    def __init__(self) -> None:
+        self.bars: list[float] = []
+        self.signals: list[float] = []
+        self.begin = 0.0
+        self.stamp = OPEN  # of the minute that has just ended
+        self.waits: set[str] = set()
+        self.done = asyncio.Event()
+
+    def watch(self, writer: Writer, stamp: datetime, symbols: set[str]) -> None:
+        """Begin a minute: its end has just come in."""
+        self.waits, self.stamp = {*symbols, LAST_SIGNAL}, stamp
+        self.done.clear()
+        self.begin = time.perf_counter()
+
+    def note(self, table: str, batch: pa.RecordBatch) -> None:
+        """Note a commit."""
+        passed = time.perf_counter() - self.begin
+        frame = pl.DataFrame(batch).filter(pl.col("timestamp") == self.stamp)
+        if table == LAST_SIGNAL and frame.height and LAST_SIGNAL in self.waits:
+            self.signals.append(passed)
+            self.waits.discard(LAST_SIGNAL)
+        for symbol in self.waits & set(frame["symbol"]) if table.endswith("_1m") else ():
+            self.bars.append(passed)
+            self.waits.discard(symbol)
+        if not self.waits:
+            self.done.set()
+
+
+async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, list[float]]:
+    market, day = SyntheticMarket(3), day_plan(stocks)
+    clock, connection, commits = WallClock(), Frames(), Commits()
+    virtual = Store(url, VirtualClock(OPEN))
+    await warm_up(virtual, market, day)
+    frames = sorted(_frames(market, day, options, minutes + 2))
+    with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
+        writer = Writer(url, clock, Path(here), takes=is_not_trades)
+        trades = Writer(url, clock, Path(here), takes=is_trades)
+        stats = DayStatistics(day, simulated=True)
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
+        await open_windows(day, virtual, ingestor)
+        await virtual.close()
+        keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)
+        put = writer.put
+
+        async def watched(table: str, batch: pa.RecordBatch, **named: Any) -> MergeCounts:
+            counts = await put(table, batch, **named)
+            if table.endswith(("_1m", "_signal")):
+                commits.note(table, batch)
+            return counts
+
+        writer.put = watched  # type: ignore[method-assign]
+        feed = FeedFollower(day, [connection], ingestor, keeper, clock)  # type: ignore[list-item]
+        running = asyncio.create_task(feed.run())
+        # The first minute warms up: no trade before it proves its bars.
+        connection.put([frame for frame in frames if frame[0] < OPEN + MINUTE + JUST_AFTER])
+        await clock.sleep(1)
+        for number in range(2, minutes + 2):
+            end = OPEN + number * MINUTE
+            during = [frame for frame in frames if end - MINUTE + JUST_AFTER <= frame[0] < end]
+            after = [frame for frame in frames if end <= frame[0] < end + JUST_AFTER]
+            connection.put(during)
+            await clock.sleep(0.3)  # until they are read, and their trades stored
+            traded = {symbol for symbol in _symbols(day) if any(symbol in f[1] for f in during)}
+            commits.watch(writer, end, traded)
+            connection.put(after)
+            with suppress(TimeoutError):  # nothing was traded that proves that the minute is over
+                async with clock.timeout(2):
+                    await commits.done.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await keeper.flush()
+        await trades.close()
+        await writer.close()
+    return {"bars": commits.bars, "signals": commits.signals}
+
+
+def _symbols(day: DayPlan) -> list[str]:
+    return [bars.symbol for bars in day.bars]
+
+
+def _frames(market: SyntheticMarket, day: DayPlan, options: int, minutes: int) -> Iterator[Frame]:
+    """Yield the frames of the first minutes from nine o'clock on, of all symbols and options."""
+    exchange = SimulatedExchange(market)
+    writer = FrameWriter(exchange, seed=1)
+    chain = exchange.options.day("KOSPI200", "202612", day.day).listed["code"]
+    near = chain[190 : 190 + options].to_list()
+    for symbol in [*_symbols(day), *near]:
+        tr_id = {Stock: "H0STCNT0", Option: "H0IOCNT0"}.get(type(parse(symbol)), "H0IFCNT0")
+        session = open_session(SERVICES[tr_id].market, day.day)
+        for block in range(writer.blocks(symbol, session)):
+            for when, text in writer.block(tr_id, symbol, session, block):
+                if OPEN <= when < OPEN + minutes * MINUTE:
+                    yield when, text
+
+
+async def _stretch(url: str, folder: Path, until: str, *, stream: bool) -> dict[str, list[float]]:
+    """Return seconds from the end of each minute to what follows, on the virtual clock."""
+    feed = Feed(tuple(f"{n:05}0" for n in range(1, 5)), ("101W12",))
+    async with desk(url, folder, at_time("15:00")) as at:
+        await play(at, url, folder, feed=feed, stream=stream, until=at_time(until))
+        since = at_time("15:02")
+        bars = await at.frame(
+            "SELECT symbol, timestamp, committed_at FROM futures_1m UNION ALL"
+            " SELECT symbol, timestamp, committed_at FROM stocks_1m"
+        )
+        signals = await at.frame(f"SELECT timestamp, committed_at FROM {LAST_SIGNAL}")
+        trades = await at.frame(
+            "SELECT symbol, date_trunc('minute', traded_at) + interval '1 minute' AS timestamp,"
+            " max(received_at) AS received_at, max(traded_at) AS traded_at"
+            " FROM trades GROUP BY 1, 2"
+        )
+    late = pl.col("committed_at") - pl.col("timestamp")
+    live = (pl.col("timestamp") > since) & (late < timedelta(minutes=1))
+    bars = bars.filter(live)
+    found = {
+        "bar end → committed bar": _seconds(bars.select(late)),
+        "bar end → committed signal": _seconds(signals.filter(live).select(late)),
+    }
+    if stream:
+        both = bars.join(trades, on=["symbol", "timestamp"])
+        receipt = pl.col("received_at") - pl.col("traded_at")
+        known = pl.max_horizontal("received_at", "timestamp")
+        found["exchange → receipt of the bar's last trade"] = _seconds(both.select(receipt))
+        found["waiting for the minute to be over"] = _seconds(
+            both.select(pl.col("committed_at") - known)
+        )
+    return found
+
+
+def _seconds(frame: pl.DataFrame) -> list[float]:
+    return [value.total_seconds() for value in frame.to_series()]
