@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from engine.kis.stream.frames import OPTION_QUOTES
 from engine.market.symbols import parse_chain
 from pipelines.day.option_quotes import MOST, MOST_CHANGES, REACH, SLACK, OptionQuotes
 from pipelines.feed import DataFeedBuilder, Feed, plan
-from tests.pipelines.day.playing import DAY, FUTURE, at_time, play
+from tests.pipelines.day.playing import DAY, FUTURE, at_time, play, scenario
 from tests.pipelines.simulated import desk
 
 CHAIN, LATER = "202511_KOSPI200", "202512_KOSPI200"
@@ -164,3 +165,44 @@ async def test_the_snapshot_is_sooner_and_newer_with_the_feed_at_the_same_pace(
     younger = both.filter(pl.col("quoted_at") >= pl.col("timestamp"))
     assert younger.height > 20
     assert (younger["volume"] >= younger["volume_plain"]).all()
+
+
+ROUGH = [
+    {"what": "lost_frames", "probability": 0.02},
+    {"what": "doubled_frames", "probability": 0.05},
+    {"what": "torn_frames", "probability": 0.02},
+    {"what": "foreign_records", "probability": 0.05},
+    {"what": "held_frames", "probability": 0.002, "seconds": 4.0},
+    {"what": "stream_cut", "from": "14:02:20", "to": "14:02:22"},
+    {"what": "registration_limit", "registrations": 20},
+    {
+        "what": "wrong_time",
+        "endpoint": "trades",
+        "from": "14:04:00",
+        "to": "14:05:00",
+        "seconds": 7,
+    },
+]
+
+
+@pytest.mark.long
+async def test_whatever_the_feed_does_wrong_a_snapshot_has_true_quotes(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, at_time("14:00"), faults=scenario(*ROUGH)) as at:
+        played = await play(
+            at, database_url, tmp_path, feed=CHAINS, stream=True, until=at_time("14:07")
+        )
+        assert played.error is None
+        rows = await at.frame("SELECT * FROM option_chain_raw ORDER BY timestamp, symbol")
+        sizes = rows.group_by("timestamp").len()["len"]
+        assert (sizes.len(), sizes.n_unique()) == (7, 1)
+        by_feed = rows.filter(quote_source="feed")
+        assert by_feed.height > 40
+        assert (by_feed["quoted_at"] <= by_feed["fetched_at"]).all()
+        for (code,), own in by_feed.group_by("symbol"):
+            served = at.served(str(code), DAY)
+            assert own["price"].is_between(served["low"].min(), served["high"].max()).all(), code
+            assert own.sort("timestamp")["volume"].is_sorted()
+        assert at.simulator.stream.counts["OPSP0008"] == 1  # the limit is learned
+        assert played.stats.feed_message == "1 of 1 symbols, 19 options; connected"
