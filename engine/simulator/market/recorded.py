@@ -19,6 +19,7 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.columns import PRICES
 from engine.errors import InputError
 from engine.history.bar_file import scan_bars
 from engine.history.bar_file_times import BarTimes
@@ -26,7 +27,7 @@ from engine.market.products import KOSDAQ150, KOSPI200, Product
 from engine.market.sessions import Market, Session
 from engine.market.symbols import Contract, Stock, front_month
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, instrument, minute_starts
+from engine.simulator.market.data import BARS, INDEX, instrument, minute_starts, open_session
 from engine.simulator.market.synthetic import SyntheticMarket, future_bars
 
 INDEX_FUTURE = {"KOSPI200": KOSPI200, "KOSDAQ150": KOSDAQ150}  # whose price implies the index
@@ -35,9 +36,9 @@ INDEX_FUTURE = {"KOSPI200": KOSPI200, "KOSDAQ150": KOSDAQ150}  # whose price imp
 class RecordedMarket:
     """Bars of a file; see the module for the front month and `MarketData` for the methods.
 
-    Other symbols, nights and other contracts come from a `SyntheticMarket`, contracts and options
-    of a recorded product around its recorded price. Raises InputError if the file cannot be read
-    or holds rows that mean nothing; `times` says what the times in the file are.
+    Other symbols, nights and other contracts come from a `SyntheticMarket`, contracts, options and
+    nights of a recorded product around its recorded price. Raises InputError if the file cannot be
+    read or holds rows that mean nothing; `times` says what the times in the file are.
     """
 
     def __init__(self, path: Path | str, times: BarTimes | None = None) -> None:
@@ -75,7 +76,7 @@ class RecordedMarket:
 
     def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
         if session.market is Market.NIGHT:
-            return self._fallback.bars(symbol, session)
+            return self._night_bars(symbol, session)
         for name in self._names(symbol, session.date):
             if self._series(name):  # a date that the file lacks was not traded
                 return self._series(name).get(session.date, BARS.to_frame())
@@ -86,6 +87,12 @@ class RecordedMarket:
             return BARS.to_frame()
         index = self.index(traded.product.underlying, session)
         return future_bars(index, traded, session, seed=0)
+
+    def _night_bars(self, symbol: str, night: Session) -> pl.DataFrame:
+        traded = instrument(symbol)
+        if not isinstance(traded, Contract) or traded.last_day <= night.date:
+            return BARS.to_frame()
+        return future_bars(self.index(traded.product.underlying, night), traded, night, seed=0)
 
     def _names(self, symbol: str, day: date) -> Iterator[str]:
         """Yield the names under which the file may hold the symbol's bars of the day."""
@@ -102,10 +109,19 @@ class RecordedMarket:
             for name in self._names(front.code, session.date)
             if session.date in self._series(name)
         ]
-        if not names or session.market is Market.NIGHT:
+        if not names:
             return self._fallback.index(underlying, session)
+        if session.market is Market.NIGHT:
+            return self._night(underlying, session)
         factor = carry(session.date, front.last_day)
         return _every_minute(self._series(names[0])[session.date], session, factor)
+
+    def _night(self, underlying: str, night: Session) -> pl.DataFrame:
+        """Return a made-up night that begins where the recorded day ended."""
+        day = self.index(underlying, open_session(Market.DERIVATIVES, night.date))
+        path = self._fallback.index(underlying, night)
+        moved = pl.col(PRICES) * (day["close"][-1] / path["open"][0])
+        return path.with_columns(moved.round(2))
 
 
 def _front_and_next(product: Product, day: date) -> tuple[Contract, Contract]:

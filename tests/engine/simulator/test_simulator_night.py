@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from engine.market.sessions import Market, session
-from engine.simulator import SyntheticMarket
+from engine.market.symbols import parse
+from engine.simulator import RecordedMarket, SyntheticMarket
+from tests.paths import FUTURES_FILE, needs
 
 EVENING = date(2026, 11, 17)
 MIDNIGHT = datetime(2026, 11, 18, 0, 30, 5)
@@ -53,3 +55,16 @@ async def test_single_quotes_of_a_night_have_its_price_interest_and_greeks(calli
         future = (await caller.quote("A01612", market="CM"))["output1"]
         assert future["futs_prpr"] == rows[0]["futs_prpr"]
         assert (await caller.quote("A01612", market="EU"))["output1"] == {}
+
+
+@needs(FUTURES_FILE)
+def test_a_night_around_a_recorded_day_begins_where_the_day_ended() -> None:
+    market = RecordedMarket(FUTURES_FILE)
+    code, day = "101W09", date(2025, 9, 1)
+    night = session(Market.NIGHT, day)
+    last = parse(code).session(day)
+    assert night is not None
+    assert last is not None
+    bars = market.bars(code, night)
+    assert bars.height > 700
+    assert bars["open"][0] == pytest.approx(market.bars(code, last)["close"][-1], rel=0.002)
