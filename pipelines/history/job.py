@@ -20,6 +20,7 @@ from engine.market.trading_days import check_range
 from engine.settings import DataKind, KisSettings, load_settings
 from engine.simulator.market.recorded import RecordedMarket
 from engine.store import Store, Writer
+from engine.store.connection import Connection
 from pipelines.databases import Database, data_kind, open_database, run_with_store
 from pipelines.feed import configured_feed
 from pipelines.history.request import BackfillContext
@@ -105,6 +106,8 @@ class HistoryJob:
             clock=self.clock, level=self.settings.log_level, secrets=self.settings.secrets()
         )
         with open_database(self._kind, settings=self.settings, collects=collects) as database:
+            if database.kind == "simulation":
+                self.clock = _no_earlier(self.clock, database.url)
             yield database
 
     async def _collect(self, job: CollectJob, database: Database) -> int:
@@ -131,3 +134,14 @@ class HistoryJob:
         with TemporaryDirectory(prefix="krt-") as folder:
             async with simulated_kis(market, self.clock, self.settings.kis) as (settings, _):
                 yield settings, Path(folder)
+
+
+def _no_earlier(clock: Clock, url: str) -> Clock:
+    """Return a clock that is not before the simulation's collector, who may be in days to come."""
+    connection = Connection(url, "history")
+    try:
+        found = connection.query("SELECT max(timestamp) AS moment FROM system_status")
+    finally:
+        connection.close()
+    moment = found["moment"][0].as_py()
+    return VirtualClock(moment) if moment and moment > clock.now() else clock

@@ -20,6 +20,7 @@ from engine.clock import Clock, VirtualClock
 from engine.errors import InputError, KisUnreachable, SchemaIsNewer, StoreError, StoreUnreachable
 from engine.settings import DatabaseSettings, DataKind, Settings
 from engine.store.connection import Connection
+from pipelines.commands.main import main
 from pipelines.databases import Database
 from pipelines.day import every_day
 from pipelines.day.alerts import Contact
@@ -295,7 +296,7 @@ def held_by(url: str) -> int:
 
 
 def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Days of the simulated KIS, each begun shortly before its end: it fetches what was before."""
     days: list[DayStatistics] = []
@@ -325,3 +326,6 @@ def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
     files = list((tmp_path / "parquet").rglob("*.parquet"))
     with_the_one_before = 381 + sum(stats.bars for stats in days)
     assert pl.read_parquet(files).height == with_the_one_before
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
+    assert main(["validate", "--from", "2026-12-30"]) == 0, "days to come are no unexpected ones"
