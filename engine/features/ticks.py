@@ -1,10 +1,10 @@
 """Minute bars from trades, as Polars expressions; each bar says whether it is proven complete.
 
 KIS gives the volume of the session with every trade. Where it grew by more than the trade's size, a
-trade was not seen: its frame was lost, or the connection was. A bar is proven complete where no
-trade is missing from the one before its first to the one after its last. While the trade after its
-last has not come, it is only not known to lack one, and a later call may take that back: what was
-lost between two bars belongs to either.
+trade was not seen: its frame was lost, or the connection was. A bar is complete where no trade is
+missing from the one before its first to the one after its last, and where all of these bear times
+that can be right. While the trade after its last has not come, nobody can say: a frame may be lost
+or held, and the clock cannot tell that from a market without trades.
 
 The volume of the session says how much is missing, so the volume, turnover and VWAP of a bar that
 lacks trades are right where the trade before it is known; its high, low, open, close and count of
@@ -14,6 +14,7 @@ trades may not be.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import polars as pl
 
@@ -37,28 +38,38 @@ FEED_BARS = pl.Schema(
         ("sold", pl.Int64()),  # by sellers who came to the bid; null: cannot be known
         ("open_interest", pl.Int64()),  # after the last trade; null for stocks
         ("received_at", pl.Datetime("us")),  # of the last trade
-        ("least_delay", pl.Float64()),  # seconds from the exchange's time of a trade to its receipt
-        ("most_delay", pl.Float64()),
-        ("complete", pl.Boolean()),  # no trade is known to be missing
-        ("followed", pl.Boolean()),  # a later trade was seen, so `complete` is proven
+        # True: proven. False: a trade is missing, or a time cannot be right. Null: so far nothing
+        # is known to be missing, but no trade has come after it that would prove it.
+        ("complete", pl.Boolean()),
     ]
 )
 _SYMBOL_AND_STAMP = ["symbol", "timestamp"]
+_KEY = ["symbol", "day_volume"]  # of a trade; see engine.schemas.TRADES
+# Seconds from the exchange's time of a trade (whole seconds) to its receipt by KIS's clock: 4.2 at
+# the worst when it was measured. Beyond these one of the two clocks is wrong or the feed hangs, and
+# a trade may stand in a minute that is not its own.
+LEAST_DELAY, MOST_DELAY = -3.0, 6.0
+_BACKWARDS = pl.duration(seconds=1)  # from one trade to the next; more is a clock that was set
 
 
 def bars_from_trades(
-    trades: pl.LazyFrame, stamp: pl.Expr, multipliers: Mapping[str, float] | None = None
+    trades: pl.LazyFrame,
+    stamp: pl.Expr,
+    multipliers: Mapping[str, float] | None = None,
+    *,
+    ahead: timedelta = timedelta(),
 ) -> pl.LazyFrame:
     """Return the bars of one session's trades (`schemas.TRADES`) in FEED_BARS, by symbol and time.
 
     `stamp` turns `traded_at` into the bar's stamp (Session.stamp_of_trade); trades that have none
     make no bar but prove that nothing is missing. `multipliers` are KRW per index point, by symbol;
-    a symbol without one is priced in KRW. Trades may come in any order and more than once.
+    a symbol without one is priced in KRW. `ahead`: by how much the clock of `received_at` is ahead
+    of KIS's. Trades may come in any order and more than once.
 
     A symbol's first bar is complete only if it begins with the session's first trade: give the last
     trade before the minutes wanted along with theirs.
     """
-    rows = _in_order(trades).with_columns(
+    rows = _sound_rows(distinct_trades(trades), ahead).with_columns(
         stamp.alias("timestamp"),
         pl.col("symbol").replace_strict(dict(multipliers or {}), default=1.0).alias("multiplier"),
     )
@@ -66,31 +77,77 @@ def bars_from_trades(
         _with_what_is_missing(rows)
         .drop_nulls("timestamp")
         .group_by(_SYMBOL_AND_STAMP, maintain_order=True)
-        .agg(*_values(), *_proofs())
+        .agg(*_values(), *_growth(), *_proofs())
         .with_columns(
             (pl.col("turnover") / pl.col("multiplier") / pl.col("traded")).alias("vwap"),
             (pl.col("traded") - pl.col("volume")).alias("missing_volume"),
+            _complete().alias("complete"),
         )
         .select(pl.col(name).cast(kind) for name, kind in FEED_BARS.items())
+        .sort(_SYMBOL_AND_STAMP)
     )
 
 
-def _in_order(trades: pl.LazyFrame) -> pl.LazyFrame:
-    """Return each trade once, sorted by symbol and volume of the session."""
-    return trades.unique(["symbol", "day_volume"], keep="first", maintain_order=True).sort(
-        "symbol", "day_volume"
+def distinct_trades(trades: pl.LazyFrame) -> pl.LazyFrame:
+    """Return trades by symbol and volume of the session, those that came again left out.
+
+    Two trades of one volume that are not the same stay, one after the other: see `clashes`.
+    """
+    ordered = trades.sort(_KEY, maintain_order=True)
+    return ordered.filter(~(_same_key(1) & ~_other_values(1)))
+
+
+def clashes() -> pl.Expr:
+    """Say which of `distinct_trades` have the volume of another trade: both cannot be right.
+
+    A record under a wrong code makes such a trade. The first of them that came is not marked.
+    """
+    return _same_key(1)
+
+
+def _same_key(step: int) -> pl.Expr:
+    """Say whether a trade has the key of the one before it (1) or after it (-1)."""
+    return pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(step)) for name in _KEY)
+
+
+def _other_values(step: int) -> pl.Expr:
+    values = (pl.col(name) for name in ("traded_at", "price", "size"))
+    return pl.any_horizontal(value.ne_missing(value.shift(step)) for value in values)
+
+
+def _sound_rows(trades: pl.LazyFrame, ahead: timedelta) -> pl.LazyFrame:
+    """Return each trade once, with `sound`: nothing speaks against its time and its values."""
+    delay = (pl.col("received_at") - ahead - pl.col("traded_at")).dt.total_microseconds() / 1e6
+    same_symbol = pl.col("symbol").eq_missing(pl.col("symbol").shift(1))
+    backwards = same_symbol & (pl.col("traded_at") < pl.col("traded_at").shift(1) - _BACKWARDS)
+    return (
+        trades.with_columns(_same_key(-1).alias("clashes"))
+        .filter(~clashes())
+        .with_columns(
+            (
+                delay.is_between(LEAST_DELAY, MOST_DELAY)
+                & ~pl.col("clashes")
+                & ~backwards.fill_null(value=False)
+                & ~backwards.shift(-1).fill_null(value=False)
+            ).alias("sound")
+        )
     )
 
 
 def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Add sums of the session before each trade, and the volume missing before and after it.
+    """Add sums of the session before each trade, and what is known of its neighbours.
 
-    Before a symbol's first row nothing was traded if its size is the session's volume; else the
-    sums before it are null. After a symbol's last row nothing is known to be missing.
+    `missing_before` and `missing_after` are volumes that were not seen, `sound_before` and
+    `sound_after` say it of the trades next to it. Before a symbol's first row nothing was traded if
+    its size is the session's volume; else what was before it is null, as is what comes after the
+    last.
     """
     is_first = pl.col("symbol").ne_missing(pl.col("symbol").shift(1))
     is_last = pl.col("symbol").ne_missing(pl.col("symbol").shift(-1))
     begins = is_first & (pl.col("day_volume") == pl.col("size"))
+
+    def after(column: str) -> pl.Expr:
+        return pl.when(~is_last).then(pl.col(column).shift(-1))
 
     def before(column: str) -> pl.Expr:
         value = pl.when(~is_first).then(pl.col(column).shift(1))
@@ -102,14 +159,18 @@ def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
         rows.with_columns(before(name) for name in sums)
         .with_columns(gap.alias("missing_before"))
         .with_columns(
-            pl.when(~is_last).then(pl.col("missing_before").shift(-1)).alias("missing_after")
+            after("missing_before").alias("missing_after"),
+            after("sound").alias("sound_after"),
+            pl.when(is_first)
+            .then(begins)
+            .otherwise(pl.col("sound").shift(1))
+            .alias("sound_before"),
         )
     )
 
 
 def _values() -> list[pl.Expr]:
     price = pl.col("price")
-    delay = (pl.col("received_at") - pl.col("traded_at")).dt.total_microseconds() / 1e6
     return [
         price.first().alias("open"),
         price.max().alias("high"),
@@ -119,25 +180,41 @@ def _values() -> list[pl.Expr]:
         pl.len().alias("trades"),
         pl.col("open_interest").last(),
         pl.col("received_at").last(),
-        delay.min().alias("least_delay"),
-        delay.max().alias("most_delay"),
         pl.col("multiplier").first(),
     ]
 
 
-def _proofs() -> list[pl.Expr]:
-    """Return by how much the session's sums grew in a bar, and whether by its trades alone."""
-    is_whole = (pl.col("missing_before") == 0).fill_null(value=False).all()
+def _growth() -> list[pl.Expr]:
+    """Return by how much the session's sums grew in a bar."""
     return [
-        *(
-            (pl.col(column).last() - pl.col(f"{column}_before").first()).alias(name)
-            for column, name in (
-                ("day_volume", "traded"),
-                ("day_turnover", "turnover"),
-                ("day_bought", "bought"),
-                ("day_sold", "sold"),
-            )
-        ),
-        (is_whole & (pl.col("missing_after").last().fill_null(0) == 0)).alias("complete"),
-        pl.col("missing_after").last().is_not_null().alias("followed"),
+        (pl.col(column).last() - pl.col(f"{column}_before").first()).alias(name)
+        for column, name in (
+            ("day_volume", "traded"),
+            ("day_turnover", "turnover"),
+            ("day_bought", "bought"),
+            ("day_sold", "sold"),
+        )
     ]
+
+
+def _proofs() -> list[pl.Expr]:
+    """Return what a bar's trades and those next to them say of its completeness."""
+    follows = (pl.col("missing_before") == 0) & pl.col("sound")
+    return [
+        (follows.fill_null(value=False).all() & pl.col("sound_before").first()).alias("is_whole"),
+        ((pl.col("missing_after") == 0) & pl.col("sound_after")).last().alias("is_followed"),
+    ]
+
+
+def _complete() -> pl.Expr:
+    """Return `complete` of FEED_BARS.
+
+    Its trades must add up to the growth of the session's volume: they do not where a trade of
+    another minute stands among them.
+    """
+    whole = pl.col("is_whole") & (pl.col("traded") == pl.col("volume"))
+    return (
+        pl.when(whole.fill_null(value=False))
+        .then(pl.col("is_followed"))
+        .otherwise(pl.lit(value=False))
+    )

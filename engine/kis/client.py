@@ -114,6 +114,11 @@ class KisClient:
         return self.counts["refusals"]
 
     @property
+    def ahead(self) -> timedelta:
+        """By how much this machine's clock is ahead of KIS's, as far as its answers tell."""
+        return self._skew.ahead
+
+    @property
     def per_second(self) -> float:
         """Calls a second at the present pace, all app keys together."""
         return sum(account.pace.per_second for account in self._accounts)
@@ -279,6 +284,7 @@ class KisClient:
                 raise _KeyRefused from error
             raise
         account.rejections = 0
+        self._skew.note(sent_at, self.clock.now(), reply.dated)
         return Answer(
             tr_id=sent_tr_id(request, self._tr_ids),
             symbol=request.symbol,

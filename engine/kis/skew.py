@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _WORTH_A_LINE = timedelta(seconds=3)
 AGREE = timedelta(minutes=1)  # beyond that, an answer proves nothing about a missing minute
+_SECOND = timedelta(seconds=1)
 _A_CLOCK = timedelta(days=1)  # beyond that the date is not the time of the answer
 
 
@@ -27,6 +28,30 @@ class Skew:
         self._tells_time = tells_time
         self._kind = ""
         self.trouble: str | None = None  # how far the clocks are apart, if that is worth a line
+        self._bounds: tuple[timedelta, timedelta] | None = None  # of `ahead`, by all answers so far
+
+    @property
+    def ahead(self) -> timedelta:
+        """By how much this machine's clock is ahead of KIS's; zero while that is not known."""
+        if self._bounds is None:
+            return timedelta()
+        least, most = self._bounds
+        return least + (most - least) / 2
+
+    def note(self, sent_at: datetime, received_at: datetime, dated: datetime | None) -> None:
+        """Learn from an answer: it was dated after it was asked for and before it came.
+
+        KIS writes whole seconds, cut off. Many answers together tell more than one; where one
+        contradicts those before it, a clock was set.
+        """
+        if not self._tells_time or dated is None:
+            return
+        least, most = sent_at - dated - _SECOND, received_at - dated
+        if self._bounds is not None:
+            known_least, known_most = self._bounds
+            if max(least, known_least) <= min(most, known_most):
+                least, most = max(least, known_least), min(most, known_most)
+        self._bounds = least, most
 
     def as_of(self, sent_at: datetime, dated: datetime | None) -> datetime:
         """Return up to when minutes of an answer count as finished: the earlier of both clocks."""

@@ -68,8 +68,7 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
         table.rows(batch).lazy().with_columns(pl.lit(number, pl.Int32).alias(_BATCH))
         for number, batch in enumerate(batches)
     ]
-    order = [*table.key, *([SOURCE] if table.two_sources else [])]
-    ordered = pl.concat(numbered).sort(order, maintain_order=True)
+    ordered = pl.concat(numbered).sort(table.key, maintain_order=True)
     rows = ordered.with_columns(
         *(expression.alias(name) for name, expression in table.derived.items()),
         *([pl.lit(None, pl.Datetime("us")).alias(CONFIRMED_AT)] if table.two_sources else []),
@@ -78,7 +77,8 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
         return rows
     if table.two_sources:
-        rows = rows.with_columns(_confirmation(table).alias(CONFIRMED_AT))
+        in_order = rows.sort([*table.key, SOURCE], maintain_order=True)
+        rows = in_order.with_columns(_confirmation(table).alias(CONFIRMED_AT))
     return latest_rows(table, rows)
 
 

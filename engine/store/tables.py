@@ -204,7 +204,7 @@ _FIXED = (
         ("symbol", "session", "day_volume"),
         "received_at",
         "session",
-        compare_on=("price", "size"),
+        compare_on=("traded_at", "price", "size"),
     ),
     Table(
         "option_chain_raw",

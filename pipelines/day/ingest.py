@@ -7,7 +7,7 @@ all within the minute. A chain is committed, then its matrix and summary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
@@ -107,9 +107,10 @@ class Ingestor:
         for event in self._news.events(window.table.removesuffix("_signal"), signals):
             self._alerts.tell(event)
 
-    def count_feed_bars(self, symbol: str, stamps: Iterable[datetime]) -> None:
-        """Count bars that came complete by the feed."""
-        self._stats.by_feed.setdefault(symbol, set()).update(stamps)
+    def count_feed_bars(self, symbol: str, bars: pl.DataFrame) -> None:
+        """Count bars (FEED_BARS) of a symbol that the feed gave, by what is known of them now."""
+        for stamp, complete in bars.select("timestamp", "complete").iter_rows():
+            self._stats.by_feed.setdefault(symbol, {})[stamp] = complete
 
     async def store_stream(self, code: str, table: str, batch: pa.RecordBatch) -> None:
         """Commit rows of what KIS tells only once; `code` is its name in the ledger."""

@@ -1,6 +1,6 @@
 """Minutes of the feed: trades come in, a minute's bars go out once it is over.
 
-When that is, and whether a bar is believed, is decided here; how a bar is made of trades stands in
+When that is, is decided here; how a bar is made of trades, and when it is complete, stands in
 `engine.features.ticks`. A bar that was given goes out again if a late trade changes it, and when
 the trade after it proves it or shows that one is missing.
 """
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import floor_minute
-from engine.features.ticks import FEED_BARS, bars_from_trades
+from engine.features.ticks import FEED_BARS, bars_from_trades, distinct_trades
 from engine.market.sessions import Session
 from engine.market.symbols import Contract, Option, parse
 
@@ -37,27 +37,32 @@ class MinuteBars:
         self._kept = pl.DataFrame(schema=_TRADES)
         self._given = pl.DataFrame(schema=FEED_BARS)
         self._since = min(session.opens for session in sessions.values())  # kept from then on
+        self._newest: dict[str, datetime] = {}  # minute of each symbol's newest trade
 
-    def add(self, trades: pa.RecordBatch) -> None:
+    def add(self, trades: pa.RecordBatch) -> bool:
         """Take trades (`schemas.TRADES`), in any order, also such as came before.
 
-        Those of other symbols, as of options that are only quoted, are left out.
+        Those of other symbols, as of options that are only quoted, are left out. Says whether a
+        symbol has traded in a later minute than before: that ends the one before.
         """
         own = pl.DataFrame(trades).filter(pl.col("symbol").is_in(list(self._multipliers)))
-        if own.height:
-            self._waiting.append(own)
+        if own.is_empty():
+            return False
+        self._waiting.append(own)
+        newest = own.group_by("symbol").agg(pl.col("traded_at").max().dt.truncate("1m"))
+        moved = {code: at for code, at in newest.iter_rows() if at > self._newest.get(code, at.min)}
+        self._newest |= moved
+        return bool(moved)
 
-    def finished(self, until: datetime) -> pl.DataFrame:
+    def finished(self, until: datetime, ahead: timedelta = timedelta()) -> pl.DataFrame:
         """Return the bars (FEED_BARS) of minutes that were over at `until`, by symbol and time.
 
         A minute is over for a symbol, too, that has traded in a later one. Only bars that were not
-        given yet, or that differ from what was given.
+        given yet, or that differ from what was given. `ahead`: of our clock before KIS's.
         """
-        trades = pl.concat([self._kept, *self._waiting]).unique(
-            ["symbol", "day_volume"], keep="first", maintain_order=True
-        )
+        trades = distinct_trades(pl.concat([self._kept, *self._waiting]).lazy()).collect()
         self._waiting.clear()
-        bars = pl.concat([pl.DataFrame(schema=FEED_BARS), *self._bars(trades, until)])
+        bars = pl.concat([pl.DataFrame(schema=FEED_BARS), *self._bars(trades, until, ahead)])
         changed = bars.join(
             self._given, on=bars.columns, how="anti", nulls_equal=True, maintain_order="left"
         )
@@ -66,14 +71,16 @@ class MinuteBars:
         self._kept = _still_needed(trades, self._since)
         return changed.sort("symbol", "timestamp")
 
-    def _bars(self, trades: pl.DataFrame, until: datetime) -> Iterator[pl.DataFrame]:
+    def _bars(
+        self, trades: pl.DataFrame, until: datetime, ahead: timedelta
+    ) -> Iterator[pl.DataFrame]:
         """Yield the finished bars of each set of hours, those of minutes kept as a whole."""
         for session, symbols in self._symbols.items():
             stamp = session.stamp_of_trade(pl.col("traded_at"))
             label = session.label_of_stamp(pl.col("timestamp"))
             own = trades.lazy().filter(pl.col("symbol").is_in(symbols))
             yield (
-                bars_from_trades(own, stamp, self._multipliers)
+                bars_from_trades(own, stamp, self._multipliers, ahead=ahead)
                 .filter(session.is_finished(label, until) | _has_later, label >= self._since)
                 .collect()
             )
@@ -88,5 +95,6 @@ def _multiplier(symbol: str) -> float:
 def _still_needed(trades: pl.DataFrame, since: datetime) -> pl.DataFrame:
     """Return the trades since then, and of each symbol the last one before: it proves the next."""
     recent = pl.col("traded_at") >= since
-    last_before = trades.filter(~recent).sort("symbol", "day_volume").unique("symbol", keep="last")
+    by_time = trades.filter(~recent).sort("symbol", "traded_at", "day_volume")
+    last_before = by_time.unique("symbol", keep="last")
     return pl.concat([last_before, trades.filter(recent)])

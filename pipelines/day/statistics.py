@@ -42,7 +42,8 @@ class DayStatistics:
     bar_delays: dict[str, dict[datetime, float]] = field(default_factory=dict)  # by symbol
     # stamps, by symbol; of option chains those of their snapshots
     stored: dict[str, set[datetime]] = field(default_factory=dict)
-    by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # complete, stamps by symbol
+    # bars that the feed gave, by symbol and stamp: complete (FEED_BARS)
+    by_feed: dict[str, dict[datetime, bool | None]] = field(default_factory=dict)
     trades: int = 0  # that the feed gave
     lost_trades: int = 0  # of them, that neither the database nor the disk took
     origins: Origins | None = None  # what the database says of feed and REST, after the close
@@ -156,6 +157,11 @@ class DayStatistics:
         traded = {name: sum(map(bool, rows.values())) for name, rows in self.signal_rows.items()}
         return Counter(traded)
 
+    @property
+    def feed_bars(self) -> Counter[bool | None]:
+        """How many bars the feed gave: complete, partial, or (None) without a trade to prove it."""
+        return Counter(state for bars in self.by_feed.values() for state in bars.values())
+
     def minutes_until(self, now: datetime) -> pl.DataFrame:
         """Return MINUTES of the plan by now: after the close the database's, before it our own."""
         if self.minutes is not None:
@@ -222,10 +228,12 @@ class DayStatistics:
 
     def _feed_figures(self) -> dict[str, Any]:
         """Return what the feed gave; what REST said of it is null before the close."""
-        complete = sum(map(len, self.by_feed.values()))
+        counts = self.feed_bars
         return {
-            "bars": complete,
-            "share": round(complete / self.bars, 4) if self.bars else None,
+            "bars": counts[True],
+            "share": round(counts[True] / self.bars, 4) if self.bars else None,
+            "partial": counts[False],
+            "unproven": counts[None],
             "first": self.origins and self.origins.by_feed,
             "confirmed": self.origins and self.origins.confirmed,
             "replaced": self.origins and self.origins.replaced,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -21,6 +21,7 @@ from engine.clock import Clock, floor_minute
 from engine.columns import BARS
 from engine.concurrency import run_until_first_error
 from engine.errors import KrtError
+from engine.features.ticks import LEAST_DELAY
 from engine.fetchers.stock import TIMEFRAME
 from engine.kis.client import KisClient
 from engine.kis.stream.connection import StreamConnection
@@ -38,17 +39,15 @@ from pipelines.feed import BarPlan, DayPlan
 
 log = logging.getLogger(__name__)
 
-# A minute is over when the exchange's time on the connection is a second past its end: trades of
-# one second come from several channels. On a silent market our clock decides; 99 % of the trades
-# come within a second (docs/kis.md#messages), and a later one corrects the bar.
+# A symbol's minute is over when it trades in a later one, or when the exchange's time on the
+# connections is a second past its end (trades of one second come from several channels), or, on a
+# silent market, when KIS's clock is: 99 % of trades come within a second (docs/kis.md#messages).
+# Only the first proves that no trade is missing; else the bar waits for that trade, or for REST.
 ALLOWANCE = timedelta(seconds=1)
 SILENT = timedelta(seconds=1.5)
 MINUTE = timedelta(minutes=1)
 # An answer about a stock has 30 bars, so what REST has not confirmed must not grow beyond that.
 CONFIRM_EVERY = timedelta(minutes=25)
-# Seconds from the exchange's time of a trade to its receipt: beyond these, one clock is wrong or
-# the feed hangs, and REST is asked.
-_LEAST_DELAY, _MOST_DELAY = -2.0, 30.0
 _TELL_EVERY = 10.0  # seconds
 
 
@@ -62,13 +61,16 @@ class FeedFollower:
         ingestor: Ingestor,
         keeper: TradeKeeper,
         clock: Clock,
+        ahead: Callable[[], timedelta] = timedelta,
     ) -> None:
+        """Follow; `ahead` says by how much our clock is ahead of KIS's at present."""
         self._bars = {bars.symbol: bars for bars in plan.bars}
         self._futures = plan.futures
         self._connections = connections
         self._ingestor = ingestor
         self._keeper = keeper
         self._clock = clock
+        self._ahead = ahead
         self._minutes = MinuteBars({bars.symbol: bars.session for bars in plan.bars})
         self._complete: dict[str, set[datetime]] = {symbol: set() for symbol in self._bars}
         # The last ones: a bar is given again when the next trade proves it, with the same values.
@@ -81,8 +83,9 @@ class FeedFollower:
         self._states = FeedStates(plan.day, clock.now())
         self._ended: str | None = None
         self._newest: dict[StreamConnection, datetime] = {}  # the exchange's time
+        self._first_open = min(bars.session.opens for bars in self._bars.values())
+        self._closed = self._first_open  # minutes up to here were closed for all symbols
         self._dropped = 0  # frames that nobody had read in time, when last looked
-        self._lost_at = datetime.combine(plan.day, datetime.min.time())
         # Bars of minutes that are over, to be committed: reading waits for no commit.
         self._finished: asyncio.Queue[pl.DataFrame] = asyncio.Queue()
 
@@ -178,39 +181,48 @@ class FeedFollower:
     async def _read(self, connection: StreamConnection) -> None:
         sums: Sums = {}
         while frames := await connection.take():
-            rows = read_frames(frames, sums=sums, keys=connection.keys)
+            rows = read_frames(
+                frames, sums=sums, keys=connection.keys, registered=connection.ever_wanted
+            )
             sums = {**sums, **rows.sums}
             connection.state.note(rows)
-            self._minutes.add(rows.trades)
+            is_over = self._minutes.add(rows.trades)
             self.options.note(rows.option_quotes)
             self._keeper.keep(rows.trades)
             self._keeper.keep_rejected(rows.rejected)
-            if rows.newest and rows.newest != self._newest.get(connection):
-                self._newest[connection] = rows.newest
-                if rows.newest - floor_minute(rows.newest) <= 5 * ALLOWANCE:
-                    self._close_minutes(min(self._newest.values()) - ALLOWANCE)
+            until = self._exchange_time(connection, rows.newest) - ALLOWANCE
+            if is_over or floor_minute(until) > self._closed:
+                self._close_minutes(until)
+
+    def _exchange_time(self, connection: StreamConnection, newest: datetime | None) -> datetime:
+        """Return up to when all connections have told what was traded; `newest` is one's newest.
+
+        What lies ahead of KIS's clock is not believed.
+        """
+        latest = self._clock.now() - self._ahead() - timedelta(seconds=LEAST_DELAY)
+        if newest is not None and newest <= latest:
+            self._newest[connection] = max(newest, self._newest.get(connection, newest))
+        return min(self._newest.values(), default=self._first_open)
 
     async def _close_minutes_by_the_clock(self) -> None:
-        """Close each minute of the day when it must be over, also on a silent market."""
-        first = min(bars.session.opens for bars in self._bars.values())
+        """Close each minute of the day when it must be over by KIS's clock: a silent market."""
         last = max(
             bars.session.finished_at(bars.session.last_stamp) for bars in self._bars.values()
         )
-        minute = max(first, floor_minute(self._clock.now())) + MINUTE
+        now = self._clock.now() - self._ahead()
+        minute = max(self._first_open, floor_minute(now)) + MINUTE
         while minute <= last:
-            await self._clock.sleep_until(minute + SILENT)
+            await self._clock.sleep_until(minute + SILENT + self._ahead())
             self._close_minutes(minute)
             minute += MINUTE
 
     def _close_minutes(self, until: datetime) -> None:
-        """Make the bars of minutes that are over, and say of each whether it is believed."""
-        bars = self._minutes.finished(until)
-        if bars.is_empty():
-            return
+        """Make the bars of minutes that are over, to be committed where they are complete."""
+        self._closed = max(self._closed, floor_minute(until))
+        bars = self._minutes.finished(until, self._ahead())
         self._note_lost_frames()
-        for part in bars.partition_by("symbol", maintain_order=True):
-            plan = self._bars[part["symbol"][0]]
-            self._finished.put_nowait(part.with_columns(believed=self._is_believed(plan)))
+        if bars.height:
+            self._finished.put_nowait(bars)
 
     async def _commit_finished(self) -> None:
         """Commit the complete bars of minutes that are over, those of all symbols together."""
@@ -223,34 +235,19 @@ class FeedFollower:
             by_symbol = bars.partition_by("symbol", maintain_order=True)
             await asyncio.gather(*(self._commit(part) for part in by_symbol))
 
-    def _is_believed(self, plan: BarPlan) -> pl.Expr:
-        """Say which bars are complete: proven so, or not known to lack a trade.
-
-        The latter counts only of minutes through which the connection was up and lost nothing. If
-        the exchange's times cannot be right, trades may lie in the wrong minute.
-        """
-        state = self._carriers[plan.symbol].state
-        complete = pl.col("complete") & _times_are_likely()
-        proven = complete & pl.col("followed")
-        if state.connected_since is None or any(one.tr_key == plan.symbol for one in state.silent):
-            return proven
-        label = plan.session.label_of_stamp(pl.col("timestamp"))
-        through = label >= max(state.connected_since, self._lost_at)
-        return proven | (complete & through)
-
     def _note_lost_frames(self) -> None:
         dropped = sum(connection.state.dropped for connection in self._connections)
         if dropped > self._dropped:
             self._keeper.note_lost_frames(dropped - self._dropped)
-            self._dropped, self._lost_at = dropped, self._clock.now()
+            self._dropped = dropped
 
     async def _commit(self, bars: pl.DataFrame) -> None:
         """Commit those bars of a symbol that are complete and that REST has not confirmed yet."""
         plan = self._bars[bars["symbol"][0]]
         self._complete[plan.symbol].difference_update(bars["timestamp"])
-        unconfirmed = pl.col("timestamp") > self._confirmed[plan.symbol]
         bars = bars.unique("timestamp", keep="last", maintain_order=True)
-        good = bars.filter(pl.col("believed") & unconfirmed)
+        complete = bars.filter("complete")  # without those of which nobody can say
+        good = complete.filter(pl.col("timestamp") > self._confirmed[plan.symbol])
         values = list(BARS)
         new = good.join(self._committed[plan.symbol], on=values, how="anti")
         try:
@@ -261,8 +258,8 @@ class FeedFollower:
             log.warning("⚠️ feed: %s: %s", plan.symbol, error)
             return
         self._committed[plan.symbol] = good.select(values)
-        self._complete[plan.symbol].update(good["timestamp"])
-        self._ingestor.count_feed_bars(plan.symbol, good["timestamp"].to_list())
+        self._complete[plan.symbol].update(complete["timestamp"])
+        self._ingestor.count_feed_bars(plan.symbol, bars)
 
 
 @asynccontextmanager
@@ -277,7 +274,7 @@ async def open_feed(
         return session is not None and session.opens <= moment < session.continuous_end
 
     connections = kis.stream_connections(trades)
-    feed = FeedFollower(plan, connections, ingestor, keeper, clock)
+    feed = FeedFollower(plan, connections, ingestor, keeper, clock, lambda: kis.ahead)
     try:
         yield feed
     finally:
@@ -293,10 +290,6 @@ def turns_to_confirm(symbols: Sequence[str]) -> dict[str, int]:
     """
     minutes = int(CONFIRM_EVERY / MINUTE)
     return {symbol: number % minutes for number, symbol in enumerate(symbols)}
-
-
-def _times_are_likely() -> pl.Expr:
-    return (pl.col("least_delay") >= _LEAST_DELAY) & (pl.col("most_delay") <= _MOST_DELAY)
 
 
 def _trades_of(symbol: str) -> StreamRegistration:

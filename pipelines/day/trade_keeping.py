@@ -21,12 +21,14 @@ from engine import schemas
 from engine.clock import Clock
 from engine.concurrency import run_until_first_error
 from engine.errors import KrtError
+from engine.features.ticks import clashes, distinct_trades
 from engine.store import MergeCounts, Writer
 from pipelines.day.statistics import DayStatistics
 
 log = logging.getLogger(__name__)
 
 NOT_KEPT = "neither the database nor the disk took them"
+CLASH = "another trade has this volume of the session"
 FRAMES_LOST = "nobody had read them in time"
 _TOGETHER = 1.0  # seconds that trades wait to be stored together
 _SLOW = 5.0  # seconds for a commit: what has come meanwhile goes to disk then
@@ -142,7 +144,8 @@ class TradeKeeper:
             except KrtError as error:
                 log.warning("⚠️ feed: rejected records are refused: %s", error)
 
-    async def _put(self, batch: pa.RecordBatch) -> None:
+    async def _put(self, taken: pa.RecordBatch) -> None:
+        batch = self._without_clashes(taken)
         try:
             counts = await self._writer.put("trades", batch)
         except KrtError as error:
@@ -154,6 +157,24 @@ class TradeKeeper:
         elif self._spooled.total:
             self._spooled.total = self._spooled.told = 0
             log.info("✅ feed: trades go to the database again")
+
+    def _without_clashes(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the trades but those that have the volume of the session of another one.
+
+        These are kept as rejected. The trigger of the table `trades` does the same with those that
+        come in later batches.
+        """
+        marked = distinct_trades(pl.LazyFrame(batch)).with_columns(clashes().alias("clash"))
+        rows = marked.collect()
+        rejected = rows.filter("clash").select(
+            "received_at",
+            pl.lit("trades").alias("tr_id"),
+            "symbol",
+            pl.lit(CLASH).alias("reason"),
+            pl.struct(pl.all().exclude("received_at", "clash")).struct.json_encode().alias("raw"),
+        )
+        self.keep_rejected(schemas.conform(rejected, schemas.REJECTED_ROWS))
+        return schemas.conform(rows.filter(~pl.col("clash")), schemas.TRADES)
 
     async def _spool(self, batch: pa.RecordBatch) -> None:
         """Put trades on disk while the database is slow; if that fails, they wait on."""

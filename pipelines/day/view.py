@@ -244,9 +244,10 @@ def summary(stats: DayStatistics) -> RenderableType:
 def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
     """Yield what the feed gave, what REST said of it, how late it was, and what was polled."""
     if stats.by_feed:
-        by_feed = sum(map(len, stats.by_feed.values()))
-        share = f"{by_feed / max(stats.bars, 1):.1%} of all"
-        yield "by the feed", f"{by_feed:,} bars, {share}, complete from {stats.trades:,} trades"
+        counts = stats.feed_bars
+        share = f"{counts[True] / max(stats.bars, 1):.1%} of all"
+        yield "by the feed", f"{counts[True]:,} bars complete, {share}; {stats.trades:,} trades"
+        yield "  by REST", f"{counts[False]:,} bars lacked trades, {counts[None]:,} a later one"
     if stats.feed:
         yield "  at the end", stats.feed.line()
         for line in stats.feed.polled():

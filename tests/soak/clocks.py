@@ -49,6 +49,15 @@ class SteppedClock:
     def parked(self, key: Hashable) -> AbstractAsyncContextManager[None]:
         return self._true.parked(key)
 
+    def announce(self, key: Hashable) -> None:
+        self._true.announce(key)
+
+    def receive(self, key: Hashable) -> None:
+        self._true.receive(key)
+
+    def forget(self, key: Hashable) -> None:
+        self._true.forget(key)
+
     async def thread(
         self, function: Callable[..., Result], *args: object, executor: Executor | None = None
     ) -> Result:

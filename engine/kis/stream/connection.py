@@ -131,6 +131,7 @@ class StreamConnection:
         self._silence = Silence(trading or (lambda _one, _moment: False))
         self._chance = chance or random.Random()  # noqa: S311  spreads retries, guards nothing
         self._wanted: tuple[StreamRegistration, ...] = ()
+        self.ever_wanted: set[StreamRegistration] = set()  # frames of these may still come
         self._changed = asyncio.Event()
         self._failures = 0
         self._slow = False  # whether frames wait for a reader
@@ -140,6 +141,7 @@ class StreamConnection:
     def want(self, registrations: Iterable[StreamRegistration]) -> None:
         """Say what is wanted now, the most important first; what finds no room is left out."""
         self._wanted = tuple(dict.fromkeys(registrations))
+        self.ever_wanted.update(self._wanted)
         self._changed.set()
 
     def start(self) -> None:

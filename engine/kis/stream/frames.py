@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from engine.kis.stream.cipher import StreamKey, decrypt
 from engine.kis.stream.fields import LAYOUTS, OPTION_VALUES, Layout
 from engine.kis.stream.gather import NULL, SEPARATOR, Wholes
 from engine.kis.stream.records import Columns, FrameGroup, Names, Records, no_records, read_part
+from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.sides import SIDES, Sums, sides
 from engine.market.symbols import Option
 from engine.schemas import REJECTED_ROWS, TIME, TRADES
@@ -99,10 +100,12 @@ def read_frames(
     *,
     sums: Sums | None = None,
     keys: Mapping[str, StreamKey] | None = None,
+    registered: Collection[StreamRegistration] | None = None,
 ) -> StreamRows:
     """Read all records of the frames, in order. Never raises, whatever the texts are.
 
-    `sums` are those of the call before, `keys` what encrypted TRs are decrypted with.
+    `sums` are those of the call before, `keys` what encrypted TRs are decrypted with. Records of
+    what is not among `registered`, if that is given, are rejected: KIS sends such at times.
     """
     counts = Counter({"frames": len(frames)})
     groups, rejected = _grouped(frames, keys or {}, counts)
@@ -113,7 +116,7 @@ def read_frames(
     options: list[Columns] = []
     quotes: list[Columns] = []
     for part in groups:
-        records = read_part(part, received, names)
+        records = read_part(part, received, names, registered)
         counts.update(records.counts)
         rejected += _rejected_records(part, records)
         (trades if part.layout.what == "trade" else quotes).append(records.good)

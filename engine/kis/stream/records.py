@@ -9,7 +9,7 @@ auction, and records of size zero.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from engine.errors import InputError
 from engine.kis.stream.fields import OPTION_VALUES, Kind, Layout
 from engine.kis.stream.gather import NULL, FieldArrays, Wholes, gather
+from engine.kis.stream.registrations import StreamRegistration
 from engine.market.symbols import parse
 from engine.market.trading_days import depends_on_days
 
@@ -116,8 +117,16 @@ def no_records() -> Columns:
     return columns | {name: np.empty(0) for name in NUMBERS}
 
 
-def read_part(part: FrameGroup, received: Wholes, names: Names) -> Records:
-    """Read all records of a part. `received` is the time of receipt of each frame of the batch."""
+def read_part(
+    part: FrameGroup,
+    received: Wholes,
+    names: Names,
+    registered: Collection[StreamRegistration] | None = None,
+) -> Records:
+    """Read all records of a part. `received` is the time of receipt of each frame of the batch.
+
+    Records of a symbol that is not among `registered` are rejected, if that is given.
+    """
     layout = part.layout
     kept = [[n for n in group if n in layout.columns] for group in (WHOLES, NUMBERS, _TEXTS)]
     places = [[layout.fields.index(layout.columns[name]) for name in group] for group in kept]
@@ -131,8 +140,14 @@ def read_part(part: FrameGroup, received: Wholes, names: Names) -> Records:
     rows["symbol"], codes = names.numbers(texts["symbol"])
     expected, unknown_phase = _phases(texts.get("phase"), len(rows["frame"]))
     unknown = [names.number(code) for code in codes if not is_code(code, layout.kind)]
+    foreign = [
+        names.number(code)
+        for code in codes
+        if registered is not None and StreamRegistration(layout.tr_id, code) not in registered
+    ]
     reasons = [
         (np.isin(rows["symbol"], unknown), "another symbol") if unknown else None,
+        (np.isin(rows["symbol"], foreign), "a symbol that nobody registered") if foreign else None,
         *_reasons(rows, layout),
         (unknown_phase, "HOUR_CLS_CODE is unknown") if unknown_phase is not None else None,
     ]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import schemas
-from engine.features.ticks import FEED_BARS, bars_from_trades
+from engine.features.ticks import FEED_BARS, bars_from_trades, clashes, distinct_trades
 from engine.market.sessions import Market, session
 
 DAY = date(2026, 9, 16)
@@ -81,10 +81,7 @@ def test_a_bar_has_the_values_of_its_trades() -> None:
         "sold": 0,
         "open_interest": 7,
         "received_at": at("09:00:59"),
-        "least_delay": 0.0,
-        "most_delay": 0.0,
         "complete": True,
-        "followed": True,
     }
 
 
@@ -109,20 +106,19 @@ def test_what_is_missing_is_known_from_the_trade_before() -> None:
     assert (bar["volume"], bar["missing_volume"], bar["vwap"]) == (6, 2, 2721.0 / 8)
 
 
-def test_a_loss_at_the_end_is_found_when_the_next_trade_comes() -> None:
+def test_a_loss_at_the_end_is_found_when_the_next_trade_comes_and_till_then_nobody_can_say() -> (
+    None
+):
     trades = trades_of(*MINUTE, *NEXT)
-    early = bars_of(trades[:3]).row(0, named=True)
-    assert (early["complete"], early["followed"]) == (
-        True,
-        False,
-    )  # nothing says yet that it lacks one
+    assert bars_of(trades[:3])["complete"].to_list() == [None]
+    assert bars_of(trades[:4])["complete"].to_list() == [None]
     bars = bars_of(pl.concat([trades[:3], trades[4:]]))
     assert bars["complete"].to_list() == [False, False]  # it may have been the next minute's
 
 
 def test_after_a_late_connection_the_first_bar_is_not_complete_and_the_second_is() -> None:
     bars = bars_of(trades_of(*MINUTE, *NEXT, begin=500))
-    assert bars["complete"].to_list() == [False, True]
+    assert bars["complete"].to_list() == [False, None]
     assert bars["turnover"].to_list()[0] is None
     assert bars["missing_volume"].to_list() == [None, 0]
 
@@ -137,14 +133,14 @@ def test_after_a_reconnect_only_the_bar_of_the_break_is_not_complete() -> None:
         (at("09:01"), True),
         (at("09:02"), False),
         (at("09:03"), False),
-        (at("09:04"), True),
+        (at("09:04"), None),
     ]
 
 
 def test_symbols_do_not_touch_each_other() -> None:
     both = pl.concat([trades_of(*MINUTE), trades_of(*MINUTE, symbol="A05610", begin=3)])
     bars = bars_of(both)
-    assert bars["complete"].to_list() == [True, False]
+    assert bars["complete"].to_list() == [None, False]
     assert bars["vwap"].to_list() == [2721.0 / 8, None]
 
 
@@ -186,6 +182,57 @@ def test_no_trades_no_bars() -> None:
     assert bars.is_empty()
 
 
+def moved(trades: pl.DataFrame, of_them: range, seconds: float, column: str) -> pl.DataFrame:
+    """Move a time of some trades."""
+    number = pl.int_range(pl.len())
+    touched = number.is_between(of_them.start, of_them.stop - 1)
+    later = pl.col(column) + pl.duration(milliseconds=int(seconds * 1000))
+    return trades.with_columns(pl.when(touched).then(later).otherwise(pl.col(column)).alias(column))
+
+
+def test_a_wrong_clock_of_the_exchange_leaves_no_bar_complete_that_it_touches() -> None:
+    """What came on the 1st of September 2025 in the storm: 4 of 146 contracts, said to be all."""
+    trades = trades_of(
+        *MINUTE,
+        ("09:01:20", 340.0, 9),
+        ("09:01:40", 341.0, 9),
+        ("09:01:59", 342.0, 4),
+        ("09:02:01", 341.0, 1),
+        ("09:03:00", 341.0, 1),
+    )
+    behind = moved(trades, range(4, 6), -90, "traded_at")  # the clock is right again at 09:01:59
+    found = bars_of(behind).select("timestamp", "complete").rows()
+    assert found == [
+        (at("09:00"), False),
+        (at("09:01"), False),
+        (at("09:02"), False),
+        (at("09:03"), True),
+        (at("09:04"), None),
+    ]
+
+
+def test_by_a_wrong_clock_of_ours_nothing_is_partial_once_its_difference_is_known() -> None:
+    trades = trades_of(*MINUTE, *NEXT)
+    stamp = FUTURES.stamp_of_trade(pl.col("traded_at"))
+    for seconds in (-60, 60):
+        ours = moved(trades, range(len(trades)), seconds, "received_at").lazy()
+        ahead = timedelta(seconds=seconds)
+        corrected = bars_from_trades(ours, stamp, {}, ahead=ahead).collect()
+        assert corrected["complete"].to_list() == [True, None]
+        assert bars_from_trades(ours, stamp, {}).collect()["complete"].to_list() == [False, False]
+
+
+def test_two_trades_with_one_volume_of_the_session_leave_the_minute_open() -> None:
+    trades = trades_of(*MINUTE, *NEXT, ("09:02:00", 340.0, 1), ("09:03:00", 340.0, 1))
+    other = trades[1:2].with_columns(price=pl.lit(999.0))
+    for both in ([trades, other], [other, trades]):
+        complete = bars_of(pl.concat(both))["complete"].to_list()
+        assert complete == [False, True, True, None]
+    assert distinct_trades(pl.concat([trades, trades]).lazy()).collect().height == len(trades)
+    found = distinct_trades(pl.concat([trades, other]).lazy()).filter(clashes()).collect()
+    assert found["price"].to_list() == [999.0]
+
+
 @st.composite
 def markets(draw) -> tuple[pl.DataFrame, set[int]]:
     """Draw trades of some minutes and which of them are lost."""
@@ -195,22 +242,46 @@ def markets(draw) -> tuple[pl.DataFrame, set[int]]:
     prices = draw(st.lists(st.integers(330, 350), min_size=len(steps), max_size=len(steps)))
     sizes = draw(st.lists(st.integers(1, 9), min_size=len(steps), max_size=len(steps)))
     rows = [(f"{m:%H:%M:%S}", float(p), s) for m, p, s in zip(moments, prices, sizes, strict=True)]
-    lost = draw(st.sets(st.integers(0, len(steps) - 2), max_size=6)) if len(steps) > 1 else set()
+    lost = draw(st.sets(st.integers(0, len(steps) - 1), max_size=6))
     return trades_of(*rows), lost
 
 
-@given(markets())
-def test_a_complete_bar_is_the_true_one_and_a_touched_one_is_never_complete(market) -> None:
+@st.composite
+def faults(draw, trades: pl.DataFrame) -> tuple[pl.DataFrame, set[int]]:
+    """Draw what else goes wrong, and the numbers of the trades that it touches."""
+    kind = draw(st.sampled_from(["nothing", "held", "wrong clock", "foreign record"]))
+    first = draw(st.integers(0, len(trades) - 1))
+    run = range(first, draw(st.integers(first + 1, len(trades))))
+    if kind == "held":  # the frames from some time on have not come yet
+        return trades[:first], set(range(first, len(trades)))
+    if kind == "wrong clock":
+        seconds = draw(st.sampled_from([-3600, -90, -20, -7, 7, 20, 90]))
+        return moved(trades, run, seconds, "traded_at"), set(run)
+    if kind == "foreign record":  # another symbol's, under this one's code
+        foreign = trades[first : first + 1].with_columns(
+            price=pl.col("price") + draw(st.integers(0, 1)),
+            size=pl.col("size") + draw(st.integers(0, 1)),
+            day_volume=pl.col("day_volume") + draw(st.integers(0, 3)),
+        )
+        at_first = draw(st.booleans())
+        parts = [foreign, trades] if at_first else [trades, foreign]
+        return pl.concat(parts), set()
+    return trades, set()
+
+
+@given(st.data(), markets())
+def test_a_complete_bar_is_the_true_one_and_a_touched_one_is_never_complete(data, market) -> None:
     trades, lost = market
     true = bars_of(trades)
-    numbered = trades.with_row_index("number")
-    seen = bars_of(numbered.filter(~pl.col("number").is_in(list(lost))).drop("number"))
-    complete = seen.filter("complete")
-    assert complete.join(true, on=complete.columns, how="semi", nulls_equal=True).height == len(
-        complete
-    )
-    stamps = FUTURES.stamp_of_trade(pl.col("traded_at"))
-    touched = numbered.filter(pl.col("number").is_in(list(lost))).select(stamps).to_series()
-    assert not set(touched) & set(complete["timestamp"])
-    if not lost:
-        assert complete.height == true.height
+    kept = [number for number in range(len(trades)) if number not in lost]
+    left = trades[kept]
+    seen, touched = data.draw(faults(left)) if kept else (left, set())
+    complete = bars_of(seen).filter("complete")
+    values = [name for name in complete.columns if name != "complete"]
+    same = complete.join(true, on=values, how="semi", nulls_equal=True)
+    assert same.height == complete.height
+    stamps = trades.select(FUTURES.stamp_of_trade(pl.col("traded_at"))).to_series()
+    numbers = lost | {kept[number] for number in touched}
+    assert not set(stamps.gather(sorted(numbers))) & set(complete["timestamp"])
+    if seen.equals(trades):
+        assert complete["timestamp"].to_list() == true["timestamp"].to_list()[:-1]

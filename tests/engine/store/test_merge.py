@@ -248,3 +248,33 @@ async def test_a_trade_that_comes_again_keeps_its_first_row(store: Store) -> Non
         await store.merge("trades", batch(frame, schemas.TRADES))
     kept = await store.query("SELECT side, received_at FROM trades")
     assert kept.to_pylist() == [{"side": "B", "received_at": OPEN}]
+
+
+async def test_of_two_trades_with_one_volume_of_the_session_the_second_is_rejected(
+    store: Store,
+) -> None:
+    trade = {
+        "session": OPEN.date(),
+        "symbol": "A01612",
+        "traded_at": OPEN,
+        "received_at": OPEN,
+        "price": 340.0,
+        "size": 2,
+        "day_volume": 17,
+    }
+    other = trade | {"price": 999.0, "received_at": OPEN + MINUTE}
+    for row in (trade, other, other, trade):
+        frame = pl.DataFrame([{name: row.get(name) for name in schemas.TRADES.names}])
+        await store.merge("trades", batch(frame, schemas.TRADES))
+    kept = await store.query("SELECT price, size FROM trades")
+    assert kept.to_pylist() == [{"price": 340.0, "size": 2}]
+    rejected = await store.query(
+        "SELECT symbol, reason, (raw::jsonb->>'price')::float8 AS price FROM rejected_rows"
+    )
+    assert rejected.to_pylist() == [
+        {
+            "symbol": "A01612",
+            "reason": "another trade has this volume of the session",
+            "price": 999.0,
+        }
+    ]

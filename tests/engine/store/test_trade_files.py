@@ -150,7 +150,7 @@ async def test_a_merge_between_reading_and_dropping_keeps_the_partition(
 
     def merge_first(connection, *args: object) -> bool:
         with connection.transaction() as cursor:
-            cursor.execute("UPDATE trades SET price = 1 WHERE day_volume = 10")
+            cursor.execute("UPDATE trades SET day_turnover = 1e9 WHERE day_volume = 10")
         return drop(connection, *args)
 
     monkeypatch.setattr(trade_files, "_drop", merge_first)

@@ -54,16 +54,17 @@ def shown(bars: pl.DataFrame) -> list[tuple]:
 def test_a_bar_goes_out_once_when_its_minute_is_over(minutes: MinuteBars) -> None:
     minutes.add(trades(("08:45:00", 340.0, 5, 5), ("08:45:59", 341.0, 1, 6)))
     assert shown(minutes.finished(at("08:45:59"))) == []
-    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 6, True)]
+    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 6, None)]
     assert shown(minutes.finished(at("08:46:30"))) == []
 
 
 def test_the_trade_after_a_bar_proves_it(minutes: MinuteBars) -> None:
-    minutes.add(trades(("08:45:00", 340.0, 5, 5)))
-    assert minutes.finished(at("08:46:00"))["followed"].to_list() == [False]
-    minutes.add(trades(("08:46:01", 341.0, 2, 7)))
-    assert minutes.finished(at("08:46:01"))["followed"].to_list() == [True]
-    assert shown(minutes.finished(at("08:47:00"))) == [("08:47", "A01612", 2, True)]
+    assert minutes.add(trades(("08:45:00", 340.0, 5, 5)))
+    assert minutes.finished(at("08:46:00"))["complete"].to_list() == [None]
+    assert minutes.add(trades(("08:46:01", 341.0, 2, 7))), "the minute before is over"
+    assert not minutes.add(trades(("08:46:02", 341.0, 1, 8)))
+    assert shown(minutes.finished(at("08:46:01"))) == [("08:46", "A01612", 5, True)]
+    assert shown(minutes.finished(at("08:47:00"))) == [("08:47", "A01612", 3, None)]
 
 
 def test_a_minute_is_over_for_a_symbol_that_trades_in_the_next(minutes: MinuteBars) -> None:
@@ -73,15 +74,17 @@ def test_a_minute_is_over_for_a_symbol_that_trades_in_the_next(minutes: MinuteBa
 
 def test_a_late_trade_sends_the_bar_again(minutes: MinuteBars) -> None:
     minutes.add(trades(("08:45:00", 340.0, 5, 5)))
-    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 5, True)]
+    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 5, None)]
     minutes.add(trades(("08:45:59", 341.0, 1, 6)))
-    assert shown(minutes.finished(at("08:46:02"))) == [("08:46", "A01612", 6, True)]
+    assert shown(minutes.finished(at("08:46:02"))) == [("08:46", "A01612", 6, None)]
 
 
-def test_a_bar_that_turns_out_to_lack_a_trade_is_taken_back(minutes: MinuteBars) -> None:
+def test_a_bar_whose_proof_turns_out_to_be_doubtful_is_taken_back(minutes: MinuteBars) -> None:
     minutes.add(trades(("08:45:00", 340.0, 5, 5)))
-    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 5, True)]
-    minutes.add(trades(("08:46:10", 341.0, 1, 7)))  # one contract more was traded between
+    assert shown(minutes.finished(at("08:46:00"))) == [("08:46", "A01612", 5, None)]
+    minutes.add(trades(("08:46:01", 341.0, 1, 6)))
+    assert shown(minutes.finished(at("08:46:01"))) == [("08:46", "A01612", 5, True)]
+    minutes.add(trades(("08:46:02", 341.0, 9, 6)))  # another one with the same volume of the day
     again = shown(minutes.finished(at("08:47:00")))
     assert again == [("08:46", "A01612", 5, False), ("08:47", "A01612", 1, False)]
 
@@ -92,6 +95,7 @@ def test_the_last_trade_of_an_earlier_minute_proves_the_next_bar(minutes: Minute
     for minute in range(47, 60):
         assert shown(minutes.finished(at(f"08:{minute}:00"))) == []
     minutes.add(trades(("09:00:10", 341.0, 2, 7)))
+    minutes.add(trades(("09:01:00", 341.0, 2, 9)))
     assert shown(minutes.finished(at("09:01:00"))) == [("09:01", "A01612", 2, True)]
 
 
@@ -99,14 +103,14 @@ def test_hours_and_prices_are_those_of_each_symbol(minutes: MinuteBars) -> None:
     minutes.add(trades(("15:30:20", 85_000_000.0, 3, 3), symbol="005930"))  # the stocks' auction
     minutes.add(trades(("15:30:20", 340.0, 5, 5)))  # futures trade on
     bars = minutes.finished(at("15:31:00"))
-    assert shown(bars) == [("15:30", "005930", 3, True), ("15:31", "A01612", 5, True)]
+    assert shown(bars) == [("15:30", "005930", 3, None), ("15:31", "A01612", 5, None)]
     assert bars["vwap"].to_list() == [85_000_000.0, 340.0]
 
 
 def test_the_closing_auction_is_over_a_minute_after_its_time(minutes: MinuteBars) -> None:
     minutes.add(trades(("15:45:00", 340.0, 900, 900)))
     assert shown(minutes.finished(at("15:45:59"))) == []
-    assert shown(minutes.finished(at("15:46:00"))) == [("15:45", "A01612", 900, True)]
+    assert shown(minutes.finished(at("15:46:00"))) == [("15:45", "A01612", 900, None)]
 
 
 @given(

@@ -21,6 +21,7 @@ from engine.kis.stream.cipher import StreamKey
 from engine.kis.stream.fields import LAYOUTS
 from engine.kis.stream.frames import OPTION_QUOTES, QUOTES, StreamRows, read_frames
 from engine.kis.stream.gather import gather
+from engine.kis.stream.registrations import StreamRegistration
 from engine.market.products import MINI_KOSPI200
 from engine.schemas import REJECTED_ROWS, TRADES
 from tests.engine.kis.stream.sample_frames import (
@@ -251,6 +252,16 @@ def test_a_price_at_the_bid_or_ask_tells_the_side_where_the_trade_before_is_unkn
     changes = [future(100 + 10 * n, 40, 50, FUTS_PRPR=p) for n, p in enumerate(prices)]
     frames = [at(FUTURE_AT, futures(change)) for change in changes]
     assert [column(read_frames(one), "side") for one in frames] == [["B"], ["S"], [None]]
+
+
+def test_records_of_a_symbol_that_nobody_registered_are_kept_as_rejected() -> None:
+    wanted = {StreamRegistration("H0IFCNT0", "A05608")}
+    rows = read_frames(GOOD, registered=wanted)
+    assert set(column(rows, "symbol")) == {"A05608"}
+    assert set(reasons(rows)) == {"a symbol that nobody registered"}
+    assert rows.rejected.num_rows + rows.trades.num_rows == read_frames(GOOD).trades.num_rows
+    raw = json.loads(rows.rejected.to_pylist()[0]["raw"])
+    assert raw in THREE_STOCKS
 
 
 def test_sums_of_another_session_do_not_tell_the_side() -> None:

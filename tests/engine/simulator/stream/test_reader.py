@@ -132,7 +132,7 @@ def test_a_bar_that_no_trades_can_give_is_known_to_be_missing() -> None:
     market = FourBars()
     found = bars_of("A01612", session, day_frames(market, "H0IFCNT0", "A01612", session))
     assert found["volume"].to_list() == [3, 4, 5]
-    assert found["complete"].to_list() == [False, False, True]
+    assert found["complete"].to_list() == [False, False, None]
 
 
 @pytest.mark.parametrize(
