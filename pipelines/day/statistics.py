@@ -18,6 +18,7 @@ from engine.history.feed_standing import FeedStanding
 from engine.history.origins import Origins
 from engine.market.expected import SESSIONS
 from engine.market.nights import session_of
+from engine.schemas import FEED
 from engine.store import MergeCounts, ledger
 from pipelines.feed import DayPlan
 from pipelines.json_rows import json_rows
@@ -44,6 +45,7 @@ class DayStatistics:
     stored: dict[str, set[datetime]] = field(default_factory=dict)
     # bars that the feed gave, by symbol and stamp: complete (FEED_BARS)
     by_feed: dict[str, dict[datetime, bool | None]] = field(default_factory=dict)
+    first_by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # before REST had them
     trades: int = 0  # that the feed gave
     lost_trades: int = 0  # of them, that neither the database nor the disk took
     origins: Origins | None = None  # what the database says of feed and REST, after the close
@@ -104,10 +106,13 @@ class DayStatistics:
         if last is None or newest["timestamp"] > last["timestamp"]:
             self.last_bar[symbol] = newest
         before = self.stored.setdefault(symbol, set())
+        by_feed = newest.get("source") == FEED  # first of all, if REST's came in the same commit
         for symbol, stamp, delay in live_delays(frame.with_columns(committed_at=now)).iter_rows():
-            if stamp not in before and (counts.inserted or counts.spooled):
+            if (by_feed or stamp not in before) and (counts.inserted or counts.spooled):
                 self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
                 self.bar_delays.setdefault(symbol, {})[stamp] = delay
+                if by_feed:
+                    self.first_by_feed.setdefault(symbol, set()).add(stamp)
         before.update(frame["timestamp"])
 
     def mark_stored(self, symbol: str, stamp: datetime) -> None:
@@ -208,7 +213,7 @@ class DayStatistics:
             return None
         rows = [
             (symbol, stamp, delay)
-            for symbol, stamps in self.by_feed.items()
+            for symbol, stamps in self.first_by_feed.items()
             for stamp, delay in self.bar_delays.get(symbol, {}).items()
             if stamp in stamps
         ]
