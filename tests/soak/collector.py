@@ -18,9 +18,10 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
+from engine.store.trade_files import TradeFiles
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from tests.soak.clocks import SteppedClock
@@ -45,6 +47,8 @@ from tests.soak.plan import MINUTE, Season, SessionPlan
 
 KEY = "PSsoak-app-key-that-must-not-be-seen"
 SECRET = "soak-app-secret-that-must-not-be-seen"
+REGULATED = timedelta(minutes=10)  # KIS blocks who makes many connections in it
+KEEP_TRADES = 2  # days, so that sessions leave for files in a short season
 AGAIN_AFTER = 60.0  # virtual seconds until the service is started again
 log = logging.getLogger("pipelines.soak")
 
@@ -65,6 +69,26 @@ class Orders(BaseModel):
     @property
     def season(self) -> Season:
         return Season(self.seed, self.days, self.first, self.one_life)
+
+
+class Connections(Counter[str]):
+    """What the WebSocket counts, and the moments of its connections."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._moments: list[datetime] = []
+
+    def __setitem__(self, what: str, count: int) -> None:
+        super().__setitem__(what, count)
+        if what == "connections":
+            self._moments.append(self._clock.now())
+
+    def most_within(self, span: timedelta) -> int:
+        """Return how many connections came within any such span at most."""
+        return max(
+            (sum(m <= n < m + span for n in self._moments) for m in self._moments), default=0
+        )
 
 
 class TimedTransport(Transport):
@@ -94,27 +118,34 @@ async def live(orders: Orders) -> None:
         market = SyntheticMarket(orders.seed)  # anew: it keeps what it made, and is not ours
         _set_zone(session.zone)
         await clock.sleep_until(max(session.starts, clock.now()))
-        async with _kis(orders, session, clock, market):
+        async with _kis(orders, session, clock, market) as connections:
             stats, tries = await _collect(orders, session, clock)
+            crowded = connections.most_within(REGULATED)
         del market
         gc.collect()  # what holds itself in a circle would be taken for what the collector holds
-        figures = _figures(stats, tries) | {"seconds": time.process_time() - began}
+        figures = _figures(stats, tries) | {
+            "seconds": time.process_time() - began,
+            "feed connections in ten minutes": crowded,
+            "bars by the feed": sum(map(len, stats.by_feed.values())),
+        }
         await ask(clock, "done", orjson.dumps(figures).decode())
 
 
 @asynccontextmanager
 async def _kis(
     orders: Orders, session: SessionPlan, clock: VirtualClock, market: SyntheticMarket
-) -> AsyncIterator[None]:
-    """Serve the session's KIS, and tell the parent how the day goes."""
+) -> AsyncIterator[Connections]:
+    """Serve the session's KIS, and tell the parent how the day goes; yield what the feed counts."""
     async with serve(
         market, clock, faults=session.scenario, app_keys={KEY: SECRET}, port=orders.port
     ) as kis:
         # Earlier sessions are served as their own scenario left them.
         kis.exchange = SimulatedExchange(market, orders.season.add_faults)
+        connections = Connections(clock)
+        kis.stream.counts = connections
         telling = asyncio.create_task(_tell(session, clock))
         try:
-            yield
+            yield connections
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
@@ -143,7 +174,8 @@ async def _collect(
     logs = here / "logs" / f"live-{session.day}.log"
     setup_logging(clock=host, secrets=[SECRET], file=logs)
     settings = _settings(orders, session)
-    paths = DayPaths(orders.url, here / "spool", here / "kis")
+    trades = TradeFiles(here / "trades", KEEP_TRADES)
+    paths = DayPaths(orders.url, here / "spool", here / "kis", trades)
     tries = 0
     while True:
         stats = DayStatistics(session.plan, simulated=False)
@@ -165,6 +197,7 @@ def _settings(orders: Orders, session: SessionPlan) -> KisSettings:
         master_url=base + MASTER_PATH,
         app_keys=(key,),
         polling_interval=session.polling,
+        stream=session.stream,
     )
 
 

@@ -86,3 +86,42 @@ KINDS: dict[str, Callable[[random.Random], Rule]] = {
     ),
     "corrected_bar": _correct,
 }
+
+
+def with_stream_rules(scenario: Scenario, chance: random.Random) -> Scenario:
+    """Return the scenario with some faults of the feed beside its own."""
+    kinds = chance.sample(sorted(STREAM_KINDS), chance.randint(1, 4))
+    added = [{"what": kind} | STREAM_KINDS[kind](chance) for kind in kinds]
+    rules = Scenario.model_validate({"rule": added}).rule
+    return scenario.model_copy(update={"rule": (*scenario.rule, *rules)})
+
+
+def _at_frames(most: float) -> Callable[[random.Random], Rule]:
+    return lambda chance: _often(chance, most)
+
+
+def _refuse_registration(chance: random.Random) -> Rule:
+    codes = ["OPSP0007", "OPSP0008", "OPSP0011", "OPSP8991", "OPSP8992", "OPSP8996"]
+    return {"code": chance.choice(codes)} | _while(chance, 60)
+
+
+STREAM_KINDS: dict[str, Callable[[random.Random], Rule]] = {
+    "stream_cut": lambda chance: {"farewell": chance.random() < 0.5} | _while(chance, 15),
+    "silence": lambda chance: {"pings": chance.random() < 0.5} | _while(chance, 30),
+    "lost_frames": _at_frames(0.02),
+    "doubled_frames": lambda chance: {"times": chance.choice([2, 5])} | _often(chance, 0.05),
+    "torn_frames": _at_frames(0.01),
+    "added_fields": lambda chance: {"fields": chance.choice([1, 3, 20])} | _while(chance, 240),
+    "foreign_records": _at_frames(0.01),
+    "missing_count": _at_frames(0.05),
+    "wrong_time": lambda chance: (
+        {"endpoint": "trades", "seconds": chance.choice([-90, -3, 7, 600])} | _while(chance, 30)
+    ),
+    "held_frames": lambda chance: (
+        {"seconds": chance.choice([1.0, 5.0, 40.0])} | _often(chance, 0.001)
+    ),
+    "refuse_registration": _refuse_registration,
+    "registration_limit": lambda chance: (
+        {"registrations": chance.choice([0, 1])} | _while(chance, 60)
+    ),
+}

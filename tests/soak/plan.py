@@ -14,12 +14,13 @@ from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.session_rows import SessionRows
 from pipelines.feed import DayPlan, Feed, plan
-from tests.soak.fault_scenarios import draw_weather
+from tests.soak.fault_scenarios import draw_weather, with_stream_rules
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
 CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes
 CHAIN_EVERY = 15  # sessions, on average: a chain takes minutes to compute
 IN_TIME = 0.25  # share of days that are collected from the open on; the others cost less
+WITH_FEED = 0.5  # share of sessions in which the WebSocket is used
 SAME_FEED = 4  # sessions in a row with the same configuration
 ZONES = ("America/New_York", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe")
 DST_CHANGES = (
@@ -79,6 +80,7 @@ class SessionPlan:
     weather: str
     scenario: Scenario
     events: tuple[Event, ...]
+    stream: bool = False  # whether the feed is on
 
     @property
     def plan(self) -> DayPlan:
@@ -110,7 +112,8 @@ class SessionPlan:
         chains = ["chain"] * bool(self.feed.option_chains)
         zone = [self.zone] * (self.zone != "Asia/Seoul")
         late = ["late start"] * (self.starts > morning(self.day))
-        return [self.weather, *(event.what for event in self.events), *chains, *zone, *late]
+        feed = ["feed"] * self.stream
+        return [self.weather, *(event.what for event in self.events), *chains, *zone, *late, *feed]
 
     def __str__(self) -> str:
         what = ", ".join(
@@ -171,14 +174,20 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
     if day in DST_CHANGES or chance.random() < 0.1:
         zone = chance.choice(ZONES)
     weather, scenario = draw_weather(chance, number)
+    feed_chance = random.Random(f"{seed}/stream/{number}")  # noqa: S311 - all else stays as drawn
+    stream = feed_chance.random() < WITH_FEED
+    if stream and weather == "drawn":
+        scenario = with_stream_rules(scenario, feed_chance)
     starts = _start(day, chance)
     if quiet:
         late = morning(day) + 7 * 60 * MINUTE
-        return SessionPlan(number, day, late, feed, polling, "Asia/Seoul", "fine", Scenario(), ())
+        return SessionPlan(
+            number, day, late, feed, polling, "Asia/Seoul", "fine", Scenario(), (), stream
+        )
     count = chance.choices([0, 1, 2, 3], [15, 40, 30, 15])[0]
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=count)
     events = _in_turn([_event(kind, day, starts, chance) for kind in kinds])
-    return SessionPlan(number, day, starts, feed, polling, zone, weather, scenario, events)
+    return SessionPlan(number, day, starts, feed, polling, zone, weather, scenario, events, stream)
 
 
 def morning(day: date) -> datetime:

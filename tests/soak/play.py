@@ -21,6 +21,7 @@ from tests.soak.promise import Found, Promise, is_spooled, left_behind
 from tests.soak.server import Disk, Server
 
 Say = Callable[[str], object]
+MOST_CONNECTIONS = 4
 LATER = datetime(9999, 1, 1)
 SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 
@@ -112,7 +113,7 @@ class Player:
         assert child is not None
         for word in child.words():
             if word.kind == "done":
-                self.outcome.lives[-1].append(orjson.loads(word.what))
+                self._note_end(orjson.loads(word.what))
                 return None
             now = max(now, datetime.fromisoformat(word.what))
             if word.kind == "mark":
@@ -124,6 +125,13 @@ class Player:
                 child.go_on()
         self._child = None
         raise Broken(f"the collector ended by itself at {now:%H:%M} ({child.process.wait()})")
+
+    def _note_end(self, figures: dict[str, Any]) -> None:
+        """Note the figures of a session; KIS blocks who connects more often than that."""
+        self.outcome.lives[-1].append(figures)
+        self.outcome.counts["bars by the feed"] += figures["bars by the feed"]
+        if (most := figures["feed connections in ten minutes"]) > MOST_CONNECTIONS:
+            raise Broken(f"the feed connected {most} times in ten minutes")
 
     def _end(
         self, child: Child, event: Event, now: datetime, marks: list[tuple[datetime, Event]]
@@ -140,7 +148,7 @@ class Player:
             if word.kind in ("minute", "mark"):
                 now = max(now, datetime.fromisoformat(word.what))
             if word.kind == "done":
-                self.outcome.lives[-1].append(orjson.loads(word.what))
+                self._note_end(orjson.loads(word.what))
         start = max(event.until, now + MINUTE) if event.until else LATER
         while marks and marks[0][0] <= start:
             moment, missed = marks.pop(0)
