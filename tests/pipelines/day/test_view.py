@@ -59,7 +59,7 @@ def test_how_late_the_feed_is_and_what_is_polled_stands_at_the_top(width: int) -
     states = FeedStates(STAMP.date(), STAMP)
     reasons = {"A01612": None, "005930": "the app key is in use by another connection"}
     stats.feed_symbols = states.note(reasons, STAMP)
-    stats.by_feed["A01612"] = {STAMP}
+    stats.first_by_feed["A01612"] = {STAMP}
     stats.bar_delays["A01612"] = {STAMP: 1.25}
     console = Console(file=StringIO(), width=width)
     console.print(day_view(stats, VirtualClock(STAMP), [], wide=width >= 120))
