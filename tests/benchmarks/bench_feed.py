@@ -1,9 +1,9 @@
 """From the frame that ends a minute to its committed bars and signals; the feed against polling.
 
 Ours is measured in real time: frames of 20 symbols and 34 options, as the simulator writes them,
-are handed to the collector, then at once those of the next minute's first seconds. From then on it
-is our own work: columns, bars, commit, strategies, commit. What comes before is the exchange's and
-KIS's. It is taken from a stretch of a day on the virtual clock, in which work takes no time, by
+are handed to the collector, then at once those of the next minute's first 15 seconds. From then on
+it is our own work: columns, bars, commit, strategies, commit. What comes before is the exchange's
+and KIS's. It is taken from a stretch of a day on the virtual clock, in which work takes no time, by
 feed and by polling.
 """
 
@@ -48,7 +48,7 @@ from tests.pipelines.day.playing import at_time, play
 from tests.pipelines.simulated import desk
 
 MINUTE = timedelta(minutes=1)
-JUST_AFTER = timedelta(seconds=2.2)  # of the next minute: its frames prove that the last is over
+JUST_AFTER = timedelta(seconds=15)  # of the next minute: a trade of each symbol proves the last
 OPTIONS = 34
 TINY = {"stocks": 1, "options": 2, "minutes": 2, "until": ""}
 LAST_SIGNAL = f"{list(STRATEGIES)[-1]}_signal"
@@ -86,10 +86,12 @@ class Frames:
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {}
         self.state = StreamState(connected_since=OPEN - timedelta(hours=1), limit=100)
+        self.ever_wanted: set[StreamRegistration] = set()
         self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
 
-    def want(self, _registrations: list[StreamRegistration]) -> None:
-        """Be asked for nothing: frames are made here."""
+    def want(self, registrations: list[StreamRegistration]) -> None:
+        """Remember what is wanted: frames of all symbols are made here."""
+        self.ever_wanted.update(registrations)
 
     def start(self) -> None:
         """Begin with what is put."""

@@ -15,7 +15,7 @@ DAY = date(2025, 9, 1)
 pytestmark = needs(FUTURES_FILE)
 
 
-@pytest.fixture(scope="module", params=["rough", "storm"])
+@pytest.fixture(scope="module", params=[pytest.param("rough", marks=pytest.mark.long), "storm"])
 def bad_day(request):
     """A desk after a bad day, and the day's summary."""
     replay = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")

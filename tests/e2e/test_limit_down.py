@@ -62,7 +62,7 @@ def crash() -> Iterator[Crash]:
     with new_desk() as desk:
         summary = desk.live(
             *("--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares),
-            *("--seed", "1", *started_at("11:10")),
+            *("--seed", "1", *started_at("13:20")),
         )
         yield Crash(desk, summary, MovedMarket(SyntheticMarket(1), moves, DAY))
 

@@ -58,7 +58,7 @@ def play(desk: Desk, case: str) -> Played:
     """Play a case's day, then run the commands of the evening."""
     file = desk.folder / f"{case}.parquet"
     subprocess.run([sys.executable, CASES / f"{case}.py", file], check=True)
-    options = ("--date", f"{DAY}", "--future", "A01", "--fresh", *started_at("14:00"))
+    options = ("--date", f"{DAY}", "--future", "A01", "--fresh", *started_at("15:20"))
     summary = desk.live("--recorded", str(file), *options)
     day = ("--from", f"{DAY}", "--to", f"{DAY}", "--symbol", CODE)
     filled = desk.krt("backfill", "--recorded", str(file), *day)

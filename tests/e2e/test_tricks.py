@@ -83,7 +83,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path / "a" / "data"))
-    monkeypatch.setattr("pipelines.databases.migrate", lambda _: None)
+    monkeypatch.setattr("pipelines.databases.migrate", lambda _, keep: None)
     yield inside
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 

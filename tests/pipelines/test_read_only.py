@@ -138,7 +138,7 @@ def test_s1_just_sql_runs_nothing_but_what_reads(
 ) -> None:
     """S1. On a server of the user's own, as its superuser: the strongest account there is."""
     monkeypatch.setenv("KRT_DATABASE_URL", database_url)
-    monkeypatch.setattr("pipelines.databases.migrate", lambda _: None)
+    monkeypatch.setattr("pipelines.databases.migrate", lambda _, keep: None)
     tmp_path.chmod(0o777)
     file = tmp_path / "made"
     assert main(["sql", attack.format(file=file, pid=bystander)]) == 2

@@ -199,4 +199,9 @@ async def test_a_code_that_kis_has_dropped_has_no_bars_and_no_error(
 
 def test_every_source_has_a_line_in_the_registry() -> None:
     schemas = {name: fetcher.schema for name, fetcher in FETCHERS.items()}
-    assert schemas == {"stock": STOCK_BARS, "deriv": FUTURES_BARS, "option_chain": OPTION_CHAIN}
+    assert schemas == {
+        "stock": STOCK_BARS,
+        "deriv": FUTURES_BARS,
+        "option_chain": OPTION_CHAIN,
+        "night_chain": OPTION_CHAIN,
+    }

@@ -14,7 +14,8 @@ MINUTE = datetime(2026, 11, 20, 10, 5)
 def snapshot(minute: datetime, *rows: tuple[str, float | None, int | None]) -> pl.DataFrame:
     names = {"symbol": pl.String, "price": pl.Float64, "volume": pl.Int64}
     stamp = pl.lit(minute, pl.Datetime("us")).alias("timestamp")
-    return pl.DataFrame(list(rows), schema=names, orient="row").with_columns(stamp)
+    chain = pl.lit("202612_KOSPI200").alias("underlying_symbol")
+    return pl.DataFrame(list(rows), schema=names, orient="row").with_columns(stamp, chain)
 
 
 def since(ages: PriceAges, chain: pl.DataFrame, key: str = "a") -> dict[str, datetime | None]:

@@ -133,8 +133,8 @@ def test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
 @pytest.mark.parametrize(
     "contained",
     [
-        pytest.param(True, id="container first", marks=pytest.mark.long),
-        pytest.param(False, id="container second"),
+        pytest.param(True, id="container first"),
+        pytest.param(False, id="container second", marks=pytest.mark.long),
     ],
 )
 def test_l12_after_a_kill_of_the_first_container_the_second_starts(

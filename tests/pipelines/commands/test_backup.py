@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -117,11 +119,10 @@ def source_url(new_databases: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder() -> Iterator[Path]:
     """The data folder: a batch waits in its spool. Below a folder that all accounts can enter."""
-    folder = tmp_path_factory.mktemp("data")
-    for path in [folder, *folder.parents][:3]:
-        path.chmod(0o755)
+    folder = Path(tempfile.mkdtemp(prefix="krt-backup-"))
+    folder.chmod(0o755)
     batch = schemas.conform(
         bars([FUTURE], DAY, DAY, 1050.0).head(3).select(schemas.FUTURES_BARS.names),
         schemas.FUTURES_BARS,
@@ -130,7 +131,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "live" / "kis").mkdir()
     (folder / "live" / "kis" / "opening_days.json").write_text("{}")
     (folder / "live" / "kis" / "0123456789abcdef.json").write_text('{"access_token": "secret"}')
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,9 @@ def run(
 ) -> Run:
     monkeypatch.setenv("KRT_DATABASE_URL", database_url)
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
-    monkeypatch.setattr("pipelines.databases.migrate", lambda _: None)  # it is: that saves seconds
+    monkeypatch.setattr(
+        "pipelines.databases.migrate", lambda _, keep: None
+    )  # it is: that saves seconds
 
     def answer(*options: str) -> tuple[int, list[dict[str, object]]]:
         code = main(["spool", "--format", "json", *options])

@@ -17,7 +17,9 @@ Ask = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def ask(server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
     monkeypatch.setenv("KRT_DATABASE_URL", server_url)
-    monkeypatch.setattr("pipelines.databases.migrate", lambda _: None)  # it is: that saves seconds
+    monkeypatch.setattr(
+        "pipelines.databases.migrate", lambda _, keep: None
+    )  # it is: that saves seconds
 
     def answer(query: str, how: str = "table") -> tuple[int, str, str]:
         code = main(["sql", query, "--format", how])

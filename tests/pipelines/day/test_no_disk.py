@@ -85,7 +85,7 @@ async def test_l4_the_day_is_collected_and_says_what_it_does_without(
     assert sum(f"nothing can be spooled: {disk}" in line for line in said) == 1
     assert sum(f"tokens and paces are not kept: {disk}" in line for line in said) == 1
     titles = [request.get_json()["title"] for request, _ in httpserver.log]
-    assert titles == ["❌ nothing can be spooled"]
+    assert titles == ["❌ nothing can be spooled", "⚠️ disk space"]
 
 
 async def test_l4_without_a_spool_what_comes_meanwhile_is_kept_in_memory(

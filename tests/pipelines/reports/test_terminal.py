@@ -103,7 +103,7 @@ def test_s3_csv_is_escaped_for_eyes_and_exact_for_programs(
 
 @given(sent_text)
 def test_s3_the_page_shows_any_text_and_no_element_of_others(text: str) -> None:
-    page = cards.card(text, text, text, name=text) + cards.section("title", cards._cell(text))
+    page = cards.card(text, text, text, name=text) + cards.section("title", cards.cell(text))
     elements = re.findall(r"<(/?\w+)", page)
     assert {element.strip("/") for element in elements} == {"div", "b", "span", "small", "td"}
     assert html.unescape(re.sub(r"<[^>]*>", "", page)).count(text) >= 3

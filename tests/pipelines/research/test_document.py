@@ -19,12 +19,12 @@ def test_the_example_runs(
 ) -> None:
     monkeypatch.setenv(READER_URL, filled)
     sources.database_url.cache_clear()
-    (example,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-    exec(compile(example, "docs/research.md", "exec"), {})  # noqa: S102 - our own document
+    for example in re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE):
+        exec(compile(example, "docs/research.md", "exec"), {})  # noqa: S102 - our own document
     sources.database_url.cache_clear()
     frames = capsys.readouterr().out.split("shape: ")[1:]
     rows = [int(re.match(r"\((\d+),", frame)[1]) for frame in frames]
-    assert rows == [5, 5, 4, 21]
+    assert rows == [5, 5, 4, 21, 5]
 
 
 def test_every_public_name_is_explained_and_no_other() -> None:
