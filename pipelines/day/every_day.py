@@ -84,8 +84,8 @@ class World(Protocol):
         """Return when the database is opened for the plan's day."""
         ...
 
-    def wait(self, when: datetime) -> None:
-        """Return when it is `when` or later."""
+    def wait(self, when: datetime, name: str | None) -> None:
+        """Return when it is `when` or later; say so if it is a session that is waited for."""
         ...
 
     def collect(self, plan: DayPlan, contact: Contact) -> Collect:
@@ -109,14 +109,22 @@ class _Kis:
     def begin_of(self, plan: DayPlan) -> datetime:
         return before_open(plan)
 
-    def wait(self, when: datetime) -> None:
-        asyncio.run(self._sleep_until(when))
+    def wait(self, when: datetime, name: str | None) -> None:
+        asyncio.run(self._sleep_until(when, name))
 
-    async def _sleep_until(self, when: datetime) -> None:
+    async def _sleep_until(self, when: datetime, name: str | None) -> None:
+        """Say it once Ctrl+C finds a running loop, which ends without a word."""
+        say_sleeping(self.clock, when, name)
         await self.clock.sleep_until(when)
 
     def collect(self, plan: DayPlan, contact: Contact) -> Collect:  # noqa: ARG002
         return partial(collect_real, self.clock, contact=contact)
+
+
+def say_sleeping(clock: Clock, when: datetime, name: str | None) -> None:
+    """Say until when nothing is done, and what comes then."""
+    if name and clock.now() < when:
+        log.info("⏱️ sleeping until %s; the next session is %s", f"{when:%Y-%m-%d %H:%M}", name)
 
 
 class _Simulator:
@@ -140,7 +148,8 @@ class _Simulator:
         start = None if plan.night else self._simulation.start
         return datetime.combine(plan.day, start) if start else before_open(plan)
 
-    def wait(self, when: datetime) -> None:
+    def wait(self, when: datetime, name: str | None) -> None:
+        say_sleeping(self.clock, when, name)
         gc.collect()  # the market of the day before holds itself in circles
         self.clock = VirtualClock(max(when, self.clock.now()), self._speed)
 
@@ -247,11 +256,7 @@ class EveryDay:
         begin_log(plan.day, self._world.clock, self._settings, self._world.kind)
 
     def _sleep_until(self, plan: DayPlan) -> None:
-        begin = self._world.begin_of(plan)
-        if self._world.clock.now() < begin:
-            moment = f"{begin:%Y-%m-%d %H:%M}"
-            log.info("⏱️ sleeping until %s; the next session is %s", moment, plan.name)
-        self._world.wait(begin)
+        self._world.wait(self._world.begin_of(plan), plan.name)
 
     def _collect(self, plan: DayPlan) -> None:
         """Collect a session, however often it has to be begun again, until the next is near."""
@@ -309,7 +314,7 @@ class EveryDay:
                     log.error("❌ %s came to nothing: %s", what, why)
                     return None
                 log.error("❌ %s failed, next try at %s: %s", what, f"{again:%H:%M:%S}", why)
-                self._world.wait(again)
+                self._world.wait(again, None)
         return None
 
     def _tell(self, event: Event) -> None:

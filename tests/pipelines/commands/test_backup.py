@@ -27,10 +27,11 @@ from engine.store.backup.making import BackupSource, new_backup
 from engine.store.backup.manifest import backups, read_manifest
 from engine.store.backup.restoring import restore_database, restore_files
 from engine.store.connection import Connection
+from engine.store.metadata import roles_sql
 from engine.store.migrations import migrate_to
 from engine.store.spool import Spool
 from pipelines.commands.main import main
-from tests.databases import command
+from tests.databases import command, run_script
 from tests.pipelines.conftest import DAY, FUTURE, bars, fill
 
 NOT_COMPARED = {"merge_locks"}
@@ -115,6 +116,7 @@ def source_url(new_databases: Any) -> str:
     migrate(url)
     asyncio.run(fill(url))
     run(url, *BESIDE)
+    run_script(url, roles_sql())
     return url
 
 

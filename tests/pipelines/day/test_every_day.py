@@ -24,7 +24,14 @@ from pipelines.commands.main import main
 from pipelines.databases import Database
 from pipelines.day import every_day
 from pipelines.day.alerts import Contact
-from pipelines.day.every_day import Collect, EveryDay, Wishes, before_open, run_every_day
+from pipelines.day.every_day import (
+    Collect,
+    EveryDay,
+    Wishes,
+    before_open,
+    run_every_day,
+    say_sleeping,
+)
 from pipelines.day.live import Simulation
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, configured_feed, next_plan
@@ -50,7 +57,8 @@ class StubWorld:
     def begin_of(self, plan: DayPlan) -> datetime:
         return before_open(plan)
 
-    def wait(self, when: datetime) -> None:
+    def wait(self, when: datetime, name: str | None) -> None:
+        say_sleeping(self.clock, when, name)
         self.clock = VirtualClock(max(when, self.clock.now()))
 
     def collect(self, plan: DayPlan, contact: Contact) -> Collect:
