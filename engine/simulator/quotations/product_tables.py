@@ -1,7 +1,7 @@
 """What a stock is: search-info and search-stock-info.
 
-KIS's tables of fields that we have do not hold these two; the fields are those of KIS's official
-programs (examples_llm/domestic_stock/search_info and search_stock_info, 2025).
+KIS's tables of fields that we have do not hold these two. Those of search-stock-info follow KIS's
+sample and the lists of other people's clients, those of search-info one such client alone.
 """
 
 from __future__ import annotations
