@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,10 @@ from hypothesis import settings
 
 # Before Polars is imported: the workers of pytest use all cores already.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
+# Images of containers often keep Python from writing bytecode. Hundreds of commands are started
+# here: each would compile all that it imports, which takes three times as long as to load it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
