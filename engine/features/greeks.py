@@ -10,10 +10,9 @@ from functools import cache
 
 import polars as pl
 
-from engine.features import black76
-from engine.features.black76 import IN_COLUMNS, RATE, Terms
+from engine.features.black76 import GREEKS, RATE, Terms
 from engine.features.chain import is_crossed, is_sound, market_price
-from engine.features.implied import with_implied_volatility
+from engine.features.implied import implied_greeks
 
 
 def with_model_greeks(
@@ -29,11 +28,10 @@ def with_model_greeks(
     NULL for a row that cannot be trusted (`engine.features.chain`), has no price or no `expiry`,
     or whose price no volatility explains.
     """
-    ready = chain.with_columns(_model_value=_worth())
-    ready = black76.in_columns(ready, terms or _on_forward(rate))
-    solved = with_implied_volatility(ready, pl.col("_model_value"), IN_COLUMNS, "model_iv")
-    greeks = black76.with_greeks(solved, pl.col("model_iv"), IN_COLUMNS, prefix="model_")
-    return greeks.with_columns(pl.col("model_iv") * 100).drop("_model_value")
+    found = implied_greeks(_worth(), terms or _on_forward(rate))
+    named = found.struct.rename_fields([f"model_{name}" for name in ("iv", *GREEKS)])
+    solved = chain.with_columns(_model=named).unnest("_model")
+    return solved.with_columns(pl.col("model_iv") * 100)
 
 
 @cache

@@ -173,7 +173,7 @@ def measure(
             took["greeks"],
             called,
             wide.height,
-            most=0.005,
+            most=0.0009,
         ),
         Row("a summary with its greeks vs pandas' matrix", took["summary"], walked, one.height),
         Row("the forward of a snapshot", took["forward"], rows=one.height),

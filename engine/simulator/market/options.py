@@ -44,10 +44,6 @@ VENDOR = Terms(
     on_spot=pl.lit(value=True),
 )
 _HISTORICAL = pl.col("historical") / 100
-_GREEKS = {
-    name: getattr(black76, name)(VENDOR, _HISTORICAL).fill_null(0.0)
-    for name in ("delta", "gamma", "vega", "theta", "rho")
-} | {"theoretical": black76.price(VENDOR, _HISTORICAL).fill_null(0.0)}
 _IS_CALL = pl.col("option_type") == "C"
 _DEEP = (
     pl.when(_IS_CALL)
@@ -172,7 +168,9 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
         open_interest_change=pl.Series(change.astype("i8")),
         atm=pl.lit(_nearest(day.listed["strike"].to_numpy(), day.index_before)),
     )
-    return frame.with_columns(**_GREEKS, **_QUOTED)
+    valued = frame.with_columns(theoretical=black76.price(VENDOR, _HISTORICAL), **_QUOTED)
+    told = black76.with_greeks(valued.lazy(), _HISTORICAL, VENDOR).collect()
+    return told.with_columns(pl.col("theoretical", *black76.GREEKS).fill_null(0.0))
 
 
 def bid_and_ask(fair: Floats, series: str) -> dict[str, pl.Series]:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from engine.features import black76
-from engine.features.black76 import GREEKS, Terms
+from engine.features.black76 import Terms, greeks
 from engine.market.codes import option_code
 from engine.market.products import option_series
 from engine.schemas import OPTION_CHAIN
@@ -53,30 +53,34 @@ def board(
     smile = volatility * (1 - 0.9 * x + 2.2 * x * x)
     away = ((pl.col("strike") - (center or underlying)) / 25).pow(2) + 1
     round_strike = pl.when(pl.col("strike") % 10 == 0).then(4).otherwise(1)
-    rows = codes.with_columns(
-        timestamp=pl.lit(moment, pl.Datetime("us")),
-        expiry=pl.lit(expiry, pl.Datetime("us")),
-        underlying_expiry=pl.lit(UNDERLYING_EXPIRY, pl.Datetime("us")),
-        multiplier=250_000,
-        underlying_symbol=pl.lit(symbol),
-        underlying_price=pl.lit(underlying),
-        underlying_source=pl.lit(source),
-        years=max((expiry - moment).total_seconds(), 0) / (365 * 86400),
-        historical_volatility=76.6483,
-        true_volatility=smile,
-    ).with_columns(
-        fair=black76.price(VENDOR_FREE, pl.col("true_volatility")),
-        **{name: greek(VENDOR, pl.lit(0.766483)) for name, greek in GREEKS.items()},
-        theoretical_price=black76.price(VENDOR, pl.lit(0.766483)),
-        volume=(round_strike * 600 / away).cast(pl.Int64),
-        open_interest=(round_strike * 2500 / away.sqrt()).cast(pl.Int64),
-        iv=(pl.col("true_volatility") * 100).round(4),
-        atm_class=pl.lit("OTM"),
-        price_since=pl.lit(moment, pl.Datetime("us")),
-        stale_price=pl.lit(value=False),
-        quote_source=pl.lit("board"),
-        quoted_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("2s"),
-        fetched_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("3s"),
+    rows = (
+        codes.with_columns(
+            timestamp=pl.lit(moment, pl.Datetime("us")),
+            expiry=pl.lit(expiry, pl.Datetime("us")),
+            underlying_expiry=pl.lit(UNDERLYING_EXPIRY, pl.Datetime("us")),
+            multiplier=250_000,
+            underlying_symbol=pl.lit(symbol),
+            underlying_price=pl.lit(underlying),
+            underlying_source=pl.lit(source),
+            years=max((expiry - moment).total_seconds(), 0) / (365 * 86400),
+            historical_volatility=76.6483,
+            true_volatility=smile,
+        )
+        .with_columns(
+            fair=black76.price(VENDOR_FREE, pl.col("true_volatility")),
+            greeks=greeks(VENDOR, pl.lit(0.766483)),
+            theoretical_price=black76.price(VENDOR, pl.lit(0.766483)),
+            volume=(round_strike * 600 / away).cast(pl.Int64),
+            open_interest=(round_strike * 2500 / away.sqrt()).cast(pl.Int64),
+            iv=(pl.col("true_volatility") * 100).round(4),
+            atm_class=pl.lit("OTM"),
+            price_since=pl.lit(moment, pl.Datetime("us")),
+            stale_price=pl.lit(value=False),
+            quote_source=pl.lit("board"),
+            quoted_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("2s"),
+            fetched_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("3s"),
+        )
+        .unnest("greeks")
     )
     tick = pl.when(pl.col("fair") < 10).then(0.01).otherwise(0.05)
     ticks = (pl.col("fair") / tick).round().clip(lower_bound=1)

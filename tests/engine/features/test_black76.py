@@ -18,7 +18,7 @@ from vollib.black_scholes import black_scholes
 from vollib.black_scholes.greeks import analytical as scholes_greeks
 
 from engine.features import black76
-from engine.features.black76 import GREEKS, Terms, with_greeks
+from engine.features.black76 import GREEKS, Terms, greeks, with_greeks
 from tests.paths import BOARD_FILE as BOARD
 from tests.paths import CALLS_FILE as CALLS
 from tests.paths import KIS_SAMPLES, needs
@@ -54,9 +54,10 @@ def terms(*, on_spot: bool = False) -> Terms:
 
 
 def every_value(frame: pl.DataFrame, *, on_spot: bool = False) -> pl.DataFrame:
-    by = {"price": black76.price, **GREEKS}
-    volatility = pl.col("volatility")
-    return frame.select(f(terms(on_spot=on_spot), volatility).alias(name) for name, f in by.items())
+    known, volatility = terms(on_spot=on_spot), pl.col("volatility")
+    return frame.select(
+        price=black76.price(known, volatility), greeks=greeks(known, volatility)
+    ).unnest("greeks")
 
 
 @pytest.mark.parametrize("on_spot", [False, True], ids=["future", "spot"])

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vollib.black.implied_volatility import implied_volatility
+from vollib.black.implied_volatility import implied_volatility as vollib_volatility
 
 from engine.features import black76
 from engine.features.black76 import Terms
-from engine.features.implied import with_implied_volatility
+from engine.features.implied import implied_greeks, implied_volatility
 
 TERMS = Terms(
     underlying=pl.col("underlying"),
@@ -30,7 +30,7 @@ def priced(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def solved(rows: pl.DataFrame) -> pl.DataFrame:
-    found = with_implied_volatility(rows.lazy(), pl.col("value"), TERMS, "found").collect()
+    found = rows.with_columns(found=implied_volatility(pl.col("value"), TERMS))
     return found.with_columns(back=black76.price(TERMS, pl.col("found")))
 
 
@@ -73,7 +73,8 @@ def test_the_volatility_gives_every_price_back() -> None:
 
 
 def test_the_volatility_itself_is_found_where_the_price_depends_on_it() -> None:
-    rows = solved(priced(WIDE)).with_columns(vega=black76.vega(TERMS, pl.col("volatility")))
+    greeks = black76.greeks(TERMS, pl.col("volatility"))
+    rows = solved(priced(WIDE)).with_columns(vega=greeks.struct.field("vega"))
     sensitive = rows.filter(pl.col("vega") > 1e-3)  # 0.001 points per volatility point
     assert sensitive.height > 2500
     assert sensitive["found"].null_count() == 0
@@ -82,10 +83,14 @@ def test_the_volatility_itself_is_found_where_the_price_depends_on_it() -> None:
 
 def test_the_volatility_is_null_only_where_there_is_no_time_value() -> None:
     rows = solved(priced(WIDE)).filter(pl.col("found").is_null())
-    call_bound = pl.when(pl.col("is_call")).then(TERMS.forward).otherwise(pl.col("strike"))
-    time_value = pl.col("value") / TERMS.discount - black76.intrinsic(TERMS)
-    left = call_bound - pl.col("value") / TERMS.discount
-    unit = (TERMS.forward * pl.col("strike")).sqrt()
+    growth = (pl.col("rate") * pl.col("years")).exp()
+    forward = pl.col("underlying") * pl.when("on_spot").then(growth).otherwise(1.0)
+    bound = pl.when("is_call").then(forward).otherwise(pl.col("strike"))
+    sign = pl.when("is_call").then(1.0).otherwise(-1.0)
+    intrinsic = (sign * (forward - pl.col("strike"))).clip(lower_bound=0.0)
+    time_value = pl.col("value") * growth - intrinsic
+    left = bound - pl.col("value") * growth
+    unit = (forward * pl.col("strike")).sqrt()
     assert rows.select((pl.min_horizontal(time_value, left) < 2e-12 * unit).all()).item()
 
 
@@ -97,7 +102,7 @@ def test_the_volatility_agrees_with_vollib_on_prices_on_the_tick() -> None:
     rows = solved(rows.filter(pl.col("value") > 0))
     arguments = rows.select("value", "underlying", "strike", "rate", "years", "is_call")
     expected = [
-        implied_volatility(*numbers, "c" if is_call else "p")
+        vollib_volatility(*numbers, "c" if is_call else "p")
         for *numbers, is_call in arguments.iter_rows()
     ]
     assert rows.height > 150
@@ -133,9 +138,24 @@ def test_one_bad_row_does_not_change_the_others() -> None:
     assert found[1:3] == [None, None]
 
 
-def test_no_scratch_column_is_left_behind() -> None:
-    rows = priced(options())
-    assert solved(rows).columns == [*rows.columns, "found", "back"]
+def test_volatility_and_greeks_in_one_pass_are_those_of_two() -> None:
+    rows = priced(WIDE).with_columns(iv=implied_volatility(pl.col("value"), TERMS))
+    at_once = rows.select(found=implied_greeks(pl.col("value"), TERMS)).unnest("found")
+    one_by_one = rows.select("iv", greeks=black76.greeks(TERMS, pl.col("iv"))).unnest("greeks")
+    assert at_once.equals(one_by_one)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 16_384, 16_385, 40_000])
+def test_no_digit_depends_on_how_many_options_are_solved_at_once(length: int) -> None:
+    rows = pl.concat([priced(WIDE)] * 15)
+    together = rows.select(found=implied_greeks(pl.col("value"), TERMS))
+    part = rows.slice(4_000, length).select(found=implied_greeks(pl.col("value"), TERMS))
+    assert part.equals(together.slice(4_000, length))
+
+
+def test_a_frame_without_rows_has_no_volatilities() -> None:
+    empty = priced(WIDE).clear().select(found=implied_greeks(pl.col("value"), TERMS))
+    assert empty.unnest("found").shape == (0, 6)
 
 
 @given(
