@@ -14,11 +14,13 @@ guards against other programs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import adbc_driver_manager
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -64,11 +66,13 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     again unchanged does not become newer. What REST gave comes after what the feed gave.
     `batch_number` says which batch a row is from. Raises SchemaMismatch.
     """
-    numbered = [
-        table.rows(batch).lazy().with_columns(pl.lit(number, pl.Int32).alias(_BATCH))
-        for number, batch in enumerate(batches)
-    ]
-    ordered = pl.concat(numbered).sort(table.key, maintain_order=True)
+    numbers = np.repeat(np.arange(len(batches), dtype=np.int32), [b.num_rows for b in batches])
+    ordered = (
+        _all_rows(table, batches)
+        .lazy()
+        .with_columns(pl.Series(_BATCH, numbers))
+        .sort(table.key, maintain_order=True)
+    )
     rows = ordered.with_columns(
         *(expression.alias(name) for name, expression in table.derived.items()),
         *([pl.lit(None, pl.Datetime("us")).alias(CONFIRMED_AT)] if table.two_sources else []),
@@ -80,6 +84,12 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
         in_order = rows.sort([*table.key, SOURCE], maintain_order=True)
         rows = in_order.with_columns(_confirmation(table).alias(CONFIRMED_AT))
     return latest_rows(table, rows)
+
+
+def _all_rows(table: Table, batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
+    """Return the rows of all batches; most are of one schema and become a frame together."""
+    groups = itertools.groupby(batches, key=lambda batch: batch.schema)
+    return pl.concat(table.rows(pa.Table.from_batches(group)) for _, group in groups)
 
 
 def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:

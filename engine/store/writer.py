@@ -103,7 +103,7 @@ class Writer:
         Raises SchemaMismatch if the batch has another schema, StoreError or InputError if the rows
         are refused for good; those are kept in the spool's folder `refused`.
         """
-        table_of(table, batch.schema).rows(batch)
+        table_of(table, batch.schema).check_batch(batch.schema)
         put = _Put(table, batch, asyncio.get_running_loop().create_future())
         self._queue.append(put)
         if not patience:

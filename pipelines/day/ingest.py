@@ -6,8 +6,10 @@ all within the minute. A chain is committed, then its matrix and summary.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -16,12 +18,12 @@ import pyarrow as pa
 from engine import schemas
 from engine.clock import Clock
 from engine.columns import BARS
-from engine.errors import KisKeyRefused
+from engine.errors import KisKeyRefused, KrtError
 from engine.market.nights import session_of
 from engine.store import MergeCounts, Writer
 from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
-from pipelines.day.statistics import DayStatistics
+from pipelines.day.statistics import CommittedBars, DayStatistics
 from strategies.base import signal_batch
 from strategies.window import LiveWindow
 
@@ -55,27 +57,67 @@ class Ingestor:
         """Say whether a strategy waits for the symbol's bars."""
         return any(window.watches(symbol) for window in self.windows)
 
-    async def store_bars(
-        self, table: str, batch: pa.RecordBatch, *, at_once: bool = False
-    ) -> MergeCounts:
+    async def store_bars(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
         """Commit finished bars of one symbol, then the signals that follow from them.
 
-        Bars that no strategy watches may wait for others to share their commit, if not `at_once`.
+        Bars that no strategy watches may wait for others to share their commit.
         """
         if not batch.num_rows:
             return MergeCounts()
-        symbol = batch["symbol"][0].as_py()
-        followed = self._stats.plan.watched(nights=True)
-        if self._early_bars is not None and symbol in followed:
-            self._early_bars.append(pl.DataFrame(batch))
-        windows = [window for window in self.windows if window.watches(symbol)]
-        patience = 0.0 if windows or at_once else LONGEST_BATCHING
-        counts = await self._writer.put(table, batch, patience=patience)
-        committed_at = self._clock.now()
-        for window in windows:  # before anything is counted: a trader waits for them
-            await self._store_signals(window, pl.DataFrame(batch))
-        self._stats.count_bars(batch, counts, committed_at)
-        return counts
+        patience = 0.0 if self.is_watched(_symbol(batch)) else LONGEST_BATCHING
+        (result,) = await self._commit_bars(table, [batch], patience)
+        self._stats.count_bars([result])
+        if result.error:
+            raise result.error
+        return result.counts
+
+    async def store_bars_at_once(
+        self, batches: Mapping[str, Sequence[pa.RecordBatch]]
+    ) -> dict[str, KrtError]:
+        """Commit finished bars by table, a batch a symbol, then the signals that follow from them.
+
+        The first table comes first. Returns by symbol why its bars, or signals, were refused.
+        """
+        tables = await asyncio.gather(
+            *(self._commit_bars(table, parts, 0.0) for table, parts in batches.items())
+        )
+        for results in tables:  # after all commits: a trader waits for them
+            self._stats.count_bars(results)
+        results = [result for results in tables for result in results]
+        return {one.symbol: one.error for one in results if one.error}
+
+    async def _commit_bars(
+        self, table: str, batches: Sequence[pa.RecordBatch], patience: float
+    ) -> list[CommittedBars]:
+        """Commit bars, a batch a symbol; each is refused on its own."""
+        if self._early_bars is not None:
+            followed = self._stats.plan.watched(nights=True)
+            watched = [batch for batch in batches if _symbol(batch) in followed]
+            self._early_bars += map(pl.DataFrame, watched)
+        windows = self.windows  # those that come meanwhile hold the early bars
+        put = (self._put_bars(table, batch, patience) for batch in batches)
+        committed = await asyncio.gather(*put)
+        return list(await asyncio.gather(*(self._with_signals(windows, one) for one in committed)))
+
+    async def _put_bars(self, table: str, batch: pa.RecordBatch, patience: float) -> CommittedBars:
+        try:
+            counts = await self._writer.put(table, batch, patience=patience)
+        except KrtError as error:
+            return CommittedBars(batch, self._clock.now(), error=error)
+        return CommittedBars(batch, self._clock.now(), counts)
+
+    async def _with_signals(
+        self, windows: Sequence[LiveWindow], committed: CommittedBars
+    ) -> CommittedBars:
+        """Store the signals that follow from bars of a symbol, and say if they were refused."""
+        watching = [one for one in windows if one.watches(committed.symbol)]
+        if committed.error is None and watching:
+            bars = pl.DataFrame(committed.batch)
+            try:
+                await asyncio.gather(*(self._store_signals(window, bars) for window in watching))
+            except KrtError as error:
+                return replace(committed, error=error)
+        return committed
 
     def early_bars(self) -> pl.DataFrame:
         """Return the BARS of futures that came before the windows, in the order in which they did.
@@ -107,9 +149,9 @@ class Ingestor:
         for event in self._news.events(window.table.removesuffix("_signal"), signals):
             self._alerts.tell(event)
 
-    def count_feed_bars(self, symbol: str, bars: pl.DataFrame) -> None:
-        """Count bars (FEED_BARS) of a symbol that the feed gave, by what is known of them now."""
-        for stamp, complete in bars.select("timestamp", "complete").iter_rows():
+    def count_feed_bars(self, bars: pl.DataFrame) -> None:
+        """Count bars (FEED_BARS) that the feed gave, by what is known of them now."""
+        for symbol, stamp, complete in bars.select("symbol", "timestamp", "complete").iter_rows():
             self._stats.by_feed.setdefault(symbol, {})[stamp] = complete
 
     async def store_stream(self, code: str, table: str, batch: pa.RecordBatch) -> None:
@@ -182,3 +224,8 @@ class Ingestor:
         if not batch.num_rows:
             return MergeCounts()
         return await self._writer.put("confirmed_bars", batch)
+
+
+def _symbol(batch: pa.RecordBatch) -> str:
+    """Return the symbol of a batch of one symbol's bars."""
+    return str(batch["symbol"][0])

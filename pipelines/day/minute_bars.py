@@ -7,7 +7,7 @@ the trade after it proves it or shows that one is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -37,6 +37,9 @@ class MinuteBars:
         self._kept = pl.DataFrame(schema=_TRADES)
         self._given = pl.DataFrame(schema=FEED_BARS)
         self._since = min(session.opens for session in sessions.values())  # kept from then on
+        self._forgotten = self._since
+        self._stamp = self._in_hours(lambda one: one.stamp_of_trade(pl.col("traded_at")))
+        self._label = self._in_hours(lambda one: one.label_of_stamp(pl.col("timestamp")))
         self._newest: dict[str, datetime] = {}  # minute of each symbol's newest trade
 
     def add(self, trades: pa.RecordBatch) -> bool:
@@ -60,30 +63,41 @@ class MinuteBars:
         A minute is over for a symbol, too, that has traded in a later one. Only bars that were not
         given yet, or that differ from what was given. `ahead`: of our clock before KIS's.
         """
-        trades = distinct_trades(pl.concat([self._kept, *self._waiting]).lazy()).collect()
-        self._waiting.clear()
-        bars = pl.concat([pl.DataFrame(schema=FEED_BARS), *self._bars(trades, until, ahead)])
+        trades = pl.concat([self._kept, *self._waiting])
+        self._kept, self._waiting = trades, []
+        bars = self._bars(trades, until, ahead)
         changed = bars.join(
             self._given, on=bars.columns, how="anti", nulls_equal=True, maintain_order="left"
         )
         self._since = floor_minute(until) - KEPT
         self._given = bars.filter(pl.col("timestamp") > self._since)
-        self._kept = _still_needed(trades, self._since)
-        return changed.sort("symbol", "timestamp")
+        return changed
 
-    def _bars(
-        self, trades: pl.DataFrame, until: datetime, ahead: timedelta
-    ) -> Iterator[pl.DataFrame]:
-        """Yield the finished bars of each set of hours, those of minutes kept as a whole."""
-        for session, symbols in self._symbols.items():
-            stamp = session.stamp_of_trade(pl.col("traded_at"))
-            label = session.label_of_stamp(pl.col("timestamp"))
-            own = trades.lazy().filter(pl.col("symbol").is_in(symbols))
-            yield (
-                bars_from_trades(own, stamp, self._multipliers, ahead=ahead)
-                .filter(session.is_finished(label, until) | _has_later, label >= self._since)
-                .collect()
-            )
+    def forget(self) -> None:
+        """Let go of the trades that no bar needs any more, once a minute: nobody waits for it."""
+        if self._since != self._forgotten:
+            self._kept = _still_needed(self._kept, self._since)
+            self._forgotten = self._since
+
+    def _bars(self, trades: pl.DataFrame, until: datetime, ahead: timedelta) -> pl.DataFrame:
+        """Return the bars of minutes that are over and kept as a whole, by symbol and time.
+
+        All symbols are read at once, and in memory: for so few rows a query costs more to begin
+        than to run, and to the streaming engine three times as much.
+        """
+        bars = bars_from_trades(trades.lazy(), self._stamp, self._multipliers, ahead=ahead)
+        any_hours = next(iter(self._symbols))  # labels of all of them are finished alike
+        is_over = any_hours.is_finished(self._label, until) | _has_later
+        return bars.collect(engine="in-memory").filter(is_over, self._label >= self._since)
+
+    def _in_hours(self, expression: Callable[[Session], pl.Expr]) -> pl.Expr:
+        """Return an expression that is, for each symbol, the one of its hours."""
+        if len(self._symbols) == 1:
+            return expression(*self._symbols)
+        return pl.coalesce(
+            pl.when(pl.col("symbol").is_in(symbols)).then(expression(session))
+            for session, symbols in self._symbols.items()
+        )
 
 
 def _multiplier(symbol: str) -> float:
@@ -93,7 +107,11 @@ def _multiplier(symbol: str) -> float:
 
 
 def _still_needed(trades: pl.DataFrame, since: datetime) -> pl.DataFrame:
-    """Return the trades since then, and of each symbol the last one before: it proves the next."""
+    """Return the trades since then, and of each symbol the last one before: it proves the next.
+
+    Each once, by symbol and volume of the session.
+    """
+    trades = distinct_trades(trades.lazy()).collect(engine="in-memory")
     recent = pl.col("traded_at") >= since
     by_time = trades.filter(~recent).sort("symbol", "traded_at", "day_volume")
     last_before = by_time.unique("symbol", keep="last")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from engine.errors import KrtError
 from engine.history import completeness
 from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
 from engine.history.delays import DELAYS, live_delays
@@ -22,6 +23,24 @@ from engine.schemas import FEED
 from engine.store import MergeCounts, ledger
 from pipelines.feed import DayPlan
 from pipelines.json_rows import json_rows
+
+
+@dataclass(frozen=True)
+class CommittedBars:
+    """A batch of one symbol's bars, and what became of it at that moment.
+
+    `error`: why the bars, or the signals that follow from them, were refused.
+    """
+
+    batch: pa.RecordBatch
+    at: datetime
+    counts: MergeCounts = field(default_factory=MergeCounts)
+    error: KrtError | None = None
+
+    @property
+    def symbol(self) -> str:
+        """Whose bars they are."""
+        return str(self.batch["symbol"][0])
 
 
 @dataclass
@@ -92,28 +111,39 @@ class DayStatistics:
         """Count rows that could not be used, by reason."""
         self.rejected.update(reasons)
 
-    def count_bars(self, batch: pa.RecordBatch, counts: MergeCounts, now: datetime) -> None:
-        """Count committed bars of the day, and how late those were that were collected live."""
-        session = session_of(pl.col("symbol"), pl.col("timestamp"))
-        frame = pl.DataFrame(batch).filter(session == self.day)
-        self.count_rows(counts)
-        self.corrections += counts.changed
-        if frame.is_empty():
+    def count_bars(self, committed: Sequence[CommittedBars]) -> None:
+        """Count committed bars of one table, and how late those of the day were that came live."""
+        stored = [one for one in committed if one.error is None]
+        if not stored:
             return
-        newest = frame.sort("timestamp").row(-1, named=True)
-        symbol = newest["symbol"]
-        last = self.last_bar.get(symbol)
-        if last is None or newest["timestamp"] > last["timestamp"]:
-            self.last_bar[symbol] = newest
-        before = self.stored.setdefault(symbol, set())
-        by_feed = newest.get("source") == FEED  # first of all, if REST's came in the same commit
-        for symbol, stamp, delay in live_delays(frame.with_columns(committed_at=now)).iter_rows():
-            if (by_feed or stamp not in before) and (counts.inserted or counts.spooled):
+        for one in stored:
+            self.count_rows(one.counts)
+            self.corrections += one.counts.changed
+        session = session_of(pl.col("symbol"), pl.col("timestamp"))
+        moments = [one.at for one in stored for _ in range(one.batch.num_rows)]
+        frame = (
+            pl.DataFrame(pa.Table.from_batches([one.batch for one in stored]))
+            .with_columns(committed_at=pl.Series(moments, dtype=pl.Datetime("us")))
+            .filter(session == self.day)
+            .sort("timestamp")
+        )
+        # In one commit the feed's bar is the first, if REST's came with it.
+        newest_rows = frame.unique("symbol", keep="last").iter_rows(named=True)
+        newest = {row["symbol"]: row for row in newest_rows}
+        first = {one.symbol for one in stored if one.counts.inserted or one.counts.spooled}
+        for symbol, stamp, delay in live_delays(frame).iter_rows():
+            fed = newest[symbol]["source"] == FEED
+            if symbol in first and (fed or stamp not in self.stored.get(symbol, ())):
                 self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
                 self.bar_delays.setdefault(symbol, {})[stamp] = delay
-                if by_feed:
+                if fed:
                     self.first_by_feed.setdefault(symbol, set()).add(stamp)
-        before.update(frame["timestamp"])
+        for symbol, row in newest.items():
+            last = self.last_bar.get(symbol)
+            if last is None or row["timestamp"] > last["timestamp"]:
+                self.last_bar[symbol] = row
+        for symbol, stamp in frame.select("symbol", "timestamp").iter_rows():
+            self.mark_stored(symbol, stamp)
 
     def mark_stored(self, symbol: str, stamp: datetime) -> None:
         """Remember a bar or snapshot of the day, also one stored before this run began."""

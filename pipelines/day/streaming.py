@@ -8,6 +8,7 @@ feed. Nothing here ends the day: what the feed lacks, REST has.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,9 +19,8 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import Clock, floor_minute
-from engine.columns import BARS
+from engine.columns import BARS, TIME
 from engine.concurrency import run_until_first_error
-from engine.errors import KrtError
 from engine.features.ticks import LEAST_DELAY
 from engine.fetchers.stock import TIMEFRAME
 from engine.kis.client import KisClient
@@ -29,13 +29,13 @@ from engine.kis.stream.fields import LAYOUTS
 from engine.kis.stream.frames import read_frames
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
-from engine.market.symbols import Stock, parse
+from engine.market.symbols import parse
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.option_quotes import OptionQuotes
 from pipelines.day.trade_keeping import TradeKeeper
-from pipelines.feed import BarPlan, DayPlan
+from pipelines.feed import DayPlan
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class FeedFollower:
         self._minutes = MinuteBars({bars.symbol: bars.session for bars in plan.bars})
         self._complete: dict[str, set[datetime]] = {symbol: set() for symbol in self._bars}
         # The last ones: a bar is given again when the next trade proves it, with the same values.
-        self._committed = dict.fromkeys(self._bars, pl.DataFrame(schema=BARS))
+        self._committed = BARS.to_frame()
         self._confirmed = {bars.symbol: bars.session.opens for bars in plan.bars}
         self._turns = turns_to_confirm(list(self._bars))
         self.options = OptionQuotes(plan)
@@ -86,6 +86,9 @@ class FeedFollower:
         self._first_open = min(bars.session.opens for bars in self._bars.values())
         self._closed = self._first_open  # minutes up to here were closed for all symbols
         self._dropped = 0  # frames that nobody had read in time, when last looked
+        self._tables: dict[str, list[str]] = {}  # that of the futures first: strategies wait for it
+        for bars in sorted(plan.bars, key=lambda one: one.symbol not in plan.futures):
+            self._tables.setdefault(bars.table, []).append(bars.symbol)
         # Bars of minutes that are over, to be committed: reading waits for no commit.
         self._finished: asyncio.Queue[pl.DataFrame] = asyncio.Queue()
 
@@ -214,6 +217,7 @@ class FeedFollower:
         while minute <= last:
             await self._clock.sleep_until(minute + SILENT + self._ahead())
             self._close_minutes(minute)
+            self._minutes.forget()
             minute += MINUTE
 
     def _close_minutes(self, until: datetime) -> None:
@@ -230,10 +234,8 @@ class FeedFollower:
             parts = [await self._finished.get()]
             while not self._finished.empty():
                 parts.append(self._finished.get_nowait())
-            futures_first = pl.col("symbol").is_in(self._futures)  # strategies wait for them
-            bars = pl.concat(parts).sort(futures_first, descending=True, maintain_order=True)
-            by_symbol = bars.partition_by("symbol", maintain_order=True)
-            await asyncio.gather(*(self._commit(part) for part in by_symbol))
+            await self._commit(pl.concat(parts))
+            self._minutes.forget()
 
     def _note_lost_frames(self) -> None:
         dropped = sum(connection.state.dropped for connection in self._connections)
@@ -242,24 +244,36 @@ class FeedFollower:
             self._dropped = dropped
 
     async def _commit(self, bars: pl.DataFrame) -> None:
-        """Commit those bars of a symbol that are complete and that REST has not confirmed yet."""
-        plan = self._bars[bars["symbol"][0]]
-        self._complete[plan.symbol].difference_update(bars["timestamp"])
-        bars = bars.unique("timestamp", keep="last", maintain_order=True)
+        """Commit those bars that are complete and that REST has not confirmed yet."""
+        bars = bars.unique(["symbol", "timestamp"], keep="last", maintain_order=True)
+        for symbol, stamp in bars.select("symbol", "timestamp").iter_rows():
+            self._complete[symbol].discard(stamp)
+        confirmed = pl.col("symbol").replace_strict(self._confirmed, return_dtype=TIME)
         complete = bars.filter("complete")  # without those of which nobody can say
-        good = complete.filter(pl.col("timestamp") > self._confirmed[plan.symbol])
-        values = list(BARS)
-        new = good.join(self._committed[plan.symbol], on=values, how="anti")
-        try:
-            if new.height:
-                batch = _stored_columns(plan, new, self._clock)
-                await self._ingestor.store_bars(plan.table, batch, at_once=True)
-        except KrtError as error:
-            log.warning("⚠️ feed: %s: %s", plan.symbol, error)
-            return
-        self._committed[plan.symbol] = good.select(values)
-        self._complete[plan.symbol].update(complete["timestamp"])
-        self._ingestor.count_feed_bars(plan.symbol, bars)
+        good = complete.filter(pl.col("timestamp") > confirmed).select(BARS.names())
+        new = good.join(self._committed, on=good.columns, how="anti")
+        refused = await self._ingestor.store_bars_at_once(self._by_table(new))
+        for symbol, error in refused.items():
+            log.warning("⚠️ feed: %s: %s", symbol, error)
+        stored = ~pl.col("symbol").is_in(list(refused))
+        bars, good = bars.filter(stored), good.filter(stored)
+        others = ~pl.col("symbol").is_in(bars["symbol"].unique().to_list())
+        self._committed = pl.concat([self._committed.filter(others), good])
+        for symbol, stamp in complete.filter(stored).select("symbol", "timestamp").iter_rows():
+            self._complete[symbol].add(stamp)
+        self._ingestor.count_feed_bars(bars)
+
+    def _by_table(self, bars: pl.DataFrame) -> dict[str, list[pa.RecordBatch]]:
+        """Return bars in the columns of their tables, a batch a symbol, the futures' first."""
+        found = {}
+        for table, symbols in self._tables.items():
+            own = bars.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "timestamp")
+            if own.height:
+                batch = _stored_columns(table, own, self._clock.now())
+                counts = own["symbol"].rle().struct.field("len").to_list()
+                ends = itertools.accumulate(counts)
+                found[table] = [batch.slice(e - n, n) for e, n in zip(ends, counts, strict=True)]
+        return found
 
 
 @asynccontextmanager
@@ -299,15 +313,14 @@ def _trades_of(symbol: str) -> StreamRegistration:
     return StreamRegistration(next(one.tr_id for one in layouts if one.kind is kind), symbol)
 
 
-def _stored_columns(plan: BarPlan, bars: pl.DataFrame, clock: Clock) -> pa.RecordBatch:
+def _stored_columns(table: str, bars: pl.DataFrame, now: datetime) -> pa.RecordBatch:
     """Return bars of the feed in the columns of their table."""
-    is_stock = isinstance(parse(plan.symbol), Stock)
-    schema = schemas.STOCK_BARS if is_stock else schemas.FUTURES_BARS
-    added = {
-        "fetched_at": pl.lit(clock.now(), pl.Datetime("us")),
-        "timeframe": pl.lit(TIMEFRAME),
-        "source": pl.lit(schemas.FEED),
-    }
+    schema = schemas.STOCK_BARS if table == "stocks_1m" else schemas.FUTURES_BARS
     return schemas.conform(
-        bars.with_columns(expression.alias(name) for name, expression in added.items()), schema
+        bars.with_columns(
+            fetched_at=pl.lit(now, TIME),
+            timeframe=pl.lit(TIMEFRAME),
+            source=pl.lit(schemas.FEED),
+        ),
+        schema,
     )

@@ -135,6 +135,7 @@ def test_whatever_the_pieces_the_bars_are_those_of_all_trades_at_once(steps, pie
         piecewise.add(trades(*rows[:size]))
         last, rows = at(rows[:size][-1][0]), rows[size:]
         given_bars.append(piecewise.finished(last))
+        piecewise.forget()
     given_bars.append(piecewise.finished(end))
     newest = pl.concat(given_bars).unique(["symbol", "timestamp"], keep="last").sort("timestamp")
     assert newest.equals(wanted)

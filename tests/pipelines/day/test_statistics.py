@@ -12,7 +12,7 @@ from engine.history.completeness import figures
 from engine.history.delays import live_delays
 from engine.market.symbols import parse_chain
 from engine.store import MergeCounts
-from pipelines.day.statistics import DayStatistics
+from pipelines.day.statistics import CommittedBars, DayStatistics
 from pipelines.day.view import summary
 from pipelines.feed import Feed, plan
 from tests.engine.store.data import OPEN, futures_bars
@@ -27,7 +27,7 @@ def stats() -> DayStatistics:
 
 def count(day: DayStatistics, number: int, start: datetime, now: datetime) -> None:
     bars = futures_bars([1.0] * number, start=start, fetched=now)
-    day.count_bars(bars, MergeCounts(inserted=number), now)
+    day.count_bars([CommittedBars(bars, now, MergeCounts(inserted=number))])
 
 
 def test_bars_fetched_afterwards_are_not_the_slowest_minute() -> None:
