@@ -113,8 +113,12 @@ class Ingestor:
         watching = [one for one in windows if one.watches(committed.symbol)]
         if committed.error is None and watching:
             bars = pl.DataFrame(committed.batch)
+            storing = []
+            for window in watching:
+                storing.append(asyncio.create_task(self._store_signals(window, bars)))
+                await self._clock.sleep(0)  # its commit begins before the next one is evaluated
             try:
-                await asyncio.gather(*(self._store_signals(window, bars) for window in watching))
+                await asyncio.gather(*storing)
             except KrtError as error:
                 return replace(committed, error=error)
         return committed

@@ -165,7 +165,7 @@ class TradeKeeper:
         come in later batches.
         """
         marked = distinct_trades(pl.LazyFrame(batch)).with_columns(clashes().alias("clash"))
-        rows = marked.collect()
+        rows = marked.collect(engine="in-memory")
         rejected = rows.filter("clash").select(
             "received_at",
             pl.lit("trades").alias("tr_id"),

@@ -169,7 +169,11 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
             during = [frame for frame in frames if end - MINUTE + JUST_AFTER <= frame[0] < end]
             after = [frame for frame in frames if end <= frame[0] < end + JUST_AFTER]
             connection.put(during)
-            await clock.sleep(0.3)  # until they are read, and their trades stored
+            # In a day they come bit by bit: the end of the minute finds them read and stored.
+            await clock.sleep(0.3)
+            while keeper.waiting:
+                await clock.sleep(0.05)
+            await clock.sleep(0.3)
             traded = {symbol for symbol in _symbols(day) if any(symbol in f[1] for f in during)}
             commits.watch(writer, end, traded)
             connection.put(after)
