@@ -1,18 +1,19 @@
 """From the frame that ends a minute to its committed bars and signals; the feed against polling.
 
 Ours is measured in real time: frames of 20 symbols and 34 options, as the simulator writes them,
-are handed to the collector, then at once those of the next minute's first 15 seconds. From then on
-it is our own work: columns, bars, commit, strategies, commit. What comes before is the exchange's
-and KIS's. It is taken from a stretch of a day on the virtual clock, in which work takes no time, by
+are handed to the collector, then at once the first one of each in the next minute. From then on it
+is our own work: columns, bars, commit, strategies, commit. What comes before is the exchange's and
+KIS's. It is taken from a stretch of a day on the virtual clock, in which work takes no time, by
 feed and by polling.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import deque
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.clock import VirtualClock, WallClock
+from engine.kis.stream.fields import LAYOUTS
 from engine.kis.stream.frames import Frame
 from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.state import StreamState
@@ -48,7 +50,7 @@ from tests.pipelines.day.playing import at_time, play
 from tests.pipelines.simulated import desk
 
 MINUTE = timedelta(minutes=1)
-JUST_AFTER = timedelta(seconds=15)  # of the next minute: a trade of each symbol proves the last
+JUST_AFTER = timedelta(seconds=15)  # in which nearly every symbol trades: that proves the last bar
 OPTIONS = 34
 TINY = {"stocks": 1, "options": 2, "minutes": 2, "until": ""}
 LAST_SIGNAL = f"{list(STRATEGIES)[-1]}_signal"
@@ -141,7 +143,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
     clock, connection, commits = WallClock(), Frames(), Commits()
     virtual = Store(url, VirtualClock(OPEN))
     await warm_up(virtual, market, day)
-    frames = sorted(_frames(market, day, options, minutes + 2))
+    frames = _frames(market, day, options, minutes + 2)
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
         writer = Writer(url, clock, Path(here), takes=is_not_trades)
         trades = Writer(url, clock, Path(here), takes=is_trades)
@@ -161,22 +163,20 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         writer.put = watched  # type: ignore[method-assign]
         feed = FeedFollower(day, [connection], ingestor, keeper, clock)  # type: ignore[list-item]
         running = asyncio.create_task(feed.run())
-        # The first minute warms up: no trade before it proves its bars.
-        connection.put([frame for frame in frames if frame[0] < OPEN + MINUTE + JUST_AFTER])
-        await clock.sleep(1)
-        for number in range(2, minutes + 2):
+        for number in range(1, minutes + 2):
             end = OPEN + number * MINUTE
-            during = [frame for frame in frames if end - MINUTE + JUST_AFTER <= frame[0] < end]
-            after = [frame for frame in frames if end <= frame[0] < end + JUST_AFTER]
-            connection.put(during)
+            during = {symbol: _take_until(end, waiting) for symbol, waiting in frames.items()}
+            next_ones = [waiting.popleft() for waiting in frames.values() if _is_near(end, waiting)]
+            connection.put(sorted(itertools.chain.from_iterable(during.values())))
             # In a day they come bit by bit: the end of the minute finds them read and stored.
             await clock.sleep(0.3)
             while keeper.waiting:
                 await clock.sleep(0.05)
             await clock.sleep(0.3)
-            traded = {symbol for symbol in _symbols(day) if any(symbol in f[1] for f in during)}
-            commits.watch(writer, end, traded)
-            connection.put(after)
+            if number > 1:  # the first one warms up: no trade before it proves its bars
+                traded = {symbol for symbol in _symbols(day) if during[symbol]}
+                commits.watch(writer, end, traded)
+            connection.put(sorted(next_ones))
             with suppress(TimeoutError):  # nothing was traded that proves that the minute is over
                 async with clock.timeout(2):
                     await commits.done.wait()
@@ -192,19 +192,41 @@ def _symbols(day: DayPlan) -> list[str]:
     return [bars.symbol for bars in day.bars]
 
 
-def _frames(market: SyntheticMarket, day: DayPlan, options: int, minutes: int) -> Iterator[Frame]:
-    """Yield the frames of the first minutes from nine o'clock on, of all symbols and options."""
+def _frames(
+    market: SyntheticMarket, day: DayPlan, options: int, minutes: int
+) -> dict[str, deque[Frame]]:
+    """Return the frames of the first minutes from nine o'clock on, by symbol and option."""
     exchange = SimulatedExchange(market)
     writer = FrameWriter(exchange, seed=1)
     chain = exchange.options.day("KOSPI200", "202612", day.day).listed["code"]
     near = chain[190 : 190 + options].to_list()
+    found = {}
     for symbol in [*_symbols(day), *near]:
         tr_id = {Stock: "H0STCNT0", Option: "H0IOCNT0"}.get(type(parse(symbol)), "H0IFCNT0")
         session = open_session(SERVICES[tr_id].market, day.day)
-        for block in range(writer.blocks(symbol, session)):
-            for when, text in writer.block(tr_id, symbol, session, block):
-                if OPEN <= when < OPEN + minutes * MINUTE:
-                    yield when, text
+        blocks = range(writer.blocks(symbol, session))
+        frames = (frame for n in blocks for frame in writer.block(tr_id, symbol, session, n))
+        until = OPEN + minutes * MINUTE
+        found[symbol] = deque(sorted(frame for frame in frames if OPEN <= frame[0] < until))
+    return found
+
+
+def _take_until(end: datetime, waiting: deque[Frame]) -> list[Frame]:
+    """Take a symbol's frames whose trades were all before that moment."""
+    taken = []
+    while waiting and _last_trade(waiting[0]) < f"{end:%H%M%S}":
+        taken.append(waiting.popleft())
+    return taken
+
+
+def _is_near(end: datetime, waiting: deque[Frame]) -> bool:
+    return bool(waiting) and waiting[0][0] < end + JUST_AFTER
+
+
+def _last_trade(frame: Frame) -> str:
+    """Return the exchange's time (HHMMSS) of a frame's last trade."""
+    _, tr_id, _, body = frame[1].split("|", 3)
+    return body.split("^")[1 - LAYOUTS[tr_id].width]
 
 
 async def _stretch(url: str, folder: Path, until: str, *, stream: bool) -> dict[str, list[float]]:

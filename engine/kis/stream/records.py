@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import InputError
-from engine.kis.stream.fields import OPTION_VALUES, Kind, Layout
+from engine.kis.stream.fields import LAYOUTS, OPTION_VALUES, Kind, Layout
 from engine.kis.stream.gather import NULL, FieldArrays, Wholes, gather
 from engine.kis.stream.registrations import StreamRegistration
 from engine.market.symbols import parse
@@ -128,8 +128,7 @@ def read_part(
     Records of a symbol that is not among `registered` are rejected, if that is given.
     """
     layout = part.layout
-    kept = [[n for n in group if n in layout.columns] for group in (WHOLES, NUMBERS, _TEXTS)]
-    places = [[layout.fields.index(layout.columns[name]) for name in group] for group in kept]
+    kept, places = _kept(layout.tr_id)
     fields = gather(part.bodies, part.width, *places)
     rows = _columns(fields, kept, names)
     counts = np.array(part.counts)
@@ -165,6 +164,17 @@ def read_part(
     if not good.all():
         rows = {name: column[good] for name, column in rows.items()}
     return Records(rows, rejected, found)
+
+
+@lru_cache
+def _kept(tr_id: str) -> tuple[list[list[str]], list[list[int]]]:
+    """Return the columns that are read of a TR's records and their places in a record.
+
+    Of each: those of whole numbers, of other numbers and of texts.
+    """
+    layout = LAYOUTS[tr_id]
+    kept = [[n for n in group if n in layout.columns] for group in (WHOLES, NUMBERS, _TEXTS)]
+    return kept, [[layout.fields.index(layout.columns[name]) for name in group] for group in kept]
 
 
 def _columns(fields: FieldArrays, kept: Sequence[Sequence[str]], names: Names) -> Columns:
