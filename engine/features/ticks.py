@@ -43,6 +43,19 @@ FEED_BARS = pl.Schema(
         ("complete", pl.Boolean()),
     ]
 )
+# The columns of `schemas.TRADES` that bars are made of.
+NEEDED = (
+    "symbol",
+    "traded_at",
+    "received_at",
+    "price",
+    "size",
+    "day_volume",
+    "day_turnover",
+    "day_bought",
+    "day_sold",
+    "open_interest",
+)
 _SYMBOL_AND_STAMP = ["symbol", "timestamp"]
 _KEY = ["symbol", "day_volume"]  # of a trade; see engine.schemas.TRADES
 # Seconds from the exchange's time of a trade (whole seconds) to its receipt by KIS's clock: 4.2 at
@@ -59,7 +72,7 @@ def bars_from_trades(
     *,
     ahead: timedelta = timedelta(),
 ) -> pl.LazyFrame:
-    """Return the bars of one session's trades (`schemas.TRADES`) in FEED_BARS, by symbol and time.
+    """Return the bars of one session's trades (NEEDED) in FEED_BARS, by symbol and time.
 
     `stamp` turns `traded_at` into the bar's stamp (Session.stamp_of_trade); trades that have none
     make no bar but prove that nothing is missing. `multipliers` are KRW per index point, by symbol;

@@ -15,13 +15,12 @@ import pyarrow as pa
 
 from engine import schemas
 from engine.clock import floor_minute
-from engine.features.ticks import FEED_BARS, bars_from_trades, distinct_trades
+from engine.features.ticks import FEED_BARS, NEEDED, bars_from_trades, distinct_trades
 from engine.market.sessions import Session
 from engine.market.symbols import Contract, Option, parse
 
 # How far back trades are kept in memory: a late one can still change a bar of that time.
 KEPT = timedelta(minutes=2)
-_TRADES = pl.DataFrame(schemas.TRADES.empty_table()).schema
 _has_later = pl.col("timestamp") < pl.col("timestamp").max().over("symbol")
 
 
@@ -34,7 +33,7 @@ class MinuteBars:
             self._symbols.setdefault(session, []).append(symbol)
         self._multipliers = {symbol: _multiplier(symbol) for symbol in sessions}
         self._waiting: list[pl.DataFrame] = []  # trades since `finished` was asked last
-        self._kept = pl.DataFrame(schema=_TRADES)
+        self._kept = pl.DataFrame(schemas.TRADES.empty_table())[list(NEEDED)]
         self._given = pl.DataFrame(schema=FEED_BARS)
         self._since = min(session.opens for session in sessions.values())  # kept from then on
         self._forgotten = self._since
@@ -48,7 +47,8 @@ class MinuteBars:
         Those of other symbols, as of options that are only quoted, are left out. Says whether a
         symbol has traded in a later minute than before: that ends the one before.
         """
-        own = pl.DataFrame(trades).filter(pl.col("symbol").is_in(list(self._multipliers)))
+        is_own = pl.col("symbol").is_in(list(self._multipliers))
+        own = pl.DataFrame(trades.select(NEEDED)).filter(is_own)
         if own.is_empty():
             return False
         self._waiting.append(own)

@@ -102,6 +102,11 @@ class Frames:
         """Have frames taken."""
         self._queue.put_nowait(frames)
 
+    @property
+    def waiting(self) -> int:
+        """How often frames were put that nobody has taken yet."""
+        return self._queue.qsize()
+
     async def take(self) -> list[Frame]:
         """Wait for frames."""
         return await self._queue.get()

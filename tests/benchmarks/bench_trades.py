@@ -1,8 +1,8 @@
 """Trades of a busy day: stored, read back, moved to a file; and thousands a second for minutes.
 
 A busy day is stored, a minute's trades in one commit, and read by symbol and hour,
-beside the whole day. The steady stream goes through all that the collector does with frames:
-columns, bars each minute, trades to the database; its CPU is that of this process alone.
+beside the whole day. The steady stream goes through the collector itself: columns, bars and trades,
+both committed; its CPU is that of this process alone.
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import psutil
 
 from engine import schemas
 from engine.clock import WallClock
 from engine.history.trades import scan_trades
-from engine.kis.stream.frames import Frame, read_frames
-from engine.market.hours import Market, session
-from engine.store import MergeCounts, Store, Writer
+from engine.kis.stream.frames import Frame
+from engine.store import Store, Writer
 from engine.store.connection import Connection, fetch_frame
 from engine.store.trade_files import TradeFiles, file_of
-from pipelines.day.minute_bars import MinuteBars
+from pipelines.day.alerts import Alerts
+from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
-from pipelines.day.trade_keeping import TradeKeeper
+from pipelines.day.streaming import FeedFollower
+from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
 from pipelines.feed import Feed, plan
 from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.bench_feed import Frames
 from tests.benchmarks.bench_stream import NAMES, TR
 from tests.benchmarks.rows import Row, seconds_taken
 from tests.engine.kis.stream.sample_frames import THREE_STOCKS, frame, records
@@ -51,6 +54,7 @@ SYMBOL, HOUR, PRICE, SIZE, VOLUME, TURNOVER = (
 )
 RATE = 5_000  # trades a second of the steady stream
 AT_ONCE = 0.1  # seconds between its frames' being taken
+FILLED = 240  # seconds after which the trades kept for bars, of three minutes, grow no more
 TINY = {"trades": 2_000, "seconds": 1, "rate": 200, "rounds": 1}
 LONG = {"seconds": 600}
 
@@ -153,48 +157,63 @@ def _partition_bytes(url: str) -> int:
 
 
 async def _steady(env: BenchEnv, seconds: int, rate: int) -> list[Row]:
-    """Take so many trades a second, as frames, and do with them what the collector does."""
-    clock, stream = WallClock(), Stream(rate)
-    hours = session(Market.STOCKS, DAY)
-    assert hours is not None
-    minutes = MinuteBars(dict.fromkeys(stream.symbols, hours))
-    process, behind, memory = psutil.Process(), 0.0, []
+    """Hand so many trades a second to the collector, as frames; it does all that it does in a day.
+
+    Bars, trades and rejected records are committed. After the first minutes, whose trades it keeps
+    to make bars of, memory must not grow.
+    """
+    clock, stream, url = WallClock(), Stream(rate), env.database()
+    day, connection = plan(Feed(stream.symbols), DAY), Frames()
+    process, memory = psutil.Process(), []
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
-        writer = Writer(env.database(), clock, Path(here))
-        stats = DayStatistics(plan(Feed(stream.symbols), DAY), simulated=True)
-        keeper = TradeKeeper(writer, refuse, clock, stats)
-        keeping = asyncio.create_task(keeper.run())
-        begin, cpu = time.perf_counter(), time.process_time()
+        writer = Writer(url, clock, Path(here), takes=is_not_trades)
+        trades = Writer(url, clock, Path(here), takes=is_trades)
+        stats = DayStatistics(day, simulated=True)
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
+        keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)
+        feed = FeedFollower(day, [connection], ingestor, keeper, clock)  # type: ignore[list-item]
+        following = asyncio.create_task(feed.run())
+        began, begin, cpu = clock.now(), time.perf_counter(), time.process_time()
         for number in range(round(seconds / AT_ONCE)):
             taken = stream.next_frames()
-            due = begin + number * AT_ONCE
-            await clock.sleep(max(0.0, due - time.perf_counter()))
-            rows = read_frames(taken)
-            minutes.add(rows.trades)
-            keeper.keep(rows.trades)
+            await clock.sleep(max(0.0, begin + number * AT_ONCE - time.perf_counter()))
+            connection.put(taken)
             if number % 10 == 9:
-                minutes.finished(taken[-1][0] - timedelta(seconds=1))
                 memory.append(process.memory_info().rss / 1e6)
-            behind = max(behind, time.perf_counter() - due)
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        await keeper.flush()
         spent = time.process_time() - cpu - stream.took
         share = spent / (time.perf_counter() - begin)
+        while connection.waiting:
+            await clock.sleep(AT_ONCE)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await keeper.flush()
+        await trades.close()
         await writer.close()
-    assert stats.trades == stream.given, "trades were lost"
-    grown = max(memory) - memory[len(memory) // 2]
-    return [
-        Row(f"{rate:,} trades a second: CPU of a second", share, rows=stream.given, most=0.5),
-        Row("the same: longest from due to bars", behind, rows=stream.given),
-        Row("the same: memory", max(memory), unit="MB"),
-        Row("the same: memory grown since half-time", grown, unit="MB"),
+    assert (stats.trades, stats.rejected) == (stream.given, {}), "trades were lost"
+    name = f"{rate:,} trades a second for {seconds} s"
+    rows = [
+        Row(f"{name}: CPU of a second", share, rows=stream.given, most=0.5),
+        Row(f"{name}: memory", max(memory), unit="MB"),
     ]
+    if late := _seconds_late(url, began):
+        median, p99 = (float(np.quantile(late, q)) for q in (0.5, 0.99))
+        rows.append(Row(f"{name}: end of a minute → bars", median, p99=p99, rows=len(late)))
+    if len(memory) > 2 * FILLED:
+        slope = float(np.polyfit(range(FILLED, len(memory)), memory[FILLED:], 1)[0])
+        rows.append(Row(f"{name}: memory, growth a minute", 60 * slope, unit="MB", most=2))
+    return rows
 
 
-async def refuse(_rows: object) -> MergeCounts:
-    """Take no rejected record: the benchmark makes none."""
-    raise AssertionError("a record of the benchmark is rejected")
+def _seconds_late(url: str, began: datetime) -> list[float]:
+    """Return how long after its minute each bar was committed; the stream began at nine."""
+    connection = Connection(url, "bench")
+    try:
+        found = connection.query("SELECT timestamp, committed_at FROM stocks_1m")
+    finally:
+        connection.close()
+    late = pl.col("committed_at") - began - (pl.col("timestamp") - OPEN)
+    seconds = pl.DataFrame(found).select(late.dt.total_seconds(fractional=True))
+    return seconds.to_series().to_list()
 
 
 class Stream:
