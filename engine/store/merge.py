@@ -157,7 +157,7 @@ def _merge_staged(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str)
         f"CREATE TEMP TABLE staging (LIKE {identifier(table.name)} INCLUDING GENERATED"
         f" INCLUDING DEFAULTS, {_BATCH} integer) ON COMMIT DROP"
     )
-    _copy(cursor, "staging", rows[[*table.columns, _BATCH]], temporary=True)
+    _copy(cursor, "staging", rows[[*_written(table, rows), _BATCH]], temporary=True)
     counts = fetch_frame(cursor, merge_statement(table, bounds))
     if counts["confirmed"].sum():
         cursor.execute(_confirm_statement(table, bounds))
@@ -180,11 +180,22 @@ def _any_stored(table: Table, rows: pl.DataFrame, bounds: str) -> str:
 def _insert_directly(cursor: Cursor, table: Table, rows: pl.DataFrame) -> None:
     """Copy the rows into the table. Raises _StoredAlready if one of them is stored."""
     try:
-        _copy(cursor, table.name, rows[table.columns])
+        _copy(cursor, table.name, rows[_written(table, rows)])
     except adbc_driver_manager.IntegrityError as error:
         if error.sqlstate == _UNIQUE_VIOLATION:
             raise _StoredAlready(table.name) from error
         raise
+
+
+def _written(table: Table, rows: pl.DataFrame) -> list[str]:
+    """Return the table's columns without those in which each row has what they hold by default.
+
+    So a history from REST costs no more than before bars had two sources: texts are slow to copy.
+    """
+    by_default = set()
+    if table.two_sources and rows[CONFIRMED_AT].null_count() == rows.height:
+        by_default = {CONFIRMED_AT, SOURCE} if (rows[SOURCE] == REST).all() else {CONFIRMED_AT}
+    return [name for name in table.columns if name not in by_default]
 
 
 def _copy(cursor: Cursor, table: str, rows: pl.DataFrame, *, temporary: bool = False) -> None:

@@ -190,9 +190,9 @@ async def _steady(env: BenchEnv, seconds: int, rate: int) -> list[Row]:
         await trades.close()
         await writer.close()
     assert (stats.trades, stats.rejected) == (stream.given, {}), "trades were lost"
-    name = f"{rate:,} trades a second for {seconds} s"
+    name = f"{rate:,} trades/s for {seconds} s"
     rows = [
-        Row(f"{name}: CPU of a second", share, rows=stream.given, most=0.5),
+        Row(f"{name}: cores", share, rows=stream.given, most=0.5),
         Row(f"{name}: memory", max(memory), unit="MB"),
     ]
     if late := _seconds_late(url, began):
@@ -200,7 +200,7 @@ async def _steady(env: BenchEnv, seconds: int, rate: int) -> list[Row]:
         rows.append(Row(f"{name}: end of a minute → bars", median, p99=p99, rows=len(late)))
     if len(memory) > 2 * FILLED:
         slope = float(np.polyfit(range(FILLED, len(memory)), memory[FILLED:], 1)[0])
-        rows.append(Row(f"{name}: memory, growth a minute", 60 * slope, unit="MB", most=2))
+        rows.append(Row(f"{name}: memory growth a minute", max(0.0, 60 * slope), unit="MB", most=2))
     return rows
 
 
