@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import sys
 import tempfile
 import time
 from collections import deque
@@ -45,7 +47,7 @@ from pipelines.feed import DayPlan, Feed
 from strategies.registry import STRATEGIES
 from tests.benchmarks.bench_delay import OPEN, day_plan, warm_up
 from tests.benchmarks.bench_env import BenchEnv
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, as_in_a_day
 from tests.pipelines.day.playing import at_time, play
 from tests.pipelines.simulated import desk
 
@@ -65,10 +67,10 @@ def measure(
     until: str = "15:10",
 ) -> list[Row]:
     """Measure our part over so many minutes, and a stretch of a day by feed and by polling."""
-    own = asyncio.run(_own(env.database(), stocks, options, minutes))
+    own = as_in_a_day("tests.benchmarks.bench_feed", env.database(), stocks, options, minutes)
     rows = [
         _row(f"ours: {stocks} stocks, 1 future, {options} options → bars", own["bars"], 0.025),
-        _row("ours: → the future's signals", own["signals"], None),
+        _row("ours: → the future's signals", own["signals"], 0.025),
     ]
     for stream in (True, False) if until else ():
         who = "feed" if stream else "polling"
@@ -270,3 +272,8 @@ async def _stretch(url: str, folder: Path, until: str, *, stream: bool) -> dict[
 
 def _seconds(frame: pl.DataFrame) -> list[float]:
     return [value.total_seconds() for value in frame.to_series()]
+
+
+if __name__ == "__main__":
+    database, *sizes = sys.argv[1:]
+    sys.stdout.write(json.dumps(asyncio.run(_own(database, *map(int, sizes)))))

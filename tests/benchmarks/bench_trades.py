@@ -8,11 +8,14 @@ both committed; its CPU is that of this process alone.
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -34,7 +37,7 @@ from pipelines.feed import Feed, plan
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_feed import Frames
 from tests.benchmarks.bench_stream import NAMES, TR
-from tests.benchmarks.rows import Row, seconds_taken
+from tests.benchmarks.rows import Row, as_in_a_day, seconds_taken
 from tests.engine.kis.stream.sample_frames import THREE_STOCKS, frame, records
 
 DAY = date(2026, 11, 20)
@@ -68,7 +71,8 @@ def measure(
     rounds: int = 9,
 ) -> list[Row]:
     """Store so many trades of a day; then take so many a second for so long."""
-    return [*asyncio.run(_steady(env, seconds, rate)), *_busy_day(env, trades, rounds)]
+    steady = as_in_a_day("tests.benchmarks.bench_trades", env.database(), seconds, rate)
+    return [*_steady_rows(steady, seconds, rate), *_busy_day(env, trades, rounds)]
 
 
 def _busy_day(env: BenchEnv, trades: int, rounds: int) -> Iterator[Row]:
@@ -156,13 +160,26 @@ def _partition_bytes(url: str) -> int:
         connection.close()
 
 
-async def _steady(env: BenchEnv, seconds: int, rate: int) -> list[Row]:
+def _steady_rows(found: dict[str, Any], seconds: int, rate: int) -> Iterator[Row]:
+    name = f"{rate:,} trades/s for {seconds} s"
+    memory = found["memory"]
+    yield Row(f"{name}: cores", found["cores"], rows=found["trades"], most=0.5)
+    yield Row(f"{name}: memory", max(memory), unit="MB")
+    if late := found["late"]:
+        median, p99 = (float(np.quantile(late, q)) for q in (0.5, 0.99))
+        yield Row(f"{name}: end of a minute → bars", median, p99=p99, rows=len(late))
+    if len(memory) > 2 * FILLED:
+        slope = float(np.polyfit(range(FILLED, len(memory)), memory[FILLED:], 1)[0])
+        yield Row(f"{name}: memory growth a minute", max(0.0, 60 * slope), unit="MB", most=2)
+
+
+async def _steady(url: str, seconds: int, rate: int) -> dict[str, Any]:
     """Hand so many trades a second to the collector, as frames; it does all that it does in a day.
 
     Bars, trades and rejected records are committed. After the first minutes, whose trades it keeps
     to make bars of, memory must not grow.
     """
-    clock, stream, url = WallClock(), Stream(rate), env.database()
+    clock, stream = WallClock(), Stream(rate)
     day, connection = plan(Feed(stream.symbols), DAY), Frames()
     process, memory = psutil.Process(), []
     with tempfile.TemporaryDirectory(prefix="krt-bench-") as here:
@@ -190,18 +207,8 @@ async def _steady(env: BenchEnv, seconds: int, rate: int) -> list[Row]:
         await trades.close()
         await writer.close()
     assert (stats.trades, stats.rejected) == (stream.given, {}), "trades were lost"
-    name = f"{rate:,} trades/s for {seconds} s"
-    rows = [
-        Row(f"{name}: cores", share, rows=stream.given, most=0.5),
-        Row(f"{name}: memory", max(memory), unit="MB"),
-    ]
-    if late := _seconds_late(url, began):
-        median, p99 = (float(np.quantile(late, q)) for q in (0.5, 0.99))
-        rows.append(Row(f"{name}: end of a minute → bars", median, p99=p99, rows=len(late)))
-    if len(memory) > 2 * FILLED:
-        slope = float(np.polyfit(range(FILLED, len(memory)), memory[FILLED:], 1)[0])
-        rows.append(Row(f"{name}: memory growth a minute", max(0.0, 60 * slope), unit="MB", most=2))
-    return rows
+    late = _seconds_late(url, began)
+    return {"cores": share, "memory": memory, "trades": stream.given, "late": late}
 
 
 def _seconds_late(url: str, began: datetime) -> list[float]:
@@ -252,3 +259,8 @@ class Stream:
         record[VOLUME] = str(self._volumes[symbol])
         record[TURNOVER] = str(71_000 * self._volumes[symbol])
         return record
+
+
+if __name__ == "__main__":
+    database, *sizes = sys.argv[1:]
+    sys.stdout.write(json.dumps(asyncio.run(_steady(database, *map(int, sizes)))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -81,10 +82,18 @@ def in_turns(
     return {name: statistics.median(seconds) for name, seconds in took.items()}
 
 
-def in_own_process(module: str, *arguments: str) -> dict[str, Any]:
+def in_own_process(module: str, *arguments: object, **environment: str) -> dict[str, Any]:
     """Run a module in a process of its own; return the JSON object that it writes."""
-    command = [sys.executable, "-m", module, *arguments]
-    return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    ran = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, env={**os.environ, **environment}
+    )
+    return dict(json.loads(ran.stdout))
+
+
+def as_in_a_day(module: str, *arguments: object) -> dict[str, Any]:
+    """Run a module in a process of its own, with one thread of Polars, as `just live` has it."""
+    return in_own_process(module, *arguments, POLARS_MAX_THREADS="1")
 
 
 @contextmanager
