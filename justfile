@@ -100,7 +100,7 @@ plot *options:
 research *options:
     @krt research "$@"
 
-# query the database, read-only: just sql "SELECT count(*) FROM futures_1m"
+# query the database, read-only: just sql "SELECT count(*) FROM futures_1m"; --tables, --describe TABLE
 [group('database')]
 [no-exit-message]
 sql *query:

@@ -65,6 +65,7 @@ _KEEPALIVE = {
 _FINAL = ("21", "22", "23", "42", "0A", "25", "P0", "3F")
 # Exceptions: a revoked right, a standby that cannot write, a machine that slept in a transaction.
 _READ_ONLY = "25006"
+_NO_SUCH_TABLE = "42P01"
 _PASSING = ("42501", _READ_ONLY, "25P03", "25P04")
 
 
@@ -284,7 +285,8 @@ def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) ->
     state = error.sqlstate or ""
     passing = state in _PASSING and not read_only
     if state.startswith(_FINAL) and not passing:
-        return StoreError(f"the database refused: {_server_message(error)}")
+        hint = "; `just sql --tables` lists what there is" if state == _NO_SUCH_TABLE else ""
+        return StoreError(f"the database refused: {_server_message(error)}{hint}")
     return StoreUnreachable(f"the database is away: {_server_message(error)}")
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from pipelines.console import PlainConsole
 from pipelines.history.backfill import Report
 from pipelines.history.validate import Validation
-from pipelines.reports.terminal import print_json
+from pipelines.reports.terminal import frame_table, print_json
 
 _SHOWN = 200  # findings in the table
 
@@ -59,26 +59,13 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
         return
     console = PlainConsole()
     if not found.streams.is_empty():
-        console.print(_table("told once, minutes", found.streams.tail(_SHOWN)))
+        console.print(frame_table(found.streams.tail(_SHOWN), "told once, minutes", console))
     if found.findings.is_empty():
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
-    console.print(_findings_table(found))
+    console.print(frame_table(found.readable().head(_SHOWN), "findings", console))
     for name, meaning in sorted(found.explanations().items()):
         console.print(Text.assemble((name, "bold"), f": {meaning}"))
     if found.findings.height > _SHOWN:
         console.print(f"{_SHOWN} of {found.findings.height:,} are shown; --format json has all")
     console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
-
-
-def _findings_table(found: Validation) -> Table:
-    return _table("findings", found.readable().head(_SHOWN))
-
-
-def _table(title: str, rows: pl.DataFrame) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in rows.columns:
-        table.add_column(name, overflow="fold")
-    for row in rows.cast(pl.String).iter_rows():
-        table.add_row(*row)
-    return table

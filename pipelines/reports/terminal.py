@@ -10,6 +10,8 @@ from typing import Literal, TextIO
 
 import polars as pl
 from rich.box import SIMPLE
+from rich.cells import cell_len
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +20,8 @@ from engine.text import visible, visible_json
 from pipelines.console import PlainConsole
 from pipelines.reports.readable import without_lists
 
-_WIDTH = 200  # columns of a table that goes into a file or a pipe
+_FOLDED = 24  # a column of texts is not made narrower than this
+_EDGES = 3  # columns of a table's cell that are not its text
 
 
 def print_frame(
@@ -37,9 +40,7 @@ def print_frame(
         sys.stdout.write(visible(text, keep="\n") if sys.stdout.isatty() else text)
     else:
         console = PlainConsole(file=file)
-        if not console.is_terminal:
-            console.width = _WIDTH  # a file or a pipe has none; do not fold into 80 columns
-        console.print(_frame_table(frame, title))
+        console.print(frame_table(frame, title, console))
 
 
 def print_json(text: str) -> None:
@@ -52,15 +53,57 @@ def print_json(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _frame_table(frame: pl.DataFrame, title: str) -> Table:
+def frame_table(frame: pl.DataFrame, title: str, console: Console) -> Table:
+    """Return the frame as a table in which nothing is cut.
+
+    On a terminal that is too narrow for the numbers and times side by side, it has one line for
+    each column, row after row, as psql's `\\x auto`. A file or a pipe is as wide as the table.
+    """
+    moments = pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S")
+    cells = (
+        without_lists(frame)
+        .with_columns(moments)
+        .select(pl.all().cast(pl.String).fill_null(""))
+        .select(pl.all().map_elements(lambda cell: visible(cell, keep="\n"), pl.String))
+    )
+    widths = {name: _width(name, cells[name]) for name in cells.columns}
+    if not console.is_terminal:
+        console.width = max(console.width, sum(widths.values()) + _EDGES * len(widths) + 1)
+    least = {
+        name: min(width, _FOLDED) if frame.schema[name] == pl.String else width
+        for name, width in widths.items()
+    }
+    if sum(least.values()) + _EDGES * len(least) + 1 > console.width:
+        return _line_for_each_column(cells, title)
     table = Table(title=title or None, title_justify="left")
     for name, dtype in frame.schema.items():
-        table.add_column(_plain_text(name), justify="right" if dtype.is_numeric() else "left")
-    moments = pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S")
-    for row in (
-        without_lists(frame).with_columns(moments).select(pl.all().cast(pl.String)).iter_rows()
-    ):
-        table.add_row(*("" if cell is None else _plain_text(cell) for cell in row))
+        table.add_column(
+            _plain_text(name),
+            justify="right" if dtype.is_numeric() else "left",
+            min_width=least[name],
+            overflow="fold",
+        )
+    for row in cells.iter_rows():
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _width(name: str, cells: pl.Series) -> int:
+    """Return the columns of a terminal that the widest line of a name and its cells takes."""
+    lines = (line for text in (visible(name), *cells.unique()) for line in text.split("\n"))
+    return max(map(cell_len, lines))
+
+
+def _line_for_each_column(cells: pl.DataFrame, title: str) -> Table:
+    table = Table(
+        title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
+    )
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, row in enumerate(cells.iter_rows(), 1):
+        table.add_row(f"row {number}", "", style="bold")
+        for name, cell in zip(cells.columns, row, strict=True):
+            table.add_row(_plain_text(name), Text(cell))
     return table
 
 

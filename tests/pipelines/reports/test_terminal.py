@@ -6,6 +6,7 @@ import html
 import io
 import json
 import re
+from datetime import datetime
 
 import polars as pl
 import pytest
@@ -107,3 +108,48 @@ def test_s3_the_page_shows_any_text_and_no_element_of_others(text: str) -> None:
     elements = re.findall(r"<(/?\w+)", page)
     assert {element.strip("/") for element in elements} == {"div", "b", "span", "small", "td"}
     assert html.unescape(re.sub(r"<[^>]*>", "", page)).count(text) >= 3
+
+
+MONEY = pl.DataFrame(
+    {
+        "entered": [datetime(2026, 11, 26, 8, 51)],
+        "symbol": ["A01612"],
+        "entry": [1_074.4],
+        "net": [-2_631_250.0],
+        "why": ["band_cross_up and a reason that goes on for longer than any line has room"],
+    }
+)
+
+
+def printed(frame: pl.DataFrame, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    file = io.StringIO()
+    print_frame(frame, "table", "trades", file=file)
+    return re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 120, 300])
+def test_no_number_and_no_time_is_cut_at_any_width(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = printed(MONEY, width, monkeypatch)
+    assert "1074.4" in text
+    assert "-2631250.0" in text
+    assert "2026-11-26 08:51:00" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_narrow_terminal_has_one_line_for_each_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = printed(MONEY, 60, monkeypatch).splitlines()
+    names = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert names == ["trades", "row", "entered", "symbol", "entry", "net", "why"]
+    assert len(printed(MONEY, 120, monkeypatch).splitlines()) < len(lines)
+
+
+def test_a_pipe_is_as_wide_as_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    wide = pl.DataFrame({f"column_{n}": [f"{'x' * 30}{n}"] for n in range(40)})
+    print_frame(wide, "table")
+    out = capsys.readouterr().out
+    assert all(f"{'x' * 30}{n} " in out for n in range(40))
