@@ -285,8 +285,10 @@ def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) ->
     state = error.sqlstate or ""
     passing = state in _PASSING and not read_only
     if state.startswith(_FINAL) and not passing:
-        hint = "; `just sql --tables` lists what there is" if state == _NO_SUCH_TABLE else ""
-        return StoreError(f"the database refused: {_server_message(error)}{hint}")
+        message = _server_message(error)
+        if state == _NO_SUCH_TABLE:
+            message += "; `just sql --tables` lists what there is"
+        return StoreError(f"the database refused: {message}")
     return StoreUnreachable(f"the database is away: {_server_message(error)}")
 
 
