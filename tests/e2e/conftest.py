@@ -58,6 +58,12 @@ class Desk:
         return summary
 
     @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Have the server stay up from command to command: each start takes a second."""
+        with embedded_server(self.folder / "simulation"):
+            yield
+
+    @contextmanager
     def database(self) -> Iterator[Connection]:
         """Open the database that the simulated days were written to."""
         with embedded_server(self.folder / "simulation") as url:

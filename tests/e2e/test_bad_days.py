@@ -21,7 +21,9 @@ def bad_day(request):
     replay = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")
     with new_desk() as desk:
         options = ("--faults", request.param, "--seed", "1", *started_at("13:00"))
-        yield desk, desk.live(*replay, *options) | {"faults": request.param}
+        summary = desk.live(*replay, *options) | {"faults": request.param}
+        with desk.serving():
+            yield desk, summary
 
 
 def test_every_bar_and_every_value_is_as_recorded(bad_day):

@@ -62,9 +62,10 @@ def crash() -> Iterator[Crash]:
     with new_desk() as desk:
         summary = desk.live(
             *("--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares),
-            *("--seed", "1", *started_at("13:20")),
+            *("--seed", "1", *started_at("14:50")),
         )
-        yield Crash(desk, summary, MovedMarket(SyntheticMarket(1), moves, DAY))
+        with desk.serving():
+            yield Crash(desk, summary, MovedMarket(SyntheticMarket(1), moves, DAY))
 
 
 @pytest.mark.parametrize("code", [FUTURE, *SHARES])

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -54,31 +55,44 @@ class Played:
         return [(row["severity"], row["check"]) for row in self.validation["findings"]]
 
 
-def play(desk: Desk, case: str) -> Played:
+@contextmanager
+def played(case: str) -> Iterator[Played]:
     """Play a case's day, then run the commands of the evening."""
+    with new_desk() as desk:
+        file, summary = play(desk, case)
+        with desk.serving():
+            yield Played(desk, file, summary, evening(desk, file))
+
+
+def play(desk: Desk, case: str) -> tuple[Path, dict[str, Any]]:
     file = desk.folder / f"{case}.parquet"
     subprocess.run([sys.executable, CASES / f"{case}.py", file], check=True)
     options = ("--date", f"{DAY}", "--future", "A01", "--fresh", *started_at("15:20"))
-    summary = desk.live("--recorded", str(file), *options)
+    return file, desk.live("--recorded", str(file), *options)
+
+
+def evening(desk: Desk, file: Path) -> dict[str, Any]:
+    """Fill, validate and export the day; return what was found."""
     day = ("--from", f"{DAY}", "--to", f"{DAY}", "--symbol", CODE)
     filled = desk.krt("backfill", "--recorded", str(file), *day)
     assert filled.returncode in (0, 1), filled.stderr[-2000:]
     checked = desk.krt("validate", *day, "--format", "json")
     exported = desk.krt("export", "--to", str(desk.folder / "export"))
     assert exported.returncode == 0, exported.stderr[-2000:]
-    return Played(desk, file, summary, json.loads(checked.stdout))
+    validation: dict[str, Any] = json.loads(checked.stdout)
+    return validation
 
 
 @pytest.fixture(scope="module")
 def beyond_8_percent() -> Iterator[Played]:
-    with new_desk() as desk:
-        yield play(desk, "beyond_8_percent")
+    with played("beyond_8_percent") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def impossible_bar() -> Iterator[Played]:
-    with new_desk() as desk:
-        yield play(desk, "impossible_bar")
+    with played("impossible_bar") as found:
+        yield found
 
 
 def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: Played) -> None:

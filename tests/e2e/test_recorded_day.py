@@ -27,13 +27,16 @@ DAY = date(2025, 9, 1)
 pytestmark = needs(FUTURES_FILE)
 RECORDED = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
-FIRST = time(8, 46) if LONG else time(14, 30)  # snapshot: those before the start are lost
-SNAPSHOTS = 420 if LONG else 76
+FIRST = time(8, 46) if LONG else time(15, 0)  # snapshot: those before the start are lost
+AGAIN = time(15, 20)
+SNAPSHOTS = 420 if LONG else 46
 
 
 @pytest.fixture(scope="module")
 def summary(desk: Desk):
-    return desk.live(*RECORDED, "--fresh", *started_at("14:30"))
+    found = desk.live(*RECORDED, "--fresh", *started_at("15:00"))
+    with desk.serving():
+        yield found
 
 
 def recorded(day: date) -> pl.DataFrame:
@@ -113,18 +116,18 @@ def test_a_signal_is_committed_within_the_minute_after_its_bar(desk, summary):
 
 
 def test_the_same_day_again_changes_no_row(desk, summary):
-    """All bars again, and the chain from three in the afternoon on: a whole one costs minutes."""
+    """All bars again, and the chain of the last 25 minutes: a whole one costs minutes."""
     before = contents(desk)
     with embedded_server(desk.folder / "simulation") as url:
-        again = asyncio.run(the_day_from_three_on(url, desk.folder))
-    assert (again.bars, again.snapshots, again.corrections) == (411, 46, 0)
+        again = asyncio.run(the_end_of_the_day(url, desk.folder))
+    assert (again.bars, again.snapshots, again.corrections) == (411, 26, 0)
     assert contents(desk).equals(before)
 
 
-async def the_day_from_three_on(url: str, folder: Path) -> DayStatistics:
-    """Collect the day like a collector that is started at three."""
+async def the_end_of_the_day(url: str, folder: Path) -> DayStatistics:
+    """Collect the day like a collector that is started late in it."""
     simulated = recorded_day(FUTURES_FILE, DAY)
-    clock = VirtualClock(datetime.combine(DAY, time(15)))
+    clock = VirtualClock(datetime.combine(DAY, AGAIN))
     stats = DayStatistics(plan(simulated.feed, DAY), simulated=True)
     paths = DayPaths(url, folder / "spool", folder / "kis")
     async with simulated_kis(simulated.market, clock, KisSettings()) as (settings, _):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
@@ -14,11 +13,11 @@ from engine import schemas
 from engine.clock import WallClock
 from engine.market import sessions
 from engine.store import Store
-from engine.store.connection import Connection
 from engine.store.metadata import record_heartbeat
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
+from tests.databases import fresh_database
 from tests.stamps import stamps_between
 
 DAY = date(2026, 11, 16)
@@ -118,15 +117,16 @@ async def fill(url: str) -> None:
     await store.close()
 
 
+@pytest.fixture(scope="session")
+def filled_template(server_url: str) -> Iterator[str]:
+    """The URL of a database with the day in it, which others are copied from."""
+    with fresh_database(server_url) as url:
+        asyncio.run(fill(url))
+        yield url
+
+
 @pytest.fixture(scope="module")
-def filled(server_url: str) -> Iterator[str]:
+def filled(filled_template: str) -> Iterator[str]:
     """The URL of a database with the day in it; tests of a module share it and only read."""
-    template = server_url.rpartition("/")[2].partition("?")[0]
-    name = f"research_{uuid.uuid4().hex[:12]}"
-    maintenance = Connection(server_url.replace(f"/{template}?", "/krt?"), "test")
-    maintenance.execute_alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    url = server_url.replace(f"/{template}?", f"/{name}?")
-    asyncio.run(fill(url))
-    yield url
-    maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
-    maintenance.close()
+    with fresh_database(filled_template) as url:
+        yield url

@@ -6,7 +6,7 @@ shares, turnover is million KRW, as KIS has them.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -186,20 +186,32 @@ def _longer(rows: pl.DataFrame, step: int) -> pl.DataFrame:
 
 
 def _days(exchange: SimulatedExchange, code: str, dates: list[date], now: datetime) -> pl.DataFrame:
-    rows = []
-    for day in dates:
-        minutes = index_day(exchange, code, day).filter(pl.col("label") + MINUTE <= now)
-        if not minutes.is_empty():
-            rows.append(
-                minutes.select(
-                    pl.lit(day).alias("date"),
-                    pl.col("open").first(),
-                    pl.col("high").max(),
-                    pl.col("low").min(),
-                    pl.col("close", "volume", "turnover").last(),
-                ).head(1)
-            )
-    return pl.concat(rows) if rows else pl.DataFrame()
+    rows = [
+        _whole_day(exchange, code, day)
+        if day < now.date()
+        else _day_until(exchange, code, day, now)
+        for day in dates
+    ]
+    found = [row for row in rows if not row.is_empty()]
+    return pl.concat(found) if found else pl.DataFrame()
+
+
+@lru_cache(maxsize=2048)
+def _whole_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
+    """Return a day that is over; a table of thirty days, each with its year, asks for it often."""
+    return _day_until(exchange, code, day, datetime.combine(day + timedelta(days=1), time()))
+
+
+def _day_until(exchange: SimulatedExchange, code: str, day: date, now: datetime) -> pl.DataFrame:
+    """Return a row: the day's finished minutes as one bar; none before the first is finished."""
+    finished = index_day(exchange, code, day).filter(pl.col("label") <= now - MINUTE)
+    return finished.select(
+        pl.lit(day).alias("date"),
+        pl.col("open").first(),
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col("close", "volume", "turnover").last(),
+    ).head(min(finished.height, 1))
 
 
 def days_between(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:

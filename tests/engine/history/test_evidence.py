@@ -461,7 +461,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(dict(sorted(bars.items())), always_trades, traded_before, draw(st.booleans()))
 
 
-@settings(max_examples=1_000 if LONG else 120)
+@settings(max_examples=1_000 if LONG else 60)
 @given(worlds(), st.lists(RUNS, max_size=5))
 def test_nothing_that_kis_would_give_is_ever_settled_and_all_else_is_in_the_end(
     world: World, runs: list[Run]
