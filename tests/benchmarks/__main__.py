@@ -1,15 +1,19 @@
 """`just bench`: every comparison side by side, in one run, as ratios.
 
-    just bench [PART …] [--save] [--large] [--long] [--tiny]
+    just bench [PART …] [--quick] [--save] [--large] [--long] [--tiny]
 
+--quick  all parts in less than two minutes: smaller sizes, fewer rounds, rougher ratios
 --save   keep the result in out/bench with machine and versions; say what got slower since the last
 --large  growth goes on to 50 million bars
 --long   5,000 trades a second for ten minutes, not one
 --tiny   sizes so small that the numbers say nothing: to see that it runs
 
-A part is a module bench_PART with `measure(env, …) -> list[Row]`, and in TINY (and LARGE, where
-it has one) the arguments of that size. Targets in ratios hold on any machine; those in seconds are
-the issues', of the machine that they were written on, so look at the ratio beside them, too.
+Each part is shown as soon as it is measured. One that fails says why, the others go on, and the
+exit code is 1; Ctrl+C ends it with the table of what there is.
+
+A part is a module bench_PART with `measure(env, …) -> list[Row]`, and in TINY and QUICK (and LARGE,
+where it has one) the arguments of that size. Targets in ratios hold on any machine; those in
+seconds are the issues', of the machine that they were written on, so look at the ratio, too.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import importlib
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,14 +46,20 @@ PARTS = (
     "told_once",
     "trades",
 )
-OPTIONS = ("--save", "--large", "--long", "--tiny")
-SIZES = {"--tiny": "TINY", "--large": "LARGE", "--long": "LONG"}  # the first that is given
-DISK = {
+SIZES = {  # the first that is given
+    "--tiny": "TINY",
+    "--quick": "QUICK",
+    "--large": "LARGE",
+    "--long": "LONG",
+}
+OPTIONS = ("--save", *SIZES)
+DISK = {  # GB that the histories take, their making included
     "LARGE": 30,
     "LONG": 8,
     "": 8,
+    "QUICK": 2,
     "TINY": 1,
-}  # GB that the histories take, their making included
+}
 LARGER = "growth to 50 million bars: just bench growth --large (20 minutes, 30 GB of disk)"
 
 
@@ -65,13 +76,34 @@ def main(arguments: Sequence[str]) -> int:
     if shutil.disk_usage(tempfile.gettempdir()).free < DISK[size] * 1e9:
         return _refuse(f"{tempfile.gettempdir()} has less than {DISK[size]} GB free; see TMPDIR")
     with bench_env() as env:
-        rows = [row for part in parts for row in measure_part(env, part, size)]
+        rows, failed = measure_parts(env, parts, size)
     console().print(table(rows, description(machine())))
     if not size:
         console().print(LARGER)
     for line in save(rows) if "--save" in options else ():
         console().print(line)
-    return 0
+    if failed:
+        sys.stderr.write(f"❌ not measured: {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+def measure_parts(env: BenchEnv, parts: Sequence[str], size: str) -> tuple[list[Row], list[str]]:
+    """Return all rows, each part's shown at once, and the parts that failed or were not reached."""
+    rows: list[Row] = []
+    failed = list(parts)
+    for part in parts:
+        try:
+            found = measure_part(env, part, size)
+        except KeyboardInterrupt:
+            break
+        except Exception:  # noqa: BLE001 - whatever it is, the other parts can still be measured
+            sys.stderr.write(f"❌\n{traceback.format_exc()}")
+        else:
+            failed.remove(part)
+            rows += found
+            if len(parts) > 1:
+                console().print(table(found, part))
+    return rows, failed
 
 
 def measure_part(env: BenchEnv, part: str, size: str = "") -> list[Row]:

@@ -58,6 +58,7 @@ PARTS = {
     "signals": "ours: merge the signals",
 }
 TINY = {"stocks": 1, "minutes": 2}
+QUICK = {"stocks": 3, "minutes": 20}
 
 
 @dataclass

@@ -25,6 +25,7 @@ OPEN = datetime(2025, 1, 2, 8, 46)
 BATCH = 3000
 SINGLES = 1000
 TINY = {"rounds": 1, "symbols": 2, "sessions": 2, "batches": 2}
+QUICK = {"rounds": 1, "symbols": 60, "sessions": 4, "batches": 10}
 
 
 def bars(symbols: int, sessions: int, *, first: int = 0, close: float = 350.0) -> pa.RecordBatch:

@@ -32,6 +32,7 @@ from tests.benchmarks.rows import Row, in_turns
 OPEN = datetime(2026, 11, 2, 8, 46)
 EXPIRY = datetime(2026, 12, 10, 15, 20)
 TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}
+QUICK = {"rounds": 5, "snapshots": 100}
 ENGINE = "in-memory"  # what live uses; streaming, the default, takes 1 ms more to start
 
 

@@ -26,6 +26,7 @@ from tests.stamps import stamps_between
 STRATEGY = Dolpha1()
 PARAMS = Dolpha1Params()
 TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2}
+QUICK = {"rounds": 1, "symbols": 10, "days": 12, "known": 6}
 
 
 def bars(symbols: int, days: int) -> pl.DataFrame:

@@ -48,6 +48,7 @@ PLACES = [NAMES.index(name) for name in KEPT]
 SMALL, TIMES = 60, 50  # records that come at once in a busy second; how often they are read
 ISSUE = 250_000  # records a second that the issue asks for, where split and slice does 285,000
 TINY = {"rounds": 1, "count": 120}
+QUICK = {"rounds": 3, "count": 6_000}
 
 
 def made_records(count: int) -> list[list[str]]:

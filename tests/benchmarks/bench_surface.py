@@ -24,6 +24,7 @@ YEARS = 0.1
 ERROR = 0.003
 MATURITIES = 4
 TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}
+QUICK = {"rounds": 3, "snapshots": 60}
 
 
 def quotes(smiles: int, strikes: int) -> tuple[Floats, Floats]:

@@ -20,6 +20,7 @@ from tests.benchmarks.rows import Row
 FIRST = datetime(2026, 11, 18, 9, 1)
 CONTRACTS = ("A01612", "A05612")
 TINY = {"minutes": 2}
+QUICK = {"minutes": 10}
 LIMIT = 0.05  # seconds, of issue 19
 _SUBJECTS = {
     "futures_state": CONTRACTS,

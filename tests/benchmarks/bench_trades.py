@@ -59,6 +59,7 @@ RATE = 5_000  # trades a second of the steady stream
 AT_ONCE = 0.1  # seconds between its frames' being taken
 FILLED = 240  # seconds after which the trades kept for bars, of three minutes, grow no more
 TINY = {"trades": 2_000, "seconds": 1, "rate": 200, "rounds": 1}
+QUICK = {"trades": 200_000, "seconds": 5, "rounds": 2}
 LONG = {"seconds": 600}
 
 

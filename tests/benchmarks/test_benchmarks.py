@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tests.benchmarks import __main__ as bench
 from tests.benchmarks.__main__ import PARTS, main, measure_part
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row
@@ -44,6 +48,34 @@ def test_the_table_says_whether_targets_hold() -> None:
     assert lines["slow"][2:] == ["20", "ms", "100", "ms", "5", "×", "<", "15", "ms", "❌"]
     assert lines["large"][2:] == ["1,234", "MB"]
     assert "1 of 2 targets hold" in drawn
+
+
+def test_a_part_that_fails_does_not_lose_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def measure(_: BenchEnv, part: str, size: str) -> list[Row]:
+        if part == "merge":
+            raise ValueError("the disk is full")
+        if part == "poll":
+            raise KeyboardInterrupt
+        return [Row(f"{size} {part}", 0.1, part=part)]
+
+    monkeypatch.setattr(bench, "measure_part", measure)
+    parts = ["options", "merge", "surface", "poll", "delay"]
+    with ExitStack() as stack:
+        env = BenchEnv("postgresql:///nowhere", tmp_path, stack)
+        rows, failed = bench.measure_parts(env, parts, "QUICK")
+    assert [row.what for row in rows] == ["QUICK options", "QUICK surface"]
+    assert failed == ["merge", "poll", "delay"]
+    said = capsys.readouterr()
+    assert "the disk is full" in said.err
+    assert all(row.what in said.out for row in rows), "each is shown as soon as it is there"
+
+
+def test_every_part_has_a_quick_size() -> None:
+    modules = [importlib.import_module(f"tests.benchmarks.bench_{part}") for part in PARTS]
+    for module in modules:
+        assert module.QUICK.keys() <= inspect.signature(module.measure).parameters.keys()
 
 
 @pytest.mark.parametrize("word", ["nothing", "--fast"])
