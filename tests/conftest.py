@@ -23,7 +23,8 @@ sys.dont_write_bytecode = False
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
 from tests.databases import LONG, command, fresh_database
-from tests.paths import ABSENT
+
+pytest_plugins = ["tests.skips"]
 
 # A slow machine must not fail a test. A test that needs more examples says so itself.
 settings.register_profile("krt", deadline=None, max_examples=200 if LONG else 60)
@@ -88,14 +89,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="long: runs with KRT_LONG_TESTS=1"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how to run the tests that were skipped because the real data are absent."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    absent = [report for report in skipped if ABSENT in str(report.longrepr)]
-    if absent:
-        terminalreporter.write_line(
-            f"{len(absent)} tests need market data that may not be distributed and were skipped:"
-            " KRT_SHARED_FOLDER=FOLDER names the folder that holds data/ and kis-samples/"
-        )
