@@ -117,7 +117,7 @@ def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
 def merge_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Merge complete rows in a transaction of their own; committed on return.
 
-    Returns batch_number, inserted, changed: one row for each batch that changed the table.
+    Returns batch_number, inserted, changed: a row at least for each batch that changed the table.
     """
     try:
         return _merge(connection, table, rows, direct=True)
@@ -142,7 +142,8 @@ def _merge(
         # The answer may be older than the lock: it is only a guess.
         if direct and not answer["stored"].item():
             _insert_directly(cursor, table, rows)
-            return rows.group_by(_BATCH).agg(inserted=pl.len(), changed=0)
+            inserted = np.bincount(rows[_BATCH].to_numpy())
+            return pl.DataFrame({_BATCH: range(len(inserted)), "inserted": inserted, "changed": 0})
         return _merge_staged(cursor, table, rows, bounds)
 
 
@@ -168,7 +169,9 @@ def _merge_staged(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str)
 
 def _any_stored(table: Table, rows: pl.DataFrame, bounds: str) -> str:
     """Return the SQL condition that any of a sample of the rows is stored."""
-    sample = rows[list(table.key)].gather_every(max(1, rows.height // _SAMPLE))
+    sample = rows[list(table.key)]
+    if rows.height > _SAMPLE:
+        sample = sample.gather_every(rows.height // _SAMPLE)
     values = ", ".join(f"({literals(row)})" for row in sample.iter_rows())
     keys = " AND ".join(f"t.{identifier(c)} = k.{identifier(c)}" for c in table.key)
     return (
