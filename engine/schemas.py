@@ -69,6 +69,17 @@ STOCK_BARS = pa.schema(
         ("source", pa.string()),  # FEED or REST
     ]
 )
+VENUE_BARS = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("symbol", pa.string()),  # stock and venue: 005930_NX
+        ("venue", pa.string()),  # as KIS's questions name it: J (KRX), NX (Nextrade), UN (both)
+        *_PRICES,
+        ("volume", pa.int64()),
+        ("fetched_at", TIME),
+        ("source", pa.string()),  # FEED or REST
+    ]
+)
 TRADES = pa.schema(
     [
         ("session", pa.date32()),  # date of the session, which a night's trades keep past midnight

@@ -203,6 +203,7 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     )
     night: bool = Field(default=False, description="whether nights are collected as well as days")
     collect: Codes = Field(default=(), description="what KIS tells only once")
+    venues: Codes = Field(default=("J",), min_length=1, description="where stocks are collected")
     alerts: Addresses = Field(default=(), description="apprise addresses")
     data_folder: Path = Field(
         default_factory=default_folder,

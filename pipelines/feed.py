@@ -26,12 +26,14 @@ from engine.market.symbols import (
     Option,
     OptionChain,
     Stock,
+    VenueStock,
     night_chain,
     parse,
     parse_chain,
 )
 from engine.market.told_once import ToldOnce, read_choice
-from engine.market.trading_days import next_trading_day_from
+from engine.market.trading_days import is_doubtful_night, next_trading_day_from
+from engine.market.venues import REGULAR, VENUES, at_venue, read_venues
 from engine.settings import Settings
 
 NIGHT_OF = "night of "  # before the date of a night, where a session is named in words
@@ -42,7 +44,8 @@ class Feed:
     """Stocks by code, futures by code or product (its front month is meant), option chains.
 
     With `night` those of the futures and chains, too, which are sessions of their own.
-    `streams` of what KIS tells only once come beside these.
+    `streams` of what KIS tells only once come beside these. `venues` are where the stocks are
+    collected: J is KRX's regular session (`engine.market.venues`).
     """
 
     stocks: tuple[str, ...] = ()
@@ -50,6 +53,22 @@ class Feed:
     option_chains: tuple[OptionChain | FrontChain, ...] = ()
     night: bool = False
     streams: tuple[str, ...] = ()  # told once, as the settings' `collect` names them
+    venues: tuple[str, ...] = (REGULAR,)
+
+    @property
+    def regular_stocks(self) -> tuple[str, ...]:
+        """The stocks whose regular session is collected."""
+        return self.stocks if REGULAR in self.venues else ()
+
+    @property
+    def stocks_at_venues(self) -> tuple[VenueStock, ...]:
+        """The stocks at the venues beside KRX's regular session."""
+        return tuple(
+            at_venue(stock, venue)
+            for venue in self.venues
+            for stock in self.stocks
+            if venue in VENUES
+        )
 
     @property
     def nights(self) -> tuple[str, ...]:
@@ -96,6 +115,12 @@ class DataFeedBuilder:
         self._feed = replace(self._feed, night=True)
         return self
 
+    def add_venue(self, venue: str) -> DataFeedBuilder:
+        """Collect the stocks at another venue, too: `AFTER`, `NX` or `UN`. Raises InputError."""
+        venues = read_venues((*self._feed.venues, venue))
+        self._feed = replace(self._feed, venues=venues)
+        return self
+
     def collect(self, stream: str) -> DataFeedBuilder:
         """Keep what KIS tells only once: `state`, `flows`, `flows:KOSPI` … Raises InputError."""
         read_choice(stream, [])
@@ -119,7 +144,10 @@ class BarPlan:
     @property
     def source(self) -> str:
         """The fetcher that brings its bars."""
-        return "stock" if isinstance(parse(self.symbol), Stock) else "deriv"
+        found = parse(self.symbol)
+        if isinstance(found, VenueStock):
+            return "venue"
+        return "stock" if isinstance(found, Stock) else "deriv"
 
     @property
     def table(self) -> str:
@@ -180,6 +208,7 @@ class DayPlan:
     nights: tuple[str, ...] = ()  # the symbols whose nights are collected beside the days
     streams: tuple[StreamPlan, ...] = ()  # what KIS tells only once
     tonight: tuple[str, ...] = ()  # what is collected in the night that begins on the date
+    handed_on: tuple[BarPlan, ...] = ()  # collected to the day's end, and by the night's run after
 
     @property
     def name(self) -> str:
@@ -203,6 +232,12 @@ class DayPlan:
         return [*symbols, *(chain.underlying_symbol for chain in self.chains)]
 
     @property
+    def by_feed(self) -> DayPlan:
+        """What the feed can bring: it has no other venue than KRX's regular session."""
+        regular = (one for one in self.bars if not isinstance(parse(one.symbol), VenueStock))
+        return replace(self, bars=tuple(regular))
+
+    @property
     def kept(self) -> list[str]:
         """Everything of which each minute is counted: `names`, and what is told once."""
         return [*self.names, *(stream.code for stream in self.streams)]
@@ -216,12 +251,12 @@ class DayPlan:
         """Return what a strategy follows: futures, of a night only if it asks for `nights`."""
         if not self.night:
             return self.futures
-        return [bars.symbol for bars in self.bars] if nights else []
+        return [one.symbol for one in self.bars if one.session.market is Market.NIGHT and nights]
 
 
 def plan(feed: Feed, day: date) -> DayPlan:
     """Resolve front months and sessions for a date. Raises CalendarRangeError, InputError."""
-    symbols = dict.fromkeys(_on(text, day) for text in (*feed.futures, *feed.stocks))
+    symbols = dict.fromkeys(_on(text, day) for text in (*feed.futures, *feed.regular_stocks))
     chains = dict.fromkeys(
         chain.on(day) if isinstance(chain, FrontChain) else chain for chain in feed.option_chains
     )
@@ -231,15 +266,36 @@ def plan(feed: Feed, day: date) -> DayPlan:
         if not told.stream.calls and told.subject not in contracts:
             raise InputError(f"{told.stream.name} comes with bars: collect {told.subject} as well")
     held = {symbol: symbol.session(day) for symbol in (*symbols, *chains, *streams)}
+    bars = tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol]))
+    venues = _bars_at_venues(feed, day)
+    by_night = held_by_night(feed, day)
+    absent = [stock.code for stock in feed.stocks_at_venues if not stock.session(day)]
     return DayPlan(
         day,
-        tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol])),
+        bars if by_night else (*bars, *venues),
         tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
-        tuple(symbol.code for symbol, found in held.items() if not found),
+        (*(symbol.code for symbol, found in held.items() if not found), *absent),
         streams=tuple(StreamPlan(told, found) for told in streams if (found := held[told])),
         nights=feed.nights,
         tonight=tuple(plan_night(feed, day).names) if feed.night else (),
+        handed_on=venues if by_night else (),
     )
+
+
+def _bars_at_venues(feed: Feed, day: date) -> tuple[BarPlan, ...]:
+    found = ((stock.code, stock.session(day)) for stock in feed.stocks_at_venues)
+    return tuple(BarPlan(code, session) for code, session in found if session)
+
+
+def held_by_night(feed: Feed, day: date) -> bool:
+    """Say whether the evening of the other venues is collected by the run of the night.
+
+    It is on when the night begins, and one run is on at a time. A night that may not be held has
+    nothing else in its run, and begins when the venues have closed.
+    """
+    if not feed.night or is_doubtful_night(day):
+        return False
+    return sessions.session(Market.NIGHT, day) is not None
 
 
 def plan_night(feed: Feed, day: date) -> DayPlan:
@@ -252,9 +308,10 @@ def plan_night(feed: Feed, day: date) -> DayPlan:
     )
     chains = [_chain_at_night(chain, day) for chain in feed.option_chains]
     held = {symbol: symbol.session(day) for symbol in (*symbols, *chains)}
+    bars = tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol]))
     return DayPlan(
         day,
-        tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol])),
+        (*bars, *(_bars_at_venues(feed, day) if held_by_night(feed, day) else ())),
         tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
         skipped=tuple(symbol.code for symbol, found in held.items() if not found),
         night=True,
@@ -270,6 +327,11 @@ def _chain_at_night(chain: OptionChain | FrontChain, day: date) -> NightChain:
 
 def _on(text: str, day: date) -> Stock | Contract | Option:
     symbol = parse(text)
+    if isinstance(symbol, VenueStock):
+        raise InputError(
+            f"{text} means another venue: collect {symbol.stock}, with {symbol.venue.name} among"
+            " the `venues`"
+        )
     if isinstance(symbol, OptionChain):
         raise InputError(f"{text} is an option chain, which has no bars: name it as --chain")
     if isinstance(symbol, Night | FrontNight):
@@ -282,20 +344,35 @@ def _on(text: str, day: date) -> Stock | Contract | Option:
 def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
     chains = tuple(parse_chain(text) for text in settings.option_chains)
-    return Feed(settings.stocks, settings.futures, chains, settings.night, settings.collect)
+    return Feed(
+        settings.stocks,
+        settings.futures,
+        chains,
+        settings.night,
+        settings.collect,
+        read_venues(settings.venues),
+    )
+
+
+def with_wishes(feed: Feed, settings: Settings) -> Feed:
+    """Return a feed with what the settings add to any: nights, streams, venues."""
+    venues = read_venues(settings.venues)
+    return replace(feed, night=settings.night, streams=settings.collect, venues=venues)
 
 
 def feed_text(settings: Settings) -> str:
     """Return what the settings say is collected as one text, which `read_feed` reads."""
     parts = settings.stocks, settings.futures, settings.option_chains
-    return json.dumps([*parts, settings.night, settings.collect])
+    return json.dumps([*parts, settings.night, settings.collect, settings.venues])
 
 
 def read_feed(text: str) -> Feed:
     """Return the feed of a text by `feed_text`. Raises InputError."""
-    stocks, futures, chains, night, streams = json.loads(text)
+    stocks, futures, chains, night, streams, venues = json.loads(text)
     named = tuple(map(parse_chain, chains))
-    return Feed(tuple(stocks), tuple(futures), named, night, tuple(streams))
+    return Feed(
+        tuple(stocks), tuple(futures), named, night, tuple(streams), read_venues(tuple(venues))
+    )
 
 
 def next_plan(feed: Feed, clock: Clock) -> DayPlan:

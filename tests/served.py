@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 
 from engine.market.sessions import Market
-from engine.market.symbols import Night, parse
+from engine.market.symbols import Night, VenueStock, parse
 from engine.simulator.exchange import SimulatedExchange, served_session
 from engine.simulator.market.data import BARS
 
@@ -27,6 +27,8 @@ def served_bars(
     found = parse(symbol)
     if isinstance(found, Night):
         symbol, night = found.contract.code, True
+    if isinstance(found, VenueStock):
+        return _at_venue(exchange, found, day)
     session = served_session(symbol, Market.NIGHT if night else parse(symbol).market, day)
     if session is None:
         return BARS.to_frame()
@@ -34,3 +36,14 @@ def served_bars(
     never = [index for index, fault in session_rows.faults.items() if fault.shown_from is None]
     bars = session_rows.bars.with_row_index().filter(~pl.col("index").is_in(never)).drop("index")
     return bars.filter(session.is_label(pl.col("label"))) if expected_only else bars
+
+
+def _at_venue(exchange: SimulatedExchange, found: VenueStock, day: date) -> pl.DataFrame:
+    """Return BARS of a venue; the after-market's come with those of the regular session."""
+    hours = found.session(day)
+    if hours is None:
+        return BARS.to_frame()
+    market = Market.STOCKS if found.market is Market.AFTER else found.market
+    session = served_session(found.stock, market, day)
+    assert session is not None
+    return exchange.session_rows(found.stock, session).bars.filter(hours.is_label(pl.col("label")))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 
 import polars as pl
@@ -21,6 +21,7 @@ import polars as pl
 from engine.columns import PRICES
 from engine.kis import codec
 from engine.market.sessions import Session
+from engine.market.venues import regular_session
 
 VALUES = ("label", *PRICES, "volume")  # what a bar consists of
 
@@ -86,12 +87,13 @@ class SplitRows:
 def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
     """Divide the rows of an answer (columns of text, and ROW) into bars and others."""
     session = rules.session
-    rows = texts.select(*_read(fields, session.date)).with_columns(
+    rows = texts.select(*_read(fields, session)).with_columns(
         session.is_finished(pl.col("label"), rules.as_of).alias("finished"),
         _is_bar(session).alias("good"),
     )
     bars = rows.filter("good", "finished")
-    wrong = _is_wrong(rows)
+    # KRX's after-market comes in one answer with the regular session, which is stored elsewhere.
+    wrong = _is_wrong(rows) & ~(rows["before"] & rows["same_day"])
     rejected = [_with_reasons(rows.filter(wrong), session)] if wrong.any() else []
     waiting = bars.clear()
     confirmed = bars.clear()
@@ -125,18 +127,24 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
 
 
 @lru_cache(maxsize=16)
-def _read(fields: Fields, began: date) -> tuple[pl.Expr, ...]:
+def _read(fields: Fields, session: Session) -> tuple[pl.Expr, ...]:
     """Return ROW, date checks, label (a datetime), prices, volume and turnover; null if unreadable.
 
-    `same_day` is null for an unreadable date; `before` says that a date is before the session's.
+    `same_day` is null for an unreadable date; `before` says that a row is of a session before: of
+    an earlier date, or of KRX's regular session where its after-market is asked for.
     """
+    began, earlier = session.date, regular_session(session)
     # Text compares like the date it is: eight digits, the year first.
     day = pl.col(fields.day).str.extract(r"^\s*([0-9]{8})\s*$")
+    label = codec.label(fields.hour, began)
+    before = day < f"{began:%Y%m%d}"
+    if earlier is not None:
+        before = before | ((day == f"{began:%Y%m%d}") & earlier.is_label(label))
     return (
         pl.col(codec.ROW),
         (day == f"{began:%Y%m%d}").alias("same_day"),
-        (day < f"{began:%Y%m%d}").fill_null(value=False).alias("before"),
-        codec.label(fields.hour, began).alias("label"),
+        before.fill_null(value=False).alias("before"),
+        label.alias("label"),
         *(codec.number(getattr(fields, price)).alias(price) for price in PRICES),
         codec.whole(fields.volume).alias("volume"),
         codec.number(fields.turnover).alias("turnover"),

@@ -6,11 +6,12 @@ from engine.fetchers.base import PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.night_chain import NightChainFetcher
 from engine.fetchers.option_chain import OptionChainFetcher
-from engine.fetchers.stock import StockBarFetcher
+from engine.fetchers.stock import StockBarFetcher, VenueBarFetcher
 from engine.fetchers.told_once import FlowsFetcher, IndexFetcher, ProgrammeFetcher, StreamFetcher
 
 FETCHERS: dict[str, type[PriceFetcher]] = {
     "stock": StockBarFetcher,
+    "venue": VenueBarFetcher,
     "deriv": DerivativeBarFetcher,
     "option_chain": OptionChainFetcher,
     "night_chain": NightChainFetcher,

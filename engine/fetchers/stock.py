@@ -1,4 +1,4 @@
-"""Minute bars of stocks."""
+"""Minute bars of stocks, in KRX's regular session and at other venues."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from engine.fetchers.base import BarRequest
 from engine.kis.answer import Answer
 from engine.kis.endpoints import StockMinutes, StockMinutesToday
 from engine.market.sessions import Session
-from engine.market.symbols import Stock
-from engine.schemas import STOCK_BARS
+from engine.market.symbols import Stock, VenueStock, parse
+from engine.schemas import STOCK_BARS, VENUE_BARS
 
 MINUTE = timedelta(minutes=1)
 TIMEFRAME = "1m"
 # KRX's daily price limit since 2015, of yesterday's close (docs/kis.md#price-limits).
 PRICE_LIMIT = 0.30
+_LIMIT_TO_LIMIT = (1 + PRICE_LIMIT) / (1 - PRICE_LIMIT)
 
 
 class StockBarFetcher(BarFetcher):
@@ -29,20 +30,37 @@ class StockBarFetcher(BarFetcher):
 
     schema: ClassVar[pa.Schema] = STOCK_BARS
     fields: ClassVar[Fields] = Fields("stck_oprc", "stck_hgpr", "stck_lwpr", "stck_prpr")
-    max_price_ratio: ClassVar[Mapping[type, float]] = {
-        Stock: (1 + PRICE_LIMIT) / (1 - PRICE_LIMIT)  # from one limit to the other
-    }
+    max_price_ratio: ClassVar[Mapping[type, float]] = {Stock: _LIMIT_TO_LIMIT}
 
     def _question(
         self, request: BarRequest, newest: datetime, today: date
     ) -> StockMinutes | StockMinutesToday:
         label = f"{newest:%H%M%S}"
+        market, code = _asked_as(request.symbol)
         first = request.first_wanted
         one_call = (StockMinutesToday.rows_per_call - 1) * MINUTE
         if request.session.date == today and (first is None or newest - first < one_call):
-            return StockMinutesToday(request.symbol, label)
-        return StockMinutes(request.symbol, request.session.date, label)
+            return StockMinutesToday(request.symbol, label, market, code)
+        return StockMinutes(request.symbol, request.session.date, label, market, code)
 
     def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
         columns = super()._stored_columns(bars, session, answer)
         return columns.with_columns(pl.lit(TIMEFRAME).alias("timeframe"))
+
+
+class VenueBarFetcher(StockBarFetcher):
+    """Bars of a stock at another venue than KRX's regular session, in VENUE_BARS; calls alike."""
+
+    schema: ClassVar[pa.Schema] = VENUE_BARS
+    max_price_ratio: ClassVar[Mapping[type, float]] = {VenueStock: _LIMIT_TO_LIMIT}
+
+    def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
+        venue, _ = _asked_as(answer.symbol)
+        columns = super()._stored_columns(bars, session, answer)
+        return columns.with_columns(pl.lit(venue).alias("venue"))
+
+
+def _asked_as(symbol: str) -> tuple[str, str]:
+    """Return venue and code under which KIS is asked about a symbol."""
+    found = parse(symbol)
+    return (found.venue.code, found.stock) if isinstance(found, VenueStock) else ("J", symbol)

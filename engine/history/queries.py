@@ -16,6 +16,7 @@ from engine.market.nights import chain_session_sql, is_night_sql, session_of, se
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
 from engine.market.told_once import NAMES, STREAMS, ToldOnce
+from engine.market.venues import VENUE_TABLE
 from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, OPTION_SURFACE, level_columns
 from engine.store import Store
 from engine.store.export import product_name
@@ -252,6 +253,7 @@ async def read_spans(store: Store) -> pl.DataFrame:
     )
     by_day = "timestamp::time BETWEEN '08:46' AND '16:45'"
     day_hours = ("timestamp::date", by_day)
+    venue_hours = ("timestamp::date", "timestamp::time BETWEEN '08:01' AND '20:00'")
     night_hours = (session_sql(NIGHT_TABLE), "timestamp::time NOT BETWEEN '06:01' AND '18:00'")
     chain_hours = (chain_session_sql(), f"({by_day}) <> {is_night_sql()}")
     # The state of futures is kept as it comes: only what was to be collected can be missing.
@@ -265,6 +267,7 @@ async def read_spans(store: Store) -> pl.DataFrame:
             stored.format("symbol", "futures_1m", *day_hours),
             stored.format("symbol", NIGHT_TABLE, *night_hours),
             stored.format("symbol", "stocks_1m", *day_hours),
+            stored.format("symbol", VENUE_TABLE, *venue_hours),
             stored.format("underlying_symbol", "option_chain_raw", *chain_hours),
             stored.format("underlying_symbol", "option_matrices", *chain_hours),
             f"{told} WHERE symbol ~ {literal(NAMES)} GROUP BY 1",

@@ -13,6 +13,7 @@ from engine.market.products import PRODUCTS
 from engine.market.sessions import session_dates
 from engine.market.symbols import FrontMonth, parse
 from engine.market.trading_days import depends_on_days, rules
+from engine.market.venues import VENUES, market_of_stock
 
 _HOURS = ("opens", "continuous_end", "auction", "last_stamp")
 
@@ -29,7 +30,7 @@ def with_session_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
     return (
         bars.with_columns(
             pl.col("timestamp").dt.date().alias("session"),
-            market.otherwise(pl.lit(Market.STOCKS.value)).alias("market"),
+            market.otherwise(market_of_stock(pl.col("symbol"))).alias("market"),
         )
         .join(_last_days().lazy(), on=SESSION, how="left", maintain_order="left")
         .with_columns(pl.col("expiring").fill_null(value=False))
@@ -48,7 +49,9 @@ def with_session_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
 @cache
 def _hours() -> pl.DataFrame:
     """Return session, market, expiring and the hours of every session that the calendar knows."""
-    kinds = [(Market.STOCKS, False), (Market.DERIVATIVES, False), (Market.DERIVATIVES, True)]
+    of_stocks = [Market.STOCKS, *(venue.market for venue in VENUES.values())]
+    kinds = [(market, False) for market in (*of_stocks, Market.DERIVATIVES)]
+    kinds.append((Market.DERIVATIVES, True))
     rows = [
         _row(found, expiring)
         for market, expiring in kinds

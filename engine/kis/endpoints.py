@@ -94,13 +94,15 @@ class StockMinutesToday(_Quotation):
 
     symbol: str
     label: str
+    market: str = "J"  # J KRX, NX Nextrade, UN both
+    code: str = ""  # what KIS calls the symbol, where that is another name
 
     def params(self) -> dict[str, str]:
         """Return the query."""
         return {
             "FID_ETC_CLS_CODE": "",
-            "FID_COND_MRKT_DIV_CODE": "J",
-            "FID_INPUT_ISCD": self.symbol,
+            "FID_COND_MRKT_DIV_CODE": self.market,
+            "FID_INPUT_ISCD": self.code or self.symbol,
             "FID_INPUT_HOUR_1": self.label,
             "FID_PW_DATA_INCU_YN": "N",
         }
@@ -120,12 +122,14 @@ class StockMinutes(_Quotation):
     symbol: str
     day: date
     label: str
+    market: str = "J"
+    code: str = ""
 
     def params(self) -> dict[str, str]:
         """Return the query; the empty key must be there."""
         return {
-            "FID_COND_MRKT_DIV_CODE": "J",
-            "FID_INPUT_ISCD": self.symbol,
+            "FID_COND_MRKT_DIV_CODE": self.market,
+            "FID_INPUT_ISCD": self.code or self.symbol,
             "FID_INPUT_HOUR_1": self.label,
             "FID_INPUT_DATE_1": f"{self.day:%Y%m%d}",
             "FID_PW_DATA_INCU_YN": "N",

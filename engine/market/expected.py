@@ -15,8 +15,17 @@ import polars as pl
 
 from engine.market.hours import Market, Session
 from engine.market.sessions import previous_sessions, session_dates
-from engine.market.symbols import FrontMonth, FrontNight, OptionChain, Stock, Symbol, parse
+from engine.market.symbols import (
+    FrontMonth,
+    FrontNight,
+    OptionChain,
+    Stock,
+    Symbol,
+    VenueStock,
+    parse,
+)
 from engine.market.told_once import ToldOnce
+from engine.market.venues import at_venue
 
 SESSIONS = pl.Schema([("symbol", pl.String()), ("session", pl.Date())])
 EXPECTED_STAMPS = pl.Schema(
@@ -113,6 +122,8 @@ def with_grids(sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _of_same_hours(symbol: Symbol) -> Symbol:
+    if isinstance(symbol, VenueStock):
+        return at_venue(_ANY_STOCK.code, symbol.venue.name)
     return _ANY_STOCK if isinstance(symbol, Stock) else symbol
 
 

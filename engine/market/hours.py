@@ -36,6 +36,12 @@ class Market(StrEnum):
     STOCKS = "stocks"
     DERIVATIVES = "derivatives"
     NIGHT = "night"
+    AFTER = "after"  # stocks at KRX after the regular session
+    NXT = "nxt"  # stocks at Nextrade, the second exchange
+    UNIFIED = "unified"  # what KIS sums up of KRX and Nextrade
+
+
+Span = tuple[datetime, datetime]  # from a label on, up to another
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Session:
     continuous_end: datetime  # stamp of the last bar before the auction
     auction: datetime | None  # stamp of the closing auction; None for an expiring contract
     sealed_at: datetime  # from here on KIS's answer for this session is final
+    breaks: tuple[Span, ...] = ()  # between opens and continuous_end, when nothing trades
 
     @property
     def first_stamp(self) -> datetime:
@@ -70,6 +77,8 @@ class Session:
     def stamps(self) -> pl.Series:
         """Return every expected stamp, ascending: 411 in a regular derivatives session."""
         continuous = _minutes(self.first_stamp, self.continuous_end)
+        for start, end in self.breaks:
+            continuous = continuous.filter((continuous <= start) | (continuous > end))
         if self.auction is None:
             return continuous
         return continuous.append(_minutes(self.auction, self.auction))
@@ -87,10 +96,12 @@ class Session:
         return pl.select(self.label_of_stamp(pl.lit(self.stamps())).alias("label")).to_series()
 
     def is_label(self, label: pl.Expr) -> pl.Expr:
-        """Say which datetimes are labels of expected bars; null where the datetime is null.
+        """Say which datetimes are labels of bars; null where the datetime is null.
 
-        KIS fills the wait for the auction with repeats of the last price when it is asked then
-        (real stock data has them on six days): none of these minutes is a label.
+        They are those of expected bars, and the minutes of a break: that nothing trades in it is
+        only a belief of ours, so what KIS has there is kept (`just validate` reports it). KIS fills
+        the wait for the auction with repeats of the last price when it is asked then (real stock
+        data has them on six days): none of these minutes is a label.
         """
         continuous = self._is_continuous_label(label)
         return continuous if self.auction is None else continuous | (label == self.auction)
@@ -165,17 +176,32 @@ def _session(market: Market, day: date, expiring: bool) -> Session | None:
     if hours is None or not is_held(market, day) or (expiring and market is Market.NIGHT):
         return None
     opens_later, closes_later = _shift(market, day)
-    opens = datetime.combine(day, time.fromisoformat(hours["opens"])) + opens_later
+    # A day that opens late has no pre-market.
+    first = hours.get("main_opens", hours["opens"]) if opens_later else hours["opens"]
+    opens = _at(day, first) + opens_later
 
     def closing(name: str) -> datetime:
-        moment = datetime.combine(day, time.fromisoformat(hours[name])) + closes_later
+        moment = _at(day, hours[name]) + closes_later
         return moment if moment > opens else moment + DAY
 
     shorter = expiring and market is Market.DERIVATIVES
     end = closing("expiring_end" if shorter else "continuous_end")
-    auction = None if shorter else closing("auction")
+    auction = None if shorter or "auction" not in hours else closing("auction")
     sealed = (auction or end) + timedelta(minutes=rules()["sealed"]["minutes_after_last_stamp"])
-    return Session(market, day, opens, end, auction, sealed)
+    later = _csat_later(day)
+    breaks = ((_at(day, a) + later, _at(day, b) + later) for a, b in hours.get("breaks", ()))
+    return Session(
+        market, day, opens, end, auction, sealed, tuple(s for s in breaks if s[0] > opens)
+    )
+
+
+def _at(day: date, text: str) -> datetime:
+    return datetime.combine(day, time.fromisoformat(text))
+
+
+def _csat_later(day: date) -> timedelta:
+    is_csat = day in special_days("csat")
+    return timedelta(minutes=rules()["csat"]["later_minutes"] if is_csat else 0)
 
 
 def era(market: Market, day: date) -> dict[str, Any] | None:
@@ -194,9 +220,8 @@ def is_held(market: Market, day: date) -> bool:
 def _shift(market: Market, day: date) -> tuple[timedelta, timedelta]:
     """Return by how much open and close are later on this day."""
     csat, new_year, none = rules()["csat"], rules()["new_year"], timedelta(0)
-    if day in special_days("csat"):
-        later = timedelta(minutes=csat["later_minutes"])
-        return later, none if market is Market.NIGHT else later
+    if later := _csat_later(day):
+        return later, later if market in csat["close_later"] else none
     if market in new_year["markets"] and is_first_of_year(day):
         return timedelta(minutes=new_year["opens_later_minutes"]), none
     return none, none

@@ -48,18 +48,20 @@ def previous_sessions(market: Market, day: date, count: int) -> list[date]:
 
     Raises CalendarRangeError where the calendar does not know so many.
     """
-    if Market(market) is not Market.NIGHT:
+    if Market(market) in (Market.STOCKS, Market.DERIVATIVES):
         return previous_trading_days(day, count)
-    nights = [night for night in _nights() if night < check_range(day)]
-    if len(nights) < count:
-        raise CalendarRangeError(f"there were {len(nights)} nights before {day}, not {count}")
-    return nights[len(nights) - count :]
+    earlier = [found for found in _dates(Market(market)) if found < check_range(day)]
+    if len(earlier) < count:
+        raise CalendarRangeError(
+            f"there were {len(earlier)} sessions of the market {market} before {day}, not {count}"
+        )
+    return earlier[len(earlier) - count :]
 
 
 @depends_on_days
 @cache
-def _nights() -> list[date]:
-    return session_dates(Market.NIGHT, rules()["first_day"], rules()["last_day"])
+def _dates(market: Market) -> list[date]:
+    return session_dates(market, rules()["first_day"], rules()["last_day"])
 
 
 def calendar_year(year: int) -> pl.DataFrame:

@@ -25,6 +25,7 @@ from engine.market.products import (
 )
 from engine.market.told_once import ToldOnce
 from engine.market.trading_days import check_range, next_trading_day_from, rules
+from engine.market.venues import VenueStock
 
 CHAIN_MARKET = "chain"  # what the ledger of gaps calls the market of option chains
 NIGHT_TABLE, NIGHT_SUFFIX = "futures_night_1m", "_NIGHT"
@@ -379,7 +380,17 @@ def night_chain(chain: OptionChain) -> NightChain:
     return NightChain(f"{chain.code}{NIGHT_SUFFIX}", chain.series, chain.maturity)
 
 
-Symbol = Stock | Contract | FrontMonth | OptionChain | Option | Night | FrontNight | ToldOnce
+Symbol = (
+    Stock
+    | VenueStock
+    | Contract
+    | FrontMonth
+    | OptionChain
+    | Option
+    | Night
+    | FrontNight
+    | ToldOnce
+)
 
 
 def _day_session(day: date, last_day: date) -> Session | None:

@@ -2,7 +2,8 @@
 
 `parse` reads a text once, at the edge; everything else asks the frozen types (`symbol_types`):
 
-    Stock        005930, 0001A0, 00104K, Q500001   a share, ETF or ETN at KRX
+    Stock        005930, 0001A0, 00104K, Q500001   a share, ETF or ETN in KRX's regular session
+    VenueStock   005930_NX, 005930_UN, …_AFTER     the same at another venue (`venues`)
     Contract     A01612, 101W09                    one futures contract
     FrontMonth   A01, A01_FRONT                    the contract of the product that is in front
     OptionChain  202612_KOSPI200                   the options of a series with one maturity
@@ -43,6 +44,7 @@ from engine.market.symbol_types import (
 )
 from engine.market.told_once import parse_told_once
 from engine.market.trading_days import depends_on_days
+from engine.market.venues import VENUES, VenueStock, at_venue
 
 __all__ = [
     "CHAIN_MARKET",
@@ -57,6 +59,7 @@ __all__ = [
     "OptionChain",
     "Stock",
     "Symbol",
+    "VenueStock",
     "front_month",
     "night_chain",
     "option_chain",
@@ -67,14 +70,17 @@ __all__ = [
 # Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
 # ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
 # foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
-_STOCK = re.compile(r"[0-4][0-9]{3}[0-9A-Z]{2}|Q?[5-9][0-9A-Z]{5}")
+_STOCK = re.compile(
+    rf"([0-4][0-9]{{3}}[0-9A-Z]{{2}}|Q?[5-9][0-9A-Z]{{5}})(?:_({'|'.join(VENUES)}))?"
+)
 _FRONT = re.compile(r"([0-9A-Z]{3})(?:_FRONT)?")
 _CHAIN = re.compile(r"([0-9]{6})_([A-Z0-9_]+)")
 
 _FORMS = (
     "known forms are a stock (005930), a futures contract (A01612), a product, which means its"
     " front month (A01), an option chain (202612_KOSPI200) and an option (B01612A97); the nights of"
-    " a contract or product are symbols of their own (A01612_NIGHT, A01_NIGHT)"
+    " a contract or product are symbols of their own (A01612_NIGHT, A01_NIGHT), and so is a stock"
+    " elsewhere than in KRX's regular session (005930_AFTER, 005930_NX, 005930_UN)"
 )
 
 
@@ -86,8 +92,8 @@ def parse(text: str) -> Symbol:
 @depends_on_days
 @lru_cache(maxsize=65_536)
 def _parse(text: str) -> Symbol:
-    if _STOCK.fullmatch(text):
-        return Stock(text)
+    if match := _STOCK.fullmatch(text):
+        return at_venue(match[1], match[2]) if match[2] else Stock(text)
     if text.endswith(NIGHT_SUFFIX):
         return _nights_of(_parse(text.removesuffix(NIGHT_SUFFIX)))
     try:

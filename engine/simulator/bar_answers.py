@@ -7,7 +7,6 @@ from datetime import date, datetime, timedelta
 
 import orjson
 
-from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
 from engine.simulator.kis_format import OK
 from engine.simulator.query import MARKETS, Query, asked_day, asked_hour, fits
@@ -48,11 +47,12 @@ def stock_bars_past(exchange: SimulatedExchange, query: Query, now: datetime) ->
     until = asked_hour(query["FID_INPUT_HOUR_1"], day, now)
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return rows_answer({}, [])
+    market = MARKETS[query["FID_COND_MRKT_DIV_CODE"]]
     past = query["FID_PW_DATA_INCU_YN"] == "Y"
     fake_ticks = query["FID_FAKE_TICK_INCU_YN"] == "Y"
-    sessions = exchange.sessions_back(symbol, Market.STOCKS, day, now, fake_ticks=fake_ticks)
+    sessions = exchange.sessions_back(symbol, market, day, now, fake_ticks=fake_ticks)
     rows = _rows_back(sessions, day, until, now, STOCK_PAST_LIMIT, past=past)
-    return rows_answer(stock_summary(exchange, symbol, now), rows)
+    return rows_answer(stock_summary(exchange, symbol, market, now), rows)
 
 
 def stock_bars_today(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
@@ -61,7 +61,8 @@ def stock_bars_today(exchange: SimulatedExchange, query: Query, now: datetime) -
     until = asked_hour(query["FID_INPUT_HOUR_1"], now.date(), now)
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return rows_answer({}, [])
-    today = exchange.today(symbol, Market.STOCKS, now)
+    market = MARKETS[query["FID_COND_MRKT_DIV_CODE"]]
+    today = exchange.today(symbol, market, now)
     rows: list[bytes] = []
     if today is not None and now >= today.session.opens:
         rows = _filled_forward(today, until, now)
@@ -69,7 +70,7 @@ def stock_bars_today(exchange: SimulatedExchange, query: Query, now: datetime) -
         rows = (rows + ([idle] if idle else []))[:STOCK_TODAY_LIMIT]
         if len(rows) < STOCK_TODAY_LIMIT:
             rows += today.visible(until, now, STOCK_TODAY_LIMIT - len(rows))
-    return rows_answer(stock_summary(exchange, symbol, now), rows)
+    return rows_answer(stock_summary(exchange, symbol, market, now), rows)
 
 
 def _rows_back(

@@ -8,11 +8,12 @@ from functools import lru_cache
 
 from engine.errors import CalendarRangeError, InputError
 from engine.market.codes import FIRST_NEW_YEAR, is_old_code
-from engine.market.sessions import Market, Session, previous_sessions
-from engine.market.symbols import Contract, Option, parse_derivative
+from engine.market.sessions import Market, Session, previous_sessions, session
+from engine.market.symbols import Contract, Option, Stock, parse_derivative
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import MarketData, instrument
 from engine.simulator.market.options import OptionMarket
+from engine.simulator.market.venues import venue_bars
 from engine.simulator.session_rows import (
     AddFaults,
     SessionRows,
@@ -42,8 +43,11 @@ class SimulatedExchange:
     def _write_session(
         self, symbol: str, session: Session, *, fake_ticks: bool = False
     ) -> SessionRows:
-        is_option = isinstance(instrument(symbol), Option)
-        bars = (self.options if is_option else self.market).bars(symbol, session)
+        if session.market in (Market.NXT, Market.UNIFIED):
+            bars = venue_bars(self.market, symbol, session)
+        else:
+            is_option = isinstance(instrument(symbol), Option)
+            bars = (self.options if is_option else self.market).bars(symbol, session)
         if fake_ticks:
             bars = with_fake_ticks(bars, session)
         return self._add_faults(write_session_rows(symbol, session, bars))
@@ -85,7 +89,10 @@ def price_over_index(symbol: str, day: date) -> float:
 def served_session(symbol: str, market: Market, day: date) -> Session | None:
     """Return the symbol's session on the date in that market, None if it does not trade then."""
     try:
-        return instrument(symbol).session(day, night=market is Market.NIGHT)
+        found = instrument(symbol)
+        if isinstance(found, Stock) and market is not Market.NIGHT:
+            return session(market, day)
+        return found.session(day, night=market is Market.NIGHT)
     except CalendarRangeError:
         return None
 

@@ -12,7 +12,15 @@ from engine.simulator.market.data import instrument
 from engine.simulator.refusals import wrong_field
 
 Query = Mapping[str, str]  # by the name in capitals
-MARKETS = {"F": Market.DERIVATIVES, "O": Market.DERIVATIVES, "CM": Market.NIGHT, "EU": Market.NIGHT}
+MARKETS = {
+    "F": Market.DERIVATIVES,
+    "O": Market.DERIVATIVES,
+    "CM": Market.NIGHT,
+    "EU": Market.NIGHT,
+    "J": Market.STOCKS,  # with the after-market, which KIS gives in the same answers
+    "NX": Market.NXT,
+    "UN": Market.UNIFIED,
+}
 MARKET_CODES: dict[type, tuple[str, ...]] = {
     Contract: ("F", "CM"),
     Option: ("O", "EU"),

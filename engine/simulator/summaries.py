@@ -55,9 +55,11 @@ def _so_far(session_rows: SessionRows | None, now: datetime) -> Day:
     return session_rows.so_far.row(index, named=True) if session_rows and index >= 0 else {}
 
 
-def stock_summary(exchange: SimulatedExchange, symbol: str, now: datetime) -> dict[str, str]:
+def stock_summary(
+    exchange: SimulatedExchange, symbol: str, market: Market, now: datetime
+) -> dict[str, str]:
     """Return output1 of the stock bars."""
-    state = symbol_state(exchange, symbol, Market.STOCKS, now)
+    state = symbol_state(exchange, symbol, market, now)
     if state is None:
         return {}
     move, sign, share = change(state.price, state.before["close"], 0)

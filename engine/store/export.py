@@ -22,6 +22,7 @@ from engine.market.nights import chain_session_sql, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, Stock, parse
 from engine.market.told_once import ToldOnce
+from engine.market.venues import VENUE_TABLE, VenueStock
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
@@ -40,6 +41,7 @@ _EXPORTED = {
     "futures_1m": "symbol",
     NIGHT_TABLE: "symbol",
     "stocks_1m": "symbol",
+    VENUE_TABLE: "symbol",
     "option_chain_raw": "underlying_symbol",
     "option_matrices": "underlying_symbol",
     "option_summary": "underlying_symbol",
@@ -65,7 +67,7 @@ class _MonthFile:
 
 
 def product_name(text: str) -> str:
-    """Return what the files of a symbol are named by: a01, 101, stocks, kospi200.
+    """Return what the files of a symbol are named by: a01, 101, stocks, nx, kospi200.
 
     What is no symbol is `unknown`: its sessions are never sealed, so it never has a current file.
     """
@@ -77,6 +79,8 @@ def product_name(text: str) -> str:
         return symbol.series.name.lower()
     if isinstance(symbol, ToldOnce):
         return symbol.stream.name  # not exported yet: such rows have no product
+    if isinstance(symbol, VenueStock):
+        return symbol.venue.name.lower()
     return "stocks" if isinstance(symbol, Stock) else code_prefix(symbol.code)
 
 

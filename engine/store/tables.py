@@ -13,10 +13,11 @@ from engine.columns import PRICES
 from engine.errors import InputError, SchemaMismatch
 from engine.market.codes import product_prefix
 from engine.market.symbol_types import NIGHT_TABLE
+from engine.market.venues import VENUE_TABLE
 from engine.schemas import POSTGRES_TYPES
 
 COMMITTED_AT = "committed_at"
-BAR_TABLES = ("futures_1m", NIGHT_TABLE, "stocks_1m")
+BAR_TABLES = ("futures_1m", NIGHT_TABLE, "stocks_1m", VENUE_TABLE)
 # Where a bar came from first, and when REST gave the values of a bar that came by the feed.
 SOURCE, CONFIRMED_AT = "source", "confirmed_at"
 _BAR_VALUES = (*PRICES, "volume")
@@ -199,6 +200,15 @@ _FIXED = (
         "timestamp",
         compare_on=_BAR_VALUES,
         added={SOURCE: schemas.REST},
+        two_sources=True,
+    ),
+    Table(
+        VENUE_TABLE,
+        schemas.VENUE_BARS,
+        ("symbol", "timestamp"),
+        "fetched_at",
+        "timestamp",
+        compare_on=_BAR_VALUES,
         two_sources=True,
     ),
     # The volume of the session grows with every trade: it names a trade, also one that comes twice,

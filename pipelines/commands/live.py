@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
+from engine.market.venues import read_venues
 from engine.settings import load_settings
 from pipelines.commands.options import (
     BarTimesOption,
@@ -93,7 +94,8 @@ def live(
     if not simulated and (date or speed or start):
         raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
     chains = tuple(parse_chain(text) for text in chain)
-    feed = Feed(stock, future, chains, settings.night, settings.collect)
+    venues = read_venues(settings.venues)
+    feed = Feed(stock, future, chains, settings.night, settings.collect, venues)
     at = time_of_day("--start", start) if start else None
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)
     if picture:

@@ -15,7 +15,8 @@ def calls_a_minute(plan: DayPlan) -> Counter[str]:
 
     Bars cost one a symbol where KIS has them at once; of a chain all strikes near the market count.
     """
-    costs = Counter({"bars": len(plan.bars), "chains": CALLS_OF_A_CHAIN * len(plan.chains)})
+    bars = len(plan.bars) + len(plan.handed_on)
+    costs = Counter({"bars": bars, "chains": CALLS_OF_A_CHAIN * len(plan.chains)})
     for stream in plan.streams:
         costs[stream.symbol.stream.name] += stream.symbol.stream.calls
     return costs

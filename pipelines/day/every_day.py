@@ -42,7 +42,7 @@ from pipelines.day.live import (
 )
 from pipelines.day.run import hold_collector_lock
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DayPlan, Feed, configured_feed, next_plan
+from pipelines.feed import DayPlan, Feed, configured_feed, next_plan, with_wishes
 from pipelines.simulation import SimulatedDay, parse_speed, start_clock
 
 log = logging.getLogger(__name__)
@@ -135,8 +135,7 @@ class _Simulator:
     def __init__(self, feed: Feed | None, simulation: Simulation, settings: Settings) -> None:
         first = simulation.day()
         self._simulation = simulation
-        usual = replace(first.feed, night=settings.night, streams=settings.collect)
-        self._feed = feed or usual
+        self._feed = feed or with_wishes(first.feed, settings)
         self._speed = parse_speed(simulation.speed)
         self._faults = load_scenario(simulation.faults) if simulation.faults else None
         self.clock = start_clock(first, self._speed, simulation.start)

@@ -20,7 +20,7 @@ def why_no_feed(settings: KisSettings, plan: DayPlan, *, counted: bool) -> str |
         return STREAM_OFF
     if plan.night:
         return "nights are polled"
-    if not plan.bars:
+    if not plan.by_feed.bars:
         return "no symbol with bars is collected"
     return None if counted else "connections cannot be counted: the folder kis takes no file"
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, time
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from pipelines.day.alerts import Contact
 from pipelines.day.costs import costs_text, require_pace
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, configured_feed, next_plan, plan
+from pipelines.feed import Feed, configured_feed, next_plan, plan, with_wishes
 from pipelines.simulation import (
     SEED,
     SimulatedDay,
@@ -102,7 +102,7 @@ def run(
         simulated = simulation.day()
         speed = parse_speed(simulation.speed)
         clock: Clock = start_clock(simulated, speed, simulation.start)
-        usual = replace(simulated.feed, night=settings.night, streams=settings.collect)
+        usual = with_wishes(simulated.feed, settings)
         wanted = feed or usual
         # Started after the close, the day is over and the night is next.
         later = next_plan(wanted, clock) if wanted.night else plan(wanted, simulated.day)

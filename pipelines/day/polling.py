@@ -19,6 +19,7 @@ from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest
 from engine.kis.client import Priority
+from engine.market.sessions import Market
 from engine.market.symbols import NightChain
 from pipelines.day.ingest import Ingestor
 from pipelines.day.streaming import FeedFollower
@@ -51,9 +52,10 @@ class PollingManager:
         """Poll these contracts each minute, whatever the feed has: their states are counted."""
         self._states = frozenset(symbols)
 
-    async def follow_bars(self, bars: BarPlan) -> None:
-        """Collect one symbol's bars, minute by minute, to the end of its session."""
-        stamps: list[datetime] = bars.session.stamps().to_list()
+    async def follow_bars(self, bars: BarPlan, until: datetime | None = None) -> None:
+        """Collect one symbol's bars, minute by minute, `until` then or the end of its session."""
+        every: list[datetime] = bars.session.stamps().to_list()
+        stamps = [stamp for stamp in every if until is None or self._poll_time(stamp, bars) < until]
         polled: datetime | None = None
         for stamp in stamps:
             if polled and stamp <= polled:
@@ -115,11 +117,11 @@ class PollingManager:
     async def find_first_bars(self, day: DayPlan) -> bool:
         """Ask for bars of the day's first minutes, and commit them; say whether any came.
 
-        Futures are asked for, since the front month trades in every minute; else stocks; else, for
-        chains alone, the front month of the KOSPI 200.
+        Futures are asked for, since the front month trades in every minute; else what opens first;
+        else, for chains alone, the front month of the KOSPI 200.
         """
         futures = [bars for bars in day.bars if bars.symbol in day.futures]
-        asked = futures or day.bars or plan(Feed(futures=("A01",)), day.day).bars
+        asked = futures or _first_to_open(day) or plan(Feed(futures=("A01",)), day.day).bars
         for minute in range(1, FIRST_MINUTES + 1):
             for bars in asked:
                 first = bars.session.finished_at(bars.session.first_stamp)
@@ -171,3 +173,10 @@ class PollingManager:
         with suppress(KrtError):
             await self.ingestor.store_rejected(fetcher.take_rejected())
             await self.ingestor.store_confirmed(fetcher.take_confirmed())
+
+
+def _first_to_open(day: DayPlan) -> list[BarPlan]:
+    """Return what opens first of a plan; of a night's only what is of the night."""
+    bars = [one for one in day.bars if not day.night or one.session.market is Market.NIGHT]
+    first = min((one.session.opens for one in bars), default=None)
+    return [one for one in bars if one.session.opens == first]

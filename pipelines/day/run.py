@@ -147,7 +147,7 @@ async def run_day(
         if trade_writer:
             keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
             day.polling.feed = await stack.enter_async_context(
-                open_feed(plan, kis, ingestor, keeper, clock)
+                open_feed(plan.by_feed, kis, ingestor, keeper, clock)
             )
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)
@@ -239,7 +239,8 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
     if day.stats.closed:
         return
     log.info("🚀 collecting %s", ", ".join(day.plan.names))
-    bars = (day.polling.follow_bars(bars) for bars in day.plan.bars)
+    bars = [day.polling.follow_bars(bars) for bars in day.plan.bars]
+    bars += [day.polling.follow_bars(bars, day.sealed_at) for bars in day.plan.handed_on]
     chains = (day.polling.follow_chain(chain) for chain in day.plan.chains)
     streams = (day.streams.follow(stream) for stream in day.plan.streams)
     feed = day.polling.feed

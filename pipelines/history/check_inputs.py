@@ -28,7 +28,16 @@ from engine.history.queries import (
 )
 from engine.market.expected import with_grids
 from engine.market.nights import session_of
-from engine.market.symbols import Contract, Night, Option, OptionChain, Stock, parse
+from engine.market.sessions import Market
+from engine.market.symbols import (
+    Contract,
+    Night,
+    Option,
+    OptionChain,
+    Stock,
+    VenueStock,
+    parse,
+)
 from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store
@@ -186,8 +195,8 @@ def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
     rows: list[tuple[str, str, float, date | None]] = []
     for code in symbols:
         symbol = parse(code)
-        if isinstance(symbol, Stock):
-            rows.append((code, symbol.ledger_market, _WHOLE_KRW, None))
+        if isinstance(symbol, Stock | VenueStock):
+            rows.append((code, Market.STOCKS.value, _WHOLE_KRW, None))
         elif isinstance(symbol, Contract | Night | Option):
             smallest = min(tick for _, tick in symbol.ticks)
             rows.append((code, symbol.ledger_market, smallest, symbol.last_day))

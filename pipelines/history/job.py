@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from engine.simulator.market.recorded import RecordedMarket
 from engine.store import Store, Writer
 from engine.store.connection import Connection
 from pipelines.databases import Database, data_kind, open_database, run_with_store
-from pipelines.feed import configured_feed
+from pipelines.feed import configured_feed, with_wishes
 from pipelines.history.request import BackfillContext
 from pipelines.simulation import FEED, collected_symbols, market_of_database, simulated_kis
 from strategies.registry import warm_up_sessions
@@ -60,8 +59,9 @@ class HistoryJob:
         if self.market:
             return collected_symbols(self.market.symbols)
         feed = configured_feed(self.settings) if self._kind == "live" else FEED
-        nights = replace(feed, night=self.settings.night).nights
-        return [*feed.futures, *nights, *feed.stocks]
+        wanted = with_wishes(feed, self.settings)
+        venues = [stock.code for stock in wanted.stocks_at_venues]
+        return [*wanted.futures, *wanted.nights, *wanted.regular_stocks, *venues]
 
     def _clock(self) -> Clock:
         """Return the wall clock; for a simulation the evening of the last day it knows."""

@@ -74,7 +74,13 @@ def is_front_month(symbol: str, day: date) -> bool:
 
 
 def _is_doubtful(session: Session) -> bool:
-    """Say whether the session may not be held at all: some nights before holidays are not."""
+    """Say whether the symbol may have no trade at all in the session, as in the one before.
+
+    Some nights before holidays are not held. Nextrade takes stocks out for days, and a thin stock
+    may not trade in an after-market.
+    """
+    if session.market in (Market.AFTER, Market.NXT):
+        return True
     return session.market is Market.NIGHT and is_doubtful_night(session.date)
 
 

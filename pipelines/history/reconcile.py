@@ -93,21 +93,28 @@ def _is_night(symbol: str) -> bool:
     return parse(symbol).market is Market.NIGHT
 
 
+def _is_of_evening(symbol: str) -> bool:
+    return parse(symbol).market not in (Market.STOCKS, Market.DERIVATIVES)
+
+
 async def _finish_nights(
     context: BackfillContext, symbols: Iterable[str], day: date
 ) -> MergeCounts:
-    """Compare with KIS the nights that ended since the collector's last session."""
+    """Compare with KIS the nights that ended since the collector's last session.
+
+    And the other venues of stocks, whose evening the run of a night collects.
+    """
     rows = MergeCounts()
-    nights = [symbol for symbol in with_bars(list(symbols)) if _is_night(symbol)]
-    if not nights:
+    evening = [symbol for symbol in with_bars(list(symbols)) if _is_of_evening(symbol)]
+    if not any(map(_is_night, evening)):
         return rows
     since, was_night, done = await _last_session(context)
     if since is None:
         return rows
     first = since + timedelta(days=1) if was_night and done else since
     for night in session_dates(Market.NIGHT, first, day - timedelta(days=1))[-MOST_EARLIER:]:
-        collected = filter(_is_night, await read_collected_symbols(context.store, night))
-        names = [*nights, *collected]
+        collected = filter(_is_of_evening, await read_collected_symbols(context.store, night))
+        names = [*evening, *collected]
         targets = expected_sessions(names, night, night, sealed_by=context.clock.now())
         if targets.height:
             log.info("🔄 the night of %s was not finished; comparing it with KIS", night)

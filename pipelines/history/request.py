@@ -21,10 +21,19 @@ from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.pages import Page
-from engine.fetchers.stock import StockBarFetcher
+from engine.fetchers.stock import StockBarFetcher, VenueBarFetcher
 from engine.kis.client import KisClient, Priority
 from engine.market.codes import FIRST_NEW_YEAR
-from engine.market.symbols import Contract, Night, Option, OptionChain, Stock, Symbol, parse
+from engine.market.symbols import (
+    Contract,
+    Night,
+    Option,
+    OptionChain,
+    Stock,
+    Symbol,
+    VenueStock,
+    parse,
+)
 from engine.market.told_once import ToldOnce
 from engine.store import MergeCounts, Store, Writer
 from engine.store.ledger import TOLD_ONCE
@@ -166,6 +175,8 @@ def _ledger_reason(error: KisError) -> str:
 
 def _new_fetcher(client: KisClient, symbol: Symbol) -> BarFetcher:
     """Return a new fetcher, so that its rejected rows are those of one request."""
+    if isinstance(symbol, VenueStock):
+        return VenueBarFetcher(client)
     return StockBarFetcher(client) if isinstance(symbol, Stock) else DerivativeBarFetcher(client)
 
 

@@ -11,7 +11,7 @@ import altair as alt
 
 from engine.errors import InputError
 from engine.market import sessions
-from engine.market.symbols import Stock, parse
+from engine.market.symbols import Stock, VenueStock, parse
 from pipelines.reports import queries
 from pipelines.reports.charts.coverage import coverage_chart
 from pipelines.reports.charts.day import day_chart
@@ -54,7 +54,8 @@ def _day(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     symbol = queries.symbol_on(day, choice.symbol)
     bars = queries.bars_of_day(url, symbol, day)
     signals = queries.signals_of_day(url, symbol, day, choice.strategy)
-    unit, amount = ("원", "주") if isinstance(symbol, Stock) else ("지수 포인트", "계약")
+    is_stock = isinstance(symbol, Stock | VenueStock)
+    unit, amount = ("원", "주") if is_stock else ("지수 포인트", "계약")
     return with_title(
         day_chart(bars, signals, width=choice.width),
         f"{symbol.name_ko} · {day} 1분봉과 {choice.strategy} 신호",

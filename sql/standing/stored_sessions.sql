@@ -8,6 +8,9 @@ UNION
 SELECT symbol, timestamp::date FROM stocks_1m
 WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
 UNION
+SELECT symbol, timestamp::date FROM stocks_venue_1m
+WHERE timestamp >= {begin} AND timestamp < {end} GROUP BY 1, 2
+UNION
 SELECT underlying_symbol,
        (timestamp - CASE WHEN right(underlying_symbol, 6) = '_NIGHT' THEN interval '12 hours'
                          ELSE interval '0' END)::date

@@ -32,6 +32,7 @@ AFTER_MARKET_SINCE = date(2026, 9, 14)
 AFTER_CLOSE = timedelta(minutes=30)
 AFTER_MARKET_ENDS = time(20)
 AFTER_MARKET_BARS = 40
+AFTER_MARKET_NOISE = 0.001  # of the price, a step
 STEPS = 5  # steps of the path within a minute
 FRONT_VOLUME = {"KOSPI200": 210_000, "MINI_KOSPI200": 120_000, "KOSDAQ150": 60_000}
 MANY_TRADES = 40  # in a minute: from here on none is without a trade
@@ -91,7 +92,7 @@ class SyntheticMarket:
         bars = _finish_bars(_ohlc(grid, path), volume, stock, session)
         if session.date < AFTER_MARKET_SINCE:
             return bars
-        return bars.vstack(_after_market(bars, session, random))
+        return bars.vstack(_after_market(bars, session, random, stock.ticks))
 
 
 def _day_before(session: Session) -> date:
@@ -99,19 +100,24 @@ def _day_before(session: Session) -> date:
 
 
 def _after_market(
-    bars: pl.DataFrame, session: Session, random: np.random.Generator
+    bars: pl.DataFrame, session: Session, random: np.random.Generator, ticks: Ticks
 ) -> pl.DataFrame:
-    """Return trades at the closing price until 20:00: bars that our sessions do not expect."""
+    """Return trades around the closing price until 20:00, in some minutes, the last one too."""
     if bars.is_empty():
         return bars
     first = session.last_stamp + AFTER_CLOSE
     end = datetime.combine(session.date, AFTER_MARKET_ENDS)
     minutes = int((end - first) / timedelta(minutes=1))
-    chosen = np.sort(random.choice(minutes, AFTER_MARKET_BARS, replace=False))
-    return pl.DataFrame({"minute": chosen}).select(
-        label=pl.lit(first, pl.Datetime("us")) + pl.duration(minutes="minute"),
-        **{name: pl.lit(bars["close"][-1]) for name in PRICES},
-        volume=pl.lit(1 + bars["volume"].sum() // 20_000, pl.Int64),
+    chosen = np.sort(random.choice(minutes - 1, AFTER_MARKET_BARS - 1, replace=False))
+    chosen = np.append(chosen, minutes - 1)
+    path = random.normal(0, AFTER_MARKET_NOISE, (AFTER_MARKET_BARS, STEPS)).cumsum(axis=1)
+    label = pl.lit(first, pl.Datetime("us")) + pl.duration(minutes="label")
+    volume = 4 + random.poisson(1 + int(bars["volume"].sum()) // 20_000, AFTER_MARKET_BARS)
+    return (
+        _ohlc(pl.Series(chosen), bars["close"][-1] * (1 + path))
+        .with_columns(on_ticks(pl.col(name), ticks) for name in PRICES)
+        .with_columns(label=label, volume=pl.Series(volume))
+        .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
     )
 
 

@@ -20,7 +20,7 @@ from engine.kis.client import KisClient
 from engine.market import sessions
 from engine.market.sessions import Market, Session
 from engine.market.symbols import parse
-from engine.schemas import FUTURES_BARS, OPTION_CHAIN, STOCK_BARS
+from engine.schemas import FUTURES_BARS, OPTION_CHAIN, STOCK_BARS, VENUE_BARS
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
 from tests.served import served_bars
@@ -201,6 +201,7 @@ def test_every_source_has_a_line_in_the_registry() -> None:
     schemas = {name: fetcher.schema for name, fetcher in FETCHERS.items()}
     assert schemas == {
         "stock": STOCK_BARS,
+        "venue": VENUE_BARS,
         "deriv": FUTURES_BARS,
         "option_chain": OPTION_CHAIN,
         "night_chain": OPTION_CHAIN,

@@ -472,3 +472,33 @@ def test_no_real_bar_is_rejected_as_an_outlier(name: str, fetcher: Any, market: 
     assert found["bars"] > 0.98 * len(frame)
     # A fund without a trade has prices of zero; some rows are in the wait for the auction.
     assert not {r for r in found if not re.match("rows|bars|of the|price not|outside", r)}
+
+
+def test_the_after_market_leaves_the_rows_of_the_regular_session_to_the_other_table():
+    """KRX's answers hold both; the minutes between the two belong to neither, and are kept."""
+    after = session(Market.AFTER)
+    labels = ["16:02", "16:00", "15:50", "15:30", "15:19", "09:00"]
+    found = split([row(label) for label in labels], session=after, as_of=after.sealed_at)
+    stamps = found.bars.sort("label")["label"].dt.strftime("%H:%M").to_list()
+    assert stamps == ["16:00", "16:02"]
+    assert found.rejected.select("label", "reason").rows() == [
+        (datetime(2026, 11, 20, 15, 50), "outside the session")
+    ]
+    assert found.counts["of the session before"] == 3
+    assert found.goes_back
+    assert found.in_order
+
+    none_yet = split([row(label) for label in labels[3:]], session=after, as_of=after.opens)
+    assert none_yet.bars.is_empty()
+    assert none_yet.rejected.is_empty()
+
+
+def test_what_kis_has_in_a_break_of_a_venue_is_a_bar():
+    whole = session(Market.NXT)
+    found = split(
+        [row("20:00"), row("15:25"), row("08:55"), row("07:59")],
+        session=whole,
+        as_of=whole.sealed_at,
+    )
+    assert found.bars["label"].dt.strftime("%H:%M").to_list() == ["15:25", "08:55"]
+    assert found.rejected.height == 2

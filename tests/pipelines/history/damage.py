@@ -18,15 +18,17 @@ _FUTURES_STEPS = {
     "ohlc": ["high = low - 0.05", "low = high + 0.05", "close = 0", "open = 'NaN'"],
     "tick": ["high = high + 0.02", "low = low - 0.01"],
 }
+_STOCK_STEPS = {
+    "ohlc": ["high = low - 1", "low = high + 1", "close = 0", "open = 'NaN'"],
+    "tick": ["high = high + 0.5", "low = low - 0.25"],
+    "jump": ["+ round(low / 4)", "- round(high / 4)"],
+}
 STEPS = {
     "futures_1m": _FUTURES_STEPS
     | {"jump": ["+ 12.5", "- 9.5", "+ 25"], "limit": ["high = 999.95", "low = 50.05"]},
     "futures_night_1m": _FUTURES_STEPS | {"jump": ["+ 30", "- 40", "+ 55"]},
-    "stocks_1m": {
-        "ohlc": ["high = low - 1", "low = high + 1", "close = 0", "open = 'NaN'"],
-        "tick": ["high = high + 0.5", "low = low - 0.25"],
-        "jump": ["+ round(low / 4)", "- round(high / 4)"],
-    },
+    "stocks_1m": _STOCK_STEPS,
+    "stocks_venue_1m": _STOCK_STEPS,
 }
 
 
@@ -43,7 +45,7 @@ def plan_damage(bars: pl.DataFrame, seed: int, of_each: int, table: str = "futur
     """Choose bars (columns.BARS) to damage, `of_each` for each kind, apart from each other."""
     chance = random.Random(seed)  # noqa: S311
     damage = Damage(table)
-    kinds = STOCK_KINDS if table == "stocks_1m" else KINDS
+    kinds = STOCK_KINDS if table.startswith("stocks") else KINDS
     positions = chance.sample(range(20, bars.height - 20, 12), of_each * len(kinds))
     for number, position in enumerate(positions):
         _KINDS[kinds[number % len(kinds)]](damage, bars.slice(position, 3).to_dicts(), chance)
