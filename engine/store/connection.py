@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 
 import adbc_driver_manager
 import adbc_driver_manager.dbapi
-import adbc_driver_postgresql.dbapi as adbc
 import polars as pl
 import pyarrow as pa
 from adbc_driver_postgresql import StatementOptions
@@ -23,6 +22,7 @@ from adbc_driver_postgresql import StatementOptions
 from engine.clock import KST
 from engine.environment import without_libpq_variables
 from engine.errors import InputError, KrtError, StoreError, StoreLoginRefused, StoreUnreachable
+from engine.store.driver import forget_types, open_connection
 from engine.store.reachability import is_refusal, why_unreachable
 
 Cursor: TypeAlias = adbc_driver_manager.dbapi.Cursor
@@ -135,6 +135,14 @@ class Connection:
         statement = _without_end(sql)
         if not statement:
             raise InputError("there is no SQL to run")
+        result = self._query(statement, read_only=read_only)
+        if read_only and any(map(_is_unknown, result.schema.types)):
+            self.close()
+            forget_types(connection_url(self._url, self._component))
+            result = self._query(statement, read_only=read_only)
+        return _with_plain_types(result)
+
+    def _query(self, statement: str, *, read_only: bool) -> pa.Table:
         try:
             with self.transaction(read_only=read_only) as cursor:
                 # Results come by COPY, which takes queries only.
@@ -143,7 +151,7 @@ class Connection:
                 cursor.execute(statement)
                 result = cursor.fetch_arrow_table()
                 cursor.adbc_statement.set_options(**{USE_COPY: "true"})
-                return _with_plain_types(result)
+                return result
         except StoreUnreachable as error:
             cause = error.__cause__
             if self._open is None or not isinstance(cause, adbc_driver_manager.Error):
@@ -223,6 +231,11 @@ def _with_plain_types(table: pa.Table) -> pa.Table:
     return pa.table([_with_plain_type(c) for c in table.columns], names=table.column_names)
 
 
+def _is_unknown(kind: pa.DataType) -> bool:
+    """Return whether the driver has not read what type it is: it may have been made since."""
+    return isinstance(kind, pa.OpaqueType) and kind.type_name.startswith("unnamed<")
+
+
 def _with_plain_type(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if isinstance(kind, pa.OpaqueType) and kind.type_name == "numeric":
@@ -260,7 +273,7 @@ def fetch_frame(cursor: Cursor, statement: str) -> pl.DataFrame:
 def connect(url: str, component: str) -> Any:
     """Open a connection of the driver, by the address alone. Raises the driver's errors."""
     with without_libpq_variables():
-        return adbc.connect(connection_url(url, component), autocommit=True)
+        return open_connection(connection_url(url, component))
 
 
 def connection_url(url: str, component: str) -> str:
