@@ -72,6 +72,7 @@ def measure(
     rows = [
         _row(f"ours: {stocks} stocks, 1 future, {options} options → bars", own["bars"], 0.025),
         _row("ours: → the future's signals", own["signals"], 0.025),
+        _row("ours: both, CPU of our process", own["cpu"]),
     ]
     for stream in (True, False) if until else ():
         who = "feed" if stream else "polling"
@@ -121,7 +122,8 @@ class Commits:
     def __init__(self) -> None:
         self.bars: list[float] = []
         self.signals: list[float] = []
-        self.begin = 0.0
+        self.cpu: list[float] = []  # of all threads, until both are
+        self.begin = self.cpu_begin = 0.0
         self.stamp = OPEN  # of the minute that has just ended
         self.waits: set[str] = set()
         self.done = asyncio.Event()
@@ -130,7 +132,7 @@ class Commits:
         """Begin a minute: its end has just come in."""
         self.waits, self.stamp = {*symbols, LAST_SIGNAL}, stamp
         self.done.clear()
-        self.begin = time.perf_counter()
+        self.begin, self.cpu_begin = time.perf_counter(), time.process_time()
 
     def note(self, table: str, batch: pa.RecordBatch) -> None:
         """Note a commit."""
@@ -142,7 +144,8 @@ class Commits:
         for symbol in self.waits & set(frame["symbol"]) if table.endswith("_1m") else ():
             self.bars.append(passed)
             self.waits.discard(symbol)
-        if not self.waits:
+        if not self.waits and not self.done.is_set():
+            self.cpu.append(time.process_time() - self.cpu_begin)
             self.done.set()
 
 
@@ -193,7 +196,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         await keeper.flush()
         await trades.close()
         await writer.close()
-    return {"bars": commits.bars, "signals": commits.signals}
+    return {"bars": commits.bars, "signals": commits.signals, "cpu": commits.cpu}
 
 
 def _symbols(day: DayPlan) -> list[str]:
