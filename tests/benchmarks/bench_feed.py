@@ -173,6 +173,8 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
 
         writer.put = watched  # type: ignore[method-assign]
         feed = FeedFollower(day, [connection], ingestor, keeper, clock)  # type: ignore[list-item]
+        options_wanted = (symbol for symbol in frames if isinstance(parse(symbol), Option))
+        feed.options.symbols = tuple(options_wanted)  # those of the chain near the money, in a day
         running = asyncio.create_task(feed.run())
         for number in range(1, minutes + 2):
             end = OPEN + number * MINUTE
@@ -196,6 +198,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         await keeper.flush()
         await trades.close()
         await writer.close()
+    assert not stats.rejected, stats.rejected
     return {"bars": commits.bars, "signals": commits.signals, "cpu": commits.cpu}
 
 
