@@ -271,6 +271,42 @@ INDEX_BARS = pa.schema(
         ("fetched_at", TIME),
     ]
 )
+EXPECTED_PRICES = pa.schema(
+    [
+        ("timestamp", TIME),  # end of the minute of an auction
+        ("symbol", pa.string()),  # futures contract or stock
+        ("said_at", TIME),  # KIS's time of the expectation
+        ("price", pa.float64()),  # index points or KRW; null while orders do not meet
+        ("size", pa.int64()),  # shares; null for futures, of which KIS does not say it
+        ("source", pa.string()),  # TR id
+        ("fetched_at", TIME),
+    ]
+)
+BOOK_LEVELS = 5
+# The book of a future as KIS sends it, in files beside the database (`engine.store.book_files`).
+BOOK = pa.schema(
+    [
+        ("session", pa.date32()),
+        ("symbol", pa.string()),
+        ("told_at", TIME),  # by the exchange's clock, whole seconds
+        ("received_at", TIME),
+        *(
+            (f"{side}{what}{level}", kind)  # level 1 is the best; a size is contracts
+            for side in ("bid", "ask")
+            for what, kind in (("", pa.float64()), ("_size", pa.int64()), ("_orders", pa.int64()))
+            for level in range(1, BOOK_LEVELS + 1)
+        ),
+    ]
+)
+BOOK_MINUTES = pa.schema(
+    [
+        ("timestamp", TIME),
+        ("symbol", pa.string()),  # futures contract
+        ("updates", pa.int64()),  # that the files have of the minute
+        ("longest_pause", pa.float64()),  # seconds between two of them, the minute's ends included
+        ("fetched_at", TIME),  # when the last of them arrived
+    ]
+)
 SYSTEM_STATUS = pa.schema(
     [
         ("component", pa.string()),

@@ -19,7 +19,7 @@ from engine.clock import Clock, WallClock
 from engine.errors import InputError, StoreError, StoreLoginRefused, StoreUnreachable
 from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.settings import DataKind, Settings, load_settings
-from engine.store import Store, embedded_server, migrate
+from engine.store import Store, book_files, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.server import recreate_database
 from engine.store.spool import Spool
@@ -97,6 +97,7 @@ def open_database(
             recreate_database(embedded)
             _empty_spool(folder / "spool")
             remove_files(folder / TRADES_FOLDER)
+            book_files.remove_all(folder / book_files.FOLDER)
         migrate(embedded, keep=folder / SCHEMAS)
         yield Database(embedded, kind, settings)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from engine.clock import Clock, today
 from engine.errors import InputError
@@ -225,6 +225,16 @@ class DayPlan:
         ]
         return [part.session for part in parts]
 
+    def subjects(self, stream: str) -> list[str]:
+        """Return what a stream of what is told once is collected of."""
+        return [one.symbol.subject for one in self.streams if one.symbol.stream.name == stream]
+
+    @property
+    def begins(self) -> datetime:
+        """When the first of all minutes begins: the open, or that of orders for its auction."""
+        first = [stream.symbol.begins(stream.session) for stream in self.streams]
+        return min([*first, *(session.opens for session in self.sessions)])
+
     @property
     def names(self) -> list[str]:
         """What is collected, by name."""
@@ -260,8 +270,13 @@ def plan(feed: Feed, day: date) -> DayPlan:
     chains = dict.fromkeys(
         chain.on(day) if isinstance(chain, FrontChain) else chain for chain in feed.option_chains
     )
-    contracts = [symbol.code for symbol in symbols if isinstance(symbol, Contract)]
-    streams = dict.fromkeys(told for text in feed.streams for told in read_choice(text, contracts))
+    contracts, stocks = (
+        [symbol.code for symbol in symbols if isinstance(symbol, kind)]
+        for kind in (Contract, Stock)
+    )
+    streams = dict.fromkeys(
+        told for text in feed.streams for told in read_choice(text, contracts, stocks)
+    )
     for told in streams:
         if not told.stream.calls and told.subject not in contracts:
             raise InputError(f"{told.stream.name} comes with bars: collect {told.subject} as well")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.fetchers.auctions import AuctionFetcher
 from engine.fetchers.base import PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.night_chain import NightChainFetcher
@@ -21,4 +22,5 @@ STREAM_FETCHERS: dict[str, type[StreamFetcher]] = {
     "flows": FlowsFetcher,
     "programme": ProgrammeFetcher,
     "index": IndexFetcher,
+    "auctions": AuctionFetcher,
 }

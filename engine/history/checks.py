@@ -25,6 +25,8 @@ from engine.columns import PRICES, STAMPS, TIME
 from engine.errors import InputError
 from engine.market.expected import EXPECTED_STAMPS, GRIDS, SESSIONS
 from engine.schemas import (
+    BOOK_MINUTES,
+    EXPECTED_PRICES,
     FUTURES_STATE,
     INDEX_BARS,
     INVESTOR_FLOWS,
@@ -66,6 +68,8 @@ _TOLD_ONCE = {
     "investor_flows": INVESTOR_FLOWS,
     "programme_trades": PROGRAMME_TRADES,
     "index_1m": INDEX_BARS,
+    "expected_prices": EXPECTED_PRICES,
+    "book_minutes": BOOK_MINUTES,
 }
 
 

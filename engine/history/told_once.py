@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from engine.market.hours import MINUTE
+
 _TIMES = ("fetched_at", "committed_at")
 
 
@@ -53,6 +55,51 @@ def with_index(bars: pl.LazyFrame, indices: pl.LazyFrame, index: str = "KOSPI200
     """Return bars with those of an index: index_open, index_high, index_low, index_close …"""
     own = indices.filter(pl.col("symbol") == index).drop("symbol", *_TIMES, strict=False)
     return _joined(bars, _named(own, "index"), ["timestamp"])
+
+
+def with_auctions(bars: pl.LazyFrame, expected: pl.LazyFrame) -> pl.LazyFrame:
+    """Return bars with what their auction was last expected to give: expected_price, expected_size.
+
+    Only the first bar of a session and that of the closing auction come of one; of the others both
+    are null. Bars must be ascending in time for each symbol.
+    """
+    last = (
+        expected.sort("symbol", "timestamp", "said_at")
+        .group_by("symbol", "timestamp", maintain_order=True)
+        .agg(pl.col("price").last(), pl.col("size").last())
+        .rename({"price": "expected_price", "size": "expected_size"})
+        .sort("timestamp")
+    )
+    order = pl.int_range(pl.len()).alias("_order")
+    return (
+        bars.with_columns(order)
+        .sort("timestamp")
+        .join_asof(
+            last,
+            on="timestamp",
+            by="symbol",
+            tolerance=MINUTE,
+            check_sortedness=False,
+        )
+        .sort("_order")
+        .drop("_order")
+    )
+
+
+def with_book(bars: pl.LazyFrame, book: pl.LazyFrame) -> pl.LazyFrame:
+    """Return bars of futures with the book as it stood at the minute's end: bid1, ask_size1 …
+
+    That is the last update whose time at the exchange lies in the minute.
+    """
+    times = ("session", "told_at", "received_at")
+    last = (
+        book.sort("received_at")
+        .with_columns((pl.col("told_at").dt.truncate("1m") + MINUTE).alias("timestamp"))
+        .drop(times)
+        .group_by("symbol", "timestamp")
+        .last()
+    )
+    return _joined(bars, last, ["symbol", "timestamp"])
 
 
 def _named(frame: pl.LazyFrame, prefix: str) -> pl.LazyFrame:

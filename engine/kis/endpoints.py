@@ -279,6 +279,40 @@ class IndexMinutes(_Quotation):
 
 
 @dataclass(frozen=True)
+class ExpectedPrices(_Quotation):
+    """The prices expected of a future's auctions of the day, newest first, FHPIF05110100.
+
+    `output2`: stck_cntg_hour, futs_antc_cnpr (index points). It has no sizes.
+    """
+
+    tr_id: ClassVar[str] = "FHPIF05110100"
+    path: ClassVar[str] = f"{_FUTUREOPTION}/exp-price-trend"
+
+    symbol: str
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {"FID_COND_MRKT_DIV_CODE": "F", "FID_INPUT_ISCD": self.symbol}
+
+
+@dataclass(frozen=True)
+class StockExpectation(_Quotation):
+    """What a stock's auction is expected to give at the moment, FHKST01010200: `output2`.
+
+    antc_cnpr (KRW), antc_vol (shares); of `output1` aspr_acpt_hour, the time of the book.
+    """
+
+    tr_id: ClassVar[str] = "FHKST01010200"
+    path: ClassVar[str] = f"{_STOCK}/inquire-asking-price-exp-ccn"
+
+    symbol: str
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": self.symbol}
+
+
+@dataclass(frozen=True)
 class VolatilityInterruptions(_Quotation):
     """The interruptions (VI) of a stock on a day, FHPST01390000.
 

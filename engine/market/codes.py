@@ -28,9 +28,18 @@ _PREFIX_LENGTH = 3  # of every product
 _OPTION_LENGTH = 9
 _CONTRACT_LENGTH = 6  # product and maturity, with which every code of a derivative begins
 
+# Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
+# ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
+# foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
+STOCK_CODE = "[0-4][0-9]{3}[0-9A-Z]{2}|Q?[5-9][0-9A-Z]{5}"
 _FUTURE = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})")
 _OPTION = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})([0-9A-Z]{3})")
 _WEEKLY = re.compile(r"([0-9A-Z]{3})([0-9A-Z]{2})W([0-9A-Z]{3})")
+
+
+def is_stock_code(text: str) -> bool:
+    """Say whether a text has the form of a stock's code, which no derivative's code has."""
+    return re.fullmatch(STOCK_CODE, text) is not None
 
 
 def product_of(code: str) -> Product:

@@ -24,7 +24,7 @@ from functools import lru_cache
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market.codes import maturity_and_strike, product_of
+from engine.market.codes import STOCK_CODE, maturity_and_strike, product_of
 from engine.market.products import OptionSeries, Product, option_series
 from engine.market.symbol_types import (
     CHAIN_MARKET,
@@ -67,12 +67,7 @@ __all__ = [
     "parse_chain",
 ]
 
-# Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
-# ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
-# foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
-_STOCK = re.compile(
-    rf"([0-4][0-9]{{3}}[0-9A-Z]{{2}}|Q?[5-9][0-9A-Z]{{5}})(?:_({'|'.join(VENUES)}))?"
-)
+_STOCK = re.compile(rf"({STOCK_CODE})(?:_({'|'.join(VENUES)}))?")
 _FRONT = re.compile(r"([0-9A-Z]{3})(?:_FRONT)?")
 _CHAIN = re.compile(r"([0-9]{6})_([A-Z0-9_]+)")
 

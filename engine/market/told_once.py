@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import ClassVar
+from datetime import date, datetime, timedelta
+from typing import ClassVar, Literal
 
 import polars as pl
 
 from engine.errors import InputError
 from engine.market import expiries
-from engine.market.codes import maturity_and_strike, product_of
+from engine.market.codes import is_stock_code, maturity_and_strike, product_of
 from engine.market.hours import MINUTE, Market, Session, session
 from engine.market.products import SERIES, Ticks
 
@@ -26,13 +26,21 @@ _FUTURES = tuple(f"{name}_FUTURES" for name in ("KOSPI200", "MINI_KOSPI200", "KO
 _OPTION_SIDES = tuple(f"{name}_{side}" for name in SERIES for side in SIDES)
 
 
+# How long before the open KRX takes orders and KIS shows the price that they would give.
+BEFORE_OPEN = {Market.STOCKS: timedelta(minutes=30), Market.DERIVATIVES: timedelta(minutes=15)}
+Minutes = Literal["bars", "all", "auctions", "continuous"]
+Origin = Literal["calls", "bars", "feed"]
+
+
 @dataclass(frozen=True)
 class Stream:
-    """A kind of data that is told once. `subjects` is empty where they are contracts.
+    """A kind of data that is told once. `subjects` is empty where they are what has bars.
 
     `reach` is how far back an answer goes: a minute is lost when it is older and not stored.
-    `of_bars`: there is a row for each bar, else for each minute, the wait for the auction included.
-    `calls` a minute and subject; 0 comes with answers that are fetched anyway.
+    `minutes`: there is a row for each bar; for each minute, the wait for the closing auction
+    included; for each minute in which orders for an auction are taken; or for each minute of
+    continuous trading. `origin`: each minute asked for by a call of its own for each subject, come
+    with the answers about bars, or sent by KIS's WebSocket.
     """
 
     name: str  # as the settings have it
@@ -41,8 +49,14 @@ class Stream:
     subjects: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()  # the subjects meant where none is named
     reach: timedelta = timedelta(0)
-    of_bars: bool = False
-    calls: int = 1
+    minutes: Minutes = "all"
+    stocks: bool = False  # whether its contracts may be stocks as well
+    origin: Origin = "calls"
+
+    @property
+    def calls(self) -> int:
+        """How many calls a minute and subject it costs."""
+        return int(self.origin == "calls")
 
     @property
     def prefix(self) -> str:
@@ -57,8 +71,8 @@ STREAMS: dict[str, Stream] = {
             "state",
             "futures_state",
             "open interest, basis, theoretical price, best bid and ask of a future",
-            of_bars=True,
-            calls=0,
+            minutes="bars",
+            origin="bars",
         ),
         Stream(
             "flows",
@@ -91,7 +105,21 @@ STREAMS: dict[str, Stream] = {
             subjects=("KOSPI", "KOSDAQ", "KOSPI200", "KOSDAQ150"),
             usual=("KOSPI", "KOSDAQ", "KOSPI200"),
             reach=timedelta(minutes=100),
-            of_bars=True,
+            minutes="bars",
+        ),
+        Stream(
+            "auctions",
+            "expected_prices",
+            "price and size that the opening and the closing auction are expected to have",
+            minutes="auctions",
+            stocks=True,
+        ),
+        Stream(
+            "book",
+            "book_minutes",
+            "the book of a future, five levels, each change that KIS sends",
+            minutes="continuous",
+            origin="feed",
         ),
     )
 }
@@ -117,8 +145,13 @@ class ToldOnce:
     @property
     def market(self) -> Market:
         """Whose hours it keeps."""
-        of_stocks = self.stream.name == "index" or self.subject in _OF_STOCKS
+        of_stocks = self.stream.name == "index" or self.subject in _OF_STOCKS or self.is_of_stock
         return Market.STOCKS if of_stocks else Market.DERIVATIVES
+
+    @property
+    def is_of_stock(self) -> bool:
+        """Whether it is about one stock."""
+        return self.stream.stocks and is_stock_code(self.subject)
 
     @property
     def table(self) -> str:
@@ -144,7 +177,7 @@ class ToldOnce:
         """Return its session on the day, None without one; nights are not collected."""
         if night:
             return None
-        if self.stream.subjects:
+        if self.stream.subjects or self.is_of_stock:
             return session(self.market, day)
         last = _last_day(self.subject)
         return None if day > last else session(Market.DERIVATIVES, day, expiring=day == last)
@@ -154,17 +187,41 @@ class ToldOnce:
         found = self.session(day)
         if found is None:
             return pl.Series("stamp", [], pl.Datetime("us"))
-        return found.stamps() if self.stream.of_bars else found.minute_grid()
+        if self.stream.minutes == "auctions":
+            return auction_stamps(found)
+        if self.stream.minutes == "continuous":
+            grid = found.minute_grid()
+            return grid.filter(grid <= found.continuous_end)
+        return found.stamps() if self.stream.minutes == "bars" else found.minute_grid()
+
+    def begins(self, found: Session) -> datetime:
+        """Return when its first minute begins in a session of its."""
+        return found.opens - BEFORE_OPEN[found.market] if self.stream.stocks else found.opens
+
+    def minute_ends(self, found: Session, stamp: datetime) -> datetime:
+        """Return when the minute of a stamp of a session is over."""
+        return stamp if self.stream.minutes == "auctions" else found.finished_at(stamp)
 
     @property
-    def of_polls(self) -> bool:
-        """Whether its rows come with the answers about bars."""
-        return not self.stream.calls
+    def of_the_moment(self) -> bool:
+        """Whether an answer is of the moment alone, and says nothing once the minute is over."""
+        return self.is_of_stock
 
     @property
     def reach(self) -> timedelta:
         """How long a missing row may still come: its own minute, or as far as answers go back."""
         return max(self.stream.reach, MINUTE)
+
+
+def auction_stamps(found: Session) -> pl.Series:
+    """Return the ends of the minutes in which orders for the auctions of a session are taken."""
+    spans = [(found.opens - BEFORE_OPEN[found.market], found.opens)]
+    if found.auction is not None:
+        spans.append((found.continuous_end, found.auction))
+    return pl.concat(
+        pl.datetime_range(begin + MINUTE, end, "1m", time_unit="us", eager=True)
+        for begin, end in spans
+    ).alias("stamp")
 
 
 _OF_STOCKS = {"KOSPI", "KOSDAQ"}
@@ -173,6 +230,8 @@ _KOREAN = {
     "flows": "투자자별 매매",
     "programme": "프로그램 매매",
     "index": "지수",
+    "auctions": "동시호가 예상",
+    "book": "호가",
 }
 
 
@@ -186,10 +245,10 @@ def told_once(stream: Stream, subject: str) -> ToldOnce:
     if stream.subjects and subject not in stream.subjects:
         choice = ", ".join(stream.subjects)
         raise InputError(f"{stream.name} has no {subject!r}: choose one of {choice}")
-    if not stream.subjects and product_of(subject).kind != "future":
-        raise InputError(f"{stream.name} is kept of futures; {subject!r} is none")
     found = ToldOnce(f"{stream.prefix}{subject}", stream, subject)
-    if not stream.subjects:
+    if not stream.subjects and not found.is_of_stock:
+        if product_of(subject).kind != "future":
+            raise InputError(f"{stream.name} is kept of futures; {subject!r} is none")
         _last_day(subject)
     return found
 
@@ -202,15 +261,16 @@ def parse_told_once(text: str) -> ToldOnce | None:
     return None
 
 
-def read_choice(text: str, contracts: Iterable[str]) -> list[ToldOnce]:
+def read_choice(text: str, contracts: Iterable[str], stocks: Iterable[str] = ()) -> list[ToldOnce]:
     """Return what an entry of the settings' `collect` means: `flows`, or `flows:KOSPI`.
 
-    Without a subject a stream's usual ones are meant, of streams about contracts those given.
-    Raises InputError.
+    Without a subject a stream's usual ones are meant, of streams about what has bars the contracts
+    and stocks given. Raises InputError.
     """
     name, _, subject = text.partition(":")
     if name not in STREAMS:
         raise InputError(f"{text!r} cannot be collected: choose from {', '.join(STREAMS)}")
     stream = STREAMS[name]
-    subjects = [subject] if subject else [*stream.usual] if stream.subjects else [*contracts]
+    held = [*contracts, *(stocks if stream.stocks else ())]
+    subjects = [subject] if subject else [*stream.usual] if stream.subjects else held
     return [told_once(stream, wanted) for wanted in subjects]

@@ -256,6 +256,13 @@ _FIXED = (
     Table("programme_trades", schemas.PROGRAMME_TRADES, ("symbol", "timestamp"), "fetched_at"),
     Table("index_1m", schemas.INDEX_BARS, ("symbol", "timestamp"), "fetched_at"),
     Table(
+        "expected_prices",
+        schemas.EXPECTED_PRICES,
+        ("symbol", "timestamp", "said_at"),
+        "fetched_at",
+    ),
+    Table("book_minutes", schemas.BOOK_MINUTES, ("symbol", "timestamp"), "fetched_at"),
+    Table(
         "option_surface",
         schemas.OPTION_SURFACE,
         ("underlying_symbol", "timestamp"),

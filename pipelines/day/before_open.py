@@ -40,7 +40,7 @@ _BETWEEN_QUESTIONS = Backoff(first=60.0, longest=240.0)  # whether the exchange 
 
 async def wait_for_open(day: DayParts) -> None:
     """Return when the day's work begins."""
-    begin = day.opens - BEFORE_OPEN
+    begin = day.plan.begins - BEFORE_OPEN
     if day.clock.now() < begin:
         log.info("⏱️ waiting for the open at %s", f"{day.opens:%Y-%m-%d %H:%M}")
     await day.clock.sleep_until(begin)

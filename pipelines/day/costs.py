@@ -30,7 +30,16 @@ def costs_text(plan: DayPlan, settings: KisSettings) -> str:
 
 
 def require_pace(plan: DayPlan, settings: KisSettings) -> None:
-    """Raise InputError if what is told once does not fit into the pace beside the rest."""
+    """Raise InputError if what is told once does not fit into the pace beside the rest.
+
+    Also if it comes by the feed and the feed is off.
+    """
+    fed = [stream.code for stream in plan.streams if stream.symbol.stream.origin == "feed"]
+    if fed and not settings.stream:
+        raise InputError(
+            f"{fed[0]} comes by KIS's WebSocket alone: set `stream` to true, or take `book` out of"
+            " `collect`"
+        )
     extra = sum(stream.symbol.stream.calls for stream in plan.streams)
     if extra and calls_a_minute(plan).total() > _most(settings):
         raise InputError(

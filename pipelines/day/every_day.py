@@ -329,4 +329,4 @@ class EveryDay:
 
 def before_open(plan: DayPlan) -> datetime:
     """Return a moment that leaves time to open the database before the day's work begins."""
-    return min(session.opens for session in plan.sessions) - BEFORE_OPEN
+    return plan.begins - BEFORE_OPEN

@@ -29,6 +29,7 @@ from engine.history.bar_file_times import BarTimes
 from engine.log import remove_old_logs, setup_logging
 from engine.settings import DataKind, Settings, load_settings
 from engine.simulator.faults.scenario import Scenario, load_scenario
+from engine.store.book_files import FOLDER as BOOK_FOLDER
 from pipelines.console import PlainConsole
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day import view
@@ -153,7 +154,11 @@ async def collect_simulated(
 
     with TemporaryDirectory(prefix="krt-") as folder:  # its tokens and paces are of no use later
         paths = DayPaths(
-            database.url, database.folder / "spool", Path(folder), database.trade_files
+            database.url,
+            database.folder / "spool",
+            Path(folder),
+            database.trade_files,
+            database.folder / BOOK_FOLDER,
         )
         async with simulated_kis(simulated.market, clock, database.settings.kis, faults) as (
             settings,
@@ -168,7 +173,13 @@ async def collect_real(
 ) -> None:
     """Collect the plan of the stats from KIS; `contact` by default that of the settings."""
     settings, folder = database.settings, database.folder
-    paths = DayPaths(database.url, folder / "spool", folder / "kis", database.trade_files)
+    paths = DayPaths(
+        database.url,
+        folder / "spool",
+        folder / "kis",
+        database.trade_files,
+        folder / BOOK_FOLDER,
+    )
     with keep_awake("a session is being collected"):
         await run_day(
             stats.plan,

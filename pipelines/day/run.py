@@ -36,6 +36,7 @@ from engine.store.trade_files import TradeFiles
 from pipelines.day.after_sleep import catch_up_after_sleep
 from pipelines.day.alerts import Contact, no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
+from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.closing import close_day
 from pipelines.day.feed_states import why_no_feed
 from pipelines.day.heartbeats import Heartbeats
@@ -67,6 +68,7 @@ class DayPaths:
     spool: Path
     kis: Path  # tokens, the pace of the calls, the holidays that KIS announced
     trades: TradeFiles | None = None  # of old sessions; without them all stay in the database
+    book: Path | None = None  # of the book's files; without it the book is not kept
 
 
 async def run_day(
@@ -143,11 +145,12 @@ async def run_day(
             partial(paths.trades.move, paths.url) if paths.trades else None,
             trade_writer,
         )
-        day.polling.ask_for_states(s.symbol.subject for s in plan.streams if s.symbol.of_polls)
+        day.polling.ask_for_states(plan.subjects("state"))
         if trade_writer:
             keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
+            books = _book_keeper(plan, paths.book, ingestor, clock, simulated=stats.simulated)
             day.polling.feed = await stack.enter_async_context(
-                open_feed(plan.by_feed, kis, ingestor, keeper, clock)
+                open_feed(plan.by_feed, kis, ingestor, keeper, clock, books)
             )
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)
@@ -164,6 +167,15 @@ async def run_day(
                 async with clock.timeout(_LAST_STATUS):
                     await heartbeats.stop()
             raise
+
+
+def _book_keeper(
+    plan: DayPlan, folder: Path | None, ingestor: Ingestor, clock: Clock, *, simulated: bool
+) -> BookKeeper | None:
+    contracts = plan.subjects("book")
+    if folder is None or not contracts:
+        return None
+    return BookKeeper(folder, plan.day, contracts, ingestor, clock, simulated=simulated)
 
 
 @contextmanager

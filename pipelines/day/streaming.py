@@ -30,6 +30,7 @@ from engine.kis.stream.frames import read_frames
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
 from engine.market.symbols import parse
+from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.minute_bars import MinuteBars
@@ -49,6 +50,8 @@ MINUTE = timedelta(minutes=1)
 # An answer about a stock has 30 bars, so what REST has not confirmed must not grow beyond that.
 CONFIRM_EVERY = timedelta(minutes=25)
 _TELL_EVERY = 10.0  # seconds
+FUTURE_BOOK = "H0IFASP0"
+BOOKS = {one.tr_id for one in LAYOUTS.values() if one.what == "book"}
 
 
 class FeedFollower:
@@ -62,8 +65,10 @@ class FeedFollower:
         keeper: TradeKeeper,
         clock: Clock,
         ahead: Callable[[], timedelta] = timedelta,
+        books: BookKeeper | None = None,
     ) -> None:
         """Follow; `ahead` says by how much our clock is ahead of KIS's at present."""
+        self._books = books
         self._bars = {bars.symbol: bars for bars in plan.bars}
         self._futures = plan.futures
         self._connections = connections
@@ -103,6 +108,7 @@ class FeedFollower:
                 self._close_minutes_by_the_clock(),
                 self._commit_finished(),
                 self._keeper.run(),
+                *([self._books.run()] if self._books else []),
                 self._tell_states(),
             )
         except Exception as error:  # noqa: BLE001 - the day needs no feed
@@ -159,7 +165,7 @@ class FeedFollower:
 
     def follow_money(self, chain: pl.DataFrame) -> None:
         """Register the options near the money of a snapshot that has its forward, if they fit."""
-        room = sum(self._limits()) - len(self._bars)
+        room = sum(self._limits()) - len(self._bars) - len(self._book_wishes())
         if self.options.follow(chain, room):
             self._register()
 
@@ -169,17 +175,23 @@ class FeedFollower:
     def _register(self) -> None:
         """Share the symbols among the connections, the futures first: strategies wait for them.
 
-        Options come after all symbols with bars.
+        Books come after all symbols with bars, then options.
         """
         wishes = [
             Wish(_trades_of(symbol), float(symbol not in self._futures)) for symbol in self._bars
         ]
         options = [Wish(_trades_of(symbol), 2.0) for symbol in self.options.symbols]
-        self._shares = share([*wishes, *options], self._limits(), self._shares)
+        wishes += [*self._book_wishes(), *options]
+        self._shares = share(wishes, self._limits(), self._shares)
         for connection, wanted in zip(self._connections, self._shares, strict=True):
-            bars = (one.tr_key for one in wanted if one.tr_key in self._bars)
+            of_bars = [one for one in wanted if one.tr_id not in BOOKS]
+            bars = (one.tr_key for one in of_bars if one.tr_key in self._bars)
             self._carriers |= dict.fromkeys(bars, connection)
             connection.want(wanted)
+
+    def _book_wishes(self) -> list[Wish]:
+        contracts = self._books.contracts if self._books else ()
+        return [Wish(StreamRegistration(FUTURE_BOOK, symbol), 1.5) for symbol in contracts]
 
     async def _read(self, connection: StreamConnection) -> None:
         sums: Sums = {}
@@ -193,6 +205,8 @@ class FeedFollower:
             self.options.note(rows.option_quotes)
             self._keeper.keep(rows.trades)
             self._keeper.keep_rejected(rows.rejected)
+            if self._books:
+                self._books.keep(rows.books)
             until = self._exchange_time(connection, rows.newest) - ALLOWANCE
             if is_over or floor_minute(until) > self._closed:
                 self._close_minutes(until)
@@ -278,7 +292,12 @@ class FeedFollower:
 
 @asynccontextmanager
 async def open_feed(
-    plan: DayPlan, kis: KisClient, ingestor: Ingestor, keeper: TradeKeeper, clock: Clock
+    plan: DayPlan,
+    kis: KisClient,
+    ingestor: Ingestor,
+    keeper: TradeKeeper,
+    clock: Clock,
+    books: BookKeeper | None = None,
 ) -> AsyncIterator[FeedFollower]:
     """Yield the follower of a day's symbols; in the end close its connections, keep its trades."""
     sessions = {bars.symbol: bars.session for bars in plan.bars}
@@ -288,13 +307,16 @@ async def open_feed(
         return session is not None and session.opens <= moment < session.continuous_end
 
     connections = kis.stream_connections(trades)
-    feed = FeedFollower(plan, connections, ingestor, keeper, clock, lambda: kis.ahead)
+    feed = FeedFollower(plan, connections, ingestor, keeper, clock, lambda: kis.ahead, books)
     try:
         yield feed
     finally:
         for connection in connections:
             await connection.close()
         await keeper.flush()
+        if books:
+            last = max(session.continuous_end for session in sessions.values())
+            await books.close(over=clock.now() > last)
 
 
 def turns_to_confirm(symbols: Sequence[str]) -> dict[str, int]:

@@ -23,6 +23,7 @@ from pipelines.feed import StreamPlan
 
 log = logging.getLogger(__name__)
 
+_BEFORE_THE_END = timedelta(seconds=2)  # of a minute, where its end is too late to ask
 _EMPTY = "KIS gave no row"
 Reasons = dict[tuple[str, datetime], str]  # why a minute (code, stamp) was missed
 
@@ -45,14 +46,18 @@ class StreamPolling:
 
     async def follow(self, stream: StreamPlan) -> None:
         """Collect one stream of one subject, minute by minute, to the end of its session."""
-        if stream.symbol.of_polls:
+        if not stream.symbol.stream.calls:
             return
         for stamp in stream.symbol.expected_stamps(stream.session.date).to_list():
-            finished = stream.session.finished_at(stamp)
-            if finished + MINUTE <= self._clock.now():
+            ends = stream.symbol.minute_ends(stream.session, stamp)
+            if stream.symbol.of_the_moment:
+                moment, until = ends - max(self._interval, _BEFORE_THE_END), ends
+            else:
+                moment, until = ends + self._interval, ends + MINUTE
+            if until <= self._clock.now():
                 continue  # too late to ask; what the next answer reaches back to still comes
-            await self._clock.sleep_until(finished + self._interval)
-            await self._poll(stream, stamp, finished + MINUTE)
+            await self._clock.sleep_until(moment)
+            await self._poll(stream, stamp, until)
 
     async def _poll(self, stream: StreamPlan, stamp: datetime, deadline: datetime) -> None:
         """Ask once, and commit what came. A failure is noted, and ends nothing else."""

@@ -13,10 +13,18 @@ from engine.features import bars as bar_features
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
 from engine.history.resample import resample
-from engine.history.told_once import with_flows, with_index, with_programme, with_state
+from engine.history.told_once import (
+    with_auctions,
+    with_book,
+    with_flows,
+    with_index,
+    with_programme,
+    with_state,
+)
 from pipelines.research.signals import dolpha1_signals, strategy_signals
 from pipelines.research.sources import (
     scan,
+    scan_book,
     scan_chain,
     scan_matrix,
     scan_signals,
@@ -36,6 +44,7 @@ __all__ = [
     "resample",
     "rolls",
     "scan",
+    "scan_book",
     "scan_chain",
     "scan_matrix",
     "scan_signals",
@@ -43,6 +52,8 @@ __all__ = [
     "scan_surface",
     "strategy_signals",
     "wide_matrix",
+    "with_auctions",
+    "with_book",
     "with_flows",
     "with_index",
     "with_programme",

@@ -18,6 +18,8 @@ from engine.history import parquet
 from engine.history import scan as postgres
 from engine.history.trades import scan_trades
 from engine.settings import DataKind, load_settings
+from engine.store.book_files import FOLDER as BOOK_FOLDER
+from engine.store.book_files import scan_files
 from engine.store.trade_files import FOLDER as TRADES_FOLDER
 from engine.store.trade_files import TRADES
 from pipelines.databases import data_kind, open_reader
@@ -56,6 +58,16 @@ def scan(
         folder = export or home() / EXPORT
         return parquet.scan_parquet(table, folder, order_by=order_by, descending=descending)
     return postgres.scan(table, url or database_url(), order_by=order_by, descending=descending)
+
+
+def scan_book(symbol: str | None = None, *, folder: Path | None = None) -> pl.LazyFrame:
+    """Return the book of futures, a row for each change that KIS sent; of one contract, if given.
+
+    Columns: session, symbol, told_at (the exchange's second), received_at, bid1 … bid5, ask1 …
+    ask5 and of each `bid_size1`, `bid_orders1` …; times are KST. A day that is not over is there as
+    far as it is written. `folder` is by default the one beside the database. Raises StoreError.
+    """
+    return _where(scan_files(folder or home() / BOOK_FOLDER), symbol=symbol)
 
 
 def scan_matrix(

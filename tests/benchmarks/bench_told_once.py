@@ -24,6 +24,7 @@ QUICK = {"minutes": 10}
 LIMIT = 0.05  # seconds, of issue 19
 _SUBJECTS = {
     "futures_state": CONTRACTS,
+    "expected_prices": (*CONTRACTS, "005930", "000660"),
     **{stream.table: stream.usual for stream in STREAMS.values() if stream.usual},
 }
 _SCHEMAS = {
@@ -31,6 +32,7 @@ _SCHEMAS = {
     "investor_flows": schemas.INVESTOR_FLOWS,
     "programme_trades": schemas.PROGRAMME_TRADES,
     "index_1m": schemas.INDEX_BARS,
+    "expected_prices": schemas.EXPECTED_PRICES,
 }
 
 
@@ -46,6 +48,8 @@ def rows_of_minute(table: str, minute: int) -> pa.RecordBatch:
         for name, kind in pl.Schema(schema).items()
         if kind.is_numeric()
     }
+    if table == "expected_prices":
+        key = key.with_columns(said_at=pl.lit(stamp), source=pl.lit("FHKST01010200"))
     frame = key.with_columns(timestamp=pl.lit(stamp), fetched_at=pl.lit(stamp), **numbers)
     return schemas.conform(frame, schema)
 

@@ -33,6 +33,7 @@ class Layout:
     columns: Mapping[str, str]
     night: bool = False
     turnover_unit: int = 1
+    levels: int = 0  # of a book that is read as a whole: those of `level_columns`
 
     @property
     def width(self) -> int:
@@ -175,6 +176,17 @@ def _best(prefix: str) -> dict[str, str]:
     return {"symbol": code, "time": "BSOP_HOUR", **best}
 
 
+def level_columns(prefix: str, levels: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Return our columns of a derivative's book and their fields: prices, then whole numbers."""
+    prices, wholes = {}, {}
+    for side in ("bid", "ask"):
+        for level in range(1, levels + 1):
+            prices[f"{side}{level}"] = f"{prefix}_{side.upper()}P{level}"
+            wholes[f"{side}_size{level}"] = f"{side.upper()}P_RSQN{level}"
+            wholes[f"{side}_orders{level}"] = f"{side.upper()}P_CSNU{level}"
+    return prices, wholes
+
+
 _THOUSANDS = 1_000
 _OPTION_TRADE = {**_derivative_trade("OPTN"), **_GREEKS}
 
@@ -209,7 +221,7 @@ LAYOUTS: dict[str, Layout] = {
             turnover_unit=_THOUSANDS,
         ),
         Layout("H0STCNT0", "trade", Stock, _STOCK, _STOCK_TRADE),
-        Layout("H0IFASP0", "book", Contract, _book("FUTS"), _best("FUTS")),
+        Layout("H0IFASP0", "book", Contract, _book("FUTS"), _best("FUTS"), levels=5),
         Layout("H0MFASP0", "book", Contract, _book("FUTS"), _best("FUTS"), night=True),
         Layout("H0IOASP0", "book", Option, _book("OPTN"), _best("OPTN")),
         Layout("H0EUASP0", "book", Option, _book("OPTN"), _best("OPTN"), night=True),

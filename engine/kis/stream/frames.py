@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from engine.kis.stream.books import book_rows
 from engine.kis.stream.cipher import StreamKey, decrypt
 from engine.kis.stream.fields import LAYOUTS, OPTION_VALUES, Layout
 from engine.kis.stream.gather import NULL, SEPARATOR, Wholes
@@ -26,7 +27,7 @@ from engine.kis.stream.records import Columns, FrameGroup, Names, Records, no_re
 from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.sides import SIDES, Sums, sides
 from engine.market.symbols import Option
-from engine.schemas import REJECTED_ROWS, TIME, TRADES
+from engine.schemas import BOOK, REJECTED_ROWS, TIME, TRADES
 
 _Rejected = tuple[int, str, str, str, str]  # frame, TR, symbol, reason, raw
 _HEAD = len("0|H0IFCNT0|001|")
@@ -62,7 +63,8 @@ OPTION_QUOTES = pa.schema(
 
 
 _EMPTY = {
-    schema: pa.RecordBatch.from_pylist([], schema) for schema in (TRADES, QUOTES, OPTION_QUOTES)
+    schema: pa.RecordBatch.from_pylist([], schema)
+    for schema in (TRADES, QUOTES, OPTION_QUOTES, BOOK)
 }
 
 
@@ -80,6 +82,7 @@ class StreamRows:
     rejected: pa.RecordBatch  # engine.schemas.REJECTED_ROWS
     quotes: pa.RecordBatch  # QUOTES
     option_quotes: pa.RecordBatch  # OPTION_QUOTES
+    books: pa.RecordBatch  # engine.schemas.BOOK, of the layouts that have levels
     newest: datetime | None
     sums: Sums
     counts: Counter[str] = field(default_factory=Counter)
@@ -115,6 +118,7 @@ def read_frames(
     trades: list[Columns] = []
     options: list[Columns] = []
     quotes: list[Columns] = []
+    books: list[Columns] = []
     for part in groups:
         records = read_part(part, received, names, registered)
         counts.update(records.counts)
@@ -122,6 +126,8 @@ def read_frames(
         (trades if part.layout.what == "trade" else quotes).append(records.good)
         if part.layout.kind is Option and part.layout.what == "trade":
             options.append({**records.good, "volume": records.good["day_volume"]})
+        if part.layout.levels:
+            books.append(book_rows(part, records.good))
     counts["rejected"] = len(rejected)
     traded, quoted = _in_order(trades), _in_order(quotes)
     side, newest_sums = sides(traded, names, sums or {})
@@ -130,6 +136,7 @@ def read_frames(
         rejected=_rejected_rows(rejected, received),
         quotes=_batch(quoted, names, QUOTES),
         option_quotes=_batch(_in_order(options), names, OPTION_QUOTES),
+        books=_batch(_in_order(books), names, BOOK),
         newest=_newest(traded, quoted),
         sums=newest_sums,
         counts=counts,

@@ -105,6 +105,7 @@ def no_records() -> Columns:
     """Return the columns of no record."""
     whole = (
         *WHOLES,
+        "record",
         "frame",
         "received_at",
         "traded_at",
@@ -132,6 +133,7 @@ def read_part(
     fields = gather(part.bodies, part.width, *places)
     rows = _columns(fields, kept, names)
     counts = np.array(part.counts)
+    rows["record"] = np.arange(counts.sum())
     rows["frame"] = np.repeat(np.array(part.frames), counts)
     rows["received_at"] = received[rows["frame"]]
     _add_moment(rows, night=layout.night)

@@ -16,7 +16,13 @@ GROUPS = {
     "stocks": ("FHKST03010200", "FHKST03010230"),
     "options": ("FHPIF05030100", "FHMIF10000000", "FHPIO056104C0"),
     "token": ("tokenP",),
-    "told_once": ("FHPTJ04030000", "FHPPG04600101", "FHKUP03500200"),
+    "told_once": (
+        "FHPTJ04030000",
+        "FHPPG04600101",
+        "FHKUP03500200",
+        "FHPIF05110100",
+        "FHKST01010200",
+    ),
 }
 STREAM_TRADES = ("H0IFCNT0", "H0MFCNT0", "H0IOCNT0", "H0STCNT0")
 STREAM_BOOKS = ("H0IFASP0", "H0MFASP0", "H0IOASP0", "H0STASP0")
@@ -37,6 +43,8 @@ EVERYTHING = (
     "FHPTJ04030000",
     "FHPPG04600101",
     "FHKUP03500200",
+    "FHPIF05110100",
+    "FHKST01010200",
     "CTCA0903R",
     "tokenP",
     "Approval",

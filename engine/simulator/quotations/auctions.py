@@ -9,11 +9,11 @@ from typing import NamedTuple
 import polars as pl
 
 from engine.market.sessions import Market
+from engine.market.told_once import BEFORE_OPEN
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import draws, instrument
 from engine.simulator.session_rows import SessionRows
 
-BEFORE_OPEN = {Market.STOCKS: timedelta(minutes=30), Market.DERIVATIVES: timedelta(minutes=15)}
 STEP = timedelta(seconds=10)
 ROWS = 100
 WANDER = 0.004  # how far from the price the first expectation may be

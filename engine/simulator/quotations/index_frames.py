@@ -15,13 +15,14 @@ import polars as pl
 from engine.columns import PRICES
 from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, Session, session
+from engine.market.told_once import BEFORE_OPEN
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kis_format import KOSPI_PER_KOSPI200
 from engine.simulator.market.chain_day import trading_done
 from engine.simulator.market.data import draws, open_session
 from engine.simulator.market.listing import previous_close
 from engine.simulator.query import Query, asked_day, asked_hour
-from engine.simulator.quotations.auctions import BEFORE_OPEN, STEP
+from engine.simulator.quotations.auctions import STEP
 from engine.simulator.quotations.days import asked_span, periods, session_days, sessions_until
 from engine.simulator.refusals import wrong_field
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.fetchers.auctions import AuctionFetcher
 from engine.fetchers.futures_state import read_state
 from engine.fetchers.told_once import (
     INVESTORS,
@@ -167,12 +168,58 @@ def test_of_an_index_only_finished_bars_of_the_session_count() -> None:
     assert sorted(f"{stamp:%H%M}" for stamp in found["timestamp"]) == ["1520", "1530"]
 
 
+def test_of_a_future_each_change_counts_and_a_minute_without_one_has_what_stands() -> None:
+    fetcher = AuctionFetcher(NO_CLIENT)
+    told = [("083340", "1100.10"), ("083120", "-"), ("083110", "1100.00"), ("083010", "0.00")]
+    told += [("0830", "1.00"), ("154400", "1.00"), ("090100", "1.00")]
+    body = {"output2": [{"stck_cntg_hour": hour, "futs_antc_cnpr": p} for hour, p in told]}
+    stamp = datetime(2026, 11, 18, 8, 35)
+    rows = read(fetcher, "AUCTIONS_A01612", body, stamp).sort("timestamp")
+    assert [
+        (f"{row['timestamp']:%H%M}", f"{row['said_at']:%H%M%S}", row["price"])
+        for row in rows.iter_rows(named=True)
+    ] == [
+        ("0831", "083010", None),  # no orders met
+        ("0832", "083110", 1100.0),
+        ("0834", "083340", 1100.1),
+        ("0835", "083340", 1100.1),  # nothing changed
+    ]
+    assert set(fetcher.take_rejected()["reason"].to_pylist()) == {
+        "unreadable value",
+        "unreadable time",
+    }
+    # The opening auction says nothing of the closing one.
+    afternoon = datetime(2026, 11, 18, 15, 36)
+    morning = {"output2": body["output2"][:3]}
+    assert afternoon not in read(fetcher, "AUCTIONS_A01612", morning, afternoon)["timestamp"]
+
+
+def test_of_a_stock_the_moment_counts_and_what_comes_after_the_minute_does_not() -> None:
+    fetcher = AuctionFetcher(NO_CLIENT)
+    stamp = datetime(2026, 11, 18, 8, 41)
+    body = {
+        "output1": {"aspr_acpt_hour": "084055"},
+        "output2": {"antc_cnpr": "71200", "antc_vol": "1500"},
+    }
+    in_time = answer(body, stamp - timedelta(seconds=2))
+    (row,) = fetcher.read(in_time, request("AUCTIONS_005930", stamp)).iter_rows(named=True)
+    assert (row["timestamp"], row["price"], row["size"]) == (stamp, 71_200.0, 1_500)
+    assert row["said_at"] == stamp - timedelta(seconds=5)
+    assert fetcher.read(answer(body, stamp), request("AUCTIONS_005930", stamp)).is_empty()
+    bad = {"output1": {}, "output2": {"antc_cnpr": "x", "antc_vol": "1"}}
+    late = answer(bad, stamp - timedelta(seconds=2))
+    assert fetcher.read(late, request("AUCTIONS_005930", stamp)).is_empty()
+    assert fetcher.take_rejected()["reason"].to_pylist() == ["unreadable value"]
+
+
 @pytest.mark.parametrize("body", [{}, {"output": []}, {"output": None}, {"output1": "x"}])
 def test_an_answer_without_rows_is_empty(body: dict[str, Any]) -> None:
     for fetcher, code in (
         (FlowsFetcher(NO_CLIENT), "FLOWS_KOSPI"),
         (ProgrammeFetcher(NO_CLIENT), "PROGRAMME_KOSPI"),
         (IndexFetcher(NO_CLIENT), "INDEX_KOSPI"),
+        (AuctionFetcher(NO_CLIENT), "AUCTIONS_A01612"),
+        (AuctionFetcher(NO_CLIENT), "AUCTIONS_005930"),
     ):
         assert read(fetcher, code, body, NINE + MINUTE).is_empty()
     assert read_state(answer(body, NINE), NINE).num_rows == 0

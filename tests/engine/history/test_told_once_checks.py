@@ -119,6 +119,20 @@ def test_programme_trades_and_index_bars_that_contradict_themselves_are_found() 
     assert found("index_1m", [bar | {"high": 10.5}]) == [("index_values", "09:01", 1)]
 
 
+def test_an_expectation_that_cannot_be_is_found() -> None:
+    row: dict[str, object] = {
+        "symbol": "AUCTIONS_005930",
+        "timestamp": NINE,
+        "said_at": NINE - timedelta(seconds=5),
+        "price": 71_200.0,
+        "size": 10,
+        "source": "FHKST01010200",
+    }
+    assert found("expected_prices", [row, row | {"price": None, "size": 0}]) == []
+    for wrong in ({"size": -1}, {"price": None}, {"said_at": NINE + MINUTE}):
+        assert found("expected_prices", [row | wrong]) == [("expected_values", "09:01", 1)], wrong
+
+
 def test_a_missed_minute_is_unavailable_from_the_start_beyond_the_reach_of_an_answer() -> None:
     """Flows at once, programme trading half an hour later; the ledger has not heard of either."""
     codes = ["FLOWS_KOSPI", "PROGRAMME_KOSPI", "005930"]

@@ -21,6 +21,8 @@ DAY, EXPIRY = date(2026, 11, 18), date(2026, 12, 10)
         ("FLOWS_KOSDAQ", "09:01", "15:30", 390),
         ("PROGRAMME_KOSPI", "09:01", "15:30", 390),
         ("INDEX_KOSPI200", "09:01", "15:30", 381),
+        ("AUCTIONS_A01612", "08:31", "15:45", 15 + 10),
+        ("AUCTIONS_005930", "08:31", "15:30", 30 + 10),
     ],
 )
 def test_each_stream_has_its_minutes(code: str, first: str, last: str, count: int) -> None:
@@ -35,6 +37,8 @@ def test_a_contract_has_a_state_until_its_last_minute() -> None:
     found = parse("STATE_A01612")
     assert found.expected_stamps(EXPIRY)[-1] == datetime(2026, 12, 10, 15, 20)
     assert found.session(date(2026, 12, 11)) is None
+    auctions = parse("AUCTIONS_A01612")  # a contract that expires has none at the close
+    assert auctions.expected_stamps(EXPIRY)[-1] == datetime(2026, 12, 10, 8, 45)
     assert found.session(DAY, night=True) is None
 
 
@@ -42,10 +46,13 @@ def test_a_choice_means_a_streams_usual_subjects_or_the_one_named() -> None:
     assert len(read_choice("flows", [])) == 9
     assert [told.code for told in read_choice("state", ["A01612"])] == ["STATE_A01612"]
     assert [told.code for told in read_choice("index:KOSDAQ150", [])] == ["INDEX_KOSDAQ150"]
+    both = read_choice("auctions", ["A01612"], ["005930"])
+    assert [told.code for told in both] == ["AUCTIONS_A01612", "AUCTIONS_005930"]
     for wrong, says in (
         ("flow", f"choose from {', '.join(STREAMS)}"),
         ("programme:KOSPI200", "choose one of KOSPI, KOSDAQ"),
         ("state:B01612A97", "is none"),
+        ("state:005930", "codes of derivatives begin with"),
     ):
         with pytest.raises(InputError, match=says):
             read_choice(wrong, [])

@@ -80,7 +80,9 @@ async def play(
     )
     today = plan(feed, DAY)
     stats = DayStatistics(today, simulated=True)
-    paths = DayPaths(url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30))
+    paths = DayPaths(
+        url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30), folder / "book"
+    )
     running = asyncio.create_task(
         run_day(
             today,

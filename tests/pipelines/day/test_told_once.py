@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 
 from engine.history import completeness
+from engine.market.sessions import Market
 from engine.market.symbols import parse
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.quotations.auctions import expected_price, expected_prices
 from engine.simulator.quotations.flows import flow_minutes
 from engine.simulator.quotations.index_frames import index_day
 from engine.simulator.quotations.programmes import programme_minutes
@@ -138,6 +140,30 @@ async def test_the_state_of_a_future_is_kept_as_it_comes_without_being_asked_for
     assert kept["at"].to_list() == ["09:20:00", "09:21:00", "09:22:00", "09:23:00"]
     assert collected["symbol"].to_list() == [FUTURE]  # nothing else can be missing
     assert set(played.stats.final_minutes["symbol"]) == {FUTURE}
+
+
+async def test_the_expectations_of_both_auctions_are_what_the_market_holds(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The opening of the future and of the stock, from before their first minute on."""
+    feed = Feed((STOCK,), (FUTURE,), streams=("auctions",))
+    async with desk(database_url, tmp_path, at_time("08:15")) as at:
+        played = await play(at, database_url, tmp_path, feed=feed, until=at_time("09:02:30"))
+        assert played.error is None
+        exchange = at.simulator.exchange
+        stored = await at.frame("SELECT * FROM expected_prices ORDER BY timestamp, said_at")
+        future, stock = (stored.filter(symbol=code) for code in (FUTURE, STOCK))
+        told = expected_prices(exchange, FUTURE, Market.DERIVATIVES, at_time("08:46"))[::-1]
+        assert future["said_at"].dt.strftime("%H%M%S").to_list() == told["hour"].to_list()
+        assert future["price"].to_list() == told["price"].to_list()
+        assert set(future["size"]) == {None}
+        for row in stock.iter_rows(named=True):
+            held = expected_price(exchange, STOCK, Market.STOCKS, row["said_at"])
+            assert (row["price"], row["size"]) == held
+    counted = completeness.figures(played.stats.minutes_until(at_time("09:02:30")))
+    by_code = {row["symbol"]: row for row in counted.iter_rows(named=True)}
+    for code, minutes in ((f"AUCTIONS_{FUTURE}", 15), (f"AUCTIONS_{STOCK}", 30)):
+        assert (by_code[code]["stored"], by_code[code]["missing"]) == (minutes, 0), code
 
 
 async def test_a_missed_minute_is_in_the_ledger_with_its_reason(

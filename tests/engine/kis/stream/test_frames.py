@@ -23,7 +23,7 @@ from engine.kis.stream.frames import OPTION_QUOTES, QUOTES, StreamRows, read_fra
 from engine.kis.stream.gather import gather
 from engine.kis.stream.registrations import StreamRegistration
 from engine.market.products import MINI_KOSPI200
-from engine.schemas import REJECTED_ROWS, TRADES
+from engine.schemas import BOOK, REJECTED_ROWS, TRADES
 from tests.engine.kis.stream.sample_frames import (
     FIRST_FUTURE,
     FUTURE_AT,
@@ -344,6 +344,33 @@ def test_a_book_gives_its_best_level_and_the_time() -> None:
     assert rows.newest == quote["traded_at"]
     assert rows.quotes.schema == QUOTES
     assert len(rows.trades) == 0
+
+
+def test_a_book_of_a_future_is_read_with_all_its_levels() -> None:
+    levels = {}
+    for level in range(1, 6):
+        levels |= {
+            f"FUTS_BIDP{level}": f"{1080 - level}.05",
+            f"FUTS_ASKP{level}": f"{1080 + level}",
+        }
+        levels |= {f"BIDP_RSQN{level}": f"{level}0", f"ASKP_RSQN{level}": f"{level}1"}
+        levels |= {f"BIDP_CSNU{level}": f"{level}", f"ASKP_CSNU{level}": ""}
+    code = {"FUTS_SHRN_ISCD": "A05608", "BSOP_HOUR": "152953"}
+    good, bad = (made("H0IFASP0", code | levels | more) for more in ({}, {"BSOP_HOUR": "x"}))
+    rows = read_frames(at(FUTURE_AT, frame("H0IFASP0", bad, good), frame("H0IFASP0", good)))
+    assert rows.books.schema == BOOK
+    first, second = rows.books.to_pylist()
+    assert first == second  # the record after a rejected one is read at its place
+    assert (first["symbol"], first["told_at"]) == ("A05608", datetime(2026, 7, 22, 15, 29, 53))
+    for level in range(1, 6):
+        assert first[f"bid{level}"] == 1080 - level + 0.05
+        assert first[f"ask{level}"] == 1080 + level
+        assert (first[f"bid_size{level}"], first[f"ask_size{level}"]) == (
+            10 * level,
+            10 * level + 1,
+        )
+        assert (first[f"bid_orders{level}"], first[f"ask_orders{level}"]) == (level, None)
+    assert rows.rejected["reason"].to_pylist() == ["time cannot be read"]
 
 
 SECRET = StreamKey(key="k" * 32, iv="v" * 16)

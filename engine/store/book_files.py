@@ -1,0 +1,151 @@
+"""The book of futures in Parquet, beside the database: parts that become one file a day.
+
+    FOLDER/{YYYYMMDD}/{first receipt, in microseconds of the day}.parquet    while the day lasts
+    FOLDER/book_{YYYYMMDD}.parquet                                           afterwards
+
+A part has the updates of a minute or so. Every file appears whole or not at all, so whoever is
+killed loses what had not been written yet and nothing else, and the day can be read at any time.
+The file of a day names the parts that are in it: a reader leaves those out, so that a kill between
+its writing and the removal of the parts doubles nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import StoreError
+from engine.files import atomic_writer, private_folder, remove_unfinished
+from engine.schemas import BOOK, conform
+
+FOLDER = "book"  # in the folder of everything that belongs to a kind of data
+FRAME = pl.Schema(BOOK)
+_PARTS = b"krt.parts"  # the names of the parts that a day's file holds
+_ORDER = ["symbol", "received_at"]
+
+
+def write_part(folder: Path, session: date, rows: pa.RecordBatch) -> Path:
+    """Write rows (BOOK) of a session as a part; return its path. Raises OSError."""
+    first = min(rows["received_at"].to_pylist())
+    moment = (first - datetime.combine(session, datetime.min.time())) // timedelta(microseconds=1)
+    private_folder(folder)
+    day = private_folder(folder / f"{session:%Y%m%d}")
+    path = day / f"{moment:012d}.parquet"
+    _write(path, pl.DataFrame(rows), [])
+    return path
+
+
+def join_parts(folder: Path, session: date) -> int:
+    """Make the parts of a session, and the file that it may have, into one file.
+
+    Returns how many rows the file has now; 0 without any. Raises OSError, StoreError.
+    """
+    day, path = folder / f"{session:%Y%m%d}", _file(folder, session)
+    if not day.is_dir():
+        return pq.read_metadata(path).num_rows if path.exists() else 0
+    remove_unfinished(day)
+    parts = sorted(day.glob("*.parquet"))
+    known = _names_in(path)
+    rows = _read([*([path] if path.exists() else []), *_new(parts, known)])
+    if rows.height:
+        _write(path, rows.sort(_ORDER, maintain_order=True), [*known, *(p.name for p in parts)])
+    for part in parts:
+        part.unlink()
+    day.rmdir()
+    return rows.height
+
+
+def forget_after(folder: Path, session: date, moment: datetime) -> None:
+    """Remove what was received after a moment: a simulated day is played again from there.
+
+    Raises OSError, StoreError.
+    """
+    join_parts(folder, session)
+    path = _file(folder, session)
+    if not path.exists():
+        return
+    kept = _read([path]).filter(pl.col("received_at") < moment)
+    _write(path, kept, []) if kept.height else path.unlink()
+
+
+def remove_all(folder: Path) -> None:
+    """Remove the files of all sessions: the database that they belong to is emptied."""
+    for session in sessions(folder):
+        for part in (folder / f"{session:%Y%m%d}").glob("*"):
+            part.unlink()
+        with suppress(FileNotFoundError):
+            (folder / f"{session:%Y%m%d}").rmdir()
+        _file(folder, session).unlink(missing_ok=True)
+
+
+def scan_files(folder: Path) -> pl.LazyFrame:
+    """Return everything in the folder as a lazy frame in BOOK, by session, symbol and receipt.
+
+    A day that is not over is there as far as it is written. Raises StoreError.
+    """
+    files = list(_all_files(folder))
+    if not files:
+        return pl.LazyFrame(schema=FRAME)
+    # one after another: they follow each other in time, and a day has few symbols
+    return pl.scan_parquet(files, schema=FRAME, glob=False)
+
+
+def sessions(folder: Path) -> list[date]:
+    """Return the sessions of which the folder has anything, in order."""
+    names = {path.name.removeprefix("book_")[:8] for path in folder.glob("*") if _is_ours(path)}
+    return sorted(datetime.strptime(name, "%Y%m%d").date() for name in names)
+
+
+def _all_files(folder: Path) -> Iterator[Path]:
+    for session in sessions(folder):
+        path = _file(folder, session)
+        if path.exists():
+            yield path
+        yield from _new(sorted((folder / f"{session:%Y%m%d}").glob("*.parquet")), _names_in(path))
+
+
+def _is_ours(path: Path) -> bool:
+    name = path.name.removeprefix("book_").removesuffix(".parquet")
+    return len(name) == 8 and name.isascii() and name.isdecimal()
+
+
+def _new(parts: list[Path], known: list[str]) -> list[Path]:
+    return [path for path in parts if path.name not in known]
+
+
+def _file(folder: Path, session: date) -> Path:
+    return folder / f"book_{session:%Y%m%d}.parquet"
+
+
+def _names_in(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"a file of the book cannot be read: {path}: {error}") from error
+    names: list[str] = json.loads(metadata.get(_PARTS, b"[]"))
+    return names
+
+
+def _read(paths: list[Path]) -> pl.DataFrame:
+    try:
+        return pl.concat([FRAME.to_frame(), *(pl.read_parquet(path) for path in paths)])
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(f"a file of the book cannot be read: {error}") from error
+
+
+def _write(path: Path, rows: pl.DataFrame, parts: list[str]) -> None:
+    schema = BOOK.with_metadata({_PARTS: json.dumps(parts).encode()})
+    with (
+        atomic_writer(path, private=True) as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        writer.write_batch(conform(rows, BOOK).replace_schema_metadata(schema.metadata))
