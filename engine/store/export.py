@@ -20,8 +20,8 @@ from engine.files import atomic_writer, remove_unfinished
 from engine.market.codes import code_prefix
 from engine.market.nights import chain_session_sql, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
-from engine.market.symbols import OptionChain, Stock, parse
-from engine.market.told_once import ToldOnce
+from engine.market.symbols import Contract, OptionChain, Stock, parse
+from engine.market.told_once import STREAMS, ToldOnce
 from engine.market.venues import VENUE_TABLE, VenueStock
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
@@ -45,7 +45,10 @@ _EXPORTED = {
     "option_chain_raw": "underlying_symbol",
     "option_matrices": "underlying_symbol",
     "option_summary": "underlying_symbol",
+    **dict.fromkeys((stream.table for stream in STREAMS.values()), "symbol"),
 }
+# What is told once is sealed under the name that the ledger has for it: FLOWS_KOSPI.
+_PREFIXES = {stream.table: stream.prefix for stream in STREAMS.values()}
 _SIGNAL_TABLES = r"""
     SELECT relname::text AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
@@ -78,7 +81,7 @@ def product_name(text: str) -> str:
     if isinstance(symbol, OptionChain):
         return symbol.series.name.lower()
     if isinstance(symbol, ToldOnce):
-        return symbol.stream.name  # not exported yet: such rows have no product
+        return symbol.stream.name
     if isinstance(symbol, VenueStock):
         return symbol.venue.name.lower()
     return "stocks" if isinstance(symbol, Stock) else code_prefix(symbol.code)
@@ -91,6 +94,9 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
     table, product, month, rows, written. Raises StoreUnreachable, and OSError if the disk is full.
     """
     connection = Connection(url, "export")
+    sealed = _with_states(
+        sealed.select(pl.col("symbol").cast(pl.String), pl.col("session").cast(pl.Date))
+    )
     parts: list[tuple[str, str, str, int, bool]] = []
     try:
         with connection.transaction() as cursor:
@@ -107,10 +113,26 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(parts, schema={**names, "written": pl.Boolean}, orient="row")
 
 
+def _with_states(sealed: pl.DataFrame) -> pl.DataFrame:
+    """Return the sessions, and those of the states of contracts: they came with the bars."""
+    state = STREAMS["state"].prefix
+    contracts = [code for code in sealed["symbol"].unique() if _is_contract(code)]
+    beside = sealed.filter(pl.col("symbol").is_in(contracts)).with_columns(
+        pl.lit(state) + pl.col("symbol")
+    )
+    return pl.concat([sealed, beside]).unique()
+
+
+def _is_contract(text: str) -> bool:
+    try:
+        return isinstance(parse(text), Contract)
+    except InputError:
+        return False
+
+
 def _ingest_sealed(cursor: Cursor, sealed: pl.DataFrame) -> None:
     cursor.execute("CREATE TEMP TABLE sealed (symbol text, session date) ON COMMIT DROP")
-    rows = sealed.select(pl.col("symbol").cast(pl.String), pl.col("session").cast(pl.Date)).unique()
-    arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    arrow = sealed.to_arrow(compat_level=pl.CompatLevel.oldest())
     cursor.adbc_ingest("sealed", arrow, mode="append", temporary=True)
     cursor.execute("ANALYZE sealed")
 
@@ -131,8 +153,7 @@ async def copies(store: Store, folder: Path) -> pl.DataFrame:
     rows = []
     strategies = pl.DataFrame(await store.query(_SIGNAL_TABLES))["name"]
     for table in [*_EXPORTED, *strategies]:
-        column = identifier(_symbol_column(table))
-        known = f"SELECT DISTINCT {column} AS symbol FROM {identifier(table)}"
+        known = f"SELECT DISTINCT {_symbol_sql(table)} AS symbol FROM {identifier(table)}"
         symbols = pl.DataFrame(await store.query(known))["symbol"]
         if symbols.is_empty():
             continue
@@ -152,6 +173,12 @@ def _symbol_column(table: str) -> str:
     return _EXPORTED.get(table, "symbol")
 
 
+def _symbol_sql(table: str, alias: str = "") -> str:
+    """Return SQL for the symbol under which a row's session is sealed."""
+    column = f"{alias}{identifier(_symbol_column(table))}"
+    return f"{literal(_PREFIXES[table])} || {column}" if table in _PREFIXES else column
+
+
 def _parts(cursor: Cursor, table: str, rows: str, products: pl.DataFrame) -> list[_MonthFile]:
     if products.is_empty():
         return []
@@ -169,19 +196,19 @@ def _fingerprints(table: str, rows: str, products: pl.DataFrame) -> str:
         "SELECT products.product, to_char(timestamp, 'YYYY-MM') AS month, count(*) AS rows,"
         f" md5(concat({figures}))"
         f" AS fingerprint FROM ({rows}) AS rows JOIN (VALUES {pairs}) AS products (code, product)"
-        f" ON products.code = rows.{identifier(_symbol_column(table))}"
+        f" ON products.code = {_symbol_sql(table, 'rows.')}"
         " GROUP BY 1, 2 ORDER BY 1, 2"
     )
 
 
 def _sealed_rows(table: str, condition: str = "true") -> str:
-    symbol = identifier(_symbol_column(table))
     session = session_sql(table, "t.timestamp")
     if _symbol_column(table) == "underlying_symbol":
         session = chain_session_sql("t.timestamp", "t.underlying_symbol")
     return (
         f"SELECT t.* FROM {identifier(table)} AS t JOIN sealed"
-        f" ON sealed.symbol = t.{symbol} AND sealed.session = {session} WHERE {condition}"
+        f" ON sealed.symbol = {_symbol_sql(table, 't.')} AND sealed.session = {session}"
+        f" WHERE {condition}"
     )
 
 
@@ -196,7 +223,7 @@ def _write(cursor: Cursor, part: _MonthFile, folder: Path, products: pl.DataFram
     month = f"t.timestamp >= {first} AND t.timestamp < {first} + interval '1 month'"
     cursor.execute(
         f"SELECT {identifiers(columns)} FROM ({_sealed_rows(part.table, month)}) AS rows"
-        f" WHERE {identifier(_symbol_column(part.table))} IN ({literals(symbols)})"
+        f" WHERE {_symbol_sql(part.table)} IN ({literals(symbols)})"
         f" ORDER BY {identifiers(key)}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)

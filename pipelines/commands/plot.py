@@ -40,13 +40,14 @@ def plot(
     ----------
     what
         day (bars, bands, signals), smile (and term structure), matrix (a metric through the day),
-        summary (maximum pain, gamma exposure) or coverage (symbols and sessions)
+        summary (maximum pain, gamma exposure), flows (price against investors' flows, open
+        interest, basis) or coverage (symbols and sessions)
     out
         the picture; its name ends in .png or .svg
     date
         the session; the newest one by default
     symbol
-        of day: a code, or a product whose front month is meant; A01 by default
+        of day and flows: a code, or a product whose front month is meant; A01 by default
     strategy
         of day: whose bands and signals are drawn
     series

@@ -15,13 +15,14 @@ from engine.market.symbols import Stock, VenueStock, parse
 from pipelines.reports import queries
 from pipelines.reports.charts.coverage import coverage_chart
 from pipelines.reports.charts.day import day_chart
+from pipelines.reports.charts.flows import flows_chart
 from pipelines.reports.charts.matrix import matrix_chart
 from pipelines.reports.charts.smile import smile_chart, term_chart
 from pipelines.reports.charts.style import WIDTH, Picture, with_title
 from pipelines.reports.charts.summary import summary_chart
 from strategies.registry import DEFAULT_STRATEGY
 
-What = Literal["day", "smile", "matrix", "summary", "coverage"]
+What = Literal["day", "smile", "matrix", "summary", "coverage", "flows"]
 COVERAGE_SESSIONS = 40
 _FOR_A_TERM_STRUCTURE = 2  # maturities
 
@@ -119,10 +120,21 @@ def _summary(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     )
 
 
+def _flows(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
+    symbol = queries.symbol_on(day, choice.symbol)
+    return with_title(
+        flows_chart(queries.flows_of_day(url, symbol, day), width=choice.width),
+        f"{symbol.name_ko} · {day} 투자자별 순매수, 미결제약정, 베이시스",
+        "순매수: KOSPI200 선물 전체의 당일 누계 · 시장 베이시스: 선물 가격에서 KOSPI200을 뺀 값",
+        source,
+    )
+
+
 _DRAW: dict[What, Callable[[str, dt.date, Choice, str], Picture]] = {
     "day": _day,
     "smile": _smile,
     "matrix": _matrix,
     "summary": _summary,
     "coverage": _coverage,
+    "flows": _flows,
 }

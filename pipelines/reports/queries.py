@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.history.completeness import figures
 from engine.history.matrices import long_matrix
 from engine.history.scan import query, scan
+from engine.history.told_once import with_flows, with_state
 from engine.market import sessions
 from engine.market.products import option_series
 from engine.market.symbols import FrontMonth, Symbol, chains_of
@@ -143,6 +144,23 @@ def summary_of_day(url: str, underlying_symbol: str, day: date) -> pl.DataFrame:
     """Return the summary of a chain through a day, one row a snapshot."""
     chain = pl.col("underlying_symbol") == underlying_symbol
     return scan("option_summary", url).filter(chain, *_on(day)).collect()
+
+
+def flows_of_day(url: str, symbol: Symbol, day: date) -> pl.DataFrame:
+    """Return a future's bars of a day with its state and the flows of the KOSPI 200 futures.
+
+    Raises InputError if nothing of either is stored.
+    """
+    of_symbol = pl.col("symbol") == symbol.code
+    bars = _bars(url, symbol, day, day)
+    state = scan("futures_state", url).filter(of_symbol, *_on(day))
+    flows = scan("investor_flows", url).filter(*_on(day))
+    rows = with_flows(with_state(bars, state), flows, columns=["net_volume"]).collect()
+    if rows.select(pl.any_horizontal(pl.col("open_interest", "foreign_net_volume").is_not_null()))[
+        :, 0
+    ].any():
+        return rows
+    raise InputError(f"the database holds no flows and no state of {symbol.code} on {day}")
 
 
 def coverage(url: str, first: date, last: date, now: datetime | None = None) -> pl.DataFrame:

@@ -108,6 +108,22 @@ def _(pick_day, pick_strategy, pick_symbol, show):
 
 @app.cell
 def _(mo):
+    mo.md("""
+    ## 선물: 외국인 순매수, 미결제약정, 베이시스
+
+    KIS가 그 순간에만 알려 주는 값입니다. `config.json`의 `collect`에 `flows`를 넣으면 매분 모읍니다.
+    """)
+    return
+
+
+@app.cell
+def _(pick_day, show):
+    show("flows", day=pick_day.value)
+    return
+
+
+@app.cell
+def _(mo):
     mo.md("## 옵션: 변동성 스마일과 기간구조")
     return
 

@@ -80,6 +80,33 @@ def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFra
     )
 
 
+async def fill_told_once(store: Store, of_day: pl.DataFrame) -> None:
+    """Store states of the future and the flows of its market, a row for each bar."""
+    minute = pl.int_range(pl.len())
+    index = pl.col("close") - 1.2 - (minute / 50).sin()
+    wholes, numbers = ["open_interest_change", "day_volume"], ["bid", "ask", "basis", "deviation"]
+    states = of_day.with_columns(
+        price="close",
+        index_price=index,
+        theoretical_price=index + 1.5,
+        open_interest=200_000 + 20 * minute,
+        day_turnover=0.0,
+        **dict.fromkeys(wholes, pl.lit(1)),
+        **dict.fromkeys(numbers, pl.lit(1.0)),
+    )
+    await store.merge("futures_state", schemas.conform(states, schemas.FUTURES_STATE))
+    net = (1_000 * (minute / 70).sin()).cast(pl.Int64)
+    flows = pl.concat(
+        of_day.with_columns(
+            symbol=pl.lit("KOSPI200_FUTURES"), investor=pl.lit(who), net_volume=share * net
+        )
+        for who, share in (("foreign", 3), ("institution", -1), ("individual", -2))
+    )
+    others = [name for name in schemas.INVESTOR_FLOWS.names if name not in flows.columns]
+    zeros = flows.with_columns(pl.lit(0).alias(name) for name in others)
+    await store.merge("investor_flows", schemas.conform(zeros, schemas.INVESTOR_FLOWS))
+
+
 async def fill(url: str) -> None:
     """Store the day and the five sessions before it."""
     store = Store(url, WallClock(), component="test")
@@ -106,6 +133,7 @@ async def fill(url: str) -> None:
         ("option_summary", chain_summary(with_greeks), schemas.OPTION_SUMMARY),
     ):
         await store.merge(table, schemas.conform(frame, schema))
+    await fill_told_once(store, stored.filter(pl.col("timestamp").dt.date() == DAY))
     since = pl.DataFrame(
         [[name, FUTURE, datetime(2026, 11, 16)] for name in STRATEGIES],
         orient="row",

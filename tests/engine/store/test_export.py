@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pytest
+from polars.testing import assert_frame_equal
 
 from engine import schemas
 from engine.history.parquet import scan_parquet
 from engine.store import Store
-from engine.store.export import export, product_name
+from engine.store.export import copies, export, product_name
 from strategies.registry import STRATEGIES
 from tests.engine.store.data import FETCHED, OPEN, futures_bars, signals, stock_bars
 from tests.pipelines.random_bars import random_bars
 
-DAY = timedelta(days=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -55,6 +57,7 @@ async def written(store: Store, folder: Path, which: pl.DataFrame) -> list[tuple
         ("0001A0", "stocks"),
         ("202612_KOSPI200", "kospi200"),
         ("260904_KOSPI200_WEEKLY_MON", "kospi200_weekly_mon"),
+        ("FLOWS_KOSPI", "flows"),
         ("none of ours", "unknown"),
     ],
 )
@@ -174,3 +177,39 @@ def test_t6_a_file_of_an_earlier_release_is_read_with_nulls(tmp_path: Path) -> N
     assert found.columns == names
     assert found["forward_source"].to_list() == [None, "parity"]
     assert found["forward"].to_list() == [440.5, 440.5]
+
+
+def told(schema: pa.Schema, symbol: str, start: datetime, **values: object) -> pa.RecordBatch:
+    """Return two minutes of what is told once of a subject; numbers are 1."""
+    row = {name: 1 for name, kind in pl.Schema(schema).items() if kind.is_numeric()}
+    rows = [
+        {**row, "symbol": symbol, "timestamp": start + n * MINUTE, "fetched_at": start, **values}
+        for n in range(2)
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema)
+
+
+async def test_what_is_told_once_is_exported_and_states_with_the_bars_beside_them(
+    store: Store, tmp_path: Path
+) -> None:
+    flows = told(schemas.INVESTOR_FLOWS, "KOSPI", OPEN, investor="foreign")
+    await store.merge("investor_flows", flows)
+    await store.merge("investor_flows", told(schemas.INVESTOR_FLOWS, "KOSDAQ", OPEN, investor="x"))
+    for symbol in ("A01612", "A01703"):
+        await store.merge("futures_state", told(schemas.FUTURES_STATE, symbol, OPEN))
+    expected = told(schemas.EXPECTED_PRICES, "005930", OPEN, said_at=OPEN, source="x")
+    await store.merge("expected_prices", expected)
+    which = sealed("FLOWS_KOSPI", "A01612", "AUCTIONS_005930", days=1)
+    assert await written(store, tmp_path, which) == [
+        ("futures_state", "state", "2025-09", 2),
+        ("investor_flows", "flows", "2025-09", 2),
+        ("expected_prices", "auctions", "2025-09", 2),
+    ]
+    assert await written(store, tmp_path, which) == []
+    read = scan_parquet("investor_flows", tmp_path).collect()
+    stored = pl.DataFrame(await store.query("SELECT * FROM investor_flows WHERE symbol = 'KOSPI'"))
+    assert_frame_equal(read, stored.select(read.columns))
+    assert scan_parquet("futures_state", tmp_path).collect()["symbol"].to_list() == ["A01612"] * 2
+    current = await copies(store, tmp_path)
+    wanted = current.filter(pl.col("table").is_in(["futures_state", "expected_prices"]))
+    assert wanted.select("product", "current").rows() == [("state", False), ("auctions", True)]

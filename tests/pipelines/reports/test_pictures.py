@@ -25,7 +25,7 @@ from pipelines.reports.pictures import Choice, What, draw
 
 DAY = date(2026, 11, 16)
 PADDING = 14  # of every picture, in its own pixels; drawn twice as large
-WHATS: list[What] = ["day", "smile", "matrix", "summary", "coverage"]
+WHATS: list[What] = ["day", "smile", "matrix", "summary", "coverage", "flows"]
 
 
 def pixels(file: Path) -> np.ndarray:

@@ -24,7 +24,7 @@ def test_the_notebook_shows_every_picture(reading: str) -> None:
     outputs, defined = app.run()
     assert defined["url"] == reading
     pictures = [o for o in outputs if isinstance(o, alt.TopLevelMixin)]
-    assert len(pictures) == 5  # coverage, day, smile, matrix, summary
+    assert len(pictures) == 6  # coverage, day, flows, smile, matrix, summary
     found = defined["checked"].findings
     assert defined["checked"].targets["session"].max() == DAY
     holes = found.filter(pl.col("check").str.contains("missing"), symbol=FUTURE)
