@@ -261,6 +261,7 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
             catch_up(day, heartbeats), *bars, *chains, *streams, tell_morning(day)
         ),
         *([feed.run()] if feed else []),
+        *([day.streams.write_down(day.store, day.plan.streams)] if day.plan.streams else []),
     )
     await close_day(day, heartbeats)
     tell_evening(day)

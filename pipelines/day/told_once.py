@@ -9,7 +9,7 @@ for the ledger, since nobody can fetch it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -18,12 +18,15 @@ from engine.errors import KisKeyRefused, KrtError
 from engine.fetchers.told_once import StreamFetcher, StreamRequest
 from engine.kis.client import Priority
 from engine.market.hours import MINUTE
+from engine.store import Store
 from pipelines.day.ingest import Ingestor
 from pipelines.feed import StreamPlan
+from pipelines.history.told_once import settle_streams
 
 log = logging.getLogger(__name__)
 
 _BEFORE_THE_END = timedelta(seconds=2)  # of a minute, where its end is too late to ask
+_WRITE_EVERY = 60.0  # seconds between looks whether the ledger lacks a reason
 _EMPTY = "KIS gave no row"
 Reasons = dict[tuple[str, datetime], str]  # why a minute (code, stamp) was missed
 
@@ -43,6 +46,21 @@ class StreamPolling:
         self._fetchers = fetchers
         self._interval = timedelta(seconds=interval)
         self.reasons: Reasons = {}
+
+    async def write_down(self, store: Store, streams: Sequence[StreamPlan]) -> None:
+        """Keep the ledger up to date until cancelled: a reason that is only here dies with us."""
+        written = -1  # at first what was missed before the start
+        while streams:
+            await self._clock.sleep(_WRITE_EVERY)
+            if len(self.reasons) == written:
+                continue
+            known = dict(self.reasons)
+            try:
+                await settle_streams(store, self._clock, streams, known, over=False)
+            except KrtError as error:  # the close does it, too
+                log.warning("⚠️ the ledger of what is told once: %s", error)
+                continue
+            written = len(known)
 
     async def follow(self, stream: StreamPlan) -> None:
         """Collect one stream of one subject, minute by minute, to the end of its session."""

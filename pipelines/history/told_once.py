@@ -27,10 +27,13 @@ async def settle_streams(
     clock: Clock,
     streams: Sequence[StreamPlan],
     reasons: Mapping[tuple[str, datetime], str],
+    *,
+    over: bool = True,
 ) -> None:
     """Write the minutes that the day's streams lack into the ledger, with what was noted of each.
 
-    All of them are unavailable: the day is over, and nothing will ask KIS again.
+    All of them are unavailable if the day is `over`, since nothing will ask KIS again; else those
+    that no answer can bring any more.
     """
     if not streams:
         return
@@ -38,9 +41,11 @@ async def settle_streams(
     found = await survey(store, pl.DataFrame(pairs, SESSIONS, orient="row"), clock)
     noted = [(*key, why) for key, why in reasons.items()]
     known = pl.DataFrame(noted, _REASONS, orient="row")
-    open_ones = found.marks.filter(pl.col("state") == "open")
-    lost = open_ones.select(*STAMP, why=pl.lit(ledger.TOLD_ONCE))
-    marks = ledger.apply_reasons(found.marks, lost, "unavailable")
+    marks = found.marks
+    if over:
+        open_ones = marks.filter(pl.col("state") == "open")
+        lost = open_ones.select(*STAMP, why=pl.lit(ledger.TOLD_ONCE))
+        marks = ledger.apply_reasons(marks, lost, "unavailable")
     generic = pl.col("reason") == ledger.TOLD_ONCE
     marks = (
         marks.join(known, on=["symbol", "stamp"], how="left", maintain_order="left")

@@ -111,7 +111,8 @@ def _(mo):
     mo.md("""
     ## 선물: 외국인 순매수, 미결제약정, 베이시스
 
-    KIS가 그 순간에만 알려 주는 값입니다. `config.json`의 `collect`에 `flows`를 넣으면 매분 모읍니다.
+    KIS가 그 순간에만 알려 주는 값입니다. `config.json`의 `collect`에 `flows`를 넣으면 매분
+    모읍니다.
     """)
     return
 

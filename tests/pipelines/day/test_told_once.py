@@ -197,3 +197,24 @@ async def test_a_missed_minute_is_in_the_ledger_with_its_reason(
         ("INDEX_KOSPI", "09:01:00", "13:39:00", *nobody),  # an answer has 102 minutes
         ("PROGRAMME_KOSPI", "09:01:00", "14:50:00", *nobody),  # and half an hour
     ]
+
+
+async def test_a_reason_is_in_the_ledger_while_the_day_goes_on(
+    database_url: str, tmp_path: Path
+) -> None:
+    """A collector that ends at 10:07 has told of what it missed at 10:03."""
+    rules = [{"what": "refuse", "endpoint": "told_once", "from": "10:03:00", "to": "10:04:00"}]
+    feed = Feed((STOCK,), streams=("flows:KOSPI", "programme:KOSPI"))
+    async with desk(database_url, tmp_path, at_time("10:00:30"), faults=scenario(*rules)) as at:
+        await play(at, database_url, tmp_path, feed=feed, until=at_time("10:07:00"))
+        gaps = await at.frame(
+            "SELECT symbol, first_stamp::time::text, last_stamp::time::text, state, reason"
+            " FROM gaps WHERE symbol ~ '^(FLOWS|PROGRAMME)_' AND state = 'unavailable'"
+            " ORDER BY 1, 2"
+        )
+    refused = "KIS refused: GW라우팅 중 오류가 발생했습니다. (HTTP 500)"
+    assert gaps.rows() == [
+        ("FLOWS_KOSPI", "09:01:00", "09:59:00", "unavailable", ledger.TOLD_ONCE),
+        ("FLOWS_KOSPI", "10:03:00", "10:03:00", "unavailable", refused),
+        ("PROGRAMME_KOSPI", "09:01:00", "09:30:00", "unavailable", ledger.TOLD_ONCE),
+    ]
