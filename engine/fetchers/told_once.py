@@ -195,7 +195,8 @@ class IndexFetcher(StreamFetcher):
 
     def question(self, request: StreamRequest) -> Request:
         """Return the call."""
-        return IndexMinutes(INDEX_CODES[request.symbol.subject])
+        subject = request.symbol.subject
+        return IndexMinutes(INDEX_CODES.get(subject, subject))
 
     def read(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
         """Return the finished bars of the session."""

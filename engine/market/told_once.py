@@ -8,6 +8,7 @@ as well. A row stands at the end of the minute that it is about, like a bar.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,6 +23,7 @@ from engine.market.hours import MINUTE, Market, Session, session
 from engine.market.products import SERIES, Ticks
 
 SIDES = ("CALLS", "PUTS")
+_KIS_CODE = re.compile("[0-9]{4}", re.ASCII)
 _FUTURES = tuple(f"{name}_FUTURES" for name in ("KOSPI200", "MINI_KOSPI200", "KOSDAQ150"))
 _OPTION_SIDES = tuple(f"{name}_{side}" for name in SERIES for side in SIDES)
 
@@ -51,6 +53,7 @@ class Stream:
     reach: timedelta = timedelta(0)
     minutes: Minutes = "all"
     stocks: bool = False  # whether its contracts may be stocks as well
+    codes: bool = False  # whether KIS's own code of a subject, four digits, will do as well
     origin: Origin = "calls"
 
     @property
@@ -106,6 +109,7 @@ STREAMS: dict[str, Stream] = {
             usual=("KOSPI", "KOSDAQ", "KOSPI200"),
             reach=timedelta(minutes=100),
             minutes="bars",
+            codes=True,
         ),
         Stream(
             "auctions",
@@ -242,7 +246,8 @@ def _last_day(contract: str) -> date:
 
 def told_once(stream: Stream, subject: str) -> ToldOnce:
     """Return a stream's symbol for a subject. Raises InputError for one that it does not have."""
-    if stream.subjects and subject not in stream.subjects:
+    by_code = stream.codes and _KIS_CODE.fullmatch(subject)
+    if stream.subjects and subject not in stream.subjects and not by_code:
         choice = ", ".join(stream.subjects)
         raise InputError(f"{stream.name} has no {subject!r}: choose one of {choice}")
     found = ToldOnce(f"{stream.prefix}{subject}", stream, subject)

@@ -48,10 +48,13 @@ def test_a_choice_means_a_streams_usual_subjects_or_the_one_named() -> None:
     assert [told.code for told in read_choice("index:KOSDAQ150", [])] == ["INDEX_KOSDAQ150"]
     both = read_choice("auctions", ["A01612"], ["005930"])
     assert [told.code for told in both] == ["AUCTIONS_A01612", "AUCTIONS_005930"]
+    assert [told.code for told in read_choice("index:0503", [])] == ["INDEX_0503"]
     for wrong, says in (
         ("flow", f"choose from {', '.join(STREAMS)}"),
         ("programme:KOSPI200", "choose one of KOSPI, KOSDAQ"),
         ("state:B01612A97", "is none"),
+        ("index:503", "choose one of KOSPI"),
+        ("programme:0001", "choose one of KOSPI, KOSDAQ"),
         ("state:005930", "codes of derivatives begin with"),
     ):
         with pytest.raises(InputError, match=says):
