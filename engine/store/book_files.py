@@ -136,10 +136,13 @@ def _names_in(path: Path) -> list[str]:
 
 
 def _read(paths: list[Path]) -> pl.DataFrame:
-    try:
-        return pl.concat([FRAME.to_frame(), *(pl.read_parquet(path) for path in paths)])
-    except pl.exceptions.PolarsError as error:
-        raise StoreError(f"a file of the book cannot be read: {error}") from error
+    frames = [FRAME.to_frame()]
+    for path in paths:
+        try:
+            frames.append(pl.read_parquet(path))
+        except pl.exceptions.PolarsError as error:
+            raise StoreError(f"a file of the book cannot be read: {path}: {error}") from error
+    return pl.concat(frames)
 
 
 def _write(path: Path, rows: pl.DataFrame, parts: list[str]) -> None:
