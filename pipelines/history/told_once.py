@@ -46,6 +46,8 @@ async def settle_streams(
         open_ones = marks.filter(pl.col("state") == "open")
         lost = open_ones.select(*STAMP, why=pl.lit(ledger.TOLD_ONCE))
         marks = ledger.apply_reasons(marks, lost, "unavailable")
+    else:  # what may still come is not missing yet
+        marks = marks.filter(pl.col("state") != "open")
     generic = pl.col("reason") == ledger.TOLD_ONCE
     marks = (
         marks.join(known, on=["symbol", "stamp"], how="left", maintain_order="left")

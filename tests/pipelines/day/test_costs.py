@@ -99,7 +99,7 @@ async def test_at_a_slow_kis_bars_come_first_then_chains_then_flows_then_the_res
     asked = [(moment, RANKS[tr_id]) for moment, tr_id in noted.order if tr_id in RANKS]
     seen = set()
     for minute in range(2, 5):
-        begins = at_time(f"10:{minute:02d}:01")
+        begins = at_time(f"10:{minute:02d}:02")
         within = [rank for moment, rank in asked if timedelta() <= moment - begins < MINUTE]
         assert within == sorted(within), minute
         seen |= {*within}
