@@ -91,7 +91,7 @@ async def test_at_a_slow_kis_bars_come_first_then_chains_then_flows_then_the_res
     pace: float,
     ranks: set[int],
 ) -> None:
-    """Fifteen calls a minute where seventeen are wanted, and thirty where a chain alone wants more."""
+    """Fifteen calls a minute where 17 are wanted, and thirty where a chain alone wants more."""
     feed = Feed((STOCK,), (FUTURE,), chains, streams=("flows", "programme", "index"))
     async with desk(database_url, tmp_path, at_time("10:00:30")) as at:
         at.simulator.counts.calls = noted = Noted(at.clock)
