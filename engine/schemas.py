@@ -379,6 +379,14 @@ FRONT_MONTHS = pa.schema(
         ("updated_at", TIME),
     ]
 )
+DOUBTED_BARS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("session", pa.date32()),
+        ("stamp", TIME),
+        ("answered_at", TIME),  # by KIS's clock
+    ]
+)
 CONFIRMED_BARS = pa.schema(
     [
         ("timestamp", TIME),

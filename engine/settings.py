@@ -85,6 +85,7 @@ class _KisKeys(_Part):
     )
     request_timeout: float = Field(default=5.0, gt=0, le=60, description="seconds")
     stream: bool = False  # whether KIS's WebSocket is used beside the polling
+    stream_halts: bool = True  # whether it tells halts, too, where it is used
     tr_id: dict[str, str] = Field(default_factory=dict)
 
 

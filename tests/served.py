@@ -19,10 +19,12 @@ def served_bars(
     *,
     night: bool = False,
     expected_only: bool = True,
+    impossible: bool = False,
 ) -> pl.DataFrame:
     """Return BARS (with KIS's labels) of a session once all that comes late has come.
 
-    Rows without an expected stamp (KIS serves some) are left out unless asked for.
+    Rows without an expected stamp (KIS serves some) are left out unless asked for. With
+    `impossible` the bars of the market are among them whose row at KIS can be none.
     """
     found = parse(symbol)
     if isinstance(found, Night):
@@ -33,8 +35,12 @@ def served_bars(
     if session is None:
         return BARS.to_frame()
     session_rows = exchange.session_rows(symbol, session)
-    never = [index for index, fault in session_rows.faults.items() if fault.shown_from is None]
-    bars = session_rows.bars.with_row_index().filter(~pl.col("index").is_in(never)).drop("index")
+    away = [
+        index
+        for index, fault in session_rows.faults.items()
+        if fault.stays_away and not (impossible and fault.stays_impossible)
+    ]
+    bars = session_rows.bars.with_row_index().filter(~pl.col("index").is_in(away)).drop("index")
     return bars.filter(session.is_label(pl.col("label"))) if expected_only else bars
 
 

@@ -14,6 +14,7 @@ about a missing stamp that lies within it is one of these:
     NOTHING   the page proves nothing; why
 
 `weigh` makes the sentence of a request out of its pages, `apply_answers` the new marks.
+`judge_odd_bars` says by the same rule which stored bars KIS does not have.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ ANSWERS = pl.Schema(
         ("gone", pl.String()),  # why KIS cannot have the bar any more, else null
     ]
 )
+
+HALVES = pl.Schema({name: ANSWERS[name] for name in (*STAMP, "answered_at")})
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,25 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame, began: datetime) -
         attempts=pl.col("attempts") + counted.fill_null(value=False).cast(pl.Int64),
         answered_at=pl.when(counted).then("said_at").otherwise("answered_at"),
     ).select(list(ledger.MARKS))
+
+
+def judge_odd_bars(
+    answers: pl.DataFrame, earlier: pl.DataFrame, began: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return which stored odd bars KIS does not have (STAMPS), and halves of such a proof (HALVES).
+
+    `answers` (ANSWERS) are about their stamps, `earlier` are the halves of runs before. It takes
+    what makes a minute `no_trade`, but always bars on both sides.
+    """
+    absent = pl.col("says") == PROVEN
+    half = pl.col("says") == BETWEEN
+    known = answers.join(earlier.rename({"answered_at": "first"}), on=STAMP, how="left")
+    second = (pl.col("answered_at") - pl.col("first") >= HOURS_APART) & (
+        pl.col("first") < began - AGREE
+    )
+    second = second.fill_null(value=False)
+    new = known.filter(half, pl.col("first").is_null())
+    return known.filter(absent | (half & second)).select(STAMP), new.select(list(HALVES))
 
 
 def asked_in_run(marks: pl.DataFrame, began: datetime) -> pl.DataFrame:

@@ -7,7 +7,8 @@ becomes `halted` instead of `no_trade`.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from engine.store import Store, ledger
 from engine.store.identifiers import literal, literals
 
 MINUTE = timedelta(minutes=1)
+AUCTION = timedelta(minutes=11)  # after a circuit breaker: ten minutes, and up to 30 s by chance
 REASONS = {  # by kind of event, the stronger one first; a sidecar stops programme trading alone
     "circuit_breaker": "a circuit breaker had halted trading",
     "halt": "trading of the symbol was halted",
@@ -25,11 +27,16 @@ REASONS = {  # by kind of event, the stronger one first; a sidecar stops program
 EVENTS = pl.Schema([("kind", pl.String()), ("started_at", TIME), ("ended_at", TIME)])
 
 
-def name_halts(marks: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def name_halts(
+    marks: pl.DataFrame, events: pl.DataFrame, traded: Collection[datetime] = ()
+) -> pl.DataFrame:
     """Return the marks (ledger.MARKS) with those halted that are no_trade and lie in an event.
 
-    `events` (EVENTS) are those of the marks' symbol. One without an end lasts.
+    `events` (EVENTS) are those of the marks' symbol, `traded` the stamps of its bars. An event
+    whose end was not told lasts until the next bar; a circuit breaker, after which trading goes on
+    with an auction, until then as well, but no longer than AUCTION.
     """
+    events = _until_trading(events, pl.Series(sorted(traded), dtype=TIME))
     settled = marks.filter(pl.col("state") == "no_trade").select(STAMP)
     kinds = list(REASONS)
     known = events.filter(pl.col("kind").is_in(kinds)).with_columns(
@@ -53,6 +60,30 @@ def name_halts(marks: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         state=pl.when(is_halted).then(pl.lit("halted")).otherwise("state"),
         reason=pl.when(is_halted).then("why").otherwise("reason"),
     ).select(list(ledger.MARKS))
+
+
+def _until_trading(events: pl.DataFrame, traded: pl.Series) -> pl.DataFrame:
+    """Return the events with the ends that bars prove: that of the minute before the next bar."""
+    after = pl.coalesce("ended_at", "started_at").alias("after")
+    bars = traded.to_frame("next_bar").sort("next_bar")
+    # A bar's trades may lie in any part of its minute; the next one after that has ended the halt.
+    found = (
+        events.with_columns(after)
+        .sort("after")
+        .join_asof(
+            bars.with_columns(from_minute=pl.col("next_bar") - MINUTE),
+            left_on="after",
+            right_on="from_minute",
+            strategy="forward",
+        )
+    )
+    goes_on = pl.col("from_minute")
+    auction = (pl.col("kind") == "circuit_breaker") & (goes_on - pl.col("ended_at") <= AUCTION)
+    return found.with_columns(
+        ended_at=pl.when(pl.col("ended_at").is_null() | auction)
+        .then(pl.coalesce(goes_on, "ended_at"))
+        .otherwise("ended_at")
+    ).select(events.columns)
 
 
 async def read_events(store: Store, symbol: str, session: Session) -> pl.DataFrame:

@@ -11,8 +11,9 @@ from engine.market.codes import FIRST_NEW_YEAR, is_old_code
 from engine.market.sessions import Market, Session, previous_sessions, session
 from engine.market.symbols import Contract, Option, Stock, parse_derivative
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import MarketData, instrument
+from engine.simulator.market.data import MarketData, Stop, instrument
 from engine.simulator.market.options import OptionMarket
+from engine.simulator.market.price_limits import interruption
 from engine.simulator.market.venues import venue_bars
 from engine.simulator.session_rows import (
     AddFaults,
@@ -78,6 +79,14 @@ class SimulatedExchange:
             if session is not None:
                 return self.session_rows(symbol, session)
         return None
+
+    def stops(self, symbol: str, session: Session) -> list[Stop]:
+        """Return when trading of a symbol stops in a session, its market's stops among them."""
+        stops = self.market.stops(session.date)
+        found = [stop for stop in stops if stop.symbol in (None, symbol)]
+        if isinstance(instrument(symbol), Stock):
+            found += interruption(self.session_rows(symbol, session).bars, symbol)
+        return sorted(found, key=lambda stop: stop.begin)
 
 
 def price_over_index(symbol: str, day: date) -> float:

@@ -32,10 +32,10 @@ from engine.simulator.endpoints import (
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.faults.corrupt import MAINTENANCE_PAGE, broken_response, corrupt_rows
 from engine.simulator.faults.injector import FaultInjector, NumberedRule
+from engine.simulator.faults.moving import moved_market
 from engine.simulator.faults.rule import WEBSOCKET
 from engine.simulator.faults.scenario import KillToken, Refuse, Scenario, Slow
 from engine.simulator.market.data import MarketData
-from engine.simulator.market.moved import Move, MovedMarket
 from engine.simulator.query import in_capitals
 from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, unknown_service, wrong_field
@@ -86,10 +86,8 @@ class Simulator:
         self._clock = clock
         self._gate = gate
         self._faults = FaultInjector(scenario, today(clock), self.counts.faults)
-        if scenario.move:
-            moves = [Move(move.at, move.by) for move in scenario.move]
-            market = MovedMarket(market, moves, today(clock))
-        self.exchange = SimulatedExchange(market, self._faults.add_faults)
+        moved = moved_market(market, scenario, today(clock))
+        self.exchange = SimulatedExchange(moved, self._faults.add_faults)
         self._endpoints = endpoints()
         self._handled = 0
         self.stream = Hub(self.exchange, clock, gate, limits, self._faults)

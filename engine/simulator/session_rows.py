@@ -23,18 +23,30 @@ from engine.simulator.partial_bar import FinishedBar, idle_bar, krw_in_unit, run
 
 FUTURES_ROW = {"close": "futs_prpr", "open": "futs_oprc", "high": "futs_hgpr", "low": "futs_lwpr"}
 STOCK_ROW = {"close": "stck_prpr", "open": "stck_oprc", "high": "stck_hgpr", "low": "stck_lwpr"}
+FOREVER = datetime(9999, 12, 31)
 
 
 @dataclass(frozen=True)
 class BarFault:
     """What a scenario does to one bar.
 
-    It is served only from `shown_from` on (None: never), and until `wrong_until` as `wrong_row`.
+    It is served only from `shown_from` on (None: never), and until `wrong_until` as `wrong_row`
+    (FOREVER: for good).
     """
 
     shown_from: datetime | None = None
     wrong_row: bytes | None = None
     wrong_until: datetime | None = None
+
+    @property
+    def stays_impossible(self) -> bool:
+        """Whether the bar is never served right, but as a row that cannot be a bar."""
+        return self.wrong_until == FOREVER
+
+    @property
+    def stays_away(self) -> bool:
+        """Whether KIS never has the bar."""
+        return self.shown_from is None or self.stays_impossible
 
 
 @dataclass(frozen=True)

@@ -327,6 +327,7 @@ _FIXED = (
         ("symbol", "timestamp"),
         "confirmed_at",
     ),
+    Table("doubted_bars", schemas.DOUBTED_BARS, ("symbol", "session", "stamp"), "answered_at"),
 )
 
 TABLES: dict[str, Table] = {table.name: table for table in _FIXED}

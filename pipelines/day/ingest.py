@@ -223,6 +223,12 @@ class Ingestor:
         self._stats.count_rejected(batch["reason"].to_pylist())
         return await self._writer.put("rejected_rows", batch)
 
+    async def store_events(self, batch: pa.RecordBatch) -> MergeCounts:
+        """Keep halts, sidecars and circuit breakers (MARKET_EVENTS); they settle no minute."""
+        if not batch.num_rows:
+            return MergeCounts()
+        return await self._writer.put("market_events", batch)
+
     async def store_confirmed(self, batch: pa.RecordBatch) -> MergeCounts:
         """Remember odd bars that KIS gave twice, so that `just validate` need not ask again."""
         if not batch.num_rows:

@@ -150,7 +150,9 @@ async def run_day(
             keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
             books = _book_keeper(plan, paths.book, ingestor, clock, simulated=stats.simulated)
             day.polling.feed = await stack.enter_async_context(
-                open_feed(plan.by_feed, kis, ingestor, keeper, clock, books)
+                open_feed(
+                    plan.by_feed, kis, ingestor, keeper, clock, books, halts=settings.stream_halts
+                )
             )
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)

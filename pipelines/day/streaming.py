@@ -27,12 +27,14 @@ from engine.kis.client import KisClient
 from engine.kis.stream.connection import StreamConnection
 from engine.kis.stream.fields import LAYOUTS
 from engine.kis.stream.frames import read_frames
+from engine.kis.stream.market_states import MARKET_STATES
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
 from engine.market.symbols import parse
 from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
+from pipelines.day.market_states import HaltWatch
 from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.option_quotes import OptionQuotes
 from pipelines.day.trade_keeping import TradeKeeper
@@ -64,11 +66,13 @@ class FeedFollower:
         ingestor: Ingestor,
         keeper: TradeKeeper,
         clock: Clock,
+        halts: HaltWatch,
         ahead: Callable[[], timedelta] = timedelta,
         books: BookKeeper | None = None,
     ) -> None:
         """Follow; `ahead` says by how much our clock is ahead of KIS's at present."""
         self._books = books
+        self._halts = halts
         self._bars = {bars.symbol: bars for bars in plan.bars}
         self._futures = plan.futures
         self._connections = connections
@@ -109,6 +113,7 @@ class FeedFollower:
                 self._commit_finished(),
                 self._keeper.run(),
                 *([self._books.run()] if self._books else []),
+                self._halts.run(),
                 self._tell_states(),
             )
         except Exception as error:  # noqa: BLE001 - the day needs no feed
@@ -165,7 +170,8 @@ class FeedFollower:
 
     def follow_money(self, chain: pl.DataFrame) -> None:
         """Register the options near the money of a snapshot that has its forward, if they fit."""
-        room = sum(self._limits()) - len(self._bars) - len(self._book_wishes())
+        others = len(self._book_wishes()) + self._halts.room
+        room = sum(self._limits()) - len(self._bars) - others
         if self.options.follow(chain, room):
             self._register()
 
@@ -175,16 +181,16 @@ class FeedFollower:
     def _register(self) -> None:
         """Share the symbols among the connections, the futures first: strategies wait for them.
 
-        Books come after all symbols with bars, then options.
+        Books come after all symbols with bars, then options; halts: pipelines.day.market_states.
         """
         wishes = [
             Wish(_trades_of(symbol), float(symbol not in self._futures)) for symbol in self._bars
         ]
         options = [Wish(_trades_of(symbol), 2.0) for symbol in self.options.symbols]
-        wishes += [*self._book_wishes(), *options]
+        wishes += [*self._book_wishes(), *options, *self._halts.wishes()]
         self._shares = share(wishes, self._limits(), self._shares)
         for connection, wanted in zip(self._connections, self._shares, strict=True):
-            of_bars = [one for one in wanted if one.tr_id not in BOOKS]
+            of_bars = [one for one in wanted if one.tr_id not in (*BOOKS, MARKET_STATES)]
             bars = (one.tr_key for one in of_bars if one.tr_key in self._bars)
             self._carriers |= dict.fromkeys(bars, connection)
             connection.want(wanted)
@@ -196,8 +202,9 @@ class FeedFollower:
     async def _read(self, connection: StreamConnection) -> None:
         sums: Sums = {}
         while frames := await connection.take():
+            others = self._halts.take(frames, connection.ever_wanted, self._ahead())
             rows = read_frames(
-                frames, sums=sums, keys=connection.keys, registered=connection.ever_wanted
+                others, sums=sums, keys=connection.keys, registered=connection.ever_wanted
             )
             sums = {**sums, **rows.sums}
             connection.state.note(rows)
@@ -298,16 +305,24 @@ async def open_feed(
     keeper: TradeKeeper,
     clock: Clock,
     books: BookKeeper | None = None,
+    *,
+    halts: bool = False,
 ) -> AsyncIterator[FeedFollower]:
-    """Yield the follower of a day's symbols; in the end close its connections, keep its trades."""
+    """Yield the follower of a day's symbols; in the end close its connections, keep its trades.
+
+    `halts`: whether they are registered, too.
+    """
     sessions = {bars.symbol: bars.session for bars in plan.bars}
+    watch = HaltWatch(plan, ingestor, is_on=halts)
 
     def trades(one: StreamRegistration, moment: datetime) -> bool:
         session = sessions.get(one.tr_key)
-        return session is not None and session.opens <= moment < session.continuous_end
+        if session is None or one.tr_id == MARKET_STATES or watch.is_stopped(one.tr_key, moment):
+            return False
+        return session.opens <= moment < session.continuous_end
 
     connections = kis.stream_connections(trades)
-    feed = FeedFollower(plan, connections, ingestor, keeper, clock, lambda: kis.ahead, books)
+    feed = FeedFollower(plan, connections, ingestor, keeper, clock, watch, lambda: kis.ahead, books)
     try:
         yield feed
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
+from datetime import datetime
 
 import polars as pl
 
@@ -18,20 +20,26 @@ log = logging.getLogger(__name__)
 
 
 async def with_halts(
-    context: BackfillContext, symbol: str, session: Session, before: pl.DataFrame, now: pl.DataFrame
+    context: BackfillContext,
+    symbol: str,
+    session: Session,
+    before: pl.DataFrame,
+    now: pl.DataFrame,
+    traded: Collection[datetime],
 ) -> pl.DataFrame:
     """Return the marks of a session with the minutes named that lie in a halt.
 
-    `before` and `now` are the marks before and after KIS's answers. If these said something about a
-    stock's missing minutes of today, KIS is asked once for its interruptions; they stay in
-    market_events, so that a minute settled by a later run is named, too. Raises StoreError.
+    `before` and `now` are the marks before and after KIS's answers, `traded` the stamps of bars. If
+    the answers said something about a stock's missing minutes of today, KIS is asked once for its
+    interruptions; they stay in market_events, so that what a later run settles is named, too.
+    Raises StoreError.
     """
     is_new = not now.equals(before)
     if is_new and isinstance(parse(symbol), Stock) and session.date == today(context.clock):
         await _ask(context, symbol, session)
     if not (now["state"] == "no_trade").any():
         return now
-    return name_halts(now, await read_events(context.store, symbol, session))
+    return name_halts(now, await read_events(context.store, symbol, session), traded)
 
 
 async def _ask(context: BackfillContext, symbol: str, session: Session) -> None:

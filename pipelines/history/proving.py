@@ -41,7 +41,8 @@ async def prove(
     pages = [page for result in results if not result.failure for page in result.pages]
     answers = evidence.weigh(pages, session, found.missing, known)
     marks = evidence.apply_answers(found.marks, answers, context.began)
-    marks = await with_halts(context, window.symbol, session, found.marks, marks)
+    traded = known.stored.union(*(page.stamps for page in pages))
+    marks = await with_halts(context, window.symbol, session, found.marks, marks, traded)
     return ledger.apply_reasons(marks, _failures(results, found.missing))
 
 

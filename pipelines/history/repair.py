@@ -1,9 +1,10 @@
 """`just validate --fix`: validate, repair what was found, validate again.
 
 Missing and odd bars are fetched again where KIS still serves them. Rows at stamps that no session
-expects are removed, and so are bars that KIS, as its new answer proves, does not have; all removed
-rows are kept in `removed_bars`. An odd bar that KIS gives again unchanged is right: it is
-confirmed, and the checks do not report it any more. Matrices and signals are computed again.
+expects are removed, and so are odd bars that KIS, as its answers prove, does not have; all removed
+rows are kept in `removed_bars`. Where one answer is no proof, the bar stays until a second one, of
+another run and hours later, lacks it as well. An odd bar that KIS gives again unchanged is right:
+it is confirmed, and the checks do not report it any more. Matrices and signals are computed again.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import polars as pl
 
 from engine import schemas
 from engine.columns import BARS, SESSION, STAMP
-from engine.history.evidence import BETWEEN, PROVEN, weigh
+from engine.history import evidence
 from engine.history.queries import read_bars, symbols_by_table
 from engine.market.expected import expected_stamps
 from engine.market.symbols import OptionChain, parse
 from engine.store import table_repair
+from engine.store.identifiers import literal
 from engine.store.tables import TABLES, Table, table_of
 from pipelines.history.backfill import OnFetched, Report, fill
 from pipelines.history.derived import recompute_chains, recompute_signals
@@ -142,8 +144,7 @@ async def _fetch_again(
     before = await _stored_bars_at(context, _expected_within(single))
     report = await fill(context, wanted, again=odd, anchor=True, on_fetched=on_fetched)
     results = report.results or []
-    proven = [await _proven_absent(context, result, odd) for result in results]
-    absent = pl.concat([odd.clear(), *proven]).unique()
+    absent = await _find_absent(context, results, odd)
     await _confirm(context, before, results)
     if absent.height:
         runs = absent.select("symbol", first_stamp="stamp", last_stamp="stamp")
@@ -170,27 +171,63 @@ async def _stored_bars_at(context: BackfillContext, stamps: pl.DataFrame) -> pl.
     )
 
 
-async def _proven_absent(
+async def _find_absent(
+    context: BackfillContext, results: list[RequestResult], odd: pl.DataFrame
+) -> pl.DataFrame:
+    """Return those of the stored stamps, of odd bars, that KIS is proven not to have.
+
+    What is half of a proof is remembered for the next run, until KIS gives the bar. What is removed
+    is kept, and its minute is open.
+    """
+    answers = [await _answers_about(context, result, odd) for result in results]
+    said = pl.concat([evidence.ANSWERS.to_frame(), *answers])
+    if said.is_empty():
+        return odd.clear()
+    earlier = pl.DataFrame(
+        await context.store.query("SELECT symbol, session, stamp, answered_at FROM doubted_bars")
+    ).cast(evidence.HALVES)
+    given = said.filter(pl.col("says") == evidence.HELD)
+    await _forget_halves(context, earlier.join(given, on=STAMP, how="semi"))
+    absent, halves = evidence.judge_odd_bars(said, earlier, context.began)
+    if halves.height:
+        await context.store.merge("doubted_bars", schemas.conform(halves, schemas.DOUBTED_BARS))
+        log.warning(
+            "⚠️ %d odd bars are not in KIS's answers, which prove nothing yet: run it again in two"
+            " hours or later",
+            halves.height,
+        )
+    return absent.unique()
+
+
+async def _forget_halves(context: BackfillContext, halves: pl.DataFrame) -> None:
+    """Forget that an answer lacked bars that KIS gives after all."""
+    for symbol, _, stamp, _ in halves.iter_rows():
+        await context.store.execute(
+            f"DELETE FROM doubted_bars WHERE symbol = {literal(symbol)}"  # noqa: S608 - quoted
+            f" AND stamp = {literal(stamp)}"
+        )
+
+
+async def _answers_about(
     context: BackfillContext, result: RequestResult, stamps: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return those of the stored stamps, of odd bars, that clean answers lack between other bars.
+    """Return ANSWERS: what a request says about stored stamps of odd bars.
 
     The other stored bars must stand in the answers, as always (`engine.history.evidence`), and the
-    turnover must not say that there is a bar. What is removed is kept, and its minute is open.
+    turnover must not say that there is a bar.
     """
     window = result.window
     session = parse(window.symbol).session(window.session)
     of_session = (pl.col("symbol") == window.symbol) & (pl.col("session") == window.session)
     doubted = stamps.filter(of_session)
     if session is None or doubted.is_empty() or result.failure:
-        return stamps.clear()
+        return evidence.ANSWERS.to_frame()
     waiting = await context.writer.waiting_bars()
     target = pl.DataFrame({"symbol": [window.symbol], "session": [window.session]})
     found = await survey(context.store, target, context.clock)
     others = found.stored.join(stamps, on=STAMP, how="anti")
     known = await known_of(context, window.symbol, session, others, waiting)
-    answers = weigh(result.pages, session, doubted, known)
-    return answers.filter(pl.col("says").is_in([PROVEN, BETWEEN])).select(STAMP)
+    return evidence.weigh(result.pages, session, doubted, known)
 
 
 async def _confirm(

@@ -39,6 +39,7 @@ from engine.simulator.stream.services import SERVICES
 from engine.store import MergeCounts, Store, Writer
 from pipelines.day.alerts import Alerts
 from pipelines.day.ingest import Ingestor
+from pipelines.day.market_states import HaltWatch
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import FeedFollower
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
@@ -172,7 +173,9 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
             return counts
 
         writer.put = watched  # type: ignore[method-assign]
-        feed = FeedFollower(day, [connection], ingestor, keeper, clock)  # type: ignore[list-item]
+        watch = HaltWatch(day, ingestor, is_on=False)
+        connections: list[Any] = [connection]
+        feed = FeedFollower(day, connections, ingestor, keeper, clock, watch)
         options_wanted = (symbol for symbol in frames if isinstance(parse(symbol), Option))
         feed.options.symbols = tuple(options_wanted)  # those of the chain near the money, in a day
         running = asyncio.create_task(feed.run())

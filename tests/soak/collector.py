@@ -37,7 +37,7 @@ from engine.log import setup_logging
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.market.synthetic import SyntheticMarket
+from engine.simulator.market.data import MarketData
 from engine.simulator.server import serve
 from engine.store.trade_files import TradeFiles
 from pipelines.day.run import DayPaths, run_day
@@ -115,7 +115,8 @@ async def live(orders: Orders) -> None:
     for number in range(orders.number, orders.season.last + 1):
         session = orders.season[number]
         began = time.process_time()
-        market = SyntheticMarket(orders.seed)  # anew: it keeps what it made, and is not ours
+        # Anew: it keeps what it made, and is not ours. The simulator moves today's itself.
+        market = orders.season.market(but=session.day)
         _set_zone(session.zone)
         await clock.sleep_until(max(session.starts, clock.now()))
         async with _kis(orders, session, clock, market) as connections:
@@ -133,14 +134,14 @@ async def live(orders: Orders) -> None:
 
 @asynccontextmanager
 async def _kis(
-    orders: Orders, session: SessionPlan, clock: VirtualClock, market: SyntheticMarket
+    orders: Orders, session: SessionPlan, clock: VirtualClock, market: MarketData
 ) -> AsyncIterator[Connections]:
     """Serve the session's KIS, and tell the parent how the day goes; yield what the feed counts."""
     async with serve(
         market, clock, faults=session.scenario, app_keys={KEY: SECRET}, port=orders.port
     ) as kis:
         # Earlier sessions are served as their own scenario left them.
-        kis.exchange = SimulatedExchange(market, orders.season.add_faults)
+        kis.exchange = SimulatedExchange(orders.season.market(), orders.season.add_faults)
         connections = Connections(clock)
         kis.stream.counts = connections
         telling = asyncio.create_task(_tell(session, clock))

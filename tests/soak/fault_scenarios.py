@@ -85,6 +85,9 @@ KINDS: dict[str, Callable[[random.Random], Rule]] = {
         {"until": chance.choice(["sealed", "never"])} | _often(chance, 0.03)
     ),
     "corrected_bar": _correct,
+    "impossible_bar": lambda chance: (
+        {"until": chance.choice(["sealed", "never"])} | _often(chance, 0.01)
+    ),
 }
 
 

@@ -12,9 +12,11 @@ from engine.market.sessions import Market, Session
 from engine.market.symbols import parse_chain
 from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.session_rows import SessionRows
 from pipelines.feed import DayPlan, Feed, plan
 from tests.soak.fault_scenarios import draw_weather, with_stream_rules
+from tests.soak.markets import ORDINARY, SeasonMarket, draw_market
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
 CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes
@@ -81,6 +83,7 @@ class SessionPlan:
     scenario: Scenario
     events: tuple[Event, ...]
     stream: bool = False  # whether the feed is on
+    market: str = ORDINARY  # what the market does
 
     @property
     def plan(self) -> DayPlan:
@@ -113,7 +116,9 @@ class SessionPlan:
         zone = [self.zone] * (self.zone != "Asia/Seoul")
         late = ["late start"] * (self.starts > morning(self.day))
         feed = ["feed"] * self.stream
-        return [self.weather, *(event.what for event in self.events), *chains, *zone, *late, *feed]
+        market = [self.market] * (self.market != ORDINARY)
+        events = (event.what for event in self.events)
+        return [self.weather, *events, *chains, *zone, *late, *feed, *market]
 
     def __str__(self) -> str:
         what = ", ".join(
@@ -148,6 +153,12 @@ class Season:
         """The number of the last session."""
         return self.first + len(self.days) - 1
 
+    def market(self, *, but: date | None = None) -> SeasonMarket:
+        """Return the season's market, made anew; without what is drawn for the day `but`."""
+        drawn = {day: self[self.first + n].scenario for n, day in enumerate(self.days)}
+        moved = {d: s for d, s in drawn.items() if d != but and (s.move or s.halt)}
+        return SeasonMarket(SyntheticMarket(self.seed), moved)
+
     def add_faults(self, session_rows: SessionRows) -> SessionRows:
         """Return the session with its own scenario's faults, whichever day it is asked for."""
         day = session_rows.session.date
@@ -178,6 +189,9 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
     stream = feed_chance.random() < WITH_FEED
     if stream and weather == "drawn":
         scenario = with_stream_rules(scenario, feed_chance)
+    market_chance = random.Random(f"{seed}/market/{number}")  # noqa: S311 - nor here
+    market, moves = draw_market(market_chance, feed.stocks)
+    scenario = scenario.model_copy(update={"move": moves.move, "halt": moves.halt})
     starts = _start(day, chance)
     if quiet:
         late = morning(day) + 7 * 60 * MINUTE
@@ -187,7 +201,9 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
     count = chance.choices([0, 1, 2, 3], [15, 40, 30, 15])[0]
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=count)
     events = _in_turn([_event(kind, day, starts, chance) for kind in kinds])
-    return SessionPlan(number, day, starts, feed, polling, zone, weather, scenario, events, stream)
+    return SessionPlan(
+        number, day, starts, feed, polling, zone, weather, scenario, events, stream, market
+    )
 
 
 def morning(day: date) -> datetime:

@@ -31,6 +31,7 @@ class Outcome:
     """The result of a season. `lives`: for each child, the figures at the end of its sessions."""
 
     drawn: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)  # kinds of KIS's faults, by sessions
     counts: Counter[str] = field(default_factory=Counter)
     gaps: Counter[tuple[str, str]] = field(default_factory=Counter)
     lives: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -61,6 +62,7 @@ class Player:
         self.at = number
         self._say(f"🚀 {session}")
         self.outcome.drawn.update(session.drawn)
+        self.outcome.rules.update({rule.what for rule in session.scenario.rule})
         complete = self._run_child(session)
         self._bring_back()
         self._check(session, complete=complete)

@@ -16,7 +16,6 @@ from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import parse
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
 from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.connection import Connection
 from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
 from strategies.comparison import differences
@@ -60,7 +59,7 @@ class Promise:
     def __init__(self, season: Season, url: str) -> None:
         self._season = season
         self._url = url
-        self._exchange = SimulatedExchange(SyntheticMarket(season.seed), season.add_faults)
+        self._exchange = SimulatedExchange(season.market(), season.add_faults)
 
     def check(self, session: SessionPlan, after: SessionPlan | None = None) -> Found:
         """Look at all that was to be collected on the session's day.
@@ -93,7 +92,9 @@ class Promise:
         found.counts["bars"] += stored.height
         if not stored["timestamp"].is_in(session.stamps().implode()).all():
             found.broken.append(f"{symbol}: bars are stored that the session does not expect")
-        wrong = stored.join(truth, on=BARS, how="anti")
+        # The feed may have a bar whose row KIS serves as one that cannot be a bar.
+        possible = self.truth(symbol, session, impossible=True)
+        wrong = stored.join(possible, on=BARS, how="anti")
         if wrong.height:
             found.unfinished.append(f"{symbol}: {wrong.height} bars are not as KIS serves them")
         absent = (
@@ -102,6 +103,12 @@ class Promise:
             .join(stored, left_on="stamp", right_on="timestamp", how="anti")
         )
         self._check_absent(symbol, session.date, absent, truth["timestamp"], found)
+        impossible = possible.join(truth, on="timestamp", how="anti")
+        refused = absent.join(impossible, left_on="stamp", right_on="timestamp", how="semi")
+        marks = self._marks(symbol, session.date, refused)
+        silent = marks.filter(~pl.col("state").is_in(["refused", "open"]))
+        if silent.height:
+            found.broken.append(f"{symbol}: {silent.height} impossible rows are called no trade")
 
     def _check_absent(
         self, symbol: str, day: date, absent: pl.DataFrame, served: pl.Series, found: Found
@@ -229,10 +236,13 @@ class Promise:
             if self._ask(f"SELECT count(*) AS n FROM {table} t WHERE {alike}").item():
                 found.broken.append(f"a secret stands in {table}")
 
-    def truth(self, symbol: str, session: Session) -> pl.DataFrame:
-        """Return the bars of a session as its KIS serves them in the end, stamped."""
+    def truth(self, symbol: str, session: Session, *, impossible: bool = False) -> pl.DataFrame:
+        """Return the bars of a session as its KIS serves them in the end, stamped.
+
+        With `impossible` also those of the market whose row at KIS can be no bar.
+        """
         night = session.market is Market.NIGHT
-        bars = served_bars(self._exchange, symbol, session.date, night=night)
+        bars = served_bars(self._exchange, symbol, session.date, night=night, impossible=impossible)
         stamped = bars.with_columns(timestamp=session.stamp_of_label(pl.col("label")))
         return stamped.select(BARS).sort("timestamp")
 

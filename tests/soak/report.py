@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from statistics import median
@@ -33,7 +34,8 @@ def rows(season: Played, outcome: Outcome) -> list[tuple[str, str]]:
     found = [
         ("seed", f"{season.seed}, played on {season.played_on}"),
         ("sessions", f"{len(season.sessions)}, {first} to {last}"),
-        ("drawn", ", ".join(f"{what} {n}×" for what, n in outcome.drawn.most_common())),
+        ("drawn", _times(outcome.drawn)),
+        ("faults of KIS", _times(outcome.rules)),
         ("checked", ", ".join(f"{n:,} {what}" for what, n in sorted(outcome.counts.items()))),
         ("corrections", f"{_total(outcome, 'corrections'):,} bars that KIS later corrected"),
         ("calls", f"{_total(outcome, 'calls'):,}"),
@@ -44,6 +46,10 @@ def rows(season: Played, outcome: Outcome) -> list[tuple[str, str]]:
     found += [(what, _growth(what, _longest(outcome))) for what in HELD]
     cpu = _total(outcome, "seconds")
     return [*found, ("time", f"{season.seconds:,.0f} s, of it the collector's CPU {cpu:,.0f} s")]
+
+
+def _times(drawn: Counter[str]) -> str:
+    return ", ".join(f"{what} {n}×" for what, n in drawn.most_common())
 
 
 def what_grows(outcome: Outcome) -> list[str]:

@@ -23,29 +23,38 @@ from tests.soak.__main__ import FROM, how_to_repeat, main, soak
 from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.fault_scenarios import KINDS
+from tests.soak.markets import ORDINARY, WILD
 from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, plan_season
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
 from tests.soak.report import Played, rows, slope, what_grows
 from tests.soak.server import Disk, Server, disk
 
-# Two sessions, with the feed: storm; the collector killed at 14:44, the server at 14:56. And, among
-# the long tests: killed at 14:58 and 15:35, connections taken away at 15:15.
+# Two sessions, with the feed. The crash of limit_down, begun at 15:01, in a storm; the collector is
+# killed at 15:23, the server at 15:43. And, among the long tests: killed at 14:58 and 15:35,
+# connections taken away at 15:15; a halted stock; limits widened up and down, with rows that cannot
+# be bars.
 SEASONS = [
-    pytest.param(20600, ["storm", "kill", "server"], 2, id="20600"),
+    pytest.param(31282, ["storm", "kill", "server", "limit_down"], 2, id="31282"),
     pytest.param(20906, ["storm", "kill", "away", "kill"], 3, id="20906", marks=pytest.mark.long),
+    pytest.param(20993, ["fine", "kill", "stock halted"], 2, id="20993", marks=pytest.mark.long),
+    pytest.param(27142, ["drawn", "clock", "wide limits"], 1, id="27142", marks=pytest.mark.long),
+    pytest.param(28858, ["second", "kill", "wide limits"], 2, id="28858", marks=pytest.mark.long),
 ]
 
 
 @pytest.mark.parametrize(("seed", "drawn", "lives"), SEASONS)
 def test_a_short_season_keeps_every_promise(seed: int, drawn: list[str], lives: int) -> None:
     season = plan_season(seed, FROM, 1)
-    assert season[1].drawn[: len(drawn)] == drawn, "the draw is another: find a seed"
+    assert set(drawn) <= set(season[1].drawn), "the draw is another: find a seed"
+    assert "feed" in season[1].drawn
     outcome = soak(season, print)
     assert len(outcome.lives) == lives
-    assert outcome.counts["bars"] == sum(
-        len(b.session.stamps()) for n in (1, 2) for b in season[n].plan.bars
-    )
+    owed = sum(len(b.session.stamps()) for n in (1, 2) for b in season[n].plan.bars)
+    explained = {gap: n for gap, n in outcome.gaps.items() if gap[0] != "unavailable"}
+    assert outcome.counts["bars"] + sum(explained.values()) == owed
+    # Open: half proven in the evening, settled by the start after.
+    assert {state for state, _ in explained} <= {"no_trade", "halted", "refused", "open"}
     assert outcome.counts["signals"] >= 2 * 411
     shown = dict(rows(Played(seed, FROM, season.days, 1.0), outcome))
     assert shown["processes"].startswith(f"{lives}, the longest ")
@@ -75,6 +84,7 @@ def test_a_season_of_250_sessions_has_every_special_day_and_fault() -> None:
     assert {"fine", "rough", "storm", "drawn", "kill", "server", "away", "second"} <= drawn
     rules = [rule for number in range(1, 251) for rule in season[number].scenario.rule]
     assert {rule.what for rule in rules if not isinstance(rule, StreamRule)} == set(KINDS)
+    assert set(WILD) - {ORDINARY} <= drawn
     assert date(2025, 11, 13) in season.days  # CSAT
     assert date(2026, 1, 2) in season.days  # the first session of a year, at ten
     assert {"101W12", "A01603", "A01606"} <= {

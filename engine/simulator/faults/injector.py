@@ -13,6 +13,7 @@ from engine.simulator.faults.scenario import (
     BarRule,
     CallRule,
     CorrectedBar,
+    ImpossibleBar,
     LateBar,
     LowerPace,
     Maintenance,
@@ -28,7 +29,7 @@ from engine.simulator.faults.stream_rules import (
 )
 from engine.simulator.market.data import draws, instrument
 from engine.simulator.partial_bar import bar_row
-from engine.simulator.session_rows import BarFault, SessionRows
+from engine.simulator.session_rows import FOREVER, BarFault, SessionRows
 
 NumberedRule = tuple[int, CallRule]
 
@@ -168,6 +169,9 @@ class FaultInjector:
             return BarFault(shown_from=min(end + timedelta(seconds=rule.seconds), sealed_at))
         if isinstance(rule, MissingBar):
             return BarFault(shown_from=sealed_at if rule.until == "sealed" else None)
+        if isinstance(rule, ImpossibleBar):
+            until = sealed_at if rule.until == "sealed" else FOREVER
+            return BarFault(session_rows.labels[index], _impossible_row(session_rows, index), until)
         until = sealed_at if rule.minutes == "sealed" else end + timedelta(minutes=rule.minutes)
         wrong_row = self._wrong_row(number, rule, session_rows, index)
         return BarFault(session_rows.labels[index], wrong_row, min(until, sealed_at))
@@ -187,3 +191,11 @@ class FaultInjector:
 
 def _during(rule: Rule, moment: datetime) -> bool:
     return rule.start <= moment.time() < rule.end
+
+
+def _impossible_row(session_rows: SessionRows, index: int) -> bytes:
+    """Return the bar with a high a tick below its low."""
+    label, opened, _, low, close, volume = session_rows.bars.row(index)
+    tick = instrument(session_rows.symbol).tick_size(low)
+    wrong = (label, opened, round(max(low - tick, tick / 2), 2), low, close, volume)
+    return bar_row(session_rows.finished_bar(index), wrong, volume)

@@ -14,7 +14,8 @@ A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should 
 It may also move the market on the first day that is played, by turning points `[[move]]`: `at`,
 a time of day, and `by`, a share of the price (-0.09: 9 % lower); between them the move changes
 evenly. KRX's price limits and its circuit breaker act on that day
-(`engine.simulator.market.price_limits`). A simulation without the scenario, such as that of
+(`engine.simulator.market.price_limits`). And `[[halt]]` halts a `symbol` on that day: `at`, a time
+of day, for so many `minutes`. A simulation without the scenario, such as that of
 `just backfill`, has the day as it would have been: do not mix the two in one database.
 
 The dice depend only on the seed, the rule, the symbol and how often it was asked for: neither on
@@ -147,7 +148,14 @@ class CorrectedBar(Rule):
     ticks: int = Field(4, ge=0)  # how far the wrong close is off; 0: only the volume is wrong
 
 
-BarRule = LateBar | MissingBar | CorrectedBar
+class ImpossibleBar(Rule):
+    """The bar's high is below its low, until the session is sealed or for good."""
+
+    what: Literal["impossible_bar"]
+    until: Literal["sealed", "never"] = "never"
+
+
+BarRule = LateBar | MissingBar | CorrectedBar | ImpossibleBar
 CallRule = (
     Refuse
     | KillToken
@@ -174,6 +182,16 @@ class MarketMove(BaseModel):
     by: float = Field(gt=-0.5, lt=0.5)
 
 
+class Halt(BaseModel):
+    """A symbol is halted from this time on, for so many minutes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    symbol: str
+    at: time
+    minutes: int = Field(30, ge=1)
+
+
 class Scenario(BaseModel):
     """A named list of rules with the seed of their dice, and how the market moves on the day."""
 
@@ -183,6 +201,7 @@ class Scenario(BaseModel):
     seed: int = 0
     rule: tuple[AnyRule, ...] = ()
     move: tuple[MarketMove, ...] = ()
+    halt: tuple[Halt, ...] = ()
 
 
 def shipped_scenarios() -> list[str]:

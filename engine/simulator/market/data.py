@@ -8,9 +8,10 @@ alike.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,20 @@ BARS = pl.Schema(
 INDEX = pl.Schema([(name, dtype) for name, dtype in BARS.items() if name != "volume"])
 
 
+class Stop(NamedTuple):
+    """Trading stops at `begin` and goes on at `end`: of a symbol, or (None) of all.
+
+    `kind`: circuit_breaker, halt (of one symbol), vi; a sidecar stops no symbol. `down`: prices
+    had fallen.
+    """
+
+    kind: str
+    begin: datetime
+    end: datetime
+    symbol: str | None = None
+    down: bool = True
+
+
 class MarketData(Protocol):
     """A market with all its sessions, past and future; the same question has the same answer."""
 
@@ -48,6 +63,13 @@ class MarketData(Protocol):
 
     def index(self, underlying: str, session: Session) -> pl.DataFrame:
         """Return every minute of the index (KOSPI200, KOSDAQ150) in `INDEX`, oldest first."""
+        ...
+
+    def stops(self, day: date) -> Sequence[Stop]:
+        """Return when trading stopped on a day, in the order of time, but for stocks' VI.
+
+        These follow from the bars (`price_limits.interruption`).
+        """
         ...
 
 

@@ -1,9 +1,12 @@
-"""A market with one wild day: it moves along a given path, within KRX's limits and halts."""
+"""A market with one wild day: it moves along a given path, within KRX's limits and halts.
+
+Single symbols can be halted on that day as well.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,11 +17,14 @@ from numpy.typing import NDArray
 from engine.columns import PRICES
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, Stock
-from engine.simulator.market.data import MarketData, draws, instrument, open_session
+from engine.simulator.market.data import MarketData, Stop, draws, instrument, open_session
 from engine.simulator.market.price_limits import (
     LEVERAGED,
+    MINUTE,
     Halts,
     halts,
+    interruption,
+    sidecar,
     stand_still,
     within_limits,
     without_halts,
@@ -36,17 +42,33 @@ class Move(NamedTuple):
     by: float
 
 
+class SymbolHalt(NamedTuple):
+    """A symbol is halted for so many minutes."""
+
+    symbol: str
+    at: time
+    minutes: int
+
+
 class MovedMarket:
     """Another market, moved on one day; see `MarketData` for its methods.
 
     Between two turning points the move changes evenly. Stocks follow it more or less, funds with
-    double leverage twice. Nights and all other days are the other market's.
+    double leverage twice; without turning points nothing moves. Nights and all other days are the
+    other market's.
     """
 
-    def __init__(self, market: MarketData, moves: Sequence[Move], day: date) -> None:
+    def __init__(
+        self,
+        market: MarketData,
+        moves: Sequence[Move],
+        day: date,
+        symbol_halts: Sequence[SymbolHalt] = (),
+    ) -> None:
         self.day = day
         self._market = market
         self._moves = sorted(moves)
+        self._symbol_halts = symbol_halts
         self.index = lru_cache(maxsize=128)(self._index)
         self.bars = lru_cache(maxsize=1024)(self._bars)
         self.halts = lru_cache(maxsize=1)(self._halts)
@@ -56,20 +78,37 @@ class MovedMarket:
 
     def _index(self, underlying: str, session: Session) -> pl.DataFrame:
         index = self._market.index(underlying, session)
-        if not self._is_moved(session):
+        if not self._is_moved(session) or not self._moves:
             return index
         return stand_still(
             self._moved(index, 1.0).with_columns(pl.col(PRICES).round(2)), self.halts()
         )
 
+    def stops(self, day: date) -> Sequence[Stop]:
+        """Return the circuit breaker, the sidecar and the halts of single symbols of the day."""
+        if day != self.day:
+            return self._market.stops(day)
+        breaker = [Stop("circuit_breaker", begin, end) for begin, end in self.halts()]
+        single = [
+            Stop("halt", begin, begin + timedelta(minutes=minutes), symbol)
+            for symbol, at, minutes in self._symbol_halts
+            for begin in [datetime.combine(day, at)]
+        ]
+        programmes = sidecar(*self._index_without_halts(), AHEAD) if self._moves else []
+        return sorted([*breaker, *single, *programmes], key=lambda stop: stop.begin)
+
     def _halts(self) -> Halts:
-        """Return when trading stops; the KOSPI 200 decides for all."""
+        """Return when trading stops for all; the KOSPI 200 decides."""
+        return halts(*self._index_without_halts()) if self._moves else ()
+
+    def _index_without_halts(self) -> tuple[pl.DataFrame, float]:
+        """Return the KOSPI 200 of the day as it would be without halts, and its close before."""
         session = open_session(Market.DERIVATIVES, self.day)
         index = self._moved(self._market.index(KOSPI200, session), 1.0)
         before = open_session(
             Market.DERIVATIVES, previous_sessions(Market.DERIVATIVES, self.day, 1)[0]
         )
-        return halts(index, float(self._market.index(KOSPI200, before)["close"][-1]))
+        return index, float(self._market.index(KOSPI200, before)["close"][-1])
 
     def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
         bars = self._market.bars(symbol, session)
@@ -80,13 +119,24 @@ class MovedMarket:
             or not isinstance(traded, Stock | Contract)
         ):
             return bars
+        moved = self._within_limits(bars, traded, session) if self._moves else bars
+        single = [(s.begin, s.end) for s in self.stops(self.day) if s.symbol == symbol]
+        traded_bars = without_halts(moved, [*self.halts(), *single])
+        if not self._moves or not isinstance(traded, Stock):
+            return traded_bars
+        # The minute of the jump has trades before the auction, the one of the auction's end after.
+        jumped = interruption(traded_bars, symbol)
+        return without_halts(traded_bars, [(vi.begin + MINUTE, vi.end) for vi in jumped])
+
+    def _within_limits(
+        self, bars: pl.DataFrame, traded: Stock | Contract, session: Session
+    ) -> pl.DataFrame:
+        """Return bars moved, on ticks and within the limits."""
         moved = self._moved(bars, _follows(traded)).with_columns(
             on_ticks(pl.col(name), traded.ticks) for name in PRICES
         )
-        base = self._base(symbol, session)
-        if base is not None:
-            moved = within_limits(moved, base, traded, session)
-        return without_halts(moved, self.halts())
+        base = self._base(traded.code, session)
+        return moved if base is None else within_limits(moved, base, traded, session)
 
     def _base(self, symbol: str, session: Session) -> float | None:
         """Return the close of the session before, on which the limits stand."""

@@ -19,7 +19,7 @@ from engine.columns import PRICES
 from engine.market.products import Ticks
 from engine.market.sessions import Session
 from engine.market.symbols import Stock
-from engine.simulator.market.data import BARS, Instrument
+from engine.simulator.market.data import BARS, Instrument, Stop
 
 MINUTE = timedelta(minutes=1)
 STEPS = (0.08, 0.15, 0.20)
@@ -36,6 +36,15 @@ BREAKER = (0.08, 0.15)
 HALT = timedelta(minutes=20)
 LAST_HALT = time(14, 50)
 REOPENING = 8  # times the usual volume, in the first minute after a halt
+
+# A sidecar holds programme trading back for five minutes once a day, when futures are so far from
+# the close before for a minute, but not in the first five minutes nor late in the day.
+SIDECAR = 0.05
+SIDECAR_LASTS = timedelta(minutes=5)
+SIDECAR_FROM = time(9, 5)
+
+VI = 0.10  # of a stock's price from its open: the static VI, an auction of two minutes
+VI_LASTS = timedelta(minutes=2)
 
 Halts = Sequence[tuple[datetime, datetime]]  # labels of the first minute without, and with, trades
 
@@ -120,6 +129,24 @@ def halts(index: pl.DataFrame, before: float) -> Halts:
             found.append((label + MINUTE, label + MINUTE + HALT))
             minutes_below = 0
     return found
+
+
+def sidecar(index: pl.DataFrame, before: float, ahead: float) -> list[Stop]:
+    """Return a day's sidecar, if it has one; futures move `ahead` times as far as the index."""
+    move = (pl.col("close") / before - 1) * ahead
+    late = pl.col("label").dt.time().is_between(SIDECAR_FROM, LAST_HALT, closed="left")
+    for label, by in index.filter(late, move.abs() >= SIDECAR).select("label", by=move).iter_rows():
+        begin = label + MINUTE
+        return [Stop("sidecar", begin, begin + SIDECAR_LASTS, down=by < 0)]
+    return []
+
+
+def interruption(bars: pl.DataFrame, symbol: str) -> list[Stop]:
+    """Return a stock's VI, once a day: from the minute whose close (of BARS) is so far away on."""
+    far = pl.col("close") / pl.col("open").first() - 1
+    for label, by in bars.select("label", by=far).filter(pl.col("by").abs() >= VI).iter_rows():
+        return [Stop("vi", label, label + VI_LASTS, symbol, down=by < 0)]
+    return []
 
 
 def without_halts(bars: pl.DataFrame, stopped: Halts) -> pl.DataFrame:

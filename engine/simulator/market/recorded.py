@@ -27,7 +27,14 @@ from engine.market.products import KOSDAQ150, KOSPI200, Product
 from engine.market.sessions import Market, Session
 from engine.market.symbols import Contract, Stock, front_month
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, instrument, minute_starts, open_session
+from engine.simulator.market.data import (
+    BARS,
+    INDEX,
+    Stop,
+    instrument,
+    minute_starts,
+    open_session,
+)
 from engine.simulator.market.synthetic import SyntheticMarket, future_bars
 
 INDEX_FUTURE = {"KOSPI200": KOSPI200, "KOSDAQ150": KOSDAQ150}  # whose price implies the index
@@ -57,6 +64,10 @@ class RecordedMarket:
     def dates(self, symbol: str) -> list[date]:
         """Return the dates of which the file has bars of the symbol, ascending."""
         return sorted(self._series(symbol))
+
+    def stops(self, _day: date) -> tuple[Stop, ...]:
+        """Return nothing: a file of bars does not say why minutes are without one."""
+        return ()
 
     def require(self, day: date) -> None:
         """Raise InputError if the file has no bar of any symbol on the day."""

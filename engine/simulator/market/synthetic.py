@@ -21,7 +21,7 @@ from engine.market.products import MINI_KOSPI200, Ticks
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, Stock, front_month
 from engine.simulator.market.carry import carry
-from engine.simulator.market.data import BARS, INDEX, draws, instrument, minute_starts
+from engine.simulator.market.data import BARS, INDEX, Stop, draws, instrument, minute_starts
 from engine.simulator.market.price_levels import index_close, stock_close, stock_profile
 
 Floats = NDArray[np.float64]
@@ -48,6 +48,10 @@ class SyntheticMarket:
         self.seed = seed
         self.index = lru_cache(maxsize=128)(self._index)
         self.bars = lru_cache(maxsize=1024)(self._bars)
+
+    def stops(self, _day: date) -> tuple[Stop, ...]:
+        """Return nothing: a market that is made up never stops."""
+        return ()
 
     def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
         traded = instrument(symbol)

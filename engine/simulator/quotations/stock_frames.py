@@ -19,14 +19,13 @@ from engine.simulator.quotations.days import (
     sessions_until,
     symbol_days,
 )
+from engine.simulator.session_rows import SessionRows
 from engine.simulator.summaries import symbol_state
 
 LEVELS = 10
 MOST_STOCKS = 30  # in a call for several
 LIMIT = 0.3  # of the close before
 TRADES = 30
-HALT = 0.1  # from the open: the static VI of KRX
-HALTED_FOR = timedelta(minutes=2)
 DAILY = 30  # rows of the short list of days
 TO_THE_PAST = 365
 KOSDAQ = {"247540", "196170", "900110"}  # of the stocks with a name
@@ -83,6 +82,7 @@ def _stock(
         "market": "KOSDAQ" if symbol in KOSDAQ else "KOSPI",
         "hour": f"{now:%H%M%S}",
         "date": f"{now:%Y%m%d}",
+        **_stopped(exchange, symbol, now),
         "price": state.price,
         "before": before["close"],
         **{f"{part}_before": before[part] for part in ("open", "high", "low")},
@@ -103,6 +103,18 @@ def _stock(
         **{f"bid_change{n + 1}": float(changes[LEVELS + n]) for n in range(LEVELS)},
         "asks": float(sizes[:LEVELS].sum()),
         "bids": float(sizes[LEVELS:].sum()),
+    }
+
+
+def _stopped(exchange: SimulatedExchange, symbol: str, now: datetime) -> dict[str, str]:
+    """Return KIS's words for whether trading of the stock is stopped at the moment."""
+    rows = exchange.today(symbol, Market.STOCKS, now)
+    stops = exchange.stops(symbol, rows.session) if rows else []
+    kinds = {stop.kind for stop in stops if stop.begin <= now < stop.end}
+    return {
+        "status": "58" if "halt" in kinds else "55",
+        "is_stopped": "Y" if kinds & {"halt", "circuit_breaker"} else "N",
+        "is_interrupted": "Y" if "vi" in kinds else "N",
     }
 
 
@@ -191,10 +203,7 @@ def closing_prices(exchange: SimulatedExchange, query: Query, now: datetime) -> 
 
 
 def halts(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return the halts (VI) of today: named stocks that went 10 % from their open, once each.
-
-    The simulated market trades on meanwhile.
-    """
+    """Return the interruptions (VI) of today: of named stocks, or of the one asked for."""
     if asked_day(query["FID_INPUT_DATE_1"], now) != now.date():
         return pl.DataFrame()
     wanted = {"K": "KOSPI", "Q": "KOSDAQ"}.get(query["FID_MRKT_CLS_CODE"])
@@ -204,13 +213,20 @@ def halts(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFr
     rows = []
     for stock in found.iter_rows(named=True):
         today = exchange.today(stock["code"], Market.STOCKS, now)
-        count = today.last_finished(now) + 1 if today else 0
-        if today is None or not count or wanted not in {None, stock["market"]}:
+        if today is None or wanted not in {None, stock["market"]}:
             continue
-        far = (pl.col("close") / stock["open"] - 1).abs() >= HALT
-        hit = today.bars.head(count).filter(far).head(1)
-        for bar in hit.iter_rows(named=True):
-            ended = bar["label"] + HALTED_FOR
-            times = {"started": f"{bar['label']:%H%M%S}", "ended": f"{ended:%H%M%S}"}
-            rows.append(stock | times | {"halted_at": bar["close"]})
+        for begin, end in _interruptions(exchange, today, now):
+            price = today.bars.filter(pl.col("label") == begin)["close"][0]
+            lasts = "000000" if now < end else f"{end:%H%M%S}"
+            times = {"started": f"{begin:%H%M%S}", "ended": lasts}
+            rows.append(stock | times | {"halted_at": price})
     return pl.DataFrame(rows)
+
+
+def _interruptions(
+    exchange: SimulatedExchange, today: SessionRows, now: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Return begin and end of the VI whose minute is over."""
+    stops = exchange.stops(today.symbol, today.session)
+    is_known = now - timedelta(minutes=1)
+    return [(s.begin, s.end) for s in stops if s.kind == "vi" and s.begin <= is_known]

@@ -59,11 +59,12 @@ def _extreme(high: str, low: str, rate: str) -> Columns:
 
 
 PRICE: Columns = {
-    **same("55", "iscd_stat_cls_code"),
+    "iscd_stat_cls_code": text("status"),
     **same("20.00", "marg_rate"),
     "rprs_mrkt_kor_name": text("market"),
     **same("전기·전자", "bstp_kor_isnm"),
-    **same("N", "temp_stop_yn", "oprc_rang_cont_yn", "clpr_rang_cont_yn", "elw_pblc_yn"),
+    "temp_stop_yn": text("is_stopped"),
+    **same("N", "oprc_rang_cont_yn", "clpr_rang_cont_yn", "elw_pblc_yn"),
     **same("Y", "crdt_able_yn", "ssts_yn"),
     **same("40", "grmn_rate_cls_code"),
     **same("", "new_hgpr_lwpr_cls_code"),
@@ -108,7 +109,8 @@ PRICE: Columns = {
     "stck_shrn_iscd": text("code"),
     **same("100", "fcam_cnnm"),
     "cpfn_cnnm": pl.concat_str(whole(pl.col("listed") * FACE / 1e8), pl.lit(" 억")),
-    **same("N", "vi_cls_code", "ovtm_vi_cls_code", "invt_caful_yn", "short_over_yn", "sltr_yn"),
+    "vi_cls_code": text("is_interrupted"),
+    **same("N", "ovtm_vi_cls_code", "invt_caful_yn", "short_over_yn", "sltr_yn"),
     **same("00", "mrkt_warn_cls_code"),
     **same("N", "mang_issu_cls_code"),
 }
@@ -144,7 +146,7 @@ EXPECTED: Columns = {
     "antc_cntg_prdy_ctrt": share(EXPECTED_MOVE, "before"),
     "antc_vol": whole("expected_volume"),
     "stck_shrn_iscd": text("code"),
-    **same("N", "vi_cls_code"),
+    "vi_cls_code": text("is_interrupted"),
 }
 TRADES: Columns = {
     "stck_cntg_hour": text("hour"),
@@ -259,7 +261,7 @@ TREND: Columns = {
 HALTS: Columns = {
     "hts_kor_isnm": text("name"),
     "mksc_shrn_iscd": text("code"),
-    **same("N", "vi_cls_code"),
+    "vi_cls_code": pl.when(pl.col("ended") == "000000").then(pl.lit("Y")).otherwise(pl.lit("N")),
     "bsop_date": text("date"),
     "cntg_vi_hour": text("started"),
     "vi_cncl_hour": text("ended"),

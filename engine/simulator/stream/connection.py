@@ -15,13 +15,14 @@ from datetime import date, timedelta
 from aiohttp import WSMsgType, web
 
 from engine.errors import CalendarRangeError
-from engine.market.hours import DAY, Session
+from engine.market.hours import DAY, Market, Session
 from engine.simulator.exchange import is_forgotten, served_session
 from engine.simulator.faults.garble import garbled
 from engine.simulator.faults.rule import WEBSOCKET
 from engine.simulator.faults.stream_rules import HeldFrames, StreamCut
 from engine.simulator.stream.frames import BLOCK_LENGTH, Frame
 from engine.simulator.stream.hub import Hub
+from engine.simulator.stream.market_states import state_frames
 from engine.simulator.stream.requests import (
     CLOSING,
     Malformed,
@@ -31,7 +32,7 @@ from engine.simulator.stream.requests import (
     pingpong,
     read_registration,
 )
-from engine.simulator.stream.services import SERVICES, Service, problem
+from engine.simulator.stream.services import MARKET_STATES, SERVICES, problem
 
 PATH = "/tryitout"  # and below: one connection carries all TRs, whichever it names
 TO_SERVER = "-to-server"  # after the client's key: messages that the client announces
@@ -190,11 +191,8 @@ class ClientConnection:
 
     async def _send_frames(self, tr_id: str, symbol: str) -> None:
         """Send a registration's frames, each when it leaves, from now on."""
-        service = SERVICES.get(tr_id)
-        if service is None:
-            return
         registered_at = self._clock.now()
-        async for frame in self._frames(service, symbol):
+        async for frame in self._frames(tr_id, symbol):
             if frame.leaves_at < registered_at:
                 continue
             if frame.leaves_at > self._clock.now():
@@ -214,10 +212,18 @@ class ClientConnection:
             self._hub.counts["frames"] += 1
             await self._send(changed)
 
-    async def _frames(self, service: Service, symbol: str) -> AsyncIterator[Frame]:
+    async def _frames(self, tr_id: str, symbol: str) -> AsyncIterator[Frame]:
         """Yield the frames of the running session and of those that follow."""
         writer = self._hub.frames
-        async for session in self._sessions(service, symbol):
+        service = SERVICES.get(tr_id)
+        if tr_id == MARKET_STATES:
+            async for session in self._sessions(Market.STOCKS, symbol):
+                exchange = self._hub.exchange
+                for frame in await self._clock.thread(state_frames, exchange, symbol, session):
+                    yield frame
+        if service is None:
+            return
+        async for session in self._sessions(service.market, symbol):
             blocks = await self._clock.thread(writer.blocks, symbol, session)
             number = max(0, int((self._clock.now() - session.opens) / BLOCK_LENGTH))
             for block in range(number, blocks):
@@ -226,11 +232,11 @@ class ClientConnection:
                 ):
                     yield frame
 
-    async def _sessions(self, service: Service, symbol: str) -> AsyncIterator[Session]:
+    async def _sessions(self, market: Market, symbol: str) -> AsyncIterator[Session]:
         """Yield the running session, then each next one shortly before it begins."""
         day = self._clock.now().date() - DAY  # a night may have begun the day before
         while True:
-            found = self._next_session(service, symbol, day)
+            found = self._next_session(market, symbol, day)
             if found is None:
                 return
             day = found.date + DAY
@@ -240,10 +246,10 @@ class ClientConnection:
                 await self._clock.sleep_until(found.opens - EARLY)
             yield found
 
-    def _next_session(self, service: Service, symbol: str, day: date) -> Session | None:
+    def _next_session(self, market: Market, symbol: str, day: date) -> Session | None:
         for ahead in range(LOOK_AHEAD):
             try:
-                found = served_session(symbol, service.market, day + ahead * DAY)
+                found = served_session(symbol, market, day + ahead * DAY)
             except CalendarRangeError:
                 return None
             if found is not None:

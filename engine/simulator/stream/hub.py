@@ -41,6 +41,7 @@ class Hub:
         self.clock = clock
         self.limits = limits
         self.faults = faults
+        self.exchange = exchange
         self.frames = FrameWriter(exchange, seed=faults.seed)
         self._gate = gate
         self._owners: dict[str, object] = {}  # connections by app key

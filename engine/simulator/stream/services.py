@@ -54,11 +54,12 @@ BOOKS = tuple(tr_id for tr_id, service in SERVICES.items() if service.levels)
 # Registered like the others, but nothing is sent of them: KIS has more than a simulated market.
 _SILENT = """
     H0EUCNT0 H0EUASP0 H0EUANC0 H0NXCNT0 H0NXASP0 H0NXANC0 H0NXMKO0 H0NXPGM0 H0UNCNT0 H0UNASP0
-    H0UNANC0 H0UNMKO0 H0UNPGM0 H0UPCNT0 H0UPANC0 H0UPPGM0 H0STANC0 H0STMKO0 H0STPGM0 H0STCNI0
+    H0UNANC0 H0UNMKO0 H0UNPGM0 H0UPCNT0 H0UPANC0 H0UPPGM0 H0STANC0 H0STPGM0 H0STCNI0
     H0STCNI9 H0IFCNI0 H0MFCNI0 H0EUCNI0
 """
+MARKET_STATES = "H0STMKO0"  # of stocks: engine.simulator.stream.market_states
 SILENT = frozenset(_SILENT.split())
-KNOWN = SILENT | SERVICES.keys()
+KNOWN = SILENT | SERVICES.keys() | {MARKET_STATES}
 Problem = Literal["tr_id", "tr_key"]
 
 
@@ -67,10 +68,10 @@ def problem(tr_id: str, tr_key: str) -> Problem | None:
     if tr_id not in KNOWN:
         return "tr_id"
     service = SERVICES.get(tr_id)
-    if service is None:
+    if service is None and tr_id != MARKET_STATES:
         return None if tr_key else "tr_key"
     try:
         found = instrument(tr_key)
     except InputError:
         return "tr_key"
-    return None if isinstance(found, service.kind) else "tr_key"
+    return None if isinstance(found, service.kind if service else Stock) else "tr_key"

@@ -479,3 +479,33 @@ def test_nothing_that_kis_would_give_is_ever_settled_and_all_else_is_in_the_end(
     assert {i for i in range(len(GRID)) if i in world.bars} == world.stored
     assert {states.get(index, "filled") for index in world.bars} <= {"filled"}
     assert {states[index] for index in range(len(GRID)) if index not in world.bars} <= {"no_trade"}
+
+
+@pytest.mark.parametrize(
+    ("says", "hours_after_the_first", "same_run", "gone", "halves"),
+    [
+        (PROVEN, None, False, 1, 0),
+        (BETWEEN, None, False, 0, 1),
+        (BETWEEN, 1.9, False, 0, 0),
+        (BETWEEN, 2.0, False, 1, 0),
+        (BETWEEN, 9.0, True, 0, 0),
+        (ONCE, 9.0, False, 0, 0),  # bars on one side prove nothing about a bar that is stored
+        (LEFT_OUT, 9.0, False, 0, 0),
+        (HELD, 9.0, False, 0, 0),
+        (REFUSED, 9.0, False, 0, 0),
+        (NOTHING, 9.0, False, 0, 0),
+    ],
+)
+def test_an_odd_bar_is_removed_by_what_settles_a_minute_and_no_less(
+    says: str, hours_after_the_first: float | None, same_run: bool, gone: int, halves: int
+) -> None:
+    at = CLOSE + 12 * HOURS
+    row = ("000020", DAY, GRID[3], says, at, None, None)
+    answers = pl.DataFrame([row], evidence.ANSWERS, orient="row")
+    first = [] if hours_after_the_first is None else [at - hours_after_the_first * HOURS]
+    earlier = pl.DataFrame(
+        [("000020", DAY, GRID[3], moment) for moment in first], evidence.HALVES, orient="row"
+    )
+    began = first[0] - HOURS if same_run else at - timedelta(minutes=5)
+    absent, half = evidence.judge_odd_bars(answers, earlier, began)
+    assert (absent.height, half.height) == (gone, halves)

@@ -66,3 +66,24 @@ def test_a_sidecar_halts_nothing_and_the_strongest_reason_counts() -> None:
         3: REASONS["circuit_breaker"],
     }
     assert named() == {}
+
+
+def test_an_end_that_was_not_told_is_the_next_bar() -> None:
+    lasts = pl.DataFrame([("halt", at(0.5), None)], EVENTS, orient="row")
+    found = name_halts(marks(), lasts, [at(0), at(4)])  # the second bar is of minute 3 to 4
+    assert found.filter(pl.col("state") == "halted")["stamp"].to_list() == [at(1), at(2), at(3)]
+    begun_late = pl.DataFrame([("halt", at(2.5), None)], EVENTS, orient="row")
+    found = name_halts(marks(), begun_late, [at(0), at(4)])
+    assert found.filter(pl.col("state") == "halted")["stamp"].to_list() == [at(3)]
+
+
+def test_the_auction_after_a_circuit_breaker_belongs_to_it_until_the_next_bar() -> None:
+    def halted(kind: str, *bars: float) -> list[int]:
+        event = pl.DataFrame([(kind, at(0), at(1))], EVENTS, orient="row")
+        found = name_halts(marks(), event, list(map(at, bars)))
+        return found.filter(pl.col("state") == "halted")["index_in_session"].to_list()
+
+    assert halted("circuit_breaker", 4) == [1, 2, 3]
+    assert halted("circuit_breaker", 30) == [1]  # no auction takes so long
+    assert halted("circuit_breaker") == [1]
+    assert halted("vi", 4) == [1]

@@ -156,6 +156,28 @@ async def test_missing_bars_come_when_sealed_or_never(calling: Any) -> None:
         assert served_bars(caller.simulator.exchange, "A01612", date(2026, 11, 17)).height == 411
 
 
+async def test_an_impossible_bar_has_its_high_below_its_low_until_sealed_or_for_good(
+    calling: Any,
+) -> None:
+    rules = (
+        {"what": "impossible_bar", "from": "09:10", "to": "09:11", "until": "sealed"},
+        {"what": "impossible_bar", "from": "09:20", "to": "09:21"},
+    )
+    async with calling(TEN, MARKET, faults=scenario(*rules)) as caller:
+        found = []
+        for moment in (TEN, session(Market.DERIVATIVES, DAY).sealed_at):
+            await caller.clock.sleep_until(moment)
+            rows = (await bars(caller, "092100")).json()["output2"]
+            wrong = [
+                r["stck_cntg_hour"] for r in rows if float(r["futs_hgpr"]) < float(r["futs_lwpr"])
+            ]
+            found.append(wrong)
+        assert found == [["092000", "091000"], ["092000"]]
+        exchange = caller.simulator.exchange
+        assert served_bars(exchange, "A01612", DAY).height == 410
+        assert served_bars(exchange, "A01612", DAY, impossible=True).height == 411
+
+
 async def test_corrected_bars_are_wrong_first_and_right_after(calling: Any) -> None:
     rule = {"what": "corrected_bar", "minutes": 3, "from": "10:00:00", "to": "10:01:00"}
     async with calling(TEN, MARKET, faults=scenario(rule)) as caller:

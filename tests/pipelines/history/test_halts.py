@@ -89,8 +89,8 @@ async def test_a_halt_settles_nothing(database_url: str, tmp_path: Path) -> None
         database_url, tmp_path, CLOSE, Interrupted(3), Scenario.model_validate({"rule": [none]})
     ) as at:
         await at.store.execute(
-            "INSERT INTO market_events VALUES ('stocks', 'circuit_breaker', '2025-09-02 09:00',"
-            " NULL, 'H0STMKO0', '174', '2025-09-02 09:00', '2025-09-02 09:00')"
+            "INSERT INTO market_events VALUES ('stocks', 'circuit_breaker', '2025-09-02 11:00',"
+            " NULL, 'H0STMKO0', '174', '2025-09-02 11:00', '2025-09-02 11:00')"
         )
         report = await reconcile(at.context, [STOCK], DAY)
         assert (report.open, report.no_trade, await settled(at)) == (381, 0, [])
