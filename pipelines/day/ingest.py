@@ -166,9 +166,15 @@ class Ingestor:
         for stamp in set(batch["timestamp"].to_pylist()):
             self._stats.mark_stored(code, stamp)
 
-    def tell_feed(self, states: pl.DataFrame, message: str) -> None:
-        """Take which symbols come by the feed now (FEED_SYMBOLS), and that in a clause."""
+    def tell_feed(
+        self, states: pl.DataFrame, message: str, connections: list[list[datetime]]
+    ) -> None:
+        """Take which symbols come by the feed now (FEED_SYMBOLS), and that in a clause.
+
+        `connections`: when each app key's were made.
+        """
         self._stats.feed_symbols, self._stats.feed_message = states, message
+        self._stats.feed_connections = connections
 
     async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
         """Commit one snapshot of a chain, its matrix and its summary, and its minute's surface.

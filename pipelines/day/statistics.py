@@ -17,6 +17,7 @@ from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
 from engine.history.delays import DELAYS, live_delays
 from engine.history.feed_standing import FeedStanding
 from engine.history.origins import Origins
+from engine.kis.stream.allowance import most_in_ten_minutes
 from engine.market.expected import SESSIONS
 from engine.market.nights import session_of
 from engine.schemas import FEED
@@ -70,6 +71,7 @@ class DayStatistics:
     origins: Origins | None = None  # what the database says of feed and REST, after the close
     feed_symbols: pl.DataFrame | None = None  # FEED_SYMBOLS; None without the feed
     feed_message: str = ""  # the same in a clause
+    feed_connections: list[list[datetime]] = field(default_factory=list)  # made, by app key
     feed_off: str | None = None  # why the feed is not used; None if it is
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
@@ -261,6 +263,16 @@ class DayStatistics:
             return [f"no feed today: {self.feed_off}"]
         return self.feed.says() if self.feed else []
 
+    @property
+    def reconnects(self) -> int:
+        """How often a connection of the feed was made again; its first try is none."""
+        return sum(max(len(made) - 1, 0) for made in self.feed_connections)
+
+    @property
+    def most_connections(self) -> int:
+        """How many connections of one app key lay within ten minutes at most."""
+        return max(map(most_in_ten_minutes, self.feed_connections), default=0)
+
     def _feed_figures(self) -> dict[str, Any]:
         """Return what the feed gave; what REST said of it is null before the close."""
         counts = self.feed_bars
@@ -272,7 +284,10 @@ class DayStatistics:
             "first": self.origins and self.origins.by_feed,
             "confirmed": self.origins and self.origins.confirmed,
             "replaced": self.origins and self.origins.replaced,
+            "restored": self.origins and self.origins.restored,
             "trades": self.trades,
+            "reconnects": self.reconnects,
+            "most_in_ten_minutes": self.most_connections,
             "says": self.feed_says,
             **(self.feed.as_json() if self.feed else {}),
         }

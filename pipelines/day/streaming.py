@@ -131,7 +131,8 @@ class FeedFollower:
     def _tell(self) -> None:
         reasons = {symbol: self._why_not(_trades_of(symbol)) for symbol in self._bars}
         states = self._states.note(reasons, self._clock.now())
-        self._ingestor.tell_feed(states, self._message(states))
+        made = [connection.state.made_at for connection in self._connections]
+        self._ingestor.tell_feed(states, self._message(states), made)
 
     def _why_not(self, one: StreamRegistration) -> str | None:
         """Return why a registration brings no data now; None if it does."""

@@ -252,11 +252,15 @@ def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
         yield "  at the end", stats.feed.line()
         for line in stats.feed.polled():
             yield "  polled", line
+        most = f"at most {stats.most_connections} of an app key in ten minutes"
+        yield "  connections", f"{stats.reconnects:,} made again, {most}"
     elif stats.feed_off not in (None, STREAM_OFF):
         yield "by the feed", f"nothing: {stats.feed_off}"
     if stats.origins:
         yield "  confirmed", f"{stats.origins.confirmed:,} bars have the values that REST gave"
-        yield "  replaced", f"{stats.origins.replaced:,} bars, for which REST gave other values"
+        back = f", for {stats.origins.restored:,} of them the feed's in the end"
+        replaced = f"{stats.origins.replaced:,} bars, for which REST gave other values"
+        yield "  replaced", replaced + (back if stats.origins.replaced else "")
 
 
 def _corrected_signals(stats: DayStatistics) -> Iterator[tuple[str, str]]:

@@ -127,7 +127,8 @@ async def live(orders: Orders) -> None:
         figures = _figures(stats, tries) | {
             "seconds": time.process_time() - began,
             "feed connections in ten minutes": crowded,
-            "bars by the feed": sum(map(len, stats.by_feed.values())),
+            # by the database: this process has seen its own alone, and not those before a kill
+            "bars by the feed": stats.origins.by_feed if stats.origins else 0,
         }
         await ask(clock, "done", orjson.dumps(figures).decode())
 

@@ -8,6 +8,7 @@ again counts, too. The same file remembers how many registrations KIS took.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,8 @@ from engine.kis.stream.registrations import MOST
 log = logging.getLogger(__name__)
 
 _CONNECTIONS = 4
-_WINDOW = timedelta(seconds=601)  # KIS's patience, and a second for the network
+TEN_MINUTES = timedelta(seconds=600)
+_WINDOW = TEN_MINUTES + timedelta(seconds=1)  # KIS's patience, and a second for the network
 _PAUSE = timedelta(seconds=300)
 _LIMIT_HOLDS = timedelta(hours=24)  # then 41 registrations are tried again
 
@@ -94,6 +96,14 @@ class Allowance:
             log.warning("⚠️ the feed cannot count its connections and makes none: %s", error)
             return False
         return True
+
+
+def most_in_ten_minutes(connections: Sequence[datetime]) -> int:
+    """Return how many of an app key's connections lay within any ten minutes at most."""
+    return max(
+        (sum(first <= one <= first + TEN_MINUTES for one in connections) for first in connections),
+        default=0,
+    )
 
 
 def _recent(connections: list[datetime], now: datetime) -> list[datetime]:

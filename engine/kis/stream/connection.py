@@ -233,7 +233,7 @@ class StreamConnection:
             return _ending_of(error)
         if not self._allowance.note_connection():
             return _Ending("connections cannot be counted", (_WAIT_REFUSED,))
-        self.state.connections += 1
+        self.state.made_at.append(self._clock.now())
         link = self._link = uuid4().hex
         try:
             # Pings of our own are off: KIS wants none but its own back.

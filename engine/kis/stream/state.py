@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from engine.kis.stream.frames import StreamRows
@@ -22,7 +22,7 @@ class StreamState:
     held_elsewhere: bool = False
     connected_since: datetime | None = None
     paused_until: datetime | None = None
-    connections: int = 0  # of this process, failed ones too
+    made_at: list[datetime] = field(default_factory=list)  # connections, failed ones too
     paper: bool = False  # KIS's server for paper trading, which has stocks alone
     registered: tuple[StreamRegistration, ...] = ()
     silent: tuple[StreamRegistration, ...] = ()
@@ -43,6 +43,11 @@ class StreamState:
         if one in self.registered:
             return None
         return "a paper key has stocks alone" if self.paper else "not registered"
+
+    @property
+    def connections(self) -> int:
+        """How often this process made the connection."""
+        return len(self.made_at)
 
     @property
     def reconnects(self) -> int:

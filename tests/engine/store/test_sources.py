@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from engine.history.origins import Origins, read_origins
 from engine.schemas import FEED, REST
 from engine.store import MergeCounts, Store
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, futures_bars, signals, stock_bars
@@ -114,3 +115,14 @@ async def test_a_signal_says_whether_it_changed_because_a_bar_of_the_feed_was_re
     await store.merge("futures_1m", futures_bars([1.0, 2.7], fetched=LATEST))
     await store.merge("dolpha1_signal", signals([0, 0], created=LATEST))
     assert await corrections() == [(OPEN + MINUTE, "feed"), (OPEN + MINUTE, "rest")]
+
+
+async def test_what_rest_replaced_and_then_gave_as_the_feed_had_is_counted_so(store: Store) -> None:
+    day = OPEN.date()
+    await store.merge("futures_1m", futures_bars([1.0, 2.0, 3.0], source=FEED))
+    await store.merge("futures_1m", futures_bars([1.0, 2.5, 3.5], fetched=LATER))
+    symbols = ("101W09", "005930")
+    assert await read_origins(store, symbols, day) == Origins(3, 1, 2, 0, {"feed": 0, "rest": 0})
+    await store.merge("futures_1m", futures_bars([1.0, 2.0, 3.5], fetched=LATEST))
+    assert await read_origins(store, symbols, day) == Origins(3, 1, 2, 1, {"feed": 0, "rest": 0})
+    assert (await read_origins(store, (), day)).by_feed == 0

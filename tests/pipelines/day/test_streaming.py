@@ -139,6 +139,9 @@ async def test_whatever_the_feed_does_wrong_the_bars_are_those_of_rest(
         assert counts[False] > 5
         assert at.simulator.counts.faults["stream_cut"]
         assert at.simulator.counts.faults["held_frames"]
+        summary = played.stats.as_json()["feed"]
+        assert summary["reconnects"] > 0
+        assert summary["most_in_ten_minutes"] <= 4
         # What was said to be complete was so: REST gave each of these bars just so.
         assert (await at.frame("SELECT 1 FROM replaced_bars")).is_empty()
         assert played.stats.rejected["a symbol that nobody registered"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -61,13 +61,16 @@ def test_how_late_the_feed_is_and_what_is_polled_stands_at_the_top(width: int) -
     stats.feed_symbols = states.note(reasons, STAMP)
     stats.first_by_feed["A01612"] = {STAMP}
     stats.bar_delays["A01612"] = {STAMP: 1.25}
+    stats.feed_connections = [[STAMP, STAMP + timedelta(minutes=9), STAMP + timedelta(hours=1)]]
     console = Console(file=StringIO(), width=width)
     console.print(day_view(stats, VirtualClock(STAMP), [], wide=width >= 120))
     top = console.file.getvalue().splitlines()[:3]  # type: ignore[attr-defined]
     assert top[1].strip() == "1 of 2 symbols by feed, late by p50 1.2 s, p99 1.2 s, last 1.2 s"
     assert "005930 is polled since 11:26: the app key is in use by another" in top[2]
     console.print(summary(stats))
-    assert "at the end" in console.file.getvalue()  # type: ignore[attr-defined]
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "at the end" in written
+    assert "2 made again, at most 2 of an app key in ten minutes" in written
 
 
 def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import VirtualClock
-from engine.kis.stream.allowance import Allowance
+from engine.kis.stream.allowance import Allowance, most_in_ten_minutes
 from engine.kis.stream.registrations import MOST
 
 START = datetime(2026, 11, 20, 10, 5, 2)
@@ -38,6 +38,14 @@ def test_no_ten_minutes_have_more_than_four(steps: list[tuple[int, bool]]) -> No
                 made.append(now)
     for first in made:
         assert sum(first <= moment <= first + TEN_MINUTES for moment in made) <= 4
+    assert most_in_ten_minutes(made) <= 4
+
+
+def test_the_most_connections_in_ten_minutes_are_counted_wherever_these_begin() -> None:
+    made = [START + timedelta(seconds=second) for second in (0, 500, 600, 1000, 1100, 1101)]
+    assert most_in_ten_minutes(made) == 4  # those from 500 to 1100
+    assert most_in_ten_minutes(made[:1]) == 1
+    assert most_in_ten_minutes([]) == 0
 
 
 def connect(allowance: Allowance, times: int) -> None:
