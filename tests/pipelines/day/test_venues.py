@@ -110,3 +110,32 @@ def test_the_run_of_the_night_goes_on_with_the_evening_of_the_venues() -> None:
     )
     assert set(SYMBOLS) <= set(plan(WITH_NIGHT, doubtful).names)
     assert not set(SYMBOLS) & set(plan_night(WITH_NIGHT, doubtful).names)
+
+
+async def test_the_day_hands_the_venues_on_and_the_night_closes_them(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The day's run ends with the day, the night's has the whole evening in the end."""
+    async with desk(database_url, tmp_path, datetime(2026, 11, 18, 15, 44)) as at:
+        of_day = next_plan(WITH_NIGHT, at.clock)
+        assert not of_day.night
+        stats = await collect(at, database_url, tmp_path, of_day)
+        assert at.clock.now() < datetime(2026, 11, 18, 16)
+        so_far = await at.bars(TABLE)
+        assert so_far["timestamp"].max() >= datetime(2026, 11, 18, 15, 45)
+        assert set(so_far["symbol"]) == {"005930_NX", "005930_UN"}  # the after-market begins later
+        assert stats.minutes is not None
+        assert set(stats.minutes["symbol"]) == {"A01612", "005930"}
+        planned = await at.frame("SELECT symbol FROM collected_symbols ORDER BY 1")
+        assert set(SYMBOLS) < set(planned["symbol"])
+
+        await at.clock.sleep_until(datetime(2026, 11, 19, 5, 46))  # this machine slept
+        of_night = next_plan(WITH_NIGHT, at.clock)
+        assert of_night.night
+        stats = await collect(at, database_url, tmp_path, of_night)
+        stored = (await at.bars(TABLE)).filter(pl.col("timestamp").dt.date() == DAY)
+        served = pl.concat([at.served(symbol, DAY) for symbol in SYMBOLS])
+        assert_frame_equal(stored.sort("symbol", "timestamp"), served.sort("symbol", "timestamp"))
+        assert stats.minutes is not None
+        assert set(SYMBOLS) < set(stats.minutes["symbol"])
+        assert stats.signals == {}
