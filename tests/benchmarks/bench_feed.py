@@ -182,19 +182,23 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         for number in range(1, minutes + 2):
             end = OPEN + number * MINUTE
             during = {symbol: _take_until(end, waiting) for symbol, waiting in frames.items()}
-            next_ones = [waiting.popleft() for waiting in frames.values() if _is_near(end, waiting)]
+            next_ones = {
+                symbol: waiting.popleft()
+                for symbol, waiting in frames.items()
+                if _is_near(end, waiting)
+            }
             connection.put(sorted(itertools.chain.from_iterable(during.values())))
             # In a day they come bit by bit: the end of the minute finds them read and stored.
             await clock.sleep(0.3)
             while keeper.waiting:
                 await clock.sleep(0.05)
             await clock.sleep(0.3)
+            traded = {symbol for symbol in _symbols(day) if during[symbol]} & next_ones.keys()
             if number > 1:  # the first one warms up: no trade before it proves its bars
-                traded = {symbol for symbol in _symbols(day) if during[symbol]}
                 commits.watch(writer, end, traded)
-            connection.put(sorted(next_ones))
-            with suppress(TimeoutError):  # nothing was traded that proves that the minute is over
-                async with clock.timeout(2):
+            connection.put(sorted(next_ones.values()))
+            with suppress(TimeoutError):  # of a bar that is not complete, or on a very busy machine
+                async with clock.timeout(10 if number > 1 else 1):
                     await commits.done.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
