@@ -35,8 +35,9 @@ Floats = NDArray[np.float64]
 
 _STEPS = 40
 _HUBER = 2.0  # errors of a quote
-_DIFFERENCE = 1e-6  # of x, for the slopes of the residuals
-_ENOUGH = 1e-7  # of the cost and of one squared error: a step that gains less ends the search
+_DIFFERENCE = 1e-5  # of x, for how theta, rho and psi follow it
+_ENOUGH = 1e-7  # of the cost and of one squared error: where less can be gained the search ends
+_HOPELESS = 1e8  # damping at which no step is better
 _SKEW = 0.999  # the largest |rho|
 _PULL = 0.02  # of an error, per unit of x: where quotes say nothing x stays at its first guess
 _SHARE = 8.0  # |x2|; psi stays inside its bounds by a thousandth of them
@@ -94,13 +95,12 @@ class _Fit:
         self.k = np.where(self.weight > 0, k, 0.0)
         self.volatility = np.where(self.weight > 0, volatility, 0.0)
         self.root_years = np.sqrt(years)[:, None]
-        known = np.isfinite(below.theta)
+        self.known = np.isfinite(below.theta)
         self.before = Slices(
-            np.where(known, below.theta, 0.0),
-            np.where(known, below.rho, 0.0),
-            np.where(known, below.psi, 0.0),
+            np.where(self.known, below.theta, 0.0),
+            np.where(self.known, below.rho, 0.0),
+            np.where(self.known, below.psi, 0.0),
         )
-        self.known = known
         self.first = self._first_guess(years)
 
     def _first_guess(self, years: Floats) -> Floats:
@@ -119,72 +119,115 @@ class _Fit:
         x[:, 0] = np.log(np.maximum(atm - floor, 0.05 * atm))
         return x
 
+    def _take(self, rows: NDArray[np.bool_]) -> _Fit:
+        """Return the search of some rows."""
+        some = object.__new__(_Fit)
+        some.usable, some.known, some.first = self.usable[rows], self.known[rows], self.first[rows]
+        some.weight, some.k = self.weight[rows], self.k[rows]
+        some.volatility, some.root_years = self.volatility[rows], self.root_years[rows]
+        before = self.before
+        some.before = Slices(before.theta[rows], before.rho[rows], before.psi[rows])
+        return some
+
     def _ratio(self, rho: Floats) -> Floats:
         """Return p, by how much theta and psi must at least grow from the slice before."""
         before = self.before.rho
         return np.maximum((1 + before) / (1 + rho), (1 - before) / (1 - rho))
 
     def slices(self, x: Floats) -> Slices:
-        """Return what x means."""
-        rho = _SKEW * np.tanh(x[:, 1])
+        """Return what x means; x has shape (…, n, 3)."""
+        rho = _SKEW * np.tanh(x[..., 1])
         ratio = self._ratio(rho)
-        theta = ratio * self.before.theta + np.exp(np.clip(x[:, 0], -40, 5))
+        theta = ratio * self.before.theta + np.exp(np.minimum(np.maximum(x[..., 0], -40), 5))
         skew = 1 + np.abs(rho)
         high = np.minimum(4 / skew, 2 * np.sqrt(theta / skew))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            flatter = np.where(self.known, self.before.psi * theta / self.before.theta, np.inf)
+        flatter = np.where(
+            self.known, self.before.psi * theta / np.where(self.known, self.before.theta, 1), np.inf
+        )
         low = np.minimum(ratio * self.before.psi, high)
         high = np.maximum(np.minimum(high, flatter), low)
-        share = 1 / (1 + np.exp(-np.clip(x[:, 2], -_SHARE, _SHARE)))
+        share = 1 / (1 + np.exp(-np.minimum(np.maximum(x[..., 2], -_SHARE), _SHARE)))
         return Slices(theta, rho, low + (high - low) * share)
-
-    def residuals(self, x: Floats) -> Floats:
-        """Return model minus quote in errors of the quote, and the pull on x; shape (n, m + 3)."""
-        model = np.sqrt(self.slices(x).total_variance(self.k)) / self.root_years
-        quotes = (model - self.volatility) * self.weight
-        return np.concatenate([quotes, (x - self.first) * _PULL], axis=1)
 
     def search(self) -> Slices:
         """Return the best slices; NaN where there is nothing to fit."""
-        x = self.first.copy()
-        residuals = self.residuals(x)
-        cost = _cost(residuals)
-        damping = np.full(len(x), 1e-2)
-        searching = self.usable.copy()
+        found = self.first.copy()
+        rows = np.flatnonzero(self.usable)
+        fit = self._take(self.usable)
+        x, damping = fit.first, np.full(len(rows), 1e-2)
+        residuals, cost, root = fit.misfit(x)
         for _ in range(_STEPS):
-            if not searching.any():
+            if not len(rows):
                 break
-            tried = x + self._step(x, residuals, damping)
-            new = self.residuals(tried)
-            new_cost = _cost(new)
-            better = (new_cost < cost) & searching
-            gained = np.where(better, cost - new_cost, np.inf)
-            x = np.where(better[:, None], tried, x)
-            residuals = np.where(better[:, None], new, residuals)
-            done = (gained <= _ENOUGH * (1 + cost)) | (damping > 1e8)
+            step, promised = fit.step(x, residuals, root, damping)
+            tried = x + step
+            new_residuals, new_cost, new_root = fit.misfit(tried)
+            better = new_cost < cost
+            # What is promised and what comes: at the best place rounding lets no step be better.
+            gain = np.where(better, cost - new_cost, promised)
+            going = (gain > _ENOUGH * (1 + cost)) & (damping < _HOPELESS)
+            keep = better[:, None]
+            x = np.where(keep, tried, x)
+            residuals = np.where(keep, new_residuals, residuals)
+            root = np.where(keep, new_root, root)
             cost = np.where(better, new_cost, cost)
             damping = np.where(better, damping * 0.2, damping * 5)
-            searching &= ~done
-        found = self.slices(x)
+            if not going.all():
+                found[rows] = x
+                rows, fit = rows[going], fit._take(going)
+                x, damping, cost = x[going], damping[going], cost[going]
+                residuals, root = residuals[going], root[going]
+        found[rows] = x
+        slices = self.slices(found)
         gone = ~self.usable
-        return Slices(*(np.where(gone, np.nan, v) for v in (found.theta, found.rho, found.psi)))
+        return Slices(*(np.where(gone, np.nan, v) for v in (slices.theta, slices.rho, slices.psi)))
 
-    def _step(self, x: Floats, residuals: Floats, damping: Floats) -> Floats:
+    def misfit(self, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return model minus quote in errors of the quote, the cost, and sqrt(w) of the model.
+
+        The cost, shape (n,), includes the pull on x; the others have the shape of the quotes.
+        """
+        root = np.sqrt(self.slices(x).total_variance(self.k))
+        residuals = (root / self.root_years - self.volatility) * self.weight
+        size = np.abs(residuals)
+        loss = np.where(size <= _HUBER, size * size / 2, _HUBER * (size - _HUBER / 2))
+        pull = np.square((x - self.first) * _PULL).sum(axis=1) / 2
+        return residuals, loss.sum(axis=1) + pull, root
+
+    def step(
+        self, x: Floats, residuals: Floats, root: Floats, damping: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return the next step of x, and by how much the cost would fall if all were quadratic."""
+        slopes = np.matmul(self._slopes(x, root), self._moves(x))
         size = np.abs(residuals)
         huber = np.where(size <= _HUBER, 1.0, _HUBER / np.maximum(size, _HUBER))
-        moves = np.eye(3) * _DIFFERENCE
-        slopes = np.stack([(self.residuals(x + move) - residuals) for move in moves], axis=2)
-        slopes /= _DIFFERENCE
-        weighted = slopes * huber[:, :, None]
-        normal = np.matmul(weighted.transpose(0, 2, 1), slopes)
-        target = np.matmul(weighted.transpose(0, 2, 1), residuals[:, :, None])[:, :, 0]
-        scale = np.einsum("nii->ni", normal)
-        normal = normal + np.eye(3) * (damping[:, None] * scale + 1e-12)[:, :, None]
-        step = -np.linalg.solve(normal, target[:, :, None])[:, :, 0]
-        return np.asarray(np.clip(step, -2.0, 2.0))
+        weighted = (slopes * huber[:, :, None]).transpose(0, 2, 1)
+        normal = np.matmul(weighted, slopes) + np.eye(3) * _PULL**2
+        target = np.matmul(weighted, residuals[:, :, None])[:, :, 0]
+        target += (x - self.first) * _PULL**2
+        scale = normal[:, range(3), range(3)]
+        damped = normal + np.eye(3) * (damping[:, None] * scale + 1e-12)[:, :, None]
+        step = -np.linalg.solve(damped, target[:, :, None])[:, :, 0]
+        step = np.minimum(np.maximum(step, -2.0), 2.0)
+        curved = np.matmul(normal, step[:, :, None])[:, :, 0]
+        return step, -((target + curved / 2) * step).sum(axis=1)
 
+    def _slopes(self, x: Floats, root: Floats) -> Floats:
+        """Return how each residual follows theta, rho and psi; shape (n, m, 3)."""
+        now = self.slices(x)
+        theta, rho, psi = now.theta[:, None], now.rho[:, None], now.psi[:, None]
+        slope = psi * self.k
+        bend = np.sqrt(np.square(slope + rho * theta) + np.square(theta) * (1 - np.square(rho)))
+        by = self.weight / (4 * self.root_years * root)
+        out = np.empty((*self.k.shape, 3))
+        out[..., 0] = (1 + (theta + rho * slope) / bend) * by
+        out[..., 1] = slope * (1 + theta / bend) * by
+        out[..., 2] = self.k * (rho + (slope + rho * theta) / bend) * by
+        return out
 
-def _cost(residuals: Floats) -> Floats:
-    size = np.abs(residuals)
-    loss = np.where(size <= _HUBER, np.square(size) / 2, _HUBER * (size - _HUBER / 2))
-    return np.asarray(loss.sum(axis=1))
+    def _moves(self, x: Floats) -> Floats:
+        """Return how theta, rho and psi follow x; shape (n, 3, 3), by central differences."""
+        moves = np.eye(3)[:, None, :] * _DIFFERENCE
+        up, down = self.slices(x + moves), self.slices(x - moves)
+        parts = ((up.theta, down.theta), (up.rho, down.rho), (up.psi, down.psi))
+        return np.stack([(a - b).T for a, b in parts], axis=1) / (2 * _DIFFERENCE)
