@@ -161,6 +161,7 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)
 
 
+ALL_MATURITIES = "all_"  # before the name of an underlying: a row over all maturities
 OPTION_SURFACE = pa.schema(
     [
         ("timestamp", TIME),
@@ -173,6 +174,16 @@ OPTION_SURFACE = pa.schema(
         ("atm_volatility", pa.float64()),  # % per year, at the forward
         ("risk_reversal_25d", pa.float64()),  # volatility points
         ("butterfly_25d", pa.float64()),  # volatility points
+        ("risk_reversal_10d", pa.float64()),  # volatility points
+        ("butterfly_10d", pa.float64()),  # volatility points
+        ("swap_volatility", pa.float64()),  # % per year, what a variance swap would pay
+        ("expected_move_close", pa.float64()),  # index points, mean size until the day's close
+        ("expected_move_expiry", pa.float64()),  # index points; over all of the nearest maturity
+        ("atm_7d", pa.float64()),  # % per year, at a constant maturity; only over all
+        ("atm_30d", pa.float64()),
+        ("atm_60d", pa.float64()),
+        ("vkospi", pa.float64()),  # % per year, variance swap of 30 days; only over all
+        ("vkospi_weekly", pa.float64()),  # % per year, variance swap of 7 days; only over all
         ("error_points", pa.float64()),  # smile against quotes, root mean square, volatility points
         ("error_ticks", pa.float64()),  # the same in ticks of price
         ("quotes", pa.int64()),  # that were fitted

@@ -3,14 +3,17 @@
 Live, validation and research use the same functions: the stored matrix and summary are what these
 return for the stored chain. The way is
 
-    chain_with_greeks(chain) -> the prepared chain that the matrix and the summary both need
-    chain_matrix(prepared), chain_summary(prepared), chain_surface(prepared)
+    chain_with_greeks(chain) -> the prepared chain that all of the others need
+    chain_matrix(prepared), chain_figures(prepared), chain_surface(prepared)
+    chain_summary(figures, surface)
 
-A surface is that of all maturities of a minute: they hold each other free of arbitrage.
+A surface is that of all maturities of a minute: they hold each other free of arbitrage. A summary
+reads volatilities and gamma exposure from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, time
 from functools import cache
 
@@ -22,26 +25,30 @@ from engine.features.exposure import option_surface
 from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
-from engine.features.summary import option_summary
+from engine.features.summary import option_summary, with_smile_figures
+from engine.features.term import MONTHLY, WEEKLY
+from engine.market.products import Product
 from engine.market.symbols import Contract, OptionChain, parse
 from engine.market.trading_days import depends_on_days
-from engine.schemas import OPTION_MATRIX, OPTION_SUMMARY
+from engine.schemas import OPTION_MATRIX
+from pipelines.trading_time import with_trading_time
 
 _ORDINARY_END = time(15, 20)  # of an option's last day, where the calendar does not reach
 
 
-@depends_on_days
-@cache
-def _terms(underlying_symbol: str) -> tuple[datetime, float, str]:
-    """Return when trading of an option chain ends (KST), KRW per index point, and its index.
-
-    Raises InputError for the name of anything else.
-    """
+def _chain(underlying_symbol: str) -> OptionChain:
+    """Return the option chain of a name; raises InputError for that of anything else."""
     chain = parse(underlying_symbol)
     if not isinstance(chain, OptionChain):
         raise InputError(f"{underlying_symbol!r} is not an option chain, such as 202612_KOSPI200")
-    call = chain.series.call
-    return _end_of_trading(chain), float(call.multiplier), call.underlying
+    return chain
+
+
+@depends_on_days
+@cache
+def _expiry(chain: OptionChain) -> datetime:
+    """Return when trading of an option chain ends, KST."""
+    return _end_of_trading(chain)
 
 
 @depends_on_days
@@ -67,24 +74,36 @@ def _end_of_trading(symbol: OptionChain | Contract) -> datetime:
 
 
 def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
-    """Prepare the chain for engine.features: expiries and multiplier of its series, the forward."""
-    terms = {name: _terms(name) for name in chain["underlying_symbol"].unique()}
-    ends = {name: end for name, (end, _, _) in terms.items()}
-    multipliers = {name: multiplier for name, (_, multiplier, _) in terms.items()}
-    indices = {name: index for name, (_, _, index) in terms.items()}
+    """Prepare the chain for engine.features: what is known of its series, and the forward."""
+    chains = {name: _chain(name) for name in chain["underlying_symbol"].unique()}
     sources = chain["underlying_source"].unique() if "underlying_source" in chain.columns else ()
     futures = {source: end for source in sources if (end := _future_expiry(source))}
-    symbol = pl.col("underlying_symbol")
     future = pl.col("underlying_source") if futures else pl.lit(None, pl.String)
-    with_terms = chain.with_columns(
-        expiry=symbol.replace_strict(ends, return_dtype=pl.Datetime("us")),
+    timed = with_trading_time(chain, chains)
+    with_terms = timed.with_columns(
         underlying_expiry=future.replace_strict(
             futures, default=None, return_dtype=pl.Datetime("us")
         ),
-        multiplier=symbol.replace_strict(multipliers, return_dtype=pl.Float64),
-        underlying=symbol.replace_strict(indices, return_dtype=pl.String),
+        expiry=_by_chain({name: _expiry(one) for name, one in chains.items()}),
+        multiplier=_by_chain({name: float(_call(one).multiplier) for name, one in chains.items()}),
+        underlying=_by_chain({name: _call(one).underlying for name, one in chains.items()}),
+        cycle=_by_chain({name: _cycle(one) for name, one in chains.items()}),
     )
     return with_forward(prepare_chain(with_terms.lazy()))
+
+
+def _by_chain(values: Mapping[str, datetime | float | str]) -> pl.Expr:
+    kinds = {datetime: pl.Datetime("us"), float: pl.Float64(), str: pl.String()}
+    kind = kinds[type(next(iter(values.values()), ""))]
+    return pl.col("underlying_symbol").replace_strict(values, return_dtype=kind)
+
+
+def _call(chain: OptionChain) -> Product:
+    return chain.series.call
+
+
+def _cycle(chain: OptionChain) -> str:
+    return WEEKLY if chain.series.is_weekly else MONTHLY
 
 
 def chain_with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
@@ -98,10 +117,14 @@ def chain_matrix(with_greeks: pl.DataFrame) -> pl.DataFrame:
     return cells.select(OPTION_MATRIX.names).collect(engine="in-memory")
 
 
-def chain_summary(with_greeks: pl.DataFrame) -> pl.DataFrame:
-    """Return OPTION_SUMMARY of the snapshots of a chain that `chain_with_greeks` returned."""
-    figures = option_summary(with_greeks.lazy())
-    return figures.select(OPTION_SUMMARY.names).collect(engine="in-memory")
+def chain_figures(with_greeks: pl.DataFrame) -> pl.DataFrame:
+    """Return what `chain_summary` needs of a chain that `chain_with_greeks` returned."""
+    return option_summary(with_greeks.lazy()).collect(engine="in-memory")
+
+
+def chain_summary(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataFrame:
+    """Return OPTION_SUMMARY of the snapshots of `chain_figures`, whose `chain_surface` is given."""
+    return with_smile_figures(figures, surface)
 
 
 def chain_surface(with_greeks: pl.DataFrame) -> pl.DataFrame:

@@ -54,6 +54,13 @@ _COLUMNS = pl.Schema(
         "expiry": pl.Datetime("us"),
         "underlying_expiry": pl.Datetime("us"),
         "multiplier": pl.Float64(),
+        "bid_size": pl.Int64(),
+        "ask_size": pl.Int64(),
+        "index_price": pl.Float64(),
+        "underlying": pl.String(),
+        "cycle": pl.String(),
+        "trading_to_close": pl.Float64(),
+        "trading_to_expiry": pl.Float64(),
     }
 )
 _POSITIVE = [
@@ -65,12 +72,14 @@ _FEWEST = 8  # prices; fewer do not show an order
 
 
 def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return a prepared chain: every column of OPTION_CHAIN, two expiries and `multiplier`.
+    """Return a prepared chain: every column of OPTION_CHAIN and what is known of its series.
 
     `expiry` is when trading of the option ends (datetime, KST; see `black76.years`),
     `underlying_expiry` when that of the future ends whose price is given, NULL for the index;
-    `multiplier` is KRW per index point. Columns that the chain lacks are added as NULL, others are
-    kept. A strike or underlying_price that is not a positive number becomes NULL.
+    `multiplier` is KRW per index point, `underlying` the name of the index, `cycle` monthly or
+    weekly; `trading_to_close` and `trading_to_expiry` are the minutes of day sessions until the
+    close of the day and until trading of the option ends. Columns that the chain lacks are added as
+    NULL, others are kept. A strike or underlying_price that is not a positive number becomes NULL.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}

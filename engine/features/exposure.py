@@ -31,17 +31,20 @@ from numpy.typing import NDArray
 
 from engine.features.black76 import RATE, cdf, density
 from engine.features.chain import IS_CALL, SNAPSHOT, is_sound
-from engine.features.gamma import MOVE, PRICE_FACTORS
 from engine.features.smile import Floats
 from engine.features.surface import option_smiles, volatility_of_smile
-from engine.schemas import OPTION_SURFACE
+from engine.features.term import term_structure
+from engine.schemas import ALL_MATURITIES, OPTION_SURFACE
 
-ALL_MATURITIES = "all"  # first word of the underlying_symbol of rows over all maturities
 _SUMS = ("delta_exposure", "gamma_exposure", "vanna_exposure", "charm_exposure")
 _SIGN = pl.when(IS_CALL).then(1.0).otherwise(-1.0)
 _SMILE = ("smile_theta", "smile_rho", "smile_psi", "years")
-_FACTORS = np.array(PRICE_FACTORS)
+MOVE = 0.01  # of the forward, to which gamma exposure refers
+REACH = 0.20  # of the forward: how far away the change of sign is looked for
+_ROUNDING = 1e-10  # of the exposures that cancel each other: what is left of them says nothing
+_FACTORS = 1 + np.linspace(-REACH, REACH, 41)
 _MINUTE = ("timestamp", "underlying")
+_ORDER = (*_MINUTE, "years", "underlying_symbol", "strike", "option_type")
 
 
 def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
@@ -52,6 +55,7 @@ def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
     underlying_symbol. A maturity without a smile has NULL exposures and no part in the sum.
     """
     smiles = option_smiles(chain)
+    terms = term_structure(smiles).with_columns(underlying_symbol=_all_maturities())
     contracts = _contracts(chain, smiles, rate)
     one = (
         contracts.group_by(*_MINUTE, "underlying_symbol", maintain_order=True)
@@ -67,11 +71,21 @@ def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
             zero_gamma=pl.col("forward")
             * _factor_of_no_exposure(pl.concat([one["curve"], whole["curve"]]))
         )
-        .join(smiles.drop("forward", "fetched_at"), on=SNAPSHOT, how="left")
+        .join(_read_off(smiles, terms), on=SNAPSHOT, how="left")
         .with_columns(modelled=pl.col("without") / pl.col("interest"))
         .select(OPTION_SURFACE.names)
         .sort(SNAPSHOT)
     )
+
+
+def _read_off(smiles: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
+    """Return what is read off the smiles, by SNAPSHOT: of each maturity and over all."""
+    one = smiles.drop("underlying", "forward", "fetched_at")
+    return pl.concat([one, terms.drop("underlying")], how="diagonal")
+
+
+def _all_maturities() -> pl.Expr:
+    return pl.format(f"{ALL_MATURITIES}{{}}", "underlying")
 
 
 def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.DataFrame:
@@ -100,9 +114,17 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
             vanna_exposure=pl.col("size") * bell * d2 / pl.col("volatility") * (-1 / 100),
             charm_exposure=pl.col("size") * bell * d2 / years * (0.5 / 365),
         )
-        .sort(*_MINUTE, "years", "underlying_symbol", "strike", "option_type")  # for the last digit
+        .sort(*_ORDER)  # for the last digit
+        .filter(~_is_double())
         .collect(engine="in-memory")
     )
+
+
+def _is_double() -> pl.Expr:
+    """Return whether a row in _ORDER has a twin, another row of its strike and side."""
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in _ORDER)
+    same = same.fill_null(value=False)
+    return same | same.shift(-1, fill_value=False)
 
 
 def _figures() -> dict[str, pl.Expr]:
@@ -148,12 +170,12 @@ def _over_all(one: pl.DataFrame) -> pl.DataFrame:
     summed = np.add.reduceat(curves, starts, axis=0) if len(starts) else curves
     return groups.with_columns(
         curve=pl.Series(summed, dtype=pl.Array(pl.Float64, len(_FACTORS))),
-        underlying_symbol=pl.format(f"{ALL_MATURITIES}_{{}}", "underlying"),
+        underlying_symbol=_all_maturities(),
     )
 
 
 def _curves(contracts: pl.DataFrame) -> Floats:
-    """Return gamma exposures with the forward at PRICE_FACTORS times its present price.
+    """Return gamma exposures with the forward at _FACTORS times its present price.
 
     Shape (maturities, factors), up to a constant factor; each strike keeps its volatility.
     """
@@ -164,10 +186,14 @@ def _curves(contracts: pl.DataFrame) -> Floats:
     )
     weight, total, d1 = (filled[name].to_numpy()[:, None] for name in filled.columns)
     moved = d1 + np.log(_FACTORS) / total
-    curves = weight * np.exp(moved * moved * -0.5) * _FACTORS
+    sizes = weight * np.exp(moved * moved * -0.5) * _FACTORS
     new = contracts.select(pl.struct(SNAPSHOT).rle_id().diff().fill_null(1) != 0).to_series()
     starts = np.flatnonzero(new.to_numpy())
-    return np.add.reduceat(curves, starts, axis=0) if len(starts) else curves
+    if not len(starts):
+        return sizes
+    curves = np.add.reduceat(sizes, starts, axis=0)
+    gross = np.add.reduceat(np.abs(sizes), starts, axis=0)
+    return np.asarray(np.where(np.abs(curves) > _ROUNDING * gross, curves, 0.0))
 
 
 def _factor_of_no_exposure(curves: pl.Series) -> pl.Series:

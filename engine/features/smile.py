@@ -26,9 +26,11 @@ quote must not bend a smile: beyond _HUBER errors a residual counts linearly (Hu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -36,7 +38,7 @@ Floats = NDArray[np.float64]
 _STEPS = 40
 _HUBER = 2.0  # errors of a quote
 _DIFFERENCE = 1e-5  # of x, for how theta, rho and psi follow it
-_ENOUGH = 1e-7  # of the cost and of one squared error: where less can be gained the search ends
+_ENOUGH = 1e-6  # of the cost and of one squared error: where less can be gained the search ends
 _HOPELESS = 1e8  # damping at which no step is better
 _SKEW = 0.999  # the largest |rho|
 _PULL = 0.02  # of an error, per unit of x: where quotes say nothing x stays at its first guess
@@ -61,6 +63,13 @@ def no_slices(count: int) -> Slices:
     """Return slices that say nothing."""
     nothing = np.full(count, np.nan)
     return Slices(nothing, nothing, nothing)
+
+
+def normal_cdf(x: Floats) -> Floats:
+    """Return the standard normal distribution function; NumPy has none."""
+    flat = pl.Series(x.ravel()) * -math.sqrt(0.5)
+    found = flat.to_frame("x").select(pl.col("x").erfc() * 0.5).to_series()
+    return found.to_numpy().reshape(x.shape)
 
 
 def fit_smiles(
@@ -119,8 +128,8 @@ class _Fit:
         x[:, 0] = np.log(np.maximum(atm - floor, 0.05 * atm))
         return x
 
-    def _take(self, rows: NDArray[np.bool_]) -> _Fit:
-        """Return the search of some rows."""
+    def take(self, rows: NDArray[np.bool_]) -> _Fit:
+        """Return the search of some of the rows."""
         some = object.__new__(_Fit)
         some.usable, some.known, some.first = self.usable[rows], self.known[rows], self.first[rows]
         some.weight, some.k = self.weight[rows], self.k[rows]
@@ -153,7 +162,7 @@ class _Fit:
         """Return the best slices; NaN where there is nothing to fit."""
         found = self.first.copy()
         rows = np.flatnonzero(self.usable)
-        fit = self._take(self.usable)
+        fit = self.take(self.usable)
         x, damping = fit.first, np.full(len(rows), 1e-2)
         residuals, cost, root = fit.misfit(x)
         for _ in range(_STEPS):
@@ -174,7 +183,7 @@ class _Fit:
             damping = np.where(better, damping * 0.2, damping * 5)
             if not going.all():
                 found[rows] = x
-                rows, fit = rows[going], fit._take(going)
+                rows, fit = rows[going], fit.take(going)
                 x, damping, cost = x[going], damping[going], cost[going]
                 residuals, root = residuals[going], root[going]
         found[rows] = x

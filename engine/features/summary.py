@@ -1,9 +1,9 @@
 """What a trader reads off a chain: one row of figures per snapshot.
 
-The figures are expressions over the rows of one snapshot in the order of their strikes, with the
-model's greeks; values that cannot be trusted are NULL there. Prices are index points, volatilities
-% per year. The figures about gamma are in `engine.features.gamma`, the forward is in
-`engine.features.forward`.
+Counts, ratios and the forward are expressions over the rows of one snapshot in the order of their
+strikes. Volatilities and gamma exposure are those of the smile (`engine.features.exposure`), so
+that nothing jumps because a single option's quotes come or go. Prices are index points,
+volatilities % per year.
 """
 
 from __future__ import annotations
@@ -15,34 +15,50 @@ import polars as pl
 from engine.features import flags
 from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
 from engine.features.forward import FORWARD_COLUMNS
-from engine.features.gamma import exposure_by_factor, gamma_exposure, with_d1, zero_gamma
-from engine.schemas import MODEL_METRICS, OPTION_SUMMARY
+from engine.schemas import OPTION_SUMMARY
 
-WING = 0.25  # delta
-WIDEST = 0.2  # delta between neighbours; a strike is 0.01 on a monthly, 0.1 on the last day but one
+SMILE_FIGURES = (
+    *("atm_volatility", "risk_reversal_25d", "butterfly_25d"),
+    *("gamma_exposure", "zero_gamma"),
+)
 _DAYS_A_MICROSECOND = 1 / (24 * 3600 * 1_000_000)
 
 
 def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return OPTION_SUMMARY of a chain `with_model_greeks`, sorted by time and underlying_symbol.
+    """Return OPTION_SUMMARY without SMILE_FIGURES of a chain with its forward, and `usable`.
 
-    Where `expiry` is NULL, so are the figures that need time; where `multiplier` is NULL, so is
-    `gamma_exposure`.
-
-    Volatilities and gammas are those of the matrix: they stand on the same forward.
+    Sorted by time and underlying_symbol; `with_smile_figures` completes it. Where `expiry` is NULL,
+    so are the figures that need time.
 
     `flags` names the findings of `engine.features.chain`, sorted, joined with commas; NULL without
-    one. A snapshot that cannot be used has NULL for every figure taken from its options.
+    one. A snapshot that is not `usable` has NULL for every figure taken from its options.
     """
     unusable = pl.any_horizontal(flags.UNUSABLE)
     return (
-        with_d1(_usable(flags.with_row_flags(chain)))
+        _usable(flags.with_row_flags(chain))
         .group_by(SNAPSHOT)
         .agg(**_aggregates())
-        .with_columns(zero_gamma=zero_gamma(), flags=flags.flags_text())
-        .with_columns(pl.when(~unusable).then(pl.col(*_figures(), "zero_gamma")))
-        .select(OPTION_SUMMARY.names)
+        .with_columns(usable=~unusable, flags=flags.flags_text())
+        .with_columns(pl.when("usable").then(pl.col(*_figures())))
+        .select(*(n for n in OPTION_SUMMARY.names if n not in SMILE_FIGURES), "usable")
         .sort(SNAPSHOT)
+    )
+
+
+def with_smile_figures(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataFrame:
+    """Return OPTION_SUMMARY: the `option_summary` of snapshots with what their smiles say.
+
+    `surface` is OPTION_SURFACE with the same snapshots; NULL where it lacks one. `zero_gamma`, a
+    forward there, is the price of the underlying here, both moving by the same factor.
+    """
+    read = figures.join(
+        surface.select(*SNAPSHOT, *SMILE_FIGURES), on=SNAPSHOT, how="left", maintain_order="left"
+    )
+    per_forward = pl.coalesce("underlying_price", "forward") / pl.col("forward")
+    return (
+        read.with_columns(zero_gamma=pl.col("zero_gamma") * per_forward)
+        .with_columns(pl.when("usable").then(pl.col(*SMILE_FIGURES)))
+        .select(OPTION_SUMMARY.names)
     )
 
 
@@ -54,14 +70,12 @@ def _aggregates() -> dict[str, pl.Expr]:
         **_figures(),
         **flags.snapshot_flags(),
         **{flag: pl.col(flag).any() for flag in flags.ROW_FLAGS},
-        "_exposures": exposure_by_factor(),
     }
 
 
 def _usable(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Set what cannot be used for figures to NULL, and order the rows by strike."""
-    used = ("volume", "open_interest", *MODEL_METRICS)
-    values = (pl.when("sound").then(pl.col(name)).alias(name) for name in used)
+    values = (pl.when("sound").then(pl.col(n)).alias(n) for n in ("volume", "open_interest"))
     return rows.with_columns(values).sort("strike", "option_type", maintain_order=True)
 
 
@@ -81,56 +95,10 @@ def _figures() -> dict[str, pl.Expr]:
     return {
         **{name: pl.col(name).first() for name in FORWARD_COLUMNS},
         "atm_strike": pl.col("strike").filter(pl.col("above") == 0).first(),
-        "atm_volatility": atm_volatility(),
-        "risk_reversal_25d": risk_reversal(),
-        "butterfly_25d": butterfly(),
         "put_call_volume_ratio": put_call_ratio("volume"),
         "put_call_open_interest_ratio": put_call_ratio("open_interest"),
         "max_pain": max_pain(),
-        "gamma_exposure": gamma_exposure(),
     }
-
-
-def atm_volatility() -> pl.Expr:
-    """Return the mean model_iv of call and put at the ATM strike, % per year.
-
-    The mean, since an error of the forward moves the two apart by the same amount. If one has no
-    implied volatility, the other's.
-    """
-    return pl.col("model_iv").filter(pl.col("above") == 0).mean()
-
-
-def wing_volatility(side: pl.Expr, delta: float = WING) -> pl.Expr:
-    """Return a side's model_iv where its |model_delta| is `delta`, % per year.
-
-    Linear in delta between the two options whose deltas enclose it. NULL if there are no such two
-    or they are further apart than WIDEST: a wing is never extrapolated, nor interpolated across a
-    hole in the chain.
-    """
-    has_iv = side & pl.col("model_iv").is_not_null()
-    size = pl.when(has_iv).then(pl.col("model_delta").abs())
-    volatility = pl.col("model_iv")
-    below = size.filter(size <= delta).max()
-    above = size.filter(size >= delta).min()
-    at_below = volatility.filter(size == below).mean()
-    at_above = volatility.filter(size == above).mean()
-    weight = pl.when(above > below).then((delta - below) / (above - below)).otherwise(0.0)
-    between = at_below + weight * (at_above - at_below)
-    return pl.when(above - below <= WIDEST).then(between)
-
-
-def risk_reversal() -> pl.Expr:
-    """Return volatility(25-delta call) - volatility(25-delta put), volatility points.
-
-    The market's convention (Castagna and Mercurio, "The vanna-volga method for implied
-    volatilities", 2007). Below 0 if puts cost more: falls are feared more than rises.
-    """
-    return wing_volatility(IS_CALL) - wing_volatility(IS_PUT)
-
-
-def butterfly() -> pl.Expr:
-    """Return (25-delta call + 25-delta put) / 2 - ATM, volatility points (same source)."""
-    return (wing_volatility(IS_CALL) + wing_volatility(IS_PUT)) / 2 - atm_volatility()
 
 
 def put_call_ratio(name: str) -> pl.Expr:

@@ -3,10 +3,7 @@
 A single option's volatility comes and goes with its quotes; a smile does not. What is read for a
 whole maturity (at the money, wings, exposure) is read off the smile.
 
-What is fitted, by strike: the out-of-the-money side, where its price is sound, not crossed and
-fresh (`engine.features.forward.fresh_price`). How far a quote may be off, in volatility: half its
-spread over its vega, at least half a tick's; a last price without both quotes counts as two ticks
-wide, and twice as wide for each AGING minutes that it has stood. Sizes are not in a board's rows.
+What is fitted is in `engine.features.quotes`, how in `engine.features.smile`.
 
 What comes out is proven, not believed: on a grid of strikes the prices of each smile must fall and
 be convex in the strike, and may not be below those of the maturity before it (in the same distance
@@ -22,9 +19,6 @@ from their forwards). `arbitrage` names what fails.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from datetime import timedelta
 from statistics import NormalDist
 
 import numpy as np
@@ -32,36 +26,25 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.features.black76 import years
-from engine.features.chain import IS_CALL, SNAPSHOT, is_crossed, is_sound, market_price
-from engine.features.forward import fresh_price
-from engine.features.smile import Floats, Slices, fit_smiles, no_slices
+from engine.features.chain import SNAPSHOT
+from engine.features.quotes import Quotes, smile_quotes
+from engine.features.smile import Floats, Slices, fit_smiles, no_slices, normal_cdf
+from engine.features.strip import swap_volatility
+from engine.features.term import WINGS, expected_moves
 
 ENOUGH = 6  # quotes
-AGING = timedelta(minutes=5)
 SMILES = (
     *SNAPSHOT,
-    *("forward", "years", "smile_theta", "smile_rho", "smile_psi", "atm_volatility"),
-    *("risk_reversal_25d", "butterfly_25d", "error_points", "error_ticks"),
-    *("quotes", "quality", "arbitrage", "fetched_at"),
+    *("underlying", "cycle", "forward", "years", "smile_theta", "smile_rho", "smile_psi"),
+    *("atm_volatility", *WINGS, "risk_reversal_25d", "butterfly_25d", "risk_reversal_10d"),
+    *("butterfly_10d", "swap_volatility", "expected_move_close", "expected_move_expiry"),
+    *("error_points", "error_ticks", "quotes", "quality", "arbitrage", "fetched_at"),
 )
-_FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
-_WIDEST_ERROR = 20.0  # volatility points: such a quote says nothing
-_FARTHEST = 8.0  # from the forward, in standard deviations
 _GRID = np.linspace(-6.0, 6.0, 121)  # in standard deviations at the money
 _ROUNDING = 1e-12  # of the forward, in prices
-_D1_OF_25 = NormalDist().inv_cdf(0.25)
+_DELTAS = {"25d": 0.25, "10d": 0.10}
 _AT_A_TIME = 8192  # smiles, so that their arrays stay in the processor's cache
 _ORDER = ("timestamp", "underlying", "expiry", "underlying_symbol")
-
-
-@dataclass(frozen=True)
-class _Quotes:
-    """What is fitted: arrays of shape (smiles, quotes), an infinite error where there is none."""
-
-    k: Floats
-    volatility: Floats
-    error: Floats
-    tick_error: Floats  # a tick, in volatility
 
 
 def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
@@ -71,14 +54,14 @@ def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
     maturities with one name are held free of calendar arbitrage against each other.
     """
     smiles = _smiles(chain)
-    quotes = _quotes(chain, smiles)
+    quotes = smile_quotes(chain, smiles)
     theta, rho, psi = np.full((3, smiles.height), np.nan)
     years_left, firsts = smiles["years"].to_numpy(), smiles["first"].to_numpy()
     before = np.full(smiles.height, -1)
     levels = smiles["level"].to_numpy()
     for level in range(levels.max(initial=-1) + 1):
         of_level = np.flatnonzero(levels == level)
-        before[of_level] = _before(of_level, theta, before, firsts)
+        before[of_level] = _before(of_level, theta, before, firsts, years_left)
         for rows in _pieces(of_level):
             found = fit_smiles(
                 quotes.k[rows],
@@ -111,7 +94,8 @@ def _smiles(chain: pl.DataFrame) -> pl.DataFrame:
         chain.lazy()
         .group_by(SNAPSHOT)
         .agg(
-            pl.col("underlying", "expiry", "forward").first(),
+            pl.col("underlying", "cycle", "expiry", "forward").first(),
+            pl.col("trading_to_close", "trading_to_expiry").first(),
             pl.col("fetched_at").max(),
             has_volatilities=known.any(),
         )
@@ -122,52 +106,8 @@ def _smiles(chain: pl.DataFrame) -> pl.DataFrame:
             row=pl.int_range(pl.len()),
         )
         .with_columns(first=pl.col("row") - pl.col("level"))
-        .collect()
+        .collect(engine="in-memory")
     )
-
-
-def _quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> _Quotes:
-    """Return what is fitted for each row of the smiles."""
-    strike, forward, vega = pl.col("strike"), pl.col("forward"), pl.col("model_vega")
-    bid, ask = (pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask"))
-    value, age = fresh_price(), pl.col("timestamp") - pl.col("price_since")
-    tick = pl.when(value < _FINE_BELOW).then(_FINE).otherwise(_COARSE)
-    minutes_old = (age / AGING).fill_null(0.0).clip(lower_bound=0.0)
-    spread = pl.coalesce(ask - bid, 2 * tick * (minutes_old * math.log(2)).exp())
-    out_of_the_money = pl.when(IS_CALL).then(strike >= forward).otherwise(strike < forward)
-    deviation = pl.col("model_iv") / 100 * years().sqrt()
-    rows = (
-        chain.lazy()
-        .filter(is_sound() & ~is_crossed() & out_of_the_money)
-        .select(
-            *SNAPSHOT,
-            k=(strike / forward).log(),
-            deviation=deviation,
-            # A last price may be moved by up to half a spread: vega carries the volatility along.
-            volatility=pl.col("model_iv") + (value - market_price()) / vega,
-            error=pl.max_horizontal(spread / 2, tick / 2) / vega,
-            tick=tick / vega,
-        )
-        .filter(
-            pl.all_horizontal(pl.all().exclude(SNAPSHOT).is_finite()),
-            pl.col("error") <= _WIDEST_ERROR,
-            pl.col("volatility") > 0,
-            pl.col("k").abs() <= _FARTHEST * pl.col("deviation"),
-        )
-        .join(smiles.lazy().select(*SNAPSHOT, "row"), on=SNAPSHOT)
-        .sort("row", "k")
-        .with_columns(place=pl.int_range(pl.len()).over("row"))
-        .collect()
-    )
-    at = rows["row"].to_numpy(), rows["place"].to_numpy()
-    shape = (smiles.height, at[1].max(initial=0) + 1)
-    k, volatility, tick_error = np.zeros((3, *shape))
-    error = np.full(shape, np.inf)
-    k[at] = rows["k"].to_numpy()
-    volatility[at] = rows["volatility"].to_numpy() / 100
-    error[at] = rows["error"].to_numpy() / 100
-    tick_error[at] = rows["tick"].to_numpy() / 100
-    return _Quotes(k, volatility, error, tick_error)
 
 
 def _pieces(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -175,11 +115,19 @@ def _pieces(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _before(
-    rows: NDArray[np.int64], theta: Floats, before: NDArray[np.int64], first: NDArray[np.int64]
+    rows: NDArray[np.int64],
+    theta: Floats,
+    before: NDArray[np.int64],
+    first: NDArray[np.int64],
+    years_left: Floats,
 ) -> NDArray[np.int64]:
-    """Return the row of the nearest earlier maturity with a smile in the same minute, or -1."""
+    """Return the row of the nearest maturity with a smile that ends earlier, or -1.
+
+    Of the same minute: two series may end on one day, and neither holds the other.
+    """
     previous = np.maximum(rows - 1, 0)
-    nearest = np.where(np.isfinite(theta[previous]), previous, before[previous])
+    is_earlier = np.isfinite(theta[previous]) & (years_left[previous] < years_left[rows])
+    nearest = np.where(is_earlier, previous, before[previous])
     return np.where(rows > first[rows], nearest, -1)
 
 
@@ -207,28 +155,35 @@ def _price(k: Floats, variance: Floats) -> Floats:
     """Return undiscounted prices of calls per point of the forward (Black, 1976)."""
     deviation = np.sqrt(variance)
     d1 = -k / deviation + deviation / 2
-    return np.asarray(_cdf(d1) - np.exp(k) * _cdf(d1 - deviation))
+    return np.asarray(normal_cdf(d1) - np.exp(k) * normal_cdf(d1 - deviation))
 
 
-def _cdf(x: Floats) -> Floats:
-    """Return the standard normal distribution function; NumPy has none."""
-    flat = pl.Series(x.ravel()) * -math.sqrt(0.5)
-    return (
-        flat.to_frame("x").select(pl.col("x").erfc() * 0.5).to_series().to_numpy().reshape(x.shape)
-    )
-
-
-def _wing(slices: Slices, side: int) -> Floats:
-    """Return total variance where the undiscounted delta is 0.25: of calls (1) or puts (-1)."""
+def _wing(slices: Slices, side: int, delta: float) -> Floats:
+    """Return total variance at this undiscounted |delta| of calls (1) or puts (-1)."""
+    d1 = side * NormalDist().inv_cdf(delta)
     k = np.zeros_like(slices.theta)[:, None]
     for _ in range(40):  # each halves the distance at least
-        deviation = np.sqrt(slices.total_variance(k))
-        k = 0.5 * k + 0.5 * (np.square(deviation) / 2 - side * _D1_OF_25 * deviation)
+        variance = slices.total_variance(k)
+        k = 0.5 * k + 0.5 * (variance / 2 - d1 * np.sqrt(variance))
     return np.asarray(slices.total_variance(k)[:, 0])
 
 
+def _volatilities(slices: Slices, time: Floats) -> dict[str, Floats]:
+    """Return atm_volatility, WINGS and what is made of them, % per year; `time` in years."""
+    named = {"atm_volatility": slices.total_variance(np.zeros((len(time), 1)))[:, 0]}
+    for name, delta in _DELTAS.items():
+        named[f"call_{name}"] = _wing(slices, 1, delta)
+        named[f"put_{name}"] = _wing(slices, -1, delta)
+    found = {name: np.sqrt(variance / time) * 100 for name, variance in named.items()}
+    for name in _DELTAS:
+        calls, puts = found[f"call_{name}"], found[f"put_{name}"]
+        found[f"risk_reversal_{name}"] = calls - puts
+        found[f"butterfly_{name}"] = (calls + puts) / 2 - found["atm_volatility"]
+    return found
+
+
 def _table(
-    smiles: pl.DataFrame, found: Slices, quotes: _Quotes, before: NDArray[np.int64]
+    smiles: pl.DataFrame, found: Slices, quotes: Quotes, before: NDArray[np.int64]
 ) -> pl.DataFrame:
     """Return SMILES; `before` is the row of the maturity that each was held against, or -1."""
     arbitrage = np.zeros((2, smiles.height), dtype=bool)
@@ -243,17 +198,12 @@ def _table(
     off = np.where(used, model - quotes.volatility, 0.0)
     ticks = np.where(used, off / np.where(used, quotes.tick_error, 1.0), 0.0)
     left, right = ((used & side).any(axis=1) for side in (quotes.k < 0, quotes.k >= 0))
-    atm, calls, puts = (
-        np.sqrt(v / time) * 100 for v in (found.theta, _wing(found, 1), _wing(found, -1))
-    )
     columns = {
+        **_volatilities(found, time),
+        "swap_volatility": swap_volatility(found, smiles["forward"].to_numpy(), time),
         "smile_theta": found.theta,
         "smile_rho": found.rho,
         "smile_psi": found.psi,
-        "atm_volatility": np.sqrt(found.total_variance(np.zeros((len(time), 1)))[:, 0] / time)
-        * 100,
-        "risk_reversal_25d": calls - puts,
-        "butterfly_25d": (calls + puts) / 2 - atm,
         "error_points": np.sqrt((weight * np.square(off)).sum(axis=1) / total) * 100,
         "error_ticks": np.sqrt((weight * np.square(ticks)).sum(axis=1) / total),
     }
@@ -283,6 +233,7 @@ def _table(
             .otherwise(pl.lit("none")),
             arbitrage=pl.when(failing != "").then(failing),
         )
+        .with_columns(expected_moves())
         .select(SMILES)
         .sort(SNAPSHOT)
     )

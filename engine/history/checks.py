@@ -117,7 +117,12 @@ RELATIONS: dict[str, pl.Schema] = {
         # what KIS tells only once; symbol is that of the ledger, FLOWS_KOSPI …
         **{name: _told_once(schema) for name, schema in _TOLD_ONCE.items()},
         # minutes that have a smile, or the word that none can be fitted
-        "surfaces": {**SESSIONS, "timestamp": TIME},
+        "surfaces": {
+            **SESSIONS,
+            "timestamp": TIME,
+            "atm_volatility": pl.Float64(),
+            "swap_volatility": pl.Float64(),
+        },
         # signals as stored and as computed again; content is JSON
         "signals": _SIGNAL,
         "expected_signals": _SIGNAL,

@@ -67,6 +67,11 @@ class OptionSeries:
     put: Product
     future: Product  # what underlies and hedges it
 
+    @property
+    def is_weekly(self) -> bool:
+        """Whether its options end on a day of each week rather than of each month."""
+        return self.market_class in ("WKM", "WKI")
+
 
 def _futures(name: str, tail: str, underlying: str, multiplier: int, tick: float) -> Product:
     return Product(name, f"A{tail}", f"1{tail}", "future", underlying, multiplier, ((0, tick),))

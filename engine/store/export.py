@@ -23,6 +23,7 @@ from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import Contract, OptionChain, Stock, parse
 from engine.market.told_once import STREAMS, ToldOnce
 from engine.market.venues import VENUE_TABLE, VenueStock
+from engine.schemas import ALL_MATURITIES
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
@@ -46,6 +47,7 @@ _EXPORTED = {
     "option_matrices": "underlying_symbol",
     "option_summary": "underlying_symbol",
     **dict.fromkeys((stream.table for stream in STREAMS.values()), "symbol"),
+    "option_surface": "underlying_symbol",
 }
 # What is told once is sealed under the name that the ledger has for it: FLOWS_KOSPI.
 _PREFIXES = {stream.table: stream.prefix for stream in STREAMS.values()}
@@ -72,8 +74,11 @@ class _MonthFile:
 def product_name(text: str) -> str:
     """Return what the files of a symbol are named by: a01, 101, stocks, nx, kospi200.
 
-    What is no symbol is `unknown`: its sessions are never sealed, so it never has a current file.
+    Rows over all maturities have a name of their own: all_kospi200. What is no symbol is `unknown`:
+    its sessions are never sealed, so it never has a current file.
     """
+    if text.startswith(ALL_MATURITIES):
+        return text.lower()
     try:
         symbol = parse(text)
     except InputError:
@@ -101,8 +106,9 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
     try:
         with connection.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
-            _ingest_sealed(cursor, sealed)
-            products = _products(sealed["symbol"])
+            whole = pl.concat([sealed.select("symbol", "session"), _sealed_sums(cursor, sealed)])
+            _ingest_sealed(cursor, whole)
+            products = _products(whole["symbol"])
             for table in [*_EXPORTED, *fetch_frame(cursor, _SIGNAL_TABLES)["name"]]:
                 for part in _parts(cursor, table, _sealed_rows(table), products):
                     written = _write(cursor, part, folder, products)
@@ -128,6 +134,36 @@ def _is_contract(text: str) -> bool:
         return isinstance(parse(text), Contract)
     except InputError:
         return False
+
+
+def _sealed_sums(cursor: Cursor, sealed: pl.DataFrame) -> pl.DataFrame:
+    """Return all_KOSPI200 … and session, where every chain with a surface then is sealed."""
+    session = chain_session_sql()
+    stored = fetch_frame(
+        cursor,
+        f"SELECT DISTINCT underlying_symbol AS symbol, {session} AS session FROM option_surface"
+        f" WHERE NOT starts_with(underlying_symbol, {literal(ALL_MATURITIES)})",
+    )
+    done = sealed.select("symbol", "session").with_columns(done=True)
+    name = pl.col("symbol").map_elements(_sum_name, return_dtype=pl.String)
+    return (
+        stored.join(done, on=["symbol", "session"], how="left")
+        .group_by(name, "session")
+        .agg(pl.col("done").fill_null(value=False).all())
+        .filter("done")
+        .select(pl.col("symbol").cast(sealed.schema["symbol"]), "session")
+    )
+
+
+def _sum_name(chain: str) -> str:
+    """Return the name of the rows over all maturities to which a chain belongs."""
+    try:
+        symbol = parse(chain)
+    except InputError:
+        return chain
+    return (
+        ALL_MATURITIES + symbol.series.call.underlying if isinstance(symbol, OptionChain) else chain
+    )
 
 
 def _ingest_sealed(cursor: Cursor, sealed: pl.DataFrame) -> None:

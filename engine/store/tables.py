@@ -169,6 +169,10 @@ def signal_table(name: str, schema: pa.Schema) -> Table:
     return Table(name, plain, SIGNAL_KEY, "created_at")
 
 
+_SURFACE_ADDED = (  # since 2026-11-28
+    *("risk_reversal_10d", "butterfly_10d", "swap_volatility", "expected_move_close"),
+    *("expected_move_expiry", "atm_7d", "atm_30d", "atm_60d", "vkospi", "vkospi_weekly"),
+)
 _FIXED = (
     Table(
         "futures_1m",
@@ -267,6 +271,7 @@ _FIXED = (
         schemas.OPTION_SURFACE,
         ("underlying_symbol", "timestamp"),
         "fetched_at",
+        added=dict.fromkeys(_SURFACE_ADDED),
     ),
     Table(
         "system_status",

@@ -1,7 +1,8 @@
 """From a fetched batch to committed rows: the one path that live data takes.
 
 Bars are committed, then the strategies that watch them are evaluated and their signals committed,
-all within the minute. A chain is committed, then its matrix and summary.
+all within the minute. A chain is committed, then its matrix, and the surface and summaries of all
+chains of its minute.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from engine.columns import BARS
 from engine.errors import KisKeyRefused, KrtError
 from engine.market.nights import session_of
 from engine.store import MergeCounts, Writer
-from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_surface,
+    chain_with_greeks,
+)
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
 from pipelines.day.statistics import CommittedBars, DayStatistics
 from strategies.base import signal_batch
@@ -51,7 +58,8 @@ class Ingestor:
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
         self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
-        self._snapshots: dict[datetime, dict[str, pl.DataFrame]] = {}  # of the last minutes
+        # Of the last minutes, by chain: the snapshot and its figures.
+        self._snapshots: dict[datetime, dict[str, tuple[pl.DataFrame, pl.DataFrame]]] = {}
 
     def is_watched(self, symbol: str) -> bool:
         """Say whether a strategy waits for the symbol's bars."""
@@ -177,7 +185,7 @@ class Ingestor:
         self._stats.feed_connections = connections
 
     async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
-        """Commit one snapshot of a chain, its matrix and its summary, and its minute's surface.
+        """Commit one snapshot of a chain and its matrix, its minute's surface and summaries.
 
         Return the snapshot with its forward and the model's greeks; None if it is empty.
         """
@@ -185,34 +193,40 @@ class Ingestor:
             return None
         chain = pl.DataFrame(batch)
         with_greeks = chain_with_greeks(chain)
+        figures = chain_figures(with_greeks)
         matrix = chain_matrix(with_greeks)
-        summary = chain_summary(with_greeks)
+        surface, summaries = self._of_the_minute(with_greeks, figures)
         for table, frame, schema in (
             ("option_chain_raw", chain, schemas.OPTION_CHAIN),
             ("option_matrices", matrix, schemas.OPTION_MATRIX),
-            ("option_summary", summary, schemas.OPTION_SUMMARY),
-            ("option_surface", self._surface(with_greeks), schemas.OPTION_SURFACE),
+            ("option_surface", surface, schemas.OPTION_SURFACE),
+            ("option_summary", summaries, schemas.OPTION_SUMMARY),
         ):
             counts = await self._writer.put(table, schemas.conform(frame, schema))
             self._stats.count_rows(counts)
-        self._log_flags(summary)
+        self._log_flags(figures)
         self._stats.count_snapshot(matrix)
         return with_greeks
 
-    def _surface(self, snapshot: pl.DataFrame) -> pl.DataFrame:
-        """Return the surface of all maturities that have come for the snapshot's minute so far.
+    def _of_the_minute(
+        self, snapshot: pl.DataFrame, figures: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return surface and summaries of all maturities that have come for the minute so far.
 
         They hold each other free of arbitrage: the last one to come settles the minute.
         """
         minute = snapshot["timestamp"][0]
-        self._snapshots.setdefault(minute, {})[snapshot["underlying_symbol"][0]] = snapshot
+        name = snapshot["underlying_symbol"][0]
+        self._snapshots.setdefault(minute, {})[name] = snapshot, figures
         for old in sorted(self._snapshots)[:-MINUTES_TOGETHER]:
             del self._snapshots[old]
-        return chain_surface(pl.concat(self._snapshots.get(minute, {"": snapshot}).values()))
+        known = self._snapshots.get(minute, {name: (snapshot, figures)}).values()
+        surface = chain_surface(pl.concat(one for one, _ in known))
+        return surface, chain_summary(pl.concat(one for _, one in known), surface)
 
-    def _log_flags(self, summary: pl.DataFrame) -> None:
+    def _log_flags(self, figures: pl.DataFrame) -> None:
         """Warn of what is odd about a chain, once until it changes."""
-        for symbol, flags in summary.select("underlying_symbol", "flags").iter_rows():
+        for symbol, flags in figures.select("underlying_symbol", "flags").iter_rows():
             flags_text = ", ".join(sorted({*(flags or "").split(",")} - USUAL_FLAGS))
             if flags_text and flags_text != self._last_flags.get(symbol):
                 log.warning("⚠️ %s: odd chain: %s", symbol, flags_text)

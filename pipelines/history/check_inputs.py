@@ -41,7 +41,7 @@ from engine.market.symbols import (
 from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import chain_figures, chain_matrix, chain_summary, chain_with_greeks
 from pipelines.history.signal_inputs import signal_relations
 from pipelines.history.survey import store_marks, survey
 from pipelines.history.told_once import told_once_relations
@@ -204,17 +204,21 @@ def _instruments(symbols: Sequence[str]) -> pl.DataFrame:
 
 
 async def _chain_relations(store: Store, part: Part) -> dict[str, pl.DataFrame]:
-    """Return matrices and summaries, stored and computed from the stored chain, and its keys."""
+    """Return matrices and summaries, stored and computed from the stored chain, and its keys.
+
+    Summaries read the stored surface, which is that of all maturities together.
+    """
     symbol = part.symbols[0]
     rows = await read_chain(store, symbol, part.first, part.last)
     with_greeks = chain_with_greeks(rows)
+    surfaces = await read_surfaces(store, symbol, part.first, part.last)
     frames = {
         "chain": rows.rename({"symbol": "option"}),
         "matrices": await read_matrices(store, symbol, part.first, part.last),
         "expected_matrices": chain_matrix(with_greeks),
         "summaries": await read_summaries(store, symbol, part.first, part.last),
-        "expected_summaries": chain_summary(with_greeks),
-        "surfaces": await read_surfaces(store, symbol, part.first, part.last),
+        "expected_summaries": chain_summary(chain_figures(with_greeks), surfaces),
+        "surfaces": surfaces,
     }
     return {
         name: frame.rename({"underlying_symbol": "symbol"})

@@ -11,7 +11,13 @@ from engine.clock import Clock
 from engine.history.queries import chain_dates, read_chain
 from engine.store import Store
 from engine.store.identifiers import literal
-from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_surface,
+    chain_with_greeks,
+)
 from pipelines.history.signal_inputs import computed_signals
 from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
@@ -31,9 +37,9 @@ async def recompute_signals(store: Store, clock: Clock, sessions: pl.DataFrame) 
 
 
 async def recompute_chains(store: Store, sessions: pl.DataFrame) -> None:
-    """Store the matrices, summaries and surfaces of option chains' sessions (symbol, session)."""
+    """Store the matrices, surfaces and summaries of option chains' sessions (symbol, session)."""
     for symbol, day in sessions.iter_rows():
-        await _store_derived(store, await read_chain(store, symbol, day, day))
+        await _store_matrices(store, await read_chain(store, symbol, day, day))
     for day in sessions["session"].unique().sort():
         await _store_surfaces(store, day, "true")
 
@@ -44,21 +50,22 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
     A collector that is killed between its commits leaves such a snapshot.
     """
     condition = f"underlying_symbol = {literal(symbol)} AND {chain_dates(day, day)}"
+    stored = f"SELECT timestamp FROM option_chain_raw WHERE {condition}"  # noqa: S608
+    no_summary = f"{stored} EXCEPT SELECT timestamp FROM option_summary WHERE {condition}"  # noqa: S608
+    no_surface = f"{stored} EXCEPT SELECT timestamp FROM option_surface WHERE {condition}"  # noqa: S608
     found = await store.query(
         f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw WHERE {condition}"  # noqa: S608
-        f" AND timestamp NOT IN (SELECT timestamp FROM option_summary WHERE {condition})"
+        f" AND timestamp IN ({no_summary})"
     )
     chain = pl.DataFrame(found)
     if chain.height:
-        await _store_derived(store, chain)
-    lacking = f"SELECT timestamp FROM option_chain_raw WHERE {condition}"  # noqa: S608
-    lacking += f" EXCEPT SELECT timestamp FROM option_surface WHERE {condition}"  # noqa: S608
-    await _store_surfaces(store, day, f"timestamp IN ({lacking})")
+        await _store_matrices(store, chain)
+    await _store_surfaces(store, day, f"timestamp IN (({no_summary}) UNION ({no_surface}))")
     return chain["timestamp"].n_unique()
 
 
 async def _store_surfaces(store: Store, day: date, condition: str) -> None:
-    """Store the surfaces of the day's minutes that the condition names, of all stored chains."""
+    """Store surfaces and summaries of all chains stored in the day's minutes of the condition."""
     minutes = f"{chain_dates(day, day)} AND {condition}"
     hours = (
         f"SELECT DISTINCT extract(hour FROM timestamp)::int FROM option_chain_raw WHERE {minutes}"  # noqa: S608
@@ -68,15 +75,17 @@ async def _store_surfaces(store: Store, day: date, condition: str) -> None:
             f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw"  # noqa: S608
             f" WHERE {minutes} AND extract(hour FROM timestamp) = {literal(hour)}"
         )
-        surface = chain_surface(chain_with_greeks(pl.DataFrame(found)))
-        await store.merge("option_surface", schemas.conform(surface, schemas.OPTION_SURFACE))
+        with_greeks = chain_with_greeks(pl.DataFrame(found))
+        surface = chain_surface(with_greeks)
+        summary = chain_summary(chain_figures(with_greeks), surface)
+        for table, frame, schema in (
+            ("option_surface", surface, schemas.OPTION_SURFACE),
+            ("option_summary", summary, schemas.OPTION_SUMMARY),
+        ):
+            await store.merge(table, schemas.conform(frame, schema))
 
 
-async def _store_derived(store: Store, chain: pl.DataFrame) -> None:
-    """Store what follows from a stored chain."""
-    with_greeks = chain_with_greeks(chain)
-    for table, frame, schema in (
-        ("option_matrices", chain_matrix(with_greeks), schemas.OPTION_MATRIX),
-        ("option_summary", chain_summary(with_greeks), schemas.OPTION_SUMMARY),
-    ):
-        await store.merge(table, schemas.conform(frame, schema))
+async def _store_matrices(store: Store, chain: pl.DataFrame) -> None:
+    """Store the matrices of a stored chain."""
+    matrix = chain_matrix(chain_with_greeks(chain))
+    await store.merge("option_matrices", schemas.conform(matrix, schemas.OPTION_MATRIX))

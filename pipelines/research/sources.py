@@ -107,12 +107,19 @@ def scan_summary(
     return _where(frame, underlying_symbol=underlying_symbol)
 
 
-def scan_surface(underlying_symbol: str | None = None, *, url: str | None = None) -> pl.LazyFrame:
+def scan_surface(
+    underlying_symbol: str | None = None,
+    *,
+    source: Source = "postgres",
+    url: str | None = None,
+    export: Path | None = None,
+) -> pl.LazyFrame:
     """Return the smiles of chains and the exposures on them, one row a minute and maturity.
 
     Rows named all_KOSPI200 are over all maturities. Of one chain, if given.
     """
-    return _where(scan("option_surface", url=url), underlying_symbol=underlying_symbol)
+    frame = scan("option_surface", source=source, url=url, export=export)
+    return _where(frame, underlying_symbol=underlying_symbol)
 
 
 def scan_signals(

@@ -13,9 +13,12 @@ import numpy as np
 import polars as pl
 from scipy.optimize import least_squares
 
+from engine.features import black76
+from engine.features.black76 import Terms
 from engine.features.exposure import option_surface
 from engine.features.greeks import with_model_greeks
 from engine.features.smile import Floats, Slices, fit_smiles
+from engine.features.term import MONTHLY
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_options import ENGINE, chains, ready
 from tests.benchmarks.rows import Row, in_turns
@@ -59,7 +62,7 @@ def misfit(slices: Slices, k: Floats, volatility: Floats) -> Floats:
 
 
 def minute(strikes: int) -> pl.DataFrame:
-    """Return one minute of four maturities, with the model's greeks."""
+    """Return one minute of four maturities, a month apart, with the model's greeks."""
     one = chains(1, strikes)
     together = pl.concat(
         one.with_columns(
@@ -68,8 +71,13 @@ def minute(strikes: int) -> pl.DataFrame:
         )
         for n in range(MATURITIES)
     )
-    greeks = with_model_greeks(ready(together)).collect(engine=ENGINE)
-    return greeks.with_columns(underlying=pl.lit("KOSPI200"))
+    price = black76.price(Terms(on_spot=pl.lit(value=False)), pl.col("iv") / 100)
+    priced = together.with_columns(price=price).with_columns(
+        bid=pl.col("price") - 0.05, ask=pl.col("price") + 0.05
+    )
+    known = {"underlying": pl.lit("KOSPI200"), "cycle": pl.lit(MONTHLY)}
+    greeks = with_model_greeks(ready(priced.with_columns(**known)))
+    return greeks.collect(engine=ENGINE)
 
 
 def measure(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from engine import schemas
 from engine.clock import VirtualClock
@@ -13,7 +14,13 @@ from engine.market import sessions
 from engine.schemas import METRICS
 from engine.settings import KisSettings
 from engine.store import embedded_server
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_surface,
+    chain_with_greeks,
+)
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import plan
@@ -86,10 +93,15 @@ def test_matrices_and_summaries_are_what_the_stored_chain_gives(desk, summary):
             chain_matrix(with_greeks),
             ["timestamp", "metric_type"],
         ),
-        ("option_summary", schemas.OPTION_SUMMARY, chain_summary(with_greeks), ["timestamp"]),
+        (
+            "option_summary",
+            schemas.OPTION_SUMMARY,
+            chain_summary(chain_figures(with_greeks), chain_surface(with_greeks)),
+            ["timestamp"],
+        ),
     ):
         stored = desk.ask(f"SELECT * FROM {table}").select(schema.names)
-        assert stored.sort(key).equals(computed.sort(key)), table
+        assert_frame_equal(stored.sort(key), computed.sort(key), rel_tol=1e-6)
     models = desk.ask(
         """SELECT count(DISTINCT timestamp) AS minutes FROM option_matrices
            WHERE metric_type = 'model_iv' AND c_atm > 0 AND p_atm > 0"""

@@ -14,7 +14,13 @@ from engine.clock import WallClock
 from engine.market import sessions
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_surface,
+    chain_with_greeks,
+)
 from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
 from tests.databases import fresh_database
@@ -130,7 +136,11 @@ async def fill(url: str) -> None:
     with_greeks = chain_with_greeks(chain)
     for table, frame, schema in (
         ("option_matrices", chain_matrix(with_greeks), schemas.OPTION_MATRIX),
-        ("option_summary", chain_summary(with_greeks), schemas.OPTION_SUMMARY),
+        (
+            "option_summary",
+            chain_summary(chain_figures(with_greeks), chain_surface(with_greeks)),
+            schemas.OPTION_SUMMARY,
+        ),
     ):
         await store.merge(table, schemas.conform(frame, schema))
     await fill_told_once(store, stored.filter(pl.col("timestamp").dt.date() == DAY))

@@ -14,10 +14,15 @@ import polars as pl
 from engine.history.queries import between_dates
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import parse
-from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY
+from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY, OPTION_SURFACE
 from engine.simulator.exchange import SimulatedExchange
 from engine.store.connection import Connection
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_with_greeks,
+)
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.served import served_bars
@@ -170,9 +175,13 @@ class Promise:
         if chain.is_empty():
             return
         with_greeks = chain_with_greeks(chain)
+        surfaces = self._ask(
+            f"SELECT {', '.join(OPTION_SURFACE.names)} FROM option_surface"
+            f" WHERE {_chain_of_day(symbol, session.date)}"
+        )
         for table, schema, computed in (
             ("option_matrices", OPTION_MATRIX, chain_matrix(with_greeks)),
-            ("option_summary", OPTION_SUMMARY, chain_summary(with_greeks)),
+            ("option_summary", OPTION_SUMMARY, chain_summary(chain_figures(with_greeks), surfaces)),
         ):
             names = ", ".join(schema.names)
             stored = self._ask(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from engine.features.chain import prepare_chain
+from engine.features.exposure import option_surface
 from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
-from engine.features.summary import option_summary
+from engine.features.summary import option_summary, with_smile_figures
 
 
 def ready(chain: pl.DataFrame) -> pl.LazyFrame:
@@ -27,4 +28,6 @@ def with_greeks(chain: pl.DataFrame) -> pl.LazyFrame:
 
 def summary(chain: pl.DataFrame) -> pl.LazyFrame:
     """Return the summary of a chain that was not prepared yet."""
-    return option_summary(with_greeks(chain))
+    greeks = with_greeks(chain).collect().with_columns(underlying=pl.lit("KOSPI200"))
+    figures = option_summary(greeks.lazy()).collect()
+    return with_smile_figures(figures, option_surface(greeks)).lazy()

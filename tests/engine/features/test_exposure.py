@@ -15,15 +15,10 @@ from vollib.black.greeks.analytical import gamma as vollib_gamma
 from engine.features.black76 import RATE
 from engine.features.exposure import option_surface
 from tests.engine.features.test_forward import blank
+from tests.engine.features.test_summary import more_calls
 from tests.engine.features.test_surface import greeks, with_smile
 
 Board = Callable[..., pl.DataFrame]
-
-
-def more_calls(board: pl.DataFrame) -> pl.DataFrame:
-    """Let twice as many calls be open as puts: made-up boards have as many."""
-    calls = pl.when(pl.col("option_type") == "C").then(2).otherwise(1)
-    return board.with_columns(open_interest=pl.col("open_interest") * calls)
 
 
 @pytest.fixture

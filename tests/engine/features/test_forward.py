@@ -26,7 +26,7 @@ QUOTES = ("price", "bid", "ask")
 def forward_of(chain: pl.DataFrame) -> Forward:
     """Return the one forward of a snapshot, its source and its strikes."""
     found = ready(chain).collect()
-    assert found.drop(FORWARD_COLUMNS).equals(chain)
+    assert found.select(chain.columns).equals(chain)
     (row,) = found.select(FORWARD_COLUMNS).unique().rows()
     return row  # type: ignore[return-value]
 
@@ -202,7 +202,10 @@ def test_t6_matrix_and_summary_say_the_same_at_the_money(make_board: Board) -> N
     cells = matrix(with_greeks(chain)).collect()
     call, put = cells.filter(metric_type="model_iv").select("c_atm", "p_atm").row(0)
     assert call == pytest.approx(put, abs=0.2)
-    assert summary(chain).collect()["atm_volatility"].item() == pytest.approx((call + put) / 2)
+    # The summary's is the smile's at the forward.
+    assert summary(chain).collect()["atm_volatility"].item() == pytest.approx(
+        (call + put) / 2, abs=0.3
+    )
 
 
 def board_of_20260917() -> pl.DataFrame:

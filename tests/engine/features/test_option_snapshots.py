@@ -24,6 +24,12 @@ SAMPLE = KIS_SAMPLES / "FHPIF05030100.json"
 
 def seen(chain: pl.DataFrame) -> str:
     """Return all that is computed from a chain, as text."""
+    strike, market = pl.col("strike"), pl.col("underlying_price")
+    out = pl.when(option_type="C").then(strike > market).otherwise(strike < market)
+    open_interest = pl.col("open_interest")  # made-up boards have as many in the money as out of it
+    chain = chain.with_columns(
+        open_interest=pl.when(out).then(open_interest).otherwise(open_interest // 3)
+    )
     cells = matrix(with_greeks(chain)).collect()
     figures = summary(chain).collect().row(0, named=True)
     findings = chain_flags(ready(chain)).collect().select("flag", "rows", "example").rows()

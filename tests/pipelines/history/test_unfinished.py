@@ -17,7 +17,13 @@ from engine import schemas
 from engine.errors import KisRefused
 from engine.settings import AppKey, KisSettings
 from engine.store.metadata import record_heartbeat
-from pipelines.chains import chain_matrix, chain_summary, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_surface,
+    chain_with_greeks,
+)
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -110,7 +116,11 @@ async def test_a_snapshot_without_its_matrix_gets_it_at_the_close(
         with_greeks = chain_with_greeks(chain)
         for table, schema, follows in (
             ("option_matrices", schemas.OPTION_MATRIX, chain_matrix(with_greeks)),
-            ("option_summary", schemas.OPTION_SUMMARY, chain_summary(with_greeks)),
+            (
+                "option_summary",
+                schemas.OPTION_SUMMARY,
+                chain_summary(chain_figures(with_greeks), chain_surface(with_greeks)),
+            ),
         ):
             stored = await at.frame(f"SELECT {', '.join(schema.names)} FROM {table}")
             key = [name for name in ("timestamp", "metric_type") if name in stored.columns]

@@ -17,7 +17,13 @@ from engine.market.expected import expected_stamps
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 from engine.simulator.market.recorded import RecordedMarket
-from pipelines.chains import chain_matrix, chain_summary, chain_surface, chain_with_greeks
+from pipelines.chains import (
+    chain_figures,
+    chain_matrix,
+    chain_summary,
+    chain_surface,
+    chain_with_greeks,
+)
 from pipelines.history.backfill import backfill
 from pipelines.history.plan import plan_calls
 from pipelines.history.reconcile import fill_before_open, fill_today, reconcile
@@ -342,7 +348,10 @@ async def store_chain(at: Desk) -> None:
     with_greeks = chain_with_greeks(rows)
     cells = schemas.conform(chain_matrix(with_greeks), schemas.OPTION_MATRIX)
     await at.store.merge("option_matrices", cells)
-    figures = schemas.conform(chain_summary(with_greeks), schemas.OPTION_SUMMARY)
+    figures = schemas.conform(
+        chain_summary(chain_figures(with_greeks), chain_surface(with_greeks)),
+        schemas.OPTION_SUMMARY,
+    )
     await at.store.merge("option_summary", figures)
     smiles = schemas.conform(chain_surface(with_greeks), schemas.OPTION_SURFACE)
     await at.store.merge("option_surface", smiles)

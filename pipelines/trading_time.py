@@ -1,0 +1,71 @@
+"""How many minutes of day sessions are left: until the close of the day, and until options end.
+
+Options lose their value while the market is open: nights, weekends and holidays are no time here.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from functools import cache
+
+import polars as pl
+
+from engine.errors import CalendarRangeError
+from engine.market.hours import Market, session
+from engine.market.symbols import OptionChain
+from engine.market.trading_days import depends_on_days, trading_days
+
+_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
+_SCHEMA = pl.Schema(
+    {
+        "underlying_symbol": pl.String(),
+        "on": pl.Date(),
+        "opens": pl.Datetime("us"),
+        "ends": pl.Datetime("us"),
+        "after": pl.Float64(),
+    }
+)
+
+
+def with_trading_time(chain: pl.DataFrame, chains: dict[str, OptionChain]) -> pl.DataFrame:
+    """Add trading_to_close and trading_to_expiry, minutes, to rows of these chains by their name.
+
+    The first is NULL outside of a day session, both beyond the calendar.
+    """
+    now = pl.col("timestamp")
+    keys = chain.select("underlying_symbol", on=now.dt.date()).unique().drop_nulls()
+    rows = [(name, on, *_left(chains[name], on)) for name, on in keys.iter_rows()]
+    days = pl.DataFrame(rows, _SCHEMA, orient="row")
+    minutes = (pl.col("ends") - pl.max_horizontal(now, "opens")).dt.total_microseconds() / 60e6
+    is_open = now.is_between("opens", "ends")
+    return (
+        chain.with_columns(on=now.dt.date())
+        .join(days, on=["underlying_symbol", "on"], how="left", maintain_order="left")
+        .with_columns(
+            trading_to_close=pl.when(is_open).then(minutes),
+            trading_to_expiry=minutes.clip(lower_bound=0.0).fill_null(0.0) + pl.col("after"),
+        )
+        .drop("on", "opens", "ends", "after")
+    )
+
+
+@depends_on_days
+@cache
+def _left(chain: OptionChain, day: date) -> tuple[datetime | None, datetime | None, float | None]:
+    """Return when the day's session opens and ends, and the minutes of those after it."""
+    last = chain.last_day
+    try:
+        later = trading_days(day + _DAY, last) if day < last else []
+        minutes = sum(_minutes(on, on == last) for on in later)
+        found = session(Market.DERIVATIVES, day, expiring=day == last) if day <= last else None
+    except CalendarRangeError:
+        return None, None, None
+    return (found.opens, found.last_stamp, minutes) if found else (None, None, minutes)
+
+
+@depends_on_days
+@cache
+def _minutes(day: date, expiring: bool) -> float:
+    found = session(Market.DERIVATIVES, day, expiring=expiring)
+    return (found.last_stamp - found.opens) / _MINUTE if found else 0.0
