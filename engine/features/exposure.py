@@ -190,7 +190,7 @@ def _curves(contracts: pl.DataFrame) -> Floats:
     new = contracts.select(pl.struct(SNAPSHOT).rle_id().diff().fill_null(1) != 0).to_series()
     starts = np.flatnonzero(new.to_numpy())
     if not len(starts):
-        return sizes
+        return np.asarray(sizes)
     curves = np.add.reduceat(sizes, starts, axis=0)
     gross = np.add.reduceat(np.abs(sizes), starts, axis=0)
     return np.asarray(np.where(np.abs(curves) > _ROUNDING * gross, curves, 0.0))

@@ -8,10 +8,10 @@ Q(K) the price of the put below K0, of the call above it, the mean of both at K0
 distance between the strikes beside K, at the ends that to the one neighbour. T is in years of 365
 calendar days, r continuous.
 
-The strip here is the smile's: strikes every STEP points, each at the price of the smile (so a quote
-that comes or goes moves nothing), cut off REACH standard deviations from the forward. Cboe takes
-listed strikes at the middle of their quotes and stops at two without a bid; KIS does not show the
-bids of all strikes, and a board cut by KIS would change the index.
+The strip here is the smile's: FINENESS strikes a standard deviation at the money, each at the price
+of the smile (so a quote that comes or goes moves nothing), cut off BELOW and ABOVE so many of them
+from the forward. Cboe takes listed strikes at the middle of their quotes and stops at two without a
+bid; KIS does not show the bids of all strikes, and a board cut by KIS would change the index.
 
 A worked example, T = 30 / 365, r = 3 %, F = 100.2, so K0 = 100, with the discounted prices
 
@@ -29,10 +29,9 @@ import numpy as np
 
 from engine.features.smile import Floats, Slices, normal_cdf
 
-STEP = 2.5  # index points between strikes, or a multiple of it
-_BELOW, _ABOVE = 10.0, 6.0  # standard deviations at the money: falls are priced further out
-_FINENESS = 16  # strikes a standard deviation, at least where STEP allows it
-_PLACES = np.arange(-_BELOW * _FINENESS, _ABOVE * _FINENESS + 1)
+BELOW, ABOVE = 10, 6  # standard deviations: falls are priced further out
+FINENESS = 16
+_PLACES = np.arange(-BELOW * FINENESS, ABOVE * FINENESS + 1)
 _AT_A_TIME = 4096  # smiles, so that their arrays stay in the processor's cache
 
 
@@ -71,8 +70,7 @@ def _strip(slices: Slices, forward: Floats) -> tuple[Floats, Floats]:
 
     Strikes at or below 0 are NaN.
     """
-    apart = forward * np.sqrt(slices.theta) / _FINENESS
-    step = np.maximum(np.ceil(apart / STEP), 1.0) * STEP
+    step = forward * np.sqrt(slices.theta) / FINENESS
     at_the_money = np.floor(forward / step) * step
     strikes = at_the_money[:, None] + step[:, None] * _PLACES
     strikes = np.where(strikes > 0, strikes, np.nan)
