@@ -209,6 +209,13 @@ OPTION_SUMMARY = pa.schema(
         ("forward", pa.float64()),  # index points, what decides ATM
         ("forward_source", pa.string()),  # parity, future or index
         ("forward_strikes", pa.int64()),  # on which parity rests, else 0
+        ("implied_rate", pa.float64()),  # % per year, of the parity line
+        (
+            "implied_rate_error",
+            pa.float64(),
+        ),  # its standard error by the prices' errors, % per year
+        ("implied_dividend", pa.float64()),  # index points until expiry
+        ("future_gap", pa.float64()),  # synthetic future less the future, in its ticks
         ("atm_strike", pa.float64()),  # index points
         ("atm_volatility", pa.float64()),  # % per year
         ("risk_reversal_25d", pa.float64()),  # volatility points

@@ -20,13 +20,12 @@ from functools import cache
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
-from engine.features.chain import prepare_chain
+from engine.features.chain import MONTHLY, WEEKLY, prepare_chain
 from engine.features.exposure import option_surface
 from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary, with_smile_figures
-from engine.features.term import MONTHLY, WEEKLY
 from engine.market.products import Product
 from engine.market.symbols import Contract, OptionChain, parse
 from engine.market.trading_days import depends_on_days
@@ -87,6 +86,7 @@ def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
         expiry=_by_chain({name: _expiry(one) for name, one in chains.items()}),
         multiplier=_by_chain({name: float(_call(one).multiplier) for name, one in chains.items()}),
         underlying=_by_chain({name: _call(one).underlying for name, one in chains.items()}),
+        future_tick=_by_chain({name: _future_tick(one) for name, one in chains.items()}),
         cycle=_by_chain({name: _cycle(one) for name, one in chains.items()}),
     )
     return with_forward(prepare_chain(with_terms.lazy()))
@@ -100,6 +100,10 @@ def _by_chain(values: Mapping[str, datetime | float | str]) -> pl.Expr:
 
 def _call(chain: OptionChain) -> Product:
     return chain.series.call
+
+
+def _future_tick(chain: OptionChain) -> float:
+    return float(min(step for _, step in chain.series.future.ticks))
 
 
 def _cycle(chain: OptionChain) -> str:

@@ -41,6 +41,7 @@ import polars as pl
 from engine.market.codes import is_call, is_put
 from engine.schemas import OPTION_CHAIN
 
+MONTHLY, WEEKLY = "monthly", "weekly"  # values of a chain's column `cycle`
 SNAPSHOT = ("timestamp", "underlying_symbol")
 STALE_AFTER = timedelta(minutes=2)
 HOLE = 0.05
@@ -59,6 +60,7 @@ _COLUMNS = pl.Schema(
         "index_price": pl.Float64(),
         "underlying": pl.String(),
         "cycle": pl.String(),
+        "future_tick": pl.Float64(),
         "trading_to_close": pl.Float64(),
         "trading_to_expiry": pl.Float64(),
     }
@@ -77,9 +79,10 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
     `expiry` is when trading of the option ends (datetime, KST; see `black76.years`),
     `underlying_expiry` when that of the future ends whose price is given, NULL for the index;
     `multiplier` is KRW per index point, `underlying` the name of the index, `cycle` monthly or
-    weekly; `trading_to_close` and `trading_to_expiry` are the minutes of day sessions until the
-    close of the day and until trading of the option ends. Columns that the chain lacks are added as
-    NULL, others are kept. A strike or underlying_price that is not a positive number becomes NULL.
+    weekly, `future_tick` the smallest step of the future's price, index points; `trading_to_close`
+    and `trading_to_expiry` are the minutes of day sessions until the close of the day and until
+    trading of the option ends. Columns that the chain lacks are added as NULL, others are kept. A
+    strike or underlying_price that is not a positive number becomes NULL.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}

@@ -7,39 +7,70 @@ of one strike disagree by several volatility points. The first of these that can
 
 | forward_source | forward                                                    | forward_strikes   |
 |----------------|------------------------------------------------------------|-------------------|
-| parity         | the median over the CLOSEST_STRIKES of at least            | 3 to 5            |
-|                | FEWEST_STRIKES of strike + exp(rate * T) * (call - put)    |                   |
+| parity         | the regression of call - put over at least FEWEST_STRIKES  | 3 or more         |
+|                | strikes                                                    |                   |
 | future         | the future's price * exp(-rate * (its T - T)): the future  | 0                 |
 |                | carried to the options' expiry, dividends left out         |                   |
 | index          | the index * exp(rate * T)                                  | 0                 |
 | parity         | the same on fewer strikes                                  | 1 or 2            |
 
-Parity takes the strikes at which call and put cost nearly the same: there both are traded most and
-a wrong rate matters least. Both prices must be fresh (`fresh_price`), since a call of 11 o'clock
-and a put of 10 o'clock say more about that hour than about interest.
+By parity call - put = D (F - strike): a line over the strikes, whose slope is the discount D and
+whose zero the forward F (Stoll, "The relationship between put and call option prices", 1969). Both
+prices must be fresh (`fresh_price`), since a call of 11 o'clock and a put of 10 o'clock say more
+about that hour than about interest; of a weekly series both must have traded today. Each strike
+weighs by how far its prices may be off (`price_error`). A strike that lies further from the median
+of the CLOSEST_STRIKES (at which call and put cost nearly the same) than OUTLIER times its error has
+no part, so two wrong prices move nothing.
+
+The slope of a few strikes says little about interest: over a month and strikes within 50 points a
+tick is 1 % a year. So the forward stands on a slope held near the models' rate (as if that was
+known to RATE_KNOWN), and what the strikes alone say is told with its error:
+
+- implied_rate, implied_rate_error: -ln(D) / T and its standard error by the prices' errors, % per
+  year
+- implied_dividend: index - F exp(-rate T) with the models' rate, index points until expiry: what
+  the index pays until then, where the price of the index is known
+- future_gap: F carried to the future's expiry at the models' rate, less the future's price, in
+  ticks of the future. Dividends between the two expiries make it differ from 0 where they differ.
+
+All four are NULL where the forward is not by parity.
 """
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from functools import cache
 
 import polars as pl
 
 from engine.features.black76 import RATE, years
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, is_crossed, is_sound, market_price
+from engine.features.chain import (
+    IS_CALL,
+    IS_PUT,
+    SNAPSHOT,
+    WEEKLY,
+    is_crossed,
+    is_sound,
+    market_price,
+)
 
 CLOSEST_STRIKES = 5  # the median of five is right even if two prices are wrong
 FEWEST_STRIKES = 3  # the median of three is right even if one is; fewer are the last resort
 WIDEST_QUOTE = 0.005  # of the strike; a wider one says less than the carried future
 FRESH_FOR = timedelta(minutes=10)  # a last price without quotes; KOSPI200 moves 2 points meanwhile
 
+AGING = timedelta(minutes=5)
+OUTLIER = 4.0  # errors
+RATE_KNOWN = 0.01  # per year
 FORWARD_COLUMNS = ("forward", "forward_source", "forward_strikes")
+PARITY_COLUMNS = ("implied_rate", "implied_rate_error", "implied_dividend", "future_gap")
+_FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
 _PAIRS, _PARITY = pl.col("_pairs"), pl.col("_parity")
 
 
 def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
-    """Add FORWARD_COLUMNS to a prepared chain: index points, name, count; NULL without a forward.
+    """Add FORWARD_COLUMNS and PARITY_COLUMNS to a prepared chain; NULL without a forward.
 
     `rate` is per year, continuously compounded. The chain's own `underlying_price` is used as
     `underlying_source` says; a future's (`future:CODE`) is for delivery at `underlying_expiry`, and
@@ -50,7 +81,8 @@ def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
     return (
         with_parity.with_columns(_carried=_carried(rate))
         .with_columns(_choice())
-        .drop("_carried", "_pairs", "_parity")
+        .with_columns(_beside(rate))
+        .drop("_carried", "_pairs", "_parity", "_slope", "_slope_error")
     )
 
 
@@ -71,32 +103,129 @@ def fresh_price() -> pl.Expr:
     return pl.when(is_sound() & ~is_crossed()).then(pl.coalesce(price, last))
 
 
-def _parity(chain: pl.LazyFrame, rate: float) -> pl.LazyFrame:
-    """Return, by snapshot, the forward by parity and the number of strikes it rests on.
+@cache
+def tick() -> pl.Expr:
+    """Return the smallest step of an option's price, index points, at what it costs."""
+    return pl.when(fresh_price() < _FINE_BELOW).then(_FINE).otherwise(_COARSE)
 
+
+@cache
+def price_error() -> pl.Expr:
+    """Return how far `fresh_price` may be off, index points.
+
+    Half the spread, at least half a tick. A last price without both quotes counts as two ticks
+    wide, and twice as wide for each AGING that it has stood.
+    """
+    bid, ask = (pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask"))
+    aged = ((pl.col("timestamp") - pl.col("price_since")) / AGING).fill_null(0.0)
+    wide = 2 * tick() * (aged.clip(lower_bound=0.0) * math.log(2)).exp()
+    return pl.max_horizontal(pl.coalesce(ask - bid, wide) / 2, tick() / 2)
+
+
+def _parity(chain: pl.LazyFrame, rate: float) -> pl.LazyFrame:
+    """Return, by snapshot, the forward by parity, the number of strikes, and the line's slope.
+
+    `_slope` is that of exp(rate T) (call - put), with its sign turned: 1 if the rate is right.
     Snapshots without a strike that has both prices are left out; so is a strike of which two rows
-    of one side give different prices. Stoll, "The relationship between put and call option prices"
-    (1969).
+    of one side give different prices.
     """
     growth = (years() * rate).exp().fill_null(1.0)
-    price = pl.col("_price")
+    price, error = pl.col("_price"), pl.col("_error")
+    untraded = (pl.col("cycle") == WEEKLY) & (pl.col("volume") == 0)
     pairs = (
-        chain.select(*SNAPSHOT, "strike", "option_type", growth=growth, _price=fresh_price())
+        chain.filter(~untraded.fill_null(value=False))
+        .select(
+            *SNAPSHOT,
+            *("strike", "option_type"),
+            growth=growth,
+            left=years().fill_null(0.0),
+            _price=fresh_price(),
+            _error=price_error(),
+        )
         .filter(price.is_not_null())
         .group_by(*SNAPSHOT, "strike")
         .agg(
-            pl.col("growth").first(),
+            pl.col("growth", "left").first(),
             *_only(pl.when(IS_CALL).then(price), "call"),
             *_only(pl.when(IS_PUT).then(price), "put"),
+            call_error=pl.when(IS_CALL).then(error).max(),
+            put_error=pl.when(IS_PUT).then(error).max(),
         )
         .filter(pl.col("call") == pl.col("call_max"), pl.col("put") == pl.col("put_max"))
-        .with_columns(gap=pl.col("call") - pl.col("put"))
+        .with_columns(
+            gap=pl.col("call") - pl.col("put"),
+            error=(pl.col("call_error").pow(2) + pl.col("put_error").pow(2)).sqrt(),
+        )
+        .with_columns(y=pl.col("growth") * pl.col("gap"), error=pl.col("growth") * pl.col("error"))
+        .sort(*SNAPSHOT, pl.col("gap").abs(), "strike")
     )
-    implied = (pl.col("strike") + pl.col("growth") * pl.col("gap")).head(CLOSEST_STRIKES)
+    implied = (pl.col("strike") + pl.col("y")).head(CLOSEST_STRIKES)
     return (
-        pairs.sort(pl.col("gap").abs(), "strike")
-        .group_by(SNAPSHOT)
-        .agg(_parity=implied.median(), _pairs=implied.len().cast(pl.Int64))
+        pairs.group_by(SNAPSHOT, maintain_order=True)
+        .agg("strike", "y", "error", pl.col("left").first(), seed=implied.median())
+        .explode("strike", "y", "error")
+        .with_columns(x=pl.col("strike") - pl.col("seed"))
+        .filter((pl.col("x") + pl.col("y")).abs() <= OUTLIER * pl.col("error"))
+        .with_columns(w=1 / pl.col("error").pow(2))
+        .group_by(SNAPSHOT, maintain_order=True)
+        .agg(pl.col("seed", "left").first(), _pairs=pl.len().cast(pl.Int64), **_sums())
+        .with_columns(_line())
+        .with_columns(_parity=pl.col("seed") + (pl.col("ym") / pl.col("held") + pl.col("xm")))
+        .select(*SNAPSHOT, "_parity", "_pairs", "_slope", "_slope_error")
+    )
+
+
+def _sums() -> dict[str, pl.Expr]:
+    """Return the weighted means of x and y in a snapshot, and what is left around them."""
+    x, y, w = pl.col("x"), pl.col("y"), pl.col("w")
+    total = w.sum()
+    x_mean, y_mean = (x * w).sum() / total, (y * w).sum() / total
+    return {
+        "xm": x_mean,
+        "ym": y_mean,
+        "sxx": (w * (x - x_mean).pow(2)).sum(),
+        "sxy": (w * (x - x_mean) * (y - y_mean)).sum(),
+    }
+
+
+@cache
+def _line() -> tuple[pl.Expr, ...]:
+    """Return `held`, the slope held near 1, and `_slope` with `_slope_error`, that of the strikes.
+
+    Both with the sign turned. Without time left there is no interest, and the slope is 1.
+    """
+    known = 1 / (RATE_KNOWN * pl.col("left")).pow(2)  # as many quotes as this are on a slope of 1
+    sxx, sxy = pl.col("sxx"), pl.col("sxy")
+    held = (known - sxy) / (sxx + known)
+    several = (sxx > 0) & (pl.col("left") > 0)
+    return (
+        pl.when(known.is_finite()).then(held).otherwise(1.0).alias("held"),
+        pl.when(several).then(-sxy / sxx).alias("_slope"),
+        pl.when(several).then(1 / sxx.sqrt()).alias("_slope_error"),
+    )
+
+
+@cache
+def _beside(rate: float) -> tuple[pl.Expr, ...]:
+    """Return PARITY_COLUMNS from the forward, `_slope` and `_slope_error`."""
+    left = years()
+    by_parity = pl.col("forward_source") == "parity"
+    has_slope = by_parity & (pl.col("forward_strikes") >= FEWEST_STRIKES) & (pl.col("_slope") > 0)
+    from_index = pl.when(pl.col("underlying_source") == "index").then(pl.col("underlying_price"))
+    index = pl.coalesce("index_price", from_index)
+    source = pl.col("underlying_source")
+    future = pl.when(source.str.starts_with("future:")).then(pl.col("underlying_price"))
+    beyond = years(pl.col("underlying_expiry")) - left.fill_null(0.0)
+    synthetic = pl.col("forward") * (beyond * rate).exp()
+    return (
+        pl.when(has_slope).then((rate - pl.col("_slope").log() / left) * 100).alias("implied_rate"),
+        pl.when(has_slope)
+        .then(pl.col("_slope_error") / pl.col("_slope") / left * 100)
+        .alias("implied_rate_error"),
+        pl.when(by_parity)
+        .then(index - pl.col("forward") * (left * -rate).exp())
+        .alias("implied_dividend"),
+        pl.when(by_parity).then((synthetic - future) / pl.col("future_tick")).alias("future_gap"),
     )
 
 

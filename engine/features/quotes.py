@@ -1,11 +1,10 @@
 """Which quotes a smile is fitted to, and how far each may be off.
 
 By strike: the out-of-the-money side, where its price is sound, not crossed and fresh
-(`engine.features.forward.fresh_price`). How far a quote may be off, in volatility: half its spread
-over its vega, at least half a tick's. A last price without both quotes counts as two ticks wide,
-and twice as wide for each AGING that it has stood. Behind few contracts a quote says less: with n
-at the thinner of bid and ask the error is sqrt(1 + THIN / n) times as large; where KIS does not
-tell the sizes, they do not weigh. Far from the forward a smile of three parameters is not exact
+(`engine.features.forward.fresh_price`). How far a quote may be off, in volatility, is `price_error`
+(half its spread; more for an old last price) over its vega. Behind few contracts a quote says less:
+with n at the thinner of bid and ask the error is sqrt(1 + THIN / n) times as large; where KIS does
+not tell the sizes, they do not weigh. Far from the forward a smile of three parameters is not exact
 however narrow the quotes are: FAR of the volatility, growing with the square of the distance in
 standard deviations, is added (as independent errors are). A price below LEAST_PRICE times its error
 (a tick or two: the least that can be quoted) says nothing about volatility.
@@ -13,23 +12,19 @@ standard deviations, is added (as independent errors are). A price below LEAST_P
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
 from engine.features.black76 import years
 from engine.features.chain import IS_CALL, SNAPSHOT, is_crossed, is_sound, market_price
-from engine.features.forward import fresh_price
+from engine.features.forward import fresh_price, price_error, tick
 from engine.features.smile import Floats
 
-AGING = timedelta(minutes=5)
 FAR = 0.005  # of the volatility, at one standard deviation
 LEAST_PRICE = 3.0  # times its error
 THIN = 10.0  # contracts
-_FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
 _WIDEST_ERROR = 20.0  # volatility points: such a quote says nothing
 _FARTHEST = 8.0  # from the forward, in standard deviations
 
@@ -47,11 +42,7 @@ class Quotes:
 def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
     """Return what is fitted for each smile (SNAPSHOT, and `row`, its place in the arrays)."""
     strike, forward, vega = pl.col("strike"), pl.col("forward"), pl.col("model_vega")
-    bid, ask = (pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask"))
-    value, age = fresh_price(), pl.col("timestamp") - pl.col("price_since")
-    tick = pl.when(value < _FINE_BELOW).then(_FINE).otherwise(_COARSE)
-    minutes_old = (age / AGING).fill_null(0.0).clip(lower_bound=0.0)
-    spread = pl.coalesce(ask - bid, 2 * tick * (minutes_old * math.log(2)).exp())
+    value, off = fresh_price(), price_error()
     size = pl.min_horizontal(
         *(pl.when(pl.col(n) > 0).then(pl.col(n)) for n in ("bid_size", "ask_size"))
     )
@@ -59,7 +50,6 @@ def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
     out_of_the_money = pl.when(IS_CALL).then(strike >= forward).otherwise(strike < forward)
     deviation = pl.col("model_iv") / 100 * years().sqrt()
     k = (strike / forward).log()
-    off = pl.max_horizontal(spread / 2, tick / 2)
     far = FAR * pl.col("model_iv") * (k / deviation).pow(2)
     rows = (
         chain.lazy()
@@ -71,7 +61,7 @@ def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
             # A last price may be moved by up to half a spread: vega carries the volatility along.
             volatility=pl.col("model_iv") + (value - market_price()) / vega,
             error=((off / vega * thin).pow(2) + far.pow(2)).sqrt(),
-            tick=tick / vega,
+            tick=tick() / vega,
             tells=value >= LEAST_PRICE * off,
         )
         .filter(

@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.features import flags
 from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
-from engine.features.forward import FORWARD_COLUMNS
+from engine.features.forward import FORWARD_COLUMNS, PARITY_COLUMNS
 from engine.schemas import OPTION_SUMMARY
 
 SMILE_FIGURES = (
@@ -93,7 +93,7 @@ def _snapshot_columns() -> dict[str, pl.Expr]:
 @cache
 def _figures() -> dict[str, pl.Expr]:
     return {
-        **{name: pl.col(name).first() for name in FORWARD_COLUMNS},
+        **{name: pl.col(name).first() for name in (*FORWARD_COLUMNS, *PARITY_COLUMNS)},
         "atm_strike": pl.col("strike").filter(pl.col("above") == 0).first(),
         "put_call_volume_ratio": put_call_ratio("volume"),
         "put_call_open_interest_ratio": put_call_ratio("open_interest"),

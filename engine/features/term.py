@@ -24,13 +24,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from engine.features.chain import MONTHLY
 from engine.features.smile import Floats
 
 DAY = 1 / 365  # years
 CONSTANT = (7, 30, 60)  # days
 ROLL = 7 * DAY
 LAST_DAY = 1 * DAY
-MONTHLY, WEEKLY = "monthly", "weekly"  # values of a chain's column `cycle`
 WINGS = ("call_25d", "put_25d", "call_10d", "put_10d")  # volatilities of a smile, % per year
 TERMS = (
     *("atm_volatility", "risk_reversal_25d", "butterfly_25d", "risk_reversal_10d"),

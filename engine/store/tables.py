@@ -248,7 +248,12 @@ _FIXED = (
         ("underlying_symbol", "timestamp"),
         "fetched_at",
         "underlying_symbol",
-        added={"forward_source": None, "forward_strikes": None},
+        added=dict.fromkeys(
+            (
+                *("forward_source", "forward_strikes", "implied_rate", "implied_rate_error"),
+                *("implied_dividend", "future_gap"),
+            )
+        ),
     ),
     Table("futures_state", schemas.FUTURES_STATE, ("symbol", "timestamp"), "fetched_at"),
     Table(

@@ -15,10 +15,10 @@ from scipy.optimize import least_squares
 
 from engine.features import black76
 from engine.features.black76 import Terms
+from engine.features.chain import MONTHLY
 from engine.features.exposure import option_surface
 from engine.features.greeks import with_model_greeks
 from engine.features.smile import Floats, Slices, fit_smiles
-from engine.features.term import MONTHLY
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_options import ENGINE, chains, ready
 from tests.benchmarks.rows import Row, in_turns

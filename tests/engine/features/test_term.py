@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 from vollib.black import undiscounted_black
 
+from engine.features.chain import MONTHLY, WEEKLY
 from engine.features.exposure import option_surface
-from engine.features.term import MONTHLY, WEEKLY, WINGS, expected_moves, term_structure
+from engine.features.term import WINGS, expected_moves, term_structure
 from tests.engine.features.conftest import board
 from tests.engine.features.test_surface import greeks
 
