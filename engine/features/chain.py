@@ -21,6 +21,8 @@ the flags of the summary, and `chain_flags` lists them with the rows that they a
 |               | trusted                                                   |                    |
 | stale_price   | not traded today, and not both a bid and an ask: the last | model_*; KIS's own |
 |               | price is of an earlier day                                | values stay        |
+| old_vendor    | a weekly that did not trade today: KIS's greeks stand on  | nothing            |
+|               | the index of yesterday (`engine.features.vendor`)         |                    |
 | no_forward    | nothing gives a forward, or rows contradict each other    | the snapshot       |
 | no_atm        | the forward is outside the listed strikes by more than    | the snapshot       |
 |               | half a step: the board was cut before the money           |                    |

@@ -18,6 +18,7 @@ from engine.features.chain import (
     snapshot_findings,
     strikes_above_atm,
 )
+from engine.features.vendor import is_vendor_wrong
 from engine.schemas import LEVELS
 
 ROW_FLAGS = (
@@ -25,6 +26,7 @@ ROW_FLAGS = (
     "crossed",
     "duplicate",
     "no_strike",
+    "old_vendor",
     "stale",
     "stale_price",
     "unknown_side",
@@ -74,6 +76,7 @@ def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
             **findings,
             crossed=is_crossed(),
             stale_price=is_stale_price().fill_null(value=False),
+            old_vendor=is_vendor_wrong(),
             duplicate=is_sound() & (claims > 1),
             above=strikes_above_atm().over(SNAPSHOT),
         )

@@ -42,8 +42,9 @@ LONGEST_BATCHING = 1.0
 MINUTES_TOGETHER = 2  # whose snapshots are kept for their surfaces: a chain may come late
 
 # Not worth a warning: KIS cuts its board, so a chain has a hole between the cut and the money, and
-# far from the money there are always options that nobody traded or quotes today.
-USUAL_FLAGS = {"", "incomplete", "stale_price"}
+# far from the money there are always options that nobody traded or quotes today, of which KIS's
+# greeks of a weekly are old.
+USUAL_FLAGS = {"", "incomplete", "old_vendor", "stale_price"}
 
 
 class Ingestor:

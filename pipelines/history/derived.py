@@ -51,16 +51,19 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
     """
     condition = f"underlying_symbol = {literal(symbol)} AND {chain_dates(day, day)}"
     stored = f"SELECT timestamp FROM option_chain_raw WHERE {condition}"  # noqa: S608
-    no_summary = f"{stored} EXCEPT SELECT timestamp FROM option_summary WHERE {condition}"  # noqa: S608
-    no_surface = f"{stored} EXCEPT SELECT timestamp FROM option_surface WHERE {condition}"  # noqa: S608
+    lacking = {
+        table: f"({stored} EXCEPT SELECT timestamp FROM {table} WHERE {condition})"  # noqa: S608
+        for table in ("option_matrices", "option_surface", "option_summary")
+    }
     found = await store.query(
         f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw WHERE {condition}"  # noqa: S608
-        f" AND timestamp IN ({no_summary})"
+        f" AND timestamp IN ({lacking['option_matrices']} UNION {lacking['option_summary']})"
     )
     chain = pl.DataFrame(found)
     if chain.height:
         await _store_matrices(store, chain)
-    await _store_surfaces(store, day, f"timestamp IN (({no_summary}) UNION ({no_surface}))")
+    read_off = f"{lacking['option_surface']} UNION {lacking['option_summary']}"
+    await _store_surfaces(store, day, f"timestamp IN ({read_off})")
     return chain["timestamp"].n_unique()
 
 

@@ -58,6 +58,7 @@ async def written(store: Store, folder: Path, which: pl.DataFrame) -> list[tuple
         ("202612_KOSPI200", "kospi200"),
         ("260904_KOSPI200_WEEKLY_MON", "kospi200_weekly_mon"),
         ("FLOWS_KOSPI", "flows"),
+        ("all_KOSPI200", "all_kospi200"),
         ("none of ours", "unknown"),
     ],
 )
@@ -91,6 +92,33 @@ async def test_sessions_that_are_not_sealed_are_not_exported(filled: Store, tmp_
     ]
     more = await written(filled, tmp_path, sealed("A01612", days=4))
     assert more == [("futures_1m", "a01", "2025-09", 8)]
+
+
+async def test_surfaces_are_exported_over_all_maturities_once_every_chain_is_sealed(
+    store: Store, tmp_path: Path
+) -> None:
+    rows = pl.DataFrame(
+        {
+            "underlying_symbol": ["202509_KOSPI200", "202510_KOSPI200", "all_KOSPI200"],
+            "timestamp": [OPEN] * 3,
+            "fetched_at": [FETCHED] * 3,
+            "gamma_exposure": [1.0, 2.0, 3.0],
+        }
+    )
+    schema = pl.DataFrame(schemas.OPTION_SURFACE.empty_table()).schema
+    lacking = {
+        name: pl.lit(None, kind) for name, kind in schema.items() if name not in rows.columns
+    }
+    batch = schemas.conform(rows.with_columns(**lacking), schemas.OPTION_SURFACE)
+    await store.merge("option_surface", batch)
+    one = ("option_surface", "kospi200", "2025-09", 1)
+    assert await written(store, tmp_path, sealed("202509_KOSPI200", days=1)) == [one]
+    assert await written(store, tmp_path, sealed("202509_KOSPI200", "202510_KOSPI200", days=1)) == [
+        ("option_surface", "all_kospi200", "2025-09", 1),
+        ("option_surface", "kospi200", "2025-09", 2),
+    ]
+    (file,) = (tmp_path / "option_surface" / "product=all_kospi200").rglob("*.parquet")
+    assert pl.read_parquet(file)["gamma_exposure"].to_list() == [3.0]
 
 
 async def test_duckdb_and_polars_read_what_the_database_holds(

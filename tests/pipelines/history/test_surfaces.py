@@ -27,7 +27,10 @@ from tests.pipelines.simulated import desk
 
 DAY = date(2026, 11, 2)
 MATURITIES = {"202611": datetime(2026, 11, 12, 15, 20), "202612": datetime(2026, 12, 10, 15, 20)}
-ORDER = "SELECT * FROM option_surface ORDER BY timestamp, underlying_symbol"
+ORDER = (
+    f"SELECT {', '.join(schemas.OPTION_SURFACE.names)} FROM option_surface"
+    " ORDER BY timestamp, underlying_symbol"
+)
 
 
 def snapshot(maturity: str, minutes: int = 0) -> pl.DataFrame:
@@ -64,9 +67,15 @@ async def test_the_maturities_of_a_minute_hold_each_other_in_whatever_order_they
     for chain in chains:
         await ingestor.store_chain(schemas.conform(chain, schemas.OPTION_CHAIN))
     await writer.close()
-    stored = pl.DataFrame(await store.query(ORDER)).drop("committed_at")
+    stored = pl.DataFrame(await store.query(ORDER))
     computed = chain_surface(chain_with_greeks(pl.concat(chains)))
-    assert_frame_equal(stored, computed, rel_tol=1e-9)
+    assert_frame_equal(stored, computed, rel_tol=1e-6)
+    figures = "timestamp", "underlying_symbol", "atm_volatility", "gamma_exposure"
+    summaries = pl.DataFrame(await store.query("SELECT * FROM option_summary"))
+    of_one = pl.col("underlying_symbol") != "all_KOSPI200"
+    assert_frame_equal(
+        summaries.select(figures).sort(figures[:2]), stored.filter(of_one).select(figures)
+    )
     one = stored.filter(pl.col("timestamp") == pl.col("timestamp").min())
     assert one["underlying_symbol"].to_list() == [
         "202611_KOSPI200",
@@ -88,8 +97,8 @@ async def test_a_smile_that_lacks_is_a_finding_and_computed_from_the_stored_chai
         await at.store.merge("option_chain_raw", rows)
         for symbol in chains["underlying_symbol"].unique():
             assert await complete_snapshots(at.store, symbol, DAY) == 3
-        truth = (await at.frame(ORDER)).drop("committed_at")
-        assert_frame_equal(truth, chain_surface(chain_with_greeks(chains)), rel_tol=1e-9)
+        truth = await at.frame(ORDER)
+        assert_frame_equal(truth, chain_surface(chain_with_greeks(chains)), rel_tol=1e-6)
         await at.store.execute("DELETE FROM option_surface WHERE timestamp = '2026-11-02 10:32'")
         fixed = await validate_and_fix(at.context, ["202612_KOSPI200"])
         found = fixed.before.findings.filter(pl.col("check") == "surface")
@@ -97,4 +106,4 @@ async def test_a_smile_that_lacks_is_a_finding_and_computed_from_the_stored_chai
             ("warning", 1, datetime(2026, 11, 2, 10, 32))
         ]
         assert "surface" not in set(fixed.after.findings["check"])
-        assert_frame_equal((await at.frame(ORDER)).drop("committed_at"), truth)
+        assert_frame_equal((await at.frame(ORDER)), truth)
