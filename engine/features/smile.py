@@ -39,6 +39,7 @@ _STEPS = 40
 _HUBER = 2.0  # errors of a quote
 _DIFFERENCE = 1e-5  # of x, for how theta, rho and psi follow it
 _ENOUGH = 1e-6  # of the cost and of one squared error: where less can be gained the search ends
+_FIRST_DAMPING = 1e-2
 _HOPELESS = 1e8  # damping at which no step is better
 _SKEW = 0.999  # the largest |rho|
 _PULL = 0.02  # of an error, per unit of x: where quotes say nothing x stays at its first guess
@@ -113,7 +114,10 @@ class _Fit:
         self.first = self._first_guess(years)
 
     def _first_guess(self, years: Floats) -> Floats:
-        """Return x for the volatility near the money, a usual skew, and half of what psi may be."""
+        """Return x for the volatility near the money, a usual skew, and half of what psi may be.
+
+        The skew is that of the slice before where there is one.
+        """
         count = (self.weight > 0).sum(axis=1)
         width = np.where(count > 0, self.volatility.sum(axis=1), 1.0) / np.maximum(count, 1)
         width = width * np.sqrt(years)
@@ -123,8 +127,9 @@ class _Fit:
         atm = np.where(total > 0, (near * self.volatility).sum(axis=1), 1.0)
         atm = np.square(atm / np.where(total > 0, total, 1.0)) * years
         x = np.zeros((len(years), 3))
-        x[:, 1] = np.arctanh(_FIRST_RHO)
-        floor = self._ratio(np.full(len(years), _FIRST_RHO)) * self.before.theta
+        rho = np.where(self.known, self.before.rho, _FIRST_RHO)
+        x[:, 1] = np.arctanh(np.clip(rho / _SKEW, -_SKEW, _SKEW))
+        floor = self._ratio(rho) * self.before.theta
         x[:, 0] = np.log(np.maximum(atm - floor, 0.05 * atm))
         return x
 
@@ -163,7 +168,7 @@ class _Fit:
         found = self.first.copy()
         rows = np.flatnonzero(self.usable)
         fit = self.take(self.usable)
-        x, damping = fit.first, np.full(len(rows), 1e-2)
+        x, damping = fit.first, np.full(len(rows), _FIRST_DAMPING)
         residuals, cost, root = fit.misfit(x)
         for _ in range(_STEPS):
             if not len(rows):
@@ -172,7 +177,9 @@ class _Fit:
             tried = x + step
             new_residuals, new_cost, new_root = fit.misfit(tried)
             better = new_cost < cost
-            # What is promised and what comes: at the best place rounding lets no step be better.
+            # At the best place rounding lets no step be better; a step that is held short promises
+            # little anywhere, so its promise says nothing.
+            promised = np.where(damping <= _FIRST_DAMPING, promised, np.inf)
             gain = np.where(better, cost - new_cost, promised)
             going = (gain > _ENOUGH * (1 + cost)) & (damping < _HOPELESS)
             keep = better[:, None]

@@ -11,8 +11,9 @@ from their forwards). `arbitrage` names what fails.
 
 | quality | means                                                                             |
 |---------|-----------------------------------------------------------------------------------|
-| good    | at least ENOUGH quotes, on both sides of the forward                              |
-| sparse  | fewer, or on one side only                                                        |
+| good    | at least ENOUGH quotes, on both sides of the forward; half of them within         |
+|         | FARTHEST errors of the smile                                                      |
+| sparse  | fewer, or on one side only, or they contradict each other                         |
 | stale   | no fresh quote, though there are volatilities of old prices: no smile             |
 | none    | nothing to fit: no forward, no time, no volatility                                |
 """
@@ -33,6 +34,7 @@ from engine.features.strip import swap_volatility
 from engine.features.term import WINGS, expected_moves
 
 ENOUGH = 6  # quotes
+FARTHEST = 5.0  # errors of a quote
 SMILES = (
     *SNAPSHOT,
     *("underlying", "cycle", "forward", "years", "smile_theta", "smile_rho", "smile_psi"),
@@ -197,6 +199,7 @@ def _table(
     total = np.where(count > 0, weight.sum(axis=1), np.nan)
     off = np.where(used, model - quotes.volatility, 0.0)
     ticks = np.where(used, off / np.where(used, quotes.tick_error, 1.0), 0.0)
+    agreeing = 2 * (np.abs(off) * weight > FARTHEST).sum(axis=1) <= count
     left, right = ((used & side).any(axis=1) for side in (quotes.k < 0, quotes.k >= 0))
     columns = {
         **_volatilities(found, time),
@@ -208,7 +211,7 @@ def _table(
         "error_ticks": np.sqrt((weight * np.square(ticks)).sum(axis=1) / total),
     }
     has_smile = pl.col("smile_theta").is_not_null()
-    whole = (pl.col("quotes") >= ENOUGH) & pl.col("both_sides")
+    whole = (pl.col("quotes") >= ENOUGH) & pl.col("both_sides") & pl.col("agreeing")
     failing = pl.concat_str(
         pl.when("butterfly").then(pl.lit("butterfly")),
         pl.when("calendar").then(pl.lit("calendar")),
@@ -220,6 +223,7 @@ def _table(
             *(pl.Series(name, value, nan_to_null=True) for name, value in columns.items()),
             pl.Series("quotes", count),
             pl.Series("both_sides", left & right),
+            pl.Series("agreeing", agreeing),
             pl.Series("butterfly", arbitrage[0]),
             pl.Series("calendar", arbitrage[1]),
         )
