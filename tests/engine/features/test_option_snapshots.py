@@ -12,7 +12,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from engine.features.flags import chain_flags
+from engine.features.forward import PARITY_COLUMNS
 from engine.features.matrix import matrix
+from engine.features.summary import SMILE_FIGURES
 from engine.schemas import METRICS, MODEL_METRICS, level_columns
 from tests.engine.features.prepared import ready, summary, with_greeks
 from tests.engine.features.printed import render_matrix
@@ -33,8 +35,12 @@ def seen(chain: pl.DataFrame) -> str:
     cells = matrix(with_greeks(chain)).collect()
     figures = summary(chain).collect().row(0, named=True)
     findings = chain_flags(ready(chain)).collect().select("flag", "rows", "example").rows()
+    # The digits of a search beyond the fifth are the processor's.
+    digits = {name: 5 if name in (*SMILE_FIGURES, *PARITY_COLUMNS) else 8 for name in figures}
     lines = [
-        f"{name:>30}  {value:,.8g}" if isinstance(value, float) else f"{name:>30}  {value}"
+        f"{name:>30}  {value:,.{digits[name]}g}"
+        if isinstance(value, float)
+        else f"{name:>30}  {value}"
         for name, value in figures.items()
     ]
     return "\n\n".join(
