@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.features.chain import MONTHLY
 from engine.features.exposure import option_surface
 from engine.features.greeks import with_model_greeks
 from engine.features.smile import Floats, Slices, fit_smiles
+from engine.features.summary import option_summary, with_smile_figures
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_options import ENGINE, chains, ready
 from tests.benchmarks.rows import Row, in_turns
@@ -26,8 +28,9 @@ from tests.benchmarks.rows import Row, in_turns
 YEARS = 0.1
 ERROR = 0.003
 MATURITIES = 4
-TINY = {"rounds": 1, "snapshots": 3, "strikes": 20}
-QUICK = {"rounds": 3, "snapshots": 60}
+MINUTES = 420  # of a session
+TINY = {"rounds": 1, "snapshots": 3, "strikes": 20, "sessions": 1}
+QUICK = {"rounds": 3, "snapshots": 60, "sessions": 1}
 
 
 def quotes(smiles: int, strikes: int) -> tuple[Floats, Floats]:
@@ -80,10 +83,40 @@ def minute(strikes: int) -> pl.DataFrame:
     return greeks.collect(engine=ENGINE)
 
 
+def scipy_minute(chain: pl.DataFrame) -> object:
+    """Fit each maturity with scipy, one call a smile; nothing is read off."""
+    out = pl.when(pl.col("option_type") == "C").then(pl.col("strike") >= pl.col("forward"))
+    outside = chain.filter(out.otherwise(pl.col("strike") < pl.col("forward")))
+    found = []
+    for (_,), rows in outside.group_by("underlying_symbol", maintain_order=True):
+        k = (rows["strike"] / rows["forward"]).log().to_numpy()[None, :]
+        found.append(one_by_one(k, rows["model_iv"].to_numpy()[None, :] / 100))
+    return found
+
+
+def year(sessions: int, strikes: int) -> Callable[[], object]:
+    """Return the job of a year: from stored chains to smiles, sums and summaries, day by day."""
+    day = chains(MINUTES, strikes).with_columns(
+        underlying=pl.lit("KOSPI200"),
+        cycle=pl.lit(MONTHLY),
+        trading_to_close=pl.lit(100.0),
+        trading_to_expiry=pl.lit(5000.0),
+    )
+
+    def job() -> None:
+        for _ in range(sessions):
+            greeks = with_model_greeks(ready(day)).collect(engine=ENGINE)
+            surface = option_surface(greeks)
+            figures = option_summary(greeks.lazy()).collect(engine=ENGINE)
+            with_smile_figures(figures, surface)
+
+    return job
+
+
 def measure(
-    env: BenchEnv, *, rounds: int = 7, snapshots: int = 420, strikes: int = 40
+    env: BenchEnv, *, rounds: int = 7, snapshots: int = 420, strikes: int = 40, sessions: int = 250
 ) -> list[Row]:
-    """Measure a day of smiles of one maturity, and a live minute of four."""
+    """Measure a day of smiles of one maturity, a live minute of four, and a year of minutes."""
     del env
     k, volatility = quotes(snapshots, strikes)
     error, years = np.full(k.shape, ERROR), np.full(len(k), YEARS)
@@ -92,14 +125,23 @@ def measure(
     if not np.quantile(worse, 0.95) < 0.05:
         raise AssertionError(f"ours fits worse than scipy: {np.quantile(worse, 0.95):.3f} errors")
     chain = minute(max(strikes, 20) * 2)
+    four = [np.repeat(a[:1], MATURITIES, axis=0) for a in (k, volatility, error)]
+
+    def whole_minute() -> object:
+        found = option_summary(chain.lazy()).collect(engine=ENGINE)
+        return with_smile_figures(found, option_surface(chain))
+
     took = in_turns(
         {
             "day": lambda: fit_smiles(k, volatility, error, years),
             "scipy": lambda: one_by_one(k, volatility),
-            "minute": lambda: option_surface(chain),
+            "four": lambda: fit_smiles(*four, years[:MATURITIES]),
+            "minute": whole_minute,
+            "scipy minute": lambda: scipy_minute(chain),
         },
         rounds,
     )
+    of_a_year = in_turns({"year": year(sessions, strikes)}, 1)["year"]
     return [
         Row(
             f"{snapshots} smiles at once vs scipy one by one",
@@ -108,10 +150,18 @@ def measure(
             snapshots,
             least=8,
         ),
+        Row(f"{MATURITIES} smiles", took["four"], rows=MATURITIES, most=0.020),
         Row(
-            f"surface and exposures of a minute of {MATURITIES} maturities",
+            f"surface, exposures and summary of {MATURITIES} maturities vs scipy's fits alone",
             took["minute"],
+            took["scipy minute"],
             rows=chain.height,
             most=0.060,
+        ),
+        Row(
+            f"{sessions} sessions of one maturity: from chains to surfaces and summaries",
+            of_a_year,
+            rows=sessions * MINUTES,
+            most=60.0,
         ),
     ]
