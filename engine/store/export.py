@@ -124,7 +124,7 @@ def _with_states(sealed: pl.DataFrame) -> pl.DataFrame:
     state = STREAMS["state"].prefix
     contracts = [code for code in sealed["symbol"].unique() if _is_contract(code)]
     beside = sealed.filter(pl.col("symbol").is_in(contracts)).with_columns(
-        pl.lit(state) + pl.col("symbol")
+        symbol=pl.lit(state) + pl.col("symbol")
     )
     return pl.concat([sealed, beside]).unique()
 
