@@ -131,8 +131,8 @@ def test_random_surfaces_are_found_again_and_none_fails_silently() -> None:
         deviation = np.sqrt(theta)[:, None]
         good = (own["quality"] == "good").to_numpy()
         true, ours = (
-            np.sqrt(total_variance(within * deviation, *of) * 365 / days)
-            for of in ((theta[:, None], rho[:, None], psi[:, None]), found)
+            np.sqrt(total_variance(within * deviation, *curve) * 365 / days)
+            for curve in ((theta[:, None], rho[:, None], psi[:, None]), found)
         )
         off = (np.abs(ours - true) / true)[good]
         # Quotes are off by half a spread, 1 % of the price: a third to 1 % of the volatility.
