@@ -58,7 +58,7 @@ PARTS = {
     "signals": "ours: merge the signals",
 }
 TINY = {"stocks": 1, "minutes": 2}
-QUICK = {"stocks": 3, "minutes": 20}
+QUICK = {"stocks": 2, "minutes": 10}
 
 
 @dataclass

@@ -34,7 +34,7 @@ MEASURED = 60  # symbols of the histories that grow by days
 DAYS = {1: 44, 10: 440, 50: 2190}  # sessions that hold so many million bars of 60 stocks
 SESSIONS = 6  # of the features that grow by symbols: all of it must fit into memory
 TINY = {"rounds": 2, "symbols": (1, 3), "days": (1, 2), "stocks": 2, "sessions": 2}
-QUICK = {"rounds": 2, "symbols": (10, 100), "days": (2, 20), "stocks": 20, "sessions": 10}
+QUICK = {"rounds": 1, "symbols": (10, 50), "days": (2, 20), "stocks": 10, "sessions": 5}
 LARGE = {"days": tuple(DAYS.values())}
 
 

@@ -29,7 +29,7 @@ from tests.benchmarks.rows import Row, in_own_process, memory
 
 CEILING = 1_000  # MB
 TINY = {"rounds": 1, "symbols": 2, "days": 5, "alone": False}
-QUICK = {"rounds": 1, "symbols": 60, "days": 44}
+QUICK = {"rounds": 1, "symbols": 10, "days": 22}
 
 
 def measure(

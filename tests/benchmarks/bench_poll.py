@@ -44,7 +44,7 @@ UNBOUND = 1000.0  # calls a second: the settings' limit
 HASTE = 20.0  # so many times as fast passes the time in which bars wait to share a commit
 TIMEOUT = 5 * HASTE
 TINY = {"rounds": 1, "symbols": (1, 3)}
-QUICK = {"rounds": 1, "symbols": (10, 100)}
+QUICK = {"rounds": 1, "symbols": (1, 10)}
 
 
 def measure(

@@ -24,7 +24,7 @@ SYMBOL = "000002"
 MONTH = (datetime(2026, 10, 1), datetime(2026, 11, 1))
 TARGET = 40
 TINY = {"rounds": 1, "symbols": 2, "days": 5}
-QUICK = {"rounds": 1, "symbols": 60, "days": 44}
+QUICK = {"rounds": 1, "symbols": 10, "days": 22}
 CEILING = 600  # MB that a stream over ten million bars may take, Python and Polars included
 
 
