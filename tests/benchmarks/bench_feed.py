@@ -56,7 +56,7 @@ MINUTE = timedelta(minutes=1)
 JUST_AFTER = timedelta(seconds=15)  # in which nearly every symbol trades: that proves the last bar
 OPTIONS = 34
 TINY = {"stocks": 1, "options": 2, "minutes": 2, "until": ""}
-QUICK = {"stocks": 5, "options": 20, "minutes": 2, "until": ""}
+QUICK = {"stocks": 3, "options": 6, "minutes": 2, "until": ""}
 LAST_SIGNAL = f"{list(STRATEGIES)[-1]}_signal"
 
 
