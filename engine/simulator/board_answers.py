@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 
 import orjson
 
@@ -13,6 +12,7 @@ from engine.market.sessions import Market, session
 from engine.market.symbols import Contract, parse
 from engine.simulator.board_text import write_boards, write_quotes
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, change
 from engine.simulator.market.data import instrument, open_session
 from engine.simulator.market.listing import (
@@ -111,7 +111,7 @@ def quote(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
     return b'{"output1":%b,%b' % (output1, _indices(exchange, last))
 
 
-@lru_cache(maxsize=64)
+@kept_by_owner(64)
 def _indices(exchange: SimulatedExchange, last: Minute) -> bytes:
     """Return what follows output1 in every quote of a minute: KOSPI and KOSPI200."""
     price, before = _index(exchange, "KOSPI200", last)

@@ -6,7 +6,6 @@ A block of minutes at once: a chain has hundreds of options and a day 420 minute
 from __future__ import annotations
 
 from datetime import date
-from functools import lru_cache
 
 import orjson
 import polars as pl
@@ -14,6 +13,7 @@ import polars as pl
 from engine.market import expiries
 from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, fixed_text, json_rows
 from engine.simulator.summaries import QUOTE_FIELDS
 
@@ -128,7 +128,7 @@ QUOTE_COLUMNS = {
 QUOTED = (*QUOTE_FIELDS[:-1], "hist_vltl", "hts_ints_vltl", "mrkt_basis", "acpr")
 
 
-@lru_cache(maxsize=4)
+@kept_by_owner(4)
 def write_quotes(
     exchange: SimulatedExchange,
     series: str,
@@ -151,7 +151,7 @@ def write_quotes(
     return json_rows(quoted.select(**columns))
 
 
-@lru_cache(maxsize=16)
+@kept_by_owner(16)
 def write_boards(
     exchange: SimulatedExchange, series: str, maturity: str, day: date, block: int
 ) -> list[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 
 import orjson
 import polars as pl
@@ -16,6 +15,7 @@ from engine.market.codes import maturity_mark
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, option_series
 from engine.market.sessions import Market, session
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.kis_format import OK, fixed_text
 from engine.simulator.market.listing import (
     KOREAN,
@@ -109,7 +109,7 @@ def series_list(_exchange: SimulatedExchange, query: Query, now: datetime) -> by
     return orjson.dumps({"output": rows, **OK})
 
 
-@lru_cache(maxsize=4)
+@kept_by_owner(4)
 def master_file(exchange: SimulatedExchange, day: date) -> bytes:
     """Return fo_idx_code_mts.mst.zip of a day: one text file, cp949, fields separated by |."""
     lines = [*_futures_lines(day), *_option_lines(exchange, day)]

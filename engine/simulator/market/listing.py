@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from engine.market.codes import contract_code, option_code
 from engine.market.products import MINI_KOSPI200, Product, option_series
 from engine.market.sessions import Market, previous_sessions
 from engine.market.symbols import Contract
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.market.data import MarketData, open_session
 
 SERIES = (
@@ -85,7 +85,7 @@ def futures(product: Product, day: date) -> list[Contract]:
     return [Contract(code, product, name) for code, name in zip(codes, alive, strict=False)]
 
 
-@lru_cache(maxsize=2048)
+@kept_by_owner(2048)
 def previous_close(market: MarketData, underlying: str, day: date) -> float:
     """Return the index at the close of the session before the day."""
     before = previous_sessions(Market.DERIVATIVES, day, 1)[0]
@@ -93,7 +93,7 @@ def previous_close(market: MarketData, underlying: str, day: date) -> float:
     return float(index["close"][-1])
 
 
-@lru_cache(maxsize=256)
+@kept_by_owner(256)
 def options(market: MarketData, series: str, maturity: str, day: date) -> pl.DataFrame:
     """Return code, option_type, strike of every listed option, calls first, highest strike first.
 

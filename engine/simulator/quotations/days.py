@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from functools import lru_cache
 
 import polars as pl
 
@@ -11,6 +10,7 @@ from engine.columns import PRICES
 from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, previous_sessions, session, session_dates
 from engine.simulator.exchange import KEPT, SimulatedExchange, served_session
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.market.data import instrument
 from engine.simulator.market.trades import turnover_of_bars
 from engine.simulator.partial_bar import krw_in_unit
@@ -82,7 +82,7 @@ def _today(exchange: SimulatedExchange, symbol: str, market: Market, now: dateti
     return now.date(), opened, high, low, close, volume, turnover
 
 
-@lru_cache(maxsize=8192)
+@kept_by_owner(8192)
 def _day(exchange: SimulatedExchange, symbol: str, market: Market, day: date) -> Day | None:
     hours = served_session(symbol, market, day)
     if hours is None:

@@ -8,7 +8,6 @@ add up to nothing.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -16,6 +15,7 @@ import polars as pl
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, Product, option_series
 from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.market.chain_day import Floats
 from engine.simulator.market.data import draws, minute_starts, open_session
 from engine.simulator.market.listing import futures, maturities
@@ -73,7 +73,7 @@ def investors(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.Da
     return pl.DataFrame()
 
 
-@lru_cache(maxsize=128)
+@kept_by_owner(128)
 def flow_minutes(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
     """Return the sums of the day by the end of each minute, for a market of stocks or a sector."""
     traded = _traded(exchange, code, day)

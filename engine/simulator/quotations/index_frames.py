@@ -7,7 +7,6 @@ shares, turnover is million KRW, as KIS has them.
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
 from typing import NamedTuple
 
 import polars as pl
@@ -17,6 +16,7 @@ from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, Session, session
 from engine.market.told_once import BEFORE_OPEN
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.kis_format import KOSPI_PER_KOSPI200
 from engine.simulator.market.chain_day import trading_done
 from engine.simulator.market.data import draws, open_session
@@ -50,7 +50,7 @@ INDICES = {
 }
 
 
-@lru_cache(maxsize=512)
+@kept_by_owner(512)
 def index_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
     """Return every minute from the stocks' open on: label, prices, and sums of the day by then."""
     index, hours = INDICES[code], open_session(Market.STOCKS, day)
@@ -197,7 +197,7 @@ def _days(exchange: SimulatedExchange, code: str, dates: list[date], now: dateti
     return pl.concat(found) if found else pl.DataFrame()
 
 
-@lru_cache(maxsize=2048)
+@kept_by_owner(2048)
 def _whole_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
     """Return a day that is over; a table of thirty days, each with its year, asks for it often."""
     return _day_until(exchange, code, day, datetime.combine(day + timedelta(days=1), time()))

@@ -7,7 +7,6 @@ for the members' own account; so sums of the day only grow, and a day has those 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ import polars as pl
 from engine.errors import CalendarRangeError
 from engine.market.sessions import Market, session
 from engine.simulator.exchange import SimulatedExchange
+from engine.simulator.kept import kept_by_owner
 from engine.simulator.market.chain_day import Floats
 from engine.simulator.market.data import draws, open_session
 from engine.simulator.query import Query
@@ -31,7 +31,7 @@ CODES = {"K": "0001", "Q": "1001"}  # KOSPI, KOSDAQ
 _UNITS = {"volume": "volume", "amount": "turnover"}  # of a programme's trading, of the index
 
 
-@lru_cache(maxsize=256)
+@kept_by_owner(256)
 def programme_minutes(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
     """Return the sums of the day by the end of each minute, of the market of an index.
 
