@@ -18,8 +18,6 @@ def why_no_feed(settings: KisSettings, plan: DayPlan, *, counted: bool) -> str |
     """
     if not settings.stream:
         return STREAM_OFF
-    if plan.night:
-        return "nights are polled"
     if not plan.by_feed.bars:
         return "no symbol with bars is collected"
     return None if counted else "connections cannot be counted: the folder kis takes no file"

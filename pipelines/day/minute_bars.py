@@ -17,7 +17,7 @@ from engine import schemas
 from engine.clock import floor_minute
 from engine.features.ticks import FEED_BARS, NEEDED, bars_from_trades, distinct_trades
 from engine.market.sessions import Session
-from engine.market.symbols import Contract, Option, parse
+from engine.market.symbols import parse
 
 # How far back trades are kept in memory: a late one can still change a bar of that time.
 KEPT = timedelta(minutes=2)
@@ -102,8 +102,8 @@ class MinuteBars:
 
 def _multiplier(symbol: str) -> float:
     """Return how many KRW a point of the symbol's price is."""
-    found = parse(symbol)
-    return float(found.product.multiplier) if isinstance(found, Contract | Option) else 1.0
+    product = parse(symbol).product
+    return float(product.multiplier) if product else 1.0
 
 
 def _still_needed(trades: pl.DataFrame, since: datetime) -> pl.DataFrame:

@@ -30,7 +30,7 @@ from engine.kis.stream.frames import read_frames
 from engine.kis.stream.market_states import MARKET_STATES
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
-from engine.market.symbols import parse
+from engine.market.symbols import Night, parse
 from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
@@ -53,7 +53,6 @@ MINUTE = timedelta(minutes=1)
 CONFIRM_EVERY = timedelta(minutes=25)
 _TELL_EVERY = 10.0  # seconds
 FUTURE_BOOK = "H0IFASP0"
-BOOKS = {one.tr_id for one in LAYOUTS.values() if one.what == "book"}
 
 
 class FeedFollower:
@@ -74,13 +73,14 @@ class FeedFollower:
         self._books = books
         self._halts = halts
         self._bars = {bars.symbol: bars for bars in plan.bars}
-        self._futures = plan.futures
+        self._registrations = _registrations(plan)
+        self._night = plan.night
+        self._futures = plan.watched(nights=True)
         self._connections = connections
         self._ingestor = ingestor
         self._keeper = keeper
         self._clock = clock
         self._ahead = ahead
-        self._minutes = MinuteBars({bars.symbol: bars.session for bars in plan.bars})
         self._complete: dict[str, set[datetime]] = {symbol: set() for symbol in self._bars}
         # The last ones: a bar is given again when the next trade proves it, with the same values.
         self._committed = BARS.to_frame()
@@ -102,7 +102,10 @@ class FeedFollower:
         self._finished: asyncio.Queue[pl.DataFrame] = asyncio.Queue()
 
     async def run(self) -> None:
-        """Follow until cancelled; whatever goes wrong, the day goes on and symbols are polled."""
+        """Follow until cancelled. After an error the symbols are polled; it may be run again."""
+        self._ended = None
+        # What crashed it may be among the trades of the last minutes: REST has their bars.
+        self._minutes = MinuteBars({symbol: bars.session for symbol, bars in self._bars.items()})
         try:
             self._register()
             for connection in self._connections:
@@ -116,9 +119,9 @@ class FeedFollower:
                 self._halts.run(),
                 self._tell_states(),
             )
-        except Exception as error:  # noqa: BLE001 - the day needs no feed
-            log.error("❌ feed: it has ended, all symbols are polled: %r", error)
-            self._ended = "the feed has ended"
+        except Exception:
+            self._ended = "the feed has crashed"  # all symbols are polled
+            raise
         finally:
             self._tell()
 
@@ -129,7 +132,7 @@ class FeedFollower:
             await self._clock.sleep(_TELL_EVERY)
 
     def _tell(self) -> None:
-        reasons = {symbol: self._why_not(_trades_of(symbol)) for symbol in self._bars}
+        reasons = {symbol: self._why_not(one) for symbol, one in self._registrations.items()}
         states = self._states.note(reasons, self._clock.now())
         made = [connection.state.made_at for connection in self._connections]
         self._ingestor.tell_feed(states, self._message(states), made)
@@ -145,8 +148,7 @@ class FeedFollower:
 
     def _message(self, states: pl.DataFrame) -> str:
         """Return in a clause what the feed brings and how its connections do."""
-        options = map(_trades_of, self.options.symbols)
-        quoted = sum(self._why_not(one) is None for one in options)
+        quoted = sum(self._why_not(one) is None for one in self._options())
         doing = ", ".join(dict.fromkeys(one.state.doing for one in self._connections))
         by_feed = int(states["by_feed"].sum())
         return f"{by_feed} of {states.height} symbols, {quoted} options; {self._ended or doing}"
@@ -176,6 +178,9 @@ class FeedFollower:
         if self.options.follow(chain, room):
             self._register()
 
+    def _options(self) -> list[StreamRegistration]:
+        return [_trades_of(symbol, night=self._night) for symbol in self.options.symbols]
+
     def _limits(self) -> list[int]:
         return [connection.state.limit for connection in self._connections]
 
@@ -185,14 +190,14 @@ class FeedFollower:
         Books come after all symbols with bars, then options; halts: pipelines.day.market_states.
         """
         wishes = [
-            Wish(_trades_of(symbol), float(symbol not in self._futures)) for symbol in self._bars
+            Wish(one, float(symbol not in self._futures))
+            for symbol, one in self._registrations.items()
         ]
-        options = [Wish(_trades_of(symbol), 2.0) for symbol in self.options.symbols]
+        options = [Wish(one, 2.0) for one in self._options()]
         wishes += [*self._book_wishes(), *options, *self._halts.wishes()]
         self._shares = share(wishes, self._limits(), self._shares)
         for connection, wanted in zip(self._connections, self._shares, strict=True):
-            of_bars = [one for one in wanted if one.tr_id not in (*BOOKS, MARKET_STATES)]
-            bars = (one.tr_key for one in of_bars if one.tr_key in self._bars)
+            bars = (symbol for symbol, one in self._registrations.items() if one in wanted)
             self._carriers |= dict.fromkeys(bars, connection)
             connection.want(wanted)
 
@@ -313,7 +318,8 @@ async def open_feed(
 
     `halts`: whether they are registered, too.
     """
-    sessions = {bars.symbol: bars.session for bars in plan.bars}
+    registered = _registrations(plan)
+    sessions = {registered[bars.symbol].tr_key: bars.session for bars in plan.bars}
     watch = HaltWatch(plan, ingestor, is_on=halts)
 
     def trades(one: StreamRegistration, moment: datetime) -> bool:
@@ -344,11 +350,18 @@ def turns_to_confirm(symbols: Sequence[str]) -> dict[str, int]:
     return {symbol: number % minutes for number, symbol in enumerate(symbols)}
 
 
-def _trades_of(symbol: str) -> StreamRegistration:
-    """Return the registration of a symbol's trades in the day session."""
-    kind = type(parse(symbol))
-    layouts = (one for one in LAYOUTS.values() if one.what == "trade" and not one.night)
-    return StreamRegistration(next(one.tr_id for one in layouts if one.kind is kind), symbol)
+def _registrations(plan: DayPlan) -> dict[str, StreamRegistration]:
+    """Return the registration of each symbol with bars."""
+    return {bars.symbol: _trades_of(bars.symbol, night=plan.night) for bars in plan.bars}
+
+
+def _trades_of(symbol: str, *, night: bool) -> StreamRegistration:
+    """Return the registration of a symbol's trades: by day and at night TRs of their own."""
+    found = parse(symbol)
+    traded = found.contract if isinstance(found, Night) else found
+    layouts = (one for one in LAYOUTS.values() if one.what == "trade" and one.night is night)
+    tr_id = next(one.tr_id for one in layouts if isinstance(traded, one.kind))
+    return StreamRegistration(tr_id, traded.code)
 
 
 def _stored_columns(table: str, bars: pl.DataFrame, now: datetime) -> pa.RecordBatch:

@@ -26,7 +26,7 @@ from engine.kis.stream.gather import NULL, SEPARATOR, Wholes
 from engine.kis.stream.records import Columns, FrameGroup, Names, Records, no_records, read_part
 from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.sides import SIDES, Sums, sides
-from engine.market.symbols import Option
+from engine.market.symbols import NIGHT_SUFFIX, Option
 from engine.schemas import BOOK, REJECTED_ROWS, TIME, TRADES
 
 _Rejected = tuple[int, str, str, str, str]  # frame, TR, symbol, reason, raw
@@ -108,7 +108,8 @@ def read_frames(
     """Read all records of the frames, in order. Never raises, whatever the texts are.
 
     `sums` are those of the call before, `keys` what encrypted TRs are decrypted with. Records of
-    what is not among `registered`, if that is given, are rejected: KIS sends such at times.
+    what is not among `registered`, if that is given, are rejected: KIS sends such at times. Trades
+    and quotes of a night bear the names of nights, quotes of options the codes that chains have.
     """
     counts = Counter({"frames": len(frames)})
     groups, rejected = _grouped(frames, keys or {}, counts)
@@ -123,7 +124,8 @@ def read_frames(
         records = read_part(part, received, names, registered)
         counts.update(records.counts)
         rejected += _rejected_records(part, records)
-        (trades if part.layout.what == "trade" else quotes).append(records.good)
+        good = _named_for_nights(records.good, names) if part.layout.night else records.good
+        (trades if part.layout.what == "trade" else quotes).append(good)
         if part.layout.kind is Option and part.layout.what == "trade":
             options.append({**records.good, "volume": records.good["day_volume"]})
         if part.layout.levels:
@@ -189,6 +191,17 @@ def _divided(text: str, keys: Mapping[str, StreamKey]) -> _Divided | str:
             return "cannot be decrypted"
         body = plain
     return _by_width(layout, written, body)
+
+
+def _named_for_nights(rows: Columns, names: Names) -> Columns:
+    """Return records of a night under the names of nights: A01612_NIGHT.
+
+    The day and the night of one date both begin to count their volume at zero, so under one name
+    their trades would be taken for each other's.
+    """
+    found, places = np.unique(rows["symbol"], return_inverse=True)
+    own = [names.number(f"{names.texts[number]}{NIGHT_SUFFIX}") for number in found.tolist()]
+    return {**rows, "symbol": np.array(own, np.int64)[places]}
 
 
 def _is_count(text: str) -> bool:

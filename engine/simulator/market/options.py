@@ -125,8 +125,13 @@ class OptionMarket:
         found = self.find(code, session.date)
         if found is None:
             return BARS.to_frame()
-        hours = Market.NIGHT if session.market is Market.NIGHT else Market.DERIVATIVES
+        hours = option_hours(session)
         return _option_bars(self.day(found.series, found.maturity, session.date, hours), found.row)
+
+
+def option_hours(session: Session) -> Market:
+    """Return the hours of the chains that are traded in a session."""
+    return Market.NIGHT if session.market is Market.NIGHT else Market.DERIVATIVES
 
 
 def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from engine.market.symbols import Contract, Option
 from engine.simulator.exchange import SimulatedExchange, price_over_index
 from engine.simulator.kis_format import hour_text
 from engine.simulator.market.data import instrument
-from engine.simulator.market.options import BLOCK, Listing, bid_and_ask
+from engine.simulator.market.options import BLOCK, Listing, bid_and_ask, option_hours
 from engine.simulator.market.trades import (
     MOST_MOMENTS,
     OPTION_MOMENTS,
@@ -52,10 +52,12 @@ def day_rows(exchange: SimulatedExchange, symbol: str, session: Session, most: i
         date=pl.lit(f"{session.date:%Y%m%d}"),
         tick=pl.lit(found.tick_size(before)),
         basis=price - price / (price_over_index(symbol, session.date) if found.product else 1.0),
-    ).with_columns(_interest(exchange, symbol, session.date, volume_before, listing))
+    ).with_columns(_interest(exchange, symbol, session, volume_before, listing))
     if listing is None:
         return _with_hours(rows)
-    chain = exchange.options.day(listing.series, listing.maturity, session.date)
+    chain = exchange.options.day(
+        listing.series, listing.maturity, session.date, option_hours(session)
+    )
     return rows.with_columns(
         before=pl.lit(float(chain.price_before[listing.row])),
         **bid_and_ask(rows["price"].to_numpy(), listing.series),
@@ -84,17 +86,18 @@ def _close_before(
 def _interest(
     exchange: SimulatedExchange,
     symbol: str,
-    day: date,
+    session: Session,
     volume_before: float,
     listing: Listing | None,
 ) -> list[pl.Expr]:
     """Return open interest and that of the close before, by the rules of the REST answers."""
     if listing is not None:
-        chain = exchange.options.day(listing.series, listing.maturity, day)
+        hours = option_hours(session)
+        chain = exchange.options.day(listing.series, listing.maturity, session.date, hours)
         before = int(chain.open_interest[listing.row])
         share = float(chain.opened[listing.row])
     else:
-        before, share = interest_at_close(volume_before), contracts_opened(symbol, day)
+        before, share = interest_at_close(volume_before), contracts_opened(symbol, session.date)
     opened = (pl.col("day_volume") * share).cast(pl.Int64).clip(-before, None)
     return [
         pl.lit(before, pl.Int64).alias("interest_before"),
@@ -125,9 +128,12 @@ def with_greeks(
         return rows
     minute = ((rows["label"] - session.opens).dt.total_minutes() - 1).clip(0, None)
     wanted = minute.unique().sort()
-    count = exchange.options.day(listing.series, listing.maturity, session.date).listed.height
+    hours = option_hours(session)
+    count = exchange.options.day(
+        listing.series, listing.maturity, session.date, hours
+    ).listed.height
     parts = [
-        exchange.options.block(listing.series, listing.maturity, session.date, number)
+        exchange.options.block(listing.series, listing.maturity, session.date, number, hours)
         .select(CHAIN)
         .gather_every(count, listing.row)
         .with_row_index("minute", number * BLOCK)

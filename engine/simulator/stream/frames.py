@@ -14,6 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from engine.market.sessions import Session
+from engine.market.symbols import Option
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import instrument
 from engine.simulator.market.options import BLOCK
@@ -65,7 +66,7 @@ class FrameWriter:
             return []
         if service.levels:
             return self._books(service, rows, symbol, session.date)
-        if tr_id == "H0IOCNT0":
+        if service.kind is Option:
             rows = with_greeks(self._exchange, rows, session, symbol)
         return self._trades(service, rows)
 

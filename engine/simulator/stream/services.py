@@ -20,6 +20,7 @@ from engine.simulator.stream.book_columns import (
 from engine.simulator.stream.trade_columns import (
     FUTURE_TRADE,
     NIGHT_FUTURE_TRADE,
+    NIGHT_OPTION_TRADE,
     OPTION_TRADE,
     STOCK_TRADE,
 )
@@ -45,6 +46,8 @@ SERVICES = {
         Service("H0MFASP0", Contract, Market.NIGHT, FUTURE_BOOK, DERIVATIVE_LEVELS),
         Service("H0IOCNT0", Option, Market.DERIVATIVES, OPTION_TRADE),
         Service("H0IOASP0", Option, Market.DERIVATIVES, OPTION_BOOK, DERIVATIVE_LEVELS),
+        Service("H0EUCNT0", Option, Market.NIGHT, NIGHT_OPTION_TRADE),
+        Service("H0EUASP0", Option, Market.NIGHT, OPTION_BOOK, DERIVATIVE_LEVELS),
         Service("H0STCNT0", Stock, Market.STOCKS, STOCK_TRADE),
         Service("H0STASP0", Stock, Market.STOCKS, STOCK_BOOK, STOCK_LEVELS),
     )
@@ -53,7 +56,7 @@ TRADES = tuple(tr_id for tr_id, service in SERVICES.items() if not service.level
 BOOKS = tuple(tr_id for tr_id, service in SERVICES.items() if service.levels)
 # Registered like the others, but nothing is sent of them: KIS has more than a simulated market.
 _SILENT = """
-    H0EUCNT0 H0EUASP0 H0EUANC0 H0NXCNT0 H0NXASP0 H0NXANC0 H0NXMKO0 H0NXPGM0 H0UNCNT0 H0UNASP0
+    H0EUANC0 H0NXCNT0 H0NXASP0 H0NXANC0 H0NXMKO0 H0NXPGM0 H0UNCNT0 H0UNASP0
     H0UNANC0 H0UNMKO0 H0UNPGM0 H0UPCNT0 H0UPANC0 H0UPPGM0 H0STANC0 H0STPGM0 H0STCNI0
     H0STCNI9 H0IFCNI0 H0MFCNI0 H0EUCNI0
 """

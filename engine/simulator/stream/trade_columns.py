@@ -132,7 +132,7 @@ _OFF = (
     .then(9999.99)
     .otherwise((_PRICE / pl.col("theoretical") - 1) * 100)
 )
-OPTION_TRADE: Columns = {
+_NIGHT_OPTION_HEAD: Columns = {
     "OPTN_SHRN_ISCD": text("symbol"),
     "BSOP_HOUR": text("hour"),
     "OPTN_PRPR": _points("price"),
@@ -170,12 +170,18 @@ OPTION_TRADE: Columns = {
     **_SUMS,
     **_TOTALS,
     **_OF_DAY_BEFORE,
+}
+_HIGHEST: Columns = {"DYNM_MXPR": cents("upper_limit")}
+_LOWEST: Columns = {"DYNM_LLAM": cents("lower_limit")}
+OPTION_TRADE: Columns = {
+    **_NIGHT_OPTION_HEAD,
     "AVRG_VLTL": fixed_text(pl.col("iv"), 4),
     "DSCS_LRQN_VOL": pl.lit("0"),
-    "DYNM_MXPR": cents("upper_limit"),
-    "DYNM_LLAM": cents("lower_limit"),
+    **_HIGHEST,
+    **_LOWEST,
     **_LIMIT_STATE,
 }
+NIGHT_OPTION_TRADE: Columns = {**_NIGHT_OPTION_HEAD, **_HIGHEST, **_LIMIT_STATE, **_LOWEST}
 
 STOCK_TRADE: Columns = {
     "MKSC_SHRN_ISCD": text("symbol"),

@@ -291,6 +291,20 @@ def test_a_night_belongs_to_its_evening_and_crosses_midnight(
     assert trade["session"] == date(2026, 7, 22)
 
 
+def test_trades_of_the_day_and_the_night_of_one_date_have_different_keys() -> None:
+    """Both begin to count their volume at zero: the night's second trade is not the day's."""
+    night = datetime(2026, 7, 22, 18, 0, 1)
+    texts = [
+        (FUTURE_AT, futures(future(100, 40, 50))),
+        (night, futures(future(100, 40, 50) | {"BSOP_HOUR": "180000"}, tr_id="H0MFCNT0")),
+    ]
+    rows = read_frames(texts)
+    day, evening = trades(rows)
+    assert (day["session"], day["day_volume"]) == (evening["session"], evening["day_volume"])
+    assert evening["symbol"] == f"{day['symbol']}_NIGHT"
+    assert set(rows.sums) == {day["symbol"], evening["symbol"]}
+
+
 def test_a_stock_is_of_the_date_that_its_record_names() -> None:
     late = STOCK_AT + timedelta(days=1)  # this machine's clock is wrong
     assert set(column(read_frames(at(late, THREE_STOCKS)), "session")) == {date(2025, 7, 30)}
@@ -314,14 +328,17 @@ OPTION = {
 }
 
 
-@pytest.mark.parametrize("tr_id", ["H0IOCNT0", "H0EUCNT0"])
-def test_an_option_gives_a_trade_and_its_greeks(tr_id: str) -> None:
+@pytest.mark.parametrize(
+    ("tr_id", "name"), [("H0IOCNT0", "B01612A97"), ("H0EUCNT0", "B01612A97_NIGHT")]
+)
+def test_an_option_gives_a_trade_and_its_greeks(tr_id: str, name: str) -> None:
     moment = datetime(2026, 11, 20, 10, 0, 1)
     rows = read_frames(at(moment, frame(tr_id, made(tr_id, OPTION | {"DYNM_PRC_LIMT_YN": "4"}))))
     (trade,) = trades(rows)
-    assert (trade["symbol"], trade["price"], trade["size"]) == ("B01612A97", 12.35, 2)
+    assert (trade["symbol"], trade["price"], trade["size"]) == (name, 12.35, 2)
     assert (trade["day_turnover"], trade["limit_state"]) == (370_500_000.0, "4")
     (quote,) = rows.option_quotes.to_pylist()
+    assert quote["symbol"] == "B01612A97"  # as the snapshots of days and nights name it
     assert (quote["iv"], quote["delta"], quote["historical_volatility"]) == (36.5, -0.4512, 76.6)
     assert (quote["volume"], quote["open_interest"], quote["price"]) == (120, 5000, 12.35)
     assert rows.option_quotes.schema == OPTION_QUOTES

@@ -26,7 +26,11 @@ MARKET = SyntheticMarket(7)
 EXCHANGE = SimulatedExchange(MARKET)
 WRITER = FrameWriter(EXCHANGE, seed=1)
 OPTION = EXCHANGE.options.day("KOSPI200", "202612", DAY).listed["code"][190]
-SYMBOLS = {"H0IF": "A01612", "H0MF": "A01612", "H0IO": OPTION, "H0ST": "005930"}
+SYMBOLS = {
+    **dict.fromkeys(("H0IF", "H0MF"), "A01612"),
+    **dict.fromkeys(("H0IO", "H0EU"), OPTION),
+    "H0ST": "005930",
+}
 
 
 def symbol_of(tr_id: str) -> str:
@@ -81,7 +85,7 @@ def test_records_add_up_to_the_trades_they_were_written_from(tr_id: str) -> None
     size, price = (
         ("CNTG_VOL", "STCK_PRPR")
         if tr_id == "H0STCNT0"
-        else ("LAST_CNQN", "OPTN_PRPR" if tr_id == "H0IOCNT0" else "FUTS_PRPR")
+        else ("LAST_CNQN", "OPTN_PRPR" if tr_id in ("H0IOCNT0", "H0EUCNT0") else "FUTS_PRPR")
     )
     for block in range(WRITER.blocks(symbol, session)):
         for row in rows(tr_id, block):
