@@ -22,8 +22,8 @@ from engine.history.feed_standing import FEED_SYMBOLS, FeedStanding
 from engine.history.queries import stamp_queries
 from engine.market import told_once
 from engine.market.expected import SESSIONS
-from engine.market.nights import session_of
-from engine.market.sessions import Market, Session, previous_sessions
+from engine.market.nights import HALF_DAY, is_night, session_of
+from engine.market.sessions import Market, Session, previous_sessions, session
 from engine.market.symbols import parse
 from engine.store import ledger
 from engine.store.identifiers import literal
@@ -74,8 +74,8 @@ class Standing:
 
     @cached_property
     def today(self) -> pl.DataFrame:
-        """FIGURES of the sessions of the moment's date."""
-        return self.figures.filter(pl.col("session") == self.now.date())
+        """FIGURES of the sessions of the moment's date, and of the night that is on."""
+        return self.figures.filter(is_of_today(self.now))
 
     @property
     def by_stream(self) -> pl.DataFrame:
@@ -104,23 +104,25 @@ class Standing:
     def missing_since(self) -> datetime | None:
         """The first minute of today that is missing."""
         is_missing = pl.col("state").is_in(MISSING)
-        today = pl.col("session") == self.now.date()
-        found = self.minutes.filter(is_missing, today)["stamp"].min()
+        found = self.minutes.filter(is_missing, is_of_today(self.now))["stamp"].min()
         return found if isinstance(found, datetime) else None
 
     @cached_property
     def _sessions(self) -> list[Session]:
-        held = [parse(symbol).session(self.now.date()) for symbol in self.today["symbol"]]
+        pairs = self.today.select("symbol", "session").iter_rows()
+        held = [parse(symbol).session(day) for symbol, day in pairs]
         return [session for session in held if session]
+
+    @cached_property
+    def _sessions_on(self) -> list[Session]:
+        """Return those that a collector ought to be at: from shortly after the open on."""
+        patience = timedelta(seconds=self.stale_after)
+        return [s for s in self._sessions if s.opens + patience <= self.now < s.sealed_at]
 
     @property
     def session_is_on(self) -> bool:
         """Whether a collector ought to be at work: from shortly after the open until sealed."""
-        if not self._sessions:
-            return False
-        opened = min(session.opens for session in self._sessions)
-        begin = opened + timedelta(seconds=self.stale_after)
-        return begin <= self.now < max(session.sealed_at for session in self._sessions)
+        return bool(self._sessions_on)
 
     @property
     def lacks_collector(self) -> bool:
@@ -131,15 +133,20 @@ class Standing:
             return not self.simulated  # a simulation without a collector was only backfilled
         if self.heartbeat.status == "running":
             return (self.now - self.heartbeat.at).total_seconds() > self.stale_after
-        return self.heartbeat.status != "done" or self.heartbeat.at.date() != self.now.date()
+        if self.heartbeat.status != "done":
+            return True
+        # The day's collector is done before the night begins, and the night's before the day.
+        return self.heartbeat.at < min(session.opens for session in self._sessions_on)
 
     @property
     def nobody_collected(self) -> bool:
         """Whether the day is over and lacks minutes because no collector was there for them."""
-        over = all(session.sealed_at <= self.now for session in self._sessions)
-        if not (over and self.missing_today):
+        begun = [session for session in self._sessions if session.opens <= self.now]
+        over = all(session.sealed_at <= self.now for session in begun)
+        if not (begun and over and self.missing_today):
             return False
-        return self.heartbeat is None or self.heartbeat.at.date() != self.now.date()
+        first = min(session.opens for session in begun)
+        return self.heartbeat is None or self.heartbeat.at < first
 
     @property
     def state(self) -> State:
@@ -174,20 +181,55 @@ def read_standing(
     """Read how things stand at a moment. `feed` is what the settings say is collected."""
     last = now.date()
     earlier = previous_sessions(Market.STOCKS, last, sessions - 1)
-    minutes = read_minutes(ask, min(earlier, default=last), last, now, feed)
+    first, tonight = min(earlier, default=last), night_on(now)
+    begin = min(first, tonight.date) if tonight else first
+    minutes = read_minutes(ask, begin, last, now, feed)
+    minutes = minutes.filter((pl.col("session") >= first) | is_of_today(now))
     beats = [Heartbeat(*row) for row in ask(_COLLECTOR).iter_rows()]
     beat = next(iter(beats), None)
     return Standing(now, simulated, minutes, beat, stale_after, read_feed_standing(ask, now))
 
 
+def night_on(now: datetime) -> Session | None:
+    """Return the night that is on at a moment; None if none is."""
+    evening = (now - HALF_DAY).date()
+    found = session(Market.NIGHT, evening)
+    return found if found and found.opens <= now < found.sealed_at else None
+
+
+def is_of_today(now: datetime) -> pl.Expr:
+    """Say of rows with symbol and session whether they are of the moment's date.
+
+    After midnight the night that is on counts, too, although its date is that of the evening.
+    """
+    tonight = night_on(now)
+    today = pl.col("session") == now.date()
+    if tonight is None:
+        return today
+    return today | (is_night(pl.col("symbol")) & (pl.col("session") == tonight.date))
+
+
+def begin_of_today(now: datetime) -> datetime:
+    """Return when the moment's date began; after midnight, while a night is on, when that began."""
+    tonight = night_on(now)
+    midnight = datetime.combine(now.date(), time())
+    return min(midnight, tonight.opens) if tonight else midnight
+
+
 def read_feed_standing(ask: Ask, now: datetime) -> FeedStanding | None:
-    """Read how the feed does on the moment's day; None if it was not used."""
-    symbols = sql_text("standing", "feed_symbols.sql", session=literal(now.date()))
+    """Read how the feed does in the night that is on, else on the moment's day; None without it."""
+    tonight = night_on(now)
+    day = tonight.date if tonight else now.date()
+    symbols = sql_text("standing", "feed_symbols.sql", session=literal(day))
     states = ask(symbols).cast(FEED_SYMBOLS)
+    of_nights = states.filter(is_night(pl.col("symbol")))
+    if tonight and of_nights.height:
+        states = of_nights
     if states.is_empty():
         return None
-    today = {"begin": literal(datetime.combine(now.date(), time())), "now": literal(now)}
+    today = {"begin": literal(begin_of_today(now)), "now": literal(now)}
     bars = ask(sql_text("standing", "feed_bars.sql", **today)).cast(_FEED_BARS)
+    bars = bars.filter(pl.col("symbol").is_in(states["symbol"].implode()))
     return FeedStanding(states, live_delays(bars))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,12 @@ from engine.store.identifiers import identifier, identifiers, literal
 from pipelines.feed import Feed
 from pipelines.reports.environment import STALE_AFTER
 from pipelines.reports.sql_text import sql_text
-from pipelines.reports.standing import Standing, present_moment, read_standing
+from pipelines.reports.standing import (
+    Standing,
+    begin_of_today,
+    present_moment,
+    read_standing,
+)
 from strategies.registry import DEFAULT_STRATEGY, STRATEGIES
 
 _BARS_TODAY = pl.Schema(
@@ -99,7 +104,7 @@ def read_board(
 
 def _today(now: datetime) -> dict[str, str]:
     """Return the day so far: what is later (a day that is played again) is not shown."""
-    return {"begin": literal(datetime.combine(now.date(), time())), "now": literal(now)}
+    return {"begin": literal(begin_of_today(now)), "now": literal(now)}
 
 
 def _symbols(standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
