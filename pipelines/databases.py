@@ -18,6 +18,7 @@ from typing import TypeVar
 from engine.clock import Clock, WallClock
 from engine.errors import InputError, StoreError, StoreLoginRefused, StoreUnreachable
 from engine.kis.holidays import DAYS_FILE, load_kis_days
+from engine.kis.odd_nights import NIGHTS_FILE, load_odd_nights
 from engine.settings import DataKind, Settings, load_settings
 from engine.store import Store, book_files, embedded_server, migrate
 from engine.store.connection import Connection, fetch_frame
@@ -185,9 +186,12 @@ def _recorded_kind(url: str) -> DataKind | None:
 def load_kis_holidays(settings: Settings, *, doubted: date | None = None) -> None:
     """Have the calendar know the trading days that KIS told the collector of real data.
 
-    That the `doubted` day is closed is not believed, unless that is certain.
+    That the `doubted` day is closed is not believed, unless that is certain; nor that it has no
+    night, where nights are collected.
     """
-    load_kis_days(settings.folder("live") / "kis" / DAYS_FILE, doubted=doubted)
+    folder = settings.folder("live") / "kis"
+    load_kis_days(folder / DAYS_FILE, doubted=doubted)
+    load_odd_nights(folder / NIGHTS_FILE, doubted=doubted if settings.night else None)
 
 
 def record_data_kind(url: str, kind: DataKind) -> None:

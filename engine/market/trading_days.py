@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import tomllib
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -33,6 +33,7 @@ Answer = TypeVar("Answer")
 SATURDAY = 5
 _LONGEST_HOLIDAY = 5  # days until the holiday itself: a weekend and the day before it
 _learned: dict[date, bool] = {}  # what KIS says otherwise than the built-in calendar
+_expected_nights: set[date] = set()  # although the calendar expects none
 _following: list[Cached[Any]] = []
 
 
@@ -156,13 +157,19 @@ def why_closed(day: date) -> str | None:
     return _days().closed.get(day, "weekend")
 
 
-@depends_on_days
-@cache
 def why_no_night(day: date) -> str | None:
     """Return why no night begins on a trading day, None if one does.
 
-    A belief, from the nights that were not held so far: what KIS has of a night decides.
+    A belief, from the nights that were not held so far: what KIS has of a night decides
+    (`expect_nights`).
     """
+    return None if day in _expected_nights else why_unlikely_night(day)
+
+
+@depends_on_days
+@cache
+def why_unlikely_night(day: date) -> str | None:
+    """Return why the calendar expects no night on a trading day, whatever KIS says; else None."""
     if named := special_days("no_night").get(day):
         return named
     closed = _days().closed
@@ -186,6 +193,22 @@ def is_doubtful_night(day: date) -> bool:
     while after.weekday() >= SATURDAY:
         after += timedelta(1)
     return after in _days().closed
+
+
+def expected_nights() -> frozenset[date]:
+    """Return the nights that are expected although the calendar does not expect them."""
+    return frozenset(_expected_nights)
+
+
+def expect_nights(nights: Iterable[date]) -> None:
+    """Expect these nights, whatever the calendar says, and forget what was expected before.
+
+    KIS has given bars of them, or is about to be asked.
+    """
+    _expected_nights.clear()
+    _expected_nights.update(nights)
+    for cached in _following:
+        cached.cache_clear()
 
 
 def learn_closed_days(kis_days: Mapping[date, bool]) -> list[date]:

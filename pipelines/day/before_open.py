@@ -24,7 +24,8 @@ from engine.kis.holidays import (
     learn_opening_days,
     says_closed,
 )
-from engine.market.trading_days import is_doubtful_night
+from engine.kis.odd_nights import NIGHTS_FILE, believe_held, believe_not_held
+from engine.market.trading_days import is_doubtful_night, why_unlikely_night
 from engine.store.metadata import store_collected_symbols, store_strategy_symbols
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
@@ -81,12 +82,19 @@ async def exchange_opens(day: DayParts) -> bool:
 
 async def _night_is_held(day: DayParts) -> bool:
     """Say whether KIS gives bars of a night of which the calendar is not sure that it is held."""
-    if not is_doubtful_night(day.plan.day) or await day.polling.find_first_bars(day.plan):
+    night, why = day.plan.day, why_unlikely_night(day.plan.day)
+    if not (is_doubtful_night(night) or why):
         return True
-    log.warning(
-        "⚠️ KIS gives no bars of the night of %s, before a holiday: it is not held", day.plan.day
-    )
-    return False
+    if not await day.polling.find_first_bars(day.plan):
+        log.warning(
+            "⚠️ KIS gives no bars of the night of %s, before a holiday: it is not held", night
+        )
+        believe_not_held(night)
+        return False
+    if why:
+        log.warning("⚠️ KIS gives bars of the night of %s (%s): they are collected", night, why)
+        believe_held(day.kis_folder / NIGHTS_FILE, night)
+    return True
 
 
 async def _ask_for_holidays(day: DayParts) -> None:

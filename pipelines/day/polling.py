@@ -23,7 +23,7 @@ from engine.market.sessions import Market
 from engine.market.symbols import NightChain
 from pipelines.day.ingest import Ingestor
 from pipelines.day.streaming import FeedFollower
-from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan
+from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan, plan_night
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,9 @@ class PollingManager:
         else, for chains alone, the front month of the KOSPI 200.
         """
         futures = [bars for bars in day.bars if bars.symbol in day.futures]
-        asked = futures or _first_to_open(day) or plan(Feed(futures=("A01",)), day.day).bars
+        usual = Feed(futures=("A01",), night=day.night)
+        front = (plan_night if day.night else plan)(usual, day.day).bars
+        asked = futures or _first_to_open(day) or front
         for minute in range(1, FIRST_MINUTES + 1):
             for bars in asked:
                 first = bars.session.finished_at(bars.session.first_stamp)

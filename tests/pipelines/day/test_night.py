@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from io import StringIO
@@ -17,10 +18,13 @@ from engine.clock import VirtualClock
 from engine.history.queries import read_chain
 from engine.market.sessions import Market
 from engine.market.symbols import parse, parse_chain
-from engine.settings import AppKey, KisSettings
+from engine.market.trading_days import expect_nights
+from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.endpoints import MASTER_PATH
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import MergeCounts
 from engine.store.trade_files import TradeFiles
+from pipelines.databases import load_kis_holidays
 from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
@@ -42,17 +46,26 @@ OWN_DELTA = f"{OWN} AND metric_type = 'delta'"
 FEED = Feed(futures=("A01",), night=True)
 
 
-async def collect(at: Desk, url: str, folder: Path, session: DayPlan) -> DayStatistics:
+async def collect(
+    at: Desk,
+    url: str,
+    folder: Path,
+    session: DayPlan,
+    *,
+    stream: bool = False,
+    kis: Path | None = None,
+) -> DayStatistics:
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
     settings = KisSettings(
         base_url=at.simulator.base_url,
         master_url=at.simulator.base_url + MASTER_PATH,
         app_keys=(key,),
         calls_per_second=15,
-        stream=True,
+        stream=stream,
     )
     stats = DayStatistics(session, simulated=True)
-    paths = DayPaths(url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30))
+    files = TradeFiles(folder / "trades", 30)
+    paths = DayPaths(url, folder / "live", kis or folder / "kis", files)
     await run_day(session, settings, at.clock, paths, stats)
     return stats
 
@@ -135,6 +148,44 @@ async def test_a_night_before_a_holiday_without_bars_ends_after_five_minutes(
         stats = await collect(at, database_url, tmp_path, plan_night(FEED, eve))
         assert stats.closed
         assert at.clock.now() < datetime(2026, 10, 8, 18, 7)
+
+
+UNLIKELY = date(2026, 9, 23)  # the eve of Chuseok
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Remove what the test taught the calendar about nights."""
+    yield
+    expect_nights([])
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("held", [True, False])
+async def test_of_a_night_that_the_calendar_does_not_expect_kis_is_asked_and_believed(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, held: bool
+) -> None:
+    settings = Settings(data_folder=tmp_path, night=True, futures=("A01",))
+    kis = tmp_path / "live" / "kis"
+    load_kis_holidays(settings, doubted=UNLIKELY + timedelta(days=1))  # after midnight
+    now = datetime(2026, 9, 24, 5, 40)
+    market = SyntheticMarket(3) if held else NotHeld(3, UNLIKELY)
+    async with desk(database_url, tmp_path, now, market) as at:
+        session = next_plan(FEED, at.clock)
+        assert session.name == "night of 2026-09-23"
+        stats = await collect(at, database_url, tmp_path, session, kis=kis)
+        assert stats.closed != held
+        stored = (await at.bars(TABLE)).filter(pl.col("timestamp") > datetime(2026, 9, 23, 12))
+        assert stored.height == (711 if held else 0)
+        said = "gives bars of the night of 2026-09-23 (" if held else "gives no bars of the night"
+        assert said in caplog.text
+        if held:
+            assert (await validate(at.store, at.clock, [], UNLIKELY, UNLIKELY)).exit_code == 0
+        assert (plan_night(FEED, UNLIKELY).sessions != []) == held
+    load_kis_holidays(settings)  # of another command, later
+    assert (plan_night(FEED, UNLIKELY).sessions != []) == held
+    load_kis_holidays(settings.model_copy(update={"night": False}), doubted=UNLIKELY)
+    assert (plan_night(FEED, UNLIKELY).sessions != []) == held
 
 
 def test_days_and_nights_follow_each_other() -> None:

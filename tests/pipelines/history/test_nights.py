@@ -73,11 +73,15 @@ async def test_nights_are_whole_and_every_damage_is_found_and_mended(
 
 
 class NotHeld(SyntheticMarket):
-    """The synthetic market without the night of 2026-10-08, the eve of a holiday."""
+    """The synthetic market without a night, by default that of 2026-10-08, the eve of a holiday."""
+
+    def __init__(self, seed: int, night: date = date(2026, 10, 8)) -> None:
+        super().__init__(seed)
+        self._night = night
 
     def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
         found = super()._bars(symbol, session)
-        return found.clear() if session.date == date(2026, 10, 8) else found
+        return found.clear() if session.date == self._night else found
 
 
 async def test_of_a_night_before_a_holiday_the_answers_of_kis_decide(
