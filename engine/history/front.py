@@ -27,7 +27,7 @@ def front_series(
     Needs timestamp (KST), symbol, open, high, low, close, volume. A contract is the front month up
     to and including its last trading day. Adds `adjustment` (index points), see `rolls`; `adjusted`
     adds it to the four prices, so that returns across a roll are those of a holder who rolled. The
-    view `futures_front` gives the same in SQL.
+    views `futures_front` and, with nights, `futures_front_nights` give the same in SQL.
 
     Raises InputError if the product is not a future.
     """

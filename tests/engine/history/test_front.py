@@ -101,6 +101,22 @@ async def test_the_view_of_the_database_gives_the_same(store: Store, database_ur
     assert_frame_equal(of_view, adjusted.select("timestamp", "close", "high"))
 
 
+async def test_the_view_with_nights_gives_the_same(store: Store, database_url: str) -> None:
+    nights = bars(["101W09_NIGHT", "101W12_NIGHT"])
+    for table, frame in (("futures_1m", bars()), ("futures_night_1m", nights)):
+        await store.merge(table, schemas.conform(frame, schemas.FUTURES_BARS))
+    await store_front_months(store, WallClock())
+    view = scan("futures_front_nights", database_url, order_by=["timestamp"]).collect()
+    both = pl.concat([bars(), nights]).lazy()
+    plain, adjusted = (front_series(both, adjusted=a, night=True).collect() for a in (False, True))
+    columns = ["timestamp", "symbol", "open", "close", "volume"]
+    assert_frame_equal(view.select(columns), plain.select(columns))
+    of_view = view.select("timestamp", close="adjusted_close", high="adjusted_high")
+    assert_frame_equal(of_view, adjusted.select("timestamp", "close", "high"))
+    assert view["night"].to_list() == view["symbol"].str.ends_with("_NIGHT").to_list()
+    assert view.filter("night").height == 4 * 711 + 711  # the last is of Monday's evening
+
+
 def test_a_product_that_is_not_a_future_is_refused() -> None:
     with pytest.raises(InputError, match="is not a symbol"):
         front_series(bars().lazy(), f"x{uuid.uuid4().hex[:2]}")
