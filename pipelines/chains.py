@@ -13,9 +13,10 @@ reads volatilities and gamma exposure from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from functools import cache
+from typing import Any
 
 import polars as pl
 
@@ -83,18 +84,22 @@ def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
         underlying_expiry=future.replace_strict(
             futures, default=None, return_dtype=pl.Datetime("us")
         ),
-        expiry=_by_chain({name: _expiry(one) for name, one in chains.items()}),
-        multiplier=_by_chain({name: float(_call(one).multiplier) for name, one in chains.items()}),
-        underlying=_by_chain({name: _call(one).underlying for name, one in chains.items()}),
-        future_tick=_by_chain({name: _future_tick(one) for name, one in chains.items()}),
-        cycle=_by_chain({name: _cycle(one) for name, one in chains.items()}),
+        expiry=_by_chain(chains, _expiry, pl.Datetime("us")),
+        multiplier=_by_chain(chains, lambda one: float(_call(one).multiplier), pl.Float64()),
+        underlying=_by_chain(chains, lambda one: _call(one).underlying, pl.String()),
+        future_tick=_by_chain(chains, _future_tick, pl.Float64()),
+        cycle=_by_chain(chains, _cycle, pl.String()),
     )
     return with_forward(prepare_chain(with_terms.lazy()))
 
 
-def _by_chain(values: Mapping[str, datetime | float | str]) -> pl.Expr:
-    kinds = {datetime: pl.Datetime("us"), float: pl.Float64(), str: pl.String()}
-    kind = kinds[type(next(iter(values.values()), ""))]
+def _by_chain(
+    chains: Mapping[str, OptionChain], known: Callable[[OptionChain], Any], kind: pl.DataType
+) -> pl.Expr:
+    """Return what is known of each row's chain; of no snapshot at all, too, in its own type."""
+    values = {name: known(chain) for name, chain in chains.items()}
+    if not values:
+        return pl.lit(None, kind)
     return pl.col("underlying_symbol").replace_strict(values, return_dtype=kind)
 
 

@@ -13,7 +13,7 @@ from engine.errors import InputError
 from engine.features.black76 import RATE
 from engine.market import trading_days
 from engine.schemas import OPTION_CHAIN
-from pipelines.chains import chain_with_greeks
+from pipelines.chains import chain_matrix, chain_with_greeks
 from tests.engine.features.conftest import board
 
 LAST_DAY = date(2026, 12, 10)
@@ -79,3 +79,10 @@ def test_t6_a_future_is_carried_from_its_own_last_day(
 def test_rows_of_anything_but_a_chain_are_refused(symbol: str) -> None:
     with pytest.raises(InputError, match=symbol):
         chain_with_greeks(pl.DataFrame({"underlying_symbol": [symbol]}))
+
+
+def test_a_session_without_any_snapshot_has_no_matrix_and_no_error() -> None:
+    """Nobody collected the chain: validation has to say so, not to fail."""
+    none = pl.DataFrame(OPTION_CHAIN.empty_table())
+    with_greeks = chain_with_greeks(none)
+    assert chain_matrix(with_greeks).is_empty()
