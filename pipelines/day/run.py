@@ -46,6 +46,7 @@ from pipelines.day.messages import tell_evening, tell_morning
 from pipelines.day.parts import DayParts
 from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
+from pipelines.day.restarting import begin_again
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import open_feed
 from pipelines.day.told_once import StreamPolling
@@ -238,13 +239,14 @@ async def _collect(
     day: DayParts, heartbeats: Heartbeats, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> None:
     await wait_for_open(day)
+    keep = partial(begin_again, day.clock, day.alerts)
     async with day.patience.until(max(day.sealed_at, day.clock.now()) + CLOSING_LIMIT):
         await run_with_helpers(
             _collect_session(day, heartbeats),
-            heartbeats.send(),
-            heartbeats.watch_token(),
-            catch_up_after_sleep(day),
-            watch(),
+            keep("the heartbeat", heartbeats.send),
+            keep("the watch over the token", heartbeats.watch_token),
+            keep("the watch over sleep", partial(catch_up_after_sleep, day)),
+            keep("the watch over the machine", watch),
         )
 
 
@@ -253,17 +255,20 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
     if day.stats.closed:
         return
     log.info("🚀 collecting %s", ", ".join(day.plan.names))
-    bars = [day.polling.follow_bars(bars) for bars in day.plan.bars]
-    bars += [day.polling.follow_bars(bars, day.sealed_at) for bars in day.plan.handed_on]
-    chains = (day.polling.follow_chain(chain) for chain in day.plan.chains)
-    streams = (day.streams.follow(stream) for stream in day.plan.streams)
-    feed = day.polling.feed
+    keep, plan, feed = partial(begin_again, day.clock, day.alerts), day.plan, day.polling.feed
+    follow = day.polling.follow_bars
+    bars = [keep(b.symbol, partial(follow, b)) for b in plan.bars]
+    bars += [keep(b.symbol, partial(follow, b, day.sealed_at)) for b in plan.handed_on]
+    chains = (keep(c.underlying_symbol, partial(day.polling.follow_chain, c)) for c in plan.chains)
+    streams = (keep(s.code, partial(day.streams.follow, s)) for s in plan.streams)
     await run_with_helpers(
         run_until_first_error(
-            catch_up(day, heartbeats), *bars, *chains, *streams, tell_morning(day)
+            keep("the catching up", partial(catch_up, day, heartbeats)),
+            *(*bars, *chains, *streams),
+            tell_morning(day),
         ),
-        *([feed.run()] if feed else []),
-        *([day.streams.write_down(day.store, day.plan.streams)] if day.plan.streams else []),
+        *([keep("the feed", feed.run, ends_the_day=())] if feed else []),
+        *([day.streams.write_down(day.store, plan.streams)] if plan.streams else []),
     )
     await close_day(day, heartbeats)
     tell_evening(day)

@@ -151,6 +151,10 @@ class TradeKeeper:
         except KrtError as error:
             log.warning("⚠️ feed: %d trades are refused: %s", batch.num_rows, error)
             return
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task
+            log.error("❌ feed: a commit crashed, its trades go to disk: %r", error)
+            await self._spool(batch)
+            return
         self._stats.trades += counts.inserted + counts.spooled
         if counts.spooled:
             self._note_spooled(counts.spooled)
