@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -144,8 +144,14 @@ class _Simulator:
         return next_plan(self._feed, self.clock)
 
     def begin_of(self, plan: DayPlan) -> datetime:
-        start = None if plan.night else self._simulation.start
-        return datetime.combine(plan.day, start) if start else before_open(plan)
+        if not plan.night:
+            start = self._simulation.start
+            return datetime.combine(plan.day, start) if start else before_open(plan)
+        begun = self._simulation.night_start
+        if not begun:
+            return before_open(plan)
+        after_midnight = begun < time(12)
+        return datetime.combine(plan.day + timedelta(days=after_midnight), begun)
 
     def wait(self, when: datetime, name: str | None) -> None:
         say_sleeping(self.clock, when, name)
@@ -275,6 +281,8 @@ class EveryDay:
         finally:
             self._begin_log(plan)  # the view has gone
         self._wishes.on_day(stats)
+        if stats.closed:  # else it would be the next session again
+            self._world.wait(max(session.sealed_at for session in plan.sessions), None)
 
     async def _go_through(self, database: Database, stats: DayStatistics) -> None:
         """Collect a session; when it is over, validate it and export what is sealed."""

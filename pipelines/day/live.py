@@ -71,6 +71,7 @@ class Simulation:
     seed: int = SEED
     bar_times: BarTimes | None = None
     start: time | None = None
+    night_start: time | None = None  # of the nights of every day; without it they are played whole
 
     def day(self) -> SimulatedDay:
         """Return the day to simulate. Raises InputError."""

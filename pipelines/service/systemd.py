@@ -79,12 +79,15 @@ def _argument(text: str) -> str:
 
 
 def _notes(job: Job) -> tuple[str, ...]:
+    awake = (
+        "while a session is collected the machine is kept awake (systemd-inhibit), where the system"
+        " lets you; it is not woken for the open: leave it on"
+    )
     if job.system_wide:
-        return ("it runs as root, as a unit of the system: it starts at boot",)
+        return ("it runs as root, as a unit of the system: it starts at boot", awake)
     return (
         "lingering lets it start at boot and go on after you log out; if it could not be turned on"
         f" here: sudo loginctl enable-linger {job.user}",
         "a user's manager does not know when the network is there: the collector itself waits",
-        "while a session is collected the machine is kept awake (systemd-inhibit), where the system"
-        " lets you; it is not woken for the open: leave it on",
+        awake,
     )

@@ -1,38 +1,54 @@
 """A month and a half of `just live --every-day`, in one process and with processes that are killed.
 
-From the week of a CSAT day over an expiry, Christmas and the end of a year. The sessions are begun
-in the afternoon and fetch what was before. Nights are not among them yet.
+From the week of a CSAT day over an expiry, Christmas and the end of a year, days and nights, with
+an option chain. The days are begun in the afternoon, the nights before their end, and fetch what
+was before. Where a manager of systemd can run, the killed ones are started again by the service.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 
-from engine.market.sessions import Market, session_dates
+from pipelines.service import manager
+from pipelines.service.job import Job
+from pipelines.service.systemd import UNIT, systemd_plan
 from tests.e2e.conftest import Desk, new_desk
 from tests.paths import ROOT
+from tests.pipelines.service.managers import (
+    ask,
+    main_process,
+    own_manager,
+    quick_to_restart,
+    wait_for,
+)
+from tests.soak.every_day_child import planned, played
 from tests.soak.report import MOST_GROWTH, SETTLING, slope
 
 FIRST, LAST = date(2025, 11, 10), date(2026, 1, 6)
-DAYS = session_dates(Market.DERIVATIVES, FIRST, LAST)
+SOME = date(2025, 11, 21)  # the last day with processes that are killed
 KILLS = 6
+CHILD = ("-m", "tests.soak.every_day_child")
 SEED = 18
 HELD = ("memory", "files", "connections", "threads", "processes")
 
 
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")  # for docs/reliability.md: pytest -s
+    sys.stdout.flush()
 
 
 @pytest.fixture
@@ -41,43 +57,48 @@ def desk() -> Iterator[Desk]:
         yield one
 
 
-def live(desk: Desk, first: date, sessions: int, life: float | None = None) -> list[dict[str, Any]]:
-    """Collect sessions; the process is killed after the seconds of its `life`, if that is given."""
-    command = [sys.executable, "-m", "tests.soak.every_day_child", str(first), str(sessions)]
+def told(desk: Desk) -> Path:
+    return desk.folder / "told.jsonl"
+
+
+def live(desk: Desk, last: date, life: float | None = None) -> int:
+    """Collect the sessions that are left; the process is killed after the seconds of its `life`."""
     with subprocess.Popen(
-        command,
+        [sys.executable, *CHILD, str(FIRST), str(last), str(told(desk))],
         cwd=ROOT,
         env=desk.environment | {"KRT_CONFIG_FOLDER": str(desk.folder)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=(desk.folder / "log").open("ab"),
     ) as child:
-        killing = threading.Timer(life, child.send_signal, [signal.SIGKILL]) if life else None
-        if killing:
-            killing.start()
-        out, err = child.communicate()
-        if killing:
-            killing.cancel()
-    assert child.returncode == 0 or (life and child.returncode == -signal.SIGKILL), err[-2000:]
-    return [json.loads(line) for line in out.splitlines()]
+        try:
+            return child.wait(life)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return child.wait()
 
 
-def findings(desk: Desk) -> Any:
+def findings(desk: Desk) -> list[dict[str, Any]]:
+    """What validation finds, but for the minutes of chains before the sessions were begun."""
     done = desk.krt("validate", "--format", "json")
-    found = json.loads(done.stdout)
-    return found["findings"]
+    found: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+    return [row for row in found if row["check"] != "unavailable"]
 
 
 @pytest.mark.long
 def test_a_month_and_a_half_in_one_process_is_whole_and_nothing_grows(desk: Desk) -> None:
-    assert {date(2025, 11, 13), date(2025, 12, 11), date(2026, 1, 2)} <= set(DAYS)
-    evenings = live(desk, FIRST, len(DAYS))
-    assert [evening["day"] for evening in evenings] == [str(day) for day in DAYS]
-    assert all(evening["complete"] for evening in evenings)
+    names = [name for _, name in planned(FIRST, LAST)]
+    special = {"2025-11-13", "2025-12-11", "2026-01-02"}
+    assert special <= set(names)
+    assert live(desk, LAST) == 0, (desk.folder / "log").read_text()[-2000:]
+    evenings = played(told(desk))
+    assert [evening["day"] for evening in evenings] == names
+    assert {evening["day"]: evening["lacking"] for evening in evenings if evening["lacking"]} == {}
+    assert min(evening["snapshots"] for evening in evenings) >= 10
     figures = {held: [evening[held] for evening in evenings] for held in HELD}
     growth = {held: slope(values[SETTLING:]) for held, values in figures.items()}
     for held, values in figures.items():
         say(f"{held}: {values[0]:.0f}, {median(values):.0f}, {values[-1]:.0f}, {growth[held]:+.2f}")
+    bars, snapshots = (sum(evening[what] for evening in evenings) for what in ("bars", "snapshots"))
+    say(f"{len(evenings)} sessions, {bars} bars, {snapshots} snapshots")
     say(f"CPU: {evenings[-1]['seconds']:.0f} s")
     assert findings(desk) == []
     assert {held for held in HELD if growth[held] > MOST_GROWTH.get(held, 0.0)} == set()
@@ -86,11 +107,37 @@ def test_a_month_and_a_half_in_one_process_is_whole_and_nothing_grows(desk: Desk
 @pytest.mark.long
 def test_processes_that_are_killed_at_random_leave_the_month_whole(desk: Desk) -> None:
     chance = random.Random(SEED)  # noqa: S311
-    left, lives = list(DAYS[:12]), 0
-    while left:
-        life = chance.uniform(5, 40) if lives < KILLS else None
-        evenings = live(desk, left[0], len(left), life)
-        left = left[len(evenings) :]
-        lives += 1
-    assert lives > KILLS
+    lives = [chance.uniform(5, 40) for _ in range(KILLS)]
+    assert [live(desk, SOME, life) for life in lives] != [0] * KILLS
+    assert live(desk, SOME) == 0
+    some_days_are_whole(desk)
+
+
+def some_days_are_whole(desk: Desk) -> None:
+    assert {one["day"] for one in played(told(desk))} == {name for _, name in planned(FIRST, SOME)}
     assert findings(desk) == []
+
+
+@pytest.mark.long
+def test_the_service_starts_killed_processes_again_and_the_month_is_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit of `just service` on a real systemd, which ends Postgres with the process."""
+    chance = random.Random(SEED)  # noqa: S311
+    with own_manager(monkeypatch):
+        variables = {name: desk.environment[name] for name in ("PATH", "KRT_DATA_FOLDER")}
+        variables |= {"KRT_CONFIG_FOLDER": str(desk.folder), "PYTHONPATH": str(ROOT)}
+        command = (sys.executable, *CHILD, str(FIRST), str(SOME), str(told(desk)))
+        plan = quick_to_restart(systemd_plan(Job(command, ROOT, variables, "nobody")))
+        manager.install(replace(plan, optional=()))
+        try:
+            for _ in range(KILLS):
+                time.sleep(chance.uniform(5, 40))
+                os.kill(main_process(UNIT), signal.SIGKILL)
+            wait_for(lambda: manager.state(plan) == "stopped", 3600)
+            restarts = int(ask("show", "--value", "--property=NRestarts", UNIT))
+        finally:
+            manager.remove(plan)
+    say(f"{restarts} restarts by systemd")
+    assert restarts == KILLS
+    some_days_are_whole(desk)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,25 @@ def test_with_nights_it_goes_from_day_to_night(settings: Settings) -> None:
     world = StubWorld(FRIDAY, nothing)
     live_through(world, settings.model_copy(update={"night": True, "futures": ("A01",)}), 3)
     assert begins(world) == ["11-27 08:25:00", "11-27 17:40:00", "11-30 08:25:00"]
+
+
+class ClosedWorld(StubWorld):
+    """Sessions that turn out not to be held, as a night before a holiday, soon after the open."""
+
+    def collect(self, plan: DayPlan, contact: Contact) -> Collect:
+        async def collect(_: Database, stats: DayStatistics) -> None:
+            self.collected.append((self.clock.now(), tuple(plan.names)))
+            await self.clock.sleep_until(max(s.opens for s in plan.sessions) + timedelta(minutes=6))
+            stats.closed = True
+
+        return collect
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_session_that_is_not_held_is_not_begun_again_and_again(settings: Settings) -> None:
+    world = ClosedWorld(datetime(2026, 12, 24, 16), nothing)
+    live_through(world, settings.model_copy(update={"night": True, "futures": ("A01",)}), 3)
+    assert begins(world) == ["12-24 17:40:00", "12-28 08:25:00", "12-28 17:40:00"]
 
 
 @pytest.mark.usefixtures("opened")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import plistlib
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -22,6 +23,7 @@ from pipelines.service.job import Job, ServicePlan, job_here
 from pipelines.service.launchd import launchd_plan
 from pipelines.service.systemd import systemd_plan, unit_text
 from pipelines.service.task_scheduler import task_plan
+from tests.pipelines.service.managers import main_process, own_manager, quick_to_restart, wait_for
 
 ODD = Path('/home/kim/my $HOME 100%/"quoted"')
 JOB = Job(
@@ -232,29 +234,47 @@ def test_install_status_log_and_remove_by_what_the_system_has(
     assert "there is none" in capsys.readouterr().out
 
 
-def _user_manager() -> bool:
-    if shutil.which("systemctl") is None:
-        return False
-    return manager.run(("systemctl", "--user", "is-system-running")).output in (
-        "running",
-        "degraded",
-    )
+COLLECTOR = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (open("ended", "a").write("well "), sys.exit(0)))
+open("begun", "a").write("x")
+time.sleep(600)
+"""
 
 
-@pytest.mark.skipif(not _user_manager(), reason="no user manager of systemd runs here")
-def test_the_real_thing_starts_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = f"krt-test-{os.getpid()}.service"
-    monkeypatch.setattr(systemd, "UNIT", name)
-    monkeypatch.undo()
-    monkeypatch.setattr(systemd, "UNIT", name)
-    command = (sys.executable, "-c", "import time; time.sleep(600)")
-    plan = replace(systemd_plan(replace(JOB, command=command, folder=Path("/tmp"))), optional=())  # noqa: S108
-    try:
-        manager.install(plan)
-        assert manager.state(plan) == "running"
-    finally:
-        manager.remove(plan)
-    assert manager.state(plan) == "absent"
+def test_the_real_thing_starts_again_after_a_fault_and_stops_in_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a manager of the test's own: killed, it is started again; removed, it hears SIGTERM."""
+    with own_manager(monkeypatch) as folder:
+        (folder / "collector.py").write_text(COLLECTOR)
+        job = replace(
+            JOB,
+            command=(sys.executable, str(folder / "collector.py")),
+            folder=folder,
+            version=manager._systemd_version(),
+        )
+        plan = replace(quick_to_restart(systemd_plan(job)), optional=())
+        monkeypatch.setattr("pipelines.commands.service.manager.plan_here", lambda _: plan)
+        begun = folder / "begun"
+        try:
+            assert main(["service", "status"]) == 1
+            assert main(["service", "install"]) == 0
+            wait_for(begun.exists)
+            assert main(["service", "status"]) == 0
+            first = main_process(systemd.UNIT)
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda: begun.read_text() == "xx")
+            assert main_process(systemd.UNIT) not in (0, first)
+            assert manager.state(plan) == "running"
+            assert main(["service", "install"]) == 0  # once more: it is started anew
+            wait_for(lambda: begun.read_text() == "xxx")
+        finally:
+            assert main(["service", "remove"]) == 0
+        assert (folder / "ended").read_text() == "well well "
+        assert manager.state(plan) == "absent"
+        assert not plan.file.path.exists()
+        assert main_process(systemd.UNIT) == 0
 
 
 @posix
