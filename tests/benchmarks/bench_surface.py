@@ -135,7 +135,7 @@ def measure(
         {
             "day": lambda: fit_smiles(k, volatility, error, years),
             "scipy": lambda: one_by_one(k, volatility),
-            "four": lambda: fit_smiles(*four, years[:MATURITIES]),
+            "four": lambda: fit_smiles(*four, np.full(MATURITIES, YEARS)),
             "minute": whole_minute,
             "scipy minute": lambda: scipy_minute(chain),
         },
