@@ -152,14 +152,14 @@ def measure(
         ),
         Row(f"{MATURITIES} smiles", took["four"], rows=MATURITIES, most=0.020),
         Row(
-            f"surface, exposures and summary of {MATURITIES} maturities vs scipy's fits alone",
+            f"a minute of {MATURITIES} maturities vs scipy's fits alone",
             took["minute"],
             took["scipy minute"],
             rows=chain.height,
             most=0.060,
         ),
         Row(
-            f"{sessions} sessions of one maturity: from chains to surfaces and summaries",
+            f"{sessions} sessions of one maturity, all from its chains",
             of_a_year,
             rows=sessions * MINUTES,
             most=60.0,
