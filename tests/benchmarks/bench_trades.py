@@ -30,6 +30,7 @@ from engine.store.connection import Connection, fetch_frame
 from engine.store.trade_files import TradeFiles, file_of
 from pipelines.day.alerts import Alerts
 from pipelines.day.ingest import Ingestor
+from pipelines.day.market_states import HaltWatch
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import FeedFollower
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
@@ -189,7 +190,9 @@ async def _steady(url: str, seconds: int, rate: int) -> dict[str, Any]:
         stats = DayStatistics(day, simulated=True)
         ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
         keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)
-        feed = FeedFollower(day, [connection], ingestor, keeper, clock)  # type: ignore[list-item]
+        watch = HaltWatch(day, ingestor, is_on=False)
+        connections: list[Any] = [connection]
+        feed = FeedFollower(day, connections, ingestor, keeper, clock, watch)
         following = asyncio.create_task(feed.run())
         began, begin, cpu = clock.now(), time.perf_counter(), time.process_time()
         for number in range(round(seconds / AT_ONCE)):
