@@ -46,6 +46,7 @@ from engine.store.backup.manifest import (
     write_manifest,
 )
 from engine.store.backup.sharing import EarlierBackup, last_backup
+from engine.store.book_files import FOLDER as BOOK
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.spool import ASIDE, Spool
@@ -54,6 +55,8 @@ from engine.store.trade_files import FOLDER as TRADES
 Tell = Callable[[str], None]
 
 _ROLES = ("krt_reader", "krt_writer")
+# A part of the book is in its day's file before it goes: so parts are copied first.
+_FILES = (f"{TRADES}/trades_*.parquet", f"{BOOK}/*/*.parquet", f"{BOOK}/book_*.parquet")
 _ABOUT = f"""
     SELECT current_setting('server_version') AS server,
            ARRAY(SELECT rolname::text FROM pg_roles
@@ -66,7 +69,7 @@ class BackupSource:
 
     url: str
     kind: DataKind
-    folder: Path  # with the spool and the files of old trades
+    folder: Path  # with the spool and the files of old trades and of the book
     beside: tuple[str, ...] = ()  # more files of it, by their paths in it
 
 
@@ -107,7 +110,8 @@ def _write(source: BackupSource, folder: Path, made_at: datetime, tell: Tell) ->
         fetch_frame(cursor, "SELECT set_config('statement_timeout', '0', true)")
         tables = _lock(cursor, tell)
         # After the snapshot: a session that leaves the database from now on is in it.
-        files += _copy_trades(source, folder, earlier)
+        for inside in _FILES:
+            files += _copy_files(source, folder, earlier, inside)
         about = fetch_frame(cursor, _ABOUT)
         kept = [_write_table(cursor, table, folder, earlier, tell) for table in tables]
         manifest = Manifest(
@@ -199,17 +203,20 @@ def _copy_rest(source: BackupSource, folder: Path) -> tuple[KeptFile, ...]:
     return tuple(kept)
 
 
-def _copy_trades(
-    source: BackupSource, folder: Path, earlier: EarlierBackup
+def _copy_files(
+    source: BackupSource, folder: Path, earlier: EarlierBackup, pattern: str
 ) -> tuple[KeptFile, ...]:
-    """Copy the files of old trades, one a session, of tens of megabytes."""
+    """Copy the files of a pattern: old trades and the book, one a session, of some megabytes."""
     kept = []
-    for path in sorted((source.folder / TRADES).glob("trades_*.parquet")):
+    for path in sorted(source.folder.glob(pattern)):
         inside = path.relative_to(source.folder).as_posix()
         shared = earlier.link_file(path, inside, folder)
         if shared is None:
-            (folder / inside).parent.mkdir(exist_ok=True)
-            _copy(path, folder / inside)
+            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _copy(path, folder / inside)
+            except FileNotFoundError:  # a part of the book, which its day's file has now
+                continue
         kept.append(shared or describe_file(folder, inside))
     return tuple(kept)
 

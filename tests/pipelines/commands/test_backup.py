@@ -262,6 +262,10 @@ def test_files_of_old_trades_are_kept_and_what_stays_the_same_is_shared(
     trades.mkdir(parents=True)
     for name in ("trades_20261001.parquet", "trades_20261002.parquet"):
         (trades / name).write_bytes(b"trades of " + name.encode())
+    part = tmp_path / "data" / "book" / "20261003" / "032400000000.parquet"
+    part.parent.mkdir(parents=True)
+    for path in (part, part.parents[1] / "book_20261002.parquet"):
+        path.write_bytes(b"book of " + path.name.encode())
     source = BackupSource(source_url, "live", tmp_path / "data")
     moments = iter(datetime(2026, 11, 27, 16, minute) for minute in range(9))
     clock: Any = SimpleNamespace(now=lambda: next(moments))
@@ -272,6 +276,9 @@ def test_files_of_old_trades_are_kept_and_what_stays_the_same_is_shared(
         return backups(tmp_path / "to")[-1] / "trades"
 
     first = make()
+    book = first.parent / "book"
+    assert (book / "book_20261002.parquet").read_bytes() == b"book of book_20261002.parquet"
+    assert (book / "20261003" / part.name).read_bytes() == part.read_bytes()
     (trades / "trades_20261002.parquet").write_bytes(b"with one that came late")
     second = make()
     links = {path.name: path.stat().st_nlink for path in sorted(second.iterdir())}
