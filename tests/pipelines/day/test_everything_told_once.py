@@ -58,6 +58,7 @@ async def collect(at: Desk, url: str, folder: Path) -> pl.DataFrame:
     return minutes.filter(pl.col("stamp") > START)
 
 
+@pytest.mark.long  # of minutes of a good day: test_told_once.py, test_book_keeping.py
 async def test_of_a_good_day_every_stream_is_complete_and_what_the_market_holds(
     database_url: str, tmp_path: Path
 ) -> None:
