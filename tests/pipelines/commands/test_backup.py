@@ -295,7 +295,7 @@ def test_files_of_old_trades_are_kept_and_what_stays_the_same_is_shared(
     third = make()
     assert (third / "trades_20261001.parquet").read_bytes().endswith(b"parquet")
     manifest.check_files(third.parent, read_manifest(third.parent))
-    assert restore_files(third.parent, tmp_path / "back", read_manifest(third.parent)) == 2
+    assert restore_files(third.parent, tmp_path / "back", read_manifest(third.parent)) == 4
     assert (tmp_path / "back" / "trades" / "trades_20261002.parquet").exists()
 
 

@@ -101,8 +101,10 @@ async def test_at_a_slow_kis_bars_come_first_then_chains_then_flows_then_the_res
     for minute in range(2, 5):
         begins = at_time(f"10:{minute:02d}:02")
         within = [rank for moment, rank in asked if timedelta() <= moment - begins < NEARLY_ALL]
-        behind = [rank for rank in within if rank]
-        assert within[:2] == [0, 0], minute  # a bar that had not come is asked for again later
+        first = within.index(0)
+        assert first <= 1, minute  # a call of the minute before may have got its turn already
+        behind = [rank for rank in within[first:] if rank]
+        assert within[first : first + 2] == [0, 0], minute  # a late bar is asked for again
         assert behind == sorted(behind), minute
         seen |= {*within}
     assert seen == ranks
