@@ -107,4 +107,4 @@ async def test_at_a_slow_kis_bars_come_first_then_chains_then_flows_then_the_res
         assert within[first : first + 2] == [0, 0], minute  # a late bar is asked for again
         assert behind == sorted(behind), minute
         seen |= {*within}
-    assert seen == ranks
+    assert ranks <= seen
