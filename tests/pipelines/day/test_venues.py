@@ -112,6 +112,7 @@ def test_the_run_of_the_night_goes_on_with_the_evening_of_the_venues() -> None:
     assert not set(SYMBOLS) & set(plan_night(WITH_NIGHT, doubtful).names)
 
 
+@pytest.mark.long
 async def test_the_day_hands_the_venues_on_and_the_night_closes_them(
     database_url: str, tmp_path: Path
 ) -> None:
