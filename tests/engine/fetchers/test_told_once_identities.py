@@ -30,6 +30,7 @@ from engine.schemas import FUTURES_STATE, conform
 from engine.simulator.endpoints import endpoints
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
+from engine.simulator.query import in_capitals
 from engine.store import Store
 
 NO_CLIENT = cast("KisClient", None)
@@ -49,7 +50,7 @@ CODES = (
 
 def told(exchange: SimulatedExchange, question: Request, now: datetime) -> Answer:
     """Return the simulated KIS's answer, by way of its JSON."""
-    body = ENDPOINTS[question.path].answer(exchange, question.params(), now)
+    body = ENDPOINTS[question.path].answer(exchange, in_capitals(question.params()), now)
     return Answer(question.tr_id, question.symbol, orjson.loads(body), now, now)
 
 
