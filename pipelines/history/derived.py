@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 
@@ -10,7 +10,7 @@ from engine import schemas
 from engine.clock import Clock
 from engine.history.queries import chain_dates, read_chain
 from engine.store import Store
-from engine.store.identifiers import literal
+from engine.store.identifiers import literal, literals
 from pipelines.chains import (
     chain_figures,
     chain_matrix,
@@ -49,22 +49,38 @@ async def complete_snapshots(store: Store, symbol: str, day: date) -> int:
 
     A collector that is killed between its commits leaves such a snapshot.
     """
-    condition = f"underlying_symbol = {literal(symbol)} AND {chain_dates(day, day)}"
-    stored = f"SELECT timestamp FROM option_chain_raw WHERE {condition}"  # noqa: S608
-    lacking = {
-        table: f"({stored} EXCEPT SELECT timestamp FROM {table} WHERE {condition})"  # noqa: S608
+    matrices, surfaces, summaries = [
+        await _minutes_without(store, table, symbol, day)
         for table in ("option_matrices", "option_surface", "option_summary")
-    }
+    ]
+    lacking = sorted(matrices | summaries)
+    if lacking:
+        found = await store.query(
+            f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw"  # noqa: S608
+            f" WHERE {_chain_on(symbol, day)} AND timestamp IN ({literals(lacking)})"
+        )
+        await _store_matrices(store, pl.DataFrame(found))
+    if read_off := sorted(surfaces | summaries):
+        await _store_surfaces(store, day, f"timestamp IN ({literals(read_off)})")
+    return len(lacking)
+
+
+async def _minutes_without(store: Store, table: str, symbol: str, day: date) -> set[datetime]:
+    """Return the minutes of a chain's snapshots that lack their row in a table.
+
+    They are asked for by themselves: as a part of the query for the snapshots, Postgres computed
+    them anew for each row, which took minutes.
+    """
+    condition = _chain_on(symbol, day)
     found = await store.query(
-        f"SELECT {', '.join(schemas.OPTION_CHAIN.names)} FROM option_chain_raw WHERE {condition}"  # noqa: S608
-        f" AND timestamp IN ({lacking['option_matrices']} UNION {lacking['option_summary']})"
+        f"SELECT timestamp FROM option_chain_raw WHERE {condition}"  # noqa: S608
+        f" EXCEPT SELECT timestamp FROM {table} WHERE {condition}"
     )
-    chain = pl.DataFrame(found)
-    if chain.height:
-        await _store_matrices(store, chain)
-    read_off = f"{lacking['option_surface']} UNION {lacking['option_summary']}"
-    await _store_surfaces(store, day, f"timestamp IN ({read_off})")
-    return chain["timestamp"].n_unique()
+    return set(pl.DataFrame(found)["timestamp"])
+
+
+def _chain_on(symbol: str, day: date) -> str:
+    return f"underlying_symbol = {literal(symbol)} AND {chain_dates(day, day)}"
 
 
 async def _store_surfaces(store: Store, day: date, condition: str) -> None:
