@@ -88,7 +88,7 @@ backtest *options:
 sweep *options:
     @krt sweep "$@"
 
-# draw a day, the smile, the matrix or the coverage as PNG or SVG
+# draw a day, its flows, the smile, the matrix or the coverage as PNG or SVG
 [group('research')]
 [no-exit-message]
 plot *options:

@@ -16,6 +16,7 @@ DAY = date(2026, 11, 18)
 SYMBOLS = {"005930_AFTER": "J", "005930_NX": "NX", "005930_UN": "UN"}
 
 
+@pytest.mark.long  # tests/pipelines/day/test_venues.py plays the same evening in one process
 def test_each_venue_is_stored_as_the_simulator_holds_it(desk: Desk) -> None:
     asked = ("--stock", "005930", "--date", f"{DAY}", *started_at("19:50"))
     summary = desk.live(*asked, KRT_VENUES="J,AFTER,NX,UN")
