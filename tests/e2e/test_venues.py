@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import polars as pl
+import pytest
 
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
