@@ -87,7 +87,9 @@ def _day(exchange: SimulatedExchange, symbol: str, market: Market, day: date) ->
     hours = served_session(symbol, market, day)
     if hours is None:
         return None
-    bars = exchange.market.bars(symbol, hours).filter(pl.col("label").is_not_null())
+    # A stock's close is that of its regular session, whatever is traded after it.
+    in_session = hours.stamp_of_label(pl.col("label")).is_not_null()
+    bars = exchange.market.bars(symbol, hours).filter(in_session)
     if bars.is_empty():
         return None
     turnover = float(turnover_of_bars(symbol, hours, bars).sum() // krw_in_unit(symbol))
