@@ -84,7 +84,7 @@ async def trades_are_of_the_night(at: Desk) -> None:
     assert (both["volume"] == both["traded"]).all()
 
 
-@pytest.mark.long  # by day in test_option_quotes.py; the night has TRs of its own, read in test_frames.py
+@pytest.mark.long  # by day: test_option_quotes.py; frames of the night: test_frames.py
 async def test_options_near_the_money_come_by_the_feed_at_night(
     database_url: str, tmp_path: Path
 ) -> None:
