@@ -132,6 +132,7 @@ def troubled(server: Server, spool: Path, chance: random.Random) -> Trouble:
     return trouble
 
 
+@pytest.mark.long  # in one process: tests/pipelines/day/test_database_away.py
 def test_a_day_without_the_server_ends_with_the_database_of_a_calm_day(
     database_url: str, server: Server, tmp_path: Path
 ) -> None:

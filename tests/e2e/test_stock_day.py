@@ -12,7 +12,7 @@ from tests.paths import STOCKS_FILE, needs
 from tests.stamps import stamps_between
 
 DAY = date(2025, 10, 20)
-STOCKS_AT_ONCE = 20 if LONG else 12
+STOCKS_AT_ONCE = 20 if LONG else 6
 pytestmark = needs(STOCKS_FILE)
 
 

@@ -125,6 +125,7 @@ SINGLE_CALL = "FHMIF10000000"
 CHAINS = Feed((), (FUTURE,), (parse_chain("KOSPI200:202511"),))
 
 
+@pytest.mark.long  # plays two days
 async def test_the_snapshot_is_sooner_and_newer_with_the_feed_at_the_same_pace(
     database_url: str, another_database_url: str, tmp_path: Path
 ) -> None:
