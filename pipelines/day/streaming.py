@@ -323,6 +323,7 @@ async def open_feed(
     watch = HaltWatch(plan, ingestor, is_on=halts)
 
     def trades(one: StreamRegistration, moment: datetime) -> bool:
+        moment -= kis.ahead  # by KIS's clock: ours may be a minute behind when trading ends
         session = sessions.get(one.tr_key)
         if session is None or one.tr_id == MARKET_STATES or watch.is_stopped(one.tr_key, moment):
             return False

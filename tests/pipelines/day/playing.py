@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -65,15 +65,17 @@ async def play(
     clock: Clock | None = None,
     stream: bool = False,
     pace: float = 15,
+    keys: Mapping[str, str] | None = None,
 ) -> Played:
     """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself.
 
-    `clock` is the collector's, where it is not the true one; `pace` is in calls a second.
+    `clock` is the collector's, where it is not the true one; `pace` is in calls a
+    second; `keys` are app keys with their secrets, by default the first of the simulator.
     """
-    key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
+    pairs = (keys or {KEY: secret}).items()
     settings = KisSettings(
         base_url=at.simulator.base_url,
-        app_keys=(key,),
+        app_keys=tuple(AppKey(app_key=SecretStr(k), app_secret=SecretStr(s)) for k, s in pairs),
         calls_per_second=pace,
         stream=stream,
         master_url=at.simulator.base_url + MASTER_PATH,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,24 @@ from typing import Any
 import polars as pl
 import pytest
 
+from engine.kis.client import KisClient
 from engine.market.symbols import parse_chain
+from engine.store.writer import Writer
+from pipelines.day import machine
+from pipelines.day.heartbeats import Heartbeats
+from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.polling import PollingManager
+from pipelines.day.told_once import StreamPolling
 from pipelines.feed import Feed
 from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time, play
 from tests.pipelines.simulated import Desk, desk
 
 START = at_time("15:36")
 FEED = Feed(
-    (STOCK,), (FUTURE,), (parse_chain("KOSPI200:202511"),), streams=("flows:KOSPI", "state")
+    (STOCK,),
+    (FUTURE,),
+    (parse_chain("KOSPI200:202511"),),
+    streams=("flows:KOSPI200_FUTURES", "state"),
 )
 
 
@@ -50,6 +60,10 @@ async def assert_whole(at: Desk) -> None:
     ("owner", "method", "part"),
     [
         (PollingManager, "_poll_bars", "005930|101W12"),
+        pytest.param(PollingManager, "_poll_chain", "202511_KOSPI200", marks=pytest.mark.long),
+        pytest.param(StreamPolling, "_poll", "FLOWS_KOSPI200_FUTURES", marks=pytest.mark.long),
+        pytest.param(MinuteBars, "finished", "the feed", marks=pytest.mark.long),
+        pytest.param(Heartbeats, "_store", "the heartbeat|the catching up", marks=pytest.mark.long),
     ],
 )
 async def test_a_part_that_crashes_begins_again_and_the_others_go_on(
@@ -73,3 +87,70 @@ async def test_a_part_that_crashes_begins_again_and_the_others_go_on(
     names = part.split("|")
     assert all(any(line.startswith(f"❌ {name} crashed") for name in names) for line in lines)
     assert all(f"Crash: in {method} (" in line for line in lines)
+
+
+async def test_a_commit_of_trades_that_crashes_loses_none(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    put = Writer.put
+    crashed: list[str] = []
+
+    async def put_sometimes(self: Writer, table: str, *args: Any, **options: Any) -> Any:
+        if table == "trades" and len(crashed) < 3:
+            crashed.append(table)
+            raise Crash("in the writer")
+        return await put(self, table, *args, **options)
+
+    monkeypatch.setattr(Writer, "put", put_sometimes)
+    async with desk(database_url, tmp_path, at_time("15:10")) as at:
+        until = at_time("15:16:30")
+        await play(at, database_url, tmp_path, feed=Feed((), (FUTURE,)), stream=True, until=until)
+        trades = await at.frame(
+            "SELECT symbol, sum(size)::bigint AS traded,"
+            " date_trunc('minute', traded_at) + interval '1 minute' AS timestamp"
+            " FROM trades GROUP BY symbol, 3"
+        )
+        minutes = pl.col("timestamp").is_between(at_time("15:13"), at_time("15:16"))
+        both = at.served(FUTURE, DAY).filter(minutes).join(trades, on=["symbol", "timestamp"])
+        assert both.height == 4
+        assert (both["volume"] == both["traded"]).all()
+    assert len(crashed) == 3
+    assert caplog.text.count("a commit crashed, its trades go to disk") == 3
+
+
+@pytest.mark.parametrize("watch", ["token", "machine"])
+async def test_a_watch_that_crashes_begins_again(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    watch: str,
+) -> None:
+    caplog.set_level(logging.ERROR)
+    if watch == "token":
+        looks = [Crash("once"), None]
+
+        def trouble(_: KisClient) -> str | None:
+            if looks and (error := looks.pop(0)):
+                raise error
+            return None
+
+        monkeypatch.setattr(KisClient, "trouble", property(trouble))
+    else:
+        note_troubles, left = machine.note_troubles, [1]
+
+        def crash_once(*args: Any) -> None:
+            if left:
+                left.pop()
+                raise Crash("once")
+            note_troubles(*args)
+
+        monkeypatch.setattr(machine, "note_troubles", crash_once)
+    async with desk(database_url, tmp_path, at_time("15:26")) as at:
+        played = await play(at, database_url, tmp_path, feed=Feed((STOCK,)))
+        assert played.error is None
+        assert played.stats.complete
+    assert caplog.text.count("crashed, and begins again") == 1
