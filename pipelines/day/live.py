@@ -34,7 +34,7 @@ from pipelines.console import PlainConsole
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day import view
 from pipelines.day.alerts import Contact
-from pipelines.day.costs import costs_text, require_pace
+from pipelines.day.costs import require_pace
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, configured_feed, next_plan, plan, with_wishes
@@ -129,7 +129,6 @@ def run(
     ):
         if simulation:
             log.info(SIMULATION if settings.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
-        log.info("⏱️ %s", costs_text(stats.plan, settings.kis))
         try:
             asyncio.run(collect(database, stats))
         except KeyboardInterrupt:

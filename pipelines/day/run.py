@@ -38,6 +38,7 @@ from pipelines.day.alerts import Contact, no_spool, open_alerts, stopped_compone
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.closing import close_day
+from pipelines.day.costs import costs_text
 from pipelines.day.feed_states import why_no_feed
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
@@ -94,6 +95,7 @@ async def run_day(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(hold_collector_lock(paths.spool))
+        log.info("⏱️ %s", costs_text(plan, settings))
         kis_folder = stack.enter_context(usable_folder(paths.kis))
         alerts = await stack.enter_async_context(open_alerts(contact or Contact(), clock))
         gate = Gate("it is not checked yet") if prepare else Gate()
