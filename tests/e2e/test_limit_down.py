@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -13,8 +13,10 @@ import pytest
 
 from engine.market.symbols import parse
 from engine.simulator import SyntheticMarket, load_scenario
-from engine.simulator.market.moved import Move, MovedMarket
+from engine.simulator.faults.moving import moved_market
+from engine.simulator.market.data import MarketData
 from strategies.registry import STRATEGIES
+from tests.databases import LONG
 from tests.e2e.conftest import Desk, new_desk, started_at
 from tests.e2e.recorded import BARS
 
@@ -29,7 +31,7 @@ class Crash:
 
     desk: Desk
     summary: dict[str, Any]
-    market: MovedMarket
+    market: MarketData
 
     def truth(self, code: str) -> pl.DataFrame:
         """Return the bars that KIS had of the day, as we store them."""
@@ -57,15 +59,16 @@ class Crash:
 
 @pytest.fixture(scope="module")
 def crash() -> Iterator[Crash]:
-    moves = [Move(move.at, move.by) for move in load_scenario("limit_down").move]
     shares = [word for code in SHARES for word in ("--stock", code)]
     with new_desk() as desk:
-        summary = desk.live(
-            *("--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares),
-            *("--seed", "1", *started_at("14:50")),
-        )
+        asked = ("--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares)
+        asked = (*asked, "--seed", "1")
+        summary = desk.live(*asked, *started_at("14:50"), KRT_STREAM="true" if LONG else "false")
+        if LONG:  # where no turnover proves that nothing was traded, it takes a second answer
+            desk.live(*asked, "--start", "18:10")
         with desk.serving():
-            yield Crash(desk, summary, MovedMarket(SyntheticMarket(1), moves, DAY))
+            market = moved_market(SyntheticMarket(1), load_scenario("limit_down"), DAY)
+            yield Crash(desk, summary, market)
 
 
 @pytest.mark.parametrize("code", [FUTURE, *SHARES])
@@ -78,8 +81,31 @@ def test_t1_every_bar_of_a_crash_is_stored_as_kis_gives_it(crash: Crash, code: s
 
 def test_t1_nothing_of_a_crash_is_discarded(crash: Crash) -> None:
     assert crash.summary["rejected"] == {}
-    halted = sum(20 for _ in crash.market.halts())
-    assert crash.summary["gaps"] + crash.summary["no_trade"] >= halted
+    if not LONG:  # else the feed tells that they are minutes of a halt
+        halted = 20 * sum(stop.kind == "circuit_breaker" for stop in crash.market.stops(DAY))
+        assert crash.summary["gaps"] + crash.summary["no_trade"] >= halted > 0
+
+
+@pytest.mark.long
+def test_the_minutes_of_the_circuit_breaker_are_halted(crash: Crash) -> None:
+    """Told by the feed with a KOSPI stock; a minute of the VI of a stock is named after that."""
+    stops = [stop for stop in crash.market.stops(DAY) if stop.kind == "circuit_breaker"]
+    stamps = [stop.begin + timedelta(minutes=minute) for stop in stops for minute in range(1, 21)]
+    assert stamps
+    for code in (FUTURE, *SHARES):
+        rows = crash.desk.ask(
+            "SELECT first_stamp, stamps, state FROM gaps WHERE state <> 'filled'"
+            f" AND session = '{DAY}' AND symbol = '{code}' AND reason LIKE 'a circuit breaker%'"
+        )
+        assert set(rows["state"]) == {"halted"}, code
+        named = [
+            first + timedelta(minutes=minute)
+            for first, count in rows.select("first_stamp", "stamps").iter_rows()
+            for minute in range(count)
+        ]
+        assert sorted(named) == stamps, code
+    others = crash.desk.ask(f"SELECT * FROM gaps WHERE session = '{DAY}' AND state = 'no_trade'")
+    assert others.is_empty()
 
 
 def test_t1_live_signals_of_a_crash_equal_the_strategy_run_over_the_stored_bars(
