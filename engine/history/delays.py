@@ -2,8 +2,8 @@
 
 What is said of the feed's delay (status, page, terminal, summary) is `feed_figures` of it.
 
-Only bars that were collected live have one. A bar that a backfill, a late start or the comparison
-after the close brought was not late: nobody had asked for it before.
+Only bars that were collected live have one. A bar that a backfill or the comparison after the close
+brought was not late, nor one whose minute was over before a collector set out: nobody had asked.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ FEED_FIGURES = pl.Schema(  # of the bars of a day that came by the feed; delays 
 def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
     """Return DELAYS (in seconds) of the bars collected live, oldest first.
 
-    `bars` has symbol, timestamp, fetched_at and committed_at, all by one clock. A bar was collected
-    live if it was the newest of the answer that brought it and came within LIVE of its end.
+    `bars` has symbol, timestamp, fetched_at, committed_at and since, all by one clock; since is
+    when a collector first set out for the session, null if nobody knows. A bar was collected live
+    if it was the newest of the answer that brought it, came within LIVE of its end, and a collector
+    was there at its end.
     """
     finished = pl.col("timestamp") + pl.duration(minutes=pl.col("is_auction").cast(pl.Int64))
     newest = pl.col("timestamp") == pl.col("timestamp").max().over("symbol", "fetched_at")
@@ -45,7 +47,11 @@ def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
     return (
         bars.join(_auctions(bars), on=["symbol", "timestamp"], how="left")
         .with_columns(pl.col("is_auction").fill_null(value=False))
-        .filter(newest, waited.is_between(timedelta(0), LIVE))
+        .filter(
+            newest,
+            waited.is_between(timedelta(0), LIVE),
+            (finished >= pl.col("since")).fill_null(value=True),
+        )
         .select(
             "symbol",
             "timestamp",

@@ -14,6 +14,7 @@ from engine.clock import Clock
 from engine.market.products import PRODUCTS
 from engine.market.symbols import front_month
 from engine.market.trading_days import rules
+from engine.store.identifiers import literal
 from engine.store.merge import MergeCounts
 from engine.store.store import Store
 
@@ -42,12 +43,18 @@ async def store_strategy_symbols(
 
 
 async def store_collected_symbols(
-    store: Store, session: date, symbols: Iterable[str]
-) -> MergeCounts:
-    """Record what a collector sets out to collect in a session: codes and option chains."""
-    rows = [(session, symbol, store.now()) for symbol in dict.fromkeys(symbols)]
+    store: Store, session: date, symbols: Iterable[str], since: datetime
+) -> datetime:
+    """Record what a collector sets out to collect in a session: codes and option chains.
+
+    `since` is when it set out, KST. Returns when the first collector of the session did.
+    """
+    rows = [(session, symbol, since) for symbol in dict.fromkeys(symbols)]
     frame = pl.DataFrame(rows, schemas.COLLECTED_SYMBOLS.names, orient="row")
-    return await store.merge("collected_symbols", schemas.conform(frame, schemas.COLLECTED_SYMBOLS))
+    await store.merge("collected_symbols", schemas.conform(frame, schemas.COLLECTED_SYMBOLS))
+    query = f"SELECT min(since) AS since FROM collected_symbols WHERE session = {literal(session)}"
+    first: datetime | None = (await store.query(query))["since"][0].as_py()
+    return first or since
 
 
 def heartbeat(

@@ -127,7 +127,9 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
 
     async def fill_history() -> int:
         # The night is written down with its day: if nobody collects it, it is missing.
-        await store_collected_symbols(day.store, plan.day, [*plan.kept, *plan.tonight])
+        day.stats.since = await store_collected_symbols(
+            day.store, plan.day, [*plan.kept, *plan.tonight], day.stats.since or day.clock.now()
+        )
         for strategy in STRATEGIES.values():
             if followed := plan.watched(nights=strategy.nights):
                 await store_strategy_symbols(day.store, strategy.name, followed)

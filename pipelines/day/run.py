@@ -96,6 +96,7 @@ async def run_day(
     async with AsyncExitStack() as stack:
         stack.enter_context(hold_collector_lock(paths.spool))
         log.info("⏱️ %s", costs_text(plan, settings))
+        stats.since = clock.now()
         kis_folder = stack.enter_context(usable_folder(paths.kis))
         alerts = await stack.enter_async_context(open_alerts(contact or Contact(), clock))
         gate = Gate("it is not checked yet") if prepare else Gate()

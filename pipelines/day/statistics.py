@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from engine.columns import TIME
 from engine.errors import KrtError
 from engine.history import completeness
 from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
@@ -51,6 +52,8 @@ class DayStatistics:
     plan: DayPlan
     simulated: bool
     rows: MergeCounts = field(default_factory=MergeCounts)
+    # when a collector first set out for the day; what was over by then cannot be late
+    since: datetime | None = None
     snapshots: int = 0
     # the trade signal (1, 0, -1) by strategy, and by symbol and stamp
     signal_rows: dict[str, dict[tuple[str, datetime], int]] = field(default_factory=dict)
@@ -125,7 +128,10 @@ class DayStatistics:
         moments = [one.at for one in stored for _ in range(one.batch.num_rows)]
         frame = (
             pl.DataFrame(pa.Table.from_batches([one.batch for one in stored]))
-            .with_columns(committed_at=pl.Series(moments, dtype=pl.Datetime("us")))
+            .with_columns(
+                committed_at=pl.Series(moments, dtype=pl.Datetime("us")),
+                since=pl.lit(self.since, TIME),
+            )
             .filter(session == self.day)
             .sort("timestamp")
         )

@@ -256,7 +256,7 @@ def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
         yield "  connections", f"{stats.reconnects:,} made again, {most}"
     elif stats.feed_off not in (None, STREAM_OFF):
         yield "by the feed", f"nothing: {stats.feed_off}"
-    if stats.origins:
+    if stats.origins and (stats.origins.by_feed or stats.origins.replaced):
         yield "  confirmed", f"{stats.origins.confirmed:,} bars have the values that REST gave"
         back = f", for {stats.origins.restored:,} of them the feed's in the end"
         replaced = f"{stats.origins.replaced:,} bars, for which REST gave other values"

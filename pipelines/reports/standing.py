@@ -43,6 +43,7 @@ _FEED_BARS = pl.Schema(
         ("timestamp", pl.Datetime("us")),
         ("fetched_at", pl.Datetime("us")),
         ("committed_at", pl.Datetime("us")),
+        ("since", pl.Datetime("us")),
     ]
 )
 _COLLECTOR = "SELECT status, timestamp FROM system_status WHERE component = 'collector'"

@@ -35,6 +35,7 @@ _BARS_TODAY = pl.Schema(
         ("close", pl.Float64()),
         ("fetched_at", TIME),
         ("committed_at", TIME),
+        ("since", TIME),
     ]
 )
 

@@ -9,17 +9,20 @@ from io import StringIO
 from pathlib import Path
 
 import polars as pl
+import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
 from engine.clock import WallClock
 from engine.history.completeness import MISSING
+from engine.history.delays import live_delays
 from engine.history.scan import query
 from engine.market.sessions import Session
 from engine.market.symbols import parse, parse_chain
 from engine.settings import AppKey, KisSettings
 from engine.simulator.faults.scenario import Scenario
 from engine.store import Store
+from engine.store.identifiers import literal
 from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
@@ -27,11 +30,14 @@ from pipelines.feed import Feed, plan
 from pipelines.history.validate import Validation, validate
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.queries import coverage
+from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import Standing, present_moment, read_standing
 from tests.pipelines.simulated import KEY, SECRET, Thin, desk
 
 DAY = date(2025, 11, 4)
-LATE = datetime(2025, 11, 4, 15, 10)  # the snapshots before are lost: KIS has no history of them
+LATE = datetime(
+    2025, 11, 4, 15, 10, 20
+)  # the snapshots before are lost: KIS has no history of them
 NEVER_ANSWERED, THIN = "005930", "000020"  # open; without a trade in some minutes
 FEED = Feed((NEVER_ANSWERED, THIN), ("A01",), (parse_chain("front"),))
 SILENCE = {"what": "refuse", "endpoint": "stocks", "symbol": NEVER_ANSWERED, "from": "15:11"}
@@ -99,7 +105,19 @@ async def test_t9_summary_status_page_validate_and_coverage_say_the_same(
     assert set(named["check"]) == {"missing", "refused", "unavailable"}
 
     assert coverage(database_url, DAY, DAY)["missing"].sum() == missing
+    shows_the_same_delay(database_url, stats)
     assert await ledger_sum(database_url) == missing
+
+
+def shows_the_same_delay(url: str, stats: DayStatistics) -> None:
+    """A day begun late is not late for what was over before: no page, no summary says so."""
+    span = {"begin": literal(datetime(2025, 11, 4)), "now": literal(datetime(2025, 11, 5))}
+    stored = live_delays(query(url, sql_text("dashboard", "bars_today.sql", **span)))
+    # A minute that was over when the collector set out would be its slowest by far.
+    assert stored["timestamp"].min() == datetime(2025, 11, 4, 15, 11)
+    assert stats.slowest is not None
+    assert stats.slowest[1] == pytest.approx(stored["delay"].max(), abs=1.0)
+    assert min(stats.delays) == datetime(2025, 11, 4, 15, 11)
 
 
 async def ledger_sum(url: str) -> int:

@@ -66,7 +66,23 @@ def test_t11_a_bar_of_yesterday_has_no_delay() -> None:
             "committed_at": [OPEN + timedelta(hours=27)] * 2 + [OPEN + timedelta(minutes=2.1)],
         }
     )
+    bars = bars.with_columns(since=pl.lit(None, pl.Datetime("us")))
     assert live_delays(bars).rows() == [("101W09", OPEN + 2 * MINUTE, 6.0)]
+
+
+def test_t11_a_bar_that_was_over_when_the_collector_set_out_is_not_late() -> None:
+    """A day begun at 15:36 said: slowest minute 15:35, committed 96.2 s after its end."""
+    late, last = datetime(2025, 9, 1, 15, 34), datetime(2025, 9, 1, 15, 45)
+    for since, expected in (
+        (late + 2 * MINUTE, (last, 5.0)),
+        (late, (late, 125.0)),  # a collector was there: it should have had it
+    ):
+        day = stats()
+        day.since = since
+        count(day, 2, late - MINUTE, late + timedelta(minutes=2, seconds=5))
+        count(day, 1, last, last + MINUTE + timedelta(seconds=5))
+        assert day.slowest == max(expected, (last, 5.0), key=lambda found: found[1])
+        assert min(day.delays) == expected[0]
 
 
 def test_a_newer_bar_does_not_hide_a_missing_one() -> None:

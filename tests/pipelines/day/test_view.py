@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from engine.clock import VirtualClock
+from engine.history.origins import Origins
 from engine.store import MergeCounts, Store, Writer
 from pipelines.day.alerts import Contact, open_alerts
 from pipelines.day.feed_states import FeedStates
@@ -71,6 +72,17 @@ def test_how_late_the_feed_is_and_what_is_polled_stands_at_the_top(width: int) -
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "at the end" in written
     assert "2 made again, at most 2 of an app key in ten minutes" in written
+
+
+@pytest.mark.parametrize("by_feed", [0, 3])
+def test_what_rest_said_of_the_feed_is_told_if_there_was_one(by_feed: int) -> None:
+    stats = DayStatistics(plan(Feed(("005930",)), STAMP.date()), simulated=True)
+    stats.origins = Origins(by_feed, by_feed, 0, 0, {"feed": 0, "rest": 0})
+    console = Console(file=StringIO(), width=100)
+    console.print(summary(stats))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("that REST gave" in written) == bool(by_feed)
+    assert ("other values" in written) == bool(by_feed)
 
 
 def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:
