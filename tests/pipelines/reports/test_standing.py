@@ -32,7 +32,7 @@ UNTIL_TEN = (194 - 120) + 59  # bars of the future from 08:46, of the stock from
 
 async def collect(store: Store, day: date, until: datetime | None = None) -> None:
     """Store a day, or the beginning of it, as a collector would."""
-    await store_collected_symbols(store, day, [FUTURE, STOCK], store.now())
+    await store_collected_symbols(store, day, [FUTURE, STOCK], datetime.combine(day, time(8)))
     future = bars([FUTURE], day, day, 1050.0)
     stock = bars([STOCK], day, day, 150_000.0).with_columns(timeframe=pl.lit("1m"))
     so_far = pl.col("timestamp") <= (until or datetime.combine(day, time.max))

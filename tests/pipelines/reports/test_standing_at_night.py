@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import polars as pl
 import pytest
@@ -25,7 +25,9 @@ EVENING, AFTER_MIDNIGHT = datetime(2026, 11, 16, 18, 10), datetime(2026, 11, 17,
 async def collect_day_and_night(store: Store, until: datetime | None = None) -> None:
     """Store a day, and its night until a moment; without one nobody collects the night."""
     await collect(store, MONDAY)
-    await store_collected_symbols(store, MONDAY, [FUTURE, STOCK, NIGHT], store.now())
+    await store_collected_symbols(
+        store, MONDAY, [FUTURE, STOCK, NIGHT], datetime.combine(MONDAY, time(8))
+    )
     if until:
         night = bars([NIGHT], MONDAY, MONDAY, 1050.0).filter(pl.col("timestamp") <= until)
         batch = schemas.conform(night, schemas.FUTURES_BARS)
@@ -90,7 +92,9 @@ async def test_a_day_that_nobody_collected_is_amiss_before_its_night_begins(
     store: Store, database_url: str
 ) -> None:
     """The night's collector ended that morning, so there was a sign of life on the date."""
-    await store_collected_symbols(store, MONDAY, [FUTURE, STOCK, NIGHT], store.now())
+    await store_collected_symbols(
+        store, MONDAY, [FUTURE, STOCK, NIGHT], datetime.combine(MONDAY, time(8))
+    )
     await beat(database_url, "done", datetime(2026, 11, 16, 6, 5))
     found = stand(database_url, datetime(2026, 11, 16, 17))
     assert (found.state, found.nobody_collected) == ("amiss", True)
