@@ -25,7 +25,7 @@ _CONTINUOUS, _SYSTEM_REQUIRED = 0x80000000, 0x00000001
 
 @contextmanager
 def keep_awake(why: str) -> Iterator[None]:
-    """Ask the system not to sleep while the block runs; where it has no way, nothing is changed."""
+    """Ask the system not to sleep while the block runs; a line says so where it will not."""
     if sys.platform == "win32":
         _set_windows_state(_CONTINUOUS | _SYSTEM_REQUIRED)
         try:
@@ -34,10 +34,14 @@ def keep_awake(why: str) -> Iterator[None]:
             _set_windows_state(_CONTINUOUS)
         return
     child = _start(awake_command(why))
+    if child is None:
+        log.info("⏱️ this system has nothing that keeps it awake: turn its sleep off")
     try:
         yield
     finally:
         if child is not None:
+            if child.poll() is not None:  # logind, for one, does not let everybody
+                log.info("⏱️ this system was not kept awake, it refused: turn its sleep off")
             child.terminate()
             child.wait()
 
@@ -66,8 +70,7 @@ def _start(command: list[str] | None) -> subprocess.Popen[bytes] | None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl+C in the terminal is for us
         )
-    except OSError as error:
-        log.debug("not kept awake: %s", error)
+    except OSError:
         return None
 
 

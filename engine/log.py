@@ -7,6 +7,8 @@ simulated time, so a line at 15:44 means 15:44 in Seoul whatever the speed.
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,6 +21,8 @@ from engine.files import private_folder
 from engine.text import visible
 
 HIDDEN = "•••"
+LAUNCHD_LABEL = "local.korea-realtime-trading"  # launchd tells a job which one it is
+MOST_KEPT = 10_000_000  # bytes of the file that launchd appends our output to
 _OURS = ("engine", "pipelines", "strategies")
 
 
@@ -102,6 +106,20 @@ def setup_logging(
     root.setLevel(logging.WARNING)
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
+
+
+def empty_long_launchd_log() -> None:
+    """Empty the file that launchd appends our output to if it is long: nobody else ever would.
+
+    The lines of each day stand in a file of their own as well.
+    """
+    if os.environ.get("XPC_SERVICE_NAME") != LAUNCHD_LABEL:
+        return
+    error = 2  # its number; Python's own stream may be replaced
+    with suppress(OSError):
+        about = os.fstat(error)
+        if stat.S_ISREG(about.st_mode) and about.st_size > MOST_KEPT:
+            os.ftruncate(error, 0)
 
 
 def remove_old_logs(folder: Path, days: int) -> None:

@@ -207,8 +207,7 @@ class DayPlan:
     night: bool = False  # whether it is the night that begins on the date, not the day
     nights: tuple[str, ...] = ()  # the symbols whose nights are collected beside the days
     streams: tuple[StreamPlan, ...] = ()  # what KIS tells only once
-    tonight: tuple[str, ...] = ()  # what is collected in the night that begins on the date
-    handed_on: tuple[BarPlan, ...] = ()  # collected to the day's end, and by the night's run after
+    tonight: DayPlan | None = None  # of a day: the night that begins on the date
 
     @property
     def name(self) -> str:
@@ -244,8 +243,18 @@ class DayPlan:
     @property
     def by_feed(self) -> DayPlan:
         """What the feed can bring: it has no other venue than KRX's regular session."""
-        regular = (one for one in self.bars if not isinstance(parse(one.symbol), VenueStock))
-        return replace(self, bars=tuple(regular))
+        elsewhere = self.at_venues
+        return replace(self, bars=tuple(one for one in self.bars if one not in elsewhere))
+
+    @property
+    def at_venues(self) -> tuple[BarPlan, ...]:
+        """Its bars at the venues beside KRX's regular session."""
+        return tuple(one for one in self.bars if isinstance(parse(one.symbol), VenueStock))
+
+    @property
+    def handed_on(self) -> tuple[BarPlan, ...]:
+        """What is collected to the day's end, and by the run of the night after that."""
+        return self.tonight.at_venues if self.tonight else ()
 
     @property
     def kept(self) -> list[str]:
@@ -282,18 +291,17 @@ def plan(feed: Feed, day: date) -> DayPlan:
             raise InputError(f"{told.stream.name} comes with bars: collect {told.subject} as well")
     held = {symbol: symbol.session(day) for symbol in (*symbols, *chains, *streams)}
     bars = tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol]))
-    venues = _bars_at_venues(feed, day)
-    by_night = held_by_night(feed, day)
+    tonight = plan_night(feed, day) if feed.night else None
+    venues = () if tonight and tonight.at_venues else _bars_at_venues(feed, day)
     absent = [stock.code for stock in feed.stocks_at_venues if not stock.session(day)]
     return DayPlan(
         day,
-        bars if by_night else (*bars, *venues),
+        (*bars, *venues),
         tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
         (*(symbol.code for symbol, found in held.items() if not found), *absent),
         streams=tuple(StreamPlan(told, found) for told in streams if (found := held[told])),
         nights=feed.nights,
-        tonight=tuple(plan_night(feed, day).names) if feed.night else (),
-        handed_on=venues if by_night else (),
+        tonight=tonight,
     )
 
 
@@ -302,19 +310,13 @@ def _bars_at_venues(feed: Feed, day: date) -> tuple[BarPlan, ...]:
     return tuple(BarPlan(code, session) for code, session in found if session)
 
 
-def held_by_night(feed: Feed, day: date) -> bool:
-    """Say whether the evening of the other venues is collected by the run of the night.
-
-    It is on when the night begins, and one run is on at a time. A night that may not be held has
-    nothing else in its run, and begins when the venues have closed.
-    """
-    if not feed.night or is_doubtful_night(day):
-        return False
-    return sessions.session(Market.NIGHT, day) is not None
-
-
 def plan_night(feed: Feed, day: date) -> DayPlan:
-    """Resolve the nights that begin on a date. Raises CalendarRangeError, InputError."""
+    """Resolve the nights that begin on a date. Raises CalendarRangeError, InputError.
+
+    The evening of the other venues is on when the night begins, and one run is on at a time: that
+    of the night goes on with it. A night that may not be held has nothing else in its run, and
+    begins when the venues have closed.
+    """
     if sessions.session(Market.NIGHT, day) is None:
         return DayPlan(day, skipped=feed.nights, night=True, nights=feed.nights)
     symbols = dict.fromkeys(
@@ -326,7 +328,7 @@ def plan_night(feed: Feed, day: date) -> DayPlan:
     bars = tuple(BarPlan(symbol.code, found) for symbol in symbols if (found := held[symbol]))
     return DayPlan(
         day,
-        (*bars, *(_bars_at_venues(feed, day) if held_by_night(feed, day) else ())),
+        bars if is_doubtful_night(day) else (*bars, *_bars_at_venues(feed, day)),
         tuple(ChainPlan(chain, found) for chain in chains if (found := held[chain])),
         skipped=tuple(symbol.code for symbol, found in held.items() if not found),
         night=True,

@@ -10,6 +10,7 @@ import signal
 import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from io import TextIOWrapper
 from types import FrameType
@@ -175,8 +176,23 @@ def _refuse(message: str) -> int:
     """Print one line, however long the argument it quotes, and without control characters."""
     line = visible(" ".join(message.split()))
     shown = line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 2 :]}"
-    sys.stderr.write(f"❌ {shown}\n")
+    if sys.stderr is None:  # a task of Windows has no console
+        _keep_refusal(shown)
+    else:
+        sys.stderr.write(f"❌ {shown}\n")
     return 2
+
+
+def _keep_refusal(line: str) -> None:
+    """Write why nothing was started to where `just service log` looks; the last time counts."""
+    from engine.clock import WallClock  # noqa: PLC0415 - only here is it needed
+    from engine.files import private_folder  # noqa: PLC0415
+    from engine.settings import load_settings  # noqa: PLC0415
+
+    # Settings that are broken are named by every other command as well.
+    with suppress(InputError, OSError):
+        file = private_folder(load_settings().folder("live") / "logs") / "live-refused.log"
+        file.write_text(f"{WallClock().now():%Y-%m-%d %H:%M:%S} ❌ {line}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -67,12 +67,15 @@ def _show(plan: ServicePlan, action: Action) -> None:
     if action not in ("install", "remove"):
         raise InputError(f"--dry-run is for install and remove: {action} changes nothing")
     if action == "install":
-        sys.stdout.write(f"# {plan.file.path}\n{plan.file.text().rstrip()}\n\n")
-    commands = (*plan.install, *plan.optional) if action == "install" else plan.remove
+        for file in plan.files:
+            sys.stdout.write(f"# {file.path}\n{file.text().rstrip()}\n\n")
+    installing = (*plan.stop, *plan.install, *plan.optional)
+    commands = installing if action == "install" else plan.remove
     for command in commands:
         sys.stdout.write(f"{shlex.join(command)}\n")
     if action == "remove":
-        sys.stdout.write(f"# and {plan.file.path} is removed\n")
+        for file in plan.files:
+            sys.stdout.write(f"# and {file.path} is removed\n")
     _print_notes(plan)
 
 

@@ -127,8 +127,9 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
 
     async def fill_history() -> int:
         # The night is written down with its day: if nobody collects it, it is missing.
+        tonight = plan.tonight.names if plan.tonight else []
         day.stats.since = await store_collected_symbols(
-            day.store, plan.day, [*plan.kept, *plan.tonight], day.stats.since or day.clock.now()
+            day.store, plan.day, [*plan.kept, *tonight], day.stats.since or day.clock.now()
         )
         for strategy in STRATEGIES.values():
             if followed := plan.watched(nights=strategy.nights):

@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from engine.awake import keep_awake
 from engine.clock import Clock, VirtualClock, WallClock, today
 from engine.errors import InputError, SchemaIsNewer, StoreLoginRefused
 from engine.settings import DataKind, Settings, load_settings
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 BEFORE_OPEN = timedelta(minutes=20)  # then the database is opened
+STAYS_AWAKE = timedelta(hours=2)  # before that: a machine woken for the open sleeps in minutes else
 LAST_TRY = timedelta(minutes=90)  # after a session is sealed: the night begins two hours after it
 LOCK = "every-day.lock"  # held from session to session, unlike the collector's own
 _AT_ONCE = (InputError, StoreLoginRefused, SchemaIsNewer)  # of the start: a person must act
@@ -115,7 +117,9 @@ class _Kis:
     async def _sleep_until(self, when: datetime, name: str | None) -> None:
         """Say it once Ctrl+C finds a running loop, which ends without a word."""
         say_sleeping(self.clock, when, name)
-        await self.clock.sleep_until(when)
+        await self.clock.sleep_until(when - STAYS_AWAKE)
+        with keep_awake("a session is near"):
+            await self.clock.sleep_until(when)
 
     def collect(self, plan: DayPlan, contact: Contact) -> Collect:  # noqa: ARG002
         return partial(collect_real, self.clock, contact=contact)

@@ -26,7 +26,7 @@ from engine.clock import Clock, WallClock, today
 from engine.errors import InputError
 from engine.files import private_folder
 from engine.history.bar_file_times import BarTimes
-from engine.log import remove_old_logs, setup_logging
+from engine.log import empty_long_launchd_log, remove_old_logs, setup_logging
 from engine.settings import DataKind, Settings, load_settings
 from engine.simulator.faults.scenario import Scenario, load_scenario
 from engine.store.book_files import FOLDER as BOOK_FOLDER
@@ -231,3 +231,4 @@ def begin_log(
         setup()
         log.error("❌ no log file is kept: %s: %s", error.filename, error.strerror)
     remove_old_logs(folder, settings.log_days)
+    empty_long_launchd_log()

@@ -118,8 +118,9 @@ async def _try_key(situation: Situation, key: AppKey, folder: Path, which: str) 
         )
     except KisError as error:
         trouble = client.trouble or str(error)
-        if "one token a minute" in trouble:
-            return Finding("token", "unknown", f"{which}{trouble}", "run it again in a minute")
+        if client.trouble is None and "for a token" in trouble:  # nothing failed: it waits
+            says = "KIS gives one token a minute, and was asked for one a moment ago"
+            return Finding("token", "unknown", f"{which}{says}", "run it again in a minute")
         return Finding("token", "unknown", f"{which}{trouble}", "see network; KIS's notices")
     finally:
         await client.close()

@@ -66,6 +66,13 @@ class ServicePlan:
     status: Command  # ends with 0 while the service runs
     log: Command | None  # None: it writes no log but our own files
     notes: tuple[str, ...]
+    others: tuple[ServiceFile, ...] = ()  # files beside the one that says how it runs
+    stop: tuple[Command, ...] = ()  # before the installation, where that starts nothing anew
+
+    @property
+    def files(self) -> tuple[ServiceFile, ...]:
+        """All files of the service."""
+        return (self.file, *self.others)
 
 
 def job_here(settings: Settings, folder: Path) -> Job:

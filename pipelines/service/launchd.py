@@ -6,9 +6,8 @@ import os
 import plistlib
 from pathlib import Path
 
+from engine.log import LAUNCHD_LABEL as LABEL
 from pipelines.service.job import NAME, Job, ServiceFile, ServicePlan
-
-LABEL = f"local.{NAME}"
 
 
 def launchd_plan(job: Job) -> ServicePlan:
@@ -19,15 +18,16 @@ def launchd_plan(job: Job) -> ServicePlan:
     log = library / "Logs" / f"{NAME}.log"
     return ServicePlan(
         ServiceFile(path, plist(job, log)),
-        install=(
-            ("launchctl", "bootstrap", domain, str(path)),
+        install=(  # what was disabled once cannot be bootstrapped
             ("launchctl", "enable", f"{domain}/{LABEL}"),
+            ("launchctl", "bootstrap", domain, str(path)),
         ),
         optional=(),
         remove=(("launchctl", "bootout", f"{domain}/{LABEL}"),),
         status=("launchctl", "print", f"{domain}/{LABEL}"),
         log=("tail", "-n", "1000", str(log)),
         notes=_notes(job),
+        stop=(("launchctl", "bootout", f"{domain}/{LABEL}"),),  # it takes no second of the name
     )
 
 
@@ -60,5 +60,7 @@ def _notes(job: Job) -> tuple[str, ...]:
         return ("it runs as root, as a daemon: it starts at boot", awake)
     return (
         "an agent starts when you log in: turn on automatic login, or install it as root",
+        "macOS shows a service nothing below Desktop, Documents and Downloads: keep the project and"
+        " its data elsewhere",
         awake,
     )

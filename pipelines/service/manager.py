@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,9 @@ from pipelines.service.task_scheduler import task_plan
 State = Literal["running", "stopped", "absent"]
 
 _LONGEST = 150  # seconds of a command: a collector may take two minutes to end
+_BETWEEN_LOOKS = 0.5  # seconds
+_LETS_GO = 30.0  # seconds that launchd may hold a name after its program has ended
+_ENDING = 36  # by launchctl: it is told to end, and has not yet
 _SESSION = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")  # where a user's manager is found
 _LISTENS = ("running", "degraded", "starting", "initializing", "maintenance")
 
@@ -71,13 +75,12 @@ def install(plan: ServicePlan) -> list[str]:
     Raises InputError with the system's own words if it refuses.
     """
     require_manager(plan)
-    plan.file.path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(plan.file.path, plan.file.content)
-    if plan.install[0][0] == "launchctl":  # it takes no second one of the name
-        for command in plan.remove:
-            run(command)
+    for file in plan.files:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file.path, file.content)
+    patience = _LETS_GO if _stop(plan) else 0.0
     for command in plan.install:
-        _run_or_refuse(command)
+        _run_or_refuse(command, patience)
     failed = [(command, run(command)) for command in plan.optional]
     return [f"{' '.join(command)}: {done.output}" for command, done in failed if done.code]
 
@@ -89,7 +92,8 @@ def remove(plan: ServicePlan) -> bool:
     require_manager(plan)
     for command in plan.remove:
         run(command)
-    plan.file.path.unlink()
+    for file in plan.files:
+        file.path.unlink(missing_ok=True)
     if plan.install[0][-1] == "daemon-reload":
         run(plan.install[0])
     return True
@@ -108,9 +112,9 @@ def state(plan: ServicePlan) -> State:
 
 
 def is_current(plan: ServicePlan) -> bool:
-    """Return whether the installed file is the one that would be installed now."""
+    """Return whether the installed files are those that would be installed now."""
     try:
-        return plan.file.path.read_bytes() == plan.file.content
+        return all(file.path.read_bytes() == file.content for file in plan.files)
     except OSError:
         return False
 
@@ -138,10 +142,22 @@ def run(command: Command) -> Done:
     return Done(done.returncode, done.stdout.strip())
 
 
-def _run_or_refuse(command: Command) -> None:
-    done = run(command)
-    if done.code:
-        raise InputError(f"{' '.join(command)}: {done.output or f'exit code {done.code}'}")
+def _stop(plan: ServicePlan) -> bool:
+    """End what was installed before, and wait until it has; return whether there was anything."""
+    codes = [run(command).code for command in plan.stop]
+    end = time.monotonic() + _LONGEST
+    while codes and state(plan) == "running" and time.monotonic() < end:
+        time.sleep(_BETWEEN_LOOKS)
+    return not {0, _ENDING}.isdisjoint(codes)
+
+
+def _run_or_refuse(command: Command, patience: float) -> None:
+    """Run a command; again for the seconds of `patience`: launchd lets go of a name late."""
+    end = time.monotonic() + patience
+    while (done := run(command)).code:
+        if time.monotonic() >= end:
+            raise InputError(f"{' '.join(command)}: {done.output or f'exit code {done.code}'}")
+        time.sleep(_BETWEEN_LOOKS)
 
 
 def _systemd_version() -> int:

@@ -3,12 +3,16 @@
 import errno
 import io
 import logging
+import os
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from engine.clock import VirtualClock
-from engine.log import HIDDEN, setup_logging
+from engine.log import HIDDEN, LAUNCHD_LABEL, MOST_KEPT, setup_logging
 
 
 @pytest.fixture
@@ -88,3 +92,24 @@ def test_a_full_disk_below_standard_error_too_raises_nothing(tmp_path, monkeypat
     logging.getLogger("engine").warning("⚠️ the batch goes to the spool")  # would not have gone
     setup_logging(handler=logging.NullHandler())
     assert full.tried
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about launchd")
+@pytest.mark.parametrize(
+    ("label", "before", "emptied"),
+    [(LAUNCHD_LABEL, MOST_KEPT + 1, True), (LAUNCHD_LABEL, 99, False), ("0", MOST_KEPT + 1, False)],
+)
+def test_the_file_that_launchd_appends_to_is_emptied_when_it_is_long(
+    tmp_path: Path, label: str, before: int, emptied: bool
+) -> None:
+    file = tmp_path / "launchd.log"
+    file.write_bytes(bytes(before))
+    said = "from engine.log import empty_long_launchd_log as empty; empty()\nimport sys"
+    with file.open("ab") as appended:
+        subprocess.run(
+            [sys.executable, "-c", f"{said}\nsys.stderr.write('more')"],
+            env=os.environ | {"XPC_SERVICE_NAME": label},
+            stderr=appended,
+            check=True,
+        )
+    assert file.stat().st_size == (0 if emptied else before) + len("more")

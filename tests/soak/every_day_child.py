@@ -9,6 +9,7 @@ the last session of the file; where that was a day, the day is played again befo
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
@@ -70,6 +71,7 @@ def tell(file: Path, stats: DayStatistics) -> None:
         "memory": me.memory_info().rss / 2**20,
         "files": me.num_fds() if hasattr(me, "num_fds") else me.num_handles(),
         "connections": len(me.net_connections("all")),
+        "tasks": sum(isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects()),
         "threads": threading.active_count(),
         "processes": len(me.children(recursive=True)),
         "seconds": sum(me.cpu_times()[:2]),

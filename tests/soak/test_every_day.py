@@ -39,11 +39,11 @@ from tests.soak.every_day_child import planned, played
 from tests.soak.report import MOST_GROWTH, SETTLING, slope
 
 FIRST, LAST = date(2025, 11, 10), date(2026, 1, 6)
-SOME = date(2025, 11, 21)  # the last day with processes that are killed
-KILLS = 6
+SOME = date(2025, 11, 14)  # the last day with processes that are killed
+KILLS = 5
 CHILD = ("-m", "tests.soak.every_day_child")
 SEED = 18
-HELD = ("memory", "files", "connections", "threads", "processes")
+HELD = ("memory", "files", "connections", "tasks", "threads", "processes")
 
 
 def say(line: str) -> None:
@@ -107,7 +107,7 @@ def test_a_month_and_a_half_in_one_process_is_whole_and_nothing_grows(desk: Desk
 @pytest.mark.long
 def test_processes_that_are_killed_at_random_leave_the_month_whole(desk: Desk) -> None:
     chance = random.Random(SEED)  # noqa: S311
-    lives = [chance.uniform(5, 40) for _ in range(KILLS)]
+    lives = [chance.uniform(5, 25) for _ in range(KILLS)]
     assert [live(desk, SOME, life) for life in lives] != [0] * KILLS
     assert live(desk, SOME) == 0
     some_days_are_whole(desk)
@@ -132,7 +132,7 @@ def test_the_service_starts_killed_processes_again_and_the_month_is_whole(
         manager.install(replace(plan, optional=()))
         try:
             for _ in range(KILLS):
-                time.sleep(chance.uniform(5, 40))
+                time.sleep(chance.uniform(5, 25))
                 os.kill(main_process(UNIT), signal.SIGKILL)
             wait_for(lambda: manager.state(plan) == "stopped", 3600)
             restarts = int(ask("show", "--value", "--property=NRestarts", UNIT))

@@ -126,6 +126,24 @@ def begins(world: StubWorld) -> list[str]:
     return [f"{moment:%m-%d %H:%M:%S}" for moment, _ in world.collected]
 
 
+def test_a_machine_that_is_woken_before_a_session_does_not_fall_asleep_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a wake timer Windows sleeps again within minutes, and a late open may be hours away."""
+    clock = VirtualClock(FRIDAY)
+    held: list[str] = []
+
+    @contextmanager
+    def keep_awake(_: str) -> Iterator[None]:
+        held.append(f"{clock.now():%H:%M}")
+        yield
+        held.append(f"{clock.now():%H:%M}")
+
+    monkeypatch.setattr(every_day, "keep_awake", keep_awake)
+    every_day._Kis(None, clock).wait(FRIDAY.replace(hour=14), None)
+    assert held == ["12:00", "14:00"]
+
+
 @pytest.mark.usefixtures("opened")
 def test_it_sleeps_through_weekends_and_holidays_and_says_until_when(
     settings: Settings, caplog: pytest.LogCaptureFixture

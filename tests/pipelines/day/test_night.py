@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from io import StringIO
+from itertools import starmap
 from pathlib import Path
 
 import polars as pl
@@ -208,12 +209,14 @@ def test_days_and_nights_follow_each_other() -> None:
 
 def test_a_day_knows_the_night_that_follows_it() -> None:
     """So it is missing if nobody collects it."""
-    assert plan(FEED, EVENING).tonight == (NIGHT,)
     with_chain = replace(FEED, option_chains=(parse_chain("front"),))
-    assert plan(with_chain, EVENING).tonight == (NIGHT, CHAIN)
-    assert plan(FEED, date(2026, 12, 10)).tonight == ("A01703_NIGHT",)  # the evening of the expiry
-    assert plan(FEED, date(2026, 9, 23)).tonight == ()
-    assert plan(replace(FEED, night=False), EVENING).tonight == ()
+    expiry, eve_of_chuseok = date(2026, 12, 10), date(2026, 9, 23)
+    asked = (FEED, EVENING), (with_chain, EVENING), (FEED, expiry), (FEED, eve_of_chuseok)
+    nights = [of_day.tonight for of_day in starmap(plan, asked)]
+    assert [night and night.names for night in nights] == [
+        *([NIGHT], [NIGHT, CHAIN], ["A01703_NIGHT"], []),
+    ]
+    assert plan(replace(FEED, night=False), EVENING).tonight is None
 
 
 def test_the_night_before_a_long_holiday_is_left_out() -> None:

@@ -95,7 +95,7 @@ def test_the_run_of_the_night_goes_on_with_the_evening_of_the_venues() -> None:
     assert of_day.names == ["A01612", "005930"]
     assert [bars.symbol for bars in of_day.handed_on] == SYMBOLS
     assert of_night.names == ["A01612_NIGHT", *SYMBOLS]
-    assert set(of_day.tonight) == set(of_night.names)
+    assert of_day.tonight == of_night
     assert of_night.watched(nights=True) == ["A01612_NIGHT"]
     assert of_night.watched(nights=False) == []
     assert calls_a_minute(of_day)["bars"] == 5

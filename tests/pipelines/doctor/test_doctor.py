@@ -140,6 +140,19 @@ def test_a_key_or_a_setting_is_wrong(
     assert KEY[:-1] not in str(found)
 
 
+def test_a_key_that_was_refused_a_moment_ago_is_asked_for_again_in_a_minute(
+    folder: Path, kis: Kis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KIS gives one token a minute: who runs the doctor twice must not be sent to the network."""
+    monkeypatch.setattr(kis_checks, "_SECONDS", 0.3)
+    write(folder, kis, app_key=KEY[:-1] + "X")
+    assert "check app_key" in amiss(findings(token=True))["token"]
+    said = amiss(findings(token=True))["token"]
+    assert "KIS gives one token a minute" in said
+    assert said.endswith("→ run it again in a minute")
+    assert kis.tokens == 1
+
+
 @pytest.mark.parametrize("seconds", [60, -60, 7])
 def test_the_clock_is_off(folder: Path, seconds: int) -> None:
     said = amiss(findings(OffClock(timedelta(seconds=seconds)), network=True))

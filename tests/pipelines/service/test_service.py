@@ -63,9 +63,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def described(plan: ServicePlan) -> str:
     """Return everything that a plan says, as text."""
-    names = ("install", "optional", "remove", "status", "log", "notes")
+    names = ("stop", "install", "optional", "remove", "status", "log", "notes")
     said = (f"{name}: {getattr(plan, name)}" for name in names)
-    parts = [plan.file.path.as_posix(), plan.file.text(), *said]
+    parts = [text for file in plan.files for text in (file.path.as_posix(), file.text())]
+    parts += said
     return "\n".join(parts).replace("\r\n", "\n")
 
 
@@ -90,19 +91,36 @@ def test_the_property_list_and_the_task_hold_what_the_job_is() -> None:
     written = plistlib.loads(launchd_plan(odd).file.content)
     assert written["WorkingDirectory"] == written["EnvironmentVariables"]["KRT_CONFIG_FOLDER"]
     assert written["ProgramArguments"] == list(JOB.command)
-    task = ET.fromstring(task_plan(WINDOWS, Path("C:/data")).file.content)  # noqa: S314 - our own
-    space = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
-    found = {
-        name: task.findtext(f".//t:{name}", namespaces=space)
-        for name in ("Command", "WorkingDirectory", "UserId", "WakeToRun", "ExecutionTimeLimit")
-    }
-    assert found == {
+    tasks = task_plan(WINDOWS, Path("C:/data"))
+    names = ("Command", "WorkingDirectory", "UserId", "WakeToRun", "ExecutionTimeLimit")
+    assert texts_of_task(tasks.file.content, *names) == {
         "Command": WINDOWS.command[0],
         "WorkingDirectory": str(WINDOWS.folder),
         "UserId": WINDOWS.user,
-        "WakeToRun": "true",
+        "WakeToRun": "false",  # its trigger comes every few minutes
         "ExecutionTimeLimit": "PT0S",
     }
+    (wake,) = tasks.others
+    assert texts_of_task(wake.content, "WakeToRun", "Interval") == {
+        "WakeToRun": "true",
+        "Interval": "PT1M",  # of starts that came to nothing: it has no repetition
+    }
+
+
+def texts_of_task(content: bytes, *names: str) -> dict[str, str | None]:
+    """Return the first text of each name in the XML of a task."""
+    task = ET.fromstring(content)  # noqa: S314 - our own
+    space = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
+    return {name: task.findtext(f".//t:{name}", namespaces=space) for name in names}
+
+
+def test_windows_starts_the_collector_again_although_it_does_not_look_at_how_it_ended() -> None:
+    """A trigger comes every few minutes, all day, of which nothing comes while it runs."""
+    content = task_plan(WINDOWS, Path("C:/data")).file.content
+    names = ("Interval", "Duration", "StopAtDurationEnd", "MultipleInstancesPolicy")
+    assert list(texts_of_task(content, *names).values()) == ["PT5M", "P1D", "false", "IgnoreNew"]
+    network = "RunOnlyIfNetworkAvailable"  # a start without a network would come to nothing
+    assert texts_of_task(content, network) == {network: "false"}
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
@@ -234,6 +252,50 @@ def test_install_status_log_and_remove_by_what_the_system_has(
     assert "there is none" in capsys.readouterr().out
 
 
+LAUNCHCTL = """#!/bin/sh
+# As launchd is: it ends a program after its command has returned, and lets go of the name later.
+case "$1" in
+    bootout) echo leaving > "{folder}/leaving"; exit 36 ;;
+    print)
+        if [ -e "{folder}/leaving" ]; then
+            echo x >> "{folder}/looks"
+            [ "$(wc -l < "{folder}/looks")" -gt 2 ] && {{ echo "Could not find it"; exit 113; }}
+        fi
+        echo "state = running" ;;
+    enable) echo enable >> "{folder}/done" ;;
+    bootstrap)
+        echo x >> "{folder}/tries"
+        [ "$(wc -l < "{folder}/looks")" -gt 2 ] || exit 9
+        [ "$(wc -l < "{folder}/tries")" -gt {refusals} ] || {{ echo "failed: 5"; exit 5; }}
+        echo bootstrap >> "{folder}/done" ;;
+esac
+"""
+
+
+@posix
+@pytest.mark.parametrize(("refusals", "well"), [(2, True), (99, False)])
+def test_launchd_is_given_the_time_to_let_go_of_the_one_before(
+    refusals: int,
+    well: bool,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (home / "launchctl").write_text(LAUNCHCTL.format(folder=home, refusals=refusals))
+    (home / "launchctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(Path, "home", lambda: home)
+    monkeypatch.setattr(os, "geteuid", lambda: 501)
+    monkeypatch.setattr("pipelines.service.job._user", lambda: "kim")
+    monkeypatch.setattr(manager, "_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(manager, "_LETS_GO", 10.0 if well else 0.1)
+    assert main(["service", "install"]) == (0 if well else 2)
+    assert ("failed: 5" in capsys.readouterr().err) is not well
+    done = (home / "done").read_text().split()
+    assert done == (["enable", "bootstrap"] if well else ["enable"])
+
+
 COLLECTOR = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (open("ended", "a").write("well "), sys.exit(0)))
@@ -279,7 +341,7 @@ def test_the_real_thing_starts_again_after_a_fault_and_stops_in_order(
 
 @posix
 def test_the_machine_is_kept_awake_as_long_as_the_block_runs(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stand_in = home / "systemd-inhibit"
     stand_in.write_text(
@@ -290,15 +352,38 @@ def test_the_machine_is_kept_awake_as_long_as_the_block_runs(
     monkeypatch.setattr(sys, "platform", "linux")
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
+    caplog.set_level("INFO")
 
     def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
         started.append(popen(*args, **options))  # type: ignore[call-overload]
-        return started[0]
+        return started[-1]
 
     monkeypatch.setattr(awake.subprocess, "Popen", start)
     with awake.keep_awake("a test"):
         assert started[0].poll() is None
     assert started[0].poll() is not None
+    assert caplog.messages == []
+    stand_in.write_text("#!/bin/sh\nexit 1\n")
+    with awake.keep_awake("a test"):
+        started[1].wait()
+    assert "it refused" in caplog.text
     monkeypatch.setattr(awake.shutil, "which", lambda _: None)
     with awake.keep_awake("a test"):
-        assert len(started) == 1
+        assert len(started) == 2
+    assert "has nothing that keeps it awake" in caplog.text
+
+
+def test_a_task_without_a_console_says_why_it_did_not_start_where_the_log_is_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "pipelines.commands.service.manager.plan_here", lambda _: task_plan(WINDOWS, home)
+    )
+    with monkeypatch.context() as without_console:
+        without_console.setattr(sys, "stderr", None)
+        assert main(["live", "--every-day", "--picture", "x.svg"]) == 2
+        (home / "config.json").write_text('{"app_kye": "x"}')
+        assert main(["live", "--every-day"]) == 2
+    (home / "config.json").unlink()
+    assert main(["service", "log"]) == 0
+    assert "❌ --every-day plays no file and saves no picture" in capsys.readouterr().out
