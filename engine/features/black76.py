@@ -170,8 +170,12 @@ def _compute(formula: Formula, columns: list[pl.Series]) -> pl.Series:
             formula(_options(*(_rows(array, at) for array in arrays[:-1])), _rows(arrays[-1], at))
             for at in range(0, max(rows, 1), _CHUNK)
         ]
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return pl.DataFrame(found, nan_to_null=True).to_struct(columns[0].name)
+    # Series and not arrays: for those Polars would start threads of Python, for each call anew.
+    found = [
+        pl.Series(name, np.concatenate([part[name] for part in parts]), nan_to_null=True)
+        for name in parts[0]
+    ]
+    return pl.DataFrame(found).to_struct(columns[0].name)
 
 
 def _rows(array: Floats, at: int) -> Floats:

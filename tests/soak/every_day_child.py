@@ -32,7 +32,7 @@ from pipelines.day.live import Simulation
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed
 
-START, NIGHT_START = time(15, 35), time(5, 46)  # what was before is fetched, as far as KIS has it
+START, NIGHT_START = time(15, 43), time(5, 56)  # what was before is fetched, as far as KIS has it
 FEED = Feed(("005930",), ("A01",), (parse_chain("front"),), night=True)
 
 

@@ -134,6 +134,17 @@ def test_a_price_or_strike_that_is_not_positive_gives_null(column: str, wrong: f
     assert every_value(GRID.head(1).with_columns(pl.lit(wrong).alias(column)))["price"][0] is None
 
 
+def test_many_options_start_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would leave a thread behind in Python's list, of Polars's that asked for them."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("threads are started")
+
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", refuse)
+    assert GRID.height > 2000
+    assert every_value(GRID).height == GRID.height
+
+
 def test_years_are_calendar_time_and_end_at_expiry() -> None:
     frame = pl.DataFrame(
         {
