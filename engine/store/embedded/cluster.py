@@ -110,6 +110,7 @@ class Cluster:
             self._start(inherited, durable=durable)
 
     def _start(self, inherited: tuple[int, ...], *, durable: bool) -> None:
+        self.programs.close_folder(self.data)
         settings = _SETTINGS | ({} if durable else _NOT_DURABLE) | self._address()
         self._clear_after_crash()
         lines = (f"{name} = {_quoted(value)}\n" for name, value in settings.items())

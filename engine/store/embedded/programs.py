@@ -69,21 +69,32 @@ class Programs:
     def make_private_folder(self, folder: Path) -> None:
         """Make the folder, for the account alone. Its parents stay as they are.
 
-        Raises StoreError if something of that name exists that is not the account's alone: in a
-        folder like /tmp, another user may have put it there.
+        Raises StoreError if something of that name exists that is not the account's folder: in a
+        place like /tmp, another user may have put it there.
         """
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             folder.chmod(0o700)  # an umask may have taken rights of our own
             if self.account is not None:
                 shutil.chown(folder, self.account, _group(self.account))
-        if sys.platform == "win32":
-            return
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != self._uid():
+        if not self.close_folder(folder):
             raise StoreError(
                 f"{folder} is not private to us: remove it, the database needs this path"
             )
+
+    def close_folder(self, folder: Path) -> bool:
+        """Let nobody but the account into a folder of its own; return whether it is its own.
+
+        `chmod -R` or a copy may have opened it, and Postgres does not start in open ones.
+        """
+        if sys.platform == "win32":
+            return True
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self._uid():
+            return False
+        if found.st_mode & 0o077:
+            folder.chmod(0o700)
+        return True
 
     def _uid(self) -> int:
         import pwd  # noqa: PLC0415 - Unix only

@@ -6,6 +6,7 @@ import importlib.machinery
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -180,6 +181,21 @@ def test_under_root_a_private_folder_is_refused_and_stays_private(folder: Path) 
     ):
         pass
     assert home.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_s7_a_folder_that_was_opened_to_everybody_is_closed_and_the_database_starts(
+    folder: Path,
+) -> None:
+    """S7. After `chmod -R 755`, or a copy without its modes, no command reached the database."""
+    with embedded_server(folder, durable=False) as url:
+        assert answers(url)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    with embedded_server(folder, durable=False) as url:
+        assert answers(url)
+    closed = [folder / "run", folder / "users", data_folder(folder)]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in closed] == [0o700] * 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no shared /tmp")
