@@ -15,6 +15,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib import metadata
+from typing import NoReturn
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -196,3 +197,18 @@ def _build_transport(base_url: str) -> AiohttpTransport:
 
     transport.client = session
     return transport
+
+
+def open_feed_session(url: str) -> aiohttp.ClientSession:
+    """Open the session for KIS's WebSocket. Raises aiohttp.ClientError where it is led elsewhere.
+
+    aiohttp follows redirects, and the approval key would be told to whatever they name.
+    """
+
+    async def refuse(*_: object) -> NoReturn:
+        raise aiohttp.ClientError("KIS's WebSocket leads to another address")
+
+    watched = aiohttp.TraceConfig()
+    watched.on_request_redirect.append(refuse)
+    outside = urlsplit(url).hostname not in LOOPBACK
+    return aiohttp.ClientSession(trust_env=outside, trace_configs=[watched])

@@ -43,7 +43,7 @@ from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.registry import Registry
 from engine.kis.stream.silence import Silence, Trading
 from engine.kis.stream.state import StreamState
-from engine.kis.transport import LOOPBACK
+from engine.kis.transport import open_feed_session
 
 log = logging.getLogger(__name__)
 
@@ -165,9 +165,8 @@ class StreamConnection:
 
     async def _run(self) -> None:
         await self._acquire()
-        outside = urlsplit(self._url).hostname not in LOOPBACK
         try:
-            async with aiohttp.ClientSession(trust_env=outside) as session:
+            async with open_feed_session(self._url) as session:
                 while True:
                     await self._await_wish()
                     await self._await_allowance()

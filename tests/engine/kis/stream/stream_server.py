@@ -154,7 +154,7 @@ async def open_connection(
     transport = Transport(server.base_url, server.clock, timeout=5)
     key = AppKey(app_key=KEY, app_secret=SECRET)
     approvals = ApprovalKeeper(transport, key, folder / "key", server.clock)
-    url = stream_address(server.base_url)
+    url = options.pop("url", stream_address(server.base_url))
     connection = StreamConnection(url, approvals, folder / "key", server.clock, **options)
     connection.want(wanted or [FUTURE])
     connection.start()

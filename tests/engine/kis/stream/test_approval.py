@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from engine.clock import VirtualClock
 from engine.errors import KisKeyRefused, KisUnreachable
 from engine.kis.stream.approval import ApprovalKeeper
 from engine.kis.transport import Transport
 from engine.settings import AppKey
-from tests.engine.kis.stream.stream_server import KEY, SECRET, StreamServer
+from tests.engine.kis.stream.stream_server import KEY, SECRET, StreamServer, open_connection
 
 HOUR = 3600.0
 
@@ -116,3 +117,25 @@ async def test_every_other_answer_is_an_error_without_secrets(
             await keeper.approval_key()
     assert KEY not in str(failed.value)
     assert type(failed.value) is kind
+
+
+async def test_s5_the_feed_follows_no_redirect_with_the_approval_key(
+    server: StreamServer, clock: VirtualClock, tmp_path: Path
+) -> None:
+    """S5. A redirect to any address would have been told the approval key."""
+    asked: list[str] = []
+
+    async def redirect(request: web.BaseRequest) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=307, headers={"Location": server.base_url})
+
+    runner = web.ServerRunner(web.Server(redirect))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    async with open_connection(server, tmp_path, url=address) as connection:
+        await clock.sleep(5)
+        assert connection.state.registered == ()
+    await runner.cleanup()
+    assert asked
+    assert (server.connections, server.heard) == ([], [])
