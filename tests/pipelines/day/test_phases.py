@@ -7,6 +7,7 @@ phase is reached, and is over two minutes later. Cells that another test plays n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import signal
 from collections.abc import Iterator
@@ -59,15 +60,24 @@ SIGNALS = {"SIGINT": "Ctrl+C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP", "SIGBRE
 STARTS = ("second process", "second machine")
 CONTAINERS = "tests/engine/store/test_containers.py"
 ENDED = "tests/e2e/test_ended.py"
-ELSEWHERE = (  # other tests that play cells: real processes, containers, the start after
+NO_DISK = "tests/pipelines/day/test_no_disk.py"
+UNFINISHED = "tests/pipelines/history/test_unfinished.py"
+THE_NEXT_START = (
+    f"{UNFINISHED}::test_its_bars_and_signals_are_completed_for_the_symbols_of_both_days"
+)
+ELSEWHERE = (  # other tests that play cells of several columns: real processes, whole days
     f"{ENDED}::test_l10_a_signal_ends_the_collector_and_its_server",
     f"{ENDED}::test_l10_a_closed_terminal_ends_the_collector_and_its_server",
     f"{CONTAINERS}::test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost",
     "tests/soak/test_soak.py::test_a_short_season_keeps_every_promise",
-    "tests/pipelines/day/test_no_disk.py::test_l4_the_day_is_collected_and_says_what_it_does_without",
+    f"{NO_DISK}::test_l4_the_day_is_collected_and_says_what_it_does_without",
     "tests/pipelines/day/test_database_away.py::test_l1_without_a_database_the_day_ends_two_hours_aft",
     "tests/pipelines/day/test_no_token.py::test_l2_a_day_without_a_token_tells_so_and_ends",
-    "tests/pipelines/history/test_unfinished.py::test_days_without_any_collector_are_finished_too",
+    "tests/pipelines/day/test_day_in_trouble.py::test_a_key_refused_in_the_session_gives_an_alert",
+    "tests/pipelines/history/test_proof.py::test_t3_an_evening_of_empty_answers_settles_nothing",
+    "tests/pipelines/history/test_proof.py::test_t4_a_clock_that_is_ahead_settles_nothing",
+    f"{UNFINISHED}::test_days_without_any_collector_are_finished_too",
+    f"{UNFINISHED}::test_its_bars_and_signals_are_completed_for_the_symbols",
 )
 FAILURES = [*TROUBLES, "clock off", *SIGNALS.values(), *STARTS, "second container"]
 # Nothing is asked of KIS, and nothing written, before the day's work begins.
@@ -192,16 +202,18 @@ async def test_a_second_process_is_refused_and_the_first_goes_on(
         assert await stored(at, STOCK, "stocks_1m") == expected(at, STOCK, last_stamp(phase))
 
 
-async def test_a_second_machine_on_one_database_stores_nothing_twice_nor_in_part(
-    database_url: str, tmp_path: Path
+@pytest.mark.parametrize("phase", ["waiting", pytest.param("closing", marks=pytest.mark.long)])
+async def test_two_machines_on_one_database_store_nothing_twice(
+    database_url: str, tmp_path: Path, phase: str
 ) -> None:
-    start, end = span("collecting")
+    """From the waiting on they ask, catch up and collect together, and they close together."""
+    start, end = span(phase)
     async with desk(database_url, tmp_path, start) as at:
         first, second = await asyncio.gather(
             *(play(at, database_url, tmp_path / name, until=end) for name in ("one", "two"))
         )
         assert first.error is second.error is None
-        assert await stored(at, STOCK, "stocks_1m") == expected(at, STOCK, last_stamp("collecting"))
+        assert await stored(at, STOCK, "stocks_1m") == expected(at, STOCK, last_stamp(phase))
         assert (await at.frame("SELECT count(*) AS n FROM replaced_bars")).item() == 0
 
 
@@ -256,6 +268,8 @@ def test_a_signal_ends_the_day_with_what_it_has_committed(
                 finally:
                     ends.append(at.clock.now())
                     sending.cancel()
+            if phase == "waiting":
+                assert not at.simulator.counts.calls, "KIS was asked before it was time"
 
     async def look() -> tuple[list[str], dict[str, str]]:
         async with desk(database_url, tmp_path / "later", ends[0]) as at:
@@ -286,6 +300,43 @@ def test_the_table_of_the_document_has_each_phase_and_each_failure() -> None:
     assert heading == ["failure", *PHASES, "after"]
     assert [row[0] for row in rows] == FAILURES
     assert all(len(row) == len(heading) and all(row) for row in rows)
+
+
+def player(phase: str, failure: str) -> str:
+    """Return the name of the test that plays a cell: one of this module, or one of ELSEWHERE."""
+    kind = failure.partition(" ")[0]
+    if failure == "second container":
+        return CONTAINERS
+    if phase == "after":
+        after = {
+            "database": "tests/pipelines/day/test_database_away.py",  # it ends with the next start
+            "KIS": "tests/pipelines/history/test_proof.py" if "lying" in failure else UNFINISHED,
+            "disk": NO_DISK,
+            "clock": "tests/pipelines/history/test_proof.py",
+        }
+        return after.get(kind, UNFINISHED)
+    if (phase, failure) in CELLS:
+        return test_no_trouble_of_two_minutes_costs_a_bar.__name__
+    if phase == "waiting" and kind == "KIS":  # it counts the calls that were made until then
+        return test_a_signal_ends_the_day_with_what_it_has_committed.__name__
+    here = {
+        "disk": NO_DISK,
+        "clock": test_a_clock_that_is_set_costs_no_bar.__name__,
+        "second process": test_a_second_process_is_refused_and_the_first_goes_on.__name__,
+        "second machine": test_two_machines_on_one_database_store_nothing_twice.__name__,
+        **dict.fromkeys(
+            SIGNALS.values(), test_a_signal_ends_the_day_with_what_it_has_committed.__name__
+        ),
+    }
+    return here.get(failure) or here[kind]
+
+
+def test_each_cell_of_the_document_has_a_test_that_plays_it() -> None:
+    heading, _, *rows = table()
+    files = {name.partition("::")[0] for name in ELSEWHERE}
+    for failure, phase in itertools.product([row[0] for row in rows], heading[1:]):
+        name = player(phase, failure)
+        assert name in files or callable(globals()[name])
 
 
 @pytest.mark.parametrize("test", ELSEWHERE)
