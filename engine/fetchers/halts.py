@@ -17,6 +17,7 @@ from engine.kis.endpoints import VolatilityInterruptions
 from engine.schemas import MARKET_EVENTS, conform
 
 VI = "vi"
+_CODE = r"^\s*([0-9A-Za-z]{1,8})\s*$"
 _FIELDS = ("mksc_shrn_iscd", "bsop_date", "cntg_vi_hour", "vi_cncl_hour", "vi_kind_code")
 
 
@@ -55,7 +56,7 @@ class VolatilityInterruptionFetcher(PriceFetcher):
             started_at=started,
             ended_at=pl.when(ended >= started).then(ended),  # 000000 while it lasts
             source=pl.lit(answer.tr_id),
-            code=pl.col("vi_kind_code"),
+            code=pl.col("vi_kind_code").str.extract(_CODE),
             fetched_at=pl.lit(answer.received_at, pl.Datetime("us")),
         )
         bad = marked.filter(pl.col(codec.REASON).is_not_null())

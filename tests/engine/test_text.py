@@ -8,7 +8,7 @@ import logging
 import unicodedata
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 import polars as pl
@@ -17,13 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import KisError, KrtError
+from engine.fetchers.halts import HaltRequest, VolatilityInterruptionFetcher
 from engine.kis import codec
-from engine.kis.answer import read_body, without_secrets
+from engine.kis.answer import Answer, read_body, without_secrets
 from engine.kis.auth import _read_answer
 from engine.kis.master import parse_master
+from engine.kis.stream.frames import read_frames
+from engine.kis.stream.market_states import FIELDS, MARKET_STATES, MarketStates
 from engine.kis.transport import Reply
 from engine.log import setup_logging
 from engine.text import visible, visible_json
+from tests.engine.kis.stream.sample_frames import FUTURE_AT, at, futures
 
 ACTING = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\r", "\x00", "\x7f", "\u202e", "\u2028"]
 any_text = st.text() | st.lists(st.sampled_from([*ACTING, "KIS", " 한글"])).map("".join)
@@ -122,3 +126,35 @@ def test_s3_no_code_or_name_of_the_master_file_acts(fields: list[str]) -> None:
         archive.writestr("fo.mst", "|".join(fields).encode("cp949", errors="ignore"))
     for symbol, name, _ in parse_master(packed.getvalue()).iter_rows():
         assert not acts(symbol + name)
+
+
+FIELD = sent_text.map(lambda text: text.replace("|", "").replace("^", ""))
+
+
+@given(FIELD)
+def test_s3_no_word_of_the_feed_acts_in_the_table_of_trades(text: str) -> None:
+    """One NUL, which Postgres takes in no text, would have had a whole batch refused."""
+    found = read_frames(at(FUTURE_AT, futures({"DYNM_PRC_LIMT_YN": text}))).trades
+    (state,) = found["limit_state"].to_pylist()
+    assert not acts(state or "")
+
+
+@given(FIELD)
+def test_s3_no_symbol_of_the_feed_acts_in_the_table_of_rejected_rows(text: str) -> None:
+    record = "^".join(text if name == "MKSC_SHRN_ISCD" else "" for name in FIELDS)
+    frames = at(FUTURE_AT, f"0|{MARKET_STATES}|001|{record}")
+    _, rejected = MarketStates({}).read(frames, (), timedelta())
+    (row,) = rejected.to_pylist()
+    assert not acts(row["symbol"] + row["raw"])
+
+
+@given(sent_text)
+def test_s3_no_code_of_an_interruption_acts_in_the_table_of_events(text: str) -> None:
+    moment = datetime(2026, 11, 18, 16)
+    row = {"mksc_shrn_iscd": "005930", "bsop_date": "20261118", "cntg_vi_hour": "100000"}
+    body = {"output": [row | {"vi_cncl_hour": "100200", "vi_kind_code": text}]}
+    answer = Answer("FHPST01390000", "005930", body, moment, moment)
+    fetcher = VolatilityInterruptionFetcher(None)  # type: ignore[arg-type]
+    events = fetcher._read(answer, HaltRequest("005930", moment.date()))
+    assert not any(acts(code) for code in events["code"].drop_nulls())
+    assert events.height == 1

@@ -19,6 +19,7 @@ from engine.kis.stream.frames import Frame
 from engine.kis.stream.gather import SEPARATOR
 from engine.kis.stream.registrations import StreamRegistration
 from engine.schemas import MARKET_EVENTS, REJECTED_ROWS
+from engine.text import visible
 
 MARKET_STATES = "H0STMKO0"
 FIELDS = (
@@ -166,7 +167,7 @@ def _rejected(received_at: datetime, symbol: str, reason: str, text: str) -> dic
     return {
         "received_at": received_at,
         "tr_id": MARKET_STATES,
-        "symbol": symbol[:32],
+        "symbol": visible(symbol)[:32],
         "reason": reason,
         "raw": json.dumps(text[:_LONGEST_RAW]),
     }

@@ -25,6 +25,7 @@ from engine.kis.stream.gather import NULL, FieldArrays, Wholes, gather
 from engine.kis.stream.registrations import StreamRegistration
 from engine.market.symbols import parse
 from engine.market.trading_days import depends_on_days
+from engine.text import visible
 
 Mask = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]  # a row for each record; nulls see engine.kis.stream.gather
@@ -51,7 +52,10 @@ _FARTHEST = 7  # days between the date that a record names and its receipt
 
 
 class Names:
-    """Texts of a batch, each once: columns of text hold their numbers."""
+    """Texts of a batch, each once: columns of text hold their numbers.
+
+    They are KIS's words, so what would act on a terminal is escaped; Postgres takes no NUL either.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str | None] = [None]
@@ -61,7 +65,7 @@ class Names:
         """Return the number of a text, a new one for a new text."""
         if text not in self._numbers:
             self._numbers[text] = len(self.texts)
-            self.texts.append(text)
+            self.texts.append(visible(text))
         return self._numbers[text]
 
     def numbers(self, column: pa.StringArray) -> tuple[npt.NDArray[np.int64], list[str]]:
