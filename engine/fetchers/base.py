@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from engine.errors import KisUnreachable
 from engine.kis.client import KisClient, Priority
+from engine.kis.skew import wrong_clock
 from engine.market.sessions import Session
 from engine.schemas import CONFIRMED_BARS, REJECTED_ROWS
 
@@ -62,6 +64,17 @@ class PriceFetcher(ABC):
     @abstractmethod
     async def fetch(self, request: Any) -> pa.RecordBatch:
         """Fetch what the request names. Raises KisError."""
+
+    def require_clock(self) -> None:
+        """Raise KisUnreachable where KIS's answers show that our clock is off by minutes.
+
+        To be asked after an answer whose rows have no time of their own: our clock says which
+        minute they are of.
+        """
+        if wrong := wrong_clock(self.client.ahead):
+            raise KisUnreachable(
+                f"{wrong}, and what KIS gives without a time is not stored meanwhile"
+            )
 
     def take_rejected(self) -> pa.RecordBatch:
         """Return the rows rejected since the last time, in REJECTED_ROWS.

@@ -15,6 +15,7 @@ from engine.fetchers.futures_state import read_state
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeMinutes
+from engine.kis.skew import wrong_clock
 from engine.market.symbols import Contract, Night, Option, parse
 from engine.schemas import FUTURES_BARS
 
@@ -37,8 +38,13 @@ class DerivativeBarFetcher(BarFetcher):
         self._last_states: dict[str, datetime] = {}
 
     def _keep_state(self, answer: Answer, stamp: datetime) -> None:
-        """Keep a contract's state: the first of a minute, nearest to its end."""
+        """Keep a contract's state: the first of a minute, nearest to its end.
+
+        It has no time of its own: none is kept while our clock is off by minutes.
+        """
         symbol = answer.symbol
+        if wrong_clock(self.client.ahead):
+            return
         if self._last_states.get(symbol) == stamp or not isinstance(parse(symbol), Contract):
             return
         state = read_state(answer, stamp)

@@ -100,12 +100,13 @@ class OptionChainFetcher(PriceFetcher):
     async def fetch(self, request: ChainRequest) -> pa.RecordBatch:
         """Return the snapshot; a listed strike near the market without a quote has null values.
 
-        Raises KisError if there is no board. Without the underlying's price, or a single quote,
-        the rest is returned.
+        Raises KisError if there is no board, or where our clock is off by minutes. Without the
+        underlying's price, or a single quote, the rest is returned.
         """
         (board, is_cut), underlying = await asyncio.gather(
             self._fetch_board(request), self._fetch_underlying(request)
         )
+        self.require_clock()
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
         options = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
         chain = options.with_columns(

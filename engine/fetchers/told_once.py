@@ -75,7 +75,13 @@ class StreamRequest:
 
 
 class StreamFetcher(PriceFetcher):
-    """A source of rows that KIS tells only once. One call, all rows of the answer."""
+    """A source of rows that KIS tells only once. One call, all rows of the answer.
+
+    `own_times`: the rows say which minute they are of; else it is the one in which they are asked
+    for.
+    """
+
+    own_times: ClassVar[bool] = False
 
     @abstractmethod
     def question(self, request: StreamRequest) -> Request:
@@ -93,6 +99,8 @@ class StreamFetcher(PriceFetcher):
             deadline=request.deadline,
             minute=request.stamp,
         )
+        if not self.own_times:
+            self.require_clock()
         rows = self.read(answer, request).with_columns(
             pl.lit(request.symbol.subject).alias("symbol"),
             pl.lit(answer.received_at, TIME).alias("fetched_at"),
@@ -155,6 +163,7 @@ class ProgrammeFetcher(StreamFetcher):
     """Programme trading of the last half hour in PROGRAMME_TRADES (FHPPG04600101)."""
 
     schema: ClassVar[pa.Schema] = PROGRAMME_TRADES
+    own_times: ClassVar[bool] = True
 
     def question(self, request: StreamRequest) -> Request:
         """Return the call."""
@@ -192,6 +201,7 @@ class IndexFetcher(StreamFetcher):
     """Minute bars of a share index in INDEX_BARS, 102 a call (FHKUP03500200)."""
 
     schema: ClassVar[pa.Schema] = INDEX_BARS
+    own_times: ClassVar[bool] = True
 
     def question(self, request: StreamRequest) -> Request:
         """Return the call."""

@@ -16,6 +16,7 @@ _WORTH_A_LINE = timedelta(seconds=3)
 AGREE = timedelta(minutes=1)  # beyond that, an answer proves nothing about a missing minute
 _SECOND = timedelta(seconds=1)
 _A_CLOCK = timedelta(days=1)  # beyond that the date is not the time of the answer
+_NO_CLOCK = timedelta(days=366)  # beyond that the date is nobody's time
 
 
 class Skew:
@@ -72,9 +73,8 @@ class Skew:
         if kind == self._kind:
             return
         before, self._kind = self._kind, kind
-        side = "ahead of" if ahead > timedelta(0) else "behind"
-        apart = f"{_rounded(abs(ahead))} {side} KIS's"
-        self.trouble = f"this machine's clock is {apart}" if kind in ("large", "small") else None
+        side = _side(ahead)
+        self.trouble = _said(ahead) if kind in ("large", "small") else None
         if kind == "no date":
             log.warning(
                 "⚠️ KIS's answers bear no date: no missing minute is settled until they do again"
@@ -94,6 +94,19 @@ class Skew:
             )
         elif before:
             log.info("✅ this machine's clock goes with KIS's again")
+
+
+def wrong_clock(ahead: timedelta) -> str | None:
+    """Say how far our clock is from KIS's if a row that it dates belongs to another minute."""
+    return _said(ahead) if AGREE < abs(ahead) < _NO_CLOCK else None
+
+
+def _said(ahead: timedelta) -> str:
+    return f"this machine's clock is {_rounded(abs(ahead))} {_side(ahead)} KIS's"
+
+
+def _side(ahead: timedelta) -> str:
+    return "ahead of" if ahead > timedelta(0) else "behind"
 
 
 def _kind(difference: timedelta) -> str:
