@@ -42,7 +42,7 @@ def asked(at: Desk, name: str) -> tuple[PriceFetcher, object]:
         return OptionChainFetcher(client), ChainRequest("KOSPI200", "202509", minute)
     if name == "flows":
         return FlowsFetcher(client), stream("FLOWS_KOSPI", minute)
-    return AuctionFetcher(client), stream("AUCTION_005930", minute + timedelta(minutes=1))
+    return AuctionFetcher(client), stream("AUCTIONS_005930", minute + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("ahead", CLOCKS)
