@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import date, datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -47,6 +48,14 @@ def make_folder(folder: Path, mode: int) -> None:
             path.mkdir(mode)  # an umask can only take from it
             path.chmod(mode)
     folder.mkdir(exist_ok=True)  # raises if a file lies in its place
+
+
+def day_of_name(digits: str) -> date | None:
+    """Return the day that eight digits in a name mean; None if there is no such day."""
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date()
+    except ValueError:
+        return None
 
 
 class NotAFile(OSError):

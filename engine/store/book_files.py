@@ -12,6 +12,7 @@ its writing and the removal of the parts doubles nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta
@@ -22,13 +23,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import StoreError
-from engine.files import atomic_writer, private_folder, remove_unfinished
+from engine.files import atomic_writer, day_of_name, private_folder, remove_unfinished
 from engine.schemas import BOOK, conform
 
 FOLDER = "book"  # in the folder of everything that belongs to a kind of data
 FRAME = pl.Schema(BOOK)
 _PARTS = b"krt.parts"  # the names of the parts that a day's file holds
 _ORDER = ["symbol", "received_at"]
+_OURS = re.compile(r"(book_)?([0-9]{8})(?(1)\.parquet)", re.ASCII)
+_PART = re.compile(r"[0-9]{12,}\.parquet", re.ASCII)
 
 
 def write_part(folder: Path, session: date, rows: pa.RecordBatch) -> Path:
@@ -49,16 +52,19 @@ def join_parts(folder: Path, session: date) -> int:
     """
     day, path = folder / f"{session:%Y%m%d}", _file(folder, session)
     if not day.is_dir():
-        return pq.read_metadata(path).num_rows if path.exists() else 0
+        return _rows_in(path)
     remove_unfinished(day)
-    parts = sorted(day.glob("*.parquet"))
+    parts = _parts_in(day)
+    if not parts:
+        return _rows_in(path)
     known = _names_in(path)
-    rows = _read([*([path] if path.exists() else []), *_new(parts, known)])
+    rows = _read([*([path] if path.is_file() else []), *_new(parts, known)])
     if rows.height:
         _write(path, rows.sort(_ORDER, maintain_order=True), [*known, *(p.name for p in parts)])
     for part in parts:
         part.unlink()
-    day.rmdir()
+    with suppress(OSError):  # something else lies in it
+        day.rmdir()
     return rows.height
 
 
@@ -99,21 +105,31 @@ def scan_files(folder: Path) -> pl.LazyFrame:
 
 def sessions(folder: Path) -> list[date]:
     """Return the sessions of which the folder has anything, in order."""
-    names = {path.name.removeprefix("book_")[:8] for path in folder.glob("*") if _is_ours(path)}
-    return sorted(datetime.strptime(name, "%Y%m%d").date() for name in names)
+    return sorted({day for path in folder.glob("*") if (day := _session_of(path))})
 
 
 def _all_files(folder: Path) -> Iterator[Path]:
     for session in sessions(folder):
         path = _file(folder, session)
-        if path.exists():
+        if path.is_file():
             yield path
-        yield from _new(sorted((folder / f"{session:%Y%m%d}").glob("*.parquet")), _names_in(path))
+        yield from _new(_parts_in(folder / f"{session:%Y%m%d}"), _names_in(path))
 
 
-def _is_ours(path: Path) -> bool:
-    name = path.name.removeprefix("book_").removesuffix(".parquet")
-    return len(name) == 8 and name.isascii() and name.isdecimal()
+def _session_of(path: Path) -> date | None:
+    """Return the session of a day's folder or file; None of what is not ours."""
+    name = _OURS.fullmatch(path.name)
+    is_there = name is not None and (path.is_file() if name[1] else path.is_dir())
+    return day_of_name(name[2]) if name is not None and is_there else None
+
+
+def _parts_in(day: Path) -> list[Path]:
+    """Return the parts in a day's folder, in order. What else lies there is not ours."""
+    return sorted(p for p in day.glob("*.parquet") if _PART.fullmatch(p.name) and p.is_file())
+
+
+def _rows_in(path: Path) -> int:
+    return pq.read_metadata(path).num_rows if path.is_file() else 0
 
 
 def _new(parts: list[Path], known: list[str]) -> list[Path]:
@@ -125,7 +141,7 @@ def _file(folder: Path, session: date) -> Path:
 
 
 def _names_in(path: Path) -> list[str]:
-    if not path.exists():
+    if not path.is_file():
         return []
     try:
         metadata = pq.read_schema(path).metadata or {}

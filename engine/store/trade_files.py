@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from engine import schemas
 from engine.columns import TIME
 from engine.errors import StoreError
-from engine.files import atomic_writer, private_folder, remove_unfinished
+from engine.files import atomic_writer, day_of_name, private_folder, remove_unfinished
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.merge import latest_rows, lock_of
@@ -110,7 +110,7 @@ def file_of(folder: Path, session: date) -> Path:
 
 def sessions_in_files(folder: Path) -> list[date]:
     """Return the sessions that have a file, in order."""
-    return _sessions(path.name for path in folder.glob("trades_*.parquet"))
+    return _sessions(path.name for path in folder.glob("trades_*.parquet") if path.is_file())
 
 
 def remove_files(folder: Path) -> None:
@@ -131,8 +131,8 @@ def joined(in_file: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sessions(names: Iterable[str]) -> list[date]:
-    found = (_NAME.fullmatch(name) for name in names)
-    return sorted(datetime.strptime(name[1], "%Y%m%d").date() for name in found if name)
+    found = (day_of_name(name[1]) for text in names if (name := _NAME.fullmatch(text)))
+    return sorted(day for day in found if day)
 
 
 def _partition(session: date) -> str:

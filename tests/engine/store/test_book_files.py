@@ -118,3 +118,21 @@ def test_an_empty_folder_has_an_empty_book(tmp_path: Path) -> None:
     book_files.remove_all(tmp_path)
     assert read(tmp_path).schema == pl.Schema(BOOK)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_l6_what_is_not_ours_in_the_folder_stops_nothing_and_stays(tmp_path: Path) -> None:
+    """L6. A name of eight digits that are no day ended in a ValueError, a pipe never."""
+    day = book_files.write_part(tmp_path, DAY, book(0, 5)).parent
+    (tmp_path / "99999999").mkdir()
+    for name in ("book_99999999.parquet", "book_20261119.parquet", "20261120/000000000001.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / name)
+    (day / "notes.parquet").write_text("mine")
+    assert book_files.sessions(tmp_path) == [DAY, date(2026, 11, 20)]
+    assert book_files.scan_files(tmp_path).collect().height == 5
+    assert book_files.join_parts(tmp_path, DAY) == 5
+    assert book_files.join_parts(tmp_path, DAY) == 5
+    assert book_files.join_parts(tmp_path, date(2026, 11, 20)) == 0
+    assert book_files.scan_files(tmp_path).collect().height == 5
+    assert [path.name for path in day.iterdir()] == ["notes.parquet"]

@@ -210,3 +210,12 @@ async def test_files_are_for_their_owner_and_any_engine(filled: Store, tmp_path:
 
 def columns(frame: pl.DataFrame) -> Sequence[tuple[str, object]]:
     return list(frame.schema.items())
+
+
+def test_l6_what_is_not_ours_in_the_folder_is_no_session(tmp_path: Path) -> None:
+    """L6. Eight digits that are no day ended in a ValueError."""
+    for name in ("trades_99999999.parquet", "trades_20260105 - Copy.parquet", "x.parquet"):
+        (tmp_path / name).touch()
+    (tmp_path / "trades_20260106.parquet").mkdir()
+    (tmp_path / "trades_20260107.parquet").touch()
+    assert sessions_in_files(tmp_path) == [date(2026, 1, 7)]
