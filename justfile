@@ -70,6 +70,18 @@ validate *options:
 export *options:
     @krt export "$@"
 
+# the signals of a session at which a strategy turned
+[group('research')]
+[no-exit-message]
+signals *options:
+    @krt signals "$@"
+
+# the trades that a session's signals make, and what they earn, by the rules of just backtest
+[group('research')]
+[no-exit-message]
+trades *options:
+    @krt trades "$@"
+
 # compute the signals of the history again and compare them with those given
 [group('research')]
 [no-exit-message]

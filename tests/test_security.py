@@ -37,7 +37,16 @@ from tests.paths import ROOT
 
 TEXT = (ROOT / "SECURITY.md").read_text("utf-8")
 KEY, SECRET = "PS-the-key-of-kis", "the-secret-of-kis"
-LOOKS = {"sql", "status", "plot", "replay", "dashboard", "research"}  # backtest, sweep: by bars_of
+LOOKS = {  # backtest, sweep: by bars_of
+    "sql",
+    "status",
+    "plot",
+    "replay",
+    "signals",
+    "trades",
+    "dashboard",
+    "research",
+}
 
 
 def section(title: str) -> str:

@@ -49,6 +49,8 @@ _COMMANDS = (
     "research",
     "backfill",
     "validate",
+    "signals",
+    "trades",
     "replay",
     "backtest",
     "sweep",

@@ -9,6 +9,7 @@ forward: no loop over the bars.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
@@ -21,17 +22,30 @@ from strategies.base import ENGINE, Params, Strategy, is_observation
 def positions(
     bars: pl.LazyFrame, strategy: Strategy[Any], params: Params, rules: BacktestRules
 ) -> pl.DataFrame:
+    """Return `positions_by_signals` of the signals that the strategy gives for the bars."""
+    return positions_by_signals(bars, strategy.evaluate(bars, params), params, rules)
+
+
+def positions_by_signals(
+    bars: pl.LazyFrame,
+    signals: pl.LazyFrame,
+    params: Params,
+    rules: BacktestRules,
+    *,
+    running: Collection[str] = (),
+) -> pl.DataFrame:
     """Return one row a bar with the position over it and what that earned.
 
+    `running` are the symbols whose newest session is not over: its newest bar is not its last, so
+    nothing is closed there.
+
     Columns: timestamp, symbol, session, open, close, tradable (the strategy has a band), position
-    (-1, 0, +1 while the bar lasts), before (while the bar before lasted), last (of the session),
-    multiplier, tick_open, tick_close; in KRW gross, cost, value (traded); trade (a number that is
-    the same for the bars of a trade); ruined (false; see `ruin`). Raises InputError for an unknown
-    symbol.
+    (-1, 0, +1 while the bar lasts), before (while the bar before lasted), decided (from the next
+    bar on; null before the first decision), last (of the session), multiplier, tick_open,
+    tick_close; in KRW gross, cost, value (traded); trade (a number that is the same for the bars of
+    a trade); ruined (false; see `ruin`). Raises InputError for an unknown symbol.
     """
-    signals = strategy.evaluate(bars, params).select(
-        "timestamp", "symbol", "trade_signal", "ub", "lb"
-    )
+    signals = signals.select("timestamp", "symbol", "trade_signal", "ub", "lb")
     ordered = in_order(bars).collect(engine=ENGINE)
     symbols = ordered["symbol"].unique().sort().to_list()
     return (
@@ -39,12 +53,13 @@ def positions(
         .join(signals, on=["timestamp", "symbol"], maintain_order="left")
         .with_columns(_decision(params, rules).alias("target"))
         .with_columns(pl.col("target").forward_fill().over("session_number"))
-        .with_columns(_last().alias("last"), _previous("target").alias("wanted"))
+        .with_columns(_last(running).alias("last"), _previous("target").alias("wanted"))
         .with_columns(_without_late_entry().alias("position"))
         .with_columns(
             _previous("position").alias("before"),
             pl.struct("session_number", "position").rle_id().alias("trade"),
             pl.col("ub").is_not_null().alias("tradable"),
+            pl.col("target").alias("decided"),
             tick_at("open", symbols).alias("tick_open"),
             tick_at("close", symbols).alias("tick_close"),
         )
@@ -60,6 +75,7 @@ def positions(
             "wanted",
             "position",
             "before",
+            "decided",
             "last",
             "multiplier",
             "tick_open",
@@ -93,8 +109,12 @@ def _previous(column: str) -> pl.Expr:
     return pl.col(column).fill_null(0).shift(1, fill_value=0).over("session_number")
 
 
-def _last() -> pl.Expr:
-    return pl.col("session_number").ne_missing(pl.col("session_number").shift(-1))
+def _last(running: Collection[str]) -> pl.Expr:
+    over = pl.col("session_number").ne_missing(pl.col("session_number").shift(-1))
+    if not running:
+        return over
+    newest = pl.col("symbol").ne_missing(pl.col("symbol").shift(-1))
+    return over & ~(newest & pl.col("symbol").is_in(list(running)))
 
 
 def _without_late_entry() -> pl.Expr:

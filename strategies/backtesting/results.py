@@ -13,7 +13,9 @@ def trades(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
 
     Columns: symbol, session, direction (+1, -1), entered (stamp of the bar at whose open), entry
     (price), left (stamp of the bar at whose open, or close if `why` is `close` or `ruined`), exit,
-    why (`reversal`, `inside`, `close`, `opposite` or `ruined`), bars (held for), gross, cost, net.
+    why (`reversal`, `inside`, `close`, `opposite`, `ruined` or `open`), bars (held for), gross,
+    cost, net. A position of a running session that is not left yet is `open`: left is null, exit
+    the last close, and leaving has not cost anything. `positions` must then be of one symbol.
     """
     ticks = rules.commission_ticks + rules.slippage_ticks
     krw = pl.col("multiplier") * rules.contracts
@@ -21,6 +23,7 @@ def trades(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
         positions.lazy()
         .with_columns(_at_exit("open", "close", "exit"), _at_exit("timestamp", "timestamp", "left"))
         .with_columns(_at_exit("tick_open", "tick_close", "exit_tick"), _why())
+        .with_columns(pl.col("exit").fill_null(pl.col("close")), pl.col("exit_tick").fill_null(0.0))
         .filter(pl.col("position") != 0)
         .group_by("trade", maintain_order=True)
         .agg(
@@ -53,6 +56,8 @@ def _why() -> pl.Expr:
         .then(pl.lit("ruined"))
         .when("last")
         .then(pl.lit("close"))
+        .when(pl.col("position").shift(-1).is_null())
+        .then(pl.lit("open"))
         .when(pl.col("position").shift(-1) == against)
         .then(pl.lit("reversal"))
         .when(pl.col("wanted").shift(-1) == against)

@@ -19,6 +19,7 @@ from pipelines.reports.charts.style import (
     Width,
     clock_axis,
 )
+from strategies.turns import turns
 
 # drawn as far as the strategy has them: every one has bands, not every one a VWAP
 _LINES = {"vwap": "VWAP", "ub": "상단 밴드", "lb": "하단 밴드"}
@@ -27,7 +28,7 @@ _SIGNALS = {1: "매수", -1: "매도"}
 
 
 def day_chart(bars: pl.DataFrame, signals: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
-    """Draw the bars of one symbol and session: candles, VWAP, bands, trade signals, volume.
+    """Draw the bars of one symbol and session: candles, VWAP, bands, turns, volume.
 
     `bars`: timestamp, open, high, low, close, volume. `signals`: the columns of every strategy
     (`strategies.base.SIGNAL_COLUMNS`) and vwap if it has one; may be empty. Rising bars are
@@ -112,7 +113,7 @@ def _lines(signals: pl.DataFrame) -> Picture:
 
 
 def _trades(signals: pl.DataFrame) -> Picture:
-    given = signals.filter(pl.col("trade_signal") != 0).select(
+    given = turns(signals).select(
         "timestamp",
         "close",
         pl.col("trade_signal").replace_strict(_SIGNALS, return_dtype=pl.String).alias("signal"),

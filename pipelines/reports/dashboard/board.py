@@ -17,6 +17,12 @@ from engine.history.matrices import long_matrix
 from engine.market.symbols import Stock, parse
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
+from pipelines.evaluation.standing import (
+    Ask,
+    read_positions,
+    read_signals,
+    strategies_with_signals,
+)
 from pipelines.feed import Feed
 from pipelines.reports.environment import STALE_AFTER
 from pipelines.reports.sql_text import sql_text
@@ -26,7 +32,11 @@ from pipelines.reports.standing import (
     present_moment,
     read_standing,
 )
+from strategies.backtesting.rules import BacktestRules
+from strategies.backtesting.standing import standing_positions
+from strategies.base import Strategy
 from strategies.registry import DEFAULT_STRATEGY, STRATEGIES
+from strategies.turns import turns
 
 _BARS_TODAY = pl.Schema(
     [
@@ -48,7 +58,8 @@ class Board:
     components: pl.DataFrame  # SYSTEM_STATUS
     symbols: pl.DataFrame  # of `_symbols`
     counts: dict[str, int]  # rejected, corrected
-    last_signals: Mapping[str, pl.DataFrame]  # of last_signals.sql, by strategy
+    positions: Mapping[str, pl.DataFrame]  # STANDING, by strategy
+    last_turns: Mapping[str, pl.DataFrame]  # of trade_signals.sql, newest first, by strategy
     symbol: str | None  # whose chart is shown
     chart_bars: pl.DataFrame
     chart_signals: Mapping[str, pl.DataFrame]  # by strategy; one at least
@@ -61,6 +72,7 @@ class Board:
         return self.standing.now
 
 
+LAST_TURNS = 8
 QUESTION_TIMEOUT = "10s"  # the page asks again in seconds: a question must not pile up
 
 
@@ -85,7 +97,8 @@ def read_board(
         symbol = _chart_symbol(cursor, bars["symbol"].unique().sort())
         summaries = ask(sql_text("dashboard", "last_summaries.sql", **today))
         counts = ask(sql_text("dashboard", "counts_today.sql", **today))
-        tables = _signal_tables(cursor)
+        found = strategies_with_signals(ask)
+        tables = {strategy.name: strategy.table for strategy in found}
         summary = next(
             summaries.sort("days_to_expiry", nulls_last=True).iter_rows(named=True), None
         )
@@ -94,7 +107,8 @@ def read_board(
             ask(sql_text("status", "1_heartbeats.sql")),
             _symbols(standing, bars),
             next(counts.iter_rows(named=True)),
-            _last_signals(cursor, tables, today),
+            {strategy.name: _standing(ask, strategy, now) for strategy in found},
+            _last_turns(cursor, tables, today),
             symbol,
             _bars(cursor, symbol, today),
             _chart_signals(cursor, tables, symbol, today),
@@ -129,21 +143,26 @@ def _symbols(standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _signal_tables(cursor: Cursor) -> dict[str, str]:
-    """Return the table of each registered strategy that has one: it is made with a signal."""
-    existing = set(fetch_frame(cursor, sql_text("dashboard", "signal_tables.sql"))["name"])
-    return {name: s.table for name, s in STRATEGIES.items() if s.table in existing}
+def _standing(ask: Ask, strategy: Strategy[Any], now: datetime) -> pl.DataFrame:
+    """Return STANDING: what a strategy holds and has earned today by the backtest's usual rules."""
+    rules = BacktestRules()
+    signals = read_signals(ask, strategy, now.date(), now)
+    return standing_positions(read_positions(ask, signals, strategy, now, rules), rules)
 
 
-def _last_signals(
+def _last_turns(
     cursor: Cursor, tables: Mapping[str, str], today: dict[str, str]
 ) -> dict[str, pl.DataFrame]:
-    """Return the last trade signals of every strategy; without any, an empty frame."""
+    """Return the last turns of every strategy, newest first; without any, an empty frame."""
     return {
-        name: fetch_frame(
-            cursor,
-            sql_text("dashboard", "last_signals.sql", table=identifier(tables[name]), **today),
+        name: turns(
+            fetch_frame(
+                cursor,
+                sql_text("dashboard", "trade_signals.sql", table=identifier(tables[name]), **today),
+            )
         )
+        .sort("timestamp", "symbol", descending=[True, False])
+        .head(LAST_TURNS)
         if name in tables
         else pl.DataFrame()
         for name in STRATEGIES

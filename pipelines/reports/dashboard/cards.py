@@ -24,7 +24,7 @@ _STATES: dict[State, tuple[str, str]] = {
     "stopped": ("✕ 중단", VERMILLION),
 }
 MISSING_KO = {"open": "미해결", "unavailable": "복구 불가", "refused": "거부됨"}
-_SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE)}
+_SIDES = {1: ("▲ 매수", VERMILLION), -1: ("▼ 매도", BLUE), 0: ("–", GREY)}
 
 STYLE = f"""
 :root {{ --marimo-text-font: "{FONT}", sans-serif; --marimo-heading-font: "{FONT}", sans-serif; }}
@@ -194,11 +194,10 @@ def seconds(delay: float | None) -> str:
     return "–" if delay is None else f"{delay:.1f} s"
 
 
-def last_signals(signals: Mapping[str, pl.DataFrame]) -> str:
-    """Return the last trade signals of every strategy."""
+def last_turns(found: Mapping[str, pl.DataFrame]) -> str:
+    """Return the last signals of every strategy at which it turned."""
     return "".join(
-        section(f"최근 신호 ({strategy})", _signal_table(rows))
-        for strategy, rows in signals.items()
+        section(f"최근 신호 ({strategy})", _signal_table(rows)) for strategy, rows in found.items()
     )
 
 
@@ -207,7 +206,7 @@ def _signal_table(signals: pl.DataFrame) -> str:
         [
             cell(row["symbol"]),
             cell(price(row["symbol"], row["close"])),
-            _side(row["trade_signal"]),
+            side(row["trade_signal"]),
             cell(row["reason"]),
         ]
         for row in signals.iter_rows(named=True)
@@ -253,9 +252,10 @@ def _number(value: object, unit: str = "") -> str:
     return f"{value:,.2f}{unit}" if isinstance(value, float) else "–"
 
 
-def _side(signal: int) -> str:
+def side(signal: int, note: str = "") -> str:
+    """Return the cell of a direction, +1 or -1, by shape, word and colour; 0 is neither."""
     word, color = _SIDES[signal]
-    return f'<td style="color:{color}">{word}</td>'
+    return f'<td style="color:{color}">{word}{escape(note)}</td>'
 
 
 def cell(text: str, *, bad: bool = False) -> str:

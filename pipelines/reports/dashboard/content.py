@@ -23,6 +23,7 @@ from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import Board, read_board
 from pipelines.reports.dashboard.feed_card import feed_section
 from pipelines.reports.dashboard.health import HeartbeatWatch, State
+from pipelines.reports.dashboard.positions_card import positions_section
 from pipelines.reports.environment import (
     PAGE_DAYS,
     PAGE_FEED,
@@ -84,7 +85,7 @@ class PageContent:
     trouble: str = ""
 
     def top(self) -> str:
-        """Return clock, counts, components and last bars as HTML."""
+        """Return positions, last bars, clock, counts and components as HTML: the market first."""
         if self.board is None:
             away = cards.card(
                 "데이터베이스", "연결되지 않음", self.trouble, bad=True, name="trouble"
@@ -92,9 +93,10 @@ class PageContent:
             return cards.page(f'<div class="row">{away}</div>')
         return cards.page(
             cards.banner(self.board, self.states.get("collector")),
+            positions_section(self.board.positions),
+            cards.last_bars(self.board),
             cards.head(self.board, simulated=self.simulated),
             cards.components(self.board, self.states),
-            cards.last_bars(self.board),
             feed_section(self.board.standing.feed),
         )
 
@@ -102,9 +104,7 @@ class PageContent:
         """Return options and last signals as HTML."""
         if self.board is None:
             return ""
-        return cards.page(
-            cards.option_summary(self.board), cards.last_signals(self.board.last_signals)
-        )
+        return cards.page(cards.option_summary(self.board), cards.last_turns(self.board.last_turns))
 
     def prices(self) -> list[Picture]:
         """Return a chart for each strategy with its bands and signals; none without bars."""

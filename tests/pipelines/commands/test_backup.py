@@ -101,7 +101,9 @@ def contents_by(ask: Callable[[str], pl.DataFrame]) -> dict[str, list[str]]:
     }
     columns = ask(
         "SELECT concat_ws(' ', attrelid::regclass, attname, atttypid::regtype, attnotnull,"
-        " attidentity, attgenerated, col_description(attrelid, attnum), relacl,"
+        " attidentity, attgenerated, col_description(attrelid, attnum),"
+        # Rights in any order: that in which they were granted says nothing.
+        " (SELECT string_agg(acl::text, ' ' ORDER BY acl::text) FROM unnest(relacl) AS acl),"
         " pg_get_expr(relpartbound, pg_class.oid)) AS line FROM pg_attribute"
         " JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace"
         " AND attnum > 0 AND relname <> 'notes' ORDER BY 1",

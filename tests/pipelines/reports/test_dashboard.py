@@ -74,7 +74,7 @@ def test_t11_nothing_of_the_future_is_on_the_page(viewer: Viewer) -> None:
     """T11. A day that was played again showed 15:45's signal at 10:11."""
     board = viewer.read().board
     assert board is not None
-    frames = [board.chart_bars, *board.chart_signals.values(), *board.last_signals.values()]
+    frames = [board.chart_bars, *board.chart_signals.values(), *board.last_turns.values()]
     assert all(frame["timestamp"].max() <= NOON for frame in frames)
     assert board.chart_signals["dolpha1"].height == 193
     assert board.symbols["timestamp"].max() == NOON
