@@ -20,6 +20,7 @@ from engine.market import sessions
 from engine.market.products import option_series
 from engine.market.symbols import FrontMonth, Symbol, chains_of
 from pipelines.evaluation.bars import symbol_with_bars
+from pipelines.evaluation.standing import strategies_with_signals
 from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import read_minutes
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
@@ -69,7 +70,7 @@ def signals_of_day(
     Raises InputError for an unknown strategy.
     """
     chosen = strategy_named(strategy)
-    if chosen.table in signal_tables(url):
+    if chosen in strategies_with_signals(partial(query, url)):
         of_symbol = pl.col("symbol") == symbol.code
         stored = scan(chosen.table, url).filter(of_symbol, *_on(day)).collect()
         if stored.height:
@@ -79,11 +80,6 @@ def signals_of_day(
     earlier = sessions.previous_sessions(symbol.market, day, warm_up)
     bars = _bars(url, symbol, min(earlier, default=day), day)
     return chosen.evaluate(bars, params).filter(*_on(day)).collect()
-
-
-def signal_tables(url: str) -> set[str]:
-    """Return the tables of signals that exist: a strategy's is made with its first signal."""
-    return set(query(url, sql_text("dashboard", "signal_tables.sql"))["name"])
 
 
 def maturities(url: str, day: date, series: str) -> list[str]:

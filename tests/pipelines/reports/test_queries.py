@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from functools import partial
 
 import polars as pl
 import pytest
@@ -10,9 +11,12 @@ from polars.testing import assert_frame_equal
 
 from engine import schemas
 from engine.errors import InputError
+from engine.history.scan import query
 from engine.market.symbols import parse
 from engine.store import Store
+from pipelines.evaluation.standing import strategies_with_signals
 from pipelines.reports import queries
+from strategies.registry import STRATEGIES
 from tests.pipelines.random_bars import random_bars
 
 DAY = date(2026, 11, 16)
@@ -59,7 +63,7 @@ async def test_a_strategy_that_has_stored_nothing_has_no_table(
     store: Store, database_url: str
 ) -> None:
     """What its signals would have been is shown all the same."""
-    assert queries.signal_tables(database_url) == {"dolpha1_signal"}
+    assert strategies_with_signals(partial(query, database_url)) == [STRATEGIES["dolpha1"]]
     bars = random_bars("A01612", DAY, DAY, minutes=60).with_columns(
         fetched_at=datetime(2026, 12, 1), source=pl.lit(schemas.REST)
     )
