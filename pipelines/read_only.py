@@ -44,7 +44,9 @@ _NEVER_CALLED = re.compile(
     r"|connectby|xpath_table|pg_read_\w+|pg_ls_\w+|pg_stat_file|pg_file_\w+|pg_terminate_backend"
     r"|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile\w*|pg_promote|pg_switch_wal"
     r"|pg_create_\w+|pg_drop_\w+|pg_logical_\w+|pg_replication_\w+|pg_notify|lo_\w+|loread|lowrite"
-    r"|pg_(?:try_)?advisory_\w+)\b",
+    r"|pg_(?:try_)?advisory_\w+|pg_log_\w+|pg_get_process_memory_contexts|pg_backup_\w+"
+    r"|pg_stat(?:_\w+)?_reset\w*|pg_wal_\w+|pg_copy_\w+|pg_sync_\w+|pg_import_\w+|pg_current_logfile"
+    r"|pg_hba_file_rules|pg_ident_file_mappings|pg_file_settings|pg_show_all_file_settings)\b",
     re.IGNORECASE,
 )
 # A call of a function whose name is written in escapes could be a call of one of those.

@@ -149,6 +149,27 @@ def test_s1_just_sql_runs_nothing_but_what_reads(
     assert query(database_url, "SELECT FROM pg_largeobject_metadata").height == 0
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "pg_log_backend_memory_contexts({pid})",
+        "pg_get_process_memory_contexts({pid}, false, 1)",
+        "pg_backup_start('x')",
+        "pg_stat_reset()",
+        "pg_stat_statements_reset()",
+        "pg_wal_replay_pause()",
+        "pg_copy_physical_replication_slot('a', 'b')",
+        "pg_current_logfile()",
+        "* FROM pg_hba_file_rules",
+        "* FROM pg_file_settings",
+    ],
+)
+def test_s1_what_a_role_would_refuse_is_refused_by_its_name_where_there_is_none(reads: str) -> None:
+    """S1. Behind a pooler a superuser's address stays a superuser's."""
+    with pytest.raises(InputError, match="queries are read-only"):
+        check_reads(f"SELECT {reads}")
+
+
 # A session's own settings and messages are everybody's, and a reader who logged in gains nothing.
 _HARMLESS = ("LISTEN", "NOTIFY", "PREPARE", "pg_notify", "RESET", "DEFAULT", "'none'", "READ WRITE")
 
