@@ -154,8 +154,8 @@ restore *options:
 db-roles *options:
     @krt db-roles "$@"
 
-# Files run in the order of their names: in that of their sizes, which is usual, the whole days would
-# come last, when the other worker has nothing left to do.
+# Files run in the order that tests/conftest.py gives them: in that of their sizes, which is usual, the
+# whole days would come last, when the other worker has nothing left to do.
 # run the tests
 [group('development')]
 [no-exit-message]

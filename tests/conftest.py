@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -22,13 +23,25 @@ sys.dont_write_bytecode = False
 
 from engine.clock import WallClock
 from engine.store import Store, embedded_server, migrate
-from tests.databases import LONG, command, fresh_database
+from tests.databases import LONG, command, fresh_database, types_read_once
+from tests.paths import WITHOUT_PANDAS
 
 pytest_plugins = ["tests.skips"]
+
+# Files that take long run first: with one of them at the end, the other worker has nothing to do.
+SLOW = ("tests/e2e", "tests/soak", "tests/test_wheel", "tests/pipelines", "tests/engine/store")
 
 # A slow machine must not fail a test. A test that needs more examples says so itself.
 settings.register_profile("krt", deadline=None, max_examples=200 if LONG else 60)
 settings.load_profile("krt")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hide_pandas_from_commands() -> Iterator[None]:
+    """Start commands as users have them, without pandas: pyarrow would load it each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(WITHOUT_PANDAS), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +64,8 @@ def server_url() -> Iterator[str]:
         command(url, f"CREATE DATABASE {template}")
         template_url = url.replace("/krt?", f"/{template}?")
         migrate(template_url)
-        yield template_url
+        with types_read_once(template_url):
+            yield template_url
 
 
 @pytest.fixture
@@ -84,8 +98,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what is slow by nature: `KRT_LONG_TESTS=1`, or .ci/long, runs it too."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
     if LONG:
         return
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="long: runs with KRT_LONG_TESTS=1"))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at all tests and imports again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let it clean up after all: some libraries complain of what is left at the end."""
+    gc.unfreeze()

@@ -4,26 +4,68 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
-from engine.store.connection import Connection
+import adbc_driver_manager
+import adbc_driver_postgresql
+import pytest
+
+from engine.store import driver
+from engine.store.connection import Connection, connection_url
 from engine.store.embedded.programs import find_programs
 
 LONG = "KRT_LONG_TESTS" in os.environ  # randomised tests then run for minutes
+_COPY = "test_"  # how the names of the databases begin that are copies of the template
 
 
 @contextmanager
 def fresh_database(server_url: str) -> Iterator[str]:
     """Make a database from the template that the URL names; drop it at the end."""
     template = server_url.rpartition("/")[2].partition("?")[0]
-    name = f"test_{uuid.uuid4().hex[:12]}"
+    name = f"{_COPY}{uuid.uuid4().hex[:12]}"
     maintenance = _maintenance(server_url.replace(f"/{template}?", "/krt?"))
     maintenance.execute_alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield server_url.replace(f"/{template}?", f"/{name}?")
     maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def types_read_once(template_url: str) -> Iterator[None]:
+    """Let connections to copies of the template go without reading their types again.
+
+    The driver reads them when it meets an address, which takes as long as a short test: here each
+    test has a database of its own, and each component an address. The copies have the template's
+    types. A database in which a test makes types of its own is met as ever once it needs them.
+    """
+    types = adbc_driver_postgresql.connect(connection_url(template_url, "template"))
+    kept = SimpleNamespace(close=lambda: None)  # closed here, and not by the last connection
+    on_their_own: set[str] = set()
+    one_at_a_time = threading.Lock()
+
+    def open_connection(url: str) -> Any:
+        if f"/{_COPY}" not in url or url in on_their_own:
+            return driver.open_connection(url)
+        with one_at_a_time:
+            types.set_options(uri=url)
+            opened = adbc_driver_manager.AdbcConnection(types)
+        return adbc_driver_manager.dbapi.Connection(kept, opened, autocommit=True)  # type: ignore[arg-type]
+
+    def forget_types(url: str) -> None:
+        on_their_own.add(url)
+        driver.forget_types(url)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.store.connection.open_connection", open_connection)
+        patch.setattr("engine.store.connection.forget_types", forget_types)
+        yield
+    with suppress(RuntimeError):  # a test has left a connection open
+        types.close()
 
 
 @cache

@@ -23,6 +23,8 @@ BOARD_FILE = REAL_DATA / "k200_options_kis_20260917.parquet"
 CALLS_FILE = REAL_DATA / "kis_calls_20261007.csv"
 CASES = SHARED / "cases"
 
+WITHOUT_PANDAS = ROOT / "tests" / "without_pandas"  # a PYTHONPATH of commands
+
 ABSENT = "not part of the project"
 
 

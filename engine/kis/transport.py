@@ -8,6 +8,7 @@ says so, however slow the machine is.
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import zlib
 from dataclasses import dataclass
@@ -183,10 +184,17 @@ def _is_packed(response: httpx.Response) -> bool:
     return bool(ways)
 
 
+@lru_cache(4)
+def _believed_certificates(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Return the certificates that are believed: to read them takes longer than fifty requests."""
+    return httpx.create_ssl_context()
+
+
 def _build_transport(base_url: str) -> AiohttpTransport:
     """Build the transport. Proxies of the environment are not used for the loopback address."""
     outside = urlsplit(base_url).hostname not in LOOPBACK
-    transport = AiohttpTransport()
+    named = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    transport = AiohttpTransport(verify=_believed_certificates(*named))
 
     def session() -> aiohttp.ClientSession:  # aiohttp must be created inside the event loop
         return aiohttp.ClientSession(

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
+import pytest
 from pydantic import SecretStr
 
 from engine.clock import Clock, VirtualClock
@@ -25,11 +26,13 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store import Store, Writer
 from pipelines.history.request import BackfillContext
+from tests.databases import LONG
 from tests.served import served_bars
 from tests.soak.clocks import SteppedClock
 
 BARS = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
 KEY, SECRET = next(iter(APP_KEYS.items()))
+MARKET = SyntheticMarket(3)  # of all tests: it keeps the sessions that it has made up
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,7 @@ async def desk(
     midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time())
     steps = [(now, ahead or timedelta()), (midnight, timedelta())]
     ours: Clock = clock if ahead is None else SteppedClock(clock, steps)
-    async with serve(
-        market or SyntheticMarket(3), clock, faults=faults, calls_per_second=1000
-    ) as simulator:
+    async with serve(market or MARKET, clock, faults=faults, calls_per_second=1000) as simulator:
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
         settings = KisSettings(base_url=simulator.base_url, app_keys=(key,), calls_per_second=5)
         transport = Transport(
@@ -124,6 +125,16 @@ async def desk(
             await client.close()
             await writer.close()
             await store.close()
+
+
+def send_fewer_frames(patch: pytest.MonkeyPatch) -> None:
+    """Have the same trades of a minute sent in a fifth of the frames, but not in the long tests.
+
+    Each frame is a message between two sockets, which is most of what a minute of the feed costs.
+    """
+    if not LONG:
+        patch.setattr("engine.simulator.stream.day_rows.MOST_MOMENTS", 8)
+        patch.setattr("engine.simulator.stream.day_rows.OPTION_MOMENTS", 2)
 
 
 class Thin(SyntheticMarket):

@@ -77,7 +77,7 @@ class Server:
         folder = on.folder / "server"
         make_folder(folder, 0o755)
         self._cluster = Cluster(folder, find_programs(None))
-        self._cluster.initialise()
+        self._cluster.initialise(durable=True)
         self._cluster.start(durable=True)
         self._cluster.ensure_database()
         self.url = self._cluster.url()

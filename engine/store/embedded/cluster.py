@@ -69,7 +69,7 @@ class Cluster:
         """Where Postgres keeps its files."""
         return data_folder(self.folder)
 
-    def initialise(self) -> None:
+    def initialise(self, *, durable: bool) -> None:
         """Make the data beside its place and rename it, so that it is never half made."""
         log.info("🚀 making the database in %s (once)", self.folder)
         making = self.folder / "making"
@@ -93,6 +93,7 @@ class Cluster:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
             *authentication,
+            *([] if durable else ["--no-sync"]),
             folder=self.folder,
         )
         if sys.platform != "win32":

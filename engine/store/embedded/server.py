@@ -126,7 +126,7 @@ def _join(cluster: Cluster, *, durable: bool) -> None:
             f" name one such as {SYSTEM_FOLDER}"
         )
     if not cluster.data.exists():
-        cluster.initialise()
+        cluster.initialise(durable=durable)
     if not cluster.is_running():
         cluster.start(durable=durable)
     cluster.ensure_database()

@@ -15,6 +15,7 @@ from engine.clock import VirtualClock
 from engine.simulator import APP_KEYS, MarketData, Simulator, SyntheticMarket, serve
 from tests.paths import DIRTY_STOCKS_FILE, FUTURES_FILE, KIS_SAMPLES, STOCKS_FILE, require
 
+CERTIFICATES = httpx.create_ssl_context()  # read once: no call needs them
 FUTURES = "/uapi/domestic-futureoption/v1/quotations/"
 STOCKS = "/uapi/domestic-stock/v1/quotations/"
 PATHS = {
@@ -134,7 +135,7 @@ def calling() -> Calling:
         options = {"calls_per_second": 1e9, **options}
         async with (
             serve(market or SyntheticMarket(7), clock, **options) as simulator,
-            httpx.AsyncClient(base_url=simulator.base_url) as http,
+            httpx.AsyncClient(base_url=simulator.base_url, verify=CERTIFICATES) as http,
         ):
             caller = Caller(http, simulator, clock)
             if log_in:

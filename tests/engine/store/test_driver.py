@@ -16,6 +16,8 @@ from engine.store.driver import forget_types, open_connection
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses whose types are read from now on; nothing is kept from before."""
+    monkeypatch.setattr("engine.store.connection.open_connection", open_connection)
+    monkeypatch.setattr("engine.store.connection.forget_types", forget_types)
     monkeypatch.setattr(driver, "_kept", type(driver._kept)())
     seen: list[str] = []
     connect = adbc_driver_postgresql.connect

@@ -117,13 +117,9 @@ def test_data_outlives_the_server_and_a_stale_postmaster_pid_is_no_obstacle(fold
     assert not folder.exists()
 
 
-ODD_NAMES = {
-    "Korean": "a b's 한글 %41",
-    "comma": "Kim, Minsu",
-    "quotes": "the \"box\" of 'Kim'",
-    "backslash": "a\\b\\\\n",
-    "shell": "$HOME `id` $(id) & ; # !",
-    "address": "100% ?a=b&c@d:e#f",
+ODD_NAMES = {  # the socket lies in the first one's folder, elsewhere for the others
+    "signs": "b's 한글 %41 100%?a=b&c@d:e a\\b\\\\n $HOME`id`$(id)&;#!",
+    "comma and quotes": 'Kim, Minsu: the "box"',
     "long": "x" * 120,
 }
 

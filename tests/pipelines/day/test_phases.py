@@ -1,7 +1,8 @@
 """The table of docs/reliability.md: in each phase of a day, everything that can go wrong.
 
 A cell is played on a short piece of a simulated day, with one stock: the trouble begins when the
-phase is reached, and is over two minutes later. Cells that another test plays name it.
+phase is reached, and is over two minutes later. Cells that another test plays name it. Each run
+plays every row and every column, the long tests all cells.
 """
 
 from __future__ import annotations
@@ -87,6 +88,16 @@ CELLS = [
 ]
 
 
+def played_always(cell: int, phase: str) -> bool:
+    """Whether each run plays the cell: all of the collecting, of the other phases every third."""
+    return phase == "collecting" or cell % 3 == 0
+
+
+def long_unless(always: bool, *cell: str) -> Any:
+    """The cell, for the long tests alone unless it is always played."""
+    return pytest.param(*cell, marks=() if always else pytest.mark.long)
+
+
 class Reached:
     """The phase, as an event: `begun` says that the trouble is there, and the phase may go on."""
 
@@ -137,7 +148,10 @@ def assert_tidy(folder: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("phase", "failure"), CELLS)
+@pytest.mark.parametrize(
+    ("phase", "failure"),
+    [long_unless(played_always(cell, where[0]), *where) for cell, where in enumerate(CELLS)],
+)
 async def test_no_trouble_of_two_minutes_costs_a_bar(
     database_url: str, tmp_path: Path, phase: str, failure: str
 ) -> None:
@@ -163,7 +177,9 @@ async def test_no_trouble_of_two_minutes_costs_a_bar(
     assert_tidy(tmp_path)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase", [long_unless(phase in ("asking", "collecting", "closing"), phase) for phase in PHASES]
+)
 async def test_a_clock_that_is_set_costs_no_bar(
     database_url: str, tmp_path: Path, phase: str
 ) -> None:
@@ -179,7 +195,9 @@ async def test_a_clock_that_is_set_costs_no_bar(
     assert_tidy(tmp_path)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase", [long_unless(phase in ("waiting", "collecting"), phase) for phase in PHASES]
+)
 async def test_a_second_process_is_refused_and_the_first_goes_on(
     database_url: str, tmp_path: Path, phase: str
 ) -> None:
@@ -230,15 +248,19 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def here(name: str) -> Any:
-    """A signal, skipped where the system has none of that name."""
+def sent(name: str, phase: str) -> Any:
+    """A signal in a phase, skipped where the system has none of that name."""
     missing = name not in signal.Signals.__members__
-    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"no {name} here"))
+    marks = [pytest.mark.skipif(missing, reason=f"no {name} here")]
+    if name != "SIGINT" and phase != "collecting":  # they become a SIGINT, whenever they come
+        marks.append(pytest.mark.long)
+    return pytest.param(name, phase, marks=marks)
 
 
 @pytest.mark.usefixtures("listening")
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("name", [here(name) for name in SIGNALS])
+@pytest.mark.parametrize(
+    ("name", "phase"), [sent(name, phase) for name in SIGNALS for phase in PHASES]
+)
 def test_a_signal_ends_the_day_with_what_it_has_committed(
     database_url: str, tmp_path: Path, name: str, phase: str
 ) -> None:
