@@ -17,6 +17,7 @@ from engine.errors import InputError
 from engine.history.bar_file_checks import RowCheck
 from engine.history.bar_file_forms import BarTable
 from engine.market.hours import MINUTE, Session
+from engine.market.nights import session_of
 from engine.market.symbols import parse
 
 BarTimes = Literal["start", "end"]
@@ -37,8 +38,8 @@ class SessionBars:
 
 
 def by_session(bars: pl.DataFrame) -> list[SessionBars]:
-    """Part bars (symbol, timestamp) by the daytime session that their symbol has on their date."""
-    day = pl.col("timestamp").dt.date()
+    """Part bars (symbol, timestamp) by the session that their symbol has then, of day or night."""
+    day = session_of(*map(pl.col, _KEY))
     pairs = bars.select("symbol", day=day).unique()
     sessions = [parse(symbol).session(on) for symbol, on in pairs.iter_rows()]
     numbers = {session: number for number, session in enumerate(dict.fromkeys(sessions))}

@@ -34,6 +34,7 @@ SESSIONS = [
     ("A01609", EXPIRY),  # no auction
     ("A01_FRONT", EXPIRY),
     (STOCK, date(2016, 7, 29)),  # the last day that closed at 15:00
+    ("A01612_NIGHT", date(2026, 11, 20)),  # half of it on a Saturday
 ]
 every_session = pytest.mark.parametrize(("symbol", "day"), SESSIONS)
 TIME = pl.col("timestamp")
