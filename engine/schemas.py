@@ -8,6 +8,8 @@ arrived; the column `committed_at`, which only tables have, is when the merge wa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import polars as pl
 import pyarrow as pa
 
@@ -157,8 +159,15 @@ def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
     Raises pyarrow.ArrowInvalid where a value does not fit its type (polars raises
     ColumnNotFoundError where a column is missing): both are mistakes of ours, not of the data.
     """
-    table = frame[schema.names].to_arrow().cast(schema).combine_chunks()
-    return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema)
+    arrays = (frame[field.name].to_arrow() for field in schema)
+    cast = [a if a.type == f.type else a.cast(f.type) for a, f in zip(arrays, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
+
+
+def one_frame(batches: Iterable[pa.RecordBatch]) -> pl.DataFrame:
+    """Return batches of one schema as a frame: put together first, for many are slow to read."""
+    table = pa.Table.from_batches(batches).combine_chunks()
+    return pl.DataFrame(table.to_batches()[0] if table.num_rows else table)
 
 
 ALL_MATURITIES = "all_"  # before the name of an underlying: a row over all maturities

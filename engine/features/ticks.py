@@ -82,17 +82,15 @@ def bars_from_trades(
     A symbol's first bar is complete only if it begins with the session's first trade: give the last
     trade before the minutes wanted along with theirs.
     """
-    rows = _sound_rows(distinct_trades(trades), ahead).with_columns(
-        stamp.alias("timestamp"),
-        pl.col("symbol").replace_strict(dict(multipliers or {}), default=1.0).alias("multiplier"),
-    )
+    rows = _sound_rows(distinct_trades(trades), ahead).with_columns(stamp.alias("timestamp"))
+    multiplier = pl.col("symbol").replace_strict(dict(multipliers or {}), default=1.0)
     return (
         _with_what_is_missing(rows)
         .drop_nulls("timestamp")
         .group_by(_SYMBOL_AND_STAMP, maintain_order=True)
         .agg(*_values(), *_growth(), *_proofs())
         .with_columns(
-            (pl.col("turnover") / pl.col("multiplier") / pl.col("traded")).alias("vwap"),
+            (pl.col("turnover") / multiplier / pl.col("traded")).alias("vwap"),
             (pl.col("traded") - pl.col("volume")).alias("missing_volume"),
             _complete().alias("complete"),
         )
@@ -193,7 +191,6 @@ def _values() -> list[pl.Expr]:
         pl.len().alias("trades"),
         pl.col("open_interest").last(),
         pl.col("received_at").last(),
-        pl.col("multiplier").first(),
     ]
 
 

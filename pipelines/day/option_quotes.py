@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from engine.features.chain import strikes_above_atm
 from engine.fetchers.newest_quotes import FEED_QUOTES, usable_quotes
+from engine.schemas import one_frame
+from pipelines.day.minute_bars import with_symbols
 from pipelines.feed import DayPlan
 
 REACH = 8  # strikes on each side of ATM
@@ -37,24 +39,27 @@ class OptionQuotes:
         self.symbols: tuple[str, ...] = ()
         self._strikes = _STRIKES.to_frame()  # a snapshot may lack some, the next one has them
         self._newest = FEED_QUOTES.to_frame()
-        self._waiting: list[pl.DataFrame] = []
+        self._waiting: list[pa.RecordBatch] = []
 
     def note(self, quotes: pa.RecordBatch) -> None:
         """Take what trades of options say (`engine.kis.stream.frames.OPTION_QUOTES`).
 
         Records of options that are not wanted are left out: what sent them is not known.
         """
-        wanted = pl.col("symbol").is_in(list(self.symbols))
-        own = pl.DataFrame(quotes).select(FEED_QUOTES.names()).filter(wanted)
-        if own.height:
+        if not quotes.num_rows:
+            return
+        own = with_symbols(quotes.select(FEED_QUOTES.names()), pa.array(self.symbols, pa.string()))
+        if own.num_rows:
             self._waiting.append(own)
-            if sum(part.height for part in self._waiting) > _WAITING:
+            if sum(part.num_rows for part in self._waiting) > _WAITING:
                 self.newest()
 
     def newest(self) -> pl.DataFrame:
         """Return the newest quote of each option so far (FEED_QUOTES)."""
-        self._newest = usable_quotes(pl.concat([self._newest, *self._waiting]))
-        self._waiting.clear()
+        if self._waiting:
+            came = one_frame(self._waiting)
+            self._newest = usable_quotes(pl.concat([self._newest, came]))
+            self._waiting.clear()
         return self._newest
 
     def follow(self, chain: pl.DataFrame, room: int) -> bool:

@@ -152,7 +152,7 @@ class PollingManager:
             night=isinstance(chain.chain, NightChain),
         )
         if self.feed is not None:
-            request = replace(request, feed_quotes=self.feed.options.newest)
+            request = replace(request, feed_quotes=self.feed.newest_quotes)
         try:
             snapshot = await self.ingestor.store_chain(await fetcher.fetch(request))
             if self.feed is not None and snapshot is not None:

@@ -8,36 +8,33 @@ feed. Nothing here ends the day: what the feed lacks, REST has.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import polars as pl
-import pyarrow as pa
 
-from engine import schemas
 from engine.clock import Clock, floor_minute
-from engine.columns import BARS, TIME
 from engine.concurrency import run_until_first_error
 from engine.features.ticks import LEAST_DELAY
-from engine.fetchers.stock import TIMEFRAME
 from engine.kis.client import KisClient
 from engine.kis.stream.connection import StreamConnection
 from engine.kis.stream.fields import LAYOUTS
-from engine.kis.stream.frames import read_frames
+from engine.kis.stream.frames import StreamRows, read_frames
 from engine.kis.stream.market_states import MARKET_STATES
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
 from engine.market.symbols import Night, parse
 from pipelines.day.book_keeping import BookKeeper
+from pipelines.day.feed_bars import FeedBars, together
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.market_states import HaltWatch
 from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.option_quotes import OptionQuotes
 from pipelines.day.trade_keeping import TradeKeeper
+from pipelines.day.unread_frames import TOGETHER, UnreadFrames
 from pipelines.feed import DayPlan
 
 log = logging.getLogger(__name__)
@@ -49,8 +46,6 @@ log = logging.getLogger(__name__)
 ALLOWANCE = timedelta(seconds=1)
 SILENT = timedelta(seconds=1.5)
 MINUTE = timedelta(minutes=1)
-# An answer about a stock has 30 bars, so what REST has not confirmed must not grow beyond that.
-CONFIRM_EVERY = timedelta(minutes=25)
 _TELL_EVERY = 10.0  # seconds
 FUTURE_BOOK = "H0IFASP0"
 
@@ -72,7 +67,8 @@ class FeedFollower:
         """Follow; `ahead` says by how much our clock is ahead of KIS's at present."""
         self._books = books
         self._halts = halts
-        self._bars = {bars.symbol: bars for bars in plan.bars}
+        self._bars = FeedBars(plan)
+        self._sessions = {bars.symbol: bars.session for bars in plan.bars}
         self._registrations = _registrations(plan)
         self._night = plan.night
         self._futures = plan.watched(nights=True)
@@ -81,37 +77,35 @@ class FeedFollower:
         self._keeper = keeper
         self._clock = clock
         self._ahead = ahead
-        self._complete: dict[str, set[datetime]] = {symbol: set() for symbol in self._bars}
-        # The last ones: a bar is given again when the next trade proves it, with the same values.
-        self._committed = BARS.to_frame()
-        self._confirmed = {bars.symbol: bars.session.opens for bars in plan.bars}
-        self._turns = turns_to_confirm(list(self._bars))
         self.options = OptionQuotes(plan)
         self._carriers: dict[str, StreamConnection] = {}
         self._shares: list[list[StreamRegistration]] = []  # registrations of each connection
         self._states = FeedStates(plan.day, clock.now())
         self._ended: str | None = None
+        self._unread: dict[StreamConnection, UnreadFrames] = {}
+        self._sums: dict[StreamConnection, Sums] = {}  # after the last trades, by symbol
         self._newest: dict[StreamConnection, datetime] = {}  # the exchange's time
-        self._first_open = min(bars.session.opens for bars in self._bars.values())
+        self._first_open = min(session.opens for session in self._sessions.values())
         self._closed = self._first_open  # minutes up to here were closed for all symbols
         self._dropped = 0  # frames that nobody had read in time, when last looked
-        self._tables: dict[str, list[str]] = {}  # that of the futures first: strategies wait for it
-        for bars in sorted(plan.bars, key=lambda one: one.symbol not in plan.futures):
-            self._tables.setdefault(bars.table, []).append(bars.symbol)
         # Bars of minutes that are over, to be committed: reading waits for no commit.
         self._finished: asyncio.Queue[pl.DataFrame] = asyncio.Queue()
 
     async def run(self) -> None:
         """Follow until cancelled. After an error the symbols are polled; it may be run again."""
         self._ended = None
+        bars = self._registrations.values()
+        self._unread = {connection: UnreadFrames(bars) for connection in self._connections}
+        self._sums = {connection: {} for connection in self._connections}
         # What crashed it may be among the trades of the last minutes: REST has their bars.
-        self._minutes = MinuteBars({symbol: bars.session for symbol, bars in self._bars.items()})
+        self._minutes = MinuteBars(self._sessions)
         try:
             self._register()
             for connection in self._connections:
                 connection.start()
             await run_until_first_error(
-                *(self._read(connection) for connection in self._connections),
+                *(self._take(connection) for connection in self._connections),
+                self._read_what_waits(),
                 self._close_minutes_by_the_clock(),
                 self._commit_finished(),
                 self._keeper.run(),
@@ -121,6 +115,7 @@ class FeedFollower:
             )
         except Exception:
             self._ended = "the feed has crashed"  # all symbols are polled
+            self._unread = {}
             raise
         finally:
             self._tell()
@@ -155,26 +150,16 @@ class FeedFollower:
 
     def needs_poll(self, symbol: str, stamp: datetime) -> bool:
         """Say whether KIS must be asked by REST for the symbol's bars up to a stamp."""
-        if symbol not in self._carriers:
-            return True
-        confirmed = self._confirmed[symbol]
-        session = self._bars[symbol].session
-        its_turn = (stamp - session.opens) % CONFIRM_EVERY == self._turns[symbol] * MINUTE
-        if stamp - confirmed >= (CONFIRM_EVERY / 2 if its_turn else CONFIRM_EVERY):
-            return True
-        stamps = session.stamps()
-        open_stamps = stamps.filter((stamps > confirmed) & (stamps <= stamp))
-        return not self._complete[symbol].issuperset(open_stamps)
+        return symbol not in self._carriers or self._bars.needs_poll(symbol, stamp)
 
     def note_confirmed(self, symbol: str, stamps: set[datetime]) -> None:
         """Note that REST has given bars: up to the newest of them the feed has no say any more."""
-        if symbol in self._confirmed and stamps:
-            self._confirmed[symbol] = max(self._confirmed[symbol], *stamps)
+        self._bars.note_confirmed(symbol, stamps)
 
     def follow_money(self, chain: pl.DataFrame) -> None:
         """Register the options near the money of a snapshot that has its forward, if they fit."""
         others = len(self._book_wishes()) + self._halts.room
-        room = sum(self._limits()) - len(self._bars) - others
+        room = sum(self._limits()) - len(self._sessions) - others
         if self.options.follow(chain, room):
             self._register()
 
@@ -205,24 +190,59 @@ class FeedFollower:
         contracts = self._books.contracts if self._books else ()
         return [Wish(StreamRegistration(FUTURE_BOOK, symbol), 1.5) for symbol in contracts]
 
-    async def _read(self, connection: StreamConnection) -> None:
-        sums: Sums = {}
+    async def _take(self, connection: StreamConnection) -> None:
+        """Take frames as they come; read at once what bars wait for."""
+        unread = self._unread[connection]
         while frames := await connection.take():
-            others = self._halts.take(frames, connection.ever_wanted, self._ahead())
-            rows = read_frames(
-                others, sums=sums, keys=connection.keys, registered=connection.ever_wanted
-            )
-            sums = {**sums, **rows.sums}
-            connection.state.note(rows)
-            is_over = self._minutes.add(rows.trades)
-            self.options.note(rows.option_quotes)
-            self._keeper.keep(rows.trades)
-            self._keeper.keep_rejected(rows.rejected)
-            if self._books:
-                self._books.keep(rows.books)
-            until = self._exchange_time(connection, rows.newest) - ALLOWANCE
-            if is_over or floor_minute(until) > self._closed:
-                self._close_minutes(until)
+            if unread.add(frames):
+                self._read(connection)
+
+    async def _read_what_waits(self) -> None:
+        """Read every second what has come meanwhile: nothing waits for it."""
+        while True:
+            await self._clock.sleep(TOGETHER)
+            self.read()
+
+    def read(self) -> None:
+        """Read all frames that have come and wait to be read with others."""
+        for connection, unread in self._unread.items():
+            if unread:
+                self._read(connection)
+
+    def newest_quotes(self) -> pl.DataFrame:
+        """Return the newest quote of each option that came by the feed so far (FEED_QUOTES)."""
+        self.read()
+        return self.options.newest()
+
+    async def keep_the_rest(self) -> None:
+        """Keep the trades of the last frames, once the connections are closed and nobody reads."""
+        for connection, unread in self._unread.items():
+            unread.add(await connection.take())
+            self._kept_rows(connection)
+
+    def _read(self, connection: StreamConnection) -> None:
+        rows = self._kept_rows(connection)
+        is_over = self._minutes.add(rows.trades)
+        until = self._exchange_time(connection, rows.newest) - ALLOWANCE
+        if is_over or floor_minute(until) > self._closed:
+            self._close_minutes(until)
+
+    def _kept_rows(self, connection: StreamConnection) -> StreamRows:
+        """Read what has come by a connection; all but the bars are made of it here."""
+        frames = self._unread[connection].take()
+        others = self._halts.take(frames, connection.ever_wanted, self._ahead())
+        sums = self._sums[connection]
+        rows = read_frames(
+            others, sums=sums, keys=connection.keys, registered=connection.ever_wanted
+        )
+        self._sums[connection] = {**sums, **rows.sums}
+        connection.state.note(rows)
+        self._keeper.keep(rows.trades)
+        self._keeper.keep_rejected(rows.rejected)
+        if self._books:
+            self._books.keep(rows.books)
+        self.options.note(rows.option_quotes)
+        return rows
 
     def _exchange_time(self, connection: StreamConnection, newest: datetime | None) -> datetime:
         """Return up to when all connections have told what was traded; `newest` is one's newest.
@@ -236,13 +256,12 @@ class FeedFollower:
 
     async def _close_minutes_by_the_clock(self) -> None:
         """Close each minute of the day when it must be over by KIS's clock: a silent market."""
-        last = max(
-            bars.session.finished_at(bars.session.last_stamp) for bars in self._bars.values()
-        )
+        last = max(one.finished_at(one.last_stamp) for one in self._sessions.values())
         now = self._clock.now() - self._ahead()
         minute = max(self._first_open, floor_minute(now)) + MINUTE
         while minute <= last:
             await self._clock.sleep_until(minute + SILENT + self._ahead())
+            self.read()
             self._close_minutes(minute)
             self._minutes.forget()
             minute += MINUTE
@@ -261,46 +280,24 @@ class FeedFollower:
             parts = [await self._finished.get()]
             while not self._finished.empty():
                 parts.append(self._finished.get_nowait())
-            await self._commit(pl.concat(parts))
+            await self._commit(together(parts))
             self._minutes.forget()
+
+    async def _commit(self, bars: pl.DataFrame) -> None:
+        """Commit those bars that are complete and that REST has not confirmed yet."""
+        good = self._bars.to_commit(bars)
+        refused = await self._ingestor.store_bars_at_once(good.by_table(self._clock.now()))
+        for symbol, error in refused.items():
+            log.warning("⚠️ feed: %s: %s", symbol, error)
+        self._bars.note_committed(good, refused)
+        stored = bars.filter(~pl.col("symbol").is_in(list(refused))) if refused else bars
+        self._ingestor.count_feed_bars(stored)
 
     def _note_lost_frames(self) -> None:
         dropped = sum(connection.state.dropped for connection in self._connections)
         if dropped > self._dropped:
             self._keeper.note_lost_frames(dropped - self._dropped)
             self._dropped = dropped
-
-    async def _commit(self, bars: pl.DataFrame) -> None:
-        """Commit those bars that are complete and that REST has not confirmed yet."""
-        bars = bars.unique(["symbol", "timestamp"], keep="last", maintain_order=True)
-        for symbol, stamp in bars.select("symbol", "timestamp").iter_rows():
-            self._complete[symbol].discard(stamp)
-        confirmed = pl.col("symbol").replace_strict(self._confirmed, return_dtype=TIME)
-        complete = bars.filter("complete")  # without those of which nobody can say
-        good = complete.filter(pl.col("timestamp") > confirmed).select(BARS.names())
-        new = good.join(self._committed, on=good.columns, how="anti")
-        refused = await self._ingestor.store_bars_at_once(self._by_table(new))
-        for symbol, error in refused.items():
-            log.warning("⚠️ feed: %s: %s", symbol, error)
-        stored = ~pl.col("symbol").is_in(list(refused))
-        bars, good = bars.filter(stored), good.filter(stored)
-        others = ~pl.col("symbol").is_in(bars["symbol"].unique().to_list())
-        self._committed = pl.concat([self._committed.filter(others), good])
-        for symbol, stamp in complete.filter(stored).select("symbol", "timestamp").iter_rows():
-            self._complete[symbol].add(stamp)
-        self._ingestor.count_feed_bars(bars)
-
-    def _by_table(self, bars: pl.DataFrame) -> dict[str, list[pa.RecordBatch]]:
-        """Return bars in the columns of their tables, a batch a symbol, the futures' first."""
-        found = {}
-        for table, symbols in self._tables.items():
-            own = bars.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "timestamp")
-            if own.height:
-                batch = _stored_columns(table, own, self._clock.now())
-                counts = own["symbol"].rle().struct.field("len").to_list()
-                ends = itertools.accumulate(counts)
-                found[table] = [batch.slice(e - n, n) for e, n in zip(ends, counts, strict=True)]
-        return found
 
 
 @asynccontextmanager
@@ -336,19 +333,11 @@ async def open_feed(
     finally:
         for connection in connections:
             await connection.close()
+        await feed.keep_the_rest()
         await keeper.flush()
         if books:
             last = max(session.continuous_end for session in sessions.values())
             await books.close(over=clock.now() > last)
-
-
-def turns_to_confirm(symbols: Sequence[str]) -> dict[str, int]:
-    """Return in which minute of each CONFIRM_EVERY a symbol is confirmed.
-
-    Else all would be in one minute, and delay the chain and the symbols that are polled in it.
-    """
-    minutes = int(CONFIRM_EVERY / MINUTE)
-    return {symbol: number % minutes for number, symbol in enumerate(symbols)}
 
 
 def _registrations(plan: DayPlan) -> dict[str, StreamRegistration]:
@@ -363,16 +352,3 @@ def _trades_of(symbol: str, *, night: bool) -> StreamRegistration:
     layouts = (one for one in LAYOUTS.values() if one.what == "trade" and one.night is night)
     tr_id = next(one.tr_id for one in layouts if isinstance(traded, one.kind))
     return StreamRegistration(tr_id, traded.code)
-
-
-def _stored_columns(table: str, bars: pl.DataFrame, now: datetime) -> pa.RecordBatch:
-    """Return bars of the feed in the columns of their table."""
-    schema = schemas.STOCK_BARS if table == "stocks_1m" else schemas.FUTURES_BARS
-    return schemas.conform(
-        bars.with_columns(
-            fetched_at=pl.lit(now, TIME),
-            timeframe=pl.lit(TIMEFRAME),
-            source=pl.lit(schemas.FEED),
-        ),
-        schema,
-    )

@@ -168,6 +168,9 @@ class TradeKeeper:
         These are kept as rejected. The trigger of the table `trades` does the same with those that
         come in later batches.
         """
+        keys = pl.DataFrame(batch.select(["symbol", "day_volume"]))
+        if not keys.is_duplicated().any():  # nearly always
+            return batch
         marked = distinct_trades(pl.LazyFrame(batch)).with_columns(clashes().alias("clash"))
         rows = marked.collect(engine="in-memory")
         rejected = rows.filter("clash").select(

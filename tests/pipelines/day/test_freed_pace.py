@@ -20,9 +20,10 @@ from engine.schemas import REJECTED_ROWS
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, SyntheticMarket, serve
 from engine.simulator.endpoints import MASTER_PATH
+from pipelines.day.feed_bars import CONFIRM_EVERY, MINUTE, turns_to_confirm
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
-from pipelines.day.streaming import CONFIRM_EVERY, MINUTE, FeedFollower, turns_to_confirm
+from pipelines.day.streaming import FeedFollower
 from pipelines.feed import Feed, plan
 from tests.pipelines.day.playing import DAY, at_time
 
@@ -60,14 +61,10 @@ class Watch:
         pass
 
 
-class Options:
-    newest = staticmethod(FEED_QUOTES.to_frame)
-
-
 class AllByFeed:
     """A feed that has every bar of 41 symbols."""
 
-    options = Options()
+    newest_quotes = staticmethod(FEED_QUOTES.to_frame)
 
     def needs_poll(self, symbol: str, _stamp: datetime) -> bool:
         return symbol not in BY_FEED
