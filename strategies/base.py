@@ -5,8 +5,9 @@ Writing one takes a file (see `opening_range.py`), a line in `registry.py` and a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import polars as pl
 import pyarrow as pa
@@ -114,6 +115,36 @@ class Strategy(Protocol[ParamsT_contra]):
         columns are ignored. Any number of symbols, each on its own, and of sessions, in any order.
         If a bar is given several times, the last row wins. The row of a bar depends on that bar
         and earlier ones alone.
+        """
+        ...
+
+
+@runtime_checkable
+class NeedsFewBars(Protocol[ParamsT_contra]):
+    """A strategy that can say which bars its newest rows are made of, so that live costs less.
+
+    `evaluate` must give the same rows over these bars as over all, to the last bit. A strategy need
+    not have this.
+    """
+
+    def history(self, bars: pl.DataFrame, params: ParamsT_contra) -> pl.DataFrame:
+        """Return what `bars_needed` chooses from: asked for once, with a symbol's earlier sessions.
+
+        Empty if there are none.
+        """
+        ...
+
+    def bars_needed(
+        self,
+        earlier: pl.DataFrame,
+        session: pl.DataFrame,
+        stamps: Collection[datetime],
+        params: ParamsT_contra,
+    ) -> pl.DataFrame | None:
+        """Return the bars that the rows at these stamps need; None: all.
+
+        `earlier` is the `history`, `session` all bars of the stamps' session, in any order; no bar
+        of it is newer than the oldest of the stamps, but those at the stamps.
         """
         ...
 

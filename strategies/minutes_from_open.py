@@ -32,11 +32,12 @@ def _first_stamps(bars: pl.Series) -> pl.Series:
     rows = bars.struct.unnest()
     session_index = rows["session_number"].rle_id()
     first_rows = rows.filter(session_index.is_first_distinct()).select("symbol", "session")
-    stamps = [_first_stamp(symbol, day) for symbol, day in first_rows.iter_rows()]
+    stamps = [first_stamp(symbol, day) for symbol, day in first_rows.iter_rows()]
     return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(session_index)
 
 
-def _first_stamp(symbol: str, day: date) -> datetime | None:
+def first_stamp(symbol: str, day: date) -> datetime | None:
+    """Return the first stamp of a symbol's session; None if it is not KRX's, or has none."""
     try:
         session = parse(symbol).session(day)
     except InputError:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 
 from engine.columns import BARS
-from engine.market.nights import session_of
-from strategies.base import ENGINE, Params, Strategy
+from engine.market.nights import session_begins
+from strategies.base import ENGINE, NeedsFewBars, Params, Strategy
 
 
 class LiveWindow:
@@ -33,9 +33,10 @@ class LiveWindow:
         self._strategy = strategy
         self._params = params
         self._symbol = symbol
-        self._since = since
-        self._bars = _bars_of(symbol, bars)
-        self._given: pl.DataFrame | None = None
+        self._begin = session_begins(symbol, since)
+        held = _bars_of(symbol, bars)
+        self._held = _Held(held, max(held["timestamp"].to_list(), default=None), None, None)
+        self._prepared: _Evaluated | None = None
 
     @property
     def table(self) -> str:
@@ -51,6 +52,14 @@ class LiveWindow:
         """Say whether this is the symbol that the window follows."""
         return symbol == self._symbol
 
+    def prepare(self, batch: pl.DataFrame) -> None:
+        """Evaluate ahead what `push` will return for this frame, so that then nobody waits for it.
+
+        Changes nothing: if the frame is never pushed, or another one before, it was in vain. May
+        run in another thread.
+        """
+        self._prepared = self._evaluated(batch)
+
     def push(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Add bars; return the rows of the session that are new or differ from those given before.
 
@@ -58,22 +67,75 @@ class LiveWindow:
         The rows equal, to the last bit, what `evaluate` gives for all bars at once. Columns:
         `computed_columns(schema)`.
         """
-        new_bars = _bars_of(self._symbol, batch).join(
-            self._bars, on=self._bars.columns, how="anti", nulls_equal=True
-        )
-        if self._given is not None and new_bars.is_empty():
-            return self._given.clear()
-        unchanged = self._bars.join(new_bars, on="timestamp", how="anti")
-        self._bars = pl.concat([unchanged, new_bars])
-        rows = self._rows()
-        changed = rows if self._given is None else _changed_rows(rows, self._given)
-        self._given = rows
-        return changed
+        found = self._prepared
+        if found is None or found.batch is not batch or found.before is not self._held:
+            found = self._evaluated(batch)
+        self._held = found.after
+        return found.changed
 
-    def _rows(self) -> pl.DataFrame:
-        session = session_of(pl.col("symbol"), pl.col("timestamp"))
-        rows = self._strategy.evaluate(self._bars.lazy(), self._params)
-        return rows.filter(session >= self._since).collect(engine=ENGINE)
+    def _evaluated(self, batch: pl.DataFrame) -> _Evaluated:
+        before = self._held
+        held, newest, given, _ = before
+        new_bars = _bars_of(self._symbol, batch)
+        if not _are_newer(new_bars, newest):
+            new_bars = new_bars.join(held, on=held.columns, how="anti", nulls_equal=True)
+        if given is not None and new_bars.is_empty():
+            return _Evaluated(batch, before, before, given.clear())
+        if given is not None and _are_newer(new_bars, newest):
+            return self._with_newest(batch, new_bars)
+        bars = pl.concat([held.join(new_bars, on="timestamp", how="anti"), new_bars])
+        rows = self._rows(bars, self._begin)
+        changed = rows if given is None else _changed_rows(rows, given)
+        newest = max(bars["timestamp"].to_list(), default=None)
+        return _Evaluated(batch, before, _Held(bars, newest, rows, self._history(bars)), changed)
+
+    def _with_newest(self, batch: pl.DataFrame, new_bars: pl.DataFrame) -> _Evaluated:
+        """Add bars that are newer than all: no row of an earlier bar changes."""
+        before = self._held
+        stamps = sorted(new_bars["timestamp"].to_list())
+        bars = pl.concat([before.bars, new_bars])
+        needed = None
+        if isinstance(self._strategy, NeedsFewBars) and before.history is not None:
+            session = bars.filter(pl.col("timestamp") >= self._begin)
+            needed = self._strategy.bars_needed(before.history, session, stamps, self._params)
+        rows = self._rows(bars if needed is None else needed, max(stamps[0], self._begin))
+        given = rows if before.given is None else pl.concat([before.given, rows])
+        return _Evaluated(batch, before, _Held(bars, stamps[-1], given, before.history), rows)
+
+    def _rows(self, bars: pl.DataFrame, since: datetime) -> pl.DataFrame:
+        evaluated = self._strategy.evaluate(bars.lazy(), self._params)
+        return evaluated.filter(pl.col("timestamp") >= since).collect(engine=ENGINE)
+
+    def _history(self, bars: pl.DataFrame) -> pl.DataFrame | None:
+        if not isinstance(self._strategy, NeedsFewBars):
+            return None
+        earlier = bars.filter(pl.col("timestamp") < self._begin)
+        return self._strategy.history(earlier, self._params)
+
+
+class _Held(NamedTuple):
+    """What a window knows: its bars, the newest of their stamps, the rows of the session given.
+
+    `history` is that of a strategy that needs few bars.
+    """
+
+    bars: pl.DataFrame
+    newest: datetime | None
+    given: pl.DataFrame | None
+    history: pl.DataFrame | None
+
+
+class _Evaluated(NamedTuple):
+    """What a frame of bars makes of a window, and the rows that are new or differ."""
+
+    batch: pl.DataFrame
+    before: _Held
+    after: _Held
+    changed: pl.DataFrame
+
+
+def _are_newer(bars: pl.DataFrame, newest: datetime | None) -> bool:
+    return newest is not None and all(stamp > newest for stamp in bars["timestamp"].to_list())
 
 
 def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:

@@ -36,13 +36,12 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     Of several rows of one bar the last one wins, as in the store. A row without a positive, finite
     price in each of open, high, low and close is left out; an unknown volume counts as 0.
     """
-    is_bar = pl.all_horizontal((pl.col(p) > 0) & pl.col(p).is_finite() for p in PRICES)
     new_symbol = _differs("symbol", 1)
     row = pl.int_range(pl.len())
     return (
         bars.select(pl.col(name).cast(kind) for name, kind in BARS.items())
         .with_columns(pl.col("volume").fill_null(0))
-        .filter(is_bar)
+        .filter(is_bar())
         .sort("symbol", "timestamp", maintain_order=True)
         .filter(_differs("timestamp", -1) | _differs("symbol", -1))
         .with_columns(pl.col("timestamp").dt.date().alias("session"))
@@ -57,6 +56,11 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
         )
         .drop("new_session")
     )
+
+
+def is_bar() -> pl.Expr:
+    """Say which rows have a positive, finite price in each of open, high, low and close."""
+    return pl.all_horizontal((pl.col(p) > 0) & pl.col(p).is_finite() for p in PRICES)
 
 
 def _differs(column: str, rows: int) -> pl.Expr:

@@ -6,7 +6,7 @@ of them is near noon, so twelve hours before a stamp it is still that date.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
@@ -29,6 +29,14 @@ def session_of(symbol: pl.Expr, stamp: pl.Expr) -> pl.Expr:
     """Return the date of the session that a stamp of the symbol belongs to."""
     evening = stamp.dt.offset_by("-12h").dt.date()
     return pl.when(is_night(symbol)).then(evening).otherwise(stamp.dt.date())
+
+
+def session_begins(symbol: str, day: date) -> datetime:
+    """Return the moment from which on stamps of the symbol are of a day's session, or later ones.
+
+    The same as `session_of`, for one symbol.
+    """
+    return datetime.combine(day, time(12) if symbol.endswith(NIGHT_SUFFIX) else time())
 
 
 def session_sql(table: str, stamp: str = "timestamp") -> str:

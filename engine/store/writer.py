@@ -2,7 +2,9 @@
 
 Batches that arrive while a commit is under way share the next one (group commit). While the server
 is away they go to the spool; as long as any batch is spooled, newer ones go behind it, so that the
-server gets all of them in the order in which they were put.
+server gets all of them in the order in which they were put. Batches of one table are committed one
+after another; those of another table may be meanwhile, over a second connection: a signal does not
+wait for the bars of stocks.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ log = logging.getLogger(__name__)
 _GROUP = 100  # spooled batches that are merged together
 _PASSED_OVER = "they cannot be read, moved or merged"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
+_CONNECTIONS = 2  # the second one is made when it is first needed
 _LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
 
 
@@ -68,15 +72,18 @@ class Writer:
         takes: Callable[[str], bool] = any_table,
     ) -> None:
         self._clock = clock
-        self._store = Store(url, clock, component=component, gate=gate)
+        self._stores = [
+            Store(url, clock, component=component, gate=gate) for _ in range(_CONNECTIONS)
+        ]
         self._spool = Spool(spool_folder, takes)
         self.spool_trouble = self._spool.why_unusable()  # why nothing can be spooled, at the start
         self._queue: list[_Put] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: dict[Store, asyncio.Task[None]] = {}  # at most one a connection
+        self._under_way: set[str] = set()  # tables of which batches are being committed
         self._drainer: asyncio.Task[None] | None = None
         self._named: set[Entry] = set()  # those of them that a line has named
         self._passed_over: set[Entry] = set()  # could not be merged the last time
-        self._one_at_a_time = asyncio.Lock()
+        self._tables: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._urgent = asyncio.Event()  # a batch in the queue has no patience
 
     @property
@@ -108,8 +115,7 @@ class Writer:
         self._queue.append(put)
         if not patience:
             self._urgent.set()
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work(patience))
+        self._start_working(patience)
         return await asyncio.shield(put.done)
 
     async def spool(self, table: str, batch: pa.RecordBatch) -> None:
@@ -126,7 +132,7 @@ class Writer:
         self._passed_over.clear()
         while entries := await self._waiting():
             for group in _groups(entries):
-                async with self._one_at_a_time:
+                async with self._tables[group[0].table]:
                     counts += await self._merge_spooled(group)
         return counts
 
@@ -136,13 +142,14 @@ class Writer:
         Gives up after a minute what neither the database nor the disk takes.
         """
         self._urgent.set()
-        if self._worker is not None and not self._worker.done():
-            try:
+        if working := [worker for worker in self._workers.values() if not worker.done()]:
+            with suppress(TimeoutError):
                 async with self._clock.timeout(_LAST_TRIES):
-                    await asyncio.shield(self._worker)
-            except TimeoutError:
-                self._worker.cancel()
-                await asyncio.gather(self._worker, return_exceptions=True)
+                    await asyncio.wait(working)
+            if late := [worker for worker in working if not worker.done()]:
+                for worker in late:
+                    worker.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
                 log.error("❌ what neither the database nor the disk took is lost")
         if self._drainer is not None:
             self._drainer.cancel()
@@ -153,33 +160,49 @@ class Writer:
                 log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", *self.spooled, _PASSED_OVER)
         except (StoreUnreachable, OSError) as error:
             log.warning("⚠️ %d batches (%d bytes) stay spooled: %s", *self.spooled, error)
-        await self._store.close()
+        for store in self._stores:
+            await store.close()
 
     async def _waiting(self) -> list[Entry]:
         """Return the spooled batches, without those that could not be read the last time."""
         entries = await self._clock.thread(self._spool.entries)
         return [entry for entry in entries if entry not in self._passed_over]
 
-    async def _work(self, patience: float) -> None:
-        """Commit or spool everything in the queue, the batches of one table together."""
-        with suppress(TimeoutError):
-            async with self._clock.timeout(patience):
-                await self._urgent.wait()
-        while self._queue:
+    def _start_working(self, patience: float) -> None:
+        """Have another worker commit what has come, if a connection is idle."""
+        for store in self._stores:
+            worker = self._workers.get(store)
+            if worker is None or worker.done():
+                self._workers[store] = asyncio.create_task(self._work(store, patience))
+                return
+
+    async def _work(self, store: Store, patience: float) -> None:
+        """Commit or spool what is in the queue, the batches of one table together.
+
+        A table of which batches are under way is left to whoever commits them.
+        """
+        if patience:
+            with suppress(TimeoutError):
+                async with self._clock.timeout(patience):
+                    await self._urgent.wait()
+        while free := [put.table for put in self._queue if put.table not in self._under_way]:
             self._urgent.clear()
-            table = self._queue[0].table
+            table = free[0]
             group = [put for put in self._queue if put.table == table]
             self._queue = [put for put in self._queue if put.table != table]
+            self._under_way.add(table)
             try:
-                await self._commit_or_spool(group)
+                await self._commit_or_spool(group, store)
             except Exception as error:  # noqa: BLE001 - raised where the batch was put
                 for put in group:
                     put.fail(error)
+            finally:
+                self._under_way.discard(table)
 
-    async def _commit_or_spool(self, group: list[_Put]) -> None:
+    async def _commit_or_spool(self, group: list[_Put], store: Store) -> None:
         """Commit the group or spool it. With neither server nor disk, keep it and try again."""
         failures = 0
-        while group and not await self._commit(group):
+        while group and not await self._commit(group, store):
             try:
                 while group:
                     await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
@@ -193,19 +216,19 @@ class Writer:
                 failures += 1
                 await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
 
-    async def _commit(self, group: list[_Put]) -> bool:
+    async def _commit(self, group: list[_Put], store: Store) -> bool:
         """Merge the group; False if it must wait: the server is away, or older ones are spooled."""
         try:
-            async with self._one_at_a_time:
+            async with self._tables[group[0].table]:
                 if self._must_queue():
                     self._start_draining()
                     return False
-                merged = await self._store.merge_all(group[0].table, [put.batch for put in group])
+                merged = await store.merge_all(group[0].table, [put.batch for put in group])
         except StoreUnreachable as error:
             log.warning("⚠️ %s; batches go to the spool", error)
             return False
         except (StoreError, InputError) as error:
-            await self._keep_refused(group, error)
+            await self._keep_refused(group, error, store)
             return True
         for put, counts in zip(group, merged, strict=True):
             put.succeed(counts)
@@ -222,11 +245,13 @@ class Writer:
         except OSError:
             return False
 
-    async def _keep_refused(self, group: list[_Put], error: StoreError | InputError) -> None:
+    async def _keep_refused(
+        self, group: list[_Put], error: StoreError | InputError, store: Store
+    ) -> None:
         """Keep what the server refuses for good; a bad batch does not take good ones with it."""
         if len(group) > 1:
             for put in group:
-                await self._commit_or_spool([put])
+                await self._commit_or_spool([put], store)
             return
         try:
             entry = await self._clock.thread(self._spool.add, group[0].table, group[0].batch)
@@ -263,7 +288,7 @@ class Writer:
         if not batches:
             return MergeCounts()
         try:
-            counts = await self._store.merge_all(entries[0].table, list(batches.values()))
+            counts = await self._stores[0].merge_all(entries[0].table, list(batches.values()))
         except StoreUnreachable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever one batch does, the others are merged

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 
 # Seconds that a bar may wait to be committed together with others, if no strategy needs it.
 LONGEST_BATCHING = 1.0
+
+# One strategy after another: the first one's signals are committed while the next is evaluated.
+_EVALUATING = ThreadPoolExecutor(1, thread_name_prefix="strategies")
 
 MINUTES_TOGETHER = 2  # whose snapshots are kept for their surfaces: a chain may come late
 
@@ -104,9 +108,8 @@ class Ingestor:
             watched = [batch for batch in batches if _symbol(batch) in followed]
             self._early_bars += map(pl.DataFrame, watched)
         windows = self.windows  # those that come meanwhile hold the early bars
-        put = (self._put_bars(table, batch, patience) for batch in batches)
-        committed = await asyncio.gather(*put)
-        return list(await asyncio.gather(*(self._with_signals(windows, one) for one in committed)))
+        following = (self._with_signals(windows, table, batch, patience) for batch in batches)
+        return list(await asyncio.gather(*following))
 
     async def _put_bars(self, table: str, batch: pa.RecordBatch, patience: float) -> CommittedBars:
         try:
@@ -116,20 +119,33 @@ class Ingestor:
         return CommittedBars(batch, self._clock.now(), counts)
 
     async def _with_signals(
-        self, windows: Sequence[LiveWindow], committed: CommittedBars
+        self, windows: Sequence[LiveWindow], table: str, batch: pa.RecordBatch, patience: float
     ) -> CommittedBars:
-        """Store the signals that follow from bars of a symbol, and say if they were refused."""
-        watching = [one for one in windows if one.watches(committed.symbol)]
-        if committed.error is None and watching:
-            bars = pl.DataFrame(committed.batch)
-            storing = []
-            for window in watching:
-                storing.append(asyncio.create_task(self._store_signals(window, bars)))
-                await self._clock.sleep(0)  # its commit begins before the next one is evaluated
-            try:
-                await asyncio.gather(*storing)
-            except KrtError as error:
-                return replace(committed, error=error)
+        """Commit bars of a symbol, then the signals that follow; say if either was refused.
+
+        The strategies are evaluated while the bars are committed.
+        """
+        watching = [one for one in windows if one.watches(_symbol(batch))]
+        if not watching:
+            return await self._put_bars(table, batch, patience)
+        putting = asyncio.create_task(self._put_bars(table, batch, patience))
+        bars = pl.DataFrame(batch)
+        preparing = [
+            asyncio.create_task(self._clock.thread(window.prepare, bars, executor=_EVALUATING))
+            for window in watching
+        ]
+        committed = await putting
+        if committed.error is not None:
+            await asyncio.gather(*preparing)
+            return committed
+        storing = []
+        for window, prepared in zip(watching, preparing, strict=True):
+            await prepared
+            storing.append(asyncio.create_task(self._store_signals(window, bars)))
+        try:
+            await asyncio.gather(*storing)
+        except KrtError as error:
+            return replace(committed, error=error)
         return committed
 
     def early_bars(self) -> pl.DataFrame:

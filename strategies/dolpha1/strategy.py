@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from math import ceil
 
 import polars as pl
@@ -9,6 +11,7 @@ import pyarrow as pa
 
 from engine.features.bars import sessions_at_hand
 from strategies.base import computed_columns, signal_schema, trade_signal
+from strategies.dolpha1 import few_bars
 from strategies.dolpha1.features import features
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.dolpha1.signals import monitor_signal, reason
@@ -42,6 +45,20 @@ class Dolpha1:
         """
         bars = max(params.atr_period + 1, ENOUGH_BARS)
         return max(_SPARE * params.rolling_move, ceil(bars / _FEWEST_BARS_A_SESSION))
+
+    def history(self, bars: pl.DataFrame, params: Dolpha1Params) -> pl.DataFrame:
+        """Return what `bars_needed` chooses from; see `strategies.base.NeedsFewBars`."""
+        return few_bars.history(bars, params)
+
+    def bars_needed(
+        self,
+        earlier: pl.DataFrame,
+        session: pl.DataFrame,
+        stamps: Collection[datetime],
+        params: Dolpha1Params,
+    ) -> pl.DataFrame | None:
+        """Return the bars that the newest rows need; see `strategies.base.NeedsFewBars`."""
+        return few_bars.bars_needed(earlier, session, stamps, params)
 
     def evaluate(self, bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
         """Return dolpha1's row for each bar; see `strategies.base.Strategy.evaluate`."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from strategies.base import Strategy
+from strategies.dolpha1.params import Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
 from strategies.registry import STRATEGIES
 from strategies.window import LiveWindow
@@ -55,9 +56,12 @@ def test_a_day_of_polls_with_late_and_corrected_bars_ends_as_one_evaluation_does
         answer = live[max(0, n - 6) : n].filter(pl.Series(rng.random(min(n, 6)) > 0.3))
         wrong = pl.Series(rng.random(answer.height) < 0.2)
         first = answer.with_columns(close=pl.when(wrong).then("open").otherwise("close"))
+        for ahead in (answer, first, None):  # evaluated ahead: in vain, or for what comes
+            if ahead is not None and rng.random() < 0.5:
+                window.prepare(ahead)
         table = merged(table, window.push(first))
         if rng.random() < 0.05:  # a restart: the stored bars are loaded again
-            stored = pl.concat([warm, window._bars], how="diagonal")
+            stored = pl.concat([warm, window._held.bars], how="diagonal")
             window = LiveWindow(strategy, params, "X", stored, since=day_of(bars))
     table = merged(table, window.push(live))
     expected = batch_signals(strategy, params, bars)
@@ -126,3 +130,31 @@ def test_a_correction_in_the_warm_up_changes_the_bands_of_today() -> None:
     # sigma at that minute rises; the minutes after it have values of their own
     assert changed["timestamp"].dt.minute().to_list()[0] in (46, 51)
     assert changed.filter(pl.col("timestamp").dt.minute() == 51)["ub"].item() > 400
+
+
+@needs_real_file
+def test_dolpha1_reads_few_bars_for_a_minute_and_all_where_a_minute_is_too_rare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bars, params = real_bars(), Dolpha1().params()
+    day = bars["timestamp"].dt.date().unique().sort()[60]
+    before = bars.filter(pl.col("timestamp").dt.date() < day).tail(20 * 411)
+    live = bars.filter(pl.col("timestamp").dt.date() == day)
+    seen: list[int] = []
+    evaluate = Dolpha1.evaluate
+
+    def watched(self: Dolpha1, given: pl.LazyFrame, how: Dolpha1Params) -> pl.LazyFrame:
+        seen.append(given.collect().height)
+        return evaluate(self, given, how)
+
+    monkeypatch.setattr(Dolpha1, "evaluate", watched)
+    minute = live["timestamp"][200]
+    rare = pl.col("timestamp").dt.time() == minute.time()
+    for warm, few in ((before, True), (before.filter(~rare), False)):
+        window = LiveWindow(Dolpha1(), params, "A01_FRONT", warm, since=day)
+        window.push(live.head(200))
+        (row,) = window.push(live[200:201]).rows()
+        everything = evaluate(Dolpha1(), pl.concat([warm, live.head(201)]).lazy(), params)
+        assert row == everything.collect().row(-1)
+        assert (seen[-1] < 400) is few
+        assert row[everything.collect().columns.index("sigma_open")] is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import pytest
 from engine.clock import ScaledClock
 from engine.errors import InputError, SchemaMismatch, StoreUnreachable
 from engine.store import MergeCounts, Store, Writer
-from tests.engine.store.data import MINUTE, OPEN, futures_bars
+from engine.store.connection import Connection
+from tests.engine.store.data import MINUTE, OPEN, futures_bars, stock_bars
 from tests.engine.store.outage import away
 
 CLOSES = "SELECT close FROM futures_1m ORDER BY symbol, timestamp"
@@ -56,6 +57,28 @@ async def test_puts_of_a_minute_share_commits_and_are_counted_each(
     assert commits["n"].to_pylist()[0] < 5
     again = await asyncio.gather(*(writer.put("futures_1m", batch) for batch in batches))
     assert again == [MergeCounts(unchanged=5)] * 40
+    await writer.close()
+
+
+async def test_a_table_that_is_locked_holds_up_no_other(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    writer = Writer(database_url, clock, tmp_path)
+    with closing(Connection(database_url, "test")) as other:
+        with other.transaction() as cursor:
+            cursor.execute("LOCK TABLE stocks_1m IN ACCESS EXCLUSIVE MODE")
+            waiting = [
+                asyncio.create_task(writer.put("stocks_1m", stock_bars([price])))
+                for price in (1.0, 2.0)
+            ]
+            for price in (3.0, 4.0):
+                counts = await writer.put("futures_1m", futures_bars([price]))
+                assert counts.inserted + counts.changed == 1
+            assert not any(put.done() for put in waiting)
+        # The batches of one table came in the order in which they were put.
+        assert sum(await asyncio.gather(*waiting), MergeCounts()).inserted == 1
+    assert (await store.query("SELECT close FROM stocks_1m"))["close"].to_pylist() == [2.0]
+    assert await closes(store) == [4.0]
     await writer.close()
 
 

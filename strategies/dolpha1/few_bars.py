@@ -1,0 +1,66 @@
+"""Of which bars the newest rows of dolpha1 are made: a minute needs few of the thousands before.
+
+The formulas stand in features.py and signals.py alone: they are evaluated over these bars, and give
+what they give over all of them, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from engine.columns import BARS
+from engine.features import bars as bar
+from strategies.base import ENGINE
+from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params, sessions_needed
+from strategies.minutes_from_open import first_stamp, min_from_open
+
+_MINUTE = timedelta(minutes=1)
+_MOST_MINUTES = 5  # beyond that the whole costs no more
+
+
+def history(bars: pl.DataFrame, params: Dolpha1Params) -> pl.DataFrame:
+    """Return the bars of one symbol's earlier sessions with min_from_open, and which are kept.
+
+    Kept are each session's first and last, for its open and close, and the last ones of all, for
+    the ATR and to be enough.
+    """
+    row = pl.int_range(pl.len())
+    last = pl.col("session_number").ne_missing(pl.col("session_number").shift(-1))
+    newest = row >= pl.len().cast(pl.Int64) - max(ENOUGH_BARS, params.atr_period + 1)
+    return (
+        bar.in_order(bars.lazy())
+        .with_columns(
+            min_from_open().alias("min_from_open"),
+            ((row == pl.col("session_start")) | last | newest).alias("kept"),
+        )
+        .select(*BARS.names(), "min_from_open", "kept")
+        .collect(engine=ENGINE)
+    )
+
+
+def bars_needed(
+    earlier: pl.DataFrame,
+    session: pl.DataFrame,
+    stamps: Collection[datetime],
+    params: Dolpha1Params,
+) -> pl.DataFrame | None:
+    """Return the bars that the rows at these stamps, the session's newest, are made of.
+
+    `earlier` is the `history`; of it those at the same minutes are needed, too, for sigma_open.
+    None: all are. Where too few sessions have the minute, sigma_open is that of minutes before.
+    """
+    day, symbol = min(stamps).date(), session["symbol"][0]
+    first = first_stamp(symbol, day) or session.filter(bar.is_bar())["timestamp"].min()
+    if not isinstance(first, datetime):
+        return None
+    minutes = {(stamp - first) // _MINUTE for stamp in stamps}
+    if len(minutes) > _MOST_MINUTES:
+        return None
+    at_minute = earlier["min_from_open"]
+    if any((at_minute == minute).sum() < sessions_needed(params) for minute in minutes):
+        return None
+    needed = earlier.filter(pl.col("kept") | pl.col("min_from_open").is_in(list(minutes)))
+    return pl.concat([needed[BARS.names()], session[BARS.names()]])
