@@ -89,7 +89,8 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
 def _all_rows(table: Table, batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
     """Return the rows of all batches; most are of one schema and become a frame together."""
     groups = itertools.groupby(batches, key=lambda batch: batch.schema)
-    return pl.concat(table.rows(pa.Table.from_batches(group)) for _, group in groups)
+    frames = [table.rows(pa.Table.from_batches(group).combine_chunks()) for _, group in groups]
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
 
 
 def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json as jsonlib
 from contextlib import suppress
 from functools import partial
@@ -103,6 +104,9 @@ def live(
     if export:
         require_folder("--export", export)
     show = partial(_show, as_json=json)
+    # What is loaded now stays: looking through it for garbage would take a tenth of a second, and
+    # now and then in the very moment in which a minute ends.
+    gc.freeze()
     if every_day:
         if recorded or picture:
             raise InputError("--every-day plays no file and saves no picture")

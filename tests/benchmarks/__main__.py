@@ -46,6 +46,7 @@ PARTS = (
     "told_once",
     "trades",
 )
+BESIDE = {"delay": ["feed"]}  # measured with it: the delay by polling beside that by the feed
 SIZES = {  # the first that is given
     "--tiny": "TINY",
     "--quick": "QUICK",
@@ -66,7 +67,8 @@ LARGER = "growth to 50 million bars: just bench growth --large (20 minutes, 30 G
 def main(arguments: Sequence[str]) -> int:
     """Measure the parts named, or all."""
     options = {word for word in arguments if word.startswith("--")}
-    parts = [word for word in arguments if word not in options] or list(PARTS)
+    named = [word for word in arguments if word not in options] or list(PARTS)
+    parts = [*named, *(p for one in named for p in BESIDE.get(one, ()) if p not in named)]
     if options & {"--help"}:
         sys.stdout.write(f"{__doc__}\nParts: {', '.join(PARTS)}\n")
         return 0

@@ -10,6 +10,7 @@ feed and by polling.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import sys
@@ -71,8 +72,8 @@ def measure(
     """Measure our part over so many minutes, and a stretch of a day by feed and by polling."""
     own = as_in_a_day("tests.benchmarks.bench_feed", env.database(), stocks, options, minutes)
     rows = [
-        _row(f"ours: {stocks} stocks, 1 future, {options} options → bars", own["bars"], 0.025),
-        _row("ours: → the future's signals", own["signals"], 0.025),
+        *_own_rows(f"ours: {stocks} stocks, 1 future, {options} options → bars", own["bars"]),
+        *_own_rows("ours: → the future's signals", own["signals"]),
         _row("ours: both, CPU of our process", own["cpu"]),
     ]
     for stream in (True, False) if until else ():
@@ -80,6 +81,12 @@ def measure(
         found = asyncio.run(_stretch(env.database(), env.folder / who, until, stream=stream))
         rows += [_row(f"{who} · {what}", seconds) for what, seconds in found.items()]
     return rows
+
+
+def _own_rows(what: str, seconds: list[float]) -> list[Row]:
+    """Return the issue's two targets: 25 ms in the middle, 60 ms for all but one of a hundred."""
+    row = _row(what, seconds, 0.025)
+    return [row, Row(f"{what}, p99", row.p99 or 0.0, rows=len(seconds), most=0.060)]
 
 
 def _row(what: str, seconds: list[float], most: float | None = None) -> Row:
@@ -146,7 +153,8 @@ class Commits:
             self.bars.append(passed)
             self.waits.discard(symbol)
         if not self.waits and not self.done.is_set():
-            self.cpu.append(time.process_time() - self.cpu_begin)
+            if self.begin:  # not in the first minute, which warms up
+                self.cpu.append(time.process_time() - self.cpu_begin)
             self.done.set()
 
 
@@ -178,6 +186,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         feed = FeedFollower(day, connections, ingestor, keeper, clock, watch)
         options_wanted = (symbol for symbol in frames if isinstance(parse(symbol), Option))
         feed.options.symbols = tuple(options_wanted)  # those of the chain near the money, in a day
+        gc.freeze()  # as `just live` does; the frames are the benchmark's
         running = asyncio.create_task(feed.run())
         for number in range(1, minutes + 2):
             end = OPEN + number * MINUTE

@@ -205,6 +205,7 @@ async def _steady(url: str, seconds: int, rate: int) -> dict[str, Any]:
         share = spent / (time.perf_counter() - begin)
         while connection.waiting:
             await clock.sleep(AT_ONCE)
+        feed.read()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await keeper.flush()

@@ -64,8 +64,9 @@ OPTION_QUOTES = pa.schema(
 
 _EMPTY = {
     schema: pa.RecordBatch.from_pylist([], schema)
-    for schema in (TRADES, QUOTES, OPTION_QUOTES, BOOK)
+    for schema in (TRADES, QUOTES, OPTION_QUOTES, BOOK, REJECTED_ROWS)
 }
+_NO_RECORDS = no_records()
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ def _in_order(parts: Sequence[Columns]) -> Columns:
     if len(parts) == 1:
         return parts[0]
     if not parts:
-        return no_records()
+        return _NO_RECORDS
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(joined["frame"], kind="stable")
     return {name: column[order] for name, column in joined.items()}
@@ -277,12 +278,13 @@ def _array(column: npt.NDArray[Any], field: pa.Field, names: Names) -> pa.Array:
             if field.name == "side"
             else names.column(column)
         )
-    if field.type == pa.float64():
-        return pa.array(column, from_pandas=True)  # NaN is null
     if field.type == pa.date32():
-        return pa.array(column.astype(np.int32)).view(field.type)
-    whole = pa.array(column, mask=column == NULL)
-    return whole if field.type == pa.int64() else whole.view(field.type)
+        column = column.astype(np.int32)
+    null = np.isnan(column) if field.type == pa.float64() else column == NULL
+    if null.any():
+        return pa.array(column, mask=null).view(field.type)
+    data = pa.py_buffer(np.ascontiguousarray(column))
+    return pa.Array.from_buffers(field.type, len(column), [None, data])
 
 
 def _rejected_records(part: FrameGroup, records: Records) -> list[_Rejected]:
@@ -302,8 +304,10 @@ def _rejected_records(part: FrameGroup, records: Records) -> list[_Rejected]:
 
 def _rejected_rows(rejected: list[_Rejected], received: Wholes) -> pa.RecordBatch:
     """Return rejected frames and records in REJECTED_ROWS, in the order in which they came."""
+    if not rejected:
+        return _EMPTY[REJECTED_ROWS]
     rejected.sort(key=lambda row: row[0])
-    frames, tr_ids, symbols, reasons, raws = zip(*rejected, strict=True) if rejected else [()] * 5
+    frames, tr_ids, symbols, reasons, raws = zip(*rejected, strict=True)
     columns = [
         pa.array(received[list(frames)]).view(TIME),
         [_name(text) for text in tr_ids],

@@ -186,8 +186,9 @@ def _kept(tr_id: str) -> tuple[list[list[str]], list[list[int]]]:
 def _columns(fields: FieldArrays, kept: Sequence[Sequence[str]], names: Names) -> Columns:
     wholes, numbers, texts = kept
     rows = fields.lengths.shape[1]
-    columns: Columns = {name: np.full(rows, NULL) for name in WHOLES}
-    columns |= {name: np.full(rows, np.nan) for name in NUMBERS}
+    # Those that the TR lacks are one array: no column is ever written into.
+    columns: Columns = dict.fromkeys(WHOLES, np.full(rows, NULL))
+    columns |= dict.fromkeys(NUMBERS, np.full(rows, np.nan))
     columns |= dict(zip(wholes, fields.wholes, strict=True))
     columns |= dict(zip(numbers, fields.numbers, strict=True))
     for name, digits in (("time", 6), ("date", 8)):

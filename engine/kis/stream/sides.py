@@ -33,7 +33,7 @@ def sides(
         return np.empty(0, np.int64), dict(before)
     order = np.argsort(trades["symbol"], kind="stable")
     symbol = trades["symbol"][order]
-    firsts = np.flatnonzero(np.diff(symbol, prepend=-1))
+    firsts = np.concatenate([[0], np.flatnonzero(symbol[1:] != symbol[:-1]) + 1])
     now = {name: trades[name][order] for name in (*_SUMS, "size")}
     last = {name: np.concatenate([[NULL], now[name][:-1]]) for name in _SUMS}
     codes = [str(names.texts[number]) for number in symbol[firsts]]

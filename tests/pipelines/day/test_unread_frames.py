@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.kis.stream.fields import LAYOUTS
 from engine.kis.stream.frames import Frame
@@ -88,3 +90,11 @@ def test_no_more_wait_than_can_be_read_in_a_moment() -> None:
     assert found.add(at(FUTURE_AT, future("152930")))
     assert len(found.take()) == _MOST + 1
     assert not found
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["", "0|H0STCNT0|001|", "0|H0IFCNT0|003|", "0|"]), st.text())
+def test_whatever_the_text_nothing_is_raised_and_nothing_is_lost(head: str, rest: str) -> None:
+    found = unread()
+    found.add(at(FUTURE_AT, head + rest))
+    assert found.take() == at(FUTURE_AT, head + rest)
