@@ -34,12 +34,12 @@ def stock(*times: str) -> str:
     return stocks(*({"STCK_CNTG_HOUR": time} for time in times))
 
 
-def of(tr_id: str, time: str) -> str:
+def record_of(tr_id: str, time: str) -> str:
     return frame(tr_id, made(tr_id, {LAYOUTS[tr_id].columns["time"]: time}))
 
 
 @pytest.mark.parametrize(
-    "text", [future("152959"), stock("152959", "152959"), of("H0IOCNT0", "152959")]
+    "text", [future("152959"), stock("152959", "152959"), record_of("H0IOCNT0", "152959")]
 )
 def test_a_frame_of_the_running_minute_waits(text: str) -> None:
     found = unread()
@@ -53,8 +53,10 @@ def test_a_frame_of_the_running_minute_waits(text: str) -> None:
         pytest.param(future("153000"), id="the next minute of a symbol ends its minute"),
         pytest.param(stock("152959", "152959", "153000"), id="so does its third record"),
         pytest.param(future("152859"), id="a late trade changes a bar that is over"),
-        pytest.param(of("H0IOCNT0", "153001"), id="a second into the next: over for all symbols"),
-        pytest.param(of("H0IFASP0", "153001"), id="books tell the time, too"),
+        pytest.param(
+            record_of("H0IOCNT0", "153001"), id="a second into the next: over for all symbols"
+        ),
+        pytest.param(record_of("H0IFASP0", "153001"), id="books tell the time, too"),
         pytest.param("1|H0IFCNT0|001|c2VjcmV0", id="what is encrypted may be anything"),
         pytest.param("0|H0STMKO0|001|005930^Y", id="a halt"),
         pytest.param("0|H0IFCNT0", id="garbled"),
@@ -69,7 +71,7 @@ def test_a_frame_that_bars_or_halts_wait_for_is_read_at_once(text: str) -> None:
 
 
 def test_the_first_second_of_a_minute_ends_it_for_no_other_symbol() -> None:
-    assert not unread().add(at(FUTURE_AT, of("H0IOCNT0", "153000")))
+    assert not unread().add(at(FUTURE_AT, record_of("H0IOCNT0", "153000")))
 
 
 def test_a_symbol_ends_its_minute_once() -> None:
