@@ -26,6 +26,7 @@ from engine.store.embedded.server import recreate_database
 from engine.store.spool import Spool
 from engine.store.trade_files import FOLDER as TRADES_FOLDER
 from engine.store.trade_files import TradeFiles, remove_files
+from pipelines.collector_lock import hold_collector_lock
 from pipelines.read_only import reader_url
 
 Result = TypeVar("Result")
@@ -73,9 +74,9 @@ def open_database(
 
     Settings are read unless they are given; `data_kind` says how `asked` is understood. `fresh`
     empties the database first; `collects` is for jobs that bring data in. Raises InputError if a
-    server of your own or real data is to be emptied, or your own server is to be collected into and
-    holds the other kind of data, and StoreUnreachable if your server does not answer; who is
-    `patient` gets a database then that has yet to be prepared.
+    server of your own, real data or what another collector uses is to be emptied, or your own
+    server is to be collected into and holds the other kind of data, and StoreUnreachable if your
+    server does not answer; who is `patient` gets a database then that has yet to be prepared.
     """
     settings = settings or load_settings()
     kind = data_kind(settings, asked, collects=collects)
@@ -95,10 +96,11 @@ def open_database(
         return
     with embedded_server(folder) as embedded:
         if fresh:
-            recreate_database(embedded)
-            _empty_spool(folder / "spool")
-            remove_files(folder / TRADES_FOLDER)
-            book_files.remove_all(folder / book_files.FOLDER)
+            with hold_collector_lock(folder / "spool"):  # nothing is taken from one that runs
+                recreate_database(embedded)
+                _empty_spool(folder / "spool")
+                remove_files(folder / TRADES_FOLDER)
+                book_files.remove_all(folder / book_files.FOLDER)
         migrate(embedded, keep=folder / SCHEMAS)
         yield Database(embedded, kind, settings)
 

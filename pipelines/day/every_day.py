@@ -28,6 +28,7 @@ from engine.settings import DataKind, Settings, load_settings
 from engine.simulator.faults.scenario import load_scenario
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import Store
+from pipelines.collector_lock import hold_collector_lock
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day.alerts import Contact, Event, check_addresses, open_alerts, stopped_component
 from pipelines.day.costs import require_pace
@@ -41,7 +42,6 @@ from pipelines.day.live import (
     contact_of,
     show_day,
 )
-from pipelines.day.run import hold_collector_lock
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, configured_feed, next_plan, with_wishes
 from pipelines.simulation import SimulatedDay, parse_speed, start_clock

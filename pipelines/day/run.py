@@ -21,11 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from engine.clock import Clock
 from engine.concurrency import run_until_first_error, run_with_helpers
-from engine.errors import InputError, StoreError, StoreLoginRefused
+from engine.errors import StoreError, StoreLoginRefused
 from engine.fetchers.registry import FETCHERS, STREAM_FETCHERS
 from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
@@ -33,6 +31,7 @@ from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
 from engine.store.spool import any_table
 from engine.store.trade_files import TradeFiles
+from pipelines.collector_lock import hold_collector_lock
 from pipelines.day.after_sleep import catch_up_after_sleep
 from pipelines.day.alerts import Contact, no_spool, open_alerts, stopped_component
 from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
@@ -182,29 +181,6 @@ def _book_keeper(
     if folder is None or not contracts:
         return None
     return BookKeeper(folder, plan.day, contracts, ingestor, clock, simulated=simulated)
-
-
-@contextmanager
-def hold_collector_lock(folder: Path, name: str = "collector.lock") -> Iterator[None]:
-    """Hold the collector's lock: two collectors would make every call twice. Raises InputError.
-
-    A folder that takes no lock (it is full, or can only be read) does not end the day. `name` is
-    that of another lock, of who holds the collector's only for the time of a session.
-    """
-    lock = FileLock(folder / name, mode=0o600)
-    try:
-        private_folder(folder)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(
-            f"another collector is running with this data folder (it holds {lock.lock_file})"
-        ) from None
-    except OSError as error:
-        log.error("❌ a second collector would not be noticed: %s: %s", folder, error.strerror)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from engine.store.connection import Connection
 from engine.store.embedded import server as database
 from engine.store.embedded.programs import find_programs
 from engine.store.spool import Spool
+from pipelines.collector_lock import hold_collector_lock
 from pipelines.databases import Database
 from pipelines.day.live import show_day
-from pipelines.day.run import hold_collector_lock
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
 from tests.e2e.conftest import new_desk

@@ -13,6 +13,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
+from pipelines.collector_lock import hold_collector_lock
 from pipelines.commands.main import main
 from pipelines.databases import open_database, record_data_kind
 from pipelines.history.job import EVENING, HistoryJob
@@ -103,6 +104,13 @@ def test_a_fresh_start_forgets_what_waited_for_the_database_too():
         spool = Spool(desk.folder / "simulation" / "spool")
         spool.add("futures_1m", futures_bars([2.0]))
         settings = Settings(data_folder=desk.folder)
+        with hold_collector_lock(desk.folder / "simulation" / "spool"):
+            with (
+                pytest.raises(InputError, match="another collector is running"),
+                open_database("simulation", settings=settings, fresh=True),
+            ):
+                pass
+            assert spool.entries(), "what a collector uses is not emptied"
         with open_database("simulation", settings=settings, fresh=True):
             assert spool.entries() == []
 

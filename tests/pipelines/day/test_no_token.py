@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 
-from pipelines.day.run import hold_collector_lock
+from pipelines.collector_lock import hold_collector_lock
 from tests.pipelines.day.playing import (
     DAY,
     STOCK,

@@ -23,9 +23,10 @@ from pydantic import SecretStr
 from engine.errors import InputError
 from engine.settings import AppKey, KisSettings
 from engine.store.spool import Spool
+from pipelines.collector_lock import hold_collector_lock
 from pipelines.commands import main
 from pipelines.day import before_open, closing
-from pipelines.day.run import DayPaths, hold_collector_lock, run_day
+from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import plan
 from tests.paths import ROOT
