@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import json as jsonlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -104,30 +105,44 @@ def live(
     if export:
         require_folder("--export", export)
     show = partial(_show, as_json=json)
-    # What is loaded now stays: looking through it for garbage would take a tenth of a second, and
-    # now and then in the very moment in which a minute ends.
+    with _loaded_for_good():
+        if every_day:
+            if recorded or picture:
+                raise InputError("--every-day plays no file and saves no picture")
+            wishes = Wishes(sessions, export, fresh=fresh, quiet=json, on_day=show)
+            with suppress(KeyboardInterrupt):  # which is how it is meant to end
+                run_every_day(
+                    feed or None, simulation=simulation if simulated else None, wishes=wishes
+                )
+            return 0
+        if sessions or export:
+            raise InputError("--sessions and --export belong to --every-day")
+        stats = run(
+            feed or None,
+            simulation=simulation if simulated else None,
+            settings=settings,
+            fresh=fresh,
+            quiet=json,
+            picture=picture,
+        )
+        show(stats)
+        if stats.interrupted:
+            return 130
+        return 1 if stats.spooled else 0
+
+
+@contextmanager
+def _loaded_for_good() -> Iterator[None]:
+    """Leave what is loaded by now out of the search for garbage.
+
+    It would take a tenth of a second, now and then in the very moment in which a minute ends. At
+    the end it is let go again: else libraries find at the exit that their objects have leaked.
+    """
     gc.freeze()
-    if every_day:
-        if recorded or picture:
-            raise InputError("--every-day plays no file and saves no picture")
-        wishes = Wishes(sessions, export, fresh=fresh, quiet=json, on_day=show)
-        with suppress(KeyboardInterrupt):  # which is how it is meant to end
-            run_every_day(feed or None, simulation=simulation if simulated else None, wishes=wishes)
-        return 0
-    if sessions or export:
-        raise InputError("--sessions and --export belong to --every-day")
-    stats = run(
-        feed or None,
-        simulation=simulation if simulated else None,
-        settings=settings,
-        fresh=fresh,
-        quiet=json,
-        picture=picture,
-    )
-    show(stats)
-    if stats.interrupted:
-        return 130
-    return 1 if stats.spooled else 0
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _show(stats: DayStatistics, *, as_json: bool) -> None:

@@ -211,6 +211,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
                     await commits.done.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        gc.unfreeze()
         await keeper.flush()
         await trades.close()
         await writer.close()

@@ -54,6 +54,7 @@ class Desk:
         """Run a simulated day as fast as it goes; return its summary."""
         done = self.krt("live", "--speed", "max", "--json", *arguments, **environment)
         assert done.returncode == 0, done.stderr[-2000:]
+        assert "leaked" not in done.stderr, "a library complains at the exit"
         summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return summary
 
