@@ -91,9 +91,6 @@ def test_a_month_and_a_half_in_one_process_is_whole_and_nothing_grows(desk: Desk
     assert special <= set(names)
     assert live(desk, LAST) == 0, (desk.folder / "log").read_text()[-2000:]
     evenings = played(told(desk))
-    assert [evening["day"] for evening in evenings] == names
-    assert {evening["day"]: evening["lacking"] for evening in evenings if evening["lacking"]} == {}
-    assert min(evening["snapshots"] for evening in evenings) >= 3
     figures = {held: [evening[held] for evening in evenings] for held in HELD}
     growth = {held: slope(values[SETTLING:]) for held, values in figures.items()}
     for held, values in figures.items():
@@ -101,6 +98,10 @@ def test_a_month_and_a_half_in_one_process_is_whole_and_nothing_grows(desk: Desk
     bars, snapshots = (sum(evening[what] for evening in evenings) for what in ("bars", "snapshots"))
     say(f"{len(evenings)} sessions, {bars} bars, {snapshots} snapshots")
     say(f"CPU: {evenings[-1]['seconds']:.0f} s")
+    assert [evening["day"] for evening in evenings] == names
+    assert {evening["day"]: evening["lacking"] for evening in evenings if evening["lacking"]} == {}
+    few = {evening["day"] for evening in evenings if evening["snapshots"] < 3}
+    assert few == {"2025-12-11"}  # on its last day a chain ends at 15:20, before we begin
     assert findings(desk) == []
     assert {held for held in HELD if growth[held] > MOST_GROWTH.get(held, 0.0)} == set()
 
