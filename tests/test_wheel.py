@@ -118,6 +118,8 @@ def test_the_installed_command_does_what_the_recipes_do(krt: Path, place: Path) 
         "2026-11-09",
         "--stock",
         "005930",
+        "--start",
+        "15:15",
         **here,
     )
     assert day.returncode == 0, day.stderr[-2000:]

@@ -20,7 +20,7 @@ def bad_day(request):
     """A desk after a bad day, and the day's summary."""
     replay = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")
     with new_desk() as desk:
-        options = ("--faults", request.param, "--seed", "1", *started_at("13:00"))
+        options = ("--faults", request.param, "--seed", "1", *started_at("14:15"))
         summary = desk.live(*replay, *options) | {"faults": request.param}
         with desk.serving():
             yield desk, summary

@@ -34,14 +34,14 @@ DAY = date(2025, 9, 1)
 pytestmark = needs(FUTURES_FILE)
 RECORDED = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
-FIRST = time(8, 46) if LONG else time(15, 0)  # snapshot: those before the start are lost
-AGAIN = time(15, 20)
-SNAPSHOTS = 420 if LONG else 46
+FIRST = time(8, 46) if LONG else time(15, 20)  # snapshot: those before the start are lost
+AGAIN, SNAPSHOTS_AGAIN = (time(15, 20), 26) if LONG else (time(15, 34), 12)
+SNAPSHOTS = 420 if LONG else 26
 
 
 @pytest.fixture(scope="module")
 def summary(desk: Desk):
-    found = desk.live(*RECORDED, "--fresh", *started_at("15:00"))
+    found = desk.live(*RECORDED, "--fresh", *started_at("15:20"))
     with desk.serving():
         yield found
 
@@ -128,11 +128,11 @@ def test_a_signal_is_committed_within_the_minute_after_its_bar(desk, summary):
 
 
 def test_the_same_day_again_changes_no_row(desk, summary):
-    """All bars again, and the chain of the last 25 minutes: a whole one costs minutes."""
+    """All bars again, and the chain of the last minutes: a whole one costs minutes."""
     before = contents(desk)
     with embedded_server(desk.folder / "simulation") as url:
         again = asyncio.run(the_end_of_the_day(url, desk.folder))
-    assert (again.bars, again.snapshots, again.corrections) == (411, 26, 0)
+    assert (again.bars, again.snapshots, again.corrections) == (411, SNAPSHOTS_AGAIN, 0)
     assert contents(desk).equals(before)
 
 
