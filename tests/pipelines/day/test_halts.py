@@ -7,11 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from engine.history.halts import REASONS
 from engine.simulator.faults.scenario import Scenario
 from pipelines.history.reconcile import fill_before_open
-from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play
+from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, STOCK_ONLY, at_time, play
 from tests.pipelines.simulated import desk
 
 # The stock alone is halted; then all is, and trading goes on with an auction's trade.
@@ -24,6 +25,26 @@ SCENARIO = Scenario.model_validate(
 )
 
 
+@pytest.fixture
+def database_url(warm_url: str, fewer_frames: None) -> str:
+    """What came before the day is there already: these tests are about the day."""
+    return warm_url
+
+
+async def test_a_halt_that_the_feed_tells_is_kept(database_url: str, tmp_path: Path) -> None:
+    halted = Scenario.model_validate({"halt": [{"symbol": STOCK, "at": "15:10", "minutes": 3}]})
+    async with desk(database_url, tmp_path, at_time("15:08"), faults=halted) as at:
+        until = at_time("15:16:30")
+        await play(at, database_url, tmp_path, feed=STOCK_ONLY, stream=True, until=until)
+        events = await at.frame(
+            "SELECT symbol, kind, ended_at - started_at AS lasted, source FROM market_events"
+            " WHERE kind <> 'vi'"
+        )
+        assert events.rows() == [(STOCK, "halt", timedelta(minutes=3), "H0STMKO0")]
+        assert at.simulator.stream.counts["connections"] == 1
+
+
+@pytest.mark.long
 async def test_minutes_of_halts_that_the_feed_told_are_named_and_it_goes_on(
     database_url: str, tmp_path: Path
 ) -> None:

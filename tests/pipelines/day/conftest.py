@@ -1,0 +1,48 @@
+"""What the tests of a day share: a feed of fewer frames, and a history that is filled once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.history.reconcile import fill_before_open
+from strategies.registry import warm_up_sessions
+from tests.databases import fresh_database
+from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time
+from tests.pipelines.simulated import desk, send_fewer_frames
+
+
+@pytest.fixture
+def fewer_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare a day's tests most messages; the long tests have them all."""
+    send_fewer_frames(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def filled_history(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database with the sessions before the day, as a start of the day fills them."""
+    with fresh_database(server_url) as url:
+        asyncio.run(_fill_history(url, tmp_path_factory.mktemp("history")))
+        yield url
+
+
+async def _fill_history(url: str, folder: Path) -> None:
+    async with desk(url, folder, at_time("08:30")) as at:
+        await fill_before_open(at.context, [STOCK, FUTURE], DAY, warm_up_sessions())
+
+
+@pytest.fixture
+def warm_url(filled_history: str) -> Iterator[str]:
+    """The URL of a fresh database with that history: the day's start has nothing to fill."""
+    with fresh_database(filled_history) as url:
+        yield url
+
+
+@pytest.fixture
+def another_warm_url(filled_history: str) -> Iterator[str]:
+    """The URL of a second one, for comparisons."""
+    with fresh_database(filled_history) as url:
+        yield url
