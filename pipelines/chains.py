@@ -98,8 +98,8 @@ def _by_chain(
 ) -> pl.Expr:
     """Return what is known of each row's chain; of no snapshot at all, too, in its own type."""
     values = {name: known(chain) for name, chain in chains.items()}
-    if not values:
-        return pl.lit(None, kind)
+    if len(values) < 2:
+        return pl.lit(next(iter(values.values()), None), kind)
     return pl.col("underlying_symbol").replace_strict(values, return_dtype=kind)
 
 

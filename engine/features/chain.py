@@ -48,6 +48,9 @@ SNAPSHOT = ("timestamp", "underlying_symbol")
 STALE_AFTER = timedelta(minutes=2)
 HOLE = 0.05
 
+IS_SOUND, IS_CROSSED = pl.col("is_sound"), pl.col("is_crossed")  # of a prepared chain
+MARKET_PRICE = pl.col("market_price")
+
 IS_CALL = pl.col("option_type") == "C"
 IS_PUT = pl.col("option_type") == "P"
 _NUMBERS = ("price", "iv", "delta", "volume", "open_interest")
@@ -84,12 +87,16 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
     weekly, `future_tick` the smallest step of the future's price, index points; `trading_to_close`
     and `trading_to_expiry` are the minutes of day sessions until the close of the day and until
     trading of the option ends. Columns that the chain lacks are added as NULL, others are kept. A
-    strike or underlying_price that is not a positive number becomes NULL.
+    strike or underlying_price that is not a positive number becomes NULL. What many functions ask
+    of a row is said once, in columns: `is_sound` (it has none of `row_findings`), `is_crossed` and
+    `market_price`.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}
     whole = chain.with_columns(**lacking) if lacking else chain
-    return whole.with_columns(_POSITIVE)
+    return whole.with_columns(_POSITIVE).with_columns(
+        is_sound=_is_sound(), is_crossed=is_crossed(), market_price=market_price()
+    )
 
 
 def row_findings() -> dict[str, pl.Expr]:
@@ -106,8 +113,7 @@ def row_findings() -> dict[str, pl.Expr]:
 
 
 @cache
-def is_sound() -> pl.Expr:
-    """Return whether a row of a prepared chain has none of `row_findings`."""
+def _is_sound() -> pl.Expr:
     return ~pl.any_horizontal(row_findings().values()).fill_null(value=False)
 
 

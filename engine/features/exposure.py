@@ -30,7 +30,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.features.black76 import RATE, cdf, density
-from engine.features.chain import IS_CALL, SNAPSHOT, is_sound
+from engine.features.chain import IS_CALL, IS_SOUND, SNAPSHOT
 from engine.features.smile import Floats
 from engine.features.surface import option_smiles, volatility_of_smile
 from engine.features.term import term_structure
@@ -102,7 +102,7 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
     moneyness = (forward / pl.col("strike")).log()
     return (
         chain.lazy()
-        .filter(is_sound())
+        .filter(IS_SOUND)
         .join(smiles.lazy().select(*SNAPSHOT, *_SMILE), on=SNAPSHOT, how="left")
         .with_columns(volatility=volatility_of_smile() / 100)
         .with_columns(total=pl.when(total > 0).then(total))

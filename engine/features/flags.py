@@ -9,10 +9,10 @@ import polars as pl
 from engine.features.chain import (
     HOLE,
     IS_CALL,
+    IS_CROSSED,
     IS_PUT,
+    IS_SOUND,
     SNAPSHOT,
-    is_crossed,
-    is_sound,
     is_stale_price,
     row_findings,
     snapshot_findings,
@@ -69,15 +69,15 @@ def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
     is no ATM), `sound` says that the row can be used and `quote` is its last price if that can.
     """
     findings = {flag: found.fill_null(value=False) for flag, found in row_findings().items()}
-    claims = is_sound().sum().over(*SNAPSHOT, "strike", "option_type")
+    claims = IS_SOUND.sum().over(*SNAPSHOT, "strike", "option_type")
     is_near = (pl.col("above").abs() <= LEVELS).fill_null(value=True)
     return (
         chain.with_columns(
             **findings,
-            crossed=is_crossed(),
+            crossed=IS_CROSSED,
             stale_price=is_stale_price().fill_null(value=False),
             old_vendor=is_vendor_wrong(),
-            duplicate=is_sound() & (claims > 1),
+            duplicate=IS_SOUND & (claims > 1),
             above=strikes_above_atm().over(SNAPSHOT),
         )
         .with_columns(

@@ -16,9 +16,9 @@ of one strike disagree by several volatility points. The first of these that can
 
 By parity call - put = D (F - strike): a line over the strikes, whose slope is the discount D and
 whose zero the forward F (Stoll, "The relationship between put and call option prices", 1969). Both
-prices must be fresh (`fresh_price`), since a call of 11 o'clock and a put of 10 o'clock say more
+prices must be fresh (`fresh`), since a call of 11 o'clock and a put of 10 o'clock say more
 about that hour than about interest; of a weekly series both must have traded today. Each strike
-weighs by how far its prices may be off (`price_error`). A strike that lies further from the median
+weighs by how far its prices may be off (`fresh_error`). A strike that lies further from the median
 of the CLOSEST_STRIKES (at which call and put cost nearly the same) than OUTLIER times its error has
 no part, so two wrong prices move nothing.
 
@@ -39,20 +39,23 @@ All four are NULL where the forward is not by parity.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from engine.features.black76 import RATE, years
+from engine.features.black76 import RATE, Floats, years
 from engine.features.chain import (
     IS_CALL,
+    IS_CROSSED,
     IS_PUT,
+    IS_SOUND,
+    MARKET_PRICE,
     SNAPSHOT,
     WEEKLY,
-    is_crossed,
-    is_sound,
-    market_price,
 )
 
 CLOSEST_STRIKES = 5  # the median of five is right even if two prices are wrong
@@ -66,18 +69,28 @@ RATE_KNOWN = 0.01  # per year
 FORWARD_COLUMNS = ("forward", "forward_source", "forward_strikes")
 PARITY_COLUMNS = ("implied_rate", "implied_rate_error", "implied_dividend", "future_gap")
 _FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
+FRESH_PRICES = ("fresh", "tick", "fresh_error")
+_LINE = pl.Struct(
+    {
+        "_parity": pl.Float64(),
+        "_pairs": pl.Int64(),
+        "_slope": pl.Float64(),
+        "_slope_error": pl.Float64(),
+    }
+)
 _PAIRS, _PARITY = pl.col("_pairs"), pl.col("_parity")
 
 
 def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
-    """Add FORWARD_COLUMNS and PARITY_COLUMNS to a prepared chain; NULL without a forward.
+    """Add FORWARD_COLUMNS, PARITY_COLUMNS (NULL without a forward) and FRESH_PRICES to a chain.
 
     `rate` is per year, continuously compounded. The chain's own `underlying_price` is used as
     `underlying_source` says; a future's (`future:CODE`) is for delivery at `underlying_expiry`, and
     worthless here where that is not known. All rows of a snapshot have one forward unless they
     contradict each other in underlying_price and parity does not decide.
     """
-    with_parity = chain.join(_parity(chain, rate), on=SNAPSHOT, how="left", maintain_order="left")
+    priced = _with_fresh_prices(chain).cache()
+    with_parity = priced.join(_parity(priced, rate), on=SNAPSHOT, how="left", maintain_order="left")
     return (
         with_parity.with_columns(_carried=_carried(rate))
         .with_columns(_choice())
@@ -87,7 +100,7 @@ def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
 
 
 @cache
-def fresh_price() -> pl.Expr:
+def _fresh_price() -> pl.Expr:
     """Return what an option costs at this minute, index points; NULL where its row does not tell.
 
     The middle of a bid and an ask that are not further apart than WIDEST_QUOTE; else the last price
@@ -99,27 +112,32 @@ def fresh_price() -> pl.Expr:
     price = pl.when(is_narrow).then((bid + ask) / 2)
     is_recent = pl.col("timestamp") - pl.col("price_since") <= FRESH_FOR
     traded = (pl.col("volume") > 0) & is_recent
-    last = pl.when(traded.fill_null(value=True)).then(market_price())
-    return pl.when(is_sound() & ~is_crossed()).then(pl.coalesce(price, last))
+    last = pl.when(traded.fill_null(value=True)).then(MARKET_PRICE)
+    return pl.when(IS_SOUND & ~IS_CROSSED).then(pl.coalesce(price, last))
 
 
-@cache
-def tick() -> pl.Expr:
-    """Return the smallest step of an option's price, index points, at what it costs."""
-    return pl.when(fresh_price() < _FINE_BELOW).then(_FINE).otherwise(_COARSE)
+def _with_fresh_prices(chain: pl.LazyFrame) -> pl.LazyFrame:
+    """Add FRESH_PRICES to a prepared chain, index points: what options cost now, and how exactly.
 
-
-@cache
-def price_error() -> pl.Expr:
-    """Return how far `fresh_price` may be off, index points.
-
-    Half the spread, at least half a tick. A last price without both quotes counts as two ticks
-    wide, and twice as wide for each AGING that it has stood.
+    `fresh` is what an option costs, `tick` the smallest step of a price there, `fresh_error` how
+    far it may be off: half the spread, at least half a tick. A last price without both quotes
+    counts as two ticks wide, and twice as wide for each AGING that it has stood. One stage after
+    the other, each column once: as one expression each would be computed again wherever it is
+    named.
     """
+    return (
+        chain.with_columns(fresh=_fresh_price())
+        .with_columns(tick=pl.when(pl.col("fresh") < _FINE_BELOW).then(_FINE).otherwise(_COARSE))
+        .with_columns(fresh_error=_fresh_error())
+    )
+
+
+@cache
+def _fresh_error() -> pl.Expr:
     bid, ask = (pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask"))
     aged = ((pl.col("timestamp") - pl.col("price_since")) / AGING).fill_null(0.0)
-    wide = 2 * tick() * (aged.clip(lower_bound=0.0) * math.log(2)).exp()
-    return pl.max_horizontal(pl.coalesce(ask - bid, wide) / 2, tick() / 2)
+    wide = 2 * pl.col("tick") * (aged.clip(lower_bound=0.0) * math.log(2)).exp()
+    return pl.max_horizontal(pl.coalesce(ask - bid, wide) / 2, pl.col("tick") / 2)
 
 
 def _parity(chain: pl.LazyFrame, rate: float) -> pl.LazyFrame:
@@ -139,8 +157,8 @@ def _parity(chain: pl.LazyFrame, rate: float) -> pl.LazyFrame:
             *("strike", "option_type"),
             growth=growth,
             left=years().fill_null(0.0),
-            _price=fresh_price(),
-            _error=price_error(),
+            _price="fresh",
+            _error="fresh_error",
         )
         .filter(price.is_not_null())
         .group_by(*SNAPSHOT, "strike")
@@ -159,50 +177,76 @@ def _parity(chain: pl.LazyFrame, rate: float) -> pl.LazyFrame:
         .with_columns(y=pl.col("growth") * pl.col("gap"), error=pl.col("growth") * pl.col("error"))
         .sort(*SNAPSHOT, pl.col("gap").abs(), "strike")
     )
-    implied = (pl.col("strike") + pl.col("y")).head(CLOSEST_STRIKES)
     return (
-        pairs.group_by(SNAPSHOT, maintain_order=True)
-        .agg("strike", "y", "error", pl.col("left").first(), seed=implied.median())
-        .explode("strike", "y", "error")
-        .with_columns(x=pl.col("strike") - pl.col("seed"))
-        .filter((pl.col("x") + pl.col("y")).abs() <= OUTLIER * pl.col("error"))
-        .with_columns(w=1 / pl.col("error").pow(2))
-        .group_by(SNAPSHOT, maintain_order=True)
-        .agg(pl.col("seed", "left").first(), _pairs=pl.len().cast(pl.Int64), **_sums())
+        pairs.with_columns(group=pl.struct(SNAPSHOT).rle_id())
         .with_columns(_line())
-        .with_columns(_parity=pl.col("seed") + (pl.col("ym") / pl.col("held") + pl.col("xm")))
+        .unnest("line")
+        .filter(pl.col("group").diff().fill_null(1) != 0)
+        .filter(pl.col("_pairs") > 0)
         .select(*SNAPSHOT, "_parity", "_pairs", "_slope", "_slope_error")
     )
 
 
-def _sums() -> dict[str, pl.Expr]:
-    """Return the weighted means of x and y in a snapshot, and what is left around them."""
-    x, y, w = pl.col("x"), pl.col("y"), pl.col("w")
-    total = w.sum()
-    x_mean, y_mean = (x * w).sum() / total, (y * w).sum() / total
-    return {
-        "xm": x_mean,
-        "ym": y_mean,
-        "sxx": (w * (x - x_mean).pow(2)).sum(),
-        "sxy": (w * (x - x_mean) * (y - y_mean)).sum(),
-    }
-
-
 @cache
-def _line() -> tuple[pl.Expr, ...]:
-    """Return `held`, the slope held near 1, and `_slope` with `_slope_error`, that of the strikes.
+def _line() -> pl.Expr:
+    """Return `line`, the regression of each row's `group`; the groups lie one after the other.
 
-    Both with the sign turned. Without time left there is no interest, and the slope is 1.
+    In numpy behind one expression: as stages of a plan it takes four times as long for a minute.
     """
-    known = 1 / (RATE_KNOWN * pl.col("left")).pow(2)  # as many quotes as this are on a slope of 1
-    sxx, sxy = pl.col("sxx"), pl.col("sxy")
-    held = (known - sxy) / (sxx + known)
-    several = (sxx > 0) & (pl.col("left") > 0)
-    return (
-        pl.when(known.is_finite()).then(held).otherwise(1.0).alias("held"),
-        pl.when(several).then(-sxy / sxx).alias("_slope"),
-        pl.when(several).then(1 / sxx.sqrt()).alias("_slope_error"),
-    )
+    columns = [pl.col(name).cast(pl.Float64) for name in ("group", "strike", "y", "error", "left")]
+    return pl.map_batches(columns, _regression, _LINE).alias("line")
+
+
+def _regression(columns: Sequence[pl.Series]) -> pl.Series:
+    """Return _LINE for each row of groups (no two strikes alike), nearest to the money first.
+
+    `_slope` is that of the strikes alone, with its sign turned, `_parity` the zero of the line
+    whose slope is held near 1. Without time left there is no interest, and the slope is 1.
+    """
+    group, strike, y, error, left = (column.to_numpy() for column in columns)
+    if not len(group):
+        return pl.Series([], dtype=_LINE)
+    starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
+    number = np.cumsum(np.diff(group, prepend=group[0]) != 0)
+    seed = _medians(strike + y, starts, number)
+    x = strike - seed[number]
+    weight = np.where(np.abs(x + y) <= OUTLIER * error, 1 / np.square(error), 0.0)
+
+    def sums(values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(values, starts))
+
+    pairs, left = sums((weight > 0).astype(float)), left[starts]
+    with np.errstate(all="ignore"):  # a group of which no strike is left
+        total = sums(weight)
+        x_mean, y_mean = sums(weight * x) / total, sums(weight * y) / total
+        x, y = x - x_mean[number], y - y_mean[number]
+        sxx, sxy = sums(weight * x * x), sums(weight * x * y)
+        known = 1 / np.square(RATE_KNOWN * left)  # as many quotes as this are on a slope of 1
+        held = np.where(np.isfinite(known), (known - sxy) / (sxx + known), 1.0)
+        several = (sxx > 0) & (left > 0)
+        found = pl.DataFrame(
+            {
+                "_parity": seed + (y_mean / held + x_mean),
+                "_pairs": pairs.astype(np.int64),
+                "_slope": np.where(several, -sxy / sxx, np.nan),
+                "_slope_error": np.where(several, 1 / np.sqrt(sxx), np.nan),
+            },
+            nan_to_null=True,
+        )
+    return found.select(pl.all().gather(number)).to_struct("line")
+
+
+def _medians(values: Floats, starts: NDArray[np.int64], number: NDArray[np.int64]) -> Floats:
+    """Return the median of the first CLOSEST_STRIKES of each group."""
+    place = np.arange(len(values)) - starts[number]
+    first = place < CLOSEST_STRIKES
+    closest = np.full((len(starts), CLOSEST_STRIKES), np.inf)
+    closest[number[first], place[first]] = values[first]
+    closest.sort(axis=1)
+    count = np.isfinite(closest).sum(axis=1)
+    rows = np.arange(len(starts))
+    low, high = closest[rows, (count - 1) // 2], closest[rows, count // 2]
+    return np.asarray((low + high) / 2)
 
 
 @cache

@@ -11,7 +11,7 @@ from functools import cache
 import polars as pl
 
 from engine.features.black76 import GREEKS, RATE, Terms
-from engine.features.chain import is_crossed, is_sound, market_price
+from engine.features.chain import IS_CROSSED, IS_SOUND, MARKET_PRICE
 from engine.features.implied import implied_greeks
 
 
@@ -36,7 +36,7 @@ def with_model_greeks(
 
 @cache
 def _worth() -> pl.Expr:
-    return pl.when(is_sound() & ~is_crossed()).then(market_price())
+    return pl.when(IS_SOUND & ~IS_CROSSED).then(MARKET_PRICE)
 
 
 @cache

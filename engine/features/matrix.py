@@ -14,10 +14,10 @@ import polars as pl
 
 from engine.features.chain import (
     IS_CALL,
+    IS_CROSSED,
     IS_PUT,
+    IS_SOUND,
     SNAPSHOT,
-    is_crossed,
-    is_sound,
     snapshot_findings,
     strikes_above_atm,
 )
@@ -71,14 +71,14 @@ def _slots(levels: int) -> tuple[pl.Expr, ...]:
     outside = 4 * levels + 2
     call = pl.when(IS_CALL).then(levels + above)
     slot = call.when(IS_PUT).then(3 * levels + 1 - above)
-    sound = pl.when(is_sound()).then(slot).fill_null(outside).cast(pl.Int32)
+    sound = pl.when(IS_SOUND).then(slot).fill_null(outside).cast(pl.Int32)
     return pl.col("strike").alias("near_strike"), sound.alias("slot")
 
 
 @cache
 def _value(name: str) -> pl.Expr:
     value = pl.col(name).cast(pl.Float64)
-    return pl.when(~is_crossed()).then(value) if name in _FROM_QUOTES else value
+    return pl.when(~IS_CROSSED).then(value) if name in _FROM_QUOTES else value
 
 
 def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:

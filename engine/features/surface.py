@@ -45,6 +45,8 @@ SMILES = (
 _GRID = np.linspace(-6.0, 6.0, 121)  # in standard deviations at the money
 _ROUNDING = 1e-12  # of the forward, in prices
 _DELTAS = {"25d": 0.25, "10d": 0.10}
+_WINGS = tuple(f"{side}_{name}" for name in _DELTAS for side in ("call", "put"))
+_D1 = np.array([side * NormalDist().inv_cdf(d) for d in _DELTAS.values() for side in (1, -1)])
 _AT_A_TIME = 8192  # smiles, so that their arrays stay in the processor's cache
 _ORDER = ("timestamp", "underlying", "expiry", "underlying_symbol")
 
@@ -160,22 +162,19 @@ def _price(k: Floats, variance: Floats) -> Floats:
     return np.asarray(normal_cdf(d1) - np.exp(k) * normal_cdf(d1 - deviation))
 
 
-def _wing(slices: Slices, side: int, delta: float) -> Floats:
-    """Return total variance at this undiscounted |delta| of calls (1) or puts (-1)."""
-    d1 = side * NormalDist().inv_cdf(delta)
-    k = np.zeros_like(slices.theta)[:, None]
+def _wings(slices: Slices) -> Floats:
+    """Return total variance at the undiscounted deltas of _WINGS, shape (n, wings)."""
+    k = np.zeros((len(slices.theta), len(_WINGS)))
     for _ in range(40):  # each halves the distance at least
         variance = slices.total_variance(k)
-        k = 0.5 * k + 0.5 * (variance / 2 - d1 * np.sqrt(variance))
-    return np.asarray(slices.total_variance(k)[:, 0])
+        k = 0.5 * k + 0.5 * (variance / 2 - _D1 * np.sqrt(variance))
+    return slices.total_variance(k)
 
 
 def _volatilities(slices: Slices, time: Floats) -> dict[str, Floats]:
     """Return atm_volatility, WINGS and what is made of them, % per year; `time` in years."""
     named = {"atm_volatility": slices.total_variance(np.zeros((len(time), 1)))[:, 0]}
-    for name, delta in _DELTAS.items():
-        named[f"call_{name}"] = _wing(slices, 1, delta)
-        named[f"put_{name}"] = _wing(slices, -1, delta)
+    named |= dict(zip(_WINGS, _wings(slices).T, strict=True))
     found = {name: np.sqrt(variance / time) * 100 for name, variance in named.items()}
     for name in _DELTAS:
         calls, puts = found[f"call_{name}"], found[f"put_{name}"]

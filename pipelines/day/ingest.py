@@ -1,8 +1,8 @@
 """From a fetched batch to committed rows: the one path that live data takes.
 
 Bars are committed, then the strategies that watch them are evaluated and their signals committed,
-all within the minute. A chain is committed, then its matrix, and the surface and summaries of all
-chains of its minute.
+all within the minute. A chain is committed, then its matrix, and once the last of its minute has
+come, their surface and summaries.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pipelines.chains import (
     chain_with_greeks,
 )
 from pipelines.day.alerts import Alerts, SignalNews, refused_key
+from pipelines.day.chain_minutes import ChainMinutes
 from pipelines.day.statistics import CommittedBars, DayStatistics
 from strategies.base import signal_batch
 from strategies.window import LiveWindow
@@ -43,7 +44,7 @@ LONGEST_BATCHING = 1.0
 # One strategy after another: the first one's signals are committed while the next is evaluated.
 _EVALUATING = ThreadPoolExecutor(1, thread_name_prefix="strategies")
 
-MINUTES_TOGETHER = 2  # whose snapshots are kept for their surfaces: a chain may come late
+PATIENCE = 3.0  # seconds that a surface waits for further chains of its minute
 
 # Not worth a warning: KIS cuts its board, so a chain has a hole between the cut and the money, and
 # far from the money there are always options that nobody traded or quotes today, of which KIS's
@@ -63,8 +64,7 @@ class Ingestor:
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
         self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
-        # Of the last minutes, by chain: the snapshot and its figures.
-        self._snapshots: dict[datetime, dict[str, tuple[pl.DataFrame, pl.DataFrame]]] = {}
+        self._minutes = ChainMinutes()
 
     def is_watched(self, symbol: str) -> bool:
         """Say whether a strategy waits for the symbol's bars."""
@@ -201,45 +201,53 @@ class Ingestor:
         self._stats.feed_symbols, self._stats.feed_message = states, message
         self._stats.feed_connections = connections
 
-    async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
-        """Commit one snapshot of a chain and its matrix, its minute's surface and summaries.
+    def expect_chain(self, minute: datetime, name: str) -> None:
+        """Know that a chain is asked for: the minute's surface waits for it, for a while."""
+        self._minutes.expect(minute, name)
 
-        Return the snapshot with its forward and the model's greeks; None if it is empty.
+    def give_up_chain(self, minute: datetime, name: str) -> None:
+        """Know that a chain does not come for the minute, if it has not come."""
+        self._minutes.give_up(minute, name)
+
+    async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:
+        """Commit one snapshot of a chain and its matrix.
+
+        Return the snapshot with its forward and the model's greeks, for `store_surface`; None if it
+        is empty.
         """
         if not batch.num_rows:
             return None
         chain = pl.DataFrame(batch)
         with_greeks = chain_with_greeks(chain)
-        figures = chain_figures(with_greeks)
         matrix = chain_matrix(with_greeks)
-        surface, summaries = self._of_the_minute(with_greeks, figures)
-        for table, frame, schema in (
-            ("option_chain_raw", chain, schemas.OPTION_CHAIN),
-            ("option_matrices", matrix, schemas.OPTION_MATRIX),
-            ("option_surface", surface, schemas.OPTION_SURFACE),
-            ("option_summary", summaries, schemas.OPTION_SUMMARY),
-        ):
-            counts = await self._writer.put(table, schemas.conform(frame, schema))
-            self._stats.count_rows(counts)
-        self._log_flags(figures)
+        await self._put_rows("option_chain_raw", chain, schemas.OPTION_CHAIN)
+        await self._put_rows("option_matrices", matrix, schemas.OPTION_MATRIX)
         self._stats.count_snapshot(matrix)
         return with_greeks
 
-    def _of_the_minute(
-        self, snapshot: pl.DataFrame, figures: pl.DataFrame
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return surface and summaries of all maturities that have come for the minute so far.
+    async def store_surface(self, snapshot: pl.DataFrame) -> None:
+        """Commit surface and summaries of all maturities of a snapshot's minute.
 
-        They hold each other free of arbitrage: the last one to come settles the minute.
+        Once for all of them, as soon as the last one has come: they hold each other free of
+        arbitrage. If others are on their way for more than PATIENCE, what is there is computed
+        without them, and again with them.
         """
-        minute = snapshot["timestamp"][0]
-        name = snapshot["underlying_symbol"][0]
-        self._snapshots.setdefault(minute, {})[name] = snapshot, figures
-        for old in sorted(self._snapshots)[:-MINUTES_TOGETHER]:
-            del self._snapshots[old]
-        known = self._snapshots.get(minute, {name: (snapshot, figures)}).values()
-        surface = chain_surface(pl.concat(one for one, _ in known))
-        return surface, chain_summary(pl.concat(one for _, one in known), surface)
+        minute, name = snapshot["timestamp"][0], snapshot["underlying_symbol"][0]
+        self._minutes.add(minute, name, snapshot)
+        if self._minutes.is_waiting(minute):
+            await self._clock.sleep(PATIENCE)
+        together = self._minutes.take(minute, name)
+        if together is None:
+            return
+        figures = chain_figures(together)
+        surface = chain_surface(together)
+        summaries = chain_summary(figures, surface)
+        await self._put_rows("option_surface", surface, schemas.OPTION_SURFACE)
+        await self._put_rows("option_summary", summaries, schemas.OPTION_SUMMARY)
+        self._log_flags(figures)
+
+    async def _put_rows(self, table: str, frame: pl.DataFrame, schema: pa.Schema) -> None:
+        self._stats.count_rows(await self._writer.put(table, schemas.conform(frame, schema)))
 
     def _log_flags(self, figures: pl.DataFrame) -> None:
         """Warn of what is odd about a chain, once until it changes."""

@@ -153,13 +153,17 @@ class PollingManager:
         )
         if self.feed is not None:
             request = replace(request, feed_quotes=self.feed.newest_quotes)
+        self.ingestor.expect_chain(minute, request.underlying_symbol)
         try:
             snapshot = await self.ingestor.store_chain(await fetcher.fetch(request))
-            if self.feed is not None and snapshot is not None:
-                self.feed.follow_money(snapshot)
+            if snapshot is not None:
+                if self.feed is not None:
+                    self.feed.follow_money(snapshot)
+                await self.ingestor.store_surface(snapshot)
         except KrtError as error:
             self._report(chain.underlying_symbol, error)
         finally:
+            self.ingestor.give_up_chain(minute, request.underlying_symbol)
             await self._store_rejected(fetcher)
 
     def _report(self, symbol: str, error: KrtError) -> None:

@@ -51,6 +51,11 @@ class Watch:
         if batch.num_rows:
             self._note(batch["symbol"][0].as_py())
 
+    def expect_chain(self, _minute: datetime, _name: str) -> None:
+        pass
+
+    give_up_chain = expect_chain
+
     async def store_chain(self, _batch: pa.RecordBatch) -> None:
         self._note("chain")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, datetime
 from itertools import permutations
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from engine import schemas
-from engine.clock import WallClock
+from engine.clock import Clock, VirtualClock, WallClock
 from engine.market.codes import option_code
 from engine.market.products import option_series
 from engine.store import Store, Writer
 from pipelines.chains import chain_surface, chain_with_greeks
+from pipelines.day import ingest
 from pipelines.day.alerts import Alerts
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
@@ -60,12 +62,9 @@ async def test_the_maturities_of_a_minute_hold_each_other_in_whatever_order_they
     store: Store, database_url: str, tmp_path: Path, order: tuple[str, ...]
 ) -> None:
     chains = [snapshot(maturity, minute) for minute in (0, 1) for maturity in order]
-    clock = WallClock()
-    stats = DayStatistics(plan(Feed(("005930",), ("A01",), ()), DAY), simulated=True)
-    writer = Writer(database_url, clock, tmp_path / "spool")
-    ingestor = Ingestor(writer, clock, stats, Alerts((), clock, set()))
+    writer, ingestor = ready(WallClock(), database_url, tmp_path)
     for chain in chains:
-        await ingestor.store_chain(schemas.conform(chain, schemas.OPTION_CHAIN))
+        await take(ingestor, chain)
     await writer.close()
     stored = pl.DataFrame(await store.query(ORDER))
     computed = chain_surface(chain_with_greeks(pl.concat(chains)))
@@ -86,6 +85,70 @@ async def test_the_maturities_of_a_minute_hold_each_other_in_whatever_order_they
     assert far >= near, "alone the later maturity would lie below"
     assert one["maturities"].to_list() == [1, 1, 2]
     assert one["arbitrage"].null_count() == 3
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the maturities of each surface that is computed from now on."""
+    found: list[int] = []
+
+    def surface(chain: pl.DataFrame) -> pl.DataFrame:
+        found.append(chain["underlying_symbol"].n_unique())
+        return chain_surface(chain)
+
+    monkeypatch.setattr(ingest, "chain_surface", surface)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ((0, 1), [2]),  # both within the patience: one surface
+        ((0, 20), [1, 2]),  # the second is late: nobody waits longer, and it settles the minute
+        ((0, None), [1]),  # the second does not come
+        ((None, 2), [1]),
+    ],
+)
+async def test_a_minute_has_one_surface_unless_a_chain_is_late(
+    store: Store,
+    database_url: str,
+    tmp_path: Path,
+    computed: list[int],
+    seconds: tuple[int | None, int | None],
+    expected: list[int],
+) -> None:
+    clock = VirtualClock(datetime(2026, 11, 2, 10, 30))
+    writer, ingestor = ready(clock, database_url, tmp_path)
+    chains = [snapshot(maturity) for maturity in MATURITIES]
+
+    async def poll(chain: pl.DataFrame, after: int | None) -> None:
+        key = chain["timestamp"][0], chain["underlying_symbol"][0]
+        ingestor.expect_chain(*key)
+        await clock.sleep(5 if after is None else after)
+        if after is None:
+            ingestor.give_up_chain(*key)
+        else:
+            await take(ingestor, chain)
+
+    await asyncio.gather(*map(poll, chains, seconds))
+    waited = (clock.now() - datetime(2026, 11, 2, 10, 30)).total_seconds()
+    await writer.close()
+    assert computed == expected
+    rows = pl.DataFrame(await store.query("SELECT underlying_symbol FROM option_summary"))
+    assert rows.height == sum(after is not None for after in seconds)
+    assert waited <= max(5, *(after or 0 for after in seconds))
+
+
+def ready(clock: Clock, database_url: str, folder: Path) -> tuple[Writer, Ingestor]:
+    stats = DayStatistics(plan(Feed(("005930",), ("A01",), ()), DAY), simulated=True)
+    writer = Writer(database_url, clock, folder / "spool")
+    return writer, Ingestor(writer, clock, stats, Alerts((), clock, set()))
+
+
+async def take(ingestor: Ingestor, chain: pl.DataFrame) -> None:
+    found = await ingestor.store_chain(schemas.conform(chain, schemas.OPTION_CHAIN))
+    assert found is not None
+    await ingestor.store_surface(found)
 
 
 async def test_a_smile_that_lacks_is_a_finding_and_computed_from_the_stored_chains(
