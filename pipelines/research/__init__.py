@@ -12,6 +12,7 @@ import polars as pl
 from engine.features import bars as bar_features
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
+from engine.history.realised import realised_volatility, with_implied
 from engine.history.resample import resample
 from engine.history.told_once import (
     with_auctions,
@@ -41,6 +42,7 @@ __all__ = [
     "front_series",
     "long_matrix",
     "pl",
+    "realised_volatility",
     "resample",
     "rolls",
     "scan",
@@ -55,6 +57,7 @@ __all__ = [
     "with_auctions",
     "with_book",
     "with_flows",
+    "with_implied",
     "with_index",
     "with_programme",
     "with_state",
