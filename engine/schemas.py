@@ -130,6 +130,12 @@ OPTION_CHAIN = pa.schema(
         ("stale_price", pa.bool_()),  # not traded today, and no bid and ask
         ("quoted_at", TIME),  # when this row's own quote arrived; of the feed: the exchange's time
         ("quote_source", pa.string()),  # board, single or feed
+        ("bid_size", pa.int64()),  # contracts at the best bid; NULL of a single quote
+        ("ask_size", pa.int64()),
+        ("turnover", pa.float64()),  # KRW, today so far
+        ("bought", pa.int64()),  # contracts today so far, buyers coming to the ask; feed alone
+        ("sold", pa.int64()),  # contracts today so far, sellers coming to the bid; feed alone
+        ("index_price", pa.float64()),  # index points; NULL at night
         ("fetched_at", TIME),  # when the snapshot was complete
     ]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -29,6 +30,9 @@ _NUMBERS = {
     "rho": "rho",
     "theoretical_price": "hts_thpr",
 }
+# The official sample of the board has an ask of 0.01, no bid, seln_rsqn 1710 and shnu_rsqn 0.
+_SIZES = {"bid_size": "shnu_rsqn", "ask_size": "seln_rsqn"}
+_TURNOVER, _THOUSANDS = "acml_tr_pbmn", 1000  # of 34 contracts at 0.01 it is 85 there
 _BOARD = {"strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp"}
 _QUOTE = {"price": "futs_prpr"}  # here KIS names the last price of an option so, too
 
@@ -38,8 +42,10 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
 
     Other values are as KIS gives them, zeros included; null where they cannot be read.
     """
-    options = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at)
+    options = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at, _SIZES)
     return options.with_columns(
+        pl.lit(None, pl.Int64).alias("bought"),  # only the feed tells them
+        pl.lit(None, pl.Int64).alias("sold"),
         codec.first_reason(
             (pl.col("symbol").is_null(), "code cannot be read"),
             (pl.col("strike") <= 0, "strike cannot be read"),
@@ -49,7 +55,7 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
 
 
 def read_quotes(answers: list[Answer]) -> pl.DataFrame:
-    """Return single quotes of options, a row for each answer: no strike, bid, ask, ATM class."""
+    """Return single quotes of options, a row for each answer: no strike, bid, ask, sizes, class."""
     records: list[Mapping[str, Any]] = [answer.record("output1") for answer in answers]
     options = _columns(records, {**_QUOTE, **_NUMBERS}, {}, None)
     return options.drop(codec.ROW).with_columns(
@@ -70,13 +76,19 @@ def option_type() -> pl.Expr:
 
 
 def _columns(
-    rows: list[Any], numbers: dict[str, str], text: dict[str, str], quoted_at: datetime | None
+    rows: list[Any],
+    numbers: dict[str, str],
+    text: dict[str, str],
+    quoted_at: datetime | None,
+    sizes: Mapping[str, str] = MappingProxyType({}),
 ) -> pl.DataFrame:
-    names = [*numbers.values(), *_WHOLE.values(), *text.values()]
+    wholes = {**_WHOLE, **sizes}
+    names = [*numbers.values(), *wholes.values(), *text.values(), _TURNOVER]
     return codec.columns(rows, names).select(
         codec.ROW,
         *(pl.col(field).str.extract(_PATTERNS[name]).alias(name) for name, field in text.items()),
         *(codec.number(field).alias(name) for name, field in numbers.items()),
-        *(codec.whole(field).alias(name) for name, field in _WHOLE.items()),
+        *(codec.whole(field).alias(name) for name, field in wholes.items()),
+        (codec.number(_TURNOVER) * _THOUSANDS).alias("turnover"),
         pl.lit(quoted_at, pl.Datetime("us")).alias("quoted_at"),
     )

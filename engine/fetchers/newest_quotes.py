@@ -30,6 +30,11 @@ VALUES = (
     "theta",
     "rho",
     "theoretical_price",
+    "bid_size",
+    "ask_size",
+    "turnover",
+    "bought",
+    "sold",
 )
 _CHAIN = pl.Schema(OPTION_CHAIN)
 FEED_QUOTES = pl.Schema(

@@ -73,10 +73,14 @@ class ChainRequest:
 
 @dataclass(frozen=True)
 class Underlying:
-    """The price of the future or the index, index points, and its source (future:CODE, index)."""
+    """The price of the future or the index, index points, and its source (future:CODE, index).
+
+    `index` is the price of the index itself, where KIS tells it.
+    """
 
     price: float | None
     source: str | None
+    index: float | None = None
 
 
 class OptionChainFetcher(PriceFetcher):
@@ -115,6 +119,7 @@ class OptionChainFetcher(PriceFetcher):
             chain_rows.option_type(),
             pl.lit(underlying.price, pl.Float64).alias("underlying_price"),
             pl.lit(underlying.source, pl.String).alias("underlying_source"),
+            pl.lit(underlying.index, pl.Float64).alias("index_price"),
             pl.lit(self.client.clock.now(), pl.Datetime("us")).alias("fetched_at"),
         )
         aged = self._ages.with_price_since(request.underlying_symbol, chain)
@@ -156,7 +161,7 @@ class OptionChainFetcher(PriceFetcher):
             log.warning("⚠️ KIS has no price of %s nor of its index", code)
             return Underlying(None, None)
         self._note_forward(request, price, expiry if future else request.minute.date())
-        return Underlying(price, source)
+        return Underlying(price, source, index)
 
     def _note_forward(self, request: ChainRequest, price: float, delivery: date) -> None:
         """Remember where the money is: a price for delivery on a day, carried to the expiry."""

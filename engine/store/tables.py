@@ -235,7 +235,12 @@ _FIXED = (
         "fetched_at",
         "timestamp",
         immutable=("price_since",),  # whoever began to look earlier knows the age better
-        added={"price_since": None, "stale_price": None, "quote_source": None},
+        added=dict.fromkeys(
+            (
+                *("price_since", "stale_price", "quote_source", "bid_size", "ask_size"),
+                *("turnover", "bought", "sold", "index_price"),
+            )
+        ),
     ),
     Table(
         "option_matrices",

@@ -52,6 +52,8 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
         stale_price=False,
         quoted_at=moment,
         quote_source=pl.lit("board"),
+        **{name: pl.lit(None, pl.Int64) for name in ("bid_size", "ask_size", "bought", "sold")},
+        **{name: pl.lit(None, pl.Float64) for name in ("turnover", "index_price")},
         fetched_at=moment,
         expiry=EXPIRY,
         underlying_expiry=EXPIRY,

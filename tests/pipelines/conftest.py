@@ -82,6 +82,8 @@ def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFra
         stale_price=pl.lit(value=False),
         quoted_at=pl.col("timestamp"),
         quote_source=pl.lit("board"),
+        **{name: pl.lit(None, pl.Int64) for name in ("bid_size", "ask_size", "bought", "sold")},
+        **{name: pl.lit(None, pl.Float64) for name in ("turnover", "index_price")},
         fetched_at=pl.col("timestamp"),
     )
 

@@ -57,11 +57,15 @@ OPTION_QUOTES = pa.schema(
         ("price", pa.float64()),
         ("volume", pa.int64()),
         ("open_interest", pa.int64()),
+        ("turnover", pa.float64()),
+        ("bought", pa.int64()),
+        ("sold", pa.int64()),
         *((name, pa.float64()) for name in OPTION_VALUES),
     ]
 )
 
 
+_DAY_SUMS = ("volume", "turnover", "bought", "sold")
 _EMPTY = {
     schema: pa.RecordBatch.from_pylist([], schema)
     for schema in (TRADES, QUOTES, OPTION_QUOTES, BOOK, REJECTED_ROWS)
@@ -128,7 +132,8 @@ def read_frames(
         good = _named_for_nights(records.good, names) if part.layout.night else records.good
         (trades if part.layout.what == "trade" else quotes).append(good)
         if part.layout.kind is Option and part.layout.what == "trade":
-            options.append({**records.good, "volume": records.good["day_volume"]})
+            of_day = {name: records.good[f"day_{name}"] for name in _DAY_SUMS}
+            options.append({**records.good, **of_day})
         if part.layout.levels:
             books.append(book_rows(part, records.good))
     counts["rejected"] = len(rejected)

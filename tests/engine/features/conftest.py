@@ -77,6 +77,8 @@ def board(
             price_since=pl.lit(moment, pl.Datetime("us")),
             stale_price=pl.lit(value=False),
             quote_source=pl.lit("board"),
+            **{name: pl.lit(None, pl.Int64) for name in ("bid_size", "ask_size", "bought", "sold")},
+            **{name: pl.lit(None, pl.Float64) for name in ("turnover", "index_price")},
             quoted_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("2s"),
             fetched_at=pl.lit(moment, pl.Datetime("us")).dt.offset_by("3s"),
         )

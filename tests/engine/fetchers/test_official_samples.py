@@ -163,6 +163,9 @@ async def test_the_option_board_is_read(kis: StubKis, tmp_path: Path) -> None:
         "price_since": minute,
         "stale_price": False,  # the put did not trade, but it has a bid and an ask
         "quote_source": "board",
+        "bought": None,
+        "sold": None,
+        "index_price": 367.25,
     }
     assert call == {
         **same,
@@ -178,6 +181,9 @@ async def test_the_option_board_is_read(kis: StubKis, tmp_path: Path) -> None:
         "theta": 0.0,
         "rho": 0.0,
         "theoretical_price": 0.0,
+        "bid_size": 0,
+        "ask_size": 1710,  # there is no bid, and an ask of 0.01
+        "turnover": 34 * 0.01 * 250_000,
         "atm_class": "OTM",
     }
     assert put == {
@@ -194,6 +200,9 @@ async def test_the_option_board_is_read(kis: StubKis, tmp_path: Path) -> None:
         "theta": 0.046,
         "rho": -0.3541,
         "theoretical_price": 111.51,
+        "bid_size": 10,
+        "ask_size": 10,
+        "turnover": 0.0,
         "atm_class": "ITM",
     }
 
@@ -227,6 +236,7 @@ def test_a_single_quote_is_read() -> None:
         "theta": 0.0,
         "rho": 0.0,
         "theoretical_price": 395.48,
+        "turnover": 21741293338000.0,  # 393.6 points a contract at 250,000 KRW, near its price
         "quoted_at": moment,
         "quote_source": "single",
     }
