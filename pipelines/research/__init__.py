@@ -10,8 +10,10 @@ dolpha1_features(minutes).filter(pl.col("close") > pl.col("ub")).collect()
 import polars as pl
 
 from engine.features import bars as bar_features
+from engine.features.modelled import with_smile_values
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
+from engine.history.option_flow import open_interest_changes, option_flow, put_call_ratios
 from engine.history.realised import realised_volatility, with_implied
 from engine.history.resample import resample
 from engine.history.told_once import (
@@ -41,7 +43,10 @@ __all__ = [
     "dolpha1_signals",
     "front_series",
     "long_matrix",
+    "open_interest_changes",
+    "option_flow",
     "pl",
+    "put_call_ratios",
     "realised_volatility",
     "resample",
     "rolls",
@@ -60,6 +65,7 @@ __all__ = [
     "with_implied",
     "with_index",
     "with_programme",
+    "with_smile_values",
     "with_state",
     "with_summary",
 ]

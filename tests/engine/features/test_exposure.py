@@ -103,6 +103,52 @@ def test_quotes_that_come_and_go_at_random_move_gamma_exposure_by_less_than_2_pe
     assert seen["call_wall"].unique().to_list() == [whole["call_wall"]]
 
 
+CALM = 60  # minutes
+AWAY, BACK = 0.1, 0.3  # how likely quotes go and come back in a minute: a quarter is away
+
+
+def calm_minutes(rng: np.random.Generator, boards: Board) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return an hour of boards of a market that moves by less than a tenth of a point a minute.
+
+    The same twice: all quotes there, and quotes that go and come back by themselves, off by up to
+    half their spread.
+    """
+    level = 1061.3 + np.cumsum(rng.normal(0, 0.04, CALM))
+    whole, seen = [], []
+    away = None
+    for minute, underlying in enumerate(level):
+        board = more_calls(boards(round(float(underlying), 2), center=1061.3))
+        board = board.with_columns(
+            pl.col("timestamp", "quoted_at", "price_since", "fetched_at").dt.offset_by(f"{minute}m")
+        )
+        draw = rng.random(board.height)
+        away = draw < 0.25 if away is None else np.where(away, draw > BACK, draw < AWAY)
+        noise = pl.Series(rng.uniform(-0.5, 0.5, board.height)) * (pl.col("ask") - pl.col("bid"))
+        noisy = board.with_columns(pl.col("bid", "ask", "price") + noise)
+        whole.append(board)
+        seen.append(blank(noisy, pl.lit(pl.Series(away))))
+    return pl.concat(whole), pl.concat(seen)
+
+
+def test_on_a_calm_day_no_figure_moves_by_more_than_the_market_moves_it(make_board: Board) -> None:
+    """Gamma exposure from minute to minute, less what it moves by with all quotes there."""
+    whole, seen = calm_minutes(np.random.default_rng(20), make_board)
+    truth, found = (option_surface(greeks(chain)).sort("timestamp") for chain in (whole, seen))
+    one = pl.col("underlying_symbol") == "202612_KOSPI200"
+    truth, found = truth.filter(one), found.filter(one)
+    assert found.height == CALM
+    assert 0.15 < found["modelled"].mean() < 0.45  # type: ignore[operator]
+    size = abs(truth["gamma_exposure"].mean())  # type: ignore[arg-type]
+    for name in ("gamma_exposure", "vanna_exposure"):
+        jumps = (found[name].diff() - truth[name].diff()).abs() / size
+        assert jumps.max() < 0.02, name  # type: ignore[operator]
+    level = (found["zero_gamma"] - truth["zero_gamma"]).abs() / found["forward"]
+    assert level.drop_nulls().max() is None or level.max() < 0.01  # type: ignore[operator]
+    off = (found["atm_volatility"].diff() - truth["atm_volatility"].diff()).abs()
+    assert off.max() < 0.5  # type: ignore[operator]
+    assert found["call_wall"].unique().to_list() == truth["call_wall"].unique().to_list()
+
+
 def test_without_a_smile_there_are_no_figures(make_board: Board) -> None:
     nothing = make_board().with_columns(
         price=pl.lit(0.0), bid=pl.lit(0.0), ask=pl.lit(0.0), volume=pl.lit(0)
