@@ -41,23 +41,25 @@ def plot(
     what
         day (bars, bands, signals), smile (and term structure), matrix (a metric through the day),
         summary (maximum pain, gamma exposure), flows (price against investors' flows, open
-        interest, basis) or coverage (symbols and sessions)
+        interest, basis), coverage (symbols and sessions), or of options (docs/options.md) surface
+        (smiles over their quotes), exposure (gamma by strike), term (term structure, volatility
+        index), flow (who buys, open interest by strike), volatility (implied and realised)
     out
         the picture; its name ends in .png or .svg
     date
         the session; the newest one by default
     symbol
-        of day and flows: a code, or a product whose front month is meant; A01 by default
+        of day, flows and volatility: a code, or a product (its front month); A01 by default
     strategy
         of day: whose bands and signals are drawn
     series
-        of smile and matrix: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
+        of what shows options: KOSPI200, MINI_KOSPI200, KOSDAQ150 …
     metric
         of matrix: iv, delta, price, volume, model_iv …
     minute
-        of smile: HH:MM, the day's last by default
+        of smile, surface, exposure and term: HH:MM, the day's last by default
     sessions
-        of coverage: how many, up to the date
+        of coverage and volatility: how many, up to the date
     """
     setup_logging()
     at = time_of_day("--minute", minute) if minute else None

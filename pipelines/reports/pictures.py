@@ -12,7 +12,7 @@ import altair as alt
 from engine.errors import InputError
 from engine.market import sessions
 from engine.market.symbols import Stock, VenueStock, parse
-from pipelines.reports import queries
+from pipelines.reports import option_pictures, queries
 from pipelines.reports.charts.coverage import coverage_chart
 from pipelines.reports.charts.day import day_chart
 from pipelines.reports.charts.flows import flows_chart
@@ -22,7 +22,19 @@ from pipelines.reports.charts.style import WIDTH, Picture, with_title
 from pipelines.reports.charts.summary import summary_chart
 from strategies.registry import DEFAULT_STRATEGY
 
-What = Literal["day", "smile", "matrix", "summary", "coverage", "flows"]
+What = Literal[
+    "day",
+    "smile",
+    "matrix",
+    "summary",
+    "coverage",
+    "flows",
+    "surface",
+    "exposure",
+    "term",
+    "flow",
+    "volatility",
+]
 COVERAGE_SESSIONS = 40
 _FOR_A_TERM_STRUCTURE = 2  # maturities
 
@@ -130,6 +142,30 @@ def _flows(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
     )
 
 
+def _surface(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
+    return option_pictures.surface(url, day, choice.series, choice.minute, choice.width, source)
+
+
+def _term(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
+    return option_pictures.term(url, day, choice.series, choice.minute, choice.width, source)
+
+
+def _exposure(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
+    return option_pictures.exposure(url, day, choice.series, choice.minute, choice.width, source)
+
+
+def _flow(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
+    return option_pictures.flow(url, day, choice.series, choice.width, source)
+
+
+def _volatility(url: str, day: dt.date, choice: Choice, source: str) -> Picture:
+    if choice.sessions < 1:
+        raise InputError("--sessions must be at least 1")
+    return option_pictures.volatility(
+        url, day, choice.symbol, choice.series, choice.sessions, choice.width, source
+    )
+
+
 _DRAW: dict[What, Callable[[str, dt.date, Choice, str], Picture]] = {
     "day": _day,
     "smile": _smile,
@@ -137,4 +173,9 @@ _DRAW: dict[What, Callable[[str, dt.date, Choice, str], Picture]] = {
     "summary": _summary,
     "coverage": _coverage,
     "flows": _flows,
+    "surface": _surface,
+    "exposure": _exposure,
+    "term": _term,
+    "flow": _flow,
+    "volatility": _volatility,
 }

@@ -71,19 +71,24 @@ def boards(minutes: list[datetime], underlying: str, level: float) -> pl.DataFra
         "bid": intrinsic + 15.9 - away / 4,
         "ask": intrinsic + 16.1 - away / 4,
     }
+    since = pl.col("timestamp").dt.minute().cast(pl.Int64)
     return board.with_columns(**numbers).with_columns(
         underlying_symbol=pl.lit(underlying),
         symbol=pl.col("code") + pl.col("strike").cast(pl.Int64).cast(pl.String).str.slice(-3),
-        volume=pl.lit(10),
-        open_interest=pl.lit(100),
+        volume=10 + since,
+        open_interest=100 + since,
+        bought=5 + since,
+        sold=pl.lit(3),
+        turnover=(10.0 + since) * 1e6,
         atm_class=pl.lit("ATM"),
         underlying_source=pl.lit("future:A01612"),
         price_since=pl.col("timestamp"),
         stale_price=pl.lit(value=False),
         quoted_at=pl.col("timestamp"),
         quote_source=pl.lit("board"),
-        **{name: pl.lit(None, pl.Int64) for name in ("bid_size", "ask_size", "bought", "sold")},
-        **{name: pl.lit(None, pl.Float64) for name in ("turnover", "index_price")},
+        bid_size=pl.lit(20),
+        ask_size=pl.lit(30),
+        index_price=pl.lit(None, pl.Float64),
         fetched_at=pl.col("timestamp"),
     )
 
@@ -136,11 +141,13 @@ async def fill(url: str) -> None:
     chain = chain.select(schemas.OPTION_CHAIN.names)
     await store.merge("option_chain_raw", schemas.conform(chain, schemas.OPTION_CHAIN))
     with_greeks = chain_with_greeks(chain)
+    surface = chain_surface(with_greeks)
     for table, frame, schema in (
+        ("option_surface", surface, schemas.OPTION_SURFACE),
         ("option_matrices", chain_matrix(with_greeks), schemas.OPTION_MATRIX),
         (
             "option_summary",
-            chain_summary(chain_figures(with_greeks), chain_surface(with_greeks)),
+            chain_summary(chain_figures(with_greeks), surface),
             schemas.OPTION_SUMMARY,
         ),
     ):

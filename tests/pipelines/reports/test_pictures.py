@@ -25,7 +25,10 @@ from pipelines.reports.pictures import Choice, What, draw
 
 DAY = date(2026, 11, 16)
 PADDING = 14  # of every picture, in its own pixels; drawn twice as large
-WHATS: list[What] = ["day", "smile", "matrix", "summary", "coverage", "flows"]
+WHATS: list[What] = [
+    *("day", "smile", "matrix", "summary", "coverage", "flows"),
+    *("surface", "exposure", "term", "flow", "volatility"),
+]
 
 
 def pixels(file: Path) -> np.ndarray:
@@ -135,6 +138,12 @@ def test_what_there_is_not_is_said(filled: str) -> None:
         ("matrix", Choice(day=DAY, metric="nothing"), "has no nothing"),
         ("coverage", Choice(day=date(2025, 10, 1)), "no bars"),
         ("coverage", Choice(day=DAY, sessions=0), "at least 1"),
+        ("surface", Choice(day=date(2026, 10, 5)), "no smile of KOSPI200"),
+        ("exposure", Choice(day=DAY, minute=time(8, 0)), "no smile of KOSPI200"),
+        ("term", Choice(day=DAY, series="NIKKEI"), "NIKKEI"),
+        ("flow", Choice(day=date(2026, 10, 5)), "no snapshots of KOSPI200"),
+        ("volatility", Choice(day=date(2025, 10, 1)), "no bars of A01"),
+        ("volatility", Choice(day=DAY, sessions=0), "at least 1"),
     ]:
         with pytest.raises(InputError, match=said):
             draw(filled, what, choice, "")  # type: ignore[arg-type]
