@@ -100,7 +100,13 @@ backtest *options:
 sweep *options:
     @krt sweep "$@"
 
-# draw a day, its flows, the smile, the matrix or the coverage as PNG or SVG
+# does gamma exposure, does the straddle's premium say anything: just study gamma, premium
+[group('research')]
+[no-exit-message]
+study *options:
+    @krt study "$@"
+
+# draw a day, its flows, options, the matrix or the coverage as PNG or SVG
 [group('research')]
 [no-exit-message]
 plot *options:

@@ -54,6 +54,7 @@ _COMMANDS = (
     "replay",
     "backtest",
     "sweep",
+    "study",
     "calendar",
     "db",
     "spool",

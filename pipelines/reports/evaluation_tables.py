@@ -1,4 +1,4 @@
-"""The outcome of `just backtest`, `just sweep` and `just replay` on the terminal."""
+"""The outcome of `just backtest`, `sweep`, `replay` and `study` on the terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from engine.text import visible_json
 from pipelines.console import PlainConsole
 from pipelines.evaluation.replay import Replay
+from pipelines.evaluation.studies import Study
 from pipelines.reports.terminal import plain_table
 from strategies.backtesting.run import Backtest
 from strategies.base import Params
@@ -51,6 +52,23 @@ def print_backtest(result: Backtest, strategy: str, params: Params, *, as_json: 
         console.print(f"❌ {symbol}: ruined on {session}: the capital is lost, no trade after it")
     last = result.trades.tail(10)
     console.print(trades_table(last, f"last {last.height} trades"))
+
+
+def print_study(study: Study) -> None:
+    """Print the table of a study, and what can be concluded."""
+    console = PlainConsole()
+    table = plain_table(f"study {study.name}, means with their intervals at 95 %")
+    for column in ("figure", "group"):
+        table.add_column(column)
+    for column in ("samples", "sessions", "mean", "low", "high"):
+        table.add_column(column, justify="right")
+    for row in study.table.to_dicts():
+        numbers = ("" if row[n] is None else f"{row[n]:.3f}" for n in ("mean", "low", "high"))
+        table.add_row(
+            row["figure"], row["group"], str(row["samples"]), str(row["sessions"]), *numbers
+        )
+    console.print(table)
+    console.print(study.conclusion)
 
 
 def figures_table(figures: pl.DataFrame, strategy: str) -> Table:
