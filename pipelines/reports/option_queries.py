@@ -17,6 +17,7 @@ from engine.market.products import SERIES, option_series
 from engine.market.symbols import FrontMonth, Symbol, chains_of
 from engine.schemas import ALL_MATURITIES
 from pipelines.chains import chain_with_greeks
+from pipelines.reports.charts.options import NEAR
 
 WARM_UP = 400  # days before the first session drawn, for a forecast
 
@@ -57,11 +58,23 @@ def chain_on_smile(url: str, at: datetime, surface: pl.DataFrame) -> pl.DataFram
 
 
 def flow_of_day(url: str, underlying_symbol: str, day: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `option_flow` and `open_interest_changes` of a chain through a day."""
+    """Return `option_flow` and `open_interest_changes` of a chain through a day.
+
+    The changes are those of strikes within NEAR of the day's forwards, if it has any.
+    """
     of_chain = pl.col("underlying_symbol") == underlying_symbol
     chain = scan("option_chain_raw", url).filter(of_chain, *_on(day)).collect().lazy()
     surface = scan("option_surface", url).filter(of_chain, *_on(day)).collect().lazy()
-    return option_flow(chain, surface).collect(), open_interest_changes(chain).collect()
+    low, high = (
+        surface.select(
+            low=pl.col("forward").min() * (1 - NEAR), high=pl.col("forward").max() * (1 + NEAR)
+        )
+        .collect()
+        .row(0)
+    )
+    changes = open_interest_changes(chain).collect()
+    near = pl.col("strike").is_between(low, high) if low else pl.lit(value=True)
+    return option_flow(chain, surface).collect(), changes.filter(near)
 
 
 def volatility_until(url: str, front: Symbol, day: date, count: int, series: str) -> pl.DataFrame:
