@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 import polars as pl
@@ -44,3 +45,18 @@ def test_each_venue_is_stored_as_the_simulator_holds_it(desk: Desk) -> None:
     assert set(regular["symbol"]) == {"005930"}
     both = stored.filter(pl.col("venue") == "UN")["volume"].sum()
     assert both == regular["volume"].sum() + stored.filter(pl.col("venue") != "UN")["volume"].sum()
+
+
+@pytest.mark.long
+def test_every_day_settles_the_evening_of_the_venues_with_the_next_session(desk: Desk) -> None:
+    """A quiet minute at a venue takes two answers, hours apart: the next session asks again."""
+    asked = ("--every-day", "--sessions", "2", "--start", "19:52", "--speed", "max", "--json")
+    done = desk.krt(
+        *("live", *asked, "--date", f"{DAY}", "--stock", "005930"), KRT_VENUES="J,AFTER,NX,UN"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = [json.loads(line)["date"] for line in done.stdout.splitlines()]
+    assert names == ["2026-11-18", "2026-11-19"]
+    found = json.loads(desk.krt("validate", "--format", "json").stdout)["findings"]
+    assert {(row["check"], row["session"]) for row in found} <= {("missing", "2026-11-19")}
+    assert {"005930", *SYMBOLS} >= {row["symbol"] for row in found}

@@ -184,6 +184,7 @@ def test_the_disk_takes_nothing(folder: Path, kis: Kis, disk: tuple[str, Path]) 
     assert "takes no file" in said["folders"]
     assert "name another data_folder" in said["folders"]
     assert "0.0 of 0.0 GB are free" in said["disk"]
+    assert "inodes" not in said["disk"]  # which would be named if the room were not looked at
     assert "token" not in said  # KIS is asked all the same
     reason = {"full": "No space left", "read-only": "Read-only|may not write"}[kind]
     assert any(word in said["folders"] for word in reason.split("|"))
