@@ -21,7 +21,7 @@ def test_stocks_are_stored_as_recorded(desk: Desk):
     symbols = file["symbol"].unique().sort().to_list()[:STOCKS_AT_ONCE]
     chosen = [word for symbol in symbols for word in ("--stock", symbol)]
     summary = desk.live(
-        "--recorded", str(STOCKS_FILE), "--date", f"{DAY}", *chosen, *started_at("15:00")
+        "--recorded", str(STOCKS_FILE), "--date", f"{DAY}", *chosen, *started_at("15:20")
     )
     stored = desk.ask(f"SELECT {', '.join(BARS)} FROM stocks_1m WHERE timestamp::date = '{DAY}'")
     owed = stamps_between(symbols, DAY, DAY)
