@@ -261,6 +261,7 @@ FUTURES_STATE = pa.schema(
         ("index_price", pa.float64()),  # KOSPI 200, index points
         ("day_volume", pa.int64()),  # contracts, today so far
         ("day_turnover", pa.float64()),  # today so far, as KIS gives it
+        ("source", pa.string()),  # TR id
         ("fetched_at", TIME),
     ]
 )
@@ -290,7 +291,15 @@ PROGRAMME_TRADES = pa.schema(
             for side in ("sold", "bought", "net")
         ),
         ("net", pa.int64()),  # million KRW, today so far, both kinds
-        ("index_price", pa.float64()),  # of the market's index, points
+        *(
+            (f"{name}_volume", pa.int64())  # as KIS gives it, by the feed alone
+            for name in (
+                *("arbitrage_sold", "arbitrage_bought", "arbitrage_net"),
+                *("other_sold", "other_bought", "other_net", "net"),
+            )
+        ),
+        ("index_price", pa.float64()),  # of the market's index, points; null by the feed
+        ("source", pa.string()),  # TR id
         ("fetched_at", TIME),
     ]
 )
@@ -395,7 +404,7 @@ KEPT_SESSIONS = pa.schema(
 MARKET_EVENTS = pa.schema(
     [
         ("symbol", pa.string()),  # or a market: stocks, derivatives, night
-        ("kind", pa.string()),  # vi, circuit_breaker, halt, sidecar
+        ("kind", pa.string()),  # vi, circuit_breaker, halt, sidecar, price_limit
         ("started_at", TIME),
         ("ended_at", TIME),  # null while it lasts
         ("source", pa.string()),  # TR id

@@ -12,6 +12,7 @@ from engine.fetchers.bar_rules import Fields
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.fetchers.futures_state import read_state
+from engine.fetchers.price_limits import ShownLimits, read_limits
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeMinutes
@@ -36,6 +37,7 @@ class DerivativeBarFetcher(BarFetcher):
         super().__init__(client)
         self._states: dict[str, pa.RecordBatch] = {}
         self._last_states: dict[str, datetime] = {}
+        self._limits: dict[str, ShownLimits] = {}
 
     def _keep_state(self, answer: Answer, stamp: datetime) -> None:
         """Keep a contract's state: the first of a minute, nearest to its end.
@@ -47,6 +49,8 @@ class DerivativeBarFetcher(BarFetcher):
             return
         if self._last_states.get(symbol) == stamp or not isinstance(parse(symbol), Contract):
             return
+        if limits := read_limits(answer, symbol):
+            self._limits[symbol] = limits
         state = read_state(answer, stamp)
         if state.num_rows:
             self._states[symbol], self._last_states[symbol] = state, stamp
@@ -54,6 +58,10 @@ class DerivativeBarFetcher(BarFetcher):
     def take_state(self, symbol: str) -> pa.RecordBatch | None:
         """Return a contract's state, in FUTURES_STATE, that came since the last time, if any."""
         return self._states.pop(symbol, None)
+
+    def take_limits(self, symbol: str) -> ShownLimits | None:
+        """Return the price limits of a contract that came since the last time, if any."""
+        return self._limits.pop(symbol, None)
 
     def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:
         session = request.session

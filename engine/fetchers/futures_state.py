@@ -41,6 +41,7 @@ def read_state(answer: Answer, stamp: datetime) -> pa.RecordBatch:
         pl.lit(answer.symbol).alias("symbol"),
         *(codec.number(field).alias(name) for name, field in _NUMBERS.items()),
         *(codec.whole(field).alias(name) for name, field in _WHOLE.items()),
+        pl.lit(answer.tr_id).alias("source"),
         pl.lit(answer.received_at, TIME).alias("fetched_at"),
     )
     return conform(rows.filter(pl.any_horizontal(pl.col(_TOLD).is_not_null())), FUTURES_STATE)

@@ -60,6 +60,7 @@ MARKETS = {  # FID_INPUT_ISCD and FID_INPUT_ISCD_2 by our name of the market
 }
 INDEX_CODES = {"KOSPI": "0001", "KOSDAQ": "1001", "KOSPI200": "2001", "KOSDAQ150": "3003"}
 _PROGRAMMES = {"arbt": "arbitrage", "nabt": "other"}
+_BY_FEED = [name for name in PROGRAMME_TRADES.names if name.endswith("_volume")]
 _SIDES = {"seln": "sold", "shnu": "bought", "ntby": "net"}
 
 
@@ -160,7 +161,10 @@ def _flows_of(kind: str, given: pl.DataFrame, rows: list[Any]) -> pl.DataFrame:
 
 
 class ProgrammeFetcher(StreamFetcher):
-    """Programme trading of the last half hour in PROGRAMME_TRADES (FHPPG04600101)."""
+    """Programme trading of the last half hour in PROGRAMME_TRADES (FHPPG04600101).
+
+    It has no volumes: those of the feed stay where they are stored.
+    """
 
     schema: ClassVar[pa.Schema] = PROGRAMME_TRADES
     own_times: ClassVar[bool] = True
@@ -184,6 +188,8 @@ class ProgrammeFetcher(StreamFetcher):
             codec.label("bsop_hour", session.date).alias("timestamp"),
             codec.number("bstp_nmix_prpr").alias("index_price"),
             *(codec.whole(field).alias(name) for name, field in sums.items()),
+            *(pl.lit(None, pl.Int64).alias(name) for name in _BY_FEED),
+            pl.lit(answer.tr_id).alias("source"),
         ).with_columns(
             codec.first_reason(
                 (pl.col("timestamp").is_null(), NO_TIME),

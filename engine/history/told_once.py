@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.market.hours import MINUTE
 
-_TIMES = ("fetched_at", "committed_at")
+_ORIGIN = ("source", "fetched_at", "committed_at")
 
 
 def with_state(bars: pl.LazyFrame, states: pl.LazyFrame) -> pl.LazyFrame:
@@ -47,13 +47,13 @@ def with_flows(
 
 def with_programme(bars: pl.LazyFrame, trades: pl.LazyFrame, market: str = "KOSPI") -> pl.LazyFrame:
     """Return bars with a market's programme trading: programme_net, programme_arbitrage_net …"""
-    own = trades.filter(pl.col("symbol") == market).drop("symbol", *_TIMES, strict=False)
+    own = trades.filter(pl.col("symbol") == market).drop("symbol", *_ORIGIN, strict=False)
     return _joined(bars, _named(own, "programme"), ["timestamp"])
 
 
 def with_index(bars: pl.LazyFrame, indices: pl.LazyFrame, index: str = "KOSPI200") -> pl.LazyFrame:
     """Return bars with those of an index: index_open, index_high, index_low, index_close …"""
-    own = indices.filter(pl.col("symbol") == index).drop("symbol", *_TIMES, strict=False)
+    own = indices.filter(pl.col("symbol") == index).drop("symbol", *_ORIGIN, strict=False)
     return _joined(bars, _named(own, "index"), ["timestamp"])
 
 
@@ -108,6 +108,6 @@ def _named(frame: pl.LazyFrame, prefix: str) -> pl.LazyFrame:
 
 
 def _joined(bars: pl.LazyFrame, rows: pl.LazyFrame, on: list[str]) -> pl.LazyFrame:
-    taken = {*bars.collect_schema().names(), *_TIMES} - {*on}
+    taken = {*bars.collect_schema().names(), *_ORIGIN} - {*on}
     wanted = [name for name in rows.collect_schema().names() if name not in taken]
     return bars.join(rows.select(wanted), on=on, how="left", maintain_order="left")

@@ -80,6 +80,8 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     ).collect(engine="in-memory")
     if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
         return rows
+    if table.filled:
+        rows = rows.with_columns(pl.col(table.filled).forward_fill().over(table.key))
     if table.two_sources:
         in_order = rows.sort([*table.key, SOURCE], maintain_order=True)
         rows = in_order.with_columns(_confirmation(table).alias(CONFIRMED_AT))
@@ -160,12 +162,33 @@ def _merge_staged(cursor: Cursor, table: Table, rows: pl.DataFrame, bounds: str)
         f" INCLUDING DEFAULTS, {_BATCH} integer) ON COMMIT DROP"
     )
     _copy(cursor, "staging", rows[[*_written(table, rows), _BATCH]], temporary=True)
+    if table.filled:
+        for statement in _fill_statements(table, bounds):
+            cursor.execute(statement)
     counts = fetch_frame(cursor, merge_statement(table, bounds))
     if counts["confirmed"].sum():
         cursor.execute(_confirm_statement(table, bounds))
     if counts["changed"].sum():
         log_corrections(cursor, table, rows[COMMITTED_AT][0])
     return counts.drop("confirmed")
+
+
+def _fill_statements(table: Table, bounds: str) -> list[str]:
+    """Return the statements by which staged and stored rows tell each other what they know.
+
+    So it does not matter which of two sources comes first.
+    """
+    columns = [identifier(name) for name in table.filled]
+    same = f"{_same_key(table)} AND {bounds}"
+    staged = ", ".join(f"{name} = coalesce(s.{name}, t.{name})" for name in columns)
+    stored = ", ".join(f"{name} = coalesce(t.{name}, s.{name})" for name in columns)
+    lacks = " OR ".join(f"(t.{name} IS NULL AND s.{name} IS NOT NULL)" for name in columns)
+    name = identifier(table.name)
+    return [
+        f"UPDATE staging AS s SET {staged} FROM {name} AS t WHERE {same}",
+        f"UPDATE {name} AS t SET {stored} FROM staging AS s WHERE {same} AND ({lacks})"
+        f" AND NOT {_is_later(table, 's', 't')}",
+    ]
 
 
 def _any_stored(table: Table, rows: pl.DataFrame, bounds: str) -> str:

@@ -53,6 +53,8 @@ class Table:
     key_hashes: Mapping[str, str] = field(default_factory=dict)  # key column → hash, by the server
     # columns that batches of an earlier release lack, in a spool say, and what they hold there
     added: Mapping[str, str | None] = field(default_factory=dict)
+    # columns that not every source knows: what one row of a key has, all have
+    filled: tuple[str, ...] = ()
     two_sources: bool = False  # columns source and confirmed_at: rows come by feed and by REST
 
     @property
@@ -175,6 +177,9 @@ _SURFACE_ADDED = (  # since 2026-11-28
     *("risk_reversal_10d", "butterfly_10d", "swap_volatility", "expected_move_close"),
     *("expected_move_expiry", "atm_7d", "atm_30d", "atm_60d", "vkospi", "vkospi_weekly"),
 )
+_PROGRAMME_VOLUMES = tuple(
+    name for name in schemas.PROGRAMME_TRADES.names if name.endswith("_volume")
+)
 _FIXED = (
     Table(
         "futures_1m",
@@ -262,14 +267,27 @@ _FIXED = (
             )
         ),
     ),
-    Table("futures_state", schemas.FUTURES_STATE, ("symbol", "timestamp"), "fetched_at"),
+    Table(
+        "futures_state",
+        schemas.FUTURES_STATE,
+        ("symbol", "timestamp"),
+        "fetched_at",
+        added={SOURCE: "FHKIF03020200"},
+    ),
     Table(
         "investor_flows",
         schemas.INVESTOR_FLOWS,
         ("symbol", "timestamp", "investor"),
         "fetched_at",
     ),
-    Table("programme_trades", schemas.PROGRAMME_TRADES, ("symbol", "timestamp"), "fetched_at"),
+    Table(
+        "programme_trades",
+        schemas.PROGRAMME_TRADES,
+        ("symbol", "timestamp"),
+        "fetched_at",
+        filled=(*_PROGRAMME_VOLUMES, "index_price"),
+        added={**dict.fromkeys(_PROGRAMME_VOLUMES), SOURCE: "FHPPG04600101"},
+    ),
     Table("index_1m", schemas.INDEX_BARS, ("symbol", "timestamp"), "fetched_at"),
     Table(
         "expected_prices",

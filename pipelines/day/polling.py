@@ -22,6 +22,7 @@ from engine.kis.client import Priority
 from engine.market.sessions import Market
 from engine.market.symbols import NightChain
 from pipelines.day.ingest import Ingestor
+from pipelines.day.price_limits import LimitWatch
 from pipelines.day.streaming import FeedFollower
 from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan, plan_night
 
@@ -45,6 +46,7 @@ class PollingManager:
         self.ingestor = ingestor
         self.fetchers = fetchers
         self.feed: FeedFollower | None = None  # what it has need not be asked for each minute
+        self.limits: LimitWatch | None = None
         self._interval = timedelta(seconds=interval)
         self._states: frozenset[str] = frozenset()  # contracts whose state each minute must have
 
@@ -65,6 +67,8 @@ class PollingManager:
             fed = self.feed is not None and not self.feed.needs_poll(bars.symbol, polled)
             if not fed or bars.symbol in self._states:
                 await self._poll_bars(bars, polled)
+        if self.limits is not None:
+            await self.limits.end(bars.symbol, bars.session)
 
     def _poll_time(self, stamp: datetime, bars: BarPlan) -> datetime:
         """Return when a bar is asked for."""
@@ -97,22 +101,25 @@ class PollingManager:
             return set()
         finally:
             await self._store_rejected(fetcher)
-            await self._store_state(fetcher, bars.symbol)
+            await self._store_state(fetcher, bars)
         stamps = set(batch["timestamp"].to_pylist())
         if self.feed is not None:
             self.feed.note_confirmed(bars.symbol, stamps)
         return stamps
 
-    async def _store_state(self, fetcher: PriceFetcher, symbol: str) -> None:
+    async def _store_state(self, fetcher: PriceFetcher, bars: BarPlan) -> None:
         """Keep what KIS says of a contract beside its bars, as it comes: that costs nothing.
 
         The writer logs it if the database refuses it.
         """
         if not isinstance(fetcher, DerivativeBarFetcher):
             return
+        symbol = bars.symbol
         if (state := fetcher.take_state(symbol)) is not None:
             with suppress(KrtError):
                 await self.ingestor.store_stream(f"STATE_{symbol}", "futures_state", state)
+        if (shown := fetcher.take_limits(symbol)) and self.limits is not None:
+            self.limits.note(shown, bars.session)
 
     async def find_first_bars(self, day: DayPlan) -> bool:
         """Ask for bars of the day's first minutes, and commit them; say whether any came.

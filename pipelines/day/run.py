@@ -46,6 +46,7 @@ from pipelines.day.messages import tell_evening, tell_morning
 from pipelines.day.parts import DayParts
 from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
+from pipelines.day.price_limits import LimitWatch
 from pipelines.day.restarting import begin_again
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import open_feed
@@ -149,13 +150,13 @@ async def run_day(
             trade_writer,
         )
         day.polling.ask_for_states(plan.subjects("state"))
+        day.polling.limits = LimitWatch(kis, store, ingestor)
         if trade_writer:
             keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
+            halts = settings.stream_halts or bool(plan.subjects("state"))
             books = _book_keeper(plan, paths.book, ingestor, clock, simulated=stats.simulated)
             day.polling.feed = await stack.enter_async_context(
-                open_feed(
-                    plan.by_feed, kis, ingestor, keeper, clock, books, halts=settings.stream_halts
-                )
+                open_feed(plan.by_feed, kis, ingestor, keeper, clock, books, halts=halts)
             )
         stack.callback(lambda: stats.end(kis.counts, clock.now()))
         heartbeats = Heartbeats(day)
@@ -247,6 +248,11 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
             tell_morning(day),
         ),
         *([keep("the feed", feed.run, ends_the_day=())] if feed else []),
+        *(
+            [keep("the watch over price limits", day.polling.limits.run)]
+            if day.polling.limits
+            else []
+        ),
         *([day.streams.write_down(day.store, plan.streams)] if plan.streams else []),
     )
     await close_day(day, heartbeats)

@@ -25,8 +25,10 @@ from engine.kis.stream.frames import StreamRows, read_frames
 from engine.kis.stream.market_states import MARKET_STATES
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
+from engine.kis.stream.told_once import TOLD_ONCE
 from engine.market.symbols import Night, parse
 from pipelines.day.book_keeping import BookKeeper
+from pipelines.day.fed_streams import FedStreams
 from pipelines.day.feed_bars import FeedBars, together
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
@@ -61,12 +63,15 @@ class FeedFollower:
         keeper: TradeKeeper,
         clock: Clock,
         halts: HaltWatch,
+        told: FedStreams,
         ahead: Callable[[], timedelta] = timedelta,
+        *,
         books: BookKeeper | None = None,
     ) -> None:
         """Follow; `ahead` says by how much our clock is ahead of KIS's at present."""
         self._books = books
         self._halts = halts
+        self._told = told
         self._bars = FeedBars(plan)
         self._sessions = {bars.symbol: bars.session for bars in plan.bars}
         self._registrations = _registrations(plan)
@@ -111,6 +116,7 @@ class FeedFollower:
                 self._keeper.run(),
                 *([self._books.run()] if self._books else []),
                 self._halts.run(),
+                self._told.run(self.read, self._register),
                 self._tell_states(),
             )
         except Exception:
@@ -158,7 +164,7 @@ class FeedFollower:
 
     def follow_money(self, chain: pl.DataFrame) -> None:
         """Register the options near the money of a snapshot that has its forward, if they fit."""
-        others = len(self._book_wishes()) + self._halts.room
+        others = len(self._book_wishes()) + self._halts.room + len(self._told_wishes())
         room = sum(self._limits()) - len(self._sessions) - others
         if self.options.follow(chain, room):
             self._register()
@@ -179,7 +185,7 @@ class FeedFollower:
             for symbol, one in self._registrations.items()
         ]
         options = [Wish(one, 2.0) for one in self._options()]
-        wishes += [*self._book_wishes(), *options, *self._halts.wishes()]
+        wishes += [*self._book_wishes(), *self._told_wishes(), *options, *self._halts.wishes()]
         self._shares = share(wishes, self._limits(), self._shares)
         for connection, wanted in zip(self._connections, self._shares, strict=True):
             bars = (symbol for symbol, one in self._registrations.items() if one in wanted)
@@ -189,6 +195,9 @@ class FeedFollower:
     def _book_wishes(self) -> list[Wish]:
         contracts = self._books.contracts if self._books else ()
         return [Wish(StreamRegistration(FUTURE_BOOK, symbol), 1.5) for symbol in contracts]
+
+    def _told_wishes(self) -> list[Wish]:
+        return self._told.wishes(self._clock.now())
 
     async def _take(self, connection: StreamConnection) -> None:
         """Take frames as they come; read at once what bars wait for."""
@@ -231,6 +240,7 @@ class FeedFollower:
         """Read what has come by a connection; all but the bars are made of it here."""
         frames = self._unread[connection].take()
         others = self._halts.take(frames, connection.ever_wanted, self._ahead())
+        others, unusable = self._told.take(others, connection.ever_wanted, self._ahead())
         sums = self._sums[connection]
         rows = read_frames(
             others, sums=sums, keys=connection.keys, registered=connection.ever_wanted
@@ -239,6 +249,8 @@ class FeedFollower:
         connection.state.note(rows)
         self._keeper.keep(rows.trades)
         self._keeper.keep_rejected(rows.rejected)
+        self._keeper.keep_rejected(unusable)
+        self._told.keep_states(rows.future_states)
         if self._books:
             self._books.keep(rows.books)
         self.options.note(rows.option_quotes)
@@ -322,12 +334,16 @@ async def open_feed(
     def trades(one: StreamRegistration, moment: datetime) -> bool:
         moment -= kis.ahead  # by KIS's clock: ours may be a minute behind when trading ends
         session = sessions.get(one.tr_key)
-        if session is None or one.tr_id == MARKET_STATES or watch.is_stopped(one.tr_key, moment):
+        quiet = one.tr_id == MARKET_STATES or one.tr_id in TOLD_ONCE
+        if session is None or quiet or watch.is_stopped(one.tr_key, moment):
             return False
         return session.opens <= moment < session.continuous_end
 
     connections = kis.stream_connections(trades)
-    feed = FeedFollower(plan, connections, ingestor, keeper, clock, watch, lambda: kis.ahead, books)
+    told = FedStreams(plan, ingestor, clock)
+    feed = FeedFollower(
+        plan, connections, ingestor, keeper, clock, watch, told, lambda: kis.ahead, books=books
+    )
     try:
         yield feed
     finally:
@@ -335,6 +351,7 @@ async def open_feed(
             await connection.close()
         await feed.keep_the_rest()
         await keeper.flush()
+        await told.write(floor_minute(clock.now()))
         if books:
             last = max(session.continuous_end for session in sessions.values())
             await books.close(over=clock.now() > last)

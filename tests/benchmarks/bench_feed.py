@@ -39,6 +39,7 @@ from engine.simulator.stream.frames import FrameWriter
 from engine.simulator.stream.services import SERVICES
 from engine.store import MergeCounts, Store, Writer
 from pipelines.day.alerts import Alerts
+from pipelines.day.fed_streams import FedStreams
 from pipelines.day.ingest import Ingestor
 from pipelines.day.market_states import HaltWatch
 from pipelines.day.statistics import DayStatistics
@@ -182,8 +183,9 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
 
         writer.put = watched  # type: ignore[method-assign]
         watch = HaltWatch(day, ingestor, is_on=False)
+        told = FedStreams(day, ingestor, clock)
         connections: list[Any] = [connection]
-        feed = FeedFollower(day, connections, ingestor, keeper, clock, watch)
+        feed = FeedFollower(day, connections, ingestor, keeper, clock, watch, told)
         options_wanted = (symbol for symbol in frames if isinstance(parse(symbol), Option))
         feed.options.symbols = tuple(options_wanted)  # those of the chain near the money, in a day
         gc.freeze()  # as `just live` does; the frames are the benchmark's

@@ -49,7 +49,9 @@ def rows_of_minute(table: str, minute: int) -> pa.RecordBatch:
         if kind.is_numeric()
     }
     if table == "expected_prices":
-        key = key.with_columns(said_at=pl.lit(stamp), source=pl.lit("FHKST01010200"))
+        key = key.with_columns(said_at=pl.lit(stamp))
+    if "source" in schema.names:
+        key = key.with_columns(source=pl.lit("FHKST01010200"))
     frame = key.with_columns(timestamp=pl.lit(stamp), fetched_at=pl.lit(stamp), **numbers)
     return schemas.conform(frame, schema)
 

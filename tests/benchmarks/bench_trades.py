@@ -29,6 +29,7 @@ from engine.store import Store, Writer
 from engine.store.connection import Connection, fetch_frame
 from engine.store.trade_files import TradeFiles, file_of
 from pipelines.day.alerts import Alerts
+from pipelines.day.fed_streams import FedStreams
 from pipelines.day.ingest import Ingestor
 from pipelines.day.market_states import HaltWatch
 from pipelines.day.statistics import DayStatistics
@@ -191,8 +192,9 @@ async def _steady(url: str, seconds: int, rate: int) -> dict[str, Any]:
         ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
         keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)
         watch = HaltWatch(day, ingestor, is_on=False)
+        told = FedStreams(day, ingestor, clock)
         connections: list[Any] = [connection]
-        feed = FeedFollower(day, connections, ingestor, keeper, clock, watch)
+        feed = FeedFollower(day, connections, ingestor, keeper, clock, watch, told)
         following = asyncio.create_task(feed.run())
         began, begin, cpu = clock.now(), time.perf_counter(), time.process_time()
         for number in range(round(seconds / AT_ONCE)):

@@ -104,6 +104,7 @@ async def fill_told_once(store: Store, of_day: pl.DataFrame) -> None:
         theoretical_price=index + 1.5,
         open_interest=200_000 + 20 * minute,
         day_turnover=0.0,
+        source=pl.lit("FHKIF03020200"),
         **dict.fromkeys(wholes, pl.lit(1)),
         **dict.fromkeys(numbers, pl.lit(1.0)),
     )

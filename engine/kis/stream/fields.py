@@ -167,6 +167,15 @@ _GREEKS = {
     "theoretical_price": "HTS_THPR",
 }
 
+# What a day's trade of a future says beside the trade (engine.schemas.FUTURES_STATE).
+_STATE = {
+    "open_interest_change": "OTST_STPL_QTY_ICDC",
+    "theoretical_price": "HTS_THPR",
+    "basis": "THPR_BASIS",
+    "market_basis": "MRKT_BASIS",
+    "deviation": "DPRT",
+}
+
 
 def _best(prefix: str) -> dict[str, str]:
     """Return the columns of the best level of a book."""
@@ -198,7 +207,7 @@ LAYOUTS: dict[str, Layout] = {
             "trade",
             Contract,
             _FUTURE,
-            _derivative_trade("FUTS"),
+            {**_derivative_trade("FUTS"), **_STATE},
             turnover_unit=_THOUSANDS,
         ),
         Layout(

@@ -63,12 +63,28 @@ OPTION_QUOTES = pa.schema(
         *((name, pa.float64()) for name in OPTION_VALUES),
     ]
 )
+# What a trade of a future says beside it, named as in engine.schemas.FUTURES_STATE. `basis` is
+# that of the theoretical price, `market_basis` that of the price: each less the index.
+FUTURE_STATES = pa.schema(
+    [
+        *QUOTES,
+        ("price", pa.float64()),
+        ("day_volume", pa.int64()),
+        ("day_turnover", pa.float64()),  # KRW
+        ("open_interest", pa.int64()),
+        ("open_interest_change", pa.int64()),
+        *(
+            (name, pa.float64())
+            for name in ("theoretical_price", "basis", "market_basis", "deviation")
+        ),
+    ]
+)
 
 
 _DAY_SUMS = ("volume", "turnover", "bought", "sold")
 _EMPTY = {
     schema: pa.RecordBatch.from_pylist([], schema)
-    for schema in (TRADES, QUOTES, OPTION_QUOTES, BOOK, REJECTED_ROWS)
+    for schema in (TRADES, QUOTES, OPTION_QUOTES, FUTURE_STATES, BOOK, REJECTED_ROWS)
 }
 _NO_RECORDS = no_records()
 
@@ -87,6 +103,7 @@ class StreamRows:
     rejected: pa.RecordBatch  # engine.schemas.REJECTED_ROWS
     quotes: pa.RecordBatch  # QUOTES
     option_quotes: pa.RecordBatch  # OPTION_QUOTES
+    future_states: pa.RecordBatch  # FUTURE_STATES, by day
     books: pa.RecordBatch  # engine.schemas.BOOK, of the layouts that have levels
     newest: datetime | None
     sums: Sums
@@ -123,6 +140,7 @@ def read_frames(
     names = Names()
     trades: list[Columns] = []
     options: list[Columns] = []
+    states: list[Columns] = []
     quotes: list[Columns] = []
     books: list[Columns] = []
     for part in groups:
@@ -134,6 +152,8 @@ def read_frames(
         if part.layout.kind is Option and part.layout.what == "trade":
             of_day = {name: records.good[f"day_{name}"] for name in _DAY_SUMS}
             options.append({**records.good, **of_day})
+        if "market_basis" in part.layout.columns:
+            states.append(records.good)
         if part.layout.levels:
             books.append(book_rows(part, records.good))
     counts["rejected"] = len(rejected)
@@ -144,6 +164,7 @@ def read_frames(
         rejected=_rejected_rows(rejected, received),
         quotes=_batch(quoted, names, QUOTES),
         option_quotes=_batch(_in_order(options), names, OPTION_QUOTES),
+        future_states=_batch(_in_order(states), names, FUTURE_STATES),
         books=_batch(_in_order(books), names, BOOK),
         newest=_newest(traded, quoted),
         sums=newest_sums,

@@ -7,8 +7,6 @@ as its answers tell that (docs/kis.md#halts). An event settles no minute (`engin
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,10 +14,9 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from engine.kis.stream.frames import Frame
-from engine.kis.stream.gather import SEPARATOR
+from engine.kis.stream.plain_records import is_frame_of, plain_records, rejected_record
 from engine.kis.stream.registrations import StreamRegistration
 from engine.schemas import MARKET_EVENTS, REJECTED_ROWS
-from engine.text import visible
 
 MARKET_STATES = "H0STMKO0"
 FIELDS = (
@@ -41,12 +38,11 @@ _BEGINS = {"164": BREAKER, "174": BREAKER, "184": BREAKER, "387": SIDECAR, "397"
 _ENDS = {"175": BREAKER, "182": BREAKER, "185": BREAKER, "388": SIDECAR, "398": SIDECAR}
 OF_ALL = frozenset({BREAKER, SIDECAR})  # what a record of one stock says of its whole market
 _AUCTION = timedelta(minutes=15)  # after a breaker's end, in which its next record belongs to it
-_LONGEST_RAW = 2_000  # characters that are kept of a frame that cannot be read
 
 
 def is_state_frame(text: str) -> bool:
     """Say whether a frame is of H0STMKO0."""
-    return text.startswith((f"0|{MARKET_STATES}|", f"1|{MARKET_STATES}|"))
+    return is_frame_of(text, MARKET_STATES)
 
 
 @dataclass
@@ -77,14 +73,16 @@ class MarketStates:
         changed: dict[tuple[str, str, datetime], dict[str, object]] = {}
         rejected = []
         for received_at, text in frames:
-            records = _records(text)
+            records = plain_records(text, FIELDS)
             if records is None:
-                rejected.append(_rejected(received_at, "", "torn", text))
+                rejected.append(rejected_record(received_at, MARKET_STATES, "", "torn", text))
             for record in records or ():
                 symbol = record["MKSC_SHRN_ISCD"]
                 if StreamRegistration(MARKET_STATES, symbol) not in registered:
                     reason = "a symbol that nobody registered"
-                    rejected.append(_rejected(received_at, symbol, reason, text))
+                    rejected.append(
+                        rejected_record(received_at, MARKET_STATES, symbol, reason, text)
+                    )
                     continue
                 for name, kind, event in self._note(record, received_at - ahead):
                     changed[name, kind, event.started_at] = {
@@ -146,28 +144,3 @@ def _flag(text: str) -> bool | None:
     """Read a flag: KIS writes Y or N, of a VI perhaps its kind, 1 to 3; None if it says nothing."""
     written = text.strip().upper()
     return True if written in {"Y", "1", "2", "3"} else False if written in {"N", "0"} else None
-
-
-def _records(text: str) -> list[dict[str, str]] | None:
-    """Return the records of a frame, by field; None if it cannot be divided into them."""
-    parts = text.split("|", 3)
-    if len(parts) < 4 or re.fullmatch("0*[1-9][0-9]{0,2}", parts[2]) is None:
-        return None
-    values, count = parts[3].split(SEPARATOR), int(parts[2])
-    width, rest = divmod(len(values), count)
-    if rest or width < len(FIELDS):
-        return None
-    return [
-        dict(zip(FIELDS, values[first : first + width], strict=False))
-        for first in range(0, len(values), width)
-    ]
-
-
-def _rejected(received_at: datetime, symbol: str, reason: str, text: str) -> dict[str, object]:
-    return {
-        "received_at": received_at,
-        "tr_id": MARKET_STATES,
-        "symbol": visible(symbol)[:32],
-        "reason": reason,
-        "raw": json.dumps(text[:_LONGEST_RAW]),
-    }

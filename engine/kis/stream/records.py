@@ -30,7 +30,10 @@ from engine.text import visible
 Mask = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]  # a row for each record; nulls see engine.kis.stream.gather
 
-NUMBERS = ("price", "day_turnover", "bid", "ask", *OPTION_VALUES)
+NUMBERS = (
+    *("price", "day_turnover", "bid", "ask", *OPTION_VALUES),
+    *("basis", "market_basis", "deviation"),
+)
 WHOLES = (
     "time",
     "date",
@@ -42,6 +45,7 @@ WHOLES = (
     "bid_size",
     "ask_size",
     "open_interest",
+    "open_interest_change",
 )
 _TEXTS = ("symbol", "limit_state", "phase")
 _REQUIRED = ("time", "size", "day_volume", "price")  # their absence has a reason of its own

@@ -50,14 +50,22 @@ def expected_prices(
     exchange: SimulatedExchange, symbol: str, market: Market, now: datetime
 ) -> pl.DataFrame:
     """Return hour, price, volume every ten seconds of today's auctions so far, newest first."""
-    rows = []
-    for auction in _auctions(exchange.today(symbol, market, now)):
-        moment = auction.starts
-        while moment < min(auction.ends, now):
-            rows.append((f"{moment:%H%M%S}", *_expected(symbol, auction, moment)))
-            moment += STEP
+    rows = [
+        (f"{moment:%H%M%S}", *expected)
+        for moment, expected in auction_steps(exchange.today(symbol, market, now), symbol)
+        if moment < now
+    ]
     schema = {"hour": pl.String, "price": pl.Float64, "volume": pl.Float64}
     return pl.DataFrame(rows[::-1][:ROWS], schema, orient="row")
+
+
+def auction_steps(rows: SessionRows | None, symbol: str) -> Iterator[tuple[datetime, Expected]]:
+    """Yield what a session's auctions are expected to give, each time that it changes."""
+    for auction in _auctions(rows):
+        moment = auction.starts
+        while moment < auction.ends:
+            yield moment, _expected(symbol, auction, moment)
+            moment += STEP
 
 
 def _auctions(rows: SessionRows | None) -> Iterator[_Auction]:

@@ -35,10 +35,10 @@ _ABSENT = {
 }
 
 
-def _traded(kind: str, account: str, side: str, unit: str) -> pl.Expr:
+def traded(kind: str, account: str, side: str, unit: str) -> pl.Expr:
     """Give what a kind of programme (whol: both) sold or bought for an account."""
     if kind == "whol":
-        return pl.sum_horizontal(_traded(k, account, side, unit) for k in frames.SHARES)
+        return pl.sum_horizontal(traded(k, account, side, unit) for k in frames.SHARES)
     both, customers = pl.col(f"{kind}_{side}_{unit}"), pl.col(f"{kind}_{side}_{unit}_customers")
     return {"smtn": both, "entm": customers, "onsl": both - customers}[account]
 
@@ -55,7 +55,7 @@ def _days_of(kind: str, account: str) -> Columns:
     """Give sold, bought and net of a kind of programme for an account, with their shares."""
     columns: dict[str, pl.Expr] = {}
     for ending, unit in _UNITS.items():
-        sides = {kis: _traded(kind, account, ours, unit) for kis, ours in _SIDES.items()}
+        sides = {kis: traded(kind, account, ours, unit) for kis, ours in _SIDES.items()}
         net = ("qty" if ending == "vol" else ending, sides["shnu"] - sides["seln"])
         values = {kis: (ending, value) for kis, value in sides.items()} | {"ntby": net}
         for kis, (name, value) in values.items():
@@ -66,7 +66,7 @@ def _days_of(kind: str, account: str) -> Columns:
 
 def _minutes_of(kind: str) -> Columns:
     """Give sold, bought and net of a kind of programme in money, with their shares."""
-    sold, bought = (_traded(kind, "smtn", side, "amount") for side in frames.SIDES)
+    sold, bought = (traded(kind, "smtn", side, "amount") for side in frames.SIDES)
     net = bought - sold
     return {
         f"{kind}_smtn_seln_tr_pbmn": whole(sold),
@@ -78,7 +78,7 @@ def _minutes_of(kind: str) -> Columns:
     }
 
 
-_BOTH = _traded("whol", "smtn", "bought", "amount") - _traded("whol", "smtn", "sold", "amount")
+_BOTH = traded("whol", "smtn", "bought", "amount") - traded("whol", "smtn", "sold", "amount")
 MINUTES: Columns = {
     "bsop_hour": pl.col("end").dt.strftime("%H%M%S"),
     **{name: column for kind in frames.SHARES for name, column in _minutes_of(kind).items()},

@@ -15,11 +15,12 @@ from datetime import date, timedelta
 from aiohttp import WSMsgType, web
 
 from engine.errors import CalendarRangeError
-from engine.market.hours import DAY, Market, Session
+from engine.market.hours import DAY, Market, Session, session
 from engine.simulator.exchange import is_forgotten, served_session
 from engine.simulator.faults.garble import garbled
 from engine.simulator.faults.rule import WEBSOCKET
 from engine.simulator.faults.stream_rules import HeldFrames, StreamCut
+from engine.simulator.quotations.programmes import CODES
 from engine.simulator.stream.frames import BLOCK_LENGTH, Frame
 from engine.simulator.stream.hub import Hub
 from engine.simulator.stream.market_states import state_frames
@@ -32,7 +33,14 @@ from engine.simulator.stream.requests import (
     pingpong,
     read_registration,
 )
-from engine.simulator.stream.services import MARKET_STATES, SERVICES, problem
+from engine.simulator.stream.services import (
+    EXPECTATIONS,
+    MARKET_STATES,
+    PROGRAMMES,
+    SERVICES,
+    problem,
+)
+from engine.simulator.stream.told_once import LEAD, expectation_frames, programme_frames
 
 PATH = "/tryitout"  # and below: one connection carries all TRs, whichever it names
 TO_SERVER = "-to-server"  # after the client's key: messages that the client announces
@@ -40,6 +48,11 @@ LOOK_AHEAD = 10  # days in which a registration finds the symbol's next session
 EARLY = timedelta(minutes=5)  # before a session its frames are written
 
 Key = tuple[str, str]  # TR and its key
+_OF_STOCKS = {  # what is written of a whole session of the stock market, by TR
+    MARKET_STATES: state_frames,
+    EXPECTATIONS: expectation_frames,
+    PROGRAMMES: programme_frames,
+}
 
 
 class ClientConnection:
@@ -216,10 +229,9 @@ class ClientConnection:
         """Yield the frames of the running session and of those that follow."""
         writer = self._hub.frames
         service = SERVICES.get(tr_id)
-        if tr_id == MARKET_STATES:
-            async for session in self._sessions(Market.STOCKS, symbol):
-                exchange = self._hub.exchange
-                for frame in await self._clock.thread(state_frames, exchange, symbol, session):
+        if write := _OF_STOCKS.get(tr_id):
+            async for session in self._sessions(Market.STOCKS, symbol, LEAD + EARLY):
+                for frame in await self._clock.thread(write, self._hub.exchange, symbol, session):
                     yield frame
         if service is None:
             return
@@ -232,7 +244,9 @@ class ClientConnection:
                 ):
                     yield frame
 
-    async def _sessions(self, market: Market, symbol: str) -> AsyncIterator[Session]:
+    async def _sessions(
+        self, market: Market, symbol: str, early: timedelta = EARLY
+    ) -> AsyncIterator[Session]:
         """Yield the running session, then each next one shortly before it begins."""
         day = self._clock.now().date() - DAY  # a night may have begun the day before
         while True:
@@ -242,14 +256,17 @@ class ClientConnection:
             day = found.date + DAY
             if self._clock.now() - found.opens > DAY:
                 continue
-            if self._clock.now() < found.opens - EARLY:
-                await self._clock.sleep_until(found.opens - EARLY)
+            if self._clock.now() < found.opens - early:
+                await self._clock.sleep_until(found.opens - early)
             yield found
 
     def _next_session(self, market: Market, symbol: str, day: date) -> Session | None:
         for ahead in range(LOOK_AHEAD):
             try:
-                found = served_session(symbol, market, day + ahead * DAY)
+                if symbol in CODES.values():  # of a whole market
+                    found = session(market, day + ahead * DAY)
+                else:
+                    found = served_session(symbol, market, day + ahead * DAY)
             except CalendarRangeError:
                 return None
             if found is not None:

@@ -9,6 +9,7 @@ from engine.errors import InputError
 from engine.market.sessions import Market
 from engine.market.symbols import Contract, Option, Stock
 from engine.simulator.market.data import Instrument, instrument
+from engine.simulator.quotations.programmes import CODES
 from engine.simulator.quotations.table import Columns
 from engine.simulator.stream.book_columns import (
     DERIVATIVE_LEVELS,
@@ -57,12 +58,14 @@ BOOKS = tuple(tr_id for tr_id, service in SERVICES.items() if service.levels)
 # Registered like the others, but nothing is sent of them: KIS has more than a simulated market.
 _SILENT = """
     H0EUANC0 H0NXCNT0 H0NXASP0 H0NXANC0 H0NXMKO0 H0NXPGM0 H0UNCNT0 H0UNASP0
-    H0UNANC0 H0UNMKO0 H0UNPGM0 H0UPCNT0 H0UPANC0 H0UPPGM0 H0STANC0 H0STPGM0 H0STCNI0
-    H0STCNI9 H0IFCNI0 H0MFCNI0 H0EUCNI0
+    H0UNANC0 H0UNMKO0 H0UNPGM0 H0UPCNT0 H0UPANC0 H0STPGM0 H0STCNI0 H0STCNI9
+    H0IFCNI0 H0MFCNI0 H0EUCNI0
 """
 MARKET_STATES = "H0STMKO0"  # of stocks: engine.simulator.stream.market_states
+EXPECTATIONS, PROGRAMMES = "H0STANC0", "H0UPPGM0"  # engine.simulator.stream.told_once
+_OF_STOCKS = frozenset({MARKET_STATES, EXPECTATIONS})
 SILENT = frozenset(_SILENT.split())
-KNOWN = SILENT | SERVICES.keys() | {MARKET_STATES}
+KNOWN = SILENT | SERVICES.keys() | _OF_STOCKS | {PROGRAMMES}
 Problem = Literal["tr_id", "tr_key"]
 
 
@@ -71,7 +74,9 @@ def problem(tr_id: str, tr_key: str) -> Problem | None:
     if tr_id not in KNOWN:
         return "tr_id"
     service = SERVICES.get(tr_id)
-    if service is None and tr_id != MARKET_STATES:
+    if tr_id == PROGRAMMES:
+        return None if tr_key in CODES.values() else "tr_key"
+    if service is None and tr_id not in _OF_STOCKS:
         return None if tr_key else "tr_key"
     try:
         found = instrument(tr_key)

@@ -69,7 +69,7 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         .mark_rect(stroke="white", strokeWidth=0.3 if dense else 1)
         .encode(
             x=across,
-            y=alt.Y("symbol:N", title="종목", axis=alt.Axis(labelLimit=200)),
+            y=alt.Y("symbol:N", title="종목", axis=alt.Axis(labelLimit=320)),
             color=alt.Color("grade:N", scale=scale, legend=alt.Legend(title="누락", orient="top")),
             tooltip=[alt.Tooltip(field, title=title) for field, title in _TOOLTIPS.items()],
         )

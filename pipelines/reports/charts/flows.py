@@ -31,7 +31,7 @@ def flows_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
 
     `rows`: timestamp, close, the three net volumes of the day so far, open_interest, price,
     index_price, theoretical_price; what is null is a gap in its line. Basis is the last price less
-    the index; the dashed one is that of the theoretical price.
+    the index; the grey one is that of the theoretical price.
     """
     known = rows.with_columns(
         market_basis=pl.col("price") - pl.col("index_price"),
@@ -62,7 +62,8 @@ def _lines(
         .unpivot(index="timestamp", variable_name="line", value_name="value")
         .with_columns(pl.col("line").replace_strict(names, return_dtype=pl.String))
     )
-    legend = alt.Legend(title=None, orient="top-left") if len(names) > 1 else None
+    above = alt.Legend(title=None, orient="top", direction="horizontal", offset=2)  # of no line
+    legend = above if len(names) > 1 else None
     return (
         alt.Chart(long, height=height)
         .mark_line(strokeWidth=1.3, interpolate="step-after")

@@ -13,6 +13,7 @@ from typing import cast
 
 import orjson
 import polars as pl
+import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,9 @@ from engine.fetchers.told_once import StreamRequest
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeMinutes, Request
-from engine.market.sessions import Market, session_dates
+from engine.kis.stream.registrations import StreamRegistration
+from engine.kis.stream.told_once import PROGRAMMES, read_told
+from engine.market.sessions import Market, session, session_dates
 from engine.market.symbols import FrontMonth, parse
 from engine.market.told_once import ToldOnce
 from engine.schemas import FUTURES_STATE, conform
@@ -31,6 +34,7 @@ from engine.simulator.endpoints import endpoints
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.query import in_capitals
+from engine.simulator.stream.told_once import programme_frames
 from engine.store import Store
 
 NO_CLIENT = cast("KisClient", None)
@@ -75,6 +79,20 @@ def rows_of(exchange: SimulatedExchange, code: str, day: date, stamp: datetime) 
     )
 
 
+def fed_programmes(exchange: SimulatedExchange, day: date, stamp: datetime) -> pa.RecordBatch:
+    """Return what the feed's frame of a minute says of the KOSPI's programme trading."""
+    found = session(Market.STOCKS, day)
+    assert found is not None
+    frames = {
+        frame.leaves_at.replace(microsecond=0): (frame.leaves_at, frame.text)
+        for frame in programme_frames(exchange, "0001", found)
+    }
+    registered = {StreamRegistration(PROGRAMMES, "0001")}
+    _, rows, rejected = read_told([frames[stamp]], registered, timedelta())
+    assert (rows.num_rows, rejected.num_rows) == (1, 0)
+    return rows
+
+
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -96,11 +114,15 @@ async def test_the_identities_of_the_market_hold_from_json_to_view(
             rows = rows_of(exchange, code, day, stamp)
             batch = conform(rows, STREAM_FETCHERS[symbol.stream.name].schema)
             await store.merge(symbol.table, batch)
+            if code == "PROGRAMME_KOSPI":  # before and after what the feed has of it: no matter
+                fed = fed_programmes(exchange, day, stamp)
+                await store.merge(symbol.table, fed)
+                await store.merge(symbol.table, batch)
         label = f"{stamp - MINUTE:%H%M}00"
         question = DerivativeMinutes(symbol=contract, day=day, label=label, market="F")
         await store.merge("futures_state", read_state(told(exchange, question, stamp), stamp))
     await assert_flows(store, day, stamps)
-    await assert_programmes(store, day)
+    await assert_programmes(store, day, len(stamps))
     await assert_states(store, day, contract)
     await assert_indices(store, day)
 
@@ -124,15 +146,18 @@ async def assert_flows(store: Store, day: date, stamps: list[datetime]) -> None:
     assert kospi["seconds"].to_list() == [None, *seconds]
 
 
-async def assert_programmes(store: Store, day: date) -> None:
+async def assert_programmes(store: Store, day: date, stamps: int) -> None:
     for table in ("programme_trades", "programme_trades_1m"):
         rows = await of_day(store, table, day)
-        for kind in ("arbitrage", "other"):
-            bought, sold = pl.col(f"{kind}_bought"), pl.col(f"{kind}_sold")
-            assert rows.filter(pl.col(f"{kind}_net") != bought - sold).is_empty(), table
-            assert rows.filter((bought < 0) | (sold < 0)).is_empty(), table
-        both = pl.col("arbitrage_net") + pl.col("other_net")
-        assert rows.filter(pl.col("net") != both).is_empty(), table
+        for unit in ("", "_volume"):
+            for kind in ("arbitrage", "other"):
+                bought, sold = pl.col(f"{kind}_bought{unit}"), pl.col(f"{kind}_sold{unit}")
+                assert rows.filter(pl.col(f"{kind}_net{unit}") != bought - sold).is_empty(), table
+                assert rows.filter((bought < 0) | (sold < 0)).is_empty(), table
+            both = pl.col(f"arbitrage_net{unit}") + pl.col(f"other_net{unit}")
+            assert rows.filter(pl.col(f"net{unit}") != both).is_empty(), table
+    rows = await of_day(store, "programme_trades", day)
+    assert rows.filter(pl.col("net_volume").is_not_null()).height == stamps
 
 
 async def assert_states(store: Store, day: date, contract: str) -> None:

@@ -20,8 +20,10 @@ PARTS = ("foreign", "individual", "institution", "other_organisation", "other_co
 
 def found(table: str, rows: list[dict[str, object]]) -> list[tuple[str, str, int]]:
     key = {"session": DAY}
-    frame = pl.DataFrame([row | key for row in rows]).select(
-        pl.col(name).cast(kind) for name, kind in RELATIONS[table].items()
+    columns = RELATIONS[table]
+    lacking = dict.fromkeys(columns)  # null
+    frame = pl.DataFrame([lacking | row | key for row in rows]).select(
+        pl.col(name).cast(kind) for name, kind in columns.items()
     )
     findings = run_checks(CHECKS, {table: frame})
     return findings.select("check", pl.col("first_stamp").dt.strftime("%H:%M"), "bars").rows()
@@ -103,7 +105,20 @@ def test_programme_trades_and_index_bars_that_contradict_themselves_are_found() 
         "net": -26,
         "index_price": 2900.0,
     }
-    assert found("programme_trades", [trades]) == []
+    volumes: dict[str, object] = {
+        "arbitrage_sold_volume": 1,
+        "arbitrage_bought_volume": 3,
+        "arbitrage_net_volume": 2,
+        "other_sold_volume": 9,
+        "other_bought_volume": 4,
+        "other_net_volume": -5,
+        "net_volume": -3,
+    }
+    assert found("programme_trades", [trades, trades | volumes]) == []
+    for wrong in ({"net_volume": 3}, {"other_net_volume": 5}, {"arbitrage_bought_volume": 9}):
+        assert found("programme_trades", [trades | volumes | wrong]) == [
+            ("programme_values", "09:01", 1)
+        ]
     assert found("programme_trades", [trades | {"net": 3}]) == [("programme_values", "09:01", 1)]
     bar: dict[str, object] = {
         "symbol": "INDEX_KOSPI",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -278,3 +278,35 @@ async def test_of_two_trades_with_one_volume_of_the_session_the_second_is_reject
             "price": 999.0,
         }
     ]
+
+
+@pytest.mark.parametrize("order", ["feed first", "rest first", "one batch"])
+async def test_what_one_source_alone_knows_stays_whichever_comes_first(
+    store: Store, order: str
+) -> None:
+    """The feed alone has volumes of programme trading, REST the index; REST is asked later."""
+    stamp = datetime(2026, 11, 18, 9, 1)
+    numbers = {n: 5 for n, k in pl.Schema(schemas.PROGRAMME_TRADES).items() if k.is_integer()}
+    volumes = {name: None for name in numbers if name.endswith("_volume")}
+    key = {"timestamp": stamp, "symbol": "KOSPI"}
+    fed = {**key, **numbers, "source": "feed", "fetched_at": stamp, "index_price": None}
+    asked = {
+        **key,
+        **numbers,
+        **volumes,
+        "source": "rest",
+        "index_price": 2_900.0,
+        "fetched_at": stamp.replace(second=2),
+    }
+    orders = {
+        "feed first": [[fed], [asked]],
+        "rest first": [[asked], [fed]],
+        "one batch": [[fed, asked]],
+    }
+    for rows in [*orders[order], [asked]]:
+        await store.merge(
+            "programme_trades", pa.RecordBatch.from_pylist(rows, schemas.PROGRAMME_TRADES)
+        )
+    (found,) = (await store.query("SELECT * FROM programme_trades")).to_pylist()
+    assert {name: found[name] for name in numbers} == numbers
+    assert (found["source"], found["index_price"]) == ("rest", 2_900.0)

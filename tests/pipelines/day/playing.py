@@ -32,9 +32,9 @@ Trouble = Callable[[Desk], Awaitable[None]]
 Rule = dict[str, object]
 
 
-def at_time(text: str) -> datetime:
+def at_time(text: str, day: date = DAY) -> datetime:
     """The moment of the day, from "09:05" or "09:05:30"."""
-    return datetime.fromisoformat(f"{DAY} {text}")
+    return datetime.fromisoformat(f"{day} {text}")
 
 
 @dataclass
@@ -66,6 +66,7 @@ async def play(
     stream: bool = False,
     pace: float = 15,
     keys: Mapping[str, str] | None = None,
+    day: date = DAY,
 ) -> Played:
     """Collect from the desk's time on; `until` ends it as Ctrl+C does, else it ends by itself.
 
@@ -80,7 +81,7 @@ async def play(
         stream=stream,
         master_url=at.simulator.base_url + MASTER_PATH,
     )
-    today = plan(feed, DAY)
+    today = plan(feed, day)
     stats = DayStatistics(today, simulated=True)
     paths = DayPaths(
         url, folder / "live", folder / "kis", TradeFiles(folder / "trades", 30), folder / "book"

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from engine.kis.stream.fields import LAYOUTS
+from engine.kis.stream.frames import FUTURE_STATES
 from engine.schemas import OPTION_CHAIN, TRADES
 from tests.paths import KIS_API, needs
 
@@ -32,7 +33,7 @@ def test_every_column_is_read_from_one_field_of_its_own(tr_id: str) -> None:
 @each
 def test_columns_have_names_of_the_schemas(tr_id: str) -> None:
     read_first = {"time", "date", "aggressor", "phase"}
-    known = {*TRADES.names, *OPTION_CHAIN.names, *read_first}
+    known = {*TRADES.names, *OPTION_CHAIN.names, *FUTURE_STATES.names, *read_first}
     assert set(LAYOUTS[tr_id].columns) <= known
 
 
