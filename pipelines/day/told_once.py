@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _BEFORE_THE_END = timedelta(seconds=2)  # of a minute, where its end is too late to ask
 _WRITE_EVERY = 60.0  # seconds between looks whether the ledger lacks a reason
+_LOOKS_BETWEEN = 5  # until it is written although nothing new was noted
 _EMPTY = "KIS gave no row"
 Reasons = dict[tuple[str, datetime], str]  # why a minute (code, stamp) was missed
 
@@ -49,10 +50,12 @@ class StreamPolling:
 
     async def write_down(self, store: Store, streams: Sequence[StreamPlan]) -> None:
         """Keep the ledger up to date until cancelled: a reason that is only here dies with us."""
-        written = -1  # at first what was missed before the start
+        written, looks = -1, 0  # at first what was missed before the start
         while streams:
             await self._clock.sleep(_WRITE_EVERY)
-            if len(self.reasons) == written:
+            looks += 1
+            # Without a new reason, too: what an answer might still have brought becomes too old.
+            if len(self.reasons) == written and looks % _LOOKS_BETWEEN:
                 continue
             known = dict(self.reasons)
             try:

@@ -1,7 +1,7 @@
 """Days on which everything is collected that KIS tells only once, good ones and bad ones.
 
-Whole days in the long tests, in two halves each; else the last twenty minutes with both closing
-auctions, on a recorded day and on a bad one.
+Whole days in the long tests, in two halves each; else ten minutes of a recorded day, with parts of
+both closing auctions, and the end of a bad one.
 """
 
 from __future__ import annotations
@@ -37,8 +37,13 @@ from tests.pipelines.simulated import Desk, desk
 
 RECORDED_DAY, RECORDED_FUTURE = date(2025, 9, 1), "101W09"
 PACE = 10  # calls a second
-# Begin and end; what a half lasts over the end of one is in the other.
-HALF_DAYS = {"08:10": "12:00:30", "11:58": None} if LONG else {"15:26:30": None}
+LONG_ONLY = pytest.mark.long
+# Begin and end: whole days in two halves, what lies at the end of one in the other; and less.
+HALVES = [
+    pytest.param("08:10", "12:00:30", marks=LONG_ONLY),
+    pytest.param("11:58", None, marks=LONG_ONLY),
+]
+SHORT_GOOD, SHORT_BAD = ("15:27:30", "15:38:30"), ("15:31:30", None)
 
 
 def everything(future: str) -> Feed:
@@ -82,7 +87,8 @@ async def collect(
         assert minutes.height == expected_stamps(sessions).height
     # What is a minute or two old may still wait for its reason when the collector is ended.
     settled = at.clock.now() if until is None else until - timedelta(minutes=3)
-    minutes = minutes.filter(pl.col("stamp") < settled)
+    first = at_time("00:00", day) if until is None else start + timedelta(minutes=1)
+    minutes = minutes.filter(pl.col("stamp").is_between(first, settled))
     assert set(minutes["state"]) <= {"stored", *LOST}
     rows = await at.frame(
         "SELECT symbol, first_stamp, last_stamp, stamps, reason FROM gaps"
@@ -101,18 +107,17 @@ async def collect(
     return minutes.filter(pl.col("stamp") > start + timedelta(minutes=1))
 
 
-@pytest.mark.parametrize("begin", HALF_DAYS)
+@pytest.mark.parametrize(("begin", "end"), [*HALVES, SHORT_GOOD])
 @pytest.mark.parametrize(
     "is_recorded",
-    [pytest.param(False, marks=pytest.mark.long), pytest.param(True, marks=needs(FUTURES_FILE))],
+    [pytest.param(False, marks=LONG_ONLY), pytest.param(True, marks=needs(FUTURES_FILE))],
 )
 async def test_of_a_good_day_every_stream_is_complete_and_what_the_market_holds(
-    database_url: str, tmp_path: Path, is_recorded: bool, begin: str
+    database_url: str, tmp_path: Path, is_recorded: bool, begin: str, end: str | None
 ) -> None:
     """Everything at ten calls a second; in the long tests whole days, in two halves."""
     future, day = (RECORDED_FUTURE, RECORDED_DAY) if is_recorded else (FUTURE, DAY)
     market = RecordedMarket(FUTURES_FILE) if is_recorded else None
-    end = HALF_DAYS[begin]
     async with desk(database_url, tmp_path, at_time(begin, day), market) as at:
         until = at_time(end, day) if end else None
         minutes = await collect(at, database_url, tmp_path, future=future, day=day, until=until)
@@ -135,12 +140,16 @@ async def test_of_a_good_day_every_stream_is_complete_and_what_the_market_holds(
     assert (book["bid1"] < book["ask1"]).all()
 
 
-@pytest.mark.parametrize("begin", HALF_DAYS)
-@pytest.mark.parametrize("name", [pytest.param("rough", marks=pytest.mark.long), "storm"])
+@pytest.mark.parametrize(("begin", "end"), [*HALVES, SHORT_BAD])
+@pytest.mark.parametrize("name", [pytest.param("rough", marks=LONG_ONLY), "storm"])
 async def test_of_a_bad_day_the_ledger_has_each_missing_minute_and_no_row_contradicts_itself(
-    database_url: str, tmp_path: Path, name: str, begin: str, record_property: Callable[..., None]
+    database_url: str,
+    tmp_path: Path,
+    name: str,
+    begin: str,
+    end: str | None,
+    record_property: Callable[..., None],
 ) -> None:
-    end = HALF_DAYS[begin]
     async with desk(database_url, tmp_path, at_time(begin), faults=load_scenario(name)) as at:
         until = at_time(end) if end else None
         minutes = await collect(at, database_url, tmp_path, until=until)

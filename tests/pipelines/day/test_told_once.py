@@ -71,7 +71,7 @@ async def assert_flows(at: Desk, exchange: SimulatedExchange, day: date = DAY) -
             )
             if kind is None:
                 continue
-            by_then = held.filter(pl.col("label") + MINUTE <= row["timestamp"]).tail(1)
+            by_then = held.filter(pl.col("label") + MINUTE <= row["fetched_at"]).tail(1)
             for side in ("sold", "bought"):
                 for unit in ("volume", "amount"):
                     assert row[f"{side}_{unit}"] == by_then[f"{kind}_{side}_{unit}"].item()
