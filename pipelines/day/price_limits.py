@@ -88,7 +88,7 @@ class LimitWatch:
             if known:
                 self._steps[shown.symbol] = known
             return
-        log.warning("⚠️ %s: its price limit is %d %% now", shown.symbol, shown.step)
+        log.warning("⚠️ %s: its price limits are %d per cent away now", shown.symbol, shown.step)
         began = _Step(shown.step, shown.told_at.replace(microsecond=0), shown.source)
         self._steps[shown.symbol] = began
         ended = [(shown.symbol, known, began.began)] if known else []
