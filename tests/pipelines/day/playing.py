@@ -64,6 +64,7 @@ async def play(
     secret: str = SECRET,
     clock: Clock | None = None,
     stream: bool = False,
+    halts: bool = True,
     pace: float = 15,
     keys: Mapping[str, str] | None = None,
     day: date = DAY,
@@ -79,6 +80,7 @@ async def play(
         app_keys=tuple(AppKey(app_key=SecretStr(k), app_secret=SecretStr(s)) for k, s in pairs),
         calls_per_second=pace,
         stream=stream,
+        stream_halts=halts,
         master_url=at.simulator.base_url + MASTER_PATH,
     )
     today = plan(feed, day)

@@ -87,10 +87,17 @@ async def test_programmes_auctions_and_states_of_the_feed_stand_beside_those_of_
 async def test_a_stock_is_registered_for_its_auctions_alone(
     database_url: str, tmp_path: Path
 ) -> None:
-    feed = Feed((STOCK,), (FUTURE,), streams=("auctions",))
+    """And its halts are, since the state of the market is collected."""
+    feed = Feed((STOCK,), (FUTURE,), streams=("auctions", "state"))
     async with desk(database_url, tmp_path, at_time("15:16")) as at:
         played = await play(
-            at, database_url, tmp_path, feed=feed, until=at_time("15:33:30"), stream=True
+            at,
+            database_url,
+            tmp_path,
+            feed=feed,
+            until=at_time("15:33:30"),
+            stream=True,
+            halts=False,
         )
         assert played.error is None
         told = await at.frame(
@@ -99,5 +106,6 @@ async def test_a_stock_is_registered_for_its_auctions_alone(
         )
         counts = at.simulator.stream.counts
     assert told.rows() == [("15:20:00", "15:29:50")]
+    assert counts["OPSP0000"] == 4  # trades of both, halts and auctions of the stock
     assert counts["OPSP0001"] == 1  # taken off at 15:31
     assert counts["connections"] == 1
