@@ -78,13 +78,17 @@ class FedStreams:
         ahead: timedelta,
     ) -> tuple[list[Frame], pa.RecordBatch]:
         """Keep what frames say of these streams; return the others, and what cannot be read."""
-        own = [one for one in frames if any(is_frame_of(one[1], tr_id) for tr_id in TOLD_ONCE)]
+        own: list[Frame] = []
+        others: list[Frame] = []
+        for frame in frames:
+            is_own = any(is_frame_of(frame[1], tr_id) for tr_id in TOLD_ONCE)
+            (own if is_own else others).append(frame)
         if not own:
-            return list(frames), _NONE_REJECTED
+            return others, _NONE_REJECTED
         expected, sums, rejected = read_told(own, registered, ahead)
         self._expected = pa.concat_tables([self._expected, pa.Table.from_batches([expected])])
         self._sums = pa.concat_tables([self._sums, pa.Table.from_batches([sums])])
-        return [one for one in frames if one not in own], rejected
+        return others, rejected
 
     def keep_states(self, states: pa.RecordBatch) -> None:
         """Keep what trades of futures (FUTURE_STATES) say beside themselves."""
