@@ -189,6 +189,12 @@ bench *parts:
 soak *options:
     @python -m tests.soak "$@"
 
+# make the pictures of the READMEs from a simulated day
+[group('development')]
+[no-exit-message]
+pictures:
+    @python -m tests.pictures
+
 # write the exact versions of all packages into pyproject.toml, their hashes into requirements.txt
 [group('development')]
 [no-exit-message]
