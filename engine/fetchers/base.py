@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -48,6 +48,9 @@ class BarRequest:
         return self.until is None and self.first_wanted is None
 
 
+_MINUTE = timedelta(minutes=1)
+
+
 class PriceFetcher(ABC):
     """A source of data: a request in, one RecordBatch out; rejected rows are kept aside.
 
@@ -65,16 +68,19 @@ class PriceFetcher(ABC):
     async def fetch(self, request: Any) -> pa.RecordBatch:
         """Fetch what the request names. Raises KisError."""
 
-    def require_clock(self) -> None:
-        """Raise KisUnreachable where KIS's answers show that our clock is off by minutes.
+    def minute_by_kis(self, minute: datetime, session: Session | None) -> datetime:
+        """Return which minute of KIS's clock it was in our `minute`: ours, unless it is wrong.
 
-        To be asked after an answer whose rows have no time of their own: our clock says which
-        minute they are of.
+        For rows that have no time of their own, after the answer that brought them. `session` is
+        what they belong to. Raises KisUnreachable where it was not on by KIS's clock.
         """
-        if wrong := wrong_clock(self.client.ahead):
-            raise KisUnreachable(
-                f"{wrong}, and what KIS gives without a time is not stored meanwhile"
-            )
+        wrong = wrong_clock(self.client.ahead)
+        if not wrong:
+            return minute
+        by_kis = minute - _MINUTE * round(self.client.ahead / _MINUTE)
+        if session and session.opens <= by_kis <= session.last_stamp:
+            return by_kis
+        raise KisUnreachable(f"{wrong}: at {by_kis:%H:%M} by KIS's there was nothing to store")
 
     def take_rejected(self) -> pa.RecordBatch:
         """Return the rows rejected since the last time, in REJECTED_ROWS.

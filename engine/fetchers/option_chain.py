@@ -32,8 +32,9 @@ from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
 from engine.kis.master import options_like, parse_master
 from engine.market.expiries import last_day
+from engine.market.nights import HALF_DAY
 from engine.market.products import option_series
-from engine.market.symbols import night_chain, option_chain
+from engine.market.symbols import night_chain, option_chain, parse
 from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)
@@ -104,17 +105,19 @@ class OptionChainFetcher(PriceFetcher):
     async def fetch(self, request: ChainRequest) -> pa.RecordBatch:
         """Return the snapshot; a listed strike near the market without a quote has null values.
 
-        Raises KisError if there is no board, or where our clock is off by minutes. Without the
-        underlying's price, or a single quote, the rest is returned.
+        Raises KisError if there is no board, or no session by KIS's clock. Without the underlying's
+        price, or a single quote, the rest is returned.
         """
         (board, is_cut), underlying = await asyncio.gather(
             self._fetch_board(request), self._fetch_underlying(request)
         )
-        self.require_clock()
+        chain_symbol = parse(request.underlying_symbol)
+        day = (request.minute - HALF_DAY if request.night else request.minute).date()
+        minute = self.minute_by_kis(request.minute, chain_symbol.session(day))
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
         options = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
         chain = options.with_columns(
-            pl.lit(request.minute, pl.Datetime("us")).alias("timestamp"),
+            pl.lit(minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
             chain_rows.option_type(),
             pl.lit(underlying.price, pl.Float64).alias("underlying_price"),

@@ -7,7 +7,7 @@ that says nothing, or not when it is, is rejected and kept aside like that of a 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -101,7 +101,8 @@ class StreamFetcher(PriceFetcher):
             minute=request.stamp,
         )
         if not self.own_times:
-            self.require_clock()
+            stamp = self.minute_by_kis(request.stamp, request.session)
+            request = replace(request, stamp=stamp)
         rows = self.read(answer, request).with_columns(
             pl.lit(request.symbol.subject).alias("symbol"),
             pl.lit(answer.received_at, TIME).alias("fetched_at"),

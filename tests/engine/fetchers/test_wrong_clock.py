@@ -1,4 +1,4 @@
-"""T4 of what KIS gives without a time: a clock that KIS contradicts dates no row.
+"""T4 of what KIS gives without a time: KIS's clock dates it where ours is wrong.
 
 Chains, flows, the expected price of a stock and the state of a future are of the moment in which
 they are asked for, and are stored under the minute of that moment.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from engine.errors import KisError
@@ -47,13 +48,27 @@ def asked(at: Desk, name: str) -> tuple[PriceFetcher, object]:
 
 @pytest.mark.parametrize("ahead", CLOCKS)
 @pytest.mark.parametrize("name", ["chain", "flows", "auction"])
-async def test_t4_nothing_without_a_time_of_its_own_is_dated_by_a_wrong_clock(
+async def test_t4_what_has_no_time_of_its_own_is_dated_by_kis_and_not_by_a_wrong_clock(
     database_url: str, tmp_path: Path, name: str, ahead: timedelta
 ) -> None:
     """T4. With a clock three hours ahead the board of noon was the snapshot of three o'clock."""
     async with desk(database_url, tmp_path, NOON, ahead=ahead) as at:
         fetcher, request = asked(at, name)
-        with pytest.raises(KisError, match=r"clock is .* KIS's, and what KIS gives without a time"):
+        stamps = pl.DataFrame(await fetcher.fetch(request))["timestamp"]
+        true = NOON.replace(second=0) + timedelta(minutes=name == "auction")
+        assert set(stamps.unique()) <= {true}
+        assert stamps.len() or name == "auction"  # at noon nothing is expected
+
+
+@pytest.mark.parametrize("name", ["chain", "flows"])
+async def test_t4_what_comes_while_no_session_is_on_by_kis_is_of_none(
+    database_url: str, tmp_path: Path, name: str
+) -> None:
+    """By our clock it is noon, by KIS's seven in the morning: the board is yesterday's."""
+    early = NOON - timedelta(hours=5)
+    async with desk(database_url, tmp_path, early, ahead=timedelta(hours=5)) as at:
+        fetcher, request = asked(at, name)
+        with pytest.raises(KisError, match="at 07:00 by KIS's there was nothing to store"):
             await fetcher.fetch(request)
 
 
