@@ -1,7 +1,7 @@
 """Days on which everything is collected that KIS tells only once, good ones and bad ones.
 
-Whole days in the long tests, in two halves each; else ten minutes of a recorded day, with parts of
-both closing auctions, and the end of a bad one.
+Whole days in the long tests, in two halves each, and ten minutes with both closing auctions;
+else the end of a bad day.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ HALVES = [
     pytest.param("08:10", "12:00:30", marks=LONG_ONLY),
     pytest.param("11:58", None, marks=LONG_ONLY),
 ]
-SHORT_GOOD, SHORT_BAD = ("15:27:30", "15:38:30"), ("15:31:30", None)
+SHORT_GOOD = pytest.param("15:27:30", "15:38:30", marks=LONG_ONLY)
+SHORT_BAD = ("15:31:30", None)
 
 
 def everything(future: str) -> Feed:
