@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 
+from engine.columns import PRICES
+from engine.market.sessions import Session
+from engine.market.symbols import Stock, parse
 from engine.simulator.endpoints import endpoints
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.synthetic import SyntheticMarket
 from tests.engine.simulator.quotations import EXPECTED_FIELDS, query_of
 from tests.paths import KIS_API, needs
 
+
+class Jumping(SyntheticMarket):
+    """Each stock is 12 % higher from 10:00 on: a volatility interruption."""
+
+    def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
+        late = pl.col("label").dt.time() >= time(10)
+        higher = [pl.when(late).then((pl.col(n) * 1.12).round()).otherwise(n) for n in PRICES]
+        found = super()._bars(symbol, session)
+        return found.with_columns(higher) if isinstance(parse(symbol), Stock) else found
+
+
 EXCHANGE = SimulatedExchange(SyntheticMarket(7))
+JUMPING = SimulatedExchange(Jumping(7))
 ENDPOINTS = {endpoint.tr_id: endpoint for endpoint in endpoints().values()}
 NOON = datetime(2026, 11, 18, 12, 3, 4)
 MOMENTS = {  # when an answer has rows, where noon is not a time
@@ -31,7 +47,6 @@ BLOCKS = {
 }
 EMPTY = {
     ("FHPIF05030000", "output2"),  # of a genuine sample
-    ("FHPST01390000", "output"),  # hardly any stock is halted
 }
 FEWER = {  # fields that a genuine sample of a future has not
     ("FHMIF10000000", "output1"): {"hist_vltl", "hts_ints_vltl", "acpr"},
@@ -56,7 +71,8 @@ QUOTATIONS = sorted(
 def answer_of(tr_id: str, now: datetime | None = None) -> Any:
     endpoint = ENDPOINTS[tr_id]
     query = dict.fromkeys(endpoint.fields, "") | query_of(tr_id)
-    return orjson.loads(endpoint.answer(EXCHANGE, query, now or MOMENTS.get(tr_id, NOON)))
+    exchange = JUMPING if tr_id == "FHPST01390000" else EXCHANGE  # else hardly any is halted
+    return orjson.loads(endpoint.answer(exchange, query, now or MOMENTS.get(tr_id, NOON)))
 
 
 def fields_of(table: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -107,14 +107,18 @@ async def assert_programmes(at: Desk, exchange: SimulatedExchange, day: date = D
 async def assert_indices(at: Desk, exchange: SimulatedExchange, day: date = DAY) -> None:
     stored = await at.frame("SELECT * FROM index_1m WHERE symbol = 'KOSPI200' ORDER BY timestamp")
     volume = pl.col("volume").diff().fill_null(pl.col("volume")).cast(pl.Int64)
-    held = of_minutes(stored, index_day(exchange, "2001", day).with_columns(volume))
+    session = parse("INDEX_KOSPI200").session(day)
+    assert session is not None
+    rows = index_day(exchange, "2001", day).with_columns(volume)
+    stamps = rows.select(session.stamp_of_label(pl.col("label"))).to_series()
+    held = of_minutes(stored, rows.with_columns(timestamp=stamps))
     for name in ("open", "high", "low", "close", "volume"):
         assert stored[name].to_list() == held[name].to_list()
 
 
 def of_minutes(stored: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """Return the market's rows of the minutes that are stored, all of which it must have."""
-    rows = held.with_columns(timestamp=pl.col("label") + MINUTE)
+    rows = held if "timestamp" in held else held.with_columns(timestamp=pl.col("label") + MINUTE)
     found = rows.filter(pl.col("timestamp").is_in(stored["timestamp"].implode()))
     assert found["timestamp"].to_list() == stored["timestamp"].to_list()
     assert stored.height > 0
