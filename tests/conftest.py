@@ -32,7 +32,7 @@ pytest_plugins = ["tests.skips"]
 SLOW = ("tests/e2e", "tests/soak", "tests/test_wheel", "tests/pipelines", "tests/engine/store")
 
 # A slow machine must not fail a test. A test that needs more examples says so itself.
-settings.register_profile("krt", deadline=None, max_examples=200 if LONG else 60)
+settings.register_profile("krt", deadline=None, max_examples=200 if LONG else 40)
 settings.load_profile("krt")
 
 

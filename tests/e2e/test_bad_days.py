@@ -12,10 +12,10 @@ from tests.e2e.recorded import BARS, recorded
 from tests.paths import FUTURES_FILE, needs
 
 DAY = date(2025, 9, 1)
-pytestmark = needs(FUTURES_FILE)
+pytestmark = [needs(FUTURES_FILE), pytest.mark.long]
 
 
-@pytest.fixture(scope="module", params=[pytest.param("rough", marks=pytest.mark.long), "storm"])
+@pytest.fixture(scope="module", params=["rough", "storm"])
 def bad_day(request):
     """A desk after a bad day, and the day's summary."""
     replay = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}", "--future", "A01")

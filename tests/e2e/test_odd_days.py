@@ -110,6 +110,7 @@ def test_t1_a_day_beyond_8_percent_is_validated_and_exported(beyond_8_percent: P
     assert found.exported().equals(found.truth())
 
 
+@pytest.mark.long
 def test_t2_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar: Played) -> None:
     """T2. KIS gives a high below the low for 10:00 and never corrects it."""
     found = impossible_bar
@@ -122,6 +123,7 @@ def test_t2_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar:
     assert json.loads(raw)["stck_cntg_hour"] == "100000"
 
 
+@pytest.mark.long
 def test_t2_its_minute_is_refused_in_ledger_summary_status_and_validate(
     impossible_bar: Played,
 ) -> None:

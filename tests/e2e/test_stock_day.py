@@ -4,6 +4,7 @@ import json
 from datetime import date
 
 import polars as pl
+import pytest
 
 from tests.databases import LONG
 from tests.e2e.conftest import Desk, started_at
@@ -16,6 +17,7 @@ STOCKS_AT_ONCE = 20 if LONG else 6
 pytestmark = needs(STOCKS_FILE)
 
 
+@pytest.mark.long
 def test_stocks_are_stored_as_recorded(desk: Desk):
     file = recorded(STOCKS_FILE, DAY, "15:30")
     symbols = file["symbol"].unique().sort().to_list()[:STOCKS_AT_ONCE]

@@ -142,7 +142,8 @@ async def test_of_a_good_day_every_stream_is_complete_and_what_the_market_holds(
 
 
 @pytest.mark.parametrize(("begin", "end"), [*HALVES, SHORT_BAD])
-@pytest.mark.parametrize("name", [pytest.param("rough", marks=LONG_ONLY), "storm"])
+@pytest.mark.parametrize("name", ["rough", "storm"])
+@LONG_ONLY
 async def test_of_a_bad_day_the_ledger_has_each_missing_minute_and_no_row_contradicts_itself(
     database_url: str,
     tmp_path: Path,

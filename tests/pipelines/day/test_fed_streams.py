@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from engine.market.symbols import parse
 from engine.simulator.quotations.auctions import auction_steps
@@ -84,6 +85,7 @@ async def test_programmes_auctions_and_states_of_the_feed_stand_beside_those_of_
         assert row["basis"] == round(row["theoretical_price"] - row["index_price"], 2)
 
 
+@pytest.mark.long
 async def test_a_stock_is_registered_for_its_auctions_alone(
     database_url: str, tmp_path: Path
 ) -> None:

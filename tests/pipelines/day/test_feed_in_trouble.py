@@ -111,7 +111,8 @@ async def test_a_crash_with_halts_and_locked_prices_comes_by_the_feed_as_by_rest
         assert played.stats.reconnects == 0, "a halt is no silence"
 
 
-@pytest.mark.parametrize("seconds", [pytest.param(60, marks=pytest.mark.long), -60])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [60, -60])
 async def test_a_clock_that_is_a_minute_wrong_is_named_and_changes_no_bar(
     seconds: int,
     database_url: str,

@@ -114,4 +114,4 @@ async def test_t11_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Pa
         await open_windows(day, early, ingestor)
     await writer.close()
     await early.close()
-    assert {window._bars["timestamp"].max() for window in ingestor.windows} == {now.now()}
+    assert {window._held.newest for window in ingestor.windows} == {now.now()}
