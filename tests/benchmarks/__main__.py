@@ -46,7 +46,10 @@ PARTS = (
     "told_once",
     "trades",
 )
-BESIDE = {"delay": ["feed"]}  # measured with it: the delay by polling beside that by the feed
+BESIDE = {  # measured with it
+    "delay": ["feed"],  # the delay by polling beside that by the feed
+    "options": ["surface"],  # matrix and greeks beside what is read off the smiles
+}
 SIZES = {  # the first that is given
     "--tiny": "TINY",
     "--quick": "QUICK",
