@@ -83,5 +83,10 @@ def term_chart(summaries: pl.DataFrame, *, width: Width = 260) -> Picture:
     )
     line = base.mark_line(color=GREY, strokeWidth=1)
     points = base.mark_point(filled=True, size=60, color=BLUE, opacity=1)
-    names = base.mark_text(dy=-12, fontSize=10).encode(text="underlying_symbol:N")
-    return alt.layer(line, points, names)
+    # A name goes towards the middle: centred, that of the nearest maturity would cross the axis.
+    middle = known.select(pl.col("days_to_expiry").max() / 2).item() or 0
+    near = alt.datum.days_to_expiry < middle
+    left = base.transform_filter(near).mark_text(align="left", dx=-4, dy=-12, fontSize=10)
+    right = base.transform_filter(~near).mark_text(align="right", dx=4, dy=-12, fontSize=10)
+    names = [side.encode(text="underlying_symbol:N") for side in (left, right)]
+    return alt.layer(line, points, *names)
