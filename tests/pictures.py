@@ -61,7 +61,7 @@ def digest(name: str) -> str:
 
 
 async def collect(url: str, folder: Path) -> str:
-    """Play the day until the afternoon; return the terminal's view of it as SVG."""
+    """Play the day; return the terminal's view of it in the afternoon as SVG."""
     lines = LastLines()
     lines.setFormatter(logging.Formatter("%(message)s"))
     log = logging.getLogger("pipelines")
@@ -69,10 +69,11 @@ async def collect(url: str, folder: Path) -> str:
     log.addHandler(lines)
     async with desk(url, folder, BEGIN) as at:
         played = await play(at, url, folder, until=END, feed=FEED)
-    if played.error:
-        raise played.error
-    console = Console(record=True, width=120, file=None, quiet=False, stderr=True)
-    console.print(day_view(played.stats, VirtualClock(END), list(lines.lines), wide=True))
+        console = Console(record=True, width=120, quiet=False, stderr=True)
+        console.print(day_view(played.stats, VirtualClock(END), list(lines.lines), wide=True))
+        evening = await play(at, url, folder, feed=FEED)
+    if error := played.error or evening.error:
+        raise error
     return console.export_svg(title="just live")
 
 

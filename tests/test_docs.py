@@ -1,6 +1,7 @@
 """The documents: links, paths and commands exist, every line of the log is explained."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -16,6 +17,7 @@ from pipelines.commands.main import app
 from pipelines.day import live
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DataFeedBuilder, Feed, plan
+from tests import pictures
 from tests.paths import ROOT
 from tests.test_readme import recipes
 
@@ -190,3 +192,11 @@ def test_the_feed_that_the_document_builds_is_one_that_run_takes() -> None:
     assert isinstance(feed, Feed)
     assert (len(feed.stocks), len(feed.futures), len(feed.option_chains)) == (1, 1, 1)
     assert isinstance(options["simulation"], live.Simulation)
+
+
+@pytest.mark.parametrize("name", sorted(pictures.SOURCES))
+def test_no_picture_is_older_than_the_code_that_draws_it(name: str) -> None:
+    made = json.loads(pictures.HASHES.read_text("utf-8"))
+    assert made[name] == pictures.digest(name), "make it again: `uv run just pictures`"
+    shown = f"](docs/{name})"
+    assert all(shown in text_of(ROOT / readme) for readme in ("README.md", "README.ko.md"))

@@ -141,7 +141,7 @@ def _signals(stats: DayStatistics, clock: Clock) -> Table:
     """Return the newest signal of each strategy and symbol that there is by now, with its time."""
     table = Table(title="signals", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
-    signals = stats.signals_at(clock.now())
+    signals = dict(sorted(stats.signals_at(clock.now()).items()))  # columns keep their places
     for symbol in signals or ["–"]:
         table.add_column(symbol, justify="right")
     latest = list(signals.values())
@@ -157,7 +157,8 @@ def _time(moment: object) -> str:
 
 
 def _arrow(signal: dict[str, object]) -> Text:
-    mark = {1: ("▲ long", "green"), -1: ("▼ short", "red")}.get(signal["monitor_signal"], "·")  # type: ignore[call-overload]
+    """Return the direction in the colours of Korea, up red and down blue; shapes say it too."""
+    mark = {1: ("▲ long", "red"), -1: ("▼ short", "bright_blue")}.get(signal["monitor_signal"], "·")  # type: ignore[call-overload]
     trade = "trade" if signal["trade_signal"] else ""
     return Text.assemble(mark, " ", (trade, "bold"), f" {signal['reason']}")
 
