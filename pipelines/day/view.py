@@ -61,24 +61,27 @@ def show_view(
 def day_view(
     stats: DayStatistics, clock: Clock, lines: list[str], *, wide: bool = True
 ) -> RenderableType:
-    """Return the view of the day; `wide` puts bars and signals side by side."""
+    """Return the view of the day; `wide` puts bars and signals side by side.
+
+    A narrow terminal is mostly a low one, too: there the counts and the newest line of the log come
+    before the tables, whose end may lie below its edge.
+    """
     counts = figures(stats.minutes_until(clock.now()))
     tables = (_last_bars(stats, counts), _signals(stats, clock))
-    top: RenderableType = Group(*tables)
-    if wide:
-        top = Table.grid(expand=True, padding=(0, 2))
-        top.add_column()
-        top.add_column(ratio=1)
-        top.add_row(*tables)
-    log_lines = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-    return Group(
-        _heading(stats, clock),
-        *_feed(stats),
-        top,
-        _volatility(stats),
-        _totals(stats, counts),
-        log_lines,
-    )
+    totals = _totals(stats, counts)
+    top: list[RenderableType] = [_heading(stats, clock), *_feed(stats)]
+    if not wide:
+        newest, earlier = _log_lines(lines[-1:]), _log_lines(lines[:-1])
+        return Group(*top, totals, newest, *tables, _volatility(stats), earlier)
+    side_by_side = Table.grid(expand=True, padding=(0, 2))
+    side_by_side.add_column()
+    side_by_side.add_column(ratio=1)
+    side_by_side.add_row(*tables)
+    return Group(*top, side_by_side, _volatility(stats), totals, _log_lines(lines))
+
+
+def _log_lines(lines: list[str]) -> Text:
+    return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:

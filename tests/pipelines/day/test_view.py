@@ -115,3 +115,14 @@ async def test_t11_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Pa
     await writer.close()
     await early.close()
     assert {window._held.newest for window in ingestor.windows} == {now.now()}
+
+
+def test_on_a_low_terminal_the_counts_and_the_newest_line_are_not_below_the_edge() -> None:
+    stats = DayStatistics(plan(Feed(("005930",), ("A01612",)), STAMP.date()), simulated=True)
+    console = Console(file=StringIO(), width=80)
+    lines = ["⚠️ an earlier line", "❌ the newest line"]
+    console.print(day_view(stats, VirtualClock(STAMP), lines, wide=False))
+    shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "missing" in shown[1]
+    assert shown[2].strip() == "❌ the newest line"
+    assert "an earlier line" in shown[-1]
