@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+import polars as pl
 import pyarrow as pa
 
 from engine.errors import KisUnreachable
+from engine.kis import codec
+from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.skew import wrong_clock
 from engine.market.sessions import Session
@@ -49,6 +53,8 @@ class BarRequest:
 
 
 _MINUTE = timedelta(minutes=1)
+OUTSIDE = "outside of the session by KIS's clock"  # which is not ours
+Span = tuple[datetime, datetime]  # begin and end, both of it
 
 
 class PriceFetcher(ABC):
@@ -68,19 +74,37 @@ class PriceFetcher(ABC):
     async def fetch(self, request: Any) -> pa.RecordBatch:
         """Fetch what the request names. Raises KisError."""
 
-    def minute_by_kis(self, minute: datetime, session: Session | None) -> datetime:
+    def minute_by_kis(
+        self, minute: datetime, span: Span | None, symbol: str, *answers: Answer
+    ) -> datetime:
         """Return which minute of KIS's clock it was in our `minute`: ours, unless it is wrong.
 
-        For rows that have no time of their own, after the answer that brought them. `session` is
-        what they belong to. Raises KisUnreachable where it was not on by KIS's clock.
+        For rows that have no time of their own, after the answers that brought them. `span` has
+        begin and end of what they belong to. Raises KisUnreachable where that was not on by KIS's
+        clock; the answers are kept aside then, since nobody can ask for them again.
         """
         wrong = wrong_clock(self.client.ahead)
         if not wrong:
             return minute
         by_kis = minute - _MINUTE * round(self.client.ahead / _MINUTE)
-        if session and session.opens <= by_kis <= session.last_stamp:
+        if span and span[0] <= by_kis <= span[1]:
             return by_kis
+        for answer in answers:
+            self._keep_undated(symbol, answer, answer.body, OUTSIDE)
         raise KisUnreachable(f"{wrong}: at {by_kis:%H:%M} by KIS's there was nothing to store")
+
+    def _keep_undated(
+        self, symbol: str, answer: Answer, said: Mapping[str, Any], reason: str
+    ) -> None:
+        """Keep what an answer said aside, with both clocks: which minute it is of is doubtful."""
+        now = self.client.clock.now()
+        clocks = {
+            "our_clock": now.isoformat(sep=" ", timespec="seconds"),
+            "kis_clock": (now - self.client.ahead).isoformat(sep=" ", timespec="seconds"),
+        }
+        marked = pl.DataFrame({codec.ROW: [0], codec.REASON: [reason]})
+        source = codec.Source(answer.tr_id, symbol, answer.received_at)
+        self._reject(codec.rejected_rows(marked, [{**clocks, "said": said}], source))
 
     def take_rejected(self) -> pa.RecordBatch:
         """Return the rows rejected since the last time, in REJECTED_ROWS.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ from engine.kis.skew import wrong_clock
 from engine.market.symbols import Contract, Night, Option, parse
 from engine.schemas import FUTURES_BARS
 
+WRONG_CLOCK = "no state of a minute's end: this machine's clock is wrong"
 MARKET_CODES: dict[type, str] = {Contract: "F", Option: "O", Night: "CM"}  # FID_COND_MRKT_DIV_CODE
 
 
@@ -42,18 +44,24 @@ class DerivativeBarFetcher(BarFetcher):
     def _keep_state(self, answer: Answer, stamp: datetime) -> None:
         """Keep a contract's state: the first of a minute, nearest to its end.
 
-        It has no time of its own: none is kept while our clock is off by minutes.
+        It has no time of its own. While our clock is off by minutes we cannot ask right after the
+        end of one of KIS's, so it is no state of a minute's end then: it is kept aside.
         """
         symbol = answer.symbol
-        if wrong_clock(self.client.ahead):
-            return
         if self._last_states.get(symbol) == stamp or not isinstance(parse(symbol), Contract):
             return
         if limits := read_limits(answer, symbol):
-            self._limits[symbol] = limits
+            # as_of is the earlier of both clocks
+            told_at = limits.told_at - min(self.client.ahead, timedelta())
+            self._limits[symbol] = replace(limits, told_at=told_at)
         state = read_state(answer, stamp)
-        if state.num_rows:
-            self._states[symbol], self._last_states[symbol] = state, stamp
+        if not state.num_rows:
+            return
+        self._last_states[symbol] = stamp
+        if wrong_clock(self.client.ahead):
+            self._keep_undated(symbol, answer, answer.record("output1"), WRONG_CLOCK)
+            return
+        self._states[symbol] = state
 
     def take_state(self, symbol: str) -> pa.RecordBatch | None:
         """Return a contract's state, in FUTURES_STATE, that came since the last time, if any."""

@@ -13,7 +13,6 @@ from typing import ClassVar
 import polars as pl
 
 from engine.errors import KisError
-from engine.fetchers import chain_rows
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher, Underlying, has_price
 from engine.fetchers.strikes import hedging_future, near_market
 from engine.kis import codec
@@ -39,11 +38,8 @@ class NightChainFetcher(OptionChainFetcher):
     def __init__(self, client: KisClient) -> None:
         super().__init__(client, quotes_a_minute=QUOTES_A_MINUTE)
 
-    async def _fetch_board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:  # noqa: ARG002
-        """Return no option: every one is quoted by a call of its own."""
-        return chain_rows.read_board([], self.client.clock.now()).drop(
-            codec.ROW, codec.REASON
-        ), True
+    async def _fetch_board(self, request: ChainRequest) -> None:  # noqa: ARG002
+        """Ask for no board: every option is quoted by a call of its own."""
 
     async def _fetch_underlying(self, request: ChainRequest) -> Underlying:
         """Return the price of the night's future that hedges the chain."""
@@ -58,7 +54,7 @@ class NightChainFetcher(OptionChainFetcher):
             log.warning("⚠️ KIS has no price of %s at night", code)
             return Underlying(None, None)
         self._note_forward(request, price, expiry)
-        return Underlying(price, f"future:{code}")
+        return Underlying(price, f"future:{code}", answer=quote)
 
     def _near_market(
         self,

@@ -39,6 +39,7 @@ from engine.schemas import LEVELS, OPTION_CHAIN, conform
 
 log = logging.getLogger(__name__)
 
+_SIDES = ("output1", "output2")  # of a board
 BOARD_ROWS = 100  # a side; a board with as many is cut
 _REACH = LEVELS + 3  # strikes quoted on each side: beyond the levels, since the market moves
 _TOO_OLD = timedelta(hours=1)  # an older quote is not used
@@ -76,12 +77,13 @@ class ChainRequest:
 class Underlying:
     """The price of the future or the index, index points, and its source (future:CODE, index).
 
-    `index` is the price of the index itself, where KIS tells it.
+    `index` is the price of the index itself, where KIS tells it; `answer` is what told them.
     """
 
     price: float | None
     source: str | None
     index: float | None = None
+    answer: Answer | None = None
 
 
 class OptionChainFetcher(PriceFetcher):
@@ -108,12 +110,11 @@ class OptionChainFetcher(PriceFetcher):
         Raises KisError if there is no board, or no session by KIS's clock. Without the underlying's
         price, or a single quote, the rest is returned.
         """
-        (board, is_cut), underlying = await asyncio.gather(
+        board_answer, underlying = await asyncio.gather(
             self._fetch_board(request), self._fetch_underlying(request)
         )
-        chain_symbol = parse(request.underlying_symbol)
-        day = (request.minute - HALF_DAY if request.night else request.minute).date()
-        minute = self.minute_by_kis(request.minute, chain_symbol.session(day))
+        minute = self._minute_of(request, board_answer, underlying.answer)
+        board, is_cut = self._read_board(board_answer)
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
         options = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
         chain = options.with_columns(
@@ -133,13 +134,26 @@ class OptionChainFetcher(PriceFetcher):
         """Learn the age of prices from the last snapshot that an earlier run of the day stored."""
         self._ages.recall(underlying_symbol, stored)
 
-    async def _fetch_board(self, request: ChainRequest) -> tuple[pl.DataFrame, bool]:
-        """Return the options of the board, and whether a side of it is cut."""
+    def _minute_of(self, request: ChainRequest, *answers: Answer | None) -> datetime:
+        """Return the minute of the snapshot that the answers are of. Raises KisUnreachable."""
+        symbol = request.underlying_symbol
+        day = (request.minute - HALF_DAY if request.night else request.minute).date()
+        session = parse(symbol).session(day)
+        span = (session.opens, session.last_stamp) if session else None
+        return self.minute_by_kis(request.minute, span, symbol, *filter(None, answers))
+
+    async def _fetch_board(self, request: ChainRequest) -> Answer | None:
+        """Return the answer about the board; None where there is none to ask for."""
         question = OptionBoard(request.maturity, option_series(request.series).market_class)
-        sides = ("output1", "output2")
-        answer = await self._ask(question, request, lambda a: all(map(a.rows, sides)))
-        is_cut = any(len(answer.rows(side)) >= BOARD_ROWS for side in sides)
-        options = pl.concat([self._read_side(answer, side) for side in sides])
+        return await self._ask(question, request, lambda a: all(map(a.rows, _SIDES)))
+
+    def _read_board(self, answer: Answer | None) -> tuple[pl.DataFrame, bool]:
+        """Return the options of the board, and whether strikes are missing on a side of it."""
+        if answer is None:
+            nothing = chain_rows.read_board([], self.client.clock.now())
+            return nothing.drop(codec.ROW, codec.REASON), True
+        is_cut = any(len(answer.rows(side)) >= BOARD_ROWS for side in _SIDES)
+        options = pl.concat([self._read_side(answer, side) for side in _SIDES])
         return options.unique("symbol", keep="first", maintain_order=True), is_cut
 
     def _read_side(self, answer: Answer, side: str) -> pl.DataFrame:
@@ -164,7 +178,7 @@ class OptionChainFetcher(PriceFetcher):
             log.warning("⚠️ KIS has no price of %s nor of its index", code)
             return Underlying(None, None)
         self._note_forward(request, price, expiry if future else request.minute.date())
-        return Underlying(price, source, index)
+        return Underlying(price, source, index, top)
 
     def _note_forward(self, request: ChainRequest, price: float, delivery: date) -> None:
         """Remember where the money is: a price for delivery on a day, carried to the expiry."""

@@ -101,7 +101,9 @@ class StreamFetcher(PriceFetcher):
             minute=request.stamp,
         )
         if not self.own_times:
-            stamp = self.minute_by_kis(request.stamp, request.session)
+            symbol, session = request.symbol, request.session
+            span = (symbol.begins(session), session.last_stamp)
+            stamp = self.minute_by_kis(request.stamp, span, symbol.code, answer)
             request = replace(request, stamp=stamp)
         rows = self.read(answer, request).with_columns(
             pl.lit(request.symbol.subject).alias("symbol"),

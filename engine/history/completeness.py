@@ -87,10 +87,10 @@ def minutes_until(
             .when(lost)
             .then(pl.lit("unavailable"))
             .otherwise(pl.lit("open")),
-            reason=pl.when(explained)
+            reason=pl.when(explained & ~lost.fill_null(value=False))
             .then("reason")
             .when(~pl.col("is_stored") & lost)
-            .then(pl.lit(ledger.TOLD_ONCE)),
+            .then(why_lost()),
         )
         .select(pl.col(name).cast(kind) for name, kind in MINUTES.items())
         .sort(STAMP)
@@ -115,8 +115,15 @@ def lost_stamps(marks: pl.DataFrame, now: datetime) -> pl.DataFrame:
     Those are minutes of what KIS tells only once, beyond the reach of its answers.
     """
     return marks.filter(pl.col("state") == "open", pl.col("stamp") + _reach(marks) < now).select(
-        *STAMP, why=pl.lit(ledger.TOLD_ONCE)
+        *STAMP, why=why_lost()
     )
+
+
+def why_lost() -> pl.Expr:
+    """Return why a minute that is told once is lost: what was noted at its time, if anything."""
+    reason = pl.col("reason")
+    unknown = reason.is_null() | reason.is_in([ledger.NOT_COLLECTED, ledger.ASKED_AGAIN])
+    return pl.when(unknown).then(pl.lit(ledger.TOLD_ONCE)).otherwise(reason)
 
 
 def _young_auctions(sessions: pl.DataFrame, now: datetime) -> pl.DataFrame:

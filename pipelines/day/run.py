@@ -23,7 +23,7 @@ from typing import Any
 
 from engine.clock import Clock
 from engine.concurrency import run_until_first_error, run_with_helpers
-from engine.errors import StoreError, StoreLoginRefused
+from engine.errors import KrtError, StoreError, StoreLoginRefused
 from engine.fetchers.registry import FETCHERS, STREAM_FETCHERS
 from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
@@ -172,7 +172,18 @@ async def run_day(
             with suppress(TimeoutError):  # a table may be locked
                 async with clock.timeout(_LAST_STATUS):
                     await heartbeats.stop()
+            await _write_last_reasons(day)
             raise
+
+
+async def _write_last_reasons(day: DayParts) -> None:
+    """Have the ledger know why minutes were missed that are told once, before we forget it."""
+    with suppress(TimeoutError):
+        async with day.clock.timeout(_LAST_STATUS):
+            try:
+                await day.streams.write_last(day.store, day.plan.streams)
+            except KrtError as error:
+                log.warning("⚠️ the ledger of what is told once: %s", error)
 
 
 def _book_keeper(

@@ -59,11 +59,18 @@ class StreamPolling:
                 continue
             known = dict(self.reasons)
             try:
-                await settle_streams(store, self._clock, streams, known, over=False)
+                await settle_streams(store, self._clock, streams, known, day="running")
             except KrtError as error:  # the close does it, too
                 log.warning("⚠️ the ledger of what is told once: %s", error)
                 continue
             written = len(known)
+
+    async def write_last(self, store: Store, streams: Sequence[StreamPlan]) -> None:
+        """Bring the ledger up to date at an early end, also with what a later run may still fetch.
+
+        Raises KrtError if the database does not take it.
+        """
+        await settle_streams(store, self._clock, streams, self.reasons, day="ended early")
 
     async def follow(self, stream: StreamPlan) -> None:
         """Collect one stream of one subject, minute by minute, to the end of its session."""

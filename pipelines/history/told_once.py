@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Literal
 
 import polars as pl
 
 from engine.clock import Clock
 from engine.columns import STAMP
 from engine.history.checks import RELATIONS
+from engine.history.completeness import why_lost
 from engine.history.queries import between_dates
 from engine.market.expected import SESSIONS
 from engine.market.symbols import parse
@@ -19,6 +21,7 @@ from engine.store.identifiers import identifier, identifiers, literals
 from pipelines.feed import StreamPlan
 from pipelines.history.survey import store_marks, survey
 
+Day = Literal["running", "ended early", "over"]
 _REASONS = {"symbol": pl.String(), "stamp": pl.Datetime("us"), "noted": pl.String()}
 
 
@@ -28,12 +31,14 @@ async def settle_streams(
     streams: Sequence[StreamPlan],
     reasons: Mapping[tuple[str, datetime], str],
     *,
-    over: bool = True,
+    day: Day = "over",
 ) -> None:
     """Write the minutes that the day's streams lack into the ledger, with what was noted of each.
 
-    All of them are unavailable if the day is `over`, since nothing will ask KIS again; else those
-    that no answer can bring any more.
+    All of them are unavailable if the day is over, since nothing will ask KIS again; else those
+    that no answer can bring any more. Of the others, which stay open, those are written of which a
+    reason is noted, or all if the day ended early: a later run may still fetch them, and one that
+    comes too late knows what this one knew.
     """
     if not streams:
         return
@@ -41,16 +46,16 @@ async def settle_streams(
     found = await survey(store, pl.DataFrame(pairs, SESSIONS, orient="row"), clock)
     noted = [(*key, why) for key, why in reasons.items()]
     known = pl.DataFrame(noted, _REASONS, orient="row")
-    marks = found.marks
-    if over:
-        open_ones = marks.filter(pl.col("state") == "open")
-        lost = open_ones.select(*STAMP, why=pl.lit(ledger.TOLD_ONCE))
+    marks, is_open = found.marks, pl.col("state") == "open"
+    if day == "over":
+        lost = marks.filter(is_open).select(*STAMP, why=why_lost())
         marks = ledger.apply_reasons(marks, lost, "unavailable")
-    else:  # what may still come is not missing yet
-        marks = marks.filter(pl.col("state") != "open")
-    generic = pl.col("reason") == ledger.TOLD_ONCE
+    generic = pl.col("reason").is_in([ledger.TOLD_ONCE, ledger.NOT_COLLECTED])
+    # What is on its way while the day is running is not missing yet.
+    on_its_way = is_open & pl.col("noted").is_null() & pl.lit(day == "running")
     marks = (
         marks.join(known, on=["symbol", "stamp"], how="left", maintain_order="left")
+        .filter(~on_its_way)
         .with_columns(
             reason=pl.when(generic & pl.col("noted").is_not_null())
             .then("noted")

@@ -233,3 +233,25 @@ async def test_a_reason_is_in_the_ledger_while_the_day_goes_on(
         ("FLOWS_KOSPI", "10:03:00", "10:03:00", "unavailable", refused),
         ("PROGRAMME_KOSPI", "09:01:00", "09:30:00", "unavailable", ledger.TOLD_ONCE),
     ]
+
+
+async def test_what_a_run_knew_that_ended_early_is_the_reason_of_the_minutes_it_missed(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Ended by hand at 10:07:30: until 10:33 the next run might still get what it missed."""
+    rules = [{"what": "refuse", "endpoint": "told_once", "from": "10:03:00", "to": "10:08:00"}]
+    feed = Feed((STOCK,), streams=("flows:KOSPI", "programme:KOSPI"))
+    rows = (
+        "SELECT symbol, first_stamp::time::text, last_stamp::time::text, state, reason FROM gaps"
+        " WHERE symbol ~ '^(FLOWS|PROGRAMME)_' AND first_stamp::time BETWEEN '10:02' AND '10:06'"
+        " ORDER BY 1, 2"
+    )
+    refused = "KIS refused: GW라우팅 중 오류가 발생했습니다. (HTTP 500)"
+    async with desk(database_url, tmp_path, at_time("10:01:30"), faults=scenario(*rules)) as at:
+        await play(at, database_url, tmp_path, feed=feed, until=at_time("10:07:30"))
+        flows, programme = (await at.frame(rows)).rows()
+        assert flows == ("FLOWS_KOSPI", "10:03:00", "10:06:00", "unavailable", refused)
+        assert programme == ("PROGRAMME_KOSPI", "10:03:00", "10:06:00", "open", refused)
+        await at.clock.sleep_until(at_time("10:50:30"))
+        await play(at, database_url, tmp_path, feed=feed, until=at_time("10:52:30"))
+        assert (await at.frame(rows)).rows()[-1] == (*programme[:3], "unavailable", refused)
