@@ -38,7 +38,7 @@ class NightChainFetcher(OptionChainFetcher):
     def __init__(self, client: KisClient) -> None:
         super().__init__(client, quotes_a_minute=QUOTES_A_MINUTE)
 
-    async def _fetch_board(self, request: ChainRequest) -> None:  # noqa: ARG002
+    async def _fetch_board(self, request: ChainRequest) -> None:
         """Ask for no board: every option is quoted by a call of its own."""
 
     async def _fetch_underlying(self, request: ChainRequest) -> Underlying:

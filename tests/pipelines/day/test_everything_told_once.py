@@ -91,7 +91,8 @@ async def collect(
     minutes = minutes.filter(pl.col("stamp").is_between(first, at.clock.now()))
     # Ended by hand, what an answer to the next run would still reach back to is open.
     missing = minutes.filter(pl.col("state") != "stored")
-    reaches = {code: parse(code).reach for code in codes(future, day)}
+    streams = plan(everything(future), day).streams
+    reaches = {stream.code: stream.symbol.reach for stream in streams}
     for symbol, stamp, state in missing.select("symbol", "stamp", "state").iter_rows():
         may_come = until is not None and stamp + reaches[symbol] >= until
         assert state in (("open",) if may_come else LOST), (symbol, stamp, state)
