@@ -218,16 +218,21 @@ class IndexFetcher(StreamFetcher):
         return IndexMinutes(INDEX_CODES.get(subject, subject))
 
     def read(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return the finished bars of the session."""
+        """Return the finished bars of the session, and those of the one before that are there.
+
+        In the morning most of an answer is the end of the session before: what a collector missed
+        that ended early.
+        """
         rows = _records(answer, "output2")
         prices = dict(zip(PRICES, ("oprc", "hgpr", "lwpr", "prpr"), strict=True))
         names = {name: f"bstp_nmix_{end}" for name, end in prices.items()}
         others = ["stck_bsop_date", "stck_cntg_hour", "cntg_vol", "acml_tr_pbmn"]
         session = request.session
+        later = codec.day("stck_bsop_date") - pl.lit(session.date)
         read = codec.columns(rows, [*others, *names.values()]).select(
             codec.ROW,
             codec.day("stck_bsop_date").alias("date"),
-            codec.label("stck_cntg_hour", session.date).alias("label"),
+            (codec.label("stck_cntg_hour", session.date) + later).alias("label"),
             *(codec.number(field).alias(name) for name, field in names.items()),
             codec.whole("cntg_vol").alias("volume"),
             codec.number("acml_tr_pbmn").alias("day_turnover"),
@@ -238,14 +243,23 @@ class IndexFetcher(StreamFetcher):
                 (pl.any_horizontal(pl.col(PRICES).is_null()), UNREADABLE),
             )
         )
-        label = pl.col("label")
-        return (
-            self._split(rows, answer, marked)
-            .filter(pl.col("date") == session.date, session.is_finished(label, answer.as_of))
-            .with_columns(session.stamp_of_label(label).alias("timestamp"))
-            .filter(pl.col("timestamp").is_not_null())
-            .unique("timestamp", keep="first")
-        )
+        good = self._split(rows, answer, marked)
+        finished = session.is_finished(pl.col("label"), answer.as_of)
+        before = request.symbol.session_before(session.date)
+        parts = [_of_session(good.filter(finished), session)]
+        if before is not None:
+            parts.append(_of_session(good, before))
+        return pl.concat(parts)
+
+
+def _of_session(bars: pl.DataFrame, session: Session) -> pl.DataFrame:
+    """Return those of index bars that a session has, with their stamps."""
+    return (
+        bars.filter(pl.col("date") == session.date)
+        .with_columns(session.stamp_of_label(pl.col("label")).alias("timestamp"))
+        .filter(pl.col("timestamp").is_not_null())
+        .unique("timestamp", keep="first")
+    )
 
 
 def _records(answer: Answer, *names: str) -> list[Any]:

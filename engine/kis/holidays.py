@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import polars as pl
@@ -13,9 +14,12 @@ import polars as pl
 from engine.clock import today
 from engine.files import read_file, write_atomically
 from engine.kis import codec
-from engine.kis.client import KisClient, Priority
 from engine.kis.endpoints import Holidays
+from engine.kis.pacing import Priority
 from engine.market.trading_days import is_usual_trading_day, learn_closed_days
+
+if TYPE_CHECKING:  # commands that only read history need not load what asks KIS
+    from engine.kis.client import KisClient
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,12 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from engine.errors import InputError
+from engine.errors import CalendarRangeError, InputError
 from engine.market import expiries
 from engine.market.codes import is_stock_code, maturity_and_strike, product_of
 from engine.market.hours import MINUTE, Market, Session, session
 from engine.market.products import SERIES, Ticks
+from engine.market.trading_days import previous_trading_days
 
 SIDES = ("CALLS", "PUTS")
 _KIS_CODE = re.compile("[0-9]{4}", re.ASCII)
@@ -185,6 +186,14 @@ class ToldOnce:
             return session(self.market, day)
         last = _last_day(self.subject)
         return None if day > last else session(Market.DERIVATIVES, day, expiring=day == last)
+
+    def session_before(self, day: date) -> Session | None:
+        """Return its last session before the day, None where the calendar knows none."""
+        try:
+            (earlier,) = previous_trading_days(day, 1)
+        except CalendarRangeError:
+            return None
+        return self.session(earlier)
 
     def expected_stamps(self, day: date) -> pl.Series:
         """Return every stamp (KST) that must have a row, ascending."""

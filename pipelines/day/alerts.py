@@ -14,14 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import apprise
 import polars as pl
 from pydantic import SecretStr
 
 from engine.clock import Clock
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    import apprise
 
 log = logging.getLogger(__name__)
 
@@ -247,6 +249,10 @@ def check_addresses(addresses: Sequence[SecretStr]) -> None:
 
 
 def _services(addresses: Sequence[SecretStr]) -> list[apprise.NotifyBase]:
+    if not addresses:
+        return []
+    import apprise  # noqa: PLC0415 - loading it takes as long as Polars, and few have addresses
+
     known = apprise.Apprise()
     for number, address in enumerate(addresses, start=1):
         if not known.add(address.get_secret_value()):

@@ -19,7 +19,8 @@ def _():
     from pipelines.research import sources, validation
     from strategies import registry
 
-    mo.Html(style())
+    # marimo hides what is higher than 610 pixels behind a scroll bar: the last panel of pictures.
+    mo.Html(style() + "<style>.output-area { max-height: none !important }</style>")
     return dt, errors, mo, pictures, pl, queries, registry, research, sources, validation
 
 

@@ -152,16 +152,24 @@ def index_row(day: str, hour: str, close: str = "2900.10") -> dict[str, str]:
     }
 
 
-def test_of_an_index_only_finished_bars_of_the_session_count() -> None:
+def test_of_an_index_only_finished_bars_of_the_session_and_that_before_it_count() -> None:
     fetcher = IndexFetcher(NO_CLIENT)
     rows = [
         index_row("20261118", "090100"),  # still running
         index_row("20261118", "090000"),
-        index_row("20261117", "153000"),
+        index_row("20261117", "153000"),  # what a collector missed that ended before
+        index_row("20261117", "151900"),
+        index_row("20261117", "152500"),  # no minute of a session
+        index_row("20261116", "151900"),
         index_row("20261118", "090000", close="-"),
     ]
-    found = read(fetcher, "INDEX_KOSPI", {"output2": rows}, NINE + MINUTE)
-    assert found.select("timestamp", "close", "volume").rows() == [(NINE + MINUTE, 2900.1, 12)]
+    found = read(fetcher, "INDEX_KOSPI", {"output2": rows}, NINE + MINUTE).sort("timestamp")
+    close = datetime(2026, 11, 17, 15, 20)
+    assert found.select("timestamp", "close", "volume").rows() == [
+        (close, 2900.1, 12),
+        (close + 10 * MINUTE, 2900.1, 12),
+        (NINE + MINUTE, 2900.1, 12),
+    ]
     assert fetcher.take_rejected()["reason"].to_pylist() == ["unreadable value"]
     evening = [index_row("20261118", hour) for hour in ("153000", "152500", "151900")]
     found = read(fetcher, "INDEX_KOSPI", {"output2": evening}, NINE + 500 * MINUTE)

@@ -105,7 +105,10 @@ async def assert_programmes(at: Desk, exchange: SimulatedExchange, day: date = D
 
 
 async def assert_indices(at: Desk, exchange: SimulatedExchange, day: date = DAY) -> None:
-    stored = await at.frame("SELECT * FROM index_1m WHERE symbol = 'KOSPI200' ORDER BY timestamp")
+    stored = await at.frame(
+        "SELECT * FROM index_1m"
+        f" WHERE symbol = 'KOSPI200' AND timestamp::date = '{day}' ORDER BY timestamp"
+    )
     volume = pl.col("volume").diff().fill_null(pl.col("volume")).cast(pl.Int64)
     session = parse("INDEX_KOSPI200").session(day)
     assert session is not None
