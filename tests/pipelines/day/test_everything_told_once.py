@@ -146,19 +146,29 @@ async def test_of_a_good_day_every_stream_is_complete_and_what_the_market_holds(
 
 
 @pytest.mark.parametrize(("begin", "end"), [*HALVES, SHORT_BAD])
-@pytest.mark.parametrize("name", ["rough", "storm"])
+@pytest.mark.parametrize(
+    ("name", "is_recorded"),
+    [
+        ("rough", False),
+        ("storm", False),
+        pytest.param("rough", True, marks=needs(FUTURES_FILE)),
+    ],
+)
 @LONG_ONLY
 async def test_of_a_bad_day_the_ledger_has_each_missing_minute_and_no_row_contradicts_itself(
     database_url: str,
     tmp_path: Path,
     name: str,
+    is_recorded: bool,
     begin: str,
     end: str | None,
     record_property: Callable[..., None],
 ) -> None:
-    async with desk(database_url, tmp_path, at_time(begin), faults=load_scenario(name)) as at:
-        until = at_time(end) if end else None
-        minutes = await collect(at, database_url, tmp_path, until=until)
+    future, day = (RECORDED_FUTURE, RECORDED_DAY) if is_recorded else (FUTURE, DAY)
+    market = RecordedMarket(FUTURES_FILE) if is_recorded else None
+    async with desk(database_url, tmp_path, at_time(begin, day), market, load_scenario(name)) as at:
+        until = at_time(end, day) if end else None
+        minutes = await collect(at, database_url, tmp_path, future=future, day=day, until=until)
         flows = await at.frame("SELECT * FROM investor_flows")
         states = await at.frame("SELECT * FROM futures_state ORDER BY timestamp")
     missing = minutes.filter(pl.col("state") != "stored")
