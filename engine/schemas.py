@@ -236,6 +236,7 @@ OPTION_SUMMARY = pa.schema(
         ("risk_reversal_25d", pa.float64()),  # volatility points
         ("butterfly_25d", pa.float64()),  # volatility points
         ("put_call_volume_ratio", pa.float64()),
+        ("put_call_turnover_ratio", pa.float64()),
         ("put_call_open_interest_ratio", pa.float64()),
         ("max_pain", pa.float64()),  # index points
         ("gamma_exposure", pa.float64()),  # KRW per 1 % move of the underlying

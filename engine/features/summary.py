@@ -75,7 +75,8 @@ def _aggregates() -> dict[str, pl.Expr]:
 
 def _usable(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Set what cannot be used for figures to NULL, and order the rows by strike."""
-    values = (pl.when("sound").then(pl.col(n)).alias(n) for n in ("volume", "open_interest"))
+    counts = ("volume", "turnover", "open_interest")
+    values = (pl.when("sound").then(pl.col(n)).alias(n) for n in counts)
     return rows.with_columns(values).sort("strike", "option_type", maintain_order=True)
 
 
@@ -96,6 +97,7 @@ def _figures() -> dict[str, pl.Expr]:
         **{name: pl.col(name).first() for name in (*FORWARD_COLUMNS, *PARITY_COLUMNS)},
         "atm_strike": pl.col("strike").filter(pl.col("above") == 0).first(),
         "put_call_volume_ratio": put_call_ratio("volume"),
+        "put_call_turnover_ratio": put_call_ratio("turnover"),
         "put_call_open_interest_ratio": put_call_ratio("open_interest"),
         "max_pain": max_pain(),
     }
@@ -105,7 +107,7 @@ def put_call_ratio(name: str) -> pl.Expr:
     """Return the sum of a column over the puts divided by that over the calls.
 
     NULL if the sum over the calls is 0. For volume as in Pan and Poteshman, "The information in
-    option volume" (2006); for open interest likewise.
+    option volume" (2006); for turnover (the money paid) and open interest likewise.
     """
     puts, calls = (pl.col(name).filter(side).sum() for side in (IS_PUT, IS_CALL))
     return pl.when(calls > 0).then(puts / calls)

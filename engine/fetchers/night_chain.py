@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.errors import KisError
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher, Underlying, has_price
-from engine.fetchers.strikes import hedging_future, near_market
+from engine.fetchers.strikes import hedging_future
 from engine.kis import codec
 from engine.kis.client import KisClient
 from engine.kis.endpoints import DerivativeQuote
@@ -34,6 +34,7 @@ class NightChainFetcher(OptionChainFetcher):
     """
 
     quote_market: ClassVar[str] = "EU"
+    reach: ClassVar[int] = REACH
 
     def __init__(self, client: KisClient) -> None:
         super().__init__(client, quotes_a_minute=QUOTES_A_MINUTE)
@@ -56,12 +57,10 @@ class NightChainFetcher(OptionChainFetcher):
         self._note_forward(request, price, expiry)
         return Underlying(price, f"future:{code}", answer=quote)
 
-    def _near_market(
+    def _listed(
         self,
         request: ChainRequest,
         board: pl.DataFrame,  # noqa: ARG002 - there is none
         master: pl.DataFrame,
-        forward: float,
     ) -> pl.DataFrame:
-        listed = options_of(master, option_series(request.series), request.maturity)
-        return near_market(listed, forward, REACH)
+        return options_of(master, option_series(request.series), request.maturity)

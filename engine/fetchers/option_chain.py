@@ -4,6 +4,11 @@ KIS's board shows the 100 highest strikes of each side (docs/kis.md#option-board
 over 300, so the strikes around the market are often not on it: those are quoted one by one, as many
 a minute as the budget allows, the nearest to the market most often. Options that the feed has just
 quoted need no such call. `quoted_at` of a row is when it was quoted, `quote_source` where.
+
+All others that are listed are asked for once, when there is time (`count_others`). Of them a
+snapshot has what the day has counted by then (COUNTED: volume, turnover, open interest) and no
+price: a sum over a chain would jump each time the market comes nearer to a strike if it counted
+only those that are quoted.
 """
 
 from __future__ import annotations
@@ -24,8 +29,9 @@ from engine.features.chain import is_stale_price
 from engine.fetchers import chain_rows
 from engine.fetchers.base import PriceFetcher
 from engine.fetchers.newest_quotes import FEED_QUOTES, fresh_symbols, with_newest
+from engine.fetchers.other_options import OtherOptions
 from engine.fetchers.price_age import PriceAges
-from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
+from engine.fetchers.strikes import carried, hedging_future, most_in_need, with_distance
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
@@ -41,13 +47,14 @@ log = logging.getLogger(__name__)
 
 _SIDES = ("output1", "output2")  # of a board
 BOARD_ROWS = 100  # a side; a board with as many is cut
-_REACH = LEVELS + 3  # strikes quoted on each side: beyond the levels, since the market moves
 _TOO_OLD = timedelta(hours=1)  # an older quote is not used
 _TO_SPARE = timedelta(seconds=5)  # between the last quote and the deadline of the snapshot
 _RETRIES = 2  # of a call whose answer has no content
 _LONG_AGO = datetime(1970, 1, 1)
 _MASTER_RETRY = timedelta(minutes=1)
 _QUOTES = 60  # a minute and chain, at most
+_AGAIN = 2  # others a minute that are counted again: 400 of them take three hours
+_AT_ONCE = 10  # calls for others
 CALLS_A_MINUTE = _QUOTES + 2  # of a chain at most: with the board and the price of the underlying
 
 
@@ -94,11 +101,13 @@ class OptionChainFetcher(PriceFetcher):
 
     schema: ClassVar[pa.Schema] = OPTION_CHAIN
     quote_market: ClassVar[str] = "O"  # of the single quotes
+    reach: ClassVar[int] = LEVELS + 3  # strikes quoted on each side: beyond the levels, as it moves
 
     def __init__(self, client: KisClient, *, quotes_a_minute: int = _QUOTES) -> None:
         super().__init__(client)
         self._quotes_a_minute = quotes_a_minute
         self._quotes: dict[str, pl.DataFrame] = {}
+        self._others = OtherOptions()
         self._last_forward: dict[str, float] = {}
         self._ages = PriceAges()
         self._master: pl.DataFrame | None = None
@@ -116,7 +125,9 @@ class OptionChainFetcher(PriceFetcher):
         minute = self._minute_of(request, board_answer, underlying.answer)
         board, is_cut = self._read_board(board_answer)
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
-        options = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
+        quoted = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
+        others = self._others.counted(request.underlying_symbol, _session_day(request), quoted)
+        options = pl.concat([quoted, others], how="diagonal")
         chain = options.with_columns(
             pl.lit(minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
@@ -133,12 +144,69 @@ class OptionChainFetcher(PriceFetcher):
     def recall_prices(self, underlying_symbol: str, stored: pl.DataFrame) -> None:
         """Learn the age of prices from the last snapshot that an earlier run of the day stored."""
         self._ages.recall(underlying_symbol, stored)
+        self._others.recall(underlying_symbol, stored)
+
+    async def count_others(self, request: ChainRequest) -> None:
+        """Ask what the day has counted of listed options that the snapshot does not quote.
+
+        After `fetch`, as long as the deadline is away: first those that nobody has asked for today,
+        the nearest to the market before the others, then a few that were asked for long ago. Ends
+        with the first call that fails.
+        """
+        symbols = self._others.to_ask(request.underlying_symbol, _AGAIN)
+        for first in range(0, len(symbols), _AT_ONCE):
+            if request.deadline and self.client.clock.now() > request.deadline - 2 * _TO_SPARE:
+                break
+            some = symbols[first : first + _AT_ONCE]
+            answers = await asyncio.gather(*(self._ask_for_counts(request, s) for s in some))
+            told = chain_rows.read_quotes([answer for answer in answers if answer is not None])
+            self._others.note(request.underlying_symbol, told)
+            if len(told) < len(some):
+                break
+
+    async def count_before_open(self, request: ChainRequest) -> None:
+        """Ask for the open interest of listed options before the first snapshot of a day.
+
+        So that this has them already. KIS tells the volume of the day before at that time: only
+        open interest is kept. Without board or price the first snapshots have fewer options.
+        """
+        try:
+            answer, _ = await asyncio.gather(
+                self._fetch_board(request), self._fetch_underlying(request)
+            )
+            master = await self._fetch_master()
+        except KisError as error:
+            log.debug("open interest before the open: %s", error)
+            return
+        key = request.underlying_symbol
+        forward = self._last_forward.get(key)
+        board, is_cut = self._read_board(answer)
+        if not is_cut or master is None or forward is None:
+            return
+        listed = with_distance(self._listed(request, board, master), forward)
+        self._others.note_listed(key, listed.join(board, on="symbol", how="anti"))
+        self._others.note(key, board)  # today's may show other strikes
+        await self.count_others(request)
+        self._others.forget_volumes(key)
+
+    async def _ask_for_counts(self, request: ChainRequest, symbol: str) -> Answer | None:
+        """Return the quote, whether or not it has a price; None if the call failed."""
+        try:
+            return await self.client.call(
+                DerivativeQuote(symbol, self.quote_market),
+                priority=Priority.OTHERS,
+                deadline=request.deadline,
+                minute=request.minute,
+            )
+        except KisError as error:
+            self.counts["quotes failed"] += 1
+            log.debug("no count: %s", error)
+            return None
 
     def _minute_of(self, request: ChainRequest, *answers: Answer | None) -> datetime:
         """Return the minute of the snapshot that the answers are of. Raises KisUnreachable."""
         symbol = request.underlying_symbol
-        day = (request.minute - HALF_DAY if request.night else request.minute).date()
-        session = parse(symbol).session(day)
+        session = parse(symbol).session(_session_day(request))
         span = (session.opens, session.last_stamp) if session else None
         return self.minute_by_kis(request.minute, span, symbol, *filter(None, answers))
 
@@ -193,20 +261,22 @@ class OptionChainFetcher(PriceFetcher):
         master = await self._fetch_master()
         if master is None:
             return board.clear()
-        near = self._near_market(request, board, master, forward)
-        wanted = near.join(board, on="symbol", how="anti")
+        listed = with_distance(self._listed(request, board, master), forward)
+        beyond = listed.join(board, on="symbol", how="anti")
+        is_near = pl.col("distance") <= self.reach
+        wanted = beyond.filter(is_near)
+        self._others.note_listed(request.underlying_symbol, beyond.filter(~is_near))
         quotes = await self._fetch_quotes(request, wanted)
         return wanted.select("symbol", "strike").join(quotes, on="symbol", how="left")
 
-    def _near_market(
+    def _listed(
         self,
         request: ChainRequest,  # noqa: ARG002 - of a day the board says what is listed
         board: pl.DataFrame,
         master: pl.DataFrame,
-        forward: float,
     ) -> pl.DataFrame:
-        """Return symbol, strike and distance of the listed options that a snapshot has to have."""
-        return near_market(options_like(master, board["symbol"]), forward, _REACH)
+        """Return symbol and strike of all listed options of the chain."""
+        return options_like(master, board["symbol"])
 
     async def _fetch_quotes(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return the last quotes of the options wanted, after asking for those most in need.
@@ -221,6 +291,7 @@ class OptionChainFetcher(PriceFetcher):
         symbols = most_in_need(asked, kept, now, self._quotes_a_minute)
         answers = await asyncio.gather(*(self._fetch_quote(request, s) for s in symbols))
         fresh = chain_rows.read_quotes([answer for answer in answers if answer is not None])
+        self._others.note(key, fresh)
         self._quotes[key] = pl.concat([fresh, kept]).unique("symbol", keep="first")
         return self._quotes[key]
 
@@ -267,6 +338,11 @@ class OptionChainFetcher(PriceFetcher):
             tomorrow = today(clock) + timedelta(days=1)
             self._master_after = datetime.combine(tomorrow, datetime.min.time())
         return self._master
+
+
+def _session_day(request: ChainRequest) -> date:
+    """Return the day on which the session of the request began."""
+    return (request.minute - HALF_DAY if request.night else request.minute).date()
 
 
 def _prices(top: Answer) -> tuple[float | None, float | None]:

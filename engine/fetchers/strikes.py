@@ -32,16 +32,14 @@ def carried(price: float, delivery: date, expiry: date) -> float:
     return price * math.exp(RATE * (expiry - delivery).days / 365)
 
 
-def near_market(listed: pl.DataFrame, forward: float, reach: int) -> pl.DataFrame:
-    """Return symbol, strike and distance of options up to `reach` listed strikes from ATM.
+def with_distance(listed: pl.DataFrame, forward: float) -> pl.DataFrame:
+    """Add `distance` to listed options (symbol, strike): how many strikes they are from ATM.
 
-    `distance` counts listed strikes. ATM is that of the matrices: see `strikes_above_atm`.
+    ATM is that of the matrices: see `strikes_above_atm`.
     """
-    distance = strikes_above_atm().abs().alias("distance")
     return (
         listed.with_columns(forward=pl.lit(forward))
-        .with_columns(distance)
-        .filter(pl.col("distance") <= reach)
+        .with_columns(strikes_above_atm().abs().alias("distance"))
         .drop("forward")
     )
 

@@ -61,7 +61,7 @@ COLUMNS = {
     .otherwise(_VOLUME),
     "seln_rsqn": _QUEUE,
     "shnu_rsqn": _QUEUE,
-    "acml_tr_pbmn": (pl.col("volume") * _PRICE * 250).cast(pl.Int64).cast(pl.String),
+    "acml_tr_pbmn": (pl.col("turnover") / 1000).cast(pl.Int64).cast(pl.String),
     "hts_otst_stpl_qty": pl.col("open_interest").cast(pl.String),
     "otst_stpl_qty_icdc": pl.col("open_interest_change").cast(pl.String),
     "delta_val": fixed_text(pl.col("delta"), 4),

@@ -263,7 +263,7 @@ _FIXED = (
         added=dict.fromkeys(
             (
                 *("forward_source", "forward_strikes", "implied_rate", "implied_rate_error"),
-                *("implied_dividend", "future_gap"),
+                *("implied_dividend", "future_gap", "put_call_turnover_ratio"),
             )
         ),
     ),

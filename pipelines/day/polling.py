@@ -17,7 +17,7 @@ from engine.clock import Clock
 from engine.errors import KisKeyRefused, KrtError
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
-from engine.fetchers.option_chain import ChainRequest
+from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.kis.client import Priority
 from engine.market.sessions import Market
 from engine.market.symbols import NightChain
@@ -143,21 +143,22 @@ class PollingManager:
 
     async def follow_chain(self, chain: ChainPlan) -> None:
         """Collect one snapshot of a chain each minute, to the end of its session."""
-        for minute in chain.session.minute_grid().to_list():
+        fetcher, minutes = self.fetchers[chain.source], chain.session.minute_grid().to_list()
+        counts = fetcher if isinstance(fetcher, OptionChainFetcher) else None
+        if counts is not None and self._clock.now() < chain.session.opens and not _is_night(chain):
+            before = replace(_chain_request(chain, minutes[0]), deadline=minutes[0])
+            await counts.count_before_open(before)
+        for minute in minutes:
             if minute + MINUTE <= self._clock.now():
                 continue  # a chain has no history: a minute that was not asked for is lost
             await self._clock.sleep_until(minute + self._interval)
-            await self._poll_chain(chain, minute)
+            request = _chain_request(chain, minute)
+            await self._poll_chain(chain, request)
+            if counts is not None:
+                await counts.count_others(request)
 
-    async def _poll_chain(self, chain: ChainPlan, minute: datetime) -> None:
-        fetcher = self.fetchers[chain.source]
-        request = ChainRequest(
-            chain.series,
-            chain.maturity,
-            minute,
-            deadline=minute + MINUTE,
-            night=isinstance(chain.chain, NightChain),
-        )
+    async def _poll_chain(self, chain: ChainPlan, request: ChainRequest) -> None:
+        fetcher, minute = self.fetchers[chain.source], request.minute
         if self.feed is not None:
             request = replace(request, feed_quotes=self.feed.newest_quotes)
         self.ingestor.expect_chain(minute, request.underlying_symbol)
@@ -186,6 +187,20 @@ class PollingManager:
         with suppress(KrtError):
             await self.ingestor.store_rejected(fetcher.take_rejected())
             await self.ingestor.store_confirmed(fetcher.take_confirmed())
+
+
+def _is_night(chain: ChainPlan) -> bool:
+    return isinstance(chain.chain, NightChain)
+
+
+def _chain_request(chain: ChainPlan, minute: datetime) -> ChainRequest:
+    return ChainRequest(
+        chain.series,
+        chain.maturity,
+        minute,
+        deadline=minute + MINUTE,
+        night=_is_night(chain),
+    )
 
 
 def _first_to_open(day: DayPlan) -> list[BarPlan]:

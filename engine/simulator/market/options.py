@@ -22,6 +22,7 @@ import polars as pl
 from engine.columns import PRICES
 from engine.features import black76
 from engine.features.black76 import Terms
+from engine.market.products import option_series
 from engine.market.sessions import Market, Session
 from engine.simulator.market.carry import DIVIDEND_YIELD
 from engine.simulator.market.chain_day import (
@@ -80,6 +81,7 @@ class OptionMarket:
         self._market = market
         self.day = lru_cache(maxsize=32)(lambda *key: chain_day(market, *key))
         self.block = lru_cache(maxsize=24)(self._block)
+        self._paid = lru_cache(maxsize=24)(self._paid_before_blocks)
         self._listings = lru_cache(maxsize=4)(self._all_listings)
 
     def _block(
@@ -91,7 +93,18 @@ class OptionMarket:
         hours: Market = Market.DERIVATIVES,
     ) -> pl.DataFrame:
         chain = self.day(series, maturity, day, hours)
-        return quotes(chain, range(number * BLOCK, min((number + 1) * BLOCK, chain.index.height)))
+        paid = self._paid(series, maturity, day, hours)
+        return quotes(chain, _minutes(chain, number), paid[number])
+
+    def _paid_before_blocks(self, series: str, maturity: str, day: date, hours: Market) -> Floats:
+        """Return each option's turnover (KRW) before each block of minutes; shape (blocks, n)."""
+        chain = self.day(series, maturity, day, hours)
+        blocks = range(-(-chain.index.height // BLOCK))
+        paid = [
+            _paid(chain, minutes, _fair(chain, minutes))[-1]
+            for minutes in (_minutes(chain, number) for number in blocks)
+        ]
+        return np.cumsum([np.zeros(chain.listed.height), *paid], axis=0)
 
     def at(
         self,
@@ -134,12 +147,36 @@ def option_hours(session: Session) -> Market:
     return Market.NIGHT if session.market is Market.NIGHT else Market.DERIVATIVES
 
 
-def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
+def _minutes(day: ChainDay, block: int) -> range:
+    return range(block * BLOCK, min((block + 1) * BLOCK, day.index.height))
+
+
+def _fair(day: ChainDay, minutes: range) -> Floats:
+    """Return what the smile gives for each option at the end of each minute, minute by minute."""
+    listed = pl.concat([day.listed] * len(minutes))
+    return _prices(day, listed, np.repeat(np.array(minutes), day.listed.height))
+
+
+def _paid(day: ChainDay, minutes: range, fair: Floats) -> Floats:
+    """Return what was paid for each option (KRW) since the minutes began, shape (minutes, n).
+
+    A minute's contracts cost what the smile gives at its end, which is `_fair`.
+    """
+    share = np.array([day.share_traded[m] if m >= 0 else 0.0 for m in (minutes[0] - 1, *minutes)])
+    traded = np.diff(np.floor(day.volume * share[:, None]), axis=0)
+    multiplier = option_series(day.series).call.multiplier
+    return np.cumsum(traded * fair.reshape(traded.shape) * multiplier, axis=0)
+
+
+def quotes(day: ChainDay, minutes: range, paid_before: Floats) -> pl.DataFrame:
     """Return every listed option at the end of each minute, minute by minute, as `day.listed`.
+
+    `paid_before` is the turnover of each option before the first of the minutes, KRW.
 
     Columns: code, strike, option_type, price (last trade), before (yesterday's), opened, high, low,
     bid (0: none), ask, upper_limit, lower_limit, fair (what the smile gives now), theoretical
     (KIS's), spot (index): index points; volume, open_interest, open_interest_change: contracts;
+    turnover: KRW;
     iv, historical: % per year; delta, gamma, vega, theta, rho: KIS's; atm_class by yesterday's
     close.
     """
@@ -153,7 +190,7 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
     )
     before = np.tile(day.price_before, len(minutes))
     price = np.where(traded > 0, _prices(day, listed, last), before)
-    fair = _prices(day, listed, minute)
+    fair = _fair(day, minutes)
     reach = _LIMIT * day.index_before
     interest = np.tile(day.open_interest, len(minutes))
     change = np.maximum(np.trunc(traded * np.tile(day.opened, len(minutes))), -interest)
@@ -161,6 +198,7 @@ def quotes(day: ChainDay, minutes: range) -> pl.DataFrame:
         spot=pl.Series(spot[minute]),
         vendor_years=pl.lit(max(day.days, 0.5) / 365),
         volume=pl.Series(traded.astype("i8")),
+        turnover=pl.Series((_paid(day, minutes, fair) + paid_before).ravel()),
         price=pl.Series(price),
         before=pl.Series(before),
         fair=pl.Series(fair),

@@ -29,6 +29,7 @@ FIGURES = (
     "risk_reversal_25d",
     "butterfly_25d",
     "put_call_volume_ratio",
+    "put_call_turnover_ratio",
     "put_call_open_interest_ratio",
     "max_pain",
     "gamma_exposure",
@@ -55,7 +56,11 @@ def test_a_summary_has_the_columns_and_types_of_the_schema(make_board: Board) ->
     found = summary(make_board())
     assert found.collect_schema() == pl.Schema(OPTION_SUMMARY)
     assert found.collect().schema == pl.Schema(OPTION_SUMMARY)
-    whole = summary(more_calls(make_board())).collect().select(*(set(FIGURES) - {"zero_gamma"}))
+    whole = (
+        summary(more_calls(make_board()))
+        .collect()
+        .select(*(set(FIGURES) - {"zero_gamma", "put_call_turnover_ratio"}))
+    )
     assert whole.null_count().sum_horizontal().item() == 0
 
 
@@ -103,8 +108,10 @@ def test_a_future_of_another_month_does_not_change_the_smile(
 
 def test_ratios_are_puts_per_call(make_board: Board) -> None:
     chain = make_board()
+    assert figures(chain)["put_call_turnover_ratio"] is None, "KIS did not tell it"
+    chain = chain.with_columns(turnover=pl.col("volume") * pl.col("price") * 250_000)
     found = figures(chain)
-    for name in ("volume", "open_interest"):
+    for name in ("volume", "turnover", "open_interest"):
         puts, calls = (chain.filter(option_type=side)[name].sum() for side in "PC")
         assert found[f"put_call_{name}_ratio"] == puts / calls
     silent = chain.with_columns(volume=0)

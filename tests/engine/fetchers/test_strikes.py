@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from engine.fetchers.strikes import carried, hedging_future, most_in_need, near_market
+from engine.fetchers.strikes import carried, hedging_future, most_in_need, with_distance
 
 MINUTE = datetime(2026, 11, 20, 10, 5)
 
@@ -39,11 +39,12 @@ def test_t6_the_market_of_a_month_is_where_the_carried_future_is() -> None:
     assert carried(1100.0, date(2026, 11, 20), january) == pytest.approx(1104.98, abs=0.01)
 
 
-def test_near_market_counts_listed_strikes_and_takes_the_lower_of_two_equally_near() -> None:
+def test_the_distance_counts_listed_strikes_from_the_lower_of_two_equally_near() -> None:
     listed = pl.DataFrame({"symbol": list("abcdef"), "strike": [90.0, 95, 100, 110, 120, 90]})
-    near = near_market(listed, 105, 1).sort("symbol")
-    assert near.rows() == [("b", 95.0, 1), ("c", 100.0, 0), ("d", 110.0, 1)]
-    assert near_market(listed.clear(), 105, 1).is_empty()
+    found = with_distance(listed, 105).sort("symbol")
+    assert found.columns == ["symbol", "strike", "distance"]
+    assert found["distance"].to_list() == [2, 1, 0, 1, 2, 2]
+    assert with_distance(listed.clear(), 105).is_empty()
 
 
 def test_the_oldest_and_nearest_are_most_in_need() -> None:

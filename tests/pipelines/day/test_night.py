@@ -276,6 +276,9 @@ async def test_a_chain_at_night_is_quoted_option_by_option(
             " open_interest, delta, underlying_source, quote_source FROM option_chain_raw"
         )
         assert rows["underlying_symbol"].unique().to_list() == [CHAIN]
+        others = rows.filter(pl.col("price").is_null())
+        assert others["open_interest"].min() > 0  # type: ignore[operator]
+        rows = rows.filter(pl.col("price").is_not_null())
         assert rows.group_by("timestamp").len()["len"].unique().to_list() == [82]
         assert rows["underlying_source"].unique().to_list() == ["future:A01612"]
         assert rows["quote_source"].unique().to_list() == ["single"]

@@ -1,0 +1,87 @@
+"""Options of a chain that its snapshots do not quote: what the day has counted of them.
+
+Which are quoted changes with the market. What is summed over a chain must not change with that, so
+all others are asked for once, and an option that is no longer near the market keeps what it had.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from engine.market.nights import session_of
+from engine.schemas import OPTION_CHAIN
+
+COUNTED = ("volume", "turnover", "open_interest")
+_CHAIN = pl.Schema(OPTION_CHAIN)
+_TOLD = pl.Schema(
+    {
+        "symbol": pl.String(),
+        **{name: _CHAIN[name] for name in COUNTED},
+        "told_at": pl.Datetime("us"),
+    }
+)
+_LISTED = pl.Schema({"symbol": pl.String(), "strike": pl.Float64(), "distance": pl.Int32()})
+
+
+class OtherOptions:
+    """Remembers, by chain, which options are listed beyond the quoted ones, and their counts."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, pl.DataFrame] = {}
+        self._told: dict[str, pl.DataFrame] = {}
+
+    def note_listed(self, key: str, others: pl.DataFrame) -> None:
+        """Take which options the snapshot does not quote: symbol, strike, distance from ATM."""
+        self._listed[key] = others.select(pl.col(n).cast(kind) for n, kind in _LISTED.items())
+
+    def note(self, key: str, quotes: pl.DataFrame) -> None:
+        """Take quotes (symbol, COUNTED, quoted_at), the newest there are."""
+        told = quotes.select("symbol", *COUNTED, told_at="quoted_at")
+        known = self._told.get(key, _TOLD.to_frame())
+        nothing = pl.col("open_interest").is_null()  # asked for, and KIS did not tell
+        both = pl.concat([told.filter(~nothing), known, told.filter(nothing)])
+        self._told[key] = both.unique("symbol", keep="first")
+
+    def recall(self, key: str, stored: pl.DataFrame) -> None:
+        """Take what a stored snapshot (OPTION_CHAIN) of the day has; what is known stays."""
+        when = pl.coalesce("quoted_at", "timestamp").alias("told_at")
+        told = stored.select("symbol", *COUNTED, when).drop_nulls("open_interest")
+        known = self._told.get(key, _TOLD.to_frame())
+        self._told[key] = pl.concat([known, told]).unique("symbol", keep="first")
+
+    def forget_volumes(self, key: str) -> None:
+        """Forget what was traded: that was the session before."""
+        if (told := self._told.get(key)) is not None:
+            nothing = (pl.lit(None, told.schema[n]).alias(n) for n in ("volume", "turnover"))
+            self._told[key] = told.with_columns(nothing)
+
+    def counted(self, key: str, session: date, quoted: pl.DataFrame) -> pl.DataFrame:
+        """Return symbol, strike and COUNTED of listed options that are not `quoted`.
+
+        Without those that nobody has asked for in this session, and those that nobody holds.
+        """
+        listed, told = self._listed.get(key), self._told.get(key)
+        if listed is None or told is None:
+            return quoted.clear()
+        told_in = session_of(pl.lit(key), pl.col("told_at"))
+        self._told[key] = told = told.filter(told_in == session)
+        return (
+            listed.select("symbol", "strike")
+            .join(told.filter(pl.col("open_interest") > 0), on="symbol")
+            .join(quoted, on="symbol", how="anti")
+            .drop("told_at")
+        )
+
+    def to_ask(self, key: str, again: int) -> list[str]:
+        """Return the symbols to ask for: those not told yet, the nearest first.
+
+        If all were, the `again` that were told longest ago.
+        """
+        listed = self._listed.get(key, _LISTED.to_frame())
+        told = self._told.get(key, _TOLD.to_frame()).select("symbol", "told_at")
+        asked = listed.join(told, on="symbol", how="left")
+        new = asked.filter(pl.col("told_at").is_null()).sort("distance", "symbol")
+        old = asked.drop_nulls("told_at").sort("told_at", "symbol").head(again)
+        return (new if new.height else old)["symbol"].to_list()
