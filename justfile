@@ -40,7 +40,7 @@ service *options:
 doctor *options:
     @krt doctor "$@"
 
-# open the page that shows how the day is going
+# open the page: market, position, options, and how the day is going
 [group('run')]
 [no-exit-message]
 dashboard *options:

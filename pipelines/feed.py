@@ -6,7 +6,6 @@ contracts and sessions of a date. `pipelines.day.live.run` collects it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -375,21 +374,6 @@ def with_wishes(feed: Feed, settings: Settings) -> Feed:
     """Return a feed with what the settings add to any: nights, streams, venues."""
     venues = read_venues(settings.venues)
     return replace(feed, night=settings.night, streams=settings.collect, venues=venues)
-
-
-def feed_text(settings: Settings) -> str:
-    """Return what the settings say is collected as one text, which `read_feed` reads."""
-    parts = settings.stocks, settings.futures, settings.option_chains
-    return json.dumps([*parts, settings.night, settings.collect, settings.venues])
-
-
-def read_feed(text: str) -> Feed:
-    """Return the feed of a text by `feed_text`. Raises InputError."""
-    stocks, futures, chains, night, streams, venues = json.loads(text)
-    named = tuple(map(parse_chain, chains))
-    return Feed(
-        tuple(stocks), tuple(futures), named, night, tuple(streams), read_venues(tuple(venues))
-    )
 
 
 def next_plan(feed: Feed, clock: Clock) -> DayPlan:

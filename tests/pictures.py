@@ -29,7 +29,7 @@ from pipelines.feed import Feed
 from tests.benchmarks.bench_env import bench_env
 from tests.paths import ROOT
 from tests.pipelines.day.playing import DAY, FUTURE, at_time, play
-from tests.pipelines.reports.test_marimo_server import serving
+from tests.pipelines.reports.serving import serving
 from tests.pipelines.simulated import desk
 
 DOCS = ROOT / "docs"
@@ -39,9 +39,9 @@ SOURCES = {  # what draws each picture
     "live.svg": ("pipelines/day/view.py",),
     "dashboard.png": (
         "pipelines/reports/dashboard/*.py",
-        f"{_CHARTS}/day.py",
-        f"{_CHARTS}/matrix.py",
-        f"{_CHARTS}/style.py",
+        "pipelines/reports/dashboard/static/page.*",
+        "pipelines/reports/dashboard/static/chart.js",
+        "pipelines/texts/catalogue.toml",
     ),
     "day.png": (f"{_CHARTS}/day.py", f"{_CHARTS}/style.py"),
     "matrix.png": (f"{_CHARTS}/matrix.py", f"{_CHARTS}/style.py"),
@@ -106,13 +106,15 @@ def photograph(url: str, folder: Path) -> list[str]:
         browser = webdriver.Chrome(options=options, service=Service(programs[1]))
         try:
             browser.get(address)
-            drawn = "return document.querySelectorAll('canvas, svg.marks, vega-embed').length"
-            WebDriverWait(browser, 60).until(lambda _: browser.execute_script(drawn))
-            WebDriverWait(browser, 60).until(
-                lambda _: browser.execute_script(
-                    "return document.querySelector('[data-krt=\"price\"]') !== null"
+            for shown in (
+                "document.querySelector('[data-krt=\"price\"]') !== null",
+                "document.querySelectorAll('#chart canvas').length > 0",
+                "document.fonts.status === 'loaded'",
+            ):
+                script = f"return {shown}"
+                WebDriverWait(browser, 60).until(
+                    lambda _, script=script: browser.execute_script(script)
                 )
-            )
             browser.save_screenshot(str(DOCS / "dashboard.png"))
         finally:
             browser.quit()

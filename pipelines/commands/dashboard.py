@@ -1,8 +1,15 @@
-"""`just dashboard`: the page that shows how the day is going."""
+"""`just dashboard`: the page that shows the market and how the day is going."""
 
 from __future__ import annotations
 
-from engine.kis.holidays import DAYS_FILE
+import asyncio
+import secrets
+import sys
+from contextlib import suppress
+
+import psutil
+
+from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.log import setup_logging
 from pipelines.commands.options import (
     DatabaseOption,
@@ -13,19 +20,16 @@ from pipelines.commands.options import (
     require_free_port,
 )
 from pipelines.databases import open_reader
-from pipelines.feed import feed_text
-from pipelines.reports.dashboard import PAGE
-from pipelines.reports.environment import (
-    PAGE_DAYS,
-    PAGE_FEED,
-    REFRESH_PERIOD,
-    STALE_AFTER,
-    STALE_SECONDS,
-)
-from pipelines.reports.marimo_server import require_marimo, serve_page
+from pipelines.feed import configured_feed
+from pipelines.reports.dashboard.address import page_address, qr_code
+from pipelines.reports.dashboard.assets import assets
+from pipelines.reports.dashboard.content import Viewer
+from pipelines.reports.dashboard.server import PageServer
+from pipelines.reports.environment import STALE_AFTER
 from pipelines.reports.page_guard import is_loopback
 
-_SESSION_KEPT = "10"  # seconds after a viewer has left
+_NICER = 5  # looking must not slow the collector
+_UNITS = {"s": 1.0, "m": 60.0}
 
 
 def dashboard(
@@ -38,7 +42,7 @@ def dashboard(
     stale: Seconds = STALE_AFTER,
     database: DatabaseOption = None,
 ) -> int:
-    """Serve a web page that shows how the day is going, until Ctrl+C.
+    """Serve a web page with the market and how the day is going, until Ctrl+C.
 
     Parameters
     ----------
@@ -55,23 +59,39 @@ def dashboard(
     stale
         seconds without a heartbeat after which a component counts as stopped
     """
-    variables = {REFRESH_PERIOD: period("--refresh", refresh), STALE_SECONDS: str(stale)}
-    require_marimo()
+    every = period("--refresh", refresh)
     require_free_port(host, port)
     setup_logging()
     with open_reader(database) as opened:
+        feed = None
         if opened.kind == "live":
-            variables[PAGE_DAYS] = str(opened.folder / "kis" / DAYS_FILE)
+            load_kis_days(opened.folder / "kis" / DAYS_FILE)
             if opened.settings.has_credentials:
-                variables[PAGE_FEED] = feed_text(opened.settings)
-        return serve_page(
-            "run",
-            PAGE,
-            opened,
-            host,
-            port,
-            guarded=token or not is_loopback(host),
-            variables=variables,
-            allowed=allow_host,
-            options=["--session-ttl", _SESSION_KEPT],
-        )
+                feed = configured_feed(opened.settings)
+        simulated = opened.kind == "simulation"
+        viewer = Viewer(opened.url, simulated, stale, feed=feed, folder=opened.folder)
+        guarded = token or not is_loopback(host)
+        secret = secrets.token_urlsafe(16) if guarded else ""
+        allowed = frozenset(name.lower() for name in allow_host)
+        seconds = int(every[:-1]) * _UNITS[every[-1]]
+        server = PageServer(viewer, host, port, seconds, secret, allowed)
+        _lower_priority()
+        assets()  # made before anybody waits for them
+        asyncio.run(server.serve(lambda: _announce(host, port, secret)))
+    return 0
+
+
+def _announce(host: str, port: int, token: str) -> None:
+    """Print where the page is; the token opens it: it is written nowhere else."""
+    address = page_address(host, port, token)
+    sys.stdout.write(f"🚀 {address}\n")
+    if not is_loopback(host):
+        sys.stdout.write(qr_code(address, sys.stdout.encoding))
+    sys.stdout.flush()
+
+
+def _lower_priority() -> None:
+    """Let the collector go first on the processor."""
+    nice = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", _NICER)
+    with suppress(psutil.Error):
+        psutil.Process().nice(nice)

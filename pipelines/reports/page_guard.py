@@ -8,7 +8,15 @@ as its host (a page without a token; with one, that is the protection) and come 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,7 +73,7 @@ class PageGuard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if why := self._why_refused(_headers(scope)):
+        if why := why_refused(_headers(scope), self._names, self._allowed):
             await _refuse(scope, receive, send, why, 403, _REFUSED)
         elif scope["type"] == "http":
             await self._app(scope, receive, _unframed(send))
@@ -78,22 +86,29 @@ class PageGuard:
             finally:
                 self._viewers -= 1
 
-    def _why_refused(self, headers: dict[str, list[str]]) -> str | None:
-        hosts = headers.get("host", [])
-        host = _name(f"//{hosts[0]}") if len(hosts) == 1 else None
-        if host is None:
-            return "the host is missing or no host"
-        if self._names and host not in self._names | self._allowed:
-            return "this page does not have that name; see --allow-host"
-        for origin in headers.get("origin", []):
-            same = urlsplit(origin).netloc.lower() == hosts[0].lower()
-            if not same and _name(origin) not in self._allowed:
-                return "another page asks; see --allow-host"
-        site = headers.get("sec-fetch-site", ["none"])[0]
-        opens = headers.get("sec-fetch-dest", [""])[0] == "document"
-        if site not in ("same-origin", "none") and not opens:
-            return "another page asks"
-        return None
+
+def why_refused(
+    headers: Mapping[str, Sequence[str]], names: AbstractSet[str], allowed: AbstractSet[str]
+) -> str | None:
+    """Return why a request is not answered; None if it may be.
+
+    `headers` by their names in small letters; `names` and `allowed` as of `PageGuard`.
+    """
+    hosts = headers.get("host", [])
+    host = _name(f"//{hosts[0]}") if len(hosts) == 1 else None
+    if host is None:
+        return "the host is missing or no host"
+    if names and host not in names | allowed:
+        return "this page does not have that name; see --allow-host"
+    for origin in headers.get("origin", []):
+        same = urlsplit(origin).netloc.lower() == hosts[0].lower()
+        if not same and _name(origin) not in allowed:
+            return "another page asks; see --allow-host"
+    site = next(iter(headers.get("sec-fetch-site", [])), "none")
+    opens = next(iter(headers.get("sec-fetch-dest", [])), "") == "document"
+    if site not in ("same-origin", "none") and not opens:
+        return "another page asks"
+    return None
 
 
 def guard_from_environment(app: App) -> PageGuard:

@@ -15,7 +15,7 @@ def _():
     from engine import errors
     from pipelines import research
     from pipelines.reports import pictures, queries
-    from pipelines.reports.dashboard.cards import style
+    from pipelines.reports.notebook_style import style
     from pipelines.research import sources, validation
     from strategies import registry
 

@@ -11,6 +11,9 @@ FROM (
     UNION ALL
     SELECT symbol, timestamp, close, fetched_at, committed_at, timestamp::date
     FROM stocks_1m
+    UNION ALL
+    SELECT symbol, timestamp, close, fetched_at, committed_at, timestamp::date
+    FROM stocks_venue_1m
 ) b
 LEFT JOIN collected_symbols c ON c.symbol = b.symbol AND c.session = b.session
 WHERE b.timestamp >= {begin} AND b.timestamp <= {now}

@@ -1,5 +1,1 @@
-"""A web page for during the session: is the day going well?"""
-
-from pathlib import Path
-
-PAGE = Path(__file__).with_name("page.py")
+"""The web page that is open all day: the market first, then whether the day is going well."""

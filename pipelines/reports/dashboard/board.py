@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
 import polars as pl
 
 from engine.clock import Clock
-from engine.columns import BARS, TIME
+from engine.columns import TIME
 from engine.history.delays import live_delays
-from engine.history.matrices import long_matrix
-from engine.market.symbols import Stock, parse
+from engine.market.nights import session_of
 from engine.store.connection import Connection, Cursor, fetch_frame
-from engine.store.identifiers import identifier, identifiers, literal
+from engine.store.identifiers import identifier, literal
 from pipelines.evaluation.standing import (
     Ask,
     read_positions,
@@ -24,18 +23,26 @@ from pipelines.evaluation.standing import (
     strategies_with_signals,
 )
 from pipelines.feed import Feed
+from pipelines.reports.dashboard.choice import Choice
+from pipelines.reports.dashboard.option_board import OptionBoard, chosen_summary, read_options
+from pipelines.reports.dashboard.quotes import (
+    ChartData,
+    chart_symbol,
+    read_chart,
+    read_previous_closes,
+)
 from pipelines.reports.environment import STALE_AFTER
 from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import (
     Standing,
     begin_of_today,
+    night_on,
     present_moment,
     read_standing,
 )
 from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.standing import standing_positions
 from strategies.base import Strategy
-from strategies.registry import DEFAULT_STRATEGY, STRATEGIES
 from strategies.turns import turns
 
 _BARS_TODAY = pl.Schema(
@@ -48,85 +55,144 @@ _BARS_TODAY = pl.Schema(
         ("since", TIME),
     ]
 )
+LAST_TURNS = 8
+QUESTION_TIMEOUT = "10s"  # the page asks again in seconds: a question must not pile up
 
 
 @dataclass(frozen=True)
-class Board:
+class DayBoard:
     """Everything at one moment, KST: that of the clock, or of the simulation. Nothing is later."""
 
     standing: Standing
+    present: datetime  # the moment that is now, whichever day is shown
     components: pl.DataFrame  # SYSTEM_STATUS
     symbols: pl.DataFrame  # of `_symbols`
     counts: dict[str, int]  # rejected, corrected
+    tables: Mapping[str, str]  # of signals, by strategy
     positions: Mapping[str, pl.DataFrame]  # STANDING, by strategy
-    last_turns: Mapping[str, pl.DataFrame]  # of trade_signals.sql, newest first, by strategy
-    symbol: str | None  # whose chart is shown
-    chart_bars: pl.DataFrame
-    chart_signals: Mapping[str, pl.DataFrame]  # by strategy; one at least
-    summary: dict[str, Any] | None  # of the nearest option chain
-    cells: pl.DataFrame  # of its last matrix, long
+    turns: pl.DataFrame  # of all strategies today, newest first, with the name as `strategy`
+    summaries: pl.DataFrame  # the last OPTION_SUMMARY of each chain
+    flows: pl.DataFrame  # of flows_today.sql
 
     @property
     def now(self) -> datetime:
         """The moment of the board."""
         return self.standing.now
 
+    @property
+    def is_past(self) -> bool:
+        """Whether an earlier day is shown."""
+        return self.now != self.present
 
-LAST_TURNS = 8
-QUESTION_TIMEOUT = "10s"  # the page asks again in seconds: a question must not pile up
+    @property
+    def span(self) -> dict[str, str]:
+        """The SQL of the day so far: what is later (a day played again) is not shown."""
+        return {"begin": literal(begin_of_today(self.now)), "now": literal(self.now)}
 
 
-def read_board(
+@dataclass(frozen=True)
+class Board:
+    """A day, and the instrument and the options that are looked at.
+
+    Between sessions `day` is the last one that has prices, and `present` what is now.
+    """
+
+    present: DayBoard
+    day: DayBoard
+    chart: ChartData
+    options: OptionBoard | None
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the board: of an earlier day its end."""
+        return self.present.now
+
+
+def read_day(
     connection: Connection,
     clock: Clock,
+    choice: Choice,
     *,
     simulated: bool,
     feed: Feed | None = None,
     stale_after: float = STALE_AFTER,
-) -> Board:
-    """Read the board. Raises StoreUnreachable while the database is away."""
+) -> DayBoard:
+    """Read the day that is chosen. Raises StoreUnreachable while the database is away."""
     with connection.transaction(read_only=True) as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = '{QUESTION_TIMEOUT}'")
-        ask = partial(fetch_frame, cursor)
-        now = present_moment(ask, clock, simulated=simulated)
+        ask = _ask(cursor)
+        present = present_moment(ask, clock, simulated=simulated)
+        now = choice.moment(present)
         standing = read_standing(
             ask, now, simulated=simulated, feed=feed, sessions=1, stale_after=stale_after
         )
-        today = _today(now)
+        today = {"begin": literal(begin_of_today(now)), "now": literal(now)}
         bars = ask(sql_text("dashboard", "bars_today.sql", **today)).cast(_BARS_TODAY)
-        symbol = _chart_symbol(cursor, bars["symbol"].unique().sort())
-        summaries = ask(sql_text("dashboard", "last_summaries.sql", **today))
-        counts = ask(sql_text("dashboard", "counts_today.sql", **today))
         found = strategies_with_signals(ask)
-        tables = {strategy.name: strategy.table for strategy in found}
-        summary = next(
-            summaries.sort("days_to_expiry", nulls_last=True).iter_rows(named=True), None
-        )
-        return Board(
+        return DayBoard(
             standing,
+            present,
             ask(sql_text("status", "1_heartbeats.sql")),
-            _symbols(standing, bars),
-            next(counts.iter_rows(named=True)),
+            _symbols(ask, standing, bars),
+            next(ask(sql_text("dashboard", "counts_today.sql", **today)).iter_rows(named=True)),
+            {strategy.name: strategy.table for strategy in found},
             {strategy.name: _standing(ask, strategy, now) for strategy in found},
-            _last_turns(cursor, tables, today),
-            symbol,
-            _bars(cursor, symbol, today),
-            _chart_signals(cursor, tables, symbol, today),
-            summary,
-            _cells(cursor, summary),
+            _turns(ask, found, today),
+            ask(sql_text("dashboard", "last_summaries.sql", **today)),
+            ask(sql_text("dashboard", "flows_today.sql", **today)),
         )
 
 
-def _today(now: datetime) -> dict[str, str]:
-    """Return the day so far: what is later (a day that is played again) is not shown."""
-    return {"begin": literal(begin_of_today(now)), "now": literal(now)}
+def read_last_day(connection: Connection, day: DayBoard) -> date | None:
+    """Return the date of the last session with bars before a day without; None if the day has some.
+
+    None, too, where nothing is stored. Raises StoreUnreachable while the database is away.
+    """
+    if day.symbols["close"].count():
+        return None
+    with connection.transaction(read_only=True) as cursor:
+        bars = _ask(cursor)(sql_text("status", "2_last_bars.sql"))
+    earlier = bars.filter(pl.col("timestamp") < pl.lit(day.now))
+    found = earlier.select(session_of(pl.col("symbol"), pl.col("timestamp")).max()).item()
+    return found if isinstance(found, date) and found < day.now.date() else None
 
 
-def _symbols(standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
-    """Return what is collected today: FIGURES, timestamp, close, delay, usual_delay.
+def read_chart_of(connection: Connection, day: DayBoard, choice: Choice) -> ChartData:
+    """Read the chart that is chosen. Raises StoreUnreachable while the database is away."""
+    with connection.transaction(read_only=True) as cursor:
+        ask = _ask(cursor)
+        symbol = chart_symbol(ask, day.symbols["symbol"], choice.symbol)
+        return read_chart(ask, day.tables, symbol, choice.strategy, session_date(day.now), day.now)
 
-    `timestamp` and `close` are of the last bar (of a chain: the last snapshot, no close), `delay`
-    is that bar's in seconds if it was collected live, `usual_delay` the median of all that were.
+
+def read_options_of(connection: Connection, day: DayBoard, choice: Choice) -> OptionBoard | None:
+    """Read the chain that is chosen; None where no snapshot is stored of the day.
+
+    Raises StoreUnreachable while the database is away.
+    """
+    summary = chosen_summary(day.summaries, choice.chain)
+    if summary is None:
+        return None
+    with connection.transaction(read_only=True) as cursor:
+        return read_options(_ask(cursor), summary, day.summaries, day.span)
+
+
+def session_date(now: datetime) -> date:
+    """Return the date of the session at a moment: that of its evening while a night is on."""
+    tonight = night_on(now)
+    return tonight.date if tonight else now.date()
+
+
+def _ask(cursor: Cursor) -> Ask:
+    cursor.execute(f"SET LOCAL statement_timeout = '{QUESTION_TIMEOUT}'")
+    return partial(fetch_frame, cursor)
+
+
+def _symbols(ask: Ask, standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
+    """Return what is collected today: FIGURES, timestamp, close, previous, delay, usual_delay.
+
+    `timestamp` and `close` are of the last bar (of a chain: the last snapshot, no close),
+    `previous` is the close before the session, `delay` that of the bar in seconds if it was
+    collected live, `usual_delay` the median of all that were.
     """
     delays = live_delays(bars)
     usual = delays.group_by("symbol").agg(usual_delay=pl.col("delay").median())
@@ -134,9 +200,11 @@ def _symbols(standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
     newest = (
         standing.minutes.filter(is_stored).group_by("symbol").agg(timestamp=pl.col("stamp").max())
     )
+    before = read_previous_closes(ask, standing.today.select("symbol", "session").iter_rows())
     return (
         standing.today.join(newest, on="symbol", how="left")
         .join(bars.select("symbol", "timestamp", "close"), on=["symbol", "timestamp"], how="left")
+        .join(before, on="symbol", how="left")
         .join(delays, on=["symbol", "timestamp"], how="left")
         .join(usual, on="symbol", how="left")
         .sort("symbol")
@@ -150,71 +218,14 @@ def _standing(ask: Ask, strategy: Strategy[Any], now: datetime) -> pl.DataFrame:
     return standing_positions(read_positions(ask, signals, strategy, now, rules), rules)
 
 
-def _last_turns(
-    cursor: Cursor, tables: Mapping[str, str], today: dict[str, str]
-) -> dict[str, pl.DataFrame]:
-    """Return the last turns of every strategy, newest first; without any, an empty frame."""
-    return {
-        name: turns(
-            fetch_frame(
-                cursor,
-                sql_text("dashboard", "trade_signals.sql", table=identifier(tables[name]), **today),
-            )
-        )
-        .sort("timestamp", "symbol", descending=[True, False])
-        .head(LAST_TURNS)
-        if name in tables
-        else pl.DataFrame()
-        for name in STRATEGIES
-    }
-
-
-def _chart_symbol(cursor: Cursor, symbols: pl.Series) -> str | None:
-    """Return the symbol with bars today that a strategy ran on last, else any other."""
-    query = "SELECT symbol FROM strategy_symbols ORDER BY since DESC, symbol"
-    watched = [s for s in fetch_frame(cursor, query)["symbol"] if s in set(symbols)]
-    futures = [s for s in symbols if not isinstance(parse(s), Stock)]
-    return next(iter([*watched, *futures, *symbols]), None)
-
-
-def _bars(cursor: Cursor, symbol: str | None, today: dict[str, str]) -> pl.DataFrame:
-    if symbol is None:
-        return BARS.to_frame()
-    return _rows_of(cursor, identifiers(list(BARS)), parse(symbol).table, symbol, today)
-
-
-def _chart_signals(
-    cursor: Cursor, tables: Mapping[str, str], symbol: str | None, today: dict[str, str]
-) -> dict[str, pl.DataFrame]:
-    """Return the signals of each strategy that has some for the symbol today.
-
-    If none has, those of the default strategy: no rows, but its columns.
-    """
-    signals = {}
-    for name, table in tables.items() if symbol is not None else ():
-        rows = _rows_of(cursor, "*", identifier(table), str(symbol), today)
-        if rows.height:
-            signals[name] = rows
-    nothing = pl.Schema(STRATEGIES[DEFAULT_STRATEGY].schema).to_frame()
-    return signals or {DEFAULT_STRATEGY: nothing}
-
-
-def _rows_of(
-    cursor: Cursor, columns: str, table: str, symbol: str, today: dict[str, str]
-) -> pl.DataFrame:
-    return fetch_frame(
-        cursor,
-        f"SELECT {columns} FROM {table} WHERE symbol = {literal(symbol)}"  # noqa: S608 - quoted
-        f" AND timestamp >= {today['begin']} AND timestamp <= {today['now']} ORDER BY timestamp",
-    )
-
-
-def _cells(cursor: Cursor, summary: dict[str, Any] | None) -> pl.DataFrame:
-    """Return the implied volatilities of the summary's snapshot, KIS's (iv) and ours (model_iv)."""
-    snapshot = summary or {"underlying_symbol": None, "timestamp": None}
-    query = (
-        "SELECT * FROM option_matrices WHERE metric_type IN ('iv', 'model_iv')"  # noqa: S608
-        f" AND underlying_symbol = {literal(snapshot['underlying_symbol'])}"
-        f" AND timestamp = {literal(snapshot['timestamp'])}"
-    )
-    return long_matrix(fetch_frame(cursor, query).lazy()).collect()
+def _turns(ask: Ask, found: list[Strategy[Any]], today: Mapping[str, str]) -> pl.DataFrame:
+    """Return the turns of all strategies today, newest first; without any, an empty frame."""
+    given = [
+        turns(
+            ask(sql_text("dashboard", "trade_signals.sql", table=identifier(s.table), **today))
+        ).with_columns(strategy=pl.lit(s.name))
+        for s in found
+    ]
+    if not given:
+        return pl.DataFrame()
+    return pl.concat(given).sort("timestamp", "strategy", "symbol", descending=[True, False, False])

@@ -1,78 +1,146 @@
-"""The parts of the page at one moment, which the marimo page lays out."""
+"""What the page shows at one moment: its parts as HTML, its chart as numbers."""
 
 from __future__ import annotations
 
-import os
+import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
+from html import escape
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 
 from engine.clock import Clock, WallClock
 from engine.errors import StoreError
-from engine.kis.holidays import load_kis_days
 from engine.market.symbols import parse
 from engine.store.connection import Connection
-from pipelines.feed import Feed, read_feed
-from pipelines.reports.charts.day import price_chart
-from pipelines.reports.charts.matrix import board_chart
-from pipelines.reports.charts.style import FONTS, Picture
-from pipelines.reports.dashboard import cards
-from pipelines.reports.dashboard.board import Board, read_board
-from pipelines.reports.dashboard.feed_card import feed_section
-from pipelines.reports.dashboard.health import HeartbeatWatch, State
-from pipelines.reports.dashboard.positions_card import positions_section
-from pipelines.reports.environment import (
-    PAGE_DAYS,
-    PAGE_FEED,
-    READER_SIMULATED,
-    READER_URL,
-    STALE_AFTER,
-    STALE_SECONDS,
+from pipelines.feed import Feed
+from pipelines.reports.dashboard import (
+    cards,
+    chain_table,
+    head,
+    health_cards,
+    instruments,
+    option_cards,
+    positions_card,
 )
+from pipelines.reports.dashboard.board import (
+    Board,
+    DayBoard,
+    read_chart_of,
+    read_day,
+    read_last_day,
+    read_options_of,
+)
+from pipelines.reports.dashboard.choice import Choice
+from pipelines.reports.dashboard.health import HeartbeatWatch, State
+from pipelines.reports.dashboard.health_cards import Disk, disk_of
+from pipelines.reports.dashboard.option_board import OptionBoard
+from pipelines.reports.dashboard.quotes import lines_of
+from pipelines.reports.environment import STALE_AFTER
+from pipelines.texts import Language, Texts
+from strategies.turns import turns
+
+Parts = dict[str, str]  # HTML by the id of its place on the page
+_KEPT = 32  # readings: of days, charts and chains that somebody looks at
+Reading = TypeVar("Reading")
 
 
 @dataclass
 class Viewer:
-    """One viewer of the page: a connection of its own, and a memory of heartbeats."""
+    """The reader of the page: one for all who watch, with one connection.
+
+    What it read within the last `fresh` seconds answers whoever asks for the same.
+    """
 
     url: str
     simulated: bool
     stale_after: float = STALE_AFTER
     clock: Clock = field(default_factory=WallClock)
     feed: Feed | None = None  # what the settings say is collected
+    folder: Path | None = None  # where our data lie, for the room on its disk
+    fresh: float = 1.0
 
     def __post_init__(self) -> None:
         self._connection = Connection(self.url, "dashboard")
         self._watch = HeartbeatWatch(self.stale_after)
+        self._lock = threading.Lock()
+        self._kept: dict[object, tuple[float, Any]] = {}
 
-    def read(self) -> PageContent:
-        """Read everything once. If the database is away, the content says so."""
+    def read(self, choice: Choice | None = None) -> PageContent:
+        """Read what is chosen once. If the database is away, the content says so."""
+        chosen = choice or Choice()
+        with self._lock:
+            return self._recent(("content", chosen), lambda: self._read(chosen))
+
+    def _read(self, choice: Choice) -> PageContent:
         try:
-            board = read_board(
-                self._connection,
-                self.clock,
-                simulated=self.simulated,
-                feed=self.feed,
-                stale_after=self.stale_after,
-            )
+            present = day = self._day(choice)
+            if choice.day is None and (last := read_last_day(self._connection, present)):
+                choice = replace(choice, day=last)
+                day = self._day(choice)
+            wanted = ("chart", choice.day, choice.symbol, choice.strategy)
+            chart = self._recent(wanted, lambda: read_chart_of(self._connection, day, choice))
+            options = self._options(day, choice)
         except StoreError as error:
-            return PageContent(None, {}, self.simulated, str(error))
-        return PageContent(board, self._states(board), self.simulated)
+            return PageContent(None, {}, self.simulated, choice, str(error))
+        states = self._states(present)
+        board = Board(present, day, chart, options)
+        return PageContent(board, states, self.simulated, choice, disk=disk_of(self.folder))
 
-    def _states(self, board: Board) -> dict[str, State]:
+    def _day(self, choice: Choice) -> DayBoard:
+        return self._recent(("day", choice.day), lambda: self._read_day(choice))
+
+    def _read_day(self, choice: Choice) -> DayBoard:
+        return read_day(
+            self._connection,
+            self.clock,
+            choice,
+            simulated=self.simulated,
+            feed=self.feed,
+            stale_after=self.stale_after,
+        )
+
+    def _options(self, day: DayBoard, choice: Choice) -> OptionBoard | None:
+        """Return the options; computed anew when a snapshot has come, not at every look."""
+        key = ("options", choice.day, choice.chain)
+        last = day.summaries.select("underlying_symbol", "timestamp", "fetched_at").rows()
+        known, options = self._kept.get(key, (0.0, ([], None)))[1]
+        if known != last:
+            options = read_options_of(self._connection, day, choice)
+        self._keep(key, (last, options))
+        found: OptionBoard | None = options
+        return found
+
+    def _recent(self, key: object, read: Callable[[], Reading]) -> Reading:
+        at, found = self._kept.get(key, (-self.fresh - 1.0, None))
+        if time.monotonic() - at > self.fresh:
+            found = read()
+            self._keep(key, found)
+        reading: Reading = found
+        return reading
+
+    def _keep(self, key: object, found: object) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = (time.monotonic(), found)
+        while len(self._kept) > _KEPT:
+            self._kept.pop(next(iter(self._kept)))
+
+    def _states(self, day: DayBoard) -> dict[str, State]:
         at = time.monotonic()
-        beats = board.components.select("component", "status", "timestamp").iter_rows()
+        beats = day.components.select("component", "status", "timestamp").iter_rows()
         return {
-            name: self._watch.state(name, status, beat, at=at, behind=self._behind(board, beat))
+            name: self._watch.state(name, status, beat, at=at, behind=self._behind(day, beat))
             for name, status, beat in beats
         }
 
-    def _behind(self, board: Board, beat: datetime) -> float:
+    def _behind(self, day: DayBoard, beat: datetime) -> float:
         """Return the age of a heartbeat in seconds; 0 in a simulation, whose time is not ours."""
-        return 0.0 if self.simulated else (board.now - beat).total_seconds()
+        return 0.0 if self.simulated else (day.present - beat).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -82,68 +150,107 @@ class PageContent:
     board: Board | None
     states: dict[str, State]
     simulated: bool
+    choice: Choice
     trouble: str = ""
+    disk: Disk | None = None
+    _rendered: dict[Language, Parts] = field(default_factory=dict, compare=False, repr=False)
 
-    def top(self) -> str:
-        """Return positions, last bars, clock, counts and components as HTML: the market first."""
+    def html(self, language: Language = "ko") -> str:
+        """Return all parts in one text."""
+        return "\n".join(self.parts(Texts(language)).values())
+
+    def parts(self, t: Texts) -> Parts:
+        """Return the parts of the page, the market first; made once in each language."""
+        if t.language not in self._rendered:
+            self._rendered[t.language] = self._render(t)
+        return self._rendered[t.language]
+
+    def _render(self, t: Texts) -> Parts:
         if self.board is None:
             away = cards.card(
-                "데이터베이스", "연결되지 않음", self.trouble, bad=True, name="trouble"
+                t("database"), t("database_away"), self.trouble, bad=True, name="trouble"
             )
-            return cards.page(f'<div class="row">{away}</div>')
-        return cards.page(
-            cards.banner(self.board, self.states.get("collector")),
-            positions_section(self.board.positions),
-            cards.last_bars(self.board),
-            cards.head(self.board, simulated=self.simulated),
-            cards.components(self.board, self.states),
-            feed_section(self.board.standing.feed),
-        )
+            return {"banner": away}
+        board, day, present = self.board, self.board.day, self.board.present
+        chain = board.options.chain if board.options else None
+        return {
+            "banner": head.banner(t, present, self.states.get("collector")),
+            "kind": self._kind(t, board),
+            "price": head.price_head(t, board),
+            "signals": head.standing_signals(t, day, board.chart.symbol),
+            "positions": positions_card.positions_section(t, day.positions),
+            "events": head.next_events(t, present, chain),
+            "choices": instruments.choices(t, board, self.choice),
+            "instruments": instruments.instruments(t, day),
+            "chain": chain_table.chain_table(t, board.options, all_strikes=self.choice.all_strikes),
+            "options": option_cards.pictures(t, board.options, day.flows),
+            "turns": positions_card.last_turns(t, day.turns),
+            "health": health_cards.health(t, present, self.states, self.disk)
+            + instruments.collected(t, day),
+        }
 
-    def bottom(self) -> str:
-        """Return options and last signals as HTML."""
+    def _kind(self, t: Texts, board: Board) -> str:
+        kind = "simulation" if self.simulated else "live"
+        said = [t(kind)]
+        if board.day.is_past:
+            key = "past_day" if board.present.is_past else "last_session"
+            said.append(t(key, day=f"{board.day.now:%Y-%m-%d}"))
+        return f'<span data-krt="kind" class="{kind}">{escape(" · ".join(said))}</span>'
+
+    @property
+    def now(self) -> datetime | None:
+        """The moment that is shown; None while the database is away."""
+        return self.board.now if self.board else None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the moment goes on with the clock: neither a simulation nor an earlier day."""
+        return self.board is not None and not self.simulated and not self.board.present.is_past
+
+    @cached_property
+    def chart(self) -> dict[str, list[list[Any]]]:
+        """The chart's numbers as lists of rows, times in seconds as if KST were UTC."""
         if self.board is None:
-            return ""
-        return cards.page(cards.option_summary(self.board), cards.last_turns(self.board.last_turns))
+            return {"bars": []}
+        chart = self.board.chart
+        given = chart.signals
+        found = {"bars": _rows(chart.bars, "open", "high", "low", "close", "volume")}
+        for name, line in lines_of(given).items() if given.height else ():
+            found[name] = _rows(line, "value")
+        found["turns"] = _rows(turns(given), "trade_signal", "close") if given.height else []
+        return found
 
-    def prices(self) -> list[Picture]:
-        """Return a chart for each strategy with its bands and signals; none without bars."""
-        board = self.board
-        if board is None or board.symbol is None or board.chart_bars.is_empty():
-            return []
-        name = parse(board.symbol).name_ko
-        return [
-            _page_chart(
-                price_chart(board.chart_bars, signals).properties(
-                    title=f"{name} · {strategy}", width="container", height=280
-                )
+    def chart_words(self, t: Texts) -> dict[str, Any]:
+        """Return what is said beside the chart, and the prices at which lines are drawn."""
+        if self.board is None or self.board.chart.symbol is None:
+            return {"label": t("chart_empty"), "digits": 2}
+        chart, day = self.board.chart, self.board.day
+        symbol, bars = str(chart.symbol), chart.bars
+        name = t.name(parse(symbol))
+        said: dict[str, Any] = {
+            "key": f"{symbol} {chart.strategy} {day.now.date()}",
+            "digits": 0 if cards.is_in_won(symbol) else 2,
+            "label": t("chart_empty"),
+            "names": {key: t(f"line_{key}") for key in ("vwap", "ub", "lb")},
+            "sides": {"1": t("long"), "-1": t("short")},
+            "previous": _only(day.symbols.filter(pl.col("symbol") == symbol), "previous"),
+            "previous_name": t("previous_close"),
+        }
+        if bars.height:
+            first, last = bars["timestamp"][0], bars["timestamp"][-1]
+            said["label"] = t(
+                "chart_label",
+                name=name,
+                first=f"{first:%m-%d %H:%M}",
+                last=f"{last:%m-%d %H:%M}",
+                close=cards.price(symbol, bars["close"][-1]),
             )
-            for strategy, signals in board.chart_signals.items()
-        ]
-
-    def matrix(self) -> Picture | None:
-        """Return the last implied volatilities around ATM; None without a snapshot."""
-        if self.board is None or self.board.summary is None:
-            return None
-        cells = self.board.cells.drop_nulls("value")
-        metric = "model_iv" if "model_iv" in cells["metric_type"] else "iv"
-        drawn = cells.filter(pl.col("metric_type") == metric)
-        if drawn.is_empty():
-            return None
-        name = parse(self.board.summary["underlying_symbol"]).name_ko
-        return _page_chart(board_chart(drawn, metric, width="container", heading=name))
+        return said
 
 
-def viewer_from_environment() -> Viewer:
-    """Return the viewer that `just dashboard` describes in the environment."""
-    stale_after = float(os.environ.get(STALE_SECONDS, STALE_AFTER))
-    simulated = os.environ.get(READER_SIMULATED) == "1"
-    if days := os.environ.get(PAGE_DAYS):
-        load_kis_days(Path(days))
-    text = os.environ.get(PAGE_FEED)
-    feed = read_feed(text) if text else None
-    return Viewer(os.environ[READER_URL], simulated, stale_after, feed=feed)
+def _rows(frame: pl.DataFrame, *names: str) -> list[list[Any]]:
+    return list(map(list, frame.select(pl.col("timestamp").dt.epoch("s"), *names).iter_rows()))
 
 
-def _page_chart(chart: Picture) -> Picture:
-    return chart.configure(font=FONTS).configure_view(stroke=None)
+def _only(frame: pl.DataFrame, name: str) -> Any:
+    return next(iter(frame[name]), None)

@@ -1,62 +1,101 @@
-"""What each strategy holds and has earned today, as the page shows it."""
+"""What each strategy holds and has earned today, and the last signals at which it turned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import polars as pl
 
-from engine.market.symbols import Stock, parse
-from pipelines.reports.charts.style import BLUE, VERMILLION
-from pipelines.reports.dashboard.cards import cell, price, section, side, table
+from engine.market.symbols import parse
+from pipelines.reports.dashboard import cards
+from pipelines.reports.dashboard.board import LAST_TURNS
+from pipelines.reports.dashboard.head import reason
+from pipelines.texts import Texts
 
-_TITLES = ("전략", "종목", "포지션", "진입", "현재가", "오늘 손익 (원)", "매매", "다음 봉")
+_TITLES = (
+    "strategy",
+    "instrument",
+    "position",
+    "profit_today",
+    "entry",
+    "price",
+    "trades",
+    "next_bar",
+)
 
 
-def positions_section(positions: Mapping[str, pl.DataFrame]) -> str:
+def positions_section(t: Texts, positions: Mapping[str, pl.DataFrame]) -> str:
     """Return a row for each strategy and symbol with signals today; empty without any.
 
     `positions` are STANDING by strategy: contracts and money by the usual rules of `just backtest`.
     """
     rows = [
-        (name, _cells(row))
+        (name, _cells(t, row))
         for name, standing in positions.items()
         for row in standing.iter_rows(named=True)
     ]
     if not rows:
         return ""
     names, cells = zip(*rows, strict=True)
-    note = (
-        "<small>저장된 신호로 계산한 모의 매매입니다. 비용은 just backtest의 기본값입니다.</small>"
+    titles = [t(name) for name in _TITLES]
+    title = t("positions_title")
+    return cards.section(
+        title, cards.table(t, title, titles, names, list(cells)), t("positions_note")
     )
-    return section("포지션과 손익", table(list(_TITLES), names, list(cells)) + note)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(t: Texts, row: dict[str, Any]) -> list[str]:
     symbol = row["symbol"]
-    unit = "주" if isinstance(parse(symbol), Stock) else "계약"
+    unit = "shares" if cards.is_in_won(symbol) else "contracts"
     stays = row["next_position"] == row["position"]
-    entry = f"{row['entered']:%H:%M} · {price(symbol, row['entry'])}" if row["entered"] else "–"
+    entry = (
+        f"{row['entered']:%H:%M} · {cards.price(symbol, row['entry'])}"
+        if row["entered"]
+        else cards.NONE
+    )
     return [
-        cell(parse(symbol).name_ko),
-        _position(row["position"], unit),
-        cell(entry),
-        cell(price(symbol, row["close"])),
+        cards.cell(t.name(parse(symbol))),
+        _position(t, row["position"], unit),
         _money(symbol, row["net"]),
-        cell(f"{row['trades']:,}"),
-        cell("유지") if stays else _position(row["next_position"], unit),
+        cards.cell(entry),
+        cards.cell(cards.price(symbol, row["close"])),
+        cards.cell(f"{row['trades']:,}"),
+        cards.cell(t("stays")) if stays else _position(t, row["next_position"], unit),
     ]
 
 
-def _position(contracts: int, unit: str) -> str:
+def _position(t: Texts, contracts: int, unit: str) -> str:
     """Return a position as its direction and size."""
     direction = (contracts > 0) - (contracts < 0)
-    return side(direction, f" {abs(contracts):,}{unit}" if contracts else "")
+    size = f" {t(unit, count=f'{abs(contracts):,}')}" if contracts else ""
+    return cards.raw_cell(cards.side(t, direction, size))
 
 
 def _money(symbol: str, net: float) -> str:
-    """Return KRW with its sign; a gain is red, a loss blue, as Koreans read it."""
-    color = VERMILLION if net > 0 else BLUE if net < 0 else "inherit"
-    sign = "▲ +" if net > 0 else "▼ " if net < 0 else ""
-    return f'<td data-krt="net" data-symbol="{symbol}" style="color:{color}">{sign}{net:,.0f}</td>'
+    """Return KRW with its sign and shape."""
+    shape, tone = cards.mark(net)
+    text = f"{shape} {net:+,.0f}" if net else "0"
+    return cards.cell(
+        text, tone=f"money {tone}", data=f' data-krt="net" data-symbol="{escape(symbol)}"'
+    )
+
+
+def last_turns(t: Texts, found: pl.DataFrame) -> str:
+    """Return the last signals at which a strategy turned, newest first."""
+    shown = found.head(LAST_TURNS)
+    rows = [
+        [
+            cards.cell(row["strategy"]),
+            cards.cell(t.name(parse(row["symbol"]))),
+            cards.raw_cell(cards.side(t, row["trade_signal"])),
+            cards.cell(cards.price(row["symbol"], row["close"])),
+            cards.cell(reason(t, row)),
+        ]
+        for row in shown.iter_rows(named=True)
+    ]
+    times = shown["timestamp"].dt.strftime("%H:%M").to_list() if rows else []
+    titles = [t(name) for name in ("time", "strategy", "instrument", "signal", "price", "reason")]
+    title = t("turns_title")
+    return cards.section(title, cards.table(t, title, titles, times, rows))

@@ -96,7 +96,7 @@ async def test_t9_summary_status_page_validate_and_coverage_say_the_same(
     shown = standing.today.drop("session").sum().row(0, named=True)
     assert {name: shown[name] for name in told["minutes"]} == told["minutes"]
 
-    page = Viewer(database_url, simulated=True).read().top()
+    page = Viewer(database_url, simulated=True).read().html()
     assert re.search(rf'data-krt="missing"><b>[^<]*</b><span class="[^"]*">{missing:,}<', page)
 
     found = validation.findings

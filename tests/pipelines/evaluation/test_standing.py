@@ -68,16 +68,17 @@ def test_position_and_profit_equal_the_backtest_of_the_day_minute_by_minute(
 
 def test_the_page_shows_position_and_profit_of_now(filled: str) -> None:
     look = Viewer(filled, simulated=False, clock=Noon()).read()
-    html = look.top()
+    html = look.html()
     assert html.index("포지션과 손익") < html.index("시각 (KST)"), "the market comes first"
     assert look.board is not None
-    for standing in look.board.positions.values():
+    day = look.board.day
+    for standing in day.positions.values():
         (row,) = standing.rows(named=True)
         assert row["timestamp"] <= datetime(2026, 11, 16, 12)
-        assert f"{row['net']:,.0f}</td>" in html
+        assert f"{row['net']:+,.0f}</td>" in html
         if row["position"]:
             assert f"{row['entered']:%H:%M} · {row['entry']:,.2f}" in html
-    shown = look.board.last_turns["dolpha1"]
+    shown = day.turns.filter(pl.col("strategy") == "dolpha1")
     assert shown["trade_signal"].n_unique() == min(shown.height, 2)
     given = query(
         filled,

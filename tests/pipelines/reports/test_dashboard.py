@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from html import unescape
+from itertools import pairwise
 
 import polars as pl
 import pytest
 
-from engine.clock import WallClock
+from engine.clock import VirtualClock, WallClock
 from engine.history.scan import query
 from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
 from pipelines.read_only import reader_url
-from pipelines.reports.dashboard import board, cards
+from pipelines.reports.dashboard import board, head
+from pipelines.reports.dashboard.choice import Choice
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
-from pipelines.reports.dashboard.page import app
-from pipelines.reports.dashboard.shared import SharedViewer
-from pipelines.reports.environment import READER_SIMULATED, READER_URL
-from strategies.registry import STRATEGIES
+from pipelines.texts import LANGUAGES, Texts
 
 NOON = datetime(2026, 11, 16, 12, 0)
+KO, EN = Texts("ko"), Texts("en")
+CHAINS = ["202612_KOSPI200", "202701_KOSPI200"]
 
 
 class Noon(WallClock):
@@ -34,98 +36,298 @@ class Noon(WallClock):
         return NOON
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def viewer(filled: str) -> Viewer:
-    return Viewer(reader_url(filled), simulated=False, clock=Noon())
+    return Viewer(reader_url(filled), simulated=False, clock=Noon(), fresh=3600.0)
+
+
+def cells(html: str, symbol: str, name: str) -> str:
+    """The text of the cell with a name of a symbol."""
+    found = re.search(rf'data-krt="{name}" data-symbol="{symbol}">([^<]*)<', html)
+    assert found, (symbol, name)
+    return found[1]
+
+
+def words(html: str) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html)))
+
+
+def test_the_first_thing_is_the_price_with_its_change_against_the_close_before(
+    viewer: Viewer, filled: str
+) -> None:
+    look = viewer.read()
+    assert look.board is not None
+    last, before = query(
+        filled,
+        "SELECT (SELECT close FROM futures_1m WHERE symbol = 'A01612' AND timestamp = '2026-11-16"
+        " 12:00') AS last, (SELECT close FROM futures_1m WHERE symbol = 'A01612' AND timestamp ="
+        " '2026-11-13 15:45') AS before",
+    ).row(0)
+    html = look.parts(KO)["price"]
+    assert cells(html, "A01612", "price") == f"{last:,.2f}"
+    shape = "▲" if last > before else "▼"
+    assert f"{shape} {abs(last - before):,.2f} ({last / before - 1:+.2%})" in html
+    assert ('class="up"' in html) == (last > before)
+    assert "코스피200 선물 A01612" in html
+    assert f"전일 종가 {before:,.2f}" in html
+    prices = query(
+        filled,
+        "SELECT max(high) AS high, min(low) AS low, sum(volume)::bigint AS volume FROM futures_1m"
+        " WHERE symbol = 'A01612' AND timestamp BETWEEN '2026-11-16' AND '2026-11-16 12:00'",
+    ).row(0, named=True)
+    said = words(html)
+    assert f"고가 {prices['high']:,.2f} · 저가 {prices['low']:,.2f}" in said
+    assert f"거래량 {prices['volume']:,}" in said
+
+
+def test_an_earlier_price_is_no_close(viewer: Viewer) -> None:
+    """Of the stock nothing is stored before today: no change is made up."""
+    look = viewer.read(Choice(symbol="005930"))
+    html = look.parts(KO)["price"]
+    assert "전일 종가가 저장되어 있지 않음" in html
+    assert 'data-krt="change">–<' in html
 
 
 def test_the_page_shows_the_last_price_and_what_is_missing(viewer: Viewer) -> None:
     look = viewer.read()
     assert look.board is not None
-    html = look.top()
-    closes = dict(look.board.symbols.select("symbol", "close").iter_rows())
-    assert f'data-symbol="A01612">{closes["A01612"]:,.2f}<' in html
-    assert f'data-symbol="005930">{closes["005930"]:,.0f}<' in html
+    html = look.html()
+    closes = dict(look.board.day.symbols.select("symbol", "close").iter_rows())
+    assert cells(html, "A01612", "last") == f"{closes['A01612']:,.2f}"
+    assert cells(html, "005930", "last") == f"{closes['005930']:,.0f}"
+    assert (cells(html, "A01612", "lacks"), cells(html, "005930", "lacks")) == ("2", "0")
+    assert "193 / 195" in look.parts(KO)["instruments"]
     shown = dict(re.findall(r'data-krt="(\w+)"><b>[^<]*</b><span class="[^"]*">([^<]*)<', html))
-    table = html[html.index("<tr><th>종목") :]
-    titles = re.findall("<th>([^<]*)</th>", table)
-    cells = re.findall("<td[^>]*>([^<]*)</td>", table)
-    row = dict(zip(titles, cells[cells.index("A01612") :], strict=False))
-    assert (row["누락"], row["저장 / 있어야 할"], row["마지막"]) == ("2", "193 / 195", "12:00")
     assert shown["clock"] == "12:00:00"
     assert shown["session"] == "정규장"
     # two bars, and of each of two chains the 195 minutes until 11:59 without the twelve snapshots
     assert shown["missing"] == f"{2 + 2 * (194 - 12):,}"
-    assert "banner" not in shown
+    assert 'data-krt="banner"' not in html
 
 
 def test_bars_expected_by_now_are_counted(viewer: Viewer) -> None:
     board = viewer.read().board
     assert board is not None
-    expected = dict(board.symbols.select("symbol", "expected").iter_rows())
-    chains = dict.fromkeys(["202612_KOSPI200", "202701_KOSPI200"], 194)
+    expected = dict(board.day.symbols.select("symbol", "expected").iter_rows())
+    chains = dict.fromkeys(CHAINS, 194)
     assert expected == {"005930": 180, "A01612": 195, **chains}  # 12:00 is stored, so it counts
-    missing = dict(board.symbols.select("symbol", "missing").iter_rows())
+    missing = dict(board.day.symbols.select("symbol", "missing").iter_rows())
     assert missing == {"005930": 0, "A01612": 2, **dict.fromkeys(chains, 182)}
-    assert board.symbol == "A01612"
+    assert board.chart.symbol == "A01612"
 
 
 def test_t11_nothing_of_the_future_is_on_the_page(viewer: Viewer) -> None:
     """T11. A day that was played again showed 15:45's signal at 10:11."""
     board = viewer.read().board
     assert board is not None
-    frames = [board.chart_bars, *board.chart_signals.values(), *board.last_turns.values()]
+    frames = [board.chart.bars, board.chart.signals, board.day.turns, board.day.flows]
     assert all(frame["timestamp"].max() <= NOON for frame in frames)
-    assert board.chart_signals["dolpha1"].height == 193
-    assert board.symbols["timestamp"].max() == NOON
+    today = board.chart.signals.filter(pl.col("timestamp").dt.date() == NOON.date())
+    assert today.height == 193
+    assert board.day.symbols["timestamp"].max() == NOON
 
 
 def test_t11_only_bars_collected_live_have_a_delay(viewer: Viewer) -> None:
     """T11. Bars that a backfill brought showed 97,200 s as the usual delay."""
     look = viewer.read()
     assert look.board is not None
-    delays = look.board.symbols.select("symbol", "delay", "usual_delay").drop_nulls()
+    delays = look.board.day.symbols.select("symbol", "delay", "usual_delay").drop_nulls()
     # committed by the wall clock, days later: the delay itself is real, of bars fetched in time
     assert set(delays["symbol"]) == {"005930", "A01612"}
 
 
-def test_options_and_signals_are_shown(viewer: Viewer) -> None:
-    look = viewer.read()
-    assert "202612_KOSPI200" in look.bottom()
-    assert "band_cross" in look.bottom()
-    assert "breakout_" in look.bottom()
-    picture = look.matrix()
-    assert picture is not None
-    assert len(next(iter(picture.to_dict()["datasets"].values()))) == 42
-    assert [picture.to_dict()["title"] for picture in look.prices()] == [
-        f"코스피200 선물 A01612 · {strategy}" for strategy in ("dolpha1", "opening_range")
-    ]
-
-
-def test_a_database_that_is_away_is_shown_and_comes_back(
-    filled: str, monkeypatch: pytest.MonkeyPatch
+def test_the_chart_has_every_bar_line_and_turn_and_no_repeated_signal(
+    viewer: Viewer, filled: str
 ) -> None:
+    look = viewer.read()
+    stored = query(
+        filled,
+        "SELECT extract(epoch FROM timestamp)::bigint, open, high, low, close, volume FROM"
+        " futures_1m WHERE symbol = 'A01612' AND timestamp BETWEEN '2026-11-12' AND"
+        " '2026-11-16 12:00' ORDER BY timestamp",
+    )
+    assert look.chart["bars"] == [list(row) for row in stored.iter_rows()]
+    bands = query(
+        filled,
+        "SELECT ub FROM dolpha1_signal WHERE ub IS NOT NULL AND timestamp <= '2026-11-16 12:00'"
+        " ORDER BY timestamp",
+    )
+    assert [value for _, value in look.chart["ub"]] == bands["ub"].to_list()
+    assert {"vwap", "lb"} <= set(look.chart)
+    sides = [side for _, side, _ in look.chart["turns"]]
+    assert sides
+    assert all(a != b for a, b in pairwise(sides))
+    other = viewer.read(Choice(strategy="opening_range"))
+    assert other.board is not None
+    assert other.board.chart.strategy == "opening_range"
+    assert other.chart["turns"] != look.chart["turns"]
+
+
+def test_the_signal_that_stands_is_the_last_turn(viewer: Viewer) -> None:
+    look = viewer.read()
+    assert look.board is not None
+    html = look.parts(EN)["signals"]
+    for name in ("dolpha1", "opening_range"):
+        turn = look.board.day.turns.filter(pl.col("strategy") == name).row(0, named=True)
+        word = "▲ long" if turn["trade_signal"] > 0 else "▼ short"
+        said = words(html[html.index(f'data-strategy="{name}"') :])
+        assert word in said[:60]
+        assert f"since {turn['timestamp']:%H:%M} · {turn['close']:,.2f}" in said
+
+
+def test_the_chain_is_shown_by_strike_as_it_is_stored(viewer: Viewer, filled: str) -> None:
+    html = viewer.read(Choice(all_strikes=True)).parts(KO)["chain"]
+    rows = query(
+        filled,
+        "SELECT strike, option_type, price, bid, ask, open_interest FROM option_chain_raw"
+        " WHERE underlying_symbol = '202612_KOSPI200' AND timestamp = '2026-11-16 09:55'",
+    )
+    assert html.count("data-strike=") == rows["strike"].n_unique()
+    for strike in (1012.5, 1050.0, 1087.5):
+        row = html[html.index(f'data-strike="{strike:g}"') :]
+        texts = re.findall(r"<t[dh][^>]*>([^<]*)", row[: row.index("</tr>")])
+        for side, places in (("C", (0, 5, 6, 7)), ("P", (15, 12, 9, 10))):
+            (found,) = rows.filter(
+                pl.col("strike") == strike, pl.col("option_type") == side
+            ).to_dicts()
+            shown = [f"{found['open_interest']:,}"]
+            shown += [f"{found[name]:,.2f}" for name in ("price", "bid", "ask")]
+            assert [texts[place] for place in places] == shown, (strike, side)
+        # open interest grew by a contract a minute since the first snapshot at nine
+        assert texts[1] == "▲ 55"
+    assert html.count('class="atm"') == 1
+    near = viewer.read().parts(KO)["chain"]
+    assert near.count("data-strike=") == 25
+    assert "모든 행사가 (31)" in near
+
+
+def test_cards_of_options_say_what_is_stored(viewer: Viewer, filled: str) -> None:
+    look = viewer.read()
+    html = look.parts(EN)["options"]
+    whole = query(
+        filled,
+        "SELECT * FROM option_surface WHERE underlying_symbol = 'all_KOSPI200'"
+        " AND timestamp = '2026-11-16 09:55'",
+    ).row(0, named=True)
+    said = words(html)
+    assert f"{whole['gamma_exposure'] / 1e8:+,.0f} 100 million KRW per 1 %" in said
+    for name, text in (("call_wall", "call wall"), ("put_wall", "put wall")):
+        assert f"{text} {whole[name]:,.1f}" in said
+    if whole["vkospi"] is not None:
+        assert f"{whole['vkospi']:.2f}" in said
+    summary = query(
+        filled,
+        "SELECT * FROM option_summary WHERE underlying_symbol = '202612_KOSPI200'"
+        " AND timestamp = '2026-11-16 09:55'",
+    ).row(0, named=True)
+    assert f"{summary['atm_volatility']:,.2f} %" in said
+    assert f"{summary['forward']:,.2f}" in said
+    assert html.count("<polyline") >= 6  # two smiles, the terms, an index, three groups
+
+
+def test_flows_are_the_last_sums_of_the_day(viewer: Viewer, filled: str) -> None:
+    said = words(viewer.read().parts(EN)["options"])
+    for who, name in (("foreign", "foreign"), ("institution", "institutions")):
+        value = query(
+            filled,
+            f"SELECT net_volume FROM investor_flows WHERE investor = '{who}'"
+            " AND timestamp = '2026-11-16 12:00'",
+        ).item()
+        assert f"{name} {value:+,}" in said
+
+
+@pytest.mark.parametrize("name", ["price", "positions", "chain", "options", "instruments"])
+def test_both_languages_have_the_same_numbers(viewer: Viewer, name: str) -> None:
+    look = viewer.read()
+    numbers = [
+        re.findall(r"[-+]?\d[\d,]*\.\d+", words(look.parts(Texts(language))[name]))
+        for language in LANGUAGES
+    ]
+    assert numbers[0] == numbers[1] != []
+
+
+def test_a_past_day_is_opened_in_the_same_way(viewer: Viewer, filled: str) -> None:
+    look = viewer.read(Choice(day=date(2026, 11, 13)))
+    assert look.board is not None
+    assert not look.runs
+    close = query(
+        filled,
+        "SELECT close FROM futures_1m WHERE symbol = 'A01612' AND timestamp = '2026-11-13 15:45'",
+    ).item()
+    assert cells(look.parts(KO)["price"], "A01612", "price") == f"{close:,.2f}"
+    assert look.board.chart.bars["timestamp"].max() == datetime(2026, 11, 13, 15, 45)
+    assert "지난 날: 2026-11-13" in look.parts(KO)["kind"]
+    assert look.parts(KO)["events"] == ""
+    assert "옵션 스냅샷이 없습니다" in look.parts(KO)["chain"]
+    future = viewer.read(Choice(day=date(2027, 1, 4)))
+    assert future.now == NOON  # what is to come is not shown
+
+
+@pytest.mark.parametrize("at", ["2026-11-17 08:10", "2026-11-21 14:00"])
+def test_between_sessions_the_last_one_is_shown_beside_what_comes(filled: str, at: str) -> None:
+    now = datetime.fromisoformat(at)
+    look = Viewer(filled, simulated=False, clock=VirtualClock(now)).read()
+    assert look.board is not None
+    parts = look.parts(EN)
+    assert "last session: 2026-11-16" in parts["kind"]
+    assert look.board.chart.bars["timestamp"].max() == datetime(2026, 11, 16, 15, 45)
+    assert cells(parts["price"], "A01612", "price") != ""
+    assert "data-until" in parts["events"]
+    assert f"{now:%H:%M:%S}" in parts["health"]
+    assert look.now == now
+
+
+def test_the_next_events_are_counted_down_to(viewer: Viewer) -> None:
+    html = viewer.read().parts(EN)["events"]
+    assert re.findall(r'data-until="([^"]*)"', html) == [
+        "2026-11-16T15:20:00",  # closing auction of stocks
+        "2026-11-16T15:35:00",  # of derivatives
+        "2026-12-10T15:20:00",  # the last trade of the options
+    ]
+    assert "stock market: closing auction begins 15:20" in words(html)
+
+
+@pytest.mark.parametrize(
+    ("at", "first"),
+    [
+        ("2026-11-16 08:00", "2026-11-16T08:45:00"),
+        ("2026-11-16 15:25", "2026-11-16T15:30:00"),
+        ("2026-11-16 16:00", "2026-11-17T08:45:00"),
+        ("2026-11-20 20:00", "2026-11-23T08:45:00"),  # a Friday
+        ("2026-11-19 06:30", "2026-11-19T09:45:00"),  # CSAT
+    ],
+)
+def test_what_comes_next_is_known_around_the_clock(at: str, first: str, filled: str) -> None:
+    now = datetime.fromisoformat(at)
+    look = Viewer(filled, simulated=False, clock=VirtualClock(now)).read()
+    assert re.findall(r'data-until="([^"]*)"', look.parts(EN)["events"])[0] == first
+
+
+def test_a_database_that_is_away_is_shown_and_comes_back(filled: str) -> None:
     viewer = Viewer(f"{filled}&port=1", simulated=True)
     look = viewer.read()
     assert look.board is None
-    assert 'data-krt="trouble"' in look.top()
-    assert (look.bottom(), look.prices(), look.matrix()) == ("", [], None)
+    assert 'data-krt="trouble"' in look.html()
+    assert (look.chart, look.now) == ({"bars": []}, None)
     back = Viewer(filled, simulated=True)
     assert back.read().board is not None
 
 
-async def test_an_empty_database_is_a_page_too(database_url: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_an_empty_database_is_a_page_too(language: str, database_url: str) -> None:
     look = Viewer(database_url, simulated=True).read()
-    assert "아직 없음" in look.top()
-    assert "옵션 스냅샷이 없습니다" in look.bottom()
-    for strategy in STRATEGIES:
-        assert f"최근 신호 ({strategy})" in look.bottom()
-    assert look.prices() == []
+    t = Texts(language)  # type: ignore[arg-type]
+    parts = look.parts(t)
+    assert t("nothing_yet") in parts["price"]
+    assert t("chain_none") in parts["chain"]
+    assert t("signal_none") in parts["signals"]
+    assert t("flows_none") in unescape(parts["options"])
+    assert look.chart["bars"] == []
 
 
 async def test_what_comes_from_outside_is_escaped(store: Store, database_url: str) -> None:
     await record_heartbeat(store, "<script>x</script>", "running", "<img src=x onerror=y>", 0, None)
-    html = Viewer(database_url, simulated=True).read().top()
+    html = Viewer(database_url, simulated=True).read().html()
     assert "<script" not in html
     assert "<img" not in html
 
@@ -157,14 +359,7 @@ def test_an_old_heartbeat_of_the_real_clock_tells_at_once() -> None:
     ],
 )
 def test_the_session_is_told_in_a_word(at: str, said: str) -> None:
-    assert cards.session_state(Market.DERIVATIVES, datetime.fromisoformat(at)) == said
-
-
-def test_the_marimo_page_runs_headless(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(READER_URL, filled)
-    monkeypatch.setenv(READER_SIMULATED, "1")
-    _, defined = app.run()
-    assert defined["content"].board is not None
+    assert head.market_state(KO, Market.DERIVATIVES, datetime.fromisoformat(at)) == said
 
 
 def test_looking_is_cheap_for_the_database(filled: str) -> None:
@@ -197,7 +392,7 @@ def test_s4_a_question_of_the_page_is_given_up_after_seconds(
     monkeypatch.setattr(board, "sql_text", lambda *_, **__: slow)
     look = Viewer(reader_url(filled), simulated=False, clock=Noon()).read()
     assert look.board is None
-    assert "statement timeout" in look.top()
+    assert "statement timeout" in look.html()
 
 
 def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> None:
@@ -208,10 +403,23 @@ def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> N
         return set(query(filled, named)["pid"])
 
     before = connections()
-    shared = SharedViewer(Viewer(reader_url(filled), simulated=False, clock=Noon()), fresh=3600.0)
+    shared = Viewer(reader_url(filled), simulated=False, clock=Noon(), fresh=3600.0)
     with ThreadPoolExecutor(20) as threads:
         seen = list(threads.map(lambda _: shared.read(), range(20)))
     assert len({id(content) for content in seen}) == 1
+    other = shared.read(Choice(symbol="005930"))
+    assert other.board is not None
+    assert seen[0].board is not None
+    assert other.board.day is seen[0].board.day  # the day is read once for whatever is chosen
     assert len(connections() - before) == 1
     shared.fresh = 0.0
     assert shared.read() is not seen[0]
+
+
+def test_options_are_computed_when_a_snapshot_has_come_and_not_at_every_look(filled: str) -> None:
+    viewer = Viewer(reader_url(filled), simulated=False, clock=Noon(), fresh=0.0)
+    first, second = viewer.read().board, viewer.read().board
+    assert first is not None
+    assert second is not None
+    assert second.day is not first.day
+    assert second.options is first.options

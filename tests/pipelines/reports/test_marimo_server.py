@@ -1,191 +1,31 @@
-"""The page as it is served: in a real browser, and behind a token."""
+"""The notebook as it is served: marimo behind our guard, in a process of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import io
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
-import polars as pl
 import pytest
 
-from engine import schemas
-from engine.clock import WallClock
-from engine.store import Store
-from pipelines.commands.main import main
 from pipelines.reports import marimo_server
 from pipelines.reports.page_guard import is_loopback
-from tests.paths import ROOT
-
-START = datetime(2026, 11, 16, 9, 0)
-STALE = 3  # seconds
-PATIENCE = 60  # seconds that a busy machine may take
+from tests.pipelines.reports.serving import serving
 
 
-@contextmanager
-def serving(url: str, folder: Path, *options: str) -> Iterator[str]:
-    """Run `just dashboard`; yield the address that it says."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "pipelines.commands.main",
-        "dashboard",
-        "--port",
-        str(port),
-        *options,
-    ]
-    root = str(ROOT)
-    environment = {**os.environ, "KRT_DATABASE_URL": url, "PYTHONPATH": root}
-    server = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        address = server.stdout.readline().removeprefix("🚀 ").strip()
-        wait_until_up(f"http://127.0.0.1:{port}/health")
-        yield address
-    finally:
-        server.terminate()
-        assert server.wait(30) in (130, 1)
-    with pytest.raises(httpx.ConnectError):  # it took its server with it
-        httpx.get(f"http://127.0.0.1:{port}/health")
-
-
-def wait_until_up(address: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            if httpx.get(address, timeout=5).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    pytest.fail(f"{address} did not come up")
-
-
-def collect(url: str, minute: int, close: float) -> None:
-    """Do what the collector does in a minute: commit a bar, say that it lives."""
-
-    async def one() -> None:
-        store = Store(url, WallClock(), component="test")
-        stamp = START + timedelta(minutes=minute)
-        bar = pl.DataFrame(
-            {
-                "timestamp": [stamp],
-                "symbol": ["A01612"],
-                "open": [close],
-                "high": [close],
-                "low": [close],
-                "close": [close],
-                "volume": [5],
-                "fetched_at": [stamp],
-                "source": [schemas.REST],
-            }
-        )
-        await store.merge("futures_1m", schemas.conform(bar, schemas.FUTURES_BARS))
-        beat = pl.DataFrame(
-            [["collector", stamp, "running", f"minute {minute}", minute, stamp]],
-            schema=schemas.SYSTEM_STATUS.names,
-            orient="row",
-        )
-        await store.merge("system_status", schemas.conform(beat, schemas.SYSTEM_STATUS))
-        await store.close()
-
-    asyncio.run(one())
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """A headless browser of a phone's width; None if none is installed."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not program or not driver:
-        yield None
-        return
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    phone = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
-    options.add_experimental_option("mobileEmulation", phone)
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    yield opened
-    opened.quit()
-
-
-def test_who_has_no_token_stays_outside_and_who_has_sees_the_day(
-    database_url: str, tmp_path: Path, browser: Any
-) -> None:
-    """One server for both: it takes some seconds to come up."""
-    collect(database_url, 1, 1050.25)
-    options = ["--token", "--refresh", "1s", "--stale", str(STALE), "--database", "simulation"]
-    with serving(database_url, tmp_path, *options) as address:
-        check_the_door(*address.split("?access_token="))
-        if browser is not None:
-            check_the_page(browser, address, database_url)
-    if browser is None:
-        warnings.warn("no chromium and chromedriver: the page was not looked at", stacklevel=1)
-        pytest.skip("no chromium and chromedriver on this machine; the door was tried")
-
-
-def check_the_door(page: str, token: str) -> None:
-    """Nothing is shown without the token, or with a wrong one."""
-    assert len(token) > 15
-    for guess in ({}, {"access_token": "guess"}):
-        outside = httpx.get(page, params=guess)
-        assert outside.status_code in (303, 401)
-        assert "korea-realtime-trading" not in outside.text
-    inside = httpx.get(page, params={"access_token": token}, follow_redirects=True)
-    assert inside.status_code == 200
-    assert "korea-realtime-trading" in inside.text
-
-
-def check_the_page(browser: Any, address: str, url: str) -> None:
-    """A price is the last one; a component turns red when it stops and green when it is back."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    def shown(selector: str, what: str) -> object:
-        script = f"const e = document.querySelector('{selector}'); return e && e.{what}"
-        return browser.execute_script(script)
-
-    def expect(selector: str, what: str, value: object) -> None:
-        waiting = WebDriverWait(browser, PATIENCE, poll_frequency=0.2)
-        waiting.until(lambda _: shown(selector, what) == value, f"{selector} is not {value}")
-
-    price, collector = '[data-krt="price"]', '[data-krt="component"][data-name="collector"]'
-    browser.get(address)
-    expect(price, "textContent", "1,050.25")
-    expect(collector, "dataset.state", "stopped")  # without heartbeats
-    collect(url, 2, 1051.5)
-    expect(collector, "dataset.state", "running")
-    expect(price, "textContent", "1,051.50")
-    expect(collector, "dataset.state", "stopped")
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-
-
-def test_s2_the_server_itself_answers_no_other_page(database_url: str, tmp_path: Path) -> None:
+def test_s2_the_notebooks_server_answers_no_other_page(database_url: str, tmp_path: Path) -> None:
     """S2. The requests that a browser sends for another page, as raw HTTP."""
-    with serving(database_url, tmp_path) as address:
-        assert httpx.get(address).status_code == 200
-        host = address.removeprefix("http://")
+    options = ["--headless", "--notebook", str(tmp_path / "mine.py"), "--database", "simulation"]
+    with serving(database_url, tmp_path, *options, command="research") as address:
+        page, _, token = address.partition("?access_token=")
+        assert httpx.get(page).status_code in (303, 401)
+        inside = httpx.get(page, params={"access_token": token}, follow_redirects=True)
+        assert inside.status_code == 200
+        host = page.removeprefix("http://").rstrip("/")
         opening = {
             "Connection": "Upgrade",
             "Upgrade": "websocket",
@@ -193,23 +33,19 @@ def test_s2_the_server_itself_answers_no_other_page(database_url: str, tmp_path:
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
         }
         for path, more in (("/", {}), ("/ws?session_id=s1", opening)):
-            for wrong in ({"Origin": "http://evil.example"}, {"Host": f"evil.example:{host[-5:]}"}):
-                assert httpx.get(address + path, headers={**more, **wrong}).status_code == 403
+            other = {"Origin": "http://evil.example"}
+            assert httpx.get(page.rstrip("/") + path, headers={**more, **other}).status_code == 403
         with socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2]))) as raw:
-            lines = [f"{name}: {value}" for name, value in {**opening, "Host": host}.items()]
+            given = {**opening, "Host": host, "Cookie": _cookies(page, token)}
+            lines = [f"{name}: {value}" for name, value in given.items()]
             raw.sendall("\r\n".join(["GET /ws?session_id=s1 HTTP/1.1", *lines, "", ""]).encode())
             assert raw.recv(100).startswith(b"HTTP/1.1 101")  # our own page still may
 
 
-def test_a_port_that_is_taken_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        assert main(["dashboard", "--port", port]) == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+def _cookies(page: str, token: str) -> str:
+    with httpx.Client() as client:
+        client.get(page, params={"access_token": token})
+        return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ async def test_t10_without_a_collector_during_a_session_nothing_looks_fine(
         "❌ no collector is running (the last heartbeat: done, 2026-11-13 15:50);"
         f" {UNTIL_TEN} minutes are missing since 08:46"
     )
-    page = Viewer(database_url, simulated=False, clock=VirtualClock(TEN)).read().top()
+    page = Viewer(database_url, simulated=False, clock=VirtualClock(TEN)).read().html()
     assert 'data-krt="banner"' in page
     assert f"08:46부터 누락 {UNTIL_TEN}분" in page
     assert "005930" in page  # although it has no bar today
@@ -98,7 +98,7 @@ async def test_t10_a_collector_is_running_if_its_heartbeat_is_young(
     await beat(database_url, status, at)
     found = stand(database_url, TEN)
     assert (found.state, found.missing) == (state, 0)
-    page = Viewer(database_url, simulated=False, clock=VirtualClock(TEN)).read().top()
+    page = Viewer(database_url, simulated=False, clock=VirtualClock(TEN)).read().html()
     assert ('data-krt="banner"' in page) == (state == "amiss")
 
 
@@ -112,7 +112,7 @@ async def test_t10_a_session_that_nobody_collected_is_amiss_after_the_close(
     found = stand(database_url, EVENING)
     assert (found.state, found.nobody_collected, found.missing) == ("amiss", True, 411 + 381)
     assert "no collector has run today" in sentences(found)[0]
-    page = Viewer(database_url, simulated=False, clock=VirtualClock(EVENING)).read().top()
+    page = Viewer(database_url, simulated=False, clock=VirtualClock(EVENING)).read().html()
     assert "수집한 수집기가 없습니다" in page
     assert stand(database_url, EVENING + timedelta(days=1)).missing == 2 * (411 + 381)
 
@@ -223,7 +223,7 @@ async def bring_by_feed(url: str, symbol: str, stamp: datetime, seconds: float) 
 
 
 def page_at(url: str) -> str:
-    return Viewer(url, simulated=False, clock=VirtualClock(TEN)).read().top()
+    return Viewer(url, simulated=False, clock=VirtualClock(TEN)).read().html()
 
 
 def test_t10_a_database_that_is_away_is_unknown(

@@ -35,7 +35,7 @@ async def collect_day_and_night(store: Store, until: datetime | None = None) -> 
 
 
 def page(url: str, now: datetime) -> str:
-    return Viewer(url, simulated=False, clock=VirtualClock(now)).read().top()
+    return Viewer(url, simulated=False, clock=VirtualClock(now)).read().html()
 
 
 @pytest.mark.parametrize(("now", "missing"), [(EVENING, 9), (AFTER_MIDNIGHT, 389)])

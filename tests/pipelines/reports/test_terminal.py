@@ -18,6 +18,7 @@ from pipelines.commands.main import _refuse
 from pipelines.console import PlainConsole
 from pipelines.reports.dashboard import cards
 from pipelines.reports.terminal import print_frame, print_json
+from pipelines.texts import Texts
 from tests.engine.test_text import ACTING, acts, any_text, sent_text
 from tests.paths import ROOT
 
@@ -104,10 +105,14 @@ def test_s3_csv_is_escaped_for_eyes_and_exact_for_programs(
 
 @given(sent_text)
 def test_s3_the_page_shows_any_text_and_no_element_of_others(text: str) -> None:
-    page = cards.card(text, text, text, name=text) + cards.section("title", cards.cell(text))
-    elements = re.findall(r"<(/?\w+)", page)
-    assert {element.strip("/") for element in elements} == {"div", "b", "span", "small", "td"}
-    assert html.unescape(re.sub(r"<[^>]*>", "", page)).count(text) >= 3
+    table = cards.table(Texts("ko"), text, [text, text], [text], [[cards.cell(text)]])
+    page = cards.card(text, text, text, name=text) + cards.section(text, table, text)
+    elements = {element.strip("/") for element in re.findall(r"<(/?\w+)", page)}
+    assert elements == {
+        *("div", "b", "span", "small", "section", "h2"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+    }
+    assert html.unescape(re.sub(r"<[^>]*>", "", page)).count(text) >= (8 if text else 1)
 
 
 MONEY = pl.DataFrame(

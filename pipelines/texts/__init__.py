@@ -1,0 +1,92 @@
+"""What people read, in Korean and in English: one catalogue, complete in both.
+
+Every sentence stands in `catalogue.toml` under a key. Logs, errors and help stay English.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+Language = Literal["ko", "en"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
+_PREFERENCE = re.compile(r"\s*([a-zA-Z]{2})[\w-]*\s*(?:;\s*q=([0-9.]+))?\s*", re.ASCII)
+
+
+class Named(Protocol):
+    """What has a name for people in both languages: a symbol."""
+
+    @property
+    def name_ko(self) -> str:
+        """Its name in Korean."""
+        ...
+
+    @property
+    def name_en(self) -> str:
+        """Its name in English."""
+        ...
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The catalogue in one language; calling it returns the text of a key."""
+
+    language: Language
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return the text of a key, with the values in place of their {names}.
+
+        Raises KeyError for a key that the catalogue does not have.
+        """
+        return catalogue()[key][self.language].format(**values)
+
+    def or_else(self, key: str, text: str) -> str:
+        """Return the text of a key; where the catalogue has none, the text itself."""
+        return self(key) if key in catalogue() else text
+
+    def name(self, symbol: Named) -> str:
+        """Return a symbol's name for people."""
+        return symbol.name_ko if self.language == "ko" else symbol.name_en
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[str, str]]:
+    """Return all texts: key, language, text."""
+    found: Mapping[str, Mapping[str, str]] = tomllib.loads(CATALOGUE.read_text("utf-8"))
+    return found
+
+
+def language_of(text: object) -> Language | None:
+    """Return the language that a text names, ko or en; None for any other."""
+    return next((language for language in LANGUAGES if language == text), None)
+
+
+def preferred_language(accepted: str, usual: Language | None = None) -> Language:
+    """Return the language that a browser likes best, from its header Accept-Language.
+
+    Where it likes neither of ours: `usual`, which the settings say, else English.
+    """
+    return next(iter(_by_preference(accepted.split(","))), usual or "en")
+
+
+def _by_preference(parts: Iterable[str]) -> list[Language]:
+    liked = []
+    for part in parts:
+        match = _PREFERENCE.fullmatch(part)
+        language = language_of(match[1].lower()) if match else None
+        if match and language:
+            liked.append((-_weight(match[2]), language))
+    return [language for weight, language in sorted(liked, key=lambda pair: pair[0]) if weight]
+
+
+def _weight(text: str | None) -> float:
+    try:
+        return 1.0 if text is None else float(text)
+    except ValueError:
+        return 0.0
