@@ -23,8 +23,8 @@ from pipelines.evaluation.standing import (
     strategies_with_signals,
 )
 from pipelines.feed import Feed
-from pipelines.reports.dashboard.choice import Choice
-from pipelines.reports.dashboard.option_board import OptionBoard, chosen_summary, read_options
+from pipelines.reports.dashboard.choice import PageChoice
+from pipelines.reports.dashboard.option_board import ShownOptions, chosen_summary, read_options
 from pipelines.reports.dashboard.quotes import (
     ChartData,
     chart_symbol,
@@ -100,7 +100,7 @@ class Board:
     present: DayBoard
     day: DayBoard
     chart: ChartData
-    options: OptionBoard | None
+    options: ShownOptions | None
 
     @property
     def now(self) -> datetime:
@@ -111,7 +111,7 @@ class Board:
 def read_day(
     connection: Connection,
     clock: Clock,
-    choice: Choice,
+    choice: PageChoice,
     *,
     simulated: bool,
     feed: Feed | None = None,
@@ -156,7 +156,7 @@ def read_last_day(connection: Connection, day: DayBoard) -> date | None:
     return found if isinstance(found, date) and found < day.now.date() else None
 
 
-def read_chart_of(connection: Connection, day: DayBoard, choice: Choice) -> ChartData:
+def read_chart_of(connection: Connection, day: DayBoard, choice: PageChoice) -> ChartData:
     """Read the chart that is chosen. Raises StoreUnreachable while the database is away."""
     with connection.transaction(read_only=True) as cursor:
         ask = _ask(cursor)
@@ -164,7 +164,9 @@ def read_chart_of(connection: Connection, day: DayBoard, choice: Choice) -> Char
         return read_chart(ask, day.tables, symbol, choice.strategy, session_date(day.now), day.now)
 
 
-def read_options_of(connection: Connection, day: DayBoard, choice: Choice) -> OptionBoard | None:
+def read_options_of(
+    connection: Connection, day: DayBoard, choice: PageChoice
+) -> ShownOptions | None:
     """Read the chain that is chosen; None where no snapshot is stored of the day.
 
     Raises StoreUnreachable while the database is away.

@@ -9,7 +9,7 @@ import polars as pl
 
 from engine.market.symbols import parse
 from pipelines.reports.dashboard import cards
-from pipelines.reports.dashboard.option_board import OptionBoard
+from pipelines.reports.dashboard.option_board import ShownOptions
 from pipelines.texts import Texts
 
 NEAR = 12  # strikes on each side of the money
@@ -19,7 +19,7 @@ _COLUMNS = (
 )
 
 
-def chain_table(t: Texts, options: OptionBoard | None, *, all_strikes: bool) -> str:
+def chain_table(t: Texts, options: ShownOptions | None, *, all_strikes: bool) -> str:
     """Return the last snapshot of the chain; a sentence where there is none."""
     if options is None:
         return cards.section(t("options_title"), f"<small>{escape(t('chain_none'))}</small>")

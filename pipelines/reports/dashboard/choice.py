@@ -13,7 +13,7 @@ _LONGEST = 40  # letters of a name
 
 
 @dataclass(frozen=True)
-class Choice:
+class PageChoice:
     """None is the page's own choice: today, and of the others what is most used."""
 
     symbol: str | None = None
@@ -37,14 +37,14 @@ class Choice:
 class View:
     """A choice and the language to say it in."""
 
-    choice: Choice
+    choice: PageChoice
     language: Language
 
 
-def read_choice(query: Mapping[str, str]) -> Choice:
+def read_choice(query: Mapping[str, str]) -> PageChoice:
     """Return what the parameters of an address choose; what cannot be read is not chosen."""
     strategy = query.get("strategy", "")
-    return Choice(
+    return PageChoice(
         _name(query.get("symbol")),
         _name(query.get("chain")),
         _day(query.get("day")),

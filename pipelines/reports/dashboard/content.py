@@ -36,10 +36,10 @@ from pipelines.reports.dashboard.board import (
     read_last_day,
     read_options_of,
 )
-from pipelines.reports.dashboard.choice import Choice
+from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.health import HeartbeatWatch, State
 from pipelines.reports.dashboard.health_cards import Disk, disk_of
-from pipelines.reports.dashboard.option_board import OptionBoard
+from pipelines.reports.dashboard.option_board import ShownOptions
 from pipelines.reports.dashboard.quotes import lines_of
 from pipelines.reports.environment import STALE_AFTER
 from pipelines.texts import Language, Texts
@@ -71,13 +71,13 @@ class Viewer:
         self._lock = threading.Lock()
         self._kept: dict[object, tuple[float, Any]] = {}
 
-    def read(self, choice: Choice | None = None) -> PageContent:
+    def read(self, choice: PageChoice | None = None) -> PageContent:
         """Read what is chosen once. If the database is away, the content says so."""
-        chosen = choice or Choice()
+        chosen = choice or PageChoice()
         with self._lock:
             return self._recent(("content", chosen), lambda: self._read(chosen))
 
-    def _read(self, choice: Choice) -> PageContent:
+    def _read(self, choice: PageChoice) -> PageContent:
         try:
             present = day = self._day(choice)
             if choice.day is None and (last := read_last_day(self._connection, present)):
@@ -92,10 +92,10 @@ class Viewer:
         board = Board(present, day, chart, options)
         return PageContent(board, states, self.simulated, choice, disk=disk_of(self.folder))
 
-    def _day(self, choice: Choice) -> DayBoard:
+    def _day(self, choice: PageChoice) -> DayBoard:
         return self._recent(("day", choice.day), lambda: self._read_day(choice))
 
-    def _read_day(self, choice: Choice) -> DayBoard:
+    def _read_day(self, choice: PageChoice) -> DayBoard:
         return read_day(
             self._connection,
             self.clock,
@@ -105,7 +105,7 @@ class Viewer:
             stale_after=self.stale_after,
         )
 
-    def _options(self, day: DayBoard, choice: Choice) -> OptionBoard | None:
+    def _options(self, day: DayBoard, choice: PageChoice) -> ShownOptions | None:
         """Return the options; computed anew when a snapshot has come, not at every look."""
         key = ("options", choice.day, choice.chain)
         last = day.summaries.select("underlying_symbol", "timestamp", "fetched_at").rows()
@@ -113,7 +113,7 @@ class Viewer:
         if known != last:
             options = read_options_of(self._connection, day, choice)
         self._keep(key, (last, options))
-        found: OptionBoard | None = options
+        found: ShownOptions | None = options
         return found
 
     def _recent(self, key: object, read: Callable[[], Reading]) -> Reading:
@@ -150,7 +150,7 @@ class PageContent:
     board: Board | None
     states: dict[str, State]
     simulated: bool
-    choice: Choice
+    choice: PageChoice
     trouble: str = ""
     disk: Disk | None = None
     _rendered: dict[Language, Parts] = field(default_factory=dict, compare=False, repr=False)

@@ -8,7 +8,7 @@ from typing import Any
 from engine.market.symbols import parse
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import Board, DayBoard
-from pipelines.reports.dashboard.choice import Choice
+from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.quotes import has_bars
 from pipelines.texts import Texts
 
@@ -61,7 +61,7 @@ def age_cell(moment: Any, tone: str = "") -> str:
     return cards.cell("" if moment else cards.NONE, tone=tone, data=data)
 
 
-def choices(t: Texts, board: Board, choice: Choice) -> str:
+def choices(t: Texts, board: Board, choice: PageChoice) -> str:
     """Return what can be chosen: instrument, chain, strategy, day."""
     day = board.day
     symbols = [name for name in day.symbols["symbol"] if has_bars(parse(name))]

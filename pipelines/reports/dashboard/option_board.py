@@ -28,7 +28,7 @@ INDEX = ("vkospi", "vkospi_weekly", "atm_30d")
 
 
 @dataclass(frozen=True)
-class OptionBoard:
+class ShownOptions:
     """What is shown of a chain and the maturities beside it, at its last snapshot."""
 
     summary: Mapping[str, Any]  # OPTION_SUMMARY of the chain
@@ -64,7 +64,7 @@ def chosen_summary(summaries: pl.DataFrame, asked: str | None) -> dict[str, Any]
 
 def read_options(
     ask: Ask, summary: Mapping[str, Any], summaries: pl.DataFrame, today: Mapping[str, str]
-) -> OptionBoard:
+) -> ShownOptions:
     """Read what belongs to the last snapshot of a chain; `today` has the SQL of begin and now."""
     chain = _option_chain(str(summary["underlying_symbol"]))
     whole_name = f"{ALL_MATURITIES}{chain.series.call.underlying}"
@@ -91,7 +91,7 @@ def read_options(
             iv=pl.col("model_iv").filter(out).first(),
         )
     )
-    return OptionBoard(
+    return ShownOptions(
         summary,
         _by_strike(own, first),
         first["timestamp"].min(),  # type: ignore[arg-type]

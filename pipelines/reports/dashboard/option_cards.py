@@ -11,8 +11,8 @@ import polars as pl
 from engine.market.symbols import parse
 from pipelines.reports.charts.options import NEAR
 from pipelines.reports.dashboard import cards
-from pipelines.reports.dashboard.option_board import OptionBoard
-from pipelines.reports.dashboard.svg import Line, Rule, picture
+from pipelines.reports.dashboard.option_board import ShownOptions
+from pipelines.reports.dashboard.svg import Line, Marker, picture
 from pipelines.texts import Texts
 
 _TONES = ("c0", "c1", "c2", "c3", "c4", "c5")
@@ -23,7 +23,7 @@ _MARKETS = ("KOSPI200_FUTURES", "KOSPI")
 _ZERO = datetime(1970, 1, 1)
 
 
-def option_figures(t: Texts, options: OptionBoard) -> str:
+def option_figures(t: Texts, options: ShownOptions) -> str:
     """Return the figures of the chain in cards."""
     summary = options.summary
     own = options.surface.filter(pl.col("underlying_symbol") == options.chain)
@@ -53,7 +53,7 @@ def _plus_minus(value: object) -> str:
     return f"±{value:,.2f}" if isinstance(value, float) else cards.NONE
 
 
-def pictures(t: Texts, options: OptionBoard | None, flows: pl.DataFrame) -> str:
+def pictures(t: Texts, options: ShownOptions | None, flows: pl.DataFrame) -> str:
     """Return the cards with pictures: options first, then the flows."""
     drawn = (
         []
@@ -77,7 +77,7 @@ def _card(title: str, big: str, drawn: str, note: str, name: str) -> str:
     )
 
 
-def _smile(t: Texts, options: OptionBoard) -> str:
+def _smile(t: Texts, options: ShownOptions) -> str:
     near = options.smiles.filter((pl.col("strike") / pl.col("forward") - 1).abs() <= NEAR)
     known = near.drop_nulls("fitted_iv")
     lines = []
@@ -90,13 +90,13 @@ def _smile(t: Texts, options: OptionBoard) -> str:
         ]
     title = t("smile_title")
     forward = options.summary["forward"]
-    rules = [Rule(t("underlying"), forward, "forward")] if forward and known.height else []
+    rules = [Marker(t("underlying"), forward, "forward")] if forward and known.height else []
     drawn = picture(title, lines, rules=rules)
     note = t("smile_note", at=f"{options.at:%H:%M}") if drawn else t("smile_none")
     return _card(title, "", drawn, note, "smile")
 
 
-def _exposure(t: Texts, options: OptionBoard) -> str:
+def _exposure(t: Texts, options: ShownOptions) -> str:
     found = options.whole or next(options.surface.iter_rows(named=True), {})
     forward = found.get("forward")
     title = t("exposure_title")
@@ -116,15 +116,15 @@ def _exposure(t: Texts, options: OptionBoard) -> str:
         )
         for side, word, tone in (("C", "calls", "call"), ("P", "puts", "put"))
     ]
-    rules = [Rule(f"{t('underlying')} {forward:,.1f}", forward, "forward")]
-    rules += [Rule(f"{t(name)} {value:,.1f}", value, name) for name, value in levels.items()]
+    rules = [Marker(f"{t('underlying')} {forward:,.1f}", forward, "forward")]
+    rules += [Marker(f"{t(name)} {value:,.1f}", value, name) for name, value in levels.items()]
     total = f"{found['gamma_exposure'] / _HUNDRED_MILLION:+,.0f} {t('exposure_unit')}"
     drawn = picture(title, sides, rules=rules, bars=True)
     note = t("exposure_note", total=total, maturities=found["maturities"])
     return _card(title, total, drawn, note, "exposure")
 
 
-def _term(t: Texts, options: OptionBoard) -> str:
+def _term(t: Texts, options: ShownOptions) -> str:
     rows = options.surface.drop_nulls("atm_volatility").select(
         days=pl.col("years") * 365, iv="atm_volatility"
     )
@@ -134,7 +134,7 @@ def _term(t: Texts, options: OptionBoard) -> str:
     return _card(title, "", drawn, t("term_note") if drawn else t("smile_none"), "term")
 
 
-def _index(t: Texts, options: OptionBoard) -> str:
+def _index(t: Texts, options: ShownOptions) -> str:
     names = {"vkospi": "index_30d", "vkospi_weekly": "index_7d", "atm_30d": "atm_30d"}
     lines = [
         Line(t(key), tone, _by_time(options.index, name))

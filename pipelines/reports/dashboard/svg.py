@@ -25,7 +25,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Marker:
     """A vertical line at a value of the horizontal axis; the legend has its name."""
 
     name: str
@@ -50,7 +50,7 @@ def picture(
     lines: Sequence[Line],
     *,
     write_x: Write | None = None,
-    rules: Sequence[Rule] = (),
+    rules: Sequence[Marker] = (),
     bars: bool = False,
 ) -> str:
     """Return the picture: lines, or with `bars` a bar from zero for each point.
@@ -141,12 +141,12 @@ def _apart(values: list[float]) -> float:
     return min((b - a for a, b in pairwise(found)), default=0.0)
 
 
-def _rules(rules: Sequence[Rule], x: _Scale) -> Iterable[str]:
+def _rules(rules: Sequence[Marker], x: _Scale) -> Iterable[str]:
     for rule in rules:
         yield f'<path class="rule {rule.tone}" d="M{x(rule.at)} {_TOP}V{HEIGHT - _BOTTOM}"/>'
 
 
-def _legend(keys: Sequence[Line | Rule]) -> str:
+def _legend(keys: Sequence[Line | Marker]) -> str:
     named = {key.name: key.tone for key in keys if key.name}
     shown = "".join(
         f'<span><i class="{tone}"></i>{escape(name)}</span>' for name, tone in named.items()

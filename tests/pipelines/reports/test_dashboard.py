@@ -19,7 +19,7 @@ from engine.store import Store
 from engine.store.metadata import record_heartbeat
 from pipelines.read_only import reader_url
 from pipelines.reports.dashboard import board, head
-from pipelines.reports.dashboard.choice import Choice
+from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.texts import LANGUAGES, Texts
@@ -82,7 +82,7 @@ def test_the_first_thing_is_the_price_with_its_change_against_the_close_before(
 
 def test_an_earlier_price_is_no_close(viewer: Viewer) -> None:
     """Of the stock nothing is stored before today: no change is made up."""
-    look = viewer.read(Choice(symbol="005930"))
+    look = viewer.read(PageChoice(symbol="005930"))
     html = look.parts(KO)["price"]
     assert "전일 종가가 저장되어 있지 않음" in html
     assert 'data-krt="change">–<' in html
@@ -157,7 +157,7 @@ def test_the_chart_has_every_bar_line_and_turn_and_no_repeated_signal(
     sides = [side for _, side, _ in look.chart["turns"]]
     assert sides
     assert all(a != b for a, b in pairwise(sides))
-    other = viewer.read(Choice(strategy="opening_range"))
+    other = viewer.read(PageChoice(strategy="opening_range"))
     assert other.board is not None
     assert other.board.chart.strategy == "opening_range"
     assert other.chart["turns"] != look.chart["turns"]
@@ -176,7 +176,7 @@ def test_the_signal_that_stands_is_the_last_turn(viewer: Viewer) -> None:
 
 
 def test_the_chain_is_shown_by_strike_as_it_is_stored(viewer: Viewer, filled: str) -> None:
-    html = viewer.read(Choice(all_strikes=True)).parts(KO)["chain"]
+    html = viewer.read(PageChoice(all_strikes=True)).parts(KO)["chain"]
     rows = query(
         filled,
         "SELECT strike, option_type, price, bid, ask, open_interest FROM option_chain_raw"
@@ -247,7 +247,7 @@ def test_both_languages_have_the_same_numbers(viewer: Viewer, name: str) -> None
 
 
 def test_a_past_day_is_opened_in_the_same_way(viewer: Viewer, filled: str) -> None:
-    look = viewer.read(Choice(day=date(2026, 11, 13)))
+    look = viewer.read(PageChoice(day=date(2026, 11, 13)))
     assert look.board is not None
     assert not look.runs
     close = query(
@@ -259,7 +259,7 @@ def test_a_past_day_is_opened_in_the_same_way(viewer: Viewer, filled: str) -> No
     assert "지난 날: 2026-11-13" in look.parts(KO)["kind"]
     assert look.parts(KO)["events"] == ""
     assert "옵션 스냅샷이 없습니다" in look.parts(KO)["chain"]
-    future = viewer.read(Choice(day=date(2027, 1, 4)))
+    future = viewer.read(PageChoice(day=date(2027, 1, 4)))
     assert future.now == NOON  # what is to come is not shown
 
 
@@ -407,7 +407,7 @@ def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> N
     with ThreadPoolExecutor(20) as threads:
         seen = list(threads.map(lambda _: shared.read(), range(20)))
     assert len({id(content) for content in seen}) == 1
-    other = shared.read(Choice(symbol="005930"))
+    other = shared.read(PageChoice(symbol="005930"))
     assert other.board is not None
     assert seen[0].board is not None
     assert other.board.day is seen[0].board.day  # the day is read once for whatever is chosen
