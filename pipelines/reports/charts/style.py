@@ -129,12 +129,6 @@ def _with_font(svg: str) -> str:
 
 def font_face(text: str) -> str:
     """Return the CSS of the Korean font, reduced to the letters of the text."""
-    data = base64.b64encode(korean_font(text)).decode()
-    return f'@font-face{{font-family:"{FONT}";src:url(data:font/woff;base64,{data})}}'
-
-
-def korean_font(text: str) -> bytes:
-    """Return the Korean font as WOFF, reduced to the letters of the text."""
     font = TTFont(pylopdf_fonts_ko.sans_path())
     subsetter = subset.Subsetter(subset.Options(layout_features=["kern"]))
     subsetter.populate(text=text)
@@ -142,4 +136,5 @@ def korean_font(text: str) -> bytes:
     font.flavor = "woff"
     buffer = io.BytesIO()
     font.save(buffer)
-    return buffer.getvalue()
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'@font-face{{font-family:"{FONT}";src:url(data:font/woff;base64,{data})}}'

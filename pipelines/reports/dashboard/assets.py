@@ -10,12 +10,15 @@ from pathlib import Path
 from string import Template
 
 from engine.market import names
-from pipelines.reports.charts.style import korean_font
+from pipelines.reports.charts.style import font_face
 from pipelines.texts import catalogue
 
 STATIC = Path(__file__).with_name("static")
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".woff": "font/woff"}
-_FONT = "korean.woff"
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_FONT = "korean.css"
+# Korean letters are always ours: Chromium does not draw a text anew when a font comes that it
+# had looked for in vain among the system's.
+_RANGE = "font-display:block;unicode-range:U+1100-11FF,U+3000-303F,U+3130-318F,U+AC00-D7A3"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Asset:
 def assets() -> dict[str, Asset]:
     """Return the files by their names."""
     files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _TYPES}
-    files[_FONT] = korean_font(_letters())
+    files[_FONT] = f"{font_face(_letters())[:-1]};{_RANGE}}}".encode()
     return {
         name: Asset(_TYPES[Path(name).suffix], plain, gzip.compress(plain, 9, mtime=0))
         for name, plain in files.items()

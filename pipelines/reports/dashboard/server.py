@@ -26,7 +26,7 @@ from pipelines.texts import Language, Texts, language_of, preferred_language
 log = logging.getLogger(__name__)
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src data:;"
     " img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
