@@ -31,6 +31,15 @@ _PAGE = (  # for a page and for what a researcher runs in a notebook
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
 
+# What `just live` sets for its own process, where the user has not, before Polars is loaded. One
+# thread: a minute's frames are small, and handing them to other threads costs a tenth of a day's
+# CPU. Memory that is free stays with the process for a minute: after half a second, as Polars has
+# it, every minute would ask the system for all of it again while a bar waits.
+FOR_LIVE = {
+    "POLARS_MAX_THREADS": "1",
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:90000,muzzy_decay_ms:90000",
+}
+
 _lock = threading.Lock()
 _hidden: dict[str, str] = {}
 _connecting = 0

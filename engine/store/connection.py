@@ -38,9 +38,6 @@ _PINNED = {
     "timezone": KST.key,
     "datestyle": "ISO, YMD",
 }
-_SETTINGS = ", ".join(  # columns of the first SELECT of a transaction
-    f"set_config('{name}', '{value}', true) AS {name}" for name, value in _PINNED.items()
-)
 USE_COPY = StatementOptions.USE_COPY.value
 _QUERY = re.compile(
     r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|insert|update|delete|merge)\b",
@@ -90,13 +87,17 @@ class Connection:
 
     @contextmanager
     def transaction_selecting(
-        self, *columns: str, read_only: bool = False, snapshot: bool = False
+        self,
+        *columns: str,
+        read_only: bool = False,
+        snapshot: bool = False,
+        lock_timeout: str = "",
     ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
         """Run the block in a transaction as `transaction` does, and yield what `columns` give.
 
         They are SQL expressions, selected in one statement, after the one that sets the timeouts:
         a statement waits for the locks of its tables before any of its functions runs, so that in
-        the same one no timeout would hold yet.
+        the same one no timeout would hold yet. `lock_timeout` stands instead of LOCK_TIMEOUT.
         """
         connection = self._connect()
         cursor = connection.cursor()
@@ -108,7 +109,7 @@ class Connection:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             elif read_only:
                 cursor.execute("SET TRANSACTION READ ONLY")
-            yield cursor, self._select_first(cursor, columns)
+            yield cursor, self._select_first(cursor, columns, lock_timeout or LOCK_TIMEOUT)
             connection.adbc_connection.set_autocommit(True)  # COMMIT
         except adbc_driver_manager.Error as error:
             self._roll_back()
@@ -121,9 +122,18 @@ class Connection:
         finally:
             cursor.close()
 
-    def _select_first(self, cursor: Cursor, columns: Sequence[str]) -> pl.DataFrame:
+    def _select_first(
+        self, cursor: Cursor, columns: Sequence[str], lock_timeout: str
+    ) -> pl.DataFrame:
         """Run the first statements of a transaction: its timeouts, and the columns asked for."""
-        settings = fetch_frame(cursor, f"SELECT {_SETTINGS}")
+        pinned = _PINNED | {"lock_timeout": lock_timeout}
+        settings = fetch_frame(
+            cursor,
+            "SELECT "
+            + ", ".join(
+                f"set_config('{name}', '{v}', true) AS {name}" for name, v in pinned.items()
+            ),
+        )
         return fetch_frame(cursor, f"SELECT {', '.join(columns)}") if columns else settings
 
     def query(self, sql: str, *, read_only: bool = True) -> pa.Table:

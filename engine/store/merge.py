@@ -15,7 +15,7 @@ guards against other programs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -117,37 +117,64 @@ def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
     return pl.any_horizontal(at_the_edge, *changes)
 
 
-def merge_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Merge complete rows in a transaction of their own; committed on return.
+def merge_tables(
+    connection: Connection, parts: Sequence[tuple[Table, pl.DataFrame]], *, lock_timeout: str = ""
+) -> list[pl.DataFrame]:
+    """Merge complete rows of different tables in one transaction; committed on return.
 
-    Returns batch_number, inserted, changed: a row at least for each batch that changed the table.
+    Returns for each table batch_number, inserted, changed: a row at least for each batch that
+    changed it. With a `lock_timeout` it gives up so soon where another transaction holds a table.
     """
-    try:
-        return _merge(connection, table, rows, direct=True)
-    except _StoredAlready:
-        return _merge(connection, table, rows, direct=False)
+    ordered = sorted(parts, key=lambda part: part[0].name)  # so that no two merges deadlock
+    direct = {table.name for table, _ in parts}
+    while True:
+        try:
+            merged = _merge(connection, ordered, direct, lock_timeout)
+        except _StoredAlready as found:
+            direct.discard(found.table)
+        else:
+            return [merged[table.name] for table, _ in parts]
 
 
 class _StoredAlready(StoreError):
     """A row that was inserted as a new one is stored already; the transaction is rolled back."""
 
+    def __init__(self, table: str) -> None:
+        super().__init__(table)
+        self.table = table
+
 
 def _merge(
-    connection: Connection, table: Table, rows: pl.DataFrame, *, direct: bool
-) -> pl.DataFrame:
-    bounds = _bounds(table, rows)
-    columns = (f"{lock_of(table)} AS locked", f"{_any_stored(table, rows, bounds)} AS stored")
-    with connection.transaction_selecting(*columns) as (cursor, answer):
-        if answer["locked"].item() is None:  # the first merge of this table
-            name = literal(table.name)
-            cursor.execute(f"INSERT INTO merge_locks VALUES ({name}) ON CONFLICT DO NOTHING")
-            fetch_frame(cursor, f"SELECT {lock_of(table)} AS locked")
-        # The answer may be older than the lock: it is only a guess.
-        if direct and not answer["stored"].item():
-            _insert_directly(cursor, table, rows)
-            inserted = np.bincount(rows[_BATCH].to_numpy())
-            return pl.DataFrame({_BATCH: range(len(inserted)), "inserted": inserted, "changed": 0})
-        return _merge_staged(cursor, table, rows, bounds)
+    connection: Connection,
+    parts: Sequence[tuple[Table, pl.DataFrame]],
+    direct: Collection[str],
+    lock_timeout: str,
+) -> dict[str, pl.DataFrame]:
+    """Merge by table; into those of `direct` rows are copied if none of a sample is stored."""
+    bounds = {table.name: _bounds(table, rows) for table, rows in parts}
+    columns = []
+    for table, rows in parts:
+        columns.append(f"{lock_of(table)} AS locked_{table.name}")
+        columns.append(f"{_any_stored(table, rows, bounds[table.name])} AS stored_{table.name}")
+    merged = {}
+    with connection.transaction_selecting(*columns, lock_timeout=lock_timeout) as (cursor, answer):
+        for table, rows in parts:
+            if answer[f"locked_{table.name}"].item() is None:  # the first merge of this table
+                name = literal(table.name)
+                cursor.execute(f"INSERT INTO merge_locks VALUES ({name}) ON CONFLICT DO NOTHING")
+                fetch_frame(cursor, f"SELECT {lock_of(table)} AS locked")
+            # The answer may be older than the lock: it is only a guess.
+            if table.name in direct and not answer[f"stored_{table.name}"].item():
+                _insert_directly(cursor, table, rows)
+                inserted = np.bincount(rows[_BATCH].to_numpy())
+                merged[table.name] = pl.DataFrame(
+                    {_BATCH: range(len(inserted)), "inserted": inserted, "changed": 0}
+                )
+            else:
+                merged[table.name] = _merge_staged(cursor, table, rows, bounds[table.name])
+                if len(parts) > 1:
+                    cursor.execute("DROP TABLE pg_temp.staging")
+    return merged
 
 
 def lock_of(table: Table) -> str:

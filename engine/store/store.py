@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import polars as pl
 import pyarrow as pa
 
 from engine.clock import Clock
 from engine.errors import StoreError, StoreUnreachable
 from engine.store.connection import Connection
-from engine.store.merge import MergeCounts, complete_rows, merge_rows
+from engine.store.merge import MergeCounts, complete_rows, merge_tables
 from engine.store.table_setup import check_table, make_partitions, months_ahead
 from engine.store.tables import Table, table_of
 
@@ -70,11 +71,25 @@ class Store:
 
     async def merge_all(self, table: str, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
         """Merge the batches, in order, in one transaction; return the counts of each."""
-        if not any(batch.num_rows for batch in batches):
-            return [MergeCounts() for _ in batches]
-        stream = table_of(table, batches[0].schema)
-        self._gate.require_open()
-        return await self.clock.thread(self._merge, stream, batches, executor=self._executor)
+        return (await self.merge_tables({table: batches}))[table]
+
+    async def merge_tables(
+        self, batches: Mapping[str, Sequence[pa.RecordBatch]], *, lock_timeout: str = ""
+    ) -> dict[str, list[MergeCounts]]:
+        """Merge batches by table, those of each in order, all in one transaction; count each.
+
+        With a `lock_timeout`, such as 250ms, it gives up so soon where somebody else locks a table.
+        """
+        full = {name: held for name, held in batches.items() if any(b.num_rows for b in held)}
+        counts = {name: [MergeCounts() for _ in held] for name, held in batches.items()}
+        if full:
+            parts = [(table_of(name, held[0].schema), held) for name, held in full.items()]
+            self._gate.require_open()
+            merged = await self.clock.thread(
+                self._merge, parts, lock_timeout, executor=self._executor
+            )
+            counts |= dict(zip(full, merged, strict=True))
+        return counts
 
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return the result of one SQL statement."""
@@ -99,16 +114,20 @@ class Store:
             await closing
         self._executor.shutdown()
 
-    def _merge(self, table: Table, batches: Sequence[pa.RecordBatch]) -> list[MergeCounts]:
-        rows = complete_rows(table, batches, self.clock.now())
+    def _merge(
+        self, parts: Sequence[tuple[Table, Sequence[pa.RecordBatch]]], lock_timeout: str
+    ) -> list[list[MergeCounts]]:
+        complete = [
+            (table, complete_rows(table, batches, self.clock.now())) for table, batches in parts
+        ]
         try:
-            self._prepare(table, table.partitions(rows))
-            merged = merge_rows(self._connection, table, rows)
+            for table, rows in complete:
+                self._prepare(table, table.partitions(rows))
+            merged = merge_tables(self._connection, complete, lock_timeout=lock_timeout)
         except StoreError:
             self._ready.clear()  # a table or partition may have been dropped meanwhile
             raise
-        counts = {number: (inserted, changed) for number, inserted, changed in merged.iter_rows()}
-        return [_counts(batch, *counts.get(n, (0, 0))) for n, batch in enumerate(batches)]
+        return [_counts(batches, rows) for (_, batches), rows in zip(parts, merged, strict=True)]
 
     def _prepare(self, table: Table, partitions: list[str]) -> None:
         """Check, once a run, that the table fits, and make the partitions that it lacks."""
@@ -129,5 +148,10 @@ class Store:
             cursor.fetch_arrow_table()  # a query runs only when its result is fetched
 
 
-def _counts(batch: pa.RecordBatch, inserted: int, changed: int) -> MergeCounts:
-    return MergeCounts(inserted, changed, batch.num_rows - inserted - changed)
+def _counts(batches: Sequence[pa.RecordBatch], merged: pl.DataFrame) -> list[MergeCounts]:
+    counts = {number: (inserted, changed) for number, inserted, changed in merged.iter_rows()}
+    found = []
+    for number, batch in enumerate(batches):
+        inserted, changed = counts.get(number, (0, 0))
+        found.append(MergeCounts(inserted, changed, batch.num_rows - inserted - changed))
+    return found

@@ -2,9 +2,10 @@
 
 Batches that arrive while a commit is under way share the next one (group commit). While the server
 is away they go to the spool; as long as any batch is spooled, newer ones go behind it, so that the
-server gets all of them in the order in which they were put. Batches of one table are committed one
-after another; those of another table may be meanwhile, over a second connection: a signal does not
-wait for the bars of stocks.
+server gets all of them in the order in which they were put. Few rows of several tables are one
+commit: the bars of futures and stocks, the signals of all strategies. Many rows are one of their
+own, and so is everything for a while after somebody has locked a table: a second connection then
+commits what the locked table does not concern. Batches of one table always stay in order.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -35,6 +37,9 @@ _GROUP = 100  # spooled batches that are merged together
 _PASSED_OVER = "they cannot be read, moved or merged"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
+_FEW = 500  # rows, of all tables of a commit
+_PATIENCE_FOR_LOCKS = "250ms"  # where tables share a commit
+_APART = timedelta(minutes=1)  # after a commit of several tables has failed
 _LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
 
 
@@ -80,6 +85,7 @@ class Writer:
         self._queue: list[_Put] = []
         self._workers: dict[Store, asyncio.Task[None]] = {}  # at most one a connection
         self._under_way: set[str] = set()  # tables of which batches are being committed
+        self._apart_until = clock.now()  # when tables may share a commit again
         self._drainer: asyncio.Task[None] | None = None
         self._named: set[Entry] = set()  # those of them that a line has named
         self._passed_over: set[Entry] = set()  # could not be merged the last time
@@ -185,19 +191,54 @@ class Writer:
             with suppress(TimeoutError):
                 async with self._clock.timeout(patience):
                     await self._urgent.wait()
-        while free := [put.table for put in self._queue if put.table not in self._under_way]:
+        while free := [put for put in self._queue if put.table not in self._under_way]:
             self._urgent.clear()
-            table = free[0]
-            group = [put for put in self._queue if put.table == table]
-            self._queue = [put for put in self._queue if put.table != table]
-            self._under_way.add(table)
+            tables = self._tables_of_a_commit(free)
+            group = [put for put in free if put.table in tables]
+            self._queue = [put for put in self._queue if put.table not in tables]
+            self._under_way |= tables
             try:
-                await self._commit_or_spool(group, store)
+                if len(tables) > 1 and not await self._commit_few(group, store):
+                    self._queue = [*group, *self._queue]
+                    self._under_way -= tables
+                    self._start_working(0.0)
+                elif len(tables) == 1:
+                    await self._commit_or_spool(group, store)
             except Exception as error:  # noqa: BLE001 - raised where the batch was put
                 for put in group:
                     put.fail(error)
             finally:
-                self._under_way.discard(table)
+                self._under_way -= tables
+
+    def _tables_of_a_commit(self, free: Sequence[_Put]) -> set[str]:
+        """Return the tables of the next commit: all that wait, if they are few rows."""
+        few = sum(put.batch.num_rows for put in free) <= _FEW
+        if few and self._clock.now() >= self._apart_until:
+            return {put.table for put in free}
+        return {free[0].table}
+
+    async def _commit_few(self, group: list[_Put], store: Store) -> bool:
+        """Merge few batches of several tables in one commit; False if that cannot be done.
+
+        Then each table is tried by itself: what is wrong may concern one of them.
+        """
+        batches: dict[str, list[pa.RecordBatch]] = {}
+        for put in group:
+            batches.setdefault(put.table, []).append(put.batch)
+        try:
+            async with AsyncExitStack() as locks:
+                for table in batches:
+                    await locks.enter_async_context(self._tables[table])
+                if self._must_queue():
+                    raise StoreUnreachable("older batches come first")
+                merged = await store.merge_tables(batches, lock_timeout=_PATIENCE_FOR_LOCKS)
+        except (StoreUnreachable, StoreError, InputError):
+            self._apart_until = self._clock.now() + _APART
+            return False
+        counts = {table: iter(found) for table, found in merged.items()}
+        for put in group:
+            put.succeed(next(counts[put.table]))
+        return True
 
     async def _commit_or_spool(self, group: list[_Put], store: Store) -> None:
         """Commit the group or spool it. With neither server nor disk, keep it and try again."""

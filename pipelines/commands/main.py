@@ -17,7 +17,7 @@ from types import FrameType
 
 from cyclopts import App, CycloptsError, Parameter
 
-from engine.environment import forget_libpq_variables
+from engine.environment import FOR_LIVE, forget_libpq_variables
 from engine.errors import FileError, InputError, KrtError
 from engine.text import visible
 
@@ -77,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forget_libpq_variables()  # before any thread runs: an address says all about a database
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
-        # A minute's frames are small: handing them to other threads costs a tenth of a day's CPU.
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        os.environ.update(FOR_LIVE | os.environ)
     try:
         _check(given)
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")

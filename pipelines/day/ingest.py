@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 # Seconds that a bar may wait to be committed together with others, if no strategy needs it.
 LONGEST_BATCHING = 1.0
 
-# One strategy after another: the first one's signals are committed while the next is evaluated.
+# One strategy after another: two threads would take the interpreter from each other.
 _EVALUATING = ThreadPoolExecutor(1, thread_name_prefix="strategies")
 
 PATIENCE = 3.0  # seconds that a surface waits for further chains of its minute
@@ -128,22 +128,16 @@ class Ingestor:
         watching = [one for one in windows if one.watches(_symbol(batch))]
         if not watching:
             return await self._put_bars(table, batch, patience)
-        putting = asyncio.create_task(self._put_bars(table, batch, patience))
         bars = pl.DataFrame(batch)
-        preparing = [
-            asyncio.create_task(self._clock.thread(window.prepare, bars, executor=_EVALUATING))
-            for window in watching
-        ]
-        committed = await putting
+        putting = asyncio.create_task(self._put_bars(table, batch, patience))
+        preparing = (
+            self._clock.thread(window.prepare, bars, executor=_EVALUATING) for window in watching
+        )
+        _, committed = await asyncio.gather(asyncio.gather(*preparing), putting)
         if committed.error is not None:
-            await asyncio.gather(*preparing)
             return committed
-        storing = []
-        for window, prepared in zip(watching, preparing, strict=True):
-            await prepared
-            storing.append(asyncio.create_task(self._store_signals(window, bars)))
-        try:
-            await asyncio.gather(*storing)
+        try:  # the signals of all strategies share a commit
+            await asyncio.gather(*(self._store_signals(window, bars) for window in watching))
         except KrtError as error:
             return replace(committed, error=error)
         return committed

@@ -178,7 +178,7 @@ class Watch:
         ingestor = polling.ingestor
         self._wrap(ingestor._writer, "put", self._put)
         for store in ingestor._writer._stores:
-            self._wrap(store, "merge_all", self._merge)
+            self._wrap(store, "merge_tables", self._merge)
         for window in ingestor.windows:
             self._wrap(window, "prepare", partial(self._prepare, window))
             self._wrap(window, "push", partial(self._push, window))

@@ -17,7 +17,7 @@ from engine import schemas
 from engine.clock import WallClock
 from engine.history.scan import scan
 from engine.store.connection import Connection
-from engine.store.merge import complete_rows, merge_rows
+from engine.store.merge import complete_rows, merge_tables
 from engine.store.tables import TABLES
 from tests.benchmarks.bench_env import LAST, BenchEnv, History
 from tests.benchmarks.bench_history import find
@@ -120,7 +120,8 @@ class Minutes:
     def merge(self) -> None:
         """Merge the next minute's answers."""
         batch = schemas.conform(_answers(self.symbols, self._minute), schemas.STOCK_BARS)
-        merge_rows(self._connection, STOCKS, complete_rows(STOCKS, [batch], WallClock().now()))
+        rows = complete_rows(STOCKS, [batch], WallClock().now())
+        merge_tables(self._connection, [(STOCKS, rows)])
         self._minute += 1
 
     def take_back(self) -> None:

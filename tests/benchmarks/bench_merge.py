@@ -15,7 +15,7 @@ import pyarrow as pa
 from engine import schemas
 from engine.clock import WallClock
 from engine.store.connection import Connection
-from engine.store.merge import complete_rows, merge_rows
+from engine.store.merge import complete_rows, merge_tables
 from engine.store.tables import TABLES
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row, in_turns, seconds_taken
@@ -130,7 +130,8 @@ def _upserts(connection: Connection, batch: pa.RecordBatch) -> None:
 
 
 def _merge(connection: Connection, batch: pa.RecordBatch) -> None:
-    merge_rows(connection, FUTURES, complete_rows(FUTURES, [batch], WallClock().now()))
+    rows = complete_rows(FUTURES, [batch], WallClock().now())
+    merge_tables(connection, [(FUTURES, rows)])
 
 
 def _value(connection: Connection, query: str) -> str:

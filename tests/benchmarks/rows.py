@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from engine.environment import FOR_LIVE
+
 
 @dataclass(frozen=True)
 class Row:
@@ -92,8 +94,8 @@ def in_own_process(module: str, *arguments: object, **environment: str) -> dict[
 
 
 def as_in_a_day(module: str, *arguments: object) -> dict[str, Any]:
-    """Run a module in a process of its own, with one thread of Polars, as `just live` has it."""
-    return in_own_process(module, *arguments, POLARS_MAX_THREADS="1")
+    """Run a module in a process of its own, in the environment that `just live` gives itself."""
+    return in_own_process(module, *arguments, **FOR_LIVE)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.environment import FOR_LIVE
 from tests.paths import ROOT
 from tests.soak.collector import KEY, SECRET, Orders
 
@@ -35,8 +36,7 @@ class Child:
     """A running collector."""
 
     def __init__(self, orders: Orders, errors: Path) -> None:
-        # One thread for polars: the frames of a minute are too small to be shared out.
-        environment = os.environ | {"POLARS_MAX_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+        environment = os.environ | FOR_LIVE | {"PYTHONIOENCODING": "utf-8"}
         with errors.open("a") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.soak.collector", orders.model_dump_json()],

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from engine.environment import FOR_LIVE
 from pipelines.service import manager
 from pipelines.service.job import Job
 from pipelines.service.systemd import UNIT, systemd_plan
@@ -43,7 +44,6 @@ SOME = date(2025, 11, 14)  # the last day with processes that are killed
 KILLS = 5
 CHILD = ("-m", "tests.soak.every_day_child")
 SEED = 18
-AS_LIVE = {"POLARS_MAX_THREADS": "1"}  # which `just live` sets before it begins
 HELD = ("memory", "files", "connections", "tasks", "threads", "processes")
 
 
@@ -67,7 +67,7 @@ def live(desk: Desk, last: date, life: float | None = None) -> int:
     with subprocess.Popen(
         [sys.executable, *CHILD, str(FIRST), str(last), str(told(desk))],
         cwd=ROOT,
-        env=desk.environment | {"KRT_CONFIG_FOLDER": str(desk.folder)} | AS_LIVE,
+        env=desk.environment | {"KRT_CONFIG_FOLDER": str(desk.folder)} | FOR_LIVE,
         stderr=(desk.folder / "log").open("ab"),
     ) as child:
         try:
@@ -128,7 +128,7 @@ def test_the_service_starts_killed_processes_again_and_the_month_is_whole(
     chance = random.Random(SEED)  # noqa: S311
     with own_manager(monkeypatch):
         variables = {name: desk.environment[name] for name in ("PATH", "KRT_DATA_FOLDER")}
-        variables |= {"KRT_CONFIG_FOLDER": str(desk.folder), "PYTHONPATH": str(ROOT)} | AS_LIVE
+        variables |= {"KRT_CONFIG_FOLDER": str(desk.folder), "PYTHONPATH": str(ROOT)} | FOR_LIVE
         command = (sys.executable, *CHILD, str(FIRST), str(SOME), str(told(desk)))
         plan = quick_to_restart(systemd_plan(Job(command, ROOT, variables, "nobody")))
         manager.install(replace(plan, optional=()))

@@ -39,10 +39,9 @@ async def test_l1_a_merge_into_a_locked_table_gives_up_in_time(
     """Its very first question about the table keeps to the timeout too."""
     store = Store(database_url, WallClock())
     await store.merge("futures_1m", futures_bars([1.0]))
-    hasty = connection._SETTINGS.replace("'60s'", "'100ms'")
     with closing(Connection(database_url, "test")) as other, other.transaction() as cursor:
         cursor.execute("LOCK TABLE futures_1m IN ACCESS EXCLUSIVE MODE")
-        monkeypatch.setattr(connection, "_SETTINGS", hasty)
+        monkeypatch.setattr(connection, "LOCK_TIMEOUT", "100ms")
         async with asyncio.timeout(20):
             with pytest.raises(StoreUnreachable, match="lock timeout"):
                 await store.merge("futures_1m", futures_bars([2.0]))

@@ -16,7 +16,7 @@ from engine import schemas
 from engine.errors import SchemaMismatch
 from engine.store import MergeCounts, Store
 from engine.store.connection import Connection
-from engine.store.merge import complete_rows, merge_rows
+from engine.store.merge import complete_rows, merge_tables
 from engine.store.table_setup import make_partitions
 from engine.store.tables import TABLES
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, stock_bars
@@ -221,7 +221,7 @@ def test_two_writers_at_once_count_every_row_once(database_url: str) -> None:
 
     def merge(writer: Connection, symbol: str, bars: int) -> int:
         rows = complete_rows(table, [futures_bars([1.0] * bars, symbol=symbol)], FETCHED)
-        return int(merge_rows(writer, table, rows)["inserted"].sum())
+        return int(merge_tables(writer, [(table, rows)])[0]["inserted"].sum())
 
     with ThreadPoolExecutor(2) as pool:
         for n in range(10):

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 from engine.errors import KrtError
 from engine.schemas import FEED, REST
 from engine.store.connection import Connection, Cursor, fetch_frame
-from engine.store.merge import complete_rows, merge_rows
+from engine.store.merge import complete_rows, merge_tables
 from engine.store.table_setup import make_partitions
 from engine.store.tables import TABLES
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch
@@ -91,13 +91,15 @@ class MortalConnection(Connection):
 
     @contextmanager
     def transaction_selecting(
-        self, *columns: str, read_only: bool = False
+        self, *columns: str, **named: Any
     ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
-        with super().transaction_selecting(*columns, read_only=read_only) as (cursor, answer):
+        with super().transaction_selecting(*columns, **named) as (cursor, answer):
             yield _MortalCursor(cursor, self), answer
 
-    def _select_first(self, cursor: Cursor, columns: Sequence[str]) -> pl.DataFrame:
-        return super()._select_first(_MortalCursor(cursor, self), columns)
+    def _select_first(
+        self, cursor: Cursor, columns: Sequence[str], lock_timeout: str
+    ) -> pl.DataFrame:
+        return super()._select_first(_MortalCursor(cursor, self), columns, lock_timeout)
 
 
 class _MortalCursor:
@@ -149,7 +151,7 @@ class MergeMachine(RuleBasedStateMachine):
 
     def merge(self, writer: Connection, batches: list[Rows]) -> None:
         rows = complete_rows(TABLE, [as_batch(rows) for rows in batches], FETCHED)
-        counts = merge_rows(writer, TABLE, rows)
+        counts = merge_tables(writer, [(TABLE, rows)])[0]
         self.inserted += counts["inserted"].sum()
         self.changed += counts["changed"].sum()
         for batch_rows in batches:

@@ -14,7 +14,7 @@ from engine.errors import KrtError
 from engine.store import MergeCounts, Store, migrate
 from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.programs import find_programs
-from engine.store.merge import complete_rows, merge_rows
+from engine.store.merge import complete_rows, merge_tables
 from engine.store.metadata import roles_sql, store_strategy_symbols, system_status
 from engine.store.table_setup import check_table, make_partitions
 from engine.store.tables import TABLES, table_of
@@ -184,7 +184,7 @@ def test_s4_no_advisory_lock_of_a_reader_blocks_a_merge_or_a_new_table(database_
             merging.execute("SET LOCAL lock_timeout = '5s'")
             make_partitions(merging, FUTURES, FUTURES.partitions(rows))
             check_table(merging, table_of("other_signal", signals([1]).schema))
-        assert merge_rows(owner, FUTURES, rows)["inserted"].to_list() == [1]
+        assert merge_tables(owner, [(FUTURES, rows)])[0]["inserted"].to_list() == [1]
 
 
 async def test_s4_nothing_in_the_schema_takes_an_advisory_lock(store: Store) -> None:
@@ -253,7 +253,7 @@ def test_s4_an_ordinary_owner_of_a_database_can_migrate_and_make_the_roles(
             make_partitions(cursor, FUTURES, ["101"])
         with closing(writer):
             rows = complete_rows(FUTURES, [futures_bars([1.0])], FETCHED)
-            assert merge_rows(writer, FUTURES, rows)["inserted"].to_list() == [1]
+            assert merge_tables(writer, [(FUTURES, rows)])[0]["inserted"].to_list() == [1]
         reader = Connection(url.replace(f"{name}@", "krt_reader@"), "test")
         with closing(reader), pytest.raises(KrtError, match="permission denied"):
             reader.query("SELECT FROM merge_locks FOR UPDATE", read_only=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.clock import ScaledClock
-from engine.errors import InputError, SchemaMismatch, StoreUnreachable
+from engine.errors import InputError, KrtError, SchemaMismatch, StoreUnreachable
 from engine.store import MergeCounts, Store, Writer
 from engine.store.connection import Connection
 from tests.engine.store.data import MINUTE, OPEN, futures_bars, stock_bars
@@ -79,6 +79,54 @@ async def test_a_table_that_is_locked_holds_up_no_other(
         assert sum(await asyncio.gather(*waiting), MergeCounts()).inserted == 1
     assert (await store.query("SELECT close FROM stocks_1m"))["close"].to_pylist() == [2.0]
     assert await closes(store) == [4.0]
+    await writer.close()
+
+
+async def test_few_rows_of_several_tables_are_one_commit(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    writer = Writer(database_url, clock, tmp_path)
+    transactions = (
+        "SELECT xmin::text AS id FROM futures_1m UNION ALL SELECT xmin::text FROM stocks_1m"
+    )
+    for price, expected in ((1.0, MergeCounts(inserted=2)), (2.0, MergeCounts(changed=2))):
+        counts = await asyncio.gather(
+            writer.put("futures_1m", futures_bars([price, price])),
+            writer.put("stocks_1m", stock_bars([price, price])),
+        )
+        assert counts == [expected, expected]
+        assert len(set((await store.query(transactions))["id"].to_pylist())) == 1
+    await writer.close()
+
+
+async def test_a_batch_that_is_refused_takes_no_other_table_with_it(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    writer = Writer(database_url, clock, tmp_path)
+    bad = stock_bars([1.0], symbol="005930\0")
+    refused, counts, more = await asyncio.gather(
+        writer.put("stocks_1m", bad),
+        writer.put("futures_1m", futures_bars([1.0])),
+        writer.put("stocks_1m", stock_bars([2.0])),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, KrtError)
+    assert counts == more == MergeCounts(inserted=1)
+    await writer.close()
+
+
+async def test_tables_that_share_a_commit_do_not_wait_for_one_that_is_locked(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    writer = Writer(database_url, clock, tmp_path)
+    with closing(Connection(database_url, "test")) as other:
+        with other.transaction() as cursor:
+            cursor.execute("LOCK TABLE stocks_1m IN ACCESS EXCLUSIVE MODE")
+            waiting = asyncio.create_task(writer.put("stocks_1m", stock_bars([1.0])))
+            counts = await writer.put("futures_1m", futures_bars([1.0]))
+            assert counts == MergeCounts(inserted=1)
+            assert not waiting.done()
+        assert await waiting == MergeCounts(inserted=1)
     await writer.close()
 
 
