@@ -199,6 +199,7 @@ class Writer:
             self._under_way |= tables
             try:
                 if len(tables) > 1 and not await self._commit_few(group, store):
+                    self._apart_until = self._clock.now() + _APART
                     self._queue = [*group, *self._queue]
                     self._under_way -= tables
                     self._start_working(0.0)
@@ -230,10 +231,9 @@ class Writer:
                 for table in batches:
                     await locks.enter_async_context(self._tables[table])
                 if self._must_queue():
-                    raise StoreUnreachable("older batches come first")
+                    return False
                 merged = await store.merge_tables(batches, lock_timeout=_PATIENCE_FOR_LOCKS)
         except (StoreUnreachable, StoreError, InputError):
-            self._apart_until = self._clock.now() + _APART
             return False
         counts = {table: iter(found) for table, found in merged.items()}
         for put in group:
