@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from engine import errors
+from engine.market.told_once import STREAMS
+from engine.store.tables import TABLES
 from pipelines.commands.main import app
 from pipelines.day import live
 from pipelines.day.statistics import DayStatistics
@@ -200,3 +202,18 @@ def test_no_picture_is_older_than_the_code_that_draws_it(name: str) -> None:
     assert made[name] == pictures.digest(name), "make it again: `uv run just pictures`"
     shown = f"](docs/{name})"
     assert all(shown in text_of(ROOT / readme) for readme in ("README.md", "README.ko.md"))
+
+
+def test_every_column_of_what_is_told_once_is_explained() -> None:
+    section = text_of(ROOT / "docs" / "told-once.md").split("## Columns")[1].split("\n## ")[0]
+    shared, _, table = section.partition("| table |")
+    explained: dict[str, set[str]] = {}
+    name = ""
+    for row in re.findall(r"^\|(.*?)\|(.*?)\|", table, re.MULTILINE):
+        own, columns = (re.findall(r"`([^`]+)`", cell) for cell in row)
+        name = own[0] if own else name
+        explained.setdefault(name, set()).update(columns)
+    of_all = set(re.findall(r"`(\w+)`", shared))
+    for stream in STREAMS.values():
+        columns = {*TABLES[stream.table].schema.names} - of_all
+        assert columns == explained[stream.table], stream.table

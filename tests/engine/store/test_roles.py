@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -18,26 +18,53 @@ from engine.store.merge import complete_rows, merge_tables
 from engine.store.metadata import roles_sql, store_strategy_symbols, system_status
 from engine.store.table_setup import check_table, make_partitions
 from engine.store.tables import TABLES, table_of
-from tests.databases import command
+from tests.databases import command, fresh_database
 from tests.engine.store.data import FETCHED, MINUTE, futures_bars, signals
 
 FUTURES = TABLES["futures_1m"]
 
 
+@pytest.fixture(scope="module")
+def roles_url(server_url: str) -> Iterator[str]:
+    """A database with the roles, for tests of what they may not do: nothing changes it."""
+    with fresh_database(server_url) as url:
+        _psql(url, roles_sql())
+        _psql(url, roles_sql())  # again after each migration: it must not mind
+        yield url
+
+
+@pytest.fixture
+async def refused_writer(roles_url: str) -> AsyncIterator[Store]:
+    async with _store(roles_url, "krt_writer") as store:
+        yield store
+
+
+@pytest.fixture
+async def refused_reader(roles_url: str) -> AsyncIterator[Store]:
+    async with _store(roles_url, "krt_reader") as store:
+        yield store
+
+
 @pytest.fixture
 async def writer(database_url: str) -> AsyncIterator[Store]:
     _psql(database_url, roles_sql())
-    _psql(database_url, roles_sql())  # again after each migration: it must not mind
-    store = Store(database_url.replace("postgres@", "krt_writer@"), WallClock())
-    yield store
-    await store.close()
+    async with _store(database_url, "krt_writer") as store:
+        yield store
 
 
 @pytest.fixture
 async def reader(writer: Store, database_url: str) -> AsyncIterator[Store]:
-    store = Store(database_url.replace("postgres@", "krt_reader@"), WallClock())
-    yield store
-    await store.close()
+    async with _store(database_url, "krt_reader") as store:
+        yield store
+
+
+@asynccontextmanager
+async def _store(url: str, role: str) -> AsyncIterator[Store]:
+    store = Store(url.replace("postgres@", f"{role}@"), WallClock())
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def _psql(url: str, script: str) -> str:
@@ -100,11 +127,13 @@ def test_both_may_run_commands_where_the_schema_is_the_newest(database_url: str,
         " EXECUTE FUNCTION keep_given_signal()",
     ],
 )
-async def test_the_writer_cannot_destroy_or_rewrite_history(writer: Store, sql: str) -> None:
-    await writer.merge("futures_1m", futures_bars([1.0]))
-    await writer.execute("CREATE TEMP TABLE mine (LIKE futures_1m)")
+async def test_the_writer_cannot_destroy_or_rewrite_history(
+    refused_writer: Store, sql: str
+) -> None:
+    await refused_writer.merge("futures_1m", futures_bars([1.0]))
+    await refused_writer.execute("CREATE TEMP TABLE mine (LIKE futures_1m)")
     with pytest.raises(KrtError, match=r"permission denied|must be owner|no partition|no signal"):
-        await writer.execute(sql)
+        await refused_writer.execute(sql)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +147,15 @@ async def test_the_writer_cannot_destroy_or_rewrite_history(writer: Store, sql: 
     ],
 )
 async def test_the_reader_reads_everything_and_writes_nothing(
-    writer: Store, reader: Store, sql: str
+    refused_writer: Store, refused_reader: Store, sql: str
 ) -> None:
-    await writer.merge("futures_1m", futures_bars([1.0]))
-    await writer.merge("other_signal", signals([1]))  # made after the roles
-    assert (await reader.query("SELECT * FROM futures_101")).num_rows == 1
-    assert (await reader.query("SELECT * FROM other_signal")).num_rows == 1
-    assert (await system_status(reader))["Last bar of each symbol"].height == 1
+    await refused_writer.merge("futures_1m", futures_bars([1.0]))
+    await refused_writer.merge("other_signal", signals([1]))  # made after the roles
+    assert (await refused_reader.query("SELECT * FROM futures_101")).num_rows == 1
+    assert (await refused_reader.query("SELECT * FROM other_signal")).num_rows == 1
+    assert (await system_status(refused_reader))["Last bar of each symbol"].height == 1
     with pytest.raises(KrtError, match="permission denied"):
-        await reader.execute(sql)
+        await refused_reader.execute(sql)
 
 
 LARGE_OBJECTS = (
@@ -142,9 +171,9 @@ LARGE_OBJECTS = (
 
 @pytest.mark.parametrize("call", LARGE_OBJECTS)
 async def test_s4_nobody_but_the_owner_makes_large_objects(
-    writer: Store, reader: Store, call: str
+    refused_writer: Store, refused_reader: Store, call: str
 ) -> None:
-    for store in (reader, writer):
+    for store in (refused_reader, refused_writer):
         with pytest.raises(KrtError, match="permission denied for function lo"):
             await store.execute(f"SELECT {call}")
 
@@ -162,11 +191,11 @@ async def test_s4_nobody_but_the_owner_makes_large_objects(
     ],
 )
 async def test_s4_a_reader_holds_no_lock_that_a_merge_waits_for(
-    writer: Store, reader: Store, lock: str
+    refused_writer: Store, refused_reader: Store, lock: str
 ) -> None:
-    await writer.merge("futures_1m", futures_bars([1.0]))
+    await refused_writer.merge("futures_1m", futures_bars([1.0]))
     with pytest.raises(KrtError, match="permission denied"):
-        await reader.execute(lock)
+        await refused_reader.execute(lock)
 
 
 def test_s4_no_advisory_lock_of_a_reader_blocks_a_merge_or_a_new_table(database_url: str) -> None:

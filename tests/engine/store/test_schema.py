@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import polars as pl
 import pytest
 
@@ -11,13 +13,16 @@ from engine.store.connection import Connection, fetch_frame
 from engine.store.table_setup import stored_columns
 from engine.store.tables import TABLES, Table, signal_table
 from strategies.dolpha1.strategy import DOLPHA1_SIGNAL
+from tests.databases import fresh_database
 
 
-@pytest.fixture
-def connection(database_url: str):
-    connection = Connection(database_url, "test")
-    yield connection
-    connection.close()
+@pytest.fixture(scope="module")
+def connection(server_url: str) -> Iterator[Connection]:
+    """To one database for all: they only look at it."""
+    with fresh_database(server_url) as url:
+        connection = Connection(url, "test")
+        yield connection
+        connection.close()
 
 
 # The migrations make dolpha1's table; another strategy's is made from its schema.
