@@ -161,12 +161,13 @@ db-roles *options:
     @krt db-roles "$@"
 
 # Files run in the order that tests/conftest.py gives them: in that of their sizes, which is usual, the
-# whole days would come last, when the other worker has nothing left to do.
+# whole days would come last, when the other workers have nothing left to do. Three of them keep two
+# cores busy: a third of the time a test waits, for a server, another process, the disk.
 # run the tests
 [group('development')]
 [no-exit-message]
 test *options:
-    @pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+    @pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"
 
 # check style, types and the direction of imports
 [group('development')]
