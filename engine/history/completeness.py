@@ -25,7 +25,7 @@ from engine.columns import SESSION, STAMP, STAMPS
 from engine.history.queries import read_stamps
 from engine.market.expected import EXPECTED_STAMPS, SESSIONS, expected_stamps
 from engine.market.symbols import parse
-from engine.market.told_once import ToldOnce
+from engine.market.told_once import STREAMS, ToldOnce
 from engine.store import Store, ledger
 from engine.store.identifiers import literal
 
@@ -123,7 +123,13 @@ def why_lost() -> pl.Expr:
     """Return why a minute that is told once is lost: what was noted at its time, if anything."""
     reason = pl.col("reason")
     unknown = reason.is_null() | reason.is_in([ledger.NOT_COLLECTED, ledger.ASKED_AGAIN])
-    return pl.when(unknown).then(pl.lit(ledger.TOLD_ONCE)).otherwise(reason)
+    fed = pl.any_horizontal(
+        pl.col("symbol").str.starts_with(stream.prefix)
+        for stream in STREAMS.values()
+        if stream.origin == "feed"
+    )
+    generic = pl.when(fed).then(pl.lit(ledger.NOT_FED)).otherwise(pl.lit(ledger.TOLD_ONCE))
+    return pl.when(unknown).then(generic).otherwise(reason)
 
 
 def _young_auctions(sessions: pl.DataFrame, now: datetime) -> pl.DataFrame:

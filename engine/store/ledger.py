@@ -30,6 +30,7 @@ from engine.store.store import Store
 NOT_COLLECTED = "not collected"
 ASKED_AGAIN = "to be asked again"
 TOLD_ONCE = "nobody asked in time, and KIS tells it only once"
+NOT_FED = "the feed did not bring it, and KIS tells it only once"
 
 MARKS = pl.Schema(
     [

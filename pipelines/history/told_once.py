@@ -50,7 +50,7 @@ async def settle_streams(
     if day == "over":
         lost = marks.filter(is_open).select(*STAMP, why=why_lost())
         marks = ledger.apply_reasons(marks, lost, "unavailable")
-    generic = pl.col("reason").is_in([ledger.TOLD_ONCE, ledger.NOT_COLLECTED])
+    generic = pl.col("reason").is_in([ledger.TOLD_ONCE, ledger.NOT_FED, ledger.NOT_COLLECTED])
     # What is on its way while the day is running is not missing yet.
     on_its_way = is_open & pl.col("noted").is_null() & pl.lit(day == "running")
     marks = (

@@ -150,7 +150,7 @@ def test_an_expectation_that_cannot_be_is_found() -> None:
 
 def test_a_missed_minute_is_unavailable_from_the_start_beyond_the_reach_of_an_answer() -> None:
     """Flows at once, programme trading half an hour later; the ledger has not heard of either."""
-    codes = ["FLOWS_KOSPI", "PROGRAMME_KOSPI", "005930"]
+    codes = ["FLOWS_KOSPI", "PROGRAMME_KOSPI", "BOOK_A01612", "005930"]
     sessions = pl.DataFrame([(code, DAY) for code in codes], SESSIONS, orient="row")
     stored = pl.DataFrame(schema={"symbol": pl.String, "stamp": pl.Datetime("us")})
     ten = datetime(2026, 11, 18, 10)
@@ -159,7 +159,12 @@ def test_a_missed_minute_is_unavailable_from_the_start_beyond_the_reach_of_an_an
     assert (counts["FLOWS_KOSPI"]["unavailable"], counts["FLOWS_KOSPI"]["open"]) == (58, 1)
     assert counts["PROGRAMME_KOSPI"]["open"] == 29
     assert counts["005930"]["unavailable"] == 0
-    reasons = minutes.filter(state="unavailable")["reason"].unique().to_list()
-    assert reasons == [ledger.TOLD_ONCE]
+    lost = minutes.filter(state="unavailable").select("symbol", "reason").unique()
+    reasons = {
+        "FLOWS_KOSPI": ledger.TOLD_ONCE,
+        "PROGRAMME_KOSPI": ledger.TOLD_ONCE,
+        "BOOK_A01612": ledger.NOT_FED,  # which nobody can ask for
+    }
+    assert dict(lost.rows()) == reasons
     marks = minutes.with_columns(state=pl.lit("open"))
-    assert set(lost_stamps(marks, ten)["symbol"]) == {"FLOWS_KOSPI", "PROGRAMME_KOSPI"}
+    assert set(lost_stamps(marks, ten)["symbol"]) == {*reasons}
