@@ -213,6 +213,9 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
     ] = "INFO"
+    language: Literal["ko", "en"] | None = Field(
+        default=None, description="of the page, for browsers that prefer neither Korean nor English"
+    )
     morning_message: bool = Field(default=False, description="whether an alert precedes each day")
     evening_message: bool = Field(default=False, description="whether an alert follows each day")
     log_days: int = Field(

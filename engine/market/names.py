@@ -1,6 +1,10 @@
-"""Names of products and option chains for people, in English and Korean."""
+"""Names of products, option chains and large stocks for people, in English and Korean."""
 
 from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
 
 from engine.market import expiries
 from engine.market.products import Product
@@ -21,6 +25,24 @@ _KOREAN = {
 }
 _ENGLISH_KINDS = {"future": "futures", "call": "call", "put": "put"}
 _KOREAN_KINDS = {"future": "선물", "call": "콜옵션", "put": "풋옵션"}
+
+
+@cache
+def _stocks() -> dict[str, tuple[str, str]]:
+    """Return the English and Korean names of the largest stocks; KIS's file of all is not read."""
+    file = Path(__file__).with_name("stock_names.csv")
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {row["code"]: (row["english"], row["korean"]) for row in csv.DictReader(lines)}
+
+
+def english_stock(code: str) -> str:
+    """Return the name of a stock with its code, Samsung Electronics 005930; else stock CODE."""
+    return f"{_stocks().get(code, ('stock', ''))[0]} {code}"
+
+
+def korean_stock(code: str) -> str:
+    """Return the same in Korean: 삼성전자 005930, 주식 CODE."""
+    return f"{_stocks().get(code, ('', '주식'))[1]} {code}"
 
 
 def english(product: Product) -> str:

@@ -72,13 +72,13 @@ class Stock(_Symbol):
 
     @property
     def name_en(self) -> str:
-        """Its name for people in English; KIS's master file of stocks is not read yet."""
-        return f"stock {self.code}"
+        """Its name for people in English: Samsung Electronics 005930."""
+        return names.english_stock(self.code)
 
     @property
     def name_ko(self) -> str:
-        """Its name for people in Korean; KIS's master file of stocks is not read yet."""
-        return f"주식 {self.code}"
+        """Its name for people in Korean: 삼성전자 005930."""
+        return names.korean_stock(self.code)
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
         """Return the stock market's session on the day; stocks have no night."""

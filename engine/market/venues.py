@@ -23,6 +23,7 @@ from typing import ClassVar
 import polars as pl
 
 from engine.errors import InputError
+from engine.market import names
 from engine.market.hours import Market, Session, session
 from engine.market.products import STOCK_TICKS, Ticks, tick_size
 
@@ -83,13 +84,13 @@ class VenueStock:
 
     @property
     def name_en(self) -> str:
-        """Its name for people in English: stock 005930, Nextrade."""
-        return f"stock {self.stock}, {self.venue.english}"
+        """Its name for people in English: Samsung Electronics 005930, Nextrade."""
+        return f"{names.english_stock(self.stock)}, {self.venue.english}"
 
     @property
     def name_ko(self) -> str:
-        """Its name for people in Korean: 주식 005930 넥스트레이드."""
-        return f"주식 {self.stock} {self.venue.korean}"
+        """Its name for people in Korean: 삼성전자 005930 넥스트레이드."""
+        return f"{names.korean_stock(self.stock)} {self.venue.korean}"
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
         """Return the venue's session on the day; None if it has none. Raises CalendarRangeError."""

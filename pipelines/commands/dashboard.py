@@ -74,7 +74,8 @@ def dashboard(
         secret = secrets.token_urlsafe(16) if guarded else ""
         allowed = frozenset(name.lower() for name in allow_host)
         seconds = int(every[:-1]) * _UNITS[every[-1]]
-        server = PageServer(viewer, host, port, seconds, secret, allowed)
+        usual = opened.settings.language
+        server = PageServer(viewer, host, port, seconds, secret, allowed, usual)
         _lower_priority()
         assets()  # made before anybody waits for them
         asyncio.run(server.serve(lambda: _announce(host, port, secret)))

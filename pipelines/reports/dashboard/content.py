@@ -232,7 +232,6 @@ class PageContent:
             "digits": 0 if cards.is_in_won(symbol) else 2,
             "label": t("chart_empty"),
             "names": {key: t(f"line_{key}") for key in ("vwap", "ub", "lb")},
-            "sides": {"1": t("long"), "-1": t("short")},
             "previous": _only(day.symbols.filter(pl.col("symbol") == symbol), "previous"),
             "previous_name": t("previous_close"),
         }

@@ -94,7 +94,14 @@ def standing_signals(t: Texts, day: DayBoard, symbol: str | None) -> str:
     """Return the signal of each strategy that stands for the instrument, and since when."""
     rows = [_signal(t, name, _last_turn(day, name, symbol)) for name in day.tables]
     body = "".join(rows) or f"<small>{escape(t('signal_none'))}</small>"
-    return f'<section aria-live="polite"><h2>{escape(t("signal_title"))}</h2>{body}</section>'
+    title = t("signal_last_title" if _is_over(day, symbol) else "signal_title")
+    return f'<section aria-live="polite"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def _is_over(day: DayBoard, symbol: str | None) -> bool:
+    """Say whether the session has ended, and with it what a signal asked for."""
+    found = parse(symbol).session(session_date(day.now)) if symbol else None
+    return day.is_past or found is None or found.last_stamp <= day.now
 
 
 def _last_turn(day: DayBoard, strategy: str, symbol: str | None) -> dict[str, Any] | None:

@@ -175,6 +175,12 @@ def test_the_signal_that_stands_is_the_last_turn(viewer: Viewer) -> None:
         assert f"since {turn['timestamp']:%H:%M} · {turn['close']:,.2f}" in said
 
 
+def test_after_the_close_no_signal_stands(viewer: Viewer) -> None:
+    assert "standing signals" in viewer.read().parts(EN)["signals"]
+    past = viewer.read(PageChoice(day=date(2026, 11, 13))).parts(EN)["signals"]
+    assert "last signals of the day" in past
+
+
 def test_the_chain_is_shown_by_strike_as_it_is_stored(viewer: Viewer, filled: str) -> None:
     html = viewer.read(PageChoice(all_strikes=True)).parts(KO)["chain"]
     rows = query(

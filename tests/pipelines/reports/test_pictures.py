@@ -85,7 +85,7 @@ def test_korean_is_letters_and_not_boxes(tmp_path: Path) -> None:
 
 def test_what_is_drawn_can_be_chosen(filled: str) -> None:
     stock = draw(filled, "day", Choice(day=DAY, symbol="005930"), "").to_dict()
-    assert "주식 005930" in stock["title"]["text"]
+    assert "삼성전자 005930" in stock["title"]["text"]
     other = draw(filled, "day", Choice(day=DAY, strategy="opening_range"), "")
     assert other.to_dict()["title"]["text"].endswith("opening_range 신호")
     drawn = other.to_json(ensure_ascii=False)

@@ -118,10 +118,9 @@ class PriceChart {
       series.applyOptions({ priceFormat });
       series.setData(this.broken((this.rows[name] || []).filter(([time]) => this.known.has(time))));
     }
-    const sides = words.sides || {};
     this.markers.setMarkers((this.rows.turns || []).filter(([time]) => this.known.has(time)).map(([time, side]) => ({
       time, position: side > 0 ? "belowBar" : "aboveBar", shape: side > 0 ? "arrowUp" : "arrowDown",
-      color: side > 0 ? up : down, text: sides[String(side)] || "",
+      color: side > 0 ? up : down, size: 1.5,
     })));
     this.starts = bars.filter(([time], n) => n && time - bars[n - 1][0] > 3 * 3600).map(([time]) => time);
     this.breaks.update(this.starts, this.color("soft"));
@@ -174,7 +173,7 @@ class PriceChart {
     const start = this.starts.length ? this.starts[this.starts.length - 1] : bars[0][0];
     const first = bars.findIndex(([time]) => time >= start);
     const least = Math.min(bars.length, 90);
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(0, Math.min(first, bars.length - least)) - 0.5, to: bars.length + 3 });
+    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(0, Math.min(first, bars.length - least) - 1) - 0.5, to: bars.length + 3 });
   }
 
   key(event) {
