@@ -60,8 +60,11 @@ def digest(name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-async def collect(url: str, folder: Path) -> str:
-    """Play the day; return the terminal's view of it in the afternoon as SVG."""
+async def collect(url: str, folder: Path) -> tuple[str, list[str]]:
+    """Play the day; return the terminal's view of it in the afternoon as SVG.
+
+    The page is photographed at the same moment; its name is returned, or nothing without a browser.
+    """
     lines = LastLines()
     lines.setFormatter(logging.Formatter("%(message)s"))
     log = logging.getLogger("pipelines")
@@ -71,10 +74,11 @@ async def collect(url: str, folder: Path) -> str:
         played = await play(at, url, folder, until=END, feed=FEED)
         console = Console(record=True, width=120, quiet=False, stderr=True)
         console.print(day_view(played.stats, VirtualClock(END), list(lines.lines), wide=True))
+        photographed = await at.clock.thread(lambda: photograph(url, folder))
         evening = await play(at, url, folder, feed=FEED)
     if error := played.error or evening.error:
         raise error
-    return console.export_svg(title="just live")
+    return console.export_svg(title="just live"), photographed
 
 
 def draw(url: str) -> list[str]:
@@ -127,8 +131,9 @@ def make() -> list[str]:
         folder, url = Path(name), env.database()
         record_data_kind(url, "simulation")
         os.environ["KRT_DATABASE_URL"] = url  # for the commands
-        (DOCS / "live.svg").write_text(asyncio.run(collect(url, folder)), "utf-8")
-        return ["live.svg", *draw(url), *photograph(url, folder)]
+        view, photographed = asyncio.run(collect(url, folder))
+        (DOCS / "live.svg").write_text(view, "utf-8")
+        return ["live.svg", *photographed, *draw(url)]
 
 
 def main() -> None:
