@@ -74,7 +74,9 @@ async def test_t4_what_comes_while_no_session_is_on_by_kis_is_of_none(
         fetcher, request = asked(at, name)
         with pytest.raises(KisError, match="at 07:00 by KIS's there was nothing to store"):
             await fetcher.fetch(request)
-        kept = fetcher.take_rejected().to_pylist()
+        rejected = fetcher.take_rejected()
+        assert (await at.store.merge("rejected_rows", rejected)).inserted == rejected.num_rows
+        kept = rejected.to_pylist()
     calls = {"chain": ["FHPIF05030100", "FHPIF05030000"], "flows": ["FHPTJ04030000"]}[name]
     assert [row["tr_id"] for row in kept] == calls
     assert {row["symbol"] for row in kept} == {

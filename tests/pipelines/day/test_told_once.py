@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.history import completeness
+from engine.history.queries import read_spans
 from engine.market.sessions import Market
 from engine.market.symbols import parse
 from engine.simulator.exchange import SimulatedExchange
@@ -39,6 +40,7 @@ async def test_each_stream_of_a_morning_is_what_the_market_holds(
         await assert_programmes(at, exchange)
         await assert_indices(at, exchange)
         await assert_states(at, exchange)
+        await assert_afternoon_before(at)
         differences = await at.frame(
             "SELECT sum(bought_volume)::bigint AS v, min(seconds) AS s FROM investor_flows_1m"
             " WHERE symbol = 'KOSPI' AND investor = 'foreign'"
@@ -126,6 +128,17 @@ def of_minutes(stored: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     assert found["timestamp"].to_list() == stored["timestamp"].to_list()
     assert stored.height > 0
     return found
+
+
+async def assert_afternoon_before(at: Desk) -> None:
+    """It came with the first answers, and nothing is missing of a day that nobody collected."""
+    before = await at.frame(
+        "SELECT min(timestamp)::time::text AS first, max(timestamp)::time::text AS last"
+        f" FROM index_1m WHERE timestamp::date = '{DAY - timedelta(days=1)}'"
+    )
+    assert before.row(0) == ("14:06:00", "15:30:00")
+    spans = (await read_spans(at.store)).filter(pl.col("symbol").str.starts_with("INDEX_"))
+    assert set(spans["first"]) == {DAY}
 
 
 async def assert_states(at: Desk, exchange: SimulatedExchange, future: str = FUTURE) -> None:
