@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
-from engine.features.chain import MONTHLY, WEEKLY, prepare_chain
+from engine.features.chain import MONTHLY, WEEKLY, collect, prepare_chain
 from engine.features.exposure import option_surface
 from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
@@ -90,7 +90,7 @@ def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
         future_tick=_by_chain(chains, _future_tick, pl.Float64()),
         cycle=_by_chain(chains, _cycle, pl.String()),
     )
-    return with_forward(prepare_chain(with_terms.lazy()))
+    return with_forward(prepare_chain(with_terms))
 
 
 def _by_chain(
@@ -117,18 +117,18 @@ def _cycle(chain: OptionChain) -> str:
 
 def chain_with_greeks(chain: pl.DataFrame) -> pl.DataFrame:
     """Return a chain prepared, with forward and the model's greeks, for the functions below."""
-    return with_model_greeks(_prepared(chain)).collect(engine="in-memory")
+    return collect(with_model_greeks(_prepared(chain)))
 
 
 def chain_matrix(with_greeks: pl.DataFrame) -> pl.DataFrame:
     """Return OPTION_MATRIX of the snapshots of a chain that `chain_with_greeks` returned."""
     cells = matrix(with_greeks.lazy())
-    return cells.select(OPTION_MATRIX.names).collect(engine="in-memory")
+    return collect(cells.select(OPTION_MATRIX.names))
 
 
 def chain_figures(with_greeks: pl.DataFrame) -> pl.DataFrame:
     """Return what `chain_summary` needs of a chain that `chain_with_greeks` returned."""
-    return option_summary(with_greeks.lazy()).collect(engine="in-memory")
+    return collect(option_summary(with_greeks.lazy()))
 
 
 def chain_summary(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataFrame:

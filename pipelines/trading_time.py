@@ -17,6 +17,7 @@ from engine.market.trading_days import depends_on_days, trading_days
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
+_KEY = ("underlying_symbol", "on")
 _SCHEMA = pl.Schema(
     {
         "underlying_symbol": pl.String(),
@@ -28,25 +29,36 @@ _SCHEMA = pl.Schema(
 )
 
 
-def with_trading_time(chain: pl.DataFrame, chains: dict[str, OptionChain]) -> pl.DataFrame:
+def with_trading_time(chain: pl.DataFrame, chains: dict[str, OptionChain]) -> pl.LazyFrame:
     """Add trading_to_close and trading_to_expiry, minutes, to rows of these chains by their name.
 
     The first is NULL outside of a day session, both beyond the calendar.
     """
     now = pl.col("timestamp")
-    keys = chain.select("underlying_symbol", on=now.dt.date()).unique().drop_nulls()
-    rows = [(name, on, *_left(chains[name], on)) for name, on in keys.iter_rows()]
-    days = pl.DataFrame(rows, _SCHEMA, orient="row")
+    dates = chain["timestamp"].dt.date().unique().drop_nulls()
+    rows = [(name, on, *_left(one, on)) for name, one in chains.items() for on in dates]
     minutes = (pl.col("ends") - pl.max_horizontal(now, "opens")).dt.total_microseconds() / 60e6
     is_open = now.is_between("opens", "ends")
     return (
-        chain.with_columns(on=now.dt.date())
-        .join(days, on=["underlying_symbol", "on"], how="left", maintain_order="left")
+        _with_days(chain.lazy(), pl.DataFrame(rows, _SCHEMA, orient="row"))
         .with_columns(
             trading_to_close=pl.when(is_open).then(minutes),
             trading_to_expiry=minutes.clip(lower_bound=0.0).fill_null(0.0) + pl.col("after"),
         )
-        .drop("on", "opens", "ends", "after")
+        .drop("opens", "ends", "after")
+    )
+
+
+def _with_days(chain: pl.LazyFrame, days: pl.DataFrame) -> pl.LazyFrame:
+    """Add opens, ends and after of each row's chain and day."""
+    if days.height == 1:  # one snapshot, as in live use
+        return chain.with_columns(
+            pl.lit(days[name][0], _SCHEMA[name]).alias(name) for name in days.columns[2:]
+        )
+    return (
+        chain.with_columns(on=pl.col("timestamp").dt.date())
+        .join(days.lazy(), on=_KEY, how="left", maintain_order="left")
+        .drop("on")
     )
 
 

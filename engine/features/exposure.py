@@ -30,7 +30,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.features.black76 import RATE, cdf, density
-from engine.features.chain import IS_CALL, IS_SOUND, SNAPSHOT
+from engine.features.chain import IS_CALL, IS_SOUND, SNAPSHOT, collect
 from engine.features.smile import Floats
 from engine.features.surface import option_smiles, volatility_of_smile
 from engine.features.term import term_structure
@@ -116,7 +116,7 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
         )
         .sort(*_ORDER)  # for the last digit
         .filter(~_is_double())
-        .collect(engine="in-memory")
+        .pipe(collect)
     )
 
 

@@ -39,45 +39,28 @@ All four are NULL where the forward is not by parity.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from engine.features.black76 import RATE, Floats, years
+from engine.features.black76 import RATE, years
 from engine.features.chain import (
-    IS_CALL,
     IS_CROSSED,
-    IS_PUT,
     IS_SOUND,
     MARKET_PRICE,
-    SNAPSHOT,
-    WEEKLY,
 )
+from engine.features.parity import parity_line
 
-CLOSEST_STRIKES = 5  # the median of five is right even if two prices are wrong
 FEWEST_STRIKES = 3  # the median of three is right even if one is; fewer are the last resort
 WIDEST_QUOTE = 0.005  # of the strike; a wider one says less than the carried future
 FRESH_FOR = timedelta(minutes=10)  # a last price without quotes; KOSPI200 moves 2 points meanwhile
 
 AGING = timedelta(minutes=5)
-OUTLIER = 4.0  # errors
-RATE_KNOWN = 0.01  # per year
 FORWARD_COLUMNS = ("forward", "forward_source", "forward_strikes")
 PARITY_COLUMNS = ("implied_rate", "implied_rate_error", "implied_dividend", "future_gap")
 _FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
 FRESH_PRICES = ("fresh", "tick", "fresh_error")
-_LINE = pl.Struct(
-    {
-        "_parity": pl.Float64(),
-        "_pairs": pl.Int64(),
-        "_slope": pl.Float64(),
-        "_slope_error": pl.Float64(),
-    }
-)
 _PAIRS, _PARITY = pl.col("_pairs"), pl.col("_parity")
 
 
@@ -89,13 +72,13 @@ def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
     worthless here where that is not known. All rows of a snapshot have one forward unless they
     contradict each other in underlying_price and parity does not decide.
     """
-    priced = _with_fresh_prices(chain).cache()
-    with_parity = priced.join(_parity(priced, rate), on=SNAPSHOT, how="left", maintain_order="left")
     return (
-        with_parity.with_columns(_carried=_carried(rate))
+        _with_fresh_prices(chain)
+        .with_columns(parity_line(rate), _carried=_carried(rate))
+        .unnest("_line")
         .with_columns(_choice())
         .with_columns(_beside(rate))
-        .drop("_carried", "_pairs", "_parity", "_slope", "_slope_error")
+        .drop("_carried", "_pairs", "_parity", "_slope", "_slope_error", "_left")
     )
 
 
@@ -140,126 +123,17 @@ def _fresh_error() -> pl.Expr:
     return pl.max_horizontal(pl.coalesce(ask - bid, wide) / 2, pl.col("tick") / 2)
 
 
-def _parity(chain: pl.LazyFrame, rate: float) -> pl.LazyFrame:
-    """Return, by snapshot, the forward by parity, the number of strikes, and the line's slope.
-
-    `_slope` is that of exp(rate T) (call - put), with its sign turned: 1 if the rate is right.
-    Snapshots without a strike that has both prices are left out; so is a strike of which two rows
-    of one side give different prices.
-    """
-    growth = (years() * rate).exp().fill_null(1.0)
-    price, error = pl.col("_price"), pl.col("_error")
-    untraded = (pl.col("cycle") == WEEKLY) & (pl.col("volume") == 0)
-    pairs = (
-        chain.filter(~untraded.fill_null(value=False))
-        .select(
-            *SNAPSHOT,
-            *("strike", "option_type"),
-            growth=growth,
-            left=years().fill_null(0.0),
-            _price="fresh",
-            _error="fresh_error",
-        )
-        .filter(price.is_not_null())
-        .group_by(*SNAPSHOT, "strike")
-        .agg(
-            pl.col("growth", "left").first(),
-            *_only(pl.when(IS_CALL).then(price), "call"),
-            *_only(pl.when(IS_PUT).then(price), "put"),
-            call_error=pl.when(IS_CALL).then(error).max(),
-            put_error=pl.when(IS_PUT).then(error).max(),
-        )
-        .filter(pl.col("call") == pl.col("call_max"), pl.col("put") == pl.col("put_max"))
-        .with_columns(
-            gap=pl.col("call") - pl.col("put"),
-            error=(pl.col("call_error").pow(2) + pl.col("put_error").pow(2)).sqrt(),
-        )
-        .with_columns(y=pl.col("growth") * pl.col("gap"), error=pl.col("growth") * pl.col("error"))
-        .sort(*SNAPSHOT, pl.col("gap").abs(), "strike")
-    )
-    return (
-        pairs.with_columns(group=pl.struct(SNAPSHOT).rle_id())
-        .with_columns(_line())
-        .unnest("line")
-        .filter(pl.col("group").diff().fill_null(1) != 0)
-        .filter(pl.col("_pairs") > 0)
-        .select(*SNAPSHOT, "_parity", "_pairs", "_slope", "_slope_error")
-    )
-
-
-@cache
-def _line() -> pl.Expr:
-    """Return `line`, the regression of each row's `group`; the groups lie one after the other.
-
-    In numpy behind one expression: as stages of a plan it takes four times as long for a minute.
-    """
-    columns = [pl.col(name).cast(pl.Float64) for name in ("group", "strike", "y", "error", "left")]
-    return pl.map_batches(columns, _regression, _LINE).alias("line")
-
-
-def _regression(columns: Sequence[pl.Series]) -> pl.Series:
-    """Return _LINE for each row of groups (no two strikes alike), nearest to the money first.
-
-    `_slope` is that of the strikes alone, with its sign turned, `_parity` the zero of the line
-    whose slope is held near 1. Without time left there is no interest, and the slope is 1.
-    """
-    group, strike, y, error, left = (column.to_numpy() for column in columns)
-    if not len(group):
-        return pl.Series([], dtype=_LINE)
-    starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
-    number = np.cumsum(np.diff(group, prepend=group[0]) != 0)
-    seed = _medians(strike + y, starts, number)
-    x = strike - seed[number]
-    weight = np.where(np.abs(x + y) <= OUTLIER * error, 1 / np.square(error), 0.0)
-
-    def sums(values: Floats) -> Floats:
-        return np.asarray(np.add.reduceat(values, starts))
-
-    pairs, left = sums((weight > 0).astype(float)), left[starts]
-    with np.errstate(all="ignore"):  # a group of which no strike is left
-        total = sums(weight)
-        x_mean, y_mean = sums(weight * x) / total, sums(weight * y) / total
-        x, y = x - x_mean[number], y - y_mean[number]
-        sxx, sxy = sums(weight * x * x), sums(weight * x * y)
-        known = 1 / np.square(RATE_KNOWN * left)  # as many quotes as this are on a slope of 1
-        held = np.where(np.isfinite(known), (known - sxy) / (sxx + known), 1.0)
-        several = (sxx > 0) & (left > 0)
-        found = pl.DataFrame(
-            {
-                "_parity": seed + (y_mean / held + x_mean),
-                "_pairs": pairs.astype(np.int64),
-                "_slope": np.where(several, -sxy / sxx, np.nan),
-                "_slope_error": np.where(several, 1 / np.sqrt(sxx), np.nan),
-            },
-            nan_to_null=True,
-        )
-    return found.select(pl.all().gather(number)).to_struct("line")
-
-
-def _medians(values: Floats, starts: NDArray[np.int64], number: NDArray[np.int64]) -> Floats:
-    """Return the median of the first CLOSEST_STRIKES of each group."""
-    place = np.arange(len(values)) - starts[number]
-    first = place < CLOSEST_STRIKES
-    closest = np.full((len(starts), CLOSEST_STRIKES), np.inf)
-    closest[number[first], place[first]] = values[first]
-    closest.sort(axis=1)
-    count = np.isfinite(closest).sum(axis=1)
-    rows = np.arange(len(starts))
-    low, high = closest[rows, (count - 1) // 2], closest[rows, count // 2]
-    return np.asarray((low + high) / 2)
-
-
 @cache
 def _beside(rate: float) -> tuple[pl.Expr, ...]:
     """Return PARITY_COLUMNS from the forward, `_slope` and `_slope_error`."""
-    left = years()
+    left = pl.col("_left")
     by_parity = pl.col("forward_source") == "parity"
     has_slope = by_parity & (pl.col("forward_strikes") >= FEWEST_STRIKES) & (pl.col("_slope") > 0)
     from_index = pl.when(pl.col("underlying_source") == "index").then(pl.col("underlying_price"))
     index = pl.coalesce("index_price", from_index)
     source = pl.col("underlying_source")
     future = pl.when(source.str.starts_with("future:")).then(pl.col("underlying_price"))
-    beyond = years(pl.col("underlying_expiry")) - left.fill_null(0.0)
+    beyond = years(pl.col("underlying_expiry")) - left
     synthetic = pl.col("forward") * (beyond * rate).exp()
     return (
         pl.when(has_slope).then((rate - pl.col("_slope").log() / left) * 100).alias("implied_rate"),
@@ -271,10 +145,6 @@ def _beside(rate: float) -> tuple[pl.Expr, ...]:
         .alias("implied_dividend"),
         pl.when(by_parity).then((synthetic - future) / pl.col("future_tick")).alias("future_gap"),
     )
-
-
-def _only(price: pl.Expr, name: str) -> tuple[pl.Expr, pl.Expr]:
-    return price.min().alias(name), price.max().alias(f"{name}_max")
 
 
 @cache

@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from engine.features.chain import IS_CALL, IS_CROSSED, IS_SOUND, MARKET_PRICE, SNAPSHOT
+from engine.features.chain import IS_CALL, IS_CROSSED, IS_SOUND, MARKET_PRICE, SNAPSHOT, collect
 from engine.features.forward import FRESH_PRICES
 from engine.features.smile import Floats
 
@@ -65,7 +65,7 @@ def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
         .sort("row", "k")
         .filter(~_is_double())
         .with_columns(place=pl.int_range(pl.len()).over("row"))
-        .collect(engine="in-memory")
+        .pipe(collect)
     )
     at = rows["row"].to_numpy(), rows["place"].to_numpy()
     shape = (smiles.height, at[1].max(initial=0) + 1)

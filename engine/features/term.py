@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.features.chain import MONTHLY
+from engine.features.chain import MONTHLY, collect
 from engine.features.smile import Floats
 
 DAY = 1 / 365  # years
@@ -56,7 +56,7 @@ def term_structure(smiles: pl.DataFrame) -> pl.DataFrame:
         .unique([*_MINUTE, "years"], keep="first", maintain_order=True)
         .with_columns(place=pl.int_range(pl.len()).over(_MINUTE))
         .with_columns(row=(pl.col("place") == 0).cum_sum() - 1)
-        .collect(engine="in-memory")
+        .pipe(collect)
     )
     minutes = known.filter(place=0).select(*_MINUTE, *MOVES)
     at = known["row"].to_numpy(), known["place"].to_numpy()

@@ -19,7 +19,7 @@ def left(moment: datetime, symbol: str = "202612_KOSPI200") -> tuple[float | Non
     chain = parse(symbol)
     assert isinstance(chain, OptionChain)
     rows = pl.DataFrame({"timestamp": [moment], "underlying_symbol": [symbol]})
-    found = with_trading_time(rows, {symbol: chain})
+    found = with_trading_time(rows, {symbol: chain}).collect()
     assert found.columns == [*rows.columns, "trading_to_close", "trading_to_expiry"]
     (row,) = found.drop(rows.columns).rows()
     return row  # type: ignore[return-value]
@@ -56,6 +56,6 @@ def test_each_row_has_its_own_minutes(count: int) -> None:
     assert isinstance(chain, OptionChain)
     moments = [datetime(2026, 12, 10, 14, 50 + n) for n in range(count)]
     rows = pl.DataFrame({"timestamp": moments, "underlying_symbol": "202612_KOSPI200"})
-    found = with_trading_time(rows, {"202612_KOSPI200": chain})
+    found = with_trading_time(rows, {"202612_KOSPI200": chain}).collect()
     assert found["trading_to_close"].to_list() == [30 - n for n in range(count)]
-    assert with_trading_time(rows.clear(), {}).is_empty()
+    assert with_trading_time(rows.clear(), {}).collect().is_empty()
