@@ -15,6 +15,11 @@ The parameters are searched only where these conditions hold:
   (Mingone, "No arbitrage global parametrization for the eSSVI volatility surface",
   arXiv 2204.00312, proposition 3.1)
 
+The last of these, psi <= psi' theta / theta', is far from necessary where theta is much larger
+than theta': options that expire today, whose few quotes say little about psi', would bend the smile
+of a month. So a slice is fitted without it first, and with it only if prices on a grid show a
+calendar spread.
+
 The second pair is only possible where p psi' also keeps within the first; where it does not, the
 slice keeps the first alone. Whether a surface is free of arbitrage is therefore not read off the
 conditions but off prices on a grid (`engine.features.surface`).
@@ -74,16 +79,23 @@ def normal_cdf(x: Floats) -> Floats:
 
 
 def fit_smiles(
-    k: Floats, volatility: Floats, error: Floats, years: Floats, below: Slices | None = None
+    k: Floats,
+    volatility: Floats,
+    error: Floats,
+    years: Floats,
+    below: Slices | None = None,
+    *,
+    capped: bool = True,
 ) -> Slices:
     """Return the slice of each row that explains its quotes best, free of arbitrage.
 
     `k` is ln(strike / forward), `volatility` a fraction per year, `error` how far it may be off, in
     the same unit; all of shape (n, m), with an infinite error where a row has fewer quotes. `years`
     is the time to expiry, shape (n,). `below` are the slices of the same minutes one maturity
-    earlier, NaN where there is none. A row without quotes or time has none.
+    earlier, NaN where there is none. A row without quotes or time has none. `capped`: psi is held
+    below psi' theta / theta', too.
     """
-    fit = _Fit(k, volatility, error, years, below or no_slices(len(years)))
+    fit = _Fit(k, volatility, error, years, below or no_slices(len(years)), capped=capped)
     return fit.search()
 
 
@@ -97,8 +109,16 @@ class _Fit:
     """One search: the quotes of all rows, and what x means for each."""
 
     def __init__(
-        self, k: Floats, volatility: Floats, error: Floats, years: Floats, below: Slices
+        self,
+        k: Floats,
+        volatility: Floats,
+        error: Floats,
+        years: Floats,
+        below: Slices,
+        *,
+        capped: bool,
     ) -> None:
+        self.capped = capped
         self.usable = (years > 0) & np.isfinite(error).any(axis=1)
         years = np.where(years > 0, years, 1.0)
         self.weight = np.where(np.isfinite(error), 1 / error, 0.0)
@@ -136,6 +156,7 @@ class _Fit:
     def take(self, rows: NDArray[np.bool_]) -> _Fit:
         """Return the search of some of the rows."""
         some = object.__new__(_Fit)
+        some.capped = self.capped
         some.usable, some.known, some.first = self.usable[rows], self.known[rows], self.first[rows]
         some.weight, some.k = self.weight[rows], self.k[rows]
         some.volatility, some.root_years = self.volatility[rows], self.root_years[rows]
@@ -155,11 +176,11 @@ class _Fit:
         theta = ratio * self.before.theta + np.exp(np.minimum(np.maximum(x[..., 0], -40), 5))
         skew = 1 + np.abs(rho)
         high = np.minimum(4 / skew, 2 * np.sqrt(theta / skew))
-        flatter = np.where(
-            self.known, self.before.psi * theta / np.where(self.known, self.before.theta, 1), np.inf
-        )
         low = np.minimum(ratio * self.before.psi, high)
-        high = np.maximum(np.minimum(high, flatter), low)
+        if self.capped:
+            one = np.where(self.known, self.before.theta, 1)
+            flatter = np.where(self.known, self.before.psi * theta / one, np.inf)
+            high = np.maximum(np.minimum(high, flatter), low)
         share = 1 / (1 + np.exp(-np.minimum(np.maximum(x[..., 2], -_SHARE), _SHARE)))
         return Slices(theta, rho, low + (high - low) * share)
 

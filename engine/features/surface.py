@@ -27,7 +27,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.features.black76 import years
-from engine.features.chain import SNAPSHOT
+from engine.features.chain import SNAPSHOT, collect
 from engine.features.quotes import Quotes, smile_quotes
 from engine.features.smile import Floats, Slices, fit_smiles, no_slices, normal_cdf
 from engine.features.strip import swap_volatility
@@ -62,20 +62,29 @@ def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
     theta, rho, psi = np.full((3, smiles.height), np.nan)
     years_left, firsts = smiles["years"].to_numpy(), smiles["first"].to_numpy()
     before = np.full(smiles.height, -1)
+    arbitrage = np.zeros((2, smiles.height), dtype=bool)
     levels = smiles["level"].to_numpy()
     for level in range(levels.max(initial=-1) + 1):
         of_level = np.flatnonzero(levels == level)
         before[of_level] = _before(of_level, theta, before, firsts, years_left)
         for rows in _pieces(of_level):
-            found = fit_smiles(
-                quotes.k[rows],
-                quotes.volatility[rows],
-                quotes.error[rows],
-                years_left[rows],
-                _rows(Slices(theta, rho, psi), before[rows]),
-            )
-            theta[rows], rho[rows], psi[rows] = found.theta, found.rho, found.psi
-    return _table(smiles, Slices(theta, rho, psi), quotes, before)
+            arbitrage[1, rows] = True
+            for capped in (False, True):
+                open_rows = rows[arbitrage[1, rows]]
+                if not len(open_rows):
+                    break
+                earlier = _rows(Slices(theta, rho, psi), before[open_rows])
+                found = fit_smiles(
+                    quotes.k[open_rows],
+                    quotes.volatility[open_rows],
+                    quotes.error[open_rows],
+                    years_left[open_rows],
+                    earlier,
+                    capped=capped,
+                )
+                theta[open_rows], rho[open_rows], psi[open_rows] = found.theta, found.rho, found.psi
+                arbitrage[:, open_rows] = _arbitrage(found, earlier)
+    return _table(smiles, Slices(theta, rho, psi), quotes, arbitrage)
 
 
 def volatility_of_smile() -> pl.Expr:
@@ -110,7 +119,7 @@ def _smiles(chain: pl.DataFrame) -> pl.DataFrame:
             row=pl.int_range(pl.len()),
         )
         .with_columns(first=pl.col("row") - pl.col("level"))
-        .collect(engine="in-memory")
+        .pipe(collect)
     )
 
 
@@ -184,12 +193,9 @@ def _volatilities(slices: Slices, time: Floats) -> dict[str, Floats]:
 
 
 def _table(
-    smiles: pl.DataFrame, found: Slices, quotes: Quotes, before: NDArray[np.int64]
+    smiles: pl.DataFrame, found: Slices, quotes: Quotes, arbitrage: NDArray[np.bool_]
 ) -> pl.DataFrame:
-    """Return SMILES; `before` is the row of the maturity that each was held against, or -1."""
-    arbitrage = np.zeros((2, smiles.height), dtype=bool)
-    for rows in _pieces(np.arange(smiles.height)):
-        arbitrage[:, rows] = _arbitrage(_rows(found, rows), _rows(found, before[rows]))
+    """Return SMILES; `arbitrage` says of which kind (butterfly, calendar) each has some."""
     used = np.isfinite(quotes.error)
     count = used.sum(axis=1)
     time = np.where(smiles["years"].to_numpy() > 0, smiles["years"].to_numpy(), np.nan)

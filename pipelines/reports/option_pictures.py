@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from engine.errors import InputError
+from engine.features.quotes import LEAST_PRICE
 from engine.market.symbols import parse
 from engine.schemas import ALL_MATURITIES
 from pipelines.evaluation.bars import symbol_with_bars
@@ -42,7 +43,10 @@ def surface(
     """Return the smiles of a minute over the quotes that they were fitted to."""
     at, smiles = option_queries.surface_at(url, day, series, minute)
     chain = option_queries.chain_on_smile(url, at, smiles.filter(~_WHOLE))
-    quotes = chain.filter(_OUT_OF_THE_MONEY).select("underlying_symbol", "strike", iv="model_iv")
+    fitted = pl.col("fresh") >= LEAST_PRICE * pl.col("fresh_error")
+    quotes = chain.filter(_OUT_OF_THE_MONEY, fitted).select(
+        "underlying_symbol", "strike", iv="model_iv"
+    )
     off = float(smiles.filter(~_WHOLE).select(pl.col("error_points").max()).item() or 0)
     return with_title(
         surface_chart(quotes, chain, width=width),

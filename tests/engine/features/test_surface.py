@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -129,3 +130,19 @@ def test_many_snapshots_at_once_give_what_each_gives_alone(make_board: Board) ->
 
 def test_of_no_chain_there_is_no_surface(make_board: Board) -> None:
     assert option_smiles(greeks(make_board()).clear()).is_empty()
+
+
+def test_options_that_expire_today_do_not_bend_the_smile_of_a_month(make_board: Board) -> None:
+    """Their dozen quotes say little about the wings, and each minute something else."""
+    month = make_board()
+    alone = option_smiles(greeks(month)).row(0, named=True)
+    rng = np.random.default_rng(7)
+    for _ in range(12):
+        noise = pl.Series(rng.uniform(-1.5, 1.5, month.height)) * 0.01
+        today = make_board(expiry=MOMENT + timedelta(minutes=90), symbol="261101_KOSPI200")
+        noisy = today.with_columns((pl.col("bid", "ask", "price") + noise).clip(lower_bound=0.01))
+        both = option_smiles(greeks(noisy, month)).filter(underlying_symbol="202612_KOSPI200")
+        row = both.row(0, named=True)
+        assert row["arbitrage"] is None
+        for name in ("risk_reversal_10d", "butterfly_10d", "swap_volatility"):
+            assert row[name] == pytest.approx(alone[name], abs=0.02), name
