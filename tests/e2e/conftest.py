@@ -47,7 +47,7 @@ class Desk:
             text=True,
             encoding="utf-8",
             check=False,
-            timeout=600,
+            timeout=1800,
         )
 
     def live(self, *arguments: str, **environment: str) -> dict[str, Any]:
