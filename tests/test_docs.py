@@ -15,7 +15,7 @@ import yaml
 from engine import errors
 from engine.market.told_once import STREAMS
 from engine.store.tables import TABLES
-from pipelines.commands.main import app
+from pipelines.commands import main
 from pipelines.day import live
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DataFeedBuilder, Feed, plan
@@ -84,7 +84,7 @@ def commands(document: Path) -> Iterator[tuple[str, list[str]]]:
 
 @each
 def test_every_command_exists_with_its_options(document: Path) -> None:
-    known = {*cached_recipes(), "RECIPE"}
+    known, app = {*cached_recipes(), "RECIPE"}, main.commands(described=False)
     for name, words in commands(document):
         assert name in known or name in app, f"{name} {words}"
         if name not in app:

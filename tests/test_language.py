@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from pipelines.commands.main import app
+from pipelines.commands.main import commands
 from tests.paths import ROOT
 from tests.test_docs import DOCUMENTS, anchors, text_of
 
@@ -100,7 +100,8 @@ def test_every_document_that_the_code_names_exists() -> None:
 
 
 def test_texts_name_the_recipe_and_not_the_installed_command() -> None:
-    recipe = "|".join(sorted([*app, "--help", "--version"], key=len, reverse=True))
+    names = [*commands(described=False), "--help", "--version"]
+    recipe = "|".join(sorted(names, key=len, reverse=True))
     texts = [path for path in [*CODE, *DOCUMENTS, *OTHER_TEXTS] if path.name not in KRT_MEANT]
     assert found_in(texts, rf"\bkrt (?:{recipe})(?![\w-])") == []
 

@@ -16,6 +16,7 @@ import pytest
 from engine.log import setup_logging
 from engine.schemas import METRICS
 from engine.settings import Settings, load_settings
+from pipelines.commands.overview import COMMANDS
 from pipelines.simulation import start_clock
 from tests.paths import ROOT
 
@@ -60,6 +61,15 @@ def test_every_recipe_is_in_a_group():
     }
     assert [name for name, groups in found.items() if len(groups) != 1] == []
     assert {group for (group,) in found.values()} == GROUPS
+
+
+def test_the_help_of_krt_groups_and_describes_commands_as_just_does():
+    found: dict[str, dict[str, str]] = {}
+    for name, recipe in dumped_recipes().items():
+        (group,) = (part["group"] for part in recipe["attributes"] if "group" in part)
+        found.setdefault(group.capitalize(), {})[name] = recipe["doc"]
+    del found["Development"]
+    assert found == COMMANDS
 
 
 def test_the_korean_readme_lists_the_same_recipes():

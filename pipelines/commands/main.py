@@ -15,11 +15,12 @@ from importlib import metadata
 from io import TextIOWrapper
 from types import FrameType
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from engine.environment import FOR_LIVE, forget_libpq_variables
 from engine.errors import FileError, InputError, KrtError
 from engine.text import visible
+from pipelines.commands.overview import COMMANDS
 
 _LONGEST = 1000  # characters of an argument
 _LINE = 600  # characters of a message
@@ -29,45 +30,6 @@ _ENDS = [
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK")
     if name in signal.Signals.__members__
 ]
-
-app = App(
-    name="krt",
-    help="Minute data of the Korean market: collected, turned into matrices and signals, kept.",
-    help_format="plaintext",
-    version=lambda: metadata.version("korea-realtime-trading"),
-    version_flags=["--version"],
-    default_parameter=Parameter(negative=()),
-)
-# Commands are named, not imported: `just sql` need not load what `just live` needs.
-_COMMANDS = (
-    "live",
-    "sim",
-    "sql",
-    "status",
-    "plot",
-    "dashboard",
-    "research",
-    "backfill",
-    "validate",
-    "signals",
-    "trades",
-    "replay",
-    "backtest",
-    "sweep",
-    "study",
-    "calendar",
-    "db",
-    "spool",
-    "migrate",
-    "db_roles",
-    "export",
-    "backup",
-    "restore",
-    "service",
-    "doctor",
-)
-for _name in _COMMANDS:  # each is the function of its name in the module of its name
-    app.command(f"pipelines.commands.{_name}:{_name}", name=_name.replace("_", "-"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.update(FOR_LIVE | os.environ)
     try:
         _check(given)
+        app = commands(described=not given or given[0].startswith("-"))
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _refuse(" ".join(str(error).split()))
@@ -93,6 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0
+
+
+def commands(*, described: bool) -> App:
+    """Return the commands, `described` in a line each, or else each with its own long help."""
+    app = App(
+        name="krt",
+        help="Minute data of the Korean market: collected, turned into matrices and signals, kept.",
+        help_format="plaintext",
+        version=lambda: metadata.version("korea-realtime-trading"),
+        version_flags=["--version"],
+        default_parameter=Parameter(negative=()),
+    )
+    for place, (group, held) in enumerate(COMMANDS.items()):
+        shown = Group(group, sort_key=place)
+        for name, line in held.items():
+            module = name.replace("-", "_")
+            path = f"pipelines.commands.{module}:{module}"
+            app.command(path, name=name, help=line if described else None, group=shown)
+    app.register_install_completion_command(help="have the shell complete commands and options")
+    return app
 
 
 def accept_any_text() -> None:

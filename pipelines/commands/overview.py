@@ -1,0 +1,48 @@
+"""All commands in the groups of `just --list`, each with what its recipe there says of it.
+
+The commands are named, not imported: `just sql` need not load what `just live` needs.
+"""
+
+from __future__ import annotations
+
+# By group and name; each is the function of its name in the module of its name.
+COMMANDS = {
+    "Run": {
+        "live": "run a trading day: simulated without KIS credentials, real with them",
+        "sim": "run the KIS simulator on its own, for any KIS client to talk to",
+        "status": "what is missing, heartbeats, last bars; exit code 0 well, 1 amiss, 2 unknown",
+        "service": "collect every session as a service of the system:"
+        " just service install, remove, status, log",
+        "doctor": "check key, clock, network, rights, disk, database and more, and say what to do",
+        "dashboard": "open the page: market, position, options, and how the day is going",
+        "calendar": "show the sessions of a year",
+    },
+    "History": {
+        "backfill": "fetch what the history lacks: the fewest calls, newest first;"
+        " --again: also what was settled",
+        "validate": "check the history with DuckDB; --fix mends what it finds",
+        "export": "write sealed sessions as Parquet: just export --to DIR",
+    },
+    "Research": {
+        "signals": "the signals of a session at which a strategy turned",
+        "trades": "the trades that a session's signals make, and what they earn,"
+        " by the rules of just backtest",
+        "replay": "compute the signals of the history again and compare them with those given",
+        "backtest": "run a strategy over the history or a file and say what it would have earned",
+        "sweep": "backtest a grid of parameters on all cores, or on a Ray cluster",
+        "study": "does gamma exposure, does the straddle's premium say anything:"
+        " just study gamma, premium",
+        "plot": "draw a day, its flows, options, the matrix or the coverage as PNG or SVG",
+        "research": "open the notebook on the history",
+    },
+    "Database": {
+        "sql": 'query the database, read-only: just sql "SELECT count(*) FROM futures_1m";'
+        " --tables, --describe TABLE",
+        "db": "open the embedded database and print its address",
+        "spool": "batches that wait on disk or were set aside; --retry stores them",
+        "migrate": "bring your own server to the newest schema",
+        "backup": "write the database into a new folder, verified: just backup --to DIR",
+        "restore": "bring a backup back into an empty database: just restore FROM",
+        "db-roles": "write the SQL for a reader and a writer with least privileges",
+    },
+}
