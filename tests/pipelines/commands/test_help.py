@@ -4,22 +4,32 @@ from importlib import metadata
 
 import pytest
 
-from pipelines.commands.main import app
+from pipelines.commands.main import commands, main
+from pipelines.commands.overview import COMMANDS as GROUPS
 
-COMMANDS = [name for name in app if not name.startswith("-")]
+COMMANDS = [name for group in GROUPS.values() for name in group]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_parameter_is_explained(name):
+    app = commands(described=False)
     arguments = app[name].assemble_argument_collection(parse_docstring=True)
     assert [argument.name for argument in arguments if not argument.parameter.help] == []
     assert app[name].help
 
 
-def test_no_command_is_left_out():
-    assert {"live", "sql", "validate", "backtest", "db-roles"} <= set(COMMANDS)
+def test_the_help_shows_all_commands_in_groups(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [word for word in [*GROUPS, *COMMANDS] if f" {word} " not in shown] == []
+
+
+def test_the_shell_completes_commands_and_options():
+    script = commands(described=True).generate_completion(shell="bash")
+    assert "--recorded" in script
+    assert [name for name in COMMANDS if name not in script] == []
 
 
 def test_the_version_is_the_packages(capsys):
-    app(["--version"], result_action="return_value")
+    main(["--version"])
     assert capsys.readouterr().out.strip() == metadata.version("korea-realtime-trading")
