@@ -75,6 +75,13 @@ def database_url(server_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def unchanged_database_url(server_url: str) -> Iterator[str]:
+    """The URL of one database with the newest schema for all tests that only look at it."""
+    with fresh_database(server_url) as url:
+        yield url
+
+
 @pytest.fixture
 def another_database_url(server_url: str) -> Iterator[str]:
     """The URL of a second one, for comparisons."""

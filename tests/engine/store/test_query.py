@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,11 +12,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.clock import WallClock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store import Store
 from engine.store.connection import Connection
 from engine.store.identifiers import identifier, literal
 from tests.engine.store.data import futures_bars
+
+
+@pytest.fixture
+async def asked_store(unchanged_database_url: str) -> AsyncIterator[Store]:
+    """A store that is only asked."""
+    store = Store(unchanged_database_url, WallClock(), component="test")
+    yield store
+    await store.close()
 
 
 @pytest.mark.parametrize(
@@ -40,14 +50,14 @@ from tests.engine.store.data import futures_bars
         ("(SELECT 'b'::name)", "b"),
     ],
 )
-async def test_answers_come_in_readable_types(store: Store, sql: str, answer: object) -> None:
-    assert pl.DataFrame(await store.query(sql)).item() == answer
+async def test_answers_come_in_readable_types(asked_store: Store, sql: str, answer: object) -> None:
+    assert pl.DataFrame(await asked_store.query(sql)).item() == answer
 
 
-async def test_explain_and_an_empty_answer_are_answers(store: Store) -> None:
-    plan = await store.query("EXPLAIN SELECT * FROM futures_1m")
+async def test_explain_and_an_empty_answer_are_answers(asked_store: Store) -> None:
+    plan = await asked_store.query("EXPLAIN SELECT * FROM futures_1m")
     assert plan.column_names == ["QUERY PLAN"]
-    assert (await store.query("SELECT timestamp, close FROM futures_1m")).num_rows == 0
+    assert (await asked_store.query("SELECT timestamp, close FROM futures_1m")).num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -63,23 +73,23 @@ async def test_explain_and_an_empty_answer_are_answers(store: Store) -> None:
     ],
 )
 async def test_a_write_or_an_error_is_refused_in_one_line_and_the_next_query_works(
-    store: Store, sql: str
+    asked_store: Store, sql: str
 ) -> None:
     with pytest.raises(StoreError) as refusal:
-        await store.query(sql)
+        await asked_store.query(sql)
     assert not isinstance(refusal.value, StoreUnreachable)
     assert "\n" not in str(refusal.value)
-    assert (await store.query("SELECT count(*) AS n FROM gaps"))["n"].to_pylist() == [0]
+    assert (await asked_store.query("SELECT count(*) AS n FROM gaps"))["n"].to_pylist() == [0]
 
 
 @pytest.mark.parametrize("sql", [" \n", ";", " ; ;\n"])
-async def test_empty_sql_is_refused(store: Store, sql: str) -> None:
+async def test_empty_sql_is_refused(asked_store: Store, sql: str) -> None:
     with pytest.raises(InputError, match="no SQL"):
-        await store.query(sql)
+        await asked_store.query(sql)
 
 
-async def test_connections_carry_the_name_of_their_component(store: Store) -> None:
-    name = await store.query("SELECT current_setting('application_name') AS name")
+async def test_connections_carry_the_name_of_their_component(asked_store: Store) -> None:
+    name = await asked_store.query("SELECT current_setting('application_name') AS name")
     assert name["name"].to_pylist() == ["test"]
 
 

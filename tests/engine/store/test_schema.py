@@ -13,16 +13,13 @@ from engine.store.connection import Connection, fetch_frame
 from engine.store.table_setup import stored_columns
 from engine.store.tables import TABLES, Table, signal_table
 from strategies.dolpha1.strategy import DOLPHA1_SIGNAL
-from tests.databases import fresh_database
 
 
 @pytest.fixture(scope="module")
-def connection(server_url: str) -> Iterator[Connection]:
-    """To one database for all: they only look at it."""
-    with fresh_database(server_url) as url:
-        connection = Connection(url, "test")
-        yield connection
-        connection.close()
+def connection(unchanged_database_url: str) -> Iterator[Connection]:
+    connection = Connection(unchanged_database_url, "test")
+    yield connection
+    connection.close()
 
 
 # The migrations make dolpha1's table; another strategy's is made from its schema.
