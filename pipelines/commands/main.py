@@ -20,7 +20,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from engine.environment import FOR_LIVE, forget_libpq_variables
 from engine.errors import FileError, InputError, KrtError
 from engine.text import visible
-from pipelines.commands.overview import COMMANDS
+from pipelines.commands.overview import COMMANDS, EXAMPLES
 
 _LONGEST = 1000  # characters of an argument
 _LINE = 600  # characters of a message
@@ -73,7 +73,14 @@ def commands(*, described: bool) -> App:
         for name, line in held.items():
             module = name.replace("-", "_")
             path = f"pipelines.commands.{module}:{module}"
-            app.command(path, name=name, help=line if described else None, group=shown)
+            examples = "\n".join(("Examples:", *(f"  {one}" for one in EXAMPLES[name])))
+            app.command(
+                path,
+                name=name,
+                help=line if described else None,
+                help_epilogue=None if described else examples,
+                group=shown,
+            )
     app.register_install_completion_command(help="have the shell complete commands and options")
     return app
 

@@ -46,3 +46,75 @@ COMMANDS = {
         "db-roles": "write the SQL for a reader and a writer with least privileges",
     },
 }
+
+# What the long help of a command ends with; each is taken as it stands.
+EXAMPLES = {
+    "live": (
+        "just live",
+        "just live --every-day",
+        "just live --stock 005930 --future A01 --chain front --speed max",
+    ),
+    "sim": (
+        "just sim --date today",
+        "just sim --recorded bars.parquet --date 2026-11-27",
+    ),
+    "status": (
+        "just status",
+        "just status --json",
+    ),
+    "service": (
+        "just service install --dry-run",
+        "just service log --lines 20",
+    ),
+    "doctor": ("just doctor",),
+    "dashboard": (
+        "just dashboard",
+        "just dashboard --host 0.0.0.0",
+    ),
+    "calendar": ("just calendar 2027",),
+    "backfill": (
+        "just backfill --days 5 --dry-run",
+        "just backfill --symbol 005930 --from 2026-11-02",
+    ),
+    "validate": (
+        "just validate",
+        "just validate --from 2026-11-02 --fix",
+    ),
+    "export": ("just export --to parquet",),
+    "signals": (
+        "just signals --date today",
+        "just signals --strategy dolpha1 --format csv",
+    ),
+    "trades": (
+        "just trades --date 2026-11-27",
+        "just trades --strategy dolpha1 --slippage 1",
+    ),
+    "replay": ("just replay --from 2026-11-02",),
+    "backtest": (
+        "just backtest --from 2026-01-02 --report report",
+        "just backtest --file bars.parquet --strategy opening_range",
+    ),
+    "sweep": ("just sweep --grid band_multiplier=0.8,1.0,1.2 --grid rolling_move=10,14",),
+    "study": (
+        "just study gamma",
+        "just study premium --out premium.png",
+    ),
+    "plot": (
+        "just plot day --out day.png",
+        "just plot surface --minute 14:30 --out surface.svg",
+    ),
+    "research": ("just research",),
+    "sql": (
+        'just sql "SELECT * FROM futures_1m ORDER BY timestamp DESC LIMIT 5"',
+        "just sql --describe option_summary",
+    ),
+    "db": ("just db",),
+    "spool": (
+        "just spool",
+        "just spool --retry",
+    ),
+    "migrate": ("just migrate",),
+    "backup": ("just backup --to backups --keep 30",),
+    "restore": ("just restore backups/2026-11-27",),
+    "db-roles": ("just db-roles",),
+}

@@ -1,11 +1,13 @@
 """What `--help` says: each command in a sentence, and each of its parameters."""
 
+import shlex
 from importlib import metadata
 
 import pytest
 
 from pipelines.commands.main import commands, main
 from pipelines.commands.overview import COMMANDS as GROUPS
+from pipelines.commands.overview import EXAMPLES
 
 COMMANDS = [name for group in GROUPS.values() for name in group]
 
@@ -16,6 +18,17 @@ def test_every_parameter_is_explained(name):
     arguments = app[name].assemble_argument_collection(parse_docstring=True)
     assert [argument.name for argument in arguments if not argument.parameter.help] == []
     assert app[name].help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_examples_that_it_takes(name, capsys):
+    for example in EXAMPLES[name]:
+        just, *given = shlex.split(example)
+        assert (just, given[0]) == ("just", name)
+        commands(described=False).parse_args(given, exit_on_error=False, print_error=False)
+    assert main([name, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert [example for example in EXAMPLES[name] if example not in shown] == []
 
 
 def test_the_help_shows_all_commands_in_groups(capsys):
