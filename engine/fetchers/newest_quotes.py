@@ -3,6 +3,9 @@
 A quote of the feed bears the exchange's time in whole seconds, the others the time of their
 receipt. So a quote of the feed counts as newer only if its time and its receipt both lie after the
 other's, and if the volume of the day agrees: that never falls. In doubt what REST gave stands.
+
+Who came to whose price (TOLD_BY_FEED) is a sum of the day that REST never tells. Where REST gives
+the same volume of the day, nothing was traded since the feed's quote, and its sums are REST's, too.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ VALUES = (
     "bought",
     "sold",
 )
+TOLD_BY_FEED = ("bought", "sold")
 _CHAIN = pl.Schema(OPTION_CHAIN)
 FEED_QUOTES = pl.Schema(
     [
@@ -85,7 +89,11 @@ def with_newest(chain: pl.DataFrame, feed: pl.DataFrame) -> pl.DataFrame:
     is_newer = pl.col("traded_at").is_not_null() & (
         pl.col("quoted_at").is_null() | (later & agrees)
     )
+    same = (pl.col("volume_feed") == pl.col("volume")).fill_null(value=False)
     return joined.with_columns(
-        pl.when(is_newer).then(pl.col(f"{name}_feed")).otherwise(pl.col(name)).alias(name)
+        pl.when(is_newer | same if name in TOLD_BY_FEED else is_newer)
+        .then(pl.col(f"{name}_feed"))
+        .otherwise(pl.col(name))
+        .alias(name)
         for name in _QUOTE
     ).select(chain.columns)

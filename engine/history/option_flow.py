@@ -43,7 +43,9 @@ def option_flow(chain: pl.LazyFrame, surface: pl.LazyFrame) -> pl.LazyFrame:
     """
     names = chain.select(pl.col("underlying_symbol").unique()).collect()["underlying_symbol"]
     size = pl.col("underlying_symbol").replace_strict(
-        {name: _multiplier(name) / FUTURE for name in names}, return_dtype=pl.Float64
+        {name: _multiplier(name) / FUTURE for name in names},
+        default=None,
+        return_dtype=pl.Float64,
     )
     valued = with_smile_values(chain, surface)
     delta = pl.col("fitted_delta")

@@ -116,21 +116,22 @@ def gamma_by_strike(chain: pl.DataFrame) -> pl.DataFrame:
 
 
 def flow(url: str, day: dt.date, series: str, width: int, source: str) -> Picture:
-    """Return the signed flow of the nearest maturity, and its open interest by strike and time."""
+    """Return the signed flow of all maturities, open interest of the nearest by strike and time."""
     underlying = queries.maturities(url, day, series)[0]
-    found, changes = option_queries.flow_of_day(url, underlying, day)
+    changes = option_queries.interest_of_day(url, underlying, day)
     if changes.is_empty():
         raise InputError(f"the database holds no chain of {underlying} on {day}")
     both = changes.group_by("timestamp", "strike").agg(change=pl.col("change").sum())
     moved = (
         both.group_by("strike").agg(most=pl.col("change").abs().max()).filter(pl.col("most") > 0)
     )
-    known = found.filter(pl.col("net_futures").is_not_null())
+    known = option_queries.told_flow_of_day(url, day, series)
     told = "피드가 켜진 때만 알 수 있음" if known.is_empty() else "피드로 받은 옵션만 포함"
     return with_title(
         flow_chart(known, both.join(moved, on="strike", how="semi"), width=width),
-        f"{parse(underlying).name_ko} · {day} 옵션 순매수와 미결제약정",
-        f"순매수: 매수 체결 − 매도 체결에 델타를 곱한 값 ({told}) · 미결제약정 증감: 콜과 풋의 합",
+        f"{series} · {day} 옵션 순매수와 미결제약정",
+        f"순매수: 모든 만기, 매수 체결 − 매도 체결에 델타를 곱한 값 ({told})"
+        f" · 미결제약정 증감: {parse(underlying).name_ko}, 콜과 풋의 합",
         source,
     )
 

@@ -57,10 +57,22 @@ def chain_on_smile(url: str, at: datetime, surface: pl.DataFrame) -> pl.DataFram
     return with_smile_values(greeks.lazy(), surface.lazy()).collect()
 
 
-def flow_of_day(url: str, underlying_symbol: str, day: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `option_flow` and `open_interest_changes` of a chain through a day.
+def told_flow_of_day(url: str, day: date, series: str) -> pl.DataFrame:
+    """Return the net buying of `option_flow` of all chains of a series and its weeklies.
 
-    The changes are those of strikes within NEAR of the day's forwards, if it has any.
+    Of the options for which the feed told who came to whose price; empty without any.
+    """
+    told = pl.col("bought").is_not_null()
+    chain = scan("option_chain_raw", url).filter(told, _of_series(series), *_on(day)).collect()
+    surface = _surfaces(url, day, series).collect()
+    found = option_flow(chain.lazy(), surface.lazy()).collect()
+    return found.filter(pl.col("net_futures").is_not_null())
+
+
+def interest_of_day(url: str, underlying_symbol: str, day: date) -> pl.DataFrame:
+    """Return `open_interest_changes` of a chain through a day.
+
+    Of strikes within NEAR of the day's forwards, if it has any.
     """
     of_chain = pl.col("underlying_symbol") == underlying_symbol
     chain = scan("option_chain_raw", url).filter(of_chain, *_on(day)).collect().lazy()
@@ -74,7 +86,7 @@ def flow_of_day(url: str, underlying_symbol: str, day: date) -> tuple[pl.DataFra
     )
     changes = open_interest_changes(chain).collect()
     near = pl.col("strike").is_between(low, high) if low else pl.lit(value=True)
-    return option_flow(chain, surface).collect(), changes.filter(near)
+    return changes.filter(near)
 
 
 def volatility_until(url: str, front: Symbol, day: date, count: int, series: str) -> pl.DataFrame:
@@ -99,14 +111,18 @@ def volatility_until(url: str, front: Symbol, day: date, count: int, series: str
 
 def _surfaces(url: str, day: date, series: str) -> pl.LazyFrame:
     """Return the surfaces of a series and its weeklies by day, and those over all maturities."""
+    whole = pl.col("underlying_symbol") == _over_all(series)
+    return scan("option_surface", url).filter(whole | _of_series(series), *_on(day))
+
+
+def _of_series(series: str) -> pl.Expr:
+    """Return whether a row's chain is of the series or of one of its weeklies."""
     own = option_series(series)
-    chains = [
+    return pl.any_horizontal(
         chains_of(one, pl.col("underlying_symbol"))
         for one in SERIES.values()
         if one.call.underlying == own.call.underlying and (one is own or one.is_weekly)
-    ]
-    whole = pl.col("underlying_symbol") == _over_all(series)
-    return scan("option_surface", url).filter(pl.any_horizontal(whole, *chains), *_on(day))
+    )
 
 
 def _over_all(series: str) -> str:

@@ -99,6 +99,18 @@ def test_what_may_be_older_does_not_replace_what_rest_gave() -> None:
         assert told(with_newest(board, feed(doubtful)))["x"] == ["board", 1.5, at(5)]
 
 
+def test_who_came_to_whose_price_is_known_where_nothing_was_traded_since() -> None:
+    """REST never tells it: of an option whose row is always the board's it would never be known."""
+    board = chain(("x", at(5), 10), ("y", at(5), 12), ("z", at(5), None))
+    quotes = feed(*((symbol, at(1), at(1.4), 10) for symbol in "xyz"))
+    told_by_feed = quotes.with_columns(bought=pl.lit(7, pl.Int64), sold=pl.lit(3, pl.Int64))
+    found = with_newest(board, told_by_feed)
+    assert found["quote_source"].to_list() == ["board"] * 3
+    assert found["price"].to_list() == [1.5] * 3
+    assert found["bought"].to_list() == [7, None, None], "traded since; not known whether"
+    assert found["sold"].to_list() == [3, None, None]
+
+
 def test_a_clock_a_little_behind_makes_no_quote_newer_than_its_receipt() -> None:
     found = told(with_newest(chain(("x", at(5), 10)), feed(("x", at(8), at(6.5), 11))))
     assert found["x"] == [FEED, 100.0, at(6.5)]

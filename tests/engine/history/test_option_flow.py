@@ -124,3 +124,8 @@ def test_a_mini_option_counts_as_a_fifth_of_a_future() -> None:
     assert (small["net_futures"] * 5).drop_nulls().to_list() == pytest.approx(known)
     with pytest.raises(InputError, match="not an option chain"):
         option_flow(one.with_columns(underlying_symbol=pl.lit("A01612")).lazy(), surface.lazy())
+
+
+def test_of_no_chain_there_is_no_flow(day: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    chain, surface = day
+    assert option_flow(chain.clear().lazy(), surface.lazy()).collect().is_empty()
