@@ -40,7 +40,7 @@ from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.health import HeartbeatWatch, State
 from pipelines.reports.dashboard.health_cards import Disk, disk_of
 from pipelines.reports.dashboard.option_board import ShownOptions
-from pipelines.reports.dashboard.quotes import lines_of
+from pipelines.reports.dashboard.quotes import ChartData, lines_of
 from pipelines.reports.environment import STALE_AFTER
 from pipelines.texts import Language, Texts
 from strategies.turns import turns
@@ -234,6 +234,7 @@ class PageContent:
             "names": {key: t(f"line_{key}") for key in ("vwap", "ub", "lb")},
             "previous": _only(day.symbols.filter(pl.col("symbol") == symbol), "previous"),
             "previous_name": t("previous_close"),
+            **_entry(t, day, chart),
         }
         if bars.height:
             first, last = bars["timestamp"][0], bars["timestamp"][-1]
@@ -245,6 +246,19 @@ class PageContent:
                 close=cards.price(symbol, bars["close"][-1]),
             )
         return said
+
+
+def _entry(t: Texts, day: DayBoard, chart: ChartData) -> dict[str, Any]:
+    """Return where the strategy of the chart entered what it holds; nothing without a position."""
+    standing = day.positions.get(chart.strategy or "")
+    if standing is None:
+        return {}
+    held = standing.filter(pl.col("symbol") == chart.symbol, pl.col("position") != 0)
+    return {
+        "entry": _only(held, "entry"),
+        "entry_side": _only(held, "position"),
+        "entry_name": t("entry"),
+    }
 
 
 def _rows(frame: pl.DataFrame, *names: str) -> list[list[Any]]:

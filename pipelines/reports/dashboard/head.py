@@ -95,7 +95,7 @@ def standing_signals(t: Texts, day: DayBoard, symbol: str | None) -> str:
     rows = [_signal(t, name, _last_turn(day, name, symbol)) for name in day.tables]
     body = "".join(rows) or f"<small>{escape(t('signal_none'))}</small>"
     title = t("signal_last_title" if _is_over(day, symbol) else "signal_title")
-    return f'<section aria-live="polite"><h2>{escape(title)}</h2>{body}</section>'
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
 
 
 def _is_over(day: DayBoard, symbol: str | None) -> bool:

@@ -163,6 +163,17 @@ def test_the_chart_has_every_bar_line_and_turn_and_no_repeated_signal(
     assert other.chart["turns"] != look.chart["turns"]
 
 
+def test_the_chart_shows_where_the_position_was_entered(viewer: Viewer) -> None:
+    look = viewer.read()
+    assert look.board is not None
+    (row,) = look.board.day.positions["dolpha1"].to_dicts()
+    said = look.chart_words(KO)
+    assert row["position"] != 0
+    assert (said["entry"], said["entry_side"]) == (row["entry"], row["position"])
+    past = viewer.read(PageChoice(day=date(2026, 11, 13))).chart_words(KO)
+    assert past.get("entry") is None
+
+
 def test_the_signal_that_stands_is_the_last_turn(viewer: Viewer) -> None:
     look = viewer.read()
     assert look.board is not None
@@ -176,9 +187,9 @@ def test_the_signal_that_stands_is_the_last_turn(viewer: Viewer) -> None:
 
 
 def test_after_the_close_no_signal_stands(viewer: Viewer) -> None:
-    assert "standing signals" in viewer.read().parts(EN)["signals"]
+    assert "Standing signals" in viewer.read().parts(EN)["signals"]
     past = viewer.read(PageChoice(day=date(2026, 11, 13))).parts(EN)["signals"]
-    assert "last signals of the day" in past
+    assert "Last signals of the day" in past
 
 
 def test_the_chain_is_shown_by_strike_as_it_is_stored(viewer: Viewer, filled: str) -> None:

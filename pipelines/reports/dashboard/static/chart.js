@@ -130,6 +130,10 @@ class PriceChart {
     this.previous = words.previous == null ? null : this.candles.createPriceLine({
       price: words.previous, color: this.color("soft"), lineWidth: 1, lineStyle: 1, axisLabelVisible: true,
       title: words.previous_name || "" });
+    if (this.entry) this.candles.removePriceLine(this.entry);
+    this.entry = words.entry == null ? null : this.candles.createPriceLine({
+      price: words.entry, color: words.entry_side > 0 ? up : down, lineWidth: 1, lineStyle: 2, axisLabelVisible: true,
+      title: `${words.entry_side > 0 ? "▲" : "▼"} ${words.entry_name}` });
     this.place.setAttribute("aria-label", words.label || "");
     this.tell({});
   }
