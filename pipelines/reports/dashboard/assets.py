@@ -60,5 +60,6 @@ def _letters() -> str:
     """Return a text with every letter that the page may write itself."""
     said = (text for texts in catalogue().values() for text in texts.values())
     market = Path(names.__file__).parent
-    files = (file.read_text("utf-8") for file in sorted(market.glob("*.py")))
+    named = [*sorted(market.glob("*.py")), market / "stock_names.csv"]
+    files = (file.read_text("utf-8") for file in named)
     return "".join(sorted(set("".join([*said, *files]))))

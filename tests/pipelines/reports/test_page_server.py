@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +13,15 @@ from typing import Any
 import orjson
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from fontTools.ttLib import TTFont
 
+from engine.market.symbols import parse
 from pipelines.read_only import reader_url
 from pipelines.reports.dashboard.address import lan_address, page_address, qr_code
 from pipelines.reports.dashboard.assets import STATIC, assets
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.server import PageServer
+from pipelines.texts import Texts, catalogue
 from tests.pipelines.reports.test_dashboard import Noon
 
 TOKEN = "a-token-of-some-length"
@@ -186,6 +191,19 @@ async def test_files_are_kept_by_the_browser_and_no_other_is_sent(filled: str) -
             assert "immutable" in answer.headers["Cache-Control"]
         for name in ("page.html", "../server.py", "..%2fserver.py", "nothing.js"):
             assert (await client.get(f"/static/{version}/{name}")).status in (401, 404)
+
+
+def test_the_font_has_every_letter_of_our_names_and_texts() -> None:
+    css = assets()["korean.css"].plain.decode()
+    data = css[css.index("base64,") + 7 : css.index(")")]
+    known = set(TTFont(io.BytesIO(base64.b64decode(data))).getBestCmap())
+    said = "".join(text for texts in catalogue().values() for text in texts.values())
+    names = "".join(
+        Texts("ko").name(parse(code)) for code in ("000660", "A01612", "202612_KOSPI200")
+    )
+    korean = {letter for letter in said + names if "가" <= letter <= "힣"}
+    assert len(korean) > 150
+    assert {letter for letter in korean if ord(letter) not in known} == set()
 
 
 def test_the_chart_library_is_the_one_that_its_licence_is_about() -> None:
