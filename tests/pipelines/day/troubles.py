@@ -36,13 +36,15 @@ def end_connections(url: str) -> None:
 @contextmanager
 def locked(url: str, *tables: str) -> Iterator[None]:
     """Hold a lock on the tables that lets nobody read; statements give up after 50 ms."""
-    with pytest.MonkeyPatch.context() as patch, closing(Connection(url, "test")) as other:
-        hasty = connection._SETTINGS.replace("'60s'", "'50ms'")
-        with other.transaction() as cursor:
-            patch.setattr(connection, "_SETTINGS", hasty)
-            for table in tables or LOCKED:
-                cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            yield
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        closing(Connection(url, "test")) as other,
+        other.transaction() as cursor,
+    ):
+        patch.setattr(connection, "LOCK_TIMEOUT", "50ms")
+        for table in tables or LOCKED:
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 @contextmanager
