@@ -37,8 +37,15 @@ def chain_table(t: Texts, options: ShownOptions | None, *, all_strikes: bool) ->
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
         f'<table class="chain" role="table">{_header(t)}<tbody role="rowgroup">{rows}</tbody>'
         f"</table></div>{more}",
-        t("chain_note", since=since),
+        " · ".join([t("chain_note", since=since), *_unquoted(t, shown)]),
     )
+
+
+def _unquoted(t: Texts, shown: pl.DataFrame) -> list[str]:
+    """Return why most of the strikes have neither bid nor ask, if they have not."""
+    sides = ("c_bid", "c_ask", "p_bid", "p_ask")
+    bare = shown.filter(pl.all_horizontal(pl.col(name).is_null() for name in sides))
+    return [t("chain_unquoted")] if 2 * bare.height > shown.height else []
 
 
 def _near(strikes: pl.DataFrame, atm: float | None) -> pl.DataFrame:

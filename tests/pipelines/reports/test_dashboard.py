@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from html import unescape
 from itertools import pairwise
@@ -18,7 +19,7 @@ from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
 from pipelines.read_only import reader_url
-from pipelines.reports.dashboard import board, head
+from pipelines.reports.dashboard import board, chain_table, head
 from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
@@ -26,6 +27,7 @@ from pipelines.texts import LANGUAGES, Texts
 
 NOON = datetime(2026, 11, 16, 12, 0)
 KO, EN = Texts("ko"), Texts("en")
+QUOTED = ("bid", "ask")
 CHAINS = ["202612_KOSPI200", "202701_KOSPI200"]
 
 
@@ -216,6 +218,18 @@ def test_the_chain_is_shown_by_strike_as_it_is_stored(viewer: Viewer, filled: st
     near = viewer.read().parts(KO)["chain"]
     assert near.count("data-strike=") == 25
     assert "모든 행사가 (31)" in near
+
+
+def test_strikes_without_bid_and_ask_are_explained(viewer: Viewer) -> None:
+    look = viewer.read()
+    assert look.board is not None
+    options = look.board.options
+    assert options is not None
+    assert "by the feed alone" not in look.parts(EN)["chain"]
+    none = [pl.lit(None, pl.Float64).alias(f"{side}_{name}") for side in "cp" for name in QUOTED]
+    bare = replace(options, strikes=options.strikes.with_columns(none))
+    assert "by the feed alone" in chain_table.chain_table(EN, bare, all_strikes=False)
+    assert chain_table.chain_table(EN, bare, all_strikes=False).count(">–<") >= 4 * 25
 
 
 def test_cards_of_options_say_what_is_stored(viewer: Viewer, filled: str) -> None:
