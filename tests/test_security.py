@@ -201,9 +201,7 @@ def test_no_address_of_a_database_is_an_argument_of_a_process(
         marimo_server, "_run", lambda command, env, *_, **__: asked.append((command, env))
     )
     opened: Any = SimpleNamespace(url=url, kind="live")
-    marimo_server.serve_page(
-        "run", Path("page.py"), opened, "127.0.0.1", 1, guarded=True, variables={}
-    )
+    marimo_server.serve_page(Path("page.py"), opened, "127.0.0.1", 1, guarded=True, variables={})
     assert len(asked) == 2
     for command, environment in asked:
         assert "p4ssword" not in " ".join(map(str, command))

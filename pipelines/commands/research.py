@@ -52,7 +52,6 @@ def research(
         write_atomically(copy, NOTEBOOK.read_bytes(), private=True)
     with open_reader(kind, settings=settings) as opened:
         return serve_page(
-            "edit",
             copy,
             opened,
             host,

@@ -1,4 +1,4 @@
-"""What `just dashboard` and `just research` tell their page, which runs in a process of its own.
+"""What `just research` tells its notebook, which runs in a process of its own.
 
 These are names of environment variables, set for the child process alone.
 """
@@ -11,6 +11,5 @@ PAGE_NAMES = "KRT_PAGE_NAMES"  # hosts that may be asked for, with commas; empty
 PAGE_ALLOWED = "KRT_PAGE_ALLOWED"  # hosts of proxies whose pages are ours too, with commas
 PAGE_VIEWERS = "KRT_PAGE_VIEWERS"  # how many may watch at once
 
-STALE_AFTER = (
-    150.0  # seconds without a heartbeat: the component has stopped; two and a half of them
-)
+# seconds without a heartbeat, two and a half: a component has stopped; for status and page
+STALE_AFTER = 150.0

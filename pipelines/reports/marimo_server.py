@@ -1,4 +1,4 @@
-"""marimo's server on a page of ours, as a child process: `just dashboard` and `just research`."""
+"""marimo's server on the notebook, as a child process: `just research`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
@@ -48,7 +48,6 @@ def require_marimo() -> None:
 
 
 def serve_page(
-    mode: Literal["run", "edit"],
     page: Path,
     database: Database,
     host: str,
@@ -79,7 +78,7 @@ def serve_page(
         "-q",
         "-l",
         "error",
-        mode,
+        "edit",
         str(page),
         "--host",
         host,
