@@ -47,15 +47,26 @@ def _panel(rows: pl.DataFrame, figure: str, colors: dict[str, str]) -> Picture:
     x = alt.X("name:N", title=None, sort=None, axis=alt.Axis(labelAngle=-30, labelLimit=160))
     scale = alt.Scale(domain=list(colors), range=list(colors.values()))
     color = alt.Color("group:N", scale=scale, legend=None)
-    y = alt.Y("mean:Q", title=_NAMES[figure], scale=alt.Scale(zero=False))
+    with_zero = figure in ("reversal", "premium")
+    reach = alt.Scale(domain=_reach(rows, with_zero=with_zero))
+    y = alt.Y("mean:Q", title=_NAMES[figure], scale=reach)
     base = alt.Chart(rows.select("name", "group", "mean", "low", "high"))
     zero = alt.Chart(pl.DataFrame({"mean": [0.0]})).mark_rule(color=GREY, strokeDash=[3, 3])
     layers = [
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=2)
-        .encode(x=x, y=alt.Y("low:Q", title=_NAMES[figure]), y2="high:Q", color=color),
+        .encode(x=x, y=alt.Y("low:Q", title=_NAMES[figure], scale=reach), y2="high:Q", color=color),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, color=color),
     ]
-    if figure in ("reversal", "premium"):
-        layers.insert(0, zero.encode(y="mean:Q"))
+    if with_zero:
+        layers.insert(0, zero.encode(y=y))
     return alt.layer(*layers).properties(width=170, height=220)
+
+
+def _reach(rows: pl.DataFrame, *, with_zero: bool) -> list[float]:
+    """Return the ends of the axis: some way beyond all values, also where there is one alone."""
+    values = [v for name in ("mean", "low", "high") for v in rows[name].drop_nulls()]
+    values += [0.0] if with_zero or not values else []
+    low, high = min(values), max(values)
+    room = (high - low) * 0.1 or abs(high) * 0.1 or 1.0
+    return [low - room, high + room]
