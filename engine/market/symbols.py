@@ -105,7 +105,11 @@ def _parse(text: str) -> Symbol:
     except CalendarRangeError:
         raise
     except InputError as error:
-        raise InputError(f"{text!r} is not a symbol ({error}); {_FORMS}") from None
+        if text.isascii() and text.isdecimal() and len(text) < 6:
+            short = f"{text!r} is too short for a stock's code: is {text:0>6} meant?"
+            raise InputError(short) from None
+        why = f" ({error})" if any(map(str.isdecimal, text)) else ""  # else it is a name
+        raise InputError(f"{text!r} is not a symbol{why}; {_FORMS}") from None
 
 
 def _nights_of(found: Symbol) -> Night | FrontNight | NightChain:

@@ -29,6 +29,7 @@ from pipelines.day import view
 from pipelines.day.every_day import Wishes, run_every_day
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.day.statistics import DayStatistics
+from pipelines.doctor.settings_checks import placeholders
 from pipelines.feed import Feed
 from pipelines.reports.terminal import print_json
 from pipelines.simulation import SEED
@@ -93,6 +94,11 @@ def live(
     require_file("--recorded", recorded, bar_times)
     settings = load_settings()
     simulated = bool(recorded or simulate or faults) or not settings.has_credentials
+    if not simulated and (odd := {n for key in settings.kis.app_keys for n in placeholders(key)}):
+        raise InputError(
+            f"not what KIS gives: {' and '.join(sorted(odd))}; put your own into config.json,"
+            " or add --simulate"
+        )
     if not simulated and (date or speed or start):
         raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
     chains = tuple(parse_chain(text) for text in chain)

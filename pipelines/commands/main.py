@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 findings (validate), 2 could not run, 130 ended with Ctrl+
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import sys
@@ -16,6 +17,7 @@ from io import TextIOWrapper
 from types import FrameType
 
 from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.exceptions import UnusedCliTokensError
 
 from engine.environment import FOR_LIVE, forget_libpq_variables
 from engine.errors import FileError, InputError, KrtError
@@ -45,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = commands(described=not given or given[0].startswith("-"))
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _refuse(" ".join(str(error).split()))
+        is_query = isinstance(error, UnusedCliTokensError) and given[0] == "sql"
+        query = f'put the query in quotes: just sql "{" ".join(given[1:])}"'
+        return _refuse(query if is_query else str(error))
     except FileError as error:
         return _refuse_file(error)
     except KrtError as error:
@@ -153,6 +157,15 @@ def _check(arguments: Sequence[str]) -> None:
             raise InputError(f"{argument!r} holds a character that cannot be printed")
         if len(argument) > _LONGEST and not sql:
             raise InputError(f"{argument!r} is too long: {len(argument)} characters")
+    first, last = (_iso_date_after(option, arguments) for option in ("--from", "--to"))
+    if first and last and first > last:
+        raise InputError(f"--from {first} is after --to {last}: exchange them")
+
+
+def _iso_date_after(option: str, arguments: Sequence[str]) -> str | None:
+    """Return the value of an option, given after it or after =, if it may be a date."""
+    found = re.findall(rf"(?:^|\0){option}[\0=](\d{{4}}-\d\d-\d\d)(?=\0|$)", "\0".join(arguments))
+    return found[-1] if found else None
 
 
 def _refuse_file(error: FileError) -> int:

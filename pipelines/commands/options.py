@@ -30,28 +30,27 @@ def _day(_type: Any, tokens: Sequence[Token]) -> dt.date:
     text = tokens[0].value
     if text == "today":
         return today(WallClock())
-    return dt.date.fromisoformat(text)
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text} is not a date: write YYYY-MM-DD, or today") from None
 
 
-Day = Annotated[dt.date | None, Parameter(validator=known_day)]
-DayOrToday = Annotated[
-    dt.date | None, Parameter(validator=known_day, converter=_day, accepts_keys=False)
-]
-Start = Annotated[dt.date | None, Parameter(name="--from", validator=known_day)]
-End = Annotated[dt.date | None, Parameter(name="--to", validator=known_day)]
+_DATE = Parameter(validator=known_day, converter=_day, accepts_keys=False)
+Day = Annotated[dt.date | None, _DATE]
+Start = Annotated[dt.date | None, _DATE, Parameter(name="--from")]
+End = Annotated[dt.date | None, _DATE, Parameter(name="--to")]
 Days = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]  # 27 years
 SessionCount = Annotated[int | None, Parameter(validator=Number(gte=1, lte=100_000))]
 FirstSession = Annotated[
     dt.date | None,
+    _DATE,
     Parameter(
         name="--from",
-        validator=known_day,
         help="the first session that counts; the sessions before it are warm-up",
     ),
 ]
-LastSession = Annotated[
-    dt.date | None, Parameter(name="--to", validator=known_day, help="the last session")
-]
+LastSession = Annotated[dt.date | None, _DATE, Parameter(name="--to", help="the last session")]
 StrategyName = Annotated[str, Parameter(help="its name")]
 TradedSymbols = Annotated[
     tuple[str, ...],

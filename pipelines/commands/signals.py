@@ -8,7 +8,7 @@ import polars as pl
 
 from engine.clock import WallClock
 from engine.history.scan import query
-from pipelines.commands.options import DatabaseOption, DayOrToday, Format, Symbols
+from pipelines.commands.options import DatabaseOption, Day, Format, Symbols
 from pipelines.databases import open_reader
 from pipelines.evaluation.standing import read_session_signals
 from pipelines.reports.standing import present_moment
@@ -19,7 +19,7 @@ from strategies.turns import turns
 def signals(
     *,
     strategy: str | None = None,
-    date: DayOrToday = None,
+    date: Day = None,
     symbol: Symbols = (),
     repeated: bool = False,
     format: Format = "table",  # noqa: A002

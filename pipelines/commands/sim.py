@@ -19,7 +19,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
 from pipelines.commands.options import (
     BarTimesOption,
-    DayOrToday,
+    Day,
     PortOrAny,
     RecordedFile,
     Seed,
@@ -47,7 +47,7 @@ def sim(
     port: PortOrAny = 9443,
     recorded: RecordedFile = None,
     bar_times: BarTimesOption = None,
-    date: DayOrToday = None,
+    date: Day = None,
     start: str | None = None,
     speed: str = "1",
     faults: str | None = None,

@@ -9,7 +9,7 @@ import polars as pl
 
 from engine.clock import WallClock
 from engine.history.scan import query
-from pipelines.commands.options import DatabaseOption, DayOrToday, Format, Symbols
+from pipelines.commands.options import DatabaseOption, Day, Format, Symbols
 from pipelines.databases import open_reader
 from pipelines.evaluation.backtest import validate_model
 from pipelines.evaluation.standing import read_positions, read_session_signals
@@ -23,7 +23,7 @@ from strategies.registry import strategy_named
 def trades(
     *,
     strategy: str | None = None,
-    date: DayOrToday = None,
+    date: Day = None,
     symbol: Symbols = (),
     exit: Literal["opposite", "inside"] = "opposite",  # noqa: A002
     contracts: int = 1,

@@ -56,6 +56,11 @@ def refused(krt, *arguments: str, says: str, **environment: str) -> None:
         (["live", "--faults", "hurricane"], "hurricane"),
         (["validate", "--fix", "--export", "copy"], "--export"),
         (["sql"], "query"),
+        (["sql", "SELECT", "1"], 'put the query in quotes: just sql "SELECT 1"'),
+        (["validate", "--from", "2026-11-26", "--to=2026-11-20"], "exchange them"),
+        (["trades", "--date", "26-11-25"], "write YYYY-MM-DD"),
+        (["live", "--stock", "5930"], "is 005930 meant?"),
+        (["live", "--stock", "samsung"], "'samsung' is not a symbol; known forms are"),
     ],
 )
 def test_wrong_arguments(krt, arguments, says):
@@ -79,6 +84,11 @@ def test_a_replay_without_a_date(krt, desk):
     refused(krt, "live", "--recorded", "one.parquet", says="--date")
 
 
+def test_the_key_of_the_readmes_example_is_not_taken_for_one(krt):
+    keys = {"KRT_APP_KEY": "…", "KRT_APP_SECRET": "…"}
+    refused(krt, "live", says="not what KIS gives: app_key and app_secret", **keys)
+
+
 def test_a_wrong_key_in_the_configuration(krt, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"app_kye": "x"}))
     refused(krt, "live", says="app_kye", KRT_CONFIG_FOLDER=str(tmp_path))
@@ -97,7 +107,7 @@ def test_a_fresh_start_is_refused_on_a_server_of_yours(krt):
 
 
 def test_a_fresh_start_is_refused_on_real_data(krt):
-    key = {"KRT_APP_KEY": "key", "KRT_APP_SECRET": "secret"}
+    key = {"KRT_APP_KEY": "PS" + "x1" * 17, "KRT_APP_SECRET": "9f" * 90}
     refused(krt, "live", "--fresh", says="delete", **key)
 
 
