@@ -218,9 +218,9 @@ class Watch:
         finally:
             self._answering += time.perf_counter() - real
 
-    async def _merge(self, inner: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def _merge(self, inner: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
         real = time.perf_counter()
-        counts = await inner(*args)
+        counts = await inner(*args, **named)
         self._merging = time.perf_counter() - real
         return counts
 

@@ -190,7 +190,7 @@ def test_a_collector_of_every_day_ends_well_with_sigterm(desk: Desk) -> None:
 
 def test_a_collector_of_every_day_ends_well_before_the_session(desk: Desk) -> None:
     """With a key it waits for KIS's next session, or is in the middle of one that gives nothing."""
-    real = {"APP_KEY": "key", "APP_SECRET": "secret", "BASE_URL": "http://127.0.0.1:9"}
+    real = {"APP_KEY": "PS" + "x1" * 17, "APP_SECRET": "9f" * 90, "BASE_URL": "http://127.0.0.1:9"}
     environment = desk.environment | {f"KRT_{name}": value for name, value in real.items()}
     with subprocess.Popen(
         EVERY_DAY,

@@ -33,6 +33,7 @@ from tests.paths import FUTURES_FILE, needs
 DAY = date(2025, 9, 1)
 pytestmark = needs(FUTURES_FILE)
 RECORDED = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}")
+COUNTED = ("volume", "turnover", "open_interest")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
 FIRST = time(8, 46) if LONG else time(15, 20)  # snapshot: those before the start are lost
 AGAIN, SNAPSHOTS_AGAIN = (time(15, 20), 26) if LONG else (time(15, 34), 12)
@@ -148,13 +149,20 @@ async def the_end_of_the_day(url: str, folder: Path) -> DayStatistics:
 
 
 def contents(desk: Desk) -> pl.DataFrame:
-    """Return every row of every table, without heartbeats and times of fetching."""
+    """Return every row of every table, without heartbeats and times of fetching.
+
+    Strikes far from the money have no price, and are counted when a collector comes to it: what
+    they traded so far, and the sums with it, are those of another moment in another run.
+    """
     tables = ["futures_1m", "option_chain_raw", "option_matrices", "option_summary"]
     tables += ["dolpha1_signal", "replaced_bars", "signal_corrections", "gaps", "rejected_rows"]
+    sums = ("zero_gamma", "gamma_exposure", *(f"put_call_{counted}_ratio" for counted in COUNTED))
+    less = {"option_summary": "".join(f" - '{name}'" for name in sums)}
+    priced = {"option_chain_raw": "WHERE price > 0"}
     rows = " UNION ALL ".join(
         f"""SELECT '{table}' AS name, (to_jsonb(t) - 'fetched_at' - 'committed_at' - 'quoted_at'
-            - 'created_at' - 'updated_at' - 'times' - 'received_at')::text AS content
-            FROM {table} AS t"""
+            - 'created_at' - 'updated_at' - 'times' - 'received_at'{less.get(table, "")})::text
+            AS content FROM {table} AS t {priced.get(table, "")}"""
         for table in tables
     )
     return desk.ask(f"SELECT name, content FROM ({rows}) AS r ORDER BY name, content")
