@@ -70,6 +70,12 @@ validate *options:
 export *options:
     @krt export "$@"
 
+# search what is listed by code or Korean name: just symbols 005930; --refresh
+[group('research')]
+[no-exit-message]
+symbols *options:
+    @krt symbols "$@"
+
 # the signals of a session at which a strategy turned
 [group('research')]
 [no-exit-message]

@@ -386,6 +386,27 @@ FEED_SYMBOLS = pa.schema(
         ("reason", pa.string()),  # why it is not by the feed, in words
     ]
 )
+STOCK_LISTINGS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("seen_first", pa.date32()),  # of this name
+        ("seen_last", pa.date32()),
+        ("name", pa.string()),  # Korean
+        ("market", pa.string()),  # KOSPI or KOSDAQ
+        ("kind", pa.string()),  # common, preferred, ETF …
+        ("group_code", pa.string()),  # KIS's own
+        ("sector_large", pa.string()),
+        ("sector_medium", pa.string()),
+        ("sector_small", pa.string()),
+        ("index_member", pa.string()),  # KOSPI200, KOSDAQ150, or null
+        ("halted", pa.bool_()),
+        ("liquidating", pa.bool_()),  # its last trading before it is delisted
+        ("managed", pa.bool_()),  # under KRX's supervision
+        ("listed_from", pa.date32()),
+        ("standard_code", pa.string()),
+        ("fetched_at", TIME),
+    ]
+)
 COLLECTED_SYMBOLS = pa.schema([("session", pa.date32()), ("symbol", pa.string()), ("since", TIME)])
 KEPT_SESSIONS = pa.schema(
     [

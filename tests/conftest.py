@@ -22,6 +22,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 from engine.clock import WallClock
+from engine.market import names
 from engine.store import Store, embedded_server, migrate
 from tests.databases import LONG, command, fresh_database, types_read_once
 from tests.paths import WITHOUT_PANDAS
@@ -42,6 +43,13 @@ def hide_pandas_from_commands() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(WITHOUT_PANDAS), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(autouse=True)
+def forget_names() -> Iterator[None]:
+    """Have no test know the names of stocks from the one before."""
+    yield
+    names.learn_stocks({})
 
 
 @pytest.fixture(autouse=True)

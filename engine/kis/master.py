@@ -42,7 +42,11 @@ def parse_master(packed: bytes) -> pl.DataFrame:
     A line that has no code, or not nine fields, is left out. Raises KisUnreachable if the file
     cannot be read: the next download may be whole.
     """
-    lines = pl.Series("line", map(visible, _unpack(packed).splitlines()), pl.String)
+    lines = pl.Series(
+        "line",
+        map(visible, unpack(packed).decode("cp949", errors="replace").splitlines()),
+        pl.String,
+    )
     parts = lines.str.split("|")
     frame = parts.to_frame().filter(pl.col("line").list.len() == len(_FIELDS))
     text = frame.select(
@@ -52,7 +56,8 @@ def parse_master(packed: bytes) -> pl.DataFrame:
     return text.filter(pl.col("symbol") != "").select("symbol", "name", codec.number("strike"))
 
 
-def _unpack(packed: bytes) -> str:
+def unpack(packed: bytes) -> bytes:
+    """Return the one file in a zip of KIS. Raises KisUnreachable if there is not just one."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             (member,) = archive.infolist()
@@ -63,7 +68,7 @@ def _unpack(packed: bytes) -> str:
             with archive.open(
                 member
             ) as file:  # the size in its header may be wrong: read no further
-                return file.read(_LARGEST).decode("cp949", errors="replace")
+                return file.read(_LARGEST)
     except _UNREADABLE_ZIP as error:
         raise KisUnreachable(f"the master file is not a zip of one text file: {error}") from None
 

@@ -1,8 +1,13 @@
-"""Names of products, option chains and large stocks for people, in English and Korean."""
+"""Names of products, option chains and stocks for people, in English and Korean.
+
+Stocks are named as KIS's master files have them, once a process has learnt that from the stored
+listings (`engine.history.listings`); until then they are shown by their code.
+"""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -27,22 +32,40 @@ _ENGLISH_KINDS = {"future": "futures", "call": "call", "put": "put"}
 _KOREAN_KINDS = {"future": "선물", "call": "콜옵션", "put": "풋옵션"}
 
 
+_listed: dict[str, str] = {}  # Korean names by code, from the stored listings
+
+
+def learn_stocks(korean: Mapping[str, str]) -> None:
+    """Name stocks so from now on in this process: what KIS's master files say, by code."""
+    _listed.clear()
+    _listed.update(korean)
+
+
+def listed_letters() -> str:
+    """Return every letter of the names that were learnt."""
+    return "".join(sorted(set("".join(_listed.values()))))
+
+
 @cache
-def _stocks() -> dict[str, tuple[str, str]]:
-    """Return the English and Korean names of the largest stocks; KIS's file of all is not read."""
-    file = Path(__file__).with_name("stock_names.csv")
+def _in_english() -> dict[str, str]:
+    """Return how people abroad call the largest companies, by their Korean names."""
+    file = Path(__file__).with_name("english_names.csv")
     with file.open(encoding="utf-8", newline="") as lines:
-        return {row["code"]: (row["english"], row["korean"]) for row in csv.DictReader(lines)}
+        return {row["korean"]: row["english"] for row in csv.DictReader(lines)}
 
 
 def english_stock(code: str) -> str:
-    """Return the name of a stock with its code, Samsung Electronics 005930; else stock CODE."""
-    return f"{_stocks().get(code, ('stock', ''))[0]} {code}"
+    """Return the name of a stock with its code, Samsung Electronics 005930; else stock CODE.
+
+    KIS has Korean names only: one that has no English here is given as it is.
+    """
+    name = _listed.get(code, "stock")
+    return f"{_in_english().get(name, name)} {code}"
 
 
 def korean_stock(code: str) -> str:
     """Return the same in Korean: 삼성전자 005930, 주식 CODE."""
-    return f"{_stocks().get(code, ('', '주식'))[1]} {code}"
+    return f"{_listed.get(code, '주식')} {code}"
 
 
 def english(product: Product) -> str:

@@ -18,6 +18,10 @@ APPROVAL = "Approval"
 APPROVAL_PATH = "/oauth2/Approval"
 MASTER = "master"
 MASTER_PATH = "/common/master/fo_idx_code_mts.mst.zip"
+STOCK_MASTER_PATHS = {  # of each market's shares; counted and disturbed as MASTER, too
+    "/common/master/kospi_code.mst.zip": "KOSPI",
+    "/common/master/kosdaq_code.mst.zip": "KOSDAQ",
+}
 
 _CODE = ("FID_COND_MRKT_DIV_CODE", "FID_INPUT_ISCD")
 _BARS = (*_CODE, "FID_INPUT_HOUR_1", "FID_PW_DATA_INCU_YN")

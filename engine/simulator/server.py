@@ -26,6 +26,7 @@ from engine.simulator.endpoints import (
     MASTER_PATH,
     OAUTH,
     OAUTH_PATH,
+    STOCK_MASTER_PATHS,
     Endpoint,
     endpoints,
 )
@@ -36,6 +37,7 @@ from engine.simulator.faults.moving import moved_market
 from engine.simulator.faults.rule import WEBSOCKET
 from engine.simulator.faults.scenario import KillToken, Refuse, Scenario, Slow
 from engine.simulator.market.data import MarketData
+from engine.simulator.market.listed_stocks import stock_master_file
 from engine.simulator.query import in_capitals
 from engine.simulator.reference_answers import master_file
 from engine.simulator.refusals import Refusal, missing_field, unknown_service, wrong_field
@@ -47,7 +49,12 @@ from engine.simulator.tokens import Admission
 JSON = "application/json"
 ZIP = "application/zip"
 UNKNOWN = "unknown"  # how calls of what is not served are counted
-WITHOUT_TR_ID = {OAUTH_PATH: OAUTH, APPROVAL_PATH: APPROVAL, MASTER_PATH: MASTER}
+WITHOUT_TR_ID = {
+    OAUTH_PATH: OAUTH,
+    APPROVAL_PATH: APPROVAL,
+    MASTER_PATH: MASTER,
+    **dict.fromkeys(STOCK_MASTER_PATHS, MASTER),
+}
 # Unless `serve` is given others. Clients insist on the lengths of real ones (docs/kis.md#clients).
 APP_KEYS = {"simulated-key".ljust(36, "-"): "simulated-secret".ljust(180, "-")}
 
@@ -224,7 +231,11 @@ class Simulator:
 
     async def _master(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
         hits = self._rules_for_call(MASTER, "", now)
-        return await self._deliver(master_file(self.exchange, now.date()), hits, request, ZIP)
+        if market := STOCK_MASTER_PATHS.get(re.sub("/+", "/", request.path)):
+            body = stock_master_file(self.exchange.market, market, now.date())
+        else:
+            body = master_file(self.exchange, now.date())
+        return await self._deliver(body, hits, request, ZIP)
 
 
 def _object(body: bytes) -> dict[str, str]:

@@ -342,6 +342,17 @@ _FIXED = (
         compare_on=("symbol",),
     ),
     Table(
+        "stock_listings",
+        schemas.STOCK_LISTINGS,
+        ("symbol", "seen_first"),
+        "seen_last",
+        compare_on=tuple(
+            name
+            for name in schemas.STOCK_LISTINGS.names
+            if name not in ("symbol", "seen_first", "fetched_at")
+        ),
+    ),
+    Table(
         "feed_symbols",
         schemas.FEED_SYMBOLS,
         ("session", "symbol"),

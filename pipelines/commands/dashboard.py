@@ -9,6 +9,8 @@ from contextlib import suppress
 
 import psutil
 
+from engine.history.listings import NAMES, learn_names
+from engine.history.scan import query
 from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.log import setup_logging
 from pipelines.commands.options import (
@@ -77,7 +79,8 @@ def dashboard(
         usual = opened.settings.language
         server = PageServer(viewer, host, port, seconds, secret, allowed, usual)
         _lower_priority()
-        assets()  # made before anybody waits for them
+        learn_names(query(opened.url, NAMES))
+        assets()  # made before anybody waits for them, with the letters of the names
         asyncio.run(server.serve(lambda: _announce(host, port, secret)))
     return 0
 

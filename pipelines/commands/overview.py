@@ -24,6 +24,7 @@ COMMANDS = {
         "export": "write sealed sessions as Parquet: just export --to DIR",
     },
     "Research": {
+        "symbols": "search what is listed by code or Korean name: just symbols 005930; --refresh",
         "signals": "the signals of a session at which a strategy turned",
         "trades": "the trades that a session's signals make, and what they earn,"
         " by the rules of just backtest",
@@ -81,6 +82,10 @@ EXAMPLES = {
         "just validate --from 2026-11-02 --fix",
     ),
     "export": ("just export --to parquet",),
+    "symbols": (
+        "just symbols 하이닉스",
+        "just symbols 005 --format csv",
+    ),
     "signals": (
         "just signals --date today",
         "just signals --strategy dolpha1 --format csv",

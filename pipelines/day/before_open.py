@@ -30,6 +30,7 @@ from engine.store.metadata import store_collected_symbols, store_strategy_symbol
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
 from pipelines.day.warm_up import open_windows
+from pipelines.history.listings import refresh_listings
 from pipelines.history.reconcile import fill_before_open, fill_today, finish_earlier
 from strategies.registry import STRATEGIES, warm_up_sessions
 
@@ -150,6 +151,7 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
         "the warm-up of the strategies", lambda: open_windows(plan, day.store, day.ingestor)
     )
     await retry("the last prices of the options", lambda: _recall_prices(day))
+    await retry("the listed stocks", lambda: refresh_listings(context))
 
 
 async def _recall_prices(day: DayParts) -> None:

@@ -10,6 +10,8 @@ from typing import Literal
 import altair as alt
 
 from engine.errors import InputError
+from engine.history.listings import NAMES, learn_names
+from engine.history.scan import query
 from engine.market import sessions
 from engine.market.symbols import Stock, VenueStock, parse
 from pipelines.reports import option_pictures, queries
@@ -60,6 +62,7 @@ def draw(url: str, what: What, choice: Choice, source: str) -> Picture:
     Raises InputError if there is nothing to draw.
     """
     day = choice.day or queries.newest_day(url)
+    learn_names(query(url, NAMES))
     return _DRAW[what](url, day, choice, source)
 
 

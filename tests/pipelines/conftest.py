@@ -13,6 +13,7 @@ from engine import schemas
 from engine.clock import WallClock
 from engine.market import sessions
 from engine.store import Store
+from engine.store.listings import store_listings
 from engine.store.metadata import record_heartbeat
 from pipelines.chains import (
     chain_figures,
@@ -24,6 +25,7 @@ from pipelines.chains import (
 from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
 from tests.databases import fresh_database
+from tests.engine.store.data import listings
 from tests.stamps import stamps_between
 
 DAY = date(2026, 11, 16)
@@ -161,6 +163,7 @@ async def fill(url: str) -> None:
     )
     batch = schemas.conform(since, schemas.STRATEGY_SYMBOLS)
     await store.merge("strategy_symbols", batch)
+    await store_listings(store, listings(c005930="삼성전자"), DAY)
     await record_heartbeat(store, "collector", "running", "2026-11-16: 790 bars", 790, None)
     await store.close()
 

@@ -20,6 +20,7 @@ from engine.kis.transport import Transport
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.synthetic import SyntheticMarket
@@ -108,7 +109,12 @@ async def desk(
     ours: Clock = clock if ahead is None else SteppedClock(clock, steps)
     async with serve(market or MARKET, clock, faults=faults, calls_per_second=1000) as simulator:
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
-        settings = KisSettings(base_url=simulator.base_url, app_keys=(key,), calls_per_second=5)
+        settings = KisSettings(
+            base_url=simulator.base_url,
+            master_url=simulator.base_url + MASTER_PATH,
+            app_keys=(key,),
+            calls_per_second=5,
+        )
         transport = Transport(
             simulator.base_url, ours, timeout=settings.request_timeout, tells_time=ahead is not None
         )

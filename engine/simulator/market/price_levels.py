@@ -52,6 +52,11 @@ STOCKS = {
 }
 
 
+def stock_name(code: str) -> str:
+    """Return the Korean name of any code."""
+    return STOCKS[code][0] if code in STOCKS else f"종목{code}"
+
+
 @lru_cache(maxsize=4096)
 def stock_profile(code: str) -> tuple[str, float, float, float]:
     """Return name, close in autumn 2026 (KRW), shares a day and daily volatility of any code."""
@@ -60,7 +65,7 @@ def stock_profile(code: str) -> tuple[str, float, float, float]:
     random = draws("stock", code)
     price = float(np.exp(random.uniform(np.log(2_000), np.log(400_000))))
     shares = float(np.exp(random.normal(np.log(3e10 / price), 1.3)))
-    return f"종목{code}", price, shares, float(random.uniform(0.012, 0.035))
+    return stock_name(code), price, shares, float(random.uniform(0.012, 0.035))
 
 
 def index_close(seed: int, underlying: str, day: date) -> float:

@@ -60,6 +60,5 @@ def _letters() -> str:
     """Return a text with every letter that the page may write itself."""
     said = (text for texts in catalogue().values() for text in texts.values())
     market = Path(names.__file__).parent
-    named = [*sorted(market.glob("*.py")), market / "stock_names.csv"]
-    files = (file.read_text("utf-8") for file in named)
-    return "".join(sorted(set("".join([*said, *files]))))
+    files = (file.read_text("utf-8") for file in sorted(market.glob("*.py")))
+    return "".join(sorted(set("".join([*said, *files, names.listed_letters()]))))

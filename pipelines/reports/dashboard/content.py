@@ -16,6 +16,7 @@ import polars as pl
 
 from engine.clock import Clock, WallClock
 from engine.errors import StoreError
+from engine.history.listings import NAMES, learn_names
 from engine.market.symbols import parse
 from engine.store.connection import Connection
 from pipelines.feed import Feed
@@ -47,6 +48,7 @@ from strategies.turns import turns
 
 Parts = dict[str, str]  # HTML by the id of its place on the page
 _KEPT = 32  # readings: of days, charts and chains that somebody looks at
+_NAMES_FOR = 60.0  # seconds
 Reading = TypeVar("Reading")
 
 
@@ -70,6 +72,7 @@ class Viewer:
         self._watch = HeartbeatWatch(self.stale_after)
         self._lock = threading.Lock()
         self._kept: dict[object, tuple[float, Any]] = {}
+        self._named_at = -_NAMES_FOR
 
     def read(self, choice: PageChoice | None = None) -> PageContent:
         """Read what is chosen once. If the database is away, the content says so."""
@@ -79,6 +82,7 @@ class Viewer:
 
     def _read(self, choice: PageChoice) -> PageContent:
         try:
+            self._learn_names()
             present = day = self._day(choice)
             if choice.day is None and (last := read_last_day(self._connection, present)):
                 choice = replace(choice, day=last)
@@ -91,6 +95,12 @@ class Viewer:
         states = self._states(present)
         board = Board(present, day, chart, options)
         return PageContent(board, states, self.simulated, choice, disk=disk_of(self.folder))
+
+    def _learn_names(self) -> None:
+        """Look from time to time whether a stock has another name, or a first one."""
+        if time.monotonic() - self._named_at > _NAMES_FOR:
+            learn_names(pl.DataFrame(self._connection.query(NAMES)))
+            self._named_at = time.monotonic()
 
     def _day(self, choice: PageChoice) -> DayBoard:
         return self._recent(("day", choice.day), lambda: self._read_day(choice))

@@ -38,7 +38,7 @@ DAYS = st.dates(date(2015, 8, 1), date(2027, 12, 31))
 @pytest.mark.parametrize(
     ("text", "kind", "code", "table", "english", "korean"),
     [
-        ("005930", Stock, "005930", "stocks_1m", "Samsung Electronics 005930", "삼성전자 005930"),
+        ("005930", Stock, "005930", "stocks_1m", "stock 005930", "주식 005930"),
         ("0001A0", Stock, "0001A0", "stocks_1m", "stock 0001A0", "주식 0001A0"),
         ("00088K", Stock, "00088K", "stocks_1m", "stock 00088K", "주식 00088K"),
         ("Q500001", Stock, "Q500001", "stocks_1m", "stock Q500001", "주식 Q500001"),

@@ -21,7 +21,7 @@ DAY = date(2026, 11, 18)
 @pytest.mark.parametrize(
     ("text", "code", "market", "english"),
     [
-        ("005930_AFTER", "J", Market.AFTER, "Samsung Electronics 005930, KRX after-market"),
+        ("005930_AFTER", "J", Market.AFTER, "stock 005930, KRX after-market"),
         ("0001A0_NX", "NX", Market.NXT, "stock 0001A0, Nextrade"),
         ("Q500001_UN", "UN", Market.UNIFIED, "stock Q500001, KRX and Nextrade"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 import pyarrow as pa
@@ -84,3 +84,29 @@ def signals(
         for name in ("lb", "atr", "move_open", "sigma_open", "vwap")
     )
     return batch(frame, DOLPHA1_SIGNAL)
+
+
+def listings(market: str = "KOSPI", halted: tuple[str, ...] = (), **names: str) -> pl.DataFrame:
+    """What a file lists: names by code, whose first letter is not of the code."""
+    codes = [code[1:] for code in names]
+    return pl.DataFrame(
+        {
+            "symbol": codes,
+            "name": list(names.values()),
+            "market": market,
+            "kind": "common",
+            "group_code": "ST",
+            "sector_large": "0027",
+            "sector_medium": None,
+            "sector_small": None,
+            "index_member": None,
+            "halted": [code in halted for code in codes],
+            "liquidating": False,
+            "managed": False,
+            "listed_from": date(2000, 1, 4),
+            "standard_code": "KR7005930003",
+        },
+        schema_overrides=dict.fromkeys(
+            ("sector_medium", "sector_small", "index_member"), pl.String
+        ),
+    )

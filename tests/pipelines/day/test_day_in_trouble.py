@@ -15,6 +15,7 @@ from pytest_httpserver import HTTPServer
 
 from engine.errors import InputError, KisKeyRefused, KrtError, StoreError
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from pipelines.day.alerts import Contact
 from pipelines.day.ingest import Ingestor
@@ -45,7 +46,12 @@ async def collect(
     hook.expect_request("/hook").respond_with_data("")
     alert = SecretStr(f"json://{hook.host}:{hook.port}/hook")
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(secret))
-    settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=5)
+    settings = KisSettings(
+        base_url=at.simulator.base_url,
+        master_url=at.simulator.base_url + MASTER_PATH,
+        app_keys=(key,),
+        calls_per_second=5,
+    )
     today = plan(Feed((STOCK,)), DAY)
     stats = DayStatistics(today, simulated=True)
     paths = DayPaths(url, folder / "live", folder / "kis")

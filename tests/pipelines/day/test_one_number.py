@@ -20,6 +20,7 @@ from engine.history.scan import query
 from engine.market.sessions import Session
 from engine.market.symbols import parse, parse_chain
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.store import Store
 from engine.store.identifiers import literal
@@ -59,7 +60,12 @@ async def play(url: str, folder: Path) -> tuple[DayStatistics, Validation]:
     faults = Scenario.model_validate({"rule": [SILENCE]})
     async with desk(url, folder, LATE, Odd(3), faults) as at:
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
-        settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=5)
+        settings = KisSettings(
+            base_url=at.simulator.base_url,
+            master_url=at.simulator.base_url + MASTER_PATH,
+            app_keys=(key,),
+            calls_per_second=5,
+        )
         stats = DayStatistics(plan(FEED, DAY), simulated=True)
         paths = DayPaths(url, folder / "live", folder / "kis")
         await run_day(stats.plan, settings, at.clock, paths, stats)

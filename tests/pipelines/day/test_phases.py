@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from engine.errors import InputError
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.store.spool import Spool
 from pipelines.collector_lock import hold_collector_lock
 from pipelines.commands import main
@@ -279,7 +280,10 @@ def test_a_signal_ends_the_day_with_what_it_has_committed(
 
             key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
             settings = KisSettings(
-                base_url=at.simulator.base_url, app_keys=(key,), calls_per_second=15
+                base_url=at.simulator.base_url,
+                master_url=at.simulator.base_url + MASTER_PATH,
+                app_keys=(key,),
+                calls_per_second=15,
             )
             today = plan(STOCK_ONLY, DAY)
             stats = DayStatistics(today, simulated=True)

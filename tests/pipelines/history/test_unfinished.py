@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from engine import schemas
 from engine.errors import KisRefused
 from engine.settings import AppKey, KisSettings
+from engine.simulator.endpoints import MASTER_PATH
 from engine.store.metadata import record_heartbeat
 from pipelines.chains import (
     chain_figures,
@@ -141,7 +142,11 @@ async def test_a_start_stores_the_status_running_before_the_days_first_row(
     monkeypatch.setattr("pipelines.day.before_open.fill_before_open", killed)
     async with desk(database_url, tmp_path, NOON) as at:
         key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
-        settings = KisSettings(base_url=at.simulator.base_url, app_keys=(key,))
+        settings = KisSettings(
+            base_url=at.simulator.base_url,
+            master_url=at.simulator.base_url + MASTER_PATH,
+            app_keys=(key,),
+        )
         today = plan(Feed((STOCK,)), YESTERDAY)
         paths = DayPaths(database_url, tmp_path / "live", tmp_path / "kis")
         with pytest.raises(KisRefused):

@@ -19,11 +19,12 @@ from engine.market.sessions import Market
 from engine.store import Store
 from engine.store.metadata import record_heartbeat
 from pipelines.read_only import reader_url
-from pipelines.reports.dashboard import board, chain_table, head
+from pipelines.reports.dashboard import board, chain_table, content, head
 from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.texts import LANGUAGES, Texts
+from tests.databases import command
 
 NOON = datetime(2026, 11, 16, 12, 0)
 KO, EN = Texts("ko"), Texts("en")
@@ -454,3 +455,18 @@ def test_options_are_computed_when_a_snapshot_has_come_and_not_at_every_look(fil
     assert second is not None
     assert second.day is not first.day
     assert second.options is first.options
+
+
+def test_a_stock_is_shown_by_the_name_that_it_is_listed_under(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "_NAMES_FOR", 0.0)
+    looking = Viewer(reader_url(filled), simulated=False, clock=Noon(), fresh=0.0)
+    assert "삼성전자 005930" in unescape(looking.read().html())
+    assert "Samsung Electronics 005930" in unescape(looking.read().html("en"))
+    rename = "UPDATE stock_listings SET name = '{}'"
+    command(filled, rename.format("카카오"))
+    try:
+        assert "카카오 005930" in unescape(looking.read().html())
+    finally:
+        command(filled, rename.format("삼성전자"))
