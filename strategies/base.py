@@ -149,11 +149,36 @@ class NeedsFewBars(Protocol[ParamsT_contra]):
         ...
 
 
+@runtime_checkable
+class SharesFeatures(Protocol[ParamsT_contra]):
+    """A strategy that can say which parameters its features depend on, so that sweeps cost less.
+
+    `evaluate(bars, params)` must be `signals(shared(bars, params), params)`. Trials that differ in
+    other parameters alone share one frame of `shared`. A strategy need not have this.
+    """
+
+    @property
+    def shared_by(self) -> frozenset[str]:
+        """The names of the parameters that `shared` reads."""
+        ...
+
+    def shared(self, bars: pl.LazyFrame, params: ParamsT_contra) -> pl.LazyFrame:
+        """Return what `signals` reads: one row a bar, with the features that trials share."""
+        ...
+
+    def signals(self, shared: pl.LazyFrame, params: ParamsT_contra) -> pl.LazyFrame:
+        """Return the rows of `evaluate`."""
+        ...
+
+
 def trade_signal(params: Params) -> pl.Expr:
-    """Return monitor_signal at the observations, else 0. The stamp counts, not the wall clock."""
+    """Return monitor_signal at the observations, else 0. The stamp counts, not the wall clock.
+
+    Reads the frame of `engine.features.bars.in_order`.
+    """
     return pl.when(is_observation(params)).then(pl.col("monitor_signal")).otherwise(0)
 
 
 def is_observation(params: Params) -> pl.Expr:
     """Return whether the bar's stamp is one at which the strategy trades."""
-    return pl.col("timestamp").dt.minute() % params.observe_interval_minutes == 0
+    return pl.col("minute_of_hour") % params.observe_interval_minutes == 0

@@ -29,9 +29,10 @@ _DATES = 1 << 17  # room for dates until 2328
 def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     """Return the bars sorted by symbol and time, one row a bar, with the columns features read.
 
-    These are `session` (its date), `session_number` (from 1, one count for all symbols),
-    `session_start` (row of the session's first bar), `bar_number` (from 1, in its symbol) and
-    `previous_close` (of the bar before, also across sessions; null at the symbol's first bar).
+    These are `session` (its date), `minute_of_hour` (of its stamp), `session_number` (from 1, one
+    count for all symbols), `session_start` (row of the session's first bar), `bar_number` (from 1,
+    in its symbol) and `previous_close` (of the bar before, also across sessions; null at the
+    symbol's first bar).
 
     Of several rows of one bar the last one wins, as in the store. A row without a positive, finite
     price in each of open, high, low and close is left out; an unknown volume counts as 0.
@@ -44,7 +45,10 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
         .filter(is_bar())
         .sort("symbol", "timestamp", maintain_order=True)
         .filter(_differs("timestamp", -1) | _differs("symbol", -1))
-        .with_columns(pl.col("timestamp").dt.date().alias("session"))
+        .with_columns(
+            pl.col("timestamp").dt.date().alias("session"),
+            pl.col("timestamp").dt.minute().alias("minute_of_hour"),
+        )
         .with_columns(
             (_differs("session", 1) | new_symbol).alias("new_session"),
             (row - pl.when(new_symbol).then(row).forward_fill() + 1).alias("bar_number"),

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from engine.errors import InputError, KrtError
-from pipelines.evaluation.trials import Outcome, Trial, run_trial
+from pipelines.evaluation.trials import Outcome, Trial, batches, run_batch
 
 _bars: pl.DataFrame  # in a worker process; read once
 
@@ -35,15 +35,16 @@ def run_on_all_cores(
     Raises KrtError if a process dies.
     """
     count = min(workers or os.cpu_count() or 1, len(trials), _MOST_PROCESSES)
+    todo = batches(trials, bars, count)
     with TemporaryDirectory() as folder, _one_thread_each():
         file = Path(folder) / "bars.arrow"
         bars.write_ipc(file)
         spawn = multiprocessing.get_context("spawn")  # forking a process with threads can hang
         with ProcessPoolExecutor(count, spawn, initializer=_read, initargs=(file,)) as pool:
-            running = {pool.submit(_run_here, trial): trial for trial in trials}
+            running = {pool.submit(_run_here, batch): batch for batch in todo}
             try:
                 for done in as_completed(running):
-                    yield running[done], done.result()
+                    yield from zip(running[done], done.result(), strict=True)
             except BrokenProcessPool as error:
                 raise KrtError(
                     "a worker process died (not enough memory?); finished trials are kept, so run"
@@ -73,8 +74,8 @@ def _read(file: Path) -> None:
     _bars = pl.read_ipc(file.read_bytes())  # not mapped: Windows cannot delete a mapped file
 
 
-def _run_here(trial: Trial) -> Outcome:
-    return run_trial(trial, _bars)
+def _run_here(batch: list[Trial]) -> list[Outcome]:
+    return run_batch(batch, _bars)
 
 
 def run_on_ray(
@@ -96,11 +97,13 @@ def run_on_ray(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at {address}: {error}") from error
     try:
-        remote = ray.remote(num_cpus=1)(run_trial)
+        remote = ray.remote(num_cpus=1)(run_batch)
         shared = ray.put(bars)
-        running = {remote.remote(trial, shared): trial for trial in trials}
+        found = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray says not what it gives
+        workers = max(int(found.get("CPU", 1)), 1)
+        running = {remote.remote(batch, shared): batch for batch in batches(trials, bars, workers)}
         while running:
             (done, *_), _ = ray.wait(list(running))
-            yield running.pop(done), ray.get(done)
+            yield from zip(running.pop(done), ray.get(done), strict=True)
     finally:
         ray.shutdown()

@@ -19,13 +19,16 @@ from typing import Any
 import polars as pl
 
 from engine.errors import InputError
+from strategies.backtesting.positions import market
 from strategies.backtesting.rules import BacktestRules
-from strategies.backtesting.run import backtest
-from strategies.base import Params
+from strategies.backtesting.run import backtest_figures
+from strategies.base import ENGINE, Params, SharesFeatures
 from strategies.registry import strategy_named
 
 _FIRST_BYTES = b'{"data": "'  # of every log of trials
 _FIGURES = b"2"  # counts up with their meaning: older trials are not compared with newer ones
+_ROWS_AT_ONCE = 2_000_000  # bars times trials of a batch, so that it is soon done
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 64  # trials of a batch
 Outcome = list[dict[str, Any]]  # the figures of each symbol; empty if nothing could be traded
 
 
@@ -90,14 +93,52 @@ def _first_line(error: ValueError) -> str:
     return str(found[0]["msg"])
 
 
-def run_trial(trial: Trial, bars: pl.DataFrame) -> Outcome:
-    """Backtest the trial and return the figures of each symbol."""
-    strategy = strategy_named(trial.strategy)
-    try:
-        result = backtest(bars.lazy(), strategy, trial.params, trial.rules, start=trial.start)
-    except InputError:
-        return []
-    return result.figures.with_columns(pl.col("ruined").cast(pl.String)).to_dicts()
+def batches(trials: Sequence[Trial], bars: pl.DataFrame, workers: int) -> list[list[Trial]]:
+    """Return the trials in batches for `run_batch`, each of trials that share their features.
+
+    A batch is short, so that little is lost when a sweep is interrupted, and there is more than one
+    for each worker, so that none waits long for the others.
+    """
+    alike: dict[tuple[object, ...], list[Trial]] = {}
+    for trial in trials:
+        alike.setdefault(_shared_values(trial), []).append(trial)
+    quick = max(_ROWS_AT_ONCE // max(bars.height, 1), _FEWEST_AT_ONCE)
+    step = max(min(quick, _MOST_AT_ONCE, len(trials) // (2 * workers)), 1)
+    return [same[n : n + step] for same in alike.values() for n in range(0, len(same), step)]
+
+
+def _shared_values(trial: Trial) -> tuple[object, ...]:
+    """Return what two trials have in common that share their features."""
+    strategy, values = strategy_named(trial.strategy), trial.params.model_dump()
+    read = strategy.shared_by if isinstance(strategy, SharesFeatures) else frozenset[str]()
+    return (trial.strategy, *(values[name] for name in sorted(read)))
+
+
+def run_batch(batch: Sequence[Trial], bars: pl.DataFrame) -> list[Outcome]:
+    """Backtest the trials of one of the `batches`; return the figures of each symbol for each.
+
+    What the trials have in common is computed once: the bars in order, and the features of a
+    strategy that can say so (`SharesFeatures`).
+    """
+    strategy, traded = strategy_named(batch[0].strategy), market(bars.lazy())
+    shared: pl.DataFrame | None = None
+    outcomes = []
+    for trial in batch:
+        if isinstance(strategy, SharesFeatures):
+            if shared is None:
+                shared = strategy.shared(bars.lazy(), trial.params).collect(engine=ENGINE)
+            signals = strategy.signals(shared.lazy(), trial.params)
+        else:
+            signals = strategy.evaluate(bars.lazy(), trial.params)
+        try:
+            figures = backtest_figures(
+                traded, signals, strategy, trial.params, trial.rules, start=trial.start
+            )
+        except InputError:
+            outcomes.append(Outcome())
+        else:
+            outcomes.append(figures.with_columns(pl.col("ruined").cast(pl.String)).to_dicts())
+    return outcomes
 
 
 def fingerprint(bars: pl.DataFrame) -> str:

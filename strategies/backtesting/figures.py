@@ -7,8 +7,6 @@ from statistics import NormalDist
 
 import polars as pl
 
-from strategies.base import ENGINE
-
 SESSIONS_A_YEAR = 252  # as is usual, so that figures can be compared; KRX has about 245
 _BY_RETURNS = ("annual_return", "volatility", "sharpe", "turnover", "skew", "kurtosis")
 EULER_MASCHERONI = 0.5772156649015329
@@ -40,9 +38,8 @@ def _row(days: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     One symbol after the other: aggregating all of them at once adds the parts of a sum in the order
     in which threads finish, and the last bit would depend on their number.
     """
-    from_days = days.rechunk().lazy().select(pl.col("symbol").first(), *_daily_figures())
-    from_trades = trades.rechunk().lazy().select(*_trade_figures())
-    row = pl.concat(pl.collect_all([from_days, from_trades], engine=ENGINE), how="horizontal")
+    row = days.rechunk().select(pl.col("symbol").first(), *_daily_figures())
+    row = row.hstack(trades.rechunk().select(*_trade_figures()))
     unknown = [pl.when(pl.col("ruined").is_null()).then(name).alias(name) for name in _BY_RETURNS]
     return row.with_columns(unknown)
 

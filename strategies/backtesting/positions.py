@@ -26,6 +26,25 @@ def positions(
     return positions_by_signals(bars, strategy.evaluate(bars, params), params, rules)
 
 
+def market(bars: pl.LazyFrame) -> pl.DataFrame:
+    """Return the bars in order with what trading on them needs, whatever the strategy.
+
+    Columns: those of `in_order`, first and last (of the session), multiplier, tick_open,
+    tick_close. Raises InputError for an unknown symbol.
+    """
+    ordered = (
+        in_order(bars)
+        .with_columns(pl.col("session_number").set_sorted())  # found by slices, not by a search
+        .collect(engine=ENGINE)
+    )
+    symbols = ordered["symbol"].unique().sort().to_list()
+    return _with_ends(
+        ordered.join(terms(symbols), on="symbol", maintain_order="left")
+    ).with_columns(
+        tick_at("open", symbols).alias("tick_open"), tick_at("close", symbols).alias("tick_close")
+    )
+
+
 def positions_by_signals(
     bars: pl.LazyFrame,
     signals: pl.LazyFrame,
@@ -34,41 +53,50 @@ def positions_by_signals(
     *,
     running: Collection[str] = (),
 ) -> pl.DataFrame:
+    """Return `positions_on` the market of the bars."""
+    return positions_on(market(bars), signals, params, rules, running=running)
+
+
+def positions_on(
+    market: pl.DataFrame,
+    signals: pl.LazyFrame,
+    params: Params,
+    rules: BacktestRules,
+    *,
+    running: Collection[str] = (),
+) -> pl.DataFrame:
     """Return one row a bar with the position over it and what that earned.
 
-    `running` are the symbols whose newest session is not over: its newest bar is not its last, so
-    nothing is closed there.
+    `market` is that of the bars, `signals` the strategy's rows for them; bars without one are left
+    out. `running` are the symbols whose newest session is not over: its newest bar is not its last,
+    so nothing is closed there.
 
-    Columns: timestamp, symbol, session, open, close, tradable (the strategy has a band), position
-    (-1, 0, +1 while the bar lasts), before (while the bar before lasted), decided (from the next
-    bar on; null before the first decision), last (of the session), multiplier, tick_open,
-    tick_close; in KRW gross, cost, value (traded); trade (a number that is the same for the bars of
-    a trade); ruined (false; see `ruin`). Raises InputError for an unknown symbol.
+    Columns: timestamp, symbol, session, session_number (one count for all symbols), open, close,
+    tradable (the strategy has a band), position (-1, 0, +1 while the bar lasts), before (while the
+    bar before lasted), decided (from the next bar on), last (of the session), multiplier,
+    tick_open, tick_close; in KRW gross, cost, value (traded); trade (a number that is the same for
+    the bars of a trade); ruined (false; see `ruin`).
     """
-    signals = signals.select("timestamp", "symbol", "trade_signal", "ub", "lb")
-    ordered = in_order(bars).collect(engine=ENGINE)
-    symbols = ordered["symbol"].unique().sort().to_list()
+    wanted = signals.select("timestamp", "symbol", "trade_signal", "ub", "lb")
     return (
-        ordered.lazy()
-        .join(signals, on=["timestamp", "symbol"], maintain_order="left")
-        .with_columns(_decision(params, rules).alias("target"))
-        .with_columns(pl.col("target").forward_fill().over("session_number"))
-        .with_columns(_last(running).alias("last"), _previous("target").alias("wanted"))
+        _beside(market, wanted.collect(engine=ENGINE))
+        .lazy()
+        .with_columns(_decided(params, rules).alias("target"))
+        .with_columns(pl.col("target").forward_fill())
+        .with_columns(_last(running), _previous("target").alias("wanted"))
         .with_columns(_without_late_entry().alias("position"))
         .with_columns(
             _previous("position").alias("before"),
-            pl.struct("session_number", "position").rle_id().alias("trade"),
+            _trade().alias("trade"),
             pl.col("ub").is_not_null().alias("tradable"),
             pl.col("target").alias("decided"),
-            tick_at("open", symbols).alias("tick_open"),
-            tick_at("close", symbols).alias("tick_close"),
         )
-        .join(terms(symbols).lazy(), on="symbol", maintain_order="left")
         .with_columns(_gross(rules), _cost(rules), _value(rules), ruined=pl.lit(value=False))
         .select(
             "timestamp",
             "symbol",
             "session",
+            "session_number",
             "open",
             "close",
             "tradable",
@@ -90,9 +118,38 @@ def positions_by_signals(
     )
 
 
+def _beside(market: pl.DataFrame, signals: pl.DataFrame) -> pl.DataFrame:
+    """Add the signals to the rows of the market: without a search where there is one for each."""
+    keys = ["timestamp", "symbol"]
+    if signals.height == market.height and all(signals[k].equals(market[k]) for k in keys):
+        return market.hstack(signals.drop(keys))
+    return _with_ends(market.join(signals, on=keys, maintain_order="left"))
+
+
+def _with_ends(bars: pl.DataFrame) -> pl.DataFrame:
+    """Add which bars are the first and the last of their session, and session_start."""
+    number, row = pl.col("session_number"), pl.int_range(pl.len())
+    return bars.with_columns(
+        number.ne_missing(number.shift(1)).alias("first"),
+        number.ne_missing(number.shift(-1)).alias("last"),
+    ).with_columns(pl.when("first").then(row).forward_fill().alias("session_start"))
+
+
+def each_symbol(positions: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the rows of each symbol; nothing is copied."""
+    counts = positions["symbol"].rle().struct.field("len").to_list()
+    return [positions.slice(sum(counts[:n]), count) for n, count in enumerate(counts)]
+
+
 def with_results(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """Return the positions with cost and value computed again: their last bars have changed."""
     return positions.with_columns(_cost(rules), _value(rules))
+
+
+def _decided(params: Params, rules: BacktestRules) -> pl.Expr:
+    """Return the decision; 0 at a session's first bar if there is none: it begins flat."""
+    decision = _decision(params, rules)
+    return pl.when(pl.col("first") & decision.is_null()).then(0).otherwise(decision)
 
 
 def _decision(params: Params, rules: BacktestRules) -> pl.Expr:
@@ -106,15 +163,21 @@ def _decision(params: Params, rules: BacktestRules) -> pl.Expr:
 
 def _previous(column: str) -> pl.Expr:
     """Return the column at the previous bar of the session; 0 at its first bar."""
-    return pl.col(column).fill_null(0).shift(1, fill_value=0).over("session_number")
+    before = pl.col(column).fill_null(0).shift(1, fill_value=0)
+    return pl.when("first").then(0).otherwise(before)
+
+
+def _trade() -> pl.Expr:
+    """Return a number that counts up where a position or a session begins."""
+    begins = pl.col("first") | (pl.col("position") != pl.col("position").shift(1))
+    return begins.cum_sum().set_sorted()
 
 
 def _last(running: Collection[str]) -> pl.Expr:
-    over = pl.col("session_number").ne_missing(pl.col("session_number").shift(-1))
     if not running:
-        return over
+        return pl.col("last")
     newest = pl.col("symbol").ne_missing(pl.col("symbol").shift(-1))
-    return over & ~(newest & pl.col("symbol").is_in(list(running)))
+    return pl.col("last") & ~(newest & pl.col("symbol").is_in(list(running)))
 
 
 def _without_late_entry() -> pl.Expr:

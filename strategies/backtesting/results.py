@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from strategies.backtesting.positions import each_symbol
 from strategies.backtesting.rules import BacktestRules, first_capital
 from strategies.base import ENGINE
 
@@ -19,8 +20,13 @@ def trades(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """
     ticks = rules.commission_ticks + rules.slippage_ticks
     krw = pl.col("multiplier") * rules.contracts
+    trade = pl.col("trade")
+    # The bar after a trade's last one is the first of another: these two are enough of each.
+    edge = trade.ne_missing(trade.shift(1)) | trade.ne_missing(trade.shift(-1))
     return (
         positions.lazy()
+        .with_columns(pl.int_range(pl.len()).alias("row"))
+        .filter(edge)
         .with_columns(_at_exit("open", "close", "exit"), _at_exit("timestamp", "timestamp", "left"))
         .with_columns(_at_exit("tick_open", "tick_close", "exit_tick"), _why())
         .with_columns(pl.col("exit").fill_null(pl.col("close")), pl.col("exit_tick").fill_null(0.0))
@@ -32,7 +38,7 @@ def trades(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
             pl.first("timestamp").alias("entered"),
             pl.first("open").alias("entry"),
             pl.last("left", "exit", "why"),
-            pl.len().cast(pl.Int64).alias("bars"),
+            (pl.last("row") - pl.first("row") + 1).alias("bars"),
             (pl.first("position") * (pl.last("exit") - pl.first("open")) * krw.first()).alias(
                 "gross"
             ),
@@ -69,8 +75,12 @@ def _why() -> pl.Expr:
 
 def tradable_sessions(positions: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of each symbol from the first session on in which it could trade."""
-    could = pl.col("tradable").cum_max().over("symbol").max().over("symbol", "session")
-    return positions.filter(could)
+    parts = []
+    for part in each_symbol(positions):
+        first = part["tradable"].arg_max() or 0
+        if part["tradable"][first]:
+            parts.append(part.slice(part["session"].search_sorted(part["session"][first])))
+    return pl.concat(parts) if parts else positions.clear()
 
 
 def daily(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
@@ -85,8 +95,9 @@ def daily(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     earned = pl.col("net") / (pl.col("equity") - pl.col("net"))
     return (
         positions.lazy()
-        .group_by("symbol", "session", maintain_order=True)
+        .group_by("session_number", maintain_order=True)
         .agg(
+            pl.first("symbol", "session"),
             pl.sum("gross", "cost"),
             began.sum().cast(pl.Int64).alias("trades"),
             pl.sum("value"),
@@ -101,7 +112,7 @@ def daily(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
         .with_columns(equity.alias("equity"))
         .with_columns(pl.when("ruined").then(-1.0).otherwise(earned).alias("return"))
         .with_columns(pl.when("ruined").then(0.0).otherwise("equity").alias("equity"))
-        .drop("ruined")
+        .drop("session_number", "ruined")
         .collect(engine=ENGINE)
     )
 

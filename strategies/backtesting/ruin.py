@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from strategies.backtesting.positions import with_results
+from strategies.backtesting.positions import each_symbol, with_results
 from strategies.backtesting.rules import BacktestRules, first_capital
 
 
@@ -19,10 +19,16 @@ def until_ruin(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     position is left at the usual costs; the column `ruined` marks the bar. What was lost beyond the
     capital (a bar is the finest step) stays in gross and cost.
     """
-    earned = (pl.col("gross") - pl.col("cost")).cum_sum().over("symbol")
-    lost = (first_capital(rules).over("symbol") + earned <= 0).cast(pl.Int64)
-    bars_since = lost.cum_max().cum_sum().over("symbol")  # 1 at the bar, whatever came after it
-    until = positions.with_columns(bars_since=bars_since).filter(pl.col("bars_since") <= 1)
-    ruined = pl.col("bars_since") == 1
-    ended = until.with_columns(ruined=ruined, last=pl.col("last") | ruined)
-    return with_results(ended.drop("bars_since"), rules)
+    parts = [_until_ruin(part, rules) for part in each_symbol(positions)]
+    return pl.concat(parts) if parts else positions
+
+
+def _until_ruin(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
+    earned = (pl.col("gross") - pl.col("cost")).cum_sum()
+    lost = positions.select(first_capital(rules) + earned <= 0).to_series()
+    first = lost.arg_max()
+    if first is None or not lost[first]:
+        return positions
+    ruined = pl.int_range(pl.len()) == first
+    ended = positions.head(first + 1).with_columns(ruined=ruined, last=pl.col("last") | ruined)
+    return with_results(ended, rules)

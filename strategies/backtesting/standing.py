@@ -31,7 +31,7 @@ def standing_positions(positions: pl.DataFrame, rules: BacktestRules) -> pl.Data
     begun = (pl.col("position") != pl.col("before")) & (pl.col("position") != 0)
     closed = pl.col("last").last()
     held = pl.when(closed).then(0).otherwise(pl.col("position").last())
-    decided = pl.when(closed).then(0).otherwise(pl.col("decided").last().fill_null(0))
+    decided = pl.when(closed).then(0).otherwise(pl.col("decided").last())
     in_trade = pl.col("trade") == pl.col("trade").last()
     return (
         positions.group_by("symbol", maintain_order=True)

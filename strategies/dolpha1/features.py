@@ -21,6 +21,15 @@ def features(bars: pl.LazyFrame, params: Dolpha1Params | None = None) -> pl.Lazy
     Without `params` they are the defaults.
     """
     params = params or Dolpha1Params()
+    return with_bands(without_bands(bars, params), params)
+
+
+def without_bands(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+    """Return `features` without ub and lb: all that is the same for any band_multiplier.
+
+    `highest` and `lowest` are of the session's open and the close before it: what the bands are
+    drawn around.
+    """
     moves = (
         bar.in_order(bars)
         .with_columns(
@@ -36,8 +45,14 @@ def features(bars: pl.LazyFrame, params: Dolpha1Params | None = None) -> pl.Lazy
         )
     )
     return with_sigma_open(moves, params).with_columns(
-        upper_band(params).alias("ub"), lower_band(params).alias("lb")
+        _known(pl.max_horizontal("session_open", "previous_session_close")).alias("highest"),
+        _known(pl.min_horizontal("session_open", "previous_session_close")).alias("lowest"),
     )
+
+
+def with_bands(features: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+    """Add ub and lb."""
+    return features.with_columns(upper_band(params).alias("ub"), lower_band(params).alias("lb"))
 
 
 def move_open() -> pl.Expr:
@@ -63,16 +78,14 @@ def with_sigma_open(moves: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
 
 def upper_band(params: Dolpha1Params) -> pl.Expr:
     """Return max(open, previous close) · (1 + band_multiplier · sigma_open)."""
-    highest = pl.max_horizontal("session_open", "previous_session_close")
-    return _known(highest * (1 + params.band_multiplier * pl.col("sigma_open")))
+    return pl.col("highest") * (1 + params.band_multiplier * pl.col("sigma_open"))
 
 
 def lower_band(params: Dolpha1Params) -> pl.Expr:
     """Return min(open, previous close) · (1 - band_multiplier · sigma_open)."""
-    lowest = pl.min_horizontal("session_open", "previous_session_close")
-    return _known(lowest * (1 - params.band_multiplier * pl.col("sigma_open")))
+    return pl.col("lowest") * (1 - params.band_multiplier * pl.col("sigma_open"))
 
 
-def _known(band: pl.Expr) -> pl.Expr:
-    """Return the band if there was a session before; max and min ignore a null, so ask for it."""
-    return pl.when(pl.col("previous_session_close").is_not_null()).then(band)
+def _known(price: pl.Expr) -> pl.Expr:
+    """Return the price if there was a session before; max and min ignore a null, so ask for it."""
+    return pl.when(pl.col("previous_session_close").is_not_null()).then(price)

@@ -7,25 +7,32 @@ import polars as pl
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 
 
-def reason(params: Dolpha1Params) -> pl.Expr:
-    """Return why the signal is what it is. A comparison with an unknown value is not true."""
+def monitor_signal(params: Dolpha1Params) -> pl.Expr:
+    """Return +1 above the band, -1 below it, else 0. A comparison with an unknown is not true."""
     close, vwap = pl.col("close"), pl.col("vwap")
     above = (close > pl.col("ub")) & ((close > vwap) if params.use_vwap else True)
     below = (close < pl.col("lb")) & ((close < vwap) if params.use_vwap else True)
+    known = (pl.col("bar_number") >= ENOUGH_BARS) & pl.col("ub").is_not_null()
+    return (
+        pl.when(known & above)
+        .then(pl.lit(1, pl.Int64))
+        .when(known & below)
+        .then(pl.lit(-1, pl.Int64))
+        .otherwise(pl.lit(0, pl.Int64))
+    )
+
+
+def reason() -> pl.Expr:
+    """Return why the monitor_signal is what it is."""
+    signal = pl.col("monitor_signal")
     return (
         pl.when(pl.col("bar_number") < ENOUGH_BARS)
         .then(pl.lit("insufficient_data"))
         .when(pl.col("ub").is_null())
         .then(pl.format("insufficient_data_days_{}", "sessions_at_hand"))
-        .when(above)
+        .when(signal > 0)
         .then(pl.lit("band_cross_up"))
-        .when(below)
+        .when(signal < 0)
         .then(pl.lit("band_cross_down"))
         .otherwise(pl.lit("none"))
     )
-
-
-def monitor_signal() -> pl.Expr:
-    """Return +1 above the band, -1 below it, else 0."""
-    up, down = pl.col("reason") == "band_cross_up", pl.col("reason") == "band_cross_down"
-    return up.cast(pl.Int64) - down.cast(pl.Int64)

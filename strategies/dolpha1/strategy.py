@@ -12,7 +12,7 @@ import pyarrow as pa
 from engine.features.bars import sessions_at_hand
 from strategies.base import computed_columns, signal_schema, trade_signal
 from strategies.dolpha1 import few_bars
-from strategies.dolpha1.features import features
+from strategies.dolpha1.features import with_bands, without_bands
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.dolpha1.signals import monitor_signal, reason
 
@@ -36,6 +36,7 @@ class Dolpha1:
     schema = DOLPHA1_SIGNAL
     params = Dolpha1Params
     nights = False
+    shared_by = frozenset({"atr_period", "rolling_move"})
 
     def warm_up_sessions(self, params: Dolpha1Params) -> int:
         """Return the sessions before a bar's own that its final signal needs.
@@ -62,11 +63,22 @@ class Dolpha1:
 
     def evaluate(self, bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
         """Return dolpha1's row for each bar; see `strategies.base.Strategy.evaluate`."""
+        return self.signals(self.shared(bars, params), params)
+
+    def shared(self, bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+        """Return the features that trials share; see `strategies.base.SharesFeatures`."""
+        return without_bands(bars, params).with_columns(
+            sessions_at_hand().alias("sessions_at_hand")
+        )
+
+    def signals(self, shared: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
+        """Return dolpha1's row for each bar; see `strategies.base.SharesFeatures`."""
         return (
-            features(bars, params)
-            .with_columns(sessions_at_hand().alias("sessions_at_hand"))
-            .with_columns(reason(params).alias("reason"))
-            .with_columns(monitor_signal().alias("monitor_signal"))
-            .with_columns(trade_signal(params).alias("trade_signal"))
+            with_bands(shared, params)
+            .with_columns(monitor_signal(params).alias("monitor_signal"))
+            .with_columns(
+                reason().alias("reason"),
+                trade_signal(params).alias("trade_signal"),
+            )
             .select(computed_columns(self.schema))
         )

@@ -8,6 +8,8 @@ numbers, which is checked before anything is measured.
 from __future__ import annotations
 
 import statistics
+import time
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -15,6 +17,8 @@ import pandas as pd
 import polars as pl
 
 from engine.market import sessions
+from pipelines.evaluation.trials import batches, grid, run_batch
+from strategies.backtesting.run import backtest
 from strategies.base import ENGINE
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
@@ -25,8 +29,9 @@ from tests.stamps import stamps_between
 
 STRATEGY = Dolpha1()
 PARAMS = Dolpha1Params()
-TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2}
-QUICK = {"rounds": 1, "symbols": 10, "days": 12, "known": 6}
+TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2, "trials": (10,), "swept": 12}
+QUICK = {"rounds": 1, "symbols": 10, "days": 12, "known": 6, "trials": (200,), "swept": 20}
+_ROLLING_MOVES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 20)
 
 
 def bars(symbols: int, days: int) -> pl.DataFrame:
@@ -126,10 +131,52 @@ def live_minutes(days: int = 20) -> list[float]:
     return out
 
 
+def sweep_rows(trials: int, days: int) -> Row:
+    """Measure a sweep beside a backtest of each trial: seconds of CPU, both in one process."""
+    frame = bars(1, days)
+    widths = ",".join(f"{0.2 + 0.02 * n:.2f}" for n in range(trials // len(_ROLLING_MOVES)))
+    axes = f"band_multiplier={widths}", f"rolling_move={','.join(map(str, _ROLLING_MOVES))}"
+    chosen = grid(STRATEGY.name, axes)
+
+    def each() -> list[int]:
+        return [
+            int(backtest(frame.lazy(), STRATEGY, trial.params, trial.rules).trades.height)
+            for trial in chosen
+        ]
+
+    def together() -> list[int]:
+        made = {
+            trial.key: outcome[0]["trades"]
+            for batch in batches(chosen, frame, workers=1)
+            for trial, outcome in zip(batch, run_batch(batch, frame), strict=True)
+        }
+        return [made[trial.key] for trial in chosen]
+
+    found: dict[str, list[int]] = {}
+    ways = {
+        "ours": lambda: found.update(ours=together()),
+        "theirs": lambda: found.update(theirs=each()),
+    }
+    took = in_turns(ways, 1, clock=time.process_time)
+    assert found["ours"] == found["theirs"]
+    what = f"{len(chosen):,} trials, a sweep vs a backtest of each, CPU"
+    return Row(what, took["ours"], took["theirs"], len(chosen), least=2)
+
+
 def measure(
-    env: BenchEnv, *, rounds: int = 3, symbols: int = 60, days: int = 41, known: int = 20
+    env: BenchEnv,
+    *,
+    rounds: int = 3,
+    symbols: int = 60,
+    days: int = 41,
+    known: int = 20,
+    trials: Sequence[int] = (200, 1000),
+    swept: int = 87,
 ) -> list[Row]:
-    """Measure features of so many symbols and sessions, and a session live after `known` ones."""
+    """Measure features of so many symbols and sessions, and a session live after `known` ones.
+
+    Then sweeps of so many `trials` over `swept` sessions of one symbol.
+    """
     check_equal(bars(2, 12))
     frame = bars(symbols, days)
     pandas_frame = frame.to_pandas()
@@ -160,4 +207,5 @@ def measure(
             most=0.015,
         ),
         Row("the last hour's minutes vs the first hour's", last, first, known, least=0.67),
+        *(sweep_rows(count, swept) for count in trials),
     ]

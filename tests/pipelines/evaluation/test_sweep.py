@@ -3,18 +3,36 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from engine.errors import InputError
 from pipelines.commands.sweep import sweep
 from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
 from pipelines.evaluation.sweep import luck_warning, run_trials
-from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table, run_trial
+from pipelines.evaluation.trials import (
+    Outcome,
+    Trial,
+    TrialLog,
+    batches,
+    fingerprint,
+    grid,
+    outcome_table,
+    run_batch,
+)
 from pipelines.reports.evaluation_tables import best_trials_table
+from strategies.backtesting.positions import market, positions_on
+from strategies.backtesting.results import trades
+from strategies.backtesting.run import backtest
+from strategies.base import SharesFeatures
+from strategies.registry import strategy_named
 from tests.pipelines.random_bars import random_bars, with_kis_labels
+from tests.strategies.histories import needs_real_file, real_bars
 
 AXES = ("band_multiplier=0.2,0.4", "exit=opposite,inside", "rolling_move=3")
 
@@ -26,6 +44,16 @@ def bars() -> pl.DataFrame:
     return pl.concat(
         random_bars(symbol, *days, minutes=40, seed=n) for n, symbol in enumerate(symbols)
     )
+
+
+def run_trial(trial: Trial, bars: pl.DataFrame) -> Outcome:
+    """Do what `just backtest` does."""
+    strategy = strategy_named(trial.strategy)
+    try:
+        found = backtest(bars.lazy(), strategy, trial.params, trial.rules, start=trial.start)
+    except InputError:
+        return []
+    return found.figures.with_columns(pl.col("ruined").cast(pl.String)).to_dicts()
 
 
 def straight(bars: pl.DataFrame) -> pl.DataFrame:
@@ -76,6 +104,75 @@ def test_processes_find_what_one_finds_and_nothing_is_made_twice(
     run_trials(trials, bars, again)
 
 
+def assert_as_backtests(trials: list[Trial], bars: pl.DataFrame, workers: int = 1) -> None:
+    parts = batches(trials, bars, workers)
+    made: dict[str, Outcome] = {}
+    for part in parts:
+        made |= zip((trial.key for trial in part), run_batch(part, bars), strict=True)
+    assert sum(map(len, parts)) == len(made) == len(trials)
+    for trial in trials:
+        assert made[trial.key] == run_trial(trial, bars), trial
+
+
+@given(
+    axes=st.fixed_dictionaries(
+        {
+            "band_multiplier": st.lists(st.floats(0, 2), min_size=1, max_size=3),
+            "rolling_move": st.lists(st.integers(3, 6), min_size=1, max_size=2),
+            "atr_period": st.lists(st.integers(1, 20), min_size=1, max_size=2),
+            "use_vwap": st.sampled_from([[True], [False], [True, False]]),
+            "observe_interval_minutes": st.lists(st.integers(1, 7), min_size=1, max_size=2),
+            "exit": st.sampled_from([["inside"], ["opposite", "inside"]]),
+            "capital": st.sampled_from([["1e5"], ["1e9"], ["2e6", "1e9"]]),
+        }
+    ),
+    start=st.sampled_from([None, date(2025, 9, 8), date(2025, 10, 1)]),
+    workers=st.integers(1, 3),
+    part=st.integers(1, 7),
+)
+@settings(max_examples=15, deadline=None)
+def test_trials_that_share_their_features_are_the_backtests_of_each(
+    bars: pl.DataFrame, axes: dict[str, list[Any]], start: date | None, workers: int, part: int
+) -> None:
+    texts = [f"{name}={','.join(map(str, values))}" for name, values in axes.items()]
+    assert_as_backtests(grid("dolpha1", texts, start)[::part], bars, workers)
+
+
+def test_a_strategy_that_shares_nothing_is_swept_as_well(bars: pl.DataFrame) -> None:
+    trials = grid("opening_range", ("range_minutes=5,10,20", "exit=inside,opposite"))
+    assert_as_backtests(trials, bars)
+
+
+def test_a_batch_has_one_set_of_features_and_every_worker_has_work(bars: pl.DataFrame) -> None:
+    axes = "band_multiplier=" + ",".join(f"{n / 10}" for n in range(1, 31)), "rolling_move=3,4"
+    trials = grid("dolpha1", axes)
+    for workers, expected in (1, 30), (2, 15), (60, 1):
+        parts = batches(trials, bars, workers)
+        assert max(map(len, parts)) == expected
+        assert all(len({trial.params.rolling_move for trial in part}) == 1 for part in parts)
+
+
+@needs_real_file
+def test_a_sweep_over_real_bars_is_the_backtest_of_each() -> None:
+    axes = ("band_multiplier=0.4,1,1.7", "rolling_move=5,14", "exit=opposite,inside")
+    assert_as_backtests(grid("dolpha1", axes), real_bars())
+
+
+@needs_real_file
+def test_signals_of_shared_features_make_the_same_trades() -> None:
+    bars, strategy = real_bars().lazy(), strategy_named("dolpha1")
+    assert isinstance(strategy, SharesFeatures)
+    trials = grid("dolpha1", ("band_multiplier=0.4,1.7", "rolling_move=5", "use_vwap=true,false"))
+    shared = strategy.shared(bars, trials[0].params).collect().lazy()
+    for trial in trials:
+        held = positions_on(
+            market(bars), strategy.signals(shared, trial.params), trial.params, trial.rules
+        )
+        found = backtest(bars, strategy, trial.params, trial.rules).trades
+        assert found.height > 30
+        assert_frame_equal(trades(held, trial.rules), found, check_exact=True)
+
+
 def test_a_file_of_other_data_is_refused(bars: pl.DataFrame, tmp_path: Path) -> None:
     TrialLog(tmp_path / "s.jsonl", fingerprint(bars))
     with pytest.raises(InputError, match="other data"):
@@ -106,7 +203,7 @@ def test_the_command_counts_all_trials_on_the_data(
     with_kis_labels(bars).write_parquet(file)
     monkeypatch.setattr(
         "pipelines.evaluation.sweep.run_on_all_cores",
-        lambda trials, frame, _: ((trial, run_trial(trial, frame)) for trial in trials),
+        lambda trials, frame, _: zip(trials, run_batch(trials, frame), strict=True),
     )
     assert sweep(axis=AXES, file=file, results=results) == 0
     assert "8 trials were run" in " ".join(capsys.readouterr().out.split())
