@@ -1,4 +1,4 @@
-"""Smile, gamma exposure, term structure and our volatility index; investors' flows."""
+"""Smile, gamma exposure, open interest, term structure, our volatility index; flows."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def pictures(t: Texts, options: ShownOptions | None, flows: pl.DataFrame) -> str
         else [
             _smile(t, options),
             _exposure(t, options),
+            _interest(t, options),
             _term(t, options),
             _index(t, options),
         ]
@@ -122,6 +123,21 @@ def _exposure(t: Texts, options: ShownOptions) -> str:
     drawn = picture(title, sides, rules=rules, bars=True)
     note = t("exposure_note", total=total, maturities=found["maturities"])
     return _card(title, total, drawn, note, "exposure")
+
+
+def _interest(t: Texts, options: ShownOptions) -> str:
+    """Return how the open interest of each strike has changed: calls and puts of the chain."""
+    title, forward, since = t("interest_title"), options.summary["forward"], options.since
+    if forward is None or since is None:
+        return _card(title, "", "", t("smile_none"), "interest")
+    near = options.strikes.filter((pl.col("strike") / forward - 1).abs() <= NEAR)
+    sides = [
+        Line(t(word), tone, near.select("strike", f"{side}_change").drop_nulls().rows())
+        for side, word, tone in (("c", "calls", "c1"), ("p", "puts", "c2"))
+    ]
+    rules = [Marker(f"{t('underlying')} {forward:,.1f}", forward, "forward")]
+    drawn = picture(title, sides, rules=rules)
+    return _card(title, "", drawn, t("interest_note", since=f"{since:%H:%M}"), "interest")
 
 
 def _term(t: Texts, options: ShownOptions) -> str:

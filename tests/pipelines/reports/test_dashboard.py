@@ -254,7 +254,8 @@ def test_cards_of_options_say_what_is_stored(viewer: Viewer, filled: str) -> Non
     ).row(0, named=True)
     assert f"{summary['atm_volatility']:,.2f} %" in said
     assert f"{summary['forward']:,.2f}" in said
-    assert html.count("<polyline") >= 6  # two smiles, the terms, an index, three groups
+    assert html.count("<polyline") >= 8  # two smiles, the terms, an index, interest, three groups
+    assert "by strike, since the first snapshot at 09:00 (contracts)" in said
 
 
 def test_flows_are_the_last_sums_of_the_day(viewer: Viewer, filled: str) -> None:
