@@ -30,7 +30,7 @@ from tests.benchmarks.bench_env import bench_env
 from tests.paths import ROOT
 from tests.pipelines.day.playing import DAY, FUTURE, at_time, play
 from tests.pipelines.reports.serving import serving
-from tests.pipelines.simulated import desk
+from tests.pipelines.simulated import Desk, desk
 
 DOCS = ROOT / "docs"
 HASHES = DOCS / "pictures.json"
@@ -50,6 +50,7 @@ SOURCES = {  # what draws each picture
 }
 FEED = Feed(("005930", "000660"), (FUTURE,), (parse_chain("front"),))
 BEGIN, END = at_time("08:36"), at_time("13:20:30")
+PHOTOGRAPHED = at_time("13:21:50")
 WIDTH, HEIGHT = 1400, 1750  # of the page, pixels
 
 
@@ -63,7 +64,8 @@ def digest(name: str) -> str:
 async def collect(url: str, folder: Path) -> tuple[str, list[str]]:
     """Play the day; return the terminal's view of it in the afternoon as SVG.
 
-    The page is photographed at the same moment; its name is returned, or nothing without a browser.
+    The page is photographed a minute later, by then another collector goes on with the day; its
+    name is returned, or nothing without a browser.
     """
     lines = LastLines()
     lines.setFormatter(logging.Formatter("%(message)s"))
@@ -74,8 +76,13 @@ async def collect(url: str, folder: Path) -> tuple[str, list[str]]:
         played = await play(at, url, folder, until=END, feed=FEED)
         console = Console(record=True, width=120, quiet=False, stderr=True)
         console.print(day_view(played.stats, VirtualClock(END), list(lines.lines), wide=True))
-        photographed = await at.clock.thread(lambda: photograph(url, folder))
-        evening = await play(at, url, folder, feed=FEED)
+        photographed: list[str] = []
+
+        async def look(_: Desk) -> None:
+            await at.clock.sleep_until(PHOTOGRAPHED)
+            photographed.extend(await at.clock.thread(photograph, url, folder))
+
+        evening = await play(at, url, folder, feed=FEED, trouble=look)
     if error := played.error or evening.error:
         raise error
     return console.export_svg(title="just live"), photographed

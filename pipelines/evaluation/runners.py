@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -99,8 +99,8 @@ def run_on_ray(
     try:
         remote = ray.remote(num_cpus=1)(run_batch)
         shared = ray.put(bars)
-        found = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray says not what it gives
-        workers = max(int(found.get("CPU", 1)), 1)
+        resources: Callable[[], dict[str, float]] = ray.cluster_resources  # Ray has no type for it
+        workers = max(int(resources().get("CPU", 1)), 1)
         running = {remote.remote(batch, shared): batch for batch in batches(trials, bars, workers)}
         while running:
             (done, *_), _ = ray.wait(list(running))
