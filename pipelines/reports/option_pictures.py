@@ -94,7 +94,7 @@ def exposure(
     return with_title(
         exposure_chart(strikes.filter(near), levels, width=width),
         f"{series} · {at:%Y-%m-%d %H:%M} 행사가별 감마 익스포저",
-        f"합계 {(total or 0) / 1e9:,.1f}십억 원/1% · 만기 {found[0]['maturities']}개"
+        f"합계 {(total or 0) / 1e8:+,.0f}억 원/1% · 만기 {found[0]['maturities']}개"
         " · 통상적인 가정 (딜러가 콜 매수, 풋 매도)",
         source,
     )

@@ -22,7 +22,7 @@ from pipelines.reports.charts.style import (
 NEAR = 0.12  # of the forward; strikes farther away are not drawn
 _SIDES = {"C": "콜", "P": "풋"}
 _COLORS = [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK, GREY]  # of maturities, nearest first
-_BILLION = 1e9
+_HUNDRED_MILLION = 1e8
 
 
 def surface_chart(quotes: pl.DataFrame, smiles: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
@@ -98,14 +98,14 @@ def index_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
 def exposure_chart(
     strikes: pl.DataFrame, levels: dict[str, float], *, width: Width = WIDTH
 ) -> Picture:
-    """Draw gamma exposure by strike (billion KRW per 1 %), calls above puts, with levels as rules.
+    """Draw gamma exposure by strike (100 million KRW per 1 %), calls above puts, and its levels.
 
     `strikes`: strike, option_type, gamma_exposure (KRW per 1 % move; of puts below 0); `levels`:
     Korean names and index points.
     """
     bars = strikes.with_columns(
         pl.col("option_type").replace_strict(_SIDES, return_dtype=pl.String).alias("side"),
-        exposure=pl.col("gamma_exposure") / _BILLION,
+        exposure=pl.col("gamma_exposure") / _HUNDRED_MILLION,
     ).select("strike", "side", "exposure")
     sides = alt.Scale(domain=list(_SIDES.values()), range=[VERMILLION, BLUE])
     drawn = (
@@ -113,7 +113,7 @@ def exposure_chart(
         .mark_bar(size=max(2, min(9, 560 // max(bars["strike"].n_unique(), 1))))
         .encode(
             x=alt.X("strike:Q", title="행사가 (지수 포인트)", scale=alt.Scale(zero=False)),
-            y=alt.Y("exposure:Q", title="감마 익스포저 (십억 원/1%)", stack=None),
+            y=alt.Y("exposure:Q", title="감마 익스포저 (억 원/1%)", stack=None),
             color=alt.Color(
                 "side:N", scale=sides, legend=alt.Legend(title=None, orient="top", offset=4)
             ),

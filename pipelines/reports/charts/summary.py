@@ -21,7 +21,7 @@ _LINES = {
     "max_pain": "맥스페인",
     "zero_gamma": "제로 감마",
 }
-_BILLION = 1e9
+_HUNDRED_MILLION = 1e8
 
 
 def summary_chart(summaries: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
@@ -47,14 +47,14 @@ def summary_chart(summaries: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         )
     )
     exposure = summaries.select(
-        "timestamp", (pl.col("gamma_exposure") / _BILLION).alias("exposure")
+        "timestamp", (pl.col("gamma_exposure") / _HUNDRED_MILLION).alias("exposure")
     )
     areas = (
         alt.Chart(exposure.drop_nulls(), width=width, height=130)
         .mark_area(color=SKY, line={"color": INK, "strokeWidth": 1}, interpolate="step-after")
         .encode(
             x=clock_axis(),
-            y=alt.Y("exposure:Q", title="감마 익스포저 (십억 원/1%)", axis=alt.Axis(tickCount=4)),
+            y=alt.Y("exposure:Q", title="감마 익스포저 (억 원/1%)", axis=alt.Axis(tickCount=4)),
         )
     )
     return alt.vconcat(lines, areas, spacing=8).resolve_scale(x="shared")
