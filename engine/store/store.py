@@ -122,19 +122,20 @@ class Store:
         ]
         try:
             for table, rows in complete:
-                self._prepare(table, table.partitions(rows))
+                self._prepare(table, table.partitions(rows), lock_timeout)
             merged = merge_tables(self._connection, complete, lock_timeout=lock_timeout)
         except StoreError:
             self._ready.clear()  # a table or partition may have been dropped meanwhile
             raise
         return [_counts(batches, rows) for (_, batches), rows in zip(parts, merged, strict=True)]
 
-    def _prepare(self, table: Table, partitions: list[str]) -> None:
+    def _prepare(self, table: Table, partitions: list[str], lock_timeout: str) -> None:
         """Check, once a run, that the table fits, and make the partitions that it lacks."""
         shape = (table.name, str(table.schema))
         missing = [name for name in partitions if (table.name, name) not in self._ready]
         if missing or shape not in self._ready:
-            with self._connection.transaction() as cursor:
+            begin = self._connection.transaction_selecting(lock_timeout=lock_timeout)
+            with begin as (cursor, _):
                 check_table(cursor, table)
                 make_partitions(cursor, table, [*missing, *months_ahead(table, self.now())])
             self._ready |= {shape, *((table.name, name) for name in missing)}
