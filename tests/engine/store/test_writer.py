@@ -115,21 +115,6 @@ async def test_a_batch_that_is_refused_takes_no_other_table_with_it(
     await writer.close()
 
 
-async def test_tables_that_share_a_commit_do_not_wait_for_one_that_is_locked(
-    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
-) -> None:
-    writer = Writer(database_url, clock, tmp_path)
-    with closing(Connection(database_url, "test")) as other:
-        with other.transaction() as cursor:
-            cursor.execute("LOCK TABLE stocks_1m IN ACCESS EXCLUSIVE MODE")
-            waiting = asyncio.create_task(writer.put("stocks_1m", stock_bars([1.0])))
-            counts = await writer.put("futures_1m", futures_bars([1.0]))
-            assert counts == MergeCounts(inserted=1)
-            assert not waiting.done()
-        assert await waiting == MergeCounts(inserted=1)
-    await writer.close()
-
-
 async def test_batches_put_while_the_server_is_away_are_merged_later_in_order(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:
