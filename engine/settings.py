@@ -214,7 +214,7 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
     ] = "INFO"
     language: Literal["ko", "en"] | None = Field(
-        default=None, description="of the page, for browsers that prefer neither Korean nor English"
+        default=None, description="of what people read; the system's if none is set"
     )
     morning_message: bool = Field(default=False, description="whether an alert precedes each day")
     evening_message: bool = Field(default=False, description="whether an alert follows each day")

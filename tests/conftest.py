@@ -20,6 +20,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 # here: each would compile all that it imports, which takes three times as long as to load it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Commands speak the language of the system, wherever the tests run.
+os.environ["LC_ALL"] = "C.UTF-8"
 
 from engine.clock import WallClock
 from engine.market import names

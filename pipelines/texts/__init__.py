@@ -1,10 +1,16 @@
 """What people read, in Korean and in English: one catalogue, complete in both.
 
-Every sentence stands in `catalogue.toml` under a key. Logs, errors and help stay English.
+Every sentence stands under a key in one of the TOML files of this folder: `catalogue.toml` has what
+the page says. Logs, errors and help stay English.
+
+The language of a command is the setting `language`; where that is not set, Korean on a Korean
+system and English on any other. A browser's preference comes before both (`preferred_language`).
 """
 
 from __future__ import annotations
 
+import locale
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -15,7 +21,10 @@ from typing import Literal, Protocol, get_args
 
 Language = Literal["ko", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-CATALOGUE = Path(__file__).with_name("catalogue.toml")
+_FOLDER = Path(__file__).parent
+# What says a system's language on POSIX, the first that is set; on Windows, too, where it is.
+_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+_KOREAN = re.compile(r"ko(?![a-z])|korean", re.IGNORECASE)
 _PREFERENCE = re.compile(r"\s*([a-zA-Z]{2})[\w-]*\s*(?:;\s*q=([0-9.]+))?\s*", re.ASCII)
 
 
@@ -57,9 +66,25 @@ class Texts:
 
 @cache
 def catalogue() -> Mapping[str, Mapping[str, str]]:
-    """Return all texts: key, language, text."""
-    found: Mapping[str, Mapping[str, str]] = tomllib.loads(CATALOGUE.read_text("utf-8"))
+    """Return all texts: key, language, text. Raises ValueError for a key that stands twice."""
+    found: dict[str, Mapping[str, str]] = {}
+    for file in sorted(_FOLDER.glob("*.toml")):
+        texts = tomllib.loads(file.read_text("utf-8"))
+        if twice := found.keys() & texts.keys():
+            raise ValueError(f"{file.name}: {min(twice)} stands in another file, too")
+        found |= texts
     return found
+
+
+def texts_for(usual: Language | None) -> Texts:
+    """Return the texts in the language of a command; `usual` is what the settings say."""
+    return Texts(usual or system_language())
+
+
+def system_language() -> Language:
+    """Return the language of the system: ko for a Korean one, en for any other."""
+    told = next(filter(None, map(os.environ.get, _VARIABLES)), locale.getlocale()[0])
+    return "ko" if _KOREAN.match(told or "") else "en"
 
 
 def language_of(text: object) -> Language | None:

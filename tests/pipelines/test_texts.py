@@ -8,7 +8,14 @@ import string
 import pytest
 
 from engine.market.symbols import parse
-from pipelines.texts import LANGUAGES, Texts, catalogue, preferred_language
+from pipelines.texts import (
+    LANGUAGES,
+    Texts,
+    catalogue,
+    preferred_language,
+    system_language,
+    texts_for,
+)
 from tests.paths import ROOT
 
 CALLS = {"t", "or_else", "_raw"}
@@ -107,3 +114,39 @@ def test_a_text_is_filled_and_an_unknown_key_is_an_error() -> None:
     assert Texts("en").or_else("reason_of_nobody", "own_word") == "own_word"
     with pytest.raises(KeyError):
         Texts("en")("no such key")
+
+
+@pytest.mark.parametrize(
+    ("variables", "language"),
+    [
+        ({"LANG": "ko_KR.UTF-8"}, "ko"),
+        ({"LANG": "ko_KR.UTF-8", "LC_MESSAGES": "en_US.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "ko_KR.eucKR"}, "ko"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "kok_IN.UTF-8"}, "en"),
+        ({"LANG": "ko"}, "ko"),
+    ],
+)
+def test_a_command_speaks_the_language_of_the_system_unless_the_settings_name_one(
+    variables: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert system_language() == language
+    assert texts_for(None) == Texts(language)  # type: ignore[arg-type]
+    assert texts_for("ko") == Texts("ko")
+    assert texts_for("en") == Texts("en")
+
+
+@pytest.mark.parametrize(
+    ("name", "language"), [("Korean_Korea", "ko"), ("ko_KR", "ko"), ("en_US", "en"), (None, "en")]
+)
+def test_windows_says_its_language_in_words(
+    name: str | None, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("locale.getlocale", lambda: (name, "949"))
+    assert system_language() == language
