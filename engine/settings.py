@@ -196,7 +196,8 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
 
     app_key: SecretStr = SecretStr("")
     app_secret: SecretStr = SecretStr("")
-    stocks: Codes = ()
+    stocks: Codes = Field(default=(), description="followed: codes and universes (KOSPI200, all)")
+    follow: Codes = Field(default=(), description="the same; both lists together are followed")
     futures: Codes = ("A01",)
     option_chains: Codes = ("front",)
     keep_trades_days: int = Field(

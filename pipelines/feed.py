@@ -32,6 +32,7 @@ from engine.market.symbols import (
 )
 from engine.market.told_once import ToldOnce, read_choice
 from engine.market.trading_days import is_doubtful_night, next_trading_day_from
+from engine.market.universes import UNIVERSES, split_universes
 from engine.market.venues import REGULAR, VENUES, at_venue, read_venues
 from engine.settings import Settings
 
@@ -44,7 +45,8 @@ class Feed:
 
     With `night` those of the futures and chains, too, which are sessions of their own.
     `streams` of what KIS tells only once come beside these. `venues` are where the stocks are
-    collected: J is KRX's regular session (`engine.market.venues`).
+    collected: J is KRX's regular session (`engine.market.venues`). `universes` are names that stand
+    for more stocks; `pipelines.universes` puts their members of a day among `stocks`.
     """
 
     stocks: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class Feed:
     night: bool = False
     streams: tuple[str, ...] = ()  # told once, as the settings' `collect` names them
     venues: tuple[str, ...] = (REGULAR,)
+    universes: tuple[str, ...] = ()
 
     @property
     def regular_stocks(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ class Feed:
         return tuple(f"{text}{NIGHT_SUFFIX}" for text in self.futures if self.night)
 
     def __bool__(self) -> bool:
-        return bool(self.stocks or self.futures or self.option_chains)
+        return bool(self.stocks or self.universes or self.futures or self.option_chains)
 
 
 class DataFeedBuilder:
@@ -85,7 +88,13 @@ class DataFeedBuilder:
         self._feed = Feed()
 
     def add_stock(self, symbol: str) -> DataFeedBuilder:
-        """Collect the minute bars of a stock, e.g. `005930`. Raises InputError."""
+        """Collect the minute bars of a stock, e.g. `005930`, or of a universe, e.g. `KOSPI200`.
+
+        Raises InputError.
+        """
+        if symbol in UNIVERSES:
+            self._feed = replace(self._feed, universes=(*self._feed.universes, symbol))
+            return self
         if not isinstance(parse(symbol), Stock):
             raise InputError(f"{symbol} is not a stock code; those have six characters: 005930")
         self._feed = replace(self._feed, stocks=(*self._feed.stocks, symbol))
@@ -207,6 +216,7 @@ class DayPlan:
     nights: tuple[str, ...] = ()  # the symbols whose nights are collected beside the days
     streams: tuple[StreamPlan, ...] = ()  # what KIS tells only once
     tonight: DayPlan | None = None  # of a day: the night that begins on the date
+    universes: tuple[str, ...] = ()  # what stocks were named by
 
     @property
     def name(self) -> str:
@@ -221,7 +231,9 @@ class DayPlan:
             *self.chains,
             *self.streams,
         ]
-        return [part.session for part in parts]
+        stocks = [Market.STOCKS] if self.universes and not self.night else []
+        held = (sessions.session(market, self.day) for market in stocks)
+        return [*(part.session for part in parts), *filter(None, held)]
 
     def subjects(self, stream: str) -> list[str]:
         """Return what a stream of what is told once is collected of."""
@@ -301,6 +313,7 @@ def plan(feed: Feed, day: date) -> DayPlan:
         streams=tuple(StreamPlan(told, found) for told in streams if (found := held[told])),
         nights=feed.nights,
         tonight=tonight,
+        universes=feed.universes,
     )
 
 
@@ -360,13 +373,15 @@ def _on(text: str, day: date) -> Stock | Contract | Option:
 def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
     chains = tuple(parse_chain(text) for text in settings.option_chains)
+    universes, stocks = split_universes((*settings.stocks, *settings.follow))
     return Feed(
-        settings.stocks,
+        stocks,
         settings.futures,
         chains,
         settings.night,
         settings.collect,
         read_venues(settings.venues),
+        universes,
     )
 
 

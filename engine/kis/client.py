@@ -128,10 +128,6 @@ class KisClient:
         """The address of the master file: all index futures and options."""
         return self._settings.master_url
 
-    def stock_master_url(self, market: str) -> str:
-        """Return the address of the master file of KOSPI or KOSDAQ, which is beside it."""
-        return f"{self.master_url.rsplit('/', 1)[0]}/{market.lower()}_code.mst.zip"
-
     @property
     def trouble(self) -> str | None:
         """Say why nothing can be asked for: no app key has a token that KIS takes; else None.

@@ -61,3 +61,8 @@ def _layout(text: str) -> StockLayout:
 LAYOUTS = {"KOSPI": _layout(_KOSPI), "KOSDAQ": _layout(_KOSDAQ)}
 # The index that a field says a share belongs to; neither 0, N nor blank is a member.
 MEMBERSHIP = {"KOSPI": ("kospi200_sector", "KOSPI200"), "KOSDAQ": ("kosdaq150", "KOSDAQ150")}
+
+
+def stock_master_url(master_url: str, market: str) -> str:
+    """Return the address of the master file of KOSPI or KOSDAQ, beside that of derivatives."""
+    return f"{master_url.rsplit('/', 1)[0]}/{market.lower()}_code.mst.zip"

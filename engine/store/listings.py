@@ -1,4 +1,7 @@
-"""Which shares are listed, kept with validity: a row for each time that a code had one name."""
+"""Which shares are listed, kept with validity.
+
+A row is a time in which a code was the same: by name, market, kind, index and whether it is halted.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,18 @@ from engine import schemas
 from engine.store.merge import MergeCounts
 from engine.store.store import Store
 
-_NEWEST = """
-SELECT DISTINCT ON (symbol) symbol, name, market, seen_first, seen_last
+_SAME = ("name", "market", "kind", "index_member", "halted")  # another one begins a row
+_NEWEST = f"""
+SELECT DISTINCT ON (symbol) symbol, {", ".join(_SAME)}, seen_first, seen_last
 FROM stock_listings ORDER BY symbol, seen_first DESC"""
 
 
 async def store_listings(store: Store, listings: pl.DataFrame, day: date) -> MergeCounts:
     """Merge what a master file of the day lists (`StockMaster.listings`).
 
-    A code that has its old name goes on with its row, one of a new name begins another. What the
-    file does not list keeps its rows: they end when it was last seen.
+    A code that is what it was goes on with its row; one of a new name, or that has joined or left
+    an index, begins another. What the file does not list keeps its rows: they end when it was last
+    seen.
     """
     known = pl.DataFrame(await store.query(_NEWEST))
     rows = continue_listings(listings, known, day).with_columns(fetched_at=pl.lit(store.now()))
@@ -29,11 +34,12 @@ async def store_listings(store: Store, listings: pl.DataFrame, day: date) -> Mer
 def continue_listings(listings: pl.DataFrame, known: pl.DataFrame, day: date) -> pl.DataFrame:
     """Return the listings of the day with `seen_first` and `seen_last`.
 
-    `known` has symbol, name, market, seen_first and seen_last of each symbol's newest row. Symbols
-    that a later day has told of already are left out: a simulated day may be played again.
+    `known` has each symbol's newest row: symbol, seen_first, seen_last and what makes it the same
+    as one of the day. Symbols that a later day has told of already are left out: a simulated day
+    may be played again.
     """
     before = known.rename({name: f"_{name}" for name in known.columns if name != "symbol"})
-    same = (pl.col("name") == pl.col("_name")) & (pl.col("market") == pl.col("_market"))
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"_{name}")) for name in _SAME)
     return (
         listings.join(before, on="symbol", how="left", maintain_order="left")
         .filter(pl.col("_seen_last").is_null() | (pl.col("_seen_last") <= day))

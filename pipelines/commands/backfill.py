@@ -48,7 +48,8 @@ def backfill(
     end
         the last date; today by default
     symbol
-        a code, a product (each contract while it is in front), or a chain; may be repeated
+        a code, a product (each contract while it is in front), a chain, or a universe (KOSPI200,
+        ETF, all …); may be repeated
     dry_run
         print the plan and what it costs in calls and minutes, and fetch nothing
     again

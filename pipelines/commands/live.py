@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
+from engine.market.universes import split_universes
 from engine.market.venues import read_venues
 from engine.settings import load_settings
 from pipelines.commands.options import (
@@ -77,7 +78,8 @@ def live(
     simulate
         simulate although there are credentials
     stock
-        collect this stock; may be repeated, and so may the next two; they replace the settings
+        collect this stock or universe (KOSPI200, ETF …); may be repeated, and so may the next two;
+        they replace the settings
     future
         collect this futures code, or the front month of this product
     chain
@@ -103,7 +105,8 @@ def live(
         raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
     chains = tuple(parse_chain(text) for text in chain)
     venues = read_venues(settings.venues)
-    feed = Feed(stock, future, chains, settings.night, settings.collect, venues)
+    universes, codes = split_universes(stock)
+    feed = Feed(codes, future, chains, settings.night, settings.collect, venues, universes)
     at = time_of_day("--start", start) if start else None
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)
     if picture:

@@ -40,6 +40,11 @@ def require_pace(plan: DayPlan, settings: KisSettings) -> None:
             f"{fed[0]} comes by KIS's WebSocket alone: set `stream` to true, or take `book` out of"
             " `collect`"
         )
+    if plan.universes and calls_a_minute(plan).total() > _most(settings):
+        raise InputError(
+            f"too much to follow: {costs_text(plan, settings)}; name fewer stocks than"
+            f" {', '.join(plan.universes)} in `stocks`, or raise calls_per_second if KIS allows it"
+        )
     extra = sum(stream.symbol.stream.calls for stream in plan.streams)
     if extra and calls_a_minute(plan).total() > _most(settings):
         raise InputError(

@@ -45,6 +45,7 @@ from pipelines.day.live import (
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import DayPlan, Feed, configured_feed, next_plan, with_wishes
 from pipelines.simulation import SimulatedDay, parse_speed, start_clock
+from pipelines.universes import resolve_universes
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -106,7 +107,8 @@ class _Kis:
 
     def plan(self, settings: Settings) -> DayPlan:
         load_kis_holidays(settings, doubted=today(self.clock))  # the day's run asks KIS again
-        return next_plan(self._feed or configured_feed(settings), self.clock)
+        feed = self._feed or configured_feed(settings)
+        return next_plan(resolve_universes(feed, self.clock, settings), self.clock)
 
     def begin_of(self, plan: DayPlan) -> datetime:
         return before_open(plan)
@@ -144,8 +146,9 @@ class _Simulator:
         self._faults = load_scenario(simulation.faults) if simulation.faults else None
         self.clock = start_clock(first, self._speed, simulation.start)
 
-    def plan(self, settings: Settings) -> DayPlan:  # noqa: ARG002
-        return next_plan(self._feed, self.clock)
+    def plan(self, settings: Settings) -> DayPlan:
+        market = SyntheticMarket(self._simulation.seed)
+        return next_plan(resolve_universes(self._feed, self.clock, settings, market), self.clock)
 
     def begin_of(self, plan: DayPlan) -> datetime:
         if not plan.night:
@@ -220,6 +223,8 @@ class EveryDay:
                 self._contact.told.clear()
                 self._begin_log(plan)
                 self._sleep_until(plan)
+                if plan.universes:  # since it was made another day may have begun
+                    plan = self._persist("the plan with the day's stocks", self._plan_next) or plan
                 self._collect(plan)
 
     def _look_at_database(self) -> None:

@@ -48,6 +48,7 @@ from pipelines.simulation import (
     start_clock,
     synthetic_day,
 )
+from pipelines.universes import resolve_universes
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def run(
         speed = parse_speed(simulation.speed)
         clock: Clock = start_clock(simulated, speed, simulation.start)
         usual = with_wishes(simulated.feed, settings)
-        wanted = feed or usual
+        wanted = resolve_universes(feed or usual, clock, settings, simulated.market)
         # Started after the close, the day is over and the night is next.
         later = next_plan(wanted, clock) if wanted.night else plan(wanted, simulated.day)
         stats = DayStatistics(later, simulated=True)
@@ -114,7 +115,9 @@ def run(
     else:
         clock = WallClock()
         load_kis_holidays(settings, doubted=today(clock))  # the day's run asks KIS again
-        day = next_plan(feed or configured_feed(settings), clock)
+        day = next_plan(
+            resolve_universes(feed or configured_feed(settings), clock, settings), clock
+        )
         stats = DayStatistics(day, simulated=False)
         collect = partial(collect_real, clock)
     if not stats.plan.sessions:

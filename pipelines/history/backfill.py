@@ -19,7 +19,6 @@ from engine import columns
 from engine.concurrency import run_until_first_error
 from engine.errors import StoreUnreachable
 from engine.history import evidence
-from engine.market.expected import expected_sessions
 from engine.store import MergeCounts, Store
 from engine.store.metadata import store_front_months
 from pipelines.history.plan import CALLS, plan_calls
@@ -33,6 +32,7 @@ from pipelines.history.request import (
 )
 from pipelines.history.session_status import COUNTS, read_status, unsettled_sessions
 from pipelines.history.survey import store_marks, survey, target_parts
+from pipelines.history.universes import named_sessions
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,13 @@ async def backfill(
     """Fill what the symbols' sessions from start to end lack, newest first.
 
     Symbols are codes, products (each contract for its time as front month, and `warm_up` sessions
-    before) or option chains (whose gaps can only be explained). With `again` KIS is asked once more
-    about what was settled. `on_fetched` is called after each session.
+    before), universes (the stocks of each day) or option chains (whose gaps can only be explained).
+    With `again` KIS is asked once more about what was settled. `on_fetched` is called after each
+    session.
 
     Raises InputError, KisKeyRefused, StoreError.
     """
-    wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
+    wanted = await named_sessions(context.store, symbols, start, end, warm_up=warm_up)
     if again:
         for part in target_parts(wanted):
             found = await survey(context.store, part, context.clock, give_up=True, reopen=True)
@@ -128,7 +129,7 @@ async def plan_backfill(
     again: bool = False,
 ) -> pl.DataFrame:
     """Return the CALLS that `backfill` would begin with; nothing is fetched or written."""
-    wanted = expected_sessions(symbols, start, end, warm_up=warm_up)
+    wanted = await named_sessions(store, symbols, start, end, warm_up=warm_up)
     unsettled = wanted if again else await unsettled_sessions(store, wanted, store.clock)
     calls = [pl.DataFrame(schema=CALLS)]
     for part in target_parts(unsettled):

@@ -16,6 +16,7 @@ from engine.history.bar_file_times import BarTimes
 from engine.kis.client import KisClient
 from engine.log import setup_logging
 from engine.market.trading_days import check_range
+from engine.market.venues import REGULAR
 from engine.settings import DataKind, KisSettings, load_settings
 from engine.simulator.market.recorded import RecordedMarket
 from engine.store import Store, Writer
@@ -61,7 +62,8 @@ class HistoryJob:
         feed = configured_feed(self.settings) if self._kind == "live" else FEED
         wanted = with_wishes(feed, self.settings)
         venues = [stock.code for stock in wanted.stocks_at_venues]
-        return [*wanted.futures, *wanted.nights, *wanted.regular_stocks, *venues]
+        universes = wanted.universes if REGULAR in wanted.venues else ()
+        return [*wanted.futures, *wanted.nights, *wanted.regular_stocks, *venues, *universes]
 
     def _clock(self) -> Clock:
         """Return the wall clock; for a simulation the evening of the last day it knows."""

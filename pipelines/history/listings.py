@@ -11,7 +11,7 @@ from engine import schemas
 from engine.clock import today
 from engine.errors import KisError
 from engine.history.listings import NAMES, learn_names
-from engine.kis.stock_layout import MARKETS
+from engine.kis.stock_layout import MARKETS, stock_master_url
 from engine.kis.stock_master import parse_stock_master
 from engine.store.listings import store_listings
 from engine.store.merge import MergeCounts
@@ -31,7 +31,9 @@ async def refresh_listings(context: BackfillContext) -> MergeCounts:
     counts, day = MergeCounts(), today(context.clock)
     for market in MARKETS:
         try:
-            packed = await context.client.download(context.client.stock_master_url(market))
+            packed = await context.client.download(
+                stock_master_url(context.client.master_url, market)
+            )
             master = parse_stock_master(packed, market)
         except KisError as error:
             log.warning("⚠️ the listed stocks of %s are those known before: %s", market, error)

@@ -56,6 +56,7 @@ def listed_stocks(traded: MarketData, market: str, day: date) -> pl.DataFrame:
     known = [code for code in _known(traded) if (code in _ON_KOSDAQ) == (market == "KOSDAQ")]
     taken = {*STOCKS, *known}
     # Codes of common shares end in 0, of preferred ones in 5; KOSPI has the even hundreds of them.
+    # Those of ETNs begin with Q5 and above.
     others = [
         number
         for number in random.permutation(40_000).tolist()
@@ -65,7 +66,9 @@ def listed_stocks(traded: MarketData, market: str, day: date) -> pl.DataFrame:
     codes = [
         *known,
         *(
-            f"{'Q' if group == 'EN' else ''}{number:05}{'5' if is_preferred else '0'}"
+            f"Q{50_000 + number}0"
+            if group == "EN"
+            else f"{number:05}{'5' if is_preferred else '0'}"
             for number, group, is_preferred in zip(
                 others, groups["group"][len(known) :], preferred[len(known) :], strict=False
             )

@@ -26,9 +26,17 @@ async def test_both_files_are_stored_and_name_the_stocks(database_url: str, tmp_
         assert (await refresh_listings(at.context)).inserted == 2_700
         assert (await refresh_listings(at.context)).unchanged == 2_700
         await at.clock.sleep(24 * 3600)
-        assert (await refresh_listings(at.context)).changed == 2_700  # seen a day longer
-        days = await at.frame("SELECT DISTINCT seen_first, seen_last FROM stock_listings")
-    assert [f"{first} {last}" for first, last in days.rows()] == ["2026-11-16 2026-11-17"]
+        later = await refresh_listings(at.context)
+        days = await at.frame(
+            "SELECT seen_first, seen_last, count(*) AS rows FROM stock_listings GROUP BY 1, 2"
+        )
+    assert later.inserted + later.changed == 2_700
+    assert later.inserted > 10  # halted, or halted no more
+    assert {f"{first} {last}": rows for first, last, rows in days.rows()} == {
+        "2026-11-16 2026-11-17": later.changed,  # seen a day longer
+        "2026-11-16 2026-11-16": later.inserted,
+        "2026-11-17 2026-11-17": later.inserted,
+    }
     assert parse("005930").name_ko == "삼성전자 005930"
 
 

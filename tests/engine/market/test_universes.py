@@ -1,0 +1,70 @@
+"""What a universe means: by the files of a day, and on days before and after them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from engine.market.universes import UNIVERSES, members, members_on, split_universes
+
+MONDAY, TUESDAY, FRIDAY = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 20)
+LISTED = pl.DataFrame(
+    [
+        ("005930", "KOSPI", "common", "KOSPI200"),
+        ("005935", "KOSPI", "preferred", None),
+        ("069500", "KOSPI", "ETF", None),
+        ("Q500001", "KOSPI", "ETN", None),
+        ("J00123456", "KOSPI", "warrant", None),
+        ("247540", "KOSDAQ", "common", "KOSDAQ150"),
+        ("900110", "KOSDAQ", "common", None),
+    ],
+    ["symbol", "market", "kind", "index_member"],
+    orient="row",
+)
+
+
+@pytest.mark.parametrize(
+    ("universe", "codes"),
+    {
+        "KOSPI200": ["005930"],
+        "KOSDAQ150": ["247540"],
+        "ETF": ["069500"],
+        "KOSPI": ["005930", "005935"],
+        "KOSDAQ": ["247540", "900110"],
+        "all": ["005930", "005935", "069500", "247540", "900110", "Q500001"],
+    }.items(),
+)
+def test_a_universe_has_what_the_files_put_into_it(universe: str, codes: list[str]) -> None:
+    assert universe in UNIVERSES
+    assert members(LISTED, [universe]) == codes
+
+
+def test_several_universes_have_each_stock_once() -> None:
+    assert members(LISTED, ["KOSPI", "KOSPI200", "ETF"]) == ["005930", "005935", "069500"]
+    assert split_universes(["005930", "ETF", "A01", "ETF"]) == (("ETF",), ("005930", "A01"))
+
+
+def period(symbol: str, index: str | None, first: date, last: date, listed: date) -> tuple:
+    return symbol, "KOSPI", "common", index, first, last, listed
+
+
+def test_a_past_day_has_the_members_that_it_had() -> None:
+    old = date(2000, 1, 4)
+    periods = pl.DataFrame(
+        [
+            period("000010", "KOSPI200", MONDAY, MONDAY, old),  # leaves the index on Tuesday
+            period("000010", None, TUESDAY, FRIDAY, old),
+            period("000020", None, MONDAY, TUESDAY, old),  # joins on Friday
+            period("000020", "KOSPI200", FRIDAY, FRIDAY, old),
+            period("000030", "KOSPI200", MONDAY, TUESDAY, old),  # is delisted after Tuesday
+            period("000040", "KOSPI200", MONDAY, FRIDAY, date(2026, 11, 13)),  # listed on the 13th
+        ],
+        ["symbol", "market", "kind", "index_member", "seen_first", "seen_last", "listed_from"],
+        orient="row",
+    )
+    days = [date(2026, 11, 12), MONDAY, TUESDAY, date(2026, 11, 18), FRIDAY, date(2027, 1, 5)]
+    found = members_on(periods, ["KOSPI200"], days)
+    codes = {day: [code[4] for code in found.filter(session=day)["symbol"]] for day in days}
+    assert ["".join(codes[day]) for day in days] == ["13", "134", "34", "4", "24", "24"]

@@ -1,0 +1,100 @@
+"""The stocks of a feed's universes: by KIS's files, by the last ones kept, or one clear line."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pydantic import SecretStr
+from pytest_httpserver import HTTPServer
+
+from engine.clock import VirtualClock
+from engine.errors import InputError
+from engine.kis.stock_layout import MARKETS
+from engine.settings import AppKey, KisSettings, Settings
+from engine.simulator.market.listed_stocks import stock_master_file
+from pipelines.day.costs import require_pace
+from pipelines.feed import Feed, configured_feed, plan
+from pipelines.history.backfill import plan_backfill
+from pipelines.history.listings import refresh_listings
+from pipelines.universes import resolve_universes
+from tests.pipelines.simulated import MARKET, desk
+
+DAY = date(2026, 11, 16)
+CLOCK = VirtualClock(datetime(2026, 11, 16, 8, 30))
+FEED = Feed(("005930", "900110"), universes=("KOSPI200",))
+
+
+@pytest.fixture
+def settings(httpserver: HTTPServer, tmp_path: Path) -> Settings:
+    url = httpserver.url_for("")
+    keys = {"master_url": f"{url}/master/fo_idx_code_mts.mst.zip", "base_url": url}
+
+    class AtTheServer(Settings):
+        @property
+        def kis(self) -> KisSettings:  # type: ignore[override]
+            return KisSettings(**keys)
+
+    return AtTheServer(data_folder=tmp_path)
+
+
+def give(httpserver: HTTPServer) -> None:
+    for market in MARKETS:
+        path = f"/master/{market.lower()}_code.mst.zip"
+        file = stock_master_file(MARKET, market, DAY)
+        httpserver.expect_request(path).respond_with_data(file)
+
+
+def test_kis_lists_the_stocks_and_its_last_files_stand_in(
+    httpserver: HTTPServer, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    give(httpserver)
+    found = resolve_universes(FEED, CLOCK, settings)
+    assert found.stocks[:2] == FEED.stocks
+    assert len(found.stocks) == 201  # 005930 is a member itself
+    httpserver.clear()
+    assert resolve_universes(FEED, CLOCK, settings) == found
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(said) == 2
+    assert all("are those that it listed on 2026-11-16: KIS's file server" in line for line in said)
+
+
+def test_without_any_file_one_line_says_so(settings: Settings) -> None:
+    with pytest.raises(InputError, match=r"which stocks KOSPI lists is not known.*by their codes"):
+        resolve_universes(FEED, CLOCK, settings)
+    assert resolve_universes(Feed(("005930",)), CLOCK, settings) == Feed(("005930",))
+
+
+def test_a_simulated_market_lists_its_own(settings: Settings) -> None:
+    everything = resolve_universes(Feed(universes=("all",)), CLOCK, settings, MARKET)
+    assert len(everything.stocks) == 2_700
+    day = plan(everything, DAY)
+    assert len(day.bars) == 2_700
+    key = AppKey(app_key=SecretStr("key"), app_secret=SecretStr("secret"))
+    with pytest.raises(InputError, match=r"too much to follow: bars 2700.* than all in `stocks`"):
+        require_pace(day, KisSettings(app_keys=(key,), calls_per_second=15))
+
+
+def test_an_unresolved_plan_knows_its_session() -> None:
+    feed = configured_feed(Settings(stocks=("KOSPI200",), follow=("005930",), futures=()))
+    assert (feed.stocks, feed.universes) == (("005930",), ("KOSPI200",))
+    (session,) = plan(Feed(universes=("ETF",)), DAY).sessions
+    assert session.date == DAY
+
+
+async def test_a_backfill_takes_the_stocks_of_each_day(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with desk(database_url, tmp_path, datetime(2026, 11, 16, 18, 0)) as at:
+        with pytest.raises(
+            InputError, match=r"what ETF means is not known.*just symbols --refresh"
+        ):
+            await plan_backfill(at.store, ["ETF"], DAY, DAY)
+        await refresh_listings(at.context)
+        calls = await plan_backfill(at.store, ["ETF", "005930"], date(2026, 11, 13), DAY)
+    counts = calls.group_by("session").agg(pl.col("symbol").n_unique()).sort("session")
+    assert counts["symbol"].to_list() == [91, 91]
+    assert "what ETF was before 2026-11-16 is not known: taken as of that day" in caplog.text
