@@ -64,6 +64,12 @@ backfill *options:
 validate *options:
     @krt validate "$@"
 
+# store the bars of a file (Parquet, CSV) by the checks of live ones: just import FILE
+[group('history')]
+[no-exit-message]
+import *options:
+    @krt import "$@"
+
 # write sealed sessions as Parquet: just export --to DIR
 [group('history')]
 [no-exit-message]

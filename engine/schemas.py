@@ -48,7 +48,8 @@ def level_columns(levels: int = LEVELS) -> list[str]:
 
 
 _PRICES = [(name, pa.float64()) for name in PRICES]
-FEED, REST = "feed", "rest"  # where a bar came from: KIS's WebSocket, or its answer to a question
+# where a bar came from: KIS's WebSocket, its answer to a question, or a file of `just import`
+FEED, REST, FILE = "feed", "rest", "file"
 
 FUTURES_BARS = pa.schema(
     [
@@ -57,7 +58,7 @@ FUTURES_BARS = pa.schema(
         *_PRICES,
         ("volume", pa.int64()),
         ("fetched_at", TIME),
-        ("source", pa.string()),  # FEED or REST
+        ("source", pa.string()),  # FEED, REST or FILE
     ]
 )
 STOCK_BARS = pa.schema(
@@ -68,7 +69,7 @@ STOCK_BARS = pa.schema(
         *_PRICES,
         ("volume", pa.int64()),
         ("fetched_at", TIME),
-        ("source", pa.string()),  # FEED or REST
+        ("source", pa.string()),  # FEED, REST or FILE
     ]
 )
 VENUE_BARS = pa.schema(
@@ -79,7 +80,7 @@ VENUE_BARS = pa.schema(
         *_PRICES,
         ("volume", pa.int64()),
         ("fetched_at", TIME),
-        ("source", pa.string()),  # FEED or REST
+        ("source", pa.string()),  # FEED, REST or FILE
     ]
 )
 TRADES = pa.schema(

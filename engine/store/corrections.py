@@ -33,5 +33,7 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
             )
         elif kind == "feed":
             log.warning("⚠️ %s %s: REST replaced %d bar(s) of the feed", symbol, session, bars)
+        elif kind == "file":
+            log.warning("⚠️ %s %s: %d bar(s) of a file were replaced", symbol, session, bars)
         else:
             log.warning("⚠️ %s %s: KIS corrected %d bar(s)", symbol, session, bars)

@@ -25,7 +25,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.schemas import FEED, REST
+from engine.schemas import FILE, REST
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
@@ -63,7 +63,8 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     """Return the rows of all batches with every column of the table, one a key, in key order.
 
     Of rows with one key the last value stays, in the row that had it first: a bar that is read
-    again unchanged does not become newer. What REST gave comes after what the feed gave.
+    again unchanged does not become newer. What the feed gave comes after what a file has, and what
+    REST gave after both.
     `batch_number` says which batch a row is from. Raises SchemaMismatch.
     """
     numbers = np.repeat(np.arange(len(batches), dtype=np.int32), [b.num_rows for b in batches])
@@ -83,7 +84,8 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     if table.filled:
         rows = rows.with_columns(pl.col(table.filled).forward_fill().over(table.key))
     if table.two_sources:
-        in_order = rows.sort([*table.key, SOURCE], maintain_order=True)
+        rank = pl.col(SOURCE).replace_strict({FILE: 0, REST: 2}, default=1, return_dtype=pl.Int8)
+        in_order = rows.sort([*table.key, rank], maintain_order=True)
         rows = in_order.with_columns(_confirmation(table).alias(CONFIRMED_AT))
     return latest_rows(table, rows)
 
@@ -102,12 +104,12 @@ def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _confirmation(table: Table) -> pl.Expr:
-    """Return when REST gave the values of a row of the feed, in rows in key order, feed first.
+    """Return when REST gave the values of another row, in rows in key order, those of REST last.
 
     Right where the row stays: then no row of REST has other values.
     """
     by_rest = pl.col(table.version).filter(pl.col(SOURCE) == REST).first().over(table.key)
-    return pl.when(pl.col(SOURCE) == FEED).then(by_rest)
+    return pl.when(pl.col(SOURCE) != REST).then(by_rest)
 
 
 def _differs(columns: Sequence[str], shift: int) -> pl.Expr:
@@ -277,7 +279,7 @@ def merge_statement(table: Table, bounds: str = "true") -> str:
     """Return the statement that merges the staged rows and counts them by batch.
 
     `new_rows` holds only the rows whose values are not stored yet, and those of REST that have the
-    values of a row of the feed, which are counted as `confirmed` and not merged.
+    values of a row of feed or file, which are counted as `confirmed` and not merged.
     """
     first = identifier(table.primary_key[0])
     differs = _values_differ(table, "s", "t")
@@ -298,16 +300,16 @@ def merge_statement(table: Table, bounds: str = "true") -> str:
 
 
 def _confirms(table: Table) -> str:
-    """Return the condition that a staged row has what REST says, and what the feed had said."""
+    """Return the condition that a staged row has what REST says, and what feed or file had said."""
     return (
-        f"t.{SOURCE} = {literal(FEED)} AND t.{CONFIRMED_AT} IS NULL"
+        f"t.{SOURCE} <> {literal(REST)} AND t.{CONFIRMED_AT} IS NULL"
         f" AND (s.{SOURCE} = {literal(REST)} OR s.{CONFIRMED_AT} IS NOT NULL)"
         f" AND NOT {_values_differ(table, 's', 't')}"
     )
 
 
 def _confirm_statement(table: Table, bounds: str) -> str:
-    """Return the statement that marks the rows of the feed whose values REST has given."""
+    """Return the statement that marks the rows of feed and files whose values REST has given."""
     version = identifier(table.version)
     return f"""
         UPDATE {identifier(table.name)} AS t
@@ -328,8 +330,8 @@ def _values_differ(table: Table, one: str, other: str) -> str:
 def _is_later(table: Table, one: str, other: str) -> str:
     """Return the condition that a row stands against another one with other values.
 
-    Where there are two sources, REST stands against the feed, whichever was later, and so does what
-    REST has confirmed.
+    Where there are several sources, REST stands against the feed, whichever was later, and so does
+    what REST has confirmed; both stand against a file.
     """
     return f"ROW({_precedence(table, one)}) >= ROW({_precedence(table, other)})"
 
@@ -339,10 +341,11 @@ def _precedence(table: Table, row: str) -> str:
     if not table.two_sources:
         return version
     confirmed = f"{row}.{CONFIRMED_AT}"
-    return (
-        f"{row}.{SOURCE} = {literal(REST)} OR {confirmed} IS NOT NULL,"
-        f" coalesce({confirmed}, {version})"
+    rank = (
+        f"CASE WHEN {row}.{SOURCE} = {literal(REST)} OR {confirmed} IS NOT NULL THEN 2"
+        f" WHEN {row}.{SOURCE} = {literal(FILE)} THEN 0 ELSE 1 END"
     )
+    return f"{rank}, coalesce({confirmed}, {version})"
 
 
 def _overwrite(table: Table) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from io import TextIOWrapper
+from keyword import iskeyword
 from types import FrameType
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -75,7 +76,7 @@ def commands(*, described: bool) -> App:
     for place, (group, held) in enumerate(COMMANDS.items()):
         shown = Group(group, sort_key=place)
         for name, line in held.items():
-            module = name.replace("-", "_")
+            module = name.replace("-", "_") + "_" * iskeyword(name)
             path = f"pipelines.commands.{module}:{module}"
             examples = "\n".join(("Examples:", *(f"  {one}" for one in EXAMPLES[name])))
             app.command(

@@ -21,6 +21,8 @@ COMMANDS = {
         "backfill": "fetch what the history lacks: the fewest calls, newest first;"
         " --again: also what was settled",
         "validate": "check the history with DuckDB; --fix mends what it finds",
+        "import": "store the bars of a file (Parquet, CSV) by the checks of live ones:"
+        " just import FILE",
         "export": "write sealed sessions as Parquet: just export --to DIR",
     },
     "Research": {
@@ -76,6 +78,10 @@ EXAMPLES = {
     "backfill": (
         "just backfill --days 5 --dry-run",
         "just backfill --symbol 005930 --from 2026-11-02",
+    ),
+    "import": (
+        "just import bars.parquet",
+        "just import bars.csv --bar-times end --json",
     ),
     "validate": (
         "just validate",

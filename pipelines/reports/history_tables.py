@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipelines.console import PlainConsole
 from pipelines.history.backfill import Report
+from pipelines.history.importing import ImportReport
 from pipelines.history.validate import Validation
 from pipelines.reports.terminal import frame_table, print_json
 
@@ -69,3 +70,20 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
     if found.findings.height > _SHOWN:
         console.print(f"{_SHOWN} of {found.findings.height:,} are shown; --format json has all")
     console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
+
+
+def print_import(report: ImportReport, *, as_json: bool) -> None:
+    """Print what became of the rows of a file, and why rows were refused."""
+    if as_json:
+        reasons = dict(report.reasons.iter_rows())
+        print_json(json.dumps({**report.figures(), "reasons": reasons}, ensure_ascii=False))
+        return
+    table = Table(title="import", title_justify="left", show_header=False)
+    for name, value in report.figures().items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    console = PlainConsole()
+    console.print(table)
+    if report.refused:
+        console.print(frame_table(report.reasons, "refused: see rejected_rows", console))
+    if report.kept:
+        console.print(f"⚠️ {report.kept:,} bars are stored with other values, which stay")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from datetime import datetime
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from engine.history.origins import Origins, read_origins
-from engine.schemas import FEED, REST
+from engine.schemas import FEED, FILE, REST
 from engine.store import MergeCounts, Store
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, futures_bars, signals, stock_bars
 
@@ -68,6 +69,39 @@ async def test_both_in_one_commit_are_as_one_after_the_other(store: Store) -> No
     counts = await store.merge_all("futures_1m", [rest, feed])
     assert sum(counts, MergeCounts()) == MergeCounts(inserted=2, unchanged=2)
     assert await origins(store) == [(1.0, FEED, FETCHED), (2.5, REST, None)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([FILE, FEED, REST])))
+async def test_a_file_gives_way_to_the_feed_and_both_to_rest_in_any_order(
+    store: Store, order: tuple[str, ...]
+) -> None:
+    values = {FILE: [1.0, 1.0, 1.0, 9.0], FEED: [2.0, 2.0], REST: [3.0, 2.0, 1.0]}
+    moments = [FETCHED, LATER, LATEST]
+    for source, fetched in zip(order, moments, strict=True):
+        await store.merge("stocks_1m", stock_bars(values[source], source=source, fetched=fetched))
+    stored = await store.query("SELECT close, source FROM stocks_1m ORDER BY timestamp")
+    found = pl.DataFrame(stored)
+    assert found["close"].to_list() == [3.0, 2.0, 1.0, 9.0]
+    assert found["source"].to_list()[3] == FILE
+    at_once = [stock_bars(values[source], source=source, symbol="000660") for source in order]
+    await store.merge_all("stocks_1m", at_once)
+    together = await store.query(
+        "SELECT close FROM stocks_1m WHERE symbol = '000660' ORDER BY timestamp"
+    )
+    assert together["close"].to_pylist() == [3.0, 2.0, 1.0, 9.0]
+
+
+async def test_rest_confirms_a_bar_of_a_file_and_what_it_replaces_is_kept(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.merge("stocks_1m", stock_bars([1.0, 2.0], source=FILE, fetched=LATER))
+    assert await store.merge("stocks_1m", stock_bars([1.0, 2.5])) == MergeCounts(0, 1, 1)
+    assert await origins(store, "stocks_1m") == [(1.0, FILE, FETCHED), (2.5, REST, None)]
+    kept = await store.query("SELECT close, source, new_source FROM replaced_bars")
+    assert pl.DataFrame(kept).row(0) == (2.0, FILE, REST)
+    kinds = await store.query("SELECT kind FROM corrections")
+    assert kinds["kind"].to_pylist() == ["file"]
+    assert "005930 2025-09-01: 1 bar(s) of a file were replaced" in caplog.text
 
 
 async def test_a_batch_of_before_the_feed_is_of_rest_and_so_is_a_bar_put_in_by_hand(
