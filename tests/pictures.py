@@ -35,6 +35,7 @@ from tests.pipelines.simulated import Desk, desk
 DOCS = ROOT / "docs"
 HASHES = DOCS / "pictures.json"
 _CHARTS = "pipelines/reports/charts"
+_SHARED = (f"{_CHARTS}/style.py", "pipelines/texts/pictures.toml")
 SOURCES = {  # what draws each picture
     "live.svg": ("pipelines/day/view.py",),
     "dashboard.png": (
@@ -43,10 +44,10 @@ SOURCES = {  # what draws each picture
         "pipelines/reports/dashboard/static/chart.js",
         "pipelines/texts/catalogue.toml",
     ),
-    "day.png": (f"{_CHARTS}/day.py", f"{_CHARTS}/style.py"),
-    "matrix.png": (f"{_CHARTS}/matrix.py", f"{_CHARTS}/style.py"),
-    "smile.svg": (f"{_CHARTS}/smile.py", f"{_CHARTS}/style.py"),
-    "coverage.svg": (f"{_CHARTS}/coverage.py", f"{_CHARTS}/style.py"),
+    "day.png": (f"{_CHARTS}/day.py", *_SHARED),
+    "matrix.png": (f"{_CHARTS}/matrix.py", *_SHARED),
+    "smile.svg": (f"{_CHARTS}/smile.py", *_SHARED),
+    "coverage.svg": (f"{_CHARTS}/coverage.py", *_SHARED),
 }
 FEED = Feed(("005930", "000660"), (FUTURE,), (parse_chain("front"),))
 BEGIN, END = at_time("08:36"), at_time("13:20:30")
@@ -137,7 +138,7 @@ def make() -> list[str]:
     with bench_env() as env, tempfile.TemporaryDirectory(prefix="krt-pictures-") as name:
         folder, url = Path(name), env.database()
         record_data_kind(url, "simulation")
-        os.environ["KRT_DATABASE_URL"] = url  # for the commands
+        os.environ |= {"KRT_DATABASE_URL": url, "KRT_LANGUAGE": "en"}  # for the commands
         view, photographed = asyncio.run(collect(url, folder))
         (DOCS / "live.svg").write_text(view, "utf-8")
         return ["live.svg", *photographed, *draw(url)]

@@ -116,13 +116,17 @@ class _Derivative(_Symbol):
 
     @property
     def name_en(self) -> str:
-        """Its name for people in English: KOSPI200 futures A01612."""
-        return f"{names.english(self.product)} {self.code}"
+        """Its name for people in English: KOSPI200 futures 2026-12 A01612, … put C01612975."""
+        return f"{names.english(self.product)} {self._month}{self.code}"
 
     @property
     def name_ko(self) -> str:
-        """Its name for people in Korean: 코스피200 선물 A01612."""
-        return f"{names.korean(self.product)} {self.code}"
+        """Its name for people in Korean: 코스피200 선물 2026-12 A01612, … 풋옵션 C01612975."""
+        return f"{names.korean(self.product)} {self._month}{self.code}"
+
+    @property
+    def _month(self) -> str:
+        return f"{self.maturity[:4]}-{self.maturity[4:]} " if self.product.kind == "future" else ""
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
         """Return its session on the day, shorter on its last day, None after it.
@@ -158,12 +162,12 @@ class Night(_Derivative):
 
     @property
     def name_en(self) -> str:
-        """Its name for people in English: KOSPI200 futures A01612, night."""
+        """Its name for people in English: KOSPI200 futures 2026-12 A01612, night."""
         return f"{self.contract.name_en}, night"
 
     @property
     def name_ko(self) -> str:
-        """Its name for people in Korean: 코스피200 선물 A01612 야간."""
+        """Its name for people in Korean: 코스피200 선물 2026-12 A01612 야간."""
         return f"{self.contract.name_ko} 야간"
 
     def session(self, day: date, *, night: bool = True) -> Session | None:

@@ -12,9 +12,10 @@ from engine.history.scan import query
 from engine.log import setup_logging
 from pipelines.commands.options import DatabaseOption, Day, time_of_day
 from pipelines.databases import open_reader
-from pipelines.reports.charts.style import CREDITS, save
+from pipelines.reports.charts.style import save
 from pipelines.reports.pictures import COVERAGE_SESSIONS, Choice, What, draw
 from pipelines.reports.standing import present_moment
+from pipelines.texts import texts_for
 from strategies.registry import DEFAULT_STRATEGY
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ def plot(
             partial(query, opened.url), WallClock(), simulated=opened.kind == "simulation"
         )
         choice = replace(choice, now=now)
-        picture = draw(opened.url, what, choice, CREDITS[opened.kind])
+        t = texts_for(opened.settings.language)
+        picture = draw(opened.url, what, choice, t, opened.kind)
     save(picture, out)
     log.info("✅ %s", out)
     return 0

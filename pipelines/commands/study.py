@@ -19,9 +19,9 @@ from engine.schemas import ALL_MATURITIES
 from pipelines.commands.options import DatabaseOption, FirstSession, LastSession
 from pipelines.databases import open_reader
 from pipelines.evaluation.studies import Study, gamma_study, premium_study
-from pipelines.reports.charts.style import CREDITS
 from pipelines.reports.evaluation_tables import print_study
 from pipelines.reports.study import save_study
+from pipelines.texts import texts_for
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,14 @@ def study(
         raise InputError(f"{symbol!r} is not a futures product, such as A01")
     with open_reader(database) as opened:
         found = _study(opened.url, what, front, start, end)
-        credit = CREDITS[opened.kind]
+        kind, t = opened.kind, texts_for(opened.settings.language)
     if json:
         report = {"study": what, "conclusion": found.conclusion, "table": found.table.to_dicts()}
         sys.stdout.write(json_text.dumps(report) + "\n")
     else:
         print_study(found)
     if out:
-        save_study(found, out, credit)
+        save_study(found, out, t, kind)
         log.info("✅ %s", out)
     return 0
 

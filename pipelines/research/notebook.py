@@ -55,7 +55,8 @@ def _(errors, mo, pictures, sources, url):
         """Draw a picture of what is stored, or say why that is not possible."""
         try:
             chosen = pictures.Choice(width=680, now=sources.present(), **choice)
-            return pictures.draw(url, what, chosen, sources.credit())
+            kind = sources.default_kind()
+            return pictures.draw(url, what, chosen, sources.texts(), kind)
         except errors.KrtError as error:
             return mo.md(f"⚠️ {error}")
 

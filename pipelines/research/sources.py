@@ -24,9 +24,9 @@ from engine.store.trade_files import FOLDER as TRADES_FOLDER
 from engine.store.trade_files import TRADES
 from pipelines.databases import data_kind, open_reader
 from pipelines.read_only import reader_url
-from pipelines.reports.charts.style import CREDITS
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
 from pipelines.reports.standing import present_moment
+from pipelines.texts import Texts, texts_for
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
 Source = Literal["postgres", "parquet"]
@@ -174,6 +174,6 @@ def present() -> datetime:
     return present_moment(ask, WallClock(), simulated=default_kind() == "simulation")
 
 
-def credit() -> str:
-    """Return whose data the settings' database holds, for the subtitle of a picture."""
-    return CREDITS[default_kind()]
+def texts() -> Texts:
+    """Return the texts in the language of the settings, else in the system's."""
+    return texts_for(load_settings().language)

@@ -19,6 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
+from engine.errors import KrtError
+from engine.market.symbols import parse
+
 Language = Literal["ko", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _FOLDER = Path(__file__).parent
@@ -62,6 +65,13 @@ class Texts:
     def name(self, symbol: Named) -> str:
         """Return a symbol's name for people."""
         return symbol.name_ko if self.language == "ko" else symbol.name_en
+
+    def name_of(self, code: str) -> str:
+        """Return the name of what is stored under a code; of one that cannot be read the code."""
+        try:
+            return self.name(parse(code))
+        except KrtError:
+            return code
 
 
 @cache

@@ -110,7 +110,7 @@ def test_a_browser_says_which_language_it_likes(
 def test_a_text_is_filled_and_an_unknown_key_is_an_error() -> None:
     assert Texts("ko")("missing_open", count="3") == "미해결 3"
     assert Texts("en")("missing_open", count="3") == "open 3"
-    assert Texts("en").name(parse("A01612")) == "KOSPI200 futures A01612"
+    assert Texts("en").name(parse("A01612")) == "KOSPI200 futures 2026-12 A01612"
     assert Texts("en").or_else("reason_of_nobody", "own_word") == "own_word"
     with pytest.raises(KeyError):
         Texts("en")("no such key")

@@ -16,31 +16,26 @@ from pipelines.reports.charts.style import (
     Picture,
     Width,
 )
+from pipelines.texts import Texts
 
-GRADES = {
-    "누락 없음": BLUE,
-    "1~5개 누락": SKY,
-    "6~50개 누락": YELLOW,
-    "51개 이상 누락": ORANGE,
-    "전체 누락": VERMILLION,
-}
+GRADES = {"whole": BLUE, "few": SKY, "some": YELLOW, "many": ORANGE, "all": VERMILLION}
 _TOOLTIPS = {
-    "symbol:N": "종목",
-    "session:O": "거래일",
-    "expected:Q": "있어야 할 봉",
-    "stored:Q": "저장된 봉",
-    "missing:Q": "누락",
-    "open:Q": "미해결",
-    "unavailable:Q": "복구 불가",
-    "refused:Q": "거부됨",
-    "no_trade:Q": "무체결",
+    "symbol:N": "instrument",
+    "session:O": "session",
+    "expected:Q": "expected_bars",
+    "stored:Q": "stored_bars",
+    "missing:Q": "missing",
+    "open:Q": "state_of_gap_open",
+    "unavailable:Q": "state_of_gap_unavailable",
+    "refused:Q": "state_of_gap_refused",
+    "no_trade:Q": "state_of_gap_no_trade",
 }
 
 
-def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def coverage_chart(coverage: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
     """Draw what `queries.coverage` returns as a heat map of missing bars and snapshots."""
     missing = pl.col("missing")
-    names = list(GRADES)
+    names = [t(f"grade_{grade}") for grade in GRADES]
     grade = (
         pl.when(missing == 0)
         .then(pl.lit(names[0]))
@@ -53,24 +48,26 @@ def coverage_chart(coverage: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         .otherwise(pl.lit(names[3]))
     )
     frame = coverage.select(
-        "symbol",
+        pl.col("symbol").map_elements(t.name_of, pl.String),
         *COUNTS,
         pl.col("session").dt.to_string("%Y-%m-%d").alias("session"),
         grade.alias("grade"),
     )
-    rows = frame["symbol"].n_unique()
+    symbols = frame["symbol"].unique(maintain_order=True).to_list()
     scale = alt.Scale(domain=names, range=list(GRADES.values()))
     dense = frame["session"].n_unique() > 30
     across = alt.X(
-        "session:O", title="거래일", axis=alt.Axis(labelAngle=-60, labelOverlap="greedy")
+        "session:O", title=t("session"), axis=alt.Axis(labelAngle=-60, labelOverlap="greedy")
     )
     return (
-        alt.Chart(frame, width=width, height=max(60, 20 * rows))
+        alt.Chart(frame, width=width, height=max(60, 20 * len(symbols)))
         .mark_rect(stroke="white", strokeWidth=0.3 if dense else 1)
         .encode(
             x=across,
-            y=alt.Y("symbol:N", title="종목", axis=alt.Axis(labelLimit=320)),
-            color=alt.Color("grade:N", scale=scale, legend=alt.Legend(title="누락", orient="top")),
-            tooltip=[alt.Tooltip(field, title=title) for field, title in _TOOLTIPS.items()],
+            y=alt.Y("symbol:N", sort=symbols, title=t("instrument"), axis=alt.Axis(labelLimit=320)),
+            color=alt.Color(
+                "grade:N", scale=scale, legend=alt.Legend(title=t("missing"), orient="top")
+            ),
+            tooltip=[alt.Tooltip(field, title=t(key)) for field, key in _TOOLTIPS.items()],
         )
     )

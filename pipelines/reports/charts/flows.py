@@ -17,16 +17,13 @@ from pipelines.reports.charts.style import (
     Width,
     clock_axis,
 )
+from pipelines.texts import Texts
 
-_INVESTORS = {
-    "foreign_net_volume": "외국인",
-    "institution_net_volume": "기관",
-    "individual_net_volume": "개인",
-}
-_BASES = {"market_basis": "시장 베이시스", "theoretical_basis": "이론 베이시스"}
+_INVESTORS = ("foreign", "institution", "individual")
+_BASES = ("market_basis", "theoretical_basis")
 
 
-def flows_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def flows_chart(rows: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
     """Draw price (index points), net flows (contracts), open interest (contracts), basis (points).
 
     `rows`: timestamp, close, the three net volumes of the day so far, open_interest, price,
@@ -37,11 +34,16 @@ def flows_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         market_basis=pl.col("price") - pl.col("index_price"),
         theoretical_basis=pl.col("theoretical_price") - pl.col("index_price"),
     )
+    price, interest = t("axis_price"), t("axis_open_interest")
+    investors = {f"{who}_net_volume": t(who) for who in _INVESTORS}
+    bases = {basis: t(basis) for basis in _BASES}
+    net, colors = t("axis_net_bought"), [VERMILLION, GREEN, ORANGE]
+    time = clock_axis(t("axis_time"))
     panels = [
-        _lines(known, {"close": "가격"}, "가격", [INK], height=180),
-        _lines(known, _INVESTORS, "순매수 누계 (계약)", [VERMILLION, GREEN, ORANGE], height=150),
-        _lines(known, {"open_interest": "미결제약정"}, "미결제약정", [PURPLE], height=90),
-        _lines(known, _BASES, "베이시스 (포인트)", [INK, GREY], height=90, last=True),
+        _lines(known, {"close": price}, price, [INK], height=180),
+        _lines(known, investors, net, colors, height=150),
+        _lines(known, {"open_interest": interest}, interest, [PURPLE], height=90),
+        _lines(known, bases, t("axis_basis"), [INK, GREY], height=90, x=time),
     ]
     drawn = [panel.properties(width=width) for panel in panels]
     return alt.vconcat(*drawn, spacing=8).resolve_scale(x="shared", color="independent")
@@ -54,7 +56,7 @@ def _lines(
     colors: list[str],
     *,
     height: int,
-    last: bool = False,
+    x: alt.X | None = None,
 ) -> Picture:
     """Draw columns as lines; a hole in the data is a hole in the line."""
     long = (
@@ -68,7 +70,7 @@ def _lines(
         alt.Chart(long, height=height)
         .mark_line(strokeWidth=1.3, interpolate="step-after")
         .encode(
-            x=clock_axis() if last else clock_axis(None),
+            x=x or clock_axis(),
             y=alt.Y(
                 "value:Q",
                 title=title,

@@ -16,22 +16,27 @@ from pipelines.reports.charts.style import (
     WIDTH,
     Picture,
     Width,
+    chain_names,
     clock_axis,
+    side_names,
 )
+from pipelines.texts import Texts
 
 NEAR = 0.12  # of the forward; strikes farther away are not drawn
-_SIDES = {"C": "콜", "P": "풋"}
 _COLORS = [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK, GREY]  # of maturities, nearest first
 _HUNDRED_MILLION = 1e8
 
 
-def surface_chart(quotes: pl.DataFrame, smiles: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def surface_chart(
+    quotes: pl.DataFrame, smiles: pl.DataFrame, t: Texts, *, width: Width = WIDTH
+) -> Picture:
     """Draw the smiles (lines) of one minute over the quotes (points) that they were fitted to.
 
     `quotes`: underlying_symbol, strike, iv (% per year, each option's own); `smiles`:
     underlying_symbol, strike, fitted_iv, forward. Rules stand at the forwards.
     """
     near = (pl.col("strike") / pl.col("forward") - 1).abs() <= NEAR
+    called = pl.col("underlying_symbol").replace_strict(chain_names(t, smiles))
     lines = smiles.filter(near).drop_nulls("fitted_iv")
     reach = lines.group_by("underlying_symbol").agg(
         low=pl.col("strike").min(), high=pl.col("strike").max()
@@ -39,20 +44,20 @@ def surface_chart(quotes: pl.DataFrame, smiles: pl.DataFrame, *, width: Width = 
     points = quotes.join(reach, on="underlying_symbol").filter(
         pl.col("strike").is_between("low", "high"), pl.col("iv") > 0
     )
-    names = sorted(lines["underlying_symbol"].unique())
+    lines = lines.sort("underlying_symbol", "strike").with_columns(called)
+    points = points.with_columns(called)
+    names = lines["underlying_symbol"].unique(maintain_order=True).to_list()
     color = alt.Color(
         "underlying_symbol:N",
         scale=alt.Scale(domain=names, range=_COLORS[: len(names)]),
         legend=alt.Legend(title=None, orient="top"),
     )
-    x = alt.X("strike:Q", title="행사가 (지수 포인트)", scale=alt.Scale(zero=False, padding=12))
-    y = alt.Y("iv:Q", title="변동성 (연 %)", scale=alt.Scale(zero=False))
+    x = alt.X("strike:Q", title=t("axis_strike"), scale=alt.Scale(zero=False, padding=12))
+    y = alt.Y("iv:Q", title=t("axis_volatility"), scale=alt.Scale(zero=False))
     fitted = lines.select("underlying_symbol", "strike", iv="fitted_iv")
     forwards = lines.select("underlying_symbol", "forward").unique()
     return alt.layer(
-        alt.Chart(fitted.sort("underlying_symbol", "strike"))
-        .mark_line(strokeWidth=1.6)
-        .encode(x=x, y=y, color=color),
+        alt.Chart(fitted).mark_line(strokeWidth=1.6).encode(x=x, y=y, color=color),
         alt.Chart(points.select("underlying_symbol", "strike", "iv"))
         .mark_point(filled=True, size=22, opacity=0.75)
         .encode(x=x, y=y, color=color),
@@ -62,17 +67,17 @@ def surface_chart(quotes: pl.DataFrame, smiles: pl.DataFrame, *, width: Width = 
     ).properties(width=width, height=340)
 
 
-def index_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def index_chart(rows: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
     """Draw volatility indices and constant maturities through a day, % per year.
 
     `rows`: timestamp, vkospi, vkospi_weekly, atm_7d, atm_30d, atm_60d of one row a minute.
     """
     names = {
-        "vkospi": "자체 변동성지수 (30일)",
-        "vkospi_weekly": "자체 변동성지수 (7일)",
-        "atm_7d": "ATM 7일",
-        "atm_30d": "ATM 30일",
-        "atm_60d": "ATM 60일",
+        "vkospi": t("our_index_30d"),
+        "vkospi_weekly": t("our_index_7d"),
+        "atm_7d": t("atm_7d"),
+        "atm_30d": t("atm_30d"),
+        "atm_60d": t("atm_60d"),
     }
     known = {name: text for name, text in names.items() if rows[name].count()}
     colors = dict(zip(names, (INK, GREY, ORANGE, BLUE, GREEN), strict=True))
@@ -86,8 +91,8 @@ def index_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         alt.Chart(long, width=width, height=230)
         .mark_line(strokeWidth=1.4, interpolate="step-after")
         .encode(
-            x=clock_axis(),
-            y=alt.Y("value:Q", title="변동성 (연 %)", scale=alt.Scale(zero=False)),
+            x=clock_axis(t("axis_time")),
+            y=alt.Y("value:Q", title=t("axis_volatility"), scale=alt.Scale(zero=False)),
             color=alt.Color(
                 "line:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=5)
             ),
@@ -96,24 +101,25 @@ def index_chart(rows: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
 
 
 def exposure_chart(
-    strikes: pl.DataFrame, levels: dict[str, float], *, width: Width = WIDTH
+    strikes: pl.DataFrame, levels: dict[str, float], t: Texts, *, width: Width = WIDTH
 ) -> Picture:
     """Draw gamma exposure by strike (100 million KRW per 1 %), calls above puts, and its levels.
 
     `strikes`: strike, option_type, gamma_exposure (KRW per 1 % move; of puts below 0); `levels`:
-    Korean names and index points.
+    what they are called and index points.
     """
+    names = side_names(t)
     bars = strikes.with_columns(
-        pl.col("option_type").replace_strict(_SIDES, return_dtype=pl.String).alias("side"),
+        pl.col("option_type").replace_strict(names, return_dtype=pl.String).alias("side"),
         exposure=pl.col("gamma_exposure") / _HUNDRED_MILLION,
     ).select("strike", "side", "exposure")
-    sides = alt.Scale(domain=list(_SIDES.values()), range=[VERMILLION, BLUE])
+    sides = alt.Scale(domain=list(names.values()), range=[VERMILLION, BLUE])
     drawn = (
         alt.Chart(bars)
         .mark_bar(size=max(2, min(9, 560 // max(bars["strike"].n_unique(), 1))))
         .encode(
-            x=alt.X("strike:Q", title="행사가 (지수 포인트)", scale=alt.Scale(zero=False)),
-            y=alt.Y("exposure:Q", title="감마 익스포저 (억 원/1%)", stack=None),
+            x=alt.X("strike:Q", title=t("axis_strike"), scale=alt.Scale(zero=False)),
+            y=alt.Y("exposure:Q", title=t("axis_exposure"), stack=None),
             color=alt.Color(
                 "side:N", scale=sides, legend=alt.Legend(title=None, orient="top", offset=4)
             ),
@@ -140,38 +146,41 @@ def exposure_chart(
     )
 
 
-def flow_chart(flow: pl.DataFrame, changes: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def flow_chart(
+    flow: pl.DataFrame, changes: pl.DataFrame, t: Texts, *, width: Width = WIDTH
+) -> Picture:
     """Draw the signed flow through a day above the map of open interest, strike by time.
 
     `flow`: timestamp, option_type, net_futures (of the minute; drawn summed up); `changes`:
     timestamp, strike, change (contracts since the morning, calls and puts together).
     """
+    names = side_names(t)
     summed = (
         flow.group_by("timestamp", "option_type")
         .agg(net=pl.col("net_futures").sum())
         .sort("timestamp")
         .with_columns(net=pl.col("net").cum_sum().over("option_type"))
         .with_columns(
-            pl.col("option_type").replace_strict(_SIDES, return_dtype=pl.String).alias("side")
+            pl.col("option_type").replace_strict(names, return_dtype=pl.String).alias("side")
         )
         .select("timestamp", "side", "net")
     )
-    sides = alt.Scale(domain=list(_SIDES.values()), range=[VERMILLION, BLUE])
+    sides = alt.Scale(domain=list(names.values()), range=[VERMILLION, BLUE])
     lines = (
         alt.Chart(summed, width=width, height=170)
         .mark_line(strokeWidth=1.4, interpolate="step-after")
         .encode(
-            x=clock_axis(None),
-            y=alt.Y("net:Q", title="순매수 누계 (선물 환산 계약)", axis=alt.Axis(tickCount=5)),
+            x=clock_axis(),
+            y=alt.Y("net:Q", title=t("axis_net_options"), axis=alt.Axis(tickCount=5)),
             color=alt.Color("side:N", scale=sides, legend=alt.Legend(title=None, orient="top")),
         )
     )
-    return alt.vconcat(lines, _interest_map(changes, width), spacing=12).resolve_scale(
+    return alt.vconcat(lines, _interest_map(changes, t, width), spacing=12).resolve_scale(
         x="shared", color="independent"
     )
 
 
-def _interest_map(changes: pl.DataFrame, width: Width) -> Picture:
+def _interest_map(changes: pl.DataFrame, t: Texts, width: Width) -> Picture:
     step = changes.select(pl.col("strike").unique().sort().diff().min()).item() or 2.5
     cells = (
         changes.with_columns(pl.col("timestamp").dt.truncate("10m"))
@@ -186,15 +195,15 @@ def _interest_map(changes: pl.DataFrame, width: Width) -> Picture:
         alt.Chart(cells, width=width, height=240)
         .mark_rect()
         .encode(
-            x=clock_axis(),
+            x=clock_axis(t("axis_time")),
             x2="until:T",
-            y=alt.Y("strike:Q", title="행사가 (지수 포인트)", scale=alt.Scale(zero=False)),
+            y=alt.Y("strike:Q", title=t("axis_strike"), scale=alt.Scale(zero=False)),
             y2="top:Q",
             color=alt.Color(
                 "change:Q",
                 scale=alt.Scale(scheme="redblue", domainMid=0, reverse=True),
                 legend=alt.Legend(
-                    title="미결제약정 증감 (계약, 당일)",
+                    title=t("axis_interest_change"),
                     orient="bottom",
                     gradientLength=320,
                     gradientThickness=10,
@@ -205,18 +214,18 @@ def _interest_map(changes: pl.DataFrame, width: Width) -> Picture:
     )
 
 
-def volatility_chart(sessions: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def volatility_chart(sessions: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
     """Draw implied beside realised volatility by session (% per year), and their difference.
 
     `sessions`: as `engine.history.realised.with_implied` gives them.
     """
     names = {
-        "iv": "내재변동성 (ATM 30일)",
-        "realised_volatility": "실현변동성 (22일)",
-        "yang_zhang": "Yang-Zhang (22일)",
-        "har_20d": "HAR 예측 (20일)",
+        "iv": t("line_implied"),
+        "realised_volatility": t("line_realised"),
+        "yang_zhang": t("line_yang_zhang"),
+        "har_20d": t("line_har"),
     }
-    today = {"day": "실현변동성 (당일)"}
+    today = {"day": t("line_day")}
     with_day = sessions.with_columns(day=(pl.col("whole") * 245).sqrt() * 100)
     known = {n: t for n, t in (names | today).items() if with_day[n].count()}
     colors = {"iv": INK, "realised_volatility": BLUE, "yang_zhang": GREEN, "har_20d": ORANGE}
@@ -233,7 +242,7 @@ def volatility_chart(sessions: pl.DataFrame, *, width: Width = WIDTH) -> Picture
         .mark_line(strokeWidth=1.4, point=alt.OverlayMarkDef(size=16))
         .encode(
             x=x,
-            y=alt.Y("value:Q", title="변동성 (연 %)", scale=alt.Scale(zero=False)),
+            y=alt.Y("value:Q", title=t("axis_volatility"), scale=alt.Scale(zero=False)),
             color=alt.Color(
                 "line:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=5)
             ),
@@ -245,6 +254,6 @@ def volatility_chart(sessions: pl.DataFrame, *, width: Width = WIDTH) -> Picture
     bars = (
         alt.Chart(gaps.select("session", "gap"), width=width, height=110)
         .mark_bar(size=5, color=PURPLE)
-        .encode(x=x, y=alt.Y("gap:Q", title="내재 − 실현 (%p)", axis=alt.Axis(tickCount=4)))
+        .encode(x=x, y=alt.Y("gap:Q", title=t("axis_premium"), axis=alt.Axis(tickCount=4)))
     )
     return alt.vconcat(lines, bars, spacing=10).resolve_scale(x="shared")

@@ -5,13 +5,21 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from pipelines.reports.charts.style import BLUE, GREY, VERMILLION, Picture, Width
+from pipelines.reports.charts.style import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    Picture,
+    Width,
+    chain_names,
+    side_names,
+)
+from pipelines.texts import Texts
 
-_SIDES = {"C": "콜", "P": "풋"}
 NEAR = 0.12  # of the underlying price; strikes farther away hardly trade
 
 
-def smile_chart(chain: pl.DataFrame, *, width: Width = 470) -> Picture:
+def smile_chart(chain: pl.DataFrame, t: Texts, *, width: Width = 470) -> Picture:
     """Draw implied volatility (% per year) over the strike, of one snapshot.
 
     `chain`: underlying_symbol, option_type, strike, iv, underlying_price (rows of
@@ -19,24 +27,26 @@ def smile_chart(chain: pl.DataFrame, *, width: Width = 470) -> Picture:
     the rule stands at the underlying's price.
     """
     near = (pl.col("strike") / pl.col("underlying_price") - 1).abs() <= NEAR
+    side_of = side_names(t)
     drawn = chain.filter(near, pl.col("iv") > 0).with_columns(
-        pl.col("option_type").replace_strict(_SIDES, return_dtype=pl.String).alias("side")
+        pl.col("option_type").replace_strict(side_of, return_dtype=pl.String).alias("side"),
+        pl.col("underlying_symbol").replace_strict(chain_names(t, chain)),
     )
-    names = list(_SIDES.values())
+    names = list(side_of.values())
     sides = alt.Scale(domain=names, range=[VERMILLION, BLUE])
     sizes = alt.Scale(domain=names, range=[70, 14])  # a call and a put of one volatility both show
     base = alt.Chart(drawn.select("strike", "iv", "side", "underlying_symbol"))
     points = base.mark_point(strokeWidth=1.5, opacity=1).encode(
-        x=alt.X("strike:Q", title="행사가 (지수 포인트)", scale=alt.Scale(zero=False, padding=12)),
-        y=alt.Y("iv:Q", title="내재변동성 (연 %)", scale=alt.Scale(zero=False)),
+        x=alt.X("strike:Q", title=t("axis_strike"), scale=alt.Scale(zero=False, padding=12)),
+        y=alt.Y("iv:Q", title=t("axis_implied"), scale=alt.Scale(zero=False)),
         color=alt.Color("side:N", scale=sides, legend=alt.Legend(title=None, orient="top")),
         size=alt.Size("side:N", scale=sizes, legend=None),
         shape=alt.Shape("underlying_symbol:N", legend=_maturities(chain)),
         tooltip=[
-            alt.Tooltip("underlying_symbol:N", title="옵션 체인"),
-            alt.Tooltip("side:N", title="구분"),
-            alt.Tooltip("strike:Q", title="행사가"),
-            alt.Tooltip("iv:Q", title="내재변동성", format=".2f"),
+            alt.Tooltip("underlying_symbol:N", title=t("chain")),
+            alt.Tooltip("side:N", title=t("side")),
+            alt.Tooltip("strike:Q", title=t("strike")),
+            alt.Tooltip("iv:Q", title=t("axis_implied"), format=".2f"),
         ],
     )
     return alt.layer(points, *_underlying(chain)).properties(width=width, height=320)
@@ -64,19 +74,17 @@ def _underlying(chain: pl.DataFrame) -> list[Picture]:
     return [rule, label]
 
 
-def term_chart(summaries: pl.DataFrame, *, width: Width = 260) -> Picture:
+def term_chart(summaries: pl.DataFrame, t: Texts, *, width: Width = 260) -> Picture:
     """Draw ATM volatility (% per year) over the days to expiry, a point for each maturity.
 
     `summaries`: underlying_symbol, days_to_expiry, atm_volatility of one minute.
     """
     known = summaries.select("underlying_symbol", "days_to_expiry", "atm_volatility").drop_nulls()
     base = alt.Chart(known, width=width, height=320).encode(
-        x=alt.X(
-            "days_to_expiry:Q", title="잔존일수 (일)", scale=alt.Scale(domainMin=0, padding=30)
-        ),
+        x=alt.X("days_to_expiry:Q", title=t("axis_days"), scale=alt.Scale(domainMin=0, padding=30)),
         y=alt.Y(
             "atm_volatility:Q",
-            title="ATM 내재변동성 (연 %)",
+            title=t("axis_atm"),
             scale=alt.Scale(zero=False, padding=30),
             axis=alt.Axis(format=".2f", tickCount=5),
         ),

@@ -6,56 +6,47 @@ import altair as alt
 import polars as pl
 
 from pipelines.reports.charts.style import BLUE, GREY, INK, VERMILLION, Picture
-
-_NAMES = {
-    "positive": "양의 감마",
-    "negative": "음의 감마",
-    "dear": "비쌈",
-    "cheap": "쌈",
-    "all": "전체",
-    "range": "1시간 변동폭 (%)",
-    "relative_range": "평소 대비 변동폭 (배)",
-    "reversal": "되돌림 (%)",
-    "expected": "예상 이동 (%)",
-    "realised": "실현 이동 (%)",
-    "premium": "프리미엄 (%p)",
-    "exceeded": "예상을 넘은 비율",
-}
+from pipelines.texts import Texts
 
 
-def study_chart(table: pl.DataFrame) -> Picture:
+def study_chart(table: pl.DataFrame, t: Texts) -> Picture:
     """Draw the means (points) and intervals (bars) of `Study.table`, a panel for each figure."""
     rows = (
         table.filter(pl.col("group") != "difference")
         .drop_nulls("mean")
         .with_columns(
-            name=pl.format("{} (n={})", pl.col("group").replace_strict(_NAMES), pl.col("samples")),
+            name=pl.format(
+                "{} (n={})",
+                pl.col("group").map_elements(lambda group: t(f"group_{group}"), pl.String),
+                pl.col("samples"),
+            ),
         )
     )
     groups = rows["group"].unique(maintain_order=True).to_list()
     colors = dict(zip(groups, (VERMILLION, BLUE, INK), strict=False))
     return alt.hconcat(
         *(
-            _panel(rows.filter(figure=figure), figure, colors)
+            _panel(rows.filter(figure=figure), figure, colors, t)
             for figure in rows["figure"].unique(maintain_order=True)
         ),
         spacing=36,
     )
 
 
-def _panel(rows: pl.DataFrame, figure: str, colors: dict[str, str]) -> Picture:
+def _panel(rows: pl.DataFrame, figure: str, colors: dict[str, str], t: Texts) -> Picture:
     x = alt.X("name:N", title=None, sort=None, axis=alt.Axis(labelAngle=-30, labelLimit=160))
     scale = alt.Scale(domain=list(colors), range=list(colors.values()))
     color = alt.Color("group:N", scale=scale, legend=None)
     with_zero = figure in ("reversal", "premium")
     reach = alt.Scale(domain=_reach(rows, with_zero=with_zero))
-    y = alt.Y("mean:Q", title=_NAMES[figure], scale=reach)
+    title = t(f"figure_{figure}")
+    y = alt.Y("mean:Q", title=title, scale=reach)
     base = alt.Chart(rows.select("name", "group", "mean", "low", "high"))
     zero = alt.Chart(pl.DataFrame({"mean": [0.0]})).mark_rule(color=GREY, strokeDash=[3, 3])
     layers = [
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=2)
-        .encode(x=x, y=alt.Y("low:Q", title=_NAMES[figure], scale=reach), y2="high:Q", color=color),
+        .encode(x=x, y=alt.Y("low:Q", title=title, scale=reach), y2="high:Q", color=color),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, color=color),
     ]
     if with_zero:

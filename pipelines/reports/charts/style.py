@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import altair as alt
+import polars as pl
 import pylopdf_fonts_ko
 import vl_convert
 from fontTools import subset
 from fontTools.ttLib import TTFont
 
 from engine.errors import InputError
+from engine.settings import DataKind
+from pipelines.texts import Texts
 
 Picture: TypeAlias = Any  # altair's charts have no common type with the methods they share
+Titled: TypeAlias = tuple[Picture, str, str]  # with its title and what is noted below it
 Width: TypeAlias = int | Literal["container"]  # pixels, or as wide as the page
 
 FONT = "Noto Sans KR"  # SIL Open Font License, from a wheel: few machines have a Korean font
@@ -28,11 +32,6 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#9A9A9A", "#1A1A1A"
 CLOCK = "%H:%M"
 WIDTH = 860
-# whose data a picture shows, by the kind of its database
-CREDITS = {
-    "live": "출처: 한국투자증권 KIS Open API",
-    "simulation": "출처: KIS 시뮬레이터 (모의 데이터)",
-}
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -70,7 +69,22 @@ def with_title(picture: Picture, title: str, *notes: str) -> Picture:
     )
 
 
-def clock_axis(title: str | None = "시각 (KST)", **options: Any) -> alt.X:
+def credit(t: Texts, kind: DataKind) -> str:
+    """Return whose data a picture shows, by the kind of its database."""
+    return t(f"credit_{kind}")
+
+
+def side_names(t: Texts) -> dict[str, str]:
+    """Return what calls and puts are called, by option_type."""
+    return {"C": t("side_call"), "P": t("side_put")}
+
+
+def chain_names(t: Texts, rows: pl.DataFrame) -> dict[str, str]:
+    """Return what the chains of `underlying_symbol` are called."""
+    return {code: t.name_of(code) for code in rows["underlying_symbol"].unique()}
+
+
+def clock_axis(title: str | None = None, **options: Any) -> alt.X:
     """Return the axis of `timestamp` over a day."""
     axis = alt.Axis(format=CLOCK, labelAngle=0, tickCount=10)
     return alt.X("timestamp:T", title=title, axis=axis, **options)

@@ -15,34 +15,32 @@ from pipelines.reports.charts.style import (
     Width,
     clock_axis,
 )
+from pipelines.texts import Texts
 
-_LINES = {
-    "underlying_price": "기초자산",
-    "max_pain": "맥스페인",
-    "zero_gamma": "제로 감마",
-}
+_LINES = {"underlying_price": "spot", "max_pain": "max_pain", "zero_gamma": "zero_gamma"}
 _HUNDRED_MILLION = 1e8
 
 
-def summary_chart(summaries: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
+def summary_chart(summaries: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
     """Draw underlying, max pain and zero gamma (index points) above gamma exposure.
 
     `summaries`: timestamp, underlying_price, max_pain, zero_gamma, gamma_exposure (KRW per 1 %
     move) of one underlying_symbol.
     """
+    names = {column: t(key) for column, key in _LINES.items()}
     long = (
         summaries.select("timestamp", *_LINES)
         .unpivot(index="timestamp", variable_name="line", value_name="value")
-        .with_columns(pl.col("line").replace_strict(_LINES, return_dtype=pl.String))
+        .with_columns(pl.col("line").replace_strict(names, return_dtype=pl.String))
         .drop_nulls()
     )
-    scale = alt.Scale(domain=list(_LINES.values()), range=[INK, VERMILLION, GREEN])
+    scale = alt.Scale(domain=list(names.values()), range=[INK, VERMILLION, GREEN])
     lines = (
         alt.Chart(long, width=width, height=240)
         .mark_line(strokeWidth=1.4, interpolate="step-after")
         .encode(
-            x=clock_axis(None),
-            y=alt.Y("value:Q", title="지수 포인트", scale=alt.Scale(zero=False)),
+            x=clock_axis(),
+            y=alt.Y("value:Q", title=t("axis_points"), scale=alt.Scale(zero=False)),
             color=alt.Color("line:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
         )
     )
@@ -53,8 +51,8 @@ def summary_chart(summaries: pl.DataFrame, *, width: Width = WIDTH) -> Picture:
         alt.Chart(exposure.drop_nulls(), width=width, height=130)
         .mark_area(color=SKY, line={"color": INK, "strokeWidth": 1}, interpolate="step-after")
         .encode(
-            x=clock_axis(),
-            y=alt.Y("exposure:Q", title="감마 익스포저 (억 원/1%)", axis=alt.Axis(tickCount=4)),
+            x=clock_axis(t("axis_time")),
+            y=alt.Y("exposure:Q", title=t("axis_exposure"), axis=alt.Axis(tickCount=4)),
         )
     )
     return alt.vconcat(lines, areas, spacing=8).resolve_scale(x="shared")

@@ -47,16 +47,16 @@ DAYS = st.dates(date(2015, 8, 1), date(2027, 12, 31))
             Contract,
             "A01612",
             "futures_1m",
-            "KOSPI200 futures A01612",
-            "코스피200 선물 A01612",
+            "KOSPI200 futures 2026-12 A01612",
+            "코스피200 선물 2026-12 A01612",
         ),
         (
             "105W10",
             Contract,
             "105W10",
             "futures_1m",
-            "mini KOSPI200 futures 105W10",
-            "미니 코스피200 선물 105W10",
+            "mini KOSPI200 futures 2025-10 105W10",
+            "미니 코스피200 선물 2025-10 105W10",
         ),
         (
             "A01",
@@ -113,8 +113,8 @@ def test_the_nights_of_a_contract_are_a_symbol_of_their_own():
     assert night.contract == day
     assert (night.table, night.ledger_market) == ("futures_night_1m", "night")
     assert (night.name_en, night.name_ko) == (
-        "KOSPI200 futures A01612, night",
-        "코스피200 선물 A01612 야간",
+        "KOSPI200 futures 2026-12 A01612, night",
+        "코스피200 선물 2026-12 A01612 야간",
     )
     assert night.expected_stamps(date(2026, 11, 18)).len() == 711
     assert night.session(date(2026, 12, 9)) is not None

@@ -13,6 +13,7 @@ import pytest
 from engine.market.sessions import Market, session, session_dates
 from pipelines.commands.main import main
 from pipelines.evaluation.studies import ENOUGH, Study, gamma_study, premium_study
+from pipelines.texts import Texts
 
 DAYS = session_dates(Market.DERIVATIVES, date(2026, 4, 1), date(2026, 8, 31))
 CONTRACT = "A01609"
@@ -201,5 +202,5 @@ def test_a_study_is_drawn_whole(known: tuple[pl.DataFrame, pl.DataFrame], tmp_pa
     bars, surface = known
     for judge in (gamma_study, premium_study):
         study = judge(bars.lazy(), surface.lazy())
-        save_study(study, tmp_path / f"{study.name}.png", "출처: 시험")
+        save_study(study, tmp_path / f"{study.name}.png", Texts("ko"), "live")
         assert (tmp_path / f"{study.name}.png").stat().st_size > 10_000

@@ -71,7 +71,7 @@ def test_the_first_thing_is_the_price_with_its_change_against_the_close_before(
     shape = "▲" if last > before else "▼"
     assert f"{shape} {abs(last - before):,.2f} ({last / before - 1:+.2%})" in html
     assert ('class="up"' in html) == (last > before)
-    assert "코스피200 선물 A01612" in html
+    assert "코스피200 선물 2026-12 A01612" in html
     assert f"전일 종가 {before:,.2f}" in html
     prices = query(
         filled,

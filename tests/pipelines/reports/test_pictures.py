@@ -22,8 +22,10 @@ from pipelines.reports import queries
 from pipelines.reports.charts.smile import smile_chart
 from pipelines.reports.charts.style import save, with_title
 from pipelines.reports.pictures import Choice, What, draw
+from pipelines.texts import Texts
 
 DAY = date(2026, 11, 16)
+KO, EN = Texts("ko"), Texts("en")
 PADDING = 14  # of every picture, in its own pixels; drawn twice as large
 WHATS: list[What] = [
     *("day", "smile", "matrix", "summary", "coverage", "flows"),
@@ -36,9 +38,22 @@ def pixels(file: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("what", WHATS)
+def test_an_english_picture_has_no_korean_letter_and_a_korean_one_has(
+    what: What, filled: str
+) -> None:
+    drawn = {
+        t.language: draw(filled, what, Choice(day=DAY), t, "live").to_json(ensure_ascii=False)
+        for t in (KO, EN)
+    }
+    assert re.findall(r"[ㄱ-힣]+", drawn["en"]) == []
+    assert len(re.findall(r"[ㄱ-힣]+", drawn["ko"])) > 15
+    assert "KIS Open API" in drawn["en"]
+
+
+@pytest.mark.parametrize("what", WHATS)
 def test_nothing_is_clipped_and_nothing_is_empty(what: What, filled: str, tmp_path: Path) -> None:
     file = tmp_path / f"{what}.png"
-    save(draw(filled, what, Choice(day=DAY), "출처: 시험"), file)
+    save(draw(filled, what, Choice(day=DAY), KO, "simulation"), file)
     image = pixels(file)
     edge = PADDING
     margins = [image[:edge], image[-edge:], image[:, :edge], image[:, -edge:]]
@@ -49,7 +64,7 @@ def test_nothing_is_clipped_and_nothing_is_empty(what: What, filled: str, tmp_pa
 
 
 def test_a_png_is_packed_and_has_the_pixels_that_were_drawn(filled: str, tmp_path: Path) -> None:
-    picture = draw(filled, "matrix", Choice(day=DAY), "출처: 시험")
+    picture = draw(filled, "matrix", Choice(day=DAY), KO, "simulation")
     save(picture, tmp_path / "matrix.png")
     drawn = vl_convert.vegalite_to_png(picture.to_json(), scale=2)
     (tmp_path / "drawn.png").write_bytes(drawn)
@@ -59,7 +74,7 @@ def test_a_png_is_packed_and_has_the_pixels_that_were_drawn(filled: str, tmp_pat
 
 def test_an_svg_brings_along_the_glyphs_that_it_uses(filled: str, tmp_path: Path) -> None:
     file = tmp_path / "smile.svg"
-    save(draw(filled, "smile", Choice(day=DAY), "출처: 시험"), file)
+    save(draw(filled, "smile", Choice(day=DAY), KO, "simulation"), file)
     svg = file.read_text("utf-8")
     found = re.search(r"base64,([A-Za-z0-9+/=]+)", svg)
     assert found
@@ -84,28 +99,30 @@ def test_korean_is_letters_and_not_boxes(tmp_path: Path) -> None:
 
 
 def test_what_is_drawn_can_be_chosen(filled: str) -> None:
-    stock = draw(filled, "day", Choice(day=DAY, symbol="005930"), "").to_dict()
+    stock = draw(filled, "day", Choice(day=DAY, symbol="005930"), KO, "simulation").to_dict()
     assert "삼성전자 005930" in stock["title"]["text"]
-    other = draw(filled, "day", Choice(day=DAY, strategy="opening_range"), "")
+    other = draw(filled, "day", Choice(day=DAY, strategy="opening_range"), KO, "simulation")
     assert other.to_dict()["title"]["text"].endswith("opening_range 신호")
     drawn = other.to_json(ensure_ascii=False)
     assert "상단 밴드" in drawn
     assert "VWAP" not in drawn  # it has none
-    smile = draw(filled, "smile", Choice(day=DAY, minute=time(9, 33)), "").to_dict()
+    smile = draw(filled, "smile", Choice(day=DAY, minute=time(9, 33)), KO, "simulation").to_dict()
     assert "09:30" in smile["title"]["text"]
-    delta = draw(filled, "matrix", Choice(day=DAY, metric="delta"), "").to_json(ensure_ascii=False)
+    delta = draw(filled, "matrix", Choice(day=DAY, metric="delta"), KO, "simulation").to_json(
+        ensure_ascii=False
+    )
     assert "델타" in delta
 
 
 def test_one_maturity_has_a_smile_and_no_term_structure(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = draw(filled, "smile", Choice(day=DAY), "").to_dict()
+    both = draw(filled, "smile", Choice(day=DAY), KO, "simulation").to_dict()
     assert len(both["hconcat"]) == 2
     assert both["title"]["text"].endswith("기간구조")
     front = queries.maturities(filled, DAY, "KOSPI200")[:1]
     monkeypatch.setattr(queries, "maturities", lambda *_: front)
-    alone = draw(filled, "smile", Choice(day=DAY), "").to_dict()
+    alone = draw(filled, "smile", Choice(day=DAY), KO, "simulation").to_dict()
     assert "hconcat" not in alone
     assert alone["title"]["text"].endswith("스마일")
 
@@ -122,7 +139,7 @@ def test_the_rule_of_a_smile_stands_at_the_nearest_maturitys_underlying() -> Non
         }
     )
     for _ in range(5):
-        drawn = smile_chart(chain).to_json()
+        drawn = smile_chart(chain, KO).to_json()
         assert "1066.45" in drawn
         assert "1071.8" not in drawn
 
@@ -146,7 +163,7 @@ def test_what_there_is_not_is_said(filled: str) -> None:
         ("volatility", Choice(day=DAY, sessions=0), "at least 1"),
     ]:
         with pytest.raises(InputError, match=said):
-            draw(filled, what, choice, "")  # type: ignore[arg-type]
+            draw(filled, what, choice, KO, "simulation")  # type: ignore[arg-type]
 
 
 def test_the_command_draws_or_says_in_one_line_why_not(

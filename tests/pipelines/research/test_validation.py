@@ -59,4 +59,3 @@ def test_a_simulation_beside_credentials_is_not_taken_for_real(
     monkeypatch.setenv(READER_URL, "postgresql://somewhere")
     monkeypatch.setenv(READER_SIMULATED, "1")
     assert sources.default_kind() == "simulation"
-    assert "모의" in sources.credit()
