@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from engine.log import setup_logging
+from engine.settings import load_settings
 from pipelines.commands.options import (
     BarFile,
     BarTimesOption,
@@ -18,7 +20,9 @@ from pipelines.commands.options import (
     require_folder,
 )
 from pipelines.evaluation.backtest import parse_params, read_bars, validate_model
+from pipelines.reports.backtest.subject import Subject
 from pipelines.reports.evaluation_tables import print_backtest
+from pipelines.texts import texts_for
 from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.run import backtest as run_backtest
 from strategies.registry import strategy_named
@@ -59,10 +63,11 @@ def backtest(
     capital
         KRW; the value of the position at the first open by default
     report
-        folder to write report.html, report.png, trades.csv, daily.csv and equity.csv into
+        folder to write report.html (one page, no network), report.png and three tables as CSV into
     json
         print figures, daily results and trades as JSON, not as a table
     """
+    setup_logging()
     require_file("--file", file, bar_times)
     if report:
         require_folder("--report", report)
@@ -78,11 +83,12 @@ def backtest(
             "capital": capital,
         },
     )
-    bars = read_bars(chosen, params, file, symbol, start, end, database, bar_times)
+    bars, source = read_bars(chosen, params, file, symbol, start, end, database, bar_times)
     result = run_backtest(bars.lazy(), chosen, params, rules, start=start)
-    if report:
-        from pipelines.reports.backtest import write_report  # noqa: PLC0415 - altair takes a second
-
-        write_report(result, chosen.name, params, rules, report)
     print_backtest(result, chosen.name, params, as_json=json)
+    if report:
+        from pipelines.reports.backtest.write import write_report  # noqa: PLC0415 - altair takes a second
+
+        subject = Subject(result, bars, chosen.name, params, rules, source)
+        write_report(texts_for(load_settings().language), subject, report)
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.log import setup_logging
+from engine.settings import load_settings
 from engine.text import visible_json
 from pipelines.commands.options import (
     Axes,
@@ -19,13 +20,23 @@ from pipelines.commands.options import (
     TradedSymbols,
     Workers,
     require_file,
+    require_folder,
 )
 from pipelines.console import PlainConsole
 from pipelines.evaluation.backtest import read_bars
-from pipelines.evaluation.sweep import default_results_file, luck_warning, run_trials
+from pipelines.evaluation.sweep import (
+    best_trial,
+    default_results_file,
+    luck_of_best,
+    luck_warning,
+    run_trials,
+)
 from pipelines.evaluation.trials import TrialLog, fingerprint, grid, outcome_table
+from pipelines.reports.backtest.subject import Subject
 from pipelines.reports.evaluation_tables import best_trials_table
 from pipelines.reports.terminal import progress_bar
+from pipelines.texts import texts_for
+from strategies.backtesting.run import backtest as run_backtest
 from strategies.registry import strategy_named
 
 
@@ -41,6 +52,7 @@ def sweep(
     workers: Workers = None,
     ray: str | None = None,
     results: Path | None = None,
+    report: Path | None = None,
     json: bool = False,
     database: DatabaseOption = None,
 ) -> int:
@@ -56,14 +68,18 @@ def sweep(
         address of a Ray cluster to use instead: auto, ray://HOST:10001, local
     results
         file that remembers what was tried; one in the data folder by default
+    report
+        folder to write the report of the best trial into, as of `just backtest`, with its luck
     json
         print one JSON object for each trial and symbol
     """
     setup_logging()
     require_file("--file", file, bar_times)
+    if report:
+        require_folder("--report", report)
     chosen, trials = strategy_named(strategy), grid(strategy, axis, start)
     longest = max((trial.params for trial in trials), key=chosen.warm_up_sessions)
-    bars = read_bars(chosen, longest, file, symbol, start, end, database, bar_times)
+    bars, source = read_bars(chosen, longest, file, symbol, start, end, database, bar_times)
     data = fingerprint(bars)
     trial_log = TrialLog(results or default_results_file(strategy, data), data)
     with progress_bar("trials") as on_trial:
@@ -71,10 +87,18 @@ def sweep(
     figures = outcome_table(trials, trial_log.outcomes)
     if figures.is_empty():
         raise InputError("no trial had a session to trade in: more history is needed")
+    tried = sum(map(len, trial_log.outcomes.values()))
     if json:
         sys.stdout.write(visible_json(figures.write_ndjson()))
     else:
-        tried = sum(map(len, trial_log.outcomes.values()))
         PlainConsole().print(best_trials_table(figures, [name for name, _ in trials[0].values]))
         PlainConsole().print(luck_warning(figures, tried))
+    if report:
+        from pipelines.reports.backtest.write import write_report  # noqa: PLC0415 - altair takes a second
+
+        best = best_trial(trials, trial_log.outcomes)
+        found = run_backtest(bars.lazy(), chosen, best.params, best.rules, start=start)
+        luck = luck_of_best(figures, tried)
+        subject = Subject(found, bars, strategy, best.params, best.rules, source, luck)
+        write_report(texts_for(load_settings().language), subject, report)
     return 0

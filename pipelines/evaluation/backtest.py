@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,7 @@ from pipelines.evaluation.bars import read_bar_file, read_stored_bars
 from strategies.base import Params, Strategy
 
 Model = TypeVar("Model", bound=BaseModel)
+Source: TypeAlias = Path | DataKind  # of bars: a file, or a database of one kind
 
 
 def read_bars(
@@ -29,8 +30,8 @@ def read_bars(
     end: date | None,
     database: DataKind | None,
     bar_times: BarTimes | None = None,
-) -> pl.DataFrame:
-    """Return the bars to trade on, warm-up included, from the file or the database.
+) -> tuple[pl.DataFrame, Source]:
+    """Return the bars to trade on, warm-up included, and where they are from.
 
     `bar_times` says what the times in the file are. Raises InputError if there are no bars.
     """
@@ -38,10 +39,11 @@ def read_bars(
         raise InputError(f"--from {start} is after --to {end}")
     if file:
         bars = read_bar_file(file, symbols, bar_times)
-        return bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars
+        return (bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars), file
     warm_up = strategy.warm_up_sessions(params)
     with open_reader(database) as opened:
-        return read_stored_bars(opened.url, symbols or ("A01",), start, end, warm_up=warm_up)
+        bars = read_stored_bars(opened.url, symbols or ("A01",), start, end, warm_up=warm_up)
+        return bars, opened.kind
 
 
 def parse_params(model: type[Model], texts: Sequence[str]) -> Model:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from math import sqrt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
 from pathlib import Path
 
 import polars as pl
 
 from engine.settings import load_settings
 from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
-from pipelines.evaluation.trials import Trial, TrialLog
+from pipelines.evaluation.trials import Outcome, Trial, TrialLog
 from strategies.backtesting.figures import SESSIONS_A_YEAR, deflated_sharpe, expected_best_sharpe
 
 log = logging.getLogger(__name__)
@@ -42,11 +43,34 @@ def run_trials(
         progress(done, len(trials))
 
 
-def luck_warning(figures: pl.DataFrame, tried: int) -> str:
-    """Say how much of the best trial is luck, if `tried` trials have been made on this data."""
-    known = figures.drop_nulls("sharpe").sort("sharpe", descending=True)
+@dataclass(frozen=True)
+class Luck:
+    """How much of a sweep's best trial is luck. Sharpe ratios are a year's."""
+
+    symbol: str  # on which the best trial was so good
+    trials: int  # that were run on this data, one for each symbol
+    sharpe: float  # of the best one
+    expected: float  # of the best of as many worthless strategies
+    probability: float  # that the true ratio is above zero: the deflated Sharpe ratio
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        return (
+            f"⚠️ {self.trials} trials were run on this data: the best of as many worthless"
+            f" strategies would show a Sharpe ratio of {self.expected:.2f}, yours shows"
+            f" {self.sharpe:.2f}. The probability that it is worth anything at all (deflated Sharpe"
+            f" ratio) is {self.probability:.0%}."
+        )
+
+
+def luck_of_best(figures: pl.DataFrame, tried: int) -> Luck | None:
+    """Return the luck of the best trial of an `outcome_table`; None if fewer than two traded.
+
+    `tried` trials have been made on this data.
+    """
+    known = figures.drop_nulls("sharpe").sort("sharpe", descending=True, maintain_order=True)
     if known.height < 2:
-        return "⚠️ too few trials traded to say how much of the best one is luck"
+        return None
     year = sqrt(SESSIONS_A_YEAR)
     deviation = float(known["sharpe"].std() or 0) / year  # type: ignore[arg-type] # of floats
     best = known.row(0, named=True)
@@ -58,12 +82,24 @@ def luck_warning(figures: pl.DataFrame, tried: int) -> str:
         deviation=deviation,
         trials=tried,
     )
-    luck = expected_best_sharpe(deviation, tried) * year
-    return (
-        f"⚠️ {tried} trials were run on this data: the best of as many worthless strategies would"
-        f" show a Sharpe ratio of {luck:.2f}, yours shows {best['sharpe']:.2f}. The probability"
-        f" that it is worth anything at all (deflated Sharpe ratio) is {probability:.0%}."
-    )
+    expected = expected_best_sharpe(deviation, tried) * year
+    return Luck(best["symbol"], tried, best["sharpe"], expected, probability)
+
+
+def luck_warning(figures: pl.DataFrame, tried: int) -> str:
+    """Say how much of the best trial is luck, if `tried` trials have been made on this data."""
+    luck = luck_of_best(figures, tried)
+    return str(luck or "⚠️ too few trials traded to say how much of the best one is luck")
+
+
+def best_trial(trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> Trial:
+    """Return the first trial with the highest Sharpe ratio; the first that traded without one."""
+
+    def best_sharpe(trial: Trial) -> float:
+        known = [row["sharpe"] for row in outcomes[trial.key] if row["sharpe"] is not None]
+        return max(known, default=-inf)
+
+    return max((trial for trial in trials if outcomes.get(trial.key)), key=best_sharpe)
 
 
 def default_results_file(strategy: str, data: str) -> Path:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import date
+from typing import Literal
 
 import polars as pl
 from rich.table import Table
@@ -26,6 +27,11 @@ _FRACTIONS = (
     "hit_rate",
     "exposure",
 )
+_WON = ("gross", "cost", "net", "value", "capital", "equity", "average_trade")
+_DECIMALS = {
+    **dict.fromkeys(_WON, 2),
+    **dict.fromkeys(("entry", "exit"), 4),
+}
 _SWEEP_COLUMNS = {
     "sharpe": "Sharpe",
     "annual_return": "a year",
@@ -36,11 +42,23 @@ _SWEEP_COLUMNS = {
 }
 
 
+def without_noise(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame without the last bits of floats, which sums leave: for other programs.
+
+    KRW keep two decimals and prices four, fractions ten.
+    """
+    return frame.with_columns(
+        pl.col(name).round(_DECIMALS.get(name, 10))
+        for name, kind in frame.schema.items()
+        if kind == pl.Float64
+    )
+
+
 def print_backtest(result: Backtest, strategy: str, params: Params, *, as_json: bool) -> None:
     """Print figures and the last trades, as tables or as one JSON object."""
     if as_json:
         tables = {
-            name: json.loads(getattr(result, name).write_json())
+            name: json.loads(without_noise(getattr(result, name)).write_json())
             for name in ("figures", "daily", "trades")
         }
         report = {"strategy": strategy, "params": params.model_dump(), **tables}
@@ -91,26 +109,37 @@ def figure_text(column: str, value: float | date | str | None) -> str:
         return str(value)
     if column in _FRACTIONS:
         return f"{value:.2%}"
-    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.2f}"
+    whole = column in _WON or isinstance(value, int) or abs(value) >= 1000
+    return f"{value:,.0f}" if whole else f"{value:.2f}"
 
 
 def trades_table(trades: pl.DataFrame, title: str) -> Table:
-    """Return trades as a table: times are stamps of the bars at whose open they were filled."""
-    table = plain_table(title)
-    for name in ("symbol", "entered", "", "entry", "left", "exit", "why", "net KRW"):
-        right = name in ("entry", "exit", "net KRW")
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
-    for trade in trades.iter_rows(named=True):
-        table.add_row(
+    """Return trades as a table: times are stamps of the bars at whose open they were filled.
+
+    Where there is little room the reason is cut, never a price or an amount.
+    """
+    rows = [
+        [
             trade["symbol"],
-            f"{trade['entered']:%Y-%m-%d %H:%M}",
-            "long" if trade["direction"] > 0 else "short",
+            f"{trade['entered']:%y-%m-%d %H:%M}",
+            "▲" if trade["direction"] > 0 else "▼",
             f"{trade['entry']:,.10g}",
             f"{trade['left']:%H:%M}",
             f"{trade['exit']:,.10g}",
             trade["why"],
             f"{trade['net']:,.0f}",
-        )
+        ]
+        for trade in trades.iter_rows(named=True)
+    ]
+    table = plain_table(title)
+    heads = ("symbol", "entered", "", "entry", "left", "exit", "why", "net KRW")
+    for head, *cells in zip(heads, *rows, strict=True):
+        right = head in ("entry", "exit", "net KRW")
+        least = 0 if head == "why" else max(map(len, cells), default=0)
+        justify: Literal["right", "left"] = "right" if right else "left"
+        table.add_column(head, justify=justify, min_width=least, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -19,12 +19,9 @@ from engine.store.export import export
 from pipelines.commands.backtest import backtest
 from pipelines.evaluation.backtest import parse_params, validate_model
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
-from pipelines.reports.backtest import write_report
 from pipelines.reports.evaluation_tables import trades_table
 from strategies.backtesting.rules import BacktestRules
-from strategies.backtesting.run import backtest as run
 from strategies.dolpha1.params import Dolpha1Params
-from strategies.registry import strategy_named
 from tests.pipelines.random_bars import random_bars, with_kis_labels
 
 FIRST, LAST = date(2025, 9, 1), date(2025, 9, 18)  # the roll is on the 12th
@@ -120,21 +117,19 @@ def test_the_command_prints_a_table_or_json(file: Path, capsys: pytest.CaptureFi
     assert min(t["session"] for t in said["trades"]) >= "2025-09-10"
 
 
-def test_the_report_is_a_page_that_needs_no_network_and_a_picture(
-    bars: pl.DataFrame, tmp_path: Path
+def test_the_command_says_what_it_wrote_in_the_language_of_the_settings(
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    strategy, rules = strategy_named("dolpha1"), BacktestRules()
-    params = parse_params(strategy.params, PARAMS)
-    found = run(bars.lazy(), strategy, params, rules)
-    files = write_report(found, strategy.name, params, rules, tmp_path / "report")
-    html, png, trades, daily, equity = files
-    page = html.read_text(encoding="utf-8")
-    assert "<script src" not in page
-    assert "band_multiplier 0.3" in page
-    assert png.read_bytes()[1:4] == b"PNG"
-    assert pl.read_csv(trades).height == found.trades.height > 0
-    assert pl.read_csv(daily).height == found.daily.height
-    assert pl.read_csv(equity).height == found.equity.height
+    for language, said in (("ko", "최대 낙폭"), ("en", "max drawdown")):
+        monkeypatch.setenv("KRT_LANGUAGE", language)
+        folder = tmp_path / language
+        assert backtest(file=file, param=PARAMS, report=folder) == 0
+        written = capsys.readouterr().err
+        assert all(f"✅ {path}\n" in written for path in folder.iterdir())
+        assert said in (folder / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from engine.errors import InputError
 from pipelines.commands.sweep import sweep
 from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
-from pipelines.evaluation.sweep import luck_warning, run_trials
+from pipelines.evaluation.sweep import best_trial, luck_of_best, luck_warning, run_trials
 from pipelines.evaluation.trials import (
     Outcome,
     Trial,
@@ -209,15 +209,28 @@ def test_the_command_counts_all_trials_on_the_data(
     assert "8 trials were run" in " ".join(capsys.readouterr().out.split())
     assert sweep(axis=("band_multiplier=0.3", "rolling_move=3"), file=file, results=results) == 0
     assert "10 trials were run" in " ".join(capsys.readouterr().out.split())
-    assert sweep(axis=AXES, file=file, results=results, json=True) == 0
+    report = tmp_path / "report"
+    assert sweep(axis=AXES, file=file, results=results, json=True, report=report) == 0
+    assert "10 trials" in (report / "report.html").read_text("utf-8")
     said = capsys.readouterr()
     assert "🔄 4 of 4 trials were run before" in said.err
+    assert f"✅ {report / 'report.png'}" in said.err
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert [(r["band_multiplier"], r["exit"], r["symbol"]) for r in rows[:3]] == [
         (0.2, "opposite", "A01_FRONT"),
         (0.2, "opposite", "A05_FRONT"),
         (0.2, "inside", "A01_FRONT"),
     ]
+
+
+def test_the_best_trial_is_the_one_of_the_highest_sharpe_ratio(bars: pl.DataFrame) -> None:
+    trials = grid("dolpha1", AXES)
+    outcomes = {trial.key: run_trial(trial, bars) for trial in trials}
+    luck = luck_of_best(outcome_table(trials, outcomes), 8)
+    assert luck is not None
+    found = {row["symbol"]: row["sharpe"] for row in outcomes[best_trial(trials, outcomes).key]}
+    assert found[luck.symbol] == luck.sharpe
+    assert best_trial(trials, {trials[1].key: outcomes[trials[1].key]}) == trials[1]
 
 
 def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> None:
