@@ -203,6 +203,12 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     keep_trades_days: int = Field(
         default=30, ge=1, le=36_500, description="older trades leave the database for files"
     )
+    archive: int | None = Field(
+        default=None,
+        ge=1,
+        le=1200,
+        description="months of stock bars that stay in the database; older ones leave for files",
+    )
     night: bool = Field(default=False, description="whether nights are collected as well as days")
     collect: Codes = Field(default=(), description="what KIS tells only once")
     venues: Codes = Field(default=("J",), min_length=1, description="where stocks are collected")

@@ -7,6 +7,7 @@ of your own remembers which of the two it holds, from the first job that collect
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from engine.kis.holidays import DAYS_FILE, load_kis_days
 from engine.kis.odd_nights import NIGHTS_FILE, load_odd_nights
 from engine.settings import DataKind, Settings, load_settings
 from engine.store import Store, book_files, embedded_server, migrate
+from engine.store.archive import FOLDER as ARCHIVE_FOLDER
+from engine.store.archive import BarArchive
 from engine.store.connection import Connection, fetch_frame
 from engine.store.embedded.server import recreate_database
 from engine.store.spool import Spool
@@ -54,6 +57,11 @@ class Database:
     def folder(self) -> Path:
         """The folder of everything that belongs to this kind of data."""
         return self.settings.folder(self.kind)
+
+    @property
+    def archive(self) -> BarArchive:
+        """Where old months of stock bars are, and when they are old."""
+        return BarArchive(self.folder / ARCHIVE_FOLDER, self.settings.archive)
 
     @property
     def trade_files(self) -> TradeFiles:
@@ -101,6 +109,7 @@ def open_database(
                 _empty_spool(folder / "spool")
                 remove_files(folder / TRADES_FOLDER)
                 book_files.remove_all(folder / book_files.FOLDER)
+                shutil.rmtree(folder / ARCHIVE_FOLDER, ignore_errors=True)
         migrate(embedded, keep=folder / SCHEMAS)
         yield Database(embedded, kind, settings)
 

@@ -10,7 +10,8 @@
 -- krt_writer  merges: reads, inserts, updates what may be corrected. It cannot delete, truncate,
 --             drop or alter; history (replaced bars, signals given) it cannot change, nor whether
 --             the data are real. It makes partitions and strategies' tables through functions of
---             the owner, and drops a session of trades that has left for a file.
+--             the owner, and drops a session of trades or a month of
+--             bars that has left for a file.
 --
 -- Large objects are everybody's unless a superuser runs this once; a notice says so.
 
@@ -37,7 +38,8 @@ BEGIN
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO krt_writer', current_database());
-    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps, drop_trades
+    GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps, drop_trades,
+        drop_archived_month
         TO krt_writer;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO krt_writer;
 
@@ -47,7 +49,7 @@ BEGIN
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
           AND NOT relispartition
           AND relname NOT IN ('schema_migrations', 'replaced_bars', 'removed_bars',
-                              'signal_corrections')
+                              'signal_corrections', 'archived_months')
     LOOP
         EXECUTE format('GRANT INSERT ON %s TO krt_writer', relation);
         EXECUTE format('GRANT UPDATE ON %s TO krt_writer', relation);

@@ -8,7 +8,8 @@ third of the time (an array takes a quarter more). DuckDB compares sessions as b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,10 +17,12 @@ import pyarrow as pa
 
 from engine.clock import Clock
 from engine.columns import SESSION
+from engine.history.archived import months_query
 from engine.history.checks import FINDINGS, Relation, all_checks, run_checks
 from engine.history.queries import between_dates, symbols_by_table
 from engine.market.expected import with_grids
 from engine.store import Store
+from engine.store.archive import ARCHIVED, archived_files
 from engine.store.identifiers import literals
 
 GAPS = pl.Schema(
@@ -44,9 +47,10 @@ async def find_gaps(store: Store, targets: pl.DataFrame, clock: Clock) -> pl.Dat
         condition = await _symbol_condition(store, table, of_table)
         for part in _parts(of_table):
             lists = _stamp_lists(await store.query(_stamps_query(table, condition, part)))
+            files = await _archived_files(store, table, part)
             if comparing:
                 gaps.append(await comparing)
-            comparing = asyncio.create_task(clock.thread(_gaps_in_lists, part, lists))
+            comparing = asyncio.create_task(clock.thread(_gaps_in_lists, part, lists, files))
     return pl.concat([*gaps, await comparing] if comparing else gaps)
 
 
@@ -86,8 +90,24 @@ def _stamp_lists(strings: pa.Table) -> pa.Table:
     return pa.table({"symbol": strings["symbol"], "stamps": lists})
 
 
-def _gaps_in_lists(part: pl.DataFrame, lists: pa.Table) -> pl.DataFrame:
-    return gaps_in(part, _UNNESTED, lists=lists)
+async def _archived_files(store: Store, table: str, part: pl.DataFrame) -> list[Path]:
+    """Return the files that have bars of the part, of months that have left the database."""
+    if table != ARCHIVED.name:
+        return []
+    days = part["session"].sort()
+    months = pl.DataFrame(await store.query(months_query(days[0], days[-1])))
+    return list(archived_files(months).values())
+
+
+def _gaps_in_lists(part: pl.DataFrame, lists: pa.Table, files: Sequence[Path]) -> pl.DataFrame:
+    if not files:
+        return gaps_in(part, _UNNESTED, lists=lists)
+    days = part["session"].sort()
+    in_files = (
+        f"SELECT symbol, timestamp FROM read_parquet([{literals(map(str, files))}])"  # noqa: S608
+        f" WHERE {between_dates(days[0], days[-1])}"
+    )
+    return gaps_in(part, f"{_UNNESTED} UNION ALL {in_files}", lists=lists)
 
 
 def gaps_in(targets: pl.DataFrame, bars: Relation, **sources: Relation) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 import polars as pl
 
 from engine.columns import BARS, STAMPS, TIME
+from engine.history.archived import with_archived
 from engine.market.nights import chain_session_sql, is_night_sql, session_of, session_sql
 from engine.market.symbol_types import NIGHT_TABLE
 from engine.market.symbols import OptionChain, parse
@@ -19,6 +20,7 @@ from engine.market.told_once import NAMES, STREAMS, ToldOnce
 from engine.market.venues import VENUE_TABLE
 from engine.schemas import OPTION_CHAIN, OPTION_SUMMARY, OPTION_SURFACE, level_columns
 from engine.store import Store
+from engine.store.archive import ARCHIVED
 from engine.store.export import product_name
 from engine.store.identifiers import identifier, literal, literals
 from engine.store.tables import BAR_TABLES
@@ -93,7 +95,10 @@ async def read_bars(
             f"SELECT {', '.join(BARS)} FROM {table}"  # noqa: S608 - quoted
             f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last, table)}"
         )
-        frames.append(await _read(store, BARS, [query]))
+        found = await _read(store, BARS, [query])
+        if table == ARCHIVED.name:
+            found = await with_archived(store, found, codes, first, last)
+        frames.append(found)
     return pl.concat(frames)
 
 
@@ -130,6 +135,10 @@ async def read_stamps(
     """Return STAMPS of what is stored: bars, snapshots of chains, rows of what is told once."""
     schema = pl.Schema({name: STAMPS[name] for name in ("symbol", "stamp")})
     found = await _read(store, schema, stamp_queries(first, last, symbols))
+    if stocks := symbols_by_table(symbols).get(ARCHIVED.name):
+        bars = found.rename({"stamp": "timestamp"})
+        bars = await with_archived(store, bars, stocks, first, last)
+        found = bars.rename({"timestamp": "stamp"})
     session = session_of(pl.col("symbol"), pl.col("stamp"))
     return found.with_columns(session=session).select(list(STAMPS))
 
@@ -178,6 +187,11 @@ async def read_collected_symbols(store: Store, day: date) -> list[str]:
     parts.append(
         "SELECT DISTINCT underlying_symbol FROM option_chain_raw"  # noqa: S608
         f" WHERE {chain_dates(day, day)}"
+    )
+    parts.append(  # of months in files, whose sessions are all validated
+        "SELECT symbol FROM kept_sessions JOIN archived_months ON session BETWEEN"  # noqa: S608
+        f" first_session AND last_session WHERE market = 'stocks' AND stored > 0"
+        f" AND session = {literal(day)}"
     )
     found = await _read(store, pl.Schema({"symbol": pl.String()}), [" UNION ".join(parts)])
     return found["symbol"].sort().to_list()
@@ -280,7 +294,11 @@ async def read_date_range(store: Store) -> tuple[date, date] | None:
     """Return the first and the last date with any bar, expected or not; None without bars."""
     ends = pl.Schema([("first", pl.Date()), ("last", pl.Date())])
     query = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"
-    found = await _read(store, ends, [query.format(table) for table in BAR_TABLES])
+    queries = [query.format(table) for table in BAR_TABLES]
+    queries.append(
+        "SELECT min(first_session) AS first, max(last_session) AS last FROM archived_months"
+    )
+    found = await _read(store, ends, queries)
     first, last = found.select(pl.min("first"), pl.max("last")).row(0)
     return (first, last) if first else None
 

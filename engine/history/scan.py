@@ -17,25 +17,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
-import adbc_driver_manager
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from engine.errors import InputError
+from engine.errors import InputError, StoreError
+from engine.history import archived
 from engine.history.pg_table import TableInfo, read_table_info
 from engine.history.predicates import Pushed, push_down
-from engine.store.connection import Cursor, connect, fetch_frame, store_error
-from engine.store.identifiers import identifier
+from engine.history.snapshots import batches, select, snapshot
+from engine.store.archive import ARCHIVED
+from engine.store.connection import fetch_frame
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 1 << 20  # on the wire: some ten thousand bars; memory holds a few of these
 PAGE = 10_000  # rows
 _FIRST_FRAME = 2_000  # rows; the first page is handed on in frames of this size
-_TIMEOUT = "1h"  # for the whole scan, since the consumer sets the pace
 
 
 def scan(
@@ -56,11 +53,16 @@ def scan(
     such table or column, StoreUnreachable if the server cannot be reached; collecting raises the
     same.
     """
-    info = _table_info(url, table)
+    with snapshot(url) as cursor:
+        info = read_table_info(cursor, table)
+        in_files = archived.has_archive(cursor, table)
     order = info.key if order_by is None else tuple(order_by)
     if unknown := [name for name in order if name not in info.schema]:
         raise InputError(f"{table} has no column {', '.join(unknown)} to sort by")
     total = order and tuple(dict.fromkeys((*order, *info.key)))
+    if in_files:
+        frame = _scan_archived(url, info)
+        return frame.sort(*total, descending=descending) if total else frame
 
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
@@ -73,7 +75,7 @@ def scan(
         pages = [sql]
         if rows is None and info.is_total(total):
             pages = [f"{sql} LIMIT {PAGE}", f"{sql} OFFSET {PAGE}"]
-        for batch in _stream(url, pages):
+        for batch in _stream(url, pages, table):
             yield batch if pushed.exact or predicate is None else batch.filter(predicate)
 
     frame = register_io_source(
@@ -86,6 +88,24 @@ def scan(
     return frame.set_sorted(list(order), descending=descending) if order else frame
 
 
+def _scan_archived(url: str, info: TableInfo) -> pl.LazyFrame:
+    """Return a table of which months are in files alone, in no order."""
+
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        names = list(info.schema) if columns is None else columns
+        yield from archived.read(url, info, archived.Wanted(names, predicate, rows))
+
+    return register_io_source(
+        read,
+        schema=info.schema,
+        is_pure=True,
+        explain_name="postgres and files",
+        explain_detail=info.name,
+    )
+
+
 def query(url: str, sql: str) -> pl.DataFrame:
     """Return the result of one SQL statement, read-only; raises what `scan` raises."""
     with snapshot(url) as cursor:
@@ -93,34 +113,15 @@ def query(url: str, sql: str) -> pl.DataFrame:
         return fetch_frame(cursor, sql)
 
 
-def select(
-    info: TableInfo,
-    columns: list[str],
-    condition: str | None,
-    order: tuple[str, ...],
-    *,
-    descending: bool = False,
-    rows: int | None = None,
-) -> str:
-    """Return the SELECT. A limit comes before the condition: Polars takes rows, then filters."""
-    where = f" WHERE {condition}" if condition else ""
-    ordering = info.order_list(order, descending=descending)
-    by = f" ORDER BY {ordering}" if order else ""
-    source = identifier(info.name)
-    if rows is not None and condition:
-        source = f"(SELECT * FROM {source}{by} LIMIT {rows}) AS head"  # noqa: S608
-    limit = f" LIMIT {rows}" if rows is not None and not condition else ""
-    return f"SELECT {info.select_list(columns)} FROM {source}{where}{by}{limit}"  # noqa: S608
+def _stream(url: str, pages: list[str], table: str) -> Iterator[pl.DataFrame]:
+    """Yield the results batch by batch; a page that is not full is the last.
 
-
-def _table_info(url: str, table: str) -> TableInfo:
-    with snapshot(url) as cursor:
-        return read_table_info(cursor, table)
-
-
-def _stream(url: str, pages: list[str]) -> Iterator[pl.DataFrame]:
-    """Yield the results batch by batch; a page that is not full is the last."""
-    with snapshot(url) as cursor:
+    Raises StoreError if bars of the table left the database after the scan was made.
+    """
+    may_leave = table == ARCHIVED.name
+    with snapshot(url, archived.LOCK if may_leave else None) as cursor:
+        if may_leave and archived.has_archive(cursor, table):
+            raise StoreError("a month of stock bars has just left the database: scan them again")
         for page in pages:
             height = 0
             for batch in batches(cursor, page):
@@ -128,43 +129,3 @@ def _stream(url: str, pages: list[str]) -> Iterator[pl.DataFrame]:
                 yield from batch.iter_slices(_FIRST_FRAME) if page is pages[0] else [batch]
             if height < PAGE:
                 return
-
-
-def batches(cursor: Cursor, sql: str) -> Iterator[pl.DataFrame]:
-    """Yield a query's result in batches; if the consumer stops reading, the server stops too."""
-    cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-    log.debug("🚀 %s", sql)
-    cursor.execute(sql)
-    reader = cursor.fetch_record_batch()
-    try:
-        for batch in reader:
-            yield pl.DataFrame(batch)
-    except GeneratorExit:
-        cursor.adbc_cancel()  # otherwise closing would read the rest of the result first
-        raise
-    finally:
-        reader.close()
-
-
-@contextmanager
-def snapshot(url: str, lock: str | None = None) -> Iterator[Cursor]:
-    """Open a connection whose queries all see one moment; raises what a store's Connection does.
-
-    `lock` is a LOCK TABLE that comes first: what it keeps from happening has not happened after
-    that moment either.
-    """
-    connection: Any = None
-    try:
-        connection = connect(url, "scan")
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(f"SET LOCAL statement_timeout = '{_TIMEOUT}'")
-            cursor.execute("SET LOCAL search_path = public")
-            if lock is not None:
-                cursor.execute(lock)
-            yield cursor
-    except adbc_driver_manager.Error as error:
-        raise store_error(error) from error
-    finally:
-        if connection is not None:
-            connection.close()  # which ends the transaction

@@ -22,7 +22,7 @@ from polars.io.plugins import register_io_source
 from engine.errors import InputError, StoreError
 from engine.history.pg_table import TableInfo, read_table_info
 from engine.history.predicates import push_down
-from engine.history.scan import batches, select, snapshot
+from engine.history.snapshots import batches, select, snapshot
 from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import identifier, literal
 from engine.store.trade_files import (

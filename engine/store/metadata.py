@@ -88,7 +88,7 @@ async def system_status(store: Store) -> dict[str, pl.DataFrame]:
     """Return what `just status` shows: the answer to each question in `sql/status`, by its title.
 
     Heartbeats, the last bar of each symbol, open gaps, corrected sessions, corrected signals,
-    rejected rows, trades.
+    rejected rows, trades, sizes.
     """
     folder = importlib.resources.files("sql").joinpath("status")
     files = sorted(folder.iterdir(), key=lambda file: file.name)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from engine.clock import Clock
 from engine.errors import StoreError, StoreUnreachable
+from engine.store.archive import ARCHIVED, archived_pieces, recall
 from engine.store.connection import Connection
 from engine.store.merge import MergeCounts, complete_rows, merge_tables
 from engine.store.table_setup import check_table, make_partitions, months_ahead
@@ -56,6 +57,7 @@ class Store:
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
         self._ready: set[tuple[str, str]] = set()  # (table, partition or schema) checked this run
+        self._archived: set[str] = set()  # months of bars that were in files when they were checked
 
     def now(self) -> datetime:
         """Return the present moment of the store's clock."""
@@ -121,13 +123,23 @@ class Store:
             (table, complete_rows(table, batches, self.clock.now())) for table, batches in parts
         ]
         try:
-            for table, rows in complete:
-                self._prepare(table, table.partitions(rows), lock_timeout)
-            merged = merge_tables(self._connection, complete, lock_timeout=lock_timeout)
-        except StoreError:
+            merged = self._prepare_and_merge(complete, lock_timeout)
+        except StoreError as error:
             self._ready.clear()  # a table or partition may have been dropped meanwhile
-            raise
+            if "no partition of relation" not in str(error):
+                raise
+            merged = self._prepare_and_merge(complete, lock_timeout)  # a month has just left
         return [_counts(batches, rows) for (_, batches), rows in zip(parts, merged, strict=True)]
+
+    def _prepare_and_merge(
+        self, complete: Sequence[tuple[Table, pl.DataFrame]], lock_timeout: str
+    ) -> list[pl.DataFrame]:
+        for table, rows in complete:
+            partitions = table.partitions(rows)
+            self._prepare(table, partitions, lock_timeout)
+            if table.name == ARCHIVED.name and self._archived.intersection(partitions):
+                recall(self._connection, rows)
+        return merge_tables(self._connection, complete, lock_timeout=lock_timeout)
 
     def _prepare(self, table: Table, partitions: list[str], lock_timeout: str) -> None:
         """Check, once a run, that the table fits, and make the partitions that it lacks."""
@@ -138,6 +150,8 @@ class Store:
             with begin as (cursor, _):
                 check_table(cursor, table)
                 make_partitions(cursor, table, [*missing, *months_ahead(table, self.now())])
+                if table.name == ARCHIVED.name:
+                    self._archived = archived_pieces(cursor)
             self._ready |= {shape, *((table.name, name) for name in missing)}
 
     def _query(self, sql: str, read_only: bool) -> pa.Table:

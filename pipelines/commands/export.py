@@ -27,6 +27,7 @@ def export(*, to: Path, database: DatabaseOption = None) -> int:
         parts = write_parquet(opened.url, to, sealed)
         now = WallClock().now()
         opened.trade_files.move(opened.url, now.date(), now)
+        opened.archive.move(opened.url, now.date(), now)
     if parts.is_empty():
         PlainConsole(stderr=True).print("⚠️ nothing is sealed yet: run `just validate` first")
     print_frame(parts, "table", f"Parquet below {to}")

@@ -11,6 +11,8 @@ from cyclopts import Parameter
 from engine.errors import InputError
 from engine.settings import load_settings
 from engine.store import embedded_server, migrate
+from engine.store.archive import FOLDER as ARCHIVE
+from engine.store.archive import rehome
 from engine.store.backup.manifest import check_files, read_manifest
 from engine.store.backup.restoring import restore_database, restore_files, tables_with_rows
 from engine.store.embedded.server import recreate_database
@@ -43,6 +45,7 @@ def restore(backup: Annotated[Path, Parameter(name="FROM")], /) -> int:
         files = restore_files(backup, folder, manifest)
         restore_database(url, backup, manifest, console.print)
         migrate(url)
+        rehome(url, folder / ARCHIVE)
     PlainConsole().print(f"✅ {manifest.rows:,} rows of {manifest.kind} data are back, compared")
     if files:
         console.print(f"🔄 {files} files beside the database are back in {folder}")

@@ -7,8 +7,10 @@ import polars as pl
 from engine.errors import InputError
 from engine.log import setup_logging
 from engine.store import Store
+from engine.store.archive import ARCHIVED, MONTHS_QUERY
 from engine.store.identifiers import literal
 from pipelines.commands.options import DatabaseOption, Format
+from pipelines.console import PlainConsole
 from pipelines.databases import open_reader, run_with_store
 from pipelines.read_only import check_reads
 from pipelines.reports.readable import readable
@@ -54,8 +56,24 @@ def sql(
 
     with open_reader(database) as opened:
         frame = run_with_store(opened.url, fetch, component="look")
+        if ARCHIVED.name in (query or ""):
+            _say_what_is_in_files(run_with_store(opened.url, _months_in_files, component="look"))
     print_frame(frame, format)
     return 0
+
+
+async def _months_in_files(store: Store) -> pl.DataFrame:
+    return pl.DataFrame(await store.query(f"{MONTHS_QUERY} ORDER BY month"))
+
+
+def _say_what_is_in_files(months: pl.DataFrame) -> None:
+    """Say which bars SQL cannot see, on standard error."""
+    if months.height:
+        first, last = months["month"][0], months["month"][-1]
+        PlainConsole(stderr=True).print(
+            f"⚠️ {ARCHIVED.name} from {first:%Y-%m} to {last:%Y-%m} is in files, which SQL does not"
+            ' see: scan("stocks_1m") reads both'
+        )
 
 
 async def _columns(store: Store, table: str) -> pl.DataFrame:

@@ -43,15 +43,14 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
     )
     for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
         day.alerts.tell(unfillable_gap(*gap))
-    await _move_old_trades(day)
+    await _move_old_rows(day)
     await day.patience.retry("the status of the day", heartbeats.finish)
 
 
-async def _move_old_trades(day: DayParts) -> None:
-    """Have old trades leave the database for files; where that fails, the next close does it."""
-    if day.move_trades is None:
-        return
+async def _move_old_rows(day: DayParts) -> None:
+    """Have old rows leave the database for files; where that fails, the next close does it."""
     try:
-        await day.clock.thread(day.move_trades, day.plan.day, day.clock.now())
+        for move in day.moves:
+            await day.clock.thread(move, day.plan.day, day.clock.now())
     except (KrtError, OSError) as error:
-        log.warning("⚠️ old trades stay in the database until the next close: %s", error)
+        log.warning("⚠️ old rows stay in the database until the next close: %s", error)

@@ -162,6 +162,7 @@ async def collect_simulated(
             Path(folder),
             database.trade_files,
             database.folder / BOOK_FOLDER,
+            database.archive,
         )
         async with simulated_kis(simulated.market, clock, database.settings.kis, faults) as (
             settings,
@@ -182,6 +183,7 @@ async def collect_real(
         folder / "kis",
         database.trade_files,
         folder / BOOK_FOLDER,
+        database.archive,
     )
     with keep_awake("a session is being collected"):
         await run_day(

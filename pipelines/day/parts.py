@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -37,8 +37,8 @@ class DayParts:
     alerts: Alerts
     patience: Patience
     streams: StreamPolling
-    # Moves old trades into files, given the day and the moment (`TradeFiles.move`).
-    move_trades: Callable[[date, datetime], object] | None = None
+    # Move old trades and months of bars into files, given the day and the moment.
+    moves: Sequence[Callable[[date, datetime], object]] = ()
     trade_writer: Writer | None = None  # of the feed's trades
 
     @property

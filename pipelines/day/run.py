@@ -29,6 +29,7 @@ from engine.files import private_folder, write_atomically
 from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
+from engine.store.archive import BarArchive
 from engine.store.spool import any_table
 from engine.store.trade_files import TradeFiles
 from pipelines.collector_lock import hold_collector_lock
@@ -71,6 +72,7 @@ class DayPaths:
     kis: Path  # tokens, the pace of the calls, the holidays that KIS announced
     trades: TradeFiles | None = None  # of old sessions; without them all stay in the database
     book: Path | None = None  # of the book's files; without it the book is not kept
+    archive: BarArchive | None = None  # of old months of stock bars; without it all stay
 
 
 async def run_day(
@@ -146,7 +148,7 @@ async def run_day(
                 {name: source(kis) for name, source in STREAM_FETCHERS.items()},
                 settings.polling_interval,
             ),
-            partial(paths.trades.move, paths.url) if paths.trades else None,
+            [partial(each.move, paths.url) for each in (paths.trades, paths.archive) if each],
             trade_writer,
         )
         day.polling.ask_for_states(plan.subjects("state"))

@@ -15,6 +15,7 @@ import polars as pl
 
 from engine.clock import Clock
 from engine.columns import SESSION
+from engine.history.archived import archived_bars, months_query
 from engine.history.collection import sessions_to_collect
 from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
 from engine.history.delays import live_delays
@@ -257,4 +258,7 @@ def read_minutes(
 
 def _stored(ask: Ask, first: date, last: date) -> pl.DataFrame:
     found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last)]
-    return pl.concat([_STAMPS.to_frame(), *found])
+    stored = pl.concat([_STAMPS.to_frame(), *found]).rename({"stamp": "timestamp"})
+    in_files = archived_bars(ask(months_query(first, last)), stored, first, last)
+    bars = stored if in_files is None else in_files.collect()
+    return bars.rename({"timestamp": "stamp"})

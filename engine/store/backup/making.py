@@ -23,6 +23,7 @@ from engine.clock import Clock
 from engine.errors import StoreError
 from engine.files import atomic_writer, sync_folder
 from engine.settings import DataKind
+from engine.store.archive import FOLDER as ARCHIVE
 from engine.store.backup.catalogue import (
     NOT_KEPT,
     PLAIN_TYPES,
@@ -56,7 +57,12 @@ Tell = Callable[[str], None]
 
 _ROLES = ("krt_reader", "krt_writer")
 # A part of the book is in its day's file before it goes: so parts are copied first.
-_FILES = (f"{TRADES}/trades_*.parquet", f"{BOOK}/*/*.parquet", f"{BOOK}/book_*.parquet")
+_FILES = (
+    f"{TRADES}/trades_*.parquet",
+    f"{ARCHIVE}/*/*/*/*.parquet",
+    f"{BOOK}/*/*.parquet",
+    f"{BOOK}/book_*.parquet",
+)
 _ABOUT = f"""
     SELECT current_setting('server_version') AS server,
            ARRAY(SELECT rolname::text FROM pg_roles

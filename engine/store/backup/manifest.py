@@ -24,7 +24,9 @@ FORM = 1  # of backups; a later program reads earlier forms
 _NAME = re.compile(r"krt-(live|simulation)-[0-9]{8}-[0-9]{6}", re.ASCII)
 _UNFINISHED = re.compile(r"\.krt-[\w-]+\.[0-9a-f]{8}\.(?:making|removing)-([0-9]{1,9})", re.ASCII)
 _BESIDE = re.compile(
-    r"(?:spool|spool/refused|spool/damaged|kis|trades|book|book/[0-9]{8})/[\w-][\w.-]*", re.ASCII
+    r"(?:spool|spool/refused|spool/damaged|kis|trades|book|book/[0-9]{8}"
+    r"|archive/\w+/product=\w+/month=[0-9-]{7})/[\w-][\w.-]*",
+    re.ASCII,
 )
 _READ_AT_ONCE = 1 << 20  # bytes
 

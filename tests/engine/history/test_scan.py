@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from engine.errors import InputError, StoreError
-from engine.history.scan import BATCH_BYTES, scan
+from engine.history.scan import scan
+from engine.history.snapshots import BATCH_BYTES
 from engine.store.connection import Connection
 from tests.engine.history.edge_values import PREDICATES, ROWS, frame
 
@@ -86,7 +87,7 @@ def test_any_query_returns_what_it_returns_over_a_full_read(
 def test_head_columns_and_the_key_order_reach_the_server(
     edge_table: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, logger="engine.history.scan")
+    caplog.set_level(logging.DEBUG, logger="engine.history")
     scan("edge_table", edge_table).select("x", "v").head(3).collect()
     assert caplog.messages[-1].startswith('🚀 SELECT "x", "v" FROM "edge_table" ORDER BY "symbol"')
     assert caplog.messages[-1].endswith("LIMIT 3")
@@ -122,7 +123,7 @@ def test_a_head_after_a_filter_or_a_sort_reads_one_page_first(
         "CREATE TABLE paged (id bigint PRIMARY KEY, x double precision)",
         "INSERT INTO paged SELECT g, -g FROM generate_series(1, 30000) AS g",
     )
-    caplog.set_level(logging.DEBUG, logger="engine.history.scan")
+    caplog.set_level(logging.DEBUG, logger="engine.history")
     whole = scan("paged", edge_table).filter(pl.col("x") < -5).sort("id")
     assert whole.head(2).collect()["id"].to_list() == [6, 7]
     assert caplog.messages[0].endswith('ORDER BY "id" LIMIT 10000')

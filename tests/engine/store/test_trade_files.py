@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from engine.clock import WallClock
 from engine.errors import StoreError, StoreUnreachable
-from engine.history.scan import snapshot
+from engine.history.snapshots import snapshot
 from engine.history.trades import ORDER, scan_trades
 from engine.store import Store, trade_files
 from engine.store.trade_files import TradeFiles, file_of, sessions_in_files

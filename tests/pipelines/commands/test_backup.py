@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 from engine import schemas
 from engine.clock import WallClock
 from engine.store import Store, migrate
+from engine.store.archive import file_of
 from engine.store.backup import making, manifest
 from engine.store.backup.catalogue import applied_migrations
 from engine.store.backup.making import BackupSource, new_backup
@@ -268,6 +269,9 @@ def test_files_of_old_trades_are_kept_and_what_stays_the_same_is_shared(
     part.parent.mkdir(parents=True)
     for path in (part, part.parents[1] / "book_20261002.parquet"):
         path.write_bytes(b"book of " + path.name.encode())
+    month = file_of(tmp_path / "data" / "archive", date(2026, 9, 1))
+    month.parent.mkdir(parents=True)
+    month.write_bytes(b"bars of a month")
     source = BackupSource(source_url, "live", tmp_path / "data")
     moments = iter(datetime(2026, 11, 27, 16, minute) for minute in range(9))
     clock: Any = SimpleNamespace(now=lambda: next(moments))
@@ -297,8 +301,10 @@ def test_files_of_old_trades_are_kept_and_what_stays_the_same_is_shared(
     third = make()
     assert (third / "trades_20261001.parquet").read_bytes().endswith(b"parquet")
     manifest.check_files(third.parent, read_manifest(third.parent))
-    assert restore_files(third.parent, tmp_path / "back", read_manifest(third.parent)) == 4
+    assert restore_files(third.parent, tmp_path / "back", read_manifest(third.parent)) == 5
     assert (tmp_path / "back" / "trades" / "trades_20261002.parquet").exists()
+    back = file_of(tmp_path / "back" / "archive", date(2026, 9, 1))
+    assert back.read_bytes() == b"bars of a month"
 
 
 @pytest.mark.parametrize("path", ["tables/futures_a01.parquet", "manifest.json"])

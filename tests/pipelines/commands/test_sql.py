@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pipelines.commands.main import main
+from tests.databases import command
 
 Ask = Callable[..., tuple[int, str, str]]
 
@@ -26,6 +27,23 @@ def ask(server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
         return code, *capfd.readouterr()
 
     return answer
+
+
+def test_what_sql_cannot_see_is_said(
+    database_url: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    counted = "SELECT count(*) FROM stocks_1m"
+    assert ask(counted, "csv") == (0, "count\n0\n", "")
+    command(
+        database_url,
+        "INSERT INTO archived_months VALUES ('stocks_1m', '2026-09-01', 1, 1, '', '2026-09-01',"
+        " '2026-09-30', '/x', '2026-11-01')",
+    )
+    code, out, err = ask(counted, "csv")
+    assert (code, out) == (0, "count\n0\n")
+    assert "stocks_1m from 2026-09 to 2026-09 is in files" in " ".join(err.split())
+    assert ask("SELECT count(*) FROM gaps", "csv")[2] == ""
 
 
 @pytest.mark.parametrize(
