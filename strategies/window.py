@@ -12,6 +12,9 @@ from engine.columns import BARS
 from engine.market.nights import session_begins
 from strategies.base import ENGINE, NeedsFewBars, Params, Strategy
 
+# What Polars looks for before it runs a query takes longer than it saves on a day's bars.
+QUICK = pl.QueryOptFlags.none()
+
 
 class LiveWindow:
     """The bars of one symbol in one session and its warm-up, and the signals given so far.
@@ -104,7 +107,8 @@ class LiveWindow:
 
     def _rows(self, bars: pl.DataFrame, since: datetime) -> pl.DataFrame:
         evaluated = self._strategy.evaluate(bars.lazy(), self._params)
-        return evaluated.filter(pl.col("timestamp") >= since).collect(engine=ENGINE)
+        wanted = evaluated.filter(pl.col("timestamp") >= since)
+        return wanted.collect(engine=ENGINE, optimizations=QUICK)
 
     def _history(self, bars: pl.DataFrame) -> pl.DataFrame | None:
         if not isinstance(self._strategy, NeedsFewBars):

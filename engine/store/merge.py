@@ -33,6 +33,7 @@ from engine.store.tables import COMMITTED_AT, CONFIRMED_AT, SOURCE, Table
 
 _BATCH = "batch_number"
 _SAMPLE = 64
+_FEW = 500  # rows, of which nothing of Polars is as quick as Python
 _UNIQUE_VIOLATION = "23505"
 
 
@@ -78,8 +79,8 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
         *(expression.alias(name) for name, expression in table.derived.items()),
         *([pl.lit(None, pl.Datetime("us")).alias(CONFIRMED_AT)] if table.two_sources else []),
         pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
-    ).collect(engine="in-memory")
-    if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
+    ).collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+    if _has_one_row_a_key(table, rows):  # else polls overlap
         return rows
     if table.filled:
         rows = rows.with_columns(pl.col(table.filled).forward_fill().over(table.key))
@@ -93,8 +94,16 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
 def _all_rows(table: Table, batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
     """Return the rows of all batches; most are of one schema and become a frame together."""
     groups = itertools.groupby(batches, key=lambda batch: batch.schema)
-    frames = [table.rows(pa.Table.from_batches(group).combine_chunks()) for _, group in groups]
+    frames = [table.rows(pa.concat_batches(list(group))) for _, group in groups]
     return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
+def _has_one_row_a_key(table: Table, rows: pl.DataFrame) -> bool:
+    """Say whether no two rows have one key, of rows in key order; of few in a fifth of the time."""
+    if rows.height <= _FEW:
+        keys = zip(*(rows[name].to_list() for name in table.key), strict=True)
+        return len(set(keys)) == rows.height
+    return bool(rows.select(_differs(table.key, shift=1).all()).item())
 
 
 def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:

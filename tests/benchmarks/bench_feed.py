@@ -144,13 +144,15 @@ class Commits:
         self.begin, self.cpu_begin = time.perf_counter(), time.process_time()
 
     def note(self, table: str, batch: pa.RecordBatch) -> None:
-        """Note a commit."""
+        """Note a commit, in little time: the next ones wait for it."""
         passed = time.perf_counter() - self.begin
-        frame = pl.DataFrame(batch).filter(pl.col("timestamp") == self.stamp)
-        if table == LAST_SIGNAL and frame.height and LAST_SIGNAL in self.waits:
+        if self.stamp not in batch["timestamp"].to_pylist():
+            return
+        if table == LAST_SIGNAL and LAST_SIGNAL in self.waits:
             self.signals.append(passed)
             self.waits.discard(LAST_SIGNAL)
-        for symbol in self.waits & set(frame["symbol"]) if table.endswith("_1m") else ():
+        symbol = batch["symbol"][0].as_py()  # a batch is of one symbol
+        if table.endswith("_1m") and symbol in self.waits:
             self.bars.append(passed)
             self.waits.discard(symbol)
         if not self.waits and not self.done.is_set():
