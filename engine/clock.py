@@ -50,6 +50,10 @@ class Clock(Protocol):
         """Return the present moment."""
         ...
 
+    def seconds(self) -> float:
+        """Return seconds that only go on, from some moment of this process, whoever sets `now`."""
+        ...
+
     async def sleep_until(self, when: datetime) -> None:
         """Return when it is `when` or later."""
         ...
@@ -133,6 +137,10 @@ class WallClock(_RunningClock):
         """Return the time in Seoul, with its zone, for data that leaves the engine."""
         return datetime.now(KST)  # noqa: TID251
 
+    def seconds(self) -> float:
+        """Return seconds since some moment, also while the machine's clock is set."""
+        return time.monotonic()
+
     async def sleep_until(self, when: datetime) -> None:
         """Return at `when`, even if the machine's clock is set meanwhile."""
         while (left := (when - self.now()).total_seconds()) > 0:
@@ -157,8 +165,11 @@ class ScaledClock(_RunningClock):
 
     def now(self) -> datetime:
         """Return the scaled moment."""
-        passed = (time.monotonic() - self._anchor) * self._speed
-        return self._start + timedelta(seconds=passed)
+        return self._start + timedelta(seconds=self.seconds())
+
+    def seconds(self) -> float:
+        """Return scaled seconds since the clock was made."""
+        return (time.monotonic() - self._anchor) * self._speed
 
     async def sleep_until(self, when: datetime) -> None:
         """Return when the scaled time is `when`."""
@@ -196,6 +207,10 @@ class VirtualClock:
     def now(self) -> datetime:
         """Return the virtual moment."""
         return self._now
+
+    def seconds(self) -> float:
+        """Return virtual seconds since the clock's start."""
+        return (self._now - self._start).total_seconds()
 
     async def sleep_until(self, when: datetime) -> None:
         """Return when virtual time is `when`; even if that is now, other tasks run first."""

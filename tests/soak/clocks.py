@@ -28,6 +28,9 @@ class SteppedClock:
         passed = [ahead for moment, ahead in self._steps if moment <= true]
         return true + (passed[-1] if passed else timedelta())
 
+    def seconds(self) -> float:
+        return self._true.seconds()
+
     async def sleep_until(self, when: datetime) -> None:
         while True:
             true = self._true.now()

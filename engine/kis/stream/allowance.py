@@ -2,12 +2,14 @@
 
 KIS blocks the address or the key of who connects in a loop (docs/kis.md#connection). The times are
 kept in a file and written before the connection is made, so that a program that crashes and starts
-again counts, too. The same file remembers how many registrations KIS took.
+again counts, too. A machine's clock may be set forward meanwhile: of its own connections a process
+counts the seconds as well. The same file remembers how many registrations KIS took.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,6 +46,7 @@ class Allowance:
         self._path = path
         self._clock = clock
         self._known = _Remembered()
+        self._made: deque[float] = deque(maxlen=_CONNECTIONS)  # when, in seconds of the clock
 
     @property
     def limit(self) -> int:
@@ -69,12 +72,20 @@ class Allowance:
         if until <= now and len(recent) >= _CONNECTIONS:
             until = max(now + _PAUSE, recent[-_CONNECTIONS] + _WINDOW)
             self._save(known.model_copy(update={"paused_until": until}))
-        return max(until - now, timedelta(0))
+        return max(until - now, self._wait_by_seconds())
+
+    def _wait_by_seconds(self) -> timedelta:
+        """Return how long four connections of this process forbid another, whoever set the clock."""
+        if len(self._made) < _CONNECTIONS:
+            return timedelta(0)
+        passed = timedelta(seconds=self._clock.seconds() - self._made[0])
+        return max(_WINDOW - passed, timedelta(0))
 
     def note_connection(self) -> bool:
         """Count a connection that is about to be made. False: it cannot be, so make none."""
         now, known = self._clock.now(), self._load()
         recent = [*_recent(known.connections, now), now][-_CONNECTIONS:]
+        self._made.append(self._clock.seconds())
         return self._save(known.model_copy(update={"connections": recent, "paused_until": None}))
 
     def _load(self) -> _Remembered:

@@ -27,13 +27,12 @@ def test_no_ten_minutes_have_more_than_four(steps: list[tuple[int, bool]]) -> No
     made: list[datetime] = []
     now = START
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "stream.json"
-        allowance = Allowance(path, at(now))
+        path, clock = Path(folder) / "stream.json", at(now)
+        allowance = Allowance(path, clock)
         for seconds, restarted in steps:
             now += timedelta(seconds=seconds)
-            known = None if restarted else allowance
-            allowance = Allowance(path, at(now)) if known is None else known
-            allowance._clock = at(now)
+            clock._now = now
+            allowance = Allowance(path, clock) if restarted else allowance
             if not allowance.wait() and allowance.note_connection():
                 made.append(now)
     for first in made:
@@ -46,6 +45,27 @@ def test_the_most_connections_in_ten_minutes_are_counted_wherever_these_begin() 
     assert most_in_ten_minutes(made) == 4  # those from 500 to 1100
     assert most_in_ten_minutes(made[:1]) == 1
     assert most_in_ten_minutes([]) == 0
+
+
+class SetForward(VirtualClock):
+    """A machine's clock that is set forward by `ahead`; its seconds know nothing of it."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+def test_a_clock_that_is_set_forward_allows_no_fifth(tmp_path: Path) -> None:
+    clock = SetForward(START)
+    allowance = Allowance(tmp_path / "stream.json", clock)
+    connect(allowance, 4)
+    clock.ahead = timedelta(hours=9)  # a machine that had taken UTC for the time in Seoul
+    assert allowance.wait() == timedelta(seconds=601)
+    clock._now = START + timedelta(seconds=600)
+    assert allowance.wait() == timedelta(seconds=1)
+    clock._now += timedelta(seconds=1)
+    assert allowance.wait() == timedelta(0)
 
 
 def connect(allowance: Allowance, times: int) -> None:
