@@ -408,6 +408,32 @@ STOCK_LISTINGS = pa.schema(
         ("fetched_at", TIME),
     ]
 )
+MARKET_SNAPSHOT = pa.schema(  # sizes in shares, the rest in KRW
+    [
+        ("session", pa.date32()),
+        ("timestamp", TIME),  # minute in which the round over the stocks began
+        ("symbol", pa.string()),
+        ("price", pa.float64()),
+        ("base_price", pa.float64()),  # what changes and limits are counted from
+        ("change", pa.float64()),
+        ("open", pa.float64()),
+        ("high", pa.float64()),
+        ("low", pa.float64()),
+        ("volume", pa.int64()),  # of the day so far
+        ("turnover", pa.float64()),  # of the day so far
+        ("bid", pa.float64()),
+        ("ask", pa.float64()),
+        ("bid_size", pa.int64()),
+        ("ask_size", pa.int64()),
+        ("bids", pa.int64()),  # of the whole book
+        ("asks", pa.int64()),
+        ("upper_limit", pa.float64()),
+        ("lower_limit", pa.float64()),
+        ("expected_change", pa.float64()),  # of an auction
+        ("expected_volume", pa.int64()),
+        ("fetched_at", TIME),
+    ]
+)
 COLLECTED_SYMBOLS = pa.schema([("session", pa.date32()), ("symbol", pa.string()), ("since", TIME)])
 KEPT_SESSIONS = pa.schema(
     [

@@ -198,6 +198,7 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     app_secret: SecretStr = SecretStr("")
     stocks: Codes = Field(default=(), description="followed: codes and universes (KOSPI200, all)")
     follow: Codes = Field(default=(), description="the same; both lists together are followed")
+    sweep: Codes = Field(default=(), description="stocks whose bars come after the close")
     futures: Codes = ("A01",)
     option_chains: Codes = ("front",)
     keep_trades_days: int = Field(

@@ -46,7 +46,8 @@ class Feed:
     With `night` those of the futures and chains, too, which are sessions of their own.
     `streams` of what KIS tells only once come beside these. `venues` are where the stocks are
     collected: J is KRX's regular session (`engine.market.venues`). `universes` are names that stand
-    for more stocks; `pipelines.universes` puts their members of a day among `stocks`.
+    for more stocks; `pipelines.universes` puts their members of a day among `stocks`. `sweep` are
+    stocks and universes whose bars are brought in after the close.
     """
 
     stocks: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Feed:
     streams: tuple[str, ...] = ()  # told once, as the settings' `collect` names them
     venues: tuple[str, ...] = (REGULAR,)
     universes: tuple[str, ...] = ()
+    sweep: tuple[str, ...] = ()
 
     @property
     def regular_stocks(self) -> tuple[str, ...]:
@@ -217,6 +219,7 @@ class DayPlan:
     streams: tuple[StreamPlan, ...] = ()  # what KIS tells only once
     tonight: DayPlan | None = None  # of a day: the night that begins on the date
     universes: tuple[str, ...] = ()  # what stocks were named by
+    sweep: tuple[str, ...] = ()  # stocks and universes whose bars are brought in after the close
 
     @property
     def name(self) -> str:
@@ -231,7 +234,8 @@ class DayPlan:
             *self.chains,
             *self.streams,
         ]
-        stocks = [Market.STOCKS] if self.universes and not self.night else []
+        of_stocks = (self.universes or self.sweep) and not self.night
+        stocks = [Market.STOCKS] if of_stocks else []
         held = (sessions.session(market, self.day) for market in stocks)
         return [*(part.session for part in parts), *filter(None, held)]
 
@@ -314,7 +318,18 @@ def plan(feed: Feed, day: date) -> DayPlan:
         nights=feed.nights,
         tonight=tonight,
         universes=feed.universes,
+        sweep=_stocks_or_universes(feed.sweep),
     )
+
+
+def _stocks_or_universes(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the texts if each is a stock or a universe. Raises InputError."""
+    for text in split_universes(texts)[1]:
+        if not isinstance(parse(text), Stock):
+            raise InputError(
+                f"{text} is not a stock: `sweep` takes stocks and universes (KOSPI200)"
+            )
+    return texts
 
 
 def _bars_at_venues(feed: Feed, day: date) -> tuple[BarPlan, ...]:
@@ -345,6 +360,7 @@ def plan_night(feed: Feed, day: date) -> DayPlan:
         skipped=tuple(symbol.code for symbol, found in held.items() if not found),
         night=True,
         nights=feed.nights,
+        sweep=_stocks_or_universes(feed.sweep),
     )
 
 
@@ -382,13 +398,19 @@ def configured_feed(settings: Settings) -> Feed:
         settings.collect,
         read_venues(settings.venues),
         universes,
+        settings.sweep,
     )
 
 
 def with_wishes(feed: Feed, settings: Settings) -> Feed:
-    """Return a feed with what the settings add to any: nights, streams, venues."""
-    venues = read_venues(settings.venues)
-    return replace(feed, night=settings.night, streams=settings.collect, venues=venues)
+    """Return a feed with what the settings add to any: nights, streams, venues, the sweep."""
+    return replace(
+        feed,
+        night=settings.night,
+        streams=settings.collect,
+        venues=read_venues(settings.venues),
+        sweep=settings.sweep,
+    )
 
 
 def next_plan(feed: Feed, clock: Clock) -> DayPlan:

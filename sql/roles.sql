@@ -39,8 +39,7 @@ BEGIN
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO krt_writer', current_database());
     GRANT EXECUTE ON FUNCTION make_partition, make_signal_table, forget_gaps, drop_trades,
-        drop_archived_month
-        TO krt_writer;
+        drop_archived_month, drop_market_snapshots TO krt_writer;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO krt_writer;
 
     -- Partitions are reached through their parents, whose privileges are checked.

@@ -68,14 +68,19 @@ class BarFetcher(PriceFetcher):
     async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
         """Yield the bars of each page, from the newest backwards, each page before the last one.
 
-        Ends when the first stamp wanted is reached, or when a page brings nothing older.
+        Ends when the first stamp wanted is reached, when a page brings nothing older, or when the
+        bars have the volume of the whole day.
         """
         session = request.session
         wanted = request.first_wanted
         newest = self._newest_label(request)
+        volume = 0
         while newest is not None and newest >= session.opens:
             bars = await self._page(request, newest)
             yield bars
+            volume += int(bars.unique("timestamp")["volume"].sum())
+            if volume == request.day_volume:
+                return
             oldest = _oldest_label(bars, session)
             if wanted is None or oldest is None or not session.label_of(wanted) < oldest <= newest:
                 return

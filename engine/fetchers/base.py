@@ -31,6 +31,7 @@ class BarRequest:
 
     `until` is the last stamp wanted (None: the last minute that has ended). One page, unless
     `since`, the first stamp wanted, or `whole_day` asks for more. `deadline` is when to give up.
+    `day_volume` is what was traded on the whole day: with bars that have it the pages end.
     """
 
     symbol: str
@@ -40,6 +41,7 @@ class BarRequest:
     since: datetime | None = None
     priority: Priority = Priority.LIVE
     deadline: datetime | None = None
+    day_volume: int | None = None
 
     @property
     def first_wanted(self) -> datetime | None:

@@ -14,12 +14,13 @@ about a missing stamp that lies within it is one of these:
     NOTHING   the page proves nothing; why
 
 `weigh` makes the sentence of a request out of its pages, `apply_answers` the new marks.
+`apply_day_volumes` settles a stock by what was traded on its day.
 `judge_odd_bars` says by the same rule which stored bars KIS does not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,6 +41,7 @@ PROVEN, BETWEEN, ONCE, NOTHING = "proven", "between", "once", "nothing"
 _ORDER = [HELD, REFUSED, DOUBTED, LEFT_OUT, PROVEN, BETWEEN, ONCE, NOTHING]
 
 NO_TRADE = "KIS has no bar there"
+WHOLE_VOLUME = "the stored bars have all that was traded on the day by KIS"
 DOUBTFUL = "KIS's answer showed nothing around it; to be asked again two hours later or more"
 UNPROVEN = (
     "KIS's answer has bars around it, and no turnover proves that nothing traded between them;"
@@ -253,6 +255,20 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame, began: datetime) -
         attempts=pl.col("attempts") + counted.fill_null(value=False).cast(pl.Int64),
         answered_at=pl.when(counted).then("said_at").otherwise("answered_at"),
     ).select(list(ledger.MARKS))
+
+
+def apply_day_volumes(marks: pl.DataFrame, complete: Sequence[str]) -> pl.DataFrame:
+    """Return the marks (ledger.MARKS) with the open minutes of stocks settled that are complete.
+
+    Of a complete stock the stored bars have together the volume that KIS gave, after the close, for
+    the whole day; where that is 0 there are none. Then nothing was traded in any other minute.
+    """
+    proven = (pl.col("state") == "open") & pl.col("symbol").is_in(complete)
+    return marks.with_columns(
+        state=pl.when(proven).then(pl.lit("no_trade")).otherwise("state"),
+        reason=pl.when(proven).then(pl.lit(WHOLE_VOLUME)).otherwise("reason"),
+        attempts=pl.col("attempts") + proven.cast(pl.Int64),
+    )
 
 
 def judge_odd_bars(

@@ -313,6 +313,36 @@ class StockExpectation(_Quotation):
 
 
 @dataclass(frozen=True)
+class SeveralStocks(_Quotation):
+    """Up to 30 stocks as of now, FHKST11300006: `output`, a row each that KIS knows.
+
+    inter_shrn_iscd, inter2_prpr (KRW), acml_vol, acml_tr_pbmn (KRW), inter2_askp, inter2_bidp …
+    """
+
+    tr_id: ClassVar[str] = "FHKST11300006"
+    path: ClassVar[str] = f"{_STOCK}/intstock-multprice"
+    stocks_per_call: ClassVar[int] = 30
+
+    symbols: tuple[str, ...]
+
+    @property
+    def symbol(self) -> str:
+        """The first and the last of them."""
+        return f"{self.symbols[0]}…{self.symbols[-1]}"
+
+    def params(self) -> dict[str, str]:
+        """Return the query, whose fields are numbered."""
+        return {
+            name: value
+            for number, symbol in enumerate(self.symbols, 1)
+            for name, value in (
+                (f"FID_COND_MRKT_DIV_CODE_{number}", "J"),
+                (f"FID_INPUT_ISCD_{number}", symbol),
+            )
+        }
+
+
+@dataclass(frozen=True)
 class VolatilityInterruptions(_Quotation):
     """The interruptions (VI) of a stock on a day, FHPST01390000.
 

@@ -37,6 +37,7 @@ class SimulatedExchange:
         self.market = market
         self.options = OptionMarket(market)
         self.session_rows = lru_cache(maxsize=1024)(self._write_session)
+        self.whole_day = lru_cache(maxsize=16_384)(self._whole_day)  # small, unlike rows
         self._add_faults = add_faults
         self._days_back = lru_cache(maxsize=512)(_days_back)
         self._session = lru_cache(maxsize=8192)(served_session)
@@ -52,6 +53,31 @@ class SimulatedExchange:
         if fake_ticks:
             bars = with_fake_ticks(bars, session)
         return self._add_faults(write_session_rows(symbol, session, bars))
+
+    def _whole_day(self, symbol: str, session: Session) -> dict[str, float]:
+        rows = self.session_rows(symbol, session)
+        return rows.day_until(rows.last_finished(session.last_stamp))
+
+    def day_so_far(self, symbol: str, session: Session | None, now: datetime) -> dict[str, float]:
+        """Return open, high, low, close, volume, turnover of a session so far; empty before it."""
+        if session is None:
+            return {}
+        if now >= session.last_stamp:
+            return self.whole_day(symbol, session)
+        rows = self.session_rows(symbol, session)
+        return rows.day_until(rows.last_finished(now))
+
+    def session_on(self, symbol: str, market: Market, day: date) -> Session | None:
+        """Return the symbol's session that begins on the day, None on a day without one."""
+        return self._session(symbol, market, day)
+
+    def last_session(self, symbol: str, market: Market, day: date) -> Session | None:
+        """Return the symbol's last session before the day, None if KIS does not reach so far."""
+        for session_date in self._days_back(market, day)[1:]:
+            session = self._session(symbol, market, session_date)
+            if session is not None:
+                return session
+        return None
 
     def sessions_back(
         self, symbol: str, market: Market, day: date, now: datetime, *, fake_ticks: bool = False
@@ -73,12 +99,9 @@ class SimulatedExchange:
         return self.session_rows(symbol, session) if session else None
 
     def session_before(self, symbol: str, market: Market, day: date) -> SessionRows | None:
-        """Return the symbol's last session before the day, None if KIS does not reach so far."""
-        for session_date in self._days_back(market, day)[1:]:
-            session = self._session(symbol, market, session_date)
-            if session is not None:
-                return self.session_rows(symbol, session)
-        return None
+        """Return the rows of the `last_session` before the day."""
+        session = self.last_session(symbol, market, day)
+        return self.session_rows(symbol, session) if session else None
 
     def stops(self, symbol: str, session: Session) -> list[Stop]:
         """Return when trading of a symbol stops in a session, its market's stops among them."""

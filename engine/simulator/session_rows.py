@@ -113,6 +113,10 @@ class SessionRows:
         turnover_before = self.turnover[index - 1] if index else 0
         return FinishedBar(self.symbol, self.session.date, values, before, turnover_before)
 
+    def day_until(self, index: int) -> dict[str, float]:
+        """Return open, high, low, close, volume, turnover up to a bar; empty before the first."""
+        return self.so_far.row(index, named=True) if index >= 0 else {}
+
     def last_finished(self, now: datetime) -> int:
         """Return the index of the session's last finished bar, -1 before there is one."""
         return bisect_right(self.ends, min(now, self.session.last_stamp)) - 1

@@ -16,7 +16,6 @@ from engine.simulator.market.data import draws
 from engine.simulator.market.listing import future_name, futures, previous_close
 from engine.simulator.market.price_levels import stock_profile
 from engine.simulator.market.price_limits import STEPS, price_limits, widened_at
-from engine.simulator.session_rows import SessionRows
 
 OPEN_INTEREST = 1.4  # at the close before, of the volume of that day
 Day = dict[str, float]  # open, high, low, close, volume, turnover
@@ -34,8 +33,8 @@ def symbol_state(
     exchange: SimulatedExchange, symbol: str, market: Market, now: datetime
 ) -> SymbolState | None:
     """Return the symbol's state, None if it has not traded."""
-    today = _so_far(exchange.today(symbol, market, now), now)
-    before = _so_far(exchange.session_before(symbol, market, now.date()), now)
+    today = exchange.day_so_far(symbol, exchange.session_on(symbol, market, now.date()), now)
+    before = exchange.day_so_far(symbol, exchange.last_session(symbol, market, now.date()), now)
     newest = today or before
     return SymbolState(newest["close"], today, before or today) if newest else None
 
@@ -48,11 +47,6 @@ def untraded_state(exchange: SimulatedExchange, contract: Contract, day: date) -
     price = round(round(price / tick) * tick, 2)
     before = dict.fromkeys(("open", "high", "low", "volume", "turnover"), 0.0) | {"close": price}
     return SymbolState(price, {}, before)
-
-
-def _so_far(session_rows: SessionRows | None, now: datetime) -> Day:
-    index = session_rows.last_finished(now) if session_rows else -1
-    return session_rows.so_far.row(index, named=True) if session_rows and index >= 0 else {}
 
 
 def stock_summary(
@@ -186,8 +180,12 @@ def night_quote(
     exchange: SimulatedExchange, contract: Contract, evening: date, now: datetime
 ) -> dict[str, str]:
     """Return a future's quote of a night in the fields of FHMIF10000000; empty without a trade."""
-    tonight = _so_far(exchange.on(contract.code, Market.NIGHT, evening), now)
-    before = _so_far(exchange.on(contract.code, Market.DERIVATIVES, evening), now)
+    night, day = (
+        exchange.session_on(contract.code, market, evening)
+        for market in (Market.NIGHT, Market.DERIVATIVES)
+    )
+    tonight = exchange.day_so_far(contract.code, night, now)
+    before = exchange.day_so_far(contract.code, day, now)
     if not tonight:
         return {}
     state = SymbolState(tonight["close"], tonight, before or tonight)

@@ -353,6 +353,14 @@ _FIXED = (
         ),
     ),
     Table(
+        "market_snapshot",
+        schemas.MARKET_SNAPSHOT,
+        ("timestamp", "symbol"),
+        "fetched_at",
+        "session",
+        compare_on=("price", "volume"),
+    ),
+    Table(
         "feed_symbols",
         schemas.FEED_SYMBOLS,
         ("session", "symbol"),

@@ -12,7 +12,6 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
 from engine.market.universes import split_universes
-from engine.market.venues import read_venues
 from engine.settings import load_settings
 from pipelines.commands.options import (
     BarTimesOption,
@@ -31,7 +30,7 @@ from pipelines.day.every_day import Wishes, run_every_day
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.day.statistics import DayStatistics
 from pipelines.doctor.settings_checks import placeholders
-from pipelines.feed import Feed
+from pipelines.feed import Feed, with_wishes
 from pipelines.reports.terminal import print_json
 from pipelines.simulation import SEED
 
@@ -104,9 +103,8 @@ def live(
     if not simulated and (date or speed or start):
         raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
     chains = tuple(parse_chain(text) for text in chain)
-    venues = read_venues(settings.venues)
     universes, codes = split_universes(stock)
-    feed = Feed(codes, future, chains, settings.night, settings.collect, venues, universes)
+    feed = with_wishes(Feed(codes, future, chains, universes=universes), settings)
     at = time_of_day("--start", start) if start else None
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)
     if picture:

@@ -3,6 +3,7 @@
     before the open   before_open.py   wait, holidays; the catching up goes on beside the collecting
     the session       polling.py       each symbol and chain on its own
     the close         closing.py       the comparison with KIS
+    after it          market_sweep.py  the bars of stocks that were not followed
 
 In each phase a database that is away is waited for (patience.py) while the spool takes what comes,
 and each phase has an end: the whole day is over CLOSING_LIMIT after its sessions are sealed.
@@ -43,6 +44,7 @@ from pipelines.day.feed_states import why_no_feed
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
 from pipelines.day.machine import watch_machine
+from pipelines.day.market_sweep import sweep_after_close, sweep_what_is_left
 from pipelines.day.messages import tell_evening, tell_morning
 from pipelines.day.parts import DayParts
 from pipelines.day.patience import Patience
@@ -231,6 +233,17 @@ async def _open_gate(day: DayParts, gate: Gate, prepare: Callable[[], None]) -> 
 async def _collect(
     day: DayParts, heartbeats: Heartbeats, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> None:
+    keep = partial(begin_again, day.clock, day.alerts)
+    left = [partial(sweep_what_is_left, day)] if day.plan.sweep else []
+    await run_with_helpers(
+        _collect_and_sweep(day, heartbeats, watch),
+        *(keep("the sweep", job, ends_the_day=()) for job in left),
+    )
+
+
+async def _collect_and_sweep(
+    day: DayParts, heartbeats: Heartbeats, watch: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
     await wait_for_open(day)
     keep = partial(begin_again, day.clock, day.alerts)
     async with day.patience.until(max(day.sealed_at, day.clock.now()) + CLOSING_LIMIT):
@@ -241,6 +254,8 @@ async def _collect(
             keep("the watch over sleep", partial(catch_up_after_sleep, day)),
             keep("the watch over the machine", watch),
         )
+    if not day.stats.closed:
+        await sweep_after_close(day)
 
 
 async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:

@@ -73,13 +73,17 @@ class BackfillContext:
 
 @dataclass(frozen=True)
 class Window:
-    """The stamps of one request: those of the session from `since` to `until`, both included."""
+    """The stamps of one request: those of the session from `since` to `until`, both included.
+
+    `whole_day`: page after page, until there is no older bar or the bars have the `day_volume`.
+    """
 
     symbol: str
     session: date
     until: datetime
     since: datetime
     whole_day: bool = False
+    day_volume: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ async def request_window(context: BackfillContext, window: Window) -> RequestRes
         since=_since(window, as_of),
         whole_day=window.whole_day,
         priority=context.priority,
+        day_volume=window.day_volume,
     )
     batch, error = await _fetch(fetcher, request)
     pages = tuple(fetcher.take_pages())

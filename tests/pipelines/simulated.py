@@ -97,8 +97,9 @@ async def desk(
     faults: Scenario | None = None,
     *,
     ahead: timedelta | None = None,
+    calls_per_second: float = 5,
 ) -> AsyncIterator[Desk]:
-    """Yield a desk whose clock stands at `now`.
+    """Yield a desk whose clock stands at `now`, and which makes so many calls at most.
 
     With `ahead` the answers bear KIS's time, and this machine's clock is ahead of it by so much
     until KIS's next day.
@@ -113,7 +114,7 @@ async def desk(
             base_url=simulator.base_url,
             master_url=simulator.base_url + MASTER_PATH,
             app_keys=(key,),
-            calls_per_second=5,
+            calls_per_second=calls_per_second,
         )
         transport = Transport(
             simulator.base_url, ours, timeout=settings.request_timeout, tells_time=ahead is not None

@@ -119,7 +119,7 @@ def _after_market(
     volume = 4 + random.poisson(1 + int(bars["volume"].sum()) // 20_000, AFTER_MARKET_BARS)
     return (
         _ohlc(pl.Series(chosen), bars["close"][-1] * (1 + path))
-        .with_columns(on_ticks(pl.col(name), ticks) for name in PRICES)
+        .with_columns(prices_on_ticks(ticks))
         .with_columns(label=label, volume=pl.Series(volume))
         .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
     )
@@ -215,7 +215,7 @@ def _finish_bars(
     """Put prices on ticks, make the auction one trade, leave out minutes without a trade."""
     is_auction = pl.col("label").eq_missing(pl.lit(session.auction, dtype=pl.Datetime("us")))
     return (
-        bars.with_columns(on_ticks(pl.col(name), symbol.ticks) for name in PRICES)
+        bars.with_columns(prices_on_ticks(symbol.ticks))
         .with_columns(
             pl.when(is_auction).then("close").otherwise(name).alias(name) for name in PRICES
         )
@@ -223,6 +223,12 @@ def _finish_bars(
         .filter(pl.col("volume") > 0)
         .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
     )
+
+
+@lru_cache(maxsize=16)
+def prices_on_ticks(ticks: Ticks) -> tuple[pl.Expr, ...]:
+    """Round the four prices of bars to ticks: these cost more to build than to run."""
+    return tuple(on_ticks(pl.col(name), ticks) for name in PRICES)
 
 
 def on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:

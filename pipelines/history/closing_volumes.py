@@ -1,0 +1,85 @@
+"""What KIS says after the close that was traded of many stocks on the day: the closing snapshot.
+
+Asked of 30 stocks a call and kept in `market_snapshot`, so that a sweep that begins again knows it
+without asking. It says which stocks traded most, which not at all, and when the bars of one are
+complete (`engine.history.evidence`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from engine.clock import floor_minute, today
+from engine.concurrency import run_until_first_error
+from engine.errors import KisError, KisKeyRefused
+from engine.fetchers.market_snapshot import SnapshotFetcher, SnapshotRequest
+from engine.kis.endpoints import SeveralStocks
+from engine.market.sessions import Market, session
+from engine.store.identifiers import literal, literals
+from pipelines.history.request import BackfillContext
+
+log = logging.getLogger(__name__)
+
+VOLUMES = pl.Schema({"symbol": pl.String(), "volume": pl.Int64(), "turnover": pl.Float64()})
+_AT_ONCE = 8
+_SIZE = SeveralStocks.stocks_per_call
+
+
+async def closing_volumes(
+    context: BackfillContext, symbols: Sequence[str], day: date
+) -> pl.DataFrame:
+    """Return VOLUMES of the day by KIS after its close, of the stocks about which KIS has said it.
+
+    KIS tells it on the day alone, and is asked only about stocks of which nothing is stored. Empty
+    before the close, and while the clocks of KIS and of this machine differ. Raises KisKeyRefused,
+    StoreError.
+    """
+    held = session(Market.STOCKS, day)
+    if held is None or context.clock.now() < held.sealed_at:
+        return VOLUMES.to_frame()
+    known = await _stored(context, symbols, day)
+    unknown = sorted(set(symbols) - set(known["symbol"]))
+    if unknown and today(context.clock) == day:
+        await _ask(context, unknown)
+        known = await _stored(context, symbols, day)
+    return VOLUMES.to_frame() if context.client.clock_trouble else known
+
+
+async def _stored(context: BackfillContext, symbols: Sequence[str], day: date) -> pl.DataFrame:
+    """Return VOLUMES of the first snapshot after the close."""
+    held = session(Market.STOCKS, day)
+    assert held is not None  # noqa: S101 - the caller has looked
+    found = await context.store.query(
+        "SELECT DISTINCT ON (symbol) symbol, volume, turnover FROM market_snapshot"  # noqa: S608
+        f" WHERE session = {literal(day)} AND fetched_at >= {literal(held.sealed_at)}"
+        f" AND symbol IN ({literals(list(symbols))}) ORDER BY symbol, fetched_at"
+    )
+    return pl.DataFrame(found).cast(VOLUMES)
+
+
+async def _ask(context: BackfillContext, symbols: Sequence[str]) -> None:
+    minute = floor_minute(context.clock.now())
+    parts = iter([symbols[n : n + _SIZE] for n in range(0, len(symbols), _SIZE)])
+    fetcher = SnapshotFetcher(context.client)
+    batches = []
+
+    async def take_parts() -> None:
+        for part in parts:
+            request = SnapshotRequest(tuple(part), minute, context.priority)
+            try:
+                batches.append(await fetcher.fetch(request))
+            except KisKeyRefused:
+                raise
+            except KisError as error:  # these stocks are swept without it
+                log.warning("⚠️ the closing snapshot of %s: %s", part[0], error)
+
+    await run_until_first_error(*(take_parts() for _ in range(_AT_ONCE)))
+    rejected = fetcher.take_rejected()
+    if rejected.num_rows:
+        await context.store_rejected(rejected)
+    if batches:
+        await context.store.merge_all("market_snapshot", batches)
