@@ -75,7 +75,7 @@ class Allowance:
         return max(until - now, self._wait_by_seconds())
 
     def _wait_by_seconds(self) -> timedelta:
-        """Return how long four connections of this process forbid another, whoever set the clock."""
+        """Return how long four connections of this process forbid another, whoever set a clock."""
         if len(self._made) < _CONNECTIONS:
             return timedelta(0)
         passed = timedelta(seconds=self._clock.seconds() - self._made[0])
