@@ -281,7 +281,7 @@ class _JsonFile(JsonConfigSettingsSource):
             return {}
         try:
             content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path.name} cannot be read: {error}") from None
         if not isinstance(content, dict):
             raise InputError(f"{path.name} must hold one JSON object")

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.errors import KisUnreachable
 from engine.kis import codec
@@ -124,5 +125,10 @@ class PriceFetcher(ABC):
         return pa.RecordBatch.from_pylist([], schema=CONFIRMED_BARS)
 
     def _reject(self, batch: pa.RecordBatch) -> None:
+        """Count rejected rows and keep them; KIS's words may repeat what must not be shown."""
         self.counts.update(batch["reason"].to_pylist())
-        self._rejected.append(batch)
+        masked = batch["raw"]
+        for secret in self.client.secrets():
+            masked = pc.replace_substring(masked, secret, "***")
+        index = batch.schema.get_field_index("raw")
+        self._rejected.append(batch.set_column(index, batch.schema.field(index), masked))

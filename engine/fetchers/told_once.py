@@ -7,6 +7,7 @@ that says nothing, or not when it is, is rejected and kept aside like that of a 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -148,7 +149,8 @@ def _flow_fields(kind: str, rows: list[Any]) -> list[str]:
     The net quantity ends in qty or vol, one way or the other by kind.
     """
     named = [f"{kind}_ntby_qty", f"{kind}_ntby_vol"]
-    net = next((name for name in named if rows and name in rows[0]), named[0])
+    known = rows[0] if rows and isinstance(rows[0], Mapping) else {}
+    net = next((name for name in named if name in known), named[0])
     amounts = [f"{kind}_{side}_tr_pbmn" for side in _SIDES]
     return [f"{kind}_seln_vol", f"{kind}_shnu_vol", net, *amounts]
 

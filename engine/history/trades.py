@@ -38,6 +38,11 @@ log = logging.getLogger(__name__)
 
 # The natural order: by session, each session in the order in which it is stored.
 ORDER = ("session", "symbol", "day_volume")
+_UNREADABLE = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # damage of some kinds: no Exception, and it would end us
+    pq.lib.ArrowException,
+)
 _SAME_SESSION = ("symbol", "day_volume")
 
 
@@ -146,7 +151,7 @@ def _from_file(
             whole = joined(frame.collect(), _stored(url, wanted.info, day))
             frame, height = whole.lazy(), whole.height
         yield from wanted.of_frame(frame, height).collect_batches(maintain_order=True)
-    except (pl.exceptions.ComputeError, pq.lib.ArrowException) as error:
+    except _UNREADABLE as error:
         raise StoreError(f"a file of trades cannot be read: {path}: {error}") from error
 
 

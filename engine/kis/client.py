@@ -183,7 +183,7 @@ class KisClient:
 
     def _with_context(self, error: KisError, request: Request, minute: datetime | None) -> KisError:
         """Return the error with tr_id, symbol and minute, and without secrets."""
-        secrets = self._secrets()
+        secrets = self.secrets()
         return type(error)(
             without_secrets(secrets, str(error.args[0]), 400),
             tr_id=sent_tr_id(request, self._tr_ids),
@@ -204,7 +204,7 @@ class KisClient:
 
         `trading` says whether a registration must have data at a moment.
         """
-        address, secrets = stream_address(self._settings.base_url), self._secrets
+        address, secrets = stream_address(self._settings.base_url), self.secrets
         parts = [(account.key, self._stem(account.key)) for account in self._accounts]
         keepers = [ApprovalKeeper(self._transport, *part, self.clock, secrets) for part in parts]
         return [
@@ -375,13 +375,14 @@ class KisClient:
     def _open_account(self, key: AppKey) -> _Account:
         stem = self._stem(key)
         file = stem.with_name(f"{stem.name}-token")
-        tokens = TokenKeeper(self._transport, key, file, self.clock, self._secrets)
+        tokens = TokenKeeper(self._transport, key, file, self.clock, self.secrets)
         path = stem.with_name(f"{stem.name}.pace")
         return _Account(key, tokens, Pace(path, self._settings.calls_per_second, self.clock))
 
-    def _secrets(self) -> list[str]:
+    def secrets(self) -> list[str]:
         """Return what must never be shown, of all keys: KIS's words might repeat any of it."""
-        return [secret for account in self._accounts for secret in account.tokens.secrets()]
+        held = (secret for account in self._accounts for secret in account.tokens.secrets())
+        return [secret for secret in held if secret]
 
     def _stem(self, key: AppKey) -> Path:
         app_key = key.app_key.get_secret_value()

@@ -145,9 +145,9 @@ def _names_in(path: Path) -> list[str]:
         return []
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid) as error:
+        names: list[str] = json.loads(metadata.get(_PARTS, b"[]"))
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise StoreError(f"a file of the book cannot be read: {path}: {error}") from error
-    names: list[str] = json.loads(metadata.get(_PARTS, b"[]"))
     return names
 
 
@@ -155,8 +155,8 @@ def _read(paths: list[Path]) -> pl.DataFrame:
     frames = [FRAME.to_frame()]
     for path in paths:
         try:
-            frames.append(pl.read_parquet(path))
-        except pl.exceptions.PolarsError as error:
+            frames.append(pl.read_parquet(path).match_to_schema(FRAME))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise StoreError(f"a file of the book cannot be read: {path}: {error}") from error
     return pl.concat(frames)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
@@ -284,4 +285,7 @@ def _key_and_columns(cursor: Cursor, name: str) -> tuple[tuple[str, ...], list[s
 def _fingerprint(path: Path) -> bytes | None:
     if not path.exists():
         return None
-    return (pq.read_schema(path).metadata or {}).get(_FINGERPRINT)
+    try:
+        return (pq.read_schema(path).metadata or {}).get(_FINGERPRINT)
+    except (OSError, pa.ArrowException):  # damaged: it is written anew
+        return None

@@ -163,7 +163,7 @@ class TrialLog:
         try:
             head, *rest = map(json.loads, whole) if whole else (None,)
             self.outcomes = {line["trial"]: line["figures"] for line in rest}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(f"{path} is damaged: name another file or remove it") from None
         if head not in (None, {"data": data}):
             raise InputError(f"{path} holds trials of other data; name another file or remove it")

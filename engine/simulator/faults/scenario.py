@@ -220,7 +220,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     text = (SHIPPED / f"{name}.toml").read_text("utf-8") if shipped else _read(Path(name))
     try:
         return Scenario.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{name} is not TOML: {error}") from error
     except ValidationError as error:
         raise InputError(f"{name}: {_first_problem(error)}") from error

@@ -13,6 +13,7 @@ import getpass
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -290,7 +291,8 @@ def _write_secret(path: Path, text: str) -> None:
 
 def _port(file: Path) -> int:
     """Return a free port; the last one if possible, since clients of a restarted server use it."""
-    last = int(file.read_text()) if file.exists() else 0
+    known = file.read_text("ascii", "replace").strip() if file.exists() else ""
+    last = int(known) if re.fullmatch("[0-9]{1,5}", known) else 0  # a power cut leaves it empty
     for wanted in (last, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", wanted))

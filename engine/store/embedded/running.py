@@ -85,7 +85,7 @@ def _acquire(descriptor: int, folder: Path) -> None:
 def _whereabouts(content: bytes) -> str:
     """Return where the holder of the lock runs, as far as its file says so."""
     holder: dict[str, str] = {}
-    with suppress(ValueError):
+    with suppress(ValueError, TypeError, RecursionError):  # another program's, or half written
         holder = dict(json.loads(content))
     if holder == _ourselves():
         return "and does not end"

@@ -268,7 +268,7 @@ def test_any_rows_are_split_without_loss(answer: list[Any]) -> None:
 @given(st.one_of(ANY_VALUE, st.lists(ANY_ROW, max_size=5)), ANY_VALUE)
 async def test_any_answer_becomes_a_batch(output2: Any, output1: Any) -> None:
     class Client:
-        pass
+        secrets = list
 
     for fetcher in (DerivativeBarFetcher(Client()), StockBarFetcher(Client())):  # type: ignore[arg-type]
         body = {"rt_cd": "0", "output1": output1, "output2": output2}
@@ -417,7 +417,7 @@ def test_t1_nothing_possible_that_kis_gives_twice_is_left_out(bars) -> None:
     """T1. Any prices in any order: what could be a bar is one at the second giving."""
 
     class Client:
-        pass
+        secrets = list
 
     newest = datetime(2026, 11, 20, 10, 4)
     answer = [

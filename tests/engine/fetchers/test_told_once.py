@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
@@ -32,7 +33,7 @@ from tests.paths import KIS_SAMPLES, needs
 DAY = date(2026, 11, 18)
 NINE = datetime(2026, 11, 18, 9, 0)
 MINUTE = timedelta(minutes=1)
-NO_CLIENT = cast("KisClient", None)
+NO_CLIENT = cast("KisClient", SimpleNamespace(secrets=list))
 PARTS = [k for k in INVESTORS.values() if k not in ("institution", "individual")]
 
 

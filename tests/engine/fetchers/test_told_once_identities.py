@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from itertools import count, pairwise
+from types import SimpleNamespace
 from typing import cast
 
 import orjson
@@ -37,7 +38,7 @@ from engine.simulator.query import in_capitals
 from engine.simulator.stream.told_once import programme_frames
 from engine.store import Store
 
-NO_CLIENT = cast("KisClient", None)
+NO_CLIENT = cast("KisClient", SimpleNamespace(secrets=list))
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 DAYS = session_dates(Market.DERIVATIVES, date(2025, 9, 1), date(2025, 12, 1))
 NUMBERS = count()
