@@ -219,3 +219,15 @@ lock:
 [no-exit-message]
 audit:
     @python .ci/audit.py
+
+# list the licence of every package that is installed; exit code 1 if one says none
+[group('development')]
+[no-exit-message]
+licences:
+    @python .ci/licences.py
+
+# write what is installed as a CycloneDX bill of materials: just sbom FILE
+[group('development')]
+[no-exit-message]
+sbom *file:
+    @python .ci/sbom.py "$@"

@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.io.plugins import register_io_source
 
@@ -41,7 +42,7 @@ ORDER = ("session", "symbol", "day_volume")
 _UNREADABLE = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,  # damage of some kinds: no Exception, and it would end us
-    pq.lib.ArrowException,
+    pa.ArrowException,
 )
 _SAME_SESSION = ("symbol", "day_volume")
 

@@ -45,6 +45,7 @@ PARTS = (
     "stream",
     "told_once",
     "trades",
+    "peers",
 )
 BESIDE = {  # measured with it
     "delay": ["feed"],  # the delay by polling beside that by the feed

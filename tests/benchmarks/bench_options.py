@@ -8,7 +8,9 @@ vollib as theirs. Ratios hold on any machine; the targets in seconds are those o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -27,7 +29,7 @@ from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
 from tests.benchmarks.bench_env import BenchEnv
-from tests.benchmarks.rows import Row, in_turns
+from tests.benchmarks.rows import Row, as_in_a_day, in_turns
 
 OPEN = datetime(2026, 11, 2, 8, 46)
 EXPIRY = datetime(2026, 12, 10, 15, 20)
@@ -128,58 +130,87 @@ def check_equal(chain: pl.DataFrame) -> None:
 def measure(
     env: BenchEnv, *, rounds: int = 15, snapshots: int = 1000, strikes: int = 350
 ) -> list[Row]:
-    """Measure one snapshot of 100 strikes, many of them, and a wide one."""
-    raw = chains(1), chains(snapshots), chains(1, strikes=strikes)
-    one, many, wide = (ready(chain).collect() for chain in raw)
+    """Measure one snapshot of 100 strikes, many of them, and a wide one.
+
+    Twice: in a process with one thread of Polars, as `just live` runs, and in this one, with all.
+    """
+    one, wide = (ready(chains(1, count)).collect() for count in (100, strikes))
     check_equal(one)
     pandas_frame = one.to_pandas()
+    theirs = {"walked": lambda: in_pandas(pandas_frame), "called": lambda: one_by_one(wide)}
+    baseline = in_turns(theirs, rounds)
+    live = as_in_a_day(__spec__.name, rounds, snapshots, strikes)
+    return [
+        *_rows(live, baseline, snapshots, strikes, targets=True),
+        *_rows(ours(rounds, snapshots, strikes), baseline, snapshots, strikes, targets=False),
+    ]
 
-    def ours(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> object:
+
+def ours(rounds: int, snapshots: int, strikes: int) -> dict[str, float]:
+    """Return the seconds of each of our ways, with as many threads as this process has."""
+    raw = chains(1), chains(snapshots), chains(1, strikes)
+    one, many, wide = (ready(chain).collect() for chain in raw)
+
+    def run(job: Callable[[pl.LazyFrame], pl.LazyFrame], chain: pl.DataFrame) -> object:
         return job(chain.lazy()).collect(engine=ENGINE)
 
     def whole_way() -> object:
         greeks = with_model_greeks(ready(raw[0])).collect(engine=ENGINE)
-        return ours(matrix, greeks), ours(option_summary, greeks)
+        return run(matrix, greeks), run(option_summary, greeks)
 
-    took = in_turns(
+    return in_turns(
         {
-            "walked": lambda: in_pandas(pandas_frame),
-            "matrix": lambda: ours(matrix, one),
-            "matrices": lambda: ours(matrix, many),
-            "called": lambda: one_by_one(wide),
-            "greeks": lambda: ours(with_model_greeks, wide),
-            "summary": lambda: ours(lambda chain: option_summary(with_model_greeks(chain)), one),
+            "matrix": lambda: run(matrix, one),
+            "matrices": lambda: run(matrix, many),
+            "greeks": lambda: run(with_model_greeks, wide),
+            "summary": lambda: run(lambda chain: option_summary(with_model_greeks(chain)), one),
             "forward": lambda: ready(raw[0]).collect(engine=ENGINE),
             "forwards": lambda: ready(raw[1]).collect(engine=ENGINE),
             "whole way": whole_way,
         },
         rounds,
     )
-    walked, called = took["walked"], took["called"]
+
+
+def _rows(
+    took: Mapping[str, float],
+    baseline: Mapping[str, float],
+    snapshots: int,
+    strikes: int,
+    *,
+    targets: bool,
+) -> list[Row]:
+    walked, called = baseline["walked"], baseline["called"]
+    options, all_options = 2 * strikes, 200 * snapshots
+    end = "" if targets else ", all threads"
+
+    def most(seconds: float) -> float | None:
+        return seconds if targets else None
+
     return [
         Row(
-            "a matrix of 9 metrics vs row by row in pandas",
-            took["matrix"],
-            walked,
-            one.height,
-            most=0.003,
+            f"a matrix vs row by row in pandas{end}", took["matrix"], walked, 200, most=most(0.003)
         ),
         Row(
-            f"{snapshots:,} matrices vs row by row in pandas",
+            f"{snapshots:,} matrices vs in pandas{end}",
             took["matrices"],
             snapshots * walked,
-            many.height,
-            most=0.060,
+            all_options,
+            most=most(0.060),
         ),
         Row(
-            f"iv and greeks of {wide.height} options vs vollib one by one",
+            f"iv, greeks of {options} options vs vollib{end}",
             took["greeks"],
             called,
-            wide.height,
-            most=0.0009,
+            options,
+            most=most(0.0009),
         ),
-        Row("a summary with its greeks vs pandas' matrix", took["summary"], walked, one.height),
-        Row("the forward of a snapshot", took["forward"], rows=one.height),
-        Row(f"the forwards of {snapshots:,} snapshots", took["forwards"], rows=many.height),
-        Row("a snapshot: forward, greeks, matrix, summary", took["whole way"], rows=one.height),
+        Row(f"a summary with its greeks vs pandas' matrix{end}", took["summary"], walked, 200),
+        Row(f"the forward of a snapshot{end}", took["forward"], rows=200),
+        Row(f"the forwards of {snapshots:,} snapshots{end}", took["forwards"], rows=all_options),
+        Row(f"forward, greeks, matrix, summary{end}", took["whole way"], rows=200),
     ]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(ours(*map(int, sys.argv[1:]))))

@@ -31,7 +31,7 @@ def table(rows: Sequence[Row], title: str) -> Table:
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("", no_wrap=True)
     parts = [row.part for row in rows]
-    for row, part, following in zip(rows, parts, [*parts[1:], None], strict=True):
+    for row, part, following in zip(rows, parts, [*parts[1:], ""], strict=False):
         drawn.add_row(*cells(row), end_section=part != following)
     return drawn
 

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from engine.errors import InputError
 from tests.benchmarks import __main__ as bench
 from tests.benchmarks.__main__ import PARTS, main, measure_part
 from tests.benchmarks.bench_env import BenchEnv
+from tests.benchmarks.bench_peers import peers_python
 from tests.benchmarks.rows import Row
 from tests.benchmarks.table import WHAT, WIDTH, table
+
+PEERS = pytest.param("peers", marks=pytest.mark.long)  # 73 packages, of which numba compiles
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +29,13 @@ def env(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
         yield BenchEnv(server_url, tmp_path_factory.mktemp("stage"), stack)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*(part for part in PARTS if part != "peers"), PEERS])
 def test_a_part_runs(env: BenchEnv, part: str) -> None:
+    if part == "peers":
+        try:
+            peers_python()
+        except InputError as error:
+            pytest.skip(f"the peers cannot be installed: {error}")
     rows = measure_part(env, part, "TINY")
     assert len({row.what for row in rows}) == len(rows) > 1
     for row in rows:
