@@ -81,15 +81,14 @@ def _kept(file: Path, market: str, error: KisError) -> pl.DataFrame:
     """Return what the last file of the market listed. Raises InputError if there is none."""
     try:
         found = pl.read_parquet(file)
-    except (OSError, pl.exceptions.PolarsError):
+        day, listed = found["day"][0], found.select(_KEPT)
+    except (OSError, IndexError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         raise InputError(
             f"which stocks {market} lists is not known, so a universe cannot be followed: {error};"
             " name stocks by their codes, or try again"
         ) from None
-    log.warning(
-        "⚠️ the stocks of %s are those that it listed on %s: %s", market, found["day"][0], error
-    )
-    return found.select(_KEPT)
+    log.warning("⚠️ the stocks of %s are those that it listed on %s: %s", market, day, error)
+    return listed
 
 
 def _download(clock: Clock, settings: KisSettings) -> Sequence[bytes | KisError]:

@@ -15,11 +15,12 @@ from typing import Any, cast
 import orjson
 
 from engine.clock import VirtualClock
-from engine.errors import KrtError
+from engine.errors import KisUnreachable, KrtError
 from engine.fetchers import chain_rows
 from engine.fetchers.auctions import AuctionFetcher
 from engine.fetchers.futures_state import read_state
 from engine.fetchers.halts import HaltRequest, VolatilityInterruptionFetcher
+from engine.fetchers.market_snapshot import SnapshotFetcher
 from engine.fetchers.option_chain import _prices, has_price
 from engine.fetchers.price_limits import read_limits
 from engine.fetchers.told_once import (
@@ -43,6 +44,7 @@ from engine.kis.stream.messages import read_message, registration_of_frame
 from engine.kis.transport import Reply
 from engine.market.symbols import parse
 from engine.market.told_once import ToldOnce
+from engine.schemas import conform
 from engine.settings import AppKey, load_settings
 from engine.simulator import server
 from engine.simulator.faults.scenario import load_scenario
@@ -51,6 +53,7 @@ from engine.store import book_files, export, trade_files
 from engine.store.backup.manifest import MANIFEST, read_manifest
 from engine.store.embedded import cluster, running
 from engine.store.spool import Spool, SpoolDamaged
+from pipelines import universes
 from pipelines.doctor import calendar_checks
 from pipelines.evaluation.trials import TrialLog
 
@@ -84,6 +87,11 @@ def halts(found: Answer) -> object:
     return fetcher._read(found, HaltRequest("005930", DAY))
 
 
+def snapshot(found: Answer) -> object:
+    fetcher = SnapshotFetcher(NO_CLIENT)
+    return conform(fetcher._read(found, ("005930",), MINUTE), fetcher.schema)
+
+
 OF_ANSWERS: dict[str, Callable[[Answer], object]] = {
     "engine.fetchers.told_once.FlowsFetcher.read": told_once(FlowsFetcher, "FLOWS_KOSPI"),
     "engine.fetchers.told_once.ProgrammeFetcher.read": told_once(
@@ -93,6 +101,7 @@ OF_ANSWERS: dict[str, Callable[[Answer], object]] = {
     "engine.fetchers.auctions.AuctionFetcher.read": told_once(AuctionFetcher, "AUCTIONS_A01612"),
     "engine.fetchers.auctions, of a stock": told_once(AuctionFetcher, "AUCTIONS_005930"),
     "engine.fetchers.halts.VolatilityInterruptionFetcher._read": halts,
+    "engine.fetchers.market_snapshot.SnapshotFetcher._read": snapshot,
     "engine.fetchers.futures_state.read_state": lambda found: read_state(found, MINUTE),
     "engine.fetchers.price_limits.read_limits": lambda found: read_limits(found, "A01612"),
     "engine.fetchers.chain_rows.read_board": lambda found: [
@@ -197,6 +206,10 @@ class _Files:
     def trials(self, content: bytes) -> None:
         TrialLog(self.put("trials.jsonl", content), "data")
 
+    def universe(self, content: bytes) -> None:
+        file = self.put("stocks.parquet", content)
+        universes._kept(file, "KOSPI", KisUnreachable("KIS is away"))
+
     def pause(self, content: bytes) -> None:
         situation = cast("Any", SimpleNamespace(clock=self.clock))
         assert calendar_checks._pause(self.put("allowance.json", content), situation) >= 0
@@ -275,4 +288,5 @@ OF_BYTES: dict[str, Callable[[bytes, Path], None]] = {
     "engine.simulator.server._object": plain(server._object),
     "pipelines.doctor.calendar_checks._pause": files_of("pause"),
     "pipelines.evaluation.trials.TrialLog.__init__": files_of("trials"),
+    "pipelines.universes._kept": files_of("universe"),
 }

@@ -76,6 +76,14 @@ OURS = {
     "engine.store.embedded.programs.Programs._run",
     "engine.store.embedded.running._ourselves",  # of the system
     "engine.history.parquet.scan_parquet",  # lazy: what they find, Polars says to the researcher
+    "engine.history.archived._files",
+    "engine.store.archive._row",  # the archive, read back and compared before the database lets go
+    "engine.store.archive._symbol_parts",
+    "engine.store.archive._write",
+    "engine.store.archive.recall",
+    "pipelines.reports.backtest.page._data",
+    "pipelines.reports.backtest.page._read",
+    "pipelines.reports.backtest.page.page",
     "engine.history.queries._read_parquet",  # exports, whose fingerprints were compared
     "pipelines.research.sources.scan",
     "pipelines.commands.research.research",

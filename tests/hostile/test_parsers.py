@@ -76,6 +76,8 @@ FIELDS = [
     "frgn_ntby_qty",
     "bank_ntby_vol",
     "bass_dt",
+    "inter_shrn_iscd",
+    "inter2_prpr",
     "opnd_yn",
 ]
 VALUES = st.sampled_from(
