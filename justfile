@@ -46,6 +46,12 @@ doctor *options:
 dashboard *options:
     @krt dashboard "$@"
 
+# what the settings cost in calls, time and disk; exit code 1 if something does not fit
+[group('run')]
+[no-exit-message]
+plan *options:
+    @krt plan "$@"
+
 # show the sessions of a year
 [group('run')]
 [no-exit-message]

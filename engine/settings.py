@@ -199,6 +199,10 @@ class Settings(_UnusedKeys, _KisKeys, BaseSettings):
     stocks: Codes = Field(default=(), description="followed: codes and universes (KOSPI200, all)")
     follow: Codes = Field(default=(), description="the same; both lists together are followed")
     sweep: Codes = Field(default=(), description="stocks whose bars come after the close")
+    snapshot: Codes = Field(default=(), description="stocks quoted 30 a call, once a minute")
+    keep_snapshot_days: int = Field(
+        default=30, ge=1, le=36_500, description="older snapshots are dropped"
+    )
     futures: Codes = ("A01",)
     option_chains: Codes = ("front",)
     keep_trades_days: int = Field(

@@ -47,7 +47,8 @@ class Feed:
     `streams` of what KIS tells only once come beside these. `venues` are where the stocks are
     collected: J is KRX's regular session (`engine.market.venues`). `universes` are names that stand
     for more stocks; `pipelines.universes` puts their members of a day among `stocks`. `sweep` are
-    stocks and universes whose bars are brought in after the close.
+    stocks and universes whose bars are brought in after the close, `snapshot` those that are quoted
+    together once a minute.
     """
 
     stocks: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class Feed:
     venues: tuple[str, ...] = (REGULAR,)
     universes: tuple[str, ...] = ()
     sweep: tuple[str, ...] = ()
+    snapshot: tuple[str, ...] = ()
 
     @property
     def regular_stocks(self) -> tuple[str, ...]:
@@ -220,6 +222,7 @@ class DayPlan:
     tonight: DayPlan | None = None  # of a day: the night that begins on the date
     universes: tuple[str, ...] = ()  # what stocks were named by
     sweep: tuple[str, ...] = ()  # stocks and universes whose bars are brought in after the close
+    snapshot: tuple[str, ...] = ()  # stocks and universes that are quoted once a minute
 
     @property
     def name(self) -> str:
@@ -234,7 +237,7 @@ class DayPlan:
             *self.chains,
             *self.streams,
         ]
-        of_stocks = (self.universes or self.sweep) and not self.night
+        of_stocks = (self.universes or self.sweep or self.snapshot) and not self.night
         stocks = [Market.STOCKS] if of_stocks else []
         held = (sessions.session(market, self.day) for market in stocks)
         return [*(part.session for part in parts), *filter(None, held)]
@@ -318,17 +321,16 @@ def plan(feed: Feed, day: date) -> DayPlan:
         nights=feed.nights,
         tonight=tonight,
         universes=feed.universes,
-        sweep=_stocks_or_universes(feed.sweep),
+        sweep=_stocks_or_universes("sweep", feed.sweep),
+        snapshot=_stocks_or_universes("snapshot", feed.snapshot),
     )
 
 
-def _stocks_or_universes(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _stocks_or_universes(setting: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the texts if each is a stock or a universe. Raises InputError."""
     for text in split_universes(texts)[1]:
         if not isinstance(parse(text), Stock):
-            raise InputError(
-                f"{text} is not a stock: `sweep` takes stocks and universes (KOSPI200)"
-            )
+            raise InputError(f"{text} is not a stock: `{setting}` takes stocks and universes")
     return texts
 
 
@@ -360,7 +362,7 @@ def plan_night(feed: Feed, day: date) -> DayPlan:
         skipped=tuple(symbol.code for symbol, found in held.items() if not found),
         night=True,
         nights=feed.nights,
-        sweep=_stocks_or_universes(feed.sweep),
+        sweep=_stocks_or_universes("sweep", feed.sweep),
     )
 
 
@@ -399,17 +401,19 @@ def configured_feed(settings: Settings) -> Feed:
         read_venues(settings.venues),
         universes,
         settings.sweep,
+        settings.snapshot,
     )
 
 
 def with_wishes(feed: Feed, settings: Settings) -> Feed:
-    """Return a feed with what the settings add to any: nights, streams, venues, the sweep."""
+    """Return a feed with what the settings add to any: nights, streams, venues, stocks."""
     return replace(
         feed,
         night=settings.night,
         streams=settings.collect,
         venues=read_venues(settings.venues),
         sweep=settings.sweep,
+        snapshot=settings.snapshot,
     )
 
 

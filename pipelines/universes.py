@@ -22,7 +22,7 @@ from engine.files import private_folder, write_atomically
 from engine.kis.stock_layout import MARKETS, stock_master_url
 from engine.kis.stock_master import parse_stock_master
 from engine.kis.transport import Transport
-from engine.market.universes import members
+from engine.market.universes import members, split_universes
 from engine.settings import KisSettings, Settings
 from engine.simulator.market.data import MarketData
 from engine.simulator.market.listed_stocks import stock_master_file
@@ -43,15 +43,26 @@ def resolve_universes(
     """
     if not feed.universes:
         return feed
+    found = members(read_listings(clock, settings, market), feed.universes)
+    return replace(feed, stocks=tuple(dict.fromkeys([*feed.stocks, *found])))
+
+
+def count_stocks(
+    texts: Sequence[str], clock: Clock, settings: Settings, market: MarketData | None = None
+) -> int:
+    """Return how many stocks the codes and universes are. Raises InputError as above."""
+    universes, codes = split_universes(texts)
+    if not universes:
+        return len(codes)
+    return len({*codes, *members(read_listings(clock, settings, market), universes)})
+
+
+def read_listings(
+    clock: Clock, settings: Settings, market: MarketData | None = None
+) -> pl.DataFrame:
+    """Return what is listed today: symbol, market, kind, index_member. Raises InputError."""
     day = today(clock)
-    listings = _simulated(market, day) if market else _of_kis(clock, settings, day)
-    return with_members(feed, listings)
-
-
-def with_members(feed: Feed, listings: pl.DataFrame) -> Feed:
-    """Return the feed with its universes' members, of what is listed, among its stocks."""
-    stocks = dict.fromkeys([*feed.stocks, *members(listings, feed.universes)])
-    return replace(feed, stocks=tuple(stocks))
+    return _simulated(market, day) if market else _of_kis(clock, settings, day)
 
 
 def _simulated(market: MarketData, day: date) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -43,6 +44,11 @@ _WHOLES = {
     "asks": "total_askp_rsqn",
     "expected_volume": "intr_antc_vol",
 }
+
+
+def calls_of_snapshot(stocks: int) -> int:
+    """Return the calls of one round over so many stocks."""
+    return math.ceil(stocks / SeveralStocks.stocks_per_call)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ class Priority(IntEnum):
     CHAINS = 2
     FLOWS = 3
     OTHERS = 4  # the rest of what is told once
-    BACKFILL = 5
+    SNAPSHOT = 5  # the whole market each minute, roughly
+    BACKFILL = 6
 
 
 @dataclass

@@ -73,11 +73,21 @@ class SimulatedExchange:
 
     def last_session(self, symbol: str, market: Market, day: date) -> Session | None:
         """Return the symbol's last session before the day, None if KIS does not reach so far."""
+        return next(self._sessions_before(symbol, market, day), None)
+
+    def day_before(self, symbol: str, market: Market, now: datetime) -> dict[str, float]:
+        """Return the day before today so far; of a stock the last one on which it traded."""
+        for earlier in self._sessions_before(symbol, market, now.date()):
+            found = self.day_so_far(symbol, earlier, now)
+            if found or not isinstance(instrument(symbol), Stock):
+                return found
+        return {}
+
+    def _sessions_before(self, symbol: str, market: Market, day: date) -> Iterator[Session]:
         for session_date in self._days_back(market, day)[1:]:
-            session = self._session(symbol, market, session_date)
-            if session is not None:
-                return session
-        return None
+            earlier = self._session(symbol, market, session_date)
+            if earlier is not None:
+                yield earlier
 
     def sessions_back(
         self, symbol: str, market: Market, day: date, now: datetime, *, fake_ticks: bool = False

@@ -34,7 +34,7 @@ def symbol_state(
 ) -> SymbolState | None:
     """Return the symbol's state, None if it has not traded."""
     today = exchange.day_so_far(symbol, exchange.session_on(symbol, market, now.date()), now)
-    before = exchange.day_so_far(symbol, exchange.last_session(symbol, market, now.date()), now)
+    before = exchange.day_before(symbol, market, now)
     newest = today or before
     return SymbolState(newest["close"], today, before or today) if newest else None
 

@@ -15,6 +15,8 @@ COMMANDS = {
         " just service install, remove, status, log",
         "doctor": "check key, clock, network, rights, disk, database and more, and say what to do",
         "dashboard": "open the page: market, position, options, and how the day is going",
+        "plan": "what the settings cost in calls, time and disk;"
+        " exit code 1 if something does not fit",
         "calendar": "show the sessions of a year",
     },
     "History": {
@@ -73,6 +75,10 @@ EXAMPLES = {
     "dashboard": (
         "just dashboard",
         "just dashboard --host 0.0.0.0",
+    ),
+    "plan": (
+        "just plan",
+        "just plan --json",
     ),
     "calendar": ("just calendar 2027",),
     "backfill": (

@@ -26,7 +26,7 @@ def costs_text(plan: DayPlan, settings: KisSettings) -> str:
     """Return the costs as one line: bars 4, chains 62, flows 9: 75 of 300 calls a minute."""
     costs = calls_a_minute(plan)
     parts = ", ".join(f"{name} {count}" for name, count in costs.items() if count or plan.streams)
-    return f"{parts}: {costs.total()} of {_most(settings):.0f} calls a minute"
+    return f"{parts}: {costs.total()} of {most_calls_a_minute(settings):.0f} calls a minute"
 
 
 def require_pace(plan: DayPlan, settings: KisSettings) -> None:
@@ -40,19 +40,19 @@ def require_pace(plan: DayPlan, settings: KisSettings) -> None:
             f"{fed[0]} comes by KIS's WebSocket alone: set `stream` to true, or take `book` out of"
             " `collect`"
         )
-    if plan.universes and calls_a_minute(plan).total() > _most(settings):
+    if plan.universes and calls_a_minute(plan).total() > most_calls_a_minute(settings):
         raise InputError(
             f"too much to follow: {costs_text(plan, settings)}; name fewer stocks than"
             f" {', '.join(plan.universes)} in `stocks`, or raise calls_per_second if KIS allows it"
         )
     extra = sum(stream.symbol.stream.calls for stream in plan.streams)
-    if extra and calls_a_minute(plan).total() > _most(settings):
+    if extra and calls_a_minute(plan).total() > most_calls_a_minute(settings):
         raise InputError(
             f"too much to collect: {costs_text(plan, settings)}; take something out of `collect`,"
             " or raise calls_per_second if KIS allows it"
         )
 
 
-def _most(settings: KisSettings) -> float:
+def most_calls_a_minute(settings: KisSettings) -> float:
     """Return the calls a minute of all app keys together."""
     return settings.calls_per_second * 60 * max(1, len(settings.app_keys))

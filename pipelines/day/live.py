@@ -163,6 +163,7 @@ async def collect_simulated(
             database.trade_files,
             database.folder / BOOK_FOLDER,
             database.archive,
+            database.settings.keep_snapshot_days,
         )
         async with simulated_kis(simulated.market, clock, database.settings.kis, faults) as (
             settings,
@@ -184,6 +185,7 @@ async def collect_real(
         database.trade_files,
         folder / BOOK_FOLDER,
         database.archive,
+        settings.keep_snapshot_days,
     )
     with keep_awake("a session is being collected"):
         await run_day(

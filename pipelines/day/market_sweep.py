@@ -11,6 +11,7 @@ from engine.kis.client import Priority
 from engine.market.sessions import Market, previous_sessions, session
 from engine.market.trading_days import next_trading_day_from
 from pipelines.day.parts import DayParts
+from pipelines.feed import DayPlan
 from pipelines.history.market_sweep import sweep
 from pipelines.history.universes import named_sessions
 
@@ -25,7 +26,7 @@ async def sweep_after_close(day: DayParts) -> None:
     if held is None or day.plan.night or not day.plan.sweep:
         return
     await day.clock.sleep_until(held.sealed_at)
-    await _sweep(day, day.plan.day, _next_begin(day) - BEFORE_NEXT)
+    await _sweep(day, day.plan.day, last_moment(day.plan))
 
 
 async def sweep_what_is_left(day: DayParts) -> None:
@@ -38,13 +39,13 @@ async def sweep_what_is_left(day: DayParts) -> None:
     await _sweep(day, day.plan.day if of_evening else before, None)
 
 
-def _next_begin(day: DayParts) -> datetime:
-    """Return when the next session begins: tonight's, or that of the next trading day."""
-    if day.plan.tonight and day.plan.tonight.sessions:
-        return day.plan.tonight.begins
-    following = session(Market.DERIVATIVES, next_trading_day_from(day.plan.day + timedelta(days=1)))
+def last_moment(plan: DayPlan) -> datetime:
+    """Return when a sweep must end: before tonight's session, or that of the next trading day."""
+    if plan.tonight and plan.tonight.sessions:
+        return plan.tonight.begins - BEFORE_NEXT
+    following = session(Market.DERIVATIVES, next_trading_day_from(plan.day + timedelta(days=1)))
     assert following is not None  # noqa: S101 - of a trading day
-    return following.opens
+    return following.opens - BEFORE_NEXT
 
 
 async def _sweep(day: DayParts, swept: date, until: datetime | None) -> None:

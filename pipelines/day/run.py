@@ -31,6 +31,7 @@ from engine.kis.client import KisClient, Priority
 from engine.settings import KisSettings
 from engine.store import Gate, Store, Writer
 from engine.store.archive import BarArchive
+from engine.store.market_snapshots import drop_old_snapshots
 from engine.store.spool import any_table
 from engine.store.trade_files import TradeFiles
 from pipelines.collector_lock import hold_collector_lock
@@ -44,6 +45,7 @@ from pipelines.day.feed_states import why_no_feed
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
 from pipelines.day.machine import watch_machine
+from pipelines.day.market_snapshots import follow_snapshots
 from pipelines.day.market_sweep import sweep_after_close, sweep_what_is_left
 from pipelines.day.messages import tell_evening, tell_morning
 from pipelines.day.parts import DayParts
@@ -75,6 +77,7 @@ class DayPaths:
     trades: TradeFiles | None = None  # of old sessions; without them all stay in the database
     book: Path | None = None  # of the book's files; without it the book is not kept
     archive: BarArchive | None = None  # of old months of stock bars; without it all stay
+    keep_snapshot_days: int = 30  # older ones of the market are dropped at the close
 
 
 async def run_day(
@@ -150,7 +153,10 @@ async def run_day(
                 {name: source(kis) for name, source in STREAM_FETCHERS.items()},
                 settings.polling_interval,
             ),
-            [partial(each.move, paths.url) for each in (paths.trades, paths.archive) if each],
+            [
+                *(partial(each.move, paths.url) for each in (paths.trades, paths.archive) if each),
+                partial(drop_old_snapshots, paths.url, paths.keep_snapshot_days),
+            ],
             trade_writer,
         )
         day.polling.ask_for_states(plan.subjects("state"))
@@ -282,6 +288,11 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
             else []
         ),
         *([day.streams.write_down(day.store, plan.streams)] if plan.streams else []),
+        *(
+            [keep("the snapshot of the market", partial(follow_snapshots, day), ends_the_day=())]
+            if plan.snapshot
+            else []
+        ),
     )
     await close_day(day, heartbeats)
     tell_evening(day)

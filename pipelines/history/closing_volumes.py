@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
+import pyarrow as pa
 
 from engine.clock import floor_minute, today
 from engine.concurrency import run_until_first_error
@@ -62,24 +63,38 @@ async def _stored(context: BackfillContext, symbols: Sequence[str], day: date) -
 
 
 async def _ask(context: BackfillContext, symbols: Sequence[str]) -> None:
-    minute = floor_minute(context.clock.now())
-    parts = iter([symbols[n : n + _SIZE] for n in range(0, len(symbols), _SIZE)])
+    rows, lacking = await fetch_snapshot(context, symbols, floor_minute(context.clock.now()))
+    if lacking:  # these stocks are swept without it
+        log.warning("⚠️ the closing snapshot lacks %d stocks: %s", *lacking)
+    if rows is not None:
+        await context.store.merge("market_snapshot", rows)
+
+
+async def fetch_snapshot(
+    context: BackfillContext, symbols: Sequence[str], minute: datetime
+) -> tuple[pa.RecordBatch | None, tuple[int, KisError] | None]:
+    """Ask for all stocks, 30 a call, several calls at once.
+
+    Returns their rows in MARKET_SNAPSHOT, or None without any, and of how many stocks KIS gave no
+    answer, with the last reason. Raises KisKeyRefused, StoreError.
+    """
+    parts = iter([tuple(symbols[n : n + _SIZE]) for n in range(0, len(symbols), _SIZE)])
     fetcher = SnapshotFetcher(context.client)
-    batches = []
+    batches: list[pa.RecordBatch] = []
+    lacking: list[tuple[int, KisError]] = []
 
     async def take_parts() -> None:
         for part in parts:
-            request = SnapshotRequest(tuple(part), minute, context.priority)
             try:
-                batches.append(await fetcher.fetch(request))
+                batches.append(await fetcher.fetch(SnapshotRequest(part, minute, context.priority)))
             except KisKeyRefused:
                 raise
-            except KisError as error:  # these stocks are swept without it
-                log.warning("⚠️ the closing snapshot of %s: %s", part[0], error)
+            except KisError as error:
+                lacking.append((len(part), error))
 
     await run_until_first_error(*(take_parts() for _ in range(_AT_ONCE)))
     rejected = fetcher.take_rejected()
     if rejected.num_rows:
         await context.store_rejected(rejected)
-    if batches:
-        await context.store.merge_all("market_snapshot", batches)
+    failed = (sum(count for count, _ in lacking), lacking[-1][1]) if lacking else None
+    return (pa.concat_batches(batches) if batches else None), failed

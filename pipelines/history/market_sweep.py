@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from engine.columns import SESSION
 from engine.concurrency import run_until_first_error
+from engine.fetchers.market_snapshot import calls_of_snapshot
 from engine.history import evidence
 from engine.history.queries import between_dates
 from engine.market.symbols import parse
@@ -52,6 +53,11 @@ class Sweep:
     rows: MergeCounts = field(default_factory=MergeCounts)
     open: int = 0  # minutes, at its end
     left: int = 0  # stocks, where the time was up
+
+
+def calls_of_sweep(stocks: int) -> int:
+    """Return the calls of a sweep of so many stocks at most: their bars, and the day's volumes."""
+    return CALLS_A_STOCK * stocks + calls_of_snapshot(stocks)
 
 
 async def sweep(

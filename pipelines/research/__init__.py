@@ -11,6 +11,7 @@ import polars as pl
 
 from engine.features import bars as bar_features
 from engine.features.modelled import with_smile_values
+from engine.history.breadth import breadth, turnover_leaders
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
 from engine.history.option_flow import open_interest_changes, option_flow, put_call_ratios
@@ -38,6 +39,7 @@ from strategies.dolpha1.features import features as dolpha1_features
 
 __all__ = [
     "bar_features",
+    "breadth",
     "by_metric",
     "dolpha1_features",
     "dolpha1_signals",
@@ -58,6 +60,7 @@ __all__ = [
     "scan_summary",
     "scan_surface",
     "strategy_signals",
+    "turnover_leaders",
     "wide_matrix",
     "with_auctions",
     "with_book",

@@ -8,8 +8,10 @@ from functools import lru_cache
 import polars as pl
 
 from engine.market.sessions import Session
+from engine.market.symbols import Stock, parse
 from engine.simulator.market.data import draws
 from engine.simulator.market.listed_stocks import listed_stocks
+from engine.simulator.market.price_levels import STOCKS
 from engine.simulator.market.synthetic import SyntheticMarket
 
 THIN = 0.3  # of all stocks
@@ -19,7 +21,8 @@ PAGE = 120  # rows of an answer
 class WholeMarket(SyntheticMarket):
     """The synthetic market in which those stocks do not trade that its master files call halted.
 
-    And three of ten trade in few minutes, from a handful to most of the day.
+    And three of ten trade in few minutes, from a handful to most of the day; none of those with a
+    name of its own.
     """
 
     def __init__(self, seed: int) -> None:
@@ -39,7 +42,7 @@ class WholeMarket(SyntheticMarket):
 
     def _thinned(self, symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
         random = draws(self.seed, "thin", symbol)
-        if random.random() >= THIN:
+        if symbol in STOCKS or not isinstance(parse(symbol), Stock) or random.random() >= THIN:
             return bars
         share = random.uniform(0.01, 0.9)
         return bars.filter(pl.Series(random.random(bars.height) < share))

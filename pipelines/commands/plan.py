@@ -1,0 +1,67 @@
+"""`just plan`: what the settings cost, and what does not fit."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import asdict
+
+from engine.clock import WallClock, today
+from engine.settings import load_settings
+from engine.simulator.market.synthetic import SyntheticMarket
+from pipelines.console import PlainConsole
+from pipelines.databases import load_kis_holidays
+from pipelines.day.budget import Budget, budget_of
+from pipelines.feed import configured_feed, next_plan, with_wishes
+from pipelines.reports.terminal import frame_table, print_json
+from pipelines.simulation import FEED, SEED
+from pipelines.universes import count_stocks, resolve_universes
+
+
+def plan(*, json: bool = False) -> int:
+    """Print what the settings cost: calls a minute, the sweep's time, rows and bytes a year.
+
+    Of the session that is on or comes next. Ends with 1 if something does not fit: more calls than
+    the pace allows, a snapshot that takes longer than a minute, a sweep that takes longer than
+    until the next session.
+
+    Parameters
+    ----------
+    json
+        print it as one JSON object
+    """
+    settings = load_settings()
+    clock, market = WallClock(), None if settings.has_credentials else SyntheticMarket(SEED)
+    load_kis_holidays(settings, doubted=today(clock))
+    feed = with_wishes(FEED, settings) if market else configured_feed(settings)
+    feed = resolve_universes(feed, clock, settings, market)
+    swept, snapshot = (
+        count_stocks(texts, clock, settings, market) for texts in (feed.sweep, feed.snapshot)
+    )
+    found = budget_of(next_plan(feed, clock), settings.kis, swept, snapshot)
+    if json:
+        print_json(jsonlib.dumps(_as_json(found)))
+    else:
+        _show(found)
+    return 1 if found.troubles else 0
+
+
+def _as_json(found: Budget) -> dict[str, object]:
+    spans = {name: getattr(found, name).total_seconds() for name in ("sweep_takes", "sweep_has")}
+    return asdict(found) | spans | {"parts": found.parts.to_dicts(), "calls": found.calls}
+
+
+def _show(found: Budget) -> None:
+    console = PlainConsole()
+    console.print(frame_table(found.parts, "what the settings cost", console))
+    console.print(
+        f"{found.calls} of {found.most:.0f} calls a minute, which is a pace of"
+        f" {found.calls / 60:.1f} calls a second"
+    )
+    if found.sweep_calls:
+        minutes = found.sweep_takes.total_seconds() / 60
+        console.print(
+            f"the sweep: at most {found.sweep_calls:,} calls in {minutes:.0f} minutes,"
+            f" {found.sweep_has.total_seconds() / 60:.0f} minutes are there for it"
+        )
+    for trouble in found.troubles:
+        console.print(f"❌ {trouble}")

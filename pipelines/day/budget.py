@@ -1,0 +1,120 @@
+"""What the settings cost: calls a minute, the time of the sweep, rows and bytes a year.
+
+The calls are those of `costs`, by which a collector refuses a day that does not fit its pace.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from engine.fetchers.market_snapshot import calls_of_snapshot
+from engine.market.sessions import Market, Session, session
+from engine.settings import KisSettings
+from pipelines.day.costs import calls_a_minute, most_calls_a_minute
+from pipelines.day.market_sweep import last_moment
+from pipelines.feed import DayPlan
+from pipelines.history.market_sweep import calls_of_sweep
+
+SESSIONS_A_YEAR = 246
+# Bytes in the database, indexes included: of a row by tables of 300,000 rows, of a chain by days.
+BAR_BYTES, SNAPSHOT_BYTES = 184, 256
+CHAIN_ROWS, OF_A_CHAIN = 66_000, 1_140.0  # a session: 160 options a minute, and what follows
+
+PARTS = pl.Schema(
+    {
+        "what": pl.String(),
+        "symbols": pl.Int64(),
+        "calls_a_minute": pl.Int64(),
+        "rows_a_year": pl.Int64(),
+        "megabytes_a_year": pl.Int64(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The costs of a day's plan. `parts` are PARTS; `most` are the calls a minute of the pace.
+
+    `sweep_has` is the time from the close to the moment at which a sweep must end. `troubles` say
+    what does not fit.
+    """
+
+    parts: pl.DataFrame
+    most: float
+    sweep_calls: int
+    sweep_takes: timedelta
+    sweep_has: timedelta
+    troubles: tuple[str, ...]
+
+    @property
+    def calls(self) -> int:
+        """Calls a minute of the session, at most."""
+        return int(self.parts["calls_a_minute"].sum())
+
+
+def budget_of(plan: DayPlan, settings: KisSettings, swept: int, snapshot: int) -> Budget:
+    """Return what a plan costs, with so many stocks that are swept and in the snapshot."""
+    costs = calls_a_minute(plan)
+    is_stock = {part.symbol: part.table == "stocks_1m" for part in plan.bars}
+    stocks = [part.session for part in plan.bars if is_stock[part.symbol]]
+    others = [part.session for part in plan.bars if not is_stock[part.symbol]]
+    chains, held = len(plan.chains), session(Market.STOCKS, plan.day)
+    minutes = _bars([held]) if held else 0
+    bars = costs.pop("bars")
+    parts = [
+        _part("stocks followed", len(stocks), bars - len(others), _bars(stocks), BAR_BYTES),
+        _part("futures and other bars", len(others), len(others), _bars(others), BAR_BYTES),
+        _part("option chains", chains, costs.pop("chains"), CHAIN_ROWS * chains, OF_A_CHAIN),
+        *(_part(name, None, count, None, None) for name, count in costs.items()),
+        _part(
+            "snapshot", snapshot, calls_of_snapshot(snapshot), snapshot * minutes, SNAPSHOT_BYTES
+        ),
+        _part("stocks swept", swept, 0, swept * minutes, BAR_BYTES),
+    ]
+    frame = pl.DataFrame(parts, PARTS, orient="row").filter(
+        pl.col("symbols").fill_null(0) + pl.col("calls_a_minute") > 0
+    )
+    most, calls = most_calls_a_minute(settings), calls_of_sweep(swept)
+    takes = timedelta(seconds=math.ceil(calls / most * 60))
+    has = last_moment(plan) - held.sealed_at if swept and held else timedelta()
+    return Budget(frame, most, calls, takes, has, tuple(_troubles(frame, most, takes, has)))
+
+
+def _bars(sessions: list[Session]) -> int:
+    return sum(len(held.stamps()) for held in sessions)
+
+
+def _part(
+    what: str, symbols: int | None, calls: int, rows: int | None, size: float | None
+) -> tuple[object, ...]:
+    a_year = None if rows is None else rows * SESSIONS_A_YEAR
+    megabytes = None if a_year is None or size is None else round(a_year * size / 1e6)
+    return what, symbols, calls, a_year, megabytes
+
+
+def _troubles(parts: pl.DataFrame, most: float, takes: timedelta, has: timedelta) -> list[str]:
+    found = []
+    is_snapshot = pl.col("what") == "snapshot"
+    first = int(parts.filter(~is_snapshot)["calls_a_minute"].sum())
+    snapshot = int(parts.filter(is_snapshot)["calls_a_minute"].sum())
+    if first > most:
+        found.append(
+            f"{first} calls a minute are more than the {most:.0f} of the pace: follow fewer stocks"
+            " (and sweep them), collect less, or raise calls_per_second if KIS allows it"
+        )
+    elif first + snapshot > most:
+        left = most - first
+        every = math.ceil(snapshot / left) if left else 0
+        often = f"it comes every {every} minutes" if every else "it never comes"
+        found.append(f"the snapshot does not fit into each minute: {often}")
+    if takes > has:
+        found.append(f"the sweep takes {_minutes(takes)} and has {_minutes(has)}")
+    return found
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{math.ceil(span.total_seconds() / 60)} minutes"
