@@ -149,6 +149,18 @@ OPTION_MATRIX = pa.schema(
         ("fetched_at", TIME),
     ]
 )
+ADJUSTMENTS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("effective", pa.date32()),
+        ("factor", pa.float64()),
+        ("state", pa.string()),  # found, confirmed or doubted
+        ("reason", pa.string()),
+        ("first_seen", pa.date32()),
+        ("found_at", TIME),
+        ("checked_at", TIME),
+    ]
+)
 REJECTED_ROWS = pa.schema(
     [
         ("received_at", TIME),

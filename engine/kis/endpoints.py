@@ -343,6 +343,34 @@ class SeveralStocks(_Quotation):
 
 
 @dataclass(frozen=True)
+class StockDays(_Quotation):
+    """Daily prices of a stock, FHKST03010100. 100 rows a call, newest first.
+
+    `output2`: stck_bsop_date, stck_clpr (close), stck_oprc, stck_hgpr, stck_lwpr, acml_vol; as they
+    were at the time (`original`), or adjusted for corporate actions since.
+    """
+
+    tr_id: ClassVar[str] = "FHKST03010100"
+    path: ClassVar[str] = f"{_STOCK}/inquire-daily-itemchartprice"
+
+    symbol: str
+    first: date
+    last: date
+    original: bool = False
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        return {
+            "FID_COND_MRKT_DIV_CODE": "J",
+            "FID_INPUT_ISCD": self.symbol,
+            "FID_INPUT_DATE_1": f"{self.first:%Y%m%d}",
+            "FID_INPUT_DATE_2": f"{self.last:%Y%m%d}",
+            "FID_PERIOD_DIV_CODE": "D",
+            "FID_ORG_ADJ_PRC": "1" if self.original else "0",
+        }
+
+
+@dataclass(frozen=True)
 class VolatilityInterruptions(_Quotation):
     """The interruptions (VI) of a stock on a day, FHPST01390000.
 

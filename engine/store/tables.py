@@ -374,6 +374,7 @@ _FIXED = (
         "updated_at",
     ),
     Table("market_events", schemas.MARKET_EVENTS, ("symbol", "kind", "started_at"), "fetched_at"),
+    Table("adjustments", schemas.ADJUSTMENTS, ("symbol", "effective"), "checked_at"),
     Table("front_months", schemas.FRONT_MONTHS, ("product", "symbol"), "updated_at"),
     Table(
         "confirmed_bars",

@@ -13,6 +13,7 @@ from engine.history.origins import read_origins
 from pipelines.day.alerts import unfillable_gap
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
+from pipelines.history.adjustments import settle_adjustments
 from pipelines.history.reconcile import reconcile
 from pipelines.history.told_once import settle_streams
 
@@ -32,6 +33,7 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
         with suppress(OSError):  # a folder that cannot be read holds up nothing
             await day.writer.drain()  # else what waits in it would count as missing
         await reconcile(day.context, plan.names, plan.day)
+        await settle_adjustments(day.context)
         day.stats.origins = await read_origins(day.store, plan.names, plan.day)
         await settle_streams(day.store, day.clock, plan.streams, day.streams.reasons)
         return await read_minutes(day.store, plan.kept, plan.day, day.clock.now())

@@ -21,6 +21,7 @@ from engine.errors import StoreUnreachable
 from engine.history import evidence
 from engine.store import MergeCounts, Store
 from engine.store.metadata import store_front_months
+from pipelines.history.adjustments import settle_adjustments
 from pipelines.history.plan import CALLS, plan_calls
 from pipelines.history.proving import prove
 from pipelines.history.request import (
@@ -116,7 +117,9 @@ async def backfill(
         for part in target_parts(wanted):
             found = await survey(context.store, part, context.clock, give_up=True, reopen=True)
             await store_marks(context.store, found, found.marks, context.clock)
-    return await fill(context, wanted, on_fetched=on_fetched)
+    report = await fill(context, wanted, on_fetched=on_fetched)
+    await settle_adjustments(context)
+    return report
 
 
 async def plan_backfill(

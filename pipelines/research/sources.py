@@ -14,6 +14,9 @@ from typing import Literal
 import polars as pl
 
 from engine.clock import WallClock
+from engine.errors import InputError
+from engine.features.adjustment import ACTIONS
+from engine.features.adjustment import adjusted as adjusted_bars
 from engine.history import parquet
 from engine.history import scan as postgres
 from engine.history.trades import scan_trades
@@ -30,6 +33,7 @@ from pipelines.texts import Texts, texts_for
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
 Source = Literal["postgres", "parquet"]
+STOCKS = "stocks_1m"
 EXPORT = "export"  # folder of the Parquet export, beside the database
 
 
@@ -41,8 +45,13 @@ def scan(
     export: Path | None = None,
     order_by: Sequence[str] | None = None,
     descending: bool = False,
+    adjusted: bool = False,
 ) -> pl.LazyFrame:
     """Return a table or view as a lazy frame; see `engine.history.scan.scan`.
+
+    `adjusted` makes one series of stocks_1m over corporate actions, at the prices of the newest
+    bars; see `engine.features.adjustment.adjusted` for its columns. The default is what KIS said
+    when it was asked.
 
     Trades come from the database and from the files of sessions that have left it, by session,
     symbol and day_volume; `source` makes no difference to them.
@@ -51,6 +60,14 @@ def scan(
     and runs until this process ends). `source="parquet"` reads the Parquet export in the folder
     `export`, by default the one beside the database.
     """
+    if adjusted:
+        if table != STOCKS:
+            raise InputError(f"{table} is not adjusted for corporate actions: {STOCKS} is")
+        actions = postgres.scan("adjustments", url or database_url()).select(list(ACTIONS))
+        bars = scan(
+            table, source=source, url=url, export=export, order_by=order_by, descending=descending
+        )
+        return adjusted_bars(bars, actions.collect())
     if table == TRADES.name:
         folder = home() / TRADES_FOLDER
         return scan_trades(url or database_url(), folder, order_by=order_by, descending=descending)

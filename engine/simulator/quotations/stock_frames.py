@@ -10,6 +10,7 @@ from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import draws, instrument
 from engine.simulator.market.price_levels import STOCKS, stock_profile
+from engine.simulator.market.split import original_days
 from engine.simulator.query import Query, asked_day, fits
 from engine.simulator.quotations.auctions import expected_price, expected_prices
 from engine.simulator.quotations.days import (
@@ -177,6 +178,8 @@ def _stock_periods(
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
         return pl.DataFrame()
     days = symbol_days(exchange, symbol, dates, now)
+    if query.get("FID_ORG_ADJ_PRC") == "1":
+        days = original_days(exchange.market, symbol, days)
     return periods(days, query.get("FID_PERIOD_DIV_CODE", "D"))
 
 
