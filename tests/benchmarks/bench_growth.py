@@ -3,6 +3,8 @@
 A baseline is the smallest size's time: as it is where cost should not grow (a minute's merge into a
 longer history, a month of it), else as many times that as there is more to do (a minute of more
 symbols, gaps of more bars). So a ratio near 1 is growth as it should be, and a smaller one worse.
+
+`--market` measures a year of the whole market instead, with an archive (`market_year`).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tests.benchmarks.bench_env import LAST, BenchEnv, History
 from tests.benchmarks.bench_history import find
 from tests.benchmarks.bench_research import of_month
 from tests.benchmarks.bench_strategy import ENGINE, PARAMS, STRATEGY, bars
+from tests.benchmarks.market_year import FULL, SMALL, MarketYear, measure_market
 from tests.benchmarks.rows import Row, in_turns
 
 STOCKS = TABLES["stocks_1m"]
@@ -33,9 +36,17 @@ AFTER_HOURS = datetime(
 MEASURED = 60  # symbols of the histories that grow by days
 DAYS = {1: 44, 10: 440, 50: 2190}  # sessions that hold so many million bars of 60 stocks
 SESSIONS = 6  # of the features that grow by symbols: all of it must fit into memory
-TINY = {"rounds": 2, "symbols": (1, 3), "days": (1, 2), "stocks": 2, "sessions": 2}
+TINY = {
+    "rounds": 2,
+    "symbols": (1, 3),
+    "days": (1, 2),
+    "stocks": 2,
+    "sessions": 2,
+    "market": SMALL,
+}
 QUICK = {"rounds": 1, "symbols": (10, 50), "days": (2, 20), "stocks": 10, "sessions": 5}
 LARGE = {"days": tuple(DAYS.values())}
+MARKET = {"rounds": 3, "symbols": (), "days": (), "market": FULL}
 
 
 def measure(
@@ -46,13 +57,18 @@ def measure(
     days: tuple[int, ...] = (DAYS[1], DAYS[10]),
     stocks: int = MEASURED,
     sessions: int = SESSIONS,
+    market: MarketYear | None = None,
 ) -> list[Row]:
-    """Measure both kinds of growth; the histories hold so many `stocks`."""
-    return [
-        *by_symbols(env, rounds, symbols),
-        *features_by_symbols(rounds, symbols, sessions),
-        *by_bars(env, rounds, [env.history(stocks, count) for count in days], stocks),
-    ]
+    """Measure both kinds of growth; the histories hold so many `stocks`. And a `market`."""
+    rows = []
+    if symbols:
+        rows += by_symbols(env, rounds, symbols)
+        rows += features_by_symbols(rounds, symbols, sessions)
+    if days:
+        rows += by_bars(env, rounds, [env.history(stocks, count) for count in days], stocks)
+    if market:
+        rows += measure_market(env, market, rounds)
+    return rows
 
 
 def by_symbols(env: BenchEnv, rounds: int, symbols: tuple[int, ...]) -> list[Row]:
