@@ -12,7 +12,6 @@ import polars as pl
 
 from engine.columns import BARS
 from engine.errors import InputError
-from engine.history.completeness import figures
 from engine.history.matrices import long_matrix
 from engine.history.scan import query, scan
 from engine.history.told_once import with_flows, with_state
@@ -22,7 +21,7 @@ from engine.market.symbols import FrontMonth, Symbol, chains_of
 from pipelines.evaluation.bars import symbol_with_bars
 from pipelines.evaluation.standing import strategies_with_signals
 from pipelines.reports.sql_text import sql_text
-from pipelines.reports.standing import read_minutes
+from pipelines.reports.standing import read_figures
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
 DEFAULT_SYMBOL = "A01"  # the front month of the KOSPI200 future
@@ -167,7 +166,7 @@ def coverage(url: str, first: date, last: date, now: datetime | None = None) -> 
     """
     whole = datetime.combine(last, time.max)
     until = now if now and now.date() == last else whole
-    return figures(read_minutes(partial(query, url), first, last, until))
+    return read_figures(partial(query, url), first, last, until)
 
 
 def findings(url: str) -> pl.DataFrame:

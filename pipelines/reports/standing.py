@@ -17,7 +17,13 @@ from engine.clock import Clock
 from engine.columns import SESSION
 from engine.history.archived import archived_bars, months_query
 from engine.history.collection import sessions_to_collect
-from engine.history.completeness import MISSING, figures, ledger_query, minutes_until
+from engine.history.completeness import (
+    FIGURES,
+    MISSING,
+    figures,
+    ledger_query,
+    minutes_until,
+)
 from engine.history.delays import live_delays
 from engine.history.feed_standing import FEED_SYMBOLS, FeedStanding
 from engine.history.queries import stamp_queries
@@ -36,6 +42,7 @@ Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result
 State = Literal["well", "amiss", "unknown"]
 EXIT_CODES: dict[State, int] = {"well": 0, "amiss": 1, "unknown": 2}
 LAST_SESSIONS = 5
+AT_ONCE = 3_000  # sessions whose minutes are counted at once: a million rows
 STREAMS = ("stocks", "derivatives", "night", "chain", *told_once.STREAMS)
 _STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
 _FEED_BARS = pl.Schema(
@@ -240,20 +247,51 @@ def read_minutes(
 ) -> pl.DataFrame:
     """Return MINUTES by now of all sessions from first to last that ought to be collected."""
     stored = _stored(ask, first, last)
-    rows = ask(ledger_query(first, last)).cast(ledger.ROWS)
-    begin = min(first, *previous_sessions(Market.STOCKS, last, LAST_SESSIONS))
-    span = {"first": literal(begin), "last": literal(last)}
-    planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
     # The state of futures is kept as it comes: only what was to be collected can be missing.
     bars = stored.filter(~pl.col("symbol").str.contains(told_once.NAMES))
     known = bars.select("symbol", session=session_of(pl.col("symbol"), pl.col("stamp"))).unique()
+    wanted = _wanted(ask, known, first, last, feed)
+    return minutes_until(now, wanted, stored, _ledger_rows(ask, first, last))
+
+
+def read_figures(ask: Ask, first: date, last: date, now: datetime) -> pl.DataFrame:
+    """Return FIGURES of the sessions of which `read_minutes` gives the minutes, years at once.
+
+    Minutes are read and counted part by part, so that memory is that of some thousand sessions.
+    """
+    dates = {"begin": literal(datetime.combine(first, time()))}
+    dates["end"] = literal(datetime.combine(last, time()) + timedelta(days=2))  # nights reach on
+    known = ask(sql_text("standing", "stored_sessions.sql", **dates)).cast(SESSIONS)
+    known = known.filter(pl.col("session").is_between(first, last))
+    wanted = _wanted(ask, known, first, last, None)
+    days = wanted.group_by("session").len().sort("session")
+    part = (days["len"].cum_sum() - 1) // AT_ONCE
+    counted = [FIGURES.to_frame()]
+    for some in days.with_columns(part=part).partition_by("part", maintain_order=True):
+        begin, end = some["session"][0], some["session"][-1]
+        sessions = wanted.join(some, on="session", how="semi")
+        stored, rows = _stored(ask, begin, end), _ledger_rows(ask, begin, end)
+        counted.append(figures(minutes_until(now, sessions, stored, rows)))
+    return pl.concat(counted).sort(SESSION)
+
+
+def _ledger_rows(ask: Ask, first: date, last: date) -> pl.DataFrame:
+    return ask(ledger_query(first, last)).cast(ledger.ROWS)
+
+
+def _wanted(
+    ask: Ask, known: pl.DataFrame, first: date, last: date, feed: Feed | None
+) -> pl.DataFrame:
+    """Return the sessions that ought to be collected; of `known` ones something is stored."""
+    begin = min(first, *previous_sessions(Market.STOCKS, last, LAST_SESSIONS))
+    span = {"first": literal(begin), "last": literal(last)}
+    planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
     if planned.is_empty():  # of a time before collectors wrote that down: what is there must tell
         dates = {"begin": literal(datetime.combine(begin, time())), "end": literal(first)}
         known = pl.concat([known, ask(sql_text("standing", "stored_sessions.sql", **dates))])
     told = ask(sql_text("standing", "known_sessions.sql", **span)).cast(SESSIONS)
     usual = plan(feed, last).kept if feed else []
-    wanted = sessions_to_collect(planned, pl.concat([told, known]), first, last, usual)
-    return minutes_until(now, wanted, stored, rows)
+    return sessions_to_collect(planned, pl.concat([told, known]), first, last, usual)
 
 
 def _stored(ask: Ask, first: date, last: date) -> pl.DataFrame:

@@ -11,11 +11,13 @@ from polars.testing import assert_frame_equal
 
 from engine import schemas
 from engine.errors import InputError
+from engine.history.completeness import figures
 from engine.history.scan import query
 from engine.market.symbols import parse
 from engine.store import Store
 from pipelines.evaluation.standing import strategies_with_signals
 from pipelines.reports import queries
+from pipelines.reports.standing import read_minutes
 from strategies.registry import STRATEGIES
 from tests.pipelines.random_bars import random_bars
 
@@ -32,6 +34,15 @@ def test_coverage_counts_exactly_what_is_expected(filled: str) -> None:
         ("A01612", 411, 409, 2),
     ]
     assert counted.filter(symbol="A01612").height == 6
+
+
+def test_coverage_is_counted_in_parts_as_all_at_once(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, until = date(2026, 11, 9), datetime.combine(DAY, time.max)
+    whole = figures(read_minutes(partial(query, filled), first, DAY, until))
+    monkeypatch.setattr("pipelines.reports.standing.AT_ONCE", 1)
+    assert_frame_equal(queries.coverage(filled, first, DAY), whole)
 
 
 def test_the_newest_day_and_the_last_bars(filled: str) -> None:
