@@ -1,10 +1,13 @@
--- Sizes of the largest tables (rows are estimates), in the database and in files, and their growth a month
+-- Sizes of the largest tables, and their growth a month
 WITH history AS (
     SELECT greatest(1, (max(session) - min(session)) / 30.4) AS months FROM kept_sessions
 ), relations AS (
-    SELECT coalesce(i.inhparent, c.oid) AS root, greatest(c.reltuples, 0) AS rows,
+    SELECT coalesce(i.inhparent, c.oid) AS root,
+           greatest(c.reltuples, s.n_live_tup, 0) AS rows,
            pg_total_relation_size(c.oid) AS bytes
-    FROM pg_class AS c LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+    FROM pg_class AS c
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+    LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
 ), sizes AS (
     SELECT root::regclass::text AS table_name, 'database' AS kept_in, sum(rows)::bigint AS rows,
