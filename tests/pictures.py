@@ -20,12 +20,12 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.clock import VirtualClock
 from engine.market.symbols import parse_chain
 from pipelines.commands.main import main as krt
 from pipelines.databases import record_data_kind
 from pipelines.day.view import LastLines, day_view
 from pipelines.feed import Feed
+from pipelines.texts import Texts
 from tests.benchmarks.bench_env import bench_env
 from tests.paths import ROOT
 from tests.pipelines.day.playing import DAY, FUTURE, at_time, play
@@ -37,7 +37,11 @@ HASHES = DOCS / "pictures.json"
 _CHARTS = "pipelines/reports/charts"
 _SHARED = (f"{_CHARTS}/style.py", "pipelines/texts/pictures.toml")
 SOURCES = {  # what draws each picture
-    "live.svg": ("pipelines/day/view.py",),
+    "live.svg": (
+        "pipelines/day/view.py",
+        "pipelines/day/rows.py",
+        "pipelines/texts/terminal.toml",
+    ),
     "dashboard.png": (
         "pipelines/reports/dashboard/*.py",
         "pipelines/reports/dashboard/static/page.*",
@@ -76,7 +80,7 @@ async def collect(url: str, folder: Path) -> tuple[str, list[str]]:
     async with desk(url, folder, BEGIN) as at:
         played = await play(at, url, folder, until=END, feed=FEED)
         console = Console(record=True, width=120, quiet=False, stderr=True)
-        console.print(day_view(played.stats, VirtualClock(END), list(lines.lines), wide=True))
+        console.print(day_view(played.stats, END, lines, Texts("en"), width=120))
         photographed: list[str] = []
 
         async def look(_: Desk) -> None:

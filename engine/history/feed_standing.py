@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -59,8 +60,8 @@ class FeedStanding:
         p50, p99, last = (f"{self.total[name]:.1f}" for name in ("p50", "p99", "last"))
         return f", late by p50 {p50} s, p99 {p99} s, last {last} s"
 
-    def polled(self) -> list[str]:
-        """Return which symbols are polled instead, since when and why, a line for each reason."""
+    def polled_groups(self) -> list[tuple[datetime, str, str, int]]:
+        """Return since when and why symbols are polled instead, the first of them, how many."""
         groups = (
             self.states.filter(~pl.col("by_feed"))
             .with_columns(pl.col("since").dt.truncate("1m"))
@@ -68,9 +69,13 @@ class FeedStanding:
             .agg(pl.len().alias("count"), pl.col("symbol").sort().first())
             .sort("since", "reason")
         )
+        return groups.select("since", "reason", "symbol", "count").rows()
+
+    def polled(self) -> list[str]:
+        """Return which symbols are polled instead, since when and why, a line for each reason."""
         return [
             f"{_named(symbol, count)} polled since {since:%H:%M}: {reason}"
-            for since, reason, count, symbol in groups.iter_rows()
+            for since, reason, symbol, count in self.polled_groups()
         ]
 
     def says(self) -> list[str]:

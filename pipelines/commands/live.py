@@ -25,14 +25,15 @@ from pipelines.commands.options import (
     time_of_day,
 )
 from pipelines.console import PlainConsole
-from pipelines.day import view
 from pipelines.day.every_day import Wishes, run_every_day
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.summary import summary
 from pipelines.doctor.settings_checks import placeholders
 from pipelines.feed import Feed, with_wishes
 from pipelines.reports.terminal import print_json
 from pipelines.simulation import SEED
+from pipelines.texts import Texts, texts_for
 
 
 def live(
@@ -111,7 +112,7 @@ def live(
         require_writable(picture)  # refused now, not at the end of the day
     if export:
         require_folder("--export", export)
-    show = partial(_show, as_json=json)
+    show = partial(_show, as_json=json, t=texts_for(settings.language))
     with _loaded_for_good():
         if every_day:
             if recorded or picture:
@@ -152,8 +153,8 @@ def _loaded_for_good() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _show(stats: DayStatistics, *, as_json: bool) -> None:
+def _show(stats: DayStatistics, *, as_json: bool, t: Texts) -> None:
     if as_json:
         print_json(jsonlib.dumps(stats.as_json(), ensure_ascii=False))
     else:
-        PlainConsole().print(view.summary(stats))
+        PlainConsole().print(summary(stats, t))

@@ -83,6 +83,14 @@ BarTimesOption = Annotated[
         " only needed where the file does not show it",
     ),
 ]
+OpenOption = Annotated[
+    bool | None,
+    Parameter(
+        name="--open",
+        negative="--no-open",
+        help="open what was made; by default in a terminal of a machine with a screen",
+    ),
+]
 Port = Annotated[int, Parameter(validator=Number(gte=1, lte=65_535))]
 PortOrAny = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lte=2**32 - 1))]

@@ -10,10 +10,11 @@ from pathlib import Path
 from engine.clock import WallClock
 from engine.history.scan import query
 from engine.log import setup_logging
-from pipelines.commands.options import DatabaseOption, Day, time_of_day
+from pipelines.commands.options import DatabaseOption, Day, OpenOption, time_of_day
 from pipelines.databases import open_reader
 from pipelines.reports.charts.style import save
 from pipelines.reports.pictures import COVERAGE_SESSIONS, Choice, What, draw
+from pipelines.reports.screen import has_screen, open_file
 from pipelines.reports.standing import present_moment
 from pipelines.texts import texts_for
 from strategies.registry import DEFAULT_STRATEGY
@@ -33,6 +34,7 @@ def plot(
     metric: str = "iv",
     minute: str | None = None,
     sessions: int = COVERAGE_SESSIONS,
+    open: OpenOption = None,  # noqa: A002
     database: DatabaseOption = None,
 ) -> int:
     """Draw a picture of what is stored: a day, a smile, a matrix, or what is there at all.
@@ -74,4 +76,6 @@ def plot(
         picture = draw(opened.url, what, choice, t, opened.kind)
     save(picture, out)
     log.info("✅ %s", out)
+    if has_screen() if open is None else open:
+        open_file(out)
     return 0

@@ -7,12 +7,15 @@ from functools import partial
 import polars as pl
 
 from engine.clock import WallClock
+from engine.history.listings import NAMES, learn_names
 from engine.history.scan import query
 from pipelines.commands.options import DatabaseOption, Day, Format, Symbols
 from pipelines.databases import open_reader
 from pipelines.evaluation.standing import read_session_signals
+from pipelines.reports.signal_tables import NUMBERS, readable_signals
 from pipelines.reports.standing import present_moment
 from pipelines.reports.terminal import print_frame
+from pipelines.texts import texts_for
 from strategies.turns import turns
 
 
@@ -44,6 +47,8 @@ def signals(
     """
     with open_reader(database) as opened:
         ask = partial(query, opened.url)
+        learn_names(ask(NAMES))
+        names = texts_for(opened.settings.language).name_of
         now = present_moment(ask, WallClock(), simulated=opened.kind == "simulation")
         day, given = read_session_signals(ask, now, strategy, date, symbol)
     parts = [
@@ -54,5 +59,7 @@ def signals(
     ]
     found = pl.concat(parts).sort("timestamp", "strategy", "symbol")
     what = "trade signals" if repeated else "turns"
-    print_frame(found, format, f"{day}: {found.height:,} {what}")
+    title = f"{day}: {found.height:,} {what}"
+    shown = readable_signals(found) if format == "table" else found
+    print_frame(shown, format, title, names=names, numbers=NUMBERS)
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from engine.clock import WallClock
+from engine.history.listings import NAMES, learn_names
+from engine.history.scan import query
 from engine.log import setup_logging
 from engine.store import metadata
 from engine.store.connection import Connection, fetch_frame
@@ -13,6 +15,7 @@ from pipelines.databases import Database, open_reader, run_with_store
 from pipelines.feed import configured_feed
 from pipelines.reports.standing import Standing, present_moment, read_standing
 from pipelines.reports.status import print_status, print_status_json
+from pipelines.texts import texts_for
 
 
 def status(
@@ -37,10 +40,12 @@ def status(
     with open_reader(database) as opened:
         standing, stream = _read(opened), opened.settings.kis.stream
         tables = run_with_store(opened.url, metadata.system_status, component="look")
+        learn_names(query(opened.url, NAMES))
+        names = texts_for(opened.settings.language).name_of
     if json:
         print_status_json(standing, tables, stream=stream)
     else:
-        print_status(standing, tables, format, stream=stream)
+        print_status(standing, tables, format, stream=stream, names=names)
     return standing.exit_code
 
 

@@ -16,10 +16,11 @@ from engine.history.scan import scan
 from engine.log import setup_logging
 from engine.market.symbols import FrontMonth, parse
 from engine.schemas import ALL_MATURITIES
-from pipelines.commands.options import DatabaseOption, FirstSession, LastSession
+from pipelines.commands.options import DatabaseOption, FirstSession, LastSession, OpenOption
 from pipelines.databases import open_reader
 from pipelines.evaluation.studies import Study, gamma_study, premium_study
 from pipelines.reports.evaluation_tables import print_study
+from pipelines.reports.screen import has_screen, open_file
 from pipelines.reports.study import save_study
 from pipelines.texts import texts_for
 
@@ -37,6 +38,7 @@ def study(
     start: FirstSession = None,
     end: LastSession = None,
     json: bool = False,
+    open: OpenOption = None,  # noqa: A002
     database: DatabaseOption = None,
 ) -> int:
     """Judge over the stored sessions whether what is read off options says anything.
@@ -68,6 +70,8 @@ def study(
     if out:
         save_study(found, out, t, kind)
         log.info("✅ %s", out)
+        if has_screen() if open is None else open:
+            open_file(out)
     return 0
 
 

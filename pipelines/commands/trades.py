@@ -8,13 +8,16 @@ from typing import Literal
 import polars as pl
 
 from engine.clock import WallClock
+from engine.history.listings import NAMES, learn_names
 from engine.history.scan import query
 from pipelines.commands.options import DatabaseOption, Day, Format, Symbols
 from pipelines.databases import open_reader
 from pipelines.evaluation.backtest import validate_model
 from pipelines.evaluation.standing import read_positions, read_session_signals
+from pipelines.reports.signal_tables import NUMBERS, readable_trades
 from pipelines.reports.standing import present_moment
 from pipelines.reports.terminal import print_frame
+from pipelines.texts import texts_for
 from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.standing import trades_so_far
 from strategies.registry import strategy_named
@@ -67,6 +70,8 @@ def trades(
     )
     with open_reader(database) as opened:
         ask = partial(query, opened.url)
+        learn_names(ask(NAMES))
+        names = texts_for(opened.settings.language).name_of
         now = present_moment(ask, WallClock(), simulated=opened.kind == "simulation")
         day, given = read_session_signals(ask, now, strategy, date, symbol)
         positions = {
@@ -80,5 +85,7 @@ def trades(
         for name, rows in positions.items()
     ).sort("entered", "strategy", "symbol")
     net = found["net"].sum()
-    print_frame(found, format, f"{day}: {found.height:,} trades, net {net:+,.0f} KRW after costs")
+    title = f"{day}: {found.height:,} trades, net {net:+,.0f} KRW after costs"
+    shown = readable_trades(found) if format == "table" else found
+    print_frame(shown, format, title, names=names, numbers=NUMBERS)
     return 0

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from engine.clock import Clock
 from engine.errors import InputError
+from pipelines.texts import Texts
 
 if TYPE_CHECKING:
     import apprise
@@ -52,63 +53,74 @@ class Contact:
     addresses: Sequence[SecretStr] = ()  # services, as apprise addresses
     morning_message: bool = False
     evening_message: bool = False
+    t: Texts = field(default_factory=lambda: Texts("en"))  # in whose language
     told: set[Event] = field(default_factory=set)
     amiss: dict[str, str] = field(default_factory=dict)  # what was told and is not over, by name
 
 
-def unfillable_gap(symbol: str, session: date, first_stamp: datetime, reason: str) -> Event:
+def unfillable_gap(
+    t: Texts, symbol: str, session: date, first_stamp: datetime, reason: str
+) -> Event:
     """Return the event of a gap in the ledger that KIS can no longer fill."""
     return Event(
         ("gap", symbol, session, first_stamp),
-        f"⚠️ {symbol}: a gap that cannot be filled",
-        f"session {session}, from {first_stamp:%H:%M}: {reason}",
+        t("alert_gap", name=t.name_of(symbol)),
+        t("alert_gap_body", session=session, since=f"{first_stamp:%H:%M}", reason=reason),
     )
 
 
-def stopped_component(component: str, at: datetime, why: str) -> Event:
+def stopped_component(t: Texts, component: str, at: datetime, why: str) -> Event:
     """Return the event of a component that ended when it should have gone on.
 
     One that is started again and ends for the same reason is told once a day.
     """
     return Event(
         ("stopped", component, at.date(), why),
-        f"❌ {component} stopped",
-        f"{at:%m-%d %H:%M}: {why}",
+        t("alert_stopped", name=t.or_else(f"component_{component}", t.name_of(component))),
+        _at(t, at, why),
     )
 
 
-def trouble_begun(name: str, at: datetime, what: str) -> Event:
+def trouble_begun(t: Texts, name: str, at: datetime, what: str) -> Event:
     """Return the event of something amiss on this machine (disk space, clock, certificate)."""
-    return Event(("amiss", name, at), f"⚠️ {name}", f"{at:%m-%d %H:%M}: {what}")
+    return Event(("amiss", name, at), t("alert_amiss", name=t(f"amiss_{name}")), _at(t, at, what))
 
 
-def trouble_over(name: str, at: datetime) -> Event:
+def trouble_over(t: Texts, name: str, at: datetime) -> Event:
     """Return the event of what was amiss and is not any more."""
-    return Event(("over", name, at), f"✅ {name}", f"{at:%m-%d %H:%M}: well again")
+    return Event(
+        ("over", name, at),
+        t("alert_over", name=t(f"amiss_{name}")),
+        t("alert_well_again", at=f"{at:%m-%d %H:%M}"),
+    )
 
 
-def validation_findings(session: date, found: str) -> Event:
+def validation_findings(t: Texts, session: date, found: str) -> Event:
     """Return the event of a session in which validation found something."""
     return Event(
         ("findings", session, found),
-        f"⚠️ {session}: validation found something",
-        f"{found}; see `just validate --from {session}`",
+        t("alert_findings", session=session),
+        t("alert_findings_body", found=found, session=session),
     )
 
 
-def refused_key(day: date, why: str) -> Event:
+def refused_key(t: Texts, day: date, why: str) -> Event:
     """Return the event of a day on which KIS refuses every app key; `why` is its answer."""
-    return Event(("key", day), "❌ KIS refuses every app key", why)
+    return Event(("key", day), t("alert_key"), why)
 
 
-def no_spool(day: date, why: str) -> Event:
+def no_spool(t: Texts, day: date, why: str) -> Event:
     """Return the event of a day on which nothing can be spooled if the database goes away."""
-    return Event(("spool", day), "❌ nothing can be spooled", why)
+    return Event(("spool", day), t("alert_spool"), why)
 
 
-def no_token(at: datetime, why: str) -> Event:
+def no_token(t: Texts, at: datetime, why: str) -> Event:
     """Return the event of a moment at which KIS gives no token that can be used."""
-    return Event(("token", at), "❌ nothing can be asked for", f"{at:%m-%d %H:%M}: {why}")
+    return Event(("token", at), t("alert_token"), _at(t, at, why))
+
+
+def _at(t: Texts, at: datetime, what: str) -> str:
+    return t("alert_at", at=f"{at:%m-%d %H:%M}", what=what)
 
 
 class SignalNews:
@@ -118,21 +130,26 @@ class SignalNews:
     bar was corrected.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, t: Texts) -> None:
         self._clock = clock
+        self._t = t
         self._last: dict[tuple[str, str], tuple[datetime, int]] = {}
 
     def events(self, strategy: str, rows: pl.DataFrame) -> list[Event]:
-        """Return the news in rows (as `LiveWindow.push` gives them) of one symbol.
+        """Return the news in rows (as `LiveWindow.push` gives them) of one symbol; log them.
 
         Never raises: collecting must go on, whatever columns or values a strategy gives.
         """
         try:
-            return [_signal(strategy, row) for row in self._news(strategy, rows)]
+            news = self._news(strategy, rows)
+            found = [_signal(self._t, strategy, row) for row in news]
         except Exception as error:  # noqa: BLE001 - see above
             kind = type(error).__name__
             log.error("❌ no alert for the signals of %s (%s): %s", strategy, kind, error)
             return []
+        for row in news:
+            _log_turn(strategy, row)
+        return found
 
     def _news(self, strategy: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
         traded = rows.filter(pl.col("trade_signal") != 0).sort("timestamp")
@@ -152,19 +169,41 @@ class SignalNews:
         return fresh.filter(turned & recent).to_dicts()
 
 
-def _signal(strategy: str, row: dict[str, Any]) -> Event:
-    side = "LONG" if row["trade_signal"] == 1 else "SHORT"
+def _signal(t: Texts, strategy: str, row: dict[str, Any]) -> Event:
+    side = t("alert_long" if row["trade_signal"] == 1 else "alert_short")
+    name, price = t.name_of(row["symbol"]), f"{row['close']:,.2f}"
+    at, reason = row["timestamp"], t.or_else(f"reason_{row['reason']}", f"{row['reason']}")
+    bands = _bands(t, row["lb"], row["ub"])
     return Event(
-        ("signal", strategy, row["symbol"], row["timestamp"]),
-        f"🚀 {strategy} {row['symbol']}: {side} at {row['close']:,.10g}",
-        f"{row['timestamp']:%Y-%m-%d %H:%M}, {row['reason']}, {_bands(row['lb'], row['ub'])}",
+        ("signal", strategy, row["symbol"], at),
+        t("alert_signal", strategy=strategy, name=name, side=side, price=price),
+        t("alert_signal_body", at=f"{at:%Y-%m-%d %H:%M}", reason=reason, bands=bands),
     )
 
 
-def _bands(lower: float | None, upper: float | None) -> str:
-    if lower is None:
-        return "no bands" if upper is None else f"upper band {upper:.2f}"
-    return f"lower band {lower:.2f}" if upper is None else f"bands {lower:.2f} to {upper:.2f}"
+def _bands(t: Texts, lower: float | None, upper: float | None) -> str:
+    known = {
+        name: f"{value:,.2f}"
+        for name, value in (("lower", lower), ("upper", upper))
+        if value is not None
+    }
+    if len(known) > 1:
+        return t("alert_bands", **known)
+    return t(f"alert_band_{next(iter(known), 'none')}", **known)
+
+
+def _log_turn(strategy: str, row: dict[str, Any]) -> None:
+    """Log that a strategy has turned, in the language of the log."""
+    side = "LONG" if row["trade_signal"] == 1 else "SHORT"
+    log.info(
+        "🚀 %s %s: %s at %s, %s (%s)",
+        strategy,
+        Texts("en").name_of(row["symbol"]),
+        side,
+        f"{row['close']:,.2f}",
+        row["reason"],
+        f"{row['timestamp']:%H:%M}",
+    )
 
 
 class Alerts:
@@ -174,6 +213,7 @@ class Alerts:
         self, services: Sequence[apprise.NotifyBase], clock: Clock, contact: Contact
     ) -> None:
         self.contact = contact
+        self.t = contact.t
         self._services = services
         self._clock = clock
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)

@@ -15,6 +15,7 @@ import polars as pl
 from engine.backoff import Backoff
 from engine.errors import KisError, KisKeyRefused
 from engine.fetchers.option_chain import OptionChainFetcher
+from engine.history.listings import NAMES, learn_names
 from engine.history.queries import read_last_snapshot, read_stamps
 from engine.kis.client import Priority
 from engine.kis.holidays import (
@@ -116,6 +117,7 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
     # The collecting beside it goes first.
     context = replace(day.context, priority=Priority.BACKFILL)
     missed = not day.stats.simulated  # which days are simulated is as you like
+    await retry("the names of the stocks", lambda: _learn_names(day))
     found = await retry(
         "finishing earlier sessions",
         lambda: finish_earlier(
@@ -152,6 +154,11 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
     )
     await retry("the last prices of the options", lambda: _recall_prices(day))
     await retry("the listed stocks", lambda: refresh_listings(context))
+
+
+async def _learn_names(day: DayParts) -> None:
+    """Call stocks as the stored listings do until today's are fetched, which is the last step."""
+    learn_names(pl.DataFrame(await day.store.query(NAMES)))
 
 
 async def _recall_prices(day: DayParts) -> None:

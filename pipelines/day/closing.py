@@ -44,7 +44,7 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
         pl.col("state").is_in(LOST), pl.col("symbol").is_in(plan.names)
     )
     for gap in lost.select("symbol", "session", "first_stamp", "reason").iter_rows():
-        day.alerts.tell(unfillable_gap(*gap))
+        day.alerts.tell(unfillable_gap(day.alerts.t, *gap))
     await _move_old_rows(day)
     await day.patience.retry("the status of the day", heartbeats.finish)
 

@@ -48,7 +48,7 @@ class Evening:
                     "❌ %s failed (%d of %d tries): %s", what, failures, TRIES, describe(error)
                 )
                 now = self._store.now()
-                self._alerts.tell(stopped_component(what, now, describe(error)))
+                self._alerts.tell(stopped_component(self._alerts.t, what, now, describe(error)))
             if failures < TRIES:
                 await self._store.clock.sleep(BETWEEN_TRIES.wait_after(failures))
         return None
@@ -63,7 +63,7 @@ class Evening:
                 "⚠️ %s: validation found %s; see just validate --from %s", session, text, session
             )
             if self._found.get(session) != text:
-                self._alerts.tell(validation_findings(session, text))
+                self._alerts.tell(validation_findings(self._alerts.t, session, text))
         self._found.clear()
         self._found.update(texts)
         if not texts:

@@ -257,7 +257,9 @@ class EveryDay:
                 raise InputError("app_key and app_secret are gone")  # this does not simulate then
         except InputError as error:
             log.error("❌ the settings cannot be used, those of before are kept: %s", error)
-            self._tell(stopped_component("settings", self._world.clock.now(), str(error)))
+            self._tell(
+                stopped_component(self._contact.t, "settings", self._world.clock.now(), str(error))
+            )
         else:
             self._settings = found
             told, amiss = self._contact.told, self._contact.amiss
@@ -318,14 +320,20 @@ class EveryDay:
             try:
                 return job()
             except SchemaIsNewer as error:
-                self._tell(stopped_component("collector", self._world.clock.now(), str(error)))
+                self._tell(
+                    stopped_component(
+                        self._contact.t, "collector", self._world.clock.now(), str(error)
+                    )
+                )
                 raise
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it goes on
                 why = describe(error)
                 again = self._world.clock.now() + timedelta(
                     seconds=BETWEEN_TRIES.wait_after(failures)
                 )
-                self._tell(stopped_component("collector", self._world.clock.now(), why))
+                self._tell(
+                    stopped_component(self._contact.t, "collector", self._world.clock.now(), why)
+                )
                 if until and again >= until:
                     log.error("❌ %s came to nothing: %s", what, why)
                     return None

@@ -44,7 +44,7 @@ class Heartbeats:
             if why := self._day.kis.trouble:
                 told += 1
                 log.error("❌ nothing can be asked for: %s", why)
-                self._day.alerts.tell(no_token(clock.now(), why))
+                self._day.alerts.tell(no_token(self._day.alerts.t, clock.now(), why))
                 await clock.sleep(_BETWEEN_ALERTS.wait_after(told))
             else:
                 told = 0

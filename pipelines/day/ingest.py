@@ -60,7 +60,7 @@ class Ingestor:
         self._clock = clock
         self._stats = stats
         self._alerts = alerts
-        self._news = SignalNews(clock)
+        self._news = SignalNews(clock, alerts.t)
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
         self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
@@ -253,7 +253,7 @@ class Ingestor:
 
     def alert_refused_key(self, error: KisKeyRefused) -> None:
         """Send an alert, once a day, that KIS accepts none of the app keys any more."""
-        self._alerts.tell(refused_key(self._stats.day, str(error)))
+        self._alerts.tell(refused_key(self._alerts.t, self._stats.day, str(error)))
 
     async def store_rejected(self, batch: pa.RecordBatch) -> MergeCounts:
         """Keep rows that could not be used, with the reason, where `just status` shows them."""

@@ -48,6 +48,7 @@ from pipelines.simulation import (
     start_clock,
     synthetic_day,
 )
+from pipelines.texts import texts_for
 from pipelines.universes import resolve_universes
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def run(
         except KeyboardInterrupt:
             stats.interrupted = True
     if picture:
-        view.save(stats, clock, picture)
+        view.save(stats, clock.now(), texts_for(settings.language), picture)
     return stats
 
 
@@ -201,7 +202,8 @@ async def collect_real(
 
 def contact_of(settings: Settings) -> Contact:
     """Return how the settings have a person told."""
-    return Contact(settings.alerts, settings.morning_message, settings.evening_message)
+    t = texts_for(settings.language)
+    return Contact(settings.alerts, settings.morning_message, settings.evening_message, t)
 
 
 @contextmanager
@@ -210,9 +212,10 @@ def show_day(
 ) -> Iterator[None]:
     """Log to a file of the day, and to the view on a terminal, else to standard error."""
     console = PlainConsole()
-    lines = view.LastLines() if console.is_terminal and not quiet else None
+    lines = view.LastLines() if view.draws_view(console) and not quiet else None
+    t = texts_for(database.settings.language)
     begin_log(stats.day, clock, database.settings, database.kind, lines)
-    with view.show_view(stats, clock, lines, console) if lines else nullcontext():
+    with view.show_view(stats, clock, lines, console, t) if lines else nullcontext():
         yield
 
 

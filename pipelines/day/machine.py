@@ -22,7 +22,7 @@ from pipelines.day.parts import DayParts
 log = logging.getLogger(__name__)
 
 LOOK = 60.0  # seconds
-DISK, CLOCK, CERTIFICATE = "disk space", "clock", "certificate"
+DISK, CLOCK, CERTIFICATE = "disk", "clock", "certificate"
 LEAST_FREE = 2e9  # bytes, as for `just doctor`: a busy day with trades, and the log of Postgres
 ENOUGH_FREE = 2.5e9  # a disk at the limit would be told again and again
 LAST_DAYS = timedelta(days=7)  # of a certificate; it is usually replaced weeks before its end
@@ -53,10 +53,10 @@ def note(alerts: Alerts, name: str, trouble: str | None, now: datetime) -> None:
     amiss = alerts.contact.amiss
     if trouble and name not in amiss:
         log.warning("⚠️ amiss: %s", trouble)
-        alerts.tell(trouble_begun(name, now, trouble))
+        alerts.tell(trouble_begun(alerts.t, name, now, trouble))
     elif name in amiss and not trouble:
         log.info("✅ no longer amiss: %s", amiss.pop(name))
-        alerts.tell(trouble_over(name, now))
+        alerts.tell(trouble_over(alerts.t, name, now))
     if trouble:
         amiss[name] = trouble
 

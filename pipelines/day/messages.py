@@ -11,7 +11,8 @@ from engine.store.identifiers import literal
 from pipelines.day.alerts import Event
 from pipelines.day.parts import DayParts
 from pipelines.day.statistics import DayStatistics
-from pipelines.day.view import headline
+from pipelines.day.summary import headline, session_name
+from pipelines.texts import Texts
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +22,28 @@ LOOK_BACK = timedelta(days=10)
 
 async def tell_morning(day: DayParts) -> None:
     """Tell before the open what will be collected, and what is amiss."""
-    contact, plan = day.alerts.contact, day.plan
+    contact, plan, t = day.alerts.contact, day.plan, day.alerts.t
     if not (contact.addresses and contact.morning_message) or day.clock.now() >= day.opens:
         return
-    names = plan.kept
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    closes = max(session.last_stamp for session in plan.sessions)
-    lines = [", ".join(names[:NAMES_SHOWN]) + more]
+    names = [t.name_of(name) for name in plan.kept]
+    shown = ", ".join(names[:NAMES_SHOWN])
+    if len(names) > NAMES_SHOWN:
+        shown = t("morning_more", names=shown, count=len(names) - NAMES_SHOWN)
+    lines = [shown]
     if plan.skipped:
-        lines.append(f"without a session: {', '.join(plan.skipped)}")
+        skipped = ", ".join(t.name_of(name) for name in plan.skipped)
+        lines.append(t("morning_skipped", names=skipped))
     amiss = [*contact.amiss.values(), *([day.kis.trouble] if day.kis.trouble else [])]
     amiss += await _open_minutes(day)
-    lines.append(f"amiss: {'; '.join(amiss)}" if amiss else "nothing is amiss")
-    title = f"⏱️ {plan.name}: {len(names)} to collect, {day.opens:%H:%M} to {closes:%H:%M}"
+    lines.append(t("morning_amiss", what="; ".join(amiss)) if amiss else t("morning_well"))
+    closes = max(session.last_stamp for session in plan.sessions)
+    title = t(
+        "morning_title",
+        day=session_name(plan, t),
+        count=len(names),
+        opens=f"{day.opens:%H:%M}",
+        closes=f"{closes:%H:%M}",
+    )
     day.alerts.tell(Event(("morning", plan.name), title, "\n".join(lines)))
 
 
@@ -48,25 +58,28 @@ async def _open_minutes(day: DayParts) -> list[str]:
     except StoreError as error:
         return [str(error)]
     minutes = found["minutes"][0].as_py()
-    return [f"{minutes:,} minutes of the last days are open"] if minutes else []
+    return [day.alerts.t("morning_open", count=f"{minutes:,}")] if minutes else []
 
 
 def tell_evening(day: DayParts) -> None:
     """Tell after the close what the day came to."""
-    contact = day.alerts.contact
+    contact, t = day.alerts.contact, day.alerts.t
     if contact.addresses and contact.evening_message:
-        text = "\n".join(_figures(day.stats))
-        day.alerts.tell(Event(("evening", day.plan.name), headline(day.stats), text))
+        text = "\n".join(_figures(day.stats, t))
+        day.alerts.tell(Event(("evening", day.plan.name), headline(day.stats, t), text))
 
 
-def _figures(stats: DayStatistics) -> list[str]:
-    lines = [f"bars {stats.bars:,}, snapshots {stats.snapshots:,}, missing {stats.missing:,}"]
+def _figures(stats: DayStatistics, t: Texts) -> list[str]:
+    counts = {"bars": stats.bars, "snapshots": stats.snapshots, "missing": stats.missing}
+    lines = [t("evening_counts", **{name: f"{count:,}" for name, count in counts.items()})]
     if stats.corrections:
-        lines.append(f"corrected by KIS: {stats.corrections:,} bars")
+        lines.append(t("evening_corrections", count=f"{stats.corrections:,}"))
     for strategy, count in stats.signals.items():
-        lines.append(f"{strategy}: {count:,} signals, {stats.trade_signals[strategy]:,} to trade")
+        given = {"count": f"{count:,}", "traded": f"{stats.trade_signals[strategy]:,}"}
+        lines.append(t("evening_signals", strategy=strategy, **given))
     if stats.delays and stats.slowest:
         minute, seconds = stats.slowest
         usual = median(stats.delays.values())
-        lines.append(f"delay: {usual:.1f} s, at most {seconds:.1f} s ({minute:%H:%M})")
+        said = {"usual": f"{usual:.1f}", "most": f"{seconds:.1f}", "at": f"{minute:%H:%M}"}
+        lines.append(t("evening_delay", **said))
     return lines

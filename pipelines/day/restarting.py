@@ -38,6 +38,6 @@ async def begin_again(
         except Exception as error:  # noqa: BLE001 - the other parts must go on
             why, pause = describe(error), BETWEEN_BEGINNINGS.wait_after(failures)
             log.error("❌ %s crashed, and begins again in %d s: %s", what, round(pause), why)
-            alerts.tell(stopped_component(what, clock.now(), why))
+            alerts.tell(stopped_component(alerts.t, what, clock.now(), why))
         await clock.sleep(pause)
     return None

@@ -41,6 +41,7 @@ from pipelines.day.before_open import catch_up, exchange_opens, wait_for_open
 from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.closing import close_day
 from pipelines.day.costs import costs_text
+from pipelines.day.each_hour import log_each_hour
 from pipelines.day.feed_states import why_no_feed
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
@@ -121,7 +122,7 @@ async def run_day(
             stack.push_async_callback(one.close)
         if writer.spool_trouble:
             log.error("❌ nothing can be spooled: %s", writer.spool_trouble)
-            alerts.tell(no_spool(plan.day, writer.spool_trouble))
+            alerts.tell(no_spool(alerts.t, plan.day, writer.spool_trouble))
         kis = KisClient(settings, clock, folder=kis_folder)
         stack.push_async_callback(kis.close)
         ingestor = Ingestor(writer, clock, stats, alerts)
@@ -178,7 +179,7 @@ async def run_day(
             )
         except BaseException as error:  # Ctrl+C too: the status must not go on saying `running`
             if isinstance(error, Exception):
-                alerts.tell(stopped_component("collector", clock.now(), str(error)))
+                alerts.tell(stopped_component(alerts.t, "collector", clock.now(), str(error)))
             with suppress(TimeoutError):  # a table may be locked
                 async with clock.timeout(_LAST_STATUS):
                     await heartbeats.stop()
@@ -281,6 +282,7 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
             *(*bars, *chains, *streams),
             tell_morning(day),
         ),
+        keep("the line of each hour", partial(log_each_hour, day), ends_the_day=()),
         *([keep("the feed", feed.run, ends_the_day=())] if feed else []),
         *(
             [keep("the watch over price limits", day.polling.limits.run)]

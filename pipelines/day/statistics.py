@@ -80,7 +80,7 @@ class DayStatistics:
     last_signal: dict[str, dict[str, Any]] = field(default_factory=dict)  # "strategy symbol"
     # all rows of them, by stamp
     given: dict[str, dict[datetime, dict[str, Any]]] = field(default_factory=dict)
-    matrix: pl.DataFrame | None = None
+    matrices: dict[str, pl.DataFrame] = field(default_factory=dict)  # the newest, by chain
     minutes: pl.DataFrame | None = None  # what became of each (MINUTES); None before the close
     closed: bool = False  # KIS says that the exchange does not open on the day
     interrupted: bool = False  # Ctrl+C ended the day
@@ -102,10 +102,10 @@ class DayStatistics:
         self.rows += counts
 
     def count_snapshot(self, matrix: pl.DataFrame) -> None:
-        """Count one snapshot of an option chain; the newest matrix is shown."""
+        """Count one snapshot of an option chain; the newest matrix of each is shown."""
         self.snapshots += 1
-        self.matrix = matrix
         for symbol, stamp in matrix.select("underlying_symbol", "timestamp").unique().iter_rows():
+            self.matrices[symbol] = matrix
             self.mark_stored(symbol, stamp)
 
     def count_spooled(self, batches: int) -> None:
@@ -183,6 +183,19 @@ class DayStatistics:
             elif name not in self.given:
                 found[name] = newest
         return found
+
+    def turn_until(self, name: str, now: datetime) -> dict[str, Any] | None:
+        """Return the signal with which a strategy's standing position in a symbol began, if any.
+
+        `name` is the strategy's and the symbol's, as in `signals_at`.
+        """
+        given = self.given.get(name, {})
+        stamps = sorted(stamp for stamp in given if stamp <= now)
+        turn = None
+        for row in map(given.__getitem__, stamps):
+            if row["trade_signal"] and (not turn or row["trade_signal"] != turn["trade_signal"]):
+                turn = row
+        return turn
 
     @property
     def bars(self) -> int:

@@ -1,4 +1,9 @@
-"""The live view in the terminal: the day at a glance, redrawn four times a second."""
+"""The live view in the terminal: the day at a glance, redrawn four times a second.
+
+It is as high as the terminal. First come the heading, what is missing, trouble and the newest line
+of the log, then the last prices and the signals; volatilities and earlier lines take what room is
+left.
+"""
 
 from __future__ import annotations
 
@@ -6,283 +11,288 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
 import polars as pl
-from rich.box import SIMPLE
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from engine.clock import Clock
-from engine.history.completeness import figures, reasons
+from engine.columns import PRICES
+from engine.history.completeness import figures
 from engine.history.feed_standing import STREAM_OFF
 from pipelines.console import PlainConsole
+from pipelines.day.rows import Column, Row, beside, fitted, wrapped
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.summary import feed_lines
+from pipelines.texts import Texts, catalogue
+from strategies.registry import STRATEGIES
 
 LEVELS_SHOWN = 3  # on each side of the ATM strike
-LOG_LINES_SHOWN = 6
+LOG_LINES_KEPT = 20
 FEED_LINES_SHOWN = 3
-SYMBOLS_SHOWN = 8  # `just status` shows all
-WIDE = 120  # columns of a terminal that has room for two tables side by side
+PICTURE_WIDTH = 140  # columns
+_ALL = 10_000  # lines: as many as there are
+_SIGNALS = 1 / 3  # of the room for tables is theirs at least
+_PRICE, _VOLUME = 9, 9  # columns: 1,234.56 and 1,234,567; more are taken where needed
 
 
 class LastLines(logging.Handler):
-    """Keeps the last log lines; the view shows them below its tables."""
+    """Keeps the last log lines, and the last warning; the view shows them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: deque[str] = deque(maxlen=LOG_LINES_SHOWN)
+        self.lines: deque[str] = deque(maxlen=LOG_LINES_KEPT)
+        self.trouble = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
-        self.lines.append(self.format(record))
+        line = self.format(record)
+        self.lines.append(line)
+        if record.levelno >= logging.WARNING:
+            self.trouble = line
+
+
+def draws_view(console: Console) -> bool:
+    """Say whether a terminal can redraw and is wanted to: others get the lines of the log."""
+    return console.is_terminal and not console.is_dumb_terminal and not console.no_color
 
 
 @contextmanager
 def show_view(
-    stats: DayStatistics, clock: Clock, lines: LastLines, console: Console
+    stats: DayStatistics, clock: Clock, lines: LastLines, console: Console, t: Texts
 ) -> Iterator[None]:
     """Show the view while the block runs; its last state stays on the screen."""
 
     class Redrawn:
         def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-            wide = options.max_width >= WIDE
-            yield day_view(stats, clock, list(lines.lines), wide=wide)
+            width, height = options.max_width, options.size.height
+            yield day_view(stats, clock.now(), lines, t, width=width, height=height - 1)
 
     with Live(Redrawn(), console=console, refresh_per_second=4, transient=False):
         yield
 
 
 def day_view(
-    stats: DayStatistics, clock: Clock, lines: list[str], *, wide: bool = True
-) -> RenderableType:
-    """Return the view of the day; `wide` puts bars and signals side by side.
+    stats: DayStatistics,
+    now: datetime,
+    log: LastLines,
+    t: Texts,
+    *,
+    width: int,
+    height: int = _ALL,
+) -> Group:
+    """Return the view of a moment in as many lines as there are, none wider than the terminal."""
+    counts = figures(stats.minutes_until(now))
+    log_lines = list(log.lines)
+    top = [_heading(stats, now, t, width), _totals(stats, counts, t, width)]
+    top[1:1] = _feed(stats, t)
+    if log.trouble and log.trouble not in log_lines[-1:]:
+        top += wrapped(log.trouble, width, style="yellow")
+    for line in log_lines[-1:]:
+        top += wrapped(line, width)
+    bars, signals = _bars(stats, counts, t, width), _signals(stats, now, t, width)
+    room = max(height - len(top), 0)
+    for_signals = max(min(len(signals), int(room * _SIGNALS)), room - len(bars))
+    bars = _first(bars, room - min(for_signals, len(signals)), t)
+    signals = _first(signals, room - len(bars), t)
+    room -= len(bars) + len(signals)
+    parts = [top, bars, signals]
+    volatility = _volatility(stats, t, width)
+    if volatility and room > len(volatility) + 2:
+        parts.append(volatility)
+        room -= len(volatility)
+    earlier = [line for text in log_lines[:-1] for line in wrapped(text, width, style="dim")]
+    shown = [part for part in parts if part]
+    blanks = len(shown) - 1
+    if room >= blanks + 2 and earlier:
+        shown.append(earlier[-(room - blanks - 1) :])
+        room -= len(shown[-1])
+    apart = room >= len(shown) - 1
+    lines = list(shown[0])
+    for part in shown[1:]:
+        lines += [Text(), *part] if apart else part
+    return Group(*lines[:height])
 
-    A narrow terminal is mostly a low one, too: there the counts and the newest line of the log come
-    before the tables, whose end may lie below its edge.
-    """
-    counts = figures(stats.minutes_until(clock.now()))
-    tables = (_last_bars(stats, counts), _signals(stats, clock))
-    totals = _totals(stats, counts)
-    top: list[RenderableType] = [_heading(stats, clock), *_feed(stats)]
-    if not wide:
-        newest, earlier = _log_lines(lines[-1:]), _log_lines(lines[:-1])
-        return Group(*top, totals, newest, *tables, _volatility(stats), earlier)
-    side_by_side = Table.grid(expand=True, padding=(0, 2))
-    side_by_side.add_column()
-    side_by_side.add_column(ratio=1)
-    side_by_side.add_row(*tables)
-    return Group(*top, side_by_side, _volatility(stats), totals, _log_lines(lines))
+
+def _first(lines: list[Text], room: int, t: Texts) -> list[Text]:
+    """Return as many lines as there is room for; the last one says how many there are beyond."""
+    if len(lines) <= room:
+        return lines
+    if room < 2:
+        return lines[: max(room, 0)]
+    more = t("view_more", count=len(lines) - room + 1)
+    return [*lines[: room - 1], Text(more, "dim", no_wrap=True, overflow="ellipsis")]
 
 
-def _log_lines(lines: list[str]) -> Text:
-    return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-
-
-def _heading(stats: DayStatistics, clock: Clock) -> RenderableType:
-    kind = "SIMULATION" if stats.simulated else "LIVE"
+def _heading(stats: DayStatistics, now: datetime, t: Texts, width: int) -> Text:
+    kind = t("view_simulation" if stats.simulated else "view_live")
     style = "black on yellow" if stats.simulated else "white on red"
-    now = clock.now()
-    return Text.assemble(
-        (f" {kind} ", style),
-        f" {now:%Y-%m-%d} ",
-        (f"{now:%H:%M:%S}", "bold"),
-        " KST",
+    moment = Text.assemble(
+        (f" {kind} ", style), f" {now:%Y-%m-%d} ", (f"{now:%H:%M:%S}", "bold"), " KST"
     )
+    opens = min((session.opens for session in stats.plan.sessions), default=now)
+    if opens <= now:
+        return moment
+    same = opens.date() == now.date()
+    at = f"{opens:%H:%M}" if same else f"{opens:%Y-%m-%d %H:%M}"
+    return beside([moment, Text(t("view_opens", at=at, left=_span(opens - now, t)))], width)
 
 
-def _feed(stats: DayStatistics) -> list[Text]:
+def _span(time: timedelta, t: Texts) -> str:
+    hours, minutes = divmod(-(-int(time.total_seconds()) // 60), 60)
+    return t("hours_and_minutes" if hours else "only_minutes", hours=hours, minutes=minutes)
+
+
+def _feed(stats: DayStatistics, t: Texts) -> list[Text]:
     """Return which symbols come by the feed, how late, and why not the others, a line each."""
+    if stats.feed_off not in (None, STREAM_OFF):
+        off = t("view_no_feed", why=stats.feed_off)
+        return [Text(off, "yellow", no_wrap=True, overflow="ellipsis")]
     if stats.feed is None:
         return []
     style = "" if stats.feed.is_whole else "yellow"
-    return [
-        Text(f" {line}", style, no_wrap=True, overflow="ellipsis")
-        for line in stats.feed_says[:FEED_LINES_SHOWN]
+    shown = feed_lines(stats.feed, t)[:FEED_LINES_SHOWN]
+    return [Text(line, style, no_wrap=True, overflow="ellipsis") for line in shown]
+
+
+def _totals(stats: DayStatistics, counts: pl.DataFrame, t: Texts, width: int) -> Text:
+    missing, rejected = int(counts["missing"].sum()), stats.rejected.total()
+    figures = [(t("missing"), missing, missing > 0)]
+    if rejected:
+        figures.append((t("rejected_rows"), rejected, True))
+    figures += [
+        (t("bars"), stats.bars, False),
+        (t("snapshots"), stats.snapshots, False),
+        (t("signals"), stats.signals.total(), False),
+        (t("corrections"), stats.corrections, False),
+        (t("rows_stored"), stats.rows.inserted, False),
     ]
+    parts = [
+        Text.assemble((f"{name} ", "dim"), (f"{count:,}", "red" if bad else ""))
+        for name, count, bad in figures
+    ]
+    return beside(parts, width)
 
 
-def _last_bars(stats: DayStatistics, counts: pl.DataFrame) -> Table:
-    table = Table(title="last bars", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("symbol", overflow="fold")  # on 80 columns the name of a chain gives way
-    table.add_column("end", no_wrap=True)
-    for name in ("open", "high", "low", "close", "volume", "missing"):
-        table.add_column(name, justify="right", no_wrap=True)  # never truncate a price
+def _bars(stats: DayStatistics, counts: pl.DataFrame, t: Texts, width: int) -> list[Text]:
+    """Return the last bar of each symbol, and what is missing; of chains that alone."""
+    worth = {"open": 1, "high": 2, "low": 2, "close": 9}
+    columns = [
+        Column(t("time"), 5, 7),
+        *(Column(t(price), _PRICE, worth[price]) for price in PRICES),
+        Column(t("volume"), _VOLUME, 3),
+        Column(t("missing"), 4, 8),
+    ]
     missing = dict(counts.select("symbol", "missing").iter_rows())
-    for bars in stats.plan.bars[:SYMBOLS_SHOWN]:
+    rows = []
+    for bars in stats.plan.bars:
         bar = stats.last_bar.get(bars.symbol)
         lacking = _count(missing.get(bars.symbol, 0))
+        names = [t.name_of(bars.symbol), bars.symbol]
         if bar is None:
-            table.add_row(bars.symbol, *[""] * 6, lacking)
+            rows.append(Row(names, [*[Text()] * 6, lacking]))
             continue
-        digits = 0 if bars.source == "stock" else 2  # KRW, index points
-        prices = [f"{bar[name]:,.{digits}f}" for name in ("open", "high", "low", "close")]
-        table.add_row(
-            bars.symbol,
+        digits = 2 if bars.source == "deriv" else 0  # index points, KRW
+        texts = [
             f"{bar['timestamp']:%H:%M}",
-            *prices,
+            *(f"{bar[price]:,.{digits}f}" for price in PRICES),
             f"{bar['volume']:,}",
-            lacking,
-        )
+        ]
+        rows.append(Row(names, [*map(Text, texts), lacking]))
     for chain in stats.plan.chains:
-        name = chain.underlying_symbol
-        if name in missing:
-            table.add_row(name, *[""] * 6, _count(missing[name]))
-    return table
+        code = chain.underlying_symbol
+        lacking = _count(missing.get(code, 0))
+        rows.append(Row([t.name_of(code), code], [*[Text()] * 6, lacking]))
+    return fitted(t("instrument"), columns, rows, width)
 
 
 def _count(missing: int) -> Text:
     return Text(f"{missing:,}", "red" if missing else "")
 
 
-def _signals(stats: DayStatistics, clock: Clock) -> Table:
+def _signals(stats: DayStatistics, now: datetime, t: Texts, width: int) -> list[Text]:
     """Return the newest signal of each strategy and symbol that there is by now, with its time."""
-    table = Table(title="signals", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("")
-    signals = dict(sorted(stats.signals_at(clock.now()).items()))  # columns keep their places
-    for symbol in signals or ["–"]:
-        table.add_column(symbol, justify="right")
-    latest = list(signals.values())
-    table.add_row("time", *(_time(signal.get("timestamp")) for signal in latest))
-    for name in ("ub", "close", "lb", "vwap"):
-        table.add_row(name, *(_number(signal.get(name)) for signal in latest))
-    table.add_row("signal", *(_arrow(signal) for signal in latest))
-    return table
+    strategy = max(map(len, STRATEGIES))
+    reason = max(cell_len(t(key)) for key in catalogue() if key.startswith("reason_"))
+    columns = [
+        Column(t("time"), 5, 8),
+        Column(t("signal"), 7, 9, right=False),
+        Column(t("last_turn"), 7, 6, right=False),
+        Column(t("strategy"), strategy, 7, right=False),
+        Column(t("close"), _PRICE, 5),
+        Column(t("lower_band"), _PRICE, 4),
+        Column(t("upper_band"), _PRICE, 4),
+        Column(t("line_vwap"), _PRICE, 3),
+        Column(t("reason"), reason, 1, right=False),
+    ]
+    found = stats.signals_at(now)
+    rows = []
+    for name in sorted(found):  # each keeps its place
+        signal, turn = found[name], stats.turn_until(name, now)
+        strategy_name, _, symbol = name.partition(" ")
+        cells = [
+            Text(_time(signal.get("timestamp"))),
+            _arrow(signal["monitor_signal"], t("long"), t("short")),
+            _arrow(turn["trade_signal"], _time(turn["timestamp"])) if turn else Text("–"),
+            Text(strategy_name),
+            *(Text(_number(signal.get(price))) for price in ("close", "lb", "ub", "vwap")),
+            Text(t.or_else(f"reason_{signal['reason']}", str(signal["reason"] or ""))),
+        ]
+        rows.append(Row([t.name_of(symbol), symbol], cells))
+    return fitted(t("signals"), columns, rows, width) if rows else []
 
 
 def _time(moment: object) -> str:
     return f"{moment:%H:%M}" if isinstance(moment, datetime) else "–"
 
 
-def _arrow(signal: dict[str, object]) -> Text:
-    """Return the direction in the colours of Korea, up red and down blue; shapes say it too."""
-    mark = {1: ("▲ long", "red"), -1: ("▼ short", "bright_blue")}.get(signal["monitor_signal"], "·")  # type: ignore[call-overload]
-    trade = "trade" if signal["trade_signal"] else ""
-    return Text.assemble(mark, " ", (trade, "bold"), f" {signal['reason']}")
+def _arrow(side: object, long: str, short: str | None = None) -> Text:
+    """Return a direction in the colours of Korea, up red and down blue; shapes say it too."""
+    if side == 1:
+        return Text(f"▲ {long}", "red")
+    if side == -1:
+        return Text(f"▼ {long if short is None else short}", "bright_blue")
+    return Text("·")
 
 
 def _number(value: object) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else "–"
 
 
-def _volatility(stats: DayStatistics) -> RenderableType:
-    if stats.matrix is None:
-        return Panel("no snapshot yet", title="implied volatility around ATM", title_align="left")
+def _volatility(stats: DayStatistics, t: Texts, width: int) -> list[Text]:
+    """Return the volatilities around ATM of the first chain of the plan that has a snapshot."""
+    codes = [chain.underlying_symbol for chain in stats.plan.chains]
+    matrix = next((stats.matrices[code] for code in codes if code in stats.matrices), None)
+    if matrix is None:
+        return []
     levels = [
         *(f"itm{n}" for n in range(LEVELS_SHOWN, 0, -1)),
         "atm",
         *(f"otm{n}" for n in range(1, LEVELS_SHOWN + 1)),
     ]
-    iv = stats.matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
-    title = f"implied volatility, % · {iv['underlying_symbol']} · {iv['timestamp']:%H:%M}"
-    table = Table(title=title, expand=True, title_justify="left", box=SIMPLE)
-    table.add_column("")
-    for level in levels:
-        table.add_column(level.upper(), justify="right", style="bold" if level == "atm" else "")
-    for side, name in (("c", "calls"), ("p", "puts")):
-        table.add_row(name, *(_number(iv[f"{side}_{level}"]) for level in levels))
-    return table
+    iv = matrix.filter(pl.col("metric_type") == "iv").row(0, named=True)
+    columns = [
+        Column(level.upper(), 6, 9 - abs(place - LEVELS_SHOWN))
+        for place, level in enumerate(levels)
+    ]
+    rows = [
+        Row([t(name)], [Text(_number(iv[f"{side}_{level}"])) for level in levels])
+        for side, name in (("c", "calls"), ("p", "puts"))
+    ]
+    name = t.name_of(iv["underlying_symbol"])
+    title = t("view_volatility", name=name, at=_time(iv["timestamp"]))
+    lines = fitted("", columns, rows, width)
+    return [Text(title, "dim", no_wrap=True, overflow="ellipsis"), *lines]
 
 
-def _totals(stats: DayStatistics, counts: pl.DataFrame) -> Text:
-    missing = int(counts["missing"].sum())
-    return Text.assemble(
-        ("rows ", "dim"),
-        f"{stats.rows.inserted:,}",
-        ("   bars ", "dim"),
-        f"{stats.bars:,}",
-        ("   snapshots ", "dim"),
-        f"{stats.snapshots:,}",
-        ("   signals ", "dim"),
-        f"{stats.signals.total():,}",
-        ("   corrections ", "dim"),
-        f"{stats.corrections:,}",
-        ("   missing ", "dim"),
-        (f"{missing:,}", "red" if missing else ""),
-    )
-
-
-def save(stats: DayStatistics, clock: Clock, path: Path) -> None:
+def save(stats: DayStatistics, now: datetime, t: Texts, path: Path) -> None:
     """Save the view of the moment as an SVG picture."""
-    console = PlainConsole(record=True, width=140, file=StringIO())
-    console.print(day_view(stats, clock, []))
+    console = PlainConsole(record=True, width=PICTURE_WIDTH, file=StringIO())
+    console.print(day_view(stats, now, LastLines(), t, width=PICTURE_WIDTH))
     path.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(path), title="just live")
-
-
-def summary(stats: DayStatistics) -> RenderableType:
-    """Return the closing summary; of an interrupted day, of what is committed."""
-    table = Table(show_header=False)
-    no_trade = stats.minutes_in_state("no_trade") + stats.minutes_in_state("halted")
-    table.add_row("bars", f"{stats.bars:,}")
-    for row in _feed_rows(stats):
-        table.add_row(*row)
-    table.add_row("snapshots", f"{stats.snapshots:,}")
-    for strategy, count in stats.signals.items():
-        trades = stats.trade_signals[strategy]
-        table.add_row(f"{strategy} signals", f"{count:,}, of which {trades:,} trade signals")
-    if stats.missing:
-        table.add_row("missing", Text(f"{stats.missing:,} minutes, see `just status`", "red"))
-        for state, reason, minutes in reasons(stats.final_minutes).iter_rows():
-            table.add_row(f"  {state}", Text(f"{minutes:,} minutes: {reason}"))
-    else:
-        table.add_row("missing", "none")
-    if no_trade:
-        table.add_row("without a trade", f"{no_trade:,} minutes, confirmed by KIS")
-    table.add_row("corrections", f"{stats.corrections:,}")
-    for row in _corrected_signals(stats):
-        table.add_row(*row)
-    for reason, count in sorted(stats.rejected.items()):
-        table.add_row(f"rejected: {reason}", f"{count:,}")
-    if stats.slowest:
-        minute, seconds = stats.slowest
-        table.add_row("slowest minute", f"{minute:%H:%M}, committed {seconds:.1f} s after its end")
-    return Group(Text(headline(stats), style="italic"), table)
-
-
-def _feed_rows(stats: DayStatistics) -> Iterator[tuple[str, str]]:
-    """Yield what the feed gave, what REST said of it, how late it was, and what was polled."""
-    if stats.by_feed:
-        counts = stats.feed_bars
-        share = f"{counts[True] / max(stats.bars, 1):.1%} of all"
-        yield "by the feed", f"{counts[True]:,} bars complete, {share}; {stats.trades:,} trades"
-        yield "  by REST", f"{counts[False]:,} bars lacked trades, {counts[None]:,} a later one"
-    if stats.feed:
-        yield "  at the end", stats.feed.line()
-        for line in stats.feed.polled():
-            yield "  polled", line
-        most = f"at most {stats.most_connections} of an app key in ten minutes"
-        yield "  connections", f"{stats.reconnects:,} made again, {most}"
-    elif stats.feed_off not in (None, STREAM_OFF):
-        yield "by the feed", f"nothing: {stats.feed_off}"
-    if stats.origins and (stats.origins.by_feed or stats.origins.replaced):
-        yield "  confirmed", f"{stats.origins.confirmed:,} bars have the values that REST gave"
-        back = f", for {stats.origins.restored:,} of them the feed's in the end"
-        replaced = f"{stats.origins.replaced:,} bars, for which REST gave other values"
-        yield "  replaced", replaced + (back if stats.origins.replaced else "")
-
-
-def _corrected_signals(stats: DayStatistics) -> Iterator[tuple[str, str]]:
-    """Yield how many signals changed after they had been given, and why."""
-    causes = {"feed": "REST replaced a bar of the feed", "rest": "KIS gave a bar late or anew"}
-    for cause, count in (stats.origins.corrected_signals if stats.origins else {}).items():
-        if count:
-            yield "corrected signals", f"{count:,}: {causes[cause]}"
-
-
-def headline(stats: DayStatistics) -> str:
-    """Return in one sentence what a day came to."""
-    if stats.closed:
-        return f"⚠️ {stats.day}: KIS says that the exchange is closed; nothing was collected"
-    if stats.interrupted:
-        return f"⚠️ {stats.plan.name} was interrupted"
-    if stats.complete:
-        return f"🎉 {stats.plan.name} is complete"
-    if stats.spooled:
-        return f"⚠️ {stats.plan.name} is not complete: {stats.spooled:,} batches wait in the spool"
-    return f"⚠️ {stats.plan.name} is over; {stats.missing:,} minutes are missing"

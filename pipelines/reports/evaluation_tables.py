@@ -32,6 +32,7 @@ _DECIMALS = {
     **dict.fromkeys(_WON, 2),
     **dict.fromkeys(("entry", "exit"), 4),
 }
+_SYMBOLS_BESIDE = 4  # of a figures' table, on 80 columns
 _SWEEP_COLUMNS = {
     "sharpe": "Sharpe",
     "annual_return": "a year",
@@ -65,7 +66,8 @@ def print_backtest(result: Backtest, strategy: str, params: Params, *, as_json: 
         sys.stdout.write(json.dumps(report) + "\n")
         return
     console = PlainConsole()
-    console.print(figures_table(result.figures, strategy))
+    for symbols in result.figures.iter_slices(_SYMBOLS_BESIDE):
+        console.print(figures_table(symbols, strategy))
     for symbol, session in result.figures.select("symbol", "ruined").drop_nulls().iter_rows():
         console.print(f"❌ {symbol}: ruined on {session}: the capital is lost, no trade after it")
     last = result.trades.tail(10)

@@ -60,11 +60,11 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
         return
     console = PlainConsole()
     if not found.streams.is_empty():
-        console.print(frame_table(found.streams.tail(_SHOWN), "told once, minutes", console))
+        console.print(frame_table(found.streams.tail(_SHOWN), "told once, minutes"))
     if found.findings.is_empty():
         console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
         return
-    console.print(frame_table(found.readable().head(_SHOWN), "findings", console))
+    console.print(frame_table(found.readable().head(_SHOWN), "findings"))
     for name, meaning in sorted(found.explanations().items()):
         console.print(Text.assemble((name, "bold"), f": {meaning}"))
     if found.findings.height > _SHOWN:
@@ -84,6 +84,6 @@ def print_import(report: ImportReport, *, as_json: bool) -> None:
     console = PlainConsole()
     console.print(table)
     if report.refused:
-        console.print(frame_table(report.reasons, "refused: see rejected_rows", console))
+        console.print(frame_table(report.reasons, "refused: see rejected_rows"))
     if report.kept:
         console.print(f"⚠️ {report.kept:,} bars are stored with other values, which stay")

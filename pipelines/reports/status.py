@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, Literal
 
 import polars as pl
@@ -100,8 +101,9 @@ def print_status(
     format: Literal["table", "json", "csv"],  # noqa: A002 - as the option is called
     *,
     stream: bool = False,
+    names: Callable[[str], str] | None = None,
 ) -> None:
-    """Print the sentences (in a table only) and the tables."""
+    """Print the sentences (in a table only) and the tables; `names` are for codes in a table."""
     if format == "table":
         lines = [*sentences(standing), *feed_lines(standing, stream=stream)]
         sys.stdout.write("\n".join(lines) + "\n")
@@ -113,7 +115,7 @@ def print_status(
     if standing.feed:
         ours["By feed, delays in seconds"] = standing.feed.symbols.drop("session")
     for title, frame in (ours | tables).items():
-        print_frame(frame, format, title)
+        print_frame(frame, format, title, names=names)
 
 
 def print_status_json(

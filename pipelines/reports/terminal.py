@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal, TextIO
 
 import polars as pl
 from rich.box import SIMPLE
-from rich.cells import cell_len
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,9 +18,6 @@ from engine.text import visible, visible_json
 from pipelines.console import PlainConsole
 from pipelines.reports.readable import without_lists
 
-_FOLDED = 24  # a column of texts is not made narrower than this
-_EDGES = 3  # columns of a table's cell that are not its text
-
 
 def print_frame(
     frame: pl.DataFrame,
@@ -30,8 +25,14 @@ def print_frame(
     title: str = "",
     *,
     file: TextIO | None = None,
+    names: Callable[[str], str] | None = None,
+    numbers: Collection[str] = (),
 ) -> None:
-    """Print a frame to standard output; a table may go to another file."""
+    """Print a frame to standard output; a table may go to another file.
+
+    In a table the codes of a column `symbol` are called by their `names` where there is room, and
+    texts that are `numbers` stand as those do.
+    """
     if format == "json":
         print_json(frame.write_json())
     elif format == "csv":
@@ -40,7 +41,16 @@ def print_frame(
         sys.stdout.write(visible(text, keep="\n") if sys.stdout.isatty() else text)
     else:
         console = PlainConsole(file=file)
-        console.print(frame_table(frame, title, console))
+        if frame.is_empty() and title:
+            console.print(f"{title}: none")
+            return
+        if names and "symbol" in frame.columns:
+            called = frame.with_columns(pl.col("symbol").map_elements(names, pl.String))
+            table = frame_table(called, title, numbers)
+            if not console.is_terminal or console.is_whole(table):
+                console.print(table)
+                return
+        console.print(frame_table(frame, title, numbers))
 
 
 def print_json(text: str) -> None:
@@ -53,11 +63,10 @@ def print_json(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def frame_table(frame: pl.DataFrame, title: str, console: Console) -> Table:
-    """Return the frame as a table in which nothing is cut.
+def frame_table(frame: pl.DataFrame, title: str = "", numbers: Collection[str] = ()) -> Table:
+    """Return the frame as a table, of which `PlainConsole` cuts nothing.
 
-    On a terminal that is too narrow for the numbers and times side by side, it has one line for
-    each column, row after row, as psql's `\\x auto`. A file or a pipe is as wide as the table.
+    Texts that are `numbers` stand as those do.
     """
     moments = pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S")
     cells = (
@@ -66,44 +75,16 @@ def frame_table(frame: pl.DataFrame, title: str, console: Console) -> Table:
         .select(pl.all().cast(pl.String).fill_null(""))
         .select(pl.all().map_elements(lambda cell: visible(cell, keep="\n"), pl.String))
     )
-    widths = {name: _width(name, cells[name]) for name in cells.columns}
-    if not console.is_terminal:
-        console.width = max(console.width, sum(widths.values()) + _EDGES * len(widths) + 1)
-    least = {
-        name: min(width, _FOLDED) if frame.schema[name] == pl.String else width
-        for name, width in widths.items()
-    }
-    if sum(least.values()) + _EDGES * len(least) + 1 > console.width:
-        return _line_for_each_column(cells, title)
     table = Table(title=title or None, title_justify="left")
     for name, dtype in frame.schema.items():
         table.add_column(
             _plain_text(name),
-            justify="right" if dtype.is_numeric() else "left",
-            min_width=least[name],
+            justify="right" if dtype.is_numeric() or name in numbers else "left",
+            no_wrap=dtype != pl.String,
             overflow="fold",
         )
     for row in cells.iter_rows():
         table.add_row(*map(Text, row))
-    return table
-
-
-def _width(name: str, cells: pl.Series) -> int:
-    """Return the columns of a terminal that the widest line of a name and its cells takes."""
-    lines = (line for text in (visible(name), *cells.unique()) for line in text.split("\n"))
-    return max(map(cell_len, lines))
-
-
-def _line_for_each_column(cells: pl.DataFrame, title: str) -> Table:
-    table = Table(
-        title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
-    )
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for number, row in enumerate(cells.iter_rows(), 1):
-        table.add_row(f"row {number}", "", style="bold")
-        for name, cell in zip(cells.columns, row, strict=True):
-            table.add_row(_plain_text(name), Text(cell))
     return table
 
 

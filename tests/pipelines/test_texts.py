@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,27 @@ from pipelines.texts import (
 from tests.paths import ROOT
 
 CALLS = {"t", "or_else", "_raw"}
+# What people see beside the page; what it says stands in the catalogue alone.
+SAYS = [
+    "day/view.py",
+    "day/rows.py",
+    "day/summary.py",
+    "day/messages.py",
+    "day/alerts.py",
+    "reports/pictures.py",
+    "reports/option_pictures.py",
+    "reports/study.py",
+    *(f"reports/charts/{file.name}" for file in (ROOT / "pipelines/reports/charts").glob("*.py")),
+]
+# styles, the name of the command, a reason in the log
+NOT_SAID = {"black on yellow", "white on red", "just live", "refused or not reached"}
+# Korean that is read, not said; the notebook has its own words until it takes them from here.
+KOREAN = {
+    "doctor/settings_checks.py": "what people write where a key belongs",
+    "service/manager.py": "how a Korean Windows says that a task is running",
+    "commands/overview.py": "an example of a name to search for",
+    "research/notebook.py": "the notebook",
+}
 
 
 def trees() -> list[ast.Module]:
@@ -56,6 +79,52 @@ def asked() -> tuple[set[str], set[str]]:
 
 def places(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def said(file: Path) -> list[tuple[int, str]]:
+    """The texts of a file that are no docstrings, and neither logged, raised nor asked for."""
+    tree = ast.parse(file.read_text("utf-8"))
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            held: list[ast.AST] = [first] if isinstance(first, ast.Expr) else []
+        elif isinstance(node, ast.Raise):
+            held = [node]
+        elif isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            value = getattr(getattr(node.func, "value", None), "id", "")
+            held = [node] if name in CALLS or value == "log" or name == "query" else []
+        else:
+            continue
+        left_out |= {id(inner) for part in held for inner in ast.walk(part)}
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in left_out
+    ]
+
+
+def test_nothing_that_people_read_is_said_outside_the_catalogue() -> None:
+    """No Korean in the code of the pipelines, no English sentence where people are spoken to."""
+    pipelines = ROOT / "pipelines"
+    korean = [
+        f"{file.relative_to(pipelines).as_posix()}:{line} {text}"
+        for file in sorted(pipelines.rglob("*.py"))
+        if file.relative_to(pipelines).as_posix() not in KOREAN
+        for line, text in said(file)
+        if re.search(r"[ㄱ-힣]", text)
+    ]
+    assert korean == []
+    english = [
+        f"{name}:{line} {text}"
+        for name in SAYS
+        for line, text in said(pipelines / name)
+        if re.search(r"[A-Za-z]{2,} +(?:[a-z]+ +)*[a-z]{2,}", text) and text not in NOT_SAID
+    ]
+    assert english == []
 
 
 @pytest.mark.parametrize("key", sorted(catalogue()))

@@ -22,7 +22,9 @@ from pipelines.day.alerts import (
     stopped_component,
     unfillable_gap,
 )
+from pipelines.texts import Texts
 
+KO, EN = Texts("ko"), Texts("en")
 NOON = datetime(2026, 11, 20, 12, 0)
 
 
@@ -36,11 +38,11 @@ def event(number: int = 0) -> Event:
 
 async def test_each_event_is_told_once_to_each_service(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/hook").respond_with_data("")
-    gap = unfillable_gap("A01612", date(2026, 11, 20), NOON, "KIS keeps a year")
+    gap = unfillable_gap(EN, "A01612", date(2026, 11, 20), NOON, "KIS keeps a year")
     async with open_alerts(Contact([address(httpserver)] * 2), WallClock()) as alerts:
         for _ in range(3):
             alerts.tell(gap)
-            alerts.tell(stopped_component("collector", NOON, "KisRefused"))
+            alerts.tell(stopped_component(EN, "collector", NOON, "KisRefused"))
     said = [request.get_json()["title"] for request, _ in httpserver.log]
     assert said == [gap.title] * 2 + ["❌ collector stopped"] * 2
 
@@ -50,7 +52,7 @@ async def test_what_was_told_just_before_a_crash_is_sent(httpserver: HTTPServer)
 
     async def crash() -> None:
         async with open_alerts(Contact([address(httpserver)]), WallClock()) as alerts:
-            alerts.tell(stopped_component("collector", NOON, "a crash"))
+            alerts.tell(stopped_component(EN, "collector", NOON, "a crash"))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -124,12 +126,12 @@ def rows(*signals: int, start: datetime = NOON, minutes: int = 5) -> pl.DataFram
 
 
 def news(given: pl.DataFrame, *, now: datetime, watcher: SignalNews | None = None) -> list[str]:
-    found = watcher or SignalNews(VirtualClock(now))
+    found = watcher or SignalNews(VirtualClock(now), EN)
     return [event.title for event in found.events("dolpha1", given)]
 
 
 def test_a_signal_that_goes_on_is_news_once_and_a_turn_is_news_again() -> None:
-    watcher = SignalNews(VirtualClock(NOON))
+    watcher = SignalNews(VirtualClock(NOON), EN)
     given = rows(0, 1, 1, 0, 1, -1, -1, 1, minutes=1)
     sides = [
         title.rpartition(": ")[2]
@@ -142,7 +144,7 @@ def test_a_signal_that_goes_on_is_news_once_and_a_turn_is_news_again() -> None:
 
 def test_signals_of_the_past_are_no_news_but_known() -> None:
     """After a restart the window gives the whole day again."""
-    watcher = SignalNews(VirtualClock(NOON))
+    watcher = SignalNews(VirtualClock(NOON), EN)
     morning = rows(1, 1, start=NOON - timedelta(hours=2))
     assert news(morning, now=NOON, watcher=watcher) == []
     assert news(rows(1), now=NOON, watcher=watcher) == []
@@ -150,14 +152,14 @@ def test_signals_of_the_past_are_no_news_but_known() -> None:
 
 
 def test_each_day_begins_anew() -> None:
-    watcher = SignalNews(VirtualClock(NOON))
+    watcher = SignalNews(VirtualClock(NOON), EN)
     assert news(rows(1, start=NOON - timedelta(days=1)), now=NOON, watcher=watcher) == []
     assert len(news(rows(1), now=NOON, watcher=watcher)) == 1
 
 
 def test_without_bands_the_message_says_so() -> None:
     bare = rows(1).with_columns(ub=None, lb=None)
-    assert "no bands" in SignalNews(VirtualClock(NOON)).events("x", bare)[0].body
+    assert "no bands" in SignalNews(VirtualClock(NOON), EN).events("x", bare)[0].body
 
 
 @pytest.mark.parametrize(
@@ -169,13 +171,13 @@ def test_without_bands_the_message_says_so() -> None:
     ],
 )
 def test_a_strategy_may_have_one_band(bands: dict[str, None], told: str) -> None:
-    (event,) = SignalNews(VirtualClock(NOON)).events("x", rows(1).with_columns(**bands))
+    (event,) = SignalNews(VirtualClock(NOON), EN).events("x", rows(1).with_columns(**bands))
     assert told in event.body
 
 
 def test_rows_that_cannot_be_told_are_logged_and_end_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    watcher = SignalNews(VirtualClock(NOON))
+    watcher = SignalNews(VirtualClock(NOON), EN)
     assert watcher.events("x", rows(1).drop("ub")) == []
     assert "❌ no alert for the signals of x (KeyError)" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from engine.clock import VirtualClock
 from engine.errors import StoreError
 from engine.store import MergeCounts
-from pipelines.day.alerts import Alerts
+from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -48,7 +48,7 @@ async def test_what_is_refused_of_one_symbol_takes_no_other_with_it(
 ) -> None:
     clock, writer = VirtualClock(OPEN), Puts("A05509")
     stats = DayStatistics(plan(Feed(futures=("A01", "A05", "A06")), DAY), simulated=True)
-    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))  # type: ignore[arg-type]
+    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))  # type: ignore[arg-type]
     refused = await ingestor.store_bars_at_once(bars)
     assert writer.put_symbols == ["A01509", "A05509", "A06509"]
     assert {symbol: str(error) for symbol, error in refused.items()} == {"A05509": "refused"}

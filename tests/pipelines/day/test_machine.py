@@ -90,7 +90,7 @@ async def test_the_morning_says_what_will_be_collected_and_the_evening_what_it_c
 ) -> None:
     """A morning that is ended at nine, and the afternoon of the same day."""
     contact = Contact((hook(httpserver),), morning_message=True, evening_message=True)
-    contact.amiss["disk space"] = "only 1.0 GB are free"
+    contact.amiss["disk"] = "only 1.0 GB are free"
     monkeypatch.setattr(machine, "disk_trouble", lambda *_, **__: "only 1.0 GB are free")
     async with desk(database_url, tmp_path, at_time("08:49")) as at:
         await play(at, database_url, tmp_path, until=at_time("08:59"), contact=contact)
@@ -98,7 +98,7 @@ async def test_the_morning_says_what_will_be_collected_and_the_evening_what_it_c
         await play(at, database_url, tmp_path, contact=contact)
     morning, evening = (event for event in told(httpserver) if event["title"][0] in "⏱🎉")
     assert morning["title"] == "⏱️ 2025-11-04: 1 to collect, 09:00 to 15:30"
-    assert morning["message"].splitlines() == [STOCK, "amiss: only 1.0 GB are free"]
+    assert morning["message"].splitlines() == [f"stock {STOCK}", "amiss: only 1.0 GB are free"]
     assert evening["title"] == "🎉 2025-11-04 is complete"
     assert evening["message"].splitlines()[0] == "bars 381, snapshots 0, missing 0"
     assert "delay: " in evening["message"]

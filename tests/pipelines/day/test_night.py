@@ -26,12 +26,13 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import MergeCounts
 from engine.store.trade_files import TradeFiles
 from pipelines.databases import load_kis_holidays
-from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.summary import summary
 from pipelines.feed import DayPlan, Feed, next_plan, plan, plan_night
 from pipelines.history.reconcile import finish_earlier
 from pipelines.history.validate import validate
+from pipelines.texts import Texts
 from strategies.base import signal_schema
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
@@ -73,7 +74,7 @@ async def collect(
 
 def summary_text(stats: DayStatistics) -> str:
     console = Console(file=StringIO(), width=100)
-    console.print(view.summary(stats))
+    console.print(summary(stats, Texts("en")))
     return str(console.file.getvalue())
 
 

@@ -27,12 +27,14 @@ from engine.store.identifiers import literal
 from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.summary import summary
 from pipelines.feed import Feed, plan
 from pipelines.history.validate import Validation, validate
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.queries import coverage
 from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import Standing, present_moment, read_standing
+from pipelines.texts import Texts
 from tests.pipelines.simulated import KEY, SECRET, Thin, desk
 
 DAY = date(2025, 11, 4)
@@ -92,9 +94,9 @@ async def test_t9_summary_status_page_validate_and_coverage_say_the_same(
     assert (told["gaps"], told["complete"]) == (missing, False)
 
     console = Console(file=StringIO(), width=120)
-    console.print(view.summary(stats))
+    console.print(summary(stats, Texts("en")))
     assert f"{missing:,} minutes are missing" in console.file.getvalue()  # type: ignore[attr-defined]
-    console.print(view.day_view(stats, WallClock(), []))
+    console.print(view.day_view(stats, WallClock().now(), view.LastLines(), Texts("en"), width=140))
     assert re.search(rf"missing {missing:,}\b", console.file.getvalue())  # type: ignore[attr-defined]
 
     standing = stand(database_url)

@@ -13,8 +13,9 @@ from engine.history.delays import live_delays
 from engine.market.symbols import parse_chain
 from engine.store import MergeCounts
 from pipelines.day.statistics import CommittedBars, DayStatistics
-from pipelines.day.view import summary
+from pipelines.day.summary import summary
 from pipelines.feed import Feed, plan
+from pipelines.texts import Texts
 from tests.engine.store.data import OPEN, futures_bars
 
 DAY = date(2025, 9, 1)
@@ -127,13 +128,13 @@ def test_t9_a_snapshot_that_was_missed_keeps_the_day_from_being_complete() -> No
     assert (day.missing, day.complete, day.bars) == (5, False, 411)
     day.minutes = day.minutes_until(evening)
     assert not day.complete
-    assert "5 minutes are missing" in text(summary(day))
+    assert "5 minutes are missing" in text(summary(day, Texts("en")))
     for stamp in chain.session.minute_grid():
         day.mark_stored(chain.underlying_symbol, stamp)
     day.minutes = None
     day.minutes = day.minutes_until(evening)
     assert (day.missing, day.complete) == (0, True)
-    assert "🎉 2025-09-01 is complete" in text(summary(day))
+    assert "🎉 2025-09-01 is complete" in text(summary(day, Texts("en")))
     day.interrupted = True
     assert not day.complete
 
@@ -149,7 +150,7 @@ def test_t12_a_day_of_which_batches_wait_in_the_spool_is_not_complete() -> None:
     day.count_spooled(3)
     assert not day.complete
     assert day.as_json()["spooled"] == 3
-    words = " ".join(text(summary(day)).split())
+    words = " ".join(text(summary(day, Texts("en"))).split())
     assert "⚠️ 2025-09-01 is not complete: 3 batches wait in the spool" in words
 
 

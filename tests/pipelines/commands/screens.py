@@ -1,0 +1,62 @@
+"""Run a command in this process on a screen that is made up: a terminal, a pipe, Korean Windows."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from engine.clock import WallClock
+from pipelines.commands.main import main
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b]*\x1b\\")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where the output goes; `width` (columns) is that of a terminal, None of a pipe."""
+
+    width: int | None = None
+    encoding: str = "utf-8"
+    term: str = "xterm-256color"
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output that says what it is told to whoever asks whether it is a terminal."""
+
+    is_terminal = False
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal."""
+        return self.is_terminal
+
+
+def run(screen: Screen, *arguments: str) -> tuple[int, str]:
+    """Return the exit code, and all that the command wrote to standard output.
+
+    Moments of today have become others: they are of the run, not of the data.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("NO_COLOR", "FORCE_COLOR", "LINES"):
+            patch.delenv(name, raising=False)
+        patch.setenv("TERM", screen.term)
+        patch.setenv("COLUMNS", str(screen.width or 80))
+        if screen.width is None:
+            patch.delenv("COLUMNS")
+        output = _Output(io.BytesIO(), encoding=screen.encoding, newline="\n")
+        output.is_terminal = screen.width is not None
+        patch.setattr(sys, "stdout", output)
+        code = main(arguments)
+        output.flush()
+        written = output.buffer.getvalue()  # type: ignore[attr-defined]
+    today = f"{WallClock().now():%Y-%m-%d}"
+    text = _ESCAPES.sub("", written.decode(screen.encoding))
+    return code, re.sub(rf"{today}([ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?", _other, text)
+
+
+def _other(found: re.Match[str]) -> str:
+    """Return as many figures that are always the same."""
+    return re.sub(r"\d", "7", found[0])
