@@ -44,6 +44,5 @@ def _log_standing(day: DayParts) -> None:
     worst = counts.sort("missing", "symbol", descending=[True, False]).row(0, named=True)
     lacking = int((counts["missing"] > 0).sum())
     others = f" and {lacking - 1} more" if lacking > 1 else ""
-    log.warning(
-        "⚠️ %s minutes are missing (%s%s): %s", f"{missing:,}", worst["symbol"], others, done
-    )
+    where = f"{worst['symbol']}{others}"
+    log.warning("⚠️ %s minutes are missing today (%s): %s", f"{missing:,}", where, done)

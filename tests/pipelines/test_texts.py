@@ -41,6 +41,7 @@ KOREAN = {
     "service/manager.py": "how a Korean Windows says that a task is running",
     "commands/overview.py": "an example of a name to search for",
     "research/notebook.py": "the notebook",
+    "reports/backtest/page.py": "letters of the font",
 }
 
 
