@@ -42,11 +42,11 @@ class PlainConsole(Console):
 
     def is_whole(self, table: Table) -> bool:
         """Say whether a table is printed with its columns side by side, none of them folded."""
-        shapes = [_Shape(column) for column in table.columns]
+        shapes = [_Breadth(column) for column in table.columns]
         return sum(shape.width for shape in shapes) + len(shapes) - 1 <= self.width
 
     def _whole(self, table: Table) -> Table:
-        shapes = [_Shape(column) for column in table.columns]
+        shapes = [_Breadth(column) for column in table.columns]
         natural = sum(shape.width for shape in shapes)
         if not self.is_terminal:
             self.width = max(self.width, natural + _edges(table))
@@ -74,7 +74,7 @@ class PlainConsole(Console):
                 yield Segment(visible(segment.text, keep="\n"), segment.style)
 
 
-class _Shape:
+class _Breadth:
     """How wide a column is, and how narrow it may be: numbers and times stay in one line."""
 
     def __init__(self, column: Column) -> None:
