@@ -52,7 +52,7 @@ def _as_json(found: Budget) -> dict[str, object]:
 
 def _show(found: Budget) -> None:
     console = PlainConsole()
-    console.print(frame_table(found.parts, "what the settings cost", console))
+    console.print(frame_table(found.parts, "what the settings cost"))
     console.print(
         f"{found.calls} of {found.most:.0f} calls a minute, which is a pace of"
         f" {found.calls / 60:.1f} calls a second"

@@ -47,7 +47,7 @@ VARYING = {"sql tables", "db-roles", "commands"}
 # What starts something, waits for the network or writes files: it has tests of its own.
 ELSEWHERE = {
     *("live", "sim", "service", "doctor", "dashboard", "backfill", "validate", "export", "import"),
-    *("sweep", "plot", "research", "db", "migrate", "backup", "restore"),
+    *("plan", "sweep", "plot", "research", "db", "migrate", "backup", "restore"),
 }
 
 
