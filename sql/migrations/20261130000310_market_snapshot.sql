@@ -55,31 +55,14 @@ COMMENT ON COLUMN market_snapshot.fetched_at IS 'When the answer arrived, KST wi
 COMMENT ON COLUMN market_snapshot.committed_at IS 'When the row was merged, KST without zone';
 
 -- Beside what it made before: a partition of snapshots for a session.
-CREATE OR REPLACE FUNCTION make_partition(parent text, piece text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DO $$
 DECLARE
-    base  text := CASE parent WHEN 'futures_1m' THEN 'futures' ELSE parent END;
-    child text := base || '_' || lower(piece);
-    month date;
-    bounds text;
+    definition text := pg_get_functiondef('make_partition'::regproc);
+    changed    text := replace(definition, 'parent = ''trades'' AND',
+                               'parent IN (''trades'', ''market_snapshot'') AND');
 BEGIN
-    IF parent IN ('stocks_1m', 'option_chain_raw') AND piece ~ '^[0-9]{6}$' THEN
-        month := to_date(piece, 'YYYYMM');
-        bounds := format('FROM (%L) TO (%L)', month, month + interval '1 month');
-    ELSIF parent IN ('trades', 'market_snapshot') AND piece ~ '^[0-9]{8}$' THEN
-        bounds := format('IN (%L)', to_date(piece, 'YYYYMMDD'));
-    ELSIF parent = 'futures_1m' AND piece ~ '^[a-z0-9]{3}$'
-       OR parent IN ('option_matrices', 'option_summary') AND piece ~ '^[0-9]{6}_[A-Z0-9_]{1,40}$'
-    THEN
-        bounds := format('IN (%L)', piece);
-    ELSE
-        RAISE EXCEPTION 'no partition % of %', piece, parent;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('make_partition:' || child, 0));
-    IF to_regclass('public.' || child) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', child, parent);
-        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES %s', parent, child, bounds);
-    END IF;
+    ASSERT changed <> definition;
+    EXECUTE changed;
 END $$;
 
 -- Snapshots are worth less the older they are, and a million rows a day: sessions before a day are dropped.
