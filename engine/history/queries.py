@@ -89,13 +89,13 @@ async def read_bars(
     frames = [BARS.to_frame()]
     for table, codes in symbols_by_table(symbols).items():
         if (files := _current_files(copies, table, codes, first, last)) is not None:
-            frames.append(_read_parquet(files, codes, first, last))
-            continue
-        query = (
-            f"SELECT {', '.join(BARS)} FROM {table}"  # noqa: S608 - quoted
-            f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last, table)}"
-        )
-        found = await _read(store, BARS, [query])
+            found = _read_parquet(files, codes, first, last)
+        else:
+            query = (
+                f"SELECT {', '.join(BARS)} FROM {table}"  # noqa: S608 - quoted
+                f" WHERE symbol IN ({literals(codes)}) AND {between_dates(first, last, table)}"
+            )
+            found = await _read(store, BARS, [query])
         if table == ARCHIVED.name:
             found = await with_archived(store, found, codes, first, last)
         frames.append(found)

@@ -9,6 +9,8 @@ written again. Files appear whole or not at all.
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from engine.market.symbols import Contract, OptionChain, Stock, parse
 from engine.market.told_once import STREAMS, ToldOnce
 from engine.market.venues import VENUE_TABLE, VenueStock
 from engine.schemas import ALL_MATURITIES
+from engine.store.archive import ARCHIVED, MONTHS, MONTHS_QUERY, archived_files
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.store import Store
@@ -110,8 +113,15 @@ def export(url: str, folder: Path, sealed: pl.DataFrame) -> pl.DataFrame:
             whole = pl.concat([sealed.select("symbol", "session"), _sealed_sums(cursor, sealed)])
             _ingest_sealed(cursor, whole)
             products = _products(whole["symbol"])
+            archived = _archived_parts(cursor)
+            for part, file in archived.items():
+                written = _copy(file, part.path(folder))
+                parts.append((part.table, part.product, part.month, part.rows, written))
+            months = {part.month for part in archived}
             for table in [*_EXPORTED, *fetch_frame(cursor, _SIGNAL_TABLES)["name"]]:
                 for part in _parts(cursor, table, _sealed_rows(table), products):
+                    if part.table == ARCHIVED.name and part.month in months:
+                        continue  # what came late is in the file once it has been joined
                     written = _write(cursor, part, folder, products)
                     parts.append((part.table, part.product, part.month, part.rows, written))
     finally:
@@ -271,6 +281,29 @@ def _write(cursor: Cursor, part: _MonthFile, folder: Path, products: pl.DataFram
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for batch in reader:
                 writer.write_batch(batch)
+    return True
+
+
+def _archived_parts(cursor: Cursor) -> dict[_MonthFile, Path]:
+    """Return the months of bars that are in files alone, each with its file."""
+    rows = fetch_frame(cursor, "SELECT month, rows, sha256 FROM archived_months ORDER BY month")
+    files = archived_files(fetch_frame(cursor, MONTHS_QUERY).cast(MONTHS))
+    return {
+        _MonthFile(ARCHIVED.name, "stocks", f"{month:%Y-%m}", count, digest): files[month]
+        for month, count, digest in rows.iter_rows()
+    }
+
+
+def _copy(file: Path, target: Path) -> bool:
+    """Copy a file of the archive unless it is there already, by size and time."""
+    known, there = file.stat(), target.stat() if target.exists() else None
+    if there and (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(target.parent)
+    with atomic_writer(target) as copy, file.open("rb") as source:
+        shutil.copyfileobj(source, copy)
+    os.utime(target, ns=(known.st_atime_ns, known.st_mtime_ns))
     return True
 
 

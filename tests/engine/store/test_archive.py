@@ -26,6 +26,7 @@ from engine.schemas import FEED, FILE, KEPT_SESSIONS, REST
 from engine.store import MergeCounts, Store, archive
 from engine.store.archive import BarArchive, file_of
 from engine.store.connection import Connection
+from engine.store.export import copies, export
 from tests.databases import LONG
 from tests.engine.store.data import MINUTE, batch, stock_bars
 from tests.paths import ROOT
@@ -185,6 +186,38 @@ async def all_reads(store: Store) -> dict[str, Any]:
         "range": await read_date_range(store),
         "gaps": await find_gaps(store, targets, store.clock),
     }
+
+
+async def test_an_export_has_the_months_that_are_in_files_alone(
+    filled: Store, tmp_path: Path
+) -> None:
+    """Also where bars of such a month came late: they must not become the whole month."""
+    before = read(filled)
+    await move(filled, tmp_path / "archive")
+    await filled.merge("stocks_1m", stock_bars([5.0], start=start(MONTHS[0]), fetched=NOW))
+    sealed = pl.DataFrame(await filled.query("SELECT symbol, session FROM kept_sessions"))
+    for again in (False, True):
+        made = export(filled.url, tmp_path / "export", sealed).filter(table="stocks_1m")
+        assert made["rows"].to_list() == [3 * BARS] * 3
+        assert made["written"].to_list() == [not again] * 3
+    lake = scan_parquet("stocks_1m", tmp_path / "export").collect()
+    assert_frame_equal(lake.select(before.columns), before)
+    await move(filled, tmp_path / "archive")
+    made = export(filled.url, tmp_path / "export", sealed).filter(table="stocks_1m")
+    assert made["written"].to_list() == [True, False, False]
+    lake = scan_parquet("stocks_1m", tmp_path / "export").collect()
+    assert_frame_equal(lake.select(before.columns), read(filled))
+
+
+async def test_bars_of_files_are_read_beside_a_current_export(
+    filled: Store, tmp_path: Path
+) -> None:
+    sealed = pl.DataFrame(await filled.query("SELECT symbol, session FROM kept_sessions"))
+    export(filled.url, tmp_path / "export", sealed)
+    await move(filled, tmp_path / "archive")
+    current = await copies(filled, tmp_path / "export")
+    span = SYMBOLS, date(2025, 9, 1), date(2025, 11, 30)
+    assert (await read_bars(filled, *span, current)).height == 9 * BARS
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
