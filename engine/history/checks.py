@@ -13,6 +13,7 @@ session before or after the checked ones: checks compare with them and report no
 from __future__ import annotations
 
 import importlib.resources
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -197,7 +198,12 @@ def run_checks(checks: Sequence[Check], relations: Mapping[str, Relation]) -> pl
 
     A relation may be a query, and `relations` may hold more tables for such queries to read.
     """
-    with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 2}) as database:
+    limits: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": _MEMORY,
+        "threads": 2,
+        "temp_directory": tempfile.gettempdir(),
+    }
+    with duckdb.connect(config=limits) as database:
         sources = [name for name in relations if name not in RELATIONS]
         for name in [*sources, *RELATIONS]:
             schema = RELATIONS.get(name, pl.Schema())
