@@ -37,6 +37,13 @@ WHERE a.attrelid = to_regclass({name}) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
 
+_TABLES = """
+SELECT c.relname::text AS name FROM pg_class AS c
+WHERE c.relnamespace = to_regnamespace('public') AND c.relkind IN ('r', 'p', 'v', 'm')
+  AND NOT c.relispartition AND c.relname <> 'schema_migrations'
+ORDER BY name
+"""
+
 
 @dataclass(frozen=True)
 class TableInfo:
@@ -87,8 +94,12 @@ def read_table_info(cursor: Cursor, name: str) -> TableInfo:
     """Read what the database says about a table or view. Raises InputError if it has none."""
     found = fetch_frame(cursor, _DESCRIBE.format(name=literal(identifier(name))))
     if found.is_empty():
+        known = fetch_frame(cursor, _TABLES)["name"].to_list()
         raise InputError(
-            f"the database has no table {name!r}: run `just migrate`, or is it the wrong database?"
+            f"the database has no table {name!r}; there are: {', '.join(known)}"
+            if known
+            else f"the database has no table {name!r}, nor any other: run `just migrate`, or is it"
+            " the wrong database?"
         )
     kinds = dict(found.select("name", "kind").iter_rows())
     key = found.drop_nulls("position").sort("position")["name"]

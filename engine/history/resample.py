@@ -6,6 +6,7 @@ from typing import Literal
 
 import polars as pl
 
+from engine.columns import BARS
 from engine.errors import InputError
 from engine.history.session_columns import with_session_hours
 
@@ -30,10 +31,17 @@ def resample(bars: pl.LazyFrame, every: Every, *, auction: bool = True) -> pl.La
     (15:45, of stocks 15:30), and the close of a session and of a week; `auction=False` leaves it
     out. Bars outside their session's hours are left out.
 
-    Raises InputError for an interval that is not between 1 and 1440 minutes.
+    Raises InputError for an interval that is not between 1 and 1440 minutes, and for a frame that
+    lacks one of these columns.
     """
-    if isinstance(every, int) and not 1 <= every <= _LONGEST:
-        raise InputError(f"bars of {every} minutes: choose 1 to {_LONGEST}, 'session' or 'week'")
+    minutes = isinstance(every, int) and not isinstance(every, bool) and 1 <= every <= _LONGEST
+    if not minutes and every not in ("session", "week"):
+        raise InputError(
+            f"bars of {every!r}: write the minutes as a number from 1 to {_LONGEST}, 'session' or"
+            " 'week'"
+        )
+    if missing := sorted(BARS.keys() - set(bars.collect_schema().names())):
+        raise InputError(f"the frame is not of bars: it has no column {', '.join(missing)}")
     bars = with_session_hours(bars)
     if not auction:
         bars = bars.filter(pl.col("timestamp").ne_missing(pl.col("auction")))

@@ -58,7 +58,8 @@ def scan(
         in_files = archived.has_archive(cursor, table)
     order = info.key if order_by is None else tuple(order_by)
     if unknown := [name for name in order if name not in info.schema]:
-        raise InputError(f"{table} has no column {', '.join(unknown)} to sort by")
+        known = ", ".join(info.schema)
+        raise InputError(f"{table} has no column {', '.join(unknown)} to sort by; it has {known}")
     total = order and tuple(dict.fromkeys((*order, *info.key)))
     if in_files:
         frame = _scan_archived(url, info)

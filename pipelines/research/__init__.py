@@ -2,8 +2,8 @@
 
 from pipelines.research import *
 
-minutes = scan("futures_1m").filter(pl.col("symbol") == "A01612")
-resample(front_series(scan("futures_1m"), "A01"), 15).collect()
+minutes = scan_bars("A01612")
+resample(scan_bars("A01"), 15).collect()
 dolpha1_features(minutes).filter(pl.col("close") > pl.col("ub")).collect()
 """
 
@@ -25,15 +25,18 @@ from engine.history.told_once import (
     with_programme,
     with_state,
 )
+from pipelines.research.options import term_structure, with_model_values
 from pipelines.research.signals import dolpha1_signals, strategy_signals
 from pipelines.research.sources import (
     scan,
+    scan_bars,
     scan_book,
     scan_chain,
     scan_matrix,
     scan_signals,
     scan_summary,
     scan_surface,
+    use_database,
 )
 from strategies.dolpha1.features import features as dolpha1_features
 
@@ -53,6 +56,7 @@ __all__ = [
     "resample",
     "rolls",
     "scan",
+    "scan_bars",
     "scan_book",
     "scan_chain",
     "scan_matrix",
@@ -60,13 +64,16 @@ __all__ = [
     "scan_summary",
     "scan_surface",
     "strategy_signals",
+    "term_structure",
     "turnover_leaders",
+    "use_database",
     "wide_matrix",
     "with_auctions",
     "with_book",
     "with_flows",
     "with_implied",
     "with_index",
+    "with_model_values",
     "with_programme",
     "with_smile_values",
     "with_state",

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -19,16 +19,23 @@ from engine.features.adjustment import ACTIONS
 from engine.features.adjustment import adjusted as adjusted_bars
 from engine.history import parquet
 from engine.history import scan as postgres
+from engine.history.front import front_series
+from engine.history.session_columns import front_contracts
 from engine.history.trades import scan_trades
+from engine.market.symbols import FrontMonth
 from engine.settings import DataKind, load_settings
 from engine.store.book_files import FOLDER as BOOK_FOLDER
 from engine.store.book_files import scan_files
 from engine.store.trade_files import FOLDER as TRADES_FOLDER
 from engine.store.trade_files import TRADES
 from pipelines.databases import data_kind, open_reader
+from pipelines.evaluation.bars import symbol_with_bars
 from pipelines.read_only import reader_url
+from pipelines.reports import queries
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
+from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import present_moment
+from pipelines.research.names import CHAIN, not_stored, of_chain
 from pipelines.texts import Texts, texts_for
 from strategies.registry import DEFAULT_STRATEGY, strategy_named
 
@@ -42,7 +49,7 @@ def scan(
     *,
     source: Source = "postgres",
     url: str | None = None,
-    export: Path | None = None,
+    export: Path | str | None = None,
     order_by: Sequence[str] | None = None,
     descending: bool = False,
     adjusted: bool = False,
@@ -72,19 +79,19 @@ def scan(
         folder = home() / TRADES_FOLDER
         return scan_trades(url or database_url(), folder, order_by=order_by, descending=descending)
     if source == "parquet":
-        folder = export or home() / EXPORT
+        folder = Path(export or home() / EXPORT)
         return parquet.scan_parquet(table, folder, order_by=order_by, descending=descending)
     return postgres.scan(table, url or database_url(), order_by=order_by, descending=descending)
 
 
-def scan_book(symbol: str | None = None, *, folder: Path | None = None) -> pl.LazyFrame:
+def scan_book(symbol: str | None = None, *, folder: Path | str | None = None) -> pl.LazyFrame:
     """Return the book of futures, a row for each change that KIS sent; of one contract, if given.
 
     Columns: session, symbol, told_at (the exchange's second), received_at, bid1 … bid5, ask1 …
     ask5 and of each `bid_size1`, `bid_orders1` …; times are KST. A day that is not over is there as
     far as it is written. `folder` is by default the one beside the database. Raises StoreError.
     """
-    return _where(scan_files(folder or home() / BOOK_FOLDER), symbol=symbol)
+    return _where(scan_files(Path(folder or home() / BOOK_FOLDER)), symbol=symbol)
 
 
 def scan_matrix(
@@ -93,11 +100,14 @@ def scan_matrix(
     *,
     source: Source = "postgres",
     url: str | None = None,
-    export: Path | None = None,
+    export: Path | str | None = None,
 ) -> pl.LazyFrame:
-    """Return option matrices, one row a minute and metric; of one chain and metric, if given."""
+    """Return option matrices, one row a minute and metric; of one chain and metric, if given.
+
+    A chain is named as `scan_chain` says.
+    """
     frame = scan("option_matrices", source=source, url=url, export=export)
-    return _where(frame, underlying_symbol=underlying_symbol, metric_type=metric)
+    return _of_chain(_where(frame, metric_type=metric), underlying_symbol, source, url)
 
 
 def scan_chain(
@@ -105,11 +115,16 @@ def scan_chain(
     *,
     source: Source = "postgres",
     url: str | None = None,
-    export: Path | None = None,
+    export: Path | str | None = None,
 ) -> pl.LazyFrame:
-    """Return option chains, one row a minute and option; of one chain, if given."""
+    """Return option chains, one row a minute and option; of one chain, if given.
+
+    A chain is `202612_KOSPI200`, or as settings name it: `front` (of each day the nearest
+    maturity), `202612`, `KOSPI200`, `MINI_KOSPI200:202612`. Raises InputError, with what is stored,
+    for one of which nothing is.
+    """
     frame = scan("option_chain_raw", source=source, url=url, export=export)
-    return _where(frame, underlying_symbol=underlying_symbol)
+    return _of_chain(frame, underlying_symbol, source, url)
 
 
 def scan_summary(
@@ -117,11 +132,14 @@ def scan_summary(
     *,
     source: Source = "postgres",
     url: str | None = None,
-    export: Path | None = None,
+    export: Path | str | None = None,
 ) -> pl.LazyFrame:
-    """Return summaries of chains, one row a minute: volatility, skew, max pain, gamma exposure."""
+    """Return summaries of chains, one row a minute: volatility, skew, max pain, gamma exposure.
+
+    A chain is named as `scan_chain` says.
+    """
     frame = scan("option_summary", source=source, url=url, export=export)
-    return _where(frame, underlying_symbol=underlying_symbol)
+    return _of_chain(frame, underlying_symbol, source, url)
 
 
 def scan_surface(
@@ -129,14 +147,15 @@ def scan_surface(
     *,
     source: Source = "postgres",
     url: str | None = None,
-    export: Path | None = None,
+    export: Path | str | None = None,
 ) -> pl.LazyFrame:
     """Return the smiles of chains and the exposures on them, one row a minute and maturity.
 
-    Rows named all_KOSPI200 are over all maturities. Of one chain, if given.
+    Rows named all_KOSPI200 are over all maturities. Of one chain, named as `scan_chain` says, if
+    given.
     """
     frame = scan("option_surface", source=source, url=url, export=export)
-    return _where(frame, underlying_symbol=underlying_symbol)
+    return _of_chain(frame, underlying_symbol, source, url)
 
 
 def scan_signals(
@@ -145,7 +164,7 @@ def scan_signals(
     *,
     source: Source = "postgres",
     url: str | None = None,
-    export: Path | None = None,
+    export: Path | str | None = None,
 ) -> pl.LazyFrame:
     """Return a strategy's signals as they are stored, one row a bar; of one symbol, if given.
 
@@ -153,6 +172,41 @@ def scan_signals(
     """
     frame = scan(strategy_named(strategy).table, source=source, url=url, export=export)
     return _where(frame, symbol=symbol)
+
+
+def scan_bars(
+    symbol: str = "A01", *, adjusted: bool = False, url: str | None = None
+) -> pl.LazyFrame:
+    """Return the minute bars of a symbol, from the table that it belongs to, ascending in time.
+
+    A code (`A01612`, `005930`, `005930_NX`), or a product (`A01`), whose front months come one
+    after the other as of `front_series`, back-adjusted if asked for. Raises InputError, with the
+    symbols that are stored, for one without a bar.
+    """
+    wanted, address = symbol_with_bars(symbol), url or database_url()
+    table = postgres.scan(wanted.table, address)
+    last = queries.last_bars(address).filter(table_name=wanted.table)["symbol"].to_list()
+    if isinstance(wanted, FrontMonth):
+        if set(front_contracts(wanted)["symbol"]).isdisjoint(last):
+            raise InputError(not_stored(f"bar of {wanted.code}", wanted.code, last))
+        return front_series(table, wanted.code, adjusted=adjusted)
+    if wanted.code not in last:
+        raise InputError(not_stored(f"bar of {wanted.code}", wanted.code, last))
+    return table.filter(symbol=wanted.code)
+
+
+def _of_chain(
+    frame: pl.LazyFrame, text: str | None, source: Source, url: str | None
+) -> pl.LazyFrame:
+    if text is None:
+        return frame
+    name = pl.col(CHAIN)
+    if source == "parquet":
+        stored = frame.select(name.unique().sort()).collect().to_series()
+    else:
+        ask = partial(postgres.query, url or database_url())
+        stored = ask(sql_text("research", "chains.sql"))[CHAIN]
+    return frame.filter(of_chain(text, stored.to_list()))
 
 
 def _where(frame: pl.LazyFrame, **values: str | None) -> pl.LazyFrame:
@@ -173,6 +227,24 @@ def database_url() -> str:
     return running.enter_context(open_reader(default_kind(), settings=settings)).url
 
 
+def use_database(kind: DataKind | None) -> None:
+    """Read simulated or real data (`simulation`, `live`) from now on; None: as the settings say.
+
+    A server of your own holds one kind, which it knows by itself. Raises InputError if that is
+    another, and for any other word.
+    """
+    if kind not in (None, *get_args(DataKind)):
+        raise InputError(f"{kind!r} is not a kind of data: write simulation or live")
+    found = default_kind() if READER_URL in os.environ else data_kind(load_settings(), kind)
+    if kind is not None and found != kind:
+        raise InputError(f"the database that the settings name holds {found} data, not {kind}")
+    _asked[:] = [] if kind is None else [kind]
+    database_url.cache_clear()
+
+
+_asked: list[DataKind] = []  # by `use_database`
+
+
 def home() -> Path:
     """Return the folder of the settings' database and of everything that belongs to it."""
     return load_settings().folder(default_kind())
@@ -182,7 +254,7 @@ def default_kind() -> DataKind:
     """Return which data is meant: what `just research` opened, else what the settings say."""
     if READER_URL in os.environ:
         return "simulation" if os.environ.get(READER_SIMULATED) == "1" else "live"
-    return data_kind(load_settings())
+    return data_kind(load_settings(), *_asked)
 
 
 def present() -> datetime:

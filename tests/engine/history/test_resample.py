@@ -109,7 +109,7 @@ def test_bars_outside_their_session_are_left_out() -> None:
 
 @pytest.mark.parametrize("minutes", [0, -5, 1441])
 def test_an_impossible_interval_is_refused(minutes: int) -> None:
-    with pytest.raises(InputError, match="choose 1 to 1440"):
+    with pytest.raises(InputError, match="from 1 to 1440"):
         resample(pl.LazyFrame(), minutes)
 
 

@@ -1,35 +1,62 @@
-"""docs/research.md: its example runs, and it explains every public name."""
+"""docs/research.md: its examples run and use every public name, which it explains; docs/columns.md."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pipelines import research
 from pipelines.reports.environment import READER_URL
 from pipelines.research import sources
+from tests import columns
 from tests.paths import ROOT
 
 TEXT = (ROOT / "docs" / "research.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+# The day of the tests has no gaps and no book, and a snapshot at no minute before a quarter's end.
+EMPTY_HERE = 3
 
 
-def test_the_example_runs(
-    filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def reading(filled: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv(READER_URL, filled)
     sources.database_url.cache_clear()
-    for example in re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE):
-        exec(compile(example, "docs/research.md", "exec"), {})  # noqa: S102 - our own document
+    yield filled
     sources.database_url.cache_clear()
-    frames = capsys.readouterr().out.split("shape: ")[1:]
-    rows = [int(re.match(r"\((\d+),", frame)[1]) for frame in frames]
-    assert rows == [5, 5, 4, 21, 5]
 
 
-def test_every_public_name_is_explained_and_no_other() -> None:
+def test_the_examples_run_and_show_something(
+    reading: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path / "data"))
+    for example in EXAMPLES:
+        exec(compile(example, "docs/research.md", "exec"), {})  # noqa: S102 - our own document
+    printed = len(re.findall(r"\bprint\(", "".join(EXAMPLES)))
+    rows = [int(found) for found in re.findall(r"shape: \((\d+),", capsys.readouterr().out)]
+    assert len(rows) == printed > 30
+    assert rows.count(0) == EMPTY_HERE
+    written = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert written == {"day.csv", "day.html", "summary.parquet"}
+
+
+def test_every_public_name_is_explained_and_shown_and_no_other() -> None:
     explained = re.findall(r"^\| `(\w+)[`(]", TEXT, re.MULTILINE)
     assert sorted([*explained, "pl"]) == sorted(research.__all__)
+    shown = set(re.findall(r"\w+", "".join(EXAMPLES)))
+    assert set(research.__all__) - shown == set()
     names: dict[str, object] = {}
     exec("from pipelines.research import *", names)  # noqa: S102
     assert set(research.__all__) <= set(names)
+
+
+def test_the_columns_are_those_of_the_database(filled: str) -> None:
+    said = columns.document(filled)
+    assert columns.DOCUMENT.read_text("utf-8") == said, "write it: uv run python -m tests.columns"
+    assert "|  |" not in said  # every column has its meaning

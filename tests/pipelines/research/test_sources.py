@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +16,9 @@ from engine.history.parquet import scan_parquet
 from engine.store import Store
 from engine.store.export import export
 from pipelines import research
+from pipelines.reports.environment import READER_URL
+from pipelines.research import sources
+from pipelines.research.names import of_chain
 from strategies.base import SIGNAL_COLUMNS
 from strategies.registry import STRATEGIES
 from tests.stamps import stamps_between
@@ -74,9 +78,7 @@ async def test_each_kind_of_frame_can_be_narrowed(store: Store, database_url: st
     with pytest.raises(InputError):
         research.scan_signals("dolpha1; DROP TABLE gaps", url=database_url)
     assert research.scan_signals(symbol="101W12", url=database_url).collect().is_empty()
-    assert research.scan_chain("202512_KOSPI200", url=database_url).collect().is_empty()
-    assert research.scan_summary("202512_KOSPI200", url=database_url).collect().is_empty()
-    matrix = research.scan_matrix("202512_KOSPI200", "iv", url=database_url)
+    matrix = research.scan_matrix(metric="iv", url=database_url)
     assert matrix.collect_schema().names()[:3] == ["timestamp", "underlying_symbol", "metric_type"]
     assert matrix.collect().is_empty()
 
@@ -98,3 +100,127 @@ def test_the_signals_of_each_strategy_are_read_from_its_table(filled: str) -> No
         signals = research.scan_signals(strategy, url=filled).collect()
         assert signals.height == 409
         assert set(SIGNAL_COLUMNS.names) < set(signals.columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "chains"),
+    [
+        ("202612_KOSPI200", ["202612_KOSPI200"]),
+        ("202701", ["202701_KOSPI200"]),
+        ("KOSPI200:202701", ["202701_KOSPI200"]),
+        ("front", ["202612_KOSPI200"]),
+        ("KOSPI200", ["202612_KOSPI200"]),
+        (None, ["202612_KOSPI200", "202701_KOSPI200"]),
+    ],
+)
+def test_a_chain_is_named_as_in_the_settings(
+    text: str | None, chains: list[str], filled: str, tmp_path: Path
+) -> None:
+    """`front` is the nearest maturity of each day."""
+    for read in (research.scan_chain, research.scan_matrix, research.scan_summary):
+        found = read(text, url=filled).select(pl.col("underlying_symbol").unique().sort())
+        assert found.collect().to_series().to_list() == chains
+    table = tmp_path / "option_summary"
+    table.mkdir()
+    research.scan_summary(url=filled).collect().write_parquet(table / "option_summary.parquet")
+    files = research.scan_summary(text, source="parquet", export=str(tmp_path))
+    found = files.select(pl.col("underlying_symbol").unique().sort())
+    assert found.collect().to_series().to_list() == chains
+
+
+def test_the_front_chain_of_each_day_is_the_one_of_that_day() -> None:
+    """On the last trading day of a maturity it still is the front one."""
+    moments = [datetime(2026, 11, day, 10) for day in (11, 12, 13)]  # the 12th is the last day
+    stored = ["202611_KOSPI200", "202612_KOSPI200", "202701_KOSPI200", "all_KOSPI200"]
+    rows = pl.DataFrame({"timestamp": moments}).join(
+        pl.DataFrame({"underlying_symbol": stored}), how="cross"
+    )
+    found = rows.filter(of_chain("front", stored)).sort("timestamp")
+    assert found["underlying_symbol"].to_list() == [stored[0], stored[0], stored[1]]
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (
+            lambda url: research.scan("future_1m", url=url),
+            "no table 'future_1m'; there are: .*futures_1m",
+        ),
+        (
+            lambda url: research.scan_bars("A01603", url=url),
+            "no bar of A01603 is stored; there are: A01612",
+        ),
+        (
+            lambda url: research.scan_bars("A05", url=url),
+            "no bar of A05_FRONT is stored; there are",
+        ),
+        (
+            lambda url: research.scan_bars("000660", url=url),
+            "no bar of 000660 is stored; there are: 005930",
+        ),
+        (lambda url: research.scan_bars("202612_KOSPI200", url=url), "is an option chain"),
+        (
+            lambda url: research.scan_summary("202603", url=url),
+            "no option chain 202603_KOSPI200 is stored; there are: 202701_KOSPI200, 202612",
+        ),
+        (
+            lambda url: research.scan_chain("MINI_KOSPI200", url=url),
+            "no option chain MINI_KOSPI200 is",
+        ),
+        (lambda url: research.scan_chain("nonsense", url=url), "nonsense"),
+        (
+            lambda url: research.scan("futures_1m", url=url, order_by=["volumes"]),
+            "no column volumes to sort by; it has .*volume",
+        ),
+        (
+            lambda url: research.resample(research.scan_bars("A01", url=url), "15m"),
+            "bars of '15m': write",
+        ),
+        (
+            lambda url: research.resample(research.scan_summary(url=url), 15),
+            "not of bars: it has no column close",
+        ),
+        (lambda url: research.resample(research.scan_bars("A01", url=url), True), "bars of True"),
+        (lambda url: research.use_database("real"), "'real' is not a kind of data"),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_is(ask: Any, said: str, filled: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        ask(filled)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_column_is_named_with_those_that_there_are(filled: str) -> None:
+    with pytest.raises(pl.exceptions.ColumnNotFoundError, match=r"(?s)vol.*volume"):
+        research.scan("futures_1m", url=filled).filter(pl.col("vol") > 1).collect()
+
+
+def test_our_own_values_stand_beside_those_of_kis(filled: str) -> None:
+    minute = pl.col("timestamp") == datetime(2026, 11, 16, 9, 30)
+    chain = research.scan_chain("front", url=filled).filter(minute)
+    found = research.with_model_values(chain).collect()
+    assert found.height == chain.collect().height > 50
+    own = found.drop_nulls("model_iv")
+    assert own.height > 20
+    atm = own.filter(pl.col("strike") == 1050.0)
+    stored = research.scan_matrix("front", "model_iv", url=filled).filter(minute).collect()
+    in_matrix = sorted([stored["c_atm"][0], stored["p_atm"][0]])
+    assert sorted(atm["model_iv"]) == pytest.approx(in_matrix)
+    terms = research.term_structure(research.scan_surface(url=filled)).filter(minute).collect()
+    assert terms["underlying_symbol"].to_list() == ["202612_KOSPI200", "202701_KOSPI200"]
+    assert terms["days"].is_sorted()
+
+
+def test_simulated_and_real_data_can_be_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
+    assert sources.default_kind() == "simulation"
+    research.use_database("live")
+    assert sources.default_kind() == "live"
+    assert sources.home().name == "live"
+    research.use_database(None)
+    assert sources.default_kind() == "simulation"
+    monkeypatch.setenv(READER_URL, "postgresql://somewhere")
+    with pytest.raises(InputError, match="holds live data, not simulation"):
+        research.use_database("simulation")
