@@ -59,5 +59,5 @@ def research(
             guarded=True,
             variables=RUN_AT_ONCE,
             allowed=allow_host,
-            options=["--headless"] if headless else [],
+            browse=not headless,
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -36,6 +40,8 @@ _OWN_GROUP: dict[str, Any] = (
 # Not for ever: Windows hears Ctrl+C only between waits, and so does Linux once Polars is loaded,
 # which has the system go on with a wait that a signal interrupted (SA_RESTART).
 _WAIT = 1.0
+_TRIALS = 60  # to reach the server, one each `_WAIT`
+_AS_A_GALLERY = "view-as=present"  # marimo's view without code
 _NO_WARNING_AT_EXIT = "ignore:resource_tracker:UserWarning"
 _MARIMO = "pipelines.reports.guarded_marimo"
 _NICER = 5  # looking must not slow the collector
@@ -56,13 +62,14 @@ def serve_page(
     guarded: bool,
     variables: Mapping[str, str],
     allowed: Sequence[str] = (),
-    options: Sequence[str] = (),
+    browse: bool = False,
 ) -> int:
     """Serve the page until the server ends or Ctrl+C; return the exit code.
 
     The page has the database's URL: that of a reader. A guarded one asks for a token, which is
     printed as part of the address. `allowed` are the names of proxies before it. `variables` go
-    into its environment, `options` to marimo.
+    into its environment. It is shown as a gallery, whose pencil shows the code; with `browse` in
+    the user's browser.
     """
     environment = page_environment(**variables) | {
         READER_URL: database.url,
@@ -84,12 +91,20 @@ def serve_page(
         host,
         "--port",
         str(port),
-        *options,
+        "--headless",  # it would open the page with its code first
     ]
-    return _run(command, environment, f"http://{host}:{port}", guarded=guarded)
+    where = f"http://{host}:{port}"
+    return _run(command, environment, where, guarded=guarded, browse=browse)
 
 
-def _run(command: list[str], environment: Mapping[str, str], address: str, *, guarded: bool) -> int:
+def _run(
+    command: list[str],
+    environment: Mapping[str, str],
+    address: str,
+    *,
+    guarded: bool,
+    browse: bool = False,
+) -> int:
     """Run marimo until it ends or is ended. The token goes in by its standard input."""
     token = secrets.token_urlsafe(16) if guarded else ""
     options = ["--token-password-file", "-"] if guarded else ["--no-token"]
@@ -102,13 +117,26 @@ def _run(command: list[str], environment: Mapping[str, str], address: str, *, gu
             server.stdin.write(token)
             server.stdin.close()
             # The token opens the page: it is printed here and written nowhere else.
-            sys.stdout.write(f"🚀 {address}{f'?access_token={token}' if token else ''}\n")
+            shown = f"{address}?{_AS_A_GALLERY}{f'&access_token={token}' if token else ''}"
+            sys.stdout.write(f"🚀 {shown}\n")
             sys.stdout.flush()
+            if browse:
+                Thread(target=_browse, args=(shown,), daemon=True).start()
             return _wait_for_end(server)
         except KeyboardInterrupt:
             return 130
         finally:
             _stop(server)
+
+
+def _browse(address: str) -> None:
+    """Open the page in the user's browser once its server listens."""
+    place = urlsplit(address)
+    for _ in range(_TRIALS):
+        with suppress(OSError), socket.create_connection((place.hostname, place.port), _WAIT):
+            webbrowser.open(address)
+            return
+        Event().wait(_WAIT)
 
 
 def _wait_for_end(server: subprocess.Popen[str]) -> int:

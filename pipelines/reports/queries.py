@@ -42,6 +42,16 @@ def newest_day(url: str) -> date:
     return newest.date()
 
 
+def newest_whole_day(url: str) -> date:
+    """Return the newest day with what the notebook shows: bars and option snapshots.
+
+    Where no option was ever collected it is `newest_day`, whose errors it raises.
+    """
+    newest = newest_day(url)
+    found = query(url, sql_text("research", "newest_snapshot.sql"))["timestamp"].item()
+    return min(newest, found.date()) if found else newest
+
+
 def symbol_on(day: date, text: str | None) -> Symbol:
     """Return the symbol with bars that a text means on a day: of a product, the front month.
 

@@ -21,7 +21,7 @@ def test_s2_the_notebooks_server_answers_no_other_page(database_url: str, tmp_pa
     """S2. The requests that a browser sends for another page, as raw HTTP."""
     options = ["--headless", "--notebook", str(tmp_path / "mine.py"), "--database", "simulation"]
     with serving(database_url, tmp_path, *options, command="research") as address:
-        page, _, token = address.partition("?access_token=")
+        page, _, token = address.partition("?view-as=present&access_token=")
         assert httpx.get(page).status_code in (303, 401)
         inside = httpx.get(page, params={"access_token": token}, follow_redirects=True)
         assert inside.status_code == 200

@@ -1,4 +1,4 @@
-"""docs/research.md: its examples run and use every public name, which it explains; docs/columns.md."""
+"""docs/research.md runs, with every public name; docs/columns.md is what the database says."""
 
 from __future__ import annotations
 
