@@ -180,11 +180,13 @@ def scan_bars(
     """Return the minute bars of a symbol, from the table that it belongs to, ascending in time.
 
     A code (`A01612`, `005930`, `005930_NX`), or a product (`A01`), whose front months come one
-    after the other as of `front_series`, back-adjusted if asked for. Raises InputError, with the
+    after the other as of `front_series`. `adjusted` makes one series over the rolls, of stocks over
+    corporate actions. Raises InputError, with the
     symbols that are stored, for one without a bar.
     """
     wanted, address = symbol_with_bars(symbol), url or database_url()
-    table = postgres.scan(wanted.table, address)
+    of_stocks = adjusted and wanted.table == STOCKS
+    table = scan(wanted.table, url=address, adjusted=of_stocks)
     last = queries.last_bars(address).filter(table_name=wanted.table)["symbol"].to_list()
     if isinstance(wanted, FrontMonth):
         if set(front_contracts(wanted)["symbol"]).isdisjoint(last):
