@@ -202,7 +202,7 @@ async def test_status_has_heartbeats_last_bars_gaps_corrections_signals_and_reje
     await store.merge("dolpha1_signal", signals([0, 1]))
     await store.merge("dolpha1_signal", signals([0, -1], created=later))
     frames = await system_status(store)
-    beats, bars, gaps, corrections, corrected, rejections, _trades = frames.values()
+    beats, bars, gaps, corrections, corrected, rejections, _trades, _sizes = frames.values()
     assert beats.select("component", "status", "data_count").rows() == [("live", "done", 412)]
     assert bars.select("symbol", "timestamp", "close").rows() == [
         ("101W09", OPEN + MINUTE, 2.0),
