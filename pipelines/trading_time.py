@@ -11,12 +11,11 @@ from functools import cache
 import polars as pl
 
 from engine.errors import CalendarRangeError
-from engine.market.hours import Market, session
+from engine.market.hours import MINUTE, Market, session
 from engine.market.symbols import OptionChain
 from engine.market.trading_days import depends_on_days, trading_days
 
 _DAY = timedelta(days=1)
-_MINUTE = timedelta(minutes=1)
 _KEY = ("underlying_symbol", "on")
 _SCHEMA = pl.Schema(
     {
@@ -80,4 +79,4 @@ def _left(chain: OptionChain, day: date) -> tuple[datetime | None, datetime | No
 @cache
 def _minutes(day: date, expiring: bool) -> float:
     found = session(Market.DERIVATIVES, day, expiring=expiring)
-    return (found.last_stamp - found.opens) / _MINUTE if found else 0.0
+    return (found.last_stamp - found.opens) / MINUTE if found else 0.0

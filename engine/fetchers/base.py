@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 import polars as pl
@@ -22,6 +22,7 @@ from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
 from engine.kis.skew import wrong_clock
+from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.schemas import CONFIRMED_BARS, REJECTED_ROWS
 
@@ -55,7 +56,6 @@ class BarRequest:
         return self.until is None and self.first_wanted is None
 
 
-_MINUTE = timedelta(minutes=1)
 OUTSIDE = "outside of the session by KIS's clock"  # which is not ours
 Span = tuple[datetime, datetime]  # begin and end, both of it
 
@@ -89,7 +89,7 @@ class PriceFetcher(ABC):
         wrong = wrong_clock(self.client.ahead)
         if not wrong:
             return minute
-        by_kis = minute - _MINUTE * round(self.client.ahead / _MINUTE)
+        by_kis = minute - MINUTE * round(self.client.ahead / MINUTE)
         if span and span[0] <= by_kis <= span[1]:
             return by_kis
         for answer in answers:

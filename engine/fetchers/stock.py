@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import ClassVar
 
 import polars as pl
@@ -14,11 +14,11 @@ from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis.answer import Answer
 from engine.kis.endpoints import StockMinutes, StockMinutesToday
+from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import Stock, VenueStock, parse
 from engine.schemas import STOCK_BARS, VENUE_BARS
 
-MINUTE = timedelta(minutes=1)
 TIMEFRAME = "1m"
 # KRX's daily price limit since 2015, of yesterday's close (docs/kis.md#price-limits).
 PRICE_LIMIT = 0.30

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from engine.columns import STAMP, TIME
+from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.store import Store, ledger
 from engine.store.identifiers import literal, literals
 
-MINUTE = timedelta(minutes=1)
 AUCTION = timedelta(minutes=11)  # after a circuit breaker: ten minutes, and up to 30 s by chance
 REASONS = {  # by kind of event, the stronger one first; a sidecar stops programme trading alone
     "circuit_breaker": "a circuit breaker had halted trading",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import orjson
 
+from engine.market.hours import MINUTE
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
 from engine.simulator.kis_format import OK
 from engine.simulator.query import MARKETS, Query, asked_day, asked_hour, fits
@@ -16,7 +17,6 @@ from engine.simulator.summaries import future_summary, stock_summary
 FUTURES_LIMIT = 102
 STOCK_TODAY_LIMIT = 30
 STOCK_PAST_LIMIT = 120
-MINUTE = timedelta(minutes=1)
 _TAIL = orjson.dumps(OK)[1:]
 
 

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 import orjson
 
 from engine.errors import InputError
+from engine.market.hours import MINUTE
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200
 from engine.market.sessions import Market, session
 from engine.market.symbols import Contract, parse
@@ -30,7 +31,6 @@ from engine.simulator.summaries import future_quote, night_quote
 FUTURES_OF_CLASS = {"": KOSPI200, "MKI": MINI_KOSPI200, "KQI": KOSDAQ150}
 EMPTY_BOARD = orjson.dumps({"output1": [], "output2": [], **OK})
 EMPTY_QUOTE = orjson.dumps({"output1": {}, "output2": {}, "output3": {}, **OK})
-MINUTE = timedelta(minutes=1)
 NIGHT_MARKETS = ("CM", "EU")
 
 Minute = tuple[date, int]  # a session, and which of its minutes is over, counted from 0

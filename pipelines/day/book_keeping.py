@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from engine.clock import Clock, floor_minute
 from engine.columns import TIME
 from engine.errors import KrtError
+from engine.market.hours import MINUTE
 from engine.schemas import BOOK_MINUTES, conform
 from engine.store import book_files
 from pipelines.day.ingest import Ingestor
@@ -27,7 +28,6 @@ from pipelines.day.trade_keeping import Waiting
 
 log = logging.getLogger(__name__)
 
-MINUTE = timedelta(minutes=1)
 _AFTER = timedelta(seconds=1)  # 99 % of what the exchange sends is here by then
 _MOST_WAITING = 200_000  # updates in memory: a day of one contract
 _LAST_TRY = 10.0  # seconds for what waits when the feed is closed

@@ -19,6 +19,7 @@ from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.derivatives import DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.kis.client import Priority
+from engine.market.hours import MINUTE
 from engine.market.sessions import Market
 from engine.market.symbols import NightChain
 from pipelines.day.ingest import Ingestor
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 # and more; three tries within the minute find nearly all bars, and cost a stock that did not trade
 # in the minute no more than three calls.
 PAUSES = (0.0, 3.0, 9.0)
-MINUTE = timedelta(minutes=1)
 FIRST_MINUTES = 5  # of a day that KIS called closed: without a bar in them, it is
 
 

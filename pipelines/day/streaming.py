@@ -26,6 +26,7 @@ from engine.kis.stream.market_states import MARKET_STATES
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
 from engine.kis.stream.told_once import TOLD_ONCE
+from engine.market.hours import MINUTE
 from engine.market.symbols import Night, parse
 from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.fed_streams import FedStreams
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 # Only the first proves that no trade is missing; else the bar waits for that trade, or for REST.
 ALLOWANCE = timedelta(seconds=1)
 SILENT = timedelta(seconds=1.5)
-MINUTE = timedelta(minutes=1)
 _TELL_EVERY = 10.0  # seconds
 FUTURE_BOOK = "H0IFASP0"
 

@@ -7,17 +7,17 @@ what they give over all of them, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from engine.columns import BARS
 from engine.features import bars as bar
+from engine.market.hours import MINUTE
 from strategies.base import ENGINE
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params, sessions_needed
 from strategies.minutes_from_open import first_stamp, min_from_open
 
-_MINUTE = timedelta(minutes=1)
 _MOST_MINUTES = 5  # beyond that the whole costs no more
 
 
@@ -56,7 +56,7 @@ def bars_needed(
     first = first_stamp(symbol, day) or session.filter(bar.is_bar())["timestamp"].min()
     if not isinstance(first, datetime):
         return None
-    minutes = {(stamp - first) // _MINUTE for stamp in stamps}
+    minutes = {(stamp - first) // MINUTE for stamp in stamps}
     if len(minutes) > _MOST_MINUTES:
         return None
     at_minute = earlier["min_from_open"]

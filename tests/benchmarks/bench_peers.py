@@ -42,6 +42,7 @@ PINS = HERE / "peers.txt"
 QUERY = "SELECT timestamp, symbol, open, high, low, close, volume FROM stocks_1m"
 # fast-vollib's rho of an option on a future is that of one on spot, which is another number.
 COMPARED = ("iv", *(greek for greek in GREEKS if greek != "rho"))
+MOSTLY = 0.999
 FILES = "stocks_1m/*/*/*.parquet"
 TINY = {"turns": 1, "options": (40,), "trials": (10,), "swept": 12, "symbols": 2, "days": 5}
 QUICK = {"turns": 1, "options": (700, 20_000), "trials": (200,), "symbols": 10, "days": 22}
@@ -135,8 +136,13 @@ def greeks_row(peers: Peers, count: int, turns: int) -> Row:
     made, peer = (
         pl.read_parquet(peers.folder / f"{name}.{side}.parquet") for side in ("result", "peer")
     )
+    # Ours leaves out a row whose quotes cannot be (of 20,000 here one, whose bid is just below 0).
+    solved = np.isfinite(peer["iv"].to_numpy()) & made["iv"].is_not_null().to_numpy()
+    if solved.mean() < MOSTLY:
+        raise AssertionError(f"only {solved.mean():.0%} of the options are solved by both")
     for column in COMPARED:
-        np.testing.assert_allclose(made[column], peer[column], rtol=1e-6, atol=1e-7)
+        mine, others = made[column].to_numpy()[solved], peer[column].to_numpy()[solved]
+        np.testing.assert_allclose(mine, others, rtol=1e-6, atol=1e-7)
     what = f"iv and greeks of {count:,} options vs fast-vollib"
     return Row(what, statistics.median(ours), statistics.median(theirs), count)
 

@@ -15,12 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.columns import PRICES
+from engine.market.hours import MINUTE
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, Stock
 from engine.simulator.market.data import MarketData, Stop, draws, instrument, open_session
 from engine.simulator.market.price_limits import (
     LEVERAGED,
-    MINUTE,
     Halts,
     halts,
     interruption,

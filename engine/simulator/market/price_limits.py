@@ -16,12 +16,12 @@ from math import ceil, floor
 import polars as pl
 
 from engine.columns import PRICES
+from engine.market.hours import MINUTE
 from engine.market.products import Ticks
 from engine.market.sessions import Session
 from engine.market.symbols import Stock
 from engine.simulator.market.data import BARS, Instrument, Stop
 
-MINUTE = timedelta(minutes=1)
 STEPS = (0.08, 0.15, 0.20)
 WIDENS_AFTER = timedelta(minutes=5)  # since a limit was reached
 FIRST_HOLDS = timedelta(minutes=15)  # since the open: until 09:00

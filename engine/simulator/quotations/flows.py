@@ -7,11 +7,12 @@ add up to nothing.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 import polars as pl
 
+from engine.market.hours import MINUTE
 from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, Product, option_series
 from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
@@ -24,7 +25,6 @@ from engine.simulator.quotations.days import sessions_until
 from engine.simulator.quotations.index_frames import index_day, index_now
 from engine.simulator.quotations.stock_frames import short_days
 
-MINUTE = timedelta(minutes=1)
 # Share of the trade: individuals take what the rounding leaves.
 KINDS = {
     "frgn": 0.3,

@@ -13,6 +13,7 @@ import polars as pl
 
 from engine.columns import PRICES
 from engine.errors import CalendarRangeError
+from engine.market.hours import MINUTE
 from engine.market.sessions import Market, Session, session
 from engine.market.told_once import BEFORE_OPEN
 from engine.simulator.exchange import SimulatedExchange
@@ -26,7 +27,6 @@ from engine.simulator.quotations.auctions import STEP
 from engine.simulator.quotations.days import asked_span, periods, session_days, sessions_until
 from engine.simulator.refusals import wrong_field
 
-MINUTE = timedelta(minutes=1)
 ROWS = 102  # minutes an answer
 AFTER_OPEN = 0.4  # of the volume of an auction that is there at its beginning
 DAYS = 100

@@ -6,12 +6,13 @@ for the members' own account; so sums of the day only grow, and a day has those 
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 import polars as pl
 
 from engine.errors import CalendarRangeError
+from engine.market.hours import MINUTE
 from engine.market.sessions import Market, session
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kept import kept_by_owner
@@ -21,7 +22,6 @@ from engine.simulator.query import Query
 from engine.simulator.quotations.days import asked_span, session_days
 from engine.simulator.quotations.index_frames import INDICES, index_day, index_now
 
-MINUTE = timedelta(minutes=1)
 SHARES = {"arbt": 0.02, "nabt": 0.18}  # of the turnover of the stocks: arbitrage, other
 CUSTOMERS = {"arbt": 0.7, "nabt": 0.95}  # of a programme's trading; the rest is the members' own
 SIDES = ("sold", "bought")

@@ -10,13 +10,14 @@ from datetime import timedelta
 
 import polars as pl
 
+from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.told_once import BEFORE_OPEN
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kis_format import price_text
 from engine.simulator.quotations.auctions import auction_steps
 from engine.simulator.quotations.programme_tables import traded
-from engine.simulator.quotations.programmes import MINUTE, SHARES, SIDES, programme_minutes
+from engine.simulator.quotations.programmes import SHARES, SIDES, programme_minutes
 from engine.simulator.quotations.table import Columns, share, whole
 from engine.simulator.stream.frames import Frame, frame_text
 from engine.simulator.stream.services import EXPECTATIONS, PROGRAMMES
