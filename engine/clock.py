@@ -131,7 +131,7 @@ class WallClock(_RunningClock):
 
     def now(self) -> datetime:
         """Return the time in Seoul, without zone."""
-        return datetime.now(KST).replace(tzinfo=None)  # noqa: TID251
+        return self.now_kst().replace(tzinfo=None)
 
     def now_kst(self) -> datetime:
         """Return the time in Seoul, with its zone, for data that leaves the engine."""
