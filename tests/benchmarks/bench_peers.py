@@ -45,7 +45,7 @@ COMPARED = ("iv", *(greek for greek in GREEKS if greek != "rho"))
 MOSTLY = 0.999
 FILES = "stocks_1m/*/*/*.parquet"
 TINY = {"turns": 1, "options": (40,), "trials": (10,), "swept": 12, "symbols": 2, "days": 5}
-QUICK = {"turns": 1, "options": (700, 20_000), "trials": (200,), "symbols": 10, "days": 22}
+QUICK = {"turns": 1, "options": (700,), "trials": (20,), "symbols": 10, "days": 22}
 
 
 class Peers:
