@@ -12,6 +12,7 @@ from tests.paths import ROOT
 
 # Parsers with a randomised test elsewhere, or which another one of this file goes through.
 BARS, FRAMES = "engine/fetchers/test_bar_rules.py", "engine/kis/stream/test_frames.py"
+CODEC = "engine/kis/test_codec.py"
 TOLD, TRANSPORT = "engine/kis/stream/test_told_once.py", "engine/kis/test_transport.py"
 ANY_VALUES = "test_any_values_in_whole_records_are_accounted_for"
 AUCTIONS = "engine.fetchers.auctions.AuctionFetcher"
@@ -30,6 +31,7 @@ BY_OTHERS = {
     "engine.kis.stream.gather._read": f"{FRAMES}::test_numbers_are_read_as_everywhere_else",
     "engine.kis.stream.gather.gather": f"{FRAMES}::{ANY_VALUES}",
     "engine.kis.stream.told_once._columns": f"{TOLD}::test_no_text_raises_an_error",
+    "pipelines.history.adjustments._closes": f"{CODEC}::test_any_json_becomes_columns",
     "engine.kis.transport.read_date": f"{TRANSPORT}::test_l3_no_text_of_a_date_raises",
     "engine.kis.stream.connection.StreamConnection._read": f"{FRAMES}::test_no_text_raises",
     "engine.settings._JsonFile._read_files": "engine.settings.load_settings",
@@ -48,6 +50,9 @@ OURS = {
     "engine.store.metadata.roles_sql",
     "engine.store.metadata.system_status",
     "engine.store.migrations.migrate_to",
+    "pipelines.history.adjustments.settle_adjustments",
+    "pipelines.commands.plot.plot",
+    "pipelines.commands.study.study",
     "pipelines.reports.dashboard.assets.assets",
     "pipelines.reports.dashboard.assets.template",
     "pipelines.reports.dashboard.assets._letters",
@@ -105,7 +110,7 @@ READS = {
     "scan_parquet",
     "read_csv",
     "model_validate_json",
-    "columns",
+    "codec.columns",
     "open_file",
     "unpack",
     "ZipFile",
@@ -136,9 +141,16 @@ def _readers_in(tree: ast.Module | ast.ClassDef, prefix: str) -> Iterator[str]:
             yield from _readers_in(node, f"{prefix}.{node.name}")
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             called = (found.func for found in ast.walk(node) if isinstance(found, ast.Call))
-            names = {getattr(func, "attr", getattr(func, "id", "")) for func in called}
+            names = {_name(func) for func in called}
             if names & READS:
                 yield f"{prefix}.{node.name}"
+
+
+def _name(called: ast.expr) -> str:
+    """The name of what is called; `codec.columns` with its module, as other things have columns."""
+    if isinstance(called, ast.Attribute):
+        return "codec.columns" if ast.unparse(called) == "codec.columns" else called.attr
+    return called.id if isinstance(called, ast.Name) else ""
 
 
 def test_every_parser_has_a_randomised_test() -> None:
