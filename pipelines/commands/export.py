@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
 from engine.clock import WallClock
 from engine.store.export import export as write_parquet
 from pipelines.commands.options import DatabaseOption, require_folder
@@ -30,5 +32,13 @@ def export(*, to: Path, database: DatabaseOption = None) -> int:
         opened.archive.move(opened.url, now.date(), now)
     if parts.is_empty():
         PlainConsole(stderr=True).print("⚠️ nothing is sealed yet: run `just validate` first")
-    print_frame(parts, "table", f"Parquet below {to}")
+    print_frame(_readable(parts), "table", f"Parquet below {to}", numbers=["rows"])
     return 0
+
+
+def _readable(parts: pl.DataFrame) -> pl.DataFrame:
+    """Return the parts with rows as people write them, and in words whether a file is new."""
+    return parts.with_columns(
+        pl.col("rows").map_elements("{:,}".format, pl.String),
+        pl.when("written").then(pl.lit("written")).otherwise(pl.lit("as it was")).alias("file"),
+    ).drop("written")

@@ -38,7 +38,17 @@ def print_plan(calls: pl.DataFrame, per_second: float, *, as_json: bool) -> None
         table.add_row(*map(str, row))
     console = PlainConsole()
     console.print(table)
-    console.print(f"{cost['calls']} calls, about {cost['minutes']} minutes at {per_second:g}/s")
+    console.print(
+        f"{cost['calls']:,} calls, about {_span(calls.height / per_second)}"
+        f" at {per_second:g} a second"
+    )
+
+
+def _span(seconds: float) -> str:
+    """Return a span of time as people say it."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
 
 
 def print_report(report: Report, *, as_json: bool) -> None:

@@ -88,7 +88,7 @@ def test_who_looks_without_a_key_needs_no_kis(database_url, at, capsys):
 
 @pytest.mark.parametrize(
     ("command", "says"),
-    [(("validate",), "nothing to validate"), (("backfill", "--dry-run"), "minutes at 5/s")],
+    [(("validate",), "nothing to validate"), (("backfill", "--dry-run"), "at 5 a second")],
 )
 def test_who_only_looks_leaves_the_spool_to_the_collector(at, capsys, command, says):
     spool = Spool(at / "simulation" / "spool")

@@ -13,6 +13,8 @@ from werkzeug import Request, Response
 
 from engine.clock import VirtualClock, WallClock
 from engine.errors import InputError
+from engine.market import names
+from engine.settings import load_settings
 from pipelines.day.alerts import (
     QUEUE_SIZE,
     Contact,
@@ -20,8 +22,11 @@ from pipelines.day.alerts import (
     SignalNews,
     open_alerts,
     stopped_component,
+    trouble_begun,
     unfillable_gap,
 )
+from pipelines.day.live import contact_of
+from pipelines.day.machine import CERTIFICATE, CLOCK, DISK
 from pipelines.texts import Texts
 
 KO, EN = Texts("ko"), Texts("en")
@@ -181,3 +186,29 @@ def test_rows_that_cannot_be_told_are_logged_and_end_nothing(
     watcher = SignalNews(VirtualClock(NOON), EN)
     assert watcher.events("x", rows(1).drop("ub")) == []
     assert "❌ no alert for the signals of x (KeyError)" in caplog.text
+
+
+def test_alerts_speak_korean_where_the_settings_do_and_the_log_english(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    names.learn_stocks({"005930": "삼성전자"})
+    (event,) = SignalNews(VirtualClock(NOON), KO).events("dolpha1", rows(-1))
+    assert event.title == "🚀 dolpha1 코스피200 선물 2026-12 A01612: 매도 400.05"
+    assert event.body == "2026-11-20 12:00, 상단 밴드 돌파, 밴드 390.00 ~ 399.00"
+    line = "🚀 dolpha1 KOSPI200 futures 2026-12 A01612: SHORT at 400.05, band_cross_up (12:00)"
+    assert caplog.messages == [line]
+    gap = unfillable_gap(KO, "005930", NOON.date(), NOON, "KIS keeps a year")
+    assert gap.title == "⚠️ 삼성전자 005930: 복구할 수 없는 누락"
+    assert stopped_component(KO, "collector", NOON, "a crash").title == "❌ 중단: 수집기"
+    told = {trouble_begun(KO, name, NOON, "x").title for name in (DISK, CLOCK, CERTIFICATE)}
+    assert told == {"⚠️ 디스크 공간", "⚠️ 시계", "⚠️ 인증서"}
+
+
+def test_the_language_of_the_settings_is_that_of_the_alerts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KRT_LANGUAGE", "ko")
+    assert contact_of(load_settings()).t == KO
+    monkeypatch.delenv("KRT_LANGUAGE")
+    assert contact_of(load_settings()).t == EN  # of the system of the tests
