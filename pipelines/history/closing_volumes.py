@@ -26,6 +26,8 @@ from pipelines.history.request import BackfillContext
 log = logging.getLogger(__name__)
 
 VOLUMES = pl.Schema({"symbol": pl.String(), "volume": pl.Int64(), "turnover": pl.Float64()})
+# Nothing was traded only if there is no turnover and no first price either.
+_VOLUME = "CASE WHEN volume > 0 OR (turnover = 0 AND open = 0 AND high = 0) THEN volume END"
 _AT_ONCE = 8
 _SIZE = SeveralStocks.stocks_per_call
 
@@ -51,11 +53,11 @@ async def closing_volumes(
 
 
 async def _stored(context: BackfillContext, symbols: Sequence[str], day: date) -> pl.DataFrame:
-    """Return VOLUMES of the first snapshot after the close."""
+    """Return VOLUMES of the first snapshot after the close; null where it contradicts itself."""
     held = session(Market.STOCKS, day)
     assert held is not None  # noqa: S101 - the caller has looked
     found = await context.store.query(
-        "SELECT DISTINCT ON (symbol) symbol, volume, turnover FROM market_snapshot"  # noqa: S608
+        f"SELECT DISTINCT ON (symbol) symbol, {_VOLUME} AS volume, turnover FROM market_snapshot"  # noqa: S608
         f" WHERE session = {literal(day)} AND fetched_at >= {literal(held.sealed_at)}"
         f" AND symbol IN ({literals(list(symbols))}) ORDER BY symbol, fetched_at"
     )

@@ -45,6 +45,7 @@ EVERYTHING = (
     "FHKUP03500200",
     "FHPIF05110100",
     "FHKST01010200",
+    "FHKST11300006",
     "CTCA0903R",
     "tokenP",
     "Approval",

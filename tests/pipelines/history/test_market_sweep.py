@@ -12,10 +12,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from engine.fetchers.market_snapshot import SnapshotFetcher
 from engine.kis.stock_layout import MARKETS
 from engine.kis.stock_master import parse_stock_master
 from engine.market.expected import expected_sessions
 from engine.market.universes import members
+from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.listed_stocks import stock_master_file
 from pipelines.history.market_sweep import Sweep, sweep
 from tests.pipelines.history.whole_market import WholeMarket, fewest_calls
@@ -25,6 +27,7 @@ DAY = date(2026, 11, 16)
 CLOSED = datetime(2026, 11, 16, 15, 40)
 MARKET = WholeMarket(5)
 A_CALL_MORE = 0.02  # of the fewest
+COUNTS = "SELECT symbol, count(*) FROM stocks_1m GROUP BY 1"
 
 
 def codes(count: int) -> list[str]:
@@ -110,3 +113,41 @@ async def test_when_its_time_is_up_the_rest_stays_open_and_is_said(
     assert 0 < done.left == left.item() < 100
     assert "takes longer than until 15:40" in caplog.text
     assert f"the time is up with {done.left} of 100 stocks" in caplog.text
+
+
+async def test_answers_that_are_wrong_cost_calls_and_settle_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Empty answers, rows left out and half of the day's volumes missing: no bar is given up."""
+    rules = [
+        {"what": "empty_answer", "endpoint": "FHKST03010230", "every": 7},
+        {"what": "cut", "endpoint": "FHKST03010230", "every": 11},
+        {"what": "html", "endpoint": "FHKST11300006", "limit": 5},
+    ]
+    faults = Scenario.model_validate({"rule": rules})
+    wanted = codes(40)
+    targets = expected_sessions(wanted, DAY, DAY)
+    async with desk(database_url, tmp_path, CLOSED, MARKET, faults, calls_per_second=15) as at:
+        await sweep(at.context, targets, DAY)
+        for _ in range(3):
+            await sweep(await at.next_run(), targets, DAY)
+        await check_whole(at, wanted)
+
+
+async def test_a_volume_that_contradicts_itself_proves_nothing(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KIS says that nothing was traded, beside a first price of the day: every stock is asked."""
+    read = SnapshotFetcher._read
+
+    def without_volume(*args: object) -> pl.DataFrame:
+        return read(*args).with_columns(volume=pl.lit(0, pl.Int64))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SnapshotFetcher, "_read", without_volume)
+    wanted = codes(20)
+    targets = expected_sessions(wanted, DAY, DAY)
+    async with desk(database_url, tmp_path, CLOSED, MARKET, calls_per_second=15) as at:
+        await sweep(at.context, targets, DAY)
+        counts = dict((await at.frame(COUNTS)).iter_rows())
+        served = {symbol: at.served(symbol, DAY).height for symbol in wanted}
+    assert counts == {symbol: bars for symbol, bars in served.items() if bars}
