@@ -200,12 +200,29 @@ def check_choices_and_keys(seen: Seen, url: str) -> None:
     seen.expect("#kind span", "textContent", "simulated data")
     focus = "document.getElementById('chart').focus(); return document.activeElement.id"
     assert seen.run(focus) == "chart"
+    check_the_keys(seen)
     names = "[...document.querySelectorAll('select, input, button')]"
     named = f"return {names}.every(e => (e.labels && e.labels.length) || e.textContent.trim())"
     assert seen.run(named)
     assert seen.run(
         "return [...document.querySelectorAll('.pictures svg')].every(e => e.ariaLabel)"
     )
+
+
+def check_the_keys(seen: Seen) -> None:
+    """Each key moves the chart, and 0 shows the day again, just as it was."""
+    from selenium.webdriver.common.keys import Keys
+
+    drawn = "return [...document.querySelectorAll('#chart canvas')].map(c => c.toDataURL()).join()"
+    chart = seen.browser.find_element("id", "chart")
+    before = []
+    for key in ("0", Keys.ARROW_LEFT, "+", "-", Keys.ARROW_RIGHT):
+        chart.send_keys(key)
+        moved = f"(() => {{ {drawn} }})()"
+        seen.wait(f"!{before!r}.includes({moved})", f"{key!r} moved nothing")
+        before.append(seen.run(drawn))
+    chart.send_keys("0")
+    seen.wait(f"{moved} === {before[0]!r}", "0 did not show the day again")
 
 
 def check_the_wide_page(seen: Seen) -> None:
