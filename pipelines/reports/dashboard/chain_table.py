@@ -28,7 +28,6 @@ def chain_table(t: Texts, options: ShownOptions | None, *, all_strikes: bool) ->
     rows = "".join(_row(t, row, atm) for row in shown.iter_rows(named=True))
     at = f"{options.at:%Y-%m-%d %H:%M}"
     title = t("chain_title", name=t.name(parse(options.chain)), at=at)
-    since = f"{options.since:%H:%M}" if options.since else cards.NONE
     other = "near" if all_strikes else "all"
     words = t(f"strikes_{other}", count=options.strikes.height)
     more = f'<button type=button data-strikes="{other}">{escape(words)}</button>'
@@ -37,7 +36,7 @@ def chain_table(t: Texts, options: ShownOptions | None, *, all_strikes: bool) ->
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
         f'<table class="chain" role="table">{_header(t)}<tbody role="rowgroup">{rows}</tbody>'
         f"</table></div>{more}",
-        " · ".join([t("chain_note", since=since), *_unquoted(t, shown)]),
+        " · ".join([t("chain_note", since=options.since_text), *_unquoted(t, shown)]),
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from engine.features.modelled import with_smile_values
-from engine.history.option_flow import open_interest_changes
 from engine.market.products import SERIES
 from engine.market.symbols import OptionChain, parse
 from engine.schemas import ALL_MATURITIES
@@ -47,6 +46,14 @@ class ShownOptions:
         return moment
 
     @property
+    def since_text(self) -> str:
+        """The moment that changes of open interest refer to, with its day if that is another."""
+        if self.since is None:
+            return "–"
+        today = self.since.date() == self.at.date()
+        return f"{self.since:%H:%M}" if today else f"{self.since:%m-%d %H:%M}"
+
+    @property
     def chain(self) -> str:
         """The underlying_symbol of the chain."""
         return str(self.summary["underlying_symbol"])
@@ -79,7 +86,7 @@ def read_options(
         chain_with_greeks(rows).lazy(), _at_chain(surface, rows).lazy()
     ).collect()
     own = valued.filter(pl.col("underlying_symbol") == chain.code)
-    first = ask(sql_text("dashboard", "first_chain.sql", chain=literal(chain.code), **today))
+    before = ask(sql_text("dashboard", "interest_before.sql", chain=literal(chain.code), **today))
     out = pl.col("option_type") == pl.when(_above_forward()).then(pl.lit("C")).otherwise(
         pl.lit("P")
     )
@@ -93,8 +100,8 @@ def read_options(
     )
     return ShownOptions(
         summary,
-        _by_strike(own, first),
-        first["timestamp"].min(),  # type: ignore[arg-type]
+        _by_strike(own, before),
+        before["timestamp"].min(),  # type: ignore[arg-type]
         smiles,
         surface.sort("years"),
         next(iter(whole), {}),
@@ -146,18 +153,17 @@ def _at_chain(surface: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     return surface.drop("timestamp").join(moments, on="underlying_symbol")
 
 
-def _by_strike(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    """Return the chain with calls and puts of a strike in one row, ascending."""
-    names = ["timestamp", "underlying_symbol", "symbol", "strike", "option_type", "open_interest"]
-    both = pl.concat([first.select(names), rows.select(names)]).unique()
-    changes = open_interest_changes(both.lazy()).collect()
+def _by_strike(rows: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Return the chain with calls and puts of a strike in one row, ascending.
+
+    The change of open interest is that since the snapshot `before`.
+    """
+    option = ["strike", "option_type"]
+    known = before.select(*option, interest_before="open_interest").unique(option)
     valued = (
-        rows.join(
-            changes.select("timestamp", "strike", "option_type", "change"),
-            on=["timestamp", "strike", "option_type"],
-            how="left",
-        )
+        rows.join(known, on=option, how="left")
         .with_columns(
+            change=pl.col("open_interest") - pl.col("interest_before"),
             iv=pl.coalesce("model_iv", "fitted_iv"),
             delta=pl.coalesce("model_delta", "fitted_delta"),
         )

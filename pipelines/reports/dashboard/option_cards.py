@@ -127,8 +127,8 @@ def _exposure(t: Texts, options: ShownOptions) -> str:
 
 def _interest(t: Texts, options: ShownOptions) -> str:
     """Return how the open interest of each strike has changed: calls and puts of the chain."""
-    title, forward, since = t("interest_title"), options.summary["forward"], options.since
-    if forward is None or since is None:
+    title, forward = t("interest_title"), options.summary["forward"]
+    if forward is None or options.since is None:
         return _card(title, "", "", t("smile_none"), "interest")
     near = options.strikes.filter((pl.col("strike") / forward - 1).abs() <= NEAR)
     sides = [
@@ -137,7 +137,7 @@ def _interest(t: Texts, options: ShownOptions) -> str:
     ]
     rules = [Marker(f"{t('underlying')} {forward:,.1f}", forward, "forward")]
     drawn = picture(title, sides, rules=rules)
-    return _card(title, "", drawn, t("interest_note", since=f"{since:%H:%M}"), "interest")
+    return _card(title, "", drawn, t("interest_note", since=options.since_text), "interest")
 
 
 def _term(t: Texts, options: ShownOptions) -> str:

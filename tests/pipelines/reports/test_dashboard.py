@@ -24,7 +24,7 @@ from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.texts import LANGUAGES, Texts
-from tests.databases import command
+from tests.databases import command, fresh_database
 
 NOON = datetime(2026, 11, 16, 12, 0)
 KO, EN = Texts("ko"), Texts("en")
@@ -221,6 +221,24 @@ def test_the_chain_is_shown_by_strike_as_it_is_stored(viewer: Viewer, filled: st
     assert "모든 행사가 (31)" in near
 
 
+def test_open_interest_is_compared_with_the_session_before(filled_template: str) -> None:
+    """Where its last snapshot is stored; what is not listed there has no change."""
+    of_nine = "timestamp = '2026-11-16 09:00' AND underlying_symbol = '202612_KOSPI200'"
+    with fresh_database(filled_template) as url:
+        for table in ("option_chain_raw", "option_summary"):
+            moved = f"UPDATE {table} SET timestamp = '2026-11-13 15:45' WHERE {of_nine}"
+            command(url, moved)
+        command(
+            url, "DELETE FROM option_chain_raw WHERE timestamp < '2026-11-14' AND strike = 1050"
+        )
+        look = Viewer(reader_url(url), simulated=False, clock=Noon()).read()
+    html = look.parts(EN)["chain"]
+    assert "since the snapshot of 11-13 15:45" in html
+    for strike, change in ((1052.5, "▲ 55"), (1050.0, "–")):
+        row = html[html.index(f'data-strike="{strike:g}"') :]
+        assert re.findall(r"<t[dh][^>]*>([^<]*)", row[: row.index("</tr>")])[1] == change
+
+
 def test_strikes_without_bid_and_ask_are_explained(viewer: Viewer) -> None:
     look = viewer.read()
     assert look.board is not None
@@ -255,7 +273,7 @@ def test_cards_of_options_say_what_is_stored(viewer: Viewer, filled: str) -> Non
     assert f"{summary['atm_volatility']:,.2f} %" in said
     assert f"{summary['forward']:,.2f}" in said
     assert html.count("<polyline") >= 8  # two smiles, the terms, an index, interest, three groups
-    assert "by strike, since the first snapshot at 09:00 (contracts)" in said
+    assert "by strike, since the snapshot of 09:00 (contracts)" in said
 
 
 def test_flows_are_the_last_sums_of_the_day(viewer: Viewer, filled: str) -> None:
