@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -43,7 +44,7 @@ def print_findings(findings: Sequence[Finding], *, as_json: bool = False) -> Non
         table.add_row(_SIGNS[finding.state], Text(finding.check, _STYLES[finding.state]), says)
         if finding.remedy and finding.state != "well":
             table.add_row("", "", Text(f"→ {finding.remedy}", "bold"))
-    console.print(table)
+    console.print(Group(table))  # its sentences are folded, in a file too; a table would not be
     console.print(_conclusion(findings))
 
 

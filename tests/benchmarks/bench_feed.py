@@ -38,7 +38,7 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.stream.frames import FrameWriter
 from engine.simulator.stream.services import SERVICES
 from engine.store import MergeCounts, Store, Writer
-from pipelines.day.alerts import Alerts
+from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.fed_streams import FedStreams
 from pipelines.day.ingest import Ingestor
 from pipelines.day.market_states import HaltWatch
@@ -171,7 +171,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         writer = Writer(url, clock, Path(here), takes=is_not_trades)
         trades = Writer(url, clock, Path(here), takes=is_trades)
         stats = DayStatistics(day, simulated=True)
-        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
         await open_windows(day, virtual, ingestor)
         await virtual.close()
         keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)

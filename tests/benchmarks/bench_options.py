@@ -12,9 +12,9 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import polars as pl
 from polars.testing import assert_frame_equal
 from vollib.black.greeks import analytical
@@ -30,6 +30,9 @@ from engine.features.summary import option_summary
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row, as_in_a_day, in_turns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OPEN = datetime(2026, 11, 2, 8, 46)
 EXPIRY = datetime(2026, 12, 10, 15, 20)
@@ -189,7 +192,7 @@ def _rows(
 
     return [
         Row(
-            f"a matrix vs row by row in pandas{end}", took["matrix"], walked, 200, most=most(0.003)
+            f"a matrix vs by row in pandas{end}", took["matrix"], walked, 200, most=most(0.003)
         ),
         Row(
             f"{snapshots:,} matrices vs in pandas{end}",
@@ -205,7 +208,7 @@ def _rows(
             options,
             most=most(0.0009),
         ),
-        Row(f"a summary with its greeks vs pandas' matrix{end}", took["summary"], walked, 200),
+        Row(f"a summary with its greeks vs pandas{end}", took["summary"], walked, 200),
         Row(f"the forward of a snapshot{end}", took["forward"], rows=200),
         Row(f"the forwards of {snapshots:,} snapshots{end}", took["forwards"], rows=all_options),
         Row(f"forward, greeks, matrix, summary{end}", took["whole way"], rows=200),

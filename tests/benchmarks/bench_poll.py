@@ -26,7 +26,7 @@ from engine.settings import AppKey, KisSettings
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import serve
 from engine.store import Writer
-from pipelines.day.alerts import Alerts
+from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
@@ -135,7 +135,7 @@ async def open_polling(
         client = KisClient(settings, clock, folder=Path(here))
         writer = Writer(url, clock, Path(here) / "spool")
         stats = DayStatistics(day_plan(1), simulated=True)
-        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
         fetchers = {name: source(client) for name, source in FETCHERS.items()}
         try:
             yield PollingManager(clock, ingestor, fetchers, settings.polling_interval)

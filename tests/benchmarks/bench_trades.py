@@ -28,7 +28,7 @@ from engine.kis.stream.frames import Frame
 from engine.store import Store, Writer
 from engine.store.connection import Connection, fetch_frame
 from engine.store.trade_files import TradeFiles, file_of
-from pipelines.day.alerts import Alerts
+from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.fed_streams import FedStreams
 from pipelines.day.ingest import Ingestor
 from pipelines.day.market_states import HaltWatch
@@ -189,7 +189,7 @@ async def _steady(url: str, seconds: int, rate: int) -> dict[str, Any]:
         writer = Writer(url, clock, Path(here), takes=is_not_trades)
         trades = Writer(url, clock, Path(here), takes=is_trades)
         stats = DayStatistics(day, simulated=True)
-        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, set()))
+        ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
         keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)
         watch = HaltWatch(day, ingestor, is_on=False)
         told = FedStreams(day, ingestor, clock)

@@ -18,7 +18,7 @@ from engine.market.products import option_series
 from engine.store import Store, Writer
 from pipelines.chains import chain_surface, chain_with_greeks
 from pipelines.day import ingest
-from pipelines.day.alerts import Alerts
+from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed, plan
@@ -142,7 +142,7 @@ async def test_a_minute_has_one_surface_unless_a_chain_is_late(
 def ready(clock: Clock, database_url: str, folder: Path) -> tuple[Writer, Ingestor]:
     stats = DayStatistics(plan(Feed(("005930",), ("A01",), ()), DAY), simulated=True)
     writer = Writer(database_url, clock, folder / "spool")
-    return writer, Ingestor(writer, clock, stats, Alerts((), clock, set()))
+    return writer, Ingestor(writer, clock, stats, Alerts((), clock, Contact()))
 
 
 async def take(ingestor: Ingestor, chain: pl.DataFrame) -> None:
