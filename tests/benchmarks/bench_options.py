@@ -191,9 +191,7 @@ def _rows(
         return seconds if targets else None
 
     return [
-        Row(
-            f"a matrix vs by row in pandas{end}", took["matrix"], walked, 200, most=most(0.003)
-        ),
+        Row(f"a matrix vs by row in pandas{end}", took["matrix"], walked, 200, most=most(0.003)),
         Row(
             f"{snapshots:,} matrices vs in pandas{end}",
             took["matrices"],

@@ -32,6 +32,7 @@ from engine.errors import StoreError
 from engine.store.connection import Connection
 from engine.store.embedded.programs import MAJOR, Programs
 from engine.store.embedded.running import hold_for_server, is_held
+from engine.store.identifiers import literal
 
 log = logging.getLogger(__name__)
 
@@ -184,9 +185,8 @@ class Cluster:
         """Make our database unless it exists."""
         url = self.url().replace(f"/{DATABASE}?", "/postgres?")
         with closing(Connection(url, "krt")) as maintenance:
-            found = maintenance.query("SELECT 1 FROM pg_database WHERE datname = 'krt'")
-            if found.num_rows == 0:
-                maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
+            if not _has_database(maintenance):
+                make_database(maintenance)
 
     def _pid(self) -> int | None:
         try:
@@ -255,6 +255,20 @@ def _from_within(path: Path) -> Path:
 def _quoted(value: str) -> str:
     """Return a value of a setting as Postgres's file of settings has it."""
     return "'{}'".format(value.replace("\\", "\\\\").replace("'", "''"))
+
+
+def make_database(maintenance: Connection) -> None:
+    """Make our database; another command may do so at the same moment, after `live --fresh`."""
+    try:
+        maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
+    except StoreError:
+        if not _has_database(maintenance):
+            raise
+
+
+def _has_database(maintenance: Connection) -> bool:
+    found = maintenance.query(f"SELECT 1 FROM pg_database WHERE datname = {literal(DATABASE)}")
+    return found.num_rows > 0
 
 
 def _read(path: Path) -> str:

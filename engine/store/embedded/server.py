@@ -29,7 +29,7 @@ from engine.errors import InputError, KrtError
 from engine.files import make_folder, private_folder
 from engine.settings import SYSTEM_FOLDER
 from engine.store.connection import Connection
-from engine.store.embedded.cluster import DATABASE, Cluster, data_folder
+from engine.store.embedded.cluster import DATABASE, Cluster, data_folder, make_database
 from engine.store.embedded.programs import (
     find_programs,
     runs_under_another_account,
@@ -80,7 +80,7 @@ def recreate_database(url: str) -> None:
     """
     with closing(Connection(url.replace(f"/{DATABASE}?", "/postgres?"), "fresh")) as maintenance:
         maintenance.execute_alone(f"DROP DATABASE {DATABASE}")
-        maintenance.execute_alone(f"CREATE DATABASE {DATABASE}")
+        make_database(maintenance)
 
 
 def _prepare(folder: Path) -> None:

@@ -23,7 +23,8 @@ import pytest
 from engine.errors import InputError, StoreError
 from engine.store import embedded_server, migrate
 from engine.store.connection import Connection
-from engine.store.embedded.cluster import data_folder
+from engine.store.embedded import cluster
+from engine.store.embedded.cluster import data_folder, make_database
 from engine.store.embedded.programs import find_programs
 from tests.engine.store.kill_loop import kill_server
 from tests.paths import ROOT
@@ -51,6 +52,21 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the condition was not met within a minute")
+
+
+def test_who_makes_the_database_second_finds_it_made(server_url: str) -> None:
+    """`live --fresh` drops it and makes it anew; a page that opens meanwhile makes it, too."""
+    with closing(Connection(server_url, "test")) as maintenance:
+        make_database(maintenance)  # there is one already
+        assert cluster._has_database(maintenance)
+
+
+def test_who_may_make_no_database_is_told(server_url: str) -> None:
+    with closing(Connection(server_url, "test")) as maintenance, pytest.MonkeyPatch.context() as p:
+        p.setattr(cluster, "DATABASE", "no_such_database")
+        maintenance.query("SELECT set_config('role', 'pg_monitor', false)", read_only=False)
+        with pytest.raises(StoreError, match="permission denied"):
+            make_database(maintenance)
 
 
 def another_process(folder: Path, then: str) -> subprocess.Popen[str]:
