@@ -268,7 +268,7 @@ def make_database(maintenance: Connection) -> None:
 
 def _has_database(maintenance: Connection) -> bool:
     found = maintenance.query(f"SELECT 1 FROM pg_database WHERE datname = {literal(DATABASE)}")
-    return found.num_rows > 0
+    return bool(found.num_rows)
 
 
 def _read(path: Path) -> str:
