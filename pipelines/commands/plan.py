@@ -5,6 +5,8 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 
+import polars as pl
+
 from engine.clock import WallClock, today
 from engine.settings import load_settings
 from engine.simulator.market.synthetic import SyntheticMarket
@@ -52,7 +54,10 @@ def _as_json(found: Budget) -> dict[str, object]:
 
 def _show(found: Budget) -> None:
     console = PlainConsole()
-    console.print(frame_table(found.parts, "what the settings cost"))
+    parts = found.parts.rename(lambda name: name.replace("_", " "))
+    numbers = parts.columns[1:]
+    shown = parts.with_columns(pl.col(numbers).map_elements("{:,}".format, pl.String))
+    console.print(frame_table(shown, "what the settings cost", numbers))
     console.print(
         f"{found.calls} of {found.most:.0f} calls a minute, which is a pace of"
         f" {found.calls / 60:.1f} calls a second"
