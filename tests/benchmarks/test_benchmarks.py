@@ -20,7 +20,10 @@ from tests.benchmarks.bench_peers import peers_python
 from tests.benchmarks.rows import Row
 from tests.benchmarks.table import WHAT, WIDTH, table
 
-PEERS = pytest.param("peers", marks=pytest.mark.long)  # 73 packages, of which numba compiles
+SLOW = (
+    "growth",
+    "peers",
+)  # 73 packages, of which numba compiles; a market's year, though a small one
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,9 @@ def env(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
         yield BenchEnv(server_url, tmp_path_factory.mktemp("stage"), stack)
 
 
-@pytest.mark.parametrize("part", [*(part for part in PARTS if part != "peers"), PEERS])
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.long] * (part in SLOW)) for part in PARTS]
+)
 def test_a_part_runs(env: BenchEnv, part: str) -> None:
     if part == "peers":
         try:

@@ -31,18 +31,19 @@ from tests.soak.report import Played, rows, slope, what_grows
 from tests.soak.server import Disk, Server, disk
 
 # Two sessions, with the feed. The crash of limit_down, begun at 15:01, in a storm; the collector is
-# killed at 15:23, the server at 15:43. And, among the long tests: killed at 14:58 and 15:35,
+# killed at 15:23, the server at 15:43. In the others: killed at 14:58 and 15:35,
 # connections taken away at 15:15; a halted stock; limits widened up and down, with rows that cannot
 # be bars.
 SEASONS = [
     pytest.param(31282, ["storm", "kill", "server", "limit_down"], 2, id="31282"),
-    pytest.param(20906, ["storm", "kill", "away", "kill"], 3, id="20906", marks=pytest.mark.long),
-    pytest.param(20993, ["fine", "kill", "stock halted"], 2, id="20993", marks=pytest.mark.long),
-    pytest.param(27142, ["drawn", "clock", "wide limits"], 1, id="27142", marks=pytest.mark.long),
-    pytest.param(28858, ["second", "kill", "wide limits"], 2, id="28858", marks=pytest.mark.long),
+    pytest.param(20906, ["storm", "kill", "away", "kill"], 3, id="20906"),
+    pytest.param(20993, ["fine", "kill", "stock halted"], 2, id="20993"),
+    pytest.param(27142, ["drawn", "clock", "wide limits"], 1, id="27142"),
+    pytest.param(28858, ["second", "kill", "wide limits"], 2, id="28858"),
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "drawn", "lives"), SEASONS)
 def test_a_short_season_keeps_every_promise(seed: int, drawn: list[str], lives: int) -> None:
     season = plan_season(seed, FROM, 1)

@@ -108,7 +108,7 @@ def rows_kept(folder: Path) -> int:
     "contained",
     [
         pytest.param(True, id="container first", marks=pytest.mark.long),
-        pytest.param(False, id="container second"),
+        pytest.param(False, id="container second", marks=pytest.mark.long),
     ],
 )
 def test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
