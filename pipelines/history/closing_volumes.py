@@ -26,8 +26,12 @@ from pipelines.history.request import BackfillContext
 log = logging.getLogger(__name__)
 
 VOLUMES = pl.Schema({"symbol": pl.String(), "volume": pl.Int64(), "turnover": pl.Float64()})
-# Nothing was traded only if there is no turnover and no first price either.
-_VOLUME = "CASE WHEN volume > 0 OR (turnover = 0 AND open = 0 AND high = 0) THEN volume END"
+# Nothing was traded only if there is no turnover and no first price either. A day's volume never
+# shrinks, either: one below what KIS had said during the session cannot be right.
+_VOLUME = (
+    "CASE WHEN volume >= most AND (volume > 0 OR (turnover = 0 AND open = 0 AND high = 0))"
+    " THEN volume END"
+)
 _AT_ONCE = 8
 _SIZE = SeveralStocks.stocks_per_call
 
@@ -57,9 +61,11 @@ async def _stored(context: BackfillContext, symbols: Sequence[str], day: date) -
     held = session(Market.STOCKS, day)
     assert held is not None  # noqa: S101 - the caller has looked
     found = await context.store.query(
-        f"SELECT DISTINCT ON (symbol) symbol, {_VOLUME} AS volume, turnover FROM market_snapshot"  # noqa: S608
-        f" WHERE session = {literal(day)} AND fetched_at >= {literal(held.sealed_at)}"
-        f" AND symbol IN ({literals(list(symbols))}) ORDER BY symbol, fetched_at"
+        f"SELECT DISTINCT ON (symbol) symbol, {_VOLUME} AS volume, turnover"  # noqa: S608
+        " FROM (SELECT *, max(volume) OVER (PARTITION BY symbol) AS most FROM market_snapshot"
+        f" WHERE session = {literal(day)} AND fetched_at >= {literal(held.opens)}"
+        f" AND symbol IN ({literals(list(symbols))})) AS of_day"
+        f" WHERE fetched_at >= {literal(held.sealed_at)} ORDER BY symbol, fetched_at"
     )
     return pl.DataFrame(found).cast(VOLUMES)
 

@@ -19,6 +19,7 @@ from engine.market.expected import expected_sessions
 from engine.market.universes import members
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.listed_stocks import stock_master_file
+from pipelines.history.closing_volumes import closing_volumes
 from pipelines.history.market_sweep import Sweep, sweep
 from tests.pipelines.history.whole_market import WholeMarket, fewest_calls
 from tests.pipelines.simulated import Desk, desk
@@ -151,3 +152,27 @@ async def test_a_volume_that_contradicts_itself_proves_nothing(
         counts = dict((await at.frame(COUNTS)).iter_rows())
         served = {symbol: at.served(symbol, DAY).height for symbol in wanted}
     assert counts == {symbol: bars for symbol, bars in served.items() if bars}
+
+
+async def test_a_volume_that_has_shrunk_since_the_session_proves_nothing(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the close KIS says of every stock that it did not trade; at noon it had volumes."""
+    wanted = codes(20)
+    async with desk(database_url, tmp_path, CLOSED, MARKET, calls_per_second=15) as at:
+        traded = await closing_volumes(at.context, wanted, DAY)
+        await at.context.store.execute(
+            "UPDATE market_snapshot SET timestamp = timestamp - interval '3 hours',"
+            " fetched_at = fetched_at - interval '3 hours'"
+        )
+        read = SnapshotFetcher._read
+
+        def nothing(*args: object) -> pl.DataFrame:
+            zero = dict.fromkeys(("turnover", "open", "high"), pl.lit(0.0))
+            return read(*args).with_columns(volume=pl.lit(0, pl.Int64), **zero)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(SnapshotFetcher, "_read", nothing)
+        now = dict((await closing_volumes(at.context, wanted, DAY))["symbol", "volume"].iter_rows())
+    before = dict(traded["symbol", "volume"].iter_rows())
+    assert sum(1 for volume in before.values() if volume) > 10
+    assert now == {symbol: None if volume else 0 for symbol, volume in before.items()}
