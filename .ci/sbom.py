@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def make(file: Path) -> str:
-    """Write the bill; return why there is none, empty if there is one."""
+    """Write the bill; return why it could not be written, or an empty text."""
     uv = shutil.which("uv") or "uv"
     command = [
         uv,

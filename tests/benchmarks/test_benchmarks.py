@@ -20,10 +20,8 @@ from tests.benchmarks.bench_peers import peers_python
 from tests.benchmarks.rows import Row
 from tests.benchmarks.table import WHAT, WIDTH, table
 
-SLOW = (
-    "growth",
-    "peers",
-)  # 73 packages, of which numba compiles; a market's year, though a small one
+# A market's year, though a small one; 73 packages, of which numba compiles.
+SLOW = ("growth", "peers")
 
 
 @pytest.fixture(scope="module")
