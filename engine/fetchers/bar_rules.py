@@ -57,12 +57,14 @@ class Rules:
 
     `max_price_ratio` is how many times the price around it a bar may be (None: any) before it has
     to be given twice; `given` are the rows (VALUES) that an earlier answer had of this kind.
+    `day_before`: rows of the session before, and nothing else, are no surprise.
     """
 
     session: Session
     as_of: datetime
     max_price_ratio: float | None = None
     given: pl.DataFrame | None = None
+    day_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
         bars, others = _each_minute_once(bars)
         rejected.append(others.with_columns(_reason(REPEATED)))
     goes_back = bool(rows["before"].any())
-    before = rows["before"].sum() if len(bars) else 0
+    before = rows["before"].sum() if len(bars) or rules.day_before else 0
     if before:  # KIS goes on into the session before: nothing is wrong with that
         rejected = [part.filter(pl.col("before").not_()) for part in rejected]
     counts = {"rows": len(texts), "bars": len(bars), "of the session before": int(before)}

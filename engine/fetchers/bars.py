@@ -68,8 +68,9 @@ class BarFetcher(PriceFetcher):
     async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
         """Yield the bars of each page, from the newest backwards, each page before the last one.
 
-        Ends when the first stamp wanted is reached, when a page brings nothing older, or when the
-        bars have the volume of the whole day.
+        Ends when the first stamp wanted is reached, when a page brings nothing older or goes on
+        into the session before, or when the bars have the volume of the whole day and their page
+        has room for more.
         """
         session = request.session
         wanted = request.first_wanted
@@ -79,10 +80,13 @@ class BarFetcher(PriceFetcher):
             bars = await self._page(request, newest)
             yield bars
             volume += int(bars.unique("timestamp")["volume"].sum())
-            if volume == request.day_volume:
-                return
             oldest = _oldest_label(bars, session)
             if wanted is None or oldest is None or not session.label_of(wanted) < oldest <= newest:
+                return
+            page = self._pages_read[-1]
+            if (page.goes_back and page.readable) or (
+                volume == request.day_volume and not page.is_full
+            ):
                 return
             newest = session.label_before(oldest)
 
@@ -101,7 +105,7 @@ class BarFetcher(PriceFetcher):
         session = request.session
         if request.is_live_poll:
             self._keep_state(answer, _stamp_of(newest, session))
-        split = self._split(answer, session)
+        split = self._split(answer, session, day_before=request.day_volume is not None)
         if not request.is_live_poll:  # a poll of the running day settles nothing
             stamp = _stamp_of(newest, session)
             page = read_page(answer, split, session, stamp, question.rows_per_call)
@@ -132,12 +136,12 @@ class BarFetcher(PriceFetcher):
         """Return the answer's bars in the columns of `schema`, newest first; keep the others."""
         return self._stored_columns(self._split(answer, session).bars, session, answer)
 
-    def _split(self, answer: Answer, session: Session) -> SplitRows:
+    def _split(self, answer: Answer, session: Session, *, day_before: bool = False) -> SplitRows:
         """Divide the answer's rows into bars and others, and keep the others."""
         rows = answer.rows("output2")
         ratio = self.max_price_ratio.get(type(parse(answer.symbol)))
         given = self._second_answers.given(answer.symbol, session)
-        rules = Rules(session, answer.as_of, ratio, given)
+        rules = Rules(session, answer.as_of, ratio, given, day_before)
         split = split_rows(codec.columns(rows, self.fields.names()), self.fields, rules)
         self._second_answers.note(answer, session, split)
         self.counts.update(split.counts)

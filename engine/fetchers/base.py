@@ -32,8 +32,9 @@ class BarRequest:
     """Bars of one symbol in one session.
 
     `until` is the last stamp wanted (None: the last minute that has ended). One page, unless
-    `since`, the first stamp wanted, or `whole_day` asks for more. `deadline` is when to give up.
-    `day_volume` is what was traded on the whole day: with bars that have it the pages end.
+    `since`, the first stamp wanted, or `whole_day` asks for more: of stocks the answers then go on
+    into the session before. `deadline` is when to give up. `day_volume` is what was traded on the
+    whole day: with bars that have it the pages end.
     """
 
     symbol: str

@@ -39,6 +39,10 @@ class StockBarFetcher(BarFetcher):
         market, code = _asked_as(request.symbol)
         first = request.first_wanted
         one_call = (StockMinutesToday.rows_per_call - 1) * MINUTE
+        if request.whole_day:
+            return StockMinutes(
+                request.symbol, request.session.date, label, market, code, past=True
+            )
         if request.session.date == today and (first is None or newest - first < one_call):
             return StockMinutesToday(request.symbol, label, market, code)
         return StockMinutes(request.symbol, request.session.date, label, market, code)

@@ -8,7 +8,8 @@ about a missing stamp that lies within it is one of these:
     DOUBTED   its row is there and stands far from the others: a bar once KIS gives it again
     LEFT_OUT  the page shows bars before and after it, and its turnover says that there is one more
     PROVEN    the page shows bars before and after it, nothing that was refused, and its turnover
-              says that nothing was traded between the two (`engine.history.turnover`)
+              says that nothing was traded between the two (`engine.history.turnover`); or it shows
+              no bar of a stock of which KIS's quotation says that it was not traded on the day
     BETWEEN   the page shows bars before and after it: one of the two answers that are needed
     ONCE      the page shows nothing at it: the same, and weaker about what was refused
     NOTHING   the page proves nothing; why
@@ -80,13 +81,17 @@ class Known:
 
     `stored` and `waiting` are stamps: of bars in the table, and of bars that wait in a spool (None:
     it cannot be read). `always_trades`: a front month, no minute of which is empty but between
-    bars. `traded_before`: it has bars of the session before. `gone`: why KIS may have dropped it.
+    bars. `traded_before`: it has bars of the session before. `untraded`: KIS's quotation after the
+    close says that no price was made on the day, while KIS's bars of that day were there of others.
+    `halted`: the day's master file says so. `gone`: why KIS may have dropped it.
     """
 
     stored: frozenset[datetime] = frozenset()
     waiting: frozenset[datetime] | None = frozenset()
     always_trades: bool = False
     traded_before: bool = False
+    untraded: bool = False
+    halted: bool = False
     gone: str | None = None
 
 
@@ -204,11 +209,15 @@ def _lesser(page: Page, known: Known) -> tuple[str, str | None]:
     """Return what the page says about minutes that have no bars on both sides, and why."""
     if page.refused:
         return NOTHING, BESIDE_REFUSED
+    none = not (known.stored or page.stamps or known.waiting)
+    # KIS also answers with no row at all where it has nothing to say: that agrees with nothing.
+    if none and known.untraded and (page.goes_back or known.halted):
+        return PROVEN, None
     if known.gone and not page.stamps:  # nobody trades a contract that has expired
         return ONCE, DOUBTFUL
     if known.always_trades:
         return NOTHING, FRONT_MONTH
-    if known.traded_before and not (known.stored or page.stamps or known.waiting):
+    if none and known.traded_before:
         return NOTHING, TRADED
     return ONCE, DOUBTFUL
 
@@ -261,7 +270,7 @@ def apply_day_volumes(marks: pl.DataFrame, complete: Sequence[str]) -> pl.DataFr
     """Return the marks (ledger.MARKS) with the open minutes of stocks settled that are complete.
 
     Of a complete stock the stored bars have together the volume that KIS gave, after the close, for
-    the whole day; where that is 0 there are none. Then nothing was traded in any other minute.
+    the whole day, and it is not 0. Then nothing was traded in any other minute.
     """
     proven = (pl.col("state") == "open") & pl.col("symbol").is_in(complete)
     return marks.with_columns(

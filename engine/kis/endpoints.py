@@ -112,7 +112,8 @@ class StockMinutesToday(_Quotation):
 class StockMinutes(_Quotation):
     """Minute bars of a stock on any day, FHKST03010230. 120 rows a call, newest first, one year.
 
-    The columns of `StockMinutesToday`. Near the open, rows of the day before are mixed in.
+    The columns of `StockMinutesToday`. Near the open, rows of the day before are mixed in; with
+    `past` the answer goes on into them.
     """
 
     tr_id: ClassVar[str] = "FHKST03010230"
@@ -124,6 +125,7 @@ class StockMinutes(_Quotation):
     label: str
     market: str = "J"
     code: str = ""
+    past: bool = False
 
     def params(self) -> dict[str, str]:
         """Return the query; the empty key must be there."""
@@ -132,7 +134,7 @@ class StockMinutes(_Quotation):
             "FID_INPUT_ISCD": self.code or self.symbol,
             "FID_INPUT_HOUR_1": self.label,
             "FID_INPUT_DATE_1": f"{self.day:%Y%m%d}",
-            "FID_PW_DATA_INCU_YN": "N",
+            "FID_PW_DATA_INCU_YN": "Y" if self.past else "N",
             "FID_FAKE_TICK_INCU_YN": "",
         }
 

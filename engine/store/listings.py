@@ -10,6 +10,7 @@ from datetime import date
 import polars as pl
 
 from engine import schemas
+from engine.store.identifiers import literal
 from engine.store.merge import MergeCounts
 from engine.store.store import Store
 
@@ -49,3 +50,12 @@ def continue_listings(listings: pl.DataFrame, known: pl.DataFrame, day: date) ->
         )
         .select(pl.exclude([f"_{name}" for name in known.columns if name != "symbol"]))
     )
+
+
+async def is_halted(store: Store, symbol: str, day: date) -> bool:
+    """Say whether the master file of a day had a stock's trading suspended."""
+    found = await store.query(
+        f"SELECT 1 AS found FROM stock_listings WHERE symbol = {literal(symbol)} AND halted"
+        f" AND {literal(day)} BETWEEN seen_first AND seen_last LIMIT 1"
+    )
+    return bool(found.num_rows)

@@ -1,8 +1,8 @@
 """What KIS says after the close that was traded of many stocks on the day: the closing snapshot.
 
 Asked of 30 stocks a call and kept in `market_snapshot`, so that a sweep that begins again knows it
-without asking. It says which stocks traded most, which not at all, and when the bars of one are
-complete (`engine.history.evidence`).
+without asking. It says which stocks traded most, and when the bars of one are complete; of one that
+did not trade it is one of two answers that have to agree (`engine.history.evidence`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,29 @@ from engine.errors import KisError, KisKeyRefused
 from engine.fetchers.market_snapshot import SnapshotFetcher, SnapshotRequest
 from engine.kis.endpoints import SeveralStocks
 from engine.market.sessions import Market, session
+from engine.schemas import REST
+from engine.store import Store
 from engine.store.identifiers import literal, literals
 from pipelines.history.request import BackfillContext
 
 log = logging.getLogger(__name__)
 
-VOLUMES = pl.Schema({"symbol": pl.String(), "volume": pl.Int64(), "turnover": pl.Float64()})
+VOLUMES = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "volume": pl.Int64(),  # shares of the day; null where KIS contradicts itself
+        "turnover": pl.Float64(),  # KRW
+        "untraded": pl.Boolean(),  # no price was made in the session, by each row of the day
+    }
+)
 # Nothing was traded only if there is no turnover and no first price either. A day's volume never
 # shrinks, either: one below what KIS had said during the session cannot be right.
 _VOLUME = (
     "CASE WHEN volume >= most AND (volume > 0 OR (turnover = 0 AND open = 0 AND high = 0))"
     " THEN volume END"
 )
+# Trades at the closing price, after it, may be in the volume: there is no first price then.
+_NO_PRICE = "coalesce(open = 0 AND high = 0 AND low = 0, false)"
 _AT_ONCE = 8
 _SIZE = SeveralStocks.stocks_per_call
 
@@ -48,31 +59,62 @@ async def closing_volumes(
     held = session(Market.STOCKS, day)
     if held is None or context.clock.now() < held.sealed_at:
         return VOLUMES.to_frame()
-    known = await _stored(context, symbols, day)
+    known = await told_volumes(context.store, symbols, day)
     unknown = sorted(set(symbols) - set(known["symbol"]))
     if unknown and today(context.clock) == day:
         await _ask(context, unknown)
-        known = await _stored(context, symbols, day)
+        known = await told_volumes(context.store, symbols, day)
+        if left_out := sorted(set(symbols) - set(known["symbol"])):  # swept without it
+            log.warning(
+                "⚠️ KIS gives no volume of %s for %d stocks: %s", day, len(left_out), some(left_out)
+            )
     return VOLUMES.to_frame() if context.client.clock_trouble else known
 
 
-async def _stored(context: BackfillContext, symbols: Sequence[str], day: date) -> pl.DataFrame:
-    """Return VOLUMES of the first snapshot after the close; null where it contradicts itself."""
+async def told_volumes(store: Store, symbols: Sequence[str], day: date) -> pl.DataFrame:
+    """Return VOLUMES of the stocks by their first snapshot after the close that is stored."""
     held = session(Market.STOCKS, day)
-    assert held is not None  # noqa: S101 - the caller has looked
-    found = await context.store.query(
-        f"SELECT DISTINCT ON (symbol) symbol, {_VOLUME} AS volume, turnover"  # noqa: S608
-        " FROM (SELECT *, max(volume) OVER (PARTITION BY symbol) AS most FROM market_snapshot"
+    if held is None:
+        return VOLUMES.to_frame()
+    sealed = literal(held.sealed_at)
+    found = await store.query(
+        f"SELECT DISTINCT ON (symbol) symbol, {_VOLUME} AS volume, turnover,"  # noqa: S608
+        f" {_VOLUME} IS NOT NULL AND never AS untraded"
+        " FROM (SELECT *, max(volume) OVER of_day AS most,"
+        f" bool_and({_NO_PRICE}) OVER of_day AS never FROM market_snapshot"
         f" WHERE session = {literal(day)} AND fetched_at >= {literal(held.opens)}"
-        f" AND symbol IN ({literals(list(symbols))})) AS of_day"
-        f" WHERE fetched_at >= {literal(held.sealed_at)} ORDER BY symbol, fetched_at"
+        f" AND symbol IN ({literals(list(symbols))})"
+        " WINDOW of_day AS (PARTITION BY symbol)) AS of_day"
+        # The minute is KIS's: our clock may have been wrong.
+        f" WHERE fetched_at >= {sealed} AND timestamp >= {sealed} ORDER BY symbol, fetched_at"
     )
     return pl.DataFrame(found).cast(VOLUMES)
 
 
+async def bars_were_served(store: Store, day: date) -> bool:
+    """Say whether KIS gave, after the close, a bar of the day's closing auction of any stock.
+
+    Only then does an answer without a bar say something about one stock, and not about KIS.
+    """
+    held = session(Market.STOCKS, day)
+    if held is None:
+        return False
+    found = await store.query(
+        "SELECT EXISTS (SELECT FROM stocks_1m WHERE"  # noqa: S608 - quoted
+        f" timestamp = {literal(held.last_stamp)} AND fetched_at >= {literal(held.sealed_at)}"
+        f" AND source = {literal(REST)}) AS served"
+    )
+    return bool(found["served"][0].as_py())
+
+
+def some(symbols: Sequence[str], most: int = 5) -> str:
+    """Return the first few symbols as text."""
+    return ", ".join(symbols[:most]) + (" …" if len(symbols) > most else "")
+
+
 async def _ask(context: BackfillContext, symbols: Sequence[str]) -> None:
     rows, lacking = await fetch_snapshot(context, symbols, floor_minute(context.clock.now()))
-    if lacking:  # these stocks are swept without it
+    if lacking:
         log.warning("⚠️ the closing snapshot lacks %d stocks: %s", *lacking)
     if rows is not None:
         await context.store.merge("market_snapshot", rows)

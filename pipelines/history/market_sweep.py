@@ -2,7 +2,8 @@
 
 A backfill of one day, made for a whole market. Each stock is paged from its close backwards until
 its bars have the volume that KIS gives for the day: a thin stock takes fewer calls than a busy one,
-and one without a trade none. The most traded stocks come first. Before its first call every
+and one without a trade a single call, which has to agree. The most traded stocks come first. Before
+its first call every
 minute that is missing is open in the ledger, and each batch of stocks is settled as soon as its
 bars are stored: a sweep may be ended at any moment and begun again, and goes on where it was.
 """
@@ -27,7 +28,7 @@ from engine.schemas import STOCK_BARS
 from engine.store import MergeCounts
 from engine.store.identifiers import literals
 from pipelines.history.backfill import Report, fill
-from pipelines.history.closing_volumes import closing_volumes
+from pipelines.history.closing_volumes import closing_volumes, some
 from pipelines.history.proving import prove
 from pipelines.history.request import BackfillContext, RequestResult, Window, request_window
 from pipelines.history.session_status import read_status, unsettled_sessions
@@ -53,6 +54,8 @@ class Sweep:
     rows: MergeCounts = field(default_factory=MergeCounts)
     open: int = 0  # minutes, at its end
     left: int = 0  # stocks, where the time was up
+    contradicted: int = 0  # stocks whose volume by KIS cannot be right
+    less: int = 0  # stocks whose bars have less than their volume by KIS
 
 
 def calls_of_sweep(stocks: int) -> int:
@@ -89,6 +92,7 @@ async def sweep(
         rest = await _finish(context, wanted, told)
         done.rows += rest.rows
         done.open = rest.open
+        await _compare_volumes(context, told, done)
     done.calls = context.client.calls - before
     _tell_end(done)
     return done
@@ -135,7 +139,7 @@ async def _sweep_batch(
         return MergeCounts()
 
     asking = replace(context, store_bars=gather)
-    to_ask = batch.filter(pl.col("symbol").is_in(blank), pl.col("volume").fill_null(1) > 0)
+    to_ask = batch.filter(pl.col("symbol").is_in(blank))
     stocks = to_ask.select("symbol", "session", "volume").iter_rows()
 
     async def take_stocks() -> None:
@@ -185,21 +189,24 @@ def _of_symbol(found: Survey, symbol: str) -> Survey:
 async def _complete(context: BackfillContext, batch: pl.DataFrame, found: Survey) -> list[str]:
     """Return the stocks with something missing whose stored bars have the day's whole volume."""
     lacking = batch.filter(
-        pl.col("symbol").is_in(found.missing["symbol"].unique().to_list()),
-        pl.col("volume").is_not_null(),
+        pl.col("symbol").is_in(found.missing["symbol"].unique().to_list()), pl.col("volume") > 0
     )
     if lacking.is_empty():
         return []
-    day, codes = lacking["session"][0], literals(lacking["symbol"].to_list())
-    sums = await context.store.query(
-        "SELECT symbol, sum(volume)::bigint AS traded FROM stocks_1m"  # noqa: S608
-        f" WHERE {between_dates(day, day)} AND symbol IN ({codes}) GROUP BY symbol"
-    )
-    traded = pl.DataFrame(sums).cast({"symbol": pl.String(), "traded": pl.Int64()})
-    known = lacking.join(traded, on="symbol", how="left").filter(
-        pl.col("traded").fill_null(0) == pl.col("volume")
-    )
+    sums = await _stored_volumes(context, lacking["symbol"].to_list(), lacking["session"][0])
+    known = lacking.join(sums, on="symbol").filter(pl.col("stored") == pl.col("volume"))
     return list(known["symbol"])
+
+
+async def _stored_volumes(
+    context: BackfillContext, symbols: Sequence[str], day: date
+) -> pl.DataFrame:
+    """Return symbol, stored: the shares in the day's bars, of those that have bars."""
+    sums = await context.store.query(
+        "SELECT symbol, sum(volume)::bigint AS stored FROM stocks_1m"  # noqa: S608
+        f" WHERE {between_dates(day, day)} AND symbol IN ({literals(symbols)}) GROUP BY symbol"
+    )
+    return pl.DataFrame(sums).cast({"symbol": pl.String(), "stored": pl.Int64()})
 
 
 async def _finish(context: BackfillContext, wanted: pl.DataFrame, told: pl.DataFrame) -> Report:
@@ -212,6 +219,35 @@ async def _finish(context: BackfillContext, wanted: pl.DataFrame, told: pl.DataF
             await _settle(context, part, [])
         report.open = int((await read_status(context.store, left))["open"].sum())
     return report
+
+
+async def _compare_volumes(context: BackfillContext, told: pl.DataFrame, done: Sweep) -> None:
+    """Say of which stocks KIS's volume of the day and its bars do not agree.
+
+    More by the volume may be trades outside of the session, more by the bars is a contradiction.
+    """
+    stored = await _stored_volumes(context, told["symbol"].to_list(), done.day)
+    both = told.join(stored, on="symbol", how="left").sort("symbol")
+    bars = pl.col("stored").fill_null(0)
+    wrong = both.filter(pl.col("volume").is_null() | (bars > pl.col("volume")))["symbol"].to_list()
+    less = both.filter(bars < pl.col("volume"))["symbol"].to_list()
+    done.contradicted, done.less = len(wrong), len(less)
+    if wrong:
+        log.warning(
+            "⚠️ KIS's volume of %s is too low for its bars or its prices, of %d stocks: %s;"
+            " it proves nothing about them",
+            done.day,
+            len(wrong),
+            some(wrong),
+        )
+    if less:
+        log.info(
+            "%d stocks have a larger volume of %s by KIS than their bars (trades outside of the"
+            " session, or bars that KIS lacks): %s",
+            len(less),
+            done.day,
+            some(less),
+        )
 
 
 class _Progress:
@@ -242,7 +278,8 @@ def _announce(
     context: BackfillContext, blank: pl.DataFrame, done: Sweep, until: datetime | None
 ) -> None:
     """Say what the sweep costs at most, and when it ends."""
-    calls = CALLS_A_STOCK * blank.filter(pl.col("volume").fill_null(1) > 0).height
+    traded = blank.filter(~pl.col("untraded").fill_null(value=False)).height
+    calls = CALLS_A_STOCK * traded + blank.height - traded
     ends = context.clock.now() + timedelta(seconds=calls / context.client.per_second)
     log.info(
         "🔄 sweeping %d stocks of %s: at most %d calls, done at about %s",

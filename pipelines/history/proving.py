@@ -13,9 +13,11 @@ from engine.errors import CalendarRangeError
 from engine.history import evidence
 from engine.history.queries import read_stamps
 from engine.market.sessions import Market, Session, previous_sessions
-from engine.market.symbols import Contract, front_month, parse
+from engine.market.symbols import Contract, Stock, front_month, parse
 from engine.market.trading_days import is_doubtful_night
 from engine.store import Store, ledger
+from engine.store.listings import is_halted
+from pipelines.history.closing_volumes import bars_were_served, told_volumes
 from pipelines.history.halts import with_halts
 from pipelines.history.request import BackfillContext, RequestResult, why_gone
 from pipelines.history.survey import Survey
@@ -56,6 +58,7 @@ async def known_of(
     """Return what is known of a session of which `stored` (symbol, session, stamp) are stored."""
     stamps = frozenset(_stamps_of(stored, symbol, session.date))
     spooled = None if waiting is None else waiting.filter(pl.col("symbol") == symbol)["stamp"]
+    untraded = not stamps and await _is_untraded(context.store, symbol, session)
     return evidence.Known(
         stored=stamps,
         waiting=None if spooled is None else frozenset(spooled.to_list()),
@@ -64,8 +67,21 @@ async def known_of(
             not (stamps or _is_doubtful(session))
             and await _traded_before(context.store, symbol, session)
         ),
+        untraded=untraded,
+        halted=untraded and await is_halted(context.store, symbol, session.date),
         gone=why_gone(symbol, session.date, today(context.clock)),
     )
+
+
+async def _is_untraded(store: Store, symbol: str, session: Session) -> bool:
+    """Say whether a stock was not traded by KIS's quotation after the close, which is stored.
+
+    And whether that counts: not where KIS had no bars of the day at all.
+    """
+    if not isinstance(parse(symbol), Stock):
+        return False
+    told = await told_volumes(store, [symbol], session.date)
+    return bool(told["untraded"].any()) and await bars_were_served(store, session.date)
 
 
 def is_front_month(symbol: str, day: date) -> bool:

@@ -75,7 +75,7 @@ class BackfillContext:
 class Window:
     """The stamps of one request: those of the session from `since` to `until`, both included.
 
-    `whole_day`: page after page, until there is no older bar or the bars have the `day_volume`.
+    `whole_day`: page after page, until the session before, or until the bars have the `day_volume`.
     """
 
     symbol: str
