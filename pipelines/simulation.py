@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from engine.errors import InputError
 from engine.history.bar_file_times import BarTimes
 from engine.market import sessions
 from engine.market.symbols import FrontMonth, Stock, parse, parse_chain
-from engine.settings import AppKey, KisSettings
+from engine.market.universes import split_universes
+from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.data import MarketData
@@ -27,7 +28,7 @@ from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store.connection import Connection, fetch_frame
-from pipelines.feed import Feed
+from pipelines.feed import Feed, with_wishes
 
 _FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up and for the simulated KIS to start
@@ -47,6 +48,13 @@ class SimulatedDay:
     market: MarketData
     day: date
     feed: Feed
+
+
+def simulated_feed(settings: Settings) -> Feed:
+    """Return what is collected of a made-up day: a few symbols, or the stocks of the settings."""
+    feed = with_wishes(FEED, settings)
+    universes, stocks = split_universes((*settings.stocks, *settings.follow))
+    return replace(feed, stocks=stocks, universes=universes) if stocks or universes else feed
 
 
 def recorded_day(file: Path, day: date | None, times: BarTimes | None = None) -> SimulatedDay:

@@ -43,8 +43,8 @@ from pipelines.day.live import (
     show_day,
 )
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DayPlan, Feed, configured_feed, next_plan, with_wishes
-from pipelines.simulation import SimulatedDay, parse_speed, start_clock
+from pipelines.feed import DayPlan, Feed, configured_feed, next_plan
+from pipelines.simulation import SimulatedDay, parse_speed, simulated_feed, start_clock
 from pipelines.universes import resolve_universes
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class _Simulator:
     def __init__(self, feed: Feed | None, simulation: Simulation, settings: Settings) -> None:
         first = simulation.day()
         self._simulation = simulation
-        self._feed = feed or with_wishes(first.feed, settings)
+        self._feed = feed or simulated_feed(settings)
         self._speed = parse_speed(simulation.speed)
         self._faults = load_scenario(simulation.faults) if simulation.faults else None
         self.clock = start_clock(first, self._speed, simulation.start)

@@ -44,6 +44,7 @@ from pipelines.simulation import (
     market_of_database,
     parse_speed,
     recorded_day,
+    simulated_feed,
     simulated_kis,
     start_clock,
     synthetic_day,
@@ -106,7 +107,11 @@ def run(
         simulated = simulation.day()
         speed = parse_speed(simulation.speed)
         clock: Clock = start_clock(simulated, speed, simulation.start)
-        usual = with_wishes(simulated.feed, settings)
+        usual = (
+            with_wishes(simulated.feed, settings)
+            if simulation.recorded
+            else simulated_feed(settings)
+        )
         wanted = resolve_universes(feed or usual, clock, settings, simulated.market)
         # Started after the close, the day is over and the night is next.
         later = next_plan(wanted, clock) if wanted.night else plan(wanted, simulated.day)

@@ -22,9 +22,14 @@ from engine.simulator.market.recorded import RecordedMarket
 from engine.store import Store, Writer
 from engine.store.connection import Connection
 from pipelines.databases import Database, data_kind, open_database, run_with_store
-from pipelines.feed import configured_feed, with_wishes
+from pipelines.feed import configured_feed
 from pipelines.history.request import BackfillContext
-from pipelines.simulation import FEED, collected_symbols, market_of_database, simulated_kis
+from pipelines.simulation import (
+    collected_symbols,
+    market_of_database,
+    simulated_feed,
+    simulated_kis,
+)
 from strategies.registry import warm_up_sessions
 
 DAYS = 5  # looked back by default
@@ -59,8 +64,8 @@ class HistoryJob:
         """Return the symbols of the file, else those of the settings (the chains have no past)."""
         if self.market:
             return collected_symbols(self.market.symbols)
-        feed = configured_feed(self.settings) if self._kind == "live" else FEED
-        wanted = with_wishes(feed, self.settings)
+        is_live = self._kind == "live"
+        wanted = configured_feed(self.settings) if is_live else simulated_feed(self.settings)
         venues = [stock.code for stock in wanted.stocks_at_venues]
         universes = wanted.universes if REGULAR in wanted.venues else ()
         return [*wanted.futures, *wanted.nights, *wanted.regular_stocks, *venues, *universes]
