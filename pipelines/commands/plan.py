@@ -9,14 +9,10 @@ import polars as pl
 
 from engine.clock import WallClock, today
 from engine.settings import load_settings
-from engine.simulator.market.synthetic import SyntheticMarket
 from pipelines.console import PlainConsole
 from pipelines.databases import load_kis_holidays
-from pipelines.day.budget import Budget, budget_of
-from pipelines.feed import configured_feed, next_plan, with_wishes
+from pipelines.day.budget import Budget, configured_budget
 from pipelines.reports.terminal import frame_table, print_json
-from pipelines.simulation import FEED, SEED
-from pipelines.universes import count_stocks, resolve_universes
 
 
 def plan(*, json: bool = False) -> int:
@@ -31,15 +27,9 @@ def plan(*, json: bool = False) -> int:
     json
         print it as one JSON object
     """
-    settings = load_settings()
-    clock, market = WallClock(), None if settings.has_credentials else SyntheticMarket(SEED)
+    settings, clock = load_settings(), WallClock()
     load_kis_holidays(settings, doubted=today(clock))
-    feed = with_wishes(FEED, settings) if market else configured_feed(settings)
-    feed = resolve_universes(feed, clock, settings, market)
-    swept, snapshot = (
-        count_stocks(texts, clock, settings, market) for texts in (feed.sweep, feed.snapshot)
-    )
-    found = budget_of(next_plan(feed, clock), settings.kis, swept, snapshot)
+    found = configured_budget(settings, clock)
     if json:
         print_json(jsonlib.dumps(_as_json(found)))
     else:
@@ -49,7 +39,8 @@ def plan(*, json: bool = False) -> int:
 
 def _as_json(found: Budget) -> dict[str, object]:
     spans = {name: getattr(found, name).total_seconds() for name in ("sweep_takes", "sweep_has")}
-    return asdict(found) | spans | {"parts": found.parts.to_dicts(), "calls": found.calls}
+    sums = {name: getattr(found, name) for name in ("calls", "grows", "stays")}
+    return asdict(found) | spans | {"parts": found.parts.to_dicts()} | sums
 
 
 def _show(found: Budget) -> None:
@@ -62,6 +53,8 @@ def _show(found: Budget) -> None:
         f"{found.calls} of {found.most:.0f} calls a minute, which is a pace of"
         f" {found.calls / 60:.1f} calls a second"
     )
+    stays = f", beside {found.stays:,} MB that stay" if found.stays else ""
+    console.print(f"the database grows by {found.grows:,} MB a year{stays}")
     if found.sweep_calls:
         minutes = found.sweep_takes.total_seconds() / 60
         console.print(

@@ -1,6 +1,8 @@
 """What the settings cost: calls a minute, the time of the sweep, rows and bytes a year.
 
-The calls are those of `costs`, by which a collector refuses a day that does not fit its pace.
+The calls are those of `costs`, by which a collector refuses a day that does not fit its pace. Some
+rows leave the database after a while: snapshots are dropped, old stock bars become files. What they
+take then stays as it is, so growth is not all that there is to say.
 """
 
 from __future__ import annotations
@@ -11,15 +13,20 @@ from datetime import timedelta
 
 import polars as pl
 
+from engine.clock import Clock
 from engine.fetchers.market_snapshot import calls_of_snapshot
 from engine.market.sessions import Market, Session, session
-from engine.settings import KisSettings
+from engine.settings import KisSettings, Settings
+from engine.simulator.market.synthetic import SyntheticMarket
 from pipelines.day.costs import calls_a_minute, most_calls_a_minute
+from pipelines.day.market_snapshots import count_rounds
 from pipelines.day.market_sweep import last_moment
-from pipelines.feed import DayPlan
+from pipelines.feed import DayPlan, configured_feed, next_plan
 from pipelines.history.market_sweep import calls_of_sweep
+from pipelines.simulation import SEED, simulated_feed
+from pipelines.universes import count_stocks, resolve_universes
 
-SESSIONS_A_YEAR = 246
+SESSIONS_A_YEAR, DAYS_A_YEAR = 246, 365
 # Bytes in the database, indexes included: of a row by tables of 300,000 rows, of a chain by days.
 BAR_BYTES, SNAPSHOT_BYTES = 184, 256
 CHAIN_ROWS, OF_A_CHAIN = 66_000, 1_140.0  # a session: 160 options a minute, and what follows
@@ -30,7 +37,8 @@ PARTS = pl.Schema(
         "symbols": pl.Int64(),
         "calls_a_minute": pl.Int64(),
         "rows_a_year": pl.Int64(),
-        "megabytes_a_year": pl.Int64(),
+        "megabytes_a_year": pl.Int64(),  # what comes in
+        "megabytes_kept": pl.Int64(),  # once as much leaves as comes in; null: it grows on
     }
 )
 
@@ -55,28 +63,77 @@ class Budget:
         """Calls a minute of the session, at most."""
         return int(self.parts["calls_a_minute"].sum())
 
+    @property
+    def grows(self) -> int:
+        """Megabytes that the database grows by in a year, once it has what stays."""
+        grows = self.parts.filter(pl.col("megabytes_kept").is_null())
+        return int(grows["megabytes_a_year"].sum())
 
-def budget_of(plan: DayPlan, settings: KisSettings, swept: int, snapshot: int) -> Budget:
+    @property
+    def stays(self) -> int:
+        """Megabytes at which what leaves the database after a while stays."""
+        return int(self.parts["megabytes_kept"].sum())
+
+
+@dataclass(frozen=True)
+class Kept:
+    """For how long the database keeps what it does not keep for ever."""
+
+    snapshot_days: int = 30
+    bar_months: int | None = None  # of stock bars; None: for ever
+
+
+def configured_budget(settings: Settings, clock: Clock) -> Budget:
+    """Return what the settings cost in the session that is on or comes next.
+
+    Raises CalendarRangeError, InputError.
+    """
+    market = None if settings.has_credentials else SyntheticMarket(SEED)
+    feed = simulated_feed(settings) if market else configured_feed(settings)
+    feed = resolve_universes(feed, clock, settings, market)
+    swept, snapshot = (
+        count_stocks(texts, clock, settings, market) for texts in (feed.sweep, feed.snapshot)
+    )
+    kept = Kept(settings.keep_snapshot_days, settings.archive)
+    return budget_of(next_plan(feed, clock), settings.kis, swept, snapshot, kept)
+
+
+def budget_of(
+    plan: DayPlan, settings: KisSettings, swept: int, snapshot: int, kept: Kept | None = None
+) -> Budget:
     """Return what a plan costs, with so many stocks that are swept and in the snapshot."""
+    kept = kept or Kept()
     costs = calls_a_minute(plan)
     is_stock = {part.symbol: part.table == "stocks_1m" for part in plan.bars}
     stocks = [part.session for part in plan.bars if is_stock[part.symbol]]
     others = [part.session for part in plan.bars if not is_stock[part.symbol]]
     chains, held = len(plan.chains), session(Market.STOCKS, plan.day)
     minutes = _bars([held]) if held else 0
+    # Each round; and after the close one of what is swept.
+    quoted = snapshot * count_rounds(held) if held else 0
     bars = costs.pop("bars")
+    # A month leaves once it is so many months old.
+    years = None if kept.bar_months is None else (kept.bar_months + 1) / 12
     parts = [
-        _part("stocks followed", len(stocks), bars - len(others), _bars(stocks), BAR_BYTES),
+        _part("stocks followed", len(stocks), bars - len(others), _bars(stocks), BAR_BYTES, years),
         _part("futures and other bars", len(others), len(others), _bars(others), BAR_BYTES),
         _part("option chains", chains, costs.pop("chains"), CHAIN_ROWS * chains, OF_A_CHAIN),
         *(_part(name, None, count, None, None) for name, count in costs.items()),
         _part(
-            "snapshot", snapshot, calls_of_snapshot(snapshot), snapshot * minutes, SNAPSHOT_BYTES
+            "snapshot",
+            snapshot,
+            calls_of_snapshot(snapshot),
+            quoted + swept,
+            SNAPSHOT_BYTES,
+            kept.snapshot_days / DAYS_A_YEAR,
         ),
-        _part("stocks swept", swept, 0, swept * minutes, BAR_BYTES),
+        _part("stocks swept", swept, 0, swept * minutes, BAR_BYTES, years),
     ]
     frame = pl.DataFrame(parts, PARTS, orient="row").filter(
-        pl.col("symbols").fill_null(0) + pl.col("calls_a_minute") > 0
+        pl.col("symbols").fill_null(0)
+        + pl.col("calls_a_minute")
+        + pl.col("rows_a_year").fill_null(0)
+        > 0
     )
     most, calls = most_calls_a_minute(settings), calls_of_sweep(swept)
     takes = timedelta(seconds=math.ceil(calls / most * 60))
@@ -89,11 +146,19 @@ def _bars(sessions: list[Session]) -> int:
 
 
 def _part(
-    what: str, symbols: int | None, calls: int, rows: int | None, size: float | None
+    what: str,
+    symbols: int | None,
+    calls: int,
+    rows: int | None,
+    size: float | None,
+    years: float | None = None,
 ) -> tuple[object, ...]:
-    a_year = None if rows is None else rows * SESSIONS_A_YEAR
-    megabytes = None if a_year is None or size is None else round(a_year * size / 1e6)
-    return what, symbols, calls, a_year, megabytes
+    """Return a row of PARTS; its rows are those of a session, and kept for so many years."""
+    if rows is None or size is None:
+        return what, symbols, calls, None, None, None
+    megabytes = rows * SESSIONS_A_YEAR * size / 1e6
+    stays = None if years is None else round(megabytes * years)
+    return what, symbols, calls, rows * SESSIONS_A_YEAR, round(megabytes), stays
 
 
 def _troubles(parts: pl.DataFrame, most: float, takes: timedelta, has: timedelta) -> list[str]:

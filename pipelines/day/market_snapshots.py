@@ -15,7 +15,7 @@ from engine.clock import floor_minute
 from engine.errors import InputError, StoreError
 from engine.kis.client import Priority
 from engine.market.hours import MINUTE
-from engine.market.sessions import Market, session
+from engine.market.sessions import Market, Session, session
 from pipelines.day.parts import DayParts
 from pipelines.history.closing_volumes import fetch_snapshot
 from pipelines.history.universes import named_sessions
@@ -33,14 +33,25 @@ async def follow_snapshots(day: DayParts) -> None:
     held = session(Market.STOCKS, day.plan.day)
     if held is None:
         return
-    end = held.last_stamp + MINUTE
-    await day.clock.sleep_until(held.first_stamp + _AFTER_MINUTE)
+    first, last = _rounds(held)
+    await day.clock.sleep_until(first + _AFTER_MINUTE)
     symbols: list[str] = []
-    while day.clock.now() <= end + _AFTER_MINUTE:
+    while day.clock.now() <= last + _AFTER_MINUTE:
         symbols = symbols or await _members(day)
         if symbols:
             await _round(day, symbols, floor_minute(day.clock.now()))
         await day.clock.sleep_until(floor_minute(day.clock.now()) + MINUTE + _AFTER_MINUTE)
+
+
+def _rounds(held: Session) -> tuple[datetime, datetime]:
+    """Return the minutes of the first and the last round of a session."""
+    return held.first_stamp, held.last_stamp + MINUTE
+
+
+def count_rounds(held: Session) -> int:
+    """Return how many rounds a session has, if each takes less than a minute."""
+    first, last = _rounds(held)
+    return (last - first) // MINUTE + 1
 
 
 async def _members(day: DayParts) -> list[str]:

@@ -17,7 +17,7 @@ from tests.pipelines.history.whole_market import WholeMarket
 from tests.pipelines.simulated import desk
 
 SWEPT = [f"{number:05}0" for number in range(100, 112)]
-FEED = Feed((STOCK,), sweep=(STOCK, *SWEPT))
+FEED = Feed((STOCK,), sweep=(STOCK, *SWEPT), snapshot=(STOCK,))
 TOMORROW = next_trading_day_from(date(2025, 11, 5))
 COUNTS = "SELECT symbol, count(*) FROM stocks_1m WHERE timestamp >= '2025-11-04' GROUP BY 1"
 
@@ -30,6 +30,7 @@ async def test_after_the_close_and_at_the_next_start(
     async with desk(database_url, tmp_path, at_time("15:25"), market) as at:
         await play(at, database_url, tmp_path, feed=FEED, until=at_time("15:33"), pace=5)
         some = dict((await at.frame(COUNTS)).iter_rows())
+        rounds = await at.frame("SELECT max(timestamp) AS last FROM market_snapshot")
         evening = at_time("17:00")
         await at.clock.sleep_until(evening)
         # As a collector of every day: it waits for the next session, and goes on meanwhile.
@@ -39,6 +40,7 @@ async def test_after_the_close_and_at_the_next_start(
         left = await at.frame(
             "SELECT sum(open) AS open FROM kept_sessions WHERE session = '2025-11-04'"
         )
+    assert rounds.item() == at_time("15:31")
     assert some.keys() <= counts.keys()
     assert counts == {code: bars for code, bars in expected.items() if bars}
     assert left.item() == 0
