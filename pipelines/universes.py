@@ -30,7 +30,7 @@ from pipelines.feed import Feed
 
 log = logging.getLogger(__name__)
 
-_KEPT = ["symbol", "market", "kind", "index_member"]
+_KEPT = ["symbol", "market", "kind", "index_member", "halted"]
 
 
 def resolve_universes(
@@ -60,7 +60,10 @@ def count_stocks(
 def read_listings(
     clock: Clock, settings: Settings, market: MarketData | None = None
 ) -> pl.DataFrame:
-    """Return what is listed today: symbol, market, kind, index_member. Raises InputError."""
+    """Return what is listed today: symbol, market, kind, index_member, halted.
+
+    Raises InputError.
+    """
     day = today(clock)
     return _simulated(market, day) if market else _of_kis(clock, settings, day)
 
@@ -92,6 +95,8 @@ def _kept(file: Path, market: str, error: KisError) -> pl.DataFrame:
     """Return what the last file of the market listed. Raises InputError if there is none."""
     try:
         found = pl.read_parquet(file)
+        if "halted" not in found.columns:  # of a version that did not keep it
+            found = found.with_columns(halted=pl.lit(value=False))
         day, listed = found["day"][0], found.select(_KEPT)
     except (OSError, IndexError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         raise InputError(

@@ -25,6 +25,7 @@ from pipelines.doctor.machine_checks import (
     check_versions,
 )
 from pipelines.doctor.settings_checks import check_configuration, check_key
+from pipelines.doctor.stock_checks import check_pace, check_stocks
 
 DEADLINE = 30.0  # seconds; the embedded server may have to recover from its log first
 _SHORTEST = 4  # characters: what is shorter is part of many words, and no secret
@@ -40,6 +41,8 @@ CHECKS: dict[str, Check] = {
     "spool": check_spool,
     "calendar": check_calendar,
     "holidays": check_holidays,
+    "stocks": check_stocks,
+    "pace": check_pace,
     "feed": check_feed,
     "service": check_service,
     "versions": check_versions,

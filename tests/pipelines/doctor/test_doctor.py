@@ -16,13 +16,18 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from engine.clock import WallClock
+from engine.clock import WallClock, today
 from engine.errors import KisUnreachable
+from engine.kis.stock_master import parse_stock_master
+from engine.simulator.market.listed_stocks import stock_master_file
+from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store.spool import Spool
+from pipelines import universes
 from pipelines.commands.main import main
 from pipelines.doctor import calendar_checks, kis_checks
 from pipelines.doctor.examine import CHECKS, examine, situation_here
 from pipelines.doctor.finding import Finding, Situation
+from pipelines.simulation import SEED
 from tests.databases import command
 from tests.pipelines.day.test_no_disk import mount, use_up
 
@@ -305,3 +310,57 @@ def test_everything_is_broken_at_once_and_no_secret_is_told(
         everything = json.dumps(report, ensure_ascii=False) + shown
         for secret in (KEY[:-1], SECRET, PASSWORD, "bottoken-abc"):
             assert secret not in everything
+
+
+@pytest.mark.parametrize(
+    ("settings", "state", "says"),
+    [
+        ({}, "well", "the settings name none"),
+        ({"sweep": ["all"], "snapshot": ["ETF", "005930"]}, "well", "`snapshot` 91"),
+        ({"follow": ["KOSPI200", "999999"]}, "amiss", "not listed, or no longer: 999999;"),
+        ({"sweep": ["A01"]}, "amiss", "no stock: A01 in `sweep`"),
+        ({"snapshot": ["삼성전자"]}, "amiss", "no stock: 삼성전자 in `snapshot`"),
+    ],
+)
+def test_stocks_that_the_settings_name(
+    folder: Path, kis: Kis, settings: dict[str, object], state: str, says: str
+) -> None:
+    write(folder, kis, app_key=None, app_secret=None, **settings)
+    found = findings(stocks=True)["stocks"]
+    assert found.state == state
+    assert says in found.says
+    assert found.remedy or state == "well"
+
+
+def test_a_stock_that_is_halted_today_is_named(folder: Path, kis: Kis) -> None:
+    listed = parse_stock_master(
+        stock_master_file(SyntheticMarket(SEED), "KOSDAQ", today(WallClock())), "KOSDAQ"
+    ).listings
+    halted = listed.filter("halted")["symbol"][0]
+    write(folder, kis, app_key=None, app_secret=None, sweep=["005930", halted])
+    found = findings(stocks=True)["stocks"]
+    assert found.state == "well"
+    assert found.says.endswith(f"halted today, so nothing comes of them: {halted}")
+
+
+def test_stocks_are_not_judged_without_a_master_file(
+    folder: Path, kis: Kis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(universes, "_download", lambda *_: [KisUnreachable("away")] * 2)
+    write(folder, kis, follow=["KOSPI200"])
+    found = findings(stocks=True, pace=True)
+    assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(
+        ("stocks", "pace"), "unknown"
+    )
+    assert "which stocks KOSPI lists is not known" in found["stocks"].says
+
+
+def test_settings_that_do_not_fit_the_pace(folder: Path, kis: Kis) -> None:
+    names: dict[str, object] = {"sweep": ["all"], "snapshot": ["all"]}
+    write(folder, kis, app_key=None, app_secret=None, **names)
+    fits = findings(pace=True)["pace"]
+    assert fits.says.startswith("156 of 300 calls a minute; the sweep takes 36 minutes at most; ")
+    write(folder, kis, app_key=None, app_secret=None, calls_per_second=2, **names)
+    said = amiss(findings(pace=True))["pace"]
+    assert "the snapshot does not fit into each minute: it comes every 2 minutes" in said
+    assert "`just plan` shows what each part costs" in said
