@@ -49,6 +49,7 @@ class ImportReport:
             "bars": self.bars,
             "inserted": self.inserted,
             "changed": self.changed,
+            "already_stored": self.bars - self.inserted - self.changed - self.kept,
             "kept_as_stored": self.kept,
             "refused": self.refused,
             "repeated": self.repeated,

@@ -79,7 +79,11 @@ def test_the_command_says_what_became_of_the_rows(
     told = json.loads(capfd.readouterr().out)
     assert (told["inserted"], told["refused"]) == (day.height, 1)
     assert told["reasons"] == {"high is not the highest price": 1}
-    assert main(["import", str(write(day, tmp_path / "good.parquet"))]) == 0
+    good = write(day, tmp_path / "good.parquet")
+    assert main(["import", str(good), "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["inserted"], told["already_stored"], told["kept_as_stored"]) == (0, day.height, 0)
+    assert main(["import", str(good)]) == 0
     assert "without trade" in capfd.readouterr().out
     assert main(["import", str(tmp_path / "none.parquet")]) == 2
 
