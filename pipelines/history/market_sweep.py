@@ -242,7 +242,7 @@ async def _compare_volumes(context: BackfillContext, told: pl.DataFrame, done: S
         )
     if less:
         log.info(
-            "%d stocks have a larger volume of %s by KIS than their bars (trades outside of the"
+            "🔄 %d stocks have a larger volume of %s by KIS than their bars (trades outside of the"
             " session, or bars that KIS lacks): %s",
             len(less),
             done.day,
