@@ -9,11 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from engine.columns import BARS
+from engine.few_rows import collect_few
 from engine.market.nights import session_begins
-from strategies.base import ENGINE, NeedsFewBars, Params, Strategy
-
-# What Polars looks for before it runs a query takes longer than it saves on a day's bars.
-QUICK = pl.QueryOptFlags.none()
+from strategies.base import NeedsFewBars, Params, Strategy
 
 
 class LiveWindow:
@@ -108,7 +106,7 @@ class LiveWindow:
     def _rows(self, bars: pl.DataFrame, since: datetime) -> pl.DataFrame:
         evaluated = self._strategy.evaluate(bars.lazy(), self._params)
         wanted = evaluated.filter(pl.col("timestamp") >= since)
-        return wanted.collect(engine=ENGINE, optimizations=QUICK)
+        return collect_few(wanted)
 
     def _history(self, bars: pl.DataFrame) -> pl.DataFrame | None:
         if not isinstance(self._strategy, NeedsFewBars):

@@ -40,6 +40,7 @@ from functools import cache
 
 import polars as pl
 
+from engine.few_rows import collect_few
 from engine.market.codes import is_call, is_put
 from engine.schemas import OPTION_CHAIN
 
@@ -71,7 +72,6 @@ _POSITIVE = [
     pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
     for name in ("strike", "underlying_price")
 ]
-_AS_WRITTEN = pl.QueryOptFlags.none(comm_subexpr_elim=True)
 _TURNED = 0.8  # correlation; real boards are near -0.9, prices without any order near 0
 _FEWEST = 8  # prices; fewer do not show an order
 
@@ -82,7 +82,7 @@ def collect(plan: pl.LazyFrame) -> pl.DataFrame:
     The plans are written as they should run, and most are run for a few hundred rows at a time: to
     rearrange them took a fifth of their time. What is named twice is still computed once.
     """
-    return plan.collect(engine="in-memory", optimizations=_AS_WRITTEN)
+    return collect_few(plan, shares=True)
 
 
 def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:

@@ -8,13 +8,16 @@ brought was not late, nor one whose minute was over before a collector set out: 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
 from engine.columns import TIME
+from engine.few_rows import collect_few
 from engine.market.nights import session_of
+from engine.market.sessions import Session
 from engine.market.symbols import parse
 
 # Polls for a bar end a minute after it; the comparison after the close begins after four.
@@ -33,20 +36,21 @@ FEED_FIGURES = pl.Schema(  # of the bars of a day that came by the feed; delays 
 )
 
 
-def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
+def live_delays(bars: pl.DataFrame, auctions: pl.DataFrame | None = None) -> pl.DataFrame:
     """Return DELAYS (in seconds) of the bars collected live, oldest first.
 
     `bars` has symbol, timestamp, fetched_at, committed_at and since, all by one clock; since is
     when a collector first set out for the session, null if nobody knows. A bar was collected live
     if it was the newest of the answer that brought it, came within LIVE of its end, and a collector
-    was there at its end.
+    was there at its end. `auctions` are those of the bars' sessions, where they are known.
     """
+    known = auctions_of(_sessions(bars)) if auctions is None else auctions
+    plan = bars.lazy().join(known.lazy(), on=["symbol", "timestamp"], how="left")
     finished = pl.col("timestamp") + pl.duration(minutes=pl.col("is_auction").cast(pl.Int64))
     newest = pl.col("timestamp") == pl.col("timestamp").max().over("symbol", "fetched_at")
     waited = pl.col("fetched_at") - finished
-    return (
-        bars.join(_auctions(bars), on=["symbol", "timestamp"], how="left")
-        .with_columns(pl.col("is_auction").fill_null(value=False))
+    return collect_few(
+        plan.with_columns(pl.col("is_auction").fill_null(value=False))
         .filter(
             newest,
             waited.is_between(timedelta(0), LIVE),
@@ -94,14 +98,16 @@ def _shares(delay: pl.Expr) -> dict[str, pl.Expr]:
     return {f"p{n}": delay.quantile(n / 100, "linear") for n in (50, 99)}
 
 
-def _auctions(bars: pl.DataFrame) -> pl.DataFrame:
+def auctions_of(sessions: Iterable[tuple[str, Session]]) -> pl.DataFrame:
     """Return symbol and timestamp of the sessions' auctions, whose minute begins with its stamp."""
-    day = session_of(pl.col("symbol"), pl.col("timestamp"))
-    days = bars.select("symbol", day=day).unique()
-    auctions = [
-        (symbol, session.auction, True)
-        for symbol, day in days.iter_rows()
-        if (session := parse(symbol).session(day)) and session.auction
-    ]
+    auctions = [(symbol, session.auction, True) for symbol, session in sessions if session.auction]
     schema = {"symbol": pl.String(), "timestamp": TIME, "is_auction": pl.Boolean()}
     return pl.DataFrame(auctions, schema, orient="row")
+
+
+def _sessions(bars: pl.DataFrame) -> Iterator[tuple[str, Session]]:
+    """Yield the symbols and sessions that the bars are of."""
+    day = session_of(pl.col("symbol"), pl.col("timestamp"))
+    for symbol, date in bars.select("symbol", day=day).unique().iter_rows():
+        if session := parse(symbol).session(date):
+            yield symbol, session

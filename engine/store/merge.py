@@ -25,6 +25,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
+from engine.few_rows import collect_few
 from engine.schemas import FILE, REST
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.corrections import log_corrections
@@ -75,11 +76,12 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
         .with_columns(pl.Series(_BATCH, numbers))
         .sort(table.key, maintain_order=True)
     )
-    rows = ordered.with_columns(
+    completed = ordered.with_columns(
         *(expression.alias(name) for name, expression in table.derived.items()),
         *([pl.lit(None, pl.Datetime("us")).alias(CONFIRMED_AT)] if table.two_sources else []),
         pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
-    ).collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+    )
+    rows = collect_few(completed)
     if _has_one_row_a_key(table, rows):  # else polls overlap
         return rows
     if table.filled:

@@ -20,13 +20,12 @@ from engine import schemas
 from engine.clock import floor_minute
 from engine.columns import TIME
 from engine.features.ticks import NEEDED, bars_from_trades, distinct_trades
+from engine.few_rows import collect_few
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 
 # How far back trades are kept in memory: a late one can still change a bar of that time.
 KEPT = timedelta(minutes=2)
-# What Polars looks for before it runs a query takes longer than it saves on some thousand rows.
-QUICK = pl.QueryOptFlags.none()
 _MINUTE = 60_000_000  # microseconds
 _MOST_MINUTES = 1 << 40
 
@@ -83,9 +82,10 @@ class MinuteBars:
             came = schemas.one_frame(self._waiting)
             came = came.with_columns(self._stamp.alias("timestamp"))
             self._kept, self._waiting = pl.concat([self._kept, came]), []
-        bars = bars_from_trades(
+        made = bars_from_trades(
             self._kept.lazy(), pl.col("timestamp"), self._multipliers, ahead=ahead
-        ).collect(engine="in-memory", optimizations=QUICK)
+        )
+        bars = collect_few(made)
         rows = bars.rows()  # some dozens: nothing of Polars is as quick
         later = [*(symbol for _, symbol, *_ in rows[1:]), None]
         over = [

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -13,9 +14,10 @@ import pyarrow as pa
 
 from engine.columns import TIME
 from engine.errors import KrtError
+from engine.few_rows import collect_few
 from engine.history import completeness
 from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
-from engine.history.delays import DELAYS, live_delays
+from engine.history.delays import DELAYS, auctions_of, live_delays
 from engine.history.feed_standing import FeedStanding
 from engine.history.origins import Origins
 from engine.kis.stream.allowance import most_in_ten_minutes
@@ -87,6 +89,10 @@ class DayStatistics:
     as_of: datetime | None = None  # when the run ended
     spooled: int = 0  # batches that wait on disk when the day has ended
 
+    @cached_property
+    def _auctions(self) -> pl.DataFrame:
+        return auctions_of((bars.symbol, bars.session) for bars in self.plan.bars)
+
     @property
     def day(self) -> date:
         """The session's date."""
@@ -126,8 +132,9 @@ class DayStatistics:
             self.corrections += one.counts.changed
         session = session_of(pl.col("symbol"), pl.col("timestamp"))
         moments = [one.at for one in stored for _ in range(one.batch.num_rows)]
-        frame = (
+        frame = collect_few(
             pl.DataFrame(pa.Table.from_batches([one.batch for one in stored]))
+            .lazy()
             .with_columns(
                 committed_at=pl.Series(moments, dtype=pl.Datetime("us")),
                 since=pl.lit(self.since, TIME),
@@ -135,11 +142,12 @@ class DayStatistics:
             .filter(session == self.day)
             .sort("timestamp")
         )
+        if frame.is_empty():
+            return
         # In one commit the feed's bar is the first, if REST's came with it.
-        newest_rows = frame.unique("symbol", keep="last").iter_rows(named=True)
-        newest = {row["symbol"]: row for row in newest_rows}
+        newest = {row["symbol"]: row for row in frame.iter_rows(named=True)}
         first = {one.symbol for one in stored if one.counts.inserted or one.counts.spooled}
-        for symbol, stamp, delay in live_delays(frame).iter_rows():
+        for symbol, stamp, delay in live_delays(frame, self._auctions).iter_rows():
             fed = newest[symbol]["source"] == FEED
             if symbol in first and (fed or stamp not in self.stored.get(symbol, ())):
                 self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
@@ -150,7 +158,7 @@ class DayStatistics:
             last = self.last_bar.get(symbol)
             if last is None or row["timestamp"] > last["timestamp"]:
                 self.last_bar[symbol] = row
-        for symbol, stamp in frame.select("symbol", "timestamp").iter_rows():
+        for symbol, stamp in zip(frame["symbol"], frame["timestamp"], strict=True):
             self.mark_stored(symbol, stamp)
 
     def mark_stored(self, symbol: str, stamp: datetime) -> None:
