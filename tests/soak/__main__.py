@@ -5,7 +5,8 @@
     just soak --sessions 250 --seed 7 --only 126-250    the second half of it
     just soak --sessions 25 --seed 7 --one-life         a month of one process: does it grow?
 
-Ends with 1, and one line that reproduces it, at the first promise that is not kept.
+Ends with 1 at the first promise that is not kept: with the report of what was played until then,
+and one line that reproduces it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,17 @@ DATABASE_DISK = "8g"
 DATA_DISK = "256m"
 
 
+class BrokenSeason(Broken):
+    """A promise was not kept. `outcome` is that of the sessions up to the one `at` which it was."""
+
+    def __init__(self, message: str, outcome: Outcome, at: int) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.at = at
+
+
 def soak(season: Season, say: Callable[[str], object]) -> Outcome:
-    """Play a season. Raises Broken; its files are then kept, and the message says where."""
+    """Play a season. Raises BrokenSeason; its files are then kept, and the message says where."""
     folder = Path(tempfile.gettempdir()) / f"krt-soak-{uuid.uuid4().hex[:8]}"
     try:
         with (
@@ -59,9 +69,9 @@ def _play_season(
     except Exception as error:  # any error must be possible to repeat
         player.close()
         what = str(error) if isinstance(error, Broken) else repr(error)
-        raise Broken(
-            f"{how_to_repeat(season, player.at)}: {what}; see {_keep_what_is_left(server, data)}"
-        ) from error
+        kept = _keep_what_is_left(server, data)
+        message = f"{how_to_repeat(season, player.at)}: {what}; see {kept}"
+        raise BrokenSeason(message, player.outcome, player.at) from error
     else:
         return player.outcome
     finally:
@@ -117,16 +127,22 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
     say(f"seed {seed}")
+
+    def tell(outcome: Outcome, last: int) -> None:
+        days = season.days[: last - season.first + 1]
+        played = report.Played(seed, today(WallClock()), days, time.monotonic() - began)
+        lines = report.rows(played, outcome)
+        console.print(report.table(lines))
+        if asked.report:
+            asked.report.write_text(report.markdown(lines), "utf-8")
+
     try:
         outcome = soak(season, say)
-    except Broken as error:
+    except BrokenSeason as error:
+        tell(error.outcome, error.at)
         console.print(f"❌ {again} {error}", highlight=False, soft_wrap=True, markup=False)
         return 1
-    played = report.Played(seed, today(WallClock()), season.days, time.monotonic() - began)
-    lines = report.rows(played, outcome)
-    console.print(report.table(lines))
-    if asked.report:
-        asked.report.write_text(report.markdown(lines), "utf-8")
+    tell(outcome, season.last)
     if growing := report.what_grows(outcome):
         say(f"❌ {again}: {'; '.join(growing)}")
         return 1

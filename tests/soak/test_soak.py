@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,12 +20,12 @@ from engine.simulator.faults.stream_rules import StreamRule
 from engine.store import Store
 from pipelines.feed import Feed
 from strategies.registry import STRATEGIES
-from tests.soak.__main__ import FROM, how_to_repeat, main, soak
+from tests.soak.__main__ import FROM, BrokenSeason, how_to_repeat, main, soak
 from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.fault_scenarios import KINDS
 from tests.soak.markets import ORDINARY, WILD
-from tests.soak.plan import ENDS_THE_PROCESS, SessionPlan, morning, plan_season
+from tests.soak.plan import ENDS_THE_PROCESS, Season, SessionPlan, morning, plan_season
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
 from tests.soak.report import Played, rows, slope, what_grows
@@ -205,6 +206,24 @@ def test_a_disk_that_is_written_to_while_it_is_filled_is_full_in_the_end(
         assert shutil.disk_usage(on.folder).free == 0
         on.empty()
         assert shutil.disk_usage(on.folder).free > 2**20
+
+
+def test_a_broken_season_prints_its_report_and_how_to_repeat_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_off(season: Season, say: object) -> Outcome:
+        outcome = Outcome(counts=Counter(bars=822))
+        raise BrokenSeason(f"{how_to_repeat(season, 2)}: 3 bars are given up", outcome, 2)
+
+    monkeypatch.setattr("tests.soak.__main__.soak", break_off)
+    report = tmp_path / "soak.md"
+    assert main(["--sessions", "5", "--seed", "7", "--report", str(report)]) == 1
+    told = capsys.readouterr().out
+    assert "822 bars" in told
+    assert "❌ --sessions 5 --seed 7 --from 2025-11-03 --only 2 (or the whole season)" in told
+    assert "3 bars are given up" in told
+    assert "| sessions | 2, 2025-11-03 to 2025-11-04 |" in report.read_text("utf-8")
+    assert "| seed | 7, played on" in report.read_text("utf-8")
 
 
 def test_a_wrong_option_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
