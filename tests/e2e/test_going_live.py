@@ -136,6 +136,7 @@ def test_ctrl_c_commits_what_came_and_stops_the_servers(desk: Desk):
         "--json",
         "--date",
         "2026-11-09",
+        *("--stock", "005930", "--future", "A01"),
     ]
     of_day = "timestamp >= '2026-11-09'"  # and not of the warm-up
     counted = (

@@ -15,7 +15,7 @@ from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time
 from tests.pipelines.simulated import desk, send_fewer_frames
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def fewer_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a day's tests most messages; the long tests have them all."""
     send_fewer_frames(monkeypatch)
@@ -35,14 +35,21 @@ async def _fill_history(url: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def warm_url(filled_history: str) -> Iterator[str]:
-    """The URL of a fresh database with that history: the day's start has nothing to fill."""
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """The URL of a fresh database without any history."""
+    with fresh_database(server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(filled_history: str) -> Iterator[str]:
+    """The URL of a fresh database with that history: these tests are about the day."""
     with fresh_database(filled_history) as url:
         yield url
 
 
 @pytest.fixture
-def another_warm_url(filled_history: str) -> Iterator[str]:
+def another_database_url(filled_history: str) -> Iterator[str]:
     """The URL of a second one, for comparisons."""
     with fresh_database(filled_history) as url:
         yield url

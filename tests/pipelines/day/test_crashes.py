@@ -32,12 +32,6 @@ FEED = Feed(  # what a chain brings by the feed is most of a minute's work
 )
 
 
-@pytest.fixture
-def database_url(warm_url: str, fewer_frames: None) -> str:
-    """What came before the day is there already: these tests are about the day."""
-    return warm_url
-
-
 class Crash(Exception):
     """Nobody has foreseen it."""
 

@@ -174,12 +174,12 @@ async def test_l1_a_refusal_that_no_patience_heals_ends_the_day_at_once(
 
 
 async def test_l1_bars_that_came_meanwhile_never_reach_a_database_of_another_kind(
-    database_url: str, tmp_path: Path
+    empty_database_url: str, tmp_path: Path
 ) -> None:
-    record_data_kind(database_url, "simulation")
-    async with desk(database_url, tmp_path, EARLY) as at:
+    record_data_kind(empty_database_url, "simulation")
+    async with desk(empty_database_url, tmp_path, EARLY) as at:
         with ExitStack() as outage:
-            outage.enter_context(away(database_url))
+            outage.enter_context(away(empty_database_url))
 
             async def trouble(at: Desk) -> None:
                 await at.clock.sleep_until(at_time("09:02:30"))
@@ -187,10 +187,10 @@ async def test_l1_bars_that_came_meanwhile_never_reach_a_database_of_another_kin
 
             played = await play(
                 at,
-                database_url,
+                empty_database_url,
                 tmp_path,
                 trouble=trouble,
-                prepare=lambda: record_data_kind(database_url, "live"),
+                prepare=lambda: record_data_kind(empty_database_url, "live"),
                 feed=FEED,
             )
         assert isinstance(played.error, InputError)

@@ -341,7 +341,7 @@ def held_by(url: str) -> int:
 
 
 def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Days of the simulated KIS, each begun shortly before its end: it fetches what was before."""
     days: list[DayStatistics] = []
@@ -349,9 +349,9 @@ def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
 
     def look(stats: DayStatistics) -> None:
         days.append(stats)
-        held.append(figures() | {"sessions": held_by(database_url)})
+        held.append(figures() | {"sessions": held_by(empty_database_url)})
 
-    own = DatabaseSettings(postgres_url=SecretStr(database_url))
+    own = DatabaseSettings(postgres_url=SecretStr(empty_database_url))
     settings = Settings(data_folder=tmp_path, log_days=30).model_copy(update={"database": own})
     run_every_day(
         STOCK,
@@ -371,6 +371,6 @@ def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
     files = list((tmp_path / "parquet").rglob("*.parquet"))
     with_the_one_before = 381 + sum(stats.bars for stats in days)
     assert pl.read_parquet(files).height == with_the_one_before
-    monkeypatch.setenv("KRT_DATABASE_URL", database_url)
+    monkeypatch.setenv("KRT_DATABASE_URL", empty_database_url)
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
     assert main(["validate", "--from", "2026-12-30"]) == 0, "days to come are no unexpected ones"

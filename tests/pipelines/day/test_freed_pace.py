@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
+import pytest
 from pydantic import SecretStr
 
 from engine.clock import VirtualClock
@@ -113,6 +114,7 @@ async def arrivals(folder: Path, feed: AllByFeed | None) -> dict[str, float]:
 KEY = next(iter(APP_KEYS.items()))
 
 
+@pytest.mark.long
 async def test_symbols_beyond_the_feed_and_the_chain_come_sooner_at_the_same_pace(
     tmp_path: Path,
 ) -> None:

@@ -25,12 +25,6 @@ SCENARIO = Scenario.model_validate(
 )
 
 
-@pytest.fixture
-def database_url(warm_url: str, fewer_frames: None) -> str:
-    """What came before the day is there already: these tests are about the day."""
-    return warm_url
-
-
 async def test_a_halt_that_the_feed_tells_is_kept(database_url: str, tmp_path: Path) -> None:
     halted = Scenario.model_validate({"halt": [{"symbol": STOCK, "at": "15:10", "minutes": 3}]})
     async with desk(database_url, tmp_path, at_time("15:08"), faults=halted) as at:

@@ -127,10 +127,10 @@ async def test_a_whole_night_from_the_wait_for_the_open(database_url: str, tmp_p
 
 
 async def test_a_night_that_nobody_finished_is_finished_by_the_next_session(
-    database_url: str, tmp_path: Path
+    empty_database_url: str, tmp_path: Path
 ) -> None:
     """The collector of the night dies after midnight; the day's does what is left."""
-    async with desk(database_url, tmp_path, datetime(2026, 11, 19, 9)) as at:
+    async with desk(empty_database_url, tmp_path, datetime(2026, 11, 19, 9)) as at:
         await at.store.execute(
             "INSERT INTO system_status VALUES ('collector', '2026-11-19 01:30', 'running',"
             " 'night of 2026-11-18: 450 bars, 0 snapshots', 450, NULL, '2026-11-19 01:30')"

@@ -29,6 +29,7 @@ async def sources(at: Desk) -> dict[str, int]:
     return dict(found.iter_rows())
 
 
+@pytest.mark.long
 async def test_a_night_by_the_feed_is_the_night_that_is_polled(
     database_url: str, another_database_url: str, tmp_path: Path
 ) -> None:
