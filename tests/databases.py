@@ -24,6 +24,11 @@ LONG = "KRT_LONG_TESTS" in os.environ  # randomised tests then run for minutes
 _COPY = "test_"  # how the names of the databases begin that are copies of the template
 
 
+def long(parameter: object) -> Any:
+    """Return a parameter of a test that is tried in the long tests alone."""
+    return pytest.param(parameter, marks=pytest.mark.long)
+
+
 @contextmanager
 def fresh_database(server_url: str) -> Iterator[str]:
     """Make a database from the template that the URL names; drop it at the end."""

@@ -19,6 +19,7 @@ from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_peers import peers_python
 from tests.benchmarks.rows import Row
 from tests.benchmarks.table import WHAT, WIDTH, table
+from tests.databases import long
 
 # A market's year, though a small one; 73 packages, of which numba compiles.
 SLOW = ("growth", "peers")
@@ -30,9 +31,7 @@ def env(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
         yield BenchEnv(server_url, tmp_path_factory.mktemp("stage"), stack)
 
 
-@pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=[pytest.mark.long] * (part in SLOW)) for part in PARTS]
-)
+@pytest.mark.parametrize("part", [long(part) if part in SLOW else part for part in PARTS])
 def test_a_part_runs(env: BenchEnv, part: str) -> None:
     if part == "peers":
         try:

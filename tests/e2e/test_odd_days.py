@@ -95,6 +95,7 @@ def impossible_bar() -> Iterator[Played]:
         yield found
 
 
+@pytest.mark.long
 def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: Played) -> None:
     """T1. The limit was widened; 384 of 411 were stored, the others called "without a trade"."""
     found = beyond_8_percent
@@ -104,6 +105,7 @@ def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: 
     assert found.summary["rejected"] == {}
 
 
+@pytest.mark.long
 def test_t1_a_day_beyond_8_percent_is_validated_and_exported(beyond_8_percent: Played) -> None:
     found = beyond_8_percent
     assert [check for severity, check in found.findings() if severity == "error"] == []

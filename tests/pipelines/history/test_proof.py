@@ -22,7 +22,7 @@ from engine.store.metadata import roles_sql
 from pipelines.history.backfill import Report, backfill, plan_backfill
 from pipelines.history.reconcile import fill_before_open, reconcile
 from pipelines.history.validate import validate
-from tests.databases import run_script
+from tests.databases import long, run_script
 from tests.pipelines.simulated import Desk, Thin, desk
 
 DAY = date(2025, 9, 2)
@@ -112,7 +112,9 @@ def _negative(row: bytes) -> bytes:
     return orjson.dumps({k: f"-{v}" if k.endswith(prices) else v for k, v in values.items()})
 
 
-@pytest.mark.parametrize("what", [*ODD_ROWS, "negative"])
+@pytest.mark.parametrize(
+    "what", ["null", "negative", *(long(what) for what in ODD_ROWS if what != "null")]
+)
 async def test_t3_rows_that_are_no_bars_settle_nothing(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -186,6 +188,7 @@ async def assert_they_come_in(at: Desk) -> None:
     assert at.calls == calls
 
 
+@pytest.mark.long
 async def test_t12_bars_of_a_writer_without_a_connection_are_never_settled(
     database_url: str, tmp_path: Path, narrow_role: str
 ) -> None:

@@ -23,6 +23,7 @@ from pipelines.reports.charts.smile import smile_chart
 from pipelines.reports.charts.style import save, with_title
 from pipelines.reports.pictures import Choice, What, draw
 from pipelines.texts import Texts
+from tests.databases import long
 
 DAY = date(2026, 11, 16)
 KO, EN = Texts("ko"), Texts("en")
@@ -50,7 +51,9 @@ def test_an_english_picture_has_no_korean_letter_and_a_korean_one_has(
     assert "KIS Open API" in drawn["en"]
 
 
-@pytest.mark.parametrize("what", WHATS)
+@pytest.mark.parametrize(
+    "what", [what if what in ("day", "smile") else long(what) for what in WHATS]
+)
 def test_nothing_is_clipped_and_nothing_is_empty(what: What, filled: str, tmp_path: Path) -> None:
     file = tmp_path / f"{what}.png"
     save(draw(filled, what, Choice(day=DAY), KO, "simulation"), file)
