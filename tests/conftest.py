@@ -6,10 +6,8 @@ import gc
 import logging
 import os
 import sys
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,7 +25,7 @@ from engine.clock import WallClock
 from engine.market import names
 from engine.store import Store, embedded_server, migrate
 from tests.databases import LONG, command, fresh_database, types_read_once
-from tests.paths import WITHOUT_PANDAS
+from tests.paths import SERVERS_FOLDER, WITHOUT_PANDAS
 
 pytest_plugins = ["tests.skips"]
 
@@ -68,7 +66,7 @@ def close_logs() -> Iterator[None]:
 def server_url() -> Iterator[str]:
     """The URL of a migrated template database on a server of this test run."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
-    folder = Path(tempfile.gettempdir()) / f"krt-tests-{run[:12]}"
+    folder = SERVERS_FOLDER / f"krt-tests-{run[:12]}"
     with embedded_server(folder, durable=False, temporary=True) as url:
         template = f"template_{uuid.uuid4().hex[:12]}"
         command(url, f"CREATE DATABASE {template}")

@@ -1,14 +1,17 @@
-"""Where the project is, and the market data that lie beside it and are never part of it.
+"""Where the project is, the market data that lie beside it, and where the tests' servers live.
 
-The data of `shared/` may not be distributed. Tests that use them are skipped where they are absent;
-KRT_SHARED_FOLDER says where else they are.
+The data of `shared/` are never part of the project: they may not be distributed. Tests that use
+them are skipped where they are absent; KRT_SHARED_FOLDER says where else they are.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +25,26 @@ DIRTY_STOCKS_FILE = REAL_DATA / "krx_stocks_1min_dirty.parquet"
 BOARD_FILE = REAL_DATA / "k200_options_kis_20260917.parquet"
 CALLS_FILE = REAL_DATA / "kis_calls_20261007.csv"
 CASES = SHARED / "cases"
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's file system in memory
+_ROOM = 6 * 2**30  # bytes; the servers of a run take less than one
+
+
+def _servers_folder() -> Path:
+    """Return where the tests' servers keep their files: in memory, where there is ample room.
+
+    Each test has a database of its own, four hundred files that are made and removed again, which
+    takes some ten times as long on a disk.
+    """
+    on_disk = Path(tempfile.gettempdir())
+    if not _MEMORY.is_dir():
+        return on_disk
+    room = min(shutil.disk_usage(_MEMORY).free, psutil.virtual_memory().available)
+    return _MEMORY if room > _ROOM else on_disk
+
+
+# One for all workers, which inherit what the first process has found.
+SERVERS_FOLDER = Path(os.environ.setdefault("KRT_TEST_SERVERS", str(_servers_folder())))
 
 WITHOUT_PANDAS = ROOT / "tests" / "without_pandas"  # a PYTHONPATH of commands
 

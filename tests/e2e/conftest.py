@@ -20,6 +20,7 @@ import pytest
 from engine.store import embedded_server
 from engine.store.connection import Connection
 from tests.databases import LONG
+from tests.paths import SERVERS_FOLDER
 
 
 def started_at(start: str) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class Desk:
 @contextmanager
 def new_desk() -> Iterator[Desk]:
     """Set a desk up in a folder that the server's account may enter, also under root."""
-    folder = Path(tempfile.mkdtemp(prefix="krt-desk-"))
+    folder = Path(tempfile.mkdtemp(prefix="krt-desk-", dir=SERVERS_FOLDER))
     folder.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if "KRT_" not in name}
     environment |= {"KRT_DATA_FOLDER": str(folder), "PYTHONIOENCODING": "utf-8"}

@@ -34,6 +34,7 @@ from pipelines.simulation import simulated_kis
 from tests.databases import LONG, command
 from tests.engine.store.kill_loop import kill_server
 from tests.engine.store.outage import away
+from tests.paths import SERVERS_FOLDER
 
 DAY = date(2026, 11, 10)
 START = datetime.combine(DAY, time(8, 30) if LONG else time(15, 0))
@@ -96,7 +97,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="krt-away-"))
+    folder = Path(tempfile.mkdtemp(prefix="krt-away-", dir=SERVERS_FOLDER))
     folder.chmod(0o755)
     with embedded_server(folder / "server", temporary=True) as url:
         command(url, "CREATE DATABASE day")

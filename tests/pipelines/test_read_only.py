@@ -18,6 +18,7 @@ from pipelines.commands.main import main
 from pipelines.databases import open_database, open_reader
 from pipelines.read_only import check_reads, reader_url
 from tests.databases import command, fresh_database
+from tests.paths import SERVERS_FOLDER
 
 Address = Callable[[str], str]
 WAYS = {
@@ -239,7 +240,7 @@ def test_s1_a_user_who_may_not_take_the_role_reads_with_a_warning(
 @pytest.fixture
 def data_folder() -> Iterator[Path]:
     """A folder that the server's own account may enter, also where we are root."""
-    folder = Path(tempfile.mkdtemp(prefix="krt-reader-"))
+    folder = Path(tempfile.mkdtemp(prefix="krt-reader-", dir=SERVERS_FOLDER))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 import uuid
@@ -27,13 +26,13 @@ from engine.store.embedded import cluster
 from engine.store.embedded.cluster import data_folder, make_database
 from engine.store.embedded.programs import find_programs
 from tests.engine.store.kill_loop import kill_server
-from tests.paths import ROOT
+from tests.paths import ROOT, SERVERS_FOLDER
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the server's account can reach, also under root; pytest's own is private."""
-    path = Path(tempfile.gettempdir()) / f"krt-{uuid.uuid4().hex[:8]}"
+    path = SERVERS_FOLDER / f"krt-{uuid.uuid4().hex[:8]}"
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

@@ -33,6 +33,7 @@ from engine.store.migrations import migrate_to
 from engine.store.spool import Spool
 from pipelines.commands.main import main
 from tests.databases import command, run_script
+from tests.paths import SERVERS_FOLDER
 from tests.pipelines.conftest import DAY, FUTURE, bars, fill
 
 NOT_COMPARED = {"merge_locks"}
@@ -126,7 +127,7 @@ def source_url(new_databases: Any) -> str:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """The data folder: a batch waits in its spool. Below a folder that all accounts can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="krt-backup-"))
+    folder = Path(tempfile.mkdtemp(prefix="krt-backup-", dir=SERVERS_FOLDER))
     folder.chmod(0o755)
     batch = schemas.conform(
         bars([FUTURE], DAY, DAY, 1050.0).head(3).select(schemas.FUTURES_BARS.names),
