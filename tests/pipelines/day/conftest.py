@@ -16,9 +16,15 @@ from tests.pipelines.simulated import desk, send_fewer_frames
 
 
 @pytest.fixture(autouse=True)
-def fewer_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def fewer_frames(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a day's tests most messages; the long tests have them all."""
-    send_fewer_frames(monkeypatch)
+    if "all_frames" not in request.fixturenames:
+        send_fewer_frames(monkeypatch)
+
+
+@pytest.fixture
+def all_frames() -> None:
+    """Have a test use all messages of the feed, as the long tests do."""
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ async def assert_sources_are_known(at: Desk) -> None:
             f" FROM {table} WHERE timestamp::date = '{DAY}' GROUP BY source"
         )
         by_source = {row["source"]: row for row in found.iter_rows(named=True)}
-        assert by_source["feed"]["bars"] == by_source["feed"]["confirmed"] > 2
+        assert by_source["feed"]["bars"] == by_source["feed"]["confirmed"] > 3
         assert by_source["feed"]["latest"] <= timedelta(minutes=30)
         assert by_source["rest"]["confirmed"] == 0
     assert (await at.frame("SELECT 1 FROM replaced_bars")).is_empty()
@@ -84,6 +84,7 @@ async def signals(at: Desk) -> pl.DataFrame:
     return found.drop("created_at", "committed_at")
 
 
+@pytest.mark.usefixtures("all_frames")
 async def test_complete_minutes_are_known_before_rest_and_need_no_call(
     database_url: str, another_database_url: str, tmp_path: Path
 ) -> None:
