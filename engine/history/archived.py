@@ -149,5 +149,7 @@ def archived_bars(
         pl.col("timestamp").is_between(begin, end.cast(FRAME["timestamp"]), closed="left")
     )
     if symbols is not None:
+        ends = pl.lit(min(symbols)), pl.lit(max(symbols))  # files are sorted: the rest stays unread
+        frame = frame.filter(pl.col("symbol").is_between(*ends))
         frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
     return with_stored(frame.select(stored.columns), stored, _BAR)

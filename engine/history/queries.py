@@ -280,8 +280,8 @@ async def read_spans(store: Store) -> pl.DataFrame:
             known.format("kept_sessions"),
             stored.format("symbol", "futures_1m", *day_hours),
             stored.format("symbol", NIGHT_TABLE, *night_hours),
-            stored.format("symbol", "stocks_1m", *day_hours),
-            stored.format("symbol", VENUE_TABLE, *venue_hours),
+            _stock_spans("stocks_1m", day_hours[1]),
+            _stock_spans(VENUE_TABLE, venue_hours[1]),
             stored.format("underlying_symbol", "option_chain_raw", *chain_hours),
             stored.format("underlying_symbol", "option_matrices", *chain_hours),
             f"{told} WHERE symbol ~ {literal(NAMES)} GROUP BY 1",
@@ -290,11 +290,43 @@ async def read_spans(store: Store) -> pl.DataFrame:
     return found.group_by("symbol").agg(pl.col("first").min(), pl.col("last").max()).sort("symbol")
 
 
+def _stock_spans(table: str, hours: str) -> str:
+    """Return the query for SPANS of a table of stocks, by its key: a year of a market is large."""
+    of_day = (
+        f"SELECT FROM {table} AS other WHERE other.symbol = bar.symbol AND {hours}"
+        " AND timestamp >= bar.timestamp::date AND timestamp < bar.timestamp::date + 1 LIMIT 2"
+    )
+    end = (
+        "LATERAL (SELECT timestamp::date AS day"  # noqa: S608
+        f" FROM {table} AS bar WHERE bar.symbol = known.symbol AND {hours}"
+        f" AND (SELECT count(*) FROM ({of_day}) AS two) > 1 ORDER BY timestamp {{}} LIMIT 1)"
+    )
+    return (
+        f"{_known_symbols(table)} SELECT known.symbol, begin.day AS first, until.day AS last"  # noqa: S608
+        f" FROM known, {end.format('')} AS begin, {end.format('DESC')} AS until"
+    )
+
+
+def _known_symbols(table: str) -> str:
+    """Return the SQL for `known`, the symbols of a table, which asks its key for one at a time."""
+    following = f"SELECT min(symbol) FROM {table} AS next WHERE next.symbol > known.symbol"  # noqa: S608
+    return (
+        f"WITH RECURSIVE known AS (SELECT min(symbol) AS symbol FROM {table} UNION ALL"  # noqa: S608
+        f" SELECT ({following}) FROM known WHERE known.symbol IS NOT NULL)"
+    )
+
+
 async def read_date_range(store: Store) -> tuple[date, date] | None:
     """Return the first and the last date with any bar, expected or not; None without bars."""
     ends = pl.Schema([("first", pl.Date()), ("last", pl.Date())])
-    query = "SELECT min(timestamp)::date AS first, max(timestamp)::date AS last FROM {}"
-    queries = [query.format(table) for table in BAR_TABLES]
+    of_symbol = (
+        "(SELECT {}(timestamp) FROM {} AS bar WHERE bar.symbol = known.symbol)"  # by the key
+    )
+    queries = [
+        f"{_known_symbols(table)} SELECT min({of_symbol.format('min', table)})::date AS first,"  # noqa: S608
+        f" max({of_symbol.format('max', table)})::date AS last FROM known"
+        for table in BAR_TABLES
+    ]
     queries.append(
         "SELECT min(first_session) AS first, max(last_session) AS last FROM archived_months"
     )

@@ -50,15 +50,27 @@ def expected_sessions(
     end. `sealed_by` leaves out sessions about which KIS's answer was not final at that moment.
     Raises InputError, CalendarRangeError.
     """
-    parts = [_sessions_of(parse(symbol), start, end, warm_up) for symbol in dict.fromkeys(symbols)]
+    parsed = [parse(symbol) for symbol in dict.fromkeys(symbols)]
+    others = [symbol for symbol in parsed if not isinstance(symbol, Stock)]
+    parts = [_sessions_of(symbol, start, end, warm_up) for symbol in others]
     pairs = dict.fromkeys(pair for part in parts for pair in part)
-    kept = [
-        (symbol, day)
-        for symbol, day in pairs
-        if (session := parse(symbol).session(day))
-        and (sealed_by is None or session.sealed_at <= sealed_by)
-    ]
-    return pl.DataFrame(kept, SESSIONS, orient="row").sort("symbol", "session")
+    kept = [pair for pair in pairs if _is_held(parse(pair[0]), pair[1], sealed_by)]
+    stocks = [symbol.code for symbol in parsed if isinstance(symbol, Stock)]
+    days = session_dates(Market.STOCKS, start, end) if stocks else []
+    held = [day for day in days if _is_held(_ANY_STOCK, day, sealed_by)]
+    codes = pl.DataFrame({"symbol": stocks}, {"symbol": pl.String()})
+    of_stocks = codes.unique().join(
+        pl.DataFrame({"session": held}, {"session": pl.Date()}), how="cross"
+    )
+    return pl.concat([pl.DataFrame(kept, SESSIONS, orient="row"), of_stocks]).sort(
+        "symbol", "session"
+    )
+
+
+def _is_held(symbol: Symbol, day: date, sealed_by: datetime | None) -> bool:
+    """Say whether there is a session, about which KIS's answer was final at the moment given."""
+    found = symbol.session(day)
+    return found is not None and (sealed_by is None or found.sealed_at <= sealed_by)
 
 
 def _sessions_of(symbol: Symbol, start: date, end: date, warm_up: int) -> list[tuple[str, date]]:

@@ -17,6 +17,7 @@ import polars as pl
 from engine.clock import Clock, today
 from engine.columns import SESSION, STAMP
 from engine.history.checks import RELATIONS
+from engine.history.clean import look_quickly
 from engine.history.completeness import SETTLED
 from engine.history.queries import (
     read_bars,
@@ -40,13 +41,14 @@ from engine.market.symbols import (
 )
 from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules, trading_days
-from engine.store import Store
+from engine.store import Store, ledger
 from pipelines.chains import chain_figures, chain_matrix, chain_summary, chain_with_greeks
+from pipelines.history.session_status import store_clean_status
 from pipelines.history.signal_inputs import signal_relations
-from pipelines.history.survey import store_marks, survey
+from pipelines.history.survey import Survey, store_marks, survey
 from pipelines.history.told_once import told_once_relations
 
-BARS_AT_ONCE = 2_000  # targets: some 800,000 bars
+BARS_AT_ONCE = 4_000  # targets: some 1,500,000 bars
 CHAINS_AT_ONCE = 1  # a session of a chain is some 100,000 rows
 _WHOLE_KRW = 1.0
 DAY = timedelta(days=1)
@@ -77,10 +79,20 @@ def parts(targets: pl.DataFrame, first: date | None, last: date | None) -> Itera
         for kind in (OptionChain, ToldOnce)
     )
     others = pl.col("symbol").is_in([*chains, *told])
-    yield from _divide(targets.filter(~others), BARS_AT_ONCE, first, last)
+    for group in _symbol_groups(targets.filter(~others)):
+        yield from _divide(group, BARS_AT_ONCE, first, last)
     yield from _divide(targets.filter(pl.col("symbol").is_in(told)), BARS_AT_ONCE, None, None)
     for symbol in chains:
         yield from _divide(targets.filter(pl.col("symbol") == symbol), CHAINS_AT_ONCE, None, None)
+
+
+def _symbol_groups(targets: pl.DataFrame) -> list[pl.DataFrame]:
+    """Divide targets by symbol: so a bar is read once, in whole groups of rows of an archive."""
+    symbols = targets.group_by("symbol").len().sort("symbol")
+    group = (symbols["len"].cum_sum() - 1) // BARS_AT_ONCE
+    numbered = targets.join(symbols.with_columns(group=group), on="symbol")
+    parts = numbered.partition_by("group", maintain_order=True)
+    return [part.select(targets.columns) for part in parts]
 
 
 def _divide(
@@ -109,33 +121,82 @@ async def check_relations(
 ) -> dict[str, pl.DataFrame]:
     """Return the relations of a part by name; with `keep`, store what is missing in the ledger.
 
-    Bars come from Parquet where `copies` (engine.store.export) are current.
+    Bars come from Parquet where `copies` (engine.store.export) are current. Of stocks'
+    sessions in which nothing can be found (`engine.history.clean`) only signals are in them.
     """
-    found = await survey(store, part.targets, clock)
-    if keep:
+    kind = parse(part.symbols[0])
+    if isinstance(kind, OptionChain):
+        found = await _marked(store, part.targets, clock, keep=keep)
+        return (
+            _marks_relations(found, part)
+            | {"expected_snapshots": found.expected}
+            | await _chain_relations(store, part)
+        )
+    if isinstance(kind, ToldOnce):
+        found = await _marked(store, part.targets, clock, keep=keep)
+        told = await told_once_relations(store, part.symbols, part.first, part.last)
+        return _marks_relations(found, part) | told
+    before, after = _neighbours(part)
+    span = min(before, part.first), max(after, part.last)
+    bars = await read_bars(store, part.symbols, *span, copies)
+    rest, stamps = part.targets, None
+    if copies is None:  # a copy may differ from the database, with which the ledger is compared
+        rest, bars = await _without_clean(store, part, bars, clock, keep=keep)
+        stamps = bars.select("symbol", stamp="timestamp")
+    found = await _marked(store, rest, clock, stamps, keep=keep)
+    wanted, grids = with_grids(rest)
+    checked = {
+        "targets": wanted,
+        "grids": grids,
+        "bars": await _bars_relation(store, part, rest, bars, clock),
+        "instruments": _instruments(bars["symbol"].unique().to_list()),
+    }
+    last = _last_judged(part, today(clock))
+    signals = await signal_relations(store, part.symbols, part.first, last)
+    return _marks_relations(found, part) | checked | signals
+
+
+async def _marked(
+    store: Store,
+    targets: pl.DataFrame,
+    clock: Clock,
+    stamps: pl.DataFrame | None = None,
+    *,
+    keep: bool,
+) -> Survey:
+    found = await survey(store, targets, clock, stamps=stamps)
+    if keep and targets.height:
         await store_marks(store, found, found.marks, clock)
-    base = {
+    return found
+
+
+def _marks_relations(found: Survey, part: Part) -> dict[str, pl.DataFrame]:
+    return {
         "excused": found.marks.filter(pl.col("state").is_in(SETTLED)).select(STAMP),
         "unavailable": found.marks.filter(pl.col("state") == "unavailable"),
         "refused": found.marks.filter(pl.col("state") == "refused"),
         "trading_days": _numbered_days(part),
     }
-    if isinstance(parse(part.symbols[0]), OptionChain):
-        return base | {"expected_snapshots": found.expected} | await _chain_relations(store, part)
-    if isinstance(parse(part.symbols[0]), ToldOnce):
-        return base | await told_once_relations(store, part.symbols, part.first, part.last)
-    wanted, grids = with_grids(part.targets)
-    checked = {
-        "targets": wanted,
-        "grids": grids,
-        "bars": await _bars_relation(store, part, clock, copies),
-    }
-    return (
-        base
-        | checked
-        | {"instruments": _instruments(part.symbols)}
-        | await signal_relations(store, part.symbols, part.first, _last_judged(part, today(clock)))
-    )
+
+
+async def _without_clean(
+    store: Store, part: Part, bars: pl.DataFrame, clock: Clock, *, keep: bool
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the targets that are not clean sessions of stocks, and the bars to check them by.
+
+    The status of clean ones is stored.
+    """
+    stocks = [code for code in part.symbols if isinstance(parse(code), Stock)]
+    if not stocks:
+        return part.targets, bars
+    of_stocks = pl.col("symbol").is_in(stocks)
+    rows = await ledger.read(store, stocks, part.first, part.last)
+    targets, theirs = part.targets.filter(of_stocks), bars.filter(of_stocks)
+    look = await clock.thread(look_quickly, targets, theirs, rows, today(clock))
+    if keep:
+        await store_clean_status(store, look.clean, clock.now())
+    others = part.targets.join(look.clean, on=SESSION, how="anti")
+    return others, pl.concat([bars.filter(~of_stocks), look.bars])
 
 
 def _last_judged(part: Part, day: date) -> date:
@@ -161,22 +222,18 @@ def _neighbours(part: Part) -> tuple[date, date]:
 
 
 async def _bars_relation(
-    store: Store, part: Part, clock: Clock, copies: pl.DataFrame | None
+    store: Store, part: Part, checked: pl.DataFrame, found: pl.DataFrame, clock: Clock
 ) -> pl.DataFrame:
     """Return the relation `bars`; `context` marks bars of real sessions that are not checked."""
-    before, after = _neighbours(part)
-    span = min(before, part.first), max(after, part.last)
-    found = await read_bars(store, part.symbols, *span, copies)
     confirmed = await read_confirmed_bars(store, part.symbols, part.first, part.last)
     rows = found.with_columns(session=session_of(pl.col("symbol"), pl.col("timestamp")))
     pairs = rows.group_by(SESSION).len()
-    real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n in pairs.iter_rows()]
+    targets = part.targets.select(*SESSION, is_target=True)
+    pairs = pairs.join(targets, on=SESSION, how="left").join(checked, on=SESSION, how="anti")
+    real = [_is_real(symbol, on, n, today(clock)) for symbol, on, n, _ in pairs.iter_rows()]
     outside = ~pl.col("session").is_between(part.first, part.last)
-    others = (
-        pairs.filter(outside | pl.Series(real))
-        .join(part.targets, on=SESSION, how="anti")
-        .with_columns(context=True)
-    )
+    others = pairs.filter(outside | pl.col("is_target") | pl.Series(real, dtype=pl.Boolean))
+    others = others.select(*SESSION, context=True)
     return (
         rows.join(others, on=SESSION, how="left")
         .join(confirmed.with_columns(confirmed=True), on=confirmed.columns, how="left")

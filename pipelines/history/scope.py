@@ -28,15 +28,17 @@ def sessions_to_validate(
     where nothing of it is stored. Raises InputError if no session remains.
     """
     calendar = rules()["first_day"], rules()["last_day"]
-    frames = []
+    alike: dict[tuple[date, date], list[str]] = {}
+    spans = {symbol: (first, last) for symbol, first, last in known.iter_rows()}
     for symbol in symbols or known["symbol"]:
-        first, last = _known_span(known, symbol)
+        first, last = spans.get(symbol) or _contracts_span(known, symbol)
         begin, until = start or first, end or last
         if not symbols and first and last:
             begin, until = max(start or first, first), min(end or last, last)
         if begin and until:
             span = max(begin, calendar[0]), min(until, calendar[1])
-            frames.append(expected_sessions([symbol], *span, sealed_by=sealed_by))
+            alike.setdefault(span, []).append(symbol)
+    frames = [expected_sessions(codes, *span, sealed_by=sealed_by) for span, codes in alike.items()]
     wanted = pl.concat([SESSIONS.to_frame(), *frames]).unique().sort("session", "symbol")
     if wanted.is_empty():
         named = f" of {', '.join(symbols)}" if symbols else ""
@@ -46,13 +48,13 @@ def sessions_to_validate(
     return wanted
 
 
-def _known_span(known: pl.DataFrame, symbol: str) -> tuple[date | None, date | None]:
-    """Return the first and last known session of a symbol; of a product, over all its contracts."""
-    selected = known["symbol"] == symbol
+def _contracts_span(known: pl.DataFrame, symbol: str) -> tuple[date | None, date | None]:
+    """Return the first and last known session of a product, over all its contracts."""
     front = parse(symbol)
-    if isinstance(front, FrontMonth | FrontNight):
-        contracts = [_is_contract_of(front, code) for code in known["symbol"]]
-        selected = pl.Series(contracts, dtype=pl.Boolean)
+    if not isinstance(front, FrontMonth | FrontNight):
+        return None, None
+    contracts = [_is_contract_of(front, code) for code in known["symbol"]]
+    selected = pl.Series(contracts, dtype=pl.Boolean)
     first, last = known.filter(selected).select(pl.min("first"), pl.max("last")).row(0)
     return first, last
 

@@ -15,6 +15,7 @@ from engine.clock import Clock
 from engine.columns import SESSION, TIME
 from engine.history.completeness import WITHOUT_TRADE
 from engine.history.gaps import find_gaps
+from engine.market.sessions import Market
 from engine.market.symbols import CHAIN_MARKET, parse
 from engine.store import Store
 from engine.store.identifiers import literal, literals
@@ -47,7 +48,17 @@ async def store_status(
 
     A session with other counts than before has yet to be validated.
     """
-    counts = _closed_counts(expected, stored, marks, now)
+    await _store_counts(store, _closed_counts(expected, stored, marks, now), now)
+
+
+async def store_clean_status(store: Store, clean: pl.DataFrame, now: datetime) -> None:
+    """Store the counts of sealed sessions of stocks in which nothing is open (clean.COUNTS)."""
+    none = dict.fromkeys(("unavailable", "refused", "open"), 0)
+    market = pl.lit(Market.STOCKS.value)
+    await _store_counts(store, clean.with_columns(market=market, **none), now)
+
+
+async def _store_counts(store: Store, counts: pl.DataFrame, now: datetime) -> None:
     known = await read_status(store, counts)
     changed = counts.join(known, on=[*SESSION, *COUNTS], how="anti").join(
         known.select(*SESSION, "updated_at"), on=SESSION, how="left"

@@ -56,12 +56,14 @@ async def survey(
     targets: pl.DataFrame,
     clock: Clock,
     *,
+    stamps: pl.DataFrame | None = None,
     give_up: bool = False,
     reopen: bool = False,
 ) -> Survey:
     """Read what is known about targets (symbol, session); nothing is written.
 
-    Stamps after now are not expected yet. With `reopen` everything missing is marked as open; with
+    `stamps` (symbol, stamp) are those of all stored rows, if the caller has read them. Stamps after
+    now are not expected yet. With `reopen` everything missing is marked as open; with
     `give_up`, open stamps that KIS cannot serve any more are marked as unavailable.
     """
     now = clock.now()
@@ -77,8 +79,8 @@ async def survey(
     first, last = session_span(targets)
     rows = await ledger.read(store, symbols, first, last)
     rows = rows.join(targets, on=SESSION, how="semi")
-    found = await read_stamps(store, symbols, first, last)
-    stored = expected.join(found, on=STAMP, how="semi").select(STAMP)
+    found = await read_stamps(store, symbols, first, last) if stamps is None else stamps
+    stored = expected.join(found, on=["symbol", "stamp"], how="semi").select(STAMP)
     marks = ledger.mark_missing(ledger.marks_from_rows(rows, expected), expected, stored, now)
     if reopen:
         marks = ledger.reopen(marks)
