@@ -112,7 +112,7 @@ def _fill_month(url: str, symbols: int, stamps: pl.DataFrame) -> int:
                        49900 + wave, 50050 + wave, wave::bigint + n, stamp, stamp
                 FROM expected, generate_series(1, {symbols}) AS n,
                      LATERAL (SELECT extract(epoch FROM stamp)::bigint / 60 AS minute) AS m,
-                     LATERAL (SELECT 50.0 * (minute * 7919 % 101) AS wave) AS w
+                     LATERAL (SELECT 10.0 * (minute * 7919 % 101) AS wave) AS w
                 WHERE abs(hashint8(minute * 100003 + n)::bigint) % {LOST} > 0
                 ORDER BY stamp, n"""
             )

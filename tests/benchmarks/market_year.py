@@ -2,8 +2,10 @@
 
 Beside a database of a million bars, the same is done with both: a swept day is merged, a symbol's
 month is read, a minute of all symbols, and the missing minutes of a month are found, each from the
-archive. A baseline is the small database's time, where there is more to do as many times as that.
-Each reading has a process of its own, whose memory is looked at.
+archive. At last everything is validated, and the last session as an evening does it; as in a
+history that is looked after, the ledger says that nothing was traded in the minutes without a bar.
+A baseline is the small database's time, where there is more to do as many times as that. Each
+reading has a process of its own, whose memory is looked at.
 """
 
 from __future__ import annotations
@@ -28,18 +30,20 @@ from engine.history.gaps import find_gaps
 from engine.history.scan import scan
 from engine.market.expected import expected_sessions, expected_stamps
 from engine.market.sessions import Market, previous_sessions
-from engine.store import Store
+from engine.store import Store, ledger
 from engine.store.archive import FILE_SCHEMA, FRAME, file_of
 from engine.store.connection import Connection
 from engine.store.identifiers import literal, literals
 from engine.store.merge import complete_rows, merge_tables
 from engine.store.tables import TABLES
+from pipelines.history.validate import validate
 from tests.benchmarks.bench_env import LAST, LOST, BenchEnv, History, fill
 from tests.benchmarks.rows import Row, in_own_process, memory, seconds_taken
 
 STOCKS = TABLES["stocks_1m"]
 CEILING = 1500  # MB of a process that reads a market's month
 MERGED = 10.0  # seconds for a swept day
+VALIDATED = 600.0  # seconds for everything
 SLOWER = 3  # times, at most, of one symbol's month
 _AT_ONCE = 60  # symbols in memory
 
@@ -65,14 +69,15 @@ def measure_market(env: BenchEnv, size: MarketYear, rounds: int) -> list[Row]:
     large, bars = make_market(env, size)
     sys.stderr.write(f"{bars:,} bars … ")
     urls = {"small": small.url, "large": large.url}
+    explain_stored(small)
     newest = pl.col("session") >= LAST.replace(day=1)
     small.targets.filter(newest).write_parquet(env.folder / "small-targets.parquet")
     months = {"small": _month_of(small), "large": _month_of(large)}
     took: dict[tuple[str, str], list[float]] = {}
     peaks: dict[str, float] = {}
     rows: dict[tuple[str, str], int] = {}
-    for _ in range(rounds):
-        for way in READINGS:
+    for turn in range(rounds):
+        for way in READINGS if turn else [*READINGS, *VALIDATIONS]:
             for name, url in urls.items():
                 arguments = (way, url, months[name], env.folder / f"{name}-targets.parquet")
                 said = in_own_process(__spec__.name, *arguments)
@@ -92,11 +97,12 @@ def measure_market(env: BenchEnv, size: MarketYear, rounds: int) -> list[Row]:
             most=MERGED,
         )
     ]
-    for way, (text, least) in READINGS.items():
+    for way, (text, least) in (READINGS | VALIDATIONS).items():
         more = 1.0 if way == "month" else rows[way, "large"] / rows[way, "small"]
         seconds = {name: statistics.median(took[way, name]) for name in urls}
         baseline = seconds["small"] * more
-        found.append(Row(text, seconds["large"], baseline, bars, least=least))
+        most = VALIDATED if way == "year" else None
+        found.append(Row(text, seconds["large"], baseline, bars, least=least, most=most))
         found.append(Row(f"{text}: memory", peaks[way], None, bars, most=CEILING, unit="MB"))
     return found
 
@@ -104,6 +110,7 @@ def measure_market(env: BenchEnv, size: MarketYear, rounds: int) -> list[Row]:
 def make_market(env: BenchEnv, size: MarketYear) -> tuple[History, int]:
     """Make the archive by vectors and the days after it in the server; return it and its bars."""
     history = fill(env.database(), size.stocks, size.stored)
+    explain_stored(history)
     first = history.targets["session"].min()
     days = previous_sessions(Market.STOCKS, first, size.archived)  # type: ignore[arg-type]
     # A month is in files or in the database: those of the first stored one stay out of the archive.
@@ -114,7 +121,7 @@ def make_market(env: BenchEnv, size: MarketYear) -> tuple[History, int]:
     months = pl.DataFrame({"day": days}).with_columns(month=pl.col("day").dt.truncate("1mo"))
     for (month,), part in months.partition_by("month", as_dict=True).items():
         path = file_of(folder, month)  # type: ignore[arg-type]
-        rows = _write_month(path, symbols, part["day"].to_list())
+        rows = _write_month(path, symbols, part["day"].to_list(), history.url)
         row = [
             "stocks_1m",
             month,
@@ -134,12 +141,44 @@ def make_market(env: BenchEnv, size: MarketYear) -> tuple[History, int]:
     return History(history.url, targets, bars), bars
 
 
-def _write_month(path: Path, symbols: list[str], days: list[date]) -> int:
+def explain(url: str, lost: pl.DataFrame) -> None:
+    """Write into the ledger that nothing was traded in minutes (EXPECTED_STAMPS)."""
+    if lost.is_empty():
+        return
+    told = {"state": "no_trade", "reason": "nothing was traded", "attempts": 1}
+    at = lost["stamp"].max()
+    marks = lost.with_columns(
+        **{name: pl.lit(value) for name, value in told.items()},
+        opened_at=pl.lit(at),
+        answered_at=pl.lit(at),
+    ).select(pl.col(name).cast(kind) for name, kind in ledger.MARKS.items())
+    markets = pl.DataFrame({"symbol": lost["symbol"].unique(), "market": "stocks"})
+    rows = ledger.rows_from_marks(marks, at, markets)  # type: ignore[arg-type]
+    connection = Connection(url, "bench")
+    with connection.transaction() as cursor:
+        cursor.adbc_ingest("gaps", rows.with_columns(committed_at=at).to_arrow(), mode="append")
+    connection.close()
+
+
+def explain_stored(history: History) -> None:
+    """Write it of the minutes that a database lacks."""
+    for targets in history.targets.partition_by("session"):
+        begin = targets["session"][0]
+        span = pl.col("timestamp").is_between(begin, begin + timedelta(days=1))
+        bars = scan("stocks_1m", history.url, order_by=()).filter(span)
+        there = bars.select("symbol", stamp="timestamp").collect()
+        explain(
+            history.url, expected_stamps(targets).join(there, on=["symbol", "stamp"], how="anti")
+        )
+
+
+def _write_month(path: Path, symbols: list[str], days: list[date], url: str) -> int:
     path.parent.mkdir(parents=True)
     one = pl.DataFrame({"symbol": symbols[:1]}).join(pl.DataFrame({"session": days}), how="cross")
-    stamps = expected_stamps(one)["stamp"].sort()
+    expected = expected_stamps(one).drop("symbol")
+    stamps, lost = expected["stamp"], []
     minutes = stamps.dt.epoch("s").to_numpy() // 60
-    wave = 50.0 * (minutes * 7919 % 101)
+    wave = 10.0 * (minutes * 7919 % 101)  # no bar jumps, and none repeats the one before
     rows = 0
     with pq.ParquetWriter(path, FILE_SCHEMA, compression="zstd") as writer:
         for at in range(0, len(symbols), _AT_ONCE):
@@ -152,7 +191,9 @@ def _write_month(path: Path, symbols: list[str], days: list[date]) -> int:
                     "open": np.tile(50_000 + wave, count),
                     "volume": np.tile(wave.astype(np.int64) + 100, count),
                 }
-            ).filter((pl.int_range(pl.len()) * 100_003 + at) % LOST > 0)
+            ).with_columns(is_there=(pl.int_range(pl.len()) * 100_003 + at) % LOST > 0)
+            lost.append(frame.filter(~pl.col("is_there")).select("symbol", stamp="timestamp"))
+            frame = frame.filter("is_there").drop("is_there")
             stamp = pl.col("timestamp")
             complete = frame.with_columns(
                 timeframe=pl.lit("1m"),
@@ -166,6 +207,7 @@ def _write_month(path: Path, symbols: list[str], days: list[date]) -> int:
             ).select(pl.col(name).cast(kind) for name, kind in FRAME.items())
             writer.write_batch(schemas.conform(complete, FILE_SCHEMA), row_group_size=50_000)
             rows += frame.height
+    explain(url, pl.concat(lost).join(expected, on="stamp"))
     return rows
 
 
@@ -211,6 +253,11 @@ def _merge_day(url: str, stocks: int, number: int) -> float:
 def _read(way: str, url: str, month: str, listed: Path) -> Iterator[int]:
     begin = datetime.strptime(month, "%Y-%m")
     end = (begin + timedelta(days=31)).replace(day=1)
+    if way in VALIDATIONS:
+        newest = pl.read_parquet(listed)["session"].max()  # beyond it, days may not be made
+        span = (LAST, LAST) if way == "session" else (None, newest)
+        yield asyncio.run(_validate(url, *span))  # type: ignore[arg-type]
+        return
     if way == "gaps":
         targets = pl.read_parquet(listed)
         yield targets.height
@@ -234,10 +281,26 @@ async def _gaps(url: str, targets: pl.DataFrame) -> None:
         await store.close()
 
 
+async def _validate(url: str, first: date | None, last: date) -> int:
+    """Validate what is stored of a span; return how many sessions."""
+    store = Store(url, WallClock(), component="bench")
+    try:
+        found = await validate(store, WallClock(), [], first, last)
+    finally:
+        await store.close()
+    if found.exit_code:
+        raise AssertionError(f"not whole: {found.findings}")
+    return found.targets.height
+
+
 READINGS: dict[str, tuple[str, float | None]] = {
     "month": ("one symbol and month", 1 / SLOWER),
     "minute": ("one minute of all symbols", None),
     "gaps": ("missing minutes of a month", None),
+}
+VALIDATIONS: dict[str, tuple[str, float | None]] = {
+    "session": ("a market's session validated", None),
+    "year": ("all sessions of a market validated", None),
 }
 
 
