@@ -226,6 +226,8 @@ async def _compare_volumes(context: BackfillContext, told: pl.DataFrame, done: S
 
     More by the volume may be trades outside of the session, more by the bars is a contradiction.
     """
+    if told.is_empty():  # of a past day KIS does not say it
+        return
     stored = await _stored_volumes(context, told["symbol"].to_list(), done.day)
     both = told.join(stored, on="symbol", how="left").sort("symbol")
     bars = pl.col("stored").fill_null(0)

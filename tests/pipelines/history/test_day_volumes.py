@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from engine.fetchers.market_snapshot import SnapshotFetcher
 from engine.kis.stock_master import parse_stock_master
 from engine.market.expected import expected_sessions
+from engine.market.names import english_stock
 from engine.market.sessions import Session
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.listed_stocks import stock_master_file
@@ -250,4 +252,19 @@ async def test_a_stock_that_the_snapshot_leaves_out_is_asked_for_and_named(
     async with opened(database_url, tmp_path, CLOSED, MARKET) as at:
         await run(at)
         assert await bars_of(at) == served(at)
-    assert f"KIS gives no volume of {DAY} for 1 stocks: {WANTED[2]}" in caplog.text
+    assert f"KIS gives no volume of {DAY} for 1 stocks: {english_stock(WANTED[2])}" in caplog.text
+
+
+async def test_a_day_that_is_over_is_swept_without_volumes(
+    database_url: str, tmp_path: Path
+) -> None:
+    """KIS tells volumes on the day alone: a stock without a bar then waits for a second answer."""
+    halted = min(MARKET._halted(DAY))
+    symbols = [*WANTED[:4], halted]
+    next_day = CLOSED + timedelta(days=1)
+    async with opened(database_url, tmp_path, next_day, MARKET) as at:
+        done = await run(at, symbols)
+        assert await bars_of(at) == served(at, symbols)
+        waiting = await open_minutes(at)
+    assert waiting[halted] == 381
+    assert done.open == sum(waiting.values())
