@@ -19,7 +19,6 @@ from engine.errors import InputError
 from engine.history.bar_file_times import BarTimes
 from engine.market import sessions
 from engine.market.symbols import FrontMonth, Stock, parse, parse_chain
-from engine.market.universes import split_universes
 from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.simulator.faults.scenario import Scenario
@@ -28,7 +27,7 @@ from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS, Simulator, serve
 from engine.store.connection import Connection, fetch_frame
-from pipelines.feed import Feed, with_wishes
+from pipelines.feed import Feed, configured_feed
 
 _FASTEST = 1_000_000  # times the wall clock: a day is over before it is asked for
 BEFORE_OPEN = timedelta(minutes=15)  # time for the warm-up and for the simulated KIS to start
@@ -51,10 +50,9 @@ class SimulatedDay:
 
 
 def simulated_feed(settings: Settings) -> Feed:
-    """Return what is collected of a made-up day: a few symbols, or the stocks of the settings."""
-    feed = with_wishes(FEED, settings)
-    universes, stocks = split_universes((*settings.stocks, *settings.follow))
-    return replace(feed, stocks=stocks, universes=universes) if stocks or universes else feed
+    """Return what is collected of a made-up day: what the settings say, of stocks a few if none."""
+    feed = configured_feed(settings)
+    return feed if feed.stocks or feed.universes else replace(feed, stocks=FEED.stocks)
 
 
 def recorded_day(file: Path, day: date | None, times: BarTimes | None = None) -> SimulatedDay:

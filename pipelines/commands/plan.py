@@ -11,7 +11,7 @@ from engine.clock import WallClock, today
 from engine.settings import load_settings
 from pipelines.console import PlainConsole
 from pipelines.databases import load_kis_holidays
-from pipelines.day.budget import Budget, configured_budget
+from pipelines.day.budget import Budget, configured_budget, span_text
 from pipelines.reports.terminal import frame_table, print_json
 
 
@@ -45,7 +45,7 @@ def _as_json(found: Budget) -> dict[str, object]:
 
 def _show(found: Budget) -> None:
     console = PlainConsole()
-    parts = found.parts.rename(lambda name: name.replace("_", " "))
+    parts = found.parts.rename(lambda name: name.replace("_", " ").replace("megabytes", "MB"))
     numbers = parts.columns[1:]
     shown = parts.with_columns(pl.col(numbers).map_elements("{:,}".format, pl.String))
     console.print(frame_table(shown, "what the settings cost", numbers))
@@ -56,10 +56,9 @@ def _show(found: Budget) -> None:
     stays = f", beside {found.stays:,} MB that stay" if found.stays else ""
     console.print(f"the database grows by {found.grows:,} MB a year{stays}")
     if found.sweep_calls:
-        minutes = found.sweep_takes.total_seconds() / 60
         console.print(
-            f"the sweep: at most {found.sweep_calls:,} calls in {minutes:.0f} minutes,"
-            f" {found.sweep_has.total_seconds() / 60:.0f} minutes are there for it"
+            f"the sweep: at most {found.sweep_calls:,} calls in {span_text(found.sweep_takes)},"
+            f" {span_text(found.sweep_has)} are there for it"
         )
     for trouble in found.troubles:
         console.print(f"❌ {trouble}")

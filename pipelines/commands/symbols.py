@@ -45,6 +45,8 @@ def symbols(
     with open_reader(database) as opened:
         stated = query(opened.url, sql_text("listings", "states.sql"))
     found = search_listings(stated, text)
-    title = f"{found.height:,} found" if stated.height else "nothing yet: just symbols --refresh"
+    title = (
+        f"{found.height:,} found" if stated.height else "listed (just symbols --refresh fetches)"
+    )
     print_frame(found, format, title)
     return 0

@@ -63,6 +63,8 @@ from pipelines.history.request import BackfillContext
 
 log = logging.getLogger(__name__)
 
+_NAMED = 20  # symbols in a line of the log
+
 CLOSING_LIMIT = timedelta(hours=2)  # after the sealing, for a database or a KIS that is away
 
 _LAST_STATUS = 10.0  # seconds for the status of a day that ends early
@@ -269,7 +271,9 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
     day.stats.closed = not await exchange_opens(day)
     if day.stats.closed:
         return
-    log.info("🚀 collecting %s", ", ".join(day.plan.names))
+    names = day.plan.names
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    log.info("🚀 collecting %s%s", ", ".join(names[:_NAMED]), more)
     keep, plan, feed = partial(begin_again, day.clock, day.alerts), day.plan, day.polling.feed
     follow = day.polling.follow_bars
     bars = [keep(b.symbol, partial(follow, b)) for b in plan.bars]

@@ -11,7 +11,7 @@ from engine.errors import KrtError
 from engine.market.symbols import Stock, parse
 from engine.market.universes import members, split_universes
 from engine.simulator.market.synthetic import SyntheticMarket
-from pipelines.day.budget import Budget, configured_budget
+from pipelines.day.budget import Budget, configured_budget, span_text
 from pipelines.doctor.finding import Finding, Situation
 from pipelines.simulation import SEED
 from pipelines.universes import read_listings
@@ -96,8 +96,7 @@ def _costs(found: Budget) -> str:
     """Return what `just plan` says, in one line."""
     says = f"{found.calls} of {found.most:.0f} calls a minute"
     if found.sweep_calls:
-        minutes = found.sweep_takes.total_seconds() / 60
-        says += f"; the sweep takes {minutes:.0f} minutes at most"
+        says += f"; the sweep takes {span_text(found.sweep_takes)} at most"
     stays = f", beside {found.stays:,} that stay" if found.stays else ""
     return f"{says}; {found.grows:,} MB a year{stays}"
 

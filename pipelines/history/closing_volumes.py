@@ -19,6 +19,7 @@ from engine.concurrency import run_until_first_error
 from engine.errors import KisError, KisKeyRefused
 from engine.fetchers.market_snapshot import SnapshotFetcher, SnapshotRequest
 from engine.kis.endpoints import SeveralStocks
+from engine.market.names import english_stock
 from engine.market.sessions import Market, session
 from engine.schemas import REST
 from engine.store import Store
@@ -108,8 +109,8 @@ async def bars_were_served(store: Store, day: date) -> bool:
 
 
 def some(symbols: Sequence[str], most: int = 5) -> str:
-    """Return the first few symbols as text."""
-    return ", ".join(symbols[:most]) + (" …" if len(symbols) > most else "")
+    """Return the first few stocks as text, with the names by which people know them."""
+    return ", ".join(map(english_stock, symbols[:most])) + (" …" if len(symbols) > most else "")
 
 
 async def _ask(context: BackfillContext, symbols: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ from pipelines.day.costs import require_pace
 from pipelines.feed import Feed, configured_feed, plan
 from pipelines.history.backfill import plan_backfill
 from pipelines.history.listings import refresh_listings
+from pipelines.simulation import FEED as FEED_WITHOUT_SETTINGS
+from pipelines.simulation import simulated_feed
 from pipelines.universes import resolve_universes
 from tests.pipelines.simulated import MARKET, desk
 
@@ -98,3 +100,11 @@ async def test_a_backfill_takes_the_stocks_of_each_day(
     counts = calls.group_by("session").agg(pl.col("symbol").n_unique()).sort("session")
     assert counts["symbol"].to_list() == [91, 91]
     assert "what ETF was before 2026-11-16 is not known: taken as of that day" in caplog.text
+
+
+def test_a_simulation_follows_what_the_settings_name(tmp_path: Path) -> None:
+    named = Settings(
+        data_folder=tmp_path, stocks=("KOSPI200",), follow=("900110",), option_chains=()
+    )
+    assert simulated_feed(named) == Feed(("900110",), ("A01",), universes=("KOSPI200",))
+    assert simulated_feed(Settings(data_folder=tmp_path)) == FEED_WITHOUT_SETTINGS
