@@ -10,27 +10,40 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from engine.clock import WallClock
+from engine.history.scan import scan
 from engine.store import Store, migrate
+from engine.store.archive import BarArchive
 from engine.store.embedded.programs import find_programs
+from engine.store.export import export
 from engine.store.pooler import behind_transaction_pooler
+from pipelines.history.backfill import backfill
+from pipelines.history.repair import validate_and_fix
+from pipelines.history.session_status import validated_sessions
+from pipelines.history.validate import validate
+from tests.databases import command
 from tests.engine.store.data import futures_bars
+from tests.pipelines.day.playing import STOCK, play, stored
+from tests.pipelines.simulated import desk
 
 pytestmark = pytest.mark.skipif(
     shutil.which("pgbouncer") is None, reason="PgBouncer is not installed"
 )
 
 
-@pytest.fixture
-def pooled_url(database_url: str) -> Iterator[str]:
-    parts = urlsplit(database_url)
-    sockets = parse_qs(parts.query)["host"][0]
+@contextmanager
+def pooled(database_url: str, user: str, path: str) -> Iterator[str]:
+    """Put a pooler of two connections in front of the server, each transaction on the other one."""
+    sockets = parse_qs(urlsplit(database_url).query)["host"][0]
     folder = Path("/tmp") / f"krt-bouncer-{uuid.uuid4().hex[:8]}"  # noqa: S108
     programs = find_programs(Path(sockets).owner() if os.geteuid() == 0 else None)
     programs.make_private_folder(folder)
@@ -40,7 +53,7 @@ def pooled_url(database_url: str) -> Iterator[str]:
     (folder / "bouncer.ini").write_text(
         f"""
         [databases]
-        * = host={sockets} user=postgres
+        * = host={sockets} user={user}
         [pgbouncer]
         listen_addr = 127.0.0.1
         listen_port = {port}
@@ -56,12 +69,31 @@ def pooled_url(database_url: str) -> Iterator[str]:
     bouncer = subprocess.Popen(
         ["pgbouncer", "-q", folder / "bouncer.ini"], stderr=subprocess.DEVNULL, **account
     )
-    url = f"postgresql://postgres@127.0.0.1:{port}{parts.path}"
     _wait_for(port)
-    yield url
+    yield f"postgresql://{user}@127.0.0.1:{port}{path}"
     bouncer.terminate()
     bouncer.wait(10)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pooled_url(database_url: str) -> Iterator[str]:
+    with pooled(database_url, "postgres", urlsplit(database_url).path) as url:
+        yield url
+
+
+@pytest.fixture
+def owned_url(database_url: str) -> Iterator[str]:
+    """An empty database, behind the pooler, of an ordinary user who has nothing but it."""
+    name = f"owner_{uuid.uuid4().hex[:8]}"
+    command(database_url, f"CREATE ROLE {name} LOGIN")
+    command(database_url, f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0")
+    try:
+        with pooled(database_url, name, f"/{name}") as url:
+            yield url
+    finally:
+        command(database_url, f"DROP DATABASE {name} WITH (FORCE)")
+        command(database_url, f"DROP ROLE {name}")
 
 
 def _wait_for(port: int) -> None:
@@ -102,3 +134,35 @@ def test_migrations_run_through_it(pooled_url: str) -> None:
 def test_it_is_detected(pooled_url: str, database_url: str) -> None:
     assert behind_transaction_pooler(pooled_url)
     assert not behind_transaction_pooler(database_url)
+
+
+async def test_all_goes_through_it_for_an_ordinary_owner(owned_url: str, tmp_path: Path) -> None:
+    """From an empty database to an archive: no right of a superuser, no state of a session."""
+    migrate(owned_url)
+    opens, day = datetime(2025, 11, 4, 8, 59, 30), date(2025, 11, 4)
+    week, symbols = (date(2025, 11, 3), date(2025, 11, 7)), [STOCK, "101W12"]
+    async with desk(owned_url, tmp_path, opens) as at:
+        rights = await at.frame(
+            "SELECT rolsuper OR rolcreatedb AS any FROM pg_roles WHERE rolname = current_user"
+        )
+        assert not rights.item()
+        played = await play(at, owned_url, tmp_path, until=opens.replace(hour=9, minute=4))
+        assert played.error is None
+        assert (await stored(at, STOCK, "stocks_1m"))[:3] == ["09:01", "09:02", "09:03"]
+        await at.clock.sleep_until(datetime(2025, 11, 7, 18))
+        report = await backfill(at.context, symbols, *week)
+        assert report.stored == 5 * (381 + 411)
+        await at.store.execute("DELETE FROM stocks_1m WHERE timestamp = '2025-11-05 10:00'")
+        mended = await validate_and_fix(await at.next_run(), symbols, *week)
+        assert (mended.before.exit_code, mended.exit_code) == (1, 0)
+        bars = await at.bars("stocks_1m")
+        assert_frame_equal(
+            bars, pl.concat(at.served(STOCK, day + timedelta(n)) for n in range(-1, 4))
+        )
+        moved = BarArchive(tmp_path / "archive", 1).move(
+            owned_url, date(2026, 1, 5), at.clock.now()
+        )
+        assert moved == {date(2025, 11, 1): 5 * 381}
+        assert_frame_equal(scan("stocks_1m", owned_url).select(bars.columns).collect(), bars)
+        assert (await validate(at.store, at.clock, symbols)).exit_code == 0
+        assert export(owned_url, tmp_path / "lake", await validated_sessions(at.store)).height
