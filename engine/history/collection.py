@@ -47,12 +47,16 @@ def sessions_to_collect(
     spans = within.group_by("symbol").agg(
         since=pl.col("session").min(), until=pl.col("session").max()
     )
-    held = [expected_sessions([symbol], *span) for symbol, *span in spans.iter_rows()]
+    together = spans.group_by("since", "until").agg("symbol")  # of a market nearly all are alike
+    held = [expected_sessions(symbols, *span) for *span, symbols in together.iter_rows()]
     plans = planned if planned.height else known
     later = _carried_on(plans, first, last, with_last=planned.is_empty())
     if either.is_empty() and usual:
         later = [(symbol, last) for symbol in usual]
-    carried = [expected_sessions([symbol], day, day) for symbol, day in later]
+    on_day: dict[date, list[str]] = {}
+    for symbol, day in later:
+        on_day.setdefault(day, []).append(symbol)
+    carried = [expected_sessions(symbols, day, day) for day, symbols in on_day.items()]
     return pl.concat([SESSIONS.to_frame(), *held, *carried]).unique().sort("symbol", "session")
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -33,7 +33,7 @@ from engine.market.nights import HALF_DAY, is_night, session_of
 from engine.market.sessions import Market, Session, previous_sessions, session
 from engine.market.symbols import parse
 from engine.store import ledger
-from engine.store.identifiers import literal
+from engine.store.identifiers import literal, literals
 from pipelines.feed import Feed, plan
 from pipelines.reports.environment import STALE_AFTER
 from pipelines.reports.sql_text import sql_text
@@ -257,26 +257,37 @@ def read_minutes(
 def read_figures(ask: Ask, first: date, last: date, now: datetime) -> pl.DataFrame:
     """Return FIGURES of the sessions of which `read_minutes` gives the minutes, years at once.
 
-    Minutes are read and counted part by part, so that memory is that of some thousand sessions.
+    Of stocks whose session was found whole and has as many bars as then, the figures are kept. The
+    minutes of the others are read and counted part by part, so that memory is that of some thousand
+    sessions.
     """
     dates = {"begin": literal(datetime.combine(first, time()))}
     dates["end"] = literal(datetime.combine(last, time()) + timedelta(days=2))  # nights reach on
     known = ask(sql_text("standing", "stored_sessions.sql", **dates)).cast(SESSIONS)
     known = known.filter(pl.col("session").is_between(first, last))
     wanted = _wanted(ask, known, first, last, None)
-    days = wanted.group_by("session").len().sort("session")
+    dates["end"] = literal(datetime.combine(now, time()))
+    settled = ask(sql_text("standing", "settled_sessions.sql", **dates)).cast(FIGURES)
+    settled = settled.join(wanted, on=SESSION, how="semi")
+    others = wanted.join(settled, on=SESSION, how="anti")
+    days = others.group_by("session").len().sort("session")
     part = (days["len"].cum_sum() - 1) // AT_ONCE
-    counted = [FIGURES.to_frame()]
+    counted = [FIGURES.to_frame(), settled]
     for some in days.with_columns(part=part).partition_by("part", maintain_order=True):
         begin, end = some["session"][0], some["session"][-1]
-        sessions = wanted.join(some, on="session", how="semi")
-        stored, rows = _stored(ask, begin, end), _ledger_rows(ask, begin, end)
+        sessions = others.join(some, on="session", how="semi")
+        symbols = sessions["symbol"].unique().sort().to_list()
+        stored = _stored(ask, begin, end, symbols)
+        rows = _ledger_rows(ask, begin, end, symbols)
         counted.append(figures(minutes_until(now, sessions, stored, rows)))
     return pl.concat(counted).sort(SESSION)
 
 
-def _ledger_rows(ask: Ask, first: date, last: date) -> pl.DataFrame:
-    return ask(ledger_query(first, last)).cast(ledger.ROWS)
+def _ledger_rows(
+    ask: Ask, first: date, last: date, symbols: Sequence[str] | None = None
+) -> pl.DataFrame:
+    of_symbols = f" AND symbol IN ({literals(symbols)})" if symbols else ""
+    return ask(ledger_query(first, last) + of_symbols).cast(ledger.ROWS)
 
 
 def _wanted(
@@ -294,9 +305,12 @@ def _wanted(
     return sessions_to_collect(planned, pl.concat([told, known]), first, last, usual)
 
 
-def _stored(ask: Ask, first: date, last: date) -> pl.DataFrame:
-    found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last)]
+def _stored(
+    ask: Ask, first: date, last: date, symbols: Sequence[str] | None = None
+) -> pl.DataFrame:
+    found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last, symbols)]
     stored = pl.concat([_STAMPS.to_frame(), *found]).rename({"stamp": "timestamp"})
-    in_files = archived_bars(ask(months_query(first, last)), stored, first, last)
+    months = ask(months_query(first, last))
+    in_files = archived_bars(months, stored, first, last, symbols)
     bars = stored if in_files is None else in_files.collect()
     return bars.rename({"timestamp": "stamp"})

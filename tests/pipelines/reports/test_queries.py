@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -16,10 +17,14 @@ from engine.history.scan import query
 from engine.market.symbols import parse
 from engine.store import Store
 from pipelines.evaluation.standing import strategies_with_signals
+from pipelines.history.backfill import backfill
+from pipelines.history.validate import validate
 from pipelines.reports import queries
+from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import read_minutes
 from strategies.registry import STRATEGIES
 from tests.pipelines.random_bars import random_bars
+from tests.pipelines.simulated import Thin, desk
 
 DAY = date(2026, 11, 16)
 
@@ -43,6 +48,31 @@ def test_coverage_is_counted_in_parts_as_all_at_once(
     whole = figures(read_minutes(partial(query, filled), first, DAY, until))
     monkeypatch.setattr("pipelines.reports.standing.AT_ONCE", 1)
     assert_frame_equal(queries.coverage(filled, first, DAY), whole)
+
+
+async def test_coverage_of_validated_sessions_is_kept_until_a_bar_goes(
+    database_url: str, tmp_path: Path
+) -> None:
+    """It counts the minutes of all others, so it says what `read_minutes` says."""
+    first, last = date(2025, 9, 1), date(2025, 9, 3)
+    until = datetime.combine(last, time.max)
+
+    def counted() -> pl.DataFrame:
+        return figures(read_minutes(partial(query, database_url), first, last, until))
+
+    async with desk(database_url, tmp_path, datetime(2025, 9, 3, 18), Thin(3)) as at:
+        symbols = ["000020", "005930"]
+        await backfill(at.context, symbols, first, last)
+        await backfill(await at.next_run(), symbols, first, last)
+        await validate(at.store, at.clock, symbols, first, last)
+        dates = {"begin": f"'{first}'::timestamp", "end": f"'{last}'::timestamp"}
+        kept = query(database_url, sql_text("standing", "settled_sessions.sql", **dates))
+        assert kept.height == 2 * 2
+        assert_frame_equal(queries.coverage(database_url, first, last), counted())
+        await at.store.execute("DELETE FROM stocks_1m WHERE timestamp = '2025-09-02 11:00'")
+        found = queries.coverage(database_url, first, last)
+        assert found.filter(session=date(2025, 9, 2))["missing"].sum() == 2
+        assert_frame_equal(found, counted())
 
 
 def test_the_newest_day_and_the_last_bars(filled: str) -> None:
