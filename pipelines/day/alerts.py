@@ -65,7 +65,7 @@ def unfillable_gap(
     return Event(
         ("gap", symbol, session, first_stamp),
         t("alert_gap", name=t.name_of(symbol)),
-        t("alert_gap_body", session=session, since=f"{first_stamp:%H:%M}", reason=reason),
+        t("alert_gap_body", session=session, since=f"{first_stamp:%H:%M}", reason=t.noted(reason)),
     )
 
 

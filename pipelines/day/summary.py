@@ -36,7 +36,7 @@ def _rows(stats: DayStatistics, t: Texts) -> Iterator[tuple[str, str, str]]:
     if stats.missing:
         yield t("missing"), t("sum_missing", count=f"{stats.missing:,}"), "red"
         for state, reason, minutes in reasons(stats.final_minutes).iter_rows():
-            text = t("sum_missing_for", count=f"{minutes:,}", reason=reason)
+            text = t("sum_missing_for", count=f"{minutes:,}", reason=t.noted(reason))
             yield f"  {t(f'state_of_gap_{state}')}", text, ""
     else:
         yield t("missing"), t("sum_none"), ""
@@ -49,7 +49,7 @@ def _rows(stats: DayStatistics, t: Texts) -> Iterator[tuple[str, str, str]]:
             text = t(f"sum_corrected_by_{cause}", count=f"{count:,}")
             yield t("sum_corrected_signals"), text, ""
     for reason, count in sorted(stats.rejected.items()):
-        yield t("sum_rejected", reason=reason), f"{count:,}", ""
+        yield t("sum_rejected", reason=t.noted(reason)), f"{count:,}", ""
     if stats.slowest:
         minute, seconds = stats.slowest
         text = t("sum_slowest_minute", at=f"{minute:%H:%M}", seconds=f"{seconds:.1f}")

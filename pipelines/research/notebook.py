@@ -13,13 +13,14 @@ def _():
 
     from engine import errors
     from pipelines.reports import pictures, queries
+    from pipelines.reports.charts.matrix import metric_name
     from pipelines.reports.notebook_style import style
     from pipelines.research import sources, validation
     from strategies import registry
 
     t = sources.texts()
     mo.Html(style())
-    return dt, errors, mo, pictures, queries, registry, sources, t, validation
+    return dt, errors, metric_name, mo, pictures, queries, registry, sources, t, validation
 
 
 @app.cell(hide_code=True)
@@ -35,19 +36,18 @@ def _(errors, mo, queries, sources):
 
 
 @app.cell(hide_code=True)
-def _(bars, dt, mo, newest, registry, shown_day, t):
-    _symbols = bars.sort("table_name", "symbol")["symbol"].to_list()
+def _(bars, dt, metric_name, mo, newest, registry, shown_day, t):
+    _symbols = {t.name_of(code): code for code in bars.sort("table_name", "symbol")["symbol"]}
     pick_day = mo.ui.date(value=shown_day, stop=newest, label=t("notebook_day"))
-    pick_symbol = mo.ui.dropdown(_symbols, value=_symbols[0], label=t("notebook_symbol"))
+    pick_symbol = mo.ui.dropdown(_symbols, value=next(iter(_symbols)), label=t("notebook_symbol"))
     pick_strategy = mo.ui.dropdown(
         list(registry.STRATEGIES), value=registry.DEFAULT_STRATEGY, label=t("notebook_strategy")
     )
     _minutes = [dt.time(m // 60, m % 60).isoformat("minutes") for m in range(530, 950, 5)]
     pick_minute = mo.ui.dropdown(_minutes, value="15:35", label=t("notebook_minute"))
-    _metrics = ["iv", "model_iv", "delta", "gamma", "vega", "theta", "price", "volume"]
-    pick_metric = mo.ui.dropdown(
-        [*_metrics, "open_interest"], value="iv", label=t("notebook_metric")
-    )
+    _codes = ["iv", "model_iv", "delta", "gamma", "vega", "theta", "price", "volume"]
+    _metrics = {metric_name(t, code): code for code in [*_codes, "open_interest"]}
+    pick_metric = mo.ui.dropdown(_metrics, value=next(iter(_metrics)), label=t("notebook_metric"))
     _picks = [pick_day, pick_symbol, pick_strategy, pick_minute, pick_metric]
     mo.Html(f'<div class="krt-controls">{mo.hstack(_picks, justify="start", wrap=True)}</div>')
     return pick_day, pick_metric, pick_minute, pick_strategy, pick_symbol
@@ -130,13 +130,17 @@ def _(errors, mo, pick_count, pick_day, sources, url, validation):
 
 
 @app.cell(hide_code=True)
-def _(checked, mo, t):
+def _(checked, mo, t, validation):
     _counts = {"targets": checked.targets.height, "checks": len(checked.checks)}
     if checked.findings.is_empty():
         _shown = mo.md(t("notebook_clean", **_counts))
     else:
-        _table = mo.ui.table(checked.readable(), page_size=10, selection=None)
-        _meanings = [f"- `{name}`: {text}" for name, text in checked.explanations().items()]
+        _table = mo.ui.table(
+            validation.in_words(checked.readable(), t), page_size=10, selection=None
+        )
+        _meanings = [
+            f"- `{name}`: {text}" for name, text in validation.meanings(checked, t).items()
+        ]
         _head = mo.md(t("notebook_found", count=checked.findings.height, **_counts))
         _shown = mo.vstack([_head, _table, mo.md("\n".join(_meanings))])
     _shown
@@ -144,8 +148,8 @@ def _(checked, mo, t):
 
 
 @app.cell(hide_code=True)
-def _(mo, queries, t, url):
-    _left = queries.findings(url)
+def _(mo, queries, t, url, validation):
+    _left = validation.in_words(queries.findings(url), t)
     _table = mo.ui.table(_left, page_size=8, selection=None)
     mo.vstack([mo.md(t("notebook_left")), _table if _left.height else mo.md(t("notebook_nothing"))])
     return

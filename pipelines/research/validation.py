@@ -6,11 +6,14 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 
+import polars as pl
+
 from engine.clock import Clock, VirtualClock, WallClock
 from engine.market import sessions
 from engine.store import Store
 from pipelines.history.validate import Validation, validate
 from pipelines.reports.queries import last_bars
+from pipelines.texts import Texts
 
 SESSIONS = 5
 _UNTIL_SEALED = timedelta(hours=1)  # so long after its last bar a session is sealed for certain
@@ -26,6 +29,21 @@ def check(url: str, day: date, count: int = SESSIONS, *, simulated: bool) -> Val
     with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own running
         job = _check(url, min(earlier, default=day), day, _clock(url, simulated=simulated))
         return thread.submit(asyncio.run, job).result()
+
+
+def in_words(findings: pl.DataFrame, t: Texts) -> pl.DataFrame:
+    """Return findings for people: columns and texts in their language, codes as they are."""
+    said = [pl.col("detail").map_elements(t.noted, pl.String)]
+    if "what" in findings.columns:
+        kinds = {kind: t(f"what_{kind.replace(' ', '_')}") for kind in findings["what"].unique()}
+        said.append(pl.col("what").replace(kinds))
+    titles = {name: t(f"column_{name}") for name in findings.columns if name}
+    return findings.with_columns(said).rename(titles)
+
+
+def meanings(found: Validation, t: Texts) -> dict[str, str]:
+    """Return, by check that found something, the sentence that says what it looks for."""
+    return {name: t(f"check_{name}") for name in found.explanations()}
 
 
 def _clock(url: str, *, simulated: bool) -> Clock:

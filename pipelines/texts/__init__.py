@@ -1,7 +1,8 @@
 """What people read, in Korean and in English: one catalogue, complete in both.
 
 Every sentence stands under a key in one of the TOML files of this folder: `catalogue.toml` has what
-the page says. Logs, errors and help stay English.
+the page says. Logs, errors and help stay English, and so does what checks and the ledger write: its
+Korean is found by the English text (`Texts.noted`).
 
 The language of a command is the setting `language`; where that is not set, Korean on a Korean
 system and English on any other. A browser's preference comes before both (`preferred_language`).
@@ -28,6 +29,7 @@ _FOLDER = Path(__file__).parent
 # What says a system's language on POSIX, the first that is set; on Windows, too, where it is.
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 _KOREAN = re.compile(r"ko(?![a-z])|korean", re.IGNORECASE)
+_PLACE = re.compile(r"\{(\w+)\}")
 _PREFERENCE = re.compile(r"\s*([a-zA-Z]{2})[\w-]*\s*(?:;\s*q=([0-9.]+))?\s*", re.ASCII)
 
 
@@ -62,6 +64,19 @@ class Texts:
         """Return the text of a key; where the catalogue has none, the text itself."""
         return self(key) if key in catalogue() else text
 
+    def noted(self, text: str) -> str:
+        """Return what a check or the ledger writes in English; a text without a note as it is.
+
+        Its numbers and names are kept.
+        """
+        if self.language == "en":
+            return text
+        for form, key in _notes():
+            if found := form.fullmatch(text):
+                values = {place: self.noted(value) for place, value in found.groupdict().items()}
+                return self(key, **values)
+        return text
+
     def name(self, symbol: Named) -> str:
         """Return a symbol's name for people."""
         return symbol.name_ko if self.language == "ko" else symbol.name_en
@@ -84,6 +99,23 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
             raise ValueError(f"{file.name}: {min(twice)} stands in another file, too")
         found |= texts
     return found
+
+
+@cache
+def _notes() -> list[tuple[re.Pattern[str], str]]:
+    """Return the keys of the notes, each with the form of its English text, the longest first."""
+    notes = {key: texts["en"] for key, texts in catalogue().items() if key.startswith("note_")}
+    by_words = sorted(notes.items(), key=lambda note: -len(_PLACE.sub("", note[1])))
+    return [(_form(text), key) for key, text in by_words]
+
+
+def _form(text: str) -> re.Pattern[str]:
+    """Return what matches a text with anything in its {places}."""
+    parts = _PLACE.split(text)
+    words, places = map(re.escape, parts[::2]), [f"(?P<{name}>.+?)" for name in parts[1::2]]
+    return re.compile(
+        "".join(word + place for word, place in zip(words, [*places, ""], strict=True))
+    )
 
 
 def texts_for(usual: Language | None) -> Texts:

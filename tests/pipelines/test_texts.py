@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.fetchers import bar_rules
+from engine.history import evidence, halts
+from engine.history.checks import all_checks
 from engine.market.symbols import parse
+from engine.store import ledger
 from pipelines.texts import (
     LANGUAGES,
     Texts,
@@ -144,9 +148,59 @@ def test_every_key_that_is_asked_for_is_there_and_none_is_left_over() -> None:
     idle = [
         key
         for key in catalogue()
-        if key not in used and not any(key.startswith(one) for one in beginnings)
+        if key not in used and not any(key.startswith(one) for one in {*beginnings, "note_"})
     ]
     assert idle == []
+
+
+def test_what_each_check_looks_for_is_said_in_english_as_its_file_says_it() -> None:
+    said = {key: texts["en"] for key, texts in catalogue().items() if key.startswith("check_")}
+    assert said == {f"check_{check.name}": check.says for check in all_checks()}
+
+
+def test_each_reason_of_the_ledger_is_said_in_korean_too() -> None:
+    """Sentences that stand in the code; a sentence with numbers in it: see the next test."""
+    reasons = [
+        text
+        for module in (ledger, evidence, bar_rules)
+        for name, text in vars(module).items()
+        if name.isupper() and isinstance(text, str) and " " in text and text != evidence.LEFT_OUT
+    ]
+    assert len(reasons) > 15
+    for reason in [*reasons, *halts.REASONS.values()]:
+        assert re.search("[가-힣]", Texts("ko").noted(reason)), reason
+        assert Texts("en").noted(reason) == reason
+
+
+def test_every_note_is_of_something_that_is_written() -> None:
+    """The words between the places stand in a check, a query, or the code."""
+    files = [*(ROOT / "sql").rglob("*.sql"), *(ROOT / "engine").rglob("*.py")]
+    written = " ".join(
+        " ".join(re.sub(r'"\n\s*"', "", f.read_text("utf-8")).split()) for f in files
+    )
+    pieced = ("gap", "no_", "doubled", "signals", "metrics")  # together, of words for a state
+    for key, texts in catalogue().items():
+        if not key.startswith("note_") or key.startswith(tuple(f"note_{one}" for one in pieced)):
+            continue
+        parts = [part.strip(" :;") for part, *_ in string.Formatter().parse(texts["en"])]
+        assert [part for part in parts if part not in written] == [], key
+
+
+@pytest.mark.parametrize(
+    ("written", "korean"),
+    [
+        (
+            "2 open from 10:00 to 10:01: to be asked again",
+            "10:00~10:01 미해결 2분: 다시 요청할 예정",
+        ),
+        ("level_-3 of iv: 38.5 stored, NULL computed", "iv의 level_-3: 저장값 38.5, 계산값 NULL"),
+        ("volume below zero", "거래량이 음수"),
+        ("volume -3", "거래량 -3"),
+        ("what nobody ever wrote", "what nobody ever wrote"),
+    ],
+)
+def test_a_note_keeps_its_numbers_and_names(written: str, korean: str) -> None:
+    assert Texts("ko").noted(written) == korean
 
 
 def test_the_english_texts_have_no_korean_letter_but_the_name_of_the_language() -> None:

@@ -15,6 +15,7 @@ from pipelines.history.check_inputs import Part, check_relations
 from pipelines.read_only import reader_url
 from pipelines.reports.environment import READER_SIMULATED, READER_URL
 from pipelines.research import sources, validation
+from pipelines.texts import Texts
 from tests.pipelines.conftest import DAY, FUTURE, HOLE
 
 BOOKS = "SELECT (SELECT count(*) FROM gaps) + (SELECT count(*) FROM kept_sessions) AS n"
@@ -28,6 +29,12 @@ def test_a_reader_sees_what_the_checks_find_and_leaves_no_trace(filled: str) -> 
     ]
     assert found.explanations().keys() == set(found.findings["check"])
     assert set(found.targets["session"]) == {DAY}
+    korean = validation.in_words(found.readable(), Texts("ko"))
+    assert korean.columns == ["", "검사", "종목", "거래일", "시각", "건수", "내용"]
+    assert not korean.filter(pl.col("내용").str.contains("[a-z]{3,} [a-z]{3,}")).height
+    assert korean.filter(pl.col("검사") == "missing")["내용"].to_list() == ["저장된 것이 없음"]
+    assert validation.meanings(found, Texts("en")) == found.explanations()
+    assert "누락 원장" in validation.meanings(found, Texts("ko"))["missing"]
     assert query(filled, BOOKS).item() == 0
 
 
