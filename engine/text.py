@@ -14,6 +14,11 @@ _SPACES = "Zs"  # wide and unbreakable spaces cannot be printed for Python, but 
 _IN_JSON = re.compile(r"[^\x00-\x7e]")  # JSON itself escapes what comes before the space
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 bar, 1,234 bars."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def visible(text: str, keep: str = "") -> str:
     """Return the text with everything that cannot be printed as escapes, but for `keep`."""
     if text.isprintable():  # nearly always, and quick

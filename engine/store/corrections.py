@@ -8,6 +8,7 @@ from datetime import datetime
 from engine.store.connection import Cursor, fetch_frame
 from engine.store.identifiers import literal
 from engine.store.tables import BAR_TABLES, Table
+from engine.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
         " ORDER BY symbol, session",
     )
     for symbol, session, bars, kind, factor in found.iter_rows():
+        changed = counted(bars, "bar")
         if kind == "adjustment":
             log.warning(
                 "⚠️ %s %s: adjustment for a corporate action, %d bars × %.6g",
@@ -32,8 +34,8 @@ def log_corrections(cursor: Cursor, table: Table, now: datetime) -> None:
                 factor,
             )
         elif kind == "feed":
-            log.warning("⚠️ %s %s: REST replaced %d bar(s) of the feed", symbol, session, bars)
+            log.warning("⚠️ %s %s: REST replaced %s of the feed", symbol, session, changed)
         elif kind == "file":
-            log.warning("⚠️ %s %s: %d bar(s) of a file were replaced", symbol, session, bars)
+            log.warning("⚠️ %s %s: of a file replaced: %s", symbol, session, changed)
         else:
-            log.warning("⚠️ %s %s: KIS corrected %d bar(s)", symbol, session, bars)
+            log.warning("⚠️ %s %s: KIS corrected %s", symbol, session, changed)

@@ -86,7 +86,9 @@ async def import_bars(
         found.refused.height,
         found.repeated,
         found.empty,
-        found.refused.group_by("reason").agg(rows=pl.len()).sort("rows", descending=True),
+        found.refused.group_by("reason")
+        .agg(rows=pl.len())
+        .sort("rows", "reason", descending=[True, False]),
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from rich.table import Table
 from rich.text import Text
 
+from engine.text import counted
 from pipelines.console import PlainConsole
 from pipelines.history.backfill import Report
 from pipelines.history.importing import ImportReport
@@ -72,14 +73,16 @@ def print_findings(found: Validation, *, as_json: bool) -> None:
     if not found.streams.is_empty():
         console.print(frame_table(found.streams.tail(_SHOWN), "told once, minutes"))
     if found.findings.is_empty():
-        console.print(f"✅ whole: {found.targets.height:,} sessions, nothing found")
+        console.print(f"✅ whole: {counted(found.targets.height, 'session')}, nothing found")
         return
     console.print(frame_table(found.readable().head(_SHOWN), "findings"))
     for name, meaning in sorted(found.explanations().items()):
         console.print(Text.assemble((name, "bold"), f": {meaning}"))
     if found.findings.height > _SHOWN:
         console.print(f"{_SHOWN} of {found.findings.height:,} are shown; --format json has all")
-    console.print(f"⚠️ {found.findings.height:,} findings; `just validate --fix` mends what it can")
+    console.print(
+        f"⚠️ {counted(found.findings.height, 'finding')}; `just validate --fix` mends what it can"
+    )
 
 
 def print_import(report: ImportReport, *, as_json: bool) -> None:
@@ -96,4 +99,4 @@ def print_import(report: ImportReport, *, as_json: bool) -> None:
     if report.refused:
         console.print(frame_table(report.reasons, "refused: see rejected_rows"))
     if report.kept:
-        console.print(f"⚠️ {report.kept:,} bars are stored with other values, which stay")
+        console.print(f"⚠️ stored with other values, which stay: {counted(report.kept, 'bar')}")

@@ -52,6 +52,7 @@ from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.spool import ASIDE, Spool
 from engine.store.trade_files import FOLDER as TRADES
+from engine.text import counted
 
 Tell = Callable[[str], None]
 
@@ -171,7 +172,7 @@ def _write_table(
         _write_rows(cursor, table.name, columns, folder / path)
     file = shared or describe_file(folder, path.as_posix())
     as_before = ", as in the backup before" if shared else ""
-    tell(f"🔄 {table.name}: {rows:,} rows, {decimal(file.bytes)}{as_before}")
+    tell(f"🔄 {table.name}: {counted(rows, 'row')}, {decimal(file.bytes)}{as_before}")
     return kept.model_copy(update={"file": file})
 
 

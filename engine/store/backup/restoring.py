@@ -33,6 +33,7 @@ from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.metadata import roles_sql
 from engine.store.migrations import migrate_to
 from engine.store.tables import SIGNAL_TABLE_COLUMNS
+from engine.text import counted
 
 _VALUE = r"'[\w .:+-]*'"
 _BOUND = re.compile(rf"FOR VALUES (?:IN \({_VALUE}\)|FROM \({_VALUE}\) TO \({_VALUE}\))|DEFAULT")
@@ -172,7 +173,7 @@ def _fill(cursor: Cursor, table: KeptTable, folder: Path, tell: Tell) -> None:
             f"SELECT setval(pg_get_serial_sequence({of_table}, {literal(column.name)}),"
             f" (SELECT max({identifier(column.name)}) FROM {name}))",
         )
-    tell(f"🔄 {table.name}: {table.rows:,} rows")
+    tell(f"🔄 {table.name}: {counted(table.rows, 'row')}")
 
 
 def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

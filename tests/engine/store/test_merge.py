@@ -150,7 +150,7 @@ async def test_a_corporate_action_is_logged_in_one_line_as_an_adjustment(
     await store.merge("stocks_1m", stock_bars([10_000.0, 20_100.0], symbol="000660", fetched=LATER))
     assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
         "⚠️ 005930 2025-09-01: adjustment for a corporate action, 381 bars × 0.142857",
-        "⚠️ 000660 2025-09-01: KIS corrected 1 bar(s)",
+        "⚠️ 000660 2025-09-01: KIS corrected 1 bar",
     ]
     found = await store.query("SELECT symbol, bars, kind FROM corrections ORDER BY symbol")
     assert [tuple(row.values()) for row in found.to_pylist()] == [

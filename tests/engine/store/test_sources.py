@@ -60,7 +60,7 @@ async def test_where_rest_differs_it_stands_and_the_bar_of_the_feed_is_kept(
     found = await store.query("SELECT kind, bars FROM corrections")
     assert pl.DataFrame(found).row(0) == ("feed", 1)
     lines = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert lines[0] == "⚠️ 101W09 2025-09-01: REST replaced 1 bar(s) of the feed"
+    assert lines[0] == "⚠️ 101W09 2025-09-01: REST replaced 1 bar of the feed"
 
 
 async def test_both_in_one_commit_are_as_one_after_the_other(store: Store) -> None:
@@ -101,7 +101,7 @@ async def test_rest_confirms_a_bar_of_a_file_and_what_it_replaces_is_kept(
     assert pl.DataFrame(kept).row(0) == (2.0, FILE, REST)
     kinds = await store.query("SELECT kind FROM corrections")
     assert kinds["kind"].to_pylist() == ["file"]
-    assert "005930 2025-09-01: 1 bar(s) of a file were replaced" in caplog.text
+    assert "005930 2025-09-01: of a file replaced: 1 bar" in caplog.text
 
 
 async def test_a_batch_of_before_the_feed_is_of_rest_and_so_is_a_bar_put_in_by_hand(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -28,33 +32,61 @@ class _Output(io.TextIOWrapper):
     """Standard output that says what it is told to whoever asks whether it is a terminal."""
 
     is_terminal = False
+    stop_at: str | None = None  # once this is written, Ctrl+C is pressed
+
+    def write(self, text: str) -> int:
+        """Write, and press Ctrl+C where that is asked for."""
+        written = super().write(text)
+        if self.stop_at and self.stop_at in text:
+            self.stop_at = None
+            signal.raise_signal(signal.SIGINT)
+        return written
 
     def isatty(self) -> bool:
         """Say whether it is a terminal."""
         return self.is_terminal
 
 
-def run(screen: Screen, *arguments: str) -> tuple[int, str]:
+def run(
+    screen: Screen, *arguments: str, errors: bool = False, stop_at: str | None = None
+) -> tuple[int, str]:
     """Return the exit code, and all that the command wrote to standard output.
 
-    Moments of today have become others: they are of the run, not of the data.
+    With `errors` what it wrote to standard error as well, as a terminal shows both. Once the text
+    of `stop_at` is written, Ctrl+C ends the command. Moments of today have become others: they are
+    of the run, not of the data.
     """
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, _own_log():
         for name in ("NO_COLOR", "FORCE_COLOR", "LINES"):
             patch.delenv(name, raising=False)
         patch.setenv("TERM", screen.term)
         patch.setenv("COLUMNS", str(screen.width or 80))
         if screen.width is None:
             patch.delenv("COLUMNS")
-        output = _Output(io.BytesIO(), encoding=screen.encoding, newline="\n")
-        output.is_terminal = screen.width is not None
+        output = _Output(io.BytesIO(), encoding=screen.encoding, newline="\n", write_through=errors)
+        output.is_terminal, output.stop_at = screen.width is not None, stop_at
         patch.setattr(sys, "stdout", output)
-        code = main(arguments)
+        if errors:
+            patch.setattr(sys, "stderr", output)
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # by Ctrl+C
+            code = int(ended.code or 0)
         output.flush()
         written = output.buffer.getvalue()  # type: ignore[attr-defined]
     today = f"{WallClock().now():%Y-%m-%d}"
     text = _ESCAPES.sub("", written.decode(screen.encoding))
     return code, re.sub(rf"{today}([ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?", _other, text)
+
+
+@contextmanager
+def _own_log() -> Iterator[None]:
+    """Let a command set up its log, and put things back as they were."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def _other(found: re.Match[str]) -> str:
