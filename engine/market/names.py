@@ -78,6 +78,24 @@ def korean(product: Product) -> str:
     return f"{_KOREAN[product.name]} {_KOREAN_KINDS[product.kind]}"
 
 
+def english_subject(subject: str) -> str:
+    """Return the name of what a stream is of: KOSPI200 futures, KOSPI, A01612."""
+    return _subject(subject, _ENGLISH, {"FUTURES": "futures", "CALLS": "calls", "PUTS": "puts"})
+
+
+def korean_subject(subject: str) -> str:
+    """Return the same in Korean: 코스피200 선물, 코스피, A01612."""
+    kinds = {"FUTURES": "선물", "CALLS": "콜옵션", "PUTS": "풋옵션"}
+    return _subject(subject, _KOREAN | {"KOSPI": "코스피", "KOSDAQ": "코스닥"}, kinds)
+
+
+def _subject(subject: str, names: Mapping[str, str], kinds: Mapping[str, str]) -> str:
+    series, _, kind = subject.rpartition("_")
+    if kind in kinds:
+        return f"{names[series]} {kinds[kind]}"
+    return names.get(subject, subject)
+
+
 def english_chain(series: str, maturity: str) -> str:
     """Return the name of an option chain: KOSPI200 options 2026-12."""
     name = _ENGLISH[series]

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market import expiries
+from engine.market import expiries, names
 from engine.market.codes import is_stock_code, maturity_and_strike, product_of
 from engine.market.hours import MINUTE, Market, Session, session
 from engine.market.products import SERIES, Ticks
@@ -170,13 +170,13 @@ class ToldOnce:
 
     @property
     def name_en(self) -> str:
-        """Its name for people in English: flows KOSPI200_FUTURES."""
-        return f"{self.stream.name} {self.subject}"
+        """Its name for people in English: flows KOSPI200 futures."""
+        return f"{self.stream.name} {names.english_subject(self.subject)}"
 
     @property
     def name_ko(self) -> str:
-        """Its name for people in Korean."""
-        return f"{_KOREAN[self.stream.name]} {self.subject}"
+        """Its name for people in Korean: 투자자별 매매 코스피200 선물."""
+        return f"{_KOREAN[self.stream.name]} {names.korean_subject(self.subject)}"
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
         """Return its session on the day, None without one; nights are not collected."""

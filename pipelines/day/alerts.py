@@ -172,7 +172,7 @@ class SignalNews:
 def _signal(t: Texts, strategy: str, row: dict[str, Any]) -> Event:
     side = t("alert_long" if row["trade_signal"] == 1 else "alert_short")
     name, price = t.name_of(row["symbol"]), f"{row['close']:,.2f}"
-    at, reason = row["timestamp"], t.or_else(f"reason_{row['reason']}", f"{row['reason']}")
+    at, reason = row["timestamp"], t.reason(row["reason"])
     bands = _bands(t, row["lb"], row["ub"])
     return Event(
         ("signal", strategy, row["symbol"], at),

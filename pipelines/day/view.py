@@ -241,7 +241,7 @@ def _signals(stats: DayStatistics, now: datetime, t: Texts, width: int) -> list[
             _arrow(turn["trade_signal"], _time(turn["timestamp"])) if turn else Text("–"),
             Text(strategy_name),
             *(Text(_number(signal.get(price))) for price in ("close", "lb", "ub", "vwap")),
-            Text(t.or_else(f"reason_{signal['reason']}", str(signal["reason"] or ""))),
+            Text(t.reason(signal["reason"])),
         ]
         rows.append(Row([t.name_of(symbol), symbol], cells))
     return fitted(t("signals"), columns, rows, width) if rows else []

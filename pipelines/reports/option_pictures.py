@@ -50,7 +50,7 @@ def surface(
     off = float(smiles.filter(~_WHOLE).select(pl.col("error_points").max()).item() or 0)
     return (
         surface_chart(quotes, chain, t, width=width),
-        t("plot_surface", series=series, at=f"{at:%Y-%m-%d %H:%M}"),
+        t("plot_surface", series=t.subject(series), at=f"{at:%Y-%m-%d %H:%M}"),
         t("plot_surface_note", off=f"{off:.2f}"),
     )
 
@@ -68,7 +68,7 @@ def term(
             index_chart(whole, t, width=width),
             spacing=24,
         ).resolve_scale(color="independent"),
-        t("plot_term", series=series, day=day),
+        t("plot_term", series=t.subject(series), day=day),
         t("plot_term_and_index_note", at=f"{at:%H:%M}"),
     )
 
@@ -89,7 +89,7 @@ def exposure(
     )
     return (
         exposure_chart(strikes.filter(near), known, t, width=width),
-        t("plot_exposure", series=series, at=f"{at:%Y-%m-%d %H:%M}"),
+        t("plot_exposure", series=t.subject(series), at=f"{at:%Y-%m-%d %H:%M}"),
         t("plot_exposure_note", total=f"{total / 1e8:+,.0f}", maturities=figures["maturities"]),
     )
 
@@ -123,7 +123,7 @@ def flow(url: str, day: dt.date, series: str, width: int, t: Texts) -> Titled:
     told = t("plot_flow_none" if known.is_empty() else "plot_flow_some")
     return (
         flow_chart(known, both.join(moved, on="strike", how="semi"), t, width=width),
-        t("plot_flow", series=series, day=day),
+        t("plot_flow", series=t.subject(series), day=day),
         t("plot_flow_note", told=told, name=t.name_of(underlying)),
     )
 

@@ -75,6 +75,7 @@ class Standing:
     heartbeat: Heartbeat | None
     stale_after: float = STALE_AFTER  # seconds
     feed: FeedStanding | None = None  # None where the feed was not used on the day
+    due: tuple[str, ...] = ()  # the symbols that ought to be collected on the moment's date
 
     @cached_property
     def figures(self) -> pl.DataFrame:
@@ -98,6 +99,13 @@ class Standing:
             .agg(pl.len().alias("symbols"), pl.exclude(*SESSION, "stream").sum())
             .sort("session", "stream", descending=[True, False])
         )
+
+    @cached_property
+    def opens(self) -> datetime | None:
+        """When the first session of what is due today begins; None where nothing is."""
+        day = self.now.date()
+        found = [held.opens for symbol in self.due if (held := parse(symbol).session(day))]
+        return min(found, default=None)
 
     @property
     def missing(self) -> int:
@@ -192,11 +200,14 @@ def read_standing(
     earlier = previous_sessions(Market.STOCKS, last, sessions - 1)
     first, tonight = min(earlier, default=last), night_on(now)
     begin = min(first, tonight.date) if tonight else first
-    minutes = read_minutes(ask, begin, last, now, feed)
+    wanted, stored = _wanted_and_stored(ask, begin, last, feed)
+    minutes = minutes_until(now, wanted, stored, _ledger_rows(ask, begin, last))
+    due = wanted.filter(pl.col("session") == last)["symbol"]
     minutes = minutes.filter((pl.col("session") >= first) | is_of_today(now))
     beats = [Heartbeat(*row) for row in ask(_COLLECTOR).iter_rows()]
     beat = next(iter(beats), None)
-    return Standing(now, simulated, minutes, beat, stale_after, read_feed_standing(ask, now))
+    fed = read_feed_standing(ask, now)
+    return Standing(now, simulated, minutes, beat, stale_after, fed, tuple(due))
 
 
 def night_on(now: datetime) -> Session | None:
@@ -246,12 +257,19 @@ def read_minutes(
     ask: Ask, first: date, last: date, now: datetime, feed: Feed | None = None
 ) -> pl.DataFrame:
     """Return MINUTES by now of all sessions from first to last that ought to be collected."""
+    wanted, stored = _wanted_and_stored(ask, first, last, feed)
+    return minutes_until(now, wanted, stored, _ledger_rows(ask, first, last))
+
+
+def _wanted_and_stored(
+    ask: Ask, first: date, last: date, feed: Feed | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return SESSIONS that ought to be collected, and the stamps that are stored."""
     stored = _stored(ask, first, last)
     # The state of futures is kept as it comes: only what was to be collected can be missing.
     bars = stored.filter(~pl.col("symbol").str.contains(told_once.NAMES))
     known = bars.select("symbol", session=session_of(pl.col("symbol"), pl.col("stamp"))).unique()
-    wanted = _wanted(ask, known, first, last, feed)
-    return minutes_until(now, wanted, stored, _ledger_rows(ask, first, last))
+    return _wanted(ask, known, first, last, feed), stored
 
 
 def read_figures(ask: Ask, first: date, last: date, now: datetime) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from engine.errors import KrtError
+from engine.market.names import english_subject, korean_subject
 from engine.market.symbols import parse
 
 Language = Literal["ko", "en"]
@@ -29,6 +30,7 @@ _FOLDER = Path(__file__).parent
 # What says a system's language on POSIX, the first that is set; on Windows, too, where it is.
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 _KOREAN = re.compile(r"ko(?![a-z])|korean", re.IGNORECASE)
+_TOO_FEW_SESSIONS = re.compile(r"insufficient_data_days_(?P<sessions>\d+)")
 _PLACE = re.compile(r"\{(\w+)\}")
 _PREFERENCE = re.compile(r"\s*([a-zA-Z]{2})[\w-]*\s*(?:;\s*q=([0-9.]+))?\s*", re.ASCII)
 
@@ -64,6 +66,12 @@ class Texts:
         """Return the text of a key; where the catalogue has none, the text itself."""
         return self(key) if key in catalogue() else text
 
+    def reason(self, code: str | None) -> str:
+        """Return why a signal is what it is; a strategy's own word where the catalogue has none."""
+        if found := _TOO_FEW_SESSIONS.fullmatch(code or ""):
+            return self("reason_insufficient_data_days", **found.groupdict())
+        return self.or_else(f"reason_{code}", code or "")
+
     def noted(self, text: str) -> str:
         """Return what a check or the ledger writes in English; a text without a note as it is.
 
@@ -76,6 +84,10 @@ class Texts:
                 values = {place: self.noted(value) for place, value in found.groupdict().items()}
                 return self(key, **values)
         return text
+
+    def subject(self, name: str) -> str:
+        """Return what a series, an index or a group of contracts is called: KOSPI200_FUTURES …"""
+        return korean_subject(name) if self.language == "ko" else english_subject(name)
 
     def name(self, symbol: Named) -> str:
         """Return a symbol's name for people."""

@@ -174,7 +174,10 @@ def test_each_reason_of_the_ledger_is_said_in_korean_too() -> None:
 
 def test_every_note_is_of_something_that_is_written() -> None:
     """The words between the places stand in a check, a query, or the code."""
-    files = [*(ROOT / "sql").rglob("*.sql"), *(ROOT / "engine").rglob("*.py")]
+    files = [
+        *(ROOT / "sql").rglob("*.sql"),
+        *(file for part in ("engine", "pipelines") for file in (ROOT / part).rglob("*.py")),
+    ]
     written = " ".join(
         " ".join(re.sub(r'"\n\s*"', "", f.read_text("utf-8")).split()) for f in files
     )
@@ -236,6 +239,8 @@ def test_a_text_is_filled_and_an_unknown_key_is_an_error() -> None:
     assert Texts("en")("missing_open", count="3") == "open 3"
     assert Texts("en").name(parse("A01612")) == "KOSPI200 futures 2026-12 A01612"
     assert Texts("en").or_else("reason_of_nobody", "own_word") == "own_word"
+    assert Texts("en").reason("own_word") == "own_word"
+    assert Texts("ko").reason("insufficient_data_days_1") == "이전 거래일 부족 (1일)"
     with pytest.raises(KeyError):
         Texts("en")("no such key")
 

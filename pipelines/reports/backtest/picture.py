@@ -10,7 +10,7 @@ import polars as pl
 from engine.market.symbols import parse
 from pipelines.reports.backtest.curves import curves, distribution, markers, months
 from pipelines.reports.backtest.subject import Subject
-from pipelines.reports.charts.style import BLUE, GREY, INK, VERMILLION, Picture, with_title
+from pipelines.reports.charts.style import BLUE, DOWN, GREY, INK, UP, Picture, with_title
 from pipelines.reports.evaluation_tables import figure_text
 from pipelines.texts import Texts
 
@@ -108,9 +108,7 @@ def _x(rows: pl.DataFrame, *, labels: bool = False) -> alt.X:
 def _prices(t: Texts, rows: pl.DataFrame, marked: pl.DataFrame, name: str) -> Picture:
     x, y = _x(rows), alt.Scale(zero=False, padding=6)
     rising = pl.col("close") >= pl.col("open")
-    drawn = rows.with_columns(
-        color=pl.when(rising).then(pl.lit(VERMILLION)).otherwise(pl.lit(BLUE))
-    )
+    drawn = rows.with_columns(color=pl.when(rising).then(pl.lit(UP)).otherwise(pl.lit(DOWN)))
     base = alt.Chart(drawn.select("bar", "open", "high", "low", "close", "color")).encode(
         x=x, color=alt.Color("color:N", scale=None, legend=None)
     )
@@ -131,7 +129,7 @@ def _prices(t: Texts, rows: pl.DataFrame, marked: pl.DataFrame, name: str) -> Pi
     kinds = [*names.values(), left]
     legend = alt.Legend(title=None, orient="top")
     shapes = alt.Scale(domain=kinds, range=["triangle-up", "triangle-down", "circle"])
-    fills = alt.Scale(domain=kinds, range=[VERMILLION, BLUE, "white"])
+    fills = alt.Scale(domain=kinds, range=[UP, DOWN, "white"])
     given = (
         alt.Chart(points)
         .mark_point(
@@ -198,7 +196,7 @@ def _months(t: Texts, found: pl.DataFrame) -> Picture:
     )
     reach = max((abs(value) for value in found["return"]), default=0.0) or 1.0
     columns = [*map(str, range(1, 13)), whole]
-    scale = alt.Scale(domain=[-2 * reach, 0, 2 * reach], range=[BLUE, "#f4f4f4", VERMILLION])
+    scale = alt.Scale(domain=[-2 * reach, 0, 2 * reach], range=[DOWN, "#f4f4f4", UP])
     base = alt.Chart(drawn.select("year", "month", "return", "text")).encode(
         x=alt.X(
             "month:N",
@@ -226,7 +224,7 @@ def _spread(t: Texts, daily: pl.DataFrame, trades: pl.DataFrame) -> Picture:
 
 
 def _bars(name: str, bins: pl.DataFrame, unit: str) -> Picture:
-    gain = alt.condition("datum.start >= 0", alt.value(VERMILLION), alt.value(BLUE))
+    gain = alt.condition("datum.start >= 0", alt.value(UP), alt.value(DOWN))
     return (
         alt.Chart(bins, width=130, height=110, title=_small(name))
         .mark_bar()

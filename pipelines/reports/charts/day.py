@@ -7,13 +7,12 @@ import polars as pl
 
 from engine.columns import PRICES
 from pipelines.reports.charts.style import (
-    BLUE,
+    DOWN,
     GREEN,
     GREY,
     INK,
-    ORANGE,
     PURPLE,
-    VERMILLION,
+    UP,
     WIDTH,
     Picture,
     Width,
@@ -33,7 +32,7 @@ def day_chart(
 
     `bars`: timestamp, open, high, low, close, volume. `signals`: the columns of every strategy
     (`strategies.base.SIGNAL_COLUMNS`) and vwap if it has one; may be empty. Rising bars are
-    vermillion and falling ones blue, as is usual in Korea.
+    red and falling ones blue, as is usual in Korea.
     """
     layers = alt.layer(_lines(signals, t), *_candles(bars, t), _trades(signals, t))
     prices = layers.resolve_scale(color="independent").properties(width=width, height=340)
@@ -55,7 +54,7 @@ def _volume(bars: pl.DataFrame, t: Texts) -> Picture:
 def _candles(bars: pl.DataFrame, t: Texts) -> list[Picture]:
     rises = pl.col("close") >= pl.col("open")
     direction = pl.when(rises).then(pl.lit(t("up"))).otherwise(pl.lit(t("down")))
-    scale = alt.Scale(domain=[t("up"), t("down")], range=[VERMILLION, BLUE])
+    scale = alt.Scale(domain=[t("up"), t("down")], range=[UP, DOWN])
     frame = bars.select("timestamp", *PRICES, direction.alias("direction"))
     color = alt.Color("direction:N", legend=None, scale=scale)
     base = alt.Chart(frame).encode(x=clock_axis(), color=color, tooltip=_bar_tooltip(t))
@@ -113,7 +112,7 @@ def _trades(signals: pl.DataFrame, t: Texts) -> Picture:
     )
     names = list(directions.values())
     shape = alt.Scale(domain=names, range=["triangle-up", "triangle-down"])
-    color = alt.Scale(domain=names, range=[ORANGE, PURPLE])
+    color = alt.Scale(domain=names, range=[UP, DOWN])
     legend = alt.Legend(title=None, orient="top")
     return (
         alt.Chart(given)

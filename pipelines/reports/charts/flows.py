@@ -43,7 +43,7 @@ def flows_chart(rows: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Pictur
         _lines(known, {"close": price}, price, [INK], height=180),
         _lines(known, investors, net, colors, height=150),
         _lines(known, {"open_interest": interest}, interest, [PURPLE], height=90),
-        _lines(known, bases, t("axis_basis"), [INK, GREY], height=90, x=time),
+        _lines(known, bases, t("axis_basis"), [INK, GREY], height=90, x=time, form=",.2f"),
     ]
     drawn = [panel.properties(width=width) for panel in panels]
     return alt.vconcat(*drawn, spacing=8).resolve_scale(x="shared", color="independent")
@@ -57,8 +57,12 @@ def _lines(
     *,
     height: int,
     x: alt.X | None = None,
+    form: str = ",~r",
 ) -> Picture:
-    """Draw columns as lines; a hole in the data is a hole in the line."""
+    """Draw columns as lines; a hole in the data is a hole in the line.
+
+    `form` is how the values of the axis are written.
+    """
     long = (
         rows.select("timestamp", *names)
         .unpivot(index="timestamp", variable_name="line", value_name="value")
@@ -75,7 +79,7 @@ def _lines(
                 "value:Q",
                 title=title,
                 scale=alt.Scale(zero=False),
-                axis=alt.Axis(tickCount=4, format=",~r"),
+                axis=alt.Axis(tickCount=4, format=form, tickMinStep=0.01),
             ),
             color=alt.Color(
                 "line:N",

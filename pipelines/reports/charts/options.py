@@ -151,9 +151,12 @@ def flow_chart(
 ) -> Picture:
     """Draw the signed flow through a day above the map of open interest, strike by time.
 
+    Without a flow, which only the feed tells, the map alone.
     `flow`: timestamp, option_type, net_futures (of the minute; drawn summed up); `changes`:
     timestamp, strike, change (contracts since the morning, calls and puts together).
     """
+    if flow.is_empty():
+        return _interest_map(changes, t, width)
     names = side_names(t)
     summed = (
         flow.group_by("timestamp", "option_type")
@@ -236,7 +239,10 @@ def volatility_chart(sessions: pl.DataFrame, t: Texts, *, width: Width = WIDTH) 
         .with_columns(pl.col("line").replace_strict(known, return_dtype=pl.String))
         .drop_nulls()
     )
-    x = alt.X("session:T", title=None, axis=alt.Axis(format="%m-%d", labelAngle=0, tickCount=8))
+    axis = alt.Axis(
+        format="%m-%d", labelAngle=0, tickCount=8, labelOverlap="greedy", labelSeparation=8
+    )
+    x = alt.X("session:T", title=None, axis=axis)
     lines = (
         alt.Chart(long, width=width, height=240)
         .mark_line(strokeWidth=1.4, point=alt.OverlayMarkDef(size=16))
@@ -251,6 +257,8 @@ def volatility_chart(sessions: pl.DataFrame, t: Texts, *, width: Width = WIDTH) 
     gaps = sessions.with_columns(
         gap=pl.coalesce("iv_less_forecast", "iv_less_realised")
     ).drop_nulls("gap")
+    if gaps.is_empty():
+        return lines
     bars = (
         alt.Chart(gaps.select("session", "gap"), width=width, height=110)
         .mark_bar(size=5, color=PURPLE)

@@ -12,6 +12,7 @@ from pipelines.reports.charts.style import (
     Picture,
     Width,
     chain_names,
+    maturity_names,
     side_names,
 )
 from pipelines.texts import Texts
@@ -68,7 +69,7 @@ def _underlying(chain: pl.DataFrame) -> list[Picture]:
         .encode(
             x="underlying_price:Q",
             y=alt.value(4),
-            text=alt.Text("underlying_price:Q", format=".2f"),
+            text=alt.Text("underlying_price:Q", format=",.2f"),
         )
     )
     return [rule, label]
@@ -79,7 +80,11 @@ def term_chart(summaries: pl.DataFrame, t: Texts, *, width: Width = 260) -> Pict
 
     `summaries`: underlying_symbol, days_to_expiry, atm_volatility of one minute.
     """
-    known = summaries.select("underlying_symbol", "days_to_expiry", "atm_volatility").drop_nulls()
+    known = summaries.select(
+        "days_to_expiry",
+        "atm_volatility",
+        name=pl.col("underlying_symbol").replace_strict(maturity_names(t, summaries)),
+    ).drop_nulls()
     base = alt.Chart(known, width=width, height=320).encode(
         x=alt.X("days_to_expiry:Q", title=t("axis_days"), scale=alt.Scale(domainMin=0, padding=30)),
         y=alt.Y(
@@ -96,5 +101,5 @@ def term_chart(summaries: pl.DataFrame, t: Texts, *, width: Width = 260) -> Pict
     near = alt.datum.days_to_expiry < middle
     left = base.transform_filter(near).mark_text(align="left", dx=-4, dy=-12, fontSize=10)
     right = base.transform_filter(~near).mark_text(align="right", dx=4, dy=-12, fontSize=10)
-    names = [side.encode(text="underlying_symbol:N") for side in (left, right)]
+    names = [side.encode(text="name:N") for side in (left, right)]
     return alt.layer(line, points, *names)

@@ -30,6 +30,7 @@ FONTS = f"{FONT}, sans-serif"
 # Okabe and Ito, "Color Universal Design" (2008)
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#9A9A9A", "#1A1A1A"
+UP, DOWN = "#C8102E", "#1257C4"  # what rises, buys, gains; what falls, sells, loses: as the page
 CLOCK = "%H:%M"
 WIDTH = 860
 
@@ -84,9 +85,23 @@ def chain_names(t: Texts, rows: pl.DataFrame) -> dict[str, str]:
     return {code: t.name_of(code) for code in rows["underlying_symbol"].unique()}
 
 
+def maturity_names(t: Texts, rows: pl.DataFrame) -> dict[str, str]:
+    """Return what tells the chains of `underlying_symbol` apart: their names without the series."""
+    whole = chain_names(t, rows)
+    names = sorted(whole.values())
+    if len(names) < 2:
+        return whole
+    # The words that all have in common: of weeklies beside months the series itself differs.
+    first, last = names[0].split(" "), names[-1].split(" ")
+    same = next((n for n, pair in enumerate(zip(first, last, strict=False)) if len({*pair}) > 1), 0)
+    return {code: " ".join(name.split(" ")[same:]) for code, name in whole.items()}
+
+
 def clock_axis(title: str | None = None, **options: Any) -> alt.X:
     """Return the axis of `timestamp` over a day."""
-    axis = alt.Axis(format=CLOCK, labelAngle=0, tickCount=10)
+    axis = alt.Axis(
+        format=CLOCK, labelAngle=0, tickCount=10, labelOverlap="greedy", labelSeparation=8
+    )
     return alt.X("timestamp:T", title=title, axis=axis, **options)
 
 

@@ -73,6 +73,7 @@ class DayBoard:
     turns: pl.DataFrame  # of all strategies today, newest first, with the name as `strategy`
     summaries: pl.DataFrame  # the last OPTION_SUMMARY of each chain
     flows: pl.DataFrame  # of flows_today.sql
+    snapshot: pl.DataFrame  # the last round of market_snapshot, of last_snapshot.sql
 
     @property
     def now(self) -> datetime:
@@ -128,6 +129,7 @@ def read_day(
         today = {"begin": literal(begin_of_today(now)), "now": literal(now)}
         bars = ask(sql_text("dashboard", "bars_today.sql", **today)).cast(_BARS_TODAY)
         found = strategies_with_signals(ask)
+        session = literal(session_date(now))
         return DayBoard(
             standing,
             present,
@@ -139,6 +141,7 @@ def read_day(
             _turns(ask, found, today),
             ask(sql_text("dashboard", "last_summaries.sql", **today)),
             ask(sql_text("dashboard", "flows_today.sql", **today)),
+            ask(sql_text("dashboard", "last_snapshot.sql", session=session, now=today["now"])),
         )
 
 

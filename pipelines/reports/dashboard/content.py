@@ -26,6 +26,8 @@ from pipelines.reports.dashboard import (
     head,
     health_cards,
     instruments,
+    market_card,
+    morning,
     option_cards,
     positions_card,
 )
@@ -183,15 +185,20 @@ class PageContent:
             return {"banner": away}
         board, day, present = self.board, self.board.day, self.board.present
         chain = board.options.chain if board.options else None
+        collector = self.states.get("collector")
+        first = morning.before_open(t, board, collector)
+        events = head.next_events(t, present, chain)
         return {
-            "banner": head.banner(t, present, self.states.get("collector")),
+            "banner": head.banner(t, present, collector),
             "kind": self._kind(t, board),
             "price": head.price_head(t, board),
             "signals": head.standing_signals(t, day, board.chart.symbol),
             "positions": positions_card.positions_section(t, day.positions),
-            "events": head.next_events(t, present, chain),
+            "morning": events + first if first else "",
+            "events": "" if first else events,
             "choices": instruments.choices(t, board, self.choice),
             "instruments": instruments.instruments(t, day),
+            "market": market_card.market_card(t, day.snapshot),
             "chain": chain_table.chain_table(t, board.options, all_strikes=self.choice.all_strikes),
             "options": option_cards.pictures(t, board.options, day.flows),
             "turns": positions_card.last_turns(t, day.turns),

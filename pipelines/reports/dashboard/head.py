@@ -117,19 +117,15 @@ def _signal(t: Texts, strategy: str, turn: dict[str, Any] | None) -> str:
     else:
         since = t("signal_since", at=f"{turn['timestamp']:%H:%M}")
         close = cards.price(turn["symbol"], turn["close"])
+        parts = (since, close, t.reason(turn["reason"]))
         said = (
             f"<b>{cards.side(t, turn['trade_signal'])}</b>"
-            f" <small>{escape(f'{since} · {close} · {reason(t, turn)}')}</small>"
+            f" <small>{escape(' · '.join(parts))}</small>"
         )
     name = escape(strategy)
     return (
         f'<div class="signal" data-krt="signal" data-strategy="{name}"><i>{name}</i> {said}</div>'
     )
-
-
-def reason(t: Texts, turn: dict[str, Any]) -> str:
-    """Return why a signal is what it is; a strategy's own word where the catalogue has none."""
-    return t.or_else(f"reason_{turn['reason']}", turn["reason"])
 
 
 def next_events(t: Texts, day: DayBoard, chain: str | None) -> str:

@@ -106,10 +106,11 @@ def _component(t: Texts, row: Mapping[str, Any], state: State) -> str:
     shape, tone = _STATES[state]
     name = row["component"]
     title = t.or_else(f"component_{name}", name)
+    said = f"{t.noted(row['message'] or '')} · {row['timestamp']:%m-%d %H:%M:%S}"
     return (
         f'<div class="card" data-krt="component" data-name="{escape(name)}" data-state="{state}">'
         f'<b>{escape(title)}</b><span class="big {tone}">{shape} {escape(t(state))}</span>'
-        f"<small>{escape(row['message'] or '')} · {row['timestamp']:%m-%d %H:%M:%S}</small></div>"
+        f"<small>{escape(said)}</small></div>"
     )
 
 

@@ -181,7 +181,7 @@ def _flow(t: Texts, market: str, flows: pl.DataFrame) -> str:
         lines.append(Line(name, tone, _by_time(of_group, "net_volume")))
     at: datetime = flows["timestamp"][-1]
     title = t("flows_title")
-    note = t("flows_note", market=market, at=f"{at:%H:%M}")
+    note = t("flows_note", market=t.subject(market), at=f"{at:%H:%M}")
     return _card(title, "", picture(title, lines, write_x=_time), note, "flows")
 
 

@@ -11,7 +11,6 @@ import polars as pl
 from engine.market.symbols import parse
 from pipelines.reports.dashboard import cards
 from pipelines.reports.dashboard.board import LAST_TURNS
-from pipelines.reports.dashboard.head import reason
 from pipelines.texts import Texts
 
 _TITLES = (
@@ -91,7 +90,7 @@ def last_turns(t: Texts, found: pl.DataFrame) -> str:
             cards.cell(t.name(parse(row["symbol"]))),
             cards.raw_cell(cards.side(t, row["trade_signal"])),
             cards.cell(cards.price(row["symbol"], row["close"])),
-            cards.cell(reason(t, row)),
+            cards.cell(t.reason(row["reason"])),
         ]
         for row in shown.iter_rows(named=True)
     ]
