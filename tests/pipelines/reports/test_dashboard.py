@@ -323,7 +323,7 @@ def test_between_sessions_the_last_one_is_shown_beside_what_comes(filled: str, a
     assert "last session: 2026-11-16" in parts["kind"]
     assert look.board.chart.bars["timestamp"].max() == datetime(2026, 11, 16, 15, 45)
     assert cells(parts["price"], "A01612", "price") != ""
-    assert "data-until" in parts["events"]
+    assert "data-until" in parts["morning"] + parts["events"]
     assert f"{now:%H:%M:%S}" in parts["health"]
     assert look.now == now
 
@@ -351,7 +351,9 @@ def test_the_next_events_are_counted_down_to(viewer: Viewer) -> None:
 def test_what_comes_next_is_known_around_the_clock(at: str, first: str, filled: str) -> None:
     now = datetime.fromisoformat(at)
     look = Viewer(filled, simulated=False, clock=VirtualClock(now)).read()
-    assert re.findall(r'data-until="([^"]*)"', look.parts(EN)["events"])[0] == first
+    parts = look.parts(EN)
+    coming = parts["morning"] + parts["events"]  # before the open they stand first
+    assert re.findall(r'data-until="([^"]*)"', coming)[0] == first
 
 
 def test_a_database_that_is_away_is_shown_and_comes_back(filled: str) -> None:
@@ -426,7 +428,10 @@ def test_looking_is_cheap_for_the_database(filled: str) -> None:
 def connections(url: str) -> int:
     async def count() -> int:
         store = Store(url, WallClock(), component="test")
-        query = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'dashboard'"
+        query = (
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'dashboard'"
+            " AND datname = current_database()"
+        )
         found = pl.DataFrame(await store.query(query))["n"][0]
         await store.close()
         return int(found)
@@ -451,7 +456,7 @@ def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> N
 
     def connections() -> set[int]:
         named = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dashboard'"
-        return set(query(filled, named)["pid"])
+        return set(query(filled, f"{named} AND datname = current_database()")["pid"])
 
     before = connections()
     shared = Viewer(reader_url(filled), simulated=False, clock=Noon(), fresh=3600.0)
