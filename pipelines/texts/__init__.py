@@ -30,7 +30,6 @@ _FOLDER = Path(__file__).parent
 # What says a system's language on POSIX, the first that is set; on Windows, too, where it is.
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 _KOREAN = re.compile(r"ko(?![a-z])|korean", re.IGNORECASE)
-_TOO_FEW_SESSIONS = re.compile(r"insufficient_data_days_(?P<sessions>\d+)")
 _PLACE = re.compile(r"\{(\w+)\}")
 _PREFERENCE = re.compile(r"\s*([a-zA-Z]{2})[\w-]*\s*(?:;\s*q=([0-9.]+))?\s*", re.ASCII)
 
@@ -68,8 +67,8 @@ class Texts:
 
     def reason(self, code: str | None) -> str:
         """Return why a signal is what it is; a strategy's own word where the catalogue has none."""
-        if found := _TOO_FEW_SESSIONS.fullmatch(code or ""):
-            return self("reason_insufficient_data_days", **found.groupdict())
+        if code and code.startswith("insufficient_data_days"):  # with the number of those at hand
+            return self("reason_insufficient_data_days")
         return self.or_else(f"reason_{code}", code or "")
 
     def noted(self, text: str) -> str:

@@ -240,7 +240,7 @@ def test_a_text_is_filled_and_an_unknown_key_is_an_error() -> None:
     assert Texts("en").name(parse("A01612")) == "KOSPI200 futures 2026-12 A01612"
     assert Texts("en").or_else("reason_of_nobody", "own_word") == "own_word"
     assert Texts("en").reason("own_word") == "own_word"
-    assert Texts("ko").reason("insufficient_data_days_1") == "이전 거래일 부족 (1일)"
+    assert Texts("ko").reason("insufficient_data_days_1") == "이전 거래일 부족"
     with pytest.raises(KeyError):
         Texts("en")("no such key")
 
