@@ -15,7 +15,7 @@ from pipelines.json_rows import json_rows
 from pipelines.reports.standing import Standing
 from pipelines.reports.terminal import print_frame, print_json
 
-_RUNS_SHOWN = 50  # in a table
+_ROWS_SHOWN = 50  # of a table: a whole market has thousands
 
 
 def sentences(standing: Standing) -> list[str]:
@@ -110,12 +110,15 @@ def print_status(
     runs = gap_runs(standing.minutes).filter(pl.col("state").is_in(MISSING))
     ours = {
         "The last sessions, minutes by stream": standing.by_stream,
-        "Missing minutes": runs.head(_RUNS_SHOWN) if format == "table" else runs,
+        "Missing minutes": runs,
     }
     if standing.feed:
         ours["By feed, delays in seconds"] = standing.feed.symbols.drop("session")
     for title, frame in (ours | tables).items():
-        print_frame(frame, format, title, names=names)
+        shown = frame.head(_ROWS_SHOWN) if format == "table" else frame
+        print_frame(shown, format, title, names=names)
+        if left := frame.height - shown.height:
+            sys.stdout.write(f"… and {left:,} rows more, with `just status --format csv`\n")
 
 
 def print_status_json(

@@ -12,6 +12,7 @@ import pytest
 
 from engine import schemas
 from engine.clock import VirtualClock, WallClock
+from engine.history.completeness import MINUTES
 from engine.history.scan import query
 from engine.store import Store
 from engine.store.metadata import record_heartbeat, store_collected_symbols
@@ -20,7 +21,7 @@ from pipelines.commands.main import main
 from pipelines.feed import Feed
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.standing import Standing, present_moment, read_standing
-from pipelines.reports.status import feed_lines, sentences, status_json
+from pipelines.reports.status import feed_lines, print_status, sentences, status_json
 from tests.pipelines.conftest import bars
 
 FRIDAY, MONDAY = date(2026, 11, 13), date(2026, 11, 16)
@@ -232,3 +233,17 @@ def test_t10_a_database_that_is_away_is_unknown(
     monkeypatch.setenv("KRT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/krt")
     assert main(["status"]) == 2
     assert capsys.readouterr().err.startswith("❌ ")
+
+
+def test_a_table_of_a_whole_market_says_how_many_rows_it_leaves_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bars = pl.DataFrame({"symbol": [f"{n:05}0" for n in range(2_700)], "close": 1.0})
+    nothing = Standing(TEN, simulated=False, minutes=MINUTES.to_frame(), heartbeat=None)
+    print_status(nothing, {"Last bar": bars}, "table")
+    said = capsys.readouterr().out
+    assert "… and 2,650 rows more, with `just status --format csv`" in said
+    assert "000490" in said
+    assert "000500" not in said
+    print_status(nothing, {"Last bar": bars}, "csv")
+    assert "026990" in capsys.readouterr().out
