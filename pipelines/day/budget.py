@@ -177,11 +177,15 @@ def _troubles(parts: pl.DataFrame, most: float, takes: timedelta, has: timedelta
         often = f"it comes every {every} minutes" if every else "it never comes"
         found.append(f"the snapshot does not fit into each minute: {often}")
     if takes > has:
-        found.append(f"the sweep takes {span_text(takes)} and has {span_text(has)}")
+        found.append(f"the sweep takes {_at_least(takes)} and has {_at_least(has)}")
     return found
 
 
 def span_text(span: timedelta) -> str:
     """Return a span as text: 36 minutes, or 24 seconds."""
-    seconds = math.ceil(span.total_seconds())
-    return f"{math.ceil(seconds / 60)} minutes" if seconds >= 120 else f"{seconds} seconds"
+    seconds = span.total_seconds()
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+
+
+def _at_least(span: timedelta) -> str:
+    return f"{math.ceil(span.total_seconds() / 60)} minutes"

@@ -22,7 +22,7 @@ def test_a_market_that_is_swept_costs_no_call_in_the_session(
     monkeypatch.setenv("KRT_SWEEP", "all")
     assert main(["plan"]) == 0
     said = capsys.readouterr().out
-    assert "the sweep: at most 10,890 calls in 37 minutes" in said
+    assert "the sweep: at most 10,890 calls in 36 minutes" in said
     assert "❌" not in said
 
 

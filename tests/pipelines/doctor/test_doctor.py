@@ -359,7 +359,7 @@ def test_settings_that_do_not_fit_the_pace(folder: Path, kis: Kis) -> None:
     names: dict[str, object] = {"sweep": ["all"], "snapshot": ["all"]}
     write(folder, kis, app_key=None, app_secret=None, **names)
     fits = findings(pace=True)["pace"]
-    assert fits.says.startswith("156 of 300 calls a minute; the sweep takes 37 minutes at most; ")
+    assert fits.says.startswith("156 of 300 calls a minute; the sweep takes 36 minutes at most; ")
     write(folder, kis, app_key=None, app_secret=None, calls_per_second=2, **names)
     said = amiss(findings(pace=True))["pace"]
     assert "the snapshot does not fit into each minute: it comes every 2 minutes" in said
