@@ -9,9 +9,11 @@ import pipelines
 from pipelines.reports.charts.style import FONT, font_face
 
 # marimo hides what is higher than 610 pixels behind a scroll bar: the last panel of pictures. The
-# cell with the controls stays at the top of the page while the others scroll under it.
+# cell with the controls stays at the top of the page while the others scroll under it. A picture
+# that is wider than the screen is drawn smaller: behind a scroll bar it would lack the day's end.
 _STYLE = f"""
 :root {{ --marimo-text-font: "{FONT}", sans-serif; --marimo-heading-font: "{FONT}", sans-serif; }}
+.vega-embed canvas {{ max-width: 100%; height: auto !important; }}
 .output-area {{ max-height: none !important; overflow-x: auto; }}
 div:has(> [id^="cell-"] .krt-controls) {{ position: sticky !important; top: 0; z-index: 30; }}
 .krt-controls {{ background: var(--background); padding: 6px 0; }}

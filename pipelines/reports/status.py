@@ -115,10 +115,28 @@ def print_status(
     if standing.feed:
         ours["By feed, delays in seconds"] = standing.feed.symbols.drop("session")
     for title, frame in (ours | tables).items():
-        shown = frame.head(_ROWS_SHOWN) if format == "table" else frame
-        print_frame(shown, format, title, names=names)
+        if format != "table":
+            print_frame(frame, format, title)
+            continue
+        shown, numbers = _for_people(frame.head(_ROWS_SHOWN))
+        print_frame(shown, format, title, names=names, numbers=numbers)
         if left := frame.height - shown.height:
             sys.stdout.write(f"… and {left:,} rows more, with `just status --format csv`\n")
+
+
+def _for_people(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Return the frame with words above it and numbers as people write them, and which those are.
+
+    Thousands are separated; of a fraction five digits are shown.
+    """
+    titles = {name: name.replace("_", " ") for name in frame.columns}
+    numbers = frame.select(pl.selectors.numeric()).columns
+    written = frame.with_columns(pl.col(numbers).map_elements(_number, pl.String))
+    return written.rename(titles), [titles[name] for name in numbers]
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.5f}".rstrip("0").rstrip(".")
 
 
 def print_status_json(

@@ -58,7 +58,7 @@ def _(errors, mo, pictures, sources, t, url):
     def show(what, **choice):
         """Draw a picture of what is stored, or say why that is not possible."""
         try:
-            chosen = pictures.Choice(width=1080, now=sources.present(), **choice)
+            chosen = pictures.Choice(width=980, now=sources.present(), **choice)
             return pictures.draw(url, what, chosen, t, sources.default_kind())
         except errors.KrtError as error:
             return mo.md(f"⚠️ {error}")
@@ -131,13 +131,13 @@ def _(errors, mo, pick_count, pick_day, sources, url, validation):
 
 @app.cell(hide_code=True)
 def _(checked, mo, t, validation):
+    _detail = t("column_detail")
     _counts = {"targets": checked.targets.height, "checks": len(checked.checks)}
     if checked.findings.is_empty():
         _shown = mo.md(t("notebook_clean", **_counts))
     else:
-        _table = mo.ui.table(
-            validation.in_words(checked.readable(), t), page_size=10, selection=None
-        )
+        _found = validation.in_words(checked.readable(), t)
+        _table = mo.ui.table(_found, page_size=10, selection=None, wrapped_columns=[_detail])
         _meanings = [
             f"- `{name}`: {text}" for name, text in validation.meanings(checked, t).items()
         ]
@@ -150,7 +150,8 @@ def _(checked, mo, t, validation):
 @app.cell(hide_code=True)
 def _(mo, queries, t, url, validation):
     _left = validation.in_words(queries.findings(url), t)
-    _table = mo.ui.table(_left, page_size=8, selection=None)
+    _detail = t("column_detail")
+    _table = mo.ui.table(_left, page_size=8, selection=None, wrapped_columns=[_detail])
     mo.vstack([mo.md(t("notebook_left")), _table if _left.height else mo.md(t("notebook_nothing"))])
     return
 

@@ -161,7 +161,9 @@ def _equity(t: Texts, rows: pl.DataFrame) -> Picture:
         .mark_line(strokeWidth=1.5)
         .encode(
             x=_x(rows),
-            y=alt.Y("value:Q", title=t("report_equity"), axis=alt.Axis(format="+.0%", tickCount=5)),
+            y=alt.Y(
+                "value:Q", title=t("report_equity"), axis=alt.Axis(format="+.1~%", tickCount=5)
+            ),
             color=alt.Color(
                 "line:N", scale=alt.Scale(domain=lines, range=[INK, GREY]), legend=legend
             ),
@@ -180,7 +182,9 @@ def _drawdown(t: Texts, rows: pl.DataFrame) -> Picture:
         .encode(
             x=_x(rows, labels=True),
             y=alt.Y(
-                "drawdown:Q", title=t("report_drawdown"), axis=alt.Axis(format=".0%", tickCount=3)
+                "drawdown:Q",
+                title=t("report_drawdown"),
+                axis=alt.Axis(format=".1~%", tickCount=3),
             ),
         )
     )
