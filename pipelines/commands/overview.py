@@ -80,7 +80,7 @@ EXAMPLES = {
         "just plan",
         "just plan --json",
     ),
-    "calendar": ("just calendar 2027",),
+    "calendar": ("just calendar 2027", "just calendar --unusual --coming"),
     "backfill": (
         "just backfill --days 5 --dry-run",
         "just backfill --symbol 005930 --from 2026-11-02",

@@ -62,4 +62,6 @@ def validate_model(model: type[Model], values: dict[str, Any]) -> Model:
         first = error.errors()[0]
         names = ", ".join(model.model_fields)
         key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"there is no {key}: choose one of {names}") from error
         raise InputError(f"{key}: {first['msg']} (known are {names})") from error

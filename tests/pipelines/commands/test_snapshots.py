@@ -14,6 +14,7 @@ import pytest
 from rich.cells import cell_len
 from syrupy.assertion import SnapshotAssertion
 
+from engine.clock import WallClock
 from pipelines.commands.overview import COMMANDS
 from pipelines.databases import record_data_kind
 from tests.pipelines.commands.screens import Screen, run
@@ -26,6 +27,7 @@ _LINES = 40  # of each are compared
 PRINTED = {
     "status": ["status"],
     "calendar": ["calendar", "2026"],
+    "calendar of what is unusual": ["calendar", "2026", "--unusual"],
     "signals": ["signals"],
     "signals repeated": ["signals", "--repeated"],
     "trades": ["trades"],
@@ -114,3 +116,12 @@ def test_no_number_is_cut_at_any_width(what: str) -> None:
         assert not re.search(r"\d…", text.replace("18:01 …", ""))
         missing = {number for number in whole if number not in text}
         assert missing == set(), width
+
+
+def test_a_calendar_from_today_on_has_nothing_of_the_past() -> None:
+    code, text = run(PIPE, "calendar", "--coming", "--format", "csv")
+    days = [line.split(",")[0] for line in text.splitlines()[1:]]
+    _, whole = run(PIPE, "calendar", "--format", "csv")
+    assert code == 0
+    assert all(day >= f"{WallClock().now():%Y-%m-%d}" or day.startswith("7777") for day in days)
+    assert len(days) < len(whole.splitlines())

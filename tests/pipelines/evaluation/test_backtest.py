@@ -136,7 +136,7 @@ def test_the_command_says_what_it_wrote_in_the_language_of_the_settings(
     ("given", "said"),
     [
         (("band_multiplier",), "name=value"),
-        (("band_width=2",), "band_width.*known are"),
+        (("band_width=2",), "no band_width: choose one of.*band_multiplier"),
         (("rolling_move=two",), "rolling_move.*integer"),
         (("rolling_move=2",), "greater than or equal to 3"),
     ],
