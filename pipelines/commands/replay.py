@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from pipelines.commands.options import DatabaseOption, End, ParamTexts, Start, Symbols
 from pipelines.console import PlainConsole
@@ -21,6 +22,8 @@ def replay(
     start: Start = None,
     end: End = None,
     store: bool = False,
+    lake: Path | None = None,
+    ray: str | None = None,
     json: bool = False,
     database: DatabaseOption = None,
 ) -> int:
@@ -44,13 +47,26 @@ def replay(
         the last session; by default the last that has signals
     store
         store the rows that are missing or differ; what was given before is kept
+    lake
+        folder that `just export` wrote, whose bars are taken instead; goes with --ray
+    ray
+        address of a Ray cluster whose workers compute some symbols each: auto, local …
     json
         print one JSON object for each difference
     """
     chosen = strategy_named(strategy)
     params = parse_params(chosen.params, param)
     with open_database(database) if store else open_reader(database) as opened:
-        result = recompute_signals(opened.url, chosen, params, symbols=symbol, start=start, end=end)
+        result = recompute_signals(
+            opened.url,
+            chosen,
+            params,
+            symbols=symbol,
+            start=start,
+            end=end,
+            lake=lake,
+            ray=ray,
+        )
         if store:
             job = partial(store_signals, strategy=chosen, computed=result.computed)
             counts = run_with_store(opened.url, job, component="replay")

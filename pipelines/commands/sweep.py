@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import polars as pl
+
 from engine.errors import InputError
 from engine.log import setup_logging
 from engine.settings import load_settings
@@ -23,7 +25,8 @@ from pipelines.commands.options import (
     require_folder,
 )
 from pipelines.console import PlainConsole
-from pipelines.evaluation.backtest import read_bars
+from pipelines.evaluation.backtest import Source, read_bars
+from pipelines.evaluation.lake import Lake, open_lake
 from pipelines.evaluation.sweep import (
     best_trial,
     default_results_file,
@@ -51,6 +54,7 @@ def sweep(
     end: LastSession = None,
     workers: Workers = None,
     ray: str | None = None,
+    lake: Path | None = None,
     results: Path | None = None,
     report: Path | None = None,
     json: bool = False,
@@ -66,6 +70,8 @@ def sweep(
         processes; as many as there are cores by default
     ray
         address of a Ray cluster to use instead: auto, ray://HOST:10001, local
+    lake
+        folder that `just export` wrote: with --ray each worker reads its own symbols from it
     results
         file that remembers what was tried; one in the data folder by default
     report
@@ -79,8 +85,17 @@ def sweep(
         require_folder("--report", report)
     chosen, trials = strategy_named(strategy), grid(strategy, axis, start)
     longest = max((trial.params for trial in trials), key=chosen.warm_up_sessions)
-    bars, source = read_bars(chosen, longest, file, symbol, start, end, database, bar_times)
-    data = fingerprint(bars)
+    bars: pl.DataFrame | Lake
+    source: Source
+    if lake:
+        if file:
+            raise InputError("--file and --lake are two sources: give one")
+        warm_up = chosen.warm_up_sessions(longest)
+        bars, source = open_lake(lake, symbol, start, end, warm_up=warm_up), lake
+        data = bars.fingerprint()
+    else:
+        bars, source = read_bars(chosen, longest, file, symbol, start, end, database, bar_times)
+        data = fingerprint(bars)
     trial_log = TrialLog(results or default_results_file(strategy, data), data)
     with progress_bar("trials") as on_trial:
         run_trials(trials, bars, trial_log, workers=workers, ray=ray, progress=on_trial)
@@ -97,6 +112,8 @@ def sweep(
         from pipelines.reports.backtest.write import write_report  # noqa: PLC0415 - altair takes a second
 
         best = best_trial(trials, trial_log.outcomes)
+        if isinstance(bars, Lake):
+            bars = bars.read(bars.symbols)
         found = run_backtest(bars.lazy(), chosen, best.params, best.rules, start=start)
         luck = luck_of_best(figures, tried)
         subject = Subject(found, bars, strategy, best.params, best.rules, source, luck)

@@ -61,7 +61,7 @@ def read_stored_bars(
     """
     last = end or rules()["last_day"]
     parts = [
-        _stored_bars(url, symbol, _warm_up_start(symbol, start, warm_up), last)
+        _stored_bars(url, symbol, warm_up_start(symbol, start, warm_up), last)
         for symbol in map(symbol_with_bars, symbols)
     ]
     bars = pl.concat(parts).sort("symbol", "timestamp")
@@ -108,7 +108,7 @@ def _between(table: pl.LazyFrame, symbols: Iterable[str], start: date, end: date
     ).select(list(BARS))
 
 
-def _warm_up_start(symbol: Symbol, start: date | None, count: int) -> date:
+def warm_up_start(symbol: Symbol, start: date | None, count: int) -> date:
     """Return the day so many sessions before start, but not before the calendar begins."""
     first_known: date = rules()["first_day"]
     if start is None:

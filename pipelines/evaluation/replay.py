@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,8 @@ from engine.market.codes import is_derivative, product_prefix
 from engine.market.symbols import Contract, FrontMonth, Stock, Symbol, parse
 from engine.store import MergeCounts, Store
 from pipelines.evaluation.bars import read_stored_bars
+from pipelines.evaluation.lake import open_lake
+from pipelines.evaluation.runners import evaluate_lake_on_ray
 from strategies.base import ENGINE, Params, Strategy, computed_columns, signal_batch
 from strategies.comparison import differences
 
@@ -47,14 +50,19 @@ def recompute_signals(
     symbols: tuple[str, ...] = (),
     start: dt.date | None = None,
     end: dt.date | None = None,
+    lake: Path | None = None,
+    ray: str | None = None,
 ) -> Replay:
     """Compute the signals of stored bars, each symbol on its own, and compare them.
 
     The bars of the next contract are stored, for the warm-up, before it has signals. So only
     sessions that have signals count. With start and end, sessions between them that should have
     signals count too (`_expected_sessions`); with symbols as well, all sessions between them.
-    Raises InputError if there are no signals or no bars, StoreError from the database.
+    With a lake its bars are taken, which the workers of a Ray cluster read. Raises InputError if
+    there are no signals or no bars, StoreError from the database.
     """
+    if bool(lake) is not bool(ray):
+        raise InputError("--lake and --ray go together; on this machine: --ray local")
     for symbol in symbols:
         if not isinstance(parse(symbol), Stock | Contract):
             raise InputError(f"{symbol} means several contracts: name the one that had signals")
@@ -67,9 +75,13 @@ def recompute_signals(
     first = start or given["timestamp"].min().date()  # type: ignore[union-attr]
     last = end or given["timestamp"].max().date()  # type: ignore[union-attr]
     warm_up = strategy.warm_up_sessions(params)
-    bars = read_stored_bars(url, chosen, first, last, warm_up=warm_up)
-    rows = strategy.evaluate(bars.lazy(), params).filter(_within(first, last))
-    computed = rows.collect(engine=ENGINE)
+    if lake and ray:
+        source = open_lake(lake, chosen, first, last, warm_up=warm_up)
+        rows = evaluate_lake_on_ray(strategy, params, source, ray).lazy()
+    else:
+        bars = read_stored_bars(url, chosen, first, last, warm_up=warm_up)
+        rows = strategy.evaluate(bars.lazy(), params)
+    computed = rows.filter(_within(first, last)).collect(engine=ENGINE)
     if not (symbols and start and end):
         counted = [_sessions(given), *([_expected_sessions(computed)] if start and end else [])]
         computed = _in_sessions(computed, pl.concat(counted))

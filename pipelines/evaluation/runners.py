@@ -15,15 +15,20 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import polars as pl
 
 from engine.errors import InputError, KrtError
+from pipelines.evaluation.lake import Lake
 from pipelines.evaluation.trials import Outcome, Trial, batches, run_batch
+from strategies.base import ENGINE, Params, Strategy
+from strategies.registry import strategy_named
 
 _bars: pl.DataFrame  # in a worker process; read once
 
 _THREADS = "POLARS_MAX_THREADS"
+_BARS_OF_SYMBOL = 100_000  # of a year
 _MOST_PROCESSES = 61  # Windows cannot wait for more
 
 
@@ -35,7 +40,7 @@ def run_on_all_cores(
     Raises KrtError if a process dies.
     """
     count = min(workers or os.cpu_count() or 1, len(trials), _MOST_PROCESSES)
-    todo = batches(trials, bars, count)
+    todo = batches(trials, bars.height, count)
     with TemporaryDirectory() as folder, _one_thread_each():
         file = Path(folder) / "bars.arrow"
         bars.write_ipc(file)
@@ -81,7 +86,57 @@ def _run_here(batch: list[Trial]) -> list[Outcome]:
 def run_on_ray(
     trials: Sequence[Trial], bars: pl.DataFrame, address: str
 ) -> Iterator[tuple[Trial, Outcome]]:
-    """Run the trials on a Ray cluster whose workers have this project installed.
+    """Run the trials on a Ray cluster (`ray_cluster`), whose store has the bars once."""
+    with ray_cluster(address) as (ray, workers):
+        remote, shared = ray.remote(num_cpus=1)(run_batch), ray.put(bars)
+        todo = batches(trials, bars.height, workers)
+        running = {remote.remote(batch, shared): batch for batch in todo}
+        while running:
+            (done, *_), _ = ray.wait(list(running))
+            yield from zip(running.pop(done), ray.get(done), strict=True)
+
+
+def run_lake_on_ray(
+    trials: Sequence[Trial], lake: Lake, address: str
+) -> Iterator[tuple[Trial, Outcome]]:
+    """Run the trials over a lake on a Ray cluster: each task reads its own symbols.
+
+    All machines must see the lake's files at the same place. The bars are in no process at once.
+    """
+    with ray_cluster(address) as (ray, workers):
+        groups = lake.groups(workers)
+        remote = ray.remote(num_cpus=1)(_run_group)
+        for batch in batches(trials, _BARS_OF_SYMBOL * len(groups[0]), 1):
+            tasks = [remote.remote(batch, lake, group) for group in groups]
+            parts = ray.get(tasks)  # in the order of the symbols
+            for n, trial in enumerate(batch):
+                yield trial, [figures for part in parts for figures in part[n]]
+
+
+def _run_group(batch: list[Trial], lake: Lake, symbols: list[str]) -> list[Outcome]:
+    return run_batch(batch, lake.read(symbols))
+
+
+def evaluate_lake_on_ray(
+    strategy: Strategy[Any], params: Params, lake: Lake, address: str
+) -> pl.DataFrame:
+    """Compute a strategy's signals over a lake on a Ray cluster, as `run_lake_on_ray` does."""
+    with ray_cluster(address) as (ray, workers):
+        remote = ray.remote(num_cpus=1)(_evaluate_group)
+        groups = lake.groups(workers)
+        tasks = [remote.remote(strategy.name, params, lake, group) for group in groups]
+        parts: list[pl.DataFrame] = ray.get(tasks)
+        return pl.concat(parts)
+
+
+def _evaluate_group(strategy: str, params: Params, lake: Lake, symbols: list[str]) -> pl.DataFrame:
+    bars = lake.read(symbols)
+    return strategy_named(strategy).evaluate(bars.lazy(), params).collect(engine=ENGINE)
+
+
+@contextmanager
+def ray_cluster(address: str) -> Iterator[tuple[Any, int]]:
+    """Connect to a Ray cluster whose workers have this project installed; yield Ray and its CPUs.
 
     `address` is Ray's: auto, ray://HOST:10001, HOST:PORT, or local. Raises InputError if
     Ray is not installed or the cluster does not answer.
@@ -97,13 +152,7 @@ def run_on_ray(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at {address}: {error}") from error
     try:
-        remote = ray.remote(num_cpus=1)(run_batch)
-        shared = ray.put(bars)
         resources: Callable[[], dict[str, float]] = ray.cluster_resources  # Ray has no type for it
-        workers = max(int(resources().get("CPU", 1)), 1)
-        running = {remote.remote(batch, shared): batch for batch in batches(trials, bars, workers)}
-        while running:
-            (done, *_), _ = ray.wait(list(running))
-            yield from zip(running.pop(done), ray.get(done), strict=True)
+        yield ray, max(int(resources().get("CPU", 1)), 1)
     finally:
         ray.shutdown()

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.errors import InputError
 from engine.settings import load_settings
-from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
+from pipelines.evaluation.lake import Lake
+from pipelines.evaluation.runners import run_lake_on_ray, run_on_all_cores, run_on_ray
 from pipelines.evaluation.trials import Outcome, Trial, TrialLog
 from strategies.backtesting.figures import SESSIONS_A_YEAR, deflated_sharpe, expected_best_sharpe
 
@@ -22,14 +24,17 @@ Progress = Callable[[int, int], None]  # trials done, trials in all
 
 def run_trials(
     trials: Sequence[Trial],
-    bars: pl.DataFrame,
+    bars: pl.DataFrame | Lake,
     trial_log: TrialLog,
     *,
     workers: int | None = None,
     ray: str | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> None:
-    """Run the trials that the log does not have yet, and append their outcomes to it."""
+    """Run the trials that the log does not have yet, and append their outcomes to it.
+
+    Bars of a lake are read by the workers of a Ray cluster. Raises InputError without one.
+    """
     due = [trial for trial in trials if trial.key not in trial_log.outcomes]
     known = len(trials) - len(due)
     if known:
@@ -37,7 +42,12 @@ def run_trials(
     if not due:
         return
     progress(known, len(trials))
-    outcomes = run_on_ray(due, bars, ray) if ray else run_on_all_cores(due, bars, workers)
+    if isinstance(bars, Lake):
+        if not ray:
+            raise InputError("--lake is read by the workers of --ray; on this machine: --ray local")
+        outcomes = run_lake_on_ray(due, bars, ray)
+    else:
+        outcomes = run_on_ray(due, bars, ray) if ray else run_on_all_cores(due, bars, workers)
     for done, (trial, outcome) in enumerate(outcomes, start=known + 1):
         trial_log.remember(trial, outcome)
         progress(done, len(trials))

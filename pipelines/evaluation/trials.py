@@ -93,16 +93,17 @@ def _first_line(error: ValueError) -> str:
     return str(found[0]["msg"])
 
 
-def batches(trials: Sequence[Trial], bars: pl.DataFrame, workers: int) -> list[list[Trial]]:
+def batches(trials: Sequence[Trial], rows: int, workers: int) -> list[list[Trial]]:
     """Return the trials in batches for `run_batch`, each of trials that share their features.
 
-    A batch is short, so that little is lost when a sweep is interrupted, and there is more than one
-    for each worker, so that none waits long for the others.
+    `rows` are the bars that each is run over. A batch is short, so that little is lost when a sweep
+    is interrupted, and there is more than one for each worker, so that none waits long for the
+    others.
     """
     alike: dict[tuple[object, ...], list[Trial]] = {}
     for trial in trials:
         alike.setdefault(_shared_values(trial), []).append(trial)
-    quick = max(_ROWS_AT_ONCE // max(bars.height, 1), _FEWEST_AT_ONCE)
+    quick = max(_ROWS_AT_ONCE // max(rows, 1), _FEWEST_AT_ONCE)
     step = max(min(quick, _MOST_AT_ONCE, len(trials) // (2 * workers)), 1)
     return [same[n : n + step] for same in alike.values() for n in range(0, len(same), step)]
 

@@ -105,7 +105,7 @@ def test_processes_find_what_one_finds_and_nothing_is_made_twice(
 
 
 def assert_as_backtests(trials: list[Trial], bars: pl.DataFrame, workers: int = 1) -> None:
-    parts = batches(trials, bars, workers)
+    parts = batches(trials, bars.height, workers)
     made: dict[str, Outcome] = {}
     for part in parts:
         made |= zip((trial.key for trial in part), run_batch(part, bars), strict=True)
@@ -147,7 +147,7 @@ def test_a_batch_has_one_set_of_features_and_every_worker_has_work(bars: pl.Data
     axes = "band_multiplier=" + ",".join(f"{n / 10}" for n in range(1, 31)), "rolling_move=3,4"
     trials = grid("dolpha1", axes)
     for workers, expected in (1, 30), (2, 15), (60, 1):
-        parts = batches(trials, bars, workers)
+        parts = batches(trials, bars.height, workers)
         assert max(map(len, parts)) == expected
         assert all(len({trial.params.rolling_move for trial in part}) == 1 for part in parts)
 
