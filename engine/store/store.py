@@ -34,6 +34,11 @@ class Gate:
         """Let the database be used."""
         self._why_closed = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the database may be used."""
+        return self._why_closed is None
+
     def require_open(self) -> None:
         """Raise StoreUnreachable while the gate is closed."""
         if self._why_closed:
@@ -58,6 +63,11 @@ class Store:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
         self._ready: set[tuple[str, str]] = set()  # (table, partition or schema) checked this run
         self._archived: set[str] = set()  # months of bars that were in files when they were checked
+
+    @property
+    def may_be_used(self) -> bool:
+        """Whether the gate is open: nothing is said about the server behind it."""
+        return self._gate.is_open
 
     def now(self) -> datetime:
         """Return the present moment of the store's clock."""

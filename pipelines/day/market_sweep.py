@@ -18,6 +18,7 @@ from pipelines.history.universes import named_sessions
 log = logging.getLogger(__name__)
 
 BEFORE_NEXT = timedelta(minutes=30)  # a sweep ends so long before the next session begins
+_UNTIL_CHECKED = 5.0  # seconds between two looks at whether the database may be used
 
 
 async def sweep_after_close(day: DayParts) -> None:
@@ -34,6 +35,8 @@ async def sweep_what_is_left(day: DayParts) -> None:
 
     Raises KisKeyRefused, StoreError.
     """
+    while not day.store.may_be_used:  # others wait for that, too, and say so
+        await day.clock.sleep(_UNTIL_CHECKED)
     of_evening = day.plan.night and session(Market.STOCKS, day.plan.day)
     before = previous_sessions(Market.STOCKS, day.plan.day, 1)[0]
     await _sweep(day, day.plan.day if of_evening else before, None)

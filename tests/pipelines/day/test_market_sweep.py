@@ -28,7 +28,9 @@ async def test_after_the_close_and_at_the_next_start(
     caplog.set_level(logging.INFO)
     market = WholeMarket(5)
     async with desk(database_url, tmp_path, at_time("15:25"), market) as at:
-        await play(at, database_url, tmp_path, feed=FEED, until=at_time("15:33"), pace=5)
+        until, checks = at_time("15:33"), lambda: None
+        await play(at, database_url, tmp_path, feed=FEED, until=until, pace=5, prepare=checks)
+        assert "waits for the database" not in caplog.text
         some = dict((await at.frame(COUNTS)).iter_rows())
         rounds = await at.frame("SELECT max(timestamp) AS last FROM market_snapshot")
         evening = at_time("17:00")
