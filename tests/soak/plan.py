@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from engine.market import sessions
 from engine.market.sessions import Market, Session
 from engine.market.symbols import parse_chain
+from engine.market.trading_days import is_doubtful_night
 from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.session_rows import SessionRows
-from pipelines.feed import DayPlan, Feed, plan
+from pipelines.feed import DayPlan, Feed, plan, plan_night
 from tests.soak.fault_scenarios import draw_weather, with_stream_rules
 from tests.soak.markets import ORDINARY, SeasonMarket, draw_market
 
@@ -23,6 +25,10 @@ CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: n
 CHAIN_EVERY = 15  # sessions, on average: a chain takes minutes to compute
 IN_TIME = 0.25  # share of days that are collected from the open on; the others cost less
 WITH_FEED = 0.5  # share of sessions in which the WebSocket is used
+WITH_STREAMS = 0.3  # share of configurations that collect what KIS tells only once …
+WITH_SWEEP = 0.3  # … that bring in the bars of further stocks after the close …
+WITH_NIGHTS = 0.5  # … and that collect nights: one of their four sessions is one
+STREAMS = ("state", "flows", "programme", "index", "auctions")
 SAME_FEED = 4  # sessions in a row with the same configuration
 ZONES = ("America/New_York", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe")
 DST_CHANGES = (
@@ -36,6 +42,7 @@ DST_CHANGES = (
 )  # the sessions after one in a zone above
 MINUTE = timedelta(minutes=1)
 BEFORE_OPEN = timedelta(minutes=15)
+QUIET_BEFORE = timedelta(minutes=20)  # the close is sealed; a quiet session is begun then
 
 KINDS = {  # what may happen, and how often in comparison with the rest
     "kill": 8,
@@ -84,11 +91,12 @@ class SessionPlan:
     events: tuple[Event, ...]
     stream: bool = False  # whether the feed is on
     market: str = ORDINARY  # what the market does
+    night: bool = False  # whether it is the night that begins on the day
 
     @property
     def plan(self) -> DayPlan:
         """What is collected, with the contracts of the day."""
-        return plan(self.feed, self.day)
+        return plan_night(self.feed, self.day) if self.night else plan(self.feed, self.day)
 
     @property
     def steps(self) -> list[tuple[datetime, timedelta]]:
@@ -114,11 +122,17 @@ class SessionPlan:
         """The names of what was drawn."""
         chains = ["chain"] * bool(self.feed.option_chains)
         zone = [self.zone] * (self.zone != "Asia/Seoul")
-        late = ["late start"] * (self.starts > morning(self.day))
+        late = ["late start"] * (self.starts > earliest_start(self.day, night=self.night))
         feed = ["feed"] * self.stream
+        night = ["night"] * self.night
+        of_day = [] if self.night else [("streams", self.feed.streams), ("sweep", self.feed.sweep)]
+        beside = [name for name, wanted in of_day if wanted]
         market = [self.market] * (self.market != ORDINARY)
         events = (event.what for event in self.events)
-        return [self.weather, *events, *chains, *zone, *late, *feed, *market]
+        return [
+            *(self.weather, *events, *chains, *zone, *late, *feed, *market),
+            *(*night, *beside),
+        ]
 
     def __str__(self) -> str:
         what = ", ".join(
@@ -181,6 +195,9 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
     """Draw a session; a quiet one has fine weather and no events."""
     chance = random.Random(f"{seed}/{number}")  # noqa: S311
     feed, polling = _configuration(seed, number, chance)
+    night = feed.night and number % SAME_FEED == SAME_FEED - 1 and is_held_at_night(day)
+    if night:  # when a chain has no board, but takes a call for each option
+        feed = replace(feed, option_chains=())
     zone = "Asia/Seoul"
     if day in DST_CHANGES or chance.random() < 0.1:
         zone = chance.choice(ZONES)
@@ -191,36 +208,50 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
         scenario = with_stream_rules(scenario, feed_chance)
     market_chance = random.Random(f"{seed}/market/{number}")  # noqa: S311 - nor here
     market, moves = draw_market(market_chance, feed.stocks)
+    if night:  # what is drawn for a market is of the day
+        market, moves = ORDINARY, Scenario()
     scenario = scenario.model_copy(update={"move": moves.move, "halt": moves.halt})
-    starts = _start(day, chance)
+    starts = _start(day, chance, night=night)
+    drawn = SessionPlan(
+        number, day, starts, feed, polling, zone, weather, scenario, (), stream, market, night
+    )
     if quiet:
-        late = morning(day) + 7 * 60 * MINUTE
-        return SessionPlan(
-            number, day, late, feed, polling, "Asia/Seoul", "fine", Scenario(), (), stream
+        late = _session(day, night=night).sealed_at - QUIET_BEFORE
+        return replace(
+            drawn,
+            starts=late,
+            zone="Asia/Seoul",
+            weather="fine",
+            scenario=Scenario(),
+            market=ORDINARY,
         )
     count = chance.choices([0, 1, 2, 3], [15, 40, 30, 15])[0]
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=count)
-    events = _in_turn([_event(kind, day, starts, chance) for kind in kinds])
-    return SessionPlan(
-        number, day, starts, feed, polling, zone, weather, scenario, events, stream, market
-    )
+    events = _in_turn([_event(kind, drawn, chance) for kind in kinds])
+    return replace(drawn, events=events)
 
 
-def morning(day: date) -> datetime:
-    """Return when a collector that is in time is started for the day."""
-    return _session(day).opens - BEFORE_OPEN
+def is_held_at_night(day: date) -> bool:
+    """Say whether a night begins on the day, and is sure to be held."""
+    held = sessions.session(Market.NIGHT, day)
+    return held is not None and not is_doubtful_night(day)
 
 
-def _start(day: date, chance: random.Random) -> datetime:
+def earliest_start(day: date, *, night: bool = False) -> datetime:
+    """Return when a collector that is in time is started for the day, or for its night."""
+    return _session(day, night=night).opens - BEFORE_OPEN
+
+
+def _start(day: date, chance: random.Random, *, night: bool) -> datetime:
     """Draw when it is started: in time, or at some minute after two hours, to catch up."""
-    first = morning(day) + 120 * MINUTE
-    last = _session(day).sealed_at - 5 * MINUTE
+    first = earliest_start(day, night=night) + 120 * MINUTE
+    last = _session(day, night=night).sealed_at - 5 * MINUTE
     late = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
-    return morning(day) if chance.random() < IN_TIME else late
+    return earliest_start(day, night=night) if chance.random() < IN_TIME else late
 
 
-def _session(day: date) -> Session:
-    session = sessions.session(Market.DERIVATIVES, day)
+def _session(day: date, *, night: bool) -> Session:
+    session = sessions.session(Market.NIGHT if night else Market.DERIVATIVES, day)
     assert session is not None
     return session
 
@@ -234,18 +265,30 @@ def _configuration(seed: int, number: int, chance: random.Random) -> tuple[Feed,
         if chance.random() * CHAIN_EVERY < 1
         else ()
     )
-    return Feed(tuple(stocks), ("A01",), chains), lasting.choice([1.0, 2.0, 2.0, 5.0])
+    polling = lasting.choice([1.0, 2.0, 2.0, 5.0])
+    streams = _some(lasting, STREAMS, WITH_STREAMS)
+    swept = _some(lasting, [code for code in STOCKS if code not in stocks], WITH_SWEEP)
+    night = lasting.random() < WITH_NIGHTS
+    feed = Feed(tuple(stocks), ("A01",), chains, night=night, streams=streams, sweep=swept)
+    return feed, polling
 
 
-def _event(what: str, day: date, starts: datetime, chance: random.Random) -> Event:
-    first = starts + 2 * MINUTE
-    last = _session(day).sealed_at + MINUTE
+def _some(chance: random.Random, of: Sequence[str], share: float) -> tuple[str, ...]:
+    """Return a few of them, or none in all but a share of the draws."""
+    drawn = tuple(chance.sample(of, chance.randint(1, 3)))
+    return drawn if chance.random() < share else ()
+
+
+def _event(what: str, session: SessionPlan, chance: random.Random) -> Event:
+    first = session.starts + 2 * MINUTE
+    last = _session(session.day, night=session.night).sealed_at + MINUTE
     at = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
     at += timedelta(seconds=chance.randrange(60))
     amount = chance.random()
     if what == "clock":
         amount = chance.choice([-1, 1]) * chance.choice([1, 5, 20, 70, 200])
-    if what in ENDS_THE_PROCESS and chance.random() < 0.15:
+    # Who does not come back to a night does not know of it in the configurations that follow.
+    if what in ENDS_THE_PROCESS and chance.random() < 0.15 and not session.night:
         return Event(what, at, None, amount)
     if what in ("disk", "both disks"):  # the room left in half-filled pages lasts a while
         return Event(what, at, at + MINUTE * chance.randint(15, 60), amount)

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.history.queries import between_dates
+from engine.market.nights import session_sql
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import parse
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY, OPTION_SURFACE
@@ -23,6 +24,7 @@ from pipelines.chains import (
     chain_summary,
     chain_with_greeks,
 )
+from pipelines.feed import StreamPlan
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.served import served_bars
@@ -75,17 +77,16 @@ class Promise:
         """
         found = Found()
         with closing(Connection(self._url, "soak")) as self._database:
-            names = set(session.plan.names)
+            names = _kept(session)
             if after:
-                names &= {s for _, s in self._collected_symbols(session.day)} | set(
-                    after.plan.names
-                )
-            for bars in session.plan.bars:
-                if bars.symbol in names:
-                    self._bars(bars.symbol, bars.session, found)
-            for chain in session.plan.chains:
-                if chain.underlying_symbol in names:
-                    self._chain(chain.underlying_symbol, chain.session, found)
+                names &= {s for _, s in self._collected_symbols(session.day)} | _kept(after)
+            for symbol, held in _with_bars(session):
+                if symbol in names:
+                    self._bars(symbol, held, found)
+            for stream in (one for one in session.plan.streams if one.code in names):
+                self._stream(stream, found)
+            for chain in (one for one in session.plan.chains if one.underlying_symbol in names):
+                self._chain(chain.underlying_symbol, chain.session, found)
             self._check_nothing_else(session, found)
             for symbol in sorted(names & set(session.plan.futures)):
                 self._signals(symbol, session.day, found, may_be_none=after is not None)
@@ -156,6 +157,24 @@ class Promise:
         )
         return absent.join(covering.select("stamp", "state", "reason"), on="stamp", how="left")
 
+    def _stream(self, stream: StreamPlan, found: Found) -> None:
+        """Every minute of what KIS tells only once is stored or explained."""
+        day, told = stream.session.date, stream.symbol
+        stored = self._ask(
+            f"SELECT DISTINCT timestamp AS stamp FROM {told.stream.table}"
+            f" WHERE symbol = '{told.subject}' AND {between_dates(day, day)}"
+        )
+        found.counts["minutes told once"] += stored.height
+        expected = told.expected_stamps(day).alias("stamp")
+        if (
+            told.stream.minutes != "auctions"
+            and not stored["stamp"].is_in(expected.implode()).all()
+        ):
+            found.broken.append(f"{stream.code}: rows are stored that the session does not expect")
+        absent = expected.to_frame().join(stored, on="stamp", how="anti")
+        nothing = pl.Series([], dtype=pl.Datetime("us"))
+        self._check_absent(stream.code, day, absent, nothing, found)
+
     def _chain(self, symbol: str, session: Session, found: Found) -> None:
         """Every snapshot is stored or explained; matrix and summary follow from it."""
         columns = ", ".join(OPTION_CHAIN.names)
@@ -197,8 +216,8 @@ class Promise:
         later = range(
             session.number, min(session.number + warm_up_sessions() + 1, self._season.last) + 1
         )
-        asked_for = {name for number in later for name in self._season[number].plan.names}
-        asked_for.update(session.plan.names)
+        asked_for = {name for number in later for name in _kept(self._season[number])}
+        asked_for |= _kept(session)
         for table, symbol in self._collected_symbols(session.day):
             if symbol not in asked_for:
                 found.broken.append(f"{table} has rows of {symbol}, which was not asked for")
@@ -258,7 +277,8 @@ class Promise:
     def _stored_bars(self, symbol: str, day: date) -> pl.DataFrame:
         return self._ask(
             f"SELECT {', '.join(BARS)} FROM {parse(symbol).table}"
-            f" WHERE symbol = '{symbol}' AND {between_dates(day, day)} ORDER BY timestamp"
+            f" WHERE symbol = '{symbol}' AND {session_sql(parse(symbol).table)} = '{day}'"
+            " ORDER BY timestamp"
         )
 
     def _is_there(self, table: str) -> bool:
@@ -266,6 +286,21 @@ class Promise:
 
     def _ask(self, sql: str) -> pl.DataFrame:
         return pl.DataFrame(self._database.query(sql))
+
+
+def _kept(session: SessionPlan) -> set[str]:
+    """Return the names of all of which each minute of the session is counted."""
+    return {*session.plan.kept, *(symbol for symbol, _ in _with_bars(session))}
+
+
+def _with_bars(session: SessionPlan) -> list[tuple[str, Session]]:
+    """Return what bars are stored of, with its session: by day the swept stocks, too."""
+    swept = () if session.night else session.plan.sweep
+    held = [(code, parse(code).session(session.day)) for code in swept]
+    return [
+        *((bars.symbol, bars.session) for bars in session.plan.bars),
+        *((code, found) for code, found in held if found),
+    ]
 
 
 def _chain_of_day(symbol: str, day: date) -> str:

@@ -25,7 +25,7 @@ from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.fault_scenarios import KINDS
 from tests.soak.markets import ORDINARY, WILD
-from tests.soak.plan import ENDS_THE_PROCESS, Season, SessionPlan, morning, plan_season
+from tests.soak.plan import ENDS_THE_PROCESS, Season, SessionPlan, earliest_start, plan_season
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise
 from tests.soak.report import Played, rows, slope, what_grows
@@ -41,6 +41,7 @@ SEASONS = [
     pytest.param(20993, ["fine", "kill", "stock halted"], 2, id="20993"),
     pytest.param(27142, ["drawn", "clock", "wide limits"], 1, id="27142"),
     pytest.param(28858, ["second", "kill", "wide limits"], 2, id="28858"),
+    pytest.param(48315, ["rough", "server", "kill", "streams", "sweep"], 2, id="48315"),
 ]
 
 
@@ -60,6 +61,17 @@ def test_a_short_season_keeps_every_promise(seed: int, drawn: list[str], lives: 
     assert outcome.counts["signals"] >= 2 * 411
     shown = dict(rows(Played(seed, FROM, season.days, 1.0), outcome))
     assert shown["processes"].startswith(f"{lives}, the longest ")
+
+
+@pytest.mark.long
+def test_a_night_keeps_every_promise() -> None:
+    """Killed at 04:11 and 04:56, by the feed; the day after it is quiet."""
+    season = plan_season(40029, FROM, 3, range(3, 4))
+    assert {"night", "kill", "feed", "rough"} <= set(season[3].drawn), "the draw is another"
+    outcome = soak(season, print)
+    assert len(outcome.lives) == 3
+    owed = sum(len(b.session.stamps()) for n in (3, 4) for b in season[n].plan.bars)
+    assert outcome.counts["bars"] + sum(outcome.gaps.values()) == owed
 
 
 def test_a_seed_draws_the_same_for_a_season_of_any_length() -> None:
@@ -114,7 +126,9 @@ async def test_a_clock_that_is_set_wakes_its_sleepers_by_its_new_time() -> None:
 def one_session() -> SessionPlan:
     """A quiet session of a contract and a stock."""
     feed = Feed(("005930",), ("A01",))
-    return SessionPlan(1, FROM, morning(FROM), feed, 2.0, "Asia/Seoul", "fine", Scenario(), ())
+    return SessionPlan(
+        1, FROM, earliest_start(FROM), feed, 2.0, "Asia/Seoul", "fine", Scenario(), ()
+    )
 
 
 async def store_all(store: Store, promise: Promise, session: SessionPlan) -> None:
