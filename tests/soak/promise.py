@@ -80,7 +80,7 @@ class Promise:
             names = _kept(session)
             if after:
                 names &= {s for _, s in self._collected_symbols(session.day)} | _kept(after)
-            for symbol, held in with_bars(session):
+            for symbol, held in sessions_with_bars(session):
                 if symbol in names:
                     self._bars(symbol, held, found)
             for stream in (one for one in session.plan.streams if one.code in names):
@@ -290,10 +290,10 @@ class Promise:
 
 def _kept(session: SessionPlan) -> set[str]:
     """Return the names of all of which each minute of the session is counted."""
-    return {*session.plan.kept, *(symbol for symbol, _ in with_bars(session))}
+    return {*session.plan.kept, *(symbol for symbol, _ in sessions_with_bars(session))}
 
 
-def with_bars(session: SessionPlan) -> list[tuple[str, Session]]:
+def sessions_with_bars(session: SessionPlan) -> list[tuple[str, Session]]:
     """Return what bars are stored of, with its session: by day the swept stocks, too."""
     swept = () if session.night else session.plan.sweep
     held = [(code, parse(code).session(session.day)) for code in swept]

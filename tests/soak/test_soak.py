@@ -27,7 +27,7 @@ from tests.soak.fault_scenarios import KINDS
 from tests.soak.markets import ORDINARY, WILD
 from tests.soak.plan import ENDS_THE_PROCESS, Season, SessionPlan, earliest_start, plan_season
 from tests.soak.play import Outcome, Player
-from tests.soak.promise import Promise, with_bars
+from tests.soak.promise import Promise, sessions_with_bars
 from tests.soak.report import Played, rows, slope, what_grows
 from tests.soak.server import Disk, Server, disk
 
@@ -47,7 +47,7 @@ SEASONS = [
 
 def bars_owed(season: Season) -> int:
     """Count the stamps of all that has bars, of the two sessions of a season."""
-    of_both = (with_bars(season[n]) for n in (season.first, season.last))
+    of_both = (sessions_with_bars(season[n]) for n in (season.first, season.last))
     return sum(len(held.stamps()) for found in of_both for _, held in found)
 
 
