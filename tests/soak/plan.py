@@ -273,9 +273,9 @@ def _configuration(seed: int, number: int, chance: random.Random) -> tuple[Feed,
     return feed, polling
 
 
-def _some(chance: random.Random, of: Sequence[str], share: float) -> tuple[str, ...]:
-    """Return a few of them, or none in all but a share of the draws."""
-    drawn = tuple(chance.sample(of, chance.randint(1, 3)))
+def _some(chance: random.Random, choices: Sequence[str], share: float) -> tuple[str, ...]:
+    """Return a few of the choices, or none in all but a share of the draws."""
+    drawn = tuple(chance.sample(choices, chance.randint(1, 3)))
     return drawn if chance.random() < share else ()
 
 
