@@ -77,8 +77,19 @@ def _moment(table: BarTable, kind: pl.DataType) -> pl.Expr:
             moment = moment.dt.convert_time_zone(KST.key).dt.replace_time_zone(None)
         return moment.cast(TIME)
     if kind == pl.String:
-        return _moment_of_text(moment).alias("timestamp")
+        return pl.lit(_moments_of_texts(table.rows["timestamp"])).alias("timestamp")
     raise InputError(f"{table.path}: timestamp is {kind}; it has to be times, with hour and minute")
+
+
+def _moments_of_texts(texts: pl.Series) -> pl.Series:
+    """Read times, each text once: the symbols of a file share their minutes."""
+    known = texts.unique().alias("text").to_frame()
+    known = known.with_columns(moment=_moment_of_text(pl.col("text")))
+    return (
+        texts.alias("text")
+        .to_frame()
+        .join(known, on="text", how="left", maintain_order="left")["moment"]
+    )
 
 
 def _moment_of_text(text: pl.Expr) -> pl.Expr:
