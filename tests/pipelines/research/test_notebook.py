@@ -40,7 +40,7 @@ def test_the_notebook_shows_every_picture(reading: str, monkeypatch: pytest.Monk
     assert (holes["first_stamp"].item(), holes["bars"].item()) == (HOLE[0], 2)
     said = "\n".join(str(getattr(output, "text", "")) for output in outputs)
     assert f"점검 결과 {found.height}건" in said
-    assert "누락 원장에 사유도 없음" in said  # what a check looks for
+    assert "누락 장부에 사유도 없음" in said  # what a check looks for
     assert "neither stored nor explained" not in said
     assert defined["pick_day"].value == DAY
     assert not any("⚠️ the" in str(getattr(output, "text", "")) for output in outputs)

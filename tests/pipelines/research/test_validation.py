@@ -34,7 +34,7 @@ def test_a_reader_sees_what_the_checks_find_and_leaves_no_trace(filled: str) -> 
     assert not korean.filter(pl.col("내용").str.contains("[a-z]{3,} [a-z]{3,}")).height
     assert korean.filter(pl.col("검사") == "missing")["내용"].to_list() == ["저장된 것이 없음"]
     assert validation.meanings(found, Texts("en")) == found.explanations()
-    assert "누락 원장" in validation.meanings(found, Texts("ko"))["missing"]
+    assert "누락 장부" in validation.meanings(found, Texts("ko"))["missing"]
     assert query(filled, BOOKS).item() == 0
 
 
