@@ -8,7 +8,7 @@ WITH history AS (
     FROM pg_class AS c
     LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
     LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
 ), sizes AS (
     SELECT root::regclass::text AS table_name, 'database' AS kept_in, sum(rows)::bigint AS rows,
            sum(bytes)::bigint AS bytes

@@ -23,6 +23,7 @@ from pipelines.reports import queries
 from pipelines.reports.sql_text import sql_text
 from pipelines.reports.standing import read_minutes
 from strategies.registry import STRATEGIES
+from tests.engine.store.data import stock_bars
 from tests.pipelines.random_bars import random_bars
 from tests.pipelines.simulated import Thin, desk
 
@@ -73,6 +74,14 @@ async def test_coverage_of_validated_sessions_is_kept_until_a_bar_goes(
         found = queries.coverage(database_url, first, last)
         assert found.filter(session=date(2025, 9, 2))["missing"].sum() == 2
         assert_frame_equal(found, counted())
+
+
+async def test_a_table_of_months_is_counted_once(store: Store, database_url: str) -> None:
+    """ANALYZE notes the rows of the months with the table that they are parts of, too."""
+    await store.merge("stocks_1m", stock_bars([1.0, 2.0, 3.0]))
+    await store.execute("ANALYZE stocks_1m")
+    sizes = query(database_url, sql_text("status", "8_sizes.sql").replace("> 10000000", "> 0"))
+    assert sizes.filter(table_name="stocks_1m")["rows"].to_list() == [3]
 
 
 def test_the_newest_day_and_the_last_bars(filled: str) -> None:
