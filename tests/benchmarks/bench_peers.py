@@ -205,7 +205,7 @@ def our_sweep(folder: Path, _rounds: int, spec: str) -> dict[str, Any]:
     begin = time.process_time()
     made = {
         (trial.params.rolling_move, trial.params.band_multiplier): outcome[0]["trades"]
-        for batch in batches(chosen, frame, workers=1)
+        for batch in batches(chosen, frame.height, workers=1)
         for trial, outcome in zip(batch, run_batch(batch, frame), strict=True)
     }
     seconds = time.process_time() - begin

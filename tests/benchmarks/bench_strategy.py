@@ -147,7 +147,7 @@ def sweep_rows(trials: int, days: int) -> Row:
     def together() -> list[int]:
         made = {
             trial.key: outcome[0]["trades"]
-            for batch in batches(chosen, frame, workers=1)
+            for batch in batches(chosen, frame.height, workers=1)
             for trial, outcome in zip(batch, run_batch(batch, frame), strict=True)
         }
         return [made[trial.key] for trial in chosen]
