@@ -6,18 +6,25 @@ from pathlib import Path
 
 import engine.market
 import pipelines
-from pipelines.reports.charts.style import FONT, font_face
+from pipelines.reports.charts.style import FONT, Picture, font_face
 
 # marimo hides what is higher than 610 pixels behind a scroll bar: the last panel of pictures. The
-# cell with the controls stays at the top of the page while the others scroll under it. A picture
-# that is wider than the screen is drawn smaller: behind a scroll bar it would lack the day's end.
+# cell with the controls stays at the top of the page while the others scroll under it. A picture is
+# as wide as the page, whatever screen it is on: behind a scroll bar it would lack the day's end.
 _STYLE = f"""
 :root {{ --marimo-text-font: "{FONT}", sans-serif; --marimo-heading-font: "{FONT}", sans-serif; }}
-.vega-embed canvas {{ max-width: 100%; height: auto !important; }}
+.vega-embed, .vega-embed svg.marks {{ width: 100% !important; }}
+.vega-embed svg.marks {{ height: auto !important; }}
 .output-area {{ max-height: none !important; overflow-x: auto; }}
 div:has(> [id^="cell-"] .krt-controls) {{ position: sticky !important; top: 0; z-index: 30; }}
 .krt-controls {{ background: var(--background); padding: 6px 0; }}
 """
+
+
+def scalable(picture: Picture) -> Picture:
+    """Return the picture drawn as lines, not as pixels: sharp, with its tooltips, at any width."""
+    drawn: Picture = picture.properties(usermeta={"embedOptions": {"renderer": "svg"}})
+    return drawn
 
 
 def style() -> str:

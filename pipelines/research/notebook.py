@@ -14,13 +14,25 @@ def _():
     from engine import errors
     from pipelines.reports import pictures, queries
     from pipelines.reports.charts.matrix import metric_name
-    from pipelines.reports.notebook_style import style
+    from pipelines.reports.notebook_style import scalable, style
     from pipelines.research import sources, validation
     from strategies import registry
 
     t = sources.texts()
     mo.Html(style())
-    return dt, errors, metric_name, mo, pictures, queries, registry, sources, t, validation
+    return (
+        dt,
+        errors,
+        metric_name,
+        mo,
+        pictures,
+        queries,
+        registry,
+        scalable,
+        sources,
+        t,
+        validation,
+    )
 
 
 @app.cell(hide_code=True)
@@ -54,12 +66,12 @@ def _(bars, dt, metric_name, mo, newest, registry, shown_day, t):
 
 
 @app.cell(hide_code=True)
-def _(errors, mo, pictures, sources, t, url):
+def _(errors, mo, pictures, scalable, sources, t, url):
     def show(what, **choice):
         """Draw a picture of what is stored, or say why that is not possible."""
         try:
             chosen = pictures.Choice(width=980, now=sources.present(), **choice)
-            return pictures.draw(url, what, chosen, t, sources.default_kind())
+            return scalable(pictures.draw(url, what, chosen, t, sources.default_kind()))
         except errors.KrtError as error:
             return mo.md(f"⚠️ {error}")
 

@@ -34,6 +34,8 @@ def test_the_notebook_shows_every_picture(reading: str, monkeypatch: pytest.Monk
     assert defined["url"] == reading
     pictures = [o for o in outputs if isinstance(o, alt.TopLevelMixin)]
     assert len(pictures) == 6  # coverage, day, flows, smile, matrix, summary
+    sharp_at_any_width = {"embedOptions": {"renderer": "svg"}}
+    assert all(picture.usermeta == sharp_at_any_width for picture in pictures)
     found = defined["checked"].findings
     assert defined["checked"].targets["session"].max() == DAY
     holes = found.filter(pl.col("check").str.contains("missing"), symbol=FUTURE)
