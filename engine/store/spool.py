@@ -149,7 +149,7 @@ class Spool:
         try:
             with pa.ipc.open_file(pa.py_buffer(content)) as reader:
                 return reader.get_batch(0)
-        except (pa.ArrowException, ValueError, IndexError):
+        except (pa.ArrowException, OSError, ValueError, IndexError):  # of bytes in memory
             raise SpoolDamaged(f"{entry.path.name} does not hold a batch") from None
 
     def bars(self) -> pl.DataFrame:

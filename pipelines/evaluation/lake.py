@@ -8,7 +8,8 @@ contract was in front is not in a lake.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -34,19 +35,20 @@ class Lake:
     last: date
 
     def read(self, symbols: Sequence[str]) -> pl.DataFrame:
-        """Return BARS of some symbols, by symbol and time."""
+        """Return BARS of some symbols, by symbol and time. Raises InputError."""
         begin = datetime.combine(self.first, time())
         end = datetime.combine(self.last, time()) + timedelta(days=1)
         symbol = pl.col("symbol")
-        return (
+        bars = (
             pl.scan_parquet(list(self.files), hive_partitioning=False)
             .filter(symbol.is_between(pl.lit(min(symbols)), pl.lit(max(symbols))))
             .filter(symbol.is_in(list(symbols)))
             .filter(pl.col("timestamp").is_between(begin, end, closed="left"))
             .select(pl.col(name).cast(kind) for name, kind in BARS.items())
             .sort("symbol", "timestamp")
-            .collect()
         )
+        with _as_input_error():
+            return bars.collect()
 
     def groups(self, workers: int) -> list[list[str]]:
         """Divide the symbols into neighbours to be read together, several groups a worker."""
@@ -72,7 +74,7 @@ def open_lake(
 ) -> Lake:
     """Find the bars of codes in a lake, from `warm_up` sessions before start to end.
 
-    Without symbols, of all stocks in it. Raises InputError if there are none.
+    Without symbols, of all stocks in it. Raises InputError if there are none, or none to be read.
     """
     chosen = [symbol_with_bars(text) for text in symbols]
     if fronts := [s.code for s in chosen if isinstance(s, FrontMonth | FrontNight)]:
@@ -90,4 +92,18 @@ def open_lake(
 
 def _symbols(files: Sequence[str]) -> list[str]:
     found = pl.scan_parquet(list(files), hive_partitioning=False).select(pl.col("symbol").unique())
-    return found.collect(engine="streaming")["symbol"].to_list()
+    with _as_input_error():
+        symbols: list[str] = found.collect(engine="streaming")["symbol"].drop_nulls().to_list()
+    if not symbols or not all(isinstance(symbol, str) for symbol in symbols):
+        raise InputError("--lake: its files name no symbols; `just export` writes such as do")
+    return symbols
+
+
+@contextmanager
+def _as_input_error() -> Iterator[None]:
+    """Raise InputError where a file of a lake is not what `just export` writes."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise InputError(f"--lake: its files cannot be read: {first_line}") from None

@@ -32,15 +32,12 @@ async def with_halts(
     `before` and `now` are the marks before and after KIS's answers, `traded` the stamps of bars. If
     the answers said something about a stock's missing minutes of today, KIS is asked once for its
     interruptions; they stay in market_events, so that what a later run settles is named, too. One
-    that did not trade had none. Raises StoreError.
+    that is known not to have traded all day had none. Raises StoreError.
     """
     is_new = not now.equals(before)
-    if (
-        is_new
-        and traded
-        and isinstance(parse(symbol), Stock)
-        and session.date == today(context.clock)
-    ):
+    may_have_traded = bool(traded) or bool((now["state"] == "open").any())
+    is_today = session.date == today(context.clock)
+    if is_new and may_have_traded and is_today and isinstance(parse(symbol), Stock):
         await _ask(context, symbol, session)
     if not (now["state"] == "no_trade").any():
         return now

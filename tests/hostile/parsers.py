@@ -55,6 +55,7 @@ from engine.store.embedded import cluster, running
 from engine.store.spool import Spool, SpoolDamaged
 from pipelines import universes
 from pipelines.doctor import calendar_checks
+from pipelines.evaluation.lake import Lake, open_lake
 from pipelines.evaluation.trials import TrialLog
 
 DAY = date(2026, 11, 18)
@@ -217,6 +218,12 @@ class _Files:
     def port(self, content: bytes) -> None:
         assert 0 < cluster._port(self.put("port", content)) < 65_536
 
+    def lake(self, content: bytes) -> None:
+        file = self.put("lake/stocks_1m/year=2026/month=11/bars.parquet", content)
+        with suppress(KrtError):
+            open_lake(self.folder / "lake", start=DAY, end=DAY)
+        Lake((str(file),), ("005930",), DAY, DAY).read(["005930"])
+
     def trades(self, content: bytes) -> None:
         trade_files._collect(self.put("trades.parquet", content))
 
@@ -278,6 +285,7 @@ OF_BYTES: dict[str, Callable[[bytes, Path], None]] = {
     "engine.store.spool.Spool.read": files_of("spool"),
     "engine.store.book_files._read": files_of("book"),
     "engine.store.trade_files._collect": files_of("trades"),
+    "pipelines.evaluation.lake.Lake.read": files_of("lake"),
     "engine.store.export._fingerprint": files_of("export"),
     "engine.store.embedded.running._whereabouts": plain(running._whereabouts),
     "engine.store.embedded.cluster._port": files_of("port"),

@@ -36,6 +36,7 @@ BY_OTHERS = {
     "engine.kis.stream.connection.StreamConnection._read": f"{FRAMES}::test_no_text_raises",
     "engine.settings._JsonFile._read_files": "engine.settings.load_settings",
     "engine.settings._split_list": "engine.settings.load_settings",
+    "pipelines.evaluation.lake._symbols": "pipelines.evaluation.lake.Lake.read",
     "engine.simulator.faults.scenario._read": "engine.simulator.faults.scenario.load_scenario",
     f"{FEED_SERVER}.connection.ClientConnection._read": f"{FEED_SERVER}.requests.read_registration",
     "engine.store.book_files._names_in": "engine.store.book_files._read",

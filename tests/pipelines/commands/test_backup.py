@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -32,7 +31,7 @@ from engine.store.metadata import roles_sql
 from engine.store.migrations import migrate_to
 from engine.store.spool import Spool
 from pipelines.commands.main import main
-from tests.databases import command, run_script
+from tests.databases import run_script
 from tests.paths import SERVERS_FOLDER
 from tests.pipelines.conftest import DAY, FUTURE, bars, fill
 
@@ -47,22 +46,6 @@ BESIDE = [
     "CREATE TABLE notes (line text)",
     "INSERT INTO notes VALUES ('mine')",
 ]
-
-
-@pytest.fixture(scope="module")
-def new_databases(server_url: str) -> Iterator[Any]:
-    """Make databases without a schema, dropped at the end."""
-    template = server_url.rpartition("/")[2].partition("?")[0]
-    names: list[str] = []
-
-    def make() -> str:
-        names.append(f"backup_{uuid.uuid4().hex[:12]}")
-        command(server_url, f"CREATE DATABASE {names[-1]}")
-        return server_url.replace(f"/{template}?", f"/{names[-1]}?")
-
-    yield make
-    for name in names:
-        command(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def run(url: str, *statements: str) -> None:

@@ -43,8 +43,10 @@ async def size(store: Store, table: str) -> tuple[int, int]:
     return found["rows"][0].as_py(), found["bytes"][0].as_py()
 
 
-async def test_a_swept_day_costs_what_the_plan_says(database_url: str, tmp_path: Path) -> None:
-    async with desk(database_url, tmp_path, CLOSED, MARKET, calls_per_second=15) as at:
+async def test_a_swept_day_costs_what_the_plan_says(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    async with desk(empty_database_url, tmp_path, CLOSED, MARKET, calls_per_second=15) as at:
         busy = [code for code in codes(60) if at.served(code, DAY).height == 381][:32]
         costs = budget_of(plan(Feed(sweep=tuple(busy)), DAY), KIS, len(busy), len(busy))
         done = await sweep(at.context, expected_sessions(busy, DAY, DAY), DAY)

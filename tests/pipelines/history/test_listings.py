@@ -90,7 +90,7 @@ async def test_the_command_searches_what_was_stored(
     monkeypatch.setenv("KRT_DATABASE_URL", database_url)
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path / "data"))
     assert main(["symbols"]) == 0
-    assert "nothing yet: just symbols --refresh" in capsys.readouterr().out
+    assert "listed (just symbols --refresh fetches): none" in capsys.readouterr().out
     async with desk(database_url, tmp_path, NOW) as at:
         await refresh_listings(at.context)
     assert main(["symbols", "하이닉스", "--format", "json"]) == 0

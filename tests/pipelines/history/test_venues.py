@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from engine.history.queries import read_bars
@@ -25,6 +26,7 @@ SYMBOLS = ["005930_AFTER", "005930_NX", "005930_UN"]
 MORNING = datetime(2026, 11, 20, 7)
 
 
+@pytest.mark.long
 async def test_venues_are_whole_and_every_damage_is_found_and_mended(
     database_url: str, tmp_path: Path
 ) -> None:
