@@ -30,6 +30,8 @@ _bars: pl.DataFrame  # in a worker process; read once
 _THREADS = "POLARS_MAX_THREADS"
 _BARS_OF_SYMBOL = 100_000  # of a year
 _MOST_PROCESSES = 61  # Windows cannot wait for more
+# By itself Ray gives short tasks to the machine that it is asked on, while others have nothing.
+_ON_ALL_MACHINES = {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
 
 
 def run_on_all_cores(
@@ -88,7 +90,7 @@ def run_on_ray(
 ) -> Iterator[tuple[Trial, Outcome]]:
     """Run the trials on a Ray cluster (`ray_cluster`), whose store has the bars once."""
     with ray_cluster(address) as (ray, workers):
-        remote, shared = ray.remote(num_cpus=1)(run_batch), ray.put(bars)
+        remote, shared = ray.remote(**_ON_ALL_MACHINES)(run_batch), ray.put(bars)
         todo = batches(trials, bars.height, workers)
         running = {remote.remote(batch, shared): batch for batch in todo}
         while running:
@@ -104,10 +106,11 @@ def run_lake_on_ray(
     All machines must see the lake's files at the same place. The bars are in no process at once.
     """
     with ray_cluster(address) as (ray, workers):
-        groups = lake.groups(workers)
-        remote = ray.remote(num_cpus=1)(_run_group)
-        for batch in batches(trials, _BARS_OF_SYMBOL * len(groups[0]), 1):
-            tasks = [remote.remote(batch, lake, group) for group in groups]
+        groups, remote = lake.groups(workers), ray.remote(**_ON_ALL_MACHINES)(_run_group)
+        todo = batches(trials, _BARS_OF_SYMBOL * len(groups[0]), 1)
+        # All at once: no worker waits for the last group of a batch.
+        running = [[remote.remote(batch, lake, group) for group in groups] for batch in todo]
+        for batch, tasks in zip(todo, running, strict=True):
             parts = ray.get(tasks)  # in the order of the symbols
             for n, trial in enumerate(batch):
                 yield trial, [figures for part in parts for figures in part[n]]
@@ -122,7 +125,7 @@ def evaluate_lake_on_ray(
 ) -> pl.DataFrame:
     """Compute a strategy's signals over a lake on a Ray cluster, as `run_lake_on_ray` does."""
     with ray_cluster(address) as (ray, workers):
-        remote = ray.remote(num_cpus=1)(_evaluate_group)
+        remote = ray.remote(**_ON_ALL_MACHINES)(_evaluate_group)
         groups = lake.groups(workers)
         tasks = [remote.remote(strategy.name, params, lake, group) for group in groups]
         parts: list[pl.DataFrame] = ray.get(tasks)

@@ -140,6 +140,9 @@ async def test_two_workers_on_a_lake_find_what_one_process_finds_in_the_database
     assert_frame_equal(again.computed.sort(order), once.computed.sort(order), check_exact=True)
 
 
+_WIDTHS = ",".join(f"{0.2 + 0.05 * n:.2f}" for n in range(16))
+
+
 @pytest.mark.long
 def test_how_much_quicker_two_workers_are_than_one(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,7 +159,7 @@ def test_how_much_quicker_two_workers_are_than_one(
         folder / "stocks_1m.parquet", row_group_size=50_000
     )
     trials, lake = (
-        grid("dolpha1", ("band_multiplier=0.2,0.4,0.6,0.8",)),
+        grid("dolpha1", (f"band_multiplier={_WIDTHS}", "rolling_move=8,10,12,14")),
         open_lake(tmp_path / "lake"),
     )
     seconds, spent, found = {}, {}, []
