@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,15 +24,32 @@ def hold_collector_lock(folder: Path, name: str = "collector.lock") -> Iterator[
     """
     lock = FileLock(folder / name, mode=0o600)
     try:
-        private_folder(folder)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(
-            f"another collector is running with this data folder (it holds {lock.lock_file})"
-        ) from None
+        _take(lock, folder)
     except OSError as error:
         log.error("❌ a second collector would not be noticed: %s: %s", folder, error.strerror)
     try:
         yield
     finally:
         lock.release()
+
+
+def refuse_second_collector(folder: Path) -> None:
+    """Raise InputError if a collector holds the lock, before a second one shows its empty view.
+
+    The lock is free afterwards: whoever collects takes it, and says if it cannot be taken.
+    """
+    lock = FileLock(folder / "collector.lock", mode=0o600)
+    with suppress(OSError):
+        _take(lock, folder)
+    lock.release()
+
+
+def _take(lock: FileLock, folder: Path) -> None:
+    """Take the lock. Raises InputError if another process has it, OSError."""
+    private_folder(folder)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"another collector is running with this data folder (it holds {lock.lock_file})"
+        ) from None

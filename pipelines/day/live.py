@@ -30,6 +30,7 @@ from engine.log import empty_long_launchd_log, remove_old_logs, setup_logging
 from engine.settings import DataKind, Settings, load_settings
 from engine.simulator.faults.scenario import Scenario, load_scenario
 from engine.store.book_files import FOLDER as BOOK_FOLDER
+from pipelines.collector_lock import refuse_second_collector
 from pipelines.console import PlainConsole
 from pipelines.databases import Database, load_kis_holidays, open_database
 from pipelines.day import view
@@ -130,18 +131,17 @@ def run(
         raise InputError(f"nothing to collect on {stats.day}: {', '.join(stats.plan.skipped)}")
     require_pace(stats.plan, settings.kis)
     kind: DataKind = "simulation" if simulation else "live"
-    with (
-        open_database(
-            kind, settings=settings, fresh=fresh, collects=True, patient=True
-        ) as database,
-        show_day(stats, clock, database, quiet=quiet),
-    ):
-        if simulation:
-            log.info(SIMULATION if settings.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
-        try:
-            asyncio.run(collect(database, stats))
-        except KeyboardInterrupt:
-            stats.interrupted = True
+    with open_database(
+        kind, settings=settings, fresh=fresh, collects=True, patient=True
+    ) as database:
+        refuse_second_collector(database.folder / "spool")
+        with show_day(stats, clock, database, quiet=quiet):
+            if simulation:
+                log.info(SIMULATION if settings.has_credentials else SIMULATION + HOW_TO_GO_LIVE)
+            try:
+                asyncio.run(collect(database, stats))
+            except KeyboardInterrupt:
+                stats.interrupted = True
     if picture:
         view.save(stats, clock.now(), texts_for(settings.language), picture)
     return stats

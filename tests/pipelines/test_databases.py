@@ -13,9 +13,10 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from engine.store import migrate
 from engine.store.connection import Connection
 from engine.store.spool import Spool
-from pipelines.collector_lock import hold_collector_lock
+from pipelines.collector_lock import hold_collector_lock, refuse_second_collector
 from pipelines.commands.main import main
 from pipelines.databases import open_database, record_data_kind
+from pipelines.day.live import Simulation, run
 from pipelines.history.job import EVENING, HistoryJob
 from pipelines.simulation import SEED, market_of_database
 from tests.e2e.conftest import new_desk
@@ -113,6 +114,18 @@ def test_a_fresh_start_forgets_what_waited_for_the_database_too():
             assert spool.entries(), "what a collector uses is not emptied"
         with open_database("simulation", settings=settings, fresh=True):
             assert spool.entries() == []
+
+
+def test_a_second_collector_is_refused_before_anything_is_shown_of_its_day(at, monkeypatch):
+    shown, settings = [], load_settings()
+    monkeypatch.setattr("pipelines.day.live.show_day", lambda *_, **__: shown.append("a view"))
+    spool = settings.folder("simulation") / "spool"
+    with hold_collector_lock(spool), pytest.raises(InputError, match="another collector"):
+        run(simulation=Simulation(date=date(2026, 11, 9)), settings=settings)
+    assert shown == []
+    refuse_second_collector(spool)
+    with hold_collector_lock(spool), pytest.raises(InputError):  # it was left free
+        refuse_second_collector(spool)
 
 
 def seed_of(market):
