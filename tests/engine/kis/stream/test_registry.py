@@ -40,7 +40,8 @@ def test_no_answers_make_it_talk_in_a_loop(
             step = registry.next_step([ALL[number] for number in sorted(wanted)], now)
             if step is None:
                 break
-            said[step.registration, now] += 1
+            # With the renewed key it is said again at once.
+            said[step.registration, now] += verdict is not Verdict.APPROVAL_UNKNOWN
             registry.note_sent(step, now, "key")
             if verdict:
                 registry.note_answer(StreamAnswer(step.registration, verdict, "", ""), now)
@@ -49,7 +50,7 @@ def test_no_answers_make_it_talk_in_a_loop(
         assert registry.limit <= limit
         limit = registry.limit
         assert len(registry.registered) <= 4
-        assert set(said.values()) <= {1, 2}  # at most registered and removed
+        assert set(said.values()) <= {0, 1, 2}  # at most registered and removed
 
 
 def test_an_unknown_approval_key_is_told_and_the_registration_made_again_at_once() -> None:
