@@ -190,11 +190,8 @@ test *options:
 # check style, types and the direction of imports
 [group('development')]
 [no-exit-message]
-check:
-    @ruff check .
-    @ruff format --check .
-    @lint-imports
-    @mypy
+check *options:
+    @python .ci/check.py "$@"
 
 # measure speed as ratios, side by side in one run
 [group('development')]
@@ -211,29 +208,29 @@ soak *options:
 # make the pictures of the READMEs from a simulated day
 [group('development')]
 [no-exit-message]
-pictures:
-    @python -m tests.pictures
+pictures *options:
+    @python -m tests.pictures "$@"
 
 # write the exact versions of all packages into pyproject.toml, their hashes into requirements.txt
 [group('development')]
 [no-exit-message]
-lock:
-    @python .ci/lock.py
+lock *options:
+    @python .ci/lock.py "$@"
 
 # ask a database of advisories about every package that is installed, and check all hashes
 [group('development')]
 [no-exit-message]
-audit:
-    @python .ci/audit.py
+audit *options:
+    @python .ci/audit.py "$@"
 
 # list the licence of every package that is installed; exit code 1 if one says none
 [group('development')]
 [no-exit-message]
-licences:
-    @python .ci/licences.py
+licences *options:
+    @python .ci/licences.py "$@"
 
 # write what is installed as a CycloneDX bill of materials: just sbom FILE
 [group('development')]
 [no-exit-message]
-sbom *file:
+sbom *options:
     @python .ci/sbom.py "$@"

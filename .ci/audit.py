@@ -10,6 +10,7 @@ file that is not what `just lock` found is refused. (uv does not look at hashes 
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -95,6 +96,7 @@ def check_hashes() -> int:
 
 def main() -> int:
     """Print what is known against our packages, and whether they are ours; 1 if anything is."""
+    argparse.ArgumentParser(prog="just audit", description=__doc__).parse_args()
     return max(check_advisories(), check_hashes())
 
 

@@ -6,6 +6,7 @@ the packages say them: an SPDX expression where there is one, else their own wor
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ def table() -> Iterator[tuple[str, str, str, str]]:
 
 def main() -> int:
     """Print the table; 1 if a package says no licence."""
+    argparse.ArgumentParser(prog="just licences", description=__doc__).parse_args()
     rows = list(table())
     silent = [name for _, name, _, said in rows if not said]
     for whose, name, version, said in rows:

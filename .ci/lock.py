@@ -7,6 +7,7 @@ file of every package, for all platforms, are in requirements.txt, for `--requir
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import tempfile
@@ -54,6 +55,7 @@ def versions_in(requirements: str) -> list[str]:
 
 def main() -> None:
     """Replace `tool.uv.constraint-dependencies` and requirements.txt."""
+    argparse.ArgumentParser(prog="just lock", description=__doc__).parse_args()
     requirements = resolved(PROJECT)
     document = tomlkit.parse(PROJECT.read_text(encoding="utf-8"))
     versions = tomlkit.array()

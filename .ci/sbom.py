@@ -7,6 +7,7 @@ the hashes of the packages' files stand in requirements.txt.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -50,10 +51,9 @@ def make(file: Path) -> str:
 
 def main() -> int:
     """Write the file that is named; 2 if none is, 1 if it cannot be made."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.stderr.write("❌ name the file: just sbom FILE\n")
-        return 2
-    file = Path(sys.argv[1])
+    asked = argparse.ArgumentParser(prog="just sbom", description=__doc__)
+    asked.add_argument("file", type=Path, metavar="FILE", help="where it is written, as JSON")
+    file: Path = asked.parse_args().file
     if why := make(file):
         sys.stderr.write(f"❌ no bill of materials: {CYCLONEDX}: {why}\n")
         return 1

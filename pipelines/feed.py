@@ -96,12 +96,12 @@ class DataFeedBuilder:
 
         Raises InputError.
         """
-        if symbol in UNIVERSES:
-            self._feed = replace(self._feed, universes=(*self._feed.universes, symbol))
-            return self
-        if not isinstance(parse(symbol), Stock):
-            raise InputError(f"{symbol} is not a stock code; those have six characters: 005930")
-        self._feed = replace(self._feed, stocks=(*self._feed.stocks, symbol))
+        universes, stocks = read_stocks((symbol,))
+        self._feed = replace(
+            self._feed,
+            universes=(*self._feed.universes, *universes),
+            stocks=(*self._feed.stocks, *stocks),
+        )
         return self
 
     def add_deriv(self, symbol: str) -> DataFeedBuilder:
@@ -329,7 +329,7 @@ def plan(feed: Feed, day: date) -> DayPlan:
 def _stocks_or_universes(setting: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the texts if each is a stock or a universe. Raises InputError."""
     for text in split_universes(texts)[1]:
-        if not isinstance(parse(text), Stock):
+        if not _is_stock(text):
             raise InputError(f"{text} is not a stock: `{setting}` takes stocks and universes")
     return texts
 
@@ -391,7 +391,7 @@ def _on(text: str, day: date) -> Stock | Contract | Option:
 def configured_feed(settings: Settings) -> Feed:
     """Return what the settings say is collected. Raises InputError."""
     chains = tuple(parse_chain(text) for text in settings.option_chains)
-    universes, stocks = split_universes((*settings.stocks, *settings.follow))
+    universes, stocks = read_stocks((*settings.stocks, *settings.follow))
     return Feed(
         stocks,
         settings.futures,
@@ -403,6 +403,27 @@ def configured_feed(settings: Settings) -> Feed:
         settings.sweep,
         settings.snapshot,
     )
+
+
+def read_stocks(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the universes and the stocks' codes among the texts. Raises InputError."""
+    universes, codes = split_universes(texts)
+    if wrong := [code for code in codes if not _is_stock(code)]:
+        raise InputError(
+            f"{wrong[0]!r} is not a stock's code, which has six characters (005930), nor one of"
+            f" {', '.join(UNIVERSES)}; `just symbols {wrong[0]}` looks for it by code or name"
+        )
+    return universes, codes
+
+
+def _is_stock(text: str) -> bool:
+    """Say whether a text is a stock's code. Raises InputError where a nought was forgotten."""
+    try:
+        return isinstance(parse(text), Stock)
+    except InputError:
+        if text.isdecimal():
+            raise
+        return False
 
 
 def with_wishes(feed: Feed, settings: Settings) -> Feed:

@@ -7,6 +7,7 @@ missing its picture stays as it is.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import json
@@ -150,6 +151,7 @@ def make() -> list[str]:
 
 def main() -> None:
     """Make the pictures and note what drew them."""
+    argparse.ArgumentParser(prog="just pictures", description=__doc__).parse_args()
     known = json.loads(HASHES.read_text("utf-8")) if HASHES.exists() else {}
     made = {name: digest(name) for name in make()}
     HASHES.write_text(json.dumps(known | made, indent=1, sort_keys=True) + "\n", "utf-8")

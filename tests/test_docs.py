@@ -151,14 +151,16 @@ def test_hosted_tests_run_the_commands_of_the_readme() -> None:
     assert run == [
         "pip install uv",
         "uv run just live --speed max --json",
-        "uv run just check test",
+        "uv run just check",
+        "uv run just test",
     ]
     scripts = {
         name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()
     }
     assert scripts == {"all": [".ci/run"], "long": [".ci/long"]}
     readme = text_of(ROOT / "README.md")
-    assert all(re.sub(r" --speed max --json| check", "", line) in readme for line in run)
+    told = [line.removesuffix(" --speed max --json") for line in run if "check" not in line]
+    assert all(line in readme for line in told)
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])

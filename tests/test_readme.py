@@ -72,6 +72,21 @@ def test_the_help_of_krt_groups_and_describes_commands_as_just_does():
     assert found == COMMANDS
 
 
+def test_every_recipe_hands_options_on_so_that_it_can_be_asked_for_help():
+    for name, recipe in dumped_recipes().items():
+        (line,) = recipe["body"]
+        assert [one["kind"] for one in recipe["parameters"]] == ["star"], name
+        assert line[-1].endswith('"$@"'), name
+
+
+@pytest.mark.parametrize("recipe", ["check", "lock", "audit", "licences", "pictures", "sbom"])
+def test_a_recipe_of_development_tells_what_it_does(recipe: str):
+    done = subprocess.run(
+        ["just", recipe, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"usage: just {recipe} [-h]")
+
+
 def test_the_korean_readme_lists_the_same_recipes():
     assert list(listed(KOREAN)) == list(listed(ENGLISH))
 

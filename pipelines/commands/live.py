@@ -11,7 +11,6 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
-from engine.market.universes import split_universes
 from engine.settings import load_settings
 from pipelines.commands.options import (
     BarTimesOption,
@@ -30,7 +29,7 @@ from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.summary import summary
 from pipelines.doctor.settings_checks import placeholders
-from pipelines.feed import Feed, with_wishes
+from pipelines.feed import Feed, read_stocks, with_wishes
 from pipelines.reports.terminal import print_json
 from pipelines.simulation import SEED
 from pipelines.texts import Texts, texts_for
@@ -104,7 +103,7 @@ def live(
     if not simulated and (date or speed or start):
         raise InputError("--date, --speed and --start belong to a simulation: add --simulate")
     chains = tuple(parse_chain(text) for text in chain)
-    universes, codes = split_universes(stock)
+    universes, codes = read_stocks(stock)
     feed = with_wishes(Feed(codes, future, chains, universes=universes), settings)
     at = time_of_day("--start", start) if start else None
     simulation = Simulation(recorded, date, speed or DEFAULT_SPEED, faults, seed, bar_times, at)

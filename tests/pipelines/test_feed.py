@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
+from pipelines.commands.main import main
 from pipelines.feed import DataFeedBuilder, Feed, plan
 
 
@@ -41,6 +42,26 @@ def test_a_day_has_420_snapshots_and_411_bars():
 def test_what_is_no_stock_is_refused(wrong):
     with pytest.raises(InputError):
         DataFeedBuilder().add_stock(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("samsung", "six characters (005930), nor one of KOSPI200"),
+        ("삼성전자", "`just symbols 삼성전자` looks for it"),
+        ("A01612", "six characters"),
+        ("5930", "is 005930 meant?"),
+    ],
+)
+@pytest.mark.parametrize("how", ["option", "setting"])
+def test_what_is_no_stock_is_told_what_a_stock_is(
+    wrong: str, said: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setenv("KRT_APP_KEY", "")
+    if how == "setting":
+        monkeypatch.setenv("KRT_STOCKS", wrong)
+    assert main(["live", *(["--stock", wrong] if how == "option" else [])]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", ["005930", "Z99", "B01", "101W09'--", "$(reboot)"])
