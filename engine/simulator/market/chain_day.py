@@ -15,9 +15,9 @@ from engine.features import black76
 from engine.features.black76 import Terms
 from engine.market import expiries
 from engine.market.products import option_series
-from engine.market.sessions import Market, session
+from engine.market.sessions import Market, Session, session
 from engine.simulator.market.carry import DIVIDEND_YIELD
-from engine.simulator.market.data import MarketData, draws, open_session
+from engine.simulator.market.data import MarketData, draws, open_session, traded_index
 from engine.simulator.market.listing import STRIKES, maturities, options, previous_close
 
 Floats = NDArray[np.float64]
@@ -71,11 +71,13 @@ def chain_day(
 ) -> ChainDay:
     """Work out a maturity's day, or (`hours`) the night that follows it."""
     underlying = option_series(series).future.underlying
-    index = market.index(underlying, open_session(hours, day))
+    traded = open_session(hours, day)
+    index = traded_index(market, underlying, traded)
     listed = options(market, series, maturity, day)
     before = previous_close(market, underlying, day)
     if hours is Market.NIGHT:
-        before = float(market.index(underlying, open_session(Market.DERIVATIVES, day))["close"][-1])
+        day_before = open_session(Market.DERIVATIVES, day)
+        before = float(traded_index(market, underlying, day_before)["close"][-1])
     expiry = expiries.last_day(series, maturity)
     years = _years(index, expiry)
     implied, historical = _volatilities(series, day)
@@ -88,7 +90,7 @@ def chain_day(
         series,
         listed,
         index,
-        trading_done(index.height),
+        _shares_done(index, traded),
         years,
         (expiry - day).days,
         before,
@@ -136,6 +138,19 @@ def trading_done(minutes: int) -> Floats:
     along = np.linspace(0, 1, minutes)
     shape = 0.7 + 1.3 * np.exp(-along * 12) + 0.6 * np.exp((along - 1) * 15)
     return np.asarray(np.cumsum(shape) / shape.sum())
+
+
+def _shares_done(index: pl.DataFrame, session: Session) -> Floats:
+    """Return the share of trading done by the end of each minute: none in the wait for an auction.
+
+    What the auction trades, the last minute has.
+    """
+    done = trading_done(index.height)
+    waits = (index["label"] >= session.continuous_end).to_numpy()
+    waits[-1] = False
+    if waits.any():
+        done[waits] = done[np.argmax(waits) - 1]
+    return done
 
 
 def _activity(

@@ -97,6 +97,20 @@ def minute_starts(session: Session) -> pl.Series:
     return session.minute_grid().dt.offset_by("-1m").alias("label")
 
 
+def traded_index(market: MarketData, underlying: str, session: Session) -> pl.DataFrame:
+    """Return the index as derivatives follow it: in the wait for the closing auction it stands.
+
+    Nobody trades then, so quotes that went on with the index would leave the future behind.
+    """
+    index = market.index(underlying, session)
+    stands = pl.col("label") >= session.continuous_end
+    levels = [
+        pl.when(~stands).then(name).alias(name) for name in PRICES
+    ]
+    held = index.with_columns(levels).with_columns(pl.col("close").forward_fill())
+    return held.with_columns(pl.col(PRICES).fill_null(pl.col("close")))
+
+
 def draws(*key: object) -> np.random.Generator:
     """Return a random generator that depends on nothing but the key."""
     digest = blake2b(repr(key).encode(), digest_size=8).digest()

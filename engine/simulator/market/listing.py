@@ -15,7 +15,7 @@ from engine.market.products import MINI_KOSPI200, Product, option_series
 from engine.market.sessions import Market, previous_sessions
 from engine.market.symbols import Contract
 from engine.simulator.kept import kept_by_owner
-from engine.simulator.market.data import MarketData, open_session
+from engine.simulator.market.data import MarketData, open_session, traded_index
 
 SERIES = (
     "KOSPI200",
@@ -89,7 +89,7 @@ def futures(product: Product, day: date) -> list[Contract]:
 def previous_close(market: MarketData, underlying: str, day: date) -> float:
     """Return the index at the close of the session before the day."""
     before = previous_sessions(Market.DERIVATIVES, day, 1)[0]
-    index = market.index(underlying, open_session(Market.DERIVATIVES, before))
+    index = traded_index(market, underlying, open_session(Market.DERIVATIVES, before))
     return float(index["close"][-1])
 
 

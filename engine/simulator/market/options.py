@@ -139,7 +139,8 @@ class OptionMarket:
         if found is None:
             return BARS.to_frame()
         hours = option_hours(session)
-        return _option_bars(self.day(found.series, found.maturity, session.date, hours), found.row)
+        day = self.day(found.series, found.maturity, session.date, hours)
+        return _option_bars(day, found.row, session)
 
 
 def option_hours(session: Session) -> Market:
@@ -237,7 +238,8 @@ def _prices(
     return prices(day.series, day.implied, listed, spot, day.years[minute])
 
 
-def _option_bars(day: ChainDay, row: int) -> pl.DataFrame:
+def _option_bars(day: ChainDay, row: int, session: Session) -> pl.DataFrame:
+    """Return an option's bars; what the last minute of an auction's wait traded is the auction."""
     volume = np.diff(np.floor(day.volume[row] * day.share_traded), prepend=0.0).astype("i8")
     repeated = pl.concat([day.listed[[row]]] * day.index.height)
     paths = {
@@ -245,5 +247,9 @@ def _option_bars(day: ChainDay, row: int) -> pl.DataFrame:
         for name in PRICES
     }
     frame = pl.DataFrame({"label": day.index["label"], **paths, "volume": volume})
+    if session.auction is not None:
+        waits = pl.col("label") >= session.continuous_end
+        auction = pl.lit(session.auction, dtype=BARS["label"])
+        frame = frame.with_columns(label=pl.when(waits).then(auction).otherwise("label"))
     frame = frame.with_columns(high=pl.max_horizontal(PRICES), low=pl.min_horizontal(PRICES))
     return BARS.to_frame().vstack(frame.filter(pl.col("volume") > 0).select(list(BARS)))
