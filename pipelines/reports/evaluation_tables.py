@@ -120,14 +120,15 @@ def trades_table(trades: pl.DataFrame, title: str) -> Table:
 
     Where there is little room the reason is cut, never a price or an amount.
     """
+    decimals = _decimals(pl.concat([trades["entry"], trades["exit"]]))
     rows = [
         [
             trade["symbol"],
             f"{trade['entered']:%y-%m-%d %H:%M}",
             "▲" if trade["direction"] > 0 else "▼",
-            f"{trade['entry']:,.10g}",
+            f"{trade['entry']:,.{decimals}f}",
             f"{trade['left']:%H:%M}",
-            f"{trade['exit']:,.10g}",
+            f"{trade['exit']:,.{decimals}f}",
             trade["why"],
             f"{trade['net']:,.0f}",
         ]
@@ -143,6 +144,11 @@ def trades_table(trades: pl.DataFrame, title: str) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _decimals(prices: pl.Series) -> int:
+    """Return how many decimals show every price whole."""
+    return max((len(f"{price:.10g}".partition(".")[2]) for price in prices), default=0)
 
 
 def best_trials_table(figures: pl.DataFrame, axes: Sequence[str], count: int = 10) -> Table:

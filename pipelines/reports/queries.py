@@ -136,13 +136,17 @@ def summaries_at(
 
 
 def matrix_of_day(url: str, underlying_symbol: str, metric: str, day: date) -> pl.DataFrame:
-    """Return a metric of the matrix through a day, long. Raises InputError without any value."""
+    """Return a metric of the matrix through a day, long, with `atm_strike` (index points).
+
+    Raises InputError without any value.
+    """
     chain = pl.col("underlying_symbol") == underlying_symbol
     matrix = scan("option_matrices", url).filter(chain, pl.col("metric_type") == metric, *_on(day))
     cells = long_matrix(matrix).collect()
     if cells["value"].drop_nulls().is_empty():
         raise InputError(f"the matrix of {underlying_symbol} has no {metric} on {day}")
-    return cells
+    strikes = summary_of_day(url, underlying_symbol, day).select("timestamp", "atm_strike")
+    return cells.join(strikes, on="timestamp", how="left", maintain_order="left")
 
 
 def summary_of_day(url: str, underlying_symbol: str, day: date) -> pl.DataFrame:

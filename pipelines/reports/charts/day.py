@@ -35,7 +35,8 @@ def day_chart(
     red and falling ones blue, as is usual in Korea.
     """
     layers = alt.layer(_lines(signals, t), *_candles(bars, t), _trades(signals, t))
-    prices = layers.resolve_scale(color="independent").properties(width=width, height=340)
+    scales = layers.resolve_scale(color="independent", strokeDash="independent")
+    prices = scales.properties(width=width, height=340)
     volume = _volume(bars, t).properties(width=width, height=80)
     return alt.vconcat(prices, volume, spacing=8).resolve_scale(x="shared")
 
@@ -98,7 +99,7 @@ def _lines(signals: pl.DataFrame, t: Texts) -> Picture:
             x=clock_axis(),
             y=_price("value", t),
             color=alt.Color("line:N", scale=color_scale, legend=legend),
-            strokeDash=alt.StrokeDash("line:N", scale=dash_scale, legend=None),
+            strokeDash=alt.StrokeDash("line:N", scale=dash_scale, legend=legend),
         )
     )
 

@@ -21,8 +21,9 @@ def matrix_chart(
 ) -> Picture:
     """Draw one metric of a chain's matrix: time across, strikes around ATM, calls above puts.
 
-    `cells`: timestamp, option_type, step, value, as `long_matrix` gives them. Every `every`-th
-    minute is drawn. A cell without a value is left white.
+    `cells`: timestamp, option_type, step, value, as `long_matrix` gives them, and atm_strike.
+    Every `every`-th minute is drawn. A cell without a value is left white. The rows are steps from
+    ATM, which moves: each hour the strike at the money stands in its row.
     """
     minute, sides = pl.col("timestamp").dt.minute(), side_names(t)
     drawn = cells.filter(minute % every == 0, pl.col("value").is_finite()).with_columns(
@@ -55,8 +56,15 @@ def _side(
     steps = list(range(10, -11, -1))
     axis = alt.Axis(values=[10, 5, 0, -5, -10], ticks=False, domain=False)
     frame = cells.select("timestamp", "until", "step", "value")
-    return (
-        alt.Chart(frame, width=width, height=230)
+    levels = alt.Y(
+        "step:O",
+        sort=steps,
+        title=t("axis_level", side=side),
+        scale=alt.Scale(domain=steps),
+        axis=axis,
+    )
+    heat = (
+        alt.Chart(frame)
         .mark_rect()
         .encode(
             x=alt.X(
@@ -65,14 +73,17 @@ def _side(
                 axis=alt.Axis(format="%H:%M", labelAngle=0, tickCount=10),
             ),
             x2="until:T",
-            y=alt.Y(
-                "step:O",
-                sort=steps,
-                title=t("axis_level", side=side),
-                scale=alt.Scale(domain=steps),
-                axis=axis,
-            ),
+            y=levels,
             color=alt.Color("value:Q", legend=legend, scale=alt.Scale(scheme="viridis")),
             tooltip=tooltip,
         )
     )
+    at_the_money = cells.filter(
+        pl.col("step") == 0, pl.col("timestamp").dt.minute() == 0, pl.col("atm_strike").is_not_null()
+    )
+    strikes = (
+        alt.Chart(at_the_money.select("timestamp", "step", "atm_strike"))
+        .mark_text(align="left", dx=2, fontSize=10, color="white")
+        .encode(x="timestamp:T", y=levels, text=alt.Text("atm_strike:Q", format=",.2~f"))
+    )
+    return alt.layer(heat, strikes).properties(width=width, height=230)
