@@ -90,7 +90,11 @@ def exposure(
     return (
         exposure_chart(strikes.filter(near), known, t, width=width),
         t("plot_exposure", series=t.subject(series), at=f"{at:%Y-%m-%d %H:%M}"),
-        t("plot_exposure_note", total=f"{total / 1e8:+,.0f}", maturities=figures["maturities"]),
+        t(
+            "plot_exposure_note",
+            total=t.in_large_won(total, signed=True),
+            maturities=figures["maturities"],
+        ),
     )
 
 

@@ -84,6 +84,16 @@ class Texts:
                 return self(key, **values)
         return text
 
+    @property
+    def large_won(self) -> float:
+        """KRW in the unit in which people tell large amounts: 억 (100 million), or a billion."""
+        return 1e8 if self.language == "ko" else 1e9
+
+    def in_large_won(self, won: float, *, signed: bool = False) -> str:
+        """Return an amount of KRW in `large_won`, whose name is the caller's text."""
+        decimals = 0 if self.language == "ko" else 1
+        return f"{won / self.large_won:{'+' if signed else ''},.{decimals}f}"
+
     def subject(self, name: str) -> str:
         """Return what a series, an index or a group of contracts is called: KOSPI200_FUTURES …"""
         return korean_subject(name) if self.language == "ko" else english_subject(name)

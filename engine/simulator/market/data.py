@@ -104,9 +104,7 @@ def traded_index(market: MarketData, underlying: str, session: Session) -> pl.Da
     """
     index = market.index(underlying, session)
     stands = pl.col("label") >= session.continuous_end
-    levels = [
-        pl.when(~stands).then(name).alias(name) for name in PRICES
-    ]
+    levels = [pl.when(~stands).then(name).alias(name) for name in PRICES]
     held = index.with_columns(levels).with_columns(pl.col("close").forward_fill())
     return held.with_columns(pl.col(PRICES).fill_null(pl.col("close")))
 

@@ -79,7 +79,9 @@ def _side(
         )
     )
     at_the_money = cells.filter(
-        pl.col("step") == 0, pl.col("timestamp").dt.minute() == 0, pl.col("atm_strike").is_not_null()
+        pl.col("step") == 0,
+        pl.col("timestamp").dt.minute() == 0,
+        pl.col("atm_strike").is_not_null(),
     )
     strikes = (
         alt.Chart(at_the_money.select("timestamp", "step", "atm_strike"))

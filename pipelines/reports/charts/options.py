@@ -24,7 +24,6 @@ from pipelines.texts import Texts
 
 NEAR = 0.12  # of the forward; strikes farther away are not drawn
 _COLORS = [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK, GREY]  # of maturities, nearest first
-_HUNDRED_MILLION = 1e8
 
 
 def surface_chart(
@@ -103,7 +102,7 @@ def index_chart(rows: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Pictur
 def exposure_chart(
     strikes: pl.DataFrame, levels: dict[str, float], t: Texts, *, width: Width = WIDTH
 ) -> Picture:
-    """Draw gamma exposure by strike (100 million KRW per 1 %), calls above puts, and its levels.
+    """Draw gamma exposure by strike, calls above puts, and its levels; in `Texts.large_won`.
 
     `strikes`: strike, option_type, gamma_exposure (KRW per 1 % move; of puts below 0); `levels`:
     what they are called and index points.
@@ -111,7 +110,7 @@ def exposure_chart(
     names = side_names(t)
     bars = strikes.with_columns(
         pl.col("option_type").replace_strict(names, return_dtype=pl.String).alias("side"),
-        exposure=pl.col("gamma_exposure") / _HUNDRED_MILLION,
+        exposure=pl.col("gamma_exposure") / t.large_won,
     ).select("strike", "side", "exposure")
     sides = alt.Scale(domain=list(names.values()), range=[VERMILLION, BLUE])
     drawn = (

@@ -18,7 +18,6 @@ from pipelines.reports.charts.style import (
 from pipelines.texts import Texts
 
 _LINES = {"underlying_price": "spot", "max_pain": "max_pain", "zero_gamma": "zero_gamma"}
-_HUNDRED_MILLION = 1e8
 
 
 def summary_chart(summaries: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
@@ -45,7 +44,7 @@ def summary_chart(summaries: pl.DataFrame, t: Texts, *, width: Width = WIDTH) ->
         )
     )
     exposure = summaries.select(
-        "timestamp", (pl.col("gamma_exposure") / _HUNDRED_MILLION).alias("exposure")
+        "timestamp", (pl.col("gamma_exposure") / t.large_won).alias("exposure")
     )
     areas = (
         alt.Chart(exposure.drop_nulls(), width=width, height=130)

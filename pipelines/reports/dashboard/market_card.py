@@ -12,7 +12,6 @@ from pipelines.reports.dashboard import cards
 from pipelines.texts import Texts
 
 LEADERS = 10
-_HUNDRED_MILLION = 1e8
 _TITLES = ("price", "change", "turnover", "share_of_turnover")
 
 
@@ -28,9 +27,9 @@ def market_card(t: Texts, snapshot: pl.DataFrame) -> str:
         t("leaders_title"),
         [t("leaders_title"), *map(t, _TITLES)],
         map(t.name_of, leaders["symbol"]),
-        [_leader(row) for row in leaders.iter_rows(named=True)],
+        [_leader(t, row) for row in leaders.iter_rows(named=True)],
     )
-    note = t("leaders_note", turnover=f"{counts['turnover'] / _HUNDRED_MILLION:,.0f}")
+    note = t("leaders_note", turnover=t.in_large_won(counts["turnover"]))
     return cards.section(title, _breadth(t, counts) + table, note)
 
 
@@ -51,12 +50,12 @@ def _breadth(t: Texts, counts: dict[str, Any]) -> str:
     )
 
 
-def _leader(row: dict[str, Any]) -> list[str]:
+def _leader(t: Texts, row: dict[str, Any]) -> list[str]:
     symbol = row["symbol"]
     changed, tone = cards.change(symbol, row["price"], row["base_price"])
     return [
         cards.cell(cards.price(symbol, row["price"]), tone=tone),
         cards.cell(changed, tone=tone),
-        cards.cell(f"{row['turnover'] / _HUNDRED_MILLION:,.0f}"),
+        cards.cell(t.in_large_won(row["turnover"])),
         cards.cell(f"{row['share']:.1f} %"),
     ]

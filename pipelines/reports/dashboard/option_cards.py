@@ -17,7 +17,6 @@ from pipelines.texts import Texts
 
 _TONES = ("c0", "c1", "c2", "c3", "c4", "c5")
 _LEVELS = ("call_wall", "put_wall", "zero_gamma")
-_HUNDRED_MILLION = 1e8
 _GROUPS = ("foreign", "institution", "individual")
 _MARKETS = ("KOSPI200_FUTURES", "KOSPI")
 _ZERO = datetime(1970, 1, 1)
@@ -107,7 +106,7 @@ def _exposure(t: Texts, options: ShownOptions) -> str:
     low = min(forward * (1 - NEAR), *levels.values())
     high = max(forward * (1 + NEAR), *levels.values())
     near = options.gamma.filter(pl.col("strike").is_between(low, high)).with_columns(
-        pl.col("gamma_exposure") / _HUNDRED_MILLION
+        pl.col("gamma_exposure") / t.large_won
     )
     sides = [
         Line(
@@ -119,7 +118,7 @@ def _exposure(t: Texts, options: ShownOptions) -> str:
     ]
     rules = [Marker(f"{t('underlying')} {forward:,.1f}", forward, "forward")]
     rules += [Marker(f"{t(name)} {value:,.1f}", value, name) for name, value in levels.items()]
-    total = f"{found['gamma_exposure'] / _HUNDRED_MILLION:+,.0f} {t('exposure_unit')}"
+    total = f"{t.in_large_won(found['gamma_exposure'], signed=True)} {t('exposure_unit')}"
     drawn = picture(title, sides, rules=rules, bars=True)
     note = t("exposure_note", total=total, maturities=found["maturities"])
     return _card(title, total, drawn, note, "exposure")

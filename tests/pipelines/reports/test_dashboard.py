@@ -260,7 +260,9 @@ def test_cards_of_options_say_what_is_stored(viewer: Viewer, filled: str) -> Non
         " AND timestamp = '2026-11-16 09:55'",
     ).row(0, named=True)
     said = words(html)
-    assert f"{whole['gamma_exposure'] / 1e8:+,.0f} 100 million KRW per 1 %" in said
+    assert f"{whole['gamma_exposure'] / 1e9:+,.1f} bn KRW per 1 %" in said
+    korean = words(look.parts(Texts("ko"))["options"])
+    assert f"{whole['gamma_exposure'] / 1e8:+,.0f} 억 원/1%" in korean
     for name, text in (("call_wall", "call wall"), ("put_wall", "put wall")):
         assert f"{text} {whole[name]:,.1f}" in said
     if whole["vkospi"] is not None:
@@ -290,10 +292,10 @@ def test_flows_are_the_last_sums_of_the_day(viewer: Viewer, filled: str) -> None
 @pytest.mark.parametrize("name", ["price", "positions", "chain", "options", "instruments"])
 def test_both_languages_have_the_same_numbers(viewer: Viewer, name: str) -> None:
     look = viewer.read()
-    numbers = [
-        re.findall(r"[-+]?\d[\d,]*\.\d+", words(look.parts(Texts(language))[name]))
-        for language in LANGUAGES
-    ]
+    texts = [words(look.parts(Texts(language))[name]) for language in LANGUAGES]
+    # Koreans count won by the hundred million, others by the billion.
+    texts = [re.sub(r"[-+][\d,.]+ (bn KRW|억 원)", "", text) for text in texts]
+    numbers = [re.findall(r"[-+]?\d[\d,]*\.\d+", text) for text in texts]
     assert numbers[0] == numbers[1] != []
 
 

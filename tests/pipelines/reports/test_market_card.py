@@ -68,12 +68,13 @@ async def test_breadth_and_leaders_of_the_last_round_until_now(
     assert "down ▼ 8 at the lower limit 1" in said
     assert html.count("<tr>") == 1 + LEADERS
     last, total = STOCKS - 1, sum(range(STOCKS))
-    first = f"stock {100_000 + last} 10,000 ― 0 (+0.00%) {last * 10:,} {last / total:.1%}"
+    first = f"stock {100_000 + last} 10,000 ― 0 (+0.00%) {last:.1f} {last / total:.1%}"
     assert first.replace("%)", "%)") in said.replace(" %", "%")
-    assert f"{total * 10:,} of all together" in said
+    assert f"{total:.1f} bn KRW of all together" in said
     korean = words(viewer.read().parts(Texts("ko"))["market"])
     assert "시장 전체 · 12:00 · 24종목" in korean
     assert "하락 ▼ 8 하한가 1" in korean
+    assert f"합계 {total * 10:,}억 원" in korean
     before = viewer.read(PageChoice(day=date(2026, 11, 13)))
     assert before.parts(Texts("ko"))["market"] == ""
 
