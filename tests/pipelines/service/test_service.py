@@ -249,7 +249,7 @@ def test_install_status_log_and_remove_by_what_the_system_has(
     assert not unit.exists()
     assert f"systemctl --user disable --now {systemd.UNIT}" in log.read_text()
     assert main(["service", "remove"]) == 0
-    assert "there is none" in capsys.readouterr().out
+    assert "no service is installed" in capsys.readouterr().out
 
 
 LAUNCHCTL = """#!/bin/sh
