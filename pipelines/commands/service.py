@@ -44,8 +44,8 @@ def service(action: Action, /, *, dry_run: bool = False, lines: Lines = 50) -> i
         return _install(plan, settings)
     if action == "remove":
         there = manager.remove(plan)
-        said = "✅ the service is removed; data and settings stay" if there else "✅ no service is installed"
-        PlainConsole().print(said)
+        removed = "✅ the service is removed; data and settings stay"
+        PlainConsole().print(removed if there else "✅ no service is installed")
         return 0
     return _print_status(plan) if action == "status" else _print_log(plan, settings, lines)
 
