@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.environment import FOR_LIVE
 from tests.paths import ROOT
-from tests.soak.collector import KEY, SECRET, Orders
+from tests.soak.orders import KEY, SECRET, Orders, SessionOrders
 
 SILENCE = 600.0  # seconds without a word after which the child hangs
 LEAVING = 120.0  # seconds that an orderly end may take
@@ -70,11 +70,18 @@ class Child:
                 return
             yield word
 
+    def collect(self, session: SessionOrders) -> None:
+        """Let it begin with a session."""
+        self._write(session.model_dump_json())
+
     def go_on(self) -> None:
         """Let time go on."""
+        self._write("go")
+
+    def _write(self, line: str) -> None:
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write("go\n")
+            self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
         except OSError:  # it has ended meanwhile, which its words tell
             return

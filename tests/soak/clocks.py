@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from engine.clock import VirtualClock
+from engine.clock import Clock
 
 Result = TypeVar("Result")
 
@@ -19,7 +19,7 @@ class SteppedClock:
     As with the wall clock, setting it wakes sleepers at its new time and leaves timeouts alone.
     """
 
-    def __init__(self, true: VirtualClock, steps: Sequence[tuple[datetime, timedelta]]) -> None:
+    def __init__(self, true: Clock, steps: Sequence[tuple[datetime, timedelta]]) -> None:
         self._true = true
         self._steps = steps
 

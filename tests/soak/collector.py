@@ -2,11 +2,15 @@
 
     python -m tests.soak.collector ORDERS (JSON)
 
-It writes one message a line and, where it needs an answer, stops its clock until a line comes:
+It reads the orders for a session as a line of JSON (`SessionOrders`), writes one message a line
+and, where it needs an answer, stops its clock until a line comes:
 
     minute MOMENT    a minute of the session has begun
-    mark MOMENT      something is to happen now (SessionPlan.marks); waits
-    done FIGURES     the session has come to its end; waits
+    mark MOMENT      something is to happen now (SessionOrders.marks); waits
+    done FIGURES     the session has come to its end; waits for the next one
+
+KIS is played by a process of its own (`tests.soak.own_simulator`), so what this one uses and holds
+is the collector's alone.
 """
 
 from __future__ import annotations
@@ -18,77 +22,29 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import psutil
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 import engine.kis.client
-from engine.clock import VirtualClock
+from engine.clock import Clock
 from engine.errors import KisError, StoreUnreachable
 from engine.kis.transport import Transport
 from engine.log import setup_logging
-from engine.settings import AppKey, KisSettings
-from engine.simulator.endpoints import MASTER_PATH
-from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.market.data import MarketData
-from engine.simulator.server import serve
+from engine.settings import KIS_MASTER, AppKey, KisSettings
 from engine.store.trade_files import TradeFiles
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from tests.soak.clocks import SteppedClock
-from tests.soak.plan import MINUTE, Season, SessionPlan
+from tests.soak.orders import KEY, MINUTE, SECRET, Orders, SessionOrders
+from tests.soak.own_simulator import OwnSimulator, SimulatorLost, own_simulator
 
-KEY = "PSsoak-app-key-that-must-not-be-seen"
-SECRET = "soak-app-secret-that-must-not-be-seen"
-REGULATED = timedelta(minutes=10)  # KIS blocks who makes many connections in it
 KEEP_TRADES = 2  # days, so that sessions leave for files in a short season
 AGAIN_AFTER = 60.0  # virtual seconds until the service is started again
 log = logging.getLogger("pipelines.soak")
-
-
-class Orders(BaseModel):
-    """What the parent tells a child."""
-
-    seed: int
-    days: tuple[date, ...]
-    first: int  # the number of the season's first session
-    one_life: bool
-    number: int  # the session to begin with
-    start: datetime
-    url: str
-    folder: Path
-    port: int
-
-    @property
-    def season(self) -> Season:
-        return Season(self.seed, self.days, self.first, self.one_life)
-
-
-class Connections(Counter[str]):
-    """What the WebSocket counts, and the moments of its connections."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__()
-        self._clock = clock
-        self._moments: list[datetime] = []
-
-    def __setitem__(self, what: str, count: int) -> None:
-        super().__setitem__(what, count)
-        if what == "connections":
-            self._moments.append(self._clock.now())
-
-    def most_within(self, span: timedelta) -> int:
-        """Return how many connections came within any such span at most."""
-        return max(
-            (sum(m <= n < m + span for n in self._moments) for m in self._moments), default=0
-        )
 
 
 class TimedTransport(Transport):
@@ -103,7 +59,7 @@ def say(word: str, what: str) -> None:
     sys.stdout.flush()
 
 
-async def ask(clock: VirtualClock, word: str, what: str) -> None:
+async def ask(clock: Clock, word: str, what: str) -> None:
     """Say something and hold time still until the parent has done what is to be done."""
     say(word, what)
     await clock.thread(sys.stdin.readline)
@@ -111,50 +67,41 @@ async def ask(clock: VirtualClock, word: str, what: str) -> None:
 
 async def live(orders: Orders) -> None:
     """Collect session after session; the clock goes on from one to the next."""
-    clock = VirtualClock(orders.start)
-    for number in range(orders.number, orders.season.last + 1):
-        session = orders.season[number]
-        began = time.process_time()
-        # Anew: it keeps what it made, and is not ours. The simulator moves today's itself.
-        market = orders.season.market(but=session.day)
-        _set_zone(session.zone)
-        await clock.sleep_until(max(session.starts, clock.now()))
-        async with _kis(orders, session, clock, market) as connections:
-            stats, tries = await _collect(orders, session, clock)
-            crowded = connections.most_within(REGULATED)
-        del market
-        gc.collect()  # what holds itself in a circle would be taken for what the collector holds
-        figures = _figures(stats, tries) | {
-            "seconds": time.process_time() - began,
-            "feed connections in ten minutes": crowded,
-            # by the database: this process has seen its own alone, and not those before a kill
-            "bars by the feed": stats.origins.by_feed if stats.origins else 0,
-        }
-        await ask(clock, "done", orjson.dumps(figures).decode())
+    async with own_simulator(orders) as simulator:
+        clock = simulator.clock
+        while line := await clock.thread(sys.stdin.readline):
+            session = SessionOrders.model_validate_json(line)
+            figures = await _play(orders, session, simulator)
+            say("done", orjson.dumps(figures).decode())
 
 
-@asynccontextmanager
-async def _kis(
-    orders: Orders, session: SessionPlan, clock: VirtualClock, market: MarketData
-) -> AsyncIterator[Connections]:
-    """Serve the session's KIS, and tell the parent how the day goes; yield what the feed counts."""
-    async with serve(
-        market, clock, faults=session.scenario, app_keys={KEY: SECRET}, port=orders.port
-    ) as kis:
-        # Earlier sessions are served as their own scenario left them.
-        kis.exchange = SimulatedExchange(orders.season.market(), orders.season.add_faults)
-        connections = Connections(clock)
-        kis.stream.counts = connections
+async def _play(orders: Orders, session: SessionOrders, simulator: OwnSimulator) -> dict[str, Any]:
+    """Collect a session, tell the parent how it goes, and return its figures."""
+    clock = simulator.clock
+    began = time.process_time()
+    _set_zone(session.zone)
+    await clock.sleep_until(max(session.starts, clock.now()))
+    async with simulator.serving(session.number) as served:
         telling = asyncio.create_task(_tell(session, clock))
         try:
-            yield connections
+            stats, tries = await _collect(orders, session, clock)
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
+    gc.collect()  # what holds itself in a circle is freed at some time, and not held
+    return (
+        _figures(stats, tries)
+        | served
+        | {
+            "seconds": time.process_time() - began,
+            # by the database: this process has seen its own alone, and not those before a kill
+            "bars by the feed": stats.origins.by_feed if stats.origins else 0,
+        }
+    )
 
 
-async def _tell(session: SessionPlan, clock: VirtualClock) -> None:
-    marks = [moment for moment, _ in session.marks if moment > clock.now()]
+async def _tell(session: SessionOrders, clock: Clock) -> None:
+    marks = [moment for moment in session.marks if moment > clock.now()]
     minute = session.starts
     while True:
         if marks and marks[0] < minute:
@@ -168,7 +115,7 @@ async def _tell(session: SessionPlan, clock: VirtualClock) -> None:
 
 
 async def _collect(
-    orders: Orders, session: SessionPlan, clock: VirtualClock
+    orders: Orders, session: SessionOrders, clock: Clock
 ) -> tuple[DayStatistics, int]:
     """Collect the day; begin again, as a service is started again, while the database is away."""
     host = SteppedClock(clock, session.steps)
@@ -191,12 +138,12 @@ async def _collect(
             return stats, tries
 
 
-def _settings(orders: Orders, session: SessionPlan) -> KisSettings:
+def _settings(orders: Orders, session: SessionOrders) -> KisSettings:
     base = f"http://127.0.0.1:{orders.port}"
     key = AppKey(app_key=SecretStr(KEY), app_secret=SecretStr(SECRET))
     return KisSettings(
         base_url=base,
-        master_url=base + MASTER_PATH,
+        master_url=base + urlsplit(KIS_MASTER).path,
         app_keys=(key,),
         polling_interval=session.polling,
         stream=session.stream,
@@ -232,6 +179,9 @@ def main() -> int:
         asyncio.run(live(orders))
     except KeyboardInterrupt:
         return 130
+    except SimulatorLost as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
     return 0
 
 

@@ -16,9 +16,10 @@ from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.session_rows import SessionRows
-from pipelines.feed import DayPlan, Feed, plan, plan_night
+from pipelines.feed import DayPlan, Feed
 from tests.soak.fault_scenarios import draw_weather, with_stream_rules
 from tests.soak.markets import ORDINARY, SeasonMarket, draw_market
+from tests.soak.orders import MINUTE, SessionOrders
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
 CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes
@@ -40,7 +41,6 @@ DST_CHANGES = (
     date(2026, 10, 26),
     date(2026, 11, 2),
 )  # the sessions after one in a zone above
-MINUTE = timedelta(minutes=1)
 BEFORE_OPEN = timedelta(minutes=15)
 QUIET_BEFORE = timedelta(minutes=20)  # the close is sealed; a quiet session is begun then
 
@@ -96,7 +96,23 @@ class SessionPlan:
     @property
     def plan(self) -> DayPlan:
         """What is collected, with the contracts of the day."""
-        return plan_night(self.feed, self.day) if self.night else plan(self.feed, self.day)
+        return self.orders.plan
+
+    @property
+    def orders(self) -> SessionOrders:
+        """What the collector is told of it."""
+        return SessionOrders(
+            number=self.number,
+            day=self.day,
+            night=self.night,
+            starts=self.starts,
+            feed=self.feed,
+            stream=self.stream,
+            polling=self.polling,
+            zone=self.zone,
+            steps=tuple(self.steps),
+            marks=tuple(moment for moment, _ in self.marks),
+        )
 
     @property
     def steps(self) -> list[tuple[datetime, timedelta]]:

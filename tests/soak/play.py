@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from tests.soak.child import Broken, Child, second_collector
-from tests.soak.collector import Orders
-from tests.soak.plan import ENDS_THE_PROCESS, MINUTE, Event, Season, SessionPlan
+from tests.soak.orders import MINUTE, Orders
+from tests.soak.plan import ENDS_THE_PROCESS, Event, Season, SessionPlan
 from tests.soak.promise import Found, Promise, is_spooled, left_behind
 from tests.soak.server import Disk, Server
 
@@ -81,23 +81,23 @@ class Player:
         marks = session.marks
         start = session.starts
         if self._child is not None:
-            self._child.go_on()
+            self._child.collect(session.orders)
         while True:
             if self._child is None:
-                self._start(session, start)
+                self._start(start)
+                self._child.collect(session.orders)
             again = self._until_it_ends(session, marks, start)
             if again is None:
                 return self._child is not None
             start = again
 
-    def _start(self, session: SessionPlan, start: datetime) -> None:
+    def _start(self, start: datetime) -> None:
         season = self._season
         self._orders = Orders(
             seed=season.seed,
             days=season.days,
             first=season.first,
             one_life=season.one_life,
-            number=session.number,
             start=start,
             url=self._server.url,
             folder=self._data.folder,

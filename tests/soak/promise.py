@@ -28,7 +28,7 @@ from pipelines.feed import StreamPlan
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.served import served_bars
-from tests.soak.collector import KEY, SECRET
+from tests.soak.orders import KEY, SECRET
 from tests.soak.plan import Season, SessionPlan
 
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]

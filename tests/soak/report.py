@@ -44,8 +44,10 @@ def rows(season: Played, outcome: Outcome) -> list[tuple[str, str]]:
     for (state, reason), stamps in sorted(outcome.gaps.items()):
         found += [(f"gaps: {state}", f"{stamps:,} minutes: {reason}")]
     found += [(what, _growth(what, _longest(outcome))) for what in HELD]
-    cpu = _total(outcome, "seconds")
-    return [*found, ("time", f"{season.seconds:,.0f} s, of it the collector's CPU {cpu:,.0f} s")]
+    found += [("simulator's memory", _growth("simulator's memory", _longest(outcome)))]
+    ours, theirs = _total(outcome, "seconds"), _total(outcome, "simulator's seconds")
+    cpu = f"CPU of the collector {ours:,.0f} s, of the simulator {theirs:,.0f} s"
+    return [*found, ("time", f"{season.seconds:,.0f} s; {cpu}")]
 
 
 def _times(drawn: Counter[str]) -> str:
@@ -79,7 +81,7 @@ def _growth(what: str, life: list[dict[str, Any]]) -> str:
     values = [figures[what] for figures in life]
     if not values:
         return "no process came to the end of a session"
-    unit = " MB" if what == "memory" else ""
+    unit = " MB" if what.endswith("memory") else ""
     first, middle, last = (f"{n:,.0f}" for n in (values[0], median(values), values[-1]))
     per_session = slope(values[SETTLING:])
     growth = (
