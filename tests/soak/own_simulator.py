@@ -104,6 +104,7 @@ async def own_simulator(orders: Orders) -> AsyncIterator[OwnSimulator]:
         line.close()
         await simulator.clock.thread(process.wait, LEAVING)
     finally:
+        line.lost = lambda: None
         process.kill()
         process.wait()
 

@@ -240,7 +240,7 @@ async def served(
 
 
 async def frames(clocks: Clocks, folder: Path, rules: list[dict[str, Any]]) -> list[Frame]:
-    """The frames of twenty minutes of the feed of a simulator, by the time of their receipt."""
+    """The frames of ten minutes of the feed of a simulator, by the time of their receipt."""
     key = AppKey(app_key=SecretStr(APP_KEY), app_secret=SecretStr(APP_SECRET))
     found: list[Frame] = []
     async with clocks() as (mine, other, there), served(other, there, rules) as kis:
@@ -256,7 +256,7 @@ async def frames(clocks: Clocks, folder: Path, rules: list[dict[str, Any]]) -> l
         feed.want(WANTED)
         feed.start()
         with suppress(TimeoutError):
-            async with mine.timeout(20 * 60):
+            async with mine.timeout(10 * 60):
                 while True:
                     found += await feed.take()
         await feed.close()
@@ -280,5 +280,5 @@ async def test_the_feed_brings_the_same_at_the_same_moments_as_on_one_clock(
 ) -> None:
     alone = await frames(one, tmp_path / "one", rules)
     together = await frames(coupled, tmp_path / "two", rules)
-    assert len(alone) > 1000
+    assert len(alone) > 300
     assert together == alone
