@@ -1,25 +1,26 @@
 """Two virtual clocks in two processes that show the same time, coupled over one connection.
 
-The one of the collector leads, the one of the simulator follows. Where the leader would jump, it
-allows the follower to go on until that moment. The follower then lives through its own wake-ups
-alone, and says when it comes to the moment, or stops before it: at once when it sends its client
-anything. The leader goes on to where the follower stands, and not further. So neither hears of the
-other's past, and neither is heard before it spoke.
+The collector's clock leads, the simulator's follows. Where the leader would jump, it permits the
+follower to go on until that moment. The follower then goes through its own wake-ups alone and says
+when it has come to the moment, or stops before it: at once when it sends its client anything. The
+leader goes on to where the follower stands, and not further. So a frame is heard at the moment at
+which it was sent, and what is asked is answered at the moment at which it was asked.
 
-Each line of the leader is one of
+A line of the leader is one of
 
-    until NUMBER HEARD MOMENT    go on until the moment; HEARD lines of yours are considered in it
-    anything else                an order, for whom the follower's owner names
+    until NUMBER HEARD MOMENT    go on until the moment, or stop if it has passed; I have heard so
+                                 many lines of yours
+    anything else                an order, for the owner of the follower
 
-and each line of the follower is `MOMENT NUMBER WORD REST`: where its clock stands, the number of
-the permission that ends with it (0: of none), and what happened:
+and a line of the follower is `MOMENT NUMBER WORD REST`: what its clock shows, the number of the
+permission that ends with it (0: of none), and what happened:
 
-    announce, forget KEY         see Clock; these of messages that the leader's side receives
-    receive KEY                  … and this of what it has announced itself
-    park, unpark KEY             the request KEY waits for time, or does so no longer
+    announce KEY, forget KEY     as in `Clock`: of messages to the leader's side
+    receive KEY                  as in `Clock`: of a message that the leader has announced
+    park KEY, unpark KEY         the request KEY waits for time, or no longer does
     here                         it has come to the moment
-    late                         the permission was written before a line of ours was heard
-    anything else                an answer, for whom the leader's owner names
+    late                         the permission was given before our last line was heard
+    anything else                an answer, for the owner of the leader
 
 What the follower writes here before it sends a frame or an answer, the leader's event loop reads
 before any task wakes for that: both lie in the sockets by then, and tasks run in the next round.
