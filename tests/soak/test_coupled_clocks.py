@@ -1,4 +1,7 @@
-"""Two clocks over a real connection show one time: that of one clock, whatever crosses."""
+"""Two clocks over a real connection show one time: that of one clock, whatever crosses.
+
+Each clock has an event loop to itself: two in one loop would take each other for work.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -77,46 +81,50 @@ async def one() -> AsyncIterator[tuple[Clock, Clock, There]]:
     yield clock, clock, asyncio.ensure_future
 
 
-async def sleep_and_note(clock: Clock, seed: int, noted: list[tuple[datetime, int]]) -> None:
+def moments(seed: int) -> list[datetime]:
+    """When `sleep_and_note` wakes."""
     chance = random.Random(seed)  # noqa: S311
-    for _ in range(60):
-        await clock.sleep(chance.choice([0, 0.004, 1, 2, 2, 60]))
-        noted.append((clock.now(), seed))
+    spans = (timedelta(seconds=chance.choice([0, 0.004, 1, 2, 2, 60])) for _ in range(60))
+    return list(accumulate(spans, initial=OPEN))[1:]
+
+
+async def sleep_and_note(clock: Clock, seed: int, noted: list[tuple[datetime, int]]) -> None:
+    now = OPEN
+    for moment in moments(seed):
+        await clock.sleep((moment - now).total_seconds())
+        now = clock.now()
+        noted.append((now, seed))
 
 
 async def test_sleepers_of_both_sides_wake_in_the_order_of_time() -> None:
-    async def play(clocks: Clocks) -> list[tuple[datetime, int]]:
-        noted: list[tuple[datetime, int]] = []
-        async with clocks() as (mine, other, there):
-            async with mine.busy("until all have begun"):
-                theirs = [there(sleep_and_note(other, seed, noted)) for seed in (1, 3, 5)]
-                ours = [asyncio.create_task(sleep_and_note(mine, n, noted)) for n in (0, 2, 4)]
-                await there(asyncio.sleep(0))  # noqa: TID251
-            await asyncio.gather(*ours, *theirs)
-        return noted
-
-    alone, together = await play(one), await play(coupled)
-    moments = [moment for moment, _ in together]
-    assert moments == sorted(moments)
-    assert sorted(together) == sorted(alone)
+    noted: list[tuple[datetime, int]] = []
+    async with coupled() as (mine, other, there):
+        async with mine.busy("until all have begun"):
+            theirs = [there(sleep_and_note(other, seed, noted)) for seed in (1, 3, 5)]
+            ours = [asyncio.create_task(sleep_and_note(mine, seed, noted)) for seed in (0, 2, 4)]
+            await there(asyncio.sleep(0))  # noqa: TID251
+        await asyncio.gather(*ours, *theirs)
+    woken = [moment for moment, _ in noted]
+    assert woken == sorted(woken)
+    assert sorted(noted) == sorted((moment, seed) for seed in range(6) for moment in moments(seed))
 
 
 async def test_what_is_sent_is_heard_when_it_was_sent_and_answered_then() -> None:
     """Also where two are sent at one moment, and when the reader has something to do then."""
-    moments = sorted(after(n // 2 if n % 3 else n / 2) for n in range(1, 150))
+    sent_at = sorted(after(n // 2 if n % 3 else n / 2) for n in range(1, 150))
     heard: list[tuple[str, datetime]] = []
     answered: list[tuple[str, datetime]] = []
     async with coupled() as (mine, other, there):
 
         async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             async def send() -> None:
-                for number, moment in enumerate(moments):
+                for number, moment in enumerate(sent_at):
                     await other.sleep_until(moment)
                     other.announce("reader")
                     writer.write(b"%03d\n" % number)
 
             sending = asyncio.create_task(send())
-            for _ in moments:
+            for _ in sent_at:
                 answered.append(((await reader.readline()).decode(), other.now()))
                 other.receive("reader-to-server")
             await sending
@@ -129,7 +137,7 @@ async def test_what_is_sent_is_heard_when_it_was_sent_and_answered_then() -> Non
         async with mine.busy("connecting"):
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         ticking = asyncio.create_task(sleep_and_note(mine, 1, []))
-        for _ in moments:
+        for _ in sent_at:
             line = await reader.readline()
             heard.append((line.decode(), mine.now()))
             mine.announce("reader-to-server")
@@ -139,7 +147,7 @@ async def test_what_is_sent_is_heard_when_it_was_sent_and_answered_then() -> Non
         await ticking
         writer.close()
         server.get_loop().call_soon_threadsafe(server.close)
-    assert [moment for _, moment in heard] == moments
+    assert [moment for _, moment in heard] == sent_at
     assert answered == heard
 
 
@@ -190,9 +198,7 @@ async def test_an_answer_that_waits_for_time_lets_it_go_on_and_arrives_at_its_mo
         await ticking
         writer.close()
         server.get_loop().call_soon_threadsafe(server.close)
-    alone: list[tuple[datetime, int]] = []
-    await sleep_and_note(VirtualClock(OPEN), 1, alone)
-    assert noted == alone
+    assert [moment for moment, _ in noted] == moments(1)
 
 
 async def test_time_waits_for_what_is_heard_before_it_is_announced() -> None:
@@ -275,10 +281,10 @@ async def frames(clocks: Clocks, folder: Path, rules: list[dict[str, Any]]) -> l
     ],
     ids=lambda rules: rules[0]["what"] if rules else "no fault",
 )
-async def test_the_feed_brings_the_same_at_the_same_moments_as_on_one_clock(
+def test_the_feed_brings_the_same_at_the_same_moments_as_on_one_clock(
     tmp_path: Path, rules: list[dict[str, Any]]
 ) -> None:
-    alone = await frames(one, tmp_path / "one", rules)
-    together = await frames(coupled, tmp_path / "two", rules)
+    alone = asyncio.run(frames(one, tmp_path / "one", rules))
+    together = asyncio.run(frames(coupled, tmp_path / "two", rules))
     assert len(alone) > 300
     assert together == alone
