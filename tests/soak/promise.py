@@ -217,7 +217,8 @@ class Promise:
             session.number, min(session.number + warm_up_sessions() + 1, self._season.last) + 1
         )
         asked_for = {name for number in later for name in _kept(self._season[number])}
-        asked_for |= _kept(session)
+        # A night brings in what is left of its day's sweep.
+        asked_for |= {*_kept(session), *session.plan.sweep}
         for table, symbol in self._collected_symbols(session.day):
             if symbol not in asked_for:
                 found.broken.append(f"{table} has rows of {symbol}, which was not asked for")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,6 +185,21 @@ async def test_the_check_finds_each_broken_promise(
         for table in ("stocks_1m", "futures_1m", "dolpha1_signal", "opening_range_signal"):
             await store.execute(f"DELETE FROM {table}")
     await store.close()
+
+
+async def test_a_night_brings_in_what_is_left_of_its_days_sweep(
+    database_url: str, one_session: SessionPlan
+) -> None:
+    store = Store(database_url, WallClock())
+    promise = Promise(plan_season(1, FROM, 0), database_url)
+    await store_all(store, promise, one_session)
+    await store.close()
+    feed = Feed((), ("A01",), night=True)
+    night = replace(one_session, feed=feed, night=True)
+    swept = replace(night, feed=replace(feed, sweep=("005930",)))
+    broken, whole = (" ".join(promise.check(plan).broken) for plan in (night, swept))
+    assert "rows of 005930, which was not asked for" in broken
+    assert "rows of 005930" not in whole
 
 
 def test_a_promise_found_broken_in_the_end_names_its_session(
