@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Literal
@@ -15,36 +14,21 @@ import polars as pl
 
 from engine.clock import Clock
 from engine.columns import SESSION
-from engine.history.archived import archived_bars, months_query
-from engine.history.collection import sessions_to_collect
-from engine.history.completeness import (
-    FIGURES,
-    MISSING,
-    figures,
-    ledger_query,
-    minutes_until,
-)
 from engine.history.delays import live_delays
 from engine.history.feed_standing import FEED_SYMBOLS, FeedStanding
-from engine.history.queries import stamp_queries
 from engine.market import told_once
-from engine.market.expected import SESSIONS
-from engine.market.nights import HALF_DAY, is_night, session_of
+from engine.market.nights import HALF_DAY, is_night
 from engine.market.sessions import Market, Session, previous_sessions, session
 from engine.market.symbols import parse
-from engine.store import ledger
-from engine.store.identifiers import literal, literals
-from pipelines.feed import Feed, plan
+from engine.store.identifiers import literal
+from pipelines.feed import Feed
 from pipelines.reports.environment import STALE_AFTER
+from pipelines.reports.figures import LAST_SESSIONS, NEWEST, Ask, read_session_figures
 from pipelines.reports.sql_text import sql_text
 
-Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result
 State = Literal["well", "amiss", "unknown"]
 EXIT_CODES: dict[State, int] = {"well": 0, "amiss": 1, "unknown": 2}
-LAST_SESSIONS = 5
-AT_ONCE = 3_000  # sessions whose minutes are counted at once: a million rows
 STREAMS = ("stocks", "derivatives", "night", "chain", *told_once.STREAMS)
-_STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
 _FEED_BARS = pl.Schema(
     [
         ("symbol", pl.String()),
@@ -71,16 +55,13 @@ class Standing:
 
     now: datetime
     simulated: bool
-    minutes: pl.DataFrame  # MINUTES of the last sessions that ought to have been collected
+    figures: pl.DataFrame  # FIGURES of the last sessions that ought to have been collected
+    gaps: pl.DataFrame  # MINUTES of them that are missing
     heartbeat: Heartbeat | None
+    newest: pl.DataFrame = field(default_factory=NEWEST.to_frame)  # of what has no bars, too
     stale_after: float = STALE_AFTER  # seconds
     feed: FeedStanding | None = None  # None where the feed was not used on the day
     due: tuple[str, ...] = ()  # the symbols that ought to be collected on the moment's date
-
-    @cached_property
-    def figures(self) -> pl.DataFrame:
-        """FIGURES of the last sessions, by symbol."""
-        return figures(self.minutes)
 
     @cached_property
     def today(self) -> pl.DataFrame:
@@ -120,8 +101,7 @@ class Standing:
     @property
     def missing_since(self) -> datetime | None:
         """The first minute of today that is missing."""
-        is_missing = pl.col("state").is_in(MISSING)
-        found = self.minutes.filter(is_missing, is_of_today(self.now))["stamp"].min()
+        found = self.gaps.filter(is_of_today(self.now))["stamp"].min()
         return found if isinstance(found, datetime) else None
 
     @cached_property
@@ -170,7 +150,7 @@ class Standing:
         """Well, amiss, or unknown as long as there are no data."""
         if self.lacks_collector or self.missing:
             return "amiss"
-        return "unknown" if self.minutes.is_empty() else "well"
+        return "unknown" if self.figures.is_empty() else "well"
 
     @property
     def exit_code(self) -> int:
@@ -200,14 +180,23 @@ def read_standing(
     earlier = previous_sessions(Market.STOCKS, last, sessions - 1)
     first, tonight = min(earlier, default=last), night_on(now)
     begin = min(first, tonight.date) if tonight else first
-    wanted, stored = _wanted_and_stored(ask, begin, last, feed)
-    minutes = minutes_until(now, wanted, stored, _ledger_rows(ask, begin, last))
-    due = wanted.filter(pl.col("session") == last)["symbol"]
-    minutes = minutes.filter((pl.col("session") >= first) | is_of_today(now))
+    read = read_session_figures(ask, begin, last, now, feed)
+    due = read.wanted.filter(pl.col("session") == last)["symbol"]
+    counts = (pl.col("session") >= first) | is_of_today(now)
     beats = [Heartbeat(*row) for row in ask(_COLLECTOR).iter_rows()]
     beat = next(iter(beats), None)
     fed = read_feed_standing(ask, now)
-    return Standing(now, simulated, minutes, beat, stale_after, fed, tuple(due))
+    return Standing(
+        now,
+        simulated,
+        read.figures.filter(counts),
+        read.missing.filter(counts),
+        beat,
+        read.newest,
+        stale_after,
+        fed,
+        tuple(due),
+    )
 
 
 def night_on(now: datetime) -> Session | None:
@@ -253,82 +242,6 @@ def read_feed_standing(ask: Ask, now: datetime) -> FeedStanding | None:
     return FeedStanding(states, live_delays(bars))
 
 
-def read_minutes(
-    ask: Ask, first: date, last: date, now: datetime, feed: Feed | None = None
-) -> pl.DataFrame:
-    """Return MINUTES by now of all sessions from first to last that ought to be collected."""
-    wanted, stored = _wanted_and_stored(ask, first, last, feed)
-    return minutes_until(now, wanted, stored, _ledger_rows(ask, first, last))
-
-
-def _wanted_and_stored(
-    ask: Ask, first: date, last: date, feed: Feed | None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return SESSIONS that ought to be collected, and the stamps that are stored."""
-    stored = _stored(ask, first, last)
-    # The state of futures is kept as it comes: only what was to be collected can be missing.
-    bars = stored.filter(~pl.col("symbol").str.contains(told_once.NAMES))
-    known = bars.select("symbol", session=session_of(pl.col("symbol"), pl.col("stamp"))).unique()
-    return _wanted(ask, known, first, last, feed), stored
-
-
 def read_figures(ask: Ask, first: date, last: date, now: datetime) -> pl.DataFrame:
-    """Return FIGURES of the sessions of which `read_minutes` gives the minutes, years at once.
-
-    Of stocks whose session was found whole and has as many bars as then, the figures are kept. The
-    minutes of the others are read and counted part by part, so that memory is that of some thousand
-    sessions.
-    """
-    dates = {"begin": literal(datetime.combine(first, time()))}
-    dates["end"] = literal(datetime.combine(last, time()) + timedelta(days=2))  # nights reach on
-    known = ask(sql_text("standing", "stored_sessions.sql", **dates)).cast(SESSIONS)
-    known = known.filter(pl.col("session").is_between(first, last))
-    wanted = _wanted(ask, known, first, last, None)
-    dates["end"] = literal(datetime.combine(now, time()))
-    settled = ask(sql_text("standing", "settled_sessions.sql", **dates)).cast(FIGURES)
-    settled = settled.join(wanted, on=SESSION, how="semi")
-    others = wanted.join(settled, on=SESSION, how="anti")
-    days = others.group_by("session").len().sort("session")
-    part = (days["len"].cum_sum() - 1) // AT_ONCE
-    counted = [FIGURES.to_frame(), settled]
-    for some in days.with_columns(part=part).partition_by("part", maintain_order=True):
-        begin, end = some["session"][0], some["session"][-1]
-        sessions = others.join(some, on="session", how="semi")
-        symbols = sessions["symbol"].unique().sort().to_list()
-        stored = _stored(ask, begin, end, symbols)
-        rows = _ledger_rows(ask, begin, end, symbols)
-        counted.append(figures(minutes_until(now, sessions, stored, rows)))
-    return pl.concat(counted).sort(SESSION)
-
-
-def _ledger_rows(
-    ask: Ask, first: date, last: date, symbols: Sequence[str] | None = None
-) -> pl.DataFrame:
-    of_symbols = f" AND symbol IN ({literals(symbols)})" if symbols else ""
-    return ask(ledger_query(first, last) + of_symbols).cast(ledger.ROWS)
-
-
-def _wanted(
-    ask: Ask, known: pl.DataFrame, first: date, last: date, feed: Feed | None
-) -> pl.DataFrame:
-    """Return the sessions that ought to be collected; of `known` ones something is stored."""
-    begin = min(first, *previous_sessions(Market.STOCKS, last, LAST_SESSIONS))
-    span = {"first": literal(begin), "last": literal(last)}
-    planned = ask(sql_text("standing", "planned_sessions.sql", **span)).cast(SESSIONS)
-    if planned.is_empty():  # of a time before collectors wrote that down: what is there must tell
-        dates = {"begin": literal(datetime.combine(begin, time())), "end": literal(first)}
-        known = pl.concat([known, ask(sql_text("standing", "stored_sessions.sql", **dates))])
-    told = ask(sql_text("standing", "known_sessions.sql", **span)).cast(SESSIONS)
-    usual = plan(feed, last).kept if feed else []
-    return sessions_to_collect(planned, pl.concat([told, known]), first, last, usual)
-
-
-def _stored(
-    ask: Ask, first: date, last: date, symbols: Sequence[str] | None = None
-) -> pl.DataFrame:
-    found = [ask(query).cast(_STAMPS) for query in stamp_queries(first, last, symbols)]
-    stored = pl.concat([_STAMPS.to_frame(), *found]).rename({"stamp": "timestamp"})
-    months = ask(months_query(first, last))
-    in_files = archived_bars(months, stored, first, last, symbols)
-    bars = stored if in_files is None else in_files.collect()
-    return bars.rename({"timestamp": "stamp"})
+    """Return FIGURES of all sessions from first to last that ought to be collected."""
+    return read_session_figures(ask, first, last, now, with_missing=False).figures

@@ -90,7 +90,7 @@ def status_json(
         "feed": {"says": feed_lines(standing, stream=stream), **feed},
         "sessions": json_rows(standing.by_stream),
         "symbols": json_rows(standing.figures),
-        "gap_list": json_rows(gap_runs(standing.minutes)),
+        "gap_list": json_rows(gap_runs(standing.gaps)),
         "tables": {title: json.loads(frame.write_json()) for title, frame in tables.items()},
     }
 
@@ -107,7 +107,7 @@ def print_status(
     if format == "table":
         lines = [*sentences(standing), *feed_lines(standing, stream=stream)]
         sys.stdout.write("\n".join(lines) + "\n")
-    runs = gap_runs(standing.minutes).filter(pl.col("state").is_in(MISSING))
+    runs = gap_runs(standing.gaps)
     ours = {
         "The last sessions, minutes by stream": standing.by_stream,
         "Missing minutes": runs,

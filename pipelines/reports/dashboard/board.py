@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from engine.clock import Clock
-from engine.columns import TIME
+from engine.columns import SESSION, TIME
 from engine.history.delays import live_delays
 from engine.market.nights import session_of
 from engine.store.connection import Connection, Cursor, fetch_frame
@@ -29,6 +29,7 @@ from pipelines.reports.dashboard.quotes import (
     ChartData,
     chart_symbol,
     read_chart,
+    read_last_bars,
     read_previous_closes,
 )
 from pipelines.reports.environment import STALE_AFTER
@@ -45,11 +46,10 @@ from strategies.backtesting.standing import standing_positions
 from strategies.base import Strategy
 from strategies.turns import turns
 
-_BARS_TODAY = pl.Schema(
+_LIVE_BARS = pl.Schema(
     [
         ("symbol", pl.String()),
         ("timestamp", TIME),
-        ("close", pl.Float64()),
         ("fetched_at", TIME),
         ("committed_at", TIME),
         ("since", TIME),
@@ -127,14 +127,14 @@ def read_day(
             ask, now, simulated=simulated, feed=feed, sessions=1, stale_after=stale_after
         )
         today = {"begin": literal(begin_of_today(now)), "now": literal(now)}
-        bars = ask(sql_text("dashboard", "bars_today.sql", **today)).cast(_BARS_TODAY)
+        live = ask(sql_text("dashboard", "live_bars.sql", **today)).cast(_LIVE_BARS)
         found = strategies_with_signals(ask)
         session = literal(session_date(now))
         return DayBoard(
             standing,
             present,
             ask(sql_text("status", "1_heartbeats.sql")),
-            _symbols(ask, standing, bars),
+            _symbols(ask, standing, live_delays(live)),
             next(ask(sql_text("dashboard", "counts_today.sql", **today)).iter_rows(named=True)),
             {strategy.name: strategy.table for strategy in found},
             {strategy.name: _standing(ask, strategy, now) for strategy in found},
@@ -192,23 +192,23 @@ def _ask(cursor: Cursor) -> Ask:
     return partial(fetch_frame, cursor)
 
 
-def _symbols(ask: Ask, standing: Standing, bars: pl.DataFrame) -> pl.DataFrame:
+def _symbols(ask: Ask, standing: Standing, delays: pl.DataFrame) -> pl.DataFrame:
     """Return what is collected today: FIGURES, timestamp, close, previous, delay, usual_delay.
 
     `timestamp` and `close` are of the last bar (of a chain: the last snapshot, no close),
     `previous` is the close before the session, `delay` that of the bar in seconds if it was
-    collected live, `usual_delay` the median of all that were.
+    collected live, `usual_delay` the median of all that were (DELAYS).
     """
-    delays = live_delays(bars)
     usual = delays.group_by("symbol").agg(usual_delay=pl.col("delay").median())
-    is_stored = pl.col("state") == "stored"
-    newest = (
-        standing.minutes.filter(is_stored).group_by("symbol").agg(timestamp=pl.col("stamp").max())
+    sessions = standing.today.select("symbol", "session")
+    bars = read_last_bars(ask, sessions, standing.now)
+    others = standing.newest.join(sessions, on=SESSION, how="semi").join(
+        bars, on="symbol", how="anti"
     )
-    before = read_previous_closes(ask, standing.today.select("symbol", "session").iter_rows())
+    newest = pl.concat([bars, others.select("symbol", timestamp="stamp")], how="diagonal")
+    before = read_previous_closes(ask, sessions.iter_rows())
     return (
         standing.today.join(newest, on="symbol", how="left")
-        .join(bars.select("symbol", "timestamp", "close"), on=["symbol", "timestamp"], how="left")
         .join(before, on="symbol", how="left")
         .join(delays, on=["symbol", "timestamp"], how="left")
         .join(usual, on="symbol", how="left")

@@ -9,17 +9,20 @@ from itertools import chain
 
 import polars as pl
 
-from engine.columns import BARS
+from engine.columns import BARS, TIME
 from engine.errors import CalendarRangeError
+from engine.market.expected import with_grids
 from engine.market.sessions import Market, Session, previous_sessions, session
 from engine.market.symbol_types import Night
 from engine.market.symbols import OptionChain, Symbol, parse
 from engine.market.told_once import ToldOnce
 from engine.market.venues import VenueStock
-from engine.store.identifiers import identifier, identifiers, literal
+from engine.store.identifiers import identifier, identifiers, literal, literals
 from pipelines.evaluation.standing import Ask
+from pipelines.reports.sql_text import sql_text
 
 CHART_SESSIONS = 3  # so that a chart begins with something at the open
+LAST_BARS = pl.Schema([("symbol", pl.String()), ("timestamp", TIME), ("close", pl.Float64())])
 PREVIOUS = pl.Schema([("symbol", pl.String()), ("previous", pl.Float64())])
 _LINES = ("vwap", "ub", "lb")
 
@@ -39,21 +42,62 @@ def has_bars(symbol: Symbol) -> bool:
     return not isinstance(symbol, OptionChain | ToldOnce)
 
 
+def read_last_bars(ask: Ask, sessions: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Return LAST_BARS: the last bar until now of each of the SESSIONS, at its expected minutes.
+
+    Those that have no bars are left out; sessions of the same hours are asked for at once.
+    """
+    of_tables = {
+        symbol: known.table for symbol in sessions["symbol"] if has_bars(known := parse(symbol))
+    }
+    wanted = sessions.filter(pl.col("symbol").is_in(list(of_tables)))
+    numbered, grids = with_grids(wanted)
+    table = pl.col("symbol").replace_strict(of_tables, return_dtype=pl.String())
+    found = [LAST_BARS.to_frame()]
+    alike = numbered.with_columns(table=table).partition_by(
+        "table", "session", "grid", as_dict=True
+    )
+    for (name, day, grid), group in alike.items():
+        minutes = pl.duration(minutes=pl.col("minute"))
+        stamps = grids.filter(grid=grid).select(stamp=pl.lit(day).cast(TIME) + minutes)["stamp"]
+        stamps = stamps.filter(stamps <= now)
+        if stamps.len():
+            question = sql_text(
+                "dashboard",
+                "last_bars.sql",
+                table=identifier(str(name)),
+                symbols=literals(group["symbol"]),
+                begin=literal(stamps[0]),
+                end=literal(stamps[-1]),
+                stamps=literals(stamps),
+            )
+            found.append(ask(question).cast(LAST_BARS))
+    return pl.concat(found)
+
+
 def read_previous_closes(ask: Ask, sessions: Iterable[tuple[str, date]]) -> pl.DataFrame:
     """Return PREVIOUS: the close that each symbol's session, named by its date, is compared with.
 
     That of the session before, at night of the day before it, of another venue KRX's. Without the
     bars of its last minutes there is none: an earlier price is no close.
     """
-    queries = [
-        f"(SELECT {literal(name)} AS symbol, close AS previous FROM {identifier(table)}"  # noqa: S608
-        f" WHERE symbol = {literal(code)} AND timestamp >= {literal(before.continuous_end)}"
-        f" AND timestamp <= {literal(before.last_stamp)} ORDER BY timestamp DESC LIMIT 1)"
-        for name, day in sessions
-        for code, table, before in _compared_with(parse(name), day)
-    ]
-    found = [ask(" UNION ALL ".join(queries)).cast(PREVIOUS)] if queries else []
-    return pl.concat([PREVIOUS.to_frame(), *found])
+    names: dict[tuple[str, datetime, datetime], dict[str, list[str]]] = {}
+    for name, day in sessions:
+        for code, table, before in _compared_with(parse(name), day):
+            ends = (table, before.continuous_end, before.last_stamp)
+            names.setdefault(ends, {}).setdefault(code, []).append(name)
+    found = [PREVIOUS.to_frame()]
+    for (table, begin, end), codes in names.items():
+        closes = ask(
+            "SELECT DISTINCT ON (symbol) symbol AS code, close AS previous"  # noqa: S608 - quoted
+            f" FROM {identifier(table)} WHERE symbol IN ({literals(codes)})"
+            f" AND timestamp >= {literal(begin)} AND timestamp <= {literal(end)}"
+            " ORDER BY symbol, timestamp DESC"
+        )
+        rows = [(name, code) for code, named in codes.items() for name in named]
+        of_codes = pl.DataFrame(rows, {"symbol": pl.String(), "code": pl.String()}, orient="row")
+        found.append(of_codes.join(closes, on="code").select(list(PREVIOUS)).cast(PREVIOUS))
+    return pl.concat(found)
 
 
 def _compared_with(symbol: Symbol, day: date) -> list[tuple[str, str, Session]]:

@@ -120,7 +120,7 @@ async def test_t9_summary_status_page_validate_and_coverage_say_the_same(
 def shows_the_same_delay(url: str, stats: DayStatistics) -> None:
     """A day begun late is not late for what was over before: no page, no summary says so."""
     span = {"begin": literal(datetime(2025, 11, 4)), "now": literal(datetime(2025, 11, 5))}
-    stored = live_delays(query(url, sql_text("dashboard", "bars_today.sql", **span)))
+    stored = live_delays(query(url, sql_text("dashboard", "live_bars.sql", **span)))
     # A minute that was over when the collector set out would be its slowest by far.
     assert stored["timestamp"].min() == datetime(2025, 11, 4, 15, 11)
     assert stats.slowest is not None

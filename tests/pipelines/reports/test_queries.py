@@ -21,10 +21,10 @@ from pipelines.history.backfill import backfill
 from pipelines.history.validate import validate
 from pipelines.reports import queries
 from pipelines.reports.sql_text import sql_text
-from pipelines.reports.standing import read_minutes
 from strategies.registry import STRATEGIES
 from tests.engine.store.data import stock_bars
 from tests.pipelines.random_bars import random_bars
+from tests.pipelines.reports.plain_figures import read_minutes
 from tests.pipelines.simulated import Thin, desk
 
 DAY = date(2026, 11, 16)
@@ -47,7 +47,7 @@ def test_coverage_is_counted_in_parts_as_all_at_once(
 ) -> None:
     first, until = date(2026, 11, 9), datetime.combine(DAY, time.max)
     whole = figures(read_minutes(partial(query, filled), first, DAY, until))
-    monkeypatch.setattr("pipelines.reports.standing.AT_ONCE", 1)
+    monkeypatch.setattr("pipelines.reports.figures.AT_ONCE", 1)
     assert_frame_equal(queries.coverage(filled, first, DAY), whole)
 
 
@@ -66,9 +66,9 @@ async def test_coverage_of_validated_sessions_is_kept_until_a_bar_goes(
         await backfill(at.context, symbols, first, last)
         await backfill(await at.next_run(), symbols, first, last)
         await validate(at.store, at.clock, symbols, first, last)
-        dates = {"begin": f"'{first}'::timestamp", "end": f"'{last}'::timestamp"}
+        dates = {"first": f"'{first}'::date", "last": f"'{last}'::date"}
         kept = query(database_url, sql_text("standing", "settled_sessions.sql", **dates))
-        assert kept.height == 2 * 2
+        assert kept.height == 2 * 3
         assert_frame_equal(queries.coverage(database_url, first, last), counted())
         await at.store.execute("DELETE FROM stocks_1m WHERE timestamp = '2025-09-02 11:00'")
         found = queries.coverage(database_url, first, last)

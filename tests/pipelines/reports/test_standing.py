@@ -12,7 +12,7 @@ import pytest
 
 from engine import schemas
 from engine.clock import VirtualClock, WallClock
-from engine.history.completeness import MINUTES
+from engine.history.completeness import FIGURES, MINUTES
 from engine.history.scan import query
 from engine.store import Store
 from engine.store.metadata import record_heartbeat, store_collected_symbols
@@ -239,7 +239,7 @@ def test_a_table_of_a_whole_market_says_how_many_rows_it_leaves_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     bars = pl.DataFrame({"symbol": [f"{n:05}0" for n in range(2_700)], "close": 1.0})
-    nothing = Standing(TEN, simulated=False, minutes=MINUTES.to_frame(), heartbeat=None)
+    nothing = Standing(TEN, False, FIGURES.to_frame(), MINUTES.to_frame(), heartbeat=None)
     print_status(nothing, {"Last bar": bars}, "table")
     said = capsys.readouterr().out
     assert "… and 2,650 rows more, with `just status --format csv`" in said
