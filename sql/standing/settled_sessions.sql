@@ -14,6 +14,7 @@ LEFT JOIN (SELECT symbol, session,
            FROM gaps WHERE session BETWEEN {first} AND {last} AND market = 'stocks'
            GROUP BY symbol, session) AS ledger USING (symbol, session)
 WHERE market = 'stocks' AND kept.open = 0 AND session BETWEEN {first} AND {last}
+  AND owed = kept.stored + kept.no_trade + kept.unavailable + kept.refused
   AND kept.no_trade = coalesce(ledger.no_trade, 0)
   AND kept.unavailable = coalesce(ledger.unavailable, 0)
   AND kept.refused = coalesce(ledger.refused, 0)

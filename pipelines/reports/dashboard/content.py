@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -50,6 +50,7 @@ from strategies.turns import turns
 
 Parts = dict[str, str]  # HTML by the id of its place on the page
 _KEPT = 32  # readings: of days, charts and chains that somebody looks at
+_REST = 10.0  # times as long as it took to read, a day is kept
 _NAMES_FOR = 60.0  # seconds
 Reading = TypeVar("Reading")
 
@@ -58,7 +59,8 @@ Reading = TypeVar("Reading")
 class Viewer:
     """The reader of the page: one for all who watch, with one connection.
 
-    What it read within the last `fresh` seconds answers whoever asks for the same.
+    What it read within the last `fresh` seconds answers whoever asks for the same, and a day
+    for longer if it took long: so looking takes a tenth of a core, however large the market.
     """
 
     url: str
@@ -73,7 +75,7 @@ class Viewer:
         self._connection = Connection(self.url, "dashboard")
         self._watch = HeartbeatWatch(self.stale_after)
         self._lock = threading.Lock()
-        self._kept: dict[object, tuple[float, Any]] = {}
+        self._kept: dict[object, tuple[float, float, Any]] = {}
         self._named_at = -_NAMES_FOR
 
     def read(self, choice: PageChoice | None = None) -> PageContent:
@@ -86,7 +88,7 @@ class Viewer:
         try:
             self._learn_names()
             present = day = self._day(choice)
-            if choice.day is None and (last := read_last_day(self._connection, present)):
+            if choice.day is None and (last := self._last_day(present)):
                 choice = replace(choice, day=last)
                 day = self._day(choice)
             wanted = ("chart", choice.day, choice.symbol, choice.strategy)
@@ -105,7 +107,11 @@ class Viewer:
             self._named_at = time.monotonic()
 
     def _day(self, choice: PageChoice) -> DayBoard:
-        return self._recent(("day", choice.day), lambda: self._read_day(choice))
+        return self._recent(("day", choice.day), lambda: self._read_day(choice), rest=_REST)
+
+    def _last_day(self, present: DayBoard) -> date | None:
+        day = present.now.date()
+        return self._recent(("last", day), lambda: read_last_day(self._connection, present))
 
     def _read_day(self, choice: PageChoice) -> DayBoard:
         return read_day(
@@ -121,24 +127,24 @@ class Viewer:
         """Return the options; computed anew when a snapshot has come, not at every look."""
         key = ("options", choice.day, choice.chain)
         last = day.summaries.select("underlying_symbol", "timestamp", "fetched_at").rows()
-        known, options = self._kept.get(key, (0.0, ([], None)))[1]
+        known, options = self._kept.get(key, (0.0, 0.0, ([], None)))[-1]
         if known != last:
             options = read_options_of(self._connection, day, choice)
         self._keep(key, (last, options))
         found: ShownOptions | None = options
         return found
 
-    def _recent(self, key: object, read: Callable[[], Reading]) -> Reading:
-        at, found = self._kept.get(key, (-self.fresh - 1.0, None))
-        if time.monotonic() - at > self.fresh:
+    def _recent(self, key: object, read: Callable[[], Reading], *, rest: float = 0.0) -> Reading:
+        at, took, found = self._kept.get(key, (-self.fresh - 1.0, 0.0, None))
+        if (begin := time.monotonic()) - at > (self.fresh and max(self.fresh, rest * took)):
             found = read()
-            self._keep(key, found)
+            self._keep(key, found, time.monotonic() - begin)
         reading: Reading = found
         return reading
 
-    def _keep(self, key: object, found: object) -> None:
+    def _keep(self, key: object, found: object, took: float = 0.0) -> None:
         self._kept.pop(key, None)
-        self._kept[key] = (time.monotonic(), found)
+        self._kept[key] = (time.monotonic(), took, found)
         while len(self._kept) > _KEPT:
             self._kept.pop(next(iter(self._kept)))
 
@@ -197,7 +203,7 @@ class PageContent:
             "morning": events + first if first else "",
             "events": "" if first else events,
             "choices": instruments.choices(t, board, self.choice),
-            "instruments": instruments.instruments(t, day),
+            "instruments": instruments.instruments(t, day, board.chart.symbol),
             "market": market_card.market_card(t, day.snapshot),
             "chain": chain_table.chain_table(t, board.options, all_strikes=self.choice.all_strikes),
             "options": option_cards.pictures(t, board.options, day.flows),

@@ -14,7 +14,7 @@ from engine.errors import CalendarRangeError
 from engine.market.expected import with_grids
 from engine.market.sessions import Market, Session, previous_sessions, session
 from engine.market.symbol_types import Night
-from engine.market.symbols import OptionChain, Symbol, parse
+from engine.market.symbols import OptionChain, Stock, Symbol, parse
 from engine.market.told_once import ToldOnce
 from engine.market.venues import VenueStock
 from engine.store.identifiers import identifier, identifiers, literal, literals
@@ -82,8 +82,16 @@ def read_previous_closes(ask: Ask, sessions: Iterable[tuple[str, date]]) -> pl.D
     bars of its last minutes there is none: an earlier price is no close.
     """
     names: dict[tuple[str, datetime, datetime], dict[str, list[str]]] = {}
+    of_stocks: dict[date, list[tuple[str, str, Session]]] = {}  # they keep the same hours
     for name, day in sessions:
-        for code, table, before in _compared_with(parse(name), day):
+        symbol = parse(name)
+        if isinstance(symbol, Stock):
+            if day not in of_stocks:
+                of_stocks[day] = _compared_with(symbol, day)
+            compared = [(name, table, before) for _, table, before in of_stocks[day]]
+        else:
+            compared = _compared_with(symbol, day)
+        for code, table, before in compared:
             ends = (table, before.continuous_end, before.last_stamp)
             names.setdefault(ends, {}).setdefault(code, []).append(name)
     found = [PREVIOUS.to_frame()]

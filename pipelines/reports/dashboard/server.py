@@ -20,6 +20,7 @@ from engine.clock import WallClock
 from pipelines.reports.dashboard.assets import assets, template, version
 from pipelines.reports.dashboard.choice import read_choice
 from pipelines.reports.dashboard.content import PageContent, Viewer
+from pipelines.reports.dashboard.instruments import find_symbols
 from pipelines.reports.page_guard import MOST_VIEWERS, page_names, why_refused
 from pipelines.texts import Language, Texts, language_of, preferred_language
 
@@ -40,6 +41,7 @@ _WEEK = 7 * 86_400
 _YEAR = 365 * 86_400
 _GRACE = 1.0  # seconds for those who watch when the server ends
 _LANGUAGE = "krt_language"
+_LONGEST = 40  # letters that are looked for
 _AGES = ("seconds_ago", "minutes_ago", "hours_ago")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -70,6 +72,7 @@ class PageServer:
         app.router.add_post("/login", self._login)
         app.router.add_get("/events", self._events)
         app.router.add_get("/state", self._state)
+        app.router.add_get("/symbols", self._symbols)
         app.router.add_get("/health", _alive)
         app.router.add_get("/static/{version}/{name}", _asset)
         return app
@@ -186,6 +189,13 @@ class PageServer:
         response = web.Response(body=body, content_type="application/json")
         response.enable_compression()
         return response
+
+    async def _symbols(self, request: web.Request) -> web.Response:
+        """Answer which instruments a text in `find` means: code and name of each."""
+        t, content = Texts(self._language(request)), await self._read(request.query)
+        wanted = request.query.get("find", "")[:_LONGEST]
+        found = find_symbols(t, content.board.day, wanted) if content.board else []
+        return web.Response(body=orjson.dumps(found), content_type="application/json")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Send everything, then what changed, as server-sent events, until the viewer leaves."""

@@ -8,6 +8,8 @@
   const chart = new PriceChart(document.getElementById("chart"));
   let source = null;
   let retry = null;
+  const later = new Map(); /* parts in which somebody is typing: put when that is over */
+  let asked = 0;
   let shown = { now: null, at: 0, runs: false };
 
   const moment = (text) => Date.parse(`${text.slice(0, 19)}Z`) / 1000;
@@ -40,6 +42,7 @@
     if (!place) return;
     /* What has the focus is found again: a redrawn table must not take it away. */
     const active = document.activeElement;
+    if (active.name === "find" && place.contains(active)) return later.set(name, html);
     const held = place.contains(active) ? active.getAttribute("name") || active.dataset.strikes : null;
     const scrolls = [...place.querySelectorAll(".scroll")].map((part) => [part.scrollLeft, part.scrollTop]);
     place.innerHTML = html;
@@ -92,8 +95,77 @@
     open();
   }
 
+  /* Of a whole market the server finds a few names; arrows, Enter and Escape choose among them. */
+  const box = () => form.querySelector("#found");
+  const choosable = () => [...box().children];
+
+  async function find(field) {
+    const number = ++asked;
+    const wanted = new URLSearchParams(location.search);
+    wanted.set("find", field.value === field.dataset.shown ? "" : field.value);
+    wanted.set("lang", document.body.dataset.language);
+    const answer = await fetch(`symbols?${wanted}`).catch(() => null);
+    if (!answer || !answer.ok || number !== asked || document.activeElement !== field) return;
+    box().replaceChildren(...(await answer.json()).map(([code, name], place) => {
+      const item = document.createElement("li");
+      item.id = `found-${place}`;
+      item.setAttribute("role", "option");
+      item.dataset.code = code;
+      item.textContent = name;
+      return item;
+    }));
+    mark(field, field.value && field.value !== field.dataset.shown ? 0 : -1);
+    open_list(field, choosable().length > 0);
+  }
+
+  function open_list(field, is_open) {
+    box().hidden = !is_open;
+    field.setAttribute("aria-expanded", String(is_open));
+  }
+
+  function mark(field, place) {
+    choosable().forEach((item, n) => item.setAttribute("aria-selected", String(n === place)));
+    const chosen = choosable()[place];
+    if (chosen) { field.setAttribute("aria-activedescendant", chosen.id); chosen.scrollIntoView({ block: "nearest" }); }
+    else field.removeAttribute("aria-activedescendant");
+  }
+
+  function take(field, item) {
+    field.value = field.dataset.shown = item.textContent;
+    field.blur();
+    choose("symbol", item.dataset.code);
+  }
+
+  form.addEventListener("focusin", ({ target }) => { if (target.name === "find") { target.select(); find(target); } });
+  form.addEventListener("input", ({ target }) => { if (target.name === "find") find(target); });
+  form.addEventListener("focusout", ({ target }) => {
+    if (target.name !== "find") return;
+    target.value = target.dataset.shown;
+    open_list(target, false);
+    const waiting = [...later];
+    later.clear();
+    setTimeout(() => waiting.forEach(([name, html]) => put(name, html)));
+  });
+  form.addEventListener("pointerdown", (event) => {
+    const item = event.target.closest("#found li");
+    if (item) { event.preventDefault(); take(form.elements.find, item); }
+  });
+  form.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (field.name !== "find") return;
+    const items = choosable();
+    const place = items.findIndex((item) => item.getAttribute("aria-selected") === "true");
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step && items.length) { mark(field, (place + step + items.length) % items.length); open_list(field, true); }
+    else if (event.key === "Enter" && items[place] && !box().hidden) take(field, items[place]);
+    else if (event.key === "Escape" && !box().hidden) { field.value = field.dataset.shown; open_list(field, false); }
+    else return;
+    event.preventDefault();
+  });
+
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", ({ target }) => {
+    if (target.name === "find") return;
     const today = form.querySelector("[data-today]").dataset.today;
     choose(target.name, target.name === "day" && target.value === today ? "" : target.value);
   });
