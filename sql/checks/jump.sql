@@ -14,9 +14,11 @@
 -- (8 %, stocks 30 %, from the last close before; docs/kis.md#price-limits) if three or more bars of
 -- the session were: there the market stands, is halted, and goes on elsewhere.
 WITH expected AS (
-    FROM bars
-    WHERE context
-       OR EXISTS (FROM expected_stamps AS e WHERE e.symbol = bars.symbol AND stamp = timestamp)
+    SELECT bars.* FROM bars
+    LEFT JOIN targets USING (symbol, session)
+    LEFT JOIN (SELECT grid, minute * 60_000_000 AS since FROM grids) AS g
+      ON g.grid = targets.grid AND since = epoch_us(timestamp) - epoch_us(session::TIMESTAMP)
+    WHERE context OR since IS NOT NULL
 ), ranked AS (
     SELECT symbol, session, timestamp, open, high, low, close, context, confirmed,
            row_number() OVER by_time AS bar_number,
@@ -26,16 +28,22 @@ WITH expected AS (
     FROM expected
     WHERE low > 0
     WINDOW by_time AS (PARTITION BY symbol ORDER BY timestamp)
-), volatility AS (
-    SELECT symbol, session, median(high / low - 1) AS usual FROM ranked GROUP BY symbol, session
-), candidates AS (
-    SELECT ranked.*,
-           greatest(CASE kind WHEN 'stocks' THEN 0.10 ELSE 0.01 END, 15 * usual) AS threshold
-    FROM ranked
-    JOIN instruments USING (symbol)
-    JOIN volatility USING (symbol, session)
+), suspects AS (  -- no threshold is lower, so the rest looks at these and their sessions alone
+    SELECT ranked.*, CASE kind WHEN 'stocks' THEN 0.10 ELSE 0.01 END AS lowest
+    FROM ranked JOIN instruments USING (symbol)
     WHERE NOT context AND NOT confirmed
-      AND (high > (1 + threshold) * least(high_before, high_after)
+      AND (high > (1 + lowest) * least(high_before, high_after)
+           OR low * (1 + lowest) < greatest(low_before, low_after)
+           OR least(high_before, high_after) <= 0)
+), volatility AS (
+    SELECT symbol, session, median(high / low - 1) AS usual
+    FROM ranked SEMI JOIN suspects USING (symbol, session)
+    GROUP BY symbol, session
+), candidates AS (
+    SELECT suspects.*, greatest(lowest, 15 * usual) AS threshold
+    FROM suspects
+    JOIN volatility USING (symbol, session)
+    WHERE (high > (1 + threshold) * least(high_before, high_after)
            OR low * (1 + threshold) < greatest(low_before, low_after))
       AND NOT coalesce(
           greatest(open / close_before, close_before / open,
@@ -44,12 +52,13 @@ WITH expected AS (
           AND low * (1 + threshold) >= least(open, close), false)
 ), closes AS (
     SELECT symbol, number + 1 AS number, arg_max(close, timestamp) AS base
-    FROM expected JOIN trading_days USING (session)
+    FROM expected SEMI JOIN candidates USING (symbol) JOIN trading_days USING (session)
     GROUP BY symbol, number
 ), at_limit AS (
     SELECT symbol, session, timestamp,
            low <= base * (1 - reach) AS falls, high >= base * (1 + reach) AS rises
-    FROM (FROM expected JOIN instruments USING (symbol)
+    FROM (FROM expected SEMI JOIN candidates USING (symbol, session)
+          JOIN instruments USING (symbol)
           SELECT expected.*, CASE kind WHEN 'stocks' THEN 0.295 ELSE 0.077 END AS reach)
     JOIN trading_days USING (session)
     JOIN closes USING (symbol, number)

@@ -8,14 +8,19 @@ WITH hours AS (
     FROM expected_stamps
     WHERE regexp_matches(symbol, '_(NX|UN)$')
     GROUP BY symbol, session
+), others AS (  -- by the grids: all the stamps are as many as the bars
+    SELECT bars.* FROM bars
+    LEFT JOIN targets USING (symbol, session)
+    LEFT JOIN (SELECT grid, minute * 60_000_000 AS since FROM grids) AS g
+      ON g.grid = targets.grid AND since = epoch_us(timestamp) - epoch_us(session::TIMESTAMP)
+    WHERE since IS NULL AND NOT context
 )
 SELECT symbol, session, timestamp AS first_stamp, timestamp AS last_stamp, count(*) AS bars,
        'no bar of this session has this time' AS detail
-FROM bars
+FROM others
 JOIN instruments USING (symbol)
 LEFT JOIN hours USING (symbol, session)
-ANTI JOIN expected_stamps AS e ON e.symbol = bars.symbol AND e.stamp = bars.timestamp
-WHERE NOT context AND (last_day IS NULL OR session <= last_day)
+WHERE (last_day IS NULL OR session <= last_day)
   AND NOT coalesce(
       timestamp BETWEEN opens AND closes AND timestamp = date_trunc('minute', timestamp), false)
 GROUP BY symbol, session, timestamp

@@ -19,6 +19,7 @@ from pipelines.reports.charts.style import (
 from pipelines.texts import Texts
 
 GRADES = {"whole": BLUE, "few": SKY, "some": YELLOW, "many": ORANGE, "all": VERMILLION}
+ROWS_SHOWN = 100  # instruments; a picture of thousands is too high to be drawn
 _TOOLTIPS = {
     "symbol:N": "instrument",
     "session:O": "session",
@@ -32,8 +33,20 @@ _TOOLTIPS = {
 }
 
 
+def _most_lacking(coverage: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return the figures of the instruments that lack most, and how many others there are."""
+    sums = coverage.group_by("symbol").agg(pl.col("missing").sum())
+    shown = sums.sort("missing", "symbol", descending=[True, False]).head(ROWS_SHOWN)
+    rows = coverage.join(shown, on="symbol", how="semi", maintain_order="left")
+    return rows, sums.height - shown.height
+
+
 def coverage_chart(coverage: pl.DataFrame, t: Texts, *, width: Width = WIDTH) -> Picture:
-    """Draw what `queries.coverage` returns as a heat map of missing bars and snapshots."""
+    """Draw what `queries.coverage` returns as a heat map of missing bars and snapshots.
+
+    Of a whole market ROWS_SHOWN instruments are drawn: those that lack most.
+    """
+    coverage, left = _most_lacking(coverage)
     missing = pl.col("missing")
     names = [t(f"grade_{grade}") for grade in GRADES]
     grade = (
@@ -59,12 +72,13 @@ def coverage_chart(coverage: pl.DataFrame, t: Texts, *, width: Width = WIDTH) ->
     across = alt.X(
         "session:O", title=t("session"), axis=alt.Axis(labelAngle=-60, labelOverlap="greedy")
     )
+    rows = t("more_rows", count=f"{left:,}") if left else t("instrument")
     return (
         alt.Chart(frame, width=width, height=max(60, 20 * len(symbols)))
         .mark_rect(stroke="white", strokeWidth=0.3 if dense else 1)
         .encode(
             x=across,
-            y=alt.Y("symbol:N", sort=symbols, title=t("instrument"), axis=alt.Axis(labelLimit=320)),
+            y=alt.Y("symbol:N", sort=symbols, title=rows, axis=alt.Axis(labelLimit=320)),
             color=alt.Color(
                 "grade:N", scale=scale, legend=alt.Legend(title=t("missing"), orient="top")
             ),

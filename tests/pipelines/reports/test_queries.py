@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from engine import schemas
 from engine.errors import InputError
-from engine.history.completeness import figures
+from engine.history.completeness import FIGURES, figures
 from engine.history.scan import query
 from engine.market.symbols import parse
 from engine.store import Store
@@ -20,7 +20,9 @@ from pipelines.evaluation.standing import strategies_with_signals
 from pipelines.history.backfill import backfill
 from pipelines.history.validate import validate
 from pipelines.reports import queries
+from pipelines.reports.charts.coverage import ROWS_SHOWN, coverage_chart
 from pipelines.reports.sql_text import sql_text
+from pipelines.texts import Texts
 from strategies.registry import STRATEGIES
 from tests.engine.store.data import stock_bars
 from tests.pipelines.random_bars import random_bars
@@ -157,3 +159,20 @@ def test_the_matrix_of_a_day_is_that_of_the_chain(filled: str) -> None:
 
 async def test_the_books_name_what_validation_left(database_url: str) -> None:
     assert queries.findings(database_url).columns == ["symbol", "session", "what", "detail"]
+
+
+def test_of_a_market_the_coverage_map_shows_what_lacks_most() -> None:
+    """Thousands of rows are more than a picture can be drawn of."""
+    symbols = pl.DataFrame({"symbol": [f"{n:05}0" for n in range(500)]})
+    rows = symbols.join(pl.DataFrame({"session": [DAY]}), how="cross").with_columns(
+        expected=381, stored=381, missing=pl.int_range(pl.len()) % 250, no_trade=0
+    )
+    given = rows.with_columns(open="missing", unavailable=0, refused=0)
+    counts = given.select(pl.col(name).cast(kind) for name, kind in FIGURES.items())
+    drawn = coverage_chart(counts, Texts("en")).to_dict()
+    (shown,) = drawn["datasets"].values()
+    assert len(shown) == ROWS_SHOWN
+    assert min(row["missing"] for row in shown) == 250 - ROWS_SHOWN // 2
+    assert drawn["encoding"]["y"]["title"] == "instruments that lack most (400 more)"
+    few = coverage_chart(counts.head(3), Texts("en")).to_dict()
+    assert few["encoding"]["y"]["title"] == "instrument"
