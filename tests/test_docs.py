@@ -19,7 +19,8 @@ from engine.store.tables import TABLES
 from pipelines.commands import main
 from pipelines.day import live
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DataFeedBuilder, Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import DataFeedBuilder, Feed
 from tests import pictures
 from tests.paths import ROOT
 from tests.test_readme import recipes

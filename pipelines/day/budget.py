@@ -21,7 +21,8 @@ from engine.simulator.market.synthetic import SyntheticMarket
 from pipelines.day.costs import calls_a_minute, most_calls_a_minute
 from pipelines.day.market_snapshots import count_rounds
 from pipelines.day.market_sweep import last_moment
-from pipelines.feed import DayPlan, configured_feed, next_plan
+from pipelines.day_plan import DayPlan, next_plan
+from pipelines.feed import configured_feed
 from pipelines.history.market_sweep import calls_of_sweep
 from pipelines.simulation import SEED, simulated_feed
 from pipelines.universes import count_stocks, resolve_universes

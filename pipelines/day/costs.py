@@ -7,7 +7,7 @@ from collections import Counter
 from engine.errors import InputError
 from engine.fetchers.option_chain import CALLS_A_MINUTE as CALLS_OF_A_CHAIN
 from engine.settings import KisSettings
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 
 
 def calls_a_minute(plan: DayPlan) -> Counter[str]:

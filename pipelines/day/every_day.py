@@ -43,7 +43,8 @@ from pipelines.day.live import (
     show_day,
 )
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DayPlan, Feed, configured_feed, next_plan
+from pipelines.day_plan import DayPlan, next_plan
+from pipelines.feed import Feed, configured_feed
 from pipelines.simulation import SimulatedDay, parse_speed, simulated_feed, start_clock
 from pipelines.universes import resolve_universes
 

@@ -27,7 +27,7 @@ from engine.market.symbols import Contract, parse
 from engine.market.told_once import STREAMS
 from engine.schemas import EXPECTED_PRICES, FUTURES_STATE, PROGRAMME_TRADES, REJECTED_ROWS, conform
 from pipelines.day.ingest import Ingestor
-from pipelines.feed import DayPlan, StreamPlan
+from pipelines.day_plan import DayPlan, StreamPlan
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from engine import schemas
 from engine.columns import BARS, TIME
 from engine.fetchers.stock import TIMEFRAME
 from engine.market.hours import MINUTE
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 
 # An answer about a stock has 30 bars, so what REST has not confirmed must not grow beyond that.
 CONFIRM_EVERY = timedelta(minutes=25)

@@ -8,7 +8,7 @@ import polars as pl
 
 from engine.history.feed_standing import FEED_SYMBOLS, STREAM_OFF
 from engine.settings import KisSettings
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 
 
 def why_no_feed(settings: KisSettings, plan: DayPlan, *, counted: bool) -> str | None:

@@ -38,7 +38,8 @@ from pipelines.day.alerts import Contact
 from pipelines.day.costs import require_pace
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, configured_feed, next_plan, plan, with_wishes
+from pipelines.day_plan import next_plan, plan
+from pipelines.feed import Feed, configured_feed, with_wishes
 from pipelines.simulation import (
     SEED,
     SimulatedDay,

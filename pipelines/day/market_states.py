@@ -16,7 +16,7 @@ from engine.kis.stream.registrations import StreamRegistration, Wish
 from engine.market.sessions import Market
 from engine.market.symbols import Stock, parse
 from pipelines.day.ingest import Ingestor
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 
 log = logging.getLogger(__name__)
 

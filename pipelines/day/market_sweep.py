@@ -11,7 +11,7 @@ from engine.kis.client import Priority
 from engine.market.sessions import Market, previous_sessions, session
 from engine.market.trading_days import next_trading_day_from
 from pipelines.day.parts import DayParts
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 from pipelines.history.market_sweep import sweep
 from pipelines.history.universes import named_sessions
 

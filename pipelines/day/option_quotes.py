@@ -19,7 +19,7 @@ from engine.features.chain import strikes_above_atm
 from engine.fetchers.newest_quotes import FEED_QUOTES, usable_quotes
 from engine.schemas import one_frame
 from pipelines.day.minute_bars import with_symbols
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 
 REACH = 8  # strikes on each side of ATM
 MOST = 2 * (2 * REACH + 1)  # options: calls and puts

@@ -16,7 +16,7 @@ from pipelines.day.patience import Patience
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.told_once import StreamPolling
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 from pipelines.history.request import BackfillContext
 
 

@@ -25,7 +25,8 @@ from engine.market.symbols import NightChain
 from pipelines.day.ingest import Ingestor
 from pipelines.day.price_limits import LimitWatch
 from pipelines.day.streaming import FeedFollower
-from pipelines.feed import BarPlan, ChainPlan, DayPlan, Feed, plan, plan_night
+from pipelines.day_plan import BarPlan, ChainPlan, DayPlan, plan, plan_night
+from pipelines.feed import Feed
 
 log = logging.getLogger(__name__)
 

@@ -58,7 +58,7 @@ from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import open_feed
 from pipelines.day.told_once import StreamPolling
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 from pipelines.history.request import BackfillContext
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from engine.market.expected import SESSIONS
 from engine.market.nights import session_of
 from engine.schemas import FEED
 from engine.store import MergeCounts, ledger
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 from pipelines.json_rows import json_rows
 
 

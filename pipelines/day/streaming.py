@@ -38,7 +38,7 @@ from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.option_quotes import OptionQuotes
 from pipelines.day.trade_keeping import TradeKeeper
 from pipelines.day.unread_frames import TOGETHER, UnreadFrames
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 
 log = logging.getLogger(__name__)
 

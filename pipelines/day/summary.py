@@ -11,7 +11,7 @@ from rich.text import Text
 from engine.history.completeness import reasons
 from engine.history.feed_standing import STREAM_OFF, FeedStanding
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 from pipelines.texts import Texts
 
 

@@ -20,7 +20,7 @@ from engine.kis.client import Priority
 from engine.market.hours import MINUTE
 from engine.store import Store
 from pipelines.day.ingest import Ingestor
-from pipelines.feed import StreamPlan
+from pipelines.day_plan import StreamPlan
 from pipelines.history.told_once import settle_streams
 
 log = logging.getLogger(__name__)

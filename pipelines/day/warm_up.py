@@ -9,7 +9,7 @@ from engine.market.nights import session_of
 from engine.market.sessions import Market, previous_sessions
 from engine.store import Store
 from pipelines.day.ingest import Ingestor
-from pipelines.feed import DayPlan
+from pipelines.day_plan import DayPlan
 from strategies.registry import STRATEGIES, warm_up_sessions
 from strategies.window import LiveWindow
 

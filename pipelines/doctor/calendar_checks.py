@@ -15,8 +15,9 @@ from engine.files import read_file
 from engine.kis.auth import file_stem
 from engine.kis.holidays import DAYS_FILE, asked_on
 from engine.market.trading_days import rules
+from pipelines.day_plan import next_plan
 from pipelines.doctor.finding import Finding, Situation
-from pipelines.feed import configured_feed, next_plan
+from pipelines.feed import configured_feed
 
 _SOON = timedelta(days=60)
 _ASKED_AT_LEAST = timedelta(days=7)

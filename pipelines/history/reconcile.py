@@ -18,7 +18,7 @@ from engine.market.sessions import Market, previous_sessions, session_dates
 from engine.market.symbols import OptionChain, parse
 from engine.store import MergeCounts
 from engine.store.identifiers import literals
-from pipelines.feed import NIGHT_OF
+from pipelines.day_plan import NIGHT_OF
 from pipelines.history.backfill import Report, fill
 from pipelines.history.derived import complete_snapshots, recompute_signals
 from pipelines.history.request import BackfillContext

@@ -18,7 +18,7 @@ from engine.market.symbols import parse
 from engine.market.told_once import ToldOnce
 from engine.store import Store, ledger
 from engine.store.identifiers import identifier, identifiers, literals
-from pipelines.feed import StreamPlan
+from pipelines.day_plan import StreamPlan
 from pipelines.history.survey import store_marks, survey
 
 Day = Literal["running", "ended early", "over"]

@@ -29,7 +29,8 @@ from engine.market.sessions import Market, previous_sessions, session
 from engine.market.symbols import Stock, parse
 from engine.store import ledger
 from engine.store.identifiers import literal, literals
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.reports.sql_text import sql_text
 
 Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result

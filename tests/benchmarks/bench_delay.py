@@ -34,7 +34,8 @@ from engine.store import MergeCounts, Store
 from engine.store.metadata import store_strategy_symbols
 from pipelines.day.polling import PollingManager
 from pipelines.day.warm_up import open_windows
-from pipelines.feed import BarPlan, DayPlan, Feed, plan
+from pipelines.day_plan import BarPlan, DayPlan, plan
+from pipelines.feed import Feed
 from strategies.registry import STRATEGIES, warm_up_sessions
 from strategies.window import LiveWindow
 from tests.benchmarks.bench_env import BenchEnv

@@ -46,7 +46,8 @@ from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import FeedFollower
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
 from pipelines.day.warm_up import open_windows
-from pipelines.feed import DayPlan, Feed
+from pipelines.day_plan import DayPlan
+from pipelines.feed import Feed
 from strategies.registry import STRATEGIES
 from tests.benchmarks.bench_delay import OPEN, day_plan, warm_up
 from tests.benchmarks.bench_env import BenchEnv

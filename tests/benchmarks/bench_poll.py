@@ -30,7 +30,8 @@ from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DayPlan, Feed, plan
+from pipelines.day_plan import DayPlan, plan
+from pipelines.feed import Feed
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row
 from tests.benchmarks.simulator_process import KEYS, NOON, run_simulator

@@ -35,7 +35,8 @@ from pipelines.day.market_states import HaltWatch
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import FeedFollower
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_feed import Frames
 from tests.benchmarks.bench_stream import NAMES, TR

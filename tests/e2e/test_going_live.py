@@ -26,7 +26,8 @@ from engine.store import Store
 from pipelines.databases import Database
 from pipelines.day.live import collect_real, collect_simulated
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, configured_feed, next_plan, plan
+from pipelines.day_plan import next_plan, plan
+from pipelines.feed import Feed, configured_feed
 from pipelines.simulation import SimulatedDay, start_clock
 from tests.e2e.conftest import Desk
 

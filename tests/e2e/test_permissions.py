@@ -26,7 +26,8 @@ from pipelines.collector_lock import hold_collector_lock
 from pipelines.databases import Database
 from pipelines.day.live import show_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.e2e.conftest import new_desk
 from tests.engine.store.data import futures_bars
 

@@ -23,7 +23,7 @@ from pipelines.chains import (
 )
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import plan
+from pipelines.day_plan import plan
 from pipelines.simulation import recorded_day, simulated_kis
 from tests.databases import LONG
 from tests.e2e.conftest import Desk, started_at

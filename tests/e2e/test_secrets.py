@@ -30,7 +30,8 @@ from engine.store.connection import Connection
 from pipelines.day.alerts import Contact
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 
 DAY = date(2026, 11, 9)
 KEY, SECRET = "PSq7ZkVtR2mW9xKeyOfTheApp", "sEc-8fJ2+Lq0/wTheSecretOfTheApp="

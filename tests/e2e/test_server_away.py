@@ -29,7 +29,8 @@ from engine.store.connection import Connection
 from engine.store.spool import Spool
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.simulation import simulated_kis
 from tests.databases import LONG, command
 from tests.engine.store.kill_loop import kill_server

@@ -29,7 +29,8 @@ from engine.settings import AppKey, KisSettings
 from engine.store import Store
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.databases import fresh_database
 from tests.hostile.hostile_kis import (
     MINUTE,

@@ -7,7 +7,8 @@ import pytest
 from engine.errors import InputError
 from engine.market.symbols import parse_chain
 from pipelines.commands.main import main
-from pipelines.feed import DataFeedBuilder, Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import DataFeedBuilder, Feed
 
 
 def test_the_builder_of_the_spec():

@@ -17,7 +17,8 @@ from engine.kis.stock_layout import MARKETS
 from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.market.listed_stocks import stock_master_file
 from pipelines.day.costs import require_pace
-from pipelines.feed import Feed, configured_feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed, configured_feed
 from pipelines.history.backfill import plan_backfill
 from pipelines.history.listings import refresh_listings
 from pipelines.simulation import FEED as FEED_WITHOUT_SETTINGS

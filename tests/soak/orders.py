@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipelines.feed import DayPlan, Feed, plan, plan_night
+from pipelines.day_plan import DayPlan, plan, plan_night
+from pipelines.feed import Feed
 
 KEY = "PSsoak-app-key-that-must-not-be-seen"
 SECRET = "soak-app-secret-that-must-not-be-seen"

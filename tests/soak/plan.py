@@ -16,7 +16,8 @@ from engine.simulator.faults.injector import FaultInjector
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.session_rows import SessionRows
-from pipelines.feed import DayPlan, Feed
+from pipelines.day_plan import DayPlan
+from pipelines.feed import Feed
 from tests.soak.fault_scenarios import draw_weather, with_stream_rules
 from tests.soak.markets import ORDINARY, SeasonMarket, draw_market
 from tests.soak.orders import MINUTE, SessionOrders

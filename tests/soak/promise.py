@@ -24,7 +24,7 @@ from pipelines.chains import (
     chain_summary,
     chain_with_greeks,
 )
-from pipelines.feed import StreamPlan
+from pipelines.day_plan import StreamPlan
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.served import served_bars

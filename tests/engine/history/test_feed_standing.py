@@ -14,7 +14,8 @@ from engine.kis.stream.state import StreamState
 from engine.market.symbols import parse_chain
 from engine.settings import KisSettings
 from pipelines.day.feed_states import FeedStates, why_no_feed
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 
 DAY = date(2026, 11, 16)
 TEN = datetime(2026, 11, 16, 10)

@@ -18,7 +18,7 @@ from pipelines.day import after_sleep
 from pipelines.day.after_sleep import catch_up_after_sleep
 from pipelines.day.parts import DayParts
 from pipelines.day.patience import Patience
-from pipelines.feed import plan
+from pipelines.day_plan import plan
 from tests.pipelines.day.playing import DAY, STOCK, STOCK_ONLY, at_time
 from tests.pipelines.simulated import Desk, desk
 

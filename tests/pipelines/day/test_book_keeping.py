@@ -15,7 +15,8 @@ from engine.settings import AppKey, KisSettings
 from engine.store import book_files
 from pipelines.day.book_keeping import book_minutes
 from pipelines.day.costs import require_pace
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.pipelines.day.playing import DAY, FUTURE, at_time, play
 from tests.pipelines.simulated import desk
 

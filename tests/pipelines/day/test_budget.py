@@ -13,7 +13,8 @@ from engine.settings import AppKey, KisSettings
 from engine.store import Store
 from engine.store.identifiers import identifier
 from pipelines.day.budget import SESSIONS_A_YEAR, Budget, Kept, budget_of
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.history.market_sweep import sweep
 from tests.pipelines.history.test_market_sweep import CLOSED, DAY, MARKET, codes
 from tests.pipelines.simulated import desk

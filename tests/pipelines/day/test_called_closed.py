@@ -14,7 +14,8 @@ from engine.market.sessions import Session
 from engine.market.trading_days import is_trading_day, learn_closed_days
 from engine.simulator import reference_answers
 from engine.simulator.market.synthetic import SyntheticMarket
-from pipelines.feed import Feed, next_plan
+from pipelines.day_plan import next_plan
+from pipelines.feed import Feed
 from tests.pipelines.day.playing import DAY, FEED, STOCK, at_time, expected, play, statuses, stored
 from tests.pipelines.simulated import desk
 

@@ -14,7 +14,8 @@ from engine.errors import InputError
 from engine.market.symbols import FrontChain, parse_chain
 from engine.settings import AppKey, KisSettings
 from pipelines.day.costs import calls_a_minute, costs_text, require_pace
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.pipelines.day.playing import FUTURE, STOCK, at_time, play
 from tests.pipelines.simulated import desk
 

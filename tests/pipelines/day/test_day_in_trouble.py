@@ -21,7 +21,8 @@ from pipelines.day.alerts import Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
 DAY = date(2025, 11, 4)

@@ -12,7 +12,8 @@ import pytest
 from engine.clock import VirtualClock
 from pipelines.day.each_hour import log_each_hour
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 
 DAY = date(2026, 11, 24)
 FUTURE = "A01612"

@@ -34,7 +34,8 @@ from pipelines.day.every_day import (
 )
 from pipelines.day.live import Simulation
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DayPlan, Feed, configured_feed, next_plan
+from pipelines.day_plan import DayPlan, next_plan
+from pipelines.feed import Feed, configured_feed
 
 FRIDAY = datetime(2026, 11, 27, 8, 0)
 LAST_OF_YEAR = date(2026, 12, 30)  # a Wednesday; the exchange is closed until Monday

@@ -22,7 +22,8 @@ from engine.simulator.faults.scenario import load_scenario
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.quotations.auctions import expected_price
 from engine.store import book_files
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.databases import LONG
 from tests.paths import FUTURES_FILE, needs
 from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time, play

@@ -25,7 +25,8 @@ from pipelines.day.feed_bars import CONFIRM_EVERY, MINUTE, turns_to_confirm
 from pipelines.day.ingest import Ingestor
 from pipelines.day.polling import PollingManager
 from pipelines.day.streaming import FeedFollower
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.pipelines.day.playing import DAY, at_time
 
 STOCKS = tuple(f"{number:06d}" for number in range(10, 600, 10))  # 59

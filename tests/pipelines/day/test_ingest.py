@@ -13,7 +13,8 @@ from engine.store import MergeCounts
 from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.engine.store.data import futures_bars
 
 DAY = date(2025, 9, 1)

@@ -15,7 +15,8 @@ from engine.market.trading_days import learn_closed_days
 from engine.settings import load_settings
 from pipelines.commands.calendar import calendar
 from pipelines.databases import load_kis_holidays
-from pipelines.feed import Feed, next_plan
+from pipelines.day_plan import next_plan
+from pipelines.feed import Feed
 
 ANNOUNCED = {date(2026, 11, 24): False, date(2026, 12, 25): True}
 

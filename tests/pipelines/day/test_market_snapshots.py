@@ -15,7 +15,8 @@ from engine.history.scan import scan
 from engine.settings import AppKey, KisSettings
 from engine.simulator.market.listed_stocks import listed_stocks
 from pipelines.day.budget import budget_of
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time, play
 from tests.pipelines.history.whole_market import WholeMarket
 from tests.pipelines.simulated import Desk, desk

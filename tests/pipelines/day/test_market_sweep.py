@@ -11,7 +11,8 @@ import pytest
 
 from engine.errors import InputError
 from engine.market.trading_days import next_trading_day_from
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.pipelines.day.playing import DAY, STOCK, at_time, play
 from tests.pipelines.history.whole_market import WholeMarket
 from tests.pipelines.simulated import desk

@@ -29,7 +29,8 @@ from pipelines.databases import load_kis_holidays
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.summary import summary
-from pipelines.feed import DayPlan, Feed, next_plan, plan, plan_night
+from pipelines.day_plan import DayPlan, next_plan, plan, plan_night
+from pipelines.feed import Feed
 from pipelines.history.reconcile import finish_earlier
 from pipelines.history.validate import validate
 from pipelines.texts import Texts

@@ -14,7 +14,7 @@ from engine.market.sessions import Market
 from engine.market.symbols import parse_chain
 from engine.settings import KisSettings
 from pipelines.day.feed_states import why_no_feed
-from pipelines.feed import next_plan
+from pipelines.day_plan import next_plan
 from pipelines.history.validate import validate
 from tests.databases import LONG
 from tests.pipelines.day.test_night import CHAIN, EVENING, FEED, NIGHT, TABLE, collect

@@ -21,7 +21,8 @@ from pipelines.commands.main import main
 from pipelines.databases import Database
 from pipelines.day.live import show_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.engine.store.outage import away
 from tests.pipelines.day.playing import STOCK, at_time, expected, play, stored
 from tests.pipelines.simulated import Desk, desk

@@ -28,7 +28,8 @@ from pipelines.day import view
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.summary import summary
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.history.validate import Validation, validate
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.queries import coverage

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from engine.kis.stream.frames import OPTION_QUOTES
 from engine.market.symbols import parse_chain
 from pipelines.day.option_quotes import MOST, MOST_CHANGES, REACH, SLACK, OptionQuotes
-from pipelines.feed import DataFeedBuilder, Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import DataFeedBuilder, Feed
 from tests.pipelines.day.playing import DAY, FUTURE, at_time, play, scenario
 from tests.pipelines.simulated import desk
 

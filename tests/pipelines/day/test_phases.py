@@ -29,7 +29,7 @@ from pipelines.commands import main
 from pipelines.day import before_open, closing
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import plan
+from pipelines.day_plan import plan
 from tests.paths import ROOT
 from tests.pipelines.day.playing import (
     DAY,

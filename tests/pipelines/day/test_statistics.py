@@ -14,7 +14,8 @@ from engine.market.symbols import parse_chain
 from engine.store import MergeCounts
 from pipelines.day.statistics import CommittedBars, DayStatistics
 from pipelines.day.summary import summary
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.texts import Texts
 from tests.engine.store.data import OPEN, futures_bars
 

@@ -16,7 +16,8 @@ from engine.errors import StoreError
 from engine.store import MergeCounts
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.trade_keeping import FRAMES_LOST, NOT_KEPT, TradeKeeper
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from tests.engine.store.trades import trades
 
 DAY = date(2025, 9, 1)

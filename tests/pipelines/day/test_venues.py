@@ -14,7 +14,8 @@ from engine.errors import InputError
 from engine.market.symbols import parse
 from pipelines.day.costs import calls_a_minute
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import DataFeedBuilder, Feed, next_plan, plan, plan_night
+from pipelines.day_plan import next_plan, plan, plan_night
+from pipelines.feed import DataFeedBuilder, Feed
 from pipelines.history.backfill import backfill
 from pipelines.history.validate import validate
 from tests.pipelines.day.test_night import collect

@@ -24,7 +24,8 @@ from pipelines.day.statistics import DayStatistics
 from pipelines.day.summary import summary
 from pipelines.day.view import LastLines, day_view, draws_view, show_view
 from pipelines.day.warm_up import open_windows
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.texts import Texts
 from tests.engine.store.data import MINUTE, OPEN, futures_bars
 

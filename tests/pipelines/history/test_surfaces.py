@@ -21,7 +21,8 @@ from pipelines.day import ingest
 from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.history.derived import complete_snapshots
 from pipelines.history.repair import validate_and_fix
 from tests.engine.features.conftest import board

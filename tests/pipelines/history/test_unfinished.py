@@ -27,7 +27,8 @@ from pipelines.chains import (
 )
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.history.reconcile import finish_earlier, reconcile
 from pipelines.history.request import BackfillContext
 from pipelines.history.signal_inputs import computed_signals

@@ -16,7 +16,8 @@ from engine.market.nights import session_of
 from engine.market.sessions import Market, previous_sessions
 from engine.store import ledger
 from engine.store.identifiers import literal
-from pipelines.feed import Feed, plan
+from pipelines.day_plan import plan
+from pipelines.feed import Feed
 from pipelines.reports.figures import Ask
 from pipelines.reports.sql_text import sql_text
 
