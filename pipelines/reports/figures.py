@@ -35,7 +35,7 @@ from pipelines.reports.sql_text import sql_text
 
 Ask = Callable[[str], pl.DataFrame]  # a SELECT → its result
 LAST_SESSIONS = 5
-AT_ONCE = 3_000  # sessions whose minutes are counted at once: a million rows
+AT_ONCE = 1_500  # sessions whose minutes are counted at once: half a million rows
 NEWEST = pl.Schema([*SESSIONS.items(), ("stamp", pl.Datetime("us"))])
 _STAMPS = pl.Schema([("symbol", pl.String()), ("stamp", pl.Datetime("us"))])
 _COUNTS = pl.Schema([*SESSIONS.items(), ("bars", pl.Int64()), ("stored", pl.Int64())])
