@@ -15,7 +15,9 @@ from engine.columns import TIME
 from engine.fetchers.told_once import NO_TIME, UNREADABLE, StreamFetcher, StreamRequest
 from engine.kis import codec
 from engine.kis.answer import Answer
-from engine.kis.endpoints import ExpectedPrices, Request, StockExpectation
+from engine.kis.endpoints.markets import ExpectedPrices
+from engine.kis.endpoints.request import Request
+from engine.kis.endpoints.stocks import StockExpectation
 from engine.market.hours import MINUTE
 from engine.schemas import EXPECTED_PRICES
 

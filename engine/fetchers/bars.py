@@ -26,7 +26,7 @@ from engine.fetchers.second_answers import SecondAnswers
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
-from engine.kis.endpoints import DerivativeMinutes, StockMinutes, StockMinutesToday
+from engine.kis.endpoints.bars import DerivativeMinutes, StockMinutes, StockMinutesToday
 from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import parse

@@ -16,7 +16,7 @@ from engine.fetchers.futures_state import read_state
 from engine.fetchers.price_limits import ShownLimits, read_limits
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
-from engine.kis.endpoints import DerivativeMinutes
+from engine.kis.endpoints.bars import DerivativeMinutes
 from engine.kis.skew import wrong_clock
 from engine.market.symbols import Contract, Night, Option, parse
 from engine.schemas import FUTURES_BARS

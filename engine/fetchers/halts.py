@@ -13,7 +13,7 @@ from engine.fetchers.base import PriceFetcher
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import Priority
-from engine.kis.endpoints import VolatilityInterruptions
+from engine.kis.endpoints.stocks import VolatilityInterruptions
 from engine.schemas import MARKET_EVENTS, conform
 
 VI = "vi"

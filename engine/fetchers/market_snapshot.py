@@ -15,7 +15,7 @@ from engine.fetchers.base import PriceFetcher
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import Priority
-from engine.kis.endpoints import SeveralStocks
+from engine.kis.endpoints.stocks import SeveralStocks
 from engine.schemas import MARKET_SNAPSHOT, conform
 
 _CODE = "inter_shrn_iscd"

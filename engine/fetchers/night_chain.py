@@ -17,7 +17,7 @@ from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher, Under
 from engine.fetchers.strikes import hedging_future
 from engine.kis import codec
 from engine.kis.client import KisClient
-from engine.kis.endpoints import DerivativeQuote
+from engine.kis.endpoints.options import DerivativeQuote
 from engine.kis.master import options_of
 from engine.market.products import option_series
 

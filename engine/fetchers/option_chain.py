@@ -35,7 +35,8 @@ from engine.fetchers.strikes import carried, hedging_future, most_in_need, with_
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
-from engine.kis.endpoints import BoardTop, DerivativeQuote, OptionBoard, Request
+from engine.kis.endpoints.options import BoardTop, DerivativeQuote, OptionBoard
+from engine.kis.endpoints.request import Request
 from engine.kis.master import options_like, parse_master
 from engine.market.expiries import last_day
 from engine.market.nights import HALF_DAY

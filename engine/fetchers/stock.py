@@ -13,7 +13,7 @@ from engine.fetchers.bar_rules import Fields
 from engine.fetchers.bars import BarFetcher
 from engine.fetchers.base import BarRequest
 from engine.kis.answer import Answer
-from engine.kis.endpoints import StockMinutes, StockMinutesToday
+from engine.kis.endpoints.bars import StockMinutes, StockMinutesToday
 from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import Stock, VenueStock, parse

@@ -20,7 +20,9 @@ from engine.fetchers.base import PriceFetcher
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import Priority
-from engine.kis.endpoints import IndexMinutes, InvestorFlows, ProgrammeTrades, Request
+from engine.kis.endpoints.bars import IndexMinutes
+from engine.kis.endpoints.markets import InvestorFlows, ProgrammeTrades
+from engine.kis.endpoints.request import Request
 from engine.market.sessions import Session
 from engine.market.told_once import ToldOnce
 from engine.schemas import INDEX_BARS, INVESTOR_FLOWS, PROGRAMME_TRADES, conform

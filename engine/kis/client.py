@@ -30,7 +30,7 @@ from engine.files import private_folder, remove_unfinished
 from engine.kis.answer import Answer, read_body, without_secrets
 from engine.kis.auth import SAME_TOKEN, Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
-from engine.kis.endpoints import Request, correct_tr_ids, sent_tr_id
+from engine.kis.endpoints.request import Request, correct_tr_ids, sent_tr_id
 from engine.kis.pacing import FIRST_IN_LINE, Pace, Priority
 from engine.kis.skew import Skew
 from engine.kis.stream.approval import ApprovalKeeper

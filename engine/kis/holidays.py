@@ -14,7 +14,7 @@ import polars as pl
 from engine.clock import today
 from engine.files import read_file, write_atomically
 from engine.kis import codec
-from engine.kis.endpoints import Holidays
+from engine.kis.endpoints.markets import Holidays
 from engine.kis.pacing import Priority
 from engine.market.trading_days import is_usual_trading_day, learn_closed_days
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from engine.errors import KrtError
 from engine.fetchers.price_limits import FIRST_STEP, LAST_STEP, ShownLimits, read_limits
 from engine.kis.client import KisClient, Priority
-from engine.kis.endpoints import DerivativeQuote
+from engine.kis.endpoints.options import DerivativeQuote
 from engine.market.hours import DAY, MINUTE, Session
 from engine.schemas import MARKET_EVENTS
 from engine.store import Store

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import KisError, KisKeyRefused, KisUnreachable
 from engine.kis.client import KisClient
-from engine.kis.endpoints import StockMinutesToday
+from engine.kis.endpoints.bars import StockMinutesToday
 from engine.kis.skew import AGREE
 from engine.kis.transport import LOOPBACK, Reply, Transport
 from engine.settings import AppKey

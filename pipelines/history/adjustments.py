@@ -17,7 +17,7 @@ from engine import schemas
 from engine.errors import KisError, KisKeyRefused
 from engine.features.adjustment import explain, steps
 from engine.kis import codec
-from engine.kis.endpoints import StockDays
+from engine.kis.endpoints.stocks import StockDays
 from engine.market.trading_days import rules
 from pipelines.history.request import BackfillContext
 

@@ -18,7 +18,7 @@ from engine.clock import floor_minute, today
 from engine.concurrency import run_until_first_error
 from engine.errors import KisError, KisKeyRefused
 from engine.fetchers.market_snapshot import SnapshotFetcher, SnapshotRequest
-from engine.kis.endpoints import SeveralStocks
+from engine.kis.endpoints.stocks import SeveralStocks
 from engine.market.names import english_stock
 from engine.market.sessions import Market, session
 from engine.schemas import REST

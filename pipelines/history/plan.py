@@ -17,7 +17,7 @@ from __future__ import annotations
 import polars as pl
 
 from engine.columns import SESSION, STAMP
-from engine.kis.endpoints import DerivativeMinutes, StockMinutes
+from engine.kis.endpoints.bars import DerivativeMinutes, StockMinutes
 from engine.market.symbols import Stock, parse
 
 CALLS = pl.Schema(

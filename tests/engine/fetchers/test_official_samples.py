@@ -16,7 +16,7 @@ from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.stock import StockBarFetcher
 from engine.kis.answer import Answer
 from engine.kis.auth import Token
-from engine.kis.endpoints import DerivativeQuote
+from engine.kis.endpoints.options import DerivativeQuote
 from engine.kis.holidays import opening_days
 from engine.market.sessions import Session
 from engine.market.symbols import parse

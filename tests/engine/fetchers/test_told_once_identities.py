@@ -24,7 +24,8 @@ from engine.fetchers.registry import STREAM_FETCHERS
 from engine.fetchers.told_once import StreamRequest
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
-from engine.kis.endpoints import DerivativeMinutes, Request
+from engine.kis.endpoints.bars import DerivativeMinutes
+from engine.kis.endpoints.request import Request
 from engine.kis.stream.registrations import StreamRegistration
 from engine.kis.stream.told_once import PROGRAMMES, read_told
 from engine.market.sessions import Market, session, session_dates

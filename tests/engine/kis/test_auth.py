@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from engine.errors import KisError, KisRefused, KisTokenRejected, KisUnreachable
 from engine.kis.auth import file_stem
-from engine.kis.endpoints import DerivativeQuote
+from engine.kis.endpoints.options import DerivativeQuote
 from engine.settings import AppKey
 from tests.engine.kis.stub_kis import (
     KEY,

@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import KisUnreachable
 from engine.kis.auth import file_stem
-from engine.kis.endpoints import DerivativeQuote
+from engine.kis.endpoints.options import DerivativeQuote
 from tests.engine.kis.stub_kis import (
     KEY,
     StubKis,

@@ -13,7 +13,8 @@ import pytest
 
 from engine.errors import InputError, KisError, KisPaceExceeded, KisRefused, KisUnreachable
 from engine.kis.client import KisClient
-from engine.kis.endpoints import BoardTop, DerivativeMinutes, DerivativeQuote, OptionBoard
+from engine.kis.endpoints.bars import DerivativeMinutes
+from engine.kis.endpoints.options import BoardTop, DerivativeQuote, OptionBoard
 from engine.kis.pacing import FIRST_IN_LINE, Pace, Priority
 from engine.kis.transport import Transport
 from engine.settings import AppKey, KisSettings

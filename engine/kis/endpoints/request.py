@@ -1,0 +1,54 @@
+"""What the client needs to know about a call, and the TR ids that the settings may replace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+log = logging.getLogger(__name__)
+
+_MISPRINTS = {"FHlkPIF05030100": "FHPIF05030100"}  # of the config.json that users start from
+
+
+class Request(Protocol):
+    """What the client needs to know about a call."""
+
+    tr_id: ClassVar[str]
+    path: ClassVar[str]
+    setting: ClassVar[str]  # its name under `tr_id` in config.json, "" if it has none
+    own_pace: ClassVar[float | None]  # calls a second besides the account's budget
+
+    @property
+    def symbol(self) -> str:
+        """The subject of the call, for errors and the circuit breaker."""
+        ...
+
+    def params(self) -> dict[str, str]:
+        """Return the query."""
+        ...
+
+
+class Call:
+    """What most calls have in common: no name in the settings, no pace of their own."""
+
+    setting: ClassVar[str] = ""
+    own_pace: ClassVar[float | None] = None
+
+
+def sent_tr_id(request: Request, configured: Mapping[str, str]) -> str:
+    """Return the TR id to send: the one of the settings if they have one."""
+    return configured.get(request.setting) or request.tr_id
+
+
+def correct_tr_ids(configured: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings' TR ids with a known misprint corrected; each correction is logged."""
+    for name, tr_id in configured.items():
+        if tr_id in _MISPRINTS:
+            log.warning(
+                "⚠️ tr_id.%s is %s in the settings, a misprint of %s, which is used",
+                name,
+                tr_id,
+                _MISPRINTS[tr_id],
+            )
+    return {name: _MISPRINTS.get(tr_id, tr_id) for name, tr_id in configured.items()}
