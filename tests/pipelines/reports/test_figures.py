@@ -24,7 +24,7 @@ from engine.store import Store, ledger
 from engine.store.metadata import store_collected_symbols
 from pipelines.history.session_status import store_status
 from pipelines.reports.figures import SessionFigures, read_session_figures
-from tests.databases import fresh_database
+from tests.databases import LONG, fresh_database
 from tests.pipelines.conftest import bars
 from tests.pipelines.reports.plain_figures import read_minutes
 
@@ -185,7 +185,7 @@ def count(url: str, now: datetime, *, with_missing: bool = True) -> SessionFigur
 
 
 @settings(
-    max_examples=20,
+    max_examples=60 if LONG else 6,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # to shrink a history takes minutes
 )
