@@ -60,7 +60,7 @@ def refused(krt, *arguments: str, says: str, **environment: str) -> None:
         (["validate", "--from", "2026-11-26", "--to=2026-11-20"], "exchange them"),
         (["trades", "--date", "26-11-25"], "write YYYY-MM-DD"),
         (["live", "--stock", "5930"], "is 005930 meant?"),
-        (["live", "--stock", "samsung"], "'samsung' is not a symbol; known forms are"),
+        (["live", "--stock", "samsung"], "'samsung' is not a stock's code"),
     ],
 )
 def test_wrong_arguments(krt, arguments, says):

@@ -40,7 +40,8 @@ def test_every_session_has_possible_bars(seed: int, day: date, code: str) -> Non
     assert bars.filter((pl.col("high") < high) | (pl.col("low") > low)).is_empty()
     assert (bars["volume"] > 0).all()
     expected = bars.filter(hours.is_label(pl.col("label")))
-    assert expected.height > (10 if code == "900110" else 0.9 * hours.labels().len())
+    # Of a stock that trades once in half an hour hypothesis finds days with a handful of bars.
+    assert expected.height > (2 if code == "900110" else 0.9 * hours.labels().len())
     for name in ("open", "high", "low", "close"):
         ticks = [symbol.tick_size(price) for price in bars[name]]
         off = (bars[name] / pl.Series(ticks) + 1e-6) % 1
