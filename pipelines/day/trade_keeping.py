@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NOT_KEPT = "neither the database nor the disk took them"
 CLASH = "another trade has this volume of the session"
 FRAMES_LOST = "nobody had read them in time"
-_TOGETHER = 1.0  # seconds that trades wait to be stored together
+_TOGETHER = 3.0  # seconds that trades wait: a commit of few costs as much as one of many
 _SLOW = 5.0  # seconds for a commit: what has come meanwhile goes to disk then
 _MOST_WAITING = 500_000  # trades in memory
 _MOST_REJECTED = 10_000
@@ -118,7 +118,7 @@ class TradeKeeper:
             self._note_lost(self._trades.rows)
 
     async def _store_trades(self) -> None:
-        """Store trades, those of a second together; go on beside a commit that takes long."""
+        """Store trades, those of a few seconds together; go on beside a commit that takes long."""
         began = self._clock.now()
         while True:
             await self._clock.sleep(_TOGETHER)
