@@ -91,6 +91,7 @@ def day_view(
     log_lines = list(log.lines)
     top = [_heading(stats, now, t, width), _totals(stats, counts, t, width)]
     top[1:1] = _feed(stats, t)
+    told = {log.trouble, *log_lines[-1:]}  # above all else
     if log.trouble and log.trouble not in log_lines[-1:]:
         top += wrapped(log.trouble, width, style="yellow")
     for line in log_lines[-1:]:
@@ -106,17 +107,26 @@ def day_view(
     if volatility and room > len(volatility) + 2:
         parts.append(volatility)
         room -= len(volatility)
-    earlier = [line for text in log_lines[:-1] for line in wrapped(text, width, style="dim")]
     shown = [part for part in parts if part]
-    blanks = len(shown) - 1
-    if room >= blanks + 2 and earlier:
-        shown.append(earlier[-(room - blanks - 1) :])
-        room -= len(shown[-1])
+    earlier = [wrapped(text, width, style="dim") for text in log_lines if text not in told]
+    if last := _last(earlier, room - len(shown)):
+        shown.append(last)
+        room -= len(last)
     apart = room >= len(shown) - 1
     lines = list(shown[0])
     for part in shown[1:]:
         lines += [Text(), *part] if apart else part
     return Group(*lines[:height])
+
+
+def _last(texts: list[list[Text]], room: int) -> list[Text]:
+    """Return the lines of the last texts that have room, each of them whole."""
+    found: list[Text] = []
+    for lines in reversed(texts):
+        if len(lines) + len(found) > room:
+            break
+        found[:0] = lines
+    return found
 
 
 def _first(lines: list[Text], room: int, t: Texts) -> list[Text]:

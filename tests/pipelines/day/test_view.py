@@ -264,3 +264,17 @@ async def test_t11_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Pa
     await writer.close()
     await early.close()
     assert {window._held.newest for window in ingestor.windows} == {now.now()}
+
+
+@pytest.mark.parametrize("height", range(8, 50))
+def test_a_line_of_the_log_is_shown_once_and_whole_or_not_at_all(height: int) -> None:
+    early, trouble, last = (
+        f"{name} {'and what it is about ' * 5}end of {name}"
+        for name in ("early", "trouble", "last")
+    )
+    lines = shown(busy_day(), 80, height, log=log_of(early, trouble, last, trouble=trouble))
+    written = " ".join(lines)
+    assert written.count("end of trouble") == written.count("end of last") == 1
+    begun, ended = written.count("early and"), written.count("end of early")
+    assert begun == ended <= 1
+    assert begun == 1 or height < 30
