@@ -126,7 +126,7 @@ def _is_sound() -> pl.Expr:
 
 @cache
 def is_crossed() -> pl.Expr:
-    """Return whether the best bid is above the best ask; a bid or ask of 0 means there is none."""
+    """Return whether the best bid is above the best ask; a bid or ask of 0 is that of nobody."""
     return ((pl.col("bid") > pl.col("ask")) & (pl.col("ask") > 0)).fill_null(value=False)
 
 

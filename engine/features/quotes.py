@@ -34,7 +34,7 @@ _FARTHEST = 8.0  # from the forward, in standard deviations
 
 @dataclass(frozen=True)
 class Quotes:
-    """What is fitted: arrays of shape (smiles, quotes), an infinite error where there is none."""
+    """What is fitted: arrays of shape (smiles, quotes), an infinite error where one is missing."""
 
     k: Floats  # ln(strike / forward)
     volatility: Floats  # a fraction per year

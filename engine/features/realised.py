@@ -10,8 +10,8 @@ A session of minute bars gives, in log returns:
   jumps", 2004), the mean over the same grids. A jump is in one return alone and nearly vanishes.
 - jump: realised less bipower, not below 0.
 - gap: the return from the last price of the session before to the first of this one. The night is
-  one return and has no volatility of its own; `whole` is realised plus its square. There is none
-  where the contract before was another one: a roll is no return.
+  one return and has no volatility of its own; `whole` is realised plus its square. It is
+  null where the contract before was another one: a roll is not a return.
 
 The opening auction's price is the first one. That of the closing auction, ten minutes after the
 last trade, is the last one, and so one more return of the session: it can be traded. A minute

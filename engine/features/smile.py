@@ -54,7 +54,7 @@ _FIRST_RHO = -0.3
 
 @dataclass(frozen=True)
 class Slices:
-    """Smiles by row: theta, rho, psi (all NaN where there is none), shape (n,)."""
+    """Smiles by row: theta, rho, psi (all NaN without a smile), shape (n,)."""
 
     theta: Floats
     rho: Floats
@@ -92,7 +92,7 @@ def fit_smiles(
     `k` is ln(strike / forward), `volatility` a fraction per year, `error` how far it may be off, in
     the same unit; all of shape (n, m), with an infinite error where a row has fewer quotes. `years`
     is the time to expiry, shape (n,). `below` are the slices of the same minutes one maturity
-    earlier, NaN where there is none. A row without quotes or time has none. `capped`: psi is held
+    earlier, NaN without one. A row without quotes or time gets no smile. `capped`: psi is held
     below psi' theta / theta', too.
     """
     fit = _Fit(k, volatility, error, years, below or no_slices(len(years)), capped=capped)

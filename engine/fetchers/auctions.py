@@ -36,7 +36,7 @@ class AuctionFetcher(StreamFetcher):
         return (StockExpectation if of_stock else ExpectedPrices)(request.symbol.subject)
 
     def read(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return the expectations of the session's auctions; price null where there is none yet."""
+        """Return the expectations of the session's auctions; price null until there is one."""
         read = self._stock if request.symbol.is_of_stock else self._future
         return read(answer, request).with_columns(
             pl.when(pl.col("price") > 0).then("price").alias("price"),

@@ -45,7 +45,7 @@ class DerivativeBarFetcher(BarFetcher):
         """Keep a contract's state: the first of a minute, nearest to its end.
 
         It has no time of its own. While our clock is off by minutes we cannot ask right after the
-        end of one of KIS's, so it is no state of a minute's end then: it is kept aside.
+        end of one of KIS's, so then it does not say how a minute ended: it is kept aside.
         """
         symbol = answer.symbol
         if self._last_states.get(symbol) == stamp or not isinstance(parse(symbol), Contract):

@@ -60,7 +60,7 @@ class NightChainFetcher(OptionChainFetcher):
     def _listed(
         self,
         request: ChainRequest,
-        board: pl.DataFrame,  # noqa: ARG002 - there is none
+        board: pl.DataFrame,  # noqa: ARG002 - nights have no board
         master: pl.DataFrame,
     ) -> pl.DataFrame:
         return options_of(master, option_series(request.series), request.maturity)

@@ -212,7 +212,7 @@ class OptionChainFetcher(PriceFetcher):
         return self.minute_by_kis(request.minute, span, symbol, *filter(None, answers))
 
     async def _fetch_board(self, request: ChainRequest) -> Answer | None:
-        """Return the answer about the board; None where there is none to ask for."""
+        """Return the answer about the board; None for a chain that has no board."""
         question = OptionBoard(request.maturity, option_series(request.series).market_class)
         return await self._ask(question, request, lambda a: all(map(a.rows, _SIDES)))
 

@@ -22,7 +22,7 @@ def front_series(
 
     With `night` also those of the nights among the bars (futures_night_1m): a night belongs to the
     front month of the trading day that follows it. Their symbol says that they are of a night
-    (A01612_NIGHT). Without it there is none, whatever the bars hold.
+    (A01612_NIGHT). Without it nights are left out, whatever the bars hold.
 
     Needs timestamp (KST), symbol, open, high, low, close, volume. A contract is the front month up
     to and including its last trading day. Adds `adjustment` (index points), see `rolls`; `adjusted`

@@ -65,7 +65,7 @@ def by_metric(matrices: pl.LazyFrame, metrics: list[str]) -> pl.LazyFrame:
 def with_summary(
     bars: pl.LazyFrame, summaries: pl.LazyFrame, series: str = "KOSPI200"
 ) -> pl.LazyFrame:
-    """Return the bars with the chain's summary of the minute before; null where there is none.
+    """Return the bars with the chain's summary of the minute before; null without one.
 
     Of the maturities of a series, the nearest one with a summary at that minute is taken. A bar
     stamped 09:00 ends at 09:00:00. The snapshot of minute 09:00 is taken within the minute after

@@ -22,7 +22,7 @@ def with_session_hours(bars: pl.LazyFrame) -> pl.LazyFrame:
     """Return the bars that lie in a daytime session, with its date and its hours.
 
     Needs `symbol` and `timestamp` (KST, end of the minute). Adds `session` (date) and the moments
-    `opens`, `continuous_end`, `auction` (null where there is none: a contract's last day) and
+    `opens`, `continuous_end`, `auction` (null on a contract's last day, which has no auction) and
     `last_stamp`. Late openings, CSAT days and last trading days have their own hours. Bars outside
     their session, and of days or codes that the calendar does not know, are left out.
     """

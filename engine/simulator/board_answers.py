@@ -151,7 +151,7 @@ def _index_row(code: str, name: str, price: float, before: float) -> dict[str, s
 
 
 def _refuse_at_night(query: Query) -> None:
-    """Refuse a board of the night: there is none. Raises Refusal."""
+    """Refuse a board of the night, which KIS does not have. Raises Refusal."""
     if query["FID_COND_MRKT_DIV_CODE"] in NIGHT_MARKETS:
         raise wrong_field("FID_COND_MRKT_DIV_CODE")
 
