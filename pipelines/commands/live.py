@@ -62,7 +62,8 @@ def live(
     date
         the session to simulate; the latest one by default
     speed
-        of a simulation: 1 (wall clock), N times faster, or max; by default about a minute a day
+        of a simulation: 1 (wall clock), N times faster, or max; by default 480
+        times, a minute a day, if the machine is that fast
     start
         of a simulation: the time of day (KST, HH:MM) at which the collector is started; by default
         a quarter of an hour before the open

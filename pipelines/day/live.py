@@ -56,7 +56,7 @@ from pipelines.universes import resolve_universes
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SPEED = "480"  # a day of 7½ hours in about a minute
+DEFAULT_SPEED = "480"  # a day of 7½ hours in a minute, where the machine is that fast
 SIMULATION = "🚀 this is a simulation"
 HOW_TO_GO_LIVE = (
     "; with app_key and app_secret in config.json or KRT_APP_KEY and"
