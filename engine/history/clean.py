@@ -153,7 +153,7 @@ def _days_with_bars(
 
 
 def _has_possible_values() -> pl.Expr:
-    """Say whether prices are whole KRW above zero that fit each other, and the volume is none."""
+    """Say whether prices are whole KRW above zero that fit each other, and no volume below it."""
     opened, high, low, close = (pl.col(name) for name in PRICES)
     whole = [((price - price.round()).abs() < 1e-6) for price in (opened, high, low, close)]
     ordered = (low > 0) & (low <= pl.min_horizontal(opened, close))

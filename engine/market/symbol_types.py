@@ -171,7 +171,7 @@ class Night(_Derivative):
         return f"{self.contract.name_ko} 야간"
 
     def session(self, day: date, *, night: bool = True) -> Session | None:
-        """Return the night that begins on the day; None if there is none, or only a day asked."""
+        """Return the night that begins on the day; None if none does, or only a day is asked."""
         return super().session(day, night=True) if night else None
 
 
@@ -280,7 +280,7 @@ class FrontNight(_Symbol):
         return Night(f"{found.code}{NIGHT_SUFFIX}", found.product, found.maturity)
 
     def session(self, day: date, *, night: bool = True) -> Session | None:
-        """Return the night that begins on the day; None if there is none, or only a day asked."""
+        """Return the night that begins on the day; None if none does, or only a day is asked."""
         return session(Market.NIGHT, day) if night else None
 
     def tick_size(self, price: float) -> float:
@@ -358,7 +358,7 @@ class NightChain(OptionChain):
         return f"{super().name_ko} 야간"
 
     def session(self, day: date, *, night: bool = True) -> Session | None:
-        """Return the night that begins on the day; None if there is none, or only a day asked."""
+        """Return the night that begins on the day; None if none does, or only a day is asked."""
         return super().session(day, night=True) if night else None
 
 

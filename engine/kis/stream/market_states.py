@@ -128,7 +128,7 @@ class MarketStates:
 def _after(
     known: _Event | None, code: str, moment: datetime, kind: str, *, is_on: bool
 ) -> _Event | None:
-    """Return an event after a record: begun, gone on with, or ended; None if there is none."""
+    """Return an event after a record: begun, gone on with, or ended; None without one."""
     in_auction = (
         kind == BREAKER
         and known is not None

@@ -23,7 +23,7 @@ def next_price(price: Floats, ticks: Ticks, count: int = 1) -> Floats:
 
 
 def previous_price(price: Floats, ticks: Ticks, count: int = 1) -> Floats:
-    """Return the price `count` ticks lower; 0 where there is none, which KIS writes for no bid."""
+    """Return the price `count` ticks lower; 0 below the lowest, as KIS writes where nobody bids."""
     step = _hundredths(price - 1e-6, ticks)  # 2,000 KRW is left by a tick of 1, not of 5
     return np.asarray(np.maximum(np.round(price - count * step / 100, 2), 0.0))
 

@@ -109,7 +109,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a whole backup. Raises InputError if there is none."""
+    """Return the manifest of a whole backup. Raises InputError without one."""
     file = folder / MANIFEST
     if not file.is_file() or _UNFINISHED.fullmatch(folder.resolve().name):
         newest = newest_backup(folder)
