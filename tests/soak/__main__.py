@@ -4,6 +4,7 @@
     just soak --sessions 250 --seed 7 --only 113        session 113 of that season again
     just soak --sessions 250 --seed 7 --only 126-250    the second half of it
     just soak --sessions 25 --seed 7 --one-life         a month of one process: does it grow?
+    just soak --sessions 250 --seed 7 --last-hours      a year's sessions, each in its last hour
 
 Ends with 1 at the first promise that is not kept: with the report of what was played until then,
 and one line that reproduces it.
@@ -116,13 +117,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--from", type=date.fromisoformat, default=FROM, help=f"first day ({FROM})")
     parser.add_argument("--only", type=_numbers, help="play this session alone, or FIRST-LAST")
     parser.add_argument("--one-life", action="store_true", help="nothing ends the collector")
+    last_hours = "begin each session in its last hour"
+    parser.add_argument("--last-hours", action="store_true", help=last_hours)
     parser.add_argument("--report", type=Path, help="write the result as Markdown")
     asked = parser.parse_args(arguments)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     start = vars(asked)["from"]
-    season = plan_season(seed, start, asked.sessions, asked.only, one_life=asked.one_life)
-    one_life = " --one-life" if asked.one_life else ""
-    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{one_life}"
+    season = plan_season(
+        seed,
+        start,
+        asked.sessions,
+        asked.only,
+        one_life=asked.one_life,
+        last_hours=asked.last_hours,
+    )
+    kinds = " --one-life" * asked.one_life + " --last-hours" * asked.last_hours
+    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{kinds}"
     console = Console()
     began = time.monotonic()
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731

@@ -19,12 +19,13 @@ MINUTE = timedelta(minutes=1)
 
 
 class Orders(BaseModel):
-    """What a child is told when it is started; `seed` to `one_life` name the season."""
+    """What a child is told when it is started; `seed` to `last_hours` name the season."""
 
     seed: int
     days: tuple[date, ...]
     first: int  # the number of the season's first session
     one_life: bool
+    last_hours: bool
     start: datetime
     url: str
     folder: Path

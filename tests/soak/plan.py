@@ -43,6 +43,7 @@ DST_CHANGES = (
     date(2026, 11, 2),
 )  # the sessions after one in a zone above
 BEFORE_OPEN = timedelta(minutes=15)
+LAST_HOUR = timedelta(minutes=60)
 QUIET_BEFORE = timedelta(minutes=20)  # the close is sealed; a quiet session is begun then
 
 KINDS = {  # what may happen, and how often in comparison with the rest
@@ -163,17 +164,19 @@ class Season:
     """Consecutive sessions from a date on, numbered from 1; the last one is quiet.
 
     In one life nothing ends the collector: it is to show that months of work do not make it grow.
+    In `last_hours` each session is begun in its last hour: a year of them then fits into hours.
     """
 
     seed: int
     days: tuple[date, ...]
     first: int = 1
     one_life: bool = False
+    last_hours: bool = False
 
     def __getitem__(self, number: int) -> SessionPlan:
         day = self.days[number - self.first]
         quiet = number == self.last
-        drawn = draw(self.seed, number, day, quiet=quiet)
+        drawn = draw(self.seed, number, day, quiet=quiet, last_hour=self.last_hours)
         if not self.one_life:
             return drawn
         harmless = tuple(e for e in drawn.events if e.what not in ENDS_THE_PROCESS)
@@ -200,16 +203,25 @@ class Season:
 
 
 def plan_season(
-    seed: int, start: date, count: int, only: range | None = None, *, one_life: bool = False
+    seed: int,
+    start: date,
+    count: int,
+    only: range | None = None,
+    *,
+    one_life: bool = False,
+    last_hours: bool = False,
 ) -> Season:
     """Return a season of `count` sessions, or `only` those of these numbers, and a quiet one."""
     days = sessions.session_dates(Market.DERIVATIVES, start, start + timedelta(days=2 * count + 60))
     played = only or range(1, count + 1)
-    return Season(seed, tuple(days[played.start - 1 : played.stop]), played.start, one_life)
+    dates = tuple(days[played.start - 1 : played.stop])
+    return Season(seed, dates, played.start, one_life, last_hours)
 
 
-def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPlan:
-    """Draw a session; a quiet one has fine weather and no events."""
+def draw(
+    seed: int, number: int, day: date, *, quiet: bool = False, last_hour: bool = False
+) -> SessionPlan:
+    """Draw a session, or only its last hour; a quiet one has fine weather and no events."""
     chance = random.Random(f"{seed}/{number}")  # noqa: S311
     feed, polling = _configuration(seed, number, chance)
     night = feed.night and number % SAME_FEED == SAME_FEED - 1 and is_held_at_night(day)
@@ -228,7 +240,7 @@ def draw(seed: int, number: int, day: date, *, quiet: bool = False) -> SessionPl
     if night:  # what is drawn for a market is of the day
         market, moves = ORDINARY, Scenario()
     scenario = scenario.model_copy(update={"move": moves.move, "halt": moves.halt})
-    starts = _start(day, chance, night=night)
+    starts = _start(day, chance, night=night, last_hour=last_hour)
     drawn = SessionPlan(
         number, day, starts, feed, polling, zone, weather, scenario, (), stream, market, night
     )
@@ -259,12 +271,14 @@ def earliest_start(day: date, *, night: bool = False) -> datetime:
     return _session(day, night=night).opens - BEFORE_OPEN
 
 
-def _start(day: date, chance: random.Random, *, night: bool) -> datetime:
+def _start(day: date, chance: random.Random, *, night: bool, last_hour: bool) -> datetime:
     """Draw when it is started: in time, or at some minute after two hours, to catch up."""
-    first = earliest_start(day, night=night) + 120 * MINUTE
-    last = _session(day, night=night).sealed_at - 5 * MINUTE
-    late = first + MINUTE * chance.randrange(int((last - first) / MINUTE))
-    return earliest_start(day, night=night) if chance.random() < IN_TIME else late
+    sealed_at = _session(day, night=night).sealed_at
+    earliest = earliest_start(day, night=night)
+    first = sealed_at - LAST_HOUR if last_hour else earliest + 120 * MINUTE
+    late = first + MINUTE * chance.randrange(int((sealed_at - 5 * MINUTE - first) / MINUTE))
+    in_time = chance.random() < IN_TIME and not last_hour
+    return earliest if in_time else late
 
 
 def _session(day: date, *, night: bool) -> Session:

@@ -98,6 +98,7 @@ class Player:
             days=season.days,
             first=season.first,
             one_life=season.one_life,
+            last_hours=season.last_hours,
             start=start,
             url=self._server.url,
             folder=self._data.folder,

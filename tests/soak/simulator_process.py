@@ -64,7 +64,7 @@ async def obey(port: int, orders: Orders) -> None:
     _, line = await loop.create_connection(Line, "127.0.0.1", port)
     line.lost = lambda: words.put_nowait(None)
     clock = FollowingClock(orders.start, line, words.put_nowait)
-    season = Season(orders.seed, orders.days, orders.first, orders.one_life)
+    season = Season(orders.seed, orders.days, orders.first, orders.one_life, orders.last_hours)
     while (order := await words.get()) is not None:
         began = time.process_time()
         crowded = await _serve(season, int(order.split()[1]), clock, orders.port, words)

@@ -44,6 +44,7 @@ def orders(tmp_path: Path) -> Orders:
         days=season.days,
         first=season.first,
         one_life=False,
+        last_hours=False,
         start=START,
         url="",
         folder=tmp_path,

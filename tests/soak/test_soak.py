@@ -15,6 +15,8 @@ import pytest
 
 from engine import schemas
 from engine.clock import VirtualClock, WallClock
+from engine.market import sessions
+from engine.market.sessions import Market
 from engine.market.symbols import parse
 from engine.simulator.faults.scenario import Scenario
 from engine.simulator.faults.stream_rules import StreamRule
@@ -26,7 +28,14 @@ from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.fault_scenarios import KINDS
 from tests.soak.markets import ORDINARY, WILD
-from tests.soak.plan import ENDS_THE_PROCESS, Season, SessionPlan, earliest_start, plan_season
+from tests.soak.plan import (
+    ENDS_THE_PROCESS,
+    LAST_HOUR,
+    Season,
+    SessionPlan,
+    earliest_start,
+    plan_season,
+)
 from tests.soak.play import Outcome, Player
 from tests.soak.promise import Promise, sessions_with_bars
 from tests.soak.report import Played, rows, slope, what_grows
@@ -98,8 +107,21 @@ def test_in_one_life_nothing_ends_the_process_and_the_rest_is_as_drawn() -> None
         assert spared[number].drawn == [w for w in drawn[number].drawn if w not in ends]
 
 
-def test_a_season_of_250_sessions_has_every_special_day_and_fault() -> None:
-    season = plan_season(7, FROM, 250)
+def test_in_last_hours_each_session_is_begun_in_its_last_hour_and_the_rest_is_as_drawn() -> None:
+    drawn, late = plan_season(7, FROM, 40), plan_season(7, FROM, 40, last_hours=True)
+    for number in range(1, 41):
+        session = late[number]
+        market = Market.NIGHT if session.night else Market.DERIVATIVES
+        held = sessions.session(market, session.day)
+        assert held is not None
+        assert held.sealed_at - LAST_HOUR <= session.starts < held.sealed_at
+        assert all(event.at >= session.starts for event in session.events)
+        assert (session.feed, session.stream) == (drawn[number].feed, drawn[number].stream)
+
+
+@pytest.mark.parametrize("last_hours", [False, True])
+def test_a_season_of_250_sessions_has_every_special_day_and_fault(*, last_hours: bool) -> None:
+    season = plan_season(7, FROM, 250, last_hours=last_hours)
     drawn = {what for number in range(1, 251) for what in season[number].drawn}
     assert {"fine", "rough", "storm", "drawn", "kill", "server", "away", "second"} <= drawn
     rules = [rule for number in range(1, 251) for rule in season[number].scenario.rule]
