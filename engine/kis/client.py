@@ -11,7 +11,6 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from engine.errors import (
     KisUnreachable,
 )
 from engine.files import private_folder, remove_unfinished
+from engine.kis.accounts import Account, pick_account
 from engine.kis.answer import Answer, read_body, without_secrets
 from engine.kis.auth import SAME_TOKEN, Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
@@ -44,29 +44,7 @@ log = logging.getLogger(__name__)
 __all__ = ["KisClient", "Priority"]
 
 _TRIES = 5  # of a call without a deadline
-_KEY_RETRY = timedelta(minutes=10)  # a refused key is tried again: it may have been renewed
-_REJECTIONS = 5  # of tokens in a row, and no token of the key is of use
 _BETWEEN_TRIES = Backoff(first=0.5, longest=8.0, jitter=0.5)
-
-
-@dataclass
-class _Account:
-    """One app key: its token and its budget."""
-
-    key: AppKey
-    tokens: TokenKeeper
-    pace: Pace
-    queue: int = 0  # calls that wait for a token or their turn
-    refused: KisKeyRefused | None = None  # why KIS did not accept this key, …
-    refused_at: datetime | None = None  # … and when it was last tried
-    rejections: int = 0  # of its tokens by KIS, since the last answer
-
-    @property
-    def trouble(self) -> str | None:
-        """Say why no call with this key can succeed at present; None if one may."""
-        if self.rejections >= _REJECTIONS:
-            return "KIS rejects the tokens that it gives"
-        return self.tokens.trouble
 
 
 class KisClient:
@@ -101,7 +79,6 @@ class KisClient:
         self._circuit = Circuit(clock)
         self._skew = Skew(tells_time=self._transport.tells_time)
         self._accounts = [self._open_account(key) for key in settings.app_keys]
-        self._own_paces: dict[tuple[int, str], Pace] = {}
 
     @property
     def calls(self) -> int:
@@ -205,7 +182,7 @@ class KisClient:
         `trading` says whether a registration must have data at a moment.
         """
         address, secrets = stream_address(self._settings.base_url), self.secrets
-        parts = [(account.key, self._stem(account.key)) for account in self._accounts]
+        parts = [(account.key, account.stem) for account in self._accounts]
         keepers = [ApprovalKeeper(self._transport, *part, self.clock, secrets) for part in parts]
         return [
             StreamConnection(
@@ -218,9 +195,7 @@ class KisClient:
         """Close connections and files."""
         self._circuit.close()
         for account in self._accounts:
-            await account.tokens.close()
-        for pace in [*(a.pace for a in self._accounts), *self._own_paces.values()]:
-            pace.close()
+            await account.close()
         await self._transport.close()
 
     async def _try(
@@ -240,7 +215,7 @@ class KisClient:
                     raise
                 continue
             except _KeyRefused:
-                continue  # with another key; if none is left, _pick_account raises KIS's refusal
+                continue  # with another key; if none is left, pick_account raises KIS's refusal
             except (KisPaceExceeded, KisUnreachable) as error:
                 attempt.note_failure(error)
                 if deadline is None and attempt.failures >= _TRIES:
@@ -250,7 +225,7 @@ class KisClient:
     async def _send_once(
         self, request: Request, priority: Priority, attempt: _Attempt, *, patient: bool
     ) -> Answer:
-        account = self._pick_account()
+        account = pick_account(self._accounts, self.clock.now())
         account.queue += 1
         try:
             attempt.waits_for = "a token"
@@ -280,7 +255,7 @@ class KisClient:
             raise KisTokenRejected(*error.args, msg_cd=error.msg_cd) from None
         except KisKeyRefused as error:
             if len(self._accounts) > 1:  # a single key stays: the next call tries it again
-                self._suspend(account, error)
+                account.suspend(error, self.clock.now())
                 raise _KeyRefused from error
             raise
         account.rejections = 0
@@ -295,11 +270,11 @@ class KisClient:
         )
 
     async def _wait_turn(
-        self, account: _Account, request: Request, priority: Priority, attempt: _Attempt
+        self, account: Account, request: Request, priority: Priority, attempt: _Attempt
     ) -> bool:
         """Wait for the paces and, while KIS is down, for its return. True: this call probes it."""
         if request.own_pace:
-            own = self._own_pace(account, request)
+            own = account.own_pace(request, self.clock)
             await own.wait_turn(priority, attempt.failures)
             await account.pace.wait_turn(priority, FIRST_IN_LINE)
             own.postpone()
@@ -333,60 +308,25 @@ class KisClient:
             },
         )
 
-    async def _await_token(self, account: _Account, token: Awaitable[Token]) -> Token:
+    async def _await_token(self, account: Account, token: Awaitable[Token]) -> Token:
         """Return the token once it is there; suspend the key if KIS gives none for it."""
         try:
             return await token
         except KisKeyRefused as error:
-            self._suspend(account, error)
+            account.suspend(error, self.clock.now())
             raise _KeyRefused from error
 
-    def _suspend(self, account: _Account, error: KisKeyRefused) -> None:
-        """Make no calls with this app key for a while; the others go on."""
-        if account.refused is None:
-            log.error("❌ an app key is suspended: %s", error)
-        account.refused = error
-        account.refused_at = self.clock.now()
-
-    def _pick_account(self) -> _Account:
-        """Choose the key with the shortest queue: that spreads any mix of symbols evenly."""
-        usable = [account for account in self._accounts if self._is_usable(account)]
-        if not usable:
-            known = self._accounts[0].refused
-            raise KisKeyRefused(
-                known.args[0] if known else "no key", msg_cd=known.msg_cd if known else None
-            )
-        usable = [account for account in usable if not account.trouble] or usable
-        return min(usable, key=lambda account: account.queue / account.pace.per_second)
-
-    def _is_usable(self, account: _Account) -> bool:
-        if account.refused is None or account.refused_at is None:
-            return True
-        return self.clock.now() - account.refused_at >= _KEY_RETRY
-
-    def _own_pace(self, account: _Account, request: Request) -> Pace:
-        key = (self._accounts.index(account), request.path)
-        if key not in self._own_paces:
-            stem = self._stem(account.key)
-            path = stem.with_name(f"{stem.name}-{request.tr_id}.pace")
-            self._own_paces[key] = Pace(path, request.own_pace or 1.0, self.clock)
-        return self._own_paces[key]
-
-    def _open_account(self, key: AppKey) -> _Account:
-        stem = self._stem(key)
+    def _open_account(self, key: AppKey) -> Account:
+        stem = self._folder / file_stem(self._settings.base_url, key.app_key.get_secret_value())
         file = stem.with_name(f"{stem.name}-token")
         tokens = TokenKeeper(self._transport, key, file, self.clock, self.secrets)
         path = stem.with_name(f"{stem.name}.pace")
-        return _Account(key, tokens, Pace(path, self._settings.calls_per_second, self.clock))
+        return Account(key, stem, tokens, Pace(path, self._settings.calls_per_second, self.clock))
 
     def secrets(self) -> list[str]:
         """Return what must never be shown, of all keys: KIS's words might repeat any of it."""
         held = (secret for account in self._accounts for secret in account.tokens.secrets())
         return [secret for secret in held if secret]
-
-    def _stem(self, key: AppKey) -> Path:
-        app_key = key.app_key.get_secret_value()
-        return self._folder / file_stem(self._settings.base_url, app_key)
 
 
 class _KeyRefused(Exception):

@@ -1,5 +1,8 @@
 """The frozen types of symbols: what the market knows about each; `symbols.parse` makes them.
 
+Those of option chains are in `chain_types`, of other venues in `venues`, of what is told only once
+in `told_once`.
+
 A contract's nights are a symbol of their own, stored in a table of their own: whoever asks for
 A01612 can get no bar of a night.
 """
@@ -18,21 +21,17 @@ from engine.market.codes import contract_code
 from engine.market.hours import Market, Session, session
 from engine.market.products import (
     STOCK_TICKS,
-    OptionSeries,
     Product,
     Ticks,
     tick_size,
 )
-from engine.market.told_once import ToldOnce
 from engine.market.trading_days import check_range, next_trading_day_from, rules
-from engine.market.venues import VenueStock
 
-CHAIN_MARKET = "chain"  # what the ledger of gaps calls the market of option chains
 NIGHT_TABLE, NIGHT_SUFFIX = "futures_night_1m", "_NIGHT"
 
 
 @dataclass(frozen=True)
-class _Symbol(ABC):
+class BaseSymbol(ABC):
     """What all symbols have. `code` is the text under which everything is stored."""
 
     code: str
@@ -62,7 +61,7 @@ class _Symbol(ABC):
 
 
 @dataclass(frozen=True)
-class Stock(_Symbol):
+class Stock(BaseSymbol):
     """A share, ETF or ETN. Prices in KRW."""
 
     market = Market.STOCKS
@@ -90,7 +89,7 @@ class Stock(_Symbol):
 
 
 @dataclass(frozen=True)
-class _Derivative(_Symbol):
+class _Derivative(BaseSymbol):
     """What futures and options share. `maturity` is YYYYMM, of weekly options YYMMWW."""
 
     product: Product
@@ -136,7 +135,7 @@ class _Derivative(_Symbol):
         last = self.last_day
         if night:
             return session(Market.NIGHT, day) if check_range(day) < last else None
-        return None if check_range(day) > last else _day_session(day, last)
+        return None if check_range(day) > last else day_session(day, last)
 
     def tick_size(self, price: float) -> float:
         """Return the smallest price step at that price, index points."""
@@ -187,7 +186,7 @@ class Option(_Derivative):
 
 
 @dataclass(frozen=True)
-class FrontMonth(_Symbol):
+class FrontMonth(BaseSymbol):
     """The contract of a futures product nearest to its expiry, whichever that is on a day."""
 
     product: Product
@@ -246,7 +245,7 @@ class FrontMonth(_Symbol):
 
 
 @dataclass(frozen=True)
-class FrontNight(_Symbol):
+class FrontNight(BaseSymbol):
     """The nights of the contract in front. One belongs to the trading day that follows it."""
 
     front: FrontMonth
@@ -288,114 +287,6 @@ class FrontNight(_Symbol):
         return tick_size(self.ticks, price)
 
 
-@dataclass(frozen=True)
-class OptionChain(_Symbol):
-    """The options of a series with one maturity: YYYYMM, of weekly series YYMMWW."""
-
-    series: OptionSeries
-    maturity: str
-
-    market = Market.DERIVATIVES
-    table = "option_chain_raw"
-
-    @property
-    def product(self) -> Product:
-        """The future that underlies and hedges the options."""
-        return self.series.future
-
-    @property
-    def ticks(self) -> Ticks:
-        """(From this price on, smallest step) ascending, index points."""
-        return self.series.call.ticks
-
-    @property
-    def ledger_market(self) -> str:
-        """What the ledger of gaps calls the market."""
-        return CHAIN_MARKET
-
-    @property
-    def last_day(self) -> date:
-        """The last trading day, nominal where that lies beyond the calendar."""
-        return expiries.last_day(self.series.name, self.maturity)
-
-    @property
-    def name_en(self) -> str:
-        """Its name for people in English: KOSPI200 options 2026-12."""
-        return names.english_chain(self.series.name, self.maturity)
-
-    @property
-    def name_ko(self) -> str:
-        """Its name for people in Korean: 코스피200 옵션 2026년 12월물."""
-        return names.korean_chain(self.series.name, self.maturity)
-
-    def session(self, day: date, *, night: bool = False) -> Session | None:
-        """Return the chain's session on the day, shorter on its last day, None after it."""
-        last = self.last_day
-        if night:
-            return session(Market.NIGHT, day) if check_range(day) < last else None
-        return None if check_range(day) > last else _day_session(day, last)
-
-    def expected_stamps(self, day: date) -> pl.Series:
-        """Return every minute of the session: the wait for the auction has snapshots, too."""
-        found = self.session(day)
-        return found.minute_grid() if found else pl.Series("stamp", [], pl.Datetime("us"))
-
-
-@dataclass(frozen=True)
-class NightChain(OptionChain):
-    """The nights of an option chain: 202612_KOSPI200_NIGHT, of whose options each is quoted."""
-
-    market = Market.NIGHT
-
-    @property
-    def name_en(self) -> str:
-        """Its name for people in English: KOSPI200 options 2026-12, night."""
-        return f"{super().name_en}, night"
-
-    @property
-    def name_ko(self) -> str:
-        """Its name for people in Korean: 코스피200 옵션 2026년 12월물 야간."""
-        return f"{super().name_ko} 야간"
-
-    def session(self, day: date, *, night: bool = True) -> Session | None:
-        """Return the night that begins on the day; None if none does, or only a day is asked."""
-        return super().session(day, night=True) if night else None
-
-
-@dataclass(frozen=True)
-class FrontChain:
-    """The option chain of a series nearest to its expiry, whichever that is on a day."""
-
-    series: OptionSeries
-
-    def on(self, day: date) -> OptionChain:
-        """Return the chain in front on the day. Raises CalendarRangeError."""
-        return option_chain(self.series, expiries.front_maturity(self.series.name, day))
-
-
-def option_chain(series: OptionSeries, maturity: str) -> OptionChain:
-    """Return the chain of a series and maturity. Raises InputError for an impossible maturity."""
-    expiries.nominal_expiry(series.name, maturity)
-    return OptionChain(f"{maturity}_{series.name}", series, maturity)
-
-
-def night_chain(chain: OptionChain) -> NightChain:
-    """Return the nights of a chain."""
-    return NightChain(f"{chain.code}{NIGHT_SUFFIX}", chain.series, chain.maturity)
-
-
-Symbol = (
-    Stock
-    | VenueStock
-    | Contract
-    | FrontMonth
-    | OptionChain
-    | Option
-    | Night
-    | FrontNight
-    | ToldOnce
-)
-
-
-def _day_session(day: date, last_day: date) -> Session | None:
+def day_session(day: date, last_day: date) -> Session | None:
+    """Return the day session of derivatives, shorter on their last day."""
     return session(Market.DERIVATIVES, day, expiring=day == last_day)

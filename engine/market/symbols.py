@@ -1,6 +1,7 @@
 """Symbols: what a text from a user, a file or KIS means, and what the market knows about it.
 
-`parse` reads a text once, at the edge; everything else asks the frozen types (`symbol_types`):
+`parse` reads a text once, at the edge; everything else asks the frozen types (`symbol_types` and,
+of option chains, `chain_types`):
 
     Stock        005930, 0001A0, 00104K, Q500001   a share, ETF or ETN in KRX's regular session
     VenueStock   005930_NX, 005930_UN, …_AFTER     the same at another venue (`venues`)
@@ -24,25 +25,26 @@ from functools import lru_cache
 import polars as pl
 
 from engine.errors import CalendarRangeError, InputError
-from engine.market.codes import STOCK_CODE, maturity_and_strike, product_of
-from engine.market.products import OptionSeries, Product, option_series
-from engine.market.symbol_types import (
+from engine.market.chain_types import (
     CHAIN_MARKET,
-    NIGHT_SUFFIX,
-    Contract,
     FrontChain,
-    FrontMonth,
-    FrontNight,
-    Night,
     NightChain,
-    Option,
     OptionChain,
-    Stock,
-    Symbol,
     night_chain,
     option_chain,
 )
-from engine.market.told_once import parse_told_once
+from engine.market.codes import STOCK_CODE, maturity_and_strike, product_of
+from engine.market.products import OptionSeries, Product, option_series
+from engine.market.symbol_types import (
+    NIGHT_SUFFIX,
+    Contract,
+    FrontMonth,
+    FrontNight,
+    Night,
+    Option,
+    Stock,
+)
+from engine.market.told_once import ToldOnce, parse_told_once
 from engine.market.trading_days import depends_on_days
 from engine.market.venues import VENUES, VenueStock, at_venue
 
@@ -66,6 +68,18 @@ __all__ = [
     "parse",
     "parse_chain",
 ]
+
+Symbol = (
+    Stock
+    | VenueStock
+    | Contract
+    | FrontMonth
+    | OptionChain
+    | Option
+    | Night
+    | FrontNight
+    | ToldOnce
+)
 
 _STOCK = re.compile(rf"({STOCK_CODE})(?:_({'|'.join(VENUES)}))?")
 _FRONT = re.compile(r"([0-9A-Z]{3})(?:_FRONT)?")
