@@ -11,7 +11,7 @@ from tests.hostile.parsers import OF_ANSWERS, OF_BYTES
 from tests.paths import ROOT
 
 # Parsers with a randomised test elsewhere, or which another one of this file goes through.
-BARS, FRAMES = "engine/fetchers/test_bar_rules.py", "engine/kis/stream/test_frames.py"
+BARS, FRAMES = "engine/fetchers/test_bar_rules.py", "engine/kis/stream/test_any_frame.py"
 CODEC = "engine/kis/test_codec.py"
 TOLD, TRANSPORT = "engine/kis/stream/test_told_once.py", "engine/kis/test_transport.py"
 ANY_VALUES = "test_any_values_in_whole_records_are_accounted_for"

@@ -20,7 +20,7 @@ from strategies.backtesting.run import Backtest, backtest
 from strategies.backtesting.standing import standing_positions, trades_so_far
 from strategies.registry import STRATEGIES
 from tests.pipelines.conftest import DAY, FUTURE
-from tests.pipelines.reports.test_dashboard import Noon
+from tests.pipelines.reports.noon import Noon
 
 RULES = BacktestRules()
 END = datetime(2026, 11, 16, 15, 45)

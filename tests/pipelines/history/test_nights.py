@@ -23,7 +23,7 @@ from pipelines.history.request import why_gone
 from pipelines.history.session_status import validated_sessions
 from pipelines.history.validate import validate
 from tests.pipelines.history.damage import apply_damage, plan_damage
-from tests.pipelines.history.test_validate import stamps_found
+from tests.pipelines.history.findings import stamps_found
 from tests.pipelines.simulated import desk
 
 NIGHT = "A01612_NIGHT"

@@ -22,7 +22,7 @@ from pipelines.reports.dashboard.assets import STATIC, assets
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.server import PageServer
 from pipelines.texts import Texts, catalogue
-from tests.pipelines.reports.test_dashboard import Noon
+from tests.pipelines.reports.noon import Noon
 
 TOKEN = "a-token-of-some-length"
 Client = TestClient[Any, Any]

@@ -6,24 +6,17 @@ import base64
 import json
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
-import polars as pl
-import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.kis import codec
 from engine.kis.stream.cipher import StreamKey
-from engine.kis.stream.fields import LAYOUTS
-from engine.kis.stream.frames import OPTION_QUOTES, QUOTES, StreamRows, read_frames
-from engine.kis.stream.gather import gather
+from engine.kis.stream.frames import read_frames
 from engine.kis.stream.registrations import StreamRegistration
 from engine.market.products import MINI_KOSPI200
-from engine.schemas import BOOK, REJECTED_ROWS, TRADES
+from engine.schemas import REJECTED_ROWS, TRADES
+from tests.engine.kis.stream.rows_read import GOOD, column, reasons, trades
 from tests.engine.kis.stream.sample_frames import (
     FIRST_FUTURE,
     FUTURE_AT,
@@ -33,24 +26,9 @@ from tests.engine.kis.stream.sample_frames import (
     at,
     frame,
     futures,
-    made,
     records,
     stocks,
 )
-
-GOOD = [(FUTURE_AT, FIRST_FUTURE), (FUTURE_AT, SECOND_FUTURE), (STOCK_AT, THREE_STOCKS)]
-
-
-def trades(rows: StreamRows) -> list[dict[str, Any]]:
-    return rows.trades.to_pylist()
-
-
-def column(rows: StreamRows, name: str) -> list[Any]:
-    return rows.trades.column(name).to_pylist()
-
-
-def reasons(rows: StreamRows) -> list[str]:
-    return rows.rejected.column("reason").to_pylist()
 
 
 def test_the_real_frames_of_a_future_give_every_value() -> None:
@@ -314,82 +292,6 @@ def test_a_stock_is_of_the_date_that_its_record_names() -> None:
     assert column(rows, "session") == [date(2025, 7, 30)] * 2
 
 
-OPTION = {
-    "OPTN_SHRN_ISCD": "B01612A97",
-    "BSOP_HOUR": "100000",
-    "OPTN_PRPR": "12.35",
-    "LAST_CNQN": "2",
-    "ACML_VOL": "120",
-    "ACML_TR_PBMN": "370500",
-    "HTS_OTST_STPL_QTY": "5000",
-    "HTS_INTS_VLTL": "36.5",
-    "DELTA": "-0.4512",
-    "UNAS_HIST_VLTL": "76.6",
-}
-
-
-@pytest.mark.parametrize(
-    ("tr_id", "name"), [("H0IOCNT0", "B01612A97"), ("H0EUCNT0", "B01612A97_NIGHT")]
-)
-def test_an_option_gives_a_trade_and_its_greeks(tr_id: str, name: str) -> None:
-    moment = datetime(2026, 11, 20, 10, 0, 1)
-    rows = read_frames(at(moment, frame(tr_id, made(tr_id, OPTION | {"DYNM_PRC_LIMT_YN": "4"}))))
-    (trade,) = trades(rows)
-    assert (trade["symbol"], trade["price"], trade["size"]) == (name, 12.35, 2)
-    assert (trade["day_turnover"], trade["limit_state"]) == (370_500_000.0, "4")
-    (quote,) = rows.option_quotes.to_pylist()
-    assert quote["symbol"] == "B01612A97"  # as the snapshots of days and nights name it
-    assert (quote["iv"], quote["delta"], quote["historical_volatility"]) == (36.5, -0.4512, 76.6)
-    assert (quote["volume"], quote["open_interest"], quote["price"]) == (120, 5000, 12.35)
-    assert rows.option_quotes.schema == OPTION_QUOTES
-
-
-def test_a_book_gives_its_best_level_and_the_time() -> None:
-    best = {"FUTS_BIDP1": "1080.05", "FUTS_ASKP1": "1080.1", "BIDP_RSQN1": "3", "ASKP_RSQN1": "7"}
-    record = made("H0IFASP0", {"FUTS_SHRN_ISCD": "A05608", "BSOP_HOUR": "152953", **best})
-    rows = read_frames(at(FUTURE_AT, frame("H0IFASP0", record)))
-    (quote,) = rows.quotes.to_pylist()
-    assert list(quote.values())[1:] == [
-        "A05608",
-        datetime(2026, 7, 22, 15, 29, 53),
-        FUTURE_AT,
-        1080.05,
-        1080.1,
-        3,
-        7,
-    ]
-    assert rows.newest == quote["traded_at"]
-    assert rows.quotes.schema == QUOTES
-    assert len(rows.trades) == 0
-
-
-def test_a_book_of_a_future_is_read_with_all_its_levels() -> None:
-    levels = {}
-    for level in range(1, 6):
-        levels |= {
-            f"FUTS_BIDP{level}": f"{1080 - level}.05",
-            f"FUTS_ASKP{level}": f"{1080 + level}",
-        }
-        levels |= {f"BIDP_RSQN{level}": f"{level}0", f"ASKP_RSQN{level}": f"{level}1"}
-        levels |= {f"BIDP_CSNU{level}": f"{level}", f"ASKP_CSNU{level}": ""}
-    code = {"FUTS_SHRN_ISCD": "A05608", "BSOP_HOUR": "152953"}
-    good, bad = (made("H0IFASP0", code | levels | more) for more in ({}, {"BSOP_HOUR": "x"}))
-    rows = read_frames(at(FUTURE_AT, frame("H0IFASP0", bad, good), frame("H0IFASP0", good)))
-    assert rows.books.schema == BOOK
-    first, second = rows.books.to_pylist()
-    assert first == second  # the record after a rejected one is read at its place
-    assert (first["symbol"], first["told_at"]) == ("A05608", datetime(2026, 7, 22, 15, 29, 53))
-    for level in range(1, 6):
-        assert first[f"bid{level}"] == 1080 - level + 0.05
-        assert first[f"ask{level}"] == 1080 + level
-        assert (first[f"bid_size{level}"], first[f"ask_size{level}"]) == (
-            10 * level,
-            10 * level + 1,
-        )
-        assert (first[f"bid_orders{level}"], first[f"ask_orders{level}"]) == (level, None)
-    assert rows.rejected["reason"].to_pylist() == ["time cannot be read"]
-
-
 SECRET = StreamKey(key="k" * 32, iv="v" * 16)
 
 
@@ -413,67 +315,3 @@ def test_an_encrypted_frame_is_read_with_the_key_of_its_registration() -> None:
 def test_no_frames_are_no_rows() -> None:
     rows = read_frames([])
     assert (len(rows.trades), len(rows.rejected), rows.newest, rows.sums) == (0, 0, None, {})
-
-
-def check(rows: StreamRows) -> None:
-    """What holds of any text: every record is accounted for, and Postgres can store the rows."""
-    counts = rows.counts
-    torn = sum(r.startswith(("torn", "not a", "no fields", "cannot be d")) for r in reasons(rows))
-    trades_and_quotes = len(rows.trades) + len(rows.quotes)
-    counted = counts["expected prices"] + counts["without a trade"]
-    assert counts["records"] == trades_and_quotes + counted + counts["rejected"] - torn
-    for batch in (rows.trades, rows.quotes, rows.option_quotes, rows.rejected):
-        batch.validate(full=True)
-        for name in batch.schema.names:
-            if batch.schema.field(name).type == pa.string():
-                assert not any("\0" in text for text in batch.column(name).to_pylist() if text)
-    for name in ("session", "symbol", "traded_at", "price", "size", "day_volume"):
-        assert rows.trades.column(name).null_count == 0
-    assert all(size > 0 for size in column(rows, "size"))
-
-
-@given(st.lists(st.text(st.characters(), max_size=60), max_size=5))
-def test_no_text_raises(texts: list[str]) -> None:
-    heads = ["", "0|H0STCNT0|001|", "0|H0IFCNT0|", "1|H0IOCNT0|001|", "0|H0STASP0|x|"]
-    check(read_frames([(STOCK_AT, head + text) for text in texts for head in heads]))
-
-
-@given(st.data())
-def test_no_change_of_a_good_frame_raises(data: st.DataObject) -> None:
-    moment, text = data.draw(st.sampled_from(GOOD))
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(text)))
-        removed = data.draw(st.integers(0, 40))
-        text = text[:place] + data.draw(st.text(max_size=6)) + text[place + removed :]
-    rows = read_frames([*GOOD, (moment, text), *GOOD])
-    check(rows)
-    assert len(rows.trades) >= 10  # the good frames around it are not touched
-
-
-@given(st.data())
-def test_any_values_in_whole_records_are_accounted_for(data: st.DataObject) -> None:
-    tr_id = data.draw(st.sampled_from(sorted(LAYOUTS)))
-    value = st.text(st.characters(exclude_characters="^|"), max_size=8) | st.sampled_from(
-        ["", "0", "-1", "1080.3", "A05608", "005930", "B01612A97", "152953", "Y", "20250730"]
-    )
-    given_records = data.draw(
-        st.lists(st.lists(value, min_size=LAYOUTS[tr_id].width, max_size=70), max_size=3)
-    )
-    check(read_frames([(STOCK_AT, frame(tr_id, one)) for one in given_records]))
-
-
-@given(
-    st.lists(
-        st.text(alphabet="0123456789.-+ eE_n", max_size=20)
-        | st.from_regex(r"[+-]?[0-9]{0,18}[.]?[0-9]{0,4}", fullmatch=True),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_numbers_are_read_as_everywhere_else(texts: list[str]) -> None:
-    found = gather(texts, 1, [0], [0], [])
-    frame = pl.DataFrame({"text": texts})
-    wholes = frame.select(codec.whole("text")).to_series().fill_null(-(2**63))
-    numbers = frame.select(codec.number("text")).to_series().fill_null(float("nan"))
-    assert found.wholes[0].tolist() == wholes.to_list()
-    assert [repr(n) for n in found.numbers[0].tolist()] == [repr(n) for n in numbers.to_list()]
