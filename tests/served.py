@@ -10,6 +10,7 @@ from engine.market.sessions import Market
 from engine.market.symbols import Night, VenueStock, parse
 from engine.simulator.exchange import SimulatedExchange, served_session
 from engine.simulator.market.data import BARS
+from engine.simulator.session_rows import FOREVER, BarFault
 
 
 def served_bars(
@@ -38,10 +39,15 @@ def served_bars(
     away = [
         index
         for index, fault in session_rows.faults.items()
-        if fault.stays_away and not (impossible and fault.stays_impossible)
+        if _stays_away(fault) and not (impossible and fault.wrong_until == FOREVER)
     ]
     bars = session_rows.bars.with_row_index().filter(~pl.col("index").is_in(away)).drop("index")
     return bars.filter(session.is_label(pl.col("label"))) if expected_only else bars
+
+
+def _stays_away(fault: BarFault) -> bool:
+    """Whether KIS never has the bar, or only as a row that cannot be a bar."""
+    return fault.shown_from is None or fault.wrong_until == FOREVER
 
 
 def _at_venue(exchange: SimulatedExchange, found: VenueStock, day: date) -> pl.DataFrame:

@@ -34,29 +34,18 @@ _SCALE = 2 * math.sqrt(2)
 _SQRT_PI = math.sqrt(math.pi)
 
 
-def implied_volatility(value: pl.Expr, terms: Terms | None = None) -> pl.Expr:
-    """Return the volatility (fraction per year) at which the price is `value` (index points).
-
-    The price at that volatility differs from `value` by less than 1e-8. NULL where no volatility
-    exists: the value is not strictly between the no-arbitrage bounds (discounted intrinsic value;
-    discounted forward for a call, strike for a put), no time is left, or the option is so far from
-    the money that its time value, or the distance to the upper bound, is below 1e-12 of
-    discount * sqrt(forward * strike): vega is 0 there and any number would fit.
-    """
-    return over_options(_solve_alone, terms or Terms(), value, ("iv",)).struct.field("iv")
-
-
 def implied_greeks(value: pl.Expr, terms: Terms | None = None) -> pl.Expr:
-    """Return a struct: `iv`, the implied volatility, and the GREEKS at it.
+    """Return a struct: `iv`, the volatility (fraction per year) at which the price is `value`
+    (index points), and the GREEKS at it, those of `black76.greeks`.
 
-    They are those of `implied_volatility` and `black76.greeks`, in one pass over the options: for a
-    chain of usual size, handing columns over costs as much as the arithmetic.
+    One pass over the options: for a chain of usual size, handing columns over costs as much as the
+    arithmetic. The price at that volatility differs from `value` by less than 1e-8. NULL where no
+    volatility exists: the value is not strictly between the no-arbitrage bounds (discounted
+    intrinsic value; discounted forward for a call, strike for a put), no time is left, or the
+    option is so far from the money that its time value, or the distance to the upper bound, is
+    below 1e-12 of discount * sqrt(forward * strike): vega is 0 there and any number would fit.
     """
     return over_options(_solve_with_greeks, terms or Terms(), value, ("iv", *GREEKS))
-
-
-def _solve_alone(options: Options, value: Floats) -> dict[str, Floats]:
-    return {"iv": _solve(options, value)}
 
 
 def _solve_with_greeks(options: Options, value: Floats) -> dict[str, Floats]:

@@ -45,7 +45,6 @@ Floats = NDArray[np.float64]
 GRID = 5  # minutes
 SESSIONS_A_YEAR = 245  # KRX holds 242 to 248
 WEEK, MONTH = 5, 22  # sessions
-SESSION_VARIANCES = ("realised", "bipower", "jump", "gap", "whole")
 FEWEST = 60  # sessions from which a forecast is made: four numbers are estimated
 RANKED = 252  # sessions, at most, that a volatility is ranked among
 

@@ -124,11 +124,6 @@ class KisClient:
         """Why KIS's certificate was not believed at the last call; None if it was."""
         return self._transport.certificate_trouble
 
-    @property
-    def reachable(self) -> bool:
-        """Whether KIS answers, as far as the last calls tell."""
-        return not self._circuit.open
-
     async def call(
         self,
         request: Request,

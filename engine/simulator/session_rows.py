@@ -38,16 +38,6 @@ class BarFault:
     wrong_row: bytes | None = None
     wrong_until: datetime | None = None
 
-    @property
-    def stays_impossible(self) -> bool:
-        """Whether the bar is never served right, but as a row that cannot be a bar."""
-        return self.wrong_until == FOREVER
-
-    @property
-    def stays_away(self) -> bool:
-        """Whether KIS never has the bar."""
-        return self.shown_from is None or self.stays_impossible
-
 
 @dataclass(frozen=True)
 class SessionRows:

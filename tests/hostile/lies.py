@@ -44,7 +44,6 @@ UNREADABLE = "cannot be read|unreadable value"
 CLOCK = "bear no date|clock is"
 NO_ROW = "^$"  # nothing is said: a minute without a row is for the ledger
 BOMB = gzip.compress(b" " * (256 << 20), 1)
-LARGE = http(b'{"rt_cd":"0","x":"' + b"x" * (9 << 20) + b'"}')
 HTML = b"<html><body>\xec\x84\x9c\xeb\xb9\x84\xec\x8a\xa4 \xec\xa0\x90\xea\xb2\x80</body></html>"
 
 ANSWERS = [

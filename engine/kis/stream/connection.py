@@ -307,7 +307,6 @@ class StreamConnection:
     def _note_frame(self, text: str) -> None:
         now = self._clock.now()
         self._put(text)
-        self.state.last_frame_at = now
         found = registration_of_frame(text)
         if found is None:
             return

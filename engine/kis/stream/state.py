@@ -27,7 +27,6 @@ class StreamState:
     registered: tuple[StreamRegistration, ...] = ()
     silent: tuple[StreamRegistration, ...] = ()
     limit: int = MOST
-    last_frame_at: datetime | None = None
     newest: datetime | None = None  # exchange time, of the rows that were noted
     frames: int = 0  # read from the connection
     dropped: int = 0  # frames for which the queue had no room: nobody took them in time

@@ -20,7 +20,6 @@ from engine.simulator.quotations.table import (
 
 KINDS = (*frames.KINDS, "orgn")
 NET_IN_VOLUME = {"pe_fund", "etc_orgt", "etc_corp"}  # whose net is …_ntby_vol and not …_ntby_qty
-MILLION_KRW = 1e6
 
 
 def _net(kind: str, unit: str) -> pl.Expr:

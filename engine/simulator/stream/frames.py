@@ -26,7 +26,6 @@ from engine.simulator.stream.services import SERVICES, Service
 
 BLOCK_LENGTH = timedelta(minutes=BLOCK)  # written at once, as the chains that options need
 BETWEEN_BOOKS = "200ms"
-TIME_FIELD = 1  # of every TR here, counted from 0
 
 
 class Frame(NamedTuple):

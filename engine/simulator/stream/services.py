@@ -54,7 +54,6 @@ SERVICES = {
     )
 }
 TRADES = tuple(tr_id for tr_id, service in SERVICES.items() if not service.levels)
-BOOKS = tuple(tr_id for tr_id, service in SERVICES.items() if service.levels)
 # Registered like the others, but nothing is sent of them: KIS has more than a simulated market.
 _SILENT = """
     H0EUANC0 H0NXCNT0 H0NXASP0 H0NXANC0 H0NXMKO0 H0NXPGM0 H0UNCNT0 H0UNASP0

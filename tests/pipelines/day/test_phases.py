@@ -65,9 +65,6 @@ CONTAINERS = "tests/engine/store/test_containers.py"
 ENDED = "tests/e2e/test_ended.py"
 NO_DISK = "tests/pipelines/day/test_no_disk.py"
 UNFINISHED = "tests/pipelines/history/test_unfinished.py"
-THE_NEXT_START = (
-    f"{UNFINISHED}::test_its_bars_and_signals_are_completed_for_the_symbols_of_both_days"
-)
 ELSEWHERE = (  # other tests that play cells of several columns: real processes, whole days
     f"{ENDED}::test_l10_a_signal_ends_the_collector_and_its_server",
     f"{ENDED}::test_l10_a_closed_terminal_ends_the_collector_and_its_server",
