@@ -27,7 +27,6 @@ from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient
 from engine.kis.endpoints.bars import DerivativeMinutes, StockMinutes, StockMinutesToday
-from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 from engine.schemas import REST, conform
@@ -104,10 +103,10 @@ class BarFetcher(PriceFetcher):
         )
         session = request.session
         if request.is_live_poll:
-            self._keep_state(answer, _stamp_of(newest, session))
+            self._keep_state(answer, session.stamp_of(newest))
         split = self._split(answer, session, day_before=request.day_volume is not None)
         if not request.is_live_poll:  # a poll of the running day settles nothing
-            stamp = _stamp_of(newest, session)
+            stamp = session.stamp_of(newest)
             page = read_page(answer, split, session, stamp, question.rows_per_call)
             self._pages_read.append(page)
         return self._stored_columns(split.bars, session, answer)
@@ -159,11 +158,6 @@ class BarFetcher(PriceFetcher):
             pl.lit(answer.received_at, pl.Datetime("us")).alias("fetched_at"),
             pl.lit(REST).alias("source"),
         )
-
-
-def _stamp_of(label: datetime, session: Session) -> datetime:
-    """Return the stamp of an expected label."""
-    return label if label == session.auction else label + MINUTE
 
 
 def _oldest_label(bars: pl.DataFrame, session: Session) -> datetime | None:

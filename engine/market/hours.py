@@ -125,6 +125,10 @@ class Session:
         """
         return self.stamp_of_label(moment.dt.truncate("1m"))
 
+    def stamp_of(self, label: datetime) -> datetime:
+        """Return the stamp of one label. Does not check that the label is expected."""
+        return label if label == self.auction else label + MINUTE
+
     def label_of(self, stamp: datetime) -> datetime:
         """Return the label of one stamp. Does not check that the stamp is expected."""
         return stamp if stamp == self.auction else stamp - MINUTE

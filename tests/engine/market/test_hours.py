@@ -257,6 +257,7 @@ def test_single_labels_and_stamps_agree_with_the_columns(alike):
     for hours in {alike[0], alike[-1]}:  # the ends of all of them: the next test
         labels, stamps = hours.labels().to_list(), hours.stamps().to_list()
         assert [hours.label_of(stamp) for stamp in stamps] == labels
+        assert [hours.stamp_of(label) for label in labels] == stamps
         assert [hours.label_before(label) for label in labels] == [None, *labels[:-1]]
         assert [hours.finished_at(stamp) - MINUTE for stamp in stamps] == labels
 
