@@ -88,7 +88,7 @@ def check_reads(sql: str) -> None:
     found = _FIRST_WORD.match(sql)
     first = found.group(1) if found else None
     if first is None:
-        return  # nothing, or what is no SQL: the database says what is wrong with it
+        return  # nothing, or what is not SQL: the database says what is wrong with it
     if first.lower() not in _READING:
         known = ", ".join(word.upper() for word in _READING)
         raise InputError(f"{first} is refused: queries are read-only and begin with {known}")

@@ -1,6 +1,6 @@
 """How many minutes of day sessions are left: until the close of the day, and until options end.
 
-Options lose their value while the market is open: nights, weekends and holidays are no time here.
+Options lose their value while the market is open: nights, weekends and holidays do not count.
 """
 
 from __future__ import annotations

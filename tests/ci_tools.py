@@ -1,4 +1,4 @@
-"""The tools of `.ci/`, which are no package, as modules."""
+"""The tools of `.ci/`, which are not a package, as modules."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def expected_moves() -> tuple[pl.Expr, pl.Expr]:
     The mean size of the move, which is what the straddle at the money costs: with total variance w
     of the smile 2 F (2 N(sqrt(w) / 2) - 1). Until the close it is the share of w that the minutes
     of day sessions until then have in those until the expiry (`trading_to_close` over
-    `trading_to_expiry`, minutes): time runs while the market is open, nights and weekends are none.
+    `trading_to_expiry`, minutes): time runs only while the market is open.
     """
     left, until_expiry = pl.col("trading_to_close"), pl.col("trading_to_expiry")
     share = pl.when(until_expiry > 0).then(left / until_expiry)

@@ -57,7 +57,7 @@ class Rules:
 
     `max_price_ratio` is how many times the price around it a bar may be (None: any) before it has
     to be given twice; `given` are the rows (VALUES) that an earlier answer had of this kind.
-    `day_before`: rows of the session before, and nothing else, are no surprise.
+    `day_before`: rows of the session before, and nothing else, are not a surprise.
     """
 
     session: Session

@@ -127,7 +127,7 @@ def _decode(path: Path) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise InputError(f"{path} is no text in UTF-8 or cp949: save it as CSV again")
+    raise InputError(f"{path} is not text in UTF-8 or cp949: save it as CSV again")
 
 
 def _names(

@@ -54,7 +54,9 @@ def by_session(bars: pl.DataFrame) -> list[SessionBars]:
 
 def minute_check() -> RowCheck:
     """Return the check that every time is a whole minute, or ends in :59."""
-    return RowCheck("timestamp is no whole minute", ~(_is_whole() | _ends_in_59()), ["timestamp"])
+    return RowCheck(
+        "timestamp is not a whole minute", ~(_is_whole() | _ends_in_59()), ["timestamp"]
+    )
 
 
 def _is_whole() -> pl.Expr:

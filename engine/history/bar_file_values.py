@@ -1,7 +1,7 @@
 """The values of a file of bars in our types: symbols, moments in Seoul, numbers.
 
-Nothing is guessed. A text that is no number, a number that is no count, a symbol that KRX does not
-have: each is a reason to refuse the row.
+Nothing is guessed. A text that is not a number, a number that is not a count, a symbol that KRX
+does not have: each is a reason to refuse the row.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def value_checks(table: BarTable, typed: pl.DataFrame) -> list[RowCheck]:
         checks += _number_checks(name, table.rows.schema[name])
     volume = pl.col("volume")
     is_count = (volume >= 0) & (volume < _LARGEST) & (volume % 1 == 0)
-    return [*checks, RowCheck("volume is no count", volume.is_finite() & ~is_count, ["volume"])]
+    return [*checks, RowCheck("volume is not a count", volume.is_finite() & ~is_count, ["volume"])]
 
 
 def _symbol_checks(typed: pl.DataFrame) -> list[RowCheck]:
@@ -159,7 +159,7 @@ def _moment_checks(typed: pl.DataFrame) -> list[RowCheck]:
         RowCheck("a day that the calendar does not know", unknown, ["timestamp"]),
     ]
     if is_text:
-        form = "timestamp is no time in ISO form (2026-11-16 09:00)"
+        form = "timestamp is not a time in ISO form (2026-11-16 09:00)"
         checks.append(RowCheck(form, unread, ["timestamp"]))
         has_zone = raw.str.contains(_ZONE)
         mixed = ~has_zone & has_zone.any() & moment.is_not_null()
@@ -178,4 +178,4 @@ def _number_checks(name: str, kind: pl.DataType) -> list[RowCheck]:
         separated = unread_text.str.contains(_SEPARATED).fill_null(value=False)
         checks.append(RowCheck(f"{name} has a thousands separator", separated, [name]))
         unread &= ~separated
-    return [*checks, RowCheck(f"{name} is no number", unread, [name])]
+    return [*checks, RowCheck(f"{name} is not a number", unread, [name])]

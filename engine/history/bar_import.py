@@ -126,14 +126,14 @@ def _front_month_check(typed: pl.DataFrame) -> RowCheck:
         with suppress(InputError):  # unknown: another check says so
             if isinstance(parse(text), FrontMonth):
                 products.append(text)
-    why = "a product's front month is no contract: name the contract"
+    why = "a product's front month is not a contract: name the contract"
     return RowCheck(why, pl.col("symbol").is_in(products), ["symbol"])
 
 
 def _with_stamps(
     table: BarTable, readable: pl.DataFrame, now: datetime, times: BarTimes | None
 ) -> pl.DataFrame:
-    """Return the bars with stamps for times, and the reason against those that are none."""
+    """Return the bars with stamps for times, and for each that cannot be one the reason."""
     outside = RowCheck(OUTSIDE, ~pl.col("expected"), ())
     unfinished = RowCheck(UNFINISHED, pl.col("timestamp") > now, ())
     labelled = with_labels(table, readable, times)

@@ -47,7 +47,7 @@ def look_quickly(
     """Look at the sessions of stocks (symbol, session).
 
     `bars` (BARS, in any order) are theirs, with the sessions before and after; `rows` are the
-    ledger's (`ledger.ROWS`). Sessions until `newest` that are no targets count as neighbours alone.
+    ledger's (`ledger.ROWS`). Sessions until `newest` that are not targets are neighbours alone.
     """
     names = targets["symbol"].unique().sort()
     codes = pl.Enum(names)

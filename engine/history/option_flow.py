@@ -39,7 +39,7 @@ def option_flow(chain: pl.LazyFrame, surface: pl.LazyFrame) -> pl.LazyFrame:
     KIS gives sums of the day. What they grew by since the snapshot before is the minute's, what
     stood in the day's first one belongs to that. Options without a smile have moneyness NULL.
 
-    Raises InputError for a name that is no option chain.
+    Raises InputError for a name that is not an option chain.
     """
     names = chain.select(pl.col("underlying_symbol").unique()).collect()["underlying_symbol"]
     size = pl.col("underlying_symbol").replace_strict(

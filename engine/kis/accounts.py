@@ -22,7 +22,7 @@ _REJECTIONS = 5  # of tokens in a row, and no token of the key is of use
 
 
 @dataclass
-class Account:
+class KeyAccount:
     """One app key: its token and its budget."""
 
     key: AppKey
@@ -69,7 +69,7 @@ class Account:
             pace.close()
 
 
-def pick_account(accounts: Sequence[Account], now: datetime) -> Account:
+def pick_account(accounts: Sequence[KeyAccount], now: datetime) -> KeyAccount:
     """Choose the key with the shortest queue: that spreads any mix of symbols evenly.
 
     Raises KisKeyRefused, with what KIS says of the first, if it takes none of them.

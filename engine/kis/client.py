@@ -26,7 +26,7 @@ from engine.errors import (
     KisUnreachable,
 )
 from engine.files import private_folder, remove_unfinished
-from engine.kis.accounts import Account, pick_account
+from engine.kis.accounts import KeyAccount, pick_account
 from engine.kis.answer import Answer, read_body, without_secrets
 from engine.kis.auth import SAME_TOKEN, Token, TokenKeeper, file_stem
 from engine.kis.circuit import Circuit
@@ -265,7 +265,7 @@ class KisClient:
         )
 
     async def _wait_turn(
-        self, account: Account, request: Request, priority: Priority, attempt: _Attempt
+        self, account: KeyAccount, request: Request, priority: Priority, attempt: _Attempt
     ) -> bool:
         """Wait for the paces and, while KIS is down, for its return. True: this call probes it."""
         if request.own_pace:
@@ -303,7 +303,7 @@ class KisClient:
             },
         )
 
-    async def _await_token(self, account: Account, token: Awaitable[Token]) -> Token:
+    async def _await_token(self, account: KeyAccount, token: Awaitable[Token]) -> Token:
         """Return the token once it is there; suspend the key if KIS gives none for it."""
         try:
             return await token
@@ -311,12 +311,14 @@ class KisClient:
             account.suspend(error, self.clock.now())
             raise _KeyRefused from error
 
-    def _open_account(self, key: AppKey) -> Account:
+    def _open_account(self, key: AppKey) -> KeyAccount:
         stem = self._folder / file_stem(self._settings.base_url, key.app_key.get_secret_value())
         file = stem.with_name(f"{stem.name}-token")
         tokens = TokenKeeper(self._transport, key, file, self.clock, self.secrets)
         path = stem.with_name(f"{stem.name}.pace")
-        return Account(key, stem, tokens, Pace(path, self._settings.calls_per_second, self.clock))
+        return KeyAccount(
+            key, stem, tokens, Pace(path, self._settings.calls_per_second, self.clock)
+        )
 
     def secrets(self) -> list[str]:
         """Return what must never be shown, of all keys: KIS's words might repeat any of it."""

@@ -147,12 +147,12 @@ def product_and_maturity(symbol: pl.Expr) -> pl.Expr:
 
 
 def is_call(symbol: pl.Expr) -> pl.Expr:
-    """Say of codes whether they mean a call; false for anything that is no option's code."""
+    """Say of codes whether they mean a call; false for anything that is not an option's code."""
     return _is_option_of(symbol, "call")
 
 
 def is_put(symbol: pl.Expr) -> pl.Expr:
-    """Say of codes whether they mean a put; false for anything that is no option's code."""
+    """Say of codes whether they mean a put; false for anything that is not an option's code."""
     return _is_option_of(symbol, "put")
 
 

@@ -262,7 +262,7 @@ def told_once(stream: Stream, subject: str) -> ToldOnce:
     found = ToldOnce(f"{stream.prefix}{subject}", stream, subject)
     if not stream.subjects and not found.is_of_stock:
         if product_of(subject).kind != "future":
-            raise InputError(f"{stream.name} is kept of futures; {subject!r} is none")
+            raise InputError(f"{stream.name} is kept of futures; {subject!r} is not one")
         _last_day(subject)
     return found
 

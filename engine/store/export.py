@@ -78,8 +78,8 @@ class _MonthFile:
 def product_name(text: str) -> str:
     """Return what the files of a symbol are named by: a01, 101, stocks, nx, kospi200.
 
-    Rows over all maturities have a name of their own: all_kospi200. What is no symbol is `unknown`:
-    its sessions are never sealed, so it never has a current file.
+    Rows over all maturities have a name of their own: all_kospi200. What is not a symbol is
+    `unknown`: its sessions are never sealed, so it never has a current file.
     """
     if text.startswith(ALL_MATURITIES):
         return text.lower()

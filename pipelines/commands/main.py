@@ -136,7 +136,7 @@ def _detach_from_terminal() -> None:
         try:
             descriptor = stream.fileno()
             is_device = stat.S_ISCHR(os.fstat(descriptor).st_mode)
-        except (OSError, ValueError):  # it is no file
+        except (OSError, ValueError):  # it is not a file
             continue
         if is_device and not os.isatty(descriptor):  # a terminal that hung up is no longer one
             nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -2,7 +2,7 @@
 
 It has the lowest priority of all that a session asks for: bars, chains and what is told once come
 first. Where the pace does not allow a round a minute, the next begins with the first minute after
-it. A round is no set of bars: nothing says what happened between two of them.
+it. A round is not a set of bars: nothing says what happened between two of them.
 """
 
 from __future__ import annotations

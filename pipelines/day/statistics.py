@@ -292,7 +292,7 @@ class DayStatistics:
 
     @property
     def reconnects(self) -> int:
-        """How often a connection of the feed was made again; its first try is none."""
+        """How often a connection of the feed was made again; its first try does not count."""
         return sum(max(len(made) - 1, 0) for made in self.feed_connections)
 
     @property

@@ -129,7 +129,7 @@ def _collected(situation: Situation, cursor: Cursor) -> Iterator[Finding]:
     now = present_moment(ask, situation.clock, simulated=simulated)
     standing = read_standing(ask, now, simulated=simulated, feed=feed)
     state, remedy = standing.state, "`just status` says what; `just backfill` fetches it"
-    if state == "unknown":  # nothing was collected yet: that is no fault
+    if state == "unknown":  # nothing was collected yet: that is not a fault
         state, remedy = "well", ""
     says = "; ".join(line.lstrip("✅⚠️❌ ") for line in sentences(standing))
     yield Finding("data", state, says, remedy)

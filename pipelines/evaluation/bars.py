@@ -80,7 +80,7 @@ def symbol_with_bars(text: str) -> Symbol:
     if isinstance(symbol, OptionChain):
         raise InputError(f"{symbol} is an option chain: it has no bars")
     if isinstance(symbol, ToldOnce):
-        raise InputError(f"{symbol} is no instrument: it has no bars")
+        raise InputError(f"{symbol} is not an instrument: it has no bars")
     return symbol
 
 

@@ -38,7 +38,7 @@ from pipelines.history.universes import named_sessions
 log = logging.getLogger(__name__)
 
 ROUNDS = 3  # the second asks again what one answer did not settle, the third allows for a fault
-REFUSALS = 5  # in a row, and a symbol is not asked for again in this run: it is no accident
+REFUSALS = 5  # in a row, and a symbol is not asked for again in this run: it is not an accident
 CONCURRENT_SESSIONS = 8  # enough to use every call that the pace allows while one answer is slow
 
 OnFetched = Callable[[int, int], None]  # calls done, calls planned so far

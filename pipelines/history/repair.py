@@ -2,7 +2,7 @@
 
 Missing and odd bars are fetched again where KIS still serves them. Rows at stamps that no session
 expects are removed, and so are odd bars that KIS, as its answers prove, does not have; all removed
-rows are kept in `removed_bars`. Where one answer is no proof, the bar stays until a second one, of
+rows are kept in `removed_bars`. Where one answer is not proof, the bar stays until a second one, of
 another run and hours later, lacks it as well. An odd bar that KIS gives again unchanged is right:
 it is confirmed, and the checks do not report it any more. Matrices and signals are computed again.
 """

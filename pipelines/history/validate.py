@@ -148,7 +148,7 @@ async def validate(
         if on_checked:
             on_checked(done, wanted.height)
     findings = pl.concat(found).sort(ORDER)
-    # What is merely odd (a warning) stays reported; it is what KIS gave, so it is no fault.
+    # What is merely odd (a warning) stays reported; it is what KIS gave, so it is not a fault.
     bad = findings.filter(pl.col("severity") == "error").select(SESSION).unique()
     good = wanted.join(bad, on=SESSION, how="anti")
     if keep:

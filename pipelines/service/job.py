@@ -15,7 +15,7 @@ NAME = "korea-realtime-trading"
 DESCRIPTION = "Collects minute data of the Korean market, session after session"
 CONFIG_FOLDER = "KRT_CONFIG_FOLDER"  # names the folder of config.json
 
-# What is not listed here, and is no plain value of the settings, is taken for a secret.
+# What is not listed here, and is not a plain value of the settings, is taken for a secret.
 _PRIVATE = ("account_no", "account_no_sub", "app_keys", "database", "tr_id")
 _HARMLESS = (
     *(

@@ -16,7 +16,7 @@ def buy_and_hold(bars: pl.DataFrame, daily: pl.DataFrame, rules: BacktestRules) 
 
     `hold` is the equity (KRW) of the one who bought at the first open as many contracts as the
     rules say, and kept them; without costs. In the series of a front month the contract changes
-    overnight: what the price moved by then is no gain, so it does not count.
+    overnight: what the price moved by then is not a gain, so it does not count.
     """
     symbols = daily["symbol"].unique().sort().to_list()
     days = daily.select("symbol", "session", "capital")

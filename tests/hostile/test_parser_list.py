@@ -155,7 +155,7 @@ def test_every_parser_has_a_randomised_test() -> None:
     here = {*OF_ANSWERS, *OF_BYTES}
     found = set(readers())
     assert found - here - BY_OTHERS.keys() - OURS == set(), "give it a test, and name it here"
-    assert (BY_OTHERS.keys() | OURS) - found == set(), "these are no parsers any more"
+    assert (BY_OTHERS.keys() | OURS) - found == set(), "these are not parsers any more"
     for covered in set(BY_OTHERS.values()) - here:
         file, _, name = covered.partition("::")
         source = (ROOT / "tests" / file).read_text("utf-8")

@@ -87,7 +87,7 @@ def places(text: str) -> set[str]:
 
 
 def said(file: Path) -> list[tuple[int, str]]:
-    """The texts of a file that are no docstrings, and neither logged, raised nor asked for."""
+    """The texts of a file that are not docstrings, and neither logged, raised nor asked for."""
     tree = ast.parse(file.read_text("utf-8"))
     left_out: set[int] = set()
     for node in ast.walk(tree):

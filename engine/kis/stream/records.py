@@ -2,7 +2,7 @@
 
 Nothing that is believed about the market removes a record: one without a readable symbol, time,
 price, size or cumulative volume is kept as rejected with the reason; any other value that cannot
-be read is null. Two kinds of records are no trades and only counted: expected prices of an
+be read is null. Two kinds of records are not trades and only counted: expected prices of an
 auction, and records of size zero.
 """
 

@@ -31,7 +31,7 @@ _ON_KOSDAQ = {"247540", "196170", "900110"}  # of the known ones
 _MEMBERS = {"KOSPI": 200, "KOSDAQ": 150}
 _HALTED, _MANAGED = 0.01, 0.02  # shares of all
 _FIRST_LISTING, _LISTING_DAYS = date(1975, 6, 11), 18_500
-_NUMBERS = {"size", "etp"}  # fields of one letter that are no flags
+_NUMBERS = {"size", "etp"}  # fields of one letter that are not flags
 
 
 @kept_by_owner(8)

@@ -6,7 +6,7 @@ symbol, session and minute: a bar has the same trades whichever other bars the s
 
 Some bars no trades can give: two contracts cannot be traded at four prices. Such a bar has no
 trades here, but its volume counts for the sums of the day, so whoever reads the feed sees that
-something is missing and asks elsewhere. A bar of volume 0 has no trades and is no bar.
+something is missing and asks elsewhere. A bar of volume 0 has no trades and is not a bar.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _lock(cursor: Cursor, tell: Tell) -> list[StoredTable]:
     """Return the tables to keep, which nobody drops or changes until the end of the transaction."""
     tables = [table for table in stored_tables(cursor) if table.name not in NOT_KEPT]
     for other in (table for table in tables if not is_ours(table)):
-        tell(f"⚠️ {other.name!r} is no table of ours: it is not in the backup")
+        tell(f"⚠️ {other.name!r} is not one of our tables: it is not in the backup")
     ours = [table for table in tables if is_ours(table)]
     if not ours:
         raise StoreError("the database has no tables yet: there is nothing to back up")

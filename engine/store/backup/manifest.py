@@ -129,7 +129,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     """Compare all files with the manifest. Raises InputError if one is missing or was changed."""
     for kept in manifest.files:
         if not _BESIDE.fullmatch(kept.path):
-            raise InputError(f"{folder}: {kept.path!r} is no file of a backup")
+            raise InputError(f"{folder}: {kept.path!r} is not a file of a backup")
     for kept in manifest.all_files:
         try:
             found = describe_file(folder, kept.path)

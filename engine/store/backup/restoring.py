@@ -121,7 +121,7 @@ def _make_tables(cursor: Cursor, manifest: Manifest, tell: Tell) -> list[KeptTab
                 _make_signal_table(cursor, table)
             else:
                 where = f": its rows are in {table.file.path}" if table.file else ""
-                tell(f"⚠️ {table.name} is no table of ours and is not restored{where}")
+                tell(f"⚠️ {table.name} is not one of our tables and is not restored{where}")
                 continue
         ours.append(table)
     return ours

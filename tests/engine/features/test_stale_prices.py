@@ -75,7 +75,7 @@ def test_t7_a_finding_names_the_stale_prices(make_board: Board) -> None:
     [
         ({"volume": 0, "bid": None, "ask": None}, True),
         ({"volume": 0, "bid": 0.0, "ask": 0.0}, True),
-        ({"volume": 0, "bid": 0.0, "ask": 50.0}, True),  # half a quote is no price
+        ({"volume": 0, "bid": 0.0, "ask": 50.0}, True),  # half a quote is not a price
         ({"volume": 0, "bid": 49.0, "ask": 0.0}, True),
         ({"volume": 0, "bid": 49.0, "ask": 50.0}, False),
         ({"volume": 1, "bid": None, "ask": None}, False),

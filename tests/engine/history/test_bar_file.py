@@ -99,7 +99,7 @@ def test_the_index_of_pandas_is_the_time(tmp_path: Path) -> None:
         assert read(tmp_path / "bars.parquet").equals(BARS)
     indexed.to_csv(tmp_path / "bars.csv")
     assert read(tmp_path / "bars.csv").equals(BARS)
-    frame.to_csv(tmp_path / "bars.csv")  # the numbers of the rows are no times
+    frame.to_csv(tmp_path / "bars.csv")  # the numbers of the rows are not times
     assert read(tmp_path / "bars.csv").equals(BARS)
     frame.set_index(["symbol", "timestamp"]).to_parquet(tmp_path / "bars.parquet")
     assert read(tmp_path / "bars.parquet").equals(BARS)
@@ -168,11 +168,11 @@ def test_a_table_of_korean_excel(encoding: str, separator: str, tmp_path: Path) 
         ('A01612,{},"1,000.5",1000.5,1000.5,1000.5,7\n', "open has a thousands separator"),
         ('A01612,{},1000.5,1000.5,1000.5,1000.5,"7,000"\n', "volume has a thousands separator"),
         ("A01612,{},1,000.5,1000.5,1000.5,1000.5,7\n", "is a comma inside a number"),
-        ("A01612,{},1000.5,1000.5,1000.5,1000.5,7주\n", "volume is no number: volume is 7주"),
+        ("A01612,{},1000.5,1000.5,1000.5,1000.5,7주\n", "volume is not a number: volume is 7주"),
         ("A01612,{},1000.5,1000.5,1000.5,,7\n", "close is missing: close is empty"),
-        ("A01612,{},1000.5,1000.5,1000.5,nan,7\n", "close is no number"),
-        ("A01612,{},1000.5,inf,1000.5,1000.5,7\n", "high is no number"),
-        ("A01612,{},1000.5,1000.5,1000.5,1000.5,-7\n", "volume is no count"),
+        ("A01612,{},1000.5,1000.5,1000.5,nan,7\n", "close is not a number"),
+        ("A01612,{},1000.5,inf,1000.5,1000.5,7\n", "high is not a number"),
+        ("A01612,{},1000.5,1000.5,1000.5,1000.5,-7\n", "volume is not a count"),
         ("5930,{},1000.5,1000.5,1000.5,1000.5,7\n", "has lost the zeros at its beginning"),
         ("SAMSUNG,{},1000.5,1000.5,1000.5,1000.5,7\n", "an unknown symbol: symbol is SAMSUNG"),
         ("202612_KOSPI200,{},1000.5,1000.5,1000.5,1000.5,7\n", "an option chain has no bars"),
@@ -193,7 +193,7 @@ def test_text_that_is_no_value_is_refused(row: str, says: str, tmp_path: Path) -
         (CSV.encode(), "has no bars"),
         (b"time,price\n1,2\n", "lacks symbol, timestamp, open"),
         (CSV.replace("open", "Close").encode() + b"1,2,3,4,5,6,7\n", "lacks open"),
-        (b"\xff\xff\xfe\x81", "no text in UTF-8 or cp949"),
+        (b"\xff\xff\xfe\x81", "not text in UTF-8 or cp949"),
         ((CSV.strip() + ",Close\n").encode() + b"1,2,3,4,5,6,7,8\n", "several columns for close"),
     ],
 )
@@ -245,8 +245,8 @@ def test_l16_a_price_that_is_no_number_is_refused(value: float | None, tmp_path:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("volume_nan.parquet", "volume is no number: volume is nan"),
-        ("volume_uint64.parquet", "volume is no count: volume is 18446744073709551615"),
+        ("volume_nan.parquet", "volume is not a number: volume is nan"),
+        ("volume_uint64.parquet", "volume is not a count: volume is 18446744073709551615"),
     ],
 )
 def test_l16_the_files_that_ended_in_a_traceback(name: str, says: str) -> None:

@@ -152,9 +152,9 @@ def test_l16_times_that_end_in_59_belong_to_the_minute_that_they_end(
 def test_l16_seconds_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     labels = bars_of(FUTURE)
     odd = labels.with_columns(TIME.dt.offset_by("30s"))
-    assert "timestamp is no whole minute" in refusal(odd, tmp_path)
+    assert "timestamp is not a whole minute" in refusal(odd, tmp_path)
     mixed = pl.concat([labels[:9].with_columns(TIME.dt.offset_by("59s")), odd[9:]])
-    assert "timestamp is no whole minute" in refusal(mixed, tmp_path)
+    assert "timestamp is not a whole minute" in refusal(mixed, tmp_path)
     mixed = pl.concat([labels[:9].with_columns(TIME.dt.offset_by("59s")), labels[9:]])
     said = refusal(mixed, tmp_path)
     assert "some of its times end in :59, and others, A01612 2026-11-16 08:54, do not" in said

@@ -71,8 +71,8 @@ def test_every_row_that_cannot_be_a_bar_is_refused_with_its_reason_and_the_rest_
         "low is not the lowest price": 1,
         "close is missing": 1,
         "a symbol has lost the zeros at its beginning": 1,
-        "a product's front month is no contract: name the contract": 1,
-        "volume is no count": 1,
+        "a product's front month is not a contract: name the contract": 1,
+        "volume is not a count": 1,
         "outside the session": 1,
         "a price is not above 0": 1,
         "a minute stands there again with other values": 2,
@@ -109,7 +109,7 @@ def test_a_csv_of_nothing_but_faults_is_read_to_its_end(tmp_path: Path) -> None:
     found = read_bars_of_file(file, NOW)
     assert found.bars.is_empty()
     assert reasons(found.refused) == {
-        "timestamp is no time in ISO form (2026-11-16 09:00)": 1,
+        "timestamp is not a time in ISO form (2026-11-16 09:00)": 1,
         "symbol is missing": 1,
     }
 

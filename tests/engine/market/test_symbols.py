@@ -1,4 +1,4 @@
-"""Codes old and new, front months, strikes, ticks, and texts that are no symbol."""
+"""Codes old and new, front months, strikes, ticks, and texts that are not a symbol."""
 
 from __future__ import annotations
 

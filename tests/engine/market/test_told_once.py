@@ -52,7 +52,7 @@ def test_a_choice_means_a_streams_usual_subjects_or_the_one_named() -> None:
     for wrong, says in (
         ("flow", f"choose from {', '.join(STREAMS)}"),
         ("programme:KOSPI200", "choose one of KOSPI, KOSDAQ"),
-        ("state:B01612A97", "is none"),
+        ("state:B01612A97", "is not one"),
         ("index:503", "choose one of KOSPI"),
         ("programme:0001", "choose one of KOSPI, KOSDAQ"),
         ("state:005930", "codes of derivatives begin with"),

@@ -145,7 +145,7 @@ async def test_a_signal_says_whether_it_changed_because_a_bar_of_the_feed_was_re
     await store.merge("futures_1m", futures_bars([1.0, 2.5], fetched=LATER))
     await store.merge("dolpha1_signal", signals([0, -1], created=LATER))
     assert await corrections() == [(OPEN + MINUTE, "feed")]
-    # KIS corrects its own bar: what happened to the feed before is no cause any more.
+    # KIS corrects its own bar: what happened to the feed before is not a cause any more.
     await store.merge("futures_1m", futures_bars([1.0, 2.7], fetched=LATEST))
     await store.merge("dolpha1_signal", signals([0, 0], created=LATEST))
     assert await corrections() == [(OPEN + MINUTE, "feed"), (OPEN + MINUTE, "rest")]

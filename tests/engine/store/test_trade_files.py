@@ -213,7 +213,7 @@ def columns(frame: pl.DataFrame) -> Sequence[tuple[str, object]]:
 
 
 def test_l6_what_is_not_ours_in_the_folder_is_no_session(tmp_path: Path) -> None:
-    """L6. Eight digits that are no day ended in a ValueError."""
+    """L6. Eight digits that are not a day ended in a ValueError."""
     for name in ("trades_99999999.parquet", "trades_20260105 - Copy.parquet", "x.parquet"):
         (tmp_path / name).touch()
     (tmp_path / "trades_20260106.parquet").mkdir()

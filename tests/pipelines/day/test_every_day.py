@@ -374,4 +374,4 @@ def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
     assert pl.read_parquet(files).height == with_the_one_before
     monkeypatch.setenv("KRT_DATABASE_URL", empty_database_url)
     monkeypatch.setenv("KRT_DATA_FOLDER", str(tmp_path))
-    assert main(["validate", "--from", "2026-12-30"]) == 0, "days to come are no unexpected ones"
+    assert main(["validate", "--from", "2026-12-30"]) == 0, "days to come are not unexpected ones"

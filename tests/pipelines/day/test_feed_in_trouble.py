@@ -108,7 +108,7 @@ async def test_a_crash_with_halts_and_locked_prices_comes_by_the_feed_as_by_rest
             others = bars["timestamp"][1:-1].filter(bars["timestamp"][1:-1] != begin)
             assert complete >= set(others)
         assert (await at.frame("SELECT 1 FROM replaced_bars")).is_empty()
-        assert played.stats.reconnects == 0, "a halt is no silence"
+        assert played.stats.reconnects == 0, "a halt is not silence"
 
 
 @pytest.mark.long

@@ -79,7 +79,7 @@ async def test_minutes_of_halts_that_the_feed_told_are_named_and_it_goes_on(
             ("derivatives", "circuit_breaker"),
         ]
         assert set(events["source"]) == {"H0STMKO0"}
-        # Twenty minutes without a trade are no silence of the feed.
+        # Twenty minutes without a trade are not silence of the feed.
         assert at.simulator.stream.counts["connections"] == 1
         told = "SELECT 1 FROM rejected_rows WHERE tr_id = 'H0STMKO0'"
         assert (await at.frame(told)).is_empty()

@@ -8,7 +8,7 @@
 -- bars reached 9 times). At the ends of the history, where bars are on one side only, the
 -- threshold is doubled. Bars at times at which none is expected belong to the check `unexpected`
 -- and do not count as neighbours.
--- A real market moves in steps, however fast, a wrong bar stands alone: so a bar is no jump that
+-- A real market moves in steps, however fast, a wrong bar stands alone: so a bar is not a jump that
 -- opens where the bar before closed and closes where the one after opens (to half the threshold),
 -- and whose high and low are not further from these. Nor is one at a price limit or beyond it
 -- (8 %, stocks 30 %, from the last close before; docs/kis.md#price-limits) if three or more bars of
