@@ -96,6 +96,11 @@ class StreamPlan:
         """Its name in the ledger: FLOWS_KOSPI."""
         return self.symbol.code
 
+    @property
+    def target(self) -> tuple[str, date]:
+        """Code and session, by which the ledger keeps its minutes."""
+        return self.code, self.session.date
+
 
 @dataclass(frozen=True)
 class DayPlan:

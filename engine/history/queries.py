@@ -197,6 +197,13 @@ async def read_collected_symbols(store: Store, day: date) -> list[str]:
     return found["symbol"].sort().to_list()
 
 
+async def read_planned_symbols(store: Store, day: date) -> list[str]:
+    """Return what collectors set out to collect on the day, whether or not anything came of it."""
+    query = f"SELECT symbol FROM collected_symbols WHERE session = {literal(day)}"  # noqa: S608
+    found = await _read(store, pl.Schema({"symbol": pl.String()}), [query])
+    return found["symbol"].sort().to_list()
+
+
 async def read_confirmed_bars(
     store: Store, symbols: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:

@@ -35,7 +35,8 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
         await reconcile(day.context, plan.names, plan.day)
         await settle_adjustments(day.context)
         day.stats.origins = await read_origins(day.store, plan.names, plan.day)
-        await settle_streams(day.store, day.clock, plan.streams, day.streams.reasons)
+        told_once = [stream.target for stream in plan.streams]
+        await settle_streams(day.store, day.clock, told_once, day.streams.reasons)
         return await read_minutes(day.store, plan.kept, plan.day, day.clock.now())
 
     day.stats.minutes = await day.patience.retry("the comparison with KIS", compare_with_kis)

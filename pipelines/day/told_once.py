@@ -51,6 +51,7 @@ class StreamPolling:
     async def write_down(self, store: Store, streams: Sequence[StreamPlan]) -> None:
         """Keep the ledger up to date until cancelled: a reason that is only here dies with us."""
         written, looks = -1, 0  # at first what was missed before the start
+        targets = [stream.target for stream in streams]
         while streams:
             await self._clock.sleep(_WRITE_EVERY)
             looks += 1
@@ -59,7 +60,7 @@ class StreamPolling:
                 continue
             known = dict(self.reasons)
             try:
-                await settle_streams(store, self._clock, streams, known, day="running")
+                await settle_streams(store, self._clock, targets, known, day="running")
             except KrtError as error:  # the close does it, too
                 log.warning("⚠️ the ledger of what is told once: %s", error)
                 continue
@@ -70,7 +71,8 @@ class StreamPolling:
 
         Raises KrtError if the database does not take it.
         """
-        await settle_streams(store, self._clock, streams, self.reasons, day="ended early")
+        targets = [stream.target for stream in streams]
+        await settle_streams(store, self._clock, targets, self.reasons, day="ended early")
 
     async def follow(self, stream: StreamPlan) -> None:
         """Collect one stream of one subject, minute by minute, to the end of its session."""

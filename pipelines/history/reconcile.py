@@ -12,10 +12,11 @@ from datetime import date, timedelta
 import polars as pl
 
 from engine.columns import STAMPS
-from engine.history.queries import read_collected_symbols, with_bars
+from engine.history.queries import read_collected_symbols, read_planned_symbols, with_bars
 from engine.market.expected import SESSIONS, expected_sessions
 from engine.market.sessions import Market, previous_sessions, session_dates
 from engine.market.symbols import OptionChain, parse
+from engine.market.told_once import ToldOnce
 from engine.store import MergeCounts
 from engine.store.identifiers import literals
 from pipelines.day_plan import NIGHT_OF
@@ -23,6 +24,7 @@ from pipelines.history.backfill import Report, fill
 from pipelines.history.derived import complete_snapshots, recompute_signals
 from pipelines.history.request import BackfillContext
 from pipelines.history.survey import survey, target_parts
+from pipelines.history.told_once import settle_streams
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +72,9 @@ async def finish_earlier(
 
     The last status of a collector says which they are: all from its day on, unless it is `done`.
     With `missed` also the sessions after one that is done: no collector ran, the machine was off.
-    Beside `symbols`, the symbols collected on them are compared: since then the settings or the
-    front month may have changed. Their signals are computed again from the bars that come.
+    Beside `symbols`, what was collected on them, or meant to be, is compared: since then the
+    settings or the front month may have changed. Their signals are computed again from the bars
+    that come. What KIS tells only once is written down as lost.
 
     Raises KisKeyRefused, StoreError.
     """
@@ -79,10 +82,14 @@ async def finish_earlier(
     rows += await _finish_nights(context, symbols, day)
     for session in await _unfinished(context, day, missed=missed):
         collected = await read_collected_symbols(context.store, session)
-        named = dict.fromkeys([*collected, *with_bars(symbols)])
+        planned = await read_planned_symbols(context.store, session)
+        told = [symbol for symbol in planned if isinstance(parse(symbol), ToldOnce)]
+        of_day = [symbol for symbol in planned if symbol not in told and not _is_of_evening(symbol)]
+        named = dict.fromkeys([*collected, *of_day, *with_bars(symbols)])
         names = [name for name in named if not _is_night(name)]
         log.info("🔄 %s was not finished; comparing it with KIS", session)
         rows += (await reconcile(context, names, session)).rows
+        await settle_streams(context.store, context.clock, [(code, session) for code in told], {})
         await recompute_signals(
             context.store, context.clock, expected_sessions(names, session, session)
         )

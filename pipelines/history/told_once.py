@@ -18,7 +18,6 @@ from engine.market.symbols import parse
 from engine.market.told_once import ToldOnce
 from engine.store import Store, ledger
 from engine.store.identifiers import identifier, identifiers, literals
-from pipelines.day_plan import StreamPlan
 from pipelines.history.survey import store_marks, survey
 
 Day = Literal["running", "ended early", "over"]
@@ -28,12 +27,12 @@ _REASONS = {"symbol": pl.String(), "stamp": pl.Datetime("us"), "noted": pl.Strin
 async def settle_streams(
     store: Store,
     clock: Clock,
-    streams: Sequence[StreamPlan],
+    streams: Sequence[tuple[str, date]],
     reasons: Mapping[tuple[str, datetime], str],
     *,
     day: Day = "over",
 ) -> None:
-    """Write the minutes that the day's streams lack into the ledger, with what was noted of each.
+    """Write the minutes that streams (code, session) lack into the ledger, with what was noted.
 
     All of them are unavailable if the day is over, since nothing will ask KIS again; else those
     that no answer can bring any more. Of the others, which stay open, those are written of which a
@@ -42,8 +41,7 @@ async def settle_streams(
     """
     if not streams:
         return
-    pairs = [(stream.code, stream.session.date) for stream in streams]
-    found = await survey(store, pl.DataFrame(pairs, SESSIONS, orient="row"), clock)
+    found = await survey(store, pl.DataFrame(streams, SESSIONS, orient="row"), clock)
     noted = [(*key, why) for key, why in reasons.items()]
     known = pl.DataFrame(noted, _REASONS, orient="row")
     marks, is_open = found.marks, pl.col("state") == "open"

@@ -17,7 +17,8 @@ from engine import schemas
 from engine.errors import KisRefused
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
-from engine.store.metadata import record_heartbeat
+from engine.store import ledger
+from engine.store.metadata import record_heartbeat, store_collected_symbols
 from pipelines.chains import (
     chain_figures,
     chain_matrix,
@@ -106,6 +107,44 @@ async def test_days_without_any_collector_are_finished_too(
         days = [YESTERDAY + timedelta(days=n) for n in range(first, 4)]
         whole = pl.concat([at.served(STOCK, day) for day in days])
         assert_frame_equal(await at.bars("stocks_1m"), whole)
+
+
+async def test_what_was_told_only_once_is_written_down_as_lost_for_the_rest_of_the_day(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Seed 20261128, session 40: killed after five minutes, and until the next morning."""
+    feed = Feed((STOCK,), ("A01",), streams=("state", "index"))
+    day = plan(feed, YESTERDAY)
+    codes = [stream.code for stream in day.streams]
+    async with desk(database_url, tmp_path, NOON) as at:
+        await store_half_a_day(at, "running")
+        await store_collected_symbols(at.store, YESTERDAY, day.kept, NOON)
+        await at.clock.sleep_until(MORNING)
+        await finish_earlier(at.context, [CONTRACT, STOCK], TODAY)
+        lost = await at.frame(
+            "SELECT symbol, sum(stamps)::bigint AS stamps FROM gaps WHERE state = 'unavailable'"
+            f" AND reason = '{ledger.TOLD_ONCE}' GROUP BY 1"
+        )
+        minutes = {one.code: one.symbol.expected_stamps(YESTERDAY).len() for one in day.streams}
+        assert len(codes) == 4
+        assert dict(lost.iter_rows()) == minutes
+
+
+async def test_a_symbol_of_which_nothing_was_stored_yet_is_finished_too(
+    database_url: str, tmp_path: Path
+) -> None:
+    """And later settings do not name it."""
+    async with desk(database_url, tmp_path, NOON) as at:
+        await record_heartbeat(at.store, "collector", "running", "", 0, None)
+        planned = [STOCK, "202512_KOSPI200", f"{CONTRACT}_NIGHT"]
+        await store_collected_symbols(at.store, YESTERDAY, planned, NOON)
+        await at.clock.sleep_until(MORNING)
+        await finish_earlier(at.context, [CONTRACT], TODAY)
+        assert_frame_equal(await at.bars("stocks_1m"), at.served(STOCK, YESTERDAY))
+        assert await at.ledger() == [
+            ("filled", "", 411 + 381),
+            ("unavailable", "KIS has no history of option chains", 420),
+        ]
 
 
 async def test_a_snapshot_without_its_matrix_gets_it_at_the_close(
