@@ -49,12 +49,12 @@ def asked_day(text: str, now: datetime) -> date:
     """Read YYYYMMDD; empty is today. KIS refuses anything else."""
     if not text:
         return now.date()
-    if len(text) == 8 and _is_number(text):
-        try:
-            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-        except ValueError:
-            pass  # there is no such day: refused like any other text
-    raise wrong_field("FID_INPUT_DATE_1")
+    if len(text) != 8 or not _is_number(text):
+        raise wrong_field("FID_INPUT_DATE_1")
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:  # there is no such day
+        raise wrong_field("FID_INPUT_DATE_1") from None
 
 
 def asked_hour(text: str, day: date, now: datetime) -> datetime:

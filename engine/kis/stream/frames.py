@@ -177,7 +177,7 @@ def _grouped(
 ) -> tuple[list[FrameGroup], list[_Rejected]]:
     """Divide frames into records and put those of one TR and width together.
 
-    Most frames begin like one before and hold as many fields: they are as it was.
+    Most frames begin like one before and hold as many fields: they are divided as that one was.
     """
     groups: dict[tuple[str, int], FrameGroup] = {}
     rejected: list[_Rejected] = []

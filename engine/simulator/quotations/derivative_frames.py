@@ -30,7 +30,7 @@ class _Quoted(NamedTuple):
     bid: float
 
 
-def _asked(query: Query, now: datetime) -> Instrument | None:
+def _asked_instrument(query: Query, now: datetime) -> Instrument | None:
     symbol = query["FID_INPUT_ISCD"]
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]) or is_forgotten(symbol, now):
         return None
@@ -39,7 +39,7 @@ def _asked(query: Query, now: datetime) -> Instrument | None:
 
 def book(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return one row: a future or option with five prices a side, their contracts and orders."""
-    found = _asked(query, now)
+    found = _asked_instrument(query, now)
     if found is None:
         return pl.DataFrame()
     quoted = _future(exchange, found, now) if isinstance(found, Contract) else None
@@ -94,7 +94,7 @@ def _option(exchange: SimulatedExchange, symbol: str, now: datetime) -> _Quoted 
 
 def day_summary(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return one row: output1 of the bars, as KIS writes it, with the index behind a future."""
-    found = _asked(query, now)
+    found = _asked_instrument(query, now)
     if found is None:
         return pl.DataFrame()
     summary = future_summary(exchange, found.code, Market.DERIVATIVES, now)
@@ -103,7 +103,7 @@ def day_summary(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.
 
 def days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return the days, weeks, months or years of a future between two dates, newest first."""
-    found = _asked(query, now)
+    found = _asked_instrument(query, now)
     if not isinstance(found, Contract):
         return pl.DataFrame()
     first, last = asked_span(query, now)
@@ -116,7 +116,7 @@ def days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFra
 
 def expected(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return what the auctions of a future so far were expected to give, newest first."""
-    found = _asked(query, now)
+    found = _asked_instrument(query, now)
     if not isinstance(found, Contract):
         return pl.DataFrame()
     state = symbol_state(exchange, found.code, Market.DERIVATIVES, now)
