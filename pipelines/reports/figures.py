@@ -72,7 +72,8 @@ def read_session_figures(
 ) -> SessionFigures:
     """Read SessionFigures of the sessions from first to last.
 
-    Without `missing` no minute is read either of sessions of which the ledger says what is lost.
+    Without `with_missing` no minute is read either of sessions of which the ledger says what is
+    lost.
     """
     counts = _stock_sessions(ask, first, last, now)
     known = pl.concat([counts.select(list(SESSIONS)), _other_sessions(ask, first, last)])
