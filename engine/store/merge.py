@@ -66,8 +66,7 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
 
     Of rows with one key the last value stays, in the row that had it first: a bar that is read
     again unchanged does not become newer. What the feed gave comes after what a file has, and what
-    REST gave after both.
-    `batch_number` says which batch a row is from. Raises SchemaMismatch.
+    REST gave after both. `batch_number` says which batch a row is from. Raises SchemaMismatch.
     """
     numbers = np.repeat(np.arange(len(batches), dtype=np.int32), [b.num_rows for b in batches])
     ordered = (

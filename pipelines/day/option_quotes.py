@@ -1,9 +1,9 @@
 """Options near the money by the feed: which are registered, and how each was quoted last.
 
-The nearest maturity of the day's chains is followed, 17 strikes on both sides, as far as the bars'
-symbols leave room. Their trades are registered, not their books: one registration of trades says
-all that a snapshot needs (price, bid, ask, volume, open interest, volatility, greeks), one of books
-two of these.
+The nearest maturity of the day's chains is followed, calls and puts of REACH strikes on each side
+of the money, as far as the bars' symbols leave room. Their trades are registered, not their books:
+one registration of trades says all that a snapshot needs (price, bid, ask, volume, open interest,
+volatility, greeks), one of books two of these.
 
 The registrations move with the money, but slowly: KIS blocks who registers and removes in a loop.
 """

@@ -3,9 +3,9 @@
 A backfill of one day, made for a whole market. Each stock is paged from its close backwards until
 its bars have the volume that KIS gives for the day: a thin stock takes fewer calls than a busy one,
 and one without a trade a single call, which has to agree. The most traded stocks come first. Before
-its first call every
-minute that is missing is open in the ledger, and each batch of stocks is settled as soon as its
-bars are stored: a sweep may be ended at any moment and begun again, and goes on where it was.
+its first call every minute that is missing is open in the ledger, and each batch of stocks is
+settled as soon as its bars are stored: a sweep may be ended at any moment and begun again, and goes
+on where it was.
 """
 
 from __future__ import annotations

@@ -181,8 +181,7 @@ def scan_bars(
 
     A code (`A01612`, `005930`, `005930_NX`), or a product (`A01`), whose front months come one
     after the other as of `front_series`. `adjusted` makes one series over the rolls, of stocks over
-    corporate actions. Raises InputError, with the
-    symbols that are stored, for one without a bar.
+    corporate actions. Raises InputError, with the symbols that are stored, for one without a bar.
     """
     wanted, address = symbol_with_bars(symbol), url or database_url()
     of_stocks = adjusted and wanted.table == STOCKS
