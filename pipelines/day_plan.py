@@ -28,7 +28,7 @@ from engine.market.symbols import (
     night_chain,
     parse,
 )
-from engine.market.told_once import ToldOnce, read_choice
+from engine.market.told_once import ToldOnce, parse_collect
 from engine.market.trading_days import is_doubtful_night, next_trading_day_from
 from pipelines.feed import Feed, stocks_or_universes
 
@@ -196,7 +196,7 @@ def plan(feed: Feed, day: date) -> DayPlan:
         for kind in (Contract, Stock)
     )
     streams = dict.fromkeys(
-        told for text in feed.streams for told in read_choice(text, contracts, stocks)
+        told for text in feed.streams for told in parse_collect(text, contracts, stocks)
     )
     for told in streams:
         if not told.stream.calls and told.subject not in contracts:

@@ -20,7 +20,7 @@ from engine.market.symbols import (
     parse,
     parse_chain,
 )
-from engine.market.told_once import read_choice
+from engine.market.told_once import parse_collect
 from engine.market.universes import UNIVERSES, split_universes
 from engine.market.venues import REGULAR, VENUES, at_venue, read_venues
 from engine.settings import Settings
@@ -122,7 +122,7 @@ class DataFeedBuilder:
 
     def collect(self, stream: str) -> DataFeedBuilder:
         """Keep what KIS tells only once: `state`, `flows`, `flows:KOSPI` … Raises InputError."""
-        read_choice(stream, [])
+        parse_collect(stream, [])
         self._feed = replace(self._feed, streams=(*self._feed.streams, stream))
         return self
 

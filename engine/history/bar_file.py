@@ -35,7 +35,7 @@ COLUMNS = ("symbol", "timestamp", *PRICES, "volume")
 _KEY = ("symbol", "timestamp")
 
 
-def scan_bars(
+def scan_bar_file(
     path: Path,
     *,
     times: BarTimes | None = None,

@@ -275,7 +275,9 @@ def parse_told_once(text: str) -> ToldOnce | None:
     return None
 
 
-def read_choice(text: str, contracts: Iterable[str], stocks: Iterable[str] = ()) -> list[ToldOnce]:
+def parse_collect(
+    text: str, contracts: Iterable[str], stocks: Iterable[str] = ()
+) -> list[ToldOnce]:
     """Return what an entry of the settings' `collect` means: `flows`, or `flows:KOSPI`.
 
     Without a subject a stream's usual ones are meant, of streams about what has bars the contracts

@@ -6,7 +6,7 @@ import logging
 
 from engine.log import setup_logging
 from pipelines.doctor.examine import examine, situation_here
-from pipelines.doctor.report import overall, print_findings
+from pipelines.doctor.report import overall, print_report
 from pipelines.reports.standing import EXIT_CODES
 
 
@@ -23,5 +23,5 @@ def doctor(*, json: bool = False) -> int:
     """
     setup_logging(handler=logging.NullHandler())  # each finding says it in its own words
     findings = examine(situation_here())
-    print_findings(findings, as_json=json)
+    print_report(findings, as_json=json)
     return EXIT_CODES[overall(findings)]

@@ -9,7 +9,7 @@ from pipelines.commands.options import DatabaseOption, End, ParamTexts, Start, S
 from pipelines.console import PlainConsole
 from pipelines.databases import open_database, open_reader, run_with_store
 from pipelines.evaluation.backtest import parse_params
-from pipelines.evaluation.replay import recompute_signals, store_signals
+from pipelines.evaluation.replay import replay_signals, store_signals
 from pipelines.reports.evaluation_tables import print_replay
 from strategies.registry import strategy_named
 
@@ -57,7 +57,7 @@ def replay(
     chosen = strategy_named(strategy)
     params = parse_params(chosen.params, param)
     with open_database(database) if store else open_reader(database) as opened:
-        result = recompute_signals(
+        result = replay_signals(
             opened.url,
             chosen,
             params,

@@ -25,7 +25,7 @@ def overall(findings: Sequence[Finding]) -> State:
     return "amiss" if "amiss" in states else "unknown" if "unknown" in states else "well"
 
 
-def print_findings(findings: Sequence[Finding], *, as_json: bool = False) -> None:
+def print_report(findings: Sequence[Finding], *, as_json: bool = False) -> None:
     """Print the findings, for people or as one line of JSON."""
     if as_json:
         state = overall(findings)

@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.columns import BARS
 from engine.errors import CalendarRangeError, InputError
-from engine.history.bar_file import scan_bars
+from engine.history.bar_file import scan_bar_file
 from engine.history.bar_file_times import BarTimes, by_session
 from engine.history.scan import scan
 from engine.market import sessions
@@ -32,7 +32,7 @@ def read_bar_file(
     of their session are left out. Raises InputError for a file that cannot be read or holds rows
     that cannot be right, and if no bars are left.
     """
-    bars = scan_bars(path, times=times).select(list(BARS)).collect()
+    bars = scan_bar_file(path, times=times).select(list(BARS)).collect()
     if symbols:
         codes = [symbol_with_bars(symbol).code for symbol in symbols]
         bars = bars.filter(pl.col("symbol").is_in(codes))

@@ -42,7 +42,7 @@ class Replay:
         return self.differences.is_empty()
 
 
-def recompute_signals(
+def replay_signals(
     url: str,
     strategy: Strategy[Any],
     params: Params,

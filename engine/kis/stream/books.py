@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.kis.stream.fields import level_columns
+from engine.kis.stream.fields import book_columns
 from engine.kis.stream.gather import gather
 from engine.kis.stream.records import Columns, FrameGroup
 
@@ -14,7 +14,7 @@ def book_rows(part: FrameGroup, good: Columns) -> Columns:
     """
     layout = part.layout
     prefix = layout.columns["symbol"].split("_")[0]
-    prices, wholes = level_columns(prefix, layout.levels)
+    prices, wholes = book_columns(prefix, layout.levels)
     whole_places, price_places = (
         [layout.fields.index(field) for field in named.values()] for named in (wholes, prices)
     )

@@ -33,7 +33,7 @@ class Layout:
     columns: Mapping[str, str]
     night: bool = False
     turnover_unit: int = 1
-    levels: int = 0  # of a book that is read as a whole: those of `level_columns`
+    levels: int = 0  # of a book that is read as a whole: those of `book_columns`
 
     @property
     def width(self) -> int:
@@ -185,7 +185,7 @@ def _best(prefix: str) -> dict[str, str]:
     return {"symbol": code, "time": "BSOP_HOUR", **best}
 
 
-def level_columns(prefix: str, levels: int) -> tuple[dict[str, str], dict[str, str]]:
+def book_columns(prefix: str, levels: int) -> tuple[dict[str, str], dict[str, str]]:
     """Return our columns of a derivative's book and their fields: prices, then whole numbers."""
     prices, wholes = {}, {}
     for side in ("bid", "ask"):

@@ -185,10 +185,12 @@ def prices(
         spot=pl.Series(spot), years=pl.Series(years), volatility=pl.Series(volatility)
     )
     value = frame.select(value=black76.price(LATEST_PRICE, pl.col("volatility")))["value"]
-    return on_ticks(value.to_numpy(), series)
+    return option_price_on_ticks(value.to_numpy(), series)
 
 
-def on_ticks(value: Floats, series: str, rounded: Callable[[Floats], Floats] = np.round) -> Floats:
+def option_price_on_ticks(
+    value: Floats, series: str, rounded: Callable[[Floats], Floats] = np.round
+) -> Floats:
     """Return prices on the series' ticks, at least one; `rounded` may be np.floor or np.ceil."""
     ticks = option_series(series).call.ticks
     step = np.full_like(value, round(ticks[0][1] * 100))

@@ -29,7 +29,7 @@ from engine.simulator.market.price_limits import (
     within_limits,
     without_halts,
 )
-from engine.simulator.market.synthetic import on_ticks
+from engine.simulator.market.synthetic import column_on_ticks
 
 KOSPI200 = "KOSPI200"
 AHEAD = 1.08  # futures fall so many times as far as the index: in a panic they stand below it
@@ -133,7 +133,7 @@ class MovedMarket:
     ) -> pl.DataFrame:
         """Return bars moved, on ticks and within the limits."""
         moved = self._moved(bars, _follows(traded)).with_columns(
-            on_ticks(pl.col(name), traded.ticks) for name in PRICES
+            column_on_ticks(pl.col(name), traded.ticks) for name in PRICES
         )
         base = self._base(traded.code, session)
         return moved if base is None else within_limits(moved, base, traded, session)

@@ -29,7 +29,7 @@ from engine.simulator.market.chain_day import (
     ChainDay,
     Floats,
     chain_day,
-    on_ticks,
+    option_price_on_ticks,
     prices,
     smile,
 )
@@ -204,8 +204,8 @@ def quotes(day: ChainDay, minutes: range, paid_before: Floats) -> pl.DataFrame:
         before=pl.Series(before),
         fair=pl.Series(fair),
         **bid_and_ask(fair, day.series),
-        upper_limit=pl.Series(on_ticks(before + reach, day.series, np.floor)),
-        lower_limit=pl.Series(on_ticks(before - reach, day.series, np.ceil)),
+        upper_limit=pl.Series(option_price_on_ticks(before + reach, day.series, np.floor)),
+        lower_limit=pl.Series(option_price_on_ticks(before - reach, day.series, np.ceil)),
         historical=pl.lit(day.historical * 100),
         iv=pl.Series(smile(day.implied, strike, spot[minute], day.years[minute]) * 100),
         open_interest=pl.Series((interest + change).astype("i8")),
@@ -220,10 +220,10 @@ def quotes(day: ChainDay, minutes: range, paid_before: Floats) -> pl.DataFrame:
 def bid_and_ask(fair: Floats, series: str) -> dict[str, pl.Series]:
     """Return both sides around what the smile gives, on ticks; a bid below the first tick is 0."""
     half_spread = np.maximum(0.01, fair * 0.004)
-    bid = on_ticks(fair - half_spread, series, np.floor)
+    bid = option_price_on_ticks(fair - half_spread, series, np.floor)
     return {
         "bid": pl.Series(np.where(bid > fair - half_spread + 1e-9, 0.0, bid)),
-        "ask": pl.Series(on_ticks(fair + half_spread, series, np.ceil)),
+        "ask": pl.Series(option_price_on_ticks(fair + half_spread, series, np.ceil)),
     }
 
 

@@ -21,7 +21,7 @@ import polars as pl
 
 from engine.columns import PRICES
 from engine.errors import InputError
-from engine.history.bar_file import scan_bars
+from engine.history.bar_file import scan_bar_file
 from engine.history.bar_file_times import BarTimes
 from engine.market.products import KOSDAQ150, KOSPI200, Product
 from engine.market.sessions import Market, Session
@@ -51,7 +51,7 @@ class RecordedMarket:
     def __init__(self, path: Path | str, times: BarTimes | None = None) -> None:
         self.path = Path(path)
         self._fallback = SyntheticMarket()
-        self._frame = scan_bars(self.path, times=times, as_recorded=True)
+        self._frame = scan_bar_file(self.path, times=times, as_recorded=True)
         self._series = lru_cache(maxsize=512)(self._load)
         self.index = lru_cache(maxsize=128)(self._index)
         self.bars = lru_cache(maxsize=1024)(self._bars)

@@ -228,10 +228,10 @@ def _finish_bars(
 @lru_cache(maxsize=16)
 def prices_on_ticks(ticks: Ticks) -> tuple[pl.Expr, ...]:
     """Round the four prices of bars to ticks: these cost more to build than to run."""
-    return tuple(on_ticks(pl.col(name), ticks) for name in PRICES)
+    return tuple(column_on_ticks(pl.col(name), ticks) for name in PRICES)
 
 
-def on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:
+def column_on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:
     """Round to ticks, in whole hundredths so that 1100.05 is 1100.05."""
     hundredths = pl.lit(max(1, round(ticks[0][1] * 100)))
     for start, tick in ticks[1:]:

@@ -13,7 +13,7 @@ import polars as pl
 from engine.columns import PRICES
 from engine.market.sessions import Market, Session
 from engine.simulator.market.data import BARS, MarketData, draws, instrument, open_session
-from engine.simulator.market.synthetic import on_ticks
+from engine.simulator.market.synthetic import column_on_ticks
 
 NOISE = 0.0008  # of a price against KRX's
 SHARE = 0.3  # of KRX's volume a minute
@@ -59,10 +59,10 @@ def _nextrade(krx: pl.DataFrame, stock: str, session: Session) -> pl.DataFrame:
     return (
         grid.join_asof(krx.select("label", "close"), on="label", strategy="backward")
         .with_columns(
-            open=on_ticks(prices[0], ticks),
-            high=on_ticks(pl.max_horizontal(prices), ticks),
-            low=on_ticks(pl.min_horizontal(prices), ticks),
-            close=on_ticks(prices[3], ticks),
+            open=column_on_ticks(prices[0], ticks),
+            high=column_on_ticks(pl.max_horizontal(prices), ticks),
+            low=column_on_ticks(pl.min_horizontal(prices), ticks),
+            close=column_on_ticks(prices[3], ticks),
             volume=pl.Series(np.maximum(volume, LEAST).astype("i8")),
         )
         .filter(~pl.Series(idle))

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from engine.errors import FileError, InputError
-from engine.history.bar_file import scan_bars
+from engine.history.bar_file import scan_bar_file
 from tests.engine.history.bar_files import FUTURE, STOCK, as_read, bars_of, write
 from tests.paths import CASES, DIRTY_STOCKS_FILE, FUTURES_FILE, STOCKS_FILE, needs
 
@@ -22,7 +22,7 @@ ROW = "A01612,{},1000.5,1000.5,1000.5,1000.5,7\n"
 
 
 def read(file: Path, **options: Any) -> pl.DataFrame:
-    return scan_bars(file, **options).collect()
+    return scan_bar_file(file, **options).collect()
 
 
 def csv(tmp_path: Path, *rows: str, header: str = CSV, encoding: str = "utf-8") -> Path:
@@ -33,7 +33,7 @@ def csv(tmp_path: Path, *rows: str, header: str = CSV, encoding: str = "utf-8") 
 
 def refusal(file: Path, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
-        scan_bars(file, **options)
+        scan_bar_file(file, **options)
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
     return str(caught.value)
@@ -41,7 +41,7 @@ def refusal(file: Path, **options: Any) -> str:
 
 def reasons(file: Path, **options: Any) -> dict[str, int]:
     with pytest.raises(FileError) as caught:
-        scan_bars(file, **options)
+        scan_bar_file(file, **options)
     return dict(caught.value.findings.select("reason", "rows").iter_rows())
 
 
@@ -269,7 +269,7 @@ def test_prices_that_no_market_can_have_had_are_a_table_of_findings(tmp_path: Pa
     )
     file = write(odd, tmp_path / "bars.parquet")
     with pytest.raises(FileError) as caught:
-        scan_bars(file)
+        scan_bar_file(file)
     found = caught.value.findings
     # Rows 5 and 6 have a low above their high, row 8 a low above all, row 10 a close below its low.
     assert found.select("reason", "rows", "first_row").rows() == [

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from engine.errors import InputError
-from engine.history.bar_file import scan_bars
+from engine.history.bar_file import scan_bar_file
 from tests.engine.history.bar_files import (
     CSAT,
     DAY,
@@ -42,7 +42,7 @@ TIME = pl.col("timestamp")
 
 def read(frame: pl.DataFrame, folder: Path, times: Any = None, **metadata: str) -> pl.DataFrame:
     file = write(frame, folder / "bars.parquet", **metadata)
-    return scan_bars(file, times=times).collect()
+    return scan_bar_file(file, times=times).collect()
 
 
 def refusal(frame: pl.DataFrame, folder: Path, times: Any = None, **metadata: str) -> str:

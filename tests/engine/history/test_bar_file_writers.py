@@ -13,7 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.history.bar_file import COLUMNS, scan_bars
+from engine.history.bar_file import COLUMNS, scan_bar_file
 from engine.market.symbols import parse
 from tests.databases import LONG
 from tests.engine.history.bar_files import CSAT, DAY, EXPIRY, FIRST_OF_YEAR, as_read, bars_of
@@ -82,7 +82,7 @@ def test_t5_l16_the_same_bars_are_read_alike_whoever_wrote_them(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / writer
         WRITERS[writer](in_zone(frame, zone), file)
-        assert scan_bars(file).collect().equals(as_read(labels))
+        assert scan_bar_file(file).collect().equals(as_read(labels))
 
 
 def in_zone(frame: pl.DataFrame, zone: str | None) -> pl.DataFrame:
@@ -125,7 +125,7 @@ def test_l16_a_value_that_was_changed_is_refused_or_read_as_what_it_says(
         file = Path(folder) / "bars.csv"
         texts.write_csv(file)
         try:
-            found = scan_bars(file).collect()
+            found = scan_bar_file(file).collect()
         except InputError:
             event("refused")
             return

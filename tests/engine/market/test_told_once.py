@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.market.symbols import parse
-from engine.market.told_once import STREAMS, ToldOnce, read_choice
+from engine.market.told_once import STREAMS, ToldOnce, parse_collect
 
 DAY, EXPIRY = date(2026, 11, 18), date(2026, 12, 10)
 
@@ -43,12 +43,12 @@ def test_a_contract_has_a_state_until_its_last_minute() -> None:
 
 
 def test_a_choice_means_a_streams_usual_subjects_or_the_one_named() -> None:
-    assert len(read_choice("flows", [])) == 9
-    assert [told.code for told in read_choice("state", ["A01612"])] == ["STATE_A01612"]
-    assert [told.code for told in read_choice("index:KOSDAQ150", [])] == ["INDEX_KOSDAQ150"]
-    both = read_choice("auctions", ["A01612"], ["005930"])
+    assert len(parse_collect("flows", [])) == 9
+    assert [told.code for told in parse_collect("state", ["A01612"])] == ["STATE_A01612"]
+    assert [told.code for told in parse_collect("index:KOSDAQ150", [])] == ["INDEX_KOSDAQ150"]
+    both = parse_collect("auctions", ["A01612"], ["005930"])
     assert [told.code for told in both] == ["AUCTIONS_A01612", "AUCTIONS_005930"]
-    assert [told.code for told in read_choice("index:0503", [])] == ["INDEX_0503"]
+    assert [told.code for told in parse_collect("index:0503", [])] == ["INDEX_0503"]
     for wrong, says in (
         ("flow", f"choose from {', '.join(STREAMS)}"),
         ("programme:KOSPI200", "choose one of KOSPI, KOSDAQ"),
@@ -58,4 +58,4 @@ def test_a_choice_means_a_streams_usual_subjects_or_the_one_named() -> None:
         ("state:005930", "codes of derivatives begin with"),
     ):
         with pytest.raises(InputError, match=says):
-            read_choice(wrong, [])
+            parse_collect(wrong, [])

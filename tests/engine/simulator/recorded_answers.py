@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from engine.history.bar_file import scan_bars
+from engine.history.bar_file import scan_bar_file
 from engine.market.sessions import Market, Session
 from engine.market.symbols import parse
 from engine.simulator.exchange import SimulatedExchange
@@ -31,7 +31,9 @@ class RecordedAnswers:
     """
 
     def __init__(self, path: Path | str, later_from: datetime) -> None:
-        self._frame = scan_bars(Path(path), as_recorded=True, besides=("asked_date", "collector"))
+        self._frame = scan_bar_file(
+            Path(path), as_recorded=True, besides=("asked_date", "collector")
+        )
         self._later_from = later_from
         self.index = SyntheticMarket().index
         self._answers = lru_cache(maxsize=256)(self._load)

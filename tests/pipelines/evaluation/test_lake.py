@@ -19,7 +19,7 @@ from engine.store import Store
 from engine.store.export import export
 from pipelines.evaluation.bars import read_stored_bars
 from pipelines.evaluation.lake import open_lake
-from pipelines.evaluation.replay import recompute_signals, store_signals
+from pipelines.evaluation.replay import replay_signals, store_signals
 from pipelines.evaluation.runners import run_lake_on_ray
 from pipelines.evaluation.sweep import run_trials
 from pipelines.evaluation.trials import TrialLog, batches, grid, outcome_table, run_batch
@@ -109,7 +109,7 @@ def test_what_is_no_lake_is_refused(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--ray local"):
         run_trials(grid("dolpha1", AXES), open_lake(folder), TrialLog(tmp_path / "log", "x"))
     with pytest.raises(InputError, match="go together"):
-        recompute_signals("postgresql:///nowhere", STRATEGY, STRATEGY.params(), lake=folder)
+        replay_signals("postgresql:///nowhere", STRATEGY, STRATEGY.params(), lake=folder)
 
 
 async def test_two_workers_on_a_lake_find_what_one_process_finds_in_the_database(
@@ -123,12 +123,12 @@ async def test_two_workers_on_a_lake_find_what_one_process_finds_in_the_database
         for trial, outcome in zip(batch, run_batch(batch, bars), strict=True)
     }
     params, days = STRATEGY.params(), (date(2025, 9, 5), LAST)
-    once = recompute_signals(url, STRATEGY, params, symbols=tuple(SYMBOLS), start=days[0], end=LAST)
+    once = replay_signals(url, STRATEGY, params, symbols=tuple(SYMBOLS), start=days[0], end=LAST)
     await store_signals(store, STRATEGY, once.computed)
     with cluster(2, monkeypatch) as address:
         log = TrialLog(tmp_path / "log", "lake")
         run_trials(trials, open_lake(folder), log, ray=address)
-        again = recompute_signals(
+        again = replay_signals(
             url, STRATEGY, params, start=days[0], end=LAST, lake=folder, ray=address
         )
     expected = outcome_table(trials, straight)

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from engine import schemas
 from engine.errors import InputError
 from engine.store import Store
-from pipelines.evaluation.replay import recompute_signals, store_signals
+from pipelines.evaluation.replay import replay_signals, store_signals
 from pipelines.reports.evaluation_tables import differences_table, print_replay
 from strategies.base import Strategy
 from strategies.registry import STRATEGIES
@@ -60,7 +60,7 @@ async def test_after_a_day_with_faults_what_is_stored_equals_one_evaluation_of_t
     strategy: Strategy[Any], bars: pl.DataFrame, store: Store, database_url: str
 ) -> None:
     await live_day(store, strategy, bars)
-    found = recompute_signals(database_url, strategy, strategy.params())
+    found = replay_signals(database_url, strategy, strategy.params())
     live = bars.filter(pl.col("timestamp").dt.date() == DAY)
     assert found.computed.height == live.height
     assert found.is_clean
@@ -80,7 +80,7 @@ async def test_rows_that_are_missing_or_wrong_are_found_and_added(
     stamp = "'2025-09-24 09:00'"
     await store.execute(f"DELETE FROM dolpha1_signal WHERE timestamp = {stamp}")
     await store.execute("UPDATE dolpha1_signal SET ub = 1 WHERE timestamp = '2025-09-24 15:45'")
-    found = recompute_signals(database_url, strategy, strategy.params())
+    found = replay_signals(database_url, strategy, strategy.params())
     assert not found.is_clean
     assert found.counts["missing"] == 1
     assert found.counts["differs"] == 1
@@ -89,7 +89,7 @@ async def test_rows_that_are_missing_or_wrong_are_found_and_added(
     assert differences_table(found.differences, found.differences.height).row_count > 1
     counts = await store_signals(store, strategy, found.computed)
     assert (counts.inserted, counts.changed) == (1, 1)
-    again = recompute_signals(database_url, strategy, strategy.params())
+    again = replay_signals(database_url, strategy, strategy.params())
     assert again.is_clean
     assert again.counts["same"] == again.computed.height
 
@@ -100,7 +100,7 @@ async def test_other_parameters_give_other_signals(
     strategy = STRATEGIES["dolpha1"]
     await live_day(store, strategy, bars)
     other = strategy.params.model_validate({"band_multiplier": 0.1})
-    found = recompute_signals(database_url, strategy, other)
+    found = replay_signals(database_url, strategy, other)
     assert not found.is_clean
 
 
@@ -109,11 +109,11 @@ async def test_without_signals_or_with_a_product_it_says_what_to_do(
 ) -> None:
     strategy = STRATEGIES["dolpha1"]
     with pytest.raises(InputError, match="give --symbol"):
-        recompute_signals(database_url, strategy, strategy.params())
+        replay_signals(database_url, strategy, strategy.params())
     with pytest.raises(InputError, match="several contracts"):
-        recompute_signals(database_url, strategy, strategy.params(), symbols=("A01_FRONT",))
+        replay_signals(database_url, strategy, strategy.params(), symbols=("A01_FRONT",))
     await put(store, bars)
-    found = recompute_signals(
+    found = replay_signals(
         database_url, strategy, strategy.params(), symbols=(SYMBOL,), start=DAY, end=DAY
     )
     assert found.counts == {"same": 0, "missing": found.computed.height}
@@ -129,7 +129,7 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
     day = pl.col("timestamp").dt.date()
     spans = {old: before.filter(day > date(2025, 9, 8)), SYMBOL: bars.filter(day >= roll)}
     for symbol, given in spans.items():
-        found = recompute_signals(
+        found = replay_signals(
             database_url,
             strategy,
             strategy.params(),
@@ -139,19 +139,19 @@ async def test_only_sessions_that_have_signals_are_compared_unless_a_span_is_ask
         )
         assert set(found.counts) == {"same", "missing"}, "the span that was asked for"
         await store_signals(store, strategy, found.computed)
-    found = recompute_signals(database_url, strategy, strategy.params())
+    found = replay_signals(database_url, strategy, strategy.params())
     assert found.is_clean
     assert found.computed["symbol"].n_unique() == 2
-    every = recompute_signals(database_url, strategy, strategy.params(), start=FIRST, end=DAY)
+    every = replay_signals(database_url, strategy, strategy.params(), start=FIRST, end=DAY)
     asked = bars.filter(day < roll)
     assert every.counts["missing"] == asked.height
     warm_up = random_bars(SYMBOL, date(2025, 9, 1), date(2025, 9, 11), minutes=45)
     await put(store, warm_up)
-    with_warm_up = recompute_signals(
+    with_warm_up = replay_signals(
         database_url, strategy, strategy.params(), start=date(2025, 9, 9), end=DAY
     )
     assert with_warm_up.counts["missing"] == asked.height, "it was not in front before the roll"
-    named = recompute_signals(
+    named = replay_signals(
         database_url,
         strategy,
         strategy.params(),
@@ -169,6 +169,6 @@ async def test_signals_of_a_span_without_bars_are_told_not_stumbled_over(
     await live_day(store, strategy, bars)
     given = bars.filter(pl.col("timestamp").dt.date() == DAY).height
     await store.execute(f"DELETE FROM futures_1m WHERE timestamp >= '{DAY}'")
-    found = recompute_signals(database_url, strategy, strategy.params(), start=DAY, end=DAY)
+    found = replay_signals(database_url, strategy, strategy.params(), start=DAY, end=DAY)
     assert found.computed.is_empty()
     assert found.counts == {"same": 0, "unexpected": given}
