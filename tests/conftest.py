@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -18,13 +19,15 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 # here: each would compile all that it imports, which takes three times as long as to load it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Who is started with `&` ignores Ctrl+C, and so would the commands that the tests end with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Commands speak the language of the system, wherever the tests run.
 os.environ["LC_ALL"] = "C.UTF-8"
 
 from engine.clock import WallClock
 from engine.market import names
-from engine.store import Store, embedded_server, migrate
-from tests.databases import LONG, command, fresh_database, types_read_once
+from engine.store import Store, embedded_server
+from tests.databases import LONG, fresh_database, new_template, types_read_once
 from tests.paths import SERVERS_FOLDER, WITHOUT_PANDAS
 
 pytest_plugins = ["tests.skips"]
@@ -64,14 +67,11 @@ def close_logs() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """The URL of a migrated template database on a server of this test run."""
+    """The URL of a migrated template database on the server of this test run."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
     folder = SERVERS_FOLDER / f"krt-tests-{run[:12]}"
     with embedded_server(folder, durable=False, temporary=True) as url:
-        template = f"template_{uuid.uuid4().hex[:12]}"
-        command(url, f"CREATE DATABASE {template}")
-        template_url = url.replace("/krt?", f"/{template}?")
-        migrate(template_url)
+        template_url = new_template(url)
         with types_read_once(template_url):
             yield template_url
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql
 import pytest
 
-from engine.store import driver
+from engine.store import driver, migrate
 from engine.store.connection import Connection, connection_url
 from engine.store.embedded.programs import find_programs
 
@@ -32,12 +32,64 @@ def long(parameter: object) -> Any:
 @contextmanager
 def fresh_database(server_url: str) -> Iterator[str]:
     """Make a database from the template that the URL names; drop it at the end."""
-    template = server_url.rpartition("/")[2].partition("?")[0]
     name = f"{_COPY}{uuid.uuid4().hex[:12]}"
-    maintenance = _maintenance(server_url.replace(f"/{template}?", "/krt?"))
-    maintenance.execute_alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield server_url.replace(f"/{template}?", f"/{name}?")
+    maintenance = _maintenance(_with_name(server_url, "krt"))
+    _copy(maintenance, _name(server_url), name)
+    yield _with_name(server_url, name)
     maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def new_template(server_url: str) -> str:
+    """Make a database with the newest schema, of which copies are made; return its URL.
+
+    Each worker has one of its own: nothing can be copied while somebody is connected to it.
+    """
+    migrated = _made_once(server_url, "template1", "migrated", migrate)
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    maintenance = _maintenance(server_url)
+    with _alone(maintenance):
+        _copy(maintenance, "migrated", name)
+    return _with_name(migrated, name)
+
+
+def filled_once(template_url: str, what: str, fill: Callable[[str], None]) -> str:
+    """Return the URL of a copy of the template that is filled once for all workers of a run."""
+    return _made_once(template_url, _name(template_url), f"{_COPY}{what}", fill)
+
+
+def _made_once(url: str, template: str, name: str, complete: Callable[[str], None]) -> str:
+    """Have the first worker that asks make a database; the others wait until it is complete."""
+    maintenance = _maintenance(_with_name(url, "krt"))
+    with _alone(maintenance):
+        if maintenance.query(f"SELECT 1 FROM pg_database WHERE datname = '{name}'").num_rows == 0:
+            unfinished = f"{_COPY}{uuid.uuid4().hex[:12]}"
+            _copy(maintenance, template, unfinished)
+            complete(_with_name(url, unfinished))
+            maintenance.execute_alone(f"ALTER DATABASE {unfinished} RENAME TO {name}")
+    return _with_name(url, name)
+
+
+@contextmanager
+def _alone(maintenance: Connection) -> Iterator[None]:
+    """Have the workers of a run do something one after another."""
+    maintenance.execute_alone("SELECT pg_advisory_lock(1) IS NULL")
+    try:
+        yield
+    finally:
+        maintenance.execute_alone("SELECT pg_advisory_unlock(1)")
+
+
+def _copy(maintenance: Connection, template: str, name: str) -> None:
+    maintenance.execute_alone(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+
+
+def _name(url: str) -> str:
+    """Return the name of the database in the URL of one of the tests' server."""
+    return url.rpartition("/")[2].partition("?")[0]
+
+
+def _with_name(url: str, name: str) -> str:
+    return url.replace(f"/{_name(url)}?", f"/{name}?")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections import defaultdict
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from keyword import iskeyword
 from pathlib import Path
@@ -43,18 +44,21 @@ def is_module(name: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").exists()
 
 
-IMPORTS = {
-    module_name(file): imports_of(file)
-    for package in PACKAGES
-    for file in (ROOT / package).rglob("*.py")
-}
+@cache
+def imports() -> dict[str, set[str]]:
+    """Return what each module imports: read by the worker that asks, not by all that list tests."""
+    return {
+        module_name(file): imports_of(file)
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+    }
 
 
 def parts(folder: Path) -> dict[str, set[str]]:
     """Return what a folder's modules and subfolders, each taken whole, import of one another."""
     prefix = ".".join(folder.parts) + "."
     graph: dict[str, set[str]] = defaultdict(set)
-    for module, imported in IMPORTS.items():
+    for module, imported in imports().items():
         if not module.startswith(prefix):  # so the folder's own __init__ is not one of its parts
             continue
         part = module.removeprefix(prefix).partition(".")[0]
@@ -80,7 +84,7 @@ def test_no_parts_of_a_folder_import_each_other_in_a_circle(folder: Path) -> Non
 def test_no_folders_of_different_parents_import_each_other_in_a_circle() -> None:
     """A folder and its subfolders may know each other (a registry); two wings may not."""
     graph = defaultdict(set)
-    for module, imported in IMPORTS.items():
+    for module, imported in imports().items():
         graph[folder_of(module)] |= {folder_of(name) for name in imported}
     for one, others in graph.items():
         for other in others - {one}:
@@ -97,7 +101,7 @@ def test_the_contracts_name_every_part_of_the_engine() -> None:
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
     engine = {
-        module for module in IMPORTS if module.count(".") == 1 and module.startswith("engine.")
+        module for module in imports() if module.count(".") == 1 and module.startswith("engine.")
     }
     market, simulator = (
         next(c for c in contracts if c["name"].startswith(start))

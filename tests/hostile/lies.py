@@ -7,6 +7,7 @@ import zlib
 
 import orjson
 
+from tests.bombs import bomb
 from tests.hostile.hostile_kis import http
 from tests.hostile.replies import (
     PRICES,
@@ -43,7 +44,6 @@ LOST = "the connection to KIS failed|gave no answer"
 UNREADABLE = "cannot be read|unreadable value"
 CLOCK = "bear no date|clock is"
 NO_ROW = "^$"  # nothing is said: a minute without a row is for the ledger
-BOMB = gzip.compress(b" " * (256 << 20), 1)
 HTML = b"<html><body>\xec\x84\x9c\xeb\xb9\x84\xec\x8a\xa4 \xec\xa0\x90\xea\xb2\x80</body></html>"
 
 ANSWERS = [
@@ -79,11 +79,11 @@ ANSWERS = [
     Lie("12 MB", raw(lambda true: true[:-1] + b',"x":"' + b"x" * (12 << 20) + b'"}'), "MB"),
 ]
 PACKED = [
-    Lie("a bomb", raw(lambda _: BOMB), NO_JSON),
-    Lie("a bomb that says so", lambda a: http(BOMB, dated(a), "Content-Encoding: gzip"), "MB"),
+    Lie("a bomb", raw(lambda _: bomb()), NO_JSON),
+    Lie("a bomb that says so", lambda a: http(bomb(), dated(a), "Content-Encoding: gzip"), "MB"),
     Lie(
         "packed three times",
-        lambda a: http(BOMB, dated(a), "Content-Encoding: gzip, gzip, gzip"),
+        lambda a: http(bomb(), dated(a), "Content-Encoding: gzip, gzip, gzip"),
         "packed in a way",
     ),
     Lie(

@@ -24,7 +24,7 @@ from pipelines.chains import (
 )
 from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
-from tests.databases import fresh_database
+from tests.databases import filled_once, fresh_database
 from tests.engine.store.data import listings
 from tests.stamps import stamps_between
 
@@ -169,11 +169,9 @@ async def fill(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def filled_template(server_url: str) -> Iterator[str]:
+def filled_template(server_url: str) -> str:
     """The URL of a database with the day in it, which others are copied from."""
-    with fresh_database(server_url) as url:
-        asyncio.run(fill(url))
-        yield url
+    return filled_once(server_url, "day", lambda url: asyncio.run(fill(url)))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.history.reconcile import fill_before_open
 from strategies.registry import warm_up_sessions
-from tests.databases import fresh_database
+from tests.databases import filled_once, fresh_database
 from tests.pipelines.day.playing import DAY, FUTURE, STOCK, at_time
 from tests.pipelines.simulated import desk, send_fewer_frames
 
@@ -28,11 +28,10 @@ def all_frames() -> None:
 
 
 @pytest.fixture(scope="session")
-def filled_history(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def filled_history(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a database with the sessions before the day, as a start of the day fills them."""
-    with fresh_database(server_url) as url:
-        asyncio.run(_fill_history(url, tmp_path_factory.mktemp("history")))
-        yield url
+    folder = tmp_path_factory.mktemp("history")
+    return filled_once(server_url, "history", lambda url: asyncio.run(_fill_history(url, folder)))
 
 
 async def _fill_history(url: str, folder: Path) -> None:
