@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import polars as pl
@@ -76,12 +76,7 @@ class Session:
 
     def stamps(self) -> pl.Series:
         """Return every expected stamp, ascending: 411 in a regular derivatives session."""
-        continuous = _minutes(self.first_stamp, self.continuous_end)
-        for start, end in self.breaks:
-            continuous = continuous.filter((continuous <= start) | (continuous > end))
-        if self.auction is None:
-            return continuous
-        return continuous.append(_minutes(self.auction, self.auction))
+        return _stamps(self).clone()
 
     def minute_grid(self) -> pl.Series:
         """Return every minute from first to last stamp, the wait for the auction included."""
@@ -93,7 +88,7 @@ class Session:
 
     def labels(self) -> pl.Series:
         """Return the label of every expected bar, ascending."""
-        return pl.select(self.label_of_stamp(pl.lit(self.stamps())).alias("label")).to_series()
+        return _labels(self).clone()
 
     def is_label(self, label: pl.Expr) -> pl.Expr:
         """Say which datetimes are labels of bars; null where the datetime is null.
@@ -158,6 +153,22 @@ class Session:
     def _is_continuous_label(self, label: pl.Expr) -> pl.Expr:
         whole = label.dt.truncate("1m") == label
         return whole & (label >= self.opens) & (label < self.continuous_end)
+
+
+@lru_cache(maxsize=256)  # all symbols of a market have them in common
+def _stamps(session: Session) -> pl.Series:
+    continuous = _minutes(session.first_stamp, session.continuous_end)
+    for start, end in session.breaks:
+        continuous = continuous.filter((continuous <= start) | (continuous > end))
+    if session.auction is None:
+        return continuous
+    return continuous.append(_minutes(session.auction, session.auction))
+
+
+@lru_cache(maxsize=256)
+def _labels(session: Session) -> pl.Series:
+    stamps = pl.lit(_stamps(session))
+    return pl.select(session.label_of_stamp(stamps).alias("label")).to_series()
 
 
 def _minutes(first: datetime, last: datetime) -> pl.Series:

@@ -29,14 +29,21 @@ LOOK_BACK = 10  # sessions that one answer may reach back for a thin contract
 
 
 class SimulatedExchange:
-    """What the endpoints read from. `add_faults` lets a scenario change the bars of a session."""
+    """What the endpoints read from. `add_faults` lets a scenario change the bars of a session.
+
+    `most_kept`: sessions of a symbol that are held written out, of some 250 kB each.
+    """
 
     def __init__(
-        self, market: MarketData, add_faults: AddFaults = lambda session_rows: session_rows
+        self,
+        market: MarketData,
+        add_faults: AddFaults = lambda session_rows: session_rows,
+        *,
+        most_kept: int = 1024,
     ) -> None:
         self.market = market
         self.options = OptionMarket(market)
-        self.session_rows = lru_cache(maxsize=1024)(self._write_session)
+        self.session_rows = lru_cache(maxsize=most_kept)(self._write_session)
         self.whole_day = lru_cache(maxsize=16_384)(self._whole_day)  # small, unlike rows
         self._add_faults = add_faults
         self._days_back = lru_cache(maxsize=512)(_days_back)

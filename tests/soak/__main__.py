@@ -5,6 +5,7 @@
     just soak --sessions 250 --seed 7 --only 126-250    the second half of it
     just soak --sessions 25 --seed 7 --one-life         a month of one process: does it grow?
     just soak --sessions 250 --seed 7 --last-hours      a year's sessions, each in its last hour
+    just soak --sessions 21 --seed 7 --whole-market     a month with the bars of all stocks
 
 Ends with 1 at the first promise that is not kept: with the report of what was played until then,
 and one line that reproduces it.
@@ -28,6 +29,7 @@ from rich.console import Console
 from engine.clock import WallClock, today
 from tests.soak import report
 from tests.soak.child import Broken
+from tests.soak.orders import SeasonKind
 from tests.soak.plan import Season, plan_season
 from tests.soak.play import Outcome, Player, free_port
 from tests.soak.server import Disk, Server, disk
@@ -119,20 +121,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--one-life", action="store_true", help="nothing ends the collector")
     last_hours = "begin each session in its last hour"
     parser.add_argument("--last-hours", action="store_true", help=last_hours)
+    whole_market = "bring in the bars of all stocks after each close"
+    parser.add_argument("--whole-market", action="store_true", help=whole_market)
     parser.add_argument("--report", type=Path, help="write the result as Markdown")
     asked = parser.parse_args(arguments)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     start = vars(asked)["from"]
-    season = plan_season(
-        seed,
-        start,
-        asked.sessions,
-        asked.only,
-        one_life=asked.one_life,
-        last_hours=asked.last_hours,
+    kind = SeasonKind(
+        one_life=asked.one_life, last_hours=asked.last_hours, whole_market=asked.whole_market
     )
-    kinds = " --one-life" * asked.one_life + " --last-hours" * asked.last_hours
-    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{kinds}"
+    season = plan_season(seed, start, asked.sessions, asked.only, kind)
+    again = f"--sessions {asked.sessions} --seed {seed} --from {start}{kind.options}"
     console = Console()
     began = time.monotonic()
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731

@@ -18,14 +18,29 @@ SECRET = "soak-app-secret-that-must-not-be-seen"
 MINUTE = timedelta(minutes=1)
 
 
+class SeasonKind(BaseModel, frozen=True):
+    """In what a season differs from one that is drawn freely."""
+
+    one_life: bool = False  # nothing ends the collector: months of work must not make it grow
+    last_hours: bool = False  # each session is begun in its last hour: a year fits into hours
+    whole_market: bool = False  # the bars of all stocks come after each close; no nights
+
+    @property
+    def options(self) -> str:
+        """The options of `just soak` that ask for it."""
+        return "".join(f" --{name.replace('_', '-')}" for name, asked in self if asked)
+
+
+DRAWN_FREELY = SeasonKind()
+
+
 class Orders(BaseModel):
-    """What a child is told when it is started; `seed` to `last_hours` name the season."""
+    """What a child is told when it is started; `seed` to `kind` name the season."""
 
     seed: int
     days: tuple[date, ...]
     first: int  # the number of the season's first session
-    one_life: bool
-    last_hours: bool
+    kind: SeasonKind
     start: datetime
     url: str
     folder: Path

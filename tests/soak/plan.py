@@ -20,7 +20,7 @@ from pipelines.day_plan import DayPlan
 from pipelines.feed import Feed
 from tests.soak.fault_scenarios import draw_weather, with_stream_rules
 from tests.soak.markets import ORDINARY, SeasonMarket, draw_market
-from tests.soak.orders import MINUTE, SessionOrders
+from tests.soak.orders import DRAWN_FREELY, MINUTE, SeasonKind, SessionOrders
 
 STOCKS = ("005930", "000660", "035420", "005380", "068270", "105560")
 CHAINS = ("KOSPI200_WEEKLY_MON", "KOSDAQ150")  # boards that KIS does not cut: no single quotes
@@ -30,6 +30,7 @@ WITH_FEED = 0.5  # share of sessions in which the WebSocket is used
 WITH_STREAMS = 0.3  # share of configurations that collect what KIS tells only once …
 WITH_SWEEP = 0.3  # … that bring in the bars of further stocks after the close …
 WITH_NIGHTS = 0.5  # … and that collect nights: one of their four sessions is one
+WHOLE_MARKET = "all"
 STREAMS = ("state", "flows", "programme", "index", "auctions")
 SAME_FEED = 4  # sessions in a row with the same configuration
 ZONES = ("America/New_York", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe")
@@ -101,6 +102,11 @@ class SessionPlan:
         return self.orders.plan
 
     @property
+    def sweeps_the_market(self) -> bool:
+        """Whether the bars of all listed stocks come after the close."""
+        return self.feed.sweep == (WHOLE_MARKET,)
+
+    @property
     def orders(self) -> SessionOrders:
         """What the collector is told of it."""
         return SessionOrders(
@@ -161,23 +167,18 @@ class SessionPlan:
 
 @dataclass(frozen=True)
 class Season:
-    """Consecutive sessions from a date on, numbered from 1; the last one is quiet.
-
-    In one life nothing ends the collector: it is to show that months of work do not make it grow.
-    In `last_hours` each session is begun in its last hour: a year of them then fits into hours.
-    """
+    """Consecutive sessions from a date on, numbered from 1; the last one is quiet."""
 
     seed: int
     days: tuple[date, ...]
     first: int = 1
-    one_life: bool = False
-    last_hours: bool = False
+    kind: SeasonKind = DRAWN_FREELY
 
     def __getitem__(self, number: int) -> SessionPlan:
         day = self.days[number - self.first]
         quiet = number == self.last
-        drawn = draw(self.seed, number, day, quiet=quiet, last_hour=self.last_hours)
-        if not self.one_life:
+        drawn = draw(self.seed, number, day, self.kind, quiet=quiet)
+        if not self.kind.one_life:
             return drawn
         harmless = tuple(e for e in drawn.events if e.what not in ENDS_THE_PROCESS)
         return replace(drawn, events=harmless)
@@ -207,23 +208,23 @@ def plan_season(
     start: date,
     count: int,
     only: range | None = None,
-    *,
-    one_life: bool = False,
-    last_hours: bool = False,
+    kind: SeasonKind = DRAWN_FREELY,
 ) -> Season:
     """Return a season of `count` sessions, or `only` those of these numbers, and a quiet one."""
     days = sessions.session_dates(Market.DERIVATIVES, start, start + timedelta(days=2 * count + 60))
     played = only or range(1, count + 1)
     dates = tuple(days[played.start - 1 : played.stop])
-    return Season(seed, dates, played.start, one_life, last_hours)
+    return Season(seed, dates, played.start, kind)
 
 
 def draw(
-    seed: int, number: int, day: date, *, quiet: bool = False, last_hour: bool = False
+    seed: int, number: int, day: date, kind: SeasonKind = DRAWN_FREELY, *, quiet: bool = False
 ) -> SessionPlan:
-    """Draw a session, or only its last hour; a quiet one has fine weather and no events."""
+    """Draw a session; a quiet one has fine weather and no events."""
     chance = random.Random(f"{seed}/{number}")  # noqa: S311
     feed, polling = _configuration(seed, number, chance)
+    if kind.whole_market:
+        feed = replace(feed, sweep=(WHOLE_MARKET,), night=False)
     night = feed.night and number % SAME_FEED == SAME_FEED - 1 and is_held_at_night(day)
     if night:  # when a chain has no board, but takes a call for each option
         feed = replace(feed, option_chains=())
@@ -240,7 +241,7 @@ def draw(
     if night:  # what is drawn for a market is of the day
         market, moves = ORDINARY, Scenario()
     scenario = scenario.model_copy(update={"move": moves.move, "halt": moves.halt})
-    starts = _start(day, chance, night=night, last_hour=last_hour)
+    starts = _start(day, chance, night=night, last_hour=kind.last_hours)
     drawn = SessionPlan(
         number, day, starts, feed, polling, zone, weather, scenario, (), stream, market, night
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -14,6 +14,7 @@ import polars as pl
 from engine.history.queries import between_dates
 from engine.market.nights import session_sql
 from engine.market.sessions import Market, Session, previous_sessions
+from engine.market.sessions import session as market_session
 from engine.market.symbols import parse
 from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY, OPTION_SURFACE
 from engine.simulator.exchange import SimulatedExchange
@@ -28,6 +29,7 @@ from pipelines.day_plan import StreamPlan
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES, warm_up_sessions
 from tests.served import served_bars
+from tests.soak import whole_market
 from tests.soak.orders import KEY, SECRET
 from tests.soak.plan import Season, SessionPlan
 
@@ -77,12 +79,15 @@ class Promise:
         """
         found = Found()
         with closing(Connection(self._url, "soak")) as self._database:
-            names = _kept(session)
+            names = self._kept(session)
             if after:
-                names &= {s for _, s in self._collected_symbols(session.day)} | _kept(after)
-            for symbol, held in sessions_with_bars(session):
+                collected = {symbol for _, symbol in self._collected_symbols(session.day)}
+                names &= collected | self._kept(after)
+            for symbol, held in sessions_with_bars(session, self._compared(session)):
                 if symbol in names:
                     self._bars(symbol, held, found)
+            if session.sweeps_the_market:
+                self._market(session, found)
             for stream in (one for one in session.plan.streams if one.code in names):
                 self._stream(stream, found)
             for chain in (one for one in session.plan.chains if one.underlying_symbol in names):
@@ -90,8 +95,39 @@ class Promise:
             self._check_nothing_else(session, found)
             for symbol in sorted(names & set(session.plan.futures)):
                 self._signals(symbol, session.day, found, may_be_none=after is not None)
-            self._check_no_secret(found)
+            self._check_no_secret(session.day, found)
         return found
+
+    def _swept(self, session: SessionPlan) -> tuple[str, ...]:
+        """Return the stocks whose bars a sweep of the day brings in."""
+        if not session.sweeps_the_market:
+            return session.plan.sweep
+        return whole_market.codes_of_market(self._exchange.market, session.day)
+
+    def _compared(self, session: SessionPlan) -> tuple[str, ...]:
+        """Return the swept stocks whose bars are compared one by one."""
+        swept = self._swept(session)
+        if not session.sweeps_the_market:
+            return swept
+        return tuple(whole_market.sample(swept, self._season.seed, session.number))
+
+    def _kept(self, session: SessionPlan) -> set[str]:
+        """Return the names of all of which each minute of the session is counted."""
+        with_bars = sessions_with_bars(session, self._swept(session))
+        return {*session.plan.kept, *(symbol for symbol, _ in with_bars)}
+
+    def _market(self, session: SessionPlan, found: Found) -> None:
+        """Every minute of every stock is stored or explained."""
+        held = market_session(Market.STOCKS, session.day)
+        assert held is not None
+        codes = self._swept(session)
+        absent = whole_market.minutes_without_bar(self._ask, codes, held)
+        found.unfinished += whole_market.what_is_broken(absent)
+        found.counts["swept stocks"] += len(codes)
+        found.counts["bars of swept stocks"] += len(codes) * held.stamps().len() - absent.height
+        explained = absent.group_by("state", "reason").len().drop_nulls()
+        for state, reason, minutes in explained.iter_rows():
+            found.gaps[state, reason] += minutes
 
     def _bars(self, symbol: str, session: Session, found: Found) -> None:
         truth, stored = self.truth(symbol, session), self._stored_bars(symbol, session.date)
@@ -216,9 +252,9 @@ class Promise:
         later = range(
             session.number, min(session.number + warm_up_sessions() + 1, self._season.last) + 1
         )
-        asked_for = {name for number in later for name in _kept(self._season[number])}
+        asked_for = {name for number in later for name in self._kept(self._season[number])}
         # A night brings in what is left of its day's sweep.
-        asked_for |= {*_kept(session), *session.plan.sweep}
+        asked_for |= {*self._kept(session), *self._swept(session)}
         for table, symbol in self._collected_symbols(session.day):
             if symbol not in asked_for:
                 found.broken.append(f"{table} has rows of {symbol}, which was not asked for")
@@ -259,10 +295,11 @@ class Promise:
                 states = dict(differing["state"].value_counts().iter_rows())
                 found.unfinished.append(f"{symbol}: signals of {strategy.name}: {states}")
 
-    def _check_no_secret(self, found: Found) -> None:
+    def _check_no_secret(self, day: date, found: Found) -> None:
         for table in TEXTS:
             alike = " OR ".join(f"t::text LIKE '%{word}%'" for word in (KEY, SECRET, TOKEN))
-            if self._ask(f"SELECT count(*) AS n FROM {table} t WHERE {alike}").item():
+            of_day = f"session = '{day}' AND " if table == "gaps" else ""
+            if self._ask(f"SELECT count(*) AS n FROM {table} t WHERE {of_day}({alike})").item():
                 found.broken.append(f"a secret stands in {table}")
 
     def truth(self, symbol: str, session: Session, *, impossible: bool = False) -> pl.DataFrame:
@@ -289,14 +326,9 @@ class Promise:
         return pl.DataFrame(self._database.query(sql))
 
 
-def _kept(session: SessionPlan) -> set[str]:
-    """Return the names of all of which each minute of the session is counted."""
-    return {*session.plan.kept, *(symbol for symbol, _ in sessions_with_bars(session))}
-
-
-def sessions_with_bars(session: SessionPlan) -> list[tuple[str, Session]]:
+def sessions_with_bars(session: SessionPlan, swept: Sequence[str]) -> list[tuple[str, Session]]:
     """Return what bars are stored of, with its session: by day the swept stocks, too."""
-    swept = () if session.night else session.plan.sweep
+    swept = () if session.night else swept
     held = [(code, parse(code).session(session.day)) for code in swept]
     return [
         *((bars.symbol, bars.session) for bars in session.plan.bars),

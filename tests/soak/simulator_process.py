@@ -33,6 +33,7 @@ from tests.soak.orders import KEY, SECRET, Orders
 from tests.soak.plan import Season
 
 REGULATED = timedelta(minutes=10)  # KIS blocks who makes many connections in it
+FEW_SYMBOLS, WHOLE_MARKET = 1024, 4096  # sessions of a symbol that are kept written out
 TRIES = 300  # to have the port, a tenth of a second apart: the last life's process may still end
 Words = asyncio.Queue[str | None]
 
@@ -64,7 +65,7 @@ async def obey(port: int, orders: Orders) -> None:
     _, line = await loop.create_connection(Line, "127.0.0.1", port)
     line.lost = lambda: words.put_nowait(None)
     clock = FollowingClock(orders.start, line, words.put_nowait)
-    season = Season(orders.seed, orders.days, orders.first, orders.one_life, orders.last_hours)
+    season = Season(orders.seed, orders.days, orders.first, orders.kind)
     while (order := await words.get()) is not None:
         began = time.process_time()
         crowded = await _serve(season, int(order.split()[1]), clock, orders.port, words)
@@ -84,7 +85,8 @@ async def _serve(
     async with AsyncExitStack() as stack:
         kis = await _open(season, number, clock, port, stack)
         # Earlier sessions are served as their own scenario left them.
-        kis.exchange = SimulatedExchange(season.market(), season.add_faults)
+        most_kept = WHOLE_MARKET if season.kind.whole_market else FEW_SYMBOLS
+        kis.exchange = SimulatedExchange(season.market(), season.add_faults, most_kept=most_kept)
         kis.stream.counts = connections = Connections(clock)
         clock.say("serving")
         if await words.get() is None:

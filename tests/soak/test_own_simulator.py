@@ -14,7 +14,7 @@ from engine.kis.transport import Transport
 from engine.simulator.endpoints import MASTER_PATH
 from tests.paths import ROOT
 from tests.soak.__main__ import FROM
-from tests.soak.orders import Orders
+from tests.soak.orders import Orders, SeasonKind
 from tests.soak.own_simulator import SimulatorLost, own_simulator
 from tests.soak.plan import plan_season
 from tests.soak.play import free_port
@@ -43,8 +43,7 @@ def orders(tmp_path: Path) -> Orders:
         seed=season.seed,
         days=season.days,
         first=season.first,
-        one_life=False,
-        last_hours=False,
+        kind=SeasonKind(),
         start=START,
         url="",
         folder=tmp_path,

@@ -28,6 +28,7 @@ from tests.soak.child import Broken
 from tests.soak.clocks import SteppedClock
 from tests.soak.fault_scenarios import KINDS
 from tests.soak.markets import ORDINARY, WILD
+from tests.soak.orders import DRAWN_FREELY, SeasonKind
 from tests.soak.plan import (
     ENDS_THE_PROCESS,
     LAST_HOUR,
@@ -41,6 +42,7 @@ from tests.soak.promise import Promise, sessions_with_bars
 from tests.soak.report import Played, rows, slope, what_grows
 from tests.soak.server import Disk, Server, disk
 
+ONE_LIFE, LAST_HOURS = SeasonKind(one_life=True), SeasonKind(last_hours=True)
 # Two sessions, with the feed. The crash of limit_down, begun at 15:01, in a storm; the collector is
 # killed at 15:23, the server at 15:43. In the others: killed at 14:58 and 15:35,
 # connections taken away at 15:15; a halted stock; limits widened up and down, with rows that cannot
@@ -57,8 +59,9 @@ SEASONS = [
 
 def bars_owed(season: Season) -> int:
     """Count the stamps of all that has bars, of the two sessions of a season."""
-    of_both = (sessions_with_bars(season[n]) for n in (season.first, season.last))
-    return sum(len(held.stamps()) for found in of_both for _, held in found)
+    both = [season[number] for number in (season.first, season.last)]
+    found = [held for one in both for held in sessions_with_bars(one, one.plan.sweep)]
+    return sum(len(session.stamps()) for _, session in found)
 
 
 @pytest.mark.long
@@ -100,7 +103,7 @@ def test_a_seed_draws_the_same_for_a_season_of_any_length() -> None:
 
 
 def test_in_one_life_nothing_ends_the_process_and_the_rest_is_as_drawn() -> None:
-    drawn, spared = plan_season(7, FROM, 40), plan_season(7, FROM, 40, one_life=True)
+    drawn, spared = plan_season(7, FROM, 40), plan_season(7, FROM, 40, kind=ONE_LIFE)
     ends = set(ENDS_THE_PROCESS)
     assert any(ends & set(drawn[n].drawn) for n in range(1, 41))
     for number in range(1, 42):
@@ -108,7 +111,7 @@ def test_in_one_life_nothing_ends_the_process_and_the_rest_is_as_drawn() -> None
 
 
 def test_in_last_hours_each_session_is_begun_in_its_last_hour_and_the_rest_is_as_drawn() -> None:
-    drawn, late = plan_season(7, FROM, 40), plan_season(7, FROM, 40, last_hours=True)
+    drawn, late = plan_season(7, FROM, 40), plan_season(7, FROM, 40, kind=LAST_HOURS)
     for number in range(1, 41):
         session = late[number]
         market = Market.NIGHT if session.night else Market.DERIVATIVES
@@ -119,9 +122,9 @@ def test_in_last_hours_each_session_is_begun_in_its_last_hour_and_the_rest_is_as
         assert (session.feed, session.stream) == (drawn[number].feed, drawn[number].stream)
 
 
-@pytest.mark.parametrize("last_hours", [False, True])
-def test_a_season_of_250_sessions_has_every_special_day_and_fault(*, last_hours: bool) -> None:
-    season = plan_season(7, FROM, 250, last_hours=last_hours)
+@pytest.mark.parametrize("kind", [DRAWN_FREELY, LAST_HOURS])
+def test_a_season_of_250_sessions_has_every_special_day_and_fault(kind: SeasonKind) -> None:
+    season = plan_season(7, FROM, 250, kind=kind)
     drawn = {what for number in range(1, 251) for what in season[number].drawn}
     assert {"fine", "rough", "storm", "drawn", "kill", "server", "away", "second"} <= drawn
     rules = [rule for number in range(1, 251) for rule in season[number].scenario.rule]

@@ -79,6 +79,7 @@ def index_close(seed: int, underlying: str, day: date) -> float:
     return float(np.exp(line + DAILY_VOLATILITY * _wander(seed, underlying, day)) * scale)
 
 
+@lru_cache(maxsize=16_384)  # of a whole market, today's and that of the day before
 def stock_close(seed: int, code: str, day: date) -> float:
     """Return the price of a stock at the close of `day`, KRW, not yet on a tick."""
     _, price, _, volatility = stock_profile(code)

@@ -141,7 +141,7 @@ def turnover_of_bars(symbol: str, session: Session, bars: pl.DataFrame) -> pl.Se
 
     Of a bar that no trades can give, its volume at its close.
     """
-    digest = hash(bars.hash_rows().to_numpy().tobytes())
+    digest = hash(tuple(column.to_numpy().tobytes() for column in bars))
     return _turnover(_SessionBars(symbol, session, digest, bars))
 
 
