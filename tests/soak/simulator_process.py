@@ -66,9 +66,14 @@ async def obey(port: int, orders: Orders) -> None:
     line.lost = lambda: words.put_nowait(None)
     clock = FollowingClock(orders.start, line, words.put_nowait)
     season = Season(orders.seed, orders.days, orders.first, orders.kind)
+    # Of a market, the day before is not made up again; of a few symbols all is made anew.
+    kept = _exchange(season, WHOLE_MARKET) if season.kind.whole_market else None
     while (order := await words.get()) is not None:
         began = time.process_time()
-        crowded = await _serve(season, int(order.split()[1]), clock, orders.port, words)
+        exchange = kept or _exchange(season, FEW_SYMBOLS)
+        number = int(order.split()[1])
+        crowded = await _serve(season, number, exchange, clock, orders.port, words)
+        del exchange
         gc.collect()  # a market holds itself in circles
         figures: dict[str, Any] = {
             "feed connections in ten minutes": crowded,
@@ -78,15 +83,23 @@ async def obey(port: int, orders: Orders) -> None:
         clock.say(f"stopped {orjson.dumps(figures).decode()}")
 
 
+def _exchange(season: Season, most_kept: int) -> SimulatedExchange:
+    """Return an exchange that serves each session as its own scenario leaves it."""
+    return SimulatedExchange(season.market(), season.add_faults, most_kept=most_kept)
+
+
 async def _serve(
-    season: Season, number: int, clock: FollowingClock, port: int, words: Words
+    season: Season,
+    number: int,
+    exchange: SimulatedExchange,
+    clock: FollowingClock,
+    port: int,
+    words: Words,
 ) -> int:
     """Serve a session's KIS until the next word; return how crowded its connections were."""
     async with AsyncExitStack() as stack:
         kis = await _open(season, number, clock, port, stack)
-        # Earlier sessions are served as their own scenario left them.
-        most_kept = WHOLE_MARKET if season.kind.whole_market else FEW_SYMBOLS
-        kis.exchange = SimulatedExchange(season.market(), season.add_faults, most_kept=most_kept)
+        kis.exchange = exchange
         kis.stream.counts = connections = Connections(clock)
         clock.say("serving")
         if await words.get() is None:

@@ -274,12 +274,11 @@ def _sizes(bars: _Bars, rows: _Rows, key: object) -> Ints:
 
 def _sum_within_bars(values: Floats, rows: _Rows) -> Floats:
     """Return the running sum that begins anew with each bar."""
-    return (
-        pl.DataFrame({"bar": rows.bar, "value": values})
-        .select(pl.col("value").cum_sum().over("bar"))
-        .to_series()
-        .to_numpy()
-    )
+    if not values.size:
+        return values
+    table = np.zeros((int(rows.bar.max()) + 1, int(rows.place.max()) + 1))  # a line a bar
+    table[rows.bar, rows.place] = values
+    return np.asarray(table.cumsum(axis=1)[rows.bar, rows.place])
 
 
 def _times(bars: _Bars, rows: _Rows, most: int, key: object) -> tuple[Ints, Ints]:
