@@ -90,6 +90,6 @@ def test_a_season_of_the_whole_market_sweeps_all_that_is_listed() -> None:
     assert KIND.options == " --one-life --whole-market"
     assert all(season[n].sweeps_the_market and not season[n].night for n in range(1, 22))
     codes = whole_market.codes_of_market(season.market(), FROM)
-    assert len(codes) == 2_700
+    assert len(codes) == 2_686, "14 are listed for the first time later"
     assert len(set(whole_market.sample(codes, 7, 1))) == whole_market.SAMPLE
     assert whole_market.sample(codes, 7, 1) != whole_market.sample(codes, 7, 2)

@@ -26,11 +26,11 @@ Ask = Callable[[str], pl.DataFrame]
 
 
 def codes_of_market(market: MarketData, day: date) -> tuple[str, ...]:
-    """Return the codes that the market's master files list on the day."""
+    """Return the codes that the market's master files list on the day, as traded by then."""
     listings = pl.concat(
         parse_stock_master(stock_master_file(market, name, day), name).listings for name in MARKETS
     )
-    return tuple(members(listings, [WHOLE_MARKET]))
+    return tuple(members(listings.filter(pl.col("listed_from") <= day), [WHOLE_MARKET]))
 
 
 def sample(codes: tuple[str, ...], seed: int, number: int) -> list[str]:
