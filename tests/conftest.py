@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import settings
 
+# Until all tests are listed everything is kept: to look for garbage takes a fifth of the time.
+gc.disable()
 # Before Polars is imported: the workers of pytest use all cores already.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 # Images of containers often keep Python from writing bytecode. Hundreds of commands are started
@@ -107,6 +109,8 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have a mere list of the tests succeed: snapshots are not used where no test runs."""
+    if getattr(config.option, "numprocesses", None):
+        gc.enable()  # the process that only starts the others lists no tests itself
     if config.option.collectonly:
         config.option.warn_unused_snapshots = True
 
@@ -123,6 +127,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from looking at all tests and imports again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -29,6 +29,11 @@ def long(parameter: object) -> Any:
     return pytest.param(parameter, marks=pytest.mark.long)
 
 
+def examples(most: int) -> int:
+    """Return how many random examples a slow test tries: all in the long tests, else a third."""
+    return most if LONG else max(4, most // 3)
+
+
 @contextmanager
 def fresh_database(server_url: str) -> Iterator[str]:
     """Make a database from the template that the URL names; drop it at the end."""

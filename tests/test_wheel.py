@@ -121,7 +121,7 @@ def test_the_installed_command_does_what_the_recipes_do(krt: Path, place: Path) 
         "--stock",
         "005930",
         "--start",
-        "15:15",
+        "15:30",
         **here,
     )
     assert day.returncode == 0, day.stderr[-2000:]

@@ -29,7 +29,7 @@ from tests.stamps import stamps_between
 
 STRATEGY = Dolpha1()
 PARAMS = Dolpha1Params()
-TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2, "trials": (10,), "swept": 12}
+TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2, "lived": 40, "trials": (10,), "swept": 12}
 QUICK = {"rounds": 1, "symbols": 10, "days": 12, "known": 6, "trials": (200,), "swept": 20}
 _ROLLING_MOVES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 20)
 
@@ -118,14 +118,17 @@ def check_equal(frame: pl.DataFrame) -> None:
         np.testing.assert_allclose(ours[name].to_numpy(), theirs[name], rtol=1e-9)
 
 
-def live_minutes(days: int = 20) -> list[float]:
-    """Return the seconds that each minute of a session takes with so many sessions before it."""
+def live_minutes(days: int, most: int) -> list[float]:
+    """Return the seconds that each minute of a session takes with so many sessions before it.
+
+    Of so many minutes at most, from the first on.
+    """
     frame = bars(1, days + 1)
     today = frame["timestamp"][-1].date()
     of_today = pl.col("timestamp").dt.date() == today
     window = LiveWindow(STRATEGY, PARAMS, "000000", frame.filter(~of_today), since=today)
     live, out = frame.filter(of_today), []
-    for n in range(1, live.height + 1):
+    for n in range(1, min(live.height, most) + 1):
         answer = live[max(0, n - 102) : n]
         out.append(seconds_taken(lambda answer=answer: window.push(answer)))
     return out
@@ -170,6 +173,7 @@ def measure(
     symbols: int = 60,
     days: int = 41,
     known: int = 20,
+    lived: int = 411,
     trials: Sequence[int] = (200, 1000),
     swept: int = 87,
 ) -> list[Row]:
@@ -187,7 +191,7 @@ def measure(
         },
         rounds,
     )
-    minutes = live_minutes(known)
+    minutes = live_minutes(known, lived)
     first, last = statistics.median(minutes[:60]), statistics.median(minutes[-60:])
     window = bars(1, known + 1).to_pandas()
     anew = statistics.median(seconds_taken(lambda: in_pandas(window)) for _ in range(rounds))

@@ -63,7 +63,7 @@ def crash() -> Iterator[Crash]:
     with new_desk() as desk:
         asked = ("--date", f"{DAY}", "--faults", "limit_down", "--future", "A01", *shares)
         asked = (*asked, "--seed", "1")
-        summary = desk.live(*asked, *started_at("14:50"), KRT_STREAM="true" if LONG else "false")
+        summary = desk.live(*asked, *started_at("15:20"), KRT_STREAM="true" if LONG else "false")
         if LONG:  # where no turnover proves that nothing was traded, it takes a second answer
             desk.live(*asked, "--start", "18:10")
         with desk.serving():

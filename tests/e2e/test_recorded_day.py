@@ -35,14 +35,14 @@ pytestmark = needs(FUTURES_FILE)
 RECORDED = ("--recorded", str(FUTURES_FILE), "--date", f"{DAY}")
 COUNTED = ("volume", "turnover", "open_interest")
 BARS = ["timestamp", "open", "high", "low", "close", "volume"]
-FIRST = time(8, 46) if LONG else time(15, 20)  # snapshot: those before the start are lost
+FIRST = time(8, 46) if LONG else time(15, 34)  # snapshot: those before the start are lost
 AGAIN, SNAPSHOTS_AGAIN = (time(15, 20), 26) if LONG else (time(15, 34), 12)
-SNAPSHOTS = 420 if LONG else 26
+SNAPSHOTS = 420 if LONG else 12
 
 
 @pytest.fixture(scope="module")
 def summary(desk: Desk):
-    found = desk.live(*RECORDED, "--fresh", *started_at("15:20"))
+    found = desk.live(*RECORDED, "--fresh", *started_at("15:34"))
     with desk.serving():
         yield found
 

@@ -201,7 +201,7 @@ def check_a_day(chain: pl.DataFrame) -> None:
     whole = chain_with_greeks(chain)
     seen = chain_with_greeks(without_some_quotes(chain, rng))
     jumps = jumps_beyond_the_market(whole, seen)
-    assert jumps.height >= 2 * 6
+    assert jumps.height >= 2 * 3
     for name in EXPOSURES:
         assert jumps[name].max() < 2, (name, jumps[name].max())  # type: ignore[operator]
     # The test can fail: of what is quoted alone, the sum moves with the strikes that are.
@@ -226,9 +226,9 @@ def check_a_day(chain: pl.DataFrame) -> None:
 
 
 async def test_no_figure_moves_by_more_than_the_market_moves_it(tmp_path: Path) -> None:
-    """In six places of a day."""
+    """In three places of a day."""
     grid = minutes_of_the_day()
-    pairs = [minute for n in range(3, 420, 83) for minute in grid[n : n + 2]]
+    pairs = [minute for n in range(3, 420, 166) for minute in grid[n : n + 2]]
     check_a_day(await collect(pairs, tmp_path))
 
 

@@ -17,6 +17,7 @@ from strategies.backtesting.figures import deflated_sharpe, expected_best_sharpe
 from strategies.backtesting.rules import BacktestRules, terms, tick_at
 from strategies.backtesting.run import Backtest, backtest
 from strategies.registry import STRATEGIES
+from tests.databases import examples
 from tests.strategies.histories import histories, needs_real_file, real_bars
 
 DOLPHA1 = STRATEGIES["dolpha1"]
@@ -89,7 +90,7 @@ def run(bars: pl.DataFrame, rules: BacktestRules) -> Backtest | None:
         return None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
 def test_trades_are_those_of_a_trader_who_goes_bar_by_bar(
     bars: pl.DataFrame, rules: BacktestRules
@@ -106,7 +107,7 @@ def test_trades_are_those_of_a_trader_who_goes_bar_by_bar(
             assert (one["why"] == "close") == (other["why"] == "close")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
 def test_trades_days_and_equity_tell_the_same_story(
     bars: pl.DataFrame, rules: BacktestRules
@@ -127,7 +128,7 @@ def test_trades_days_and_equity_tell_the_same_story(
     assert set(found.figures["symbol"]) == set(found.daily["symbol"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES)
 def test_each_symbol_is_traded_as_if_it_were_alone(
     bars: pl.DataFrame, rules: BacktestRules
@@ -144,7 +145,7 @@ def test_each_symbol_is_traded_as_if_it_were_alone(
             assert_frame_equal(of_both, of_one, check_exact=name == "trades", rel_tol=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(histories(symbols=("101W09",), **LONG), st.integers(4, 7))
 def test_sessions_before_the_start_are_warm_up_only(bars: pl.DataFrame, skipped: int) -> None:
     start: date = bars["timestamp"].dt.date().unique().sort()[skipped]
@@ -179,7 +180,7 @@ def days_of(returns: list[float], symbol: str = "A01612") -> pl.DataFrame:
 NO_TRADES = pl.DataFrame(schema={"symbol": pl.String, "net": pl.Float64})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=90))
 def test_figures_agree_with_empyrical(returns: list[float]) -> None:
     ours = figures(days_of(returns), NO_TRADES).row(0, named=True)
@@ -274,7 +275,7 @@ def test_a_run_over_the_real_file_is_made_of_prices_that_were_there(leave: str) 
 SMALL = st.sampled_from([1e5, 1e6, 5e6])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES, SMALL)
 def test_t13_a_lost_capital_ends_the_trading(
     bars: pl.DataFrame, rules: BacktestRules, capital: float

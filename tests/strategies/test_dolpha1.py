@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engine.market.sessions import Market, session
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
+from tests.databases import examples
 from tests.strategies.histories import histories, needs_real_file, real_bars, shuffled
 from tests.strategies.slow_reference import dolpha1 as slow_dolpha1
 
@@ -89,7 +90,7 @@ PARAMS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(histories(symbols=("X", "Y"), minutes=40), PARAMS, st.integers(0, 99))
 def test_random_histories_agree_with_the_slow_reference(
     bars: pl.DataFrame, params: dict, seed: int
@@ -101,7 +102,7 @@ def test_random_histories_agree_with_the_slow_reference(
         assert_agrees(ours.filter(pl.col("symbol") == symbol), slow)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(histories(symbols=("A01612", "X")))
 def test_the_schema_is_the_tables_without_created_at(bars: pl.DataFrame) -> None:
     lazy = DOLPHA1.evaluate(bars.lazy(), Dolpha1Params())
@@ -218,7 +219,7 @@ def test_parameters_are_frozen() -> None:
         Dolpha1Params().atr_period = 3  # type: ignore[misc]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(histories(sessions=14, minutes=30, fewest=14, gaps=(0.0, 0.05)), st.integers(0, 99))
 def test_history_before_the_warm_up_changes_no_bit(bars: pl.DataFrame, seed: int) -> None:
     params = Dolpha1Params(rolling_move=3)

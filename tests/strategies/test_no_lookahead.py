@@ -21,6 +21,7 @@ from strategies.base import Strategy
 from strategies.dolpha1.features import features
 from strategies.dolpha1.params import Dolpha1Params
 from strategies.registry import STRATEGIES
+from tests.databases import examples
 from tests.strategies.histories import histories
 
 Evaluate = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -55,7 +56,7 @@ def assert_knows_nothing_of_the_future(evaluate: Evaluate, bars: pl.DataFrame) -
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(histories(sessions=8, minutes=20))
 def test_each_prefix_of_a_history_gives_the_signals_of_the_whole(
     strategy: Strategy[Any], bars: pl.DataFrame
@@ -73,7 +74,7 @@ def filled_backwards(bars: pl.LazyFrame) -> pl.LazyFrame:
     return shown(bars).with_columns(pl.col("sigma_open").backward_fill().over("symbol", "session"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(histories(symbols=("000000",), sessions=9, fewest=7, minutes=16, gaps=(0.5,)))
 def test_a_version_that_fills_backwards_would_be_caught(bars: pl.DataFrame) -> None:
     """Where backward filling changes anything at all, the proof above must fail."""
@@ -106,7 +107,7 @@ def test_the_backward_filler_is_caught_on_a_history_made_for_it() -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(histories(sessions=8, minutes=20), st.data())
 def test_what_happens_to_later_bars_changes_nothing_before(
     strategy: Strategy[Any], bars: pl.DataFrame, data: st.DataObject

@@ -14,6 +14,7 @@ from strategies.backtesting.results import trades
 from strategies.backtesting.rules import BacktestRules
 from strategies.backtesting.standing import STANDING, standing_positions, trades_so_far
 from strategies.registry import STRATEGIES
+from tests.databases import examples
 from tests.strategies.histories import histories
 from tests.strategies.test_backtesting import DOLPHA1, FUTURES, LONG, PARAMS, RULES
 
@@ -23,7 +24,7 @@ def last_session(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 @given(histories(symbols=FUTURES, **LONG), RULES)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_each_minute_has_the_result_that_the_backtest_of_the_day_has_there(
     bars: pl.DataFrame, rules: BacktestRules
 ) -> None:

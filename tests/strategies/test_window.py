@@ -15,6 +15,7 @@ from strategies.dolpha1.params import Dolpha1Params
 from strategies.dolpha1.strategy import Dolpha1
 from strategies.registry import STRATEGIES
 from strategies.window import LiveWindow
+from tests.databases import examples
 from tests.strategies.histories import histories, needs_real_file, real_bars
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -41,7 +42,7 @@ def batch_signals(strategy: Strategy[Any], params: Any, bars: pl.DataFrame) -> p
 
 
 @on_each_strategy
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(histories(sessions=7, minutes=18), st.integers(0, 2**32 - 1))
 def test_a_day_of_polls_with_late_and_corrected_bars_ends_as_one_evaluation_does(
     strategy: Strategy[Any], bars: pl.DataFrame, seed: int
@@ -90,7 +91,7 @@ def window_of(bars: pl.DataFrame) -> LiveWindow:
     return LiveWindow(Dolpha1(), params, "X", bars, since=day_of(bars))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(histories(sessions=8, minutes=24))
 def test_what_was_given_before_is_not_given_again(bars: pl.DataFrame) -> None:
     window = window_of(bars)
@@ -100,7 +101,7 @@ def test_what_was_given_before_is_not_given_again(bars: pl.DataFrame) -> None:
     assert window.push(bars.with_columns(symbol=pl.lit("Y"))).is_empty()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(histories(sessions=8, minutes=24))
 def test_a_correction_gives_the_rows_from_its_stamp_on_that_it_changes(bars: pl.DataFrame) -> None:
     window = window_of(bars)

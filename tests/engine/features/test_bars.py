@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from engine.columns import BARS
 from engine.features import bars as bar
+from tests.databases import examples
 from tests.strategies.histories import histories, shuffled
 
 
@@ -20,7 +21,7 @@ def ordered(bars: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
     return bar.in_order(bars.lazy()).with_columns(**columns).collect()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(histories(symbols=("B", "A")), st.integers(0, 99))
 def test_order_and_repetition_of_the_input_do_not_matter(bars: pl.DataFrame, seed: int) -> None:
     again = pl.concat([shuffled(bars, seed), shuffled(bars, seed + 1)])
@@ -37,7 +38,7 @@ def test_integer_prices_and_other_time_units_are_accepted() -> None:
     assert out["vwap"].to_list() == [70_000.0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(histories(symbols=("A", "B")))
 def test_bars_and_sessions_are_counted_for_each_symbol(bars: pl.DataFrame) -> None:
     out = ordered(bars).with_columns(at_hand=bar.sessions_at_hand())
@@ -48,7 +49,7 @@ def test_bars_and_sessions_are_counted_for_each_symbol(bars: pl.DataFrame) -> No
     assert out["session_number"].n_unique() == out.select("symbol", "session").n_unique()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(histories(symbols=("A", "B")))
 def test_vwap_lies_within_the_sessions_range_and_is_null_without_volume(bars: pl.DataFrame) -> None:
     out = ordered(bars, vwap=bar.vwap(), traded=pl.col("volume").cum_sum().over("session_number"))
@@ -62,7 +63,7 @@ def test_vwap_lies_within_the_sessions_range_and_is_null_without_volume(bars: pl
     assert (known["vwap"] >= known["bottom"] - 1e-9).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(histories(symbols=("A", "B")), st.integers(1, 12))
 def test_a_mean_of_bars_stays_within_its_symbol(bars: pl.DataFrame, count: int) -> None:
     ranged = ordered(bars, true_range=bar.true_range())
@@ -98,7 +99,7 @@ def test_a_large_value_that_left_the_window_leaves_no_trace() -> None:
     assert_frame_equal(without[-40:], whole[-40:], check_exact=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(histories(symbols=("B", "A"), sessions=8), st.integers(1, 6), st.integers(1, 4))
 def test_a_mean_of_earlier_sessions_takes_those_that_have_the_minute(
     bars: pl.DataFrame, count: int, at_least: int

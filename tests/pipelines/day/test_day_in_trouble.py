@@ -23,6 +23,7 @@ from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.day_plan import plan
 from pipelines.feed import Feed
+from tests.databases import long
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
 DAY = date(2025, 11, 4)
@@ -106,7 +107,7 @@ async def test_a_key_refused_in_the_session_gives_an_alert_at_once(
         assert await statuses(at) == ["stopped"]
 
 
-@pytest.mark.parametrize("error", [InputError("no such column"), StoreError("refused")])
+@pytest.mark.parametrize("error", [InputError("no such column"), long(StoreError("refused"))])
 async def test_rejected_rows_that_cannot_be_stored_do_not_end_the_day(
     database_url: str,
     tmp_path: Path,

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 
 from pipelines.collector_lock import hold_collector_lock
+from tests.databases import long
 from tests.pipelines.day.playing import (
     DAY,
     STOCK,
@@ -38,7 +39,7 @@ def alerted(hook: HTTPServer) -> list[str]:
     "rule",
     [
         NO_TOKEN,
-        {"what": "html", "endpoint": "token", "status": 502},
+        long({"what": "html", "endpoint": "token", "status": 502}),
         {"what": "kill_token", "endpoint": ("bars", "CTCA0903R")},
     ],
     ids=["refused", "html", "rejected"],

@@ -208,8 +208,8 @@ async def assert_told_alike(played: Played, url: str) -> None:
     ("code", "why"),
     [
         ("OPSP8996", "the app key is in use by another connection"),
-        ("OPSP0010", "the app key is refused"),
-        ("OPSP8991", "not registered"),
+        pytest.param("OPSP0010", "the app key is refused", marks=pytest.mark.long),
+        pytest.param("OPSP8991", "not registered", marks=pytest.mark.long),
     ],
 )
 async def test_without_the_feed_all_is_as_before(

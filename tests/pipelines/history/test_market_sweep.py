@@ -55,7 +55,7 @@ async def check_whole(at: Desk, wanted: list[str]) -> int:
     return sum(fewest_calls(counts.get(symbol, 0)) for symbol in wanted)
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2_700, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [40, pytest.param(2_700, marks=pytest.mark.long)])
 async def test_a_market_is_swept_by_nearly_the_fewest_calls(
     database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
@@ -76,7 +76,7 @@ async def test_a_market_is_swept_by_nearly_the_fewest_calls(
     assert f"2026-11-16 is swept: {count} stocks" in caplog.text
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2_700, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [40, pytest.param(2_700, marks=pytest.mark.long)])
 async def test_a_sweep_that_is_ended_again_and_again_comes_to_the_same(
     database_url: str, tmp_path: Path, count: int
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 
 import polars as pl
@@ -34,10 +34,11 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
     database_url: str, tmp_path: Path
 ) -> None:
     """The sessions are filled; then every damage is found, nothing else is, and all is repaired."""
-    first, sessions = (date(2025, 6, 25), 87) if LONG else (date(2025, 9, 8), 35)
+    first, sessions = (date(2025, 6, 25), 87) if LONG else (date(2025, 9, 8), 14)
+    last = date(2025, 10, 31) if LONG else date(2025, 9, 25)
     market = RecordedMarket(REAL_DATA / "k200_futures_1min.parquet")
-    async with desk(database_url, tmp_path, datetime(2025, 10, 31, 18), market) as at:
-        report = await backfill(at.context, ["A01"], first, date(2025, 10, 31))
+    async with desk(database_url, tmp_path, datetime.combine(last, time(18)), market) as at:
+        report = await backfill(at.context, ["A01"], first, last)
         # five calls of 102 rows a session, four on the expiry, whose 395 bars need no more
         owed = (sessions - 1) * 411 + 395
         assert (report.owed, report.stored, report.calls) == (owed, owed, (sessions - 1) * 5 + 4)
@@ -46,7 +47,9 @@ async def test_the_real_futures_file_is_restored_from_any_damage(
         truth = await at.bars()
         assert truth.filter(pl.col("timestamp").dt.date() == date(2025, 9, 11)).height == 395
 
-        damage = plan_damage(truth, seed=11, of_each=6)
+        # Without LONG a seed that lets no price of the first session leave its limits: nothing is
+        # known there of the day before.
+        damage = plan_damage(truth, seed=11 if LONG else 18, of_each=6)
         await apply_damage(at.store, damage)
         calls = at.calls
         fixed = await validate_and_fix(at.context, [])
