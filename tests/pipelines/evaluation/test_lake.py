@@ -20,7 +20,7 @@ from engine.store.export import export
 from pipelines.evaluation.bars import read_stored_bars
 from pipelines.evaluation.lake import open_lake
 from pipelines.evaluation.replay import replay_signals, store_signals
-from pipelines.evaluation.runners import run_lake_on_ray
+from pipelines.evaluation.runners import run_lake_on_ray, run_on_ray
 from pipelines.evaluation.sweep import run_trials
 from pipelines.evaluation.trials import TrialLog, batches, grid, outcome_table, run_batch
 from strategies.registry import strategy_named
@@ -112,9 +112,10 @@ def test_what_is_no_lake_is_refused(lake: Lake, tmp_path: Path) -> None:
         replay_signals("postgresql:///nowhere", STRATEGY, STRATEGY.params(), lake=folder)
 
 
-async def test_two_workers_on_a_lake_find_what_one_process_finds_in_the_database(
+async def test_two_workers_of_ray_find_what_one_process_finds(
     lake: Lake, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On the lake, and on bars that are sent to them; a cluster takes long to start."""
     url, folder = lake
     bars, trials = read_stored_bars(url, SYMBOLS), grid("dolpha1", AXES)
     straight = {
@@ -131,9 +132,11 @@ async def test_two_workers_on_a_lake_find_what_one_process_finds_in_the_database
         again = replay_signals(
             url, STRATEGY, params, start=days[0], end=LAST, lake=folder, ray=address
         )
+        sent = {trial.key: outcome for trial, outcome in run_on_ray(trials, bars, address)}
     expected = outcome_table(trials, straight)
     assert set(expected["symbol"]) == set(SYMBOLS)
     assert_frame_equal(outcome_table(trials, log.outcomes), expected, check_exact=True)
+    assert_frame_equal(outcome_table(trials, sent), expected, check_exact=True)
     assert again.is_clean
     assert again.computed.height > 0
     order = ["symbol", "timestamp"]

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from engine.errors import InputError
 from pipelines.commands.sweep import sweep
-from pipelines.evaluation.runners import run_on_all_cores, run_on_ray
+from pipelines.evaluation.runners import run_on_all_cores
 from pipelines.evaluation.sweep import best_trial, luck_of_best, luck_warning, run_trials
 from pipelines.evaluation.trials import (
     Outcome,
@@ -242,24 +242,6 @@ def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> Non
     assert probability(8) > probability(1000)
     assert "too few" in luck_warning(found.head(1), 1)
     assert best_trials_table(found, ["exit"], 3).row_count == 3
-
-
-def test_a_ray_cluster_of_two_workers_finds_the_same(
-    bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # read on import, here before `on_ray`
-    pytest.importorskip("ray", reason="Ray is not installed: uv sync --group ray")
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        cluster.add_node(num_cpus=1)
-        trials = grid("dolpha1", AXES)
-        outcomes = {t.key: o for t, o in run_on_ray(trials, bars, cluster.address)}
-    finally:
-        cluster.shutdown()
-    assert_frame_equal(outcome_table(trials, outcomes), straight(bars), check_exact=True)
 
 
 def test_t13_a_ruined_trial_is_logged_and_shown_as_such(bars: pl.DataFrame, tmp_path: Path) -> None:
