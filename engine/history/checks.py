@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from engine.columns import PRICES, STAMPS, TIME
 from engine.errors import InputError
+from engine.features.missing_trades import MISSING_TRADES
 from engine.market.expected import EXPECTED_STAMPS, GRIDS, SESSIONS
 from engine.schemas import (
     BOOK_MINUTES,
@@ -123,6 +124,14 @@ RELATIONS: dict[str, pl.Schema] = {
             "timestamp": TIME,
             "atm_volatility": pl.Float64(),
             "swap_volatility": pl.Float64(),
+        },
+        # stretches without their trades, `after` and `before` the trades around them, and the hours
+        # of the session; whether its bars have as much as its trades
+        "missing_trades": {
+            **MISSING_TRADES,
+            "opens": TIME,
+            "ends": TIME,
+            "bars_agree": pl.Boolean(),
         },
         # signals as stored and as computed again; content is JSON
         "signals": _SIGNAL,

@@ -43,6 +43,7 @@ from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules, trading_days
 from engine.store import Store, ledger
 from pipelines.chains import chain_figures, chain_matrix, chain_summary, chain_with_greeks
+from pipelines.history.missing_trades import missing_trades_relation
 from pipelines.history.session_status import store_clean_status
 from pipelines.history.signal_inputs import signal_relations
 from pipelines.history.survey import Survey, store_marks, survey
@@ -139,6 +140,7 @@ async def check_relations(
     before, after = _neighbours(part)
     span = min(before, part.first), max(after, part.last)
     bars = await read_bars(store, part.symbols, *span, copies)
+    missing = await missing_trades_relation(store, part.targets, bars)
     rest, stamps = part.targets, None
     if copies is None:  # a copy may differ from the database, with which the ledger is compared
         rest, bars = await _without_clean(store, part, bars, clock, keep=keep)
@@ -150,6 +152,7 @@ async def check_relations(
         "grids": grids,
         "bars": await _bars_relation(store, part, rest, bars, clock),
         "instruments": _instruments(bars["symbol"].unique().to_list()),
+        "missing_trades": missing,
     }
     last = _last_judged(part, today(clock))
     signals = await signal_relations(store, part.symbols, part.first, last)

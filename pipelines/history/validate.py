@@ -17,6 +17,7 @@ import polars as pl
 
 from engine.clock import Clock
 from engine.columns import SESSION
+from engine.features.missing_trades import MISSING_TRADES
 from engine.history.checks import FINDINGS, ORDER, Check, all_checks, run_checks
 from engine.history.queries import read_date_range, read_spans
 from engine.market.expected import expected_stamps
@@ -39,6 +40,7 @@ class Validation:
     targets: pl.DataFrame
     findings: pl.DataFrame  # FINDINGS
     checks: list[Check]
+    missing_trades: pl.DataFrame  # MISSING_TRADES
 
     @property
     def exit_code(self) -> int:
@@ -111,6 +113,7 @@ class Validation:
             ],
             "findings": json_rows(self.findings.drop("fix")),
             "streams": json_rows(self.streams),
+            "missing_trades": json_rows(self.missing_trades),
         }
 
 
@@ -139,11 +142,13 @@ async def validate(
     known = await read_spans(store)
     wanted = sessions_to_validate(known, symbols, start, end, sealed_by=clock.now())
     stored = await read_date_range(store) or (None, None)
-    found = [FINDINGS.to_frame()]
+    found, missing = [FINDINGS.to_frame()], [MISSING_TRADES.to_frame()]
     done = 0
     for part in parts(wanted, start or stored[0], end or stored[1]):
         relations = await check_relations(store, part, clock, copies, keep=keep)
         found.append(await clock.thread(run_checks, checks, relations))
+        if "missing_trades" in relations:
+            missing.append(relations["missing_trades"].select(list(MISSING_TRADES)))
         done += part.targets.height
         if on_checked:
             on_checked(done, wanted.height)
@@ -153,4 +158,6 @@ async def validate(
     good = wanted.join(bad, on=SESSION, how="anti")
     if keep:
         await mark_validated(store, good, bad, clock.now())
-    return Validation(wanted, findings, checks)
+    return Validation(
+        wanted, findings, checks, pl.concat(missing).sort("session", "symbol", "after")
+    )

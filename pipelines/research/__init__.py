@@ -14,6 +14,7 @@ from engine.features.modelled import with_smile_values
 from engine.history.breadth import breadth, turnover_leaders
 from engine.history.front import front_series, rolls
 from engine.history.matrices import by_metric, long_matrix, wide_matrix, with_summary
+from engine.history.missing_trades import missing_trades
 from engine.history.option_flow import open_interest_changes, option_flow, put_call_ratios
 from engine.history.realised import realised_volatility, with_implied
 from engine.history.resample import resample
@@ -48,6 +49,7 @@ __all__ = [
     "dolpha1_signals",
     "front_series",
     "long_matrix",
+    "missing_trades",
     "open_interest_changes",
     "option_flow",
     "pl",

@@ -117,6 +117,38 @@ def test_a_doubled_bar_does_not_hide_a_missing_one() -> None:
     ]
 
 
+def test_trades_that_are_missing_are_stretches_less_than_a_minute_apart() -> None:
+    opens, ends = (datetime(2025, 9, 16, *at) for at in ((8, 45), (15, 45)))
+    at = [NOON + timedelta(seconds=s) for s in (0, 7, 67, 70, 140, 150, 160)]
+    rows = [
+        (None, opens + timedelta(seconds=3), 9, False),  # before the first trade
+        (at[0], at[1], 5, False),
+        (at[2], at[3], 30, False),  # a minute later: the same stretch
+        (at[4], at[5], 4, False),  # more than that later
+        (at[5], at[6], -3, False),
+        (ends - timedelta(minutes=10), None, 70, False),  # after the last
+    ]
+    columns = ["after", "before", "missing", "bars_agree"]
+    missing = pl.DataFrame(
+        rows, {name: RELATIONS["missing_trades"][name] for name in columns}, orient="row"
+    ).with_columns(
+        symbol=pl.lit(SYMBOL), session=pl.lit(DAYS[1]), opens=pl.lit(opens), ends=pl.lit(ends)
+    )
+    findings = run_checks(CHECKS, history() | {"missing_trades": missing})
+    assert findings["check"].to_list() == ["trades"] * 5
+    assert findings["bars"].to_list() == [1, 2, 1, 1, 11]
+    assert findings["detail"].to_list() == [
+        "between 08:45:00 and 08:45:03 there were 9 more than the trades stored",
+        "between 12:00:00 and 12:01:10 there were 35 more than the trades stored",
+        "between 12:02:20 and 12:02:30 there were 4 more than the trades stored",
+        "between 12:02:30 and 12:02:40 trades are larger by 3 than the volume grew",
+        "between 15:35:00 and 15:45:00 there were 70 more than the trades stored",
+    ]
+    agreeing = missing.with_columns(bars_agree=True).filter(pl.col("missing") == 9)
+    (agree,) = run_checks(CHECKS, history() | {"missing_trades": agreeing})["detail"]
+    assert agree == "between 08:45:00 and 08:45:03 KIS counts 9 that neither trades nor bars have"
+
+
 @pytest.mark.parametrize("by", [timedelta(seconds=30), timedelta(hours=12), timedelta(hours=-5)])
 def test_a_bar_at_a_time_at_which_none_is_expected(by: timedelta) -> None:
     frames = changed(history(), AT_NOON, timestamp=NOON + by)

@@ -16,9 +16,9 @@ from tests.paths import ROOT
 
 TEXT = (ROOT / "docs" / "research.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-# The day of the tests has no gaps, no book, no rounds of the whole market (two), and a snapshot of
-# options at no minute before a quarter's end.
-EMPTY_HERE = 5
+# The day of the tests has no gaps, no book, no trades, no rounds of the whole market (two), and a
+# snapshot of options at no minute before a quarter's end.
+EMPTY_HERE = 6
 
 
 @pytest.fixture
