@@ -27,6 +27,7 @@ from engine.features.missing_trades import (
 from engine.history.trades import scan_trades
 from engine.market.nights import session_of
 from engine.store import Store
+from engine.store.identifiers import literal
 
 _NO_FILES = Path(os.devnull)
 
@@ -90,6 +91,27 @@ async def read_missing_trades(
         pl.col("session").is_between(first, last), pl.col("symbol").is_in(symbols)
     )
     return await store.clock.thread(_look_through_frame, frame.select(NEEDED))
+
+
+async def read_missing_before(store: Store, firsts: pl.DataFrame) -> pl.DataFrame:
+    """Return MISSING_TRADES between trades (NEEDED) and the stored ones next before each of them.
+
+    Of a trade before which none of its session is stored nothing is said.
+    """
+    values = ", ".join(
+        f"({literal(day)}, {literal(symbol)}, {literal(volume)})"
+        for day, symbol, volume in firsts.select(ORDER).iter_rows()
+    )
+    before = await store.query(
+        f"SELECT {', '.join(f'earlier.{name}' for name in NEEDED)}"  # noqa: S608 - quoted
+        f" FROM (VALUES {values}) AS first (session, symbol, day_volume), LATERAL ("
+        " SELECT * FROM trades WHERE session = first.session AND symbol = first.symbol"
+        " AND day_volume < first.day_volume ORDER BY day_volume DESC LIMIT 1) AS earlier"
+    )
+    both = pl.concat(
+        [firsts.select(NEEDED), pl.DataFrame(before).cast(dict(firsts.select(NEEDED).schema))]
+    )
+    return missing_trades(both.lazy()).filter(pl.col("after").is_not_null()).collect()
 
 
 def _look_through_frame(trades: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -14,6 +14,7 @@ from pipelines.day.alerts import unfillable_gap
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.parts import DayParts
 from pipelines.history.adjustments import settle_adjustments
+from pipelines.history.missing_trades import missing_trades_of_day
 from pipelines.history.reconcile import reconcile
 from pipelines.history.told_once import settle_streams
 
@@ -32,9 +33,15 @@ async def close_day(day: DayParts, heartbeats: Heartbeats) -> None:
     async def compare_with_kis() -> pl.DataFrame:
         with suppress(OSError):  # a folder that cannot be read holds up nothing
             await day.writer.drain()  # else what waits in it would count as missing
+            if day.trade_writer:
+                await day.trade_writer.drain()
         await reconcile(day.context, plan.names, plan.day)
         await settle_adjustments(day.context)
         day.stats.origins = await read_origins(day.store, plan.names, plan.day)
+        if day.trade_writer:
+            traded = [bars.symbol for bars in plan.by_feed.bars]
+            found = await missing_trades_of_day(day.store, traded, plan.day)
+            day.stats.missing_trades = found
         told_once = [stream.target for stream in plan.streams]
         await settle_streams(day.store, day.clock, told_once, day.streams.reasons)
         return await read_minutes(day.store, plan.kept, plan.day, day.clock.now())

@@ -43,6 +43,7 @@ from pipelines.day.closing import close_day
 from pipelines.day.costs import costs_text
 from pipelines.day.each_hour import log_each_hour
 from pipelines.day.feed_states import why_no_feed
+from pipelines.day.first_trades import FirstTrades
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.ingest import Ingestor
 from pipelines.day.machine import watch_machine
@@ -165,7 +166,13 @@ async def run_day(
         day.polling.ask_for_states(plan.subjects("state"))
         day.polling.limits = LimitWatch(kis, store, ingestor)
         if trade_writer:
-            keeper = TradeKeeper(trade_writer, ingestor.store_rejected, clock, stats)
+            keeper = TradeKeeper(
+                trade_writer,
+                ingestor.store_rejected,
+                clock,
+                stats,
+                first_trades=FirstTrades(store),
+            )
             halts = settings.stream_halts or bool(plan.subjects("state"))
             books = _book_keeper(plan, paths.book, ingestor, clock, simulated=stats.simulated)
             day.polling.feed = await stack.enter_async_context(

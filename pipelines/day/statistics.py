@@ -73,6 +73,8 @@ class DayStatistics:
     first_by_feed: dict[str, set[datetime]] = field(default_factory=dict)  # before REST had them
     trades: int = 0  # that the feed gave
     lost_trades: int = 0  # of them, that neither the database nor the disk took
+    # symbol, missing, volume of those that lack trades; None before the close
+    missing_trades: pl.DataFrame | None = None
     origins: Origins | None = None  # what the database says of feed and REST, after the close
     feed_symbols: pl.DataFrame | None = None  # FEED_SYMBOLS; None without the feed
     feed_message: str = ""  # the same in a clause
@@ -313,6 +315,9 @@ class DayStatistics:
             "replaced": self.origins and self.origins.replaced,
             "restored": self.origins and self.origins.restored,
             "trades": self.trades,
+            "missing_trades": None
+            if self.missing_trades is None
+            else dict(self.missing_trades.select("symbol", "missing").iter_rows()),
             "reconnects": self.reconnects,
             "most_in_ten_minutes": self.most_connections,
             "says": self.feed_says,

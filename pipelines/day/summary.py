@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import polars as pl
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,8 @@ from engine.history.feed_standing import STREAM_OFF, FeedStanding
 from pipelines.day.statistics import DayStatistics
 from pipelines.day_plan import DayPlan
 from pipelines.texts import Texts
+
+_NAMED = 3  # symbols that lack trades
 
 
 def summary(stats: DayStatistics, t: Texts) -> RenderableType:
@@ -68,6 +71,8 @@ def _feed_rows(stats: DayStatistics, t: Texts) -> Iterator[tuple[str, str]]:
         yield t("sum_feed"), t("sum_feed_bars", **values)
         lacked = {"partial": f"{counts[False]:,}", "unproven": f"{counts[None]:,}"}
         yield f"  {t('sum_feed_rest')}", t("sum_feed_lacked", **lacked)
+    if stats.missing_trades is not None:
+        yield f"  {t('sum_missing_trades')}", _missing_trades(stats.missing_trades, t)
     if stats.feed:
         line, *polled = feed_lines(stats.feed, t)
         yield f"  {t('sum_feed_end')}", line
@@ -83,6 +88,24 @@ def _feed_rows(stats: DayStatistics, t: Texts) -> Iterator[tuple[str, str]]:
         key = "sum_replaced_back" if stats.origins.replaced else "sum_replaced_bars"
         count, back = f"{stats.origins.replaced:,}", f"{stats.origins.restored:,}"
         yield f"  {t('sum_replaced')}", t(key, count=count, back=back)
+
+
+def _missing_trades(found: pl.DataFrame, t: Texts) -> str:
+    """Return how much volume has no stored trade, of the symbols that lack most."""
+    if found.is_empty():
+        return t("sum_none")
+    said = [
+        t(
+            "sum_missing_trades_of",
+            name=t.name_of(symbol),
+            missing=f"{missing:,}",
+            share=f"{missing / max(volume or missing, missing):.2%}",
+        )
+        for symbol, missing, volume in found.head(_NAMED).iter_rows()
+    ]
+    if found.height > _NAMED:
+        said.append(t("sum_missing_trades_more", count=f"{found.height - _NAMED:,}"))
+    return ", ".join(said)
 
 
 def feed_lines(feed: FeedStanding, t: Texts) -> list[str]:

@@ -23,6 +23,7 @@ from engine.concurrency import run_until_first_error
 from engine.errors import KrtError
 from engine.features.ticks import clashes, distinct_trades
 from engine.store import MergeCounts, Writer
+from pipelines.day.first_trades import FirstTrades
 from pipelines.day.statistics import DayStatistics
 
 log = logging.getLogger(__name__)
@@ -57,12 +58,14 @@ class TradeKeeper:
         clock: Clock,
         stats: DayStatistics,
         *,
+        first_trades: FirstTrades | None = None,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self._writer = writer
         self._store_rejected = store_rejected
         self._clock = clock
         self._stats = stats
+        self._first_trades = first_trades
         self._most_waiting = most_waiting
         self._trades = Waiting(most_waiting)
         self._rejected = Waiting(_MOST_REJECTED)
@@ -161,6 +164,10 @@ class TradeKeeper:
         elif self._spooled.total:
             self._spooled.total = self._spooled.told = 0
             log.info("✅ feed: trades go to the database again")
+        if self._first_trades:
+            self._first_trades.note(batch)
+            if not counts.spooled:  # all that was spooled before them is in the database, too
+                await self._first_trades.compare()
 
     def _without_clashes(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the trades but those that have the volume of the session of another one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import polars as pl
@@ -10,6 +11,7 @@ from engine.columns import SESSION, TIME
 from engine.features.missing_trades import missing_after
 from engine.history.checks import RELATIONS
 from engine.history.missing_trades import read_missing_trades, session_volumes
+from engine.history.queries import read_bars
 from engine.market.symbols import parse
 from engine.store import Store
 
@@ -36,6 +38,21 @@ async def missing_trades_relation(
         .join(agree.select(*SESSION, bars_agree=True), on=SESSION, how="left")
         .with_columns(pl.col("bars_agree").fill_null(value=False))
         .select(list(RELATIONS["missing_trades"]))
+    )
+
+
+async def missing_trades_of_day(store: Store, symbols: Sequence[str], day: date) -> pl.DataFrame:
+    """Return symbol, missing, volume of those whose trades of the day's session are not whole.
+
+    `missing` (contracts or shares) is what `just validate` says of it, `volume` what the bars have.
+    """
+    targets = pl.DataFrame({"symbol": list(symbols), "session": day})
+    bars = await read_bars(store, symbols, day, day)
+    found = (await missing_trades_relation(store, targets, bars)).filter(pl.col("missing") > 0)
+    lost = found.group_by("symbol").agg(pl.col("missing").sum())
+    volumes = session_volumes(bars.lazy()).collect().select("symbol", "volume")
+    return lost.join(volumes, on="symbol", how="left").sort(
+        "missing", "symbol", descending=[True, False]
     )
 
 

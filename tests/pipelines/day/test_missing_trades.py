@@ -12,6 +12,7 @@ from engine.features.missing_trades import MISSING_TRADES
 from engine.market.symbols import parse
 from engine.simulator.market import trades as simulated
 from engine.simulator.stream import day_rows
+from pipelines.day.trade_keeping import TradeKeeper
 from pipelines.history.validate import Validation, validate
 from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play, scenario
 from tests.pipelines.simulated import Desk, desk
@@ -89,3 +90,37 @@ async def test_a_day_lacks_exactly_the_trades_that_were_lost(
         again = await validated(at)
         assert again.as_json() == found.as_json()
         assert again.as_json()["missing_trades"][0]["symbol"] == STOCK
+
+
+async def test_a_collector_that_was_killed_says_what_it_has_missed(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def nothing(*_: object) -> None:
+        """Of what an orderly end does with the last trades, a kill does nothing."""
+
+    async with desk(database_url, tmp_path, START) as at:
+        with monkeypatch.context() as killed:
+            killed.setattr(TradeKeeper, "flush", nothing)
+            await play(
+                at,
+                database_url,
+                tmp_path,
+                feed=FEED,
+                stream=True,
+                until=at_time("15:18:10"),
+            )
+        assert "trades were missed" not in caplog.text
+        await at.clock.sleep_until(at_time("15:18:40"))
+        await play(at, database_url, tmp_path, feed=FEED, stream=True)
+        found = await assert_found(at, stretches=2)
+        said = " ".join(text for text in caplog.messages if "trades were missed" in text)
+        for symbol in (STOCK, FUTURE):
+            _, (after, before, missing) = await lost(at, symbol)
+            assert after is not None
+            assert before is not None
+            assert after < at_time("15:18:10") < at_time("15:18:40") <= before
+            assert f"{symbol} {missing:,} ({after:%H:%M:%S} to {before:%H:%M:%S})" in said
+        assert found.findings["check"].to_list() == ["trades"] * 4
