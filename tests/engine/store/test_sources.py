@@ -71,6 +71,21 @@ async def test_both_in_one_commit_are_as_one_after_the_other(store: Store) -> No
     assert await origins(store) == [(1.0, FEED, FETCHED), (2.5, REST, None)]
 
 
+@pytest.mark.parametrize("feed_first", [True, False])
+async def test_what_rest_gave_is_replaced_by_rest_though_the_feed_gives_the_same_at_once(
+    store: Store, feed_first: bool
+) -> None:
+    """The bar becomes the feed's, confirmed; that REST corrected its own is kept as what it was."""
+    await store.merge("futures_1m", futures_bars([1.0]))
+    rest = futures_bars([1.5], fetched=LATEST)
+    feed = futures_bars([1.5], source=FEED, fetched=LATER)
+    counts = await store.merge_all("futures_1m", [feed, rest] if feed_first else [rest, feed])
+    assert sum(counts, MergeCounts()) == MergeCounts(changed=1, unchanged=1)
+    assert await origins(store) == [(1.5, FEED, LATEST)]
+    kept = await store.query("SELECT close, new_close, source, new_source FROM replaced_bars")
+    assert pl.DataFrame(kept).rows() == [(1.0, 1.5, REST, REST)]
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations([FILE, FEED, REST])))
 async def test_a_file_gives_way_to_the_feed_and_both_to_rest_in_any_order(
     store: Store, order: tuple[str, ...]
