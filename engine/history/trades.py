@@ -8,7 +8,7 @@ partition was dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -53,11 +53,13 @@ def scan_trades(
     *,
     order_by: Sequence[str] | None = None,
     descending: bool = False,
+    sessions: tuple[date, date] | None = None,
 ) -> pl.LazyFrame:
     """Return all trades, those in the database at `url` and those in the files of the folder.
 
     Rows come by session, symbol and day_volume, session after session, without a sort; another
-    `order_by` sorts what is left of the frame, `()` asks for no order. A filter on session, symbol
+    `order_by` sorts what is left of the frame, `()` asks for no order. Of `sessions` (first and
+    last date) other sessions are not even looked at. A filter on session, symbol
     and traded_at reads little. Raises what `engine.history.scan.scan` raises.
     """
     with snapshot(url) as cursor:
@@ -66,7 +68,8 @@ def scan_trades(
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
     ) -> Iterator[pl.DataFrame]:
-        wanted = _Wanted(info, list(FRAME) if columns is None else columns, predicate, rows)
+        names = list(FRAME) if columns is None else columns
+        wanted = _Wanted(info, names, predicate, rows, sessions, ordered=order_by != ())
         yield from _read(url, folder, wanted)
 
     frame = register_io_source(
@@ -92,6 +95,12 @@ class _Wanted:
     columns: list[str]
     predicate: pl.Expr | None
     rows: int | None
+    sessions: tuple[date, date] | None
+    ordered: bool
+
+    def among(self, days: Iterable[date]) -> list[date]:
+        """Return those of the days of which sessions are wanted."""
+        return [d for d in days if not self.sessions or self.sessions[0] <= d <= self.sessions[1]]
 
     def of_frame(self, frame: pl.LazyFrame, height: int) -> pl.LazyFrame:
         """Return what is wanted of a session's trades, which are so many."""
@@ -103,11 +112,18 @@ class _Wanted:
         return frame.select(self.columns)
 
 
-def _read(url: str, folder: Path, wanted: _Wanted) -> Iterator[pl.DataFrame]:
+def sessions_with_trades(url: str, folder: Path) -> list[date]:
+    """Return the sessions of which there are trades, in the database or in files, in order."""
     with _locked(url) as cursor:
         stored = stored_sessions(cursor)
-        _name_lost_files(cursor, folder, stored)
-        files = sessions_in_files(folder)
+    return sorted({*stored, *sessions_in_files(folder)})
+
+
+def _read(url: str, folder: Path, wanted: _Wanted) -> Iterator[pl.DataFrame]:
+    with _locked(url) as cursor:
+        stored = wanted.among(stored_sessions(cursor))
+        files = wanted.among(sessions_in_files(folder))
+        _name_lost_files(cursor, [*stored, *files], wanted)
         if not files:
             for day in stored:
                 yield from _session(cursor, day, wanted)
@@ -126,10 +142,11 @@ def _locked(url: str) -> AbstractContextManager[Cursor]:
     return snapshot(url, f"LOCK TABLE {identifier(TRADES.name)} IN ACCESS SHARE MODE")
 
 
-def _name_lost_files(cursor: Cursor, folder: Path, stored: list[date]) -> None:
+def _name_lost_files(cursor: Cursor, found: list[date], wanted: _Wanted) -> None:
     """Warn of sessions that have left the database for files that are not here."""
     moved = fetch_frame(cursor, "SELECT session, folder FROM trade_files ORDER BY session")
-    lost = moved.filter(~pl.col("session").is_in([*stored, *sessions_in_files(folder)]))
+    gone = wanted.among(moved["session"])
+    lost = moved.filter(pl.col("session").is_in(gone), ~pl.col("session").is_in(found))
     if lost.height:
         log.warning(
             "⚠️ trades of %d sessions (%s to %s) are missing here: their files were written to %s",
@@ -185,7 +202,8 @@ def _session(cursor: Cursor, day: date, wanted: _Wanted) -> Iterator[pl.DataFram
         pushed = push_down(predicate, wanted.info) if wanted.rows is None else None
         if pushed is not None and pushed.condition:
             condition += f" AND ({pushed.condition})"
-    sql = select(wanted.info, needed, condition, _SAME_SESSION)
+    order = _SAME_SESSION if wanted.ordered or wanted.rows is not None else ()
+    sql = select(wanted.info, needed, condition, order)
     limited = sql if wanted.rows is None else f"{sql} LIMIT {wanted.rows}"
     for batch in batches(cursor, limited):
         if wanted.rows is not None:

@@ -17,7 +17,7 @@ from engine.store import Store
 
 
 async def missing_trades_relation(
-    store: Store, targets: pl.DataFrame, bars: pl.DataFrame
+    store: Store, targets: pl.DataFrame, bars: pl.DataFrame, *, in_files: bool = True
 ) -> pl.DataFrame:
     """Return the relation `missing_trades` of the targets (symbol, session) that have trades.
 
@@ -25,7 +25,9 @@ async def missing_trades_relation(
     """
     symbols = targets["symbol"].unique().sort().to_list()
     days = targets["session"].sort().to_list()
-    between, totals = await read_missing_trades(store, symbols, days[0], days[-1])
+    between, totals = await read_missing_trades(
+        store, symbols, days[0], days[-1], in_files=in_files
+    )
     wanted = totals.join(targets, on=SESSION, how="semi")
     if wanted.is_empty():
         return RELATIONS["missing_trades"].to_frame()
@@ -48,7 +50,8 @@ async def missing_trades_of_day(store: Store, symbols: Sequence[str], day: date)
     """
     targets = pl.DataFrame({"symbol": list(symbols), "session": day})
     bars = await read_bars(store, symbols, day, day)
-    found = (await missing_trades_relation(store, targets, bars)).filter(pl.col("missing") > 0)
+    relation = await missing_trades_relation(store, targets, bars, in_files=False)
+    found = relation.filter(pl.col("missing") > 0)
     lost = found.group_by("symbol").agg(pl.col("missing").sum())
     volumes = session_volumes(bars.lazy()).collect().select("symbol", "volume")
     return lost.join(volumes, on="symbol", how="left").sort(

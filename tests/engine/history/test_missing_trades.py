@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from engine.clock import WallClock
-from engine.features.missing_trades import MISSING_TRADES, ORDER, TRADE_TOTALS
-from engine.history.missing_trades import look_through, missing_trades, read_missing_trades
+from engine.features.missing_trades import MISSING_TRADES
+from engine.history.missing_trades import missing_trades, read_missing_trades
 from engine.store import Store
 from engine.store.trade_files import TradeFiles
 from tests.engine.store.trades import trades as example_trades
@@ -113,23 +113,6 @@ def test_a_trade_that_is_larger_than_the_volume_grew_is_told_apart() -> None:
     found = missing_trades(odd.lazy()).collect()
     assert found["missing"].to_list() == [-2]
     assert found["missing"].sum() == odd["day_volume"].max() - odd["size"].sum()
-
-
-@given(st.data(), st.integers(1, 7))
-def test_batch_after_batch_gives_the_same(data: st.DataObject, rows: int) -> None:
-    whole = pl.concat([session(data.draw(SIZES), name) for name in ("005930", "A01612")])
-    left = whole.filter(
-        pl.Series(
-            data.draw(st.lists(st.booleans(), min_size=whole.height, max_size=whole.height)),
-            dtype=pl.Boolean,
-        )
-    ).sort(ORDER)
-    parts = [left[start : start + rows] for start in range(0, left.height, rows)] or [left]
-    found, totals = look_through(parts)
-    assert_frame_equal(found, missing_trades(left.lazy()).collect())
-    assert totals.schema == TRADE_TOTALS
-    sums = left.group_by("symbol").agg(pl.len(), pl.col("size").sum()).sort("symbol")
-    assert totals.sort("symbol").select("symbol", "trades", "traded").rows() == sums.rows()
 
 
 async def test_the_database_and_files_are_read_alike(store: Store, tmp_path: Path) -> None:
