@@ -57,7 +57,6 @@ class FirstTrades:
                 f"{symbol} {missing:,} ({after:%H:%M:%S} to {before:%H:%M:%S})"
                 for _, symbol, after, before, missing in lost.head(_NAMED).iter_rows()
             ]
-            more = f" and {lost.height - _NAMED} more" if lost.height > _NAMED else ""
-            log.warning(
-                "⚠️ feed: trades were missed while nothing collected: %s%s", ", ".join(said), more
-            )
+            if lost.height > _NAMED:
+                said.append(f"{lost.height - _NAMED} more")
+            log.warning("⚠️ feed: trades were missed while nothing collected: %s", ", ".join(said))
