@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from engine.features.missing_trades import MISSING_TRADES
 from engine.market.symbols import parse
 from engine.simulator.market import trades as simulated
 from engine.simulator.stream import day_rows
+from pipelines.day.summary import summary
 from pipelines.day.trade_keeping import TradeKeeper
 from pipelines.history.validate import Validation, validate
+from pipelines.texts import Texts
 from tests.pipelines.day.playing import DAY, FEED, FUTURE, STOCK, at_time, play, scenario
 from tests.pipelines.simulated import Desk, desk
 
@@ -78,8 +82,15 @@ async def test_a_day_lacks_exactly_the_trades_that_were_lost(
 ) -> None:
     """The collector starts late: what was traded before is not stored, of course."""
     async with desk(database_url, tmp_path, START, faults=scenario(*faults)) as at:
-        await play(at, database_url, tmp_path, feed=FEED, stream=True)
+        played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
         found = await assert_found(at, stretches=4 if faults else 1)
+        missing = found.missing_trades.group_by("symbol").agg(pl.col("missing").sum())
+        assert played.stats.as_json()["feed"]["missing_trades"] == dict(missing.iter_rows())
+        buffer = io.StringIO()
+        Console(file=buffer, width=200).print(summary(played.stats, Texts("en")))
+        volume = at.served(STOCK, DAY)["volume"].sum()
+        stock = dict(missing.iter_rows())[STOCK]
+        assert f"{stock:,} ({stock / volume:.2%})" in buffer.getvalue()
         if faults:
             assert at.simulator.counts.faults["lost_frames"]
             assert at.simulator.counts.faults["stream_cut"]
