@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 TRIES = 4  # a fault seldom spoils two answers in a row, and hardly ever four
 MOST_EARLIER = 20  # sessions that a start finishes at most; `just backfill` has no such limit
 LEFT_OPEN = 5  # sessions before the day of which a start asks for what is open
+WITH_SIGNALS = (Market.DERIVATIVES, Market.NIGHT)
 EARLIER = 1  # sessions before the day that are filled even if no strategy needs them
 
 
@@ -41,6 +42,7 @@ async def fill_before_open(
 
     Also whatever the ledger has as open in the last sessions, of other symbols too: at its close
     KIS was asked once about minutes that nothing surrounds, and hours later they can be settled.
+    Signals of these sessions follow the bars that have come, now or to a start that was cut off.
     Raises KisKeyRefused, StoreError.
     """
     codes = with_bars(symbols)
@@ -52,7 +54,14 @@ async def fill_before_open(
     ]
     if warm_up:
         parts.append(expected_sessions(futures, earlier[-warm_up], earlier[-1]))
-    return await fill(context, pl.concat(parts).unique().sort("symbol", "session"))
+    wanted = pl.concat(parts).unique().sort("symbol", "session")
+    report = await fill(context, wanted)
+    first = earlier[0] if report.rows.inserted or report.rows.changed else earlier[-LEFT_OPEN]
+    followed = [code for code in wanted["symbol"].unique() if parse(code).market in WITH_SIGNALS]
+    await recompute_signals(
+        context.store, context.clock, expected_sessions(followed, first, earlier[-1])
+    )
+    return report
 
 
 async def _open_sessions(context: BackfillContext, days: Sequence[date]) -> pl.DataFrame:
@@ -126,6 +135,10 @@ async def _finish_nights(
         if targets.height:
             log.info("🔄 the night of %s was not finished; comparing it with KIS", night)
             rows += (await reconcile(context, targets["symbol"].to_list(), night)).rows
+            nights = list(filter(_is_night, targets["symbol"]))
+            await recompute_signals(
+                context.store, context.clock, targets.filter(pl.col("symbol").is_in(nights))
+            )
     return rows
 
 

@@ -30,7 +30,7 @@ from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.day_plan import plan
 from pipelines.feed import Feed
-from pipelines.history.reconcile import finish_earlier, reconcile
+from pipelines.history.reconcile import fill_before_open, finish_earlier, reconcile
 from pipelines.history.request import BackfillContext
 from pipelines.history.signal_inputs import computed_signals
 from strategies.comparison import differences
@@ -48,10 +48,16 @@ STOCK = "005930"
 
 async def store_half_a_day(at: Desk, status: str) -> None:
     """Store what a collector killed at noon has stored: half of the bars, the first one wrong."""
+    await store_bars_and_signals(at, pl.col("timestamp") <= NOON)
+    await record_heartbeat(at.store, "collector", status, "", 0, None)
+
+
+async def store_bars_and_signals(at: Desk, kept: pl.Expr) -> None:
+    """Store the bars of yesterday that are kept, the first one wrong, and their signals."""
     served = [at.served(symbol, YESTERDAY) for symbol in (CONTRACT, STOCK)]
     for bars, schema in zip(served, (schemas.FUTURES_BARS, schemas.STOCK_BARS), strict=True):
         first = pl.int_range(pl.len()) == 0
-        half = bars.filter(pl.col("timestamp") <= NOON).with_columns(
+        half = bars.filter(kept).with_columns(
             close=pl.when(first).then(pl.col("low")).otherwise("close"),
             volume=pl.when(first).then(1).otherwise("volume"),
             timeframe=pl.lit("1m"),
@@ -65,7 +71,6 @@ async def store_half_a_day(at: Desk, status: str) -> None:
         rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
         signals = rows.with_columns(created_at=pl.lit(NOON))
         await at.store.merge(strategy.table, schemas.conform(signals, strategy.schema))
-    await record_heartbeat(at.store, "collector", status, "", 0, None)
 
 
 async def test_its_bars_and_signals_are_completed_for_the_symbols_of_both_days(
@@ -145,6 +150,38 @@ async def test_a_symbol_of_which_nothing_was_stored_yet_is_finished_too(
             ("filled", "", 411 + 381),
             ("unavailable", "KIS has no history of option chains", 420),
         ]
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+async def test_bars_of_a_closed_day_that_come_before_the_next_open_change_its_signals(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_cut_off: bool
+) -> None:
+    """Seed 478, session 147: two minutes were open after the close, since clocks differed.
+
+    `is_cut_off`: the collector dies with the bars stored, and the signals not yet.
+    """
+    ten = datetime(2025, 11, 4, 10, 0)
+    async with desk(database_url, tmp_path, NOON) as at:
+        await store_bars_and_signals(at, pl.col("timestamp") != ten)
+        await record_heartbeat(at.store, "collector", "done", "", 0, None)
+        await at.clock.sleep_until(MORNING)
+        if is_cut_off:
+            with monkeypatch.context() as patched:
+                patched.setattr("pipelines.history.reconcile.recompute_signals", _killed)
+                with pytest.raises(KisRefused):
+                    await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
+        await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
+        assert (await at.bars()).filter(timestamp=ten).height == 1
+        session = pl.DataFrame({"symbol": [CONTRACT], "session": [YESTERDAY]})
+        for strategy in STRATEGIES.values():
+            stored = await at.frame(f"SELECT * FROM {strategy.table}")
+            computed = await computed_signals(at.store, strategy, session)
+            assert stored.height == computed.height == 411
+            assert differences(computed, stored.drop("created_at")).is_empty()
+
+
+async def _killed(*_: object) -> None:
+    raise KisRefused("killed here")
 
 
 async def test_a_snapshot_without_its_matrix_gets_it_at_the_close(
