@@ -21,11 +21,13 @@ def served_bars(
     night: bool = False,
     expected_only: bool = True,
     impossible: bool = False,
+    traded: bool = False,
 ) -> pl.DataFrame:
     """Return BARS (with KIS's labels) of a session once all that comes late has come.
 
     Rows without an expected stamp (KIS serves some) are left out unless asked for. With
-    `impossible` the bars of the market are among them whose row at KIS can be none.
+    `impossible` the bars of the market are among them whose row at KIS can be none; with `traded`
+    those, too, of which KIS has no row at all: the feed tells of them.
     """
     found = parse(symbol)
     if isinstance(found, Night):
@@ -39,7 +41,7 @@ def served_bars(
     away = [
         index
         for index, fault in session_rows.faults.items()
-        if _stays_away(fault) and not (impossible and fault.wrong_until == FOREVER)
+        if _stays_away(fault) and not traded and not (impossible and fault.wrong_until == FOREVER)
     ]
     bars = session_rows.bars.with_row_index().filter(~pl.col("index").is_in(away)).drop("index")
     return bars.filter(session.is_label(pl.col("label"))) if expected_only else bars

@@ -16,7 +16,7 @@ from engine.market.nights import session_sql
 from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.sessions import session as market_session
 from engine.market.symbols import parse
-from engine.schemas import OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY, OPTION_SURFACE
+from engine.schemas import FEED, OPTION_CHAIN, OPTION_MATRIX, OPTION_SUMMARY, OPTION_SURFACE
 from engine.simulator.exchange import SimulatedExchange
 from engine.store.connection import Connection
 from pipelines.chains import (
@@ -134,9 +134,16 @@ class Promise:
         found.counts["bars"] += stored.height
         if not stored["timestamp"].is_in(session.stamps().implode()).all():
             found.broken.append(f"{symbol}: bars are stored that the session does not expect")
-        # The feed may have a bar whose row KIS serves as one that cannot be a bar.
+        # The feed may have a bar whose row KIS serves as one that cannot be a bar, or not at all.
         possible = self.truth(symbol, session, impossible=True)
-        wrong = stored.join(possible, on=BARS, how="anti")
+        traded = self.truth(symbol, session, traded=True)
+        by_feed = pl.col("source") == FEED
+        wrong = pl.concat(
+            [
+                stored.filter(~by_feed).join(possible, on=BARS, how="anti"),
+                stored.filter(by_feed).join(traded, on=BARS, how="anti"),
+            ]
+        )
         if wrong.height:
             found.unfinished.append(f"{symbol}: {wrong.height} bars are not as KIS serves them")
         absent = (
@@ -302,19 +309,28 @@ class Promise:
             if self._ask(f"SELECT count(*) AS n FROM {table} t WHERE {of_day}({alike})").item():
                 found.broken.append(f"a secret stands in {table}")
 
-    def truth(self, symbol: str, session: Session, *, impossible: bool = False) -> pl.DataFrame:
+    def truth(
+        self, symbol: str, session: Session, *, impossible: bool = False, traded: bool = False
+    ) -> pl.DataFrame:
         """Return the bars of a session as its KIS serves them in the end, stamped.
 
-        With `impossible` also those of the market whose row at KIS can be no bar.
+        With `impossible` also those of the market whose row at KIS cannot be a bar; with `traded`
+        all of the market.
         """
-        night = session.market is Market.NIGHT
-        bars = served_bars(self._exchange, symbol, session.date, night=night, impossible=impossible)
+        bars = served_bars(
+            self._exchange,
+            symbol,
+            session.date,
+            night=session.market is Market.NIGHT,
+            impossible=impossible,
+            traded=traded,
+        )
         stamped = bars.with_columns(timestamp=session.stamp_of_label(pl.col("label")))
         return stamped.select(BARS).sort("timestamp")
 
     def _stored_bars(self, symbol: str, day: date) -> pl.DataFrame:
         return self._ask(
-            f"SELECT {', '.join(BARS)} FROM {parse(symbol).table}"
+            f"SELECT {', '.join(BARS)}, source FROM {parse(symbol).table}"
             f" WHERE symbol = '{symbol}' AND {session_sql(parse(symbol).table)} = '{day}'"
             " ORDER BY timestamp"
         )

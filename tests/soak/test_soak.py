@@ -182,6 +182,8 @@ async def store_all(store: Store, promise: Promise, session: SessionPlan) -> Non
 
 TAMPERED = {
     "UPDATE stocks_1m SET close = close + 9 WHERE timestamp = '2025-11-03 10:00'": "as KIS serves",
+    "UPDATE stocks_1m SET close = close + 9, source = 'feed'"
+    " WHERE timestamp = '2025-11-03 10:00'": "as KIS serves",
     "DELETE FROM stocks_1m WHERE timestamp = '2025-11-03 10:00'": "missing in silence",
     "UPDATE stocks_1m SET timestamp = '2025-11-03 15:25'"
     " WHERE timestamp = '2025-11-03 15:20'": "does not expect",

@@ -176,6 +176,7 @@ async def test_an_impossible_bar_has_its_high_below_its_low_until_sealed_or_for_
         exchange = caller.simulator.exchange
         assert served_bars(exchange, "A01612", DAY).height == 410
         assert served_bars(exchange, "A01612", DAY, impossible=True).height == 411
+        assert served_bars(exchange, "A01612", DAY, traded=True).height == 411
 
 
 async def test_corrected_bars_are_wrong_first_and_right_after(calling: Any) -> None:
