@@ -92,7 +92,7 @@ def _of_kis(clock: Clock, settings: Settings, day: date) -> pl.DataFrame:
 
 
 def _kept(file: Path, market: str, error: KisError) -> pl.DataFrame:
-    """Return what the last file of the market listed. Raises InputError if there is none."""
+    """Return what the last file of the market listed. Raises InputError if no file was kept."""
     try:
         found = pl.read_parquet(file)
         if "halted" not in found.columns:  # of a version that did not keep it

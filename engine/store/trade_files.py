@@ -191,7 +191,7 @@ def _sums_stored(cursor: Cursor, session: date) -> dict[str, int]:
 
 
 def _sums_in_file(path: Path) -> dict[str, int] | None:
-    """Return the sums of what the file holds; None if there is none."""
+    """Return the sums of what the file holds; None if it does not exist."""
     if not path.exists():
         return None
     return _collect(path, _IN_POLARS).row(0, named=True)

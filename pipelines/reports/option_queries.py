@@ -27,7 +27,7 @@ def surface_at(
 ) -> tuple[datetime, pl.DataFrame]:
     """Return the minute and OPTION_SURFACE of the last one of the day, or until then.
 
-    Raises InputError if there is none.
+    Raises InputError where nothing is stored.
     """
     rows = _surfaces(url, day, series)
     until = datetime.combine(day, minute or time.max)

@@ -147,7 +147,7 @@ def with_results(positions: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
 
 
 def _decided(params: Params, rules: BacktestRules) -> pl.Expr:
-    """Return the decision; 0 at a session's first bar if there is none: it begins flat."""
+    """Return the decision; 0 at a session's first bar without a decision: it begins flat."""
     decision = _decision(params, rules)
     return pl.when(pl.col("first") & decision.is_null()).then(0).otherwise(decision)
 

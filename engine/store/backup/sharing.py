@@ -27,7 +27,7 @@ _MTIME = 2.0  # seconds by which some disks round the time of a file
 
 @dataclass(frozen=True)
 class EarlierBackup:
-    """The last whole backup in the same folder; empty if there is none."""
+    """The last whole backup in the same folder; empty where the folder has no backup."""
 
     folder: Path
     tables: Mapping[str, KeptTable] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class EarlierBackup:
 
 
 def last_backup(to: Path, kind: DataKind) -> EarlierBackup:
-    """Return the last backup in a folder that can be read; an empty one if there is none."""
+    """Return the last backup in a folder that can be read; an empty one if none can."""
     for folder in reversed(backups(to, kind)):
         with suppress(InputError):
             manifest = read_manifest(folder)

@@ -20,7 +20,7 @@ def page_address(host: str, port: int, token: str) -> str:
 
 
 def lan_address() -> str | None:
-    """Return the address by which others in the net reach this machine; None if there is none.
+    """Return the address by which others in the net reach this machine; None without one.
 
     Private ones of cables and wireless first, as phones have them.
     """

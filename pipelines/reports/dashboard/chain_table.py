@@ -20,7 +20,7 @@ _COLUMNS = (
 
 
 def chain_table(t: Texts, options: ShownOptions | None, *, all_strikes: bool) -> str:
-    """Return the last snapshot of the chain; a sentence where there is none."""
+    """Return the last snapshot of the chain; a sentence before the first one."""
     if options is None:
         return cards.section(t("options_title"), f"<small>{escape(t('chain_none'))}</small>")
     atm = options.summary["atm_strike"]

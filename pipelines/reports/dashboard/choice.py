@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from pipelines.texts import Language
 from strategies.registry import STRATEGIES
 
 _LONGEST = 40  # letters of a name
@@ -31,14 +30,6 @@ class PageChoice:
     def is_past(self, now: datetime) -> bool:
         """Say whether an earlier day is shown."""
         return self.moment(now) != now
-
-
-@dataclass(frozen=True)
-class View:
-    """A choice and the language to say it in."""
-
-    choice: PageChoice
-    language: Language
 
 
 def read_choice(query: Mapping[str, str]) -> PageChoice:

@@ -78,8 +78,8 @@ def read_last_bars(ask: Ask, sessions: pl.DataFrame, now: datetime) -> pl.DataFr
 def read_previous_closes(ask: Ask, sessions: Iterable[tuple[str, date]]) -> pl.DataFrame:
     """Return PREVIOUS: the close that each symbol's session, named by its date, is compared with.
 
-    That of the session before, at night of the day before it, of another venue KRX's. Without the
-    bars of its last minutes there is none: an earlier price is no close.
+    That of the session before, at night of the day before it, of another venue KRX's. A session
+    without the bars of its last minutes has no row: an earlier price is not a close.
     """
     names: dict[tuple[str, datetime, datetime], dict[str, list[str]]] = {}
     of_stocks: dict[date, list[tuple[str, str, Session]]] = {}  # they keep the same hours
