@@ -20,9 +20,9 @@ WITH stretches AS (  -- the trades around one may bear times in another order
 )
 SELECT symbol, session, min(first_moment) AS first_stamp, max(last_moment) AS last_stamp,
        date_diff('minute', min(first_moment), max(last_moment)) + 1 AS bars,
-       format(CASE WHEN missing < 0 THEN 'between {} and {} trades are larger by {} than the volume grew'
-                   WHEN bars_agree THEN 'between {} and {} KIS counts {} that neither trades nor bars have'
-                   ELSE 'between {} and {} there were {} more than the trades stored' END,
+       format(CASE WHEN missing < 0 THEN 'between {} and {} trades are larger by {:,} than the volume grew'
+                   WHEN bars_agree THEN 'between {} and {} KIS counts a volume of {:,} that neither trades nor bars have'
+                   ELSE 'between {} and {} a volume of {:,} is missing among the trades' END,
               strftime(min(first_moment), '%H:%M:%S'), strftime(max(last_moment), '%H:%M:%S'),
               abs(sum(missing))::BIGINT) AS detail
 FROM runs

@@ -126,7 +126,7 @@ def test_trades_that_are_missing_are_stretches_less_than_a_minute_apart() -> Non
         (at[2], at[3], 30, False),  # a minute later: the same stretch
         (at[4], at[5], 4, False),  # more than that later
         (at[5], at[6], -3, False),
-        (ends - timedelta(minutes=10), None, 70, False),  # after the last
+        (ends - timedelta(minutes=10), None, 70_000, False),  # after the last
     ]
     columns = ["after", "before", "missing", "bars_agree"]
     missing = pl.DataFrame(
@@ -138,15 +138,16 @@ def test_trades_that_are_missing_are_stretches_less_than_a_minute_apart() -> Non
     assert findings["check"].to_list() == ["trades"] * 5
     assert findings["bars"].to_list() == [1, 2, 1, 1, 11]
     assert findings["detail"].to_list() == [
-        "between 08:45:00 and 08:45:03 there were 9 more than the trades stored",
-        "between 12:00:00 and 12:01:10 there were 35 more than the trades stored",
-        "between 12:02:20 and 12:02:30 there were 4 more than the trades stored",
+        "between 08:45:00 and 08:45:03 a volume of 9 is missing among the trades",
+        "between 12:00:00 and 12:01:10 a volume of 35 is missing among the trades",
+        "between 12:02:20 and 12:02:30 a volume of 4 is missing among the trades",
         "between 12:02:30 and 12:02:40 trades are larger by 3 than the volume grew",
-        "between 15:35:00 and 15:45:00 there were 70 more than the trades stored",
+        "between 15:35:00 and 15:45:00 a volume of 70,000 is missing among the trades",
     ]
     agreeing = missing.with_columns(bars_agree=True).filter(pl.col("missing") == 9)
     (agree,) = run_checks(CHECKS, history() | {"missing_trades": agreeing})["detail"]
-    assert agree == "between 08:45:00 and 08:45:03 KIS counts 9 that neither trades nor bars have"
+    uncounted = "KIS counts a volume of 9 that neither trades nor bars have"
+    assert agree == f"between 08:45:00 and 08:45:03 {uncounted}"
 
 
 @pytest.mark.parametrize("by", [timedelta(seconds=30), timedelta(hours=12), timedelta(hours=-5)])
