@@ -56,11 +56,12 @@ async def fill_before_open(
         parts.append(expected_sessions(futures, earlier[-warm_up], earlier[-1]))
     wanted = pl.concat(parts).unique().sort("symbol", "session")
     report = await fill(context, wanted)
-    first = earlier[0] if report.rows.inserted or report.rows.changed else earlier[-LEFT_OPEN]
+    days = earlier if report.rows.inserted or report.rows.changed else earlier[-LEFT_OPEN:]
     followed = [code for code in wanted["symbol"].unique() if parse(code).market in WITH_SIGNALS]
-    await recompute_signals(
-        context.store, context.clock, expected_sessions(followed, first, earlier[-1])
-    )
+    for session in days:  # one by one: with bars from further back than live has, others come out
+        await recompute_signals(
+            context.store, context.clock, expected_sessions(followed, session, session)
+        )
     return report
 
 

@@ -5,7 +5,7 @@ The seasons of tests/soak found each of these: seed 0, killed until the next mor
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from engine import schemas
 from engine.errors import KisRefused
+from engine.market.sessions import Market, previous_sessions
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.store import ledger
@@ -178,6 +179,38 @@ async def test_bars_of_a_closed_day_that_come_before_the_next_open_change_its_si
             computed = await computed_signals(at.store, strategy, session)
             assert stored.height == computed.height == 411
             assert differences(computed, stored.drop("created_at")).is_empty()
+
+
+async def test_signals_of_a_thin_contract_stay_those_that_live_gave(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Seed 478, session 213: bars that reach further back than live's have more of its minutes."""
+    days = previous_sessions(Market.DERIVATIVES, TODAY, 26)
+    with_minute = [days[n] for n in (-23, -15, -12, -9, -3, -1)]
+    ten = pl.col("timestamp").dt.time() == time(10)
+    async with desk(database_url, tmp_path, MORNING) as at:
+        bars = pl.concat(at.served(CONTRACT, day) for day in days).filter(
+            ~ten | pl.col("timestamp").dt.date().is_in(with_minute)
+        )
+        whole = bars.with_columns(
+            timeframe=pl.lit("1m"), fetched_at=pl.lit(NOON), source=pl.lit(schemas.REST)
+        )
+        await at.store.merge("futures_1m", schemas.conform(whole, schemas.FUTURES_BARS))
+        strategy = STRATEGIES["dolpha1"]
+        for day in days[-5:]:
+            session = pl.DataFrame({"symbol": [CONTRACT], "session": [day]})
+            window = previous_sessions(Market.DERIVATIVES, day, 20)[0]
+            seen = bars.filter(pl.col("timestamp").dt.date().is_between(window, day))
+            rows = strategy.evaluate(seen.lazy(), strategy.params()).collect()
+            live = rows.filter(pl.col("timestamp").dt.date() == day).with_columns(
+                created_at=pl.lit(NOON)
+            )
+            await at.store.merge(strategy.table, schemas.conform(live, strategy.schema))
+            assert differences(
+                await computed_signals(at.store, strategy, session), live.drop("created_at")
+            ).is_empty()
+        await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
+        assert (await at.frame("SELECT * FROM signal_corrections")).is_empty()
 
 
 async def _killed(*_: object) -> None:
