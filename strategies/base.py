@@ -104,7 +104,9 @@ class Strategy(Protocol[ParamsT_contra]):
     def warm_up_sessions(self, params: ParamsT_contra) -> int:
         """Return how many sessions before a bar's own its final signal needs.
 
-        With that many or more of them, more history changes no bit.
+        With that many or more of them, more history changes no bit, unless the symbol has no bar
+        at a minute in most of them: a mean then reaches further back. Live gives each session
+        exactly these before it, and what is compared with live's signals is computed so, too.
         """
         ...
 

@@ -58,10 +58,9 @@ async def fill_before_open(
     report = await fill(context, wanted)
     days = earlier if report.rows.inserted or report.rows.changed else earlier[-LEFT_OPEN:]
     followed = [code for code in wanted["symbol"].unique() if parse(code).market in WITH_SIGNALS]
-    for session in days:  # one by one: with bars from further back than live has, others come out
-        await recompute_signals(
-            context.store, context.clock, expected_sessions(followed, session, session)
-        )
+    await recompute_signals(
+        context.store, context.clock, expected_sessions(followed, days[0], days[-1])
+    )
     return report
 
 

@@ -33,7 +33,7 @@ from pipelines.day_plan import plan
 from pipelines.feed import Feed
 from pipelines.history.reconcile import fill_before_open, finish_earlier, reconcile
 from pipelines.history.request import BackfillContext
-from pipelines.history.signal_inputs import computed_signals
+from pipelines.history.signal_inputs import computed_signals, signal_relations
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES
 from tests.engine.features.conftest import board
@@ -74,6 +74,16 @@ async def store_bars_and_signals(at: Desk, kept: pl.Expr) -> None:
         await at.store.merge(strategy.table, schemas.conform(signals, strategy.schema))
 
 
+async def assert_signals_follow_bars(at: Desk) -> None:
+    """Assert that yesterday's signals are there, and are those of the stored bars."""
+    session = pl.DataFrame({"symbol": [CONTRACT], "session": [YESTERDAY]})
+    for strategy in STRATEGIES.values():
+        stored = await at.frame(f"SELECT * FROM {strategy.table}")
+        computed = await computed_signals(at.store, strategy, session)
+        assert stored.height == computed.height == 411
+        assert differences(computed, stored.drop("created_at")).is_empty()
+
+
 async def test_its_bars_and_signals_are_completed_for_the_symbols_of_both_days(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -85,12 +95,7 @@ async def test_its_bars_and_signals_are_completed_for_the_symbols_of_both_days(
         assert_frame_equal(await at.bars(), pl.concat(whole).sort("symbol", "timestamp"))
         stocks = [at.served(symbol, YESTERDAY) for symbol in ("000660", STOCK)]
         assert_frame_equal(await at.bars("stocks_1m"), pl.concat(stocks))
-        session = pl.DataFrame({"symbol": [CONTRACT], "session": [YESTERDAY]})
-        for strategy in STRATEGIES.values():
-            stored = await at.frame(f"SELECT * FROM {strategy.table}")
-            computed = await computed_signals(at.store, strategy, session)
-            assert stored.height == computed.height == 411
-            assert differences(computed, stored.drop("created_at")).is_empty()
+        await assert_signals_follow_bars(at)
 
 
 async def test_a_finished_day_is_not_fetched_again(database_url: str, tmp_path: Path) -> None:
@@ -173,12 +178,7 @@ async def test_bars_of_a_closed_day_that_come_before_the_next_open_change_its_si
                     await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
         await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
         assert (await at.bars()).filter(timestamp=ten).height == 1
-        session = pl.DataFrame({"symbol": [CONTRACT], "session": [YESTERDAY]})
-        for strategy in STRATEGIES.values():
-            stored = await at.frame(f"SELECT * FROM {strategy.table}")
-            computed = await computed_signals(at.store, strategy, session)
-            assert stored.height == computed.height == 411
-            assert differences(computed, stored.drop("created_at")).is_empty()
+        await assert_signals_follow_bars(at)
 
 
 async def test_signals_of_a_thin_contract_stay_those_that_live_gave(
@@ -209,6 +209,9 @@ async def test_signals_of_a_thin_contract_stay_those_that_live_gave(
             assert differences(
                 await computed_signals(at.store, strategy, session), live.drop("created_at")
             ).is_empty()
+        of_all = await signal_relations(at.store, [CONTRACT], days[-5], days[-1])
+        assert of_all["signals"].height == 5 * 411 - 3
+        assert_frame_equal(of_all["signals"], of_all["expected_signals"], check_row_order=False)
         await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
         assert (await at.frame("SELECT * FROM signal_corrections")).is_empty()
 
