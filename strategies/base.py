@@ -106,7 +106,7 @@ class Strategy(Protocol[ParamsT_contra]):
 
         With that many or more of them, more history changes no bit, unless the symbol has no bar
         at a minute in most of them: a mean then reaches further back. Live gives each session
-        exactly these before it, and what is compared with live's signals is computed so, too.
+        exactly these before it; `by_session.py` does the same for past ones.
         """
         ...
 

@@ -17,7 +17,8 @@ from engine.store import MergeCounts, Store
 from pipelines.evaluation.bars import read_stored_bars
 from pipelines.evaluation.lake import open_lake
 from pipelines.evaluation.runners import evaluate_lake_on_ray
-from strategies.base import ENGINE, Params, Strategy, computed_columns, signal_batch
+from strategies.base import Params, Strategy, computed_columns, signal_batch
+from strategies.by_session import evaluate_sessions, sessions_between
 from strategies.comparison import differences
 
 
@@ -77,11 +78,11 @@ def replay_signals(
     warm_up = strategy.warm_up_sessions(params)
     if lake and ray:
         source = open_lake(lake, chosen, first, last, warm_up=warm_up)
-        rows = evaluate_lake_on_ray(strategy, params, source, ray).lazy()
+        computed = evaluate_lake_on_ray(strategy, params, source, ray, first, last)
     else:
         bars = read_stored_bars(url, chosen, first, last, warm_up=warm_up)
-        rows = strategy.evaluate(bars.lazy(), params)
-    computed = rows.filter(_within(first, last)).collect(engine=ENGINE)
+        days = sessions_between(bars, first, last)
+        computed = evaluate_sessions(strategy, params, bars, days)
     if not (symbols and start and end):
         counted = [_sessions(given), *([_expected_sessions(computed)] if start and end else [])]
         computed = _in_sessions(computed, pl.concat(counted))

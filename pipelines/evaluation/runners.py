@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,8 @@ import polars as pl
 from engine.errors import InputError, KrtError
 from pipelines.evaluation.lake import Lake
 from pipelines.evaluation.trials import Outcome, Trial, batches, run_batch
-from strategies.base import ENGINE, Params, Strategy
+from strategies.base import Params, Strategy
+from strategies.by_session import evaluate_sessions, sessions_between
 from strategies.registry import strategy_named
 
 _bars: pl.DataFrame  # in a worker process; read once
@@ -121,20 +123,26 @@ def _run_group(batch: list[Trial], lake: Lake, symbols: list[str]) -> list[Outco
 
 
 def evaluate_lake_on_ray(
-    strategy: Strategy[Any], params: Params, lake: Lake, address: str
+    strategy: Strategy[Any], params: Params, lake: Lake, address: str, first: date, last: date
 ) -> pl.DataFrame:
-    """Compute a strategy's signals over a lake on a Ray cluster, as `run_lake_on_ray` does."""
+    """Compute the signals of a lake's sessions on a Ray cluster, as `run_lake_on_ray` does.
+
+    The lake has the bars of the warm-up before `first`, too.
+    """
     with ray_cluster(address) as (ray, workers):
         remote = ray.remote(**_ON_ALL_MACHINES)(_evaluate_group)
         groups = lake.groups(workers)
-        tasks = [remote.remote(strategy.name, params, lake, group) for group in groups]
+        tasks = [remote.remote(strategy.name, params, lake, group, first, last) for group in groups]
         parts: list[pl.DataFrame] = ray.get(tasks)
         return pl.concat(parts)
 
 
-def _evaluate_group(strategy: str, params: Params, lake: Lake, symbols: list[str]) -> pl.DataFrame:
+def _evaluate_group(
+    strategy: str, params: Params, lake: Lake, symbols: list[str], first: date, last: date
+) -> pl.DataFrame:
     bars = lake.read(symbols)
-    return strategy_named(strategy).evaluate(bars.lazy(), params).collect(engine=ENGINE)
+    days = sessions_between(bars, first, last)
+    return evaluate_sessions(strategy_named(strategy), params, bars, days)
 
 
 @contextmanager

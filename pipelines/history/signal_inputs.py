@@ -11,12 +11,12 @@ import polars as pl
 from engine.columns import SESSION
 from engine.history.checks import RELATIONS
 from engine.history.queries import chain_dates, read_bars
-from engine.market import sessions
 from engine.market.nights import chain_session_sql, session_of
-from engine.market.sessions import Market
+from engine.market.sessions import Market, previous_sessions
 from engine.store import Store
 from engine.store.identifiers import identifier, identifiers, literal, literals
-from strategies.base import ENGINE, Strategy, computed_columns
+from strategies.base import Strategy, computed_columns
+from strategies.by_session import evaluate_sessions
 from strategies.registry import STRATEGIES
 
 
@@ -69,42 +69,20 @@ async def computed_signals(
 ) -> pl.DataFrame:
     """Return the strategy's signals, computed from stored bars, of sessions it has signals of.
 
-    Each session is computed from its own bars and those of the warm-up before it, as live computes
-    it. Where a minute is missing in most of these sessions, as in a contract before it becomes the
-    front month, bars from further back would give other signals.
-
     `wanted`: symbol, session. The columns are those of its schema without created_at.
     """
     given = await _sessions_with_signals(store, strategy, wanted)
     if given.is_empty():
         return pl.DataFrame(strategy.schema.empty_table()).drop("created_at")
     params = strategy.params()
-    days = given["session"].unique().sort()
-    begins = [_first_of_warm_up(day, strategy.warm_up_sessions(params)) for day in days]
-    found = await read_bars(store, given["symbol"].unique().to_list(), begins[0], days[-1])
-    bars = found.with_columns(session=session_of(pl.col("symbol"), pl.col("timestamp")))
-    rows = pl.concat(
-        _of_session(strategy.evaluate(_between(bars, begin, day), params), day)
-        for begin, day in zip(begins, days, strict=True)
+    days = given["session"].unique().sort().to_list()
+    warm_up = previous_sessions(Market.DERIVATIVES, days[0], strategy.warm_up_sessions(params))
+    first = min([*warm_up, days[0]])
+    bars = await read_bars(store, given["symbol"].unique().to_list(), first, days[-1])
+    rows = evaluate_sessions(strategy, params, bars, days).with_columns(
+        session=session_of(pl.col("symbol"), pl.col("timestamp"))
     )
     return rows.join(given, on=SESSION, how="semi").drop("session")
-
-
-def _first_of_warm_up(day: date, warm_up: int) -> date:
-    return [*sessions.previous_sessions(Market.DERIVATIVES, day, warm_up), day][0]
-
-
-def _between(bars: pl.DataFrame, first: date, last: date) -> pl.LazyFrame:
-    return bars.filter(pl.col("session").is_between(first, last)).drop("session").lazy()
-
-
-def _of_session(signals: pl.LazyFrame, day: date) -> pl.DataFrame:
-    session = session_of(pl.col("symbol"), pl.col("timestamp"))
-    return (
-        signals.with_columns(session=session)
-        .filter(pl.col("session") == day)
-        .collect(engine=ENGINE)
-    )
 
 
 async def _sessions_with_signals(

@@ -30,6 +30,7 @@ from pipelines.chains import (
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.day_plan import plan
+from pipelines.evaluation.replay import replay_signals
 from pipelines.feed import Feed
 from pipelines.history.reconcile import fill_before_open, finish_earlier, reconcile
 from pipelines.history.request import BackfillContext
@@ -212,6 +213,8 @@ async def test_signals_of_a_thin_contract_stay_those_that_live_gave(
         of_all = await signal_relations(at.store, [CONTRACT], days[-5], days[-1])
         assert of_all["signals"].height == 5 * 411 - 3
         assert_frame_equal(of_all["signals"], of_all["expected_signals"], check_row_order=False)
+        replayed = replay_signals(database_url, strategy, strategy.params())
+        assert replayed.counts == {"same": 5 * 411 - 3}
         await fill_before_open(at.context, [CONTRACT], TODAY, warm_up=0)
         assert (await at.frame("SELECT * FROM signal_corrections")).is_empty()
 
