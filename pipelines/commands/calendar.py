@@ -24,7 +24,7 @@ def calendar(
 ) -> int:
     """Show the day sessions of a year: hours, closed days, what is not ordinary about a day.
 
-    Nights are not collected; an evening on which none begins has a note.
+    Night sessions have no rows of their own; an evening on which none begins has a note.
 
     Parameters
     ----------

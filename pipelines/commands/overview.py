@@ -132,6 +132,6 @@ EXAMPLES = {
     ),
     "migrate": ("just migrate",),
     "backup": ("just backup --to backups --keep 30",),
-    "restore": ("just restore backups/2026-11-27",),
+    "restore": ("just restore backups/krt-live-20261127-154500",),
     "db-roles": ("just db-roles",),
 }
