@@ -1,4 +1,4 @@
-"""The frozen types of option chains: all options of a series with one maturity, as one symbol."""
+"""The frozen types of option chains, each of which is all options of a series and maturity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OptionChain(BaseSymbol):
 
     @property
     def product(self) -> Product:
-        """The future that underlies and hedges the options."""
+        """The futures product that hedges the options."""
         return self.series.future
 
     @property
@@ -38,7 +38,7 @@ class OptionChain(BaseSymbol):
 
     @property
     def ledger_market(self) -> str:
-        """What the ledger of gaps calls the market."""
+        """What the ledger of gaps calls the market: chain."""
         return CHAIN_MARKET
 
     @property
@@ -64,14 +64,14 @@ class OptionChain(BaseSymbol):
         return None if check_range(day) > last else day_session(day, last)
 
     def expected_stamps(self, day: date) -> pl.Series:
-        """Return every minute of the session: the wait for the auction has snapshots, too."""
+        """Return every minute (KST) of the session: the wait for the auction has snapshots, too."""
         found = self.session(day)
         return found.minute_grid() if found else pl.Series("stamp", [], pl.Datetime("us"))
 
 
 @dataclass(frozen=True)
 class NightChain(OptionChain):
-    """The nights of an option chain: 202612_KOSPI200_NIGHT, of whose options each is quoted."""
+    """The nights of an option chain, 202612_KOSPI200_NIGHT, whose options are quoted singly."""
 
     market = Market.NIGHT
 

@@ -1,10 +1,10 @@
-"""Codes of derivatives as KRX writes them: read into product, maturity and strike, and made again.
+"""Codes of derivatives as KRX writes them: taken apart into product, maturity, strike, and made.
 
 Two generations (docs/kis.md#codes): maturities until 2025 have a number for the product and a
 letter for the year (101W09 is September 2025), maturities from 2026 on a letter for the product and
 the year's last digit (A01612 is December 2026). Options add three characters of strike (201V05480).
 Weekly options have a running number of the week and a W instead of year and month (B09FEW970,
-`expiries.week_number`). What a code means for its market is asked of `symbols`.
+`expiries.week_number`). `symbols.parse` turns a code into a symbol.
 
 Year letters: KRX counts A = 2006 to W = 2025 without I, O and U (help.cqg.com/apihelp, dwmode1.htm;
 KIS's own samples have V = 2024 and W = 2025).
@@ -28,9 +28,10 @@ _PREFIX_LENGTH = 3  # of every product
 _OPTION_LENGTH = 9
 _CONTRACT_LENGTH = 6  # product and maturity, with which every code of a derivative begins
 
-# Shares begin with 0-4 and may have a letter in the fifth place since 2024 (0001A0), in the sixth
-# ever (00104K). ETNs begin with 5-8 (KIS wants a Q before them) and may have letters elsewhere,
-# foreign shares with 9 (https://m.ajunews.com/amp/20230530110720328). None is a derivative's too.
+# Codes of shares begin with 0-4 and may have a letter in the sixth place (00104K), since 2024 in
+# the fifth as well (0001A0). Those of ETNs begin with 5-8 (KIS wants a Q before them), those of
+# foreign shares with 9; both may have letters elsewhere
+# (https://m.ajunews.com/amp/20230530110720328). None of them is a derivative's code as well.
 STOCK_CODE = "[0-4][0-9]{3}[0-9A-Z]{2}|Q?[5-9][0-9A-Z]{5}"
 _FUTURE = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})")
 _OPTION = re.compile(r"([0-9A-Z]{3})([0-9A-Z])([0-9]{2})([0-9A-Z]{3})")
@@ -43,7 +44,7 @@ def is_stock_code(text: str) -> bool:
 
 
 def product_of(code: str) -> Product:
-    """Return the product that a code of a derivative begins with. Raises InputError."""
+    """Return the product whose prefix a derivative's code begins with. Raises InputError."""
     found = BY_PREFIX.get(code[:_PREFIX_LENGTH])
     if found is None:
         raise InputError(f"codes of derivatives begin with {', '.join(BY_PREFIX)}")
@@ -51,7 +52,7 @@ def product_of(code: str) -> Product:
 
 
 def is_old_code(code: str) -> bool:
-    """Say whether a code is of the generation until 2025, with a number for the product."""
+    """Say whether a code is of the generation until 2025, whose prefix is a number (101)."""
     return code.startswith(product_of(code).old_prefix)
 
 
@@ -82,7 +83,7 @@ def maturity_and_strike(code: str, product: Product) -> tuple[str, float | None]
         maturity = expiries.maturity_of_week(product.months, match[2])
     else:
         maturity = f"{_year(product, match[1], match[2])}{match[3]}"
-    expiries.nominal_expiry(product.months, maturity)  # nothing expires in some months
+    expiries.nominal_expiry(product.months, maturity)  # raises for a month in which none expires
     if product.kind == "future":
         return maturity, None
     return maturity, _strike(product, code[_CONTRACT_LENGTH:])
@@ -103,14 +104,20 @@ def _strike(product: Product, text: str) -> float | None:
 
 
 def contract_code(product: Product, maturity: str) -> str:
-    """Return the code of a maturity in the naming valid for it, of options without the strike."""
+    """Return the code of a maturity in its own generation; for options without the strike.
+
+    Raises InputError for an impossible maturity.
+    """
     year = expiries.nominal_expiry(product.months, maturity).year
     prefix = product.prefix if year >= FIRST_NEW_YEAR else product.old_prefix
     return f"{prefix}{maturity_mark(product, maturity)}"
 
 
 def maturity_mark(product: Product, maturity: str) -> str:
-    """Return the three characters that stand for a maturity in the codes of a product: 612, W09."""
+    """Return the three characters that stand for a maturity in the codes of a product: 612, W09.
+
+    Raises InputError for an impossible maturity, and for one of which no code is known.
+    """
     if product.kind != "future" and expiries.is_weekly(product.months):
         return f"{expiries.week_number(product.months, maturity)}W"
     year = expiries.nominal_expiry(product.months, maturity).year
@@ -123,11 +130,11 @@ def maturity_mark(product: Product, maturity: str) -> str:
 def option_code(product: Product, maturity: str, strike: float) -> str:
     """Return the nine characters of an option: product, maturity, strike (a multiple of 2.5).
 
-    Below 1,000 the strike stands there without its half point (747.5 is 747). From 1,000 on KRX
+    Below 1,000 the strike is written without its half point (747.5 is 747). From 1,000 on KRX
     gives running numbers A00, A01 … one a step of 2.5, so 1,120 is A48 (KIS's master file of
-    2026-09-23). That holds only nearly: real series are off by up to nine steps
-    (docs/kis.md#codes). So a code made here is good for simulating; a real one comes from the board
-    or the master file.
+    2026-09-23). That is only roughly so: real series are off by up to nine steps
+    (docs/kis.md#codes). So codes made here are for the simulator alone; a real one comes from the
+    board or the master file. Raises InputError for anything that is not a strike.
     """
     if not 0 < strike < 7_500 or strike % 2.5:
         raise InputError(f"{strike} is not a strike: a multiple of 2.5 below 7,500")
@@ -142,7 +149,7 @@ def product_prefix(symbol: pl.Expr) -> pl.Expr:
 
 
 def product_and_maturity(symbol: pl.Expr) -> pl.Expr:
-    """Return what codes of derivatives begin with: the same for all options of a chain's side."""
+    """Return product and maturity of codes of derivatives: all calls of a chain have it alike."""
     return symbol.str.slice(0, _CONTRACT_LENGTH)
 
 
@@ -163,7 +170,10 @@ def _is_option_of(symbol: pl.Expr, kind: str) -> pl.Expr:
 
 
 def is_derivative(symbol: pl.Expr) -> pl.Expr:
-    """Say of codes and front names, which need not be valid, whether they mean a derivative."""
+    """Say of codes and front names, which need not be valid, whether they mean a derivative.
+
+    An old prefix alone does not: 101W09 is a future, 101000 has the form of a stock's code.
+    """
     known = symbol.str.slice(0, _PREFIX_LENGTH).is_in(sorted(BY_PREFIX))
     lettered = symbol.str.slice(0, _PREFIX_LENGTH + 1).str.contains("[A-Z]")
     return known & (symbol.str.ends_with("_FRONT") | lettered)

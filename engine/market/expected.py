@@ -1,8 +1,8 @@
 """Which bars and snapshots must exist: the sessions of symbols, and the stamps of these sessions.
 
-A symbol here is a stock's or contract's code, whose sessions have a bar each minute, or the name of
-an option chain (202512_KOSPI200), whose sessions have a snapshot each minute. This is the only
-place that says so: checks, ledger, backfill and pictures ask it.
+A symbol here is the code of a stock or contract, whose sessions have a bar each minute, the name of
+an option chain (202512_KOSPI200), whose sessions have a snapshot each minute, or what is told once.
+No other module decides which stamps are expected: checks, ledger, backfill and pictures ask here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def expected_sessions(
 
 
 def _is_held(symbol: Symbol, day: date, sealed_by: datetime | None) -> bool:
-    """Say whether there is a session, about which KIS's answer was final at the moment given."""
+    """Say whether there is a session, and whether KIS's answer was final at the moment given."""
     found = symbol.session(day)
     return found is not None and (sealed_by is None or found.sealed_at <= sealed_by)
 
@@ -89,16 +89,20 @@ def _sessions_of(symbol: Symbol, start: date, end: date, warm_up: int) -> list[t
 
 
 def _first_wanted(first: date, start: date, warm_up: int) -> date:
-    """Return the day of the warm-up's first session, but no day before `start`."""
+    """Return the first day wanted of a contract that is in front from `first` on.
+
+    That is the first of its warm-up, or `start` if the contract is in front by then.
+    """
     if warm_up == 0 or first <= start:
         return max(first, start)
     return previous_sessions(Market.DERIVATIVES, first, warm_up)[0]
 
 
 def expected_stamps(sessions: pl.DataFrame) -> pl.DataFrame:
-    """Return EXPECTED_STAMPS of SESSIONS: every stamp that must exist in them, ascending.
+    """Return EXPECTED_STAMPS (KST) of SESSIONS: every stamp that must exist in them, ascending.
 
-    Bars of codes; of option chains every minute, the wait for the auction included.
+    Codes have a stamp for each bar; option chains one for each minute, the wait for the auction
+    included.
     """
     numbered, grids = with_grids(sessions)
     stamp = pl.col("session").cast(pl.Datetime("us")) + pl.duration(minutes="minute")
@@ -112,8 +116,8 @@ def expected_stamps(sessions: pl.DataFrame) -> pl.DataFrame:
 def with_grids(sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return SESSIONS with the number of their grid, and GRIDS: grid, index_in_session, minute.
 
-    Sessions of the same hours share a grid; `minute` counts from the session's midnight. All the
-    expected stamps are so told in few rows, which SQL can join (`engine.history.checks`).
+    Sessions with the same hours share a grid; `minute` counts from midnight of the session's date.
+    So a few rows tell all expected stamps, and SQL can join them (`engine.history.checks`).
     """
     numbers: dict[tuple[int, ...], int] = {}
     alike = {code: _of_same_hours(parse(code)) for code in sessions["symbol"].unique()}
@@ -134,19 +138,21 @@ def with_grids(sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _of_same_hours(symbol: Symbol) -> Symbol:
+    """Return one symbol for all that keep the same hours."""
     if isinstance(symbol, VenueStock):
         return at_venue(_ANY_STOCK.code, symbol.venue.name)
     return _ANY_STOCK if isinstance(symbol, Stock) else symbol
 
 
 def _minutes(symbol: Symbol, day: date) -> tuple[int, ...]:
+    """Return the expected stamps of a symbol's session as minutes since midnight of its date."""
     session = symbol.session(day)
     if session and isinstance(symbol, ToldOnce):
         return _since_midnight(symbol.expected_stamps(day), session)
     return _grid(session, isinstance(symbol, OptionChain)) if session else ()
 
 
-@lru_cache(maxsize=1024)  # of 19 KB; two for each session
+@lru_cache(maxsize=1024)  # 19 KB each; two for each session
 def _grid(session: Session, every_minute: bool) -> tuple[int, ...]:
     return _since_midnight(session.minute_grid() if every_minute else session.stamps(), session)
 

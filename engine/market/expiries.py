@@ -1,9 +1,9 @@
 """Last trading days of KRX index derivatives.
 
-- Monthly and quarterly: the second Thursday; on a holiday the trading day before.
-- Thursday weeklies: every Thursday, brought forward on a holiday; none that would expire together
-  with the monthly is listed.
-- Monday weeklies: every Monday, **pushed back** to the next trading day on a holiday.
+- Monthly and quarterly: the second Thursday; if that is a holiday, the trading day before.
+- Thursday weeklies: every Thursday; if that is a holiday, the trading day before. None is listed
+  that would expire together with the monthly.
+- Monday weeklies: every Monday; if that is a holiday, the trading day **after**.
 
 Source: KRX's contract specification of KOSDAQ150 options, whose weeklies follow the rules of the
 KOSPI200's (https://global.krx.co.kr/contents/GLB/02/0201/0201040210/GLB0201040210.jsp), and
@@ -30,7 +30,7 @@ from engine.market.trading_days import (
 )
 
 MONDAY, THURSDAY = 0, 3
-# KRX leaves out I, O and U, which look like other characters (help.cqg.com/apihelp, dwmode1.htm)
+# KRX leaves out I, O and U, which look like other characters (help.cqg.com/apihelp, dwmode1.htm).
 _LETTERS = "ABCDEFGHJKLMNPQRSTVWXYZ"
 _DIGITS = "0123456789" + _LETTERS
 
@@ -44,7 +44,7 @@ def _listed(months: str) -> dict[str, Any]:
 
 
 def is_weekly(months: str) -> bool:
-    """Say whether the maturities are weeks (YYMMWW) and not months (YYYYMM)."""
+    """Say whether maturities are weeks (YYMMWW) and not months (YYYYMM). Raises InputError."""
     return "weekday" in _listed(months)
 
 
@@ -54,7 +54,7 @@ def _nth(year: int, month: int, weekday: int, n: int) -> date:
 
 
 def nominal_expiry(months: str, maturity: str) -> date:
-    """Return the expiry as if there were no holidays; raises InputError for a wrong maturity."""
+    """Return the expiry as if there were no holidays. Raises InputError for a wrong maturity."""
     if not (len(maturity) == 6 and maturity.isascii() and maturity.isdigit()):
         raise InputError(f"{maturity!r} is not a maturity: write YYYYMM, of weekly options YYMMWW")
     weekly = is_weekly(months)
@@ -77,12 +77,15 @@ def _expiry(months: str, maturity: str) -> date:
 
 
 def expiry(months: str, maturity: str) -> date:
-    """Return the last trading day; raises CalendarRangeError where holidays are unknown."""
+    """Return the last trading day.
+
+    Raises CalendarRangeError where the holidays are unknown, InputError for a wrong maturity.
+    """
     return _expiry(months, maturity)
 
 
 def last_day(months: str, maturity: str) -> date:
-    """Return the last trading day; beyond the calendar the nominal one, which is later than any."""
+    """Return the last trading day; beyond the calendar the nominal one. Raises InputError."""
     nominal = nominal_expiry(months, maturity)
     return nominal if nominal > rules()["last_day"] else expiry(months, maturity)
 
@@ -103,7 +106,7 @@ def _maturities(months: str) -> tuple[tuple[date, str], ...]:
 def maturities(months: str, *, beyond: bool = False) -> tuple[tuple[date, str], ...]:
     """Return (last trading day, maturity) of all that were or will be listed, ascending.
 
-    `beyond` adds a year beyond the calendar, for which the days are nominal.
+    `beyond` adds the year after the calendar, whose days are nominal. Raises InputError.
     """
     found = _maturities(months)
     return found if beyond else tuple(pair for pair in found if pair[0] <= rules()["last_day"])
@@ -123,7 +126,10 @@ def _names(months: str, year: int) -> list[str]:
 
 
 def front_maturity(months: str, day: date) -> str:
-    """Return the nearest maturity on the day; it still is on its last trading day."""
+    """Return the nearest maturity on a day, its last trading day included.
+
+    Raises CalendarRangeError where the calendar does not know it.
+    """
     check_range(day)
     alive = (name for last, name in maturities(months, beyond=True) if last >= day)
     if found := next(alive, None):
@@ -158,7 +164,10 @@ def week_number(months: str, maturity: str) -> str:
 
 
 def maturity_of_week(months: str, number: str) -> str:
-    """Return the maturity YYMMWW that the two characters of a weekly code mean."""
+    """Return the maturity YYMMWW that the two characters of a weekly code mean.
+
+    Raises InputError for a number that no listed week has.
+    """
     for maturity, known in _week_numbers(months).items():
         if known == number:
             return maturity

@@ -1,8 +1,8 @@
 """The hours of one market on one day, and the stamps of the bars that must exist.
 
-Everything is KST without zone. A session is named by the date on which it begins: the night of a
-Friday is Friday's, although its stamps are Saturday's after midnight. Stamps are those of stored
-bars: the end of the minute, the closing auction at its own time.
+All times are KST without a time zone. A session is named by the date on which it begins: the night
+of a Friday is Friday's, although its stamps after midnight are Saturday's. Stamps are those of
+stored bars: the end of the minute; for the closing auction, its own time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from engine.market.trading_days import (
 )
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-Day = date  # inside of Session that is the name of a field
+Day = date  # for use inside Session, where `date` is the name of a field
 
 
 class Market(StrEnum):
@@ -38,10 +38,10 @@ class Market(StrEnum):
     NIGHT = "night"
     AFTER = "after"  # stocks at KRX after the regular session
     NXT = "nxt"  # stocks at Nextrade, the second exchange
-    UNIFIED = "unified"  # what KIS sums up of KRX and Nextrade
+    UNIFIED = "unified"  # stocks at KRX and Nextrade together, as KIS sums them up
 
 
-Span = tuple[datetime, datetime]  # from a label on, up to another
+Span = tuple[datetime, datetime]  # from a label on, up to another, which is not part of it
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,25 @@ class Session:
 
     market: Market
     date: date
-    opens: datetime  # the first trade possible
+    opens: datetime  # when trading begins, which is the first label
     continuous_end: datetime  # stamp of the last bar before the auction
-    auction: datetime | None  # stamp of the closing auction; None for an expiring contract
+    auction: datetime | None  # stamp of the closing auction; None without one (expiring contracts)
     sealed_at: datetime  # from here on KIS's answer for this session is final
     breaks: tuple[Span, ...] = ()  # between opens and continuous_end, when nothing trades
 
     @property
     def first_stamp(self) -> datetime:
-        """Return the stamp of the first bar."""
+        """The stamp of the first bar."""
         return self.opens + MINUTE
 
     @property
     def last_stamp(self) -> datetime:
-        """Return the stamp of the last bar, which is the auction's where there is one."""
+        """The stamp of the last bar: the auction's where there is one."""
         return self.auction or self.continuous_end
 
     @property
     def trading_day(self) -> Day:
-        """Return the trading day that it belongs to: of a night the one after its evening.
+        """The trading day that it belongs to: for a night the one after its evening.
 
         Raises CalendarRangeError where the calendar does not know that day.
         """
@@ -93,10 +93,10 @@ class Session:
     def is_label(self, label: pl.Expr) -> pl.Expr:
         """Say which datetimes are labels of bars; null where the datetime is null.
 
-        They are those of expected bars, and the minutes of a break: that nothing trades in it is
-        only a belief of ours, so what KIS has there is kept (`just validate` reports it). KIS fills
-        the wait for the auction with repeats of the last price when it is asked then (real stock
-        data has them on six days): none of these minutes is a label.
+        Those of expected bars and the minutes of a break are: that nothing trades in a break is
+        only a belief of ours, so what KIS has there is kept (`just validate` reports it). The
+        minutes of the wait for the auction are not: KIS fills them with repeats of the last price
+        when it is asked then (real stock data has them on six days).
         """
         continuous = self._is_continuous_label(label)
         return continuous if self.auction is None else continuous | (label == self.auction)
@@ -129,10 +129,7 @@ class Session:
         return stamp if stamp == self.auction else stamp - MINUTE
 
     def label_before(self, moment: datetime) -> datetime | None:
-        """Return the newest label before a whole minute, which may be a label itself.
-
-        None up to the first label.
-        """
+        """Return the newest label before a moment, which is a whole minute; None without one."""
         if self.auction is not None and moment > self.auction:
             return self.auction
         label = min(moment, self.continuous_end) - MINUTE
@@ -141,7 +138,7 @@ class Session:
     def finished_at(self, stamp: datetime) -> datetime:
         """Return the moment from which KIS's bar of a stamp can be final: its minute is over.
 
-        That is the stamp itself, and of the auction, whose minute begins with its stamp, a minute
+        That is the stamp itself; for the auction, whose minute begins with its stamp, a minute
         later.
         """
         return self.label_of(stamp) + MINUTE
@@ -155,7 +152,7 @@ class Session:
         return whole & (label >= self.opens) & (label < self.continuous_end)
 
 
-@lru_cache(maxsize=256)  # all symbols of a market have them in common
+@lru_cache(maxsize=256)  # shared by all symbols of a market
 def _stamps(session: Session) -> pl.Series:
     continuous = _minutes(session.first_stamp, session.continuous_end)
     for start, end in session.breaks:
@@ -233,7 +230,7 @@ def is_held(market: Market, day: date) -> bool:
 
 
 def _shift(market: Market, day: date) -> tuple[timedelta, timedelta]:
-    """Return by how much open and close are later on this day."""
+    """Return by how much a market opens and closes later than usual on this day."""
     csat, new_year, none = rules()["csat"], rules()["new_year"], timedelta(0)
     if later := _csat_later(day):
         return later, later if market in csat["close_later"] else none

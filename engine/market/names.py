@@ -1,7 +1,7 @@
 """Names of products, option chains and stocks for people, in English and Korean.
 
-Stocks are named as KIS's master files have them, once a process has learnt that from the stored
-listings (`engine.history.listings`); until then they are shown by their code.
+Stocks are named as in KIS's master files, once a process has learnt these names from the stored
+listings (`engine.history.listings`); until then only their code is shown.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ _listed: dict[str, str] = {}  # Korean names by code, from the stored listings
 
 
 def learn_stocks(korean: Mapping[str, str]) -> None:
-    """Name stocks so from now on in this process: what KIS's master files say, by code."""
+    """Use these names for stocks in this process: Korean, by code, as in KIS's master files."""
     _listed.clear()
     _listed.update(korean)
 
 
 def listed_letters() -> str:
-    """Return every letter of the names that were learnt."""
+    """Return every letter that the learnt names have, each once: a font must have them all."""
     return "".join(sorted(set("".join(_listed.values()))))
 
 
 @cache
 def _in_english() -> dict[str, str]:
-    """Return how people abroad call the largest companies, by their Korean names."""
+    """Return what the largest companies are called in English, by their Korean names."""
     file = Path(__file__).with_name("english_names.csv")
     with file.open(encoding="utf-8", newline="") as lines:
         return {row["korean"]: row["english"] for row in csv.DictReader(lines)}
 
 
 def english_stock(code: str) -> str:
-    """Return the name of a stock with its code, Samsung Electronics 005930; else stock CODE.
+    """Return a stock's name and code, Samsung Electronics 005930; stock CODE if it has no name.
 
-    KIS has Korean names only: one that has no English here is given as it is.
+    KIS has Korean names only: one without an English form here is returned as it is.
     """
     name = _listed.get(code, "stock")
     return f"{_in_english().get(name, name)} {code}"
@@ -69,7 +69,7 @@ def korean_stock(code: str) -> str:
 
 
 def english(product: Product) -> str:
-    """Return the name of what a contract is of: KOSPI200 futures, KOSPI200 weekly (Thu) call."""
+    """Return the name of a product: KOSPI200 futures, KOSPI200 weekly (Thu) call."""
     return f"{_ENGLISH[product.name]} {_ENGLISH_KINDS[product.kind]}"
 
 
@@ -79,7 +79,7 @@ def korean(product: Product) -> str:
 
 
 def english_subject(subject: str) -> str:
-    """Return the name of what a stream is of: KOSPI200 futures, KOSPI, A01612."""
+    """Return the name of what a stream is about: KOSPI200 futures, KOSPI, A01612."""
     return _subject(subject, _ENGLISH, {"FUTURES": "futures", "CALLS": "calls", "PUTS": "puts"})
 
 

@@ -1,7 +1,7 @@
-"""Which session a stamp belongs to, of symbols of the day and of the night in one column.
+"""Which session a stamp belongs to, where one column has symbols of days and of nights.
 
 A night is named by the date on which it begins, and most of its stamps are of the next date. None
-of them is near noon, so twelve hours before a stamp it is still that date.
+of them is after noon of that date, so twelve hours before any stamp the date is still the night's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def is_night(symbol: pl.Expr) -> pl.Expr:
 
 
 def contract_of(symbol: pl.Expr) -> pl.Expr:
-    """Return the contract whose days or nights a symbol means."""
+    """Return the code of the contract whose days or nights a symbol means."""
     return symbol.str.strip_suffix(NIGHT_SUFFIX)
 
 
@@ -32,9 +32,9 @@ def session_of(symbol: pl.Expr, stamp: pl.Expr) -> pl.Expr:
 
 
 def session_begins(symbol: str, day: date) -> datetime:
-    """Return the moment from which on stamps of the symbol are of a day's session, or later ones.
+    """Return the moment from which on a symbol's stamps belong to a day's session, or a later one.
 
-    The same as `session_of`, for one symbol.
+    It agrees with `session_of`.
     """
     return datetime.combine(day, time(12) if symbol.endswith(NIGHT_SUFFIX) else time())
 
@@ -50,6 +50,6 @@ def is_night_sql(chain: str = "underlying_symbol") -> str:
 
 
 def chain_session_sql(stamp: str = "timestamp", chain: str = "underlying_symbol") -> str:
-    """Return the same for the tables of option chains, which hold those of days and nights."""
+    """Return the SQL for the session date of a row of an option chain, by day or by night."""
     back = f"CASE WHEN {is_night_sql(chain)} THEN interval '12 hours' ELSE interval '0' END"
     return f"({stamp} - {back})::date"

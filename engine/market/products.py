@@ -23,8 +23,8 @@ _OPTION_TICKS: Ticks = ((0, 0.01), (10, 0.05))
 _MINI_OPTION_TICKS: Ticks = ((0, 0.01), (3, 0.02), (10, 0.05))
 _KOSDAQ_OPTION_TICKS: Ticks = ((0, 0.1), (50, 0.5))
 
-# Since 2023-01-25, all markets alike. ETFs and ETNs, which codes do not tell apart, have finer
-# ones (1 KRW below 2,000, else 5), so a price off this grid is an error only for shares.
+# Since 2023-01-25 the same in all markets. ETFs and ETNs have finer ticks (1 KRW below 2,000, else
+# 5), and their codes do not tell them from shares, so a price off this grid need not be wrong.
 STOCK_TICKS: Ticks = (
     (0, 1),
     (2_000, 5),
@@ -38,9 +38,10 @@ STOCK_TICKS: Ticks = (
 
 @dataclass(frozen=True)
 class Product:
-    """What a contract is of. `multiplier` is KRW per index point, ticks are index points.
+    """What contracts are of. `multiplier` is KRW per index point, ticks are index points.
 
-    The multipliers are today's; KOSPI200's was 500,000 until 2017-03-26, the mini's 100,000.
+    The multipliers are today's. Until 2017-03-26 that of the KOSPI200 was 500,000, the mini's
+    100,000.
     """
 
     name: str  # KOSPI200, MINI_KOSPI200, KOSDAQ150, of weeklies KOSPI200_WEEKLY_MON / _THU
@@ -53,7 +54,7 @@ class Product:
 
     @property
     def months(self) -> str:
-        """Return the key of its expiries in `engine.market.expiries`."""
+        """The key of its maturities, `months` in `engine.market.expiries`."""
         return f"{self.name}_FUTURES" if self.kind == "future" else self.name
 
 
@@ -65,11 +66,11 @@ class OptionSeries:
     market_class: str
     call: Product
     put: Product
-    future: Product  # what underlies and hedges it
+    future: Product  # the futures that hedge it
 
     @property
     def is_weekly(self) -> bool:
-        """Whether its options end on a day of each week rather than of each month."""
+        """Whether its options expire each week rather than each month."""
         return self.market_class in ("WKM", "WKI")
 
 
@@ -110,7 +111,7 @@ BY_PREFIX: dict[str, Product] = {
 
 
 def product(prefix: str) -> Product:
-    """Return the product of a prefix, new (A01) or old (101); raises InputError."""
+    """Return the product of a prefix, new (A01) or old (101). Raises InputError."""
     if prefix not in BY_PREFIX:
         raise InputError(f"{prefix!r} is not a product: choose one of {', '.join(BY_PREFIX)}")
     return BY_PREFIX[prefix]
@@ -122,7 +123,7 @@ def tick_size(ticks: Ticks, price: float) -> float:
 
 
 def option_series(name: str) -> OptionSeries:
-    """Return an option series by its name, KOSPI200 …; raises InputError."""
+    """Return an option series by its name, KOSPI200 … Raises InputError."""
     if name not in SERIES:
         raise InputError(f"{name!r} is not an option series: choose one of {', '.join(SERIES)}")
     return SERIES[name]

@@ -1,4 +1,4 @@
-"""Sessions of a market: their dates, those before a day, the calendar of a year for printing.
+"""Sessions of a market: their dates, the last ones before a day, the calendar of a year.
 
 `hours` has the sessions, `trading_days` the days, `calendar.toml` the facts with their sources, and
 `symbols` the sessions of a symbol. Outside 2015 … 2027 every question raises CalendarRangeError.
@@ -67,7 +67,8 @@ def _dates(market: Market) -> list[date]:
 def calendar_year(year: int) -> pl.DataFrame:
     """Return date, weekday, stocks, derivatives, note of every weekday of a year, for printing.
 
-    Hours read "09:00-15:30", NULL on a closed day; the note says what is not ordinary.
+    Hours read "09:00-15:30", null on a closed day; the note says what is not ordinary. Raises
+    CalendarRangeError for a year that the calendar does not know.
     """
     first, last = check_range(date(year, 1, 1)), date(year, 12, 31)
     days = pl.date_range(first, last, eager=True)

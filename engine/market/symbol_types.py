@@ -3,8 +3,8 @@
 Those of option chains are in `chain_types`, of other venues in `venues`, of what is told only once
 in `told_once`.
 
-A contract's nights are a symbol of their own, stored in a table of their own: whoever asks for
-A01612 can get no bar of a night.
+A contract's nights are a symbol of their own, stored in a table of their own, so that no query for
+A01612 returns a bar of a night.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BaseSymbol(ABC):
 
     @property
     def ledger_market(self) -> str:
-        """What the ledger of gaps calls the market: stocks, derivatives or chain."""
+        """What the ledger of gaps calls the market: stocks, derivatives, night or chain."""
         return self.market.value
 
     @abstractmethod
@@ -55,7 +55,7 @@ class BaseSymbol(ABC):
         """
 
     def expected_stamps(self, day: date) -> pl.Series:
-        """Return the stamp (KST) of every bar that must exist of the day session, ascending."""
+        """Return the stamp (KST) of every bar that must exist in the session, ascending."""
         found = self.session(day)
         return found.stamps() if found else pl.Series("stamp", [], pl.Datetime("us"))
 
@@ -100,7 +100,7 @@ class _Derivative(BaseSymbol):
 
     @property
     def expiry(self) -> date:
-        """The last trading day; raises CalendarRangeError where holidays are unknown."""
+        """The last trading day. Raises CalendarRangeError where holidays are unknown."""
         return expiries.expiry(self.product.months, self.maturity)
 
     @property
@@ -128,9 +128,9 @@ class _Derivative(BaseSymbol):
         return f"{self.maturity[:4]}-{self.maturity[4:]} " if self.product.kind == "future" else ""
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
-        """Return its session on the day, shorter on its last day, None after it.
+        """Return its session on the day; shorter on its last day, which has no night; None after.
 
-        There is no night on its last day.
+        Raises CalendarRangeError.
         """
         last = self.last_day
         if night:
@@ -149,14 +149,14 @@ class Contract(_Derivative):
 
 @dataclass(frozen=True)
 class Night(_Derivative):
-    """The nights of one futures contract, whose bars no question about its days can reach."""
+    """The nights of one futures contract; no query about its days returns a bar of them."""
 
     market = Market.NIGHT
     table = NIGHT_TABLE
 
     @property
     def contract(self) -> Contract:
-        """The contract, which is what KIS is asked for."""
+        """The contract: KIS is asked for its code."""
         return Contract(self.code.removesuffix(NIGHT_SUFFIX), self.product, self.maturity)
 
     @property
@@ -210,12 +210,18 @@ class FrontMonth(BaseSymbol):
         return self.product.ticks
 
     def on(self, day: date) -> Contract:
-        """Return the contract in front on the day; it still is on its last day."""
+        """Return the contract in front on a day, its last one included.
+
+        Raises CalendarRangeError.
+        """
         maturity = expiries.front_maturity(self.product.months, check_range(day))
         return Contract(contract_code(self.product, maturity), self.product, maturity)
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
-        """Return the front month's session on the day; its night is then the next contract's."""
+        """Return the front month's session on the day.
+
+        The night of a contract's last day is the next contract's. Raises CalendarRangeError.
+        """
         return session(Market.NIGHT, day) if night else self.on(day).session(day)
 
     def tick_size(self, price: float) -> float:
@@ -225,9 +231,9 @@ class FrontMonth(BaseSymbol):
     def contracts(self, start: date, end: date) -> pl.DataFrame:
         """Return the contracts in front from start to end: symbol, maturity, first_day, last_day.
 
-        first_day and last_day are those of the whole time in front, also where they reach beyond
-        start and end; a contract rolls on the trading day after its last one. The first contract
-        that the calendar knows begins with the calendar.
+        first_day and last_day bound the whole time in front, also where it reaches beyond start and
+        end: the next contract is in front from the trading day after last_day on. The first
+        contract that the calendar knows begins with the calendar. Raises CalendarRangeError.
         """
         first = rules()["first_day"]
         rows = []
@@ -274,7 +280,10 @@ class FrontNight(BaseSymbol):
         return self.front.ticks
 
     def on(self, day: date) -> Night:
-        """Return the nights of the contract in front in the night that begins on the day."""
+        """Return the nights of the contract in front during the night that begins on the day.
+
+        Raises CalendarRangeError.
+        """
         found = self.front.on(next_trading_day_from(day + timedelta(days=1)))
         return Night(f"{found.code}{NIGHT_SUFFIX}", found.product, found.maturity)
 
@@ -288,5 +297,5 @@ class FrontNight(BaseSymbol):
 
 
 def day_session(day: date, last_day: date) -> Session | None:
-    """Return the day session of derivatives, shorter on their last day."""
+    """Return the day session of derivatives, which is shorter on their last day."""
     return session(Market.DERIVATIVES, day, expiring=day == last_day)

@@ -11,10 +11,10 @@ of option chains, `chain_types`):
     Option       B01612A97, 201V05480, B09FEW970   one option
     Night        A01612_NIGHT                      the nights of one futures contract
     FrontNight   A01_NIGHT                         the nights of the contract that is in front
-    ToldOnce     STATE_A01612, FLOWS_KOSPI         what KIS tells only once (`told_once`)
     NightChain   202612_KOSPI200_NIGHT             the nights of an option chain
+    ToldOnce     STATE_A01612, FLOWS_KOSPI         what KIS tells only once (`told_once`)
 
-Codes of derivatives are read and made in `codes`. Outside these two modules nothing slices a code.
+Codes of derivatives are taken apart and made in `codes`. No other module slices a code.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _FORMS = (
 
 
 def parse(text: str) -> Symbol:
-    """Return the symbol that a text means. Raises InputError, which lists the forms."""
+    """Return the symbol that a text means. Raises InputError, which lists the known forms."""
     return _parse(text)
 
 
@@ -122,7 +122,7 @@ def _parse(text: str) -> Symbol:
         if text.isascii() and text.isdecimal() and len(text) < 6:
             short = f"{text!r} is too short for a stock's code: is {text:0>6} meant?"
             raise InputError(short) from None
-        why = f" ({error})" if any(map(str.isdecimal, text)) else ""  # else it is a name
+        why = f" ({error})" if any(map(str.isdecimal, text)) else ""  # without a digit: a name
         raise InputError(f"{text!r} is not a symbol{why}; {_FORMS}") from None
 
 
@@ -171,5 +171,5 @@ def _derivative(code: str, product: Product) -> Contract | Option:
 
 
 def chains_of(series: OptionSeries, underlying_symbol: pl.Expr) -> pl.Expr:
-    """Say of names of chains (202612_KOSPI200) whether they belong to the series."""
+    """Say which names of chains (202612_KOSPI200) belong to the series."""
     return underlying_symbol.str.replace(r"^[0-9]{6}_", "") == series.name

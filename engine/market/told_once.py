@@ -1,9 +1,9 @@
-"""What KIS tells only once: streams that nobody can fetch again, and what they are about.
+"""What KIS tells only once: streams of data that cannot be fetched again, and their subjects.
 
-A stream is kept for subjects, each on its own: the flows of the KOSPI 200 futures, the state of a
+A stream has subjects, each collected on its own: flows those of the KOSPI200 futures, state a
 contract. Stream and subject together are a symbol of the ledger, FLOWS_KOSPI200_FUTURES or
 STATE_A01612, so that whatever counts minutes (summary, status, coverage, validation) counts these
-as well. A row stands at the end of the minute that it is about, like a bar.
+as well. A row is stamped with the end of the minute that it is about, like a bar.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ Origin = Literal["calls", "bars", "feed"]
 
 @dataclass(frozen=True)
 class Stream:
-    """A kind of data that is told once. `subjects` is empty where they are what has bars.
+    """A kind of data that is told once. `subjects` is empty if it is about the contracts collected.
 
-    `reach` is how far back an answer goes: a minute is lost when it is older and not stored.
-    `minutes`: there is a row for each bar; for each minute, the wait for the closing auction
-    included; for each minute in which orders for an auction are taken; or for each minute of
-    continuous trading. `origin`: each minute asked for by a call of its own for each subject, come
-    with the answers about bars, or sent by KIS's WebSocket.
+    `reach` is how far back an answer goes: an older minute that is not stored is lost. `minutes`
+    says which minutes have a row: `bars`, those that have a bar; `all`, also those of the wait for
+    the closing auction; `auctions`, those in which orders for an auction are taken; `continuous`,
+    those of continuous trading. `origin` says where rows come from: `calls`, a call each minute for
+    each subject; `bars`, the answers about bars; `feed`, KIS's WebSocket.
     """
 
-    name: str  # as the settings have it
+    name: str  # as in the settings
     table: str
-    says: str
+    says: str  # what it tells, for people
     subjects: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()  # the subjects meant where none is named
     reach: timedelta = timedelta(0)
     minutes: Minutes = "all"
-    stocks: bool = False  # whether its contracts may be stocks as well
-    codes: bool = False  # whether KIS's own code of a subject, four digits, will do as well
+    stocks: bool = False  # whether a subject may be a stock as well
+    codes: bool = False  # whether a subject may be named by KIS's code of four digits as well
     origin: Origin = "calls"
 
     @property
     def calls(self) -> int:
-        """How many calls a minute and subject it costs."""
+        """How many calls a minute it costs for each subject."""
         return int(self.origin == "calls")
 
     @property
@@ -129,13 +129,13 @@ STREAMS: dict[str, Stream] = {
     )
 }
 
-# Matches the names of what is told once among symbols, in Polars and in SQL.
+# A pattern, for Polars and SQL, of the symbols of what is told once.
 NAMES = f"^({'|'.join(stream.prefix for stream in STREAMS.values())})"
 
 
 @dataclass(frozen=True)
 class ToldOnce:
-    """A stream of one subject; `code` is the text under which the ledger has it."""
+    """A stream with one subject; `code` is its symbol in the ledger."""
 
     code: str
     stream: Stream
@@ -149,7 +149,7 @@ class ToldOnce:
 
     @property
     def market(self) -> Market:
-        """Whose hours it keeps."""
+        """The market whose hours it keeps."""
         of_stocks = self.stream.name == "index" or self.subject in _OF_STOCKS or self.is_of_stock
         return Market.STOCKS if of_stocks else Market.DERIVATIVES
 
@@ -179,7 +179,10 @@ class ToldOnce:
         return f"{_KOREAN[self.stream.name]} {names.korean_subject(self.subject)}"
 
     def session(self, day: date, *, night: bool = False) -> Session | None:
-        """Return its session on the day, None without one; nights are not collected."""
+        """Return its session on the day, None without one; nights are not collected.
+
+        Raises CalendarRangeError.
+        """
         if night:
             return None
         if self.stream.subjects or self.is_of_stock:
@@ -208,21 +211,21 @@ class ToldOnce:
         return found.stamps() if self.stream.minutes == "bars" else found.minute_grid()
 
     def begins(self, found: Session) -> datetime:
-        """Return when its first minute begins in a session of its."""
+        """Return when its first minute begins in one of its sessions."""
         return found.opens - BEFORE_OPEN[found.market] if self.stream.stocks else found.opens
 
     def minute_ends(self, found: Session, stamp: datetime) -> datetime:
-        """Return when the minute of a stamp of a session is over."""
+        """Return when the minute of a stamp is over, from which on its row can be complete."""
         return stamp if self.stream.minutes == "auctions" else found.finished_at(stamp)
 
     @property
     def of_the_moment(self) -> bool:
-        """Whether an answer is of the moment alone, and says nothing once the minute is over."""
+        """Whether an answer tells the moment alone: a minute must be asked about while it runs."""
         return self.is_of_stock
 
     @property
     def reach(self) -> timedelta:
-        """How long a missing row may still come: its own minute, or as far as answers go back."""
+        """How long a missing row may still come: as far back as answers go, or a minute."""
         return max(self.stream.reach, MINUTE)
 
 
@@ -254,7 +257,7 @@ def _last_day(contract: str) -> date:
 
 
 def told_once(stream: Stream, subject: str) -> ToldOnce:
-    """Return a stream's symbol for a subject. Raises InputError for one that it does not have."""
+    """Return a stream's symbol for a subject. Raises InputError for one that the stream lacks."""
     by_code = stream.codes and _KIS_CODE.fullmatch(subject)
     if stream.subjects and subject not in stream.subjects and not by_code:
         choice = ", ".join(stream.subjects)
@@ -280,8 +283,8 @@ def parse_collect(
 ) -> list[ToldOnce]:
     """Return what an entry of the settings' `collect` means: `flows`, or `flows:KOSPI`.
 
-    Without a subject a stream's usual ones are meant, of streams about what has bars the contracts
-    and stocks given. Raises InputError.
+    Without a subject a stream's usual ones are meant; for a stream about contracts, those given,
+    and the stocks given where it may be about stocks. Raises InputError.
     """
     name, _, subject = text.partition(":")
     if name not in STREAMS:

@@ -1,10 +1,10 @@
 """Which days KRX trades: `closed_days.csv`, the special days of `calendar.toml`, then KIS.
 
-Stocks and derivatives share their days. Outside first_day … last_day of the TOML every question
-raises CalendarRangeError: no answer is better than a wrong one.
+Stocks and derivatives trade on the same days. Outside first_day … last_day of the TOML every
+question raises CalendarRangeError: no answer is better than a wrong one.
 
-KIS tells holidays too (`engine/kis/holidays.py`): `learn_closed_days` takes what it told, before
-work on real data and after each asking. Where KIS and the built-in calendar disagree KIS is
+KIS tells holidays, too (`engine/kis/holidays.py`): `learn_closed_days` takes its answer before work
+on real data and each time that KIS was asked. Where KIS and the built-in calendar disagree, KIS is
 believed, since it knows of holidays declared last week, and a line in the log says so.
 """
 
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 SATURDAY = 5
-_LONGEST_HOLIDAY = 5  # days until the holiday itself: a weekend and the day before it
-_learned: dict[date, bool] = {}  # what KIS says otherwise than the built-in calendar
+_EVE_AHEAD = 4  # days from an eve to its holiday at most: a weekend and closed days may lie between
+_learned: dict[date, bool] = {}  # whether KRX opens, where KIS and the built-in calendar disagree
 _expected_nights: set[date] = set()  # although the calendar expects none
-_following: list[Cached[Any]] = []
+_dependent: list[Cached[Any]] = []  # functions whose answers depend on the two
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Days:
 
 
 def depends_on_days(cached: Cached[Answer]) -> Cached[Answer]:
-    """Have a cached function forget its answers when KIS teaches other days (a decorator)."""
-    _following.append(cached)
+    """Have a cached function forget its answers when KIS tells other days (a decorator)."""
+    _dependent.append(cached)
     return cached
 
 
@@ -67,7 +67,7 @@ def special_days(kind: str) -> dict[date, str]:
 
 
 def closed_weekdays() -> pl.DataFrame:
-    """Return date and name of every weekday on which exchange-calendars knows KRX closed.
+    """Return date and name of every weekday on which KRX is closed, as exchange-calendars has them.
 
     `.ci/closed_days.py` writes the file: importing exchange-calendars takes seconds and 90 MB.
     """
@@ -92,7 +92,7 @@ def _days() -> Days:
 
 
 def check_range(day: date) -> date:
-    """Return the day; raises CalendarRangeError if the calendar does not know it."""
+    """Return the day. Raises CalendarRangeError if the calendar does not know it."""
     days = _days()
     if days.first <= day <= days.last:
         return day
@@ -119,7 +119,7 @@ def trading_days(start: date, end: date) -> list[date]:
 
 
 def previous_trading_days(day: date, count: int) -> list[date]:
-    """Return the `count` trading days before the day, oldest first; raises CalendarRangeError."""
+    """Return the `count` trading days before the day, oldest first. Raises CalendarRangeError."""
     days = _days().open
     end = bisect_left(days, check_range(day))
     if end < count:
@@ -160,7 +160,7 @@ def why_closed(day: date) -> str | None:
 def why_no_night(day: date) -> str | None:
     """Return why no night begins on a trading day, None if one does.
 
-    A belief, from the nights that were not held so far: what KIS has of a night decides
+    That is a belief, from the nights that were not held so far: what KIS has decides
     (`expect_nights`).
     """
     return None if day in _expected_nights else why_unlikely_night(day)
@@ -173,7 +173,7 @@ def why_unlikely_night(day: date) -> str | None:
     if named := special_days("no_night").get(day):
         return named
     closed = _days().closed
-    following = (day + timedelta(n) for n in range(1, _LONGEST_HOLIDAY))
+    following = (day + timedelta(n) for n in range(1, _EVE_AHEAD + 1))
     for after in following:
         if after in closed and any(name in closed[after] for name in rules()["no_night"]["before"]):
             return f"night before {closed[after]} not held"
@@ -185,9 +185,9 @@ def why_unlikely_night(day: date) -> str | None:
 @depends_on_days
 @cache
 def is_doubtful_night(day: date) -> bool:
-    """Say whether a night that begins on the day may not be held: a holiday follows.
+    """Say whether a night that begins on the day may not be held, since a holiday follows.
 
-    Nights before some holidays were not held, so of such a night KIS's answers decide.
+    Nights before some holidays were not held, so KIS's answers decide about such a night.
     """
     after = day + timedelta(1)
     while after.weekday() >= SATURDAY:
@@ -201,21 +201,21 @@ def expected_nights() -> frozenset[date]:
 
 
 def expect_nights(nights: Iterable[date]) -> None:
-    """Expect these nights, whatever the calendar says, and forget what was expected before.
+    """Expect these nights, whatever the calendar says, in place of those expected before.
 
-    KIS has given bars of them, or is about to be asked.
+    They are nights of which KIS has given bars, or about which it will be asked.
     """
     _expected_nights.clear()
     _expected_nights.update(nights)
-    for cached in _following:
+    for cached in _dependent:
         cached.cache_clear()
 
 
 def learn_closed_days(kis_days: Mapping[date, bool]) -> list[date]:
-    """Believe the days that KIS told (date → does the exchange open), and forget earlier ones.
+    """Believe the days that KIS told (date → does the exchange open), in place of earlier ones.
 
-    Returns those on which the built-in calendar differs; weekends and dates outside the range are
-    ignored.
+    Returns those on which the built-in calendar says otherwise. Weekends and dates outside the
+    calendar are ignored.
     """
     first, last, closed = rules()["first_day"], rules()["last_day"], _built_in()
     told = {d: o for d, o in kis_days.items() if first <= d <= last and d.weekday() < SATURDAY}
@@ -231,6 +231,6 @@ def learn_closed_days(kis_days: Mapping[date, bool]) -> list[date]:
         )
     _learned.clear()
     _learned.update(differing)
-    for cached in _following:
+    for cached in _dependent:
         cached.cache_clear()
     return list(differing)

@@ -2,10 +2,10 @@
 
     KOSPI200, KOSDAQ150    the members of the index
     ETF                    exchange-traded funds
-    KOSPI, KOSDAQ          the shares of the market: no fund that is traded like one, no note
+    KOSPI, KOSDAQ          the shares of the market, without ETFs and ETNs
     all                    the shares of both markets, ETFs and ETNs
 
-What a universe means on a day is what the files said then. Warrants and rights are in none.
+What a universe means on a day is what the files said then. ELWs, warrants and rights are in none.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def members_on(
 ) -> pl.DataFrame:
     """Return symbol, session: the universes' stocks on each of the days.
 
-    `periods` are rows of `stock_listings`. Before the first file of a market a stock counts as what
-    that file says, from its listing on.
+    `periods` are rows of `stock_listings`. On days before the first file of a market, that file
+    counts for each stock from its listing on.
     """
     valid = _with_validity(periods).filter(_is_member(universes))
     sessions = pl.DataFrame({"session": days}, {"session": pl.Date()})
@@ -75,8 +75,8 @@ def _is_member(universes: Sequence[str]) -> pl.Expr:
 def _with_validity(periods: pl.DataFrame) -> pl.DataFrame:
     """Return the periods with their first and last day: `valid_from`, `valid_to`.
 
-    A period goes on until the symbol's next one begins, and the last one for ever, unless the
-    market's newest file has the symbol no more.
+    A period lasts until the symbol's next one begins; its last one for ever, unless the market's
+    newest file no longer has the symbol.
     """
     first_file = pl.col("seen_first").min().over("market")
     newest = pl.col("seen_last").max().over("market")

@@ -1,16 +1,15 @@
-"""Venues of a stock beside KRX's regular session: each is a market, a symbol and a question to KIS.
+"""Venues of a stock beside KRX's regular session, each with its own market, symbol and calls.
 
-A share trades at KRX and at Nextrade (NXT), at both for more hours than KRX's regular session has.
-KIS answers by venue: J is KRX, NX is Nextrade, UN what KIS calls the two together. The regular
-session is the symbol of the stock itself, 005930, and its table `stocks_1m`; each other venue is a
-symbol of its own, whose bars stand in `stocks_venue_1m`, so that no question about one can get a
-bar of another:
+A share trades at KRX and at Nextrade (NXT), at both also outside KRX's regular session. KIS answers
+by venue: J is KRX, NX is Nextrade, UN is both together. The regular session is the stock's own
+symbol, 005930, with its bars in `stocks_1m`; each other venue is a symbol of its own, with its bars
+in `stocks_venue_1m`, so that no query about one returns a bar of another:
 
     005930_AFTER   J, KRX's after-market, since 2026-09-14
     005930_NX      NX, Nextrade from its pre-market to its after-market
     005930_UN      UN, both, as KIS has it
 
-That UN is the sum of J and NX is likely and not confirmed (docs/kis.md#venues). So nothing is
+That UN is the sum of J and NX is likely but not confirmed (docs/kis.md#venues). So nothing is
 computed from one venue for another, and no answer about one settles a minute of another.
 """
 
@@ -74,7 +73,7 @@ class VenueStock:
 
     @property
     def market(self) -> Market:
-        """The market, which has the hours."""
+        """The market, whose hours the venue keeps."""
         return self.venue.market
 
     @property
@@ -97,7 +96,7 @@ class VenueStock:
         return None if night else session(self.market, day)
 
     def expected_stamps(self, day: date) -> pl.Series:
-        """Return the stamp (KST) of every bar that must exist of the day, ascending."""
+        """Return the stamp (KST) of every bar that must exist in the session, ascending."""
         found = self.session(day)
         return found.stamps() if found else pl.Series("stamp", [], pl.Datetime("us"))
 
@@ -107,18 +106,18 @@ class VenueStock:
 
 
 def regular_session(after: Session) -> Session | None:
-    """Return KRX's regular session of the day of its after-market; None for any other session."""
+    """Return KRX's regular session before its after-market; None for any other session."""
     return session(Market.STOCKS, after.date) if after.market is Market.AFTER else None
 
 
 def at_venue(stock: str, name: str) -> VenueStock:
-    """Return the symbol of a stock at a venue of VENUES."""
+    """Return the symbol of a stock at the venue that VENUES has under a name."""
     venue = VENUES[name]
     return VenueStock(f"{stock}{venue.suffix}", stock, venue)
 
 
 def market_of_stock(symbol: pl.Expr) -> pl.Expr:
-    """Return the market of stocks: of the regular session, or of the venue that a symbol names."""
+    """Return the market of symbols of stocks: that of the venue they name, else `stocks`."""
     market = pl.lit(Market.STOCKS.value)
     for venue in VENUES.values():
         at = symbol.str.ends_with(venue.suffix)
