@@ -14,7 +14,7 @@ LIFETIME = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Approval:
-    """An approval key; it is needed to begin, an open connection goes on without it."""
+    """An approval key: a connection needs it to begin, and then goes on without it."""
 
     text: str
     app_key: str
@@ -22,7 +22,7 @@ class Approval:
 
 
 class Approvals:
-    """Issues approval keys, one that is still good again and again, and knows whose they are."""
+    """Issues approval keys, one to an app key while it is good, and knows whose each is."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,7 +41,7 @@ class Approvals:
         return text
 
     def app_key(self, text: str) -> str | None:
-        """Return whose approval key this is, None if it is unknown or too old."""
+        """Return the app key that an approval key is of; None if it is unknown or too old."""
         approval = self._issued.get(text)
         return approval.app_key if approval and self._is_good(approval) else None
 

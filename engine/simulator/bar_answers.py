@@ -9,7 +9,7 @@ import orjson
 
 from engine.market.hours import MINUTE
 from engine.simulator.exchange import SimulatedExchange, is_forgotten
-from engine.simulator.kis_format import OK
+from engine.simulator.kis_format import OK_END
 from engine.simulator.query import MARKETS, Query, asked_day, asked_hour, fits
 from engine.simulator.session_rows import SessionRows
 from engine.simulator.summaries import future_summary, stock_summary
@@ -17,7 +17,6 @@ from engine.simulator.summaries import future_summary, stock_summary
 FUTURES_LIMIT = 102
 STOCK_TODAY_LIMIT = 30
 STOCK_PAST_LIMIT = 120
-_TAIL = orjson.dumps(OK)[1:]
 
 
 def futures_bars(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
@@ -56,7 +55,7 @@ def stock_bars_past(exchange: SimulatedExchange, query: Query, now: datetime) ->
 
 
 def stock_bars_today(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
-    """FHKST03010200: at most 30 minutes of today; an hour to come is filled with the last price."""
+    """FHKST03010200: at most 30 minutes of today; those still to come have the last price."""
     symbol = query["FID_INPUT_ISCD"]
     until = asked_hour(query["FID_INPUT_HOUR_1"], now.date(), now)
     if not fits(symbol, query["FID_COND_MRKT_DIV_CODE"]):
@@ -93,7 +92,7 @@ def _rows_back(
 
 
 def _filled_forward(today: SessionRows, until: datetime, now: datetime) -> list[bytes]:
-    """Return a row of the current price for each minute to come, newest first."""
+    """Return a row of the current price for each minute after the running one, newest first."""
     newest = today.visible(now, now, 1)
     end = min(until, today.session.last_stamp).replace(second=0)
     start = now.replace(second=0, microsecond=0) + MINUTE
@@ -110,5 +109,5 @@ def _filled_forward(today: SessionRows, until: datetime, now: datetime) -> list[
 
 
 def rows_answer(output1: Mapping[str, str], rows: list[bytes]) -> bytes:
-    """Put an answer together."""
-    return b'{"output1":%b,"output2":[%b],%b' % (orjson.dumps(output1), b",".join(rows), _TAIL)
+    """Return the body of an answer; `rows` (of output2) are JSON already."""
+    return b'{"output1":%b,"output2":[%b],%b' % (orjson.dumps(output1), b",".join(rows), OK_END)

@@ -1,4 +1,8 @@
-"""Boards and quotes as KIS answers them: FHPIF0503 0000, 0100, 0200 and FHMIF10000000."""
+"""Boards and quotes as KIS answers them.
+
+FHPIF05030000 (index and future), FHPIF05030100 (options), FHPIF05030200 (futures) and
+FHMIF10000000 (one future or option).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,10 @@ Minute = tuple[date, int]  # a session, and which of its minutes is over, counte
 
 
 def last_minute(now: datetime, market: Market = Market.DERIVATIVES) -> Minute | None:
-    """Return the minute whose quotes are valid now: before the open the last of the day before."""
+    """Return the last minute that is over, of today's session or the one before.
+
+    None without a session in fifteen days.
+    """
     for days in range(15):
         hours = session(market, now.date() - timedelta(days=days))
         if hours is not None and now >= hours.first_stamp:
@@ -113,7 +120,7 @@ def quote(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
 
 @kept_by_owner(64)
 def _indices(exchange: SimulatedExchange, last: Minute) -> bytes:
-    """Return what follows output1 in every quote of a minute: KOSPI and KOSPI200."""
+    """Return what follows output1 in every quote of a minute: the indices KOSPI and KOSPI200."""
     price, before = _index(exchange, "KOSPI200", last)
     kospi = _index_row("0001", "종합", price * KOSPI_PER_KOSPI200, before * KOSPI_PER_KOSPI200)
     kospi200 = _index_row("2001", "KOSPI200", price, before)
@@ -151,13 +158,13 @@ def _index_row(code: str, name: str, price: float, before: float) -> dict[str, s
 
 
 def _refuse_at_night(query: Query) -> None:
-    """Refuse a board of the night, which KIS does not have. Raises Refusal."""
+    """Refuse a board at night, which KIS does not have. Raises Refusal."""
     if query["FID_COND_MRKT_DIV_CODE"] in NIGHT_MARKETS:
         raise wrong_field("FID_COND_MRKT_DIV_CODE")
 
 
 def _night_quote(exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
-    """Return output1 of a future (CM) or option (EU) as of the night that is or was last."""
+    """Return output1 of a future (CM) or option (EU) as of the running or the last night."""
     symbol, market_code = query["FID_INPUT_ISCD"], query["FID_COND_MRKT_DIV_CODE"]
     last = last_minute(now, Market.NIGHT)
     if last is None or not fits(symbol, market_code) or is_forgotten(symbol, now):
@@ -172,7 +179,7 @@ def _night_quote(exchange: SimulatedExchange, query: Query, now: datetime) -> by
 def _option_quote(
     exchange: SimulatedExchange, symbol: str, last: Minute, hours: Market = Market.DERIVATIVES
 ) -> bytes:
-    """Return output1, empty for an unknown code."""
+    """Return output1 of an option's quote; empty for an unknown code."""
     day, minute = last
     found = exchange.options.find(symbol, day)
     if found is None:

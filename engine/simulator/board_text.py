@@ -1,43 +1,37 @@
 """Boards and single quotes of options written out as KIS's text, with KIS's oddities.
 
-A block of minutes at once: a chain has hundreds of options and a day 420 minutes.
+They are written for a block of minutes at once: a chain has hundreds of options and a day 420
+minutes.
 """
 
 from __future__ import annotations
 
 from datetime import date
 
-import orjson
 import polars as pl
 
 from engine.market import expiries
 from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kept import kept_by_owner
-from engine.simulator.kis_format import KOSPI_PER_KOSPI200, OK, fixed_text, json_rows
+from engine.simulator.kis_format import (
+    INTRINSIC,
+    KOSPI_PER_KOSPI200,
+    OFF_THEORETICAL,
+    OK_END,
+    fixed_text,
+    json_rows,
+    sign_text,
+)
 from engine.simulator.summaries import QUOTE_FIELDS
 
 LIMIT = 100  # rows a side; there is no next page (docs/kis.md#option-board)
-_TAIL = orjson.dumps(OK)[1:]
 
 _PRICE = pl.col("price")
 _BEFORE = pl.col("before")
 _THEORETICAL = pl.col("theoretical")
 _MOVE = _PRICE - _BEFORE
-_SIGN = (
-    pl.when(_MOVE.abs() < 0.005)
-    .then(pl.lit("3"))
-    .when(_MOVE > 0)
-    .then(pl.lit("2"))
-    .otherwise(pl.lit("5"))
-)
-_INTRINSIC = (
-    pl.when(pl.col("option_type") == "C")
-    .then(pl.col("spot") - pl.col("strike"))
-    .otherwise(pl.col("strike") - pl.col("spot"))
-    .clip(0, None)
-)
-_OFF = pl.when(_THEORETICAL < 0.005).then(9999.99).otherwise((_PRICE / _THEORETICAL - 1) * 100)
+_SIGN = sign_text(_MOVE)
 _QUEUE = ((pl.col("strike") * 7) % 90 + 10).cast(pl.Int64).cast(pl.String)
 _VOLUME = pl.col("volume").cast(pl.String)
 _ZERO = pl.lit("0.00")
@@ -53,7 +47,7 @@ COLUMNS = {
     "optn_prdy_ctrt": fixed_text(_MOVE / _BEFORE * 100, 2),
     "optn_bidp": fixed_text(pl.col("bid"), 2),
     "optn_askp": fixed_text(pl.col("ask"), 2),
-    "tmvl_val": fixed_text(_PRICE - _INTRINSIC, 2),
+    "tmvl_val": fixed_text(_PRICE - INTRINSIC, 2),
     "nmix_sdpr": fixed_text(_BEFORE, 2),
     # some rows' numbers are padded on the left
     "acml_vol": pl.when(pl.col("strike") % 20 == 0)
@@ -70,9 +64,9 @@ COLUMNS = {
     "theta": fixed_text(pl.col("theta"), 4),
     "rho": fixed_text(pl.col("rho"), 4),
     "hts_ints_vltl": fixed_text(pl.col("iv"), 4),
-    "invl_val": fixed_text(_INTRINSIC, 2),
+    "invl_val": fixed_text(INTRINSIC, 2),
     "esdg": fixed_text(_PRICE - _THEORETICAL, 2),
-    "dprt": fixed_text(_OFF, 2),
+    "dprt": fixed_text(OFF_THEORETICAL, 2),
     "hist_vltl": fixed_text(pl.col("historical"), 4),
     "hts_thpr": fixed_text(_THEORETICAL, 2),
     "optn_oprc": fixed_text(pl.col("opened"), 2),
@@ -155,7 +149,7 @@ def write_quotes(
 def write_boards(
     exchange: SimulatedExchange, series: str, maturity: str, day: date, block: int
 ) -> list[bytes]:
-    """Return the answers of a block of minutes: calls, then puts, from the highest strike down."""
+    """Return the answer of each minute of a block: calls, then puts, highest strikes first."""
     count = exchange.options.day(series, maturity, day).listed.height
     rank = (pl.int_range(pl.len()) % count) % (count // 2)  # a side is half of the listing
     shown = exchange.options.block(series, maturity, day, block).filter(rank < LIMIT)
@@ -165,7 +159,7 @@ def write_boards(
         % (
             b",".join(rows[first : first + side]),
             b",".join(rows[first + side : first + 2 * side]),
-            _TAIL,
+            OK_END,
         )
         for first in range(0, len(rows), 2 * side)
     ]

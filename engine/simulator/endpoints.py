@@ -18,7 +18,7 @@ APPROVAL = "Approval"
 APPROVAL_PATH = "/oauth2/Approval"
 MASTER = "master"
 MASTER_PATH = "/common/master/fo_idx_code_mts.mst.zip"
-STOCK_MASTER_PATHS = {  # of each market's shares; counted and disturbed as MASTER, too
+STOCK_MASTER_PATHS = {  # path → market; calls and faults of these are those of MASTER, too
     "/common/master/kospi_code.mst.zip": "KOSPI",
     "/common/master/kosdaq_code.mst.zip": "KOSDAQ",
 }
@@ -47,11 +47,11 @@ class Endpoint:
     tr_id: str
     fields: tuple[str, ...]
     answer: Callable[[SimulatedExchange, Mapping[str, str], datetime], bytes]
-    tr_cont: Callable[[bytes], str] = _no_page_follows  # of the answer: M, more; D, the end
+    tr_cont: Callable[[bytes], str] = _no_page_follows  # header: M if a page follows, D at the end
 
 
 def endpoints() -> dict[str, Endpoint]:
-    """Return path → endpoint of everything that is served under an app key."""
+    """Return path → endpoint of everything that needs an app key and a token."""
     tables = {table.path: Endpoint(table.tr_id, table.fields, table.answer) for table in TABLES}
     return tables | {
         FUTURES + "inquire-time-fuopchartprice": Endpoint(

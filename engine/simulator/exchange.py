@@ -1,4 +1,4 @@
-"""The exchange behind the server: sessions written out, at hand by symbol and date."""
+"""The exchange behind the server: sessions as the rows that KIS sends, by symbol and date."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOOK_BACK = 10  # sessions that one answer may reach back for a thin contract
 class SimulatedExchange:
     """What the endpoints read from. `add_faults` lets a scenario change the bars of a session.
 
-    `most_kept`: sessions of a symbol that are held written out, of some 250 kB each.
+    `most_kept` is how many sessions (each of one symbol, some 250 kB) stay in memory as rows.
     """
 
     def __init__(
@@ -66,7 +66,10 @@ class SimulatedExchange:
         return rows.day_until(rows.last_finished(session.last_stamp))
 
     def day_so_far(self, symbol: str, session: Session | None, now: datetime) -> dict[str, float]:
-        """Return open, high, low, close, volume, turnover of a session so far; empty before it."""
+        """Return open, high, low, close, volume, turnover of a session so far; empty before it.
+
+        Turnover is in KIS's unit: KRW for stocks, thousand KRW for derivatives.
+        """
         if session is None:
             return {}
         if now >= session.last_stamp:
@@ -79,11 +82,14 @@ class SimulatedExchange:
         return self._session(symbol, market, day)
 
     def last_session(self, symbol: str, market: Market, day: date) -> Session | None:
-        """Return the symbol's last session before the day, None if KIS does not reach so far."""
+        """Return the symbol's last session before the day; None without one in LOOK_BACK days."""
         return next(self._sessions_before(symbol, market, day), None)
 
     def day_before(self, symbol: str, market: Market, now: datetime) -> dict[str, float]:
-        """Return the day before today so far; of a stock the last one on which it traded."""
+        """Return the figures of `day_so_far` for the last session before today.
+
+        For a stock that is the last one in which it traded.
+        """
         for earlier in self._sessions_before(symbol, market, now.date()):
             found = self.day_so_far(symbol, earlier, now)
             if found or not isinstance(instrument(symbol), Stock):
@@ -107,11 +113,11 @@ class SimulatedExchange:
                 yield self.session_rows(symbol, session, fake_ticks=fake_ticks)
 
     def today(self, symbol: str, market: Market, now: datetime) -> SessionRows | None:
-        """Return today's session, None on a day without one."""
+        """Return the rows of today's session, None on a day without one."""
         return self.on(symbol, market, now.date())
 
     def on(self, symbol: str, market: Market, day: date) -> SessionRows | None:
-        """Return the session that begins on the day, None on a day without one."""
+        """Return the rows of the session that begins on the day, None on a day without one."""
         session = self._session(symbol, market, day)
         return self.session_rows(symbol, session) if session else None
 
@@ -130,13 +136,13 @@ class SimulatedExchange:
 
 
 def price_over_index(symbol: str, day: date) -> float:
-    """Return the price of a future over that of its index, by its maturity; 1 for an option."""
+    """Return a future's price divided by that of its index; 1 for an option."""
     found = parse_derivative(symbol)
     return carry(day, found.last_day) if isinstance(found, Contract) else 1.0
 
 
 def served_session(symbol: str, market: Market, day: date) -> Session | None:
-    """Return the symbol's session on the date in that market, None if it does not trade then."""
+    """Return the symbol's session in a market on a date, None if it does not trade then."""
     try:
         found = instrument(symbol)
         if isinstance(found, Stock) and market is not Market.NIGHT:

@@ -1,4 +1,4 @@
-"""Answers that are kept with what they were computed from, and go when that goes.
+"""Results that are cached with what they were computed from, and go when that goes.
 
 A process that plays one simulated day after the other makes a market and an exchange for each. A
 cache of a module would hold the last hundred of them with all their sessions.
@@ -24,7 +24,7 @@ def kept_by_owner(
 ]:
     """Cache up to `most` results of a function for each of its first arguments (a decorator).
 
-    The first argument may be forgotten as soon as nobody else holds it, with its results.
+    The cache does not hold the first argument: when nobody else does, it goes with its results.
     """
 
     def decorate(
@@ -45,5 +45,5 @@ def kept_by_owner(
 
 
 def _for(owner: Callable[[], Any], function: Callable[..., Result]) -> Callable[..., Result]:
-    """Return the function for one owner, which it does not hold."""
+    """Return the function for one owner, to which it keeps a weak reference alone."""
     return lambda *args, **kwargs: function(owner(), *args, **kwargs)

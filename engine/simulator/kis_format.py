@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
+import orjson
 import polars as pl
 
 KOSPI_PER_KOSPI200 = 6.3  # points of the one for a point of the other, autumn 2026
 OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다."}
+OK_END = orjson.dumps(OK)[1:]  # the end of an answer's JSON, after its last comma
+
+# Of the rows of `market.options.quotes`, and of trades with the columns of these.
+INTRINSIC = (  # index points
+    pl.when(pl.col("option_type") == "C")
+    .then(pl.col("spot") - pl.col("strike"))
+    .otherwise(pl.col("strike") - pl.col("spot"))
+    .clip(0, None)
+)
+OFF_THEORETICAL = (  # by how many per cent the price is off; KIS writes 9999.99 where it cannot say
+    pl.when(pl.col("theoretical") < 0.005)
+    .then(9999.99)
+    .otherwise((pl.col("price") / pl.col("theoretical") - 1) * 100)
+)
 
 
 def fixed_text(value: pl.Expr, decimals: int) -> pl.Expr:
@@ -61,8 +76,14 @@ def price_text(value: float, decimals: int) -> str:
     return text if float(text) == value else repr(value)
 
 
+def sign_text(move: pl.Expr) -> pl.Expr:
+    """Write KIS's code of a change: 2 up, 3 none, 5 down."""
+    up_or_down = pl.when(move > 0).then(pl.lit("2")).otherwise(pl.lit("5"))
+    return pl.when(move.abs() < 0.005).then(pl.lit("3")).otherwise(up_or_down)
+
+
 def change(price: float, before: float, decimals: int) -> tuple[str, str, str]:
-    """Return change, its sign code (2 up, 3 flat, 5 down) and per cent, as KIS writes them."""
+    """Return change, its code (2 up, 3 none, 5 down) and its per cent, as KIS writes them."""
     move = price - before
     sign = "3" if abs(move) < 1e-9 else "2" if move > 0 else "5"
     share = move / before * 100 if before else 0.0

@@ -34,7 +34,7 @@ def in_capitals(query: Mapping[str, str]) -> Query:
 
 
 def fits(symbol: str, market_code: str) -> bool:
-    """Say whether the market division code is one under which KIS knows the symbol."""
+    """Say whether KIS knows the symbol under the market's code (FID_COND_MRKT_DIV_CODE)."""
     try:
         return market_code in MARKET_CODES[type(instrument(symbol))]
     except InputError:
@@ -46,7 +46,7 @@ def _is_number(text: str) -> bool:
 
 
 def asked_day(text: str, now: datetime) -> date:
-    """Read YYYYMMDD; empty is today. KIS refuses anything else."""
+    """Read YYYYMMDD; empty is today. Raises Refusal for anything else, as KIS does."""
     if not text:
         return now.date()
     if len(text) != 8 or not _is_number(text):
@@ -60,7 +60,8 @@ def asked_day(text: str, now: datetime) -> date:
 def asked_hour(text: str, day: date, now: datetime) -> datetime:
     """Read HHMMSS, in a night up to 300000; empty is the end of the day, 000000 is now.
 
-    On another day than today, "now" is its end (docs/kis.md#clients).
+    On another day than today, 000000 is its end, too (docs/kis.md#clients). Raises Refusal for
+    anything else.
     """
     if text == "000000" and day == now.date():
         return now

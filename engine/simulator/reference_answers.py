@@ -1,4 +1,7 @@
-"""Answers about the calendar and the listing: CTCA0903R, FHPIO056104C0, master file."""
+"""Answers about the calendar and the listing.
+
+CTCA0903R, HHMCM000002C0, FHPIO056104C0 and the master file of derivatives.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ ATM, ITM, OTM = "1", "2", "3"
 
 
 def holidays(_exchange: SimulatedExchange, query: Query, now: datetime) -> bytes:
-    """CTCA0903R: 24 days a page from BASS_DT or, continued, from the key on; use opnd_yn."""
+    """CTCA0903R: 24 days a page, from BASS_DT on; the next page begins after the key's day."""
     key = query["CTX_AREA_NK"].strip()
     first = asked_day(key, now) + timedelta(days=1) if key else asked_day(query["BASS_DT"], now)
     rows = [row for n in range(HOLIDAY_ROWS) if (row := _day_row(first + timedelta(days=n)))]
@@ -151,7 +154,7 @@ def _option_lines(exchange: SimulatedExchange, day: date) -> list[str]:
 
 
 def _maturity_name(series: str, maturity: str) -> str:
-    """Return a maturity as the master file's names have it: 202612, of the fourth week 2609W4."""
+    """Return a maturity as names in the master file have it: 202612, of a fourth week 2609W4."""
     return f"{maturity[:4]}W{maturity[5]}" if expiries.is_weekly(series) else maturity
 
 

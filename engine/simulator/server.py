@@ -63,7 +63,8 @@ APP_KEYS = {"simulated-key".ljust(36, "-"): "simulated-secret".ljust(180, "-")}
 class Counts:
     """Counts of calls and answers.
 
-    `refusals` are the caller's own fault, by msg_cd; `faults` are the scenario's, by kind of rule.
+    `refusals` are those that the caller caused, by msg_cd; `faults` are the scenario's, by kind of
+    rule.
     """
 
     calls: Counter[str] = field(default_factory=Counter)  # by TR id, tokenP, master
@@ -75,8 +76,8 @@ class Counts:
 class Simulator:
     """A running server. `base_url` and `stream_url` are for the client's settings.
 
-    `exchange` is what it answers from: public, so that tests can read what it will have served in
-    the end, or replace it.
+    `exchange` is what it answers from. It is public, so that tests can compare with what is served
+    in the end, or replace it.
     """
 
     def __init__(
@@ -173,9 +174,9 @@ class Simulator:
     def _refuse_unknown(
         self, path: str, headers: Mapping[str, str], now: datetime
     ) -> web.StreamResponse:
-        """Refuse what is not served: orders, balances, other markets; below /uapi the key counts.
+        """Refuse what is not served: orders, balances, other markets.
 
-        Raises Refusal, always.
+        Below /uapi the key and the token are checked first. Always raises Refusal.
         """
         if not path.startswith("/uapi/"):
             raise unknown_service(status=404)
@@ -183,7 +184,7 @@ class Simulator:
         raise unknown_service()
 
     def _rules_for_call(self, tr_id: str, symbol: str, now: datetime) -> list[NumberedRule]:
-        """Return the rules that apply to this call; raises the first that is a refusal."""
+        """Return the rules that apply to this call. Raises Refusal if one of them is a refusal."""
         hits = self._faults.rules_for_call(tr_id, symbol, now)
         for _, rule in hits:
             if isinstance(rule, KillToken):

@@ -1,7 +1,7 @@
-"""A symbol's session written out once as the rows that KIS sends, to be cut for each call.
+"""A symbol's session, written out once as the rows that KIS sends.
 
 A simulated day makes tens of thousands of calls, so nothing is formatted twice: a finished bar is
-bytes from the start, and a call joins a slice of them.
+bytes from the start, and an answer joins a slice of them.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class SessionRows:
     session: Session
     bars: pl.DataFrame  # BARS of engine.simulator.market.data
     labels: list[datetime]
-    ends: list[datetime]  # from when on a bar is served as it will stay
+    ends: list[datetime]  # when each bar is finished
     rows: list[bytes]
     turnover: list[int]  # so far: KRW of stocks, thousand KRW of derivatives, as KIS counts
-    so_far: pl.DataFrame  # the day's open, high, low, close, volume, turnover by then
+    so_far: pl.DataFrame  # by the end of each bar: open, high, low, close, volume, turnover
     faults: dict[int, BarFault] = field(default_factory=dict)  # by the index of the bar
 
     @property
@@ -97,7 +97,7 @@ class SessionRows:
         return idle_bar(bar, label)
 
     def finished_bar(self, index: int) -> FinishedBar:
-        """Return a bar with all that a row of it needs."""
+        """Return a bar with all that its rows need, partial ones too."""
         values = self.bars.row(index)
         before = self.bars.row(index - 1) if index else None
         turnover_before = self.turnover[index - 1] if index else 0
@@ -121,7 +121,7 @@ def write_session_rows(symbol: str, session: Session, bars: pl.DataFrame) -> Ses
     spent = turnover_of_bars(symbol, session, bars)
     frame = row_frame(symbol, session.date, bars, spent)
     label = pl.col("label")
-    # Recorded rows outside the session have no stamp; the auction's trade is there at its label.
+    # Recorded rows outside the session have no stamp. The auction's bar is finished at its label.
     end = pl.coalesce(session.stamp_of_label(label), label.dt.offset_by("1m"))
     turnover = frame["acml_tr_pbmn"].cast(pl.Int64)
     so_far = bars.select(

@@ -1,6 +1,6 @@
 """KIS's summary of a symbol's day beside the rows: `output1` of bars and quotes.
 
-Prices are those of the last finished bar, from which the option chain is computed, too.
+Prices are those of the last finished bar, like those that the option chain is computed from.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.simulator.market.listing import future_name, futures, previous_close
 from engine.simulator.market.price_levels import stock_profile
 from engine.simulator.market.price_limits import STEPS, price_limits, widened_at
 
-OPEN_INTEREST = 1.4  # at the close before, of the volume of that day
+OPEN_INTEREST = 1.4  # after a session, as a multiple of its volume
 Day = dict[str, float]  # open, high, low, close, volume, turnover
 
 
@@ -212,7 +212,7 @@ def interest_at_close(volume: float) -> int:
 
 
 def contracts_opened(symbol: str, day: date) -> float:
-    """Return how many contracts one that is traded on the day opens; below 0: closes."""
+    """Return what each contract traded on the day adds to open interest (below 0: takes away)."""
     return float(draws(symbol, day, "opened").uniform(-0.1, 0.12))
 
 

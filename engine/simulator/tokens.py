@@ -1,9 +1,9 @@
 """Tokens and the pace: which calls are let in, and how many a second.
 
 A token is valid for 24 h; a second request within 6 h gets the same one with its original expiry;
-one issue a minute, else EGW00133 (docs/kis.md#token). The server counts the pace itself, in the
-clock's time. Tokens may live by another clock, the caller's own: a client with a real clock takes a
-token of a simulated day for expired.
+a second issue within a minute is refused with EGW00133 (docs/kis.md#token). The pace is counted in
+the time of the simulated day. Tokens may live by another clock, the client's own: a client with a
+real clock would take a token of a simulated day for expired.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class IssuedToken:
 
     @property
     def expires_at(self) -> datetime:
-        """Return when it expires, unless KIS takes it back before."""
+        """When it expires, unless KIS takes it back before."""
         return self.issued_at + LIFETIME
 
 
@@ -62,7 +62,7 @@ class Admission:
         self.approvals = Approvals(token_clock)
 
     def issue(self, body: Mapping[str, str]) -> IssuedToken:
-        """Answer a request for a token."""
+        """Return the token that a request gets. Raises Refusal."""
         now = self._token_clock.now()
         account = self._account(body.get("appkey", ""), body.get("appsecret", ""), of_gateway=True)
         if account.answered_at and now - account.answered_at < BETWEEN_ISSUES:
@@ -74,7 +74,7 @@ class Admission:
         return account.tokens[-1]
 
     def approve(self, body: Mapping[str, str]) -> str:
-        """Answer a request for an approval key, with which the WebSocket lets a client in."""
+        """Return the approval key that a request gets; the WebSocket wants it. Raises Refusal."""
         secret = body.get("secretkey", "")
         return self.approvals.issue(
             self._account(body.get("appkey", ""), secret, of_gateway=True).app_key
@@ -88,7 +88,7 @@ class Admission:
     def admit(
         self, headers: Mapping[str, str], now: datetime, pace: Callable[[float, datetime], float]
     ) -> None:
-        """Check key, token and pace of a quotation call; `pace` may lower the usual one."""
+        """Check key, token and pace of a call. Raises Refusal. `pace` may lower the usual one."""
         account = self._account(headers.get("appkey", ""), headers.get("appsecret", ""))
         _check_token(account, headers.get("authorization", ""), self._token_clock.now())
         self._count(account, now, pace(self._limit, now))

@@ -43,7 +43,7 @@ BAD_GATEWAY_PAGE = (
     b"<body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
 MAINTENANCE_PAGE = "<!DOCTYPE html><html><body><h1>시스템 점검중입니다.</h1></body></html>".encode()
-FIELDS_READ = ("prpr", "vol", "iscd", "hour", "delta_val")  # their endings
+FIELDS_READ = ("prpr", "vol", "iscd", "hour", "delta_val")  # endings of fields that clients read
 Row = dict[str, Any]
 Change = Callable[[list[Row]], list[Row]]
 

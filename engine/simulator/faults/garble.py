@@ -31,7 +31,7 @@ def garbled(text: str, rules: Sequence[FrameRule]) -> list[str]:
     texts = [text]
     for rule in rules:
         change = _CHANGES.get(type(rule))
-        if change:  # cut and held frames are the connection's business
+        if change:  # cuts and delays have none: the connection makes them
             texts = [changed for text in texts for changed in change(text, rule)]
     return texts
 
@@ -65,7 +65,7 @@ def _later(record: Record, *, seconds: int) -> Record:
 
 
 def _of_another_symbol(record: Record) -> Record:
-    """Give a record to another symbol of its kind: a mini for a future or option, and back."""
+    """Return a record to another symbol of its kind: a mini for a future or option, and back."""
     code = record[SYMBOL]
     if isinstance(parse(code), Stock):
         return ["000020" if code != "000020" else "000040", *record[1:]]

@@ -40,9 +40,10 @@ def dice(*key: object) -> float:
 
 
 class FaultInjector:
-    """The rules of a scenario, and how often each was asked and applied. `counts` is by kind.
+    """Decides which rules of a scenario apply. `counts` counts what was applied, by kind of rule.
 
-    Rules about bars leave the sessions before `first_day` alone: their answers are final.
+    Rules about bars leave the sessions before `first_day` alone: KIS's answers about them are
+    final.
     """
 
     def __init__(self, scenario: Scenario, first_day: date, counts: Counter[str]) -> None:
@@ -69,7 +70,7 @@ class FaultInjector:
         return False
 
     def pace(self, usual: float, now: datetime) -> float:
-        """Return how many calls a second are let through now."""
+        """Return how many calls a second are let through now: `usual`, or fewer."""
         paces = [
             rule for rule in self._state_rules if isinstance(rule, LowerPace) and _during(rule, now)
         ]
@@ -85,7 +86,7 @@ class FaultInjector:
         ]
 
     def rules_for_frame(self, tr_id: str, symbol: str, now: datetime) -> list[FrameRule]:
-        """Return the rules that apply to a frame of the feed that leaves now, in their order."""
+        """Return the rules that apply to a frame that leaves now, in the scenario's order."""
         return [
             rule
             for number, rule in self._stream_rules
@@ -95,7 +96,7 @@ class FaultInjector:
         ]
 
     def refused_registration(self, tr_id: str, symbol: str, now: datetime) -> str | None:
-        """Return the code with which a registration is refused now; None: it is not."""
+        """Return the code with which a registration is refused now; None if it is not."""
         for number, rule in self._stream_rules:
             if (
                 isinstance(rule, RefuseRegistration)
@@ -108,7 +109,7 @@ class FaultInjector:
         return None
 
     def registrations(self, usual: int, now: datetime) -> int:
-        """Return how many registrations a connection may have now."""
+        """Return how many registrations a connection may have now: `usual`, or fewer."""
         limits = [
             rule.registrations
             for _, rule in self._stream_rules
@@ -117,7 +118,7 @@ class FaultInjector:
         return min([usual, *limits])
 
     def is_dead(self, now: datetime) -> bool:
-        """Say whether not even PINGPONG comes now."""
+        """Say whether the feed is so silent now that not even PINGPONG comes."""
         return any(
             isinstance(rule, QuietFeed) and not rule.pings and _during(rule, now)
             for _, rule in self._stream_rules

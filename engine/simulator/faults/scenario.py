@@ -3,23 +3,24 @@
 A scenario is a list of `[[rule]]`. Every rule has `what` and, unless it should apply to everything:
 
     endpoint     a TR id, tokenP, Approval, websocket (a connection that begins), master, or a
-                 group: bars, futures, stocks, options, token, all; of rules about the WebSocket a
-                 TR of it, or trades, books, all; one or a list (rules about bars: always bars)
+                 group: bars, futures, stocks, options, told_once, token, all; in rules about the
+                 WebSocket one of its TRs, or trades, books, stream (both), all; one or a list
+                 (rules about bars: always bars)
     symbol       a pattern such as "A01*" or "00*"
     from, to     time of day, KST, to exclusive; of the call or frame, or of the bar's label
     probability  of each call, frame or bar; or
     every        every n-th call or frame of the same symbol and endpoint; without either: always
     limit        how often at most, in all
 
-It may also move the market on the first day that is played, by turning points `[[move]]`: `at`,
-a time of day, and `by`, a share of the price (-0.09: 9 % lower); between them the move changes
-evenly. KRX's price limits and its circuit breaker act on that day
-(`engine.simulator.market.price_limits`). And `[[halt]]` halts a `symbol` on that day: `at`, a time
-of day, for so many `minutes`. A simulation without the scenario, such as that of
+A scenario may also move the market on the first day that is played, by turning points `[[move]]`:
+`at`, a time of day, and `by`, a share of the price (-0.09: 9 % lower); between them the move
+changes evenly. KRX's price limits and its circuit breaker act on that day
+(`engine.simulator.market.price_limits`). `[[halt]]` halts a `symbol` on that day from a time of day
+(`at`) on, for so many `minutes`. A simulation without the scenario, such as that of
 `just backfill`, has the day as it would have been: do not mix the two in one database.
 
-The dice depend only on the seed, the rule, the symbol and how often it was asked for: neither on
-the order in which calls for other symbols come nor on the speed.
+What chance decides depends only on the seed, the rule, the symbol and how often that was asked for:
+neither on the order of calls for other symbols nor on the speed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class KillToken(Rule):
     """All tokens become invalid before they expire; the call is refused with `code`."""
 
     what: Literal["kill_token"]
-    endpoint: str | tuple[str, ...] = ("bars", "options")  # a request for a token does not
+    endpoint: str | tuple[str, ...] = ("bars", "options")  # a request for a token kills none
     code: Literal["EGW00121", "EGW00123"] = "EGW00121"
 
 
@@ -66,14 +67,14 @@ class LowerPace(Rule):
 class Maintenance(Rule):
     """KIS is down: every call, tokens too, gets a page of HTML over HTTP 503.
 
-    With the endpoint websocket (all has it) connections end and none can begin.
+    If websocket is among the endpoints (it is part of all), connections end and none can begin.
     """
 
     what: Literal["maintenance"]
 
 
 class Slow(Rule):
-    """The answer is made at once and arrives so many seconds later (of the clock)."""
+    """The answer is made at once and arrives so many seconds of the clock later."""
 
     what: Literal["slow"]
     seconds: float = Field(gt=0)
@@ -113,7 +114,7 @@ class RepeatBars(Rule):
 
 
 class PhantomBars(Rule):
-    """A row `factor` times the market's price: labelled outside the session, or doubling a bar."""
+    """A row at `factor` times the market's price, outside the session or beside a real bar."""
 
     what: Literal["phantom_bars"]
     factor: float = Field(3.0, gt=0)
@@ -237,7 +238,7 @@ def _read(path: Path) -> str:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """Put the first problem in one line: rule 3, late_bar, unknown key 'second'."""
+    """Return the first problem as one line: rule 3, late_bar, unknown key 'second'."""
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     keys = [key for key in problem["loc"] if key != "rule"]
     words = [f"rule {key + 1}" if isinstance(key, int) else str(key) for key in keys]

@@ -1,6 +1,6 @@
-"""What the WebSocket does wrong. `endpoint` names TRs of it, or trades, books, stream.
+"""What the WebSocket does wrong. `endpoint` names TRs of it, or trades, books, stream (both), all.
 
-Rules about frames are asked for each frame of a registration, when it leaves.
+Rules about frames are consulted for each frame when it leaves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class StreamCut(StreamRule):
 
 
 class QuietFeed(StreamRule):
-    """The frames do not come, the connection stays; without `pings`, PINGPONG does not either."""
+    """No frames come, but the connection stays; without `pings` no PINGPONG comes either."""
 
     what: Literal["silence"]
     pings: bool = True
@@ -48,14 +48,14 @@ class DoubledFrames(StreamRule):
 
 
 class TornFrames(StreamRule):
-    """Only so much of a frame's text comes."""
+    """Only this share of a frame's text comes, from its beginning."""
 
     what: Literal["torn_frames"]
     share: float = Field(0.6, gt=0, lt=1)
 
 
 class AddedFields(StreamRule):
-    """Each record has so many fields more at its end, as when KIS adds some without notice."""
+    """Each record ends with so many more fields, as when KIS adds some without notice."""
 
     what: Literal["added_fields"]
     fields: int = Field(3, ge=1, le=50)
@@ -107,7 +107,7 @@ class RefuseRegistration(StreamRule):
 
 
 class RegistrationLimit(StreamRule):
-    """For a while, fewer registrations are let in; those that there are stay."""
+    """For a while, fewer registrations are let in; those already made stay."""
 
     what: Literal["registration_limit"]
     registrations: int = Field(ge=0)

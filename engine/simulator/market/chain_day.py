@@ -8,7 +8,6 @@ from datetime import date, datetime, time
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from engine.errors import CalendarRangeError
 from engine.features import black76
@@ -18,9 +17,10 @@ from engine.market.products import option_series
 from engine.market.sessions import Market, Session, session
 from engine.simulator.market.carry import DIVIDEND_YIELD
 from engine.simulator.market.data import MarketData, draws, open_session, traded_index
+from engine.simulator.market.dice import Floats
 from engine.simulator.market.listing import STRIKES, maturities, options, previous_close
+from engine.simulator.market.synthetic import u_shape
 
-Floats = NDArray[np.float64]
 YEAR_SECONDS = 365 * 24 * 3600
 EXPIRING_END = time(15, 20)
 ATM_VOLUME = 30_000  # contracts a day of the front monthly at the money
@@ -49,19 +49,19 @@ LATEST_PRICE = Terms(
 
 @dataclass(frozen=True)
 class ChainDay:
-    """Arrays over options follow `listed`, arrays over minutes follow `index`."""
+    """A chain's figures for a day. Arrays over options follow `listed`, over minutes `index`."""
 
     series: str
     listed: pl.DataFrame  # code, strike, option_type
     index: pl.DataFrame  # INDEX of engine.simulator.market.data, every minute
     share_traded: Floats  # share of the day's trading done by the end of each minute
-    years: Floats  # to the end of trading, at the end of each minute
+    years: Floats  # at the end of each minute, until trading of the options ends
     days: int  # calendar days to expiry
-    index_before: float  # at the close of the session before
-    price_before: Floats  # of each option, then
+    index_before: float  # the index at the close of the session before
+    price_before: Floats  # of each option at that close, index points
     volume: Floats  # contracts that each option will have traded by the close
-    open_interest: Floats  # contracts, at the close before
-    opened: Floats  # contracts that a traded one adds to open interest (below 0: takes away)
+    open_interest: Floats  # contracts, at the close of the session before
+    opened: Floats  # what each contract traded adds to open interest (below 0: takes away)
     implied: float  # volatility at the money, a fraction
     historical: float  # a fraction
 
@@ -69,7 +69,7 @@ class ChainDay:
 def chain_day(
     market: MarketData, series: str, maturity: str, day: date, hours: Market = Market.DERIVATIVES
 ) -> ChainDay:
-    """Work out a maturity's day, or (`hours`) the night that follows it."""
+    """Return a maturity's day, or (with `hours` NIGHT) the night that follows it."""
     underlying = option_series(series).future.underlying
     traded = open_session(hours, day)
     index = traded_index(market, underlying, traded)
@@ -128,22 +128,21 @@ def _volatilities(series: str, day: date) -> tuple[float, float]:
 
 
 def smile(at_the_money: float, strike: Floats, spot: Floats, years: Floats) -> Floats:
-    """Return implied volatilities: dearer to the downside, flat far out; fractions."""
+    """Return implied volatilities as fractions: higher for low strikes, flat far from the money."""
     x = np.log(strike / spot) / np.sqrt(np.maximum(years, 7 / 365) / 0.1)
     return np.asarray(at_the_money * np.clip(1 - 0.9 * x + 2.2 * x**2, 0.7, 1.8))
 
 
 def trading_done(minutes: int) -> Floats:
     """Return the share of a day's trading done by the end of each minute: busy at both ends."""
-    along = np.linspace(0, 1, minutes)
-    shape = 0.7 + 1.3 * np.exp(-along * 12) + 0.6 * np.exp((along - 1) * 15)
+    shape = u_shape(minutes)
     return np.asarray(np.cumsum(shape) / shape.sum())
 
 
 def _shares_done(index: pl.DataFrame, session: Session) -> Floats:
-    """Return the share of trading done by the end of each minute: none in the wait for an auction.
+    """Return the share of trading done by the end of each minute.
 
-    What the auction trades, the last minute has.
+    Nothing trades in the wait for an auction; what the auction trades is in the last minute.
     """
     done = trading_done(index.height)
     waits = (index["label"] >= session.continuous_end).to_numpy()
@@ -156,9 +155,9 @@ def _shares_done(index: pl.DataFrame, session: Session) -> Floats:
 def _activity(
     series: str, maturity: str, day: date, listed: pl.DataFrame, before: float, implied: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Return each option's volume, open interest and what a trade adds to the latter.
+    """Return each option's volume, open interest, and what a contract traded adds to the latter.
 
-    Most is near or out of the money.
+    Most of it is near or out of the money.
     """
     strike, is_call = listed["strike"].to_numpy(), (listed["option_type"] == "C").to_numpy()
     rank = maturities(series, day).index(maturity)
@@ -179,7 +178,7 @@ def _activity(
 def prices(
     series: str, at_the_money: float, listed: pl.DataFrame, spot: Floats, years: Floats
 ) -> Floats:
-    """Return what the smile gives for each row of `listed` at its level of the index, on ticks."""
+    """Return the smile's price of each row of `listed` at its level of the index, on ticks."""
     volatility = smile(at_the_money, listed["strike"].to_numpy(), spot, years)
     frame = listed.with_columns(
         spot=pl.Series(spot), years=pl.Series(years), volatility=pl.Series(volatility)

@@ -2,7 +2,7 @@
 
 The server asks a `MarketData` for whole sessions and decides itself what of them is visible at the
 moment, so a market knows nothing of the clock. Everything else that KIS answers (option chains,
-quotes, boards, series) is computed from these two methods, for a synthetic and a recorded market
+quotes, boards, series) is computed from `bars` and `index`, for a synthetic and a recorded market
 alike.
 """
 
@@ -33,10 +33,10 @@ INDEX = pl.Schema([(name, dtype) for name, dtype in BARS.items() if name != "vol
 
 
 class Stop(NamedTuple):
-    """Trading stops at `begin` and goes on at `end`: of a symbol, or (None) of all.
+    """Trading stops at `begin` and goes on at `end`, in one symbol or (None) in all.
 
-    `kind`: circuit_breaker, halt (of one symbol), vi; a sidecar stops no symbol. `down`: prices
-    had fallen.
+    `kind` is circuit_breaker, halt (of one symbol), vi or sidecar; the last stops programme trading
+    alone. `down` says whether prices had fallen.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Stop(NamedTuple):
 
 
 class MarketData(Protocol):
-    """A market with all its sessions, past and future; the same question has the same answer."""
+    """A market with all its sessions, past and future; it answers a question always alike."""
 
     def __hash__(self) -> int:
         """Return a hash by identity: what is computed from a market is cached under it."""
@@ -66,9 +66,9 @@ class MarketData(Protocol):
         ...
 
     def stops(self, day: date) -> Sequence[Stop]:
-        """Return when trading stopped on a day, in the order of time, but for stocks' VI.
+        """Return when trading stopped on a day, in the order of time.
 
-        These follow from the bars (`price_limits.interruption`).
+        Without the VI of stocks, which follow from their bars (`price_limits.interruption`).
         """
         ...
 
@@ -82,7 +82,7 @@ def instrument(symbol: str) -> Instrument:
 
 
 def open_session(market: Market, day: date) -> Session:
-    """Return the session of a day that is known to be one."""
+    """Return the session of a day that is known to have one. Raises ValueError if it has none."""
     found = session(market, day)
     if found is None:
         raise ValueError(f"{market} has no session on {day}")
@@ -92,15 +92,15 @@ def open_session(market: Market, day: date) -> Session:
 def minute_starts(session: Session) -> pl.Series:
     """Return the start of each minute of the session, the wait for the auction included.
 
-    An index has a value for each. They are labels, except those in the wait for the auction.
+    An index has a value at each. They are labels, except for those in the wait for the auction.
     """
     return session.minute_grid().dt.offset_by("-1m").alias("label")
 
 
 def traded_index(market: MarketData, underlying: str, session: Session) -> pl.DataFrame:
-    """Return the index as derivatives follow it: in the wait for the closing auction it stands.
+    """Return the index as derivatives follow it: it stands still in the wait for the auction.
 
-    Nobody trades then, so quotes that went on with the index would leave the future behind.
+    Futures do not trade then, so quotes that followed the index would leave them behind.
     """
     index = market.index(underlying, session)
     stands = pl.col("label") >= session.continuous_end

@@ -1,4 +1,4 @@
-"""Many random numbers at once, each a function of a key and some whole numbers.
+"""Many random numbers at once, each a function of a key and some whole numbers alone.
 
 So the trades of one minute do not depend on which other minutes are asked for.
 """

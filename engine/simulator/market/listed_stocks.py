@@ -1,7 +1,7 @@
-"""The shares that the simulated KRX lists: as many as the real one, each with its line in a file.
+"""The shares that the simulated KRX lists, about as many as the real one, as KIS's master files.
 
-The names of the demonstration's stocks are real, all others are made up (종목 and the code), as
-KIS's answers about them have it here. Prices, accounts and credit are left at zero in the file.
+The stocks of `price_levels.STOCKS` have their real names, all others made-up ones (종목 and the
+code), as in the simulator's other answers. Prices, accounts and credit are zero in the files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.kis.stock_layout import CODE_BYTES, LAYOUTS, MEMBERSHIP, NAME_BYTES,
 from engine.market.symbols import Stock, parse
 from engine.simulator.kept import kept_by_owner
 from engine.simulator.market.data import MarketData, draws
-from engine.simulator.market.price_levels import STOCKS, stock_name
+from engine.simulator.market.price_levels import ON_KOSDAQ, STOCKS, stock_name
 from engine.simulator.market.recorded import RecordedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 
@@ -27,16 +27,15 @@ _GROUPS = {
     "KOSPI": (("ST", "0", 780), ("ST", "1", 90), ("RT", "0", 20), ("EF", "0", 90), ("EN", "0", 20)),
     "KOSDAQ": (("ST", "0", 1_640), ("FS", "0", 10), ("SPAC", "0", 50)),
 }
-_ON_KOSDAQ = {"247540", "196170", "900110"}  # of the known ones
 _MEMBERS = {"KOSPI": 200, "KOSDAQ": 150}
 _HALTED, _MANAGED = 0.01, 0.02  # shares of all
 _FIRST_LISTING, _LISTING_DAYS = date(1975, 6, 11), 18_500
-_NUMBERS = {"size", "etp"}  # fields of one letter that are not flags
+_NUMBERS = {"size", "etp"}  # fields of one letter that hold a digit and not Y or N
 
 
 @kept_by_owner(8)
 def stock_master_file(traded: MarketData, market: str, day: date) -> bytes:
-    """Return the zip of a market's master file of a day: always the same for a seed."""
+    """Return the zip of a market's master file on a day, always the same for a seed."""
     listed = listed_stocks(traded, market, day)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -46,14 +45,14 @@ def stock_master_file(traded: MarketData, market: str, day: date) -> bytes:
 
 
 def listed_stocks(traded: MarketData, market: str, day: date) -> pl.DataFrame:
-    """Return the values of a file's fields that are not the same for all, by their names."""
+    """Return a row for each share: the fields of a master file in which shares differ, as text."""
     seed = traded.seed if isinstance(traded, SyntheticMarket) else 0
     random = draws(seed, "listing", market)
     groups = pl.concat(
         pl.DataFrame({"group": group, "preferred": preferred, "n": range(count)})
         for group, preferred, count in _GROUPS[market]
     )
-    known = [code for code in _known(traded) if (code in _ON_KOSDAQ) == (market == "KOSDAQ")]
+    known = [code for code in _known(traded) if (code in ON_KOSDAQ) == (market == "KOSDAQ")]
     taken = {*STOCKS, *known}
     # Codes of common shares end in 0, of preferred ones in 5; KOSPI has the even hundreds of them.
     # Those of ETNs begin with Q5 and above.
@@ -97,14 +96,14 @@ def listed_stocks(traded: MarketData, market: str, day: date) -> pl.DataFrame:
 
 
 def _known(traded: MarketData) -> list[str]:
-    """Return the stocks that have a name of their own, and those of a recorded file."""
+    """Return the stocks that have a real name, and those of a recorded file."""
     recorded = traded.symbols if isinstance(traded, RecordedMarket) else []
     stocks = (symbol for symbol in recorded if isinstance(parse(symbol), Stock))
     return list(dict.fromkeys([*STOCKS, *stocks]))
 
 
 def _flags(drawn: Iterable[bool], known: int) -> pl.Series:
-    """Return Y and N; the known ones trade as ever."""
+    """Return Y or N for each stock; always N for the first `known` ones, which trade as ever."""
     return pl.Series(["Y" if flag and n >= known else "N" for n, flag in enumerate(drawn)])
 
 
@@ -123,5 +122,5 @@ def _lines(listed: pl.DataFrame, market: str) -> Iterable[bytes]:
 
 
 def _usual(name: str, width: int) -> str:
-    """Return what a field that is the same for all holds: N of a flag, else zeros."""
+    """Return what a field holds that is the same for all shares: N for a flag, else zeros."""
     return "N" if width == 1 and name not in _NUMBERS else "0" * width

@@ -32,7 +32,7 @@ from engine.simulator.market.price_limits import (
 from engine.simulator.market.synthetic import column_on_ticks
 
 KOSPI200 = "KOSPI200"
-AHEAD = 1.08  # futures fall so many times as far as the index: in a panic they stand below it
+AHEAD = 1.08  # futures move so many times as far as the index: in a panic they stand below it
 
 
 class Move(NamedTuple):
@@ -43,7 +43,7 @@ class Move(NamedTuple):
 
 
 class SymbolHalt(NamedTuple):
-    """A symbol is halted for so many minutes."""
+    """A symbol is halted from a time of day on, for so many minutes."""
 
     symbol: str
     at: time
@@ -53,9 +53,9 @@ class SymbolHalt(NamedTuple):
 class MovedMarket:
     """Another market, moved on one day; see `MarketData` for its methods.
 
-    Between two turning points the move changes evenly. Stocks follow it more or less, funds with
-    double leverage twice; without turning points nothing moves. Nights and all other days are the
-    other market's.
+    Between two turning points the move changes evenly. Stocks move 0.6 to 2.4 times as far, funds
+    with double leverage twice; without turning points nothing moves. Nights and all other days are
+    the other market's.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class MovedMarket:
         return halts(*self._index_without_halts()) if self._moves else ()
 
     def _index_without_halts(self) -> tuple[pl.DataFrame, float]:
-        """Return the KOSPI 200 of the day as it would be without halts, and its close before."""
+        """Return the KOSPI 200 of the day as it would be without halts, and its previous close."""
         session = open_session(Market.DERIVATIVES, self.day)
         index = self._moved(self._market.index(KOSPI200, session), 1.0)
         before = open_session(
@@ -124,7 +124,7 @@ class MovedMarket:
         traded_bars = without_halts(moved, [*self.halts(), *single])
         if not self._moves or not isinstance(traded, Stock):
             return traded_bars
-        # The minute of the jump has trades before the auction, the one of the auction's end after.
+        # The minute of the jump has trades before the auction, the one in which it ends after it.
         jumped = interruption(traded_bars, symbol)
         return without_halts(traded_bars, [(vi.begin + MINUTE, vi.end) for vi in jumped])
 
@@ -145,9 +145,9 @@ class MovedMarket:
         return None if bars.is_empty() else float(bars["close"][-1])
 
     def _moved(self, prices: pl.DataFrame, times: float) -> pl.DataFrame:
-        """Return prices moved, a bar's open by the move at its start, its close by that at its end.
+        """Return prices moved: a bar's open by the move at its start, its close by that at its end.
 
-        A bar's range holds both.
+        High and low are moved by the mean of the two, and widened to hold open and close.
         """
         labels = prices["label"].to_list()
         start = 1 + times * self._at(labels, 0.0)
@@ -161,14 +161,14 @@ class MovedMarket:
         return moved.with_columns(high=pl.max_horizontal(PRICES), low=pl.min_horizontal(PRICES))
 
     def _at(self, labels: Sequence[datetime], later: float) -> NDArray[np.float64]:
-        """Return the move so many minutes after each label."""
+        """Return the move (a share of the price) `later` minutes after each label."""
         minutes = [60 * label.hour + label.minute + later for label in labels]
         points = [60 * at.hour + at.minute + at.second / 60 for at, _ in self._moves]
         return np.asarray(np.interp(minutes, points, [by for _, by in self._moves]))
 
 
 def _follows(traded: Stock | Contract) -> float:
-    """Return how many times the move of the index an instrument moves."""
+    """Return an instrument's move as a multiple of the index's."""
     if isinstance(traded, Contract):
         return AHEAD
     if traded.code in LEVERAGED:

@@ -1,9 +1,9 @@
 """Option chains computed around the index: Black-76 off a smile, plausible volume, KIS's greeks.
 
 An option's day follows from the contracts it will have traded by the close and the share of the
-day's trading done so far: its trades fall where their product passes a whole number, and its last
-price is what the smile gave then. So board, single quote and minute bars of an option agree, and a
-rarely traded one is stale, as at KIS.
+day's trading done so far: a contract trades where the product of the two passes a whole number, and
+the last price is what the smile gave then. So board, single quote and minute bars of an option
+agree, and the price of one that rarely trades is stale, as at KIS.
 
 KIS's greeks are Black-Scholes on the index less dividends with the historical volatility, calendar
 days / 365 and 3 % (docs/kis.md#greeks); the implied volatility is the smile's. The two differ as
@@ -27,13 +27,13 @@ from engine.market.sessions import Market, Session
 from engine.simulator.market.carry import DIVIDEND_YIELD
 from engine.simulator.market.chain_day import (
     ChainDay,
-    Floats,
     chain_day,
     option_price_on_ticks,
     prices,
     smile,
 )
 from engine.simulator.market.data import BARS, MarketData
+from engine.simulator.market.dice import Floats
 from engine.simulator.market.listing import SERIES, maturities, options
 
 BLOCK = 15  # minutes computed at once: a single one would cost a third of it
@@ -75,7 +75,7 @@ class Listing(NamedTuple):
 
 
 class OptionMarket:
-    """The option chains of a market; everything is computed once and kept."""
+    """The option chains of a market; what is computed is kept for the next call."""
 
     def __init__(self, market: MarketData) -> None:
         self._market = market
@@ -144,7 +144,7 @@ class OptionMarket:
 
 
 def option_hours(session: Session) -> Market:
-    """Return the hours of the chains that are traded in a session."""
+    """Return whose hours chains keep in a session of derivatives: the night's or the day's."""
     return Market.NIGHT if session.market is Market.NIGHT else Market.DERIVATIVES
 
 
@@ -153,15 +153,15 @@ def _minutes(day: ChainDay, block: int) -> range:
 
 
 def _fair(day: ChainDay, minutes: range) -> Floats:
-    """Return what the smile gives for each option at the end of each minute, minute by minute."""
+    """Return the smile's price of each option at the end of each minute, minute by minute."""
     listed = pl.concat([day.listed] * len(minutes))
     return _prices(day, listed, np.repeat(np.array(minutes), day.listed.height))
 
 
 def _paid(day: ChainDay, minutes: range, fair: Floats) -> Floats:
-    """Return what was paid for each option (KRW) since the minutes began, shape (minutes, n).
+    """Return each option's turnover (KRW) since the minutes began, shape (minutes, n).
 
-    A minute's contracts cost what the smile gives at its end, which is `_fair`.
+    A minute's contracts cost the smile's price at its end, which is `fair`.
     """
     share = np.array([day.share_traded[m] if m >= 0 else 0.0 for m in (minutes[0] - 1, *minutes)])
     traded = np.diff(np.floor(day.volume * share[:, None]), axis=0)
@@ -170,7 +170,7 @@ def _paid(day: ChainDay, minutes: range, fair: Floats) -> Floats:
 
 
 def quotes(day: ChainDay, minutes: range, paid_before: Floats) -> pl.DataFrame:
-    """Return every listed option at the end of each minute, minute by minute, as `day.listed`.
+    """Return every listed option at the end of each minute; minute by minute, each as `day.listed`.
 
     `paid_before` is the turnover of each option before the first of the minutes, KRW.
 
@@ -218,7 +218,7 @@ def quotes(day: ChainDay, minutes: range, paid_before: Floats) -> pl.DataFrame:
 
 
 def bid_and_ask(fair: Floats, series: str) -> dict[str, pl.Series]:
-    """Return both sides around what the smile gives, on ticks; a bid below the first tick is 0."""
+    """Return bid and ask around the smile's price, on ticks; a bid below the first tick is 0."""
     half_spread = np.maximum(0.01, fair * 0.004)
     bid = option_price_on_ticks(fair - half_spread, series, np.floor)
     return {
@@ -239,7 +239,7 @@ def _prices(
 
 
 def _option_bars(day: ChainDay, row: int, session: Session) -> pl.DataFrame:
-    """Return an option's bars; what the last minute of an auction's wait traded is the auction."""
+    """Return an option's bars; what trades in the last minute of the auction's wait is its bar."""
     volume = np.diff(np.floor(day.volume[row] * day.share_traded), prepend=0.0).astype("i8")
     repeated = pl.concat([day.listed[[row]]] * day.index.height)
     paths = {

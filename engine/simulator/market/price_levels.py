@@ -1,4 +1,4 @@
-"""Where prices stand at the close of a day: the long story that the synthetic days fill in.
+"""Where prices stand at the close of each day; the synthetic market fills in the minutes.
 
 An index follows a line through real and assumed levels plus a deviation that wanders and returns,
 so any date can be asked for and autumn 2026 is near 1,100 points with any seed.
@@ -29,7 +29,7 @@ KOSPI200_LEVELS = {
     date(2026, 11, 20): 1100.0,
     date(2028, 12, 31): 1250.0,
 }
-# How far an index stands from that line: share of the log level, at most a few per cent.
+# How far an index deviates from that line, in logarithms: at most a few per cent.
 DAILY_VOLATILITY = 0.011
 RETURN_TO_LINE = 0.9
 
@@ -50,10 +50,11 @@ STOCKS = {
     "000150": ("두산", 913_000, 150_000, 0.032),
     "900110": ("이스트아시아홀딩스", 118, 90_000, 0.022),  # thin: most minutes see no trade
 }
+ON_KOSDAQ = frozenset({"247540", "196170", "900110"})  # of these; the others are on KOSPI
 
 
 def stock_name(code: str) -> str:
-    """Return the Korean name of any code."""
+    """Return the Korean name of a stock: the real one of STOCKS, else 종목 and the code."""
     return STOCKS[code][0] if code in STOCKS else f"종목{code}"
 
 
@@ -79,7 +80,7 @@ def index_close(seed: int, underlying: str, day: date) -> float:
     return float(np.exp(line + DAILY_VOLATILITY * _wander(seed, underlying, day)) * scale)
 
 
-@lru_cache(maxsize=16_384)  # of a whole market, today's and that of the day before
+@lru_cache(maxsize=16_384)  # a whole market, today and the day before
 def stock_close(seed: int, code: str, day: date) -> float:
     """Return the price of a stock at the close of `day`, KRW, not yet on a tick."""
     _, price, _, volatility = stock_profile(code)

@@ -1,9 +1,9 @@
 """KRX's price limits and circuit breaker, as they act on the bars of a day.
 
-What is known of them: docs/kis.md#price-limits. Derivatives have three steps around the close
-before: 8, 15 and 20 %. A step that is reached holds for some minutes more, in which the price can
-stand still at the limit; then the next one holds, upwards and downwards. Stocks have one limit for
-the whole day. The circuit breaker stops all markets for twenty minutes.
+What is known of them is in docs/kis.md#price-limits. Derivatives have three steps around the
+previous close: 8, 15 and 20 %. A step that is reached holds for some minutes more, in which the
+price can stand still at the limit; then the next one holds, upwards and downwards. Stocks have one
+limit for the whole day. The circuit breaker stops all markets for twenty minutes.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ LEVERAGED = {"122630": 2.0, "252670": -2.0, "123320": 2.0, "267770": 2.0}
 LEVERAGED_LIMIT = 0.60
 QUIET = 0.1  # of the usual volume, while a price stands at its limit
 
-# The circuit breaker: when the index has been so far below the close before for two minutes.
+# The circuit breaker: two minutes in a row end so far below the previous close, so the index has
+# been there for a minute.
 BREAKER = (0.08, 0.15)
 HALT = timedelta(minutes=20)
 LAST_HALT = time(14, 50)
 REOPENING = 8  # times the usual volume, in the first minute after a halt
 
-# A sidecar holds programme trading back for five minutes once a day, when futures are so far from
-# the close before for a minute, but not in the first five minutes nor late in the day.
+# A sidecar holds programme trading back for five minutes, once a day, when a minute of the futures
+# ends so far from the previous close; not in the first five minutes nor late in the day.
 SIDECAR = 0.05
 SIDECAR_LASTS = timedelta(minutes=5)
 SIDECAR_FROM = time(9, 5)
@@ -46,7 +47,7 @@ SIDECAR_FROM = time(9, 5)
 VI = 0.10  # of a stock's price from its open: the static VI, an auction of two minutes
 VI_LASTS = timedelta(minutes=2)
 
-Halts = Sequence[tuple[datetime, datetime]]  # labels of the first minute without, and with, trades
+Halts = Sequence[tuple[datetime, datetime]]  # label of the first minute without trades; with again
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _on_tick(price: float, ticks: Ticks, rounded: Callable[[float], int]) -> flo
 
 
 def limit_steps(symbol: Instrument) -> tuple[float, ...]:
-    """Return the shares of the base price that limit an instrument, one after the other."""
+    """Return an instrument's limits, one after the other, as shares of the base price."""
     if isinstance(symbol, Stock):
         return (LEVERAGED_LIMIT if symbol.code in LEVERAGED else STOCK_LIMIT,)
     return STEPS
@@ -86,14 +87,14 @@ def widened_at(
 def within_limits(
     bars: pl.DataFrame, base: float, symbol: Instrument, session: Session
 ) -> pl.DataFrame:
-    """Return the bars (BARS) as the limits leave them: what would trade beyond stands at them."""
+    """Return the bars (BARS) as the limits leave them: a price beyond a limit stands at it."""
     return pl.DataFrame(_walk(bars, base, symbol, session)[0], BARS, orient="row")
 
 
 def _walk(
     bars: pl.DataFrame, base: float, symbol: Instrument, session: Session
 ) -> tuple[list[tuple[datetime, float, float, float, float, int]], list[datetime]]:
-    """Return the rows within the limits, and when these were widened."""
+    """Return the rows within the limits, and the moments at which the limits were widened."""
     limits = [price_limits(base, share, symbol.ticks) for share in limit_steps(symbol)]
     rows = []
     widened: list[datetime] = []
@@ -132,7 +133,7 @@ def halts(index: pl.DataFrame, before: float) -> Halts:
 
 
 def sidecar(index: pl.DataFrame, before: float, ahead: float) -> list[Stop]:
-    """Return a day's sidecar, if it has one; futures move `ahead` times as far as the index."""
+    """Return a day's sidecar, if it has one. Futures move `ahead` times as far as the index."""
     move = (pl.col("close") / before - 1) * ahead
     late = pl.col("label").dt.time().is_between(SIDECAR_FROM, LAST_HALT, closed="left")
     for label, by in index.filter(late, move.abs() >= SIDECAR).select("label", by=move).iter_rows():
@@ -142,7 +143,7 @@ def sidecar(index: pl.DataFrame, before: float, ahead: float) -> list[Stop]:
 
 
 def interruption(bars: pl.DataFrame, symbol: str) -> list[Stop]:
-    """Return a stock's VI, once a day: from the minute whose close (of BARS) is so far away on."""
+    """Return a stock's VI, at most one a day: from the first minute that ends VI from the open."""
     far = pl.col("close") / pl.col("open").first() - 1
     for label, by in bars.select("label", by=far).filter(pl.col("by").abs() >= VI).iter_rows():
         return [Stop("vi", label, label + VI_LASTS, symbol, down=by < 0)]
@@ -150,7 +151,7 @@ def interruption(bars: pl.DataFrame, symbol: str) -> list[Stop]:
 
 
 def without_halts(bars: pl.DataFrame, stopped: Halts) -> pl.DataFrame:
-    """Return the bars without those of the halts; each reopens with the trade of an auction."""
+    """Return the bars without those of the halts; after each, an auction's volume trades."""
     label = pl.col("label")
     for begin, end in stopped:
         bars = bars.filter(~label.is_between(begin, end, closed="left"))
@@ -162,7 +163,7 @@ def without_halts(bars: pl.DataFrame, stopped: Halts) -> pl.DataFrame:
 
 
 def stand_still(index: pl.DataFrame, stopped: Halts) -> pl.DataFrame:
-    """Return the index (INDEX), which keeps its last value while nothing trades."""
+    """Return the index (INDEX) with its last value kept while trading is halted."""
     label = pl.col("label")
     inside = pl.lit(value=False)
     for begin, end in stopped:

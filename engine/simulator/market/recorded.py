@@ -6,8 +6,8 @@ the next contract's sessions before the roll, since the file has no other series
 strategy's warm-up needs them).
 
 Rows are served as they are. Some are not bars that a session expects, and collectors have to reject
-them: the stock file that the tests use has rows of volume 0 labelled 15:20-15:29, and a code
-(500029) that is all zeros.
+them: one file of stocks has rows of volume 0 labelled 15:20-15:29, and a code (500029) whose prices
+are all zero.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ INDEX_FUTURE = {"KOSPI200": KOSPI200, "KOSDAQ150": KOSDAQ150}  # whose price imp
 class RecordedMarket:
     """Bars of a file; see the module for the front month and `MarketData` for the methods.
 
-    Other symbols, nights and other contracts come from a `SyntheticMarket`, contracts, options and
-    nights of a recorded product around its recorded price. Raises InputError if the file cannot be
-    read or holds rows that mean nothing; `times` says what the times in the file are.
+    What the file lacks comes from a `SyntheticMarket`; other contracts, options and nights of a
+    recorded product are made up around its recorded price. `times` says what the times in the file
+    are. Raises InputError if the file cannot be read or holds rows that mean nothing.
     """
 
     def __init__(self, path: Path | str, times: BarTimes | None = None) -> None:
@@ -89,7 +89,7 @@ class RecordedMarket:
         if session.market is Market.NIGHT:
             return self._night_bars(symbol, session)
         for name in self._names(symbol, session.date):
-            if self._series(name):  # a date that the file lacks was not traded
+            if self._series(name):  # on a date that the file lacks, the symbol did not trade
                 return self._series(name).get(session.date, BARS.to_frame())
         traded = instrument(symbol)
         if isinstance(traded, Stock):
@@ -113,7 +113,7 @@ class RecordedMarket:
             yield front_month(traded.product).code
 
     def _index(self, underlying: str, session: Session) -> pl.DataFrame:
-        """Return the index that the recorded future implies: its price less the carry."""
+        """Return the index that the recorded future implies: its price divided by the carry."""
         front, _ = _front_and_next(INDEX_FUTURE[underlying], session.date)
         names = [
             name

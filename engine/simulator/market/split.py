@@ -1,4 +1,4 @@
-"""A market in which a stock was split: KIS gives the prices of before adjusted, from then on."""
+"""A market in which a stock is split: from then on KIS gives its earlier prices adjusted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from engine.simulator.market.data import MarketData
 
 
 class SplitMarket:
-    """Another market, of which one stock's prices before a day are multiplied; see `MarketData`.
+    """Another market with one stock's prices before a day (`effective`) multiplied by a factor.
 
-    The other market has what was paid at the time. Prices become whole KRW, as KIS rounds them, and
-    volumes are divided.
+    The other market has the prices that were paid at the time. The multiplied ones are whole KRW,
+    as KIS rounds them, and volumes are divided by the factor. See `MarketData` for the methods.
     """
 
     def __init__(self, market: MarketData, symbol: str, effective: date, factor: float) -> None:
@@ -26,7 +26,7 @@ class SplitMarket:
         self.bars = lru_cache(maxsize=1024)(self._bars)
 
     def price_factor(self, symbol: str, day: date) -> float:
-        """Return by what the prices of a day were multiplied."""
+        """Return the factor by which the prices of a day are multiplied; 1 if they are not."""
         return self._factor if symbol == self._symbol and day < self._effective else 1.0
 
     def _bars(self, symbol: str, session: Session) -> pl.DataFrame:
@@ -40,7 +40,7 @@ class SplitMarket:
 
 
 def original_days(market: MarketData, symbol: str, days: pl.DataFrame) -> pl.DataFrame:
-    """Return days (date, prices, volume) as they were at the time."""
+    """Return days (date, prices in KRW, volume) as they were at the time."""
     if not isinstance(market, SplitMarket) or days.is_empty():
         return days
     factors = pl.Series([market.price_factor(symbol, day) for day in days["date"]])

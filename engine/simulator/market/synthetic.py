@@ -1,6 +1,6 @@
 """A market made up from a seed: any session of the calendar, always the same.
 
-One path of the index per session, five steps a minute, with volatility that clusters and is higher
+The index has one path a session, five steps a minute, with volatility that clusters and is higher
 at open and close; futures follow it with carry and noise of a tick, so contracts, index and options
 agree with each other. Stocks have paths of their own.
 """
@@ -22,12 +22,10 @@ from engine.market.sessions import Market, Session, previous_sessions
 from engine.market.symbols import Contract, Stock, front_month
 from engine.simulator.market.carry import carry
 from engine.simulator.market.data import BARS, INDEX, Stop, draws, instrument, minute_starts
+from engine.simulator.market.dice import Floats
 from engine.simulator.market.price_levels import index_close, stock_close, stock_profile
 
-Floats = NDArray[np.float64]
-
-# The after-market (docs/kis.md#sessions): 16:00-20:00, that is from half an hour after the closing
-# auction on.
+# The after-market (docs/kis.md#venues): from half an hour after the closing auction until 20:00.
 AFTER_MARKET_SINCE = date(2026, 9, 14)
 AFTER_CLOSE = timedelta(minutes=30)
 AFTER_MARKET_ENDS = time(20)
@@ -35,7 +33,7 @@ AFTER_MARKET_BARS = 40
 AFTER_MARKET_NOISE = 0.001  # of the price, a step
 STEPS = 5  # steps of the path within a minute
 FRONT_VOLUME = {"KOSPI200": 210_000, "MINI_KOSPI200": 120_000, "KOSDAQ150": 60_000}
-MANY_TRADES = 40  # in a minute: from here on none is without a trade
+MANY_TRADES = 40  # expected in a minute: with more, none is left without a trade
 LOT = 2.0  # contracts in an average trade
 LOT_KRW = 300_000  # worth of an average trade of a stock
 BACK_SHARE = 0.004  # of the front contract's volume, for the one behind it
@@ -75,7 +73,7 @@ class SyntheticMarket:
         return _ohlc(grid, np.round(path, 2)).select(list(INDEX))
 
     def _ends_of_night(self, underlying: str, night: Session) -> tuple[float, float]:
-        """Return the price at which the day before the night closes, and the day after opens."""
+        """Return the index at the close of the day before the night, and at the next open."""
         close = index_close(self.seed, underlying, night.date)
         try:
             following = sessions.session(Market.DERIVATIVES, night.trading_day)
@@ -106,7 +104,7 @@ def _day_before(session: Session) -> date:
 def _after_market(
     bars: pl.DataFrame, session: Session, random: np.random.Generator, ticks: Ticks
 ) -> pl.DataFrame:
-    """Return trades around the closing price until 20:00, in some minutes, the last one too."""
+    """Return bars (BARS) around the closing price in some minutes until 20:00, the last one too."""
     if bars.is_empty():
         return bars
     first = session.last_stamp + AFTER_CLOSE
@@ -135,10 +133,13 @@ def _day_path(
     noise: float = 0.012,
     opening_noise: float = 0.002,
 ) -> Floats:
-    """Return minutes x STEPS prices from an open gapped off `first` to exactly `last`."""
+    """Return prices, shape (minutes, STEPS), from an open some way off `first` to exactly `last`.
+
+    `gap` is the share of the day's move that the open takes.
+    """
     opening = np.log(last / first) * gap + random.normal(0, opening_noise)
     clusters = np.exp(0.25 * _smooth(random, minutes))
-    steps = random.standard_normal((minutes, STEPS)) * (_u_shape(minutes) * clusters)[:, None]
+    steps = random.standard_normal((minutes, STEPS)) * (u_shape(minutes) * clusters)[:, None]
     walk = np.cumsum(steps.ravel())
     walk *= noise / np.sqrt(minutes * STEPS)
     along = np.linspace(0, 1, walk.size)
@@ -151,7 +152,8 @@ def _smooth(random: np.random.Generator, minutes: int, width: int = 20) -> Float
     return np.asarray(np.convolve(raw, np.ones(width), "valid") / np.sqrt(width) * 2)
 
 
-def _u_shape(minutes: int) -> Floats:
+def u_shape(minutes: int) -> Floats:
+    """Return how busy each minute of a session is: more at the open and towards the close."""
     along = np.linspace(0, 1, minutes)
     return 0.7 + 1.3 * np.exp(-along * 12) + 0.6 * np.exp((along - 1) * 15)
 
@@ -171,12 +173,12 @@ def _ohlc(grid: pl.Series, path: Floats) -> pl.DataFrame:
 def _volume(
     random: np.random.Generator, grid: pl.Series, session: Session, per_day: float, lot: float
 ) -> NDArray[np.int64]:
-    """Return volume per bar: U-shaped, uneven, the auction with some 2 % of the day.
+    """Return volume per bar: more at both ends, uneven, some 2 % of the day in the auction.
 
-    `lot` is the size of an average trade: where fewer than a few fit into a minute, some minutes
-    have none.
+    `lot` is the size of an average trade: where a minute has room for a few only, some minutes have
+    none.
     """
-    shape = _u_shape(grid.len()) * np.exp(random.normal(0, 0.55, grid.len()))
+    shape = u_shape(grid.len()) * np.exp(random.normal(0, 0.55, grid.len()))
     shape *= per_day / shape.sum()
     if session.auction is not None:
         shape[-1] = per_day * 0.02
@@ -227,12 +229,12 @@ def _finish_bars(
 
 @lru_cache(maxsize=16)
 def prices_on_ticks(ticks: Ticks) -> tuple[pl.Expr, ...]:
-    """Round the four prices of bars to ticks: these cost more to build than to run."""
+    """Round the four prices of bars to ticks; kept, since they cost more to build than to run."""
     return tuple(column_on_ticks(pl.col(name), ticks) for name in PRICES)
 
 
 def column_on_ticks(price: pl.Expr, ticks: Ticks) -> pl.Expr:
-    """Round to ticks, in whole hundredths so that 1100.05 is 1100.05."""
+    """Round a price to ticks, at least one; in whole hundredths, so that 1100.05 is 1100.05."""
     hundredths = pl.lit(max(1, round(ticks[0][1] * 100)))
     for start, tick in ticks[1:]:
         hundredths = pl.when(price >= start).then(round(tick * 100)).otherwise(hundredths)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from engine.market.products import Ticks
 from engine.simulator.market.dice import Floats
-
-Ticks = Sequence[tuple[float, float]]  # (from this price on, tick), ascending
 
 
 def on_ticks(price: Floats, ticks: Ticks) -> Floats:
@@ -24,11 +21,12 @@ def next_price(price: Floats, ticks: Ticks, count: int = 1) -> Floats:
 
 def previous_price(price: Floats, ticks: Ticks, count: int = 1) -> Floats:
     """Return the price `count` ticks lower; 0 below the lowest, as KIS writes where nobody bids."""
-    step = _hundredths(price - 1e-6, ticks)  # 2,000 KRW is left by a tick of 1, not of 5
+    step = _hundredths(price - 1e-6, ticks)  # down from 2,000 KRW the tick is 1, not 5
     return np.asarray(np.maximum(np.round(price - count * step / 100, 2), 0.0))
 
 
 def _hundredths(price: Floats, ticks: Ticks) -> Floats:
+    """Return the tick at each price, in hundredths."""
     starts = np.array([start for start, _ in ticks])
     steps = np.array([max(1.0, round(tick * 100)) for _, tick in ticks])
     return np.asarray(steps[np.maximum(np.searchsorted(starts, price, side="right") - 1, 0)])

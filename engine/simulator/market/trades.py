@@ -4,14 +4,13 @@ The first trade of a bar has its open, the last its close, one each touches high
 sizes sum to its volume. Between those the price walks on ticks. What the trades are depends only on
 symbol, session and minute: a bar has the same trades whichever other bars the session has.
 
-Some bars no trades can give: two contracts cannot be traded at four prices. Such a bar has no
-trades here, but its volume counts for the sums of the day, so whoever reads the feed sees that
-something is missing and asks elsewhere. A bar of volume 0 has no trades and is not a bar.
+No trades can give some bars: two contracts cannot be traded at four prices. Such a bar has no
+trades here, but its volume counts in the sums of the day, so a client of the feed sees that
+something is missing and asks by REST. A bar of volume 0 has no trades and is not a bar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.columns import PRICES
+from engine.market.products import Ticks
 from engine.market.sessions import Session
 from engine.market.symbols import Option
 from engine.simulator.market.data import instrument
@@ -30,13 +30,13 @@ from engine.simulator.market.ticks import next_price, on_ticks, previous_price
 Bools = NDArray[np.bool_]
 
 MOST_TRADES = 120  # a minute; real futures have up to some thousand
-OPTION_TRADES = 30  # of an option: a feed may carry dozens of them
+OPTION_TRADES = 30  # the same for an option: a feed may carry dozens of options
 MOST_MOMENTS = 40  # of a minute at which something trades: an order often meets several others
-LOT = 2  # contracts or shares of an average trade, where there are not too many of them
-MILLISECONDS = 60_000  # of a minute
 OPTION_MOMENTS = 10
+LOT = 2  # contracts or shares of an average trade, unless that makes too many trades
+MILLISECONDS = 60_000  # of a minute
 AUCTION_LASTS = 30_000  # milliseconds within which an auction's price is made
-AUCTION_SHARE = 0.2  # of the first minute's volume is the opening auction's, roughly
+AUCTION_SHARE = 0.2  # of the first minute's volume, roughly: the opening auction's
 
 TRADES = pl.Schema(
     [
@@ -45,8 +45,8 @@ TRADES = pl.Schema(
         ("moment", pl.Int64()),  # number of the moment within the minute: one order's trades
         ("price", pl.Float64()),  # index points; stocks KRW
         ("size", pl.Int64()),  # contracts or shares
-        ("side", pl.String()),  # B: the buyer came to the ask, S; null in auctions
-        ("day_volume", pl.Int64()),  # this trade included, as all sums
+        ("side", pl.String()),  # B: the buyer came to the ask, S: the seller to the bid; else null
+        ("day_volume", pl.Int64()),  # this trade included, as in all sums
         ("day_turnover", pl.Int64()),  # KRW
         ("day_bought", pl.Int64()),
         ("day_sold", pl.Int64()),
@@ -59,7 +59,7 @@ TRADES = pl.Schema(
 
 
 class _Bars(NamedTuple):
-    """Bars as arrays; `number` is the minute of the session, by which everything is drawn."""
+    """Bars as arrays; `number` is the minute of the session, on which all draws depend."""
 
     number: Ints
     opened: Floats
@@ -139,7 +139,7 @@ class _SessionBars:
 def turnover_of_bars(symbol: str, session: Session, bars: pl.DataFrame) -> pl.Series:
     """Return the turnover (KRW) of each of a session's bars: the sum of its trades, price × size.
 
-    Of a bar that no trades can give, its volume at its close.
+    For a bar that no trades can give it is the volume at the close.
     """
     digest = hash(tuple(column.to_numpy().tobytes() for column in bars))
     return _turnover(_SessionBars(symbol, session, digest, bars))
@@ -160,7 +160,7 @@ def _turnover(wanted: _SessionBars) -> pl.Series:
 
 
 def bars_without_trades(bars: pl.DataFrame) -> pl.DataFrame:
-    """Return the bars that no trades can give: fewer contracts than different prices to touch."""
+    """Return the bars that no trades can give: their volume is smaller than the trades needed."""
     opened, high, low, close = (bars[name].to_numpy() for name in PRICES)
     volume = bars["volume"].to_numpy()
     return bars.filter(pl.Series(~_possible(opened, high, low, close, volume) & (volume > 0)))
@@ -203,7 +203,7 @@ def _rows(bars: _Bars, most: int) -> _Rows:
     return _Rows(bar, place, count[bar], bars.number[bar])
 
 
-def _prices(bars: _Bars, rows: _Rows, ticks: Sequence[tuple[float, float]], key: object) -> Floats:
+def _prices(bars: _Bars, rows: _Rows, ticks: Ticks, key: object) -> Floats:
     """Walk from open to close by way of both extremes; the bar's own prices are kept exactly."""
     places, prices = _turning_points(bars, rows, key)
     # The segment between two turning points in which each trade lies.
@@ -309,9 +309,9 @@ def _sides(bars: _Bars, rows: _Rows, price: Floats, key: object) -> Ints:
 
 
 def _best_quotes(
-    price: Floats, side: Ints, ticks: Sequence[tuple[float, float]], rows: _Rows, key: object
+    price: Floats, side: Ints, ticks: Ticks, rows: _Rows, key: object
 ) -> dict[str, NDArray[np.float64] | Ints]:
-    """Return the best quotes after each trade: who buys does so at the ask, a tick over the bid."""
+    """Return the best quotes after each trade: buyers pay the ask, which is a tick over the bid."""
     at_bid = side < 0
     sizes = {
         name: 1 + np.floor(90 * uniforms((key, name), rows.number, rows.place) ** 2).astype("i8")
@@ -325,13 +325,13 @@ def _best_quotes(
 
 
 def _sums_without_trades(bars: _Bars, multiplier: int) -> tuple[Ints, Ints]:
-    """Return volume and turnover (KRW) by each bar's start of bars that have no trades."""
+    """Return volume and turnover (KRW), up to the start of each bar, of bars without trades."""
     lost, money = _lost(bars, multiplier)
     return np.cumsum(lost) - lost, np.cumsum(money) - money
 
 
 def _lost(bars: _Bars, multiplier: int) -> tuple[Ints, Ints]:
-    """Return volume and turnover (KRW) of each bar that has no trades, 0 of the others."""
+    """Return volume and turnover (KRW) of each bar that has no trades, 0 for the others."""
     prices = (bars.opened, bars.high, bars.low, bars.close)
     lost = np.where(_possible(*prices, bars.volume), 0, bars.volume)
     money = np.rint(lost * np.nan_to_num(bars.close) * multiplier).astype("i8")

@@ -1,8 +1,8 @@
-"""Bars of stocks at Nextrade, and of both exchanges together, beside what a market has of KRX.
+"""Bars of stocks at Nextrade, and of both exchanges together, made of a market's bars at KRX.
 
-Nextrade follows KRX: its prices lie around KRX's of the minute, before KRX's open around its first
-price, with volumes of its own. Both together are what was traded in a minute at either: the sum of
-the volumes, the higher high, the lower low.
+Nextrade follows KRX: its prices lie around KRX's of the minute, before KRX's open around KRX's
+first price, with volumes of its own. Both together are what was traded in a minute at either: the
+sum of the volumes, the higher high, the lower low.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from engine.market.sessions import Market, Session
 from engine.simulator.market.data import BARS, MarketData, draws, instrument, open_session
 from engine.simulator.market.synthetic import column_on_ticks
 
-NOISE = 0.0008  # of a price against KRX's
-SHARE = 0.3  # of KRX's volume a minute
-IDLE = 0.08  # of the minutes are without a trade
-LEAST = 4  # shares in a minute that has any: each price of a bar is one trade at least
+NOISE = 0.0008  # how far a price is off KRX's, as a share of it
+SHARE = 0.3  # of KRX's average volume in a minute
+IDLE = 0.08  # share of the minutes without a trade
+LEAST = 4  # shares in a minute with trades: each of a bar's four prices may take one
 
 
 def venue_bars(market: MarketData, stock: str, session: Session) -> pl.DataFrame:
-    """Return BARS of a stock in a session of Nextrade (NXT) or of both exchanges (UNIFIED)."""
+    """Return a stock's bars (BARS) in a session of Nextrade (NXT) or both exchanges (UNIFIED)."""
     krx = market.bars(stock, open_session(Market.STOCKS, session.date))
     nextrade = _nextrade(krx, stock, session)
     return nextrade if session.market is Market.NXT else together(krx, nextrade)
 
 
 def together(krx: pl.DataFrame, nextrade: pl.DataFrame) -> pl.DataFrame:
-    """Return BARS of what either has, oldest first; KRX's trades are the first of their minute."""
+    """Return the bars of both together, oldest first; KRX trades first in each minute."""
     return (
         pl.concat([krx.select(list(BARS)), nextrade.select(list(BARS))])
         .group_by("label", maintain_order=True)

@@ -1,4 +1,4 @@
-"""Quotations as tables: a TR, its path, its fields as expressions over frames of the market."""
+"""Quotations as tables: each a TR, its path, and its fields as expressions over frames."""
 
 from engine.simulator.quotations import (
     derivative_tables,

@@ -39,7 +39,7 @@ NOTHING = Expected(0.0, 0.0)
 def expected_price(
     exchange: SimulatedExchange, symbol: str, market: Market, now: datetime
 ) -> Expected:
-    """Return what the auction under way is expected to give."""
+    """Return price and volume that the running auction is expected to have; NOTHING without one."""
     for auction in _auctions(exchange.today(symbol, market, now)):
         if auction.starts <= now < auction.ends:
             return _expected(symbol, auction, now)
@@ -60,7 +60,7 @@ def expected_prices(
 
 
 def auction_steps(rows: SessionRows | None, symbol: str) -> Iterator[tuple[datetime, Expected]]:
-    """Yield what a session's auctions are expected to give, each time that it changes."""
+    """Yield what a session's auctions are expected to give, with the time, whenever it changes."""
     for auction in _auctions(rows):
         moment = auction.starts
         while moment < auction.ends:
@@ -85,7 +85,7 @@ def _auctions(rows: SessionRows | None) -> Iterator[_Auction]:
 
 
 def _expected(symbol: str, auction: _Auction, moment: datetime) -> Expected:
-    """Return the expectation: it comes ever nearer to what the auction gives."""
+    """Return the expectation at a moment: it comes ever nearer to what the auction will give."""
     done = (moment - auction.starts) / (auction.ends - auction.starts)
     off = draws("expected", symbol, moment.replace(microsecond=0)).uniform(-WANDER, WANDER)
     price = auction.price * (1 + off * (1 - done))

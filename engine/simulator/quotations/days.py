@@ -30,9 +30,9 @@ Day = tuple[date, float, float, float, float, float, float]
 
 
 def asked_span(query: Query, now: datetime) -> tuple[date, date]:
-    """Return the first and last day asked for; the first may be 10101, the year 1 to some clients.
+    """Return the first and last day asked for, none of them older than what KIS keeps.
 
-    Nothing is older than what KIS keeps.
+    Some clients write the first as 10101, a date of the year 1.
     """
     text = query["FID_INPUT_DATE_1"]
     first = asked_day(text.zfill(8) if text else "", now)
@@ -50,7 +50,7 @@ def session_days(first: date, last: date, now: datetime) -> list[date]:
 
 
 def sessions_until(day: date, count: int, market: Market = Market.STOCKS) -> list[date]:
-    """Return a market's last sessions until the day, newest first; itself if it is one."""
+    """Return a market's last sessions, newest first, the day itself included if it is one."""
     try:
         own = [day] if session(market, day) else []
         return [*own, *reversed(previous_sessions(market, day, count - len(own)))]
@@ -61,7 +61,10 @@ def sessions_until(day: date, count: int, market: Market = Market.STOCKS) -> lis
 def symbol_days(
     exchange: SimulatedExchange, symbol: str, dates: list[date], now: datetime
 ) -> pl.DataFrame:
-    """Return the days of a stock or future in `DAYS`, in the order of `dates`; today so far."""
+    """Return the days of a stock or future in `DAYS`, in the order of `dates`; today's so far.
+
+    Turnover is in KIS's unit: KRW for stocks, thousand KRW for derivatives.
+    """
     market = instrument(symbol).market
     rows = [
         _today(exchange, symbol, market, now)
@@ -104,7 +107,10 @@ def _day(exchange: SimulatedExchange, symbol: str, market: Market, day: date) ->
 
 
 def periods(days: pl.DataFrame, period: str) -> pl.DataFrame:
-    """Return days, weeks, months or years, newest first, with `before`: the close before."""
+    """Return days, weeks, months or years (D, W, M, Y), at most LIMIT, newest first.
+
+    `before` and `volume_before` are close and volume of the period before.
+    """
     if days.is_empty():
         return days.with_columns(before=pl.lit(None, pl.Float64), volume_before=pl.lit(0.0))
     grouped = (

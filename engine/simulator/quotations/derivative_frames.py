@@ -115,7 +115,7 @@ def days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFra
 
 
 def expected(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return what the auctions of a future so far were expected to give, newest first."""
+    """Return what a future's auctions of today were expected to give so far, newest first."""
     found = _asked_instrument(query, now)
     if not isinstance(found, Contract):
         return pl.DataFrame()

@@ -36,7 +36,7 @@ def _net_of(kind: str) -> Columns:
 
 
 def _flows_of(kind: str) -> Columns:
-    """Give the six fields of a kind of investor: sold, bought, net of quantity and amount."""
+    """Return the six fields of a kind of investor: sold, bought and net, in quantity and amount."""
     return {
         f"{kind}_seln_vol": whole(f"{kind}_sold_volume"),
         f"{kind}_shnu_vol": whole(f"{kind}_bought_volume"),

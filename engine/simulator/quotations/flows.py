@@ -1,8 +1,8 @@
 """Who bought and sold: investors by kind, minute by minute and day by day.
 
 In each minute the volume of the market is divided twice, among sellers and among buyers. So sums of
-the day only grow, what all bought is what all sold is the volume of the market, and the net flows
-add up to nothing.
+the day only grow, all kinds together have bought and sold the volume of the market, and the net
+flows add up to zero.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from engine.market.products import KOSDAQ150, KOSPI200, MINI_KOSPI200, Product, 
 from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kept import kept_by_owner
-from engine.simulator.market.chain_day import Floats
 from engine.simulator.market.data import draws, minute_starts, open_session
+from engine.simulator.market.dice import Floats
 from engine.simulator.market.listing import futures, maturities
 from engine.simulator.query import Query, asked_day, fits
 from engine.simulator.quotations.days import sessions_until
 from engine.simulator.quotations.index_frames import index_day, index_now
 from engine.simulator.quotations.stock_frames import short_days
 
-# Share of the trade: individuals take what the rounding leaves.
+# Share of all trading; individuals (prsn) take what the others leave.
 KINDS = {
     "frgn": 0.3,
     "scrt": 0.07,
@@ -145,7 +145,7 @@ def _options_traded(exchange: SimulatedExchange, series: str, side: str, day: da
 
 
 def investor_days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return the flows of a stock market, a day a row, newest first, with its index."""
+    """Return the flows of a stock market with its index: a row for each day, newest first."""
     market = query["FID_INPUT_ISCD_1"]
     code = STOCK_MARKETS.get(market, "")
     if not code:
@@ -162,7 +162,7 @@ def investor_days(exchange: SimulatedExchange, query: Query, now: datetime) -> p
 
 
 def stock_investor_days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return individuals, foreigners and institutions in a stock, a day a row, newest first."""
+    """Return the flows of all kinds of investors in a stock: a row for each day, newest first."""
     if not fits(query["FID_INPUT_ISCD"], query["FID_COND_MRKT_DIV_CODE"]):
         return pl.DataFrame()
     days = short_days(exchange, {**query, "FID_PERIOD_DIV_CODE": "D"}, now)

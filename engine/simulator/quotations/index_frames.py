@@ -28,18 +28,18 @@ from engine.simulator.quotations.days import asked_span, periods, session_days, 
 from engine.simulator.refusals import wrong_field
 
 ROWS = 102  # minutes an answer
-AFTER_OPEN = 0.4  # of the volume of an auction that is there at its beginning
+EXPECTED_SHARE = 0.4  # of the volume traded by the auction's end: what it is expected to have
 DAYS = 100
 
 
 class Index(NamedTuple):
-    """An index: whose points it follows, how many times, thousand shares and million KRW a day."""
+    """A share index: it is `factor` times one of the market's two indices, its `underlying`."""
 
     name: str
     underlying: str
     factor: float
-    volume: float
-    turnover: float
+    volume: float  # a day, thousand shares
+    turnover: float  # a day, million KRW
 
 
 INDICES = {
@@ -52,7 +52,7 @@ INDICES = {
 
 @kept_by_owner(512)
 def index_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
-    """Return every minute from the stocks' open on: label, prices, and sums of the day by then."""
+    """Return every minute from the stocks' open on: label, prices, volume and turnover so far."""
     index, hours = INDICES[code], open_session(Market.STOCKS, day)
     whole = exchange.market.index(index.underlying, open_session(Market.DERIVATIVES, day))
     size = float(draws("index volume", code, day).normal(1, 0.15))
@@ -67,7 +67,7 @@ def index_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame
 
 
 def _minutes(exchange: SimulatedExchange, code: str, now: datetime) -> pl.DataFrame:
-    """Return today's finished minutes; before the first the whole last day."""
+    """Return today's finished minutes; before there is one, all of the session before."""
     for day in sessions_until(now.date(), 2):
         minutes = index_day(exchange, code, day)
         finished = minutes.filter(pl.col("label") + MINUTE <= now)
@@ -123,7 +123,7 @@ def _before(exchange: SimulatedExchange, code: str, day: date) -> float:
 
 
 def minute_rows(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return 102 minutes, newest first; the first is the one still running.
+    """Return at most 102 minutes, newest first; the first is the one still running.
 
     FID_INPUT_HOUR_1 is a step in seconds (30 and 60: a minute) or a time of day.
     """
@@ -199,7 +199,7 @@ def _days(exchange: SimulatedExchange, code: str, dates: list[date], now: dateti
 
 @kept_by_owner(2048)
 def _whole_day(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
-    """Return a day that is over; a table of thirty days, each with its year, asks for it often."""
+    """Return a day that is over; kept, since each day of a table needs those of its year."""
     return _day_until(exchange, code, day, datetime.combine(day + timedelta(days=1), time()))
 
 
@@ -241,7 +241,7 @@ def _periods(
 
 
 def expected_trend(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return the index expected of an auction: every ten seconds so far, newest first."""
+    """Return the index that an auction is expected to give: every ten seconds, newest first."""
     code = query["FID_INPUT_ISCD"]
     hours = _stock_hours(now.date())
     if code not in INDICES or hours is None or hours.auction is None:
@@ -261,7 +261,7 @@ def expected_trend(exchange: SimulatedExchange, query: Query, now: datetime) -> 
         {
             "hour": [f"{moment:%H%M%S}" for moment in moments],
             "price": [final * (1 + o * (1 - d)) for o, d in zip(off, done, strict=True)],
-            "volume": [float(int(volume * AFTER_OPEN * d)) for d in done],
+            "volume": [float(int(volume * EXPECTED_SHARE * d)) for d in done],
             "before": [_before(exchange, code, now.date())] * len(moments),
         }
     ).reverse()

@@ -1,4 +1,4 @@
-"""Quotations of programme trading: by minute, and by day with whose account it was for."""
+"""Quotations of programme trading: by minute, and by day and account (customers, members)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ABSENT = {
 
 
 def traded(kind: str, account: str, side: str, unit: str) -> pl.Expr:
-    """Give what a kind of programme (whol: both) sold or bought for an account."""
+    """Return what a kind of programme (whol: both) sold or bought for an account."""
     if kind == "whol":
         return pl.sum_horizontal(traded(k, account, side, unit) for k in frames.SHARES)
     both, customers = pl.col(f"{kind}_{side}_{unit}"), pl.col(f"{kind}_{side}_{unit}_customers")
@@ -44,7 +44,7 @@ def traded(kind: str, account: str, side: str, unit: str) -> pl.Expr:
 
 
 def _rate_name(kind: str, account: str, side: str, ending: str) -> str:
-    """Name a share of the market as KIS does: the sums are spelled smtm and shun there."""
+    """Name a share of the market as KIS does: it spells smtn smtm there, and shnu shun."""
     if account != "smtn":
         return f"{kind}_{account}_{side}_{ending}_rate"
     side = "shun" if side == "shnu" else side
@@ -52,7 +52,7 @@ def _rate_name(kind: str, account: str, side: str, ending: str) -> str:
 
 
 def _days_of(kind: str, account: str) -> Columns:
-    """Give sold, bought and net of a kind of programme for an account, with their shares."""
+    """Return sold, bought and net of a kind of programme for an account, with their shares."""
     columns: dict[str, pl.Expr] = {}
     for ending, unit in _UNITS.items():
         sides = {kis: traded(kind, account, ours, unit) for kis, ours in _SIDES.items()}
@@ -65,7 +65,7 @@ def _days_of(kind: str, account: str) -> Columns:
 
 
 def _minutes_of(kind: str) -> Columns:
-    """Give sold, bought and net of a kind of programme in money, with their shares."""
+    """Return sold, bought and net of a kind of programme in money, with their shares."""
     sold, bought = (traded(kind, "smtn", side, "amount") for side in frames.SIDES)
     net = bought - sold
     return {

@@ -16,8 +16,8 @@ from engine.market.hours import MINUTE
 from engine.market.sessions import Market, session
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.kept import kept_by_owner
-from engine.simulator.market.chain_day import Floats
 from engine.simulator.market.data import draws, open_session
+from engine.simulator.market.dice import Floats
 from engine.simulator.query import Query
 from engine.simulator.quotations.days import asked_span, session_days
 from engine.simulator.quotations.index_frames import INDICES, index_day, index_now
@@ -33,10 +33,10 @@ _UNITS = {"volume": "volume", "amount": "turnover"}  # of a programme's trading,
 
 @kept_by_owner(256)
 def programme_minutes(exchange: SimulatedExchange, code: str, day: date) -> pl.DataFrame:
-    """Return the sums of the day by the end of each minute, of the market of an index.
+    """Return the sums of the day by the end of each minute, for the market of an index.
 
     Beside the columns of `index_day`: {arbt,nabt}_{sold,bought}_{volume,amount}, thousand shares
-    and million KRW, and the same of customers alone with _customers behind.
+    and million KRW, and with _customers appended the same of customers alone.
     """
     hours = open_session(Market.STOCKS, day)
     minutes = index_day(exchange, code, day).filter(pl.col("label") < hours.last_stamp)

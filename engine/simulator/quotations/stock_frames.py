@@ -9,7 +9,7 @@ import polars as pl
 from engine.market.sessions import Market
 from engine.simulator.exchange import SimulatedExchange
 from engine.simulator.market.data import draws, instrument
-from engine.simulator.market.price_levels import STOCKS, stock_profile
+from engine.simulator.market.price_levels import ON_KOSDAQ, STOCKS, stock_profile
 from engine.simulator.market.split import original_days
 from engine.simulator.query import Query, asked_day, fits
 from engine.simulator.quotations.auctions import expected_price, expected_prices
@@ -28,8 +28,7 @@ MOST_STOCKS = 30  # in a call for several
 LIMIT = 0.3  # of the close before
 TRADES = 30
 DAILY = 30  # rows of the short list of days
-TO_THE_PAST = 365
-KOSDAQ = {"247540", "196170", "900110"}  # of the stocks with a name
+YEAR = 365  # days that weeks and months go back
 
 
 def one_stock(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
@@ -40,7 +39,7 @@ def one_stock(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.Da
 
 
 def several_stocks(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return up to 30 stocks, in the order asked for; a code that is unknown is left out."""
+    """Return up to 30 stocks in the order asked for; see `stocks`. Unknown codes are left out."""
     numbers = range(1, MOST_STOCKS + 1)
     asked = [
         (query.get(f"FID_INPUT_ISCD_{n}", ""), query.get(f"FID_COND_MRKT_DIV_CODE_{n}", ""))
@@ -50,12 +49,12 @@ def several_stocks(exchange: SimulatedExchange, query: Query, now: datetime) -> 
 
 
 def named_stocks(exchange: SimulatedExchange, now: datetime) -> pl.DataFrame:
-    """Return the stocks that have a name: the simulated market as far as it is listed."""
+    """Return the stocks that have a real name: what stands for a whole market here."""
     return stocks(exchange, list(STOCKS), now)
 
 
 def stocks(exchange: SimulatedExchange, symbols: list[str], now: datetime) -> pl.DataFrame:
-    """Return a row a stock: prices in KRW, volumes in shares, turnover in KRW; the book."""
+    """Return a row for each stock with its book: prices and turnover in KRW, volumes in shares."""
     rows = [_stock(exchange, symbol, now) for symbol in symbols]
     return pl.DataFrame([row for row in rows if row])
 
@@ -80,7 +79,7 @@ def _stock(
     return {
         "code": symbol,
         "name": name,
-        "market": "KOSDAQ" if symbol in KOSDAQ else "KOSPI",
+        "market": "KOSDAQ" if symbol in ON_KOSDAQ else "KOSPI",
         "hour": f"{now:%H%M%S}",
         "date": f"{now:%Y%m%d}",
         **_stopped(exchange, symbol, now),
@@ -108,7 +107,7 @@ def _stock(
 
 
 def _stopped(exchange: SimulatedExchange, symbol: str, now: datetime) -> dict[str, str]:
-    """Return KIS's words for whether trading of the stock is stopped at the moment."""
+    """Return KIS's codes for whether trading of the stock is stopped now."""
     rows = exchange.today(symbol, Market.STOCKS, now)
     stops = exchange.stops(symbol, rows.session) if rows else []
     kinds = {stop.kind for stop in stops if stop.begin <= now < stop.end}
@@ -122,7 +121,7 @@ def _stopped(exchange: SimulatedExchange, symbol: str, now: datetime) -> dict[st
 def _levels(
     symbol: str, price: float, upper: float, lower: float
 ) -> tuple[list[float], list[float]]:
-    """Return ten prices a side, on ticks, 0 beyond the limits of the day."""
+    """Return ten prices on each side, on ticks; 0 beyond the day's limits."""
     stock = instrument(symbol)
     asks, bids = [], []
     ask = bid = price
@@ -135,7 +134,7 @@ def _levels(
 
 
 def trades(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return the last trades, newest first: one a minute, at its end."""
+    """Return the last trades, newest first: one for each minute with trades, at its end."""
     stock = one_stock(exchange, query, now)
     if stock.is_empty():
         return stock
@@ -159,7 +158,7 @@ def trades(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataF
 def short_days(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
     """Return the last 30 days, weeks or months of a stock, newest first."""
     period = query["FID_PERIOD_DIV_CODE"]
-    count = DAILY if period == "D" else TO_THE_PAST * 5 // 7
+    count = DAILY if period == "D" else YEAR * 5 // 7
     return _stock_periods(exchange, query, sessions_until(now.date(), count + 1), now).head(DAILY)
 
 
@@ -205,8 +204,8 @@ def closing_prices(exchange: SimulatedExchange, query: Query, now: datetime) -> 
     return found.filter(pl.col("expected") > 0, pl.col("market").is_in(wanted))
 
 
-def halts(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
-    """Return the interruptions (VI) of today: of named stocks, or of the one asked for."""
+def interruptions(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFrame:
+    """Return today's interruptions (VI): of the stock asked for, else of `named_stocks`."""
     if asked_day(query["FID_INPUT_DATE_1"], now) != now.date():
         return pl.DataFrame()
     wanted = {"K": "KOSPI", "Q": "KOSDAQ"}.get(query["FID_MRKT_CLS_CODE"])
@@ -218,18 +217,18 @@ def halts(exchange: SimulatedExchange, query: Query, now: datetime) -> pl.DataFr
         today = exchange.today(stock["code"], Market.STOCKS, now)
         if today is None or wanted not in {None, stock["market"]}:
             continue
-        for begin, end in _interruptions(exchange, today, now):
+        for begin, end in _known_interruptions(exchange, today, now):
             price = today.bars.filter(pl.col("label") == begin)["close"][0]
             lasts = "000000" if now < end else f"{end:%H%M%S}"
             times = {"started": f"{begin:%H%M%S}", "ended": lasts}
-            rows.append(stock | times | {"halted_at": price})
+            rows.append(stock | times | {"interrupted_at": price})
     return pl.DataFrame(rows)
 
 
-def _interruptions(
+def _known_interruptions(
     exchange: SimulatedExchange, today: SessionRows, now: datetime
 ) -> list[tuple[datetime, datetime]]:
-    """Return begin and end of the VI whose minute is over."""
+    """Return begin and end of each VI that began at least a minute ago."""
     stops = exchange.stops(today.symbol, today.session)
     is_known = now - timedelta(minutes=1)
     return [(s.begin, s.end) for s in stops if s.kind == "vi" and s.begin <= is_known]

@@ -47,7 +47,7 @@ _DATE = text("date")
 
 
 def _extreme(high: str, low: str, rate: str) -> Columns:
-    """Give the highest and lowest price of a span: what the last two days know of it."""
+    """Return the highest and lowest price of a span, as far as the last two days have it."""
     return {
         high: whole(_HIGHEST),
         f"{high.removeprefix('stck_')}_{rate}": share(pl.col("price") - _HIGHEST, _HIGHEST),
@@ -258,7 +258,7 @@ TREND: Columns = {
     **CHANGE,
     "acml_vol": whole("volume"),
 }
-HALTS: Columns = {
+INTERRUPTIONS: Columns = {
     "hts_kor_isnm": text("name"),
     "mksc_shrn_iscd": text("code"),
     "vi_cls_code": pl.when(pl.col("ended") == "000000").then(pl.lit("Y")).otherwise(pl.lit("N")),
@@ -266,9 +266,9 @@ HALTS: Columns = {
     "cntg_vi_hour": text("started"),
     "vi_cncl_hour": text("ended"),
     **same("1", "vi_kind_code"),
-    "vi_prc": whole("halted_at"),
+    "vi_prc": whole("interrupted_at"),
     "vi_stnd_prc": whole("open"),
-    "vi_dprt": share(pl.col("halted_at") - pl.col("open"), "open"),
+    "vi_dprt": share(pl.col("interrupted_at") - pl.col("open"), "open"),
     **same("0", "vi_dmc_stnd_prc"),
     **same("0.00", "vi_dmc_dprt"),
     **same("1", "vi_count"),
@@ -342,6 +342,6 @@ TABLES = (
             "FID_TRGT_CLS_CODE",
             "FID_TRGT_EXLS_CLS_CODE",
         ),
-        (Block("output", frames.halts, HALTS),),
+        (Block("output", frames.interruptions, INTERRUPTIONS),),
     ),
 )

@@ -1,7 +1,7 @@
-"""How a quotation is written down: blocks of an answer, each with its source and its columns.
+"""How a quotation is defined: blocks of an answer, each with its source and its columns.
 
-A source makes a frame of numbers as of now, a column turns them into KIS's text. So an endpoint is
-a row of a table, and a field that KIS adds is a line.
+A source returns a frame of numbers as of now; a column turns them into KIS's text. So a new
+endpoint is one entry in a table, and a new field is one line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 
 from engine.simulator.exchange import SimulatedExchange
-from engine.simulator.kis_format import OK, fixed_text
+from engine.simulator.kis_format import OK, fixed_text, sign_text
 from engine.simulator.query import Query
 
 Source = Callable[[SimulatedExchange, Query, datetime], pl.DataFrame]
@@ -24,7 +24,7 @@ Columns = Mapping[str, pl.Expr]
 
 @dataclass(frozen=True)
 class Block:
-    """A part of an answer, `output` …: a list of rows, or one row alone."""
+    """A part of an answer, such as `output1`: a list of rows, or one row alone."""
 
     name: str
     source: Source
@@ -66,30 +66,28 @@ def cents(value: str | pl.Expr) -> pl.Expr:
 
 
 def share(part: str | pl.Expr, total: str | pl.Expr) -> pl.Expr:
-    """Write how many per cent a part is of a total, 0.00 of nothing."""
+    """Write a part in per cent of a total; 0.00 if the total is 0."""
     ratio = _expr(part) / _expr(total) * 100
     return cents(pl.when(_expr(total) == 0).then(0.0).otherwise(ratio))
 
 
 def sign(move: str | pl.Expr) -> pl.Expr:
     """Write KIS's code of a change: 2 up, 3 none, 5 down."""
-    value = _expr(move)
-    up_or_down = pl.when(value > 0).then(pl.lit("2")).otherwise(pl.lit("5"))
-    return pl.when(value.abs() < 0.005).then(pl.lit("3")).otherwise(up_or_down)
+    return sign_text(_expr(move))
 
 
 def text(name: str) -> pl.Expr:
-    """Give a column that is text already."""
+    """Return a column that is text already."""
     return pl.col(name)
 
 
 def same(value: str, *names: str) -> dict[str, pl.Expr]:
-    """Give fields that are the same in every answer: what no simulated market knows."""
+    """Return fields with one value in every answer: the simulated market does not know them."""
     return {name: pl.lit(value) for name in names}
 
 
 def numbered(names: Iterable[str], counts: range, column: Callable[[str, int], pl.Expr]) -> Columns:
-    """Give fields with a running number: askp1, askp2 …"""
+    """Return fields with a running number: askp1, askp2 …"""
     return {f"{name}{n}": column(name, n) for name in names for n in counts}
 
 

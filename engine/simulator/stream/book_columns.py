@@ -1,13 +1,14 @@
-"""What KIS writes of a book: prices and sizes of each level, the fields of each TR in its order."""
+"""What KIS writes about a book: prices and sizes by level, the fields of each TR in its order."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
+from engine.market.products import Ticks
 from engine.simulator.kis_format import exact_text
 from engine.simulator.market.dice import uniforms
-from engine.simulator.market.ticks import Ticks, next_price, previous_price
+from engine.simulator.market.ticks import next_price, previous_price
 from engine.simulator.quotations.table import Columns, same, text, whole
 
 SIDES = ("ask", "bid")
@@ -16,9 +17,9 @@ LARGEST = 120  # contracts or shares that wait at a level beyond the best
 
 
 def with_levels(rows: pl.DataFrame, ticks: Ticks, levels: int, key: object) -> pl.DataFrame:
-    """Add ask1, bid1, ask_size1, … as columns: the best as after the trade, the others behind it.
+    """Add columns ask1, bid1, ask_size1, …: the best level as after the trade, others behind it.
 
-    A bid that would be below the first tick is 0, with nothing waiting, as KIS writes no bid.
+    A bid below the first tick is 0 with size 0, which is how KIS writes that there is none.
     """
     number = rows["day_volume"].to_numpy()
     step = {"ask": next_price, "bid": previous_price}
@@ -35,7 +36,7 @@ def with_levels(rows: pl.DataFrame, ticks: Ticks, levels: int, key: object) -> p
 
 
 def _levels(pattern: str, column: str, levels: int, decimals: int | None = None) -> Columns:
-    """Give a field for each level; `pattern` and `column` have their number appended."""
+    """Return a field for each level, whose number is appended to `pattern` and `column`."""
     return {
         f"{pattern}{n}": whole(f"{column}{n}")
         if decimals is None
@@ -45,7 +46,7 @@ def _levels(pattern: str, column: str, levels: int, decimals: int | None = None)
 
 
 def _orders(field: str, column: str, levels: int) -> Columns:
-    """Give how many orders wait at each level: two contracts in each, roughly."""
+    """Return how many orders wait at each level: one for two contracts, roughly."""
     return {f"{field}{n}": whole((pl.col(f"{column}{n}") + 1) // 2) for n in range(1, levels + 1)}
 
 

@@ -56,7 +56,7 @@ _OF_STOCKS = {  # what is written of a whole session of the stock market, by TR
 
 
 class ClientConnection:
-    """Serves one WebSocket."""
+    """Serves the WebSocket of one client."""
 
     def __init__(self, hub: Hub, request: web.BaseRequest) -> None:
         self._hub = hub
@@ -157,7 +157,7 @@ class ClientConnection:
     # What the server sends
 
     async def _send(self, text: str) -> None:
-        """Send a text; cut the client off if it has not read so much that it never will."""
+        """Send a text; cut the client off if too much of what was sent has not been read."""
         transport = self._request.transport
         if transport is None or self._socket.closed:
             return
@@ -171,7 +171,7 @@ class ClientConnection:
             await self._socket.send_str(text)
 
     async def cut(self, *, politely: bool = False) -> None:
-        """End the connection, with KIS's word of parting or without one."""
+        """End the connection; `politely`: with a close frame."""
         self._hub.counts["cuts"] += 1
         self._has_cut = True
         if self._key:
@@ -203,7 +203,7 @@ class ClientConnection:
                 await self._send(pingpong(self._clock.now()))
 
     async def _send_frames(self, tr_id: str, symbol: str) -> None:
-        """Send a registration's frames, each when it leaves, from now on."""
+        """Send the frames of a registration from now on, each at its time."""
         registered_at = self._clock.now()
         async for frame in self._frames(tr_id, symbol):
             if frame.leaves_at < registered_at:

@@ -1,4 +1,4 @@
-"""A session's trades with all that their frames say: sums, extremes, open interest, greeks."""
+"""A session's trades with all that their frames tell: sums, extremes, open interest, greeks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _hour(column: str, day: date) -> pl.Expr:
 def _close_before(
     exchange: SimulatedExchange, symbol: str, session: Session
 ) -> tuple[float, float]:
-    """Return close and volume of the session before; of an untraded contract its fair price."""
+    """Return close and volume of the session before; for an untraded contract its fair price, 0."""
     before = exchange.session_before(symbol, session.market, session.date)
     if before is not None and before.labels:
         last = before.so_far.row(-1, named=True)
@@ -119,9 +119,9 @@ def _with_hours(rows: pl.DataFrame) -> pl.DataFrame:
 def with_greeks(
     exchange: SimulatedExchange, rows: pl.DataFrame, session: Session, code: str
 ) -> pl.DataFrame:
-    """Add to an option's trades what board and single quote say of it at that moment.
+    """Add to an option's trades what board and single quote say about it at that moment.
 
-    That is the state at the end of the last whole minute; of the first minute that at its own end.
+    That is the state at the end of the last whole minute; in the first minute that at its own end.
     """
     listing = exchange.options.find(code, session.date)
     if listing is None or rows.is_empty():

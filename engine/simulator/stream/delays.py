@@ -1,8 +1,8 @@
-"""When a frame of something that happened leaves the simulator.
+"""When the frame of an event leaves the simulator.
 
-Measured from the whole seconds of the exchange's time, KIS's frames are received after 0.5 s in the
-median, 0.9 s (p90) and 1.0 s (p99): that is what truncation to seconds makes of a delay of a few
-milliseconds. At worst 4.2 s were seen: for some seconds a day nothing comes, then all at once.
+KIS's frames are received 0.5 s (p50), 0.9 s (p90) and 1.0 s (p99) after the exchange's time, which
+is cut off to whole seconds: a true delay of a few milliseconds looks like that. At worst 4.2 s were
+seen: for some seconds a day nothing comes, then all at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MINUTE = 60_000
 
 
 def departures(happened_at: pl.Series, seed: int) -> pl.Series:
-    """Return when the frames of these moments leave, never before one that happened earlier.
+    """Return when the frames of these moments leave, none before that of an earlier moment.
 
     All symbols stall together, as they come from one server.
     """

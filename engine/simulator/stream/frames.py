@@ -1,7 +1,7 @@
-"""Trades and books → the texts of frames: `0|TR|NNN|field^field^…`, one or several records each.
+"""Trades and books to the texts of frames: `0|TR|NNN|field^field^…`, one or several records each.
 
-The trades of one moment are one frame, in their order. Of books only the newest of each fifth of a
-second is sent, and only if something was traded in it.
+The trades of one moment are one frame, in their order. Of books only the newest in each fifth of a
+second is sent, and only if something was traded in that time.
 """
 
 from __future__ import annotations

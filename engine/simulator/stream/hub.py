@@ -24,9 +24,9 @@ class Limits:
 
 
 class Hub:
-    """Shared by the connections. `counts` is what happened: connections, frames, answers by code.
+    """What the connections share. `counts` counts connections, frames, and answers by code.
 
-    A connection is known here as an object, by identity.
+    A connection is any object here, told from others by identity.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Hub:
         self._owners: dict[str, object] = {}  # connections by app key
 
     def refusal(self, connection: object, asked: Registration) -> str | None:
-        """Return the code with which a registration is refused before it is looked at, or None.
+        """Return the code with which a message is refused before its TR is read; None if it is not.
 
         The first registration takes the app key for the connection; another one has to wait.
         """

@@ -1,7 +1,7 @@
-"""Frames of H0STMKO0: what KIS tells of a stock's trading when it stops, and when it goes on.
+"""Frames of H0STMKO0: that trading of a stock, or of the whole market, stops and goes on.
 
-They are sent with the registration of a stock, also for what stops the whole market. A record has
-no time of the exchange (docs/kis.md#halts).
+They are sent for each registered stock, also about what stops the whole market. A record has no
+time of the exchange (docs/kis.md#halts).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIDECARS = {True: ("387", "388"), False: ("397", "398")}  # by whether prices ha
 def state_frames(exchange: SimulatedExchange, symbol: str, session: Session) -> list[Frame]:
     """Return the frames of a stock's session, in the order in which they leave.
 
-    Each record has all that holds at its moment; that of a VI comes in the minute of the jump.
+    Each record tells all that holds at its moment; that of a VI comes in the minute of the jump.
     """
     stops = exchange.stops(symbol, session)
     moments = [
@@ -45,7 +45,7 @@ def state_frames(exchange: SimulatedExchange, symbol: str, session: Session) -> 
 
 
 def _code(stop: Stop, *, begins: bool) -> str:
-    """Return MKOP_CLS_CODE of a stop's begin or end; empty for one of a single stock."""
+    """Return MKOP_CLS_CODE for the begin or end of a stop; empty if it is of a single stock."""
     codes = {"circuit_breaker": BREAKERS, "sidecar": SIDECARS[stop.down]}.get(stop.kind, ("", ""))
     return codes[0 if begins else 1]
 

@@ -36,14 +36,14 @@ MESSAGES = {
     "OPSP9999": "JSON PARSING ERROR : invalid json format",
 }
 SUCCESS = frozenset({"OPSP0000", "OPSP0001"})
-# After these KIS does not listen any longer, whatever else comes.
+# After these KIS closes the connection.
 CLOSING = frozenset({"OPSP8996"})
 PINGPONG = "PINGPONG"
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What a client asks for: `is_wanted` is false to remove it. A TR and its key name it."""
+    """What a client asks for: to register a TR with a key, or (`is_wanted` false) to remove it."""
 
     tr_id: str
     tr_key: str

@@ -54,7 +54,7 @@ SERVICES = {
     )
 }
 TRADES = tuple(tr_id for tr_id, service in SERVICES.items() if not service.levels)
-# Registered like the others, but nothing is sent of them: KIS has more than a simulated market.
+# These can be registered like the others, but send nothing: the simulated market lacks their data.
 _SILENT = """
     H0EUANC0 H0NXCNT0 H0NXASP0 H0NXANC0 H0NXMKO0 H0NXPGM0 H0UNCNT0 H0UNASP0
     H0UNANC0 H0UNMKO0 H0UNPGM0 H0UPCNT0 H0UPANC0 H0STPGM0 H0STCNI0 H0STCNI9

@@ -1,7 +1,7 @@
-"""Frames of H0STANC0 and H0UPPGM0: what a stock's auctions are expected to give; programmes.
+"""Frames of H0STANC0 and H0UPPGM0: expected prices of a stock's auctions, programme trading.
 
 An expected price is sent each time that it changes, programme trading at the end of each minute.
-Both say what the REST answers of that moment say.
+Both agree with the REST answers of the same moment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _EXPECTATION = """
     PRDY_SMNS_HOUR_ACML_VOL_RATE HOUR_CLS_CODE MRKT_TRTM_CLS_CODE
 """
 EXPECTATION_FIELDS = _EXPECTATION.split()
-LEAD = max(BEFORE_OPEN.values())  # before the open the first auction begins
+LEAD = max(BEFORE_OPEN.values())  # how long before an open an auction may begin
 
 
 def expectation_frames(exchange: SimulatedExchange, symbol: str, session: Session) -> list[Frame]:
@@ -78,7 +78,7 @@ def _net(kind: str, account: str, unit: str) -> pl.Expr:
 
 
 def _each(ending: str, unit: str) -> Columns:
-    """Give what each kind of programme sold and bought for each account."""
+    """Return what each kind of programme sold and bought for each account."""
     return {
         f"{_KIS[kind]}_{kis}_{account.upper()}_{ending}": whole(traded(kind, account, side, unit))
         for kind in SHARES
@@ -88,7 +88,7 @@ def _each(ending: str, unit: str) -> Columns:
 
 
 def _sums(kind: str, account: str, names: tuple[tuple[str, str], ...]) -> Columns:
-    """Give sold, bought and net, volume and amount, each with its share of the market."""
+    """Return sold, bought and net, in volume and amount, each with its share of the market."""
     units = (("volume", "volume"), ("amount", "turnover"))
     values = [(traded(kind, account, side, unit), total) for side in SIDES for unit, total in units]
     values += [(_net(kind, account, unit), total) for unit, total in units]

@@ -1,14 +1,14 @@
-"""What KIS writes of a trade: the fields of each TR in its order, each as an expression.
+"""What KIS writes about a trade: the fields of each TR in its order, each as an expression.
 
-The expressions read the columns of `day_rows`. Fields that no simulated market knows are constant,
-as the real frames show them (docs/kis.md#websocket).
+The expressions read the columns of `day_rows`. Fields that the simulated market does not know have
+one value, that of real frames (docs/kis.md#websocket).
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from engine.simulator.kis_format import exact_text, fixed_text
+from engine.simulator.kis_format import INTRINSIC, OFF_THEORETICAL, exact_text, fixed_text
 from engine.simulator.quotations.table import (
     MOVE,
     PERCENT,
@@ -23,7 +23,7 @@ from engine.simulator.quotations.table import (
 )
 
 _PRICE = pl.col("price")
-_TRADED = pl.col("day_bought") + pl.col("day_sold")  # in auctions nobody comes to the other's price
+_TRADED = pl.col("day_bought") + pl.col("day_sold")  # without auctions, whose trades have no side
 _DYNAMIC_LIMIT = 0.01  # of the last price, up and down (docs/kis.md#websocket)
 
 
@@ -36,7 +36,7 @@ def _won(value: str) -> pl.Expr:
 
 
 def _against(reference: str, hour: str, name: str, vs: str) -> Columns:
-    """Give the three fields that compare the price with the day's open, high or low."""
+    """Return the three fields that compare the price with the day's open, high or low."""
     difference = _PRICE - pl.col(reference)
     move = whole(difference) if vs == "PRPR" else cents(difference)
     return {
@@ -121,17 +121,6 @@ FUTURE_TRADE: Columns = {
 }
 NIGHT_FUTURE_TRADE: Columns = {**_NIGHT_FUTURE_HEAD, **_DYNAMIC_LIMITS, **_LIMIT_STATE}
 
-_INTRINSIC = (
-    pl.when(pl.col("option_type") == "C")
-    .then(pl.col("spot") - pl.col("strike"))
-    .otherwise(pl.col("strike") - pl.col("spot"))
-    .clip(0, None)
-)
-_OFF = (
-    pl.when(pl.col("theoretical") < 0.005)
-    .then(9999.99)
-    .otherwise((_PRICE / pl.col("theoretical") - 1) * 100)
-)
 _NIGHT_OPTION_HEAD: Columns = {
     "OPTN_SHRN_ISCD": text("symbol"),
     "BSOP_HOUR": text("hour"),
@@ -148,8 +137,8 @@ _NIGHT_OPTION_HEAD: Columns = {
     **_POINTS_OF_DAY,
     **_RATE,
     "PRMM_VAL": _points("price"),
-    "INVL_VAL": cents(_INTRINSIC),
-    "TMVL_VAL": cents(_PRICE - _INTRINSIC),
+    "INVL_VAL": cents(INTRINSIC),
+    "TMVL_VAL": cents(_PRICE - INTRINSIC),
     "DELTA": fixed_text(pl.col("delta"), 4),
     "GAMA": fixed_text(pl.col("gamma"), 4),
     "VEGA": fixed_text(pl.col("vega"), 4),
@@ -161,7 +150,7 @@ _NIGHT_OPTION_HEAD: Columns = {
     "THPR_BASIS": pl.lit("0.00"),
     "UNAS_HIST_VLTL": fixed_text(pl.col("historical"), 4),
     **_STRENGTH,
-    "DPRT": cents(_OFF),
+    "DPRT": cents(OFF_THEORETICAL),
     "MRKT_BASIS": pl.lit("0.00"),
     "OPTN_ASKP1": _points("ask"),
     "OPTN_BIDP1": _points("bid"),
