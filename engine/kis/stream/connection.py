@@ -171,7 +171,12 @@ class StreamConnection:
                     await self._await_wish()
                     await self._await_allowance()
                     began = self._clock.now()
-                    ending = await self._connect(session)
+                    try:
+                        ending = await self._connect(session)
+                    except Exception as error:  # noqa: BLE001 - nobody waits for this task
+                        ending = _Ending(
+                            f"the connection crashed: {self._without_keys(repr(error))}"
+                        )
                     await self._wait_after(ending, self._clock.now() - began)
         finally:
             self._lock.release()
@@ -340,15 +345,17 @@ class StreamConnection:
         elif answer.verdict in _WORTH_A_LINE and answer.code not in self._told:
             self._told.add(answer.code)
             log.warning(
-                "⚠️ feed: %s is not registered: %s", answer.registration, self._words(answer)
+                "⚠️ feed: %s is not registered: %s",
+                answer.registration,
+                self._without_keys(f"{answer.text} ({answer.code})"),
             )
         if answer.verdict is Verdict.APPROVAL_UNKNOWN:
             self._unknown_key = unknown_key or self._approval_key
             self._changed.set()
         return _ENDINGS.get(answer.verdict)
 
-    def _words(self, answer: StreamAnswer) -> str:
-        return without_secrets(self._approvals.secrets(), f"{answer.text} ({answer.code})")
+    def _without_keys(self, text: str) -> str:
+        return without_secrets(self._approvals.secrets(), text)
 
     async def _tend(self, socket: aiohttp.ClientWebSocketResponse) -> _Ending:
         """Register what is wanted, one after another, and look whether data comes."""

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.clock import VirtualClock
+from engine.kis.stream import connection as connection_module
+from engine.kis.stream.messages import registration_of_frame
+from engine.kis.stream.registrations import StreamRegistration
 from tests.engine.kis.stream.connections import MANY, most_in_ten_minutes
 from tests.engine.kis.stream.sample_frames import FIRST_FUTURE
 from tests.engine.kis.stream.stream_server import (
@@ -134,3 +137,32 @@ async def test_a_refused_app_key_ends_in_a_long_wait(
     assert server.connections == []
     assert KEY not in caplog.text
     assert SECRET not in caplog.text
+
+
+async def test_a_crash_in_reading_costs_a_line_and_a_new_connection(
+    server: StreamServer,
+    clock: VirtualClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody waits for the connection's task: an error that nobody foresaw would end it unseen."""
+    crashed: list[str] = []
+
+    def crash_once(text: str) -> StreamRegistration | None:
+        if not crashed:
+            crashed.append(text)
+            raise RuntimeError("nobody has foreseen it")
+        return registration_of_frame(text)
+
+    monkeypatch.setattr(connection_module, "registration_of_frame", crash_once)
+    async with open_connection(server, tmp_path) as connection:
+        await clock.sleep(1)
+        await server.send(FIRST_FUTURE)
+        await clock.sleep(1)
+        assert connection.state.why_not(FUTURE) is not None
+        await clock.sleep(60)
+        assert connection.state.why_not(FUTURE) is None
+        assert len(server.connections) == 2
+        assert [text for _, text in await connection.take()] == [FIRST_FUTURE]
+    assert "feed: the connection crashed: RuntimeError('nobody has foreseen it')" in caplog.text
