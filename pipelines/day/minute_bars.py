@@ -21,6 +21,7 @@ from engine.clock import floor_minute
 from engine.columns import TIME
 from engine.features.ticks import NEEDED, bars_from_trades, distinct_trades
 from engine.few_rows import collect_few
+from engine.market.hours import MINUTE
 from engine.market.sessions import Session
 from engine.market.symbols import parse
 
@@ -47,6 +48,9 @@ class MinuteBars:
         self._given: set[tuple[Any, ...]] = set()  # rows of FEED_BARS
         self._since = min(session.opens for session in sessions.values())  # kept from then on
         self._forgotten = self._since
+        # Minutes before that lack trades which were let go; `until` may go back to them: another
+        # connection is behind, or the machine's clock was set.
+        self._whole_from = self._since
         self._stamp = self._in_hours(lambda one: one.stamp_of_trade(pl.col("traded_at")))
         self._newest: dict[str, int] = {}  # minute of each symbol's newest trade, from 1970 on
         self._codes = pa.array(list(sessions), pa.string())
@@ -104,11 +108,14 @@ class MinuteBars:
         """
         session = self._sessions[symbol]
         is_over = session.finished_at(stamp) <= until or later == symbol
-        return is_over and session.label_of(stamp) >= self._since
+        return is_over and session.label_of(stamp) >= max(self._since, self._whole_from)
 
     def forget(self) -> None:
         """Let go of the trades that no bar needs any more, once a minute: nobody waits for it."""
         if self._since != self._forgotten:
+            gone = self._kept["traded_at"].filter(self._kept["traded_at"] < self._since).max()
+            if isinstance(gone, datetime):
+                self._whole_from = max(self._whole_from, floor_minute(gone) + MINUTE)
             self._kept = _still_needed(self._kept, self._since)
             self._forgotten = self._since
 

@@ -139,3 +139,31 @@ def test_whatever_the_pieces_the_bars_are_those_of_all_trades_at_once(steps, pie
     given_bars.append(piecewise.finished(end))
     newest = pl.concat(given_bars).unique(["symbol", "timestamp"], keep="last").sort("timestamp")
     assert newest.equals(wanted)
+
+
+def test_a_time_that_goes_back_gives_no_bar_of_what_was_let_go_again(minutes: MinuteBars) -> None:
+    """The clock closes a minute; then a frame of a slow connection says an earlier time."""
+    minutes.add(trades(("08:45:00", 340.0, 5, 5), ("08:45:30", 341.0, 1, 6)))
+    minutes.add(trades(("08:46:30", 341.0, 1, 7)))
+    assert shown(minutes.finished(at("08:47:00")))[0] == ("08:46", "A01612", 6, True)
+    for minute in ("08:48", "08:49", "08:50"):
+        minutes.finished(at(f"{minute}:00"))
+        minutes.forget()
+    assert shown(minutes.finished(at("08:46:00"))) == []
+    assert shown(minutes.finished(at("08:51:00"))) == []
+    assert shown(minutes.finished(at("08:52:00"))) == []
+
+
+def test_a_clock_that_was_an_hour_ahead_for_a_while_costs_no_later_minute(
+    minutes: MinuteBars,
+) -> None:
+    minutes.add(trades(("08:45:00", 340.0, 5, 5)))
+    minutes.finished(at("09:45:00"))
+    minutes.forget()
+    minutes.add(trades(("08:46:10", 341.0, 1, 6), ("08:47:10", 341.0, 1, 7)))
+    assert shown(minutes.finished(at("08:47:09"))) == []
+    minutes.add(trades(("08:48:10", 341.0, 1, 8)))
+    assert shown(minutes.finished(at("08:48:09"))) == [
+        ("08:47", "A01612", 1, True),
+        ("08:48", "A01612", 1, True),
+    ]
