@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from engine.clock import Clock
 from engine.errors import InputError
+from engine.market.nights import session_of
 from pipelines.texts import Texts
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 QUEUE_SIZE = 100  # messages; nobody reads more than that at once
 SEND_TIMEOUT = 30.0  # seconds for one message to one service
 DRAIN_TIMEOUT = 10.0  # seconds at the end for what is still queued
-MAX_AGE = timedelta(minutes=5)  # older signals are not told: a restart computes the day again
+MAX_AGE = timedelta(minutes=5)  # of signals from before a start, which computes the day again
 
 # In its own log lines apprise shows the addresses, which hold passwords.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
@@ -127,13 +128,15 @@ class SignalNews:
     """Finds the news in a strategy's rows: the trade signal has just turned.
 
     A signal that goes on for an hour is one event, and so is one that is computed again because a
-    bar was corrected.
+    bar was corrected. One that comes late, as after KIS was away, is told if it still stands.
     """
 
     def __init__(self, clock: Clock, t: Texts) -> None:
         self._clock = clock
         self._t = t
-        self._last: dict[tuple[str, str], tuple[datetime, int]] = {}
+        self._begun = clock.now()  # what was before, an earlier run has told
+        # The last trade signal, by strategy and symbol: its stamp, session and side.
+        self._last: dict[tuple[str, str], tuple[datetime, date, int]] = {}
 
     def events(self, strategy: str, rows: pl.DataFrame) -> list[Event]:
         """Return the news in rows (as `LiveWindow.push` gives them) of one symbol; log them.
@@ -152,21 +155,23 @@ class SignalNews:
         return found
 
     def _news(self, strategy: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
-        traded = rows.filter(pl.col("trade_signal") != 0).sort("timestamp")
+        session = session_of(pl.col("symbol"), pl.col("timestamp")).alias("session")
+        traded = rows.filter(pl.col("trade_signal") != 0).sort("timestamp").with_columns(session)
         if traded.is_empty():
             return []
         key = (strategy, traded["symbol"][0])
-        since, side = self._last.get(key, (datetime(1, 1, 1), 0))
+        since, day, side = self._last.get(key, (datetime(1, 1, 1), date(1, 1, 1), 0))
         fresh = traded.filter(pl.col("timestamp") > since)
         if fresh.is_empty():
             return []
-        self._last[key] = (fresh["timestamp"][-1], fresh["trade_signal"][-1])
-        day = pl.col("timestamp").dt.date()
+        self._last[key] = fresh.select("timestamp", "session", "trade_signal").row(-1)
         before = pl.col("trade_signal").shift(1, fill_value=side)
-        another_day = day != day.shift(1, fill_value=since.date())
-        turned = (pl.col("trade_signal") != before) | another_day
+        another = pl.col("session") != pl.col("session").shift(1, fill_value=day)
+        turns = fresh.filter((pl.col("trade_signal") != before) | another)
         recent = pl.col("timestamp") >= self._clock.now() - MAX_AGE
-        return fresh.filter(turned & recent).to_dicts()
+        stands = pl.col("timestamp") == pl.col("timestamp").last()
+        news = turns.filter(recent | (stands & (pl.col("timestamp") > self._begun)))
+        return news.to_dicts()
 
 
 def _signal(t: Texts, strategy: str, row: dict[str, Any]) -> Event:

@@ -162,6 +162,37 @@ def test_each_day_begins_anew() -> None:
     assert len(news(rows(1), now=NOON, watcher=watcher)) == 1
 
 
+async def test_a_turn_that_comes_late_is_told_while_it_stands() -> None:
+    """KIS or the database was away, or the machine slept: nobody else has told it."""
+    clock = VirtualClock(NOON)
+    watcher = SignalNews(clock, EN)
+    assert len(watcher.events("dolpha1", rows(1))) == 1
+    await clock.sleep(1800)
+    late = rows(-1, 1, -1, -1, start=NOON + timedelta(minutes=5))
+    (told,) = watcher.events("dolpha1", late)
+    assert "SHORT" in told.title
+    assert "12:15" in told.body, "the last turn, when it was"
+    assert watcher.events("dolpha1", late) == []
+
+
+def test_a_position_that_goes_on_over_midnight_is_no_news() -> None:
+    night = rows(1, 1, 1, start=NOON.replace(hour=23, minute=55)).with_columns(
+        symbol=pl.lit("A01612_NIGHT")
+    )
+    assert len(news(night, now=NOON + timedelta(hours=11, minutes=50))) == 1
+
+
+def test_each_night_begins_anew() -> None:
+    watcher = SignalNews(VirtualClock(NOON), EN)
+    nights = [
+        rows(1, start=NOON + timedelta(days=day, hours=13)).with_columns(
+            symbol=pl.lit("A01612_NIGHT")
+        )
+        for day in (0, 1)
+    ]
+    assert [len(news(night, now=NOON, watcher=watcher)) for night in nights] == [1, 1]
+
+
 def test_without_bands_the_message_says_so() -> None:
     bare = rows(1).with_columns(ub=None, lb=None)
     assert "no bands" in SignalNews(VirtualClock(NOON), EN).events("x", bare)[0].body
