@@ -1,7 +1,8 @@
 """Features of minute bars, as Polars expressions over any number of symbols and sessions at once.
 
 All of them read the frame that `in_order` returns: sorted by symbol and time, one row a bar. A
-session is the date of its bars' stamps. No expression looks at a later row than its own.
+session is the date of its bars' stamps, a night the date on which it begins. No expression looks at
+a later row than its own.
 
 Floating point sums depend on the order of their terms. Sums over a window therefore add exactly the
 window's values, oldest first, and never update a running total: the same bars give the same bits,
@@ -21,6 +22,7 @@ from operator import add
 import polars as pl
 
 from engine.columns import BARS, PRICES
+from engine.market.nights import session_of
 
 _MINUTES = 4096  # room for the minutes of two days
 _DATES = 1 << 17  # room for dates until 2328
@@ -29,7 +31,7 @@ _DATES = 1 << 17  # room for dates until 2328
 def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     """Return the bars sorted by symbol and time, one row a bar, with the columns features read.
 
-    These are `session` (its date), `minute_of_hour` (of its stamp), `session_number` (from 1, one
+    These are `session` (its date, see `engine.market.nights`), `minute_of_hour` (of its stamp), `session_number` (from 1, one
     count for all symbols), `session_start` (row of the session's first bar), `bar_number` (from 1,
     in its symbol) and `previous_close` (of the bar before, also across sessions; null at the
     symbol's first bar).
@@ -46,7 +48,7 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
         .sort("symbol", "timestamp", maintain_order=True)
         .filter(_differs("timestamp", -1) | _differs("symbol", -1))
         .with_columns(
-            pl.col("timestamp").dt.date().alias("session"),
+            session_of(pl.col("symbol"), pl.col("timestamp")).alias("session"),
             pl.col("timestamp").dt.minute().alias("minute_of_hour"),
         )
         .with_columns(

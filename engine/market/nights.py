@@ -31,6 +31,11 @@ def session_of(symbol: pl.Expr, stamp: pl.Expr) -> pl.Expr:
     return pl.when(is_night(symbol)).then(evening).otherwise(stamp.dt.date())
 
 
+def session_date(symbol: str, stamp: datetime) -> date:
+    """Return the date of the session that a stamp of one symbol belongs to."""
+    return (stamp - HALF_DAY if symbol.endswith(NIGHT_SUFFIX) else stamp).date()
+
+
 def session_begins(symbol: str, day: date) -> datetime:
     """Return the moment from which on a symbol's stamps belong to a day's session, or a later one.
 

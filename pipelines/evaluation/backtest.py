@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.errors import InputError
 from engine.history.bar_file_times import BarTimes
+from engine.market.nights import session_of
 from engine.settings import DataKind
 from pipelines.databases import open_reader
 from pipelines.evaluation.bars import read_bar_file, read_stored_bars
@@ -39,7 +40,8 @@ def read_bars(
         raise InputError(f"--from {start} is after --to {end}")
     if file:
         bars = read_bar_file(file, symbols, bar_times)
-        return (bars.filter(pl.col("timestamp").dt.date() <= end) if end else bars), file
+        session = session_of(pl.col("symbol"), pl.col("timestamp"))
+        return (bars.filter(session <= end) if end else bars), file
     warm_up = strategy.warm_up_sessions(params)
     with open_reader(database) as opened:
         bars = read_stored_bars(opened.url, symbols or ("A01",), start, end, warm_up=warm_up)

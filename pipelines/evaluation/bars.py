@@ -6,8 +6,8 @@ unadjusted, under the one name A01_FRONT. A contract's code means that contract'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time, timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +18,8 @@ from engine.history.bar_file import scan_bar_file
 from engine.history.bar_file_times import BarTimes, by_session
 from engine.history.scan import scan
 from engine.market import sessions
-from engine.market.symbols import FrontMonth, OptionChain, Symbol, parse
+from engine.market.nights import session_begins
+from engine.market.symbols import FrontMonth, FrontNight, OptionChain, Symbol, parse
 from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules
 
@@ -85,11 +86,16 @@ def symbol_with_bars(text: str) -> Symbol:
 
 
 def _stored_bars(url: str, symbol: Symbol, start: date, end: date) -> pl.DataFrame:
-    table = scan(symbol.table, url)
+    if isinstance(symbol, FrontNight):
+        raise InputError(f"{symbol} means several contracts: name one, such as A01612_NIGHT")
+    first = session_begins(symbol.code, start)
+    until = session_begins(symbol.code, end + timedelta(days=1))
+    in_time = pl.col("timestamp").is_between(first, until, closed="left")
+    table = scan(symbol.table, url).filter(in_time).select(list(BARS))
     if not isinstance(symbol, FrontMonth):
-        return _between(table, [symbol.code], start, end).collect()
+        return table.filter(pl.col("symbol") == symbol.code).collect()
     fronts = symbol.contracts(start, end)
-    bars = _between(table, fronts["symbol"], start, end).collect()
+    bars = table.filter(pl.col("symbol").is_in(fronts["symbol"].to_list())).collect()
     in_front = pl.col("timestamp").dt.date().is_between("first_day", "last_day")
     return (
         bars.join(fronts, on="symbol")
@@ -97,15 +103,6 @@ def _stored_bars(url: str, symbol: Symbol, start: date, end: date) -> pl.DataFra
         .select(list(BARS))
         .with_columns(pl.lit(symbol.code).alias("symbol"))
     )
-
-
-def _between(table: pl.LazyFrame, symbols: Iterable[str], start: date, end: date) -> pl.LazyFrame:
-    first = datetime.combine(start, time())
-    until = datetime.combine(end, time()) + timedelta(days=1)
-    return table.filter(
-        pl.col("symbol").is_in(list(symbols)),
-        pl.col("timestamp").is_between(first, until, closed="left"),
-    ).select(list(BARS))
 
 
 def warm_up_start(symbol: Symbol, start: date | None, count: int) -> date:

@@ -18,6 +18,7 @@ import polars as pl
 
 from engine.columns import BARS
 from engine.errors import InputError
+from engine.market.nights import HALF_DAY, session_of
 from engine.market.symbols import FrontMonth, FrontNight
 from engine.market.trading_days import rules
 from pipelines.evaluation.bars import symbol_with_bars, warm_up_start
@@ -37,13 +38,15 @@ class Lake:
     def read(self, symbols: Sequence[str]) -> pl.DataFrame:
         """Return BARS of some symbols, by symbol and time. Raises InputError."""
         begin = datetime.combine(self.first, time())
-        end = datetime.combine(self.last, time()) + timedelta(days=1)
+        end = datetime.combine(self.last, time()) + timedelta(days=1) + HALF_DAY
         symbol = pl.col("symbol")
+        session = session_of(symbol, pl.col("timestamp"))
         bars = (
             pl.scan_parquet(list(self.files), hive_partitioning=False)
             .filter(symbol.is_between(pl.lit(min(symbols)), pl.lit(max(symbols))))
             .filter(symbol.is_in(list(symbols)))
             .filter(pl.col("timestamp").is_between(begin, end, closed="left"))
+            .filter(session.is_between(self.first, self.last))
             .select(pl.col(name).cast(kind) for name, kind in BARS.items())
             .sort("symbol", "timestamp")
         )

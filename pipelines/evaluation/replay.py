@@ -12,6 +12,7 @@ import polars as pl
 from engine.errors import InputError
 from engine.history.scan import scan
 from engine.market.codes import is_derivative, product_prefix
+from engine.market.nights import session_of
 from engine.market.symbols import Contract, FrontMonth, Stock, Symbol, parse
 from engine.store import MergeCounts, Store
 from pipelines.evaluation.bars import read_stored_bars
@@ -20,6 +21,8 @@ from pipelines.evaluation.runners import evaluate_lake_on_ray
 from strategies.base import Params, Strategy, computed_columns, signal_batch
 from strategies.by_session import evaluate_sessions, sessions_between
 from strategies.comparison import differences
+
+_SESSION = session_of(pl.col("symbol"), pl.col("timestamp"))
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,11 @@ def replay_signals(
 
 
 def _sessions(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select("symbol", session=pl.col("timestamp").dt.date()).unique()
+    return rows.select("symbol", session=_SESSION).unique()
 
 
 def _in_sessions(rows: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    own = [pl.col("symbol"), pl.col("timestamp").dt.date()]
+    own = [pl.col("symbol"), _SESSION]
     return rows.join(wanted, left_on=own, right_on=["symbol", "session"], how="semi")
 
 

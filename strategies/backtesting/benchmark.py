@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 
+from engine.market.nights import session_of
 from engine.market.symbols import FrontMonth, parse
 from strategies.backtesting.rules import BacktestRules, terms
 from strategies.base import ENGINE
@@ -26,7 +27,7 @@ def buy_and_hold(bars: pl.DataFrame, daily: pl.DataFrame, rules: BacktestRules) 
     gain = moved.fill_null(pl.col("close") - pl.col("open")) * pl.col("multiplier")
     return (
         bars.lazy()
-        .with_columns(session=pl.col("timestamp").dt.date())
+        .with_columns(session=session_of(pl.col("symbol"), pl.col("timestamp")))
         .join(days.lazy(), on=["symbol", "session"])
         .join(terms(symbols).lazy(), on="symbol")
         .join(_rolls(daily).lazy(), on=["symbol", "session"], how="left")

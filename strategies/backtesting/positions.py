@@ -123,7 +123,9 @@ def _beside(market: pl.DataFrame, signals: pl.DataFrame) -> pl.DataFrame:
     keys = ["timestamp", "symbol"]
     if signals.height == market.height and all(signals[k].equals(market[k]) for k in keys):
         return market.hstack(signals.drop(keys))
-    return _with_ends(market.join(signals, on=keys, maintain_order="left"))
+    kept = market.join(signals, on=keys, maintain_order="left")
+    # What a bar that is left out moved belongs to the one after it; nothing is held into a session.
+    return _with_ends(kept.with_columns(previous_close=pl.col("close").shift(1)))
 
 
 def _with_ends(bars: pl.DataFrame) -> pl.DataFrame:

@@ -14,6 +14,7 @@ import polars as pl
 from engine.columns import BARS
 from engine.features import bars as bar
 from engine.market.hours import MINUTE
+from engine.market.nights import session_date
 from strategies.base import ENGINE
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params, sessions_needed
 from strategies.minutes_from_open import first_stamp, min_from_open
@@ -52,7 +53,8 @@ def bars_needed(
     `earlier` is the `history`; of it those at the same minutes are needed, too, for sigma_open.
     None: all are. Where too few sessions have the minute, sigma_open is that of minutes before.
     """
-    day, symbol = min(stamps).date(), session["symbol"][0]
+    symbol: str = session["symbol"][0]
+    day = session_date(symbol, min(stamps))
     first = first_stamp(symbol, day) or session.filter(bar.is_bar())["timestamp"].min()
     if not isinstance(first, datetime):
         return None

@@ -7,6 +7,7 @@ from datetime import datetime
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from strategies.backtesting.positions import positions, positions_by_signals
@@ -104,6 +105,19 @@ def test_an_open_position_is_a_trade_that_has_not_ended() -> None:
     assert (over["position"], over["next_position"], over["entry"]) == (0, 0, None)
     assert over["net"] == now["net"] - 0.05 * 250_000 * 2
     assert_frame_equal(trades_so_far(frames[False], rules), trades(frames[False], rules))
+
+
+@given(histories(symbols=("101W09",), **LONG), RULES, st.integers(0, 2**32 - 1))
+@settings(max_examples=examples(15))
+def test_what_bars_without_a_signal_moved_is_earned_all_the_same(
+    bars: pl.DataFrame, rules: BacktestRules, seed: int
+) -> None:
+    """Bars that a backfill brought later have no signal of the live day."""
+    signals = DOLPHA1.evaluate(bars.lazy(), PARAMS).collect()
+    given = signals.sample(fraction=0.7, seed=seed).sort("timestamp")
+    found = positions_by_signals(bars.lazy(), given.lazy(), PARAMS, rules)
+    net = standing_positions(found, rules)["net"].sum()
+    assert net == pytest.approx(trades(found, rules)["net"].sum(), abs=1e-3)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from engine.columns import PRICES
+from engine.market.nights import session_of
 from pipelines.reports.backtest.subject import Subject
 from strategies.backtesting.benchmark import buy_and_hold
 from strategies.base import ENGINE
@@ -33,7 +34,7 @@ def curves(subject: Subject, most: int = MOST_BARS) -> pl.DataFrame:
         subject.result.equity.lazy()
         .join(bars.lazy(), on=_KEY)
         .join(buy_and_hold(subject.bars, daily, subject.rules).lazy(), on=_KEY)
-        .with_columns(session=pl.col("timestamp").dt.date())
+        .with_columns(session=session_of(pl.col("symbol"), pl.col("timestamp")))
         .join(days.lazy(), on=["symbol", "session"])
         .sort(_KEY)
         .with_columns(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -77,6 +77,24 @@ async def test_the_database_gives_the_trades_of_the_file(
     assert_frame_equal(stored, read_bar_file(file), check_exact=True)
     own = read_stored_bars(database_url, ("101W12",), FIRST, LAST)
     assert own["timestamp"].min().date() == date(2025, 9, 12)
+
+
+async def test_nights_are_read_whole(store: Store, database_url: str) -> None:
+    days = [datetime(2026, 11, day) for day in (2, 3, 4)]
+    stamps = [day + timedelta(hours=hour) for day in days for hour in (5, 20, 29)]
+    bars = pl.DataFrame({"timestamp": stamps}).unique().with_columns(
+        symbol=pl.lit("A01612_NIGHT"),
+        **dict.fromkeys(("open", "high", "low", "close"), pl.lit(400.0)),
+        volume=pl.lit(1),
+        fetched_at=pl.datetime(2026, 11, 10, time_unit="us"),
+        source=pl.lit(schemas.REST),
+    )
+    await store.merge("futures_night_1m", schemas.conform(bars, schemas.FUTURES_BARS))
+    day = days[1].date()
+    found = read_stored_bars(database_url, ("A01612_NIGHT",), day, day)
+    assert found["timestamp"].to_list() == [datetime(2026, 11, 3, 20), datetime(2026, 11, 4, 5)]
+    with pytest.raises(InputError, match="A01_NIGHT means several contracts"):
+        read_stored_bars(database_url, ("A01_NIGHT",), day, day)
 
 
 async def test_t5_an_export_gives_the_bars_of_the_database(
