@@ -14,8 +14,10 @@ from typing import Any
 
 import polars as pl
 
+from engine.errors import CalendarRangeError
 from engine.market.nights import session_of
 from engine.market.sessions import Market, previous_sessions
+from engine.market.trading_days import rules
 from strategies.base import ENGINE, Params, Strategy, computed_columns
 
 
@@ -37,11 +39,19 @@ def evaluate_sessions(
 def _evaluate_session(
     strategy: Strategy[Any], params: Params, dated: pl.DataFrame, day: date
 ) -> pl.DataFrame:
-    warm_up = previous_sessions(Market.DERIVATIVES, day, strategy.warm_up_sessions(params))
-    first = min([*warm_up, day])
+    first = warm_up_begins(strategy, params, day)
     seen = dated.filter(pl.col("session").is_between(first, day)).lazy()
     is_of_day = session_of(pl.col("symbol"), pl.col("timestamp")) == day
     return strategy.evaluate(seen, params).filter(is_of_day).collect(engine=ENGINE)
+
+
+def warm_up_begins(strategy: Strategy[Any], params: Params, day: date) -> date:
+    """Return the first session that a session's signals need, but none before the calendar."""
+    try:
+        warm_up = previous_sessions(Market.DERIVATIVES, day, strategy.warm_up_sessions(params))
+    except CalendarRangeError:
+        return min(day, rules()["first_day"])
+    return min([*warm_up, day])
 
 
 def sessions_between(bars: pl.DataFrame, first: date, last: date) -> list[date]:

@@ -14,5 +14,9 @@ def turns(signals: pl.DataFrame) -> pl.DataFrame:
     in the same session changes nothing: positions are held until the opposite one.
     """
     given = signals.filter(pl.col("trade_signal") != 0).sort("symbol", "timestamp")
-    before = pl.col("trade_signal").shift(1).over("symbol", session_of(pl.col("symbol"), pl.col("timestamp")))
+    before = (
+        pl.col("trade_signal")
+        .shift(1)
+        .over("symbol", session_of(pl.col("symbol"), pl.col("timestamp")))
+    )
     return given.filter(pl.col("trade_signal").ne_missing(before))

@@ -106,13 +106,27 @@ def read_positions(
         for table, found in of_tables.items()
         for day in days
     ]
-    return positions_by_signals(
+    found = positions_by_signals(
         pl.concat([BARS.to_frame(), *bars]).lazy(),
         signals.lazy(),
         strategy.params(),
         rules,
         running=[s for s in symbols if any(not _is_over(s, day, now) for day in days)],
     )
+    return pl.concat(
+        [found.clear(), *map(_without_late_decisions, found.partition_by("symbol", "session"))]
+    )
+
+
+def _without_late_decisions(positions: pl.DataFrame) -> pl.DataFrame:
+    """Return one session's; what is decided with only its last bar left opens no position there."""
+    symbol, day = positions.select("symbol", "session").row(0)
+    session = parse(symbol).session(day)
+    if session is None:
+        return positions
+    is_late = pl.col("timestamp") >= session.stamps()[-2]
+    changes = pl.col("decided") != pl.col("position")
+    return positions.with_columns(decided=pl.when(is_late & changes).then(0).otherwise("decided"))
 
 
 def _span(day: date, now: datetime) -> str:

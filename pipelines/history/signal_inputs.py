@@ -12,11 +12,10 @@ from engine.columns import SESSION
 from engine.history.checks import RELATIONS
 from engine.history.queries import chain_dates, read_bars
 from engine.market.nights import chain_session_sql, session_of
-from engine.market.sessions import Market, previous_sessions
 from engine.store import Store
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from strategies.base import Strategy, computed_columns
-from strategies.by_session import evaluate_sessions
+from strategies.by_session import evaluate_sessions, warm_up_begins
 from strategies.registry import STRATEGIES
 
 
@@ -76,8 +75,7 @@ async def computed_signals(
         return pl.DataFrame(strategy.schema.empty_table()).drop("created_at")
     params = strategy.params()
     days = given["session"].unique().sort().to_list()
-    warm_up = previous_sessions(Market.DERIVATIVES, days[0], strategy.warm_up_sessions(params))
-    first = min([*warm_up, days[0]])
+    first = warm_up_begins(strategy, params, days[0])
     bars = await read_bars(store, given["symbol"].unique().to_list(), first, days[-1])
     rows = evaluate_sessions(strategy, params, bars, days).with_columns(
         session=session_of(pl.col("symbol"), pl.col("timestamp"))

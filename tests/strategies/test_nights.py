@@ -50,9 +50,11 @@ def test_a_night_gives_what_a_day_of_the_same_bars_does(
 
 
 def test_a_position_is_held_past_midnight_and_left_in_the_morning() -> None:
-    stamps = [
-        datetime(2026, 11, 2, 23, 58) + timedelta(minutes=n) for n in range(4)
-    ] + [datetime(2026, 11, 3, 6), datetime(2026, 11, 3, 18, 1), datetime(2026, 11, 3, 18, 2)]
+    stamps = [datetime(2026, 11, 2, 23, 58) + timedelta(minutes=n) for n in range(4)] + [
+        datetime(2026, 11, 3, 6),
+        datetime(2026, 11, 3, 18, 1),
+        datetime(2026, 11, 3, 18, 2),
+    ]
     opens = [400.0, 401.0, 402.0, 403.0, 404.0, 450.0, 451.0]
     bars = pl.DataFrame(
         {

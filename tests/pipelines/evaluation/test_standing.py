@@ -10,6 +10,7 @@ from functools import partial
 import polars as pl
 import pytest
 
+from engine.columns import BARS
 from engine.history.scan import query
 from pipelines.commands.main import main
 from pipelines.evaluation.bars import read_stored_bars
@@ -23,6 +24,7 @@ from tests.pipelines.conftest import DAY, FUTURE
 from tests.pipelines.reports.noon import Noon
 
 RULES = BacktestRules()
+DOLPHA1 = STRATEGIES["dolpha1"]
 END = datetime(2026, 11, 16, 15, 45)
 SEALED = END + timedelta(hours=1)
 
@@ -64,6 +66,21 @@ def test_position_and_profit_equal_the_backtest_of_the_day_minute_by_minute(
     assert over["net"] == pytest.approx(whole.daily["net"][0])
     traded = trades_so_far(positions_at(filled, name, SEALED), RULES)
     assert traded.equals(whole.trades)
+
+
+@pytest.mark.parametrize(("end", "held"), [("15:30", 1), ("15:35", 0)])
+def test_with_only_the_closing_auction_left_no_position_is_opened(end: str, held: int) -> None:
+    """As the backtest does: none is opened at a session's last bar."""
+    last = datetime.fromisoformat(f"2026-11-16 {end}")
+    stamps = [last - timedelta(minutes=n) for n in (2, 1, 0)]
+    bars = pl.DataFrame(
+        {"symbol": FUTURE, "timestamp": stamps, "open": 400.0, "high": 401.0, "low": 399.0},
+        schema_overrides={"timestamp": pl.Datetime("us")},
+    ).with_columns(close=pl.lit(400.0), volume=pl.lit(1, pl.Int64))
+    signals = bars.select("symbol", "timestamp", trade_signal=pl.Series([0, 0, 1]), ub=400, lb=390)
+    found = read_positions(lambda _: bars.select(list(BARS)), signals, DOLPHA1, last, RULES)
+    (now,) = standing_positions(found, RULES).rows(named=True)
+    assert (now["position"], now["next_position"]) == (0, held)
 
 
 def test_the_page_shows_position_and_profit_of_now(filled: str) -> None:
