@@ -87,6 +87,7 @@ def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
         expiry=_by_chain(chains, _expiry, pl.Datetime("us")),
         multiplier=_by_chain(chains, lambda one: float(_call(one).multiplier), pl.Float64()),
         underlying=_by_chain(chains, lambda one: _call(one).underlying, pl.String()),
+        series=_by_chain(chains, lambda one: one.series.name, pl.String()),
         future_tick=_by_chain(chains, _future_tick, pl.Float64()),
         cycle=_by_chain(chains, _cycle, pl.String()),
     )

@@ -31,7 +31,7 @@ _DATES = 1 << 17  # room for dates until 2328
 def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     """Return the bars sorted by symbol and time, one row a bar, with the columns features read.
 
-    These are `session` (its date, see `engine.market.nights`), `minute_of_hour` (of its stamp), `session_number` (from 1, one
+    These are `session` (its date), `minute_of_hour` (of its stamp), `session_number` (from 1, one
     count for all symbols), `session_start` (row of the session's first bar), `bar_number` (from 1,
     in its symbol) and `previous_close` (of the bar before, also across sessions; null at the
     symbol's first bar).

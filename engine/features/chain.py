@@ -62,6 +62,7 @@ _COLUMNS = pl.Schema(
         "underlying_expiry": pl.Datetime("us"),
         "multiplier": pl.Float64(),
         "underlying": pl.String(),
+        "series": pl.String(),
         "cycle": pl.String(),
         "future_tick": pl.Float64(),
         "trading_to_close": pl.Float64(),
@@ -90,13 +91,13 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
 
     `expiry` is when trading of the option ends (datetime, KST; see `black76.years`),
     `underlying_expiry` when that of the future ends whose price is given, NULL for the index;
-    `multiplier` is KRW per index point, `underlying` the name of the index, `cycle` monthly or
-    weekly, `future_tick` the smallest step of the future's price, index points; `trading_to_close`
-    and `trading_to_expiry` are the minutes of day sessions until the close of the day and until
-    trading of the option ends. Columns that the chain lacks are added as NULL, others are kept. A
-    strike or underlying_price that is not a positive number becomes NULL. What many functions ask
-    of a row is said once, in columns: `is_sound` (it has none of `row_findings`), `is_crossed` and
-    `market_price`.
+    `multiplier` is KRW per index point, `underlying` the name of the index, `series` that of the
+    option series (`engine.market.products.SERIES`), `cycle` monthly or weekly, `future_tick` the
+    smallest step of the future's price, index points; `trading_to_close` and `trading_to_expiry`
+    are the minutes of day sessions until the close of the day and until trading of the option ends.
+    Columns that the chain lacks are added as NULL, others are kept. A strike or underlying_price
+    that is not a positive number becomes NULL. What many functions ask of a row is said once, in
+    columns: `is_sound` (it has none of `row_findings`), `is_crossed` and `market_price`.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}

@@ -19,8 +19,8 @@ distribution, D the discount, sums over all contracts with their sign:
 | put_wall       | strike with the largest gamma exposure of puts         | index points        |
 
 Charm leaves interest out (delta on a future at an unchanged discount). Over all maturities the
-zero level is the forward of the nearest one, all moving by the same factor, and a wall is that of
-the maturity in which it is largest.
+zero level is the forward of the nearest one with exposures, all moving by the same factor, and a
+wall is that of the maturity in which it is largest.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
             * _factor_of_no_exposure(pl.concat([one["curve"], whole["curve"]]))
         )
         .join(_read_off(smiles, terms), on=SNAPSHOT, how="left")
-        .with_columns(modelled=pl.col("without") / pl.col("interest"))
+        .with_columns(
+            modelled=pl.when(pl.col("interest") > 0).then(pl.col("without") / pl.col("interest"))
+        )
         .select(OPTION_SURFACE.names)
         .sort(SNAPSHOT)
     )
@@ -157,8 +159,9 @@ def _over_all(one: pl.DataFrame) -> pl.DataFrame:
         .first()
         for name in ("call", "put")
     }
+    nearest = pl.col("forward").sort_by(pl.col("maturities") == 0, maintain_order=True)
     groups = one.group_by(_MINUTE, maintain_order=True).agg(
-        pl.col("forward").first(),
+        nearest.drop_nulls().first(),
         pl.col("maturities", "interest", "without").sum(),
         *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in _SUMS),
         pl.col("fetched_at").max(),

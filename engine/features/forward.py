@@ -51,6 +51,7 @@ from engine.features.chain import (
     MARKET_PRICE,
 )
 from engine.features.parity import parity_line
+from engine.market.products import SERIES, Ticks
 
 FEWEST_STRIKES = 3  # the median of three is right even if one is; fewer are the last resort
 WIDEST_QUOTE = 0.005  # of the strike; a wider one says less than the carried future
@@ -59,7 +60,6 @@ FRESH_FOR = timedelta(minutes=10)  # a last price without quotes; KOSPI200 moves
 AGING = timedelta(minutes=5)
 FORWARD_COLUMNS = ("forward", "forward_source", "forward_strikes")
 PARITY_COLUMNS = ("implied_rate", "implied_rate_error", "implied_dividend", "future_gap")
-_FINE, _COARSE, _FINE_BELOW = 0.01, 0.05, 10.0  # ticks of KOSPI200 options, and up to which price
 FRESH_PRICES = ("fresh", "tick", "fresh_error")
 _PAIRS, _PARITY = pl.col("_pairs"), pl.col("_parity")
 
@@ -110,9 +110,28 @@ def _with_fresh_prices(chain: pl.LazyFrame) -> pl.LazyFrame:
     """
     return (
         chain.with_columns(fresh=_fresh_price())
-        .with_columns(tick=pl.when(pl.col("fresh") < _FINE_BELOW).then(_FINE).otherwise(_COARSE))
+        .with_columns(tick=_tick())
         .with_columns(fresh_error=_fresh_error())
     )
+
+
+@cache
+def _tick() -> pl.Expr:
+    """Return the smallest step of the price `fresh` by the chain's series, else by KOSPI200's."""
+    usual = SERIES["KOSPI200"].call.ticks
+    tick = _step(usual)
+    for ticks in {series.call.ticks: None for series in SERIES.values()}:
+        names = [name for name, series in SERIES.items() if series.call.ticks == ticks]
+        if ticks != usual:
+            tick = pl.when(pl.col("series").is_in(names)).then(_step(ticks)).otherwise(tick)
+    return tick
+
+
+def _step(ticks: Ticks) -> pl.Expr:
+    step = pl.lit(float(ticks[0][1]))
+    for start, size in ticks[1:]:
+        step = pl.when(pl.col("fresh") < start).then(step).otherwise(float(size))
+    return step
 
 
 @cache

@@ -12,6 +12,7 @@ import pytest
 from engine.errors import InputError
 from engine.features.black76 import RATE
 from engine.market import trading_days
+from engine.market.products import SERIES, tick_size
 from engine.schemas import OPTION_CHAIN
 from pipelines.chains import chain_matrix, chain_with_greeks
 from tests.engine.features.conftest import board
@@ -50,6 +51,17 @@ def test_a_last_day_that_kis_closes_moves_the_end_of_the_chain() -> None:
     assert terms("202612_KOSPI200")[0].date() == LAST_DAY
     trading_days.learn_closed_days({LAST_DAY: False})
     assert terms("202612_KOSPI200")[0] == datetime(2026, 12, 9, 15, 20)
+
+
+@pytest.mark.parametrize("symbol", SERIES)
+def test_a_price_moves_by_the_ticks_of_its_own_series(symbol: str) -> None:
+    maturity = "261101" if "WEEKLY" in symbol else "202612"
+    quiet = board(symbol=f"{maturity}_{symbol}", volatility=0.1)
+    chain = chain_with_greeks(quiet.select(OPTION_CHAIN.names))
+    ticks = SERIES[symbol].call.ticks
+    prices = chain.drop_nulls("fresh")
+    assert all(prices.select(pl.col("fresh").min() < 3, more=pl.col("fresh").max() > 50).row(0))
+    assert prices["tick"].to_list() == [tick_size(ticks, price) for price in prices["fresh"]]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,30 @@ def test_the_sums_are_those_of_a_plain_loop(chain: pl.DataFrame) -> None:
     assert [row["maturities"] for row in found] == [1, 1, 2]
 
 
+def test_without_open_interest_no_share_of_it_is_known(make_board: Board) -> None:
+    nothing = option_surface(greeks(make_board().with_columns(open_interest=pl.lit(0))))
+    assert nothing["modelled"].to_list() == [None, None]
+    assert nothing["gamma_exposure"].to_list() == [0.0, 0.0]
+
+
+def test_over_all_maturities_the_levels_stand_on_the_nearest_that_has_exposures(
+    make_board: Board, chain: pl.DataFrame
+) -> None:
+    half = pl.when((pl.col("option_type") == "C") == (pl.col("strike") > 1065))
+    far = chain.filter(pl.col("underlying_symbol") == "202701_KOSPI200").with_columns(
+        open_interest=half.then("open_interest").otherwise(0)
+    )
+    without = [pl.lit(None, pl.Float64).alias(n) for n in ("price", "bid", "ask")]
+    no_prices = greeks(make_board().with_columns(without, underlying_price=None))
+    ended = greeks(make_board(underlying=1000.0, expiry=far["timestamp"][0]))
+    for near in (no_prices, ended):
+        found = option_surface(pl.concat([near, far.select(near.columns)], how="vertical_relaxed"))
+        one, both = found.row(1, named=True), found.row(2, named=True)
+        assert one["maturities"] == both["maturities"] == 1
+        assert both["forward"] == one["forward"]
+        assert both["zero_gamma"] == one["zero_gamma"] is not None
+
+
 def test_gamma_exposure_is_nothing_at_its_zero_level(chain: pl.DataFrame) -> None:
     one = chain.filter(pl.col("underlying_symbol") == "202612_KOSPI200")
     # Dealers' books with the puts below and the calls above change their sign in between.

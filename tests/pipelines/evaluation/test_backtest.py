@@ -82,12 +82,16 @@ async def test_the_database_gives_the_trades_of_the_file(
 async def test_nights_are_read_whole(store: Store, database_url: str) -> None:
     days = [datetime(2026, 11, day) for day in (2, 3, 4)]
     stamps = [day + timedelta(hours=hour) for day in days for hour in (5, 20, 29)]
-    bars = pl.DataFrame({"timestamp": stamps}).unique().with_columns(
-        symbol=pl.lit("A01612_NIGHT"),
-        **dict.fromkeys(("open", "high", "low", "close"), pl.lit(400.0)),
-        volume=pl.lit(1),
-        fetched_at=pl.datetime(2026, 11, 10, time_unit="us"),
-        source=pl.lit(schemas.REST),
+    bars = (
+        pl.DataFrame({"timestamp": stamps})
+        .unique()
+        .with_columns(
+            symbol=pl.lit("A01612_NIGHT"),
+            **dict.fromkeys(("open", "high", "low", "close"), pl.lit(400.0)),
+            volume=pl.lit(1),
+            fetched_at=pl.datetime(2026, 11, 10, time_unit="us"),
+            source=pl.lit(schemas.REST),
+        )
     )
     await store.merge("futures_night_1m", schemas.conform(bars, schemas.FUTURES_BARS))
     day = days[1].date()
