@@ -50,7 +50,8 @@ def warm_up_begins(strategy: Strategy[Any], params: Params, day: date) -> date:
     try:
         warm_up = previous_sessions(Market.DERIVATIVES, day, strategy.warm_up_sessions(params))
     except CalendarRangeError:
-        return min(day, rules()["first_day"])
+        first_known: date = rules()["first_day"]
+        return min(day, first_known)
     return min([*warm_up, day])
 
 
