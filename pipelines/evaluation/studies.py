@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.history.session_columns import with_session_hours
+from engine.market.hours import MINUTE
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +67,7 @@ def gamma_study(bars: pl.LazyFrame, surface: pl.LazyFrame) -> Study:
     Hours do not overlap; the last one ends with continuous trading at the latest.
     """
     hours = _hours(bars)
-    known = surface.select("timestamp", "gamma_exposure").drop_nulls().sort("timestamp").collect()
+    known = _known(surface, "gamma_exposure")
     seen = hours.join_asof(known, on="timestamp", tolerance=FRESH, strategy="backward")
     usual = pl.col("range").shift().rolling_mean(USUAL, min_samples=FEWEST_USUAL).over("clock")
     samples = (
@@ -94,7 +95,7 @@ def premium_study(bars: pl.LazyFrame, surface: pl.LazyFrame) -> Study:
     """
     moves = _moves(bars)
     column = "expected_move_close"
-    known = surface.select("timestamp", column).drop_nulls().sort("timestamp").collect()
+    known = _known(surface, column)
     samples = (
         moves.join_asof(known, on="timestamp", tolerance=FRESH, strategy="backward")
         .with_columns(
@@ -112,6 +113,19 @@ def premium_study(bars: pl.LazyFrame, surface: pl.LazyFrame) -> Study:
         .select("session", "timestamp", "group", *FIGURES["premium"])
     )
     return _study("premium", samples, "premium")
+
+
+def _known(surface: pl.LazyFrame, column: str) -> pl.DataFrame:
+    """Return a column of the surface by the moment at which it was known.
+
+    The snapshot of minute 10:00 is taken within the minute after it: at 10:00 it is of the future.
+    """
+    return (
+        surface.select(pl.col("timestamp") + MINUTE, column)
+        .drop_nulls()
+        .sort("timestamp")
+        .collect()
+    )
 
 
 def _hours(bars: pl.LazyFrame) -> pl.DataFrame:

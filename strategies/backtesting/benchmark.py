@@ -44,11 +44,21 @@ def buy_and_hold(bars: pl.DataFrame, daily: pl.DataFrame, rules: BacktestRules) 
 
 
 def _rolls(daily: pl.DataFrame) -> pl.DataFrame:
-    """Return symbol and session in which a front month's series goes on with another contract."""
+    """Return symbol and session in which a front month's series goes on with another contract.
+
+    That is the first session with bars since the roll, which need not be the first day in front.
+    """
     parts = [
-        symbol.contracts(*_span(daily, symbol.code)).select(
-            pl.lit(symbol.code).alias("symbol"), pl.col("first_day").alias("session"), rolled=True
+        daily.filter(pl.col("symbol") == symbol.code)
+        .select("symbol", "session")
+        .sort("session")
+        .join_asof(
+            symbol.contracts(*_span(daily, symbol.code)).select("first_day"),
+            left_on="session",
+            right_on="first_day",
         )
+        .filter(pl.col("first_day") != pl.col("first_day").shift())
+        .select("symbol", "session", rolled=True)
         for symbol in map(parse, daily["symbol"].unique().sort())
         if isinstance(symbol, FrontMonth)
     ]

@@ -136,6 +136,12 @@ def test_a_day_is_judged_by_what_came_before_it(known: tuple[pl.DataFrame, pl.Da
     late = surface.filter(pl.col("timestamp").dt.time() > datetime(2026, 1, 1, 9, 46).time())
     hours = gamma_study(bars.lazy(), late.lazy()).samples["timestamp"].dt.time()
     assert hours.min() > datetime(2026, 1, 1, 10, 0).time()  # type: ignore[operator]
+    taken = (15, 45)  # the snapshots of these minutes are taken after the half hour and the hour
+    turned = pl.when(pl.col("timestamp").dt.minute().is_in(taken)).then(-1).otherwise(1)
+    later = surface.with_columns(pl.col("gamma_exposure", "expected_move_close") * turned)
+    for study in (gamma_study, premium_study):
+        of_then = study(bars.lazy(), surface.lazy()).samples
+        assert study(bars.lazy(), later.lazy()).samples.equals(of_then)
     gone = surface.filter(pl.col("timestamp").dt.minute() == 30)
     assert gamma_study(bars.lazy(), gone.lazy()).samples.is_empty()
 

@@ -106,9 +106,11 @@ def test_few_bars_are_drawn_of_many_and_nothing_of_a_price_is_lost(subject: Subj
         assert markers(subject.result.trades.filter(symbol=symbol), part).height > 0
 
 
-def test_who_holds_gets_what_the_price_moved_but_nothing_for_a_roll() -> None:
-    days = (date(2025, 9, 11), date(2025, 9, 12))  # the last day of 101W09, the first of 101W12
-    stamps = [datetime(2025, 9, day, hour) for day in (11, 12) for hour in (9, 10)]
+@pytest.mark.parametrize("second", [12, 15])
+def test_who_holds_gets_what_the_price_moved_but_nothing_for_a_roll(second: int) -> None:
+    """The last day of 101W09 was the 11th; of the next one's first day there may be no bars."""
+    days = (date(2025, 9, 11), date(2025, 9, second))
+    stamps = [datetime(2025, 9, day.day, hour) for day in days for hour in (9, 10)]
     prices = {"open": [400.0, 401.0, 500.0, 503.0], "close": [401.0, 402.0, 503.0, 499.0]}
     for symbol, moved in ((FUTURE, [1, 2, 5, 1]), ("101W09", [1, 2, 103, 99])):
         bars = pl.DataFrame({"timestamp": stamps, "symbol": [symbol] * 4, **prices})
