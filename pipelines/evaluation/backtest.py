@@ -44,7 +44,8 @@ def read_bars(
         return (bars.filter(session <= end) if end else bars), file
     warm_up = strategy.warm_up_sessions(params)
     with open_reader(database) as opened:
-        bars = read_stored_bars(opened.url, symbols or ("A01",), start, end, warm_up=warm_up)
+        traded = symbols or ("A01",)
+        bars = read_stored_bars(opened.url, traded, start, end, warm_up=warm_up, adjusted=True)
         return bars, opened.kind
 
 

@@ -6,6 +6,7 @@ unadjusted, under the one name A01_FRONT. A contract's code means that contract'
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,14 +15,17 @@ import polars as pl
 
 from engine.columns import BARS
 from engine.errors import CalendarRangeError, InputError
+from engine.features import adjustment
 from engine.history.bar_file import scan_bar_file
 from engine.history.bar_file_times import BarTimes, by_session
 from engine.history.scan import scan
 from engine.market import sessions
 from engine.market.nights import session_begins
-from engine.market.symbols import FrontMonth, FrontNight, OptionChain, Symbol, parse
+from engine.market.symbols import FrontMonth, FrontNight, OptionChain, Stock, Symbol, parse
 from engine.market.told_once import ToldOnce
 from engine.market.trading_days import rules
+
+log = logging.getLogger(__name__)
 
 
 def read_bar_file(
@@ -54,15 +58,18 @@ def read_stored_bars(
     end: date | None = None,
     *,
     warm_up: int = 0,
+    adjusted: bool = False,
 ) -> pl.DataFrame:
     """Read the bars of symbols from `warm_up` sessions before start to end, both included.
 
-    Without start or end, from the first or to the last bar. Raises InputError for an unknown symbol
-    and if there are no bars, StoreError if the database does not answer.
+    Without start or end, from the first or to the last bar. `adjusted`: those of stocks are one
+    series over corporate actions (`engine.features.adjustment`), without the bars of files of which
+    nobody knows whether they are adjusted. Raises InputError for an unknown symbol and if there are
+    no bars, StoreError if the database does not answer.
     """
     last = end or rules()["last_day"]
     parts = [
-        _stored_bars(url, symbol, warm_up_start(symbol, start, warm_up), last)
+        _stored_bars(url, symbol, warm_up_start(symbol, start, warm_up), last, adjusted=adjusted)
         for symbol in map(symbol_with_bars, symbols)
     ]
     bars = pl.concat(parts).sort("symbol", "timestamp")
@@ -85,15 +92,21 @@ def symbol_with_bars(text: str) -> Symbol:
     return symbol
 
 
-def _stored_bars(url: str, symbol: Symbol, start: date, end: date) -> pl.DataFrame:
+def _stored_bars(
+    url: str, symbol: Symbol, start: date, end: date, *, adjusted: bool
+) -> pl.DataFrame:
     if isinstance(symbol, FrontNight):
         raise InputError(f"{symbol} means several contracts: name one, such as A01612_NIGHT")
     first = session_begins(symbol.code, start)
     until = session_begins(symbol.code, end + timedelta(days=1))
     in_time = pl.col("timestamp").is_between(first, until, closed="left")
-    table = scan(symbol.table, url).filter(in_time).select(list(BARS))
+    table = scan(symbol.table, url).filter(in_time)
     if not isinstance(symbol, FrontMonth):
-        return table.filter(pl.col("symbol") == symbol.code).collect()
+        own = table.filter(pl.col("symbol") == symbol.code)
+        if adjusted and isinstance(symbol, Stock):
+            return _adjusted(own, url, symbol)
+        return own.select(list(BARS)).collect()
+    table = table.select(list(BARS))
     fronts = symbol.contracts(start, end)
     bars = table.filter(pl.col("symbol").is_in(fronts["symbol"].to_list())).collect()
     in_front = pl.col("timestamp").dt.date().is_between("first_day", "last_day")
@@ -103,6 +116,20 @@ def _stored_bars(url: str, symbol: Symbol, start: date, end: date) -> pl.DataFra
         .select(list(BARS))
         .with_columns(pl.lit(symbol.code).alias("symbol"))
     )
+
+
+def _adjusted(bars: pl.LazyFrame, url: str, symbol: Stock) -> pl.DataFrame:
+    actions = scan("adjustments", url).filter(pl.col("symbol") == symbol.code)
+    found = adjustment.adjusted(bars, actions.select(list(adjustment.ACTIONS)).collect()).collect()
+    known = found.drop_nulls("adjustment")
+    if left_out := found.height - known.height:
+        log.warning(
+            "⚠️ %s: %d bars of a file before a corporate action are left out: whether they are"
+            " adjusted is not known",
+            symbol,
+            left_out,
+        )
+    return known.select(pl.col(name).cast(kind) for name, kind in BARS.items())
 
 
 def warm_up_start(symbol: Symbol, start: date | None, count: int) -> date:

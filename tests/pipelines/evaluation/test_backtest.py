@@ -79,6 +79,40 @@ async def test_the_database_gives_the_trades_of_the_file(
     assert own["timestamp"].min().date() == date(2025, 9, 12)
 
 
+async def test_a_split_is_no_loss_of_who_holds(store: Store, database_url: str) -> None:
+    """KIS gave the bars before the split at the old price; those of a file may be at either."""
+    days = [datetime(2026, 11, day, 10) for day in (9, 10, 11)]
+    bars = pl.DataFrame(
+        {
+            "timestamp": days,
+            "symbol": "005930",
+            "open": [80_000.0, 80_400.0, 20_200.0],
+            "volume": [100, 100, 400],
+            "source": [schemas.FILE, schemas.REST, schemas.REST],
+        },
+        schema_overrides={"timestamp": pl.Datetime("us")},
+    ).with_columns(
+        **dict.fromkeys(("high", "low", "close"), pl.col("open")),
+        fetched_at=pl.col("timestamp"),
+        timeframe=pl.lit("1m"),
+    )
+    await store.merge("stocks_1m", schemas.conform(bars, schemas.STOCK_BARS))
+    split = {"symbol": ["005930"], "effective": [date(2026, 11, 11)], "factor": [0.25]}
+    action = pl.DataFrame(split).with_columns(
+        state=pl.lit("confirmed"),
+        reason=pl.lit(""),
+        first_seen=date(2026, 11, 9),
+        found_at=days[2],
+        checked_at=days[2],
+    )
+    await store.merge("adjustments", schemas.conform(action, schemas.ADJUSTMENTS))
+    stored = read_stored_bars(database_url, ("005930",))
+    assert stored["close"].to_list() == [80_000.0, 80_400.0, 20_200.0]
+    found = read_stored_bars(database_url, ("005930",), adjusted=True)
+    assert found.schema == stored.schema
+    assert found.select("close", "volume").rows() == [(20_100.0, 400), (20_200.0, 400)]
+
+
 async def test_nights_are_read_whole(store: Store, database_url: str) -> None:
     days = [datetime(2026, 11, day) for day in (2, 3, 4)]
     stamps = [day + timedelta(hours=hour) for day in days for hour in (5, 20, 29)]
