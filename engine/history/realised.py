@@ -15,6 +15,7 @@ from engine.features.realised import (
 )
 from engine.history.session_columns import with_session_hours
 
+_DAY = 8, 16  # hours of day sessions, those of a CSAT day too; rows over all maturities have nights
 HORIZON = 20  # sessions in 30 days, to which an index of 30 days looks ahead
 
 
@@ -57,7 +58,7 @@ def with_implied(
     """Add what options implied at each session's end to `realised_volatility`.
 
     `surface` has timestamp and the column (% per year), one row a minute: `scan_surface` of
-    all_KOSPI200. `iv` is its last value of the day that is known, NULL without one;
+    all_KOSPI200. `iv` is its last value of the day session that is known, NULL without one;
     `iv_less_realised` and `iv_less_forecast` are points over realised_volatility and har_20d;
     iv_rank, iv_percentile and iv_sessions are as `engine.features.realised.rank` says.
 
@@ -65,7 +66,9 @@ def with_implied(
     year is a year, so the two are compared as they are.
     """
     at_the_end = (
-        surface.filter(pl.col(column).is_not_null())
+        surface.filter(
+            pl.col(column).is_not_null(), pl.col("timestamp").dt.hour().is_between(*_DAY)
+        )
         .sort("timestamp")
         .group_by(session=pl.col("timestamp").dt.date())
         .agg(iv=pl.col(column).last())

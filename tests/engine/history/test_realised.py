@@ -180,10 +180,11 @@ def test_ranks_say_among_how_many() -> None:
 def test_implied_volatility_is_that_of_the_sessions_end() -> None:
     sessions = realised_volatility(simulated(DAYS[:30]).lazy())
     stamps = [datetime.combine(day, datetime.min.time()).replace(hour=15) for day in DAYS[:29]]
+    nights = [s + timedelta(hours=hours) for s in stamps for hours in (3, 8, 15)]
     surface = pl.DataFrame(
         {
-            "timestamp": [*stamps, *(s + timedelta(minutes=5) for s in stamps)],
-            "atm_30d": [99.0] * 29 + [25.0 + n for n in range(28)] + [None],
+            "timestamp": [*stamps, *(s + timedelta(minutes=5) for s in stamps), *nights],
+            "atm_30d": [99.0] * 29 + [25.0 + n for n in range(28)] + [None] + [7.0] * len(nights),
         }
     )
     found = with_implied(sessions, surface.lazy()).collect()
