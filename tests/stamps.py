@@ -1,4 +1,4 @@
-"""The expected stamps of symbols over days, as most tests want them."""
+"""The sessions and expected stamps of symbols, as most tests want them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import date
 import polars as pl
 
 from engine.market.expected import SESSIONS, expected_stamps
+from engine.market.hours import Session
 from engine.market.symbols import parse
 from engine.market.trading_days import trading_days
 
@@ -22,3 +23,10 @@ def stamps_between(symbols: Sequence[str], start: date, end: date) -> pl.DataFra
     ]
     sessions = pl.DataFrame(pairs, SESSIONS, orient="row")
     return expected_stamps(sessions).select("symbol", "session", "stamp")
+
+
+def session_on(symbol: str, day: date) -> Session:
+    """Return the session that a symbol has on a day."""
+    found = parse(symbol).session(day)
+    assert found is not None
+    return found

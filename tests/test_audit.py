@@ -67,7 +67,7 @@ def blocks(requirements: str) -> dict[str, set[str]]:
     }
 
 
-def test_s6_every_package_that_is_constrained_has_its_hashes() -> None:
+def test_every_package_that_is_constrained_has_its_hashes() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     text = (ROOT / "requirements.txt").read_text("utf-8")
     hashes = blocks(text)
@@ -83,7 +83,7 @@ def version_of(hashes: dict[str, set[str]], name: str) -> str:
     return next(line.partition("==")[2] for line in hashes if line.startswith(f"{name}=="))
 
 
-def test_s6_the_lock_reads_names_and_versions_from_the_hashes() -> None:
+def test_the_lock_reads_names_and_versions_from_the_hashes() -> None:
     lock = ci_tool("lock")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     text = (ROOT / "requirements.txt").read_text("utf-8")
@@ -121,7 +121,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("absent", "0" * 64, 0, "⚠️ SKIPPED, no hash was checked"),
     ],
 )
-def test_s6_a_file_that_is_not_the_one_that_was_locked_is_refused(
+def test_a_file_that_is_not_the_one_that_was_locked_is_refused(
     module: ModuleType,
     wheel: Path,
     monkeypatch: pytest.MonkeyPatch,

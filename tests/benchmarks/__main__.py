@@ -14,7 +14,7 @@ exit code is 1; Ctrl+C ends it with the table of what there is.
 
 A part is a module bench_PART with `measure(env, …) -> list[Row]`, and in TINY and QUICK (and LARGE,
 where it has one) the arguments of that size. Targets in ratios hold on any machine; those in
-seconds are the issues', of the machine that they were written on, so look at the ratio, too.
+seconds are for the machine on which they were set, so look at the ratio, too.
 """
 
 from __future__ import annotations

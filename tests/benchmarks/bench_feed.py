@@ -86,7 +86,7 @@ def measure(
 
 
 def _own_rows(what: str, seconds: list[float]) -> list[Row]:
-    """Return the issue's two targets: 25 ms in the middle, 60 ms for all but one of a hundred."""
+    """Return the two targets: 25 ms in the middle, 60 ms for all but one of a hundred."""
     row = _row(what, seconds, 0.025)
     return [row, Row(f"{what}, p99", row.p99 or 0.0, rows=len(seconds), most=0.060)]
 

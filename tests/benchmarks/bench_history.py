@@ -3,7 +3,7 @@
 Ten million bars, one in a thousand missing: Postgres's own anti-join of generate_series with the
 table, against one string of stamps a symbol over ADBC into DuckDB, and against DuckDB over the
 Parquet export. All three must find the same, in turns, in one run; ours in a process of its own,
-whose peak memory is measured. The targets are those of issue 5.
+whose peak memory is measured.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How fast batches become part of a table, side by side with what the server itself can do.
 
-Everything is measured in one run, in turns, on a durable server; the targets are those of issue 4.
+Everything is measured in one run, in turns, on a durable server.
 """
 
 from __future__ import annotations

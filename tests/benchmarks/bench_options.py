@@ -3,7 +3,7 @@
 The baseline is how the matrix was made before (and is, in most scripts that one finds): for each
 metric a walk over the chain's rows, each put into a dict by its level. It gives the same matrix
 (checked here), so the ratio is between equal things. Greeks have one option at a time through
-vollib as theirs. Ratios hold on any machine; the targets in seconds are those of issue 6.
+vollib as theirs. Ratios hold on any machine; the targets in seconds are for two quiet cores.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from vollib.black.implied_volatility import implied_volatility
 
 from engine.features import black76
 from engine.features.black76 import RATE, Terms
-from engine.features.chain import prepare_chain
-from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
 from engine.features.matrix import matrix
 from engine.features.summary import option_summary
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, OPTION_CHAIN
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.rows import Row, as_in_a_day, in_turns
+from tests.engine.features.prepared import ready
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,11 +77,6 @@ def chains(snapshots: int, strikes: int = 100) -> pl.DataFrame:
     )
     greeks = black76.with_greeks(priced.lazy(), pl.lit(0.766)).collect()
     return greeks.select(*OPTION_CHAIN.names, "expiry", "underlying_expiry", "multiplier")
-
-
-def ready(chain: pl.DataFrame) -> pl.LazyFrame:
-    """Return the chain prepared and with its forward, as all that follows takes it."""
-    return with_forward(prepare_chain(chain.lazy()))
 
 
 def in_pandas(chain: pd.DataFrame) -> list[dict[str, object]]:

@@ -33,9 +33,10 @@ from pipelines.evaluation.trials import batches, grid, run_batch
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 from tests.benchmarks import bench_strategy
 from tests.benchmarks.bench_env import BenchEnv
-from tests.benchmarks.bench_options import ENGINE, chains, ready
+from tests.benchmarks.bench_options import ENGINE, chains
 from tests.benchmarks.results import KEPT
 from tests.benchmarks.rows import Row, as_in_a_day, in_own_process, seconds_taken
+from tests.engine.features.prepared import ready
 
 HERE = Path(__file__).parent
 PINS = HERE / "peers.txt"

@@ -1,6 +1,6 @@
 """How fast research reads: one symbol and month out of ten million bars, and the whole table.
 
-Side by side in one run, in turns; the target is that of issue 8. The whole table is read as quickly
+Side by side in one run, in turns. The whole table is read as quickly
 as we can (no order asked for), so the ratio favours neither. What is read in a stream is read in a
 process of its own, whose peak memory is measured.
 """

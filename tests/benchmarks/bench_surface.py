@@ -30,8 +30,9 @@ from pipelines.chains import (
     chain_with_greeks,
 )
 from tests.benchmarks.bench_env import BenchEnv
-from tests.benchmarks.bench_options import ENGINE, chains, ready
+from tests.benchmarks.bench_options import ENGINE, chains
 from tests.benchmarks.rows import Row, in_turns
+from tests.engine.features.prepared import ready
 
 YEARS = 0.1
 ERROR = 0.003

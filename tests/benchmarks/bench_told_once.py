@@ -21,7 +21,7 @@ FIRST = datetime(2026, 11, 18, 9, 1)
 CONTRACTS = ("A01612", "A05612")
 TINY = {"minutes": 2}
 QUICK = {"minutes": 10}
-LIMIT = 0.05  # seconds, of issue 19
+LIMIT = 0.05  # seconds
 _SUBJECTS = {
     "futures_state": CONTRACTS,
     "expected_prices": (*CONTRACTS, "005930", "000660"),

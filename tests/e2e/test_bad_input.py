@@ -209,7 +209,7 @@ FILE_COMMANDS = [
 
 
 @pytest.mark.parametrize("command", FILE_COMMANDS, ids=lambda command: command[0])
-def test_t5_every_command_that_takes_a_file_hears_what_its_times_are(krt, desk, command):
+def test_every_command_that_takes_a_file_hears_what_its_times_are(krt, desk, command):
     bars_of(at=datetime(2025, 9, 8, 8, 45)).write_parquet(desk.folder / "starts.parquet")
     wrong = ("starts.parquet", "--bar-times", "end")
     refused(krt, *command, *wrong, says="08:45 can only be the start of a minute")

@@ -1,4 +1,4 @@
-"""L10. Whoever ends a collector, and however, leaves nothing behind: real processes and signals."""
+"""Whoever ends a collector, and however, leaves nothing behind: real processes and signals."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def family(process: int) -> list[psutil.Process]:
     ],
     ids=["krt-term", "background-just-term", "just-term"],
 )
-def test_l10_a_signal_ends_the_collector_and_its_server(
+def test_a_signal_ends_the_collector_and_its_server(
     desk: Desk, command: tuple[str, ...], number: signal.Signals
 ) -> None:
     with collector(desk, *command) as running:
@@ -108,7 +108,7 @@ def test_l10_a_signal_ends_the_collector_and_its_server(
         assert running.returncode == 130
 
 
-def test_l10_every_process_of_the_group_may_get_the_signal(desk: Desk) -> None:
+def test_every_process_of_the_group_may_get_the_signal(desk: Desk) -> None:
     """As systemd ends a service: the collector hears it from systemd, and again from the recipe."""
     with collector(desk, *JUST) as running:
         os.killpg(running.pid, signal.SIGTERM)
@@ -116,7 +116,7 @@ def test_l10_every_process_of_the_group_may_get_the_signal(desk: Desk) -> None:
     assert_ended_well(desk, out, err)
 
 
-def test_l10_ctrl_c_is_not_for_a_collector_in_the_background(desk: Desk) -> None:
+def test_ctrl_c_is_not_for_a_collector_in_the_background(desk: Desk) -> None:
     with collector(desk, *IN_BACKGROUND, *KRT) as running:
         os.killpg(running.pid, signal.SIGINT)
         time.sleep(1.0)
@@ -128,7 +128,7 @@ def test_l10_ctrl_c_is_not_for_a_collector_in_the_background(desk: Desk) -> None
     assert running.returncode == 130
 
 
-def test_l10_a_collector_under_nohup_goes_on_without_its_terminal(desk: Desk) -> None:
+def test_a_collector_under_nohup_goes_on_without_its_terminal(desk: Desk) -> None:
     with collector(desk, *WITH_NOHUP, *JUST) as running:
         os.killpg(running.pid, signal.SIGHUP)
         time.sleep(1.0)
@@ -140,7 +140,7 @@ def test_l10_a_collector_under_nohup_goes_on_without_its_terminal(desk: Desk) ->
     assert_ended_well(desk, out, err)
 
 
-def test_l10_a_closed_terminal_ends_the_collector_and_its_server(desk: Desk) -> None:
+def test_a_closed_terminal_ends_the_collector_and_its_server(desk: Desk) -> None:
     """As at the end of `ssh -t machine just live`: only the leader of the session is told.
 
     The live view is on the terminal: from then on, every line that it draws would fail.

@@ -72,14 +72,14 @@ def crash() -> Iterator[Crash]:
 
 
 @pytest.mark.parametrize("code", [FUTURE, *SHARES])
-def test_t1_every_bar_of_a_crash_is_stored_as_kis_gives_it(crash: Crash, code: str) -> None:
-    """T1. Locked at 8, 15 and 30 %, beyond the limits in output1, after a halt."""
+def test_every_bar_of_a_crash_is_stored_as_kis_gives_it(crash: Crash, code: str) -> None:
+    """Locked at 8, 15 and 30 %, beyond the limits in output1, after a halt."""
     stored = crash.stored(code)
     assert stored.equals(crash.truth(code))
     assert stored.height > 330
 
 
-def test_t1_nothing_of_a_crash_is_discarded(crash: Crash) -> None:
+def test_nothing_of_a_crash_is_discarded(crash: Crash) -> None:
     assert crash.summary["rejected"] == {}
     if not LONG:  # else the feed tells that they are minutes of a halt
         halted = 20 * sum(stop.kind == "circuit_breaker" for stop in crash.market.stops(DAY))
@@ -108,7 +108,7 @@ def test_the_minutes_of_the_circuit_breaker_are_halted(crash: Crash) -> None:
     assert others.is_empty()
 
 
-def test_t1_live_signals_of_a_crash_equal_the_strategy_run_over_the_stored_bars(
+def test_live_signals_of_a_crash_equal_the_strategy_run_over_the_stored_bars(
     crash: Crash,
 ) -> None:
     bars = crash.desk.ask(f"SELECT {', '.join(BARS)} FROM futures_1m WHERE symbol = '{FUTURE}'")
@@ -120,7 +120,7 @@ def test_t1_live_signals_of_a_crash_equal_the_strategy_run_over_the_stored_bars(
         assert stored.select(computed.columns).equals(computed)
 
 
-def test_t1_a_crash_is_reported_as_odd_and_not_as_wrong(crash: Crash) -> None:
+def test_a_crash_is_reported_as_odd_and_not_as_wrong(crash: Crash) -> None:
     day = ("--from", f"{DAY}", "--to", f"{DAY}")
     checked = crash.desk.krt("validate", *day, "--format", "json", "--symbol", FUTURE)
     findings = json.loads(checked.stdout)["findings"]

@@ -96,8 +96,8 @@ def impossible_bar() -> Iterator[Played]:
 
 
 @pytest.mark.long
-def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: Played) -> None:
-    """T1. The limit was widened; 384 of 411 were stored, the others called "without a trade"."""
+def test_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: Played) -> None:
+    """The limit was widened; 384 of 411 were stored, the others called "without a trade"."""
     found = beyond_8_percent
     assert found.stored().height == 411
     assert found.stored().equals(found.truth())
@@ -106,15 +106,15 @@ def test_t1_all_411_bars_of_a_day_beyond_8_percent_are_stored(beyond_8_percent: 
 
 
 @pytest.mark.long
-def test_t1_a_day_beyond_8_percent_is_validated_and_exported(beyond_8_percent: Played) -> None:
+def test_a_day_beyond_8_percent_is_validated_and_exported(beyond_8_percent: Played) -> None:
     found = beyond_8_percent
     assert [check for severity, check in found.findings() if severity == "error"] == []
     assert found.exported().equals(found.truth())
 
 
 @pytest.mark.long
-def test_t2_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar: Played) -> None:
-    """T2. KIS gives a high below the low for 10:00 and never corrects it."""
+def test_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar: Played) -> None:
+    """KIS gives a high below the low for 10:00 and never corrects it."""
     found = impossible_bar
     possible = found.truth().filter(pl.col("timestamp") != IMPOSSIBLE)
     assert found.stored().height == 410
@@ -126,10 +126,10 @@ def test_t2_the_row_that_cannot_be_a_bar_is_kept_with_its_reason(impossible_bar:
 
 
 @pytest.mark.long
-def test_t2_its_minute_is_refused_in_ledger_summary_status_and_validate(
+def test_its_minute_is_refused_in_ledger_summary_status_and_validate(
     impossible_bar: Played,
 ) -> None:
-    """T2. It was called "no trade: KIS has no bar there"."""
+    """It was called "no trade: KIS has no bar there"."""
     found = impossible_bar
     reason = "open, high, low, close differ"
     rows = found.desk.ask(

@@ -131,7 +131,7 @@ def test_another_account_does_not_get_in(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077], ids=["open", "closed"])
-def test_s7_a_day_leaves_nothing_open_whatever_the_umask_is(umask: int) -> None:
+def test_a_day_leaves_nothing_open_whatever_the_umask_is(umask: int) -> None:
     with new_desk() as desk:
         data = desk.folder / "new" / "data"
         running = subprocess.Popen(
@@ -164,7 +164,7 @@ def test_s7_a_day_leaves_nothing_open_whatever_the_umask_is(umask: int) -> None:
     assert {p: mode for p, (_, mode) in modes.items() if mode & 0o022} == {}
 
 
-def test_s7_a_folder_that_another_version_left_open_is_closed(tmp_path: Path) -> None:
+def test_a_folder_that_another_version_left_open_is_closed(tmp_path: Path) -> None:
     (tmp_path / "live").mkdir(mode=0o777)
     (tmp_path / "live" / "users").mkdir(mode=0o777)
     database._prepare(tmp_path / "live")
@@ -176,7 +176,7 @@ def test_s7_a_folder_that_another_version_left_open_is_closed(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o1777
 
 
-def test_s7_missing_parents_get_the_mode_too(tmp_path: Path) -> None:
+def test_missing_parents_get_the_mode_too(tmp_path: Path) -> None:
     for umask in (0o000, 0o077):
         os.umask(umask)
         private_folder(tmp_path / str(umask) / "data" / "kis")

@@ -1,6 +1,6 @@
 """A recorded day by the feed, good and bad: what is stored is what was recorded, and says whence.
 
-The issue's own command: `just live --recorded FILE --date 2025-09-01 --speed max --fresh --json`
+As by the command `just live --recorded FILE --date 2025-09-01 --speed max --fresh --json`
 with `stream` on.
 """
 

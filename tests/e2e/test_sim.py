@@ -1,4 +1,4 @@
-"""K. `just sim` as another program's client finds it: with its own key, today, over plain HTTP."""
+"""`just sim` as another program's client finds it: with its own key, today, over plain HTTP."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ask(base: str, path: str, headers: dict[str, str], body: object = None) -> t
     return answer.status, found
 
 
-def test_k_a_client_with_its_own_key_and_a_real_clock_is_served_today() -> None:
+def test_a_client_with_its_own_key_and_a_real_clock_is_served_today() -> None:
     with simulator() as base:
         asked = {"grant_type": "client_credentials", "appkey": KEY, "appsecret": SECRET}
         status, token = ask(base, "/oauth2/tokenP", {}, asked)

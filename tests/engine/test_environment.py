@@ -1,4 +1,4 @@
-"""L14. What the environment holds for other programs changes nothing of ours."""
+"""What the environment holds for other programs changes nothing of ours."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hostile")
-async def test_l14_hostile_variables_do_not_reach_a_connection(database_url: str) -> None:
-    """L14. PGCLIENTENCODING=UHC ended the day, PGHOSTADDR used another server."""
+async def test_hostile_variables_do_not_reach_a_connection(database_url: str) -> None:
+    """PGCLIENTENCODING=UHC ended the day, PGHOSTADDR used another server."""
     store = Store(database_url, WallClock())
     await store.merge("futures_1m", futures_bars([1.0]))
     answer = await store.query("""
@@ -92,7 +92,7 @@ async def test_l14_hostile_variables_do_not_reach_a_connection(database_url: str
 
 
 @pytest.mark.usefixtures("hostile")
-def test_l14_hostile_variables_reach_neither_the_embedded_server_nor_dbmate() -> None:
+def test_hostile_variables_reach_neither_the_embedded_server_nor_dbmate() -> None:
     folder = Path(tempfile.gettempdir()) / f"krt-hostile-{uuid4().hex[:8]}"
     with embedded_server(folder, durable=False, temporary=True) as url:
         migrate(url)
@@ -113,7 +113,7 @@ def test_l14_hostile_variables_reach_neither_the_embedded_server_nor_dbmate() ->
 
 
 @pytest.mark.usefixtures("hostile")
-def test_l14_a_child_gets_named_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_gets_named_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("KRT_DATA_FOLDER", "/here")
     monkeypatch.setenv("https_proxy", "http://proxy")
@@ -134,13 +134,13 @@ def test_l14_a_child_gets_named_variables_alone(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("hostile")
-def test_l14_the_program_forgets_what_libpq_would_read() -> None:
+def test_the_program_forgets_what_libpq_would_read() -> None:
     forget_libpq_variables()
     assert not [name for name in os.environ if name.startswith("PG")]
 
 
 @pytest.mark.usefixtures("hostile")
-def test_l14_threads_that_connect_at_once_hide_the_variables_from_each_other() -> None:
+def test_threads_that_connect_at_once_hide_the_variables_from_each_other() -> None:
     def connect(_: int) -> bool:
         with without_libpq_variables():
             return any(name.startswith("PG") for name in os.environ)

@@ -83,7 +83,7 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".x.making-", ".x.making-12 - Copy", ".x.making-y", ".making-²"])
-def test_l6_strange_names_of_unfinished_files_stay(tmp_path: Path, name: str) -> None:
+def test_strange_names_of_unfinished_files_stay(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     (tmp_path / ".x.making-999999999").write_bytes(b"x")
     (tmp_path / ".folder.making-999999999").mkdir()

@@ -151,13 +151,13 @@ def test_an_address_without_its_last_slash_is_what_the_client_gets(tmp_path):
 
 
 @pytest.mark.parametrize("given", ["info", "Info", " INFO ", "INFO"])
-def test_l17_the_level_of_the_log_is_taken_in_small_letters_too(tmp_path, given):
+def test_the_level_of_the_log_is_taken_in_small_letters_too(tmp_path, given):
     (tmp_path / "config.json").write_text(json.dumps({"log_level": given}))
     assert load_settings(tmp_path).log_level == "INFO"
 
 
 @pytest.mark.parametrize("given", ["loud", "", 1, None])
-def test_l17_another_level_is_refused_in_a_line(tmp_path, given):
+def test_another_level_is_refused_in_a_line(tmp_path, given):
     (tmp_path / "config.json").write_text(json.dumps({"log_level": given}))
     with pytest.raises(InputError, match="log_level"):
         load_settings(tmp_path)
@@ -173,8 +173,8 @@ def test_l17_another_level_is_refused_in_a_line(tmp_path, given):
         "http://localhost:80@example.com/",
     ],
 )
-def test_s5_keys_do_not_leave_this_machine_unencrypted(tmp_path, url):
-    """S5. Plain http to another host sent the keys without a word."""
+def test_keys_do_not_leave_this_machine_unencrypted(tmp_path, url):
+    """Plain http to another host sent the keys without a word."""
     write(tmp_path, "config.json", {**CONFIG, "base_url": url})
     with pytest.raises(InputError) as refused:
         load_settings(tmp_path)

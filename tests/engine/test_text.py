@@ -1,4 +1,4 @@
-"""S3: no text of others reaches terminal, log or tables with a character that acts."""
+"""No text of others reaches terminal, log or tables with a character that acts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def acts(text: str) -> bool:
     return any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text)
 
 
-def test_s3_escapes_are_written_as_python_does() -> None:
+def test_escapes_are_written_as_python_does() -> None:
     assert visible("\x1b[31m KIS\x9b\u202e\u3000한글 ✅ ⚠️\n") == (
         "\\x1b[31m KIS\\x9b\\u202e\u3000한글 ✅ ⚠️\\n"
     )
@@ -49,7 +49,7 @@ def test_s3_escapes_are_written_as_python_does() -> None:
 
 
 @given(any_text)
-def test_s3_any_text_becomes_visible_and_what_was_visible_stays(text: str) -> None:
+def test_any_text_becomes_visible_and_what_was_visible_stays(text: str) -> None:
     shown = visible(text)
     assert not acts(shown)
     assert visible(shown) == shown
@@ -57,14 +57,14 @@ def test_s3_any_text_becomes_visible_and_what_was_visible_stays(text: str) -> No
 
 
 @given(any_text)
-def test_s3_json_says_the_same_in_characters_that_do_not_act(text: str) -> None:
+def test_json_says_the_same_in_characters_that_do_not_act(text: str) -> None:
     written = visible_json(json.dumps([text], ensure_ascii=False))
     assert not acts(written)
     assert json.loads(written) == [text]
 
 
 @given(any_text, any_text)
-def test_s3_an_error_is_a_line_that_does_not_act(text: str, code: str) -> None:
+def test_an_error_is_a_line_that_does_not_act(text: str, code: str) -> None:
     error = KrtError(text, msg_cd=code)
     assert not acts(str(error))
     assert not acts(str(error.args[0]))
@@ -83,7 +83,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 @given(any_text)
-def test_s3_a_line_of_the_log_does_not_act(log: io.StringIO, text: str) -> None:
+def test_a_line_of_the_log_does_not_act(log: io.StringIO, text: str) -> None:
     log.seek(0)
     log.truncate()
     try:
@@ -96,7 +96,7 @@ def test_s3_a_line_of_the_log_does_not_act(log: io.StringIO, text: str) -> None:
 
 
 @given(sent_text, sent_text, st.sampled_from([200, 403, 500]))
-def test_s3_a_refusal_of_kis_does_not_act(code: str, words: str, status: int) -> None:
+def test_a_refusal_of_kis_does_not_act(code: str, words: str, status: int) -> None:
     body = orjson.dumps({"rt_cd": "1", "msg_cd": code, "msg1": words})
     with pytest.raises(KisError) as refused:
         read_body(Reply(status, body, None))
@@ -109,7 +109,7 @@ def test_s3_a_refusal_of_kis_does_not_act(code: str, words: str, status: int) ->
 
 
 @given(st.dictionaries(sent_text, sent_text))
-def test_s3_a_rejected_row_is_kept_as_kis_sent_it_in_json_that_does_not_act(
+def test_a_rejected_row_is_kept_as_kis_sent_it_in_json_that_does_not_act(
     row: dict[str, str],
 ) -> None:
     marked = pl.DataFrame({codec.ROW: [0], codec.REASON: ["odd"]})
@@ -120,7 +120,7 @@ def test_s3_a_rejected_row_is_kept_as_kis_sent_it_in_json_that_does_not_act(
 
 
 @given(st.lists(any_text.map(lambda text: text.replace("|", "")), min_size=9, max_size=9))
-def test_s3_no_code_or_name_of_the_master_file_acts(fields: list[str]) -> None:
+def test_no_code_or_name_of_the_master_file_acts(fields: list[str]) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("fo.mst", "|".join(fields).encode("cp949", errors="ignore"))
@@ -132,7 +132,7 @@ FIELD = sent_text.map(lambda text: text.replace("|", "").replace("^", ""))
 
 
 @given(FIELD)
-def test_s3_no_word_of_the_feed_acts_in_the_table_of_trades(text: str) -> None:
+def test_no_word_of_the_feed_acts_in_the_table_of_trades(text: str) -> None:
     """One NUL, which Postgres takes in no text, would have had a whole batch refused."""
     found = read_frames(at(FUTURE_AT, futures({"DYNM_PRC_LIMT_YN": text}))).trades
     (state,) = found["limit_state"].to_pylist()
@@ -140,7 +140,7 @@ def test_s3_no_word_of_the_feed_acts_in_the_table_of_trades(text: str) -> None:
 
 
 @given(FIELD)
-def test_s3_no_symbol_of_the_feed_acts_in_the_table_of_rejected_rows(text: str) -> None:
+def test_no_symbol_of_the_feed_acts_in_the_table_of_rejected_rows(text: str) -> None:
     record = "^".join(text if name == "MKSC_SHRN_ISCD" else "" for name in FIELDS)
     frames = at(FUTURE_AT, f"0|{MARKET_STATES}|001|{record}")
     _, rejected = MarketStates({}).read(frames, (), timedelta())
@@ -149,7 +149,7 @@ def test_s3_no_symbol_of_the_feed_acts_in_the_table_of_rejected_rows(text: str) 
 
 
 @given(sent_text)
-def test_s3_no_code_of_an_interruption_acts_in_the_table_of_events(text: str) -> None:
+def test_no_code_of_an_interruption_acts_in_the_table_of_events(text: str) -> None:
     moment = datetime(2026, 11, 18, 16)
     row = {"mksc_shrn_iscd": "005930", "bsop_date": "20261118", "cntg_vi_hour": "100000"}
     body = {"output": [row | {"vi_cncl_hour": "100200", "vi_kind_code": text}]}

@@ -32,7 +32,7 @@ BY_OTHERS = {
     "engine.kis.stream.gather.gather": f"{FRAMES}::{ANY_VALUES}",
     "engine.kis.stream.told_once._columns": f"{TOLD}::test_no_text_raises_an_error",
     "pipelines.history.adjustments._closes": f"{CODEC}::test_any_json_becomes_columns",
-    "engine.kis.transport.read_date": f"{TRANSPORT}::test_l3_no_text_of_a_date_raises",
+    "engine.kis.transport.read_date": f"{TRANSPORT}::test_no_text_of_a_date_raises",
     "engine.kis.stream.connection.StreamConnection._read": f"{FRAMES}::test_no_text_raises",
     "engine.settings._JsonFile._read_files": "engine.settings.load_settings",
     "engine.settings._split_list": "engine.settings.load_settings",

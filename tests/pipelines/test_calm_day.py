@@ -26,6 +26,7 @@ from engine.market.sessions import Market, session
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, SyntheticMarket, serve
 from pipelines.chains import chain_surface, chain_with_greeks
+from tests.engine.features.prepared import with_more_calls
 
 DAY = date(2026, 11, 20)
 MONTHS = (("KOSPI200", "202612"), ("KOSPI200", "202701"))
@@ -78,12 +79,6 @@ async def collect(minutes: list[datetime], folder: Path) -> pl.DataFrame:
         finally:
             await client.close()
     return pl.concat(chains)
-
-
-def with_more_calls(chain: pl.DataFrame) -> pl.DataFrame:
-    """Let twice as many calls be open as puts: of a sum of nearly nothing there is no percent."""
-    twice = pl.when(pl.col("option_type") == "C").then(2).otherwise(1)
-    return chain.with_columns(open_interest=pl.col("open_interest") * twice)
 
 
 def without_some_quotes(chain: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:

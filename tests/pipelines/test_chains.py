@@ -74,9 +74,7 @@ def test_a_price_moves_by_the_ticks_of_its_own_series(symbol: str) -> None:
         (None, None),
     ],
 )
-def test_t6_a_future_is_carried_from_its_own_last_day(
-    source: str | None, days: float | None
-) -> None:
+def test_a_future_is_carried_from_its_own_last_day(source: str | None, days: float | None) -> None:
     rows = board(symbol="202701_KOSPI200").select(OPTION_CHAIN.names)
     calls = rows.filter(option_type="C").with_columns(underlying_source=pl.lit(source, pl.String))
     found = chain_with_greeks(calls).select("forward", "forward_source").unique().rows()

@@ -161,7 +161,7 @@ def test_the_commands_ask_for_it(database_url, at, capsys):
     assert "of seed 7" in capsys.readouterr().err
 
 
-def test_l1_a_database_that_is_away_at_the_start_is_opened_all_the_same(database_url: str, at):
+def test_a_database_that_is_away_at_the_start_is_opened_all_the_same(database_url: str, at):
     """By who is patient; it is prepared later, and then refused if it holds other data."""
     record_data_kind(database_url, "live")
     settings = load_settings()
@@ -178,7 +178,7 @@ def test_l1_a_database_that_is_away_at_the_start_is_opened_all_the_same(database
         assert opened.prepare is None
 
 
-def test_l1_a_database_that_does_not_exist_is_not_waited_for(
+def test_a_database_that_does_not_exist_is_not_waited_for(
     database_url: str, at, capsys, monkeypatch
 ):
     name = database_url.rpartition("/")[2].partition("?")[0]

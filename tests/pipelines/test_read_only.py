@@ -149,7 +149,7 @@ def bystander(watching: Connection) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_s1_just_sql_runs_nothing_but_what_reads(
+def test_just_sql_runs_nothing_but_what_reads(
     attack: str,
     target: str,
     bystander: int,
@@ -157,7 +157,7 @@ def test_s1_just_sql_runs_nothing_but_what_reads(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """S1. On a server of the user's own, as its superuser: the strongest account there is."""
+    """On a server of the user's own, as its superuser: the strongest account there is."""
     monkeypatch.setenv("KRT_DATABASE_URL", target)
     monkeypatch.setattr("pipelines.databases.migrate", lambda _, keep: None)
     tmp_path.chmod(0o777)
@@ -183,8 +183,8 @@ def test_s1_just_sql_runs_nothing_but_what_reads(
         "* FROM pg_file_settings",
     ],
 )
-def test_s1_what_a_role_would_refuse_is_refused_by_its_name_where_there_is_none(reads: str) -> None:
-    """S1. Behind a pooler a superuser's address stays a superuser's."""
+def test_what_a_role_would_refuse_is_refused_by_its_name_where_there_is_none(reads: str) -> None:
+    """Behind a pooler a superuser's address stays a superuser's."""
     with pytest.raises(InputError, match="queries are read-only"):
         check_reads(f"SELECT {reads}")
 
@@ -194,10 +194,10 @@ _HARMLESS = ("LISTEN", "NOTIFY", "PREPARE", "pg_notify", "RESET", "DEFAULT", "'n
 
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if not any(w in a for w in _HARMLESS)])
-def test_s1_the_embedded_servers_reader_may_do_none_of_it(
+def test_the_embedded_servers_reader_may_do_none_of_it(
     attack: str, target: str, bystander: int, tmp_path: Path
 ) -> None:
-    """S1. The rights alone, without our look at the statement."""
+    """The rights alone, without our look at the statement."""
     tmp_path.chmod(0o777)
     file = tmp_path / "made"
     connection = Connection(reader_url(target, embedded=True), "test")
@@ -207,7 +207,7 @@ def test_s1_the_embedded_servers_reader_may_do_none_of_it(
     assert not file.exists()
 
 
-def test_s1_whoever_logged_in_as_the_reader_stays_the_reader(database_url: str) -> None:
+def test_whoever_logged_in_as_the_reader_stays_the_reader(database_url: str) -> None:
     connection = Connection(reader_url(database_url, embedded=True), "test")
     for escape in ("RESET ROLE", "SET SESSION AUTHORIZATION DEFAULT"):
         with connection.transaction() as cursor:
@@ -217,10 +217,10 @@ def test_s1_whoever_logged_in_as_the_reader_stays_the_reader(database_url: str) 
     connection.close()
 
 
-def test_s1_a_user_who_may_not_take_the_role_reads_with_a_warning(
+def test_a_user_who_may_not_take_the_role_reads_with_a_warning(
     database_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """S1. The statement and the transaction hold it back; one line says that the role does not."""
+    """The statement and the transaction hold it back; one line says that the role does not."""
     name = f"plain_{uuid.uuid4().hex[:8]}"
     command(database_url, f"CREATE ROLE {name} LOGIN")
     try:
@@ -246,7 +246,7 @@ def data_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_s1_the_embedded_database_is_looked_at_as_the_reader(data_folder: Path) -> None:
+def test_the_embedded_database_is_looked_at_as_the_reader(data_folder: Path) -> None:
     settings = Settings(data_folder=data_folder)
     user = "SELECT session_user::text AS me"
     with open_database("simulation", settings=settings) as opened:

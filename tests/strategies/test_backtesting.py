@@ -1,3 +1,5 @@
+"""Backtests against a trader who goes bar by bar; figures against empyrical and a paper."""
+
 from __future__ import annotations
 
 from datetime import date
@@ -277,10 +279,10 @@ SMALL = st.sampled_from([1e5, 1e6, 5e6])
 
 @settings(max_examples=examples(30), deadline=None)
 @given(histories(symbols=FUTURES, **LONG), RULES, SMALL)
-def test_t13_a_lost_capital_ends_the_trading(
+def test_a_lost_capital_ends_the_trading(
     bars: pl.DataFrame, rules: BacktestRules, capital: float
 ) -> None:
-    """T13. No trade, no equity and no return after the bar at which the capital is lost."""
+    """No trade, no equity and no return after the bar at which the capital is lost."""
     small = run(bars, rules.model_copy(update={"capital": capital}))
     large = run(bars, rules.model_copy(update={"capital": 1e12}))
     if small is None or large is None:
@@ -309,8 +311,8 @@ def test_t13_a_lost_capital_ends_the_trading(
 
 
 @needs_real_file
-def test_t13_the_case_of_a_million_won_over_the_real_file() -> None:
-    """T13. It was a net of -6.57 million, a Sharpe ratio of 2.76 and a drawdown of -310 %."""
+def test_the_case_of_a_million_won_over_the_real_file() -> None:
+    """It was a net of -6.57 million, a Sharpe ratio of 2.76 and a drawdown of -310 %."""
     found = backtest(
         real_bars().lazy(), DOLPHA1, DOLPHA1.params(), BacktestRules(capital=1_000_000)
     )

@@ -1,3 +1,5 @@
+"""Stored signals compared with computed ones: missing, unexpected, different or the same."""
+
 from __future__ import annotations
 
 import polars as pl

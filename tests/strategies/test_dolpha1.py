@@ -1,3 +1,5 @@
+"""dolpha1 against a slow reference: real sessions, random histories, odd bars."""
+
 from __future__ import annotations
 
 from datetime import date, datetime

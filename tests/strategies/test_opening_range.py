@@ -1,3 +1,5 @@
+"""opening_range against its rule in plain Python."""
+
 from __future__ import annotations
 
 from datetime import timedelta

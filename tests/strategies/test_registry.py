@@ -59,7 +59,7 @@ def test_a_strategy_with_features_of_its_own_is_registered() -> None:
         ({"table": "momentum"}, "its table must be momentum_signal, not momentum"),
     ],
 )
-def test_l8_a_strategy_that_does_not_fit_is_refused_with_the_reason(
+def test_a_strategy_that_does_not_fit_is_refused_with_the_reason(
     wrong: dict[str, object], told: str
 ) -> None:
     strategy = type("Wrong", (Momentum,), wrong)()

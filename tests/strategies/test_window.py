@@ -1,3 +1,5 @@
+"""A live window, minute by minute, gives what one evaluation of all its bars gives."""
+
 from __future__ import annotations
 
 from datetime import date

@@ -31,3 +31,22 @@ def summary(chain: pl.DataFrame) -> pl.LazyFrame:
     greeks = with_greeks(chain).collect().with_columns(underlying=pl.lit("KOSPI200"))
     figures = option_summary(greeks.lazy()).collect()
     return with_smile_figures(figures, option_surface(greeks)).lazy()
+
+
+def figures(chain: pl.DataFrame) -> dict[str, object]:
+    """Return the summary of one snapshot's chain, by name."""
+    return summary(chain).collect().row(0, named=True)
+
+
+def changed(chain: pl.DataFrame, where: pl.Expr, **values: object) -> pl.DataFrame:
+    """Return the chain with other values in the rows that `where` names."""
+    return chain.with_columns(
+        pl.when(where).then(pl.lit(value)).otherwise(name).cast(chain.schema[name]).alias(name)
+        for name, value in values.items()
+    )
+
+
+def with_more_calls(chain: pl.DataFrame) -> pl.DataFrame:
+    """Let twice as many calls be open as puts: with as many, exposures add up to nearly nothing."""
+    twice = pl.when(pl.col("option_type") == "C").then(2).otherwise(1)
+    return chain.with_columns(open_interest=pl.col("open_interest") * twice)

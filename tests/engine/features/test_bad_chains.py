@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from engine.features.flags import chain_flags
 from engine.features.matrix import matrix
 from engine.schemas import METRICS, level_columns
-from tests.engine.features.prepared import ready, summary, with_greeks
+from tests.engine.features.prepared import changed, figures, ready, summary, with_greeks
 
 Board = Callable[..., pl.DataFrame]
 CALL_2 = (pl.col("strike") == 1067.5) & (pl.col("option_type") == "C")  # c_otm2 of the usual board
@@ -21,10 +21,6 @@ CALL_2 = (pl.col("strike") == 1067.5) & (pl.col("option_type") == "C")  # c_otm2
 def flags_of(chain: pl.DataFrame) -> dict[str, int | None]:
     found = chain_flags(ready(chain)).collect()
     return dict(found.select("flag", "rows").iter_rows())
-
-
-def figures(chain: pl.DataFrame) -> dict[str, object]:
-    return summary(chain).collect().row(0, named=True)
 
 
 def text_of(chain: pl.DataFrame) -> object:
@@ -38,14 +34,6 @@ def calls_only(chain: pl.DataFrame) -> pl.DataFrame:
 
 def cells(chain: pl.DataFrame) -> pl.DataFrame:
     return matrix(with_greeks(chain)).collect()
-
-
-def changed(chain: pl.DataFrame, where: pl.Expr, **values: object) -> pl.DataFrame:
-    """Return the chain with other values in the rows that `where` names."""
-    return chain.with_columns(
-        pl.when(where).then(pl.lit(value)).otherwise(name).cast(chain.schema[name]).alias(name)
-        for name, value in values.items()
-    )
 
 
 def assert_only_null(bad: pl.DataFrame, good: pl.DataFrame, column: str) -> None:

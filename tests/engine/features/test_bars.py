@@ -1,3 +1,5 @@
+"""Features of bars: any order and repetition, windows within a session, the same bits."""
+
 from __future__ import annotations
 
 import math

@@ -219,10 +219,10 @@ def calls_of_20261007() -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("read", "rate"), [(board_of_20260917, 0.03033), (calls_of_20261007, 0.03015)]
 )
-def test_t6_greeks_of_kis_are_black_scholes_with_its_historical_volatility_at_3_percent(
+def test_greeks_of_kis_are_black_scholes_with_its_historical_volatility_at_3_percent(
     read: Callable[[], pl.DataFrame], rate: float
 ) -> None:
-    """T6. Each board by the rate of its day to the last printed digit; RATE is that rate rounded.
+    """Each board by the rate of its day to the last printed digit; RATE is that rate rounded.
 
     A rate that is 0.03 points off moves theta, and only theta, by more than that digit.
     """

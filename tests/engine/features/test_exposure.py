@@ -14,8 +14,8 @@ from vollib.black.greeks.analytical import gamma as vollib_gamma
 
 from engine.features.black76 import RATE
 from engine.features.exposure import option_surface
+from tests.engine.features.prepared import with_more_calls
 from tests.engine.features.test_forward import blank
-from tests.engine.features.test_summary import more_calls
 from tests.engine.features.test_surface import greeks, with_smile
 
 Board = Callable[..., pl.DataFrame]
@@ -24,7 +24,7 @@ Board = Callable[..., pl.DataFrame]
 @pytest.fixture
 def chain(make_board: Board) -> pl.DataFrame:
     far = make_board(expiry=datetime(2027, 1, 14, 15, 20), symbol="202701_KOSPI200")
-    return greeks(more_calls(make_board()), more_calls(far))
+    return greeks(with_more_calls(make_board()), with_more_calls(far))
 
 
 def test_the_sums_are_those_of_a_plain_loop(chain: pl.DataFrame) -> None:
@@ -113,7 +113,7 @@ def test_quotes_that_come_and_go_at_random_move_gamma_exposure_by_less_than_2_pe
     make_board: Board,
 ) -> None:
     rng = np.random.default_rng(4)
-    board = more_calls(make_board())
+    board = with_more_calls(make_board())
     figures = []
     for _ in range(30):
         gone = pl.Series(rng.random(board.height) < 0.3)
@@ -141,7 +141,7 @@ def calm_minutes(rng: np.random.Generator, boards: Board) -> tuple[pl.DataFrame,
     whole, seen = [], []
     away = None
     for minute, underlying in enumerate(level):
-        board = more_calls(boards(round(float(underlying), 2), center=1061.3))
+        board = with_more_calls(boards(round(float(underlying), 2), center=1061.3))
         board = board.with_columns(
             pl.col("timestamp", "quoted_at", "price_since", "fetched_at").dt.offset_by(f"{minute}m")
         )

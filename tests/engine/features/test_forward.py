@@ -57,7 +57,7 @@ def test_parity_is_the_forward(make_board: Board) -> None:
     assert (source, strikes) == ("parity", 101)
 
 
-def test_t6_parity_wins_over_any_price_of_a_future_or_the_index(make_board: Board) -> None:
+def test_parity_wins_over_any_price_of_a_future_or_the_index(make_board: Board) -> None:
     chain = make_board()
     for price, source in ((1071.0, "future:A01612"), (1030.0, "index"), (None, None)):
         other = chain.with_columns(
@@ -67,7 +67,7 @@ def test_t6_parity_wins_over_any_price_of_a_future_or_the_index(make_board: Boar
 
 
 @pytest.mark.parametrize("source", ["future:A01612", "index"])
-def test_t6_without_parity_future_or_index_is_carried_to_the_options_expiry(
+def test_without_parity_future_or_index_is_carried_to_the_options_expiry(
     make_board: Board, source: str
 ) -> None:
     """A November option on the December future: 28 days of interest lie between."""
@@ -273,10 +273,10 @@ def test_each_snapshot_has_its_own_forward_to_the_last_digit(
 # ------------------------------------------------------------------------- what stands on it
 
 
-def test_t6_put_and_call_of_a_monthly_agree_whatever_the_quarterly_future_is(
+def test_put_and_call_of_a_monthly_agree_whatever_the_quarterly_future_is(
     make_board: Board,
 ) -> None:
-    """T6: on the future as it stands they differ by several points; ATM is strikes away."""
+    """On the future as it stands they differ by several points; ATM is strikes away."""
     chain = make_board(1055.0, expiry=NEAR_EXPIRY).with_columns(underlying_price=1062.75)
     assert put_minus_call(chain)["difference"].abs().max() < 1.0  # the tick, far from the money
     assert put_minus_call(chain)["difference"].abs().mean() < 0.1
@@ -285,8 +285,8 @@ def test_t6_put_and_call_of_a_monthly_agree_whatever_the_quarterly_future_is(
     assert figures["underlying_price"] == 1062.75
 
 
-def test_t6_matrix_and_summary_say_the_same_at_the_money(make_board: Board) -> None:
-    """T6: the page showed call 42.1 and put 34.9, the card beside it 38.3."""
+def test_matrix_and_summary_say_the_same_at_the_money(make_board: Board) -> None:
+    """The page showed call 42.1 and put 34.9, the card beside it 38.3."""
     chain = make_board(1055.0, expiry=NEAR_EXPIRY).with_columns(underlying_price=1062.75)
     cells = matrix(with_greeks(chain)).collect()
     call, put = cells.filter(metric_type="model_iv").select("c_atm", "p_atm").row(0)
@@ -317,8 +317,8 @@ def board_of_20260917() -> pl.DataFrame:
 
 
 @needs(BOARD_FILE)
-def test_t6_on_a_real_board_put_and_call_differ_by_less_than_1_5_points() -> None:
-    """T6: by 6.4 points on the December future as it stands.
+def test_on_a_real_board_put_and_call_differ_by_less_than_1_5_points() -> None:
+    """By 6.4 points on the December future as it stands.
 
     What is left of the difference is in calls in the money that traded four times that day or less,
     hours before the close: beyond 20 points it says nothing about the forward.
@@ -337,10 +337,8 @@ def test_t6_on_a_real_board_put_and_call_differ_by_less_than_1_5_points() -> Non
 
 @needs(CALLS_FILE)
 @pytest.mark.parametrize(("source", "price"), [("future:A01612", 1078.75), ("index", 1073.63)])
-def test_t6_on_the_last_evening_every_traded_call_has_a_volatility(
-    source: str, price: float
-) -> None:
-    """T6: 8 of 31 had none on the December future as it stands. There are no puts: no parity."""
+def test_on_the_last_evening_every_traded_call_has_a_volatility(source: str, price: float) -> None:
+    """8 of 31 had none on the December future as it stands. There are no puts: no parity."""
     calls = pl.read_csv(CALLS_FILE).select(
         timestamp=pl.lit(datetime(2026, 10, 7, 15, 20)),
         expiry=datetime(2026, 10, 8, 15, 20),

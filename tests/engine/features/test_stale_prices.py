@@ -13,20 +13,13 @@ from engine.features.chain import is_stale_price
 from engine.features.flags import chain_flags
 from engine.features.matrix import matrix
 from engine.schemas import METRICS, MODEL_METRICS
-from tests.engine.features.prepared import ready, summary, with_greeks
+from tests.engine.features.prepared import changed, ready, summary, with_greeks
 from tests.paths import BOARD_FILE, CALLS_FILE, needs
 
 Board = Callable[..., pl.DataFrame]
 PRICES = ("price", "bid", "ask")
 # The money itself: what a wrong price there does, every figure shows.
 NEAR_CALLS = (pl.col("option_type") == "C") & (pl.col("strike").is_between(1057.5, 1065.0))
-
-
-def changed(chain: pl.DataFrame, where: pl.Expr, **values: object) -> pl.DataFrame:
-    return chain.with_columns(
-        pl.when(where).then(pl.lit(value)).otherwise(name).cast(chain.schema[name]).alias(name)
-        for name, value in values.items()
-    )
 
 
 def of_yesterday(chain: pl.DataFrame) -> pl.DataFrame:
@@ -37,8 +30,8 @@ def of_yesterday(chain: pl.DataFrame) -> pl.DataFrame:
     return changed(higher, NEAR_CALLS, volume=0, bid=None, ask=None)
 
 
-def test_t7_a_price_of_yesterday_is_out_of_everything_derived(make_board: Board) -> None:
-    """T7: such prices entered volatilities, ATM volatility and the forward without a word."""
+def test_a_price_of_yesterday_is_out_of_everything_derived(make_board: Board) -> None:
+    """Such prices entered volatilities, ATM volatility and the forward without a word."""
     chain = of_yesterday(make_board())
     without = changed(chain, NEAR_CALLS, price=None)
     found, expected = summary(chain), summary(without)
@@ -52,7 +45,7 @@ def test_t7_a_price_of_yesterday_is_out_of_everything_derived(make_board: Board)
     )
 
 
-def test_t7_the_matrix_shows_what_kis_says_of_it_and_nothing_of_ours(make_board: Board) -> None:
+def test_the_matrix_shows_what_kis_says_of_it_and_nothing_of_ours(make_board: Board) -> None:
     chain = of_yesterday(make_board())
     found = matrix(with_greeks(chain)).collect().select("metric_type", "c_atm")
     values = dict(found.iter_rows())
@@ -61,7 +54,7 @@ def test_t7_the_matrix_shows_what_kis_says_of_it_and_nothing_of_ours(make_board:
     assert {values[name] for name in MODEL_METRICS} == {None}
 
 
-def test_t7_a_finding_names_the_stale_prices(make_board: Board) -> None:
+def test_a_finding_names_the_stale_prices(make_board: Board) -> None:
     chain = of_yesterday(make_board())
     flags = chain_flags(ready(chain)).collect().select("flag", "rows").rows()
     assert flags == [("stale_price", 4)]
@@ -84,14 +77,14 @@ def test_t7_a_finding_names_the_stale_prices(make_board: Board) -> None:
         ({"volume": 0, "price": None, "bid": None, "ask": None}, None),
     ],
 )
-def test_t7_stale_is_what_did_not_trade_today_and_has_no_two_quotes(
+def test_stale_is_what_did_not_trade_today_and_has_no_two_quotes(
     make_board: Board, values: dict[str, object], stale: bool | None
 ) -> None:
     row = make_board().filter(strike=1062.5, option_type="C")
     assert changed(row, pl.lit(value=True), **values).select(is_stale_price()).item() is stale
 
 
-def test_t7_with_quotes_an_old_price_is_worth_their_middle(make_board: Board) -> None:
+def test_with_quotes_an_old_price_is_worth_their_middle(make_board: Board) -> None:
     row = make_board().filter(strike=1062.5, option_type="C")
     same = pl.lit(value=True)
     old = changed(row, same, price=49.0, bid=48.0, ask=54.0, volume=0)
@@ -102,7 +95,7 @@ def test_t7_with_quotes_an_old_price_is_worth_their_middle(make_board: Board) ->
     assert_frame_equal(found, expected)
 
 
-def test_t7_a_price_that_stood_for_long_has_a_volatility_but_no_part_in_the_forward(
+def test_a_price_that_stood_for_long_has_a_volatility_but_no_part_in_the_forward(
     make_board: Board,
 ) -> None:
     chain = make_board().with_columns(bid=pl.lit(None, pl.Float64), ask=pl.lit(None, pl.Float64))
@@ -116,8 +109,8 @@ def test_t7_a_price_that_stood_for_long_has_a_volatility_but_no_part_in_the_forw
 
 
 @needs(BOARD_FILE, CALLS_FILE)
-def test_t7_on_real_boards_stale_prices_are_those_that_stand_out() -> None:
-    """T7. On 2026-10-07 the call 1025 stood at 71.55, with a volatility of 196 % at KIS."""
+def test_on_real_boards_stale_prices_are_those_that_stand_out() -> None:
+    """On 2026-10-07 the call 1025 stood at 71.55, with a volatility of 196 % at KIS."""
     shared = {"underlying_symbol": pl.lit("202610_KOSPI200"), "underlying_source": pl.lit("index")}
     calls = pl.read_csv(CALLS_FILE).select(
         timestamp=pl.lit(datetime(2026, 10, 7, 15, 20)),

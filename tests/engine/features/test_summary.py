@@ -18,7 +18,7 @@ from engine.features.exposure import REACH
 from engine.features.forward import FORWARD_COLUMNS
 from engine.features.summary import SMILE_FIGURES, max_pain
 from engine.schemas import OPTION_SUMMARY
-from tests.engine.features.prepared import summary, with_greeks
+from tests.engine.features.prepared import figures, summary, with_greeks, with_more_calls
 from tests.engine.features.test_surface import with_smile
 
 Board = Callable[..., pl.DataFrame]
@@ -37,16 +37,6 @@ FIGURES = (
 )
 
 
-def more_calls(board: pl.DataFrame) -> pl.DataFrame:
-    """Let twice as many calls be open as puts: made-up boards have as many."""
-    calls = pl.when(pl.col("option_type") == "C").then(2).otherwise(1)
-    return board.with_columns(open_interest=pl.col("open_interest") * calls)
-
-
-def figures(chain: pl.DataFrame) -> dict[str, object]:
-    return summary(chain).collect().row(0, named=True)
-
-
 def on_forward(chain: pl.DataFrame) -> pl.DataFrame:
     """Return the chain with the model's greeks on its forward."""
     return with_greeks(chain).collect()
@@ -57,7 +47,7 @@ def test_a_summary_has_the_columns_and_types_of_the_schema(make_board: Board) ->
     assert found.collect_schema() == pl.Schema(OPTION_SUMMARY)
     assert found.collect().schema == pl.Schema(OPTION_SUMMARY)
     whole = (
-        summary(more_calls(make_board()))
+        summary(with_more_calls(make_board()))
         .collect()
         .select(*(set(FIGURES) - {"zero_gamma", "put_call_turnover_ratio"}))
     )
@@ -173,7 +163,7 @@ def exposure_by_hand(chain: pl.DataFrame, level: float = 1.0) -> float:
 
 
 def test_gamma_exposure_is_what_dealers_trade_per_percent(make_board: Board) -> None:
-    board = more_calls(make_board(center=1090.0))
+    board = with_more_calls(make_board(center=1090.0))
     chain, found = on_forward(board), figures(board)
     assert found["gamma_exposure"] == pytest.approx(exposure_by_hand(chain), rel=1e-9)
 
@@ -184,7 +174,7 @@ def test_gamma_exposure_needs_a_multiplier(make_board: Board) -> None:
 
 def test_rows_that_stand_twice_have_no_part_in_gamma_exposure(make_board: Board) -> None:
     """Which of the two is right is not known: the open interest of that option counts as 0."""
-    board = more_calls(make_board(center=1090.0))
+    board = with_more_calls(make_board(center=1090.0))
     at = (pl.col("strike") == 1090) & (pl.col("option_type") == "C")
     twice = pl.concat([board, board.filter(at)])
     without = board.with_columns(open_interest=pl.when(~at).then("open_interest").otherwise(0))
@@ -264,7 +254,9 @@ def test_flags_are_sorted(make_board: Board) -> None:
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
 def test_many_snapshots_at_once_give_what_each_gives_alone(make_board: Board, engine: str) -> None:
     snapshots = [
-        more_calls(make_board(1030.3 + 3 * n, moment=datetime(2026, 11, 2, 9, n), symbol=symbol))
+        with_more_calls(
+            make_board(1030.3 + 3 * n, moment=datetime(2026, 11, 2, 9, n), symbol=symbol)
+        )
         for n in range(8)
         for symbol in ("202612_KOSPI200", "261102_KOSPI200_WEEKLY_MON")
     ]

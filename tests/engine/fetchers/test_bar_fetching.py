@@ -19,11 +19,11 @@ from engine.fetchers.stock import StockBarFetcher
 from engine.kis.client import KisClient
 from engine.market import sessions
 from engine.market.sessions import Market, Session
-from engine.market.symbols import parse
 from engine.schemas import FUTURES_BARS, OPTION_CHAIN, STOCK_BARS, VENUE_BARS
 from engine.settings import AppKey, KisSettings
 from engine.simulator import APP_KEYS, Simulator, SyntheticMarket, serve
 from tests.served import served_bars
+from tests.stamps import session_on
 
 DAY = date(2026, 11, 20)
 BEFORE = date(2026, 11, 18)  # the 19th is CSAT day
@@ -42,12 +42,6 @@ async def at(now: datetime, folder: Path) -> AsyncIterator[tuple[Simulator, KisC
             yield simulator, client
         finally:
             await client.close()
-
-
-def day_session(symbol: str, day: date) -> Session:
-    found = parse(symbol).session(day)
-    assert found is not None
-    return found
 
 
 def truth(simulator: Simulator, symbol: str, session: Session) -> pl.DataFrame:
@@ -77,7 +71,7 @@ WHOLE_DAYS = [  # symbol, day, calls: as few as the rows of an answer allow
 async def test_a_whole_past_day_takes_as_few_calls_as_its_rows_allow(
     tmp_path: Path, symbol: str, day: date, calls: int
 ) -> None:
-    session = day_session(symbol, day)
+    session = session_on(symbol, day)
     async with at(datetime(2026, 12, 14, 20), tmp_path) as (simulator, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         batch = await fetcher.fetch(BarRequest(symbol, session, whole_day=True))
@@ -104,7 +98,7 @@ async def test_a_night_goes_on_past_midnight(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("symbol", ["A01612", "005930"])
 async def test_a_whole_day_is_fetched_at_once_after_the_close(tmp_path: Path, symbol: str) -> None:
-    session = day_session(symbol, DAY)
+    session = session_on(symbol, DAY)
     async with at(session.sealed_at, tmp_path) as (simulator, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         batch = await fetcher.fetch(BarRequest(symbol, session, whole_day=True))
@@ -118,7 +112,7 @@ async def test_a_poll_brings_the_finished_bars_of_one_call(
     tmp_path: Path, symbol: str, most: int, moment: str
 ) -> None:
     now = datetime.fromisoformat(f"{DAY} {moment}")
-    session = day_session(symbol, DAY)
+    session = session_on(symbol, DAY)
     async with at(now, tmp_path) as (simulator, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
         found = bars(await fetcher.fetch(BarRequest(symbol, session)))
@@ -129,7 +123,7 @@ async def test_a_poll_brings_the_finished_bars_of_one_call(
 
 
 async def test_before_the_first_minute_has_ended_there_is_no_call(tmp_path: Path) -> None:
-    session = day_session("A01612", DAY)
+    session = session_on("A01612", DAY)
     async with at(session.opens + timedelta(seconds=59), tmp_path) as (_, client):
         batch = await DerivativeBarFetcher(client).fetch(
             BarRequest("A01612", session, whole_day=True)
@@ -138,7 +132,7 @@ async def test_before_the_first_minute_has_ended_there_is_no_call(tmp_path: Path
 
 
 async def test_the_auction_counts_when_its_minute_is_over(tmp_path: Path) -> None:
-    session = day_session("A01612", DAY)
+    session = session_on("A01612", DAY)
     for after, last in ((60, session.auction), (59, session.continuous_end)):
         async with at(session.auction + timedelta(seconds=after), tmp_path) as (_, client):
             batch = await DerivativeBarFetcher(client).fetch(BarRequest("A01612", session))
@@ -147,7 +141,7 @@ async def test_the_auction_counts_when_its_minute_is_over(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("symbol", ["A01612", "005930"])
 async def test_a_gap_costs_only_the_calls_that_cover_it(tmp_path: Path, symbol: str) -> None:
-    session = day_session(symbol, DAY)
+    session = session_on(symbol, DAY)
     since, until = datetime(2026, 11, 20, 10, 15), datetime(2026, 11, 20, 10, 24)
     async with at(session.sealed_at, tmp_path) as (_, client):
         fetcher = (StockBarFetcher if symbol == "005930" else DerivativeBarFetcher)(client)
@@ -159,7 +153,7 @@ async def test_a_gap_costs_only_the_calls_that_cover_it(tmp_path: Path, symbol: 
 
 
 async def test_until_the_auction_means_the_auction(tmp_path: Path) -> None:
-    session = day_session("005930", BEFORE)
+    session = session_on("005930", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
         request = BarRequest("005930", session, until=session.auction, since=session.auction)
         batch = await StockBarFetcher(client).fetch(request)
@@ -169,14 +163,14 @@ async def test_until_the_auction_means_the_auction(tmp_path: Path) -> None:
 
 async def test_a_thin_stock_has_fewer_bars_and_no_gap_between_pages(tmp_path: Path) -> None:
     symbol = "900300"
-    session = day_session(symbol, BEFORE)
+    session = session_on(symbol, BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
         batch = await StockBarFetcher(client).fetch(BarRequest(symbol, session, whole_day=True))
         assert bars(batch).select(BARS).equals(truth(simulator, symbol, session))
 
 
 async def test_an_option_has_bars_of_its_own_market(tmp_path: Path) -> None:
-    session = day_session("B01612A97", BEFORE)
+    session = session_on("B01612A97", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (simulator, client):
         batch = await DerivativeBarFetcher(client).fetch(
             BarRequest("B01612A97", session, whole_day=True)
@@ -188,7 +182,7 @@ async def test_an_option_has_bars_of_its_own_market(tmp_path: Path) -> None:
 async def test_a_code_that_kis_has_dropped_has_no_bars_and_no_error(
     tmp_path: Path, symbol: str
 ) -> None:
-    session = day_session("A01612", BEFORE)
+    session = session_on("A01612", BEFORE)
     async with at(datetime(2026, 11, 20, 20), tmp_path) as (_, client):
         batch = await DerivativeBarFetcher(client).fetch(
             BarRequest(symbol, session, whole_day=True)

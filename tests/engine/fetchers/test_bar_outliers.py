@@ -51,8 +51,8 @@ def test_an_outlier_beside_the_true_row_of_its_minute_leaves_the_true_one() -> N
     assert split(answer, max_price_ratio=FAR).waiting.is_empty()
 
 
-def test_t1_the_two_first_rows_of_a_day_that_differ_wildly_are_both_stored() -> None:
-    """T1. The median of two rows lies between them: both stood apart, and both were thrown away."""
+def test_the_two_first_rows_of_a_day_that_differ_wildly_are_both_stored() -> None:
+    """The median of two rows lies between them: both stood apart, and both were thrown away."""
     answer = [row("10:04", 1050), row("10:03", 350)]
     given = split(answer, max_price_ratio=FAR).waiting.select(VALUES)
     assert labels(answer, max_price_ratio=FAR, given=given) == ["10:04", "10:03"]
@@ -79,10 +79,10 @@ def beyond_8_percent() -> list[dict[str, Any]]:
 LIMITS = {"futs_llam": "322.00", "futs_mxpr": "378.00"}
 
 
-async def test_t1_bars_beyond_the_limit_that_kis_names_are_bars_at_once(
+async def test_bars_beyond_the_limit_that_kis_names_are_bars_at_once(
     kis: StubKis, tmp_path: Path
 ) -> None:
-    """T1. KRX widens its limits during the day; futs_llam and futs_mxpr show the first ones."""
+    """KRX widens its limits during the day; futs_llam and futs_mxpr show the first ones."""
     kis.answer = lambda _asked: fine(output1=LIMITS, output2=beyond_8_percent())
     async with open_client(kis, tmp_path) as client:
         fetcher = DerivativeBarFetcher(client)
@@ -92,8 +92,8 @@ async def test_t1_bars_beyond_the_limit_that_kis_names_are_bars_at_once(
     assert len(kis.asked) == 1
 
 
-async def test_t1_a_fund_beyond_30_percent_is_stored_at_once(kis: StubKis, tmp_path: Path) -> None:
-    """T1. Funds with double leverage may move 60 % a day, and a new listing may quadruple."""
+async def test_a_fund_beyond_30_percent_is_stored_at_once(kis: StubKis, tmp_path: Path) -> None:
+    """Funds with double leverage may move 60 % a day, and a new listing may quadruple."""
     text = {f"stck_{name}": "15800" for name in ("oprc", "hgpr", "lwpr", "prpr")}
     day = {"stck_bsop_date": "20261120", "cntg_vol": "5"}
     newest = {**day, **text, "stck_cntg_hour": "100400"}
@@ -115,10 +115,10 @@ def with_phantom(price: float, label: str = "10:04") -> list[dict[str, Any]]:
     ]
 
 
-async def test_t1_a_live_poll_stores_an_odd_bar_when_the_next_poll_has_it_again(
+async def test_a_live_poll_stores_an_odd_bar_when_the_next_poll_has_it_again(
     kis: StubKis, tmp_path: Path
 ) -> None:
-    """T1. Whatever KIS gives twice for its minute is a bar."""
+    """Whatever KIS gives twice for its minute is a bar."""
     kis.answer = lambda _asked: fine(output1={}, output2=with_phantom(700.0))
     async with open_client(kis, tmp_path) as client:
         fetcher = DerivativeBarFetcher(client)
@@ -136,7 +136,7 @@ async def test_t1_a_live_poll_stores_an_odd_bar_when_the_next_poll_has_it_again(
     assert (confirmed["symbol"], confirmed["close"], confirmed["volume"]) == ("A01612", 700.0, 5)
 
 
-async def test_t1_a_phantom_that_the_second_answer_takes_back_is_never_a_bar(
+async def test_a_phantom_that_the_second_answer_takes_back_is_never_a_bar(
     kis: StubKis, tmp_path: Path
 ) -> None:
     answers = [with_phantom(700.0), rows(20), with_phantom(700.0)]
@@ -150,10 +150,10 @@ async def test_t1_a_phantom_that_the_second_answer_takes_back_is_never_a_bar(
     assert fetcher.take_confirmed().num_rows == 0
 
 
-async def test_t1_a_request_of_the_history_asks_twice_for_an_odd_bar(
+async def test_a_request_of_the_history_asks_twice_for_an_odd_bar(
     kis: StubKis, tmp_path: Path
 ) -> None:
-    """T1. A command has no next poll: it asks for the page once more."""
+    """A command has no next poll: it asks for the page once more."""
     kis.answer = lambda _asked: fine(output1={}, output2=with_phantom(700.0, "09:55"))
     until = datetime(2026, 11, 20, 10, 5)
     async with open_client(kis, tmp_path) as client:
@@ -172,8 +172,8 @@ POSSIBLE = st.lists(
 
 
 @given(POSSIBLE)
-def test_t1_nothing_possible_that_kis_gives_twice_is_left_out(bars) -> None:
-    """T1. Any prices in any order: what could be a bar is one at the second giving."""
+def test_nothing_possible_that_kis_gives_twice_is_left_out(bars) -> None:
+    """Any prices in any order: what could be a bar is one at the second giving."""
 
     class Client:
         secrets = list

@@ -18,11 +18,10 @@ from engine.kis.answer import Answer
 from engine.kis.auth import Token
 from engine.kis.endpoints.options import DerivativeQuote
 from engine.kis.holidays import opening_days
-from engine.market.sessions import Session
-from engine.market.symbols import parse
 from tests.engine.kis.stub_kis import StubKis, StubReply, json_reply, open_client
 from tests.paths import KIS_SAMPLES as SAMPLES
 from tests.paths import needs
+from tests.stamps import session_on
 
 pytestmark = needs(SAMPLES)
 
@@ -36,17 +35,11 @@ def kept_token(folder: Path) -> Token:
     return Token.model_validate(orjson.loads(file.read_bytes())["token"])
 
 
-def session(symbol: str, day: date) -> Session:
-    found = parse(symbol).session(day)
-    assert found is not None
-    return found
-
-
 async def test_futures_bars_are_read_and_half_minutes_are_rejected(
     kis: StubKis, tmp_path: Path
 ) -> None:
     kis.answer = lambda _asked: sample("FHKIF03020200")
-    request = BarRequest("101V09", session("101V09", date(2024, 4, 17)))
+    request = BarRequest("101V09", session_on("101V09", date(2024, 4, 17)))
     async with open_client(kis, tmp_path) as client:
         fetcher = DerivativeBarFetcher(client)
         bars = (await fetcher.fetch(request)).to_pylist()
@@ -66,7 +59,7 @@ async def test_futures_bars_are_read_and_half_minutes_are_rejected(
 @pytest.mark.usefixtures("clock")
 async def test_stock_bars_of_today_are_read(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKST03010200")
-    request = BarRequest("000660", session("000660", date(2022, 9, 2)))
+    request = BarRequest("000660", session_on("000660", date(2022, 9, 2)))
     async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
     common = {
@@ -99,7 +92,7 @@ async def test_stock_bars_of_today_are_read(kis: StubKis, tmp_path: Path) -> Non
 
 async def test_stock_bars_of_a_past_day_are_read(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: sample("FHKST03010230")
-    request = BarRequest("005930", session("005930", date(2024, 11, 8)))
+    request = BarRequest("005930", session_on("005930", date(2024, 11, 8)))
     async with open_client(kis, tmp_path) as client:
         bars = (await StockBarFetcher(client).fetch(request)).to_pylist()
     common = {

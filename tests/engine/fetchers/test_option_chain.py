@@ -251,8 +251,8 @@ async def test_without_the_underlying_the_last_price_decides_what_is_quoted(kis,
     assert second["underlying_price"].null_count() == len(second)
 
 
-async def test_t7_a_price_carries_its_age_and_says_whether_it_is_of_today(kis, tmp_path) -> None:
-    """T7: prices of yesterday passed for today's."""
+async def test_a_price_carries_its_age_and_says_whether_it_is_of_today(kis, tmp_path) -> None:
+    """Prices of yesterday passed for today's."""
 
     def board(number: int) -> Answering:
         calls = [

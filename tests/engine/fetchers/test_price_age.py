@@ -22,7 +22,7 @@ def since(ages: PriceAges, chain: pl.DataFrame, key: str = "a") -> dict[str, dat
     return dict(ages.with_price_since(key, chain).select("symbol", "price_since").iter_rows())
 
 
-def test_t7_a_row_that_is_missing_once_keeps_its_age() -> None:
+def test_a_row_that_is_missing_once_keeps_its_age() -> None:
     ages = PriceAges()
     later = MINUTE + timedelta(minutes=1), MINUTE + timedelta(minutes=2)
     assert since(ages, snapshot(MINUTE, ("x", 1.0, 5), ("y", 2.0, None))) == {
@@ -36,7 +36,7 @@ def test_t7_a_row_that_is_missing_once_keeps_its_age() -> None:
     }
 
 
-def test_t7_no_price_has_no_age_and_does_not_wipe_out_the_one_before() -> None:
+def test_no_price_has_no_age_and_does_not_wipe_out_the_one_before() -> None:
     ages = PriceAges()
     since(ages, snapshot(MINUTE, ("x", 1.0, 5)))
     later = MINUTE + timedelta(minutes=1)
@@ -44,7 +44,7 @@ def test_t7_no_price_has_no_age_and_does_not_wipe_out_the_one_before() -> None:
     assert since(ages, snapshot(later + timedelta(minutes=1), ("x", 1.0, 5))) == {"x": MINUTE}
 
 
-def test_t7_chains_and_days_have_ages_of_their_own() -> None:
+def test_chains_and_days_have_ages_of_their_own() -> None:
     ages = PriceAges()
     since(ages, snapshot(MINUTE, ("x", 1.0, 5)))
     tomorrow = MINUTE + timedelta(days=1)
@@ -63,7 +63,7 @@ def test_a_snapshot_keeps_its_order_and_columns_and_may_be_empty() -> None:
     assert ages.with_price_since("a", chain.clear()).is_empty()
 
 
-def test_t7_a_restart_learns_the_ages_from_what_is_stored() -> None:
+def test_a_restart_learns_the_ages_from_what_is_stored() -> None:
     """Else an hour-old price would be a fresh one after every restart."""
     before = PriceAges()
     earlier = before.with_price_since("a", snapshot(MINUTE, ("x", 1.0, 5), ("y", 2.0, 1)))

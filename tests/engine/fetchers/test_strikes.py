@@ -30,8 +30,8 @@ def test_the_hedging_future_is_the_first_to_expire_with_or_after_the_option(
     assert hedging_future(series, maturity)[0] == future
 
 
-def test_t6_the_market_of_a_month_is_where_the_carried_future_is() -> None:
-    """T6: the March future is 13 points above the January options' forward: five strikes."""
+def test_the_market_of_a_month_is_where_the_carried_future_is() -> None:
+    """The March future is 13 points above the January options' forward: five strikes."""
     code, expiry = hedging_future("KOSPI200", "202701")
     assert (code, expiry) == ("A01703", date(2027, 3, 11))
     january = date(2027, 1, 14)

@@ -1,4 +1,4 @@
-"""T4 of what KIS gives without a time: KIS's clock dates it where ours is wrong.
+"""What KIS gives without a time is dated by KIS's clock where ours is wrong.
 
 Chains, flows, the expected price of a stock and the state of a future are of the moment in which
 they are asked for, and are stored under the minute of that moment.
@@ -49,10 +49,10 @@ def asked(at: Desk, name: str) -> tuple[PriceFetcher, object]:
 
 @pytest.mark.parametrize("ahead", CLOCKS)
 @pytest.mark.parametrize("name", ["chain", "flows", "auction"])
-async def test_t4_what_has_no_time_of_its_own_is_dated_by_kis_and_not_by_a_wrong_clock(
+async def test_what_has_no_time_of_its_own_is_dated_by_kis_and_not_by_a_wrong_clock(
     database_url: str, tmp_path: Path, name: str, ahead: timedelta
 ) -> None:
-    """T4. With a clock three hours ahead the board of noon was the snapshot of three o'clock."""
+    """With a clock three hours ahead the board of noon was the snapshot of three o'clock."""
     async with desk(database_url, tmp_path, NOON, ahead=ahead) as at:
         fetcher, request = asked(at, name)
         stamps = pl.DataFrame(await fetcher.fetch(request))["timestamp"]
@@ -62,7 +62,7 @@ async def test_t4_what_has_no_time_of_its_own_is_dated_by_kis_and_not_by_a_wrong
 
 
 @pytest.mark.parametrize("name", ["chain", "flows"])
-async def test_t4_what_comes_while_no_session_is_on_by_kis_is_of_none(
+async def test_what_comes_while_no_session_is_on_by_kis_is_of_none(
     database_url: str, tmp_path: Path, name: str
 ) -> None:
     """By our clock it is noon, by KIS's seven in the morning: the board is yesterday's.
@@ -100,7 +100,7 @@ async def test_a_clock_that_is_off_by_seconds_dates_them(
 
 
 @pytest.mark.parametrize("ahead", CLOCKS)
-async def test_t4_an_expectation_before_the_open_is_dated_by_kis(
+async def test_an_expectation_before_the_open_is_dated_by_kis(
     database_url: str, tmp_path: Path, ahead: timedelta
 ) -> None:
     """The orders for an auction are taken before the session opens."""
@@ -111,7 +111,7 @@ async def test_t4_an_expectation_before_the_open_is_dated_by_kis(
 
 
 @pytest.mark.parametrize("ahead", [timedelta(), *CLOCKS])
-async def test_t4_the_state_of_a_future_is_kept_aside_once_a_minute_with_both_clocks(
+async def test_the_state_of_a_future_is_kept_aside_once_a_minute_with_both_clocks(
     database_url: str, tmp_path: Path, ahead: timedelta
 ) -> None:
     """Asked two seconds after a minute of ours, it is of no end of a minute of KIS's."""

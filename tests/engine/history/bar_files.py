@@ -9,18 +9,11 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from engine.columns import PRICES
-from engine.market.hours import Session
-from engine.market.symbols import parse
+from tests.stamps import session_on
 
 FUTURE, STOCK = "A01612", "005930"
 DAY = date(2026, 11, 16)
 CSAT, FIRST_OF_YEAR, EXPIRY = date(2026, 11, 19), date(2026, 1, 2), date(2026, 9, 10)
-
-
-def session_of(symbol: str, day: date = DAY) -> Session:
-    found = parse(symbol).session(day)
-    assert found is not None
-    return found
 
 
 def with_prices(frame: pl.DataFrame) -> pl.DataFrame:
@@ -37,7 +30,7 @@ def with_prices(frame: pl.DataFrame) -> pl.DataFrame:
 
 def bars_of(symbol: str, day: date = DAY, *, ends: bool = False) -> pl.DataFrame:
     """Return every bar of a session, at its label or at its stamp."""
-    session = session_of(symbol, day)
+    session = session_on(symbol, day)
     times = session.stamps() if ends else session.labels()
     return with_prices(pl.DataFrame({"symbol": symbol, "timestamp": times}))
 

@@ -1,3 +1,5 @@
+"""A table of edge values in a database of its own, for the tests of scans and predicates."""
+
 from __future__ import annotations
 
 import uuid

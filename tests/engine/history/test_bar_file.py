@@ -46,20 +46,20 @@ def reasons(file: Path, **options: Any) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
-def test_l16_times_with_a_zone_are_those_of_seoul(zone: str, tmp_path: Path) -> None:
+def test_times_with_a_zone_are_those_of_seoul(zone: str, tmp_path: Path) -> None:
     zoned = pl.col("timestamp").dt.replace_time_zone("Asia/Seoul").dt.convert_time_zone(zone)
     assert read(write(BARS.with_columns(zoned), tmp_path / "bars.parquet")).equals(BARS)
 
 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
-def test_l16_times_may_have_any_unit(unit: Any, tmp_path: Path) -> None:
+def test_times_may_have_any_unit(unit: Any, tmp_path: Path) -> None:
     cast = pl.col("timestamp").dt.cast_time_unit(unit)
     assert read(write(BARS.with_columns(cast), tmp_path / "bars.parquet")).equals(BARS)
 
 
 @pytest.mark.parametrize("kind", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMPTZ"])
 @pytest.mark.parametrize("form", ["parquet", "csv"])
-def test_l16_times_of_duckdb(kind: str, form: str, tmp_path: Path) -> None:
+def test_times_of_duckdb(kind: str, form: str, tmp_path: Path) -> None:
     file = tmp_path / f"bars.{form}"
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Seoul'")
@@ -70,7 +70,7 @@ def test_l16_times_of_duckdb(kind: str, form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [pl.UInt64, pl.UInt32, pl.Float64, pl.Int32, pl.Decimal(18, 2)])
-def test_l16_a_volume_may_be_any_number(kind: pl.DataType, tmp_path: Path) -> None:
+def test_a_volume_may_be_any_number(kind: pl.DataType, tmp_path: Path) -> None:
     file = write(BARS.with_columns(pl.col("volume").cast(kind)), tmp_path / "bars.parquet")
     assert read(file).equals(BARS)
 
@@ -227,14 +227,14 @@ def test_a_column_of_another_type_is_refused(column: pl.Expr, says: str, tmp_pat
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1.5, 1e300, None])
-def test_l16_a_volume_that_is_no_count_is_refused(value: float | None, tmp_path: Path) -> None:
+def test_a_volume_that_is_no_count_is_refused(value: float | None, tmp_path: Path) -> None:
     file = write(BARS.with_columns(volume=pl.Series([1.0, value, 2.0])), tmp_path / "b.parquet")
     assert "volume is " in refusal(file)
     assert "in row 2" in refusal(file)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), None])
-def test_l16_a_price_that_is_no_number_is_refused(value: float | None, tmp_path: Path) -> None:
+def test_a_price_that_is_no_number_is_refused(value: float | None, tmp_path: Path) -> None:
     close = pl.Series([1000.55, 1000.6, value])
     file = write(BARS.with_columns(close=close), tmp_path / "b.parquet")
     assert "close is " in refusal(file)
@@ -249,11 +249,11 @@ def test_l16_a_price_that_is_no_number_is_refused(value: float | None, tmp_path:
         ("volume_uint64.parquet", "volume is not a count: volume is 18446744073709551615"),
     ],
 )
-def test_l16_the_files_that_ended_in_a_traceback(name: str, says: str) -> None:
+def test_the_files_that_ended_in_a_traceback(name: str, says: str) -> None:
     assert says in refusal(CASES / name)
 
 
-def test_l16_a_decimal_is_the_number_that_it_says(tmp_path: Path) -> None:
+def test_a_decimal_is_the_number_that_it_says(tmp_path: Path) -> None:
     prices = [Decimal("1000.05"), Decimal("1000.10"), Decimal("1000.15")]
     low = pl.Series(prices, dtype=pl.Decimal(18, 2))
     file = write(BARS.with_columns(low=low, open=low, close=low), tmp_path / "bars.parquet")
@@ -376,7 +376,7 @@ def test_real_files_are_read_whole() -> None:
 
 
 @needs(DIRTY_STOCKS_FILE)
-def test_l16_answers_of_two_collectors_contradict_each_other() -> None:
+def test_answers_of_two_collectors_contradict_each_other() -> None:
     found = reasons(DIRTY_STOCKS_FILE)
     dirty = pl.read_parquet(DIRTY_STOCKS_FILE)
     columns = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]

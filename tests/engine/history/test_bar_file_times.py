@@ -20,9 +20,9 @@ from tests.engine.history.bar_files import (
     STOCK,
     as_read,
     bars_of,
-    session_of,
     write,
 )
+from tests.stamps import session_on
 
 SESSIONS = [
     (FUTURE, DAY),
@@ -53,9 +53,7 @@ def refusal(frame: pl.DataFrame, folder: Path, times: Any = None, **metadata: st
 
 
 @every_session
-def test_t5_starts_and_ends_of_minutes_are_told_apart(
-    symbol: str, day: date, tmp_path: Path
-) -> None:
+def test_starts_and_ends_of_minutes_are_told_apart(symbol: str, day: date, tmp_path: Path) -> None:
     labels, stamps = bars_of(symbol, day), bars_of(symbol, day, ends=True)
     assert not labels.equals(stamps)
     for frame in (labels, stamps):
@@ -63,17 +61,17 @@ def test_t5_starts_and_ends_of_minutes_are_told_apart(
 
 
 @every_session
-def test_t5_one_bar_of_the_first_or_last_minute_is_enough(
+def test_one_bar_of_the_first_or_last_minute_is_enough(
     symbol: str, day: date, tmp_path: Path
 ) -> None:
     labels, stamps = bars_of(symbol, day), bars_of(symbol, day, ends=True)
-    last = -1 if session_of(symbol, day).auction is None else -2
+    last = -1 if session_on(symbol, day).auction is None else -2
     assert read(labels[:1], tmp_path).equals(as_read(labels[:1]))
     assert read(stamps[last:], tmp_path).equals(as_read(labels[last:]))
 
 
 @every_session
-def test_t5_a_file_that_shows_neither_is_refused_until_it_is_said(
+def test_a_file_that_shows_neither_is_refused_until_it_is_said(
     symbol: str, day: date, tmp_path: Path
 ) -> None:
     labels, stamps = bars_of(symbol, day)[100:200], bars_of(symbol, day, ends=True)[100:200]
@@ -84,7 +82,7 @@ def test_t5_a_file_that_shows_neither_is_refused_until_it_is_said(
     assert read(stamps, tmp_path, "end").equals(as_read(labels))
 
 
-def test_t5_a_file_that_shows_both_is_refused_until_it_is_said(tmp_path: Path) -> None:
+def test_a_file_that_shows_both_is_refused_until_it_is_said(tmp_path: Path) -> None:
     labels, stamps = bars_of(STOCK), bars_of(STOCK, CSAT, ends=True)
     both = pl.concat([labels, stamps])
     assert refusal(both, tmp_path).endswith(
@@ -94,7 +92,7 @@ def test_t5_a_file_that_shows_both_is_refused_until_it_is_said(tmp_path: Path) -
     assert read(both, tmp_path, "start")["timestamp"].is_in(labels["timestamp"].implode()).any()
 
 
-def test_t5_what_is_said_and_what_the_file_shows_must_agree(tmp_path: Path) -> None:
+def test_what_is_said_and_what_the_file_shows_must_agree(tmp_path: Path) -> None:
     labels, stamps = bars_of(FUTURE), bars_of(FUTURE, ends=True)
     assert refusal(labels, tmp_path, "end").endswith(
         "A01612 2026-11-16 08:45 can only be the start of a minute: --bar-times end is wrong"
@@ -105,13 +103,13 @@ def test_t5_what_is_said_and_what_the_file_shows_must_agree(tmp_path: Path) -> N
     assert read(stamps[9:99], tmp_path, "end", **mark).equals(as_read(bars_of(FUTURE)[9:99]))
 
 
-def test_t5_a_file_that_says_its_times_are_ends_is_read_so(tmp_path: Path) -> None:
+def test_a_file_that_says_its_times_are_ends_is_read_so(tmp_path: Path) -> None:
     middle = bars_of(FUTURE, ends=True)[100:200]
     found = read(middle, tmp_path, **{"krt.stamps": "end of minute"})
     assert found.equals(as_read(bars_of(FUTURE)[100:200]))
 
 
-def test_t5_the_sessions_of_all_symbols_decide_together(tmp_path: Path) -> None:
+def test_the_sessions_of_all_symbols_decide_together(tmp_path: Path) -> None:
     """The stock begins in the middle of its day; the future shows what the times are."""
     labels = pl.concat([bars_of(FUTURE), bars_of(STOCK)[50:60], bars_of(STOCK, CSAT)[50:60]])
     stamps = pl.concat(
@@ -125,7 +123,7 @@ def test_t5_the_sessions_of_all_symbols_decide_together(tmp_path: Path) -> None:
     assert read(stamps, tmp_path).equals(as_read(labels))
 
 
-def test_t5_the_fillers_before_the_auction_prove_nothing(tmp_path: Path) -> None:
+def test_the_fillers_before_the_auction_prove_nothing(tmp_path: Path) -> None:
     """KIS repeats the last price there, in bars of volume 0, one of them at 15:20."""
     labels = bars_of(STOCK)
     filler = labels[-2:-1].with_columns(TIME.dt.offset_by("1m"), volume=pl.lit(0, pl.Int64))
@@ -134,7 +132,7 @@ def test_t5_the_fillers_before_the_auction_prove_nothing(tmp_path: Path) -> None
 
 
 @every_session
-def test_l16_times_that_end_in_59_belong_to_the_minute_that_they_end(
+def test_times_that_end_in_59_belong_to_the_minute_that_they_end(
     symbol: str, day: date, tmp_path: Path
 ) -> None:
     labels, stamps = bars_of(symbol, day), bars_of(symbol, day, ends=True)
@@ -144,12 +142,12 @@ def test_l16_times_that_end_in_59_belong_to_the_minute_that_they_end(
     for frame in (last_second, second_before, fraction):
         assert read(frame, tmp_path).equals(as_read(labels))
         assert read(frame[100:110], tmp_path).equals(as_read(labels[100:110]))
-    if session_of(symbol, day).auction is not None:
+    if session_on(symbol, day).auction is not None:
         auction_whole = pl.concat([last_second[:-1], labels[-1:]])
         assert read(auction_whole, tmp_path).equals(as_read(labels))
 
 
-def test_l16_seconds_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+def test_seconds_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     labels = bars_of(FUTURE)
     odd = labels.with_columns(TIME.dt.offset_by("30s"))
     assert "timestamp is not a whole minute" in refusal(odd, tmp_path)
@@ -162,7 +160,7 @@ def test_l16_seconds_that_mean_nothing_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("symbol", [FUTURE, STOCK])
-def test_l16_times_in_utc_that_do_not_say_so_are_refused(
+def test_times_in_utc_that_do_not_say_so_are_refused(
     symbol: str, ends: bool, tmp_path: Path
 ) -> None:
     utc = bars_of(symbol, ends=ends).with_columns(TIME.dt.offset_by("-9h"))

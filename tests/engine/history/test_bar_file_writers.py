@@ -74,7 +74,7 @@ def labels_and_stamps(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     writer=st.sampled_from(sorted(WRITERS)),
     seed=st.integers(0, 99),
 )
-def test_t5_l16_the_same_bars_are_read_alike_whoever_wrote_them(
+def test_the_same_bars_are_read_alike_whoever_wrote_them(
     bars: tuple[pl.DataFrame, pl.DataFrame], ends: bool, zone: str | None, writer: str, seed: int
 ) -> None:
     labels, stamps = bars
@@ -113,7 +113,7 @@ MEANINGS: dict[str, Callable[[str], object]] = dict.fromkeys(COLUMNS, float) | {
 
 @settings(max_examples=300 if LONG else 100, deadline=None)
 @given(column=st.sampled_from(COLUMNS), row=st.integers(0, BARS.height - 1), data=st.data())
-def test_l16_a_value_that_was_changed_is_refused_or_read_as_what_it_says(
+def test_a_value_that_was_changed_is_refused_or_read_as_what_it_says(
     column: str, row: int, data: st.DataObject
 ) -> None:
     """One value of a file becomes any other text; the other bars are read as before, or none."""

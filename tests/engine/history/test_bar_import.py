@@ -13,13 +13,14 @@ from polars.testing import assert_frame_equal
 from engine.errors import InputError
 from engine.history.bar_import import batches_to_store, read_bars_of_file
 from engine.schemas import FILE
-from tests.engine.history.bar_files import DAY, FUTURE, STOCK, bars_of, session_of, write
+from tests.engine.history.bar_files import DAY, FUTURE, STOCK, bars_of, write
+from tests.stamps import session_on
 
 NOW = datetime(2026, 11, 20, 18)
 
 
 def bars_as_stored(symbol: str) -> pl.DataFrame:
-    stamps = pl.Series("timestamp", session_of(symbol).stamps()).cast(pl.Datetime("us"))
+    stamps = pl.Series("timestamp", session_on(symbol, DAY).stamps()).cast(pl.Datetime("us"))
     return bars_of(symbol).with_columns(stamps)
 
 

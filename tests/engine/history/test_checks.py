@@ -256,12 +256,12 @@ JUMP = [check for check in CHECKS if check.name == "jump"]
         [1.0, 1.05, 1.08, 1.08, 1.08, 1.12, 1.08, 1.08, 1.04, 1.0],
     ],
 )
-def test_t8_a_market_that_runs_to_its_limit_and_back_is_no_jump(path: list[float]) -> None:
-    """T8: nine warnings on five real bars, each where a limit was reached or widened."""
+def test_a_market_that_runs_to_its_limit_and_back_is_no_jump(path: list[float]) -> None:
+    """Nine warnings on five real bars, each where a limit was reached or widened."""
     assert run_checks(JUMP, along(path)).is_empty()
 
 
-def test_t8_a_halt_at_the_limit_is_no_jump_and_a_wrong_bar_of_that_day_is_one() -> None:
+def test_a_halt_at_the_limit_is_no_jump_and_a_wrong_bar_of_that_day_is_one() -> None:
     """The bars after a halt open elsewhere: there is no way from one to the next."""
     frames = along([1.0, 0.97, *[0.92] * 12, 0.97, 1.0])
     minute = (pl.col("timestamp") - NOON).dt.total_minutes()
@@ -282,7 +282,7 @@ def test_t8_a_halt_at_the_limit_is_no_jump_and_a_wrong_bar_of_that_day_is_one() 
         (list(PRICES), 0.975),
     ],
 )
-def test_t8_a_bar_of_which_any_price_stands_alone_still_is_a_jump(
+def test_a_bar_of_which_any_price_stands_alone_still_is_a_jump(
     columns: list[str], factor: float
 ) -> None:
     frames = changed(history(), AT_NOON, **{name: pl.col(name) * factor for name in columns})

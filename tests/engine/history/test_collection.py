@@ -18,7 +18,7 @@ def pairs(*given: tuple[str, date]) -> pl.DataFrame:
     return pl.DataFrame(list(given), SESSIONS, orient="row")
 
 
-def test_t10_a_day_without_a_collector_ought_to_have_what_the_one_before_had() -> None:
+def test_a_day_without_a_collector_ought_to_have_what_the_one_before_had() -> None:
     planned = pairs(("005930", FRI), ("A01612", FRI))
     known = pairs(("000660", FRI))  # only backfilled
     found = sessions_to_collect(planned, known, FRI, TUE)
@@ -29,13 +29,13 @@ def test_t10_a_day_without_a_collector_ought_to_have_what_the_one_before_had() -
     ]
 
 
-def test_t10_front_months_roll() -> None:
+def test_front_months_roll() -> None:
     planned = pairs(("A01612", EXPIRY), ("202612_KOSPI200", EXPIRY), ("A01703", EXPIRY))
     found = sessions_to_collect(planned, NOTHING, EXPIRY, AFTER)
     assert found.filter(session=AFTER)["symbol"].to_list() == ["202701_KOSPI200", "A01703"]
 
 
-def test_t10_without_plans_what_is_stored_tells() -> None:
+def test_without_plans_what_is_stored_tells() -> None:
     """Today may be half over: what came yesterday and not yet today ought to come."""
     known = pairs(("005930", FRI), ("A01612", FRI), ("A01612", MON))
     assert sessions_to_collect(NOTHING, known, FRI, MON).height == 4
@@ -44,7 +44,7 @@ def test_t10_without_plans_what_is_stored_tells() -> None:
     ]
 
 
-def test_t10_the_settings_tell_where_nothing_is_known() -> None:
+def test_the_settings_tell_where_nothing_is_known() -> None:
     usual = ["A01", "005930", "202612_KOSPI200"]
     found = sessions_to_collect(NOTHING, NOTHING, FRI, MON, usual)
     assert found.rows() == [("005930", MON), ("202612_KOSPI200", MON), ("A01612", MON)]

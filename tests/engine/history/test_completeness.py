@@ -66,7 +66,7 @@ LEDGER = rows(
 )
 
 
-def test_t9_each_minute_has_one_state_and_the_counts_add_up() -> None:
+def test_each_minute_has_one_state_and_the_counts_add_up() -> None:
     found = figures(minutes_until(EVENING, TODAY, stored_but(*GAPS), LEDGER))
     counted = {name: counts for name, _, *counts in found.iter_rows()}
     # expected, stored, missing, open, unavailable, refused, no_trade
@@ -79,7 +79,7 @@ def test_t9_each_minute_has_one_state_and_the_counts_add_up() -> None:
     assert (found["expected"] == parts).all()
 
 
-def test_t9_the_reasons_are_those_of_missing_minutes() -> None:
+def test_the_reasons_are_those_of_missing_minutes() -> None:
     minutes = minutes_until(EVENING, TODAY, stored_but(*GAPS), LEDGER)
     assert reasons(minutes).rows() == [
         ("unavailable", "KIS has no history of option chains", 10),
@@ -97,13 +97,13 @@ def test_t9_the_reasons_are_those_of_missing_minutes() -> None:
     ]
 
 
-def test_t9_what_is_stored_is_not_missing_whatever_the_ledger_says() -> None:
+def test_what_is_stored_is_not_missing_whatever_the_ledger_says() -> None:
     everything = minutes_until(EVENING, TODAY, stored_but(), LEDGER)
     assert figures(everything)["missing"].sum() == 0
     assert everything["reason"].null_count() == everything.height
 
 
-def test_t9_a_bar_that_was_filled_and_went_again_is_missing() -> None:
+def test_a_bar_that_was_filled_and_went_again_is_missing() -> None:
     gone = minutes_until(EVENING, TODAY, stored_but((FUTURE, at(12, 2), at(12, 2))), LEDGER)
     assert gap_runs(gone).select("state", "reason").rows() == [("open", "not collected")]
 
@@ -133,7 +133,7 @@ def test_a_bar_counts_as_soon_as_it_is_stored() -> None:
     assert found.select("expected", "stored", "missing").rows() == [(1, 1, 0)]
 
 
-def test_t11_what_is_stored_of_the_future_does_not_count_yet() -> None:
+def test_what_is_stored_of_the_future_does_not_count_yet() -> None:
     now = at(10, 11) + timedelta(seconds=2)
     found = figures(minutes_until(now, TODAY.filter(symbol=FUTURE), stored_but(), LEDGER))
     assert found.select("expected", "stored", "missing").rows() == [(86, 86, 0)]

@@ -102,23 +102,23 @@ def test_an_answer_without_a_bar_proves_nothing_of_what_traded_the_session_befor
     assert said(page(2), (5,), Known(traded_before=True)) == {5: ONCE}
 
 
-def test_t2_a_row_that_cannot_be_a_bar_is_refused_and_proves_nothing_of_others_alone() -> None:
+def test_a_row_that_cannot_be_a_bar_is_refused_and_proves_nothing_of_others_alone() -> None:
     answer = page(2, 6, refused={GRID[4]: "price not above zero"})
     assert said(answer, (0, 3, 4)) == {0: NOTHING, 3: ONCE, 4: REFUSED}
     assert reasons(answer, 4) == "price not above zero"
 
 
-def test_t3_rows_that_cannot_be_read_prove_nothing() -> None:
+def test_rows_that_cannot_be_read_prove_nothing() -> None:
     assert reasons(page(2, 6, readable=False), 4) == evidence.UNREADABLE
     assert reasons(page(2, 6, odd=frozenset({GRID[4]})), 4) == evidence.ODD
 
 
-def test_t4_neither_an_early_answer_nor_clocks_that_differ_prove_anything() -> None:
+def test_neither_an_early_answer_nor_clocks_that_differ_prove_anything() -> None:
     assert reasons(page(2, 6, as_of=CLOSE - timedelta(seconds=1)), 4) == evidence.UNSEALED
     assert reasons(page(2, 6, clocks_agree=False), 4) == evidence.CLOCKS
 
 
-def test_t12_what_the_answer_holds_or_the_spool_is_not_missing() -> None:
+def test_what_the_answer_holds_or_the_spool_is_not_missing() -> None:
     assert said(page(2, 4, 6), (4,)) == {4: HELD}
     assert said(page(2, 6), (4, 5), Known(waiting=frozenset({GRID[4]}))) == {4: HELD, 5: NOTHING}
     assert reasons(page(2, 6), 4, Known(waiting=None)) == evidence.UNKNOWN_SPOOL
@@ -173,7 +173,7 @@ def test_what_kis_has_dropped_is_unavailable_after_two_answers() -> None:
     assert set(marks.select("state", "reason").rows()) == {("unavailable", "dropped")}
 
 
-def test_t2_a_refused_minute_is_overruled_hours_later_by_bars_around_it_alone() -> None:
+def test_a_refused_minute_is_overruled_hours_later_by_bars_around_it_alone() -> None:
     late = CLOSE + 3 * HOURS
     refused = page(1, refused={GRID[0]: "odd"}), CLOSE
     around = page(1, goes_back=True, as_of=late)

@@ -18,7 +18,6 @@ from tests.engine.features.conftest import board
 from tests.engine.features.test_surface import greeks
 
 MINUTES = 6
-BASE = ("timestamp", "underlying_symbol", "symbol", "option_type", "strike")
 
 
 @pytest.fixture(scope="module")

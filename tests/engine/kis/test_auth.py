@@ -337,7 +337,7 @@ UNLISTED = {
 
 
 @pytest.mark.parametrize("name", UNLISTED)
-async def test_l3_an_old_token_is_renewed_once_after_a_refusal_of_access_that_nobody_listed(
+async def test_an_old_token_is_renewed_once_after_a_refusal_of_access_that_nobody_listed(
     kis: StubKis, tmp_path: Path, name: str
 ) -> None:
     """A token that died at maintenance was refused in other words; a user was out for a day."""
@@ -354,7 +354,7 @@ async def test_l3_an_old_token_is_renewed_once_after_a_refusal_of_access_that_no
     assert len(kis.tokens) == 2
 
 
-async def test_l3_a_refusal_of_anything_else_costs_no_token(kis: StubKis, tmp_path: Path) -> None:
+async def test_a_refusal_of_anything_else_costs_no_token(kis: StubKis, tmp_path: Path) -> None:
     async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)
         await kis.clock.sleep(7 * 3600)

@@ -47,10 +47,10 @@ NO_HEADERS = {
 
 
 @pytest.mark.parametrize("name", NO_HEADERS)
-async def test_l3_a_token_that_cannot_be_a_header_is_refused_and_not_kept(
+async def test_a_token_that_cannot_be_a_header_is_refused_and_not_kept(
     kis: StubKis, tmp_path: Path, caplog, name: str
 ) -> None:
-    """L3. It ended the day with a traceback, and the file kept it for the next starts."""
+    """It ended the day with a traceback, and the file kept it for the next starts."""
     kis.token = lambda: token_answer(NO_HEADERS[name]) if len(kis.tokens) == 1 else kis.good_token()
     async with open_client(kis, tmp_path) as client:
         with pytest.raises(KisUnreachable):
@@ -82,10 +82,10 @@ EXPIRIES = {
 
 
 @pytest.mark.parametrize("name", EXPIRIES)
-async def test_l3_an_expiry_in_any_form_leaves_the_token_usable(
+async def test_an_expiry_in_any_form_leaves_the_token_usable(
     kis: StubKis, tmp_path: Path, name: str
 ) -> None:
-    """L3. Where the time cannot be read or believed the token counts as good for six hours."""
+    """Where the time cannot be read or believed the token counts as good for six hours."""
     given, meant = EXPIRIES[name]
     kis.token = lambda: token_answer("token-1", given)
     async with open_client(kis, tmp_path) as client:
@@ -124,7 +124,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-async def test_l3_a_bad_token_file_is_ignored_and_replaced(
+async def test_a_bad_token_file_is_ignored_and_replaced(
     kis: StubKis, tmp_path: Path, name: str
 ) -> None:
     file = tmp_path / f"{file_stem(kis.base_url, KEY)}-token.json"
@@ -135,7 +135,7 @@ async def test_l3_a_bad_token_file_is_ignored_and_replaced(
     assert json.loads(file.read_text())["token"]["access_token"] == "token-1"
 
 
-async def test_l3_times_with_a_zone_in_the_file_are_understood(kis, tmp_path) -> None:
+async def test_times_with_a_zone_in_the_file_are_understood(kis, tmp_path) -> None:
     file = tmp_path / f"{file_stem(kis.base_url, KEY)}-token.json"
     file.write_text(
         token_file_with(expires_at="2026-11-21T00:00:00Z", issued_at="2026-11-20T00:00:00Z")
@@ -147,7 +147,7 @@ async def test_l3_times_with_a_zone_in_the_file_are_understood(kis, tmp_path) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
-async def test_l3_what_is_no_file_in_the_place_of_the_token_does_not_block(
+async def test_what_is_no_file_in_the_place_of_the_token_does_not_block(
     kis: StubKis, tmp_path: Path, kind: str
 ) -> None:
     file = tmp_path / f"{file_stem(kis.base_url, KEY)}-token.json"

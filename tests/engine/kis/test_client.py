@@ -321,8 +321,8 @@ async def test_a_probe_that_is_never_made_is_followed_by_another(
         assert "KIS is back" in caplog.text
 
 
-async def test_l9_an_answer_with_more_rows_than_kis_ever_gives_is_not_read(kis, tmp_path) -> None:
-    """L9. 300,000 rows in one answer had no end."""
+async def test_an_answer_with_more_rows_than_kis_ever_gives_is_not_read(kis, tmp_path) -> None:
+    """300,000 rows in one answer had no end."""
     kis.answer = lambda _: fine(output2=[{}] * 300_000) if len(kis.asked) == 1 else fine()
     async with open_client(kis, tmp_path) as client:
         await client.call(QUOTE)

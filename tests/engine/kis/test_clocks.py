@@ -67,10 +67,10 @@ async def test_a_wrong_clock_is_logged_once_and_once_when_it_is_right_again(kis,
         (-480, "8 min behind"),
     ],
 )
-async def test_t4_a_clock_that_is_off_by_minutes_is_said_loudly_and_proves_nothing(
+async def test_a_clock_that_is_off_by_minutes_is_said_loudly_and_proves_nothing(
     kis: StubKis, tmp_path: Path, caplog: pytest.LogCaptureFixture, ahead: int, written: str
 ) -> None:
-    """T4. A difference above ten minutes was ignored without a line."""
+    """A difference above ten minutes was ignored without a line."""
     kis.answer = lambda _asked: dated(kis.clock.now() - timedelta(seconds=ahead))
     async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
         for _ in range(3):
@@ -82,7 +82,7 @@ async def test_t4_a_clock_that_is_off_by_minutes_is_said_loudly_and_proves_nothi
     assert "no missing minute is settled" in line.message
 
 
-async def test_t4_an_answer_without_a_date_proves_nothing(kis: StubKis, tmp_path: Path) -> None:
+async def test_an_answer_without_a_date_proves_nothing(kis: StubKis, tmp_path: Path) -> None:
     kis.answer = lambda _asked: fine()
     async with open_client(kis, tmp_path, transport=timed_transport(kis)) as client:
         answer = await client.call(QUOTE)

@@ -58,7 +58,7 @@ async def test_idle_time_is_not_saved_up(tmp_path: Path, clock) -> None:
     assert gaps(await turns(pace, clock, 5)) == {0.1}
 
 
-async def test_l4_a_file_that_cannot_be_written_leaves_a_pace_of_our_own(
+async def test_a_file_that_cannot_be_written_leaves_a_pace_of_our_own(
     tmp_path: Path, clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     pace = Pace(tmp_path / "a.pace", 10, clock)

@@ -132,8 +132,8 @@ DATES = {
 
 
 @pytest.mark.parametrize("name", DATES)
-async def test_l3_a_date_that_cannot_be_read_is_none(clock: VirtualClock, name: str) -> None:
-    """L3. `Date: Fri, 31 Dec 9999 …` ended the day with an OverflowError."""
+async def test_a_date_that_cannot_be_read_is_none(clock: VirtualClock, name: str) -> None:
+    """`Date: Fri, 31 Dec 9999 …` ended the day with an OverflowError."""
     head = HEAD + b"Content-Length: 2\r\nDate: " + DATES[name] + b"\r\n\r\n"
     async with raw_server(answering(head + b"{}")) as address:
         transport = Transport(address, clock, timeout=5, tells_time=True)
@@ -143,7 +143,7 @@ async def test_l3_a_date_that_cannot_be_read_is_none(clock: VirtualClock, name: 
 
 
 @given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0")))
-def test_l3_no_text_of_a_date_raises(text: str) -> None:
+def test_no_text_of_a_date_raises(text: str) -> None:
     moment = read_date(text)
     assert moment is None or moment.tzinfo is None
 
@@ -200,10 +200,10 @@ async def test_only_gzip_is_asked_for(clock: VirtualClock) -> None:
     ],
     ids=["stacked", "two headers", "deflate", "br", "cut off", "a bomb"],
 )
-async def test_l9_what_is_packed_otherwise_or_too_large_is_not_unpacked(
+async def test_what_is_packed_otherwise_or_too_large_is_not_unpacked(
     clock: VirtualClock, content: Callable[[], bytes]
 ) -> None:
-    """L9. 306 bytes with `gzip, gzip, gzip` became 4.35 GB and a MemoryError."""
+    """306 bytes with `gzip, gzip, gzip` became 4.35 GB and a MemoryError."""
     sent = content()
     tracemalloc.start()
     try:
@@ -239,10 +239,10 @@ def certificate(folder: Path, name: str, *how: str) -> ssl.SSLContext:
         (True, "elsewhere.test", "2", "not valid for 'localhost'.*base_url"),
     ],
 )
-async def test_l17_a_certificate_that_is_not_valid_is_named_with_the_reason(
+async def test_a_certificate_that_is_not_valid_is_named_with_the_reason(
     clock: VirtualClock, tmp_path: Path, monkeypatch, trusted: bool, name: str, days: str, says: str
 ) -> None:
-    """L17. TLS inspection showed the name of a class only."""
+    """TLS inspection showed the name of a class only."""
     context = certificate(tmp_path, name, "-days", days)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))

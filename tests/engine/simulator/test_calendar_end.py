@@ -1,4 +1,4 @@
-"""L18. The last weeks that the calendar knows: a day runs, and what lies beyond is refused."""
+"""The last weeks that the calendar knows: a day runs, and what lies beyond is refused."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ DAYS = [date(2027, 12, 10), date(2027, 12, 30)]  # the last expiry was on the 9t
 
 @pytest.mark.parametrize("day", DAYS)
 @pytest.mark.parametrize("product", ["A01", "A05", "A06"])
-async def test_l18_every_bar_of_a_last_day_is_fetched(
-    day: date, product: str, tmp_path: Path
-) -> None:
-    """L18. Each call was answered HTTP 500: the front month expires in 2028."""
+async def test_every_bar_of_a_last_day_is_fetched(day: date, product: str, tmp_path: Path) -> None:
+    """Each call was answered HTTP 500: the front month expires in 2028."""
     front = parse(product)
     assert isinstance(front, FrontMonth)
     contract = front.on(day)
@@ -48,7 +46,7 @@ async def test_l18_every_bar_of_a_last_day_is_fetched(
 
 
 @pytest.mark.parametrize("day", DAYS)
-async def test_l18_the_chain_of_a_last_day_is_fetched(day: date, tmp_path: Path) -> None:
+async def test_the_chain_of_a_last_day_is_fetched(day: date, tmp_path: Path) -> None:
     minute = datetime.combine(day, time(10))
     clock = VirtualClock(minute + timedelta(seconds=2))
     keys = tuple(AppKey(app_key=k, app_secret=s) for k, s in APP_KEYS.items())
@@ -61,8 +59,8 @@ async def test_l18_the_chain_of_a_last_day_is_fetched(day: date, tmp_path: Path)
     assert chain.num_rows > 100
 
 
-async def test_l18_what_the_calendar_does_not_know_is_refused_as_kis_refuses(calling: Any) -> None:
-    """L18. It was HTTP 500 and a traceback; here the clock went on beyond the calendar."""
+async def test_what_the_calendar_does_not_know_is_refused_as_kis_refuses(calling: Any) -> None:
+    """It was HTTP 500 and a traceback; here the clock went on beyond the calendar."""
     async with calling(datetime(2028, 1, 3, 12)) as caller:
         answer = await caller.get(
             "FHMIF10000000", FID_COND_MRKT_DIV_CODE="F", FID_INPUT_ISCD="A01803"

@@ -46,20 +46,20 @@ def limited(frame: pl.DataFrame, base: float = 1000.0) -> list[float]:
     return within_limits(frame, base, instrument(CODE), DERIVATIVES)["close"].to_list()
 
 
-def test_t1_limits_are_rounded_inwards_to_the_tick() -> None:
+def test_limits_are_rounded_inwards_to_the_tick() -> None:
     """1061.15 gives 1146.00 and 976.30: docs/kis.md#price-limits."""
     assert price_limits(1061.15, STEPS[0], KOSPI200.ticks) == PriceLimits(976.3, 1146.0)
     assert price_limits(70_100, 0.30, STOCK_TICKS) == PriceLimits(49_100, 91_100)
 
 
-def test_t1_a_price_stands_at_its_limit_and_five_minutes_later_the_next_one_holds() -> None:
+def test_a_price_stands_at_its_limit_and_five_minutes_later_the_next_one_holds() -> None:
     start = FIRST + timedelta(minutes=60)
     found = limited(bars(*[1000.0], *[900.0] * 8, *[840.0] * 8, *[780.0] * 8, first=start))
     assert found == [1000.0] + [920.0] * 6 + [900.0] * 2 + [850.0] * 6 + [840.0] * 2 + [800.0] * 8
     assert limited(bars(1081.0, first=start)) == [1080.0]
 
 
-def test_t1_the_first_limit_holds_until_nine() -> None:
+def test_the_first_limit_holds_until_nine() -> None:
     found = limited(bars(*[900.0] * 20))
     assert found == [920.0] * 15 + [900.0] * 5
     widened = widened_at(bars(*[900.0] * 20), 1000.0, instrument(CODE), DERIVATIVES)
@@ -67,7 +67,7 @@ def test_t1_the_first_limit_holds_until_nine() -> None:
 
 
 @pytest.mark.parametrize(("code", "lowest"), [("005930", 0.70), ("122630", 0.40)])
-def test_t1_stocks_have_one_limit_and_funds_with_double_leverage_twice_as_much(
+def test_stocks_have_one_limit_and_funds_with_double_leverage_twice_as_much(
     code: str, lowest: float
 ) -> None:
     session = open_session(Market.STOCKS, DAY)
@@ -77,7 +77,7 @@ def test_t1_stocks_have_one_limit_and_funds_with_double_leverage_twice_as_much(
     assert set(found["volume"]) == {10}  # hardly anybody buys
 
 
-def test_t1_the_breaker_stops_trading_twice_at_most_and_not_late_in_the_day() -> None:
+def test_the_breaker_stops_trading_twice_at_most_and_not_late_in_the_day() -> None:
     falls = bars(1000, 919, 921, 919, 918, *[919] * 30, *[849] * 40)
     (first, again), (second, _) = halts(falls, 1000.0)
     assert (first, again) == (FIRST + timedelta(minutes=5), FIRST + timedelta(minutes=25))
@@ -93,7 +93,7 @@ def sessions_of(code: str) -> Session:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_t1_the_crash_locks_at_8_and_15_percent_halts_and_recovers(seed: int) -> None:
+def test_the_crash_locks_at_8_and_15_percent_halts_and_recovers(seed: int) -> None:
     market = MovedMarket(SyntheticMarket(seed), MOVES, DAY)
     day = market.bars(CODE, DERIVATIVES)
     before = market.bars(CODE, open_session(Market.DERIVATIVES, date(2026, 11, 19)))
@@ -118,7 +118,7 @@ def test_t1_the_crash_locks_at_8_and_15_percent_halts_and_recovers(seed: int) ->
     assert inside.select("open", "high", "low", "close").n_unique() == 1
 
 
-def test_t1_every_bar_of_the_crash_is_possible_and_on_a_tick() -> None:
+def test_every_bar_of_the_crash_is_possible_and_on_a_tick() -> None:
     market = MovedMarket(SyntheticMarket(1), MOVES, DAY)
     for code in (CODE, "005930", "122630", "252670", "900110"):
         symbol = instrument(code)
@@ -148,7 +148,7 @@ def test_other_days_and_nights_are_not_moved() -> None:
         assert market.index("KOSPI200", session).equals(plain.index("KOSPI200", session))
 
 
-async def test_t1_bars_show_8_percent_whatever_happens_and_the_quote_the_limit_that_holds(
+async def test_bars_show_8_percent_whatever_happens_and_the_quote_the_limit_that_holds(
     calling: Any,
 ) -> None:
     """docs/kis.md#price-limits: futs_mxpr and futs_llam stay, crbr_aply_… was 0.00 before."""

@@ -1,4 +1,4 @@
-"""K. The forms that clients of other people rely on: headers, paths, names, refusals, keys."""
+"""The forms that clients of other people rely on: headers, paths, names, refusals, keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOLIDAYS = "/uapi/domestic-stock/v1/quotations/chk-holiday"
 QUOTE = "/uapi/domestic-futureoption/v1/quotations/inquire-price"
 
 
-async def test_k_every_answer_has_the_headers_that_clients_read(calling: Any) -> None:
+async def test_every_answer_has_the_headers_that_clients_read(calling: Any) -> None:
     async with calling(NOON, log_in=False) as caller:
         answers = [await caller.ask_token(), await caller.get("CTCA0903R", BASS_DT="20261119")]
         answers.append(await caller.http.get("/nowhere"))
@@ -30,14 +30,14 @@ async def test_k_every_answer_has_the_headers_that_clients_read(calling: Any) ->
     assert answers[1].headers["tr_id"] == "CTCA0903R"
 
 
-async def test_k_the_callers_own_gt_uid_comes_back(calling: Any) -> None:
+async def test_the_callers_own_gt_uid_comes_back(calling: Any) -> None:
     async with calling(NOON) as caller:
         caller.headers["gt_uid"] = "one of mine"
         answer = await caller.get("CTCA0903R")
     assert answer.headers["gt_uid"] == "one of mine"
 
 
-async def test_k_holidays_page_by_tr_cont_until_the_calendar_ends(calling: Any) -> None:
+async def test_holidays_page_by_tr_cont_until_the_calendar_ends(calling: Any) -> None:
     """As the official example does: M, then on with the keys of the page before."""
     async with calling(NOON) as caller:
         query = {"BASS_DT": "20271101", "CTX_AREA_NK": "", "CTX_AREA_FK": ""}
@@ -55,7 +55,7 @@ async def test_k_holidays_page_by_tr_cont_until_the_calendar_ends(calling: Any) 
     assert (days[0], days[-1]) == ("20271101", "20271231")
 
 
-async def test_k_names_of_a_query_are_read_whatever_their_case(calling: Any) -> None:
+async def test_names_of_a_query_are_read_whatever_their_case(calling: Any) -> None:
     async with calling(NOON) as caller:
         headers = caller.headers | {"tr_id": "FHMIF10000000"}
         query = {"fid_cond_mrkt_div_code": "F", "Fid_Input_Iscd": "A01612"}
@@ -63,7 +63,7 @@ async def test_k_names_of_a_query_are_read_whatever_their_case(calling: Any) -> 
         assert small.json() == await caller.quote("A01612", "F")
 
 
-async def test_k_a_doubled_slash_is_served_like_a_single_one(calling: Any) -> None:
+async def test_a_doubled_slash_is_served_like_a_single_one(calling: Any) -> None:
     async with calling(NOON) as caller:
         headers = caller.headers | {"tr_id": "CTCA0903R"}
         query = {"BASS_DT": "20261119", "CTX_AREA_NK": "", "CTX_AREA_FK": ""}
@@ -81,7 +81,7 @@ async def test_k_a_doubled_slash_is_served_like_a_single_one(calling: Any) -> No
         (HOLIDAYS, 500, "OPSQ0002"),  # with the TR id of another path
     ],
 )
-async def test_k_what_is_not_served_is_refused_in_json(
+async def test_what_is_not_served_is_refused_in_json(
     calling: Any, path: str, status: int, code: str
 ) -> None:
     async with calling(NOON) as caller:
@@ -104,7 +104,7 @@ async def test_k_what_is_not_served_is_refused_in_json(
         ("tr_id", 500, "OPSQ0002"),
     ],
 )
-async def test_k_a_call_without_a_header_is_refused(
+async def test_a_call_without_a_header_is_refused(
     calling: Any, without: str, status: int, code: str
 ) -> None:
     async with calling(NOON) as caller:
@@ -114,14 +114,14 @@ async def test_k_a_call_without_a_header_is_refused(
         assert (answer.status_code, answer.json()["msg_cd"]) == (status, code)
 
 
-async def test_k_a_token_that_is_not_a_bearers_is_refused(calling: Any) -> None:
+async def test_a_token_that_is_not_a_bearers_is_refused(calling: Any) -> None:
     async with calling(NOON) as caller:
         caller.headers["authorization"] = "Basic x"
         answer = await caller.get("CTCA0903R", BASS_DT="20261119")
         assert (answer.status_code, answer.json()["msg_cd"]) == (500, "EGW00205")
 
 
-async def test_k_hour_000000_is_now(calling: Any) -> None:
+async def test_hour_000000_is_now(calling: Any) -> None:
     async with calling(NOON) as caller:
         rows = await caller.futures("A01612", "20261119", "000000")
         assert rows == await caller.futures("A01612", "20261119", "120030")
@@ -133,7 +133,7 @@ async def test_k_hour_000000_is_now(calling: Any) -> None:
         assert past[0]["stck_cntg_hour"] == "154500"
 
 
-async def test_k_the_futures_board_has_every_listed_contract(calling: Any) -> None:
+async def test_the_futures_board_has_every_listed_contract(calling: Any) -> None:
     """Traded or not: on a quiet morning the far ones have no trade yet."""
     start = datetime(2026, 11, 19, 8, 45, 1)
     async with calling(start) as caller:
@@ -151,7 +151,7 @@ async def test_k_the_futures_board_has_every_listed_contract(calling: Any) -> No
 
 
 @pytest.mark.parametrize("day", [datetime(2026, 11, 19), datetime(2027, 12, 30)])
-def test_k_lists_go_on_beyond_the_calendars_end(day: datetime) -> None:
+def test_lists_go_on_beyond_the_calendars_end(day: datetime) -> None:
     """By a year: late in the calendar's last year hardly anything was listed."""
     assert futures(KOSPI200, day.date())[3].maturity >= f"{day.year + 1}09"
     assert len(futures(MINI_KOSPI200, day.date())) == 6
@@ -159,19 +159,19 @@ def test_k_lists_go_on_beyond_the_calendars_end(day: datetime) -> None:
     assert len(maturities("KOSPI200_WEEKLY_MON", day.date())) == 2
 
 
-async def test_k_the_last_day_of_the_calendar_is_served_in_full(calling: Any) -> None:
+async def test_the_last_day_of_the_calendar_is_served_in_full(calling: Any) -> None:
     async with calling(datetime(2027, 12, 30, 12)) as caller:
         board = await caller.board("202801")
         assert len(board["output1"]) == len(board["output2"]) == 100
         assert float((await caller.quote("A01809", "F"))["output1"]["futs_prpr"]) > 0
 
 
-async def test_k_the_key_has_the_lengths_of_a_real_one() -> None:
+async def test_the_key_has_the_lengths_of_a_real_one() -> None:
     ((key, secret),) = APP_KEYS.items()
     assert (len(key), len(secret)) == (36, 180)
 
 
-async def test_k_tokens_live_by_the_callers_clock_where_it_is_given() -> None:
+async def test_tokens_live_by_the_callers_clock_where_it_is_given() -> None:
     """A client with a real clock compares the expiry with it, whatever day is simulated."""
     clock = VirtualClock(NOON)
     async with (
@@ -194,7 +194,7 @@ async def test_k_tokens_live_by_the_callers_clock_where_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(("market_class", "maturity"), [("", "202612"), ("WKI", "261104")])
-async def test_k_options_have_bid_ask_and_limits_on_ticks_and_moving_open_interest(
+async def test_options_have_bid_ask_and_limits_on_ticks_and_moving_open_interest(
     calling: Any, market_class: str, maturity: str
 ) -> None:
     async with calling(NOON) as caller:
@@ -225,7 +225,7 @@ async def test_k_options_have_bid_ask_and_limits_on_ticks_and_moving_open_intere
     }
 
 
-async def test_k_open_interest_of_a_future_moves_with_its_volume(calling: Any) -> None:
+async def test_open_interest_of_a_future_moves_with_its_volume(calling: Any) -> None:
     async with calling(NOON) as caller:
         first = (await caller.quote("A01612", "F"))["output1"]
         await caller.clock.sleep(3600)
@@ -236,7 +236,7 @@ async def test_k_open_interest_of_a_future_moves_with_its_volume(calling: Any) -
     assert interests[1] - interests[0] == changes[1] - changes[0] != 0
 
 
-async def test_k_the_master_file_has_the_kinds_and_names_of_the_real_one(calling: Any) -> None:
+async def test_the_master_file_has_the_kinds_and_names_of_the_real_one(calling: Any) -> None:
     async with calling(NOON) as caller:
         packed = (await caller.http.get("/common/master/fo_idx_code_mts.mst.zip")).content
     text = zipfile.ZipFile(io.BytesIO(packed)).read("fo_idx_code_mts.mst").decode("cp949")

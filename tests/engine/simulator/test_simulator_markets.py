@@ -133,7 +133,7 @@ def test_the_front_month_of_a_file_is_served_under_the_code_of_the_date(tmp_path
     assert market.symbols == ["A01_FRONT"]
 
 
-def test_t5_a_file_of_ends_is_served_with_kis_labels(tmp_path: Path) -> None:
+def test_a_file_of_ends_is_served_with_kis_labels(tmp_path: Path) -> None:
     noon = [datetime(2026, 11, 18, 12, 1), datetime(2026, 11, 18, 12, 2)]
     rows = write_recorded_market(tmp_path / "starts.parquet").path
     pl.read_parquet(rows).with_columns(timestamp=pl.Series(noon)).write_csv(tmp_path / "ends.csv")

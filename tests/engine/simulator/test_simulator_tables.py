@@ -1,4 +1,4 @@
-"""K. Answers against KIS's own tables of fields, read where they are (`shared/kis-api`)."""
+"""Answers against KIS's own tables of fields, read where they are (`shared/kis-api`)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def fields_of(table: dict[str, Any]) -> dict[str, dict[str, int]]:
 
 @pytest.mark.parametrize("tr_id", sorted(ENDPOINTS))
 @needs(KIS_API)
-def test_k_answers_have_exactly_the_fields_of_the_table(tr_id: str) -> None:
+def test_answers_have_exactly_the_fields_of_the_table(tr_id: str) -> None:
     if tr_id not in TABLES:
         pytest.skip(f"there is no table of {tr_id}")
     wanted = fields_of(TABLES[tr_id])
@@ -112,7 +112,7 @@ def test_k_answers_have_exactly_the_fields_of_the_table(tr_id: str) -> None:
 
 @pytest.mark.parametrize("tr_id", QUOTATIONS or ["none"])
 @needs(KIS_API)
-async def test_k_every_quotation_of_the_tables_is_served_or_refused_as_kis_does(
+async def test_every_quotation_of_the_tables_is_served_or_refused_as_kis_does(
     calling: Any, tr_id: str
 ) -> None:
     async with calling(NOON) as caller:
@@ -130,7 +130,7 @@ async def test_k_every_quotation_of_the_tables_is_served_or_refused_as_kis_does(
 
 
 @pytest.mark.parametrize(("tr_id", "block"), sorted(EXPECTED_FIELDS))
-def test_k_answers_have_the_fields_that_fetchers_read(tr_id: str, block: str) -> None:
+def test_answers_have_the_fields_that_fetchers_read(tr_id: str, block: str) -> None:
     """Without the tables: the names that a fetcher of each stream needs."""
     part = answer_of(tr_id)[block]
     row = part[0] if isinstance(part, list) else part
@@ -139,7 +139,7 @@ def test_k_answers_have_the_fields_that_fetchers_read(tr_id: str, block: str) ->
 
 @pytest.mark.parametrize("hours", [0, 7, 9, 15.4, 19])
 @pytest.mark.parametrize("tr_id", sorted(ENDPOINTS))
-def test_k_every_quotation_answers_at_any_time_of_day(tr_id: str, hours: float) -> None:
+def test_every_quotation_answers_at_any_time_of_day(tr_id: str, hours: float) -> None:
     for day in (datetime(2026, 11, 18), datetime(2026, 11, 22), datetime(2027, 12, 31)):
         assert answer_of(tr_id, day + timedelta(hours=hours))["rt_cd"] == "0"
 
@@ -171,7 +171,7 @@ def flows(market: str, sector: str, now: datetime) -> dict[str, int]:
         ("KQI", "OP03"),
     ],
 )
-def test_k_flows_of_investors_add_up_and_only_grow(market: str, sector: str) -> None:
+def test_flows_of_investors_add_up_and_only_grow(market: str, sector: str) -> None:
     before: dict[str, int] = {}
     for minute in range(0, 40, 10):
         found = flows(market, sector, datetime(2026, 11, 18, 11, minute, 5))
@@ -194,9 +194,7 @@ def test_k_flows_of_investors_add_up_and_only_grow(market: str, sector: str) -> 
         before = gross
 
 
-def test_k_programme_trading_has_the_last_30_minutes_and_goes_on_unchanged_after_the_close() -> (
-    None
-):
+def test_programme_trading_has_the_last_30_minutes_and_goes_on_unchanged_after_the_close() -> None:
     rows = answer_of("FHPPG04600101")["output"]
     assert [row["bsop_hour"] for row in rows[:2]] == ["120300", "120200"]
     assert len(rows) == 30
@@ -208,7 +206,7 @@ def test_k_programme_trading_has_the_last_30_minutes_and_goes_on_unchanged_after
     assert {row["arbt_smtn_ntby_tr_pbmn"] for row in late} == {late[0]["arbt_smtn_ntby_tr_pbmn"]}
 
 
-def test_k_the_days_of_programme_trading_end_where_its_minutes_end() -> None:
+def test_the_days_of_programme_trading_end_where_its_minutes_end() -> None:
     evening = datetime(2026, 11, 18, 19)
     minutes = answer_of("FHPPG04600101", evening)["output"]
     days = answer_of("FHPPG04600001", evening)["output"]
@@ -225,7 +223,7 @@ def test_k_the_days_of_programme_trading_end_where_its_minutes_end() -> None:
     assert int(so_far["nabt_smtn_seln_vol"]) < int(days[0]["nabt_smtn_seln_vol"])
 
 
-def test_k_a_stock_says_what_it_is() -> None:
+def test_a_stock_says_what_it_is() -> None:
     product, stock = answer_of("CTPF1604R")["output"], answer_of("CTPF1002R")["output"]
     assert product["shtn_pdno"] == "005930"
     assert product["prdt_abrv_name"] == stock["prdt_abrv_name"] == "삼성전자"
@@ -234,7 +232,7 @@ def test_k_a_stock_says_what_it_is() -> None:
     assert (stock["thdt_clpr"], stock["lstg_stqt"]) == (price["stck_prpr"], price["lstn_stcn"])
 
 
-def test_k_a_stocks_quotations_agree_with_its_bars() -> None:
+def test_a_stocks_quotations_agree_with_its_bars() -> None:
     bars = answer_of("FHKST03010200")
     price = answer_of("FHKST01010100")["output"]
     (several,) = answer_of("FHKST11300006")["output"]
@@ -253,7 +251,7 @@ def test_k_a_stocks_quotations_agree_with_its_bars() -> None:
     assert bids[0] < int(price["stck_prpr"]) < asks[0]
 
 
-def test_k_a_futures_book_is_on_ticks_around_its_price() -> None:
+def test_a_futures_book_is_on_ticks_around_its_price() -> None:
     answer = answer_of("FHMIF10010000")
     price = round(float(answer["output1"]["futs_prpr"]) * 100)
     book = answer["output2"]
@@ -264,7 +262,7 @@ def test_k_a_futures_book_is_on_ticks_around_its_price() -> None:
     assert answer["output1"]["futs_prpr"] == answer_of("FHMIF10000000")["output1"]["futs_prpr"]
 
 
-def test_k_index_minutes_agree_with_the_index_behind_the_boards() -> None:
+def test_index_minutes_agree_with_the_index_behind_the_boards() -> None:
     answer = answer_of("FHKUP03500200")
     running, finished = answer["output2"][:2]
     assert (running["stck_cntg_hour"], running["cntg_vol"]) == ("120300", "0")
@@ -277,7 +275,7 @@ def test_k_index_minutes_agree_with_the_index_behind_the_boards() -> None:
     assert daily["bstp_nmix_prpr"] == whole_day["output2"][0]["bstp_nmix_prpr"]
 
 
-def test_k_expected_prices_come_to_the_price_of_the_auction() -> None:
+def test_expected_prices_come_to_the_price_of_the_auction() -> None:
     morning = answer_of("FHPIF05110100", datetime(2026, 11, 18, 8, 44, 55))["output2"]
     hours = [row["stck_cntg_hour"] for row in morning]
     assert hours == sorted(hours, reverse=True)
@@ -289,7 +287,7 @@ def test_k_expected_prices_come_to_the_price_of_the_auction() -> None:
     assert answer_of("FHKST01010200")["output2"]["antc_cnpr"] == "0"
 
 
-def test_k_days_may_be_asked_for_from_the_year_1_on_as_python_kis_does() -> None:
+def test_days_may_be_asked_for_from_the_year_1_on_as_python_kis_does() -> None:
     endpoint = ENDPOINTS["FHKST03010100"]
     query = dict.fromkeys(endpoint.fields, "") | query_of("FHKST03010100")
     answer = orjson.loads(endpoint.answer(EXCHANGE, query | {"FID_INPUT_DATE_1": "10101"}, NOON))

@@ -121,8 +121,8 @@ def test_an_empty_folder_has_an_empty_book(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
-def test_l6_what_is_not_ours_in_the_folder_stops_nothing_and_stays(tmp_path: Path) -> None:
-    """L6. A name of eight digits that are not a day ended in a ValueError, a pipe never."""
+def test_what_is_not_ours_in_the_folder_stops_nothing_and_stays(tmp_path: Path) -> None:
+    """A name of eight digits that are not a day ended in a ValueError, a pipe never."""
     day = book_files.write_part(tmp_path, DAY, book(0, 5)).parent
     (tmp_path / "99999999").mkdir()
     for name in ("book_99999999.parquet", "book_20261119.parquet", "20261120/000000000001.parquet"):

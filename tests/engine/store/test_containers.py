@@ -111,7 +111,7 @@ def rows_kept(folder: Path) -> int:
         pytest.param(False, id="container second", marks=pytest.mark.long),
     ],
 )
-def test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
+def test_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
     folder: Path, start: Callable[..., subprocess.Popen[str]], contained: bool
 ) -> None:
     first = start(contained=contained)
@@ -137,7 +137,7 @@ def test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost(
         pytest.param(False, id="container second", marks=pytest.mark.long),
     ],
 )
-def test_l12_after_a_kill_of_the_first_container_the_second_starts(
+def test_after_a_kill_of_the_first_container_the_second_starts(
     folder: Path, start: Callable[..., subprocess.Popen[str]], contained: bool
 ) -> None:
     """A container that is killed takes its server along; a process that is killed leaves it."""
@@ -162,7 +162,7 @@ def test_l12_after_a_kill_of_the_first_container_the_second_starts(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows hides no processes from others")
-def test_l12_a_folder_is_held_until_the_last_process_that_inherited_it_ends(
+def test_a_folder_is_held_until_the_last_process_that_inherited_it_ends(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.store.embedded.running._WAIT", 0.2)

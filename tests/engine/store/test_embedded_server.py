@@ -141,7 +141,7 @@ ODD_NAMES = {  # the socket lies in the first one's folder, elsewhere for the ot
 
 @pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_l15_the_folder_may_have_any_name(folder: Path, name: str) -> None:
+def test_the_folder_may_have_any_name(folder: Path, name: str) -> None:
     with embedded_server(folder / name, durable=False) as url:
         assert answers(url)
         migrate(url)
@@ -154,7 +154,7 @@ def test_l15_the_folder_may_have_any_name(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [b"Kim \xb1\xe8", b"two\nlines", b"\x1b[31mred"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_l15_a_name_that_cannot_be_shown_is_refused_in_one_line(folder: Path, name: bytes) -> None:
+def test_a_name_that_cannot_be_shown_is_refused_in_one_line(folder: Path, name: bytes) -> None:
     odd = folder / os.fsdecode(name)
     with (
         pytest.raises(InputError, match="has a name that cannot be shown here") as refused,
@@ -166,7 +166,7 @@ def test_l15_a_name_that_cannot_be_shown_is_refused_in_one_line(folder: Path, na
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows tells the command line of any process")
-def test_l15_where_no_more_than_the_name_of_a_process_is_seen_its_lock_tells_it(
+def test_where_no_more_than_the_name_of_a_process_is_seen_its_lock_tells_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(_: psutil.Process) -> str:
@@ -195,10 +195,10 @@ def test_under_root_a_private_folder_is_refused_and_stays_private(folder: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
-def test_s7_a_folder_that_was_opened_to_everybody_is_closed_and_the_database_starts(
+def test_a_folder_that_was_opened_to_everybody_is_closed_and_the_database_starts(
     folder: Path,
 ) -> None:
-    """S7. After `chmod -R 755`, or a copy without its modes, no command reached the database."""
+    """After `chmod -R 755`, or a copy without its modes, no command reached the database."""
     with embedded_server(folder, durable=False) as url:
         assert answers(url)
     for path in (folder, *folder.rglob("*")):

@@ -190,8 +190,8 @@ async def test_signals_of_every_strategy_are_copied(store: Store, tmp_path: Path
         assert copied.equals(pl.DataFrame(stored).select(copied.columns))
 
 
-def test_t6_a_file_of_an_earlier_release_is_read_with_nulls(tmp_path: Path) -> None:
-    """T6. Columns that were added since: forward_source and forward_strikes of the summary."""
+def test_a_file_of_an_earlier_release_is_read_with_nulls(tmp_path: Path) -> None:
+    """Columns that were added since: forward_source and forward_strikes of the summary."""
     names = [*schemas.OPTION_SUMMARY.names, "committed_at"]
     schema = {**pl.Schema(schemas.OPTION_SUMMARY), "committed_at": pl.Datetime("us")}
     row = {"timestamp": FETCHED, "underlying_symbol": "202512_KOSPI200", "forward": 440.5}

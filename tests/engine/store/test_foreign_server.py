@@ -1,4 +1,4 @@
-"""L17. A server of one's own, set up for others: another path, another encoding, other words."""
+"""A server of one's own, set up for others: another path, another encoding, other words."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def made(server_url: str, *, encoding: str = "UTF8", set_up: str = "") -> Iterat
         maintenance.execute_alone(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def test_l17_all_is_in_public_whatever_schema_comes_first(server_url: str) -> None:
-    """L17. Six tables were left behind in a schema that came before public."""
+async def test_all_is_in_public_whatever_schema_comes_first(server_url: str) -> None:
+    """Six tables were left behind in a schema that came before public."""
     set_up = (
         "CREATE SCHEMA other; CREATE TABLE other.futures_1m (x int);"
         "CREATE TABLE other.schema_migrations (version text);"
@@ -66,7 +66,7 @@ async def test_l17_all_is_in_public_whatever_schema_comes_first(server_url: str)
 
 
 @pytest.mark.parametrize("encoding", ["EUC_KR", "LATIN1", "SQL_ASCII"])
-def test_l17_a_database_that_cannot_hold_korean_is_refused_in_a_sentence(
+def test_a_database_that_cannot_hold_korean_is_refused_in_a_sentence(
     server_url: str, encoding: str
 ) -> None:
     with made(server_url, encoding=encoding) as url:

@@ -15,7 +15,7 @@ from engine.store.connection import Connection
 from tests.engine.store.data import futures_bars
 
 
-async def test_l1_a_statement_that_waits_for_a_lock_is_ended_with_its_store(
+async def test_a_statement_that_waits_for_a_lock_is_ended_with_its_store(
     database_url: str,
 ) -> None:
     clock = ScaledClock(datetime(2025, 9, 1, 9, 0), speed=10)
@@ -33,7 +33,7 @@ async def test_l1_a_statement_that_waits_for_a_lock_is_ended_with_its_store(
     assert asking.cancelled() or asking.done()
 
 
-async def test_l1_a_merge_into_a_locked_table_gives_up_in_time(
+async def test_a_merge_into_a_locked_table_gives_up_in_time(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its very first question about the table keeps to the timeout too."""

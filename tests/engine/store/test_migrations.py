@@ -130,10 +130,10 @@ VALUES ('2026-11-02', 'X', '000020', 'beyond the price limit',
 """
 
 
-def test_t3_what_the_old_rule_may_have_settled_wrongly_is_open_again(
+def test_what_the_old_rule_may_have_settled_wrongly_is_open_again(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T3. Front months, whole sessions, sessions with refused rows (T1, T2), and by one answer."""
+    """Front months, whole sessions, sessions with refused rows, and by one answer."""
     for file in sorted(FILES.glob("*.sql")):
         if file.name < "20261127000007":
             shutil.copy(file, tmp_path)

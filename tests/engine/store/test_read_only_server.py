@@ -1,4 +1,4 @@
-"""L5. A connection that became read-only is dropped, and the batches are merged by another one."""
+"""A connection that became read-only is dropped, and the batches are merged by another one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def backend(connection: Connection) -> int:
         return int(cursor.fetch_arrow_table()[0][0].as_py())
 
 
-def test_l5_a_connection_that_cannot_write_is_not_kept(database_url: str) -> None:
+def test_a_connection_that_cannot_write_is_not_kept(database_url: str) -> None:
     with closing(Connection(database_url, "test")) as connection:
         with read_only(database_url):
             first = backend(connection)
@@ -60,7 +60,7 @@ def test_l5_a_connection_that_cannot_write_is_not_kept(database_url: str) -> Non
         connection.query(INSERT, read_only=False)  # … and this is another
 
 
-def test_l5_a_transaction_that_was_meant_to_read_keeps_its_connection(database_url: str) -> None:
+def test_a_transaction_that_was_meant_to_read_keeps_its_connection(database_url: str) -> None:
     with closing(Connection(database_url, "test")) as connection:
         before = backend(connection)
         with (
@@ -71,7 +71,7 @@ def test_l5_a_transaction_that_was_meant_to_read_keeps_its_connection(database_u
         assert backend(connection) == before
 
 
-async def test_l5_batches_of_a_standby_are_spooled_and_merged_by_another_connection(
+async def test_batches_of_a_standby_are_spooled_and_merged_by_another_connection(
     database_url: str, store: Store, tmp_path: Path
 ) -> None:
     clock = ScaledClock(datetime(2025, 9, 1, 9, 0), speed=50)

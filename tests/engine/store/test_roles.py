@@ -170,7 +170,7 @@ LARGE_OBJECTS = (
 
 
 @pytest.mark.parametrize("call", LARGE_OBJECTS)
-async def test_s4_nobody_but_the_owner_makes_large_objects(
+async def test_nobody_but_the_owner_makes_large_objects(
     refused_writer: Store, refused_reader: Store, call: str
 ) -> None:
     for store in (refused_reader, refused_writer):
@@ -190,7 +190,7 @@ async def test_s4_nobody_but_the_owner_makes_large_objects(
         "SELECT restrict_roles()",
     ],
 )
-async def test_s4_a_reader_holds_no_lock_that_a_merge_waits_for(
+async def test_a_reader_holds_no_lock_that_a_merge_waits_for(
     refused_writer: Store, refused_reader: Store, lock: str
 ) -> None:
     await refused_writer.merge("futures_1m", futures_bars([1.0]))
@@ -198,7 +198,7 @@ async def test_s4_a_reader_holds_no_lock_that_a_merge_waits_for(
         await refused_reader.execute(lock)
 
 
-def test_s4_no_advisory_lock_of_a_reader_blocks_a_merge_or_a_new_table(database_url: str) -> None:
+def test_no_advisory_lock_of_a_reader_blocks_a_merge_or_a_new_table(database_url: str) -> None:
     """Every lock that merges and the functions that make tables took before, and a look as well."""
     _psql(database_url, roles_sql())
     held = ("futures_1m", "make_partition:futures_101", "make_signal_table:other_signal")
@@ -216,7 +216,7 @@ def test_s4_no_advisory_lock_of_a_reader_blocks_a_merge_or_a_new_table(database_
         assert merge_tables(owner, [(FUTURES, rows)])[0]["inserted"].to_list() == [1]
 
 
-async def test_s4_nothing_in_the_schema_takes_an_advisory_lock(store: Store) -> None:
+async def test_nothing_in_the_schema_takes_an_advisory_lock(store: Store) -> None:
     found = await store.query(
         "SELECT proname::text AS name FROM pg_proc"
         " WHERE pronamespace = 'public'::regnamespace AND prosrc LIKE '%advisory%'"
@@ -231,7 +231,7 @@ async def test_s4_nothing_in_the_schema_takes_an_advisory_lock(store: Store) -> 
         ("simulated_market", "market", "seed 1", "seed 2"),
     ],
 )
-async def test_s4_the_first_to_collect_says_what_the_data_are_and_nobody_changes_it(
+async def test_the_first_to_collect_says_what_the_data_are_and_nobody_changes_it(
     writer: Store, table: str, column: str, first: str, other: str
 ) -> None:
     await writer.execute(f"INSERT INTO {table} ({column}) VALUES ('{first}')")
@@ -250,7 +250,7 @@ async def test_s4_the_first_to_collect_says_what_the_data_are_and_nobody_changes
     assert (await writer.query(f"SELECT {column} FROM {table}"))[column].to_pylist() == [first]
 
 
-async def test_s4_a_reader_cannot_take_all_connections_nor_hold_one_for_ever(
+async def test_a_reader_cannot_take_all_connections_nor_hold_one_for_ever(
     writer: Store,
 ) -> None:
     found = await writer.query(
@@ -264,7 +264,7 @@ async def test_s4_a_reader_cannot_take_all_connections_nor_hold_one_for_ever(
     ]
 
 
-def test_s4_an_ordinary_owner_of_a_database_can_migrate_and_make_the_roles(
+def test_an_ordinary_owner_of_a_database_can_migrate_and_make_the_roles(
     database_url: str,
 ) -> None:
     """What needs a superuser is left, with a notice; what the owner can do is done."""

@@ -62,10 +62,10 @@ FOREIGN = ["x.arrow", "a-b-c.arrow", "1-2.arrow", "a copy", "a folder", "a pipe"
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-async def test_l6_a_stray_file_is_named_once_and_left_where_it_is(
+async def test_a_stray_file_is_named_once_and_left_where_it_is(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, caplog, what: str
 ) -> None:
-    """L6. `x.arrow` was an endless loop, a copy of a batch kept the collector from starting."""
+    """`x.arrow` was an endless loop, a copy of a batch kept the collector from starting."""
     stray = put_foreign(tmp_path, what)
     writer = Writer(database_url, clock, tmp_path)
     assert await writer.put("futures_1m", futures_bars([1.0])) == MergeCounts(inserted=1)
@@ -83,10 +83,10 @@ async def test_l6_a_stray_file_is_named_once_and_left_where_it_is(
 
 
 @pytest.mark.parametrize("content", [b"", b"ARROW1", b"x" * 1000])
-async def test_l6_bytes_that_are_no_batch_are_damaged_whatever_their_sum(
+async def test_bytes_that_are_no_batch_are_damaged_whatever_their_sum(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, content: bytes
 ) -> None:
-    """L6. An empty file, whose checksum fits its name, ended the drainer without a word."""
+    """An empty file, whose checksum fits its name, ended the drainer without a word."""
     (tmp_path / f"000000000001-futures_1m-{zlib.crc32(content):08x}.arrow").write_bytes(content)
     writer = Writer(database_url, clock, tmp_path)
     assert await writer.put("futures_1m", futures_bars([1.0])) == MergeCounts(spooled=1)
@@ -95,7 +95,7 @@ async def test_l6_bytes_that_are_no_batch_are_damaged_whatever_their_sum(
     assert (await store.query("SELECT close FROM futures_1m"))["close"].to_pylist() == [1.0]
 
 
-def test_l6_a_file_without_a_batch_in_it_is_damaged(tmp_path: Path) -> None:
+def test_a_file_without_a_batch_in_it_is_damaged(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, futures_bars([1.0]).schema):
@@ -125,10 +125,10 @@ def failing_reads(times: int, code: int, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ENOMEM])
-async def test_l6_a_good_batch_that_could_not_be_read_once_is_not_damaged(
+async def test_a_good_batch_that_could_not_be_read_once_is_not_damaged(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, monkeypatch, code: int
 ) -> None:
-    """L6. One EMFILE set a good batch aside for good."""
+    """One EMFILE set a good batch aside for good."""
     writer = Writer(database_url, clock, tmp_path)
     with failing_reads(4, code, monkeypatch):
         with away(database_url):
@@ -142,7 +142,7 @@ async def test_l6_a_good_batch_that_could_not_be_read_once_is_not_damaged(
     assert (await store.query("SELECT count(*) AS n FROM futures_1m"))["n"].to_pylist() == [3]
 
 
-async def test_l6_a_batch_that_can_never_be_read_keeps_nothing_else_waiting(
+async def test_a_batch_that_can_never_be_read_keeps_nothing_else_waiting(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, monkeypatch, caplog
 ) -> None:
     read = spool_module.read_file
@@ -173,7 +173,7 @@ async def test_l6_a_batch_that_can_never_be_read_keeps_nothing_else_waiting(
     assert closes.to_pylist() == [1.0, 2.0, 3.0]
 
 
-async def test_l6_a_spool_that_cannot_be_listed_does_not_lose_the_batch(
+async def test_a_spool_that_cannot_be_listed_does_not_lose_the_batch(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, monkeypatch
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
@@ -187,7 +187,7 @@ async def test_l6_a_spool_that_cannot_be_listed_does_not_lose_the_batch(
     await writer.close()
 
 
-async def test_l6_a_batch_that_cannot_be_set_aside_keeps_nothing_else_waiting(
+async def test_a_batch_that_cannot_be_set_aside_keeps_nothing_else_waiting(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:
     (tmp_path / "damaged").write_text("a file in the place of the folder")
@@ -201,10 +201,10 @@ async def test_l6_a_batch_that_cannot_be_set_aside_keeps_nothing_else_waiting(
     assert (await store.query("SELECT close FROM futures_1m"))["close"].to_pylist() == [1.0]
 
 
-async def test_l6_what_was_set_aside_comes_back(
+async def test_what_was_set_aside_comes_back(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:
-    """L6. No command brought refused or damaged batches back."""
+    """No command brought refused or damaged batches back."""
     spool = Spool(tmp_path)
     for why in ("refused", "damaged"):
         bars = futures_bars([1.0], symbol="A01612" if why == "refused" else "A01703")
@@ -220,10 +220,10 @@ async def test_l6_what_was_set_aside_comes_back(
 
 
 @pytest.mark.parametrize("name", ["option_summary", "option_chain_raw"])
-async def test_t6_a_batch_of_an_earlier_release_is_merged_when_its_turn_comes(
+async def test_a_batch_of_an_earlier_release_is_merged_when_its_turn_comes(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, name: str
 ) -> None:
-    """T6, T7. It waited in the spool while the release changed, and lacks what was added since."""
+    """It waited in the spool while the release changed, and lacks what was added since."""
     table = TABLES[name]
     assert table.added
     known = board().head(1).with_columns(forward=1061.3)

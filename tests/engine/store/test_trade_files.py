@@ -212,8 +212,8 @@ def columns(frame: pl.DataFrame) -> Sequence[tuple[str, object]]:
     return list(frame.schema.items())
 
 
-def test_l6_what_is_not_ours_in_the_folder_is_no_session(tmp_path: Path) -> None:
-    """L6. Eight digits that are not a day ended in a ValueError."""
+def test_what_is_not_ours_in_the_folder_is_no_session(tmp_path: Path) -> None:
+    """Eight digits that are not a day ended in a ValueError."""
     for name in ("trades_99999999.parquet", "trades_20260105 - Copy.parquet", "x.parquet"):
         (tmp_path / name).touch()
     (tmp_path / "trades_20260106.parquet").mkdir()

@@ -1,4 +1,4 @@
-"""L11. Standard output as Korean Windows has it, redirected: cp949, which lacks our signs."""
+"""Standard output as Korean Windows has it, redirected: cp949, which lacks our signs."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def run(
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "ascii"])
-def test_l11_no_command_ends_in_a_traceback(encoding: str, server_url: str, tmp_path: Path) -> None:
-    """L11. `validate` ended in a traceback with exit 1, the code for findings."""
+def test_no_command_ends_in_a_traceback(encoding: str, server_url: str, tmp_path: Path) -> None:
+    """`validate` ended in a traceback with exit 1, the code for findings."""
     quick = [
         ["--help"],
         *([name, "--help"] for held in COMMANDS.values() for name in held if encoding == "cp949"),
@@ -71,7 +71,7 @@ def test_l11_no_command_ends_in_a_traceback(encoding: str, server_url: str, tmp_
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "ascii", "utf-8"])
-def test_l11_json_is_whole_whatever_the_encoding(
+def test_json_is_whole_whatever_the_encoding(
     encoding: str, server_url: str, tmp_path: Path
 ) -> None:
     query = ["sql", "SELECT '한글 ✅ 🎉' AS a", "--format", "json"]
@@ -80,7 +80,7 @@ def test_l11_json_is_whole_whatever_the_encoding(
     assert json.loads(out.decode(encoding)) == [{"a": "한글 ✅ 🎉"}]
 
 
-def test_l11_what_cannot_be_shown_is_replaced_and_korean_stays(
+def test_what_cannot_be_shown_is_replaced_and_korean_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="cp949")

@@ -46,7 +46,7 @@ def test_without_a_spool_there_is_nothing_to_show(run: Run, folder: Path) -> Non
     assert not folder.exists()
 
 
-def test_l6_refused_and_damaged_batches_are_shown_and_come_back(
+def test_refused_and_damaged_batches_are_shown_and_come_back(
     run: Run, folder: Path, database_url: str
 ) -> None:
     spool = Spool(folder)

@@ -1,3 +1,5 @@
+"""Alerts: each is sent once, none delays the collecting, and no secret is shown."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,4 +1,4 @@
-"""L7. KIS calls a day closed: it is asked again, and bars that come anyway are believed."""
+"""KIS calls a day closed: it is asked again, and bars that come anyway are believed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def lies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return left
 
 
-async def test_l7_one_wrong_answer_costs_nothing(
+async def test_one_wrong_answer_costs_nothing(
     database_url: str, tmp_path: Path, lies: list[int]
 ) -> None:
     """KIS is asked again before the open, and then says the truth."""
@@ -66,7 +66,7 @@ async def test_l7_one_wrong_answer_costs_nothing(
 
 
 @pytest.mark.parametrize("feed", [FEED, Feed((STOCK,))], ids=["future", "stock"])
-async def test_l7_bars_that_come_anyway_are_believed(
+async def test_bars_that_come_anyway_are_believed(
     database_url: str, tmp_path: Path, lies: list[int], feed: Feed
 ) -> None:
     start, end = at_time("08:40"), at_time("09:04:30")
@@ -81,7 +81,7 @@ async def test_l7_bars_that_come_anyway_are_believed(
     assert is_trading_day(DAY), "validate and backfill must expect the day's bars"
 
 
-async def test_l7_a_restart_asks_again(database_url: str, tmp_path: Path, lies: list[int]) -> None:
+async def test_a_restart_asks_again(database_url: str, tmp_path: Path, lies: list[int]) -> None:
     async with desk(database_url, tmp_path, at_time("08:50")) as at:
         await play(at, database_url, tmp_path, until=at_time("08:50:30"))
         lies[0] = 0
@@ -91,7 +91,7 @@ async def test_l7_a_restart_asks_again(database_url: str, tmp_path: Path, lies: 
 
 
 @pytest.mark.usefixtures("lies")
-async def test_l7_a_day_without_bars_is_closed(database_url: str, tmp_path: Path) -> None:
+async def test_a_day_without_bars_is_closed(database_url: str, tmp_path: Path) -> None:
     """Nothing is stored, the day ends soon after the open, and a new start turns to the next."""
     async with desk(database_url, tmp_path, at_time("08:50"), market=Closed(3)) as at:
         played = await play(at, database_url, tmp_path)

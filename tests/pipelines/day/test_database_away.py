@@ -1,4 +1,4 @@
-"""L1. A database that is away, locked or cut off does not end a day, from its start to its end."""
+"""A database that is away, locked or cut off does not end a day, from its start to its end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EARLY, OPENED = at_time("08:34"), at_time("09:04:30")
         "open_windows",
     ],
 )
-async def test_l1_a_connection_that_is_cut_before_the_open_does_not_end_the_day(
+async def test_a_connection_that_is_cut_before_the_open_does_not_end_the_day(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     original = getattr(before_open, step)
@@ -67,7 +67,7 @@ async def test_l1_a_connection_that_is_cut_before_the_open_does_not_end_the_day(
 
 
 @pytest.mark.parametrize("table", ["gaps", "stocks_1m", "collected_symbols", "system_status"])
-async def test_l1_a_locked_table_before_the_open_does_not_end_the_day(
+async def test_a_locked_table_before_the_open_does_not_end_the_day(
     database_url: str, tmp_path: Path, table: str
 ) -> None:
     """As long as 75 s and more, in which one statement gives up."""
@@ -82,7 +82,7 @@ async def test_l1_a_locked_table_before_the_open_does_not_end_the_day(
         assert await stored(at, STOCK, "stocks_1m") == expected(at, STOCK, at_time("09:04"))
 
 
-async def test_l1_a_database_away_from_the_start_gets_everything_when_it_is_back(
+async def test_a_database_away_from_the_start_gets_everything_when_it_is_back(
     database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every bar and every signal; the log says it once, not at each try."""
@@ -118,7 +118,7 @@ async def test_l1_a_database_away_from_the_start_gets_everything_when_it_is_back
     assert sum("the check of the database waits" in line for line in lines) == 1
 
 
-async def test_l1_without_a_database_the_day_ends_two_hours_after_the_close(
+async def test_without_a_database_the_day_ends_two_hours_after_the_close(
     database_url: str, tmp_path: Path
 ) -> None:
     """The next start finds everything in the spool, and the day to be finished."""
@@ -137,7 +137,7 @@ async def test_l1_without_a_database_the_day_ends_two_hours_after_the_close(
             assert await stored(at, symbol, table) == expected(at, symbol, at_time("16:00"))
 
 
-async def test_l1_what_is_spooled_at_the_close_is_merged_before_the_comparison(
+async def test_what_is_spooled_at_the_close_is_merged_before_the_comparison(
     database_url: str, tmp_path: Path
 ) -> None:
     """Bars that wait on disk are not missing: nothing of them stands in the ledger."""
@@ -161,7 +161,7 @@ async def test_l1_what_is_spooled_at_the_close_is_merged_before_the_comparison(
 
 
 @pytest.mark.parametrize("refusal", [InputError("real data"), StoreError("permission denied")])
-async def test_l1_a_refusal_that_no_patience_heals_ends_the_day_at_once(
+async def test_a_refusal_that_no_patience_heals_ends_the_day_at_once(
     database_url: str, tmp_path: Path, refusal: Exception
 ) -> None:
     def prepare() -> None:
@@ -173,7 +173,7 @@ async def test_l1_a_refusal_that_no_patience_heals_ends_the_day_at_once(
         assert played.ended_at == EARLY
 
 
-async def test_l1_bars_that_came_meanwhile_never_reach_a_database_of_another_kind(
+async def test_bars_that_came_meanwhile_never_reach_a_database_of_another_kind(
     empty_database_url: str, tmp_path: Path
 ) -> None:
     record_data_kind(empty_database_url, "simulation")
@@ -201,7 +201,7 @@ async def test_l1_bars_that_came_meanwhile_never_reach_a_database_of_another_kin
     assert kept >= {"stocks_1m", "futures_1m"}
 
 
-def test_l1_the_server_says_that_the_password_is_wrong() -> None:
+def test_the_server_says_that_the_password_is_wrong() -> None:
     """What waits and what does not is told by the server's words."""
     from engine.store.reachability import is_refusal
 

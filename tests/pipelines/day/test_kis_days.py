@@ -49,7 +49,7 @@ def test_a_day_on_which_kis_opens_after_all_is_collected() -> None:
 
 
 @pytest.mark.usefixtures("announced")
-def test_l7_a_start_on_a_day_that_kis_called_closed_plans_that_day_and_asks_again() -> None:
+def test_a_start_on_a_day_that_kis_called_closed_plans_that_day_and_asks_again() -> None:
     closed = date(2026, 11, 24)
     clock = VirtualClock(datetime(2026, 11, 24, 8))
     load_kis_holidays(load_settings())

@@ -1,4 +1,4 @@
-"""L4. A data folder that is full or can only be read, at the start, does not cost the day."""
+"""A data folder that is full or can only be read, at the start, does not cost the day."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def disk(request: pytest.FixtureRequest) -> Iterator[Path]:
     folder.rmdir()
 
 
-async def test_l4_the_day_is_collected_and_says_what_it_does_without(
+async def test_the_day_is_collected_and_says_what_it_does_without(
     database_url: str,
     tmp_path: Path,
     disk: Path,
@@ -89,7 +89,7 @@ async def test_l4_the_day_is_collected_and_says_what_it_does_without(
     assert titles == ["❌ nothing can be spooled", "⚠️ disk space"]
 
 
-async def test_l4_without_a_spool_what_comes_meanwhile_is_kept_in_memory(
+async def test_without_a_spool_what_comes_meanwhile_is_kept_in_memory(
     database_url: str, tmp_path: Path, disk: Path
 ) -> None:
     async with desk(database_url, tmp_path, START) as at:
@@ -107,7 +107,7 @@ async def test_l4_without_a_spool_what_comes_meanwhile_is_kept_in_memory(
         assert await stored(at, STOCK, "stocks_1m") == expected(at, STOCK, at_time("09:05"))
 
 
-async def test_l4_an_end_without_database_and_disk_ends_all_the_same(
+async def test_an_end_without_database_and_disk_ends_all_the_same(
     database_url: str, tmp_path: Path, disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with desk(database_url, tmp_path, START) as at:
@@ -123,7 +123,7 @@ async def test_l4_an_end_without_database_and_disk_ends_all_the_same(
     assert "what neither the database nor the disk took is lost" in caplog.text
 
 
-def test_l4_a_log_that_cannot_be_written_is_said(
+def test_a_log_that_cannot_be_written_is_said(
     disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stats = DayStatistics(plan(Feed((STOCK,)), date(2026, 11, 9)), simulated=False)
@@ -133,7 +133,7 @@ def test_l4_a_log_that_cannot_be_written_is_said(
     assert "❌ no log file is kept" in capsys.readouterr().err
 
 
-def test_l4_the_embedded_database_on_such_a_disk_is_one_line_with_the_path(
+def test_the_embedded_database_on_such_a_disk_is_one_line_with_the_path(
     disk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("KRT_APP_KEY", "KRT_APP_SECRET", "KRT_DATABASE_URL"):

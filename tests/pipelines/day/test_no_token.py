@@ -1,4 +1,4 @@
-"""L2. A day without a usable token tells so, and ends; the next one is not refused."""
+"""A day without a usable token tells so, and ends; the next one is not refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def alerted(hook: HTTPServer) -> list[str]:
     ],
     ids=["refused", "html", "rejected"],
 )
-async def test_l2_a_day_without_a_token_tells_so_and_ends(
+async def test_a_day_without_a_token_tells_so_and_ends(
     database_url: str, tmp_path: Path, httpserver: HTTPServer, rule: dict[str, object]
 ) -> None:
     heartbeats: list[str] = []
@@ -73,7 +73,7 @@ async def test_l2_a_day_without_a_token_tells_so_and_ends(
         assert (await statuses(at))["collector"] in ("done", "stopped")
 
 
-async def test_l2_a_token_that_comes_late_brings_everything(
+async def test_a_token_that_comes_late_brings_everything(
     database_url: str, tmp_path: Path, httpserver: HTTPServer
 ) -> None:
     late = NO_TOKEN | {"to": "15:20"}

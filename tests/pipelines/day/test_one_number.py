@@ -1,4 +1,4 @@
-"""T9. A day with a gap of each kind: everything that says what is missing says the same."""
+"""A day with a gap of each kind: everything that says what is missing says the same."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def stand(url: str) -> Standing:
     return read_standing(ask, now, simulated=True)
 
 
-async def test_t9_summary_status_page_validate_and_coverage_say_the_same(
+async def test_summary_status_page_validate_and_coverage_say_the_same(
     database_url: str, tmp_path: Path
 ) -> None:
     stats, validation = await play(database_url, tmp_path)

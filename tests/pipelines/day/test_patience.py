@@ -30,7 +30,7 @@ class AwayUntil:
         return self._clock.now()
 
 
-async def test_l1_a_job_waits_for_the_database_and_says_so_once(
+async def test_a_job_waits_for_the_database_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "pipelines")
@@ -46,7 +46,7 @@ async def test_l1_a_job_waits_for_the_database_and_says_so_once(
     ]
 
 
-async def test_l1_patience_ends_with_the_day_and_says_what_waited() -> None:
+async def test_patience_ends_with_the_day_and_says_what_waited() -> None:
     clock = VirtualClock(CLOSE)
     patience = Patience(clock)
     with pytest.raises(StoreUnreachable, match="the comparison had no database until 17:50: the"):
@@ -55,7 +55,7 @@ async def test_l1_patience_ends_with_the_day_and_says_what_waited() -> None:
     assert clock.now() == END
 
 
-async def test_l1_a_refusal_is_not_waited_for() -> None:
+async def test_a_refusal_is_not_waited_for() -> None:
     clock = VirtualClock(CLOSE)
 
     async def refused() -> None:
@@ -66,7 +66,7 @@ async def test_l1_a_refusal_is_not_waited_for() -> None:
     assert clock.now() == CLOSE
 
 
-async def test_l2_a_close_without_kis_ends_too() -> None:
+async def test_a_close_without_kis_ends_too() -> None:
     clock = VirtualClock(CLOSE)
     with pytest.raises(KisUnreachable, match="could not be compared with KIS until 17:50"):
         async with Patience(clock).until(END):

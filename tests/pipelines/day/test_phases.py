@@ -66,16 +66,16 @@ ENDED = "tests/e2e/test_ended.py"
 NO_DISK = "tests/pipelines/day/test_no_disk.py"
 UNFINISHED = "tests/pipelines/history/test_unfinished.py"
 ELSEWHERE = (  # other tests that play cells of several columns: real processes, whole days
-    f"{ENDED}::test_l10_a_signal_ends_the_collector_and_its_server",
-    f"{ENDED}::test_l10_a_closed_terminal_ends_the_collector_and_its_server",
-    f"{CONTAINERS}::test_l12_a_second_container_is_refused_in_one_line_and_nothing_is_lost",
+    f"{ENDED}::test_a_signal_ends_the_collector_and_its_server",
+    f"{ENDED}::test_a_closed_terminal_ends_the_collector_and_its_server",
+    f"{CONTAINERS}::test_a_second_container_is_refused_in_one_line_and_nothing_is_lost",
     "tests/soak/test_soak.py::test_a_short_season_keeps_every_promise",
-    f"{NO_DISK}::test_l4_the_day_is_collected_and_says_what_it_does_without",
-    "tests/pipelines/day/test_database_away.py::test_l1_without_a_database_the_day_ends_two_hours_aft",
-    "tests/pipelines/day/test_no_token.py::test_l2_a_day_without_a_token_tells_so_and_ends",
+    f"{NO_DISK}::test_the_day_is_collected_and_says_what_it_does_without",
+    "tests/pipelines/day/test_database_away.py::test_without_a_database_the_day_ends_two_hours_aft",
+    "tests/pipelines/day/test_no_token.py::test_a_day_without_a_token_tells_so_and_ends",
     "tests/pipelines/day/test_day_in_trouble.py::test_a_key_refused_in_the_session_gives_an_alert",
-    "tests/pipelines/history/test_proof.py::test_t3_an_evening_of_empty_answers_settles_nothing",
-    "tests/pipelines/history/test_proof.py::test_t4_a_clock_that_is_ahead_settles_nothing",
+    "tests/pipelines/history/test_proof.py::test_an_evening_of_empty_answers_settles_nothing",
+    "tests/pipelines/history/test_proof.py::test_a_clock_that_is_ahead_settles_nothing",
     f"{UNFINISHED}::test_days_without_any_collector_are_finished_too",
     f"{UNFINISHED}::test_its_bars_and_signals_are_completed_for_the_symbols",
 )

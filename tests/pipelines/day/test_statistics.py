@@ -50,7 +50,7 @@ def test_the_auctions_minute_ends_a_minute_after_its_stamp() -> None:
     assert day.slowest == (datetime(2025, 9, 1, 15, 35), 4.0)
 
 
-def test_t11_a_bar_that_was_stored_already_is_not_late() -> None:
+def test_a_bar_that_was_stored_already_is_not_late() -> None:
     """The comparison after the close brings all bars once more."""
     day = stats()
     count(day, 1, OPEN, OPEN + timedelta(seconds=3))
@@ -58,8 +58,8 @@ def test_t11_a_bar_that_was_stored_already_is_not_late() -> None:
     assert day.slowest == (OPEN, 3.0)
 
 
-def test_t11_a_bar_of_yesterday_has_no_delay() -> None:
-    """T11. Backfilled bars were shown with a usual delay of 97,200 s."""
+def test_a_bar_of_yesterday_has_no_delay() -> None:
+    """Backfilled bars were shown with a usual delay of 97,200 s."""
     bars = pl.DataFrame(
         {
             "symbol": ["101W09"] * 3,
@@ -72,7 +72,7 @@ def test_t11_a_bar_of_yesterday_has_no_delay() -> None:
     assert live_delays(bars).rows() == [("101W09", OPEN + 2 * MINUTE, 6.0)]
 
 
-def test_t11_a_bar_that_was_over_when_the_collector_set_out_is_not_late() -> None:
+def test_a_bar_that_was_over_when_the_collector_set_out_is_not_late() -> None:
     """A day begun at 15:36 said: slowest minute 15:35, committed 96.2 s after its end."""
     late, last = datetime(2025, 9, 1, 15, 34), datetime(2025, 9, 1, 15, 45)
     for since, expected in (
@@ -115,8 +115,8 @@ def test_a_day_that_is_stored_already_is_shown_as_its_bars_come() -> None:
     assert day.slowest == (OPEN, 3.0)
 
 
-def test_t9_a_snapshot_that_was_missed_keeps_the_day_from_being_complete() -> None:
-    """T9. The summary said "is complete" above 802 missing minutes of the chain."""
+def test_a_snapshot_that_was_missed_keeps_the_day_from_being_complete() -> None:
+    """The summary said "is complete" above 802 missing minutes of the chain."""
     feed = Feed(futures=("A01",), option_chains=(parse_chain("front"),))
     day = DayStatistics(plan(feed, DAY), simulated=True)
     [bars], [chain] = day.plan.bars, day.plan.chains
@@ -140,8 +140,8 @@ def test_t9_a_snapshot_that_was_missed_keeps_the_day_from_being_complete() -> No
     assert not day.complete
 
 
-def test_t12_a_day_of_which_batches_wait_in_the_spool_is_not_complete() -> None:
-    """T12. The summary said "is complete", and the command ended with 0."""
+def test_a_day_of_which_batches_wait_in_the_spool_is_not_complete() -> None:
+    """The summary said "is complete", and the command ended with 0."""
     day = DayStatistics(plan(Feed(futures=("A01",)), DAY), simulated=True)
     [bars] = day.plan.bars
     for stamp in bars.session.stamps():

@@ -236,8 +236,8 @@ def test_what_rest_said_of_the_feed_is_told_if_there_was_one(by_feed: int) -> No
     assert ("other values" in written) == bool(by_feed)
 
 
-def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:
-    """T11. A day that was played again showed 15:45's signal at 10:11, without a time."""
+def test_the_signal_of_now_is_no_signal_of_the_future() -> None:
+    """A day that was played again showed 15:45's signal at 10:11, without a time."""
     now = datetime(2026, 11, 24, 10, 11, 2)
     stats = DayStatistics(plan(Feed((), ("A01612",)), now.date()), simulated=True)
     stamps = [datetime(2026, 11, 24, *at) for at in ((10, 10), (10, 11), (10, 12), (15, 45))]
@@ -252,8 +252,8 @@ def test_t11_the_signal_of_now_is_no_signal_of_the_future() -> None:
     assert "15:45" not in written
 
 
-async def test_t11_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Path) -> None:
-    """T11. On a day that is played again the first bar gave the signals of the whole day."""
+async def test_a_window_has_no_bars_of_the_future(store: Store, tmp_path: Path) -> None:
+    """On a day that is played again the first bar gave the signals of the whole day."""
     day = plan(Feed((), ("A01",)), date(2025, 9, 1))
     await store.merge("futures_1m", futures_bars([1.0] * 60))
     now = VirtualClock(OPEN + 9 * MINUTE)

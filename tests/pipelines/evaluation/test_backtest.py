@@ -1,3 +1,5 @@
+"""`just backtest`: the bars it reads, what it prints, and what it refuses in one line."""
+
 from __future__ import annotations
 
 import json
@@ -135,7 +137,7 @@ async def test_nights_are_read_whole(store: Store, database_url: str) -> None:
         read_stored_bars(database_url, ("A01_NIGHT",), day, day)
 
 
-async def test_t5_an_export_gives_the_bars_of_the_database(
+async def test_an_export_gives_the_bars_of_the_database(
     bars: pl.DataFrame, store: Store, database_url: str, tmp_path: Path
 ) -> None:
     await fill(store, bars.with_columns(symbol=pl.lit("101W12")))

@@ -1,3 +1,5 @@
+"""`just replay`: stored signals against signals computed again, and what --store adds."""
+
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta

@@ -1,3 +1,5 @@
+"""`just sweep`: each trial is the backtest of its parameters, made once; luck is counted."""
+
 from __future__ import annotations
 
 import json
@@ -244,8 +246,8 @@ def test_the_more_is_tried_the_less_the_best_is_worth(bars: pl.DataFrame) -> Non
     assert best_trials_table(found, ["exit"], 3).row_count == 3
 
 
-def test_t13_a_ruined_trial_is_logged_and_shown_as_such(bars: pl.DataFrame, tmp_path: Path) -> None:
-    """T13. A trial that lost its capital has no Sharpe ratio, and so is not the best."""
+def test_a_ruined_trial_is_logged_and_shown_as_such(bars: pl.DataFrame, tmp_path: Path) -> None:
+    """A trial that lost its capital has no Sharpe ratio, and so is not the best."""
     trials = grid("dolpha1", ("capital=10000,1e12", "band_multiplier=0.2", "rolling_move=3"))
     log = TrialLog(tmp_path / "s.jsonl", fingerprint(bars))
     for trial in trials:

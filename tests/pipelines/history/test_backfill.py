@@ -166,7 +166,7 @@ async def test_a_wrong_answer_never_proves_a_minute_without_a_trade(
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
 
-async def test_t3_a_bar_that_kis_leaves_out_and_its_turnover_has_is_never_settled(
+async def test_a_bar_that_kis_leaves_out_and_its_turnover_has_is_never_settled(
     database_url: str, tmp_path: Path
 ) -> None:
     gone = scenario({"what": "missing_bar", "until": "never", "from": "10:00", "to": "10:02"})

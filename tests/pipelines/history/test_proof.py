@@ -1,4 +1,4 @@
-"""Faults T3, T4, T12: no answer, clock or spool settles a minute of which KIS has a bar."""
+"""No answer, no clock and no spool settles a minute for which KIS has a bar."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ async def assert_whole(at: Desk) -> None:
     assert_frame_equal(await at.bars("stocks_1m"), at.served(BUSY, DAY))
 
 
-async def test_t3_an_evening_of_empty_answers_settles_nothing(
+async def test_an_evening_of_empty_answers_settles_nothing(
     database_url: str, tmp_path: Path
 ) -> None:
-    """T3. 792 minutes were settled in 18 calls, and an honest KIS was never asked again."""
+    """792 minutes were settled in 18 calls, and an honest KIS was never asked again."""
     empty = scenario(what="empty_answer", endpoint="bars", to="19:00")
     async with desk(database_url, tmp_path, EVENING, faults=empty) as at:
         report = await backfill(at.context, BOTH, DAY, DAY)
@@ -63,10 +63,10 @@ async def reasons_by_symbol(at: Desk) -> list[tuple[str, str]]:
     return (await at.frame("SELECT DISTINCT symbol, reason FROM gaps WHERE state = 'open'")).rows()
 
 
-async def test_t3_whole_sessions_of_what_trades_stay_open_however_often_kis_shows_nothing(
+async def test_whole_sessions_of_what_trades_stay_open_however_often_kis_shows_nothing(
     database_url: str, tmp_path: Path
 ) -> None:
-    """T3. A front month, and a stock that traded the session before; validate finds both."""
+    """A front month, and a stock that traded the session before; validate finds both."""
     empty = scenario(what="empty_answer", endpoint="bars", to="23:59:59")
     async with desk(database_url, tmp_path, datetime(2025, 9, 1, 18)) as at:
         await backfill(at.context, [BUSY], date(2025, 9, 1), date(2025, 9, 1))
@@ -115,10 +115,10 @@ def _negative(row: bytes) -> bytes:
 @pytest.mark.parametrize(
     "what", ["null", "negative", *(long(what) for what in ODD_ROWS if what != "null")]
 )
-async def test_t3_rows_that_are_no_bars_settle_nothing(
+async def test_rows_that_are_no_bars_settle_nothing(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """T3. Null, objects, strings, negative prices as rows: once settled as "no trade"."""
+    """Null, objects, strings, negative prices as rows: once settled as "no trade"."""
     async with desk(database_url, tmp_path, EVENING) as at:
         with rows_become(what, monkeypatch):
             await backfill(at.context, BOTH, DAY, DAY)
@@ -145,14 +145,14 @@ async def test_t3_rows_that_are_no_bars_settle_nothing(
         (datetime(2025, 9, 2, 15, 44, 30), timedelta(minutes=8)),
     ],
 )
-async def test_t4_a_clock_that_is_ahead_settles_nothing_and_stores_no_half_bar(
+async def test_a_clock_that_is_ahead_settles_nothing_and_stores_no_half_bar(
     database_url: str,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     kis: datetime,
     ahead: timedelta,
 ) -> None:
-    """T4. Half bars were stored and minutes of the future settled, the auction lost for good."""
+    """Half bars were stored and minutes of the future settled, the auction lost for good."""
     async with desk(database_url, tmp_path, kis, ahead=ahead) as at:
         report = await reconcile(at.context, BOTH, DAY)
         assert (report.no_trade, report.refused) == (0, 0)
@@ -189,10 +189,10 @@ async def assert_they_come_in(at: Desk) -> None:
 
 
 @pytest.mark.long
-async def test_t12_bars_of_a_writer_without_a_connection_are_never_settled(
+async def test_bars_of_a_writer_without_a_connection_are_never_settled(
     database_url: str, tmp_path: Path, narrow_role: str
 ) -> None:
-    """T12. A role with CONNECTION LIMIT 1: the ledger has the connection, the writer gets none."""
+    """A role with CONNECTION LIMIT 1: the ledger has the connection, the writer gets none."""
     async with desk(database_url.replace("postgres@", f"{narrow_role}@"), tmp_path, EVENING) as at:
         await at.frame("SELECT 1 AS one")
         run_script(database_url, f"ALTER ROLE {narrow_role} CONNECTION LIMIT 1")
@@ -212,10 +212,10 @@ def narrow_role(database_url: str) -> Iterator[str]:
     run_script(database_url, f"DROP ROLE {name}")
 
 
-async def test_t12_bars_behind_a_lock_over_the_close_are_never_settled(
+async def test_bars_behind_a_lock_over_the_close_are_never_settled(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T12. A SHARE lock, as REINDEX takes it: the table can be read and not written."""
+    """A SHARE lock, as REINDEX takes it: the table can be read and not written."""
     monkeypatch.setattr(connection, "LOCK_TIMEOUT", "20ms")
     owner = connection.Connection(database_url, "owner")
     async with desk(database_url, tmp_path, EVENING) as at:
@@ -228,10 +228,10 @@ async def test_t12_bars_behind_a_lock_over_the_close_are_never_settled(
     owner.close()
 
 
-async def test_l18_what_bars_surround_is_settled_at_the_close_and_the_rest_by_the_next_start(
+async def test_what_bars_surround_is_settled_at_the_close_and_the_rest_by_the_next_start(
     database_url: str, tmp_path: Path
 ) -> None:
-    """L18. A thin stock kept minutes open until somebody ran a backfill."""
+    """A thin stock kept minutes open until somebody ran a backfill."""
     symbols = [CONTRACT, THIN]
     async with desk(database_url, tmp_path, datetime(2025, 9, 2, 15, 55), Thin(3)) as at:
         await reconcile(at.context, symbols, DAY)
@@ -246,10 +246,10 @@ async def test_l18_what_bars_surround_is_settled_at_the_close_and_the_rest_by_th
 
 
 @pytest.mark.parametrize("start", [date(2025, 9, 3), date(2025, 9, 8)])
-async def test_l18_a_symbol_that_is_collected_no_longer_is_settled_by_the_next_start_as_well(
+async def test_a_symbol_that_is_collected_no_longer_is_settled_by_the_next_start_as_well(
     database_url: str, tmp_path: Path, start: date
 ) -> None:
-    """L18. After a roll, or when a stock is taken out of the settings; also days later."""
+    """After a roll, or when a stock is taken out of the settings; also days later."""
     async with desk(database_url, tmp_path, datetime(2025, 9, 2, 15, 55), Thin(3)) as at:
         await reconcile(at.context, [CONTRACT, THIN], DAY)
         await at.clock.sleep_until(datetime.combine(start, time(8, 35)))
@@ -258,10 +258,10 @@ async def test_l18_a_symbol_that_is_collected_no_longer_is_settled_by_the_next_s
 
 
 @pytest.mark.parametrize("state", ["no_trade", "refused", "unavailable"])
-async def test_t3_backfill_again_asks_for_what_was_settled(
+async def test_backfill_again_asks_for_what_was_settled(
     database_url: str, tmp_path: Path, state: str
 ) -> None:
-    """T3. What an older rule or a long lie has settled is asked for again, within the range."""
+    """What an older rule or a long lie has settled is asked for again, within the range."""
     days = date(2025, 9, 1), DAY
     first_hour = "timestamp::time < '10:00'"
     async with desk(database_url, tmp_path, EVENING) as at:

@@ -206,10 +206,10 @@ async def test_a_bar_that_kis_confirms_is_not_found_again(
         assert_frame_equal(await at.bars(), before)
 
 
-async def test_t8_an_odd_bar_is_a_warning_and_its_session_is_exported(
+async def test_an_odd_bar_is_a_warning_and_its_session_is_exported(
     database_url: str, tmp_path: Path
 ) -> None:
-    """T8. Also by a process whose clock is behind that of the process before."""
+    """Also by a process whose clock is behind that of the process before."""
     async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
         await at.clock.sleep(60)
         await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
@@ -220,10 +220,10 @@ async def test_t8_an_odd_bar_is_a_warning_and_its_session_is_exported(
         assert (await validated_sessions(at.store)).rows() == [(CONTRACT, DAYS[1])]
 
 
-async def test_t8_what_a_repair_leaves_right_is_validated_at_once(
+async def test_what_a_repair_leaves_right_is_validated_at_once(
     database_url: str, tmp_path: Path
 ) -> None:
-    """T8. `validate --fix` alone: nothing but it has to be run before an export."""
+    """`validate --fix` alone: nothing but it has to be run before an export."""
     async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
         await at.clock.sleep(60)
         await backfill(at.context, [CONTRACT], *DAYS)

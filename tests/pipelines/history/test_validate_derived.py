@@ -87,7 +87,7 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
         # 417 snapshots were never taken, and KIS has no history of them
         assert checks(fixed.before) == {"snapshots"}
         assert (fixed.before.findings["bars"].sum(), fixed.exit_code) == (417, 1)
-        # T9. they are missing for good, and that is said
+        # they are missing for good, and that is said
         left = fixed.after.findings
         assert left["bars"].sum() == 417
         assert set(left.select("check", "severity", "detail").rows()) == {
@@ -120,10 +120,10 @@ async def test_matrices_are_compared_with_their_chain_and_computed_again(
         ("DELETE FROM option_summary", "missing, the chain is stored"),
     ],
 )
-async def test_t6_summaries_are_compared_with_their_chain_and_computed_again(
+async def test_summaries_are_compared_with_their_chain_and_computed_again(
     database_url: str, tmp_path: Path, damage: str, detail: str
 ) -> None:
-    """T6. The first is what an earlier release has left: no word on what the forward was."""
+    """The first is what an earlier release has left: no word on what the forward was."""
     async with desk(database_url, tmp_path, EVENING) as at:
         await store_chain(at)
         await validate_and_fix(at.context, [CHAIN])

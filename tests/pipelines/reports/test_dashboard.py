@@ -93,8 +93,8 @@ def test_bars_expected_by_now_are_counted(viewer: Viewer) -> None:
     assert board.chart.symbol == "A01612"
 
 
-def test_t11_nothing_of_the_future_is_on_the_page(viewer: Viewer) -> None:
-    """T11. A day that was played again showed 15:45's signal at 10:11."""
+def test_nothing_of_the_future_is_on_the_page(viewer: Viewer) -> None:
+    """A day that was played again showed 15:45's signal at 10:11."""
     board = viewer.read().board
     assert board is not None
     frames = [board.chart.bars, board.chart.signals, board.day.turns, board.day.flows]
@@ -104,8 +104,8 @@ def test_t11_nothing_of_the_future_is_on_the_page(viewer: Viewer) -> None:
     assert board.day.symbols["timestamp"].max() == NOON
 
 
-def test_t11_only_bars_collected_live_have_a_delay(viewer: Viewer) -> None:
-    """T11. Bars that a backfill brought showed 97,200 s as the usual delay."""
+def test_only_bars_collected_live_have_a_delay(viewer: Viewer) -> None:
+    """Bars that a backfill brought showed 97,200 s as the usual delay."""
     look = viewer.read()
     assert look.board is not None
     delays = look.board.day.symbols.select("symbol", "delay", "usual_delay").drop_nulls()

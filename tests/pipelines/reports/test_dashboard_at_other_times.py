@@ -140,7 +140,7 @@ def connections(url: str) -> int:
     return asyncio.run(count())
 
 
-def test_s4_a_question_of_the_page_is_given_up_after_seconds(
+def test_a_question_of_the_page_is_given_up_after_seconds(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert board.QUESTION_TIMEOUT == "10s"
@@ -152,8 +152,8 @@ def test_s4_a_question_of_the_page_is_given_up_after_seconds(
     assert "statement timeout" in look.html()
 
 
-def test_s2_all_who_watch_share_one_connection_and_one_reading(filled: str) -> None:
-    """S2. Twenty viewers took twenty of the database's sixty connections."""
+def test_all_who_watch_share_one_connection_and_one_reading(filled: str) -> None:
+    """Twenty viewers took twenty of the database's sixty connections."""
 
     def connections() -> set[int]:
         named = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dashboard'"

@@ -17,8 +17,8 @@ from pipelines.reports.page_guard import is_loopback
 from tests.pipelines.reports.serving import serving
 
 
-def test_s2_the_notebooks_server_answers_no_other_page(database_url: str, tmp_path: Path) -> None:
-    """S2. The requests that a browser sends for another page, as raw HTTP."""
+def test_the_notebooks_server_answers_no_other_page(database_url: str, tmp_path: Path) -> None:
+    """The requests that a browser sends for another page, as raw HTTP."""
     options = ["--headless", "--notebook", str(tmp_path / "mine.py"), "--database", "simulation"]
     with serving(database_url, tmp_path, *options, command="research") as address:
         page, _, token = address.partition("?view-as=present&access_token=")
@@ -72,8 +72,8 @@ def test_the_server_is_waited_for_however_often_we_look(monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_l13_ctrl_c_is_heard_although_waits_go_on_after_a_signal() -> None:
-    """L13. Polars sets SA_RESTART: a wait without an end never heard Ctrl+C."""
+def test_ctrl_c_is_heard_although_waits_go_on_after_a_signal() -> None:
+    """Polars sets SA_RESTART: a wait without an end never heard Ctrl+C."""
     script = """
 import signal, subprocess, sys
 from pipelines.reports.marimo_server import _run
@@ -91,10 +91,10 @@ sys.exit(_run(asleep, {}, "here", guarded=False))
         assert page.wait(60) == 130
 
 
-def test_l11_a_page_whose_address_cannot_be_printed_does_not_hang(
+def test_a_page_whose_address_cannot_be_printed_does_not_hang(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """L11. The page was waited for, which nobody had been told of."""
+    """The page was waited for, which nobody had been told of."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="cp949", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
     asleep = [sys.executable, "-c", "import time; time.sleep(600)"]

@@ -82,14 +82,14 @@ async def test_our_own_pages_are_answered(kind: str, given: list[tuple[bytes, by
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize("given", REFUSED)
-async def test_s2_other_pages_and_other_names_are_refused(
+async def test_other_pages_and_other_names_are_refused(
     kind: str, given: list[tuple[bytes, bytes]]
 ) -> None:
     first = await answer(open_guard(), kind, given)
     assert (first.get("status"), first.get("code")) in ((403, None), (None, 1008))
 
 
-async def test_s2_with_a_token_any_name_will_do_but_no_other_page() -> None:
+async def test_with_a_token_any_name_will_do_but_no_other_page() -> None:
     guard = open_guard(guarded=True)
     lan = headers(host="server.lan:2718", origin="http://server.lan:2718")
     assert (await answer(guard, "http", lan))["status"] == 200
@@ -106,12 +106,12 @@ async def test_a_proxy_is_let_through_by_its_name() -> None:
         assert (await answer(guard, "http", given))["status"] == 200
 
 
-async def test_s2_no_other_page_shows_ours_in_a_frame() -> None:
+async def test_no_other_page_shows_ours_in_a_frame() -> None:
     first = await answer(open_guard(), "http", headers(host=OWN))
     assert (b"x-frame-options", b"DENY") in first["headers"]
 
 
-async def test_s2_so_many_may_watch_and_no_more() -> None:
+async def test_so_many_may_watch_and_no_more() -> None:
     guard = open_guard()
     leave = asyncio.Event()
     accepted = asyncio.Semaphore(0)

@@ -138,8 +138,8 @@ async def test_the_address_with_the_token_lets_in_and_is_not_kept(filled: str) -
         assert TOKEN not in await inside.text()
 
 
-async def test_s2_our_server_answers_no_other_page(filled: str) -> None:
-    """S2. A page of somebody else reads nothing, whatever name it gives us."""
+async def test_our_server_answers_no_other_page(filled: str) -> None:
+    """A page of somebody else reads nothing, whatever name it gives us."""
     async with served(filled) as client:
         for path in ("/", "/state", "/events", "/health"):
             for wrong in (
@@ -162,7 +162,7 @@ async def test_no_page_frames_ours_and_no_script_of_others_runs_in_it(filled: st
         assert not re.search(r"<script>|\son\w+=", await answer.text())
 
 
-async def test_s2_so_many_may_watch_our_page_and_no_more(filled: str) -> None:
+async def test_so_many_may_watch_our_page_and_no_more(filled: str) -> None:
     async with served(filled, most_viewers=2) as client:
         watching = [await client.get("/events") for _ in range(2)]
         assert (await client.get("/events")).status == 503

@@ -64,10 +64,10 @@ def stand(url: str, now: datetime, **options: object) -> Standing:
     return read_standing(partial(query, url), now, **given)  # type: ignore[arg-type]
 
 
-async def test_t10_without_a_collector_during_a_session_nothing_looks_fine(
+async def test_without_a_collector_during_a_session_nothing_looks_fine(
     store: Store, database_url: str
 ) -> None:
-    """T10. Missing was counted for symbols with bars today only, so nothing was missing."""
+    """Missing was counted for symbols with bars today only, so nothing was missing."""
     await collect(store, FRIDAY)
     await beat(database_url, "done", datetime(2026, 11, 13, 15, 50))
     found = stand(database_url, TEN)
@@ -91,7 +91,7 @@ async def test_t10_without_a_collector_during_a_session_nothing_looks_fine(
         ("stopped", TEN - timedelta(seconds=1), "amiss"),
     ],
 )
-async def test_t10_a_collector_is_running_if_its_heartbeat_is_young(
+async def test_a_collector_is_running_if_its_heartbeat_is_young(
     store: Store, database_url: str, status: str, at: datetime, state: str
 ) -> None:
     await collect(store, FRIDAY)
@@ -103,7 +103,7 @@ async def test_t10_a_collector_is_running_if_its_heartbeat_is_young(
     assert ('data-krt="banner"' in page) == (state == "amiss")
 
 
-async def test_t10_a_session_that_nobody_collected_is_amiss_after_the_close(
+async def test_a_session_that_nobody_collected_is_amiss_after_the_close(
     store: Store, database_url: str
 ) -> None:
     await collect(store, FRIDAY)
@@ -118,7 +118,7 @@ async def test_t10_a_session_that_nobody_collected_is_amiss_after_the_close(
     assert stand(database_url, EVENING + timedelta(days=1)).missing == 2 * (411 + 381)
 
 
-async def test_t10_a_simulation_is_judged_by_its_own_time(store: Store, database_url: str) -> None:
+async def test_a_simulation_is_judged_by_its_own_time(store: Store, database_url: str) -> None:
     """Whatever the wall says: the simulated day was over when it ended."""
     await collect(store, FRIDAY)
     await beat(database_url, "done", datetime(2026, 11, 13, 15, 50))
@@ -134,7 +134,7 @@ async def test_t10_a_simulation_is_judged_by_its_own_time(store: Store, database
     assert present_moment(ask, WallClock(), simulated=True) == datetime(2026, 11, 13, 9, 30)
 
 
-async def test_t10_without_data_it_is_unknown_unless_the_settings_have_a_plan(
+async def test_without_data_it_is_unknown_unless_the_settings_have_a_plan(
     database_url: str,
 ) -> None:
     assert stand(database_url, TEN).exit_code == 2
@@ -144,7 +144,7 @@ async def test_t10_without_data_it_is_unknown_unless_the_settings_have_a_plan(
     assert "there was never a heartbeat" in sentences(found)[0]
 
 
-def test_t10_the_command_says_so_with_its_exit_code(
+def test_the_command_says_so_with_its_exit_code(
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -167,7 +167,7 @@ def test_t10_the_command_says_so_with_its_exit_code(
     assert "✅ nothing is missing" in capsys.readouterr().out
 
 
-async def test_t9_each_figure_of_status_adds_up(store: Store, database_url: str) -> None:
+async def test_each_figure_of_status_adds_up(store: Store, database_url: str) -> None:
     await collect(store, FRIDAY, until=datetime(2026, 11, 13, 12))
     found = stand(database_url, EVENING)
     figures = status_json(found, {})
@@ -227,7 +227,7 @@ def page_at(url: str) -> str:
     return Viewer(url, simulated=False, clock=VirtualClock(TEN)).read().html()
 
 
-def test_t10_a_database_that_is_away_is_unknown(
+def test_a_database_that_is_away_is_unknown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KRT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/krt")

@@ -1,4 +1,4 @@
-"""How things stand while a night is on, after midnight too: as by day (T10)."""
+"""How things stand while a night is on, after midnight too: as by day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S3: what is printed and what the page shows: texts of others stay texts."""
+"""What is printed and what the page shows: texts of others stay texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.paths import ROOT
 
 
 @given(any_text)
-def test_s3_a_table_of_any_texts_does_not_act(text: str) -> None:
+def test_a_table_of_any_texts_does_not_act(text: str) -> None:
     file = io.StringIO()
     frame = pl.DataFrame({"text": [text.encode("utf-8", "replace").decode()]})
     print_frame(frame, "table", title=text, file=file)
@@ -32,7 +32,7 @@ def test_s3_a_table_of_any_texts_does_not_act(text: str) -> None:
 
 
 @given(any_text)
-def test_s3_the_console_prints_any_text_as_a_text(text: str) -> None:
+def test_the_console_prints_any_text_as_a_text(text: str) -> None:
     console = PlainConsole(file=io.StringIO(), width=10_000)
     table = Table(title=text)
     table.add_column(text)
@@ -42,7 +42,7 @@ def test_s3_the_console_prints_any_text_as_a_text(text: str) -> None:
     assert not acts(console.file.getvalue().replace("\n", ""))
 
 
-def test_s3_markup_of_others_stays_a_text() -> None:
+def test_markup_of_others_stays_a_text() -> None:
     console = PlainConsole(file=io.StringIO(), width=200)
     for text in ("[link=x]005930[/link]", "[red]1", "[/] :smile: \x1b[31m"):
         console.print(text)
@@ -53,7 +53,7 @@ def test_s3_markup_of_others_stays_a_text() -> None:
     assert printed.count("[red]1") == 2
 
 
-def test_s3_colours_of_our_own_reach_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_of_our_own_reach_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     console = PlainConsole(file=io.StringIO())
@@ -61,7 +61,7 @@ def test_s3_colours_of_our_own_reach_a_terminal(monkeypatch: pytest.MonkeyPatch)
     assert console.file.getvalue() == "\x1b[31m\\x1b[31m\x1b[0m\n"
 
 
-def test_s3_everything_is_printed_by_that_console() -> None:
+def test_everything_is_printed_by_that_console() -> None:
     for path in (ROOT / "pipelines").rglob("*.py"):
         text = path.read_text("utf-8")
         assert not re.search(r"(?<!\w)Console\(", text), path
@@ -69,7 +69,7 @@ def test_s3_everything_is_printed_by_that_console() -> None:
 
 
 @given(any_text)
-def test_s3_a_refusal_is_one_line_that_does_not_act(text: str) -> None:
+def test_a_refusal_is_one_line_that_does_not_act(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stderr", file := io.StringIO())
         assert _refuse(text) == 2
@@ -86,7 +86,7 @@ class Screen(io.StringIO):
         return True
 
 
-def test_s3_csv_is_escaped_for_eyes_and_exact_for_programs(
+def test_csv_is_escaped_for_eyes_and_exact_for_programs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frame = pl.DataFrame({"message": ACTING})
@@ -104,7 +104,7 @@ def test_s3_csv_is_escaped_for_eyes_and_exact_for_programs(
 
 
 @given(sent_text)
-def test_s3_the_page_shows_any_text_and_no_element_of_others(text: str) -> None:
+def test_the_page_shows_any_text_and_no_element_of_others(text: str) -> None:
     table = cards.table(Texts("ko"), text, [text, text], [text], [[cards.cell(text)]])
     page = cards.card(text, text, text, name=text) + cards.section(text, table, text)
     elements = {element.strip("/") for element in re.findall(r"<(/?\w+)", page)}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines import research
-from pipelines.reports.environment import READER_URL
-from pipelines.research import sources
 from tests import columns
 from tests.paths import ROOT
 
@@ -19,14 +16,6 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 # The day of the tests has no gaps, no book, no trades, no rounds of the whole market (two), and a
 # snapshot of options at no minute before a quarter's end.
 EMPTY_HERE = 6
-
-
-@pytest.fixture
-def reading(filled: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv(READER_URL, filled)
-    sources.database_url.cache_clear()
-    yield filled
-    sources.database_url.cache_clear()
 
 
 def test_the_examples_run_and_show_something(

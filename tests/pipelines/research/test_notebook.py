@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import date, datetime
 
 import altair as alt
@@ -18,14 +17,6 @@ from pipelines.reports.environment import READER_URL
 from pipelines.research import sources
 from pipelines.research.notebook import app
 from tests.pipelines.conftest import DAY, FUTURE, HOLE
-
-
-@pytest.fixture
-def reading(filled: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv(READER_URL, filled)
-    sources.database_url.cache_clear()
-    yield filled
-    sources.database_url.cache_clear()
 
 
 def test_the_notebook_shows_every_picture(reading: str, monkeypatch: pytest.MonkeyPatch) -> None:

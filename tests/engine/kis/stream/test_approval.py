@@ -119,10 +119,10 @@ async def test_every_other_answer_is_an_error_without_secrets(
     assert type(failed.value) is kind
 
 
-async def test_s5_the_feed_follows_no_redirect_with_the_approval_key(
+async def test_the_feed_follows_no_redirect_with_the_approval_key(
     server: StreamServer, clock: VirtualClock, tmp_path: Path
 ) -> None:
-    """S5. A redirect to any address would have been told the approval key."""
+    """A redirect to any address would have been told the approval key."""
     asked: list[str] = []
 
     async def redirect(request: web.BaseRequest) -> web.Response:
