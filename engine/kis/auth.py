@@ -290,7 +290,7 @@ class TokenKeeper:
         except (OSError, ValidationError):
             log.warning("⚠️ the token file %s cannot be read; a new one is written", self._file.name)
             return self._known
-        return self._remember(max(self._known, found, key=_requested_at))
+        return self._remember(max(self._known, found, key=_written_at))
 
     def _remember(self, known: _TokenFile) -> _TokenFile:
         self._known = known
@@ -306,8 +306,13 @@ class TokenKeeper:
             log.warning("⚠️ the token cannot be kept for other processes: %s", error)
 
 
-def _requested_at(known: _TokenFile) -> datetime:
-    return known.requested_at or datetime(1970, 1, 1)
+def _written_at(known: _TokenFile) -> tuple[datetime, datetime]:
+    """Return when KIS was asked, and when it gave the token: the file is written before and after.
+
+    Who has read it in between knows of the question, and has yet to learn of the token.
+    """
+    never = datetime(1970, 1, 1)
+    return known.requested_at or never, known.token.issued_at if known.token else never
 
 
 def _is_newer(token: Token | None, old: Token | None, now: datetime) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from engine.errors import KisError, KisRefused, KisTokenRejected, KisUnreachable
+from engine.kis.answer import Answer
 from engine.kis.auth import file_stem
 from engine.kis.endpoints.options import DerivativeQuote
 from engine.settings import AppKey
@@ -150,6 +151,25 @@ async def test_a_process_that_notices_later_finds_the_new_token_in_the_file(kis,
         await one.call(QUOTE)
         await two.call(QUOTE)
     assert len(kis.tokens) == 2
+
+
+async def test_a_process_that_starts_while_another_asks_uses_what_that_one_gets(
+    kis: StubKis, tmp_path: Path
+) -> None:
+    """It has read, by then, that KIS is being asked: the token bears the same time."""
+    async with open_client(kis, tmp_path) as first, open_client(kis, tmp_path) as second:
+        begun: list[asyncio.Task[Answer]] = []
+
+        def token() -> StubReply:
+            begun.append(asyncio.create_task(second.call(QUOTE)))
+            return kis.good_token()
+
+        kis.token = token
+        await first.call(QUOTE)
+        await begun[0]
+    assert len(kis.tokens) == 1
+    assert {asked.token for asked in kis.asked} == {"token-1"}
+    assert kis.times[-1] - START < timedelta(seconds=10)
 
 
 async def test_no_token_is_asked_for_sooner_than_a_minute_after_the_last(kis, tmp_path) -> None:
