@@ -38,6 +38,7 @@ from engine.store import ledger
 HOURS_APART = timedelta(hours=2)  # between two answers that are to count as two, by KIS's clock
 HELD, REFUSED, DOUBTED, LEFT_OUT = "held", "refused", "doubted", "left out"
 PROVEN, BETWEEN, ONCE, NOTHING = "proven", "between", "once", "nothing"
+_LESS = [DOUBTED, ONCE, NOTHING]  # beside a turnover that says that there is a bar
 # The first that a page says counts.
 _ORDER = [HELD, REFUSED, DOUBTED, LEFT_OUT, PROVEN, BETWEEN, ONCE, NOTHING]
 
@@ -227,13 +228,16 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame, began: datetime) -
 
     `began`: when this run began. What an answer showed nothing of is settled by a second one, of
     another run and HOURS_APART from the first by KIS's clock; a refused row is overruled by such an
-    answer that shows bars around its minute.
+    answer that shows bars around its minute. Of what traded by the turnover no answer of before
+    counts any more, nor one that shows less, as that of a call that ends at the hole.
     """
     known = marks.join(
         answers.rename({"answered_at": "said_at", "why": "said"}), on=STAMP, how="left"
     )
     is_open, is_refused = pl.col("state") == "open", pl.col("state") == "refused"
     says = pl.when(is_open | is_refused).then("says")  # what is settled stays so
+    traded = is_open & pl.col("reason").eq_missing(pl.lit(TURNOVER))
+    says = pl.when(~(traded & says.is_in(_LESS))).then(says)
     first = pl.col("answered_at").is_null()
     second = (pl.col("said_at") - pl.col("answered_at") >= HOURS_APART) & (
         pl.col("answered_at") < began - AGREE
@@ -246,6 +250,7 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame, began: datetime) -
     refused = says == REFUSED
     counted = final | refused | (is_open & half & first)
     told = is_open & says.is_not_null()
+    left_out = (is_open & (says == LEFT_OUT)).fill_null(value=False)
     return known.with_columns(
         state=pl.when(lost)
         .then(pl.lit("unavailable"))
@@ -262,7 +267,7 @@ def apply_answers(marks: pl.DataFrame, answers: pl.DataFrame, began: datetime) -
         .then(pl.coalesce("said", "reason"))
         .otherwise("reason"),
         attempts=pl.col("attempts") + counted.fill_null(value=False).cast(pl.Int64),
-        answered_at=pl.when(counted).then("said_at").otherwise("answered_at"),
+        answered_at=pl.when(counted).then("said_at").when(~left_out).then("answered_at"),
     ).select(list(ledger.MARKS))
 
 

@@ -43,9 +43,11 @@ async def prove(
     pages = [page for result in results if not result.failure for page in result.pages]
     answers = evidence.weigh(pages, session, found.missing, known)
     marks = evidence.apply_answers(found.marks, answers, context.began)
-    traded = known.stored.union(*(page.stamps for page in pages))
-    marks = await with_halts(context, window.symbol, session, found.marks, marks, traded)
-    return ledger.apply_reasons(marks, _failures(results, found.missing))
+    bars = known.stored.union(*(page.stamps for page in pages))
+    marks = await with_halts(context, window.symbol, session, found.marks, marks, bars)
+    traded = marks.filter(pl.col("reason") == evidence.TURNOVER)  # a finding stays one
+    failures = _failures(results, found.missing).join(traded, on=STAMP, how="anti")
+    return ledger.apply_reasons(marks, failures)
 
 
 async def known_of(

@@ -209,3 +209,19 @@ def test_a_bar_that_the_answer_lacks_and_its_turnover_has_stays_open() -> None:
     lacking = told(0, 1, 3, turnover=lambda number, right: right + 100 * (number == 2))
     row = marks_after((lacking, CLOSE), (replace(lacking, as_of=late), late)).row(2, named=True)
     assert (row["state"], row["reason"], row["attempts"]) == ("open", evidence.TURNOVER, 0)
+
+
+def test_what_traded_by_the_turnover_is_not_settled_by_answers_that_show_less() -> None:
+    """Two answers that end at the hole settled a bar that KIS had left out."""
+    lacking = told(0, 1, 3, turnover=lambda number, right: right + 100 * (number == 2))
+    less = [page(0, 1), lacking, page(0, 1), page(0, 1, readable=False), page(0, 1)]
+    runs = [CLOSE + 3 * number * HOURS for number in range(9)]
+    answers = [(replace(answer, as_of=at), at) for answer, at in zip(less, runs, strict=False)]
+    row = marks_after(*answers).row(2, named=True)
+    assert (row["state"], row["reason"]) == ("open", evidence.TURNOVER)
+    # A bar that came since may have been all that traded in the hole.
+    around = [(page(1, 3, as_of=at), at) for at in runs[5:7]]
+    assert marks_after(*answers, around[0]).row(2, named=True)["state"] == "open"
+    assert marks_after(*answers, *around).row(2, named=True)["state"] == "no_trade"
+    proven = replace(told(0, 1, 3), as_of=runs[5]), runs[5]
+    assert marks_after(*answers, proven).row(2, named=True)["state"] == "no_trade"

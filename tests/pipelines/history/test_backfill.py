@@ -166,16 +166,18 @@ async def test_a_wrong_answer_never_proves_a_minute_without_a_trade(
         assert_frame_equal(await at.bars(), pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
 
+@pytest.mark.parametrize("symbol", [CONTRACT, BUSY])
 async def test_a_bar_that_kis_leaves_out_and_its_turnover_has_is_never_settled(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, symbol: str
 ) -> None:
+    """A run's first call ends at the hole, so its answer shows bars on one side alone."""
     gone = scenario({"what": "missing_bar", "until": "never", "from": "10:00", "to": "10:02"})
     async with desk(database_url, tmp_path, EVENING, faults=gone) as at:
-        for _ in range(2):
-            report = await backfill(await at.next_run(), [CONTRACT], DAYS[1], DAYS[1])
+        for _ in range(4):
+            report = await backfill(await at.next_run(), [symbol], DAYS[1], DAYS[1])
             assert (report.no_trade, report.open, report.exit_code) == (0, 2, 1)
             assert ("open", evidence.TURNOVER, 2) in await at.ledger()
-        found = await validate(at.store, at.clock, [CONTRACT], DAYS[1], DAYS[1])
+        found = await validate(at.store, at.clock, [symbol], DAYS[1], DAYS[1])
         assert "missing" in set(found.findings["check"])
 
 
