@@ -10,6 +10,7 @@ it is confirmed, and the checks do not report it any more. Matrices and signals 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,7 @@ import polars as pl
 
 from engine import schemas
 from engine.columns import BARS, SESSION, STAMP
+from engine.fetchers.pages import Page
 from engine.history import evidence
 from engine.history.queries import read_bars, symbols_by_table
 from engine.market.expected import expected_stamps
@@ -176,17 +178,25 @@ async def _find_absent(
 ) -> pl.DataFrame:
     """Return those of the stored stamps, of odd bars, that KIS is proven not to have.
 
-    What is half of a proof is remembered for the next run, until KIS gives the bar. What is removed
-    is kept, and its minute is open.
+    What is half of a proof is remembered for the next run, until KIS gives the bar or a turnover
+    that holds it. No answer makes a bar absent that another one of this run has. What is removed is
+    kept, and its minute is open.
     """
-    answers = [await _answers_about(context, result, odd) for result in results]
+    pages: dict[tuple[str, date], list[Page]] = defaultdict(list)
+    for result in results:
+        if not result.failure:
+            pages[result.window.symbol, result.window.session] += result.pages
+    answers = [
+        await _answers_about(context, symbol, day, shown, odd)
+        for (symbol, day), shown in pages.items()
+    ]
     said = pl.concat([evidence.ANSWERS.to_frame(), *answers])
     if said.is_empty():
         return odd.clear()
     earlier = pl.DataFrame(
         await context.store.query("SELECT symbol, session, stamp, answered_at FROM doubted_bars")
     ).cast(evidence.HALVES)
-    given = said.filter(pl.col("says") == evidence.HELD)
+    given = said.filter(pl.col("says").is_in([evidence.HELD, evidence.LEFT_OUT]))
     await _forget_halves(context, earlier.join(given, on=STAMP, how="semi"))
     absent, halves = evidence.judge_odd_bars(said, earlier, context.began)
     if halves.height:
@@ -200,7 +210,7 @@ async def _find_absent(
 
 
 async def _forget_halves(context: BackfillContext, halves: pl.DataFrame) -> None:
-    """Forget that an answer lacked bars that KIS gives after all."""
+    """Forget that an answer lacked bars that KIS has after all."""
     for symbol, _, stamp, _ in halves.iter_rows():
         await context.store.execute(
             f"DELETE FROM doubted_bars WHERE symbol = {literal(symbol)}"  # noqa: S608 - quoted
@@ -209,25 +219,24 @@ async def _forget_halves(context: BackfillContext, halves: pl.DataFrame) -> None
 
 
 async def _answers_about(
-    context: BackfillContext, result: RequestResult, stamps: pl.DataFrame
+    context: BackfillContext, symbol: str, day: date, pages: list[Page], stamps: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return ANSWERS: what a request says about stored stamps of odd bars.
+    """Return ANSWERS: what a session's pages say together about stored stamps of odd bars.
 
     The other stored bars must stand in the answers, as always (`engine.history.evidence`), and the
     turnover must not say that there is a bar.
     """
-    window = result.window
-    session = parse(window.symbol).session(window.session)
-    of_session = (pl.col("symbol") == window.symbol) & (pl.col("session") == window.session)
+    session = parse(symbol).session(day)
+    of_session = (pl.col("symbol") == symbol) & (pl.col("session") == day)
     doubted = stamps.filter(of_session)
-    if session is None or doubted.is_empty() or result.failure:
+    if session is None or doubted.is_empty():
         return evidence.ANSWERS.to_frame()
     waiting = await context.writer.waiting_bars()
-    target = pl.DataFrame({"symbol": [window.symbol], "session": [window.session]})
+    target = pl.DataFrame({"symbol": [symbol], "session": [day]})
     found = await survey(context.store, target, context.clock)
     others = found.stored.join(stamps, on=STAMP, how="anti")
-    known = await known_of(context, window.symbol, session, others, waiting)
-    return evidence.weigh(result.pages, session, doubted, known)
+    known = await known_of(context, symbol, session, others, waiting)
+    return evidence.weigh(pages, session, doubted, known)
 
 
 async def _confirm(

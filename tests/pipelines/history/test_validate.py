@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.market.expected import expected_stamps
 from engine.market.sessions import Session
 from engine.market.symbols import parse
+from engine.simulator import bar_answers
 from engine.simulator.market.recorded import RecordedMarket
 from pipelines.history.backfill import backfill
 from pipelines.history.plan import plan_calls
@@ -204,6 +205,40 @@ async def test_a_bar_that_kis_confirms_is_not_found_again(
         fixed = await validate_and_fix(at.context, [CONTRACT])
         assert (checks(fixed.before), fixed.exit_code) == ({"jump"}, 0)
         assert_frame_equal(await at.bars(), before)
+
+
+async def test_a_bar_that_another_answer_or_its_turnover_has_is_never_removed(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KIS leaves the odd bar out of some answers, of which only one has a turnover that tells."""
+    answers: list[tuple[set[bytes], bool]] = []  # of the next ones, the last for all after it
+
+    def lacking(output1: object, rows: list[bytes]) -> bytes:
+        labels, has_turnover = answers.pop(0) if len(answers) > 1 else answers[0]
+        kept = [row for row in rows if not any(label in row for label in labels)]
+        if not has_turnover:
+            kept = [row.replace(b"acml_tr_pbmn", b"nothing") for row in kept]
+        return rows_answer(output1, kept)  # type: ignore[arg-type]
+
+    rows_answer = bar_answers.rows_answer
+    monkeypatch.setattr(bar_answers, "rows_answer", lacking)
+    monkeypatch.setattr(bar_answers, "FUTURES_LIMIT", 104)  # full without two rows as well
+    noon, later = b'"120000"', b'"121900"'
+    async with desk(database_url, tmp_path, EVENING, Wild(3)) as at:
+        answers[:] = [(set(), True)]
+        await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])
+        before = await at.bars()
+        for told in (False, True, False):
+            answers[:] = [({noon}, told)]
+            fixed = await validate_and_fix(await at.next_run(), [CONTRACT])
+            assert checks(fixed.after) == {"jump"}
+            assert_frame_equal(await at.bars(), before)
+        await at.store.execute("DELETE FROM futures_1m WHERE timestamp = '2025-09-02 12:20'")
+        answers[:] = [({noon, later}, False), ({later}, False)]
+        await validate_and_fix(await at.next_run(), [CONTRACT])
+        before = before.filter(pl.col("timestamp") != datetime(2025, 9, 2, 12, 20))
+        assert_frame_equal(await at.bars(), before)
+        assert (await at.frame("SELECT * FROM removed_bars")).is_empty()
 
 
 async def test_an_odd_bar_is_a_warning_and_its_session_is_exported(
