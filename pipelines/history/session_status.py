@@ -81,7 +81,8 @@ async def unsettled_sessions(store: Store, targets: pl.DataFrame, clock: Clock) 
     """Return the targets that are not settled, or that lack more bars than the ledger explains.
 
     Years are compared at once (`engine.history.gaps`), so that a backfill of a whole history costs
-    what its holes cost.
+    what its holes cost. What the ledger has open is not settled, whatever the table says: a process
+    may have died between the two.
     """
     known = (await read_status(store, targets)).filter(pl.col("open") == 0, pl.col("refused") == 0)
     lacking = (
@@ -93,7 +94,20 @@ async def unsettled_sessions(store: Store, targets: pl.DataFrame, clock: Clock) 
     settled = known.join(lacking, on=SESSION, how="left").filter(
         pl.col("lacking").fill_null(0) == explained, pl.col("market") != CHAIN_MARKET
     )
+    settled = settled.join(await _open_sessions(store, settled), on=SESSION, how="anti")
     return targets.join(settled, on=SESSION, how="anti")
+
+
+async def _open_sessions(store: Store, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol, session of what the ledger has open within the span of sessions."""
+    if sessions.is_empty():
+        return sessions.select(SESSION)
+    first, last = session_span(sessions)
+    found = await store.query(
+        "SELECT DISTINCT symbol, session FROM gaps WHERE state = 'open'"  # noqa: S608 - quoted
+        f" AND session BETWEEN {literal(first)} AND {literal(last)}"
+    )
+    return pl.DataFrame(found).cast({name: _KNOWN[name] for name in SESSION})
 
 
 async def mark_validated(

@@ -105,6 +105,29 @@ async def test_an_interrupted_backfill_continues_where_it_stopped(
         assert_frame_equal(stored, pl.concat([at.served(CONTRACT, day) for day in DAYS]))
 
 
+async def test_what_was_opened_again_is_asked_for_even_if_the_process_died_right_after(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the commit of the ledger and that of the session's status."""
+    async with desk(database_url, tmp_path, EVENING, Thin(3)) as at:
+        for _ in range(2):
+            await backfill(await at.next_run(), [THIN], DAYS[1], DAYS[1])
+        settled = await at.ledger()
+        assert {state for state, _, _ in settled} == {"filled", "no_trade"}
+
+        async def die(*_: object) -> None:
+            raise asyncio.CancelledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.history.survey.store_status", die)
+            with pytest.raises(asyncio.CancelledError):
+                await backfill(await at.next_run(), [THIN], DAYS[1], DAYS[1], again=True)
+        assert {state for state, _, _ in await at.ledger()} == {"filled", "open"}
+        for _ in range(2):
+            await backfill(await at.next_run(), [THIN], DAYS[1], DAYS[1])
+        assert await at.ledger() == settled
+
+
 async def test_what_kis_no_longer_serves_is_unavailable_without_a_call(
     database_url: str, tmp_path: Path
 ) -> None:
