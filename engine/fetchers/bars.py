@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from engine.clock import floor_minute
 from engine.columns import PRICES
+from engine.errors import KisError
 from engine.fetchers.bar_rules import Fields, Rules, SplitRows, split_rows
 from engine.fetchers.base import BarRequest, PriceFetcher
 from engine.fetchers.pages import Page, read_page
@@ -48,6 +49,7 @@ class BarFetcher(PriceFetcher):
         super().__init__(client)
         self._second_answers = SecondAnswers()
         self._pages_read: list[Page] = []
+        self._before_failure: list[pl.DataFrame] = []
 
     @abstractmethod
     def _question(self, request: BarRequest, newest: datetime, today: date) -> BarQuestion:
@@ -56,9 +58,24 @@ class BarFetcher(PriceFetcher):
     async def fetch(self, request: BarRequest) -> pa.RecordBatch:
         """Return the finished bars that the answers hold, ascending, each stamp once.
 
-        Only bars with a stamp that the session expects. Empty if KIS has none. Raises KisError.
+        Only bars with a stamp that the session expects. Empty if KIS has none. Raises KisError;
+        then `take_bars_before_failure` has those of the answers that came.
         """
-        pages = [bars async for bars in self._pages(request)]
+        pages = []
+        try:
+            async for bars in self._pages(request):
+                pages.append(bars)  # noqa: PERF401 - what came before a failure is kept
+        except KisError:
+            self._before_failure = pages
+            raise
+        return self._batch(pages)
+
+    def take_bars_before_failure(self) -> pa.RecordBatch:
+        """Return the bars of the request that failed last, of the answers before the failure."""
+        pages, self._before_failure = self._before_failure, []
+        return self._batch(pages)
+
+    def _batch(self, pages: list[pl.DataFrame]) -> pa.RecordBatch:
         if not pages:  # the session has no minute yet that has ended
             return pa.RecordBatch.from_pylist([], schema=self.schema)
         bars = pl.concat(pages).unique("timestamp", keep="first").sort("timestamp")

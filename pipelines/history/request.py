@@ -88,7 +88,7 @@ class Window:
 
 @dataclass(frozen=True)
 class RequestResult:
-    """The result of a window: the bars that were stored, or why KIS gave none."""
+    """The result of a window: the bars that were stored, or why KIS gave none, or not all."""
 
     window: Window
     bars: pl.DataFrame
@@ -163,13 +163,14 @@ async def request_window(context: BackfillContext, window: Window) -> RequestRes
 async def _fetch(
     fetcher: BarFetcher, request: BarRequest
 ) -> tuple[pa.RecordBatch, KisError | None]:
+    """Return the bars that KIS gave, and why it did not give the rest."""
     try:
         return await fetcher.fetch(request), None
     except KisKeyRefused:
         raise
     except KisError as error:
         log.warning("⚠️ %s %s: %s", request.symbol, request.session.date, error)
-        return pa.RecordBatch.from_pylist([], schema=fetcher.schema), error
+        return fetcher.take_bars_before_failure(), error
 
 
 def _ledger_reason(error: KisError) -> str:

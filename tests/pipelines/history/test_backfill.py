@@ -12,9 +12,11 @@ from polars.testing import assert_frame_equal
 
 from engine.errors import KisKeyRefused
 from engine.history import evidence
+from engine.market.symbols import parse
+from engine.simulator import bar_answers
 from engine.simulator.faults.scenario import Scenario
 from pipelines.history.backfill import CONCURRENT_SESSIONS, REFUSALS, backfill, plan_backfill
-from pipelines.history.request import why_gone
+from pipelines.history.request import Window, request_window, why_gone
 from pipelines.history.validate import validate
 from tests.pipelines.simulated import Thin, desk
 
@@ -174,6 +176,32 @@ async def test_without_a_usable_answer_gaps_stay_open_with_the_reason(
         assert why.startswith("KIS did not answer")
         await at.clock.sleep_until(datetime(2025, 9, 2, 19, 1))
         assert (await backfill(at.context, [CONTRACT], DAYS[1], DAYS[1])).exit_code == 0
+
+
+async def test_bars_are_stored_although_the_last_pages_of_their_day_never_came(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the others are asked for again."""
+    session = parse(BUSY).session(DAYS[1])
+    assert session is not None
+    window = Window(BUSY, DAYS[1], session.last_stamp, session.first_stamp, whole_day=True)
+    good = iter([bar_answers.rows_answer] * 2)
+
+    def answer(output1: dict[str, str], rows: list[bytes]) -> bytes:
+        page = next(good, None)
+        return page(output1, rows) if page else b"<html>"
+
+    async with desk(database_url, tmp_path, EVENING) as at:
+        with monkeypatch.context() as patch:
+            patch.setattr(bar_answers, "rows_answer", answer)
+            result = await request_window(at.context, window)
+        assert result.failure is not None
+        expected = at.served(BUSY, DAYS[1])
+        assert_frame_equal(await at.bars("stocks_1m"), expected.tail(240))
+        calls = at.calls
+        report = await backfill(at.context, [BUSY], DAYS[1], DAYS[1])
+        assert (report.open, at.calls - calls) == (0, 2)
+        assert_frame_equal(await at.bars("stocks_1m"), expected)
 
 
 @pytest.mark.parametrize("what", ["empty_answer", "wrong_date", "odd_values", "repeated_bars"])
