@@ -14,6 +14,7 @@ import polars as pl
 from engine.columns import STAMPS
 from engine.history.queries import read_collected_symbols, read_planned_symbols, with_bars
 from engine.market.expected import SESSIONS, expected_sessions
+from engine.market.nights import is_night_sql
 from engine.market.sessions import Market, previous_sessions, session_dates
 from engine.market.symbols import OptionChain, parse
 from engine.market.told_once import ToldOnce
@@ -81,6 +82,8 @@ async def finish_earlier(
 
     The last status of a collector says which they are: all from its day on, unless it is `done`.
     With `missed` also the sessions after one that is done: no collector ran, the machine was off.
+    And those before it that were begun and never closed: a day that could only spool has the last
+    status, and the one before it is forgotten.
     Beside `symbols`, what was collected on them, or meant to be, is compared: since then the
     settings or the front month may have changed. Their signals are computed again from the bars
     that come. What KIS tells only once is written down as lost.
@@ -165,7 +168,22 @@ async def _unfinished(context: BackfillContext, day: date, *, missed: bool) -> l
     if was_night or done:  # the day before a night was finished then
         since += timedelta(days=1)
     earlier = previous_sessions(Market.DERIVATIVES, day, MOST_EARLIER)
-    return [session for session in earlier if session >= since]
+    begun = await _never_closed(context, earlier)
+    return [session for session in earlier if session >= since or session in begun]
+
+
+async def _never_closed(context: BackfillContext, days: Sequence[date]) -> set[date]:
+    """Return the days on which a collector set out, and of which no symbol has a status.
+
+    A night is written down with its day, and closed by itself.
+    """
+    named = literals([str(day) for day in days])
+    found = await context.store.query(
+        "SELECT session FROM collected_symbols LEFT JOIN kept_sessions USING (symbol, session)"  # noqa: S608
+        f" WHERE session IN ({named}) AND NOT {is_night_sql('symbol')}"
+        " GROUP BY session HAVING count(kept_sessions.market) = 0"
+    )
+    return set(pl.DataFrame(found)["session"])
 
 
 async def fill_today(context: BackfillContext, symbols: Sequence[str], day: date) -> Report:

@@ -121,6 +121,27 @@ async def test_days_without_any_collector_are_finished_too(
         assert_frame_equal(await at.bars("stocks_1m"), whole)
 
 
+async def test_a_day_without_a_database_does_not_hide_the_unfinished_one_before_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    """It could store nothing but its own status, from the spool: the ledger knew of neither."""
+    async with desk(database_url, tmp_path, NOON) as at:
+        await store_half_a_day(at, "running")
+        await store_collected_symbols(at.store, YESTERDAY, [STOCK, CONTRACT], NOON)
+        await at.clock.sleep_until(MORNING)
+        await record_heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await at.clock.sleep_until(MORNING + timedelta(days=1))
+        for calls in (8 + 10, 0):
+            before = at.calls
+            await finish_earlier(
+                at.context, [STOCK, CONTRACT], TODAY + timedelta(days=1), missed=True
+            )
+            assert at.calls - before == calls
+            days = [at.served(STOCK, day) for day in (YESTERDAY, TODAY)]
+            assert_frame_equal(await at.bars("stocks_1m"), pl.concat(days))
+            await record_heartbeat(at.store, "collector", "done", "", 0, None)
+
+
 async def test_what_was_told_only_once_is_written_down_as_lost_for_the_rest_of_the_day(
     database_url: str, tmp_path: Path
 ) -> None:
