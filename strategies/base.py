@@ -90,9 +90,9 @@ class Strategy(Protocol[ParamsT_contra]):
 
     @property
     def nights(self) -> bool:
-        """Whether it asks for nights as well: bars of A01612_NIGHT, apart from those of A01612.
+        """Whether it takes nights as well: bars of A01612_NIGHT, apart from those of A01612.
 
-        With `false`, the usual answer, it never sees a bar of a night.
+        With False, which is usual, it never sees a bar of a night.
         """
         ...
 
@@ -104,9 +104,9 @@ class Strategy(Protocol[ParamsT_contra]):
     def warm_up_sessions(self, params: ParamsT_contra) -> int:
         """Return how many sessions before a bar's own its final signal needs.
 
-        With that many or more of them, more history changes no bit, unless the symbol has no bar
-        at a minute in most of them: a mean then reaches further back. Live gives each session
-        exactly these before it; `by_session.py` does the same for past ones.
+        More history than that changes no bit, unless the symbol lacks a minute in most of these
+        sessions: a mean then reaches further back. Live evaluates each session with exactly these
+        sessions before it; `by_session.py` does the same for past sessions.
         """
         ...
 

@@ -1,9 +1,9 @@
 """Signals of sessions as live gives them: each from its own bars and those of its warm-up.
 
-Where a symbol has no bar at a minute in most of the warm-up's sessions, as a contract before it
-becomes the front month, all bars at once give other rows: a mean over earlier sessions then reaches
-further back than live does. What is compared with live's signals, or stored beside them, is
-therefore computed here.
+Some symbols lack a minute in most sessions of the warm-up, as a contract does before it becomes the
+front month. Evaluated over all bars at once they would give other rows, since a mean over earlier
+sessions then reaches further back than it does live. So signals that are compared with live ones,
+or stored beside them, are computed here.
 """
 
 from __future__ import annotations

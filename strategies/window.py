@@ -56,8 +56,8 @@ class LiveWindow:
     def prepare(self, batch: pl.DataFrame) -> None:
         """Evaluate ahead what `push` will return for this frame, so that then nobody waits for it.
 
-        Changes nothing: if the frame is never pushed, or another one before, it was in vain. May
-        run in another thread.
+        Changes nothing: if the frame is never pushed, or another one is pushed before it, the work
+        is lost. May run in another thread.
         """
         self._prepared = self._evaluated(batch)
 

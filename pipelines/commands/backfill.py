@@ -36,8 +36,8 @@ def backfill(
     """Fetch what the history lacks, by the fewest calls, newest first; may be stopped at any time.
 
     Ends with 1 if minutes stay open, because KIS did not answer or its answer proves nothing yet,
-    or if batches wait in the spool. What nothing surrounds is settled by a second run, two hours
-    later or more.
+    or if batches wait in the spool. A minute that one answer does not prove is settled by a second
+    run, two hours later or more.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def backtest(
     exit
         leave on the opposite signal only, or also when back inside the bands
     contracts
-        of one position
+        contracts (or shares) of a position
     commission
         ticks for each contract and side
     slippage

@@ -49,13 +49,13 @@ def dashboard(
     Parameters
     ----------
     host
-        the address to listen on; another than this machine's own asks viewers for a token
+        the address to listen on; on any but this machine's own, viewers are asked for a token
     port
         the port to listen on
     allow_host
         a further name by which viewers reach the page, a proxy's; may be repeated
     token
-        ask for a token here too
+        ask for a token on this machine's own address, too
     refresh
         how often the page looks again: 2s, 5s, 1m
     stale

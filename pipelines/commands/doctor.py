@@ -13,8 +13,8 @@ from pipelines.reports.standing import EXIT_CODES
 def doctor(*, json: bool = False) -> int:
     """Check key, network, clock, rights, disk, database, calendar and more, and say what to do.
 
-    The exit code is 0 if all is well, 1 if something is amiss, 2 if something is unknown. What it
-    prints holds no secret: it belongs into every report of a fault.
+    The exit code is 0 if all is well, 1 if something is wrong, 2 if something is unknown. The
+    output contains no secrets: add it to every report of a fault.
 
     Parameters
     ----------

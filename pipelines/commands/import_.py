@@ -21,7 +21,7 @@ def import_(
     json: bool = False,
     database: DatabaseOption = None,
 ) -> int:
-    """Store the bars of a file where KIS has said nothing else; may be done again at any time.
+    """Store the bars of a file; bars that KIS gave stay as they are. May be repeated at any time.
 
     Ends with 1 if rows were refused: they are in `rejected_rows`, each with its reason.
 

@@ -24,7 +24,7 @@ from pipelines.commands.options import (
     time_of_day,
 )
 from pipelines.console import PlainConsole
-from pipelines.day.every_day import Wishes, run_every_day
+from pipelines.day.every_day import EveryDayOptions, run_every_day
 from pipelines.day.live import DEFAULT_SPEED, Simulation, run
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.summary import summary
@@ -72,14 +72,15 @@ def live(
     json
         print the summary as one JSON object on the last line, and no live view
     faults
-        make the simulated KIS misbehave: rough, storm, or your own TOML file; limit_down: a crash
+        make the simulated KIS misbehave: rough, storm, or your own TOML file; limit_down crashes
+        the market
     seed
-        of the synthetic market; the same seed gives the same day; a database keeps to one
+        of the synthetic market; the same seed gives the same day; a database keeps to one seed
     simulate
         simulate although there are credentials
     stock
-        collect this stock or universe (KOSPI200, ETF …); may be repeated, and so may the next two;
-        they replace the settings
+        collect this stock or universe (KOSPI200, ETF …); may be repeated, as --future and --chain
+        may; the three replace what the settings name
     future
         collect this futures code, or the front month of this product
     chain
@@ -89,7 +90,7 @@ def live(
     every_day
         go on from session to session until it is stopped: collect, validate, export
     sessions
-        with --every-day: end after so many
+        with --every-day: end after so many sessions
     export
         with --every-day: keep a Parquet copy in this folder, as the setting export_folder does
     """
@@ -117,10 +118,10 @@ def live(
         if every_day:
             if recorded or picture:
                 raise InputError("--every-day plays no file and saves no picture")
-            wishes = Wishes(sessions, export, fresh=fresh, quiet=json, on_day=show)
+            options = EveryDayOptions(sessions, export, fresh=fresh, quiet=json, on_day=show)
             with suppress(KeyboardInterrupt):  # which is how it is meant to end
                 run_every_day(
-                    feed or None, simulation=simulation if simulated else None, wishes=wishes
+                    feed or None, simulation=simulation if simulated else None, options=options
                 )
             return 0
         if sessions or export:

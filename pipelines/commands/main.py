@@ -1,6 +1,7 @@
 """The command `krt`, which the recipes of the justfile call.
 
-Exit codes: 0 done, 1 findings (validate), 2 could not run, 130 ended with Ctrl+C.
+Exit codes: 0 done, 1 something was found (docs/operations.md#a-day), 2 could not run, 130 ended
+with Ctrl+C.
 """
 
 from __future__ import annotations

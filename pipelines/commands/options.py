@@ -66,7 +66,10 @@ Axes = Annotated[tuple[str, ...], Parameter(name="--grid")]
 Format = Literal["table", "json", "csv"]
 DatabaseOption = Annotated[
     DataKind | None,
-    Parameter(help="live or simulation; live where there are credentials; yours knows by itself"),
+    Parameter(
+        help="live or simulation; by default live where there are credentials; a server of your"
+        " own remembers which of the two it holds"
+    ),
 ]
 RecordedFile = Annotated[
     Path | None,
@@ -88,7 +91,7 @@ OpenOption = Annotated[
     Parameter(
         name="--open",
         negative="--no-open",
-        help="open what was made; by default in a terminal of a machine with a screen",
+        help="open the picture; by default only from a terminal, on a machine with a screen",
     ),
 ]
 Port = Annotated[int, Parameter(validator=Number(gte=1, lte=65_535))]

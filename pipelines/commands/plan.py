@@ -18,9 +18,9 @@ from pipelines.reports.terminal import frame_table, print_json
 def plan(*, json: bool = False) -> int:
     """Print what the settings cost: calls a minute, the sweep's time, rows and bytes a year.
 
-    Of the session that is on or comes next. Ends with 1 if something does not fit: more calls than
-    the pace allows, a snapshot that takes longer than a minute, a sweep that takes longer than
-    until the next session.
+    It is about the session that is on or comes next. Ends with 1 if something does not fit: more
+    calls than the pace allows, a snapshot that takes longer than a minute, a sweep that does not
+    end before the next session.
 
     Parameters
     ----------

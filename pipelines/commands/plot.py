@@ -37,7 +37,7 @@ def plot(
     open: OpenOption = None,  # noqa: A002
     database: DatabaseOption = None,
 ) -> int:
-    """Draw a picture of what is stored: a day, a smile, a matrix, or what is there at all.
+    """Draw a picture of what is stored: a day, a smile, a matrix, or which sessions there are.
 
     Parameters
     ----------

@@ -29,9 +29,9 @@ def replay(
 ) -> int:
     """Compute signals again over stored bars and compare them with those that are stored.
 
-    Looks at the sessions of a symbol that have signals; with --from and --to also at those between
-    in which a stock has bars or a contract was in front, with --symbol too at every one that has
-    bars: --store fills in signals that were never given. Ends with 1 where they differ.
+    Sessions that have signals are compared. With --from and --to so are those in between in which a
+    stock has bars or a contract was in front; with --symbol as well, all in between that have bars.
+    So --store can add signals that were never given. Ends with 1 if any differ.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def replay(
     store
         store the rows that are missing or differ; what was given before is kept
     lake
-        folder that `just export` wrote, whose bars are taken instead; goes with --ray
+        folder that `just export` wrote, whose bars are taken instead of the database's; with --ray
     ray
         address of a Ray cluster whose workers compute some symbols each: auto, local …
     json

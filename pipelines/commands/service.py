@@ -23,8 +23,8 @@ Lines = Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))]
 def service(action: Action, /, *, dry_run: bool = False, lines: Lines = 50) -> int:
     """Install `just live --every-day` as a service, remove it, or say how it stands.
 
-    It starts at boot (Windows: at logon), again after a fault, and reads config.json of this
-    folder. `status` ends with 0 if it runs, with 1 if not.
+    The service starts at boot (Windows: at logon) and again after a fault, and reads config.json of
+    this folder. `status` ends with 0 if it runs, with 1 if not.
 
     Parameters
     ----------

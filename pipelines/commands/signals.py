@@ -30,7 +30,7 @@ def signals(
 ) -> int:
     """List the signals of a session at which a strategy turned, oldest first.
 
-    A trade signal that repeats the one before it is left out: one position is one line.
+    A trade signal that repeats the one before it is left out, so each position is one line.
 
     Parameters
     ----------

@@ -64,14 +64,14 @@ def sim(
     date
         the session to serve, YYYY-MM-DD or today; the latest one by default
     start
-        the time of day (KST, HH:MM) at which its clock starts; by default the present one, of an
+        the time of day (KST, HH:MM) at which its clock starts; by default the present time, for an
         older date the open
     speed
         how much faster than the wall clock its time goes by
     faults
         rough, storm, limit_down, or your own TOML file
     app_key
-        the key it lets in, as your client has it; one of its own by default
+        the key that it accepts, such as your client's; by default one of its own
     app_secret
         the secret of that key
     seed

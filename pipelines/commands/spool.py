@@ -31,7 +31,8 @@ def spool(*, retry: bool = False, format: Format = "table", database: DatabaseOp
     format
         table, json (a list of objects) or csv
     database
-        live or simulation; live where there are credentials; yours knows by itself
+        live or simulation; by default live where there are credentials; a server of your own
+        remembers which of the two it holds
     """
     settings = load_settings()
     if retry:

@@ -24,9 +24,9 @@ def status(
     json: bool = False,
     database: DatabaseOption = None,
 ) -> int:
-    """Say whether all is well, what is missing of the last sessions and why, and what was last.
+    """Say whether all is well, what the last sessions lack and why, and which bars came last.
 
-    The exit code is 0 if all is well, 1 if something is amiss (minutes are missing, or no collector
+    The exit code is 0 if all is well, 1 if something is wrong (minutes are missing, or no collector
     is running although it should), 2 if that is unknown (no data, or no database).
 
     Parameters

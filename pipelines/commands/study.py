@@ -41,7 +41,7 @@ def study(
     open: OpenOption = None,  # noqa: A002
     database: DatabaseOption = None,
 ) -> int:
-    """Judge over the stored sessions whether what is read off options says anything.
+    """Test on the stored sessions whether figures read off options say anything of what follows.
 
     Parameters
     ----------

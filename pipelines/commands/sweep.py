@@ -75,7 +75,8 @@ def sweep(
     results
         file that remembers what was tried; one in the data folder by default
     report
-        folder to write the report of the best trial into, as of `just backtest`, with its luck
+        folder for the report of the best trial, as `just backtest --report` writes it, with how
+        much of the result is luck
     json
         print one JSON object for each trial and symbol
     """

@@ -38,7 +38,7 @@ def trades(
     """List the trades that the stored signals of a session make, by the rules of `just backtest`.
 
     A signal is filled at the open of the next bar; amounts are KRW after costs. A position that is
-    not left yet is `open`, at the last close. Nothing is ordered anywhere.
+    not left yet is `open`, valued at the last close. No orders are placed.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True)
 class Event:
-    """What is told. Of several events with the same key only the first one is."""
+    """A message to send. Of several events with the same key only the first one is sent."""
 
     key: tuple[object, ...]
     title: str = field(compare=False)
@@ -49,7 +49,7 @@ class Event:
 
 @dataclass
 class Contact:
-    """How a person is told, and what was told already: it goes on from one run to the next."""
+    """How a person is told, and what was told already, which goes over from run to run."""
 
     addresses: Sequence[SecretStr] = ()  # services, as apprise addresses
     morning_message: bool = False
@@ -83,12 +83,12 @@ def stopped_component(t: Texts, component: str, at: datetime, why: str) -> Event
 
 
 def trouble_begun(t: Texts, name: str, at: datetime, what: str) -> Event:
-    """Return the event of something amiss on this machine (disk space, clock, certificate)."""
+    """Return the event of a trouble on this machine (disk space, clock, certificate)."""
     return Event(("amiss", name, at), t("alert_amiss", name=t(f"amiss_{name}")), _at(t, at, what))
 
 
 def trouble_over(t: Texts, name: str, at: datetime) -> Event:
-    """Return the event of what was amiss and is not any more."""
+    """Return the event of a trouble on this machine that is over."""
     return Event(
         ("over", name, at),
         t("alert_over", name=t(f"amiss_{name}")),

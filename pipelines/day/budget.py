@@ -1,8 +1,8 @@
 """What the settings cost: calls a minute, the time of the sweep, rows and bytes a year.
 
 The calls are those of `costs`, by which a collector refuses a day that does not fit its pace. Some
-rows leave the database after a while: snapshots are dropped, old stock bars become files. What they
-take then stays as it is, so growth is not all that there is to say.
+rows leave the database after a while: snapshots are dropped, old stock bars become files. The room
+that they take does not grow any more then, so it is told apart from the growth.
 """
 
 from __future__ import annotations
@@ -66,19 +66,19 @@ class Budget:
 
     @property
     def grows(self) -> int:
-        """Megabytes that the database grows by in a year, once it has what stays."""
+        """Megabytes by which the database grows in a year, apart from what `stays`."""
         grows = self.parts.filter(pl.col("megabytes_kept").is_null())
         return int(grows["megabytes_a_year"].sum())
 
     @property
     def stays(self) -> int:
-        """Megabytes at which what leaves the database after a while stays."""
+        """Megabytes of rows that leave the database after a while, once as many leave as come."""
         return int(self.parts["megabytes_kept"].sum())
 
 
 @dataclass(frozen=True)
 class Kept:
-    """For how long the database keeps what it does not keep for ever."""
+    """For how long the database keeps rows that leave it after a while."""
 
     snapshot_days: int = 30
     bar_months: int | None = None  # of stock bars; None: for ever
@@ -102,7 +102,7 @@ def configured_budget(settings: Settings, clock: Clock) -> Budget:
 def budget_of(
     plan: DayPlan, settings: KisSettings, swept: int, snapshot: int, kept: Kept | None = None
 ) -> Budget:
-    """Return what a plan costs, with so many stocks that are swept and in the snapshot."""
+    """Return what a plan costs; `swept` and `snapshot` say how many stocks these have."""
     kept = kept or Kept()
     costs = calls_a_minute(plan)
     is_stock = {part.symbol: part.table == "stocks_1m" for part in plan.bars}

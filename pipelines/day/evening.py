@@ -23,14 +23,14 @@ from pipelines.history.validate import Validation, validate
 log = logging.getLogger(__name__)
 
 TRIES = 4  # the next evening does what is left
-LOOK_BACK = 5  # sessions: a start fills what was open in so many, and then it can be validated
+LOOK_BACK = 5  # sessions: a start fills what these have open, and then they can be validated
 BETWEEN_TRIES = Backoff(first=10.0, longest=600.0)
 
 
 class Evening:
     """What is done when a session is over.
 
-    `found` has what was last found in a session: findings that are still there are no news.
+    `found` has what was last found in each session: the same findings again are no news.
     """
 
     def __init__(self, store: Store, alerts: Alerts, found: dict[date, str]) -> None:

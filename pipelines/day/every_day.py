@@ -60,8 +60,8 @@ OnDay = Callable[[DayStatistics], object]
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What may be asked for beside the collecting; without `sessions` it goes on for ever."""
+class EveryDayOptions:
+    """How `just live --every-day` is run; without `sessions` it goes on until it is stopped."""
 
     sessions: int | None = None
     export: Path | None = None
@@ -70,7 +70,7 @@ class Wishes:
     on_day: OnDay = lambda _: None  # gets the figures of each day
 
 
-class World(Protocol):
+class DaySource(Protocol):
     """Where the days come from: KIS on the wall clock, or a simulation."""
 
     kind: DataKind
@@ -177,7 +177,7 @@ def run_every_day(
     *,
     simulation: Simulation | None = None,
     settings: Settings | None = None,
-    wishes: Wishes | None = None,
+    options: EveryDayOptions | None = None,
 ) -> None:
     """Collect every session from now on; `just live --every-day` in Python.
 
@@ -188,8 +188,10 @@ def run_every_day(
     first = settings or load_settings()
     if simulation is None and not first.has_credentials:
         simulation = Simulation()
-    world: World = _Simulator(feed, simulation, first) if simulation else _Kis(feed, WallClock())
-    EveryDay(world, first, wishes or Wishes(), None if settings else load_settings).run()
+    source: DaySource = (
+        _Simulator(feed, simulation, first) if simulation else _Kis(feed, WallClock())
+    )
+    EveryDay(source, first, options or EveryDayOptions(), None if settings else load_settings).run()
 
 
 class EveryDay:
@@ -197,28 +199,28 @@ class EveryDay:
 
     def __init__(
         self,
-        world: World,
+        source: DaySource,
         settings: Settings,
-        wishes: Wishes,
+        options: EveryDayOptions,
         read_settings: Callable[[], Settings] | None = None,
     ) -> None:
-        self._world = world
+        self._source = source
         self._settings = settings
-        self._wishes = wishes
+        self._options = options
         self._read_settings = read_settings
         self._contact = self._read_contact()
         self._found: dict[date, str] = {}  # what was last found in a session, for that to be news
 
     def run(self) -> None:
         """Go from session to session. Raises what is wrong from the start, and SchemaIsNewer."""
-        folder = self._settings.folder(self._world.kind)
+        folder = self._settings.folder(self._source.kind)
         with hold_collector_lock(folder / "spool", LOCK):
-            plan = self._world.plan(self._settings)
+            plan = self._source.plan(self._settings)
             require_pace(plan, self._settings.kis)
             check_addresses(self._settings.alerts)
             self._begin_log(plan)
             self._look_at_database()
-            wanted = self._wishes.sessions
+            wanted = self._options.sessions
             for _ in count() if wanted is None else range(wanted):
                 plan = self._persist("the plan of the next session", self._plan_next) or plan
                 self._contact.told.clear()
@@ -231,7 +233,7 @@ class EveryDay:
     def _look_at_database(self) -> None:
         """Open the database once: what is wrong with it from the start is said at once."""
         try:
-            with self._open_database(fresh=self._wishes.fresh):
+            with self._open_database(fresh=self._options.fresh):
                 pass
         except _AT_ONCE:
             raise
@@ -240,12 +242,12 @@ class EveryDay:
 
     def _open_database(self, *, fresh: bool = False) -> AbstractContextManager[Database]:
         return open_database(
-            self._world.kind, settings=self._settings, fresh=fresh, collects=True, patient=True
+            self._source.kind, settings=self._settings, fresh=fresh, collects=True, patient=True
         )
 
     def _plan_next(self) -> DayPlan:
         self._refresh_settings()
-        return self._world.plan(self._settings)
+        return self._source.plan(self._settings)
 
     def _refresh_settings(self) -> None:
         """Read the settings again; those that cannot be used change nothing."""
@@ -254,12 +256,12 @@ class EveryDay:
         try:
             found = self._read_settings()
             check_addresses(found.alerts)
-            if self._world.kind == "live" and not found.has_credentials:
+            if self._source.kind == "live" and not found.has_credentials:
                 raise InputError("app_key and app_secret are gone")  # this does not simulate then
         except InputError as error:
             log.error("❌ the settings cannot be used, those of before are kept: %s", error)
             self._tell(
-                stopped_component(self._contact.t, "settings", self._world.clock.now(), str(error))
+                stopped_component(self._contact.t, "settings", self._source.clock.now(), str(error))
             )
         else:
             self._settings = found
@@ -267,13 +269,13 @@ class EveryDay:
             self._contact = replace(self._read_contact(), told=told, amiss=amiss)
 
     def _read_contact(self) -> Contact:
-        return contact_of(self._settings) if self._world.kind == "live" else Contact()
+        return contact_of(self._settings) if self._source.kind == "live" else Contact()
 
     def _begin_log(self, plan: DayPlan) -> None:
-        begin_log(plan.day, self._world.clock, self._settings, self._world.kind)
+        begin_log(plan.day, self._source.clock, self._settings, self._source.kind)
 
     def _sleep_until(self, plan: DayPlan) -> None:
-        self._world.wait(self._world.begin_of(plan), plan.name)
+        self._source.wait(self._source.begin_of(plan), plan.name)
 
     def _collect(self, plan: DayPlan) -> None:
         """Collect a session, however often it has to be begun again, until the next is near."""
@@ -281,28 +283,28 @@ class EveryDay:
         self._persist(f"the session {plan.name}", partial(self._collect_once, plan), until=last)
 
     def _collect_once(self, plan: DayPlan) -> None:
-        stats = DayStatistics(plan, simulated=self._world.kind == "simulation")
-        show = partial(show_day, stats, self._world.clock, quiet=self._wishes.quiet)
+        stats = DayStatistics(plan, simulated=self._source.kind == "simulation")
+        show = partial(show_day, stats, self._source.clock, quiet=self._options.quiet)
         try:
             with self._open_database() as database, show(database):
                 asyncio.run(self._go_through(database, stats))
         except KeyboardInterrupt:
             stats.interrupted = stats.minutes is None
-            self._wishes.on_day(stats)
+            self._options.on_day(stats)
             raise
         finally:
             self._begin_log(plan)  # the view has gone
-        self._wishes.on_day(stats)
+        self._options.on_day(stats)
         if stats.closed:  # else it would be the next session again
-            self._world.wait(max(session.sealed_at for session in plan.sessions), None)
+            self._source.wait(max(session.sealed_at for session in plan.sessions), None)
 
     async def _go_through(self, database: Database, stats: DayStatistics) -> None:
         """Collect a session; when it is over, validate it and export what is sealed."""
-        await self._world.collect(stats.plan, self._contact)(database, stats)
+        await self._source.collect(stats.plan, self._contact)(database, stats)
         if stats.closed:
             return
-        clock, day = self._world.clock, stats.day
-        folder = self._wishes.export or self._settings.export_folder
+        clock, day = self._source.clock, stats.day
+        folder = self._options.export or self._settings.export_folder
         store = Store(database.url, clock, component="evening")
         try:
             async with open_alerts(self._contact, clock) as alerts:
@@ -323,30 +325,30 @@ class EveryDay:
             except SchemaIsNewer as error:
                 self._tell(
                     stopped_component(
-                        self._contact.t, "collector", self._world.clock.now(), str(error)
+                        self._contact.t, "collector", self._source.clock.now(), str(error)
                     )
                 )
                 raise
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it goes on
                 why = describe(error)
-                again = self._world.clock.now() + timedelta(
+                again = self._source.clock.now() + timedelta(
                     seconds=BETWEEN_TRIES.wait_after(failures)
                 )
                 self._tell(
-                    stopped_component(self._contact.t, "collector", self._world.clock.now(), why)
+                    stopped_component(self._contact.t, "collector", self._source.clock.now(), why)
                 )
                 if until and again >= until:
                     log.error("❌ %s came to nothing: %s", what, why)
                     return None
                 log.error("❌ %s failed, next try at %s: %s", what, f"{again:%H:%M:%S}", why)
-                self._world.wait(again, None)
+                self._source.wait(again, None)
         return None
 
     def _tell(self, event: Event) -> None:
         """Send an alert now, from outside of a session."""
 
         async def send() -> None:
-            async with open_alerts(self._contact, self._world.clock) as alerts:
+            async with open_alerts(self._contact, self._source.clock) as alerts:
                 alerts.tell(event)
 
         if self._contact.addresses:

@@ -111,8 +111,8 @@ class FeedBars:
                     self._committed[symbol][key] = good.values[key]
 
 
-def together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return bars of one or several looks, the last of each, by symbol and time."""
+def last_versions(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the last version of each bar in the frames, by symbol and time."""
     if len(parts) == 1:
         return parts[0]
     key = ["symbol", "timestamp"]

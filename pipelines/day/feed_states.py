@@ -1,4 +1,4 @@
-"""Which symbols come by the feed now, since when, and why not those that do not."""
+"""Which symbols come by the feed now, since when, and why the others do not."""
 
 from __future__ import annotations
 

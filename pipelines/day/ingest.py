@@ -188,19 +188,19 @@ class Ingestor:
     def tell_feed(
         self, states: pl.DataFrame, message: str, connections: list[list[datetime]]
     ) -> None:
-        """Take which symbols come by the feed now (FEED_SYMBOLS), and that in a clause.
+        """Note which symbols come by the feed now (FEED_SYMBOLS); `message` says it in words.
 
-        `connections`: when each app key's were made.
+        `connections`: when those of each app key were made.
         """
         self._stats.feed_symbols, self._stats.feed_message = states, message
         self._stats.feed_connections = connections
 
     def expect_chain(self, minute: datetime, name: str) -> None:
-        """Know that a chain is asked for: the minute's surface waits for it, for a while."""
+        """Note that a chain is asked for: the minute's surface waits for it, up to PATIENCE."""
         self._minutes.expect(minute, name)
 
     def give_up_chain(self, minute: datetime, name: str) -> None:
-        """Know that a chain does not come for the minute, if it has not come."""
+        """Note that a chain will not come for the minute, unless it has come."""
         self._minutes.give_up(minute, name)
 
     async def store_chain(self, batch: pa.RecordBatch) -> pl.DataFrame | None:

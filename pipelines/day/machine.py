@@ -1,7 +1,7 @@
-"""What is amiss on this machine: disk space, clock, certificates, seen before it hurts.
+"""Troubles of this machine, noticed before they do harm: disk space, clock, certificate.
 
-Each is looked at before the open and each minute after that. It is told when it begins, and again
-when it is over, also if days lie between the two (`Contact.amiss`).
+Each is looked at before the open and each minute after that. A trouble is told when it begins, and
+again when it is over, even days later (`Contact.amiss`).
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ async def watch_machine(day: DayParts, folder: Path, base_url: str) -> None:
 
 
 def note_troubles(day: DayParts, folder: Path, ends: datetime | None) -> None:
-    """Tell what has begun to be amiss, and what is over; `ends` is the end of KIS's certificate."""
+    """Tell which troubles have begun, and which are over; `ends`: of KIS's certificate (KST)."""
     now, alerts = day.clock.now(), day.alerts
-    note(alerts, DISK, disk_trouble(folder, known=DISK in alerts.contact.amiss), now)
-    note(alerts, CLOCK, day.kis.clock_trouble, now)
+    note_trouble(alerts, DISK, disk_trouble(folder, known=DISK in alerts.contact.amiss), now)
+    note_trouble(alerts, CLOCK, day.kis.clock_trouble, now)
     soon = None
     if ends and ends - now < LAST_DAYS:
         soon = f"the certificate that KIS shows ends on {ends:%Y-%m-%d %H:%M}"
-    note(alerts, CERTIFICATE, day.kis.certificate_trouble or soon, now)
+    note_trouble(alerts, CERTIFICATE, day.kis.certificate_trouble or soon, now)
 
 
-def note(alerts: Alerts, name: str, trouble: str | None, now: datetime) -> None:
-    """Remember whether something is amiss, and tell if that has changed."""
+def note_trouble(alerts: Alerts, name: str, trouble: str | None, now: datetime) -> None:
+    """Remember a trouble (None: there is none of that name), and tell if that has changed."""
     amiss = alerts.contact.amiss
     if trouble and name not in amiss:
         log.warning("⚠️ amiss: %s", trouble)

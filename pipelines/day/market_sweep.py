@@ -1,4 +1,4 @@
-"""The sweep of the day's stocks: after the close, and at a start what an earlier one has left."""
+"""The sweep of the day's stocks after the close; at a start, what an earlier sweep has left."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LOOK_BACK = timedelta(days=10)
 
 
 async def tell_morning(day: DayParts) -> None:
-    """Tell before the open what will be collected, and what is amiss."""
+    """Tell before the open what will be collected, and what is wrong."""
     contact, plan, t = day.alerts.contact, day.plan, day.alerts.t
     if not (contact.addresses and contact.morning_message) or day.clock.now() >= day.opens:
         return
@@ -62,7 +62,7 @@ async def _open_minutes(day: DayParts) -> list[str]:
 
 
 def tell_evening(day: DayParts) -> None:
-    """Tell after the close what the day came to."""
+    """Tell the figures of the day after the close."""
     contact, t = day.alerts.contact, day.alerts.t
     if contact.addresses and contact.evening_message:
         text = "\n".join(_figures(day.stats, t))

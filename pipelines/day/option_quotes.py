@@ -2,8 +2,8 @@
 
 The nearest maturity of the day's chains is followed, calls and puts of REACH strikes on each side
 of the money, as far as the bars' symbols leave room. Their trades are registered, not their books:
-one registration of trades says all that a snapshot needs (price, bid, ask, volume, open interest,
-volatility, greeks), one of books two of these.
+a registration of trades brings all that a snapshot needs (price, bid, ask, volume, open interest,
+volatility, greeks), one of books only bid and ask.
 
 The registrations move with the money, but slowly: KIS blocks who registers and removes in a loop.
 """
@@ -24,7 +24,7 @@ from pipelines.day_plan import DayPlan
 REACH = 8  # strikes on each side of ATM
 MOST = 2 * (2 * REACH + 1)  # options: calls and puts
 SLACK = 2  # strikes that ATM may move before the registrations follow
-MOST_CHANGES = 6  # options that others replace after one snapshot, so in a minute
+MOST_CHANGES = 6  # options that are replaced after one snapshot, so in a minute
 _WAITING = 5_000  # rows that are kept before the newest of them are looked for
 
 _STRIKES = pl.Schema({"symbol": pl.String(), "strike": pl.Float64()})

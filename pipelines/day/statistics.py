@@ -77,7 +77,7 @@ class DayStatistics:
     missing_trades: pl.DataFrame | None = None
     origins: Origins | None = None  # what the database says of feed and REST, after the close
     feed_symbols: pl.DataFrame | None = None  # FEED_SYMBOLS; None without the feed
-    feed_message: str = ""  # the same in a clause
+    feed_message: str = ""  # the same in words
     feed_connections: list[list[datetime]] = field(default_factory=list)  # made, by app key
     feed_off: str | None = None  # why the feed is not used; None if it is
     last_bar: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -282,7 +282,7 @@ class DayStatistics:
 
     @property
     def slowest(self) -> tuple[datetime, float] | None:
-        """The minute whose bar was committed latest after its end, and the seconds it took."""
+        """The minute whose bar was committed with the longest delay, and that delay in seconds."""
         return max(self.delays.items(), key=lambda item: item[1], default=None)
 
     @property

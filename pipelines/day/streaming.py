@@ -30,7 +30,7 @@ from engine.market.hours import MINUTE
 from engine.market.symbols import Night, parse
 from pipelines.day.book_keeping import BookKeeper
 from pipelines.day.fed_streams import FedStreams
-from pipelines.day.feed_bars import FeedBars, together
+from pipelines.day.feed_bars import FeedBars, last_versions
 from pipelines.day.feed_states import FeedStates
 from pipelines.day.ingest import Ingestor
 from pipelines.day.market_states import HaltWatch
@@ -148,7 +148,7 @@ class FeedFollower:
         return f"no room among {sum(self._limits())} registrations"
 
     def _message(self, states: pl.DataFrame) -> str:
-        """Return in a clause what the feed brings and how its connections do."""
+        """Return in a few words what the feed brings and how its connections are doing."""
         quoted = sum(self._why_not(one) is None for one in self._options())
         doing = ", ".join(dict.fromkeys(one.state.doing for one in self._connections))
         by_feed = int(states["by_feed"].sum())
@@ -292,7 +292,7 @@ class FeedFollower:
             parts = [await self._finished.get()]
             while not self._finished.empty():
                 parts.append(self._finished.get_nowait())
-            await self._commit(together(parts))
+            await self._commit(last_versions(parts))
             self._minutes.forget()
 
     async def _commit(self, bars: pl.DataFrame) -> None:

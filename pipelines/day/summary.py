@@ -1,4 +1,4 @@
-"""What a day came to, in words: the closing summary, and how the feed does."""
+"""The figures of a day in words: the closing summary, and how the feed is doing."""
 
 from __future__ import annotations
 

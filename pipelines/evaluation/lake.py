@@ -1,8 +1,8 @@
 """The bars of a lake: sealed history in Parquet files, which each worker reads for itself.
 
-A lake is a folder that `just export` writes (docs/lake.md). Its files are by symbol, so that who
-reads some symbols leaves the groups of rows of all others alone. Symbols here are codes: which
-contract was in front is not in a lake.
+A lake is a folder that `just export` writes (docs/lake.md). Its files are sorted by symbol, so a
+reader of some symbols skips the row groups of all others. Symbols here are codes: a lake does not
+say which contract was in front.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def open_lake(
 ) -> Lake:
     """Find the bars of codes in a lake, from `warm_up` sessions before start to end.
 
-    Without symbols, of all stocks in it. Raises InputError if there are none, or none to be read.
+    Without symbols, those of all its stocks. Raises InputError if the lake has no such bars, or
+    they cannot be read.
     """
     chosen = [symbol_with_bars(text) for text in symbols]
     if fronts := [s.code for s in chosen if isinstance(s, FrontMonth | FrontNight)]:

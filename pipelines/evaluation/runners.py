@@ -105,7 +105,7 @@ def run_lake_on_ray(
 ) -> Iterator[tuple[Trial, Outcome]]:
     """Run the trials over a lake on a Ray cluster: each task reads its own symbols.
 
-    All machines must see the lake's files at the same place. The bars are in no process at once.
+    All machines must see the lake's files under the same path. No process holds all bars.
     """
     with ray_cluster(address) as (ray, workers):
         groups, remote = lake.groups(workers), ray.remote(**_ON_ALL_MACHINES)(_run_group)

@@ -74,7 +74,7 @@ def _newest_session(ask: Ask, strategies: Iterable[Strategy[Any]], now: datetime
 def read_signals(
     ask: Ask, strategy: Strategy[Any], day: date, now: datetime, symbols: Sequence[str] = ()
 ) -> pl.DataFrame:
-    """Return SIGNALS of the session up to `now`; of all symbols if none is named. None of nights.
+    """Return SIGNALS of the day session up to `now`; of all symbols if none is named.
 
     Raises StoreError if the database does not answer.
     """

@@ -1,4 +1,4 @@
-"""Whether what is read off options says anything: walk-forward, with sample sizes and intervals.
+"""Whether figures read off options say anything of what follows: with sample sizes and intervals.
 
 Nothing is fitted to the sessions that are judged: what a session is compared with (usual ranges,
 usual moves) is taken from the sessions before it. Intervals are by bootstrap over sessions (Efron,

@@ -1,8 +1,8 @@
-"""Corporate actions: found where KIS gives a session's bars times one factor, and confirmed.
+"""Corporate actions: found where KIS gives a session's bars multiplied by a factor, and confirmed.
 
 Bars that are fetched again after an action come back adjusted; the merge keeps what they replaced.
-One factor over a session is a find, and KIS's daily prices, original and adjusted, confirm it. What
-they do not confirm, and what is not one factor, is kept as a doubt and never applied.
+If one factor explains a whole session, KIS's daily prices, original and adjusted, may confirm it.
+What they do not confirm, and what is not one factor, is kept as a doubt and never applied.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from pipelines.history.universes import named_sessions
 log = logging.getLogger(__name__)
 
 ROUNDS = 3  # the second asks again what one answer did not settle, the third allows for a fault
-REFUSALS = 5  # in a row, and a symbol is not asked for again in this run: it is not an accident
+REFUSALS = 5  # after so many in a row a symbol is not asked for again in this run
 CONCURRENT_SESSIONS = 8  # enough to use every call that the pace allows while one answer is slow
 
 OnFetched = Callable[[int, int], None]  # calls done, calls planned so far
@@ -265,7 +265,7 @@ def _count_refusal(result: RequestResult, report: Report) -> None:
 
 
 async def _bring_in_spooled(context: BackfillContext, wanted: pl.DataFrame) -> None:
-    """Try once more to merge what was spooled; if it comes in, it is missing no longer."""
+    """Try once more to merge what was spooled: what is merged is no longer missing."""
     if not context.writer.spooled[0]:
         return
     try:

@@ -1,8 +1,8 @@
-"""What KIS says after the close that was traded of many stocks on the day: the closing snapshot.
+"""The closing snapshot: the day's volume of many stocks, as KIS gives it after the close.
 
-Asked of 30 stocks a call and kept in `market_snapshot`, so that a sweep that begins again knows it
-without asking. It says which stocks traded most, and when the bars of one are complete; of one that
-did not trade it is one of two answers that have to agree (`engine.history.evidence`).
+It is fetched for 30 stocks a call and kept in `market_snapshot`, so that a sweep that begins again
+need not ask. It says which stocks traded most, and when the bars of one are complete; for a stock
+that did not trade it is one of two answers that have to agree (`engine.history.evidence`).
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ _SIZE = SeveralStocks.stocks_per_call
 async def closing_volumes(
     context: BackfillContext, symbols: Sequence[str], day: date
 ) -> pl.DataFrame:
-    """Return VOLUMES of the day by KIS after its close, of the stocks about which KIS has said it.
+    """Return VOLUMES of the day, of the stocks for which KIS has given it after the close.
 
-    KIS tells it on the day alone, and is asked only about stocks of which nothing is stored. Empty
+    KIS gives it only on the day, and is asked only about stocks of which nothing is stored. Empty
     before the close, and while the clocks of KIS and of this machine differ. Raises KisKeyRefused,
     StoreError.
     """
@@ -67,7 +67,10 @@ async def closing_volumes(
         known = await told_volumes(context.store, symbols, day)
         if left_out := sorted(set(symbols) - set(known["symbol"])):  # swept without it
             log.warning(
-                "⚠️ KIS gives no volume of %s for %d stocks: %s", day, len(left_out), some(left_out)
+                "⚠️ KIS gives no volume of %s for %d stocks: %s",
+                day,
+                len(left_out),
+                stocks_text(left_out),
             )
     return VOLUMES.to_frame() if context.client.clock_trouble else known
 
@@ -108,7 +111,7 @@ async def bars_were_served(store: Store, day: date) -> bool:
     return bool(found["served"][0].as_py())
 
 
-def some(symbols: Sequence[str], most: int = 5) -> str:
+def stocks_text(symbols: Sequence[str], most: int = 5) -> str:
     """Return the first few stocks as text, with the names by which people know them."""
     return ", ".join(map(english_stock, symbols[:most])) + (" …" if len(symbols) > most else "")
 

@@ -1,4 +1,4 @@
-"""Why nothing traded in minutes that are settled: asks KIS for the halts of a stock, names them."""
+"""Asks KIS for the halts of a stock, and names settled minutes after them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def with_halts(
 
 
 async def _ask(context: BackfillContext, symbol: str, session: Session) -> None:
-    """Store the day's interruptions of a stock; what KIS does not answer, it does not name."""
+    """Store the day's interruptions of a stock; without an answer no minute is named."""
     fetcher = VolatilityInterruptionFetcher(context.client)
     try:
         events = await fetcher.fetch(HaltRequest(symbol, session.date, context.priority))

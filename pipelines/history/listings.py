@@ -25,8 +25,8 @@ _ODD = "a line of the master file does not fit the known layout"
 async def refresh_listings(context: BackfillContext) -> MergeCounts:
     """Fetch both master files of shares, store them, and name stocks so in this process.
 
-    A file that KIS does not give, or that has another layout, costs a line in the log: what was
-    known stays. Its odd lines go to `rejected_rows`. Raises StoreError.
+    If KIS does not give a file, or it has another layout, a line in the log says so and what was
+    known stays. Odd lines of a file go to `rejected_rows`. Raises StoreError.
     """
     counts, day = MergeCounts(), today(context.clock)
     for market in MARKETS:

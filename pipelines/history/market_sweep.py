@@ -28,7 +28,7 @@ from engine.schemas import STOCK_BARS
 from engine.store import MergeCounts
 from engine.store.identifiers import literals
 from pipelines.history.backfill import Report, fill
-from pipelines.history.closing_volumes import closing_volumes, some
+from pipelines.history.closing_volumes import closing_volumes, stocks_text
 from pipelines.history.proving import prove
 from pipelines.history.request import BackfillContext, RequestResult, Window, request_window
 from pipelines.history.session_status import read_status, unsettled_sessions
@@ -45,7 +45,7 @@ TELL_EVERY = timedelta(minutes=5)
 
 @dataclass
 class Sweep:
-    """What a sweep has come to so far."""
+    """The results of a sweep so far."""
 
     day: date
     stocks: int = 0  # that were not settled when it began
@@ -68,7 +68,7 @@ async def sweep(
 ) -> Sweep:
     """Bring in the day's bars of the targets (SESSIONS of one day), whose session is over.
 
-    `until` is when to end: the rest goes on with the next start. Raises KisKeyRefused, StoreError.
+    `until` is when to end; the next start does the rest. Raises KisKeyRefused, StoreError.
     """
     before = context.client.calls
     wanted = await unsettled_sessions(context.store, targets, context.clock)
@@ -222,9 +222,9 @@ async def _finish(context: BackfillContext, wanted: pl.DataFrame, told: pl.DataF
 
 
 async def _compare_volumes(context: BackfillContext, told: pl.DataFrame, done: Sweep) -> None:
-    """Say of which stocks KIS's volume of the day and its bars do not agree.
+    """Say for how many stocks KIS's volume of the day and the bars do not agree.
 
-    More by the volume may be trades outside of the session, more by the bars is a contradiction.
+    A larger volume may come from trades outside the session; a smaller one is a contradiction.
     """
     if told.is_empty():  # of a past day KIS does not say it
         return
@@ -240,7 +240,7 @@ async def _compare_volumes(context: BackfillContext, told: pl.DataFrame, done: S
             " it proves nothing about them",
             done.day,
             len(wrong),
-            some(wrong),
+            stocks_text(wrong),
         )
     if less:
         log.info(
@@ -248,7 +248,7 @@ async def _compare_volumes(context: BackfillContext, told: pl.DataFrame, done: S
             " session, or bars that KIS lacks): %s",
             len(less),
             done.day,
-            some(less),
+            stocks_text(less),
         )
 
 

@@ -34,10 +34,10 @@ async def settle_streams(
 ) -> None:
     """Write the minutes that streams (code, session) lack into the ledger, with what was noted.
 
-    All of them are unavailable if the day is over, since nothing will ask KIS again; else those
-    that no answer can bring any more. Of the others, which stay open, those are written of which a
-    reason is noted, or all if the day ended early: a later run may still fetch them, and one that
-    comes too late knows what this one knew.
+    If the day is over all of them are unavailable, since nothing will ask KIS again; else only
+    those that no answer can bring any more. The others stay open: those with a noted reason are
+    written, or all if the day ended early. A later run may still fetch them, and one that comes too
+    late has the reasons of this one.
     """
     if not streams:
         return

@@ -135,7 +135,7 @@ async def validate(
     stand in the ledger. Bars are read from the Parquet export where `copies` (engine.store.export)
     says that it is current: it holds what the merges wrote; rows changed by hand since then are
     seen in Postgres alone. Findings are kept in the ledger and in `kept_sessions`; with `keep`
-    false nothing is written, so that a user who may only read can validate. `on_checked` is called
+    False nothing is written, so that a user who may only read can validate. `on_checked` is called
     after each part. Raises InputError if there is nothing to check, StoreError.
     """
     checks = all_checks()

@@ -1,7 +1,7 @@
 """Names as a researcher writes them: chains as the settings name them, symbols that are stored.
 
-What is not stored is an error that says what is, the most alike first: an empty frame looks like a
-quiet market.
+A name of which nothing is stored is an error that lists the stored ones, the most similar first: an
+empty frame would look like a quiet market.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def of_chain(text: str, stored: Sequence[str]) -> pl.Expr:
 
 
 def not_stored(what: str, name: str, stored: Sequence[str]) -> str:
-    """Return the sentence of an error: that it is not stored, and what is, the most alike first."""
+    """Return the text of an error: that it is not stored, and what is, the most similar first."""
     if not stored:
         return f"no {what} is stored, nor any other: collect a day with `just live`"
     alike = difflib.get_close_matches(name, stored, n=_MOST_NAMED, cutoff=0.0)

@@ -57,8 +57,8 @@ def scan(
     """Return a table or view as a lazy frame; see `engine.history.scan.scan`.
 
     `adjusted` makes one series of stocks_1m over corporate actions, at the prices of the newest
-    bars; see `engine.features.adjustment.adjusted` for its columns. The default is what KIS said
-    when it was asked.
+    bars; see `engine.features.adjustment.adjusted` for its columns. By default prices are as KIS
+    gave them when it was asked.
 
     Trades come from the database and from the files of sessions that have left it, by session,
     symbol and day_volume; `source` makes no difference to them.
@@ -243,7 +243,7 @@ def use_database(kind: DataKind | None) -> None:
     database_url.cache_clear()
 
 
-_asked: list[DataKind] = []  # by `use_database`
+_asked: list[DataKind] = []  # what `use_database` was given last
 
 
 def home() -> Path:

@@ -1,4 +1,4 @@
-"""What a backtest is measured by: the same capital, holding from the first open to the end."""
+"""What a backtest is compared with: buying at the first open and holding to the end."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from strategies.base import ENGINE
 def buy_and_hold(bars: pl.DataFrame, daily: pl.DataFrame, rules: BacktestRules) -> pl.DataFrame:
     """Return one row a bar of the sessions of `results.daily`: symbol, timestamp, hold.
 
-    `hold` is the equity (KRW) of the one who bought at the first open as many contracts as the
-    rules say, and kept them; without costs. In the series of a front month the contract changes
-    overnight: what the price moved by then is not a gain, so it does not count.
+    `hold` is the equity (KRW) of somebody who buys as many contracts as the rules say at the first
+    open and keeps them, without costs. In the series of a front month the contract changes
+    overnight: the difference between the two contracts is not a gain, so it does not count.
     """
     symbols = daily["symbol"].unique().sort().to_list()
     days = daily.select("symbol", "session", "capital")

@@ -17,11 +17,11 @@ def figures(daily: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
 
     Fractions, not percent: total_return, annual_return (compound), volatility and sharpe (a year,
     no riskless rate), max_drawdown (negative), hit_rate (of trades, after costs), turnover (value
-    traded by equity, a session), exposure (share of bars with a position). Then sessions, trades,
-    net and cost (KRW), average_trade (KRW), profit_factor (gains by losses), skew and kurtosis
-    (3 is normal) of daily returns. `ruined` is the session in which the capital was lost: total
-    return and drawdown are then -1, and what is measured by returns is null. Null if a figure is
-    not defined, such as a Sharpe ratio without volatility.
+    traded over equity, per session), exposure (share of bars with a position). Then sessions,
+    trades, net and cost (KRW), average_trade (KRW), profit_factor (gains over losses), skew and
+    kurtosis (3 is normal) of daily returns. `ruined` is the session in which the capital was lost:
+    total return and drawdown are then -1, and figures made of returns are null. A figure that is
+    not defined is null, such as a Sharpe ratio without volatility.
     """
     rows = [
         _row(days, trades.filter(pl.col("symbol") == symbol))
@@ -100,7 +100,7 @@ def deflated_sharpe(
 ) -> float:
     """Return the probability that the true Sharpe ratio of the best trial is above zero.
 
-    Allows for its having been picked among `trials` and for returns that are not normal. `sharpe`
+    It allows for the choice among `trials` and for returns that are not normal. `sharpe`
     and `deviation` (of the trials' Sharpe ratios) are per session, not annual; kurtosis is 3 of a
     normal distribution. Bailey and López de Prado (2014), equation 2.
     """

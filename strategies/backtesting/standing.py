@@ -17,7 +17,7 @@ STANDING = pl.Schema(
         ("entered", pl.Datetime("us")),  # stamp of the bar at whose open; null without a position
         ("entry", pl.Float64()),  # the price there
         ("trades", pl.Int64()),  # begun in the session
-        ("net", pl.Float64()),  # KRW of the session so far: after costs, an open position at close
+        ("net", pl.Float64()),  # KRW so far, after costs; an open position at the close
     ]
 )
 

@@ -1,7 +1,7 @@
-"""Of which bars the newest rows of dolpha1 are made: a minute needs few of the thousands before.
+"""The few bars, of thousands in a window, that dolpha1 needs for its newest rows.
 
-The formulas stand in features.py and signals.py alone: they are evaluated over these bars, and give
-what they give over all of them, to the last bit.
+The formulas are in features.py and signals.py alone. Evaluated over these bars they give the rows
+that they give over all bars, to the last bit.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def bars_needed(
 ) -> pl.DataFrame | None:
     """Return the bars that the rows at these stamps, the session's newest, are made of.
 
-    `earlier` is the `history`; of it those at the same minutes are needed, too, for sigma_open.
-    None: all are. Where too few sessions have the minute, sigma_open is that of minutes before.
+    `earlier` is the `history`; its bars at the same minutes are needed, too, for sigma_open.
+    None: all bars are needed, since too few sessions have the minute, and sigma_open is then that
+    of an earlier minute.
     """
     symbol: str = session["symbol"][0]
     day = session_date(symbol, min(stamps))

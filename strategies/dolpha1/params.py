@@ -6,7 +6,7 @@ from pydantic import Field
 
 from strategies.base import Params
 
-ENOUGH_BARS = 100  # no signal is given before a symbol has as many
+ENOUGH_BARS = 100  # no signal is given before a symbol has this many
 
 
 class Dolpha1Params(Params):

@@ -8,7 +8,7 @@ from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 
 
 def monitor_signal(params: Dolpha1Params) -> pl.Expr:
-    """Return +1 above the band, -1 below it, else 0. A comparison with an unknown is not true."""
+    """Return +1 above the bands, -1 below them, else 0; also 0 where a band or VWAP is null."""
     close, vwap = pl.col("close"), pl.col("vwap")
     above = (close > pl.col("ub")) & ((close > vwap) if params.use_vwap else True)
     below = (close < pl.col("lb")) & ((close < vwap) if params.use_vwap else True)

@@ -27,7 +27,7 @@ from engine.history.completeness import MISSING
 from engine.market.sessions import Market, session_dates
 from engine.market.symbols import parse_chain
 from pipelines.commands.main import accept_any_text
-from pipelines.day.every_day import Wishes, run_every_day
+from pipelines.day.every_day import EveryDayOptions, run_every_day
 from pipelines.day.live import Simulation
 from pipelines.day.statistics import DayStatistics
 from pipelines.feed import Feed
@@ -94,7 +94,9 @@ def main(first: str, last: str, path: str) -> None:
     run_every_day(
         FEED,
         simulation=Simulation(date=begin, speed="max", start=START, night_start=NIGHT_START),
-        wishes=Wishes(sum(day >= begin for day, _ in sessions), on_day=partial(tell, file)),
+        options=EveryDayOptions(
+            sum(day >= begin for day, _ in sessions), on_day=partial(tell, file)
+        ),
     )
 
 

@@ -27,7 +27,7 @@ from pipelines.day.alerts import Contact
 from pipelines.day.every_day import (
     Collect,
     EveryDay,
-    Wishes,
+    EveryDayOptions,
     before_open,
     run_every_day,
     say_sleeping,
@@ -42,7 +42,7 @@ LAST_OF_YEAR = date(2026, 12, 30)  # a Wednesday; the exchange is closed until M
 STOCK = Feed(("005930",))
 
 
-class StubWorld:
+class StubDaySource:
     """Days in which nothing happens but what `happens` does; time passes at once."""
 
     kind: DataKind = "live"
@@ -118,13 +118,16 @@ def failing(*errors: BaseException | None) -> Callable[[DayStatistics], None]:
 
 
 def live_through(
-    world: StubWorld, settings: Settings, sessions: int, read: Callable[[], Settings] | None = None
+    source: StubDaySource,
+    settings: Settings,
+    sessions: int,
+    read: Callable[[], Settings] | None = None,
 ) -> None:
-    EveryDay(world, settings, Wishes(sessions), read).run()
+    EveryDay(source, settings, EveryDayOptions(sessions), read).run()
 
 
-def begins(world: StubWorld) -> list[str]:
-    return [f"{moment:%m-%d %H:%M:%S}" for moment, _ in world.collected]
+def begins(source: StubDaySource) -> list[str]:
+    return [f"{moment:%m-%d %H:%M:%S}" for moment, _ in source.collected]
 
 
 def test_a_machine_that_is_woken_before_a_session_does_not_fall_asleep_again(
@@ -149,24 +152,29 @@ def test_a_machine_that_is_woken_before_a_session_does_not_fall_asleep_again(
 def test_it_sleeps_through_weekends_and_holidays_and_says_until_when(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = StubWorld(datetime(2026, 12, 23, 20), nothing)
-    live_through(world, settings, 4)
+    source = StubDaySource(datetime(2026, 12, 23, 20), nothing)
+    live_through(source, settings, 4)
     # Christmas is a Friday, and the last day of the year is closed.
-    assert begins(world) == ["12-24 08:40:00", "12-28 08:40:00", "12-29 08:40:00", "12-30 08:40:00"]
+    assert begins(source) == [
+        "12-24 08:40:00",
+        "12-28 08:40:00",
+        "12-29 08:40:00",
+        "12-30 08:40:00",
+    ]
     slept = [record.message for record in caplog.records if "sleeping" in record.message]
     assert slept[1] == ("⏱️ sleeping until 2026-12-28 08:40; the next session is 2026-12-28")
-    live_through(world, settings, 1)
-    assert begins(world)[-1] == "01-04 09:40:00"  # the first session of a year begins at ten
+    live_through(source, settings, 1)
+    assert begins(source)[-1] == "01-04 09:40:00"  # the first session of a year begins at ten
 
 
 @pytest.mark.usefixtures("opened")
 def test_with_nights_it_goes_from_day_to_night(settings: Settings) -> None:
-    world = StubWorld(FRIDAY, nothing)
-    live_through(world, settings.model_copy(update={"night": True, "futures": ("A01",)}), 3)
-    assert begins(world) == ["11-27 08:25:00", "11-27 17:40:00", "11-30 08:25:00"]
+    source = StubDaySource(FRIDAY, nothing)
+    live_through(source, settings.model_copy(update={"night": True, "futures": ("A01",)}), 3)
+    assert begins(source) == ["11-27 08:25:00", "11-27 17:40:00", "11-30 08:25:00"]
 
 
-class ClosedWorld(StubWorld):
+class ClosedDaySource(StubDaySource):
     """Sessions that turn out not to be held, as a night before a holiday, soon after the open."""
 
     def collect(self, plan: DayPlan, contact: Contact) -> Collect:
@@ -180,18 +188,18 @@ class ClosedWorld(StubWorld):
 
 @pytest.mark.usefixtures("opened")
 def test_a_session_that_is_not_held_is_not_begun_again_and_again(settings: Settings) -> None:
-    world = ClosedWorld(datetime(2026, 12, 24, 16), nothing)
-    live_through(world, settings.model_copy(update={"night": True, "futures": ("A01",)}), 3)
-    assert begins(world) == ["12-24 17:40:00", "12-28 08:25:00", "12-28 17:40:00"]
+    source = ClosedDaySource(datetime(2026, 12, 24, 16), nothing)
+    live_through(source, settings.model_copy(update={"night": True, "futures": ("A01",)}), 3)
+    assert begins(source) == ["12-24 17:40:00", "12-28 08:25:00", "12-28 17:40:00"]
 
 
 @pytest.mark.usefixtures("opened")
 def test_started_or_woken_in_the_middle_of_a_session_it_collects_at_once(
     settings: Settings,
 ) -> None:
-    world = StubWorld(datetime(2026, 11, 27, 13, 7), nothing)
-    live_through(world, settings, 1)
-    assert begins(world) == ["11-27 13:07:00"]
+    source = StubDaySource(datetime(2026, 11, 27, 13, 7), nothing)
+    live_through(source, settings, 1)
+    assert begins(source) == ["11-27 13:07:00"]
 
 
 @pytest.mark.usefixtures("opened")
@@ -203,9 +211,9 @@ def test_a_day_that_crashes_is_begun_again_after_pauses_that_grow(
         ZeroDivisionError("in our code"),
         StoreUnreachable("away"),
     )
-    world = StubWorld(FRIDAY, failing(*errors))
-    live_through(world, settings, 2)
-    assert begins(world) == [
+    source = StubDaySource(FRIDAY, failing(*errors))
+    live_through(source, settings, 2)
+    assert begins(source) == [
         "11-27 08:40:00",
         "11-27 08:40:10",
         "11-27 08:40:30",
@@ -226,9 +234,9 @@ def test_a_day_that_always_crashes_is_left_in_the_night_and_the_next_is_collecte
         if stats.day == FRIDAY.date():
             raise RuntimeError("always")
 
-    world = StubWorld(FRIDAY, fail_on_friday)
-    live_through(world, settings, 2)
-    moments = [moment for moment, _ in world.collected]
+    source = StubDaySource(FRIDAY, fail_on_friday)
+    live_through(source, settings, 2)
+    moments = [moment for moment, _ in source.collected]
     assert moments[-1] == datetime(2026, 11, 30, 8, 40)
     assert moments[-2] < datetime(2026, 11, 27, 17, 5)
     assert len(moments) < 60, "no busy loop: at most each ten minutes"
@@ -237,22 +245,22 @@ def test_a_day_that_always_crashes_is_left_in_the_night_and_the_next_is_collecte
 
 def test_a_server_that_does_not_start_is_tried_again(settings: Settings, opened: list[Any]) -> None:
     opened += [StoreError("the database in … does not start"), OSError("no space"), None]
-    world = StubWorld(FRIDAY, nothing)
-    live_through(world, settings, 1)
-    assert begins(world) == ["11-27 08:40:10"]
+    source = StubDaySource(FRIDAY, nothing)
+    live_through(source, settings, 1)
+    assert begins(source) == ["11-27 08:40:10"]
 
 
 def test_what_is_wrong_from_the_start_ends_it_at_once(
     settings: Settings, opened: list[Any]
 ) -> None:
-    world = StubWorld(FRIDAY, nothing)
+    source = StubDaySource(FRIDAY, nothing)
     opened.append(InputError("your database holds simulated data"))
     with pytest.raises(InputError, match="holds simulated data"):
-        live_through(world, settings, 1)
+        live_through(source, settings, 1)
     for wrong in ({"stocks": ("nonsense",)}, {"alerts": (SecretStr("pw-in://x"),)}):
         with pytest.raises(InputError):
-            live_through(world, settings.model_copy(update=wrong), 1)
-    assert world.collected == []
+            live_through(source, settings.model_copy(update=wrong), 1)
+    assert source.collected == []
 
 
 def test_a_database_that_a_newer_program_migrated_ends_it(
@@ -260,10 +268,10 @@ def test_a_database_that_a_newer_program_migrated_ends_it(
 ) -> None:
     """What starts it again then starts the new program."""
     opened += [None, None, SchemaIsNewer("the database is newer than this program")]
-    world = StubWorld(FRIDAY, nothing)
+    source = StubDaySource(FRIDAY, nothing)
     with pytest.raises(SchemaIsNewer):
-        live_through(world, settings, 3)
-    assert begins(world) == ["11-27 08:40:00"]
+        live_through(source, settings, 3)
+    assert begins(source) == ["11-27 08:40:00"]
 
 
 @pytest.mark.usefixtures("opened")
@@ -287,9 +295,9 @@ def test_settings_are_read_again_before_each_session_and_broken_ones_change_noth
     def read() -> Settings:
         return reads.pop(0)()
 
-    world = StubWorld(FRIDAY, nothing)
-    live_through(world, settings, 4, read)
-    stocks = [names for _, names in world.collected]
+    source = StubDaySource(FRIDAY, nothing)
+    live_through(source, settings, 4, read)
+    stocks = [names for _, names in source.collected]
     assert stocks == [("005930",)] * 2 + [("005930", "000660")] * 2
     assert "those of before are kept: config.json: unknown key 'stoks'" in caplog.text
     assert "those of before are kept: app_key and app_secret are gone" in caplog.text
@@ -299,11 +307,11 @@ def test_settings_are_read_again_before_each_session_and_broken_ones_change_noth
 def test_a_second_one_is_refused_while_the_first_sleeps(settings: Settings) -> None:
     def start_another(_: DayStatistics) -> None:
         with pytest.raises(InputError, match="another collector is running"):
-            live_through(StubWorld(FRIDAY, nothing), settings, 1)
+            live_through(StubDaySource(FRIDAY, nothing), settings, 1)
 
-    world = StubWorld(FRIDAY, start_another)
-    live_through(world, settings, 1)
-    assert len(world.collected) == 1
+    source = StubDaySource(FRIDAY, start_another)
+    live_through(source, settings, 1)
+    assert len(source.collected) == 1
 
 
 @pytest.mark.usefixtures("opened")
@@ -311,8 +319,8 @@ def test_the_same_crash_is_told_once_a_day(settings: Settings, httpserver: HTTPS
     httpserver.expect_request("/hook").respond_with_data("")
     hook = SecretStr(f"json://{httpserver.host}:{httpserver.port}/hook")
     errors = [KisUnreachable("no network")] * 3 + [None, KisUnreachable("no network")]
-    world = StubWorld(FRIDAY, failing(*errors))
-    live_through(world, settings.model_copy(update={"alerts": (hook,)}), 2)
+    source = StubDaySource(FRIDAY, failing(*errors))
+    live_through(source, settings.model_copy(update={"alerts": (hook,)}), 2)
     told = [request.get_json() for request, _ in httpserver.log]
     assert [event["title"] for event in told] == ["❌ collector stopped"] * 2
     assert [event["message"][:11] for event in told] == ["11-27 08:40", "11-30 08:40"]
@@ -358,7 +366,7 @@ def test_from_session_to_session_over_the_end_of_a_year_nothing_is_held(
         STOCK,
         simulation=Simulation(date=LAST_OF_YEAR, speed="max", start=time(15, 26)),
         settings=settings,
-        wishes=Wishes(3, tmp_path / "parquet", quiet=True, on_day=look),
+        options=EveryDayOptions(3, tmp_path / "parquet", quiet=True, on_day=look),
     )
     assert [f"{stats.day:%m-%d}" for stats in days] == ["12-30", "01-04", "01-05"]
     assert all(stats.complete for stats in days)
