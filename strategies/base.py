@@ -132,7 +132,7 @@ class NeedsFewBars(Protocol[ParamsT_contra]):
     def history(self, bars: pl.DataFrame, params: ParamsT_contra) -> pl.DataFrame:
         """Return what `bars_needed` chooses from: asked for once, with a symbol's earlier sessions.
 
-        Empty if there are none.
+        Empty if the symbol has no earlier sessions.
         """
         ...
 

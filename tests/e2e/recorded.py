@@ -1,4 +1,4 @@
-"""What recorded files say, in the way we store it."""
+"""The bars of recorded files, in the columns that we store."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A recorded day by the feed, good and bad: what is stored is what was recorded, and says whence.
+"""A recorded day by the feed, good and bad: each recorded bar is stored, with its source.
 
 As by the command `just live --recorded FILE --date 2025-09-01 --speed max --fresh --json`
 with `stream` on.

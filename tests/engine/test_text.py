@@ -1,4 +1,4 @@
-"""No text of others reaches terminal, log or tables with a character that acts."""
+"""Text from outside reaches terminal, log and tables without any control character."""
 
 from __future__ import annotations
 

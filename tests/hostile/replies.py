@@ -1,4 +1,4 @@
-"""What is made of a true answer of KIS to lie with it."""
+"""Turns a true answer of KIS into a lie."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A day with a KIS that lies in each second minute, each time in another way.
 
-One run hears all lies, as the collector is one: whatever a minute brought, the next honest one must
+One run hears all lies, as a collector does: whatever a minute brought, the next honest one must
 bring all that the lie withheld, and at the end the day is what an honest KIS would have given.
 """
 

@@ -1,4 +1,4 @@
-"""A day without a usable token tells so, and ends; the next one is not refused."""
+"""A day without a usable token says so, and ends; the next one is not refused."""
 
 from __future__ import annotations
 

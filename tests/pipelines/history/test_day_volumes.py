@@ -1,4 +1,4 @@
-"""What KIS says was traded on the day proves nothing by itself, whatever it says of whom.
+"""The day's volume that KIS gives for a stock proves nothing by itself, whatever it is.
 
 `WholeMarket` with a KIS whose closing snapshot lies, or whose bars are not ready: a stock without a
 trade is settled by two answers that agree, and by nothing less.

@@ -49,5 +49,5 @@ class WholeMarket(SyntheticMarket):
 
 
 def fewest_calls(bars: int) -> int:
-    """The calls that bring so many bars of a stock: one even where there is none."""
+    """The calls that bring so many bars of a stock: one even for a stock without bars."""
     return max(1, -(-bars // PAGE))

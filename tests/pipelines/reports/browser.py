@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests that look at a page; there is none on every machine."""
+"""A headless Chromium for the tests that look at a page; not every machine has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed and what the page shows: texts of others stay texts."""
+"""Text from outside is printed and shown as text, never as markup or a control character."""
 
 from __future__ import annotations
 

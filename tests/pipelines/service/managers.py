@@ -78,7 +78,7 @@ def ask(*words: str) -> str:
 
 
 def main_process(unit: str) -> int:
-    """Return the process of a unit; 0 while there is none."""
+    """Return the process of a unit; 0 while it has none."""
     return int(ask("show", "--value", "--property=MainPID", unit) or 0)
 
 

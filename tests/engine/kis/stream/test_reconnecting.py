@@ -74,7 +74,7 @@ async def test_a_server_that_is_away_is_waited_for(clock: VirtualClock, tmp_path
     async with open_connection(server, tmp_path) as connection:
         await clock.sleep(30)
         assert connection.state.connected_since is None
-        assert connection.state.connections == 0  # without an approval key there is none
+        assert connection.state.connections == 0  # none is made without an approval key
 
 
 async def test_a_key_in_use_is_waited_for_and_not_renewed(
