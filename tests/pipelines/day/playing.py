@@ -23,12 +23,14 @@ from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
 from pipelines.day_plan import plan
 from pipelines.feed import Feed
+from strategies.registry import STRATEGIES
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
 DAY = date(2025, 11, 4)
 STOCK, FUTURE = "005930", "101W12"
 STOCK_ONLY = Feed((STOCK,))
 FEED = Feed((STOCK,), (FUTURE,))
+TABLES = {FUTURE: "futures_1m", STOCK: "stocks_1m"}
 Trouble = Callable[[Desk], Awaitable[None]]
 Rule = dict[str, object]
 
@@ -145,3 +147,23 @@ def expected(at: Desk, symbol: str, until: datetime) -> list[str]:
 
 
 __all__ = ["Played", "desk"]
+
+
+async def assert_bars_and_signals_are_right(at: Desk) -> None:
+    """All bars of the day are those that KIS has, the signals those of a batch over them."""
+    for symbol, table in TABLES.items():
+        bars = (await at.bars(table)).filter(pl.col("timestamp").dt.date() == DAY)
+        assert bars.equals(at.served(symbol, DAY)), symbol
+    bars = await at.frame("SELECT * FROM futures_1m")
+    for strategy in STRATEGIES.values():
+        given = (await at.frame(f"SELECT * FROM {strategy.table}")).sort("timestamp")
+        batch = strategy.evaluate(bars.lazy(), strategy.params()).collect().sort("timestamp")
+        batch = batch.filter(pl.col("timestamp").dt.date() == DAY)
+        assert given.height > 300
+        assert given.select(batch.columns).equals(batch), strategy.name
+
+
+def poll_reasons(played: Played) -> dict[str, str | None]:
+    """Return why each symbol is polled at the end; None if it comes by the feed."""
+    assert played.stats.feed is not None
+    return dict(played.stats.feed.states.select("symbol", "reason").iter_rows())

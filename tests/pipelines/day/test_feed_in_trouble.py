@@ -16,47 +16,25 @@ from engine.simulator import load_scenario
 from engine.simulator.market.moved import Move, MovedMarket
 from engine.simulator.market.synthetic import SyntheticMarket
 from engine.simulator.server import APP_KEYS
-from strategies.registry import STRATEGIES
 from tests.databases import LONG
 from tests.pipelines.day.playing import (
     DAY,
     FEED,
     FUTURE,
     STOCK,
-    Played,
+    TABLES,
     Rule,
+    assert_bars_and_signals_are_right,
     at_time,
     play,
+    poll_reasons,
     scenario,
     statuses,
 )
-from tests.pipelines.simulated import Desk, desk
+from tests.pipelines.simulated import desk
 from tests.soak.clocks import SteppedClock
 
 TRADING = at_time("08:30" if LONG else "15:14")
-TABLES = {FUTURE: "futures_1m", STOCK: "stocks_1m"}
-
-
-async def assert_bars_and_signals_are_right(at: Desk) -> None:
-    """All bars of the day are those that KIS has, the signals those of a batch over them."""
-    for symbol, table in TABLES.items():
-        bars = (await at.bars(table)).filter(pl.col("timestamp").dt.date() == DAY)
-        assert bars.equals(at.served(symbol, DAY)), symbol
-    bars = await at.frame("SELECT * FROM futures_1m")
-    for strategy in STRATEGIES.values():
-        given = (await at.frame(f"SELECT * FROM {strategy.table}")).sort("timestamp")
-        batch = strategy.evaluate(bars.lazy(), strategy.params()).collect().sort("timestamp")
-        batch = batch.filter(pl.col("timestamp").dt.date() == DAY)
-        assert given.height > 300
-        assert given.select(batch.columns).equals(batch), strategy.name
-
-
-def states(played: Played) -> dict[str, str | None]:
-    """Return why each symbol is polled at the end; None if it comes by the feed."""
-    assert played.stats.feed is not None
-    return dict(played.stats.feed.states.select("symbol", "reason").iter_rows())
-
-
 NO_FUTURES: Rule = {"what": "refuse_registration", "code": "OPSP8991", "endpoint": "H0IFCNT0"}
 STOCKS_ALONE = "a paper key has stocks alone"
 
@@ -70,7 +48,7 @@ async def test_a_paper_key_costs_no_bar_and_is_named(
         monkeypatch.setattr(engine.kis.stream.connection, "_PAPER", "ws://127.0.0.1")
         played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
         await assert_bars_and_signals_are_right(at)
-        told = states(played)
+        told = poll_reasons(played)
         assert told == {STOCK: None, FUTURE: STOCKS_ALONE}
         assert set(played.stats.by_feed) == {STOCK}
         found = await at.frame("SELECT symbol, reason FROM feed_symbols")
@@ -148,7 +126,7 @@ async def test_two_app_keys_share_the_symbols(
             keys=APP_KEYS,
             until=TRADING + timedelta(minutes=5),
         )
-        assert states(played) == {STOCK: None, FUTURE: None}
+        assert poll_reasons(played) == {STOCK: None, FUTURE: None}
         assert at.simulator.stream.counts["connections"] == 2
         assert [len(made) for made in played.stats.feed_connections] == [1, 1]
         assert all(played.stats.by_feed[symbol] for symbol in (STOCK, FUTURE))

@@ -4,47 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 from filelock import FileLock
 
 import engine.kis.client
 from engine.kis.auth import file_stem
-from strategies.registry import STRATEGIES
 from tests.databases import LONG
 from tests.pipelines.day.playing import (
-    DAY,
     FEED,
     FUTURE,
     STOCK,
-    Played,
+    assert_bars_and_signals_are_right,
     at_time,
     play,
+    poll_reasons,
     statuses,
 )
-from tests.pipelines.simulated import KEY, Desk, desk
+from tests.pipelines.simulated import KEY, desk
 
 START = at_time("08:30" if LONG else "15:40")
-
-
-async def assert_bars_and_signals_are_right(at: Desk) -> None:
-    """All bars of the day are those that KIS has, the signals those of a batch over them."""
-    for symbol, table in ((FUTURE, "futures_1m"), (STOCK, "stocks_1m")):
-        bars = (await at.bars(table)).filter(pl.col("timestamp").dt.date() == DAY)
-        assert bars.equals(at.served(symbol, DAY)), symbol
-    bars = await at.frame("SELECT * FROM futures_1m")
-    for strategy in STRATEGIES.values():
-        given = (await at.frame(f"SELECT * FROM {strategy.table}")).sort("timestamp")
-        batch = strategy.evaluate(bars.lazy(), strategy.params()).collect().sort("timestamp")
-        batch = batch.filter(pl.col("timestamp").dt.date() == DAY)
-        assert given.height > 300
-        assert given.select(batch.columns).equals(batch), strategy.name
-
-
-def reasons(played: Played) -> dict[str, str]:
-    """Return why each symbol is polled at the end."""
-    assert played.stats.feed is not None
-    return dict(played.stats.feed.states.select("symbol", "reason").iter_rows())
 
 
 async def test_an_address_that_is_barred_is_tried_by_the_rule_and_costs_no_bar(
@@ -55,7 +33,7 @@ async def test_an_address_that_is_barred_is_tried_by_the_rule_and_costs_no_bar(
         played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
         await assert_bars_and_signals_are_right(at)
         assert played.stats.by_feed == {}
-        told = reasons(played)
+        told = poll_reasons(played)
         assert set(told) == {STOCK, FUTURE}
         (why,) = set(told.values())
         assert why.split(" until")[0] in ("no connection: ClientConnectorError", "pauses")
@@ -79,6 +57,6 @@ async def test_while_another_process_has_the_app_key_all_is_polled_and_that_is_s
             played = await play(at, database_url, tmp_path, feed=FEED, stream=True)
         await assert_bars_and_signals_are_right(at)
         why = "another process has the connection"
-        assert reasons(played) == {STOCK: why, FUTURE: why}
+        assert poll_reasons(played) == {STOCK: why, FUTURE: why}
         assert at.simulator.stream.counts["connections"] == 0
         assert played.stats.reconnects == 0
