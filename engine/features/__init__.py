@@ -1,1 +1,1 @@
-"""Features as Polars expressions: no I/O, no clock, nothing of ours but schemas."""
+"""Features as Polars expressions, without I/O or a clock: they know schemas and what KRX lists."""

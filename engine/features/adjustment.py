@@ -25,14 +25,14 @@ _TOLERANCE = 0.001  # of a factor, beside the rounding
 
 
 def steps(closes: pl.DataFrame) -> pl.DataFrame:
-    """Return effective, factor: where a stock's adjusted closes leave the original ones.
+    """Return effective (date), factor: each session from which on the adjustment is another one.
 
-    `closes` has session, original, adjusted (KRW). The factor is exact as far as whole KRW allow:
+    `closes` has session, original, adjusted (KRW). The factor is as exact as whole KRW allow, since
     it is taken over all sessions between two actions.
     """
     known = closes.sort("session").filter(pl.col("original") > 0, pl.col("adjusted") > 0)
     ratio = pl.col("adjusted") / pl.col("original")
-    # Of sessions without an action between them, the ratios are equal but for the rounding.
+    # Between two actions, the ratios of all sessions are equal but for the rounding.
     slack = _TOLERANCE + _ROUNDING / pl.col("adjusted") + _ROUNDING / pl.col("adjusted").shift()
     moved = (ratio / ratio.shift() - 1).abs() > slack
     runs = (
@@ -51,9 +51,9 @@ def explain(
 ) -> pl.DataFrame:
     """Return the steps that explain a factor found in minute bars; empty if they do not.
 
-    `known` are `steps`; those count that came after `since`, the day on which the replaced bars
-    were fetched, and until the day on which the adjusted ones were. `close` (KRW) says how much
-    rounding may do.
+    `known` are `steps`. Those count that lie after `since`, the day on which the replaced bars were
+    fetched, and not after `until`, the day on which the adjusted ones were. `close` (KRW) says how
+    much rounding may do.
     """
     between = known.filter(pl.col("effective") > since, pl.col("effective") <= until)
     product: float = between["factor"].product() if between.height else 1.0
@@ -64,11 +64,11 @@ def explain(
 def adjusted(bars: pl.LazyFrame, actions: pl.DataFrame) -> pl.LazyFrame:
     """Return bars at the prices of the newest ones; `bars` as stored in stocks_1m.
 
-    `actions` (ACTIONS): confirmed ones change the bars of sessions before them that were fetched
-    before them. Two columns more: `adjustment`, by which prices were multiplied and volumes, which
-    become floats, divided; and `adjustment_doubted`, where an action that is not confirmed would
-    change the bar. Of a bar that came from a file nobody knows whether its prices were adjusted
-    already: where that matters, prices, volume and adjustment are null.
+    `actions` (ACTIONS): confirmed ones change the bars of sessions before them that were also
+    fetched before them. Two columns are added: `adjustment`, by which prices are multiplied and
+    volumes, which become floats, divided; and `adjustment_doubted`, true where an action that is
+    not confirmed would change the bar. Whether the prices of a bar from a file were adjusted
+    already is not known: where that matters, prices, volume and adjustment are null.
     """
     sure = actions.filter(pl.col("state") == "confirmed").select("symbol", "effective", "factor")
     number = pl.int_range(pl.len()).over("symbol")

@@ -1,8 +1,8 @@
 """Features of minute bars, as Polars expressions over any number of symbols and sessions at once.
 
 All of them read the frame that `in_order` returns: sorted by symbol and time, one row a bar. A
-session is the date of its bars' stamps, a night the date on which it begins. No expression looks at
-a later row than its own.
+bar's session is the date of its stamp; a night's, the date on which it begins. No expression looks
+at a later row than its own.
 
 Floating point sums depend on the order of their terms. Sums over a window therefore add exactly the
 window's values, oldest first, and never update a running total: the same bars give the same bits,
@@ -24,7 +24,7 @@ import polars as pl
 from engine.columns import BARS, PRICES
 from engine.market.nights import session_of
 
-_MINUTES = 4096  # room for the minutes of two days
+_MINUTES = 4096  # room for the minutes of two days, in a sort key
 _DATES = 1 << 17  # room for dates until 2328
 
 
@@ -109,7 +109,7 @@ def sessions_at_hand() -> pl.Expr:
 def vwap() -> pl.Expr:
     """Return the session's volume-weighted typical price so far; null until something traded.
 
-    The typical price is (high + low + close) / 3; the 3 divides with the volume, once.
+    The typical price is (high + low + close) / 3; the 3 is divided by once, with the volume.
     """
     traded = pl.col("volume").cum_sum().over("session_number")
     thrice = pl.col("high") + pl.col("low") + pl.col("close")

@@ -3,15 +3,15 @@
 One formula serves both. An option on a future is Black (1976) on the future's price; one on an
 index at its spot price is Black-Scholes (1973) without dividend, which is Black-76 on the forward
 `spot * exp(rate * years)`. KIS computes its greeks the second way, from the historical volatility;
-ours use the future and the implied volatility (`engine.features.implied`).
+ours are on the snapshot's forward and from the implied volatility (`engine.features.greeks`).
 
-Units are KIS's, derived from its own boards (docs/kis.md#greeks): vega and gamma from a real one,
-rho and theta from a put of the official sample so deep in the money that only interest is left: rho
-is its strike * T * exp(-rT) / 100 and theta rate * strike * exp(-rT) / 365, both with the 91-day CD
-rate of that day.
+Units are KIS's, derived from its own boards (docs/kis.md#greeks): those of vega and gamma from a
+real one, those of rho and theta from a put of the official sample so deep in the money that only
+interest is left: rho is strike * T * exp(-rT) / 100 and theta r * strike * exp(-rT) / 365, with the
+91-day CD rate of that day as r.
 
 - volatility  a fraction per year here (0.36); % in columns named `iv` and `model_iv` (36.0)
-- delta       index points per point of the underlying; gamma the same once more
+- delta       index points per point of the underlying; gamma: delta per point of it
 - vega        index points per volatility point (0.01)
 - theta       index points per calendar day (a year / 365); negative if the option loses value
 - rho         index points per percentage point of the rate (0.01)
@@ -20,10 +20,10 @@ rate of that day.
 An undefined value is NULL, never a number: where an input is NULL or not positive and, for the
 greeks, where no time or no volatility is left.
 
-The formulas stand in numpy behind the expressions. As expressions of Polars alone they cost 10 us
-an operation, whatever the size of the frame, and a live minute has a few hundred options: 3 ms in
-place of 0.3 (docs/performance.md). scipy is loaded when the first formula is computed, since that
-takes 0.2 s, which a command that prices nothing should not wait for.
+The formulas are written in numpy, behind the expressions. As expressions of Polars alone they cost
+10 us an operation, whatever the size of the frame, and a live minute has a few hundred options: 3
+ms in place of 0.3 (docs/performance.md). scipy is loaded when the first formula is computed: that
+takes 0.2 s, for which a command that prices nothing should not wait.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ Floats = NDArray[np.float64]
 # boards: 3.033 and 3.015 %, docs/kis.md#greeks). The one rate of all models; the simulator's carry
 # has its own number.
 RATE = 0.03
-# A factor and not a divisor: Polars divides by a literal in a frame (or a piece of one that it
-# works on) of one row, and multiplies by the reciprocal elsewhere. The last digit would depend on
-# what else is in the batch.
+# A factor and not a divisor: in a frame of one row (or where the piece of a frame that it works on
+# has one) Polars divides by a literal, elsewhere it multiplies by the reciprocal. The last digit
+# would depend on what else is in the batch.
 _YEARS_A_MICROSECOND = 1 / (365 * 24 * 3600 * 1_000_000)
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
@@ -58,8 +58,8 @@ def years(expiry: pl.Expr | None = None, at: pl.Expr | None = None) -> pl.Expr:
 
     `expiry` (default: column `expiry`) is when the option's trading ends: 15:20 KST of its last day
     for KRX index options, ten minutes before the index that settles it closes. `at` (default:
-    column `timestamp`) is the moment of the quote. Calendar days / 365 and not trading time, since
-    KIS counts so (21/365 on its board of 2026-09-17): volatilities stay comparable.
+    column `timestamp`) is the moment of the quote. Time is calendar days / 365 and not trading
+    time, as KIS counts it (21/365 on its board of 2026-09-17), so that volatilities compare.
     """
     expiry = pl.col("expiry") if expiry is None else expiry
     at = pl.col("timestamp") if at is None else at
@@ -96,8 +96,8 @@ def price(terms: Terms, volatility: pl.Expr) -> pl.Expr:
 def greeks(terms: Terms, volatility: pl.Expr) -> pl.Expr:
     """Return a struct of GREEKS; every field is NULL where time or volatility is not above 0.
 
-    U being the future or the spot, and financed what interest is paid on, undiscounted: the
-    option's value for one on a future, -sign * strike * N(sign * d2) for one on spot:
+    U is the future or the spot; `financed` is what interest is paid on, undiscounted: the option's
+    value for one on a future, -sign * strike * N(sign * d2) for one on spot:
 
     - delta  dV/dU = sign * carry * discount * N(sign * d1)
     - gamma  d2V/dU2 = carry * discount * n(d1) / (U * volatility * sqrt(T))
@@ -213,8 +213,8 @@ def _price(options: Options, volatility: Floats) -> dict[str, Floats]:
     forward, strike = options.forward, options.strike
     total = volatility * np.sqrt(options.years)
     x = -np.abs(np.log(forward / strike))
-    outside = np.exp(x / 2) * _cdf(x / total + total / 2)
-    outside -= np.exp(-x / 2) * _cdf(x / total - total / 2)
+    outside = np.exp(x / 2) * normal_cdf(x / total + total / 2)
+    outside -= np.exp(-x / 2) * normal_cdf(x / total - total / 2)
     time_value = np.sqrt(forward * strike) * outside
     known = np.where(total > 0, time_value, np.where(total == 0, 0.0, np.nan))
     return {"price": options.discount * (options.intrinsic + known)}
@@ -228,8 +228,8 @@ def greeks_at(options: Options, volatility: Floats) -> dict[str, Floats]:
     total = np.where(total > 0, total, np.nan)
     d1 = np.log(forward / options.strike) / total + total / 2
     bell = np.exp(d1 * d1 * -0.5) * (_DENSITY_AT_0 * discount)
-    above = _cdf(sign * d1)
-    strike_leg = sign * options.strike * _cdf(sign * (d1 - total))
+    above = normal_cdf(sign * d1)
+    strike_leg = sign * options.strike * normal_cdf(sign * (d1 - total))
     financed = discount * (sign * forward * above * (1 - options.on_spot) - strike_leg)
     carry_and_discount = forward / options.underlying * discount
     vega = forward * bell * root
@@ -242,7 +242,7 @@ def greeks_at(options: Options, volatility: Floats) -> dict[str, Floats]:
     }
 
 
-def _cdf(x: Floats) -> Floats:
+def normal_cdf(x: Floats) -> Floats:
     """Return the standard normal distribution function, exact to the last digits in both tails."""
     return erfc()(x * -_ROOT_HALF) * 0.5
 
@@ -257,10 +257,10 @@ def erfc() -> Callable[[Floats], Floats]:
 
 
 def cdf(x: pl.Expr) -> pl.Expr:
-    """Return the standard normal distribution function as an expression."""
+    """Return the standard normal distribution function of an expression; see `normal_cdf`."""
     return (x * -_ROOT_HALF).erfc() * 0.5
 
 
 def density(x: pl.Expr) -> pl.Expr:
-    """Return the standard normal density."""
+    """Return the standard normal density of an expression."""
     return (x * x * -0.5).exp() * _DENSITY_AT_0

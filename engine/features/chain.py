@@ -1,12 +1,12 @@
 """Option chains: how they are prepared, and which rows and snapshots cannot be trusted.
 
-`prepare_chain` is applied once to what KIS gave or the store has, then `with_forward` decides the
-price that the options are on. All other functions of this package take such a chain:
+`prepare_chain` is applied once to what KIS gave or the store has, then `with_forward` adds the
+forward that the options stand on. All other functions of this package take such a chain:
 with_model_greeks adds implied volatilities and greeks, matrix and option_summary take the result.
 
 A row that is not sound has NULL cells in the matrix and no part in the summary. A snapshot that is
-not sound has an empty matrix and summary, and its flags. Nothing is logged here: the caller logs
-the flags of the summary, and `chain_flags` lists them with the rows that they are about.
+not sound has an empty matrix and an empty summary, but for its flags (`engine.features.flags`).
+Nothing is logged here: the caller logs the flags of the summary.
 
 | flag          | what is wrong                                             | becomes NULL       |
 |---------------|-----------------------------------------------------------|--------------------|
@@ -22,19 +22,20 @@ the flags of the summary, and `chain_flags` lists them with the rows that they a
 | stale_price   | not traded today, and not both a bid and an ask: the last | model_*; KIS's own |
 |               | price is of an earlier day                                | values stay        |
 | old_vendor    | a weekly that did not trade today: KIS's greeks stand on  | nothing            |
-|               | the index of yesterday (`engine.features.vendor`)         |                    |
+|               | the index of the day before (`engine.features.vendor`)    |                    |
 | no_forward    | nothing gives a forward, or rows contradict each other    | the snapshot       |
 | no_atm        | the forward is outside the listed strikes by more than    | the snapshot       |
 |               | half a step: the board was cut before the money           |                    |
 | swapped       | prices rise the further options are out of the money      | the snapshot       |
 | incomplete    | a hole between listed strikes wider than HOLE of the      | nothing; sums over |
-|               | forward: the board was cut, the rest quoted singly        | the chain are part |
+|               | forward: the board was cut, the rest quoted singly        | it are too small   |
 | no_calls      | no sound call has a price                                 | nothing more       |
 | no_puts       | no sound put has a price                                  | nothing more       |
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 
@@ -73,15 +74,15 @@ _POSITIVE = [
     pl.when((pl.col(name) > 0) & pl.col(name).is_finite()).then(pl.col(name))
     for name in ("strike", "underlying_price")
 ]
-_TURNED = 0.8  # correlation; real boards are near -0.9, prices without any order near 0
+_TURNED = 0.8  # correlation; real boards are near -0.9, prices in no order near 0
 _FEWEST = 8  # prices; fewer do not show an order
 
 
 def collect(plan: pl.LazyFrame) -> pl.DataFrame:
-    """Return what a plan over chains gives, which is in memory already.
+    """Run a plan over chains that are in memory already.
 
-    The plans are written as they should run, and most are run for a few hundred rows at a time: to
-    rearrange them took a fifth of their time. What is named twice is still computed once.
+    Plans are written in the order in which they should run, and most run on a few hundred rows:
+    optimising them took a fifth of their time. What is named twice is still computed once.
     """
     return collect_few(plan, shares=True)
 
@@ -90,14 +91,14 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
     """Return a prepared chain: every column of OPTION_CHAIN and what is known of its series.
 
     `expiry` is when trading of the option ends (datetime, KST; see `black76.years`),
-    `underlying_expiry` when that of the future ends whose price is given, NULL for the index;
-    `multiplier` is KRW per index point, `underlying` the name of the index, `series` that of the
-    option series (`engine.market.products.SERIES`), `cycle` monthly or weekly, `future_tick` the
-    smallest step of the future's price, index points; `trading_to_close` and `trading_to_expiry`
-    are the minutes of day sessions until the close of the day and until trading of the option ends.
-    Columns that the chain lacks are added as NULL, others are kept. A strike or underlying_price
-    that is not a positive number becomes NULL. What many functions ask of a row is said once, in
-    columns: `is_sound` (it has none of `row_findings`), `is_crossed` and `market_price`.
+    `underlying_expiry` when trading of the future ends whose price is `underlying_price`, NULL if
+    that is the index's; `multiplier` is KRW per index point, `underlying` the name of the index,
+    `series` that of the option series (`engine.market.products.SERIES`), `cycle` monthly or weekly,
+    `future_tick` the smallest step of the future's price, index points; `trading_to_close` and
+    `trading_to_expiry` are the minutes of day sessions until the close of the day and until trading
+    of the option ends. Columns that the chain lacks are added as NULL, others are kept. A strike or
+    underlying_price that is not a positive number becomes NULL. Three columns tell what many
+    functions ask: `is_sound` (the row has none of `row_findings`), `is_crossed` and `market_price`.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}
@@ -127,7 +128,7 @@ def _is_sound() -> pl.Expr:
 
 @cache
 def is_crossed() -> pl.Expr:
-    """Return whether the best bid is above the best ask; a bid or ask of 0 is that of nobody."""
+    """Return whether the best bid is above the best ask; 0 means that there is no bid or no ask."""
     return ((pl.col("bid") > pl.col("ask")) & (pl.col("ask") > 0)).fill_null(value=False)
 
 
@@ -135,8 +136,8 @@ def is_crossed() -> pl.Expr:
 def is_stale_price() -> pl.Expr:
     """Return whether the last price is of an earlier day; NULL without a price or a known volume.
 
-    KIS keeps the old price until somebody trades (docs/kis.md#option-board). A bid and an ask of
-    now say what the option is worth all the same; one of the two alone does not.
+    KIS keeps the old price until the option trades (docs/kis.md#option-board). False also if there
+    are both a bid and an ask: these say what the option is worth now, which one alone does not.
     """
     bid, ask = pl.col("bid"), pl.col("ask")
     has_quotes = ((bid > 0) & (ask > 0)).fill_null(value=False)
@@ -148,9 +149,8 @@ def market_price() -> pl.Expr:
     """Return what an option is worth now, index points: its last price, moved into its quotes.
 
     A last price outside the best bid and ask could not be traded again; the quote nearest to it
-    could. An option that did not trade today is worth the middle of its quotes, if it has both,
-    else nothing is known of it. A bid, ask or price of 0 counts as missing; a volume that is not
-    known, as traded.
+    could. An option that did not trade today is worth the middle of its quotes, NULL if it lacks
+    one. A bid, ask or price of 0 counts as missing; an option of unknown volume, as traded.
     """
     bid, ask, price = (
         pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask", "price")
@@ -172,11 +172,21 @@ def strikes_above_atm() -> pl.Expr:
     return rank - rank.filter(distance == distance.min()).min()
 
 
+def has_twin(names: Sequence[str]) -> pl.Expr:
+    """Return whether a row of a frame sorted by these columns has the same values as another one.
+
+    A NULL is not the same as another one.
+    """
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in names)
+    same = same.fill_null(value=False)
+    return same | same.shift(-1, fill_value=False)
+
+
 def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
     """Return, by flag, what makes a snapshot unusable, from its rows around the money.
 
-    For a group of rows of one snapshot with the columns near_strike and forward, the first NULL
-    where a row is not around the money. `out` is how many strikes a row is out of the money
+    The expressions are for a group of one snapshot's rows with the columns near_strike (NULL where
+    a row is not around the money) and forward. `out` is how many strikes a row is out of the money
     (below 0: in the money), `price` its price, both NULL where the row is not near or not sound. A
     snapshot is swapped if prices rise the further options are out of the money, almost in
     proportion.

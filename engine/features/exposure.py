@@ -1,12 +1,12 @@
-"""What those who sell options must trade, by maturity and over all, with every greek of the smile.
+"""What option dealers must trade to hedge, by maturity and over all, with greeks of the smile.
 
 Dealers are taken to be long the calls and short the puts (SqueezeMetrics, "Gamma Exposure", 2016;
 an assumption, not a fact). A contract counts with its greek at the smile's volatility whether or
 not its own quotes are usable at that minute, so that no figure jumps because a quote comes or goes;
 `modelled` says how much of the open interest had no volatility of its own.
 
-With forward F, multiplier M, s = volatility * sqrt(years), n and N the normal density and
-distribution, D the discount, sums over all contracts with their sign:
+F is the forward, M the multiplier, v the volatility, T the years to expiry, n the normal density, D
+the discount. All sums are over contracts, with their sign:
 
 | column         | is                                                     | unit                |
 |----------------|--------------------------------------------------------|---------------------|
@@ -18,8 +18,8 @@ distribution, D the discount, sums over all contracts with their sign:
 | call_wall      | strike with the largest gamma exposure of calls        | index points        |
 | put_wall       | strike with the largest gamma exposure of puts         | index points        |
 
-Charm leaves interest out (delta on a future at an unchanged discount). Over all maturities the
-zero level is the forward of the nearest one with exposures, all moving by the same factor, and a
+Charm leaves interest out (delta on a future at an unchanged discount). Over all maturities,
+zero_gamma is the forward of the nearest one with exposures if all move by the same factor, and a
 wall is that of the maturity in which it is largest.
 """
 
@@ -29,9 +29,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.features.black76 import RATE, cdf, density
-from engine.features.chain import IS_CALL, IS_SOUND, SNAPSHOT, collect
-from engine.features.smile import Floats
+from engine.features.black76 import RATE, Floats, cdf, density
+from engine.features.chain import IS_CALL, IS_SOUND, SNAPSHOT, collect, has_twin
 from engine.features.surface import option_smiles, volatility_of_smile
 from engine.features.term import term_structure
 from engine.schemas import ALL_MATURITIES, OPTION_SURFACE
@@ -39,9 +38,9 @@ from engine.schemas import ALL_MATURITIES, OPTION_SURFACE
 _SUMS = ("delta_exposure", "gamma_exposure", "vanna_exposure", "charm_exposure")
 _SIGN = pl.when(IS_CALL).then(1.0).otherwise(-1.0)
 _SMILE = ("smile_theta", "smile_rho", "smile_psi", "years")
-MOVE = 0.01  # of the forward, to which gamma exposure refers
-REACH = 0.20  # of the forward: how far away the change of sign is looked for
-_ROUNDING = 1e-10  # of the exposures that cancel each other: what is left of them says nothing
+MOVE = 0.01  # of the forward: the move that gamma exposure is for
+REACH = 0.20  # of the forward: how far away a change of sign is looked for
+_ROUNDING = 1e-10  # of the exposures that cancel each other: a smaller rest is rounding
 _FACTORS = 1 + np.linspace(-REACH, REACH, 41)
 _MINUTE = ("timestamp", "underlying")
 _ORDER = (*_MINUTE, "years", "underlying_symbol", "strike", "option_type")
@@ -116,17 +115,10 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
             vanna_exposure=pl.col("size") * bell * d2 / pl.col("volatility") * (-1 / 100),
             charm_exposure=pl.col("size") * bell * d2 / years * (0.5 / 365),
         )
-        .sort(*_ORDER)  # for the last digit
-        .filter(~_is_double())
+        .sort(*_ORDER)  # sums depend on their order in the last digit
+        .filter(~has_twin(_ORDER))  # two rows of one strike and side: neither can be trusted
         .pipe(collect)
     )
-
-
-def _is_double() -> pl.Expr:
-    """Return whether a row in _ORDER has a twin, another row of its strike and side."""
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in _ORDER)
-    same = same.fill_null(value=False)
-    return same | same.shift(-1, fill_value=False)
 
 
 def _figures() -> dict[str, pl.Expr]:
@@ -178,7 +170,7 @@ def _over_all(one: pl.DataFrame) -> pl.DataFrame:
 
 
 def _curves(contracts: pl.DataFrame) -> Floats:
-    """Return gamma exposures with the forward at _FACTORS times its present price.
+    """Return gamma exposures with the forward at _FACTORS times its price.
 
     Shape (maturities, factors), up to a constant factor; each strike keeps its volatility.
     """
@@ -200,10 +192,10 @@ def _curves(contracts: pl.DataFrame) -> Floats:
 
 
 def _factor_of_no_exposure(curves: pl.Series) -> pl.Series:
-    """Return by how much prices must move until the curve changes its sign; NULL if it never does.
+    """Return the factor of the forward at which the curve changes its sign; NULL if it never does.
 
-    The place nearest to the present price, linear between the factors (Perfiliev, "How to calculate
-    gamma exposure and zero gamma level", 2022).
+    The one nearest to 1, linear between the _FACTORS (Perfiliev, "How to calculate gamma exposure
+    and zero gamma level", 2022).
     """
     values: NDArray[np.float64] = curves.to_numpy()
     here, after = values[:, :-1], values[:, 1:]

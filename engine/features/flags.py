@@ -1,4 +1,4 @@
-"""What is wrong with a chain, as one row a finding and as the text in the summary's `flags`."""
+"""What is wrong with the rows and snapshots of a chain, and its text: `flags` of the summary."""
 
 from __future__ import annotations
 
@@ -34,32 +34,6 @@ ROW_FLAGS = (
 )
 UNUSABLE = ("no_atm", "no_forward", "swapped")
 SNAPSHOT_FLAGS = (*UNUSABLE, "incomplete", "no_calls", "no_puts")
-
-
-def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the findings of a chain with its forward, one a row, by their first three columns.
-
-    Columns: timestamp, underlying_symbol, flag, rows, example. The flags are explained in
-    `engine.features.chain`. `rows` says how many rows are concerned and `example` is the lowest
-    code among them; both are NULL for a finding about the whole snapshot. A chain without a fault
-    gives no row.
-    """
-    rows = with_row_flags(chain)
-    found = {"variable_name": "flag", "value_name": "found"}
-    about_rows = (
-        rows.unpivot(ROW_FLAGS, index=[*SNAPSHOT, "symbol"], **found)
-        .filter("found")
-        .group_by(*SNAPSHOT, "flag")
-        .agg(rows=pl.len(), example=pl.col("symbol").min())
-    )
-    about_all = (
-        rows.group_by(SNAPSHOT)
-        .agg(**snapshot_flags())
-        .unpivot(SNAPSHOT_FLAGS, index=SNAPSHOT, **found)
-        .filter("found")
-        .select(*SNAPSHOT, "flag", rows=pl.lit(None, pl.UInt32), example=pl.lit(None, pl.String))
-    )
-    return pl.concat([about_rows, about_all]).sort(*SNAPSHOT, "flag")
 
 
 def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:

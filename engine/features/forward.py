@@ -1,9 +1,9 @@
 """The forward of a snapshot: what the underlying costs for delivery on the day its options expire.
 
-One number for each minute and maturity carries everything that is derived from a chain: ATM and
-the levels of the matrix, our implied volatilities and greeks, the summary. A monthly or weekly
-option does not stand on the quarterly future as it is (docs/kis.md#greeks): on that, put and call
-of one strike disagree by several volatility points. The first of these that can be had is taken:
+Everything that is derived from a chain stands on this one number for each minute and maturity: ATM
+and the levels of the matrix, our implied volatilities and greeks, the summary. The quarterly future
+as it is would be wrong for monthly and weekly options (docs/kis.md#greeks): on it, put and call of
+one strike disagree by several volatility points. The first of these that can be had is taken:
 
 | forward_source | forward                                                    | forward_strikes   |
 |----------------|------------------------------------------------------------|-------------------|
@@ -16,20 +16,20 @@ of one strike disagree by several volatility points. The first of these that can
 
 By parity call - put = D (F - strike): a line over the strikes, whose slope is the discount D and
 whose zero the forward F (Stoll, "The relationship between put and call option prices", 1969). Both
-prices must be fresh (`fresh`), since a call of 11 o'clock and a put of 10 o'clock say more
-about that hour than about interest; of a weekly series both must have traded today. Each strike
-weighs by how far its prices may be off (`fresh_error`). A strike that lies further from the median
-of the CLOSEST_STRIKES (at which call and put cost nearly the same) than OUTLIER times its error has
-no part, so two wrong prices move nothing.
+prices must be fresh (`fresh`), since a call's price of 11 o'clock and a put's of 10 o'clock say
+more about that hour than about interest; in a weekly series both must have traded today. The less a
+strike's prices may be off (`fresh_error`), the more it weighs. A strike that lies further from the
+median of the CLOSEST_STRIKES (at which call and put cost nearly the same) than OUTLIER times its
+error has no part, so two wrong prices move nothing.
 
-The slope of a few strikes says little about interest: over a month and strikes within 50 points a
-tick is 1 % a year. So the forward stands on a slope held near the models' rate (as if that was
-known to RATE_KNOWN), and what the strikes alone say is told with its error:
+The slope of a few strikes says little about interest: with a month left and strikes within 50
+points, one tick makes 1 % a year. So the forward is read off a slope held near the models' rate (as
+if that were known to RATE_KNOWN), and what the strikes alone say is given with its error:
 
 - implied_rate, implied_rate_error: -ln(D) / T and its standard error by the prices' errors, % per
   year
-- implied_dividend: index - F exp(-rate T) with the models' rate, index points until expiry: what
-  the index pays until then, where the price of the index is known
+- implied_dividend: index - F exp(-rate T) with the models' rate, index points: what the index pays
+  until expiry; where the price of the index is known
 - future_gap: F carried to the future's expiry at the models' rate, less the future's price, in
   ticks of the future. Dividends between the two expiries make it differ from 0 where they differ.
 
@@ -55,9 +55,8 @@ from engine.market.products import SERIES, Ticks
 
 FEWEST_STRIKES = 3  # the median of three is right even if one is; fewer are the last resort
 WIDEST_QUOTE = 0.005  # of the strike; a wider one says less than the carried future
-FRESH_FOR = timedelta(minutes=10)  # a last price without quotes; KOSPI200 moves 2 points meanwhile
-
-AGING = timedelta(minutes=5)
+FRESH_FOR = timedelta(minutes=10)  # of a last price without quotes; KOSPI200 moves 2 points in it
+AGING = timedelta(minutes=5)  # in which the error of a last price doubles
 FORWARD_COLUMNS = ("forward", "forward_source", "forward_strikes")
 PARITY_COLUMNS = ("implied_rate", "implied_rate_error", "implied_dividend", "future_gap")
 FRESH_PRICES = ("fresh", "tick", "fresh_error")
@@ -67,9 +66,9 @@ _PAIRS, _PARITY = pl.col("_pairs"), pl.col("_parity")
 def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
     """Add FORWARD_COLUMNS, PARITY_COLUMNS (NULL without a forward) and FRESH_PRICES to a chain.
 
-    `rate` is per year, continuously compounded. The chain's own `underlying_price` is used as
-    `underlying_source` says; a future's (`future:CODE`) is for delivery at `underlying_expiry`, and
-    worthless here where that is not known. All rows of a snapshot have one forward unless they
+    `rate` is per year, continuously compounded. `underlying_source` says what the chain's
+    `underlying_price` is of; a future's (`future:CODE`) is for delivery at `underlying_expiry` and
+    is not used where that is not known. All rows of a snapshot have one forward unless they
     contradict each other in underlying_price and parity does not decide.
     """
     return (
@@ -84,7 +83,7 @@ def with_forward(chain: pl.LazyFrame, rate: float = RATE) -> pl.LazyFrame:
 
 @cache
 def _fresh_price() -> pl.Expr:
-    """Return what an option costs at this minute, index points; NULL where its row does not tell.
+    """Return what an option costs in this minute, index points; NULL where its row does not tell.
 
     The middle of a bid and an ask that are not further apart than WIDEST_QUOTE; else the last price
     (`market_price`) if it traded today and, as far as snapshots have shown it (`price_since`),
@@ -102,11 +101,10 @@ def _fresh_price() -> pl.Expr:
 def _with_fresh_prices(chain: pl.LazyFrame) -> pl.LazyFrame:
     """Add FRESH_PRICES to a prepared chain, index points: what options cost now, and how exactly.
 
-    `fresh` is what an option costs, `tick` the smallest step of a price there, `fresh_error` how
+    `fresh` is what an option costs, `tick` the smallest price step at that price, `fresh_error` how
     far it may be off: half the spread, at least half a tick. A last price without both quotes
-    counts as two ticks wide, and twice as wide for each AGING that it has stood. One stage after
-    the other, each column once: as one expression each would be computed again wherever it is
-    named.
+    counts as two ticks wide, and twice as wide for each AGING that it has stood. The columns are
+    added one after the other: in one expression each would be computed wherever it is named.
     """
     return (
         chain.with_columns(fresh=_fresh_price())

@@ -1,7 +1,7 @@
-"""The model's own view of a chain: implied volatility and greeks of every option.
+"""Implied volatility and greeks of every option of a chain, by our model.
 
 KIS's greeks come from the historical volatility (docs/kis.md#greeks), so they say nothing about
-what the market pays now. These come from each option's own price, on the forward of its snapshot.
+what the market pays now. Ours come from each option's own price, on the forward of its snapshot.
 """
 
 from __future__ import annotations

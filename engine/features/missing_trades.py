@@ -1,10 +1,10 @@
 """Trades that were never stored, proven by the volume of the session that each trade carries.
 
-KIS tells a trade once, so one that is lost cannot be fetched. But ordered by the session's volume,
-each trade's size must be what the volume grew by since the trade before it: where it grew by more,
-trades are missing, and exactly so many contracts or shares. That holds if KIS's volume counts the
-trades of the feed and nothing else. It may count others (block trades, trading before the open), so
-what is found here is shown and flags; it settles nothing.
+KIS tells a trade once, so one that is lost cannot be fetched. But if trades are ordered by the
+session's volume, each trade's size must be what the volume grew by since the trade before: where it
+grew by more, the difference is the contracts or shares of missing trades. That holds if KIS's
+volume counts the trades of the feed and nothing else. It may count others (block trades, trading
+before the open), so what is found here is shown and flagged; it settles nothing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from engine.columns import SESSION, TIME
 
 ORDER = ["session", "symbol", "day_volume"]  # the key of a trade
 NEEDED = [*ORDER, "size", "traded_at"]
-# A row for each stretch without its trades, by session, symbol and time.
+# A row for each stretch of time with missing trades, by session, symbol and time.
 MISSING_TRADES = pl.Schema(
     [
         ("session", pl.Date()),
         ("symbol", pl.String()),
-        ("after", TIME),  # the last trade before it; null: the session began with it
-        ("before", TIME),  # the first trade after it; null: no trade came any more
-        # Contracts or shares. Below zero: the trade of `before` is larger by so much than the
-        # volume grew, so one of the two is wrong.
+        ("after", TIME),  # the last stored trade before them; null: they are the session's first
+        ("before", TIME),  # the first stored trade after them; null: they are the session's last
+        # Contracts or shares. Below zero: the trade of `before` is so much larger than the growth
+        # of the volume, so one of the two is wrong.
         ("missing", pl.Int64()),
     ]
 )
@@ -41,10 +41,10 @@ TRADE_TOTALS = pl.Schema(
 
 
 def missing_between(ordered: pl.LazyFrame) -> pl.LazyFrame:
-    """Return MISSING_TRADES before, between the rows of NEEDED; nothing is known after the last.
+    """Return MISSING_TRADES before each of the rows (NEEDED); nothing is known after the last.
 
-    Rows come in ORDER; a trade that stands there twice counts once. The sum of `missing` is by how
-    much the volume grew beyond the sizes of the trades.
+    Rows come in ORDER; a trade that comes twice counts once. The sum of `missing` is how much the
+    volume grew beyond the sizes of the trades.
     """
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in SESSION)
     repeats = same & (pl.col("day_volume") == pl.col("day_volume").shift(1))
@@ -80,8 +80,8 @@ def trade_totals(ordered: pl.LazyFrame) -> pl.LazyFrame:
 def missing_after(totals: pl.LazyFrame, volumes: pl.LazyFrame) -> pl.LazyFrame:
     """Return MISSING_TRADES after the last trades of TRADE_TOTALS.
 
-    `volumes` (session, symbol, volume) say what was traded in whole sessions. One that is smaller
-    than the trades' own says nothing about them.
+    `volumes` (session, symbol, volume) say what was traded in whole sessions. A volume below that
+    of the last trade says nothing.
     """
     return (
         totals.join(volumes, on=SESSION, how="inner")

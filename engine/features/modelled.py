@@ -1,7 +1,7 @@
-"""What the smile says of each strike: volatility and greeks, whether or not it has quotes.
+"""What the smile says about each strike: volatility and greeks, whether or not it has quotes.
 
-`option_surface` holds three numbers a maturity and minute; the rest follows from them, so nothing
-more is stored.
+`option_surface` has the smile's three parameters for each maturity and minute; the rest follows
+from them, so nothing more is stored.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The line of call less put over the strikes of each snapshot, in numpy behind one expression.
 
-What it means and which strikes have a part stands in `engine.features.forward`. As stages of a plan
+`engine.features.forward` says what it means and which strikes have a part. As stages of a plan
 (group the rows by strike, compare, sort, join back) it took four times as long for a minute.
 """
 
@@ -91,7 +91,7 @@ def _starts(*parts: Floats | Ints) -> Ints:
 def _pairs(
     snapshot: Ints, strike: Floats, call: Floats, price: Floats, error: Floats
 ) -> tuple[Ints, Floats, Floats]:
-    """Return of each strike with both prices its first row, call less put, and that one's error.
+    """Return each strike with both prices: its first row, call less put, and the error of that.
 
     Rows are sorted by snapshot and strike.
     """
@@ -109,9 +109,10 @@ def _pairs(
 
 
 def _regression(strike: Floats, y: Floats, error: Floats, left: Floats, starts: Ints) -> Floats:
-    """Return LINE of groups that begin at `starts` (no two strikes alike), a row each.
+    """Return the fields of LINE for groups that begin at `starts`; shape (fields, groups).
 
-    The strikes of a group come nearest to the money first; `left` is the time of each group.
+    No group has a strike twice, and each begins with those nearest to the money; `left` is the time
+    of each group in years.
     """
     number = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(strike)))
     seed = _medians(strike + y, starts, number)

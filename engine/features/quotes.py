@@ -1,10 +1,10 @@
 """Which quotes a smile is fitted to, and how far each may be off.
 
-By strike: the out-of-the-money side, where its price is sound, not crossed and fresh
-(`engine.features.forward`). How far a quote may be off, in volatility, is `fresh_error`
-(half its spread; more for an old last price) over its vega. Behind few contracts a quote says less:
-with n at the thinner of bid and ask the error is sqrt(1 + THIN / n) times as large; where KIS does
-not tell the sizes, they do not weigh. Far from the forward a smile of three parameters is not exact
+At each strike that is the out-of-the-money side, if its row is sound and not crossed and its price
+is fresh (`engine.features.forward`). How far a quote may be off, in volatility, is `fresh_error`
+(half its spread; more for an old last price) over its vega. A quote for few contracts says less:
+with n contracts at the thinner of bid and ask the error is sqrt(1 + THIN / n) times as large; where
+KIS does not tell the sizes, it stays. Far from the forward a smile of three parameters is not exact
 however narrow the quotes are: FAR of the volatility, growing with the square of the distance in
 standard deviations, is added (as independent errors are). A price below LEAST_PRICE times its error
 (a tick or two: the least that can be quoted) says nothing about volatility.
@@ -19,9 +19,17 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from engine.features.chain import IS_CALL, IS_CROSSED, IS_SOUND, MARKET_PRICE, SNAPSHOT, collect
+from engine.features.black76 import Floats
+from engine.features.chain import (
+    IS_CALL,
+    IS_CROSSED,
+    IS_SOUND,
+    MARKET_PRICE,
+    SNAPSHOT,
+    collect,
+    has_twin,
+)
 from engine.features.forward import FRESH_PRICES
-from engine.features.smile import Floats
 
 FAR = 0.005  # of the volatility, at one standard deviation
 LEAST_PRICE = 3.0  # times its error
@@ -34,16 +42,19 @@ _FARTHEST = 8.0  # from the forward, in standard deviations
 
 @dataclass(frozen=True)
 class Quotes:
-    """What is fitted: arrays of shape (smiles, quotes), an infinite error where one is missing."""
+    """The quotes to fit: arrays of shape (smiles, quotes), with an infinite error where none is."""
 
     k: Floats  # ln(strike / forward)
     volatility: Floats  # a fraction per year
-    error: Floats  # how far that may be off
-    tick_error: Floats  # a tick, in volatility
+    error: Floats  # how far the volatility may be off, a fraction
+    tick_error: Floats  # a tick of the price in volatility, a fraction
 
 
 def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
-    """Return what is fitted for each smile: SNAPSHOT, years, and `row`, its place in the arrays."""
+    """Return the quotes of a chain `with_model_greeks` that smiles are fitted to.
+
+    `smiles` has SNAPSHOT, years, and `row`, each smile's place in the arrays.
+    """
     strike, forward = pl.col("strike"), pl.col("forward")
     out_of_the_money = pl.when(IS_CALL).then(strike >= forward).otherwise(strike < forward)
     size = pl.min_horizontal(
@@ -63,7 +74,7 @@ def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
         .unnest("fitted")
         .filter(pl.col("error") > 0)
         .sort("row", "k")
-        .filter(~_is_double())
+        .filter(~has_twin(("row", "k")))  # two rows of one strike: neither can be trusted
         .with_columns(place=pl.int_range(pl.len()).over("row"))
         .pipe(collect)
     )
@@ -107,10 +118,3 @@ def _fit_columns(columns: Sequence[pl.Series]) -> pl.Series:
             usable &= np.isfinite(values)
     frame = pl.DataFrame({name: np.where(usable, v, np.nan) for name, v in found.items()})
     return frame.select(pl.all().fill_nan(None)).to_struct("fitted")
-
-
-def _is_double() -> pl.Expr:
-    """Return whether a sorted row has a twin, another one of its strike: neither can be trusted."""
-    same = (pl.col("row") == pl.col("row").shift()) & (pl.col("k") == pl.col("k").shift())
-    same = same.fill_null(value=False)
-    return same | same.shift(-1, fill_value=False)

@@ -13,9 +13,9 @@ A session of minute bars gives, in log returns:
   one return and has no volatility of its own; `whole` is realised plus its square. It is
   null where the contract before was another one: a roll is not a return.
 
-The opening auction's price is the first one. That of the closing auction, ten minutes after the
-last trade, is the last one, and so one more return of the session: it can be traded. A minute
-without a trade keeps the price before it.
+The first price is the opening auction's. The last is the closing auction's, ten minutes after the
+trade before it, and makes one more return of the session, since it can be traded. A minute without
+a trade keeps the price before it.
 
 By session and over `window` of them, Yang and Zhang ("Drift-independent volatility estimation based
 on high, low, open, and close prices", 2000):
@@ -52,8 +52,8 @@ RANKED = 252  # sessions, at most, that a volatility is ranked among
 def session_variances() -> dict[str, pl.Expr]:
     """Return realised, bipower, jump, first, high, low and last of the bars of one session.
 
-    Aggregates of rows in the order of time with timestamp (end of the minute), opens (of the
-    session), open, high, low and close.
+    The expressions aggregate rows in the order of time with timestamp (end of the minute), opens
+    (when the session began), open, high, low and close.
     """
     returns = [_returns(offset) for offset in range(GRID)]
     squares = [r.pow(2).sum() for r in returns]
@@ -81,8 +81,8 @@ def with_gaps(sessions: pl.LazyFrame) -> pl.LazyFrame:
 def yang_zhang(window: int = MONTH) -> pl.Expr:
     """Return the volatility over the last `window` sessions (two at least), % per year.
 
-    For sessions in the order of time `with_gaps`; a session without a gap has no part in the
-    variance of gaps. NULL until there are as many sessions.
+    For sessions in the order of time, `with_gaps`; a session without a gap has no part in the
+    variance of gaps. NULL until there are `window` sessions.
     """
     n = float(window)
     k = 0.34 / (1.34 + (n + 1) / (n - 1))
@@ -99,7 +99,7 @@ def volatility(variance: pl.Expr) -> pl.Expr:
 
 
 def har_forecast(variance: pl.Expr, horizon: int = 1) -> pl.Expr:
-    """Return the forecast of the mean variance of the next `horizon` sessions; see above.
+    """Return the HAR forecast of the mean variance of the next `horizon` sessions.
 
     For sessions in the order of time. NULL before FEWEST sessions whose `horizon` had ended, and
     where a variance of the last month is not known.

@@ -5,8 +5,8 @@ volatility surface", 2019): with k = ln(strike / forward) its total variance is
 
     w(k) = (theta + rho psi k + sqrt((psi k + rho theta)^2 + theta^2 (1 - rho^2))) / 2
 
-theta is the total variance at the money, psi sqrt(theta) its slope there over rho, rho its skew.
-The parameters are searched only where these conditions hold:
+theta is the total variance at the money, rho the skew, and rho psi the slope of w at the money. The
+parameters are searched only where these conditions hold:
 
 - no butterfly: psi (1 + |rho|) <= 4 and psi^2 (1 + |rho|) <= 4 theta (Gatheral and Jacquier,
   "Arbitrage-free SVI volatility surfaces", arXiv 1204.0646, theorem 4.2)
@@ -20,9 +20,9 @@ than theta': options that expire today, whose few quotes say little about psi', 
 of a month. So a slice is fitted without it first, and with it only if prices on a grid show a
 calendar spread.
 
-The second pair is only possible where p psi' also keeps within the first; where it does not, the
-slice keeps the first alone. Whether a surface is free of arbitrage is therefore not read off the
-conditions but off prices on a grid (`engine.features.surface`).
+The conditions on calendar spreads can be met only where p psi' also keeps within those on
+butterflies; elsewhere the slice keeps the latter alone. So whether a surface is free of arbitrage
+is told by prices on a grid (`engine.features.surface`) and not by the conditions.
 
 The search is Levenberg-Marquardt over all slices at once, on unbounded numbers x:
 theta = p theta' + exp(x0), rho = tanh(x1), psi = low + (high - low) / (1 + exp(-x2)). One wrong
@@ -31,14 +31,12 @@ quote must not bend a smile: beyond _HUBER errors a residual counts linearly (Hu
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from engine.features.black76 import Floats
 
 _STEPS = 40
 _HUBER = 2.0  # errors of a quote
@@ -47,8 +45,8 @@ _ENOUGH = 1e-6  # of the cost and of one squared error: where less can be gained
 _FIRST_DAMPING = 1e-2
 _HOPELESS = 1e8  # damping at which no step is better
 _SKEW = 0.999  # the largest |rho|
-_PULL = 0.02  # of an error, per unit of x: where quotes say nothing x stays at its first guess
-_SHARE = 8.0  # |x2|; psi stays inside its bounds by a thousandth of them
+_PULL = 0.02  # of an error, per unit of x: where quotes say nothing, x stays at its first guess
+_SHARE = 8.0  # the largest |x2|: psi stays off its bounds by 0.03 % of their distance at least
 _FIRST_RHO = -0.3
 
 
@@ -66,16 +64,9 @@ class Slices:
 
 
 def no_slices(count: int) -> Slices:
-    """Return slices that say nothing."""
+    """Return so many rows without a smile: all NaN."""
     nothing = np.full(count, np.nan)
     return Slices(nothing, nothing, nothing)
-
-
-def normal_cdf(x: Floats) -> Floats:
-    """Return the standard normal distribution function; NumPy has none."""
-    flat = pl.Series(x.ravel()) * -math.sqrt(0.5)
-    found = flat.to_frame("x").select(pl.col("x").erfc() * 0.5).to_series()
-    return found.to_numpy().reshape(x.shape)
 
 
 def fit_smiles(
@@ -92,8 +83,8 @@ def fit_smiles(
     `k` is ln(strike / forward), `volatility` a fraction per year, `error` how far it may be off, in
     the same unit; all of shape (n, m), with an infinite error where a row has fewer quotes. `years`
     is the time to expiry, shape (n,). `below` are the slices of the same minutes one maturity
-    earlier, NaN without one. A row without quotes or time gets no smile. `capped`: psi is held
-    below psi' theta / theta', too.
+    earlier, NaN without one. A row without quotes or time gets no smile. With `capped` psi is also
+    held below psi' theta / theta'.
     """
     fit = _Fit(k, volatility, error, years, below or no_slices(len(years)), capped=capped)
     return fit.search()
@@ -198,7 +189,7 @@ class _Fit:
             tried = x + step
             new_residuals, new_cost, new_root = fit.misfit(tried)
             better = new_cost < cost
-            # At the best place rounding lets no step be better; a step that is held short promises
+            # At the best place, rounding leaves no better step. A short step (much damped) promises
             # little anywhere, so its promise says nothing.
             promised = np.where(damping <= _FIRST_DAMPING, promised, np.inf)
             gain = np.where(better, cost - new_cost, promised)

@@ -9,9 +9,10 @@ distance between the strikes beside K, at the ends that to the one neighbour. T 
 calendar days, r continuous.
 
 The strip here is the smile's: FINENESS strikes a standard deviation at the money, each at the price
-of the smile (so a quote that comes or goes moves nothing), cut off BELOW and ABOVE so many of them
-from the forward. Cboe takes listed strikes at the middle of their quotes and stops at two without a
-bid; KIS does not show the bids of all strikes, and a board cut by KIS would change the index.
+of the smile (so a quote that comes or goes moves nothing), from BELOW standard deviations under
+the forward to ABOVE over it. Cboe takes listed strikes at the middle of their quotes and stops at
+two without a bid; KIS does not show the bids of all strikes, and a board cut by KIS would change
+the index.
 
 A worked example, T = 30 / 365, r = 3 %, F = 100.2, so K0 = 100, with the discounted prices
 
@@ -27,7 +28,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.features.smile import Floats, Slices, normal_cdf
+from engine.features.black76 import Floats, normal_cdf
+from engine.features.smile import Slices
 
 BELOW, ABOVE = 10, 6  # standard deviations: falls are priced further out
 FINENESS = 16
@@ -38,7 +40,7 @@ _AT_A_TIME = 4096  # smiles, so that their arrays stay in the processor's cache
 def swap_variance(
     strikes: Floats, prices: Floats, forward: Floats, years: Floats, rate: float = 0.0
 ) -> Floats:
-    """Return sigma^2 per year of strips of shape (n, m), strikes ascending; see above.
+    """Return sigma^2 (per year) of strips of shape (n, m), strikes ascending.
 
     `prices` are Q(K), index points, discounted at `rate`; `forward` and `years` have shape (n,). A
     strike that is NaN has no part.
@@ -66,7 +68,7 @@ def swap_volatility(slices: Slices, forward: Floats, years: Floats) -> Floats:
 
 
 def _strip(slices: Slices, forward: Floats) -> tuple[Floats, Floats]:
-    """Return strikes and undiscounted prices of what is out of the money, both sides' mean at K0.
+    """Return strikes and undiscounted out-of-the-money prices; at K0 the mean of call and put.
 
     Strikes at or below 0 are NaN.
     """

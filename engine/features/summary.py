@@ -1,4 +1,4 @@
-"""What a trader reads off a chain: one row of figures per snapshot.
+"""What a trader reads off a chain: one row of figures for each snapshot.
 
 Counts, ratios and the forward are expressions over the rows of one snapshot in the order of their
 strikes. Volatilities and gamma exposure are those of the smile (`engine.features.exposure`), so
@@ -25,10 +25,10 @@ _DAYS_A_MICROSECOND = 1 / (24 * 3600 * 1_000_000)
 
 
 def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Return OPTION_SUMMARY without SMILE_FIGURES of a chain with its forward, and `usable`.
+    """Return OPTION_SUMMARY (without SMILE_FIGURES) of a chain with its forward, and `usable`.
 
     Sorted by time and underlying_symbol; `with_smile_figures` completes it. Where `expiry` is NULL,
-    so are the figures that need time.
+    so are days_to_expiry and implied_rate.
 
     `flags` names the findings of `engine.features.chain`, sorted, joined with commas; NULL without
     one. A snapshot that is not `usable` has NULL for every figure taken from its options.
@@ -46,10 +46,11 @@ def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_smile_figures(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataFrame:
-    """Return OPTION_SUMMARY: the `option_summary` of snapshots with what their smiles say.
+    """Return OPTION_SUMMARY: the `option_summary` of snapshots, and SMILE_FIGURES.
 
-    `surface` is OPTION_SURFACE with the same snapshots; NULL where it lacks one. `zero_gamma`, a
-    forward there, is the price of the underlying here, both moving by the same factor.
+    `surface` is OPTION_SURFACE of the same snapshots; where it lacks one, the figures are NULL. Its
+    `zero_gamma` is a forward; here it becomes a price of the underlying, both moving by the same
+    factor.
     """
     read = figures.join(
         surface.select(*SNAPSHOT, *SMILE_FIGURES), on=SNAPSHOT, how="left", maintain_order="left"
@@ -64,7 +65,7 @@ def with_smile_figures(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataF
 
 @cache
 def _aggregates() -> dict[str, pl.Expr]:
-    """Return all aggregates of one pass over a snapshot; cached, since building them is slow."""
+    """Return all aggregates over a snapshot's rows; cached, since building them is slow."""
     return {
         **_snapshot_columns(),
         **_figures(),

@@ -1,13 +1,13 @@
-"""The surface of a minute: one smile a maturity, fitted to what can be traded and proven on a grid.
+"""The surface of a minute: one smile for each maturity, fitted to quotes and checked on a grid.
 
 A single option's volatility comes and goes with its quotes; a smile does not. What is read for a
 whole maturity (at the money, wings, exposure) is read off the smile.
 
 What is fitted is in `engine.features.quotes`, how in `engine.features.smile`.
 
-What comes out is proven, not believed: on a grid of strikes the prices of each smile must fall and
-be convex in the strike, and may not be below those of the maturity before it (in the same distance
-from their forwards). `arbitrage` names what fails.
+Every smile is checked on a grid of strikes: its call prices must fall and be convex in the strike,
+and may not be below those of the maturity before it at the same distance from the forward.
+`arbitrage` names what fails (butterfly, calendar).
 
 | quality | means                                                                             |
 |---------|-----------------------------------------------------------------------------------|
@@ -26,10 +26,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.features.black76 import years
+from engine.features.black76 import Floats, normal_cdf, years
 from engine.features.chain import SNAPSHOT, collect
 from engine.features.quotes import Quotes, smile_quotes
-from engine.features.smile import Floats, Slices, fit_smiles, no_slices, normal_cdf
+from engine.features.smile import Slices, fit_smiles, no_slices
 from engine.features.strip import swap_volatility
 from engine.features.term import WINGS, expected_moves
 
@@ -44,8 +44,7 @@ SMILES = (
 )
 _GRID = np.linspace(-6.0, 6.0, 121)  # in standard deviations at the money
 _ROUNDING = 1e-12  # of the forward, in prices
-_DELTAS = {"25d": 0.25, "10d": 0.10}
-_WINGS = tuple(f"{side}_{name}" for name in _DELTAS for side in ("call", "put"))
+_DELTAS = {"25d": 0.25, "10d": 0.10}  # by the ending of WINGS, whose order _D1 has
 _D1 = np.array([side * NormalDist().inv_cdf(d) for d in _DELTAS.values() for side in (1, -1)])
 _AT_A_TIME = 8192  # smiles, so that their arrays stay in the processor's cache
 _ORDER = ("timestamp", "underlying", "expiry", "underlying_symbol")
@@ -90,7 +89,7 @@ def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
 def volatility_of_smile() -> pl.Expr:
     """Return the smile's volatility at each `strike`, % per year.
 
-    For rows with the columns smile_theta, smile_rho, smile_psi and years of their SMILES.
+    For rows with strike, forward, and smile_theta, smile_rho, smile_psi and years of their smile.
     """
     theta, rho, psi = pl.col("smile_theta"), pl.col("smile_rho"), pl.col("smile_psi")
     slope = psi * (pl.col("strike") / pl.col("forward")).log()
@@ -101,7 +100,10 @@ def volatility_of_smile() -> pl.Expr:
 
 
 def _smiles(chain: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a smile, of a minute's maturities one after the other."""
+    """Return one row for each minute and maturity, a minute's maturities by their expiry.
+
+    `row` is the row's number, `first` that of the minute's first maturity, `level` the difference.
+    """
     known = pl.col("model_iv").is_not_null()
     return (
         chain.lazy()
@@ -134,9 +136,9 @@ def _before(
     first: NDArray[np.int64],
     years_left: Floats,
 ) -> NDArray[np.int64]:
-    """Return the row of the nearest maturity with a smile that ends earlier, or -1.
+    """Return the row of the last maturity before it that has a smile and ends earlier, or -1.
 
-    Of the same minute: two series may end on one day, and neither holds the other.
+    Within the same minute; of two series that end on one day neither binds the other.
     """
     previous = np.maximum(rows - 1, 0)
     is_earlier = np.isfinite(theta[previous]) & (years_left[previous] < years_left[rows])
@@ -145,7 +147,7 @@ def _before(
 
 
 def _rows(slices: Slices, rows: NDArray[np.int64]) -> Slices:
-    """Return the slices of these rows, nothing for row -1."""
+    """Return the slices of these rows, NaN for row -1."""
     if not len(rows):
         return no_slices(0)
     parts = (np.where(rows >= 0, v[rows], np.nan) for v in (slices.theta, slices.rho, slices.psi))
@@ -172,8 +174,8 @@ def _price(k: Floats, variance: Floats) -> Floats:
 
 
 def _wings(slices: Slices) -> Floats:
-    """Return total variance at the undiscounted deltas of _WINGS, shape (n, wings)."""
-    k = np.zeros((len(slices.theta), len(_WINGS)))
+    """Return total variance at the undiscounted deltas of WINGS, shape (n, wings)."""
+    k = np.zeros((len(slices.theta), len(WINGS)))
     for _ in range(40):  # each halves the distance at least
         variance = slices.total_variance(k)
         k = 0.5 * k + 0.5 * (variance / 2 - _D1 * np.sqrt(variance))
@@ -181,9 +183,9 @@ def _wings(slices: Slices) -> Floats:
 
 
 def _volatilities(slices: Slices, time: Floats) -> dict[str, Floats]:
-    """Return atm_volatility, WINGS and what is made of them, % per year; `time` in years."""
+    """Return atm_volatility, WINGS and what follows from them, % per year; `time` in years."""
     named = {"atm_volatility": slices.total_variance(np.zeros((len(time), 1)))[:, 0]}
-    named |= dict(zip(_WINGS, _wings(slices).T, strict=True))
+    named |= dict(zip(WINGS, _wings(slices).T, strict=True))
     found = {name: np.sqrt(variance / time) * 100 for name, variance in named.items()}
     for name in _DELTAS:
         calls, puts = found[f"call_{name}"], found[f"put_{name}"]
@@ -195,7 +197,7 @@ def _volatilities(slices: Slices, time: Floats) -> dict[str, Floats]:
 def _table(
     smiles: pl.DataFrame, found: Slices, quotes: Quotes, arbitrage: NDArray[np.bool_]
 ) -> pl.DataFrame:
-    """Return SMILES; `arbitrage` says of which kind (butterfly, calendar) each has some."""
+    """Return SMILES; `arbitrage`, shape (2, n), says which have butterfly, calendar arbitrage."""
     used = np.isfinite(quotes.error)
     count = used.sum(axis=1)
     time = np.where(smiles["years"].to_numpy() > 0, smiles["years"].to_numpy(), np.nan)

@@ -3,17 +3,17 @@
 Between two maturities total variance (volatility^2 x time, calendar days / 365) is linear in time.
 
 - Constant maturities (7, 30, 60 days) are at the money. Before the nearest maturity its volatility
-  holds (a total variance of 0 now); beyond the last it is null.
-- VKOSPI here is Cboe's form: the variance swaps (`engine.features.strip`) of the near and the next
-  month at 30 days. The near month is the first monthly with more than ROLL left, as Cboe's was
-  while it took months; where both lie on one side of 30 days the line is drawn on.
-- Its weekly variant is the same at 7 days, between the two maturities around them, weekly or
-  monthly, of which neither ends within LAST_DAY.
-- Over all maturities, volatility at the money and in the wings is that at 30 days; where these lie
-  outside of all maturities, that of the one nearest to them.
+  holds (a total variance of 0 now); beyond the last there is none.
+- Our VKOSPI has Cboe's form: the variance swaps (`engine.features.strip`) of the near and the next
+  month, at 30 days. The near month is the first monthly with more than ROLL left, as at Cboe while
+  its index took months; where both lie on one side of 30 days, the line is extended.
+- Its weekly variant is the same at 7 days, between the maturities just before and after, weekly or
+  monthly, without those that end within LAST_DAY.
+- Over all maturities, volatility at the money and in the wings is that at 30 days; if all
+  maturities are shorter or all are longer, that of the nearest.
 
 Days are calendar days of 24 hours, to the microsecond, as in `engine.features.black76`. Our index
-is not KRX's: that stands on listed options with their quotes, ours on the smile.
+is not KRX's: theirs is computed from the quotes of listed options, ours from the smile.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from engine.features.black76 import Floats
 from engine.features.chain import MONTHLY, collect
-from engine.features.smile import Floats
 
 DAY = 1 / 365  # years
 CONSTANT = (7, 30, 60)  # days
@@ -44,10 +44,10 @@ _MEASURED = ("atm_volatility", *WINGS, "swap_volatility")
 def term_structure(smiles: pl.DataFrame) -> pl.DataFrame:
     """Return timestamp, underlying, MOVES and TERMS, one row a minute; volatilities % per year.
 
-    `smiles` has one row a minute and maturity, with timestamp, underlying, years, cycle, quotes,
-    atm_volatility, WINGS, swap_volatility and MOVES; the moves are those of the nearest maturity.
-    Of several with one expiry (the mini options beside the others) the one with the most quotes
-    counts.
+    `smiles` has one row for each minute and maturity, with timestamp, underlying, years, cycle,
+    quotes, atm_volatility, WINGS, swap_volatility and MOVES. The MOVES returned are those of the
+    nearest maturity. Of several smiles with one expiry (the mini options beside the others) the one
+    with the most quotes counts.
     """
     known = (
         smiles.lazy()
@@ -76,10 +76,10 @@ def term_structure(smiles: pl.DataFrame) -> pl.DataFrame:
 def expected_moves() -> tuple[pl.Expr, pl.Expr]:
     """Return expected_move_close and expected_move_expiry, index points.
 
-    The mean size of the move, which is what the straddle at the money costs: with total variance w
-    of the smile 2 F (2 N(sqrt(w) / 2) - 1). Until the close it is the share of w that the minutes
-    of day sessions until then have in those until the expiry (`trading_to_close` over
-    `trading_to_expiry`, minutes): time runs only while the market is open.
+    The mean size of the move, which is what the straddle at the money costs: 2 F (2 N(sqrt(w) / 2)
+    - 1), with w the smile's total variance at the money. For the move until the close, w is
+    multiplied by `trading_to_close` / `trading_to_expiry` (minutes of day sessions): time runs only
+    while the market is open.
     """
     left, until_expiry = pl.col("trading_to_close"), pl.col("trading_to_expiry")
     share = pl.when(until_expiry > 0).then(left / until_expiry)
@@ -162,7 +162,7 @@ def between(years: Floats, variance: Floats, target: Floats) -> Floats:
 
 
 def first_two(years: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of the shortest and the second shortest of each row; NaN come last."""
+    """Return the places of the shortest and the second shortest time in each row; NaN come last."""
     order = np.argsort(years, axis=1)
     return order[:, 0], order[:, min(1, years.shape[1] - 1)]
 

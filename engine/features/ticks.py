@@ -1,14 +1,14 @@
 """Minute bars from trades, as Polars expressions; each bar says whether it is proven complete.
 
 KIS gives the volume of the session with every trade. Where it grew by more than the trade's size, a
-trade was not seen: its frame was lost, or the connection was. A bar is complete where no trade is
-missing from the one before its first to the one after its last, and where all of these bear times
-that can be right. While the trade after its last has not come, nobody can say: a frame may be lost
-or held, and the clock cannot tell that from a market without trades.
+trade was not seen: its frame was lost, or the connection was. A bar is complete if no trade is
+missing from the one before its first to the one after its last, and if all of these have times that
+can be right. Until the trade after its last has come that is not known: a frame may be lost or
+held, and the clock cannot tell that from a market without trades.
 
-The volume of the session says how much is missing, so the volume, turnover and VWAP of a bar that
-lacks trades are right where the trade before it is known; its high, low, open, close and count of
-trades may not be.
+The volume of the session says how much is missing. So turnover and VWAP of a bar that lacks trades
+are right if the trade before it is known, and so is the sum of `volume` and `missing_volume`; its
+open, high, low, close and number of trades may not be.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ from engine.columns import PRICES
 # Prices and VWAP in index points (stocks: KRW), volumes in contracts (shares), turnover in KRW.
 FEED_BARS = pl.Schema(
     [
-        (
-            "timestamp",
-            pl.Datetime("us"),
-        ),  # the stamp: end of the minute, of an auction its own time
+        ("timestamp", pl.Datetime("us")),  # end of the minute; for an auction its own time
         ("symbol", pl.String()),
         *((price, pl.Float64()) for price in PRICES),
         ("volume", pl.Int64()),  # of the trades that were seen
@@ -38,8 +35,8 @@ FEED_BARS = pl.Schema(
         ("sold", pl.Int64()),  # by sellers who came to the bid; null: cannot be known
         ("open_interest", pl.Int64()),  # after the last trade; null for stocks
         ("received_at", pl.Datetime("us")),  # of the last trade
-        # True: proven. False: a trade is missing, or a time cannot be right. Null: so far nothing
-        # is known to be missing, but no trade has come after it that would prove it.
+        # True: proven. False: a trade is missing, or a time cannot be right. Null: nothing is known
+        # to be missing, but the trade that would prove it has not come yet.
         ("complete", pl.Boolean()),
     ]
 )
@@ -58,11 +55,11 @@ NEEDED = (
 )
 _SYMBOL_AND_STAMP = ["symbol", "timestamp"]
 _KEY = ["symbol", "day_volume"]  # of a trade; see engine.schemas.TRADES
-# Seconds from the exchange's time of a trade (whole seconds) to its receipt by KIS's clock: 4.2 at
-# the worst when it was measured. Beyond these one of the two clocks is wrong or the feed hangs, and
-# a trade may stand in a minute that is not its own.
+# Seconds from the exchange's time of a trade (whole seconds) to its receipt by KIS's clock: at most
+# 4.2 were measured. Beyond these bounds one of the two clocks is wrong or the feed hangs, and a
+# trade may be in a minute that is not its own.
 LEAST_DELAY, MOST_DELAY = -3.0, 6.0
-_BACKWARDS = pl.duration(seconds=1)  # from one trade to the next; more is a clock that was set
+_BACKWARDS = pl.duration(seconds=1)  # from one trade to the next; more means that a clock was set
 
 
 def bars_from_trades(
@@ -74,13 +71,13 @@ def bars_from_trades(
 ) -> pl.LazyFrame:
     """Return the bars of one session's trades (NEEDED) in FEED_BARS, by symbol and time.
 
-    `stamp` turns `traded_at` into the bar's stamp (Session.stamp_of_trade); trades that have none
-    make no bar but prove that nothing is missing. `multipliers` are KRW per index point, by symbol;
-    a symbol without one is priced in KRW. `ahead`: by how much the clock of `received_at` is ahead
-    of KIS's. Trades may come in any order and more than once.
+    `stamp` turns `traded_at` into the bar's stamp (Session.stamp_of_trade); trades without one make
+    no bar but may prove that nothing is missing. `multipliers` are KRW per index point, by symbol;
+    a symbol without one is priced in KRW. `ahead` is how far the clock of `received_at` is ahead of
+    KIS's. Trades may come in any order and more than once.
 
-    A symbol's first bar is complete only if it begins with the session's first trade: give the last
-    trade before the minutes wanted along with theirs.
+    A symbol's first bar is complete only if its first trade is the session's first: for later
+    minutes, pass the last trade before them as well.
     """
     rows = _sound_rows(distinct_trades(trades), ahead).with_columns(stamp.alias("timestamp"))
     multiplier = pl.col("symbol").replace_strict(dict(multipliers or {}), default=1.0)
@@ -100,18 +97,18 @@ def bars_from_trades(
 
 
 def distinct_trades(trades: pl.LazyFrame) -> pl.LazyFrame:
-    """Return trades by symbol and volume of the session, those that came again left out.
+    """Return trades sorted by symbol and volume of the session, without those that came again.
 
-    Two trades of one volume that are not the same stay, one after the other: see `clashes`.
+    Two different trades with one volume both stay, one after the other: see `clashes`.
     """
     ordered = trades.sort(_KEY, maintain_order=True)
     return ordered.filter(~(_same_key(1) & ~_other_values(1)))
 
 
 def clashes() -> pl.Expr:
-    """Say which of `distinct_trades` have the volume of another trade: both cannot be right.
+    """Say which of `distinct_trades` have the volume of another trade: not both can be right.
 
-    A record under a wrong code makes such a trade. The first of them that came is not marked.
+    A record under a wrong code makes such a trade. The one that came first is not marked.
     """
     return _same_key(1)
 
@@ -149,9 +146,9 @@ def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Add sums of the session before each trade, and what is known of its neighbours.
 
     `missing_before` and `missing_after` are volumes that were not seen, `sound_before` and
-    `sound_after` say it of the trades next to it. Before a symbol's first row nothing was traded if
-    its size is the session's volume; else what was before it is null, as is what comes after the
-    last.
+    `sound_after` are `sound` of the trades before and after. Before a symbol's first row nothing
+    was traded if its size is the session's volume; else what was before it is null, as is what
+    comes after the last row.
     """
     is_first = pl.col("symbol").ne_missing(pl.col("symbol").shift(1))
     is_last = pl.col("symbol").ne_missing(pl.col("symbol").shift(-1))

@@ -15,11 +15,11 @@ import polars as pl
 from scipy.optimize import least_squares
 
 from engine.features import black76
-from engine.features.black76 import Terms
+from engine.features.black76 import Floats, Terms
 from engine.features.chain import MONTHLY
 from engine.features.exposure import option_surface
 from engine.features.greeks import with_model_greeks
-from engine.features.smile import Floats, Slices, fit_smiles
+from engine.features.smile import Slices, fit_smiles
 from engine.features.summary import option_summary, with_smile_figures
 from engine.schemas import OPTION_CHAIN
 from pipelines.chains import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from engine.features.chain import prepare_chain
+from engine.features.chain import SNAPSHOT, prepare_chain
 from engine.features.exposure import option_surface
+from engine.features.flags import ROW_FLAGS, SNAPSHOT_FLAGS, snapshot_flags, with_row_flags
 from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
 from engine.features.summary import option_summary, with_smile_figures
@@ -50,3 +51,29 @@ def with_more_calls(chain: pl.DataFrame) -> pl.DataFrame:
     """Let twice as many calls be open as puts: with as many, exposures add up to nearly nothing."""
     twice = pl.when(pl.col("option_type") == "C").then(2).otherwise(1)
     return chain.with_columns(open_interest=pl.col("open_interest") * twice)
+
+
+def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the findings about a chain with its forward, one a row, sorted.
+
+    Columns: timestamp, underlying_symbol, flag, rows, example; sorted by the first three. The flags
+    are explained in engine.features.chain. `rows` says how many rows are concerned and `example`
+    is the lowest code among them; both are NULL for a finding about the whole snapshot. Empty for a
+    chain without a fault.
+    """
+    rows = with_row_flags(chain)
+    found = {"variable_name": "flag", "value_name": "found"}
+    about_rows = (
+        rows.unpivot(ROW_FLAGS, index=[*SNAPSHOT, "symbol"], **found)
+        .filter("found")
+        .group_by(*SNAPSHOT, "flag")
+        .agg(rows=pl.len(), example=pl.col("symbol").min())
+    )
+    about_all = (
+        rows.group_by(SNAPSHOT)
+        .agg(**snapshot_flags())
+        .unpivot(SNAPSHOT_FLAGS, index=SNAPSHOT, **found)
+        .filter("found")
+        .select(*SNAPSHOT, "flag", rows=pl.lit(None, pl.UInt32), example=pl.lit(None, pl.String))
+    )
+    return pl.concat([about_rows, about_all]).sort(*SNAPSHOT, "flag")

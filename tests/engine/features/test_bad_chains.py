@@ -9,10 +9,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from engine.features.flags import chain_flags
 from engine.features.matrix import matrix
 from engine.schemas import METRICS, level_columns
-from tests.engine.features.prepared import changed, figures, ready, summary, with_greeks
+from tests.engine.features.prepared import (
+    chain_flags,
+    changed,
+    figures,
+    ready,
+    summary,
+    with_greeks,
+)
 
 Board = Callable[..., pl.DataFrame]
 CALL_2 = (pl.col("strike") == 1067.5) & (pl.col("option_type") == "C")  # c_otm2 of the usual board

@@ -11,12 +11,11 @@ import polars as pl
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from engine.features.flags import chain_flags
 from engine.features.forward import PARITY_COLUMNS
 from engine.features.matrix import matrix
 from engine.features.summary import SMILE_FIGURES
 from engine.schemas import METRICS, MODEL_METRICS, level_columns
-from tests.engine.features.prepared import ready, summary, with_greeks
+from tests.engine.features.prepared import chain_flags, ready, summary, with_greeks
 from tests.engine.features.printed import render_matrix
 from tests.paths import KIS_SAMPLES, needs
 

@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import norm
 
-from engine.features.black76 import RATE
-from engine.features.smile import Floats
+from engine.features.black76 import RATE, Floats
 from engine.features.surface import option_smiles
 from tests.databases import LONG
 from tests.engine.features.prepared import with_greeks

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from vollib.black import black
 
-from engine.features.smile import Floats, Slices, fit_smiles
+from engine.features.black76 import Floats
+from engine.features.smile import Slices, fit_smiles
 from engine.features.surface import _arbitrage, _price
 from tests.databases import LONG
 

@@ -10,10 +10,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from engine.features.chain import is_stale_price
-from engine.features.flags import chain_flags
 from engine.features.matrix import matrix
 from engine.schemas import METRICS, MODEL_METRICS
-from tests.engine.features.prepared import changed, ready, summary, with_greeks
+from tests.engine.features.prepared import (
+    chain_flags,
+    changed,
+    ready,
+    summary,
+    with_greeks,
+)
 from tests.paths import BOARD_FILE, CALLS_FILE, needs
 
 Board = Callable[..., pl.DataFrame]

@@ -11,11 +11,10 @@ import pytest
 from vollib.black_scholes import black_scholes
 from vollib.black_scholes.greeks import analytical
 
-from engine.features.black76 import RATE
+from engine.features.black76 import GREEKS, RATE
 from engine.features.chain import prepare_chain
-from engine.features.flags import chain_flags
-from engine.features.vendor import VENDOR_GREEKS, with_vendor_greeks, with_vendor_spot
-from tests.engine.features.prepared import ready
+from engine.features.vendor import with_vendor_greeks, with_vendor_spot
+from tests.engine.features.prepared import chain_flags, ready
 from tests.paths import BOARD_FILE, CALLS_FILE, needs
 
 Board = Callable[..., pl.DataFrame]
@@ -31,7 +30,7 @@ def as_kis(board: pl.DataFrame, spot: float, volatility: float, days: float) -> 
     price = [round(black_scholes(f, s, k, t, r, v), 2) for f, s, k, t, r, v in terms]
     greeks = {
         name: [round(getattr(analytical, name)(f, s, k, t, r, v), 4) for f, s, k, t, r, v in terms]
-        for name in VENDOR_GREEKS
+        for name in GREEKS
     }
     return board.with_columns(
         pl.Series("theoretical_price", price),
@@ -44,7 +43,7 @@ def worst(chain: pl.DataFrame) -> dict[str, float]:
     """Return the largest difference between what KIS gave and ours, by greek."""
     return {
         name: chain.select((pl.col(f"vendor_{name}") - pl.col(name)).abs().max()).item()
-        for name in VENDOR_GREEKS
+        for name in GREEKS
         if chain[name].null_count() < chain.height
     }
 
@@ -140,7 +139,7 @@ def test_a_real_board_to_the_last_printed_digit() -> None:
 @needs(CALLS_FILE)
 def test_real_calls_of_the_last_evening_to_the_last_printed_digit() -> None:
     rows = pl.read_csv(CALLS_FILE).select(
-        *("strike", "volume", "iv", *VENDOR_GREEKS),
+        *("strike", "volume", "iv", *GREEKS),
         timestamp=pl.lit(datetime(2026, 10, 7, 15, 20)),
         option_type=pl.lit("C"),
     )
