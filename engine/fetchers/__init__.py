@@ -1,1 +1,1 @@
-"""Fetchers: a request becomes one RecordBatch in a schema of engine.schemas."""
+"""Fetchers: each turns a request into one RecordBatch in a schema of engine.schemas."""

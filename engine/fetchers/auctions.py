@@ -1,7 +1,7 @@
-"""What the auctions are expected to give: of a future each change, of a stock the moment's.
+"""What auctions are expected to give: for a future each change, for a stock the price of a moment.
 
-KIS has a list of a future's expected prices (FHPIF05110100), without sizes. Of a stock it says
-price and size of the moment (FHKST01010200), and nothing any more once the auction is over.
+KIS has a list of a future's expected prices (FHPIF05110100), without sizes. Of a stock it tells
+price and size at the moment (FHKST01010200), and nothing once the auction is over.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.columns import TIME
-from engine.fetchers.told_once import NO_TIME, UNREADABLE, StreamFetcher, StreamRequest
+from engine.fetchers.told_once import StreamFetcher, StreamRequest
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.endpoints.markets import ExpectedPrices
@@ -36,7 +36,7 @@ class AuctionFetcher(StreamFetcher):
         return (StockExpectation if of_stock else ExpectedPrices)(request.symbol.subject)
 
     def read(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return the expectations of the session's auctions; price null until there is one."""
+        """Return the session's expected prices; a price is null until there is one."""
         read = self._stock if request.symbol.is_of_stock else self._future
         return read(answer, request).with_columns(
             pl.when(pl.col("price") > 0).then("price").alias("price"),
@@ -44,9 +44,9 @@ class AuctionFetcher(StreamFetcher):
         )
 
     def _future(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return each change that the list has, and for the minute asked about what stands then.
+        """Return each change on the list, and what stands at the end of the minute asked about.
 
-        A minute without a change has the last one before it, with the time of that.
+        For a minute without a change that is the last one before it, with the time of that one.
         """
         rows: list[Any] = answer.rows("output2")
         said_at = pl.col("said_at")
@@ -60,7 +60,8 @@ class AuctionFetcher(StreamFetcher):
             )
             .with_columns(
                 codec.first_reason(
-                    (said_at.is_null(), NO_TIME), (pl.col("price").is_null(), UNREADABLE)
+                    (said_at.is_null(), codec.NO_TIME),
+                    (pl.col("price").is_null(), codec.UNREADABLE),
                 )
             )
         )
@@ -79,7 +80,7 @@ class AuctionFetcher(StreamFetcher):
         return pl.concat([found, stands]).unique(["timestamp", "said_at"], maintain_order=True)
 
     def _stock(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return the moment's expectation, one row; none if the answer came after the minute."""
+        """Return the present expectation, one row; none if the answer came after the minute."""
         record = answer.record("output2")
         if not record or answer.as_of >= request.stamp:
             return self._split([], answer, _NOTHING)
@@ -93,7 +94,7 @@ class AuctionFetcher(StreamFetcher):
             )
             .with_columns(
                 codec.first_reason(
-                    (pl.any_horizontal(pl.col("price", "size").is_null()), UNREADABLE)
+                    (pl.any_horizontal(pl.col("price", "size").is_null()), codec.UNREADABLE)
                 )
             )
         )

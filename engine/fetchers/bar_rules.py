@@ -4,9 +4,9 @@ A row becomes a bar only if its minute had ended when the question was sent: tha
 running minute, minutes of the future that KIS fills forward, and the row 0 of a minute without a
 trade yet, which still has the volume of the minute before (docs/kis.md#stock-minute-bars).
 
-No belief about a price, a limit or a jump keeps a row out that KIS gives for its minute twice. What
-is beyond a price limit is a bar at once. A row that stands wholly apart from those around it, as
-the phantoms do that KIS has been seen to give, waits until a second answer has it as well.
+No belief about a price, a limit or a jump keeps out a row that KIS gives twice for its minute. A
+row beyond a price limit is a bar at once. A row wholly apart from those around it, like the phantom
+bars that KIS has been seen to give, waits until a second answer has it as well.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Fields:
     day: str = "stck_bsop_date"
     hour: str = "stck_cntg_hour"
     volume: str = "cntg_vol"
-    turnover: str = "acml_tr_pbmn"  # of the session so far; no bar needs it
+    turnover: str = "acml_tr_pbmn"  # of the session so far; a row is a bar without it, too
 
     def names(self) -> list[str]:
         """Return the fields of a row that are read."""
@@ -55,9 +55,9 @@ class Fields:
 class Rules:
     """What decides whether a row is a bar. Minutes that ended until `as_of` are finished.
 
-    `max_price_ratio` is how many times the price around it a bar may be (None: any) before it has
-    to be given twice; `given` are the rows (VALUES) that an earlier answer had of this kind.
-    `day_before`: rows of the session before, and nothing else, are not a surprise.
+    A bar that is more than `max_price_ratio` times the price around it (None: no limit) has to be
+    given twice; `given` are such rows (VALUES) of earlier answers. `day_before`: an answer may have
+    rows of the session before alone, which are then no fault.
     """
 
     session: Session
@@ -71,10 +71,10 @@ class Rules:
 class SplitRows:
     """Bars in KIS's order, rows to reject (ROW, REASON), and counts.
 
-    A bar is VALUES, and `turnover`: the session's so far, null if it cannot be read.
-    `waiting` are rejected rows far from the others that become bars if they are given again;
-    `confirmed` are bars of this kind that were. `goes_back`: there are rows of the session before;
-    `in_order`: no row of the session stands behind them.
+    A bar has VALUES and `turnover`: the session's so far in KIS's unit, null if it cannot be read.
+    `waiting` are rejected rows far from the others, which become bars if they are given again;
+    `confirmed` are bars that were given again. `goes_back`: there are rows of the session before;
+    `in_order`: none of the session itself comes after these.
     """
 
     bars: pl.DataFrame
@@ -125,7 +125,7 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
     )
 
 
-# Expressions are the same all day, and cost more to build than to run.
+# These expressions are the same all day, and cost more to build than to run.
 
 
 @lru_cache(maxsize=16)
@@ -161,7 +161,7 @@ def _is_bar(session: Session) -> pl.Expr:
 
 
 def _checks(session: Session) -> Iterator[tuple[pl.Expr, str]]:
-    """Yield the reasons against a row with their checks; the first one that is true counts."""
+    """Yield checks with the reason that each gives against a row; the first that is true counts."""
     highest = pl.max_horizontal(PRICES)
     lowest = pl.min_horizontal(PRICES)
     label = pl.col("label")
@@ -192,7 +192,7 @@ def _reason(text: str) -> pl.Expr:
 
 
 def _stand_apart(bars: pl.DataFrame, max_price_ratio: float | None) -> pl.Series | None:
-    """Say which bars lie wholly apart from the median of the rows around them; None: no bar does.
+    """Say which bars lie wholly apart from the median of the rows around; None if no bar does.
 
     A market that moves takes the median with it; a row that KIS made up stands alone.
     """
@@ -212,9 +212,10 @@ def _stand_apart(bars: pl.DataFrame, max_price_ratio: float | None) -> pl.Series
 def _given_again(
     odd: pl.DataFrame, near: pl.DataFrame, given: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the odd rows that an earlier answer had, too, and those that wait for another one.
+    """Return the odd rows that an earlier answer had, too, and those that wait for another answer.
 
-    Neither, where the same answer has a row of the minute that is not odd: that one is the bar.
+    A row is in neither if the same answer has another row of its minute that is not odd: that one
+    is the bar.
     """
     alone = odd.join(near, on="label", how="anti", maintain_order="left")
     if given is None:

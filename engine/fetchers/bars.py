@@ -3,7 +3,7 @@
 A fetcher returns every finished bar that the answers hold, so each poll repairs the ones before it.
 
 A row that stands apart from all others becomes a bar when a second answer has it, too
-(`engine.fetchers.bar_rules`). The poll of a running day has its second answer with the next try,
+(`engine.fetchers.bar_rules`). For a poll of the running day that is the answer to the next try,
 three seconds later; any other request asks for the page once more.
 """
 
@@ -38,8 +38,8 @@ BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 class BarFetcher(PriceFetcher):
     """Minute bars of one kind of symbol.
 
-    `max_price_ratio` is how many times the price around it a bar may be, by type of symbol, before
-    KIS has to give it twice; a bar of a type without an entry may have any price.
+    KIS has to give a bar twice that is more than `max_price_ratio` times the price around it. The
+    ratio is by type of symbol; for a type without an entry there is no limit.
     """
 
     fields: ClassVar[Fields]
@@ -58,8 +58,8 @@ class BarFetcher(PriceFetcher):
     async def fetch(self, request: BarRequest) -> pa.RecordBatch:
         """Return the finished bars that the answers hold, ascending, each stamp once.
 
-        Only bars with a stamp that the session expects. Empty if KIS has none. Raises KisError;
-        then `take_bars_before_failure` has those of the answers that came.
+        All of them are bars of the session asked for. Empty if KIS has none. Raises KisError;
+        then `take_bars_before_failure` has the bars of the answers that came.
         """
         pages = []
         try:
@@ -71,7 +71,7 @@ class BarFetcher(PriceFetcher):
         return self._batch(pages)
 
     def take_bars_before_failure(self) -> pa.RecordBatch:
-        """Return the bars of the request that failed last, of the answers before the failure."""
+        """Return the bars of the answers that came before the last failed request failed."""
         pages, self._before_failure = self._before_failure, []
         return self._batch(pages)
 
@@ -82,11 +82,11 @@ class BarFetcher(PriceFetcher):
         return conform(bars, self.schema)
 
     async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
-        """Yield the bars of each page, from the newest backwards, each page before the last one.
+        """Yield the bars of each page, from the newest page backwards.
 
         Ends when the first stamp wanted is reached, when a page brings nothing older or goes on
-        into the session before, or when the bars have the volume of the whole day and their page
-        has room for more.
+        into the session before, or when the bars have the volume of the whole day and the page is
+        not full.
         """
         session = request.session
         wanted = request.first_wanted
@@ -107,7 +107,7 @@ class BarFetcher(PriceFetcher):
             newest = session.label_before(oldest)
 
     async def _page(self, request: BarRequest, newest: datetime) -> pl.DataFrame:
-        """Return the bars of the page that ends with `newest`, those of its last answer first."""
+        """Return the bars of the page that ends with `newest`, those of a second answer first."""
         bars = await self._answer(request, newest)
         if request.is_live_poll or not self._second_answers.are_awaited(request.symbol):
             return bars
@@ -129,15 +129,15 @@ class BarFetcher(PriceFetcher):
         return self._stored_columns(split.bars, session, answer)
 
     def _keep_state(self, answer: Answer, stamp: datetime) -> None:
-        """Keep what the answer of a poll says about the moment, beside its bars."""
+        """Keep what the answer to a poll says beside its bars; here nothing."""
 
     def take_pages(self) -> list[Page]:
-        """Return what the answers showed since the last time; those of live polls are not kept."""
+        """Return what answers have shown since the last call; those of live polls are not kept."""
         pages, self._pages_read = self._pages_read, []
         return pages
 
     def take_confirmed(self) -> pa.RecordBatch:
-        """Return the bars, in CONFIRMED_BARS, that a second answer gave since the last time."""
+        """Return the bars, in CONFIRMED_BARS, that KIS has given twice since the last call."""
         return self._second_answers.take_confirmed()
 
     def _newest_label(self, request: BarRequest) -> datetime | None:
@@ -149,11 +149,11 @@ class BarFetcher(PriceFetcher):
         return min(newest, session.label_of(request.until))
 
     def read(self, answer: Answer, session: Session) -> pl.DataFrame:
-        """Return the answer's bars in the columns of `schema`, newest first; keep the others."""
+        """Return the answer's bars in the columns of `schema`, newest first; reject other rows."""
         return self._stored_columns(self._split(answer, session).bars, session, answer)
 
     def _split(self, answer: Answer, session: Session, *, day_before: bool = False) -> SplitRows:
-        """Divide the answer's rows into bars and others, and keep the others."""
+        """Divide the answer's rows into bars and others, and keep the others as rejected."""
         rows = answer.rows("output2")
         ratio = self.max_price_ratio.get(type(parse(answer.symbol)))
         given = self._second_answers.given(answer.symbol, session)

@@ -1,7 +1,7 @@
 """What all sources of data have in common: a request in, one RecordBatch out.
 
-A new source is a class of `PriceFetcher` and a line in the registry. Rows that cannot be used are
-never lost: they are counted, and kept until `take_rejected` is called.
+A new source is a subclass of `PriceFetcher` and a line in the registry. Rows that cannot be used
+are never lost: they are counted, and kept until `take_rejected` is called.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from engine.schemas import CONFIRMED_BARS, REJECTED_ROWS
 class BarRequest:
     """Bars of one symbol in one session.
 
-    `until` is the last stamp wanted (None: the last minute that has ended). One page, unless
-    `since`, the first stamp wanted, or `whole_day` asks for more: of stocks the answers then go on
-    into the session before. `deadline` is when to give up. `day_volume` is what was traded on the
-    whole day: with bars that have it the pages end.
+    `until` is the last stamp wanted (None: the last minute that has ended). One page is asked for,
+    unless `since`, the first stamp wanted, or `whole_day` asks for more; with `whole_day` answers
+    about stocks go on into the session before. `deadline` (KST) is when to give up. `day_volume` is
+    what was traded on the whole day: no page follows once the bars have it.
     """
 
     symbol: str
@@ -57,14 +57,14 @@ class BarRequest:
         return self.until is None and self.first_wanted is None
 
 
-OUTSIDE = "outside of the session by KIS's clock"  # which is not ours
-Span = tuple[datetime, datetime]  # begin and end, both of it
+OUTSIDE_BY_KIS = "outside of the session by KIS's clock"
+Span = tuple[datetime, datetime]  # begin and end, both included
 
 
 class PriceFetcher(ABC):
     """A source of data: a request in, one RecordBatch out; rejected rows are kept aside.
 
-    `counts` says how many rows of the answers went where.
+    `counts` counts the rows of the answers: good ones, and rejected ones by reason.
     """
 
     schema: ClassVar[pa.Schema]
@@ -81,11 +81,11 @@ class PriceFetcher(ABC):
     def minute_by_kis(
         self, minute: datetime, span: Span | None, symbol: str, *answers: Answer
     ) -> datetime:
-        """Return which minute of KIS's clock it was in our `minute`: ours, unless it is wrong.
+        """Return our `minute` by KIS's clock: the same, unless our clock is wrong by minutes.
 
-        For rows that have no time of their own, after the answers that brought them. `span` has
-        begin and end of what they belong to. Raises KisUnreachable where that was not on by KIS's
-        clock; the answers are kept aside then, since nobody can ask for them again.
+        For rows that have no time of their own, once `answers` have brought them. `span` is when
+        what they belong to begins and ends. Raises KisUnreachable if the minute by KIS's clock is
+        outside of it; the answers are then kept as rejected, since they cannot be fetched again.
         """
         wrong = wrong_clock(self.client.ahead)
         if not wrong:
@@ -94,13 +94,13 @@ class PriceFetcher(ABC):
         if span and span[0] <= by_kis <= span[1]:
             return by_kis
         for answer in answers:
-            self._keep_undated(symbol, answer, answer.body, OUTSIDE)
+            self._keep_undated(symbol, answer, answer.body, OUTSIDE_BY_KIS)
         raise KisUnreachable(f"{wrong}: at {by_kis:%H:%M} by KIS's there was nothing to store")
 
     def _keep_undated(
         self, symbol: str, answer: Answer, said: Mapping[str, Any], reason: str
     ) -> None:
-        """Keep what an answer said aside, with both clocks: which minute it is of is doubtful."""
+        """Keep as rejected what an answer said, with both clocks: its minute is doubtful."""
         now = self.client.clock.now()
         clocks = {
             "our_clock": now.isoformat(sep=" ", timespec="seconds"),
@@ -111,9 +111,9 @@ class PriceFetcher(ABC):
         self._reject(codec.rejected_rows(marked, [{**clocks, "said": said}], source))
 
     def take_rejected(self) -> pa.RecordBatch:
-        """Return the rows rejected since the last time, in REJECTED_ROWS.
+        """Return the rows rejected since the last call, in REJECTED_ROWS.
 
-        Polls overlap, so the same row comes again and again; the store counts it.
+        Polls overlap, so the same row comes again and again; the store keeps it once and counts.
         """
         if not self._rejected:
             return pa.RecordBatch.from_pylist([], schema=REJECTED_ROWS)
@@ -122,11 +122,11 @@ class PriceFetcher(ABC):
         return rejected
 
     def take_confirmed(self) -> pa.RecordBatch:
-        """Return the odd bars that KIS gave twice since the last time, in CONFIRMED_BARS."""
+        """Return the odd bars that KIS has given twice since the last call, in CONFIRMED_BARS."""
         return pa.RecordBatch.from_pylist([], schema=CONFIRMED_BARS)
 
     def _reject(self, batch: pa.RecordBatch) -> None:
-        """Count rejected rows and keep them; KIS's words may repeat what must not be shown."""
+        """Count rejected rows and keep them, with secrets masked: KIS's words may repeat some."""
         self.counts.update(batch["reason"].to_pylist())
         masked = batch["raw"]
         for secret in self.client.secrets():

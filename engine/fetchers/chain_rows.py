@@ -30,11 +30,12 @@ _NUMBERS = {
     "rho": "rho",
     "theoretical_price": "hts_thpr",
 }
-# The official sample of the board has an ask of 0.01, no bid, seln_rsqn 1710 and shnu_rsqn 0.
+# In the official sample of the board, an option with an ask of 0.01 and no bid has seln_rsqn 1710
+# and shnu_rsqn 0, and acml_tr_pbmn 85 after 34 contracts at 0.01: that is in thousand KRW.
 _SIZES = {"bid_size": "shnu_rsqn", "ask_size": "seln_rsqn"}
-_TURNOVER, _THOUSANDS = "acml_tr_pbmn", 1000  # of 34 contracts at 0.01 it is 85 there
+_TURNOVER, _THOUSANDS = "acml_tr_pbmn", 1000
 _BOARD = {"strike": "acpr", "price": "optn_prpr", "bid": "optn_bidp", "ask": "optn_askp"}
-_QUOTE = {"price": "futs_prpr"}  # here KIS names the last price of an option so, too
+_QUOTE = {"price": "futs_prpr"}  # an option's, too, in spite of its name
 
 
 def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
@@ -44,7 +45,7 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
     """
     options = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at, _SIZES)
     return options.with_columns(
-        pl.lit(None, pl.Int64).alias("bought"),  # only the feed tells them
+        pl.lit(None, pl.Int64).alias("bought"),  # only the feed tells these two
         pl.lit(None, pl.Int64).alias("sold"),
         codec.first_reason(
             (pl.col("symbol").is_null(), "code cannot be read"),
@@ -55,7 +56,7 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
 
 
 def read_quotes(answers: list[Answer]) -> pl.DataFrame:
-    """Return single quotes of options, a row for each answer: no strike, bid, ask, sizes, class."""
+    """Return single quotes of options, a row for each answer, without strike, quotes and class."""
     records: list[Mapping[str, Any]] = [answer.record("output1") for answer in answers]
     options = _columns(records, {**_QUOTE, **_NUMBERS}, {}, None)
     return options.drop(codec.ROW).with_columns(

@@ -42,10 +42,10 @@ class DerivativeBarFetcher(BarFetcher):
         self._limits: dict[str, ShownLimits] = {}
 
     def _keep_state(self, answer: Answer, stamp: datetime) -> None:
-        """Keep a contract's state: the first of a minute, nearest to its end.
+        """Keep a contract's state at a minute's end: what the first answer after it says.
 
-        It has no time of its own. While our clock is off by minutes we cannot ask right after the
-        end of one of KIS's, so then it does not say how a minute ended: it is kept aside.
+        It has no time of its own. While our clock is off by minutes we cannot ask right after a
+        minute of KIS's has ended, so the state says nothing about its end and is kept as rejected.
         """
         symbol = answer.symbol
         if self._last_states.get(symbol) == stamp or not isinstance(parse(symbol), Contract):
@@ -64,11 +64,11 @@ class DerivativeBarFetcher(BarFetcher):
         self._states[symbol] = state
 
     def take_state(self, symbol: str) -> pa.RecordBatch | None:
-        """Return a contract's state, in FUTURES_STATE, that came since the last time, if any."""
+        """Return a contract's state (FUTURES_STATE) that has come since the last call, if any."""
         return self._states.pop(symbol, None)
 
     def take_limits(self, symbol: str) -> ShownLimits | None:
-        """Return the price limits of a contract that came since the last time, if any."""
+        """Return the price limits of a contract that have come since the last call, if any."""
         return self._limits.pop(symbol, None)
 
     def _question(self, request: BarRequest, newest: datetime, today: date) -> DerivativeMinutes:

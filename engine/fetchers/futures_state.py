@@ -1,4 +1,4 @@
-"""The state of a future: what KIS shows beside its bars, of the moment at which it is asked.
+"""The state of a future: what KIS shows beside its bars, at the moment at which it is asked.
 
 It costs no call: each poll for bars brings it (`output1` of FHKIF03020200).
 """

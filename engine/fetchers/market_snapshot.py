@@ -1,4 +1,4 @@
-"""The whole market at a moment: 30 stocks a call, a row each. Not bars, and never called so."""
+"""The whole market at a moment: 30 stocks a call, a row each. These are not bars."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _WHOLES = {
 
 
 def calls_of_snapshot(stocks: int) -> int:
-    """Return the calls of one round over so many stocks."""
+    """Return how many calls one round over so many stocks takes."""
     return math.ceil(stocks / SeveralStocks.stocks_per_call)
 
 
 @dataclass(frozen=True)
 class SnapshotRequest:
-    """At most 30 stocks as of a minute, which is that of the round over all stocks."""
+    """At most 30 stocks as of a minute (KST), that of the round over all stocks."""
 
     symbols: tuple[str, ...]
     minute: datetime
@@ -67,9 +67,9 @@ class SnapshotFetcher(PriceFetcher):
     schema: ClassVar[pa.Schema] = MARKET_SNAPSHOT
 
     async def fetch(self, request: SnapshotRequest) -> pa.RecordBatch:
-        """Return the stocks' rows; those without price or volume are kept aside. Raises KisError.
+        """Return the stocks' rows; reject those without price or volume. Raises KisError.
 
-        With a wrong clock the rows are of KIS's minute, not of ours.
+        If our clock is wrong, the rows are of KIS's minute, not of ours.
         """
         answer = await self.client.call(
             SeveralStocks(request.symbols),

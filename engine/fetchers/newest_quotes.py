@@ -4,8 +4,8 @@ A quote of the feed bears the exchange's time in whole seconds, the others the t
 receipt. So a quote of the feed counts as newer only if its time and its receipt both lie after the
 other's, and if the volume of the day agrees: that never falls. In doubt what REST gave stands.
 
-Who came to whose price (TOLD_BY_FEED) is a sum of the day that REST never tells. Where REST gives
-the same volume of the day, nothing was traded since the feed's quote, and its sums are REST's, too.
+TOLD_BY_FEED are sums of the day by who came to whose price, which REST never tells. Where REST has
+the same volume of the day, nothing was traded since the feed's quote, so its sums hold for REST's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.schemas import OPTION_CHAIN
 
 BOARD, SINGLE, FEED = "board", "single", "feed"  # `quote_source`
 
-# What a quote says; the rest of a row (strike, side, the vendor's ATM flag) is the option's own.
+# What a quote says; the other columns (strike, side, KIS's ATM flag) do not come with a quote.
 VALUES = (
     "price",
     "bid",
@@ -49,7 +49,7 @@ FEED_QUOTES = pl.Schema(
         *((name, _CHAIN[name]) for name in VALUES),
     ]
 )
-# A trade that is younger says as much as a call would: the price stands until the next one.
+# A younger trade says as much as a call would: the price stands until the next trade.
 FRESH = timedelta(seconds=15)
 # From the exchange's time to the receipt: beyond these, one clock is wrong or the feed hangs.
 _LEAST_DELAY, _MOST_DELAY = timedelta(seconds=-2), timedelta(seconds=30)
@@ -70,7 +70,7 @@ def usable_quotes(feed: pl.DataFrame) -> pl.DataFrame:
 
 
 def fresh_symbols(feed: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Return the symbols whose quote of the feed is so new that nobody need ask for another."""
+    """Return the symbols whose quote by the feed is so new that no call is needed."""
     return usable_quotes(feed).filter(pl.col("traded_at") > now - FRESH).select("symbol")
 
 
@@ -78,7 +78,7 @@ def with_newest(chain: pl.DataFrame, feed: pl.DataFrame) -> pl.DataFrame:
     """Return a chain in which each option has its newest quote; order and other columns stay.
 
     `chain` has VALUES, quoted_at and quote_source, NULL where an option has no quote; `feed` is
-    FEED_QUOTES. A quote goes over as a whole: values of different times would not fit together.
+    FEED_QUOTES. A quote is taken as a whole: values of different times would not fit together.
     """
     quotes = usable_quotes(feed).with_columns(
         quoted_at=pl.min_horizontal("traded_at", "received_at"), quote_source=pl.lit(FEED)

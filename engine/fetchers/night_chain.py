@@ -1,8 +1,8 @@
-"""The option chain of one maturity at night, when KIS refuses boards: every option by a call.
+"""The option chain of one maturity at night, when KIS refuses boards: a call for every option.
 
-20 strikes on both sides of the money are 82 options, so 82 calls and one for the future. At 5 calls
-a second two chains take 34 seconds of each minute; where the pace does not hold them, those
-nearest to the market and with the oldest quotes are asked for first, and the others keep theirs.
+ATM and 20 strikes on each side are 82 options, so 82 calls and one for the future. At 5 calls a
+second two chains take 34 seconds of each minute. If the pace does not suffice, options near the
+market and those with old quotes are asked for first, and the others keep the quotes they have.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUOTES_A_MINUTE = 2 * (2 * REACH + 1)
 class NightChainFetcher(OptionChainFetcher):
     """Snapshots of a night in OPTION_CHAIN, by single quotes (FHMIF10000000: EU, the future CM).
 
-    They have no bid and ask: so has the market at night, as far as KIS tells.
+    They have no bid and ask: KIS shows none at night.
     """
 
     quote_market: ClassVar[str] = "EU"

@@ -3,12 +3,12 @@
 KIS's board shows the 100 highest strikes of each side (docs/kis.md#option-board). A monthly has
 over 300, so the strikes around the market are often not on it: those are quoted one by one, as many
 a minute as the budget allows, the nearest to the market most often. Options that the feed has just
-quoted need no such call. `quoted_at` of a row is when it was quoted, `quote_source` where.
+quoted need no such call. `quoted_at` of a row is when it was quoted, `quote_source` by what.
 
-All others that are listed are asked for once, when there is time (`count_others`). Of them a
-snapshot has what the day has counted by then (COUNTED: volume, turnover, open interest) and no
-price: a sum over a chain would jump each time the market comes nearer to a strike if it counted
-only those that are quoted.
+All other listed options are asked for once, when there is time (`count_others`). For these a
+snapshot has the sums of the day as they were then (COUNTED: volume, turnover, open interest) and no
+price: if a sum over a chain had only the quoted options, it would jump each time the market comes
+nearer to a strike.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _RETRIES = 2  # of a call whose answer has no content
 _LONG_AGO = datetime(1970, 1, 1)
 _MASTER_RETRY = timedelta(minutes=1)
 _QUOTES = 60  # a minute and chain, at most
-_AGAIN = 2  # others a minute that are counted again: 400 of them take three hours
-_AT_ONCE = 10  # calls for others
+_AGAIN = 2  # other options a minute that are counted again: 400 of them take three hours
+_AT_ONCE = 10  # calls for other options
 CALLS_A_MINUTE = _QUOTES + 2  # of a chain at most: with the board and the price of the underlying
 
 
@@ -85,7 +85,7 @@ class ChainRequest:
 class Underlying:
     """The price of the future or the index, index points, and its source (future:CODE, index).
 
-    `index` is the price of the index itself, where KIS tells it; `answer` is what told them.
+    `index` is the price of the index itself, where KIS tells it; `answer` is where they are from.
     """
 
     price: float | None
@@ -117,8 +117,8 @@ class OptionChainFetcher(PriceFetcher):
     async def fetch(self, request: ChainRequest) -> pa.RecordBatch:
         """Return the snapshot; a listed strike near the market without a quote has null values.
 
-        Raises KisError if there is no board, or no session by KIS's clock. Without the underlying's
-        price, or a single quote, the rest is returned.
+        If the underlying's price or a single quote is missing, the rest is returned. Raises
+        KisError if there is no board, or no session by KIS's clock.
         """
         board_answer, underlying = await asyncio.gather(
             self._fetch_board(request), self._fetch_underlying(request)
@@ -148,11 +148,11 @@ class OptionChainFetcher(PriceFetcher):
         self._others.recall(underlying_symbol, stored)
 
     async def count_others(self, request: ChainRequest) -> None:
-        """Ask what the day has counted of listed options that the snapshot does not quote.
+        """Ask for the sums of the day of listed options that the snapshot does not quote.
 
-        After `fetch`, as long as the deadline is away: first those that nobody has asked for today,
-        the nearest to the market before the others, then a few that were asked for long ago. Ends
-        with the first call that fails.
+        To be called after `fetch`. Until shortly before the deadline it asks for options not asked
+        for today, those near the market first, and if there are none for a few that were asked for
+        longest ago. Ends after a call that fails.
         """
         symbols = self._others.to_ask(request.underlying_symbol, _AGAIN)
         for first in range(0, len(symbols), _AT_ONCE):
@@ -168,8 +168,9 @@ class OptionChainFetcher(PriceFetcher):
     async def count_before_open(self, request: ChainRequest) -> None:
         """Ask for the open interest of listed options before the first snapshot of a day.
 
-        So that this has them already. KIS tells the volume of the day before at that time: only
-        open interest is kept. Without board or price the first snapshots have fewer options.
+        The first snapshot then has it already. Before the open KIS still tells the volume of the
+        day before, so only open interest is kept. If there is no board or no price of the
+        underlying, nothing is asked and the first snapshots have fewer options.
         """
         try:
             answer, _ = await asyncio.gather(
@@ -205,7 +206,7 @@ class OptionChainFetcher(PriceFetcher):
             return None
 
     def _minute_of(self, request: ChainRequest, *answers: Answer | None) -> datetime:
-        """Return the minute of the snapshot that the answers are of. Raises KisUnreachable."""
+        """Return the minute of the snapshot by KIS's clock. Raises KisUnreachable."""
         symbol = request.underlying_symbol
         session = parse(symbol).session(_session_day(request))
         span = (session.opens, session.last_stamp) if session else None
@@ -250,7 +251,7 @@ class OptionChainFetcher(PriceFetcher):
         return Underlying(price, source, index, top)
 
     def _note_forward(self, request: ChainRequest, price: float, delivery: date) -> None:
-        """Remember where the money is: a price for delivery on a day, carried to the expiry."""
+        """Remember where ATM is: a price for delivery on a day, carried to the options' expiry."""
         own_expiry = last_day(option_series(request.series).name, request.maturity)
         self._last_forward[request.underlying_symbol] = carried(price, delivery, own_expiry)
 
@@ -280,9 +281,9 @@ class OptionChainFetcher(PriceFetcher):
         return options_like(master, board["symbol"])
 
     async def _fetch_quotes(self, request: ChainRequest, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Return the last quotes of the options wanted, after asking for those most in need.
+        """Return the last quotes of the options wanted, after asking for those most in need of one.
 
-        What the feed has just quoted is not in need.
+        Options that the feed has just quoted are not asked for.
         """
         now = self.client.clock.now()
         key = request.underlying_symbol
@@ -297,7 +298,7 @@ class OptionChainFetcher(PriceFetcher):
         return self._quotes[key]
 
     async def _fetch_quote(self, request: ChainRequest, symbol: str) -> Answer | None:
-        """Return the quote; None if KIS has none: then the last one before is used."""
+        """Return the quote; None if KIS gives none, so that the quote before stays in use."""
         try:
             answer = await self._ask(
                 DerivativeQuote(symbol, self.quote_market), request, has_price, _TO_SPARE
@@ -315,7 +316,7 @@ class OptionChainFetcher(PriceFetcher):
         enough: Callable[[Answer], bool],
         to_spare: timedelta = timedelta(0),
     ) -> Answer:
-        """Ask, and ask again if the answer is good but empty, as KIS's answers sometimes are."""
+        """Ask; ask again if a good answer is not `enough`: KIS's are empty at times."""
         deadline = request.deadline and request.deadline - to_spare
         for _ in range(1 + _RETRIES):
             answer = await self.client.call(

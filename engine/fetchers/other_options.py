@@ -1,6 +1,6 @@
-"""Options of a chain that its snapshots do not quote: what the day has counted of them.
+"""Options of a chain that its snapshots do not quote: their sums of the day.
 
-Which are quoted changes with the market. What is summed over a chain must not change with that, so
+Which options are quoted changes with the market. Sums over a chain must not change with that, so
 all others are asked for once, and an option that is no longer near the market keeps what it had.
 """
 
@@ -26,18 +26,18 @@ _LISTED = pl.Schema({"symbol": pl.String(), "strike": pl.Float64(), "distance": 
 
 
 class OtherOptions:
-    """Remembers, by chain, which options are listed beyond the quoted ones, and their counts."""
+    """Remembers, by chain, which options are listed beside the quoted ones, and their COUNTED."""
 
     def __init__(self) -> None:
         self._listed: dict[str, pl.DataFrame] = {}
         self._told: dict[str, pl.DataFrame] = {}
 
     def note_listed(self, key: str, others: pl.DataFrame) -> None:
-        """Take which options the snapshot does not quote: symbol, strike, distance from ATM."""
+        """Take the options that the snapshot does not quote: symbol, strike, distance from ATM."""
         self._listed[key] = others.select(pl.col(n).cast(kind) for n, kind in _LISTED.items())
 
     def note(self, key: str, quotes: pl.DataFrame) -> None:
-        """Take quotes (symbol, COUNTED, quoted_at), the newest there are."""
+        """Take quotes (symbol, COUNTED, quoted_at), which are newer than those taken before."""
         told = quotes.select("symbol", *COUNTED, told_at="quoted_at")
         known = self._told.get(key, _TOLD.to_frame())
         nothing = pl.col("open_interest").is_null()  # asked for, and KIS did not tell
@@ -45,14 +45,14 @@ class OtherOptions:
         self._told[key] = both.unique("symbol", keep="first")
 
     def recall(self, key: str, stored: pl.DataFrame) -> None:
-        """Take what a stored snapshot (OPTION_CHAIN) of the day has; what is known stays."""
+        """Take what a stored snapshot (OPTION_CHAIN) of the day has and is not known yet."""
         when = pl.coalesce("quoted_at", "timestamp").alias("told_at")
         told = stored.select("symbol", *COUNTED, when).drop_nulls("open_interest")
         known = self._told.get(key, _TOLD.to_frame())
         self._told[key] = pl.concat([known, told]).unique("symbol", keep="first")
 
     def forget_volumes(self, key: str) -> None:
-        """Forget what was traded: that was the session before."""
+        """Forget volume and turnover: they are those of the session before."""
         if (told := self._told.get(key)) is not None:
             nothing = (pl.lit(None, told.schema[n]).alias(n) for n in ("volume", "turnover"))
             self._told[key] = told.with_columns(nothing)
@@ -60,7 +60,7 @@ class OtherOptions:
     def counted(self, key: str, session: date, quoted: pl.DataFrame) -> pl.DataFrame:
         """Return symbol, strike and COUNTED of listed options that are not `quoted`.
 
-        Without those that nobody has asked for in this session, and those that nobody holds.
+        Without those that were not asked for in this session, and those without open interest.
         """
         listed, told = self._listed.get(key), self._told.get(key)
         if listed is None or told is None:
@@ -75,9 +75,9 @@ class OtherOptions:
         )
 
     def to_ask(self, key: str, again: int) -> list[str]:
-        """Return the symbols to ask for: those not told yet, the nearest first.
+        """Return the symbols to ask for: those not asked for yet, the nearest to ATM first.
 
-        If all were, the `again` that were told longest ago.
+        If there are none, the `again` of which KIS told longest ago.
         """
         listed = self._listed.get(key, _LISTED.to_frame())
         told = self._told.get(key, _TOLD.to_frame()).select("symbol", "told_at")

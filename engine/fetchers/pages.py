@@ -1,4 +1,4 @@
-"""What one answer showed of a session, beside its bars: what decides about the minutes it lacks.
+"""What one answer showed of a session beside its bars, as evidence about the minutes it lacks.
 
 `engine.history.evidence` says what a page proves; this module only reads it off the answer.
 """
@@ -22,9 +22,9 @@ from engine.market.symbols import Contract, Night, Option, parse
 class Turnover(NamedTuple):
     """What a row says about money, in KIS's unit (docs/kis.md#turnover).
 
-    `so_far` is the session's turnover up to the end of the bar; `least` and `most` are what the bar
-    alone may have (its volume at its low and at its high), `one` is one share or contract at its
-    low.
+    `so_far` is the session's turnover up to the end of the bar; `least` and `most` bound that of
+    the bar alone (its volume at its low and at its high); `one` is that of one share or contract at
+    its low.
     """
 
     so_far: float
@@ -39,9 +39,10 @@ class Page:
 
     `as_of` is KIS's time, as far as it is known. `stamps` are those of the answer's bars,
     ascending; `turnovers` are what their rows say about money, where that can be read. `refused`
-    are minutes whose row cannot be a bar, with the reason; `odd` those whose row waits for a second
-    answer. `readable` is false if a row might belong to any minute. `is_full`: it has as many rows
-    as an answer can have. `goes_back`: it has rows of the session before.
+    are stamps of minutes whose row cannot be a bar, with the reason; `odd` those of minutes whose
+    row waits for a second answer. `readable` is false if a row might belong to any minute.
+    `is_full`: it has as many rows as an answer can have. `goes_back`: it has rows of the session
+    before.
     """
 
     newest: datetime
@@ -72,7 +73,7 @@ def turnover_unit(symbol: str) -> float:
 def read_page(
     answer: Answer, split: SplitRows, session: Session, newest: datetime, rows_per_call: int
 ) -> Page:
-    """Return what an answer showed, whose rows were divided into bars and others."""
+    """Return what an answer showed; `split` are its rows, divided into bars and others."""
     rows, lost = _others(split, session) if split.rejected.height else ([], 0)
     return Page(
         newest=newest,
@@ -107,9 +108,9 @@ def _turnovers(bars: pl.DataFrame, session: Session, unit: float) -> dict[dateti
 
 
 def _others(split: SplitRows, session: Session) -> tuple[list[tuple[datetime, str]], int]:
-    """Return stamp and reason of the rejected rows that tell their minute, and count the rest.
+    """Return stamp and reason of rejected rows that tell their minute, and the number of others.
 
-    Minutes of which the answer has a bar as well are left out.
+    Minutes of which the answer also has a bar are left out.
     """
     harmful = split.rejected.filter(~_is_harmless())
     stamped = harmful.filter(_is_of_a_minute(session))
@@ -120,7 +121,7 @@ def _others(split: SplitRows, session: Session) -> tuple[list[tuple[datetime, st
 
 
 def _is_of_a_minute(session: Session) -> pl.Expr:
-    """Say which rows tell their minute, so that they are about no other."""
+    """Say which rows tell a minute of the session, so that they are about no other."""
     known = pl.col("same_day") & session.is_label(pl.col("label"))
     return known.fill_null(value=False)
 

@@ -1,4 +1,4 @@
-"""Since when a price has stood: told by consecutive snapshots, since KIS does not say it."""
+"""Since when a price has stood: consecutive snapshots tell it, since KIS does not."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PriceAges:
     def with_price_since(self, key: str, chain: pl.DataFrame) -> pl.DataFrame:
         """Return a snapshot (OPTION_CHAIN so far) with `price_since`; remember it under `key`.
 
-        That is the timestamp of the first snapshot of the day from which on price and volume have
-        been the same: the price is at least as old. NULL where there is no price.
+        That is the timestamp of the first snapshot of the session from which on price and volume
+        have been the same: the price is at least as old. NULL where there is no price.
         """
         seen = self._seen.get(key)
         if seen is None:
@@ -41,10 +41,10 @@ class PriceAges:
         return aged.drop(f"{name}_seen" for name in _COMPARED)
 
     def recall(self, key: str, stored: pl.DataFrame) -> None:
-        """Learn from a stored snapshot (OPTION_CHAIN) what an earlier run of the day has seen.
+        """Take from a stored snapshot (OPTION_CHAIN) what an earlier run of the day has seen.
 
-        A price that stands as it did then is as old as it was then; what this run has seen
-        otherwise stays.
+        A price that is still the same stands since then; what this run has seen to differ stays as
+        it is.
         """
         known = stored.select("symbol", *_COMPARED, "price_since").drop_nulls("price")
         seen = self._seen.get(key, known.clear())

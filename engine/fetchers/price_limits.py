@@ -1,8 +1,8 @@
-"""How far a future may trade from the close before, as KIS shows it.
+"""How far a future may trade from its previous close, as KIS shows it.
 
-The answer about bars has the day's limits (`futs_mxpr`, `futs_llam`); whether they follow when the
+Answers about bars have the day's limits (`futs_mxpr`, `futs_llam`); whether these follow when the
 exchange widens them is not known. The single quote has fields of its own for the wider ones
-(`crbr_aply_…`, docs/kis.md#price-limits), so it is asked for once the day has come to a limit.
+(`crbr_aply_…`, docs/kis.md#price-limits), so it is asked for when a limit has been reached.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from datetime import datetime
 from engine.kis import codec
 from engine.kis.answer import Answer
 
-FIRST_STEP, LAST_STEP = 8, 20  # per cent
+FIRST_STEP, LAST_STEP = 8, 20  # per cent of the previous close
 
 
 @dataclass(frozen=True)
 class ShownLimits:
-    """What an answer says: `step` is the limit's distance from the close before, whole per cent.
+    """The limits in an answer: `step` is their distance from the previous close, whole per cent.
 
-    `is_reached`: the day's high or low has come to the limit.
+    `is_reached`: the day's high or low has come to a limit.
     """
 
     symbol: str
@@ -31,7 +31,7 @@ class ShownLimits:
 
 
 def read_limits(answer: Answer, symbol: str) -> ShownLimits | None:
-    """Return the limits of `output1`, the wider ones where it has them; None if it has none.
+    """Return the limits in `output1`, the widened ones where it has them; None if it has none.
 
     Limits are rounded inwards to the tick, so their distance is that of the nearest whole per cent.
     """

@@ -1,8 +1,8 @@
 """Rows that stand wholly apart from the others of their answer, until KIS gives them again.
 
 KIS has been seen to give bars far from the market that it never gave again, and on a wild day a
-true one may look the same. Which it is, a second answer says: what has the same values in two
-answers is a bar. A row of the minute that is not odd takes back what was said before.
+true bar may look like that. A second answer decides: a row with the same values in two answers is a
+bar. If a later answer has a row for the minute that is not odd, the odd one is forgotten.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SecondAnswers:
         self._told: set[tuple[str, tuple[Any, ...]]] = set()
 
     def given(self, symbol: str, session: Session) -> pl.DataFrame | None:
-        """Return the odd rows (VALUES) that answers about the session had so far; None: none."""
+        """Return the odd rows (VALUES) of answers about the session so far; None without any."""
         day, rows = self._given.get(symbol, (None, None))
         return rows if day == session.date else None
 
@@ -42,7 +42,7 @@ class SecondAnswers:
         return symbol in self._awaited
 
     def note(self, answer: Answer, session: Session, split: SplitRows) -> None:
-        """Remember the odd rows of an answer, forget those that it takes back."""
+        """Remember the odd rows of an answer; forget those for whose minute it has a better row."""
         symbol = answer.symbol
         if split.waiting.is_empty():
             self._awaited.discard(symbol)
@@ -60,7 +60,7 @@ class SecondAnswers:
         self._given[symbol] = (session.date, rows)
 
     def _keep(self, confirmed: pl.DataFrame, answer: Answer, session: Session) -> None:
-        """Keep the bars for `take_confirmed`, each once, and say that they are believed."""
+        """Keep the bars for `take_confirmed`, each once, and log that they are stored."""
         rows = [
             row
             for row in confirmed.select(VALUES).iter_rows()
@@ -88,7 +88,7 @@ class SecondAnswers:
         self._confirmed.append(conform(bars, CONFIRMED_BARS))
 
     def take_confirmed(self) -> pa.RecordBatch:
-        """Return the bars, in CONFIRMED_BARS, that were given again since the last time."""
+        """Return the bars, in CONFIRMED_BARS, that have been given again since the last call."""
         if not self._confirmed:
             return pa.RecordBatch.from_pylist([], schema=CONFIRMED_BARS)
         confirmed = pa.concat_batches(self._confirmed)

@@ -20,7 +20,7 @@ from engine.market.symbols import Stock, VenueStock, parse
 from engine.schemas import STOCK_BARS, VENUE_BARS
 
 TIMEFRAME = "1m"
-# KRX's daily price limit since 2015, of yesterday's close (docs/kis.md#price-limits).
+# KRX's daily price limit since 2015, a share of the previous close (docs/kis.md#price-limits).
 PRICE_LIMIT = 0.30
 _LIMIT_TO_LIMIT = (1 + PRICE_LIMIT) / (1 - PRICE_LIMIT)
 
@@ -53,7 +53,7 @@ class StockBarFetcher(BarFetcher):
 
 
 class VenueBarFetcher(StockBarFetcher):
-    """Bars of a stock at another venue than KRX's regular session, in VENUE_BARS; calls alike."""
+    """Bars of a stock outside KRX's regular session, in VENUE_BARS; the calls are the same."""
 
     schema: ClassVar[pa.Schema] = VENUE_BARS
     max_price_ratio: ClassVar[Mapping[type, float]] = {VenueStock: _LIMIT_TO_LIMIT}
@@ -65,6 +65,6 @@ class VenueBarFetcher(StockBarFetcher):
 
 
 def _asked_as(symbol: str) -> tuple[str, str]:
-    """Return venue and code under which KIS is asked about a symbol."""
+    """Return market (FID_COND_MRKT_DIV_CODE) and code with which KIS is asked about a symbol."""
     found = parse(symbol)
     return (found.venue.code, found.stock) if isinstance(found, VenueStock) else ("J", symbol)

@@ -15,7 +15,7 @@ from engine.market.products import option_series
 
 
 def hedging_future(series: str, maturity: str) -> tuple[str, date]:
-    """Return the code and last day of the first future to expire with or after an option."""
+    """Return the code and last day of the first future that expires with an option or after it."""
     found = option_series(series)
     last = last_day(found.name, maturity)
     months = maturities(found.future.months, beyond=True)
@@ -24,10 +24,10 @@ def hedging_future(series: str, maturity: str) -> tuple[str, date]:
 
 
 def carried(price: float, delivery: date, expiry: date) -> float:
-    """Return a price for delivery on one day (of the index: today) as one for delivery at expiry.
+    """Return a price for delivery on one day (for the index: today) as one for delivery at expiry.
 
-    So the quarterly future says where the options of another month have their money: without that
-    it is two to three strikes off. Whole days, since it only chooses what is asked for.
+    The price of the quarterly future is two to three strikes off ATM of another month's options;
+    carried to their expiry it is not. Whole days suffice: it only decides what is asked for.
     """
     return price * math.exp(RATE * (expiry - delivery).days / 365)
 
@@ -35,7 +35,7 @@ def carried(price: float, delivery: date, expiry: date) -> float:
 def with_distance(listed: pl.DataFrame, forward: float) -> pl.DataFrame:
     """Add `distance` to listed options (symbol, strike): how many strikes they are from ATM.
 
-    ATM is that of the matrices: see `strikes_above_atm`.
+    ATM is the same as in the matrices: see `strikes_above_atm`.
     """
     return (
         listed.with_columns(forward=pl.lit(forward))
@@ -47,7 +47,7 @@ def with_distance(listed: pl.DataFrame, forward: float) -> pl.DataFrame:
 def most_in_need(
     wanted: pl.DataFrame, quoted: pl.DataFrame, now: datetime, count: int
 ) -> list[str]:
-    """Return the symbols to quote now: those with the oldest quotes, and those near the market."""
+    """Return the symbols to quote now: the older its quote and the nearer ATM, the sooner."""
     age = (pl.lit(now) - pl.col("quoted_at")).dt.total_seconds().fill_null(10**9)
     return (
         wanted.join(quoted.select("symbol", "quoted_at"), on="symbol", how="left")

@@ -1,7 +1,7 @@
 """What KIS tells only once, asked for each minute: a request in, the rows of one table out.
 
 Each stream is a class: the call, and the columns of its answer. What a row lacks is null; a row
-that says nothing, or not when it is, is rejected and kept aside like that of a bar.
+without readable values or without its time is rejected and kept, as with bars.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from engine.market.sessions import Session
 from engine.market.told_once import ToldOnce
 from engine.schemas import INDEX_BARS, INVESTOR_FLOWS, PROGRAMME_TRADES, conform
 
-UNREADABLE = "unreadable value"
-NO_TIME = "unreadable time"
-# KIS's beginning of a field, our name. Those from securities to pension together are institution.
+# KIS's prefix of fields → our name. `institution` is those from securities to pension together.
 INVESTORS = {
     "frgn": "foreign",
     "prsn": "individual",
@@ -69,7 +67,7 @@ _SIDES = {"seln": "sold", "shnu": "bought", "ntby": "net"}
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """A stream's rows as of a minute: `stamp` is that of a row that has no time of its own."""
+    """A stream's rows as of a minute; a row without a time of its own gets `stamp` (KST)."""
 
     symbol: ToldOnce
     session: Session
@@ -79,10 +77,9 @@ class StreamRequest:
 
 
 class StreamFetcher(PriceFetcher):
-    """A source of rows that KIS tells only once. One call, all rows of the answer.
+    """A source of rows that KIS tells only once: one call, all rows of the answer.
 
-    `own_times`: the rows say which minute they are of; else it is the one in which they are asked
-    for.
+    `own_times`: the rows tell their minute; otherwise it is the one in which they are asked for.
     """
 
     own_times: ClassVar[bool] = False
@@ -93,7 +90,7 @@ class StreamFetcher(PriceFetcher):
 
     @abstractmethod
     def read(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return the answer's rows in the columns of `schema`; keep the unusable ones aside."""
+        """Return the answer's rows in the columns of `schema`; reject the unusable ones."""
 
     async def fetch(self, request: StreamRequest) -> pa.RecordBatch:
         """Return the rows that KIS gives; empty if it has none. Raises KisError."""
@@ -115,7 +112,7 @@ class StreamFetcher(PriceFetcher):
         return conform(rows, self.schema)
 
     def _split(self, rows: list[Any], answer: Answer, marked: pl.DataFrame) -> pl.DataFrame:
-        """Return the good rows of `marked`, which has REASON and ROW; keep the others."""
+        """Return the good rows of `marked`, which has REASON and ROW; reject the others."""
         bad = marked.filter(pl.col(codec.REASON).is_not_null())
         if bad.height:
             source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
@@ -148,7 +145,7 @@ class FlowsFetcher(StreamFetcher):
 def _flow_fields(kind: str, rows: list[Any]) -> list[str]:
     """Return KIS's fields of a kind: sold, bought, net quantity, then amounts.
 
-    The net quantity ends in qty or vol, one way or the other by kind.
+    The field of the net quantity ends in qty for some kinds and in vol for others.
     """
     named = [f"{kind}_ntby_qty", f"{kind}_ntby_vol"]
     known = rows[0] if rows and isinstance(rows[0], Mapping) else {}
@@ -164,13 +161,15 @@ def _flows_of(kind: str, given: pl.DataFrame, rows: list[Any]) -> pl.DataFrame:
         codec.ROW,
         pl.lit(INVESTORS[kind]).alias("investor"),
         *(codec.whole(field).alias(name) for name, field in fields.items()),
-    ).with_columns(codec.first_reason((pl.any_horizontal(pl.col(names).is_null()), UNREADABLE)))
+    ).with_columns(
+        codec.first_reason((pl.any_horizontal(pl.col(names).is_null()), codec.UNREADABLE))
+    )
 
 
 class ProgrammeFetcher(StreamFetcher):
     """Programme trading of the last half hour in PROGRAMME_TRADES (FHPPG04600101).
 
-    It has no volumes: those of the feed stay where they are stored.
+    It has no volumes; those that the feed has told stay stored.
     """
 
     schema: ClassVar[pa.Schema] = PROGRAMME_TRADES
@@ -199,8 +198,8 @@ class ProgrammeFetcher(StreamFetcher):
             pl.lit(answer.tr_id).alias("source"),
         ).with_columns(
             codec.first_reason(
-                (pl.col("timestamp").is_null(), NO_TIME),
-                (pl.any_horizontal(pl.col(list(sums)).is_null()), UNREADABLE),
+                (pl.col("timestamp").is_null(), codec.NO_TIME),
+                (pl.any_horizontal(pl.col(list(sums)).is_null()), codec.UNREADABLE),
             )
         )
         good = self._split(rows, answer, read)
@@ -222,10 +221,10 @@ class IndexFetcher(StreamFetcher):
         return IndexMinutes(INDEX_CODES.get(subject, subject))
 
     def read(self, answer: Answer, request: StreamRequest) -> pl.DataFrame:
-        """Return the finished bars of the session, and those of the one before that are there.
+        """Return the finished bars of the session, and those of the session before in the answer.
 
-        In the morning most of an answer is the end of the session before: what a collector missed
-        that ended early.
+        In the morning most of an answer is the end of the session before, which a collector that
+        ended early has missed.
         """
         rows = _records(answer, "output2")
         prices = dict(zip(PRICES, ("oprc", "hgpr", "lwpr", "prpr"), strict=True))
@@ -243,8 +242,8 @@ class IndexFetcher(StreamFetcher):
         )
         marked = read.with_columns(
             codec.first_reason(
-                (pl.any_horizontal(pl.col("date", "label").is_null()), NO_TIME),
-                (pl.any_horizontal(pl.col(PRICES).is_null()), UNREADABLE),
+                (pl.any_horizontal(pl.col("date", "label").is_null()), codec.NO_TIME),
+                (pl.any_horizontal(pl.col(PRICES).is_null()), codec.UNREADABLE),
             )
         )
         good = self._split(rows, answer, marked)
@@ -257,7 +256,7 @@ class IndexFetcher(StreamFetcher):
 
 
 def _of_session(bars: pl.DataFrame, session: Session) -> pl.DataFrame:
-    """Return those of index bars that a session has, with their stamps."""
+    """Return the index bars of one session, with their stamps."""
     return (
         bars.filter(pl.col("date") == session.date)
         .with_columns(session.stamp_of_label(pl.col("label")).alias("timestamp"))

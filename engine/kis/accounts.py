@@ -1,4 +1,4 @@
-"""The app keys of a client: of each its token, its budget and whether KIS takes it at present."""
+"""The app keys of a client: for each its token, its budget and whether KIS takes it at present."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.settings import AppKey
 log = logging.getLogger(__name__)
 
 _KEY_RETRY = timedelta(minutes=10)  # a refused key is tried again: it may have been renewed
-_REJECTIONS = 5  # of tokens in a row, and no token of the key is of use
+_REJECTIONS = 5  # of tokens in a row, after which the key counts as useless
 
 
 @dataclass
@@ -26,14 +26,14 @@ class KeyAccount:
     """One app key: its token and its budget."""
 
     key: AppKey
-    stem: Path  # of the names of its files
+    stem: Path  # which the names of its files begin with
     tokens: TokenKeeper
     pace: Pace
     queue: int = 0  # calls that wait for a token or their turn
     refused: KisKeyRefused | None = None  # why KIS did not accept this key, …
     refused_at: datetime | None = None  # … and when it was last tried
     rejections: int = 0  # of its tokens by KIS, since the last answer
-    own_paces: dict[str, Pace] = field(default_factory=dict)  # by path, beside the key's own
+    own_paces: dict[str, Pace] = field(default_factory=dict)  # of single paths, beside `pace`
 
     @property
     def trouble(self) -> str | None:
@@ -56,7 +56,7 @@ class KeyAccount:
         self.refused_at = now
 
     def own_pace(self, request: Request, clock: Clock) -> Pace:
-        """Return the pace that KIS holds this path to, opened at its first use."""
+        """Return the pace that KIS advises for this path, opened at its first use."""
         if request.path not in self.own_paces:
             path = self.stem.with_name(f"{self.stem.name}-{request.tr_id}.pace")
             self.own_paces[request.path] = Pace(path, request.own_pace or 1.0, clock)
@@ -70,9 +70,9 @@ class KeyAccount:
 
 
 def pick_account(accounts: Sequence[KeyAccount], now: datetime) -> KeyAccount:
-    """Choose the key with the shortest queue: that spreads any mix of symbols evenly.
+    """Return the key with the shortest queue: that spreads any mix of symbols evenly.
 
-    Raises KisKeyRefused, with what KIS says of the first, if it takes none of them.
+    Raises KisKeyRefused if KIS takes none of them, with what it said about the first.
     """
     usable = [account for account in accounts if account.is_usable(now)]
     if not usable:

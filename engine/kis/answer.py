@@ -1,4 +1,4 @@
-"""KIS's envelope: whether an answer is fine, before its rows are read."""
+"""KIS's envelope: whether an answer is a success, before its rows are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from engine.kis.transport import Reply
 from engine.text import visible
 
 PACE = "EGW00201"
-_MOST_ROWS = 2_000  # in one list; the most that is documented are 120
+_MOST_ROWS = 2_000  # in one list; the most that is documented is 120
 GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
 _KINDS: dict[str, type[KisError]] = {
     PACE: KisPaceExceeded,
@@ -32,19 +32,20 @@ _KINDS: dict[str, type[KisError]] = {
     **dict.fromkeys(GATEWAY, KisUnreachable),
 }
 
-# A token that died at KIS's maintenance has been refused with other codes and in such words.
-_ACCESS_CODES = ("EGW", "OPSP")  # the gateway's own; those of the query itself are others
+# A token that KIS's maintenance made invalid has been refused with other codes, in such words.
+_ACCESS_CODES = ("EGW", "OPSP")  # of the gateway; refusals of the query itself have others
 _ACCESS_WORDS = re.compile(r"token|토큰|등록되지 않은|권한|인증|unauthori[sz]ed", re.IGNORECASE)
-_MAINTENANCE = "점검"  # over HTTP 5xx it is what it says, and passes by itself
+_MAINTENANCE = "점검"  # with HTTP status 5xx it is what it says, and passes by itself
 _ACCESS_STATUS = (401, 403)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A body with KIS's code for success.
+    """A body with KIS's code for success. All times are KST.
 
-    `as_of`: the request's time; the answer holds everything up to then, and perhaps more.
-    `clocks_agree`: KIS's clock and ours do, so that the answer may settle a missing minute.
+    `as_of` is the time of the request, by the clock that is behind, ours or KIS's: the answer holds
+    everything up to then, and perhaps more. `clocks_agree`: the two clocks agree, so that the
+    answer may settle a missing minute.
     """
 
     tr_id: str
@@ -60,7 +61,7 @@ class Answer:
         return found if isinstance(found, list) else []
 
     def has_rows(self, name: str) -> bool:
-        """Say whether there is a list under a name, be it empty: only then are its rows known."""
+        """Say whether there is a list under a name, even an empty one; else nothing is known."""
         return isinstance(self.body.get(name), list)
 
     def record(self, name: str) -> Mapping[str, Any]:
@@ -70,7 +71,7 @@ class Answer:
 
 
 def without_secrets(secrets: Iterable[str], text: str, most: int = 250) -> str:
-    """Return KIS's words as one line that can be printed, our secrets masked, cut to `most`."""
+    """Return KIS's words as one printable line, our secrets masked, cut to `most` characters."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     text = visible(text)
@@ -101,14 +102,13 @@ def read_body(reply: Reply) -> dict[str, Any]:
 def _refusal(body: Mapping[str, Any], status: int) -> KisError:
     code = str(body.get("msg_cd") or body.get("error_code") or "")
     text = str(body.get("msg1") or body.get("error_description") or "no reason given").strip()
-    message = (
-        f"KIS refused: {text} (HTTP {status})"  # not cut yet: a key cut in half would not be masked
-    )
+    # Not cut yet: half a key would not be masked.
+    message = f"KIS refused: {text} (HTTP {status})"
     return _kind(code, text, status, known="rt_cd" in body)(message, msg_cd=code or None)
 
 
 def _kind(code: str, text: str, status: int, *, known: bool) -> type[KisError]:
-    """Return the error for a refusal; `known` is whether it has the form of KIS's answers."""
+    """Return the error for a refusal; `known` says whether it has the form of KIS's answers."""
     if code in _KINDS:
         return _KINDS[code]
     if _ACCESS_WORDS.search(text):

@@ -1,14 +1,14 @@
 """KIS's access token: one for all processes of this user, asked for at most once a minute.
 
-The token lives in a file that only its owner can read, next to a lock. KIS issues one a minute per
-app key and answers EGW00133 to faster requests, so the time of the last request is written to the
-file *before* the request goes out: whatever its outcome, no other process asks too soon.
+The token is kept in a file that only its owner can read, next to a lock. KIS issues one a minute
+for each app key and answers EGW00133 to faster requests, so the time of the last request is written
+to the file *before* the request goes out: whatever its outcome, no other process asks too soon.
 
 KIS returns the same token, with its original expiry, for six hours. Only the absolute time
 `access_token_token_expired` says how long it lives; `expires_in` does not (docs/kis.md#token).
 
-Neither an answer nor the file is trusted: a token that cannot be sent as a header is never used nor
-kept, and an expiry that cannot be believed is replaced by a short one.
+Neither an answer nor the file is trusted: a token that cannot be sent as a header is neither used
+nor kept, and an expiry that cannot be right is replaced by one in six hours.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 PATH = "/oauth2/tokenP"
 _BETWEEN_REQUESTS = timedelta(seconds=61)  # KIS's minute, and a second for the network
 _RENEW_BEFORE = timedelta(hours=1)
-SAME_TOKEN = timedelta(hours=6)  # until then KIS returns the same one
+SAME_TOKEN = timedelta(hours=6)  # for so long after its issue KIS returns the same one
 _LONGEST_LIFE = timedelta(hours=24)
 _RETRY_AFTER = 5.0  # seconds, where the request cannot have reached KIS
 _ONE_A_MINUTE = "EGW00133"
@@ -109,13 +109,11 @@ class TokenKeeper:
         self._known = _TokenFile()
         self._tokens_seen: set[str] = set()
         self._renewal: asyncio.Task[Token] | None = None
-        self._rejected_at: datetime | None = (
-            None  # when the last token that KIS rejected was issued
-        )
-        self._failures = 0  # requests in a row that gave none, …
+        self._rejected_issue: datetime | None = None  # when the last rejected token was issued
+        self._failures = 0  # requests in a row that gave no token, …
         self._failing_since = clock.now()  # … the time of the first, …
         self._why: KisUnreachable | None = None  # … and why the last gave none
-        self._hopeless = asyncio.Event()  # two such requests: only the patient go on waiting
+        self._hopeless = asyncio.Event()  # set after two of them: only the patient go on waiting
 
     @property
     def trouble(self) -> str | None:
@@ -131,16 +129,16 @@ class TokenKeeper:
         return (
             token is not None
             and token.expires_at > self._clock.now()
-            and token.issued_at != self._rejected_at
+            and token.issued_at != self._rejected_issue
         )
 
     async def valid_token(self, *, patient: bool = True) -> Token:
-        """Return a token that is not about to expire.
+        """Return a token that has not expired.
 
-        In its last hour the old one stays in use while the new one is fetched. Raises
-        KisKeyRefused if KIS does not know the app key. Otherwise the patient wait as long as it
-        takes, and set a deadline of their own; the others get KisUnreachable once two requests in a
-        row, a minute apart, gave none.
+        In its last hour it stays in use while a new one is fetched. A patient caller waits as long
+        as it takes, and sets a deadline of its own. Raises KisKeyRefused if KIS does not know the
+        app key; for callers that are not patient, KisUnreachable once two requests in a row, a
+        minute apart, gave no token.
         """
         now = self._clock.now()
         token = self._known.token
@@ -153,14 +151,14 @@ class TokenKeeper:
         return token
 
     async def replace(self, rejected: Token, *, patient: bool = True) -> Token:
-        """Return a token issued after the one that KIS rejected; many tasks get the same one.
+        """Return another token than the one that KIS rejected; all tasks that ask get the same one.
 
         Waits and raises as `valid_token` does.
         """
         current = self._known.token
         if current is not None and current.issued_at != rejected.issued_at:
             return current
-        self._rejected_at = rejected.issued_at
+        self._rejected_issue = rejected.issued_at
         return await self._await_renewal(rejected, patient=patient)
 
     def secrets(self) -> list[str]:
@@ -195,7 +193,7 @@ class TokenKeeper:
         return self._renewal
 
     async def _renew(self, old: Token | None) -> Token:
-        """Get a token newer than `old`: from the file if another process was quicker, or KIS."""
+        """Return another token than `old`: from KIS, or the file if another process was quicker."""
         while True:
             async with self._locked():
                 known = self._load()
@@ -218,7 +216,7 @@ class TokenKeeper:
         self._hopeless.clear()
 
     def _note_failure(self, error: KisUnreachable) -> None:
-        """Remember the failure; say it at once, and again after longer and longer pauses."""
+        """Remember the failure; log it at once, and again after longer and longer pauses."""
         self._failures += 1
         self._why = error
         if self._failures == 1:
@@ -233,9 +231,8 @@ class TokenKeeper:
         if known.requested_at is None:
             return 0.0
         wait = known.requested_at - self._clock.now() + _BETWEEN_REQUESTS
-        return min(
-            max(wait, timedelta(0)), _BETWEEN_REQUESTS
-        ).total_seconds()  # bounded: the clock may be set
+        # Bounded: the clock may have been set back.
+        return min(max(wait, timedelta(0)), _BETWEEN_REQUESTS).total_seconds()
 
     async def _request_token(self, known: _TokenFile) -> Token:
         now = self._clock.now()
@@ -262,10 +259,10 @@ class TokenKeeper:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        """Hold the lock between processes; waits for it on the clock.
+        """Hold the lock between processes, waiting for it by the clock.
 
-        Where the folder takes no lock (it is full, or can only be read) none is held: KIS refuses a
-        second request within a minute by itself.
+        Where no lock can be made (the disk is full, or the folder is read-only) none is held: KIS
+        itself refuses a second request within a minute.
         """
         while True:
             try:
@@ -316,16 +313,17 @@ def _written_at(known: _TokenFile) -> tuple[datetime, datetime]:
 
 
 def _is_newer(token: Token | None, old: Token | None, now: datetime) -> bool:
+    """Say whether a token can be used in place of the old one."""
     if token is None or token.expires_at <= now:
         return False
-    # Not compared in time: the clock may have been set back since the old one was issued.
+    # Not compared by time: the clock may have been set back since the old one was issued.
     return old is None or token.issued_at != old.issued_at
 
 
 def _read_answer(reply: Reply, secrets: Iterable[str]) -> dict[str, Any]:
-    """Return the answer to a token request, which holds a token that can be used.
+    """Return the body of an answer that holds a usable token.
 
-    Raises KisKeyRefused or KisUnreachable.
+    Raises KisKeyRefused or KisUnreachable for any other answer.
     """
     try:
         found = orjson.loads(reply.body)
@@ -359,10 +357,10 @@ def _check_token(given: object) -> None:
 
 
 def _expiry(given: object, now: datetime) -> datetime:
-    """Return until when a token counts as good, whatever KIS wrote.
+    """Return until when a token counts as good (KST), whatever KIS wrote.
 
-    A time that cannot be read, or that is past, is not believed: the token is used for six hours,
-    and KIS says by itself if it dies sooner. No token lives longer than a day.
+    A time that cannot be read or is past is not believed: the token is used for six hours, and KIS
+    rejects it if it becomes invalid sooner. No token lives longer than a day.
     """
     if isinstance(given, str) and re.fullmatch(r"[0-9]{14}", given):
         given = f"{given[:8]}T{given[8:]}"

@@ -1,4 +1,4 @@
-"""The circuit breaker: while KIS is down, single calls probe it instead of all of them trying."""
+"""The circuit breaker: while KIS is down, one call at a time probes it and the others wait."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BETWEEN_PROBES = Backoff(first=1.0, longest=15.0)
 
 
 class Circuit:
-    """Opens when KIS is down for all symbols; while open, calls wait and single ones probe."""
+    """Opens when calls for several symbols get no answer; then one call at a time probes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class Circuit:
         self._probe_free = False
 
     async def admit(self) -> bool:
-        """Wait while KIS is down. True: this call probes. False: KIS is back, take a turn again."""
+        """Wait while KIS is down. True: this call is the probe. False: KIS is back."""
         while self.open:
             if self._probe_free:
                 self._probe_free = False
@@ -50,7 +50,7 @@ class Circuit:
         return False
 
     def hand_back(self) -> None:
-        """Let another call probe, after the usual wait: this one was not made."""
+        """Let another call probe, after the usual wait, since this one was not made."""
         if self.open:
             self._start_timer()
 

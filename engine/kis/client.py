@@ -1,8 +1,8 @@
 """The client: a typed request in, a successful answer out, or one KisError.
 
-What may pass is tried again until the call's deadline: no answer, a refused pace, a rejected token.
-Not with stamina, whose waits are the event loop's: here every wait goes through the clock, so that
-a simulated storm takes no real time.
+Failures that may pass are tried again until the call's deadline: no answer, a refused pace, a
+rejected token. stamina is not used for that, since it waits by the event loop: here every wait goes
+through the clock, so that a simulated storm takes no real time.
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ _BETWEEN_TRIES = Backoff(first=0.5, longest=8.0, jitter=0.5)
 
 
 class KisClient:
-    """Talks to KIS under the budgets of its app keys. Use from one event loop; close when done.
+    """Talks to KIS within the budgets of its app keys. Use from one event loop; close when done.
 
-    `folder` holds tokens, paces and their locks; all processes of this user must share it. Each
-    simulation needs a new folder, since its address is new each time. `chance` is for the jitter
-    of the waits between tries: seeded, a simulated day repeats exactly. `transport` is for tests.
+    `folder` holds tokens, paces and their locks; all processes of this user must share it. A
+    simulation needs a new folder, since its address is new each time. `chance` is for the jitter of
+    waits between tries: with a seed, a simulated day repeats exactly. `transport` is for tests.
+    Raises InputError if the settings have no app key.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class KisClient:
 
     @property
     def ahead(self) -> timedelta:
-        """By how much this machine's clock is ahead of KIS's, as far as its answers tell."""
+        """How far this machine's clock is ahead of KIS's, as far as answers tell."""
         return self._skew.ahead
 
     @property
@@ -107,9 +108,9 @@ class KisClient:
 
     @property
     def trouble(self) -> str | None:
-        """Say why nothing can be asked for: no app key has a token that KIS takes; else None.
+        """Why no call can succeed: no app key has a token that KIS takes. None if one may.
 
-        Keys that KIS refuses are not meant: calls raise KisKeyRefused.
+        App keys that KIS refuses do not count here: for these calls raise KisKeyRefused.
         """
         troubles = [account.trouble for account in self._accounts if not account.refused]
         return troubles[0] if troubles and all(troubles) else None
@@ -132,12 +133,12 @@ class KisClient:
         deadline: datetime | None = None,
         minute: datetime | None = None,
     ) -> Answer:
-        """Return KIS's answer, trying until `deadline` (without one: five times).
+        """Return KIS's answer, trying until `deadline` (KST; without one: five times).
 
-        `minute` is the minute that the call is for, named in errors. Raises KisKeyRefused if KIS
-        accepts no app key, KisRefused for other refusals that another try would get again;
-        KisUnreachable, KisPaceExceeded or KisTokenRejected when time is up. Every error carries
-        tr_id, msg_cd, symbol and minute.
+        `minute` is the minute that the call is for; errors name it. Raises KisKeyRefused if KIS
+        takes no app key, KisAccessRefused or KisRefused for refusals that another try would not
+        change; KisUnreachable, KisPaceExceeded or KisTokenRejected when time is up. Every error
+        has tr_id, msg_cd, symbol and minute.
         """
         attempt = _Attempt()
         try:
@@ -165,14 +166,17 @@ class KisClient:
         )
 
     async def download(self, url: str) -> bytes:
-        """Return a public file of KIS, such as the master file; no turn. Raises KisUnreachable."""
+        """Return a public file of KIS, such as the master file. Raises KisUnreachable.
+
+        It needs no token and counts for no pace.
+        """
         reply = await self._transport.send("GET", url)
         if reply.status != 200:
             raise KisUnreachable(f"KIS's file server answered HTTP {reply.status} for {url}")
         return reply.body
 
     def stream_connections(self, trading: Trading) -> list[StreamConnection]:
-        """Return a connection to the WebSocket for each app key, not started; its user closes it.
+        """Return a WebSocket connection for each app key, not started; the caller closes them.
 
         `trading` says whether a registration must have data at a moment.
         """
@@ -267,7 +271,7 @@ class KisClient:
     async def _wait_turn(
         self, account: KeyAccount, request: Request, priority: Priority, attempt: _Attempt
     ) -> bool:
-        """Wait for the paces and, while KIS is down, for its return. True: this call probes it."""
+        """Wait for the paces and, while KIS is down, for its return. True if this call probes."""
         if request.own_pace:
             own = account.own_pace(request, self.clock)
             await own.wait_turn(priority, attempt.failures)
@@ -321,7 +325,7 @@ class KisClient:
         )
 
     def secrets(self) -> list[str]:
-        """Return what must never be shown, of all keys: KIS's words might repeat any of it."""
+        """Return what must never be shown, of all app keys: KIS's words might repeat any of it."""
         held = (secret for account in self._accounts for secret in account.tokens.secrets())
         return [secret for secret in held if secret]
 
@@ -346,5 +350,5 @@ class _Attempt:
         self.last = error
 
     def error(self) -> KisError:
-        """Return why the last try failed; if none has ended, what the first still waited for."""
+        """Return why the last try failed; if none has ended, what the call was waiting for."""
         return self.last or KisUnreachable(f"time was up while waiting for {self.waits_for}")

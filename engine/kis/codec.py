@@ -1,9 +1,9 @@
 """KIS's JSON rows to columns. No input raises an error here, and nothing unreadable becomes zero.
 
-Every value KIS sends is text. The rows become a frame of text columns in one step; numbers are
+Every value that KIS sends is text. The rows become a frame of text columns in one step; numbers are
 read by expressions that accept exactly what KIS writes as a number and give null for the rest:
-"", "-", "nan", "1e5", "1_000", full-width digits. A row that lacks what it must have is rejected,
-with the reason and the row as KIS sent it.
+"", "-", "nan", "1e5", "1_000", full-width digits. A row that lacks a value that it must have is
+rejected, with the reason and the row as KIS sent it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from engine.text import visible_json
 
 ROW = "row"  # the index of a row in the answer
 REASON = "reason"
+UNREADABLE, NO_TIME = "unreadable value", "unreadable time"  # reasons of several sources
 
 # A price or volume never has more digits, and more could be too many for the type.
 _DIGITS = "[0-9]{1,17}"
@@ -73,7 +74,7 @@ def day(field: str) -> pl.Expr:
 
 
 def label(field: str, began: date) -> pl.Expr:
-    """Read a column of labels (HHMMSS) as moments of the session that began on the date.
+    """Read a column of labels (HHMMSS) as moments (KST) of the session that began on the date.
 
     Hours go on past midnight: 250000 is one o'clock of the next day. Null if unreadable.
     """

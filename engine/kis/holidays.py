@@ -51,8 +51,8 @@ async def opening_days(client: KisClient, start: date, until: date) -> dict[date
 async def learn_opening_days(client: KisClient, path: Path) -> bool:
     """Ask KIS about the coming days, once a day; the calendar follows its answers from now on.
 
-    That today is closed, against the built-in calendar, is asked again each time until it is
-    certain (`believe_closed`, `believe_open`): one wrong answer would cost a day.
+    While KIS calls today closed and the built-in calendar does not, each call asks again, until it
+    is certain (`believe_closed`, `believe_open`): one wrong answer would cost a day.
 
     The answers are kept in `path`, for a start when KIS cannot be reached; the file beside it says
     when KIS was last asked. Returns whether it was asked now. Raises KisError.
@@ -75,18 +75,18 @@ def asked_on(path: Path) -> date | None:
 
 
 def says_closed(path: Path, day: date) -> bool:
-    """Say whether KIS's last answer has a day as closed on which the exchange usually trades."""
+    """Say whether KIS's last answer calls a day closed that the built-in calendar does not."""
     return _read_file(path).get(day) is False and is_usual_trading_day(day)
 
 
 def believe_closed(path: Path, day: date) -> None:
-    """Take for certain that the day is closed: nothing was traded on it."""
+    """Take it for certain that the day is closed: KIS has no bars of it."""
     _write_day(path.with_suffix(".closed"), day)
     load_kis_days(path)
 
 
 def believe_open(path: Path, day: date) -> None:
-    """Correct KIS's answer about a day: bars of it have come."""
+    """Correct KIS's answer about a day: it has given bars of it."""
     store_kis_days(path, {day: True})
     load_kis_days(path)
 
@@ -102,10 +102,10 @@ def store_kis_days(path: Path, days: Mapping[date, bool]) -> None:
 
 
 def load_kis_days(path: Path, *, doubted: date | None = None) -> list[date]:
-    """Have the calendar know the days in the file; return those on which it knew otherwise.
+    """Have the calendar follow the file; return the days on which the built-in one differs.
 
-    A file that is missing or cannot be read teaches nothing, nor does it about a `doubted` day that
-    it has as closed, unless that is certain.
+    A file that is missing or cannot be read changes nothing. That a `doubted` day is closed is not
+    believed unless it is certain.
     """
     known = _read_file(path)
     if doubted and known.get(doubted) is False and not _is_certain(path, doubted):

@@ -1,8 +1,8 @@
 """The master file of index futures and options: which codes and strikes are listed.
 
-A zip with one text file, cp949, a line per instrument, nine fields between `|`: product kind,
-short code, standard code, Korean name, ATM class, strike, month class, code and name of the
-underlying (KIS's own header file for fo_idx_code_mts.mst; docs/kis.md#master-file).
+It is a zip with one text file in cp949, a line for each instrument, with nine fields separated by
+`|`: product kind, short code, standard code, Korean name, ATM class, strike, month class, code and
+name of the underlying (KIS's own header file for fo_idx_code_mts.mst; docs/kis.md#master-file).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def parse_master(packed: bytes) -> pl.DataFrame:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Return the one file in a zip of KIS. Raises KisUnreachable if there is not just one."""
+    """Return the one file in a zip of KIS's. Raises KisUnreachable if that cannot be done."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             (member,) = archive.infolist()
@@ -65,10 +65,8 @@ def unpack(packed: bytes) -> bytes:
                 raise KisUnreachable("the master file is packed in a way that KIS does not use")
             if member.file_size > _LARGEST:
                 raise KisUnreachable("the master file is far too large to be true")
-            with archive.open(
-                member
-            ) as file:  # the size in its header may be wrong: read no further
-                return file.read(_LARGEST)
+            with archive.open(member) as file:
+                return file.read(_LARGEST)  # no further: the size in its header may be wrong
     except _UNREADABLE_ZIP as error:
         raise KisUnreachable(f"the master file is not a zip of one text file: {error}") from None
 
@@ -82,7 +80,7 @@ def options_of(master: pl.DataFrame, series: OptionSeries, maturity: str) -> pl.
 def options_like(master: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:
     """Return symbol and strike of all listed options of the same series and maturity as `codes`.
 
-    The codes on the board tell which ones to look for, weekly ones too.
+    With the codes on a board that finds the rest of its chain, of weeklies, too.
     """
     wanted = codes.to_frame("symbol").select(product_and_maturity(pl.col("symbol")).unique())
     return master.filter(

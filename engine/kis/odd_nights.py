@@ -1,8 +1,8 @@
 """Nights that the calendar does not expect: asked for once, and kept if KIS has bars of them.
 
-No night was held so far on the eve of some holidays. That is a belief, and it must not decide what
-is collected: on such an evening KIS is asked, and what it gives counts. The nights of which it gave
-bars are kept in a file, for whoever validates or fills them later.
+On the eve of some holidays no night has been held so far. That it stays so is a belief, which must
+not decide what is collected: on such an evening KIS is asked, and what it gives counts. The nights
+of which it gave bars are kept in a file, for later validation and backfill.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ NIGHTS_FILE = "odd_nights.json"  # in the folder of tokens and paces
 
 
 def load_odd_nights(path: Path, *, doubted: date | None = None) -> None:
-    """Expect the nights in the file.
+    """Expect the nights in the file; a file that is missing or cannot be read has none.
 
-    With a `doubted` day also its night and the one before, which may be on, if the calendar does
-    not: a collector is about to ask KIS for them. A file that is missing or cannot be read teaches
-    nothing.
+    With a `doubted` day, about whose night a collector will ask KIS, that night and the one before,
+    which may still be on, are expected, too, if the calendar expects none.
     """
     asked = [doubted - timedelta(days=1), doubted] if doubted else []
     unlikely = (day for day in asked if is_trading_day(day) and why_unlikely_night(day))
@@ -49,7 +48,7 @@ def believe_held(path: Path, night: date) -> None:
 
 
 def believe_not_held(night: date) -> None:
-    """Expect a night no more that was only asked for."""
+    """No longer expect a night that KIS was only asked about."""
     expect_nights(expected_nights() - {night})
 
 

@@ -6,8 +6,8 @@ Turns are never reserved ahead, so a live caller never waits behind a queue of b
 process callers wait in order of priority; between processes live callers leave a mark in the file,
 and backfill lets them go first.
 
-The interval grows at once when KIS refuses (EGW00201) and shrinks slowly, call by call, to the
-ceiling of the settings: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+The interval grows at once when KIS refuses (EGW00201), and shrinks slowly with calls that it takes,
+to that of the settings: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ class Priority(IntEnum):
     LIVE = 1  # bars
     CHAINS = 2
     FLOWS = 3
-    OTHERS = 4  # the rest of what is told once
-    SNAPSHOT = 5  # the whole market each minute, roughly
+    OTHERS = 4  # the rest: of what is told once, of option chains, widened price limits
+    SNAPSHOT = 5  # the whole market, about once a minute
     BACKFILL = 6
 
 
 @dataclass
 class _State:
-    """What the processes share; times in microseconds of the clock since 1970."""
+    """What the processes share; times in microseconds of the clock (KST) since 1970."""
 
-    free_at: int = 0  # the next call may go out
-    interval: int = 0  # between two calls; 0: the ceiling of the settings
+    free_at: int = 0  # when the next call may go out
+    interval: int = 0  # between two calls; 0: that of the settings
     live_until: int = 0  # until then backfill lets live callers go first
-    slowed_at: int = 0  # the last refusal that counted
+    slowed_at: int = 0  # when the last refusal came that counted
     clean: int = 0  # calls without a refusal since the interval last changed
 
 
 class Pace:
-    """One budget of calls, kept in the file `path`. Close it when done."""
+    """One budget of calls, `per_second` at most, kept in the file `path`. Close it when done."""
 
     def __init__(self, path: Path, per_second: float, clock: Clock) -> None:
         self._clock = clock
@@ -89,10 +89,10 @@ class Pace:
         return _SECOND / max(self._read().interval, self._fastest)
 
     async def wait_turn(self, priority: Priority, failures: int = 0) -> None:
-        """Return when the caller may call.
+        """Wait until the caller may call. Raises KisUnreachable if the file cannot be used.
 
-        Fewer `failures` go first, so that a second try of one symbol delays no other's first one;
-        `FIRST_IN_LINE` goes before all others of its priority.
+        Within a priority, callers with fewer `failures` go first, so that a second try for one
+        symbol delays no first try; `FIRST_IN_LINE` goes before all of them.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, failures, next(self._order), future))
@@ -116,7 +116,7 @@ class Pace:
         self._log_pace(state.interval)
 
     def postpone(self) -> None:
-        """Count the interval from now: the call whose turn it was goes out only now."""
+        """Let the interval begin now: the call whose turn it was goes out only now."""
         with self._locked():
             state = self._read()
             state.free_at = self._now() + max(state.interval, self._fastest)
@@ -172,8 +172,8 @@ class Pace:
         if free_for_us > now:
             self._write(state)
             return free_for_us - now
-        # A turn taken a little late does not delay the next, or the pace would never be reached;
-        # after idle time it does, or the idle time would be saved up for a burst.
+        # A turn that is taken a little late does not delay the next, or the pace would never be
+        # reached; one taken after idle time does, or the idle time would be saved up for a burst.
         on_time = now - state.free_at <= interval // 4
         state.free_at = (state.free_at if on_time else now) + interval
         state.live_until = state.free_at + _LIVE_GRACE if self._another_live_waits() else 0

@@ -1,8 +1,9 @@
 """Whether this machine's clock agrees with KIS's.
 
-With a clock that is ahead, a minute that is still running at KIS would count as finished. KIS dates
-its answers to the second, so the answer itself says how late it can be. Where the clocks differ by
-minutes, one of them is wrong: such an answer settles no missing minute (`engine.history.evidence`).
+If our clock is ahead, a minute that is still running at KIS would count as finished. KIS dates its
+answers to the second, so an answer itself tells what time it can be. Where the clocks differ by
+more than a minute, one of them is wrong: such an answer settles no missing minute
+(`engine.history.evidence`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ log = logging.getLogger(__name__)
 _WORTH_A_LINE = timedelta(seconds=3)
 AGREE = timedelta(minutes=1)  # beyond that, an answer proves nothing about a missing minute
 _SECOND = timedelta(seconds=1)
-_A_CLOCK = timedelta(days=1)  # beyond that the date is not the time of the answer
-_NO_CLOCK = timedelta(days=366)  # beyond that the date is nobody's time
+_A_CLOCK = timedelta(days=1)  # beyond that, the date is not taken for the time of the answer
+_NO_CLOCK = timedelta(days=366)  # beyond that, the date is not taken for a time at all
 
 
 class Skew:
-    """Watches the difference of the clocks; logs when its kind changes.
+    """Watches how far our clock is from KIS's; logs when that becomes large, small or none.
 
-    `tells_time`: whether the server dates its answers, as KIS does and a simulator need not.
+    `tells_time`: whether the server's dates are the real time, as KIS's are, not a simulator's.
     """
 
     def __init__(self, *, tells_time: bool = True) -> None:
@@ -33,7 +34,7 @@ class Skew:
 
     @property
     def ahead(self) -> timedelta:
-        """By how much this machine's clock is ahead of KIS's; zero while that is not known."""
+        """How far this machine's clock is ahead of KIS's; zero while that is not known."""
         if self._bounds is None:
             return timedelta()
         least, most = self._bounds
@@ -42,8 +43,8 @@ class Skew:
     def note(self, sent_at: datetime, received_at: datetime, dated: datetime | None) -> None:
         """Learn from an answer: it was dated after it was asked for and before it came.
 
-        KIS writes whole seconds, cut off. Many answers together tell more than one; where one
-        contradicts those before it, a clock was set.
+        KIS writes whole seconds, cut off. Many answers together narrow the difference down; an
+        answer that contradicts those before it means that a clock was set.
         """
         if not self._tells_time or dated is None:
             return
@@ -55,7 +56,7 @@ class Skew:
         self._bounds = least, most
 
     def as_of(self, sent_at: datetime, dated: datetime | None) -> datetime:
-        """Return up to when minutes of an answer count as finished: the earlier of both clocks."""
+        """Return up to when minutes of an answer count as finished: the earlier of both times."""
         if dated is None or abs(sent_at - dated) > _A_CLOCK:
             return sent_at
         return min(sent_at, dated)
@@ -74,7 +75,7 @@ class Skew:
             return
         before, self._kind = self._kind, kind
         side = _side(ahead)
-        self.trouble = _said(ahead) if kind in ("large", "small") else None
+        self.trouble = _difference_text(ahead) if kind in ("large", "small") else None
         if kind == "no date":
             log.warning(
                 "⚠️ KIS's answers bear no date: no missing minute is settled until they do again"
@@ -97,11 +98,11 @@ class Skew:
 
 
 def wrong_clock(ahead: timedelta) -> str | None:
-    """Say how far our clock is from KIS's if a row that it dates belongs to another minute."""
-    return _said(ahead) if AGREE < abs(ahead) < _NO_CLOCK else None
+    """Say how far our clock is from KIS's, if it may give rows another minute; else None."""
+    return _difference_text(ahead) if AGREE < abs(ahead) < _NO_CLOCK else None
 
 
-def _said(ahead: timedelta) -> str:
+def _difference_text(ahead: timedelta) -> str:
     return f"this machine's clock is {_rounded(abs(ahead))} {_side(ahead)} KIS's"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 MARKETS = ("KOSPI", "KOSDAQ")
 CODE_BYTES, STANDARD_BYTES = 9, 12
-NAME_BYTES = 40  # as KIS fills it up; what is read is whatever stands before the tail
+NAME_BYTES = 40  # as KIS pads it; a reader takes whatever is between head and tail
 
 _SECTORS = "group:2 size:1 sector_large:4 sector_medium:4 sector_small:4"
 _TRADING = (

@@ -1,7 +1,8 @@
 """The master files of shares, kospi_code.mst and kosdaq_code.mst: what is listed, and its name.
 
-Zips of one text file each, cp949, a line of fixed width for each share, fund or note. Everything
-but the Korean name is ASCII, so lines are cut as bytes (docs/kis.md#stock-master-files).
+Each is a zip of one text file in cp949, with a line of fields of fixed width for each share, fund
+or note. Everything but the Korean name is ASCII, and widths are in bytes
+(docs/kis.md#stock-master-files).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from engine.kis.master import unpack
 from engine.kis.stock_layout import CODE_BYTES, LAYOUTS, MEMBERSHIP, STANDARD_BYTES, StockLayout
 from engine.text import visible
 
-# Kinds by KIS's group of securities; what is not here is other. Shares are common or preferred.
+# Our kind by KIS's group of securities; any other group is `other`. Shares are common or preferred.
 KINDS = {
     "EF": "ETF",
     "FE": "ETF",
@@ -33,13 +34,13 @@ KINDS = {
     "SR": "rights",
 }
 _CODES = ("sector_large", "sector_medium", "sector_small")
-_FLAGS = ("halted", "liquidating", "managed")  # Y or N, and so in the table
+_FLAGS = ("halted", "liquidating", "managed")  # Y or N; columns of the table, too
 _BYTES = "latin-1"  # a letter for each byte, and back
 
 
 @dataclass(frozen=True)
 class StockMaster:
-    """What a file lists, by symbol; and its lines that could not be read, each as it stands."""
+    """What a file lists, by symbol; and its lines that do not have the layout, as they are."""
 
     listings: pl.DataFrame
     odd: list[str]
@@ -48,9 +49,9 @@ class StockMaster:
 def parse_stock_master(packed: bytes, market: str) -> StockMaster:
     """Read the master file of KOSPI or KOSDAQ.
 
-    `listings` has the columns of `stock_listings` that the file knows. A line that does not fit is
-    in `odd`. Raises KisUnreachable if the file cannot be read, or most of its lines do not fit: it
-    has another layout then, and nothing of it can be trusted.
+    `listings` has the columns of `stock_listings` that the file tells. A line that does not have
+    the layout is in `odd`. Raises KisUnreachable if the file cannot be read, or if half of its
+    lines or more do not have the layout: then KIS has changed it, and nothing can be trusted.
     """
     layout = LAYOUTS[market]
     wanted = [*_CODES, *_FLAGS, "group", "spac", "listed_from", "preferred", MEMBERSHIP[market][0]]
@@ -90,7 +91,7 @@ def _tail(layout: StockLayout, wanted: list[str]) -> list[pl.Expr]:
 
 
 def _fits() -> pl.Expr:
-    """Say whether a line has in each place what the layout puts there."""
+    """Say whether a line has at each place what belongs there by the layout."""
     matches = {
         "symbol": r"^[0-9A-Z]{6,9}$",
         "standard_code": r"^[A-Z]{2}[0-9A-Z]{10}$",
@@ -135,5 +136,5 @@ def _text(name: str) -> pl.Expr:
 
 
 def _korean(text: str) -> str:
-    """Return bytes that were kept as letters as the Korean text that they are."""
+    """Return the Korean text of bytes that were kept as letters (_BYTES)."""
     return visible(text.encode(_BYTES).decode("cp949", errors="replace").strip())

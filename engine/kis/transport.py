@@ -1,4 +1,4 @@
-"""HTTP to KIS: one request, one reply; every way of not getting one becomes KisUnreachable.
+"""HTTP to KIS: one request, one reply; whatever prevents a reply becomes KisUnreachable.
 
 httpx over aiohttp's transport: httpx's own costs 1-2 ms of CPU a request, this 0.4 ms. The time
 limit is the clock's and not httpx's: on a virtual clock a request takes no time until the simulator
@@ -45,7 +45,8 @@ _HEADERS = {
 class Reply:
     """What came back: the body is read whatever the status, because KIS gives its reason there.
 
-    `dated` is the server's own time (KST, whole seconds); None from a simulator.
+    `dated` is the server's own time (KST, whole seconds); None without a readable one, and from a
+    server whose clock is not real (`Transport.tells_time`).
     """
 
     status: int
@@ -56,8 +57,8 @@ class Reply:
 class Transport:
     """A pool of connections to one address. Close it when done.
 
-    `tells_time`: whether the server's clock shows the real time; by default that of an https
-    address does, a simulator's (http) does not.
+    `tells_time`: whether the server's clock shows the real time; by default so at an https address
+    and not at http, a simulator's. `timeout` is in seconds of the clock.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class Transport:
         is_real = urlsplit(base_url).scheme == "https"
         self.tells_time = is_real if tells_time is None else tells_time
         self.certificate_trouble: str | None = None  # of the last request
-        # No client around it: cookies, redirects and logins, which KIS does not have, cost as much
-        # as the request. No limits of its own either: the clock bounds each request, see above.
+        # No httpx client around it: cookies, redirects and logins, which KIS does not use, cost as
+        # much as the request. No time limits of its own either: the clock bounds each request.
         self._http = _build_transport(base_url)
         self._base_url = base_url
         # The same few hundred requests all day; building an address takes 0.2 ms.
@@ -87,7 +88,8 @@ class Transport:
     ) -> Reply:
         """Send one request and read the whole reply.
 
-        Raises KisUnreachable without a reply: no connection, cut off, or not within the limit.
+        Raises KisUnreachable without a whole reply: no connection, cut off, too large, packed
+        otherwise than asked for, or not within the time limit.
         """
         key = uuid4().hex
         request = httpx.Request(
@@ -110,7 +112,7 @@ class Transport:
                 host = urlsplit(str(request.url)).hostname
                 self.certificate_trouble = _about_certificate(host, refusal)
                 raise KisUnreachable(self.certificate_trouble) from None
-            # Neither chained nor quoted: such errors may hold the request, which holds the keys.
+            # Neither chained nor quoted: such an error may hold the request, and that the keys.
             kind = type(error.__cause__ or error).__name__
             raise KisUnreachable(f"the connection to KIS failed: {kind}") from None
         self.certificate_trouble = None
@@ -155,9 +157,10 @@ def read_date(text: str) -> datetime | None:
 
 
 async def _read_body(response: httpx.Response) -> bytes:
-    """Read the body, unpacked, up to a size that no answer of KIS has.
+    """Return the body, unpacked. Raises KisUnreachable beyond a size that no answer of KIS has.
 
-    httpx unpacks all that a chunk holds, and as often as the head says: 306 bytes become 4 GB.
+    httpx itself would unpack whatever a chunk holds, as often as the header says: 306 bytes can
+    become 4 GB.
     """
     packed = _is_packed(response)
     unpacker = zlib.decompressobj(_GZIP)
@@ -176,7 +179,7 @@ async def _read_body(response: httpx.Response) -> bytes:
 
 
 def _is_packed(response: httpx.Response) -> bool:
-    """Return whether the body is packed with gzip, the only way that is asked for."""
+    """Return whether the body is packed with gzip. Raises KisUnreachable if it is otherwise."""
     words = response.headers.get("content-encoding", "").lower().split(",")
     ways = [word.strip() for word in words if word.strip() not in ("", "identity")]
     if ways not in ([], ["gzip"], ["x-gzip"]):
@@ -186,7 +189,7 @@ def _is_packed(response: httpx.Response) -> bool:
 
 @lru_cache(4)
 def _believed_certificates(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Return the certificates that are believed: to read them takes longer than fifty requests."""
+    """Return the trusted certificates; kept: reading them takes longer than fifty requests."""
     return httpx.create_ssl_context()
 
 
@@ -208,9 +211,9 @@ def _build_transport(base_url: str) -> AiohttpTransport:
 
 
 def open_feed_session(url: str) -> aiohttp.ClientSession:
-    """Open the session for KIS's WebSocket. Raises aiohttp.ClientError where it is led elsewhere.
+    """Open the session for KIS's WebSocket. A redirect raises aiohttp.ClientError when it connects.
 
-    aiohttp follows redirects, and the approval key would be told to whatever they name.
+    aiohttp would follow it, and the approval key would be told to whatever it names.
     """
 
     async def refuse(*_: object) -> NoReturn:

@@ -6,24 +6,21 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from engine.kis.endpoints.request import Call
-
-_FUTUREOPTION = "/uapi/domestic-futureoption/v1/quotations"
-_STOCK = "/uapi/domestic-stock/v1/quotations"
+from engine.kis.endpoints.request import FUTUREOPTION, STOCK, Call
 
 
 @dataclass(frozen=True)
 class DerivativeMinutes(Call):
     """Minute bars of a future or option, FHKIF03020200. 102 rows a call, newest first.
 
-    `output2`: stck_bsop_date, stck_cntg_hour (start of the minute; 24-30 at night), futs_oprc,
-    futs_hgpr, futs_lwpr, futs_prpr, cntg_vol. `output1` has the day's limits futs_mxpr, futs_llam.
-    `label` (HHMMSS) is the newest row wanted, itself included. Kept for about one year. `code` is
-    what KIS calls the symbol, where that is another name.
+    `output2`: stck_bsop_date, stck_cntg_hour (start of the minute; hours 18-30 at night),
+    futs_oprc, futs_hgpr, futs_lwpr, futs_prpr, cntg_vol, acml_tr_pbmn. `output1` has the state of
+    the future and its limits futs_mxpr, futs_llam. `label` (HHMMSS) is that of the newest row
+    wanted. KIS keeps about one year. `code` is KIS's name of the symbol where it is another one.
     """
 
     tr_id: ClassVar[str] = "FHKIF03020200"
-    path: ClassVar[str] = f"{_FUTUREOPTION}/inquire-time-fuopchartprice"
+    path: ClassVar[str] = f"{FUTUREOPTION}/inquire-time-fuopchartprice"
     setting: ClassVar[str] = "deriv_minute"
     rows_per_call: ClassVar[int] = 102
 
@@ -52,19 +49,19 @@ class StockMinutesToday(Call):
     """Minute bars of a stock, today only, FHKST03010200. 30 rows a call, newest first.
 
     `output2`: stck_bsop_date, stck_cntg_hour (start of the minute), stck_oprc, stck_hgpr,
-    stck_lwpr, stck_prpr, cntg_vol. `output1` has yesterday's close stck_prdy_clpr.
-    An hour in the future is filled forward with the present price.
+    stck_lwpr, stck_prpr (KRW), cntg_vol, acml_tr_pbmn. `output1` has the previous close
+    stck_prdy_clpr. Minutes still to come are filled with the present price.
     """
 
     tr_id: ClassVar[str] = "FHKST03010200"
-    path: ClassVar[str] = f"{_STOCK}/inquire-time-itemchartprice"
+    path: ClassVar[str] = f"{STOCK}/inquire-time-itemchartprice"
     setting: ClassVar[str] = "stock_minute"
     rows_per_call: ClassVar[int] = 30
 
     symbol: str
     label: str
     market: str = "J"  # J KRX, NX Nextrade, UN both
-    code: str = ""  # what KIS calls the symbol, where that is another name
+    code: str = ""  # KIS's name of the symbol where it is another one
 
     def params(self) -> dict[str, str]:
         """Return the query."""
@@ -81,12 +78,12 @@ class StockMinutesToday(Call):
 class StockMinutes(Call):
     """Minute bars of a stock on any day, FHKST03010230. 120 rows a call, newest first, one year.
 
-    The columns of `StockMinutesToday`. Near the open, rows of the day before are mixed in; with
-    `past` the answer goes on into them.
+    It has the columns of `StockMinutesToday`. Near the open, rows of the day before are mixed in;
+    with `past` an answer goes on into them.
     """
 
     tr_id: ClassVar[str] = "FHKST03010230"
-    path: ClassVar[str] = f"{_STOCK}/inquire-time-dailychartprice"
+    path: ClassVar[str] = f"{STOCK}/inquire-time-dailychartprice"
     rows_per_call: ClassVar[int] = 120
 
     symbol: str
@@ -97,7 +94,7 @@ class StockMinutes(Call):
     past: bool = False
 
     def params(self) -> dict[str, str]:
-        """Return the query; the empty key must be there."""
+        """Return the query; the key without a value must be there."""
         return {
             "FID_COND_MRKT_DIV_CODE": self.market,
             "FID_INPUT_ISCD": self.code or self.symbol,
@@ -113,11 +110,11 @@ class IndexMinutes(Call):
     """Minute bars of a share index, FHKUP03500200: 102 rows, newest first, yesterday's as well.
 
     `output2`: stck_bsop_date, stck_cntg_hour (start of the minute), bstp_nmix_oprc, _hgpr, _lwpr,
-    _prpr, cntg_vol, acml_tr_pbmn. `symbol` 0001 KOSPI, 1001 KOSDAQ, 2001 KOSPI 200, 3003.
+    _prpr, cntg_vol, acml_tr_pbmn. `symbol`: 0001 KOSPI, 1001 KOSDAQ, 2001 KOSPI200, 3003 KOSDAQ150.
     """
 
     tr_id: ClassVar[str] = "FHKUP03500200"
-    path: ClassVar[str] = f"{_STOCK}/inquire-time-indexchartprice"
+    path: ClassVar[str] = f"{STOCK}/inquire-time-indexchartprice"
 
     symbol: str
 

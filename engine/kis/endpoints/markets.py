@@ -1,4 +1,4 @@
-"""Calls about whole markets: who buys, programme trading, auctions of indices, closed days."""
+"""Calls about markets: investors, programme trading, auctions of futures, closed days."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from engine.kis.endpoints.request import Call
-
-_FUTUREOPTION = "/uapi/domestic-futureoption/v1/quotations"
-_STOCK = "/uapi/domestic-stock/v1/quotations"
+from engine.kis.endpoints.request import FUTUREOPTION, STOCK, Call
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class InvestorFlows(Call):
     """
 
     tr_id: ClassVar[str] = "FHPTJ04030000"
-    path: ClassVar[str] = f"{_STOCK}/inquire-investor-time-by-market"
+    path: ClassVar[str] = f"{STOCK}/inquire-investor-time-by-market"
 
     market: str
     sector: str
@@ -32,7 +29,7 @@ class InvestorFlows(Call):
         return f"{self.market}.{self.sector}"
 
     def params(self) -> dict[str, str]:
-        """Return the query; its names are written small in KIS's table."""
+        """Return the query; KIS's table has its names in lower case."""
         return {"fid_input_iscd": self.market, "fid_input_iscd_2": self.sector}
 
 
@@ -45,7 +42,7 @@ class ProgrammeTrades(Call):
     """
 
     tr_id: ClassVar[str] = "FHPPG04600101"
-    path: ClassVar[str] = f"{_STOCK}/comp-program-trade-today"
+    path: ClassVar[str] = f"{STOCK}/comp-program-trade-today"
 
     market: str
 
@@ -74,7 +71,7 @@ class ExpectedPrices(Call):
     """
 
     tr_id: ClassVar[str] = "FHPIF05110100"
-    path: ClassVar[str] = f"{_FUTUREOPTION}/exp-price-trend"
+    path: ClassVar[str] = f"{FUTUREOPTION}/exp-price-trend"
 
     symbol: str
 
@@ -92,7 +89,7 @@ class Holidays(Call):
     """
 
     tr_id: ClassVar[str] = "CTCA0903R"
-    path: ClassVar[str] = f"{_STOCK}/chk-holiday"
+    path: ClassVar[str] = f"{STOCK}/chk-holiday"
 
     start: date
     next_key: str = ""

@@ -1,13 +1,12 @@
-"""Calls for option chains: the board, what stands above it, one option."""
+"""Calls for option chains: the board, the underlying (the board's top), one option or future."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.kis.endpoints.request import Call
+from engine.kis.endpoints.request import FUTUREOPTION, Call
 
-_FUTUREOPTION = "/uapi/domestic-futureoption/v1/quotations"
 _BOARD_PACE = 1.0  # calls a second that KIS advises for the option board
 
 
@@ -21,7 +20,7 @@ class OptionBoard(Call):
     """
 
     tr_id: ClassVar[str] = "FHPIF05030100"
-    path: ClassVar[str] = f"{_FUTUREOPTION}/display-board-callput"
+    path: ClassVar[str] = f"{FUTUREOPTION}/display-board-callput"
     setting: ClassVar[str] = "option_chain"
     own_pace: ClassVar[float | None] = _BOARD_PACE
 
@@ -50,7 +49,7 @@ class BoardTop(Call):
     """The underlying index (`output1` unas_prpr) and one future (futs_prpr), FHPIF05030000."""
 
     tr_id: ClassVar[str] = "FHPIF05030000"
-    path: ClassVar[str] = f"{_FUTUREOPTION}/display-board-top"
+    path: ClassVar[str] = f"{FUTUREOPTION}/display-board-top"
 
     symbol: str  # a futures code
 
@@ -61,10 +60,13 @@ class BoardTop(Call):
 
 @dataclass(frozen=True)
 class DerivativeQuote(Call):
-    """One future's or option's quote, FHMIF10000000: `output1`, no bid and ask."""
+    """One future's or option's quote, FHMIF10000000: `output1`, without bid and ask.
+
+    `market`: F and O by day, CM and EU at night.
+    """
 
     tr_id: ClassVar[str] = "FHMIF10000000"
-    path: ClassVar[str] = f"{_FUTUREOPTION}/inquire-price"
+    path: ClassVar[str] = f"{FUTUREOPTION}/inquire-price"
 
     symbol: str
     market: str = "O"

@@ -8,6 +8,8 @@ from typing import ClassVar, Protocol
 
 log = logging.getLogger(__name__)
 
+FUTUREOPTION = "/uapi/domestic-futureoption/v1/quotations"  # what paths begin with
+STOCK = "/uapi/domestic-stock/v1/quotations"
 _MISPRINTS = {"FHlkPIF05030100": "FHPIF05030100"}  # of the config.json that users start from
 
 
@@ -17,11 +19,11 @@ class Request(Protocol):
     tr_id: ClassVar[str]
     path: ClassVar[str]
     setting: ClassVar[str]  # its name under `tr_id` in config.json, "" if it has none
-    own_pace: ClassVar[float | None]  # calls a second besides the account's budget
+    own_pace: ClassVar[float | None]  # calls a second of this path, within the key's budget
 
     @property
     def symbol(self) -> str:
-        """The subject of the call, for errors and the circuit breaker."""
+        """What the call is about, for errors and the circuit breaker."""
         ...
 
     def params(self) -> dict[str, str]:
@@ -37,7 +39,7 @@ class Call:
 
 
 def sent_tr_id(request: Request, configured: Mapping[str, str]) -> str:
-    """Return the TR id to send: the one of the settings if they have one."""
+    """Return the TR id to send: that of the settings if they have one."""
     return configured.get(request.setting) or request.tr_id
 
 

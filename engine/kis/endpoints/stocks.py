@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from engine.kis.endpoints.request import Call
-
-_STOCK = "/uapi/domestic-stock/v1/quotations"
+from engine.kis.endpoints.request import STOCK, Call
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class SeveralStocks(Call):
     """
 
     tr_id: ClassVar[str] = "FHKST11300006"
-    path: ClassVar[str] = f"{_STOCK}/intstock-multprice"
+    path: ClassVar[str] = f"{STOCK}/intstock-multprice"
     stocks_per_call: ClassVar[int] = 30
 
     symbols: tuple[str, ...]
@@ -50,7 +48,7 @@ class StockDays(Call):
     """
 
     tr_id: ClassVar[str] = "FHKST03010100"
-    path: ClassVar[str] = f"{_STOCK}/inquire-daily-itemchartprice"
+    path: ClassVar[str] = f"{STOCK}/inquire-daily-itemchartprice"
 
     symbol: str
     first: date
@@ -77,7 +75,7 @@ class StockExpectation(Call):
     """
 
     tr_id: ClassVar[str] = "FHKST01010200"
-    path: ClassVar[str] = f"{_STOCK}/inquire-asking-price-exp-ccn"
+    path: ClassVar[str] = f"{STOCK}/inquire-asking-price-exp-ccn"
 
     symbol: str
 
@@ -95,13 +93,13 @@ class VolatilityInterruptions(Call):
     """
 
     tr_id: ClassVar[str] = "FHPST01390000"
-    path: ClassVar[str] = f"{_STOCK}/inquire-vi-status"
+    path: ClassVar[str] = f"{STOCK}/inquire-vi-status"
 
     symbol: str
     day: date
 
     def params(self) -> dict[str, str]:
-        """Return the query; empty keys must be there."""
+        """Return the query; keys without a value must be there."""
         return {
             "FID_DIV_CLS_CODE": "0",
             "FID_COND_SCR_DIV_CODE": "20139",

@@ -1,9 +1,10 @@
 """How often a connection may be made: never more than four times in ten minutes.
 
-KIS blocks the address or the key of who connects in a loop (docs/kis.md#connection). The times are
-kept in a file and written before the connection is made, so that a program that crashes and starts
-again counts, too. A machine's clock may be set forward meanwhile: of its own connections a process
-counts the seconds as well. The same file remembers how many registrations KIS took.
+KIS blocks the address or the key of a client that connects in a loop (docs/kis.md#connection). The
+times are kept in a file and written before the connection is made, so that those of a program that
+crashes and starts again count, too. Since the machine's clock may be set forward, a process also
+counts the seconds since its own connections. The same file remembers how many registrations KIS
+took.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Allowance:
         self._save(self._load().model_copy(update={"limit": limit, "limit_learned_at": now}))
 
     def wait(self) -> timedelta:
-        """Return how long to wait before a connection; begins a pause where four were made."""
+        """Return how long to wait before a connection; begins a pause after four connections."""
         now, known = self._clock.now(), self._load()
         recent = _recent(known.connections, now)
         until = known.paused_until or now
@@ -75,14 +76,14 @@ class Allowance:
         return max(until - now, self._wait_by_seconds())
 
     def _wait_by_seconds(self) -> timedelta:
-        """Return how long four connections of this process forbid another, whoever set a clock."""
+        """Return how long to wait after four connections of this process, by seconds passed."""
         if len(self._made) < _CONNECTIONS:
             return timedelta(0)
         passed = timedelta(seconds=self._clock.seconds() - self._made[0])
         return max(_WINDOW - passed, timedelta(0))
 
     def note_connection(self) -> bool:
-        """Count a connection that is about to be made. False: it cannot be, so make none."""
+        """Count a connection that is about to be made. False: that failed, so make none."""
         now, known = self._clock.now(), self._load()
         recent = [*_recent(known.connections, now), now][-_CONNECTIONS:]
         self._made.append(self._clock.seconds())
@@ -110,7 +111,7 @@ class Allowance:
 
 
 def most_in_ten_minutes(connections: Sequence[datetime]) -> int:
-    """Return how many of an app key's connections lay within any ten minutes at most."""
+    """Return the most of an app key's connections that were made within ten minutes."""
     return max(
         (sum(first <= one <= first + TEN_MINUTES for one in connections) for first in connections),
         default=0,
@@ -118,7 +119,8 @@ def most_in_ten_minutes(connections: Sequence[datetime]) -> int:
 
 
 def _recent(connections: list[datetime], now: datetime) -> list[datetime]:
-    """Return the connections that count, ascending; a time to come is from before the clock was
-    set back, and counts as now.
+    """Return the connections that count, ascending.
+
+    A time to come is from before the clock was set back, and counts as now.
     """
     return sorted(min(moment, now) for moment in connections if moment > now - _WINDOW)

@@ -1,8 +1,8 @@
 """KIS's approval key, with which a connection registers: one for each app key and address.
 
-It is good for 24 hours and needed only to begin: an open connection goes on without a new one
-(docs/kis.md#connection). It is kept beside the access token, readable by its owner alone. Who holds
-the lock of the connection is the only one to ask for it.
+It is good for 24 hours and needed only to register: an open connection goes on without a new one
+(docs/kis.md#connection). It is kept beside the access token, readable by its owner alone. Only the
+process that holds the lock of the connection asks for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.settings import AppKey
 log = logging.getLogger(__name__)
 
 PATH = "/oauth2/Approval"
-_LIFE = timedelta(hours=23)  # KIS's 24, and an hour to begin with
+_LIFE = timedelta(hours=23)  # KIS's 24, less an hour in which to register
 _BETWEEN_RENEWALS = timedelta(minutes=10)
 
 
@@ -68,8 +68,8 @@ class ApprovalKeeper:
     async def replace(self, rejected: str) -> str | None:
         """Return another key than the one that KIS does not know (OPSP0011).
 
-        None if one was replaced just now: asking again and again would not help. Raises as
-        `approval_key`.
+        None if a key was replaced less than ten minutes ago: to ask again would not help. Raises
+        what `approval_key` raises.
         """
         known, now = self._known, self._clock.now()
         if known is None or known.approval_key == rejected:

@@ -1,4 +1,4 @@
-"""The levels of a book beyond the best, of the records of a TR that `read_part` found good."""
+"""All levels of a book, from the records of a TR that `read_part` found good."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from engine.kis.stream.records import Columns, FrameGroup
 
 
 def book_rows(part: FrameGroup, good: Columns) -> Columns:
-    """Return the columns of engine.schemas.BOOK of a part's good records.
+    """Return the columns of engine.schemas.BOOK for a part's good records.
 
-    A level that KIS leaves empty or writes unreadably is null; one without an order has 0.
+    A value that KIS leaves out or writes unreadably is null; a level without an order has 0.
     """
     layout = part.layout
     prefix = layout.columns["symbol"].split("_")[0]

@@ -1,10 +1,9 @@
 """The WebSocket of one app key: connected, registered and read for as long as it is wanted.
 
-There is one connection for each app key among all processes of this machine: a lock file says
-whose. Nothing here raises for what KIS or the network does: the connection is made again, slower
+Of all processes on this machine one has the connection of an app key: the one that holds a lock
+file. Nothing here raises for what KIS or the network does: the connection is made again, slower
 each time and never more than four times in ten minutes, and REST carries on meanwhile
-(docs/kis.md#connection).
-Reading never waits for whoever takes the frames.
+(docs/kis.md#connection). Reading never waits until frames are taken.
 """
 
 from __future__ import annotations
@@ -49,14 +48,15 @@ log = logging.getLogger(__name__)
 
 _REAL_HOST = "openapi.koreainvestment.com"
 _REAL, _PAPER = "ws://ops.koreainvestment.com:21000", "ws://ops.koreainvestment.com:31000"
-_TO_SERVER = "-to-server"  # after that name: what a simulator in this process receives
+_TO_SERVER = "-to-server"  # appended to a connection's name: what its simulator receives
 _LARGEST = 4 << 20  # bytes of a message
 _LOCK_POLL = 30.0  # seconds between looks whether another process has let go
 _CONNECT_TIMEOUT = 10.0
-_FAREWELL = aiohttp.ClientWSTimeout(ws_close=2.0)  # a dead server answers no closing
+_FAREWELL = aiohttp.ClientWSTimeout(ws_close=2.0)  # a dead server does not answer a close frame
 _PACE = 0.1  # seconds between registrations; others found 0.05 to 0.5 to be safe
 _LOOK = 2.0  # seconds between looks at silence and at what is wanted
-# After a cut the first try comes soon; the others are spread over the time that four must last.
+# Seconds before the next try, by failures in a row. The first comes soon; the others are spread, as
+# there may be no more than four in ten minutes.
 _WAITS = (2.0, 30.0, 120.0)
 _WAIT_IN_USE = (60.0, 120.0, 300.0)
 _WAIT_REFUSED = 600.0
@@ -76,7 +76,7 @@ def stream_address(base_url: str) -> str:
 
 @dataclass(frozen=True)
 class _Ending:
-    """Why a connection ended, and how long to wait after so many failures in a row."""
+    """Why a connection ended, and how long to wait (seconds) after one, two … failures in a row."""
 
     why: str
     waits: tuple[float, ...] = _WAITS
@@ -92,7 +92,7 @@ _ENDINGS = {Verdict.KEY_IN_USE: _IN_USE, Verdict.KEY_REFUSED: _REFUSED}
 
 
 def _ending_of(error: KisError) -> _Ending:
-    """Return the ending where KIS gave no approval key; a refused app key is not soon accepted."""
+    """Return the ending if KIS gave no approval key; a refused app key takes a longer wait."""
     refused = isinstance(error, KisKeyRefused)
     return _Ending(str(error), (_WAIT_REFUSED,) if refused else _WAITS)
 
@@ -100,8 +100,8 @@ def _ending_of(error: KisError) -> _Ending:
 class StreamConnection:
     """Keeps the connection of one app key. Use from one event loop; close when done.
 
-    `url` is the address of the WebSocket without a path. `stem` is the path of the files of the app
-    key at the address (engine.kis.auth.file_stem). `trading` says whether a registration must have
+    `url` is the address of the WebSocket without a path. `stem` is what the paths of the app key's
+    files begin with (engine.kis.auth.file_stem). `trading` says whether a registration must have
     data at a moment; without it silence is never taken for a fault.
     """
 
@@ -125,7 +125,7 @@ class StreamConnection:
         self._approvals = approvals
         self._approval_key = ""
         self._link = ""  # the connection's name for the clock, see Clock.announce
-        self._unknown_key: str | None = None  # that KIS said it does not know
+        self._unknown_key: str | None = None  # the approval key that KIS said it does not know
         self._clock = clock
         self._lock = FileLock(stem.with_name(f"{stem.name}-stream.lock"))
         self._silence = Silence(trading or (lambda _one, _moment: False))
@@ -135,11 +135,11 @@ class StreamConnection:
         self._changed = asyncio.Event()
         self._failures = 0
         self._slow = False  # whether frames wait for a reader
-        self._told: set[str] = set()  # KIS's codes that the log has a line of, for this connection
+        self._told: set[str] = set()  # KIS's codes that were logged for this connection
         self._task: asyncio.Task[None] | None = None
 
     def want(self, registrations: Iterable[StreamRegistration]) -> None:
-        """Say what is wanted now, the most important first; what finds no room is left out."""
+        """Set what is wanted from now on, the most important first; the last may find no room."""
         self._wanted = tuple(dict.fromkeys(registrations))
         self.ever_wanted.update(self._wanted)
         self._changed.set()
@@ -156,7 +156,7 @@ class StreamConnection:
         return frames
 
     async def close(self) -> None:
-        """Close the connection and let another process have it. Frames that came can be taken."""
+        """Close the connection and release it. Frames that have come can still be taken."""
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})

@@ -3,8 +3,8 @@
 A record of the WebSocket has no names, only this order (docs/kis.md#which-tr-says-what). KIS
 appends fields without notice, so a record may have more than these; what follows is ignored.
 
-Trades at NXT (H0NXCNT0) and of both exchanges together (H0UNCNT0) are not read: their cumulative
-volume is another one, and with it the trades of a stock are told apart.
+Trades at Nextrade (H0NXCNT0) and of both exchanges together (H0UNCNT0) are not read: each counts a
+cumulative volume of its own, and by that number the trades of a stock are told apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = type[Stock] | type[Contract] | type[Option]
 class Layout:
     """What the records of one TR hold. `columns` says which field each of our columns is read from.
 
-    `night`: its trades belong to the session that began on the evening before, after midnight.
+    `night`: after midnight, its records belong to the session that began on the evening before.
     `turnover_unit`: KRW in one unit of the cumulative turnover (docs/kis.md#messages).
     """
 
@@ -33,7 +33,7 @@ class Layout:
     columns: Mapping[str, str]
     night: bool = False
     turnover_unit: int = 1
-    levels: int = 0  # of a book that is read as a whole: those of `book_columns`
+    levels: int = 0  # levels of a book that are all read (`book_columns`); 0: only the best is
 
     @property
     def width(self) -> int:
@@ -167,7 +167,7 @@ _GREEKS = {
     "theoretical_price": "HTS_THPR",
 }
 
-# What a day's trade of a future says beside the trade (engine.schemas.FUTURES_STATE).
+# What a record of a future's trade by day says beside the trade (engine.schemas.FUTURES_STATE).
 _STATE = {
     "open_interest_change": "OTST_STPL_QTY_ICDC",
     "theoretical_price": "HTS_THPR",

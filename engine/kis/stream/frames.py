@@ -1,8 +1,8 @@
-"""Frames of the WebSocket to Arrow: all records, in order; whatever the text, nothing is raised.
+"""Frames of the WebSocket to Arrow: all records, in order. No text makes it raise an error.
 
 A frame is `0|TR|NNN|f^f^…`: NNN records of the same number of fields, one after another
-(docs/kis.md#messages). Who reads only the first record loses half of the volume. A frame that
-cannot be divided into records is kept whole as rejected, with the reason.
+(docs/kis.md#messages). A reader of the first record alone would lose half of the volume. A frame
+that cannot be divided into records is kept whole as rejected, with the reason.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ QUOTES = pa.schema(
         ("ask_size", pa.int64()),
     ]
 )
-# What a trade of an option says, under the names and in the units of engine.schemas.OPTION_CHAIN.
+# What an option's trade says, with the names and units of engine.schemas.OPTION_CHAIN.
 OPTION_QUOTES = pa.schema(
     [
         *QUOTES,
@@ -63,8 +63,8 @@ OPTION_QUOTES = pa.schema(
         *((name, pa.float64()) for name in OPTION_VALUES),
     ]
 )
-# What a trade of a future says beside it, named as in engine.schemas.FUTURES_STATE. `basis` is
-# that of the theoretical price, `market_basis` that of the price: each less the index.
+# What a record of a future's trade says beside it, named as in engine.schemas.FUTURES_STATE.
+# `basis` is the theoretical price less the index, `market_basis` the price less the index.
 FUTURE_STATES = pa.schema(
     [
         *QUOTES,
@@ -93,17 +93,18 @@ _NO_RECORDS = no_records()
 class StreamRows:
     """What frames hold.
 
-    `newest` is the newest exchange time in them, of books as well. `sums` are each symbol's sums
-    after its last trade: given to the next call, they tell the side of its first one. `counts`:
-    frames, records, expected prices, without a trade, rejected; count corrected (a frame whose NNN
-    does not fit its fields and was read by its width); unreadable values (null in a good row).
+    `newest` is the newest exchange time (KST) in them, of books as well. `sums` are each symbol's
+    sums of the day after its last trade; given to the next call, they tell the side of its first
+    trade there. `counts` has: frames, records, expected prices, without a trade, rejected; count
+    corrected (frames whose NNN does not fit their fields, read by the width of a record);
+    unreadable values (null in a good row).
     """
 
     trades: pa.RecordBatch  # engine.schemas.TRADES
     rejected: pa.RecordBatch  # engine.schemas.REJECTED_ROWS
     quotes: pa.RecordBatch  # QUOTES
     option_quotes: pa.RecordBatch  # OPTION_QUOTES
-    future_states: pa.RecordBatch  # FUTURE_STATES, by day
+    future_states: pa.RecordBatch  # FUTURE_STATES, of day sessions
     books: pa.RecordBatch  # engine.schemas.BOOK, of the layouts that have levels
     newest: datetime | None
     sums: Sums
@@ -129,9 +130,10 @@ def read_frames(
 ) -> StreamRows:
     """Read all records of the frames, in order. Never raises, whatever the texts are.
 
-    `sums` are those of the call before, `keys` what encrypted TRs are decrypted with. Records of
-    what is not among `registered`, if that is given, are rejected: KIS sends such at times. Trades
-    and quotes of a night bear the names of nights, quotes of options the codes that chains have.
+    `sums` are those that the call before returned, `keys` decrypt encrypted TRs. If `registered` is
+    given, records of anything else are rejected: KIS sends such at times. Trades and quotes of a
+    night get the symbols of nights (A01612_NIGHT), but quotes of options keep the codes that chains
+    have.
     """
     counts = Counter({"frames": len(frames)})
     groups, rejected = _grouped(frames, keys or {}, counts)
@@ -175,9 +177,9 @@ def read_frames(
 def _grouped(
     frames: Sequence[Frame], keys: Mapping[str, StreamKey], counts: Counter[str]
 ) -> tuple[list[FrameGroup], list[_Rejected]]:
-    """Divide frames into records and put those of one TR and width together.
+    """Divide frames into records and group those of one TR and width.
 
-    Most frames begin like one before and hold as many fields: they are divided as that one was.
+    Most frames have the head and the number of fields of an earlier one, and are divided like it.
     """
     groups: dict[tuple[str, int], FrameGroup] = {}
     rejected: list[_Rejected] = []
@@ -221,10 +223,10 @@ def _divided(text: str, keys: Mapping[str, StreamKey]) -> _Divided | str:
 
 
 def _named_for_nights(rows: Columns, names: Names) -> Columns:
-    """Return records of a night under the names of nights: A01612_NIGHT.
+    """Return records of a night with the symbols of nights: A01612_NIGHT.
 
-    The day and the night of one date both begin to count their volume at zero, so under one name
-    their trades would be taken for each other's.
+    The day and the night of one date both count their volume from zero, so with one symbol their
+    trades would be taken for each other's.
     """
     found, places = np.unique(rows["symbol"], return_inverse=True)
     own = [names.number(f"{names.texts[number]}{NIGHT_SUFFIX}") for number in found.tolist()]
@@ -254,8 +256,8 @@ def _by_width(layout: Layout, written: int | None, body: str) -> _Divided | str:
 def _possible_widths(fields: int, known: int, written: int | None) -> Iterator[int]:
     """Yield the widths that a frame's records may have, the likeliest first.
 
-    A record may have some fields more than are known, but not twice as many: who believed that
-    would read half of the records.
+    A record may have some more fields than are known, but not twice as many: believing that would
+    lose half of the records.
     """
     if written and fields % written == 0 and known < fields // written < 2 * known:
         yield fields // written
@@ -350,5 +352,5 @@ def _tr_id(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    """Return the name of a TR or symbol; empty if it cannot be one, as in a garbled frame."""
+    """Return a TR id or symbol; empty if the text cannot be one, as in a garbled frame."""
     return text if _NAME.fullmatch(text) else ""

@@ -1,8 +1,8 @@
 """Bodies of frames to columns, without a step of Python for each record.
 
 All bodies become one text, which is read as one Arrow array of fields; the fields that are kept are
-taken from it, column after column, and only these are copied. Columns are numpy arrays here: on the
-few records that come at a time, each Polars query would take longer than all the rest.
+taken from it column by column, and only these are copied. Columns are numpy arrays here: for the
+few records that come at a time, a Polars query would take longer than everything else.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Numbers = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
 SEPARATOR = "^"
-NULL = np.iinfo(np.int64).min  # of whole numbers; the null of other numbers is NaN
+NULL = np.iinfo(np.int64).min  # stands for null among whole numbers; NaN does among others
 _MARK = ord(SEPARATOR)
-_LONGEST = 17  # digits of a number that fits any type, see engine.kis.codec
-_PLAIN = np.zeros(256, bool)  # nothing odd that Polars reads as a number consists of these alone
+_LONGEST = 17  # digits of a number that fits any type, as in engine.kis.codec
+_PLAIN = np.zeros(256, bool)  # of these letters alone, Polars reads the same numbers as our codec
 _PLAIN[[*b"0123456789.-"]] = True
 
 
 @dataclass(frozen=True)
 class FieldArrays:
-    """The kept fields of all records, a row of an array for each field."""
+    """The kept fields of all records: in each array a row for each field."""
 
     wholes: Wholes  # NULL where the text is not a whole number
     numbers: Numbers  # NaN where the text is not a number
@@ -51,7 +51,7 @@ def gather(
     Each body must hold a whole number of records of `width` fields.
     """
     joined = SEPARATOR.join(bodies) + SEPARATOR
-    # A text of Postgres holds no zero, and one of Arrow no half of a surrogate.
+    # Postgres takes no NUL in a text, and Arrow no lone surrogate.
     data = np.frombuffer(joined.replace("\0", "\ufffd").encode("utf-8", "replace"), np.uint8)
     ends = np.flatnonzero(data == _MARK) + 1
     bounds = np.concatenate([[0], ends]).astype(np.int32)

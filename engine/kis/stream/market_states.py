@@ -1,8 +1,8 @@
 """Frames of H0STMKO0: when trading of a stock, or of the whole market, stops and goes on.
 
-A record is of the stock that is registered; what stops the market is told with each of its stocks.
-It bears no time of the exchange: an event's times are those of the receipt, by KIS's clock as far
-as its answers tell that (docs/kis.md#halts). An event settles no minute (`engine.history.halts`).
+A record is about the stock that is registered; what stops the market is told with each of its
+stocks. It has no time of the exchange: an event's times are those of receipt, by KIS's clock as far
+as answers tell it (docs/kis.md#halts). An event settles no minute (`engine.history.halts`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from engine.kis.stream.frames import Frame
 from engine.kis.stream.plain_records import is_frame_of, plain_records, rejected_record
-from engine.kis.stream.registrations import StreamRegistration
+from engine.kis.stream.registrations import NOT_REGISTERED, StreamRegistration
 from engine.schemas import MARKET_EVENTS, REJECTED_ROWS
 
 MARKET_STATES = "H0STMKO0"
@@ -36,8 +36,8 @@ BREAKER, HALT, VI, SIDECAR = "circuit_breaker", "halt", "vi", "sidecar"
 # 164: the market is stopped. 182 and 185 end the auction with which trading goes on after 174, 175.
 _BEGINS = {"164": BREAKER, "174": BREAKER, "184": BREAKER, "387": SIDECAR, "397": SIDECAR}
 _ENDS = {"175": BREAKER, "182": BREAKER, "185": BREAKER, "388": SIDECAR, "398": SIDECAR}
-OF_ALL = frozenset({BREAKER, SIDECAR})  # what a record of one stock says of its whole market
-_AUCTION = timedelta(minutes=15)  # after a breaker's end, in which its next record belongs to it
+OF_ALL = frozenset({BREAKER, SIDECAR})  # what concerns a stock's whole market
+_AUCTION = timedelta(minutes=15)  # after a breaker's end; a record in that time still belongs to it
 
 
 def is_state_frame(text: str) -> bool:
@@ -53,7 +53,7 @@ class _Event:
 
 
 class MarketStates:
-    """The events of a day so far. `witnesses`: a stock's code → the market that stops with it."""
+    """The events of a day so far. `witnesses`: code of a stock → a market that stops with it."""
 
     def __init__(self, witnesses: dict[str, str]) -> None:
         self._witnesses = witnesses
@@ -65,10 +65,10 @@ class MarketStates:
         registered: Collection[StreamRegistration],
         ahead: timedelta,
     ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-        """Return what frames tell in MARKET_EVENTS, events that go on or end among them.
+        """Return MARKET_EVENTS that frames begin, continue or end, and REJECTED_ROWS.
 
-        And REJECTED_ROWS: frames that cannot be divided into records, and records of a stock that
-        is not registered. `ahead`: by how much our clock is ahead of KIS's. Never raises.
+        Rejected are frames that cannot be divided into records, and records of a stock that is not
+        registered. `ahead` is how far our clock is ahead of KIS's. Never raises.
         """
         changed: dict[tuple[str, str, datetime], dict[str, object]] = {}
         rejected = []
@@ -79,9 +79,8 @@ class MarketStates:
             for record in records or ():
                 symbol = record["MKSC_SHRN_ISCD"]
                 if StreamRegistration(MARKET_STATES, symbol) not in registered:
-                    reason = "a symbol that nobody registered"
                     rejected.append(
-                        rejected_record(received_at, MARKET_STATES, symbol, reason, text)
+                        rejected_record(received_at, MARKET_STATES, symbol, NOT_REGISTERED, text)
                     )
                     continue
                 for name, kind, event in self._note(record, received_at - ahead):
@@ -128,7 +127,7 @@ class MarketStates:
 def _after(
     known: _Event | None, code: str, moment: datetime, kind: str, *, is_on: bool
 ) -> _Event | None:
-    """Return an event after a record: begun, gone on with, or ended; None without one."""
+    """Return an event as it is after a record: begun, continued or ended; None without one."""
     in_auction = (
         kind == BREAKER
         and known is not None

@@ -1,4 +1,4 @@
-"""What is not data: registrations, their answers, PINGPONG. Nothing raises whatever KIS sends."""
+"""What is not data: registrations, their answers, PINGPONG. No text from KIS raises an error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class StreamAnswer:
-    """KIS's answer to a registration. `secret` decrypts the TR's frames, where they need it."""
+    """KIS's answer to a registration. `secret` decrypts the TR's frames if they are encrypted."""
 
     registration: StreamRegistration
     verdict: Verdict
@@ -89,7 +89,7 @@ def read_message(text: str) -> StreamAnswer | str | None:
 
 
 def registration_of_frame(text: str) -> StreamRegistration | None:
-    """Return what a plain frame of data belongs to, by its first record; None if it is garbled."""
+    """Return the registration of a plain frame, by its first record; None if it is garbled."""
     head = text[:64].partition("^")[0].split("|")
     return StreamRegistration(head[1], head[-1]) if len(head) >= 3 else None
 

@@ -1,4 +1,4 @@
-"""Records of plain frames of few symbols, one by one: what comes too seldom for `read_frames`."""
+"""Records of frames that come too seldom for `read_frames`, read one by one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LONGEST_RAW = 2_000  # characters that are kept of a frame that cannot be read
 
 
 def is_frame_of(text: str, tr_id: str) -> bool:
-    """Say whether a frame is of a TR."""
+    """Say whether a text is a frame of a TR."""
     return text.startswith((f"0|{tr_id}|", f"1|{tr_id}|"))
 
 
 def plain_records(text: str, fields: Sequence[str]) -> list[dict[str, str]] | None:
-    """Return the records of a frame, by field; None if it cannot be divided into them.
+    """Return the records of a plain frame, field → text; None if it cannot be divided into them.
 
     Fields that KIS has appended to a record are left out.
     """
@@ -40,7 +40,7 @@ def plain_records(text: str, fields: Sequence[str]) -> list[dict[str, str]] | No
 def rejected_record(
     received_at: datetime, tr_id: str, symbol: str, reason: str, text: str
 ) -> dict[str, object]:
-    """Return a row of REJECTED_ROWS of a frame."""
+    """Return a row of REJECTED_ROWS for a frame."""
     return {
         "received_at": received_at,
         "tr_id": tr_id,

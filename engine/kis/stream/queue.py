@@ -1,7 +1,7 @@
-"""Frames between the connection and who reads them: bounded, so that memory is, too.
+"""Frames between the connection and their reader: bounded, so that memory is, too.
 
-Reading from the connection never waits for a slow reader: what finds no room pushes out the oldest
-frames, and they are counted. Their minutes are then known to be incomplete, and REST has them.
+The connection never waits for a slow reader: a frame for which there is no room pushes out the
+oldest ones, which are counted. Their minutes are then known to be incomplete, and REST has them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Records of one TR to columns of trades or quotes, and to rejected records.
 
-Nothing that is believed about the market removes a record: one without a readable symbol, time,
-price, size or cumulative volume is kept as rejected with the reason; any other value that cannot
-be read is null. Two kinds of records are not trades and only counted: expected prices of an
-auction, and records of size zero.
+No belief about the market removes a record: one without a readable symbol, time, price, size or
+cumulative volume is kept as rejected, with the reason; any other value that cannot be read is null.
+Two kinds of records are no trades and are only counted: expected prices of an auction, and records
+of size zero.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import pyarrow.compute as pc
 from engine.errors import InputError
 from engine.kis.stream.fields import LAYOUTS, OPTION_VALUES, Kind, Layout
 from engine.kis.stream.gather import NULL, FieldArrays, Wholes, gather
-from engine.kis.stream.registrations import StreamRegistration
+from engine.kis.stream.registrations import NOT_REGISTERED, StreamRegistration
 from engine.market.symbols import parse
 from engine.market.trading_days import depends_on_days
 from engine.text import visible
 
 Mask = npt.NDArray[np.bool_]
-Columns = dict[str, npt.NDArray[Any]]  # a row for each record; nulls see engine.kis.stream.gather
+Columns = dict[str, npt.NDArray[Any]]  # a row for each record; null is NULL or NaN
 
 NUMBERS = (
     *("price", "day_turnover", "bid", "ask", *OPTION_VALUES),
@@ -48,17 +48,18 @@ WHOLES = (
     "open_interest_change",
 )
 _TEXTS = ("symbol", "limit_state", "phase")
-_REQUIRED = ("time", "size", "day_volume", "price")  # their absence has a reason of its own
+_REQUIRED = ("time", "size", "day_volume", "price")  # a record without one of them is rejected
 DAY = 86_400_000_000  # microseconds, in which moments are counted here, from 1970 on
 _HALF_DAY = DAY // 2
 _IN_SESSION, _EXPECTED = "0", "ABCD"  # HOUR_CLS_CODE: a trade, an expected price
-_FARTHEST = 7  # days between the date that a record names and its receipt
+_FARTHEST = 7  # days from a record's date to its receipt; a date farther off is not believed
 
 
 class Names:
-    """Texts of a batch, each once: columns of text hold their numbers.
+    """The texts of a batch, each once and numbered: columns of text hold the numbers.
 
-    They are KIS's words, so what would act on a terminal is escaped; Postgres takes no NUL either.
+    They are KIS's words, so characters that would act on a terminal are escaped; among them is NUL,
+    which Postgres does not take.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class Names:
         return self._numbers[text]
 
     def numbers(self, column: pa.StringArray) -> tuple[npt.NDArray[np.int64], list[str]]:
-        """Return the numbers of a column of texts, and its different texts."""
+        """Return the numbers of a column of texts, and each of its texts once."""
         encoded = pc.dictionary_encode(column)
         texts = encoded.dictionary.to_pylist()
         return np.array([self.number(text) for text in texts])[encoded.indices.to_numpy()], texts
@@ -85,13 +86,13 @@ class Names:
 
 @dataclass(frozen=True)
 class FrameGroup:
-    """Frames of one layout and width: their bodies, and of each its number and its records."""
+    """Frames of one layout and width, as parallel lists."""
 
     layout: Layout
     width: int
     bodies: list[str] = field(default_factory=list)
-    frames: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)  # number of each in the batch
+    counts: list[int] = field(default_factory=list)  # records of each
 
     def add(self, frame: int, body: str, records: int) -> None:
         """Add a frame."""
@@ -102,7 +103,7 @@ class FrameGroup:
 
 @dataclass(frozen=True)
 class Records:
-    """The good records of a part; of the rejected ones frame, number in it, symbol and reason."""
+    """The good records of a part; and the rejected ones: frame, number in it, symbol, reason."""
 
     good: Columns
     rejected: list[tuple[int, int, str, str]]
@@ -110,7 +111,7 @@ class Records:
 
 
 def no_records() -> Columns:
-    """Return the columns of no record."""
+    """Return the columns without a record."""
     whole = (
         *WHOLES,
         "record",
@@ -132,9 +133,9 @@ def read_part(
     names: Names,
     registered: Collection[StreamRegistration] | None = None,
 ) -> Records:
-    """Read all records of a part. `received` is the time of receipt of each frame of the batch.
+    """Read all records of a part. `received` has the time of receipt of each frame of the batch.
 
-    Records of a symbol that is not among `registered` are rejected, if that is given.
+    If `registered` is given, records of any other symbol are rejected.
     """
     layout = part.layout
     kept, places = _kept(layout.tr_id)
@@ -156,7 +157,7 @@ def read_part(
     ]
     reasons = [
         (np.isin(rows["symbol"], unknown), "another symbol") if unknown else None,
-        (np.isin(rows["symbol"], foreign), "a symbol that nobody registered") if foreign else None,
+        (np.isin(rows["symbol"], foreign), NOT_REGISTERED) if foreign else None,
         *_reasons(rows, layout),
         (unknown_phase, "HOUR_CLS_CODE is unknown") if unknown_phase is not None else None,
     ]
@@ -178,9 +179,9 @@ def read_part(
 
 @lru_cache
 def _kept(tr_id: str) -> tuple[list[list[str]], list[list[int]]]:
-    """Return the columns that are read of a TR's records and their places in a record.
+    """Return the columns that are read from a TR's records, and their places in a record.
 
-    Of each: those of whole numbers, of other numbers and of texts.
+    Both in three lists: whole numbers, other numbers, texts.
     """
     layout = LAYOUTS[tr_id]
     kept = [[n for n in group if n in layout.columns] for group in (WHOLES, NUMBERS, _TEXTS)]
@@ -190,7 +191,7 @@ def _kept(tr_id: str) -> tuple[list[list[str]], list[list[int]]]:
 def _columns(fields: FieldArrays, kept: Sequence[Sequence[str]], names: Names) -> Columns:
     wholes, numbers, texts = kept
     rows = fields.lengths.shape[1]
-    # Those that the TR lacks are one array: no column is ever written into.
+    # All columns that the TR lacks share one array, since none is ever written into.
     columns: Columns = dict.fromkeys(WHOLES, np.full(rows, NULL))
     columns |= dict.fromkeys(NUMBERS, np.full(rows, np.nan))
     columns |= dict(zip(wholes, fields.wholes, strict=True))
@@ -209,8 +210,8 @@ def _columns(fields: FieldArrays, kept: Sequence[Sequence[str]], names: Names) -
 def _add_moment(rows: Columns, *, night: bool) -> None:
     """Add `traded_at` (exchange time) and `session` (days since 1970 of the session's date).
 
-    A record says HHMMSS: it is of the day on which that is nearest to its receipt, or of its own
-    date where it has one. Hours of a night may go on past midnight (24 to 30).
+    A record tells HHMMSS: its day is the one on which that time is nearest to its receipt, or its
+    own date if it has one. Hours of a night may go on past midnight (24 to 30).
     """
     time = rows["time"]
     hour, minute, second = time // 10_000, time // 100 % 100, time % 100
@@ -242,7 +243,7 @@ def _day(written: int) -> int:
 
 
 def _phases(texts: pa.StringArray | None, rows: int) -> tuple[Mask, Mask | None]:
-    """Return which records are expected prices, and which have a phase that nobody knows."""
+    """Return which records are expected prices, and which have an unknown phase (HOUR_CLS_CODE)."""
     if texts is None:
         return np.zeros(rows, bool), None
     encoded = pc.dictionary_encode(texts)
@@ -303,7 +304,7 @@ def _unreadable(
 @depends_on_days
 @lru_cache(maxsize=4_096)
 def is_code(text: str, kind: Kind) -> bool:
-    """Say whether a text is the code of such a symbol."""
+    """Say whether a text is the code of a symbol of this kind."""
     try:
         return isinstance(parse(text), kind)
     except InputError:

@@ -1,8 +1,8 @@
 """What is registered with KIS, and how several app keys share it.
 
-A connection takes 41 registrations, all TRs together (docs/kis.md#connection). KIS blocks who
-registers and removes in a loop: so what is registered stays where it is, and a registration gives
-way only to one that is clearly more wanted.
+A connection takes 41 registrations, all TRs together (docs/kis.md#connection). KIS blocks a client
+that registers and removes in a loop: so what is registered stays where it is, and a registration
+gives way only to one that is clearly more wanted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 MOST = 41  # of a connection, until KIS refuses one (OPSP0008)
+NOT_REGISTERED = "a symbol that nobody registered"  # reason to reject a record
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +27,7 @@ class StreamRegistration:
 
 @dataclass(frozen=True)
 class Wish:
-    """A registration that is wanted; the smaller the priority, the more."""
+    """A registration that is wanted; the smaller `priority` is, the more."""
 
     registration: StreamRegistration
     priority: float = 0.0
@@ -40,9 +41,10 @@ def share(
 ) -> list[list[StreamRegistration]]:
     """Return the registrations of each app key, those most wanted first.
 
-    `limits` are how many each key takes, `present` what each has now. What is present stays with
-    its key, and counts as more wanted by `hysteresis`: with the distance from ATM as priority,
-    options change only when ATM has moved by more than that. What finds no room is left out.
+    `limits` are how many each key takes, `present` is what each has now. What is present stays with
+    its key, and its priority counts as smaller by `hysteresis`: with the distance from ATM as
+    priority, options change only when ATM has moved by more than that. What finds no room is left
+    out.
     """
     home = {one: key for key, held in enumerate(present[: len(limits)]) for one in held}
     wanted: dict[StreamRegistration, float] = {}
@@ -52,7 +54,7 @@ def share(
     ranked = sorted(wanted, key=lambda one: wanted[one] - hysteresis * (one in home))
     chosen = ranked[: sum(limits)]
     shares: list[list[StreamRegistration]] = [[] for _ in limits]
-    # First those that have a place, so that no other takes it.
+    # First those that a key has now, so that no other takes their place.
     for one in sorted(chosen, key=lambda one: one not in home):
         key = home.get(one, -1)
         if key < 0 or len(shares[key]) >= limits[key]:

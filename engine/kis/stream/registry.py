@@ -1,4 +1,4 @@
-"""What one connection has registered, and what to say to KIS next to have what is wanted."""
+"""What one connection has registered, and which message to send next for what is wanted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Registry:
         self._sent: dict[StreamRegistration, _Sent] = {}
         self._not_before: dict[StreamRegistration, datetime] = {}
         self._failures = Counter[StreamRegistration]()
-        self._refusals = 0  # of even one registration: another connection has them all
+        self._refusals = 0  # for want of room although nothing is registered on this connection
         self._full_until: datetime | None = None
         self._invalid: set[StreamRegistration] = set()
 
@@ -50,7 +50,7 @@ class Registry:
         return tuple(self._registered)
 
     def forget(self) -> None:
-        """Begin a new connection: nothing is registered, what is invalid stays so."""
+        """Begin a new connection: nothing is registered; what KIS called invalid stays invalid."""
         self._registered.clear()
         self._sent.clear()
         self._not_before.clear()
@@ -58,7 +58,7 @@ class Registry:
         self._refusals, self._full_until = 0, None
 
     def next_step(self, wanted: Sequence[StreamRegistration], now: datetime) -> Step | None:
-        """Return the next message; None while nothing is to be said."""
+        """Return the next message; None if none is to be sent now."""
         self._drop_unanswered(now)
         target = [one for one in wanted if one not in self._invalid][: self.limit]
         for one, since in self._registered.items():
@@ -77,7 +77,7 @@ class Registry:
         self._sent[step.registration] = _Sent(step, now, approval_key)
 
     def note_data(self, one: StreamRegistration, now: datetime) -> bool:
-        """Note that data came: so it is registered, whatever was answered. True: it is new."""
+        """Note that data came: so it is registered, whatever was answered. True if that is news."""
         sent = self._sent.get(one)
         if one in self._registered or sent is None or sent.step.remove:
             return False
@@ -85,9 +85,9 @@ class Registry:
         return True
 
     def note_answer(self, answer: StreamAnswer, now: datetime) -> str | None:
-        """Note KIS's answer; return the approval key that it did not know, if that was it.
+        """Note KIS's answer; return the approval key if the answer was that it is unknown.
 
-        A refusal for want of room lowers `limit` to what is registered.
+        A refusal for want of room lowers `limit` to the number of registrations.
         """
         one = self._answered(answer.registration)
         sent = self._sent.pop(one, None)
@@ -124,7 +124,7 @@ class Registry:
         self._not_before[one] = now + _wait(self._failures[one])
 
     def _answered(self, named: StreamRegistration) -> StreamRegistration:
-        """Return what an answer is about: what it names, else what was sent first."""
+        """Return what an answer is about: what it names, else the oldest unanswered message."""
         return named if named in self._sent else next(iter(self._sent), named)
 
     def _drop_unanswered(self, now: datetime) -> None:

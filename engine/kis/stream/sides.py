@@ -1,9 +1,8 @@
-"""The side of each trade, where it is known: whether the buyer came to the ask or the seller to the
-bid.
+"""The side of each trade, if known: whether the buyer came to the ask or the seller to the bid.
 
-KIS says it of stocks. Of derivatives the sums of bought and sold contracts tell it: the one of them
-that grew by the size of the trade; an auction's trade lets neither grow. Where the trade before is
-not known, a price at the ask or at the bid tells it.
+For stocks KIS tells it. For derivatives the sums of bought and sold contracts of the day do: the
+trade is of the side whose sum grew by its size; with an auction's trade neither grows. If the trade
+before is not known, a price at the ask or at the bid tells it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _STATED = {1: 1, 5: 2}  # KIS's number of a stock's side: ours
 def sides(
     trades: Columns, names: Names, before: Mapping[str, tuple[int, int, int, int]]
 ) -> tuple[npt.NDArray[np.int64], Sums]:
-    """Return the side of each trade as a number of SIDES, and each symbol's sums after its last.
+    """Return the side of each trade as its place in SIDES, and each symbol's sums after its last.
 
     `before` are the sums that the call before returned.
     """
@@ -42,16 +41,18 @@ def sides(
             last[name][place] = value
     bought, sold = _by_growth(now, last)
     found = np.empty(len(order), np.int64)
-    found[order] = np.where(bought, 1, np.where(sold, 2, np.where(_next(now, last), 0, -1)))
+    known = _is_before_known(now, last)
+    found[order] = np.where(bought, 1, np.where(sold, 2, np.where(known, 0, -1)))
     found = np.where(found < 0, _by_price(trades), found)
     ends = np.append(firsts[1:], len(order)) - 1
     values = zip(*(now[name][ends].tolist() for name in _SUMS), strict=True)
     return _with_stated(found, trades), {**before, **dict(zip(codes, values, strict=True))}
 
 
-def _next(now: Columns, last: Columns) -> Mask:
-    """Say of which trades the one before is known: it was the session's first, or nothing lies
-    between.
+def _is_before_known(now: Columns, last: Columns) -> Mask:
+    """Say for which trades the sums before are known.
+
+    They are the session's first, or nothing was traded between them and the trade before.
     """
     known = (now["day_bought"] != NULL) & (now["day_sold"] != NULL)
     same = last["session"] == now["session"]
@@ -67,7 +68,7 @@ def _by_growth(now: Columns, last: Columns) -> tuple[Mask, Mask]:
         for name in ("day_bought", "day_sold")
     ]
     by_buyers, by_sellers = ((one == now["size"]) & (two == 0) for one, two in (grown, grown[::-1]))
-    known = _next(now, last)
+    known = _is_before_known(now, last)
     return known & by_buyers, known & by_sellers
 
 

@@ -1,7 +1,8 @@
 """Whether a connection that is up has fallen silent: by the rate at which data came before.
 
-"Registered, and yet no data" happens (docs/kis.md#connection). A gap in the data that is many times
-the usual one is a fault, and so is any gap of a minute in continuous trading.
+"Registered, and yet no data" happens (docs/kis.md#connection). In continuous trading a gap in the
+data that is many times the usual one is a fault, and so is any gap of a minute. A connection that
+is made anew because of that and brings no data either is given twice as long.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from datetime import datetime, timedelta
 
 from engine.kis.stream.registrations import StreamRegistration
 
-Trading = Callable[
-    [StreamRegistration, datetime], bool
-]  # whether it trades continuously at the moment
+# Whether a registration's symbol trades continuously at a moment.
+Trading = Callable[[StreamRegistration, datetime], bool]
 
 LONGEST = 60.0  # seconds
-_SHORTEST = 30.0  # at noon even the front future goes without a trade for ten seconds
-_TIMES = 20.0  # a gap of so many usual ones is a fault
+_SHORTEST = 30.0  # seconds; at noon even the front future goes without a trade for ten
+_TIMES = 20.0  # a gap of so many usual ones is a fault, within these bounds
 _WEIGHT = 0.05  # of the newest gap in the usual one
 _MOST_DOUBLINGS = 4  # of the whole connection's patience, where a new connection did not help
 
@@ -28,7 +28,8 @@ class Silence:
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
         self._usual: dict[StreamRegistration | None, float] = {}  # seconds; None: all together
-        self._since: dict[StreamRegistration | None, datetime] = {}  # data, or when it was to begin
+        # When data last came, or the wait for it began.
+        self._since: dict[StreamRegistration | None, datetime] = {}
         self._in_vain = 0  # new connections that brought no data
 
     def note(self, registration: StreamRegistration, moment: datetime) -> None:

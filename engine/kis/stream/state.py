@@ -1,4 +1,4 @@
-"""How a connection is doing, for the status, the page and the summary."""
+"""The state of a connection, for the status, the page and the summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StreamState:
     registered: tuple[StreamRegistration, ...] = ()
     silent: tuple[StreamRegistration, ...] = ()
     limit: int = MOST
-    newest: datetime | None = None  # exchange time, of the rows that were noted
+    newest: datetime | None = None  # the newest exchange time of the rows that were noted
     frames: int = 0  # read from the connection
     dropped: int = 0  # frames for which the queue had no room: nobody took them in time
     records: int = 0

@@ -1,8 +1,8 @@
 """Frames of what KIS tells only once: expected prices of a stock's auctions, programme trading.
 
 `H0STANC0` is a stock's expected price each time that it changes, `H0UPPGM0` programme trading of a
-market, sums of the day. No real record of either was ever seen; what is believed about them stands
-in docs/told-once.md.
+market, in sums of the day. No real record of either has been seen; docs/told-once.md says what is
+believed about them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.columns import TIME
 from engine.kis import codec
 from engine.kis.stream.frames import Frame
 from engine.kis.stream.plain_records import is_frame_of, plain_records, rejected_record
-from engine.kis.stream.registrations import StreamRegistration
+from engine.kis.stream.registrations import NOT_REGISTERED, StreamRegistration
 from engine.market.hours import MINUTE
 from engine.schemas import EXPECTED_PRICES, PROGRAMME_TRADES, REJECTED_ROWS, conform
 
@@ -63,12 +63,11 @@ FIELDS = {EXPECTATIONS: _EXPECTATION.split(), PROGRAMMES: _PROGRAMME.split()}
 _KEY = {EXPECTATIONS: "MKSC_SHRN_ISCD", PROGRAMMES: "BSTP_CLS_CODE"}
 _EPOCH = date(1970, 1, 1)
 _MINUTE_US = 60_000_000
-_TOLERANCE = timedelta(seconds=2)  # of the clocks
+_TOLERANCE = timedelta(seconds=2)  # by which the clocks may differ
 _UNTIMELY = (
-    (pl.col("said_at").is_null(), "unreadable time"),
+    (pl.col("said_at").is_null(), codec.NO_TIME),
     (pl.col("is_later"), "a time that has not come yet"),
 )
-_UNREADABLE = "unreadable value"
 _RECEIVED = "received"  # index of the frame's time of receipt
 MARKETS = {"0001": "KOSPI", "1001": "KOSDAQ"}  # our name by KIS's code, of programme trading
 _SUMS = {  # columns of PROGRAMME_TRADES and their fields
@@ -88,8 +87,8 @@ def read_told(
 ) -> tuple[pa.RecordBatch, pa.RecordBatch, pa.RecordBatch]:
     """Return what frames of TOLD_ONCE hold: EXPECTED_PRICES, PROGRAMME_TRADES, REJECTED_ROWS.
 
-    `ahead`: by how much our clock is ahead of KIS's; what a record says of a later moment than
-    that of its receipt is rejected. Never raises, whatever the texts are.
+    `ahead` is how far our clock is ahead of KIS's; a record whose time is later than its receipt is
+    rejected. Never raises, whatever the texts are.
     """
     rejected: list[dict[str, object]] = []
     records: dict[str, list[dict[str, str]]] = {tr_id: [] for tr_id in FIELDS}
@@ -101,8 +100,7 @@ def read_told(
         for record in found or ():
             key = record[_KEY[tr_id]]
             if StreamRegistration(tr_id, key) not in registered:
-                reason = "a symbol that nobody registered"
-                rejected.append(rejected_record(received_at, tr_id, key, reason, text))
+                rejected.append(rejected_record(received_at, tr_id, key, NOT_REGISTERED, text))
             else:
                 records[tr_id].append({**record, _RECEIVED: str(number)})
     received = pl.Series([moment for moment, _ in frames], dtype=TIME)
@@ -125,9 +123,10 @@ def read_told(
 def _columns(
     tr_id: str, records: Sequence[dict[str, str]], received: pl.Series, ahead: timedelta
 ) -> pl.DataFrame:
-    """Return the fields as text, `fetched_at`, and `said_at`: the record's time, or REASON.
+    """Return the fields as text, `fetched_at`, `said_at` (the record's time) and `is_later`.
 
-    A record says HHMMSS: it is of the day of its receipt.
+    The last says that this time had not come at the receipt. A record tells HHMMSS: its day is that
+    of its receipt.
     """
     hour = "STCK_CNTG_HOUR" if tr_id == EXPECTATIONS else "BSOP_HOUR"
     given = codec.columns(records, [*FIELDS[tr_id], _RECEIVED])
@@ -141,7 +140,10 @@ def _columns(
 
 
 def _expectations(given: pl.DataFrame) -> pl.DataFrame:
-    """Return the columns of EXPECTED_PRICES of records, and REASON. A minute begins at :00."""
+    """Return the columns of EXPECTED_PRICES of records, and REASON.
+
+    What is told at the first moment of a minute belongs to this minute.
+    """
     price = codec.number("STCK_PRPR")
     return given.select(
         codec.ROW,
@@ -151,14 +153,15 @@ def _expectations(given: pl.DataFrame) -> pl.DataFrame:
         pl.when(price > 0).then(price).alias("price"),
         codec.whole("CNTG_VOL").alias("size"),
         "fetched_at",
-        codec.first_reason(*_UNTIMELY, (price.is_null(), _UNREADABLE)),
+        codec.first_reason(*_UNTIMELY, (price.is_null(), codec.UNREADABLE)),
     )
 
 
 def _programmes(given: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of PROGRAMME_TRADES of records, and REASON.
 
-    They are sums up to a moment: that of a whole minute ends it, as a row of FHPPG04600101 does.
+    They are sums up to a moment: those told at the first moment of a minute are the end of the one
+    before, like a row of FHPPG04600101.
     """
     amounts = [codec.whole(field) for name, field in _SUMS.items() if not name.endswith("_volume")]
     return given.select(
@@ -171,6 +174,6 @@ def _programmes(given: pl.DataFrame) -> pl.DataFrame:
         pl.lit(None, pl.Float64).alias("index_price"),
         "fetched_at",
         codec.first_reason(
-            *_UNTIMELY, (pl.any_horizontal(value.is_null() for value in amounts), _UNREADABLE)
+            *_UNTIMELY, (pl.any_horizontal(value.is_null() for value in amounts), codec.UNREADABLE)
         ),
     )

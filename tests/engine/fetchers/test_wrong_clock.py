@@ -15,7 +15,7 @@ import pytest
 
 from engine.errors import KisError
 from engine.fetchers.auctions import AuctionFetcher
-from engine.fetchers.base import OUTSIDE, BarRequest, PriceFetcher
+from engine.fetchers.base import OUTSIDE_BY_KIS, BarRequest, PriceFetcher
 from engine.fetchers.derivatives import WRONG_CLOCK, DerivativeBarFetcher
 from engine.fetchers.option_chain import ChainRequest, OptionChainFetcher
 from engine.fetchers.told_once import FlowsFetcher, StreamRequest
@@ -82,7 +82,7 @@ async def test_what_comes_while_no_session_is_on_by_kis_is_of_none(
     assert {row["symbol"] for row in kept} == {
         "202509_KOSPI200" if name == "chain" else "FLOWS_KOSPI"
     }
-    assert fetcher.counts[OUTSIDE] == len(kept)
+    assert fetcher.counts[OUTSIDE_BY_KIS] == len(kept)
     raw = orjson.loads(kept[0]["raw"])
     assert (raw["our_clock"], raw["kis_clock"]) == ("2025-09-02 12:00:02", "2025-09-02 07:00:02")
     rows = raw["said"]["output1" if name == "chain" else "output"]
