@@ -55,9 +55,9 @@ class Fields:
 class Rules:
     """What decides whether a row is a bar. Minutes that ended until `as_of` are finished.
 
-    A bar that is more than `max_price_ratio` times the price around it (None: no limit) has to be
-    given twice; `given` are such rows (VALUES) of earlier answers. `day_before`: an answer may have
-    rows of the session before alone, which are then no fault.
+    A bar that is more than `max_price_ratio` times the price around it, or less by that ratio, has
+    to be given twice (None: no bar has to); `given` are such rows (VALUES) of earlier answers.
+    `day_before`: an answer may have rows of the session before alone, which are then no fault.
     """
 
     session: Session

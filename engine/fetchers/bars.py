@@ -38,8 +38,8 @@ BarQuestion = DerivativeMinutes | StockMinutes | StockMinutesToday
 class BarFetcher(PriceFetcher):
     """Minute bars of one kind of symbol.
 
-    KIS has to give a bar twice that is more than `max_price_ratio` times the price around it. The
-    ratio is by type of symbol; for a type without an entry there is no limit.
+    KIS has to give a bar twice if it is more than `max_price_ratio` times the price around it, or
+    less by that ratio. The ratio is by type of symbol; for a type without an entry there is none.
     """
 
     fields: ClassVar[Fields]

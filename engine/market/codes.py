@@ -149,7 +149,7 @@ def product_prefix(symbol: pl.Expr) -> pl.Expr:
 
 
 def product_and_maturity(symbol: pl.Expr) -> pl.Expr:
-    """Return product and maturity of codes of derivatives: all calls of a chain have it alike."""
+    """Return what codes of one product and maturity begin with: all calls of a chain, say."""
     return symbol.str.slice(0, _CONTRACT_LENGTH)
 
 

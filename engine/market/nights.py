@@ -1,7 +1,7 @@
 """Which session a stamp belongs to, where one column has symbols of days and of nights.
 
-A night is named by the date on which it begins, and most of its stamps are of the next date. None
-of them is after noon of that date, so twelve hours before any stamp the date is still the night's.
+A night is named by the date on which it begins, and most of its stamps are of the next date. All
+lie between noon and the next noon, so twelve hours before any of them the date is the night's.
 """
 
 from __future__ import annotations

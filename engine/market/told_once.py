@@ -1,9 +1,9 @@
 """What KIS tells only once: streams of data that cannot be fetched again, and their subjects.
 
-A stream has subjects, each collected on its own: flows those of the KOSPI200 futures, state a
-contract. Stream and subject together are a symbol of the ledger, FLOWS_KOSPI200_FUTURES or
-STATE_A01612, so that whatever counts minutes (summary, status, coverage, validation) counts these
-as well. A row is stamped with the end of the minute that it is about, like a bar.
+A stream has subjects, each collected on its own: one of `flows` is the KOSPI200 futures, one of
+`state` a contract. Stream and subject together are a symbol of the ledger, FLOWS_KOSPI200_FUTURES
+or STATE_A01612, so that whatever counts minutes (summary, status, coverage, validation) counts
+these as well. A row is stamped with the end of the minute that it is about, like a bar.
 """
 
 from __future__ import annotations
