@@ -306,7 +306,7 @@ class TokenKeeper:
 def _written_at(known: _TokenFile) -> tuple[datetime, datetime]:
     """Return when KIS was asked, and when it gave the token: the file is written before and after.
 
-    Who has read it in between knows of the question, and has yet to learn of the token.
+    A process that read it in between knows of the request and has yet to learn of the token.
     """
     never = datetime(1970, 1, 1)
     return known.requested_at or never, known.token.issued_at if known.token else never
