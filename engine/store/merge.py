@@ -64,9 +64,10 @@ class MergeCounts:
 def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime) -> pl.DataFrame:
     """Return the rows of all batches with every column of the table, one a key, in key order.
 
-    Of rows with one key the last value stays, in the row that had it first: a bar that is read
-    again unchanged does not become newer. What the feed gave comes after what a file has, and what
-    REST gave after both. `batch_number` says which batch a row is from. Raises SchemaMismatch.
+    Of rows with one key the newest value stays (of one moment the one that came last), in the row
+    that had it first: a bar that is read again unchanged does not become newer. What the feed gave
+    comes after what a file has, and what REST gave after both. `batch_number` says which batch a
+    row is from. Raises SchemaMismatch.
     """
     numbers = np.repeat(np.arange(len(batches), dtype=np.int32), [b.num_rows for b in batches])
     ordered = (
@@ -83,12 +84,13 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     rows = collect_few(completed)
     if _has_one_row_a_key(table, rows):  # else polls overlap
         return rows
+    rank = pl.col(SOURCE).replace_strict({FILE: 0, REST: 2}, default=1, return_dtype=pl.Int8)
+    ranks = [rank] if table.two_sources else []
+    rows = rows.sort([*table.key, *ranks, table.version], maintain_order=True)
     if table.filled:
         rows = rows.with_columns(pl.col(table.filled).forward_fill().over(table.key))
     if table.two_sources:
-        rank = pl.col(SOURCE).replace_strict({FILE: 0, REST: 2}, default=1, return_dtype=pl.Int8)
-        in_order = rows.sort([*table.key, rank], maintain_order=True)
-        rows = in_order.with_columns(_confirmation(table).alias(CONFIRMED_AT))
+        rows = rows.with_columns(_confirmation(table).alias(CONFIRMED_AT))
     return latest_rows(table, rows)
 
 

@@ -310,3 +310,15 @@ async def test_what_one_source_alone_knows_stays_whichever_comes_first(
     (found,) = (await store.query("SELECT * FROM programme_trades")).to_pylist()
     assert {name: found[name] for name in numbers} == numbers
     assert (found["source"], found["index_price"]) == ("rest", 2_900.0)
+
+
+@pytest.mark.parametrize("newer_first", [True, False])
+async def test_of_one_commit_the_newer_value_stays_whichever_came_first(
+    store: Store, newer_first: bool
+) -> None:
+    """Answers overtake each other, and two processes number their batches in the spool alike."""
+    newer, older = futures_bars([2.0], fetched=LATER), futures_bars([1.0])
+    group = [newer, older] if newer_first else [older, newer]
+    counts = await store.merge_all("futures_1m", group)
+    assert sum(counts, MergeCounts()) == MergeCounts(inserted=1, unchanged=1)
+    assert (await store.query("SELECT close FROM futures_1m"))["close"].to_pylist() == [2.0]
