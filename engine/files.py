@@ -95,16 +95,26 @@ def atomic_writer(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     and after the block the new one survives a power cut. A private file can be read by its owner
     alone, from its first byte on. Raises OSError.
     """
-    making = path.with_name(f".{path.name}.{uuid4().hex[:8]}{_UNFINISHED}{os.getpid()}")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(making, flags, 0o600 if private else 0o666)
-    try:
+    with replacement(path) as making:
+        descriptor = os.open(making, flags, 0o600 if private else 0o666)
         if private and os.name != "nt":
             os.fchmod(descriptor, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Yield where to make a file that takes the place of `path` when the block ends without error.
+
+    So it can be read back before what was there is gone. Raises OSError.
+    """
+    making = path.with_name(f".{path.name}.{uuid4().hex[:8]}{_UNFINISHED}{os.getpid()}")
+    try:
+        yield making
         making.replace(path)
     except BaseException:
         making.unlink(missing_ok=True)

@@ -163,10 +163,12 @@ def _from_file(
     if wanted.rows == 0:
         return
     path = file_of(folder, day)
+    # Before the file: trades that leave in between are in it.
+    stored = _stored(url, wanted.info, day) if also_stored else None
     try:
         frame, height = pl.scan_parquet(path), pq.read_metadata(path).num_rows
-        if also_stored:
-            whole = joined(frame.collect(), _stored(url, wanted.info, day))
+        if stored is not None:
+            whole = joined(frame.collect(), stored)
             frame, height = whole.lazy(), whole.height
         yield from wanted.of_frame(frame, height).collect_batches(maintain_order=True)
     except _UNREADABLE as error:

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from engine import schemas
 from engine.columns import PRICES
 from engine.errors import StoreError
-from engine.files import atomic_writer, private_folder, remove_unfinished
+from engine.files import atomic_writer, private_folder, remove_unfinished, replacement
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.merge import lock_of
@@ -204,11 +204,12 @@ def _move(connection: Connection, folder: Path, month: date, now: datetime) -> i
         stored = _sums_stored(cursor, month)
         months = fetch_frame(cursor, MONTHS_QUERY).cast(MONTHS)
         earlier = archived_files(months.filter(month=month)).get(month)
-        read, written, hashed = _write(cursor, path, month, earlier)
-    if read != stored:
-        raise StoreError(f"{month:%Y-%m} of {ARCHIVED.name} was not read as it is stored")
-    if _figures_in_file(path) != (written, hashed):
-        raise StoreError(f"{path} does not hold what was written into it: check the disk")
+        with replacement(path) as making:  # of a file that alone has what has left before
+            read, written, hashed = _write(cursor, making, month, earlier)
+            if read != stored:
+                raise StoreError(f"{month:%Y-%m} of {ARCHIVED.name} was not read as it is stored")
+            if _figures_in_file(making) != (written, hashed):
+                raise StoreError(f"{path} does not hold what was written into it: check the disk")
     if not _drop(connection, month, stored, _row(path, folder, month, written, now)):
         log.info("⏱️ bars of %s still change; they leave the database the next time", month)
         return None

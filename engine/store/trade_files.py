@@ -26,7 +26,13 @@ from filelock import FileLock, Timeout
 from engine import schemas
 from engine.columns import TIME
 from engine.errors import StoreError
-from engine.files import atomic_writer, day_of_name, private_folder, remove_unfinished
+from engine.files import (
+    atomic_writer,
+    day_of_name,
+    private_folder,
+    remove_unfinished,
+    replacement,
+)
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.identifiers import identifier, identifiers, literal
 from engine.store.merge import latest_rows, lock_of
@@ -151,9 +157,12 @@ def _move(connection: Connection, folder: Path, session: date, now: datetime) ->
         cursor.execute("SET LOCAL statement_timeout = 0")
         stored = _sums_stored(cursor, session)
         if _sums_in_file(path) != stored:  # else it was written before a kill
-            written = _write(cursor, path, session)
-            if _sums_in_file(path) != written:
-                raise StoreError(f"{path} does not hold what was written into it: check the disk")
+            with replacement(path) as making:  # of a file that alone has what has left before
+                written = _write(cursor, making, path, session)
+                if _sums_in_file(making) != written:
+                    raise StoreError(
+                        f"{path} does not hold what was written into it: check the disk"
+                    )
     in_file = _sums_in_file(path)
     if in_file is None or not _drop(connection, session, stored, in_file["rows"], path.parent, now):
         log.info("⏱️ trades of %s still change; they leave the database the next time", session)
@@ -161,13 +170,13 @@ def _move(connection: Connection, folder: Path, session: date, now: datetime) ->
     return in_file["rows"]
 
 
-def _write(cursor: Cursor, path: Path, session: date) -> dict[str, int]:
+def _write(cursor: Cursor, making: Path, path: Path, session: date) -> dict[str, int]:
     """Write the trades of the session, and those that its file has; return the sums of all."""
     before = _collect(path) if path.exists() else pl.DataFrame(schema=FRAME)
     names = fetch_frame(cursor, f"SELECT DISTINCT symbol {_from(session)}")["symbol"]
     sums = dict.fromkeys(_SUMS, 0)
     with (
-        atomic_writer(path, private=True) as file,
+        atomic_writer(making, private=True) as file,
         pq.ParquetWriter(file, FILE_SCHEMA, compression="zstd") as writer,
     ):
         for symbol in sorted({*names, *before["symbol"]}):

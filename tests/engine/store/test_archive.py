@@ -304,6 +304,29 @@ async def test_a_file_that_is_not_what_was_written_takes_nothing_from_the_databa
     assert "stocks_1m_202509" in await partitions(filled)
 
 
+async def test_a_file_that_is_not_what_was_written_takes_nothing_from_the_file_before(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the file of before has the bars that have left."""
+    await move(filled, tmp_path)
+    late = stock_bars([5.0], symbol="005930", start=start(MONTHS[0]) - MINUTE)
+    await filled.merge("stocks_1m", late)
+    before = read(filled)
+    written = archive.schemas.conform
+
+    def bad_disk(rows: pl.DataFrame, schema: object) -> object:
+        return written(rows.with_columns(close=pl.lit(1.0)), schema)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive.schemas, "conform", bad_disk)
+        with pytest.raises(StoreError, match="check the disk"):
+            await move(filled, tmp_path)
+    assert_frame_equal(read(filled), before)
+    assert await move(filled, tmp_path) == {MONTHS[0]: 3 * BARS + 1}
+    assert_frame_equal(read(filled), before)
+    assert names(file_of(tmp_path, MONTHS[0]).parent) == ["stocks_1m.parquet"]
+
+
 async def test_bars_that_come_while_a_month_is_written_keep_it_in_the_database(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 from engine.clock import WallClock
 from engine.errors import StoreError, StoreUnreachable
+from engine.history import trades as history_trades
 from engine.history.snapshots import snapshot
 from engine.history.trades import ORDER, scan_trades
 from engine.store import Store, trade_files
@@ -172,8 +173,42 @@ async def test_a_file_that_is_not_what_was_written_keeps_the_partition(
     assert await move(filled, tmp_path) == {DAYS[0]: 100}
 
 
+async def test_a_file_that_is_not_what_was_written_takes_nothing_from_the_file_before(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the file of before has the trades that have left."""
+    await move(filled, tmp_path)
+    await Store(filled.url, WallClock()).merge("trades", trades(DAYS[0], count=60))
+    before = read(filled, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(trade_files.schemas, "conform", lose_a_row(trade_files.schemas.conform))
+        with pytest.raises(StoreError, match="does not hold what was written"):
+            await move(filled, tmp_path)
+    assert_frame_equal(read(filled, tmp_path), before)
+    assert await move(filled, tmp_path) == {DAYS[0]: 120}
+    assert_frame_equal(read(filled, tmp_path), before)
+    assert names(tmp_path) == {".moving.lock", "trades_20250901.parquet"}
+
+
+async def test_trades_that_leave_while_their_file_is_read_are_read(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were in the database when the file was opened, and in the file when it was asked."""
+    await move(filled, tmp_path)
+    await Store(filled.url, WallClock()).merge("trades", trades(DAYS[0], count=60))
+    before = read(filled, tmp_path)
+    stored = history_trades._stored
+
+    def move_first(*arguments: object) -> pl.DataFrame:
+        TradeFiles(tmp_path, 30).move(filled.url, TODAY, NOW)
+        return stored(*arguments)
+
+    monkeypatch.setattr(history_trades, "_stored", move_first)
+    assert_frame_equal(read(filled, tmp_path), before)
+
+
 def lose_a_row(conform):
-    return lambda frame, schema: conform(frame.head(-1), schema)
+    return lambda frame, schema: conform(frame.tail(-1), schema)
 
 
 async def test_a_reader_of_the_partition_is_not_waited_for(
