@@ -34,7 +34,7 @@ from engine.store.tables import table_of
 log = logging.getLogger(__name__)
 
 _GROUP = 100  # spooled batches that are merged together
-_PASSED_OVER = "they cannot be read, moved or merged"
+_PASSED_OVER = "they cannot be read, moved, merged or removed"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
 _FEW = 500  # rows, of all tables of a commit
@@ -61,9 +61,7 @@ class _Put:
 
 
 class Writer:
-    """Writes everything that is collected; nothing is lost while the database is away.
-
-    Of the spool it merges the tables that it `takes`: another writer may take the others.
+    """Writes what is collected; of the spool the tables that it `takes`: another takes the others.
     """
 
     def __init__(
@@ -89,6 +87,7 @@ class Writer:
         self._drainer: asyncio.Task[None] | None = None
         self._named: set[Entry] = set()  # those of them that a line has named
         self._passed_over: set[Entry] = set()  # could not be merged the last time
+        self._merged: set[Entry] = set()  # and could not be removed: a disk that is read-only now
         self._tables: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._urgent = asyncio.Event()  # a batch in the queue has no patience
 
@@ -278,11 +277,11 @@ class Writer:
     def _must_queue(self) -> bool:
         """Return whether older batches wait that the server should get first.
 
-        One that cannot be read does not count, nor does a folder that cannot be: a merge is right
-        in any order, and newer batches must not wait for a broken disk.
+        One that cannot be read or removed does not count, nor does a folder that cannot be read: a
+        merge is right in any order, and newer batches must not wait for a broken disk.
         """
         try:
-            return any(entry not in self._passed_over for entry in self._spool.entries())
+            return not self._passed_over.union(self._merged).issuperset(self._spool.entries())
         except OSError:
             return False
 
@@ -343,11 +342,23 @@ class Writer:
                 self._pass_over(entry, error)
             return MergeCounts()
         for entry in batches:
-            await self._clock.thread(self._spool.remove, entry)
+            await self._remove(entry)
         return sum(counts, MergeCounts())
+
+    async def _remove(self, entry: Entry) -> None:
+        self._merged.add(entry)
+        try:
+            await self._clock.thread(self._spool.remove, entry)
+        except OSError as error:
+            self._pass_over(entry, error, "removed")
+        else:
+            self._merged.discard(entry)
 
     async def _read(self, entry: Entry) -> pa.RecordBatch | None:
         """Return the batch; None if it is not to be merged now."""
+        if entry in self._merged:
+            await self._remove(entry)
+            return None
         try:
             return await self._clock.thread(self._spool.read, entry)
         except FileNotFoundError:  # another process has merged it
@@ -369,13 +380,13 @@ class Writer:
             return
         log.error("❌ a batch of %s is %s and kept in %s: %s", entry.table, why, kept, error)
 
-    def _pass_over(self, entry: Entry, error: Exception) -> None:
+    def _pass_over(self, entry: Entry, error: Exception, what: str = "merged") -> None:
         """Leave a batch where it is until the next try; the others are merged."""
         self._passed_over.add(entry)
         if entry not in self._named:
             self._named.add(entry)
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-            log.warning("⚠️ the batch %s cannot be merged now: %s", entry.path, reason)
+            log.warning("⚠️ the batch %s cannot be %s now: %s", entry.path, what, reason)
 
 
 def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:

@@ -25,7 +25,7 @@ from engine.store import spool as spool_module
 from engine.store.spool import Spool, SpoolDamaged
 from engine.store.tables import TABLES
 from tests.engine.features.conftest import MOMENT, board
-from tests.engine.store.data import MINUTE, OPEN, futures_bars
+from tests.engine.store.data import MINUTE, OPEN, futures_bars, stock_bars
 from tests.engine.store.outage import away
 
 NAME = "000000000001-futures_1m-00000000.arrow"
@@ -247,3 +247,35 @@ async def test_a_batch_of_an_earlier_release_is_merged_when_its_turn_comes(
 def test_columns_that_may_be_missing_are_columns_and_no_part_of_a_key() -> None:
     for table in TABLES.values():
         assert set(table.added) <= set(table.schema.names) - set(table.key)
+
+
+async def test_a_batch_that_cannot_be_removed_keeps_nothing_else_waiting(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    """A disk that has become read-only, or a program that has the file open (Windows)."""
+    writer = Writer(database_url, clock, tmp_path)
+    unlink, stuck = Path.unlink, True
+
+    def failing(path: Path, missing_ok: bool = False) -> None:
+        if stuck and path.name.startswith("000000000001"):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", failing)
+    with away(database_url):
+        await writer.put("futures_1m", futures_bars([1.0]))
+        await writer.put("stocks_1m", stock_bars([2.0]))
+    async with asyncio.timeout(20):
+        while writer.spooled[0] != 1:
+            await clock.sleep(1)
+        counts = await writer.put("futures_1m", futures_bars([3.0]))
+    assert counts == MergeCounts(changed=1), "it does not go behind what is merged already"
+    await clock.sleep(200)
+    assert (await store.query("SELECT close FROM stocks_1m"))["close"].to_pylist() == [2.0]
+    assert len([m for m in caplog.messages if "cannot be removed" in m]) == 1
+    stuck = False
+    async with asyncio.timeout(20):
+        while writer.spooled[0]:
+            await clock.sleep(1)
+    await writer.close()
+    assert (await store.query("SELECT close FROM futures_1m"))["close"].to_pylist() == [3.0]
