@@ -94,7 +94,7 @@ def _of_kis(clock: Clock, settings: Settings, day: date) -> pl.DataFrame:
 def _kept(file: Path, market: str, error: KisError) -> pl.DataFrame:
     """Return what the last file of the market listed. Raises InputError if no file was kept."""
     try:
-        found = pl.read_parquet(file)
+        found = pl.read_parquet(file, glob=False)
         if "halted" not in found.columns:  # of a version that did not keep it
             found = found.with_columns(halted=pl.lit(value=False))
         day, listed = found["day"][0], found.select(_KEPT)

@@ -102,7 +102,11 @@ def _scan(
 
 def _files(files: Sequence[object]) -> pl.LazyFrame:
     return pl.scan_parquet(
-        list(map(str, files)), schema=FRAME, missing_columns="insert", hive_partitioning=False
+        list(map(str, files)),
+        schema=FRAME,
+        missing_columns="insert",
+        glob=False,
+        hive_partitioning=False,
     )
 
 

@@ -66,7 +66,7 @@ def read_table(path: Path, columns: Sequence[str]) -> BarTable:
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> BarTable:
     try:
-        frame = pl.scan_parquet(path, hive_partitioning=False)
+        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         schema = frame.collect_schema()
         metadata = pl.read_parquet_metadata(path)
         index = [name for name in _pandas_index(metadata) if name in schema]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def scan_parquet(
     known = table in TABLES or (table.endswith("_signal") and table.isidentifier())
     if not known or not any((folder / table).glob("**/*.parquet")):
         raise InputError(f"no export of {table!r} in {folder}: make one with `just export`")
-    files = folder / table / "**" / f"{table}.parquet"
+    files = Path(glob.escape(str(folder / table)), "**", f"{table}.parquet")
     stored = _schema(table) if table in TABLES else None
     frame = pl.scan_parquet(
         files,

@@ -122,7 +122,7 @@ def _read_parquet(
 ) -> pl.DataFrame:
     if not files:
         return BARS.to_frame()
-    found = pl.scan_parquet(list(files), hive_partitioning=False).filter(
+    found = pl.scan_parquet(list(files), glob=False, hive_partitioning=False).filter(
         pl.col("symbol").is_in(list(codes)),
         session_of(pl.col("symbol"), pl.col("timestamp")).is_between(first, last),
     )

@@ -166,7 +166,7 @@ def _from_file(
     # Before the file: trades that leave in between are in it.
     stored = _stored(url, wanted.info, day) if also_stored else None
     try:
-        frame, height = pl.scan_parquet(path), pq.read_metadata(path).num_rows
+        frame, height = pl.scan_parquet(path, glob=False), pq.read_metadata(path).num_rows
         if stored is not None:
             whole = joined(frame.collect(), stored)
             frame, height = whole.lazy(), whole.height

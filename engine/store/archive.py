@@ -151,7 +151,7 @@ def recall(connection: Connection, rows: pl.DataFrame) -> None:
         months = fetch_frame(cursor, MONTHS_QUERY).cast(MONTHS)
         wanted = rows.select(month=pl.col("timestamp").dt.date().dt.truncate("1mo")).unique()
         for file in archived_files(months.join(wanted, on="month", how="semi")).values():
-            known = pl.scan_parquet(file, hive_partitioning=False)
+            known = pl.scan_parquet(file, glob=False, hive_partitioning=False)
             found = known.join(rows.lazy().select(KEY), on=KEY, how="semi").collect()
             if found.is_empty():
                 continue
@@ -242,7 +242,7 @@ def _write(cursor: Cursor, path: Path, month: date, earlier: Path | None) -> tup
             rows = _rows(cursor, month, symbols)
             _add(read, rows)
             if earlier is not None:
-                before = pl.scan_parquet(earlier, hive_partitioning=False)
+                before = pl.scan_parquet(earlier, glob=False, hive_partitioning=False)
                 part = before.filter(pl.col("symbol").is_in(symbols)).select(list(FRAME))
                 rows = with_stored(part, rows, KEY).sort(KEY).collect()
             writer.write_batch(schemas.conform(rows, FILE_SCHEMA), row_group_size=_GROUP)
@@ -255,7 +255,7 @@ def _symbol_parts(cursor: Cursor, month: date, earlier: Path | None) -> Iterator
     """Yield all symbols, in their order, in parts whose bars fit into memory."""
     counts = [fetch_frame(cursor, f"SELECT symbol, count(*) AS bars {_from(month)} GROUP BY 1")]
     if earlier is not None:
-        known = pl.scan_parquet(earlier, hive_partitioning=False)
+        known = pl.scan_parquet(earlier, glob=False, hive_partitioning=False)
         bars = pl.len().cast(pl.Int64).alias("bars")
         counts.append(known.group_by("symbol").agg(bars).collect())
     found = pl.concat(counts).group_by("symbol").agg(pl.col("bars").sum()).sort("symbol")
@@ -307,7 +307,9 @@ def _row(path: Path, folder: Path, month: date, written: Sums, now: datetime) ->
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     day = pl.col("timestamp").dt.date()
-    ends = pl.scan_parquet(path, hive_partitioning=False).select(day.min(), last=day.max())
+    ends = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(
+        day.min(), last=day.max()
+    )
     first, last = ends.collect().row(0)
     size = path.stat().st_size
     values = [ARCHIVED.name, month, written["rows"], size, digest, first, last, str(folder), now]

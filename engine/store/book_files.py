@@ -155,7 +155,7 @@ def _read(paths: list[Path]) -> pl.DataFrame:
     frames = [FRAME.to_frame()]
     for path in paths:
         try:
-            frames.append(pl.read_parquet(path).match_to_schema(FRAME))
+            frames.append(pl.read_parquet(path, glob=False).match_to_schema(FRAME))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise StoreError(f"a file of the book cannot be read: {path}: {error}") from error
     return pl.concat(frames)

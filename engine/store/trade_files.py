@@ -208,7 +208,7 @@ def _sums_in_file(path: Path) -> dict[str, int] | None:
 
 def _collect(path: Path, wanted: Sequence[pl.Expr] = (pl.all(),)) -> pl.DataFrame:
     try:
-        return pl.scan_parquet(path).select(wanted).collect(engine="streaming")
+        return pl.scan_parquet(path, glob=False).select(wanted).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise StoreError(f"a file of trades cannot be read: {path}: {error}") from error
 

@@ -42,7 +42,7 @@ class Lake:
         symbol = pl.col("symbol")
         session = session_of(symbol, pl.col("timestamp"))
         bars = (
-            pl.scan_parquet(list(self.files), hive_partitioning=False)
+            pl.scan_parquet(list(self.files), glob=False, hive_partitioning=False)
             .filter(symbol.is_between(pl.lit(min(symbols)), pl.lit(max(symbols))))
             .filter(symbol.is_in(list(symbols)))
             .filter(pl.col("timestamp").is_between(begin, end, closed="left"))
@@ -95,7 +95,9 @@ def open_lake(
 
 
 def _symbols(files: Sequence[str]) -> list[str]:
-    found = pl.scan_parquet(list(files), hive_partitioning=False).select(pl.col("symbol").unique())
+    found = pl.scan_parquet(list(files), glob=False, hive_partitioning=False).select(
+        pl.col("symbol").unique()
+    )
     with _as_input_error():
         symbols: list[str] = found.collect(engine="streaming")["symbol"].drop_nulls().to_list()
     if not symbols or not all(isinstance(symbol, str) for symbol in symbols):

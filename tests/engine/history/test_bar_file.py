@@ -45,6 +45,13 @@ def reasons(file: Path, **options: Any) -> dict[str, int]:
     return dict(caught.value.findings.select("reason", "rows").iter_rows())
 
 
+def test_a_name_may_have_signs_that_patterns_have(tmp_path: Path) -> None:
+    """Polars would take [2] for the sign 2, and read the other file."""
+    write(BARS.head(1), tmp_path / "bars2.parquet")
+    file = write(BARS, tmp_path / "bars[2].parquet")
+    assert read(file).height == BARS.height
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
 def test_times_with_a_zone_are_those_of_seoul(zone: str, tmp_path: Path) -> None:
     zoned = pl.col("timestamp").dt.replace_time_zone("Asia/Seoul").dt.convert_time_zone(zone)

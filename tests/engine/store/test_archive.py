@@ -265,6 +265,22 @@ async def test_a_merge_into_a_month_in_a_file_is_as_if_it_had_never_left(
     assert_frame_equal(read(filled), before)
 
 
+async def test_a_folder_may_have_signs_that_patterns_have(filled: Store, tmp_path: Path) -> None:
+    """Polars takes a path for a pattern, and [2] for the sign 2: another folder may be meant."""
+    folder = tmp_path / "bars [2]"
+    await move(filled, folder / "archive")
+    late = stock_bars([5.0], symbol="005930", start=start(MONTHS[0]), fetched=NOW)
+    assert await filled.merge("stocks_1m", late) == MergeCounts(changed=1)
+    before = read(filled)
+    assert await move(filled, folder / "archive") == {MONTHS[0]: 3 * BARS}
+    assert_frame_equal(read(filled), before)
+    export(filled.url, folder / "export", before.select("symbol", session=pl.col("timestamp")))
+    assert_frame_equal(scan_parquet("stocks_1m", folder / "export").collect(), before)
+    span = SYMBOLS, MONTHS[0], MONTHS[2]
+    current = await copies(filled, folder / "export")
+    assert (await read_bars(filled, *span, current)).height == 6 * BARS
+
+
 async def test_a_store_that_merged_before_a_month_left_merges_into_it_afterwards(
     filled: Store, tmp_path: Path
 ) -> None:

@@ -144,6 +144,15 @@ async def test_trades_that_come_after_their_session_has_left_are_joined(
     assert after.filter(session=DAYS[0])["committed_at"].n_unique() == 2
 
 
+async def test_a_folder_may_have_signs_that_patterns_have(filled: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "trades [2]"
+    await move(filled, folder)
+    await Store(filled.url, WallClock()).merge("trades", trades(DAYS[0], count=60))
+    before = read(filled, folder)
+    assert await move(filled, folder) == {DAYS[0]: 120}
+    assert_frame_equal(read(filled, folder), before)
+
+
 async def test_a_merge_between_reading_and_dropping_keeps_the_partition(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
