@@ -317,6 +317,9 @@ def store_error(error: adbc_driver_manager.Error, *, read_only: bool = False) ->
 
 def _server_message(error: adbc_driver_manager.Error) -> str:
     """Return the server's message in one line, without the statement, which holds data."""
+    for name, said in error.details:  # names are bytes, whatever their type says
+        if "MESSAGE_PRIMARY" in str(name):
+            return said.decode(errors="replace").partition("\n")[0]
     text = str(error)
     if found := re.search(r"(?:ERROR|FATAL|PANIC):\s+(.*)", text):
         return found.group(1)

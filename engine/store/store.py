@@ -21,6 +21,7 @@ from engine.store.tables import Table, table_of
 
 log = logging.getLogger(__name__)
 
+_NO_PARTITION = "23514"  # or another constraint; servers say which in many languages
 _LAST_SECONDS = 5.0  # for a statement that waits for a lock when the store is closed
 
 
@@ -136,7 +137,7 @@ class Store:
             merged = self._prepare_and_merge(complete, lock_timeout)
         except StoreError as error:
             self._ready.clear()  # a table or partition may have been dropped meanwhile
-            if "no partition of relation" not in str(error):
+            if getattr(error.__cause__, "sqlstate", None) != _NO_PARTITION:
                 raise
             merged = self._prepare_and_merge(complete, lock_timeout)  # a month has just left
         return [_counts(batches, rows) for (_, batches), rows in zip(parts, merged, strict=True)]

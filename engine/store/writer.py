@@ -61,7 +61,7 @@ class _Put:
 
 
 class Writer:
-    """Writes what is collected; of the spool the tables that it `takes`: another takes the others."""
+    """Writes what is collected, and of the spool the tables that it `takes`; others take others."""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+import adbc_driver_manager
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pytest
 from engine import schemas
 from engine.errors import SchemaMismatch
 from engine.store import MergeCounts, Store
-from engine.store.connection import Connection
+from engine.store.connection import Connection, store_error
 from engine.store.merge import complete_rows, merge_tables
 from engine.store.table_setup import make_partitions
 from engine.store.tables import TABLES
@@ -322,3 +323,23 @@ async def test_of_one_commit_the_newer_value_stays_whichever_came_first(
     counts = await store.merge_all("futures_1m", group)
     assert sum(counts, MergeCounts()) == MergeCounts(inserted=1, unchanged=1)
     assert (await store.query("SELECT close FROM futures_1m"))["close"].to_pylist() == [2.0]
+
+
+async def test_a_partition_that_has_left_is_made_again_whatever_language_the_server_speaks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.merge("stocks_1m", stock_bars([1.0]))
+    await store.execute("DROP TABLE stocks_1m_202509")
+    message = '해당 로우를 위한 "stocks_1m" 파티션 없음'
+    monkeypatch.setattr("engine.store.connection._server_message", lambda _: message)
+    assert await store.merge("stocks_1m", stock_bars([1.0])) == MergeCounts(inserted=1)
+
+
+def test_a_message_of_a_korean_server_is_one_line_without_the_statement() -> None:
+    said = adbc_driver_manager.DataError(
+        "IO: [libpq] Failed to execute query 'SELECT 1/0': 오류:  0으로는 나눌수 없습니다",
+        status_code=adbc_driver_manager.AdbcStatusCode.IO,
+        sqlstate="22012",
+        details=[("PG_DIAG_MESSAGE_PRIMARY", "0으로는 나눌수 없습니다".encode())],
+    )
+    assert str(store_error(said)) == "the database refused: 0으로는 나눌수 없습니다"
