@@ -227,7 +227,8 @@ def _fill_statements(table: Table, bounds: str) -> list[str]:
     name = identifier(table.name)
     return [
         f"UPDATE staging AS s SET {staged} FROM {name} AS t WHERE {same}",
-        f"UPDATE {name} AS t SET {stored} FROM staging AS s WHERE {same} AND ({lacks})"
+        f"UPDATE {name} AS t SET {stored}, {COMMITTED_AT} = s.{COMMITTED_AT}"
+        f" FROM staging AS s WHERE {same} AND ({lacks})"
         f" AND NOT {_is_later(table, 's', 't')}",
     ]
 

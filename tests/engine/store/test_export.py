@@ -241,3 +241,19 @@ async def test_what_is_told_once_is_exported_and_states_with_the_bars_beside_the
     current = await copies(store, tmp_path)
     wanted = current.filter(pl.col("table").is_in(["futures_state", "expected_prices"]))
     assert wanted.select("product", "current").rows() == [("state", False), ("auctions", True)]
+
+
+async def test_a_row_that_an_older_one_has_completed_is_exported_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """The volumes of programme trading, which REST does not know, may come from a spool."""
+    rest = told(schemas.PROGRAMME_TRADES, "KOSPI", OPEN, net_volume=None, fetched_at=FETCHED)
+    await store.merge("programme_trades", rest)
+    which = sealed("PROGRAMME_KOSPI", days=1)
+    assert len(await written(store, tmp_path, which)) == 1
+    fed = told(schemas.PROGRAMME_TRADES, "KOSPI", OPEN, net_volume=7, fetched_at=OPEN)
+    await store.merge("programme_trades", fed)
+    assert not (await copies(store, tmp_path))["current"].any()
+    assert len(await written(store, tmp_path, which)) == 1
+    read = scan_parquet("programme_trades", tmp_path).collect()
+    assert set(read["net_volume"]) == {7}
