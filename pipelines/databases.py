@@ -213,12 +213,15 @@ def record_data_kind(url: str, kind: DataKind) -> None:
     connection = Connection(url, "claim")
     try:
         with connection.transaction() as cursor:
-            recorded = fetch_frame(cursor, "SELECT kind FROM data_origin")["kind"].to_list()
-            if not recorded:
-                cursor.execute("INSERT INTO data_origin (kind) VALUES ($1)", (kind,))
+            known = "SELECT kind FROM data_origin"
+            recorded = fetch_frame(cursor, known)["kind"].to_list()
+            if not recorded:  # another collector may say so at this moment: the first decides
+                claim = "INSERT INTO data_origin (kind) VALUES ($1) ON CONFLICT DO NOTHING"
+                cursor.execute(claim, (kind,))
+                recorded = fetch_frame(cursor, known)["kind"].to_list()
     finally:
         connection.close()
-    if recorded and recorded != [kind]:
+    if recorded != [kind]:
         raise InputError(_MIXED[kind])
 
 

@@ -1,6 +1,8 @@
 """Real and simulated data never meet in one database."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 
 import pytest
@@ -46,6 +48,23 @@ def test_a_database_keeps_to_the_data_it_began_with(
     record_data_kind(database_url, first)
     with pytest.raises(InputError, match="your database holds"):
         record_data_kind(database_url, other)
+
+
+def test_of_two_who_begin_at_once_the_first_says_what_the_data_are(database_url: str):
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with ThreadPoolExecutor(2) as pool, closing(Connection(database_url, "test")) as watcher:
+        with closing(Connection(database_url, "first")) as first, first.transaction() as cursor:
+            cursor.execute("INSERT INTO data_origin (kind) VALUES ('live')")
+            same = pool.submit(record_data_kind, database_url, "live")
+            other = pool.submit(record_data_kind, database_url, "simulation")
+            while watcher.query(waiting).num_rows < 2:
+                assert [same.done(), other.done()] == [False, False]
+        same.result()
+        with pytest.raises(InputError, match="holds real data"):
+            other.result()
 
 
 async def test_bars_from_before_the_kind_was_recorded_are_taken_for_real(database_url, store):
