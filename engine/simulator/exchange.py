@@ -24,7 +24,7 @@ from engine.simulator.session_rows import (
 
 KEPT = timedelta(days=365)  # KIS keeps about a year of minutes
 NIGHTS_KEPT = timedelta(days=208)  # of nights less (docs/kis.md#depth)
-KEPT_AFTER_EXPIRY = timedelta(days=120)  # and an expired contract for some months
+KEPT_AFTER_EXPIRY = timedelta(days=200)  # an expired contract: after six months, not after nine
 LOOK_BACK = 10  # sessions that one answer may reach back for a thin contract
 
 

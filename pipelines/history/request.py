@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 KEPT = timedelta(days=365)  # KIS keeps "about one year": docs/kis.md#depth
 NIGHTS_KEPT = timedelta(days=200)  # from then on an empty answer is taken for the end of them
+EXPIRED_KEPT = timedelta(days=180)  # a contract was served half a year after its last day
 _TODAYS_PAGE = timedelta(minutes=29)  # below this span the fetcher's 30-row call is enough
 
 StoreBars = Callable[[str, pa.RecordBatch], Awaitable[MergeCounts]]  # table, bars of one symbol
@@ -210,7 +211,8 @@ def why_gone(symbol: str, day: date, today: date) -> str | None:
         return "older than the year that KIS keeps"
     if isinstance(parsed, Night) and today - day > NIGHTS_KEPT:
         return "older than the nights that KIS keeps"
-    if isinstance(parsed, Contract | Night | Option) and parsed.last_day < today:
+    expires = parsed.last_day if isinstance(parsed, Contract | Night | Option) else today
+    if today - expires > EXPIRED_KEPT:
         return f"{symbol} has expired and KIS has dropped it"
     return None
 

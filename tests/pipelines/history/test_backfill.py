@@ -146,7 +146,7 @@ async def test_what_kis_no_longer_serves_is_unavailable_without_a_call(
 async def test_a_contract_that_kis_has_dropped_is_unavailable(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with desk(database_url, tmp_path, datetime(2026, 9, 2, 18)) as at:
+    async with desk(database_url, tmp_path, datetime(2026, 10, 7, 18)) as at:
         days = date(2026, 3, 3), date(2026, 3, 3)
         assert (await backfill(at.context, ["A01603"], *days)).open == 411
         report = await backfill(await at.next_run(), ["A01603"], *days)

@@ -59,6 +59,20 @@ async def test_an_evening_of_empty_answers_settles_nothing(
         await assert_whole(at)
 
 
+async def test_an_expired_contract_is_not_given_up_for_an_afternoon_of_empty_answers(
+    database_url: str, tmp_path: Path
+) -> None:
+    """KIS serves it for half a year more: the day after its last one it has not dropped it."""
+    last = date(2025, 9, 11)
+    empty = scenario(what="empty_answer", endpoint="bars", to="19:00")
+    async with desk(database_url, tmp_path, datetime(2025, 9, 12, 15), faults=empty) as at:
+        for hours in (0, 3):
+            report = await backfill(await at.next_run(hours), [CONTRACT], last, last)
+            assert (report.open, report.unavailable) == (395, 0)
+        honest = await backfill(await at.next_run(), [CONTRACT], last, last)
+        assert (honest.stored, honest.exit_code) == (395, 0)
+
+
 async def reasons_by_symbol(at: Desk) -> list[tuple[str, str]]:
     return (await at.frame("SELECT DISTINCT symbol, reason FROM gaps WHERE state = 'open'")).rows()
 
