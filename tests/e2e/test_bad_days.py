@@ -5,10 +5,9 @@ from datetime import date
 import polars as pl
 import pytest
 
-from strategies.registry import STRATEGIES
 from tests.databases import LONG
 from tests.e2e.conftest import new_desk, started_at
-from tests.e2e.recorded import BARS, recorded
+from tests.e2e.recorded import BARS, assert_signals_equal_batch, recorded
 from tests.paths import FUTURES_FILE, needs
 
 DAY = date(2025, 9, 1)
@@ -43,12 +42,7 @@ def test_we_caused_few_refusals_ourselves(bad_day):
 
 def test_live_signals_equal_the_strategy_run_over_the_stored_bars(bad_day):
     desk, _ = bad_day
-    bars = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101")
-    for strategy in STRATEGIES.values():
-        stored = desk.ask(f"SELECT * FROM {strategy.table}").sort("timestamp")
-        rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
-        computed = rows.filter(pl.col("timestamp").dt.date() == DAY).sort("timestamp")
-        assert stored.select(computed.columns).equals(computed)
+    assert_signals_equal_batch(desk.ask, DAY)
 
 
 def test_what_was_said_at_the_time_can_still_be_seen(bad_day):

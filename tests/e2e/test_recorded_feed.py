@@ -14,9 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from strategies.registry import STRATEGIES
 from tests.e2e.conftest import Desk, new_desk
-from tests.e2e.recorded import BARS, recorded
+from tests.e2e.recorded import BARS, assert_signals_equal_batch, recorded
 from tests.paths import FUTURES_FILE, needs
 
 DAY = date(2025, 9, 1)
@@ -62,12 +61,7 @@ def test_each_bar_of_the_feed_was_complete_and_rest_has_confirmed_it(fed_day: Da
 
 def test_signals_equal_the_strategies_run_over_all_bars(fed_day: Day) -> None:
     desk, _ = fed_day
-    bars = desk.ask(f"SELECT {', '.join(BARS)} FROM futures_101")
-    for strategy in STRATEGIES.values():
-        stored = desk.ask(f"SELECT * FROM {strategy.table}").sort("timestamp")
-        rows = strategy.evaluate(bars.lazy(), strategy.params()).collect()
-        computed = rows.filter(pl.col("timestamp").dt.date() == DAY).sort("timestamp")
-        assert stored.select(computed.columns).equals(computed)
+    assert_signals_equal_batch(desk.ask, DAY)
 
 
 def test_no_ten_minutes_have_more_than_four_connections(fed_day: Day) -> None:
