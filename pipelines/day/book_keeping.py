@@ -67,7 +67,7 @@ class BookKeeper:
 
     async def run(self) -> None:
         """Write each minute's updates, until cancelled."""
-        await self._begin()
+        await self._join_left_parts()
         while True:
             await self._clock.sleep_until(floor_minute(self._clock.now()) + MINUTE + _AFTER)
             await self._write()
@@ -82,7 +82,7 @@ class BookKeeper:
         except (KrtError, OSError, TimeoutError) as error:
             log.warning("⚠️ book: its parts are made one file the next time: %s", error)
 
-    async def _begin(self) -> None:
+    async def _join_left_parts(self) -> None:
         """Make files of the sessions that a kill or an early end left in parts."""
         try:
             for session in await self._clock.thread(book_files.sessions, self._folder):

@@ -76,10 +76,10 @@ def scan(
         )
         return adjusted_bars(bars, actions.collect())
     if table == TRADES.name:
-        folder = home() / TRADES_FOLDER
+        folder = database_folder() / TRADES_FOLDER
         return scan_trades(url or database_url(), folder, order_by=order_by, descending=descending)
     if source == "parquet":
-        folder = Path(export or home() / EXPORT)
+        folder = Path(export or database_folder() / EXPORT)
         return parquet.scan_parquet(table, folder, order_by=order_by, descending=descending)
     return postgres.scan(table, url or database_url(), order_by=order_by, descending=descending)
 
@@ -91,7 +91,7 @@ def scan_book(symbol: str | None = None, *, folder: Path | str | None = None) ->
     ask5 and of each `bid_size1`, `bid_orders1` …; times are KST. A day that is not over is there as
     far as it is written. `folder` is by default the one beside the database. Raises StoreError.
     """
-    return _where(scan_files(Path(folder or home() / BOOK_FOLDER)), symbol=symbol)
+    return _where(scan_files(Path(folder or database_folder() / BOOK_FOLDER)), symbol=symbol)
 
 
 def scan_matrix(
@@ -246,7 +246,7 @@ def use_database(kind: DataKind | None) -> None:
 _asked: list[DataKind] = []  # what `use_database` was given last
 
 
-def home() -> Path:
+def database_folder() -> Path:
     """Return the folder of the settings' database and of everything that belongs to it."""
     return load_settings().folder(default_kind())
 

@@ -218,7 +218,7 @@ def test_simulated_and_real_data_can_be_chosen(
     assert sources.default_kind() == "simulation"
     research.use_database("live")
     assert sources.default_kind() == "live"
-    assert sources.home().name == "live"
+    assert sources.database_folder().name == "live"
     research.use_database(None)
     assert sources.default_kind() == "simulation"
     monkeypatch.setenv(READER_URL, "postgresql://somewhere")
