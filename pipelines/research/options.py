@@ -33,8 +33,8 @@ def with_model_values(chain: pl.LazyFrame) -> pl.LazyFrame:
     """Add our own values beside KIS's: model_iv (% per year), model_delta … in KIS's units.
 
     `chain` is rows of `scan_chain`: filter before, all of it is read and computed. Black-76 on the
-    forward of each minute, from the middle of bid and ask, or the last price; NULL where neither
-    tells a volatility. They are those that matrix and smile are made of.
+    forward of each minute, from the last price of today moved into bid and ask, else their middle;
+    NULL where neither tells a volatility. They are those of the matrix; the smile takes the middle.
     """
     rows = chain.collect()
     wanted = [name for name in OPTION_CHAIN.names if name in rows.columns]
