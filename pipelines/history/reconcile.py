@@ -119,7 +119,7 @@ def _is_of_evening(symbol: str) -> bool:
 async def _finish_nights(
     context: BackfillContext, symbols: Iterable[str], day: date
 ) -> MergeCounts:
-    """Compare with KIS the nights that ended since the collector's last session.
+    """Compare with KIS the nights that ended since the collector's last session, or never closed.
 
     And the other venues of stocks, whose evening the run of a night collects.
     """
@@ -131,7 +131,10 @@ async def _finish_nights(
     if since is None:
         return rows
     first = since + timedelta(days=1) if was_night and done else since
-    for night in session_dates(Market.NIGHT, first, day - timedelta(days=1))[-MOST_EARLIER:]:
+    earlier = previous_sessions(Market.DERIVATIVES, day, MOST_EARLIER)  # a night begins on one
+    begun = await _never_closed(context, earlier, nights=True)
+    days = session_dates(Market.NIGHT, earlier[0], day - timedelta(days=1))
+    for night in (night for night in days if night >= first or night in begun):
         collected = filter(_is_of_evening, await read_collected_symbols(context.store, night))
         names = [*evening, *collected]
         targets = expected_sessions(names, night, night, sealed_by=context.clock.now())
@@ -168,19 +171,21 @@ async def _unfinished(context: BackfillContext, day: date, *, missed: bool) -> l
     if was_night or done:  # the day before a night was finished then
         since += timedelta(days=1)
     earlier = previous_sessions(Market.DERIVATIVES, day, MOST_EARLIER)
-    begun = await _never_closed(context, earlier)
+    begun = await _never_closed(context, earlier, nights=False)
     return [session for session in earlier if session >= since or session in begun]
 
 
-async def _never_closed(context: BackfillContext, days: Sequence[date]) -> set[date]:
+async def _never_closed(
+    context: BackfillContext, days: Sequence[date], *, nights: bool
+) -> set[date]:
     """Return the days on which a collector set out, and of which no symbol has a status.
 
-    A night is written down with its day, and closed by itself.
+    Or the days of such `nights`: a night is written down with its day, and closed by itself.
     """
     named = literals([str(day) for day in days])
     found = await context.store.query(
         "SELECT session FROM collected_symbols LEFT JOIN kept_sessions USING (symbol, session)"  # noqa: S608
-        f" WHERE session IN ({named}) AND NOT {is_night_sql('symbol')}"
+        f" WHERE session IN ({named}) AND {is_night_sql('symbol')} = {nights}"
         " GROUP BY session HAVING count(kept_sessions.market) = 0"
     )
     return set(pl.DataFrame(found)["session"])

@@ -29,7 +29,7 @@ from pipelines.chains import (
 )
 from pipelines.day.run import DayPaths, run_day
 from pipelines.day.statistics import DayStatistics
-from pipelines.day_plan import plan
+from pipelines.day_plan import NIGHT_OF, plan
 from pipelines.evaluation.replay import replay_signals
 from pipelines.feed import Feed
 from pipelines.history.reconcile import fill_before_open, finish_earlier, reconcile
@@ -140,6 +140,24 @@ async def test_a_day_without_a_database_does_not_hide_the_unfinished_one_before_
             days = [at.served(STOCK, day) for day in (YESTERDAY, TODAY)]
             assert_frame_equal(await at.bars("stocks_1m"), pl.concat(days))
             await record_heartbeat(at.store, "collector", "done", "", 0, None)
+
+
+async def test_a_day_without_a_database_hides_no_night_before_it_either(
+    database_url: str, tmp_path: Path
+) -> None:
+    night = f"{CONTRACT}_NIGHT"
+    async with desk(database_url, tmp_path, NOON) as at:
+        await store_collected_symbols(at.store, YESTERDAY, [night], NOON)
+        await at.clock.sleep_until(MORNING)
+        await record_heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await at.clock.sleep_until(MORNING + timedelta(days=1))
+        for calls in (2 * 7, 0):
+            before = at.calls
+            await finish_earlier(at.context, [night], TODAY + timedelta(days=1), missed=True)
+            assert at.calls - before == calls
+            closed = await at.frame("SELECT session FROM kept_sessions ORDER BY 1")
+            assert closed["session"].to_list() == [YESTERDAY, TODAY]
+            await record_heartbeat(at.store, "collector", "done", f"{NIGHT_OF}{TODAY}: ", 0, None)
 
 
 async def test_what_was_told_only_once_is_written_down_as_lost_for_the_rest_of_the_day(
