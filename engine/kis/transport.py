@@ -126,6 +126,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._cached_address.cache_clear()  # megabytes, and it holds itself in a circle
         await self._http.aclose()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import shutil
 import ssl
@@ -11,9 +12,10 @@ import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -257,3 +259,17 @@ async def test_a_certificate_that_is_not_valid_is_named_with_the_reason(
     server.close()
     assert KEY not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+async def test_a_closed_transport_holds_no_addresses() -> None:
+    def addresses() -> int:
+        return sum(isinstance(one, httpx.URL) for one in gc.get_objects())
+
+    async with raw_server(answering(HEAD + b"Content-Length: 2\r\n\r\n{}")) as url:
+        before = addresses()
+        transport = Transport(url, VirtualClock(datetime(2026, 11, 20)), timeout=5)
+        for number in range(20):
+            await transport.send("GET", "/x", params={"minute": f"{number}"})
+        assert addresses() >= before + 20
+        await transport.close()
+        assert addresses() < before + 10

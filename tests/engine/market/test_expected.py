@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from engine.errors import InputError
-from engine.market.expected import expected_sessions, expected_stamps
+from engine.market.expected import _grid, expected_sessions, expected_stamps
+from engine.market.sessions import Market, session
 from engine.market.symbols import parse
 
 ROLL, EXPIRY = date(2025, 9, 12), date(2025, 9, 11)
@@ -89,3 +90,12 @@ def test_a_chain_that_matures_beyond_the_calendar_has_sessions_until_then() -> N
     session = parse("202812_KOSPI200").session(day)
     assert session is not None
     assert session == parse("202612_KOSPI200").session(day)
+
+
+def test_sessions_of_the_same_hours_share_their_minutes_in_memory() -> None:
+    days = (date(2025, 9, 1), date(2025, 9, 2))
+    first, second = (session(Market.DERIVATIVES, day) for day in days)
+    assert first is not None
+    assert second is not None
+    assert _grid(first, every_minute=False) is _grid(second, every_minute=False)
+    assert _grid(first, every_minute=True) is _grid(second, every_minute=True)
