@@ -19,9 +19,12 @@ async def open_windows(plan: DayPlan, store: Store, ingestor: Ingestor) -> None:
 
     They hold the bars of today and of as many sessions before as the strategy needs: those of the
     database, and those that have come since the start, which may still be spooled. A day that is
-    played again has bars of later minutes in the database: they come in their time. Raises
-    StoreError.
+    played again has bars of later minutes in the database: they come in their time. Windows that
+    are open stay, should the catching up begin again: a bar that comes now would be in no other.
+    Raises StoreError.
     """
+    if ingestor.windows:
+        return
     earlier = previous_sessions(Market.DERIVATIVES, plan.day, warm_up_sessions())
     stored = await read_bars(store, plan.watched(nights=True), earlier[0], plan.day)
     stored = stored.filter(pl.col("timestamp") <= store.now())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
 from engine.clock import VirtualClock
+from engine.columns import BARS
 from engine.errors import StoreError
-from engine.store import MergeCounts
+from engine.store import MergeCounts, Store
+from pipelines.day import warm_up
 from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
+from pipelines.day.warm_up import open_windows
 from pipelines.day_plan import plan
 from pipelines.feed import Feed
 from tests.engine.store.data import futures_bars
@@ -59,3 +63,32 @@ async def test_what_is_refused_of_one_symbol_takes_no_other_with_it(
     }
     assert stats.rows == MergeCounts(inserted=4)
     assert set(stats.last_bar) == {"A01509", "A06509"}
+
+
+async def test_windows_that_are_open_stay_when_the_catching_up_begins_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What came while the second ones were read for would be in none of them."""
+    today, clock = plan(Feed(futures=("A01",)), DAY), VirtualClock(OPEN)
+    stats = DayStatistics(today, simulated=True)
+    ingestor = Ingestor(Puts("none"), clock, stats, Alerts([], clock, Contact()))  # type: ignore[arg-type]
+    (future,) = today.futures
+
+    async def store(close: float, start: datetime) -> None:
+        batch = futures_bars([close], symbol=future, start=start)
+        assert await ingestor.store_bars_at_once({"futures_1m": [batch]}) == {}
+
+    async def read(*_: object) -> pl.DataFrame:
+        if ingestor.windows:
+            await store(101.0, OPEN)
+        return BARS.to_frame()
+
+    monkeypatch.setattr(warm_up, "read_bars", read)
+    database = Store("", clock)
+    await open_windows(today, database, ingestor)
+    await open_windows(today, database, ingestor)
+    if not stats.last_signal:
+        await store(101.0, OPEN)
+    await store(103.0, OPEN + timedelta(minutes=1))
+    assert stats.last_signal[f"dolpha1 {future}"]["vwap"] == 102.0
+    await database.close()
