@@ -291,8 +291,8 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
         run_until_first_error(
             keep("the catching up", partial(catch_up, day, heartbeats)),
             *(*bars, *chains, *streams),
-            tell_morning(day),
         ),
+        keep("the message of the morning", partial(tell_morning, day), ends_the_day=()),
         keep("the line of each hour", partial(log_each_hour, day), ends_the_day=()),
         *([keep("the feed", feed.run, ends_the_day=())] if feed else []),
         *(
@@ -300,7 +300,10 @@ async def _collect_session(day: DayParts, heartbeats: Heartbeats) -> None:
             if day.polling.limits
             else []
         ),
-        *([day.streams.write_down(day.store, plan.streams)] if plan.streams else []),
+        keep(
+            "the ledger of what is told once",
+            partial(day.streams.write_down, day.store, plan.streams),
+        ),
         *(
             [keep("the snapshot of the market", partial(follow_snapshots, day), ends_the_day=())]
             if plan.snapshot

@@ -13,7 +13,7 @@ import pytest
 from engine.kis.client import KisClient
 from engine.market.symbols import parse_chain
 from engine.store.writer import Writer
-from pipelines.day import machine
+from pipelines.day import machine, run
 from pipelines.day.heartbeats import Heartbeats
 from pipelines.day.minute_bars import MinuteBars
 from pipelines.day.polling import PollingManager
@@ -24,6 +24,7 @@ from tests.pipelines.simulated import Desk, desk
 
 START = at_time("15:36")
 BARS = Feed((STOCK,), (FUTURE,))
+STATES = Feed((STOCK,), (FUTURE,), streams=("state",))
 FEED = Feed(  # what a chain brings by the feed is most of a minute's work
     (STOCK,),
     (FUTURE,),
@@ -36,7 +37,7 @@ class Crash(Exception):
     """Nobody has foreseen it."""
 
 
-def crash_in(patch: pytest.MonkeyPatch, owner: type, method: str, times: int = 1) -> list[str]:
+def crash_in(patch: pytest.MonkeyPatch, owner: object, method: str, times: int = 1) -> list[str]:
     """Let the first calls of a method crash, those in the first minutes; return what crashed."""
     original: Callable[..., Any] = getattr(owner, method)
     crashed: list[str] = []
@@ -61,6 +62,8 @@ async def assert_whole(at: Desk) -> None:
     ("feed", "owner", "method", "part"),
     [
         (BARS, PollingManager, "_poll_bars", "005930|101W12"),
+        (BARS, run, "tell_morning", "the message of the morning"),
+        (STATES, StreamPolling, "write_down", "the ledger of what is told once"),
         *(
             pytest.param(FEED, *crash, marks=pytest.mark.long)
             for crash in (
@@ -78,7 +81,7 @@ async def test_a_part_that_crashes_begins_again_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     feed: Feed,
-    owner: type,
+    owner: object,
     method: str,
     part: str,
 ) -> None:
