@@ -42,8 +42,8 @@ MOMENTS = (
 )
 STATES = ("no_trade", "halted", "open", "unavailable", "refused", "filled")
 EXPECTED = expected_stamps(expected_sessions(STOCKS, FIRST, LAST))
-Holes = dict[int, str | None]  # index in the session → the state in the ledger; None: no mark
 
+# Index in the session → the state in the ledger; None: no mark.
 holes = st.dictionaries(st.integers(0, 380), st.sampled_from((*STATES, None)), max_size=4)
 quiet = st.sets(st.integers(0, 380), max_size=60).map(
     lambda found: dict.fromkeys(found, "no_trade")
