@@ -23,6 +23,7 @@ from engine.kis.transport import Reply
 from engine.text import visible
 
 PACE = "EGW00201"
+ONE_A_MINUTE = "EGW00133"  # a second request for a token within a minute
 _MOST_ROWS = 2_000  # in one list; the most that is documented is 120
 GATEWAY = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00203"})  # KIS's own routing failed
 _KINDS: dict[str, type[KisError]] = {
@@ -76,6 +77,27 @@ def without_secrets(secrets: Iterable[str], text: str, most: int = 250) -> str:
         text = text.replace(secret, "***")
     text = visible(text)
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def json_object(reply: Reply) -> dict[str, Any]:
+    """Return the JSON object of a body; empty if the body is anything else."""
+    try:
+        found = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def oauth_refusal(body: Mapping[str, Any], secrets: Iterable[str]) -> tuple[str, str]:
+    """Return the code and the words with which KIS refuses a token or an approval key.
+
+    Our secrets are masked. KIS has two pairs of names for code and words, and either is read; what
+    KIS does not give is empty.
+    """
+    code = str(body.get("error_code") or body.get("msg_cd") or "")
+    words = str(body.get("error_description") or body.get("msg1") or "")
+    secrets = list(secrets)
+    return without_secrets(secrets, code), without_secrets(secrets, words)
 
 
 def read_body(reply: Reply) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from pydantic import (
 from engine.clock import Clock, to_kst_naive
 from engine.errors import KisKeyRefused, KisUnreachable
 from engine.files import read_file, write_atomically
-from engine.kis.answer import GATEWAY, PACE, without_secrets
+from engine.kis.answer import GATEWAY, ONE_A_MINUTE, PACE, json_object, oauth_refusal
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
 
@@ -49,7 +49,6 @@ _RENEW_BEFORE = timedelta(hours=1)
 SAME_TOKEN = timedelta(hours=6)  # for so long after its issue KIS returns the same one
 _LONGEST_LIFE = timedelta(hours=24)
 _RETRY_AFTER = 5.0  # seconds, where the request cannot have reached KIS
-_ONE_A_MINUTE = "EGW00133"
 _LOCK_POLL = 0.2  # seconds between tries for a lock that another process holds
 
 
@@ -120,7 +119,7 @@ class TokenKeeper:
         """Say since when and why there is no usable token; None if there is one, or may soon be."""
         if self._why is None or self._has_usable_token():
             return None
-        if self._failures == 1 and self._why.msg_cd == _ONE_A_MINUTE:
+        if self._failures == 1 and self._why.msg_cd == ONE_A_MINUTE:
             return None  # another program has just asked: one comes in a minute
         return f"no token since {self._failing_since:%H:%M}: {self._why}"
 
@@ -325,22 +324,16 @@ def _read_answer(reply: Reply, secrets: Iterable[str]) -> dict[str, Any]:
 
     Raises KisKeyRefused or KisUnreachable for any other answer.
     """
-    try:
-        found = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        found = {}
-    body: dict[str, Any] = found if isinstance(found, dict) else {}
+    body = json_object(reply)
     if "access_token" in body:
         _check_token(body["access_token"])
         return body
-    code = without_secrets(secrets, str(body.get("error_code") or body.get("msg_cd") or ""))
-    if code == _ONE_A_MINUTE:
+    code, words = oauth_refusal(body, secrets)
+    if code == ONE_A_MINUTE:
         raise KisUnreachable("KIS issues one token a minute; waiting", msg_cd=code)
     if code and reply.status < 500 and code not in {PACE, *GATEWAY}:
-        words = str(body.get("error_description") or body.get("msg1") or "")
-        text = without_secrets(secrets, words)
         raise KisKeyRefused(
-            f"KIS gives no token: {text}; check app_key, app_secret and base_url", msg_cd=code
+            f"KIS gives no token: {words}; check app_key, app_secret and base_url", msg_cd=code
         )
     raise KisUnreachable(f"KIS gave no token: HTTP {reply.status}", msg_cd=code or None)
 

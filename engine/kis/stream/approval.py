@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, NaiveDatetime, ValidationError
 from engine.clock import Clock
 from engine.errors import KisKeyRefused, KisUnreachable
 from engine.files import read_file, write_atomically
-from engine.kis.answer import GATEWAY, PACE, without_secrets
+from engine.kis.answer import GATEWAY, ONE_A_MINUTE, PACE, json_object, oauth_refusal
 from engine.kis.transport import Reply, Transport
 from engine.settings import AppKey
 
@@ -95,7 +95,7 @@ class ApprovalKeeper:
         )
         headers = {"content-type": "application/json; charset=utf-8"}
         reply = await self._transport.send("POST", PATH, headers=headers, content=content)
-        body = _body(reply)
+        body = json_object(reply)
         try:
             given = {"approval_key": body.get("approval_key"), "issued_at": now}
             found = _Approval.model_validate(given)
@@ -106,11 +106,9 @@ class ApprovalKeeper:
 
     def _refusal(self, reply: Reply, body: dict[str, Any]) -> KisKeyRefused | KisUnreachable:
         secrets = [*self._all_secrets(), *self.secrets()]
-        code = without_secrets(secrets, str(body.get("error_code") or body.get("msg_cd") or ""))
-        if code and reply.status < 500 and code not in {PACE, "EGW00133", *GATEWAY}:
-            words = str(body.get("error_description") or body.get("msg1") or "")
-            text = without_secrets(secrets, words)
-            return KisKeyRefused(f"KIS gives no approval key: {text}", msg_cd=code)
+        code, words = oauth_refusal(body, secrets)
+        if code and reply.status < 500 and code not in {PACE, ONE_A_MINUTE, *GATEWAY}:
+            return KisKeyRefused(f"KIS gives no approval key: {words}", msg_cd=code)
         return KisUnreachable(f"KIS gave no approval key: HTTP {reply.status}", msg_cd=code or None)
 
     def _load(self) -> _Approval | None:
@@ -124,11 +122,3 @@ class ApprovalKeeper:
             write_atomically(self._path, found.model_dump_json().encode(), private=True)
         except OSError as error:  # this process has the key
             log.warning("⚠️ the approval key cannot be kept for the next start: %s", error)
-
-
-def _body(reply: Reply) -> dict[str, Any]:
-    try:
-        found = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        found = {}
-    return found if isinstance(found, dict) else {}
