@@ -148,9 +148,17 @@ class Store:
         for table, rows in complete:
             partitions = table.partitions(rows)
             self._prepare(table, partitions, lock_timeout)
-            if table.name == ARCHIVED.name and self._archived.intersection(partitions):
+            if table.name == ARCHIVED.name and self._may_be_in_files(partitions):
                 recall(self._connection, rows)
         return merge_tables(self._connection, complete, lock_timeout=lock_timeout)
+
+    def _may_be_in_files(self, partitions: list[str]) -> bool:
+        """Say whether bars of a month may be in a file: the present month never is.
+
+        Another process may have moved a month since it was checked here.
+        """
+        now = f"{self.now():%Y%m}"
+        return any(name < now or name in self._archived for name in partitions)
 
     def _prepare(self, table: Table, partitions: list[str], lock_timeout: str) -> None:
         """Check, once a run, that the table fits, and make the partitions that it lacks."""

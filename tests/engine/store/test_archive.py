@@ -293,6 +293,21 @@ async def test_a_store_that_merged_before_a_month_left_merges_into_it_afterwards
     await other.close()
 
 
+async def test_a_store_that_has_not_seen_a_month_leave_finds_what_it_had(
+    filled: Store, tmp_path: Path
+) -> None:
+    """Another store has made the partition anew: nothing tells that the bars are in a file."""
+    other = Store(filled.url, WallClock())
+    await move(other, tmp_path)
+    late = stock_bars([5.0], symbol="005930", start=start(MONTHS[0]) - MINUTE)
+    assert await other.merge("stocks_1m", late) == MergeCounts(inserted=1)
+    await other.close()
+    before = read(filled)
+    by_file = stock_bars([9.0], symbol="005930", start=start(MONTHS[0]), source=FILE, fetched=NOW)
+    assert await filled.merge("stocks_1m", by_file) == MergeCounts(unchanged=1)
+    assert_frame_equal(read(filled), before)
+
+
 async def test_a_month_with_a_session_that_is_not_validated_stays(
     filled: Store, tmp_path: Path
 ) -> None:
