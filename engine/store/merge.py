@@ -346,10 +346,11 @@ def _is_later(table: Table, one: str, other: str) -> str:
     Where there are several sources, REST stands against the feed, whichever was later, and so does
     what REST has confirmed; both stand against a file.
     """
-    return f"ROW({_precedence(table, one)}) >= ROW({_precedence(table, other)})"
+    return f"ROW({precedence(table, one)}) >= ROW({precedence(table, other)})"
 
 
-def _precedence(table: Table, row: str) -> str:
+def precedence(table: Table, row: str) -> str:
+    """Return the SQL expressions by which the rows of a key are ranked; the highest stands."""
     version = f"{row}.{identifier(table.version)}"
     if not table.two_sources:
         return version

@@ -9,6 +9,7 @@ import polars as pl
 
 from engine.columns import PRICES
 from engine.store.identifiers import identifier, identifiers, literal, literals
+from engine.store.merge import precedence
 from engine.store.store import Store
 from engine.store.tables import Table
 
@@ -26,10 +27,10 @@ async def remove_bars(store: Store, table: str, runs: pl.DataFrame, reason: str)
 
 
 async def remove_duplicates(store: Store, table: Table, runs: pl.DataFrame) -> int:
-    """Keep one row a key, the latest, in a table that has lost its key; return how many go.
+    """Keep one row a key in a table that has lost its key, that which a merge would leave.
 
-    `runs` as in `remove_bars`; their symbol is the underlying_symbol if the table's key has one.
-    Removed bars are kept in `removed_bars`.
+    Returns how many go. `runs` as in `remove_bars`; their symbol is the underlying_symbol if the
+    table's key has one. Removed bars are kept in `removed_bars`.
     """
     if runs.is_empty():
         return 0
@@ -37,8 +38,8 @@ async def remove_duplicates(store: Store, table: Table, runs: pl.DataFrame) -> i
     within = _within(runs, name)
     copies = (
         f"(tableoid, ctid) IN (SELECT tableoid, ctid FROM (SELECT tableoid, ctid, row_number() OVER"
-        f" (PARTITION BY {identifiers(table.key)} ORDER BY {identifier(table.version)} DESC,"
-        f" committed_at DESC) AS copy FROM {identifier(table.name)} WHERE {within}) AS rows"
+        f" (PARTITION BY {identifiers(table.key)} ORDER BY ROW({precedence(table, 't')}) DESC,"
+        f" committed_at DESC) AS copy FROM {identifier(table.name)} AS t WHERE {within}) AS rows"
         " WHERE copy > 1)"
     )
     if {"open", "volume"} <= set(table.schema.names):
