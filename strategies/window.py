@@ -82,7 +82,9 @@ class LiveWindow:
             new_bars = new_bars.join(held, on=held.columns, how="anti", nulls_equal=True)
         if given is not None and new_bars.is_empty():
             return _Evaluated(batch, before, before, given.clear())
-        if given is not None and _are_newer(new_bars, newest):
+        # One of an earlier session, which comes late, changes the history.
+        newest_or_begin = newest and max(newest, self._begin)
+        if given is not None and _are_newer(new_bars, newest_or_begin):
             return self._with_newest(batch, new_bars)
         bars = pl.concat([held.join(new_bars, on="timestamp", how="anti"), new_bars])
         rows = self._rows(bars, self._begin)

@@ -161,3 +161,20 @@ def test_dolpha1_reads_few_bars_for_a_minute_and_all_where_a_minute_is_too_rare(
         assert row == everything.collect().row(-1)
         assert (seen[-1] < 400) is few
         assert row[everything.collect().columns.index("sigma_open")] is not None
+
+
+@on_each_strategy
+@settings(max_examples=examples(10), deadline=None)
+@given(histories(sessions=7, minutes=12))
+def test_bars_of_the_session_before_may_come_one_after_another_to_an_open_window(
+    strategy: Strategy[Any], bars: pl.DataFrame
+) -> None:
+    """They are newer than all that it holds, and yet of the history, of which it keeps a choice."""
+    params = strategy.params.model_validate(QUICK[strategy.name])
+    today = pl.col("timestamp").dt.date() == day_of(bars)
+    warm, live = bars.filter(~today), bars.filter(today)
+    window = LiveWindow(strategy, params, "X", warm.head(-8), since=day_of(bars))
+    parts = [*warm.tail(8).iter_slices(2), *live.iter_slices(1)]
+    table = pl.concat([window.push(part) for part in parts])
+    expected = batch_signals(strategy, params, bars)
+    assert_frame_equal(table.sort("timestamp"), expected, check_exact=True)
