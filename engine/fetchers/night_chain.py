@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 REACH = 20  # strikes on each side of the money
 QUOTES_A_MINUTE = 2 * (2 * REACH + 1)
+CALLS_A_MINUTE = QUOTES_A_MINUTE + 1  # of a chain at most: with the price of the future
 
 
 class NightChainFetcher(OptionChainFetcher):

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from engine.errors import InputError
-from engine.fetchers.option_chain import CALLS_A_MINUTE as CALLS_OF_A_CHAIN
+from engine.fetchers import night_chain, option_chain
 from engine.settings import KisSettings
 from pipelines.day_plan import DayPlan
+
+# Of a chain at most, by the fetcher that brings its snapshots.
+_CALLS = {
+    "option_chain": option_chain.CALLS_A_MINUTE,
+    "night_chain": night_chain.CALLS_A_MINUTE,
+}
 
 
 def calls_a_minute(plan: DayPlan) -> Counter[str]:
@@ -16,7 +22,8 @@ def calls_a_minute(plan: DayPlan) -> Counter[str]:
     Bars cost one a symbol where KIS has them at once; of a chain all strikes near the market count.
     """
     bars = len(plan.bars) + len(plan.handed_on)
-    costs = Counter({"bars": bars, "chains": CALLS_OF_A_CHAIN * len(plan.chains)})
+    chains = sum(_CALLS[chain.source] for chain in plan.chains)
+    costs = Counter({"bars": bars, "chains": chains})
     for stream in plan.streams:
         costs[stream.symbol.stream.name] += stream.symbol.stream.calls
     return costs

@@ -49,6 +49,12 @@ def test_the_costs_of_each_part_are_told() -> None:
     )
 
 
+def test_a_chain_at_night_has_a_call_for_every_option() -> None:
+    tonight = plan(Feed((), ("A01",), (parse_chain("front"),), night=True), DAY).tonight
+    assert tonight
+    assert calls_a_minute(tonight) == {"bars": 1, "chains": 2 * 41 + 1}
+
+
 def test_more_than_the_pace_is_refused_but_never_bars_and_chains_alone() -> None:
     slow = KisSettings(app_keys=(KEY,), calls_per_second=1)
     with pytest.raises(InputError, match="78 of 60 calls a minute; take something out of"):
