@@ -166,19 +166,22 @@ def _merge(
 ) -> dict[str, pl.DataFrame]:
     """Merge by table; into those of `direct` rows are copied if none of a sample is stored."""
     bounds = {table.name: _bounds(table, rows) for table, rows in parts}
-    columns = []
-    for table, rows in parts:
-        columns.append(f"{lock_of(table)} AS locked_{table.name}")
-        columns.append(f"{_any_stored(table, rows, bounds[table.name])} AS stored_{table.name}")
+    # In a statement of their own: who waits for one must not hold a table that its holder drops.
+    locks = [f"{lock_of(table)} AS {table.name}" for table, _ in parts]
     merged = {}
-    with connection.transaction_selecting(*columns, lock_timeout=lock_timeout) as (cursor, answer):
-        for table, rows in parts:
-            if answer[f"locked_{table.name}"].item() is None:  # the first merge of this table
+    with connection.transaction_selecting(*locks, lock_timeout=lock_timeout) as (cursor, locked):
+        for table, _ in parts:
+            if locked[table.name].item() is None:  # the first merge of this table
                 name = literal(table.name)
                 cursor.execute(f"INSERT INTO merge_locks VALUES ({name}) ON CONFLICT DO NOTHING")
                 fetch_frame(cursor, f"SELECT {lock_of(table)} AS locked")
-            # The answer may be older than the lock: it is only a guess.
-            if table.name in direct and not answer[f"stored_{table.name}"].item():
+        guesses = (
+            f"{_any_stored(table, rows, bounds[table.name])} AS {table.name}"
+            for table, rows in parts
+        )
+        stored = fetch_frame(cursor, f"SELECT {', '.join(guesses)}")
+        for table, rows in parts:
+            if table.name in direct and not stored[table.name].item():
                 _insert_directly(cursor, table, rows)
                 inserted = np.bincount(rows[_BATCH].to_numpy())
                 merged[table.name] = pl.DataFrame(

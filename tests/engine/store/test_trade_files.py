@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from engine.history import trades as history_trades
 from engine.history.snapshots import snapshot
 from engine.history.trades import ORDER, scan_trades
 from engine.store import Store, trade_files
+from engine.store.connection import Connection, Cursor
+from engine.store.merge import complete_rows, merge_tables
 from engine.store.trade_files import TradeFiles, file_of, sessions_in_files
 from tests.databases import LONG
 from tests.engine.store.trades import trades
@@ -168,6 +172,35 @@ async def test_a_merge_between_reading_and_dropping_keeps_the_partition(
     assert len(await partitions(filled)) == 3
     monkeypatch.undo()
     assert await move(filled, tmp_path) == {DAYS[0]: 100}
+
+
+async def test_a_merge_that_waits_for_the_drop_does_not_stop_it(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a session trades are merged all the time: `just export` ended in a deadlock."""
+    sums, calls = trade_files._sums_stored, []
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with ThreadPoolExecutor(1) as pool, closing(Connection(filled.url, "merge")) as other:
+        complete = complete_rows(trade_files.TRADES, [trades(DAYS[2], count=60)], NOW)
+
+        def merge_meanwhile(cursor: Cursor, session: date) -> dict[str, int]:
+            found = sums(cursor, session)
+            calls.append(session)
+            if len(calls) == 2:  # in the drop, which holds the lock of merges
+                parts = [(trade_files.TRADES, complete)]
+                merged.append(pool.submit(merge_tables, other, parts))
+                with closing(Connection(filled.url, "watcher")) as watcher:
+                    while not watcher.query(waiting).num_rows:
+                        assert not merged[0].done()
+            return found
+
+        merged: list[Future[list[pl.DataFrame]]] = []
+        monkeypatch.setattr(trade_files, "_sums_stored", merge_meanwhile)
+        assert await move(filled, tmp_path) == {DAYS[0]: 100}
+        assert merged[0].result()[0]["inserted"].sum() == 20
 
 
 async def test_a_file_that_is_not_what_was_written_keeps_the_partition(
