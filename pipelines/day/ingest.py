@@ -63,6 +63,8 @@ class Ingestor:
         self._news = SignalNews(clock, alerts.t)
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
         self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
+        # Stamps of bars by REST, of symbols that strategies watch: it stands against the feed.
+        self._by_rest: dict[str, set[datetime]] = {}
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
         self._minutes = ChainMinutes()
 
@@ -111,6 +113,18 @@ class Ingestor:
         following = (self._with_signals(windows, table, batch, patience) for batch in batches)
         return list(await asyncio.gather(*following))
 
+    def _standing(self, batch: pa.RecordBatch) -> pl.DataFrame:
+        """Return the bars of one symbol that the table holds after them: the feed's if it is alone.
+
+        Both may be on their way at once, the feed's behind those of REST.
+        """
+        bars = pl.DataFrame(batch)
+        known = self._by_rest.setdefault(_symbol(batch), set())
+        if bars["source"][0] == schemas.FEED:
+            return bars.filter(~pl.col("timestamp").is_in(list(known)))
+        known.update(bars["timestamp"])
+        return bars
+
     async def _put_bars(self, table: str, batch: pa.RecordBatch, patience: float) -> CommittedBars:
         try:
             counts = await self._writer.put(table, batch, patience=patience)
@@ -128,7 +142,7 @@ class Ingestor:
         watching = [one for one in windows if one.watches(_symbol(batch))]
         if not watching:
             return await self._put_bars(table, batch, patience)
-        bars = pl.DataFrame(batch)
+        bars = self._standing(batch)
         putting = asyncio.create_task(self._put_bars(table, batch, patience))
         preparing = (
             self._clock.thread(window.prepare, bars, executor=_EVALUATING) for window in watching

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, datetime, timedelta
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from engine import schemas
 from engine.clock import VirtualClock
 from engine.columns import BARS
 from engine.errors import StoreError
@@ -19,6 +21,8 @@ from pipelines.day.statistics import DayStatistics
 from pipelines.day.warm_up import open_windows
 from pipelines.day_plan import plan
 from pipelines.feed import Feed
+from strategies.registry import STRATEGIES
+from strategies.window import LiveWindow
 from tests.engine.store.data import futures_bars
 
 DAY = date(2025, 9, 1)
@@ -92,3 +96,20 @@ async def test_windows_that_are_open_stay_when_the_catching_up_begins_again(
     await store(103.0, OPEN + timedelta(minutes=1))
     assert stats.last_signal[f"dolpha1 {future}"]["vwap"] == 102.0
     await database.close()
+
+
+async def test_a_bar_of_the_feed_on_its_way_behind_one_of_rest_makes_no_signal() -> None:
+    """The table keeps REST's, whichever comes last, and signals follow the table."""
+    today, clock = plan(Feed(futures=("A01",)), DAY), VirtualClock(OPEN)
+    stats = DayStatistics(today, simulated=True)
+    ingestor = Ingestor(Puts("none"), clock, stats, Alerts([], clock, Contact()))  # type: ignore[arg-type]
+    (future,) = today.futures
+    strategy = STRATEGIES["dolpha1"]
+    none = BARS.to_frame()
+    await ingestor.begin_signals([LiveWindow(strategy, strategy.params(), future, none, since=DAY)])
+    given = {
+        source: {"futures_1m": [futures_bars([close], symbol=future, start=OPEN, source=source)]}
+        for source, close in ((schemas.REST, 102.0), (schemas.FEED, 101.0))
+    }
+    await asyncio.gather(*(ingestor.store_bars_at_once(bars) for bars in given.values()))
+    assert stats.last_signal[f"dolpha1 {future}"]["close"] == 102.0
