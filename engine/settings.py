@@ -132,15 +132,17 @@ def check_address(url: str) -> str:
     return url
 
 
-_TEXT = r"(?:[^\s%@/?#\[\]:,\x00-\x1f]|%[0-9a-fA-F]{2})"
+_ESCAPED = r"%(?!00)[0-9a-fA-F]{2}"
+_TEXT = rf"(?:[^\s%@/?#\[\]:,\x00-\x1f]|{_ESCAPED})"
+_PARAMETER = rf"[^\s%#@&=]+=(?:[^\s%#@&=]|{_ESCAPED})*"
 _HOST = rf"(?:\[[0-9a-fA-F:.]+\]|{_TEXT}+)?(?::[0-9]{{1,5}})?"
 _ADDRESS = re.compile(
     rf"postgres(?:ql)?://(?:{_TEXT}*(?::(?:{_TEXT}|[:,])*)?@)?{_HOST}(?:,{_HOST})*"
-    rf"(?:/{_TEXT}*)?(?:\?(?:[^\s%#@]|%[0-9a-fA-F]{{2}})*)?"
+    rf"(?:/{_TEXT}*)?(?:\?{_PARAMETER}(?:&{_PARAMETER})*)?"
 )
 _NO_ADDRESS = (
     "the address of the database is not valid: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
-    " and signs such as @ / # % ? and spaces in a password as %40 %2F %23 %25 %3F %20"
+    " and signs such as @ / # % ? & and spaces in a password as %40 %2F %23 %25 %3F %26 %20"
 )
 
 

@@ -46,6 +46,8 @@ def test_an_address_is_taken_as_it_is(url: str) -> None:
         "postgresql+psycopg://u:hidden@127.0.0.1:9/db",
         "postgresql:/u:hidden@127.0.0.1:9/db",
         "host=127.0.0.1 password=hidden",
+        "postgresql://u:1234%00hidden@127.0.0.1:9/db",
+        "postgresql://u@127.0.0.1:9/db?password=1234&hidden",
         "hidden",
     ],
 )
