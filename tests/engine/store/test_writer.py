@@ -15,6 +15,8 @@ from engine.clock import ScaledClock
 from engine.errors import InputError, KrtError, SchemaMismatch, StoreUnreachable
 from engine.store import MergeCounts, Store, Writer
 from engine.store.connection import Connection
+from engine.store.table_setup import make_partitions, months_ahead
+from engine.store.tables import TABLES
 from tests.engine.store.data import MINUTE, OPEN, futures_bars, stock_bars
 from tests.engine.store.outage import away
 
@@ -65,6 +67,9 @@ async def test_a_table_that_is_locked_holds_up_no_other(
 ) -> None:
     writer = Writer(database_url, clock, tmp_path)
     with closing(Connection(database_url, "test")) as other:
+        with other.transaction() as cursor:  # who makes a partition keeps others from making one
+            table = TABLES["stocks_1m"]
+            make_partitions(cursor, table, months_ahead(table, clock.now().date()))
         with other.transaction() as cursor:
             cursor.execute("LOCK TABLE stocks_1m IN ACCESS EXCLUSIVE MODE")
             waiting = [
