@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -20,6 +22,8 @@ from engine.store.table_setup import check_table, make_partitions, months_ahead
 from engine.store.tables import Table, table_of
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _NO_PARTITION = "23514"  # or another constraint; servers say which in many languages
 _LAST_SECONDS = 5.0  # for a statement that waits for a lock when the store is closed
@@ -51,19 +55,27 @@ class Store:
 
     `component` names the connection in pg_stat_activity. Every method raises StoreUnreachable if
     the server is away (the next call connects again) or the `gate` closed, and StoreError if it
-    refuses.
+    refuses. A merge for which the server has no answer in `longest_merge` seconds ends, too.
     """
 
     def __init__(
-        self, url: str, clock: Clock, *, component: str = "krt", gate: Gate | None = None
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        component: str = "krt",
+        gate: Gate | None = None,
+        longest_merge: float | None = None,
     ) -> None:
         self.url = url
+        self._longest_merge = longest_merge
         self._gate = gate or Gate()
         self.clock = clock
         self._connection = Connection(url, component)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=component)
         self._ready: set[tuple[str, str]] = set()  # (table, partition or schema) checked this run
         self._archived: set[str] = set()  # months of bars that were in files when they were checked
+        self._unanswered: asyncio.Future[Any] | None = None  # the last call that took too long
 
     @property
     def may_be_used(self) -> bool:
@@ -98,11 +110,39 @@ class Store:
         if full:
             parts = [(table_of(name, held[0].schema), held) for name, held in full.items()]
             self._gate.require_open()
-            merged = await self.clock.thread(
-                self._merge, parts, lock_timeout, executor=self._executor
-            )
+            merged = await self._in_time(self._merge, parts, lock_timeout)
             counts |= dict(zip(full, merged, strict=True))
         return counts
+
+    async def _in_time(self, function: Callable[..., Result], *args: object) -> Result:
+        """Run a function on the connection's thread; wait for it at most `longest_merge`.
+
+        A server that hangs, or whose disk does, keeps its connections, and its timeouts end
+        nothing. What it was asked it may do yet: the same rows merged again change nothing. Until
+        it answers nothing else is merged on this connection.
+        """
+        if not self.answers:
+            raise StoreUnreachable("the database has still not answered")
+        call = asyncio.ensure_future(self.clock.thread(function, *args, executor=self._executor))
+        try:
+            async with self._limit():
+                return await asyncio.shield(call)
+        except TimeoutError:
+            self._unanswered = call
+            call.add_done_callback(_look_at_its_error)
+            seconds = f"{self._longest_merge:g}"
+            raise StoreUnreachable(f"the database has not answered for {seconds} seconds") from None
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+
+    def _limit(self) -> AbstractAsyncContextManager[object]:
+        return self.clock.timeout(self._longest_merge) if self._longest_merge else nullcontext()
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server has answered every call by now, or has time left for it."""
+        return self._unanswered is None or self._unanswered.done()
 
     async def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return the result of one SQL statement."""
@@ -115,7 +155,13 @@ class Store:
         await self.clock.thread(self._execute, sql, executor=self._executor)
 
     async def close(self) -> None:
-        """Close the connection; a statement that is under way gets a few seconds to end."""
+        """Close the connection; a statement that is under way gets a few seconds to end.
+
+        If the server does not answer, the connection stays as it is: closing it would never end.
+        """
+        if not self.answers:
+            self._executor.shutdown(wait=False)
+            return
         closing = asyncio.ensure_future(
             self.clock.thread(self._connection.close, executor=self._executor)
         )
@@ -180,6 +226,12 @@ class Store:
         with self._connection.transaction() as cursor:
             cursor.execute(sql)
             cursor.fetch_arrow_table()  # a query runs only when its result is fetched
+
+
+def _look_at_its_error(call: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining of an error that came when nobody waited any more."""
+    if not call.cancelled():
+        call.exception()
 
 
 def _counts(batches: Sequence[pa.RecordBatch], merged: pl.DataFrame) -> list[MergeCounts]:

@@ -38,6 +38,9 @@ _PASSED_OVER = "they cannot be read, moved, merged or removed"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
 _FEW = 500  # rows, of all tables of a commit
+# Seconds until batches go to the spool without an answer of the server. A merge that waits for a
+# lock ends earlier, and so does every statement while the server runs.
+_LONGEST_MERGE = 100.0
 _PATIENCE_FOR_LOCKS = "250ms"  # where tables share a commit
 _APART = timedelta(minutes=1)  # after a commit of several tables has failed
 _LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
@@ -75,7 +78,8 @@ class Writer:
     ) -> None:
         self._clock = clock
         self._stores = [
-            Store(url, clock, component=component, gate=gate) for _ in range(_CONNECTIONS)
+            Store(url, clock, component=component, gate=gate, longest_merge=_LONGEST_MERGE)
+            for _ in range(_CONNECTIONS)
         ]
         self._spool = Spool(spool_folder, takes)
         self.spool_trouble = self._spool.why_unusable()  # why nothing can be spooled, at the start
