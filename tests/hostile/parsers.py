@@ -32,7 +32,7 @@ from engine.fetchers.told_once import (
 )
 from engine.history.bar_file_forms import read_table
 from engine.kis import auth, holidays, odd_nights
-from engine.kis.answer import Answer, read_body
+from engine.kis.answer import Answer, json_object, read_body
 from engine.kis.client import KisClient
 from engine.kis.master import parse_master
 from engine.kis.pacing import Pace, Priority
@@ -256,6 +256,7 @@ def registration(content: bytes) -> None:
 
 
 OF_BYTES: dict[str, Callable[[bytes, Path], None]] = {
+    "engine.kis.answer.json_object": plain(lambda content: json_object(Reply(200, content))),
     "engine.kis.answer.read_body": plain(lambda content: read_body(Reply(200, content))),
     "engine.kis.auth._read_answer": plain(token_answer),
     "engine.kis.auth.TokenKeeper._load": files_of("token"),
@@ -268,7 +269,6 @@ OF_BYTES: dict[str, Callable[[bytes, Path], None]] = {
     "engine.kis.stock_master.parse_stock_master": plain(
         lambda content: parse_stock_master(content, "KOSPI")
     ),
-    "engine.kis.stream.approval._body": plain(lambda content: approval._body(Reply(200, content))),
     "engine.kis.stream.cipher.decrypt": plain(
         lambda content: decrypt(text(content), StreamKey("k" * 32, "v" * 16))
     ),

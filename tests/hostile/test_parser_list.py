@@ -45,6 +45,7 @@ BY_OTHERS = {
 }
 # What we or our programs have written, at this moment or into the package: no one else's.
 OURS = {
+    "engine.store.connection._server_message",  # whatever bytes the server says are replaced
     "engine.history.checks.all_checks",  # of the package, as are the next ones
     "engine.market.trading_days.closed_weekdays",
     "engine.market.trading_days.rules",
