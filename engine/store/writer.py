@@ -33,14 +33,12 @@ from engine.store.tables import table_of
 
 log = logging.getLogger(__name__)
 
-_GROUP = 100  # spooled batches that are merged together
+_GROUP = 100  # spooled batches that are merged together, fewer after a failure: it may be the size
 _PASSED_OVER = "they cannot be read, moved, merged or removed"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
 _FEW = 500  # rows, of all tables of a commit
-# Seconds until batches go to the spool without an answer of the server. A merge that waits for a
-# lock ends earlier, and so does every statement while the server runs.
-_LONGEST_MERGE = 100.0
+_LONGEST_MERGE = 100.0  # seconds that the server may say nothing; to wait for a lock takes less
 _PATIENCE_FOR_LOCKS = "250ms"  # where tables share a commit
 _APART = timedelta(minutes=1)  # after a commit of several tables has failed
 _LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
@@ -88,6 +86,7 @@ class Writer:
         self._under_way: set[str] = set()  # tables of which batches are being committed
         self._apart_until = clock.now()  # when tables may share a commit again
         self._drainer: asyncio.Task[None] | None = None
+        self._together = _GROUP  # spooled batches that the next merge may have
         self._named: set[Entry] = set()  # those of them that a line has named
         self._passed_over: set[Entry] = set()  # could not be merged the last time
         self._merged: set[Entry] = set()  # and could not be removed: a disk that is read-only now
@@ -139,9 +138,10 @@ class Writer:
         counts = MergeCounts()
         self._passed_over.clear()
         while entries := await self._waiting():
-            for group in _groups(entries):
+            for group in _groups(entries, lambda: self._together):
                 async with self._tables[group[0].table]:
                     counts += await self._merge_spooled(group)
+                self._together = min(10 * self._together, _GROUP)
         return counts
 
     async def close(self) -> None:
@@ -320,6 +320,7 @@ class Writer:
                 why = error
             except Exception as error:  # noqa: BLE001 - else nobody would merge until the next put
                 why = f"{type(error).__name__}: {error}"
+            self._together = max(self._together // 10, 1)
             log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, why)
             failures += 1
             await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
@@ -392,10 +393,8 @@ class Writer:
             log.warning("⚠️ the batch %s cannot be %s now: %s", entry.path, what, reason)
 
 
-def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
+def _groups(entries: list[Entry], most: Callable[[], int]) -> Iterator[list[Entry]]:
     """Split the entries, in order, where the table changes; a group is merged in one commit."""
     for _, same_table in itertools.groupby(entries, key=lambda entry: entry.table):
-        rest = list(same_table)
-        while rest:
-            yield rest[:_GROUP]
-            rest = rest[_GROUP:]
+        while group := list(itertools.islice(same_table, most())):
+            yield group

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from engine.clock import WallClock
 from engine.store import Store, Writer
 from engine.store.connection import Connection
+from engine.store.spool import Spool
 from tests.engine.store.data import futures_bars
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="nothing hangs by a signal on Windows")
@@ -69,3 +72,27 @@ async def test_a_writer_closes_beside_a_server_that_hangs(
         assert (await writer.put("futures_1m", futures_bars([351.0, 352.0]))).spooled == 2
         await writer.close()
         assert writer.spooled[0] == 1
+
+
+async def test_a_spool_that_is_too_much_for_one_merge_is_merged_in_parts(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.store.writer._LONGEST_MERGE", 0.3)
+    merge = Store._merge
+
+    def slow(self: Store, parts: Any, lock_timeout: str) -> Any:
+        time.sleep(0.4 * (len(parts[0][1]) > 1))
+        return merge(self, parts, lock_timeout)
+
+    monkeypatch.setattr(Store, "_merge", slow)
+    spool = Spool(tmp_path)
+    for number in range(4):
+        spool.add("futures_1m", futures_bars([350.0], symbol=f"10{number}W12"))
+    writer = Writer(database_url, WallClock(), tmp_path)
+    await writer.put("futures_1m", futures_bars([350.0]))
+    while writer.spooled[0]:
+        await asyncio.sleep(0.05)  # noqa: TID251 - it merges in its own time
+    await writer.close()
+    with closing(Connection(database_url, "test")) as other:
+        found = other.query("SELECT count(*) AS bars FROM futures_1m")
+    assert found["bars"].to_pylist() == [5]
