@@ -41,12 +41,19 @@ def hanging(url: str, component: str) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_batches_go_to_the_spool_until_a_server_that_hangs_goes_on(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("engine.store.writer._LONGEST_MERGE", 0.5)
-    writer = Writer(database_url, WallClock(), tmp_path, component="hangs")
+async def writer_of_a_bar(url: str, spool: Path) -> Writer:
+    """Return a writer that is connected and has stored a bar, and has little patience from now."""
+    writer = Writer(url, WallClock(), spool, component="hangs")
     assert (await writer.put("futures_1m", futures_bars([350.0]))).inserted == 1
+    for store in writer._stores:
+        store._longest_merge = 0.5
+    return writer
+
+
+async def test_batches_go_to_the_spool_until_a_server_that_hangs_goes_on(
+    database_url: str, tmp_path: Path
+) -> None:
+    writer = await writer_of_a_bar(database_url, tmp_path)
     with hanging(database_url, "hangs"):
         for symbol in ("101W12", "105W12"):
             counts = await writer.put("futures_1m", futures_bars([351.0, 352.0], symbol=symbol))
@@ -63,11 +70,9 @@ async def test_batches_go_to_the_spool_until_a_server_that_hangs_goes_on(
 
 
 async def test_a_writer_closes_beside_a_server_that_hangs(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("engine.store.writer._LONGEST_MERGE", 0.5)
-    writer = Writer(database_url, WallClock(), tmp_path, component="hangs")
-    await writer.put("futures_1m", futures_bars([350.0]))
+    writer = await writer_of_a_bar(database_url, tmp_path)
     with hanging(database_url, "hangs"):
         assert (await writer.put("futures_1m", futures_bars([351.0, 352.0]))).spooled == 2
         await writer.close()
@@ -77,11 +82,11 @@ async def test_a_writer_closes_beside_a_server_that_hangs(
 async def test_a_spool_that_is_too_much_for_one_merge_is_merged_in_parts(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.store.writer._LONGEST_MERGE", 0.3)
+    monkeypatch.setattr("engine.store.writer._LONGEST_MERGE", 1.0)
     merge = Store._merge
 
     def slow(self: Store, parts: Any, lock_timeout: str) -> Any:
-        time.sleep(0.4 * (len(parts[0][1]) > 1))
+        time.sleep(1.5 * (len(parts[0][1]) > 1))
         return merge(self, parts, lock_timeout)
 
     monkeypatch.setattr(Store, "_merge", slow)
