@@ -33,7 +33,7 @@ from engine.store.tables import table_of
 
 log = logging.getLogger(__name__)
 
-_GROUP = 100  # spooled batches that are merged together, fewer after a failure: it may be the size
+_GROUP = 100  # spooled batches that are merged together, fewer after one that took too long
 _PASSED_OVER = "they cannot be read, moved, merged or removed"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
@@ -320,7 +320,8 @@ class Writer:
                 why = error
             except Exception as error:  # noqa: BLE001 - else nobody would merge until the next put
                 why = f"{type(error).__name__}: {error}"
-            self._together = max(self._together // 10, 1)
+            if not self._stores[0].answers:
+                self._together = max(self._together // 10, 1)
             log.info("⏱️ %d batches (%d bytes) are spooled: %s", *self.spooled, why)
             failures += 1
             await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
