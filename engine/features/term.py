@@ -3,7 +3,7 @@
 Between two maturities total variance (volatility^2 x time, calendar days / 365) is linear in time.
 
 - Constant maturities (7, 30, 60 days) are at the money. Before the nearest maturity its volatility
-  holds (a total variance of 0 now); beyond the last there is none.
+  holds (a total variance of 0 now); beyond the last it is not known.
 - Our VKOSPI has Cboe's form: the variance swaps (`engine.features.strip`) of the near and the next
   month, at 30 days. The near month is the first monthly with more than ROLL left, as at Cboe while
   its index took months; where both lie on one side of 30 days, the line is extended.

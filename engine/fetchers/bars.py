@@ -39,7 +39,7 @@ class BarFetcher(PriceFetcher):
     """Minute bars of one kind of symbol.
 
     KIS has to give a bar twice if it is more than `max_price_ratio` times the price around it, or
-    less by that ratio. The ratio is by type of symbol; for a type without an entry there is none.
+    less by that ratio. The ratio is by type of symbol; a type without an entry has no such limit.
     """
 
     fields: ClassVar[Fields]

@@ -49,7 +49,7 @@ def note_troubles(day: DayParts, folder: Path, ends: datetime | None) -> None:
 
 
 def note_trouble(alerts: Alerts, name: str, trouble: str | None, now: datetime) -> None:
-    """Remember a trouble (None: there is none of that name), and tell if that has changed."""
+    """Remember a trouble (None: it is over), and tell if that has changed."""
     amiss = alerts.contact.amiss
     if trouble and name not in amiss:
         log.warning("⚠️ amiss: %s", trouble)

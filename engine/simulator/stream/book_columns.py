@@ -19,7 +19,7 @@ LARGEST = 120  # contracts or shares that wait at a level beyond the best
 def with_levels(rows: pl.DataFrame, ticks: Ticks, levels: int, key: object) -> pl.DataFrame:
     """Add columns ask1, bid1, ask_size1, …: the best level as after the trade, others behind it.
 
-    A bid below the first tick is 0 with size 0, which is how KIS writes that there is none.
+    A bid below the first tick is 0 with size 0, which is how KIS writes an empty level.
     """
     number = rows["day_volume"].to_numpy()
     step = {"ask": next_price, "bid": previous_price}

@@ -53,7 +53,7 @@ class RecordedAnswers:
         return answers
 
     def answer(self, symbol: str, asked: date, now: datetime) -> pl.DataFrame:
-        """Return the rows of the answer in `BARS`, whatever their date; empty if there is none."""
+        """Return the rows of the answer in `BARS`, whatever their date; empty without an answer."""
         found = self._answers(symbol).get(f"{asked:%Y%m%d}")
         if not found:
             return BARS.to_frame()

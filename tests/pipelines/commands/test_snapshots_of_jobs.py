@@ -172,7 +172,7 @@ def test_validated_and_exported(working: str, snapshot: SnapshotAssertion) -> No
 
 
 def test_a_file_is_imported_or_refused(snapshot: SnapshotAssertion) -> None:
-    """Rows that lie, that are stored otherwise, that are new; and a file that is none."""
+    """Rows that lie, that are stored otherwise, that are new; and a file without bars."""
     imported = ["import", "bars.csv", "--bar-times", "end"]
     printed(SCREENS["80"], *imported)  # the second time nothing is new: all screens show the same
     on_every_screen(snapshot, lambda screen: printed(screen, *imported, errors=False))
