@@ -158,6 +158,7 @@ def test_what_took_long_to_read_is_kept_for_longer(
 
 
 def test_the_keyboard_finds_and_chooses_a_stock(swept: str, tmp_path: Path) -> None:
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -165,7 +166,9 @@ def test_the_keyboard_finds_and_chooses_a_stock(swept: str, tmp_path: Path) -> N
         serving(swept, tmp_path, "--database", "simulation") as address,
         opened_browser(width=390, height=844) as browser,
     ):
-        waiting = WebDriverWait(browser, PATIENCE, poll_frequency=0.1)
+        # The page replaces its parts: one that was found may be gone when it is read.
+        gone = [StaleElementReferenceException]
+        waiting = WebDriverWait(browser, PATIENCE, 0.1, ignored_exceptions=gone)
         browser.get(f"{address}?day={DAY}")
         waiting.until(lambda page: page.find_elements("name", "find"))
         field = browser.find_element("name", "find")
