@@ -113,18 +113,6 @@ class Ingestor:
         following = (self._with_signals(windows, table, batch, patience) for batch in batches)
         return list(await asyncio.gather(*following))
 
-    def _standing(self, batch: pa.RecordBatch) -> pl.DataFrame:
-        """Return the bars of one symbol that the table holds after them: the feed's if it is alone.
-
-        Both may be on their way at once, the feed's behind those of REST.
-        """
-        bars = pl.DataFrame(batch)
-        known = self._by_rest.setdefault(_symbol(batch), set())
-        if bars["source"][0] == schemas.FEED:
-            return bars.filter(~pl.col("timestamp").is_in(list(known)))
-        known.update(bars["timestamp"])
-        return bars
-
     async def _put_bars(self, table: str, batch: pa.RecordBatch, patience: float) -> CommittedBars:
         try:
             counts = await self._writer.put(table, batch, patience=patience)
@@ -142,13 +130,21 @@ class Ingestor:
         watching = [one for one in windows if one.watches(_symbol(batch))]
         if not watching:
             return await self._put_bars(table, batch, patience)
-        bars = self._standing(batch)
+        # Both may be on their way at once, the feed's behind those of REST: the table keeps REST's.
+        bars, by_rest = pl.DataFrame(batch), self._by_rest.setdefault(_symbol(batch), set())
+        coming: set[datetime] = set()
+        if bars["source"][0] == schemas.FEED:
+            bars = bars.filter(~pl.col("timestamp").is_in(list(by_rest)))
+        else:
+            coming = set(bars["timestamp"]) - by_rest
+            by_rest |= coming
         putting = asyncio.create_task(self._put_bars(table, batch, patience))
         preparing = (
             self._clock.thread(window.prepare, bars, executor=_EVALUATING) for window in watching
         )
         _, committed = await asyncio.gather(asyncio.gather(*preparing), putting)
         if committed.error is not None:
+            by_rest -= coming
             return committed
         try:  # the signals of all strategies share a commit
             await asyncio.gather(*(self._store_signals(window, bars) for window in watching))

@@ -34,14 +34,14 @@ class Puts:
 
     def __init__(self, refused: str) -> None:
         self.put_symbols: list[str] = []
-        self._refused = refused
+        self.refused = refused
 
     async def put(
         self, _table: str, batch: pa.RecordBatch, *, patience: float = 0.0
     ) -> MergeCounts:
         assert patience == 0.0, "the feed's bars wait for nobody"
         self.put_symbols.append(symbol := batch["symbol"][0].as_py())
-        if symbol == self._refused:
+        if symbol == self.refused:
             raise StoreError("refused")
         return MergeCounts(inserted=batch.num_rows)
 
@@ -113,3 +113,18 @@ async def test_a_bar_of_the_feed_on_its_way_behind_one_of_rest_makes_no_signal()
     }
     await asyncio.gather(*(ingestor.store_bars_at_once(bars) for bars in given.values()))
     assert stats.last_signal[f"dolpha1 {future}"]["close"] == 102.0
+
+
+async def test_a_bar_of_the_feed_makes_a_signal_where_that_of_rest_was_refused() -> None:
+    today, clock, writer = plan(Feed(futures=("A01",)), DAY), VirtualClock(OPEN), Puts("none")
+    stats = DayStatistics(today, simulated=True)
+    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))  # type: ignore[arg-type]
+    (future,) = today.futures
+    strategy = STRATEGIES["dolpha1"]
+    none = BARS.to_frame()
+    await ingestor.begin_signals([LiveWindow(strategy, strategy.params(), future, none, since=DAY)])
+    for source, close, refused in ((schemas.REST, 102.0, future), (schemas.FEED, 101.0, "none")):
+        writer.refused = refused
+        bars = futures_bars([close], symbol=future, start=OPEN, source=source)
+        assert set(await ingestor.store_bars_at_once({"futures_1m": [bars]})) == {refused} - {"none"}
+    assert stats.last_signal[f"dolpha1 {future}"]["close"] == 101.0
