@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import cache
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import polars as pl
@@ -173,6 +174,7 @@ class SharesFeatures(Protocol[ParamsT_contra]):
         ...
 
 
+@cache
 def trade_signal(params: Params) -> pl.Expr:
     """Return monitor_signal at the observations, else 0. The stamp counts, not the wall clock.
 
@@ -181,6 +183,7 @@ def trade_signal(params: Params) -> pl.Expr:
     return pl.when(is_observation(params)).then(pl.col("monitor_signal")).otherwise(0)
 
 
+@cache
 def is_observation(params: Params) -> pl.Expr:
     """Return whether the bar's stamp is one at which the strategy trades."""
     return pl.col("minute_of_hour") % params.observe_interval_minutes == 0

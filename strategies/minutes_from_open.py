@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+import numpy as np
 import polars as pl
 
 from engine.errors import InputError
@@ -30,10 +31,11 @@ def min_from_open() -> pl.Expr:
 def _first_stamps(bars: pl.Series) -> pl.Series:
     """Ask the calendar once for each session, not for each bar."""
     rows = bars.struct.unnest()
-    session_index = rows["session_number"].rle_id()
-    first_rows = rows.filter(session_index.is_first_distinct()).select("symbol", "session")
-    stamps = [first_stamp(symbol, day) for symbol, day in first_rows.iter_rows()]
-    return pl.Series(bars.name, stamps, pl.Datetime("us")).gather(session_index)
+    numbers = rows["session_number"].to_numpy()
+    begins = np.flatnonzero(np.diff(numbers, prepend=0))
+    stamps = [first_stamp(symbol, day) for symbol, day, _ in rows[begins].iter_rows()]
+    lengths = np.diff(begins, append=len(numbers))
+    return pl.Series(bars.name, np.repeat(np.array(stamps, "datetime64[us]"), lengths))
 
 
 def first_stamp(symbol: str, day: date) -> datetime | None:

@@ -35,8 +35,7 @@ class LiveWindow:
         self._params = params
         self._symbol = symbol
         self._begin = session_begins(symbol, since)
-        held = _bars_of(symbol, bars)
-        self._held = _Held(held, max(held["timestamp"].to_list(), default=None), None, None)
+        self._held = self._hold(_bars_of(symbol, bars), given=None)
         self._prepared: _Evaluated | None = None
 
     @property
@@ -76,45 +75,52 @@ class LiveWindow:
 
     def _evaluated(self, batch: pl.DataFrame) -> _Evaluated:
         before = self._held
-        held, newest, given, _ = before
+        given, newest = before.given, before.newest
         new_bars = _bars_of(self._symbol, batch)
         if not _are_newer(new_bars, newest):
-            new_bars = new_bars.join(held, on=held.columns, how="anti", nulls_equal=True)
+            for known in (before.earlier, before.session):
+                new_bars = new_bars.join(known, on=known.columns, how="anti", nulls_equal=True)
         if given is not None and new_bars.is_empty():
             return _Evaluated(batch, before, before, given.clear())
         # One of an earlier session, which comes late, changes the history.
         newest_or_begin = newest and max(newest, self._begin)
         if given is not None and _are_newer(new_bars, newest_or_begin):
-            return self._with_newest(batch, new_bars)
-        bars = pl.concat([held.join(new_bars, on="timestamp", how="anti"), new_bars])
+            return self._with_newest(batch, given, new_bars)
+        known = pl.concat([before.earlier, before.session])
+        bars = _joined(known.join(new_bars, on="timestamp", how="anti"), new_bars)
         rows = self._rows(bars, self._begin)
         changed = rows if given is None else _changed_rows(rows, given)
-        newest = max(bars["timestamp"].to_list(), default=None)
-        return _Evaluated(batch, before, _Held(bars, newest, rows, self._history(bars)), changed)
+        return _Evaluated(batch, before, self._hold(bars, rows), changed)
 
-    def _with_newest(self, batch: pl.DataFrame, new_bars: pl.DataFrame) -> _Evaluated:
+    def _with_newest(
+        self, batch: pl.DataFrame, given: pl.DataFrame, new_bars: pl.DataFrame
+    ) -> _Evaluated:
         """Add bars that are newer than all: no row of an earlier bar changes."""
         before = self._held
         stamps = sorted(new_bars["timestamp"].to_list())
-        bars = pl.concat([before.bars, new_bars])
+        session = _joined(before.session, new_bars)
         needed = None
         if isinstance(self._strategy, NeedsFewBars) and before.history is not None:
-            session = bars.filter(pl.col("timestamp") >= self._begin)
             needed = self._strategy.bars_needed(before.history, session, stamps, self._params)
-        rows = self._rows(bars if needed is None else needed, max(stamps[0], self._begin))
-        given = rows if before.given is None else pl.concat([before.given, rows])
-        return _Evaluated(batch, before, _Held(bars, stamps[-1], given, before.history), rows)
+        if needed is None:
+            needed = pl.concat([before.earlier, session])
+        rows = self._rows(needed, stamps[0])
+        after = before._replace(session=session, newest=stamps[-1], given=_joined(given, rows))
+        return _Evaluated(batch, before, after, rows)
+
+    def _hold(self, bars: pl.DataFrame, given: pl.DataFrame | None) -> _Held:
+        of_session = pl.col("timestamp") >= self._begin
+        earlier = bars.filter(~of_session)
+        history = None
+        if given is not None and isinstance(self._strategy, NeedsFewBars):
+            history = self._strategy.history(earlier, self._params)
+        newest = max(bars["timestamp"].to_list(), default=None)
+        return _Held(earlier, bars.filter(of_session), newest, given, history)
 
     def _rows(self, bars: pl.DataFrame, since: datetime) -> pl.DataFrame:
         evaluated = self._strategy.evaluate(bars.lazy(), self._params)
         wanted = evaluated.filter(pl.col("timestamp") >= since)
         return collect_few(wanted)
-
-    def _history(self, bars: pl.DataFrame) -> pl.DataFrame | None:
-        if not isinstance(self._strategy, NeedsFewBars):
-            return None
-        earlier = bars.filter(pl.col("timestamp") < self._begin)
-        return self._strategy.history(earlier, self._params)
 
 
 class _Held(NamedTuple):
@@ -123,7 +129,8 @@ class _Held(NamedTuple):
     `history` is that of a strategy that needs few bars.
     """
 
-    bars: pl.DataFrame
+    earlier: pl.DataFrame
+    session: pl.DataFrame
     newest: datetime | None
     given: pl.DataFrame | None
     history: pl.DataFrame | None
@@ -140,6 +147,11 @@ class _Evaluated(NamedTuple):
 
 def _are_newer(bars: pl.DataFrame, newest: datetime | None) -> bool:
     return newest is not None and all(stamp > newest for stamp in bars["timestamp"].to_list())
+
+
+def _joined(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """Return both in one piece: each minute's work would grow with the number of pieces."""
+    return pl.concat([known, new], rechunk=True)
 
 
 def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:

@@ -16,7 +16,7 @@ or the symbol is needed, it is gathered by its number: several times as fast as 
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cache, reduce
 from operator import add
 
 import polars as pl
@@ -64,11 +64,13 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+@cache
 def is_bar() -> pl.Expr:
     """Say which rows have a positive, finite price in each of open, high, low and close."""
     return pl.all_horizontal((pl.col(p) > 0) & pl.col(p).is_finite() for p in PRICES)
 
 
+@cache
 def _differs(column: str, rows: int) -> pl.Expr:
     return pl.col(column).ne_missing(pl.col(column).shift(rows))
 
@@ -84,21 +86,25 @@ def quotient(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
     return dividend / (divisor + 0 * pl.int_range(pl.len()))
 
 
+@cache
 def first_of_session(column: str) -> pl.Expr:
     """Return the column's value at the session's first bar."""
     return pl.col(column).gather("session_start")
 
 
+@cache
 def session_open() -> pl.Expr:
     """Return the open of the session's first bar."""
     return first_of_session("open")
 
 
+@cache
 def previous_session_close() -> pl.Expr:
     """Return the close of the last bar of the session before; null in the symbol's first one."""
     return first_of_session("previous_close")
 
 
+@cache
 def sessions_at_hand() -> pl.Expr:
     """Return how many sessions of the symbol the frame has, up to and including the bar's own."""
     number = pl.col("session_number")
@@ -106,6 +112,7 @@ def sessions_at_hand() -> pl.Expr:
     return number - number.gather(row - pl.col("bar_number") + 1) + 1
 
 
+@cache
 def vwap() -> pl.Expr:
     """Return the session's volume-weighted typical price so far; null until something traded.
 
@@ -118,6 +125,7 @@ def vwap() -> pl.Expr:
     return pl.when(traded > 0).then(quotient(value, 3 * traded))
 
 
+@cache
 def true_range() -> pl.Expr:
     """Return max(high - low, |high - previous close|, |low - previous close|) (Wilder).
 
@@ -131,6 +139,7 @@ def true_range() -> pl.Expr:
     )
 
 
+@cache
 def mean_of_bars(column: str, count: int) -> pl.Expr:
     """Return the mean of a column over the symbol's last `count` bars; null while there are fewer.
 
@@ -140,6 +149,7 @@ def mean_of_bars(column: str, count: int) -> pl.Expr:
     return pl.when(pl.col("bar_number") >= count).then(quotient(reduce(add, window), pl.lit(count)))
 
 
+@cache
 def filled_in_session(column: str) -> pl.Expr:
     """Return the column; where it is null, the last value before it in the same session."""
     row = pl.int_range(pl.len())

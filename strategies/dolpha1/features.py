@@ -6,6 +6,8 @@ Strategy for S&P500 ETF (SPY)" (2024), with a VWAP filter.
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from engine.features import bars as bar
@@ -55,6 +57,7 @@ def with_bands(features: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
     return features.with_columns(upper_band(params).alias("ub"), lower_band(params).alias("lb"))
 
 
+@cache
 def move_open() -> pl.Expr:
     """Return |close / open of the session - 1|."""
     return (bar.quotient(pl.col("close"), pl.col("session_open")) - 1).abs()
@@ -76,11 +79,13 @@ def with_sigma_open(moves: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
     ).with_columns(bar.filled_in_session("sigma_open"))
 
 
+@cache
 def upper_band(params: Dolpha1Params) -> pl.Expr:
     """Return max(open, previous close) · (1 + band_multiplier · sigma_open)."""
     return pl.col("highest") * (1 + params.band_multiplier * pl.col("sigma_open"))
 
 
+@cache
 def lower_band(params: Dolpha1Params) -> pl.Expr:
     """Return min(open, previous close) · (1 - band_multiplier · sigma_open)."""
     return pl.col("lowest") * (1 - params.band_multiplier * pl.col("sigma_open"))

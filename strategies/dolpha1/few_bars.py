@@ -66,4 +66,4 @@ def bars_needed(
     if any((at_minute == minute).sum() < sessions_needed(params) for minute in minutes):
         return None
     needed = earlier.filter(pl.col("kept") | pl.col("min_from_open").is_in(list(minutes)))
-    return pl.concat([needed[BARS.names()], session[BARS.names()]])
+    return pl.concat([needed[BARS.names()], session[BARS.names()]], rechunk=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
 
 
+@cache
 def monitor_signal(params: Dolpha1Params) -> pl.Expr:
     """Return +1 above the bands, -1 below them, else 0; also 0 where a band or VWAP is null."""
     close, vwap = pl.col("close"), pl.col("vwap")
@@ -22,6 +25,7 @@ def monitor_signal(params: Dolpha1Params) -> pl.Expr:
     )
 
 
+@cache
 def reason() -> pl.Expr:
     """Return why the monitor_signal is what it is."""
     signal = pl.col("monitor_signal")

@@ -185,13 +185,13 @@ def _rows(
         return seconds if targets else None
 
     return [
-        Row(f"a matrix vs by row in pandas{end}", took["matrix"], walked, 200, most=most(0.003)),
+        Row(f"a matrix vs by row in pandas{end}", took["matrix"], walked, 200, most=most(0.002)),
         Row(
             f"{snapshots:,} matrices vs in pandas{end}",
             took["matrices"],
             snapshots * walked,
             all_options,
-            most=most(0.060),
+            most=most(0.050),
         ),
         Row(
             f"iv, greeks of {options} options vs vollib{end}",
@@ -200,7 +200,13 @@ def _rows(
             options,
             most=most(0.0009),
         ),
-        Row(f"a summary with its greeks vs pandas{end}", took["summary"], walked, 200),
+        Row(
+            f"a summary with its greeks vs pandas{end}",
+            took["summary"],
+            walked,
+            200,
+            most=most(0.008),
+        ),
         Row(f"the forward of a snapshot{end}", took["forward"], rows=200),
         Row(f"the forwards of {snapshots:,} snapshots{end}", took["forwards"], rows=all_options),
         Row(f"forward, greeks, matrix, summary{end}", took["whole way"], rows=200),

@@ -64,7 +64,7 @@ def test_a_day_of_polls_with_late_and_corrected_bars_ends_as_one_evaluation_does
                 window.prepare(ahead)
         table = merged(table, window.push(first))
         if rng.random() < 0.05:  # a restart: the stored bars are loaded again
-            stored = pl.concat([warm, window._held.bars], how="diagonal")
+            stored = pl.concat([warm, window._held.session], how="diagonal")
             window = LiveWindow(strategy, params, "X", stored, since=day_of(bars))
     table = merged(table, window.push(live))
     expected = batch_signals(strategy, params, bars)
@@ -88,9 +88,10 @@ def test_a_real_day_minute_by_minute_equals_all_history_in_one_go(strategy: Stra
     assert_frame_equal(pl.concat(rows), expected, check_exact=True)
 
 
-def window_of(bars: pl.DataFrame) -> LiveWindow:
+def window_of(bars: pl.DataFrame, stored: pl.DataFrame | None = None) -> LiveWindow:
     params = Dolpha1().params.model_validate(QUICK["dolpha1"])
-    return LiveWindow(Dolpha1(), params, "X", bars, since=day_of(bars))
+    stored = bars if stored is None else stored
+    return LiveWindow(Dolpha1(), params, "X", stored, since=day_of(bars))
 
 
 @settings(max_examples=examples(10), deadline=None)
@@ -101,6 +102,19 @@ def test_what_was_given_before_is_not_given_again(bars: pl.DataFrame) -> None:
     assert window.push(bars.tail(3)).height == of_the_day  # after a restart: the day so far
     assert window.push(bars.tail(3)).is_empty()
     assert window.push(bars.with_columns(symbol=pl.lit("Y"))).is_empty()
+
+
+@settings(max_examples=examples(10), deadline=None)
+@given(histories(sessions=8, minutes=24))
+def test_a_minute_costs_no_more_than_the_one_before(bars: pl.DataFrame) -> None:
+    """Polars takes longer the more pieces a frame is made of: a session had as many as minutes."""
+    today = pl.col("timestamp").dt.date() == day_of(bars)
+    window, live = window_of(bars, bars.filter(~today)), bars.filter(today)
+    for n in range(live.height):
+        window.push(live[n : n + 1])
+    session, given = window._held.session, window._held.given
+    assert given is not None
+    assert (session.height, session.n_chunks(), given.n_chunks()) == (live.height, 1, 1)
 
 
 @settings(max_examples=examples(10), deadline=None)

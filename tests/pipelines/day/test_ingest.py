@@ -126,5 +126,7 @@ async def test_a_bar_of_the_feed_makes_a_signal_where_that_of_rest_was_refused()
     for source, close, refused in ((schemas.REST, 102.0, future), (schemas.FEED, 101.0, "none")):
         writer.refused = refused
         bars = futures_bars([close], symbol=future, start=OPEN, source=source)
-        assert set(await ingestor.store_bars_at_once({"futures_1m": [bars]})) == {refused} - {"none"}
+        assert set(await ingestor.store_bars_at_once({"futures_1m": [bars]})) == {refused} - {
+            "none"
+        }
     assert stats.last_signal[f"dolpha1 {future}"]["close"] == 101.0
