@@ -33,7 +33,7 @@ from engine.store.tables import table_of
 
 log = logging.getLogger(__name__)
 
-_GROUP = 100  # spooled batches that are merged together, fewer after one that took too long
+_GROUP = 100  # spooled batches that are merged together; fewer once it took too long, until all are
 _PASSED_OVER = "they cannot be read, moved, merged or removed"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
@@ -141,7 +141,7 @@ class Writer:
             for group in _groups(entries, lambda: self._together):
                 async with self._tables[group[0].table]:
                     counts += await self._merge_spooled(group)
-                self._together = min(10 * self._together, _GROUP)
+        self._together = _GROUP
         return counts
 
     async def close(self) -> None:

@@ -84,9 +84,12 @@ async def test_a_spool_that_is_too_much_for_one_merge_is_merged_in_parts(
 ) -> None:
     monkeypatch.setattr("engine.store.writer._LONGEST_MERGE", 1.0)
     merge = Store._merge
+    too_much: list[int] = []
 
     def slow(self: Store, parts: Any, lock_timeout: str) -> Any:
-        time.sleep(1.5 * (len(parts[0][1]) > 1))
+        if (batches := len(parts[0][1])) > 1:
+            too_much.append(batches)
+            time.sleep(1.5)
         return merge(self, parts, lock_timeout)
 
     monkeypatch.setattr(Store, "_merge", slow)
@@ -101,3 +104,4 @@ async def test_a_spool_that_is_too_much_for_one_merge_is_merged_in_parts(
     with closing(Connection(database_url, "test")) as other:
         found = other.query("SELECT count(*) AS bars FROM futures_1m")
     assert found["bars"].to_pylist() == [5]
+    assert len(too_much) == 2, "a hundred, then ten, then one by one until all are merged"
