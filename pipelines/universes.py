@@ -30,7 +30,7 @@ from pipelines.feed import Feed
 
 log = logging.getLogger(__name__)
 
-_KEPT = ["symbol", "market", "kind", "index_member", "halted"]
+_KEPT = ["symbol", "market", "kind", "index_member", "halted", "listed_from"]
 
 
 def resolve_universes(
@@ -60,12 +60,13 @@ def count_stocks(
 def read_listings(
     clock: Clock, settings: Settings, market: MarketData | None = None
 ) -> pl.DataFrame:
-    """Return what is listed today: symbol, market, kind, index_member, halted.
+    """Return what is listed today: symbol, market, kind, index_member, halted, listed_from.
 
-    Raises InputError.
+    Without what the files have already, and is listed on a later day. Raises InputError.
     """
     day = today(clock)
-    return _simulated(market, day) if market else _of_kis(clock, settings, day)
+    found = _simulated(market, day) if market else _of_kis(clock, settings, day)
+    return found.filter(pl.col("listed_from").is_null() | (pl.col("listed_from") <= day))
 
 
 def _simulated(market: MarketData, day: date) -> pl.DataFrame:
@@ -97,6 +98,8 @@ def _kept(file: Path, market: str, error: KisError) -> pl.DataFrame:
         found = pl.read_parquet(file, glob=False)
         if "halted" not in found.columns:  # of a version that did not keep it
             found = found.with_columns(halted=pl.lit(value=False))
+        if "listed_from" not in found.columns:  # nor this
+            found = found.with_columns(listed_from=pl.lit(None, pl.Date))
         day, listed = found["day"][0], found.select(_KEPT)
     except (OSError, IndexError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         raise InputError(

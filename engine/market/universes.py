@@ -75,19 +75,23 @@ def _is_member(universes: Sequence[str]) -> pl.Expr:
 def _with_validity(periods: pl.DataFrame) -> pl.DataFrame:
     """Return the periods with their first and last day: `valid_from`, `valid_to`.
 
-    A period lasts until the symbol's next one begins; its last one for ever, unless the market's
-    newest file no longer has the symbol.
+    A period begins when a file first has it, but not before the stock is listed: a file may have it
+    some days before. It lasts until the symbol's next one begins; its last one for ever, unless the
+    market's newest file no longer has the symbol.
     """
     first_file = pl.col("seen_first").min().over("market")
     newest = pl.col("seen_last").max().over("market")
-    following = pl.col("seen_first").shift(-1).over("symbol")
-    return periods.sort(_KEY).with_columns(
-        valid_from=pl.when(pl.col("seen_first") > first_file)
-        .then("seen_first")
-        .otherwise(pl.coalesce("listed_from", pl.lit(date.min))),
-        valid_to=pl.when(following.is_not_null())
-        .then(following - pl.duration(days=1))
-        .when(pl.col("seen_last") < newest)
-        .then("seen_last")
-        .otherwise(pl.lit(date.max)),
+    seen = pl.when(pl.col("seen_first") > first_file).then("seen_first")
+    begins = pl.max_horizontal(seen, "listed_from", pl.lit(date.min))
+    following = pl.col("valid_from").shift(-1).over("symbol")
+    return (
+        periods.sort(_KEY)
+        .with_columns(begins.alias("valid_from"))
+        .with_columns(
+            valid_to=pl.when(following.is_not_null())
+            .then(following - pl.duration(days=1))
+            .when(pl.col("seen_last") < newest)
+            .then("seen_last")
+            .otherwise(pl.lit(date.max))
+        )
     )

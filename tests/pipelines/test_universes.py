@@ -14,6 +14,7 @@ from pytest_httpserver import HTTPServer
 from engine.clock import VirtualClock
 from engine.errors import InputError
 from engine.kis.stock_layout import MARKETS
+from engine.kis.stock_master import parse_stock_master
 from engine.settings import AppKey, KisSettings, Settings
 from engine.simulator.market.listed_stocks import stock_master_file
 from pipelines.day.costs import require_pace
@@ -109,3 +110,17 @@ def test_a_simulation_follows_what_the_settings_name(tmp_path: Path) -> None:
     )
     assert simulated_feed(named) == Feed(("900110",), ("A01",), universes=("KOSPI200",))
     assert simulated_feed(Settings(data_folder=tmp_path)) == FEED_WITHOUT_SETTINGS
+
+
+def test_a_stock_is_no_member_before_it_is_listed(settings: Settings) -> None:
+    """The master files have it some days before."""
+    early = VirtualClock(datetime(2025, 11, 10, 8, 30))
+    found = resolve_universes(Feed(universes=("all",)), early, settings, MARKET).stocks
+    in_files = pl.concat(
+        parse_stock_master(stock_master_file(MARKET, market, date(2025, 11, 10)), market).listings
+        for market in MARKETS
+    )
+    coming = in_files.filter(pl.col("listed_from") > date(2025, 11, 10))["symbol"].to_list()
+    everything = resolve_universes(Feed(universes=("all",)), CLOCK, settings, MARKET).stocks
+    assert coming
+    assert set(found) == set(everything) - set(coming)

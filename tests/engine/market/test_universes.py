@@ -9,7 +9,7 @@ import pytest
 
 from engine.market.universes import UNIVERSES, members, members_on, split_universes
 
-MONDAY, TUESDAY, FRIDAY = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 20)
+MONDAY, TUESDAY, WEDNESDAY, FRIDAY = (date(2026, 11, day) for day in (16, 17, 18, 20))
 LISTED = pl.DataFrame(
     [
         ("005930", "KOSPI", "common", "KOSPI200"),
@@ -60,11 +60,33 @@ def test_a_past_day_has_the_members_that_it_had() -> None:
             period("000020", "KOSPI200", FRIDAY, FRIDAY, old),
             period("000030", "KOSPI200", MONDAY, TUESDAY, old),  # is delisted after Tuesday
             period("000040", "KOSPI200", MONDAY, FRIDAY, date(2026, 11, 13)),  # listed on the 13th
+            # The files have it before it is listed, on Wednesday; meanwhile something else changes.
+            period("000050", "KOSPI200", MONDAY, MONDAY, WEDNESDAY),
+            period("000050", "KOSPI200", TUESDAY, FRIDAY, WEDNESDAY),
+            period("000060", "KOSPI200", TUESDAY, FRIDAY, FRIDAY),  # and this one, on Friday
         ],
         ["symbol", "market", "kind", "index_member", "seen_first", "seen_last", "listed_from"],
         orient="row",
     )
-    days = [date(2026, 11, 12), MONDAY, TUESDAY, date(2026, 11, 18), FRIDAY, date(2027, 1, 5)]
+    days = [date(2026, 11, 12), MONDAY, TUESDAY, WEDNESDAY, FRIDAY, date(2027, 1, 5)]
     found = members_on(periods, ["KOSPI200"], days)
     codes = {day: [code[4] for code in found.filter(session=day)["symbol"]] for day in days}
-    assert ["".join(codes[day]) for day in days] == ["13", "134", "34", "4", "24", "24"]
+    assert ["".join(codes[day]) for day in days] == ["13", "134", "34", "45", "2456", "2456"]
+
+
+def test_a_stock_that_moves_to_another_market_is_never_of_none() -> None:
+    """The new market's file may have it before it is listed there."""
+    periods = pl.DataFrame(
+        [
+            ("000010", "KOSDAQ", "common", None, MONDAY, MONDAY, date(2000, 1, 4)),
+            ("000010", "KOSPI", "common", None, TUESDAY, FRIDAY, WEDNESDAY),
+            ("000020", "KOSDAQ", "common", None, MONDAY, FRIDAY, date(2000, 1, 4)),
+            ("000030", "KOSPI", "common", None, MONDAY, FRIDAY, date(2000, 1, 4)),
+        ],
+        ["symbol", "market", "kind", "index_member", "seen_first", "seen_last", "listed_from"],
+        orient="row",
+    )
+    days = [MONDAY, TUESDAY, WEDNESDAY]
+    of_kosdaq = members_on(periods, ["KOSDAQ"], days).filter(symbol="000010")["session"]
+    of_kospi = members_on(periods, ["KOSPI"], days).filter(symbol="000010")["session"]
+    assert (of_kosdaq.to_list(), of_kospi.to_list()) == ([MONDAY, TUESDAY], [WEDNESDAY])
