@@ -65,23 +65,13 @@ def heartbeat(
     data_count: int,
     last_data_time: datetime | None,
 ) -> pa.RecordBatch:
-    """Return the row of `system_status` that says what a component does."""
+    """Return the row of `system_status` that says what a component does.
+
+    `just status` shows each one's last.
+    """
     columns = [component, now, status, message, data_count, last_data_time]
     beat = pl.DataFrame([columns], schema=schemas.SYSTEM_STATUS.names, orient="row")
     return beat.to_arrow().cast(schemas.SYSTEM_STATUS).to_batches()[0]
-
-
-async def record_heartbeat(
-    store: Store,
-    component: str,
-    status: str,
-    message: str,
-    data_count: int,
-    last_data_time: datetime | None,
-) -> MergeCounts:
-    """Record that the component runs, and what it does; `just status` shows each one's last."""
-    beat = heartbeat(store.now(), component, status, message, data_count, last_data_time)
-    return await store.merge("system_status", beat)
 
 
 async def system_status(store: Store) -> dict[str, pl.DataFrame]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-
-import polars as pl
+from datetime import datetime
 
 from engine.backoff import Backoff
 from engine.errors import StoreError
 from engine.schemas import FEED_SYMBOLS, conform
-from engine.store.metadata import heartbeat, record_heartbeat
+from engine.store.metadata import heartbeat
 from pipelines.day.alerts import no_token
 from pipelines.day.parts import DayParts
 
@@ -74,29 +73,26 @@ class Heartbeats:
                 await self._day.writer.put("system_status", status)
 
     async def _store(self, status: str) -> None:
-        day = self._day
+        """Store what each part does now, in one commit."""
+        day, kis, feed_symbols = self._day, self._day.kis, self._day.stats.feed_symbols
+        beats = []
+
+        def tell(part: str, message: str, count: int, last: datetime | None = None) -> None:
+            beats.append(heartbeat(day.clock.now(), part, status, message, count, last))
+
         if self._begun:
             last = max((bar["timestamp"] for bar in day.stats.last_bar.values()), default=None)
-            inserted = day.stats.rows.inserted
-            await record_heartbeat(
-                day.store, "collector", status, self._collected(), inserted, last
-            )
-        if day.stats.feed_symbols is not None:
-            await self._store_feed(day.stats.feed_symbols, status)
-        kis = day.kis
+            tell("collector", self._collected(), day.stats.rows.inserted, last)
+        if feed_symbols is not None:
+            tell("feed", day.stats.feed_message, day.stats.trades)
         pace = f"{kis.per_second:.1f} calls/s, {kis.calls} calls, {kis.refusals} refused"
-        trouble = f"{kis.trouble}; {pace}" if kis.trouble else pace
-        await record_heartbeat(day.store, "kis", status, trouble, kis.calls, None)
+        tell("kis", f"{kis.trouble}; {pace}" if kis.trouble else pace, kis.calls)
         batches, size = day.spooled
-        waiting = f"{batches} batches, {size} bytes"
-        await record_heartbeat(day.store, "spool", status, waiting, batches, None)
-
-    async def _store_feed(self, symbols: pl.DataFrame, status: str) -> None:
-        """Store which symbols come by the feed, and why not the others."""
-        stats = self._day.stats
-        await self._day.store.merge("feed_symbols", conform(symbols, FEED_SYMBOLS))
-        trades, message = stats.trades, stats.feed_message
-        await record_heartbeat(self._day.store, "feed", status, message, trades, None)
+        tell("spool", f"{batches} batches, {size} bytes", batches)
+        told = {"system_status": beats}
+        if feed_symbols is not None:  # which come by the feed, and why not the others
+            told["feed_symbols"] = [conform(feed_symbols, FEED_SYMBOLS)]
+        await day.store.merge_tables(told)
 
     def _collected(self) -> str:
         stats = self._day.stats

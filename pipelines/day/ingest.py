@@ -246,8 +246,10 @@ class Ingestor:
         figures = chain_figures(together)
         surface = chain_surface(together)
         summaries = chain_summary(figures, surface)
-        await self._put_rows("option_surface", surface, schemas.OPTION_SURFACE)
-        await self._put_rows("option_summary", summaries, schemas.OPTION_SUMMARY)
+        await asyncio.gather(  # in one commit
+            self._put_rows("option_surface", surface, schemas.OPTION_SURFACE),
+            self._put_rows("option_summary", summaries, schemas.OPTION_SUMMARY),
+        )
         self._log_flags(figures)
 
     async def _put_rows(self, table: str, frame: pl.DataFrame, schema: pa.Schema) -> None:

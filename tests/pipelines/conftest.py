@@ -14,7 +14,6 @@ from engine.clock import WallClock
 from engine.market import sessions
 from engine.store import Store
 from engine.store.listings import store_listings
-from engine.store.metadata import record_heartbeat
 from pipelines.chains import (
     chain_figures,
     chain_matrix,
@@ -26,6 +25,7 @@ from strategies.base import signal_batch
 from strategies.registry import STRATEGIES
 from tests.databases import filled_once, fresh_database
 from tests.engine.store.data import listings
+from tests.heartbeats import record_heartbeat
 from tests.stamps import stamps_between
 
 DAY = date(2026, 11, 16)

@@ -13,8 +13,9 @@ from engine import schemas
 from engine.errors import InputError, SchemaMismatch
 from engine.store import MergeCounts, Store
 from engine.store.embedded.programs import find_programs
-from engine.store.metadata import record_heartbeat, store_strategy_symbols, system_status
+from engine.store.metadata import store_strategy_symbols, system_status
 from tests.engine.store.data import FETCHED, MINUTE, OPEN, batch, futures_bars, signals
+from tests.heartbeats import record_heartbeat
 
 
 async def test_a_corrected_signal_wins_and_the_first_one_is_kept_once(

@@ -19,7 +19,7 @@ from engine.market.sessions import Market, previous_sessions
 from engine.settings import AppKey, KisSettings
 from engine.simulator.endpoints import MASTER_PATH
 from engine.store import ledger
-from engine.store.metadata import record_heartbeat, store_collected_symbols
+from engine.store.metadata import store_collected_symbols
 from pipelines.chains import (
     chain_figures,
     chain_matrix,
@@ -38,6 +38,7 @@ from pipelines.history.signal_inputs import computed_signals, signal_relations
 from strategies.comparison import differences
 from strategies.registry import STRATEGIES
 from tests.engine.features.conftest import board
+from tests.heartbeats import record_heartbeat
 from tests.pipelines.simulated import KEY, SECRET, Desk, desk
 
 YESTERDAY = date(2025, 11, 4)
@@ -51,7 +52,7 @@ STOCK = "005930"
 async def store_half_a_day(at: Desk, status: str) -> None:
     """Store what a collector killed at noon has stored: half of the bars, the first one wrong."""
     await store_bars_and_signals(at, pl.col("timestamp") <= NOON)
-    await record_heartbeat(at.store, "collector", status, "", 0, None)
+    await record_heartbeat(at.store, "collector", status)
 
 
 async def store_bars_and_signals(at: Desk, kept: pl.Expr) -> None:
@@ -113,7 +114,7 @@ async def test_days_without_any_collector_are_finished_too(
 ) -> None:
     """The machine was off or asleep: in the middle of the first day, or from its evening on."""
     async with desk(database_url, tmp_path, NOON) as at:
-        await record_heartbeat(at.store, "collector", status, "", 0, None)
+        await record_heartbeat(at.store, "collector", status)
         await at.clock.sleep_until(datetime(2025, 11, 10, 8, 35))
         await finish_earlier(at.context, [STOCK], date(2025, 11, 10), missed=True)
         days = [YESTERDAY + timedelta(days=n) for n in range(first, 4)]
@@ -129,7 +130,7 @@ async def test_a_day_without_a_database_does_not_hide_the_unfinished_one_before_
         await store_half_a_day(at, "running")
         await store_collected_symbols(at.store, YESTERDAY, [STOCK, CONTRACT], NOON)
         await at.clock.sleep_until(MORNING)
-        await record_heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await record_heartbeat(at.store, "collector", "stopped")
         await at.clock.sleep_until(MORNING + timedelta(days=1))
         for calls in (8 + 10, 0):
             before = at.calls
@@ -139,7 +140,7 @@ async def test_a_day_without_a_database_does_not_hide_the_unfinished_one_before_
             assert at.calls - before == calls
             days = [at.served(STOCK, day) for day in (YESTERDAY, TODAY)]
             assert_frame_equal(await at.bars("stocks_1m"), pl.concat(days))
-            await record_heartbeat(at.store, "collector", "done", "", 0, None)
+            await record_heartbeat(at.store, "collector", "done")
 
 
 async def test_a_day_without_a_database_hides_no_night_before_it_either(
@@ -149,7 +150,7 @@ async def test_a_day_without_a_database_hides_no_night_before_it_either(
     async with desk(database_url, tmp_path, NOON) as at:
         await store_collected_symbols(at.store, YESTERDAY, [night], NOON)
         await at.clock.sleep_until(MORNING)
-        await record_heartbeat(at.store, "collector", "stopped", "", 0, None)
+        await record_heartbeat(at.store, "collector", "stopped")
         await at.clock.sleep_until(MORNING + timedelta(days=1))
         for calls in (2 * 7, 0):
             before = at.calls
@@ -186,7 +187,7 @@ async def test_a_symbol_of_which_nothing_was_stored_yet_is_finished_too(
 ) -> None:
     """And later settings do not name it."""
     async with desk(database_url, tmp_path, NOON) as at:
-        await record_heartbeat(at.store, "collector", "running", "", 0, None)
+        await record_heartbeat(at.store, "collector", "running")
         planned = [STOCK, "202512_KOSPI200", f"{CONTRACT}_NIGHT"]
         await store_collected_symbols(at.store, YESTERDAY, planned, NOON)
         await at.clock.sleep_until(MORNING)
@@ -209,7 +210,7 @@ async def test_bars_of_a_closed_day_that_come_before_the_next_open_change_its_si
     ten = datetime(2025, 11, 4, 10, 0)
     async with desk(database_url, tmp_path, NOON) as at:
         await store_bars_and_signals(at, pl.col("timestamp") != ten)
-        await record_heartbeat(at.store, "collector", "done", "", 0, None)
+        await record_heartbeat(at.store, "collector", "done")
         await at.clock.sleep_until(MORNING)
         if is_cut_off:
             with monkeypatch.context() as patched:

@@ -15,13 +15,13 @@ from engine.clock import VirtualClock, WallClock
 from engine.history.scan import query
 from engine.market.sessions import Market
 from engine.store import Store
-from engine.store.metadata import record_heartbeat
 from pipelines.read_only import reader_url
 from pipelines.reports.dashboard import board, head
 from pipelines.reports.dashboard.choice import PageChoice
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.dashboard.health import HeartbeatWatch
 from pipelines.texts import LANGUAGES, Texts
+from tests.heartbeats import record_heartbeat
 from tests.pipelines.reports.noon import EN, KO, NOON, Noon, cells
 
 

@@ -15,13 +15,14 @@ from engine.clock import VirtualClock, WallClock
 from engine.history.completeness import FIGURES, MINUTES
 from engine.history.scan import query
 from engine.store import Store
-from engine.store.metadata import record_heartbeat, store_collected_symbols
+from engine.store.metadata import store_collected_symbols
 from pipelines.commands import status as status_command
 from pipelines.commands.main import main
 from pipelines.feed import Feed
 from pipelines.reports.dashboard.content import Viewer
 from pipelines.reports.standing import Standing, present_moment, read_standing
 from pipelines.reports.status import feed_lines, print_status, sentences, status_json
+from tests.heartbeats import record_heartbeat
 from tests.pipelines.conftest import bars
 
 FRIDAY, MONDAY = date(2026, 11, 13), date(2026, 11, 16)
@@ -46,7 +47,7 @@ async def collect(store: Store, day: date, until: datetime | None = None) -> Non
 
 async def beat(url: str, status: str, at: datetime) -> None:
     store = Store(url, VirtualClock(at), component="test")
-    await record_heartbeat(store, "collector", status, "", 0, None)
+    await record_heartbeat(store, "collector", status)
     await store.close()
 
 
