@@ -17,6 +17,7 @@ SELECT symbol AS code, name, market, kind, index_member,
        CASE WHEN next_name <> name THEN 'now ' || next_name
             WHEN next_name IS NOT NULL THEN 'now of ' || next_market
             WHEN seen_last < newest THEN 'listed no more'
+            WHEN listed_from > newest THEN 'not listed yet'
             WHEN liquidating THEN 'in liquidation'
             WHEN halted THEN 'halted'
             WHEN managed THEN 'under supervision'

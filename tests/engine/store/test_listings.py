@@ -74,6 +74,15 @@ async def test_what_is_listed_no_more_keeps_its_name(store: Store) -> None:
     assert parse("000020").name_ko == "다라 000020"
 
 
+async def test_what_a_file_has_before_its_first_day_is_not_listed_yet(store: Store) -> None:
+    in_files = listings(c000010="가나", c000020="다라").with_columns(
+        listed_from=pl.Series([TUESDAY, MONDAY])
+    )
+    for day, state in ((MONDAY, "not listed yet"), (TUESDAY, "listed")):
+        await store_listings(store, in_files, day)
+        assert await states(store) == [("000010", "가나", state), ("000020", "다라", "listed")]
+
+
 async def test_another_market_begins_a_row(store: Store) -> None:
     await store_listings(store, listings("KOSDAQ", c000010="가나"), MONDAY)
     await store_listings(store, listings("KOSPI", c000010="가나"), FRIDAY)
