@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from engine.columns import BARS
+from engine.features.bars import as_bars
 from engine.few_rows import collect_few
 from engine.market.nights import session_begins
 from strategies.base import NeedsFewBars, Params, Strategy
@@ -78,8 +78,10 @@ class LiveWindow:
         given, newest = before.given, before.newest
         new_bars = _bars_of(self._symbol, batch)
         if not _are_newer(new_bars, newest):
-            for known in (before.earlier, before.session):
-                new_bars = new_bars.join(known, on=known.columns, how="anti", nulls_equal=True)
+            known = before.session
+            if (new_bars["timestamp"] < self._begin).any():
+                known = pl.concat([before.earlier, known])
+            new_bars = new_bars.join(known, on=known.columns, how="anti", nulls_equal=True)
         if given is not None and new_bars.is_empty():
             return _Evaluated(batch, before, before, given.clear())
         # One of an earlier session, which comes late, changes the history.
@@ -158,7 +160,7 @@ def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
     """Return the symbol's bars, one row a stamp: the last one if there are several."""
     return (
         bars.filter(pl.col("symbol") == symbol)
-        .select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
+        .select(as_bars())
         .unique("timestamp", keep="last", maintain_order=True)
     )
 

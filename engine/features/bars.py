@@ -42,7 +42,7 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     new_symbol = _differs("symbol", 1)
     row = pl.int_range(pl.len())
     return (
-        bars.select(pl.col(name).cast(kind) for name, kind in BARS.items())
+        bars.select(as_bars())
         .with_columns(pl.col("volume").fill_null(0))
         .filter(is_bar())
         .sort("symbol", "timestamp", maintain_order=True)
@@ -62,6 +62,15 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
         )
         .drop("new_session")
     )
+
+
+# Expressions are made once: to make them anew would take a third of the time of a live minute.
+
+
+@cache
+def as_bars() -> tuple[pl.Expr, ...]:
+    """Return the columns of BARS in their types, of a frame that may have others, too."""
+    return tuple(pl.col(name).cast(kind) for name, kind in BARS.items())
 
 
 @cache
@@ -169,24 +178,31 @@ def with_mean_of_earlier(
     The bars are sorted by symbol, minute and session, so that the values of one mean are
     neighbours; windows over as many groups as there are minutes take twice as long.
     """
+    for step in _steps_to_mean_of_earlier(name, column, minute, count, at_least):
+        bars = bars.with_columns(step)
+    return bars.drop("_key", "_order", "_value", "_group", "_first", "_known", "_mean")
+
+
+@cache
+def _steps_to_mean_of_earlier(
+    name: str, column: str, minute: str, count: int, at_least: int
+) -> tuple[tuple[pl.Expr, ...], ...]:
     group = pl.col("symbol").rle_id().cast(pl.Int64) * _MINUTES + pl.col(minute) + _MINUTES // 2
     row = pl.int_range(pl.len())
-    new_group = _differs("_group", 1)
     earlier = [
         pl.when(pl.col("_known") >= back).then(pl.col("_value").shift(back))
         for back in range(count, 0, -1)
     ]
     mean = quotient(pl.sum_horizontal(earlier), pl.col("_known"))
     return (
-        bars.with_columns((group * _DATES + pl.col("session").to_physical()).alias("_key"))
-        .with_columns(pl.col("_key").arg_sort().alias("_order"))
-        .with_columns(
+        ((group * _DATES + pl.col("session").to_physical()).alias("_key"),),
+        (pl.col("_key").arg_sort().alias("_order"),),
+        (
             pl.col(column).gather("_order").alias("_value"),
             (pl.col("_key").gather("_order") // _DATES).alias("_group"),
-        )
-        .with_columns(pl.when(new_group).then(row).forward_fill().alias("_first"))
-        .with_columns(pl.min_horizontal(row - pl.col("_first"), count).alias("_known"))
-        .with_columns(pl.when(pl.col("_known") >= at_least).then(mean).alias("_mean"))
-        .with_columns(pl.col("_mean").gather(pl.col("_order").arg_sort()).alias(name))
-        .drop("_key", "_order", "_value", "_group", "_first", "_known", "_mean")
+        ),
+        (pl.when(_differs("_group", 1)).then(row).forward_fill().alias("_first"),),
+        (pl.min_horizontal(row - pl.col("_first"), count).alias("_known"),),
+        (pl.when(pl.col("_known") >= at_least).then(mean).alias("_mean"),),
+        (pl.col("_mean").gather(pl.col("_order").arg_sort()).alias(name),),
     )

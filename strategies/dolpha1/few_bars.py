@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from engine.columns import BARS
@@ -62,8 +63,11 @@ def bars_needed(
     minutes = {(stamp - first) // MINUTE for stamp in stamps}
     if len(minutes) > _MOST_MINUTES:
         return None
-    at_minute = earlier["min_from_open"]
-    if any((at_minute == minute).sum() < sessions_needed(params) for minute in minutes):
-        return None
-    needed = earlier.filter(pl.col("kept") | pl.col("min_from_open").is_in(list(minutes)))
-    return pl.concat([needed[BARS.names()], session[BARS.names()]], rechunk=True)
+    at_minute, needed = earlier["min_from_open"].to_numpy(), earlier["kept"].to_numpy()
+    for minute in minutes:
+        at_this = at_minute == minute
+        if at_this.sum() < sessions_needed(params):
+            return None
+        needed = needed | at_this
+    few = earlier[np.flatnonzero(needed)]
+    return pl.concat([few[BARS.names()], session[BARS.names()]], rechunk=True)

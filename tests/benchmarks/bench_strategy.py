@@ -10,50 +10,22 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from datetime import date
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
-from engine.market import sessions
 from pipelines.evaluation.trials import batches, grid, run_batch
 from strategies.backtesting.run import backtest
 from strategies.base import ENGINE
 from strategies.dolpha1.params import ENOUGH_BARS, Dolpha1Params
-from strategies.dolpha1.strategy import Dolpha1
-from strategies.window import LiveWindow
 from tests.benchmarks.bench_env import BenchEnv
-from tests.benchmarks.rows import Row, in_turns, seconds_taken
-from tests.stamps import stamps_between
+from tests.benchmarks.live_minutes import PARAMS, STRATEGY, bars
+from tests.benchmarks.rows import Row, as_in_a_day, in_turns, seconds_taken
 
-STRATEGY = Dolpha1()
-PARAMS = Dolpha1Params()
 TINY = {"rounds": 1, "symbols": 2, "days": 3, "known": 2, "lived": 40, "trials": (10,), "swept": 12}
 QUICK = {"rounds": 1, "symbols": 10, "days": 12, "known": 6, "trials": (200,), "swept": 20}
 _ROLLING_MOVES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 20)
-
-
-def bars(symbols: int, days: int) -> pl.DataFrame:
-    """Return full sessions of so many stocks on the real calendar, a random walk each."""
-    last = date(2026, 10, 30)
-    start = sessions.previous_sessions(sessions.Market.DERIVATIVES, last, days - 1)[0]
-    expected = stamps_between(["A01_FRONT"], start, last).rename({"stamp": "timestamp"})
-    rng = np.random.default_rng(1)
-
-    def bars_of(number: int) -> pl.DataFrame:
-        close = 400 * np.exp(np.cumsum(rng.normal(0, 0.0008, expected.height)))
-        opens = np.concatenate([[400.0], close[:-1]])
-        return expected.select("timestamp").with_columns(
-            pl.lit(f"{number:06d}").alias("symbol"),
-            pl.Series("open", opens),
-            pl.Series("high", np.maximum(opens, close) + 0.1),
-            pl.Series("low", np.minimum(opens, close) - 0.1),
-            pl.Series("close", close),
-            pl.Series("volume", rng.integers(0, 500, expected.height)),
-        )
-
-    return pl.concat(bars_of(number) for number in range(symbols))
 
 
 def in_pandas(frame: pd.DataFrame, params: Dolpha1Params = PARAMS) -> pd.DataFrame:
@@ -118,22 +90,6 @@ def check_equal(frame: pl.DataFrame) -> None:
         np.testing.assert_allclose(ours[name].to_numpy(), theirs[name], rtol=1e-9)
 
 
-def live_minutes(days: int, most: int) -> list[float]:
-    """Return the seconds that each minute of a session takes with so many sessions before it.
-
-    Of so many minutes at most, from the first on.
-    """
-    frame = bars(1, days + 1)
-    today = frame["timestamp"][-1].date()
-    of_today = pl.col("timestamp").dt.date() == today
-    window = LiveWindow(STRATEGY, PARAMS, "000000", frame.filter(~of_today), since=today)
-    live, out = frame.filter(of_today), []
-    for n in range(1, min(live.height, most) + 1):
-        answer = live[max(0, n - 102) : n]
-        out.append(seconds_taken(lambda answer=answer: window.push(answer)))
-    return out
-
-
 def sweep_rows(trials: int, days: int) -> Row:
     """Measure a sweep beside a backtest of each trial: seconds of CPU, both in one process."""
     frame = bars(1, days)
@@ -179,7 +135,8 @@ def measure(
 ) -> list[Row]:
     """Measure features of so many symbols and sessions, and a session live after `known` ones.
 
-    Then sweeps of so many `trials` over `swept` sessions of one symbol.
+    The live session in a process with one thread of Polars, as `just live` runs. Then sweeps of so
+    many `trials` over `swept` sessions of one symbol.
     """
     check_equal(bars(2, 12))
     frame = bars(symbols, days)
@@ -191,7 +148,7 @@ def measure(
         },
         rounds,
     )
-    minutes = live_minutes(known, lived)
+    minutes = as_in_a_day("tests.benchmarks.live_minutes", known, lived)["minutes"]
     first, last = statistics.median(minutes[:60]), statistics.median(minutes[-60:])
     window = bars(1, known + 1).to_pandas()
     anew = statistics.median(seconds_taken(lambda: in_pandas(window)) for _ in range(rounds))
@@ -208,7 +165,7 @@ def measure(
             statistics.median(minutes),
             anew,
             known,
-            most=0.015,
+            most=0.004,
         ),
         Row("the last hour's minutes vs the first hour's", last, first, known, least=0.67),
         *(sweep_rows(count, swept) for count in trials),
