@@ -108,6 +108,7 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+@cache
 def row_findings() -> dict[str, pl.Expr]:
     """Return, by flag, what makes a row of a prepared chain unusable as a whole."""
     says_call = is_call(pl.col("symbol")) | (pl.col("delta") > 0)

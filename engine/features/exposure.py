@@ -25,6 +25,8 @@ wall is that of the maturity in which it is largest.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -85,6 +87,7 @@ def _read_off(smiles: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([one, terms.drop("underlying")], how="diagonal")
 
 
+@cache
 def _all_maturities() -> pl.Expr:
     return pl.format(f"{ALL_MATURITIES}{{}}", "underlying")
 
@@ -121,6 +124,7 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
     )
 
 
+@cache
 def _figures() -> dict[str, pl.Expr]:
     """Return the figures of a maturity's contracts."""
     interest = pl.col("open_interest")

@@ -20,6 +20,7 @@ and may not be below those of the maturity before it at the same distance from t
 
 from __future__ import annotations
 
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -86,6 +87,7 @@ def option_smiles(chain: pl.DataFrame) -> pl.DataFrame:
     return _table(smiles, Slices(theta, rho, psi), quotes, arbitrage)
 
 
+@cache
 def volatility_of_smile() -> pl.Expr:
     """Return the smile's volatility at each `strike`, % per year.
 

@@ -19,6 +19,7 @@ is not KRX's: theirs is computed from the quotes of listed options, ours from th
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -73,6 +74,7 @@ def term_structure(smiles: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@cache
 def expected_moves() -> tuple[pl.Expr, pl.Expr]:
     """Return expected_move_close and expected_move_expiry, index points.
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 
 import polars as pl
 
@@ -105,6 +106,7 @@ def distinct_trades(trades: pl.LazyFrame) -> pl.LazyFrame:
     return ordered.filter(~(_same_key(1) & ~_other_values(1)))
 
 
+@cache
 def clashes() -> pl.Expr:
     """Say which of `distinct_trades` have the volume of another trade: not both can be right.
 
@@ -113,11 +115,13 @@ def clashes() -> pl.Expr:
     return _same_key(1)
 
 
+@cache
 def _same_key(step: int) -> pl.Expr:
     """Say whether a trade has the key of the one before it (1) or after it (-1)."""
     return pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(step)) for name in _KEY)
 
 
+@cache
 def _other_values(step: int) -> pl.Expr:
     values = (pl.col(name) for name in ("traded_at", "price", "size"))
     return pl.any_horizontal(value.ne_missing(value.shift(step)) for value in values)
@@ -177,6 +181,7 @@ def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+@cache
 def _values() -> list[pl.Expr]:
     price = pl.col("price")
     return [
@@ -191,6 +196,7 @@ def _values() -> list[pl.Expr]:
     ]
 
 
+@cache
 def _growth() -> list[pl.Expr]:
     """Return by how much the session's sums grew in a bar."""
     return [
@@ -204,6 +210,7 @@ def _growth() -> list[pl.Expr]:
     ]
 
 
+@cache
 def _proofs() -> list[pl.Expr]:
     """Return what a bar's trades and those next to them say of its completeness."""
     follows = (pl.col("missing_before") == 0) & pl.col("sound")
@@ -213,6 +220,7 @@ def _proofs() -> list[pl.Expr]:
     ]
 
 
+@cache
 def _complete() -> pl.Expr:
     """Return `complete` of FEED_BARS.
 
