@@ -74,11 +74,6 @@ class TradeKeeper:
         self._lost = _Growing()
         self._told_of_disk = False
 
-    @property
-    def waiting(self) -> int:
-        """How many trades wait in memory."""
-        return self._trades.rows
-
     def keep(self, trades: pa.RecordBatch) -> None:
         """Keep trades; the oldest that wait go where there is no room."""
         for lost in self._trades.add(trades):

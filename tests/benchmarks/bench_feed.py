@@ -204,8 +204,7 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
             connection.put(sorted(itertools.chain.from_iterable(during.values())))
             # In a day they come bit by bit: the end of the minute finds them read and stored.
             await clock.sleep(0.3)
-            while keeper.waiting:
-                await clock.sleep(0.05)
+            await keeper.flush()
             await clock.sleep(0.3)
             traded = {symbol for symbol in _symbols(day) if during[symbol]} & next_ones.keys()
             if number > 1:  # the first one warms up: no trade before it proves its bars

@@ -118,7 +118,7 @@ async def test_what_nothing_takes_is_bounded_counted_and_written_down() -> None:
     at = Keeping(most_waiting=200)
     at.writer.commit_takes, at.writer.disk_is_full = 600, True
     await at.follow(100)
-    assert at.keeper.waiting <= 200
+    assert at.keeper._trades.rows <= 200
     at.writer.commit_takes, at.writer.disk_is_full = 0, False
     await at.follow(10)
     await at.clock.sleep(600)
