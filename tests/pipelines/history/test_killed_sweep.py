@@ -76,7 +76,7 @@ def sweep_until(url: str, folder: Path, count: int, start: int, most: int | None
 
 
 @pytest.mark.parametrize(
-    ("count", "kills"), [(40, 2), pytest.param(150, 8, marks=pytest.mark.long)]
+    ("count", "kills"), [(24, 2), pytest.param(150, 8, marks=pytest.mark.long)]
 )
 async def test_a_process_that_is_killed_leaves_nothing_that_the_next_does_not_bring_in(
     database_url: str, tmp_path: Path, count: int, kills: int
