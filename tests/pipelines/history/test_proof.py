@@ -230,7 +230,7 @@ async def test_bars_behind_a_lock_over_the_close_are_never_settled(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A SHARE lock, as REINDEX takes it: the table can be read and not written."""
-    monkeypatch.setattr(connection, "LOCK_TIMEOUT", "20ms")
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT", "5ms")
     owner = connection.Connection(database_url, "owner")
     async with desk(database_url, tmp_path, EVENING) as at:
         with owner.transaction() as cursor:
