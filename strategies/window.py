@@ -126,9 +126,9 @@ class LiveWindow:
 
 
 class _Held(NamedTuple):
-    """What a window knows: its bars, the newest of their stamps, the rows of the session given.
+    """What a window knows: bars of earlier sessions and of its own, the newest of their stamps.
 
-    `history` is that of a strategy that needs few bars.
+    `given` are the rows of its session so far; `history` is that of a strategy that needs few bars.
     """
 
     earlier: pl.DataFrame

@@ -96,7 +96,7 @@ PACKED = [
         lambda a: http(gzip.compress(orjson.dumps(a.honest))[:-9], "Content-Encoding: gzip"),
         "cannot be unpacked",
     ),
-    Lie("gzip that is none", head("Content-Encoding: gzip"), "cannot be unpacked"),
+    Lie("a body that is not gzip", head("Content-Encoding: gzip"), "cannot be unpacked"),
     Lie(
         "gzip",
         lambda a: http(gzip.compress(orjson.dumps(a.honest)), dated(a), "Content-Encoding: gzip"),
