@@ -67,6 +67,19 @@ def members_on(
     )
 
 
+def not_yet_listed(periods: pl.DataFrame, universes: Sequence[str], day: date) -> pl.DataFrame:
+    """Return symbol, listed_from of the universes' stocks that are listed after the day, by date.
+
+    `periods` are rows of `stock_listings`; each market's newest file counts.
+    """
+    return (
+        periods.filter(pl.col("seen_last") == pl.col("seen_last").max().over("market"))
+        .filter(pl.col("listed_from") > day, _is_member(universes))
+        .select("symbol", "listed_from")
+        .sort("listed_from", "symbol")
+    )
+
+
 def _is_member(universes: Sequence[str]) -> pl.Expr:
     is_code = pl.col("symbol").str.contains(f"^(?:{STOCK_CODE})$")
     return is_code & pl.any_horizontal(_MEMBERS[universe] for universe in universes)

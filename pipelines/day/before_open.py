@@ -33,6 +33,7 @@ from pipelines.day.parts import DayParts
 from pipelines.day.warm_up import open_windows
 from pipelines.history.listings import refresh_listings
 from pipelines.history.reconcile import fill_before_open, fill_today, finish_earlier
+from pipelines.history.universes import log_not_yet_listed
 from strategies.registry import STRATEGIES, warm_up_sessions
 
 log = logging.getLogger(__name__)
@@ -154,6 +155,15 @@ async def catch_up(day: DayParts, heartbeats: Heartbeats) -> None:
     )
     await retry("the last prices of the options", lambda: _recall_prices(day))
     await retry("the listed stocks", lambda: refresh_listings(context))
+    await retry("the stocks that are not listed yet", lambda: _log_not_yet_listed(day))
+
+
+async def _log_not_yet_listed(day: DayParts) -> None:
+    """Say once a day which stocks its universes leave out; a night has none of them."""
+    plan = day.plan
+    if not plan.night:
+        named = (*plan.universes, *plan.sweep, *plan.snapshot)
+        await log_not_yet_listed(day.store, named, plan.day)
 
 
 async def _learn_names(day: DayParts) -> None:

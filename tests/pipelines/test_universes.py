@@ -22,6 +22,7 @@ from pipelines.day_plan import plan
 from pipelines.feed import Feed, configured_feed
 from pipelines.history.backfill import plan_backfill
 from pipelines.history.listings import refresh_listings
+from pipelines.history.universes import log_not_yet_listed
 from pipelines.simulation import FEED as FEED_WITHOUT_SETTINGS
 from pipelines.simulation import simulated_feed
 from pipelines.universes import resolve_universes
@@ -124,3 +125,23 @@ def test_a_stock_is_no_member_before_it_is_listed(settings: Settings) -> None:
     everything = resolve_universes(Feed(universes=("all",)), CLOCK, settings, MARKET).stocks
     assert coming
     assert set(found) == set(everything) - set(coming)
+
+
+async def test_a_line_names_what_is_left_out_before_it_is_listed(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pipelines.history.universes")
+    async with desk(database_url, tmp_path, datetime(2025, 11, 10, 8, 30)) as at:
+        await refresh_listings(at.context)
+        await log_not_yet_listed(at.store, ["005930"], date(2025, 11, 10))  # names no universe
+        await log_not_yet_listed(at.store, ["KOSPI200"], date(2025, 11, 10))  # leaves none out
+        assert not caplog.records
+        await log_not_yet_listed(at.store, ["ETF", "KOSPI", "231850"], date(2025, 11, 10))
+        await log_not_yet_listed(at.store, ["all"], date(2025, 11, 10))
+    few, many = [record.getMessage() for record in caplog.records]
+    assert few.startswith("⏱️ 5 stocks of ETF, KOSPI are left out until the day from which KIS")
+    assert "종목296880 296880 from 2025-11-14, " in few
+    assert "종목306420 306420 from 2026-01-31" in few
+    assert "⏱️ 16 stocks of all are left out" in many
+    assert many.count(" from 202") == 5
+    assert many.endswith(" …")

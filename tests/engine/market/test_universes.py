@@ -7,7 +7,13 @@ from datetime import date
 import polars as pl
 import pytest
 
-from engine.market.universes import UNIVERSES, members, members_on, split_universes
+from engine.market.universes import (
+    UNIVERSES,
+    members,
+    members_on,
+    not_yet_listed,
+    split_universes,
+)
 
 MONDAY, TUESDAY, WEDNESDAY, FRIDAY = (date(2026, 11, day) for day in (16, 17, 18, 20))
 LISTED = pl.DataFrame(
@@ -90,3 +96,21 @@ def test_a_stock_that_moves_to_another_market_is_never_of_none() -> None:
     of_kosdaq = members_on(periods, ["KOSDAQ"], days).filter(symbol="000010")["session"]
     of_kospi = members_on(periods, ["KOSPI"], days).filter(symbol="000010")["session"]
     assert (of_kosdaq.to_list(), of_kospi.to_list()) == ([MONDAY, TUESDAY], [WEDNESDAY])
+
+
+def test_what_is_listed_later_is_named_by_the_newest_file_of_its_market() -> None:
+    periods = pl.DataFrame(
+        [
+            period("000010", "KOSPI200", MONDAY, TUESDAY, date(2000, 1, 4)),
+            period("000020", "KOSPI200", MONDAY, TUESDAY, FRIDAY),
+            period("000030", "KOSPI200", TUESDAY, TUESDAY, WEDNESDAY),
+            period("000040", "KOSPI200", MONDAY, MONDAY, FRIDAY),  # the newest has it no more
+            period("000050", None, MONDAY, TUESDAY, FRIDAY),
+        ],
+        ["symbol", "market", "kind", "index_member", "seen_first", "seen_last", "listed_from"],
+        orient="row",
+    )
+    found = {day: not_yet_listed(periods, ["KOSPI200"], day) for day in (TUESDAY, WEDNESDAY)}
+    assert found[TUESDAY].rows() == [("000030", WEDNESDAY), ("000020", FRIDAY)]
+    assert found[WEDNESDAY]["symbol"].to_list() == ["000020"]
+    assert not_yet_listed(periods, ["KOSPI200"], FRIDAY).is_empty()

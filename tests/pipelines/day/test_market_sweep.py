@@ -55,7 +55,7 @@ async def test_a_universe_is_swept_as_the_database_lists_it(
 ) -> None:
     caplog.set_level(logging.INFO)
     feed = Feed((STOCK,), sweep=("ETF",))
-    async with desk(database_url, tmp_path, at_time("15:25"), WholeMarket(5)) as at:
+    async with desk(database_url, tmp_path, at_time("15:25"), WholeMarket(3)) as at:
         await play(at, database_url, tmp_path, feed=feed)
         status = await at.frame("SELECT symbol, session, open FROM kept_sessions")
         assert at.clock.now() < at_time("15:36")
@@ -63,6 +63,12 @@ async def test_a_universe_is_swept_as_the_database_lists_it(
     assert "the sweep of 2025-11-03: what ETF means is not known" in caplog.text
     assert "2025-11-04 is swept: " in caplog.text
     assert status.filter(session=DAY).height == 90, status.filter(pl.col("open") > 0)
+    # 89 ETFs and the stock that is followed: the files have another ETF long before its first day.
+    left_out = [r.getMessage() for r in caplog.records if "are left out until" in r.getMessage()]
+    assert left_out == [
+        "⏱️ 1 stocks of ETF are left out until the day from which KIS lists them:"
+        " 종목306420 306420 from 2026-01-31"
+    ]
 
 
 def test_only_stocks_and_universes_can_be_swept() -> None:
