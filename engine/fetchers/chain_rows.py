@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
+from functools import cache
 from typing import Any
 
 import polars as pl
 
 from engine.fetchers.newest_quotes import BOARD, SINGLE
+from engine.few_rows import collect_few
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.market.codes import is_call
@@ -39,33 +40,28 @@ _QUOTE = {"price": "futs_prpr"}  # an option's, too, in spite of its name
 
 
 def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
-    """Return one side of a board, with a REASON where a row has no code or no strike.
+    """Return one side of a board, or both, with a REASON where a row has no code or no strike.
 
     Other values are as KIS gives them, zeros included; null where they cannot be read.
     """
-    options = _columns(rows, {**_BOARD, **_NUMBERS}, _TEXT, quoted_at, _SIZES)
-    return options.with_columns(
-        pl.lit(None, pl.Int64).alias("bought"),  # only the feed tells these two
-        pl.lit(None, pl.Int64).alias("sold"),
-        codec.first_reason(
-            (pl.col("symbol").is_null(), "code cannot be read"),
-            (pl.col("strike") <= 0, "strike cannot be read"),
-        ),
-        quote_source=pl.lit(BOARD),
-    )
+    fields = [*_BOARD.values(), *_NUMBERS.values(), *_TEXT.values()]
+    text = codec.columns(rows, [*fields, *_WHOLE.values(), *_SIZES.values(), _TURNOVER])
+    plan = text.lazy().select_seq(*_of_board(), quoted_at=pl.lit(quoted_at, pl.Datetime("us")))
+    return collect_few(plan.with_columns_seq(_reason()))
 
 
 def read_quotes(answers: list[Answer]) -> pl.DataFrame:
     """Return single quotes of options, a row for each answer, without strike, quotes and class."""
     records: list[Mapping[str, Any]] = [answer.record("output1") for answer in answers]
-    options = _columns(records, {**_QUOTE, **_NUMBERS}, {}, None)
-    return options.drop(codec.ROW).with_columns(
+    fields = [*_QUOTE.values(), *_NUMBERS.values(), *_WHOLE.values(), _TURNOVER]
+    return codec.columns(records, fields).select_seq(
+        *_of_quote(),
         pl.Series("symbol", [answer.symbol for answer in answers], pl.String),
         pl.Series("quoted_at", [answer.received_at for answer in answers], pl.Datetime("us")),
-        quote_source=pl.lit(SINGLE),
     )
 
 
+@cache
 def option_type() -> pl.Expr:
     """Return call (C) or put (P) by the code, whichever side of the board the row was on."""
     return (
@@ -76,20 +72,36 @@ def option_type() -> pl.Expr:
     )
 
 
-def _columns(
-    rows: list[Any],
-    numbers: dict[str, str],
-    text: dict[str, str],
-    quoted_at: datetime | None,
-    sizes: Mapping[str, str] = MappingProxyType({}),
-) -> pl.DataFrame:
-    wholes = {**_WHOLE, **sizes}
-    names = [*numbers.values(), *wholes.values(), *text.values(), _TURNOVER]
-    return codec.columns(rows, names).select(
-        codec.ROW,
-        *(pl.col(field).str.extract(_PATTERNS[name]).alias(name) for name, field in text.items()),
+@cache
+def _of_board() -> tuple[pl.Expr, ...]:
+    """Return the columns of a row of the board, but for `quoted_at`, from KIS's fields."""
+    return (
+        pl.col(codec.ROW),
+        *(pl.col(field).str.extract(_PATTERNS[name]).alias(name) for name, field in _TEXT.items()),
+        *_values({**_BOARD, **_NUMBERS}, {**_WHOLE, **_SIZES}),
+        pl.lit(None, pl.Int64).alias("bought"),  # only the feed tells these two
+        pl.lit(None, pl.Int64).alias("sold"),
+        pl.lit(BOARD).alias("quote_source"),
+    )
+
+
+@cache
+def _of_quote() -> tuple[pl.Expr, ...]:
+    """Return the columns of a single quote that are in KIS's fields."""
+    return (*_values({**_QUOTE, **_NUMBERS}, _WHOLE), pl.lit(SINGLE).alias("quote_source"))
+
+
+def _values(numbers: Mapping[str, str], wholes: Mapping[str, str]) -> tuple[pl.Expr, ...]:
+    return (
         *(codec.number(field).alias(name) for name, field in numbers.items()),
         *(codec.whole(field).alias(name) for name, field in wholes.items()),
         (codec.number(_TURNOVER) * _THOUSANDS).alias("turnover"),
-        pl.lit(quoted_at, pl.Datetime("us")).alias("quoted_at"),
+    )
+
+
+@cache
+def _reason() -> pl.Expr:
+    return codec.first_reason(
+        (pl.col("symbol").is_null(), "code cannot be read"),
+        (pl.col("strike") <= 0, "strike cannot be read"),
     )

@@ -11,9 +11,11 @@ the same volume of the day, nothing was traded since the feed's quote, so its su
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 
 import polars as pl
 
+from engine.few_rows import collect_few
 from engine.schemas import OPTION_CHAIN
 
 BOARD, SINGLE, FEED = "board", "single", "feed"  # `quote_source`
@@ -61,17 +63,23 @@ def usable_quotes(feed: pl.DataFrame) -> pl.DataFrame:
 
     Of two in one second the later is the one with the greater volume of the day.
     """
+    return collect_few(_usable_quotes(feed)) if feed.height else feed
+
+
+def _usable_quotes(feed: pl.DataFrame) -> pl.LazyFrame:
     waited = pl.col("received_at") - pl.col("traded_at")
     return (
-        feed.filter(waited.is_between(_LEAST_DELAY, _MOST_DELAY))
+        feed.lazy()
+        .filter(waited.is_between(_LEAST_DELAY, _MOST_DELAY))
         .sort("traded_at", "volume", maintain_order=True)
         .unique("symbol", keep="last", maintain_order=True)
     )
 
 
-def fresh_symbols(feed: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def fresh_symbols(feed: pl.DataFrame, now: datetime) -> pl.Series:
     """Return the symbols whose quote by the feed is so new that no call is needed."""
-    return usable_quotes(feed).filter(pl.col("traded_at") > now - FRESH).select("symbol")
+    quotes = usable_quotes(feed)
+    return quotes["symbol"].filter(quotes["traded_at"] > now - FRESH)
 
 
 def with_newest(chain: pl.DataFrame, feed: pl.DataFrame) -> pl.DataFrame:
@@ -80,20 +88,34 @@ def with_newest(chain: pl.DataFrame, feed: pl.DataFrame) -> pl.DataFrame:
     `chain` has VALUES, quoted_at and quote_source, NULL where an option has no quote; `feed` is
     FEED_QUOTES. A quote is taken as a whole: values of different times would not fit together.
     """
-    quotes = usable_quotes(feed).with_columns(
-        quoted_at=pl.min_horizontal("traded_at", "received_at"), quote_source=pl.lit(FEED)
+    if not feed.height:
+        return chain
+    quotes = _usable_quotes(feed).with_columns_seq(*_as_quotes())
+    joined = chain.lazy().join(
+        quotes, on="symbol", how="left", suffix="_feed", maintain_order="left"
     )
-    joined = chain.join(quotes, on="symbol", how="left", suffix="_feed", maintain_order="left")
+    return collect_few(joined.with_columns_seq(*_newest()).select_seq(chain.columns))
+
+
+@cache
+def _as_quotes() -> tuple[pl.Expr, ...]:
+    at = pl.min_horizontal("traded_at", "received_at").alias("quoted_at")
+    return at, pl.lit(FEED).alias("quote_source")
+
+
+@cache
+def _newest() -> tuple[pl.Expr, ...]:
+    """Return the columns of _QUOTE, of the chain or, where that is newer, of the feed."""
     later = pl.min_horizontal("traded_at", "received_at") > pl.col("quoted_at")
     agrees = (pl.col("volume_feed") >= pl.col("volume")).fill_null(value=True)
     is_newer = pl.col("traded_at").is_not_null() & (
         pl.col("quoted_at").is_null() | (later & agrees)
     )
     same = (pl.col("volume_feed") == pl.col("volume")).fill_null(value=False)
-    return joined.with_columns(
+    return tuple(
         pl.when(is_newer | same if name in TOLD_BY_FEED else is_newer)
         .then(pl.col(f"{name}_feed"))
         .otherwise(pl.col(name))
         .alias(name)
         for name in _QUOTE
-    ).select(chain.columns)
+    )

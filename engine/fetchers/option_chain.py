@@ -32,6 +32,7 @@ from engine.fetchers.newest_quotes import FEED_QUOTES, fresh_symbols, with_newes
 from engine.fetchers.other_options import OtherOptions
 from engine.fetchers.price_age import PriceAges
 from engine.fetchers.strikes import carried, hedging_future, most_in_need, with_distance
+from engine.few_rows import collect_few
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.kis.client import KisClient, Priority
@@ -112,6 +113,8 @@ class OptionChainFetcher(PriceFetcher):
         self._last_forward: dict[str, float] = {}
         self._ages = PriceAges()
         self._master: pl.DataFrame | None = None
+        # By chain: the master, the codes of the board, and what `_listed` returns for these.
+        self._known: dict[str, tuple[pl.DataFrame, pl.Series, pl.DataFrame]] = {}
         self._master_after = _LONG_AGO
 
     async def fetch(self, request: ChainRequest) -> pa.RecordBatch:
@@ -128,8 +131,8 @@ class OptionChainFetcher(PriceFetcher):
         rest = await self._beyond_the_board(request, board) if is_cut else board.clear()
         quoted = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
         others = self._others.counted(request.underlying_symbol, _session_day(request), quoted)
-        options = pl.concat([quoted, others], how="diagonal")
-        chain = options.with_columns(
+        options = pl.concat([quoted, others], how="diagonal").lazy()
+        chain = options.with_columns_seq(
             pl.lit(minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
             chain_rows.option_type(),
@@ -137,10 +140,11 @@ class OptionChainFetcher(PriceFetcher):
             pl.lit(underlying.source, pl.String).alias("underlying_source"),
             pl.lit(underlying.index, pl.Float64).alias("index_price"),
             pl.lit(self.client.clock.now(), pl.Datetime("us")).alias("fetched_at"),
+            is_stale_price().alias("stale_price"),
         )
-        aged = self._ages.with_price_since(request.underlying_symbol, chain)
-        told = aged.with_columns(stale_price=is_stale_price())
-        return conform(told.sort("strike", "option_type"), self.schema)
+        in_order = collect_few(chain.sort("strike", "option_type"))
+        aged = self._ages.with_price_since(request.underlying_symbol, in_order)
+        return conform(aged, self.schema)
 
     def recall_prices(self, underlying_symbol: str, stored: pl.DataFrame) -> None:
         """Learn the age of prices from the last snapshot that an earlier run of the day stored."""
@@ -185,8 +189,7 @@ class OptionChainFetcher(PriceFetcher):
         board, is_cut = self._read_board(answer)
         if not is_cut or master is None or forward is None:
             return
-        listed = with_distance(self._listed(request, board, master), forward)
-        self._others.note_listed(key, listed.join(board, on="symbol", how="anti"))
+        self._others.note_listed(key, self._not_on_board(request, board, master, forward))
         self._others.note(key, board)  # today's may show other strikes
         await self.count_others(request)
         self._others.forget_volumes(key)
@@ -222,18 +225,17 @@ class OptionChainFetcher(PriceFetcher):
         if answer is None:
             nothing = chain_rows.read_board([], self.client.clock.now())
             return nothing.drop(codec.ROW, codec.REASON), True
-        is_cut = any(len(answer.rows(side)) >= BOARD_ROWS for side in _SIDES)
-        options = pl.concat([self._read_side(answer, side) for side in _SIDES])
-        return options.unique("symbol", keep="first", maintain_order=True), is_cut
-
-    def _read_side(self, answer: Answer, side: str) -> pl.DataFrame:
-        rows = answer.rows(side)
+        sides = [answer.rows(side) for side in _SIDES]
+        rows = [row for side in sides for row in side]
         options = chain_rows.read_board(rows, answer.received_at)
-        source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
-        self._reject(codec.rejected_rows(options, rows, source))
-        good = options.filter(pl.col(codec.REASON).is_null())
-        self.counts.update(rows=len(rows), options=len(good))
-        return good.drop(codec.ROW, codec.REASON)
+        if (rejected := len(rows) - options[codec.REASON].null_count()) > 0:
+            source = codec.Source(answer.tr_id, answer.symbol, answer.received_at)
+            self._reject(codec.rejected_rows(options, rows, source))
+            options = options.filter(pl.col(codec.REASON).is_null())
+        self.counts.update(rows=len(rows), options=len(rows) - rejected)
+        known = options.drop(codec.ROW, codec.REASON)
+        is_cut = max(map(len, sides)) >= BOARD_ROWS
+        return known.unique("symbol", keep="first", maintain_order=True), is_cut
 
     async def _fetch_underlying(self, request: ChainRequest) -> Underlying:
         code, expiry = hedging_future(request.series, request.maturity)
@@ -263,13 +265,23 @@ class OptionChainFetcher(PriceFetcher):
         master = await self._fetch_master()
         if master is None:
             return board.clear()
-        listed = with_distance(self._listed(request, board, master), forward)
-        beyond = listed.join(board, on="symbol", how="anti")
-        is_near = pl.col("distance") <= self.reach
+        beyond = self._not_on_board(request, board, master, forward)
+        is_near = beyond["distance"] <= self.reach
         wanted = beyond.filter(is_near)
         self._others.note_listed(request.underlying_symbol, beyond.filter(~is_near))
         quotes = await self._fetch_quotes(request, wanted)
-        return wanted.select("symbol", "strike").join(quotes, on="symbol", how="left")
+        return wanted[["symbol", "strike"]].join(quotes, on="symbol", how="left")
+
+    def _not_on_board(
+        self, request: ChainRequest, board: pl.DataFrame, master: pl.DataFrame, forward: float
+    ) -> pl.DataFrame:
+        """Return symbol, strike and distance from ATM of listed options that the board lacks."""
+        key, codes = request.underlying_symbol, board["symbol"]
+        known = self._known.get(key)
+        if known is None or known[0] is not master or not known[1].equals(codes):
+            known = self._known[key] = master, codes, self._listed(request, board, master)
+        listed = with_distance(known[2], forward)
+        return listed.filter(~listed["symbol"].is_in(codes.implode()))
 
     def _listed(
         self,
@@ -287,14 +299,16 @@ class OptionChainFetcher(PriceFetcher):
         """
         now = self.client.clock.now()
         key = request.underlying_symbol
-        kept = self._quotes.get(key, chain_rows.read_quotes([]))
-        kept = kept.filter(pl.col("quoted_at") > now - _TOO_OLD)
-        asked = wanted.join(fresh_symbols(request.feed_quotes(), now), on="symbol", how="anti")
+        kept = self._quotes[key] if key in self._quotes else chain_rows.read_quotes([])
+        kept = kept.filter(kept["quoted_at"] > now - _TOO_OLD)
+        fed = fresh_symbols(request.feed_quotes(), now)
+        asked = wanted.filter(~wanted["symbol"].is_in(fed.implode())) if len(fed) else wanted
         symbols = most_in_need(asked, kept, now, self._quotes_a_minute)
         answers = await asyncio.gather(*(self._fetch_quote(request, s) for s in symbols))
         fresh = chain_rows.read_quotes([answer for answer in answers if answer is not None])
         self._others.note(key, fresh)
-        self._quotes[key] = pl.concat([fresh, kept]).unique("symbol", keep="first")
+        both = pl.concat([fresh.lazy(), kept.lazy()]).unique("symbol", keep="first")
+        self._quotes[key] = collect_few(both)
         return self._quotes[key]
 
     async def _fetch_quote(self, request: ChainRequest, symbol: str) -> Answer | None:

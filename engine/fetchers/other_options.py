@@ -10,6 +10,7 @@ from datetime import date
 
 import polars as pl
 
+from engine.few_rows import collect_few
 from engine.market.nights import session_of
 from engine.schemas import OPTION_CHAIN
 
@@ -38,11 +39,13 @@ class OtherOptions:
 
     def note(self, key: str, quotes: pl.DataFrame) -> None:
         """Take quotes (symbol, COUNTED, quoted_at), which are newer than those taken before."""
-        told = quotes.select("symbol", *COUNTED, told_at="quoted_at")
-        known = self._told.get(key, _TOLD.to_frame())
+        if not quotes.height:
+            return
+        told = quotes.lazy().select_seq("symbol", *COUNTED, told_at="quoted_at")
+        known = self._told.get(key, _TOLD.to_frame()).lazy()
         nothing = pl.col("open_interest").is_null()  # asked for, and KIS did not tell
         both = pl.concat([told.filter(~nothing), known, told.filter(nothing)])
-        self._told[key] = both.unique("symbol", keep="first")
+        self._told[key] = collect_few(both.unique("symbol", keep="first"))
 
     def recall(self, key: str, stored: pl.DataFrame) -> None:
         """Take what a stored snapshot (OPTION_CHAIN) of the day has and is not known yet."""
@@ -66,13 +69,10 @@ class OtherOptions:
         if listed is None or told is None:
             return quoted.clear()
         told_in = session_of(pl.lit(key), pl.col("told_at"))
-        self._told[key] = told = told.filter(told_in == session)
-        return (
-            listed.select("symbol", "strike")
-            .join(told.filter(pl.col("open_interest") > 0), on="symbol")
-            .join(quoted, on="symbol", how="anti")
-            .drop("told_at")
-        )
+        self._told[key] = told = collect_few(told.lazy().filter(told_in == session))
+        others = listed.filter(~listed["symbol"].is_in(quoted["symbol"].implode()))
+        counts = told.lazy().filter(pl.col("open_interest") > 0).drop("told_at")
+        return collect_few(others[["symbol", "strike"]].lazy().join(counts, on="symbol"))
 
     def to_ask(self, key: str, again: int) -> list[str]:
         """Return the symbols to ask for: those not asked for yet, the nearest to ATM first.
@@ -80,8 +80,9 @@ class OtherOptions:
         If there are none, the `again` of which KIS told longest ago.
         """
         listed = self._listed.get(key, _LISTED.to_frame())
-        told = self._told.get(key, _TOLD.to_frame()).select("symbol", "told_at")
-        asked = listed.join(told, on="symbol", how="left")
-        new = asked.filter(pl.col("told_at").is_null()).sort("distance", "symbol")
-        old = asked.drop_nulls("told_at").sort("told_at", "symbol").head(again)
-        return (new if new.height else old)["symbol"].to_list()
+        told = self._told.get(key, _TOLD.to_frame())[["symbol", "told_at"]]
+        asked = listed.lazy().join(told.lazy(), on="symbol", how="left")
+        first = pl.when(pl.col("told_at").is_null()).then("distance")
+        in_order = collect_few(asked.sort("told_at", first, "symbol", nulls_last=False))
+        new = in_order["told_at"].null_count()
+        return in_order["symbol"][: new or again].to_list()

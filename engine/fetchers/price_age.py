@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
+from engine.few_rows import collect_few
 from engine.market.nights import session_of
 
 _COMPARED = ("price", "volume")  # a trade at the same price changes the volume
@@ -12,6 +15,17 @@ _SINCE = pl.col("price_since")
 
 def _session(moment: str) -> pl.Expr:
     return session_of(pl.col("underlying_symbol"), pl.col(moment))
+
+
+@cache
+def _price_since() -> pl.Expr:
+    """Return `price_since` of a snapshot that is joined with what was seen before."""
+    stands = pl.all_horizontal(
+        *(pl.col(name).eq_missing(pl.col(f"{name}_seen")) for name in _COMPARED),
+        _session("price_since") == _session("timestamp"),
+    )
+    since = pl.when(stands).then("price_since").otherwise("timestamp")
+    return pl.when(pl.col("price").is_not_null()).then(since).alias("price_since")
 
 
 class PriceAges:
@@ -29,16 +43,16 @@ class PriceAges:
         seen = self._seen.get(key)
         if seen is None:
             seen = chain.clear().select("symbol", *_COMPARED, price_since="timestamp")
-        joined = chain.join(seen, on="symbol", how="left", suffix="_seen", maintain_order="left")
-        stands = pl.all_horizontal(
-            *(pl.col(name).eq_missing(pl.col(f"{name}_seen")) for name in _COMPARED),
-            _session("price_since") == _session("timestamp"),
+        joined = chain.lazy().join(
+            seen.lazy(), on="symbol", how="left", suffix="_seen", maintain_order="left"
         )
-        since = pl.when(stands).then("price_since").otherwise("timestamp")
-        aged = joined.with_columns(price_since=pl.when(pl.col("price").is_not_null()).then(since))
-        latest = aged.select(seen.columns).drop_nulls("price")
-        self._seen[key] = pl.concat([latest, seen]).unique("symbol", keep="first")
-        return aged.drop(f"{name}_seen" for name in _COMPARED)
+        aged = collect_few(
+            joined.with_columns_seq(_price_since()).drop(f"{name}_seen" for name in _COMPARED)
+        )
+        latest = aged[seen.columns].lazy().filter(pl.col("price").is_not_null())
+        both = pl.concat([latest, seen.lazy()])
+        self._seen[key] = collect_few(both.unique("symbol", keep="first"))
+        return aged
 
     def recall(self, key: str, stored: pl.DataFrame) -> None:
         """Take from a stored snapshot (OPTION_CHAIN) what an earlier run of the day has seen.

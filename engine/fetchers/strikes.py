@@ -9,6 +9,7 @@ import polars as pl
 
 from engine.features.black76 import RATE
 from engine.features.chain import strikes_above_atm
+from engine.few_rows import collect_few
 from engine.market.codes import contract_code
 from engine.market.expiries import last_day, maturities
 from engine.market.products import option_series
@@ -37,11 +38,9 @@ def with_distance(listed: pl.DataFrame, forward: float) -> pl.DataFrame:
 
     ATM is the same as in the matrices: see `strikes_above_atm`.
     """
-    return (
-        listed.with_columns(forward=pl.lit(forward))
-        .with_columns(strikes_above_atm().abs().alias("distance"))
-        .drop("forward")
-    )
+    plan = listed.lazy().with_columns_seq(forward=pl.lit(forward))
+    distance = strikes_above_atm().abs().alias("distance")
+    return collect_few(plan.select_seq(*listed.columns, distance))
 
 
 def most_in_need(
@@ -49,9 +48,10 @@ def most_in_need(
 ) -> list[str]:
     """Return the symbols to quote now: the older its quote and the nearer ATM, the sooner."""
     age = (pl.lit(now) - pl.col("quoted_at")).dt.total_seconds().fill_null(10**9)
-    return (
-        wanted.join(quoted.select("symbol", "quoted_at"), on="symbol", how="left")
+    plan = (
+        wanted.lazy()
+        .join(quoted[["symbol", "quoted_at"]].lazy(), on="symbol", how="left")
         .sort(age / (1 + pl.col("distance")), "symbol", descending=[True, False])
-        .head(count)["symbol"]
-        .to_list()
+        .head(count)
     )
+    return collect_few(plan)["symbol"].to_list()

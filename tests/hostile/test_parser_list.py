@@ -21,7 +21,6 @@ BY_OTHERS = {
     f"{AUCTIONS}._future": f"{AUCTIONS}.read",
     f"{AUCTIONS}._stock": "engine.fetchers.auctions, of a stock",
     "engine.fetchers.bars.BarFetcher._split": f"{BARS}::test_any_answer_becomes_a_batch",
-    "engine.fetchers.chain_rows._columns": "engine.fetchers.chain_rows.read_board",
     "engine.history.bar_file_forms._decode": "engine.history.bar_file_forms._read_csv",
     "engine.history.bar_file_forms._pandas_index": "engine.history.bar_file_forms._read_parquet",
     "engine.history.trades._from_file": "engine.store.trade_files._collect",

@@ -123,7 +123,7 @@ def test_of_two_quotes_in_one_second_the_one_with_more_volume_is_later() -> None
 
 def test_a_fresh_quote_is_a_few_seconds_old() -> None:
     quotes = feed(("x", at(0), at(0.3), 1), ("y", at(12), at(12.2), 1))
-    assert fresh_symbols(quotes, NOW)["symbol"].to_list() == ["y"]
+    assert fresh_symbols(quotes, NOW).to_list() == ["y"]
 
 
 @given(
