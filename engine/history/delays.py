@@ -8,8 +8,7 @@ brought was not late, nor one whose minute was over before a collector set out: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -17,7 +16,6 @@ import polars as pl
 from engine.columns import TIME
 from engine.few_rows import collect_few
 from engine.market.nights import session_of
-from engine.market.sessions import Session
 from engine.market.symbols import parse
 
 # Polls for a bar end a minute after it; the comparison after the close begins after four.
@@ -36,15 +34,15 @@ FEED_FIGURES = pl.Schema(  # of the bars of a day that came by the feed; delays 
 )
 
 
-def live_delays(bars: pl.DataFrame, auctions: pl.DataFrame | None = None) -> pl.DataFrame:
+def live_delays(bars: pl.DataFrame) -> pl.DataFrame:
     """Return DELAYS (in seconds) of the bars collected live, oldest first.
 
     `bars` has symbol, timestamp, fetched_at, committed_at and since, all by one clock; since is
     when a collector first set out for the session, null if nobody knows. A bar was collected live
     if it was the newest of the answer that brought it, came within LIVE of its end, and a collector
-    was there at its end. `auctions` are those of the bars' sessions, where they are known.
+    was there at its end. `live_delay` is the same for a single bar.
     """
-    known = auctions_of(_sessions(bars)) if auctions is None else auctions
+    known = _auctions(bars)
     plan = bars.lazy().join(known.lazy(), on=["symbol", "timestamp"], how="left")
     finished = pl.col("timestamp") + pl.duration(minutes=pl.col("is_auction").cast(pl.Int64))
     newest = pl.col("timestamp") == pl.col("timestamp").max().over("symbol", "fetched_at")
@@ -64,6 +62,19 @@ def live_delays(bars: pl.DataFrame, auctions: pl.DataFrame | None = None) -> pl.
         .cast(DELAYS)
         .sort("timestamp", "symbol")
     )
+
+
+def live_delay(
+    finished: datetime, fetched_at: datetime, committed_at: datetime, since: datetime | None
+) -> float | None:
+    """Return the delay of the newest bar of an answer, as in `live_delays`; None if not live.
+
+    `finished` is the end of its minute.
+    """
+    in_time = timedelta() <= fetched_at - finished <= LIVE
+    if in_time and (since is None or finished >= since):
+        return (committed_at - finished).total_seconds()
+    return None
 
 
 def feed_figures(delays: pl.DataFrame) -> pl.DataFrame:
@@ -98,16 +109,11 @@ def _shares(delay: pl.Expr) -> dict[str, pl.Expr]:
     return {f"p{n}": delay.quantile(n / 100, "linear") for n in (50, 99)}
 
 
-def auctions_of(sessions: Iterable[tuple[str, Session]]) -> pl.DataFrame:
-    """Return symbol and timestamp of the sessions' auctions, whose minute begins with its stamp."""
-    auctions = [(symbol, session.auction, True) for symbol, session in sessions if session.auction]
-    schema = {"symbol": pl.String(), "timestamp": TIME, "is_auction": pl.Boolean()}
-    return pl.DataFrame(auctions, schema, orient="row")
-
-
-def _sessions(bars: pl.DataFrame) -> Iterator[tuple[str, Session]]:
-    """Yield the symbols and sessions that the bars are of."""
+def _auctions(bars: pl.DataFrame) -> pl.DataFrame:
+    """Return symbol and stamp of the auctions in the bars' sessions: its minute begins with it."""
     day = session_of(pl.col("symbol"), pl.col("timestamp"))
-    for symbol, date in bars.select("symbol", day=day).unique().iter_rows():
-        if session := parse(symbol).session(date):
-            yield symbol, session
+    symbols_and_days = bars.select("symbol", day=day).unique().iter_rows()
+    sessions = ((symbol, parse(symbol).session(date)) for symbol, date in symbols_and_days)
+    rows = [(symbol, one.auction, True) for symbol, one in sessions if one and one.auction]
+    schema = {"symbol": pl.String(), "timestamp": TIME, "is_auction": pl.Boolean()}
+    return pl.DataFrame(rows, schema, orient="row")

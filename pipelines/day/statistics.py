@@ -7,22 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from engine.columns import TIME
 from engine.errors import KrtError
-from engine.few_rows import collect_few
 from engine.history import completeness
 from engine.history.completeness import COUNTS, MINUTES, figures, gap_runs
-from engine.history.delays import DELAYS, auctions_of, live_delays
+from engine.history.delays import DELAYS, live_delay
 from engine.history.feed_standing import FeedStanding
 from engine.history.origins import Origins
 from engine.kis.stream.allowance import most_in_ten_minutes
 from engine.market.expected import SESSIONS
-from engine.market.nights import session_of
+from engine.market.hours import MINUTE
+from engine.market.nights import session_date
 from engine.schemas import FEED
 from engine.store import MergeCounts, ledger
 from pipelines.day_plan import DayPlan
@@ -92,8 +92,8 @@ class DayStatistics:
     spooled: int = 0  # batches that wait on disk when the day has ended
 
     @cached_property
-    def _auctions(self) -> pl.DataFrame:
-        return auctions_of((bars.symbol, bars.session) for bars in self.plan.bars)
+    def _auctions(self) -> set[tuple[str, datetime | None]]:
+        return {(bars.symbol, bars.session.auction) for bars in self.plan.bars}
 
     @property
     def day(self) -> date:
@@ -132,26 +132,26 @@ class DayStatistics:
         for one in stored:
             self.count_rows(one.counts)
             self.corrections += one.counts.changed
-        session = session_of(pl.col("symbol"), pl.col("timestamp"))
+        # Rows, not a frame: of the few bars of a poll, Polars would take ten times as long.
+        table = pa.Table.from_batches([one.batch for one in stored]).combine_chunks()
         moments = [one.at for one in stored for _ in range(one.batch.num_rows)]
-        frame = collect_few(
-            pl.DataFrame(pa.Table.from_batches([one.batch for one in stored]))
-            .lazy()
-            .with_columns(
-                committed_at=pl.Series(moments, dtype=pl.Datetime("us")),
-                since=pl.lit(self.since, TIME),
-            )
-            .filter(session == self.day)
-            .sort("timestamp")
-        )
-        if frame.is_empty():
-            return
+        rows = [
+            {**row, "committed_at": moment}
+            for row, moment in zip(table.to_pylist(), moments, strict=True)
+            if session_date(row["symbol"], row["timestamp"]) == self.day
+        ]
+        rows.sort(key=itemgetter("timestamp"))
         # In one commit the feed's bar is the first, if REST's came with it.
-        newest = {row["symbol"]: row for row in frame.iter_rows(named=True)}
+        newest = {row["symbol"]: row for row in rows}
         first = {one.symbol for one in stored if one.counts.inserted or one.counts.spooled}
-        for symbol, stamp, delay in live_delays(frame, self._auctions).iter_rows():
+        for row in {(row["symbol"], row["fetched_at"]): row for row in rows}.values():
+            symbol, stamp = row["symbol"], row["timestamp"]
+            finished = stamp + MINUTE if (symbol, stamp) in self._auctions else stamp
+            delay = live_delay(finished, row["fetched_at"], row["committed_at"], self.since)
             fed = newest[symbol]["source"] == FEED
-            if symbol in first and (fed or stamp not in self.stored.get(symbol, ())):
+            if delay is None or symbol not in first:
+                continue
+            if fed or stamp not in self.stored.get(symbol, ()):
                 self.delays[stamp] = max(delay, self.delays.get(stamp, 0.0))
                 self.bar_delays.setdefault(symbol, {})[stamp] = delay
                 if fed:
@@ -160,8 +160,8 @@ class DayStatistics:
             last = self.last_bar.get(symbol)
             if last is None or row["timestamp"] > last["timestamp"]:
                 self.last_bar[symbol] = row
-        for symbol, stamp in zip(frame["symbol"], frame["timestamp"], strict=True):
-            self.mark_stored(symbol, stamp)
+        for row in rows:
+            self.mark_stored(row["symbol"], row["timestamp"])
 
     def mark_stored(self, symbol: str, stamp: datetime) -> None:
         """Remember a bar or snapshot of the day, also one stored before this run began."""
@@ -169,18 +169,16 @@ class DayStatistics:
 
     def count_signals(self, table: str, batch: pa.RecordBatch, counts: MergeCounts) -> None:
         """Count committed signals of the day, by strategy; the newest of each symbol is shown."""
-        session = session_of(pl.col("symbol"), pl.col("timestamp"))
-        frame = pl.DataFrame(batch).filter(session == self.day)
         self.count_rows(counts)
-        if frame.is_empty():
-            return
         strategy = table.removesuffix("_signal")
-        rows = frame.select("symbol", "timestamp", "trade_signal").iter_rows()
-        self.signal_rows.setdefault(strategy, {}).update({(s, t): trade for s, t, trade in rows})
-        for row in frame.sort("timestamp").iter_rows(named=True):
-            name = f"{strategy} {row['symbol']}"
+        for row in sorted(batch.to_pylist(), key=itemgetter("timestamp")):
+            symbol, stamp = row["symbol"], row["timestamp"]
+            if session_date(symbol, stamp) != self.day:
+                continue
+            self.signal_rows.setdefault(strategy, {})[symbol, stamp] = row["trade_signal"]
+            name = f"{strategy} {symbol}"
             given = self.given.setdefault(name, {})
-            given[row["timestamp"]] = row
+            given[stamp] = row
             self.last_signal[name] = given[max(given)]
 
     def signals_at(self, now: datetime) -> dict[str, dict[str, Any]]:

@@ -6,10 +6,13 @@ from datetime import date, datetime, timedelta
 from io import StringIO
 
 import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from engine.history.completeness import figures
-from engine.history.delays import live_delays
+from engine.history.delays import live_delay, live_delays
 from engine.market.symbols import parse_chain
 from engine.store import MergeCounts
 from pipelines.day.statistics import CommittedBars, DayStatistics
@@ -85,6 +88,29 @@ def test_a_bar_that_was_over_when_the_collector_set_out_is_not_late() -> None:
         count(day, 1, last, last + MINUTE + timedelta(seconds=5))
         assert day.slowest == max(expected, (last, 5.0), key=lambda found: found[1])
         assert min(day.delays) == expected[0]
+
+
+@given(
+    waited=st.integers(-2, 200),
+    committed=st.integers(0, 9_000_000),
+    begun=st.none() | st.integers(-90, 90),
+    stamp=st.sampled_from([datetime(2025, 9, 1, 15, 34), datetime(2025, 9, 1, 15, 45)]),
+)
+def test_the_delay_of_one_bar_is_that_among_many(
+    waited: int, committed: int, begun: int | None, stamp: datetime
+) -> None:
+    """The day counts a bar as it comes; status and page read many of them from the database."""
+    day = stats()
+    [bars] = day.plan.bars
+    since = None if begun is None else stamp + timedelta(seconds=begun)
+    fetched = stamp + timedelta(seconds=waited)
+    stored = fetched + timedelta(microseconds=committed)
+    frame = pl.DataFrame(
+        {"symbol": [bars.symbol], "timestamp": [stamp], "fetched_at": [fetched]}
+    ).with_columns(committed_at=pl.lit(stored), since=pl.lit(since, pl.Datetime("us")))
+    among_many = live_delays(frame)["delay"].to_list()
+    alone = live_delay(bars.session.finished_at(stamp), fetched, stored, since)
+    assert among_many == ([] if alone is None else [pytest.approx(alone, abs=1e-9)])
 
 
 def test_a_newer_bar_does_not_hide_a_missing_one() -> None:
