@@ -89,13 +89,14 @@ class SplitRows:
 def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
     """Divide the rows of an answer (columns of text, and ROW) into bars and others."""
     session = rules.session
-    rows = texts.select(*_read(fields, session)).with_columns(
-        session.is_finished(pl.col("label"), rules.as_of).alias("finished"),
-        _is_bar(session).alias("good"),
-    )
-    bars = rows.filter("good", "finished")
+    # Here and below column by column in this thread: an answer has so few rows that to hand them to
+    # Polars' pool costs as much as the work.
+    rows = texts.select_seq(*_read(fields, session))
+    good = rows.select_seq(_is_bar(session).alias("good"))["good"]
+    finished = session.is_finished(rows["label"], rules.as_of)
+    bars = rows.filter(good & finished)
     # KRX's after-market comes in one answer with the regular session, which is stored elsewhere.
-    wrong = _is_wrong(rows) & ~(rows["before"] & rows["same_day"])
+    wrong = _is_wrong(rows, good, finished) & ~(rows["before"] & rows["same_day"])
     rejected = [_with_reasons(rows.filter(wrong), session)] if wrong.any() else []
     waiting = bars.clear()
     confirmed = bars.clear()
@@ -106,7 +107,7 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
         bars = pl.concat([near, confirmed]).sort(codec.ROW)
         others = odd.join(confirmed, on=codec.ROW, how="anti")
         rejected.append(others.with_columns(_reason(APART)))
-    if bars["label"].is_duplicated().any():
+    if bars["label"].n_unique() < len(bars):
         bars, others = _each_minute_once(bars)
         rejected.append(others.with_columns(_reason(REPEATED)))
     goes_back = bool(rows["before"].any())
@@ -177,10 +178,10 @@ def _checks(session: Session) -> Iterator[tuple[pl.Expr, str]]:
     yield pl.col("volume") < 0, "volume below zero"
 
 
-def _is_wrong(rows: pl.DataFrame) -> pl.Series:
+def _is_wrong(rows: pl.DataFrame, good: pl.Series, finished: pl.Series) -> pl.Series:
     """Say which rows are not bars, except those of unfinished minutes: they may become bars."""
-    unfinished = (~rows["finished"] & rows["same_day"]).fill_null(value=False)
-    return ~rows["good"] & ~unfinished
+    unfinished = (~finished & rows["same_day"]).fill_null(value=False)
+    return ~good & ~unfinished
 
 
 def _with_reasons(rows: pl.DataFrame, session: Session) -> pl.DataFrame:

@@ -12,13 +12,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from typing import ClassVar
 
 import polars as pl
 import pyarrow as pa
 
 from engine.clock import floor_minute
-from engine.columns import PRICES
+from engine.columns import PRICES, literal_time
 from engine.errors import KisError
 from engine.fetchers.bar_rules import Fields, Rules, SplitRows, split_rows
 from engine.fetchers.base import BarRequest, PriceFetcher
@@ -78,8 +79,10 @@ class BarFetcher(PriceFetcher):
     def _batch(self, pages: list[pl.DataFrame]) -> pa.RecordBatch:
         if not pages:  # the session has no minute yet that has ended
             return pa.RecordBatch.from_pylist([], schema=self.schema)
-        bars = pl.concat(pages).unique("timestamp", keep="first").sort("timestamp")
-        return conform(bars, self.schema)
+        bars = pl.concat(pages) if len(pages) > 1 else pages[0]
+        if bars["timestamp"].n_unique() < len(bars):
+            bars = bars.unique("timestamp", keep="first")
+        return conform(bars.sort("timestamp"), self.schema)
 
     async def _pages(self, request: BarRequest) -> AsyncIterator[pl.DataFrame]:
         """Yield the bars of each page, from the newest page backwards.
@@ -95,9 +98,11 @@ class BarFetcher(PriceFetcher):
         while newest is not None and newest >= session.opens:
             bars = await self._page(request, newest)
             yield bars
+            if wanted is None:
+                return
             volume += int(bars.unique("timestamp")["volume"].sum())
             oldest = _oldest_label(bars, session)
-            if wanted is None or oldest is None or not session.label_of(wanted) < oldest <= newest:
+            if oldest is None or not session.label_of(wanted) < oldest <= newest:
                 return
             page = self._pages_read[-1]
             if (page.goes_back and page.readable) or (
@@ -167,14 +172,24 @@ class BarFetcher(PriceFetcher):
         return split
 
     def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
-        return bars.select(
-            session.stamp_of_label(pl.col("label")).alias("timestamp"),
+        return bars.select_seq(
+            _stamp(session),
             pl.lit(answer.symbol).alias("symbol"),
             *PRICES,
             "volume",
-            pl.lit(answer.received_at, pl.Datetime("us")).alias("fetched_at"),
+            literal_time(answer.received_at).alias("fetched_at"),
             pl.lit(REST).alias("source"),
+            *self._more_columns(answer),
         )
+
+    def _more_columns(self, answer: Answer) -> list[pl.Expr]:  # noqa: ARG002
+        """Return the columns of `schema` that bars of one kind of symbol alone have; here none."""
+        return []
+
+
+@lru_cache(maxsize=16)  # the same all day, and it costs more to build than to run
+def _stamp(session: Session) -> pl.Expr:
+    return session.stamp_of_label(pl.col("label")).alias("timestamp")
 
 
 def _oldest_label(bars: pl.DataFrame, session: Session) -> datetime | None:

@@ -6,11 +6,12 @@ It costs no call: each poll for bars brings it (`output1` of FHKIF03020200).
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 
 import polars as pl
 import pyarrow as pa
 
-from engine.columns import TIME
+from engine.columns import literal_time
 from engine.kis import codec
 from engine.kis.answer import Answer
 from engine.schemas import FUTURES_STATE, conform
@@ -36,12 +37,18 @@ _TOLD = ("open_interest", "basis", "theoretical_price")  # what the bars do not 
 def read_state(answer: Answer, stamp: datetime) -> pa.RecordBatch:
     """Return the state at a stamp, one row in FUTURES_STATE; empty where the answer has none."""
     given = codec.columns([answer.record("output1")], [*_NUMBERS.values(), *_WHOLE.values()])
-    rows = given.select(
-        pl.lit(stamp, TIME).alias("timestamp"),
+    rows = given.select_seq(
+        literal_time(stamp).alias("timestamp"),
         pl.lit(answer.symbol).alias("symbol"),
-        *(codec.number(field).alias(name) for name, field in _NUMBERS.items()),
-        *(codec.whole(field).alias(name) for name, field in _WHOLE.items()),
+        *_read(),
         pl.lit(answer.tr_id).alias("source"),
-        pl.lit(answer.received_at, TIME).alias("fetched_at"),
+        literal_time(answer.received_at).alias("fetched_at"),
     )
-    return conform(rows.filter(pl.any_horizontal(pl.col(_TOLD).is_not_null())), FUTURES_STATE)
+    told = any(rows[name][0] is not None for name in _TOLD)
+    return conform(rows if told else rows.clear(), FUTURES_STATE)
+
+
+@cache
+def _read() -> tuple[pl.Expr, ...]:
+    numbers = (codec.number(field).alias(name) for name, field in _NUMBERS.items())
+    return (*numbers, *(codec.whole(field).alias(name) for name, field in _WHOLE.items()))

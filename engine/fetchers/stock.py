@@ -15,7 +15,6 @@ from engine.fetchers.base import BarRequest
 from engine.kis.answer import Answer
 from engine.kis.endpoints.bars import StockMinutes, StockMinutesToday
 from engine.market.hours import MINUTE
-from engine.market.sessions import Session
 from engine.market.symbols import Stock, VenueStock, parse
 from engine.schemas import STOCK_BARS, VENUE_BARS
 
@@ -47,9 +46,8 @@ class StockBarFetcher(BarFetcher):
             return StockMinutesToday(request.symbol, label, market, code)
         return StockMinutes(request.symbol, request.session.date, label, market, code)
 
-    def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
-        columns = super()._stored_columns(bars, session, answer)
-        return columns.with_columns(pl.lit(TIMEFRAME).alias("timeframe"))
+    def _more_columns(self, answer: Answer) -> list[pl.Expr]:
+        return [*super()._more_columns(answer), pl.lit(TIMEFRAME).alias("timeframe")]
 
 
 class VenueBarFetcher(StockBarFetcher):
@@ -58,10 +56,9 @@ class VenueBarFetcher(StockBarFetcher):
     schema: ClassVar[pa.Schema] = VENUE_BARS
     max_price_ratio: ClassVar[Mapping[type, float]] = {VenueStock: _LIMIT_TO_LIMIT}
 
-    def _stored_columns(self, bars: pl.DataFrame, session: Session, answer: Answer) -> pl.DataFrame:
+    def _more_columns(self, answer: Answer) -> list[pl.Expr]:
         venue, _ = _asked_as(answer.symbol)
-        columns = super()._stored_columns(bars, session, answer)
-        return columns.with_columns(pl.lit(venue).alias("venue"))
+        return [*super()._more_columns(answer), pl.lit(venue).alias("venue")]
 
 
 def _asked_as(symbol: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -41,6 +41,7 @@ class Market(StrEnum):
     UNIFIED = "unified"  # stocks at KRX and Nextrade together, as KIS sums them up
 
 
+Labels = TypeVar("Labels", pl.Expr, pl.Series)
 Span = tuple[datetime, datetime]  # from a label on, up to another, which is not part of it
 
 
@@ -143,7 +144,7 @@ class Session:
         """
         return self.label_of(stamp) + MINUTE
 
-    def is_finished(self, label: pl.Expr, as_of: datetime) -> pl.Expr:
+    def is_finished(self, label: Labels, as_of: datetime) -> Labels:
         """Say which labels are of minutes that were over at the moment (see `finished_at`)."""
         return label <= as_of - MINUTE
 
