@@ -21,7 +21,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.exceptions import UnusedCliTokensError
 
-from engine.environment import FOR_LIVE, forget_libpq_variables
+from engine.environment import FOR_LIVE, forget_libpq_variables, share_heaps
 from engine.errors import FileError, InputError, KrtError
 from engine.text import visible
 from pipelines.commands.overview import COMMANDS, EXAMPLES
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["live"]:
         os.environ.update(FOR_LIVE | os.environ)
+        share_heaps()
     try:
         _check(given)
         app = commands(described=not given or given[0].startswith("-"))

@@ -151,7 +151,9 @@ def test_threads_that_connect_at_once_hide_the_variables_from_each_other() -> No
 
 
 WRITES_BATCHES = """
+import ctypes
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.commands.main import main
@@ -174,6 +176,17 @@ def write(written):
         stream.write_batch(written)
 
 
+def heaps():
+    if sys.platform != "linux":
+        return 0
+    libc, file = ctypes.CDLL(None), tempfile.NamedTemporaryFile()
+    libc.fopen.restype = ctypes.c_void_p
+    stream = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+    libc.malloc_info(0, stream)
+    libc.fclose(stream)
+    return file.read().count(b"<heap nr=")
+
+
 def memory():
     return psutil.Process().memory_info().rss / 2**20
 
@@ -188,7 +201,8 @@ with ThreadPoolExecutor(6) as threads:
         for written in there:
             write(written)
         del here, there, written
-print(pa.total_allocated_bytes(), pa.default_memory_pool().max_memory() / 2**20, memory() - before)
+most = pa.default_memory_pool().max_memory() / 2**20
+print(pa.total_allocated_bytes(), most, memory() - before, heaps())
 """
 
 
@@ -200,7 +214,8 @@ def test_live_keeps_no_memory_of_batches_that_threads_have_written() -> None:
         text=True,
         check=True,
     )
-    held, most, grown = map(float, done.stdout.splitlines()[-1].split())
+    held, most, grown, heaps = map(float, done.stdout.splitlines()[-1].split())
     assert held < 100_000
     assert 0.5 < most < 4
     assert grown < 20
+    assert heaps <= 2  # of glibc: sixteen on two cores

@@ -18,6 +18,9 @@ from tests.soak.orders import KEY, SECRET, Orders, SessionOrders
 
 SILENCE = 600.0  # seconds without a word after which the child hangs
 LEAVING = 120.0  # seconds that an orderly end may take
+# Polars keeps free memory for 90 s of live work. Half an hour takes some seconds here, so as many
+# seconds here would be hours: what is measured would be the most of the last few sessions.
+FREED_SOON = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:500,muzzy_decay_ms:500"}
 
 
 class Broken(AssertionError):
@@ -36,7 +39,7 @@ class Child:
     """A running collector."""
 
     def __init__(self, orders: Orders, errors: Path) -> None:
-        environment = os.environ | FOR_LIVE | {"PYTHONIOENCODING": "utf-8"}
+        environment = os.environ | FOR_LIVE | FREED_SOON | {"PYTHONIOENCODING": "utf-8"}
         with errors.open("a") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.soak.collector", orders.model_dump_json()],

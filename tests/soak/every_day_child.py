@@ -23,6 +23,7 @@ import orjson
 import polars as pl
 import psutil
 
+from engine.environment import share_heaps
 from engine.history.completeness import MISSING
 from engine.market.sessions import Market, session_dates
 from engine.market.symbols import parse_chain
@@ -84,6 +85,7 @@ def tell(file: Path, stats: DayStatistics) -> None:
 
 def main(first: str, last: str, path: str) -> None:
     accept_any_text()
+    share_heaps()
     file = Path(path)
     done = {told["day"] for told in played(file)}
     sessions = planned(date.fromisoformat(first), date.fromisoformat(last))
