@@ -78,27 +78,39 @@ def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
     chains = {name: _chain(name) for name in chain["underlying_symbol"].unique()}
     sources = chain["underlying_source"].unique() if "underlying_source" in chain.columns else ()
     futures = {source: end for source in sources if (end := _future_expiry(source))}
-    future = pl.col("underlying_source") if futures else pl.lit(None, pl.String)
     timed = with_trading_time(chain, chains)
-    with_terms = timed.with_columns(
-        underlying_expiry=future.replace_strict(
-            futures, default=None, return_dtype=pl.Datetime("us")
-        ),
-        expiry=_by_chain(chains, _expiry, pl.Datetime("us")),
-        multiplier=_by_chain(chains, lambda one: float(_call(one).multiplier), pl.Float64()),
-        underlying=_by_chain(chains, lambda one: _call(one).underlying, pl.String()),
-        series=_by_chain(chains, lambda one: one.series.name, pl.String()),
-        future_tick=_by_chain(chains, _future_tick, pl.Float64()),
-        cycle=_by_chain(chains, _cycle, pl.String()),
+    known = timed.with_columns_seq(_underlying_expiry(*futures.items()), *_known(*chains))
+    return with_forward(prepare_chain(known))
+
+
+@cache
+def _underlying_expiry(*ends: tuple[str, datetime]) -> pl.Expr:
+    """Return when trading of the future ends that `underlying_source` names."""
+    future = pl.col("underlying_source") if ends else pl.lit(None, pl.String)
+    found = future.replace_strict(dict(ends), default=None, return_dtype=pl.Datetime("us"))
+    return found.alias("underlying_expiry")
+
+
+@depends_on_days
+@cache
+def _known(*names: str) -> tuple[pl.Expr, ...]:
+    """Return what is known of each row's chain, one of these names."""
+    found: dict[str, tuple[Callable[[OptionChain], Any], pl.DataType]] = {
+        "expiry": (_expiry, pl.Datetime("us")),
+        "multiplier": (lambda one: float(_call(one).multiplier), pl.Float64()),
+        "underlying": (lambda one: _call(one).underlying, pl.String()),
+        "series": (lambda one: one.series.name, pl.String()),
+        "future_tick": (_future_tick, pl.Float64()),
+        "cycle": (_cycle, pl.String()),
+    }
+    return tuple(
+        _by_chain({name: known(_chain(name)) for name in names}, kind).alias(column)
+        for column, (known, kind) in found.items()
     )
-    return with_forward(prepare_chain(with_terms))
 
 
-def _by_chain(
-    chains: Mapping[str, OptionChain], known: Callable[[OptionChain], Any], kind: pl.DataType
-) -> pl.Expr:
-    """Return what is known of each row's chain; of no snapshot at all, too, in its own type."""
-    values = {name: known(chain) for name, chain in chains.items()}
+def _by_chain(values: Mapping[str, Any], kind: pl.DataType) -> pl.Expr:
+    """Return each row's value by its chain's name; of no snapshot at all, too, in its own type."""
     if len(values) < 2:
         return pl.lit(next(iter(values.values()), None), kind)
     return pl.col("underlying_symbol").replace_strict(values, return_dtype=kind)

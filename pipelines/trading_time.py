@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from engine.market.trading_days import depends_on_days, trading_days
 
 _DAY = timedelta(days=1)
 _KEY = ("underlying_symbol", "on")
+_KNOWN = ("opens", "ends", "after")  # of a chain's day
 _SCHEMA = pl.Schema(
     {
         "underlying_symbol": pl.String(),
@@ -33,32 +35,40 @@ def with_trading_time(chain: pl.DataFrame, chains: dict[str, OptionChain]) -> pl
 
     The first is NULL outside of a day session, both beyond the calendar.
     """
-    now = pl.col("timestamp")
     dates = chain["timestamp"].dt.date().unique().drop_nulls()
     rows = [(name, on, *_left(one, on)) for name, one in chains.items() for on in dates]
+    return _with_days(chain.lazy(), rows).with_columns_seq(*_minutes_left()).drop(_KNOWN)
+
+
+@cache
+def _minutes_left() -> tuple[pl.Expr, pl.Expr]:
+    """Return trading_to_close and trading_to_expiry from _KNOWN."""
+    now = pl.col("timestamp")
     minutes = (pl.col("ends") - pl.max_horizontal(now, "opens")).dt.total_microseconds() / 60e6
     is_open = now.is_between("opens", "ends")
+    until_expiry = minutes.clip(lower_bound=0.0).fill_null(0.0) + pl.col("after")
     return (
-        _with_days(chain.lazy(), pl.DataFrame(rows, _SCHEMA, orient="row"))
-        .with_columns(
-            trading_to_close=pl.when(is_open).then(minutes),
-            trading_to_expiry=minutes.clip(lower_bound=0.0).fill_null(0.0) + pl.col("after"),
-        )
-        .drop("opens", "ends", "after")
+        pl.when(is_open).then(minutes).alias("trading_to_close"),
+        until_expiry.alias("trading_to_expiry"),
     )
 
 
-def _with_days(chain: pl.LazyFrame, days: pl.DataFrame) -> pl.LazyFrame:
-    """Add opens, ends and after of each row's chain and day."""
-    if days.height == 1:  # one snapshot, as in live use
-        return chain.with_columns(
-            pl.lit(days[name][0], _SCHEMA[name]).alias(name) for name in days.columns[2:]
-        )
+def _with_days(chain: pl.LazyFrame, rows: list[tuple[Any, ...]]) -> pl.LazyFrame:
+    """Add _KNOWN of each row's chain and day, which are `rows` of _SCHEMA."""
+    if len(rows) == 1:  # one snapshot, as in live use
+        return chain.with_columns_seq(*_literals(*rows[0][2:]))
+    days = pl.DataFrame(rows, _SCHEMA, orient="row")
     return (
         chain.with_columns(on=pl.col("timestamp").dt.date())
         .join(days.lazy(), on=_KEY, how="left", maintain_order="left")
         .drop("on")
     )
+
+
+@cache
+def _literals(*known: datetime | float | None) -> tuple[pl.Expr, ...]:
+    values = zip(_KNOWN, known, strict=True)
+    return tuple(pl.lit(value, _SCHEMA[name]).alias(name) for name, value in values)
 
 
 @depends_on_days

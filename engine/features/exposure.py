@@ -29,7 +29,6 @@ from functools import cache
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from engine.features.black76 import RATE, Floats, cdf, density
 from engine.features.chain import IS_CALL, IS_SOUND, SNAPSHOT, collect, has_twin
@@ -40,6 +39,10 @@ from engine.schemas import ALL_MATURITIES, OPTION_SURFACE
 _SUMS = ("delta_exposure", "gamma_exposure", "vanna_exposure", "charm_exposure")
 _SIGN = pl.when(IS_CALL).then(1.0).otherwise(-1.0)
 _SMILE = ("smile_theta", "smile_rho", "smile_psi", "years")
+_NEEDED = [  # of a chain
+    *(*SNAPSHOT, "underlying", "strike", "option_type", "forward", "multiplier", "is_sound"),
+    *("open_interest", "model_iv", "fetched_at"),
+]
 MOVE = 0.01  # of the forward: the move that gamma exposure is for
 REACH = 0.20  # of the forward: how far away a change of sign is looked for
 _ROUNDING = 1e-10  # of the exposures that cancel each other: a smaller rest is rounding
@@ -56,40 +59,39 @@ def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
     underlying_symbol. A maturity without a smile has NULL exposures and no part in the sum.
     """
     smiles = option_smiles(chain)
-    terms = term_structure(smiles).with_columns(underlying_symbol=_all_maturities())
     contracts = _contracts(chain, smiles, rate)
-    one = (
-        contracts.group_by(*_MINUTE, "underlying_symbol", maintain_order=True)
-        .agg(**_figures())
-        .with_columns(
-            curve=pl.Series(_curves(contracts), dtype=pl.Array(pl.Float64, len(_FACTORS)))
-        )
+    groups = contracts.lazy().group_by(*_MINUTE, "underlying_symbol", maintain_order=True)
+    one = collect(groups.agg(**_figures()))
+    whole = collect(one.lazy().group_by(_MINUTE, maintain_order=True).agg(**_figures_over_all()))
+    curves = _curves(contracts, one["rows"])
+    summed = _sums_of_groups(curves, whole["rows"])
+    figures = (
+        one.with_columns(_factor_of_no_exposure(curves)).lazy(),
+        whole.with_columns(_factor_of_no_exposure(summed), _all_maturities()).lazy(),
     )
-    whole = _over_all(one)
-    return (
-        pl.concat([one, whole], how="diagonal")
-        .with_columns(
-            zero_gamma=pl.col("forward")
-            * _factor_of_no_exposure(pl.concat([one["curve"], whole["curve"]]))
-        )
-        .join(_read_off(smiles, terms), on=SNAPSHOT, how="left")
-        .with_columns(
-            modelled=pl.when(pl.col("interest") > 0).then(pl.col("without") / pl.col("interest"))
-        )
-        .select(OPTION_SURFACE.names)
+    read_off = (
+        smiles.drop("underlying", "forward", "fetched_at").lazy(),
+        term_structure(smiles).lazy().with_columns_seq(_all_maturities()).drop("underlying"),
+    )
+    return collect(
+        pl.concat(figures, how="diagonal")
+        .join(pl.concat(read_off, how="diagonal"), on=SNAPSHOT, how="left")
+        .with_columns_seq(*_levels_and_share())
+        .select_seq(OPTION_SURFACE.names)
         .sort(SNAPSHOT)
     )
 
 
-def _read_off(smiles: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
-    """Return what is read off the smiles, by SNAPSHOT: of each maturity and over all."""
-    one = smiles.drop("underlying", "forward", "fetched_at")
-    return pl.concat([one, terms.drop("underlying")], how="diagonal")
+@cache
+def _all_maturities() -> pl.Expr:
+    return pl.format(f"{ALL_MATURITIES}{{}}", "underlying").alias("underlying_symbol")
 
 
 @cache
-def _all_maturities() -> pl.Expr:
-    return pl.format(f"{ALL_MATURITIES}{{}}", "underlying")
+def _levels_and_share() -> tuple[pl.Expr, pl.Expr]:
+    """Return zero_gamma and modelled."""
+    share = pl.when(pl.col("interest") > 0).then(pl.col("without") / pl.col("interest"))
+    return (pl.col("forward") * pl.col("factor")).alias("zero_gamma"), share.alias("modelled")
 
 
 def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.DataFrame:
@@ -97,6 +99,27 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
 
     The exposures are NULL without a smile.
     """
+    contracts = (
+        chain[_NEEDED]
+        .lazy()
+        .filter(IS_SOUND)
+        .join(smiles[[*SNAPSHOT, *_SMILE]].lazy(), on=SNAPSHOT, how="left")
+    )
+    for step in _exposures(rate):
+        contracts = contracts.with_columns_seq(step)
+    in_order = contracts.sort(*_ORDER)  # sums depend on their order in the last digit
+    return collect(in_order.filter(_is_only_one()))
+
+
+@cache
+def _is_only_one() -> pl.Expr:
+    """Return whether a row has no twin: of two rows of one strike and side neither is trusted."""
+    return ~has_twin((*SNAPSHOT, "strike", "option_type"))
+
+
+@cache
+def _exposures(rate: float) -> tuple[tuple[pl.Expr, ...], ...]:
+    """Return the steps from a contract with its smile to its exposures, each on those before."""
     forward, years = pl.col("forward"), pl.col("years")
     total = pl.col("volatility") * years.sqrt()
     d1, d2 = pl.col("d1"), pl.col("d1") - pl.col("total")
@@ -105,22 +128,18 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
     bell = pl.col("bell")
     moneyness = (forward / pl.col("strike")).log()
     return (
-        chain.lazy()
-        .filter(IS_SOUND)
-        .join(smiles.lazy().select(*SNAPSHOT, *_SMILE), on=SNAPSHOT, how="left")
-        .with_columns(volatility=volatility_of_smile() / 100)
-        .with_columns(total=pl.when(total > 0).then(total))
-        .with_columns(d1=moneyness / pl.col("total") + pl.col("total") / 2)
-        .with_columns(size=pl.when(d1.is_not_null()).then(size), bell=density(d1))
-        .with_columns(
-            delta_exposure=pl.col("size") * _SIGN * cdf(_SIGN * d1),
-            gamma_exposure=pl.col("size") * bell / pl.col("total") * MOVE,
-            vanna_exposure=pl.col("size") * bell * d2 / pl.col("volatility") * (-1 / 100),
-            charm_exposure=pl.col("size") * bell * d2 / years * (0.5 / 365),
-        )
-        .sort(*_ORDER)  # sums depend on their order in the last digit
-        .filter(~has_twin(_ORDER))  # two rows of one strike and side: neither can be trusted
-        .pipe(collect)
+        ((volatility_of_smile() / 100).alias("volatility"),),
+        (pl.when(total > 0).then(total).alias("total"),),
+        ((moneyness / pl.col("total") + pl.col("total") / 2).alias("d1"),),
+        (pl.when(d1.is_not_null()).then(size).alias("size"), density(d1).alias("bell")),
+        (
+            (pl.col("size") * _SIGN * cdf(_SIGN * d1)).alias("delta_exposure"),
+            (pl.col("size") * bell / pl.col("total") * MOVE).alias("gamma_exposure"),
+            (pl.col("size") * bell * d2 / pl.col("volatility") * (-1 / 100)).alias(
+                "vanna_exposure"
+            ),
+            (pl.col("size") * bell * d2 / years * (0.5 / 365)).alias("charm_exposure"),
+        ),
     )
 
 
@@ -137,6 +156,7 @@ def _figures() -> dict[str, pl.Expr]:
         "interest": interest.sum(),
         "without": interest.filter(pl.col("model_iv").is_null()).sum(),
         "fetched_at": pl.col("fetched_at").max(),
+        "rows": pl.len(),
     }
 
 
@@ -147,64 +167,61 @@ def _wall(name: str, side: pl.Expr) -> dict[str, pl.Expr]:
     return {f"{name}_wall": strike.filter(size == size.max()).min(), f"{name}_size": size.max()}
 
 
-def _over_all(one: pl.DataFrame) -> pl.DataFrame:
-    """Return the figures over the maturities of each minute."""
-    walls = {
-        f"{name}_wall": pl.col(f"{name}_wall")
-        .sort_by(f"{name}_size", nulls_last=True, descending=True)
-        .first()
-        for name in ("call", "put")
-    }
+@cache
+def _figures_over_all() -> dict[str, pl.Expr]:
+    """Return the figures over the maturities of a minute."""
     nearest = pl.col("forward").sort_by(pl.col("maturities") == 0, maintain_order=True)
-    groups = one.group_by(_MINUTE, maintain_order=True).agg(
-        nearest.drop_nulls().first(),
-        pl.col("maturities", "interest", "without").sum(),
-        *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in _SUMS),
-        pl.col("fetched_at").max(),
-        pl.len().alias("rows"),
-        **walls,
-    )
-    curves = one["curve"].to_numpy()
-    starts = groups["rows"].cum_sum().to_numpy() - groups["rows"].to_numpy()
-    summed = np.add.reduceat(curves, starts, axis=0) if len(starts) else curves
-    return groups.with_columns(
-        curve=pl.Series(summed, dtype=pl.Array(pl.Float64, len(_FACTORS))),
-        underlying_symbol=_all_maturities(),
-    )
+    return {
+        "forward": nearest.drop_nulls().first(),
+        **{name: pl.col(name).sum() for name in ("maturities", "interest", "without")},
+        **{name: pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()) for name in _SUMS},
+        "fetched_at": pl.col("fetched_at").max(),
+        "rows": pl.len(),
+        **{
+            f"{name}_wall": pl.col(f"{name}_wall")
+            .sort_by(f"{name}_size", nulls_last=True, descending=True)
+            .first()
+            for name in ("call", "put")
+        },
+    }
 
 
-def _curves(contracts: pl.DataFrame) -> Floats:
+def _curves(contracts: pl.DataFrame, rows: pl.Series) -> Floats:
     """Return gamma exposures with the forward at _FACTORS times its price.
 
-    Shape (maturities, factors), up to a constant factor; each strike keeps its volatility.
+    Shape (maturities, factors), up to a constant factor; each strike keeps its volatility. `rows`
+    is the number of contracts of each maturity.
     """
-    filled = contracts.select(
-        weight=(pl.col("size") / pl.col("total")).fill_null(0.0),
-        total=pl.col("total").fill_null(1.0),
-        d1=pl.col("d1").fill_null(0.0),
+    size, total, d1 = (contracts[name].to_numpy()[:, None] for name in ("size", "total", "d1"))
+    weight = size / total
+    weight, total, d1 = (
+        np.where(np.isnan(values), instead, values)
+        for values, instead in ((weight, 0.0), (total, 1.0), (d1, 0.0))
     )
-    weight, total, d1 = (filled[name].to_numpy()[:, None] for name in filled.columns)
     moved = d1 + np.log(_FACTORS) / total
     sizes = weight * np.exp(moved * moved * -0.5) * _FACTORS
-    new = contracts.select(pl.struct(SNAPSHOT).rle_id().diff().fill_null(1) != 0).to_series()
-    starts = np.flatnonzero(new.to_numpy())
-    if not len(starts):
-        return np.asarray(sizes)
-    curves = np.add.reduceat(sizes, starts, axis=0)
-    gross = np.add.reduceat(np.abs(sizes), starts, axis=0)
+    curves, gross = _sums_of_groups(sizes, rows), _sums_of_groups(np.abs(sizes), rows)
     return np.asarray(np.where(np.abs(curves) > _ROUNDING * gross, curves, 0.0))
 
 
-def _factor_of_no_exposure(curves: pl.Series) -> pl.Series:
-    """Return the factor of the forward at which the curve changes its sign; NULL if it never does.
+def _sums_of_groups(values: Floats, rows: pl.Series) -> Floats:
+    """Return the sums over groups of so many rows that follow each other."""
+    if not len(rows):
+        return values
+    ends = rows.to_numpy().cumsum(dtype=np.int64)
+    return np.asarray(np.add.reduceat(values, ends - rows.to_numpy(), axis=0))
+
+
+def _factor_of_no_exposure(values: Floats) -> pl.Series:
+    """Return `factor` of the forward at which a curve changes its sign; NULL if it never does.
 
     The one nearest to 1, linear between the _FACTORS (Perfiliev, "How to calculate gamma exposure
     and zero gamma level", 2022).
     """
-    values: NDArray[np.float64] = curves.to_numpy()
     here, after = values[:, :-1], values[:, 1:]
     crosses = np.signbit(here) != np.signbit(after)
     share = np.where(crosses, here / np.where(crosses, here - after, 1.0), np.inf)
     place = _FACTORS[:-1] + share * np.diff(_FACTORS)
     nearest = np.take_along_axis(place, np.abs(place - 1).argmin(axis=1)[:, None], axis=1)[:, 0]
-    return pl.Series(np.where(np.isfinite(nearest), nearest, np.nan), nan_to_null=True)
+    factor = np.where(np.isfinite(nearest), nearest, np.nan)
+    return pl.Series("factor", factor, nan_to_null=True)

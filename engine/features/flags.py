@@ -42,23 +42,30 @@ def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
     `above` is `strikes_above_atm`, `near_strike` the strike if it is within LEVELS of ATM (or there
     is no ATM), `sound` says that the row can be used and `quote` is its last price if that can.
     """
+    flags, usable, quote = _row_columns()
+    return chain.with_columns_seq(**flags).with_columns_seq(**usable).with_columns_seq(**quote)
+
+
+@cache
+def _row_columns() -> tuple[dict[str, pl.Expr], ...]:
+    """Return the columns of `with_row_flags`, in three steps."""
     findings = {flag: found.fill_null(value=False) for flag, found in row_findings().items()}
     claims = IS_SOUND.sum().over(*SNAPSHOT, "strike", "option_type")
     is_near = (pl.col("above").abs() <= LEVELS).fill_null(value=True)
     return (
-        chain.with_columns(
+        {
             **findings,
-            crossed=IS_CROSSED,
-            stale_price=is_stale_price().fill_null(value=False),
-            old_vendor=is_vendor_wrong(),
-            duplicate=IS_SOUND & (claims > 1),
-            above=strikes_above_atm().over(SNAPSHOT),
-        )
-        .with_columns(
-            sound=~pl.any_horizontal(*findings, "duplicate"),
-            near_strike=pl.when(is_near).then("strike"),
-        )
-        .with_columns(quote=pl.when(pl.col("sound") & ~pl.col("crossed")).then("price"))
+            "crossed": IS_CROSSED,
+            "stale_price": is_stale_price().fill_null(value=False),
+            "old_vendor": is_vendor_wrong(),
+            "duplicate": IS_SOUND & (claims > 1),
+            "above": strikes_above_atm().over(SNAPSHOT),
+        },
+        {
+            "sound": ~pl.any_horizontal(*findings, "duplicate"),
+            "near_strike": pl.when(is_near).then("strike"),
+        },
+        {"quote": pl.when(pl.col("sound") & ~pl.col("crossed")).then("price")},
     )
 
 

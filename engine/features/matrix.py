@@ -23,6 +23,7 @@ from engine.features.chain import (
 )
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, level_columns
 
+_NEEDED = (*SNAPSHOT, "forward", "strike", "option_type", "is_sound", "is_crossed")
 _FROM_QUOTES = ("price", "iv", *MODEL_METRICS)  # what a crossed quote makes worthless
 
 
@@ -52,17 +53,23 @@ def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.
     Rows of a snapshot without ATM are kept, so that the snapshot is not lost. A row without a
     column has the number after the last one.
     """
-    within = (pl.col("above").abs() <= levels).fill_null(value=True)
-    values = (_value(name) for name in metrics)
     return (
-        chain.with_columns(
-            pl.col("fetched_at").max().over(SNAPSHOT),
-            above=strikes_above_atm().over(SNAPSHOT),
-        )
-        .filter(within)
-        .select(*SNAPSHOT, "fetched_at", "forward", *values, *_slots(levels))
+        chain.select_seq(*_NEEDED, *metrics, *_of_snapshot())
+        .filter(_is_within(levels))
+        .select_seq(*SNAPSHOT, "fetched_at", "forward", *map(_value, metrics), *_slots(levels))
         .sort("slot")
     )
+
+
+@cache
+def _of_snapshot() -> tuple[pl.Expr, pl.Expr]:
+    above = strikes_above_atm().over(SNAPSHOT)
+    return pl.col("fetched_at").max().over(SNAPSHOT), above.alias("above")
+
+
+@cache
+def _is_within(levels: int) -> pl.Expr:
+    return (pl.col("above").abs() <= levels).fill_null(value=True)
 
 
 @cache

@@ -70,8 +70,9 @@ def _lines(columns: Sequence[pl.Series]) -> pl.Series:
 
 def _snapshots(timestamp: pl.Series, symbol: pl.Series) -> tuple[Ints, int]:
     """Return the number of each row's snapshot, and how many there are."""
-    new = (timestamp.ne_missing(timestamp.shift()) | symbol.ne_missing(symbol.shift())).to_numpy()
-    run = np.maximum(np.cumsum(new) - 1, 0)
+    new = np.ones(len(timestamp), dtype=bool)
+    new[1:] = (timestamp[1:] != timestamp[:-1]) | (symbol[1:] != symbol[:-1])
+    run = np.cumsum(new) - 1
     if not len(run) or run[-1] == 0:
         return run, 1
     runs = pl.DataFrame([timestamp, symbol]).filter(pl.Series(new))

@@ -12,12 +12,12 @@ standard deviations, is added (as independent errors are). A price below LEAST_P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from engine.features.black76 import Floats
 from engine.features.chain import (
@@ -27,7 +27,6 @@ from engine.features.chain import (
     MARKET_PRICE,
     SNAPSHOT,
     collect,
-    has_twin,
 )
 from engine.features.forward import FRESH_PRICES
 
@@ -35,7 +34,6 @@ FAR = 0.005  # of the volatility, at one standard deviation
 LEAST_PRICE = 3.0  # times its error
 THIN = 10.0  # contracts
 _NEEDED = ("strike", "forward", "model_iv", "model_vega", *FRESH_PRICES, "moved", "size", "years")
-_FITTED = pl.Struct(dict.fromkeys(("k", "volatility", "error", "tick_error"), pl.Float64()))
 _WIDEST_ERROR = 20.0  # volatility points: such a quote says nothing
 _FARTHEST = 8.0  # from the forward, in standard deviations
 
@@ -55,54 +53,57 @@ def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
 
     `smiles` has SNAPSHOT, years, and `row`, each smile's place in the arrays.
     """
+    rows = collect(
+        chain.lazy()
+        .select_seq(*SNAPSHOT, *_columns())
+        .filter("is_candidate")
+        .join(smiles.lazy().select_seq(*SNAPSHOT, "row", "years"), on=SNAPSHOT)
+    )
+    row = rows["row"].to_numpy()
+    found = _errors({name: rows[name].to_numpy() for name in _NEEDED})
+    usable = np.flatnonzero(found.error > 0)
+    order = usable[np.lexsort((found.k[usable], row[usable]))]
+    order = order[~_have_twins(row[order], found.k[order])]
+    row = row[order]
+    at = row, np.arange(len(row)) - np.searchsorted(row, row)
+    shape = (smiles.height, at[1].max(initial=0) + 1)
+    k, volatility, tick_error = np.zeros((3, *shape))
+    error = np.full(shape, np.inf)
+    k[at] = found.k[order]
+    volatility[at] = found.volatility[order] / 100
+    error[at] = found.error[order] / 100
+    tick_error[at] = found.tick_error[order] / 100
+    return Quotes(k, volatility, error, tick_error)
+
+
+@cache
+def _columns() -> tuple[pl.Expr, ...]:
+    """Return _NEEDED but for `years`, which is the smile's, and `is_candidate`."""
     strike, forward = pl.col("strike"), pl.col("forward")
     out_of_the_money = pl.when(IS_CALL).then(strike >= forward).otherwise(strike < forward)
     size = pl.min_horizontal(
         *(pl.when(pl.col(n) > 0).then(pl.col(n)) for n in ("bid_size", "ask_size"))
     )
-    rows = (
-        chain.lazy()
-        .filter(IS_SOUND & ~IS_CROSSED & out_of_the_money)
-        .select(
-            *SNAPSHOT,
-            *("strike", "forward", "model_iv", "model_vega", *FRESH_PRICES),
-            moved=pl.col("fresh") - MARKET_PRICE,
-            size=size,
-        )
-        .join(smiles.lazy().select(*SNAPSHOT, "row", "years"), on=SNAPSHOT)
-        .with_columns(_fitted())
-        .unnest("fitted")
-        .filter(pl.col("error") > 0)
-        .sort("row", "k")
-        .filter(~has_twin(("row", "k")))  # two rows of one strike: neither can be trusted
-        .with_columns(place=pl.int_range(pl.len()).over("row"))
-        .pipe(collect)
+    return (
+        *(pl.col(name) for name in ("strike", "forward", "model_iv", "model_vega", *FRESH_PRICES)),
+        (pl.col("fresh") - MARKET_PRICE).alias("moved"),
+        size.cast(pl.Float64).alias("size"),
+        (IS_SOUND & ~IS_CROSSED & out_of_the_money).alias("is_candidate"),
     )
-    at = rows["row"].to_numpy(), rows["place"].to_numpy()
-    shape = (smiles.height, at[1].max(initial=0) + 1)
-    k, volatility, tick_error = np.zeros((3, *shape))
-    error = np.full(shape, np.inf)
-    k[at] = rows["k"].to_numpy()
-    volatility[at] = rows["volatility"].to_numpy() / 100
-    error[at] = rows["error"].to_numpy() / 100
-    tick_error[at] = rows["tick_error"].to_numpy() / 100
-    return Quotes(k, volatility, error, tick_error)
 
 
-@cache
-def _fitted() -> pl.Expr:
-    """Return `fitted`: k, volatility, its error and that of a tick, % per year; NULL if unusable.
+def _have_twins(row: NDArray[np.int64], k: Floats) -> NDArray[np.bool_]:
+    """Return which of sorted quotes are two of one strike: neither can be trusted."""
+    same = (row[1:] == row[:-1]) & (k[1:] == k[:-1])
+    twins = np.zeros(len(row), dtype=bool)
+    twins[1:] |= same
+    twins[:-1] |= same
+    return twins
 
-    In numpy behind one expression, which takes a third of the time for a minute.
-    """
-    columns = [pl.col(name).cast(pl.Float64) for name in _NEEDED]
-    return pl.map_batches(columns, _fit_columns, _FITTED, is_elementwise=True).alias("fitted")
 
-
-def _fit_columns(columns: Sequence[pl.Series]) -> pl.Series:
-    strike, forward, iv, vega, value, tick, off, moved, size, years = (
-        column.to_numpy() for column in columns
-    )
+def _errors(columns: dict[str, Floats]) -> Quotes:
+    """Return what each row says, all in % per year but for k; the error is NaN if unusable."""
+    strike, forward, iv, vega, value, tick, off, moved, size, years = columns.values()
     with np.errstate(all="ignore"):  # what is not finite is left out
         k = np.log(strike / forward)
         deviation = iv / 100 * np.sqrt(years)
@@ -111,10 +112,9 @@ def _fit_columns(columns: Sequence[pl.Series]) -> pl.Series:
         # A last price may be moved by up to half a spread: vega carries the volatility along.
         volatility = iv + moved / vega
         error = np.sqrt(np.square(off / vega * thin) + np.square(far))
-        found = {"k": k, "volatility": volatility, "error": error, "tick_error": tick / vega}
+        tick_error = tick / vega
         usable = np.isfinite(deviation) & (value >= LEAST_PRICE * off) & (volatility > 0)
         usable &= (error <= _WIDEST_ERROR) & (np.abs(k) <= _FARTHEST * deviation)
-        for values in found.values():
+        for values in (k, volatility, error, tick_error):
             usable &= np.isfinite(values)
-    frame = pl.DataFrame({name: np.where(usable, v, np.nan) for name, v in found.items()})
-    return frame.select(pl.all().fill_nan(None)).to_struct("fitted")
+    return Quotes(k, volatility, np.where(usable, error, np.nan), tick_error)

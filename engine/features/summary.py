@@ -13,7 +13,7 @@ from functools import cache
 import polars as pl
 
 from engine.features import flags
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT
+from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, collect
 from engine.features.forward import FORWARD_COLUMNS, PARITY_COLUMNS
 from engine.schemas import OPTION_SUMMARY
 
@@ -33,14 +33,15 @@ def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
     `flags` names the findings of `engine.features.chain`, sorted, joined with commas; NULL without
     one. A snapshot that is not `usable` has NULL for every figure taken from its options.
     """
-    unusable = pl.any_horizontal(flags.UNUSABLE)
     return (
-        _usable(flags.with_row_flags(chain))
+        flags.with_row_flags(chain)
+        .select_seq(*_usable())
+        .sort("strike", "option_type", maintain_order=True)
         .group_by(SNAPSHOT)
         .agg(**_aggregates())
-        .with_columns(usable=~unusable, flags=flags.flags_text())
-        .with_columns(pl.when("usable").then(pl.col(*_figures())))
-        .select(*(n for n in OPTION_SUMMARY.names if n not in SMILE_FIGURES), "usable")
+        .with_columns_seq(_usable_snapshot(), flags.flags_text().alias("flags"))
+        .with_columns_seq(_usable_figures())
+        .select_seq(*(n for n in OPTION_SUMMARY.names if n not in SMILE_FIGURES), "usable")
         .sort(SNAPSHOT)
     )
 
@@ -52,15 +53,25 @@ def with_smile_figures(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataF
     `zero_gamma` is a forward; here it becomes a price of the underlying, both moving by the same
     factor.
     """
-    read = figures.join(
-        surface.select(*SNAPSHOT, *SMILE_FIGURES), on=SNAPSHOT, how="left", maintain_order="left"
+    smiles = surface[[*SNAPSHOT, *SMILE_FIGURES]]
+    return collect(
+        figures.lazy()
+        .join(smiles.lazy(), on=SNAPSHOT, how="left", maintain_order="left")
+        .with_columns_seq(_zero_gamma())
+        .with_columns_seq(_usable_smile_figures())
+        .select_seq(OPTION_SUMMARY.names)
     )
+
+
+@cache
+def _zero_gamma() -> pl.Expr:
     per_forward = pl.coalesce("underlying_price", "forward") / pl.col("forward")
-    return (
-        read.with_columns(zero_gamma=pl.col("zero_gamma") * per_forward)
-        .with_columns(pl.when("usable").then(pl.col(*SMILE_FIGURES)))
-        .select(OPTION_SUMMARY.names)
-    )
+    return pl.col("zero_gamma") * per_forward
+
+
+@cache
+def _usable_smile_figures() -> pl.Expr:
+    return pl.when("usable").then(pl.col(*SMILE_FIGURES))
 
 
 @cache
@@ -74,11 +85,23 @@ def _aggregates() -> dict[str, pl.Expr]:
     }
 
 
-def _usable(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Set what cannot be used for figures to NULL, and order the rows by strike."""
-    counts = ("volume", "turnover", "open_interest")
-    values = (pl.when("sound").then(pl.col(n)).alias(n) for n in counts)
-    return rows.with_columns(values).sort("strike", "option_type", maintain_order=True)
+@cache
+def _usable() -> tuple[pl.Expr, ...]:
+    """Return what the aggregates need of rows `with_row_flags`; what is not sound is NULL."""
+    figures = ("expiry", "underlying_price", *FORWARD_COLUMNS, *PARITY_COLUMNS, "fetched_at")
+    of_row = ("strike", "option_type", "above", "near_strike", "quote", *flags.ROW_FLAGS)
+    counts = pl.when("sound").then(pl.col("volume", "turnover", "open_interest"))
+    return pl.col(*SNAPSHOT, *figures, *of_row), counts
+
+
+@cache
+def _usable_snapshot() -> pl.Expr:
+    return (~pl.any_horizontal(flags.UNUSABLE)).alias("usable")
+
+
+@cache
+def _usable_figures() -> pl.Expr:
+    return pl.when("usable").then(pl.col(*_figures()))
 
 
 def _snapshot_columns() -> dict[str, pl.Expr]:

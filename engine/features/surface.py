@@ -106,25 +106,38 @@ def _smiles(chain: pl.DataFrame) -> pl.DataFrame:
 
     `row` is the row's number, `first` that of the minute's first maturity, `level` the difference.
     """
-    known = pl.col("model_iv").is_not_null()
     return (
         chain.lazy()
         .group_by(SNAPSHOT)
-        .agg(
-            pl.col("underlying", "cycle", "expiry", "forward").first(),
-            pl.col("trading_to_close", "trading_to_expiry").first(),
-            pl.col("fetched_at").max(),
-            has_volatilities=known.any(),
-        )
-        .with_columns(years=years().fill_null(0.0))
+        .agg(_of_maturity())
+        .with_columns_seq(_years_left())
         .sort(_ORDER)
-        .with_columns(
-            level=pl.int_range(pl.len()).over("timestamp", "underlying"),
-            row=pl.int_range(pl.len()),
-        )
-        .with_columns(first=pl.col("row") - pl.col("level"))
+        .with_columns_seq(_places())
+        .with_columns_seq(first=pl.col("row") - pl.col("level"))
         .pipe(collect)
     )
+
+
+@cache
+def _of_maturity() -> tuple[pl.Expr, ...]:
+    """Return what a smile has of its maturity's rows."""
+    return (
+        pl.col("underlying", "cycle", "expiry", "forward").first(),
+        pl.col("trading_to_close", "trading_to_expiry").first(),
+        pl.col("fetched_at").max(),
+        pl.col("model_iv").is_not_null().any().alias("has_volatilities"),
+    )
+
+
+@cache
+def _years_left() -> pl.Expr:
+    return years().fill_null(0.0).alias("years")
+
+
+@cache
+def _places() -> tuple[pl.Expr, pl.Expr]:
+    number = pl.int_range(pl.len())
+    return number.over("timestamp", "underlying").alias("level"), number.alias("row")
 
 
 def _pieces(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -218,35 +231,39 @@ def _table(
         "smile_psi": found.psi,
         "error_points": np.sqrt((weight * np.square(off)).sum(axis=1) / total) * 100,
         "error_ticks": np.sqrt((weight * np.square(ticks)).sum(axis=1) / total),
+        "quotes": count,
+        "both_sides": left & right,
+        "agreeing": agreeing,
+        "butterfly": arbitrage[0],
+        "calendar": arbitrage[1],
     }
+    return collect(
+        smiles.hstack(pl.DataFrame(columns, nan_to_null=True))
+        .lazy()
+        .with_columns_seq(*_judgement(), *expected_moves())
+        .select_seq(SMILES)
+        .sort(SNAPSHOT)
+    )
+
+
+@cache
+def _judgement() -> tuple[pl.Expr, pl.Expr]:
+    """Return `quality` and `arbitrage`."""
     has_smile = pl.col("smile_theta").is_not_null()
     whole = (pl.col("quotes") >= ENOUGH) & pl.col("both_sides") & pl.col("agreeing")
+    quality = (
+        pl.when(has_smile & whole)
+        .then(pl.lit("good"))
+        .when(has_smile)
+        .then(pl.lit("sparse"))
+        .when("has_volatilities")
+        .then(pl.lit("stale"))
+        .otherwise(pl.lit("none"))
+    )
     failing = pl.concat_str(
         pl.when("butterfly").then(pl.lit("butterfly")),
         pl.when("calendar").then(pl.lit("calendar")),
         separator=",",
         ignore_nulls=True,
     )
-    return (
-        smiles.with_columns(
-            *(pl.Series(name, value, nan_to_null=True) for name, value in columns.items()),
-            pl.Series("quotes", count),
-            pl.Series("both_sides", left & right),
-            pl.Series("agreeing", agreeing),
-            pl.Series("butterfly", arbitrage[0]),
-            pl.Series("calendar", arbitrage[1]),
-        )
-        .with_columns(
-            quality=pl.when(has_smile & whole)
-            .then(pl.lit("good"))
-            .when(has_smile)
-            .then(pl.lit("sparse"))
-            .when("has_volatilities")
-            .then(pl.lit("stale"))
-            .otherwise(pl.lit("none")),
-            arbitrage=pl.when(failing != "").then(failing),
-        )
-        .with_columns(expected_moves())
-        .select(SMILES)
-        .sort(SNAPSHOT)
-    )
+    return quality.alias("quality"), pl.when(failing != "").then(failing).alias("arbitrage")

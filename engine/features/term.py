@@ -38,6 +38,7 @@ TERMS = (
     *("butterfly_10d", *(f"atm_{days}d" for days in CONSTANT), "vkospi", "vkospi_weekly"),
 )
 MOVES = ("expected_move_close", "expected_move_expiry")
+Ints = NDArray[np.int64]
 _MINUTE = ("timestamp", "underlying")
 _MEASURED = ("atm_volatility", *WINGS, "swap_volatility")
 
@@ -55,23 +56,25 @@ def term_structure(smiles: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("atm_volatility").is_not_null())
         .sort(*_MINUTE, "years", "quotes", descending=[False, False, False, True])
         .unique([*_MINUTE, "years"], keep="first", maintain_order=True)
-        .with_columns(place=pl.int_range(pl.len()).over(_MINUTE))
-        .with_columns(row=(pl.col("place") == 0).cum_sum() - 1)
+        .with_columns_seq(_place())
         .pipe(collect)
     )
-    minutes = known.filter(place=0).select(*_MINUTE, *MOVES)
-    at = known["row"].to_numpy(), known["place"].to_numpy()
-    shape = (minutes.height, int(known["place"].max() or 0) + 1)  # type: ignore[arg-type]
+    place = known["place"].to_numpy()
+    minutes = known[[*_MINUTE, *MOVES]].filter(known["place"] == 0)
+    at = np.cumsum(place == 0) - 1, place
+    shape = (minutes.height, int(place.max(initial=0)) + 1)
     years = _padded(known["years"], at, shape)
     variance = {
         name: np.square(_padded(known[name], at, shape) / 100) * years for name in _MEASURED
     }
     monthly = np.zeros(shape, dtype=bool)
     monthly[at] = (known["cycle"] == MONTHLY).fill_null(value=False).to_numpy()
-    return minutes.with_columns(
-        pl.Series(name, values, pl.Float64, nan_to_null=True)
-        for name, values in _terms(years, variance, monthly).items()
-    )
+    return minutes.hstack(pl.DataFrame(_terms(years, variance, monthly), nan_to_null=True))
+
+
+@cache
+def _place() -> pl.Expr:
+    return pl.int_range(pl.len()).over(_MINUTE).alias("place")
 
 
 @cache
@@ -100,7 +103,7 @@ def _inside(x: pl.Expr) -> pl.Expr:
     return 1 - (x * math.sqrt(0.5)).erfc()
 
 
-def _padded(values: pl.Series, at: tuple[Floats, Floats], shape: tuple[int, int]) -> Floats:
+def _padded(values: pl.Series, at: tuple[Ints, Ints], shape: tuple[int, int]) -> Floats:
     found = np.full(shape, np.nan)
     found[at] = values.to_numpy()
     return found
@@ -112,10 +115,8 @@ def _terms(
     """Return TERMS; `years` and each `variance` (total) have shape (minutes, maturities)."""
     month = 30 * DAY
     within = np.clip(month, np.nanmin(years, axis=1), np.nanmax(years, axis=1))
-    atm, calls, puts, far_calls, far_puts = (
-        _volatility(between(years, variance[name], within), within)
-        for name in ("atm_volatility", *WINGS)
-    )
+    measured = np.stack([variance[name] for name in ("atm_volatility", *WINGS)])
+    atm, calls, puts, far_calls, far_puts = _volatility(between(years, measured, within), within)
     swap = variance["swap_volatility"]
     months = np.where(monthly & (years > ROLL), years, np.nan)
     near, after = first_two(months)
@@ -143,10 +144,10 @@ def _terms(
 
 
 def between(years: Floats, variance: Floats, target: Floats) -> Floats:
-    """Return total variance at `target` years, shape (n,), linear between the two around it.
+    """Return total variance at `target` years, shape (…, n), linear between the two around it.
 
     Before the first it falls to 0 at no time left; beyond the last it is NaN. Rows of `years` are
-    in any order, NaN where there is no maturity.
+    in any order, NaN where there is no maturity; `variance` has shape (…, n, maturities).
     """
     wanted = target[:, None]
     at_most = np.where(years <= wanted, years, -1.0)
@@ -154,13 +155,13 @@ def between(years: Floats, variance: Floats, target: Floats) -> Floats:
     low, high = at_most.argmax(axis=1), at_least.argmin(axis=1)
     rows = np.arange(len(years))
     early, late = at_most[rows, low], at_least[rows, high]
-    from_variance = np.where(early < 0, 0.0, variance[rows, low])
+    from_variance = np.where(early < 0, 0.0, variance[..., rows, low])
     early = np.maximum(early, 0.0)
     late = np.where(np.isfinite(late), late, np.nan)
     span = late - early
     share = np.where(span > 0, (target - early) / np.where(span > 0, span, 1.0), 0.0)
     share = np.where(np.isnan(span), np.nan, share)
-    return np.asarray(from_variance + (variance[rows, high] - from_variance) * share)
+    return np.asarray(from_variance + (variance[..., rows, high] - from_variance) * share)
 
 
 def first_two(years: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
