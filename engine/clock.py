@@ -19,9 +19,9 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
@@ -238,17 +238,13 @@ class VirtualClock:
             finally:
                 over = True
 
-    @asynccontextmanager
-    async def busy(self, key: Hashable) -> AsyncIterator[None]:
+    def busy(self, key: Hashable) -> AbstractAsyncContextManager[None]:
         """Hold time still while the block runs; see `Clock.busy`."""
-        with self._member(self._working, key):
-            yield
+        return _Member(self._working, key, self._consider_soon)
 
-    @asynccontextmanager
-    async def parked(self, key: Hashable) -> AsyncIterator[None]:
+    def parked(self, key: Hashable) -> AbstractAsyncContextManager[None]:
         """Let time go on although `key` is under way; see `Clock.parked`."""
-        with self._member(self._waiting_for_time, key):
-            yield
+        return _Member(self._waiting_for_time, key, self._consider_soon)
 
     def announce(self, key: Hashable) -> None:
         """Hold time still until the message is received; see `Clock.announce`."""
@@ -272,16 +268,6 @@ class VirtualClock:
         async with self.busy(object()):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(executor, partial(function, *args))
-
-    @contextmanager
-    def _member(self, keys: set[Hashable], key: Hashable) -> Iterator[None]:
-        keys.add(key)
-        self._consider_soon()
-        try:
-            yield
-        finally:
-            keys.discard(key)
-            self._consider_soon()
 
     def _wake_at(
         self, when: datetime, wake: Callable[[], object], no_longer: Callable[[], bool]
@@ -328,3 +314,20 @@ class VirtualClock:
             if not no_longer():
                 wake()
         self._consider_soon()
+
+
+class _Member(AbstractAsyncContextManager[None]):
+    """Keeps a key in a set while the block runs; `changed` is told when it has come and gone."""
+
+    def __init__(self, keys: set[Hashable], key: Hashable, changed: Callable[[], None]) -> None:
+        self._keys = keys
+        self._key = key
+        self._changed = changed
+
+    async def __aenter__(self) -> None:
+        self._keys.add(self._key)
+        self._changed()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._keys.discard(self._key)
+        self._changed()

@@ -81,4 +81,6 @@ def pick_account(accounts: Sequence[KeyAccount], now: datetime) -> KeyAccount:
             known.args[0] if known else "no key", msg_cd=known.msg_cd if known else None
         )
     usable = [account for account in usable if not account.trouble] or usable
+    if len(usable) == 1:  # its pace need not be read, from a file
+        return usable[0]
     return min(usable, key=lambda account: account.queue / account.pace.per_second)

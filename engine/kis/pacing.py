@@ -42,6 +42,7 @@ _STEP = 0.025  # share of the ceiling gained back by _CLEAN calls without a refu
 _CLEAN = 20
 _LIVE_GRACE = _SECOND // 20  # how late a live process may wake up and still go first
 _LOCK_POLL = 0.002  # seconds; others hold the lock for a tenth of a millisecond
+_AT_ONCE = LOCK_EX | LOCK_NB
 _LAYOUT = struct.Struct("<5q")
 FIRST_IN_LINE = -1  # `failures` of a call that has waited its turn at another pace
 
@@ -133,10 +134,11 @@ class Pace:
         """Hand out turns until no call waits."""
         try:
             while self._next_waiting():
-                if wait := self._take_turn():
-                    await self._clock.sleep(wait)
-                else:
+                taken, wait = self._take_turn()
+                if taken:
                     heapq.heappop(self._waiting)[-1].set_result(None)
+                if wait and self._next_waiting():
+                    await self._clock.sleep(wait)
         except (OSError, portalocker.LockException) as error:
             # Every waiting call must get the error; each tries again by itself.
             for *_, future in self._waiting:
@@ -149,17 +151,20 @@ class Pace:
             heapq.heappop(self._waiting)
         return bool(self._waiting)
 
-    def _take_turn(self) -> float:
-        """Take the turn for the first in line; else return the seconds until the next look."""
-        try:
-            with self._locked(LOCK_EX | LOCK_NB):
-                return (
-                    self._take_turn_locked(live=self._waiting[0][0] < Priority.BACKFILL) / _SECOND
-                )
-        except portalocker.AlreadyLocked:
-            return _LOCK_POLL
+    def _take_turn(self) -> tuple[bool, float]:
+        """Take the turn for the first in line, if it is free.
 
-    def _take_turn_locked(self, *, live: bool) -> int:
+        Return whether it was, and the seconds until it is worth while to look again.
+        """
+        try:
+            with self._locked(_AT_ONCE):
+                live = self._waiting[0][0] < Priority.BACKFILL
+                taken, wait = self._take_turn_locked(live=live)
+                return taken, wait / _SECOND
+        except portalocker.AlreadyLocked:
+            return False, _LOCK_POLL
+
+    def _take_turn_locked(self, *, live: bool) -> tuple[bool, int]:
         now = self._now()
         state = self._read()
         interval = max(state.interval, self._fastest)
@@ -171,7 +176,7 @@ class Pace:
         free_for_us = state.free_at if live else max(state.free_at, state.live_until)
         if free_for_us > now:
             self._write(state)
-            return free_for_us - now
+            return False, free_for_us - now
         # A turn that is taken a little late does not delay the next, or the pace would never be
         # reached; one taken after idle time does, or the idle time would be saved up for a burst.
         on_time = now - state.free_at <= interval // 4
@@ -179,7 +184,7 @@ class Pace:
         state.live_until = state.free_at + _LIVE_GRACE if self._another_live_waits() else 0
         self._speed_up(state)
         self._write(state)
-        return 0
+        return True, state.free_at - now
 
     def _another_live_waits(self) -> bool:
         return any(entry[0] < Priority.BACKFILL for entry in self._waiting[1:3])  # the heap's next
@@ -208,7 +213,7 @@ class Pace:
 
     @contextmanager
     def _locked(self, flags: portalocker.LockFlags = LOCK_EX) -> Iterator[None]:
-        """Hold the lock between processes, on a file that stays open: every call takes it twice.
+        """Hold the lock between processes, on a file that stays open: every call takes it.
 
         filelock, used elsewhere for what is locked seldom, opens its file each time: 0.2 ms.
         """

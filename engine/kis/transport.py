@@ -16,9 +16,9 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib import metadata
-from typing import NoReturn
+from secrets import token_hex
+from typing import NoReturn, cast
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import aiohttp
 import httpx
@@ -91,13 +91,16 @@ class Transport:
         Raises KisUnreachable without a whole reply: no connection, cut off, too large, packed
         otherwise than asked for, or not within the time limit.
         """
-        key = uuid4().hex
+        key = token_hex(16)
+        # As a stream, which httpx does not look at: aiohttp adds the host and the length anyway.
         request = httpx.Request(
             method,
             self._cached_address(url, tuple((params or {}).items())),
             headers={**_HEADERS, **(headers or {}), "gt_uid": key},
-            content=content,
+            stream=httpx.ByteStream(content or b""),
         )
+        request.headers.encoding = "ascii"  # httpx would find that out each time
+        request.read()
         try:
             async with self._clock.busy(key), self._clock.timeout(self._timeout):
                 response = await self._http.handle_async_request(request)
@@ -167,7 +170,8 @@ async def _read_body(response: httpx.Response) -> bytes:
     unpacker = zlib.decompressobj(_GZIP)
     body = bytearray()
     try:
-        async for chunk in response.aiter_raw():
+        # Not aiter_raw, which counts and checks once more what the transport has checked.
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
             left = _LARGEST + 1 - len(body)
             body += unpacker.decompress(chunk, left) if packed else chunk
             if len(body) > _LARGEST:
@@ -181,9 +185,10 @@ async def _read_body(response: httpx.Response) -> bytes:
 
 def _is_packed(response: httpx.Response) -> bool:
     """Return whether the body is packed with gzip. Raises KisUnreachable if it is otherwise."""
-    words = response.headers.get("content-encoding", "").lower().split(",")
-    ways = [word.strip() for word in words if word.strip() not in ("", "identity")]
-    if ways not in ([], ["gzip"], ["x-gzip"]):
+    raw = [value for name, value in response.headers.raw if name.lower() == b"content-encoding"]
+    words = b",".join(raw).lower().split(b",")
+    ways = [word.strip() for word in words if word.strip() not in (b"", b"identity")]
+    if ways not in ([], [b"gzip"], [b"x-gzip"]):
         raise KisUnreachable("KIS's answer is packed in a way that was not asked for")
     return bool(ways)
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 import orjson
 from aiohttp import web
@@ -107,7 +108,7 @@ class Simulator:
         """
         if request.path.startswith(STREAM_PATH):
             return await self._serve_stream(request)
-        dated = format_datetime(self._clock.now().replace(tzinfo=KST).astimezone(UTC), usegmt=True)
+        dated = _date_header(self._clock.now().replace(microsecond=0))
         self._handled += 1
         response = await self._answer(request)
         asked = request.headers
@@ -124,7 +125,7 @@ class Simulator:
         return await ClientConnection(self.stream, request).run()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = re.sub("/+", "/", request.path)  # clients do send //uapi/...
+        path = _clean_path(request.path)
         endpoint = self._endpoints.get(path)
         tr_id = endpoint.tr_id if endpoint else WITHOUT_TR_ID.get(path, UNKNOWN)
         self.counts.calls[tr_id] += 1
@@ -232,11 +233,21 @@ class Simulator:
 
     async def _master(self, request: web.BaseRequest, now: datetime) -> web.StreamResponse:
         hits = self._rules_for_call(MASTER, "", now)
-        if market := STOCK_MASTER_PATHS.get(re.sub("/+", "/", request.path)):
+        if market := STOCK_MASTER_PATHS.get(_clean_path(request.path)):
             body = stock_master_file(self.exchange.market, market, now.date())
         else:
             body = master_file(self.exchange, now.date())
         return await self._deliver(body, hits, request, ZIP)
+
+
+def _clean_path(path: str) -> str:
+    """Return the path with single slashes: clients do send //uapi/..."""
+    return re.sub("/+", "/", path) if "//" in path else path
+
+
+@lru_cache(1)  # of all calls of a second
+def _date_header(now: datetime) -> str:
+    return format_datetime(now.replace(tzinfo=KST).astimezone(UTC), usegmt=True)
 
 
 def _object(body: bytes) -> dict[str, str]:
