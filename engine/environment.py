@@ -8,7 +8,6 @@ and an address of a database says all that there is to say about it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import threading
@@ -74,6 +73,8 @@ def share_heaps() -> None:
     once needed. MALLOC_ARENA_MAX, where the user has set it, holds: glibc reads it before us.
     """
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+        import ctypes  # noqa: PLC0415 - here only, and other commands start without it
+
         with suppress(AttributeError):  # a C library without it
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
