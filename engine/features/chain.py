@@ -183,25 +183,38 @@ def has_twin(names: Sequence[str]) -> pl.Expr:
     return same | same.shift(-1, fill_value=False)
 
 
-def snapshot_findings(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
-    """Return, by flag, what makes a snapshot unusable, from its rows around the money.
+def snapshot_measures(out: pl.Expr, price: pl.Expr) -> dict[str, pl.Expr]:
+    """Return what `snapshot_findings` needs of a group: one snapshot's rows around the money.
 
-    The expressions are for a group of one snapshot's rows with the columns near_strike (NULL where
-    a row is not around the money) and forward. `out` is how many strikes a row is out of the money
-    (below 0: in the money), `price` its price, both NULL where the row is not near or not sound. A
-    snapshot is swapped if prices rise the further options are out of the money, almost in
-    proportion.
+    The group has the columns near_strike (NULL where a row is not around the money) and forward.
+    `out` is how many strikes a row is out of the money (below 0: in the money), `price` its price,
+    both NULL where the row is not near or not sound.
     """
-    strike = pl.col("near_strike")
-    forward = pl.col("forward")
-    low = strike.min()
-    high = strike.max()
-    half_step = (high - low) / (strike.drop_nulls().n_unique() - 1).clip(lower_bound=1) / 2
-    one_forward = forward.min() == forward.max()
-    within = forward.min().is_between(low - half_step, high + half_step)
-    turned = pl.corr(out, price).is_between(_TURNED, 1.1) & (price.count() >= _FEWEST)
+    strike, forward = pl.col("near_strike"), pl.col("forward")
     return {
-        "no_forward": ~one_forward.fill_null(value=False),
+        "lowest_strike": strike.min(),
+        "highest_strike": strike.max(),
+        "near_strikes": strike.drop_nulls().n_unique(),
+        "lowest_forward": forward.min(),
+        "highest_forward": forward.max(),
+        "turned": pl.corr(out, price),
+        "near_prices": price.count(),
+    }
+
+
+@cache
+def snapshot_findings() -> dict[str, pl.Expr]:
+    """Return, by flag, what makes a snapshot unusable, from its `snapshot_measures`.
+
+    It is swapped if prices rise the further options are out of the money, almost in proportion.
+    """
+    forward, low = pl.col("lowest_forward"), pl.col("lowest_strike")
+    high = pl.col("highest_strike")
+    half_step = (high - low) / (pl.col("near_strikes") - 1).clip(lower_bound=1) / 2
+    within = forward.is_between(low - half_step, high + half_step)
+    turned = pl.col("turned").is_between(_TURNED, 1.1) & (pl.col("near_prices") >= _FEWEST)
+    return {
+        "no_forward": ~(forward == pl.col("highest_forward")).fill_null(value=False),
         "no_atm": ~within.fill_null(value=True),
         "swapped": (turned & within).fill_null(value=False),
     }

@@ -15,7 +15,7 @@ from engine.features.chain import (
     SNAPSHOT,
     is_stale_price,
     row_findings,
-    snapshot_findings,
+    snapshot_measures,
     strikes_above_atm,
 )
 from engine.features.vendor import is_vendor_wrong
@@ -69,14 +69,17 @@ def _row_columns() -> tuple[dict[str, pl.Expr], ...]:
     )
 
 
-def snapshot_flags() -> dict[str, pl.Expr]:
-    """Return, by flag of SNAPSHOT_FLAGS, whether it holds for a group of rows `with_row_flags`."""
+def flag_measures() -> dict[str, pl.Expr]:
+    """Return what SNAPSHOT_FLAGS are told from, for a group of rows `with_row_flags`.
+
+    The `snapshot_measures`, and those flags that `snapshot_findings` does not tell from them.
+    """
     above = pl.when(pl.col("near_strike").is_not_null()).then("above")
     quote = pl.when(above.is_not_null()).then("quote")
     out = pl.when(quote.is_not_null()).then(pl.when(IS_CALL).then(above).when(IS_PUT).then(-above))
     widest = pl.col("strike").unique().sort().diff().max()
     return {
-        **snapshot_findings(out, quote),
+        **snapshot_measures(out, quote),
         "incomplete": (widest > HOLE * pl.col("forward").min()).fill_null(value=False),
         "no_calls": pl.col("quote").filter(IS_CALL).count() == 0,
         "no_puts": pl.col("quote").filter(IS_PUT).count() == 0,

@@ -19,6 +19,7 @@ from engine.features.chain import (
     IS_SOUND,
     SNAPSHOT,
     snapshot_findings,
+    snapshot_measures,
     strikes_above_atm,
 )
 from engine.schemas import LEVELS, METRICS, MODEL_METRICS, level_columns
@@ -91,35 +92,40 @@ def _value(name: str) -> pl.Expr:
 def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
     """Return one row a snapshot: its lists of values, and `at`, each column's position in them.
 
-    That is NULL for a column with no row or with more than one, and if the snapshot is unusable.
+    That is NULL for a column with no row or with more than one. `usable` says of a snapshot whether
+    it has none of `snapshot_findings`.
     """
     lists = near.group_by(SNAPSHOT).agg(
-        pl.col("fetched_at").first(), *metrics, at=_positions(levels)
+        pl.col("fetched_at").first(), *metrics, **_positions_and_measures(levels)
     )
-    return lists.sort(SNAPSHOT)
+    return lists.with_columns_seq(usable=_usable()).sort(SNAPSHOT)
 
 
 @cache
-def _positions(levels: int) -> pl.Expr:
+def _positions_and_measures(levels: int) -> dict[str, pl.Expr]:
     width = 2 * levels + 1
     slot = pl.col("slot")
     columns = pl.int_range(2 * width, dtype=pl.Int32)
     first, end = (slot.search_sorted(columns, side=side) for side in ("left", "right"))
     out = pl.when(slot < 2 * width).then(slot % width)
-    findings = snapshot_findings(out, pl.when(out.is_not_null()).then("price"))
-    usable = ~pl.any_horizontal(findings.values())
-    return pl.when((end - first == 1) & usable).then(first)
+    price = pl.when(out.is_not_null()).then("price")
+    return {"at": pl.when(end - first == 1).then(first), **snapshot_measures(out, price)}
+
+
+@cache
+def _usable() -> pl.Expr:
+    return ~pl.any_horizontal(snapshot_findings().values())
 
 
 def _a_row_each_metric(snapshots: pl.LazyFrame, metrics: list[str], levels: int) -> pl.LazyFrame:
     names = {"variable_name": "metric_type", "value_name": "cells"}
     cells = (_cells_in_order(name, levels) for name in metrics)
     return (
-        snapshots.select(*SNAPSHOT, "fetched_at", *cells)
+        snapshots.select_seq(*SNAPSHOT, "fetched_at", "usable", *cells)
         .with_row_index("snapshot")
-        .unpivot(metrics, index=["snapshot", *SNAPSHOT, "fetched_at"], **names)
+        .unpivot(metrics, index=["snapshot", *SNAPSHOT, "fetched_at", "usable"], **names)
         .sort("snapshot", maintain_order=True)  # metrics stay in their order
-        .select(*SNAPSHOT, "metric_type", _cells(levels), "fetched_at")
+        .select_seq(*SNAPSHOT, "metric_type", _cells(levels), "fetched_at")
         .unnest("cells")
     )
 
@@ -134,4 +140,4 @@ def _cells(levels: int) -> pl.Expr:
     columns = level_columns(levels)
     value = pl.col("cells").explode()
     cells = pl.when(value.is_finite()).then(value).reshape((-1, len(columns)))
-    return cells.arr.to_struct(fields=columns)
+    return pl.when("usable").then(cells.arr.to_struct(fields=columns)).alias("cells")

@@ -13,7 +13,7 @@ from functools import cache
 import polars as pl
 
 from engine.features import flags
-from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, collect
+from engine.features.chain import IS_CALL, IS_PUT, SNAPSHOT, collect, snapshot_findings
 from engine.features.forward import FORWARD_COLUMNS, PARITY_COLUMNS
 from engine.schemas import OPTION_SUMMARY
 
@@ -39,6 +39,7 @@ def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
         .sort("strike", "option_type", maintain_order=True)
         .group_by(SNAPSHOT)
         .agg(**_aggregates())
+        .with_columns_seq(**snapshot_findings())
         .with_columns_seq(_usable_snapshot(), flags.flags_text().alias("flags"))
         .with_columns_seq(_usable_figures())
         .select_seq(*(n for n in OPTION_SUMMARY.names if n not in SMILE_FIGURES), "usable")
@@ -80,7 +81,7 @@ def _aggregates() -> dict[str, pl.Expr]:
     return {
         **_snapshot_columns(),
         **_figures(),
-        **flags.snapshot_flags(),
+        **flags.flag_measures(),
         **{flag: pl.col(flag).any() for flag in flags.ROW_FLAGS},
     }
 

@@ -24,6 +24,7 @@ _TOLD = pl.Schema(
     }
 )
 _LISTED = pl.Schema({"symbol": pl.String(), "strike": pl.Float64(), "distance": pl.Int32()})
+_NOTHING_TOLD, _NOTHING_LISTED = _TOLD.to_frame(), _LISTED.to_frame()
 
 
 class OtherOptions:
@@ -42,7 +43,7 @@ class OtherOptions:
         if not quotes.height:
             return
         told = quotes.lazy().select_seq("symbol", *COUNTED, told_at="quoted_at")
-        known = self._told.get(key, _TOLD.to_frame()).lazy()
+        known = self._told.get(key, _NOTHING_TOLD).lazy()
         nothing = pl.col("open_interest").is_null()  # asked for, and KIS did not tell
         both = pl.concat([told.filter(~nothing), known, told.filter(nothing)])
         self._told[key] = collect_few(both.unique("symbol", keep="first"))
@@ -51,7 +52,7 @@ class OtherOptions:
         """Take what a stored snapshot (OPTION_CHAIN) of the day has and is not known yet."""
         when = pl.coalesce("quoted_at", "timestamp").alias("told_at")
         told = stored.select("symbol", *COUNTED, when).drop_nulls("open_interest")
-        known = self._told.get(key, _TOLD.to_frame())
+        known = self._told.get(key, _NOTHING_TOLD)
         self._told[key] = pl.concat([known, told]).unique("symbol", keep="first")
 
     def forget_volumes(self, key: str) -> None:
@@ -79,8 +80,8 @@ class OtherOptions:
 
         If there are none, the `again` of which KIS told longest ago.
         """
-        listed = self._listed.get(key, _LISTED.to_frame())
-        told = self._told.get(key, _TOLD.to_frame())[["symbol", "told_at"]]
+        listed = self._listed.get(key, _NOTHING_LISTED)
+        told = self._told.get(key, _NOTHING_TOLD)[["symbol", "told_at"]]
         asked = listed.lazy().join(told.lazy(), on="symbol", how="left")
         first = pl.when(pl.col("told_at").is_null()).then("distance")
         in_order = collect_few(asked.sort("told_at", first, "symbol", nulls_last=False))

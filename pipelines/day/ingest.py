@@ -221,10 +221,9 @@ class Ingestor:
         """
         if not batch.num_rows:
             return None
-        chain = pl.DataFrame(batch)
-        with_greeks = chain_with_greeks(chain)
+        with_greeks = chain_with_greeks(pl.DataFrame(batch))
         matrix = chain_matrix(with_greeks)
-        await self._put_rows("option_chain_raw", chain, schemas.OPTION_CHAIN)
+        self._stats.count_rows(await self._writer.put("option_chain_raw", batch))
         await self._put_rows("option_matrices", matrix, schemas.OPTION_MATRIX)
         self._stats.count_snapshot(matrix)
         return with_greeks

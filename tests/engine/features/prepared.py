@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from engine.features.chain import SNAPSHOT, prepare_chain
+from engine.features.chain import SNAPSHOT, prepare_chain, snapshot_findings
 from engine.features.exposure import option_surface
-from engine.features.flags import ROW_FLAGS, SNAPSHOT_FLAGS, snapshot_flags, with_row_flags
+from engine.features.flags import ROW_FLAGS, SNAPSHOT_FLAGS, flag_measures, with_row_flags
 from engine.features.forward import with_forward
 from engine.features.greeks import with_model_greeks
 from engine.features.summary import option_summary, with_smile_figures
@@ -71,7 +71,8 @@ def chain_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
     )
     about_all = (
         rows.group_by(SNAPSHOT)
-        .agg(**snapshot_flags())
+        .agg(**flag_measures())
+        .with_columns(**snapshot_findings())
         .unpivot(SNAPSHOT_FLAGS, index=SNAPSHOT, **found)
         .filter("found")
         .select(*SNAPSHOT, "flag", rows=pl.lit(None, pl.UInt32), example=pl.lit(None, pl.String))
