@@ -79,7 +79,7 @@ def _prepared(chain: pl.DataFrame) -> pl.LazyFrame:
     sources = chain["underlying_source"].unique() if "underlying_source" in chain.columns else ()
     futures = {source: end for source in sources if (end := _future_expiry(source))}
     timed = with_trading_time(chain, chains)
-    known = timed.with_columns_seq(_underlying_expiry(*futures.items()), *_known(*chains))
+    known = timed.with_columns(_underlying_expiry(*futures.items()), *_known(*chains))
     return with_forward(prepare_chain(known))
 
 

@@ -37,7 +37,7 @@ def with_trading_time(chain: pl.DataFrame, chains: dict[str, OptionChain]) -> pl
     """
     dates = chain["timestamp"].dt.date().unique().drop_nulls()
     rows = [(name, on, *_left(one, on)) for name, one in chains.items() for on in dates]
-    return _with_days(chain.lazy(), rows).with_columns_seq(*_minutes_left()).drop(_KNOWN)
+    return _with_days(chain.lazy(), rows).with_columns(*_minutes_left()).drop(_KNOWN)
 
 
 @cache
@@ -56,7 +56,7 @@ def _minutes_left() -> tuple[pl.Expr, pl.Expr]:
 def _with_days(chain: pl.LazyFrame, rows: list[tuple[Any, ...]]) -> pl.LazyFrame:
     """Add _KNOWN of each row's chain and day, which are `rows` of _SCHEMA."""
     if len(rows) == 1:  # one snapshot, as in live use
-        return chain.with_columns_seq(*_literals(*rows[0][2:]))
+        return chain.with_columns(*_literals(*rows[0][2:]))
     days = pl.DataFrame(rows, _SCHEMA, orient="row")
     return (
         chain.with_columns(on=pl.col("timestamp").dt.date())

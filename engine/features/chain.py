@@ -97,15 +97,15 @@ def prepare_chain(chain: pl.LazyFrame) -> pl.LazyFrame:
     `future_tick` the smallest step of the future's price, index points; `trading_to_close` and
     `trading_to_expiry` are the minutes of day sessions until the close of the day and until trading
     of the option ends. Columns that the chain lacks are added as NULL, others are kept. A strike or
-    underlying_price that is not a positive number becomes NULL. Three columns tell what many
-    functions ask: `is_sound` (the row has none of `row_findings`), `is_crossed` and `market_price`.
+    underlying_price that is not a positive number becomes NULL. Columns tell what many functions
+    ask: those of `row_findings`, `is_sound` (the row has none of them), `is_crossed` and
+    `market_price`.
     """
     have = chain.collect_schema()
     lacking = {name: pl.lit(None, dtype) for name, dtype in _COLUMNS.items() if name not in have}
     whole = chain.with_columns(**lacking) if lacking else chain
-    return whole.with_columns(_POSITIVE).with_columns(
-        is_sound=_is_sound(), is_crossed=is_crossed(), market_price=market_price()
-    )
+    found = row_findings() | {"is_crossed": is_crossed(), "market_price": market_price()}
+    return whole.with_columns(_POSITIVE).with_columns(**found).with_columns(is_sound=_is_sound())
 
 
 @cache
@@ -113,18 +113,19 @@ def row_findings() -> dict[str, pl.Expr]:
     """Return, by flag, what makes a row of a prepared chain unusable as a whole."""
     says_call = is_call(pl.col("symbol")) | (pl.col("delta") > 0)
     says_put = is_put(pl.col("symbol")) | (pl.col("delta") < 0)
-    return {
+    found = {
         "no_strike": pl.col("strike").is_null(),
         "unknown_side": ~(IS_CALL | IS_PUT).fill_null(value=False),
         "wrong_side": (IS_PUT & says_call) | (IS_CALL & says_put),
         "all_zero": pl.all_horizontal(pl.col(name) == 0 for name in _NUMBERS),
         "stale": pl.col("quoted_at") < pl.col("timestamp") - STALE_AFTER,
     }
+    return {flag: is_so.fill_null(value=False) for flag, is_so in found.items()}
 
 
 @cache
 def _is_sound() -> pl.Expr:
-    return ~pl.any_horizontal(row_findings().values()).fill_null(value=False)
+    return ~pl.any_horizontal(*row_findings())
 
 
 @cache

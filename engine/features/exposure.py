@@ -71,13 +71,13 @@ def option_surface(chain: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
     )
     read_off = (
         smiles.drop("underlying", "forward", "fetched_at").lazy(),
-        term_structure(smiles).lazy().with_columns_seq(_all_maturities()).drop("underlying"),
+        term_structure(smiles).lazy().with_columns(_all_maturities()).drop("underlying"),
     )
     return collect(
         pl.concat(figures, how="diagonal")
         .join(pl.concat(read_off, how="diagonal"), on=SNAPSHOT, how="left")
-        .with_columns_seq(*_levels_and_share())
-        .select_seq(OPTION_SURFACE.names)
+        .with_columns(*_levels_and_share())
+        .select(OPTION_SURFACE.names)
         .sort(SNAPSHOT)
     )
 
@@ -106,7 +106,7 @@ def _contracts(chain: pl.DataFrame, smiles: pl.DataFrame, rate: float) -> pl.Dat
         .join(smiles[[*SNAPSHOT, *_SMILE]].lazy(), on=SNAPSHOT, how="left")
     )
     for step in _exposures(rate):
-        contracts = contracts.with_columns_seq(step)
+        contracts = contracts.with_columns(step)
     in_order = contracts.sort(*_ORDER)  # sums depend on their order in the last digit
     return collect(in_order.filter(_is_only_one()))
 

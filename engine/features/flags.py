@@ -14,7 +14,6 @@ from engine.features.chain import (
     IS_SOUND,
     SNAPSHOT,
     is_stale_price,
-    row_findings,
     snapshot_measures,
     strikes_above_atm,
 )
@@ -37,24 +36,22 @@ SNAPSHOT_FLAGS = (*UNUSABLE, "incomplete", "no_calls", "no_puts")
 
 
 def with_row_flags(chain: pl.LazyFrame) -> pl.LazyFrame:
-    """Add a column for each of ROW_FLAGS to a chain with its forward, and what follows from them.
+    """Add those of ROW_FLAGS that a chain with its forward lacks, and what follows from all.
 
     `above` is `strikes_above_atm`, `near_strike` the strike if it is within LEVELS of ATM (or there
     is no ATM), `sound` says that the row can be used and `quote` is its last price if that can.
     """
     flags, usable, quote = _row_columns()
-    return chain.with_columns_seq(**flags).with_columns_seq(**usable).with_columns_seq(**quote)
+    return chain.with_columns(**flags).with_columns(**usable).with_columns(**quote)
 
 
 @cache
 def _row_columns() -> tuple[dict[str, pl.Expr], ...]:
     """Return the columns of `with_row_flags`, in three steps."""
-    findings = {flag: found.fill_null(value=False) for flag, found in row_findings().items()}
     claims = IS_SOUND.sum().over(*SNAPSHOT, "strike", "option_type")
     is_near = (pl.col("above").abs() <= LEVELS).fill_null(value=True)
     return (
         {
-            **findings,
             "crossed": IS_CROSSED,
             "stale_price": is_stale_price().fill_null(value=False),
             "old_vendor": is_vendor_wrong(),
@@ -62,7 +59,7 @@ def _row_columns() -> tuple[dict[str, pl.Expr], ...]:
             "above": strikes_above_atm().over(SNAPSHOT),
         },
         {
-            "sound": ~pl.any_horizontal(*findings, "duplicate"),
+            "sound": IS_SOUND & ~pl.col("duplicate"),
             "near_strike": pl.when(is_near).then("strike"),
         },
         {"quote": pl.when(pl.col("sound") & ~pl.col("crossed")).then("price")},

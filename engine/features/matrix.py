@@ -55,9 +55,9 @@ def _near_the_money(chain: pl.LazyFrame, metrics: list[str], levels: int) -> pl.
     column has the number after the last one.
     """
     return (
-        chain.select_seq(*_NEEDED, *metrics, *_of_snapshot())
+        chain.select(*_NEEDED, *metrics, *_of_snapshot())
         .filter(_is_within(levels))
-        .select_seq(*SNAPSHOT, "fetched_at", "forward", *map(_value, metrics), *_slots(levels))
+        .select(*SNAPSHOT, "fetched_at", "forward", *map(_value, metrics), *_slots(levels))
         .sort("slot")
     )
 
@@ -98,7 +98,7 @@ def _a_list_each_metric(near: pl.LazyFrame, metrics: list[str], levels: int) -> 
     lists = near.group_by(SNAPSHOT).agg(
         pl.col("fetched_at").first(), *metrics, **_positions_and_measures(levels)
     )
-    return lists.with_columns_seq(usable=_usable()).sort(SNAPSHOT)
+    return lists.with_columns(usable=_usable()).sort(SNAPSHOT)
 
 
 @cache
@@ -121,11 +121,11 @@ def _a_row_each_metric(snapshots: pl.LazyFrame, metrics: list[str], levels: int)
     names = {"variable_name": "metric_type", "value_name": "cells"}
     cells = (_cells_in_order(name, levels) for name in metrics)
     return (
-        snapshots.select_seq(*SNAPSHOT, "fetched_at", "usable", *cells)
+        snapshots.select(*SNAPSHOT, "fetched_at", "usable", *cells)
         .with_row_index("snapshot")
         .unpivot(metrics, index=["snapshot", *SNAPSHOT, "fetched_at", "usable"], **names)
         .sort("snapshot", maintain_order=True)  # metrics stay in their order
-        .select_seq(*SNAPSHOT, "metric_type", _cells(levels), "fetched_at")
+        .select(*SNAPSHOT, "metric_type", _cells(levels), "fetched_at")
         .unnest("cells")
     )
 

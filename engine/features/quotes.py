@@ -55,9 +55,9 @@ def smile_quotes(chain: pl.DataFrame, smiles: pl.DataFrame) -> Quotes:
     """
     rows = collect(
         chain.lazy()
-        .select_seq(*SNAPSHOT, *_columns())
+        .select(*SNAPSHOT, *_columns())
         .filter("is_candidate")
-        .join(smiles.lazy().select_seq(*SNAPSHOT, "row", "years"), on=SNAPSHOT)
+        .join(smiles.lazy().select(*SNAPSHOT, "row", "years"), on=SNAPSHOT)
     )
     row = rows["row"].to_numpy()
     found = _errors({name: rows[name].to_numpy() for name in _NEEDED})

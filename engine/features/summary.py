@@ -35,14 +35,14 @@ def option_summary(chain: pl.LazyFrame) -> pl.LazyFrame:
     """
     return (
         flags.with_row_flags(chain)
-        .select_seq(*_usable())
+        .select(*_usable())
         .sort("strike", "option_type", maintain_order=True)
         .group_by(SNAPSHOT)
         .agg(**_aggregates())
-        .with_columns_seq(**snapshot_findings())
-        .with_columns_seq(_usable_snapshot(), flags.flags_text().alias("flags"))
-        .with_columns_seq(_usable_figures())
-        .select_seq(*(n for n in OPTION_SUMMARY.names if n not in SMILE_FIGURES), "usable")
+        .with_columns(**snapshot_findings())
+        .with_columns(_usable_snapshot(), flags.flags_text().alias("flags"))
+        .with_columns(_usable_figures())
+        .select(*(n for n in OPTION_SUMMARY.names if n not in SMILE_FIGURES), "usable")
         .sort(SNAPSHOT)
     )
 
@@ -58,9 +58,9 @@ def with_smile_figures(figures: pl.DataFrame, surface: pl.DataFrame) -> pl.DataF
     return collect(
         figures.lazy()
         .join(smiles.lazy(), on=SNAPSHOT, how="left", maintain_order="left")
-        .with_columns_seq(_zero_gamma())
-        .with_columns_seq(_usable_smile_figures())
-        .select_seq(OPTION_SUMMARY.names)
+        .with_columns(_zero_gamma())
+        .with_columns(_usable_smile_figures())
+        .select(OPTION_SUMMARY.names)
     )
 
 

@@ -110,10 +110,10 @@ def _smiles(chain: pl.DataFrame) -> pl.DataFrame:
         chain.lazy()
         .group_by(SNAPSHOT)
         .agg(_of_maturity())
-        .with_columns_seq(_years_left())
+        .with_columns(_years_left())
         .sort(_ORDER)
-        .with_columns_seq(_places())
-        .with_columns_seq(first=pl.col("row") - pl.col("level"))
+        .with_columns(_places())
+        .with_columns(first=pl.col("row") - pl.col("level"))
         .pipe(collect)
     )
 
@@ -240,8 +240,8 @@ def _table(
     return collect(
         smiles.hstack(pl.DataFrame(columns, nan_to_null=True))
         .lazy()
-        .with_columns_seq(*_judgement(), *expected_moves())
-        .select_seq(SMILES)
+        .with_columns(*_judgement(), *expected_moves())
+        .select(SMILES)
         .sort(SNAPSHOT)
     )
 

@@ -56,7 +56,7 @@ def term_structure(smiles: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("atm_volatility").is_not_null())
         .sort(*_MINUTE, "years", "quotes", descending=[False, False, False, True])
         .unique([*_MINUTE, "years"], keep="first", maintain_order=True)
-        .with_columns_seq(_place())
+        .with_columns(_place())
         .pipe(collect)
     )
     place = known["place"].to_numpy()

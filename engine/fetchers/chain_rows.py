@@ -46,8 +46,8 @@ def read_board(rows: list[Any], quoted_at: datetime) -> pl.DataFrame:
     """
     fields = [*_BOARD.values(), *_NUMBERS.values(), *_TEXT.values()]
     text = codec.columns(rows, [*fields, *_WHOLE.values(), *_SIZES.values(), _TURNOVER])
-    plan = text.lazy().select_seq(*_of_board(), quoted_at=pl.lit(quoted_at, pl.Datetime("us")))
-    return collect_few(plan.with_columns_seq(_reason()))
+    plan = text.lazy().select(*_of_board(), quoted_at=pl.lit(quoted_at, pl.Datetime("us")))
+    return collect_few(plan.with_columns(_reason()))
 
 
 def read_quotes(answers: list[Answer]) -> pl.DataFrame:

@@ -90,11 +90,11 @@ def with_newest(chain: pl.DataFrame, feed: pl.DataFrame) -> pl.DataFrame:
     """
     if not feed.height:
         return chain
-    quotes = _usable_quotes(feed).with_columns_seq(*_as_quotes())
+    quotes = _usable_quotes(feed).with_columns(*_as_quotes())
     joined = chain.lazy().join(
         quotes, on="symbol", how="left", suffix="_feed", maintain_order="left"
     )
-    return collect_few(joined.with_columns_seq(*_newest()).select_seq(chain.columns))
+    return collect_few(joined.with_columns(*_newest()).select(chain.columns))
 
 
 @cache

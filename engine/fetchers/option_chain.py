@@ -132,7 +132,7 @@ class OptionChainFetcher(PriceFetcher):
         quoted = with_newest(pl.concat([board, rest], how="diagonal"), request.feed_quotes())
         others = self._others.counted(request.underlying_symbol, _session_day(request), quoted)
         options = pl.concat([quoted, others], how="diagonal").lazy()
-        chain = options.with_columns_seq(
+        chain = options.with_columns(
             pl.lit(minute, pl.Datetime("us")).alias("timestamp"),
             pl.lit(request.underlying_symbol).alias("underlying_symbol"),
             chain_rows.option_type(),

@@ -42,7 +42,7 @@ class OtherOptions:
         """Take quotes (symbol, COUNTED, quoted_at), which are newer than those taken before."""
         if not quotes.height:
             return
-        told = quotes.lazy().select_seq("symbol", *COUNTED, told_at="quoted_at")
+        told = quotes.lazy().select("symbol", *COUNTED, told_at="quoted_at")
         known = self._told.get(key, _NOTHING_TOLD).lazy()
         nothing = pl.col("open_interest").is_null()  # asked for, and KIS did not tell
         both = pl.concat([told.filter(~nothing), known, told.filter(nothing)])

@@ -47,7 +47,7 @@ class PriceAges:
             seen.lazy(), on="symbol", how="left", suffix="_seen", maintain_order="left"
         )
         aged = collect_few(
-            joined.with_columns_seq(_price_since()).drop(f"{name}_seen" for name in _COMPARED)
+            joined.with_columns(_price_since()).drop(f"{name}_seen" for name in _COMPARED)
         )
         latest = aged[seen.columns].lazy().filter(pl.col("price").is_not_null())
         both = pl.concat([latest, seen.lazy()])

@@ -38,9 +38,9 @@ def with_distance(listed: pl.DataFrame, forward: float) -> pl.DataFrame:
 
     ATM is the same as in the matrices: see `strikes_above_atm`.
     """
-    plan = listed.lazy().with_columns_seq(forward=pl.lit(forward))
+    plan = listed.lazy().with_columns(forward=pl.lit(forward))
     distance = strikes_above_atm().abs().alias("distance")
-    return collect_few(plan.select_seq(*listed.columns, distance))
+    return collect_few(plan.select(*listed.columns, distance))
 
 
 def most_in_need(
