@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.columns import literal_time
 from engine.schemas import TIME, conform
 
 # Windows need whole sessions at once, so streaming them gains nothing: the in-memory engine takes
@@ -54,8 +55,7 @@ def computed_columns(schema: pa.Schema) -> list[str]:
 
 def signal_batch(rows: pl.DataFrame, schema: pa.Schema, created_at: datetime) -> pa.RecordBatch:
     """Return computed rows as a batch of their table, as created at that moment (KST)."""
-    moment = pl.lit(created_at, pl.Datetime("us")).alias(_CREATED_AT)
-    return conform(rows.with_columns(moment), schema)
+    return conform(rows.with_columns_seq(literal_time(created_at).alias(_CREATED_AT)), schema)
 
 
 class Params(BaseModel):

@@ -7,6 +7,7 @@ late, the other bars of the day keep their minute.
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from engine.features.bars import first_of_session
 from engine.market.symbols import parse
 
 
+@cache
 def min_from_open() -> pl.Expr:
     """Return the minutes from the session's first stamp: 0 at 08:46, 419 at the auction.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pyarrow as pa
 
+from engine.columns import literal_time
 from engine.features.bars import as_bars
 from engine.few_rows import collect_few
 from engine.market.nights import session_begins
@@ -121,7 +122,7 @@ class LiveWindow:
 
     def _rows(self, bars: pl.DataFrame, since: datetime) -> pl.DataFrame:
         evaluated = self._strategy.evaluate(bars.lazy(), self._params)
-        wanted = evaluated.filter(pl.col("timestamp") >= since)
+        wanted = evaluated.filter(pl.col("timestamp") >= literal_time(since))
         return collect_few(wanted)
 
 
@@ -158,11 +159,10 @@ def _joined(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 def _bars_of(symbol: str, bars: pl.DataFrame) -> pl.DataFrame:
     """Return the symbol's bars, one row a stamp: the last one if there are several."""
-    return (
-        bars.filter(pl.col("symbol") == symbol)
-        .select(as_bars())
-        .unique("timestamp", keep="last", maintain_order=True)
-    )
+    own = bars.filter(bars["symbol"] == symbol).select_seq(as_bars())
+    if own["timestamp"].n_unique() < own.height:
+        return own.unique("timestamp", keep="last", maintain_order=True)
+    return own
 
 
 def _changed_rows(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:

@@ -39,27 +39,16 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
     Of several rows of one bar the last one wins, as in the store. A row without a positive, finite
     price in each of open, high, low and close is left out; an unknown volume counts as 0.
     """
-    new_symbol = _differs("symbol", 1)
-    row = pl.int_range(pl.len())
+    newest, sessions, counts, starts = _steps_in_order()
     return (
         bars.select(as_bars())
         .with_columns(pl.col("volume").fill_null(0))
         .filter(is_bar())
         .sort("symbol", "timestamp", maintain_order=True)
-        .filter(_differs("timestamp", -1) | _differs("symbol", -1))
-        .with_columns(
-            session_of(pl.col("symbol"), pl.col("timestamp")).alias("session"),
-            pl.col("timestamp").dt.minute().alias("minute_of_hour"),
-        )
-        .with_columns(
-            (_differs("session", 1) | new_symbol).alias("new_session"),
-            (row - pl.when(new_symbol).then(row).forward_fill() + 1).alias("bar_number"),
-            pl.when(~new_symbol).then(pl.col("close").shift(1)).alias("previous_close"),
-        )
-        .with_columns(
-            pl.col("new_session").cum_sum().alias("session_number"),
-            pl.when("new_session").then(row).forward_fill().alias("session_start"),
-        )
+        .filter(newest)
+        .with_columns(sessions)
+        .with_columns(counts)
+        .with_columns(starts)
         .drop("new_session")
     )
 
@@ -71,6 +60,31 @@ def in_order(bars: pl.LazyFrame) -> pl.LazyFrame:
 def as_bars() -> tuple[pl.Expr, ...]:
     """Return the columns of BARS in their types, of a frame that may have others, too."""
     return tuple(pl.col(name).cast(kind) for name, kind in BARS.items())
+
+
+@cache
+def _steps_in_order() -> tuple[
+    pl.Expr, tuple[pl.Expr, ...], tuple[pl.Expr, ...], tuple[pl.Expr, ...]
+]:
+    """Return which rows stay of sorted ones, and what is added to them, step by step."""
+    new_symbol = _differs("symbol", 1)
+    row = pl.int_range(pl.len())
+    return (
+        _differs("timestamp", -1) | _differs("symbol", -1),
+        (
+            session_of(pl.col("symbol"), pl.col("timestamp")).alias("session"),
+            pl.col("timestamp").dt.minute().alias("minute_of_hour"),
+        ),
+        (
+            (_differs("session", 1) | new_symbol).alias("new_session"),
+            (row - pl.when(new_symbol).then(row).forward_fill() + 1).alias("bar_number"),
+            pl.when(~new_symbol).then(pl.col("close").shift(1)).alias("previous_close"),
+        ),
+        (
+            pl.col("new_session").cum_sum().alias("session_number"),
+            pl.when("new_session").then(row).forward_fill().alias("session_start"),
+        ),
+    )
 
 
 @cache

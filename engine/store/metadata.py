@@ -69,9 +69,9 @@ def heartbeat(
 
     `just status` shows each one's last.
     """
-    columns = [component, now, status, message, data_count, last_data_time]
-    beat = pl.DataFrame([columns], schema=schemas.SYSTEM_STATUS.names, orient="row")
-    return beat.to_arrow().cast(schemas.SYSTEM_STATUS).to_batches()[0]
+    values = (component, now, status, message, data_count, last_data_time)
+    row = dict(zip(schemas.SYSTEM_STATUS.names, values, strict=True))
+    return pa.RecordBatch.from_pylist([row], schema=schemas.SYSTEM_STATUS)
 
 
 async def system_status(store: Store) -> dict[str, pl.DataFrame]:

@@ -155,10 +155,11 @@ class SignalNews:
         return found
 
     def _news(self, strategy: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
-        session = session_of(pl.col("symbol"), pl.col("timestamp")).alias("session")
-        traded = rows.filter(pl.col("trade_signal") != 0).sort("timestamp").with_columns(session)
-        if traded.is_empty():
+        traded = rows.filter(rows["trade_signal"] != 0)
+        if traded.is_empty():  # as in most minutes
             return []
+        session = session_of(pl.col("symbol"), pl.col("timestamp")).alias("session")
+        traded = traded.sort("timestamp").with_columns(session)
         key = (strategy, traded["symbol"][0])
         since, day, side = self._last.get(key, (datetime(1, 1, 1), date(1, 1, 1), 0))
         fresh = traded.filter(pl.col("timestamp") > since)

@@ -47,8 +47,7 @@ def without_bands(bars: pl.LazyFrame, params: Dolpha1Params) -> pl.LazyFrame:
         )
     )
     return with_sigma_open(moves, params).with_columns(
-        _known(pl.max_horizontal("session_open", "previous_session_close")).alias("highest"),
-        _known(pl.min_horizontal("session_open", "previous_session_close")).alias("lowest"),
+        highest().alias("highest"), lowest().alias("lowest")
     )
 
 
@@ -89,6 +88,18 @@ def upper_band(params: Dolpha1Params) -> pl.Expr:
 def lower_band(params: Dolpha1Params) -> pl.Expr:
     """Return min(open, previous close) · (1 - band_multiplier · sigma_open)."""
     return pl.col("lowest") * (1 - params.band_multiplier * pl.col("sigma_open"))
+
+
+@cache
+def highest() -> pl.Expr:
+    """Return max(open, previous close) of the session; null without a session before."""
+    return _known(pl.max_horizontal("session_open", "previous_session_close"))
+
+
+@cache
+def lowest() -> pl.Expr:
+    """Return min(open, previous close) of the session; null without a session before."""
+    return _known(pl.min_horizontal("session_open", "previous_session_close"))
 
 
 def _known(price: pl.Expr) -> pl.Expr:
