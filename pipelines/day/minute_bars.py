@@ -3,13 +3,18 @@
 When that is, is decided here; how a bar is made of trades, and when it is complete, stands in
 `engine.features.ticks`. A bar that was given goes out again if a late trade changes it, and when
 the trade after it proves it or shows that one is missing.
+
+As long as a symbol's trades come in order, its bars that are proven stay as they are. So the end of
+a minute reads the trades of one minute; only if one came out of order, those of three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,7 +24,7 @@ import pyarrow.compute as pc
 from engine import schemas
 from engine.clock import floor_minute
 from engine.columns import TIME
-from engine.features.ticks import NEEDED, bars_from_trades, distinct_trades
+from engine.features.ticks import FEED_BARS, NEEDED, bars_from_trades, distinct_trades
 from engine.few_rows import collect_few
 from engine.market.hours import MINUTE
 from engine.market.sessions import Session
@@ -28,7 +33,17 @@ from engine.market.symbols import parse
 # How far back trades are kept in memory: a late one can still change a bar of that time.
 KEPT = timedelta(minutes=2)
 _MINUTE = 60_000_000  # microseconds
-_MOST_MINUTES = 1 << 40
+_BACK = 1_000_000  # microseconds that a trade's time may go back; more makes the one before doubtful
+_EPOCH = datetime(1970, 1, 1)
+_COMPLETE = FEED_BARS.names().index("complete")
+_BEFORE = 4  # trades before a minute: whether its first one follows soundly depends on them
+
+
+class _Last(NamedTuple):
+    """Of a symbol's trades so far: the latest moment (microseconds), the volume of the session."""
+
+    traded_at: int
+    day_volume: int
 
 
 class MinuteBars:
@@ -45,14 +60,20 @@ class MinuteBars:
         self._kept = pl.DataFrame(schemas.TRADES.empty_table())[list(NEEDED)].with_columns(
             timestamp=pl.lit(None, TIME)
         )
-        self._given: set[tuple[Any, ...]] = set()  # rows of FEED_BARS
+        # Those of them of which bars are still made, as long as they come in order: of each symbol
+        # from a minute on, and some before. Until `set_proven_aside`, all.
+        self._open = self._kept
+        self._open_from: dict[str, int] = {}  # microseconds from 1970 on
+        self._in_order = True
+        self._given: dict[tuple[str, datetime], tuple[Any, ...]] = {}  # rows of FEED_BARS
+        self._going_on: set[tuple[str, datetime]] = set()  # bars not over when last looked at
         self._since = min(session.opens for session in sessions.values())  # kept from then on
         self._forgotten = self._since
         # Minutes before that lack trades which were let go; `until` may go back to them: another
         # connection is behind, or the machine's clock was set.
         self._whole_from = self._since
         self._stamp = self._in_hours(lambda one: one.stamp_of_trade(pl.col("traded_at")))
-        self._newest: dict[str, int] = {}  # minute of each symbol's newest trade, from 1970 on
+        self._last: dict[str, _Last] = {}
         self._codes = pa.array(list(sessions), pa.string())
 
     def add(self, trades: pa.RecordBatch) -> bool:
@@ -65,15 +86,16 @@ class MinuteBars:
         if not own.num_rows:
             return False
         self._waiting.append(own)
-        symbols = pc.dictionary_encode(own["symbol"])
-        minutes = own["traded_at"].cast(pa.int64()).to_numpy() // _MINUTE
-        # Few differ: one step of Python for each symbol and minute, none for each trade.
-        pairs = np.unique(symbols.indices.to_numpy().astype(np.int64) * _MOST_MINUTES + minutes)
-        texts, is_over = symbols.dictionary.to_pylist(), False
-        for pair in pairs.tolist():
-            symbol, minute = texts[pair // _MOST_MINUTES], pair % _MOST_MINUTES
-            if minute > self._newest.get(symbol, -1):
-                self._newest[symbol], is_over = minute, True
+        is_over = False
+        for symbol, earliest, latest, least, most in _ranges(own):
+            known = self._last.get(symbol)
+            if known is None:
+                self._last[symbol], is_over = _Last(latest, most), True
+                continue
+            is_over |= latest // _MINUTE > known.traded_at // _MINUTE
+            is_later = earliest >= max(known.traded_at - _BACK, self._open_from.get(symbol, 0))
+            self._in_order &= least > known.day_volume and is_later
+            self._last[symbol] = _Last(max(latest, known.traded_at), max(most, known.day_volume))
         return is_over
 
     def finished(self, until: datetime, ahead: timedelta = timedelta()) -> pl.DataFrame:
@@ -85,9 +107,13 @@ class MinuteBars:
         if self._waiting:
             came = schemas.one_frame(self._waiting)
             came = came.with_columns(self._stamp.alias("timestamp"))
-            self._kept, self._waiting = pl.concat([self._kept, came]), []
+            self._kept = pl.concat([self._kept, came])
+            self._open = pl.concat([self._open, came])
+            self._waiting = []
+        if not self._in_order:
+            self._open, self._open_from, self._in_order = self._kept, {}, True
         made = bars_from_trades(
-            self._kept.lazy(), pl.col("timestamp"), self._multipliers, ahead=ahead
+            self._open.lazy(), pl.col("timestamp"), self._multipliers, ahead=ahead
         )
         bars = collect_few(made)
         rows = bars.rows()  # some dozens: nothing of Polars is as quick
@@ -97,18 +123,23 @@ class MinuteBars:
             for place, (stamp, symbol, *_) in enumerate(rows)
             if self._is_over(stamp, symbol, until, later[place])
         ]
+        self._going_on = {_key(row) for row in rows}.difference(_key(rows[n]) for n in over)
         self._since = floor_minute(until) - KEPT
-        given, self._given = self._given, {rows[n] for n in over if rows[n][0] > self._since}
-        return bars[[place for place in over if rows[place] not in given]]
+        given = self._given
+        self._given = {key: row for key, row in given.items() if key[1] > self._since}
+        self._given |= {_key(rows[n]): rows[n] for n in over if rows[n][0] > self._since}
+        return bars[[place for place in over if given.get(_key(rows[place])) != rows[place]]]
 
     def _is_over(self, stamp: datetime, symbol: str, until: datetime, later: str | None) -> bool:
-        """Say whether a bar's minute was over at a moment, and is kept as a whole.
+        """Say whether a bar's minute was over at a moment, and is at hand as a whole.
 
         `later` is the symbol of the bar after it.
         """
         session = self._sessions[symbol]
+        label = session.label_of(stamp)
         is_over = session.finished_at(stamp) <= until or later == symbol
-        return is_over and session.label_of(stamp) >= max(self._since, self._whole_from)
+        is_whole = label >= max(self._since, self._whole_from)
+        return is_over and is_whole and _microseconds(label) >= self._open_from.get(symbol, 0)
 
     def forget(self) -> None:
         """Let go of the trades that no bar needs any more, once a minute: nobody waits for it."""
@@ -118,6 +149,27 @@ class MinuteBars:
                 self._whole_from = max(self._whole_from, floor_minute(gone) + MINUTE)
             self._kept = _still_needed(self._kept, self._since)
             self._forgotten = self._since
+            self.set_proven_aside()
+
+    def set_proven_aside(self) -> None:
+        """Leave the trades of bars that are proven, or known to be partial, out of the next ones.
+
+        They stay kept: trades out of order make all bars of KEPT again.
+        """
+        begins: dict[str, datetime] = {}
+        for symbol, keys in itertools.groupby(sorted(self._given), key=itemgetter(0)):
+            known = [stamp for _, stamp in itertools.takewhile(self._is_known, keys)]
+            if known:
+                begins[symbol] = self._sessions[symbol].label_of(known[-1]) + MINUTE
+        self._open = self._kept
+        if begins:
+            begin = pl.col("symbol").replace_strict(begins, default=self._since, return_dtype=TIME)
+            self._open = _last_ones(self._kept, pl.col("traded_at") >= begin)
+        self._open_from = {symbol: _microseconds(begin) for symbol, begin in begins.items()}
+
+    def _is_known(self, key: tuple[str, datetime]) -> bool:
+        """Say whether a given bar is proven or known to be partial: no next trade changes that."""
+        return self._given[key][_COMPLETE] is not None and key not in self._going_on
 
     def _in_hours(self, expression: Callable[[Session], pl.Expr]) -> pl.Expr:
         """Return an expression that is, for each symbol, the one of its hours."""
@@ -135,10 +187,42 @@ def with_symbols(batch: pa.RecordBatch, symbols: pa.Array) -> pa.RecordBatch:
     return batch if is_own.true_count == batch.num_rows else batch.filter(is_own)
 
 
+def _ranges(trades: pa.RecordBatch) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield each symbol of some trades: first and last moment, least and most volume of the day."""
+    symbols = pc.dictionary_encode(trades["symbol"])
+    codes = symbols.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    begins = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    moments = trades["traded_at"].cast(pa.int64()).to_numpy()[order]
+    volumes = trades["day_volume"].to_numpy()[order]
+    edges = (
+        bound.reduceat(values, begins).tolist()
+        for values in (moments, volumes)
+        for bound in (np.minimum, np.maximum)
+    )
+    return zip(symbols.dictionary.to_pylist(), *edges, strict=True)
+
+
+def _key(bar: tuple[Any, ...]) -> tuple[str, datetime]:
+    """Return symbol and stamp of a row of FEED_BARS."""
+    return bar[1], bar[0]
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 def _multiplier(symbol: str) -> float:
     """Return how many KRW a point of the symbol's price is."""
     product = parse(symbol).product
     return float(product.multiplier) if product else 1.0
+
+
+def _last_ones(trades: pl.DataFrame, is_recent: pl.Expr) -> pl.DataFrame:
+    """Return the recent ones of kept trades, and of each symbol the last ones before."""
+    ordered = distinct_trades(trades.lazy()).collect(engine="in-memory")
+    before = ordered.filter(~is_recent).group_by("symbol", maintain_order=True).tail(_BEFORE)
+    return pl.concat([before.select(ordered.columns), ordered.filter(is_recent)])
 
 
 def _still_needed(trades: pl.DataFrame, since: datetime) -> pl.DataFrame:

@@ -276,6 +276,7 @@ class FeedFollower:
             self.read()
             self._close_minutes(minute)
             self._minutes.forget()
+            self._minutes.set_proven_aside()  # nearly all are by now
             minute += MINUTE
 
     def _close_minutes(self, until: datetime) -> None:

@@ -167,3 +167,42 @@ def test_a_clock_that_was_an_hour_ahead_for_a_while_costs_no_later_minute(
         ("08:47", "A01612", 1, True),
         ("08:48", "A01612", 1, True),
     ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["A01612", "005930"]),
+            st.sampled_from([-70, -3, -1, 0, 0, 1, 5, 20, 40]),  # seconds after the one before
+            st.sampled_from([0, 1, 1, 1, 2, 3]),  # by how much the volume of the day grows
+            st.integers(1, 2),  # size: where it differs from that, a trade is missing
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.lists(st.integers(1, 7), min_size=1, max_size=20),
+    st.integers(0, 3),
+)
+def test_bars_set_aside_are_given_again_where_they_would_have_been(steps, pieces, every) -> None:
+    """Trades come twice, late, out of order, with the volume of another one, or not at all."""
+    moment, volumes, rows = at("09:00:30"), {"A01612": 0, "005930": 0}, []
+    for symbol, seconds, growth, size in steps:
+        moment = max(moment + timedelta(seconds=seconds), at("09:00:00"))
+        volumes[symbol] += growth
+        rows.append((symbol, (f"{moment:%H:%M:%S}", 300.0, size, max(volumes[symbol], 1))))
+    all_at_hand, set_aside = (MinuteBars({"A01612": FUTURES, "005930": STOCKS}) for _ in range(2))
+    sizes, number = iter(pieces * 40), 0
+    while rows:
+        size, number = next(sizes), number + 1
+        piece, rows = rows[:size], rows[size:]
+        until = max(at(row[0]) for _, row in piece)
+        found = []
+        for minutes in (all_at_hand, set_aside):
+            for symbol, row in piece:
+                minutes.add(trades(row, symbol=symbol))
+            found.append(minutes.finished(until))
+            if minutes is set_aside and number % (every + 1) == 0:
+                minutes.set_proven_aside()
+        assert found[1].equals(found[0])
+    final = at("09:30:00")
+    assert set_aside.finished(final).equals(all_at_hand.finished(final))
