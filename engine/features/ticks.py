@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 import polars as pl
 
@@ -81,20 +81,37 @@ def bars_from_trades(
     minutes, pass the last trade before them as well.
     """
     rows = _sound_rows(distinct_trades(trades), ahead).with_columns(stamp.alias("timestamp"))
-    multiplier = pl.col("symbol").replace_strict(dict(multipliers or {}), default=1.0)
     return (
         _with_what_is_missing(rows)
         .drop_nulls("timestamp")
         .group_by(_SYMBOL_AND_STAMP, maintain_order=True)
-        .agg(*_values(), *_growth(), *_proofs())
-        .with_columns(
-            (pl.col("turnover") / multiplier / pl.col("traded")).alias("vwap"),
-            (pl.col("traded") - pl.col("volume")).alias("missing_volume"),
-            _complete().alias("complete"),
-        )
-        .select(pl.col(name).cast(kind) for name, kind in FEED_BARS.items())
+        .agg(_sums_and_proofs())
+        .with_columns(_judged(frozenset((multipliers or {}).items())))
+        .select(_in_feed_bars())
         .sort(_SYMBOL_AND_STAMP)
     )
+
+
+# Expressions are made once: for a minute's few rows that takes as long as to compute them.
+@cache
+def _in_feed_bars() -> list[pl.Expr]:
+    return [pl.col(name).cast(kind) for name, kind in FEED_BARS.items()]
+
+
+@lru_cache(maxsize=16)
+def _judged(multipliers: frozenset[tuple[str, float]]) -> list[pl.Expr]:
+    """Return VWAP, missing volume and completeness of bars that have their sums."""
+    multiplier = pl.col("symbol").replace_strict(dict(multipliers), default=1.0)
+    return [
+        (pl.col("turnover") / multiplier / pl.col("traded")).alias("vwap"),
+        (pl.col("traded") - pl.col("volume")).alias("missing_volume"),
+        _complete().alias("complete"),
+    ]
+
+
+@cache
+def _sums_and_proofs() -> list[pl.Expr]:
+    return [*_values(), *_growth(), *_proofs()]
 
 
 def distinct_trades(trades: pl.LazyFrame) -> pl.LazyFrame:
@@ -102,8 +119,12 @@ def distinct_trades(trades: pl.LazyFrame) -> pl.LazyFrame:
 
     Two different trades with one volume both stay, one after the other: see `clashes`.
     """
-    ordered = trades.sort(_KEY, maintain_order=True)
-    return ordered.filter(~(_same_key(1) & ~_other_values(1)))
+    return trades.sort(_KEY, maintain_order=True).filter(_comes_first())
+
+
+@cache
+def _comes_first() -> pl.Expr:
+    return ~(_same_key(1) & ~_other_values(1))
 
 
 @cache
@@ -129,20 +150,20 @@ def _other_values(step: int) -> pl.Expr:
 
 def _sound_rows(trades: pl.LazyFrame, ahead: timedelta) -> pl.LazyFrame:
     """Return each trade once, with `sound`: nothing speaks against its time and its values."""
+    marked = trades.with_columns(_same_key(-1).alias("clashes")).filter(~clashes())
+    return marked.with_columns(_sound(ahead).alias("sound"))
+
+
+@lru_cache(maxsize=16)
+def _sound(ahead: timedelta) -> pl.Expr:
     delay = (pl.col("received_at") - ahead - pl.col("traded_at")).dt.total_microseconds() / 1e6
     same_symbol = pl.col("symbol").eq_missing(pl.col("symbol").shift(1))
     backwards = same_symbol & (pl.col("traded_at") < pl.col("traded_at").shift(1) - _BACKWARDS)
     return (
-        trades.with_columns(_same_key(-1).alias("clashes"))
-        .filter(~clashes())
-        .with_columns(
-            (
-                delay.is_between(LEAST_DELAY, MOST_DELAY)
-                & ~pl.col("clashes")
-                & ~backwards.fill_null(value=False)
-                & ~backwards.shift(-1).fill_null(value=False)
-            ).alias("sound")
-        )
+        delay.is_between(LEAST_DELAY, MOST_DELAY)
+        & ~pl.col("clashes")
+        & ~backwards.fill_null(value=False)
+        & ~backwards.shift(-1).fill_null(value=False)
     )
 
 
@@ -154,12 +175,19 @@ def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
     was traded if its size is the session's volume; else what was before it is null, as is what
     comes after the last row.
     """
+    before, gap, neighbours = _neighbours()
+    return rows.with_columns(before).with_columns(gap).with_columns(neighbours)
+
+
+@cache
+def _neighbours() -> tuple[list[pl.Expr], pl.Expr, list[pl.Expr]]:
+    """Return the stages of `_with_what_is_missing`."""
     is_first = pl.col("symbol").ne_missing(pl.col("symbol").shift(1))
     is_last = pl.col("symbol").ne_missing(pl.col("symbol").shift(-1))
     begins = is_first & (pl.col("day_volume") == pl.col("size"))
 
     def after(column: str) -> pl.Expr:
-        return pl.when(~is_last).then(pl.col(column).shift(-1))
+        return pl.when(~is_last).then(pl.col(column).shift(-1)).alias(f"{column}_after")
 
     def before(column: str) -> pl.Expr:
         value = pl.when(~is_first).then(pl.col(column).shift(1))
@@ -167,17 +195,15 @@ def _with_what_is_missing(rows: pl.LazyFrame) -> pl.LazyFrame:
 
     sums = ("day_volume", "day_turnover", "day_bought", "day_sold")
     gap = pl.col("day_volume") - pl.col("size") - pl.col("day_volume_before")
+    sound_before = pl.when(is_first).then(begins).otherwise(pl.col("sound").shift(1))
     return (
-        rows.with_columns(before(name) for name in sums)
-        .with_columns(gap.alias("missing_before"))
-        .with_columns(
+        [before(name) for name in sums],
+        gap.alias("missing_before"),
+        [
             after("missing_before").alias("missing_after"),
-            after("sound").alias("sound_after"),
-            pl.when(is_first)
-            .then(begins)
-            .otherwise(pl.col("sound").shift(1))
-            .alias("sound_before"),
-        )
+            after("sound"),
+            sound_before.alias("sound_before"),
+        ],
     )
 
 

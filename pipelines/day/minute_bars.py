@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from engine import schemas
 from engine.clock import floor_minute
 from engine.columns import TIME
-from engine.features.ticks import FEED_BARS, NEEDED, bars_from_trades, distinct_trades
+from engine.features.ticks import FEED_BARS, NEEDED, bars_from_trades, clashes, distinct_trades
 from engine.few_rows import collect_few
 from engine.market.hours import MINUTE
 from engine.market.sessions import Session
@@ -36,7 +36,7 @@ _MINUTE = 60_000_000  # microseconds
 _BACK = 1_000_000  # microseconds that a trade's time may go back; more makes the one before doubtful
 _EPOCH = datetime(1970, 1, 1)
 _COMPLETE = FEED_BARS.names().index("complete")
-_BEFORE = 4  # trades before a minute: whether its first one follows soundly depends on them
+_BEFORE = 3  # trades before a minute: whether its first one follows soundly depends on them
 
 
 class _Last(NamedTuple):
@@ -161,10 +161,11 @@ class MinuteBars:
             known = [stamp for _, stamp in itertools.takewhile(self._is_known, keys)]
             if known:
                 begins[symbol] = self._sessions[symbol].label_of(known[-1]) + MINUTE
-        self._open = self._kept
-        if begins:
-            begin = pl.col("symbol").replace_strict(begins, default=self._since, return_dtype=TIME)
-            self._open = _last_ones(self._kept, pl.col("traded_at") >= begin)
+        self._kept = distinct_trades(self._kept.lazy()).collect(engine="in-memory")
+        if self._kept.select(clashes().any()).item():  # which of them counts depends on all
+            begins = {}
+        begin = pl.col("symbol").replace_strict(begins, default=self._since, return_dtype=TIME)
+        self._open = _last_ones(self._kept, pl.col("traded_at") >= begin) if begins else self._kept
         self._open_from = {symbol: _microseconds(begin) for symbol, begin in begins.items()}
 
     def _is_known(self, key: tuple[str, datetime]) -> bool:
@@ -219,10 +220,9 @@ def _multiplier(symbol: str) -> float:
 
 
 def _last_ones(trades: pl.DataFrame, is_recent: pl.Expr) -> pl.DataFrame:
-    """Return the recent ones of kept trades, and of each symbol the last ones before."""
-    ordered = distinct_trades(trades.lazy()).collect(engine="in-memory")
-    before = ordered.filter(~is_recent).group_by("symbol", maintain_order=True).tail(_BEFORE)
-    return pl.concat([before.select(ordered.columns), ordered.filter(is_recent)])
+    """Return each symbol's distinct trades from its first recent one on, and some before it."""
+    from_then_on = is_recent.cast(pl.UInt8).cum_max().shift(-_BEFORE, fill_value=1)
+    return trades.filter((from_then_on == 1).over("symbol"))
 
 
 def _still_needed(trades: pl.DataFrame, since: datetime) -> pl.DataFrame:
