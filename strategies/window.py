@@ -53,13 +53,14 @@ class LiveWindow:
         """Say whether this is the symbol that the window follows."""
         return symbol == self._symbol
 
-    def prepare(self, batch: pl.DataFrame) -> None:
-        """Evaluate ahead what `push` will return for this frame, so that then nobody waits for it.
+    def prepare(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """Return what `push` will return for this frame, the same object, so that both are one.
 
-        Changes nothing: if the frame is never pushed, or another one is pushed before it, the work
-        is lost. May run in another thread.
+        Changes nothing: if the frame is never pushed, the work is lost; if another one is pushed
+        before it, `push` evaluates again. May run in another thread.
         """
         self._prepared = self._evaluated(batch)
+        return self._prepared.changed
 
     def push(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Add bars; return the rows of the session that are new or differ from those given before.

@@ -44,21 +44,36 @@ _APART = timedelta(minutes=1)  # after a commit of several tables has failed
 _LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Put:
-    """A batch in the queue, and the future that its caller waits for."""
+    """A batch in the queue, and the future that its caller waits for.
+
+    `after` is that of a batch that was put earlier, without which this one must not be stored.
+    """
 
     table: str
     batch: pa.RecordBatch
     done: asyncio.Future[MergeCounts]
+    after: asyncio.Future[MergeCounts] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether what it follows is not stored yet."""
+        return self.after is not None and not self.after.done()
+
+    @property
+    def failed_before(self) -> BaseException | None:
+        """Why what it follows was refused, if it was."""
+        return None if self.after is None or self.is_held else self.after.exception()
 
     def succeed(self, counts: MergeCounts) -> None:
         if not self.done.done():
             self.done.set_result(counts)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         if not self.done.done():
             self.done.set_exception(error)
+            self.done.exception()  # who was cancelled meanwhile does not ask for it
 
 
 class Writer:
@@ -117,13 +132,28 @@ class Writer:
         Raises SchemaMismatch if the batch has another schema, StoreError or InputError if the rows
         are refused for good; those are kept in the spool's folder `refused`.
         """
+        return await asyncio.shield(self.queue(table, batch, patience=patience))
+
+    def queue(
+        self,
+        table: str,
+        batch: pa.RecordBatch,
+        *,
+        patience: float = 0.0,
+        after: asyncio.Future[MergeCounts] | None = None,
+    ) -> asyncio.Future[MergeCounts]:
+        """Have the batch stored; the future, which is not to be cancelled, gives what `put` does.
+
+        Few rows that are queued one after another share a commit. `after` is the future of a batch
+        without which this one must not be stored: it comes with it or later, and fails if it fails.
+        """
         table_of(table, batch.schema).check_batch(batch.schema)
-        put = _Put(table, batch, asyncio.get_running_loop().create_future())
+        put = _Put(table, batch, asyncio.get_running_loop().create_future(), after)
         self._queue.append(put)
         if not patience:
             self._urgent.set()
         self._start_working(patience)
-        return await asyncio.shield(put.done)
+        return put.done
 
     async def spool(self, table: str, batch: pa.RecordBatch) -> None:
         """Put the batch on disk while the database is slow: it is merged later. Raises OSError."""
@@ -193,11 +223,11 @@ class Writer:
             with suppress(TimeoutError):
                 async with self._clock.timeout(patience):
                     await self._urgent.wait()
-        while free := [put for put in self._queue if put.table not in self._under_way]:
+        while free := self._free():
             self._urgent.clear()
-            tables = self._tables_of_a_commit(free)
-            group = [put for put in free if put.table in tables]
-            self._queue = [put for put in self._queue if put.table not in tables]
+            group = self._commit_of(free)
+            tables = {put.table for put in group}
+            self._queue = [put for put in self._queue if put not in group]
             self._under_way |= tables
             try:
                 if len(tables) > 1 and not await self._commit_few(group, store):
@@ -213,12 +243,28 @@ class Writer:
             finally:
                 self._under_way -= tables
 
-    def _tables_of_a_commit(self, free: Sequence[_Put]) -> set[str]:
-        """Return the tables of the next commit: all that wait, if they are few rows."""
+    def _free(self) -> list[_Put]:
+        """Return what waits, without batches of tables of which some are being committed.
+
+        Nor those that follow a batch that is; what follows a refused one fails as it did.
+        """
+        for put in [put for put in self._queue if put.failed_before]:
+            self._queue.remove(put)
+            put.fail(put.failed_before)
+        free = [put for put in self._queue if put.table not in self._under_way]
+        waiting = {put.done for put in free}
+        return [put for put in free if not put.is_held or put.after in waiting]
+
+    def _commit_of(self, free: Sequence[_Put]) -> list[_Put]:
+        """Return the batches of the next commit: all that wait, if they are few rows.
+
+        Else those of one table, up to one that follows a batch of another.
+        """
         few = sum(put.batch.num_rows for put in free) <= _FEW
         if few and self._clock.now() >= self._apart_until:
-            return {put.table for put in free}
-        return {free[0].table}
+            return list(free)
+        of_table = (put for put in free if put.table == free[0].table)
+        return list(itertools.takewhile(lambda put: not put.is_held, of_table))
 
     async def _commit_few(self, group: list[_Put], store: Store) -> bool:
         """Merge few batches of several tables in one commit; False if that cannot be done.

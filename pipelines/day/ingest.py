@@ -1,18 +1,22 @@
 """From a fetched batch to committed rows: the one path that live data takes.
 
-Bars are committed, then the strategies that watch them are evaluated and their signals committed,
-all within the minute. A chain is committed, then its matrix, and once the last of its minute has
-come, their surface and summaries.
+The strategies that watch a symbol are evaluated when its bars come; bars and signals are committed
+together. A chain is committed, then its matrix, and once the last of its minute has come, their
+surface and summaries.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -52,6 +56,35 @@ PATIENCE = 3.0  # seconds that a surface waits for further chains of its minute
 USUAL_FLAGS = {"", "incomplete", "old_vendor", "stale_price"}
 
 
+class _Evaluated(NamedTuple):
+    """Bars of a symbol, and the rows that each strategy gives for them, or what it raised."""
+
+    bars: pl.DataFrame
+    rows: Sequence[tuple[LiveWindow, pl.DataFrame | BaseException]]
+    new_by_rest: set[datetime]
+
+
+@dataclass
+class _Coming:
+    """Bars of a symbol on their way to the database, and the signals that follow from them."""
+
+    batch: pa.RecordBatch
+    bars: asyncio.Future[MergeCounts]
+    evaluated: _Evaluated | None
+    at: datetime = datetime.min  # when the bars were committed
+    signals: dict[LiveWindow, tuple[pa.RecordBatch, asyncio.Future[MergeCounts]]] = field(
+        default_factory=dict
+    )
+
+    def note_end(self, at: datetime) -> None:
+        """Note when the bars were committed, or refused."""
+        self.at = at
+
+    def all_of_it(self) -> list[asyncio.Future[MergeCounts]]:
+        """Return what is to be waited for."""
+        return [self.bars, *(done for _, done in self.signals.values())]
+
+
 class Ingestor:
     """Commits a batch once it has been fetched, and what is computed from it."""
 
@@ -64,7 +97,8 @@ class Ingestor:
         self.windows: Sequence[LiveWindow] = ()  # empty until the warm-up is complete
         self._early_bars: list[pl.DataFrame] | None = []  # of futures, until then
         # Stamps of bars by REST, of symbols that strategies watch: it stands against the feed.
-        self._by_rest: dict[str, set[datetime]] = {}
+        self._by_rest: defaultdict[str, set[datetime]] = defaultdict(set)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # of those symbols
         self._last_flags: dict[str, str] = {}  # what was last found odd, by chain
         self._minutes = ChainMinutes()
 
@@ -80,7 +114,7 @@ class Ingestor:
         if not batch.num_rows:
             return MergeCounts()
         patience = 0.0 if self.is_watched(_symbol(batch)) else LONGEST_BATCHING
-        (result,) = await self._commit_bars(table, [batch], patience)
+        (result,) = await self._commit_bars([(table, batch)], patience)
         self._stats.count_bars([result])
         if result.error:
             raise result.error
@@ -89,67 +123,95 @@ class Ingestor:
     async def store_bars_at_once(
         self, batches: Mapping[str, Sequence[pa.RecordBatch]]
     ) -> dict[str, KrtError]:
-        """Commit finished bars by table, a batch a symbol, then the signals that follow from them.
+        """Commit finished bars by table, a batch a symbol, and the signals that follow from them.
 
-        The first table comes first. Returns by symbol why its bars, or signals, were refused.
+        Returns by symbol why its bars, or signals, were refused.
         """
-        tables = await asyncio.gather(
-            *(self._commit_bars(table, parts, 0.0) for table, parts in batches.items())
-        )
-        for results in tables:  # after all commits: a trader waits for them
-            self._stats.count_bars(results)
-        results = [result for results in tables for result in results]
+        parts = [(table, batch) for table, held in batches.items() for batch in held]
+        if not parts:
+            return {}
+        results = await self._commit_bars(parts)
+        counting = iter(results)  # after all commits: a trader waits for them
+        for held in batches.values():
+            self._stats.count_bars(list(itertools.islice(counting, len(held))))
         return {one.symbol: one.error for one in results if one.error}
 
     async def _commit_bars(
-        self, table: str, batches: Sequence[pa.RecordBatch], patience: float
+        self, parts: Sequence[tuple[str, pa.RecordBatch]], patience: float = 0.0
     ) -> list[CommittedBars]:
-        """Commit bars, a batch a symbol; each is refused on its own."""
+        """Commit bars, a batch a symbol, and their signals; each symbol is refused on its own.
+
+        Strategies are evaluated first, so that bars and signals are in the database with one
+        commit. Bars of a symbol that strategies watch come one batch after another.
+        """
         if self._early_bars is not None:
             followed = self._stats.plan.watched(nights=True)
-            watched = [batch for batch in batches if _symbol(batch) in followed]
+            watched = [batch for _, batch in parts if _symbol(batch) in followed]
             self._early_bars += map(pl.DataFrame, watched)
         windows = self.windows  # those that come meanwhile hold the early bars
-        following = (self._with_signals(windows, table, batch, patience) for batch in batches)
-        return list(await asyncio.gather(*following))
+        evaluated: dict[str, _Evaluated] = {}
+        async with AsyncExitStack() as turns:
+            for _, batch in parts:
+                symbol = _symbol(batch)
+                if watching := [one for one in windows if one.watches(symbol)]:
+                    await turns.enter_async_context(self._turns[symbol])
+                    evaluated[symbol] = await self._evaluate(watching, batch)
+            coming = [
+                self._queue_bars(table, batch, evaluated.get(_symbol(batch)), patience)
+                for table, batch in parts
+            ]
+            await asyncio.wait([done for one in coming for done in one.all_of_it()])
+            return [await self._committed(one) for one in coming]
 
-    async def _put_bars(self, table: str, batch: pa.RecordBatch, patience: float) -> CommittedBars:
-        try:
-            counts = await self._writer.put(table, batch, patience=patience)
-        except KrtError as error:
-            return CommittedBars(batch, self._clock.now(), error=error)
-        return CommittedBars(batch, self._clock.now(), counts)
-
-    async def _with_signals(
-        self, windows: Sequence[LiveWindow], table: str, batch: pa.RecordBatch, patience: float
-    ) -> CommittedBars:
-        """Commit bars of a symbol, then the signals that follow; say if either was refused.
-
-        The strategies are evaluated while the bars are committed.
-        """
-        watching = [one for one in windows if one.watches(_symbol(batch))]
-        if not watching:
-            return await self._put_bars(table, batch, patience)
+    async def _evaluate(self, watching: Sequence[LiveWindow], batch: pa.RecordBatch) -> _Evaluated:
+        """Let the strategies of a symbol say what follows from its bars; they stay as they are."""
         # Both may be on their way at once, the feed's behind those of REST: the table keeps REST's.
-        bars, by_rest = pl.DataFrame(batch), self._by_rest.setdefault(_symbol(batch), set())
-        coming: set[datetime] = set()
+        bars, by_rest = pl.DataFrame(batch), self._by_rest[_symbol(batch)]
+        new_by_rest: set[datetime] = set()
         if bars["source"][0] == schemas.FEED:
             bars = bars.filter(~pl.col("timestamp").is_in(list(by_rest)))
         else:
-            coming = set(bars["timestamp"]) - by_rest
-            by_rest |= coming
-        putting = asyncio.create_task(self._put_bars(table, batch, patience))
+            new_by_rest = set(bars["timestamp"]) - by_rest
         preparing = (
             self._clock.thread(window.prepare, bars, executor=_EVALUATING) for window in watching
         )
-        _, committed = await asyncio.gather(asyncio.gather(*preparing), putting)
-        if committed.error is not None:
-            by_rest -= coming
+        rows = await asyncio.gather(*preparing, return_exceptions=True)
+        return _Evaluated(bars, list(zip(watching, rows, strict=True)), new_by_rest)
+
+    def _queue_bars(
+        self, table: str, batch: pa.RecordBatch, found: _Evaluated | None, patience: float
+    ) -> _Coming:
+        """Queue a symbol's bars, and behind them the signals that were evaluated."""
+        coming = _Coming(batch, self._writer.queue(table, batch, patience=patience), found)
+        coming.bars.add_done_callback(lambda _: coming.note_end(self._clock.now()))
+        for window, rows in found.rows if found else ():
+            if isinstance(rows, pl.DataFrame) and rows.height:
+                ready = signal_batch(rows, window.schema, self._clock.now())
+                done = self._writer.queue(window.table, ready, after=coming.bars)
+                coming.signals[window] = ready, done
+        return coming
+
+    async def _committed(self, coming: _Coming) -> CommittedBars:
+        """Take over what was committed of a symbol; say if its bars, or signals, were refused."""
+        found = coming.evaluated
+        if error := coming.bars.exception():
+            if not isinstance(error, KrtError):
+                raise error
+            return CommittedBars(coming.batch, coming.at, error=error)
+        committed = CommittedBars(coming.batch, coming.at, coming.bars.result())
+        if found is None:
             return committed
-        try:  # the signals of all strategies share a commit
-            await asyncio.gather(*(self._store_signals(window, bars) for window in watching))
-        except KrtError as error:
-            return replace(committed, error=error)
+        self._by_rest[committed.symbol] |= found.new_by_rest
+        for window, prepared in found.rows:
+            rows = window.push(found.bars)  # raises what the strategy raised
+            try:
+                if rows is not prepared:  # other bars came first: those of the warm-up
+                    await self._store_signals(window, rows)
+                elif window in coming.signals:
+                    ready, done = coming.signals[window]
+                    self._note_signals(window, rows, ready, done.result())
+            except KrtError as error:
+                committed = replace(committed, error=error)
         return committed
 
     def early_bars(self) -> pl.DataFrame:
@@ -170,16 +232,19 @@ class Ingestor:
         self.windows, self._early_bars = windows, None
         for window in windows:
             if any(map(window.watches, early["symbol"].unique())):
-                await self._store_signals(window, early.clear())
+                await self._store_signals(window, window.push(early.clear()))
 
-    async def _store_signals(self, window: LiveWindow, bars: pl.DataFrame) -> None:
-        signals = window.push(bars)
-        if signals.is_empty():
-            return
-        ready = signal_batch(signals, window.schema, self._clock.now())
-        counts = await self._writer.put(window.table, ready)
+    async def _store_signals(self, window: LiveWindow, rows: pl.DataFrame) -> None:
+        if rows.height:
+            ready = signal_batch(rows, window.schema, self._clock.now())
+            self._note_signals(window, rows, ready, await self._writer.put(window.table, ready))
+
+    def _note_signals(
+        self, window: LiveWindow, rows: pl.DataFrame, ready: pa.RecordBatch, counts: MergeCounts
+    ) -> None:
+        """Count a strategy's signals that are committed, and tell of those that are news."""
         self._stats.count_signals(window.table, ready, counts)
-        for event in self._news.events(window.table.removesuffix("_signal"), signals):
+        for event in self._news.events(window.table.removesuffix("_signal"), rows):
             self._alerts.tell(event)
 
     def count_feed_bars(self, bars: pl.DataFrame) -> None:

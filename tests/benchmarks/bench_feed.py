@@ -45,6 +45,7 @@ from pipelines.day.market_states import HaltWatch
 from pipelines.day.statistics import DayStatistics
 from pipelines.day.streaming import FeedFollower
 from pipelines.day.trade_keeping import TradeKeeper, is_not_trades, is_trades
+from pipelines.day.unread_frames import TOGETHER
 from pipelines.day.warm_up import open_windows
 from pipelines.day_plan import DayPlan
 from pipelines.feed import Feed
@@ -176,15 +177,15 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
         await open_windows(day, virtual, ingestor)
         await virtual.close()
         keeper = TradeKeeper(trades, ingestor.store_rejected, clock, stats)
-        put = writer.put
+        queue = writer.queue
 
-        async def watched(table: str, batch: pa.RecordBatch, **named: Any) -> MergeCounts:
-            counts = await put(table, batch, **named)
+        def watched(table: str, batch: pa.RecordBatch, **named: Any) -> asyncio.Future[MergeCounts]:
+            done = queue(table, batch, **named)
             if table.endswith(("_1m", "_signal")):
-                commits.note(table, batch)
-            return counts
+                done.add_done_callback(lambda _: commits.note(table, batch))
+            return done
 
-        writer.put = watched  # type: ignore[method-assign]
+        writer.queue = watched  # type: ignore[method-assign]
         watch = HaltWatch(day, ingestor, is_on=False)
         told = FedStreams(day, ingestor, clock)
         connections: list[Any] = [connection]
@@ -203,9 +204,9 @@ async def _own(url: str, stocks: int, options: int, minutes: int) -> dict[str, l
             }
             connection.put(sorted(itertools.chain.from_iterable(during.values())))
             # In a day they come bit by bit: the end of the minute finds them read and stored.
-            await clock.sleep(0.3)
+            await clock.sleep(TOGETHER + 0.1)
             await keeper.flush()
-            await clock.sleep(0.3)
+            await clock.sleep(0.1)
             traded = {symbol for symbol in _symbols(day) if during[symbol]} & next_ones.keys()
             if number > 1:  # the first one warms up: no trade before it proves its bars
                 commits.watch(writer, end, traded)

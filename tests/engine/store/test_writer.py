@@ -104,6 +104,36 @@ async def test_few_rows_of_several_tables_are_one_commit(
     await writer.close()
 
 
+async def test_what_follows_a_batch_is_stored_with_it_or_later_and_never_without_it(
+    database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
+) -> None:
+    writer = Writer(database_url, clock, tmp_path)
+    good = writer.queue("futures_1m", futures_bars([1.0]))
+    follows = writer.queue("stocks_1m", stock_bars([1.0]), after=good)
+    assert [await good, await follows] == [MergeCounts(inserted=1)] * 2
+    both = "SELECT xmin::text AS x FROM futures_1m UNION SELECT xmin::text FROM stocks_1m"
+    assert (await store.query(both)).num_rows == 1
+    bad_bars = futures_bars([1.0], symbol="A01509\0", start=OPEN + MINUTE)
+    bad = writer.queue("futures_1m", bad_bars)
+    in_vain = writer.queue("stocks_1m", stock_bars([2.0], start=OPEN + MINUTE), after=bad)
+    refused = await asyncio.gather(bad, in_vain, return_exceptions=True)
+    assert isinstance(refused[0], KrtError)
+    assert refused[1] is refused[0]
+    later = writer.queue("futures_1m", futures_bars([2.0], start=OPEN + MINUTE))  # one by one now
+    behind = writer.queue("stocks_1m", stock_bars([3.0], start=OPEN + MINUTE), after=later)
+    assert [await later, await behind] == [MergeCounts(inserted=1)] * 2
+    stocks = "SELECT close FROM stocks_1m ORDER BY timestamp"
+    assert (await store.query(stocks))["close"].to_pylist() == [1.0, 3.0]
+    with away(database_url):
+        spooled = writer.queue("futures_1m", futures_bars([3.0], start=OPEN + 2 * MINUTE))
+        too = writer.queue("stocks_1m", stock_bars([4.0], start=OPEN + 2 * MINUTE), after=spooled)
+        assert [await spooled, await too] == [MergeCounts(spooled=1)] * 2
+    await writer.close()
+    again = Store(database_url, clock)
+    assert (await again.query(stocks))["close"].to_pylist() == [1.0, 3.0, 4.0]
+    await again.close()
+
+
 async def test_a_batch_that_is_refused_takes_no_other_table_with_it(
     database_url: str, store: Store, clock: ScaledClock, tmp_path: Path
 ) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from engine import schemas
-from engine.clock import VirtualClock
+from engine.clock import VirtualClock, WallClock
 from engine.columns import BARS
 from engine.errors import StoreError
-from engine.store import MergeCounts, Store
+from engine.store import MergeCounts, Store, Writer
 from pipelines.day import warm_up
 from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
@@ -30,20 +31,32 @@ OPEN = datetime(2025, 9, 1, 9)
 
 
 class Puts:
-    """A writer that notes what is put, and refuses one symbol's bars."""
+    """A writer that notes what is put, and refuses one symbol's batches."""
 
     def __init__(self, refused: str) -> None:
         self.put_symbols: list[str] = []
         self.refused = refused
 
-    async def put(
-        self, _table: str, batch: pa.RecordBatch, *, patience: float = 0.0
-    ) -> MergeCounts:
+    def queue(
+        self,
+        _table: str,
+        batch: pa.RecordBatch,
+        *,
+        patience: float = 0.0,
+        after: asyncio.Future[MergeCounts] | None = None,
+    ) -> asyncio.Future[MergeCounts]:
         assert patience == 0.0, "the feed's bars wait for nobody"
         self.put_symbols.append(symbol := batch["symbol"][0].as_py())
+        done: asyncio.Future[MergeCounts] = asyncio.get_running_loop().create_future()
         if symbol == self.refused:
-            raise StoreError("refused")
-        return MergeCounts(inserted=batch.num_rows)
+            done.set_exception(StoreError("refused"))
+            done.exception()
+        else:
+            done.set_result(MergeCounts(inserted=batch.num_rows))
+        return done
+
+    async def put(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
+        return await self.queue(table, batch)
 
 
 @pytest.fixture
@@ -133,3 +146,63 @@ async def test_a_bar_of_the_feed_makes_a_signal_where_that_of_rest_was_refused()
     writer.refused = "none"
     assert await refused(schemas.FEED, 101.0) == []
     assert stats.last_signal[f"dolpha1 {future}"]["close"] == 101.0
+
+
+async def test_a_strategy_that_fails_keeps_no_bar_from_being_stored(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
+    (future,) = today.futures
+    strategy = STRATEGIES["dolpha1"]
+    window = LiveWindow(strategy, strategy.params(), future, BARS.to_frame(), since=DAY)
+    stats = DayStatistics(today, simulated=True)
+    writer = Writer(empty_database_url, clock, tmp_path)
+    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
+    await ingestor.begin_signals([window])
+
+    def fail(_: object) -> pl.DataFrame:
+        raise ValueError("no such column")
+
+    monkeypatch.setattr(window, "_evaluated", fail)
+    bars = {"futures_1m": [futures_bars([1.0], symbol=future, start=OPEN)]}
+    with pytest.raises(ValueError, match="no such column"):
+        await ingestor.store_bars_at_once(bars)
+    stored = await _query(empty_database_url, "SELECT count(*) AS n FROM futures_1m")
+    assert stored["n"].to_pylist() == [1]
+    await writer.close()
+
+
+async def test_bars_and_their_signals_are_one_commit(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
+    (future,) = today.futures
+    windows = [
+        LiveWindow(one, one.params(), future, BARS.to_frame(), since=DAY)
+        for one in STRATEGIES.values()
+    ]
+    stats = DayStatistics(today, simulated=True)
+    writer = Writer(empty_database_url, clock, tmp_path)
+    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
+    await ingestor.begin_signals(windows)
+    for minute in range(2):
+        start = OPEN + timedelta(minutes=minute)
+        bars = futures_bars([1.0 + minute], symbol=future, start=start)
+        assert await ingestor.store_bars_at_once({"futures_1m": [bars]}) == {}
+    tables = ["futures_1m", *(window.table for window in windows)]
+    selected = (f"SELECT xmin::text AS x, '{one}' AS t, timestamp FROM {one}" for one in tables)
+    commits = await _query(
+        empty_database_url,
+        f"SELECT timestamp, count(DISTINCT x) AS commits, count(*) AS n"
+        f" FROM ({' UNION ALL '.join(selected)}) AS all_rows GROUP BY 1 ORDER BY 1",
+    )
+    assert commits["commits"].to_pylist() == [1, 1]
+    assert commits["n"].to_pylist() == [1, len(tables)], "one bar alone gives no signal"
+    await writer.close()
+
+
+async def _query(url: str, sql: str) -> pa.Table:
+    store = Store(url, WallClock())
+    found = await store.query(sql)
+    await store.close()
+    return found
