@@ -25,7 +25,6 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.few_rows import collect_few
 from engine.schemas import FILE, REST
 from engine.store.connection import Connection, Cursor, fetch_frame
 from engine.store.corrections import log_corrections
@@ -70,19 +69,19 @@ def complete_rows(table: Table, batches: Sequence[pa.RecordBatch], now: datetime
     row is from. Raises SchemaMismatch.
     """
     numbers = np.repeat(np.arange(len(batches), dtype=np.int32), [b.num_rows for b in batches])
-    ordered = (
-        _all_rows(table, batches)
-        .lazy()
-        .with_columns(pl.Series(_BATCH, numbers))
-        .sort(table.key, maintain_order=True)
+    rows = _all_rows(table, batches)
+    moments = {COMMITTED_AT: now, **({CONFIRMED_AT: None} if table.two_sources else {})}
+    added = (
+        pl.Series(name, np.full(rows.height, moment, "datetime64[us]"))
+        for name, moment in moments.items()
     )
-    completed = ordered.with_columns(
-        *(expression.alias(name) for name, expression in table.derived.items()),
-        *([pl.lit(None, pl.Datetime("us")).alias(CONFIRMED_AT)] if table.two_sources else []),
-        pl.lit(now, pl.Datetime("us")).alias(COMMITTED_AT),
-    )
-    rows = collect_few(completed)
-    if _has_one_row_a_key(table, rows):  # else polls overlap
+    rows = rows.hstack([pl.Series(_BATCH, numbers), *added])
+    if table.derived:
+        rows = rows.with_columns_seq(**table.derived)
+    if rows.height <= _FEW and _is_in_key_order(table, rows):  # a minute's, nearly always
+        return rows
+    rows = rows.sort(table.key, maintain_order=True)
+    if rows.select(_differs(table.key, shift=1).all()).item():  # else polls overlap
         return rows
     rank = pl.col(SOURCE).replace_strict({FILE: 0, REST: 2}, default=1, return_dtype=pl.Int8)
     ranks = [rank] if table.two_sources else []
@@ -101,12 +100,11 @@ def _all_rows(table: Table, batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
     return frames[0] if len(frames) == 1 else pl.concat(frames)
 
 
-def _has_one_row_a_key(table: Table, rows: pl.DataFrame) -> bool:
-    """Say whether no two rows have one key, of rows in key order; of few in a fifth of the time."""
-    if rows.height <= _FEW:
-        keys = zip(*(rows[name].to_list() for name in table.key), strict=True)
-        return len(set(keys)) == rows.height
-    return bool(rows.select(_differs(table.key, shift=1).all()).item())
+def _is_in_key_order(table: Table, rows: pl.DataFrame) -> bool:
+    """Say whether each row's key is greater than the one before; of few rows quickly."""
+    keys = list(zip(*(rows[name].to_list() for name in table.key), strict=True))
+    has_nulls = any(None in key for key in keys)
+    return not has_nulls and all(key < later for key, later in itertools.pairwise(keys))
 
 
 def latest_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
