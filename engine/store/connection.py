@@ -92,7 +92,7 @@ class Connection:
         read_only: bool = False,
         snapshot: bool = False,
         lock_timeout: str = "",
-    ) -> Iterator[tuple[Cursor, pl.DataFrame]]:
+    ) -> Iterator[tuple[Cursor, dict[str, Any]]]:
         """Run the block in a transaction as `transaction` does, and yield what `columns` give.
 
         They are SQL expressions, selected in one statement, after the one that sets the timeouts:
@@ -124,17 +124,13 @@ class Connection:
 
     def _select_first(
         self, cursor: Cursor, columns: Sequence[str], lock_timeout: str
-    ) -> pl.DataFrame:
+    ) -> dict[str, Any]:
         """Run the first statements of a transaction: its timeouts, and the columns asked for."""
         pinned = _PINNED | {"lock_timeout": lock_timeout}
-        settings = fetch_frame(
-            cursor,
-            "SELECT "
-            + ", ".join(
-                f"set_config('{name}', '{v}', true) AS {name}" for name, v in pinned.items()
-            ),
+        settings = fetch_values(
+            cursor, *(f"set_config('{name}', '{v}', true) AS {name}" for name, v in pinned.items())
         )
-        return fetch_frame(cursor, f"SELECT {', '.join(columns)}") if columns else settings
+        return fetch_values(cursor, *columns) if columns else settings
 
     def query(self, sql: str, *, read_only: bool = True) -> pa.Table:
         """Return the result of one statement, run in a transaction.
@@ -272,6 +268,19 @@ def _interval_text(interval: pa.MonthDayNano | None) -> str | None:
         return None
     time = timedelta(microseconds=interval.nanoseconds // 1000)
     return f"{interval.months} months {interval.days} days {time}"
+
+
+def fetch_values(cursor: Cursor, *columns: str) -> dict[str, Any]:
+    """Select SQL expressions; return their values by name.
+
+    Not by COPY, for which the driver has a statement prepared and described first: for one row that
+    takes longer than the rest.
+    """
+    cursor.adbc_statement.set_options(**{USE_COPY: "false"})
+    cursor.execute(f"SELECT {', '.join(columns)}")
+    (values,) = cursor.fetch_arrow_table().to_pylist()
+    cursor.adbc_statement.set_options(**{USE_COPY: "true"})
+    return dict(values)
 
 
 def fetch_frame(cursor: Cursor, statement: str) -> pl.DataFrame:

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from engine.errors import StoreError
 from engine.schemas import FILE, REST
-from engine.store.connection import Connection, Cursor, fetch_frame
+from engine.store.connection import Connection, Cursor, fetch_frame, fetch_values
 from engine.store.corrections import log_corrections
 from engine.store.identifiers import identifier, identifiers, literal, literals
 from engine.store.tables import COMMITTED_AT, CONFIRMED_AT, SOURCE, Table
@@ -169,7 +169,7 @@ def _merge(
     merged = {}
     with connection.transaction_selecting(*locks, lock_timeout=lock_timeout) as (cursor, locked):
         for table, _ in parts:
-            if locked[table.name].item() is None:  # the first merge of this table
+            if locked[table.name] is None:  # the first merge of this table
                 name = literal(table.name)
                 cursor.execute(f"INSERT INTO merge_locks VALUES ({name}) ON CONFLICT DO NOTHING")
                 fetch_frame(cursor, f"SELECT {lock_of(table)} AS locked")
@@ -177,9 +177,9 @@ def _merge(
             f"{_any_stored(table, rows, bounds[table.name])} AS {table.name}"
             for table, rows in parts
         )
-        stored = fetch_frame(cursor, f"SELECT {', '.join(guesses)}")
+        stored = fetch_values(cursor, *guesses)
         for table, rows in parts:
-            if table.name in direct and not stored[table.name].item():
+            if table.name in direct and not stored[table.name]:
                 _insert_directly(cursor, table, rows)
                 inserted = np.bincount(rows[_BATCH].to_numpy())
                 merged[table.name] = pl.DataFrame(

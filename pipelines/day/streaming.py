@@ -21,7 +21,7 @@ from engine.features.ticks import LEAST_DELAY
 from engine.kis.client import KisClient
 from engine.kis.stream.connection import StreamConnection
 from engine.kis.stream.fields import LAYOUTS
-from engine.kis.stream.frames import StreamRows, read_frames
+from engine.kis.stream.frames import Frame, StreamRows, read_frames
 from engine.kis.stream.market_states import MARKET_STATES
 from engine.kis.stream.registrations import StreamRegistration, Wish, share
 from engine.kis.stream.sides import Sums
@@ -204,7 +204,7 @@ class FeedFollower:
         unread = self._unread[connection]
         while frames := await connection.take():
             if unread.add(frames):
-                self._read(connection)
+                self._read(connection, unread.take_of_bars())
 
     async def _read_what_waits(self) -> None:
         """Read every second what has come meanwhile: nothing waits for it."""
@@ -216,7 +216,7 @@ class FeedFollower:
         """Read all frames that have come and wait to be read with others."""
         for connection, unread in self._unread.items():
             if unread:
-                self._read(connection)
+                self._read(connection, unread.take())
 
     def newest_quotes(self) -> pl.DataFrame:
         """Return the newest quote of each option that came by the feed so far (FEED_QUOTES)."""
@@ -227,18 +227,17 @@ class FeedFollower:
         """Keep the trades of the last frames, once the connections are closed and nobody reads."""
         for connection, unread in self._unread.items():
             unread.add(await connection.take())
-            self._kept_rows(connection)
+            self._kept_rows(connection, unread.take())
 
-    def _read(self, connection: StreamConnection) -> None:
-        rows = self._kept_rows(connection)
+    def _read(self, connection: StreamConnection, frames: Sequence[Frame]) -> None:
+        rows = self._kept_rows(connection, frames)
         is_over = self._minutes.add(rows.trades)
         until = self._exchange_time(connection, rows.newest) - ALLOWANCE
         if is_over or floor_minute(until) > self._closed:
             self._close_minutes(until)
 
-    def _kept_rows(self, connection: StreamConnection) -> StreamRows:
-        """Read what has come by a connection; all but the bars are made of it here."""
-        frames = self._unread[connection].take()
+    def _kept_rows(self, connection: StreamConnection, frames: Sequence[Frame]) -> StreamRows:
+        """Read frames that came by a connection; all but the bars are made of them here."""
         others = self._halts.take(frames, connection.ever_wanted, self._ahead())
         others, unusable = self._told.take(others, connection.ever_wanted, self._ahead())
         sums = self._sums[connection]

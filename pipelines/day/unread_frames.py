@@ -1,7 +1,7 @@
 """Frames that have come and wait to be read together: reading one costs as much as reading fifty.
 
 None waits that may end a minute or change one that is over: such a frame is read at once, with all
-that came before it. The others are read once a second at the latest.
+that came before it of which bars are made. The others are read once a second at the latest.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class UnreadFrames:
 
     def __init__(self, bars: Collection[StreamRegistration]) -> None:
         self._bars = {(one.tr_id, one.tr_key) for one in bars}
+        self._trs_of_bars = {one.tr_id for one in bars}
         self._frames: list[Frame] = []
         self._minutes: dict[tuple[str, str], str] = {}  # HHMM of each one's last trade
         self._told = ""  # HHMM that the exchange's time was a second into, by any frame
@@ -40,6 +41,22 @@ class UnreadFrames:
         """Return all frames, in the order in which they came."""
         taken, self._frames = self._frames, []
         return taken
+
+    def take_of_bars(self) -> list[Frame]:
+        """Return the frames of which bars may be made; if there are none, all.
+
+        The others wait for nobody: that the exchange's time ends a minute proves none of its bars.
+        """
+        of_bars = [frame for frame in self._frames if self._may_make_bars(frame[1])]
+        if not of_bars:
+            return self.take()
+        self._frames = [frame for frame in self._frames if not self._may_make_bars(frame[1])]
+        return of_bars
+
+    def _may_make_bars(self, text: str) -> bool:
+        flag, _, rest = text.partition("|")
+        tr_id, bar, _ = rest.partition("|")
+        return flag != "0" or not bar or tr_id in self._trs_of_bars or tr_id not in LAYOUTS
 
     def _is_urgent(self, text: str) -> bool:
         """Say whether a frame may end a minute, or be about one that is over.

@@ -100,3 +100,20 @@ def test_whatever_the_text_nothing_is_raised_and_nothing_is_lost(head: str, rest
     found = unread()
     found.add(at(FUTURE_AT, head + rest))
     assert found.take() == at(FUTURE_AT, head + rest)
+
+
+def test_frames_of_which_no_bars_are_made_wait_for_the_next_second() -> None:
+    found = unread()
+    texts = (
+        record_of("H0IOCNT0", "153001"),
+        stock("153001"),
+        record_of("H0IFASP0", "153001"),
+        "1|H0IOCNT0|001|c2VjcmV0",
+        future("153002"),
+        "nonsense",
+    )
+    assert found.add(at(FUTURE_AT, *texts))
+    first, *rest = ([text for _, text in found.take_of_bars()] for _ in range(2))
+    assert first == [texts[1], texts[3], texts[4], texts[5]]
+    assert rest == [[texts[0], texts[2]]], "all that is left"
+    assert not found
