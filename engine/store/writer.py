@@ -16,7 +16,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store.merge import MergeCounts
+from engine.store.queued_batches import Put, QueuedBatches
 from engine.store.spool import Entry, Spool, SpoolDamaged, any_table
 from engine.store.store import Gate, Store
 from engine.store.tables import table_of
@@ -37,43 +37,10 @@ _GROUP = 100  # spooled batches that are merged together; fewer once it took too
 _PASSED_OVER = "they cannot be read, moved, merged or removed"
 _BETWEEN_TRIES = Backoff(first=1.0, longest=30.0)
 _CONNECTIONS = 2  # the second one is made when it is first needed
-_FEW = 500  # rows, of all tables of a commit
 _LONGEST_MERGE = 100.0  # seconds that the server may say nothing; to wait for a lock takes less
 _PATIENCE_FOR_LOCKS = "250ms"  # where tables share a commit
 _APART = timedelta(minutes=1)  # after a commit of several tables has failed
 _LAST_TRIES = 60.0  # seconds at the end for what neither the database nor the disk takes
-
-
-@dataclass(frozen=True, eq=False)
-class _Put:
-    """A batch in the queue, and the future that its caller waits for.
-
-    `after` is that of a batch that was put earlier, without which this one must not be stored.
-    """
-
-    table: str
-    batch: pa.RecordBatch
-    done: asyncio.Future[MergeCounts]
-    after: asyncio.Future[MergeCounts] | None = None
-
-    @property
-    def is_held(self) -> bool:
-        """Whether what it follows is not stored yet."""
-        return self.after is not None and not self.after.done()
-
-    @property
-    def failed_before(self) -> BaseException | None:
-        """Why what it follows was refused, if it was."""
-        return None if self.after is None or self.is_held else self.after.exception()
-
-    def succeed(self, counts: MergeCounts) -> None:
-        if not self.done.done():
-            self.done.set_result(counts)
-
-    def fail(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # who was cancelled meanwhile does not ask for it
 
 
 class Writer:
@@ -96,9 +63,8 @@ class Writer:
         ]
         self._spool = Spool(spool_folder, takes)
         self.spool_trouble = self._spool.why_unusable()  # why nothing can be spooled, at the start
-        self._queue: list[_Put] = []
+        self._queue = QueuedBatches()
         self._workers: dict[Store, asyncio.Task[None]] = {}  # at most one a connection
-        self._under_way: set[str] = set()  # tables of which batches are being committed
         self._apart_until = clock.now()  # when tables may share a commit again
         self._drainer: asyncio.Task[None] | None = None
         self._together = _GROUP  # spooled batches that the next merge may have
@@ -148,8 +114,8 @@ class Writer:
         without which this one must not be stored: it comes with it or later, and fails if it fails.
         """
         table_of(table, batch.schema).check_batch(batch.schema)
-        put = _Put(table, batch, asyncio.get_running_loop().create_future(), after)
-        self._queue.append(put)
+        put = Put(table, batch, asyncio.get_running_loop().create_future(), after)
+        self._queue.add(put)
         if not patience:
             self._urgent.set()
         self._start_working(patience)
@@ -223,17 +189,13 @@ class Writer:
             with suppress(TimeoutError):
                 async with self._clock.timeout(patience):
                     await self._urgent.wait()
-        while free := self._free():
+        while group := self._queue.next_commit(together=self._clock.now() >= self._apart_until):
             self._urgent.clear()
-            group = self._commit_of(free)
             tables = {put.table for put in group}
-            self._queue = [put for put in self._queue if put not in group]
-            self._under_way |= tables
             try:
                 if len(tables) > 1 and not await self._commit_few(group, store):
                     self._apart_until = self._clock.now() + _APART
-                    self._queue = [*group, *self._queue]
-                    self._under_way -= tables
+                    self._queue.put_back(group)
                     self._start_working(0.0)
                 elif len(tables) == 1:
                     await self._commit_or_spool(group, store)
@@ -241,32 +203,9 @@ class Writer:
                 for put in group:
                     put.fail(error)
             finally:
-                self._under_way -= tables
+                self._queue.release(tables)
 
-    def _free(self) -> list[_Put]:
-        """Return what waits, without batches of tables of which some are being committed.
-
-        Nor those that follow a batch that is; what follows a refused one fails as it did.
-        """
-        for put in [put for put in self._queue if put.failed_before]:
-            self._queue.remove(put)
-            put.fail(put.failed_before)
-        free = [put for put in self._queue if put.table not in self._under_way]
-        waiting = {put.done for put in free}
-        return [put for put in free if not put.is_held or put.after in waiting]
-
-    def _commit_of(self, free: Sequence[_Put]) -> list[_Put]:
-        """Return the batches of the next commit: all that wait, if they are few rows.
-
-        Else those of one table, up to one that follows a batch of another.
-        """
-        few = sum(put.batch.num_rows for put in free) <= _FEW
-        if few and self._clock.now() >= self._apart_until:
-            return list(free)
-        of_table = (put for put in free if put.table == free[0].table)
-        return list(itertools.takewhile(lambda put: not put.is_held, of_table))
-
-    async def _commit_few(self, group: list[_Put], store: Store) -> bool:
+    async def _commit_few(self, group: list[Put], store: Store) -> bool:
         """Merge few batches of several tables in one commit; False if that cannot be done.
 
         Then each table is tried by itself: what is wrong may concern one of them.
@@ -288,7 +227,7 @@ class Writer:
             put.succeed(next(counts[put.table]))
         return True
 
-    async def _commit_or_spool(self, group: list[_Put], store: Store) -> None:
+    async def _commit_or_spool(self, group: list[Put], store: Store) -> None:
         """Commit the group or spool it. With neither server nor disk, keep it and try again."""
         failures = 0
         while group and not await self._commit(group, store):
@@ -305,7 +244,7 @@ class Writer:
                 failures += 1
                 await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
 
-    async def _commit(self, group: list[_Put], store: Store) -> bool:
+    async def _commit(self, group: list[Put], store: Store) -> bool:
         """Merge the group; False if it must wait: the server is away, or older ones are spooled."""
         try:
             async with self._tables[group[0].table]:
@@ -335,7 +274,7 @@ class Writer:
             return False
 
     async def _keep_refused(
-        self, group: list[_Put], error: StoreError | InputError, store: Store
+        self, group: list[Put], error: StoreError | InputError, store: Store
     ) -> None:
         """Keep what the server refuses for good; a bad batch does not take good ones with it."""
         if len(group) > 1:

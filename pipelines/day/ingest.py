@@ -71,7 +71,7 @@ class _Coming:
     batch: pa.RecordBatch
     bars: asyncio.Future[MergeCounts]
     evaluated: _Evaluated | None
-    at: datetime = datetime.min  # when the bars were committed
+    at: datetime  # when the bars were queued, then when they were committed
     signals: dict[LiveWindow, tuple[pa.RecordBatch, asyncio.Future[MergeCounts]]] = field(
         default_factory=dict
     )
@@ -182,7 +182,8 @@ class Ingestor:
         self, table: str, batch: pa.RecordBatch, found: _Evaluated | None, patience: float
     ) -> _Coming:
         """Queue a symbol's bars, and behind them the signals that were evaluated."""
-        coming = _Coming(batch, self._writer.queue(table, batch, patience=patience), found)
+        done = self._writer.queue(table, batch, patience=patience)
+        coming = _Coming(batch, done, found, self._clock.now())
         coming.bars.add_done_callback(lambda _: coming.note_end(self._clock.now()))
         for window, rows in found.rows if found else ():
             if isinstance(rows, pl.DataFrame) and rows.height:

@@ -33,7 +33,9 @@ from engine.market.symbols import parse
 # How far back trades are kept in memory: a late one can still change a bar of that time.
 KEPT = timedelta(minutes=2)
 _MINUTE = 60_000_000  # microseconds
-_BACK = 1_000_000  # microseconds that a trade's time may go back; more makes the one before doubtful
+_BACK = (
+    1_000_000  # microseconds that a trade's time may go back; more makes the one before doubtful
+)
 _EPOCH = datetime(1970, 1, 1)
 _COMPLETE = FEED_BARS.names().index("complete")
 _BEFORE = 3  # trades before a minute: whether its first one follows soundly depends on them
