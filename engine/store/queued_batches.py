@@ -20,7 +20,7 @@ _FEW = 500  # rows, of all tables of a commit
 
 
 @dataclass(frozen=True, eq=False)
-class Put:
+class QueuedBatch:
     """A batch in the queue, and the future that its caller waits for.
 
     `after` is that of a batch that was put earlier, without which this one must not be stored.
@@ -57,14 +57,14 @@ class QueuedBatches:
     """Batches in the order in which they came; of a table, one commit is under way at a time."""
 
     def __init__(self) -> None:
-        self._waiting: list[Put] = []
+        self._waiting: list[QueuedBatch] = []
         self._under_way: set[str] = set()  # tables
 
-    def add(self, put: Put) -> None:
+    def add(self, put: QueuedBatch) -> None:
         """Queue a batch."""
         self._waiting.append(put)
 
-    def next_commit(self, *, together: bool) -> list[Put]:
+    def next_commit(self, *, together: bool) -> list[QueuedBatch]:
         """Take the batches of the next commit, until their tables are released; none if none may.
 
         All that wait, if they are few rows and tables may go `together`. Else those of one table,
@@ -80,7 +80,7 @@ class QueuedBatches:
         self._under_way.update(put.table for put in group)
         return group
 
-    def put_back(self, group: Sequence[Put]) -> None:
+    def put_back(self, group: Sequence[QueuedBatch]) -> None:
         """Queue batches again, before all others."""
         self._waiting = [*group, *self._waiting]
         self.release({put.table for put in group})
@@ -89,7 +89,7 @@ class QueuedBatches:
         """Note that no batch of these tables is being committed any more."""
         self._under_way.difference_update(tables)
 
-    def _group(self, *, together: bool) -> list[Put]:
+    def _group(self, *, together: bool) -> list[QueuedBatch]:
         free = [put for put in self._waiting if put.table not in self._under_way]
         waiting = {put.done for put in free}
         free = [put for put in free if not put.is_held or put.after in waiting]

@@ -26,7 +26,7 @@ from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.errors import InputError, StoreError, StoreUnreachable
 from engine.store.merge import MergeCounts
-from engine.store.queued_batches import Put, QueuedBatches
+from engine.store.queued_batches import QueuedBatch, QueuedBatches
 from engine.store.spool import Entry, Spool, SpoolDamaged, any_table
 from engine.store.store import Gate, Store
 from engine.store.tables import table_of
@@ -114,7 +114,7 @@ class Writer:
         without which this one must not be stored: it comes with it or later, and fails if it fails.
         """
         table_of(table, batch.schema).check_batch(batch.schema)
-        put = Put(table, batch, asyncio.get_running_loop().create_future(), after)
+        put = QueuedBatch(table, batch, asyncio.get_running_loop().create_future(), after)
         self._queue.add(put)
         if not patience:
             self._urgent.set()
@@ -205,7 +205,7 @@ class Writer:
             finally:
                 self._queue.release(tables)
 
-    async def _commit_few(self, group: list[Put], store: Store) -> bool:
+    async def _commit_few(self, group: list[QueuedBatch], store: Store) -> bool:
         """Merge few batches of several tables in one commit; False if that cannot be done.
 
         Then each table is tried by itself: what is wrong may concern one of them.
@@ -227,7 +227,7 @@ class Writer:
             put.succeed(next(counts[put.table]))
         return True
 
-    async def _commit_or_spool(self, group: list[Put], store: Store) -> None:
+    async def _commit_or_spool(self, group: list[QueuedBatch], store: Store) -> None:
         """Commit the group or spool it. With neither server nor disk, keep it and try again."""
         failures = 0
         while group and not await self._commit(group, store):
@@ -244,7 +244,7 @@ class Writer:
                 failures += 1
                 await self._clock.sleep(_BETWEEN_TRIES.wait_after(failures))
 
-    async def _commit(self, group: list[Put], store: Store) -> bool:
+    async def _commit(self, group: list[QueuedBatch], store: Store) -> bool:
         """Merge the group; False if it must wait: the server is away, or older ones are spooled."""
         try:
             async with self._tables[group[0].table]:
@@ -274,7 +274,7 @@ class Writer:
             return False
 
     async def _keep_refused(
-        self, group: list[Put], error: StoreError | InputError, store: Store
+        self, group: list[QueuedBatch], error: StoreError | InputError, store: Store
     ) -> None:
         """Keep what the server refuses for good; a bad batch does not take good ones with it."""
         if len(group) > 1:

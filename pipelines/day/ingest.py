@@ -56,7 +56,7 @@ PATIENCE = 3.0  # seconds that a surface waits for further chains of its minute
 USUAL_FLAGS = {"", "incomplete", "old_vendor", "stale_price"}
 
 
-class _Evaluated(NamedTuple):
+class _EvaluatedBars(NamedTuple):
     """Bars of a symbol, and the rows that each strategy gives for them, or what it raised."""
 
     bars: pl.DataFrame
@@ -70,7 +70,7 @@ class _Coming:
 
     batch: pa.RecordBatch
     bars: asyncio.Future[MergeCounts]
-    evaluated: _Evaluated | None
+    evaluated: _EvaluatedBars | None
     at: datetime  # when the bars were queued, then when they were committed
     signals: dict[LiveWindow, tuple[pa.RecordBatch, asyncio.Future[MergeCounts]]] = field(
         default_factory=dict
@@ -149,7 +149,7 @@ class Ingestor:
             watched = [batch for _, batch in parts if _symbol(batch) in followed]
             self._early_bars += map(pl.DataFrame, watched)
         windows = self.windows  # those that come meanwhile hold the early bars
-        evaluated: dict[str, _Evaluated] = {}
+        evaluated: dict[str, _EvaluatedBars] = {}
         async with AsyncExitStack() as turns:
             for _, batch in parts:
                 symbol = _symbol(batch)
@@ -163,7 +163,9 @@ class Ingestor:
             await asyncio.wait([done for one in coming for done in one.all_of_it()])
             return [await self._committed(one) for one in coming]
 
-    async def _evaluate(self, watching: Sequence[LiveWindow], batch: pa.RecordBatch) -> _Evaluated:
+    async def _evaluate(
+        self, watching: Sequence[LiveWindow], batch: pa.RecordBatch
+    ) -> _EvaluatedBars:
         """Let the strategies of a symbol say what follows from its bars; they stay as they are."""
         # Both may be on their way at once, the feed's behind those of REST: the table keeps REST's.
         bars, by_rest = pl.DataFrame(batch), self._by_rest[_symbol(batch)]
@@ -176,10 +178,10 @@ class Ingestor:
             self._clock.thread(window.prepare, bars, executor=_EVALUATING) for window in watching
         )
         rows = await asyncio.gather(*preparing, return_exceptions=True)
-        return _Evaluated(bars, list(zip(watching, rows, strict=True)), new_by_rest)
+        return _EvaluatedBars(bars, list(zip(watching, rows, strict=True)), new_by_rest)
 
     def _queue_bars(
-        self, table: str, batch: pa.RecordBatch, found: _Evaluated | None, patience: float
+        self, table: str, batch: pa.RecordBatch, found: _EvaluatedBars | None, patience: float
     ) -> _Coming:
         """Queue a symbol's bars, and behind them the signals that were evaluated."""
         done = self._writer.queue(table, batch, patience=patience)
