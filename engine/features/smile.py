@@ -41,6 +41,7 @@ from engine.features.black76 import Floats
 _STEPS = 40
 _HUBER = 2.0  # errors of a quote
 _DIFFERENCE = 1e-5  # of x, for how theta, rho and psi follow it
+_MOVES = np.concatenate([np.eye(3), -np.eye(3)]) * _DIFFERENCE  # up in each x, then down
 _ENOUGH = 1e-6  # of the cost and of one squared error: where less can be gained the search ends
 _FIRST_DAMPING = 1e-2
 _HOPELESS = 1e8  # damping at which no step is better
@@ -181,13 +182,13 @@ class _Fit:
         rows = np.flatnonzero(self.usable)
         fit = self.take(self.usable)
         x, damping = fit.first, np.full(len(rows), _FIRST_DAMPING)
-        residuals, cost, root = fit.misfit(x)
+        residuals, cost, root, now = fit.misfit(x)
         for _ in range(_STEPS):
             if not len(rows):
                 break
-            step, promised = fit.step(x, residuals, root, damping)
+            step, promised = fit.step(x, residuals, root, now, damping)
             tried = x + step
-            new_residuals, new_cost, new_root = fit.misfit(tried)
+            new_residuals, new_cost, new_root, new_now = fit.misfit(tried)
             better = new_cost < cost
             # At the best place, rounding leaves no better step. A short step (much damped) promises
             # little anywhere, so its promise says nothing.
@@ -198,35 +199,38 @@ class _Fit:
             x = np.where(keep, tried, x)
             residuals = np.where(keep, new_residuals, residuals)
             root = np.where(keep, new_root, root)
+            now = np.where(better, new_now, now)
             cost = np.where(better, new_cost, cost)
             damping = np.where(better, damping * 0.2, damping * 5)
             if not going.all():
                 found[rows] = x
                 rows, fit = rows[going], fit.take(going)
                 x, damping, cost = x[going], damping[going], cost[going]
-                residuals, root = residuals[going], root[going]
+                residuals, root, now = residuals[going], root[going], now[:, going]
         found[rows] = x
         slices = self.slices(found)
         gone = ~self.usable
         return Slices(*(np.where(gone, np.nan, v) for v in (slices.theta, slices.rho, slices.psi)))
 
-    def misfit(self, x: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return model minus quote in errors of the quote, the cost, and sqrt(w) of the model.
+    def misfit(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return model minus quote in errors of the quote, the cost, sqrt(w) of the model, slices.
 
-        The cost, shape (n,), includes the pull on x; the others have the shape of the quotes.
+        The cost, shape (n,), includes the pull on x; the next two have the shape of the quotes. The
+        slices are theta, rho and psi, shape (3, n).
         """
-        root = np.sqrt(self.slices(x).total_variance(self.k))
+        now = self.slices(x)
+        root = np.sqrt(now.total_variance(self.k))
         residuals = (root / self.root_years - self.volatility) * self.weight
         size = np.abs(residuals)
         loss = np.where(size <= _HUBER, size * size / 2, _HUBER * (size - _HUBER / 2))
         pull = np.square((x - self.first) * _PULL).sum(axis=1) / 2
-        return residuals, loss.sum(axis=1) + pull, root
+        return residuals, loss.sum(axis=1) + pull, root, np.stack([now.theta, now.rho, now.psi])
 
     def step(
-        self, x: Floats, residuals: Floats, root: Floats, damping: Floats
+        self, x: Floats, residuals: Floats, root: Floats, now: Floats, damping: Floats
     ) -> tuple[Floats, Floats]:
         """Return the next step of x, and by how much the cost would fall if all were quadratic."""
-        slopes = np.matmul(self._slopes(x, root), self._moves(x))
+        slopes = np.matmul(self._slopes(now, root), self._moves(x))
         size = np.abs(residuals)
         huber = np.where(size <= _HUBER, 1.0, _HUBER / np.maximum(size, _HUBER))
         weighted = (slopes * huber[:, :, None]).transpose(0, 2, 1)
@@ -240,10 +244,9 @@ class _Fit:
         curved = np.matmul(normal, step[:, :, None])[:, :, 0]
         return step, -((target + curved / 2) * step).sum(axis=1)
 
-    def _slopes(self, x: Floats, root: Floats) -> Floats:
+    def _slopes(self, now: Floats, root: Floats) -> Floats:
         """Return how each residual follows theta, rho and psi; shape (n, m, 3)."""
-        now = self.slices(x)
-        theta, rho, psi = now.theta[:, None], now.rho[:, None], now.psi[:, None]
+        theta, rho, psi = now[:, :, None]
         slope = psi * self.k
         bend = np.sqrt(np.square(slope + rho * theta) + np.square(theta) * (1 - np.square(rho)))
         by = self.weight / (4 * self.root_years * root)
@@ -255,7 +258,6 @@ class _Fit:
 
     def _moves(self, x: Floats) -> Floats:
         """Return how theta, rho and psi follow x; shape (n, 3, 3), by central differences."""
-        moves = np.eye(3)[:, None, :] * _DIFFERENCE
-        up, down = self.slices(x + moves), self.slices(x - moves)
-        parts = ((up.theta, down.theta), (up.rho, down.rho), (up.psi, down.psi))
-        return np.stack([(a - b).T for a, b in parts], axis=1) / (2 * _DIFFERENCE)
+        moved = self.slices(x + _MOVES[:, None, :])
+        parts = (moved.theta, moved.rho, moved.psi)
+        return np.stack([(part[:3] - part[3:]).T for part in parts], axis=1) / (2 * _DIFFERENCE)
