@@ -112,7 +112,9 @@ class DayStatistics:
     def count_snapshot(self, matrix: pl.DataFrame) -> None:
         """Count one snapshot of an option chain; the newest matrix of each is shown."""
         self.snapshots += 1
-        for symbol, stamp in matrix.select("underlying_symbol", "timestamp").unique().iter_rows():
+        for symbol, stamp in set(
+            zip(matrix["underlying_symbol"], matrix["timestamp"], strict=True)
+        ):
             self.matrices[symbol] = matrix
             self.mark_stored(symbol, stamp)
 
