@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,6 @@ from pipelines.day.warm_up import open_windows
 from pipelines.day_plan import BarPlan, DayPlan, plan
 from pipelines.feed import Feed
 from strategies.registry import STRATEGIES, warm_up_sessions
-from strategies.window import LiveWindow
 from tests.benchmarks.bench_env import BenchEnv
 from tests.benchmarks.bench_poll import PACE, open_polling
 from tests.benchmarks.rows import Row
@@ -56,9 +54,8 @@ PARTS = {
     "pace": "the pace",
     "shared": "others to share a commit with",
     "fetch": "ours: fetch and parse",
+    "evaluate": "ours: evaluate the strategies",
     "merge": "ours: merge",
-    "evaluate": "ours: evaluate",
-    "signals": "ours: merge the signals",
 }
 TINY = {"stocks": 1, "minutes": 2}
 QUICK = {"stocks": 2, "minutes": 10}
@@ -88,9 +85,10 @@ def measure(env: BenchEnv, *, stocks: int = 10, minutes: int = 390) -> list[Row]
             frame.filter(kind="stock"),
             ["kis", "pace", "shared", *own],
         ),
-        *_rows("future: bar → committed bar", frame.filter(kind="bar"), ["kis", "pace", *own]),
         *_rows(
-            "future: bar → committed signals", frame.filter(kind="signal"), ["evaluate", "signals"]
+            "future: bar → committed with its signals",
+            frame.filter(kind="signal"),
+            ["kis", "pace", "fetch", "evaluate", "merge"],
         ),
     ]
 
@@ -165,7 +163,6 @@ class Watch:
         self._clock = clock
         self._simulator = simulator
         self._answering = self._merging = 0.0
-        self._preparing: dict[LiveWindow, float] = {}  # seconds
         self._seen: set[tuple[str, str, datetime]] = set()
 
     def over(self, polling: PollingManager, fetchers: Any) -> None:
@@ -177,12 +174,10 @@ class Watch:
         for account in client._accounts:
             self._wrap(account.pace, "wait_turn", self._turn)
         ingestor = polling.ingestor
-        self._wrap(ingestor._writer, "put", self._put)
+        self._wrap(ingestor, "_evaluate", self._evaluate)
+        self._wrap(ingestor._writer, "queue", self._queue)
         for store in ingestor._writer._stores:
             self._wrap(store, "merge_tables", self._merge)
-        for window in ingestor.windows:
-            self._wrap(window, "prepare", partial(self._prepare, window))
-            self._wrap(window, "push", partial(self._push, window))
         # aiohttp holds the handler already, but not what it calls
         self._wrap(self._simulator, "_quotation", self._answer)
 
@@ -225,39 +220,31 @@ class Watch:
         self._merging = time.perf_counter() - real
         return counts
 
-    async def _put(
+    async def _evaluate(self, inner: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        real = time.perf_counter()
+        found = await inner(*args)
+        POLL.get().took["evaluate"] = time.perf_counter() - real
+        return found
+
+    def _queue(
         self,
-        inner: Callable[..., Awaitable[MergeCounts]],
+        inner: Callable[..., asyncio.Future[MergeCounts]],
         table: str,
         batch: pa.RecordBatch,
         **named: Any,
-    ) -> MergeCounts:
-        began, poll = self._clock.now(), POLL.get()
-        counts = await inner(table, batch, **named)
-        if table.endswith("_1m"):
-            poll.took["shared"] = self._since(began)
+    ) -> asyncio.Future[MergeCounts]:
+        began, poll, done = self._clock.now(), POLL.get(), inner(table, batch, **named)
+
+        def note(_: asyncio.Future[MergeCounts]) -> None:
             poll.took["merge"] = self._merging
-            self._note("stock" if table == "stocks_1m" else "bar", batch, poll)
-        elif table.endswith("_signal"):
-            poll.took["signals"] += self._merging
-            if table == f"{list(STRATEGIES)[-1]}_signal":
+            if table == "stocks_1m":
+                poll.took["shared"] = self._since(began)
+                self._note("stock", batch, poll)
+            elif table == f"{list(STRATEGIES)[-1]}_signal":
                 self._note("signal", batch, poll)
-        return counts
 
-    def _prepare(self, window: LiveWindow, inner: Callable[..., None], batch: pl.DataFrame) -> None:
-        """Run in a thread, while the bars are committed: counted as if it came after that."""
-        real = time.perf_counter()
-        inner(batch)
-        self._preparing[window] = time.perf_counter() - real
-
-    def _push(
-        self, window: LiveWindow, inner: Callable[..., pl.DataFrame], batch: pl.DataFrame
-    ) -> pl.DataFrame:
-        real = time.perf_counter()
-        signals = inner(batch)
-        took = time.perf_counter() - real + self._preparing.pop(window, 0.0)
-        POLL.get().took["evaluate"] += took
-        return signals
+        done.add_done_callback(note)
+        return done
 
     def _note(self, kind: str, batch: pa.RecordBatch, poll: Poll) -> None:
         """Note the bars that are committed now and were not before."""
@@ -270,7 +257,7 @@ class Watch:
             passed = self._since(stamp)
             took = {part: poll.took[part] for part in PARTS}
             took["kis"] = passed - took["pace"] - took["shared"]
-            own = sum(took[part] for part in ("fetch", "merge", "evaluate", "signals"))
+            own = sum(took[part] for part in ("fetch", "evaluate", "merge"))
             self.found.append({"kind": kind, "whole": passed + own, **took})
 
     def _since(self, moment: datetime) -> float:
