@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from engine import schemas
-from engine.columns import BARS, TIME
+from engine.columns import BARS
 from engine.fetchers.stock import TIMEFRAME
 from engine.market.hours import MINUTE
 from pipelines.day_plan import DayPlan
@@ -131,11 +132,9 @@ def turns_to_confirm(symbols: Sequence[str]) -> dict[str, int]:
 def _stored_columns(table: str, bars: pl.DataFrame, now: datetime) -> pa.RecordBatch:
     """Return bars of the feed in the columns of their table."""
     schema = schemas.STOCK_BARS if table == "stocks_1m" else schemas.FUTURES_BARS
-    return schemas.conform(
-        bars.with_columns(
-            fetched_at=pl.lit(now, TIME),
-            timeframe=pl.lit(TIMEFRAME),
-            source=pl.lit(schemas.FEED),
-        ),
-        schema,
-    )
+    same = {"timeframe": TIMEFRAME, "source": schemas.FEED}
+    columns = [
+        pl.Series("fetched_at", np.full(bars.height, now, "datetime64[us]")),
+        *(pl.Series(name, [text] * bars.height) for name, text in same.items()),
+    ]
+    return schemas.conform(bars.hstack(columns), schema)

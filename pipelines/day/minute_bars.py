@@ -108,7 +108,7 @@ class MinuteBars:
         """
         if self._waiting:
             came = schemas.one_frame(self._waiting)
-            came = came.with_columns(self._stamp.alias("timestamp"))
+            came = came.with_columns_seq(self._stamp.alias("timestamp"))
             self._kept = pl.concat([self._kept, came])
             self._open = pl.concat([self._open, came])
             self._waiting = []
