@@ -95,9 +95,9 @@ def split_rows(texts: pl.DataFrame, fields: Fields, rules: Rules) -> SplitRows:
     good = rows.select_seq(_is_bar(session).alias("good"))["good"]
     finished = session.is_finished(rows["label"], rules.as_of)
     bars = rows.filter(good & finished)
-    # KRX's after-market comes in one answer with the regular session, which is stored elsewhere.
-    wrong = _is_wrong(rows, good, finished) & ~(rows["before"] & rows["same_day"])
-    rejected = [_with_reasons(rows.filter(wrong), session)] if wrong.any() else []
+    rejected = []
+    if not good.all() and (wrong := _is_wrong(rows, good, finished)).any():
+        rejected.append(_with_reasons(rows.filter(wrong), session))
     waiting = bars.clear()
     confirmed = bars.clear()
     if (apart := _stand_apart(bars, rules.max_price_ratio)) is not None:
@@ -179,9 +179,13 @@ def _checks(session: Session) -> Iterator[tuple[pl.Expr, str]]:
 
 
 def _is_wrong(rows: pl.DataFrame, good: pl.Series, finished: pl.Series) -> pl.Series:
-    """Say which rows are not bars, except those of unfinished minutes: they may become bars."""
+    """Say which rows are not bars, except those of unfinished minutes: they may become bars.
+
+    Nor those of KRX's regular session in an answer about its after-market: they are stored
+    elsewhere.
+    """
     unfinished = (~finished & rows["same_day"]).fill_null(value=False)
-    return ~good & ~unfinished
+    return ~good & ~unfinished & ~(rows["before"] & rows["same_day"])
 
 
 def _with_reasons(rows: pl.DataFrame, session: Session) -> pl.DataFrame:

@@ -8,6 +8,7 @@ because an answer holds all finished bars of the last half hour or more.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -64,7 +65,8 @@ class PollingManager:
             if polled and stamp <= polled:
                 continue  # the poll after a long wait has fetched this bar too
             await self._clock.sleep_until(self._poll_time(stamp, bars))
-            polled = max(s for s in stamps if self._poll_time(s, bars) <= self._clock.now())
+            due = bisect_right(stamps, self._clock.now(), key=lambda s: self._poll_time(s, bars))
+            polled = stamps[due - 1]
             fed = self.feed is not None and not self.feed.needs_poll(bars.symbol, polled)
             if not fed or bars.symbol in self._states:
                 await self._poll_bars(bars, polled)
