@@ -57,10 +57,10 @@ USUAL_FLAGS = {"", "incomplete", "old_vendor", "stale_price"}
 
 
 class _EvaluatedBars(NamedTuple):
-    """Bars of a symbol, and the rows that each strategy gives for them, or what it raised."""
+    """Bars of a symbol, and the rows that each strategy gives for them; None where it fails."""
 
     bars: pl.DataFrame
-    rows: Sequence[tuple[LiveWindow, pl.DataFrame | BaseException]]
+    rows: Sequence[tuple[LiveWindow, pl.DataFrame | None]]
     new_by_rest: set[datetime]
 
 
@@ -169,16 +169,14 @@ class Ingestor:
         """Let the strategies of a symbol say what follows from its bars; they stay as they are."""
         # Both may be on their way at once, the feed's behind those of REST: the table keeps REST's.
         bars, by_rest = pl.DataFrame(batch), self._by_rest[_symbol(batch)]
+        stamps = set(bars["timestamp"].to_list())
         new_by_rest: set[datetime] = set()
-        if bars["source"][0] == schemas.FEED:
-            bars = bars.filter(~pl.col("timestamp").is_in(list(by_rest)))
-        else:
-            new_by_rest = set(bars["timestamp"]) - by_rest
-        preparing = (
-            self._clock.thread(window.prepare, bars, executor=_EVALUATING) for window in watching
-        )
-        rows = await asyncio.gather(*preparing, return_exceptions=True)
-        return _EvaluatedBars(bars, list(zip(watching, rows, strict=True)), new_by_rest)
+        if bars["source"][0] != schemas.FEED:
+            new_by_rest = stamps - by_rest
+        elif known := stamps & by_rest:
+            bars = bars.filter(~pl.col("timestamp").is_in(list(known)))
+        rows = await self._clock.thread(_prepared, watching, bars, executor=_EVALUATING)
+        return _EvaluatedBars(bars, rows, new_by_rest)
 
     def _queue_bars(
         self, table: str, batch: pa.RecordBatch, found: _EvaluatedBars | None, patience: float
@@ -188,7 +186,7 @@ class Ingestor:
         coming = _Coming(batch, done, found, self._clock.now())
         coming.bars.add_done_callback(lambda _: coming.note_end(self._clock.now()))
         for window, rows in found.rows if found else ():
-            if isinstance(rows, pl.DataFrame) and rows.height:
+            if rows is not None and rows.height:
                 ready = signal_batch(rows, window.schema, self._clock.now())
                 done = self._writer.queue(window.table, ready, after=coming.bars)
                 coming.signals[window] = ready, done
@@ -352,6 +350,19 @@ class Ingestor:
         if not batch.num_rows:
             return MergeCounts()
         return await self._writer.put("confirmed_bars", batch)
+
+
+def _prepared(
+    watching: Sequence[LiveWindow], bars: pl.DataFrame
+) -> list[tuple[LiveWindow, pl.DataFrame | None]]:
+    """Return the rows that each strategy gives for new bars; None where it fails."""
+    found: list[tuple[LiveWindow, pl.DataFrame | None]] = []
+    for window in watching:
+        try:
+            found.append((window, window.prepare(bars)))
+        except Exception:  # noqa: BLE001 - bars are stored all the same; `push` raises it again
+            found.append((window, None))
+    return found
 
 
 def _symbol(batch: pa.RecordBatch) -> str:
