@@ -21,6 +21,9 @@ LEAVING = 120.0  # seconds that an orderly end may take
 # Polars keeps free memory for 90 s of live work. Half an hour takes some seconds here, so as many
 # seconds here would be hours: what is measured would be the most of the last few sessions.
 FREED_SOON = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:500,muzzy_decay_ms:500"}
+# `just live` says so itself before it loads anything (`share_heaps`); the collector of a season has
+# loaded its libraries by then, and their threads have taken heaps.
+TWO_HEAPS = {"MALLOC_ARENA_MAX": "2"}
 
 
 class Broken(AssertionError):
@@ -39,7 +42,7 @@ class Child:
     """A running collector."""
 
     def __init__(self, orders: Orders, errors: Path) -> None:
-        environment = os.environ | FOR_LIVE | FREED_SOON | {"PYTHONIOENCODING": "utf-8"}
+        environment = os.environ | FOR_LIVE | FREED_SOON | TWO_HEAPS | {"PYTHONIOENCODING": "utf-8"}
         with errors.open("a") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.soak.collector", orders.model_dump_json()],

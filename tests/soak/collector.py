@@ -31,7 +31,6 @@ from pydantic import SecretStr
 
 import engine.kis.client
 from engine.clock import Clock
-from engine.environment import share_heaps
 from engine.errors import KisError, StoreUnreachable
 from engine.kis.transport import Transport
 from engine.log import setup_logging
@@ -173,7 +172,6 @@ def _set_zone(zone: str) -> None:
 
 
 def main() -> int:
-    share_heaps()
     orders = Orders.model_validate_json(sys.argv[1])
     engine.kis.client.Transport = TimedTransport  # type: ignore[misc]
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
