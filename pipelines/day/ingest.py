@@ -13,7 +13,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -48,6 +48,8 @@ LONGEST_BATCHING = 1.0
 # One strategy after another: two threads would take the interpreter from each other.
 _EVALUATING = ThreadPoolExecutor(1, thread_name_prefix="strategies")
 
+PATIENCE_FOR_STRATEGIES = 0.25  # seconds that bars wait for their signals to share a commit
+
 PATIENCE = 3.0  # seconds that a surface waits for further chains of its minute
 
 # Not worth a warning: KIS cuts its board, so a chain has a hole between the cut and the money, and
@@ -70,7 +72,7 @@ class _Coming:
 
     batch: pa.RecordBatch
     bars: asyncio.Future[MergeCounts]
-    evaluated: _EvaluatedBars | None
+    evaluating: asyncio.Task[_EvaluatedBars] | None
     at: datetime  # when the bars were queued, then when they were committed
     signals: dict[LiveWindow, tuple[pa.RecordBatch, asyncio.Future[MergeCounts]]] = field(
         default_factory=dict
@@ -107,7 +109,7 @@ class Ingestor:
         return any(window.watches(symbol) for window in self.windows)
 
     async def store_bars(self, table: str, batch: pa.RecordBatch) -> MergeCounts:
-        """Commit finished bars of one symbol, then the signals that follow from them.
+        """Commit finished bars of one symbol, and the signals that follow from them.
 
         Bars that no strategy watches may wait for others to share their commit.
         """
@@ -142,22 +144,26 @@ class Ingestor:
         """Commit bars, a batch a symbol, and their signals; each symbol is refused on its own.
 
         Strategies are evaluated first, so that bars and signals are in the database with one
-        commit. Bars of a symbol that strategies watch come one batch after another.
+        commit; where they take long, their signals come in another. Bars of a symbol that
+        strategies watch come one batch after another.
         """
         if self._early_bars is not None:
             followed = self._stats.plan.watched(nights=True)
             watched = [batch for _, batch in parts if _symbol(batch) in followed]
             self._early_bars += map(pl.DataFrame, watched)
         windows = self.windows  # those that come meanwhile hold the early bars
-        evaluated: dict[str, _EvaluatedBars] = {}
+        evaluating: dict[str, asyncio.Task[_EvaluatedBars]] = {}
         async with AsyncExitStack() as turns:
             for _, batch in parts:
                 symbol = _symbol(batch)
                 if watching := [one for one in windows if one.watches(symbol)]:
                     await turns.enter_async_context(self._turns[symbol])
-                    evaluated[symbol] = await self._evaluate(watching, batch)
+                    evaluating[symbol] = asyncio.create_task(self._evaluate(watching, batch))
+                    with suppress(TimeoutError):
+                        async with self._clock.timeout(PATIENCE_FOR_STRATEGIES):
+                            await asyncio.shield(evaluating[symbol])
             coming = [
-                self._queue_bars(table, batch, evaluated.get(_symbol(batch)), patience)
+                self._queue_bars(table, batch, evaluating.get(_symbol(batch)), patience)
                 for table, batch in parts
             ]
             await asyncio.wait([done for one in coming for done in one.all_of_it()])
@@ -179,13 +185,17 @@ class Ingestor:
         return _EvaluatedBars(bars, rows, new_by_rest)
 
     def _queue_bars(
-        self, table: str, batch: pa.RecordBatch, found: _EvaluatedBars | None, patience: float
+        self,
+        table: str,
+        batch: pa.RecordBatch,
+        evaluating: asyncio.Task[_EvaluatedBars] | None,
+        patience: float,
     ) -> _Coming:
-        """Queue a symbol's bars, and behind them the signals that were evaluated."""
+        """Queue a symbol's bars, and behind them the signals that are evaluated by now."""
         done = self._writer.queue(table, batch, patience=patience)
-        coming = _Coming(batch, done, found, self._clock.now())
+        coming = _Coming(batch, done, evaluating, self._clock.now())
         coming.bars.add_done_callback(lambda _: coming.note_end(self._clock.now()))
-        for window, rows in found.rows if found else ():
+        for window, rows in evaluating.result().rows if evaluating and evaluating.done() else ():
             if rows is not None and rows.height:
                 ready = signal_batch(rows, window.schema, self._clock.now())
                 done = self._writer.queue(window.table, ready, after=coming.bars)
@@ -194,23 +204,23 @@ class Ingestor:
 
     async def _committed(self, coming: _Coming) -> CommittedBars:
         """Take over what was committed of a symbol; say if its bars, or signals, were refused."""
-        found = coming.evaluated
         if error := coming.bars.exception():
             if not isinstance(error, KrtError):
                 raise error
             return CommittedBars(coming.batch, coming.at, error=error)
         committed = CommittedBars(coming.batch, coming.at, coming.bars.result())
-        if found is None:
+        if coming.evaluating is None:
             return committed
+        found = await coming.evaluating
         self._by_rest[committed.symbol] |= found.new_by_rest
         for window, prepared in found.rows:
             rows = window.push(found.bars)  # raises what the strategy raised
             try:
-                if rows is not prepared:  # other bars came first: those of the warm-up
-                    await self._store_signals(window, rows)
-                elif window in coming.signals:
+                if rows is prepared and window in coming.signals:
                     ready, done = coming.signals[window]
                     self._note_signals(window, rows, ready, done.result())
+                else:  # evaluated too late; or other bars came first, those of the warm-up
+                    await self._store_signals(window, rows)
             except KrtError as error:
                 committed = replace(committed, error=error)
         return committed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -172,6 +173,35 @@ async def test_a_strategy_that_fails_keeps_no_bar_from_being_stored(
     await writer.close()
 
 
+async def test_bars_do_not_wait_for_a_slow_strategy(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
+    (future,) = today.futures
+    strategy = STRATEGIES["dolpha1"]
+    window = LiveWindow(strategy, strategy.params(), future, BARS.to_frame(), since=DAY)
+    writer = Writer(empty_database_url, clock, tmp_path)
+    ingestor = Ingestor(writer, clock, DayStatistics(today, simulated=True), _no_alerts(clock))
+    await ingestor.begin_signals([window])
+    evaluate, may_end = window._evaluated, threading.Event()
+
+    def slow(bars: pl.DataFrame) -> object:
+        may_end.wait()
+        return evaluate(bars)
+
+    monkeypatch.setattr(window, "_evaluated", slow)
+    bars = {"futures_1m": [futures_bars([1.0, 2.0], symbol=future, start=OPEN)]}
+    storing = asyncio.create_task(ingestor.store_bars_at_once(bars))
+    counted = "SELECT count(*) AS n FROM "
+    while (await _query(empty_database_url, f"{counted}futures_1m"))["n"].to_pylist() != [2]:
+        assert not storing.done()
+    assert (await _query(empty_database_url, f"{counted}dolpha1_signal"))["n"].to_pylist() == [0]
+    may_end.set()
+    assert await storing == {}
+    assert (await _query(empty_database_url, f"{counted}dolpha1_signal"))["n"].to_pylist() == [1]
+    await writer.close()
+
+
 async def test_bars_and_their_signals_are_one_commit(
     empty_database_url: str, tmp_path: Path
 ) -> None:
@@ -199,6 +229,10 @@ async def test_bars_and_their_signals_are_one_commit(
     assert commits["commits"].to_pylist() == [1, 1]
     assert commits["n"].to_pylist() == [1, len(tables)], "one bar alone gives no signal"
     await writer.close()
+
+
+def _no_alerts(clock: WallClock) -> Alerts:
+    return Alerts([], clock, Contact())
 
 
 async def _query(url: str, sql: str) -> pa.Table:
