@@ -196,7 +196,9 @@ class Ingestor:
         coming = _Coming(batch, done, evaluating, self._clock.now())
         coming.bars.add_done_callback(lambda _: coming.note_end(self._clock.now()))
         for window, rows in evaluating.result().rows if evaluating and evaluating.done() else ():
-            if rows is not None and rows.height:
+            if rows is None or rows.is_empty():
+                continue
+            with suppress(KrtError):  # no table can hold them: said once the bars are stored
                 ready = signal_batch(rows, window.schema, self._clock.now())
                 done = self._writer.queue(window.table, ready, after=coming.bars)
                 coming.signals[window] = ready, done

@@ -16,7 +16,7 @@ from engine.clock import VirtualClock, WallClock
 from engine.columns import BARS
 from engine.errors import StoreError
 from engine.store import MergeCounts, Store, Writer
-from pipelines.day import warm_up
+from pipelines.day import ingest, warm_up
 from pipelines.day.alerts import Alerts, Contact
 from pipelines.day.ingest import Ingestor
 from pipelines.day.statistics import DayStatistics
@@ -170,6 +170,31 @@ async def test_a_strategy_that_fails_keeps_no_bar_from_being_stored(
         await ingestor.store_bars_at_once(bars)
     stored = await _query(empty_database_url, "SELECT count(*) AS n FROM futures_1m")
     assert stored["n"].to_pylist() == [1]
+    await writer.close()
+
+
+async def test_signals_that_no_table_can_hold_keep_no_bar_from_being_stored(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
+    (future,) = today.futures
+    strategy = STRATEGIES["dolpha1"]
+    window = LiveWindow(strategy, strategy.params(), future, BARS.to_frame(), since=DAY)
+    writer = Writer(empty_database_url, clock, tmp_path)
+    ingestor = Ingestor(writer, clock, DayStatistics(today, simulated=True), _no_alerts(clock))
+    await ingestor.begin_signals([window])
+
+    def refuse(*_: object) -> pa.RecordBatch:
+        raise StoreError("no column holds that")
+
+    monkeypatch.setattr(ingest, "signal_batch", refuse)
+    bars = {"futures_1m": [futures_bars([1.0, 2.0], symbol=future, start=OPEN)]}
+    refused = await ingestor.store_bars_at_once(bars)
+    assert {symbol: str(error) for symbol, error in refused.items()} == {
+        future: "no column holds that"
+    }
+    stored = await _query(empty_database_url, "SELECT count(*) AS n FROM futures_1m")
+    assert stored["n"].to_pylist() == [2]
     await writer.close()
 
 
