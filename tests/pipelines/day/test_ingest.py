@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.engine.store.data import futures_bars
 
 DAY = date(2025, 9, 1)
 OPEN = datetime(2025, 9, 1, 9)
+(FUTURE,) = plan(Feed(futures=("A01",)), DAY).futures
 
 
 class Puts:
@@ -149,65 +151,54 @@ async def test_a_bar_of_the_feed_makes_a_signal_where_that_of_rest_was_refused()
     assert stats.last_signal[f"dolpha1 {future}"]["close"] == 101.0
 
 
-async def test_a_strategy_that_fails_keeps_no_bar_from_being_stored(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
-    (future,) = today.futures
-    strategy = STRATEGIES["dolpha1"]
-    window = LiveWindow(strategy, strategy.params(), future, BARS.to_frame(), since=DAY)
-    stats = DayStatistics(today, simulated=True)
+@pytest.fixture
+async def storing(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Ingestor]:
+    """Return an ingestor that stores the day's front month."""
+    clock = WallClock()
     writer = Writer(empty_database_url, clock, tmp_path)
-    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
-    await ingestor.begin_signals([window])
+    stats = DayStatistics(plan(Feed(futures=("A01",)), DAY), simulated=True)
+    yield Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
+    await writer.close()
+
+
+async def test_a_strategy_that_fails_keeps_no_bar_from_being_stored(
+    storing: Ingestor, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (window,) = await _watch(storing, "dolpha1")
 
     def fail(_: object) -> pl.DataFrame:
         raise ValueError("no such column")
 
     monkeypatch.setattr(window, "_evaluated", fail)
-    bars = {"futures_1m": [futures_bars([1.0], symbol=future, start=OPEN)]}
+    bars = {"futures_1m": [futures_bars([1.0], symbol=FUTURE, start=OPEN)]}
     with pytest.raises(ValueError, match="no such column"):
-        await ingestor.store_bars_at_once(bars)
+        await storing.store_bars_at_once(bars)
     stored = await _query(empty_database_url, "SELECT count(*) AS n FROM futures_1m")
     assert stored["n"].to_pylist() == [1]
-    await writer.close()
 
 
 async def test_signals_that_no_table_can_hold_keep_no_bar_from_being_stored(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storing: Ingestor, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
-    (future,) = today.futures
-    strategy = STRATEGIES["dolpha1"]
-    window = LiveWindow(strategy, strategy.params(), future, BARS.to_frame(), since=DAY)
-    writer = Writer(empty_database_url, clock, tmp_path)
-    ingestor = Ingestor(writer, clock, DayStatistics(today, simulated=True), _no_alerts(clock))
-    await ingestor.begin_signals([window])
+    await _watch(storing, "dolpha1")
 
     def refuse(*_: object) -> pa.RecordBatch:
         raise StoreError("no column holds that")
 
     monkeypatch.setattr(ingest, "signal_batch", refuse)
-    bars = {"futures_1m": [futures_bars([1.0, 2.0], symbol=future, start=OPEN)]}
-    refused = await ingestor.store_bars_at_once(bars)
+    bars = {"futures_1m": [futures_bars([1.0, 2.0], symbol=FUTURE, start=OPEN)]}
+    refused = await storing.store_bars_at_once(bars)
     assert {symbol: str(error) for symbol, error in refused.items()} == {
-        future: "no column holds that"
+        FUTURE: "no column holds that"
     }
     stored = await _query(empty_database_url, "SELECT count(*) AS n FROM futures_1m")
     assert stored["n"].to_pylist() == [2]
-    await writer.close()
 
 
 async def test_bars_do_not_wait_for_a_slow_strategy(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storing: Ingestor, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
-    (future,) = today.futures
-    strategy = STRATEGIES["dolpha1"]
-    window = LiveWindow(strategy, strategy.params(), future, BARS.to_frame(), since=DAY)
-    writer = Writer(empty_database_url, clock, tmp_path)
-    ingestor = Ingestor(writer, clock, DayStatistics(today, simulated=True), _no_alerts(clock))
-    await ingestor.begin_signals([window])
+    (window,) = await _watch(storing, "dolpha1")
     evaluate, may_end = window._evaluated, threading.Event()
 
     def slow(bars: pl.DataFrame) -> object:
@@ -215,35 +206,25 @@ async def test_bars_do_not_wait_for_a_slow_strategy(
         return evaluate(bars)
 
     monkeypatch.setattr(window, "_evaluated", slow)
-    bars = {"futures_1m": [futures_bars([1.0, 2.0], symbol=future, start=OPEN)]}
-    storing = asyncio.create_task(ingestor.store_bars_at_once(bars))
+    bars = {"futures_1m": [futures_bars([1.0, 2.0], symbol=FUTURE, start=OPEN)]}
+    done = asyncio.create_task(storing.store_bars_at_once(bars))
     counted = "SELECT count(*) AS n FROM "
     while (await _query(empty_database_url, f"{counted}futures_1m"))["n"].to_pylist() != [2]:
-        assert not storing.done()
+        assert not done.done()
     assert (await _query(empty_database_url, f"{counted}dolpha1_signal"))["n"].to_pylist() == [0]
     may_end.set()
-    assert await storing == {}
+    assert await done == {}
     assert (await _query(empty_database_url, f"{counted}dolpha1_signal"))["n"].to_pylist() == [1]
-    await writer.close()
 
 
 async def test_bars_and_their_signals_are_one_commit(
-    empty_database_url: str, tmp_path: Path
+    storing: Ingestor, empty_database_url: str
 ) -> None:
-    today, clock = plan(Feed(futures=("A01",)), DAY), WallClock()
-    (future,) = today.futures
-    windows = [
-        LiveWindow(one, one.params(), future, BARS.to_frame(), since=DAY)
-        for one in STRATEGIES.values()
-    ]
-    stats = DayStatistics(today, simulated=True)
-    writer = Writer(empty_database_url, clock, tmp_path)
-    ingestor = Ingestor(writer, clock, stats, Alerts([], clock, Contact()))
-    await ingestor.begin_signals(windows)
+    windows = await _watch(storing, *STRATEGIES)
     for minute in range(2):
         start = OPEN + timedelta(minutes=minute)
-        bars = futures_bars([1.0 + minute], symbol=future, start=start)
-        assert await ingestor.store_bars_at_once({"futures_1m": [bars]}) == {}
+        bars = futures_bars([1.0 + minute], symbol=FUTURE, start=start)
+        assert await storing.store_bars_at_once({"futures_1m": [bars]}) == {}
     tables = ["futures_1m", *(window.table for window in windows)]
     selected = (f"SELECT xmin::text AS x, '{one}' AS t, timestamp FROM {one}" for one in tables)
     commits = await _query(
@@ -253,11 +234,16 @@ async def test_bars_and_their_signals_are_one_commit(
     )
     assert commits["commits"].to_pylist() == [1, 1]
     assert commits["n"].to_pylist() == [1, len(tables)], "one bar alone gives no signal"
-    await writer.close()
 
 
-def _no_alerts(clock: WallClock) -> Alerts:
-    return Alerts([], clock, Contact())
+async def _watch(ingestor: Ingestor, *names: str) -> list[LiveWindow]:
+    """Have strategies watch the future."""
+    windows = [
+        LiveWindow(one, one.params(), FUTURE, BARS.to_frame(), since=DAY)
+        for one in map(STRATEGIES.__getitem__, names)
+    ]
+    await ingestor.begin_signals(windows)
+    return windows
 
 
 async def _query(url: str, sql: str) -> pa.Table:
